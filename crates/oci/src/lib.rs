@@ -1,0 +1,26 @@
+//! The nouns and the grammar of the OCI distribution and image specifications.
+//!
+//! No I/O, no clock, no runtime: every function maps values to values, and every type can only be made
+//! by parsing or by hashing.
+
+mod challenge;
+mod descriptor;
+mod digest;
+mod error_code;
+mod manifest;
+mod media_type;
+mod range;
+mod reference;
+mod repository;
+mod request;
+
+pub use challenge::{Challenge, ChallengeError};
+pub use descriptor::Descriptor;
+pub use digest::{Algorithm, Digest, DigestError, Hasher};
+pub use error_code::ErrorCode;
+pub use manifest::{DESCRIPTOR_COUNT_MAX, Manifest, ManifestError};
+pub use media_type::{ACCEPTED_MANIFESTS, MediaType, MediaTypeError};
+pub use range::{ByteRange, RangeError, RangeRequest};
+pub use reference::{Reference, ReferenceError, Tag};
+pub use repository::{Repository, RepositoryError};
+pub use request::{Page, Request, RequestError};

@@ -1,0 +1,65 @@
+//! Media types, kept exactly as the upstream wrote them.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// What wharf asks every upstream for: all manifest kinds in use, so that an answer never depends on what
+/// one client happened to accept.
+pub const ACCEPTED_MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.artifact.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.v1+prettyjws, */*";
+
+/// The longest media type accepted, in bytes (RFC 6838 section 4.2 allows 127 on each side of the slash).
+const MEDIA_TYPE_BYTES_MAX: usize = 255;
+
+/// A `Content-Type` value of visible ASCII with a slash; cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct MediaType(Arc<str>);
+
+/// A text that is no media type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a media type")]
+pub struct MediaTypeError;
+
+impl MediaType {
+    /// The value as the upstream wrote it, parameters included.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The value without parameters, for comparing with a manifest's `mediaType`.
+    pub fn essence(&self) -> &str {
+        self.0.split(';').next().unwrap_or_default().trim_end()
+    }
+}
+
+impl FromStr for MediaType {
+    type Err = MediaTypeError;
+
+    fn from_str(text: &str) -> Result<Self, MediaTypeError> {
+        let is_visible = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let essence = text.split(';').next().unwrap_or_default().trim_end();
+        let has_form = essence
+            .split_once('/')
+            .is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty() && !essence.contains(' '));
+        if is_visible && has_form && text.len() <= MEDIA_TYPE_BYTES_MAX {
+            Ok(Self(text.into()))
+        } else {
+            Err(MediaTypeError)
+        }
+    }
+}
+
+impl fmt::Display for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

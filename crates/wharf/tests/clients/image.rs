@@ -1,0 +1,232 @@
+//! Images as a registry stores them: descriptors, manifests and blobs, digests computed here.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::archive::{Entry, compress, layer, write_large_layer};
+
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+
+/// Content with its descriptor.
+#[derive(Debug, Clone)]
+pub struct Blob {
+    pub media_type: &'static str,
+    pub digest: String,
+    pub size: u64,
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Bytes(Vec<u8>),
+    File(PathBuf),
+}
+
+impl Blob {
+    pub fn new(media_type: &'static str, bytes: Vec<u8>) -> Self {
+        let digest = digest(&mut bytes.as_slice());
+        Self { media_type, digest, size: bytes.len() as u64, content: Content::Bytes(bytes) }
+    }
+
+    pub fn from_file(media_type: &'static str, path: &Path) -> Self {
+        let mut file = File::open(path).expect("the content is opened");
+        let size = file.metadata().expect("the content has a size").len();
+        Self { media_type, digest: digest(&mut file), size, content: Content::File(path.to_owned()) }
+    }
+
+    /// The digest without its algorithm.
+    pub fn hex(&self) -> &str {
+        self.digest.trim_start_matches("sha256:")
+    }
+
+    /// The content from its first byte.
+    pub fn open(&self) -> Box<dyn Read + '_> {
+        match &self.content {
+            Content::Bytes(bytes) => Box::new(Cursor::new(bytes)),
+            Content::File(path) => Box::new(File::open(path).expect("the content is opened")),
+        }
+    }
+
+    fn descriptor(&self) -> Value {
+        json!({ "mediaType": self.media_type, "digest": self.digest, "size": self.size })
+    }
+}
+
+/// The SHA-256 digest of everything that `content` still holds.
+pub fn digest(content: &mut dyn Read) -> String {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => panic!("the content cannot be read: {error}"),
+        }
+    }
+    let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// A manifest and the blobs it names, the config first.
+#[derive(Debug, Clone)]
+pub struct Image {
+    pub manifest: Blob,
+    pub blobs: Vec<Blob>,
+    diff_ids: Vec<String>,
+}
+
+impl Image {
+    pub fn config(&self) -> &Blob {
+        &self.blobs[0]
+    }
+
+    /// The image with one more layer, a file of `size` bytes that no compression makes smaller.
+    pub fn with_large_layer(&self, directory: &Path, size: usize) -> Self {
+        let path = directory.join(format!("{}-large.tar", self.config().hex()));
+        write_large_layer(&path, size);
+        let large = Blob::from_file("application/vnd.oci.image.layer.v1.tar", &path);
+        let mut layers = self.blobs[1..].to_vec();
+        let mut diff_ids = self.diff_ids.clone();
+        diff_ids.push(large.digest.clone());
+        layers.push(large);
+        assemble(OCI_MANIFEST, "amd64", layers, diff_ids)
+    }
+}
+
+/// How the layers of an image are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Docker's media types, gzip.
+    Docker,
+    /// OCI media types, gzip.
+    Oci,
+    /// OCI media types, zstd.
+    OciZstd,
+}
+
+/// An image that runs: busybox in one layer, and a file that holds `marker` in another. Its command
+/// prints that file, so what ran tells which registry it came from.
+pub fn runnable(form: Form, marker: &str) -> Image {
+    on_platform(form, marker, "amd64")
+}
+
+/// The runnable image for two platforms, under one index.
+pub fn for_two_platforms(marker: &str) -> (Blob, Vec<Image>) {
+    let images: Vec<Image> = ["amd64", "arm64"].map(|name| on_platform(Form::Oci, marker, name)).into();
+    let manifests: Vec<Value> = images
+        .iter()
+        .zip(["amd64", "arm64"])
+        .map(|(image, architecture)| {
+            let mut descriptor = image.manifest.descriptor();
+            descriptor["platform"] = json!({ "architecture": architecture, "os": "linux" });
+            descriptor
+        })
+        .collect();
+    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests });
+    (Blob::new(OCI_INDEX, index.to_string().into_bytes()), images)
+}
+
+/// What is attached to `subject`: a signature the way cosign stores it, under the tag `sha256-<hex>.sig`.
+pub fn signature_of(subject: &Blob) -> Image {
+    let payload = json!({ "critical": { "type": "cosign container image signature",
+        "image": { "docker-manifest-digest": subject.digest } } });
+    let simple = "application/vnd.dev.cosign.simplesigning.v1+json";
+    let layer = Blob::new(simple, payload.to_string().into_bytes());
+    let diff_id = layer.digest.clone();
+    let annotation = json!({ "dev.cosignproject.cosign/signature": "bm90IHZlcmlmaWVkIGhlcmU=" });
+    assemble_annotated(OCI_MANIFEST, "", vec![layer], vec![diff_id], Some(annotation))
+}
+
+/// A software bill of materials for `subject`, and the index of referrers that a registry without the
+/// referrers API keeps under the tag `sha256-<hex>`.
+pub fn bill_of_materials_of(subject: &Blob) -> (Image, Blob) {
+    let kind = "application/spdx+json";
+    let document = Blob::new(kind, br#"{"spdxVersion":"SPDX-2.3","name":"app"}"#.to_vec());
+    let empty = Blob::new("application/vnd.oci.empty.v1+json", b"{}".to_vec());
+    let manifest = json!({ "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": kind,
+        "config": empty.descriptor(), "layers": [document.descriptor()], "subject": subject.descriptor() });
+    let manifest = Blob::new(OCI_MANIFEST, manifest.to_string().into_bytes());
+    let mut descriptor = manifest.descriptor();
+    descriptor["artifactType"] = json!(kind);
+    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [descriptor] });
+    let index = Blob::new(OCI_INDEX, index.to_string().into_bytes());
+    (Image { manifest, blobs: vec![empty, document], diff_ids: Vec::new() }, index)
+}
+
+fn on_platform(form: Form, marker: &str, architecture: &str) -> Image {
+    let busybox = std::fs::read("/bin/busybox").expect("busybox is installed");
+    let marked = format!("{marker} {architecture}");
+    let archives = [
+        layer(&[
+            Entry::Directory("bin/"),
+            Entry::Program("bin/busybox", &busybox),
+            Entry::Link("bin/sh", "busybox"),
+            Entry::Link("bin/cat", "busybox"),
+        ]),
+        layer(&[Entry::Directory("etc/"), Entry::File("etc/marker", marked.as_bytes())]),
+        // A layer that holds nothing but a name: the smallest blob a client asks for.
+        layer(&[Entry::Directory("empty/")]),
+    ];
+    let diff_ids = archives.iter().map(|archive| digest(&mut archive.as_slice())).collect();
+    let layers = archives.iter().map(|archive| stored(form, archive)).collect();
+    let manifest = if form == Form::Docker { DOCKER_MANIFEST } else { OCI_MANIFEST };
+    assemble(manifest, architecture, layers, diff_ids)
+}
+
+fn stored(form: Form, archive: &[u8]) -> Blob {
+    let gzip = || compress("gzip", &["-n1"], archive);
+    match form {
+        Form::Docker => Blob::new("application/vnd.docker.image.rootfs.diff.tar.gzip", gzip()),
+        Form::Oci => Blob::new("application/vnd.oci.image.layer.v1.tar+gzip", gzip()),
+        Form::OciZstd => {
+            let content = compress("zstd", &["-q", "-1"], archive);
+            Blob::new("application/vnd.oci.image.layer.v1.tar+zstd", content)
+        }
+    }
+}
+
+fn assemble(manifest: &'static str, architecture: &str, layers: Vec<Blob>, diff_ids: Vec<String>) -> Image {
+    assemble_annotated(manifest, architecture, layers, diff_ids, None)
+}
+
+fn assemble_annotated(
+    manifest_type: &'static str,
+    architecture: &str,
+    layers: Vec<Blob>,
+    diff_ids: Vec<String>,
+    annotations: Option<Value>,
+) -> Image {
+    let history: Vec<Value> = diff_ids.iter().map(|_| json!({ "created_by": "test" })).collect();
+    let config = json!({
+        "architecture": architecture,
+        "os": "linux",
+        "config": { "Env": ["PATH=/bin"], "Cmd": ["/bin/cat", "/etc/marker"] },
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        "history": history,
+    });
+    let docker = manifest_type == DOCKER_MANIFEST;
+    let config_type = if docker { "application/vnd.docker.container.image.v1+json" } else { OCI_CONFIG };
+    let config = Blob::new(config_type, config.to_string().into_bytes());
+    let descriptors: Vec<Value> = layers
+        .iter()
+        .map(|layer| {
+            let mut descriptor = layer.descriptor();
+            if let Some(annotations) = &annotations {
+                descriptor["annotations"] = annotations.clone();
+            }
+            descriptor
+        })
+        .collect();
+    let manifest = json!({ "schemaVersion": 2, "mediaType": manifest_type, "config": config.descriptor(),
+        "layers": descriptors });
+    let manifest = Blob::new(manifest_type, manifest.to_string().into_bytes());
+    Image { manifest, blobs: std::iter::once(config).chain(layers).collect(), diff_ids }
+}

@@ -1,0 +1,190 @@
+//! Programs started by a test, and the end of each of them.
+//!
+//! Whatever is started here is killed when its owner is dropped, and by the kernel when the thread that
+//! started it dies: no test leaves a daemon behind, however it ends.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group};
+
+/// Where Debian puts programs. `/usr/local` is left out: another build of a client may live there.
+const PROGRAM_DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+const CLIENT_WITHIN: Duration = Duration::from_secs(60);
+
+/// Asks `condition` again and again until it gives a value. The only place that waits.
+///
+/// # Panics
+/// When `within` has passed.
+pub fn wait_until<T>(what: &str, within: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + within;
+    let mut pause = Duration::from_millis(2);
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited {within:?} in vain: {what}");
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Why the programs cannot be run here, if they cannot.
+fn obstacle(programs: &[&str]) -> Option<String> {
+    if !geteuid().is_root() {
+        return Some("not root".to_owned());
+    }
+    let needed = programs.iter().chain(&["docker-registry", "gzip", "htpasswd", "setpriv", "unshare"]);
+    let missing: Vec<&str> = needed.copied().filter(|name| find_program(name).is_none()).collect();
+    if !missing.is_empty() {
+        return Some(format!("not installed: {}", missing.join(" ")));
+    }
+    let unshared = Command::new("/usr/bin/unshare").args(["--mount", "true"]).status();
+    match unshared {
+        Ok(status) if status.success() => None,
+        _ => Some("no mount namespace can be made".to_owned()),
+    }
+}
+
+/// True when `programs` can be run. Otherwise says on standard error that the test is skipped, or fails
+/// where `WHARF_REQUIRE_CLIENTS` is set.
+pub fn available(programs: &[&str]) -> bool {
+    let Some(obstacle) = obstacle(programs) else { return true };
+    assert!(std::env::var_os("WHARF_REQUIRE_CLIENTS").is_none(), "clients are required: {obstacle}");
+    let name = std::thread::current().name().unwrap_or("?").to_owned();
+    // Past the capture of the test runner: whoever reads its output shall see what was not tested.
+    writeln!(io::stderr(), "skipped: {name}: {obstacle}").expect("standard error can be written");
+    false
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
+    PROGRAM_DIRECTORIES.iter().map(|directory| Path::new(directory).join(name)).find(|path| path.exists())
+}
+
+/// What all programs of one test have in common: a home, and the names that they can resolve.
+#[derive(Debug)]
+pub struct Surroundings {
+    home: PathBuf,
+    hosts_file: PathBuf,
+}
+
+impl Surroundings {
+    /// Writes the private `/etc/hosts`, in which every name in `names` is this machine.
+    pub fn new(directory: &Path, names: &[&str]) -> Self {
+        let home = directory.join("home");
+        fs::create_dir_all(&home).expect("the home is created");
+        let hosts_file = directory.join("hosts");
+        fs::write(&hosts_file, format!("127.0.0.1 localhost {}\n", names.join(" "))).expect("hosts is written");
+        Self { home, hosts_file }
+    }
+
+    /// A command for `program` that sees the private `/etc/hosts` in a mount namespace of its own and dies
+    /// with the thread that spawns it. Its process id is the program's own.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("/usr/bin/setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "sh", "-ceu"])
+            .arg("mount --bind \"$0\" /etc/hosts; exec \"$@\"")
+            .arg(&self.hosts_file)
+            .arg(program)
+            .env_clear()
+            .env("PATH", PROGRAM_DIRECTORIES.join(":"))
+            .env("HOME", &self.home)
+            .process_group(0)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a client to its end.
+    ///
+    /// # Panics
+    /// With everything it wrote, when it fails or takes more than a minute.
+    pub fn run(&self, command: &mut Command) -> Vec<u8> {
+        let output = tempfile::tempdir_in(&self.home).expect("a directory for the output is created");
+        let (stdout, stderr) = (output.path().join("stdout"), output.path().join("stderr"));
+        command.stdout(File::create(&stdout).expect("created"));
+        command.stderr(File::create(&stderr).expect("created"));
+        let mut process = Process { child: command.spawn().expect("the client starts"), log: stderr.clone() };
+        let status = wait_until(&format!("{command:?} ends"), CLIENT_WITHIN, || process.ended());
+        let written = fs::read(&stdout).expect("the output is read");
+        assert!(
+            status.success(),
+            "{command:?} ended with {status}\n{}{}",
+            String::from_utf8_lossy(&written),
+            fs::read_to_string(&stderr).unwrap_or_default(),
+        );
+        written
+    }
+}
+
+/// A running program. Dropping it ends it.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a daemon that writes what it has to say into `log`.
+    pub fn start(command: &mut Command, log: PathBuf) -> Self {
+        let file = File::create(&log).expect("the log is created");
+        command.stdout(file.try_clone().expect("the log is shared")).stderr(file);
+        Self { child: command.spawn().expect("the daemon starts"), log }
+    }
+
+    /// What the program has said so far.
+    pub fn log(&self) -> String {
+        fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// Waits until the daemon is ready.
+    ///
+    /// # Panics
+    /// With its log, when it ends first or is not ready in time.
+    pub fn wait_ready<T>(&mut self, mut ready: impl FnMut(&Self) -> Option<T>) -> T {
+        let deadline = Instant::now() + CLIENT_WITHIN / 2;
+        wait_until("a daemon is ready", CLIENT_WITHIN, || {
+            let value = ready(self);
+            if value.is_none() {
+                let ended = self.ended();
+                assert!(ended.is_none(), "ended with {ended:?}:\n{}", self.log());
+                assert!(Instant::now() < deadline, "not ready in time:\n{}", self.log());
+            }
+            value
+        })
+    }
+
+    /// Asks the program to end and waits for it; kills it, and what it started, when it does not.
+    pub fn stop(&mut self) {
+        let pid = Pid::from_child(&self.child);
+        if self.ended().is_none() {
+            // It may end by itself at this very moment.
+            kill_process(pid, Signal::TERM).ok();
+            let deadline = Instant::now() + STOP_WITHIN;
+            wait_until("a killed process ends", STOP_WITHIN * 2, || {
+                if Instant::now() > deadline {
+                    kill_process(pid, Signal::KILL).ok();
+                }
+                self.ended()
+            });
+        }
+        // The group of an ended leader still holds whatever it left behind, or is gone.
+        kill_process_group(pid, Signal::KILL).ok();
+    }
+
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
