@@ -1,1 +1,11 @@
-//! policy
+//! wharf's decisions: values in, a verdict out.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number; the caller hands those values in, so that
+//! every decision can be tested as a table.
+
+pub mod address;
+pub mod breaker;
+pub mod freshness;
+pub mod host;
+pub mod realm;
+pub mod retry;

@@ -1,0 +1,1 @@
+//! Which network addresses an upstream may be reached at.

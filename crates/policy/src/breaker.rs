@@ -1,0 +1,1 @@
+//! When an upstream that keeps failing is left alone.

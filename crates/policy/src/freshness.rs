@@ -1,0 +1,1 @@
+//! When a cached tag may be served without asking the upstream.

@@ -1,0 +1,1 @@
+//! Which registry a request is meant for.

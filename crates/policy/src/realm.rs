@@ -1,0 +1,1 @@
+//! Which token realms may see an upstream's credentials.

@@ -1,0 +1,1 @@
+//! Whether and when a failed upstream request is tried again.
