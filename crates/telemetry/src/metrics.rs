@@ -1,0 +1,155 @@
+//! The process's metrics: one value built at the start and handed down.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::labels::{Closed, Status, Unrouted};
+use crate::process::Process;
+use crate::registry_metrics::{Families, RegistryMetrics};
+
+/// The `Content-Type` of [`Metrics::encode`]: OpenMetrics text, which Prometheus has read since 2.5.
+pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Count = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// Every number of the process: those of each registry, and those that belong to none.
+pub struct Metrics {
+    exposed: Registry,
+    registries: HashMap<String, Arc<RegistryMetrics>>,
+    unrouted: Family<Unrouted, Counter>,
+    connections: Gauge,
+    connections_closed: Family<Closed, Counter>,
+    draining: Gauge,
+    panics: Counter,
+    log_lines_dropped: Counter,
+    log_lines_dropped_source: OnceLock<Count>,
+    process: Process,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").field("registries", &self.registries).finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// Metrics for exactly these registries: their names are the only values the `registry` label can have.
+    pub fn new(registry_names: &[String]) -> Self {
+        let mut exposed = Registry::with_prefix("wharf");
+        exposed.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let families = Families::register(&mut exposed);
+        let registries = registry_names
+            .iter()
+            .map(|name| (name.clone(), Arc::new(RegistryMetrics::new(name, &families))))
+            .collect();
+        let metrics = Self {
+            registries,
+            unrouted: Family::default(),
+            connections: Gauge::default(),
+            connections_closed: Family::default(),
+            draining: Gauge::default(),
+            panics: Counter::default(),
+            log_lines_dropped: Counter::default(),
+            log_lines_dropped_source: OnceLock::new(),
+            process: Process::register(&mut exposed),
+            exposed,
+        };
+        metrics.register_own()
+    }
+
+    fn register_own(mut self) -> Self {
+        let exposed = &mut self.exposed;
+        exposed.register(
+            "unrouted_requests",
+            "Requests that no registry answered: an unknown host, a push, a malformed head, a health check",
+            self.unrouted.clone(),
+        );
+        exposed.register("connections", "Client connections open now", self.connections.clone());
+        exposed.register(
+            "connections_closed",
+            "Client connections that ended, by why",
+            self.connections_closed.clone(),
+        );
+        exposed.register(
+            "draining",
+            "1 while the process finishes its last answers before it stops",
+            self.draining.clone(),
+        );
+        exposed.register(
+            "panics",
+            "Requests and tasks that ended in a panic: each one is a bug",
+            self.panics.clone(),
+        );
+        exposed.register(
+            "log_lines_dropped",
+            "Log lines lost because whoever reads the log did not keep up",
+            self.log_lines_dropped.clone(),
+        );
+        self
+    }
+
+    /// The numbers of one registry.
+    ///
+    /// # Panics
+    /// When `name` was not among those given to [`new`](Self::new).
+    pub fn registry(&self, name: &str) -> Arc<RegistryMetrics> {
+        Arc::clone(self.registries.get(name).expect("only the names given to Metrics::new are asked for"))
+    }
+
+    /// A request ended without any registry having answered it: `unknown_host`, `health`, and the like.
+    pub fn unrouted(&self, reason: &'static str, status: u16) {
+        let label = Unrouted { reason, status: Status::new(Some(status)) };
+        self.unrouted.get_or_create(&label).inc();
+    }
+
+    /// A client connected. Each call is paired with one of [`connection_closed`](Self::connection_closed).
+    pub fn connection_opened(&self) {
+        self.connections.inc();
+    }
+
+    /// A client's connection ended: `done`, `idle`, `slow`, `reset`, and the like.
+    pub fn connection_closed(&self, why: &'static str) {
+        self.connections.dec();
+        self.connections_closed.get_or_create(&Closed { why }).inc();
+    }
+
+    /// The process began to drain.
+    pub fn draining(&self) {
+        self.draining.set(1);
+    }
+
+    /// A request or task ended in a panic.
+    pub fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// Where the number of lost log lines is read from whenever the metrics are asked for. The first source
+    /// given stays.
+    pub fn count_dropped_log_lines(&self, source: impl Fn() -> u64 + Send + Sync + 'static) {
+        // A second source means a second log, which no process has; the first one remains in use.
+        let _ = self.log_lines_dropped_source.set(Box::new(source));
+    }
+
+    /// The whole exposition in OpenMetrics text ([`EXPOSITION_TYPE`]).
+    pub fn encode(&self) -> String {
+        self.process.sample();
+        if let Some(source) = self.log_lines_dropped_source.get() {
+            let seen = self.log_lines_dropped.get();
+            self.log_lines_dropped.inc_by(source().saturating_sub(seen));
+        }
+        let mut text = String::new();
+        text::encode(&mut text, &self.exposed).expect("writing to a string does not fail");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests;
