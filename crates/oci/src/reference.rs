@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::digest::{Digest, DigestError};
 
 /// The longest tag, in bytes.
-pub const TAG_BYTES_MAX: usize = 128;
+const TAG_BYTES_MAX: usize = 128;
 
 /// A validated tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// The longest name accepted, in bytes; the specification advises clients to keep host and name within it.
-pub const REPOSITORY_BYTES_MAX: usize = 255;
+const REPOSITORY_BYTES_MAX: usize = 255;
 
 /// A validated `<name>`: path components of lower-case letters and digits, parted inside by `.`, `_`, `__`
 /// or any run of `-`. Cheap to clone.

@@ -1,0 +1,230 @@
+//! Manifests (image-spec, "Image Manifest" and "Image Index"): what wharf must know of them.
+//!
+//! A manifest is served as the bytes that were hashed, never written anew. It is read for two things: to
+//! refuse documents that two clients would understand differently (CVE-2021-41190), and to learn which
+//! contents belong to it.
+
+use std::fmt;
+
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+
+use crate::descriptor::{Descriptor, DescriptorError, RawDescriptor};
+use crate::digest::DigestError;
+use crate::media_type::MediaType;
+
+/// The largest manifest read, in bytes; the distribution specification asks registries to take at least 4 MB.
+pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The most layers, or the most child manifests, that one manifest may name.
+pub const DESCRIPTOR_COUNT_MAX: usize = 10_000;
+
+/// How deep objects and arrays may be nested in one manifest.
+const DEPTH_MAX: usize = 32;
+
+/// What a manifest refers to. Documents of kinds not known here have no references, and are no error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifest {
+    /// The document's own `mediaType`; old Docker manifests and some OCI ones have none.
+    pub media_type: Option<MediaType>,
+    /// What the document is attached to.
+    pub subject: Option<Descriptor>,
+    /// An image's configuration.
+    pub config: Option<Descriptor>,
+    /// An image's layers, in order. Those under a digest algorithm that wharf cannot verify are left out.
+    pub layers: Vec<Descriptor>,
+    /// An index's manifests, in order. Those under a digest algorithm that wharf cannot verify are left out.
+    pub manifests: Vec<Descriptor>,
+}
+
+/// Why a document must not be served as a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// More than [`MANIFEST_BYTES_MAX`] bytes.
+    #[error("the manifest has more than {MANIFEST_BYTES_MAX} bytes")]
+    TooLarge,
+    /// Objects and arrays nested too deep.
+    #[error("the manifest is nested deeper than {DEPTH_MAX} levels")]
+    TooDeep,
+    /// More than [`DESCRIPTOR_COUNT_MAX`] layers or child manifests.
+    #[error("the manifest names more than {DESCRIPTOR_COUNT_MAX} contents")]
+    TooManyDescriptors,
+    /// Not JSON, not an object, or a property of the wrong shape. The text says which and where.
+    #[error("the manifest is not readable: {0}")]
+    Unreadable(String),
+    /// A descriptor that is none.
+    #[error("the manifest has a bad descriptor: {0}")]
+    Descriptor(#[from] DescriptorError),
+    /// Both an index and an image, so that clients could differ about what it is.
+    #[error("the manifest is both an index and an image")]
+    Ambiguous,
+    /// The media type it is served under is not the one it has inside.
+    #[error("the manifest is served as {served} and says it is {inside}")]
+    MediaTypeDiffers {
+        /// Media type of the header.
+        served: MediaType,
+        /// Media type inside the document.
+        inside: MediaType,
+    },
+}
+
+impl Manifest {
+    /// Reads a manifest that came with the header `Content-Type: media_type`.
+    ///
+    /// # Errors
+    /// [`ManifestError`]: the document is too large, not readable, or ambiguous. Properties not known here are
+    /// ignored; `null` counts as absent.
+    pub fn parse(bytes: &[u8], media_type: Option<&MediaType>) -> Result<Self, ManifestError> {
+        if bytes.len() > MANIFEST_BYTES_MAX {
+            return Err(ManifestError::TooLarge);
+        }
+        if depth(bytes) > DEPTH_MAX {
+            return Err(ManifestError::TooDeep);
+        }
+        let document = parse_document(bytes)?;
+        let has_manifests = document.manifests.is_some();
+        let has_image_parts = document.layers.is_some() || document.config.is_some();
+        let manifest = Self {
+            media_type: parse_media_type(document.media_type)?,
+            subject: document.subject.map_or(Ok(None), parse_descriptor)?,
+            config: document.config.map_or(Ok(None), parse_descriptor)?,
+            layers: parse_descriptors(document.layers)?,
+            manifests: parse_descriptors(document.manifests)?,
+        };
+        if let (Some(served), Some(inside)) = (media_type, &manifest.media_type)
+            && !served.essence().eq_ignore_ascii_case(inside.essence())
+        {
+            return Err(ManifestError::MediaTypeDiffers { served: served.clone(), inside: inside.clone() });
+        }
+        let kind = Kind::of(manifest.media_type.as_ref().or(media_type));
+        let is_ambiguous = match kind {
+            Kind::Image => has_manifests,
+            Kind::Index => has_image_parts,
+            Kind::Other => has_manifests && has_image_parts,
+        };
+        if is_ambiguous { Err(ManifestError::Ambiguous) } else { Ok(manifest) }
+    }
+}
+
+enum Kind {
+    Image,
+    Index,
+    Other,
+}
+
+impl Kind {
+    fn of(media_type: Option<&MediaType>) -> Self {
+        match media_type.map(|it| it.essence().to_ascii_lowercase()).as_deref() {
+            Some(
+                "application/vnd.oci.image.manifest.v1+json"
+                | "application/vnd.docker.distribution.manifest.v2+json",
+            ) => Self::Image,
+            Some(
+                "application/vnd.oci.image.index.v1+json"
+                | "application/vnd.docker.distribution.manifest.list.v2+json",
+            ) => Self::Index,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The properties that matter, before their values are checked.
+#[derive(Default)]
+struct Document {
+    media_type: Option<String>,
+    subject: Option<RawDescriptor>,
+    config: Option<RawDescriptor>,
+    layers: Option<Vec<RawDescriptor>>,
+    manifests: Option<Vec<RawDescriptor>>,
+}
+
+fn parse_document(bytes: &[u8]) -> Result<Document, ManifestError> {
+    let unreadable = |error: serde_json::Error| ManifestError::Unreadable(error.to_string());
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let document = deserializer.deserialize_map(DocumentVisitor).map_err(unreadable)?;
+    deserializer.end().map_err(unreadable)?;
+    Ok(document)
+}
+
+/// Reads an object's properties by hand, because two things that a derived reader accepts are refused here:
+/// a property given twice, and one that is a known name in other letters. Clients written in Go match names
+/// without regard to case, so to them `Layers` is `layers`.
+struct DocumentVisitor;
+
+impl<'de> Visitor<'de> for DocumentVisitor {
+    type Value = Document;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+        const KNOWN: [&str; 5] = ["mediaType", "subject", "config", "layers", "manifests"];
+        let mut document = Document::default();
+        let mut seen = [false; KNOWN.len()];
+        while let Some(name) = map.next_key::<String>()? {
+            // Upper case also unites the letters beyond ASCII that fold to ASCII ones, such as the long s.
+            let folded = name.to_uppercase();
+            let Some(index) = KNOWN.iter().position(|known| known.to_uppercase() == folded) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if std::mem::replace(&mut seen[index], true) || KNOWN[index] != name {
+                return Err(serde::de::Error::custom(format_args!("`{}` is ambiguous", KNOWN[index])));
+            }
+            match KNOWN[index] {
+                "mediaType" => document.media_type = map.next_value()?,
+                "subject" => document.subject = map.next_value()?,
+                "config" => document.config = map.next_value()?,
+                "layers" => document.layers = map.next_value()?,
+                _ => document.manifests = map.next_value()?,
+            }
+        }
+        Ok(document)
+    }
+}
+
+fn parse_media_type(text: Option<String>) -> Result<Option<MediaType>, ManifestError> {
+    let text = text.filter(|text| !text.is_empty());
+    let media_type = text.map(|text| text.parse()).transpose().map_err(DescriptorError::MediaType)?;
+    Ok(media_type)
+}
+
+/// None for a content that can never be asked for here, because its digest cannot be verified.
+fn parse_descriptor(raw: RawDescriptor) -> Result<Option<Descriptor>, ManifestError> {
+    match Descriptor::try_from(raw) {
+        Ok(descriptor) => Ok(Some(descriptor)),
+        Err(DescriptorError::Digest(DigestError::Algorithm)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn parse_descriptors(raw: Option<Vec<RawDescriptor>>) -> Result<Vec<Descriptor>, ManifestError> {
+    let raw = raw.unwrap_or_default();
+    if raw.len() > DESCRIPTOR_COUNT_MAX {
+        return Err(ManifestError::TooManyDescriptors);
+    }
+    raw.into_iter().filter_map(|raw| parse_descriptor(raw).transpose()).collect()
+}
+
+/// The deepest nesting of objects and arrays, whether or not the text is JSON otherwise.
+fn depth(bytes: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut is_in_string = false;
+    let mut bytes = bytes.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => is_in_string = !is_in_string,
+            b'\\' if is_in_string => {
+                bytes.next();
+            }
+            b'{' | b'[' if !is_in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !is_in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+

@@ -1,0 +1,216 @@
+//! Requests of the pull half of the distribution API (distribution-spec, "Endpoints"), as one closed enum.
+//!
+//! Repository names contain slashes and may contain words such as `manifests`, so a path is read from the
+//! right. The path arrives undecoded: an escape has no business in it, except the colon of a digest.
+
+use crate::digest::{Digest, DigestError};
+use crate::error_code::ErrorCode;
+use crate::media_type::MediaType;
+use crate::query::{Query, QueryError};
+use crate::reference::{Reference, ReferenceError};
+use crate::repository::{Repository, RepositoryError};
+
+/// The largest page size asked of an upstream or answered, in entries.
+pub const PAGE_COUNT_MAX: u32 = 1000;
+
+/// The longest `last` accepted, in bytes. Some upstreams put an opaque cursor there instead of a tag.
+const LAST_BYTES_MAX: usize = 1024;
+
+/// A read of the distribution API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `/v2/` and `/v2`.
+    Version,
+    /// `/v2/<name>/manifests/<reference>`.
+    Manifest {
+        /// `<name>`.
+        repository: Repository,
+        /// `<reference>`.
+        reference: Reference,
+    },
+    /// `/v2/<name>/blobs/<digest>`.
+    Blob {
+        /// `<name>`.
+        repository: Repository,
+        /// `<digest>`.
+        digest: Digest,
+    },
+    /// `/v2/<name>/tags/list`.
+    Tags {
+        /// `<name>`.
+        repository: Repository,
+        /// Which part of the list.
+        page: Page,
+    },
+    /// `/v2/<name>/referrers/<digest>`.
+    Referrers {
+        /// `<name>`.
+        repository: Repository,
+        /// The subject's digest.
+        digest: Digest,
+        /// Only referrers of this artifact type, a media type.
+        artifact_type: Option<String>,
+        /// Which part of the list.
+        page: Page,
+    },
+    /// `/v2/_catalog`.
+    Catalog {
+        /// Which part of the list.
+        page: Page,
+    },
+}
+
+/// Which part of a list is asked for (distribution-spec, "Listing Tags").
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// How many entries at most, 0 to [`PAGE_COUNT_MAX`]; larger numbers are cut to that. Zero asks for an
+    /// empty list, as the specification has it, without a `Link`. None: the server's choice.
+    pub n: Option<u32>,
+    /// Only entries behind this one. Visible ASCII.
+    pub last: Option<String>,
+}
+
+/// Why a path and a query are no request of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The path is none of the API's.
+    #[error("no such endpoint")]
+    NotFound,
+    /// `<name>` is outside the grammar.
+    #[error(transparent)]
+    NameInvalid(RepositoryError),
+    /// No digest stands where one must.
+    #[error(transparent)]
+    DigestInvalid(DigestError),
+    /// `<reference>` has no colon and is no tag.
+    #[error(transparent)]
+    TagInvalid(ReferenceError),
+    /// The path has an escape, an empty or dot segment, a backslash, or a byte that is not visible ASCII.
+    #[error("the path has an escape, an empty or dot segment, or a character outside the API's")]
+    PathInvalid,
+    /// A value in the query cannot be used.
+    #[error(transparent)]
+    QueryInvalid(QueryError),
+}
+
+impl RequestError {
+    /// The code of the error body.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotFound => ErrorCode::NameUnknown,
+            Self::NameInvalid(_) | Self::PathInvalid => ErrorCode::NameInvalid,
+            Self::DigestInvalid(_) => ErrorCode::DigestInvalid,
+            Self::TagInvalid(_) => ErrorCode::TagInvalid,
+            Self::QueryInvalid(QueryError::Number(_)) => ErrorCode::PaginationNumberInvalid,
+            Self::QueryInvalid(QueryError::Encoding(_) | QueryError::Value(_)) => ErrorCode::NameInvalid,
+        }
+    }
+}
+
+impl Request {
+    /// Reads a path such as `/v2/library/alpine/manifests/latest`, raw as it stood in the request line, and
+    /// the query behind it.
+    ///
+    /// Only the query keys `n`, `last` and `artifactType` are read, and only where the endpoint has them;
+    /// every other key is ignored. (`ns` is read before, where the registry is chosen.)
+    ///
+    /// # Errors
+    /// [`RequestError`], of which only [`RequestError::NotFound`] is a 404; the others are 400.
+    pub fn parse(path: &str, query: Option<&str>) -> Result<Self, RequestError> {
+        let rest = match path.strip_prefix("/v2") {
+            Some("" | "/") => return Ok(Self::Version),
+            Some(rest) => rest.strip_prefix('/').ok_or(RequestError::NotFound)?,
+            None => return Err(RequestError::NotFound),
+        };
+        if !is_plain(rest) {
+            return Err(RequestError::PathInvalid);
+        }
+        let query = Query::new(query);
+        if rest == "_catalog" {
+            refuse_escape(rest)?;
+            return Ok(Self::Catalog { page: parse_page(query)? });
+        }
+        let (head, last) = rest.rsplit_once('/').ok_or(RequestError::NotFound)?;
+        let (name, endpoint) = head.rsplit_once('/').ok_or(RequestError::NotFound)?;
+        refuse_escape(head)?;
+        match endpoint {
+            "manifests" => {
+                Ok(Self::Manifest { repository: parse_name(name)?, reference: parse_reference(last)? })
+            }
+            "blobs" => Ok(Self::Blob { repository: parse_name(name)?, digest: parse_digest(last)? }),
+            "referrers" => Ok(Self::Referrers {
+                repository: parse_name(name)?,
+                digest: parse_digest(last)?,
+                artifact_type: parse_artifact_type(query)?,
+                page: parse_page(query)?,
+            }),
+            "tags" if last == "list" => {
+                Ok(Self::Tags { repository: parse_name(name)?, page: parse_page(query)? })
+            }
+            _ => Err(RequestError::NotFound),
+        }
+    }
+}
+
+/// Whether the path behind `/v2/` has only visible ASCII, no backslash, and no empty or dot segment. The last
+/// segment may be empty: such a path is none of the API's, but it is no attack either.
+fn is_plain(rest: &str) -> bool {
+    let has_good_bytes = rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let has_dots = rest.split('/').any(|segment| segment == "." || segment == "..");
+    has_good_bytes && !has_dots && !rest.starts_with('/') && !rest.contains("//")
+}
+
+fn refuse_escape(text: &str) -> Result<(), RequestError> {
+    if text.contains('%') { Err(RequestError::PathInvalid) } else { Ok(()) }
+}
+
+fn parse_name(name: &str) -> Result<Repository, RequestError> {
+    name.parse().map_err(RequestError::NameInvalid)
+}
+
+/// Some clients escape the colon of a digest in a path; nothing else may be escaped.
+fn decode_colon(segment: &str) -> Result<String, RequestError> {
+    let decoded = segment.replace("%3A", ":").replace("%3a", ":");
+    refuse_escape(&decoded)?;
+    Ok(decoded)
+}
+
+fn parse_digest(segment: &str) -> Result<Digest, RequestError> {
+    decode_colon(segment)?.parse().map_err(RequestError::DigestInvalid)
+}
+
+fn parse_reference(segment: &str) -> Result<Reference, RequestError> {
+    decode_colon(segment)?.parse().map_err(|error| match error {
+        ReferenceError::Digest(error) => RequestError::DigestInvalid(error),
+        ReferenceError::Tag => RequestError::TagInvalid(error),
+    })
+}
+
+fn parse_page(query: Query<'_>) -> Result<Page, RequestError> {
+    let n = match query.value("n").map_err(RequestError::QueryInvalid)? {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            // A run of digits that does not fit is a large number, not a malformed one.
+            Some(digits.parse().unwrap_or(PAGE_COUNT_MAX).min(PAGE_COUNT_MAX))
+        }
+        Some(_) => return Err(RequestError::QueryInvalid(QueryError::Number("n"))),
+        None => None,
+    };
+    let last = query.value("last").map_err(RequestError::QueryInvalid)?;
+    let is_usable =
+        |last: &String| last.len() <= LAST_BYTES_MAX && last.bytes().all(|byte| byte.is_ascii_graphic());
+    if last.as_ref().is_some_and(|last| !is_usable(last)) {
+        return Err(RequestError::QueryInvalid(QueryError::Value("last")));
+    }
+    Ok(Page { n, last })
+}
+
+fn parse_artifact_type(query: Query<'_>) -> Result<Option<String>, RequestError> {
+    let artifact_type = query.value("artifactType").map_err(RequestError::QueryInvalid)?;
+    match artifact_type {
+        Some(text) if text.parse::<MediaType>().is_err() => {
+            Err(RequestError::QueryInvalid(QueryError::Value("artifactType")))
+        }
+        other => Ok(other),
+    }
+}
+
