@@ -1,1 +1,182 @@
-//! Which token realms may see an upstream's credentials.
+//! What belongs to an upstream: which hosts are its own, and which token realms may see its credentials.
+//!
+//! A realm is written by whoever answers in the upstream's name. Sending credentials wherever it points gave
+//! them away in several registries' clients (CVE-2020-15157, CVE-2026-33540); exact origin alone breaks
+//! Docker Hub, whose realm is another host of the same domain.
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::{Host, Url};
+
+/// A host that the operator says is part of the upstream: `auth.corp.example`, `10.1.2.3:9000` or
+/// `[fd00::1]:5000`. Without a port it means the default port of the URL's scheme.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedHost {
+    host: Host,
+    port: Option<u16>,
+}
+
+/// A text that names no host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a trusted host reads <host> or <host>:<port>, without scheme or path")]
+pub struct TrustedHostError;
+
+/// The hosts of one upstream.
+#[derive(Clone, Debug)]
+pub struct Territory {
+    upstream: Url,
+    trusted: Vec<TrustedHost>,
+}
+
+/// What a token request to a realm may carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RealmPlan {
+    /// Credentials, when there are any.
+    Trusted(Url),
+    /// Nothing: the realm is not known to belong to the upstream.
+    Anonymous(Url),
+    /// No request at all.
+    Refused(RealmError),
+}
+
+/// Why a realm is not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RealmError {
+    /// No absolute URL with a host.
+    #[error("the token realm is not a URL")]
+    Url,
+    /// Neither `http` nor `https`.
+    #[error("the token realm is neither http nor https")]
+    Scheme,
+    /// A user or a password stands in it.
+    #[error("the token realm has a user in its URL")]
+    Userinfo,
+    /// It would carry the token of an `https` upstream in the clear.
+    #[error("the token realm is http while the upstream is https")]
+    Downgrade,
+}
+
+impl TrustedHost {
+    fn covers(&self, url: &Url) -> bool {
+        let port = match (self.port, url.scheme()) {
+            (Some(port), _) => Some(port),
+            (None, "https") => Some(443),
+            (None, _) => Some(80),
+        };
+        url.port_or_known_default() == port
+            && same_host(Some(&self.host), url.host().map(host_to_owned).as_ref())
+    }
+}
+
+impl FromStr for TrustedHost {
+    type Err = TrustedHostError;
+
+    fn from_str(text: &str) -> Result<Self, TrustedHostError> {
+        if text.is_empty() || text.contains(['/', '@', '?', '#', '\\']) || text.contains(char::is_whitespace)
+        {
+            return Err(TrustedHostError);
+        }
+        // The port is read apart, because a URL forgets a port that is its scheme's default.
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+                let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+                let port = port.parse().ok().filter(|_| is_number).ok_or(TrustedHostError)?;
+                (host, Some(port))
+            }
+            _ => (text, None),
+        };
+        let url = Url::parse(&format!("https://{host}/")).map_err(|_| TrustedHostError)?;
+        let host = url.host().map(host_to_owned).ok_or(TrustedHostError)?;
+        Ok(Self { host, port })
+    }
+}
+
+impl fmt::Display for TrustedHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}:{port}", self.host),
+            None => self.host.fmt(f),
+        }
+    }
+}
+
+impl Territory {
+    /// The territory of `upstream` (an `http` or `https` URL) and the hosts listed with it.
+    pub fn new(upstream: Url, trusted: Vec<TrustedHost>) -> Self {
+        Self { upstream, trusted }
+    }
+
+    /// Whether the URL's host and port are the upstream's own, or listed with it.
+    pub fn contains(&self, url: &Url) -> bool {
+        self.is_upstream(url) || self.trusted.iter().any(|trusted| trusted.covers(url))
+    }
+
+    /// What a token request to the realm of a challenge may carry.
+    ///
+    /// Credentials go to the upstream's own host and port, to hosts listed with it, and over `https` to hosts
+    /// of the same registrable domain. That domain must end in a suffix on the public suffix list: under an
+    /// invented one (`corp.lan`, `cluster.local`) nobody can tell where one owner ends.
+    pub fn plan_realm(&self, realm: &str) -> RealmPlan {
+        let url = match self.parse_realm(realm) {
+            Ok(url) => url,
+            Err(error) => return RealmPlan::Refused(error),
+        };
+        if self.contains(&url) || (url.scheme() == "https" && self.is_same_domain(&url)) {
+            RealmPlan::Trusted(url)
+        } else {
+            RealmPlan::Anonymous(url)
+        }
+    }
+
+    fn parse_realm(&self, realm: &str) -> Result<Url, RealmError> {
+        let mut url = Url::parse(realm).map_err(|_| RealmError::Url)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(RealmError::Scheme);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(RealmError::Userinfo);
+        }
+        if url.scheme() == "http" && self.upstream.scheme() == "https" {
+            return Err(RealmError::Downgrade);
+        }
+        url.set_fragment(None);
+        Ok(url)
+    }
+
+    fn is_upstream(&self, url: &Url) -> bool {
+        same_host(self.upstream.host().map(host_to_owned).as_ref(), url.host().map(host_to_owned).as_ref())
+            && self.upstream.port_or_known_default() == url.port_or_known_default()
+    }
+
+    fn is_same_domain(&self, url: &Url) -> bool {
+        let ours = self.upstream.domain().and_then(registrable_domain);
+        let theirs = url.domain().and_then(registrable_domain);
+        ours.is_some() && ours == theirs
+    }
+}
+
+/// The domain that its owner registered, without a trailing dot. None for a public suffix itself and for
+/// names under a suffix that is not on the list.
+fn registrable_domain(name: &str) -> Option<&[u8]> {
+    let domain = psl::domain(name.as_bytes())?;
+    domain.suffix().is_known().then(|| domain.trim().as_bytes())
+}
+
+/// Whether two hosts are one; a trailing dot makes no difference.
+fn same_host(one: Option<&Host>, other: Option<&Host>) -> bool {
+    match (one, other) {
+        (Some(Host::Domain(one)), Some(Host::Domain(other))) => {
+            one.trim_end_matches('.') == other.trim_end_matches('.')
+        }
+        (Some(one), Some(other)) => one == other,
+        _ => false,
+    }
+}
+
+fn host_to_owned(host: Host<&str>) -> Host {
+    host.to_owned()
+}
+
+#[cfg(test)]
+mod tests;
