@@ -40,7 +40,9 @@ impl Challenge {
                 break;
             }
             match reader.read_token() {
-                Some(scheme) => challenges.extend(reader.read_parameters().and_then(|it| it.challenge(scheme))),
+                Some(scheme) => {
+                    challenges.extend(reader.read_parameters().and_then(|it| it.challenge(scheme)))
+                }
                 None => reader.skip_element(),
             }
         }
@@ -147,7 +149,8 @@ impl<'a> Reader<'a> {
     /// Steps over the single value that schemes such as `Negotiate` carry instead of parameters.
     fn skip_token68(&mut self) -> bool {
         let before = self.rest;
-        let run = self.read_while(|character| character.is_ascii_alphanumeric() || "-._~+/".contains(character));
+        let run =
+            self.read_while(|character| character.is_ascii_alphanumeric() || "-._~+/".contains(character));
         self.read_while(|character| character == '=');
         self.skip_blanks();
         let is_token68 = !run.is_empty() && (self.rest.is_empty() || self.rest.starts_with(','));
@@ -185,4 +188,3 @@ impl<'a> Reader<'a> {
 fn is_token(character: char) -> bool {
     character.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(character)
 }
-

@@ -51,4 +51,3 @@ impl TryFrom<RawDescriptor> for Descriptor {
         })
     }
 }
-

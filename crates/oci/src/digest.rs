@@ -134,8 +134,12 @@ impl Hasher {
     /// The digest of everything taken in.
     pub fn finish(self) -> Digest {
         match self.0 {
-            State::Sha256(state) => Digest { algorithm: Algorithm::Sha256, hex: hex(&state.finalize()).into() },
-            State::Sha512(state) => Digest { algorithm: Algorithm::Sha512, hex: hex(&state.finalize()).into() },
+            State::Sha256(state) => {
+                Digest { algorithm: Algorithm::Sha256, hex: hex(&state.finalize()).into() }
+            }
+            State::Sha512(state) => {
+                Digest { algorithm: Algorithm::Sha512, hex: hex(&state.finalize()).into() }
+            }
         }
     }
 }

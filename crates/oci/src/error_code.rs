@@ -66,4 +66,3 @@ impl fmt::Display for ErrorCode {
         f.write_str(self.as_str())
     }
 }
-

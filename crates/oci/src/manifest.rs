@@ -227,4 +227,3 @@ fn depth(bytes: &[u8]) -> usize {
     }
     deepest
 }
-

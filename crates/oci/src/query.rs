@@ -66,4 +66,3 @@ fn hex_value(digit: u8) -> Option<u8> {
         _ => None,
     }
 }
-

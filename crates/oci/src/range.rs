@@ -66,7 +66,8 @@ impl RangeRequest {
             return Ok(None);
         }
         // Empty list elements are to be skipped by recipients (section 5.6.1.2).
-        let mut specs = set.split(',').map(|spec| spec.trim_matches(is_blank)).filter(|spec| !spec.is_empty());
+        let mut specs =
+            set.split(',').map(|spec| spec.trim_matches(is_blank)).filter(|spec| !spec.is_empty());
         let Some(first) = specs.next().and_then(parse_spec) else { return Ok(None) };
         match specs.map(parse_spec).try_fold(0_usize, |count, spec| spec.map(|_| count + 1)) {
             None => Ok(None),
@@ -113,4 +114,3 @@ fn parse_number(digits: &str) -> Option<u64> {
 fn is_blank(character: char) -> bool {
     matches!(character, ' ' | '\t')
 }
-

@@ -53,7 +53,8 @@ impl FromStr for Repository {
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`, read without a regular expression.
 fn is_component(component: &str) -> bool {
     let is_alphanumeric = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9');
-    let is_separator = |run: &[u8]| matches!(run, b"." | b"_" | b"__") || run.iter().all(|byte| *byte == b'-');
+    let is_separator =
+        |run: &[u8]| matches!(run, b"." | b"_" | b"__") || run.iter().all(|byte| *byte == b'-');
     let bytes = component.as_bytes();
     let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
     is_alphanumeric(*first)

@@ -213,4 +213,3 @@ fn parse_artifact_type(query: Query<'_>) -> Result<Option<String>, RequestError>
         other => Ok(other),
     }
 }
-
