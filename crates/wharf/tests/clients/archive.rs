@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 const BLOCK: usize = 512;
 
 /// An entry of a layer.
-pub enum Entry<'a> {
+pub(crate) enum Entry<'a> {
     Directory(&'a str),
     Program(&'a str, &'a [u8]),
     File(&'a str, &'a [u8]),
@@ -16,7 +16,7 @@ pub enum Entry<'a> {
 }
 
 /// The tar archive of `entries`.
-pub fn layer(entries: &[Entry<'_>]) -> Vec<u8> {
+pub(crate) fn layer(entries: &[Entry<'_>]) -> Vec<u8> {
     let mut archive = Vec::new();
     for entry in entries {
         let (header, content) = match *entry {
@@ -34,7 +34,7 @@ pub fn layer(entries: &[Entry<'_>]) -> Vec<u8> {
 }
 
 /// Writes a tar archive to `path` that holds one file of `size` bytes, no two of its blocks alike.
-pub fn write_large_layer(path: &Path, size: usize) {
+pub(crate) fn write_large_layer(path: &Path, size: usize) {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path).expect("the layer is created"));
     let mut block = vec![0_u8; 1 << 20];
     // A multiplicative generator: cheap, and nothing that a file system or a proxy could squeeze.
@@ -54,7 +54,7 @@ pub fn write_large_layer(path: &Path, size: usize) {
 }
 
 /// `content` as the standard output of `program`, which compresses its standard input.
-pub fn compress(program: &str, arguments: &[&str], content: &[u8]) -> Vec<u8> {
+pub(crate) fn compress(program: &str, arguments: &[&str], content: &[u8]) -> Vec<u8> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())

@@ -9,29 +9,29 @@ const IDLE: Duration = Duration::from_secs(60);
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// One request. `target` is the path with its query.
-pub struct Request<'a> {
-    pub method: &'a str,
-    pub address: SocketAddr,
-    pub target: &'a str,
-    pub headers: Vec<(&'a str, String)>,
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) address: SocketAddr,
+    pub(crate) target: &'a str,
+    pub(crate) headers: Vec<(&'a str, String)>,
 }
 
 /// Status, headers with lower-case names, and the whole body.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// Sends `request` with `size` bytes of `body` and reads the answer to its end.
-pub fn send(request: &Request<'_>, size: u64, body: &mut dyn Read) -> io::Result<Answer> {
+pub(crate) fn send(request: &Request<'_>, size: u64, body: &mut dyn Read) -> io::Result<Answer> {
     let stream = TcpStream::connect_timeout(&request.address, IDLE)?;
     stream.set_read_timeout(Some(IDLE))?;
     stream.set_write_timeout(Some(IDLE))?;
@@ -49,7 +49,7 @@ pub fn send(request: &Request<'_>, size: u64, body: &mut dyn Read) -> io::Result
 }
 
 /// Sends a GET.
-pub fn get(address: SocketAddr, target: &str) -> io::Result<Answer> {
+pub(crate) fn get(address: SocketAddr, target: &str) -> io::Result<Answer> {
     send(&Request { method: "GET", address, target, headers: Vec::new() }, 0, &mut io::empty())
 }
 

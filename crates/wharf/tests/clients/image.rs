@@ -9,17 +9,17 @@ use sha2::{Digest as _, Sha256};
 
 use crate::archive::{Entry, compress, layer, write_large_layer};
 
-pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// Content with its descriptor.
 #[derive(Debug, Clone)]
-pub struct Blob {
-    pub media_type: &'static str,
-    pub digest: String,
-    pub size: u64,
+pub(crate) struct Blob {
+    pub(crate) media_type: &'static str,
+    pub(crate) digest: String,
+    pub(crate) size: u64,
     content: Content,
 }
 
@@ -30,24 +30,24 @@ enum Content {
 }
 
 impl Blob {
-    pub fn new(media_type: &'static str, bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(media_type: &'static str, bytes: Vec<u8>) -> Self {
         let digest = digest(&mut bytes.as_slice());
         Self { media_type, digest, size: bytes.len() as u64, content: Content::Bytes(bytes) }
     }
 
-    pub fn from_file(media_type: &'static str, path: &Path) -> Self {
+    pub(crate) fn from_file(media_type: &'static str, path: &Path) -> Self {
         let mut file = File::open(path).expect("the content is opened");
         let size = file.metadata().expect("the content has a size").len();
         Self { media_type, digest: digest(&mut file), size, content: Content::File(path.to_owned()) }
     }
 
     /// The digest without its algorithm.
-    pub fn hex(&self) -> &str {
+    pub(crate) fn hex(&self) -> &str {
         self.digest.trim_start_matches("sha256:")
     }
 
     /// The content from its first byte.
-    pub fn open(&self) -> Box<dyn Read + '_> {
+    pub(crate) fn open(&self) -> Box<dyn Read + '_> {
         match &self.content {
             Content::Bytes(bytes) => Box::new(Cursor::new(bytes)),
             Content::File(path) => Box::new(File::open(path).expect("the content is opened")),
@@ -60,7 +60,7 @@ impl Blob {
 }
 
 /// The SHA-256 digest of everything that `content` still holds.
-pub fn digest(content: &mut dyn Read) -> String {
+pub(crate) fn digest(content: &mut dyn Read) -> String {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
     loop {
@@ -77,19 +77,19 @@ pub fn digest(content: &mut dyn Read) -> String {
 
 /// A manifest and the blobs it names, the config first.
 #[derive(Debug, Clone)]
-pub struct Image {
-    pub manifest: Blob,
-    pub blobs: Vec<Blob>,
+pub(crate) struct Image {
+    pub(crate) manifest: Blob,
+    pub(crate) blobs: Vec<Blob>,
     diff_ids: Vec<String>,
 }
 
 impl Image {
-    pub fn config(&self) -> &Blob {
+    pub(crate) fn config(&self) -> &Blob {
         &self.blobs[0]
     }
 
     /// The image with one more layer, a file of `size` bytes that no compression makes smaller.
-    pub fn with_large_layer(&self, directory: &Path, size: usize) -> Self {
+    pub(crate) fn with_large_layer(&self, directory: &Path, size: usize) -> Self {
         let path = directory.join(format!("{}-large.tar", self.config().hex()));
         write_large_layer(&path, size);
         let large = Blob::from_file("application/vnd.oci.image.layer.v1.tar", &path);
@@ -103,7 +103,7 @@ impl Image {
 
 /// How the layers of an image are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// Docker's media types, gzip.
     Docker,
     /// OCI media types, gzip.
@@ -113,13 +113,14 @@ pub enum Form {
 }
 
 /// An image that runs: busybox in one layer, and a file that holds `marker` in another. Its command
-/// prints that file, so what ran tells which registry it came from.
-pub fn runnable(form: Form, marker: &str) -> Image {
+/// prints that file, so what ran tells which registry it came from. No layer is the same for two markers:
+/// clients fetch a layer that they already have from nowhere.
+pub(crate) fn runnable(form: Form, marker: &str) -> Image {
     on_platform(form, marker, "amd64")
 }
 
 /// The runnable image for two platforms, under one index.
-pub fn for_two_platforms(marker: &str) -> (Blob, Vec<Image>) {
+pub(crate) fn for_two_platforms(marker: &str) -> (Blob, Vec<Image>) {
     let images: Vec<Image> = ["amd64", "arm64"].map(|name| on_platform(Form::Oci, marker, name)).into();
     let manifests: Vec<Value> = images
         .iter()
@@ -135,7 +136,7 @@ pub fn for_two_platforms(marker: &str) -> (Blob, Vec<Image>) {
 }
 
 /// What is attached to `subject`: a signature the way cosign stores it, under the tag `sha256-<hex>.sig`.
-pub fn signature_of(subject: &Blob) -> Image {
+pub(crate) fn signature_of(subject: &Blob) -> Image {
     let payload = json!({ "critical": { "type": "cosign container image signature",
         "image": { "docker-manifest-digest": subject.digest } } });
     let simple = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -147,7 +148,7 @@ pub fn signature_of(subject: &Blob) -> Image {
 
 /// A software bill of materials for `subject`, and the index of referrers that a registry without the
 /// referrers API keeps under the tag `sha256-<hex>`.
-pub fn bill_of_materials_of(subject: &Blob) -> (Image, Blob) {
+pub(crate) fn bill_of_materials_of(subject: &Blob) -> (Image, Blob) {
     let kind = "application/spdx+json";
     let document = Blob::new(kind, br#"{"spdxVersion":"SPDX-2.3","name":"app"}"#.to_vec());
     let empty = Blob::new("application/vnd.oci.empty.v1+json", b"{}".to_vec());
@@ -163,17 +164,20 @@ pub fn bill_of_materials_of(subject: &Blob) -> (Image, Blob) {
 
 fn on_platform(form: Form, marker: &str, architecture: &str) -> Image {
     let busybox = std::fs::read("/bin/busybox").expect("busybox is installed");
-    let marked = format!("{marker} {architecture}");
+    let marked = format!("{marker}\n");
     let archives = [
         layer(&[
             Entry::Directory("bin/"),
             Entry::Program("bin/busybox", &busybox),
             Entry::Link("bin/sh", "busybox"),
             Entry::Link("bin/cat", "busybox"),
+            Entry::File("bin/marker", marked.as_bytes()),
         ]),
         layer(&[Entry::Directory("etc/"), Entry::File("etc/marker", marked.as_bytes())]),
-        // A layer that holds nothing but a name: the smallest blob a client asks for.
-        layer(&[Entry::Directory("empty/")]),
+        layer(&[
+            Entry::Directory(&format!("{}/", marker.replace(' ', "-"))),
+            Entry::File("for", architecture.as_bytes()),
+        ]),
     ];
     let diff_ids = archives.iter().map(|archive| digest(&mut archive.as_slice())).collect();
     let layers = archives.iter().map(|archive| stored(form, archive)).collect();

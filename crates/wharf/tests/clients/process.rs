@@ -22,7 +22,7 @@ const CLIENT_WITHIN: Duration = Duration::from_secs(60);
 ///
 /// # Panics
 /// When `within` has passed.
-pub fn wait_until<T>(what: &str, within: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_until<T>(what: &str, within: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + within;
     let mut pause = Duration::from_millis(2);
     loop {
@@ -54,7 +54,7 @@ fn obstacle(programs: &[&str]) -> Option<String> {
 
 /// True when `programs` can be run. Otherwise says on standard error that the test is skipped, or fails
 /// where `WHARF_REQUIRE_CLIENTS` is set.
-pub fn available(programs: &[&str]) -> bool {
+pub(crate) fn available(programs: &[&str]) -> bool {
     let Some(obstacle) = obstacle(programs) else { return true };
     assert!(std::env::var_os("WHARF_REQUIRE_CLIENTS").is_none(), "clients are required: {obstacle}");
     let name = std::thread::current().name().unwrap_or("?").to_owned();
@@ -69,24 +69,25 @@ fn find_program(name: &str) -> Option<PathBuf> {
 
 /// What all programs of one test have in common: a home, and the names that they can resolve.
 #[derive(Debug)]
-pub struct Surroundings {
+pub(crate) struct Surroundings {
     home: PathBuf,
     hosts_file: PathBuf,
 }
 
 impl Surroundings {
     /// Writes the private `/etc/hosts`, in which every name in `names` is this machine.
-    pub fn new(directory: &Path, names: &[&str]) -> Self {
+    pub(crate) fn new(directory: &Path, names: &[&str]) -> Self {
         let home = directory.join("home");
         fs::create_dir_all(&home).expect("the home is created");
         let hosts_file = directory.join("hosts");
-        fs::write(&hosts_file, format!("127.0.0.1 localhost {}\n", names.join(" "))).expect("hosts is written");
+        fs::write(&hosts_file, format!("127.0.0.1 localhost {}\n", names.join(" ")))
+            .expect("hosts is written");
         Self { home, hosts_file }
     }
 
     /// A command for `program` that sees the private `/etc/hosts` in a mount namespace of its own and dies
     /// with the thread that spawns it. Its process id is the program's own.
-    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("/usr/bin/setpriv");
         command
             .args(["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "sh", "-ceu"])
@@ -105,12 +106,16 @@ impl Surroundings {
     ///
     /// # Panics
     /// With everything it wrote, when it fails or takes more than a minute.
-    pub fn run(&self, command: &mut Command) -> Vec<u8> {
+    pub(crate) fn run(&self, command: &mut Command) -> Vec<u8> {
         let output = tempfile::tempdir_in(&self.home).expect("a directory for the output is created");
         let (stdout, stderr) = (output.path().join("stdout"), output.path().join("stderr"));
         command.stdout(File::create(&stdout).expect("created"));
         command.stderr(File::create(&stderr).expect("created"));
-        let mut process = Process { child: command.spawn().expect("the client starts"), log: stderr.clone() };
+        let mut process = Process {
+            child: command.spawn().expect("the client starts"),
+            log: stderr.clone(),
+            stopped: false,
+        };
         let status = wait_until(&format!("{command:?} ends"), CLIENT_WITHIN, || process.ended());
         let written = fs::read(&stdout).expect("the output is read");
         assert!(
@@ -125,21 +130,22 @@ impl Surroundings {
 
 /// A running program. Dropping it ends it.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     log: PathBuf,
+    stopped: bool,
 }
 
 impl Process {
     /// Starts a daemon that writes what it has to say into `log`.
-    pub fn start(command: &mut Command, log: PathBuf) -> Self {
+    pub(crate) fn start(command: &mut Command, log: PathBuf) -> Self {
         let file = File::create(&log).expect("the log is created");
         command.stdout(file.try_clone().expect("the log is shared")).stderr(file);
-        Self { child: command.spawn().expect("the daemon starts"), log }
+        Self { child: command.spawn().expect("the daemon starts"), log, stopped: false }
     }
 
     /// What the program has said so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
@@ -147,7 +153,7 @@ impl Process {
     ///
     /// # Panics
     /// With its log, when it ends first or is not ready in time.
-    pub fn wait_ready<T>(&mut self, mut ready: impl FnMut(&Self) -> Option<T>) -> T {
+    pub(crate) fn wait_ready<T>(&mut self, mut ready: impl FnMut(&Self) -> Option<T>) -> T {
         let deadline = Instant::now() + CLIENT_WITHIN / 2;
         wait_until("a daemon is ready", CLIENT_WITHIN, || {
             let value = ready(self);
@@ -161,7 +167,10 @@ impl Process {
     }
 
     /// Asks the program to end and waits for it; kills it, and what it started, when it does not.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
+        if std::mem::replace(&mut self.stopped, true) {
+            return;
+        }
         let pid = Pid::from_child(&self.child);
         if self.ended().is_none() {
             // It may end by itself at this very moment.

@@ -1,0 +1,144 @@
+//! containerd: its own daemon for each store, told about wharf by hosts.toml in each of its forms.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::lab::{CORP, HUB, Lab};
+use crate::process::{Process, Surroundings};
+
+/// How hosts.toml leads to wharf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HostsForm {
+    /// One `_default/hosts.toml`; the request says `?ns=`.
+    DefaultWithNamespace,
+    /// One file for each registry, naming its host.
+    HostPerRegistry,
+    /// One file for each registry, naming a path on the bare domain.
+    PathPerRegistry,
+}
+
+/// A running containerd.
+pub(crate) struct Containerd<'a> {
+    process: Process,
+    surroundings: &'a Surroundings,
+    socket: PathBuf,
+    hosts: PathBuf,
+}
+
+impl<'a> Containerd<'a> {
+    pub(crate) fn start(lab: &'a Lab, directory: &Path, form: HostsForm) -> Self {
+        let hosts = directory.join("certs.d");
+        write_hosts(lab, &hosts, form);
+        let socket = directory.join("sock");
+        let settings = directory.join("containerd.toml");
+        let text = format!(
+            "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\n\
+             disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+             [grpc]\naddress = \"{0}/sock\"\n[ttrpc]\naddress = \"{0}/sock.ttrpc\"\n",
+            directory.display(),
+        );
+        fs::write(&settings, text).expect("the settings are written");
+        let surroundings = &lab.surroundings;
+        let mut command = surroundings.command("containerd");
+        let process =
+            Process::start(command.arg("--config").arg(&settings), directory.join("containerd.log"));
+        let mut containerd = Self { process, surroundings, socket, hosts };
+        containerd.wait_ready();
+        containerd
+    }
+
+    /// Pulls for the platform of this machine and unpacks.
+    pub(crate) fn pull(&self, reference: &str) {
+        self.images("pull").arg("--hosts-dir").arg(&self.hosts).arg(reference).run(self.surroundings);
+    }
+
+    /// Pulls what every platform needs.
+    pub(crate) fn pull_all_platforms(&self, reference: &str) {
+        let mut pull = self.images("pull");
+        pull.arg("--all-platforms").arg("--hosts-dir").arg(&self.hosts).arg(reference).run(self.surroundings);
+    }
+
+    /// What the command of the image prints.
+    pub(crate) fn run(&self, reference: &str) -> String {
+        let mut command = self.ctr();
+        command.args(["run", "--rm", reference, "container"]);
+        String::from_utf8(self.surroundings.run(&mut command)).expect("a marker is text")
+    }
+
+    /// The digest that `reference` has in the store.
+    pub(crate) fn target(&self, reference: &str) -> String {
+        let mut command = self.ctr();
+        command.args(["images", "list", &format!("name=={reference}")]);
+        let table = String::from_utf8(self.surroundings.run(&mut command)).expect("a table is text");
+        let digest = table.split_whitespace().find(|word| word.starts_with("sha256:"));
+        digest.unwrap_or_else(|| panic!("{reference} is not in the store:\n{table}")).to_owned()
+    }
+
+    /// The digests of everything in the content store. containerd has verified each.
+    pub(crate) fn content(&self) -> BTreeSet<String> {
+        let mut command = self.ctr();
+        command.args(["content", "list", "--quiet"]);
+        let list = String::from_utf8(self.surroundings.run(&mut command)).expect("digests are text");
+        list.lines().map(str::to_owned).collect()
+    }
+
+    fn wait_ready(&mut self) {
+        // The socket is there before the services behind it are: ask one of them.
+        let (surroundings, socket) = (self.surroundings, self.socket.clone());
+        self.process.wait_ready(|_| {
+            socket.exists().then_some(())?;
+            let mut command = surroundings.command("ctr");
+            command.args(["--connect-timeout", "1s", "--address"]).arg(&socket).arg("version");
+            let output = command.output().expect("ctr starts");
+            output.status.success().then_some(())
+        });
+    }
+
+    fn images(&self, verb: &str) -> Verb {
+        let mut command = self.ctr();
+        command.args(["images", verb]);
+        Verb(command)
+    }
+
+    fn ctr(&self) -> Command {
+        let mut command = self.surroundings.command("ctr");
+        command.arg("--address").arg(&self.socket);
+        command
+    }
+}
+
+struct Verb(Command);
+
+impl Verb {
+    fn arg(&mut self, argument: impl AsRef<std::ffi::OsStr>) -> &mut Self {
+        self.0.arg(argument);
+        self
+    }
+
+    fn run(&mut self, surroundings: &Surroundings) {
+        surroundings.run(&mut self.0);
+    }
+}
+
+fn write_hosts(lab: &Lab, directory: &Path, form: HostsForm) {
+    let write = |registry: &str, host: String, rest: &str| {
+        let directory = directory.join(registry);
+        fs::create_dir_all(&directory).expect("the directory is created");
+        let text = format!("[host.\"http://{host}\"]\ncapabilities = [\"pull\", \"resolve\"]\n{rest}");
+        fs::write(directory.join("hosts.toml"), text).expect("hosts.toml is written");
+    };
+    match form {
+        HostsForm::DefaultWithNamespace => write("_default", lab.bare_host(), ""),
+        HostsForm::HostPerRegistry => {
+            for registry in [HUB, CORP] {
+                write(registry, lab.vhost(registry), "");
+            }
+        }
+        HostsForm::PathPerRegistry => {
+            write(HUB, format!("{}/{HUB}", lab.bare_host()), "");
+            write(CORP, format!("{}/v2/{CORP}", lab.bare_host()), "override_path = true\n");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Two upstream registries, one wharf before both, and what a client test asks of them.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tempfile::TempDir;
+
+use crate::http;
+use crate::image::{Blob, Image};
+use crate::process::{Process, Surroundings};
+use crate::registry::{Access, PASSWORD, Registry, USERNAME};
+
+/// What wharf caches: Docker Hub, whose part the anonymous registry plays, and one with credentials.
+pub(crate) const HUB: &str = "docker.io";
+pub(crate) const CORP: &str = "two.test";
+/// The domain below which wharf has a host name for each of them.
+pub(crate) const DOMAIN: &str = "wharf.test";
+
+/// Names the clients fall back to. They lead to this machine, where nothing listens: a client that passes
+/// wharf by fails, and no test sends anything out.
+const REAL_NAMES: [&str; 5] = [HUB, "registry-1.docker.io", "index.docker.io", "auth.docker.io", CORP];
+
+/// One lab at a time: several daemons and a large image are enough for a small machine.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Everything a client test runs against. Fields drop in order: first the programs, last the directory.
+pub(crate) struct Lab {
+    wharf: Process,
+    pub(crate) hub: Registry,
+    pub(crate) corp: Registry,
+    pub(crate) surroundings: Surroundings,
+    port: u16,
+    admin: SocketAddr,
+    expected: BTreeMap<&'static str, Vec<Blob>>,
+    rounds: Cell<u32>,
+    directory: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// Which of the two registries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upstream {
+    Hub,
+    Corp,
+}
+
+impl Lab {
+    pub(crate) fn start() -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory = tempfile::tempdir().expect("a directory is created");
+        let vhosts = [HUB, CORP].map(|name| format!("{name}.{DOMAIN}"));
+        let mut names = vec![DOMAIN];
+        names.extend(vhosts.iter().map(String::as_str));
+        names.extend(REAL_NAMES);
+        let surroundings = Surroundings::new(directory.path(), &names);
+        let hub = Registry::start(&surroundings, directory.path().join("hub"), Access::Anonymous);
+        let corp = Registry::start(&surroundings, directory.path().join("corp"), Access::Basic);
+        let (public, admin) = (free_address(), free_address());
+        let settings = directory.path().join("wharf.toml");
+        let text = render_settings(directory.path(), public, admin, hub.address, corp.address);
+        fs::write(&settings, text).expect("the settings are written");
+        let wharf = start_wharf(&surroundings, directory.path(), &settings, public);
+        let expected = BTreeMap::from([(HUB, Vec::new()), (CORP, Vec::new())]);
+        let (port, rounds) = (public.port(), Cell::new(0));
+        Self { wharf, hub, corp, surroundings, port, admin, expected, rounds, directory, _turn: turn }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A directory that no earlier pull has seen: a client that keeps its store there has been wiped.
+    pub(crate) fn fresh_directory(&self, purpose: &str) -> PathBuf {
+        let number = self.rounds.replace(self.rounds.get() + 1);
+        let path = self.directory.path().join(format!("{purpose}-{number}"));
+        fs::create_dir(&path).expect("the directory is created");
+        path
+    }
+
+    /// `host:port` of wharf's bare domain, where a client must say otherwise which registry it means.
+    pub(crate) fn bare_host(&self) -> String {
+        format!("{DOMAIN}:{}", self.port)
+    }
+
+    /// `host:port` of the name that stands for `registry` alone.
+    pub(crate) fn vhost(&self, registry: &str) -> String {
+        format!("{registry}.{DOMAIN}:{}", self.port)
+    }
+
+    /// Pushes `image` upstream and expects its blobs to be pulled.
+    pub(crate) fn push(&mut self, upstream: Upstream, repository: &str, reference: &str, image: &Image) {
+        self.registry(upstream).push(repository, reference, image);
+        self.expect_blobs(upstream, &image.blobs);
+    }
+
+    /// Expects `blobs` to be pulled, each once.
+    pub(crate) fn expect_blobs(&mut self, upstream: Upstream, blobs: &[Blob]) {
+        let name = if upstream == Upstream::Hub { HUB } else { CORP };
+        self.expected.entry(name).or_default().extend_from_slice(blobs);
+    }
+
+    pub(crate) fn registry(&self, upstream: Upstream) -> &Registry {
+        match upstream {
+            Upstream::Hub => &self.hub,
+            Upstream::Corp => &self.corp,
+        }
+    }
+
+    /// Pulls with an empty client store: first with an empty cache, then with a warm one, then with both
+    /// registries gone. The registries may have sent each blob once.
+    pub(crate) fn pull_three_times(&mut self, mut pull: impl FnMut(&Self, &Path)) {
+        pull(self, &self.fresh_directory("cold"));
+        let asked = self.count("wharf_upstream_requests_total", "_blob\"");
+        assert_ne!(asked, 0, "a cold cache asks for blobs");
+        pull(self, &self.fresh_directory("warm"));
+        let asked_again = self.count("wharf_upstream_requests_total", "_blob\"");
+        assert_eq!(asked_again, asked, "a warm cache asks for no blob");
+        self.assert_each_blob_left_upstream_once();
+        assert_eq!(self.count("wharf_stale_total", ""), 0, "nothing is stale while the registries answer");
+        self.hub.stop();
+        self.corp.stop();
+        pull(self, &self.fresh_directory("offline"));
+        assert_ne!(self.count("wharf_stale_total", ""), 0, "what is served without asking is called stale");
+    }
+
+    /// Every byte of every blob that was pushed has come from its registry once, and nothing else has.
+    fn assert_each_blob_left_upstream_once(&self) {
+        for (name, registry) in [(HUB, &self.hub), (CORP, &self.corp)] {
+            let expected: BTreeMap<String, u64> =
+                self.expected[name].iter().map(|blob| (blob.digest.clone(), blob.size)).collect();
+            assert_eq!(registry.blob_bytes_sent(), expected, "bytes that {name} has sent, for each blob");
+        }
+    }
+
+    /// What wharf has counted in `family`, over all series whose labels contain `label`.
+    fn count(&self, family: &str, label: &str) -> u64 {
+        let answer = http::get(self.admin, "/metrics").expect("the admin listener answers");
+        assert_eq!(answer.status, 200);
+        let text = String::from_utf8(answer.body).expect("metrics are text");
+        let series = text.lines().filter_map(|line| line.strip_prefix(family)?.rsplit_once(' '));
+        let counted = series.filter(|(labels, _)| labels.starts_with('{') && labels.contains(label));
+        counted.map(|(_, value)| value.parse::<u64>().expect("a counter is a whole number")).sum()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The runner shows this for a failed test only.
+            println!("wharf said:\n{}", self.wharf.log());
+        }
+    }
+}
+
+fn start_wharf(
+    surroundings: &Surroundings,
+    directory: &Path,
+    settings: &Path,
+    public: SocketAddr,
+) -> Process {
+    let program =
+        std::env::var_os("WHARF_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_wharf").to_owned().into());
+    let mut command = surroundings.command(program);
+    let log = directory.join("wharf.log");
+    let mut process = Process::start(command.arg("serve").arg("--config").arg(settings), log);
+    process.wait_ready(|_| http::get(public, "/readyz").ok().filter(|answer| answer.status == 200));
+    process
+}
+
+/// An address nothing listens on now. Another process could take it before wharf does; then wharf says so.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    listener.local_addr().expect("a listener has an address")
+}
+
+fn render_settings(
+    directory: &Path,
+    public: SocketAddr,
+    admin: SocketAddr,
+    hub: SocketAddr,
+    corp: SocketAddr,
+) -> String {
+    let root = directory.join("cache");
+    format!(
+        r#"[server]
+listen = ["{public}"]
+domain = "{DOMAIN}"
+
+[admin]
+listen = "{admin}"
+
+[storage]
+root = "{}"
+
+[log]
+format = "json"
+
+[[registry]]
+name = "{HUB}"
+upstream = "http://{hub}"
+
+[[registry]]
+name = "{CORP}"
+upstream = "http://{corp}"
+username = "{USERNAME}"
+password = "{PASSWORD}"
+"#,
+        root.display(),
+    )
+}

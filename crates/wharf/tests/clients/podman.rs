@@ -1,0 +1,55 @@
+//! podman: pulls through the mirrors of registries.conf into a store of its own, and runs what came.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::lab::Lab;
+use crate::process::Surroundings;
+use crate::skopeo::write_settings;
+
+/// podman with a store below `directory`.
+pub(crate) struct Podman<'a> {
+    surroundings: &'a Surroundings,
+    directory: &'a Path,
+}
+
+impl<'a> Podman<'a> {
+    pub(crate) fn new(lab: &'a Lab, directory: &'a Path) -> Self {
+        write_settings(lab, directory);
+        Self { surroundings: &lab.surroundings, directory }
+    }
+
+    pub(crate) fn pull(&self, reference: &str) {
+        let mut command = self.command();
+        command.arg("pull").arg("--signature-policy").arg(self.directory.join("policy.json"));
+        self.surroundings.run(command.arg(reference));
+    }
+
+    /// What the command of the image prints.
+    pub(crate) fn run(&self, reference: &str) -> String {
+        let mut command = self.command();
+        // podman asks for more open files and processes than it has itself, which a confined machine refuses.
+        command.args(["run", "--rm", "--pull", "never", "--network", "none"]);
+        command.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", reference]);
+        String::from_utf8(self.surroundings.run(&mut command)).expect("a marker is text")
+    }
+
+    /// The digests of the config and of the manifest that `reference` names in the store.
+    pub(crate) fn digests(&self, reference: &str) -> (String, String) {
+        let mut command = self.command();
+        command.args(["image", "inspect", "--format", "sha256:{{.Id}} {{.Digest}}", reference]);
+        let line = String::from_utf8(self.surroundings.run(&mut command)).expect("digests are text");
+        let (config, manifest) = line.trim_end().split_once(' ').expect("two digests");
+        (config.to_owned(), manifest.to_owned())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = self.surroundings.command("podman");
+        command.env("CONTAINERS_REGISTRIES_CONF", self.directory.join("registries.conf"));
+        for (option, name) in [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
+            command.arg(option).arg(self.directory.join(name));
+        }
+        command.args(["--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", "runc"]);
+        command
+    }
+}

@@ -1,0 +1,145 @@
+//! The upstream: Debian's `docker-registry`, filled over HTTP, questioned through its access log.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Cursor, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::http::{Answer, Request, send};
+use crate::image::{Blob, Image};
+use crate::process::{Process, Surroundings};
+
+pub(crate) const USERNAME: &str = "puller";
+pub(crate) const PASSWORD: &str = "s3cret";
+/// `puller:s3cret`, as Basic authentication sends it.
+const AUTHORIZATION: &str = "Basic cHVsbGVyOnMzY3JldA==";
+
+/// Who may pull.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Anonymous,
+    Basic,
+}
+
+/// A running registry.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    process: Process,
+    pub(crate) address: SocketAddr,
+    access: Access,
+}
+
+/// A finished GET of a blob.
+struct BlobAnswer {
+    digest: String,
+    bytes: u64,
+}
+
+impl Registry {
+    pub(crate) fn start(surroundings: &Surroundings, directory: PathBuf, access: Access) -> Self {
+        fs::create_dir_all(&directory).expect("the directory is created");
+        let settings = directory.join("registry.yml");
+        fs::write(&settings, render_settings(&directory, access)).expect("the settings are written");
+        let mut command = surroundings.command("docker-registry");
+        let log = directory.join("log");
+        let mut process = Process::start(command.arg("serve").arg(&settings), log);
+        // It was told port 0 and logs the one it got.
+        let address = process.wait_ready(|process| {
+            process
+                .log()
+                .lines()
+                .filter_map(parse_log_line)
+                .find_map(|line| line["msg"].as_str()?.strip_prefix("listening on ")?.parse().ok())
+        });
+        Self { process, address, access }
+    }
+
+    /// From here on, connecting to it is refused.
+    pub(crate) fn stop(&mut self) {
+        self.process.stop();
+    }
+
+    /// Pushes `image` and lets `reference`, a tag or its digest, name it.
+    pub(crate) fn push(&self, repository: &str, reference: &str, image: &Image) {
+        for blob in &image.blobs {
+            self.push_blob(repository, blob);
+        }
+        self.push_manifest(repository, reference, &image.manifest);
+    }
+
+    pub(crate) fn push_manifest(&self, repository: &str, reference: &str, manifest: &Blob) {
+        let target = format!("/v2/{repository}/manifests/{reference}");
+        let answer = self.ask("PUT", &target, manifest.media_type, manifest.size, &mut manifest.open());
+        assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(answer.header("docker-content-digest"), Some(manifest.digest.as_str()));
+    }
+
+    fn push_blob(&self, repository: &str, blob: &Blob) {
+        let uploads = format!("/v2/{repository}/blobs/uploads/");
+        let kind = "application/octet-stream";
+        let answer = self.ask("POST", &uploads, kind, 0, &mut io::empty());
+        let location = answer.header("location").expect("an upload has a location");
+        let path = location.trim_start_matches("http://").split_once('/').expect("a location has a path").1;
+        let target = format!("/{path}&digest={}", blob.digest);
+        let answer = self.ask("PUT", &target, kind, blob.size, &mut blob.open());
+        assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+    }
+
+    fn ask(&self, method: &str, target: &str, kind: &str, size: u64, body: &mut dyn Read) -> Answer {
+        let mut headers = vec![("Content-Type", kind.to_owned())];
+        if self.access == Access::Basic {
+            headers.push(("Authorization", AUTHORIZATION.to_owned()));
+        }
+        send(&Request { method, address: self.address, target, headers }, size, body).expect("it answers")
+    }
+
+    /// How many bytes of each blob were handed out since the registry started, however they were asked for.
+    pub(crate) fn blob_bytes_sent(&self) -> BTreeMap<String, u64> {
+        let mut sent = BTreeMap::new();
+        for answer in
+            self.process.log().lines().filter_map(parse_log_line).filter_map(|line| blob_answer(&line))
+        {
+            *sent.entry(answer.digest).or_default() += answer.bytes;
+        }
+        sent
+    }
+}
+
+fn render_settings(directory: &Path, access: Access) -> String {
+    let root = directory.join("storage");
+    let mut settings = format!(
+        "version: 0.1\n\
+         log: {{level: info, formatter: json, accesslog: {{disabled: true}}}}\n\
+         storage: {{filesystem: {{rootdirectory: '{}'}}}}\n\
+         http: {{addr: '127.0.0.1:0', secret: test}}\n",
+        root.display(),
+    );
+    if access == Access::Basic {
+        let path = directory.join("htpasswd");
+        let output = Command::new("htpasswd").args(["-Bbn", USERNAME, PASSWORD]).output();
+        fs::write(&path, output.expect("htpasswd runs").stdout).expect("the password file is written");
+        settings.push_str(&format!("auth: {{htpasswd: {{realm: test, path: '{}'}}}}\n", path.display()));
+    }
+    settings
+}
+
+fn parse_log_line(line: &str) -> Option<Value> {
+    serde_json::from_reader(Cursor::new(line)).ok()
+}
+
+fn blob_answer(line: &Value) -> Option<BlobAnswer> {
+    if line["msg"] != "response completed" || line["http.request.method"] != "GET" {
+        return None;
+    }
+    let target = line["http.request.uri"].as_str()?;
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    let (_, digest) = path.rsplit_once("/blobs/")?;
+    // What a redirect or a refusal wrote is no content.
+    let content = matches!(line["http.response.status"].as_u64(), Some(200 | 206));
+    let bytes = line["http.response.written"].as_u64()?;
+    content.then(|| BlobAnswer { digest: digest.to_owned(), bytes })
+}
