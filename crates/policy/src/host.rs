@@ -1,1 +1,270 @@
 //! Which registry a request is meant for.
+//!
+//! A request can say so in three places: its `Host`, a prefix in its path, and the query key `ns` that
+//! containerd adds for mirrors. All that speak must agree, because a guess would hand out one registry's
+//! image under another's name. Only configured registries are ever chosen.
+//!
+//! The rule, in order:
+//!
+//! 1. A virtual host: `<label>.<domain>`, an entry of `hosts`, or, where no domain is set, any host that begins
+//!    with a label and a dot, such as `docker.io.localhost`. Any other name under the domain is refused.
+//! 2. A path prefix that is a registry's name or alias: `/P/v2/…`, `/v2/P/…`, `/v2/P/v2/…`, `/P/…`.
+//! 3. `?ns=` with a registry's name or alias.
+//! 4. A host that is itself a registry's name or alias, for networks that resolve it to wharf.
+//! 5. The default registry.
+//!
+//! A registry's *labels* are its names and aliases, and the same with dashes for dots (`docker-io`), which one
+//! wildcard certificate covers. A name with a port, `registry.corp.example:8443`, has the labels
+//! `registry.corp.example-8443` and `registry-corp-example-8443`, and, unless another registry claims them, those
+//! without the port as well. A path prefix has the colon as it is or as `%3A`; since no image reference can
+//! have one there, `registry.corp.example-8443` and the name without the port are understood too. `ns` always
+//! gives the port, as clients do.
+//!
+//! On a virtual host, the registry's own name is taken off the path once. What is left is never read for a
+//! prefix again, so a repository that begins with a registry's name can be reached as
+//! `/v2/<own name>/<repository>`.
+
+mod authority;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use oci::Query;
+
+use self::table::Builder;
+
+/// What one registry is called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegistryNames {
+    /// Its name, `host` or `host:port`, in any case.
+    pub name: String,
+    /// Further names, of the same form. Docker Hub's need not be given.
+    pub aliases: Vec<String>,
+    /// Host names beside those made from the labels. A port is ignored.
+    pub hosts: Vec<String>,
+}
+
+/// The registries and every way to name them.
+#[derive(Clone, Debug, Default)]
+pub struct RoutingTable {
+    domain: Option<String>,
+    default: Option<usize>,
+    /// Names and aliases, lower-case, with their ports.
+    names: HashMap<String, usize>,
+    /// What may stand first in a path besides a name.
+    prefixes: HashMap<String, usize>,
+    /// What may stand first in a host name.
+    labels: HashMap<String, usize>,
+    /// Whole host names.
+    hosts: HashMap<String, usize>,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// To a registry.
+    Registry {
+        /// Its index in the slice that the table was made from.
+        index: usize,
+        /// The path without the prefix, `/v2/…`. A path that is none of the API's comes back unchanged.
+        path: String,
+        /// How the client named the registry, for links back.
+        link: LinkShape,
+    },
+    /// `/v2/` on a host that names no registry: the API is here, and no upstream is meant.
+    Version,
+}
+
+/// Why a request goes nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// A name under the domain that is no registry's.
+    #[error("no registry has this host name")]
+    UnknownHost,
+    /// `ns` names a registry that is not configured.
+    #[error("the registry named by `ns` is not configured")]
+    UnknownRegistry,
+    /// Host, path and `ns` name different registries.
+    #[error("the host name, the path and `ns` name different registries")]
+    Disagree,
+    /// Nothing names a registry, and there is no default.
+    #[error("neither the host name, the path nor `ns` names a registry")]
+    NoSelector,
+    /// The authority is no `host` or `host:port`: a 400, unlike the others.
+    #[error("the host name is malformed")]
+    BadAuthority,
+}
+
+/// Why names make no table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// Not `host` or `host:port`, or reserved for a path of the API.
+    #[error("`{name}` is no name for a registry")]
+    BadName {
+        /// The name or alias.
+        name: String,
+    },
+    /// An entry of `hosts` that is no host name.
+    #[error("`{host}`, a host of `{registry}`, is no host name")]
+    BadHost {
+        /// Name of the registry.
+        registry: String,
+        /// The entry.
+        host: String,
+    },
+    /// The domain is no host name, or has a port.
+    #[error("the domain `{0}` is no host name")]
+    BadDomain(String),
+    /// The default registry is not among the registries.
+    #[error("the default registry `{0}` is not configured")]
+    UnknownDefault(String),
+    /// Two registries would answer to one name.
+    #[error("`{name}` would name both `{first}` and `{second}`")]
+    Overlap {
+        /// A name, alias, label or host.
+        name: String,
+        /// Name of the registry that has it.
+        first: String,
+        /// Name of the registry that wants it too.
+        second: String,
+    },
+}
+
+/// How the client named the registry, so that a `Link` can be given in the same form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkShape {
+    /// What stands for `/v2` in the client's paths.
+    base: String,
+    /// The value of `ns`, where that was given.
+    ns: Option<String>,
+}
+
+impl LinkShape {
+    /// The client's form of a path `/v2/…`.
+    pub fn path(&self, path: &str) -> String {
+        format!("{}{}", self.base, path.strip_prefix("/v2").unwrap_or(path))
+    }
+
+    /// The client's form of a path `/v2/…` with a query, to which `ns` is added back where it was given.
+    pub fn target(&self, path: &str, query: &str) -> String {
+        let ns = self.ns.as_ref().map(|ns| format!("ns={}", ns.replace(':', "%3A")));
+        let query: Vec<&str> =
+            [query].into_iter().chain(ns.as_deref()).filter(|part| !part.is_empty()).collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}{mark}{}", self.path(path), query.join("&"))
+    }
+}
+
+impl RoutingTable {
+    /// Makes the table, or says everything that is wrong with the names.
+    ///
+    /// `domain` is the domain whose subdomains are virtual hosts; `default_registry` is a name or alias.
+    ///
+    /// # Errors
+    /// Every [`TableError`] found, in the order of the registries.
+    pub fn new(
+        domain: Option<&str>,
+        default_registry: Option<&str>,
+        registries: &[RegistryNames],
+    ) -> Result<Self, Vec<TableError>> {
+        Builder::new(registries).build(domain, default_registry)
+    }
+
+    /// Chooses the registry for a request.
+    ///
+    /// `authority` is the `Host` header or `:authority`, as sent; empty for an HTTP/1.0 request without one.
+    /// `path` and `query` are as sent, undecoded.
+    ///
+    /// # Errors
+    /// [`RouteError`]. All but [`RouteError::BadAuthority`] are answered 404, so that a client goes on to the
+    /// registry itself.
+    pub fn route(&self, authority: &str, path: &str, query: Option<&str>) -> Result<Route, RouteError> {
+        let host = authority::parse_host(authority).ok_or(RouteError::BadAuthority)?;
+        let by_host = self.find_virtual_host(&host)?;
+        let by_path = self.find_prefix(path);
+        let by_ns = self.find_ns(query)?;
+
+        let mut selected = [by_host, by_path.as_ref().map(|it| it.index), by_ns.as_ref().map(|it| it.0)]
+            .into_iter()
+            .flatten();
+        let first = selected.next();
+        if selected.any(|other| Some(other) != first) {
+            return Err(RouteError::Disagree);
+        }
+        if first.is_none() && matches!(path, "/v2" | "/v2/") {
+            return Ok(Route::Version);
+        }
+        let fallback = || self.names.get(&host).copied().or(self.default);
+        let index = first.or_else(fallback).ok_or(RouteError::NoSelector)?;
+        let (base, path) = match by_path {
+            Some(prefix) => (prefix.base, prefix.path),
+            None => ("/v2".to_owned(), path.to_owned()),
+        };
+        Ok(Route::Registry { index, path, link: LinkShape { base, ns: by_ns.map(|it| it.1) } })
+    }
+
+    fn find_virtual_host(&self, host: &str) -> Result<Option<usize>, RouteError> {
+        if let Some(index) = self.hosts.get(host) {
+            return Ok(Some(*index));
+        }
+        match &self.domain {
+            Some(domain) if is_below(host, domain) => Err(RouteError::UnknownHost),
+            Some(_) => Ok(None),
+            None => Ok(longest_label(&self.labels, host)),
+        }
+    }
+
+    fn find_prefix(&self, path: &str) -> Option<Prefix> {
+        let (head, rest) = match path.strip_prefix("/v2/") {
+            Some(rest) => ("/v2", rest),
+            None => ("", path.strip_prefix('/')?),
+        };
+        let segment = rest.split('/').next().unwrap_or_default();
+        let name = segment.replace("%3A", ":").replace("%3a", ":").to_ascii_lowercase();
+        let index = self.names.get(&name).or_else(|| self.prefixes.get(&name))?;
+        let rest = &rest[segment.len()..];
+        let mut base = format!("{head}/{segment}");
+        let rest = match rest.strip_prefix("/v2") {
+            Some(behind) if behind.is_empty() || behind.starts_with('/') => {
+                base.push_str("/v2");
+                behind
+            }
+            _ => rest,
+        };
+        Some(Prefix { index: *index, base, path: format!("/v2{rest}") })
+    }
+
+    /// The registry that `ns` names, and its name as given there; several values must agree like any selectors.
+    fn find_ns(&self, query: Option<&str>) -> Result<Option<(usize, String)>, RouteError> {
+        let mut found: Option<(usize, String)> = None;
+        for value in Query::new(query).values("ns") {
+            let name = value.map_err(|_| RouteError::UnknownRegistry)?.to_ascii_lowercase();
+            let index = *self.names.get(&name).ok_or(RouteError::UnknownRegistry)?;
+            if found.as_ref().is_some_and(|(other, _)| *other != index) {
+                return Err(RouteError::Disagree);
+            }
+            found.get_or_insert((index, name));
+        }
+        Ok(found)
+    }
+}
+
+/// A registry's name at the front of a path.
+struct Prefix {
+    index: usize,
+    /// The front of the path as the client wrote it, for which `/v2` stands in `path`.
+    base: String,
+    path: String,
+}
+
+/// The registry whose label `host` begins with, before a dot; of several, the longest label counts.
+fn longest_label(labels: &HashMap<String, usize>, host: &str) -> Option<usize> {
+    let dots = host.rmatch_indices('.').map(|(dot, _)| dot);
+    dots.filter_map(|dot| labels.get(&host[..dot])).next().copied()
+}
+
+fn is_below(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|front| front.ends_with('.'))
+}

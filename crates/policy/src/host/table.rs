@@ -1,0 +1,157 @@
+//! How the routing table is made from the registries' names.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::Ipv4Addr;
+
+use super::authority::{parse_host, split_port};
+use super::{RegistryNames, RoutingTable, TableError, longest_label};
+
+/// Docker Hub's names: where one is configured, all are its own.
+const HUB_NAMES: [&str; 3] = ["docker.io", "registry-1.docker.io", "index.docker.io"];
+
+/// The table in the making, and what was found wrong so far.
+pub(super) struct Builder<'a> {
+    registries: &'a [RegistryNames],
+    table: RoutingTable,
+    /// Hosts of names with a port, which become labels where nothing else claims them.
+    portless: Vec<(String, usize)>,
+    errors: Vec<TableError>,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(registries: &'a [RegistryNames]) -> Self {
+        Self { registries, table: RoutingTable::default(), portless: Vec::new(), errors: Vec::new() }
+    }
+
+    pub(super) fn build(
+        mut self,
+        domain: Option<&str>,
+        default_registry: Option<&str>,
+    ) -> Result<RoutingTable, Vec<TableError>> {
+        for index in 0..self.registries.len() {
+            self.add_names(index);
+        }
+        self.add_portless_labels();
+        if let Some(domain) = domain {
+            self.set_domain(domain);
+        }
+        for index in 0..self.registries.len() {
+            self.add_hosts(index, domain.is_none());
+        }
+        if let Some(name) = default_registry {
+            self.table.default = self.table.names.get(&name.to_ascii_lowercase()).copied();
+            if self.table.default.is_none() {
+                self.errors.push(TableError::UnknownDefault(name.to_owned()));
+            }
+        }
+        if self.errors.is_empty() { Ok(self.table) } else { Err(self.errors) }
+    }
+
+    fn add_names(&mut self, index: usize) {
+        let registry = &self.registries[index];
+        if !self.add_name(index, &registry.name) {
+            return;
+        }
+        for alias in &registry.aliases {
+            self.add_name(index, alias);
+        }
+        let is_hub = HUB_NAMES.iter().any(|name| self.table.names.get(*name) == Some(&index));
+        for name in HUB_NAMES.iter().filter(|_| is_hub) {
+            self.add_name(index, name);
+        }
+    }
+
+    /// Takes in a name or alias with the labels made from it. False when it cannot be had.
+    fn add_name(&mut self, index: usize, name: &str) -> bool {
+        // `v2` as a registry's name would make the API's own paths ambiguous.
+        let parts = split_port(name).filter(|(host, _)| !host.is_empty() && host != "v2");
+        let Some((host, port)) = parts else {
+            self.errors.push(TableError::BadName { name: name.to_owned() });
+            return false;
+        };
+        let (name, label) = match port {
+            Some(port) => (format!("{host}:{port}"), format!("{host}-{port}")),
+            None => (host.clone(), host.clone()),
+        };
+        if !self.claim(|table| &mut table.names, name, index) {
+            return false;
+        }
+        if host.starts_with('[') {
+            // An IPv6 address fits into no host name and into no path segment that clients write.
+            return true;
+        }
+        let is_free = self.claim(|table| &mut table.labels, label.clone(), index)
+            && self.claim(|table| &mut table.labels, label.replace('.', "-"), index);
+        if port.is_some() {
+            self.table.prefixes.insert(label, index);
+            self.portless.push((host, index));
+        }
+        is_free
+    }
+
+    /// Lets a name with a port be written without it, where that means one registry only. An address or a
+    /// one-part name is left out: `10.0.0.5.nip.io` is rather the machine at that address.
+    fn add_portless_labels(&mut self) {
+        for (host, index) in &self.portless {
+            let is_shared = self.portless.iter().any(|(other, owner)| other == host && owner != index);
+            let is_domain_name = host.contains('.') && host.parse::<Ipv4Addr>().is_err();
+            if is_shared || !is_domain_name || self.table.names.contains_key(host) {
+                continue;
+            }
+            if let Entry::Vacant(entry) = self.table.labels.entry(host.clone()) {
+                entry.insert(*index);
+                self.table.prefixes.insert(host.clone(), *index);
+                self.table.labels.entry(host.replace('.', "-")).or_insert(*index);
+            }
+        }
+    }
+
+    fn set_domain(&mut self, domain: &str) {
+        match split_port(domain) {
+            Some((host, None)) if !host.is_empty() && !host.starts_with('[') => {
+                let full = |(label, index): (&String, &usize)| (format!("{label}.{host}"), *index);
+                self.table.hosts = self.table.labels.iter().map(full).collect();
+                self.table.domain = Some(host);
+            }
+            _ => self.errors.push(TableError::BadDomain(domain.to_owned())),
+        }
+    }
+
+    fn add_hosts(&mut self, index: usize, has_label_hosts: bool) {
+        let registry = &self.registries[index];
+        for text in &registry.hosts {
+            let Some(host) = parse_host(text).filter(|host| !host.is_empty()) else {
+                let (registry, host) = (registry.name.clone(), text.clone());
+                self.errors.push(TableError::BadHost { registry, host });
+                continue;
+            };
+            match longest_label(&self.table.labels, &host).filter(|owner| has_label_hosts && *owner != index)
+            {
+                Some(owner) => self.report_overlap(host, owner, index),
+                None => {
+                    self.claim(|table| &mut table.hosts, host, index);
+                }
+            }
+        }
+    }
+
+    /// Gives `key` to a registry in one of the maps. False, and an error, when another registry has it.
+    fn claim(
+        &mut self,
+        map: impl FnOnce(&mut RoutingTable) -> &mut HashMap<String, usize>,
+        key: String,
+        index: usize,
+    ) -> bool {
+        let owner = *map(&mut self.table).entry(key.clone()).or_insert(index);
+        if owner != index {
+            self.report_overlap(key, owner, index);
+        }
+        owner == index
+    }
+
+    fn report_overlap(&mut self, name: String, first: usize, second: usize) {
+        let [first, second] = [first, second].map(|index| self.registries[index].name.clone());
+        self.errors.push(TableError::Overlap { name, first, second });
+    }
+}
