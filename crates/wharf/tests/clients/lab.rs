@@ -33,10 +33,10 @@ pub(crate) struct Lab {
     pub(crate) hub: Registry,
     pub(crate) corp: Registry,
     pub(crate) surroundings: Surroundings,
-    port: u16,
     admin: SocketAddr,
     expected: BTreeMap<&'static str, Vec<Blob>>,
     rounds: Cell<u32>,
+    public: SocketAddr,
     directory: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -60,13 +60,12 @@ impl Lab {
         let hub = Registry::start(&surroundings, directory.path().join("hub"), Access::Anonymous);
         let corp = Registry::start(&surroundings, directory.path().join("corp"), Access::Basic);
         let (public, admin) = (free_address(), free_address());
-        let settings = directory.path().join("wharf.toml");
         let text = render_settings(directory.path(), public, admin, hub.address, corp.address);
-        fs::write(&settings, text).expect("the settings are written");
-        let wharf = start_wharf(&surroundings, directory.path(), &settings, public);
+        fs::write(directory.path().join("wharf.toml"), text).expect("the settings are written");
+        let wharf = start_wharf(&surroundings, directory.path(), public);
         let expected = BTreeMap::from([(HUB, Vec::new()), (CORP, Vec::new())]);
-        let (port, rounds) = (public.port(), Cell::new(0));
-        Self { wharf, hub, corp, surroundings, port, admin, expected, rounds, directory, _turn: turn }
+        let rounds = Cell::new(0);
+        Self { wharf, hub, corp, surroundings, admin, expected, rounds, public, directory, _turn: turn }
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -83,12 +82,12 @@ impl Lab {
 
     /// `host:port` of wharf's bare domain, where a client must say otherwise which registry it means.
     pub(crate) fn bare_host(&self) -> String {
-        format!("{DOMAIN}:{}", self.port)
+        format!("{DOMAIN}:{}", self.public.port())
     }
 
     /// `host:port` of the name that stands for `registry` alone.
     pub(crate) fn vhost(&self, registry: &str) -> String {
-        format!("{registry}.{DOMAIN}:{}", self.port)
+        format!("{registry}.{DOMAIN}:{}", self.public.port())
     }
 
     /// Pushes `image` upstream and expects its blobs to be pulled.
@@ -127,8 +126,14 @@ impl Lab {
         assert_ne!(self.count("wharf_stale_total", ""), 0, "what is served without asking is called stale");
     }
 
+    /// Kills wharf and starts it again on what it has stored.
+    pub(crate) fn crash_and_restart(&mut self) {
+        self.wharf.crash();
+        self.wharf = start_wharf(&self.surroundings, self.directory.path(), self.public);
+    }
+
     /// Every byte of every blob that was pushed has come from its registry once, and nothing else has.
-    fn assert_each_blob_left_upstream_once(&self) {
+    pub(crate) fn assert_each_blob_left_upstream_once(&self) {
         for (name, registry) in [(HUB, &self.hub), (CORP, &self.corp)] {
             let expected: BTreeMap<String, u64> =
                 self.expected[name].iter().map(|blob| (blob.digest.clone(), blob.size)).collect();
@@ -156,16 +161,11 @@ impl Drop for Lab {
     }
 }
 
-fn start_wharf(
-    surroundings: &Surroundings,
-    directory: &Path,
-    settings: &Path,
-    public: SocketAddr,
-) -> Process {
+fn start_wharf(surroundings: &Surroundings, directory: &Path, public: SocketAddr) -> Process {
     let program =
         std::env::var_os("WHARF_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_wharf").to_owned().into());
     let mut command = surroundings.command(program);
-    let log = directory.join("wharf.log");
+    let (log, settings) = (directory.join("wharf.log"), directory.join("wharf.toml"));
     let mut process = Process::start(command.arg("serve").arg("--config").arg(settings), log);
     process.wait_ready(|_| http::get(public, "/readyz").ok().filter(|answer| answer.status == 200));
     process
@@ -198,6 +198,9 @@ root = "{}"
 
 [log]
 format = "json"
+
+[defaults]
+header_timeout = "5s"
 
 [[registry]]
 name = "{HUB}"

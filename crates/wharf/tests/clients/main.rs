@@ -82,9 +82,62 @@ fn skopeo_copies_a_layer_of_one_gibibyte() {
     let large = runnable(Form::Oci, "large").with_large_layer(lab.directory(), LARGE_BYTES);
     lab.push(Upstream::Hub, APP, "large", &large);
     lab.pull_three_times(|lab, directory| {
-        let layout = Skopeo::new(lab, directory).copy(&format!("{HUB}/{APP}:large"), "large");
-        assert_layout_holds(&layout, &contents_of(&large));
-        std::fs::remove_dir_all(layout).expect("a gibibyte is given back");
+        let skopeo = Skopeo::new(lab, directory);
+        // Two at once: the upstream sends it once all the same.
+        std::thread::scope(|scope| {
+            for name in ["one", "other"] {
+                let (skopeo, large) = (&skopeo, &large);
+                scope.spawn(move || {
+                    let layout = skopeo.copy(&format!("{HUB}/{APP}:large"), name);
+                    assert_layout_holds(&layout, &contents_of(large));
+                    std::fs::remove_dir_all(layout).expect("a gibibyte is given back");
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn a_killed_and_restarted_wharf_serves_what_it_stored() {
+    if !available(&["skopeo"]) {
+        return;
+    }
+    let mut lab = Lab::start();
+    let (hub, corp) = push_both(&mut lab, "1", Form::Oci);
+    let pull = |lab: &Lab, directory: &Path| {
+        for (registry, image) in [(HUB, &hub), (CORP, &corp)] {
+            let layout = Skopeo::new(lab, directory).copy(&format!("{registry}/{APP}:1"), registry);
+            assert_layout_holds(&layout, &contents_of(image));
+        }
+    };
+    pull(&lab, &lab.fresh_directory("before"));
+    lab.crash_and_restart();
+    pull(&lab, &lab.fresh_directory("after"));
+    lab.assert_each_blob_left_upstream_once();
+    lab.hub.stop();
+    lab.corp.stop();
+    lab.crash_and_restart();
+    pull(&lab, &lab.fresh_directory("offline"));
+}
+
+#[test]
+fn a_registry_that_hangs_holds_up_no_other() {
+    if !available(&["skopeo"]) {
+        return;
+    }
+    let mut lab = Lab::start();
+    let (hub, corp) = push_both(&mut lab, "1", Form::Oci);
+    let directory = lab.fresh_directory("hanging");
+    let skopeo = Skopeo::new(&lab, &directory);
+    skopeo.copy(&format!("{CORP}/{APP}:1"), "before");
+    lab.corp.hold();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| skopeo.copy(&format!("{CORP}/{APP}:1"), "stale"));
+        let layout = skopeo.copy(&format!("{HUB}/{APP}:1"), "other");
+        assert_layout_holds(&layout, &contents_of(&hub));
+        assert!(!waiting.is_finished(), "the other registry answered while this one was silent");
+        let layout = waiting.join().expect("what was stored is served when the registry stays silent");
+        assert_layout_holds(&layout, &contents_of(&corp));
     });
 }
 

@@ -166,6 +166,17 @@ impl Process {
         })
     }
 
+    /// Holds the program: it keeps its sockets and answers nothing.
+    pub(crate) fn hold(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).expect("a running process can be held");
+    }
+
+    /// Ends the program the way a power cut would.
+    pub(crate) fn crash(&mut self) {
+        self.child.kill().expect("a running process can be killed");
+        self.stop();
+    }
+
     /// Asks the program to end and waits for it; kills it, and what it started, when it does not.
     pub(crate) fn stop(&mut self) {
         if std::mem::replace(&mut self.stopped, true) {
@@ -175,8 +186,9 @@ impl Process {
         if self.ended().is_none() {
             // It may end by itself at this very moment.
             kill_process(pid, Signal::TERM).ok();
+            kill_process(pid, Signal::CONT).ok();
             let deadline = Instant::now() + STOP_WITHIN;
-            wait_until("a killed process ends", STOP_WITHIN * 2, || {
+            wait_until("a process ends", STOP_WITHIN * 2, || {
                 if Instant::now() > deadline {
                     kill_process(pid, Signal::KILL).ok();
                 }

@@ -63,6 +63,11 @@ impl Registry {
         self.process.stop();
     }
 
+    /// From here on, connecting succeeds and nothing is answered.
+    pub(crate) fn hold(&self) {
+        self.process.hold();
+    }
+
     /// Pushes `image` and lets `reference`, a tag or its digest, name it.
     pub(crate) fn push(&self, repository: &str, reference: &str, image: &Image) {
         for blob in &image.blobs {
