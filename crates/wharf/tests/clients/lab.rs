@@ -142,7 +142,7 @@ impl Lab {
     }
 
     /// What wharf has counted in `family`, over all series whose labels contain `label`.
-    fn count(&self, family: &str, label: &str) -> u64 {
+    pub(crate) fn count(&self, family: &str, label: &str) -> u64 {
         let answer = http::get(self.admin, "/metrics").expect("the admin listener answers");
         assert_eq!(answer.status, 200);
         let text = String::from_utf8(answer.body).expect("metrics are text");

@@ -171,6 +171,11 @@ impl Process {
         kill_process(Pid::from_child(&self.child), Signal::STOP).expect("a running process can be held");
     }
 
+    /// Lets a held program go on.
+    pub(crate) fn release(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).expect("a held process can be released");
+    }
+
     /// Ends the program the way a power cut would.
     pub(crate) fn crash(&mut self) {
         self.child.kill().expect("a running process can be killed");

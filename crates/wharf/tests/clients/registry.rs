@@ -35,6 +35,7 @@ pub(crate) struct Registry {
 
 /// A finished GET of a blob.
 struct BlobAnswer {
+    ranged: bool,
     digest: String,
     bytes: u64,
 }
@@ -66,6 +67,11 @@ impl Registry {
     /// From here on, connecting succeeds and nothing is answered.
     pub(crate) fn hold(&self) {
         self.process.hold();
+    }
+
+    /// It answers again, what it was asked meanwhile first.
+    pub(crate) fn release(&self) {
+        self.process.release();
     }
 
     /// Pushes `image` and lets `reference`, a tag or its digest, name it.
@@ -102,15 +108,28 @@ impl Registry {
         send(&Request { method, address: self.address, target, headers }, size, body).expect("it answers")
     }
 
+    /// How many bytes of the blob each finished ranged answer held.
+    pub(crate) fn ranges_sent(&self, blob: &Blob) -> Vec<u64> {
+        let answers = self.blob_answers();
+        answers
+            .filter(|answer| answer.ranged && answer.digest == blob.digest)
+            .map(|answer| answer.bytes)
+            .collect()
+    }
+
     /// How many bytes of each blob were handed out since the registry started, however they were asked for.
     pub(crate) fn blob_bytes_sent(&self) -> BTreeMap<String, u64> {
         let mut sent = BTreeMap::new();
-        for answer in
-            self.process.log().lines().filter_map(parse_log_line).filter_map(|line| blob_answer(&line))
-        {
+        for answer in self.blob_answers() {
             *sent.entry(answer.digest).or_default() += answer.bytes;
         }
         sent
+    }
+
+    fn blob_answers(&self) -> impl Iterator<Item = BlobAnswer> {
+        let log = self.process.log();
+        let lines: Vec<Value> = log.lines().filter_map(parse_log_line).collect();
+        lines.into_iter().filter_map(|line| blob_answer(&line))
     }
 }
 
@@ -144,7 +163,9 @@ fn blob_answer(line: &Value) -> Option<BlobAnswer> {
     let path = target.split_once('?').map_or(target, |(path, _)| path);
     let (_, digest) = path.rsplit_once("/blobs/")?;
     // What a redirect or a refusal wrote is no content.
-    let content = matches!(line["http.response.status"].as_u64(), Some(200 | 206));
+    let status = line["http.response.status"].as_u64()?;
+    let ranged = status == 206;
+    let content = ranged || status == 200;
     let bytes = line["http.response.written"].as_u64()?;
-    content.then(|| BlobAnswer { digest: digest.to_owned(), bytes })
+    content.then(|| BlobAnswer { ranged, digest: digest.to_owned(), bytes })
 }

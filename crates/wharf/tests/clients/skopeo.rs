@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::image::{Blob, Image, digest};
 use crate::lab::{CORP, HUB, Lab};
-use crate::process::Surroundings;
+use crate::process::{Process, Surroundings};
 
 /// skopeo with registries.conf, trust policy and lookaside settings of its own.
 pub(crate) struct Skopeo<'a> {
@@ -30,6 +30,15 @@ impl<'a> Skopeo<'a> {
             .arg(format!("oci:{}:copied", layout.display()));
         self.surroundings.run(&mut command);
         layout
+    }
+
+    /// Starts to copy `source`; whether that ends well is left open.
+    pub(crate) fn start_copy(&self, source: &str, name: &str) -> Process {
+        let mut command = self.command("copy");
+        let layout = self.directory.join(name);
+        command.args(["--preserve-digests", "--dest-oci-accept-uncompressed-layers"]);
+        command.arg(format!("docker://{source}")).arg(format!("oci:{}:copied", layout.display()));
+        Process::start(&mut command, self.directory.join(format!("{name}.log")))
     }
 
     /// Copies `source` into a plain directory, the only kind that keeps signatures, and returns those.
