@@ -1,10 +1,10 @@
 //! Two upstream registries, one wharf before both, and what a client test asks of them.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
@@ -35,7 +35,7 @@ pub(crate) struct Lab {
     pub(crate) surroundings: Surroundings,
     admin: SocketAddr,
     expected: BTreeMap<&'static str, Vec<Blob>>,
-    rounds: Cell<u32>,
+    rounds: AtomicU32,
     public: SocketAddr,
     directory: TempDir,
     _turn: MutexGuard<'static, ()>,
@@ -64,7 +64,7 @@ impl Lab {
         fs::write(directory.path().join("wharf.toml"), text).expect("the settings are written");
         let wharf = start_wharf(&surroundings, directory.path(), public);
         let expected = BTreeMap::from([(HUB, Vec::new()), (CORP, Vec::new())]);
-        let rounds = Cell::new(0);
+        let rounds = AtomicU32::new(0);
         Self { wharf, hub, corp, surroundings, admin, expected, rounds, public, directory, _turn: turn }
     }
 
@@ -74,7 +74,7 @@ impl Lab {
 
     /// A directory that no earlier pull has seen: a client that keeps its store there has been wiped.
     pub(crate) fn fresh_directory(&self, purpose: &str) -> PathBuf {
-        let number = self.rounds.replace(self.rounds.get() + 1);
+        let number = self.rounds.fetch_add(1, Ordering::Relaxed);
         let path = self.directory.path().join(format!("{purpose}-{number}"));
         fs::create_dir(&path).expect("the directory is created");
         path
