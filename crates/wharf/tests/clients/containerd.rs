@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::lab::{CORP, HUB, Lab};
 use crate::process::{Process, Surroundings};
+
+const CAPABILITIES: &str = "capabilities = [\"pull\", \"resolve\"]\n";
 
 /// How hosts.toml leads to wharf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,15 @@ impl<'a> Containerd<'a> {
         let mut containerd = Self { process, surroundings, socket, hosts };
         containerd.wait_ready();
         containerd
+    }
+
+    /// Looks for `registry` at wharf first and then at `server`.
+    pub(crate) fn add_registry(&self, lab: &Lab, registry: &str, server: SocketAddr) {
+        let directory = self.hosts.join(registry);
+        fs::create_dir_all(&directory).expect("the directory is created");
+        let text =
+            format!("server = \"http://{server}\"\n[host.\"http://{}\"]\n{CAPABILITIES}", lab.bare_host());
+        fs::write(directory.join("hosts.toml"), text).expect("hosts.toml is written");
     }
 
     /// Pulls for the platform of this machine and unpacks.
@@ -126,7 +138,7 @@ fn write_hosts(lab: &Lab, directory: &Path, form: HostsForm) {
     let write = |registry: &str, host: String, rest: &str| {
         let directory = directory.join(registry);
         fs::create_dir_all(&directory).expect("the directory is created");
-        let text = format!("[host.\"http://{host}\"]\ncapabilities = [\"pull\", \"resolve\"]\n{rest}");
+        let text = format!("[host.\"http://{host}\"]\n{CAPABILITIES}{rest}");
         fs::write(directory.join("hosts.toml"), text).expect("hosts.toml is written");
     };
     match form {

@@ -126,6 +126,11 @@ impl Lab {
         assert_ne!(self.count("wharf_stale_total", ""), 0, "what is served without asking is called stale");
     }
 
+    /// From here on, connecting to wharf is refused.
+    pub(crate) fn stop_wharf(&mut self) {
+        self.wharf.stop();
+    }
+
     /// Kills wharf and starts it again on what it has stored.
     pub(crate) fn crash_and_restart(&mut self) {
         self.wharf.crash();

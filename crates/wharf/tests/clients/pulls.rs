@@ -202,6 +202,23 @@ fn docker_pulls_through_its_registry_mirror() {
     });
 }
 
+#[test]
+fn docker_gets_the_new_image_when_a_tag_moves() {
+    if !available(&["/usr/bin/docker", "dockerd", "containerd", "runc", "busybox"]) {
+        return;
+    }
+    let lab = Lab::start();
+    let directory = lab.fresh_directory("moving");
+    let docker = Docker::start(&lab, &directory);
+    for marker in ["old", "new"] {
+        let image = runnable(Form::Docker, marker);
+        lab.hub.push(APP, "latest", &image);
+        docker.pull("app");
+        assert_eq!(docker.config("app"), image.config().digest);
+        assert_eq!(docker.run("app").trim_end(), marker);
+    }
+}
+
 fn check_docker(docker: &Docker<'_>, repository: &str, tag: &str, image: &Image, marker: &str) {
     let reference = format!("{repository}:{tag}");
     docker.pull(&reference);

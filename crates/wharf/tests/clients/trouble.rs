@@ -85,6 +85,28 @@ fn a_transfer_cut_by_a_crash_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn containerd_falls_back_when_wharf_does_not_serve() {
+    if !available(&["containerd", "ctr", "runc", "busybox"]) {
+        return;
+    }
+    let mut lab = Lab::start();
+    let (image, _) = push_both(&mut lab, "1", Form::Docker);
+    let pull = |lab: &Lab, registry: &str| {
+        let directory = lab.fresh_directory("fallback");
+        let containerd = Containerd::start(lab, &directory, HostsForm::DefaultWithNamespace);
+        containerd.add_registry(lab, registry, lab.hub.address);
+        let reference = format!("{registry}/{APP}:1");
+        containerd.pull(&reference);
+        assert_eq!(containerd.target(&reference), image.manifest.digest);
+    };
+    // wharf knows no registry of this name: it must neither guess nor keep the client waiting.
+    pull(&lab, "unknown.test");
+    assert_ne!(lab.count("wharf_unrouted_requests_total", ""), 0, "wharf was asked first");
+    lab.stop_wharf();
+    pull(&lab, HUB);
+}
+
+#[test]
 fn all_clients_at_once_share_each_transfer() {
     let programs = ["skopeo", "podman", "containerd", "ctr", "runc", "/usr/bin/docker", "dockerd", "busybox"];
     if !available(&programs) {
