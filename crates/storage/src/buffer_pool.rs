@@ -1,0 +1,74 @@
+//! Read buffers that go round: a warm blob is sent through a few of them, whatever its size.
+
+use std::ops::DerefMut;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+/// The size of a pooled buffer. Larger ones leave the processor's second-level cache between the read that
+/// fills them and the write that empties them.
+pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Buffers kept while nobody uses them: 4 MiB for each store.
+const IDLE_COUNT_MAX: usize = 64;
+
+type Buffer = Box<[u8]>;
+
+/// A bounded free list of buffers of [`BUFFER_BYTES`] bytes.
+#[derive(Debug, Default)]
+pub(crate) struct BufferPool {
+    idle: Mutex<Vec<Buffer>>,
+}
+
+/// A buffer on loan; goes back on drop.
+pub(crate) struct Lent {
+    buffer: Buffer,
+    len: usize,
+    pool: Arc<BufferPool>,
+}
+
+impl BufferPool {
+    /// A buffer with arbitrary contents.
+    pub(crate) fn lend(self: &Arc<Self>) -> Lent {
+        let idle = self.idle().pop();
+        let buffer = idle.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
+        Lent { buffer, len: 0, pool: Arc::clone(self) }
+    }
+
+    fn idle(&self) -> impl DerefMut<Target = Vec<Buffer>> {
+        // A list of buffers is whole between any two of its steps.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lent {
+    /// The whole buffer, to be filled from its beginning.
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.buffer
+    }
+
+    /// The first `len` bytes as shared bytes; the buffer goes back when the last of them is dropped.
+    pub(crate) fn freeze(mut self, len: usize) -> Bytes {
+        self.len = len.min(self.buffer.len());
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.len]
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut idle = self.pool.idle();
+        if idle.len() < IDLE_COUNT_MAX {
+            idle.push(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

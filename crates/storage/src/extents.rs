@@ -1,0 +1,70 @@
+//! Which bytes of a content are there: sorted, disjoint ranges that never touch each other.
+
+use oci::ByteRange;
+
+/// A set of byte offsets, kept as few ranges. Ranges that meet are merged, so a content received in order is
+/// always one range.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extents(Vec<ByteRange>);
+
+impl Extents {
+    /// The set of all offsets below `end`.
+    pub fn prefix(end: u64) -> Self {
+        let mut extents = Self::default();
+        extents.insert(ByteRange::whole(end));
+        extents
+    }
+
+    /// Adds every offset of `range`.
+    pub fn insert(&mut self, range: ByteRange) {
+        if range.is_empty() {
+            return;
+        }
+        let first = self.0.partition_point(|extent| extent.end < range.start);
+        let behind = self.0.partition_point(|extent| extent.start <= range.end);
+        let merged = self.0[first..behind].iter().fold(range, |merged, extent| ByteRange {
+            start: merged.start.min(extent.start),
+            end: merged.end.max(extent.end),
+        });
+        self.0.splice(first..behind, [merged]);
+    }
+
+    /// How many offsets from `offset` on are in the set without a gap.
+    pub fn contiguous_from(&self, offset: u64) -> u64 {
+        let next = self.0.partition_point(|extent| extent.end <= offset);
+        match self.0.get(next) {
+            Some(extent) if extent.start <= offset => extent.end - offset,
+            _ => 0,
+        }
+    }
+
+    /// The offsets below `size` that are not in the set.
+    pub fn gaps(&self, size: u64) -> Vec<ByteRange> {
+        self.gaps_in(ByteRange::whole(size))
+    }
+
+    /// The offsets of `range` that are not in the set.
+    pub fn gaps_in(&self, range: ByteRange) -> Vec<ByteRange> {
+        let mut gaps = Vec::new();
+        let mut start = range.start;
+        let first = self.0.partition_point(|extent| extent.end <= range.start);
+        for extent in self.0[first..].iter().take_while(|extent| extent.start < range.end) {
+            if start < extent.start {
+                gaps.push(ByteRange { start, end: extent.start });
+            }
+            start = extent.end;
+        }
+        if start < range.end {
+            gaps.push(ByteRange { start, end: range.end });
+        }
+        gaps
+    }
+
+    /// The offset behind the last one in the set; 0 when it is empty.
+    pub fn end(&self) -> u64 {
+        self.0.last().map_or(0, |extent| extent.end)
+    }
+}
+
+#[cfg(test)]
+mod tests;

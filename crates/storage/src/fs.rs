@@ -1,0 +1,103 @@
+//! The file engine: plain files that a person can read with `find` and `cat` (see [`layout`]).
+//!
+//! Files are the truth; there is no index. All disk work, opening a hit included, runs on the runtime's
+//! threads for blocking work: an `open` that finds its directory in memory takes microseconds, but one that
+//! does not, or a disk that hangs, would hold up every connection of its thread.
+
+mod blobs;
+pub(crate) mod disk;
+pub mod fault;
+mod jobs;
+mod layout;
+pub(crate) mod partial;
+mod quarantine;
+mod records;
+mod repositories;
+pub(crate) mod root;
+mod sidecar;
+mod slots;
+mod sweep;
+mod timestamp;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use telemetry::RegistryMetrics;
+
+use crate::buffer_pool::BufferPool;
+use crate::error::StoreError;
+use crate::open_blob::FileAccess;
+use disk::Disk;
+use fault::Faults;
+use jobs::Jobs;
+use partial::Workshop;
+use root::Root;
+use slots::Slots;
+
+/// The kernel's name for this start of the machine.
+const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
+
+/// A store in a directory of its own, which it alone uses until it and its spools are dropped. Cheap to
+/// clone.
+#[derive(Clone, Debug)]
+pub struct FsStore {
+    workshop: Workshop,
+    slots: Arc<Slots>,
+}
+
+/// Opens the store at `root`, making it if there is nothing or an empty directory.
+///
+/// Takes the same few system calls whatever is stored. Leftovers in `tmp` are removed, and partial files that
+/// nobody has touched for a day.
+///
+/// # Errors
+/// [`Locked`](crate::StoreErrorKind::Locked) when another process uses the root,
+/// [`Version`](crate::StoreErrorKind::Version) when a later program wrote it,
+/// [`Unfit`](crate::StoreErrorKind::Unfit) when it is neither empty nor a store, or when everyone may write
+/// into it (its group may), and those of the disk.
+pub fn open(root: &Path, metrics: Arc<RegistryMetrics>) -> Result<FsStore, StoreError> {
+    let boot_id = std::fs::read_to_string(BOOT_ID_PATH).ok().map(|id| id.trim().to_owned());
+    open_in(root, metrics, Faults::default(), boot_id)
+}
+
+/// Like [`open`], with faults to come and in a machine whose present start is called `boot_id`.
+///
+/// # Errors
+/// As [`open`].
+#[cfg(any(test, feature = "fault"))]
+pub fn open_with(
+    root: &Path,
+    metrics: Arc<RegistryMetrics>,
+    faults: Faults,
+    boot_id: Option<String>,
+) -> Result<FsStore, StoreError> {
+    open_in(root, metrics, faults, boot_id)
+}
+
+fn open_in(
+    root: &Path,
+    metrics: Arc<RegistryMetrics>,
+    faults: Faults,
+    boot_id: Option<String>,
+) -> Result<FsStore, StoreError> {
+    let disk = Disk::new(faults);
+    let root = Arc::new(Root::open(root, disk.clone(), metrics)?);
+    let access = Arc::new(FileAccess { disk, buffers: Arc::new(BufferPool::default()) });
+    let workshop = Workshop { root, jobs: Jobs::new(), access, boot_id };
+    let store = FsStore { workshop, slots: Arc::new(Slots::default()) };
+    store.sweep_now();
+    Ok(store)
+}
+
+impl FsStore {
+    fn root(&self) -> &Root {
+        &self.workshop.root
+    }
+
+    fn jobs(&self) -> &Jobs {
+        &self.workshop.jobs
+    }
+}
+
+#[cfg(test)]
+mod tests;

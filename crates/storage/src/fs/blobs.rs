@@ -1,0 +1,153 @@
+//! Blobs as files.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use oci::{Algorithm, Digest};
+use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
+
+use super::disk::{Found, size_of};
+use super::{FsStore, quarantine, slots};
+use crate::blob_store::{BlobEntry, BlobStore};
+use crate::error::StoreError;
+use crate::open_blob::OpenBlob;
+use crate::publish::{self, Durability};
+use crate::spool::{Spool, VerifiedSpool};
+
+/// How much of a blob in memory is written to disk at once.
+const COPY_BYTES: usize = 1024 * 1024;
+
+#[async_trait]
+impl BlobStore for FsStore {
+    async fn open(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
+        let (store, digest) = (self.clone(), digest.clone());
+        self.jobs().run(move || store.open_now(&digest)).await
+    }
+
+    async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
+        let (store, digest) = (self.clone(), digest.clone());
+        self.jobs().run(move || store.spool_now(&digest)).await
+    }
+
+    async fn admit(&self, blob: VerifiedSpool) -> Result<(), StoreError> {
+        let store = self.clone();
+        self.jobs().run(move || store.admit_now(&blob)).await
+    }
+
+    async fn set_aside(&self, digest: &Digest) -> Result<(), StoreError> {
+        let (store, path) = (self.clone(), self.root().layout().blob(digest));
+        let set_aside = move || match store.root().disk().stat(&path)? {
+            Some(_) => quarantine::set_aside(store.root(), &path),
+            None => store.root().ensure_present(),
+        };
+        self.jobs().run(set_aside).await
+    }
+
+    async fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+        let (store, path) = (self.clone(), self.root().layout().blob(digest));
+        self.jobs().run(move || store.root().disk().unlink(&path)).await
+    }
+
+    fn entries(&self) -> BoxStream<'_, Result<BlobEntry, StoreError>> {
+        stream::iter(self.root().layout().blob_directories())
+            .then(move |(algorithm, directory)| {
+                let store = self.clone();
+                self.jobs().run(move || store.entries_in(algorithm, &directory))
+            })
+            .flat_map(|listed| match listed {
+                Ok(entries) => stream::iter(entries).left_stream(),
+                Err(error) => stream::iter([Err(error)]).right_stream(),
+            })
+            .boxed()
+    }
+}
+
+impl FsStore {
+    fn open_now(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
+        let path = self.root().layout().blob(digest);
+        match self.root().disk().open_regular(&path, OFlags::RDONLY)? {
+            Found::Regular(file, size) if size > 0 || is_of_nothing(digest) => {
+                self.root().disk().expect_sequential_reads(&file);
+                let access = Arc::clone(&self.workshop.access);
+                Ok(Some(OpenBlob::of_file(access, Arc::new(file), size)))
+            }
+            // An empty file is what a crash leaves on disks that do not keep their word.
+            Found::Regular(..) | Found::Unfit => {
+                quarantine::try_set_aside(self.root(), &path);
+                Ok(None)
+            }
+            Found::Nothing => {
+                self.root().ensure_present()?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn spool_now(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
+        let slot = self.slots.of(digest);
+        let mut slot = slots::lock(&slot);
+        let may_take_up = slot.retire();
+        let (partial, hasher) = self.workshop.open(digest, may_take_up)?;
+        let partial = Arc::new(partial);
+        slot.hold(&partial);
+        let front = partial.growth().watermark();
+        Ok(Spool::on_file(digest, partial, hasher, front))
+    }
+
+    fn admit_now(&self, blob: &VerifiedSpool) -> Result<(), StoreError> {
+        let target = self.root().layout().blob(blob.digest());
+        let own = blob.partial().filter(|partial| Arc::ptr_eq(partial.root(), &self.workshop.root));
+        match own {
+            Some(partial) => partial.publish(&target),
+            None => self.copy(blob, &target),
+        }
+    }
+
+    /// Publishes a blob whose bytes are elsewhere: in memory, or in another store.
+    fn copy(&self, blob: &VerifiedSpool, target: &Path) -> Result<(), StoreError> {
+        let content = blob.content();
+        let read = |offset| content.read_blocking(offset, COPY_BYTES);
+        let pieces: io::Result<Vec<_>> = (0..blob.size()).step_by(COPY_BYTES).map(read).collect();
+        let pieces = pieces.map_err(|error| StoreError::io("pread", target, &error))?;
+        if pieces.iter().map(|piece| piece.len() as u64).sum::<u64>() != blob.size() {
+            return Err(StoreError::os("pread", target, Errno::IO));
+        }
+        publish::bytes(self.root(), target, &pieces, Durability::PowerLoss)
+    }
+
+    fn entries_in(
+        &self,
+        algorithm: Algorithm,
+        directory: &Path,
+    ) -> Result<Vec<Result<BlobEntry, StoreError>>, StoreError> {
+        let mut digests = Vec::new();
+        self.root().disk().list(directory, &mut |name| {
+            let name = name.to_string_lossy();
+            // Whatever else lies here is not ours to list.
+            digests.extend(format!("{}:{name}", algorithm.as_str()).parse::<Digest>());
+            ControlFlow::Continue(())
+        })?;
+        Ok(digests.into_iter().filter_map(|digest| self.entry(digest).transpose()).collect())
+    }
+
+    fn entry(&self, digest: Digest) -> Result<Option<BlobEntry>, StoreError> {
+        let stat = self.root().disk().stat(&self.root().layout().blob(&digest))?;
+        Ok(stat.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).map(|stat| {
+            let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
+            let modified_at = UNIX_EPOCH + Duration::from_secs(seconds);
+            BlobEntry { digest, size: size_of(&stat), modified_at }
+        }))
+    }
+}
+
+/// Whether it is the digest of no bytes at all.
+fn is_of_nothing(digest: &Digest) -> bool {
+    Digest::of(digest.algorithm(), b"") == *digest
+}

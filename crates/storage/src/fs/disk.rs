@@ -1,0 +1,250 @@
+//! Every system call of the file engine, and nothing else. Each names itself and its path when it fails.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut};
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{self, Advice, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::io::{self, Errno, ReadWriteFlags, retry_on_intr};
+
+use super::fault::{Call, Extent, Faults};
+use crate::error::StoreError;
+
+/// The most slices that one `pwritev` takes (`UIO_MAXIOV`).
+const SLICE_COUNT_MAX: usize = 1024;
+
+/// The one door to the disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    faults: Faults,
+}
+
+/// What is found under a name.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Nothing,
+    /// Something that no store puts there: a directory, a link, a device.
+    Unfit,
+    /// A regular file and its size in bytes.
+    Regular(File, u64),
+}
+
+impl Disk {
+    pub(crate) fn new(faults: Faults) -> Self {
+        Self { faults }
+    }
+
+    /// Opens a regular file for reading, or for reading and writing. Links are not followed, and a planted
+    /// pipe does not block.
+    pub(crate) fn open_regular(&self, path: &Path, access: OFlags) -> Result<Found, StoreError> {
+        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = match self.open("open", path, flags) {
+            Ok(file) => file,
+            Err(error) if error.is_absence() => return Ok(Found::Nothing),
+            // LOOP: a symbolic link; ISDIR: a directory opened for writing; NXIO: a socket.
+            Err(error) if error.is(Errno::LOOP) || error.is(Errno::ISDIR) || error.is(Errno::NXIO) => {
+                return Ok(Found::Unfit);
+            }
+            Err(error) => return Err(error),
+        };
+        let stat = self.call("fstat", Call::Stat, path, || fs::fstat(&file))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Ok(Found::Unfit);
+        }
+        Ok(Found::Regular(file, size_of(&stat)))
+    }
+
+    /// Creates a file that must not exist yet, readable by its owner only.
+    pub(crate) fn create(&self, path: &Path) -> Result<File, StoreError> {
+        self.open("create", path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW)
+    }
+
+    /// Opens the root's lock file, creating it where the file system allows that.
+    pub(crate) fn open_lock(&self, path: &Path) -> Result<File, StoreError> {
+        // Network file systems grant an exclusive lock only on what is open for writing.
+        match self.open("open", path, OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW) {
+            Err(error) if error.is(Errno::ROFS) => {
+                self.open("open", path, OFlags::RDONLY | OFlags::NOFOLLOW)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open(&self, name: &'static str, path: &Path, flags: OFlags) -> Result<File, StoreError> {
+        self.call(name, Call::Open, path, || {
+            retry_on_intr(|| fs::open(path, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR))
+        })
+        .map(File::from)
+    }
+
+    /// Takes the exclusive lock on an open file; false: another process has it.
+    pub(crate) fn try_lock(&self, file: &File, path: &Path) -> Result<bool, StoreError> {
+        let lock = || retry_on_intr(|| fs::flock(file, FlockOperation::NonBlockingLockExclusive));
+        match self.call("flock", Call::Lock, path, lock) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is(Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is under a name, a link itself and not its target; none: nothing is.
+    pub(crate) fn stat(&self, path: &Path) -> Result<Option<Stat>, StoreError> {
+        match self.call("stat", Call::Stat, path, || fs::lstat(path)) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(error) if error.is_absence() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a name leads to, links followed.
+    pub(crate) fn stat_target(&self, path: &Path) -> Result<Stat, StoreError> {
+        self.call("stat", Call::Stat, path, || fs::stat(path))
+    }
+
+    /// Reads up to `buffer.len()` bytes at `offset`; 0 only at the end of the file.
+    pub(crate) fn read(&self, file: &File, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        self.faults.before(Call::Read, Path::new(""))?;
+        Ok(retry_on_intr(|| io::pread(file, &mut *buffer, offset))?)
+    }
+
+    /// Reads what the page cache holds at `offset` (`RWF_NOWAIT`, Linux 4.14).
+    ///
+    /// # Errors
+    /// `EAGAIN` when it holds nothing there; `EOPNOTSUPP` where the file system cannot tell.
+    pub(crate) fn read_cached(&self, file: &File, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.faults.before(Call::Read, Path::new(""))?;
+        io::preadv2(file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT)
+    }
+
+    /// Tells the kernel that a file will be read from front to back. Only a hint.
+    pub(crate) fn expect_sequential_reads(&self, file: &File) {
+        let _ = fs::fadvise(file, 0, None, Advice::Sequential);
+    }
+
+    /// Writes all of `slices` at `offset`.
+    pub(crate) fn write_all(
+        &self,
+        file: &File,
+        path: &Path,
+        slices: &mut [IoSlice<'_>],
+        mut offset: u64,
+    ) -> Result<(), StoreError> {
+        let mut rest = slices;
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            let extent = self.before("pwritev", Call::Write, path)?;
+            let written = match extent {
+                Extent::Whole => retry_on_intr(|| {
+                    io::pwritev(file, &rest[..rest.len().min(SLICE_COUNT_MAX)], offset)
+                }),
+                Extent::Half => io::pwrite(file, &rest[0][..rest[0].len().div_ceil(2)], offset),
+            };
+            let count = written.map_err(|errno| StoreError::os("pwritev", path, errno))?;
+            if count == 0 {
+                // Never seen of a regular file; looping on it would hang the writer.
+                return Err(StoreError::os("pwritev", path, Errno::IO));
+            }
+            offset += count as u64;
+            IoSlice::advance_slices(&mut rest, count);
+        }
+        Ok(())
+    }
+
+    /// Cuts a file to `len` bytes.
+    pub(crate) fn truncate(&self, file: &File, path: &Path, len: u64) -> Result<(), StoreError> {
+        self.call("ftruncate", Call::Truncate, path, || retry_on_intr(|| fs::ftruncate(file, len)))
+    }
+
+    /// Makes a file's contents durable. After an error the kernel may count the lost pages as clean, so the
+    /// call must not be repeated on the same file: a second one would succeed and be a lie.
+    pub(crate) fn sync(&self, file: &File, path: &Path) -> Result<(), StoreError> {
+        self.call("fsync", Call::Sync, path, || fs::fsync(file))
+    }
+
+    /// Like [`sync`](Self::sync), for the contents and the size alone.
+    pub(crate) fn sync_data(&self, file: &File, path: &Path) -> Result<(), StoreError> {
+        self.call("fdatasync", Call::Sync, path, || fs::fdatasync(file))
+    }
+
+    /// Makes the names in a directory durable.
+    pub(crate) fn sync_directory(&self, path: &Path) -> Result<(), StoreError> {
+        let directory = self.open("open", path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        match self.call("fsync", Call::Sync, path, || fs::fsync(&directory)) {
+            // The file system has no such notion (some network and FUSE ones).
+            Err(error) if error.is(Errno::INVAL) => Ok(()),
+            synced => synced,
+        }
+    }
+
+    /// Gives a file another name, replacing what is there.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        self.call("rename", Call::Rename, to, || fs::rename(from, to))
+    }
+
+    /// Removes a name; fine when it is gone already.
+    pub(crate) fn unlink(&self, path: &Path) -> Result<(), StoreError> {
+        match self.call("unlink", Call::Unlink, path, || fs::unlink(path)) {
+            Err(error) if error.is_absence() => Ok(()),
+            unlinked => unlinked,
+        }
+    }
+
+    /// Makes a directory for the owner and group; false: something of that name is there already.
+    pub(crate) fn make_directory(&self, path: &Path) -> Result<bool, StoreError> {
+        let mode = Mode::RWXU | Mode::RGRP | Mode::XGRP;
+        match self.call("mkdir", Call::MakeDirectory, path, || fs::mkdir(path, mode)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is(Errno::EXIST) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Shows `visit` each name in a directory, in no order, until it breaks off. An absent directory has no
+    /// names.
+    pub(crate) fn list(
+        &self,
+        path: &Path,
+        visit: &mut dyn FnMut(&OsStr) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let opened = self.call("readdir", Call::ReadDirectory, path, || {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            Dir::new(fs::open(path, flags, Mode::empty())?)
+        });
+        let directory = match opened {
+            Ok(directory) => directory,
+            Err(error) if error.is_absence() || error.is(Errno::LOOP) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for entry in directory {
+            let entry = entry.map_err(|errno| StoreError::os("readdir", path, errno))?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." && visit(OsStr::from_bytes(name)).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn before(&self, name: &'static str, call: Call, path: &Path) -> Result<Extent, StoreError> {
+        self.faults.before(call, path).map_err(|errno| StoreError::os(name, path, errno))
+    }
+
+    fn call<T>(
+        &self,
+        name: &'static str,
+        call: Call,
+        path: &Path,
+        action: impl FnOnce() -> Result<T, Errno>,
+    ) -> Result<T, StoreError> {
+        self.before(name, call, path)?;
+        action().map_err(|errno| StoreError::os(name, path, errno))
+    }
+}
+
+/// The size that a `stat` tells; no regular file has a negative one.
+pub(crate) fn size_of(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}

@@ -1,0 +1,151 @@
+//! Where tests make system calls fail.
+//!
+//! [`Disk`](super::disk::Disk) asks here before every call. Without the feature `fault` the question is
+//! compiled away; with it, a test can fail any call of a run with any error, cut a write short, or end the
+//! process's effect on the disk at any point, as `kill -9` does.
+
+use std::path::Path;
+
+use rustix::io::Errno;
+
+#[cfg(any(test, feature = "fault"))]
+pub use plan::{Fault, Faults};
+
+/// The kinds of system calls that the engine makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// Opening or creating a file.
+    Open,
+    /// Asking for a file's kind and size.
+    Stat,
+    /// Reading a file.
+    Read,
+    /// Writing to a file.
+    Write,
+    /// Cutting a file to a length.
+    Truncate,
+    /// Making a file's contents or a directory's names durable.
+    Sync,
+    /// Giving a file another name.
+    Rename,
+    /// Removing a name.
+    Unlink,
+    /// Making a directory.
+    MakeDirectory,
+    /// Listing a directory.
+    ReadDirectory,
+    /// Locking the root.
+    Lock,
+}
+
+/// How much of a call is to be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Whole,
+    /// Only for writes: as when the disk fills up on the way.
+    #[cfg_attr(not(any(test, feature = "fault")), expect(dead_code, reason = "only faults cut calls short"))]
+    Half,
+}
+
+/// Nothing ever fails by order.
+#[cfg(not(any(test, feature = "fault")))]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults;
+
+#[cfg(not(any(test, feature = "fault")))]
+impl Faults {
+    #[inline(always)]
+    pub(crate) fn before(&self, _: Call, _: &Path) -> Result<Extent, Errno> {
+        Ok(Extent::Whole)
+    }
+}
+
+#[cfg(any(test, feature = "fault"))]
+mod plan {
+    use std::path::{Path, PathBuf};
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+    use rustix::io::Errno;
+
+    use super::{Call, Extent};
+
+    /// What happens to the chosen call.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Fault {
+        /// It fails with this error number, without effect.
+        Errno(i32),
+        /// A write takes only half of its bytes; other calls are carried out.
+        Short,
+        /// It and every later call fail without effect, as if the process had been killed just before it.
+        Stop,
+        /// Like [`Stop`](Self::Stop), but half of a write still reaches the file.
+        Tear,
+    }
+
+    /// A plan of faults and a record of the calls made; clones share both.
+    #[derive(Clone, Debug, Default)]
+    pub struct Faults(Arc<Mutex<Plan>>);
+
+    #[derive(Debug, Default)]
+    struct Plan {
+        seen: Vec<(Call, PathBuf)>,
+        next: Option<(Option<Call>, usize, Fault)>,
+        is_stopped: bool,
+    }
+
+    impl Faults {
+        /// Lets `fault` happen to the call that comes after `skip` others, of the given kind or of any.
+        pub fn inject(&self, call: Option<Call>, skip: usize, fault: Fault) {
+            self.plan().next = Some((call, skip, fault));
+        }
+
+        /// The calls made so far and the paths they were about, in order.
+        pub fn calls(&self) -> Vec<(Call, PathBuf)> {
+            self.plan().seen.clone()
+        }
+
+        /// Whether the fault that was asked for has not happened yet.
+        pub fn is_pending(&self) -> bool {
+            self.plan().next.is_some()
+        }
+
+        /// Forgets the record and the plan.
+        pub fn reset(&self) {
+            *self.plan() = Plan::default();
+        }
+
+        pub(crate) fn before(&self, call: Call, path: &Path) -> Result<Extent, Errno> {
+            let mut plan = self.plan();
+            if plan.is_stopped {
+                return Err(Errno::IO);
+            }
+            plan.seen.push((call, path.to_owned()));
+            match &mut plan.next {
+                Some((kind, skip, _)) if kind.is_none_or(|kind| kind == call) && *skip > 0 => {
+                    *skip -= 1;
+                    Ok(Extent::Whole)
+                }
+                Some((kind, _, fault)) if kind.is_none_or(|kind| kind == call) => {
+                    let fault = *fault;
+                    plan.next = None;
+                    plan.is_stopped = matches!(fault, Fault::Stop | Fault::Tear);
+                    strike(call, fault)
+                }
+                _ => Ok(Extent::Whole),
+            }
+        }
+
+        fn plan(&self) -> MutexGuard<'_, Plan> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    fn strike(call: Call, fault: Fault) -> Result<Extent, Errno> {
+        match fault {
+            Fault::Errno(errno) => Err(Errno::from_raw_os_error(errno)),
+            Fault::Short => Ok(if call == Call::Write { Extent::Half } else { Extent::Whole }),
+            Fault::Tear if call == Call::Write => Ok(Extent::Half),
+            Fault::Stop | Fault::Tear => Err(Errno::IO),
+        }
+    }
+}

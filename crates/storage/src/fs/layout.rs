@@ -1,0 +1,133 @@
+//! Where things are beneath a root. Every path is made of values that were parsed, so none can lead out.
+//!
+//! ```text
+//! VERSION                                         the layout's number: this directory is a store
+//! lock                                            held by the one process that uses it
+//! blobs/<algorithm>/<2 hex>/<hex>                 verified content
+//! manifests/<algorithm>/<2 hex>/<hex>             verified manifests, which the blob endpoint must not serve
+//! repositories/<name>/_tags/<tag>                 JSON: what the tag names, and when that was checked
+//! repositories/<name>/_manifests/<algorithm>/<hex>  JSON: the media type
+//! repositories/<name>/_blobs/<algorithm>/<hex>    empty: the upstream granted this blob to this repository
+//! partial/<algorithm>-<hex>, ….json               unverified bytes, and how far they can be trusted
+//! tmp/                                            files on their way to a name; emptied at the start
+//! quarantine/<seconds>-<name>                     what was found damaged
+//! ```
+//! No component of a repository name begins with `_`, so `foo` with a tag `tags` and a repository `foo/tags`
+//! stay apart.
+
+use std::path::{Path, PathBuf};
+
+use oci::{Algorithm, Digest, Repository, Tag};
+
+/// The directories that every store has.
+pub(crate) const TOP_DIRECTORIES: [&str; 6] =
+    ["blobs", "manifests", "repositories", "partial", "tmp", "quarantine"];
+
+/// What a repository's directory holds beside the directories of longer names.
+pub(crate) const REPOSITORY_DIRECTORIES: [&str; 3] = ["_tags", "_manifests", "_blobs"];
+
+const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
+
+/// The paths of one store.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn version(&self) -> PathBuf {
+        self.root.join("VERSION")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    pub(crate) fn partials(&self) -> PathBuf {
+        self.root.join("partial")
+    }
+
+    pub(crate) fn repositories(&self) -> PathBuf {
+        self.root.join("repositories")
+    }
+
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        fan_out(self.root.join("blobs"), digest)
+    }
+
+    pub(crate) fn manifest(&self, digest: &Digest) -> PathBuf {
+        fan_out(self.root.join("manifests"), digest)
+    }
+
+    pub(crate) fn tag(&self, repository: &Repository, tag: &Tag) -> PathBuf {
+        self.repository(repository).join("_tags").join(tag.as_str())
+    }
+
+    pub(crate) fn manifest_record(&self, repository: &Repository, digest: &Digest) -> PathBuf {
+        by_digest(self.repository(repository).join("_manifests"), digest)
+    }
+
+    pub(crate) fn link(&self, repository: &Repository, digest: &Digest) -> PathBuf {
+        by_digest(self.repository(repository).join("_blobs"), digest)
+    }
+
+    fn repository(&self, repository: &Repository) -> PathBuf {
+        self.root.join("repositories").join(repository.as_str())
+    }
+
+    pub(crate) fn partial(&self, digest: &Digest) -> PathBuf {
+        self.partials().join(partial_name(digest))
+    }
+
+    pub(crate) fn sidecar(&self, digest: &Digest) -> PathBuf {
+        self.partials().join(partial_name(digest) + SIDECAR_SUFFIX)
+    }
+
+    /// The directories that hold blobs, whether they exist or not, each with its algorithm.
+    pub(crate) fn blob_directories(&self) -> impl Iterator<Item = (Algorithm, PathBuf)> + use<> {
+        let blobs = self.root.join("blobs");
+        ALGORITHMS.into_iter().flat_map(move |algorithm| {
+            let blobs = blobs.join(algorithm.as_str());
+            (0..=u8::MAX).map(move |byte| (algorithm, blobs.join(format!("{byte:02x}"))))
+        })
+    }
+}
+
+const SIDECAR_SUFFIX: &str = ".json";
+
+/// The digest whose bytes, or whose sidecar, a name in `partial` stands for.
+pub(crate) fn parse_partial_name(name: &str) -> Option<Digest> {
+    let name = name.strip_suffix(SIDECAR_SUFFIX).unwrap_or(name);
+    let (algorithm, hex) = name.split_once('-')?;
+    format!("{algorithm}:{hex}").parse().ok()
+}
+
+fn partial_name(digest: &Digest) -> String {
+    format!("{}-{}", digest.algorithm().as_str(), digest.hex())
+}
+
+/// Spreads digests over 256 directories, so that none of them grows beyond what tools handle well.
+fn fan_out(directory: PathBuf, digest: &Digest) -> PathBuf {
+    let first_two = digest.hex().get(..2).expect("a digest has at least 64 hex digits");
+    directory.join(digest.algorithm().as_str()).join(first_two).join(digest.hex())
+}
+
+fn by_digest(directory: PathBuf, digest: &Digest) -> PathBuf {
+    directory.join(digest.algorithm().as_str()).join(digest.hex())
+}

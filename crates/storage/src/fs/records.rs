@@ -1,0 +1,234 @@
+//! Manifests, tags and links as files.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use oci::{Digest, MediaType, Repository, Tag};
+use policy::freshness::TagRecord;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::disk::Found;
+use super::{FsStore, quarantine, timestamp};
+use crate::error::StoreError;
+use crate::publish::{self, Durability};
+use crate::record_store::{RecordStore, StoredManifest};
+use crate::verified_manifest::VerifiedManifest;
+
+/// More than any record has.
+const RECORD_BYTES_MAX: usize = 16 * 1024;
+
+/// More than any manifest has that is let in: they are refused above 4 MiB.
+const MANIFEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A tag's record as it stands on disk. The tag is in it because file systems that ignore case take `Latest`
+/// and `latest` for one name.
+#[derive(Serialize, Deserialize)]
+struct TagFile {
+    tag: String,
+    digest: String,
+    media_type: String,
+    size: u64,
+    /// RFC 3339, in UTC.
+    checked_at: String,
+}
+
+/// What a repository says about a manifest, as it stands on disk.
+#[derive(Serialize, Deserialize)]
+struct ManifestFile {
+    media_type: String,
+}
+
+#[async_trait]
+impl RecordStore for FsStore {
+    async fn manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<StoredManifest>, StoreError> {
+        let (store, repository, digest) = (self.clone(), repository.clone(), digest.clone());
+        self.jobs().run(move || store.manifest_now(&repository, &digest)).await
+    }
+
+    async fn put_manifest(
+        &self,
+        repository: &Repository,
+        media_type: &MediaType,
+        manifest: &VerifiedManifest,
+    ) -> Result<(), StoreError> {
+        let (store, manifest) = (self.clone(), manifest.clone());
+        let path = self.root().layout().manifest(manifest.digest());
+        let record_path = self.root().layout().manifest_record(repository, manifest.digest());
+        let record = ManifestFile { media_type: media_type.as_str().to_owned() };
+        let put = move || {
+            // The bytes are durable before anything says that they are there.
+            publish::bytes(store.root(), &path, &[manifest.bytes().clone()], Durability::PowerLoss)?;
+            store.write_record(&record_path, &record)
+        };
+        self.jobs().run(put).await
+    }
+
+    async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
+        let (store, repository, tag) = (self.clone(), repository.clone(), tag.clone());
+        self.jobs().run(move || store.tag_now(&repository, &tag)).await
+    }
+
+    async fn put_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        record: &TagRecord,
+    ) -> Result<(), StoreError> {
+        let store = self.clone();
+        let path = self.root().layout().tag(repository, tag);
+        let file = TagFile {
+            tag: tag.as_str().to_owned(),
+            digest: record.digest.to_string(),
+            media_type: record.media_type.as_str().to_owned(),
+            size: record.size,
+            checked_at: timestamp::format(record.checked_at),
+        };
+        self.jobs().run(move || store.write_record(&path, &file)).await
+    }
+
+    async fn remove_tag(&self, repository: &Repository, tag: &Tag) -> Result<(), StoreError> {
+        let (store, path) = (self.clone(), self.root().layout().tag(repository, tag));
+        self.jobs().run(move || store.root().disk().unlink(&path)).await
+    }
+
+    async fn has_link(&self, repository: &Repository, digest: &Digest) -> Result<bool, StoreError> {
+        let (store, path) = (self.clone(), self.root().layout().link(repository, digest));
+        let has_link = move || match store.root().disk().stat(&path)? {
+            Some(_) => Ok(true),
+            None => store.root().ensure_present().map(|()| false),
+        };
+        self.jobs().run(has_link).await
+    }
+
+    async fn put_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
+        let (store, path) = (self.clone(), self.root().layout().link(repository, digest));
+        self.jobs().run(move || store.put_link_now(&path)).await
+    }
+
+    async fn repositories(
+        &self,
+        after: Option<&str>,
+        count_max: usize,
+    ) -> Result<Vec<Repository>, StoreError> {
+        let (store, after) = (self.clone(), after.unwrap_or_default().to_owned());
+        self.jobs().run(move || store.repositories_now(&after, count_max)).await
+    }
+}
+
+impl FsStore {
+    fn manifest_now(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<StoredManifest>, StoreError> {
+        let layout = self.root().layout();
+        let Some(record) = self.read_record(&layout.manifest_record(repository, digest), |file| {
+            let ManifestFile { media_type } = file;
+            media_type.parse::<MediaType>().ok()
+        })?
+        else {
+            return Ok(None);
+        };
+        let path = layout.manifest(digest);
+        match self.read_file(&path, MANIFEST_BYTES_MAX)? {
+            Content::Bytes(bytes) if Digest::of(digest.algorithm(), &bytes) == *digest => {
+                Ok(Some(StoredManifest { media_type: record, bytes }))
+            }
+            Content::Bytes(_) | Content::Unfit => {
+                quarantine::try_set_aside(self.root(), &path);
+                Ok(None)
+            }
+            Content::Nothing => Ok(None),
+        }
+    }
+
+    fn tag_now(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
+        let path = self.root().layout().tag(repository, tag);
+        let found = self.read_record(&path, |file: TagFile| {
+            let record = TagRecord {
+                digest: file.digest.parse().ok()?,
+                media_type: file.media_type.parse().ok()?,
+                size: file.size,
+                checked_at: timestamp::parse(&file.checked_at)?,
+            };
+            Some((file.tag, record))
+        })?;
+        Ok(found.filter(|(name, _)| name == tag.as_str()).map(|(_, record)| record))
+    }
+
+    fn put_link_now(&self, path: &Path) -> Result<(), StoreError> {
+        let directory = path.parent().expect("a link lies in its repository's directory");
+        let file = match self.root().in_directory(directory, || self.root().disk().create(path)) {
+            Ok(file) => file,
+            Err(error) if error.is(Errno::EXIST) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        self.root().disk().sync(&file, path)?;
+        self.root().disk().sync_directory(directory)
+    }
+
+    fn write_record(&self, path: &Path, record: &impl Serialize) -> Result<(), StoreError> {
+        let mut text = serde_json::to_vec_pretty(record).expect("strings and numbers are always JSON");
+        text.push(b'\n');
+        publish::bytes(self.root(), path, &[text.into()], Durability::PowerLoss)
+    }
+
+    /// Reads a record and its meaning. One that has none is set aside: whatever it said, asking the upstream
+    /// again will tell.
+    fn read_record<F: DeserializeOwned, T>(
+        &self,
+        path: &Path,
+        meaning: impl FnOnce(F) -> Option<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let read = match self.read_file(path, RECORD_BYTES_MAX)? {
+            Content::Nothing => return Ok(None),
+            Content::Unfit => None,
+            Content::Bytes(bytes) => serde_json::from_slice(&bytes).ok().and_then(meaning),
+        };
+        if read.is_none() {
+            quarantine::try_set_aside(self.root(), path);
+        }
+        Ok(read)
+    }
+
+    fn read_file(&self, path: &Path, len_max: usize) -> Result<Content, StoreError> {
+        let (file, size) = match self.root().disk().open_regular(path, OFlags::RDONLY)? {
+            Found::Nothing => {
+                self.root().ensure_present()?;
+                return Ok(Content::Nothing);
+            }
+            Found::Unfit => return Ok(Content::Unfit),
+            Found::Regular(file, size) => (file, size),
+        };
+        let Some(len) = usize::try_from(size).ok().filter(|len| *len <= len_max) else {
+            return Ok(Content::Unfit);
+        };
+        let mut buffer = vec![0; len];
+        let mut filled = 0;
+        while filled < len {
+            let read = self.root().disk().read(&file, &mut buffer[filled..], filled as u64);
+            match read.map_err(|error| StoreError::io("pread", path, &error))? {
+                // Cut short meanwhile, so whatever it says is not what was written.
+                0 => return Ok(Content::Unfit),
+                count => filled += count,
+            }
+        }
+        Ok(Content::Bytes(buffer.into()))
+    }
+}
+
+/// What a small file holds.
+enum Content {
+    Nothing,
+    /// It is no file, or longer than anything that was put there.
+    Unfit,
+    Bytes(Bytes),
+}

@@ -1,0 +1,80 @@
+//! Leftovers of processes that were killed.
+
+use std::ffi::OsString;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::Stat;
+
+use super::FsStore;
+use super::layout::parse_partial_name;
+use super::slots;
+use crate::error::StoreError;
+
+/// How long an untouched partial file is kept for a client that comes back.
+const PARTIAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Names looked at in one directory and sweep, so that a directory full of garbage delays nothing; the next
+/// sweep goes on.
+const NAME_COUNT_MAX: usize = 4096;
+
+impl FsStore {
+    /// Removes partial files that nobody has touched for a day. Done at every start; worth doing every hour.
+    pub async fn sweep(&self) {
+        let store = self.clone();
+        let swept = self.jobs().run(move || store.sweep_partials()).await;
+        self.root().swallow(swept);
+    }
+
+    /// The sweep of a start, when nobody else uses the store yet.
+    pub(super) fn sweep_now(&self) {
+        self.root().swallow(self.empty_temporary());
+        self.root().swallow(self.sweep_partials());
+    }
+
+    fn empty_temporary(&self) -> Result<(), StoreError> {
+        let directory = self.root().layout().temporary();
+        for name in self.names_in(&directory)? {
+            self.root().swallow(self.root().disk().unlink(&directory.join(name)));
+        }
+        Ok(())
+    }
+
+    fn sweep_partials(&self) -> Result<(), StoreError> {
+        let directory = self.root().layout().partials();
+        let now = SystemTime::now();
+        for name in self.names_in(&directory)? {
+            let Some(digest) = name.to_str().and_then(parse_partial_name) else { continue };
+            let path = directory.join(name);
+            let slot = self.slots.of(&digest);
+            let slot = slots::lock(&slot);
+            let is_old = self.root().disk().stat(&path)?.is_some_and(|stat| is_old(&stat, now));
+            if is_old && !slot.is_live() {
+                // The sidecar of a file goes with it, and goes first: without one, no bytes are believed.
+                self.root().swallow(self.root().disk().unlink(&self.root().layout().sidecar(&digest)));
+                self.root().swallow(self.root().disk().unlink(&path));
+            }
+        }
+        Ok(())
+    }
+
+    fn names_in(&self, directory: &Path) -> Result<Vec<OsString>, StoreError> {
+        let mut names = Vec::new();
+        self.root().disk().list(directory, &mut |name| {
+            names.push(name.to_owned());
+            if names.len() < NAME_COUNT_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(names)
+    }
+}
+
+/// A time that lies as far in the future is as little use as one in the past: the clock was wrong.
+fn is_old(stat: &Stat, now: SystemTime) -> bool {
+    let modified = UNIX_EPOCH + Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
+    let age = match now.duration_since(modified) {
+        Ok(age) => age,
+        Err(ahead) => ahead.duration(),
+    };
+    age > PARTIAL_AGE_MAX
+}

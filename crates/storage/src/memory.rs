@@ -1,0 +1,178 @@
+//! The engine that keeps everything in memory and forgets it at the end: for tests and simulations. Its
+//! futures complete at once, on the caller's thread.
+
+pub(crate) mod pieces;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use oci::{Digest, MediaType, Repository, Tag};
+use policy::freshness::TagRecord;
+
+use crate::blob_store::{BlobEntry, BlobStore};
+use crate::error::StoreError;
+use crate::open_blob::OpenBlob;
+use crate::record_store::{RecordStore, StoredManifest};
+use crate::spool::{Spool, VerifiedSpool};
+use crate::verified_manifest::VerifiedManifest;
+
+/// A store in memory, without bounds. Clones are the same store.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore(Arc<Mutex<Shelves>>);
+
+#[derive(Debug, Default)]
+struct Shelves {
+    blobs: HashMap<Digest, OpenBlob>,
+    spools: HashMap<Digest, Arc<Spool>>,
+    manifests: HashMap<Digest, Bytes>,
+    /// By name, so that repositories come in the order of their names.
+    repositories: BTreeMap<String, Shelf>,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    tags: HashMap<Tag, TagRecord>,
+    manifests: HashMap<Digest, MediaType>,
+    links: BTreeSet<Digest>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn shelves(&self) -> MutexGuard<'_, Shelves> {
+        // Maps are whole between any two of their steps.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelves {
+    fn of(&mut self, repository: &Repository) -> &mut Shelf {
+        self.repositories.entry(repository.as_str().to_owned()).or_default()
+    }
+}
+
+#[async_trait]
+impl BlobStore for MemoryStore {
+    async fn open(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
+        Ok(self.shelves().blobs.get(digest).cloned())
+    }
+
+    async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
+        let mut shelves = self.shelves();
+        let remains = shelves.spools.get(digest).and_then(|old| Some((old.retire_memory()?, old.size())));
+        let (front, size) = remains.unwrap_or_default();
+        let spool = Spool::in_memory_with(digest, front, size);
+        shelves.spools.insert(digest.clone(), Arc::clone(&spool));
+        Ok(spool)
+    }
+
+    async fn admit(&self, blob: VerifiedSpool) -> Result<(), StoreError> {
+        let mut shelves = self.shelves();
+        shelves.spools.remove(blob.digest());
+        shelves.blobs.insert(blob.digest().clone(), blob.content());
+        Ok(())
+    }
+
+    async fn set_aside(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.remove(digest).await
+    }
+
+    async fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.shelves().blobs.remove(digest);
+        Ok(())
+    }
+
+    fn entries(&self) -> BoxStream<'_, Result<BlobEntry, StoreError>> {
+        let entry = |(digest, blob): (&Digest, &OpenBlob)| {
+            Ok(BlobEntry { digest: digest.clone(), size: blob.size(), modified_at: UNIX_EPOCH })
+        };
+        let entries: Vec<_> = self.shelves().blobs.iter().map(entry).collect();
+        stream::iter(entries).boxed()
+    }
+}
+
+#[async_trait]
+impl RecordStore for MemoryStore {
+    async fn manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<StoredManifest>, StoreError> {
+        let shelves = self.shelves();
+        let record = shelves.repositories.get(repository.as_str());
+        let media_type = record.and_then(|shelf| shelf.manifests.get(digest)).cloned();
+        let stored = media_type.zip(shelves.manifests.get(digest).cloned());
+        Ok(stored.map(|(media_type, bytes)| StoredManifest { media_type, bytes }))
+    }
+
+    async fn put_manifest(
+        &self,
+        repository: &Repository,
+        media_type: &MediaType,
+        manifest: &VerifiedManifest,
+    ) -> Result<(), StoreError> {
+        let mut shelves = self.shelves();
+        shelves.manifests.insert(manifest.digest().clone(), manifest.bytes().clone());
+        shelves.of(repository).manifests.insert(manifest.digest().clone(), media_type.clone());
+        Ok(())
+    }
+
+    async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
+        let shelves = self.shelves();
+        Ok(shelves.repositories.get(repository.as_str()).and_then(|shelf| shelf.tags.get(tag)).cloned())
+    }
+
+    async fn put_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        record: &TagRecord,
+    ) -> Result<(), StoreError> {
+        let record = TagRecord { checked_at: to_the_second(record.checked_at), ..record.clone() };
+        self.shelves().of(repository).tags.insert(tag.clone(), record);
+        Ok(())
+    }
+
+    async fn remove_tag(&self, repository: &Repository, tag: &Tag) -> Result<(), StoreError> {
+        if let Some(shelf) = self.shelves().repositories.get_mut(repository.as_str()) {
+            shelf.tags.remove(tag);
+        }
+        Ok(())
+    }
+
+    async fn has_link(&self, repository: &Repository, digest: &Digest) -> Result<bool, StoreError> {
+        let shelves = self.shelves();
+        Ok(shelves.repositories.get(repository.as_str()).is_some_and(|shelf| shelf.links.contains(digest)))
+    }
+
+    async fn put_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
+        self.shelves().of(repository).links.insert(digest.clone());
+        Ok(())
+    }
+
+    async fn repositories(
+        &self,
+        after: Option<&str>,
+        count_max: usize,
+    ) -> Result<Vec<Repository>, StoreError> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let shelves = self.shelves();
+        let names = shelves.repositories.range::<str, _>((after, Bound::Unbounded)).take(count_max);
+        Ok(names.filter_map(|(name, _)| name.parse().ok()).collect())
+    }
+}
+
+/// Forgets what the file engine forgets too, so that both tell the same.
+fn to_the_second(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    UNIX_EPOCH + std::time::Duration::from_secs(since.as_secs())
+}

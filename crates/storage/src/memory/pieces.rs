@@ -1,0 +1,49 @@
+//! Content in memory, kept in the pieces that it came in.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+
+/// Pieces by the offset of their first byte; they never overlap.
+#[derive(Debug, Default)]
+pub(crate) struct Pieces(Mutex<BTreeMap<u64, Bytes>>);
+
+impl Pieces {
+    /// Puts a piece where nothing is yet.
+    pub(crate) fn insert(&self, offset: u64, piece: Bytes) {
+        if !piece.is_empty() {
+            self.pieces().insert(offset, piece);
+        }
+    }
+
+    /// The bytes at `offset`, as far as they go on without a gap, at most `len_max` of them. What lies in
+    /// one piece is not copied.
+    pub(crate) fn read(&self, offset: u64, len_max: usize) -> Bytes {
+        let pieces = self.pieces();
+        let Some((start, first)) = pieces.range(..=offset).next_back() else { return Bytes::new() };
+        let within = offset - start;
+        if within >= first.len() as u64 {
+            return Bytes::new();
+        }
+        // It is below the length of a piece in memory, which fits.
+        let mut read = first.slice(within as usize..);
+        if read.len() < len_max {
+            let mut joined = BytesMut::from(&read[..]);
+            for (start, piece) in pieces.range(offset + 1..) {
+                if *start != offset + joined.len() as u64 || joined.len() >= len_max {
+                    break;
+                }
+                joined.extend_from_slice(piece);
+            }
+            read = joined.freeze();
+        }
+        read.truncate(len_max);
+        read
+    }
+
+    fn pieces(&self) -> MutexGuard<'_, BTreeMap<u64, Bytes>> {
+        // A map is whole between any two of its steps.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,156 @@
+//! Content that can be read: from a file or from memory, verified or still growing.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::io::Errno;
+
+use crate::buffer_pool::{BUFFER_BYTES, BufferPool};
+use crate::fs::disk::Disk;
+use crate::memory::pieces::Pieces;
+use crate::spool::growth::Growth;
+
+/// Readable content; cheap to clone. It stays readable when its name is removed from the store meanwhile.
+///
+/// Bytes that can be read never change. A read never returns bytes that were not written: not even of a
+/// growing file with holes.
+#[derive(Clone, Debug)]
+pub struct OpenBlob {
+    source: Source,
+    bound: Bound,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    File(Arc<FileAccess>, Arc<File>),
+    Memory(Arc<Pieces>),
+}
+
+/// What reading the files of one store takes.
+#[derive(Debug, Default)]
+pub(crate) struct FileAccess {
+    pub(crate) disk: Disk,
+    pub(crate) buffers: Arc<BufferPool>,
+}
+
+/// Up to where there is anything to read.
+#[derive(Clone, Debug)]
+enum Bound {
+    Verified(u64),
+    Growing(Arc<Growth>),
+}
+
+impl OpenBlob {
+    /// The verified content of a file of `size` bytes.
+    pub(crate) fn of_file(access: Arc<FileAccess>, file: Arc<File>, size: u64) -> Self {
+        Self { source: Source::File(access, file), bound: Bound::Verified(size) }
+    }
+
+    /// A file that is being written.
+    pub(crate) fn of_growing_file(access: Arc<FileAccess>, file: Arc<File>, growth: Arc<Growth>) -> Self {
+        Self { source: Source::File(access, file), bound: Bound::Growing(growth) }
+    }
+
+    /// Memory that is being written.
+    pub(crate) fn of_growing_memory(pieces: Arc<Pieces>, growth: Arc<Growth>) -> Self {
+        Self { source: Source::Memory(pieces), bound: Bound::Growing(growth) }
+    }
+
+    /// The same content, once all of its `size` bytes are verified.
+    pub(crate) fn verified(&self, size: u64) -> Self {
+        Self { source: self.source.clone(), bound: Bound::Verified(size) }
+    }
+
+    /// The content's size in bytes. Of content still growing: the size that it is to have, or as long as
+    /// that is unknown, how many bytes it has from its beginning.
+    pub fn size(&self) -> u64 {
+        match &self.bound {
+            Bound::Verified(size) => *size,
+            Bound::Growing(growth) => growth.size().unwrap_or_else(|| growth.watermark()),
+        }
+    }
+
+    /// The open file, for sending it without copying; none: the content is in memory.
+    pub fn file(&self) -> Option<&Arc<File>> {
+        match &self.source {
+            Source::File(_, file) => Some(file),
+            Source::Memory(_) => None,
+        }
+    }
+
+    /// Whether reads never wait for a disk, so that even [`read_blocking`](Self::read_blocking) may be called
+    /// on a runtime's thread.
+    pub fn read_is_inline(&self) -> bool {
+        matches!(self.source, Source::Memory(_))
+    }
+
+    /// Reads up to `len_max` bytes at `offset` (of a file: at most 64 KiB, into a pooled buffer) as far as
+    /// that takes no waiting for the disk (`preadv2` with `RWF_NOWAIT`).
+    ///
+    /// `Ok(None)`: it would have to wait, so [`read_blocking`](Self::read_blocking) is next. Empty bytes: the
+    /// end of what there is to read.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn try_read(&self, offset: u64, len_max: usize) -> io::Result<Option<Bytes>> {
+        let len = self.readable(offset, len_max);
+        if len == 0 {
+            return Ok(Some(Bytes::new()));
+        }
+        match &self.source {
+            Source::Memory(pieces) => Ok(Some(pieces.read(offset, len))),
+            Source::File(access, file) => try_read_file(access, file, offset, len.min(BUFFER_BYTES)),
+        }
+    }
+
+    /// Reads up to `len_max` bytes at `offset`, waiting for the disk: to be called where blocking is allowed.
+    /// 256 KiB to 1 MiB at a time are sensible. Fewer bytes than asked for come only at the end of what there
+    /// is to read.
+    ///
+    /// # Errors
+    /// Those of the disk. A file that was cut short behind the store's back is no error here: its bytes end
+    /// early, which the caller can tell by [`size`](Self::size).
+    pub fn read_blocking(&self, offset: u64, len_max: usize) -> io::Result<Bytes> {
+        let len = self.readable(offset, len_max);
+        match &self.source {
+            Source::Memory(pieces) => Ok(pieces.read(offset, len)),
+            Source::File(access, file) => {
+                let mut buffer = vec![0; len];
+                let mut filled = 0;
+                while filled < len {
+                    match access.disk.read(file, &mut buffer[filled..], offset + filled as u64)? {
+                        0 => break,
+                        count => filled += count,
+                    }
+                }
+                buffer.truncate(filled);
+                Ok(buffer.into())
+            }
+        }
+    }
+
+    fn readable(&self, offset: u64, len_max: usize) -> usize {
+        let available = match &self.bound {
+            Bound::Verified(size) => size.saturating_sub(offset),
+            Bound::Growing(growth) => growth.available_from(offset),
+        };
+        usize::try_from(available).unwrap_or(usize::MAX).min(len_max)
+    }
+}
+
+fn try_read_file(access: &FileAccess, file: &File, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
+    let mut buffer = access.buffers.lend();
+    match access.disk.read_cached(file, &mut buffer.as_mut_slice()[..len], offset) {
+        // Some kernels report the end of the file for a page that is not in memory; a blocking read knows.
+        Ok(0) => Ok(None),
+        Ok(count) => Ok(Some(buffer.freeze(count))),
+        // AGAIN: not in memory. OPNOTSUPP, INVAL, NOSYS: the file system or the kernel cannot tell.
+        Err(Errno::AGAIN | Errno::INTR | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

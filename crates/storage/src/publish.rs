@@ -1,0 +1,83 @@
+//! How a file gets its name: the one place that follows the commit rule.
+//!
+//! Bytes are written and made durable under a temporary name on the same file system, then renamed, then the
+//! directory is made durable. Whoever looks at any moment, even after a power loss, finds the old content,
+//! the new content, or nothing under the name; never a part of it.
+
+use std::fs::File;
+use std::io::IoSlice;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use crate::error::StoreError;
+use crate::fs::root::Root;
+
+/// What a published file has to outlive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// The end of the process, in whatever way.
+    ProcessDeath,
+    /// A power loss too.
+    PowerLoss,
+}
+
+/// Publishes `pieces`, one after the other, as the content of `target`, replacing what is there.
+pub(crate) fn bytes(
+    root: &Root,
+    target: &Path,
+    pieces: &[Bytes],
+    durability: Durability,
+) -> Result<(), StoreError> {
+    let temporary = root.temporary_path();
+    let published = write_temporary(root, &temporary, pieces, durability)
+        .and_then(|()| move_into_place(root, &temporary, target, durability));
+    if published.is_err() {
+        // If this fails too, the next start empties the directory.
+        let _ = root.disk().unlink(&temporary);
+    }
+    published
+}
+
+/// Publishes an open file that stands under `source` as `target`. On an error the file is of no further use:
+/// its sync must not be tried again.
+pub(crate) fn file(root: &Root, source: &Path, file: &File, target: &Path) -> Result<(), StoreError> {
+    root.disk().sync_data(file, source)?;
+    move_into_place(root, source, target, Durability::PowerLoss)
+}
+
+fn write_temporary(
+    root: &Root,
+    temporary: &Path,
+    pieces: &[Bytes],
+    durability: Durability,
+) -> Result<(), StoreError> {
+    let file = root.in_directory(parent(temporary), || root.disk().create(temporary))?;
+    let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    root.disk().write_all(&file, temporary, &mut slices, 0)?;
+    match durability {
+        Durability::ProcessDeath => Ok(()),
+        Durability::PowerLoss => root.disk().sync(&file, temporary),
+    }
+}
+
+fn move_into_place(
+    root: &Root,
+    source: &Path,
+    target: &Path,
+    durability: Durability,
+) -> Result<(), StoreError> {
+    let directory = parent(target);
+    root.in_directory(directory, || root.disk().rename(source, target))?;
+    match durability {
+        Durability::ProcessDeath => Ok(()),
+        Durability::PowerLoss => root.disk().sync_directory(directory),
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().expect("whatever is published lies in a directory of its root")
+}
+
+#[cfg(test)]
+mod tests;

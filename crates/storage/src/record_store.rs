@@ -1,0 +1,90 @@
+//! The seam between the cache and where manifests and the small facts about repositories are kept.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use oci::{Digest, MediaType, Repository, Tag};
+use policy::freshness::TagRecord;
+
+use crate::error::StoreError;
+use crate::verified_manifest::VerifiedManifest;
+
+/// Manifests, tags and grants by repository. What a `put_` stored outlives a power loss once it returns, so
+/// a caller that stores a manifest and then the tag that names it never has a tag without its manifest.
+#[async_trait]
+pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
+    /// A manifest that the repository has, hashed anew; none: it is not there, or was found damaged and set
+    /// aside.
+    ///
+    /// # Errors
+    /// Those of the disk, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    async fn manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<StoredManifest>, StoreError>;
+
+    /// Stores a manifest for a repository, under the media type that the upstream served it with
+    /// (CVE-2021-41190: the type is part of what the bytes mean).
+    ///
+    /// # Errors
+    /// Those of the disk.
+    async fn put_manifest(
+        &self,
+        repository: &Repository,
+        media_type: &MediaType,
+        manifest: &VerifiedManifest,
+    ) -> Result<(), StoreError>;
+
+    /// What is known of a tag; none: nothing, or an unreadable record that was set aside.
+    ///
+    /// # Errors
+    /// Those of the disk, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError>;
+
+    /// Stores what is known of a tag. Times may lose their fractions of a second.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    async fn put_tag(&self, repository: &Repository, tag: &Tag, record: &TagRecord)
+    -> Result<(), StoreError>;
+
+    /// Forgets a tag. Fine when it is unknown.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    async fn remove_tag(&self, repository: &Repository, tag: &Tag) -> Result<(), StoreError>;
+
+    /// Whether the upstream granted the blob to the repository.
+    ///
+    /// # Errors
+    /// Those of the disk, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    async fn has_link(&self, repository: &Repository, digest: &Digest) -> Result<bool, StoreError>;
+
+    /// Notes that the upstream granted the blob to the repository.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    async fn put_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError>;
+
+    /// The repositories of which anything is stored, in the order of their names' bytes: at most `count_max`
+    /// of those behind `after`.
+    ///
+    /// # Errors
+    /// Those of the disk, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    async fn repositories(
+        &self,
+        after: Option<&str>,
+        count_max: usize,
+    ) -> Result<Vec<Repository>, StoreError>;
+}
+
+/// A manifest as it came from the upstream, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredManifest {
+    /// The media type that the upstream served it with.
+    pub media_type: MediaType,
+    /// Its bytes, which have the digest that it was asked by.
+    pub bytes: Bytes,
+}

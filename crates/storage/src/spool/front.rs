@@ -1,0 +1,61 @@
+//! The running hash over the hole-free beginning of a spool.
+
+use std::io;
+
+use bytes::Bytes;
+use oci::Hasher;
+
+use crate::open_blob::OpenBlob;
+
+/// How much is read back at once for hashing.
+const READ_BACK_BYTES: u64 = 1024 * 1024;
+
+/// A hash and how many bytes it has seen.
+#[derive(Debug)]
+pub(crate) struct Front {
+    hasher: Hasher,
+    hashed: u64,
+}
+
+impl Front {
+    pub(crate) fn new(hasher: Hasher, hashed: u64) -> Self {
+        Self { hasher, hashed }
+    }
+
+    pub(crate) fn hasher(&self) -> Hasher {
+        self.hasher.clone()
+    }
+
+    pub(crate) fn hashed(&self) -> u64 {
+        self.hashed
+    }
+
+    /// Takes in `pieces`, which were just written at `start`, if the hash has come that far. Someone else may
+    /// have read back and hashed some of them already.
+    pub(crate) fn absorb(&mut self, start: u64, pieces: &[Bytes]) {
+        let mut start = start;
+        for piece in pieces {
+            let end = start + piece.len() as u64;
+            if (start..end).contains(&self.hashed) {
+                // Within a piece in memory, so the difference fits.
+                self.hasher.update(&piece[(self.hashed - start) as usize..]);
+                self.hashed = end;
+            }
+            start = end;
+        }
+    }
+
+    /// Hashes on to `until` by reading back what was written out of turn.
+    pub(crate) fn catch_up(&mut self, content: &OpenBlob, until: u64) -> io::Result<()> {
+        while self.hashed < until {
+            let len = (until - self.hashed).min(READ_BACK_BYTES);
+            let read = content.read_blocking(self.hashed, len as usize)?;
+            if read.is_empty() {
+                return Err(io::Error::other("the file is shorter than what was written into it"));
+            }
+            self.hasher.update(&read);
+            self.hashed += read.len() as u64;
+        }
+        Ok(())
+    }
+}

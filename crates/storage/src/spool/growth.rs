@@ -1,0 +1,196 @@
+//! What of a content has been written so far, shared by those who write it and those who read it meanwhile.
+//!
+//! A byte that was written is never written again: writers claim what is still missing and write only that.
+//! So neither a second transfer with other bytes nor a late writer can change what was hashed or read.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use oci::ByteRange;
+
+use crate::extents::Extents;
+
+/// The progress of one spool.
+#[derive(Debug)]
+pub(crate) struct Growth {
+    /// The length of the hole-free front: readers within it need no lock.
+    watermark: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    size: Option<u64>,
+    written: Extents,
+    in_flight: Vec<ByteRange>,
+    is_scattered: bool,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Writing,
+    /// Given up, or left for a later process.
+    Closed,
+    /// Complete; what is there stands for its digest.
+    Finished,
+}
+
+/// Why bytes or a size are not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Closed,
+    Size,
+}
+
+/// The exclusive right to write some ranges; given back on drop.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    growth: Arc<Growth>,
+    ranges: Vec<ByteRange>,
+    is_scattered: bool,
+}
+
+/// What stands in the way of finishing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unfinished {
+    Closed,
+    Incomplete { missing: u64 },
+    TooLong { end: u64 },
+}
+
+impl Growth {
+    /// A content that has its first `front` bytes.
+    pub(crate) fn new(front: u64, size: Option<u64>) -> Self {
+        let state = State {
+            size,
+            written: Extents::prefix(front),
+            in_flight: Vec::new(),
+            is_scattered: false,
+            phase: Phase::Writing,
+        };
+        Self { watermark: AtomicU64::new(front), state: Mutex::new(state) }
+    }
+
+    pub(crate) fn watermark(&self) -> u64 {
+        self.watermark.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn available_from(&self, offset: u64) -> u64 {
+        match self.watermark().checked_sub(offset) {
+            Some(available @ 1..) => available,
+            _ => self.state().written.contiguous_from(offset),
+        }
+    }
+
+    pub(crate) fn gaps(&self, size: u64) -> Vec<ByteRange> {
+        self.state().written.gaps(size)
+    }
+
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.state().size
+    }
+
+    /// Notes the whole content's size, which must not contradict what is known.
+    pub(crate) fn set_size(&self, size: u64) -> Result<(), Refusal> {
+        let mut state = self.state();
+        if state.phase != Phase::Writing {
+            return Err(Refusal::Closed);
+        }
+        let end = state.in_flight.iter().map(|range| range.end).fold(state.written.end(), u64::max);
+        if end > size || state.size.is_some_and(|known| known != size) {
+            return Err(Refusal::Size);
+        }
+        state.size = Some(size);
+        Ok(())
+    }
+
+    /// Claims those parts of `range` that nobody has written or claimed.
+    pub(crate) fn claim(self: &Arc<Self>, range: ByteRange) -> Result<Claim, Refusal> {
+        let mut state = self.state();
+        if state.phase != Phase::Writing {
+            return Err(Refusal::Closed);
+        }
+        if state.size.is_some_and(|size| range.end > size) {
+            return Err(Refusal::Size);
+        }
+        let mut taken = state.written.clone();
+        state.in_flight.iter().for_each(|range| taken.insert(*range));
+        let ranges = taken.gaps_in(range);
+        let is_next = state.in_flight.is_empty() && range.start <= state.written.end();
+        state.is_scattered |= !is_next && !ranges.is_empty();
+        state.in_flight.extend_from_slice(&ranges);
+        Ok(Claim { growth: Arc::clone(self), ranges, is_scattered: state.is_scattered })
+    }
+
+    /// Ends the writing, unless something stands in the way.
+    pub(crate) fn finish(&self, size: u64) -> Result<(), Unfinished> {
+        let mut state = self.state();
+        if state.phase != Phase::Writing {
+            return Err(Unfinished::Closed);
+        }
+        let end = state.in_flight.iter().map(|range| range.end).fold(state.written.end(), u64::max);
+        let missing = state.written.gaps(size).iter().map(ByteRange::len).sum();
+        if end > size {
+            state.phase = Phase::Closed;
+            return Err(Unfinished::TooLong { end });
+        }
+        if missing > 0 {
+            return Err(Unfinished::Incomplete { missing });
+        }
+        state.phase = Phase::Finished;
+        Ok(())
+    }
+
+    /// Refuses all further writing; those under way go on. False: the writing had ended before.
+    pub(crate) fn close(&self) -> bool {
+        let mut state = self.state();
+        let was_writing = state.phase == Phase::Writing;
+        if was_writing {
+            state.phase = Phase::Closed;
+        }
+        was_writing
+    }
+
+    /// Closes, and says whether a successor may go on in the same file: nobody writes to it any more, nobody
+    /// counts on it as verified, and no reader knows of bytes beyond a hole.
+    pub(crate) fn retire(&self) -> bool {
+        self.close();
+        let state = self.state();
+        state.phase == Phase::Closed && state.in_flight.is_empty() && !state.is_scattered
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is a single step that cannot panic halfway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claim {
+    /// What is to be written, in order.
+    pub(crate) fn ranges(&self) -> &[ByteRange] {
+        &self.ranges
+    }
+
+    /// Whether the content has, or with this claim may come to have, holes; if so, the front must be on
+    /// record before anything is written.
+    pub(crate) fn is_scattered(&self) -> bool {
+        self.is_scattered
+    }
+
+    /// All of it is written and can be read.
+    pub(crate) fn complete(self) {
+        let mut state = self.growth.state();
+        self.ranges.iter().for_each(|range| state.written.insert(*range));
+        self.growth.watermark.store(state.written.contiguous_from(0), Ordering::Release);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.growth.state().in_flight.retain(|range| !self.ranges.contains(range));
+    }
+}
+
+#[cfg(test)]
+mod tests;

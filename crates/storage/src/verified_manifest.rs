@@ -1,0 +1,41 @@
+//! Manifests whose digest was computed from their bytes.
+
+use bytes::Bytes;
+use oci::{Algorithm, Digest};
+
+use crate::error::VerifyError;
+
+/// A manifest's bytes and the digest that they have. Only [`check`](Self::check) makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedManifest {
+    digest: Digest,
+    bytes: Bytes,
+}
+
+impl VerifiedManifest {
+    /// Hashes `bytes`. Where a digest is `wanted`, because the client named it or the upstream claims it,
+    /// they must have it; else they get their SHA-256 digest.
+    ///
+    /// # Errors
+    /// [`VerifyError::Mismatch`].
+    pub fn check(bytes: Bytes, wanted: Option<&Digest>) -> Result<Self, VerifyError> {
+        let found = Digest::of(wanted.map_or(Algorithm::Sha256, Digest::algorithm), &bytes);
+        match wanted {
+            Some(wanted) if *wanted != found => Err(VerifyError::Mismatch { wanted: wanted.clone(), found }),
+            _ => Ok(Self { digest: found, bytes }),
+        }
+    }
+
+    /// The digest that the bytes have.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests;
