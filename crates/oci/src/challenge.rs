@@ -138,7 +138,10 @@ impl<'a> Reader<'a> {
             };
             self.rest = value;
             self.skip_blanks();
-            let Some(value) = self.read_value() else {
+            // A value that runs into other text means that a quote was lost; nothing up to the next comma counts.
+            let value =
+                self.read_value().filter(|_| self.rest.is_empty() || self.rest.starts_with([' ', '\t', ',']));
+            let Some(value) = value else {
                 self.skip_element();
                 return None;
             };
@@ -188,3 +191,6 @@ impl<'a> Reader<'a> {
 fn is_token(character: char) -> bool {
     character.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(character)
 }
+
+#[cfg(test)]
+mod tests;

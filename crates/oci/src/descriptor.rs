@@ -51,3 +51,6 @@ impl TryFrom<RawDescriptor> for Descriptor {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -227,3 +227,6 @@ fn depth(bytes: &[u8]) -> usize {
     }
     deepest
 }
+
+#[cfg(test)]
+mod tests;

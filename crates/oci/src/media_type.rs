@@ -63,3 +63,6 @@ impl fmt::Debug for MediaType {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

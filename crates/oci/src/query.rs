@@ -66,3 +66,6 @@ fn hex_value(digit: u8) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,3 +114,6 @@ fn parse_number(digits: &str) -> Option<u64> {
 fn is_blank(character: char) -> bool {
     matches!(character, ' ' | '\t')
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,3 +73,6 @@ impl fmt::Debug for Repository {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

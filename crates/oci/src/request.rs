@@ -127,12 +127,10 @@ impl Request {
         }
         let query = Query::new(query);
         if rest == "_catalog" {
-            refuse_escape(rest)?;
             return Ok(Self::Catalog { page: parse_page(query)? });
         }
         let (head, last) = rest.rsplit_once('/').ok_or(RequestError::NotFound)?;
         let (name, endpoint) = head.rsplit_once('/').ok_or(RequestError::NotFound)?;
-        refuse_escape(head)?;
         match endpoint {
             "manifests" => {
                 Ok(Self::Manifest { repository: parse_name(name)?, reference: parse_reference(last)? })
@@ -152,35 +150,32 @@ impl Request {
     }
 }
 
-/// Whether the path behind `/v2/` has only visible ASCII, no backslash, and no empty or dot segment. The last
-/// segment may be empty: such a path is none of the API's, but it is no attack either.
+/// Whether the path behind `/v2/` has only visible ASCII, no backslash, no empty or dot segment, and no escape
+/// but for colons in the last segment, where a digest may stand. The last segment may be empty: such a path is
+/// none of the API's, but it is no attack either.
 fn is_plain(rest: &str) -> bool {
     let has_good_bytes = rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     let has_dots = rest.split('/').any(|segment| segment == "." || segment == "..");
-    has_good_bytes && !has_dots && !rest.starts_with('/') && !rest.contains("//")
+    let (front, last) = rest.rsplit_once('/').unwrap_or(("", rest));
+    let has_escape = front.contains('%') || decode_colon(last).contains('%');
+    has_good_bytes && !has_dots && !has_escape && !rest.starts_with('/') && !rest.contains("//")
 }
 
-fn refuse_escape(text: &str) -> Result<(), RequestError> {
-    if text.contains('%') { Err(RequestError::PathInvalid) } else { Ok(()) }
+/// Some clients escape the colon of a digest in a path.
+fn decode_colon(segment: &str) -> String {
+    segment.replace("%3A", ":").replace("%3a", ":")
 }
 
 fn parse_name(name: &str) -> Result<Repository, RequestError> {
     name.parse().map_err(RequestError::NameInvalid)
 }
 
-/// Some clients escape the colon of a digest in a path; nothing else may be escaped.
-fn decode_colon(segment: &str) -> Result<String, RequestError> {
-    let decoded = segment.replace("%3A", ":").replace("%3a", ":");
-    refuse_escape(&decoded)?;
-    Ok(decoded)
-}
-
 fn parse_digest(segment: &str) -> Result<Digest, RequestError> {
-    decode_colon(segment)?.parse().map_err(RequestError::DigestInvalid)
+    decode_colon(segment).parse().map_err(RequestError::DigestInvalid)
 }
 
 fn parse_reference(segment: &str) -> Result<Reference, RequestError> {
-    decode_colon(segment)?.parse().map_err(|error| match error {
+    decode_colon(segment).parse().map_err(|error| match error {
         ReferenceError::Digest(error) => RequestError::DigestInvalid(error),
         ReferenceError::Tag => RequestError::TagInvalid(error),
     })
@@ -213,3 +208,6 @@ fn parse_artifact_type(query: Query<'_>) -> Result<Option<String>, RequestError>
         other => Ok(other),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,3 +98,6 @@ pub fn plan_tag(record: Option<&TagRecord>, rule: &TagRule, now: SystemTime) -> 
     };
     TagPlan::Revalidate { if_unreachable }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,8 +26,6 @@
 
 mod authority;
 mod table;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 
@@ -268,3 +266,6 @@ fn longest_label(labels: &HashMap<String, usize>, host: &str) -> Option<usize> {
 fn is_below(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|front| front.ends_with('.'))
 }
+
+#[cfg(test)]
+mod tests;

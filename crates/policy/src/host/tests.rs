@@ -580,9 +580,10 @@ proptest! {
     ) {
         if let Ok(Route::Registry { index, path, link }) = route(&table, &host, &target) {
             prop_assert!(index < registries().len());
-            prop_assume!(path == "/v2" || path.starts_with("/v2/"));
-            let again = route(&table, &host, &link.target(&path, ""));
-            prop_assert_eq!(again, Ok(Route::Registry { index, path, link }));
+            if path == "/v2" || path.starts_with("/v2/") {
+                let again = route(&table, &host, &link.target(&path, ""));
+                prop_assert_eq!(again, Ok(Route::Registry { index, path, link }));
+            }
         }
     }
 

@@ -1,0 +1,114 @@
+use std::time::{Duration, SystemTime};
+
+use oci::{Algorithm, Digest};
+
+use super::{StaleLimit, TagPlan, TagRecord, TagRule, Unreachable, Upstream404, plan_tag};
+
+const HOUR: u64 = 3600;
+
+const OR_SERVE: TagPlan = TagPlan::Revalidate { if_unreachable: Unreachable::Serve };
+const OR_FAIL: TagPlan = TagPlan::Revalidate { if_unreachable: Unreachable::Fail };
+
+/// A moment far enough from the epoch to go back from.
+fn noon() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+fn record(checked_at: SystemTime) -> TagRecord {
+    TagRecord {
+        digest: Digest::of(Algorithm::Sha256, b"{}"),
+        media_type: "application/vnd.oci.image.index.v1+json".parse().unwrap(),
+        size: 2,
+        checked_at,
+    }
+}
+
+fn rule(ttl: u64, stale_if_error: StaleLimit) -> TagRule {
+    let ttl = Duration::from_secs(ttl);
+    TagRule { ttl, stale_if_error, on_upstream_404: Upstream404::NotFound, offline: false }
+}
+
+/// The plan for a record checked `age` seconds ago; a negative age lies in the future.
+#[track_caller]
+fn check(ttl: u64, stale_if_error: StaleLimit, age: i64, wanted: TagPlan) {
+    let seconds = Duration::from_secs(age.unsigned_abs());
+    let checked_at = if age < 0 { noon() + seconds } else { noon() - seconds };
+    let found = plan_tag(Some(&record(checked_at)), &rule(ttl, stale_if_error), noon());
+    assert_eq!(found, wanted, "ttl {ttl}, {stale_if_error:?}, age {age}");
+}
+
+#[test]
+fn without_a_ttl_the_upstream_is_asked_on_every_pull() {
+    for age in [0, 1, 10, 1_000_000] {
+        check(0, StaleLimit::Forever, age, OR_SERVE);
+        check(0, StaleLimit::Never, age, OR_FAIL);
+    }
+}
+
+#[test]
+fn within_the_ttl_the_record_is_served_whatever_the_limit() {
+    for limit in [StaleLimit::Forever, StaleLimit::For(Duration::ZERO), StaleLimit::Never] {
+        check(60, limit, 0, TagPlan::Serve);
+        check(60, limit, 59, TagPlan::Serve);
+    }
+    check(60, StaleLimit::Forever, 60, OR_SERVE);
+    check(60, StaleLimit::Never, 60, OR_FAIL);
+}
+
+#[test]
+fn the_limit_counts_from_the_end_of_freshness() {
+    let hour = StaleLimit::For(Duration::from_secs(HOUR));
+    check(60, hour, 60, OR_SERVE);
+    check(60, hour, 60 + 3600, OR_SERVE);
+    check(60, hour, 60 + 3601, OR_FAIL);
+    check(0, hour, 3600, OR_SERVE);
+    check(0, hour, 3601, OR_FAIL);
+    check(0, StaleLimit::For(Duration::ZERO), 0, OR_SERVE);
+    check(0, StaleLimit::For(Duration::ZERO), 1, OR_FAIL);
+    check(0, StaleLimit::Forever, 1_700_000_000, OR_SERVE);
+}
+
+#[test]
+fn a_record_from_the_future_is_checked_and_can_still_bridge_an_outage() {
+    for age in [-1, -3600, -1_000_000_000] {
+        check(60, StaleLimit::Forever, age, OR_SERVE);
+        check(60, StaleLimit::For(Duration::from_secs(1)), age, OR_SERVE);
+        check(60, StaleLimit::Never, age, OR_FAIL);
+        check(0, StaleLimit::Forever, age, OR_SERVE);
+    }
+}
+
+#[test]
+fn the_largest_durations_do_not_overflow() {
+    check(u64::MAX, StaleLimit::Never, 1_800_000_000, TagPlan::Serve);
+    check(0, StaleLimit::For(Duration::MAX), 1_800_000_000, OR_SERVE);
+}
+
+#[test]
+fn an_unknown_tag_is_fetched() {
+    for limit in [StaleLimit::Forever, StaleLimit::Never] {
+        assert_eq!(plan_tag(None, &rule(60, limit), noon()), TagPlan::Fetch);
+    }
+}
+
+#[test]
+fn offline_the_upstream_is_never_asked() {
+    for limit in [StaleLimit::Forever, StaleLimit::For(Duration::ZERO), StaleLimit::Never] {
+        let rule = TagRule { offline: true, ..rule(0, limit) };
+        assert_eq!(plan_tag(None, &rule, noon()), TagPlan::Absent);
+        for checked_at in [SystemTime::UNIX_EPOCH, noon(), noon() + Duration::from_secs(HOUR)] {
+            assert_eq!(plan_tag(Some(&record(checked_at)), &rule, noon()), TagPlan::Serve);
+        }
+    }
+}
+
+/// What an upstream's 404 means is decided once there is one, not before it is asked.
+#[test]
+fn the_rule_for_a_404_does_not_change_the_plan() {
+    let serve = TagRule { on_upstream_404: Upstream404::Serve, ..rule(60, StaleLimit::Never) };
+    for age in [0, 60, 61] {
+        let record = record(noon() - Duration::from_secs(age));
+        let not_found = rule(60, StaleLimit::Never);
+        assert_eq!(plan_tag(Some(&record), &serve, noon()), plan_tag(Some(&record), &not_found, noon()));
+    }
+}
