@@ -1,1 +1,31 @@
-//! upstream
+//! The registry that we pull from: requests to it, and what its answers mean.
+//!
+//! Everything of one [`HttpUpstream`] is its own: connections, tokens, breaker, retry budget. Nothing is
+//! cached here but tokens, and no byte of an answer is trusted: verifying content is the cache's work.
+
+mod auth;
+mod blob;
+mod clients;
+mod content_range;
+mod contract;
+mod error;
+mod exchange;
+mod gate;
+mod http;
+mod link;
+mod list;
+mod manifest;
+mod redirect;
+mod resolver;
+mod settings;
+mod tls;
+mod transport;
+
+pub use contract::{
+    BlobHead, BlobRange, BlobStream, ListPage, ListRequest, ManifestBody, ManifestHead, Upstream,
+};
+pub use error::{Error, ErrorKind};
+pub use http::HttpUpstream;
+pub use list::LIST_BYTES_MAX;
+pub use manifest::MANIFEST_BYTES_MAX;
+pub use settings::{Settings, SettingsError};

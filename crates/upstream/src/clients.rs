@@ -1,0 +1,129 @@
+//! The HTTP clients of one upstream: one pair for its own hosts, one for wherever it sends us.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Client, Proxy, retry};
+use rustls::ClientConfig;
+use url::Url;
+
+use crate::resolver::{GuardedResolver, SystemResolver};
+use crate::settings::{Settings, SettingsError};
+use crate::tls;
+
+/// Idle connections kept per host: what a few parallel pulls use at once.
+const IDLE_CONNECTION_COUNT_MAX: usize = 16;
+/// How long an idle connection is kept. Firewalls forget silent connections within minutes.
+const IDLE_CONNECTION_TTL: Duration = Duration::from_secs(60);
+
+/// The clients of one upstream. They share a certificate store and nothing with another upstream's.
+#[derive(Clone, Debug)]
+pub(crate) struct Clients {
+    /// For the upstream's own host and those listed with it.
+    pub(crate) direct: Pair,
+    /// For every other host: addresses inside our own network are refused.
+    pub(crate) guarded: Pair,
+    proxy_hosts: HashSet<String>,
+}
+
+/// Two clients that differ in one thing.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    /// Keeps connections for the next request.
+    pub(crate) pooled: Client,
+    /// Opens a connection for each request: the way out when a kept one turns out to be dead.
+    pub(crate) unpooled: Client,
+}
+
+impl Clients {
+    /// # Errors
+    /// [`SettingsError`].
+    pub(crate) fn new(settings: &Settings) -> Result<Self, SettingsError> {
+        let proxy_hosts = match &settings.proxy {
+            Some(proxy) => proxy.host_str().map(str::to_owned).into_iter().collect(),
+            None => environment_proxy_hosts(),
+        };
+        let roots = tls::roots(&settings.ca)?;
+        let identity = settings.client_identity.as_ref();
+        let trusted = tls::trusted(&roots, identity, settings.insecure_skip_verify)?;
+        let system = SystemResolver::default();
+        let guarded = GuardedResolver::new(system.clone(), proxy_hosts.clone());
+        Ok(Self {
+            direct: Pair::new(settings, &trusted, |builder| builder.dns_resolver(system.clone()))?,
+            guarded: Pair::new(settings, &tls::verified(&roots), |builder| {
+                builder.dns_resolver(guarded.clone())
+            })?,
+            proxy_hosts,
+        })
+    }
+
+    /// Whether the URL names a proxy's host. Its address passes the guarded resolver, so foreign text must
+    /// not name it.
+    pub(crate) fn is_proxy(&self, url: &Url) -> bool {
+        url.host_str().is_some_and(|host| self.proxy_hosts.contains(host.trim_end_matches('.')))
+    }
+}
+
+impl Pair {
+    fn new(
+        settings: &Settings,
+        tls: &ClientConfig,
+        resolve: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<Self, SettingsError> {
+        let build = |idle_count_max| {
+            let builder = Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .redirect(Policy::none())
+                .retry(retry::never())
+                .referer(false)
+                .http1_only()
+                // Another crate's features could switch decoding on, and digests are of the bytes as sent.
+                .no_gzip()
+                .no_brotli()
+                .no_zstd()
+                .no_deflate()
+                .user_agent(concat!("wharf/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(settings.connect_timeout)
+                .read_timeout(settings.idle_timeout)
+                .pool_max_idle_per_host(idle_count_max)
+                .pool_idle_timeout(IDLE_CONNECTION_TTL);
+            let builder = match &settings.proxy {
+                Some(proxy) => builder.proxy(parse_proxy(proxy)?),
+                None => builder,
+            };
+            resolve(builder).build().map_err(|error| SettingsError::Client(describe(&error)))
+        };
+        Ok(Self { pooled: build(IDLE_CONNECTION_COUNT_MAX)?, unpooled: build(0)? })
+    }
+}
+
+/// The scheme is checked here, because reqwest quietly goes without a proxy of a kind that it does not know.
+fn parse_proxy(proxy: &Url) -> Result<Proxy, SettingsError> {
+    let is_known = matches!(proxy.scheme(), "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h");
+    if !is_known || proxy.host().is_none() {
+        return Err(SettingsError::Proxy("an http, https or socks URL with a host is needed".to_owned()));
+    }
+    Proxy::all(proxy.clone()).map_err(|error| SettingsError::Proxy(describe(&error)))
+}
+
+/// The message without the URL, which may hold a password.
+fn describe(error: &reqwest::Error) -> String {
+    crate::error::causes(error)
+}
+
+/// The hosts of the proxies that reqwest takes from the environment.
+fn environment_proxy_hosts() -> HashSet<String> {
+    let keys = ["http_proxy", "https_proxy", "all_proxy"];
+    let values = keys.iter().flat_map(|key| [std::env::var(key), std::env::var(key.to_uppercase())]);
+    values.flatten().filter_map(|value| proxy_host(&value)).collect()
+}
+
+/// The host of a proxy as the environment names it: a URL, or host and port alone.
+fn proxy_host(value: &str) -> Option<String> {
+    let url = if value.contains("://") { Url::parse(value) } else { Url::parse(&format!("http://{value}")) };
+    Some(url.ok()?.host_str()?.trim_end_matches('.').to_owned())
+}
+
+#[cfg(test)]
+mod tests;

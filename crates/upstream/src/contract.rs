@@ -1,0 +1,162 @@
+//! What the cache asks of an upstream, and what it gets back.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use oci::{ByteRange, Digest, MediaType, Page, Reference, Repository};
+
+use crate::error::Error;
+
+/// A registry that content is pulled from (distribution-spec, "Pull").
+///
+/// Every method is bounded in time up to the end of the answer's head, and for whole documents up to their
+/// end. What a header claims is passed on as a claim.
+#[async_trait]
+pub trait Upstream: fmt::Debug + Send + Sync + 'static {
+    /// What the upstream says about a manifest. Docker Hub does not count it as a pull.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Invalid`](crate::ErrorKind::Invalid) also when the upstream refuses `HEAD`, so that a
+    /// `GET` may still tell.
+    async fn head_manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<ManifestHead, Error>;
+
+    /// A manifest, at most [`MANIFEST_BYTES_MAX`](crate::MANIFEST_BYTES_MAX) of it.
+    ///
+    /// # Errors
+    /// [`Error`].
+    async fn get_manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<ManifestBody, Error>;
+
+    /// What the upstream says about a blob, without downloading it.
+    ///
+    /// # Errors
+    /// [`Error`].
+    async fn head_blob(&self, repository: &Repository, digest: &Digest) -> Result<BlobHead, Error>;
+
+    /// A blob or a part of it. Every call asks the registry itself, so that a resumption gets a freshly
+    /// signed address.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::is_range_refused`] tells that the whole must be asked for instead.
+    async fn get_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        range: BlobRange,
+    ) -> Result<BlobStream, Error>;
+
+    /// A page of tags or of referrers, as the upstream wrote it, at most
+    /// [`LIST_BYTES_MAX`](crate::LIST_BYTES_MAX) of it.
+    ///
+    /// # Errors
+    /// [`Error`].
+    async fn list(&self, request: &ListRequest) -> Result<ListPage, Error>;
+}
+
+/// The claims in the answer to a `HEAD` of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestHead {
+    /// `Docker-Content-Digest`, when it is there and a digest.
+    pub digest: Option<Digest>,
+    /// `Content-Type`.
+    pub media_type: Option<MediaType>,
+    /// `Content-Length`, in bytes.
+    pub size: Option<u64>,
+}
+
+/// A manifest, not verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestBody {
+    /// The document.
+    pub bytes: Bytes,
+    /// `Content-Type`.
+    pub media_type: Option<MediaType>,
+    /// `Docker-Content-Digest`, when it is there and a digest: the header's claim.
+    pub digest: Option<Digest>,
+}
+
+/// The claims about a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobHead {
+    /// Its size in bytes, if the upstream tells.
+    pub size: Option<u64>,
+}
+
+/// Which part of a blob is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlobRange {
+    /// All of it.
+    Whole,
+    /// From this offset to the end.
+    From(u64),
+    /// These bytes; not empty.
+    Span(ByteRange),
+}
+
+/// A blob's bytes as they arrive, not verified.
+pub struct BlobStream {
+    /// Offset of the body's first byte: what was asked for, or 0 when the upstream ignored the range.
+    pub start: u64,
+    /// Offset behind the body's last byte, if the upstream tells. The body then either ends there or fails.
+    pub end: Option<u64>,
+    /// The size of the whole blob, if the upstream tells.
+    pub size: Option<u64>,
+    /// The bytes. A cut, a reset or silence is an [`Interrupted`](crate::ErrorKind::Interrupted) error. A
+    /// clean end of a body without a told length is taken for its end.
+    pub body: BoxStream<'static, Result<Bytes, Error>>,
+}
+
+impl fmt::Debug for BlobStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobStream")
+            .field("start", &self.start)
+            .field("end", &self.end)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which list is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListRequest {
+    /// `/v2/<name>/tags/list`.
+    Tags {
+        /// The repository.
+        repository: Repository,
+        /// The page.
+        page: Page,
+    },
+    /// `/v2/<name>/referrers/<digest>`.
+    Referrers {
+        /// The repository.
+        repository: Repository,
+        /// The subject.
+        digest: Digest,
+        /// Only artifacts of this type.
+        artifact_type: Option<String>,
+        /// The page.
+        page: Page,
+    },
+}
+
+/// A page of a list, as the upstream wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListPage {
+    /// The document.
+    pub bytes: Bytes,
+    /// `Content-Type`.
+    pub media_type: Option<MediaType>,
+    /// The query of the `Link` to the next page, with the paging keys only.
+    pub next: Option<String>,
+    /// `OCI-Filters-Applied`.
+    pub filters_applied: Option<String>,
+}

@@ -1,0 +1,155 @@
+//! Why an upstream did not give what it was asked for.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a caller can do about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The upstream says that it does not have it.
+    NotFound,
+    /// The upstream answered 401 or 403, or its token service refused us.
+    Denied,
+    /// The upstream asked us to slow down, now or a moment ago.
+    Throttled,
+    /// Name resolution, TCP or TLS failed, the connection broke, or the answer was a 5xx.
+    Unreachable,
+    /// A deadline passed.
+    TimedOut,
+    /// Not asked at all: the upstream failed lately and is left alone.
+    Resting,
+    /// An answer that cannot be used: an encoded or too large body, a portal's page, a redirect loop, a
+    /// range that was not asked for, a status without meaning here.
+    Invalid,
+    /// The body broke off.
+    Interrupted,
+}
+
+/// A failed exchange. Cheap to clone. It prints as one line, fit for clients and logs: the host, what it
+/// did, and the chain of causes, never a URL's query or a credential.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    host: String,
+    detail: String,
+    status: Option<u16>,
+    retry_after: Option<Duration>,
+    is_retryable: bool,
+    is_range_refused: bool,
+}
+
+/// The longest chain of causes in a message, in bytes.
+const CAUSE_BYTES_MAX: usize = 256;
+
+impl Error {
+    /// An error about `host` (with its port unless that is the scheme's default). `detail` goes on from the
+    /// host's name, such as `answered 503`. An [`Unreachable`](ErrorKind::Unreachable) or
+    /// [`Interrupted`](ErrorKind::Interrupted) one is retryable.
+    pub fn new(kind: ErrorKind, host: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            host: host.into(),
+            detail: detail.into(),
+            status: None,
+            retry_after: None,
+            is_retryable: matches!(kind, ErrorKind::Unreachable | ErrorKind::Interrupted),
+            is_range_refused: false,
+        }))
+    }
+
+    /// With the status that the host answered.
+    #[must_use]
+    pub fn with_status(self, status: u16) -> Self {
+        self.change(|inner| inner.status = Some(status))
+    }
+
+    /// With the time that the host wants to be left alone.
+    #[must_use]
+    pub fn with_retry_after(self, pause: Duration) -> Self {
+        self.change(|inner| inner.retry_after = Some(pause))
+    }
+
+    pub(crate) fn without_retry(self) -> Self {
+        self.change(|inner| inner.is_retryable = false)
+    }
+
+    pub(crate) fn with_range_refused(self) -> Self {
+        self.change(|inner| inner.is_range_refused = true)
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The host that it is about: the registry, its token service or where it redirected to.
+    pub fn host(&self) -> &str {
+        &self.0.host
+    }
+
+    /// The status that the host answered; none when it did not, or was not asked.
+    pub fn status(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    /// How long the host wants to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// Whether the same request may succeed a moment later.
+    pub fn retryable(&self) -> bool {
+        self.0.is_retryable
+    }
+
+    /// Whether the upstream answered a ranged request with 416, with another range, or without saying which:
+    /// the blob must be asked for from its beginning.
+    pub fn is_range_refused(&self) -> bool {
+        self.0.is_range_refused
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0.host, self.0.detail)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.0.kind)
+    }
+}
+
+impl StdError for Error {}
+
+/// The causes of `error` on one line, without `error`'s own message. Causes can quote a certificate or an
+/// answer, so control characters are replaced and the length is bounded.
+pub(crate) fn causes(error: &dyn StdError) -> String {
+    let mut line = String::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !line.ends_with(&text) {
+            line.push_str(if line.is_empty() { "" } else { ": " });
+            line.push_str(&text);
+        }
+        next = cause.source();
+    }
+    let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let end = (0..=CAUSE_BYTES_MAX.min(line.len())).rev().find(|end| line.is_char_boundary(*end));
+    line[..end.unwrap_or_default()].to_owned()
+}
+
+#[cfg(test)]
+mod tests;

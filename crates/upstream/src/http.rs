@@ -1,0 +1,116 @@
+//! The upstream that speaks HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use oci::{Digest, Reference, Repository};
+use policy::realm::Territory;
+use telemetry::RegistryMetrics;
+use url::Url;
+
+use crate::auth::Auth;
+use crate::clients::Clients;
+use crate::contract::{
+    BlobHead, BlobRange, BlobStream, ListPage, ListRequest, ManifestBody, ManifestHead, Upstream,
+};
+use crate::error::Error;
+use crate::exchange::Exchange;
+use crate::gate::Gate;
+use crate::settings::{Settings, SettingsError};
+use crate::transport::Transport;
+use crate::{blob, list, manifest};
+
+/// A registry reached over HTTP. Building one opens no connection.
+#[derive(Debug)]
+pub struct HttpUpstream {
+    pub(crate) exchange: Exchange,
+    pub(crate) header_timeout: Duration,
+    /// Ends in `/v2/`.
+    base: Url,
+}
+
+impl HttpUpstream {
+    /// The upstream that `settings` describe; its requests are counted in `metrics`.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for the first setting that cannot be used.
+    pub fn new(settings: Settings, metrics: Arc<RegistryMetrics>) -> Result<Self, SettingsError> {
+        let base = base_of(&settings.upstream)?;
+        let trusted = settings.trusted_hosts.iter().map(|text| {
+            text.parse().map_err(|source| SettingsError::TrustedHost { text: text.clone(), source })
+        });
+        let territory = Territory::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?);
+        let transport = Transport {
+            registry: settings.name.clone(),
+            clients: Clients::new(&settings)?,
+            territory,
+            metrics: metrics.clone(),
+            header_timeout: settings.header_timeout,
+        };
+        let gate = Gate::new(&settings.name, Some(metrics));
+        let auth = Auth::new(&settings)?;
+        let header_timeout = settings.header_timeout;
+        Ok(Self { exchange: Exchange { transport, gate, auth }, header_timeout, base })
+    }
+
+    /// The URL of `path` behind `/v2/`, which has only characters that a path may hold as they are.
+    pub(crate) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path()));
+        url
+    }
+}
+
+/// A path in the setting stands in front of `/v2/`, as where several registries share a host.
+fn base_of(upstream: &Url) -> Result<Url, SettingsError> {
+    let has_extras = !upstream.username().is_empty()
+        || upstream.password().is_some()
+        || upstream.query().is_some()
+        || upstream.fragment().is_some();
+    if !matches!(upstream.scheme(), "http" | "https") || has_extras {
+        return Err(SettingsError::Upstream);
+    }
+    let mut base = upstream.clone();
+    base.set_path(&format!("{}/v2/", upstream.path().trim_end_matches('/')));
+    Ok(base)
+}
+
+#[async_trait]
+impl Upstream for HttpUpstream {
+    async fn head_manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<ManifestHead, Error> {
+        manifest::head(self, repository, reference).await
+    }
+
+    async fn get_manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<ManifestBody, Error> {
+        manifest::get(self, repository, reference).await
+    }
+
+    async fn head_blob(&self, repository: &Repository, digest: &Digest) -> Result<BlobHead, Error> {
+        blob::head(self, repository, digest).await
+    }
+
+    async fn get_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        range: BlobRange,
+    ) -> Result<BlobStream, Error> {
+        blob::get(self, repository, digest, range).await
+    }
+
+    async fn list(&self, request: &ListRequest) -> Result<ListPage, Error> {
+        list::get(self, request).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+use telemetry::Metrics;
+use url::Url;
+
+use super::HttpUpstream;
+use crate::settings::{Settings, SettingsError};
+
+fn build(upstream: &str, trusted: &[&str]) -> Result<HttpUpstream, SettingsError> {
+    let mut settings = Settings::new("corp", Url::parse(upstream).unwrap());
+    settings.trusted_hosts = trusted.iter().map(|&text| text.to_owned()).collect();
+    HttpUpstream::new(settings, Metrics::new(&["corp".to_owned()]).registry("corp"))
+}
+
+#[test]
+fn a_path_in_the_setting_stands_in_front() {
+    let cases = [
+        ("https://a.example", "https://a.example/v2/x/tags/list"),
+        ("https://a.example/", "https://a.example/v2/x/tags/list"),
+        ("https://a.example/hub/", "https://a.example/hub/v2/x/tags/list"),
+        ("http://10.0.0.1:5000/a/b", "http://10.0.0.1:5000/a/b/v2/x/tags/list"),
+    ];
+    for (upstream, url) in cases {
+        assert_eq!(build(upstream, &[]).unwrap().url("x/tags/list").as_str(), url);
+    }
+}
+
+#[test]
+fn an_upstream_that_is_no_plain_url_is_refused() {
+    let refused = [
+        "ftp://a.example",
+        "https://u@a.example",
+        "https://:p@a.example",
+        "https://a.example?x=y",
+        "https://a#b",
+    ];
+    for upstream in refused {
+        assert!(matches!(build(upstream, &[]).unwrap_err(), SettingsError::Upstream), "{upstream}");
+    }
+}
+
+#[test]
+fn a_trusted_host_that_is_none_is_named() {
+    let error = build("https://a.example", &["b.example", "https://c.example"]).unwrap_err();
+    assert!(error.to_string().contains("https://c.example"), "{error}");
+}

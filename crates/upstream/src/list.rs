@@ -1,0 +1,57 @@
+//! Tags and referrers: passed through as the upstream wrote them.
+
+use http::Method;
+use http::header::LINK;
+use oci::{Page, Repository};
+use telemetry::UpstreamKind;
+use url::Url;
+
+use crate::contract::{ListPage, ListRequest};
+use crate::error::Error;
+use crate::http::HttpUpstream;
+use crate::link::next_query;
+use crate::manifest::media_type;
+use crate::redirect::Ask;
+
+/// The largest page that is read, in bytes.
+pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What a page of referrers may be; tags are plain JSON.
+const ACCEPTED_LISTS: &str = "application/vnd.oci.image.index.v1+json, application/json";
+
+pub(crate) async fn get(upstream: &HttpUpstream, request: &ListRequest) -> Result<ListPage, Error> {
+    let (repository, url) = url_of(upstream, request);
+    let ask =
+        Ask { kind: UpstreamKind::List, method: Method::GET, url, accept: Some(ACCEPTED_LISTS), range: None };
+    let read = upstream.exchange.read(repository, &ask, LIST_BYTES_MAX, upstream.header_timeout);
+    let document = read.await?;
+    let links = document.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    let filters = document.headers.get("oci-filters-applied").and_then(|value| value.to_str().ok());
+    Ok(ListPage {
+        media_type: media_type(&document.headers),
+        next: next_query(links, &ask.url),
+        filters_applied: filters.map(str::to_owned),
+        bytes: document.bytes,
+    })
+}
+
+fn url_of<'a>(upstream: &HttpUpstream, request: &'a ListRequest) -> (&'a Repository, Url) {
+    match request {
+        ListRequest::Tags { repository, page } => {
+            (repository, with_query(upstream.url(&format!("{repository}/tags/list")), None, page))
+        }
+        ListRequest::Referrers { repository, digest, artifact_type, page } => {
+            let url = upstream.url(&format!("{repository}/referrers/{digest}"));
+            (repository, with_query(url, artifact_type.as_deref(), page))
+        }
+    }
+}
+
+fn with_query(mut url: Url, artifact_type: Option<&str>, page: &Page) -> Url {
+    let n = page.n.map(|n| n.to_string());
+    let pairs = [("artifactType", artifact_type), ("n", n.as_deref()), ("last", page.last.as_deref())];
+    let given = pairs.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    if given.clone().next().is_some() {
+        url.query_pairs_mut().extend_pairs(given);
+    }
+    url
+}

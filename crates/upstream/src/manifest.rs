@@ -1,0 +1,67 @@
+//! Manifests: asked for with every type at once, so that an answer never depends on what a client accepts.
+
+use http::Method;
+use http::header::{CONTENT_TYPE, HeaderMap};
+use oci::{ACCEPTED_MANIFESTS, Digest, MediaType, Reference, Repository};
+use telemetry::UpstreamKind;
+
+use crate::contract::{ManifestBody, ManifestHead};
+use crate::error::{Error, ErrorKind};
+use crate::exchange::{content_length, is_web_page};
+use crate::http::HttpUpstream;
+use crate::redirect::Ask;
+
+/// The largest manifest that is read, in bytes. The specification asks to support four megabytes.
+pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+pub(crate) async fn head(
+    upstream: &HttpUpstream,
+    repository: &Repository,
+    reference: &Reference,
+) -> Result<ManifestHead, Error> {
+    let ask = ask(upstream, UpstreamKind::HeadManifest, Method::HEAD, repository, reference);
+    let reply = upstream.exchange.open(repository, &ask, upstream.header_timeout).await?;
+    let headers = reply.response.headers();
+    if is_web_page(headers) {
+        return Err(Error::new(ErrorKind::Invalid, reply.host, "answered with a web page"));
+    }
+    Ok(ManifestHead {
+        digest: claimed_digest(headers),
+        media_type: media_type(headers),
+        size: content_length(headers),
+    })
+}
+
+pub(crate) async fn get(
+    upstream: &HttpUpstream,
+    repository: &Repository,
+    reference: &Reference,
+) -> Result<ManifestBody, Error> {
+    let ask = ask(upstream, UpstreamKind::GetManifest, Method::GET, repository, reference);
+    let read = upstream.exchange.read(repository, &ask, MANIFEST_BYTES_MAX, upstream.header_timeout);
+    let document = read.await?;
+    Ok(ManifestBody {
+        media_type: media_type(&document.headers),
+        digest: claimed_digest(&document.headers),
+        bytes: document.bytes,
+    })
+}
+
+fn ask(
+    upstream: &HttpUpstream,
+    kind: UpstreamKind,
+    method: Method,
+    repository: &Repository,
+    reference: &Reference,
+) -> Ask {
+    let url = upstream.url(&format!("{repository}/manifests/{reference}"));
+    Ask { kind, method, url, accept: Some(ACCEPTED_MANIFESTS), range: None }
+}
+
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<MediaType> {
+    headers.get(CONTENT_TYPE)?.to_str().ok()?.parse().ok()
+}
+
+fn claimed_digest(headers: &HeaderMap) -> Option<Digest> {
+    headers.get("docker-content-digest")?.to_str().ok()?.parse().ok()
+}

@@ -1,0 +1,188 @@
+//! Names to addresses, without the C library: a static binary has none of its resolver's parts.
+//!
+//! `/etc/hosts` first, then the servers of `/etc/resolv.conf`; both files are read again when they change, so
+//! that a start before the network is up heals by itself.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::{Either, select};
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name as DnsName, RecordType};
+use hickory_resolver::{Hosts, TokioResolver};
+use policy::address::{self, Inside};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// The files that say how names are resolved.
+const SYSTEM_FILES: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
+/// How long the answer for one address family waits for the other's (RFC 8305, section 3).
+const OTHER_FAMILY_DELAY: Duration = Duration::from_millis(50);
+/// How long a name that did not exist is taken not to exist.
+const NEGATIVE_TTL: Duration = Duration::from_secs(1);
+
+type ResolveError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Resolves as the system is configured to.
+#[derive(Clone, Default)]
+pub(crate) struct SystemResolver {
+    loaded: Arc<Mutex<Option<Loaded>>>,
+}
+
+#[derive(Clone)]
+struct Loaded {
+    changed_at: [Option<SystemTime>; SYSTEM_FILES.len()],
+    hosts: Arc<Hosts>,
+    dns: TokioResolver,
+}
+
+/// Like [`SystemResolver`], for hosts that foreign text names: addresses inside our own network are left out,
+/// and a name that has no others is refused. What is given out here is what gets connected to, so that a
+/// name which changes between two look-ups gains nothing.
+#[derive(Clone)]
+pub(crate) struct GuardedResolver {
+    system: SystemResolver,
+    /// Names of proxies, which the operator wrote.
+    exempt: Arc<HashSet<String>>,
+}
+
+/// A name that leads inside.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} has {inside}; if it belongs to this registry, list it in trusted_hosts")]
+pub(crate) struct AddressRefused {
+    name: String,
+    inside: Inside,
+}
+
+impl SystemResolver {
+    async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        let loaded = self.loaded().await?;
+        let listed = loaded.listed(name)?;
+        if !listed.is_empty() {
+            return Ok(listed);
+        }
+        Ok(both_families(&loaded.dns, name).await?)
+    }
+
+    async fn loaded(&self) -> Result<Loaded, ResolveError> {
+        let mut changed_at = [None; SYSTEM_FILES.len()];
+        for (path, changed_at) in SYSTEM_FILES.iter().zip(&mut changed_at) {
+            let metadata = tokio::fs::metadata(path).await;
+            *changed_at = metadata.and_then(|metadata| metadata.modified()).ok();
+        }
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*loaded {
+            Some(current) if current.changed_at == changed_at => Ok(current.clone()),
+            _ => {
+                let fresh = Loaded { changed_at, hosts: Arc::default(), dns: load_dns()? };
+                let hosts = Arc::new(Hosts::from_system().unwrap_or_default());
+                Ok(loaded.insert(Loaded { hosts, ..fresh }).clone())
+            }
+        }
+    }
+}
+
+impl Loaded {
+    /// What `/etc/hosts` says. A name that stands there for one family has no address of the other.
+    fn listed(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        let name = DnsName::from_utf8(name)?;
+        let of = |family| self.hosts.lookup_static_host(&Query::query(name.clone(), family));
+        let found = [of(RecordType::AAAA), of(RecordType::A)];
+        let records = found.iter().flatten().flat_map(|lookup| lookup.answers());
+        Ok(records.filter_map(|record| record.data.ip_addr()).collect())
+    }
+}
+
+/// A configuration that cannot be read means a server on this host, as it does to the C library.
+fn load_dns() -> Result<TokioResolver, NetError> {
+    let mut builder = TokioResolver::builder_tokio().unwrap_or_else(|error| {
+        tracing::warn!(%error, "resolv.conf cannot be used; asking 127.0.0.1");
+        let local = NameServerConfig::udp_and_tcp(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![local]);
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    });
+    let options = builder.options_mut();
+    options.use_hosts_file = ResolveHosts::Never;
+    options.negative_max_ttl = Some(NEGATIVE_TTL);
+    builder.build()
+}
+
+/// Asks for both families at once. A server that answers for one and drops the question for the other must
+/// not use up the time for connecting.
+async fn both_families(dns: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, NetError> {
+    let (v6, v4) = (Box::pin(dns.ipv6_lookup(name)), Box::pin(dns.ipv4_lookup(name)));
+    let (first, other) = match select(v6, v4).await {
+        Either::Left((first, other)) => (first, Either::Left(other)),
+        Either::Right((first, other)) => (first, Either::Right(other)),
+    };
+    let other = match &first {
+        Ok(_) => tokio::time::timeout(OTHER_FAMILY_DELAY, other).await.ok(),
+        Err(_) => Some(other.await),
+    };
+    let mut addresses: Vec<IpAddr> = [Some(&first), other.as_ref()]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .flat_map(|lookup| lookup.answers())
+        .filter_map(|record| record.data.ip_addr())
+        .collect();
+    // The connector begins with the first one's family.
+    addresses.sort_by_key(IpAddr::is_ipv4);
+    if addresses.is_empty() { first.map(|_| addresses) } else { Ok(addresses) }
+}
+
+impl GuardedResolver {
+    pub(crate) fn new(system: SystemResolver, exempt: HashSet<String>) -> Self {
+        Self { system, exempt: Arc::new(exempt) }
+    }
+}
+
+/// Keeps what lies outside. With nothing left the name is refused for the first address's sake.
+fn keep_outside(name: &str, addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, AddressRefused> {
+    let (outside, inside): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address::check(*address).is_ok());
+    let first = inside.first().and_then(|address| address::check(*address).err());
+    match first {
+        Some(inside) if outside.is_empty() => Err(AddressRefused { name: name.to_owned(), inside }),
+        _ => Ok(outside),
+    }
+}
+
+/// Port 0 stands for the port of the URL.
+fn with_any_port(addresses: Vec<IpAddr>) -> Addrs {
+    Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)))
+}
+
+impl Resolve for SystemResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let resolver = self.clone();
+        Box::pin(async move { Ok(with_any_port(resolver.addresses(name.as_str()).await?)) })
+    }
+}
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let resolver = self.clone();
+        Box::pin(async move {
+            let addresses = resolver.system.addresses(name.as_str()).await?;
+            if resolver.exempt.contains(name.as_str()) {
+                return Ok(with_any_port(addresses));
+            }
+            Ok(with_any_port(keep_outside(name.as_str(), addresses)?))
+        })
+    }
+}
+
+impl fmt::Debug for SystemResolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SystemResolver")
+    }
+}
+
+#[cfg(test)]
+mod tests;

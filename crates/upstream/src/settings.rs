@@ -1,0 +1,107 @@
+//! One upstream's address, identity and bounds.
+
+use std::fmt;
+use std::time::Duration;
+
+use policy::realm::TrustedHostError;
+use secret::{RedactedUrl, Secret};
+use url::Url;
+
+/// How one upstream is reached.
+#[derive(Clone)]
+pub struct Settings {
+    /// The registry's name, for metrics and logs.
+    pub name: String,
+    /// Scheme, host, port, and a path in front of `/v2/` if there is one.
+    pub upstream: Url,
+    /// User name and password.
+    pub credentials: Option<(String, Secret<String>)>,
+    /// PEM files with certificate authorities that are trusted beside the system's and the bundled ones.
+    pub ca: Vec<Vec<u8>>,
+    /// A PEM text with a certificate chain and its key, shown to the upstream's own hosts.
+    pub client_identity: Option<Secret<Vec<u8>>>,
+    /// Takes any certificate from the upstream's own hosts. Others are verified all the same.
+    pub insecure_skip_verify: bool,
+    /// Further hosts of this upstream, `<host>` or `<host>:<port>`: they may be its token realm, may sit on a
+    /// private address, and are shown the client certificate.
+    pub trusted_hosts: Vec<String>,
+    /// A proxy for all requests; none: what the environment says.
+    pub proxy: Option<Url>,
+    /// The longest wait for a connection: name resolution, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// The longest wait for the head of one answer, and for a whole manifest.
+    pub header_timeout: Duration,
+    /// The longest silence within a body.
+    pub idle_timeout: Duration,
+}
+
+impl Settings {
+    /// The defaults for an upstream that is pulled from anonymously.
+    pub fn new(name: impl Into<String>, upstream: Url) -> Self {
+        Self {
+            name: name.into(),
+            upstream,
+            credentials: None,
+            ca: Vec::new(),
+            client_identity: None,
+            insecure_skip_verify: false,
+            trusted_hosts: Vec::new(),
+            proxy: None,
+            connect_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("name", &self.name)
+            .field("upstream", &RedactedUrl::from(self.upstream.clone()))
+            .field("credentials", &self.credentials)
+            .field("ca", &self.ca.len())
+            .field("client_identity", &self.client_identity)
+            .field("insecure_skip_verify", &self.insecure_skip_verify)
+            .field("trusted_hosts", &self.trusted_hosts)
+            .field("proxy", &self.proxy.clone().map(RedactedUrl::from))
+            .field("connect_timeout", &self.connect_timeout)
+            .field("header_timeout", &self.header_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .finish()
+    }
+}
+
+/// Settings that cannot be used. The messages name the key.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// `upstream` is not such a URL.
+    #[error("upstream: an http or https URL without user, query and fragment is needed")]
+    Upstream,
+    /// An entry of `trusted_hosts`.
+    #[error("trusted_hosts: {text:?}: {source}")]
+    TrustedHost {
+        /// The entry.
+        text: String,
+        /// Why it is none.
+        source: TrustedHostError,
+    },
+    /// `ca_file` has no certificate, or one that cannot be used.
+    #[error("ca_file: {0}")]
+    Ca(String),
+    /// `client_cert` and `client_key` are no pair.
+    #[error("client_cert, client_key: {0}")]
+    ClientIdentity(String),
+    /// `username` or `password` cannot stand in a header.
+    #[error("username, password: characters that cannot be sent")]
+    Credentials,
+    /// `proxy` is no URL of a proxy.
+    #[error("proxy: {0}")]
+    Proxy(String),
+    /// The HTTP client could not be built.
+    #[error("http client: {0}")]
+    Client(String),
+}
+
+#[cfg(test)]
+mod tests;

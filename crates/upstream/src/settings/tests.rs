@@ -1,0 +1,15 @@
+use secret::Secret;
+use url::Url;
+
+use super::Settings;
+
+#[test]
+fn s28_debug_shows_no_secret() {
+    let mut settings = Settings::new("corp", Url::parse("https://registry.corp.example").unwrap());
+    settings.credentials = Some(("robot".to_owned(), Secret::new("canary-1".to_owned())));
+    settings.client_identity = Some(Secret::new(b"canary-2".to_vec()));
+    settings.proxy = Some(Url::parse("http://user:canary-3@proxy.corp:3128").unwrap());
+    let text = format!("{settings:?}");
+    assert!(!text.contains("canary"), "{text}");
+    assert!(text.contains("registry.corp.example") && text.contains("proxy.corp:3128"), "{text}");
+}
