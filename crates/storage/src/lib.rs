@@ -10,8 +10,8 @@
 
 mod blob_store;
 mod buffer_pool;
-//CONF
-//pub mod conformance;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 mod extents;
 pub mod fs;

@@ -176,3 +176,6 @@ fn to_the_second(time: SystemTime) -> SystemTime {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     UNIX_EPOCH + std::time::Duration::from_secs(since.as_secs())
 }
+
+#[cfg(test)]
+mod tests;

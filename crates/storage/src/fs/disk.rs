@@ -66,9 +66,7 @@ impl Disk {
     pub(crate) fn open_lock(&self, path: &Path) -> Result<File, StoreError> {
         // Network file systems grant an exclusive lock only on what is open for writing.
         match self.open("open", path, OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW) {
-            Err(error) if error.is(Errno::ROFS) => {
-                self.open("open", path, OFlags::RDONLY | OFlags::NOFOLLOW)
-            }
+            Err(error) if error.is(Errno::ROFS) => self.open("open", path, OFlags::RDONLY | OFlags::NOFOLLOW),
             opened => opened,
         }
     }
@@ -137,9 +135,9 @@ impl Disk {
         while !rest.is_empty() {
             let extent = self.before("pwritev", Call::Write, path)?;
             let written = match extent {
-                Extent::Whole => retry_on_intr(|| {
-                    io::pwritev(file, &rest[..rest.len().min(SLICE_COUNT_MAX)], offset)
-                }),
+                Extent::Whole => {
+                    retry_on_intr(|| io::pwritev(file, &rest[..rest.len().min(SLICE_COUNT_MAX)], offset))
+                }
                 Extent::Half => io::pwrite(file, &rest[0][..rest[0].len().div_ceil(2)], offset),
             };
             let count = written.map_err(|errno| StoreError::os("pwritev", path, errno))?;

@@ -4,10 +4,6 @@
 //! compiled away; with it, a test can fail any call of a run with any error, cut a write short, or end the
 //! process's effect on the disk at any point, as `kill -9` does.
 
-use std::path::Path;
-
-use rustix::io::Errno;
-
 #[cfg(any(test, feature = "fault"))]
 pub use plan::{Fault, Faults};
 
@@ -55,7 +51,7 @@ pub(crate) struct Faults;
 #[cfg(not(any(test, feature = "fault")))]
 impl Faults {
     #[inline(always)]
-    pub(crate) fn before(&self, _: Call, _: &Path) -> Result<Extent, Errno> {
+    pub(crate) fn before(&self, _: Call, _: &std::path::Path) -> Result<Extent, rustix::io::Errno> {
         Ok(Extent::Whole)
     }
 }

@@ -24,10 +24,7 @@ impl Jobs {
     }
 
     /// Runs `work` to its end, even when the caller loses interest.
-    pub(crate) async fn run<T, E>(
-        &self,
-        work: impl FnOnce() -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    pub(crate) async fn run<T, E>(&self, work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,

@@ -69,11 +69,7 @@ struct Remains {
 impl Workshop {
     /// Opens the partial file of a digest: what is there, as far as it can be trusted, if `may_take_up`;
     /// else an empty file. Returns the hash over its front, too.
-    pub(crate) fn open(
-        &self,
-        digest: &Digest,
-        may_take_up: bool,
-    ) -> Result<(Partial, Hasher), StoreError> {
+    pub(crate) fn open(&self, digest: &Digest, may_take_up: bool) -> Result<(Partial, Hasher), StoreError> {
         let layout = self.root.layout();
         let (path, sidecar_path) = (layout.partial(digest), layout.sidecar(digest));
         let remains = if may_take_up { self.take_up(digest, &path, &sidecar_path) } else { None };

@@ -154,8 +154,7 @@ impl Root {
         // This once, both count as present although there is no marker yet.
         self.durable_directories().extend([temporary, self.layout.root().to_owned()]);
         let text = Bytes::from(format!("{VERSION}\n"));
-        let written =
-            publish::bytes(self, &self.layout.version(), &[text], publish::Durability::PowerLoss);
+        let written = publish::bytes(self, &self.layout.version(), &[text], publish::Durability::PowerLoss);
         self.durable_directories().clear();
         written
     }
@@ -261,7 +260,9 @@ fn ensure_empty(disk: &Disk, path: &Path) -> Result<(), StoreError> {
             StoreErrorKind::Unfit,
             "open",
             path,
-            format!("the root has no VERSION file and is not empty (it holds {name:?}); give an empty directory"),
+            format!(
+                "the root has no VERSION file and is not empty (it holds {name:?}); give an empty directory"
+            ),
         )),
     }
 }
