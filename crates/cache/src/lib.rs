@@ -1,1 +1,25 @@
-//! cache
+//! One backend's life: what it holds, what it asks its upstream, and how many clients share one transfer.
+//!
+//! The only room that sees both the upstream and the store. It knows no HTTP: it takes typed requests and
+//! gives typed answers, and every error says what the caller can do.
+
+mod answer;
+mod backend;
+mod blob_reader;
+mod error;
+mod fill;
+mod flight;
+mod listing;
+mod outcome;
+mod pull_blob;
+mod pull_manifest;
+mod recent;
+mod settings;
+mod tag_check;
+
+pub use answer::{BlobAnswer, CatalogAnswer, ListAnswer, ManifestAnswer, Want};
+pub use backend::{Backend, Parts};
+pub use blob_reader::BlobReader;
+pub use error::PullError;
+pub use outcome::Outcome;
+pub use settings::Settings;

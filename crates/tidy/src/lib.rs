@@ -1,1 +1,1 @@
-//! tidy
+//! House rules as tests: see `tests/it`. There is nothing here to import.

@@ -1,0 +1,74 @@
+//! What a backend answers, before it is HTTP.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use oci::{ByteRange, Digest, MediaType, Repository};
+
+use crate::blob_reader::BlobReader;
+use crate::outcome::Outcome;
+
+/// Whether the client wants the content or only its description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// A HEAD request.
+    Head,
+    /// A GET request.
+    Get,
+}
+
+/// A manifest, byte for byte as the upstream served it.
+#[derive(Clone, Debug)]
+pub struct ManifestAnswer {
+    /// The digest of the bytes.
+    pub digest: Digest,
+    /// The upstream's media type.
+    pub media_type: MediaType,
+    /// The manifest's size in bytes.
+    pub size: u64,
+    /// The manifest; may be absent when only its description was wanted.
+    pub bytes: Option<Bytes>,
+    /// How it was come by.
+    pub outcome: Outcome,
+    /// For a tag: how long ago the upstream last confirmed what it names.
+    pub age: Option<Duration>,
+}
+
+/// A blob, or a range of it.
+#[derive(Debug)]
+pub struct BlobAnswer {
+    /// The whole blob's size in bytes.
+    pub size: u64,
+    /// The bytes that `body` carries.
+    pub range: ByteRange,
+    /// Whether a range was asked for and is answered as one (status 206).
+    pub partial: bool,
+    /// The bytes; absent when only the description was wanted.
+    pub body: Option<BlobReader>,
+    /// How it was come by.
+    pub outcome: Outcome,
+}
+
+/// A page of tags or of referrers, as the upstream wrote it.
+#[derive(Clone, Debug)]
+pub struct ListAnswer {
+    /// The JSON document.
+    pub bytes: Bytes,
+    /// Its media type.
+    pub media_type: String,
+    /// The query string that asks for the next page.
+    pub next: Option<String>,
+    /// The referrers API's `OCI-Filters-Applied`.
+    pub filters_applied: Option<String>,
+    /// How it was come by.
+    pub outcome: Outcome,
+}
+
+/// A page of the repositories that this backend holds something of.
+#[derive(Clone, Debug)]
+pub struct CatalogAnswer {
+    /// Sorted names.
+    pub repositories: Vec<Repository>,
+    /// Whether more follow.
+    pub more: bool,
+}

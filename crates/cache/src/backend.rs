@@ -1,0 +1,173 @@
+//! A backend: one upstream, one store, one set of tables. Nothing in it is shared with another backend.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use oci::{Digest, Page, Reference, Repository, Tag};
+use storage::{BlobStore, RecordStore, StoreError, StoredManifest};
+use telemetry::RegistryMetrics;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+use upstream::Upstream;
+
+use crate::answer::{CatalogAnswer, ListAnswer};
+use crate::error::PullError;
+use crate::fill::table::FillTable;
+use crate::fill::transfer::Transfer;
+use crate::flight::Flights;
+use crate::recent::Recent;
+use crate::settings::Settings;
+use crate::tag_check::TagCheck;
+
+/// Entries of each table of recent facts.
+const RECENT_COUNT_MAX: usize = 4096;
+
+/// Answers to referrers requests that are kept for an outage.
+const REFERRERS_COUNT_MAX: usize = 256;
+
+/// How long a digest that a HEAD named waits for the GET that makes the tag servable.
+const NAMED_TTL: Duration = Duration::from_secs(600);
+
+/// How long a digest whose bytes were wrong stays under suspicion.
+const SUSPECT_TTL: Duration = Duration::from_secs(60);
+
+/// How long the time of a tag's last check is remembered beside its record on disk.
+const CHECKED_TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// What a backend is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The registry's name, as configured.
+    pub name: String,
+    /// Whom to ask.
+    pub upstream: Arc<dyn Upstream>,
+    /// Where blobs are kept.
+    pub blobs: Arc<dyn BlobStore>,
+    /// Where tags, manifests and links are kept.
+    pub records: Arc<dyn RecordStore>,
+    /// Rules and bounds.
+    pub settings: Settings,
+    /// This registry's numbers.
+    pub metrics: Arc<RegistryMetrics>,
+    /// Owns every task that the backend spawns.
+    pub tasks: TaskTracker,
+    /// Ends fills at shutdown.
+    pub cancel: CancellationToken,
+}
+
+/// What a not-found is remembered by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Absent {
+    Manifest(Repository, Reference),
+    Blob(Repository, Digest),
+}
+
+/// A registry as wharf serves it.
+#[derive(Debug)]
+pub struct Backend {
+    pub(crate) name: String,
+    pub(crate) upstream: Arc<dyn Upstream>,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) records: Arc<dyn RecordStore>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) metrics: Arc<RegistryMetrics>,
+    pub(crate) tasks: TaskTracker,
+    cancel: CancellationToken,
+    pub(crate) fills: FillTable,
+    pub(crate) manifest_flights: Flights<(Repository, Digest), StoredManifest>,
+    pub(crate) tag_flights: Flights<(Repository, Tag), TagCheck>,
+    pub(crate) link_flights: Flights<(Repository, Digest), ()>,
+    pub(crate) absent: Recent<Absent, String>,
+    pub(crate) suspects: Arc<Recent<Digest, u32>>,
+    /// When a tag was last confirmed, newer than its record on disk.
+    pub(crate) checked: Recent<(Repository, Tag), SystemTime>,
+    /// Tags whose new digest a HEAD named, waiting for the manifest itself.
+    pub(crate) named: Recent<(Repository, Digest), Tag>,
+    pub(crate) referrers_seen: Recent<String, ListAnswer>,
+}
+
+impl Backend {
+    /// A backend that has asked nobody anything yet.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            manifest_flights: Flights::new(parts.tasks.clone()),
+            tag_flights: Flights::new(parts.tasks.clone()),
+            link_flights: Flights::new(parts.tasks.clone()),
+            absent: Recent::new(parts.settings.negative_ttl, RECENT_COUNT_MAX),
+            suspects: Arc::new(Recent::new(SUSPECT_TTL, RECENT_COUNT_MAX)),
+            checked: Recent::new(CHECKED_TTL, RECENT_COUNT_MAX),
+            named: Recent::new(NAMED_TTL, RECENT_COUNT_MAX),
+            referrers_seen: Recent::new(CHECKED_TTL, REFERRERS_COUNT_MAX),
+            fills: FillTable::default(),
+            name: parts.name,
+            upstream: parts.upstream,
+            blobs: parts.blobs,
+            records: parts.records,
+            settings: Arc::new(parts.settings),
+            metrics: parts.metrics,
+            tasks: parts.tasks,
+            cancel: parts.cancel,
+        }
+    }
+
+    /// The registry's name, as configured.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// This registry's numbers.
+    pub fn metrics(&self) -> &Arc<RegistryMetrics> {
+        &self.metrics
+    }
+
+    /// Whether one-part repository names get `library/` put in front.
+    pub fn hub_names(&self) -> bool {
+        self.settings.hub_names
+    }
+
+    /// What this registry holds here, by repository name; `None` when the listing is turned off.
+    ///
+    /// # Errors
+    /// [`PullError::Store`] when the store cannot be listed.
+    pub async fn catalog(&self, page: &Page) -> Result<Option<CatalogAnswer>, PullError> {
+        if !self.settings.catalog {
+            return Ok(None);
+        }
+        let count = page.n.map_or(PAGE_COUNT_DEFAULT, |n| n as usize);
+        let listed = self.records.repositories(page.last.as_deref(), count + 1).await;
+        let mut repositories = listed.map_err(|error| PullError::from(&error))?;
+        let more = repositories.len() > count;
+        repositories.truncate(count);
+        Ok(Some(CatalogAnswer { repositories, more }))
+    }
+
+    pub(crate) fn transfer(&self, repository: &Repository, digest: &Digest) -> Arc<Transfer> {
+        Arc::new(Transfer {
+            upstream: self.upstream.clone(),
+            blobs: self.blobs.clone(),
+            records: self.records.clone(),
+            repository: repository.clone(),
+            digest: digest.clone(),
+            settings: self.settings.clone(),
+            metrics: self.metrics.clone(),
+            suspects: self.suspects.clone(),
+            tasks: self.tasks.clone(),
+            cancel: self.cancel.clone(),
+        })
+    }
+
+    /// Counts and logs a failure of the store that the upstream can make good.
+    pub(crate) fn store_failed(&self, error: &StoreError) {
+        self.metrics.store_failed(error.call());
+        warn!(registry = %self.name, %error, "store failed");
+    }
+
+    /// What an offline backend says of a thing that it does not hold: it could not ask.
+    pub(crate) fn offline(&self) -> PullError {
+        PullError::unavailable(format!("{} is configured offline and does not hold it", self.name))
+    }
+}
+
+/// The page size of `_catalog` when the client names none.
+const PAGE_COUNT_DEFAULT: usize = 1000;

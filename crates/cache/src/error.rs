@@ -1,0 +1,115 @@
+//! Why a pull failed, in terms of what the client is told.
+
+use std::time::Duration;
+
+use storage::StoreError;
+use upstream::ErrorKind;
+
+/// A failed pull. Cheap to clone, because every reader of a fill gets it. `detail` is one line that is fit
+/// for clients: it names the upstream and what it answered, never a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PullError {
+    /// The upstream itself said that it does not have it.
+    #[error("not found: {detail}")]
+    NotFound {
+        /// What the upstream answered.
+        detail: String,
+    },
+    /// The upstream answered 401 or 403.
+    #[error("denied: {detail}")]
+    Denied {
+        /// What the upstream answered, and whether credentials were sent.
+        detail: String,
+    },
+    /// The upstream asked us to slow down, and nothing stored can be served instead.
+    #[error("throttled: {detail}")]
+    Throttled {
+        /// How long the upstream wants to be left alone.
+        retry_after: Option<Duration>,
+        /// What the upstream answered.
+        detail: String,
+    },
+    /// The upstream could not be asked, or its answer was unusable.
+    #[error("upstream unavailable: {detail}")]
+    UpstreamUnavailable {
+        /// Whether a deadline passed, as opposed to a refusal or a broken answer.
+        timed_out: bool,
+        /// What happened.
+        detail: String,
+    },
+    /// The upstream's bytes do not have the digest that was asked for.
+    #[error("digest mismatch: {detail}")]
+    DigestMismatch {
+        /// Which digest, and what came instead.
+        detail: String,
+    },
+    /// The asked range starts at or past the end of the blob.
+    #[error("the range lies outside the blob of {size} bytes")]
+    RangeNotSatisfiable {
+        /// The blob's size in bytes.
+        size: u64,
+    },
+    /// A bound of this process was reached.
+    #[error("overloaded: {detail}")]
+    Overloaded {
+        /// Which bound.
+        detail: String,
+    },
+    /// The store failed in a way that the upstream could not make good.
+    #[error("store: {detail}")]
+    Store {
+        /// Which call failed, without paths.
+        detail: String,
+    },
+}
+
+impl PullError {
+    /// Whether the upstream could not be asked, so that a stale copy may stand in. Refusals are no outage.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::UpstreamUnavailable { .. })
+    }
+
+    /// The reason as a metric label.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not_found",
+            Self::Denied { .. } => "denied",
+            Self::Throttled { .. } => "throttled",
+            Self::UpstreamUnavailable { timed_out: true, .. } => "timeout",
+            Self::UpstreamUnavailable { timed_out: false, .. } => "unavailable",
+            Self::DigestMismatch { .. } => "digest_mismatch",
+            Self::RangeNotSatisfiable { .. } => "range",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Store { .. } => "store",
+        }
+    }
+
+    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::UpstreamUnavailable { timed_out: false, detail: detail.into() }
+    }
+
+    pub(crate) fn timed_out(detail: impl Into<String>) -> Self {
+        Self::UpstreamUnavailable { timed_out: true, detail: detail.into() }
+    }
+}
+
+impl From<&upstream::Error> for PullError {
+    fn from(error: &upstream::Error) -> Self {
+        let detail = error.to_string();
+        match error.kind() {
+            ErrorKind::NotFound => Self::NotFound { detail },
+            ErrorKind::Denied => Self::Denied { detail },
+            ErrorKind::Throttled => Self::Throttled { retry_after: error.retry_after(), detail },
+            ErrorKind::TimedOut => Self::UpstreamUnavailable { timed_out: true, detail },
+            ErrorKind::Unreachable | ErrorKind::Resting | ErrorKind::Invalid | ErrorKind::Interrupted => {
+                Self::UpstreamUnavailable { timed_out: false, detail }
+            }
+        }
+    }
+}
+
+impl From<&StoreError> for PullError {
+    fn from(error: &StoreError) -> Self {
+        Self::Store { detail: format!("{} failed", error.call()) }
+    }
+}

@@ -1,0 +1,226 @@
+//! A fill: one upstream transfer into the store, with one writer and any number of readers.
+//!
+//! The writer publishes how far the bytes have come; readers follow from the file at their own pace. A
+//! writer that ends in any way but success turns every reader's stream into an error, never into an end.
+
+pub(crate) mod passing;
+pub(crate) mod pump;
+pub(crate) mod reader;
+mod relay;
+mod spans;
+pub(crate) mod table;
+pub(crate) mod transfer;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use bytes::Bytes;
+use oci::{ByteRange, Digest, Repository};
+use storage::{OpenBlob, Spool};
+use tokio::sync::watch;
+
+use crate::error::PullError;
+use relay::Relay;
+use spans::{Claim, Spans};
+
+/// How far a fill has come, as its readers see it.
+#[derive(Clone, Debug)]
+pub(crate) enum Phase {
+    /// The upstream has not answered yet.
+    Asking,
+    /// Bytes are coming in, unverified.
+    Flowing,
+    /// Everything is there and the digest is right.
+    Verified,
+    /// It is over, and not well.
+    Failed(PullError),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Progress {
+    pub(crate) phase: Phase,
+    /// The whole blob's size in bytes, once known.
+    pub(crate) size: Option<u64>,
+}
+
+/// What can be read at a position.
+pub(crate) enum Available {
+    /// So many bytes, from this content.
+    Stored(OpenBlob, u64),
+    /// These bytes, which no file holds.
+    Relayed(Bytes),
+    /// Nothing yet.
+    Nothing,
+    /// Nothing any more: the relay has moved on.
+    Gone,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// It turned out to be in the store already.
+    Held(OpenBlob),
+    Spool(Arc<Spool>),
+}
+
+/// One blob on its way in; shared by its writer and its readers.
+#[derive(Debug)]
+pub(crate) struct Fill {
+    digest: Digest,
+    /// The repository through which the upstream is asked.
+    repository: Repository,
+    progress: watch::Sender<Progress>,
+    content: OnceLock<Content>,
+    relay: Mutex<Option<Relay>>,
+    spans: Mutex<Spans>,
+    readers: Mutex<Vec<Weak<AtomicU64>>>,
+}
+
+impl Fill {
+    fn new(digest: Digest, repository: Repository) -> Self {
+        let progress = watch::Sender::new(Progress { phase: Phase::Asking, size: None });
+        Self {
+            digest,
+            repository,
+            progress,
+            content: OnceLock::new(),
+            relay: Mutex::new(None),
+            spans: Mutex::new(Spans::default()),
+            readers: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    pub(crate) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.progress.borrow().size
+    }
+
+    /// Whether the upstream has begun to answer.
+    fn has_answered(&self) -> bool {
+        !matches!(self.progress.borrow().phase, Phase::Asking)
+    }
+
+    /// Waits until a reader may answer its client: the size is known and, for a blob of up to
+    /// `verify_first_bytes_max` bytes, the digest is verified. Returns the size.
+    pub(crate) async fn ready(&self, verify_first_bytes_max: u64) -> Result<u64, PullError> {
+        let mut progress = self.watch();
+        let is_ready = |progress: &Progress| match progress.phase {
+            Phase::Asking => false,
+            Phase::Flowing => progress.size.is_some_and(|size| size > verify_first_bytes_max),
+            Phase::Verified | Phase::Failed(_) => true,
+        };
+        // The sender lives in this fill, which is borrowed here, so the wait cannot be orphaned.
+        let progress = progress.wait_for(is_ready).await.map_err(|_| vanished())?;
+        match &progress.phase {
+            Phase::Failed(error) => Err(error.clone()),
+            _ => progress.size.ok_or_else(vanished),
+        }
+    }
+
+    /// What is readable at `position`.
+    pub(crate) fn available(&self, position: u64) -> Available {
+        let stored = match self.content.get() {
+            Some(Content::Held(blob)) => Some((blob.clone(), blob.size().saturating_sub(position))),
+            Some(Content::Spool(spool)) => Some((spool.content(), spool.available_from(position))),
+            None => None,
+        };
+        match (stored, &mut *lock(&self.relay)) {
+            (Some((blob, length)), _) if length > 0 => Available::Stored(blob, length),
+            (_, Some(relay)) => relay.available(position),
+            _ => Available::Nothing,
+        }
+    }
+
+    /// Whether the store failed and the bytes only pass through memory.
+    pub(crate) fn is_relaying(&self) -> bool {
+        lock(&self.relay).is_some()
+    }
+
+    /// A position that the relay will not overtake, until the returned handle is dropped.
+    pub(crate) fn register_reader(&self, start: u64) -> Arc<AtomicU64> {
+        let position = Arc::new(AtomicU64::new(start));
+        let mut readers = lock(&self.readers);
+        readers.retain(|reader| reader.strong_count() > 0);
+        readers.push(Arc::downgrade(&position));
+        position
+    }
+
+    /// The position of the reader furthest behind; `None` when nobody reads.
+    fn slowest_reader(&self) -> Option<u64> {
+        let readers = lock(&self.readers);
+        readers.iter().filter_map(Weak::upgrade).map(|position| position.load(Ordering::Acquire)).min()
+    }
+
+    fn hold(&self, blob: OpenBlob) {
+        let size = blob.size();
+        // A fill is given its content once, by its only writer.
+        let _ = self.content.set(Content::Held(blob));
+        self.progress.send_replace(Progress { phase: Phase::Verified, size: Some(size) });
+    }
+
+    fn attach(&self, spool: Arc<Spool>) {
+        let _ = self.content.set(Content::Spool(spool));
+    }
+
+    fn flowing(&self, size: Option<u64>) {
+        self.progress.send_modify(|progress| {
+            progress.size = progress.size.or(size);
+            progress.phase = Phase::Flowing;
+        });
+    }
+
+    fn set_size(&self, size: u64) {
+        self.progress.send_modify(|progress| progress.size = Some(size));
+    }
+
+    fn verified(&self) {
+        self.progress.send_modify(|progress| progress.phase = Phase::Verified);
+    }
+
+    fn fail(&self, error: PullError) {
+        self.progress.send_modify(|progress| progress.phase = Phase::Failed(error));
+    }
+
+    /// Wakes the readers: more bytes are readable.
+    fn publish(&self) {
+        self.progress.send_modify(|_| {});
+    }
+
+    fn claim_front(&self, gaps: &[ByteRange], in_order: bool) -> Claim {
+        lock(&self.spans).claim_front(gaps, in_order)
+    }
+
+    fn claim_far(&self, range: ByteRange, gaps: &[ByteRange], count_max: usize) -> Option<(u64, ByteRange)> {
+        lock(&self.spans).claim_far(range, gaps, count_max)
+    }
+
+    /// Notes that the transfer `id` has received everything before `next`; returns where it must stop.
+    fn advance(&self, id: u64, next: u64) -> u64 {
+        lock(&self.spans).advance(id, next)
+    }
+
+    fn release(&self, id: u64) {
+        lock(&self.spans).release(id);
+        self.publish();
+    }
+}
+
+/// What a reader is told when its writer is gone without a word.
+fn vanished() -> PullError {
+    PullError::unavailable("the transfer from the upstream was aborted")
+}
+
+/// The state behind these locks is changed in single steps, so a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,107 @@
+//! A body passed straight through: for a blob that cannot be stored and whose transfer cannot be joined.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use oci::{ByteRange, Digest, Hasher};
+use upstream::BlobRange;
+
+use super::transfer::Transfer;
+use crate::blob_reader::BlobReader;
+use crate::error::PullError;
+
+/// An upstream's body on its way to one client, keeping back its newest chunk until the digest of a whole
+/// blob is verified. Part of a blob cannot be verified by anyone but the client.
+struct Passing {
+    body: BoxStream<'static, Result<Bytes, upstream::Error>>,
+    transfer: Arc<Transfer>,
+    skip: u64,
+    remaining: u64,
+    hasher: Option<Hasher>,
+    kept: Option<Bytes>,
+}
+
+/// A blob as passed through.
+pub(crate) struct Passage {
+    /// The whole blob's size in bytes.
+    pub(crate) size: u64,
+    /// What the reader gives.
+    pub(crate) range: ByteRange,
+    pub(crate) reader: BlobReader,
+}
+
+/// Asks the upstream for the blob and passes on what `resolve` makes of its size.
+pub(crate) async fn pass(
+    transfer: Arc<Transfer>,
+    from: u64,
+    resolve: impl FnOnce(u64) -> Result<ByteRange, PullError>,
+) -> Result<Passage, PullError> {
+    let request = if from == 0 { BlobRange::Whole } else { BlobRange::From(from) };
+    let answer = transfer.upstream.get_blob(&transfer.repository, &transfer.digest, request).await;
+    let stream = answer.map_err(|error| PullError::from(&error))?;
+    let Some(size) = stream.size else {
+        return Err(PullError::unavailable(
+            "the upstream does not tell the blob's size, and it cannot be stored",
+        ));
+    };
+    let range = resolve(size)?;
+    let Some(skip) = range.start.checked_sub(stream.start) else {
+        return Err(PullError::unavailable("the upstream began after the byte that was asked for"));
+    };
+    let is_whole = range.start == 0 && range.end == size;
+    let remaining = range.end - range.start;
+    let hasher = is_whole.then(|| Hasher::new(transfer.digest.algorithm()));
+    let passing = Passing { body: stream.body, transfer, skip, remaining, hasher, kept: None };
+    Ok(Passage { size, range, reader: BlobReader::streamed(remaining, passing.chunks()) })
+}
+
+impl Passing {
+    fn chunks(self) -> BoxStream<'static, Result<Bytes, PullError>> {
+        stream::try_unfold(self, |mut passing| async move {
+            let chunk = passing.next().await?;
+            Ok(chunk.map(|bytes| (bytes, passing)))
+        })
+        .boxed()
+    }
+
+    /// The chunk before the newest one; the last comes only once the digest is right.
+    async fn next(&mut self) -> Result<Option<Bytes>, PullError> {
+        while self.remaining > 0 {
+            let mut bytes = match self.body.next().await {
+                Some(Ok(bytes)) => bytes,
+                Some(Err(error)) => return Err(PullError::from(&error)),
+                None => return Err(PullError::unavailable("the upstream's body was shorter than announced")),
+            };
+            self.transfer.metrics.fetched_bytes(bytes.len() as u64);
+            let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
+            self.skip -= skipped as u64;
+            bytes = bytes.slice(skipped..);
+            bytes.truncate(usize::try_from(self.remaining).unwrap_or(usize::MAX));
+            self.remaining -= bytes.len() as u64;
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(&bytes);
+            }
+            if bytes.is_empty() {
+                continue;
+            }
+            if let Some(kept) = self.kept.replace(bytes) {
+                return Ok(Some(kept));
+            }
+        }
+        if let Some(hasher) = self.hasher.take() {
+            verify(&self.transfer, hasher.finish())?;
+        }
+        Ok(self.kept.take())
+    }
+}
+
+fn verify(transfer: &Transfer, got: Digest) -> Result<(), PullError> {
+    if got == transfer.digest {
+        return Ok(());
+    }
+    transfer.metrics.verify_failed();
+    let detail = format!("{} was asked for, and the upstream's bytes have the digest {got}", transfer.digest);
+    Err(PullError::DigestMismatch { detail })
+}

@@ -1,0 +1,242 @@
+//! From an upstream's body into a fill: batches are written off the runtime's threads, one at a time, and
+//! whatever arrives meanwhile makes the next batch. That is the back-pressure, and it needs no timer.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use oci::Hasher;
+use storage::{Spool, StoreError};
+use tokio::time::Instant;
+
+use super::relay::Relay;
+use super::{Fill, lock};
+
+/// What a batch holds at the most, in bytes.
+const BATCH_BYTES_MAX: u64 = 1 << 20;
+
+/// The slowest body that is still waited for: this many bytes within [`FLOOR_WINDOW`].
+const FLOOR_BYTES: u64 = 30 * 1024;
+const FLOOR_WINDOW: Duration = Duration::from_secs(30);
+
+/// How long a full relay waits for its slowest reader before it moves on without it.
+const RELAY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where the bytes go.
+pub(crate) enum Sink {
+    /// Into the store's spool.
+    Spool(Arc<Spool>),
+    /// Through memory to the readers, because the store failed.
+    Relay { hasher: Box<Hasher>, front: u64 },
+}
+
+/// Why a transfer stopped before its end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The upstream's body failed, or never came.
+    Upstream(upstream::Error),
+    /// It was cut, or too slow, or shorter than it said.
+    Cut(&'static str),
+    /// The store refused the bytes, and they cannot go another way.
+    Store(StoreError),
+    /// Nobody reads, and nothing can be kept.
+    Abandoned,
+}
+
+/// One claimed span being received.
+pub(crate) struct Pump<'a> {
+    pub(crate) fill: &'a Arc<Fill>,
+    pub(crate) span: u64,
+    /// The position of the next byte to be received.
+    pub(crate) position: u64,
+    /// Bytes to drop first, because the upstream began earlier than asked.
+    pub(crate) skip: u64,
+    /// Whether this is the front of the fill, which may turn from the store to the relay.
+    pub(crate) may_relay: bool,
+    /// Called with the number of bytes of each chunk that arrives.
+    pub(crate) received: &'a (dyn Fn(u64) + Send + Sync),
+    /// Called when the sink turns from the store to the relay.
+    pub(crate) store_failed: &'a (dyn Fn(&StoreError) + Send + Sync),
+}
+
+type Body = BoxStream<'static, Result<Bytes, upstream::Error>>;
+type Write = BoxFuture<'static, (u64, Vec<Bytes>, Result<(), StoreError>)>;
+
+impl Pump<'_> {
+    /// Receives until the span's end, wherever that is by then. Bytes received before a failure are written
+    /// all the same.
+    pub(crate) async fn run(&mut self, sink: &mut Sink, mut body: Body) -> Result<(), Stop> {
+        let mut batch = Batch::at(self.position);
+        let mut write: Option<Write> = None;
+        let mut ended: Option<Result<(), Stop>> = None;
+        let mut floor = Floor::new();
+        loop {
+            if write.is_none() && batch.length > 0 {
+                match sink {
+                    Sink::Spool(spool) => write = Some(write_batch(spool.clone(), batch.take())),
+                    Sink::Relay { .. } => self.relay(sink, batch.take().1).await?,
+                }
+            }
+            if write.is_none()
+                && let Some(ended) = ended
+            {
+                return ended;
+            }
+            tokio::select! {
+                biased;
+                (offset, chunks, result) = finished(&mut write), if write.is_some() => {
+                    write = None;
+                    match result {
+                        Ok(()) => self.fill.publish(),
+                        Err(error) => self.turn_to_relay(sink, offset, chunks, error).await?,
+                    }
+                }
+                chunk = floor.next(&mut body), if ended.is_none() && batch.length < BATCH_BYTES_MAX => {
+                    ended = self.receive(chunk, &mut batch);
+                }
+            }
+        }
+    }
+
+    /// Takes in one chunk; says when the span is over and how.
+    fn receive(&mut self, chunk: Result<Option<Bytes>, Stop>, batch: &mut Batch) -> Option<Result<(), Stop>> {
+        let mut bytes = match chunk {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Some(Ok(())),
+            Err(stop) => return Some(Err(stop)),
+        };
+        (self.received)(bytes.len() as u64);
+        let skipped = self.skip.min(bytes.len() as u64);
+        self.skip -= skipped;
+        bytes = bytes.slice(skipped as usize..);
+        let stop = self.fill.advance(self.span, self.position);
+        bytes.truncate(usize::try_from(stop.saturating_sub(self.position)).unwrap_or(usize::MAX));
+        self.position += bytes.len() as u64;
+        batch.push(bytes);
+        let stop = self.fill.advance(self.span, self.position);
+        (self.position >= stop).then_some(Ok(()))
+    }
+
+    /// The store failed. The batch that it refused is still in memory: if it continues the contiguous
+    /// front, the transfer goes on through the relay.
+    async fn turn_to_relay(
+        &self,
+        sink: &mut Sink,
+        offset: u64,
+        chunks: Vec<Bytes>,
+        error: StoreError,
+    ) -> Result<(), Stop> {
+        let Sink::Spool(spool) = &*sink else { return Err(Stop::Store(error)) };
+        let (hasher, front) = spool.front();
+        if front != offset || !self.may_relay {
+            return Err(Stop::Store(error));
+        }
+        (self.store_failed)(&error);
+        *lock(&self.fill.relay) = Some(Relay::new(front));
+        *sink = Sink::Relay { hasher: Box::new(hasher), front };
+        self.relay(sink, chunks).await
+    }
+
+    async fn relay(&self, sink: &mut Sink, chunks: Vec<Bytes>) -> Result<(), Stop> {
+        let Sink::Relay { hasher, front } = sink else { return Ok(()) };
+        for chunk in chunks {
+            hasher.update(&chunk);
+            *front += chunk.len() as u64;
+            self.push(&chunk).await?;
+            self.fill.publish();
+        }
+        Ok(())
+    }
+
+    /// Puts a chunk into the window, waiting for the slowest reader while it is full.
+    async fn push(&self, chunk: &Bytes) -> Result<(), Stop> {
+        let deadline = Instant::now() + RELAY_PATIENCE;
+        let mut progress = self.fill.watch();
+        loop {
+            let mut needed = self.fill.slowest_reader().ok_or(Stop::Abandoned)?;
+            if Instant::now() >= deadline {
+                needed = u64::MAX;
+            }
+            let pushed = lock(&self.fill.relay).as_mut().is_some_and(|relay| relay.push(chunk, needed));
+            if pushed {
+                return Ok(());
+            }
+            // Readers publish when they have moved on in a relay; the deadline bounds a silent one.
+            let _ = tokio::time::timeout_at(deadline, progress.changed()).await;
+        }
+    }
+}
+
+/// Bytes received and not yet handed to a write.
+struct Batch {
+    offset: u64,
+    chunks: Vec<Bytes>,
+    length: u64,
+}
+
+impl Batch {
+    fn at(offset: u64) -> Self {
+        Self { offset, chunks: Vec::new(), length: 0 }
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.length += bytes.len() as u64;
+            self.chunks.push(bytes);
+        }
+    }
+
+    fn take(&mut self) -> (u64, Vec<Bytes>) {
+        let offset = self.offset;
+        self.offset += mem::take(&mut self.length);
+        (offset, mem::take(&mut self.chunks))
+    }
+}
+
+fn write_batch(spool: Arc<Spool>, (offset, chunks): (u64, Vec<Bytes>)) -> Write {
+    Box::pin(async move {
+        let result = spool.write(offset, chunks.clone()).await;
+        (offset, chunks, result)
+    })
+}
+
+/// The end of the write under way; never, when there is none.
+async fn finished(write: &mut Option<Write>) -> (u64, Vec<Bytes>, Result<(), StoreError>) {
+    match write {
+        Some(write) => write.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Watches that a body does not drip: a transfer below the floor is as good as cut.
+struct Floor {
+    since: Instant,
+    bytes: u64,
+}
+
+impl Floor {
+    fn new() -> Self {
+        Self { since: Instant::now(), bytes: 0 }
+    }
+
+    /// The next chunk of the body. The window counts only time spent waiting for the upstream's bytes or
+    /// writing them, so a fast upstream behind a slow disk passes with ease.
+    async fn next(&mut self, body: &mut Body) -> Result<Option<Bytes>, Stop> {
+        let chunk = match tokio::time::timeout_at(self.since + FLOOR_WINDOW, body.next()).await {
+            Err(_) if self.bytes >= FLOOR_BYTES => {
+                *self = Self::new();
+                return Ok(Some(Bytes::new()));
+            }
+            Err(_) => return Err(Stop::Cut("the body dripped below 1 KiB/s for 30 s")),
+            Ok(None) => return Ok(None),
+            Ok(Some(Err(error))) => return Err(Stop::Upstream(error)),
+            Ok(Some(Ok(chunk))) => chunk,
+        };
+        self.bytes += chunk.len() as u64;
+        Ok(Some(chunk))
+    }
+}

@@ -1,0 +1,133 @@
+//! The reading side of a fill: follows the writer at its own pace and keeps back what is not verified.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use oci::ByteRange;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::transfer::Transfer;
+use super::{Available, Fill, Phase, Progress};
+use crate::blob_reader::{self, BlobReader};
+use crate::error::PullError;
+
+/// An answer that reaches the blob's end keeps back this much until the digest is verified.
+const TAIL_BYTES: u64 = 64 * 1024;
+
+/// Follows a fill over a range. Dropping it changes nothing for the fill.
+struct Follower {
+    fill: Arc<Fill>,
+    /// Starts a transfer of its own when the range lies far ahead; then it is taken.
+    far: Option<Far>,
+    progress: watch::Receiver<Progress>,
+    /// Where this reader is, for a relay that must not overtake it.
+    position: Arc<AtomicU64>,
+    range: ByteRange,
+    verify_first_bytes_max: u64,
+}
+
+struct Far {
+    transfer: Arc<Transfer>,
+    at: Instant,
+}
+
+/// A reader over `range`, which lies inside the blob of `size` bytes.
+pub(crate) fn follow(fill: &Arc<Fill>, transfer: Arc<Transfer>, range: ByteRange) -> BlobReader {
+    let settings = transfer.settings.clone();
+    let position = fill.register_reader(range.start);
+    let far = Far { at: Instant::now() + settings.far_range_wait, transfer };
+    let follower = Follower {
+        fill: fill.clone(),
+        far: (range.start > 0).then_some(far),
+        progress: fill.watch(),
+        position,
+        range,
+        verify_first_bytes_max: settings.verify_first_bytes_max,
+    };
+    BlobReader::streamed(range.end - range.start, chunks(follower))
+}
+
+fn chunks(follower: Follower) -> BoxStream<'static, Result<Bytes, PullError>> {
+    stream::try_unfold(follower, |mut follower| async move {
+        let chunk = follower.next().await?;
+        Ok(chunk.map(|bytes| (bytes, follower)))
+    })
+    .boxed()
+}
+
+impl Follower {
+    async fn next(&mut self) -> Result<Option<Bytes>, PullError> {
+        loop {
+            let position = self.position.load(Ordering::Relaxed);
+            if position >= self.range.end {
+                return Ok(None);
+            }
+            let progress = self.progress.borrow_and_update().clone();
+            if let Phase::Failed(error) = progress.phase {
+                return Err(error);
+            }
+            let limit = self.limit(&progress);
+            if position < limit
+                && let Some(bytes) = self.read(position, limit - position).await?
+            {
+                self.position.store(position + bytes.len() as u64, Ordering::Release);
+                if self.fill.is_relaying() {
+                    // The relay may be waiting for this reader.
+                    self.fill.publish();
+                }
+                return Ok(Some(bytes));
+            }
+            self.wait(position).await;
+        }
+    }
+
+    async fn read(&self, position: u64, length: u64) -> Result<Option<Bytes>, PullError> {
+        match self.fill.available(position) {
+            Available::Stored(blob, available) => {
+                Ok(Some(blob_reader::read(&blob, position, length.min(available)).await?))
+            }
+            Available::Relayed(mut bytes) => {
+                bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+                Ok(Some(bytes))
+            }
+            Available::Nothing => Ok(None),
+            Available::Gone => {
+                Err(PullError::unavailable("the client was too slow for a transfer that cannot be stored"))
+            }
+        }
+    }
+
+    /// Where this answer must stop for now. Unverified bytes may leave, but never the end of the blob, so
+    /// no client gets a complete wrong body.
+    fn limit(&self, progress: &Progress) -> u64 {
+        match (&progress.phase, progress.size) {
+            (Phase::Verified, _) => self.range.end,
+            (Phase::Flowing, Some(size)) if size > self.verify_first_bytes_max => {
+                if self.range.end == size {
+                    size.saturating_sub(TAIL_BYTES)
+                } else {
+                    self.range.end
+                }
+            }
+            _ => 0,
+        }
+    }
+
+    /// Waits for the fill to move. A range that the front has not reached in time gets a transfer.
+    async fn wait(&mut self, position: u64) {
+        let Some(far) = &self.far else {
+            let _ = self.progress.changed().await;
+            return;
+        };
+        let moved = tokio::time::timeout_at(far.at, self.progress.changed()).await;
+        if moved.is_err()
+            && let Some(far) = self.far.take()
+        {
+            far.transfer.spawn_far(&self.fill, ByteRange { start: position, end: self.range.end });
+        }
+    }
+}

@@ -1,0 +1,88 @@
+use super::*;
+
+const MIB: u64 = 1 << 20;
+
+fn range(start: u64, end: u64) -> ByteRange {
+    ByteRange { start, end }
+}
+
+#[test]
+fn the_front_claims_the_whole_blob_once() {
+    let mut spans = Spans::default();
+    assert_eq!(spans.claim_front(&[range(0, 10 * MIB)], false), Claim::Fetch(1, range(0, 10 * MIB)));
+    assert_eq!(spans.claim_front(&[range(0, 10 * MIB)], false), Claim::Wait);
+    assert_eq!(spans.claim_front(&[], false), Claim::Complete);
+}
+
+#[test]
+fn a_far_open_range_cuts_the_front_short_and_takes_the_rest() {
+    let mut spans = Spans::default();
+    let gaps = [range(0, 10 * MIB)];
+    spans.claim_front(&gaps, false);
+    assert_eq!(spans.claim_far(range(6 * MIB, 10 * MIB), &gaps, 4), Some((2, range(6 * MIB, 10 * MIB))));
+    assert_eq!(spans.advance(1, MIB), 6 * MIB);
+    assert_eq!(spans.advance(2, 7 * MIB), 10 * MIB);
+}
+
+#[test]
+fn a_far_closed_range_leaves_the_rest_to_the_front() {
+    let mut spans = Spans::default();
+    spans.claim_front(&[range(0, 10 * MIB)], false);
+    let claimed = spans.claim_far(range(6 * MIB, 6 * MIB + 10), &[range(0, 10 * MIB)], 4);
+    assert_eq!(claimed, Some((2, range(6 * MIB, 7 * MIB))));
+    spans.release(1);
+    spans.release(2);
+    let gaps = [range(7 * MIB, 10 * MIB)];
+    assert_eq!(spans.claim_front(&gaps, false), Claim::Fetch(3, range(7 * MIB, 10 * MIB)));
+}
+
+#[test]
+fn no_two_live_spans_overlap() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..2_000 {
+        let mut spans = Spans::default();
+        let gaps = [range(0, 8 * MIB), range(9 * MIB, 40 * MIB)];
+        for _ in 0..12 {
+            let start = random.u64(0..40 * MIB);
+            match random.u8(0..4) {
+                0 => drop(spans.claim_front(&gaps, false)),
+                1 => drop(spans.claim_far(range(start, 40 * MIB), &gaps, 4)),
+                2 => drop(spans.claim_far(range(start, (start + 100).min(40 * MIB)), &gaps, 4)),
+                _ => {
+                    if let Some(span) = spans.live.first() {
+                        let (id, next) = (span.id, (span.next + MIB).min(span.stop));
+                        spans.advance(id, next);
+                    }
+                }
+            }
+            for (index, one) in spans.live.iter().enumerate() {
+                assert!(one.next <= one.stop);
+                for other in spans.live.iter().skip(index + 1).filter(|other| other.next < other.stop) {
+                    let apart = one.stop <= other.next || other.stop <= one.next;
+                    assert!(apart || one.next == one.stop, "{one:?} and {other:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_being_received_or_is_there_is_not_claimed_again() {
+    let mut spans = Spans::default();
+    let gaps = [range(0, 10 * MIB)];
+    spans.claim_front(&gaps, false);
+    spans.advance(1, 4 * MIB);
+    assert_eq!(spans.claim_far(range(4 * MIB, 10 * MIB), &gaps, 4), None);
+    assert_eq!(spans.claim_far(range(3 * MIB, 10 * MIB), &[range(4 * MIB, 10 * MIB)], 4), None);
+    assert_eq!(spans.claim_far(range(5 * MIB, 10 * MIB), &gaps, 1), None, "the bound holds");
+}
+
+#[test]
+fn a_relay_takes_bytes_in_order_only() {
+    let mut spans = Spans::default();
+    let gaps = [range(0, 10 * MIB)];
+    let far = spans.claim_far(range(0, 2 * MIB), &gaps, 4);
+    assert_eq!(far, Some((1, range(0, 2 * MIB))));
+    assert_eq!(spans.claim_front(&gaps, true), Claim::Wait);
+    assert_eq!(spans.claim_front(&gaps, false), Claim::Fetch(2, range(2 * MIB, 10 * MIB)));
+}

@@ -1,0 +1,71 @@
+//! The fills under way in one backend, by digest.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use oci::{Digest, Repository};
+
+use super::{Fill, Phase, vanished};
+use crate::error::PullError;
+
+/// Gives every caller the same fill while there is one. It never waits; `start` only spawns.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FillTable {
+    fills: Arc<DashMap<Digest, Arc<Fill>>>,
+}
+
+/// The writing side of a fill. Dropped unfinished, it fails every reader; in any case it takes the fill off
+/// the table.
+#[derive(Debug)]
+pub(crate) struct FillWriter {
+    fill: Arc<Fill>,
+    table: FillTable,
+}
+
+impl FillTable {
+    /// The fill for `digest`, asked for through `repository` if it is new, and whether it was there already.
+    pub(crate) fn join_or_start(
+        &self,
+        digest: &Digest,
+        repository: &Repository,
+        start: impl FnOnce(FillWriter),
+    ) -> (Arc<Fill>, bool) {
+        let fill = match self.fills.entry(digest.clone()) {
+            Entry::Occupied(entry) => return (entry.get().clone(), true),
+            Entry::Vacant(entry) => {
+                entry.insert(Arc::new(Fill::new(digest.clone(), repository.clone()))).clone()
+            }
+        };
+        start(FillWriter { fill: fill.clone(), table: self.clone() });
+        (fill, false)
+    }
+
+    /// The fill for `digest`, if there is one.
+    pub(crate) fn get(&self, digest: &Digest) -> Option<Arc<Fill>> {
+        self.fills.get(digest).map(|entry| entry.value().clone())
+    }
+}
+
+impl FillWriter {
+    pub(crate) fn fill(&self) -> &Arc<Fill> {
+        &self.fill
+    }
+
+    /// Ends the fill with an error for every reader.
+    pub(crate) fn fail(self, error: PullError) {
+        // Off the table first: who asks from now on starts afresh.
+        self.table.fills.remove(self.fill.digest());
+        self.fill.fail(error);
+    }
+}
+
+impl Drop for FillWriter {
+    fn drop(&mut self) {
+        self.table.fills.remove_if(self.fill.digest(), |_, fill| Arc::ptr_eq(fill, &self.fill));
+        let is_over = matches!(self.fill.watch().borrow().phase, Phase::Verified | Phase::Failed(_));
+        if !is_over {
+            self.fill.fail(vanished());
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! The writing side of a fill: claims what is missing, fetches it, resumes after cuts, verifies, commits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oci::{ByteRange, Digest, Hasher, Repository};
+use storage::{BlobStore, RecordStore, Spool, StoreError, VerifiedSpool, VerifyError};
+use telemetry::RegistryMetrics;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+use upstream::{BlobRange, BlobStream, ErrorKind, Upstream};
+
+use super::pump::{Pump, Sink, Stop};
+use super::relay::Relay;
+use super::spans::Claim;
+use super::table::FillWriter;
+use super::{Content, Fill, lock};
+use crate::error::PullError;
+use crate::recent::Recent;
+use crate::settings::Settings;
+
+/// Resumptions in a row that may bring no new byte.
+const RESUME_COUNT_MAX: u32 = 5;
+
+/// Which part of the fill a transfer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// It completes the blob from the front; `ranges_work` until the upstream fails to resume.
+    Front { ranges_work: bool },
+    /// It serves a range that the front will not reach soon.
+    Far,
+}
+
+/// Everything a transfer needs of its backend; `repository` is the one that the upstream is asked through.
+#[derive(Clone, Debug)]
+pub(crate) struct Transfer {
+    pub(crate) upstream: Arc<dyn Upstream>,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) records: Arc<dyn RecordStore>,
+    pub(crate) repository: Repository,
+    pub(crate) digest: Digest,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) metrics: Arc<RegistryMetrics>,
+    /// Digests whose bytes were wrong lately, and how often.
+    pub(crate) suspects: Arc<Recent<Digest, u32>>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl Transfer {
+    /// Spawns the fill's writer. It outlives every client.
+    pub(crate) fn spawn(self, writer: FillWriter) {
+        let tasks = self.tasks.clone();
+        tasks.spawn(async move {
+            self.metrics.fill_started();
+            let cancelled = self.cancel.clone();
+            let fill = writer.fill().clone();
+            let ended = tokio::select! {
+                result = self.fill(&fill) => result,
+                () = cancelled.cancelled() => {
+                    if let Some(Content::Spool(spool)) = fill.content.get() {
+                        spool.clone().park().await;
+                    }
+                    Err(PullError::unavailable("wharf is shutting down"))
+                }
+            };
+            self.metrics.fill_ended(ended.as_ref().map_or_else(PullError::reason, |()| "done"));
+            if let Err(error) = ended {
+                debug!(repository = %self.repository, digest = %self.digest, %error, "fill ended");
+                writer.fail(error);
+            }
+        });
+    }
+
+    /// Starts a transfer of its own for a range that the front will not reach soon. Nothing happens when
+    /// the bytes are on their way already.
+    pub(crate) fn spawn_far(self: Arc<Self>, fill: &Arc<Fill>, range: ByteRange) {
+        let (Some(size), Some(Content::Spool(spool))) = (fill.size(), fill.content.get()) else {
+            return;
+        };
+        if fill.is_relaying() {
+            return;
+        }
+        let claim = fill.claim_far(range, &spool.gaps(size), self.settings.transfers_per_fill_max);
+        let Some((span, claimed)) = claim else { return };
+        let (fill, mut sink) = (fill.clone(), Sink::Spool(spool.clone()));
+        let tasks = self.tasks.clone();
+        tasks.spawn(async move {
+            let fetched = tokio::select! {
+                result = self.fetch(&fill, &mut sink, span, claimed, Role::Far) => result,
+                () = self.cancel.cancelled() => Err(Stop::Abandoned),
+            };
+            if let Err(stop) = fetched {
+                // The front takes over what is missing, and reports if it cannot.
+                debug!(digest = %self.digest, ?stop, "far transfer ended early");
+            }
+            fill.release(span);
+        });
+    }
+
+    async fn fill(&self, fill: &Arc<Fill>) -> Result<(), PullError> {
+        // A caller may have missed just before another fill's commit: look once more.
+        match self.blobs.open(&self.digest).await {
+            Ok(Some(blob)) => {
+                fill.hold(blob);
+                return Ok(());
+            }
+            Ok(None) => {}
+            Err(error) => self.store_failed(&error),
+        }
+        let mut sink = match self.blobs.spool(&self.digest).await {
+            Ok(spool) => {
+                fill.attach(spool.clone());
+                self.take_up(fill, &spool).await?;
+                Sink::Spool(spool)
+            }
+            Err(error) => {
+                self.store_failed(&error);
+                *lock(&fill.relay) = Some(Relay::new(0));
+                Sink::Relay { hasher: Box::new(Hasher::new(self.digest.algorithm())), front: 0 }
+            }
+        };
+        self.fetch_all(fill, &mut sink).await?;
+        match sink {
+            Sink::Spool(spool) => self.commit(fill, spool).await,
+            Sink::Relay { hasher, front } => self.conclude_relay(fill, *hasher, front),
+        }
+    }
+
+    /// A partial file that lacks nothing needs no transfer. Where repositories are granted one by one, the
+    /// upstream is asked all the same whether this one may have the blob.
+    async fn take_up(&self, fill: &Arc<Fill>, spool: &Arc<Spool>) -> Result<(), PullError> {
+        let Some(size) = spool.size().filter(|size| *size == spool.watermark()) else { return Ok(()) };
+        if self.settings.links {
+            let asked = self.upstream.head_blob(&self.repository, &self.digest).await;
+            asked.map_err(|error| PullError::from(&error))?;
+        }
+        fill.set_size(size);
+        Ok(())
+    }
+
+    /// Verifies and publishes. Readers are told as soon as the digest is right; they need not wait for the
+    /// disk. A commit that fails costs the copy, never the pull.
+    async fn commit(&self, fill: &Arc<Fill>, spool: Arc<Spool>) -> Result<(), PullError> {
+        let size = fill.size().unwrap_or_else(|| spool.watermark());
+        match spool.finish(size).await {
+            Ok(verified) => {
+                fill.verified();
+                if let Err(error) = self.keep(verified).await {
+                    self.store_failed(&error);
+                }
+                Ok(())
+            }
+            Err(VerifyError::Store(error)) => {
+                self.store_failed(&error);
+                Err(PullError::from(&error))
+            }
+            Err(error) => Err(self.mismatch(&error.to_string())),
+        }
+    }
+
+    /// The link before the blob: whoever finds the blob finds through whom it was granted.
+    async fn keep(&self, verified: VerifiedSpool) -> Result<(), StoreError> {
+        if self.settings.links {
+            self.records.put_link(&self.repository, &self.digest).await?;
+        }
+        self.blobs.admit(verified).await
+    }
+
+    fn conclude_relay(&self, fill: &Arc<Fill>, hasher: Hasher, front: u64) -> Result<(), PullError> {
+        let got = hasher.finish();
+        if got != self.digest || fill.size().is_some_and(|size| size != front) {
+            return Err(self.mismatch(&format!("the upstream's bytes have the digest {got}")));
+        }
+        fill.verified();
+        Ok(())
+    }
+
+    fn mismatch(&self, what: &str) -> PullError {
+        self.metrics.verify_failed();
+        let earlier = self.suspects.get(&self.digest).unwrap_or_default();
+        self.suspects.insert(self.digest.clone(), earlier + 1);
+        warn!(repository = %self.repository, digest = %self.digest, what, "digest mismatch");
+        PullError::DigestMismatch { detail: format!("{} was asked for: {what}", self.digest) }
+    }
+
+    /// Fetches until nothing is missing, resuming where a transfer broke off.
+    async fn fetch_all(&self, fill: &Arc<Fill>, sink: &mut Sink) -> Result<(), PullError> {
+        let mut patience = Patience::new(self.settings.fill_stall_max);
+        let mut role = Role::Front { ranges_work: true };
+        let mut progress = fill.watch();
+        loop {
+            progress.mark_unchanged();
+            let in_order = matches!(sink, Sink::Relay { .. });
+            let (span, range) = match fill.claim_front(&missing(fill, sink), in_order) {
+                Claim::Complete => return Ok(()),
+                Claim::Wait => {
+                    // A far transfer has the rest; it publishes each write and its end.
+                    let _ = progress.changed().await;
+                    continue;
+                }
+                Claim::Fetch(span, range) => (span, range),
+            };
+            let before = received(sink);
+            let fetched = self.fetch(fill, sink, span, range, role).await;
+            fill.release(span);
+            let stop = match fetched {
+                Ok(()) => continue,
+                Err(stop) => stop,
+            };
+            let is_invalid = matches!(&stop, Stop::Upstream(error) if error.kind() == ErrorKind::Invalid);
+            if is_invalid && range.start > 0 && role == (Role::Front { ranges_work: true }) {
+                // An upstream that cannot resume gives the whole again; what is there is skipped.
+                role = Role::Front { ranges_work: false };
+                continue;
+            }
+            let grew = received(sink) > before;
+            match patience.after(&stop, grew, fill.has_answered()) {
+                Some(pause) => {
+                    debug!(digest = %self.digest, ?stop, "resuming");
+                    self.metrics.resumed();
+                    tokio::time::sleep(pause).await;
+                }
+                None => return Err(self.give_up(stop)),
+            }
+        }
+    }
+
+    fn give_up(&self, stop: Stop) -> PullError {
+        match stop {
+            Stop::Upstream(error) => PullError::from(&error),
+            Stop::Cut(what) => PullError::unavailable(format!("the upstream's transfer broke off: {what}")),
+            Stop::Store(error) => {
+                self.store_failed(&error);
+                PullError::from(&error)
+            }
+            Stop::Abandoned => PullError::unavailable("every client left, and nothing can be stored"),
+        }
+    }
+
+    /// Fetches one claimed span.
+    async fn fetch(
+        &self,
+        fill: &Arc<Fill>,
+        sink: &mut Sink,
+        span: u64,
+        range: ByteRange,
+        role: Role,
+    ) -> Result<(), Stop> {
+        let reaches_end = fill.size().is_none_or(|size| range.end >= size);
+        let request = match (range.start, reaches_end) {
+            _ if role == (Role::Front { ranges_work: false }) => BlobRange::Whole,
+            (0, true) => BlobRange::Whole,
+            (start, true) => BlobRange::From(start),
+            (_, false) => BlobRange::Span(range),
+        };
+        let answer = self.upstream.get_blob(&self.repository, &self.digest, request).await;
+        let stream = answer.map_err(Stop::Upstream)?;
+        let skip = match range.start.checked_sub(stream.start) {
+            Some(skip) => skip,
+            None => return Err(Stop::Cut("the upstream began after the byte that was asked for")),
+        };
+        self.take_size(fill, sink, &stream)?;
+        let received = |bytes| self.metrics.fetched_bytes(bytes);
+        let store_failed = |error: &StoreError| self.store_failed(error);
+        let mut pump = Pump {
+            fill,
+            span,
+            position: range.start,
+            skip,
+            may_relay: role != Role::Far,
+            received: &received,
+            store_failed: &store_failed,
+        };
+        pump.run(sink, stream.body).await?;
+        self.conclude_span(fill, span, pump.position)
+    }
+
+    /// A body that ended cleanly is complete if it reached its span's end, or if it alone can tell how long
+    /// the blob is.
+    fn conclude_span(&self, fill: &Arc<Fill>, span: u64, position: u64) -> Result<(), Stop> {
+        if fill.size().is_none() {
+            fill.set_size(position);
+            return Ok(());
+        }
+        if position < fill.advance(span, position) {
+            return Err(Stop::Cut("the body was shorter than announced"));
+        }
+        Ok(())
+    }
+
+    /// The first answer tells the size; a later one that disagrees is not of the same blob.
+    fn take_size(&self, fill: &Arc<Fill>, sink: &Sink, stream: &BlobStream) -> Result<(), Stop> {
+        match (fill.size(), stream.size) {
+            (Some(known), Some(told)) if known != told => {
+                return Err(Stop::Cut("the upstream changed its mind about the blob's size"));
+            }
+            (None, Some(size)) => {
+                if let Sink::Spool(spool) = sink
+                    && let Err(error) = spool.set_size(size)
+                {
+                    // The size serves a resumption after a restart; without it there will be none.
+                    self.store_failed(&error);
+                }
+            }
+            _ => {}
+        }
+        fill.flowing(stream.size);
+        Ok(())
+    }
+
+    fn store_failed(&self, error: &StoreError) {
+        self.metrics.store_failed(error.call());
+        warn!(repository = %self.repository, digest = %self.digest, %error, "store failed; passing through");
+    }
+}
+
+/// What the sink lacks; open-ended while the size is unknown.
+fn missing(fill: &Fill, sink: &Sink) -> Vec<ByteRange> {
+    let size = fill.size();
+    match sink {
+        Sink::Spool(spool) => spool.gaps(size.unwrap_or(u64::MAX)),
+        Sink::Relay { front, .. } => {
+            let rest = ByteRange { start: *front, end: size.unwrap_or(u64::MAX) };
+            if rest.start < rest.end { vec![rest] } else { Vec::new() }
+        }
+    }
+}
+
+/// The contiguous bytes that the sink has taken.
+fn received(sink: &Sink) -> u64 {
+    match sink {
+        Sink::Spool(spool) => spool.watermark(),
+        Sink::Relay { front, .. } => *front,
+    }
+}
+
+/// When a broken transfer is taken up again, and after which pause.
+struct Patience {
+    stall_max: Duration,
+    grew_at: Instant,
+    fruitless_count: u32,
+}
+
+impl Patience {
+    fn new(stall_max: Duration) -> Self {
+        Self { stall_max, grew_at: Instant::now(), fruitless_count: 0 }
+    }
+
+    /// `None`: give up. Before the first byte the upstream room has already tried again by itself, so
+    /// `has_answered` must hold.
+    fn after(&mut self, stop: &Stop, grew: bool, has_answered: bool) -> Option<Duration> {
+        if grew {
+            self.grew_at = Instant::now();
+            self.fruitless_count = 0;
+        }
+        self.fruitless_count += 1;
+        let may_help = match stop {
+            Stop::Upstream(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied),
+            Stop::Cut(_) => true,
+            Stop::Store(_) | Stop::Abandoned => false,
+        };
+        let is_patient = self.fruitless_count <= RESUME_COUNT_MAX && self.grew_at.elapsed() < self.stall_max;
+        if !(may_help && is_patient && has_answered) {
+            return None;
+        }
+        let ceiling = Duration::from_millis(50) * 2u32.pow(self.fruitless_count);
+        Some(ceiling.mul_f64(0.5 + fastrand::f64() / 2.0))
+    }
+}

@@ -1,0 +1,165 @@
+//! Pulling a blob: from the store, along a fill, or past a store that fails.
+
+use std::sync::Arc;
+
+use oci::{ByteRange, Digest, RangeRequest, Repository};
+
+use crate::answer::{BlobAnswer, Want};
+use crate::backend::{Absent, Backend};
+use crate::blob_reader::BlobReader;
+use crate::error::PullError;
+use crate::fill::transfer::Transfer;
+use crate::fill::{Available, Fill, passing, reader};
+use crate::outcome::Outcome;
+
+/// After so many wrong bodies within a minute a digest is left alone for that minute.
+const MISMATCH_COUNT_MAX: u32 = 2;
+
+impl Backend {
+    /// Pulls a blob or a range of it. A HEAD downloads nothing; a GET that misses starts a fill, and answers
+    /// as soon as the size is known (for a small blob: as soon as it is verified).
+    ///
+    /// # Errors
+    /// See [`PullError`]; after an answer the body can still fail, and must then not be ended cleanly.
+    pub async fn pull_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        range: Option<RangeRequest>,
+        want: Want,
+    ) -> Result<BlobAnswer, PullError> {
+        match self.blobs.open(digest).await {
+            Ok(Some(blob)) => {
+                self.prove_link(repository, digest).await?;
+                let (size, partial) = (blob.size(), range.is_some());
+                let range = resolve(range.as_ref(), size)?;
+                let body = (want == Want::Get).then(|| BlobReader::stored(blob, range));
+                return Ok(BlobAnswer { size, range, partial, body, outcome: Outcome::Hit });
+            }
+            Ok(None) => {}
+            Err(error) => self.store_failed(&error),
+        }
+        if self.settings.tags.offline {
+            return Err(self.offline());
+        }
+        if let Some(detail) = self.absent.get(&Absent::Blob(repository.clone(), digest.clone())) {
+            return Err(PullError::NotFound { detail });
+        }
+        if self.suspects.get(digest).is_some_and(|count| count >= MISMATCH_COUNT_MAX) {
+            let detail = format!("the upstream keeps sending other bytes than {digest}");
+            return Err(PullError::DigestMismatch { detail });
+        }
+        let answer = match want {
+            Want::Head => self.describe_blob(repository, digest, range.as_ref()).await,
+            Want::Get => self.fetch_blob(repository, digest, range.as_ref()).await,
+        };
+        if let Err(PullError::NotFound { detail }) = &answer {
+            self.absent.insert(Absent::Blob(repository.clone(), digest.clone()), detail.clone());
+        }
+        answer
+    }
+
+    async fn fetch_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        range: Option<&RangeRequest>,
+    ) -> Result<BlobAnswer, PullError> {
+        let transfer = self.transfer(repository, digest);
+        let start = |writer| Transfer::clone(&transfer).spawn(writer);
+        let (fill, joined) = self.fills.join_or_start(digest, repository, start);
+        if joined {
+            self.metrics.joined();
+        }
+        let size = fill.ready(self.settings.verify_first_bytes_max).await?;
+        if fill.repository() != repository {
+            self.prove_link(repository, digest).await?;
+        }
+        let resolved = resolve(range, size)?;
+        if fill.is_relaying() && matches!(fill.available(resolved.start), Available::Gone) {
+            return self.pass_blob(transfer, range).await;
+        }
+        let outcome = if joined { Outcome::Join } else { Outcome::Miss };
+        let body = Some(reader::follow(&fill, transfer, resolved));
+        Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body, outcome })
+    }
+
+    /// The store fails and the transfer under way has moved past what this client needs.
+    async fn pass_blob(
+        &self,
+        transfer: Arc<Transfer>,
+        range: Option<&RangeRequest>,
+    ) -> Result<BlobAnswer, PullError> {
+        self.metrics.bypassed("store_failed");
+        let from = match range {
+            Some(RangeRequest::From { start, .. }) => *start,
+            _ => 0,
+        };
+        let passage = passing::pass(transfer, from, |size| resolve(range, size)).await?;
+        Ok(BlobAnswer {
+            size: passage.size,
+            range: passage.range,
+            partial: range.is_some(),
+            body: Some(passage.reader),
+            outcome: Outcome::Bypass,
+        })
+    }
+
+    async fn describe_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        range: Option<&RangeRequest>,
+    ) -> Result<BlobAnswer, PullError> {
+        let known = self.fills.get(digest).and_then(|fill| Fill::size(&fill));
+        let (size, outcome) = match known {
+            Some(size) => {
+                self.prove_link(repository, digest).await?;
+                (size, Outcome::Join)
+            }
+            None => {
+                let head = self.upstream.head_blob(repository, digest).await;
+                let head = head.map_err(|error| PullError::from(&error))?;
+                let untold = || PullError::unavailable("the upstream does not tell the blob's size");
+                (head.size.ok_or_else(untold)?, Outcome::Miss)
+            }
+        };
+        let resolved = resolve(range, size)?;
+        Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body: None, outcome })
+    }
+
+    /// Where repositories are granted one by one: a blob that came through another repository is served
+    /// only after the upstream has granted it through this one too. No body is fetched for that.
+    async fn prove_link(&self, repository: &Repository, digest: &Digest) -> Result<(), PullError> {
+        if !self.settings.links {
+            return Ok(());
+        }
+        let key = (repository.clone(), digest.clone());
+        match self.records.has_link(repository, digest).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => self.store_failed(&error),
+        }
+        if self.settings.tags.offline {
+            return Err(self.offline());
+        }
+        let upstream = self.upstream.clone();
+        let (repository, digest) = (repository.clone(), digest.clone());
+        let ask = || async move {
+            let asked = upstream.head_blob(&repository, &digest).await;
+            asked.map(|_| ()).map_err(|error| PullError::from(&error))
+        };
+        self.link_flights.join_or_start(key.clone(), ask).await.0?;
+        if let Err(error) = self.records.put_link(&key.0, &key.1).await {
+            self.store_failed(&error);
+        }
+        Ok(())
+    }
+}
+
+fn resolve(range: Option<&RangeRequest>, size: u64) -> Result<ByteRange, PullError> {
+    match range {
+        None => Ok(ByteRange { start: 0, end: size }),
+        Some(range) => range.resolve(size).ok_or(PullError::RangeNotSatisfiable { size }),
+    }
+}

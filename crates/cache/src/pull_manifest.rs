@@ -1,0 +1,361 @@
+//! Pulling a manifest: a digest is served from the store for ever, a tag is checked as its rule says.
+
+use std::time::{Duration, SystemTime};
+
+use oci::{Digest, Manifest, MediaType, Reference, Repository, Tag};
+use policy::freshness::{self, TagPlan, TagRecord, Unreachable, Upstream404};
+use storage::{StoredManifest, VerifiedManifest};
+
+use crate::answer::{ManifestAnswer, Want};
+use crate::backend::{Absent, Backend};
+use crate::error::PullError;
+use crate::outcome::Outcome;
+use crate::tag_check::TagCheck;
+
+/// A record on disk whose check is younger than this is not rewritten by a check that changed nothing.
+const RECORD_AGE_MAX: Duration = Duration::from_secs(3600);
+
+impl Backend {
+    /// Pulls a manifest. The digest that a HEAD names can be pulled afterwards.
+    ///
+    /// # Errors
+    /// See [`PullError`]. An outage is an error only when nothing stored may stand in.
+    pub async fn pull_manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+        want: Want,
+    ) -> Result<ManifestAnswer, PullError> {
+        match reference {
+            Reference::Digest(digest) => self.pull_by_digest(repository, digest, want).await,
+            Reference::Tag(tag) => self.pull_by_tag(repository, tag, want).await,
+        }
+    }
+
+    async fn pull_by_digest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        want: Want,
+    ) -> Result<ManifestAnswer, PullError> {
+        if let Some(stored) = self.stored_manifest(repository, digest).await {
+            return Ok(answer(digest, stored, Outcome::Hit, None));
+        }
+        if self.settings.tags.offline {
+            return Err(self.offline());
+        }
+        let key = Absent::Manifest(repository.clone(), Reference::Digest(digest.clone()));
+        if let Some(detail) = self.absent.get(&key) {
+            return Err(PullError::NotFound { detail });
+        }
+        let pull = async {
+            if want == Want::Head
+                && let Some(described) = self.describe_manifest(repository, digest).await?
+            {
+                return Ok(described);
+            }
+            let (stored, joined) = self.fetch_manifest(repository, digest).await?;
+            let outcome = if joined { Outcome::Join } else { Outcome::Miss };
+            Ok(answer(digest, stored, outcome, None))
+        };
+        let pulled = self.within_deadline(pull).await;
+        if let Err(PullError::NotFound { detail }) = &pulled {
+            self.absent.insert(key, detail.clone());
+        }
+        pulled
+    }
+
+    async fn pull_by_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        want: Want,
+    ) -> Result<ManifestAnswer, PullError> {
+        let record = self.tag_record(repository, tag).await;
+        let if_unreachable =
+            match freshness::plan_tag(record.as_ref(), &self.settings.tags, SystemTime::now()) {
+                TagPlan::Serve => match self.serve_record(repository, record.as_ref(), Outcome::Hit).await {
+                    Some(answer) => return Ok(answer),
+                    None if self.settings.tags.offline => return Err(self.offline()),
+                    None => Unreachable::Fail,
+                },
+                TagPlan::Revalidate { if_unreachable } => if_unreachable,
+                TagPlan::Fetch => Unreachable::Fail,
+                TagPlan::Absent => return Err(self.offline()),
+            };
+        let pulled = self.pull_checked(repository, tag, record.as_ref(), want).await;
+        let error = match pulled {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let may_stand_in = match &error {
+            error if error.is_outage() => if_unreachable == Unreachable::Serve,
+            PullError::NotFound { .. } => self.settings.tags.on_upstream_404 == Upstream404::Serve,
+            _ => false,
+        };
+        if may_stand_in
+            && let Some(stale) = self.serve_record(repository, record.as_ref(), Outcome::Stale).await
+        {
+            self.metrics.stale(error.reason());
+            return Ok(stale);
+        }
+        Err(self.refuse_tag(repository, tag, record.as_ref(), error).await)
+    }
+
+    /// Asks the upstream, and serves what it names.
+    async fn pull_checked(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        record: Option<&TagRecord>,
+        want: Want,
+    ) -> Result<ManifestAnswer, PullError> {
+        let key = Absent::Manifest(repository.clone(), Reference::Tag(tag.clone()));
+        if let Some(detail) = self.absent.get(&key) {
+            return Err(PullError::NotFound { detail });
+        }
+        let pull = async {
+            let check = self.check_tag(repository, tag).await?;
+            self.pull_named(repository, tag, record, check, want).await
+        };
+        let pulled = self.within_deadline(pull).await;
+        if let Err(PullError::NotFound { detail }) = &pulled {
+            self.absent.insert(key, detail.clone());
+        }
+        pulled
+    }
+
+    /// Serves the manifest that a check named: from the store, from the check itself, or by its digest.
+    async fn pull_named(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        record: Option<&TagRecord>,
+        check: TagCheck,
+        want: Want,
+    ) -> Result<ManifestAnswer, PullError> {
+        let digest = check.digest;
+        let is_unchanged = record.is_some_and(|record| record.digest == digest);
+        let age = Some(Duration::ZERO);
+        if let Some(stored) = self.stored_manifest(repository, &digest).await {
+            self.metrics.revalidated(!is_unchanged);
+            self.confirm_tag(repository, tag, record, &digest, &stored).await;
+            return Ok(answer(&digest, stored, Outcome::Revalidated, age));
+        }
+        if let Some(stored) = check.manifest {
+            self.keep_manifest(repository, &digest, &stored).await;
+            self.confirm_tag(repository, tag, record, &digest, &stored).await;
+            return Ok(answer(&digest, stored, Outcome::Miss, age));
+        }
+        if want == Want::Head
+            && let Some((media_type, size)) = check.described
+        {
+            // The tag becomes servable with the manifest, which the client asks for next by its digest.
+            self.named.insert((repository.clone(), digest.clone()), tag.clone());
+            return Ok(ManifestAnswer { digest, media_type, size, bytes: None, outcome: Outcome::Miss, age });
+        }
+        let (stored, joined) = self.fetch_manifest(repository, &digest).await?;
+        self.confirm_tag(repository, tag, record, &digest, &stored).await;
+        let outcome = if joined { Outcome::Join } else { Outcome::Miss };
+        Ok(answer(&digest, stored, outcome, age))
+    }
+
+    /// Fetches by digest, shared by all who ask at the same time, and keeps what is right.
+    async fn fetch_manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<(StoredManifest, bool), PullError> {
+        let key = (repository.clone(), digest.clone());
+        let fetch = || {
+            let (upstream, metrics, (repository, digest)) =
+                (self.upstream.clone(), self.metrics.clone(), key.clone());
+            let records = self.records.clone();
+            async move {
+                let reference = Reference::Digest(digest.clone());
+                let body = upstream.get_manifest(&repository, &reference).await;
+                let body = body.map_err(|error| PullError::from(&error))?;
+                metrics.fetched_bytes(body.bytes.len() as u64);
+                let verified = VerifiedManifest::check(body.bytes, Some(&digest)).map_err(|error| {
+                    metrics.verify_failed();
+                    PullError::DigestMismatch { detail: format!("manifest {digest}: {error}") }
+                })?;
+                let media_type = accept(&verified, media_type_of(&verified, body.media_type))?;
+                if let Err(error) = records.put_manifest(&repository, &media_type, &verified).await {
+                    metrics.store_failed(error.call());
+                    tracing::warn!(%repository, %digest, %error, "store failed; passing through");
+                }
+                Ok(StoredManifest { media_type, bytes: verified.bytes().clone() })
+            }
+        };
+        let (fetched, joined) = self.manifest_flights.join_or_start(key.clone(), fetch).await;
+        let stored = fetched?;
+        if let Some(tag) = self.named.take(&key) {
+            self.confirm_tag(repository, &tag, None, digest, &stored).await;
+        }
+        Ok((stored, joined))
+    }
+
+    /// A HEAD by digest that was not answered in full is no answer.
+    async fn describe_manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<ManifestAnswer>, PullError> {
+        let reference = Reference::Digest(digest.clone());
+        let head = match self.upstream.head_manifest(repository, &reference).await {
+            Ok(head) => head,
+            Err(error) if error.kind() == upstream::ErrorKind::Invalid => return Ok(None),
+            Err(error) => return Err(PullError::from(&error)),
+        };
+        if head.digest.is_some_and(|claimed| claimed != *digest) {
+            return Ok(None);
+        }
+        let described = head.media_type.zip(head.size);
+        Ok(described.map(|(media_type, size)| ManifestAnswer {
+            digest: digest.clone(),
+            media_type,
+            size,
+            bytes: None,
+            outcome: Outcome::Miss,
+            age: None,
+        }))
+    }
+
+    /// The manifest as stored; a store that fails counts as one that does not hold it.
+    async fn stored_manifest(&self, repository: &Repository, digest: &Digest) -> Option<StoredManifest> {
+        self.records.manifest(repository, digest).await.unwrap_or_else(|error| {
+            self.store_failed(&error);
+            None
+        })
+    }
+
+    async fn keep_manifest(&self, repository: &Repository, digest: &Digest, stored: &StoredManifest) {
+        self.metrics.fetched_bytes(stored.bytes.len() as u64);
+        // Verified once already; the type that the store wants proves it again.
+        let Ok(verified) = VerifiedManifest::check(stored.bytes.clone(), Some(digest)) else { return };
+        if let Err(error) = self.records.put_manifest(repository, &stored.media_type, &verified).await {
+            self.store_failed(&error);
+        }
+    }
+
+    /// The tag's record, as fresh as its last check.
+    async fn tag_record(&self, repository: &Repository, tag: &Tag) -> Option<TagRecord> {
+        let mut record = self.records.tag(repository, tag).await.unwrap_or_else(|error| {
+            self.store_failed(&error);
+            None
+        })?;
+        if let Some(checked_at) = self.checked.get(&(repository.clone(), tag.clone())) {
+            record.checked_at = record.checked_at.max(checked_at);
+        }
+        Some(record)
+    }
+
+    /// Notes what the upstream just said. The disk is written only when it said something new, or when the
+    /// record there has grown old.
+    async fn confirm_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        record: Option<&TagRecord>,
+        digest: &Digest,
+        stored: &StoredManifest,
+    ) {
+        let now = SystemTime::now();
+        self.checked.insert((repository.clone(), tag.clone()), now);
+        let is_current = record.is_some_and(|record| {
+            let age = now.duration_since(record.checked_at).unwrap_or(Duration::MAX);
+            record.digest == *digest && age < RECORD_AGE_MAX
+        });
+        if is_current {
+            return;
+        }
+        let (media_type, size) = (stored.media_type.clone(), stored.bytes.len() as u64);
+        let record = TagRecord { digest: digest.clone(), media_type, size, checked_at: now };
+        if let Err(error) = self.records.put_tag(repository, tag, &record).await {
+            self.store_failed(&error);
+        }
+    }
+
+    async fn serve_record(
+        &self,
+        repository: &Repository,
+        record: Option<&TagRecord>,
+        outcome: Outcome,
+    ) -> Option<ManifestAnswer> {
+        let record = record?;
+        let stored = self.stored_manifest(repository, &record.digest).await?;
+        let age = SystemTime::now().duration_since(record.checked_at).unwrap_or_default();
+        Some(answer(&record.digest, stored, outcome, Some(age)))
+    }
+
+    /// What the client is told when nothing stored stands in. A tag that the upstream says is gone is
+    /// forgotten, so that a later outage does not bring it back.
+    async fn refuse_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        record: Option<&TagRecord>,
+        error: PullError,
+    ) -> PullError {
+        match error {
+            PullError::NotFound { .. } if record.is_some() => {
+                if let Err(error) = self.records.remove_tag(repository, tag).await {
+                    self.store_failed(&error);
+                }
+                error
+            }
+            // Clients probe this tag for signatures during pulls of images that are held here; an error
+            // would fail those pulls, an absence does not, and verifiers fail closed on it.
+            error if error.is_outage() && is_referrers_tag(tag) => {
+                PullError::NotFound { detail: format!("{tag} is not held here, and {error}") }
+            }
+            error => error,
+        }
+    }
+
+    pub(crate) async fn within_deadline<T>(
+        &self,
+        pull: impl Future<Output = Result<T, PullError>>,
+    ) -> Result<T, PullError> {
+        let deadline = self.settings.manifest_deadline;
+        tokio::time::timeout(deadline, pull).await.unwrap_or_else(|_| {
+            Err(PullError::timed_out(format!("{} did not answer within {deadline:?}", self.name)))
+        })
+    }
+}
+
+/// The referrers tag schema (distribution-spec, "Referrers Tag Schema"), also with the suffixes that
+/// signing tools put behind it.
+fn is_referrers_tag(tag: &Tag) -> bool {
+    let hex = tag.as_str().strip_prefix("sha256-").unwrap_or_default();
+    let hex = hex.split('.').next().unwrap_or_default();
+    hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The upstream's media type, or the one that the manifest names itself.
+pub(crate) fn media_type_of(manifest: &VerifiedManifest, told: Option<MediaType>) -> Option<MediaType> {
+    told.or_else(|| Manifest::parse(manifest.bytes(), None).ok()?.media_type)
+}
+
+/// Whether the bytes are a manifest of that media type at all: a login page is none.
+pub(crate) fn accept(
+    manifest: &VerifiedManifest,
+    media_type: Option<MediaType>,
+) -> Result<MediaType, PullError> {
+    let unusable =
+        |detail: String| PullError::unavailable(format!("the upstream sent no manifest: {detail}"));
+    Manifest::parse(manifest.bytes(), media_type.as_ref()).map_err(|error| unusable(error.to_string()))?;
+    media_type.ok_or_else(|| unusable("neither a header nor the document names its media type".to_owned()))
+}
+
+fn answer(
+    digest: &Digest,
+    stored: StoredManifest,
+    outcome: Outcome,
+    age: Option<Duration>,
+) -> ManifestAnswer {
+    let size = stored.bytes.len() as u64;
+    let (media_type, bytes) = (stored.media_type, Some(stored.bytes));
+    ManifestAnswer { digest: digest.clone(), media_type, size, bytes, outcome, age }
+}

@@ -1,0 +1,77 @@
+//! A small memory of things that happened lately: bounded in number and in age.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Facts that expire. When full, the oldest fact makes room. Nothing is held across an await.
+#[derive(Debug)]
+pub(crate) struct Recent<K, V> {
+    ttl: Duration,
+    count_max: usize,
+    facts: Mutex<Facts<K, V>>,
+}
+
+#[derive(Debug)]
+struct Facts<K, V> {
+    by_key: HashMap<K, Fact<V>>,
+    /// Keys in the order of their writing. A key written again stands here twice; the earlier entry is
+    /// recognised by its serial number and skipped.
+    order: VecDeque<(u64, Instant, K)>,
+    last_serial: u64,
+}
+
+#[derive(Debug)]
+struct Fact<V> {
+    serial: u64,
+    at: Instant,
+    value: V,
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> Recent<K, V> {
+    pub(crate) fn new(ttl: Duration, count_max: usize) -> Self {
+        let facts = Facts { by_key: HashMap::new(), order: VecDeque::new(), last_serial: 0 };
+        Self { ttl, count_max, facts: Mutex::new(facts) }
+    }
+
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
+        let facts = self.lock();
+        let fact = facts.by_key.get(key)?;
+        (fact.at.elapsed() < self.ttl).then(|| fact.value.clone())
+    }
+
+    pub(crate) fn insert(&self, key: K, value: V) {
+        let at = Instant::now();
+        let mut facts = self.lock();
+        facts.last_serial += 1;
+        let serial = facts.last_serial;
+        facts.by_key.insert(key.clone(), Fact { serial, at, value });
+        facts.order.push_back((serial, at, key));
+        while let Some((_, written, _)) = facts.order.front() {
+            let is_old = at.duration_since(*written) >= self.ttl;
+            if !is_old && facts.order.len() <= self.count_max {
+                break;
+            }
+            let Some((serial, _, key)) = facts.order.pop_front() else { break };
+            if facts.by_key.get(&key).is_some_and(|fact| fact.serial == serial) {
+                facts.by_key.remove(&key);
+            }
+        }
+    }
+
+    pub(crate) fn take(&self, key: &K) -> Option<V> {
+        let fact = self.lock().by_key.remove(key)?;
+        (fact.at.elapsed() < self.ttl).then_some(fact.value)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Facts<K, V>> {
+        // Every change under this lock leaves the facts usable, so a panic elsewhere does not spoil them.
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

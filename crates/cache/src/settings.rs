@@ -1,0 +1,49 @@
+//! A backend's rules and bounds.
+
+use std::time::Duration;
+
+use policy::freshness::TagRule;
+
+/// What one backend is told to do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// When a tag is checked again, and what stands in when the upstream cannot be asked.
+    pub tags: TagRule,
+    /// Whether stored blobs are linked to the repositories through which the upstream granted them. True
+    /// for a registry with credentials: there one repository's grant proves nothing for another.
+    pub links: bool,
+    /// Whether `_catalog` answers.
+    pub catalog: bool,
+    /// Whether one-part repository names get `library/` put in front, as on Docker Hub.
+    pub hub_names: bool,
+    /// Blobs up to this size, in bytes, are verified before the first byte leaves.
+    pub verify_first_bytes_max: u64,
+    /// How long a not-found is remembered.
+    pub negative_ttl: Duration,
+    /// The longest a manifest request waits for the upstream before it gets a stale copy or an error.
+    pub manifest_deadline: Duration,
+    /// How long a range far ahead of a fill waits for it before a transfer of its own is started.
+    pub far_range_wait: Duration,
+    /// Transfers that one fill may run side by side.
+    pub transfers_per_fill_max: usize,
+    /// The longest a fill goes on without a new byte before it gives up.
+    pub fill_stall_max: Duration,
+}
+
+impl Settings {
+    /// The defaults for a public registry under `tags`.
+    pub fn new(tags: TagRule) -> Self {
+        Self {
+            tags,
+            links: false,
+            catalog: true,
+            hub_names: false,
+            verify_first_bytes_max: 256 * 1024,
+            negative_ttl: Duration::from_secs(3),
+            manifest_deadline: Duration::from_secs(10),
+            far_range_wait: Duration::from_secs(1),
+            transfers_per_fill_max: 4,
+            fill_stall_max: Duration::from_secs(45),
+        }
+    }
+}

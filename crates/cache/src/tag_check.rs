@@ -1,0 +1,60 @@
+//! Asking the upstream what a tag names: one HEAD, shared by all who ask at the same time.
+
+use oci::{Digest, MediaType, Reference, Repository, Tag};
+use storage::{StoredManifest, VerifiedManifest};
+use upstream::{ErrorKind, ManifestBody, ManifestHead};
+
+use crate::backend::Backend;
+use crate::error::PullError;
+use crate::pull_manifest::{accept, media_type_of};
+
+/// What the upstream says that a tag names.
+#[derive(Clone, Debug)]
+pub(crate) struct TagCheck {
+    pub(crate) digest: Digest,
+    /// The manifest itself, when it had to be fetched to learn the digest.
+    pub(crate) manifest: Option<StoredManifest>,
+    /// The description, when a HEAD gave all of it.
+    pub(crate) described: Option<(MediaType, u64)>,
+}
+
+impl Backend {
+    /// Asks with one coalesced HEAD. An upstream that refuses HEAD, or leaves the digest out, is asked by
+    /// GET: the digest is then computed.
+    pub(crate) async fn check_tag(&self, repository: &Repository, tag: &Tag) -> Result<TagCheck, PullError> {
+        let key = (repository.clone(), tag.clone());
+        let check = || {
+            let (upstream, (repository, tag)) = (self.upstream.clone(), key.clone());
+            async move {
+                let reference = Reference::Tag(tag);
+                let head = match upstream.head_manifest(&repository, &reference).await {
+                    Ok(head) => from_head(head),
+                    // A HEAD that makes no sense proves nothing; the GET decides.
+                    Err(error) if error.kind() == ErrorKind::Invalid => None,
+                    Err(error) => return Err(PullError::from(&error)),
+                };
+                if let Some(check) = head {
+                    return Ok(check);
+                }
+                let body = upstream.get_manifest(&repository, &reference).await;
+                from_body(body.map_err(|error| PullError::from(&error))?)
+            }
+        };
+        self.tag_flights.join_or_start(key.clone(), check).await.0
+    }
+}
+
+fn from_head(head: ManifestHead) -> Option<TagCheck> {
+    let described = head.media_type.zip(head.size);
+    Some(TagCheck { digest: head.digest?, manifest: None, described })
+}
+
+/// The digest is computed from the bytes; a header that claims another one means that somebody lies.
+fn from_body(body: ManifestBody) -> Result<TagCheck, PullError> {
+    let verified = VerifiedManifest::check(body.bytes, body.digest.as_ref())
+        .map_err(|error| PullError::DigestMismatch { detail: error.to_string() })?;
+    let media_type = accept(&verified, media_type_of(&verified, body.media_type))?;
+    let described = Some((media_type.clone(), verified.bytes().len() as u64));
+    let manifest = StoredManifest { media_type, bytes: verified.bytes().clone() };
+    Ok(TagCheck { digest: verified.digest().clone(), manifest: Some(manifest), described })
+}

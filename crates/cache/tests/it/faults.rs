@@ -1,0 +1,176 @@
+//! Upstreams that cut, lie and stall.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache::PullError;
+use tokio::sync::Semaphore;
+use upstream::ErrorKind;
+
+use crate::upstream::{Manner, PIECE};
+use crate::world::{World, next, noise, read};
+
+fn cut(at: usize) -> Manner {
+    Manner { cut_at: Some(at), ..Manner::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f05_cuts_at_30_and_60_percent_are_invisible() {
+    let world = World::new();
+    let blob = noise(4 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    world.upstream.script([cut(blob.len() * 3 / 10), cut(blob.len() * 3 / 10)]);
+    assert_eq!(world.pull(&digest).await.unwrap(), blob);
+    assert_eq!(world.upstream.count("GET blob"), 3);
+    assert_eq!(world.upstream.blob_bytes(), blob.len() as u64, "no byte twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn f05_a_cut_before_the_first_byte_of_the_body_is_invisible() {
+    let world = World::new();
+    let blob = noise(1 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    world.upstream.script([cut(0)]);
+    assert_eq!(world.pull(&digest).await.unwrap(), blob);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f05_cuts_without_end_fail_the_clients_and_keep_the_bytes_for_later() {
+    let world = World::new();
+    let blob = noise(4 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    world.upstream.script([cut(1 << 20)]);
+    world.upstream.set_manner(cut(0));
+    assert!(matches!(world.pull(&digest).await, Err(PullError::UpstreamUnavailable { .. })));
+    world.settle().await;
+    assert!(!world.holds(&digest).await);
+    let given = world.upstream.blob_bytes();
+    world.upstream.set_manner(Manner::default());
+    assert_eq!(world.pull(&digest).await.unwrap(), blob);
+    assert_eq!(given, 1 << 20);
+    assert_eq!(world.upstream.blob_bytes(), blob.len() as u64, "the prefix was kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn f06_a_short_body_of_unknown_length_is_never_published() {
+    let world = World::new();
+    let blob = noise(1 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    world.upstream.set_manner(Manner { end_at: Some(700_000), no_size: true, ..Manner::default() });
+    assert!(matches!(world.pull(&digest).await, Err(PullError::DigestMismatch { .. })));
+    world.settle().await;
+    assert!(!world.holds(&digest).await);
+    world.upstream.set_manner(Manner { no_size: true, ..Manner::default() });
+    assert_eq!(world.pull(&digest).await.unwrap(), blob);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f08_a_flipped_bit_never_completes_a_body_and_stores_nothing() {
+    let world = World::new();
+    let blob = noise(2 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    for flip in [0, blob.len() / 2, blob.len() - 1] {
+        let world = World::over(world.upstream.clone(), Arc::default(), |_| {});
+        world.upstream.script([Manner { flip: Some(flip), ..Manner::default() }]);
+        let answer = world.get(&digest).await.unwrap();
+        let (came, end) = read(answer.body.unwrap()).await;
+        assert!(matches!(end, Err(PullError::DigestMismatch { .. })), "bit at {flip}");
+        assert!(came < blob.len());
+        world.settle().await;
+        assert!(!world.holds(&digest).await);
+        assert_eq!(world.pull(&digest).await.unwrap(), blob, "the next pull asks afresh");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f08_a_small_wrong_blob_is_refused_before_its_first_byte() {
+    let world = World::new();
+    let digest = world.upstream.put_blob(&noise(4096));
+    world.upstream.set_manner(Manner { flip: Some(9), ..Manner::default() });
+    assert!(matches!(world.get(&digest).await, Err(PullError::DigestMismatch { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn f08_a_digest_that_is_wrong_twice_is_left_alone_for_a_minute() {
+    let world = World::new();
+    let blob = noise(4096);
+    let digest = world.upstream.put_blob(&blob);
+    world.upstream.set_manner(Manner { flip: Some(9), ..Manner::default() });
+    for _ in 0..5 {
+        assert!(matches!(world.get(&digest).await, Err(PullError::DigestMismatch { .. })));
+    }
+    assert_eq!(world.upstream.count("GET blob"), 2);
+    world.upstream.set_manner(Manner::default());
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert_eq!(world.pull(&digest).await.unwrap(), blob);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f15_an_upstream_that_ignores_ranges_is_skipped_through() {
+    let world = World::new();
+    let blob = noise(2 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    world.upstream.script([cut(1 << 20), Manner { ignore_range: true, ..Manner::default() }]);
+    assert_eq!(world.pull(&digest).await.unwrap(), blob);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f15_an_upstream_that_refuses_ranges_is_asked_for_the_whole() {
+    let world = World::new();
+    let blob = noise(2 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    let refuse = Manner { refuse: Some(ErrorKind::Invalid), ..Manner::default() };
+    world.upstream.script([cut(1 << 20), refuse]);
+    assert_eq!(world.pull(&digest).await.unwrap(), blob);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f15_a_resumption_that_begins_too_late_is_not_mixed_in() {
+    let world = World::new();
+    let blob = noise(2 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    world.upstream.script([cut(1 << 20), Manner { late_start: 5, ..Manner::default() }]);
+    assert_eq!(world.pull(&digest).await.unwrap(), blob);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f04_a_dripping_upstream_is_left_and_resumed() {
+    let world = World::new();
+    let blob = noise(1 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    world.upstream.script([Manner { pace: Duration::from_secs(29), ..Manner::default() }]);
+    assert_eq!(world.pull(&digest).await.unwrap(), blob);
+    assert_eq!(world.upstream.count("GET blob"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f03_a_refusal_before_the_first_byte_is_not_tried_again_here() {
+    let world = World::new();
+    let digest = world.upstream.put_blob(&noise(1 << 20));
+    for kind in [ErrorKind::TimedOut, ErrorKind::Unreachable, ErrorKind::Throttled, ErrorKind::Denied] {
+        world.upstream.script([Manner { refuse: Some(kind), ..Manner::default() }]);
+        assert!(world.get(&digest).await.is_err());
+        world.settle().await;
+    }
+    assert_eq!(world.upstream.count("GET blob"), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f33_a_restart_takes_up_the_partial_file() {
+    let world = World::new();
+    let blob = noise(4 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    let gate = Arc::new(Semaphore::new(blob.len() / PIECE / 2));
+    world.upstream.script([Manner { gate: Some(gate), ..Manner::default() }]);
+    let mut reader = world.get(&digest).await.unwrap().body.unwrap();
+    let mut came = 0;
+    while came < blob.len() / 2 {
+        came += next(&mut reader).await.unwrap().unwrap().len();
+    }
+    world.cancel.cancel();
+    world.settle().await;
+    assert!(read(reader).await.1.is_err(), "a shutdown is no clean end");
+    let restarted = World::over(world.upstream.clone(), world.store.clone(), |_| {});
+    assert_eq!(restarted.pull(&digest).await.unwrap(), blob);
+    assert_eq!(restarted.upstream.blob_bytes(), blob.len() as u64, "no byte twice");
+}

@@ -1,0 +1,266 @@
+//! An upstream in memory that can be told to misbehave, and that counts what it is asked.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+use oci::{Digest, MediaType, Reference, Repository};
+use tokio::sync::Semaphore;
+use upstream::{
+    BlobHead, BlobRange, BlobStream, Error, ErrorKind, ListPage, ListRequest, ManifestBody, ManifestHead,
+    Upstream,
+};
+
+/// The pieces in which bodies arrive, in bytes.
+pub(crate) const PIECE: usize = 16 * 1024;
+
+/// How one blob GET behaves. The default is perfect behaviour.
+#[derive(Clone, Default)]
+pub(crate) struct Manner {
+    /// Fail before the headers.
+    pub(crate) refuse: Option<ErrorKind>,
+    /// Break off after this many bytes of this body.
+    pub(crate) cut_at: Option<usize>,
+    /// End cleanly after this many bytes of this body.
+    pub(crate) end_at: Option<usize>,
+    /// Invert the lowest bit of the blob's byte at this offset.
+    pub(crate) flip: Option<usize>,
+    /// Answer a range request with the whole blob.
+    pub(crate) ignore_range: bool,
+    /// Answer as if these many bytes later had been asked for.
+    pub(crate) late_start: u64,
+    /// Leave the size out.
+    pub(crate) no_size: bool,
+    /// Time between pieces.
+    pub(crate) pace: Duration,
+    /// Each piece takes one permit.
+    pub(crate) gate: Option<Arc<Semaphore>>,
+}
+
+#[derive(Default)]
+struct State {
+    blobs: HashMap<Digest, Bytes>,
+    manifests: HashMap<(Repository, String), (Bytes, MediaType)>,
+    manners: VecDeque<Manner>,
+    manner: Manner,
+    down: Option<ErrorKind>,
+    denied: Vec<Repository>,
+    no_head: bool,
+    asked: Vec<String>,
+    blob_bytes: u64,
+    pause: Option<Arc<Semaphore>>,
+}
+
+#[derive(Default)]
+pub(crate) struct MemoryUpstream {
+    state: Arc<Mutex<State>>,
+}
+
+impl std::fmt::Debug for MemoryUpstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MemoryUpstream")
+    }
+}
+
+impl MemoryUpstream {
+    pub(crate) fn put_blob(&self, bytes: &Bytes) -> Digest {
+        let digest = Digest::of(oci::Algorithm::Sha256, bytes);
+        self.state.lock().unwrap().blobs.insert(digest.clone(), bytes.clone());
+        digest
+    }
+
+    /// Puts a manifest under a tag and under its digest.
+    pub(crate) fn put_manifest(&self, repository: &Repository, tag: &str, text: &str) -> Digest {
+        let bytes = Bytes::from(text.to_owned());
+        let digest = Digest::of(oci::Algorithm::Sha256, &bytes);
+        let media_type: MediaType = "application/vnd.oci.image.manifest.v1+json".parse().unwrap();
+        let mut state = self.state.lock().unwrap();
+        for reference in [tag.to_owned(), digest.to_string()] {
+            state.manifests.insert((repository.clone(), reference), (bytes.clone(), media_type.clone()));
+        }
+        digest
+    }
+
+    pub(crate) fn delete_tag(&self, repository: &Repository, tag: &str) {
+        self.state.lock().unwrap().manifests.remove(&(repository.clone(), tag.to_owned()));
+    }
+
+    /// The manner of the next blob GETs, one each; then that of [`Self::set_manner`].
+    pub(crate) fn script(&self, manners: impl IntoIterator<Item = Manner>) {
+        self.state.lock().unwrap().manners.extend(manners);
+    }
+
+    pub(crate) fn set_manner(&self, manner: Manner) {
+        self.state.lock().unwrap().manner = manner;
+    }
+
+    pub(crate) fn set_down(&self, down: Option<ErrorKind>) {
+        self.state.lock().unwrap().down = down;
+    }
+
+    pub(crate) fn deny(&self, repository: &Repository) {
+        self.state.lock().unwrap().denied.push(repository.clone());
+    }
+
+    pub(crate) fn refuse_head(&self) {
+        self.state.lock().unwrap().no_head = true;
+    }
+
+    /// From now on each manifest request takes a permit before it is answered.
+    pub(crate) fn pause(&self) -> Arc<Semaphore> {
+        let pause = Arc::new(Semaphore::new(0));
+        self.state.lock().unwrap().pause = Some(pause.clone());
+        pause
+    }
+
+    /// How many requests began with `what`, for example `GET blob`.
+    pub(crate) fn count(&self, what: &str) -> usize {
+        self.state.lock().unwrap().asked.iter().filter(|asked| asked.starts_with(what)).count()
+    }
+
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.state.lock().unwrap().asked.clone()
+    }
+
+    /// Blob bytes handed out.
+    pub(crate) fn blob_bytes(&self) -> u64 {
+        self.state.lock().unwrap().blob_bytes
+    }
+
+    /// Notes the request; says how the upstream as a whole is.
+    async fn ask(&self, what: String, repository: &Repository) -> Result<(), Error> {
+        let pause = {
+            let mut state = self.state.lock().unwrap();
+            state.asked.push(what.clone());
+            (!what.contains("blob")).then(|| state.pause.clone()).flatten()
+        };
+        if let Some(pause) = pause {
+            pause.acquire().await.unwrap().forget();
+        }
+        let state = self.state.lock().unwrap();
+        if let Some(kind) = state.down {
+            return Err(error(kind));
+        }
+        if state.denied.contains(repository) { Err(error(ErrorKind::Denied)) } else { Ok(()) }
+    }
+
+    fn manifest(&self, repository: &Repository, reference: &Reference) -> Result<(Bytes, MediaType), Error> {
+        let state = self.state.lock().unwrap();
+        let found = state.manifests.get(&(repository.clone(), reference.to_string())).cloned();
+        found.ok_or_else(|| error(ErrorKind::NotFound))
+    }
+}
+
+pub(crate) fn error(kind: ErrorKind) -> Error {
+    Error::new(kind, "memory.test", format!("{kind:?} on purpose"))
+}
+
+#[async_trait]
+impl Upstream for MemoryUpstream {
+    async fn head_manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<ManifestHead, Error> {
+        self.ask(format!("HEAD manifest {reference}"), repository).await?;
+        if self.state.lock().unwrap().no_head {
+            return Err(error(ErrorKind::Invalid));
+        }
+        let (bytes, media_type) = self.manifest(repository, reference)?;
+        let digest = Digest::of(oci::Algorithm::Sha256, &bytes);
+        let size = Some(bytes.len() as u64);
+        Ok(ManifestHead { digest: Some(digest), media_type: Some(media_type), size })
+    }
+
+    async fn get_manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<ManifestBody, Error> {
+        self.ask(format!("GET manifest {reference}"), repository).await?;
+        let (bytes, media_type) = self.manifest(repository, reference)?;
+        Ok(ManifestBody { bytes, media_type: Some(media_type), digest: None })
+    }
+
+    async fn head_blob(&self, repository: &Repository, digest: &Digest) -> Result<BlobHead, Error> {
+        self.ask(format!("HEAD blob {digest}"), repository).await?;
+        let blob = self.state.lock().unwrap().blobs.get(digest).cloned();
+        let blob = blob.ok_or_else(|| error(ErrorKind::NotFound))?;
+        Ok(BlobHead { size: Some(blob.len() as u64) })
+    }
+
+    async fn get_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        range: BlobRange,
+    ) -> Result<BlobStream, Error> {
+        self.ask(format!("GET blob {digest} {range:?}"), repository).await?;
+        let (blob, manner) = {
+            let mut state = self.state.lock().unwrap();
+            let manner = state.manners.pop_front().unwrap_or_else(|| state.manner.clone());
+            (state.blobs.get(digest).cloned(), manner)
+        };
+        if let Some(kind) = manner.refuse {
+            return Err(error(kind));
+        }
+        let blob = blob.ok_or_else(|| error(ErrorKind::NotFound))?;
+        let size = blob.len() as u64;
+        let (start, end) = match range {
+            _ if manner.ignore_range => (0, size),
+            BlobRange::Whole => (0, size),
+            BlobRange::From(start) => (start + manner.late_start, size),
+            BlobRange::Span(span) => (span.start + manner.late_start, span.end.min(size)),
+        };
+        if start >= size && size > 0 {
+            return Err(error(ErrorKind::Invalid));
+        }
+        let pieces = pieces(&blob, start as usize, end as usize, &manner);
+        let told = (!manner.no_size).then_some(size);
+        let state = self.state.clone();
+        let body = stream::iter(pieces).then(move |piece| {
+            let (manner, state) = (manner.clone(), state.clone());
+            async move {
+                if let Some(gate) = &manner.gate {
+                    gate.acquire().await.unwrap().forget();
+                }
+                if !manner.pace.is_zero() {
+                    tokio::time::sleep(manner.pace).await;
+                }
+                if let Ok(bytes) = &piece {
+                    state.lock().unwrap().blob_bytes += bytes.len() as u64;
+                }
+                piece
+            }
+        });
+        Ok(BlobStream { start, end: told.map(|_| end), size: told, body: body.boxed() })
+    }
+
+    async fn list(&self, request: &ListRequest) -> Result<ListPage, Error> {
+        let (what, repository) = match request {
+            ListRequest::Tags { repository, .. } => ("GET tags", repository),
+            ListRequest::Referrers { repository, .. } => ("GET referrers", repository),
+        };
+        self.ask(what.to_owned(), repository).await?;
+        let bytes = Bytes::from_static(b"{}");
+        Ok(ListPage { bytes, media_type: None, next: None, filters_applied: None })
+    }
+}
+
+fn pieces(blob: &Bytes, start: usize, end: usize, manner: &Manner) -> Vec<Result<Bytes, Error>> {
+    let mut body = blob[start..end].to_vec();
+    if let Some(flip) = manner.flip.and_then(|flip| flip.checked_sub(start)).filter(|flip| *flip < body.len())
+    {
+        body[flip] ^= 1;
+    }
+    let stop = manner.cut_at.or(manner.end_at).unwrap_or(body.len()).min(body.len());
+    let mut pieces: Vec<_> =
+        body[..stop].chunks(PIECE).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    if manner.cut_at.is_some() {
+        pieces.push(Err(error(ErrorKind::Interrupted)));
+    }
+    pieces
+}

@@ -1,0 +1,114 @@
+//! A backend on paused time, and the few words in which the tests speak of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use cache::{Backend, BlobAnswer, BlobReader, Parts, PullError, Settings, Want};
+use oci::{Digest, RangeRequest, Repository};
+use policy::freshness::{StaleLimit, TagRule, Upstream404};
+use storage::{BlobStore, MemoryStore, RecordStore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::upstream::MemoryUpstream;
+
+pub(crate) struct World {
+    pub(crate) upstream: Arc<MemoryUpstream>,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::over(Arc::default(), Arc::new(MemoryStore::new()), change)
+    }
+
+    /// A backend like one that was restarted: new tables over what was there.
+    pub(crate) fn over(
+        upstream: Arc<MemoryUpstream>,
+        store: Arc<MemoryStore>,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let rule = TagRule {
+            ttl: Duration::ZERO,
+            stale_if_error: StaleLimit::Forever,
+            on_upstream_404: Upstream404::NotFound,
+            offline: false,
+        };
+        let mut settings = Settings::new(rule);
+        change(&mut settings);
+        let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
+        let metrics = telemetry::Metrics::new(&["memory.test".to_owned()]).registry("memory.test");
+        let backend = Backend::new(Parts {
+            name: "memory.test".to_owned(),
+            upstream: upstream.clone(),
+            blobs: store.clone() as Arc<dyn BlobStore>,
+            records: store.clone() as Arc<dyn RecordStore>,
+            settings,
+            metrics,
+            tasks: tasks.clone(),
+            cancel: cancel.clone(),
+        });
+        Self { upstream, store, backend: Arc::new(backend), tasks, cancel }
+    }
+
+    pub(crate) async fn get(&self, digest: &Digest) -> Result<BlobAnswer, PullError> {
+        self.backend.pull_blob(&repository(), digest, None, Want::Get).await
+    }
+
+    /// Pulls a range, as its header reads.
+    pub(crate) async fn get_range(&self, digest: &Digest, range: &str) -> Result<BlobAnswer, PullError> {
+        let range = RangeRequest::parse(range).unwrap();
+        self.backend.pull_blob(&repository(), digest, range, Want::Get).await
+    }
+
+    /// Pulls the whole blob to its end.
+    pub(crate) async fn pull(&self, digest: &Digest) -> Result<Bytes, PullError> {
+        let answer = self.get(digest).await?;
+        read(answer.body.expect("a GET has a body")).await.1
+    }
+
+    /// Waits until every task that the backend spawned has ended.
+    pub(crate) async fn settle(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.tasks.reopen();
+    }
+
+    pub(crate) async fn holds(&self, digest: &Digest) -> bool {
+        self.store.open(digest).await.unwrap().is_some()
+    }
+}
+
+pub(crate) fn repository() -> Repository {
+    "library/app".parse().unwrap()
+}
+
+/// Bytes that repeat nowhere near a piece's length.
+pub(crate) fn noise(length: usize) -> Bytes {
+    let mut random = fastrand::Rng::with_seed(length as u64);
+    std::iter::repeat_with(|| random.u8(..)).take(length).collect()
+}
+
+pub(crate) async fn next(reader: &mut BlobReader) -> Option<Result<Bytes, PullError>> {
+    std::future::poll_fn(|context| reader.poll_chunk(context)).await
+}
+
+/// Reads to the end; gives what came, and the whole only if the end was clean.
+pub(crate) async fn read(mut reader: BlobReader) -> (usize, Result<Bytes, PullError>) {
+    let mut whole = BytesMut::new();
+    loop {
+        match next(&mut reader).await {
+            Some(Ok(bytes)) => whole.extend_from_slice(&bytes),
+            Some(Err(error)) => return (whole.len(), Err(error)),
+            None => return (whole.len(), Ok(whole.freeze())),
+        }
+    }
+}

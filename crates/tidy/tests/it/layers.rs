@@ -1,0 +1,82 @@
+//! Which crate may import which: the table of ARCHITECTURE.md, "Layers". A new corridor means a change here.
+
+use std::collections::BTreeMap;
+
+use crate::tree;
+
+/// Each crate with the crates of this workspace that it may use.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("oci", &[]),
+    ("policy", &["oci"]),
+    ("secret", &[]),
+    ("telemetry", &[]),
+    ("storage", &["oci", "policy", "telemetry"]),
+    ("upstream", &["oci", "policy", "secret", "telemetry"]),
+    ("cache", &["oci", "policy", "storage", "telemetry", "upstream"]),
+    ("server", &["cache", "oci", "policy", "secret", "storage", "telemetry"]),
+    ("wharf", &["cache", "oci", "policy", "secret", "server", "storage", "telemetry", "upstream"]),
+    ("testkit", &[]),
+    ("tidy", &[]),
+];
+
+/// Crates from outside that only the named crates may use.
+const RESERVED: &[(&str, &[&str])] = &[
+    ("tokio", &["storage", "upstream", "cache", "server", "wharf", "testkit", "bench"]),
+    ("hyper", &["server", "testkit", "bench"]),
+    ("hyper-util", &["server", "testkit", "bench"]),
+    ("reqwest", &["upstream"]),
+    ("toml", &["wharf"]),
+    ("clap", &["wharf", "bench"]),
+    ("tracing-subscriber", &["wharf"]),
+    ("dashmap", &["cache"]),
+    ("prometheus-client", &["telemetry"]),
+];
+
+#[test]
+fn every_crate_imports_only_what_lies_below_it() {
+    let may_import: BTreeMap<_, _> = MAY_IMPORT.iter().copied().collect();
+    let mut breaches = Vec::new();
+    for (path, manifest) in manifests() {
+        let name = tree::crate_of(&path).to_owned();
+        let Some(allowed) = may_import.get(name.as_str()) else {
+            breaches.push(format!("{name} has no row in the table of layers"));
+            continue;
+        };
+        for dependency in dependencies(&manifest) {
+            let is_ours = may_import.contains_key(dependency.as_str());
+            if is_ours && !allowed.contains(&dependency.as_str()) {
+                breaches.push(format!("{name} imports {dependency}"));
+            }
+            let reserved = RESERVED.iter().find(|(reserved, _)| *reserved == dependency);
+            if reserved.is_some_and(|(_, users)| !users.contains(&name.as_str())) {
+                breaches.push(format!("{name} imports {dependency}, which is not its business"));
+            }
+        }
+    }
+    assert!(breaches.is_empty(), "{breaches:#?}");
+}
+
+#[test]
+fn the_pure_rooms_do_no_io_and_read_no_clock() {
+    let forbidden =
+        ["std::fs", "std::net::Tcp", "SystemTime::now", "Instant::now", "std::env", "std::thread"];
+    let mut breaches = Vec::new();
+    for (path, text) in tree::files("crates", "rs") {
+        if ["oci", "policy", "secret"].contains(&tree::crate_of(&path)) && !tree::is_test(&path) {
+            let found = forbidden.iter().filter(|word| text.contains(**word));
+            breaches.extend(found.map(|word| format!("{path}: {word}")));
+        }
+    }
+    assert!(breaches.is_empty(), "{breaches:#?}");
+}
+
+fn manifests() -> Vec<(String, toml::Table)> {
+    let manifests =
+        tree::files("crates", "toml").into_iter().filter(|(path, _)| path.ends_with("Cargo.toml"));
+    manifests.map(|(path, text)| (path, text.parse().expect("a manifest in TOML"))).collect()
+}
+
+fn dependencies(manifest: &toml::Table) -> Vec<String> {
+    let table = manifest.get("dependencies").and_then(toml::Value::as_table);
+    table.map(|table| table.keys().cloned().collect()).unwrap_or_default()
+}

@@ -1,0 +1,6 @@
+//! The rules of STYLE.md and the walls of ARCHITECTURE.md that a machine can check.
+
+mod dependencies;
+mod layers;
+mod sources;
+mod tree;
