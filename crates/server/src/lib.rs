@@ -1,1 +1,26 @@
-//! server
+//! HTTP for registry clients and for the operator.
+//!
+//! A request on the public listener goes through these rooms in order: `listen` accepts it, `connection`
+//! serves HTTP/1.1 on it under the deadlines of `clock`, `site` refuses malformed heads, `handle` finds the
+//! registry and asks its backend, `respond` puts the answer into HTTP, and `body` sends it and reports its
+//! end to `access`. Only this crate knows HTTP service types.
+
+mod access;
+mod admin;
+mod body;
+mod clock;
+mod condition;
+mod connection;
+mod handle;
+mod health;
+mod listen;
+mod request_id;
+mod respond;
+mod server;
+mod settings;
+mod site;
+mod socket;
+mod surface;
+
+pub use server::{BindError, Parts, Server};
+pub use settings::{AdminSettings, Settings};

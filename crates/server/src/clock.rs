@@ -1,0 +1,225 @@
+//! The deadlines of one connection.
+//!
+//! A connection is always in one phase, and each phase has a longest duration without progress. hyper's own
+//! header timeout cannot tell a connection that rests between two requests from one that drips a head, and
+//! it has none for writing; so the socket and the answers report here, and the connection watches
+//! [`Clock::overdue`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+/// How long each phase may last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) header_wait_max: Duration,
+    pub(crate) idle_max: Duration,
+    pub(crate) stall_max: Duration,
+    pub(crate) linger_max: Duration,
+}
+
+/// Why a connection is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// No request came.
+    Idle,
+    /// A request's head did not end.
+    Head,
+    /// The client did not read.
+    Client,
+    /// Nothing came to be sent.
+    Answer,
+    /// The client did not close its side after the last answer.
+    Linger,
+    /// The server stops, and the time for running answers is over.
+    Drain,
+}
+
+impl Overdue {
+    /// The text of the metric label and of the log field.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Head => "slow_head",
+            Self::Client => "slow_reader",
+            Self::Answer => "no_answer",
+            Self::Linger => "linger",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Head,
+    Answering,
+    Lingering,
+}
+
+/// What a connection is doing and since when; shared by its socket, its answers and its task.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    /// The last progress: a phase's begin or bytes that the client took.
+    since: Instant,
+    /// Whether the socket takes no more bytes because the client does not read.
+    blocked: bool,
+    stop_by: Option<Instant>,
+    given_up: Option<Overdue>,
+}
+
+impl Clock {
+    /// The clock of a connection accepted now.
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
+        let state = State {
+            phase: Phase::Idle,
+            since: Instant::now(),
+            blocked: false,
+            stop_by: None,
+            given_up: None,
+        };
+        Arc::new(Self { limits, state: Mutex::new(state) })
+    }
+
+    /// Bytes came from the client.
+    pub(crate) fn received(&self) {
+        let mut state = self.state();
+        if state.phase == Phase::Idle {
+            state.enter(Phase::Head);
+        }
+    }
+
+    /// A request's head is complete.
+    pub(crate) fn request_began(&self) {
+        self.state().enter(Phase::Answering);
+    }
+
+    /// The answer is written or given up.
+    pub(crate) fn answer_ended(&self) {
+        let mut state = self.state();
+        if state.phase == Phase::Answering {
+            state.enter(Phase::Idle);
+        }
+    }
+
+    /// The client took bytes.
+    pub(crate) fn sent(&self) {
+        let mut state = self.state();
+        state.blocked = false;
+        // A client that drips the next head while it reads gains no time for that head.
+        if matches!(state.phase, Phase::Idle | Phase::Answering) {
+            state.since = Instant::now();
+        }
+    }
+
+    /// The socket takes no more bytes until the client reads.
+    pub(crate) fn blocked(&self) {
+        let mut state = self.state();
+        if !state.blocked {
+            state.blocked = true;
+            // What passed before was our own time, not the client's.
+            state.since = Instant::now();
+        }
+    }
+
+    /// Our side of the connection is closed.
+    pub(crate) fn lingering(&self) {
+        self.state().enter(Phase::Lingering);
+    }
+
+    /// Whatever happens, the connection ends within `grace`.
+    pub(crate) fn stop_within(&self, grace: Duration) {
+        self.state().stop_by = Some(Instant::now() + grace);
+    }
+
+    /// Why the connection was given up, once it was.
+    pub(crate) fn given_up(&self) -> Option<Overdue> {
+        self.state().given_up
+    }
+
+    /// Resolves when a deadline has passed.
+    pub(crate) fn overdue(self: &Arc<Self>) -> Watch {
+        let armed = self.deadline().0;
+        Watch { clock: Arc::clone(self), armed, sleep: Box::pin(tokio::time::sleep_until(armed)) }
+    }
+
+    fn deadline(&self) -> (Instant, Overdue) {
+        let state = self.state();
+        let limits = &self.limits;
+        let is_blocked = state.blocked && matches!(state.phase, Phase::Idle | Phase::Answering);
+        let (limit, why) = match state.phase {
+            _ if is_blocked => (limits.stall_max, Overdue::Client),
+            Phase::Idle => (limits.idle_max, Overdue::Idle),
+            Phase::Head => (limits.header_wait_max, Overdue::Head),
+            Phase::Answering => (limits.stall_max, Overdue::Answer),
+            Phase::Lingering => (limits.linger_max, Overdue::Linger),
+        };
+        let deadline = state.since + limit;
+        match state.stop_by {
+            Some(stop_by) if stop_by < deadline => (stop_by, Overdue::Drain),
+            _ => (deadline, why),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds the lock, and the state is plain values.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.since = Instant::now();
+    }
+}
+
+/// Watches one clock. It is to be polled by the task that drives the connection, after the connection itself:
+/// then it sees every change of phase, and one timer, rarely set anew, serves them all.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    clock: Arc<Clock>,
+    armed: Instant,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Future for Watch {
+    type Output = Overdue;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Overdue> {
+        let (deadline, _) = self.clock.deadline();
+        if deadline < self.armed {
+            self.arm(deadline);
+        }
+        loop {
+            ready!(self.sleep.as_mut().poll(cx));
+            let (deadline, why) = self.clock.deadline();
+            if deadline <= Instant::now() {
+                self.clock.state().given_up = Some(why);
+                return Poll::Ready(why);
+            }
+            self.arm(deadline);
+        }
+    }
+}
+
+impl Watch {
+    fn arm(&mut self, deadline: Instant) {
+        self.armed = deadline;
+        self.sleep.as_mut().reset(deadline);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+use super::*;
+
+const LIMITS: Limits = Limits {
+    header_wait_max: Duration::from_secs(10),
+    idle_max: Duration::from_secs(150),
+    stall_max: Duration::from_secs(60),
+    linger_max: Duration::from_secs(2),
+};
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// Lets `acts` happen at their times, in seconds, and checks when and why the connection is given up.
+async fn check(acts: &[(u64, fn(&Clock))], ends_at: u64, why: Overdue) {
+    let begin = Instant::now();
+    let clock = Clock::new(LIMITS);
+    let mut overdue = clock.overdue();
+    for (at, act) in acts {
+        tokio::select! {
+            early = &mut overdue => panic!("given up early, at {:?}: {early:?}", begin.elapsed()),
+            () = tokio::time::sleep_until(begin + seconds(*at)) => act(&clock),
+        }
+    }
+    assert_eq!(overdue.await, why);
+    assert_eq!(begin.elapsed().as_secs(), ends_at);
+    assert_eq!(clock.given_up(), Some(why));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_request_is_idle() {
+    check(&[], 150, Overdue::Idle).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_has_its_time_from_the_first_byte_on() {
+    check(&[(100, Clock::received)], 110, Overdue::Head).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn dripping_gains_a_head_no_time() {
+    check(&[(100, Clock::received), (104, Clock::received), (109, Clock::received)], 110, Overdue::Head)
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_the_last_answer_gains_the_next_head_no_time() {
+    check(&[(100, Clock::received), (109, Clock::sent)], 110, Overdue::Head).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_between_two_requests_counts_from_the_answer() {
+    let acts: [(u64, fn(&Clock)); 4] =
+        [(1, Clock::received), (2, Clock::request_began), (30, Clock::sent), (40, Clock::answer_ended)];
+    check(&acts, 190, Overdue::Idle).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_for_which_nothing_comes_is_given_up() {
+    check(&[(5, Clock::request_began)], 65, Overdue::Answer).await;
+    check(&[(5, Clock::request_began), (50, Clock::sent)], 110, Overdue::Answer).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_come_during_an_answer_are_no_head_yet() {
+    let acts: [(u64, fn(&Clock)); 3] =
+        [(1, Clock::request_began), (2, Clock::received), (20, Clock::answer_ended)];
+    check(&acts, 170, Overdue::Idle).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_has_its_time_from_the_first_refused_byte() {
+    let acts: [(u64, fn(&Clock)); 3] =
+        [(1, Clock::request_began), (50, Clock::blocked), (70, Clock::blocked)];
+    check(&acts, 110, Overdue::Client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_now_and_then_is_served() {
+    let acts: [(u64, fn(&Clock)); 5] = [
+        (1, Clock::request_began),
+        (50, Clock::blocked),
+        (100, Clock::sent),
+        (101, Clock::blocked),
+        (150, Clock::sent),
+    ];
+    check(&acts, 210, Overdue::Answer).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_answer_that_nobody_reads_is_not_idleness() {
+    let acts: [(u64, fn(&Clock)); 3] =
+        [(1, Clock::request_began), (2, Clock::blocked), (3, Clock::answer_ended)];
+    check(&acts, 63, Overdue::Client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_keeps_its_side_open_is_not_waited_for() {
+    let acts: [(u64, fn(&Clock)); 3] =
+        [(1, Clock::request_began), (2, Clock::answer_ended), (3, Clock::lingering)];
+    check(&acts, 5, Overdue::Linger).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_even_a_lively_answer() {
+    let acts: [(u64, fn(&Clock)); 4] = [
+        (1, Clock::request_began),
+        (10, |clock| clock.stop_within(seconds(30))),
+        (20, Clock::sent),
+        (39, Clock::sent),
+    ];
+    check(&acts, 40, Overdue::Drain).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_prolongs_nothing() {
+    check(&[(1, Clock::received), (2, |clock| clock.stop_within(seconds(300)))], 11, Overdue::Head).await;
+}

@@ -1,0 +1,47 @@
+//! Conditional requests (RFC 9110, section 13): the only validator is the digest, as a strong entity tag.
+
+use http::{HeaderMap, HeaderValue, header};
+use oci::{Digest, RangeError, RangeRequest};
+
+/// The entity tag of the content with this digest.
+pub(crate) fn entity_tag(digest: &Digest) -> HeaderValue {
+    HeaderValue::from_str(&format!("\"{digest}\"")).expect("a digest is visible ASCII without quotes")
+}
+
+/// Whether the client says that it holds this content (`If-None-Match`, by the weak comparison).
+pub(crate) fn is_held(headers: &HeaderMap, digest: &Digest) -> bool {
+    let entity_tag = entity_tag(digest);
+    let mut candidates = headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .map(str::trim);
+    candidates.any(|candidate| {
+        let opaque = candidate.strip_prefix("W/").unwrap_or(candidate);
+        candidate == "*" || entity_tag == *opaque
+    })
+}
+
+/// The range to be served, if any: none when the client asks for none, or only if the content were another
+/// one (`If-Range`, by the strong comparison; a date never matches, because none is ever sent).
+///
+/// # Errors
+/// [`RangeError::Multiple`]: several ranges, in one header or in several.
+pub(crate) fn requested_range(
+    headers: &HeaderMap,
+    digest: &Digest,
+) -> Result<Option<RangeRequest>, RangeError> {
+    let mut ranges = headers.get_all(header::RANGE).iter();
+    let (Some(range), further) = (ranges.next(), ranges.next()) else { return Ok(None) };
+    if headers.get(header::IF_RANGE).is_some_and(|condition| entity_tag(digest) != condition) {
+        return Ok(None);
+    }
+    if further.is_some() {
+        return Err(RangeError::Multiple);
+    }
+    range.to_str().map_or(Ok(None), RangeRequest::parse)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+use http::HeaderName;
+use oci::Algorithm;
+
+use super::*;
+
+fn headers(fields: &[(HeaderName, String)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields {
+        headers.append(name, value.parse().unwrap());
+    }
+    headers
+}
+
+fn digest() -> Digest {
+    Digest::of(Algorithm::Sha256, b"content")
+}
+
+fn check_held(values: &[String], expected: bool) {
+    let fields: Vec<_> = values.iter().map(|value| (header::IF_NONE_MATCH, value.clone())).collect();
+    assert_eq!(is_held(&headers(&fields), &digest()), expected, "{values:?}");
+}
+
+#[test]
+fn a_client_holds_what_it_names() {
+    let (held, other) = (format!("\"{}\"", digest()), "\"sha256:00\"".to_owned());
+    check_held(&[], false);
+    check_held(std::slice::from_ref(&held), true);
+    check_held(&[format!("W/{held}")], true);
+    check_held(&["*".to_owned()], true);
+    check_held(&[format!("{other}, {held}")], true);
+    check_held(&[other.clone(), held], true);
+    check_held(&[other], false);
+    check_held(&[digest().to_string()], false);
+    check_held(&[String::new()], false);
+}
+
+fn check_range(
+    ranges: &[&str],
+    condition: Option<String>,
+    expected: Result<Option<RangeRequest>, RangeError>,
+) {
+    let ranges = ranges.iter().map(|range| (header::RANGE, (*range).to_owned()));
+    let condition_field = condition.clone().map(|condition| (header::IF_RANGE, condition));
+    let fields: Vec<_> = ranges.chain(condition_field).collect();
+    assert_eq!(requested_range(&headers(&fields), &digest()), expected, "{fields:?}");
+}
+
+#[test]
+fn a_range_is_served_unless_it_is_meant_for_other_content() {
+    let from_five = Ok(Some(RangeRequest::From { start: 5, last: None }));
+    check_range(&[], None, Ok(None));
+    check_range(&["bytes=5-"], None, from_five);
+    check_range(&["bytes=5-"], Some(format!("\"{}\"", digest())), from_five);
+    check_range(&["bytes=5-"], Some(format!("W/\"{}\"", digest())), Ok(None));
+    check_range(&["bytes=5-"], Some("\"sha256:00\"".to_owned()), Ok(None));
+    check_range(&["bytes=5-"], Some("Sat, 21 Nov 2026 10:00:00 GMT".to_owned()), Ok(None));
+    check_range(&["lines=5-"], None, Ok(None));
+}
+
+#[test]
+fn several_ranges_are_refused_in_one_header_or_two() {
+    check_range(&["bytes=0-1,4-5"], None, Err(RangeError::Multiple));
+    check_range(&["bytes=0-1", "bytes=4-5"], None, Err(RangeError::Multiple));
+    check_range(&["bytes=0-1,4-5"], Some("\"sha256:00\"".to_owned()), Ok(None));
+}

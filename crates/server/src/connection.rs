@@ -1,0 +1,120 @@
+//! One client's connection, from accept to close: HTTP/1.1 under the bounds of its clock.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use telemetry::Metrics;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::body::Answering;
+use crate::clock::{Clock, Limits};
+use crate::socket::Socket;
+use crate::surface::Surface;
+
+/// The most header fields a request may have.
+const HEADER_COUNT_MAX: usize = 64;
+
+/// The longest head, target included, in bytes: room for 32 KiB of fields (clients list hundreds of ranges in
+/// one) behind a long target.
+const HEAD_BYTES_MAX: usize = 40 * 1024;
+
+/// What hyper gathers of an answer before it writes, and of a head before it refuses, in bytes. One chunk of
+/// a body fills it, so a client that reads slowly holds little memory.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// What every connection of a listener is served with.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) surface: Surface,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Arc<Metrics>,
+    /// How long running answers may go on once `shutdown` is cancelled.
+    pub(crate) shutdown_grace: Duration,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Counts a connection as long as it lives, also through a panic.
+struct Counted<'a> {
+    metrics: &'a Metrics,
+    why_closed: &'static str,
+}
+
+impl<'a> Counted<'a> {
+    fn open(metrics: &'a Metrics) -> Self {
+        metrics.connection_opened();
+        // What is true unless something else is found out: the task was thrown away.
+        Self { metrics, why_closed: "dropped" }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let is_panic = std::thread::panicking();
+        if is_panic {
+            self.metrics.panicked();
+        }
+        self.metrics.connection_closed(if is_panic { "panic" } else { self.why_closed });
+    }
+}
+
+/// Serves one connection until it is over.
+pub(crate) async fn serve(stream: TcpStream, client: SocketAddr, terms: Arc<Terms>) {
+    let mut counted = Counted::open(&terms.metrics);
+    if stream.set_nodelay(true).is_err() {
+        // The client is gone already.
+        counted.why_closed = "left";
+        return;
+    }
+    let clock = Clock::new(terms.limits);
+    let service = service_fn(|request| {
+        let answering = Answering::begin(&clock);
+        let (terms, clock) = (Arc::clone(&terms), Arc::clone(&clock));
+        async move {
+            let mut response = terms.surface.answer(request, client, &clock).await;
+            response.body_mut().hold(answering);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let socket = TokioIo::new(Socket::new(stream, Arc::clone(&clock)));
+    let mut connection = pin!(builder().serve_connection(socket, service));
+    // Polled after the connection, whose progress moves the deadline.
+    let mut overdue = pin!(clock.overdue());
+    let mut stops = false;
+    counted.why_closed = loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => break ended.map_or_else(|error| why(&error), |()| "done"),
+            why = overdue.as_mut() => break why.as_str(),
+            () = terms.shutdown.cancelled(), if !stops => {
+                stops = true;
+                connection.as_mut().graceful_shutdown();
+                clock.stop_within(terms.shutdown_grace);
+            }
+        }
+    };
+}
+
+fn builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // The clock has these bounds; hyper's timer would also cut connections that rest between two requests.
+    builder.header_read_timeout(None);
+    builder.max_headers(HEADER_COUNT_MAX).max_header_size(HEAD_BYTES_MAX).max_buf_size(BUFFER_BYTES_MAX);
+    builder
+}
+
+fn why(error: &hyper::Error) -> &'static str {
+    if error.is_parse() || error.is_parse_too_large() {
+        "malformed"
+    } else if error.is_user() {
+        "cut"
+    } else {
+        "left"
+    }
+}

@@ -1,0 +1,170 @@
+//! One request on the public listener, from its head to its answer: which registry, which question, whom to
+//! ask, how to say it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache::{Backend, PullError, Want};
+use http::{Method, Request, Response, request};
+use oci::{Digest, Page, Reference, Repository, RequestError};
+use policy::host::{Route, RoutingTable};
+use telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Entry;
+use crate::body::AnswerBody;
+use crate::clock::Clock;
+use crate::condition;
+use crate::health;
+use crate::request_id::RequestIds;
+use crate::respond::error::{self, Asked, Refusal};
+use crate::respond::{Answer, blob, listing, manifest, version};
+use crate::site;
+
+/// What the public listener serves.
+#[derive(Debug)]
+pub(crate) struct Public {
+    pub(crate) registries: Vec<Arc<Backend>>,
+    pub(crate) routes: RoutingTable,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) ids: RequestIds,
+    pub(crate) answer_wait_max: Duration,
+    /// Cancelled when the server is told to stop.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// A request that found its registry.
+struct Visit<'a> {
+    backend: &'a Backend,
+    /// `/v2/...`, whatever form the client uses.
+    path: String,
+    place: policy::host::LinkShape,
+    head: &'a request::Parts,
+}
+
+impl Public {
+    /// Answers a request. Its body is never read: what is there of it ends with the connection.
+    pub(crate) async fn answer<B>(
+        &self,
+        request: Request<B>,
+        client: SocketAddr,
+        clock: &Arc<Clock>,
+    ) -> Response<AnswerBody> {
+        let (head, _body) = request.into_parts();
+        if let Some(answer) = health::answer(&head, &self.shutdown) {
+            self.metrics.unrouted("health", answer.status().as_u16());
+            return answer.into_response(&head.method, None);
+        }
+        let metrics = Arc::clone(&self.metrics);
+        let mut entry = Entry::begin(&head, self.ids.next(), client, metrics, Arc::clone(clock));
+        let answered = self.serve(&head, &mut entry).await;
+        let answer = answered.unwrap_or_else(|refusal| {
+            let refused = error::answer(&refusal);
+            entry.explain(refused.message.clone());
+            refused.into_answer(entry.id())
+        });
+        answer.of_the_api().into_response(&head.method, Some(entry))
+    }
+
+    async fn serve(&self, head: &request::Parts, entry: &mut Entry) -> Result<Answer, Refusal> {
+        site::check(head)?;
+        let authority = site::authority(head)?;
+        let (index, path, place) = match self.routes.route(authority, head.uri.path(), head.uri.query())? {
+            Route::Registry { index, path, link } => (index, path, link),
+            Route::Version => return Ok(version()),
+        };
+        let backend = &self.registries[index];
+        entry.routed(backend);
+        let asked = oci::Request::parse(&path, head.uri.query())
+            .map_err(|error| Refusal::Request { registry: backend.name().to_owned(), error })?;
+        entry.asked(&asked);
+        let visit = Visit { backend, path, place, head };
+        // The backend has deadlines of its own; this one covers whatever they do not, such as a hung disk.
+        match tokio::time::timeout(self.answer_wait_max, visit.pull(asked)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(Refusal::Late { registry: backend.name().to_owned() }),
+        }
+    }
+}
+
+impl Visit<'_> {
+    async fn pull(&self, asked: oci::Request) -> Result<Answer, Refusal> {
+        match asked {
+            oci::Request::Version => Ok(version()),
+            oci::Request::Manifest { repository, reference } => {
+                self.pull_manifest(self.full_name(repository)?, reference).await
+            }
+            oci::Request::Blob { repository, digest } => {
+                self.pull_blob(self.full_name(repository)?, digest).await
+            }
+            oci::Request::Tags { repository, page } => {
+                let listed = self.backend.tags(&self.full_name(repository)?, &page).await;
+                let listed = listed.map_err(|error| self.refuse(Asked::Tags, error))?;
+                Ok(listing::answer(listed, self.place()))
+            }
+            oci::Request::Referrers { repository, digest, artifact_type, page } => {
+                let repository = self.full_name(repository)?;
+                let listed =
+                    self.backend.referrers(&repository, &digest, artifact_type.as_deref(), &page).await;
+                let listed = listed.map_err(|error| self.refuse(Asked::Referrers, error))?;
+                Ok(listing::answer(listed, self.place()))
+            }
+            oci::Request::Catalog { page } => self.list_repositories(&page).await,
+        }
+    }
+
+    async fn pull_manifest(&self, repository: Repository, reference: Reference) -> Result<Answer, Refusal> {
+        let manifest = self.backend.pull_manifest(&repository, &reference, self.want()).await;
+        let manifest = manifest.map_err(|error| self.refuse(Asked::Manifest, error))?;
+        let is_held = condition::is_held(&self.head.headers, &manifest.digest);
+        Ok(if is_held { manifest::unchanged(&manifest) } else { manifest::answer(manifest) })
+    }
+
+    async fn pull_blob(&self, repository: Repository, digest: Digest) -> Result<Answer, Refusal> {
+        let headers = &self.head.headers;
+        let is_held = condition::is_held(headers, &digest);
+        let want = if is_held { Want::Head } else { self.want() };
+        // A range has a meaning for GET alone (RFC 9110, section 14.2), and a 304 comes before it.
+        let range = match want {
+            Want::Get => condition::requested_range(headers, &digest)?,
+            Want::Head => None,
+        };
+        let blob = self.backend.pull_blob(&repository, &digest, range, want).await;
+        let blob = blob.map_err(|error| self.refuse(Asked::Blob, error))?;
+        Ok(if is_held { blob::unchanged(&blob, &digest) } else { blob::answer(blob, &digest) })
+    }
+
+    async fn list_repositories(&self, page: &Page) -> Result<Answer, Refusal> {
+        let listed = self.backend.catalog(page).await.map_err(|error| self.refuse(Asked::Catalog, error))?;
+        match listed {
+            Some(catalog) => Ok(listing::catalog(&catalog, page, self.place())),
+            None => Err(self.refuse_request(RequestError::NotFound)),
+        }
+    }
+
+    fn want(&self) -> Want {
+        if self.head.method == Method::HEAD { Want::Head } else { Want::Get }
+    }
+
+    /// The name at the upstream: Docker Hub's official images are in `library/`, which people leave out.
+    fn full_name(&self, repository: Repository) -> Result<Repository, Refusal> {
+        if !(self.backend.hub_names() && repository.is_single_component()) {
+            return Ok(repository);
+        }
+        let full = format!("library/{repository}").parse();
+        full.map_err(|error| self.refuse_request(RequestError::NameInvalid(error)))
+    }
+
+    fn place(&self) -> listing::Asked<'_> {
+        listing::Asked { path: &self.path, link: &self.place }
+    }
+
+    fn refuse(&self, asked: Asked, error: PullError) -> Refusal {
+        Refusal::Pull { registry: self.backend.name().to_owned(), asked, error }
+    }
+
+    fn refuse_request(&self, error: RequestError) -> Refusal {
+        Refusal::Request { registry: self.backend.name().to_owned(), error }
+    }
+}

@@ -1,0 +1,75 @@
+//! Listening sockets, and accepting from them under a limit.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// Connections that the kernel may hold for us while all slots are taken.
+const BACKLOG_COUNT: u32 = 4096;
+
+/// How long accepting rests when the process is out of descriptors or memory: trying again at once would
+/// fail again and burn a processor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listening socket on `address`. Its port can be taken over at once from a process that just ended.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG_COUNT)
+}
+
+/// Accepts until `shutdown` is cancelled, and closes the listening socket then. Each connection holds one of
+/// `slots`; without a free one, clients wait in the kernel's backlog.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    slots: Arc<Semaphore>,
+    shutdown: CancellationToken,
+    mut start: impl FnMut(TcpStream, SocketAddr, OwnedSemaphorePermit),
+) {
+    let mut is_short = false;
+    let accept_next = async {
+        loop {
+            let slot = Arc::clone(&slots).acquire_owned().await.expect("the slots are never closed");
+            match listener.accept().await {
+                Ok((stream, client)) => {
+                    is_short = false;
+                    start(stream, client, slot);
+                }
+                Err(error) if concerns_one_client(&error) => {}
+                Err(error) => {
+                    if !is_short {
+                        tracing::warn!(%error, "accepting connections rests: the process is short of something");
+                    }
+                    is_short = true;
+                    drop(slot);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = accept_next => {}
+    }
+}
+
+/// Whether `accept` failed for a connection that is already gone (accept(2), "Error handling").
+fn concerns_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+    )
+}

@@ -1,0 +1,40 @@
+//! Blobs and ranges of them (distribution-spec, "Pulling blobs"; RFC 9110, section 14).
+
+use bytes::Bytes;
+use cache::BlobAnswer;
+use http::StatusCode;
+use http::header::{self, HeaderValue};
+use oci::Digest;
+
+use super::{Answer, CONTENT_DIGEST};
+use crate::body::Content;
+use crate::condition::entity_tag;
+
+/// The blob `digest`, or the range of it that was asked for.
+pub(crate) fn answer(blob: BlobAnswer, digest: &Digest) -> Answer {
+    let status = if blob.partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let content = blob.body.map_or(Content::Whole(Bytes::new()), Content::Blob);
+    let answer = Answer::new(status, blob.outcome.as_str(), content, blob.range.len());
+    let answer = describe(answer.with_outcome(blob.outcome), digest)
+        .with(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    if !blob.partial {
+        return answer;
+    }
+    // A range that is served has at least one byte.
+    let text = format!("bytes {}-{}/{}", blob.range.start, blob.range.end - 1, blob.size);
+    answer.with(header::CONTENT_RANGE, HeaderValue::from_str(&text).expect("digits are visible ASCII"))
+}
+
+/// The client holds the blob already.
+pub(crate) fn unchanged(blob: &BlobAnswer, digest: &Digest) -> Answer {
+    let answer = Answer::whole(StatusCode::NOT_MODIFIED, blob.outcome.as_str(), Bytes::new());
+    describe(answer.with_outcome(blob.outcome), digest)
+}
+
+fn describe(answer: Answer, digest: &Digest) -> Answer {
+    let value = HeaderValue::from_str(&digest.to_string()).expect("a digest is visible ASCII");
+    answer
+        .with(CONTENT_DIGEST, value)
+        .with(header::ETAG, entity_tag(digest))
+        .with(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"))
+}

@@ -1,0 +1,156 @@
+use std::time::Duration;
+
+use oci::{DigestError, QueryError, ReferenceError, RepositoryError};
+
+use super::*;
+use crate::respond::tests::text_of;
+
+/// Every refusal answers with this status, code and outcome, and its message has all of `words`.
+fn check(refusal: &Refusal, status: u16, code: &str, outcome: &str, words: &[&str]) -> ErrorAnswer {
+    let answer = answer(refusal);
+    assert_eq!(answer.status.as_u16(), status, "{refusal:?}");
+    assert_eq!(answer.code.as_str(), code, "{refusal:?}");
+    assert_eq!(answer.outcome, outcome, "{refusal:?}");
+    for word in words {
+        assert!(answer.message.contains(word), "{word:?} is not in {:?}", answer.message);
+    }
+    answer
+}
+
+fn check_extra(refusal: &Refusal, status: u16, code: &str, outcome: &str, extra: Extra) {
+    assert_eq!(check(refusal, status, code, outcome, &[]).extra, extra, "{refusal:?}");
+}
+
+fn failed(asked: Asked, error: PullError) -> Refusal {
+    Refusal::Pull { registry: "quay.io".to_owned(), asked, error }
+}
+
+fn detail() -> String {
+    "quay.io answered 418".to_owned()
+}
+
+#[test]
+fn heads_out_of_order_end_the_connection() {
+    check_extra(&HeadFault::Method.into(), 405, "UNSUPPORTED", "unsupported", Extra::Allow);
+    check_extra(&HeadFault::TargetTooLong.into(), 414, "UNSUPPORTED", "malformed", Extra::Closes);
+    let malformed = [
+        HeadFault::Body,
+        HeadFault::Upgrade,
+        HeadFault::Expect,
+        HeadFault::HostMissing,
+        HeadFault::HostRepeated,
+        HeadFault::HostInvalid,
+        HeadFault::TargetDisagrees,
+    ];
+    for fault in malformed {
+        check_extra(&fault.into(), 400, "UNSUPPORTED", "malformed", Extra::Closes);
+    }
+}
+
+#[test]
+fn requests_for_no_registry_send_the_client_on() {
+    check(&RouteError::UnknownHost.into(), 404, "NAME_UNKNOWN", "unknown_host", &["configuration"]);
+    check(&RouteError::UnknownRegistry.into(), 404, "NAME_UNKNOWN", "unknown_registry", &["`ns`"]);
+    check(&RouteError::Disagree.into(), 404, "NAME_UNKNOWN", "disagree", &["different registries"]);
+    check(&RouteError::NoSelector.into(), 404, "NAME_UNKNOWN", "no_selector", &["default_registry"]);
+    check(&RouteError::BadAuthority.into(), 400, "NAME_INVALID", "malformed", &["Host"]);
+}
+
+#[test]
+fn texts_outside_the_grammar_are_told_apart() {
+    let check = |error: RequestError, status: u16, code: &str| {
+        check(
+            &Refusal::Request { registry: "quay.io".to_owned(), error },
+            status,
+            code,
+            "invalid",
+            &["quay.io"],
+        );
+    };
+    check(RequestError::NotFound, 404, "NAME_UNKNOWN");
+    check(RequestError::NameInvalid(RepositoryError::Component), 400, "NAME_INVALID");
+    check(RequestError::DigestInvalid(DigestError::Hex), 400, "DIGEST_INVALID");
+    check(RequestError::TagInvalid(ReferenceError::Tag), 400, "TAG_INVALID");
+    check(RequestError::PathInvalid, 400, "NAME_INVALID");
+    check(RequestError::QueryInvalid(QueryError::Number("n")), 400, "PAGINATION_NUMBER_INVALID");
+}
+
+#[test]
+fn several_ranges_are_a_bad_request() {
+    check(&RangeError::Multiple.into(), 400, "RANGE_INVALID", "invalid", &["one range at a time"]);
+}
+
+#[test]
+fn what_the_upstream_does_not_have_is_not_found_by_its_kind() {
+    let check = |asked, code| {
+        let refusal = failed(asked, PullError::NotFound { detail: detail() });
+        check(&refusal, 404, code, "not_found", &["quay.io: quay.io answered 418", "check the name"]);
+    };
+    check(Asked::Blob, "BLOB_UNKNOWN");
+    check(Asked::Manifest, "MANIFEST_UNKNOWN");
+    check(Asked::Referrers, "MANIFEST_UNKNOWN");
+    check(Asked::Tags, "NAME_UNKNOWN");
+    check(Asked::Catalog, "NAME_UNKNOWN");
+}
+
+#[test]
+fn upstream_failures_say_whose_they_are_and_what_to_do() {
+    let check = |error, status, code, outcome, words: &[&str]| {
+        let refusal = failed(Asked::Manifest, error);
+        check(&refusal, status, code, outcome, &["quay.io: quay.io answered 418"]);
+        check(&refusal, status, code, outcome, words);
+    };
+    let denied = PullError::Denied { detail: detail() };
+    check(denied, 403, "DENIED", "denied", &["account", "configuration"]);
+    let unavailable = PullError::UpstreamUnavailable { timed_out: false, detail: detail() };
+    check(unavailable, 502, "UNAVAILABLE", "unavailable", &["try again"]);
+    let timed_out = PullError::UpstreamUnavailable { timed_out: true, detail: detail() };
+    check(timed_out, 504, "UNAVAILABLE", "timeout", &["try again"]);
+    let mismatch = PullError::DigestMismatch { detail: detail() };
+    check(mismatch, 502, "UNAVAILABLE", "digest_mismatch", &["nothing of it was kept"]);
+}
+
+#[test]
+fn our_own_failures_say_that_they_are_ours() {
+    let overloaded = failed(Asked::Blob, PullError::Overloaded { detail: "4096 fills".to_owned() });
+    check(&overloaded, 503, "UNAVAILABLE", "overloaded", &["this cache is overloaded (4096 fills)"]);
+    check_extra(&overloaded, 503, "UNAVAILABLE", "overloaded", Extra::RetryAfter(1));
+    let store = failed(Asked::Blob, PullError::Store { detail: "open failed".to_owned() });
+    check(&store, 500, "UNKNOWN", "store", &["this cache's own storage failed (open failed)"]);
+    let late = Refusal::Late { registry: "quay.io".to_owned() };
+    check(&late, 504, "UNAVAILABLE", "timeout", &["quay.io", "try again"]);
+}
+
+#[test]
+fn nobody_is_sent_away_for_long() {
+    let check = |upstream: Option<u64>, told: u64| {
+        let retry_after = upstream.map(Duration::from_secs);
+        let refusal = failed(Asked::Manifest, PullError::Throttled { retry_after, detail: detail() });
+        check_extra(&refusal, 429, "TOOMANYREQUESTS", "throttled", Extra::RetryAfter(told));
+    };
+    check(None, 1);
+    check(Some(0), 1);
+    check(Some(3), 3);
+    check(Some(5), 5);
+    check(Some(21_600), 5);
+}
+
+#[test]
+fn a_range_past_the_end_is_told_the_size() {
+    let refusal = failed(Asked::Blob, PullError::RangeNotSatisfiable { size: 77 });
+    check_extra(&refusal, 416, "RANGE_INVALID", "range", Extra::Size(77));
+}
+
+#[test]
+fn the_body_is_what_clients_decode() {
+    let refusal = failed(Asked::Blob, PullError::NotFound { detail: "said \"no\"\n".to_owned() });
+    let id = crate::request_id::RequestIds::new().next();
+    let text = text_of(answer(&refusal).into_answer(id));
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let error = &document["errors"][0];
+    assert_eq!(document["errors"].as_array().unwrap().len(), 1);
+    assert_eq!(error["code"], "BLOB_UNKNOWN");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with("quay.io: said \"no\"\n"), "{message}");
+    assert!(message.ends_with(&format!("(wharf cache, request {id})")), "{message}");
+}

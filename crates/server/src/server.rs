@@ -1,0 +1,165 @@
+//! The server: its listeners, and its end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use cache::Backend;
+use policy::host::RoutingTable;
+use telemetry::Metrics;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::Admin;
+use crate::clock::Limits;
+use crate::connection::{self, Terms};
+use crate::handle::Public;
+use crate::listen;
+use crate::request_id::RequestIds;
+use crate::settings::Settings;
+use crate::surface::Surface;
+
+/// Connections of the admin listener open at once: a scraper or two and a person.
+const ADMIN_CONNECTION_COUNT_MAX: usize = 64;
+
+/// What a server is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The registries, in the order that `routes` was made from.
+    pub registries: Vec<Arc<Backend>>,
+    /// Which registry a request is meant for.
+    pub routes: RoutingTable,
+    /// The process's numbers.
+    pub metrics: Arc<Metrics>,
+    /// Addresses and bounds.
+    pub settings: Settings,
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// A server whose sockets listen and which accepts nobody yet.
+#[derive(Debug)]
+pub struct Server {
+    parts: Parts,
+    listeners: Vec<(TcpListener, SocketAddr)>,
+    admin: Option<(TcpListener, SocketAddr)>,
+}
+
+impl Server {
+    /// Listens on every address of the settings. To be called once everything that answers is ready, because
+    /// from here on clients are kept waiting instead of being refused.
+    ///
+    /// # Errors
+    /// [`BindError`] for the first address that cannot be had.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn bind(parts: Parts) -> Result<Self, BindError> {
+        let listeners =
+            parts.settings.listen.iter().map(|address| bind(*address)).collect::<Result<_, _>>()?;
+        let admin = parts.settings.admin.as_ref().map(|admin| bind(admin.listen)).transpose()?;
+        Ok(Self { parts, listeners, admin })
+    }
+
+    /// The public listeners' addresses, with the ports that were chosen for port 0.
+    pub fn local_addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|(_, address)| *address).collect()
+    }
+
+    /// The admin listener's address, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(_, address)| *address)
+    }
+
+    /// Serves until `shutdown` is cancelled and every running answer is finished, or the grace period for
+    /// them is over. New connections are refused from the moment of cancellation, so that clients turn to
+    /// the real registry at once.
+    pub async fn serve(self, shutdown: CancellationToken) {
+        let Self { parts, listeners, admin } = self;
+        let Parts { registries, routes, metrics, settings } = parts;
+        let connections = TaskTracker::new();
+        let terms = |surface| {
+            Arc::new(Terms {
+                surface,
+                limits: limits(&settings),
+                metrics: Arc::clone(&metrics),
+                shutdown_grace: settings.shutdown_grace,
+                shutdown: shutdown.clone(),
+            })
+        };
+        let start = |listener, terms, slots| accept(listener, terms, slots, &connections, &shutdown);
+
+        if let Some((listener, _)) = admin {
+            let token = settings.admin.as_ref().and_then(|admin| admin.token.as_ref());
+            let admin = Admin::new(&registries, Arc::clone(&metrics), token, shutdown.clone());
+            start(
+                listener,
+                terms(Surface::Admin(admin)),
+                Arc::new(Semaphore::new(ADMIN_CONNECTION_COUNT_MAX)),
+            );
+        }
+        let public = terms(Surface::Public(Box::new(Public {
+            registries,
+            routes,
+            metrics: Arc::clone(&metrics),
+            ids: RequestIds::new(),
+            answer_wait_max: settings.answer_wait_max,
+            shutdown: shutdown.clone(),
+        })));
+        let slots = Arc::new(Semaphore::new(settings.connection_count_max));
+        for (listener, _) in listeners {
+            start(listener, Arc::clone(&public), Arc::clone(&slots));
+        }
+
+        shutdown.cancelled().await;
+        metrics.draining();
+        connections.close();
+        connections.wait().await;
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let bound = listen::bind(address).and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map_err(|source| BindError { address, source })
+}
+
+fn limits(settings: &Settings) -> Limits {
+    Limits {
+        header_wait_max: settings.header_wait_max,
+        idle_max: settings.idle_max,
+        stall_max: settings.stall_max,
+        linger_max: settings.linger_max,
+    }
+}
+
+/// Starts the accepting task of one listener; it and the connections are tasks of `connections`.
+fn accept(
+    listener: TcpListener,
+    terms: Arc<Terms>,
+    slots: Arc<Semaphore>,
+    connections: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
+    let tracker = connections.clone();
+    let accepting = listen::accept(listener, slots, shutdown.clone(), move |stream, client, slot| {
+        let terms = Arc::clone(&terms);
+        tracker.spawn(async move {
+            connection::serve(stream, client, terms).await;
+            drop(slot);
+        });
+    });
+    connections.spawn(accepting);
+}

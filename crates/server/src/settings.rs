@@ -1,0 +1,56 @@
+//! The listeners' addresses and the bounds on what one client can take up.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use secret::Secret;
+
+/// Where the server listens and how long it waits. Every wait of a connection is one of these.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Addresses of the public listener.
+    pub listen: Vec<SocketAddr>,
+    /// The admin listener; none: there is no such listener.
+    pub admin: Option<AdminSettings>,
+    /// Client connections open at once. Further clients wait in the kernel's backlog.
+    pub connection_count_max: usize,
+    /// From the first byte of a request to the end of its head.
+    pub header_wait_max: Duration,
+    /// How long a connection is kept between two requests. Clients keep theirs for up to 120 s, and one that
+    /// is closed just as it is used again costs the client an error.
+    pub idle_max: Duration,
+    /// How long an answer may make no progress, whether the client does not read or nothing comes for it.
+    pub stall_max: Duration,
+    /// How long a request waits for an answer to begin before it is told 504.
+    pub answer_wait_max: Duration,
+    /// After the last answer of a connection: how long the client has to take notice and close its side.
+    pub linger_max: Duration,
+    /// How long running answers may go on once the server is told to stop.
+    pub shutdown_grace: Duration,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug)]
+pub struct AdminSettings {
+    /// Its address; loopback unless a token is set (the configuration sees to that).
+    pub listen: SocketAddr,
+    /// What a client must send as `Authorization: Bearer`; none: nothing is asked.
+    pub token: Option<Secret<String>>,
+}
+
+impl Settings {
+    /// The defaults for these addresses, without an admin listener.
+    pub fn new(listen: Vec<SocketAddr>) -> Self {
+        Self {
+            listen,
+            admin: None,
+            connection_count_max: 10_000,
+            header_wait_max: Duration::from_secs(10),
+            idle_max: Duration::from_secs(150),
+            stall_max: Duration::from_secs(60),
+            answer_wait_max: Duration::from_secs(20),
+            linger_max: Duration::from_secs(2),
+            shutdown_grace: Duration::from_secs(60),
+        }
+    }
+}

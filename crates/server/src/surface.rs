@@ -1,0 +1,33 @@
+//! The two faces of the server: what clients pull from, and what its operator looks at.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{Request, Response};
+
+use crate::admin::Admin;
+use crate::body::AnswerBody;
+use crate::clock::Clock;
+use crate::handle::Public;
+
+/// What a listener serves.
+#[derive(Debug)]
+pub(crate) enum Surface {
+    Public(Box<Public>),
+    Admin(Admin),
+}
+
+impl Surface {
+    /// Answers one request.
+    pub(crate) async fn answer<B>(
+        &self,
+        request: Request<B>,
+        client: SocketAddr,
+        clock: &Arc<Clock>,
+    ) -> Response<AnswerBody> {
+        match self {
+            Self::Public(public) => public.answer(request, client, clock).await,
+            Self::Admin(admin) => admin.answer(&request.into_parts().0),
+        }
+    }
+}
