@@ -1,0 +1,164 @@
+//! A certificate authority that lives as long as a test, and the certificates it signs, good and bad.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+/// What a TLS server of the testkit shows to its clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Certificate {
+    /// Good for `localhost`, `127.0.0.1` and `::1`.
+    #[default]
+    Valid,
+    /// For the right names, but its time is over.
+    Expired,
+    /// In its time, but for `elsewhere.example`.
+    WrongName,
+}
+
+/// A certificate with its key, both PEM.
+#[derive(Clone)]
+pub struct Identity {
+    /// One certificate.
+    pub certificate_pem: String,
+    /// Its PKCS #8 key.
+    pub key_pem: String,
+}
+
+/// An authority that nobody trusts who was not given its [`Authority::pem`].
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: rcgen::Certificate,
+}
+
+impl Authority {
+    /// A new authority with a key of its own.
+    pub fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, "testkit authority");
+        let key = KeyPair::generate().expect("a key of the default kind can be made");
+        let certificate = params.self_signed(&key).expect("fixed parameters can be signed");
+        Self { issuer: Issuer::new(params, key), certificate }
+    }
+
+    /// The authority's own certificate, PEM: what a client has to trust.
+    pub fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    /// A server certificate of the given quality.
+    pub fn server_identity(&self, certificate: Certificate) -> Identity {
+        let (certificate, key) = self.sign(certificate, ExtendedKeyUsagePurpose::ServerAuth);
+        Identity { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() }
+    }
+
+    /// A certificate that servers requiring one of this authority accept from a client.
+    pub fn client_identity(&self) -> Identity {
+        let (certificate, key) = self.sign(Certificate::Valid, ExtendedKeyUsagePurpose::ClientAuth);
+        Identity { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() }
+    }
+
+    /// A server's side of TLS; with `client_certificate`, clients must show one that this authority signed.
+    pub(crate) fn server_config(
+        &self,
+        certificate: Certificate,
+        client_certificate: bool,
+    ) -> Arc<ServerConfig> {
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("the provider knows the default versions");
+        let builder = if client_certificate {
+            let roots = Arc::new(trusting(self.certificate.der().clone()));
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
+                .build()
+                .expect("the authority is a usable root");
+            builder.with_client_cert_verifier(verifier)
+        } else {
+            builder.with_no_client_auth()
+        };
+        let (certificate, key) = self.sign(certificate, ExtendedKeyUsagePurpose::ServerAuth);
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = builder
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .expect("the key belongs to the certificate");
+        Arc::new(config)
+    }
+
+    fn sign(
+        &self,
+        certificate: Certificate,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> (rcgen::Certificate, KeyPair) {
+        let names: &[&str] = match certificate {
+            Certificate::Valid | Certificate::Expired => &["localhost", "127.0.0.1", "::1"],
+            Certificate::WrongName => &["elsewhere.example"],
+        };
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("the names are well formed");
+        params.distinguished_name.push(DnType::CommonName, "testkit");
+        params.extended_key_usages = vec![usage];
+        if certificate == Certificate::Expired {
+            params.not_before = date_time_ymd(2001, 1, 1);
+            params.not_after = date_time_ymd(2002, 1, 1);
+        }
+        let key = KeyPair::generate().expect("a key of the default kind can be made");
+        let certificate = params.signed_by(&key, &self.issuer).expect("fixed parameters can be signed");
+        (certificate, key)
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authority")
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity")
+    }
+}
+
+/// A client's side of TLS that trusts `root` alone and shows `identity`, if given.
+pub(crate) fn client_config(root: CertificateDer<'static>, identity: Option<Certified>) -> Arc<ClientConfig> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("the provider knows the default versions")
+        .with_root_certificates(trusting(root));
+    Arc::new(match identity {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            builder.with_client_auth_cert(chain, key).expect("the key belongs to the certificate")
+        }
+    })
+}
+
+/// A chain and its key as rustls takes them.
+pub(crate) type Certified = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// Named in every configuration: tests must not depend on a provider installed for the whole process.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn trusting(root: CertificateDer<'static>) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(root).expect("the authority is a usable root");
+    roots
+}

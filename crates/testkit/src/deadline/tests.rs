@@ -1,0 +1,16 @@
+use std::future::pending;
+use std::time::Duration;
+
+use super::{bounded, within};
+
+#[tokio::test]
+async fn what_ends_in_time_is_handed_back() {
+    assert_eq!(within("a ready future", async { 7 }).await, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_clock_neither_shortens_nor_prevents_the_bound() {
+    let started = std::time::Instant::now();
+    assert_eq!(bounded(Duration::from_millis(50), pending::<()>()).await, None);
+    assert!(started.elapsed() >= Duration::from_millis(50));
+}

@@ -1,0 +1,175 @@
+//! Everything that can go wrong with an answer, as a list that rules pick from.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::delivery::{Break, Pace};
+use super::range::RangeLie;
+use super::reply::{Framing, Reply};
+use crate::blob_source::BlobSource;
+use crate::gate::{Gate, Valve};
+
+const PORTAL: &str = "<!DOCTYPE html><html><body><h1>Please log in to the network</h1></body></html>";
+
+/// One thing that goes wrong with an answer. Positions called `k` count body bytes of this answer, from
+/// zero, without the framing of chunks.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// Nothing is sent before the gate is open.
+    Stall(Gate),
+    /// This status with an error body: 401 with the challenge, 429 with `Retry-After` if the behaviour has
+    /// one.
+    Status(u16),
+    /// This answer.
+    StatusWith {
+        /// The status.
+        code: u16,
+        /// All headers but `Content-Length`.
+        headers: Vec<(String, String)>,
+        /// The body.
+        body: Bytes,
+    },
+    /// These bytes in place of an answer, then FIN. Need not be HTTP.
+    Raw(Bytes),
+    /// No answer at all: FIN.
+    Close,
+    /// No answer at all: RST.
+    Reset,
+    /// The whole answer, with no word about the end of the connection, which then ends: what a client finds
+    /// in its pool is dead.
+    CloseAfter,
+    /// 307 to this URL.
+    RedirectTo(String),
+    /// 307 to the URL that was asked.
+    RedirectLoop,
+    /// FIN after `k` body bytes, or after the last where there are fewer, but never an end by chunk.
+    CutAt(u64),
+    /// RST after `k` body bytes. Whatever the client has not read is lost, so it may see fewer.
+    ResetAt(u64),
+    /// `k` body bytes, then nothing before the gate is open. A shorter body never comes to the gate.
+    PauseAt(u64, Gate),
+    /// The body in pieces of `bytes`, one for each `every` on the runtime's clock.
+    Drip {
+        /// Size of a piece.
+        bytes: usize,
+        /// The time before each piece.
+        every: Duration,
+    },
+    /// The body in pieces of `bytes`, one for each that the valve allows.
+    Valved {
+        /// Size of a piece.
+        bytes: usize,
+        /// Counts the pieces.
+        valve: Valve,
+    },
+    /// No more than this many bytes per second, on the runtime's clock.
+    Rate(u64),
+    /// The lowest bit of this byte is turned over. Counts in the whole content, so that it is the same byte
+    /// whatever range was asked for.
+    FlipBit(u64),
+    /// `Content-Length` is this; the body stays what it is, and the connection ends with it.
+    Length(u64),
+    /// Chunks in place of `Content-Length`.
+    Chunked,
+    /// No `Content-Length`: the connection's end is the body's.
+    CloseDelimited,
+    /// 200 and everything, whatever range was asked for.
+    RangeIgnored,
+    /// A range that is not what was asked for.
+    Range(RangeLie),
+    /// This header, in place of any of that name (lower case). `content-encoding: gzip`, say.
+    Header(&'static str, String),
+    /// Without the header of that name (lower case).
+    WithoutHeader(&'static str),
+    /// 200 and a page of HTML that wants a login.
+    HtmlPortal,
+    /// 200 and these bytes, under the headers that the true answer had.
+    Body(Bytes),
+    /// The true answer; but whoever has it finds that the tag points elsewhere. A HEAD and the GET after it
+    /// disagree.
+    MoveTag {
+        /// Where the tag is.
+        repository: String,
+        /// Its name.
+        tag: String,
+        /// Where it points from then on.
+        digest: String,
+    },
+}
+
+/// What faults know about the request that they spoil.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// The URL that was asked.
+    pub(crate) own_url: String,
+    /// The `WWW-Authenticate` of a challenge, if there is authentication.
+    pub(crate) challenge: Option<String>,
+    pub(crate) retry_after: Option<String>,
+}
+
+impl Fault {
+    /// Makes `reply` go wrong.
+    pub(crate) fn apply(self, reply: &mut Reply, setting: &Setting) {
+        let delivery = &mut reply.delivery;
+        match self {
+            Self::Stall(gate) => delivery.stalls.push(gate),
+            Self::Status(code) => reply.become_other(refusal(code, setting)),
+            Self::StatusWith { code, headers, body } => {
+                let mut other = Reply::new(code, "", body);
+                other.headers = headers;
+                reply.become_other(other);
+            }
+            Self::Raw(bytes) => delivery.instead = Some((bytes, Break::Fin)),
+            Self::Close => delivery.instead = Some((Bytes::new(), Break::Fin)),
+            Self::Reset => delivery.instead = Some((Bytes::new(), Break::Rst)),
+            Self::CloseAfter => delivery.is_closing = true,
+            Self::RedirectTo(url) => reply.become_other(Reply::redirect(&url)),
+            Self::RedirectLoop => reply.become_other(Reply::redirect(&setting.own_url)),
+            Self::CutAt(at) => delivery.break_at = Some((at, Break::Fin)),
+            Self::ResetAt(at) => delivery.break_at = Some((at, Break::Rst)),
+            Self::PauseAt(at, gate) => delivery.pauses.push((at, gate)),
+            Self::Drip { bytes, every } => delivery.pace = Pace::Every { bytes: bytes.max(1), every },
+            Self::Valved { bytes, valve } => delivery.pace = Pace::Valved { bytes: bytes.max(1), valve },
+            Self::Rate(per_second) => delivery.pace = Pace::Rate { per_second: per_second.max(1) },
+            Self::FlipBit(at) => delivery.flips.push(at),
+            Self::Length(length) => {
+                reply.framing = Framing::Claimed(length);
+                delivery.is_closing = true;
+            }
+            Self::Chunked => reply.framing = Framing::Chunked,
+            Self::CloseDelimited => reply.framing = Framing::Close,
+            Self::RangeIgnored => reply.is_ranged = false,
+            Self::Range(lie) => reply.range_lie = Some(lie),
+            Self::Header(name, value) => reply.overrides.push((name.to_owned(), Some(value))),
+            Self::WithoutHeader(name) => reply.overrides.push((name.to_owned(), None)),
+            Self::HtmlPortal => reply.become_other(Reply::new(200, "text/html; charset=utf-8", PORTAL)),
+            Self::Body(bytes) => {
+                reply.status = 200;
+                reply.body = BlobSource::Bytes(bytes);
+            }
+            Self::MoveTag { repository, tag, digest } => reply.moves.push((repository, tag, digest)),
+        }
+    }
+}
+
+/// An error answer of that status, dressed as the registry would.
+fn refusal(code: u16, setting: &Setting) -> Reply {
+    let word = match code {
+        401 => "UNAUTHORIZED",
+        403 => "DENIED",
+        404 => "NOT_FOUND",
+        429 => "TOOMANYREQUESTS",
+        _ => "UNKNOWN",
+    };
+    let mut reply = Reply::error(code, word);
+    let extra = match code {
+        401 => setting.challenge.as_ref().map(|value| ("www-authenticate", value)),
+        429 => setting.retry_after.as_ref().map(|value| ("retry-after", value)),
+        _ => None,
+    };
+    if let Some((name, value)) = extra {
+        reply = reply.with(name, value);
+    }
+    reply
+}
