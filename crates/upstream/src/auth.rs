@@ -60,8 +60,8 @@ pub(crate) struct Ticket {
     token: Option<(TokenKey, bool)>,
     /// Whether the credentials were sent to get it.
     has_credentials: bool,
-    /// The token service refused, before the registry was asked.
-    refusal: Option<Error>,
+    /// What the token service was asked for before the registry was, and why it gave nothing.
+    refusal: Option<(TokenKey, Error)>,
 }
 
 impl Ticket {
@@ -102,7 +102,8 @@ impl Auth {
     /// What to send before being challenged: nothing at first, later what the registry wanted last time.
     ///
     /// # Errors
-    /// The token service's, unless it refuses: then the registry is asked without, for it may not mind.
+    /// The token service's, unless it answered and gave nothing: then the registry is asked without, for it
+    /// may not mind, or name another service.
     pub(crate) async fn prepare(
         &self,
         transport: &Transport,
@@ -115,9 +116,9 @@ impl Auth {
             Some(Scheme::Basic) => Ok(Ticket::basic(self.basic.clone())),
             Some(Scheme::Bearer { realm, service, scope }) => {
                 let key = TokenKey { realm: realm.url.clone(), service, scope: scope.of(repository) };
-                match self.token_ticket(transport, &realm, key, None, patience).await {
-                    Err(error) if error.kind() == ErrorKind::Denied => {
-                        Ok(Ticket { refusal: Some(error), ..Ticket::default() })
+                match self.token_ticket(transport, &realm, key.clone(), None, patience).await {
+                    Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Invalid) => {
+                        Ok(Ticket { refusal: Some((key, error)), ..Ticket::default() })
                     }
                     other => other,
                 }
@@ -137,9 +138,6 @@ impl Auth {
         ticket: Ticket,
         patience: &mut Patience,
     ) -> Result<Ticket, Error> {
-        if let Some(refusal) = ticket.refusal {
-            return Err(refusal);
-        }
         let scheme = self.choose(transport, headers, repository, &ticket)?;
         self.learn(&scheme);
         match scheme {
@@ -149,6 +147,11 @@ impl Auth {
             Scheme::Basic => Err(self.refusal(&ticket, 401)),
             Scheme::Bearer { realm, service, scope } => {
                 let key = TokenKey { realm: realm.url.clone(), service, scope: scope.of(repository) };
+                if let Some((asked, error)) = &ticket.refusal
+                    && *asked == key
+                {
+                    return Err(error.clone());
+                }
                 let refused = match &ticket.token {
                     Some((held, true)) if *held == key => return Err(self.refusal(&ticket, 401)),
                     Some((held, false)) if *held == key => ticket.header,

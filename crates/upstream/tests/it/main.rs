@@ -1,0 +1,18 @@
+//! The HTTP upstream before a registry that misbehaves on request. Tests are named after the faults (F..)
+//! and the attacks (S..) that they stage.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it meets what it did not expect")]
+
+mod auth;
+mod blobs;
+mod breaker;
+mod economy;
+mod lists;
+mod manifests;
+mod realms;
+mod redirects;
+mod retries;
+mod rig;
+mod secrets;
+mod throttling;
+mod tls;
