@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group};
 /// Where Debian puts programs. `/usr/local` is left out: another build of a client may live there.
 const PROGRAM_DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 const STOP_WITHIN: Duration = Duration::from_secs(10);
-const CLIENT_WITHIN: Duration = Duration::from_secs(60);
+const CLIENT_WITHIN: Duration = Duration::from_secs(180);
 
 /// Asks `condition` again and again until it gives a value. The only place that waits.
 ///

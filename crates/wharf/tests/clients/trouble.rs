@@ -101,7 +101,7 @@ fn containerd_falls_back_when_wharf_does_not_serve() {
     };
     // wharf knows no registry of this name: it must neither guess nor keep the client waiting.
     pull(&lab, "unknown.test");
-    assert_ne!(lab.count("wharf_unrouted_requests_total", ""), 0, "wharf was asked first");
+    assert_ne!(lab.count("wharf_unrouted_requests_total", "unknown_registry"), 0, "wharf was asked first");
     lab.stop_wharf();
     pull(&lab, HUB);
 }
