@@ -2,9 +2,10 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
+use std::vec;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -14,6 +15,7 @@ use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
 use super::disk::{Found, size_of};
+use super::layout::ALGORITHMS;
 use super::{FsStore, quarantine, slots};
 use crate::blob_store::{BlobEntry, BlobStore};
 use crate::error::StoreError;
@@ -56,15 +58,21 @@ impl BlobStore for FsStore {
     }
 
     fn entries(&self) -> BoxStream<'_, Result<BlobEntry, StoreError>> {
-        stream::iter(self.root().layout().blob_directories())
-            .then(move |(algorithm, directory)| {
+        stream::iter(ALGORITHMS)
+            .then(move |algorithm| {
                 let store = self.clone();
-                self.jobs().run(move || store.entries_in(algorithm, &directory))
+                self.jobs().run(move || store.blob_directories(algorithm))
             })
-            .flat_map(|listed| match listed {
-                Ok(entries) => stream::iter(entries).left_stream(),
-                Err(error) => stream::iter([Err(error)]).right_stream(),
+            .flat_map(each)
+            .then(move |directory| {
+                let store = self.clone();
+                async move {
+                    let (algorithm, directory) = directory?;
+                    let jobs = store.jobs().clone();
+                    jobs.run(move || store.entries_in(algorithm, &directory)).await
+                }
             })
+            .flat_map(each)
             .boxed()
     }
 }
@@ -122,6 +130,23 @@ impl FsStore {
         publish::bytes(self.root(), target, &pieces, Durability::PowerLoss)
     }
 
+    /// The directories, 256 at most, that hold blobs of an algorithm.
+    fn blob_directories(
+        &self,
+        algorithm: Algorithm,
+    ) -> Result<Vec<Result<(Algorithm, PathBuf), StoreError>>, StoreError> {
+        let parent = self.root().layout().blobs_of(algorithm);
+        let mut directories = Vec::new();
+        self.root().disk().list(&parent, &mut |name| {
+            if name.len() == 2 {
+                directories.push(Ok((algorithm, parent.join(name))));
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(directories)
+    }
+
+    /// One directory of blobs is held in memory at a time.
     fn entries_in(
         &self,
         algorithm: Algorithm,
@@ -145,6 +170,13 @@ impl FsStore {
             BlobEntry { digest, size: size_of(&stat), modified_at }
         }))
     }
+}
+
+/// The items of a list, or its one failure.
+fn each<T>(
+    listed: Result<Vec<Result<T, StoreError>>, StoreError>,
+) -> stream::Iter<vec::IntoIter<Result<T, StoreError>>> {
+    stream::iter(listed.unwrap_or_else(|error| vec![Err(error)]))
 }
 
 /// Whether it is the digest of no bytes at all.

@@ -179,7 +179,8 @@ impl Disk {
 
     /// Gives a file another name, replacing what is there.
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
-        self.call("rename", Call::Rename, to, || fs::rename(from, to))
+        let renamed = self.faults.before_rename(from, to).and_then(|_| fs::rename(from, to));
+        renamed.map_err(|errno| StoreError::os("rename", to, errno))
     }
 
     /// Removes a name; fine when it is gone already.

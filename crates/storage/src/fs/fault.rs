@@ -5,7 +5,7 @@
 //! process's effect on the disk at any point, as `kill -9` does.
 
 #[cfg(any(test, feature = "fault"))]
-pub use plan::{Fault, Faults};
+pub use plan::{Fault, Faults, Step};
 
 /// The kinds of system calls that the engine makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +54,15 @@ impl Faults {
     pub(crate) fn before(&self, _: Call, _: &std::path::Path) -> Result<Extent, rustix::io::Errno> {
         Ok(Extent::Whole)
     }
+
+    #[inline(always)]
+    pub(crate) fn before_rename(
+        &self,
+        _: &std::path::Path,
+        _: &std::path::Path,
+    ) -> Result<Extent, rustix::io::Errno> {
+        Ok(Extent::Whole)
+    }
 }
 
 #[cfg(any(test, feature = "fault"))]
@@ -78,13 +87,24 @@ mod plan {
         Tear,
     }
 
+    /// A call that was asked for.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Step {
+        /// Its kind.
+        pub call: Call,
+        /// What it is about; empty for reads, which go by an open file.
+        pub path: PathBuf,
+        /// The new name, of a rename.
+        pub target: Option<PathBuf>,
+    }
+
     /// A plan of faults and a record of the calls made; clones share both.
     #[derive(Clone, Debug, Default)]
     pub struct Faults(Arc<Mutex<Plan>>);
 
     #[derive(Debug, Default)]
     struct Plan {
-        seen: Vec<(Call, PathBuf)>,
+        steps: Vec<Step>,
         next: Option<(Option<Call>, usize, Fault)>,
         is_stopped: bool,
     }
@@ -95,9 +115,9 @@ mod plan {
             self.plan().next = Some((call, skip, fault));
         }
 
-        /// The calls made so far and the paths they were about, in order.
-        pub fn calls(&self) -> Vec<(Call, PathBuf)> {
-            self.plan().seen.clone()
+        /// The calls asked for so far, in order, up to the one that stopped the rest.
+        pub fn steps(&self) -> Vec<Step> {
+            self.plan().steps.clone()
         }
 
         /// Whether the fault that was asked for has not happened yet.
@@ -111,11 +131,20 @@ mod plan {
         }
 
         pub(crate) fn before(&self, call: Call, path: &Path) -> Result<Extent, Errno> {
+            self.take(Step { call, path: path.to_owned(), target: None })
+        }
+
+        pub(crate) fn before_rename(&self, from: &Path, to: &Path) -> Result<Extent, Errno> {
+            self.take(Step { call: Call::Rename, path: from.to_owned(), target: Some(to.to_owned()) })
+        }
+
+        fn take(&self, step: Step) -> Result<Extent, Errno> {
             let mut plan = self.plan();
             if plan.is_stopped {
                 return Err(Errno::IO);
             }
-            plan.seen.push((call, path.to_owned()));
+            let call = step.call;
+            plan.steps.push(step);
             match &mut plan.next {
                 Some((kind, skip, _)) if kind.is_none_or(|kind| kind == call) && *skip > 0 => {
                     *skip -= 1;

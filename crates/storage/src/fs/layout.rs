@@ -26,7 +26,8 @@ pub(crate) const TOP_DIRECTORIES: [&str; 6] =
 /// What a repository's directory holds beside the directories of longer names.
 pub(crate) const REPOSITORY_DIRECTORIES: [&str; 3] = ["_tags", "_manifests", "_blobs"];
 
-const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
+/// The algorithms that blobs are filed under.
+pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
 
 /// The paths of one store.
 #[derive(Clone, Debug)]
@@ -99,13 +100,9 @@ impl Layout {
         self.partials().join(partial_name(digest) + SIDECAR_SUFFIX)
     }
 
-    /// The directories that hold blobs, whether they exist or not, each with its algorithm.
-    pub(crate) fn blob_directories(&self) -> impl Iterator<Item = (Algorithm, PathBuf)> + use<> {
-        let blobs = self.root.join("blobs");
-        ALGORITHMS.into_iter().flat_map(move |algorithm| {
-            let blobs = blobs.join(algorithm.as_str());
-            (0..=u8::MAX).map(move |byte| (algorithm, blobs.join(format!("{byte:02x}"))))
-        })
+    /// The directory over those that hold the blobs of an algorithm.
+    pub(crate) fn blobs_of(&self, algorithm: Algorithm) -> PathBuf {
+        self.root.join("blobs").join(algorithm.as_str())
     }
 }
 

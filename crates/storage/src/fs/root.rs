@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::disk::{Disk, Found};
 use super::layout::{Layout, TOP_DIRECTORIES};
+use super::quarantine;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::publish;
 
@@ -133,13 +134,25 @@ impl Root {
         }
         let parent = directory.parent().expect("every directory of a store lies beneath its root");
         self.ensure_directory(parent)?;
-        self.disk.make_directory(directory)?;
+        if !self.disk.make_directory(directory)? && parent != self.layout.root() {
+            self.ensure_is_directory(directory)?;
+        }
         self.disk.sync_directory(parent)?;
         let mut durable = self.durable_directories();
         if durable.len() >= DURABLE_DIRECTORY_COUNT_MAX {
             durable.clear();
         }
         durable.insert(directory.to_owned());
+        Ok(())
+    }
+
+    /// Puts a directory where garbage, or a planted link, has taken its name.
+    fn ensure_is_directory(&self, path: &Path) -> Result<(), StoreError> {
+        let stat = self.disk.stat(path)?;
+        if stat.is_none_or(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::Directory) {
+            quarantine::set_aside(self, path)?;
+            self.disk.make_directory(path)?;
+        }
         Ok(())
     }
 

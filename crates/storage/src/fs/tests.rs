@@ -1,21 +1,68 @@
+mod damage;
+mod durability;
+mod faults;
+mod resume;
+mod root;
+mod script;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use oci::Digest;
 use telemetry::{Metrics, RegistryMetrics};
 use tempfile::TempDir;
 
-use super::{FsStore, open};
+use super::fault::Faults;
+use super::layout::Layout;
+use super::{FsStore, open, open_with};
 use crate::conformance::{self, Engine};
+use crate::error::StoreError;
 
-pub(super) fn metrics() -> Arc<RegistryMetrics> {
-    Metrics::new(&["test".to_owned()]).registry("test")
+/// A directory for a store, and the faults to come.
+struct Place {
+    directory: TempDir,
+    faults: Faults,
 }
-
-/// A directory with a store in it.
-struct Place(TempDir);
 
 impl Place {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self { directory: tempfile::tempdir().unwrap(), faults: Faults::default() }
+    }
+
+    /// In memory where there is such a place, for runs that sync by the thousand.
+    fn fast() -> Self {
+        let memory = Path::new("/dev/shm");
+        let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        Self { directory: directory.unwrap(), faults: Faults::default() }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.directory.path().join("store")
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::new(&self.root())
+    }
+
+    fn try_open(&self) -> Result<FsStore, StoreError> {
+        self.try_open_after("this start")
+    }
+
+    fn try_open_after(&self, boot_id: &str) -> Result<FsStore, StoreError> {
+        open_with(&self.root(), metrics(), self.faults.clone(), Some(boot_id.to_owned()))
+    }
+
+    fn sidecar(&self, digest: &Digest) -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(self.layout().sidecar(digest)).unwrap()).unwrap()
+    }
+
+    /// The names in one of the store's directories.
+    fn names_in(&self, directory: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.root().join(directory)).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 }
 
@@ -23,11 +70,26 @@ impl Engine for Place {
     type Store = FsStore;
 
     fn open(&self) -> FsStore {
-        open(self.0.path(), metrics()).unwrap()
+        self.try_open().unwrap()
     }
+}
+
+fn metrics() -> Arc<RegistryMetrics> {
+    Metrics::new(&["test".to_owned()]).registry("test")
 }
 
 #[tokio::test]
 async fn the_file_engine_conforms() {
     conformance::run(Place::new).await;
+}
+
+#[tokio::test]
+async fn the_file_engine_conforms_without_a_tale_of_the_machines_start() {
+    let place = Place::new();
+    let store = open(&place.root(), metrics()).unwrap();
+    drop(store);
+    assert_eq!(
+        place.names_in("."),
+        ["VERSION", "blobs", "lock", "manifests", "partial", "quarantine", "repositories", "tmp"]
+    );
 }

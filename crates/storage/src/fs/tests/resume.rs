@@ -1,0 +1,292 @@
+//! What becomes of a partial file when its process, its machine or its writer goes.
+
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use oci::ByteRange;
+use rustix::io::Errno;
+
+use super::Place;
+use super::script::{SIZE, blob};
+use crate::blob_store::BlobStore;
+use crate::conformance::{Engine, content, read};
+use crate::error::StoreErrorKind;
+use crate::fs::fault::{Call, Fault};
+
+/// Writes `ranges` of the first blob and goes, as a killed process does.
+async fn leave(place: &Place, ranges: &[(u64, u64)]) {
+    let store = place.open();
+    let (bytes, digest) = blob(0);
+    let spool = store.spool(&digest).await.unwrap();
+    spool.set_size(SIZE).unwrap();
+    for (start, end) in ranges {
+        spool.write(*start, vec![bytes.slice(*start as usize..*end as usize)]).await.unwrap();
+    }
+}
+
+/// How much of the first blob is there, in a machine started as `boot_id`; the rest is added and admitted.
+async fn taken_up(place: &Place, boot_id: &str) -> u64 {
+    let store = place.try_open_after(boot_id).unwrap();
+    let (bytes, digest) = blob(0);
+    let spool = store.spool(&digest).await.unwrap();
+    let front = spool.watermark();
+    assert_eq!(spool.available_from(front), 0);
+    assert_eq!(read(&spool.content(), 0, front), bytes[..front as usize]);
+    spool.write(front, vec![bytes.slice(front as usize..)]).await.unwrap();
+    store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
+    let found = BlobStore::open(&store, &digest).await.unwrap().unwrap();
+    assert_eq!(read(&found, 0, SIZE), bytes);
+    front
+}
+
+#[tokio::test]
+async fn a_file_written_in_order_is_taken_up_as_long_as_it_is() {
+    let place = Place::new();
+    leave(&place, &[(0, 10_000), (10_000, 25_000)]).await;
+    assert_eq!(
+        place.sidecar(&blob(0).1),
+        serde_json::json!({"size": SIZE, "boot_id": "this start", "synced": false})
+    );
+    assert_eq!(taken_up(&place, "this start").await, 25_000);
+}
+
+#[tokio::test]
+async fn a_file_with_holes_is_taken_up_to_the_front_on_record() {
+    let place = Place::new();
+    leave(&place, &[(0, 10_000), (30_000, 40_000), (10_000, 20_000)]).await;
+    assert_eq!(place.sidecar(&blob(0).1)["front"], 10_000);
+    assert_eq!(taken_up(&place, "this start").await, 10_000);
+}
+
+#[tokio::test]
+async fn the_front_on_record_follows_at_a_distance() {
+    const MIB: usize = 1024 * 1024;
+    let place = Place::new();
+    let (bytes, digest) = content(40 * MIB, oci::Algorithm::Sha256);
+    let store = place.open();
+    let spool = store.spool(&digest).await.unwrap();
+    spool.write(39 * MIB as u64, vec![bytes.slice(39 * MIB..)]).await.unwrap();
+    let mut fronts = Vec::new();
+    for start in (0..39 * MIB).step_by(MIB) {
+        spool.write(start as u64, vec![bytes.slice(start..start + MIB)]).await.unwrap();
+        fronts.push(place.sidecar(&digest)["front"].as_u64().unwrap() / MIB as u64);
+    }
+    fronts.dedup();
+    assert_eq!(fronts, [0, 16, 32]);
+    drop((spool, store));
+    let store = place.open();
+    assert_eq!(store.spool(&digest).await.unwrap().watermark(), 32 * MIB as u64);
+}
+
+#[tokio::test]
+async fn nothing_unsynced_is_believed_after_the_machine_stopped() {
+    let place = Place::new();
+    leave(&place, &[(0, 25_000)]).await;
+    assert_eq!(taken_up(&place, "next start").await, 0);
+    let place = Place::new();
+    leave(&place, &[(0, 10_000), (30_000, 40_000)]).await;
+    assert_eq!(taken_up(&place, "next start").await, 0);
+}
+
+#[tokio::test]
+async fn what_was_parked_is_believed_after_the_machine_stopped() {
+    for ranges in [&[(0, 25_000)][..], &[(0, 25_000), (30_000, 40_000)]] {
+        let place = Place::new();
+        {
+            let store = place.open();
+            let (bytes, digest) = blob(0);
+            let spool = store.spool(&digest).await.unwrap();
+            for (start, end) in ranges {
+                spool.write(*start, vec![bytes.slice(*start as usize..*end as usize)]).await.unwrap();
+            }
+            spool.park().await;
+        }
+        assert_eq!(taken_up(&place, "next start").await, 25_000);
+    }
+}
+
+#[tokio::test]
+async fn what_was_added_to_a_parked_file_is_not_believed_after_the_machine_stopped() {
+    let place = Place::new();
+    let (bytes, digest) = blob(0);
+    {
+        let store = place.open();
+        let spool = store.spool(&digest).await.unwrap();
+        spool.write(0, vec![bytes.slice(..10_000)]).await.unwrap();
+        spool.park().await;
+        let spool = store.spool(&digest).await.unwrap();
+        assert_eq!(spool.watermark(), 10_000);
+        spool.write(10_000, vec![bytes.slice(10_000..20_000)]).await.unwrap();
+    }
+    assert_eq!(taken_up(&place, "next start").await, 0);
+}
+
+#[tokio::test]
+async fn an_empty_spool_leaves_nothing_when_parked() {
+    let place = Place::new();
+    let store = place.open();
+    store.spool(&blob(0).1).await.unwrap().park().await;
+    assert_eq!(place.names_in("partial"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_file_without_a_note_that_makes_sense_is_not_believed() {
+    for note in ["", "{", "null", r#"{"size":"x"}"#, r#"{"boot_id":7}"#, r#"{"size":40000,"boot_id":null}"#] {
+        let place = Place::new();
+        leave(&place, &[(0, 25_000)]).await;
+        fs::write(place.layout().sidecar(&blob(0).1), note).unwrap();
+        assert_eq!(taken_up(&place, "this start").await, 0, "{note}");
+    }
+    let place = Place::new();
+    leave(&place, &[(0, 25_000)]).await;
+    fs::remove_file(place.layout().sidecar(&blob(0).1)).unwrap();
+    assert_eq!(taken_up(&place, "this start").await, 0);
+}
+
+#[tokio::test]
+async fn a_note_without_its_file_says_nothing() {
+    let place = Place::new();
+    leave(&place, &[(0, 25_000)]).await;
+    fs::remove_file(place.layout().partial(&blob(0).1)).unwrap();
+    assert_eq!(taken_up(&place, "this start").await, 0);
+}
+
+#[tokio::test]
+async fn bytes_beyond_the_size_are_cut_off() {
+    let place = Place::new();
+    leave(&place, &[(0, 40_000)]).await;
+    let file = fs::OpenOptions::new().append(true).open(place.layout().partial(&blob(0).1)).unwrap();
+    file.write_all_at(b"tail", SIZE).unwrap();
+    assert_eq!(taken_up(&place, "this start").await, SIZE);
+}
+
+#[tokio::test]
+async fn a_front_that_is_wrong_on_disk_costs_the_partial_file_and_no_more() {
+    let place = Place::new();
+    let (bytes, digest) = blob(0);
+    leave(&place, &[(0, 25_000)]).await;
+    let file = fs::OpenOptions::new().write(true).open(place.layout().partial(&digest)).unwrap();
+    file.write_all_at(b"flip", 100).unwrap();
+    {
+        let store = place.open();
+        let spool = store.spool(&digest).await.unwrap();
+        spool.write(25_000, vec![bytes.slice(25_000..)]).await.unwrap();
+        spool.finish(SIZE).await.unwrap_err();
+    }
+    assert_eq!(place.names_in("partial"), [""; 0]);
+    assert_eq!(taken_up(&place, "this start").await, 0);
+}
+
+#[tokio::test]
+async fn a_front_that_cannot_be_read_is_left_behind_with_its_sectors() {
+    let place = Place::new();
+    leave(&place, &[(0, 25_000)]).await;
+    let inode = fs::metadata(place.layout().partial(&blob(0).1)).unwrap().ino();
+    let kept = fs::File::open(place.layout().partial(&blob(0).1)).unwrap();
+    let store = place.open();
+    // The sidecar is read first, then the file.
+    place.faults.inject(Some(Call::Read), 1, Fault::Errno(Errno::IO.raw_os_error()));
+    let spool = store.spool(&blob(0).1).await.unwrap();
+    assert!(!place.faults.is_pending());
+    assert_eq!(spool.watermark(), 0);
+    assert_ne!(fs::metadata(place.layout().partial(&blob(0).1)).unwrap().ino(), inode);
+    drop(kept);
+}
+
+#[tokio::test]
+async fn untouched_partial_files_go_after_a_day() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let minute = Duration::from_secs(60);
+    let now = SystemTime::now();
+    for (modified, is_kept) in [
+        (now, true),
+        (now - day + minute, true),
+        (now - day - minute, false),
+        (now + day - minute, true),
+        (now + day + minute, false),
+    ] {
+        let place = Place::new();
+        leave(&place, &[(0, 25_000)]).await;
+        let age = |modified| {
+            let file = fs::File::open(place.layout().partial(&blob(0).1)).unwrap();
+            file.set_modified(modified).unwrap();
+        };
+        age(modified);
+        let store = place.open();
+        assert_eq!(place.names_in("partial").len(), if is_kept { 2 } else { 0 }, "{modified:?}");
+        // One in use is not swept, whatever its age.
+        let spool = store.spool(&blob(0).1).await.unwrap();
+        age(now - 3 * day);
+        store.sweep().await;
+        assert!(place.layout().partial(&blob(0).1).exists());
+        drop(spool);
+        store.sweep().await;
+        assert_eq!(place.names_in("partial"), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn files_on_their_way_go_at_the_start() {
+    let place = Place::new();
+    drop(place.open());
+    for number in 0..100 {
+        fs::write(place.root().join(format!("tmp/{number}")), "left over").unwrap();
+    }
+    drop(place.open());
+    assert_eq!(place.names_in("tmp"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_spool_with_readers_beyond_a_hole_is_succeeded_by_a_new_file() {
+    let place = Place::new();
+    let store = place.open();
+    let (bytes, digest) = blob(0);
+    let old = store.spool(&digest).await.unwrap();
+    old.write(0, vec![bytes.slice(..10_000)]).await.unwrap();
+    old.write(30_000, vec![bytes.slice(30_000..)]).await.unwrap();
+    let reader = old.content();
+    drop(old);
+    let new = store.spool(&digest).await.unwrap();
+    assert_eq!(new.gaps(SIZE), [ByteRange::whole(SIZE)]);
+    new.write(0, vec![Bytes::from(vec![0; SIZE as usize])]).await.unwrap();
+    assert_eq!(read(&reader, 30_000, SIZE), bytes[30_000..]);
+    assert_eq!(read(&reader, 0, 10_000), bytes[..10_000]);
+}
+
+#[tokio::test]
+async fn a_verified_spool_that_was_succeeded_is_not_admitted() {
+    let place = Place::new();
+    let store = place.open();
+    let (bytes, digest) = blob(0);
+    let old = store.spool(&digest).await.unwrap();
+    old.write(0, vec![bytes.clone()]).await.unwrap();
+    let verified = old.finish(SIZE).await.unwrap();
+    let reader = verified.content();
+    let new = store.spool(&digest).await.unwrap();
+    new.write(0, vec![Bytes::from_static(b"else")]).await.unwrap();
+    assert_eq!(store.admit(verified).await.unwrap_err().kind(), StoreErrorKind::Closed);
+    assert!(BlobStore::open(&store, &digest).await.unwrap().is_none());
+    assert_eq!(read(&reader, 0, SIZE), bytes, "what was verified stays what it was");
+    assert_eq!(new.watermark(), 4);
+}
+
+#[tokio::test]
+async fn a_failed_write_leaves_nothing_that_counts() {
+    let place = Place::new();
+    let store = place.open();
+    let (bytes, digest) = blob(0);
+    let spool = store.spool(&digest).await.unwrap();
+    spool.write(0, vec![bytes.slice(..10_000)]).await.unwrap();
+    place.faults.inject(Some(Call::Write), 0, Fault::Errno(Errno::NOSPC.raw_os_error()));
+    let error = spool.write(10_000, vec![bytes.slice(10_000..20_000)]).await.unwrap_err();
+    assert_eq!((error.kind(), error.call()), (StoreErrorKind::Full, "pwritev"));
+    assert_eq!((spool.watermark(), spool.front().1), (10_000, 10_000));
+    // Space was made; the same bytes may come again.
+    place.faults.inject(Some(Call::Write), 0, Fault::Short);
+    spool.write(10_000, vec![bytes.slice(10_000..)]).await.unwrap();
+    store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
+    let found = BlobStore::open(&store, &digest).await.unwrap().unwrap();
+    assert_eq!(read(&found, 0, SIZE), bytes);
+}

@@ -1,0 +1,228 @@
+//! Roots: what is opened, what is refused, and what happens when one vanishes.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use oci::{Algorithm, Digest};
+use rustix::io::Errno;
+
+use super::script::{blob, manifest, media_type, record, repository, tag};
+use super::{Place, metrics};
+use crate::blob_store::BlobStore;
+use crate::conformance::Engine;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::fs::fault::{Call, Fault};
+use crate::fs::open;
+use crate::record_store::RecordStore;
+
+/// Opening `root` fails in this way, with a text that says these things.
+fn refused(root: &Path, kind: StoreErrorKind, says: &[&str]) {
+    let error = open(root, metrics()).unwrap_err();
+    let text = error.to_string();
+    assert_eq!(error.kind(), kind, "{text}");
+    for word in says {
+        assert!(text.contains(word), "{text:?} does not say {word:?}");
+    }
+}
+
+#[test]
+fn a_missing_root_is_made_with_its_parents() {
+    let place = Place::new();
+    let root = place.root().join("a/b/docker.io");
+    drop(open(&root, metrics()).unwrap());
+    assert_eq!(fs::read_to_string(root.join("VERSION")).unwrap(), "1\n");
+    assert_eq!(fs::metadata(&root).unwrap().mode() & 0o777, 0o750);
+    drop(open(&root, metrics()).unwrap());
+}
+
+#[test]
+fn an_empty_root_is_taken() {
+    for leftovers in [&["lost+found"][..], &["lock", "tmp"], &[]] {
+        let place = Place::new();
+        for name in leftovers {
+            fs::create_dir_all(place.root()).unwrap();
+            match *name {
+                "lock" => fs::write(place.root().join(name), "").unwrap(),
+                _ => fs::create_dir(place.root().join(name)).unwrap(),
+            }
+        }
+        drop(place.try_open().unwrap());
+    }
+}
+
+#[test]
+fn a_root_that_is_a_link_is_followed() {
+    let place = Place::new();
+    let (real, link) = (place.directory.path().join("real"), place.root());
+    fs::create_dir(&real).unwrap();
+    symlink(&real, &link).unwrap();
+    drop(place.try_open().unwrap());
+    assert!(real.join("VERSION").is_file());
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let place = Place::new();
+    let first = place.open();
+    let root = place.root();
+    refused(&root, StoreErrorKind::Locked, &["another process uses the root", root.to_str().unwrap()]);
+    drop(first);
+    drop(place.open());
+}
+
+#[test]
+fn other_versions_are_refused() {
+    for (text, says) in [
+        ("2\n", &["layout 2", "knows 1", "VERSION"][..]),
+        ("0", &["layout 0"]),
+        ("", &["it holds \"\" instead of 1", "VERSION"]),
+        ("\u{0}\u{0}garbage", &["instead of 1"]),
+    ] {
+        let place = Place::new();
+        drop(place.open());
+        fs::write(place.root().join("VERSION"), text).unwrap();
+        refused(&place.root(), StoreErrorKind::Version, says);
+        assert_eq!(fs::read_to_string(place.root().join("VERSION")).unwrap(), text);
+    }
+}
+
+#[test]
+fn what_is_not_a_store_is_left_alone() {
+    let place = Place::new();
+    fs::create_dir(place.root()).unwrap();
+    fs::write(place.root().join("letters.txt"), "dear diary").unwrap();
+    refused(&place.root(), StoreErrorKind::Unfit, &["no VERSION", "letters.txt", "empty directory"]);
+    assert_eq!(place.names_in("."), ["letters.txt"]);
+    let file = place.root().join("letters.txt");
+    refused(&file, StoreErrorKind::Unfit, &["not a directory"]);
+    // A store whose marker was lost is not told from a volume that is not mounted.
+    let place = Place::new();
+    drop(place.open());
+    fs::remove_file(place.root().join("VERSION")).unwrap();
+    refused(&place.root(), StoreErrorKind::Unfit, &["no VERSION"]);
+}
+
+#[test]
+fn a_root_that_everyone_can_write_to_is_refused() {
+    let place = Place::new();
+    fs::create_dir(place.root()).unwrap();
+    for (mode, is_fit) in [(0o777, false), (0o1777, false), (0o702, false), (0o770, true), (0o2775, true)] {
+        fs::set_permissions(place.root(), fs::Permissions::from_mode(mode)).unwrap();
+        match is_fit {
+            true => drop(place.open()),
+            false => refused(&place.root(), StoreErrorKind::Unfit, &["everyone may write", "chmod o-w"]),
+        }
+    }
+}
+
+#[test]
+fn files_are_private_to_their_owner() {
+    let place = Place::new();
+    drop(place.open());
+    for name in ["VERSION", "lock"] {
+        assert_eq!(fs::metadata(place.root().join(name)).unwrap().mode() & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn the_time_to_open_does_not_depend_on_what_is_stored() {
+    let place = Place::new();
+    drop(place.open());
+    let step_count = || {
+        place.faults.reset();
+        drop(place.open());
+        place.faults.steps().len()
+    };
+    let empty = step_count();
+    for number in 0..500_u32 {
+        let path = place.layout().blob(&Digest::of(Algorithm::Sha256, &number.to_le_bytes()));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "x").unwrap();
+        let repository = place.root().join(format!("repositories/r{number}/_tags"));
+        fs::create_dir_all(&repository).unwrap();
+        fs::write(repository.join("latest"), "x").unwrap();
+    }
+    assert_eq!(step_count(), empty);
+}
+
+#[test]
+fn a_read_only_file_system_can_be_opened() {
+    let place = Place::new();
+    drop(place.open());
+    place.faults.inject(Some(Call::Open), 1, Fault::Errno(Errno::ROFS.raw_os_error()));
+    drop(place.open());
+    assert!(!place.faults.is_pending());
+}
+
+/// Each operation of a store, and what it answers.
+async fn all_answers(store: &crate::fs::FsStore) -> Vec<(&'static str, Option<StoreError>)> {
+    let (_, digest) = blob(0);
+    vec![
+        ("open", BlobStore::open(store, &digest).await.err()),
+        ("spool", store.spool(&digest).await.err()),
+        ("set_aside", store.set_aside(&digest).await.err()),
+        ("manifest", store.manifest(&repository(), manifest().digest()).await.err()),
+        ("put_manifest", store.put_manifest(&repository(), &media_type(), &manifest()).await.err()),
+        ("tag", store.tag(&repository(), &tag()).await.err()),
+        ("put_tag", store.put_tag(&repository(), &tag(), &record()).await.err()),
+        ("has_link", store.has_link(&repository(), &digest).await.err()),
+        ("put_link", store.put_link(&repository(), &digest).await.err()),
+        ("repositories", store.repositories(None, 10).await.err()),
+    ]
+}
+
+#[tokio::test]
+async fn a_vanished_root_is_reported_and_never_made_anew() {
+    for is_mount_point in [false, true] {
+        let place = Place::new();
+        let store = place.open();
+        let (bytes, digest) = blob(0);
+        let spool = store.spool(&digest).await.unwrap();
+        spool.write(0, vec![bytes.clone()]).await.unwrap();
+        // What an unmounted volume leaves is the empty directory that it was mounted on.
+        fs::rename(place.root(), place.directory.path().join("elsewhere")).unwrap();
+        if is_mount_point {
+            fs::create_dir(place.root()).unwrap();
+        }
+        let verified = spool.finish(bytes.len() as u64).await.unwrap();
+        assert_eq!(verified.content().read_blocking(0, 10).unwrap(), bytes[..10], "readers can finish");
+        store.admit(verified).await.unwrap_err();
+        for (what, answer) in all_answers(&store).await {
+            let error = answer.unwrap_or_else(|| panic!("{what} did not notice"));
+            assert_eq!(error.kind(), StoreErrorKind::MissingRoot, "{what}: {error}");
+            assert!(error.to_string().contains("is its volume mounted?"), "{error}");
+        }
+        let store_is_absent =
+            if is_mount_point { place.names_in(".").is_empty() } else { !place.root().exists() };
+        assert!(store_is_absent);
+        // Back again, all is well.
+        if is_mount_point {
+            fs::remove_dir(place.root()).unwrap();
+        }
+        fs::rename(place.directory.path().join("elsewhere"), place.root()).unwrap();
+        for (what, answer) in all_answers(&store).await {
+            assert!(answer.is_none(), "{what}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn directories_removed_by_hand_are_made_again() {
+    let place = Place::new();
+    let store = place.open();
+    for _ in 0..2 {
+        let (bytes, digest) = blob(0);
+        let spool = store.spool(&digest).await.unwrap();
+        spool.write(0, vec![bytes.clone()]).await.unwrap();
+        store.admit(spool.finish(bytes.len() as u64).await.unwrap()).await.unwrap();
+        store.put_tag(&repository(), &tag(), &record()).await.unwrap();
+        store.put_link(&repository(), &digest).await.unwrap();
+        for name in ["blobs", "partial", "tmp", "quarantine", "repositories", "manifests"] {
+            // Not all are needed again, so some stay away.
+            let _ = fs::remove_dir_all(place.root().join(name));
+        }
+        assert!(BlobStore::open(&store, &digest).await.unwrap().is_none());
+        assert!(store.repositories(None, 10).await.unwrap().is_empty());
+    }
+}
