@@ -113,13 +113,10 @@ impl<'a> Reader<'a> {
         Some(self.read_while(is_token)).filter(|token| !token.is_empty())
     }
 
-    /// Reads what follows a scheme. None when it is outside the grammar, so that the challenge is dropped.
+    /// Reads what follows a scheme. None when it is outside the grammar, so that the challenge is dropped. (The
+    /// bare value that `Negotiate` and its like carry reads as a parameter, or as a scheme, that nobody knows.)
     fn read_parameters(&mut self) -> Option<Parameters> {
         let mut parameters = Parameters::default();
-        self.skip_blanks();
-        if self.skip_token68() {
-            return Some(parameters);
-        }
         loop {
             let before = self.rest;
             self.skip_separators();
@@ -147,20 +144,6 @@ impl<'a> Reader<'a> {
             };
             parameters.set(name, value);
         }
-    }
-
-    /// Steps over the single value that schemes such as `Negotiate` carry instead of parameters.
-    fn skip_token68(&mut self) -> bool {
-        let before = self.rest;
-        let run =
-            self.read_while(|character| character.is_ascii_alphanumeric() || "-._~+/".contains(character));
-        self.read_while(|character| character == '=');
-        self.skip_blanks();
-        let is_token68 = !run.is_empty() && (self.rest.is_empty() || self.rest.starts_with(','));
-        if !is_token68 {
-            self.rest = before;
-        }
-        is_token68
     }
 
     fn read_value(&mut self) -> Option<String> {

@@ -110,11 +110,14 @@ fn a_document_that_is_both_index_and_image_is_refused() {
         ),
     ] {
         for header in headers {
-            assert_eq!(
-                parse(&fill(template), *header),
-                Err(ManifestError::Ambiguous),
-                "{template} {header:?}"
-            );
+            let shouted = header.map(str::to_uppercase);
+            for header in [*header, shouted.as_deref()] {
+                assert_eq!(
+                    parse(&fill(template), header),
+                    Err(ManifestError::Ambiguous),
+                    "{template} {header:?}"
+                );
+            }
         }
     }
 }

@@ -376,6 +376,7 @@ fn an_authority_that_is_no_host_is_refused() {
         check_refused(&table, authority, ALPINE, RouteError::BadAuthority);
         check_refused(&table, authority, "/v2/", RouteError::BadAuthority);
     }
+    check(&table, &"a".repeat(253), ALPINE, HUB, ALPINE);
 }
 
 #[test]
