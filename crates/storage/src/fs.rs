@@ -1,4 +1,4 @@
-//! The file engine: plain files that a person can read with `find` and `cat` (see [`layout`]).
+//! The file engine: plain files that a person can read with `find` and `cat` (`layout.rs` draws the tree).
 //!
 //! Files are the truth; there is no index. All disk work, opening a hit included, runs on the runtime's
 //! threads for blocking work: an `open` that finds its directory in memory takes microseconds, but one that

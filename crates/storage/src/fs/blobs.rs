@@ -26,6 +26,9 @@ use crate::spool::{Spool, VerifiedSpool};
 /// How much of a blob in memory is written to disk at once.
 const COPY_BYTES: usize = 1024 * 1024;
 
+/// A list, some items of which may have failed, or all at once.
+type Listed<T> = Result<Vec<Result<T, StoreError>>, StoreError>;
+
 #[async_trait]
 impl BlobStore for FsStore {
     async fn open(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
@@ -130,11 +133,8 @@ impl FsStore {
         publish::bytes(self.root(), target, &pieces, Durability::PowerLoss)
     }
 
-    /// The directories, 256 at most, that hold blobs of an algorithm.
-    fn blob_directories(
-        &self,
-        algorithm: Algorithm,
-    ) -> Result<Vec<Result<(Algorithm, PathBuf), StoreError>>, StoreError> {
+    /// The directories that hold blobs of an algorithm: 256 at most, unless someone else made some.
+    fn blob_directories(&self, algorithm: Algorithm) -> Listed<(Algorithm, PathBuf)> {
         let parent = self.root().layout().blobs_of(algorithm);
         let mut directories = Vec::new();
         self.root().disk().list(&parent, &mut |name| {
@@ -147,11 +147,7 @@ impl FsStore {
     }
 
     /// One directory of blobs is held in memory at a time.
-    fn entries_in(
-        &self,
-        algorithm: Algorithm,
-        directory: &Path,
-    ) -> Result<Vec<Result<BlobEntry, StoreError>>, StoreError> {
+    fn entries_in(&self, algorithm: Algorithm, directory: &Path) -> Listed<BlobEntry> {
         let mut digests = Vec::new();
         self.root().disk().list(directory, &mut |name| {
             let name = name.to_string_lossy();
@@ -173,9 +169,7 @@ impl FsStore {
 }
 
 /// The items of a list, or its one failure.
-fn each<T>(
-    listed: Result<Vec<Result<T, StoreError>>, StoreError>,
-) -> stream::Iter<vec::IntoIter<Result<T, StoreError>>> {
+fn each<T>(listed: Listed<T>) -> stream::Iter<vec::IntoIter<Result<T, StoreError>>> {
     stream::iter(listed.unwrap_or_else(|error| vec![Err(error)]))
 }
 

@@ -1,6 +1,6 @@
 //! Where tests make system calls fail.
 //!
-//! [`Disk`](super::disk::Disk) asks here before every call. Without the feature `fault` the question is
+//! The engine asks here before every call. Without the feature `fault` the question is
 //! compiled away; with it, a test can fail any call of a run with any error, cut a write short, or end the
 //! process's effect on the disk at any point, as `kill -9` does.
 
@@ -46,7 +46,7 @@ pub(crate) enum Extent {
 /// Nothing ever fails by order.
 #[cfg(not(any(test, feature = "fault")))]
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Faults;
+pub(crate) struct Faults(());
 
 #[cfg(not(any(test, feature = "fault")))]
 impl Faults {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use oci::Repository;
+use rustix::fs::{FileType, Stat};
 
 use super::FsStore;
 use super::layout::REPOSITORY_DIRECTORIES;
@@ -69,10 +70,14 @@ impl FsStore {
         found: &mut Vec<Repository>,
     ) -> Result<ControlFlow<()>, StoreError> {
         let directory = self.root().layout().repositories().join(name);
-        for inner in REPOSITORY_DIRECTORIES {
-            if self.root().disk().stat(&directory.join(inner))?.is_some() {
-                found.extend(name.parse::<Repository>());
-                break;
+        let disk = self.root().disk();
+        let is_directory = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if disk.stat(&directory)?.as_ref().is_some_and(is_directory) {
+            for inner in REPOSITORY_DIRECTORIES {
+                if disk.stat(&directory.join(inner))?.as_ref().is_some_and(is_directory) {
+                    found.extend(name.parse::<Repository>());
+                    break;
+                }
             }
         }
         Ok(if found.len() < count_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
@@ -87,7 +92,8 @@ impl FsStore {
         last: Option<&str>,
     ) -> Result<BTreeSet<String>, StoreError> {
         let mut keys = BTreeSet::new();
-        let directory = self.root().layout().repositories().join(prefix);
+        // With its slash, a link would be followed.
+        let directory = self.root().layout().repositories().join(prefix.trim_end_matches('/'));
         self.root().disk().list(&directory, &mut |component| {
             let Some(name) = component.to_str().map(|component| format!("{prefix}{component}")) else {
                 return ControlFlow::Continue(());

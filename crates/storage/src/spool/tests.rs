@@ -1,1 +1,102 @@
+use bytes::Bytes;
+use oci::{Algorithm, ByteRange, Digest};
+use proptest::prelude::*;
+use telemetry::Metrics;
 
+use super::{CATCH_UP_BYTES_MAX, Spool};
+use crate::blob_store::BlobStore;
+use crate::conformance::{content, read};
+use crate::error::VerifyError;
+use crate::fs::FsStore;
+
+fn store(directory: &tempfile::TempDir) -> FsStore {
+    crate::fs::open(directory.path(), Metrics::new(&["test".to_owned()]).registry("test")).unwrap()
+}
+
+#[tokio::test]
+async fn what_closes_a_hole_is_hashed_by_and_by() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(&directory);
+    let step = CATCH_UP_BYTES_MAX;
+    let size = 2 * step + 3;
+    let (bytes, digest) = content(size as usize, Algorithm::Sha256);
+    for spool in [Spool::in_memory(&digest), store.spool(&digest).await.unwrap()] {
+        spool.write(1, vec![bytes.slice(1..size as usize - 1)]).await.unwrap();
+        assert_eq!((spool.watermark(), spool.front().1), (0, 0));
+        spool.write(0, vec![bytes.slice(..1)]).await.unwrap();
+        assert_eq!((spool.watermark(), spool.front().1), (size - 1, 1 + step));
+        spool.write(size - 1, vec![bytes.slice(size as usize - 1..)]).await.unwrap();
+        assert_eq!((spool.watermark(), spool.front().1), (size, 1 + 2 * step));
+        spool.finish(size).await.unwrap();
+    }
+}
+
+/// A writer that was cancelled may still be at work when its successor comes.
+#[tokio::test]
+async fn a_write_under_way_cannot_reach_the_successors_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(&directory);
+    let (bytes, digest) = content(100_000, Algorithm::Sha256);
+    let old = store.spool(&digest).await.unwrap();
+    old.write(0, vec![bytes.slice(..60_000)]).await.unwrap();
+    let claim = old.growth.claim(ByteRange { start: 60_000, end: 70_000 }).unwrap();
+    let new = store.spool(&digest).await.unwrap();
+    assert_eq!(new.watermark(), 0, "a file that someone else writes to is not taken up");
+    new.write(0, vec![bytes.slice(..80_000)]).await.unwrap();
+    let super::Backing::File(partial) = &old.backing else { panic!("it is on disk") };
+    partial.write(60_000, &[Bytes::from_static(b"late and wrong")]).unwrap();
+    claim.complete();
+    assert!(partial.note_progress(true).is_err() && partial.publish(directory.path()).is_err());
+    partial.delete();
+    new.write(80_000, vec![bytes.slice(80_000..)]).await.unwrap();
+    store.admit(new.finish(100_000).await.unwrap()).await.unwrap();
+    let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
+    assert_eq!(read(&blob, 0, 100_000), bytes);
+}
+
+/// The bytes of a blob and writes that cover it somehow, with other bytes wherever another write was first.
+fn schedules() -> impl Strategy<Value = (Vec<u8>, Vec<(usize, usize)>)> {
+    prop::collection::vec(any::<u8>(), 1..200).prop_flat_map(|bytes| {
+        let len = bytes.len();
+        let write = (0..=len, 0..=len).prop_map(|(one, other)| (one.min(other), one.max(other)));
+        (Just(bytes), prop::collection::vec(write, 0..12))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_first_writes_of_all_bytes_make_the_blob((bytes, writes) in schedules()) {
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let digest = Digest::of(Algorithm::Sha256, &bytes);
+        let size = bytes.len() as u64;
+        runtime.block_on(async {
+            let store = store(&directory);
+            for spool in [Spool::in_memory(&digest), store.spool(&digest).await.unwrap()] {
+                let mut is_written = vec![false; bytes.len()];
+                for (start, end) in &writes {
+                    let part: Vec<u8> =
+                        (*start..*end).map(|at| if is_written[at] { !bytes[at] } else { bytes[at] }).collect();
+                    let pieces = part.chunks(7).map(Bytes::copy_from_slice).collect();
+                    spool.write(*start as u64, pieces).await.unwrap();
+                    is_written[*start..*end].fill(true);
+                }
+                let missing = is_written.iter().filter(|is_written| !**is_written).count() as u64;
+                match spool.clone().finish(size).await {
+                    Err(VerifyError::Incomplete { missing: told, .. }) => assert_eq!(told, missing),
+                    finished => assert!(finished.is_ok() && missing == 0, "{finished:?}"),
+                }
+                if missing > 0 {
+                    for gap in spool.gaps(size) {
+                        let rest = bytes[gap.start as usize..gap.end as usize].to_vec();
+                        spool.write(gap.start, vec![rest.into()]).await.unwrap();
+                    }
+                    spool.clone().finish(size).await.unwrap();
+                }
+                assert_eq!(read(&spool.content(), 0, size), bytes);
+            }
+        });
+    }
+}

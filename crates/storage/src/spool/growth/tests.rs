@@ -1,1 +1,87 @@
+use std::sync::Arc;
 
+use oci::ByteRange;
+
+use super::{Growth, Refusal, Unfinished};
+
+fn range(start: u64, end: u64) -> ByteRange {
+    ByteRange { start, end }
+}
+
+fn growth() -> Arc<Growth> {
+    Arc::new(Growth::new(10, None))
+}
+
+#[test]
+fn claims_never_overlap_what_is_written_or_claimed() {
+    let growth = growth();
+    let first = growth.claim(range(20, 30)).unwrap();
+    let second = growth.claim(range(5, 40)).unwrap();
+    assert_eq!(first.ranges(), [range(20, 30)]);
+    assert_eq!(second.ranges(), [range(10, 20), range(30, 40)]);
+    assert!(growth.claim(range(0, 40)).unwrap().ranges().is_empty());
+    second.complete();
+    assert_eq!((growth.watermark(), growth.available_from(30)), (20, 10));
+    assert_eq!(growth.gaps(50), [range(20, 30), range(40, 50)]);
+    drop(first);
+    assert_eq!(growth.claim(range(0, 40)).unwrap().ranges(), [range(20, 30)], "given back unwritten");
+}
+
+#[test]
+fn only_one_write_after_the_other_from_the_front_is_in_order() {
+    let growth = growth();
+    let first = growth.claim(range(10, 20)).unwrap();
+    assert!(!first.is_scattered());
+    first.complete();
+    assert!(!growth.claim(range(5, 30)).unwrap().is_scattered(), "it overlaps, and adds to the end");
+    assert!(!growth.claim(range(0, 5)).unwrap().is_scattered(), "it adds nothing");
+    let ahead = growth.claim(range(20, 30)).unwrap();
+    assert!(growth.claim(range(30, 40)).unwrap().is_scattered(), "the one before is still under way");
+    ahead.complete();
+    assert!(growth.claim(range(30, 40)).unwrap().is_scattered(), "once out of order is enough");
+    let gap = Arc::new(Growth::new(0, None));
+    assert!(gap.claim(range(1, 2)).unwrap().is_scattered());
+}
+
+#[test]
+fn a_size_binds_everyone() {
+    let growth = growth();
+    let claim = growth.claim(range(10, 30)).unwrap();
+    assert_eq!(growth.set_size(29), Err(Refusal::Size));
+    growth.set_size(30).unwrap();
+    assert_eq!(growth.claim(range(30, 31)).unwrap_err(), Refusal::Size);
+    claim.complete();
+    assert_eq!(growth.finish(30), Ok(()));
+    assert_eq!(growth.set_size(30), Err(Refusal::Closed));
+}
+
+#[test]
+fn what_stands_in_the_way_of_finishing() {
+    let growth = growth();
+    assert_eq!(growth.finish(12), Err(Unfinished::Incomplete { missing: 2 }));
+    let late = growth.claim(range(10, 20)).unwrap();
+    assert_eq!(growth.finish(10), Err(Unfinished::TooLong { end: 20 }), "someone still writes");
+    drop(late);
+    assert_eq!(growth.finish(10), Err(Unfinished::Closed));
+}
+
+#[test]
+fn a_file_is_gone_on_with_only_if_nobody_can_tell() {
+    let idle = growth();
+    assert!(idle.retire());
+    assert_eq!(idle.claim(range(10, 11)).unwrap_err(), Refusal::Closed);
+
+    let busy = growth();
+    let claim = busy.claim(range(10, 20)).unwrap();
+    assert!(!busy.retire());
+    claim.complete();
+
+    let scattered = growth();
+    scattered.claim(range(15, 20)).unwrap().complete();
+    assert!(!scattered.retire());
+
+    let finished = growth();
+    finished.finish(10).unwrap();
+    assert!(!finished.retire());
+    assert!(!finished.close());
+}
