@@ -99,6 +99,7 @@ pub(crate) async fn serve(stream: TcpStream, client: SocketAddr, terms: Arc<Term
             }
         }
     };
+    tracing::debug!(%client, why = counted.why_closed, "connection ended");
 }
 
 fn builder() -> http1::Builder {

@@ -11,8 +11,11 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// Lets `acts` happen at their times, in seconds, and checks when and why the connection is given up.
-async fn check(acts: &[(u64, fn(&Clock))], ends_at: u64, why: Overdue) {
+/// What happens, and when, in seconds from the beginning.
+type Act = (u64, fn(&Clock));
+
+/// Lets `acts` happen at their times and checks when and why the connection is given up.
+async fn check(acts: &[Act], ends_at: u64, why: Overdue) {
     let begin = Instant::now();
     let clock = Clock::new(LIMITS);
     let mut overdue = clock.overdue();
@@ -50,9 +53,9 @@ async fn reading_the_last_answer_gains_the_next_head_no_time() {
 
 #[tokio::test(start_paused = true)]
 async fn the_time_between_two_requests_counts_from_the_answer() {
-    let acts: [(u64, fn(&Clock)); 4] =
-        [(1, Clock::received), (2, Clock::request_began), (30, Clock::sent), (40, Clock::answer_ended)];
-    check(&acts, 190, Overdue::Idle).await;
+    let acts: &[Act] =
+        &[(1, Clock::received), (2, Clock::request_began), (30, Clock::sent), (40, Clock::answer_ended)];
+    check(acts, 190, Overdue::Idle).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,53 +66,49 @@ async fn an_answer_for_which_nothing_comes_is_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn bytes_that_come_during_an_answer_are_no_head_yet() {
-    let acts: [(u64, fn(&Clock)); 3] =
-        [(1, Clock::request_began), (2, Clock::received), (20, Clock::answer_ended)];
-    check(&acts, 170, Overdue::Idle).await;
+    let acts: &[Act] = &[(1, Clock::request_began), (2, Clock::received), (20, Clock::answer_ended)];
+    check(acts, 170, Overdue::Idle).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_has_its_time_from_the_first_refused_byte() {
-    let acts: [(u64, fn(&Clock)); 3] =
-        [(1, Clock::request_began), (50, Clock::blocked), (70, Clock::blocked)];
-    check(&acts, 110, Overdue::Client).await;
+    let acts: &[Act] = &[(1, Clock::request_began), (50, Clock::blocked), (70, Clock::blocked)];
+    check(acts, 110, Overdue::Client).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_now_and_then_is_served() {
-    let acts: [(u64, fn(&Clock)); 5] = [
+    let acts: &[Act] = &[
         (1, Clock::request_began),
         (50, Clock::blocked),
         (100, Clock::sent),
         (101, Clock::blocked),
         (150, Clock::sent),
     ];
-    check(&acts, 210, Overdue::Answer).await;
+    check(acts, 210, Overdue::Answer).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_an_answer_that_nobody_reads_is_not_idleness() {
-    let acts: [(u64, fn(&Clock)); 3] =
-        [(1, Clock::request_began), (2, Clock::blocked), (3, Clock::answer_ended)];
-    check(&acts, 63, Overdue::Client).await;
+    let acts: &[Act] = &[(1, Clock::request_began), (2, Clock::blocked), (3, Clock::answer_ended)];
+    check(acts, 63, Overdue::Client).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_keeps_its_side_open_is_not_waited_for() {
-    let acts: [(u64, fn(&Clock)); 3] =
-        [(1, Clock::request_began), (2, Clock::answer_ended), (3, Clock::lingering)];
-    check(&acts, 5, Overdue::Linger).await;
+    let acts: &[Act] = &[(1, Clock::request_began), (2, Clock::answer_ended), (3, Clock::lingering)];
+    check(acts, 5, Overdue::Linger).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_even_a_lively_answer() {
-    let acts: [(u64, fn(&Clock)); 4] = [
+    let acts: &[Act] = &[
         (1, Clock::request_began),
         (10, |clock| clock.stop_within(seconds(30))),
         (20, Clock::sent),
         (39, Clock::sent),
     ];
-    check(&acts, 40, Overdue::Drain).await;
+    check(acts, 40, Overdue::Drain).await;
 }
 
 #[tokio::test(start_paused = true)]

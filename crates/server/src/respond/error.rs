@@ -4,6 +4,8 @@
 //! they try the real registry at once, after a 502 too, while a 503 or a long `Retry-After` holds some of
 //! them up. The message is often the last thing a person sees, so it says whose fault it is and what to do.
 
+use std::time::Duration;
+
 use cache::PullError;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
@@ -188,58 +190,50 @@ fn pull(registry: &str, asked: Asked, error: &PullError) -> ErrorAnswer {
             );
             error_answer(StatusCode::FORBIDDEN, ErrorCode::Denied, "denied", message)
         }
-        PullError::Throttled { retry_after, detail } => {
-            let seconds = retry_after.map_or(1, |wait| wait.as_secs().clamp(1, RETRY_AFTER_SECONDS_MAX));
-            let message = format!(
-                "{registry}: {detail}, and nothing in this cache can stand in; try again later, or give \
-                 wharf an account there with a higher limit"
-            );
-            let code = ErrorCode::TooManyRequests;
-            ErrorAnswer {
-                extra: Extra::RetryAfter(seconds),
-                ..error_answer(StatusCode::TOO_MANY_REQUESTS, code, "throttled", message)
-            }
-        }
-        PullError::UpstreamUnavailable { timed_out, detail } => {
-            let (status, outcome) = if *timed_out {
-                (StatusCode::GATEWAY_TIMEOUT, "timeout")
-            } else {
-                (StatusCode::BAD_GATEWAY, "unavailable")
-            };
-            let message = format!(
-                "{registry}: {detail}, and nothing in this cache can stand in; try again when the registry \
-                 answers"
-            );
-            error_answer(status, ErrorCode::Unavailable, outcome, message)
-        }
+        PullError::Throttled { retry_after, detail } => throttled(registry, *retry_after, detail),
+        PullError::UpstreamUnavailable { timed_out, detail } => unavailable(registry, *timed_out, detail),
         PullError::DigestMismatch { detail } => {
             let message =
                 format!("{registry}: {detail}; nothing of it was kept, and the next request asks afresh");
             error_answer(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "digest_mismatch", message)
         }
-        PullError::RangeNotSatisfiable { size } => ErrorAnswer {
-            extra: Extra::Size(*size),
-            ..error_answer(
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                ErrorCode::RangeInvalid,
-                "range",
-                format!("{registry}: {error}"),
-            )
-        },
-        PullError::Overloaded { detail } => ErrorAnswer {
-            extra: Extra::RetryAfter(1),
-            ..error_answer(
-                StatusCode::SERVICE_UNAVAILABLE,
-                ErrorCode::Unavailable,
-                "overloaded",
-                format!("{registry}: this cache is overloaded ({detail}); try again"),
-            )
-        },
+        PullError::RangeNotSatisfiable { size } => {
+            let (status, message) = (StatusCode::RANGE_NOT_SATISFIABLE, format!("{registry}: {error}"));
+            let answer = error_answer(status, ErrorCode::RangeInvalid, "range", message);
+            ErrorAnswer { extra: Extra::Size(*size), ..answer }
+        }
+        PullError::Overloaded { detail } => {
+            let message = format!("{registry}: this cache is overloaded ({detail}); try again");
+            let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable);
+            ErrorAnswer { extra: Extra::RetryAfter(1), ..error_answer(status, code, "overloaded", message) }
+        }
         PullError::Store { detail } => {
             let message = format!("{registry}: this cache's own storage failed ({detail}); see wharf's log");
             error_answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, "store", message)
         }
     }
+}
+
+fn throttled(registry: &str, retry_after: Option<Duration>, detail: &str) -> ErrorAnswer {
+    let seconds = retry_after.map_or(1, |wait| wait.as_secs().clamp(1, RETRY_AFTER_SECONDS_MAX));
+    let message = format!(
+        "{registry}: {detail}, and nothing in this cache can stand in; try again later, or give wharf an \
+         account there with a higher limit"
+    );
+    let (status, code) = (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests);
+    ErrorAnswer { extra: Extra::RetryAfter(seconds), ..error_answer(status, code, "throttled", message) }
+}
+
+fn unavailable(registry: &str, timed_out: bool, detail: &str) -> ErrorAnswer {
+    let (status, outcome) = if timed_out {
+        (StatusCode::GATEWAY_TIMEOUT, "timeout")
+    } else {
+        (StatusCode::BAD_GATEWAY, "unavailable")
+    };
+    let message = format!(
+        "{registry}: {detail}, and nothing in this cache can stand in; try again when the registry answers"
+    );
+    error_answer(status, ErrorCode::Unavailable, outcome, message)
 }
 
 fn not_found_code(asked: Asked) -> ErrorCode {

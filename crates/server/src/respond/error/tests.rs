@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use oci::{DigestError, QueryError, ReferenceError, RepositoryError};
 
 use super::*;

@@ -1,0 +1,224 @@
+//! The access log: one line per request, when it is really over.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use testkit::{BlobSource, Fault, Gate, Image, Kind, Rule, within};
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::lab::{HUB, Lab};
+
+/// Everything that this thread logs to the target `access`. The tests' runtimes have one thread each, so
+/// that is what one test's server logs.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Lines {
+    fn capture() -> (Self, DefaultGuard) {
+        let lines = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_env_filter("access=info")
+            .with_writer(lines.clone())
+            .finish();
+        (lines, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn entries(&self) -> Vec<Value> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The first `count` entries, once there are that many. An entry may come a moment after its answer.
+    async fn wait_for(&self, count: usize) -> Vec<Value> {
+        let written = async {
+            while self.entries().len() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the access log's entries", written).await;
+        self.entries()
+    }
+}
+
+#[tokio::test]
+async fn an_entry_tells_the_whole_request() {
+    let (lines, _guard) = Lines::capture();
+    let lab = Lab::start().await;
+    let image = Image::small("one");
+    lab.hub.put_image("library/busybox", "1", &image);
+    let agent = "containerd/2.3.0";
+    lab.ask("GET", HUB, "/v2/busybox/manifests/1", &[("user-agent", agent)]).await;
+    let entry = &lines.wait_for(1).await[0];
+    assert_eq!(entry["target"], "access");
+    assert_eq!(entry["level"], "INFO");
+    assert_eq!(entry["registry"], "docker.io");
+    assert_eq!(entry["repository"], "busybox");
+    assert_eq!(entry["reference"], "1");
+    assert_eq!(entry["method"], "GET");
+    assert_eq!(entry["outcome"], "miss");
+    assert_eq!(entry["status"], 200);
+    assert_eq!(entry["end"], "complete");
+    assert_eq!(entry["bytes"], image.manifest.size());
+    assert_eq!(entry["user_agent"], agent);
+    assert!(entry["client"].as_str().unwrap().starts_with("127.0.0.1:"));
+    let (first, whole) = (entry["ttfb_ms"].as_f64().unwrap(), entry["duration_ms"].as_f64().unwrap());
+    assert!(0.0 < first && first <= whole, "{first} {whole}");
+}
+
+#[tokio::test]
+async fn the_message_and_the_entry_of_a_refusal_have_the_same_id() {
+    let (lines, _guard) = Lines::capture();
+    let lab = Lab::start().await;
+    let answer = lab.get("nonsense.cache.example", "/v2/a/manifests/1").await;
+    let missing = lab.get(HUB, "/v2/library/none/manifests/1").await;
+    let entries = lines.wait_for(2).await;
+    for (answer, entry) in [(&answer, &entries[0]), (&missing, &entries[1])] {
+        let id = entry["id"].as_str().unwrap();
+        assert!(answer.text().contains(&format!("request {id})")), "{entry} {}", answer.text());
+        assert_eq!(entry["status"], 404);
+    }
+    assert_ne!(entries[0]["id"], entries[1]["id"]);
+    assert_eq!(entries[0]["outcome"], "unknown_host");
+    assert_eq!(entries[0]["registry"], Value::Null);
+    assert_eq!(entries[0]["path"], "/v2/a/manifests/1");
+    assert_eq!(entries[1]["outcome"], "not_found");
+    assert!(entries[1]["detail"].as_str().unwrap().contains("404"));
+}
+
+#[tokio::test]
+async fn every_request_has_one_entry_and_health_checks_have_none() {
+    let (lines, _guard) = Lines::capture();
+    let lab = Lab::start().await;
+    lab.hub.put_image("library/busybox", "1", &Image::small("one"));
+    lab.get(HUB, "/livez").await;
+    lab.get(HUB, "/readyz").await;
+    let mut connection = lab.connect().await;
+    for method in ["HEAD", "GET", "GET"] {
+        connection.request(method, HUB, "/v2/library/busybox/manifests/1", &[]).await.unwrap();
+        within("an answer", connection.read_response(method)).await.unwrap();
+    }
+    lab.ask("POST", HUB, "/v2/library/busybox/blobs/uploads/", &[]).await;
+    let entries = lines.wait_for(4).await;
+    let told: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry["method"].as_str().unwrap(), entry["bytes"].as_u64().unwrap()))
+        .collect();
+    let size = Image::small("one").manifest.size();
+    assert_eq!(told[..3], [("HEAD", 0), ("GET", size), ("GET", size)]);
+    assert_eq!((told[3].0, entries[3]["status"].as_u64()), ("POST", Some(405)));
+    assert_eq!(lines.entries().len(), 4);
+}
+
+/// A lab with a blob that stops half way, and its path.
+async fn lab_with_halting_blob() -> (Lab, String, Gate) {
+    let lab = Lab::start().await;
+    let digest = lab.hub.put_blob(BlobSource::Generated { seed: 6, len: 1 << 20 });
+    let gate = Gate::new();
+    lab.hub.script(Rule::new(Kind::GetBlob, Fault::PauseAt(1 << 19, gate.clone())));
+    (lab, format!("/v2/library/busybox/blobs/{digest}"), gate)
+}
+
+#[tokio::test]
+async fn an_entry_comes_at_the_end_of_the_body_and_not_before() {
+    let (lines, _guard) = Lines::capture();
+    let (lab, target, gate) = lab_with_halting_blob().await;
+    let mut connection = lab.connect().await;
+    connection.request("GET", HUB, &target, &[]).await.unwrap();
+    within("the head", connection.read_head("GET")).await.unwrap();
+    gate.reached(1).await;
+    assert!(lines.entries().is_empty());
+    gate.release();
+    let (_, end) = within("the body", connection.read_rest()).await;
+    assert!(end.is_ok());
+    let entry = &lines.wait_for(1).await[0];
+    assert_eq!((&entry["end"], &entry["bytes"]), (&"complete".into(), &(1 << 20).into()));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_no_error() {
+    let (lines, _guard) = Lines::capture();
+    let (lab, target, gate) = lab_with_halting_blob().await;
+    let mut connection = lab.connect().await;
+    connection.request("GET", HUB, &target, &[]).await.unwrap();
+    within("the head", connection.read_head("GET")).await.unwrap();
+    gate.reached(1).await;
+    drop(connection);
+    let entry = lines.wait_for(1).await[0].clone();
+    assert_eq!(
+        (&entry["end"], &entry["outcome"], &entry["level"]),
+        (&"left".into(), &"miss".into(), &"INFO".into())
+    );
+    assert_eq!(entry["status"], 200);
+    gate.release();
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_has_an_entry_too() {
+    let (lines, _guard) = Lines::capture();
+    let lab = Lab::start().await;
+    let gate = Gate::new();
+    lab.hub.script(Rule::new(Kind::HeadManifest, Fault::Stall(gate.clone())).before_auth());
+    let mut connection = lab.connect().await;
+    connection.request("GET", HUB, "/v2/library/busybox/manifests/1", &[]).await.unwrap();
+    gate.reached(1).await;
+    drop(connection);
+    let entry = lines.wait_for(1).await[0].clone();
+    assert_eq!((&entry["end"], &entry["outcome"]), (&"left".into(), &"left".into()));
+    assert_eq!(entry["status"], 499);
+    gate.release();
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_says_why() {
+    let (lines, _guard) = Lines::capture();
+    let lab = Lab::start().await;
+    let digest = lab.hub.put_blob(BlobSource::Generated { seed: 6, len: 1 << 20 });
+    lab.hub.script(Rule::new(Kind::GetBlob, Fault::FlipBit(1000)));
+    let answer = lab.get(HUB, &format!("/v2/library/busybox/blobs/{digest}")).await;
+    assert!(!answer.complete);
+    let entry = &lines.wait_for(1).await[0];
+    assert_eq!((&entry["end"], &entry["status"]), (&"cut".into(), &200.into()));
+    assert!(entry["detail"].as_str().unwrap().contains("digest"), "{entry}");
+    let text = lab.metrics.encode();
+    let line = "wharf_requests_total{registry=\"docker.io\",kind=\"blob\",outcome=\"cut\",status=\"200\"} 1";
+    assert!(text.lines().any(|it| it == line), "{text}");
+}
+
+#[tokio::test]
+async fn a_client_cannot_write_lines_of_its_own() {
+    let (lines, _guard) = Lines::capture();
+    let lab = Lab::start().await;
+    let agent = "a\tb".to_owned() + &"c".repeat(1000);
+    lab.ask("GET", HUB, "/v2/", &[("user-agent", &agent)]).await;
+    lab.send_raw(b"GET /v2/\xc2\x9b31m HTTP/1.0\r\nHost: x\r\n\r\n").await;
+    let entries = lines.wait_for(2).await;
+    let logged = entries[0]["user_agent"].as_str().unwrap();
+    assert!(logged.starts_with("a?bccc") && logged.len() == 256, "{logged}");
+    for entry in &entries {
+        let text = entry.to_string();
+        assert!(!text.chars().any(char::is_control) && !text.contains("\\u009b"), "{text}");
+    }
+}

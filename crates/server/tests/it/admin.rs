@@ -1,0 +1,93 @@
+//! The admin listener.
+
+use secret::Secret;
+use server::AdminSettings;
+use testkit::client::{Response, request};
+use testkit::{Image, within};
+
+use crate::lab::{HUB, Lab, loopback};
+
+async fn lab_with_admin(token: Option<&str>) -> Lab {
+    let token = token.map(|token| Secret::new(token.to_owned()));
+    Lab::start_with(|plan| plan.settings.admin = Some(AdminSettings { listen: loopback(), token })).await
+}
+
+async fn ask(lab: &Lab, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
+    let asked = request(method, lab.admin.unwrap(), "localhost", target, headers);
+    within(target, asked).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_metrics_count_what_was_served() {
+    let lab = lab_with_admin(None).await;
+    lab.hub.put_image("library/busybox", "1", &Image::small("one"));
+    for _ in 0..2 {
+        assert_eq!(lab.get(HUB, "/v2/library/busybox/manifests/1").await.status, 200);
+    }
+    assert_eq!(lab.get("nonsense.cache.example", "/v2/").await.status, 404);
+    assert_eq!(lab.get(HUB, "/livez").await.status, 200);
+    let answer = ask(&lab, "GET", "/metrics", &[]).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some(telemetry::EXPOSITION_TYPE));
+    let text = answer.text();
+    let lines = [
+        "wharf_requests_total{registry=\"docker.io\",kind=\"manifest\",outcome=\"miss\",status=\"200\"} 1",
+        "wharf_requests_total{registry=\"docker.io\",kind=\"manifest\",outcome=\"revalidated\",status=\"200\"} 1",
+        "wharf_unrouted_requests_total{reason=\"unknown_host\",status=\"404\"} 1",
+        "wharf_unrouted_requests_total{reason=\"health\",status=\"200\"} 1",
+        "wharf_first_byte_seconds_count{registry=\"docker.io\",kind=\"manifest\"} 2",
+    ];
+    for line in lines {
+        assert!(text.lines().any(|it| it == line), "{line} is not in {text}");
+    }
+    let served = 2 * Image::small("one").manifest.size();
+    assert!(
+        text.contains(&format!("wharf_served_bytes_total{{registry=\"docker.io\"}} {served}\n")),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn the_registries_are_listed() {
+    let lab = lab_with_admin(None).await;
+    let answer = ask(&lab, "GET", "/api/registries", &[]).await;
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let document: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
+    let expected = serde_json::json!({ "registries": [
+        { "name": "docker.io", "state": "serving" },
+        { "name": "quay.io", "state": "serving" },
+    ] });
+    assert_eq!(document, expected);
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_where_one_is_set() {
+    let lab = lab_with_admin(Some("s3cret")).await;
+    for target in ["/metrics", "/api/registries", "/nonsense"] {
+        let refused = ask(&lab, "GET", target, &[]).await;
+        assert_eq!(refused.status, 401, "{target}");
+        assert!(refused.header("www-authenticate").unwrap().starts_with("Bearer "));
+        assert_eq!(ask(&lab, "GET", target, &[("authorization", "Bearer s3cre")]).await.status, 401);
+        assert_eq!(ask(&lab, "GET", target, &[("authorization", "Basic s3cret")]).await.status, 401);
+        let with_token = ask(&lab, "GET", target, &[("authorization", "Bearer s3cret")]).await;
+        assert_eq!(with_token.status, if target == "/nonsense" { 404 } else { 200 });
+    }
+    for target in ["/livez", "/readyz"] {
+        assert_eq!(ask(&lab, "GET", target, &[]).await.status, 200, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn the_two_listeners_do_not_serve_each_other_s_pages() {
+    let lab = lab_with_admin(None).await;
+    for target in ["/metrics", "/api/registries"] {
+        assert_eq!(lab.get(HUB, target).await.status, 404, "{target}");
+        assert_eq!(lab.get("cache.example", target).await.status, 404, "{target}");
+    }
+    assert_eq!(ask(&lab, "GET", "/v2/", &[]).await.status, 404);
+    assert_eq!(ask(&lab, "POST", "/metrics", &[]).await.status, 405);
+    assert_eq!(ask(&lab, "GET", "/metrics", &[("transfer-encoding", "chunked")]).await.status, 400);
+    let head = ask(&lab, "HEAD", "/metrics", &[]).await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert!(head.header("content-length").unwrap().parse::<u64>().unwrap() > 0);
+}

@@ -1,0 +1,250 @@
+//! Blobs: whole and in ranges, from the store and on their way into it.
+
+use testkit::client::Response;
+use testkit::{BlobSource, Endpoint, Fault, Gate, Kind, Rule, within};
+
+use crate::lab::{HUB, Lab};
+
+const SIZE: u64 = 300_000;
+
+fn source() -> BlobSource {
+    BlobSource::Generated { seed: 7, len: SIZE }
+}
+
+fn target(digest: &str) -> String {
+    format!("/v2/library/busybox/blobs/{digest}")
+}
+
+async fn lab_with_blob() -> (Lab, String) {
+    let lab = Lab::start().await;
+    let digest = lab.hub.put_blob(source());
+    (lab, target(&digest))
+}
+
+fn check_whole(answer: &Response, target: &str) {
+    let digest = target.rsplit('/').next().unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(answer.complete);
+    assert_eq!(answer.body, source().bytes());
+    assert_eq!(answer.header("content-length"), Some(SIZE.to_string().as_str()));
+    assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
+    assert_eq!(answer.header("docker-content-digest"), Some(digest));
+    assert_eq!(answer.header("etag"), Some(format!("\"{digest}\"").as_str()));
+    assert_eq!(answer.header("accept-ranges"), Some("bytes"));
+    assert_eq!(answer.header("content-encoding"), None);
+    assert_eq!(answer.header("transfer-encoding"), None);
+}
+
+/// A range, and the bytes it means: `None` when it lies outside.
+const RANGES: [(&str, Option<(u64, u64)>); 10] = [
+    ("bytes=0-", Some((0, SIZE))),
+    ("bytes=1000-", Some((1000, SIZE))),
+    ("bytes=500-1499", Some((500, 1500))),
+    ("bytes=0-0", Some((0, 1))),
+    ("bytes=299999-299999", Some((299_999, SIZE))),
+    ("bytes=299999-", Some((299_999, SIZE))),
+    ("bytes=299000-999999", Some((299_000, SIZE))),
+    ("bytes=-500", Some((SIZE - 500, SIZE))),
+    ("bytes=300000-", None),
+    ("bytes=500-0", None),
+];
+
+fn check_range(answer: &Response, range: &str, expected: Option<(u64, u64)>) {
+    let Some((start, end)) = expected else {
+        assert_eq!(answer.status, 416, "{range}");
+        assert_eq!(answer.header("content-range"), Some(format!("bytes */{SIZE}").as_str()));
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert!(answer.text().contains("RANGE_INVALID"), "{}", answer.text());
+        return;
+    };
+    assert_eq!(answer.status, 206, "{range}: {}", answer.text());
+    let place = format!("bytes {start}-{}/{SIZE}", end - 1);
+    assert_eq!(answer.header("content-range"), Some(place.as_str()), "{range}");
+    assert_eq!(answer.header("content-length"), Some((end - start).to_string().as_str()), "{range}");
+    let bytes = source().bytes();
+    assert!(answer.complete && answer.body == bytes[start as usize..end as usize], "{range}");
+}
+
+#[tokio::test]
+async fn a_blob_is_fetched_once_and_then_served_from_the_store() {
+    let (lab, target) = lab_with_blob().await;
+    let cold = lab.get(HUB, &target).await;
+    check_whole(&cold, &target);
+    assert_eq!(cold.header("cache-status"), Some("wharf; fwd=miss"));
+    let warm = lab.get(HUB, &target).await;
+    check_whole(&warm, &target);
+    assert_eq!(warm.header("cache-status"), Some("wharf; hit"));
+    assert_eq!(lab.hub.log().count_at(Endpoint::Cdn, Kind::GetBlob), 1);
+}
+
+#[tokio::test]
+async fn a_head_downloads_nothing_and_says_what_a_get_would() {
+    let (lab, target) = lab_with_blob().await;
+    for _ in 0..2 {
+        let head = lab.ask("HEAD", HUB, &target, &[("range", "bytes=0-9")]).await;
+        assert_eq!(head.status, 200);
+        assert_eq!(head.header("content-length"), Some(SIZE.to_string().as_str()));
+        assert_eq!(head.header("accept-ranges"), Some("bytes"));
+        assert_eq!(head.header("docker-content-digest"), target.rsplit('/').next());
+        assert!(head.body.is_empty());
+    }
+    assert_eq!(lab.hub.log().body_bytes(target.rsplit('/').next().unwrap()), 0);
+}
+
+#[tokio::test]
+async fn ranges_of_a_stored_blob() {
+    let (lab, target) = lab_with_blob().await;
+    check_whole(&lab.get(HUB, &target).await, &target);
+    for (range, expected) in RANGES {
+        check_range(&lab.ask("GET", HUB, &target, &[("range", range)]).await, range, expected);
+    }
+}
+
+#[tokio::test]
+async fn ranges_of_a_blob_that_nobody_has_asked_for() {
+    for (range, expected) in RANGES {
+        let (lab, target) = lab_with_blob().await;
+        check_range(&lab.ask("GET", HUB, &target, &[("range", range)]).await, range, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_range_into_a_blob_on_its_way_has_its_head_at_once() {
+    let (lab, target) = lab_with_blob().await;
+    let gate = Gate::new();
+    let script = lab.hub.script(Rule::new(Kind::GetBlob, Fault::PauseAt(200_000, gate.clone())));
+    let mut first = lab.connect().await;
+    first.request("GET", HUB, &target, &[]).await.unwrap();
+    assert_eq!(within("the head of the whole", first.read_head("GET")).await.unwrap().status, 200);
+    gate.reached(1).await;
+    let mut second = lab.connect().await;
+    second.request("GET", HUB, &target, &[("range", "bytes=100000-")]).await.unwrap();
+    let head = within("the head of the range", second.read_head("GET")).await.unwrap();
+    assert_eq!(head.status, 206);
+    assert_eq!(head.header("content-range"), Some("bytes 100000-299999/300000"));
+    script.remove();
+    gate.release();
+    let bytes = source().bytes();
+    let (whole, end) = within("the whole", first.read_rest()).await;
+    assert!(end.is_ok() && whole == bytes);
+    let (rest, end) = within("the range", second.read_rest()).await;
+    assert!(end.is_ok() && rest == bytes[100_000..]);
+}
+
+#[tokio::test]
+async fn several_ranges_are_refused_so_that_the_client_asks_for_one() {
+    let (lab, target) = lab_with_blob().await;
+    let answer = lab.ask("GET", HUB, &target, &[("range", "bytes=0-9,20-29")]).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("one range"), "{}", answer.text());
+    let many: Vec<String> = (0..1024).map(|n| format!("{}-{}", n * 200, n * 200 + 99)).collect();
+    let answer = lab.ask("GET", HUB, &target, &[("range", &format!("bytes={}", many.join(",")))]).await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(lab.upstream_requests(), 0);
+}
+
+#[tokio::test]
+async fn a_range_of_other_content_is_not_served_as_one() {
+    let (lab, target) = lab_with_blob().await;
+    let etag = format!("\"{}\"", target.rsplit('/').next().unwrap());
+    let range = ("range", "bytes=100-199");
+    let same = lab.ask("GET", HUB, &target, &[range, ("if-range", &etag)]).await;
+    check_range(&same, "if-range of this content", Some((100, 200)));
+    check_whole(&lab.ask("GET", HUB, &target, &[range, ("if-range", "\"sha256:00\"")]).await, &target);
+    let date = "Sat, 21 Nov 2026 10:00:00 GMT";
+    check_whole(&lab.ask("GET", HUB, &target, &[range, ("if-range", date)]).await, &target);
+    check_whole(&lab.ask("GET", HUB, &target, &[("range", "lines=1-2")]).await, &target);
+}
+
+#[tokio::test]
+async fn a_blob_that_the_client_holds_is_not_sent() {
+    let (lab, target) = lab_with_blob().await;
+    let etag = format!("W/\"{}\"", target.rsplit('/').next().unwrap());
+    let answer = lab.ask("GET", HUB, &target, &[("if-none-match", &etag), ("range", "bytes=0-1")]).await;
+    assert_eq!(answer.status, 304);
+    assert_eq!(lab.hub.log().body_bytes(target.rsplit('/').next().unwrap()), 0);
+    let absent =
+        "/v2/library/busybox/blobs/sha256:0000000000000000000000000000000000000000000000000000000000000000";
+    assert_eq!(lab.ask("GET", HUB, absent, &[("if-none-match", "*")]).await.status, 404);
+}
+
+#[tokio::test]
+async fn an_empty_blob_is_a_whole_answer() {
+    let lab = Lab::start().await;
+    let target = target(&lab.hub.put_blob(Vec::new()));
+    for _ in 0..2 {
+        let answer = lab.get(HUB, &target).await;
+        assert_eq!((answer.status, answer.complete), (200, true));
+        assert_eq!(answer.header("content-length"), Some("0"));
+        let part = lab.ask("GET", HUB, &target, &[("range", "bytes=0-")]).await;
+        assert_eq!(part.status, 416);
+        assert_eq!(part.header("content-range"), Some("bytes */0"));
+    }
+}
+
+#[tokio::test]
+async fn a_blob_that_the_upstream_lacks_is_unknown() {
+    let lab = Lab::start().await;
+    let target = target(&source().digest());
+    for method in ["GET", "HEAD"] {
+        let answer = lab.ask(method, HUB, &target, &[]).await;
+        assert_eq!(answer.status, 404);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+    }
+    assert!(lab.get(HUB, &target).await.text().contains("BLOB_UNKNOWN"));
+}
+
+#[tokio::test]
+async fn wrong_bytes_never_end_in_order() {
+    let (lab, target) = lab_with_blob().await;
+    let script = lab.hub.script(Rule::new(Kind::GetBlob, Fault::FlipBit(SIZE / 2)));
+    let answer = lab.get(HUB, &target).await;
+    assert_eq!(answer.status, 200);
+    assert!(!answer.complete, "the body came to its end");
+    assert!((answer.body.len() as u64) < SIZE);
+    script.remove();
+    check_whole(&lab.get(HUB, &target).await, &target);
+}
+
+#[tokio::test]
+async fn wrong_bytes_of_a_small_blob_are_an_error() {
+    let lab = Lab::start().await;
+    let target = target(&lab.hub.put_blob(vec![1; 512]));
+    lab.hub.script(Rule::new(Kind::GetBlob, Fault::FlipBit(5)));
+    let answer = lab.get(HUB, &target).await;
+    assert_eq!(answer.status, 502, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn one_connection_serves_one_answer_after_another() {
+    let (lab, target) = lab_with_blob().await;
+    let mut connection = lab.connect().await;
+    // The second and third are sent before the first is read.
+    connection.request("GET", HUB, &target, &[]).await.unwrap();
+    connection.request("HEAD", HUB, &target, &[]).await.unwrap();
+    connection.request("GET", HUB, &target, &[("range", "bytes=-10")]).await.unwrap();
+    check_whole(&within("the blob", connection.read_response("GET")).await.unwrap(), &target);
+    assert_eq!(within("the head", connection.read_response("HEAD")).await.unwrap().status, 200);
+    let part = within("the range", connection.read_response("GET")).await.unwrap();
+    check_range(&part, "bytes=-10", Some((SIZE - 10, SIZE)));
+}
+
+#[tokio::test]
+async fn clients_that_take_a_piece_and_leave_stop_nothing() {
+    let lab = Lab::start().await;
+    let source = BlobSource::Generated { seed: 9, len: 4 << 20 };
+    let digest = lab.hub.put_blob(source.clone());
+    let target = target(&digest);
+    let gate = Gate::new();
+    lab.hub.script(Rule::new(Kind::GetBlob, Fault::PauseAt(1 << 20, gate.clone())).once());
+    let mut first = lab.connect().await;
+    first.request("GET", HUB, &target, &[("range", "bytes=0-")]).await.unwrap();
+    assert_eq!(within("the head", first.read_head("GET")).await.unwrap().status, 206);
+    let piece = within("a piece", first.read_piece(1000)).await.unwrap().unwrap();
+    assert_eq!(piece, source.read(0, piece.len()));
+    first.reset().unwrap();
+    gate.release();
+    let whole = lab.get(HUB, &target).await;
+    assert!(whole.complete && whole.body == source.bytes());
+    assert_eq!(lab.hub.log().count_at(Endpoint::Cdn, Kind::GetBlob), 1);
+}

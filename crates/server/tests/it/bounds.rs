@@ -1,0 +1,151 @@
+//! What one client can take up, in time and in connections.
+
+use std::time::Duration;
+
+use testkit::client::Connection;
+use testkit::{BlobSource, Fault, Gate, Kind, Rule, within};
+
+use crate::lab::{HUB, Lab};
+
+/// Small enough to be waited for, large enough for a busy machine to answer in.
+const SHORT: Duration = Duration::from_millis(300);
+
+const REQUEST: &str = "GET /v2/ HTTP/1.1\r\nHost: docker.io.cache.example\r\n\r\n";
+
+/// Larger than what the sockets of both ends hold.
+const LARGE: BlobSource = BlobSource::Generated { seed: 3, len: 48 << 20 };
+
+async fn check_ends(connection: &mut Connection) {
+    let (received, end) = within("the server closes", connection.read_raw_to_end()).await;
+    assert!(end.is_ok(), "{end:?}");
+    assert_eq!(String::from_utf8_lossy(&received), "");
+}
+
+/// The count of connections that ended for this reason.
+fn closed(lab: &Lab, why: &str) -> u64 {
+    let wanted = format!("wharf_connections_closed_total{{why=\"{why}\"}} ");
+    let text = lab.metrics.encode();
+    text.lines().find_map(|line| line.strip_prefix(&wanted)).map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_given_up() {
+    let lab = Lab::start_with(|plan| plan.settings.header_wait_max = SHORT).await;
+    let mut connection = lab.connect().await;
+    connection.send(&REQUEST.as_bytes()[..REQUEST.len() - 2]).await.unwrap();
+    check_ends(&mut connection).await;
+    assert_eq!(closed(&lab, "slow_head"), 1);
+}
+
+#[tokio::test]
+async fn a_dripping_head_is_given_up_and_others_are_served() {
+    let lab = Lab::start_with(|plan| plan.settings.header_wait_max = SHORT).await;
+    let mut slow = lab.connect().await;
+    let mut dripped = 0;
+    let mut ticks = tokio::time::interval(SHORT / 10);
+    let ended = loop {
+        ticks.tick().await;
+        if slow.send(b"x").await.is_err() {
+            break true;
+        }
+        dripped += 1;
+        assert_eq!(lab.get(HUB, "/v2/").await.status, 200);
+        if closed(&lab, "slow_head") == 1 {
+            break true;
+        }
+        if dripped > 1000 {
+            break false;
+        }
+    };
+    assert!(ended, "{dripped} bytes were taken one by one");
+}
+
+#[tokio::test]
+async fn a_connection_may_rest_longer_than_a_head_may_take() {
+    let lab = Lab::start_with(|plan| plan.settings.header_wait_max = SHORT).await;
+    let mut resting = lab.connect().await;
+    resting.send(REQUEST.as_bytes()).await.unwrap();
+    assert_eq!(within("an answer", resting.read_response("GET")).await.unwrap().status, 200);
+    // The other connection's head, begun now, is given up after the time that a head may take.
+    let mut slow = lab.connect().await;
+    slow.send(b"GET ").await.unwrap();
+    check_ends(&mut slow).await;
+    resting.send(REQUEST.as_bytes()).await.unwrap();
+    assert_eq!(within("a second answer", resting.read_response("GET")).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_that_rests_too_long_is_closed() {
+    let lab = Lab::start_with(|plan| plan.settings.idle_max = SHORT).await;
+    let mut connection = lab.connect().await;
+    connection.send(REQUEST.as_bytes()).await.unwrap();
+    assert_eq!(within("an answer", connection.read_response("GET")).await.unwrap().status, 200);
+    check_ends(&mut connection).await;
+    assert_eq!(closed(&lab, "idle"), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_closed_and_others_are_served() {
+    let lab = Lab::start_with(|plan| plan.settings.stall_max = SHORT).await;
+    let target = format!("/v2/library/busybox/blobs/{}", lab.hub.put_blob(LARGE));
+    let warm = lab.get(HUB, &target).await;
+    assert!(warm.complete);
+    let mut stuck = Connection::open_slow(lab.address, 4096).await.unwrap();
+    stuck.request("GET", HUB, &target, &[]).await.unwrap();
+    let given_up = async {
+        while closed(&lab, "slow_reader") == 0 {
+            assert_eq!(lab.get(HUB, "/v2/").await.status, 200);
+        }
+    };
+    within("the client that does not read is given up", given_up).await;
+    let (_, end) = within("its connection ends", stuck.read_raw_to_end()).await;
+    assert!(end.is_err(), "the body seemed complete");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_is_served_to_the_end() {
+    let lab = Lab::start_with(|plan| plan.settings.stall_max = 4 * SHORT).await;
+    let target = format!("/v2/library/busybox/blobs/{}", lab.hub.put_blob(LARGE));
+    let mut slow = Connection::open_slow(lab.address, 256 << 10).await.unwrap();
+    slow.request("GET", HUB, &target, &[]).await.unwrap();
+    assert_eq!(within("the head", slow.read_head("GET")).await.unwrap().status, 200);
+    let mut ticks = tokio::time::interval(SHORT / 10);
+    let mut received = 0;
+    // All in all longer than a stall may last, but never without a byte for that long.
+    while let Some(piece) = within("a piece", slow.read_piece(1 << 20)).await.unwrap() {
+        received += piece.len() as u64;
+        if received < 8 << 20 {
+            ticks.tick().await;
+        }
+    }
+    assert_eq!(received, LARGE.len());
+}
+
+#[tokio::test]
+async fn an_answer_for_which_nothing_comes_ends_short_of_its_length() {
+    let lab = Lab::start_with(|plan| plan.settings.stall_max = SHORT).await;
+    let digest = lab.hub.put_blob(BlobSource::Generated { seed: 4, len: 1 << 20 });
+    let gate = Gate::new();
+    lab.hub.script(Rule::new(Kind::GetBlob, Fault::PauseAt(1 << 19, gate.clone())));
+    let answer = lab.get(HUB, &format!("/v2/library/busybox/blobs/{digest}")).await;
+    assert_eq!((answer.status, answer.complete), (200, false));
+    gate.release();
+}
+
+#[tokio::test]
+async fn clients_beyond_the_limit_wait_for_a_place() {
+    let lab = Lab::start_with(|plan| plan.settings.connection_count_max = 2).await;
+    let (mut first, mut second) = (lab.connect().await, lab.connect().await);
+    for connection in [&mut first, &mut second] {
+        connection.send(REQUEST.as_bytes()).await.unwrap();
+        assert_eq!(within("an answer", connection.read_response("GET")).await.unwrap().status, 200);
+    }
+    let mut third = lab.connect().await;
+    third.send(REQUEST.as_bytes()).await.unwrap();
+    let early = tokio::time::timeout(SHORT, third.read_head("GET")).await;
+    assert!(early.is_err(), "the third connection was served: {early:?}");
+    drop(first);
+    assert_eq!(within("an answer", third.read_response("GET")).await.unwrap().status, 200);
+    second.send(REQUEST.as_bytes()).await.unwrap();
+    assert_eq!(within("an answer", second.read_response("GET")).await.unwrap().status, 200);
+}

@@ -1,0 +1,146 @@
+//! A server with two registries, `docker.io` and `quay.io`, each before an upstream of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache::Backend;
+use policy::freshness::{StaleLimit, TagRule, Upstream404};
+use policy::host::{RegistryNames, RoutingTable};
+use server::{Parts, Server, Settings};
+use storage::MemoryStore;
+use telemetry::Metrics;
+use testkit::client::{Connection, Response, request};
+use testkit::{Endpoint, FakeRegistry, within};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use upstream::HttpUpstream;
+
+/// The domain of the virtual hosts.
+pub(crate) const DOMAIN: &str = "cache.example";
+
+/// A host name that is Docker Hub's here.
+pub(crate) const HUB: &str = "docker.io.cache.example:5000";
+
+/// A host name that is Quay's here.
+pub(crate) const QUAY: &str = "quay.io.cache.example";
+
+/// What a test may change before the server starts.
+pub(crate) struct Plan {
+    pub(crate) settings: Settings,
+    pub(crate) domain: Option<&'static str>,
+    pub(crate) default_registry: Option<&'static str>,
+    pub(crate) catalog: bool,
+    /// Blobs up to this size are verified before the first byte leaves.
+    pub(crate) verify_first_bytes_max: u64,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+pub(crate) struct Lab {
+    pub(crate) hub: FakeRegistry,
+    pub(crate) quay: FakeRegistry,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) served: JoinHandle<()>,
+}
+
+impl Lab {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Plan)) -> Self {
+        let names = ["docker.io".to_owned(), "quay.io".to_owned()];
+        let mut plan = Plan {
+            settings: Settings::new(vec![loopback()]),
+            domain: Some(DOMAIN),
+            default_registry: None,
+            catalog: true,
+            verify_first_bytes_max: 1024,
+            metrics: Arc::new(Metrics::new(&names)),
+        };
+        change(&mut plan);
+        let (hub, quay) = (FakeRegistry::start().await, FakeRegistry::start().await);
+        let registries =
+            vec![Arc::new(backend("docker.io", &hub, &plan)), Arc::new(backend("quay.io", &quay, &plan))];
+        let routes = names.map(|name| RegistryNames { name, ..RegistryNames::default() });
+        let routes = RoutingTable::new(plan.domain, plan.default_registry, &routes).unwrap();
+        let metrics = Arc::clone(&plan.metrics);
+        let parts = Parts { registries, routes, metrics: Arc::clone(&metrics), settings: plan.settings };
+        let server = Server::bind(parts).unwrap();
+        let (address, admin) = (server.local_addresses()[0], server.admin_address());
+        let shutdown = CancellationToken::new();
+        let served = tokio::spawn(server.serve(shutdown.clone()));
+        Self { hub, quay, address, admin, metrics, shutdown, served }
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        host: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Response {
+        let asked = within(target, request(method, self.address, host, target, headers));
+        asked.await.unwrap_or_else(|broken| panic!("{method} {host} {target}: {broken:?}"))
+    }
+
+    pub(crate) async fn get(&self, host: &str, target: &str) -> Response {
+        self.ask("GET", host, target, &[]).await
+    }
+
+    pub(crate) async fn connect(&self) -> Connection {
+        Connection::open(self.address).await.unwrap()
+    }
+
+    /// Sends these bytes on a connection of their own, and returns everything that comes until the server
+    /// closes it.
+    pub(crate) async fn send_raw(&self, bytes: &[u8]) -> String {
+        let mut connection = self.connect().await;
+        connection.send(bytes).await.unwrap();
+        let (received, end) = within("the server closes", connection.read_raw_to_end()).await;
+        end.unwrap_or_else(|broken| panic!("{broken:?} after {}", String::from_utf8_lossy(&received)));
+        String::from_utf8_lossy(&received).into_owned()
+    }
+
+    /// How many requests the upstreams have seen.
+    pub(crate) fn upstream_requests(&self) -> usize {
+        self.hub.requests().len() + self.quay.requests().len()
+    }
+}
+
+/// A loopback address whose port the kernel chooses.
+pub(crate) fn loopback() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+fn backend(name: &str, fake: &FakeRegistry, plan: &Plan) -> Backend {
+    let metrics = plan.metrics.registry(name);
+    let mut upstream = upstream::Settings::new(name, fake.url().parse().unwrap());
+    upstream.trusted_hosts = vec![fake.host_of(Endpoint::Token), fake.host_of(Endpoint::Cdn)];
+    let upstream = HttpUpstream::new(upstream, Arc::clone(&metrics)).unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let mut settings = cache::Settings::new(TagRule {
+        ttl: Duration::ZERO,
+        stale_if_error: StaleLimit::Forever,
+        on_upstream_404: Upstream404::NotFound,
+        offline: false,
+    });
+    settings.hub_names = name == "docker.io";
+    settings.catalog = plan.catalog;
+    settings.verify_first_bytes_max = plan.verify_first_bytes_max;
+    Backend::new(cache::Parts {
+        name: name.to_owned(),
+        upstream: Arc::new(upstream),
+        blobs: Arc::clone(&store) as _,
+        records: store,
+        settings,
+        metrics,
+        tasks: TaskTracker::new(),
+        cancel: CancellationToken::new(),
+    })
+}

@@ -1,0 +1,154 @@
+//! Every way to name a registry, and every way to fail to.
+
+use testkit::{Image, within};
+
+use crate::lab::{HUB, Lab, QUAY};
+
+/// Two registries that hold the same name with different content.
+async fn two_registries() -> Lab {
+    let lab = Lab::start().await;
+    lab.hub.put_image("library/busybox", "1", &Image::small("hub"));
+    lab.quay.put_image("library/busybox", "1", &Image::small("quay"));
+    lab
+}
+
+fn hub_digest() -> String {
+    Image::small("hub").digest().to_owned()
+}
+
+fn quay_digest() -> String {
+    Image::small("quay").digest().to_owned()
+}
+
+async fn check(lab: &Lab, host: &str, target: &str, digest: &str) {
+    let answer = lab.get(host, target).await;
+    let said = answer.text();
+    assert_eq!(answer.status, 200, "{host} {target}: {said}");
+    assert_eq!(answer.header("docker-content-digest"), Some(digest), "{host} {target}");
+    assert_eq!(testkit::digest_of(&answer.body), digest, "{host} {target}");
+}
+
+#[tokio::test]
+async fn every_form_reaches_its_registry() {
+    let lab = two_registries().await;
+    let path = "/v2/library/busybox/manifests/1";
+    let rows: [(&str, &str, String); 17] = [
+        (HUB, path, hub_digest()),
+        ("docker.io.cache.example", path, hub_digest()),
+        ("DOCKER.IO.Cache.Example:80", path, hub_digest()),
+        ("docker.io.cache.example.", path, hub_digest()),
+        ("docker-io.cache.example", path, hub_digest()),
+        (QUAY, path, quay_digest()),
+        ("quay-io.cache.example:443", path, quay_digest()),
+        (HUB, "/v2/library/busybox/manifests/1?ns=docker.io", hub_digest()),
+        (HUB, "/v2/library/busybox/manifests/1?ns=registry-1.docker.io", hub_digest()),
+        ("10.0.0.5:5000", "/v2/library/busybox/manifests/1?ns=docker.io", hub_digest()),
+        ("cache.example:5000", "/v2/library/busybox/manifests/1?ns=quay.io", quay_digest()),
+        ("[::1]:5000", "/v2/library/busybox/manifests/1?ns=index.docker.io", hub_digest()),
+        ("cache.example", "/quay.io/v2/library/busybox/manifests/1", quay_digest()),
+        ("cache.example", "/v2/docker.io/library/busybox/manifests/1", hub_digest()),
+        ("cache.example", "/v2/quay.io/v2/library/busybox/manifests/1", quay_digest()),
+        ("cache.example", "/quay.io/library/busybox/manifests/1", quay_digest()),
+        ("cache.example", "/v2/docker.io/library/busybox/manifests/1?ns=docker.io", hub_digest()),
+    ];
+    for (host, target, digest) in &rows {
+        check(&lab, host, target, digest).await;
+    }
+}
+
+#[tokio::test]
+async fn hub_s_own_images_need_no_library() {
+    let lab = two_registries().await;
+    check(&lab, HUB, "/v2/busybox/manifests/1", &hub_digest()).await;
+    check(&lab, "cache.example", "/v2/docker.io/busybox/manifests/1", &hub_digest()).await;
+    assert_eq!(lab.get(QUAY, "/v2/busybox/manifests/1").await.status, 404);
+    let asked = lab.hub.requests();
+    assert!(asked.iter().filter_map(|it| it.repository.as_deref()).all(|name| name == "library/busybox"));
+}
+
+#[tokio::test]
+async fn without_a_domain_a_host_that_begins_with_the_name_is_enough() {
+    let lab = Lab::start_with(|plan| plan.domain = None).await;
+    lab.hub.put_image("library/busybox", "1", &Image::small("hub"));
+    for host in ["docker.io.10.0.0.5.nip.io:5000", "docker.io.localhost", "docker-io.localhost"] {
+        check(&lab, host, "/v2/library/busybox/manifests/1", &hub_digest()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_default_registry_serves_hosts_without_a_name() {
+    let lab = Lab::start_with(|plan| plan.default_registry = Some("docker.io")).await;
+    lab.hub.put_image("library/busybox", "1", &Image::small("hub"));
+    check(&lab, "10.0.0.5:5000", "/v2/library/busybox/manifests/1", &hub_digest()).await;
+    check(&lab, "", "/v2/library/busybox/manifests/1", &hub_digest()).await;
+}
+
+#[tokio::test]
+async fn what_disagrees_or_names_nothing_is_refused_without_asking_anyone() {
+    let lab = two_registries().await;
+    let rows = [
+        ("nonsense.cache.example", "/v2/library/busybox/manifests/1"),
+        ("nonsense.cache.example", "/v2/"),
+        ("cache.example", "/v2/library/busybox/manifests/1"),
+        ("cache.example", "/v2/library/busybox/manifests/1?ns=ghcr.io"),
+        (HUB, "/v2/library/busybox/manifests/1?ns=quay.io"),
+        (HUB, "/v2/quay.io/library/busybox/manifests/1"),
+        ("cache.example", "/quay.io/v2/library/busybox/manifests/1?ns=docker.io"),
+        ("cache.example", "/"),
+        ("cache.example", "/favicon.ico"),
+    ];
+    for (host, target) in rows {
+        let answer = lab.get(host, target).await;
+        assert_eq!(answer.status, 404, "{host} {target}");
+        assert!(answer.text().contains("NAME_UNKNOWN"), "{host} {target}: {}", answer.text());
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+    }
+    assert_eq!(lab.upstream_requests(), 0);
+}
+
+#[tokio::test]
+async fn the_version_check_asks_nobody() {
+    let lab = Lab::start().await;
+    let rows = [
+        (HUB, "/v2/"),
+        (HUB, "/v2"),
+        ("cache.example:5000", "/v2/"),
+        ("127.0.0.1", "/v2/"),
+        ("localhost:5000", "/v2/"),
+        ("cache.example", "/quay.io/v2/"),
+        ("cache.example", "/v2/?ns=quay.io"),
+    ];
+    for (host, target) in rows {
+        for method in ["GET", "HEAD"] {
+            let answer = lab.ask(method, host, target, &[]).await;
+            assert_eq!(answer.status, 200, "{method} {host} {target}");
+            assert_eq!(answer.header("content-type"), Some("application/json"));
+            assert_eq!(answer.header("content-length"), Some("2"));
+            assert_eq!(answer.header("docker-distribution-api-version"), Some("registry/2.0"));
+            assert_eq!(answer.text(), if method == "GET" { "{}" } else { "" });
+        }
+    }
+    assert_eq!(lab.upstream_requests(), 0);
+}
+
+#[tokio::test]
+async fn an_old_client_without_a_host_can_name_the_registry_otherwise() {
+    let lab = two_registries().await;
+    for target in ["/v2/library/busybox/manifests/1?ns=quay.io", "/quay.io/v2/library/busybox/manifests/1"] {
+        let request = format!("GET {target} HTTP/1.0\r\n\r\n");
+        let answer = lab.send_raw(request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+        assert!(answer.contains(&quay_digest()), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_absolute_target_that_agrees_with_the_host_is_served() {
+    let lab = two_registries().await;
+    let mut connection = lab.connect().await;
+    let target = format!("http://{QUAY}/v2/library/busybox/manifests/1");
+    connection.request("GET", QUAY, &target, &[]).await.unwrap();
+    let answer = within("the answer", connection.read_response("GET")).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.header("docker-content-digest"), Some(quay_digest().as_str()));
+}
