@@ -185,7 +185,9 @@ impl Entry {
             return;
         };
         registry.metrics().request(self.kind, outcome, self.status);
-        registry.metrics().served_bytes(self.bytes);
+        if (200..300).contains(&self.status) {
+            registry.metrics().served_bytes(self.bytes);
+        }
         if let Some(first_byte) = self.first_byte {
             registry.metrics().first_byte(self.kind, first_byte.as_secs_f64());
         }
