@@ -9,6 +9,7 @@ use http::header::{CONTENT_RANGE, HeaderValue};
 use http::{Method, StatusCode};
 use oci::{Digest, Repository};
 use telemetry::UpstreamKind;
+use tokio::time::Instant;
 
 use crate::content_range::ContentRange;
 use crate::contract::{BlobHead, BlobRange, BlobStream};
@@ -27,14 +28,15 @@ pub(crate) async fn head(
     digest: &Digest,
 ) -> Result<BlobHead, Error> {
     let mut ask = ask(upstream, UpstreamKind::HeadBlob, Method::HEAD, repository, digest);
-    match upstream.exchange.open(repository, &ask, allowed(upstream)).await {
+    let deadline = deadline(upstream);
+    match upstream.exchange.open(repository, &ask, deadline).await {
         Ok(reply) => return Ok(BlobHead { size: content_length(reply.response.headers()) }),
         Err(error) if is_head_refusal(&error) => {}
         Err(error) => return Err(error),
     }
     ask.method = Method::GET;
     ask.range = Some(HeaderValue::from_static("bytes=0-0"));
-    match upstream.exchange.open(repository, &ask, allowed(upstream)).await {
+    match upstream.exchange.open(repository, &ask, deadline).await {
         Ok(reply) if reply.response.status() == StatusCode::PARTIAL_CONTENT => {
             Ok(BlobHead { size: content_range(&reply).and_then(|told| told.size) })
         }
@@ -53,7 +55,7 @@ pub(crate) async fn get(
 ) -> Result<BlobStream, Error> {
     let mut ask = ask(upstream, UpstreamKind::GetBlob, Method::GET, repository, digest);
     ask.range = range_header(range);
-    let reply = upstream.exchange.open(repository, &ask, allowed(upstream)).await?;
+    let reply = upstream.exchange.open(repository, &ask, deadline(upstream)).await?;
     if reply.response.status() == StatusCode::PARTIAL_CONTENT {
         return part(reply, range);
     }
@@ -139,6 +141,6 @@ fn is_head_refusal(error: &Error) -> bool {
     error.kind() == ErrorKind::Invalid && matches!(error.status(), Some(400 | 401 | 403 | 405 | 501))
 }
 
-fn allowed(upstream: &HttpUpstream) -> Duration {
-    upstream.header_timeout + REDIRECT_ALLOWANCE
+fn deadline(upstream: &HttpUpstream) -> Instant {
+    upstream.deadline() + REDIRECT_ALLOWANCE
 }

@@ -44,7 +44,7 @@ impl Clients {
             Some(proxy) => proxy.host_str().map(str::to_owned).into_iter().collect(),
             None => environment_proxy_hosts(),
         };
-        let roots = tls::roots(&settings.ca)?;
+        let roots = tls::roots(tls::system_roots(), &settings.ca)?;
         let identity = settings.client_identity.as_ref();
         let trusted = tls::trusted(&roots, identity, settings.insecure_skip_verify)?;
         let system = SystemResolver::default();

@@ -155,7 +155,8 @@ pub struct ListPage {
     pub bytes: Bytes,
     /// `Content-Type`.
     pub media_type: Option<MediaType>,
-    /// The query of the `Link` to the next page, with the paging keys only.
+    /// The query of the `Link` to the next page: `last`, `n` and `artifactType` as the upstream wrote them. None
+    /// where the upstream pages by anything else, which no client could bring back through us.
     pub next: Option<String>,
     /// `OCI-Filters-Applied`.
     pub filters_applied: Option<String>,

@@ -39,6 +39,8 @@ struct Attempts<'a> {
     gate: &'a Gate,
     deadline: Instant,
     made: u32,
+    /// Why the attempt before failed.
+    before: Option<Error>,
 }
 
 impl Exchange {
@@ -50,10 +52,10 @@ impl Exchange {
         &self,
         repository: &Repository,
         ask: &Ask,
-        allowed: Duration,
+        deadline: Instant,
     ) -> Result<Reply, Error> {
-        let mut attempts = Attempts::new(&self.gate, allowed);
-        let mut patience = Patience::until(attempts.deadline);
+        let mut attempts = Attempts::new(&self.gate, deadline);
+        let mut patience = Patience::until(deadline);
         loop {
             match self.attempt(repository, ask, &mut patience).await {
                 Ok(reply) => return Ok(reply),
@@ -72,10 +74,10 @@ impl Exchange {
         repository: &Repository,
         ask: &Ask,
         bytes_max: usize,
-        allowed: Duration,
+        deadline: Instant,
     ) -> Result<Document, Error> {
-        let mut attempts = Attempts::new(&self.gate, allowed);
-        let mut patience = Patience::until(attempts.deadline);
+        let mut attempts = Attempts::new(&self.gate, deadline);
+        let mut patience = Patience::until(deadline);
         loop {
             let read = match self.attempt(repository, ask, &mut patience).await {
                 Ok(reply) => collect(reply, bytes_max, &patience).await,
@@ -122,7 +124,7 @@ impl Exchange {
             429 => Err(self.throttled(ask, &reply)),
             416 => Err(answered(ErrorKind::Invalid).with_range_refused()),
             503 => Err(self.unavailable(ask, &reply)),
-            500 | 502.. => Err(answered(ErrorKind::Unreachable)),
+            408 | 500 | 502.. => Err(answered(ErrorKind::Unreachable)),
             401 | 403 if ask.method == Method::GET => Err(answered(ErrorKind::Unreachable)),
             _ => Err(answered(ErrorKind::Invalid)),
         }
@@ -162,16 +164,20 @@ impl Exchange {
 }
 
 impl<'a> Attempts<'a> {
-    fn new(gate: &'a Gate, allowed: Duration) -> Self {
+    fn new(gate: &'a Gate, deadline: Instant) -> Self {
         gate.deposit();
-        Self { gate, deadline: Instant::now() + allowed, made: 1 }
+        Self { gate, deadline, made: 1, before: None }
     }
 
     /// Waits for the next attempt.
     ///
     /// # Errors
-    /// `error` itself, when another attempt cannot help, is not allowed, or would come too late.
+    /// When another attempt cannot help, is not allowed, or would come too late: `error` itself, or if that
+    /// only says that the upstream is left alone by now, what led to it.
     async fn wait_after(&mut self, error: Error) -> Result<(), Error> {
+        if error.kind() == ErrorKind::Resting {
+            return Err(self.before.take().unwrap_or(error));
+        }
         if !error.retryable() || self.made == ATTEMPT_COUNT_MAX {
             return Err(error);
         }
@@ -180,6 +186,7 @@ impl<'a> Attempts<'a> {
             return Err(error);
         }
         self.made += 1;
+        self.before = Some(error);
         tokio::time::sleep(pause).await;
         Ok(())
     }

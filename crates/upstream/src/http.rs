@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use oci::{Digest, Reference, Repository};
 use policy::realm::Territory;
 use telemetry::RegistryMetrics;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::auth::Auth;
@@ -25,7 +26,7 @@ use crate::{blob, list, manifest};
 #[derive(Debug)]
 pub struct HttpUpstream {
     pub(crate) exchange: Exchange,
-    pub(crate) header_timeout: Duration,
+    header_timeout: Duration,
     /// Ends in `/v2/`.
     base: Url,
 }
@@ -52,6 +53,11 @@ impl HttpUpstream {
         let auth = Auth::new(&settings)?;
         let header_timeout = settings.header_timeout;
         Ok(Self { exchange: Exchange { transport, gate, auth }, header_timeout, base })
+    }
+
+    /// When the head of an answer, or a whole document, must be there.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.header_timeout
     }
 
     /// The URL of `path` behind `/v2/`, which has only characters that a path may hold as they are.

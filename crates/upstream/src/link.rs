@@ -2,21 +2,23 @@
 
 use url::Url;
 
-/// Query keys that registries page by. Others, such as a token, are nothing that a client of ours may see.
-const PAGING_KEYS: [&str; 8] =
-    ["n", "last", "artifactType", "next", "next_page", "nextPage", "page", "page_token"];
+/// Query keys that a client can bring back to us. A link that pages by another key is dropped: whoever
+/// followed it would get the first page again, for ever.
+const PAGING_KEYS: [&str; 3] = ["n", "last", "artifactType"];
 /// The longest query that is passed on, in bytes.
 const QUERY_BYTES_MAX: usize = 2048;
 
 /// The query of the link to the next page in the values of a page's `Link` headers, of which the paging keys
-/// are kept as they were written. Where the link leads is not looked at: the next page is asked of the same
+/// are kept as they were written. None without a `last`, which is what makes it another page. Where the link leads is not looked at: the next page is asked of the same
 /// list.
 pub(crate) fn next_query<'a>(values: impl Iterator<Item = &'a str>, page: &Url) -> Option<String> {
     let target = values.flat_map(links).find(|(_, parameters)| is_next(parameters))?.0;
     let url = page.join(target).ok()?;
-    let is_paging = |pair: &&str| PAGING_KEYS.contains(&pair.split('=').next().unwrap_or_default());
-    let query = url.query()?.split('&').filter(is_paging).collect::<Vec<_>>().join("&");
-    (!query.is_empty() && query.len() <= QUERY_BYTES_MAX).then_some(query)
+    let pairs = url.query()?.split('&').filter_map(|pair| Some((pair.split_once('=')?.0, pair)));
+    let kept: Vec<_> = pairs.filter(|(key, _)| PAGING_KEYS.contains(key)).collect();
+    let has_last = kept.iter().any(|(key, _)| *key == "last");
+    let query = kept.iter().map(|(_, pair)| *pair).collect::<Vec<_>>().join("&");
+    (has_last && query.len() <= QUERY_BYTES_MAX).then_some(query)
 }
 
 /// The links of one header: `<target>; name=value; ..., <target>; ...`.

@@ -22,7 +22,7 @@ pub(crate) async fn get(upstream: &HttpUpstream, request: &ListRequest) -> Resul
     let (repository, url) = url_of(upstream, request);
     let ask =
         Ask { kind: UpstreamKind::List, method: Method::GET, url, accept: Some(ACCEPTED_LISTS), range: None };
-    let read = upstream.exchange.read(repository, &ask, LIST_BYTES_MAX, upstream.header_timeout);
+    let read = upstream.exchange.read(repository, &ask, LIST_BYTES_MAX, upstream.deadline());
     let document = read.await?;
     let links = document.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
     let filters = document.headers.get("oci-filters-applied").and_then(|value| value.to_str().ok());

@@ -20,7 +20,7 @@ pub(crate) async fn head(
     reference: &Reference,
 ) -> Result<ManifestHead, Error> {
     let ask = ask(upstream, UpstreamKind::HeadManifest, Method::HEAD, repository, reference);
-    let reply = upstream.exchange.open(repository, &ask, upstream.header_timeout).await?;
+    let reply = upstream.exchange.open(repository, &ask, upstream.deadline()).await?;
     let headers = reply.response.headers();
     if is_web_page(headers) {
         return Err(Error::new(ErrorKind::Invalid, reply.host, "answered with a web page"));
@@ -38,7 +38,7 @@ pub(crate) async fn get(
     reference: &Reference,
 ) -> Result<ManifestBody, Error> {
     let ask = ask(upstream, UpstreamKind::GetManifest, Method::GET, repository, reference);
-    let read = upstream.exchange.read(repository, &ask, MANIFEST_BYTES_MAX, upstream.header_timeout);
+    let read = upstream.exchange.read(repository, &ask, MANIFEST_BYTES_MAX, upstream.deadline());
     let document = read.await?;
     Ok(ManifestBody {
         media_type: media_type(&document.headers),

@@ -16,15 +16,23 @@ use secret::Secret;
 
 use crate::settings::SettingsError;
 
-/// The certificate authorities for one upstream: the system's, the bundled ones, and those in `extra` (PEM).
+/// The certificate authorities that the system has; an image made from scratch has none.
+pub(crate) fn system_roots() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
+}
+
+/// The certificate authorities for one upstream: the bundled ones, the `system`'s, and those in `extra` (PEM).
 ///
 /// # Errors
 /// [`SettingsError::Ca`] for an extra text without a usable certificate. A system certificate that cannot be
 /// used is left out: others wrote that file.
-pub(crate) fn roots(extra: &[Vec<u8>]) -> Result<Arc<RootCertStore>, SettingsError> {
+pub(crate) fn roots(
+    system: Vec<CertificateDer<'static>>,
+    extra: &[Vec<u8>],
+) -> Result<Arc<RootCertStore>, SettingsError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(system);
     for pem in extra {
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<_, _>>()
@@ -142,3 +150,6 @@ impl ServerCertVerifier for Anyone {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

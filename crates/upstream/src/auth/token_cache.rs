@@ -44,7 +44,8 @@ type Slot = tokio::sync::Mutex<Option<Fetched>>;
 
 #[derive(Debug)]
 struct Fetched {
-    at: Instant,
+    asked_at: Instant,
+    done_at: Instant,
     result: Result<Token, Error>,
 }
 
@@ -66,12 +67,12 @@ impl TokenCache {
         if let Some(fetched) = &*held
             && fetched.serves(began, refused)
         {
-            let is_fresh = fetched.at >= began;
+            let is_fresh = fetched.done_at >= began;
             return fetched.result.clone().map(|token| (token.header, is_fresh));
         }
-        let at = Instant::now();
+        let asked_at = Instant::now();
         let result = fetch.await;
-        *held = Some(Fetched { at, result: result.clone() });
+        *held = Some(Fetched { asked_at, done_at: Instant::now(), result: result.clone() });
         result.map(|token| (token.header, true))
     }
 
@@ -105,10 +106,10 @@ impl Fetched {
         match &self.result {
             Ok(token) => {
                 let margin = EXPIRY_MARGIN.min(token.lifetime / 2);
-                let is_alive = self.at.elapsed() + margin < token.lifetime;
+                let is_alive = self.asked_at.elapsed() + margin < token.lifetime;
                 is_alive && refused != Some(&token.header)
             }
-            Err(_) => self.at >= began,
+            Err(_) => self.done_at >= began,
         }
     }
 }

@@ -14,8 +14,9 @@ fn the_next_page_in_the_forms_that_registries_write() {
         (r#"<https://ghcr.io/v2/a/b/tags/list?n=2&last=v2>; rel=next"#, Some("n=2&last=v2")),
         (r#"<?n=2&last=v2>;rel="prev next""#, Some("n=2&last=v2")),
         (r#"</v2/a/b/tags/list?last=a%20b&n=2>; title="x"; REL="Next""#, Some("last=a%20b&n=2")),
-        (r#"</first?n=2>; rel="first", </next?n=3>; rel="next""#, Some("n=3")),
-        (r#"</v2/a/b/tags/list?next_page=abc%3D%3D&n=50>; rel="next""#, Some("next_page=abc%3D%3D&n=50")),
+        (r#"</first?last=a>; rel="first", </next?last=b>; rel="next""#, Some("last=b")),
+        (r#"</r?artifactType=a%2Fb&last=x&page=7>; rel="next""#, Some("artifactType=a%2Fb&last=x")),
+        (r#"</v2/a/b/tags/list?next_page=abc%3D%3D&n=50>; rel="next""#, None),
         (r#"<https://elsewhere.example/steal?last=v2&token=secret>; rel="next""#, Some("last=v2")),
         (r#"</v2/a/b/tags/list?last=v2>; rel="prev""#, None),
         (r#"</v2/a/b/tags/list?last=v2>"#, None),
@@ -27,7 +28,7 @@ fn the_next_page_in_the_forms_that_registries_write() {
     for (value, expected) in cases {
         assert_eq!(next(&[value]).as_deref(), expected, "{value}");
     }
-    assert_eq!(next(&["</a?n=1>; rel=prev", "</b?n=2>; rel=next"]).as_deref(), Some("n=2"));
+    assert_eq!(next(&["</a?last=1>; rel=prev", "</b?last=2>; rel=next"]).as_deref(), Some("last=2"));
 }
 
 #[test]
