@@ -20,9 +20,6 @@ const BLOCKING_READ_BYTES: u64 = 512 * 1024;
 /// One read that must not block; small enough for its buffer to stay in the processor's cache.
 const INLINE_READ_BYTES: u64 = 64 * 1024;
 
-/// After so many bytes read without waiting, the other tasks of the thread get a turn.
-const TURN_BYTES: u64 = 1 << 20;
-
 /// A stream of exactly [`BlobReader::remaining`] bytes, or of fewer and then an error. It never ends early
 /// without one.
 pub struct BlobReader {
@@ -82,18 +79,13 @@ impl fmt::Debug for BlobReader {
 }
 
 fn read_stored(blob: OpenBlob, range: ByteRange) -> impl Stream<Item = Result<Bytes, PullError>> + Send {
-    stream::try_unfold((blob, range, 0), |(blob, mut range, mut turn)| async move {
+    stream::try_unfold((blob, range), |(blob, mut range)| async move {
         if range.start == range.end {
             return Ok(None);
         }
-        if turn >= TURN_BYTES {
-            turn = 0;
-            tokio::task::yield_now().await;
-        }
         let bytes = read(&blob, range.start, range.end - range.start).await?;
         range.start += bytes.len() as u64;
-        turn += bytes.len() as u64;
-        Ok(Some((bytes, (blob, range, turn))))
+        Ok(Some((bytes, (blob, range))))
     })
 }
 

@@ -59,13 +59,11 @@ impl Transfer {
             let fill = writer.fill().clone();
             let ended = tokio::select! {
                 result = self.fill(&fill) => result,
-                () = cancelled.cancelled() => {
-                    if let Some(Content::Spool(spool)) = fill.content.get() {
-                        spool.clone().park().await;
-                    }
-                    Err(PullError::unavailable("wharf is shutting down"))
-                }
+                () = cancelled.cancelled() => Err(PullError::unavailable("wharf is shutting down")),
             };
+            if let (Err(_), Some(Content::Spool(spool))) = (&ended, fill.content.get()) {
+                put_away(spool.clone(), cancelled.is_cancelled()).await;
+            }
             self.metrics.fill_ended(ended.as_ref().map_or_else(PullError::reason, |()| "done"));
             if let Err(error) = ended {
                 debug!(repository = %self.repository, digest = %self.digest, %error, "fill ended");
@@ -314,6 +312,15 @@ impl Transfer {
     fn store_failed(&self, error: &StoreError) {
         self.metrics.store_failed(error.call());
         warn!(repository = %self.repository, digest = %self.digest, %error, "store failed; passing through");
+    }
+}
+
+/// What has come so far is kept for a later fill, over a restart too; an empty file is not.
+async fn put_away(spool: Arc<Spool>, is_shutdown: bool) {
+    if spool.watermark() == 0 {
+        spool.discard().await;
+    } else if is_shutdown {
+        spool.park().await;
     }
 }
 

@@ -42,11 +42,14 @@ fn every_source_file_says_what_it_is() {
     assert!(silent.is_empty(), "{silent:#?}");
 }
 
+/// The one place that may: it asks a daemon which is not ours, with growing pauses, whether it is ready.
+const MAY_WAIT: &str = "crates/wharf/tests/clients/process.rs";
+
 #[test]
 fn no_test_waits_by_the_clock() {
     let waits: Vec<_> = tree::files("crates", "rs")
         .into_iter()
-        .filter(|(path, _)| path.contains("/tests") && !path.starts_with("crates/tidy/"))
+        .filter(|(path, _)| path.contains("/tests") && !path.starts_with("crates/tidy/") && path != MAY_WAIT)
         .flat_map(|(path, text)| {
             let lines = text.lines().enumerate().filter(|(_, line)| line.contains("thread::sleep("));
             lines.map(|(number, _)| format!("{path}:{}", number + 1)).collect::<Vec<_>>()
