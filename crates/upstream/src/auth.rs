@@ -81,9 +81,13 @@ impl Auth {
     pub(crate) fn new(settings: &Settings) -> Result<Self, SettingsError> {
         let basic = match &settings.credentials {
             Some((user, password)) => {
+                // RFC 7617, section 2: what stands behind the first colon is the password.
+                if user.contains(':') {
+                    return Err(SettingsError::Credentials);
+                }
                 let pair = STANDARD.encode(format!("{user}:{}", password.expose()));
                 let value = HeaderValue::from_str(&format!("Basic {pair}"));
-                let mut value = value.map_err(|_| SettingsError::Credentials)?;
+                let mut value = value.expect("base64 is visible ASCII");
                 value.set_sensitive(true);
                 Some(value)
             }

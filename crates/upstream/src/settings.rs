@@ -92,8 +92,8 @@ pub enum SettingsError {
     /// `client_cert` and `client_key` are no pair.
     #[error("client_cert, client_key: {0}")]
     ClientIdentity(String),
-    /// `username` or `password` cannot stand in a header.
-    #[error("username, password: characters that cannot be sent")]
+    /// `username` has a colon, which Basic credentials cannot carry.
+    #[error("username: a colon cannot stand in it")]
     Credentials,
     /// `proxy` is no URL of a proxy.
     #[error("proxy: {0}")]
