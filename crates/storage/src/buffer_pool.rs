@@ -1,5 +1,6 @@
 //! Read buffers that go round: a warm blob is sent through a few of them, whatever its size.
 
+use std::fmt;
 use std::ops::DerefMut;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +16,7 @@ const IDLE_COUNT_MAX: usize = 64;
 type Buffer = Box<[u8]>;
 
 /// A bounded free list of buffers of [`BUFFER_BYTES`] bytes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct BufferPool {
     idle: Mutex<Vec<Buffer>>,
 }
@@ -38,6 +39,13 @@ impl BufferPool {
     fn idle(&self) -> impl DerefMut<Target = Vec<Buffer>> {
         // A list of buffers is whole between any two of its steps.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for BufferPool {
+    /// Without the buffers' bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferPool").field("idle_count", &self.idle().len()).finish()
     }
 }
 

@@ -5,18 +5,18 @@ use oci::ByteRange;
 /// A set of byte offsets, kept as few ranges. Ranges that meet are merged, so a content received in order is
 /// always one range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Extents(Vec<ByteRange>);
+pub(crate) struct Extents(Vec<ByteRange>);
 
 impl Extents {
     /// The set of all offsets below `end`.
-    pub fn prefix(end: u64) -> Self {
+    pub(crate) fn prefix(end: u64) -> Self {
         let mut extents = Self::default();
         extents.insert(ByteRange::whole(end));
         extents
     }
 
     /// Adds every offset of `range`.
-    pub fn insert(&mut self, range: ByteRange) {
+    pub(crate) fn insert(&mut self, range: ByteRange) {
         if range.is_empty() {
             return;
         }
@@ -30,7 +30,7 @@ impl Extents {
     }
 
     /// How many offsets from `offset` on are in the set without a gap.
-    pub fn contiguous_from(&self, offset: u64) -> u64 {
+    pub(crate) fn contiguous_from(&self, offset: u64) -> u64 {
         let next = self.0.partition_point(|extent| extent.end <= offset);
         match self.0.get(next) {
             Some(extent) if extent.start <= offset => extent.end - offset,
@@ -39,12 +39,12 @@ impl Extents {
     }
 
     /// The offsets below `size` that are not in the set.
-    pub fn gaps(&self, size: u64) -> Vec<ByteRange> {
+    pub(crate) fn gaps(&self, size: u64) -> Vec<ByteRange> {
         self.gaps_in(ByteRange::whole(size))
     }
 
     /// The offsets of `range` that are not in the set.
-    pub fn gaps_in(&self, range: ByteRange) -> Vec<ByteRange> {
+    pub(crate) fn gaps_in(&self, range: ByteRange) -> Vec<ByteRange> {
         let mut gaps = Vec::new();
         let mut start = range.start;
         let first = self.0.partition_point(|extent| extent.end <= range.start);
@@ -61,7 +61,7 @@ impl Extents {
     }
 
     /// The offset behind the last one in the set; 0 when it is empty.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.0.last().map_or(0, |extent| extent.end)
     }
 }

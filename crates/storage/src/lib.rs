@@ -24,7 +24,6 @@ mod verified_manifest;
 
 pub use blob_store::{BlobEntry, BlobStore};
 pub use error::{StoreError, StoreErrorKind, VerifyError};
-pub use extents::Extents;
 pub use memory::MemoryStore;
 pub use open_blob::OpenBlob;
 pub use record_store::{RecordStore, StoredManifest};

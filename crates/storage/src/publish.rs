@@ -29,8 +29,21 @@ pub(crate) fn bytes(
     pieces: &[Bytes],
     durability: Durability,
 ) -> Result<(), StoreError> {
+    written(root, target, durability, |file, temporary| {
+        let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        root.disk().write_all(file, temporary, &mut slices, 0)
+    })
+}
+
+/// Publishes what `write` puts into the empty file that it is given, together with the file's path.
+pub(crate) fn written(
+    root: &Root,
+    target: &Path,
+    durability: Durability,
+    write: impl FnOnce(&File, &Path) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let temporary = root.temporary_path();
-    let published = write_temporary(root, &temporary, pieces, durability)
+    let published = write_temporary(root, &temporary, durability, write)
         .and_then(|()| move_into_place(root, &temporary, target, durability));
     if published.is_err() {
         // If this fails too, the next start empties the directory.
@@ -49,12 +62,11 @@ pub(crate) fn file(root: &Root, source: &Path, file: &File, target: &Path) -> Re
 fn write_temporary(
     root: &Root,
     temporary: &Path,
-    pieces: &[Bytes],
     durability: Durability,
+    write: impl FnOnce(&File, &Path) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let file = root.in_directory(parent(temporary), || root.disk().create(temporary))?;
-    let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-    root.disk().write_all(&file, temporary, &mut slices, 0)?;
+    write(&file, temporary)?;
     match durability {
         Durability::ProcessDeath => Ok(()),
         Durability::PowerLoss => root.disk().sync(&file, temporary),

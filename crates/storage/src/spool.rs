@@ -4,7 +4,6 @@
 mod front;
 pub(crate) mod growth;
 
-use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -116,7 +115,7 @@ impl Spool {
             Backing::Memory(_) => self.write_now(offset, &batch),
             Backing::File(partial) => {
                 let spool = Arc::clone(self);
-                partial.jobs().run(move || spool.write_now(offset, &batch)).await
+                partial.jobs().write(move || spool.write_now(offset, &batch)).await
             }
         }
     }
@@ -195,7 +194,7 @@ impl Spool {
             Backing::Memory(_) => self.finish_now(size),
             Backing::File(partial) => {
                 let jobs = partial.jobs().clone();
-                jobs.run(move || self.finish_now(size)).await
+                jobs.write(move || self.finish_now(size)).await
             }
         }
     }
@@ -257,7 +256,7 @@ impl Spool {
             Backing::File(partial) => {
                 let jobs = partial.jobs().clone();
                 let spool = Arc::clone(&self);
-                jobs.run(move || end(&spool)).await
+                jobs.write(move || end(&spool)).await
             }
         };
         if let Err(error) = ended {
@@ -325,12 +324,6 @@ impl VerifiedSpool {
             Backing::File(partial) => Some(partial),
             Backing::Memory(_) => None,
         }
-    }
-}
-
-impl fmt::Display for VerifiedSpool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} bytes)", self.digest(), self.size)
     }
 }
 

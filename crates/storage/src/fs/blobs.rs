@@ -1,6 +1,6 @@
 //! Blobs as files.
 
-use std::io;
+use std::io::IoSlice;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::open_blob::OpenBlob;
 use crate::publish::{self, Durability};
 use crate::spool::{Spool, VerifiedSpool};
 
-/// How much of a blob in memory is written to disk at once.
+/// How much of a blob from elsewhere is copied at once.
 const COPY_BYTES: usize = 1024 * 1024;
 
 /// A list, some items of which may have failed, or all at once.
@@ -33,17 +33,17 @@ type Listed<T> = Result<Vec<Result<T, StoreError>>, StoreError>;
 impl BlobStore for FsStore {
     async fn open(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
         let (store, digest) = (self.clone(), digest.clone());
-        self.jobs().run(move || store.open_now(&digest)).await
+        self.jobs().read(move || store.open_now(&digest)).await
     }
 
     async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
         let (store, digest) = (self.clone(), digest.clone());
-        self.jobs().run(move || store.spool_now(&digest)).await
+        self.jobs().write(move || store.spool_now(&digest)).await
     }
 
     async fn admit(&self, blob: VerifiedSpool) -> Result<(), StoreError> {
         let store = self.clone();
-        self.jobs().run(move || store.admit_now(&blob)).await
+        self.jobs().write(move || store.admit_now(&blob)).await
     }
 
     async fn set_aside(&self, digest: &Digest) -> Result<(), StoreError> {
@@ -52,19 +52,19 @@ impl BlobStore for FsStore {
             Some(_) => quarantine::set_aside(store.root(), &path),
             None => store.root().ensure_present(),
         };
-        self.jobs().run(set_aside).await
+        self.jobs().write(set_aside).await
     }
 
     async fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
         let (store, path) = (self.clone(), self.root().layout().blob(digest));
-        self.jobs().run(move || store.root().disk().unlink(&path)).await
+        self.jobs().write(move || store.root().disk().unlink(&path)).await
     }
 
     fn entries(&self) -> BoxStream<'_, Result<BlobEntry, StoreError>> {
         stream::iter(ALGORITHMS)
             .then(move |algorithm| {
                 let store = self.clone();
-                self.jobs().run(move || store.blob_directories(algorithm))
+                self.jobs().read(move || store.blob_directories(algorithm))
             })
             .flat_map(each)
             .then(move |directory| {
@@ -72,7 +72,7 @@ impl BlobStore for FsStore {
                 async move {
                     let (algorithm, directory) = directory?;
                     let jobs = store.jobs().clone();
-                    jobs.run(move || store.entries_in(algorithm, &directory)).await
+                    jobs.read(move || store.entries_in(algorithm, &directory)).await
                 }
             })
             .flat_map(each)
@@ -124,13 +124,19 @@ impl FsStore {
     /// Publishes a blob whose bytes are elsewhere: in memory, or in another store.
     fn copy(&self, blob: &VerifiedSpool, target: &Path) -> Result<(), StoreError> {
         let content = blob.content();
-        let read = |offset| content.read_blocking(offset, COPY_BYTES);
-        let pieces: io::Result<Vec<_>> = (0..blob.size()).step_by(COPY_BYTES).map(read).collect();
-        let pieces = pieces.map_err(|error| StoreError::io("pread", target, &error))?;
-        if pieces.iter().map(|piece| piece.len() as u64).sum::<u64>() != blob.size() {
-            return Err(StoreError::os("pread", target, Errno::IO));
-        }
-        publish::bytes(self.root(), target, &pieces, Durability::PowerLoss)
+        publish::written(self.root(), target, Durability::PowerLoss, |file, path| {
+            let mut offset = 0;
+            while offset < blob.size() {
+                let read = content.read_blocking(offset, COPY_BYTES);
+                let piece = read.map_err(|error| StoreError::io("pread", path, &error))?;
+                if piece.is_empty() {
+                    return Err(StoreError::os("pread", path, Errno::IO));
+                }
+                self.root().disk().write_all(file, path, &mut [IoSlice::new(&piece)], offset)?;
+                offset += piece.len() as u64;
+            }
+            Ok(())
+        })
     }
 
     /// The directories that hold blobs of an algorithm: 256 at most, unless someone else made some.

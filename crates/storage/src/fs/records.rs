@@ -50,7 +50,7 @@ impl RecordStore for FsStore {
         digest: &Digest,
     ) -> Result<Option<StoredManifest>, StoreError> {
         let (store, repository, digest) = (self.clone(), repository.clone(), digest.clone());
-        self.jobs().run(move || store.manifest_now(&repository, &digest)).await
+        self.jobs().read(move || store.manifest_now(&repository, &digest)).await
     }
 
     async fn put_manifest(
@@ -68,12 +68,12 @@ impl RecordStore for FsStore {
             publish::bytes(store.root(), &path, &[manifest.bytes().clone()], Durability::PowerLoss)?;
             store.write_record(&record_path, &record)
         };
-        self.jobs().run(put).await
+        self.jobs().write(put).await
     }
 
     async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
         let (store, repository, tag) = (self.clone(), repository.clone(), tag.clone());
-        self.jobs().run(move || store.tag_now(&repository, &tag)).await
+        self.jobs().read(move || store.tag_now(&repository, &tag)).await
     }
 
     async fn put_tag(
@@ -91,12 +91,12 @@ impl RecordStore for FsStore {
             size: record.size,
             checked_at: timestamp::format(record.checked_at),
         };
-        self.jobs().run(move || store.write_record(&path, &file)).await
+        self.jobs().write(move || store.write_record(&path, &file)).await
     }
 
     async fn remove_tag(&self, repository: &Repository, tag: &Tag) -> Result<(), StoreError> {
         let (store, path) = (self.clone(), self.root().layout().tag(repository, tag));
-        self.jobs().run(move || store.root().disk().unlink(&path)).await
+        self.jobs().write(move || store.root().disk().unlink(&path)).await
     }
 
     async fn has_link(&self, repository: &Repository, digest: &Digest) -> Result<bool, StoreError> {
@@ -105,12 +105,12 @@ impl RecordStore for FsStore {
             Some(_) => Ok(true),
             None => store.root().ensure_present().map(|()| false),
         };
-        self.jobs().run(has_link).await
+        self.jobs().read(has_link).await
     }
 
     async fn put_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
         let (store, path) = (self.clone(), self.root().layout().link(repository, digest));
-        self.jobs().run(move || store.put_link_now(&path)).await
+        self.jobs().write(move || store.put_link_now(&path)).await
     }
 
     async fn repositories(
@@ -119,7 +119,7 @@ impl RecordStore for FsStore {
         count_max: usize,
     ) -> Result<Vec<Repository>, StoreError> {
         let (store, after) = (self.clone(), after.unwrap_or_default().to_owned());
-        self.jobs().run(move || store.repositories_now(&after, count_max)).await
+        self.jobs().read(move || store.repositories_now(&after, count_max)).await
     }
 }
 

@@ -1,12 +1,13 @@
 //! Content in memory, kept in the pieces that it came in.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
 /// Pieces by the offset of their first byte; they never overlap.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Pieces(Mutex<BTreeMap<u64, Bytes>>);
 
 impl Pieces {
@@ -45,5 +46,12 @@ impl Pieces {
     fn pieces(&self) -> MutexGuard<'_, BTreeMap<u64, Bytes>> {
         // A map is whole between any two of its steps.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Pieces {
+    /// Without the pieces' bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pieces").field("count", &self.pieces().len()).finish()
     }
 }

@@ -1,0 +1,71 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use futures_util::future::join_all;
+
+use super::{JOB_COUNT_MAX, Jobs};
+use crate::error::StoreError;
+
+#[tokio::test]
+async fn reads_go_on_while_every_write_hangs() {
+    let jobs = Jobs::new();
+    let (release, hang) = mpsc::channel::<()>();
+    let hang = Arc::new(std::sync::Mutex::new(hang));
+    let running = Arc::new(AtomicUsize::new(0));
+    let writes: Vec<_> = (0..JOB_COUNT_MAX + 3)
+        .map(|_| {
+            let (jobs, hang, running) = (jobs.clone(), hang.clone(), running.clone());
+            tokio::spawn(async move {
+                let write = move || {
+                    running.fetch_add(1, Ordering::SeqCst);
+                    hang.lock().unwrap().recv().unwrap();
+                    Ok::<_, StoreError>(())
+                };
+                jobs.write(write).await
+            })
+        })
+        .collect();
+    while running.load(Ordering::SeqCst) < JOB_COUNT_MAX {
+        tokio::task::yield_now().await;
+    }
+    let read = jobs.read(|| Ok::<_, StoreError>(7)).await;
+    assert_eq!(read.unwrap(), 7);
+    assert_eq!(running.load(Ordering::SeqCst), JOB_COUNT_MAX, "the rest waits for its turn");
+    for _ in &writes {
+        release.send(()).unwrap();
+    }
+    for write in join_all(writes).await {
+        write.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_job_goes_on_when_nobody_waits_for_it() {
+    let jobs = Jobs::new();
+    let (started, has_started) = mpsc::channel();
+    let (finished, has_finished) = mpsc::channel();
+    let (release, hang) = mpsc::channel::<()>();
+    let task = tokio::spawn(async move {
+        let write = move || {
+            started.send(()).unwrap();
+            hang.recv().unwrap();
+            finished.send(()).unwrap();
+            Ok::<_, StoreError>(())
+        };
+        jobs.write(write).await
+    });
+    while has_started.try_recv().is_err() {
+        tokio::task::yield_now().await;
+    }
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    release.send(()).unwrap();
+    has_finished.recv().unwrap();
+}
+
+#[tokio::test]
+#[should_panic(expected = "on purpose")]
+async fn a_panic_reaches_the_caller() {
+    let _ = Jobs::new().read(|| -> Result<(), StoreError> { panic!("on purpose") }).await;
+}
