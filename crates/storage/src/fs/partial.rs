@@ -216,30 +216,29 @@ impl Partial {
         published
     }
 
-    /// Makes what is there durable and notes how much that is. On an error it is deleted.
+    /// Makes what is there durable and notes how much that is. Nothing to keep, or an error: it is deleted.
     pub(crate) fn park(&self) -> Result<(), StoreError> {
         let mut names = self.owned("park")?;
         // Read before the sync, so that it tells of nothing that the sync did not cover.
         let front = self.growth.watermark();
-        let root = &self.workshop.root;
-        let note = Sidecar {
-            size: self.growth.size(),
-            boot_id: self.workshop.boot_id.clone(),
-            synced: true,
-            front: Some(front),
-        };
-        let parked = match front {
-            0 => Err(StoreError::own(StoreErrorKind::Closed, "park", &self.path, "there is nothing to keep")),
-            _ => root
-                .disk()
-                .sync_data(&self.file, &self.path)
-                .and_then(|()| note.write(root, &self.sidecar_path, Durability::PowerLoss)),
-        };
+        if front == 0 {
+            self.remove(&mut names);
+            return Ok(());
+        }
+        let parked = self.keep(front);
         match parked {
             Ok(()) => names.is_owned = false,
             Err(_) => self.remove(&mut names),
         }
         parked
+    }
+
+    fn keep(&self, front: u64) -> Result<(), StoreError> {
+        let root = &self.workshop.root;
+        root.disk().sync_data(&self.file, &self.path)?;
+        let boot_id = self.workshop.boot_id.clone();
+        let note = Sidecar { size: self.growth.size(), boot_id, synced: true, front: Some(front) };
+        note.write(root, &self.sidecar_path, Durability::PowerLoss)
     }
 
     /// Deletes the file, if it is still this spool's.
