@@ -1,0 +1,94 @@
+//! The command line: what was asked for, and how it ends.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use url::Url;
+
+use crate::config::{self, Config, LoadError};
+use crate::{health, log, report, wiring};
+
+/// A pull-through cache for many container registries behind one address.
+#[derive(Debug, Parser)]
+#[command(name = "wharf", version, arg_required_else_help = false)]
+struct CommandLine {
+    /// The configuration; without it, WHARF_CONFIG, ./wharf.toml, /etc/wharf/wharf.toml or the built-in one
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the configured registries (the default)
+    Serve,
+    /// Say what is wrong with the configuration, or what it would serve
+    Check,
+    /// Ask a running wharf whether it is ready; for container health checks
+    Health {
+        /// What to ask; without it, the first address that the configuration listens on
+        #[arg(long, value_name = "URL")]
+        url: Option<Url>,
+    },
+}
+
+/// Does what the command line asks for.
+pub(crate) fn run() -> ExitCode {
+    let CommandLine { config, command } = CommandLine::parse();
+    let config = config.as_deref();
+    let result = match command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(config),
+        Command::Check => check(config),
+        Command::Health { url } => ask_health(config, url),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            // Nobody may be left to read it; the exit code says it too.
+            let _ = writeln!(io::stderr(), "{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load(named: Option<&Path>) -> Result<Config, String> {
+    // A variable that is no UTF-8 cannot be part of a text and counts as unset.
+    let result = config::load(named, &|name| std::env::var(name).ok());
+    result.map_err(|error| match error {
+        LoadError::Unreadable { .. } => error.to_string(),
+        LoadError::Wrong(mistakes) => {
+            let (count, plural) = (mistakes.count(), if mistakes.count() == 1 { "" } else { "s" });
+            format!("{mistakes}\n{count} mistake{plural} in the configuration; nothing was started")
+        }
+    })
+}
+
+fn serve(config: Option<&Path>) -> Result<(), String> {
+    let config = load(config)?;
+    let log = log::start(&config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("wharf").build();
+    let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let dropped = log.dropped_lines();
+    let result = runtime.block_on(wiring::serve(config, dropped));
+    // What is left is work for clients that are gone; the log's last lines go out when `log` is dropped.
+    runtime.shutdown_background();
+    result.map_err(|error| error.to_string())
+}
+
+fn check(config: Option<&Path>) -> Result<(), String> {
+    let config = load(config)?;
+    wiring::check(&config).map_err(|error| error.to_string())?;
+    let text = report::check(&config);
+    io::stdout().write_all(text.as_bytes()).map_err(|error| format!("cannot write: {error}"))
+}
+
+fn ask_health(config: Option<&Path>, url: Option<Url>) -> Result<(), String> {
+    let url = match url {
+        Some(url) => url,
+        None => health::url_of(&load(config)?),
+    };
+    health::ask(&url).map_err(|error| format!("{url}: {error}"))
+}

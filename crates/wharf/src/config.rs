@@ -1,0 +1,202 @@
+//! The configuration: a TOML text becomes a value that is whole and consistent, or a list of all that is wrong.
+//!
+//! Nothing downstream checks again. Secrets are wrapped where they are read, so that neither the value's
+//! `Debug` nor a remark can show one.
+
+mod address;
+mod claims;
+mod credentials;
+mod duration;
+mod expand;
+mod file;
+mod known;
+mod locate;
+mod nearest;
+mod process;
+mod reader;
+mod registry;
+mod remark;
+
+use std::collections::BTreeSet;
+
+use policy::host::{RoutingTable, TableError};
+use toml::de::DeTable;
+
+use self::claims::Claims;
+use self::process::ServerSection;
+use self::reader::{Reader, Table, Text};
+use self::remark::Place;
+
+pub(crate) use self::locate::{LoadError, load};
+pub(crate) use self::process::{Log, LogFormat};
+pub(crate) use self::reader::Variables;
+pub(crate) use self::registry::Registry;
+pub(crate) use self::remark::Remarks;
+
+/// Everything that wharf is told, valid as a whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Where it was read, as messages call it.
+    pub(crate) source: String,
+    pub(crate) server: server::Settings,
+    /// The domain whose subdomains are virtual hosts.
+    pub(crate) domain: Option<String>,
+    pub(crate) routes: RoutingTable,
+    pub(crate) log: Log,
+    /// In the order of the file; `routes` speaks of them by index.
+    pub(crate) registries: Vec<Registry>,
+    /// What is allowed but risky.
+    pub(crate) warnings: Remarks,
+}
+
+/// The sections of the file and what each may hold.
+const SECTIONS: [&str; 6] = ["server", "admin", "storage", "log", "defaults", "registry"];
+
+/// The configuration of someone who has none.
+const BUILTIN: &str = include_str!("config/builtin.toml");
+
+/// What messages call it.
+const BUILTIN_NAME: &str = "built-in configuration";
+
+impl Config {
+    /// Reads `text`, which messages call `source`. Files that it names are read; nothing else is touched.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub(crate) fn parse(source: &str, text: &str, variables: Variables<'_>) -> Result<Self, Remarks> {
+        let (tree, errors) = DeTable::parse_recoverable(text);
+        let mut reader = Reader::new(source, text, variables);
+        let mut mistakes = Remarks::on(source);
+        let mut garbled = BTreeSet::new();
+        for error in &errors {
+            let line = error.span().map_or(1, |span| reader.line(span.start));
+            mistakes.add(Place { line, key: String::new() }, describe(error));
+            garbled.insert(line);
+        }
+        if !errors.iter().all(is_recoverable) {
+            return Err(mistakes);
+        }
+        let builtin = DeTable::parse(BUILTIN).expect("a test reads the built-in configuration");
+        let config = read(&mut reader, source, &Table::top(tree.get_ref()), &Table::top(builtin.get_ref()));
+        let (further, warnings) = reader.finish();
+        mistakes.append(further.without_lines(&garbled));
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(Self { warnings, ..config }),
+            _ => Err(mistakes),
+        }
+    }
+
+    /// What applies without any file.
+    pub(crate) fn builtin() -> Self {
+        Self::parse(BUILTIN_NAME, BUILTIN, &|_| None).expect("the built-in configuration is tested")
+    }
+}
+
+/// After these the parser knows what was meant and the rest of the file can be judged; after any other, what
+/// follows would be full of mistakes that nobody made.
+fn is_recoverable(error: &toml::de::Error) -> bool {
+    let message = error.message();
+    message == "duplicate key" || message.starts_with("string values must be quoted")
+}
+
+/// The parser's message, without the excerpt of the file that its `Display` adds.
+fn describe(error: &toml::de::Error) -> String {
+    let advice = match error.message() {
+        "duplicate key" => "; keep one of them",
+        message if message.starts_with("string values must be quoted") => {
+            return "a string without quotes; put it in quotes".to_owned();
+        }
+        _ => "; correct the line, or the one before it",
+    };
+    format!("this is not TOML: {}{advice}", error.message())
+}
+
+fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Table<'a>) -> Option<Config> {
+    reader.refuse_unknown_keys(top, &SECTIONS);
+    let server = reader.section(top, "server", &process::SERVER_KEYS);
+    let admin = reader.section(top, "admin", &process::ADMIN_KEYS);
+    let storage = reader.section(top, "storage", &process::STORAGE_KEYS);
+    let log = reader.section(top, "log", &process::LOG_KEYS);
+    let registry_keys = registry::registry_keys();
+    let defaults = reader.section(top, "defaults", &registry_keys);
+
+    let (server, admin) = process::read_server(reader, &server, &admin);
+    let log = process::read_log(reader, &log);
+    let storage_root = process::read_storage_root(reader, &storage);
+    registry::check_defaults(reader, &defaults);
+
+    let named_by = if top.has("registry") { top } else { builtin };
+    let mut claims = Claims::default();
+    let mut places = Vec::new();
+    let mut registries = Vec::new();
+    for table in reader.sections(named_by, "registry", &registry_keys, "name") {
+        let place = reader.place(&table, "name");
+        let read = registry::read_registry(reader, &table.over(&defaults), &storage_root, &mut claims);
+        if let Some(registry) = read {
+            registries.push(registry);
+            places.push(place);
+        }
+    }
+    if let Some(text) = &server.default_registry {
+        check_default_registry(reader, text, &claims);
+    }
+    let routes = make_routes(reader, &server, &registries, &places)?;
+    Some(Config {
+        source: source.to_owned(),
+        server: server::Settings {
+            admin,
+            shutdown_grace: server.shutdown_grace,
+            ..server::Settings::new(server.listen)
+        },
+        domain: server.domain,
+        routes,
+        log,
+        registries,
+        warnings: Remarks::on(source),
+    })
+}
+
+fn check_default_registry(reader: &mut Reader<'_>, text: &Text, claims: &Claims) {
+    if claims.has_name(&text.value.to_ascii_lowercase()) {
+        return;
+    }
+    let advice = match nearest::nearest(&text.value, claims.names()) {
+        Some(meant) => format!("did you mean {meant:?}?"),
+        None => "name one that has a [[registry]]".to_owned(),
+    };
+    reader.refuse(&text.place, format!("there is no registry {:?}; {advice}", text.written));
+}
+
+/// The table of names, or what makes it ambiguous beyond the names as they are written: labels made from them
+/// can collide too.
+fn make_routes(
+    reader: &mut Reader<'_>,
+    server: &ServerSection,
+    registries: &[Registry],
+    places: &[Place],
+) -> Option<RoutingTable> {
+    if reader.has_mistakes() {
+        return None;
+    }
+    let names: Vec<_> = registries.iter().map(|registry| registry.names.clone()).collect();
+    let default = server.default_registry.as_ref().map(|text| text.value.as_str());
+    let errors = match RoutingTable::new(server.domain.as_deref(), default, &names) {
+        Ok(routes) => return Some(routes),
+        Err(errors) => errors,
+    };
+    for error in errors {
+        let culprit = match &error {
+            TableError::Overlap { second: name, .. }
+            | TableError::BadHost { registry: name, .. }
+            | TableError::BadName { name } => names.iter().position(|names| names.name == *name),
+            TableError::BadDomain(_) | TableError::UnknownDefault(_) => None,
+        };
+        let whole_file = Place { line: 1, key: String::new() };
+        let place = culprit.and_then(|index| places.get(index)).unwrap_or(&whole_file);
+        reader.refuse(place, format!("{error}; rename one, or give it other hosts"));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

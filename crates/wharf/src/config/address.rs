@@ -1,0 +1,108 @@
+//! Hosts, authorities and URLs as the configuration may name them.
+//!
+//! No refusal repeats what it refuses: a URL may carry a password.
+
+use std::net::{Ipv6Addr, SocketAddr};
+
+use url::Url;
+
+/// A host name or an IPv4 address, in lower case, without port, scheme or path.
+pub(crate) fn parse_host(text: &str) -> Result<String, &'static str> {
+    let host = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    if host.contains("://") {
+        return Err("a scheme has no place here; write the host name alone");
+    }
+    if host.contains(':') {
+        return Err("a port has no place here; write the host name alone");
+    }
+    if host.is_empty() || host.len() > 253 || !host.split('.').all(is_label) {
+        return Err("this is no host name; use letters, digits, \"-\" and dots");
+    }
+    Ok(host)
+}
+
+/// A host with or without a port: `ghcr.io`, `registry.corp.example:8443`, `[fd00::1]:5000`.
+pub(crate) fn parse_authority(text: &str) -> Result<String, &'static str> {
+    if text.contains('/') {
+        return Err("this is a URL or a path; write the host alone, with a port where it needs one");
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        let well_formed = rest.split_once(']').is_some_and(|(address, port)| {
+            address.parse::<Ipv6Addr>().is_ok()
+                && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+        });
+        return if well_formed {
+            Ok(text.to_ascii_lowercase())
+        } else {
+            Err("this is no IPv6 address; write \"[fd00::1]\" or \"[fd00::1]:5000\"")
+        };
+    }
+    let Some((host, port)) = text.rsplit_once(':') else { return parse_host(text) };
+    let host = parse_host(host).map_err(|_| "this is no host; write \"host\" or \"host:port\"")?;
+    if !is_port(port) {
+        return Err("the port is no number from 1 to 65535; correct it, or leave it out");
+    }
+    Ok(format!("{host}:{port}"))
+}
+
+/// An upstream: `http` or `https`, a host, a port where it needs one, nothing else.
+pub(crate) fn parse_origin(text: &str) -> Result<Url, &'static str> {
+    let url = parse_url(text, &["https", "http"])
+        .ok_or("this is no URL of a registry; write one such as \"https://ghcr.io\"")?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("credentials have no place in a URL; use username and password");
+    }
+    if url.path() != "/" && !url.path().is_empty() {
+        return Err("a path has no place here; write scheme and host alone, such as \"https://ghcr.io\"");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("a query has no place here; write scheme and host alone, such as \"https://ghcr.io\"");
+    }
+    Ok(url)
+}
+
+/// A proxy for requests to an upstream; it may carry credentials.
+pub(crate) fn parse_proxy(text: &str) -> Result<Url, &'static str> {
+    parse_url(text, &["http", "https", "socks5", "socks5h"]).ok_or(
+        "this is no URL of a proxy; write one such as \"http://proxy.example:3128\" or \"socks5://...\"",
+    )
+}
+
+/// An address to listen on.
+pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "this is no address to listen on; write one such as \"0.0.0.0:5000\" or \"[::]:5000\"")
+}
+
+/// Whether two listeners would take the same connections, so that the second could not be opened.
+pub(crate) fn listeners_overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
+    let covers = |a: &SocketAddr, b: &SocketAddr| {
+        // A listener on [::] takes IPv4 connections as well; one on 0.0.0.0 takes nothing else.
+        a.ip() == b.ip() || (a.ip().is_unspecified() && (a.is_ipv6() || b.is_ipv4()))
+    };
+    one.port() != 0 && one.port() == other.port() && (covers(one, other) || covers(other, one))
+}
+
+fn parse_url(text: &str, schemes: &[&str]) -> Option<Url> {
+    // A URL parser mends much; what needs mending is more likely a mistake than meant.
+    let (scheme, _) = text.split_once("://")?;
+    if !schemes.contains(&scheme) || !text.chars().all(|c| c.is_ascii_graphic() && c != '\\') {
+        return None;
+    }
+    Url::parse(text).ok().filter(|url| url.host_str().is_some_and(|host| !host.is_empty()))
+}
+
+fn is_label(label: &str) -> bool {
+    !label.is_empty()
+        && label.len() <= 63
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
+fn is_port(port: &str) -> bool {
+    port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+#[cfg(test)]
+mod tests;

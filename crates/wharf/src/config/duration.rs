@@ -1,0 +1,30 @@
+//! Lengths of time as people write them: `500ms`, `60s`, `5m`, `1h30m`, `7d`.
+
+use std::time::Duration;
+
+/// What a mistake about a length of time tells people to write.
+pub(crate) const EXAMPLE: &str = "write a number and a unit, such as \"60s\", \"5m\", \"1h30m\" or \"7d\"";
+
+/// Units from long to short, in milliseconds. `ms` stands before `m` because it begins with it.
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("ms", 1), ("m", 60_000), ("s", 1000)];
+
+/// The length of time, or `None` when the text is not one or does not fit into milliseconds.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+    if text.is_empty() {
+        return None;
+    }
+    let mut milliseconds: u64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, tail) = rest.split_at(digits);
+        let number: u64 = number.parse().ok()?;
+        let (unit, factor) = UNITS.into_iter().find(|(unit, _)| tail.starts_with(unit))?;
+        milliseconds = milliseconds.checked_add(number.checked_mul(factor)?)?;
+        rest = &tail[unit.len()..];
+    }
+    Some(Duration::from_millis(milliseconds))
+}
+
+#[cfg(test)]
+mod tests;

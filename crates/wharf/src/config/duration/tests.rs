@@ -1,0 +1,35 @@
+use super::*;
+
+#[test]
+fn numbers_with_units_are_added_up() {
+    for (text, milliseconds) in [
+        ("0s", 0),
+        ("60s", 60_000),
+        ("250ms", 250),
+        ("5m", 300_000),
+        ("1h", 3_600_000),
+        ("1h30m", 5_400_000),
+        ("1m500ms", 60_500),
+        ("7d", 604_800_000),
+        ("007s", 7000),
+    ] {
+        assert_eq!(parse_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
+    }
+}
+
+#[test]
+fn what_has_no_unit_or_no_number_is_none() {
+    for text in
+        ["", "60", "s", "5 m", "-1s", "+1s", "1.5h", "1w", "1h30", "forever", "5mm", "٣s", "1S", " 1s"]
+    {
+        assert_eq!(parse_duration(text), None, "{text}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_none() {
+    assert_eq!(parse_duration("18446744073709551615ms"), Some(Duration::from_millis(u64::MAX)));
+    for text in ["18446744073709551616ms", "18446744073709551615s", "18446744073709551615ms1ms"] {
+        assert_eq!(parse_duration(text), None, "{text}");
+    }
+}

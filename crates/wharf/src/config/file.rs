@@ -1,0 +1,84 @@
+//! Files that the configuration points to: secrets and certificates.
+
+use std::fs;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use secret::Secret;
+
+use super::reader::{Reader, Table, Text};
+
+/// No secret and no bundle of certificates is longer; a path to something endless must not fill the memory.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+impl Reader<'_> {
+    /// The content of the file that `key` names, or `None` after a remark.
+    fn content(&mut self, table: &Table<'_>, key: &str) -> Option<(Text, Vec<u8>)> {
+        let path = self.text(table, key)?;
+        let read = fs::metadata(&path.value).and_then(|about| {
+            if about.len() > FILE_BYTES_MAX || !about.is_file() {
+                return Err(std::io::Error::other("it is no file of at most 4 MiB"));
+            }
+            fs::read(&path.value)
+        });
+        match read {
+            Ok(content) => Some((path, content)),
+            Err(error) => {
+                let wrong = format!(
+                    "cannot read the file {:?}: {error}; correct the path, or let this user read it",
+                    path.written
+                );
+                self.refuse(&path.place, wrong);
+                None
+            }
+        }
+    }
+
+    /// The secret in the file that `key` names, without the line end that editors put there.
+    pub(crate) fn secret_file(&mut self, table: &Table<'_>, key: &str) -> Option<Secret<String>> {
+        let (path, content) = self.content(table, key)?;
+        let secret =
+            String::from_utf8(content).ok().map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+        let Some(secret) = secret.filter(|secret| !secret.is_empty() && !secret.contains(char::is_control))
+        else {
+            let wrong = format!(
+                "the file {:?} does not hold one line of text; put the secret alone into it",
+                path.written
+            );
+            self.refuse(&path.place, wrong);
+            return None;
+        };
+        Some(Secret::new(secret))
+    }
+
+    /// The certificates, as PEM, in the file that `key` names.
+    pub(crate) fn certificates(&mut self, table: &Table<'_>, key: &str) -> Option<Vec<u8>> {
+        let (path, content) = self.content(table, key)?;
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
+        if !found.is_ok_and(|certificates| !certificates.is_empty()) {
+            let wrong = format!(
+                "the file {:?} holds no certificate in PEM form; \
+                 it must have a part that begins with \"-----BEGIN CERTIFICATE-----\"",
+                path.written
+            );
+            self.refuse(&path.place, wrong);
+            return None;
+        }
+        Some(content)
+    }
+
+    /// The private key, as PEM, in the file that `key` names.
+    pub(crate) fn private_key(&mut self, table: &Table<'_>, key: &str) -> Option<Vec<u8>> {
+        let (path, content) = self.content(table, key)?;
+        if PrivateKeyDer::from_pem_slice(&content).is_err() {
+            let wrong = format!(
+                "the file {:?} holds no unencrypted private key in PEM form; \
+                 it must have a part that begins with \"-----BEGIN PRIVATE KEY-----\"",
+                path.written
+            );
+            self.refuse(&path.place, wrong);
+            return None;
+        }
+        Some(content)
+    }
+}

@@ -1,0 +1,33 @@
+use super::*;
+
+const KEYS: [&str; 6] = ["username", "password", "password_file", "proxy", "upstream", "tag_ttl"];
+
+#[test]
+fn a_slip_of_the_finger_finds_its_word() {
+    for (word, meant) in [
+        ("usrname", "username"),
+        ("passwrod", "password"),
+        ("password-file", "password_file"),
+        ("Upstream", "upstream"),
+        ("tag_tll", "tag_ttl"),
+        ("user", "username"),
+        ("upstream_url", "upstream"),
+    ] {
+        assert_eq!(nearest(word, KEYS), Some(meant), "{word}");
+    }
+}
+
+#[test]
+fn a_word_unlike_all_others_finds_none() {
+    for word in ["", "x", "colour", "u", "pr"] {
+        assert_eq!(nearest(word, KEYS), None, "{word}");
+    }
+}
+
+#[test]
+fn distance_counts_single_letters() {
+    for (from, to, expected) in [("", "", 0), ("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3)] {
+        assert_eq!(distance(from, to), expected);
+        assert_eq!(distance(to, from), expected);
+    }
+}

@@ -1,0 +1,156 @@
+//! `[server]`, `[admin]`, `[log]` and `[storage]`: what belongs to the process and to no registry.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use server::AdminSettings;
+
+use super::address::{listeners_overlap, parse_host, parse_listen};
+use super::reader::{Reader, Table, Text};
+use super::remark::Place;
+
+pub(crate) const SERVER_KEYS: [&str; 4] = ["listen", "domain", "default_registry", "shutdown_grace"];
+pub(crate) const ADMIN_KEYS: [&str; 2] = ["listen", "token_file"];
+pub(crate) const STORAGE_KEYS: [&str; 1] = ["root"];
+pub(crate) const LOG_KEYS: [&str; 3] = ["level", "format", "access"];
+
+const LISTEN_DEFAULT: &str = "0.0.0.0:5000";
+const ADMIN_LISTEN_DEFAULT: &str = "127.0.0.1:5001";
+const ROOT_DEFAULT: &str = "./wharf-data";
+const SHUTDOWN_GRACE_DEFAULT: Duration = Duration::from_secs(60);
+
+/// `[server]`, apart from what the server's own settings hold.
+pub(crate) struct ServerSection {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) domain: Option<String>,
+    pub(crate) default_registry: Option<Text>,
+    pub(crate) shutdown_grace: Duration,
+}
+
+/// How the log is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Log {
+    pub(crate) level: tracing::Level,
+    pub(crate) format: LogFormat,
+    /// Whether each request gets a line.
+    pub(crate) access: bool,
+}
+
+/// The shape of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+const LEVELS: [(&str, tracing::Level); 5] = [
+    ("error", tracing::Level::ERROR),
+    ("warn", tracing::Level::WARN),
+    ("info", tracing::Level::INFO),
+    ("debug", tracing::Level::DEBUG),
+    ("trace", tracing::Level::TRACE),
+];
+
+pub(crate) fn read_server(
+    reader: &mut Reader<'_>,
+    server: &Table<'_>,
+    admin: &Table<'_>,
+) -> (ServerSection, Option<AdminSettings>) {
+    let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
+    let listen = match reader.texts(server, "listen") {
+        Some(texts) => {
+            if texts.is_empty() {
+                let place = reader.place(server, "listen");
+                reader
+                    .refuse(&place, format!("is an empty list; write an address such as {LISTEN_DEFAULT:?}"));
+            }
+            texts.iter().filter_map(|text| claim_listener(reader, text, &mut taken)).collect()
+        }
+        None => vec![listen_default(LISTEN_DEFAULT, &mut taken)],
+    };
+    let domain = reader.text(server, "domain").and_then(|text| match parse_host(&text.value) {
+        Ok(domain) => Some(domain),
+        Err(wrong) => {
+            reader.refuse(&text.place, wrong);
+            None
+        }
+    });
+    let section = ServerSection {
+        listen,
+        domain,
+        default_registry: reader.text(server, "default_registry"),
+        shutdown_grace: reader.duration(server, "shutdown_grace").unwrap_or(SHUTDOWN_GRACE_DEFAULT),
+    };
+    (section, read_admin(reader, admin, &mut taken))
+}
+
+fn read_admin(
+    reader: &mut Reader<'_>,
+    admin: &Table<'_>,
+    taken: &mut Vec<(SocketAddr, Place)>,
+) -> Option<AdminSettings> {
+    let token = if admin.has("token_file") { reader.secret_file(admin, "token_file") } else { None };
+    let listen = match reader.text(admin, "listen") {
+        Some(text) if text.value == "off" => return None,
+        Some(text) => claim_listener(reader, &text, taken)?,
+        None if admin.has("listen") => return None,
+        None => listen_default(ADMIN_LISTEN_DEFAULT, taken),
+    };
+    if !listen.ip().is_loopback() && !admin.has("token_file") {
+        let place = reader.place(admin, "listen");
+        let wrong = "can be reached from other machines and needs a token; \
+                     add token_file, or listen on 127.0.0.1";
+        reader.refuse(&place, wrong);
+    }
+    Some(AdminSettings { listen, token })
+}
+
+/// An address nobody listens on yet.
+fn claim_listener(
+    reader: &mut Reader<'_>,
+    text: &Text,
+    taken: &mut Vec<(SocketAddr, Place)>,
+) -> Option<SocketAddr> {
+    let address = match parse_listen(&text.value) {
+        Ok(address) => address,
+        Err(wrong) => {
+            reader.refuse(&text.place, format!("{:?}: {wrong}", text.written));
+            return None;
+        }
+    };
+    if let Some((other, place)) = taken.iter().find(|(other, _)| listeners_overlap(other, &address)) {
+        let wrong =
+            format!("{address} is taken by {other} ({}) already; leave one out, or change a port", place.key);
+        reader.refuse(&text.place, wrong);
+        return None;
+    }
+    taken.push((address, text.place.clone()));
+    Some(address)
+}
+
+fn listen_default(address: &str, taken: &mut Vec<(SocketAddr, Place)>) -> SocketAddr {
+    let address = address.parse().expect("the default addresses are well formed");
+    taken.push((address, Place { line: 1, key: "the default".to_owned() }));
+    address
+}
+
+pub(crate) fn read_log(reader: &mut Reader<'_>, log: &Table<'_>) -> Log {
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    Log {
+        level: reader.choice(log, "level", &LEVELS).unwrap_or(tracing::Level::INFO),
+        format: reader.choice(log, "format", &formats).unwrap_or(LogFormat::Text),
+        access: reader.flag(log, "access").unwrap_or(true),
+    }
+}
+
+/// The directory under which registries without a root of their own store.
+pub(crate) fn read_storage_root(reader: &mut Reader<'_>, storage: &Table<'_>) -> PathBuf {
+    let root = reader.text(storage, "root").filter(|root| {
+        if root.value.is_empty() {
+            reader.refuse(&root.place, "is empty; write a directory, or leave the key out");
+        }
+        !root.value.is_empty()
+    });
+    root.map_or_else(|| PathBuf::from(ROOT_DEFAULT), |root| PathBuf::from(root.value))
+}

@@ -1,0 +1,455 @@
+use std::fs;
+use std::time::Duration;
+
+use policy::freshness::{StaleLimit, Upstream404};
+use policy::host::Route;
+
+use super::*;
+
+fn variable(name: &str) -> Option<String> {
+    match name {
+        "HUB_USER" => Some("hub-user".to_owned()),
+        "HUB_PASSWORD" => Some("canary-env-password".to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    }
+}
+
+#[track_caller]
+fn parse(text: &str) -> Config {
+    Config::parse("wharf.toml", text, &variable).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+/// Asserts that `text` is refused with exactly these remarks, in this order.
+#[track_caller]
+fn check_refused(text: &str, expected: &[&str]) {
+    let mistakes = Config::parse("wharf.toml", text, &variable).unwrap_err();
+    let found: Vec<String> = mistakes.lines().collect();
+    assert_eq!(found, expected, "\n{mistakes}");
+}
+
+/// Asserts that `text` is accepted with exactly these warnings, in this order.
+#[track_caller]
+fn check_warned(text: &str, expected: &[&str]) {
+    let warnings: Vec<String> = parse(text).warnings.lines().collect();
+    assert_eq!(warnings, expected);
+}
+
+#[test]
+fn the_builtin_configuration_is_the_seven_public_registries() {
+    let config = Config::builtin();
+    let names: Vec<&str> = config.registries.iter().map(|registry| registry.names.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "docker.io",
+            "ghcr.io",
+            "quay.io",
+            "gcr.io",
+            "registry.k8s.io",
+            "mcr.microsoft.com",
+            "public.ecr.aws"
+        ]
+    );
+    assert!(config.warnings.is_empty());
+    assert_eq!(config.server.listen, ["0.0.0.0:5000".parse().unwrap()]);
+    assert_eq!(config.server.admin.unwrap().listen, "127.0.0.1:5001".parse().unwrap());
+    assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text, access: true });
+    let hub = &config.registries[0];
+    assert_eq!(hub.upstream.upstream.as_str(), "https://registry-1.docker.io/");
+    assert_eq!(hub.names.aliases, ["registry-1.docker.io", "index.docker.io"]);
+    assert!(hub.cache.hub_names && !hub.cache.links && hub.cache.catalog);
+    assert!(hub.root.ends_with("wharf-data/docker.io"));
+    assert!(!config.registries[1].cache.hub_names);
+    assert_eq!(config.registries[1].upstream.upstream.as_str(), "https://ghcr.io/");
+}
+
+#[test]
+fn an_empty_file_is_the_builtin_configuration() {
+    let names = |config: Config| config.registries.into_iter().map(|it| it.names).collect::<Vec<_>>();
+    assert_eq!(names(parse("")), names(Config::builtin()));
+}
+
+#[test]
+fn every_key_is_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let identity = rcgen::generate_simple_self_signed(vec!["wharf".to_owned()]).unwrap();
+    fs::write(path("ca.pem"), identity.cert.pem()).unwrap();
+    fs::write(path("key.pem"), identity.signing_key.serialize_pem()).unwrap();
+    fs::write(path("token"), "admin-token\n").unwrap();
+    fs::write(path("password"), "file-password\r\n").unwrap();
+    let config = parse(&format!(
+        r#"
+        [server]
+        listen = ["127.0.0.1:5000", "[::1]:5000"]
+        domain = "Registry.Example.com"
+        default_registry = "hub"
+        shutdown_grace = "90s"
+        [admin]
+        listen = "0.0.0.0:5001"
+        token_file = "{token}"
+        [storage]
+        root = "/srv/wharf"
+        [log]
+        level = "debug"
+        format = "json"
+        access = false
+        [defaults]
+        tag_ttl = "5m"
+        stale_if_error = "1h"
+        [[registry]]
+        name = "docker.io"
+        aliases = ["hub"]
+        hosts = ["hub.example.com"]
+        username = "${{HUB_USER}}"
+        password_file = "{password}"
+        ca_file = "{ca}"
+        client_cert = "{ca}"
+        client_key = "{key}"
+        trusted_hosts = ["auth.corp.example", "10.1.2.3:9000"]
+        proxy = "http://proxy.corp:3128"
+        connect_timeout = "1s"
+        header_timeout = "2s"
+        idle_timeout = "3s"
+        on_upstream_404 = "serve"
+        offline = true
+        catalog = false
+        [[registry]]
+        name = "registry.corp.example:8443"
+        upstream = "https://10.0.0.5:8443"
+        root = "/srv/other"
+        tag_ttl = "forever"
+        stale_if_error = "0s"
+        "#,
+        token = path("token"),
+        password = path("password"),
+        ca = path("ca.pem"),
+        key = path("key.pem"),
+    ));
+    assert_eq!(config.server.listen.len(), 2);
+    assert_eq!(config.server.shutdown_grace, Duration::from_secs(90));
+    assert_eq!(config.server.admin.unwrap().token.unwrap().expose(), "admin-token");
+    assert_eq!(config.domain.as_deref(), Some("registry.example.com"));
+    assert_eq!(config.log, Log { level: tracing::Level::DEBUG, format: LogFormat::Json, access: false });
+
+    let hub = &config.registries[0];
+    let (username, password) = hub.upstream.credentials.as_ref().unwrap();
+    assert_eq!((username.as_str(), password.expose().as_str()), ("hub-user", "file-password"));
+    assert_eq!(hub.names.aliases, ["hub", "registry-1.docker.io", "index.docker.io"]);
+    assert_eq!(hub.names.hosts, ["hub.example.com"]);
+    assert_eq!(hub.root.to_str(), Some("/srv/wharf/docker.io"));
+    assert_eq!(hub.upstream.ca.len(), 1);
+    assert!(hub.upstream.client_identity.is_some());
+    assert_eq!(hub.upstream.trusted_hosts, ["auth.corp.example", "10.1.2.3:9000"]);
+    assert!(hub.upstream.proxy.is_some());
+    let timeouts = [hub.upstream.connect_timeout, hub.upstream.header_timeout, hub.upstream.idle_timeout];
+    assert_eq!(timeouts.map(|timeout| timeout.as_secs()), [1, 2, 3]);
+    assert!(hub.cache.links && !hub.cache.catalog && hub.cache.tags.offline);
+    assert_eq!(hub.cache.tags.on_upstream_404, Upstream404::Serve);
+    assert_eq!(hub.cache.tags.ttl, Duration::from_secs(300));
+    assert_eq!(hub.cache.tags.stale_if_error, StaleLimit::For(Duration::from_secs(3600)));
+
+    let corp = &config.registries[1];
+    assert_eq!(corp.upstream.upstream.as_str(), "https://10.0.0.5:8443/");
+    assert_eq!(corp.root.to_str(), Some("/srv/other"));
+    assert_eq!(corp.cache.tags.ttl, Duration::MAX);
+    assert_eq!(corp.cache.tags.stale_if_error, StaleLimit::Never);
+    let route = config.routes.route("hub.example.com", "/v2/", None).unwrap();
+    assert!(matches!(route, Route::Registry { index: 0, .. }));
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_line_and_key() {
+    check_refused(
+        r#"
+[server]
+listen = ["0.0.0.0:5000", "127.0.0.1:5000", "5002"]
+domian = "example.com"
+default_registry = "dcoker.io"
+shutdown_grace = 60
+[admin]
+listen = "0.0.0.0:5001"
+[storrage]
+root = "/srv"
+[log]
+level = "loud"
+access = "yes"
+[defaults]
+upstream = "https://x.example"
+tag_ttl = "5 minutes"
+[[registry]]
+name = "docker.io"
+username = "${DOCKERHUB_USERNAME}"
+password = "hunter2"
+password_file = "/nonexistent/password"
+trusted_hosts = ["https://auth.example"]
+hosts = ["hub.example.com"]
+root = "/srv/hub"
+[[registry]]
+name = "ghcr.io"
+username = "me"
+hosts = ["hub.example.com"]
+root = "/srv/./x/../hub/inside"
+upstream = "https://user:hunter2@ghcr.io"
+client_cert = "/nonexistent/cert.pem"
+[[registry]]
+name = "docker.io"
+idle_timeout = "0s"
+on_upstream_404 = "500"
+[[registry]]
+aliases = ["quay.io"]
+colour = "green"
+"#,
+        &[
+            r#"wharf.toml:3: server.listen: "5002": this is no address to listen on; write one such as "0.0.0.0:5000" or "[::]:5000""#,
+            r#"wharf.toml:3: server.listen: 127.0.0.1:5000 is taken by 0.0.0.0:5000 (server.listen) already; leave one out, or change a port"#,
+            r#"wharf.toml:4: server.domian: there is no such key; did you mean "domain"?"#,
+            r#"wharf.toml:5: server.default_registry: there is no registry "dcoker.io"; did you mean "docker.io"?"#,
+            r#"wharf.toml:6: server.shutdown_grace: the number has no unit; write "60s" if seconds are meant"#,
+            r#"wharf.toml:8: admin.listen: can be reached from other machines and needs a token; add token_file, or listen on 127.0.0.1"#,
+            r#"wharf.toml:9: storrage: there is no such key; did you mean "storage"?"#,
+            r#"wharf.toml:12: log.level: "loud" is not one of "error", "warn", "info", "debug", "trace"; write one of these"#,
+            r#"wharf.toml:13: log.access: expected true or false without quotes, found a string"#,
+            r#"wharf.toml:15: defaults.upstream: cannot be the same for all registries; move it to a [[registry]]"#,
+            r#"wharf.toml:16: defaults.tag_ttl: "5 minutes" is not a length of time; write one such as "0s", "60s", "1h" or "forever""#,
+            r#"wharf.toml:19: registry[docker.io].username: the environment variable DOCKERHUB_USERNAME is not set or empty; set it, or write ${DOCKERHUB_USERNAME:-} if nothing is meant"#,
+            r#"wharf.toml:21: registry[docker.io].password_file: cannot read the file "/nonexistent/password": No such file or directory (os error 2); correct the path, or let this user read it"#,
+            r#"wharf.toml:21: registry[docker.io].password_file: password is given as well; keep one of the two"#,
+            r#"wharf.toml:22: registry[docker.io].trusted_hosts: "https://auth.example": this is a URL or a path; write the host alone, with a port where it needs one"#,
+            r#"wharf.toml:27: registry[ghcr.io].username: has no password beside it; add password or password_file, or leave it out"#,
+            r#"wharf.toml:28: registry[ghcr.io].hosts: "hub.example.com" is taken by registry[docker.io].hosts (line 23) already; remove one of the two"#,
+            r#"wharf.toml:29: registry[ghcr.io].root: "/srv/hub/inside" lies inside the directory of registry[docker.io].root (line 24); give each registry a directory of its own"#,
+            r#"wharf.toml:30: registry[ghcr.io].upstream: credentials have no place in a URL; use username and password"#,
+            r#"wharf.toml:31: registry[ghcr.io].client_cert: cannot read the file "/nonexistent/cert.pem": No such file or directory (os error 2); correct the path, or let this user read it"#,
+            r#"wharf.toml:31: registry[ghcr.io].client_cert: has no client_key beside it; add it, or leave client_cert out"#,
+            r#"wharf.toml:33: registry[docker.io].name: "docker.io" is taken by registry[docker.io].name (line 18) already; remove one of the two"#,
+            r#"wharf.toml:34: registry[docker.io].idle_timeout: a timeout of zero lets nothing succeed; write a longer one, or leave the key out"#,
+            r#"wharf.toml:35: registry[docker.io].on_upstream_404: "500" is not one of "404", "serve"; write one of these"#,
+            r#"wharf.toml:36: registry[4]: has no name; write what it caches, such as name = "docker.io""#,
+            r#"wharf.toml:38: registry[4].colour: there is no such key; known here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, tag_ttl, stale_if_error, on_upstream_404, offline, catalog"#,
+        ],
+    );
+}
+
+#[test]
+fn slips_of_the_grammar_are_told_together_with_the_rest() {
+    check_refused(
+        r#"
+[server]
+domain = registry.example.com
+shutdown_grace = 60s
+shutdown_grace = "60s"
+lsten = "0.0.0.0:5000"
+[[registry]]
+name = "ghcr.io"
+"#,
+        &[
+            "wharf.toml:3: a string without quotes; put it in quotes",
+            "wharf.toml:4: a string without quotes; put it in quotes",
+            "wharf.toml:5: this is not TOML: duplicate key; keep one of them",
+            r#"wharf.toml:6: server.lsten: there is no such key; did you mean "listen"?"#,
+        ],
+    );
+}
+
+#[test]
+fn what_cannot_be_read_as_toml_is_told_alone() {
+    check_refused(
+        "[server\nlisten = \"a\"\n[[registry]]\npassword = \"canary\nname = 5\n",
+        &[
+            "wharf.toml:1: this is not TOML: unclosed table, expected `]`; correct the line, or the one before it",
+            "wharf.toml:4: this is not TOML: invalid basic string, expected `\"`; correct the line, or the one before it",
+        ],
+    );
+}
+
+#[test]
+fn a_section_of_the_wrong_shape_says_how_to_write_it() {
+    check_refused(
+        "server = \"x\"\n[registry.\"docker.io\"]\ntag_ttl = \"5m\"\n",
+        &[
+            "wharf.toml:1: server: expected a section, found a string; write [server]",
+            "wharf.toml:2: registry: expected a list of sections; write [[registry]], in double brackets, before each one",
+        ],
+    );
+    check_refused(
+        "registry = [1]",
+        &[
+            "wharf.toml:1: registry: expected a list of sections; write [[registry]], in double brackets, before each one",
+        ],
+    );
+    check_refused(
+        "registry = []",
+        &[
+            "wharf.toml:1: registry: is an empty list; name a registry, or leave the key out for the built-in ones",
+        ],
+    );
+    check_refused(
+        "[server]\nlisten = []\ndomain = [\"x\"]\n",
+        &[
+            r#"wharf.toml:2: server.listen: is an empty list; write an address such as "0.0.0.0:5000""#,
+            "wharf.toml:3: server.domain: expected a string, found a list; write one text in quotes",
+        ],
+    );
+}
+
+#[test]
+fn control_characters_in_a_key_do_not_reach_the_terminal() {
+    let mistakes =
+        Config::parse("wharf.toml", "\"a\\u001b[31m\\n\" = 1\n", &variable).unwrap_err().to_string();
+    assert_eq!(mistakes.chars().filter(|c| c.is_control()).count(), 0, "{mistakes:?}");
+    assert!(mistakes.contains("a\\u{1b}[31m\\n"), "{mistakes}");
+}
+
+#[test]
+fn credentials_need_both_halves_from_one_place() {
+    let half = "has no username beside it; add username, or leave it out";
+    check_refused(
+        "[defaults]\nusername = \"all\"\npassword = \"p\"\n[[registry]]\nname = \"ghcr.io\"\npassword = \"x\"\n",
+        &[&format!("wharf.toml:6: registry[ghcr.io].password: {half}")],
+    );
+    check_refused(
+        "[[registry]]\nname = \"ghcr.io\"\nusername = \"${EMPTY:-}\"\npassword = \"x\"\n",
+        &[
+            "wharf.toml:3: registry[ghcr.io].username: is empty, but there is a password; give both, or neither",
+        ],
+    );
+    check_refused(
+        "[[registry]]\nname = \"ghcr.io\"\nusername = \"x\"\npassword = \"${EMPTY:-}\"\n",
+        &["wharf.toml:3: registry[ghcr.io].username: has an empty password; give both, or neither"],
+    );
+    check_refused(
+        "[[registry]]\nname = \"ghcr.io\"\nusername = \"a:b\"\npassword = \"x\"\n",
+        &[
+            r#"wharf.toml:3: registry[ghcr.io].username: holds ":" or a control character, which no registry can tell from the password; correct it"#,
+        ],
+    );
+}
+
+#[test]
+fn empty_credentials_are_anonymous() {
+    let config = parse("[[registry]]\nname = \"ghcr.io\"\nusername = \"${A:-}\"\npassword = \"${B:-}\"\n");
+    assert!(config.registries[0].upstream.credentials.is_none());
+    assert!(config.warnings.is_empty());
+}
+
+#[test]
+fn a_registry_hides_the_defaults_key_by_key() {
+    let config = parse(
+        "[defaults]\ntag_ttl = \"5m\"\nidle_timeout = \"7s\"\n\
+         [[registry]]\nname = \"ghcr.io\"\ntag_ttl = \"1s\"\n[[registry]]\nname = \"quay.io\"\n",
+    );
+    let ttl = config.registries.iter().map(|it| it.cache.tags.ttl.as_secs()).collect::<Vec<_>>();
+    assert_eq!(ttl, [1, 300]);
+    assert!(config.registries.iter().all(|it| it.upstream.idle_timeout == Duration::from_secs(7)));
+    let builtin = parse("[defaults]\ntag_ttl = \"5m\"\n");
+    assert_eq!(builtin.registries.len(), 7);
+    assert!(builtin.registries.iter().all(|it| it.cache.tags.ttl == Duration::from_secs(300)));
+}
+
+#[test]
+fn names_that_are_not_the_registrys_own_are_refused() {
+    check_refused(
+        "[[registry]]\nname = \"registry-1.docker.io\"\n[[registry]]\nname = \"ghcr\"\n\
+         [[registry]]\nname = \"https://quay.io\"\n",
+        &[
+            r#"wharf.toml:2: registry[registry-1.docker.io].name: "registry-1.docker.io" is another name for "docker.io"; write name = "docker.io""#,
+            r#"wharf.toml:4: registry[ghcr].name: "ghcr" is another name for "ghcr.io"; write name = "ghcr.io""#,
+            "wharf.toml:6: registry[https://quay.io].name: this is a URL or a path; write the host alone, with a port where it needs one",
+        ],
+    );
+}
+
+#[test]
+fn labels_that_collide_are_refused() {
+    check_refused(
+        "[[registry]]\nname = \"a.b\"\n[[registry]]\nname = \"a-b\"\n",
+        &[
+            "wharf.toml:4: registry[a-b].name: `a-b` would name both `a.b` and `a-b`; rename one, or give it other hosts",
+        ],
+    );
+}
+
+#[test]
+fn an_admin_listener_can_be_turned_off() {
+    assert!(parse("[admin]\nlisten = \"off\"\n").server.admin.is_none());
+    check_refused(
+        "[server]\nlisten = \"127.0.0.1:5001\"\n[admin]\nlisten = \"${UNSET}\"\n",
+        &[
+            "wharf.toml:4: admin.listen: the environment variable UNSET is not set or empty; set it, or write ${UNSET:-} if nothing is meant",
+        ],
+    );
+}
+
+#[test]
+fn what_is_allowed_but_risky_is_warned_of() {
+    check_warned(
+        r#"
+[defaults]
+username = "everyone"
+password = "p"
+[[registry]]
+name = "corp.example:5000"
+upstream = "http://corp.example:5000"
+[[registry]]
+name = "ghcr.io"
+username = "${A:-}"
+password = "${B:-}"
+insecure_skip_verify = true
+"#,
+        &[
+            "wharf.toml:3: defaults.username: goes to every registry that sets none of its own; move it to the [[registry]] that it belongs to",
+            "wharf.toml:3: defaults.username: whoever reaches the listener can pull everything that this account can read; use an account that reads no more than that",
+            "wharf.toml:7: registry[corp.example:5000].upstream: credentials go to this upstream without TLS, readable to anyone on the way",
+            "wharf.toml:7: registry[corp.example:5000].upstream: the upstream is asked without TLS, so anyone on the way can change what a tag means; use https if it offers that",
+            "wharf.toml:12: registry[ghcr.io].insecure_skip_verify: anyone can pose as this upstream and is shown its credentials; give its ca_file instead",
+        ],
+    );
+}
+
+/// Every slot that can hold a secret holds one, in a configuration that is right and in one that is wrong.
+#[test]
+fn no_secret_is_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let identity = rcgen::generate_simple_self_signed(vec!["wharf".to_owned()]).unwrap();
+    let key = identity.signing_key.serialize_pem();
+    fs::write(path("cert.pem"), identity.cert.pem()).unwrap();
+    fs::write(path("key.pem"), &key).unwrap();
+    fs::write(path("token"), "canary-token").unwrap();
+    fs::write(path("password"), "canary-file-password").unwrap();
+    fs::write(path("lines"), "canary-line\ncanary-line\n").unwrap();
+    let right = format!(
+        "[admin]\ntoken_file = {token:?}\n\
+         [[registry]]\nname = \"docker.io\"\nusername = \"u\"\npassword = \"${{HUB_PASSWORD}}\"\n\
+         client_cert = {cert:?}\nclient_key = {key:?}\nproxy = \"http://u:canary-proxy@proxy:1\"\n\
+         [[registry]]\nname = \"ghcr.io\"\nusername = \"u\"\npassword_file = {password:?}\n",
+        token = path("token"),
+        cert = path("cert.pem"),
+        key = path("key.pem"),
+        password = path("password"),
+    );
+    let wrong = format!(
+        "{right}[[registry]]\nname = \"quay.io\"\npassword = \"canary-half\"\n\
+         upstream = \"https://u:canary-url@quay.io\"\nproxy = \"ftp://u:canary-proxy@proxy\"\n\
+         root = \"\"\nclient_key = {lines:?}\nca_file = {lines:?}\n\
+         [[registry]]\nname = \"gcr.io\"\nusername = \"u\"\npassword_file = {lines:?}\n\
+         tag_ttl = \"${{HUB_PASSWORD}}\"\ntrusted_hosts = [\"${{HUB_PASSWORD}} x\"]\n\
+         on_upstream_404 = \"${{HUB_PASSWORD}}\"\n",
+        lines = path("lines"),
+    );
+    let key_line = key.lines().nth(1).unwrap();
+    let config = parse(&right);
+    assert_eq!(
+        config.registries[1].upstream.credentials.as_ref().unwrap().1.expose(),
+        "canary-file-password"
+    );
+    let mistakes = Config::parse("wharf.toml", &wrong, &variable).unwrap_err();
+    assert!(mistakes.count() >= 8, "{mistakes}");
+    for shown in
+        [format!("{config:?}"), format!("{config:#?}"), mistakes.to_string(), format!("{mistakes:?}")]
+    {
+        assert!(!shown.contains("canary") && !shown.contains(key_line), "{shown}");
+    }
+}

@@ -1,0 +1,87 @@
+//! The log: one line per event on standard error, written by a thread of its own.
+//!
+//! Whoever serves a request never waits for whoever reads the log: lines that cannot be written are dropped
+//! and counted. Whatever a client or an upstream sends stays within one line and without power over a
+//! terminal.
+
+mod line;
+
+use std::io;
+use std::panic::PanicHookInfo;
+
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+
+use self::line::Line;
+use crate::config::Log;
+
+/// Lines that wait for a slow reader, a few megabytes at most.
+const WAITING_LINE_COUNT_MAX: usize = 8192;
+
+/// The target of the line that each request gets.
+const ACCESS: &str = "access";
+
+/// Our own crates. Others are heard from level warn up only: at a finer one they would print requests with
+/// what authorises them.
+const OWN_TARGETS: [&str; 5] = ["wharf", "server", "cache", "storage", "upstream"];
+
+/// The log in use. Dropping it writes what waits, as far as somebody reads.
+#[must_use]
+pub(crate) struct RunningLog {
+    errors: ErrorCounter,
+    _writer: WorkerGuard,
+}
+
+impl RunningLog {
+    /// What tells how many lines were dropped so far.
+    pub(crate) fn dropped_lines(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let errors = self.errors.clone();
+        move || errors.dropped_lines() as u64
+    }
+}
+
+/// Starts the process's log.
+///
+/// # Panics
+/// When there is one already.
+pub(crate) fn start(settings: &Log) -> RunningLog {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING_LINE_COUNT_MAX)
+        .thread_name("wharf-log")
+        .finish(io::stderr());
+    let errors = writer.error_counter();
+    tracing::subscriber::set_global_default(subscriber(settings, move || NonBlocking::clone(&writer)))
+        .expect("the log is started once");
+    std::panic::set_hook(Box::new(log_panic));
+    RunningLog { errors, _writer: guard }
+}
+
+/// A panic goes the way of every other line: written straight to standard error, it could wait for a reader.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("without a message");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(target: "wharf", place, "panic, which is a bug: {message}");
+}
+
+fn subscriber<W, M>(settings: &Log, writer: M) -> impl tracing::Subscriber + Send + Sync
+where
+    W: io::Write,
+    M: Fn() -> W + Send + Sync + 'static,
+{
+    let level = LevelFilter::from_level(settings.level);
+    let targets = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_targets(OWN_TARGETS.map(|target| (target, level)))
+        .with_target(ACCESS, if settings.access { LevelFilter::INFO } else { LevelFilter::OFF });
+    let layer = tracing_subscriber::fmt::layer()
+        .event_format(Line::new(settings.format))
+        .with_ansi(false)
+        .with_writer(writer);
+    tracing_subscriber::registry().with(targets).with(layer)
+}
+
+#[cfg(test)]
+mod tests;

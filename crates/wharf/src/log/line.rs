@@ -1,0 +1,170 @@
+//! How one event becomes one line.
+//!
+//! Text: `2026-01-31T12:00:00.000000Z  INFO access: request status=200 user_agent="curl 8"`. JSON: an object
+//! with `time`, `level`, `module` and the event's fields. Control characters are escaped in both, and no
+//! field is longer than [`FIELD_BYTES_MAX`].
+
+use std::fmt::{self, Write};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::config::LogFormat;
+
+/// The longest text of one field, in bytes. What comes from clients is cut shorter where it comes in.
+const FIELD_BYTES_MAX: usize = 1024;
+
+/// The shape of every line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    format: LogFormat,
+}
+
+impl Line {
+    pub(super) fn new(format: LogFormat) -> Self {
+        Self { format }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let about = event.metadata();
+        let mut fields = Fields { format: self.format, message: String::new(), rest: String::new() };
+        event.record(&mut fields);
+        match self.format {
+            LogFormat::Text => {
+                SystemTime.format_time(&mut writer)?;
+                write!(writer, " {:>5} {}: {}", about.level(), about.target(), fields.message)?;
+                writeln!(writer, "{}", fields.rest)
+            }
+            LogFormat::Json => {
+                writer.write_str("{\"time\":\"")?;
+                SystemTime.format_time(&mut writer)?;
+                let level = about.level().as_str().to_ascii_lowercase();
+                write!(writer, "\",\"level\":\"{level}\",\"module\":\"{}\"", about.target())?;
+                writeln!(writer, "{}{}}}", fields.message, fields.rest)
+            }
+        }
+    }
+}
+
+/// The fields of one event, written as they come; the message goes in front of the others.
+struct Fields {
+    format: LogFormat,
+    message: String,
+    rest: String,
+}
+
+impl Fields {
+    fn put_text(&mut self, field: &Field, text: &str) {
+        let is_message = field.name() == "message";
+        let out = if is_message { &mut self.message } else { &mut self.rest };
+        match self.format {
+            LogFormat::Text if is_message => escape(out, cut(text), false),
+            LogFormat::Text => {
+                out.push(' ');
+                out.push_str(field.name());
+                out.push('=');
+                if is_plain(text) { out.push_str(cut(text)) } else { quote(out, text) }
+            }
+            LogFormat::Json => {
+                out.push(',');
+                quote(out, field.name());
+                out.push(':');
+                quote(out, text);
+            }
+        }
+    }
+
+    /// Numbers and flags need no quotes in either format.
+    fn put_plain(&mut self, field: &Field, value: &dyn fmt::Display) {
+        // Writing to a string does not fail.
+        let _ = match self.format {
+            LogFormat::Text => write!(self.rest, " {}={value}", field.name()),
+            LogFormat::Json => write!(self.rest, ",\"{}\":{value}", field.name()),
+        };
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put_text(field, &format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put_text(field, value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.put_text(field, &value.to_string());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put_plain(field, &value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put_plain(field, &value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put_plain(field, &value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if value.is_finite() {
+            self.put_plain(field, &value);
+        } else {
+            self.put_plain(field, &"null");
+        }
+    }
+}
+
+/// Whether a value reads as one word.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty()
+        && text.chars().all(|c| !c.is_control() && !c.is_whitespace() && !matches!(c, '"' | '=' | '\\'))
+}
+
+fn quote(out: &mut String, text: &str) {
+    out.push('"');
+    escape(out, cut(text), true);
+    out.push('"');
+}
+
+/// Escapes as JSON does (RFC 8259, section 7), and beyond it every other control character. Without quotes
+/// around it, a text keeps its quotes as they are.
+fn escape(out: &mut String, text: &str, is_quoted: bool) {
+    for c in text.chars() {
+        match c {
+            '"' if is_quoted => out.push_str("\\\""),
+            '\\' if is_quoted => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() => {
+                // Every control character has at most 16 bits. Writing to a string does not fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+}
+
+/// The longest beginning of `text` within the bound.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(FIELD_BYTES_MAX)]
+}

@@ -1,0 +1,121 @@
+use super::*;
+
+fn config(text: &str) -> Config {
+    Config::parse("wharf.toml", text, &|_| None).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+#[track_caller]
+fn check_start(text: &str, expected: &[&str]) {
+    let config = config(text);
+    let admin = config.server.admin.as_ref().map(|admin| admin.listen);
+    let lines = start(&config, &config.server.listen, admin);
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(lines[0], format!("wharf {version} with wharf.toml"));
+    assert_eq!(lines[1..], *expected);
+}
+
+#[test]
+fn with_a_domain_every_registry_has_its_host() {
+    check_start(
+        r#"
+[server]
+listen = ["0.0.0.0:5000", "[::1]:80"]
+domain = "registry.example.com"
+[[registry]]
+name = "docker.io"
+[[registry]]
+name = "corp.example:8443"
+"#,
+        &[
+            "listening on http://0.0.0.0:5000",
+            "listening on http://[::1]:80",
+            "admin on http://127.0.0.1:5001/metrics",
+            "docker.io -> https://registry-1.docker.io as http://docker.io.registry.example.com:5000 \
+             or http://registry.example.com:5000/v2/?ns=docker.io",
+            "corp.example:8443 -> https://corp.example:8443 as http://corp.example-8443.registry.example.com:5000 \
+             or http://registry.example.com:5000/v2/?ns=corp.example:8443",
+            "docker: put {\"registry-mirrors\": [\"http://docker.io.registry.example.com:5000\"]} \
+             into /etc/docker/daemon.json",
+            "containerd: put [host.\"http://registry.example.com:5000\"] \
+             into /etc/containerd/certs.d/_default/hosts.toml",
+        ],
+    );
+}
+
+#[test]
+fn without_a_domain_the_address_makes_the_host() {
+    for (listen, host, base) in [
+        ("0.0.0.0:5000", "ghcr.io.<address>.nip.io:5000", "<address>:5000"),
+        ("10.0.0.5:5000", "ghcr.io.10.0.0.5.nip.io:5000", "10.0.0.5:5000"),
+        ("127.0.0.1:5000", "ghcr.io.localhost:5000", "127.0.0.1:5000"),
+        ("[fd00::1]:5000", "ghcr.io.<address>.nip.io:5000", "[fd00::1]:5000"),
+    ] {
+        check_start(
+            &format!(
+                "[server]\nlisten = {listen:?}\n[admin]\nlisten = \"off\"\n[[registry]]\nname = \"ghcr.io\"\n"
+            ),
+            &[
+                &format!("listening on http://{listen}"),
+                &format!("ghcr.io -> https://ghcr.io as http://{host} or http://{base}/v2/?ns=ghcr.io"),
+                &format!(
+                    "containerd: put [host.\"http://{base}\"] into /etc/containerd/certs.d/_default/hosts.toml"
+                ),
+            ],
+        );
+    }
+}
+
+#[test]
+fn every_host_that_is_shown_leads_to_its_registry() {
+    use policy::host::Route;
+    for server in
+        ["", "[server]\ndomain = \"registry.example.com\"\n", "[server]\nlisten = \"127.0.0.1:5000\"\n"]
+    {
+        let text = format!(
+            "{server}[[registry]]\nname = \"docker.io\"\n[[registry]]\nname = \"corp.example:8443\"\n\
+             [[registry]]\nname = \"10.0.0.5:5000\"\nupstream = \"https://10.0.0.5:5000\"\n"
+        );
+        let config = config(&text);
+        let door = Door { config: &config, address: config.server.listen[0] };
+        for (expected, registry) in config.registries.iter().enumerate() {
+            let host = door.virtual_host(registry).unwrap().replace(UNKNOWN_ADDRESS, "192.0.2.1");
+            let route = config.routes.route(&host, "/v2/", None);
+            assert!(
+                matches!(route, Ok(Route::Registry { index, .. }) if index == expected),
+                "{host}: {route:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn check_shows_a_table_and_the_warnings() {
+    let config = config(
+        r#"
+[server]
+domain = "registry.example.com"
+[storage]
+root = "/srv/wharf"
+[[registry]]
+name = "docker.io"
+username = "me"
+password = "canary"
+[[registry]]
+name = "[fd00::1]:5000"
+upstream = "http://[fd00::1]:5000"
+"#,
+    );
+    let expected = "\
+wharf.toml: no mistakes
+listen  0.0.0.0:5000
+admin   127.0.0.1:5001
+
+REGISTRY        UPSTREAM                      HOST                                 CREDENTIALS  ROOT
+docker.io       https://registry-1.docker.io  docker.io.registry.example.com:5000  password     /srv/wharf/docker.io
+[fd00::1]:5000  http://[fd00::1]:5000         -                                    no           /srv/wharf/[fd00::1]:5000
+
+warning: wharf.toml:8: registry[docker.io].username: whoever reaches the listener can pull everything that this account can read; use an account that reads no more than that
+warning: wharf.toml:12: registry[[fd00::1]:5000].upstream: the upstream is asked without TLS, so anyone on the way can change what a tag means; use https if it offers that
+";
+    assert_eq!(check(&config), expected);
+}

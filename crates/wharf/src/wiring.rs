@@ -1,0 +1,176 @@
+//! How the rooms are put together. Whatever two of them share is made here and handed down.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache::Backend;
+use server::Server;
+use storage::{StoreError, StoreErrorKind};
+use telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use upstream::{HttpUpstream, SettingsError};
+
+use crate::config::{Config, Registry};
+use crate::notify::{self, notify};
+use crate::report;
+use crate::shutdown::Signals;
+
+/// How long transfers that nobody waits for any more may take to put away what they have.
+const PARK_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Why nothing is served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// Each registry that cannot be served, with the reason.
+    #[error("{}", lines(.0))]
+    Registries(Vec<RegistryError>),
+    #[error("{error}: {}", error.source)]
+    Bind {
+        #[from]
+        error: server::BindError,
+    },
+    #[error("cannot catch signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Why one registry cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {reason}")]
+pub(crate) struct RegistryError {
+    name: String,
+    reason: String,
+}
+
+fn lines<T: fmt::Display>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Serves until a signal says to stop.
+///
+/// # Errors
+/// [`StartError`] when it cannot begin; once it serves, nothing ends it but a signal.
+pub(crate) async fn serve(
+    config: Config,
+    dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
+) -> Result<(), StartError> {
+    install_tls();
+    let signals = Signals::catch().map_err(StartError::Signals)?;
+    let metrics = metrics_of(&config);
+    metrics.count_dropped_log_lines(dropped_log_lines);
+    let tasks = TaskTracker::new();
+    let stop_fills = CancellationToken::new();
+    let registries =
+        config.registries.iter().map(|registry| backend(registry, &metrics, &tasks, &stop_fills));
+    let server = Server::bind(server::Parts {
+        registries: all_or_errors(registries)?,
+        routes: config.routes.clone(),
+        metrics: Arc::clone(&metrics),
+        settings: config.server.clone(),
+    })?;
+
+    for line in config.warnings.lines() {
+        tracing::warn!("{line}");
+    }
+    for line in report::start(&config, &server.local_addresses(), server.admin_address()) {
+        tracing::info!("{line}");
+    }
+    let shutdown = CancellationToken::new();
+    tokio::spawn(signals.obey(shutdown.clone()));
+    notify(notify::READY);
+    server.serve(shutdown).await;
+
+    stop_fills.cancel();
+    tasks.close();
+    if tokio::time::timeout(PARK_WAIT_MAX, tasks.wait()).await.is_err() {
+        tracing::warn!("transfers were still running; what they had is fetched again");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Finds what only the rooms themselves can tell to be wrong, without touching a store or a socket.
+///
+/// # Errors
+/// [`StartError::Registries`].
+pub(crate) fn check(config: &Config) -> Result<(), StartError> {
+    install_tls();
+    let metrics = metrics_of(config);
+    let upstreams = config.registries.iter().map(|registry| upstream(registry, &metrics));
+    all_or_errors(upstreams).map(|_| ())
+}
+
+fn metrics_of(config: &Config) -> Arc<Metrics> {
+    let names: Vec<String> = config.registries.iter().map(|registry| registry.names.name.clone()).collect();
+    Arc::new(Metrics::new(&names))
+}
+
+/// The first call decides for the whole process; a later one changes nothing.
+fn install_tls() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+fn upstream(registry: &Registry, metrics: &Metrics) -> Result<HttpUpstream, RegistryError> {
+    let name = &registry.names.name;
+    HttpUpstream::new(registry.upstream.clone(), metrics.registry(name))
+        .map_err(|error: SettingsError| RegistryError { name: name.clone(), reason: error.to_string() })
+}
+
+fn backend(
+    registry: &Registry,
+    metrics: &Metrics,
+    tasks: &TaskTracker,
+    stop_fills: &CancellationToken,
+) -> Result<Arc<Backend>, RegistryError> {
+    let name = &registry.names.name;
+    let upstream = upstream(registry, metrics)?;
+    let store = storage::fs::open(&registry.root, metrics.registry(name))
+        .map_err(|error| RegistryError { name: name.clone(), reason: describe(&registry.root, &error) })?;
+    let store = Arc::new(store);
+    Ok(Arc::new(Backend::new(cache::Parts {
+        name: name.clone(),
+        upstream: Arc::new(upstream),
+        blobs: store.clone(),
+        records: store,
+        settings: registry.cache.clone(),
+        metrics: metrics.registry(name),
+        tasks: tasks.clone(),
+        cancel: stop_fills.clone(),
+    })))
+}
+
+/// Everything that could be made, or what is wrong with each of those that could not.
+fn all_or_errors<T>(results: impl Iterator<Item = Result<T, RegistryError>>) -> Result<Vec<T>, StartError> {
+    let (mut made, mut errors) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(value) => made.push(value),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(made) } else { Err(StartError::Registries(errors)) }
+}
+
+fn describe(root: &Path, error: &StoreError) -> String {
+    let root = root.display();
+    let advice = match error.kind() {
+        StoreErrorKind::Locked => {
+            return format!(
+                "{root} is used by another process; stop that one, or give this one another root"
+            );
+        }
+        StoreErrorKind::Version => "run the version that wrote it, or set another root",
+        StoreErrorKind::Unfit => "set a root that is empty or a store, and that others cannot write to",
+        StoreErrorKind::Denied => "give it to this user, or set another root",
+        StoreErrorKind::ReadOnly => "mount it writable, or set another root",
+        StoreErrorKind::Full => "free some space, or set another root",
+        StoreErrorKind::MissingRoot => "mount the volume, or set another root",
+        StoreErrorKind::Busy => "raise this process's limits",
+        StoreErrorKind::Size | StoreErrorKind::Closed | StoreErrorKind::Io => {
+            "set another root, or repair the disk"
+        }
+    };
+    format!("cannot store in {root}: {error}; {advice}")
+}

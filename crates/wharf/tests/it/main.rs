@@ -1,0 +1,1 @@
+//! The whole process before a fake registry.

@@ -1,0 +1,7 @@
+//! The promises of the fill, kept by the whole program before an upstream that misbehaves on request.
+
+mod herd;
+mod isolation;
+mod program;
+mod restart;
+mod wrong;

@@ -1,0 +1,56 @@
+//! Bytes that are not what was asked for.
+
+use testkit::{BlobSource, FakeRegistry, Fault, Kind, Rule, TempStore};
+
+use crate::program::{Program, blob, digest_of};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f08_one_flipped_bit_reaches_no_client_as_a_whole_and_nothing_is_stored() {
+    for size in [100_000_u64, 5_000_000] {
+        for position in [0, size / 2, size - 1] {
+            let (upstream, store) = (FakeRegistry::start().await, TempStore::new());
+            let digest = upstream.put_blob(BlobSource::Generated { seed: 7, len: size });
+            upstream.script(Rule::new(Kind::GetBlob, Fault::FlipBit(position)).once());
+            let program = Program::start(store.path(), &[("hub.test", &upstream)]);
+            let answer = program.get("hub.test", &blob(&digest)).await;
+            let is_whole = answer.is_ok_and(|answer| answer.status == 200 && answer.complete);
+            assert!(!is_whole, "bit {position} of {size} bytes");
+            let stored: Vec<_> =
+                store.files().into_iter().filter(|path| path.to_string_lossy().contains("/blobs/")).collect();
+            assert!(stored.is_empty(), "{stored:?}");
+            let again = program.get("hub.test", &blob(&digest)).await.expect("an answer");
+            assert_eq!((again.status, digest_of(&again.body)), (200, digest));
+            assert_eq!(program.metric("wharf_verify_failures_total", "hub.test").await, 1.0);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f08_a_manifest_under_a_wrong_digest_is_refused() {
+    let (upstream, store) = (FakeRegistry::start().await, TempStore::new());
+    let wanted = digest_of(b"the manifest that was asked for");
+    let other = testkit::Image::small("other");
+    let media_type = other.manifest.media_type.clone();
+    upstream.put_manifest_under("library/app", &wanted, &media_type, other.manifest.bytes());
+    let program = Program::start(store.path(), &[("hub.test", &upstream)]);
+    let answer = program.get("hub.test", &format!("/v2/library/app/manifests/{wanted}")).await;
+    assert_eq!(answer.expect("an answer").status, 502);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s34_names_that_nobody_has_leave_no_file_behind() {
+    let (upstream, store) = (FakeRegistry::start().await, TempStore::new());
+    let program = Program::start(store.path(), &[("hub.test", &upstream)]);
+    let files =
+        || store.files().into_iter().filter(|path| path.to_string_lossy().contains("/partial/")).count();
+    for marker in 0..20_u8 {
+        let answer = program.get("hub.test", &blob(&digest_of(&[marker]))).await.expect("an answer");
+        assert_eq!(answer.status, 404);
+    }
+    upstream.set_door(testkit::Endpoint::Registry, testkit::Door::Refuse).await;
+    for marker in 100..110_u8 {
+        let answer = program.get("hub.test", &blob(&digest_of(&[marker]))).await.expect("an answer");
+        assert_eq!(answer.status, 502);
+    }
+    assert_eq!(files(), 0);
+}
