@@ -66,7 +66,7 @@ pub(crate) enum Absent {
 /// A registry as wharf serves it.
 #[derive(Debug)]
 pub struct Backend {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) upstream: Arc<dyn Upstream>,
     pub(crate) blobs: Arc<dyn BlobStore>,
     pub(crate) records: Arc<dyn RecordStore>,
@@ -100,7 +100,7 @@ impl Backend {
             named: Recent::new(NAMED_TTL, RECENT_COUNT_MAX),
             referrers_seen: Recent::new(CHECKED_TTL, REFERRERS_COUNT_MAX),
             fills: FillTable::default(),
-            name: parts.name,
+            name: parts.name.into(),
             upstream: parts.upstream,
             blobs: parts.blobs,
             records: parts.records,
@@ -144,6 +144,7 @@ impl Backend {
 
     pub(crate) fn transfer(&self, repository: &Repository, digest: &Digest) -> Arc<Transfer> {
         Arc::new(Transfer {
+            registry: self.name.clone(),
             upstream: self.upstream.clone(),
             blobs: self.blobs.clone(),
             records: self.records.clone(),
@@ -165,7 +166,7 @@ impl Backend {
 
     /// What an offline backend says of a thing that it does not hold: it could not ask.
     pub(crate) fn offline(&self) -> PullError {
-        PullError::unavailable(format!("{} is configured offline and does not hold it", self.name))
+        PullError::Offline
     }
 }
 

@@ -37,6 +37,9 @@ pub enum PullError {
         /// What happened.
         detail: String,
     },
+    /// The registry is configured offline, and the store does not hold what was asked for.
+    #[error("configured offline, and not held")]
+    Offline,
     /// The upstream's bytes do not have the digest that was asked for.
     #[error("digest mismatch: {detail}")]
     DigestMismatch {
@@ -48,12 +51,6 @@ pub enum PullError {
     RangeNotSatisfiable {
         /// The blob's size in bytes.
         size: u64,
-    },
-    /// A bound of this process was reached.
-    #[error("overloaded: {detail}")]
-    Overloaded {
-        /// Which bound.
-        detail: String,
     },
     /// The store failed in a way that the upstream could not make good.
     #[error("store: {detail}")]
@@ -77,9 +74,9 @@ impl PullError {
             Self::Throttled { .. } => "throttled",
             Self::UpstreamUnavailable { timed_out: true, .. } => "timeout",
             Self::UpstreamUnavailable { timed_out: false, .. } => "unavailable",
+            Self::Offline => "offline",
             Self::DigestMismatch { .. } => "digest_mismatch",
             Self::RangeNotSatisfiable { .. } => "range",
-            Self::Overloaded { .. } => "overloaded",
             Self::Store { .. } => "store",
         }
     }

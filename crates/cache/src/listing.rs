@@ -48,15 +48,17 @@ impl Backend {
                 }
                 Ok(answer)
             }
-            Err(error) if error.is_outage() => match self.referrers_seen.get(&key) {
-                Some(seen) => {
-                    self.metrics.stale(error.reason());
-                    Ok(ListAnswer { outcome: Outcome::Stale, ..seen })
+            Err(error) if error.is_outage() || error == PullError::Offline => {
+                match self.referrers_seen.get(&key) {
+                    Some(seen) => {
+                        self.metrics.stale(error.reason());
+                        Ok(ListAnswer { outcome: Outcome::Stale, ..seen })
+                    }
+                    None => Err(PullError::NotFound {
+                        detail: format!("referrers are not held here, and {error}"),
+                    }),
                 }
-                None => {
-                    Err(PullError::NotFound { detail: format!("referrers are not held here, and {error}") })
-                }
-            },
+            }
             Err(error) => Err(error),
         }
     }

@@ -79,7 +79,14 @@ impl Backend {
         if fill.is_relaying() && matches!(fill.available(resolved.start), Available::Gone) {
             return self.pass_blob(transfer, range).await;
         }
-        let outcome = if joined { Outcome::Join } else { Outcome::Miss };
+        let outcome = match joined {
+            _ if fill.is_relaying() => {
+                self.metrics.bypassed("store_failed");
+                Outcome::Bypass
+            }
+            true => Outcome::Join,
+            false => Outcome::Miss,
+        };
         let body = Some(reader::follow(&fill, transfer, resolved));
         Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body, outcome })
     }

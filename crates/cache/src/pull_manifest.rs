@@ -81,7 +81,7 @@ impl Backend {
                 },
                 TagPlan::Revalidate { if_unreachable } => if_unreachable,
                 TagPlan::Fetch => Unreachable::Fail,
-                TagPlan::Absent => return Err(self.offline()),
+                TagPlan::Absent => return Err(self.absent_tag(tag, self.offline())),
             };
         let pulled = self.pull_checked(repository, tag, record.as_ref(), want).await;
         let error = match pulled {
@@ -116,6 +116,9 @@ impl Backend {
         }
         let pull = async {
             let check = self.check_tag(repository, tag).await?;
+            if let Some(record) = record {
+                self.metrics.revalidated(record.digest != check.digest);
+            }
             self.pull_named(repository, tag, record, check, want).await
         };
         let pulled = self.within_deadline(pull).await;
@@ -135,10 +138,8 @@ impl Backend {
         want: Want,
     ) -> Result<ManifestAnswer, PullError> {
         let digest = check.digest;
-        let is_unchanged = record.is_some_and(|record| record.digest == digest);
         let age = Some(Duration::ZERO);
         if let Some(stored) = self.stored_manifest(repository, &digest).await {
-            self.metrics.revalidated(!is_unchanged);
             self.confirm_tag(repository, tag, record, &digest, &stored).await;
             return Ok(answer(&digest, stored, Outcome::Revalidated, age));
         }
@@ -305,13 +306,17 @@ impl Backend {
                 }
                 error
             }
-            // Clients probe this tag for signatures during pulls of images that are held here; an error
-            // would fail those pulls, an absence does not, and verifiers fail closed on it.
-            error if error.is_outage() && is_referrers_tag(tag) => {
-                PullError::NotFound { detail: format!("{tag} is not held here, and {error}") }
-            }
-            error => error,
+            error => self.absent_tag(tag, error),
         }
+    }
+
+    /// Clients probe some tags for signatures during pulls of images that are held here. An error would fail
+    /// those pulls when the upstream cannot be asked; an absence does not, and verifiers fail closed on it.
+    fn absent_tag(&self, tag: &Tag, error: PullError) -> PullError {
+        if (error.is_outage() || error == PullError::Offline) && is_referrers_tag(tag) {
+            return PullError::NotFound { detail: format!("{tag} is not held here, and {error}") };
+        }
+        error
     }
 
     pub(crate) async fn within_deadline<T>(

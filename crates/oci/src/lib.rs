@@ -25,4 +25,4 @@ pub use query::{Query, QueryError};
 pub use range::{ByteRange, RangeError, RangeRequest};
 pub use reference::{Reference, ReferenceError, Tag};
 pub use repository::{Repository, RepositoryError};
-pub use request::{PAGE_COUNT_MAX, Page, Request, RequestError};
+pub use request::{CURSOR_KEYS, PAGE_COUNT_MAX, Page, Request, RequestError};

@@ -13,8 +13,8 @@ use crate::repository::{Repository, RepositoryError};
 /// The largest page size asked of an upstream or answered, in entries.
 pub const PAGE_COUNT_MAX: u32 = 1000;
 
-/// The longest `last` accepted, in bytes. Some upstreams put an opaque cursor there instead of a tag.
-const LAST_BYTES_MAX: usize = 1024;
+/// The longest `last` or cursor accepted, in bytes.
+const POSITION_BYTES_MAX: usize = 1024;
 
 /// A read of the distribution API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +68,13 @@ pub struct Page {
     pub n: Option<u32>,
     /// Only entries behind this one. Visible ASCII.
     pub last: Option<String>,
+    /// An upstream's own way to say where the page begins: one of [`CURSOR_KEYS`] and its opaque value, as it
+    /// stood in the `Link` that the client follows. Visible ASCII.
+    pub cursor: Option<(&'static str, String)>,
 }
+
+/// Query keys by which some registries continue a list instead of the specification's `last`.
+pub const CURSOR_KEYS: [&str; 4] = ["next_page", "next", "page_token", "page"];
 
 /// Why a path and a query are no request of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,8 +117,8 @@ impl Request {
     /// Reads a path such as `/v2/library/alpine/manifests/latest`, raw as it stood in the request line, and
     /// the query behind it.
     ///
-    /// Only the query keys `n`, `last` and `artifactType` are read, and only where the endpoint has them;
-    /// every other key is ignored. (`ns` is read before, where the registry is chosen.)
+    /// Only the query keys `n`, `last`, `artifactType` and the [`CURSOR_KEYS`] are read, and only where the
+    /// endpoint has them; every other key is ignored. (`ns` is read before, where the registry is chosen.)
     ///
     /// # Errors
     /// [`RequestError`], of which only [`RequestError::NotFound`] is a 404; the others are 400.
@@ -147,6 +153,27 @@ impl Request {
             }
             _ => Err(RequestError::NotFound),
         }
+    }
+}
+
+impl Request {
+    /// The request as Docker Hub understands it: its official images are in `library/`, which people leave
+    /// out of a name with one component.
+    ///
+    /// # Errors
+    /// [`RequestError::NameInvalid`] when the name is too long for that.
+    pub fn in_library(mut self) -> Result<Self, RequestError> {
+        let repository = match &mut self {
+            Self::Version | Self::Catalog { .. } => return Ok(self),
+            Self::Manifest { repository, .. }
+            | Self::Blob { repository, .. }
+            | Self::Tags { repository, .. }
+            | Self::Referrers { repository, .. } => repository,
+        };
+        if repository.is_single_component() {
+            *repository = parse_name(&format!("library/{repository}"))?;
+        }
+        Ok(self)
     }
 }
 
@@ -190,13 +217,22 @@ fn parse_page(query: Query<'_>) -> Result<Page, RequestError> {
         Some(_) => return Err(RequestError::QueryInvalid(QueryError::Number("n"))),
         None => None,
     };
-    let last = query.value("last").map_err(RequestError::QueryInvalid)?;
-    let is_usable =
-        |last: &String| last.len() <= LAST_BYTES_MAX && last.bytes().all(|byte| byte.is_ascii_graphic());
-    if last.as_ref().is_some_and(|last| !is_usable(last)) {
-        return Err(RequestError::QueryInvalid(QueryError::Value("last")));
+    let last = parse_position(query, "last")?;
+    let cursors =
+        CURSOR_KEYS.into_iter().map(|key| Ok(parse_position(query, key)?.map(|value| (key, value))));
+    let cursor = cursors.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().next();
+    Ok(Page { n, last, cursor })
+}
+
+fn parse_position(query: Query<'_>, key: &'static str) -> Result<Option<String>, RequestError> {
+    let value = query.value(key).map_err(RequestError::QueryInvalid)?;
+    let is_usable = |value: &String| {
+        value.len() <= POSITION_BYTES_MAX && value.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if value.as_ref().is_some_and(|value| !is_usable(value)) {
+        return Err(RequestError::QueryInvalid(QueryError::Value(key)));
     }
-    Ok(Page { n, last })
+    Ok(value)
 }
 
 fn parse_artifact_type(query: Query<'_>) -> Result<Option<String>, RequestError> {

@@ -205,6 +205,7 @@ impl Drop for Entry {
             client = %self.client,
             method = %self.method,
             registry = self.registry.as_ref().map(|registry| registry.name()),
+            kind = self.kind.as_str(),
             repository = self.repository.as_ref().map(Repository::as_str),
             reference = self.reference.as_deref(),
             path = self.repository.is_none().then_some(self.path.as_str()),

@@ -76,8 +76,9 @@ impl Public {
         };
         let backend = &self.registries[index];
         entry.routed(backend);
-        let asked = oci::Request::parse(&path, head.uri.query())
-            .map_err(|error| Refusal::Request { registry: backend.name().to_owned(), error })?;
+        let asked = oci::Request::parse(&path, head.uri.query());
+        let asked = if backend.hub_names() { asked.and_then(oci::Request::in_library) } else { asked };
+        let asked = asked.map_err(|error| Refusal::Request { registry: backend.name().to_owned(), error })?;
         entry.asked(&asked);
         let visit = Visit { backend, path, place, head };
         // The backend has deadlines of its own; this one covers whatever they do not, such as a hung disk.
@@ -93,18 +94,15 @@ impl Visit<'_> {
         match asked {
             oci::Request::Version => Ok(version()),
             oci::Request::Manifest { repository, reference } => {
-                self.pull_manifest(self.full_name(repository)?, reference).await
+                self.pull_manifest(repository, reference).await
             }
-            oci::Request::Blob { repository, digest } => {
-                self.pull_blob(self.full_name(repository)?, digest).await
-            }
+            oci::Request::Blob { repository, digest } => self.pull_blob(repository, digest).await,
             oci::Request::Tags { repository, page } => {
-                let listed = self.backend.tags(&self.full_name(repository)?, &page).await;
+                let listed = self.backend.tags(&repository, &page).await;
                 let listed = listed.map_err(|error| self.refuse(Asked::Tags, error))?;
                 Ok(listing::answer(listed, self.place()))
             }
             oci::Request::Referrers { repository, digest, artifact_type, page } => {
-                let repository = self.full_name(repository)?;
                 let listed =
                     self.backend.referrers(&repository, &digest, artifact_type.as_deref(), &page).await;
                 let listed = listed.map_err(|error| self.refuse(Asked::Referrers, error))?;
@@ -145,15 +143,6 @@ impl Visit<'_> {
 
     fn want(&self) -> Want {
         if self.head.method == Method::HEAD { Want::Head } else { Want::Get }
-    }
-
-    /// The name at the upstream: Docker Hub's official images are in `library/`, which people leave out.
-    fn full_name(&self, repository: Repository) -> Result<Repository, Refusal> {
-        if !(self.backend.hub_names() && repository.is_single_component()) {
-            return Ok(repository);
-        }
-        let full = format!("library/{repository}").parse();
-        full.map_err(|error| self.refuse_request(RequestError::NameInvalid(error)))
     }
 
     fn place(&self) -> listing::Asked<'_> {

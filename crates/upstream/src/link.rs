@@ -1,24 +1,26 @@
 //! The way to the next page of a list (distribution-spec, "Listing Tags"; RFC 8288).
 
+use oci::CURSOR_KEYS;
 use url::Url;
 
-/// Query keys that a client can bring back to us. A link that pages by another key is dropped: whoever
-/// followed it would get the first page again, for ever.
-const PAGING_KEYS: [&str; 3] = ["n", "last", "artifactType"];
+/// Query keys that a client can bring back to us, besides those that continue a list.
+const FILTER_KEYS: [&str; 2] = ["n", "artifactType"];
 /// The longest query that is passed on, in bytes.
 const QUERY_BYTES_MAX: usize = 2048;
 
-/// The query of the link to the next page in the values of a page's `Link` headers, of which the paging keys
-/// are kept as they were written. None without a `last`, which is what makes it another page. Where the link leads is not looked at: the next page is asked of the same
-/// list.
+/// The query of the link to the next page in the values of a page's `Link` headers, of which the keys that we
+/// know are kept as they were written. None without one that continues the list: whoever followed such a link
+/// would get the first page again, for ever. Where the link leads is not looked at: the next page is asked of
+/// the same list.
 pub(crate) fn next_query<'a>(values: impl Iterator<Item = &'a str>, page: &Url) -> Option<String> {
     let target = values.flat_map(links).find(|(_, parameters)| is_next(parameters))?.0;
     let url = page.join(target).ok()?;
     let pairs = url.query()?.split('&').filter_map(|pair| Some((pair.split_once('=')?.0, pair)));
-    let kept: Vec<_> = pairs.filter(|(key, _)| PAGING_KEYS.contains(key)).collect();
-    let has_last = kept.iter().any(|(key, _)| *key == "last");
+    let continues = |key: &str| key == "last" || CURSOR_KEYS.contains(&key);
+    let kept: Vec<_> = pairs.filter(|(key, _)| continues(key) || FILTER_KEYS.contains(key)).collect();
+    let has_position = kept.iter().any(|(key, _)| continues(key));
     let query = kept.iter().map(|(_, pair)| *pair).collect::<Vec<_>>().join("&");
-    (has_last && query.len() <= QUERY_BYTES_MAX).then_some(query)
+    (has_position && query.len() <= QUERY_BYTES_MAX).then_some(query)
 }
 
 /// The links of one header: `<target>; name=value; ..., <target>; ...`.

@@ -48,8 +48,9 @@ fn url_of<'a>(upstream: &HttpUpstream, request: &'a ListRequest) -> (&'a Reposit
 
 fn with_query(mut url: Url, artifact_type: Option<&str>, page: &Page) -> Url {
     let n = page.n.map(|n| n.to_string());
+    let cursor = page.cursor.as_ref().map(|(key, value)| (*key, value.as_str()));
     let pairs = [("artifactType", artifact_type), ("n", n.as_deref()), ("last", page.last.as_deref())];
-    let given = pairs.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    let given = pairs.into_iter().filter_map(|(key, value)| Some((key, value?))).chain(cursor);
     if given.clone().next().is_some() {
         url.query_pairs_mut().extend_pairs(given);
     }

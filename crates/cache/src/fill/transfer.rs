@@ -36,6 +36,8 @@ enum Role {
 /// Everything a transfer needs of its backend; `repository` is the one that the upstream is asked through.
 #[derive(Clone, Debug)]
 pub(crate) struct Transfer {
+    /// The registry's name, for the log.
+    pub(crate) registry: Arc<str>,
     pub(crate) upstream: Arc<dyn Upstream>,
     pub(crate) blobs: Arc<dyn BlobStore>,
     pub(crate) records: Arc<dyn RecordStore>,
@@ -66,7 +68,7 @@ impl Transfer {
             }
             self.metrics.fill_ended(ended.as_ref().map_or_else(PullError::reason, |()| "done"));
             if let Err(error) = ended {
-                debug!(repository = %self.repository, digest = %self.digest, %error, "fill ended");
+                debug!(registry = %self.registry, repository = %self.repository, digest = %self.digest, %error, "fill ended");
                 writer.fail(error);
             }
         });
@@ -110,6 +112,9 @@ impl Transfer {
         }
         let mut sink = match self.blobs.spool(&self.digest).await {
             Ok(spool) => {
+                if spool.watermark() > 0 {
+                    self.metrics.resumed();
+                }
                 fill.attach(spool.clone());
                 self.take_up(fill, &spool).await?;
                 Sink::Spool(spool)
@@ -180,7 +185,7 @@ impl Transfer {
         self.metrics.verify_failed();
         let earlier = self.suspects.get(&self.digest).unwrap_or_default();
         self.suspects.insert(self.digest.clone(), earlier + 1);
-        warn!(repository = %self.repository, digest = %self.digest, what, "digest mismatch");
+        warn!(registry = %self.registry, repository = %self.repository, digest = %self.digest, what, "digest mismatch");
         PullError::DigestMismatch { detail: format!("{} was asked for: {what}", self.digest) }
     }
 
@@ -279,11 +284,11 @@ impl Transfer {
     /// A body that ended cleanly is complete if it reached its span's end, or if it alone can tell how long
     /// the blob is.
     fn conclude_span(&self, fill: &Arc<Fill>, span: u64, position: u64) -> Result<(), Stop> {
-        if fill.size().is_none() {
+        let Some(size) = fill.size() else {
             fill.set_size(position);
             return Ok(());
-        }
-        if position < fill.advance(span, position) {
+        };
+        if position < fill.advance(span, position).min(size) {
             return Err(Stop::Cut("the body was shorter than announced"));
         }
         Ok(())
@@ -311,7 +316,7 @@ impl Transfer {
 
     fn store_failed(&self, error: &StoreError) {
         self.metrics.store_failed(error.call());
-        warn!(repository = %self.repository, digest = %self.digest, %error, "store failed; passing through");
+        warn!(registry = %self.registry, repository = %self.repository, digest = %self.digest, %error, "store failed; passing through");
     }
 }
 

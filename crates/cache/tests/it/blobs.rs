@@ -175,6 +175,18 @@ async fn s15_a_join_through_another_repository_is_granted_first() {
 async fn offline_is_no_absence() {
     let world = World::with(|settings| settings.tags.offline = true);
     let digest = world.upstream.put_blob(&noise(7));
-    assert!(matches!(world.pull(&digest).await, Err(PullError::UpstreamUnavailable { .. })));
+    assert_eq!(world.pull(&digest).await, Err(PullError::Offline));
     assert!(world.upstream.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clean_transfer_ends_at_once_and_is_not_resumed() {
+    let world = World::new();
+    for length in [0, 1, 100_000, 3 << 20] {
+        let digest = world.upstream.put_blob(&noise(length));
+        let before = tokio::time::Instant::now();
+        world.pull(&digest).await.unwrap();
+        assert_eq!(before.elapsed(), std::time::Duration::ZERO, "{length} bytes");
+    }
+    assert!(!world.metrics_text().contains("wharf_resumed_total{registry=\"memory.test\"} 1"));
 }

@@ -166,13 +166,21 @@ async fn f18_a_login_page_is_no_manifest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn signatures_are_absent_not_failing_where_no_upstream_is_asked() {
+    let world = World::with(|settings| settings.tags.offline = true);
+    let tag = format!("sha256-{}", "a".repeat(64));
+    assert!(matches!(world.manifest(&tag, Want::Get).await, Err(PullError::NotFound { .. })));
+    assert!(matches!(world.manifest("1", Want::Get).await, Err(PullError::Offline)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn signatures_of_held_images_are_absent_not_failing_during_an_outage() {
     let world = World::new();
     world.upstream.set_down(Some(ErrorKind::Unreachable));
     let tag = format!("sha256-{}.sig", "a".repeat(64));
     assert!(matches!(world.manifest(&tag, Want::Get).await, Err(PullError::NotFound { .. })));
     let subject = oci::Digest::of(oci::Algorithm::Sha256, b"subject");
-    let page = oci::Page { n: None, last: None };
+    let page = oci::Page::default();
     let referrers = world.backend.referrers(&repository(), &subject, None, &page).await;
     assert!(matches!(referrers, Err(PullError::NotFound { .. })));
     world.upstream.set_down(None);

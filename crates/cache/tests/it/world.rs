@@ -8,6 +8,7 @@ use cache::{Backend, BlobAnswer, BlobReader, Parts, PullError, Settings, Want};
 use oci::{Digest, RangeRequest, Repository};
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use storage::{BlobStore, MemoryStore, RecordStore};
+use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +20,7 @@ pub(crate) struct World {
     pub(crate) backend: Arc<Backend>,
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
+    metrics: Metrics,
 }
 
 impl World {
@@ -45,18 +47,22 @@ impl World {
         let mut settings = Settings::new(rule);
         change(&mut settings);
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
-        let metrics = telemetry::Metrics::new(&["memory.test".to_owned()]).registry("memory.test");
+        let metrics = telemetry::Metrics::new(&["memory.test".to_owned()]);
         let backend = Backend::new(Parts {
             name: "memory.test".to_owned(),
             upstream: upstream.clone(),
             blobs: store.clone() as Arc<dyn BlobStore>,
             records: store.clone() as Arc<dyn RecordStore>,
             settings,
-            metrics,
+            metrics: metrics.registry("memory.test"),
             tasks: tasks.clone(),
             cancel: cancel.clone(),
         });
-        Self { upstream, store, backend: Arc::new(backend), tasks, cancel }
+        Self { upstream, store, backend: Arc::new(backend), tasks, cancel, metrics }
+    }
+
+    pub(crate) fn metrics_text(&self) -> String {
+        self.metrics.encode()
     }
 
     pub(crate) async fn get(&self, digest: &Digest) -> Result<BlobAnswer, PullError> {

@@ -49,7 +49,7 @@ proptest! {
         let repository: crate::Repository = name.parse().unwrap();
         let digest = Digest::of(Algorithm::Sha256, tag.as_bytes());
         let written = digest.to_string().replace(':', if is_escaped { "%3A" } else { ":" });
-        let page = Page { n: Some(n.min(PAGE_COUNT_MAX)), last: Some(tag.clone()) };
+        let page = Page { n: Some(n.min(PAGE_COUNT_MAX)), last: Some(tag.clone()), cursor: None };
         let query = format!("n={n}&last={tag}");
         for (path, wanted) in [
             (
@@ -99,4 +99,28 @@ proptest! {
     fn no_text_makes_it_panic(path in "/v2/.{0,60}|.{0,20}", query in proptest::option::of(".{0,40}")) {
         let _ = Request::parse(&path, query.as_deref());
     }
+}
+
+#[test]
+fn a_cursor_of_the_upstreams_own_comes_back_as_it_was() {
+    let asked = Request::parse("/v2/a/tags/list", Some("n=5&next_page=gAAAA%3D%3D")).expect("a request");
+    let Request::Tags { page, .. } = asked else { panic!("{asked:?}") };
+    assert_eq!((page.n, page.cursor), (Some(5), Some(("next_page", "gAAAA==".to_owned()))));
+    let refused = Request::parse("/v2/a/tags/list", Some("next_page=%0a"));
+    assert_eq!(refused, Err(RequestError::QueryInvalid(QueryError::Value("next_page"))));
+}
+
+#[test]
+fn the_library_is_for_names_with_one_component() {
+    let check = |path: &str, expected: &str| {
+        let asked = Request::parse(path, None).and_then(Request::in_library);
+        assert_eq!(asked, Request::parse(expected, None));
+    };
+    check("/v2/alpine/manifests/1", "/v2/library/alpine/manifests/1");
+    check("/v2/alpine/tags/list", "/v2/library/alpine/tags/list");
+    check("/v2/org/alpine/manifests/1", "/v2/org/alpine/manifests/1");
+    check("/v2/_catalog", "/v2/_catalog");
+    check("/v2/", "/v2/");
+    let long = format!("/v2/{}/tags/list", "a".repeat(250));
+    assert!(Request::parse(&long, None).is_ok_and(|asked| asked.in_library().is_err()));
 }

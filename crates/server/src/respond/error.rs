@@ -202,10 +202,11 @@ fn pull(registry: &str, asked: Asked, error: &PullError) -> ErrorAnswer {
             let answer = error_answer(status, ErrorCode::RangeInvalid, "range", message);
             ErrorAnswer { extra: Extra::Size(*size), ..answer }
         }
-        PullError::Overloaded { detail } => {
-            let message = format!("{registry}: this cache is overloaded ({detail}); try again");
-            let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable);
-            ErrorAnswer { extra: Extra::RetryAfter(1), ..error_answer(status, code, "overloaded", message) }
+        PullError::Offline => {
+            let message = format!(
+                "{registry}: this cache does not hold it, and is configured with `offline` not to ask the registry"
+            );
+            error_answer(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "offline", message)
         }
         PullError::Store { detail } => {
             let message = format!("{registry}: this cache's own storage failed ({detail}); see wharf's log");

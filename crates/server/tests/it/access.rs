@@ -75,7 +75,8 @@ async fn an_entry_tells_the_whole_request() {
     assert_eq!(entry["target"], "access");
     assert_eq!(entry["level"], "INFO");
     assert_eq!(entry["registry"], "docker.io");
-    assert_eq!(entry["repository"], "busybox");
+    assert_eq!(entry["repository"], "library/busybox");
+    assert_eq!(entry["kind"], "manifest");
     assert_eq!(entry["reference"], "1");
     assert_eq!(entry["method"], "GET");
     assert_eq!(entry["outcome"], "miss");

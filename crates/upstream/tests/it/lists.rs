@@ -11,14 +11,14 @@ fn behaviour() -> Behaviour {
 }
 
 async fn tags(rig: &Rig, n: Option<u32>, last: Option<&str>) -> Result<ListPage, Error> {
-    let page = Page { n, last: last.map(str::to_owned) };
+    let page = Page { n, last: last.map(str::to_owned), cursor: None };
     rig.upstream.list(&ListRequest::Tags { repository: repository(), page }).await
 }
 
 async fn referrers(rig: &Rig, digest: &str, artifact_type: Option<&str>) -> Result<ListPage, Error> {
     let digest: Digest = digest.parse().unwrap();
     let artifact_type = artifact_type.map(str::to_owned);
-    let page = Page { n: None, last: None };
+    let page = Page::default();
     rig.upstream.list(&ListRequest::Referrers { repository: repository(), digest, artifact_type, page }).await
 }
 

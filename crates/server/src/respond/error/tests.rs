@@ -110,9 +110,8 @@ fn upstream_failures_say_whose_they_are_and_what_to_do() {
 
 #[test]
 fn our_own_failures_say_that_they_are_ours() {
-    let overloaded = failed(Asked::Blob, PullError::Overloaded { detail: "4096 fills".to_owned() });
-    check(&overloaded, 503, "UNAVAILABLE", "overloaded", &["this cache is overloaded (4096 fills)"]);
-    check_extra(&overloaded, 503, "UNAVAILABLE", "overloaded", Extra::RetryAfter(1));
+    let offline = failed(Asked::Blob, PullError::Offline);
+    check(&offline, 502, "UNAVAILABLE", "offline", &["does not hold it", "`offline`"]);
     let store = failed(Asked::Blob, PullError::Store { detail: "open failed".to_owned() });
     check(&store, 500, "UNKNOWN", "store", &["this cache's own storage failed (open failed)"]);
     let late = Refusal::Late { registry: "quay.io".to_owned() };

@@ -74,7 +74,7 @@ fn what_the_upstream_says_of_its_list_is_kept() {
 fn check_catalog(names: &[&str], more: bool, n: Option<u32>, body: &str, link: Option<&str>) {
     let repositories = names.iter().map(|name| name.parse().unwrap()).collect();
     let (path, shape) = place("/v2/_catalog?ns=quay.io");
-    let page = Page { n, last: None };
+    let page = Page { n, ..Page::default() };
     let answer = catalog(&CatalogAnswer { repositories, more }, &page, Asked { path: &path, link: &shape });
     assert_eq!(answer.headers.get(header::LINK).map(|link| link.to_str().unwrap()), link);
     assert_eq!(text_of(answer), body);
