@@ -5,14 +5,17 @@
 //! `skipped` and passes, unless `WHARF_REQUIRE_CLIENTS` is set; `.ci/install` installs all of them.
 
 mod archive;
+mod compose;
 mod containerd;
 mod docker;
 mod http;
 mod image;
 mod lab;
+mod network;
 mod podman;
 mod process;
 mod pulls;
 mod registry;
 mod skopeo;
+mod systemd;
 mod trouble;

@@ -1,0 +1,77 @@
+//! The unit of `deploy/systemd`: what it starts is something that wharf understands.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const WHARF: &str = env!("CARGO_BIN_EXE_wharf");
+const ANALYZE: &str = "/usr/bin/systemd-analyze";
+
+#[test]
+fn the_unit_starts_what_wharf_understands() {
+    let line = exec_start();
+    let (program, arguments) = line.split_once(' ').expect("there are arguments");
+    assert_eq!(program, "/usr/local/bin/wharf");
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let ["serve", "--config", settings] = arguments[..] else { panic!("{line}") };
+    // Arguments that do not exist are refused before help is given.
+    let mut command = Command::new(WHARF);
+    assert_runs(command.args(&arguments).arg("--help"));
+    // The file that goes to that path, with the credentials left out and with them.
+    assert_eq!(Path::new(settings).file_name(), Some("wharf.toml".as_ref()));
+    for credentials in [&[][..], &[("DOCKERHUB_USERNAME", "someone"), ("DOCKERHUB_PASSWORD", "s3cret")]] {
+        let mut command = Command::new(WHARF);
+        command.args(["check", "--config"]).arg(shipped("wharf.toml")).env_clear();
+        let text = assert_runs(command.envs(credentials.iter().copied()));
+        let row = text.lines().find(|line| line.starts_with("docker.io ")).expect("docker.io is served");
+        assert_eq!(row.contains(" password "), !credentials.is_empty(), "{text}");
+        let state = state_directory();
+        assert!(row.contains(&state), "{row:?} is in {state}, which the unit can write to");
+    }
+}
+
+#[test]
+fn systemd_accepts_the_unit() {
+    if !Path::new(ANALYZE).exists() {
+        println!("skipped: systemd is not installed");
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory is created");
+    let unit = directory.path().join("wharf.service");
+    // It looks whether the program is there; on this machine it is somewhere else.
+    let text = fs::read_to_string(shipped("wharf.service")).expect("the unit is read");
+    fs::write(&unit, text.replace("/usr/local/bin/wharf", WHARF)).expect("the unit is written");
+    let mut command = Command::new(ANALYZE);
+    let said = assert_runs(command.args(["verify", "--man=no", "--recursive-errors=no"]).arg(&unit));
+    assert_eq!(said, "", "a key that systemd does not know is only mentioned");
+}
+
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/systemd").join(name)
+}
+
+/// The one value that `key` has in the unit.
+fn value_of(key: &str) -> String {
+    let text = fs::read_to_string(shipped("wharf.service")).expect("the unit is read");
+    let values: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect();
+    let [value] = values[..] else { panic!("{key} is set {} times", values.len()) };
+    value.to_owned()
+}
+
+fn exec_start() -> String {
+    value_of("ExecStart")
+}
+
+fn state_directory() -> String {
+    format!("/var/lib/{}", value_of("StateDirectory"))
+}
+
+/// What `command` wrote.
+fn assert_runs(command: &mut Command) -> String {
+    let output = command.output().expect("the program starts");
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8(text).expect("it writes text");
+    assert!(output.status.success(), "{command:?}\n{text}");
+    text
+}
