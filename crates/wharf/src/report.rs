@@ -78,11 +78,14 @@ pub(crate) fn start(config: &Config, addresses: &[SocketAddr], admin: Option<Soc
 pub(crate) fn check(config: &Config) -> String {
     let listen: Vec<String> = config.server.listen.iter().map(SocketAddr::to_string).collect();
     let admin = config.server.admin.as_ref().map_or("off".to_owned(), |admin| admin.listen.to_string());
-    let mut text =
-        format!("{}: no mistakes\nlisten  {}\nadmin   {admin}\n\n", config.source, listen.join(", "));
-
     let address = *config.server.listen.first().expect("a valid configuration listens somewhere");
     let door = Door { config, address };
+    let mut text = format!(
+        "{}: no mistakes\nlisten  {}\nadmin   {admin}\nns      http://{}/v2/?ns=REGISTRY\n\n",
+        config.source,
+        listen.join(", "),
+        door.base(),
+    );
     let mut rows = vec![["REGISTRY", "UPSTREAM", "HOST", "CREDENTIALS", "ROOT"].map(str::to_owned)];
     for registry in &config.registries {
         rows.push([

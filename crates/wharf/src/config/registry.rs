@@ -284,7 +284,7 @@ impl Rules {
             client_identity: self.identity,
             insecure_skip_verify: self.insecure_skip_verify,
             trusted_hosts: self.trusted_hosts,
-            proxy: self.proxy.map(Into::into),
+            proxy: self.proxy,
             connect_timeout: self.connect_timeout,
             header_timeout: self.header_timeout,
             idle_timeout: self.idle_timeout,

@@ -70,16 +70,15 @@ fn an_empty_file_is_the_builtin_configuration() {
     assert_eq!(names(parse("")), names(Config::builtin()));
 }
 
-#[test]
-fn every_key_is_taken_over() {
-    let directory = tempfile::tempdir().unwrap();
+/// A configuration with every key there is, and the files that it names.
+fn every_key(directory: &tempfile::TempDir) -> String {
     let path = |name: &str| directory.path().join(name).display().to_string();
     let identity = rcgen::generate_simple_self_signed(vec!["wharf".to_owned()]).unwrap();
     fs::write(path("ca.pem"), identity.cert.pem()).unwrap();
     fs::write(path("key.pem"), identity.signing_key.serialize_pem()).unwrap();
     fs::write(path("token"), "admin-token\n").unwrap();
     fs::write(path("password"), "file-password\r\n").unwrap();
-    let config = parse(&format!(
+    format!(
         r#"
         [server]
         listen = ["127.0.0.1:5000", "[::1]:5000"]
@@ -126,7 +125,13 @@ fn every_key_is_taken_over() {
         password = path("password"),
         ca = path("ca.pem"),
         key = path("key.pem"),
-    ));
+    )
+}
+
+#[test]
+fn every_key_is_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = parse(&every_key(&directory));
     assert_eq!(config.server.listen.len(), 2);
     assert_eq!(config.server.shutdown_grace, Duration::from_secs(90));
     assert_eq!(config.server.admin.unwrap().token.unwrap().expose(), "admin-token");

@@ -109,6 +109,7 @@ upstream = "http://[fd00::1]:5000"
 wharf.toml: no mistakes
 listen  0.0.0.0:5000
 admin   127.0.0.1:5001
+ns      http://registry.example.com:5000/v2/?ns=REGISTRY
 
 REGISTRY        UPSTREAM                      HOST                                 CREDENTIALS  ROOT
 docker.io       https://registry-1.docker.io  docker.io.registry.example.com:5000  password     /srv/wharf/docker.io

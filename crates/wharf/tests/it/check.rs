@@ -1,0 +1,113 @@
+//! `wharf check`, and which configuration is read.
+
+use std::fs;
+
+use crate::program::{command, run};
+
+const GOOD: &str = r#"
+[server]
+domain = "registry.example.com"
+[storage]
+root = "/srv/wharf"
+[[registry]]
+name = "docker.io"
+[[registry]]
+name = "corp.example:8443"
+upstream = "http://10.1.2.3:8443"
+username = "me"
+password = "canary-password"
+"#;
+
+const GOOD_SAYS: &str = "\
+wharf.toml: no mistakes
+listen  0.0.0.0:5000
+admin   127.0.0.1:5001
+ns      http://registry.example.com:5000/v2/?ns=REGISTRY
+
+REGISTRY           UPSTREAM                      HOST                                         CREDENTIALS  ROOT
+docker.io          https://registry-1.docker.io  docker.io.registry.example.com:5000          no           /srv/wharf/docker.io
+corp.example:8443  http://10.1.2.3:8443          corp.example-8443.registry.example.com:5000  password     /srv/wharf/corp.example:8443
+
+warning: wharf.toml:10: registry[corp.example:8443].upstream: credentials go to this upstream without TLS, readable to anyone on the way
+warning: wharf.toml:10: registry[corp.example:8443].upstream: the upstream is asked without TLS, so anyone on the way can change what a tag means; use https if it offers that
+warning: wharf.toml:11: registry[corp.example:8443].username: whoever reaches the listener can pull everything that this account can read; use an account that reads no more than that
+";
+
+const BAD: &str = r#"
+[server]
+listn = "0.0.0.0:5000"
+[[registry]]
+name = "docker.io"
+tag_ttl = "5x"
+password = "canary-password"
+"#;
+
+const BAD_SAYS: &str = r#"wharf.toml:3: server.listn: there is no such key; did you mean "listen"?
+wharf.toml:6: registry[docker.io].tag_ttl: "5x" is not a length of time; write one such as "0s", "60s", "1h" or "forever"
+wharf.toml:7: registry[docker.io].password: has no username beside it; add username, or leave it out
+3 mistakes in the configuration; nothing was started
+"#;
+
+#[test]
+fn a_right_configuration_is_shown_as_it_would_be_served() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("wharf.toml"), GOOD).unwrap();
+    assert_eq!(run(directory.path(), &["check"]), (Some(0), GOOD_SAYS.to_owned(), String::new()));
+    let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "checking stores nothing");
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_with_every_mistake() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("wharf.toml"), BAD).unwrap();
+    for arguments in [&["check"][..], &["serve"], &[]] {
+        assert_eq!(run(directory.path(), arguments), (Some(1), String::new(), BAD_SAYS.to_owned()));
+    }
+}
+
+#[test]
+fn what_only_the_upstream_client_can_judge_is_refused_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    fs::write(directory.path().join("ca.pem"), pem).unwrap();
+    let text = "[[registry]]\nname = \"ghcr.io\"\nca_file = \"ca.pem\"\n";
+    fs::write(directory.path().join("wharf.toml"), text).unwrap();
+    let (code, said, complained) = run(directory.path(), &["check"]);
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert!(complained.starts_with("ghcr.io: ca_file: "), "{complained}");
+}
+
+/// Asserts which configuration is the one that was read.
+#[track_caller]
+fn check_read(command: &mut std::process::Command, expected: &str) {
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with(&format!("{expected}: no mistakes\n")), "{said}");
+}
+
+#[test]
+fn the_nearest_configuration_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    check_read(&mut command(directory, &["check"]), "built-in configuration");
+    for name in ["named.toml", "variable.toml", "wharf.toml"] {
+        fs::write(directory.join(name), "").unwrap();
+    }
+    check_read(&mut command(directory, &["check"]), "wharf.toml");
+    check_read(command(directory, &["check"]).env("WHARF_CONFIG", "variable.toml"), "variable.toml");
+    check_read(command(directory, &["check"]).env("WHARF_CONFIG", ""), "wharf.toml");
+    let named = &["check", "--config", "named.toml"];
+    check_read(command(directory, named).env("WHARF_CONFIG", "variable.toml"), "named.toml");
+}
+
+#[test]
+fn a_configuration_that_was_named_must_be_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let (code, said, complained) = run(directory.path(), &["check", "--config", "missing.toml"]);
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert_eq!(
+        complained,
+        "cannot read the configuration missing.toml: No such file or directory (os error 2)\n"
+    );
+}

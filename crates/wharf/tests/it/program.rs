@@ -1,0 +1,165 @@
+//! The program as an operator runs it: a configuration, a directory, a log that is read, signals by process id.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use testkit::client::{self, Broken, Response};
+use testkit::{Endpoint, FakeRegistry};
+
+/// The longest wait for anything here; only a failing test waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running `wharf serve`. Dropping it ends it.
+pub(crate) struct Program {
+    child: Child,
+    log: Arc<LogLines>,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) directory: Arc<TempDir>,
+}
+
+#[derive(Default)]
+struct LogLines {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl LogLines {
+    /// The first line that contains `text`, once it is there.
+    fn wait_for(&self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = self.lines.lock().unwrap();
+        loop {
+            if let Some(line) = lines.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no line with {text:?} in:\n{}", lines.join("\n"));
+            lines = self.more.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+}
+
+/// `wharf` with these arguments in `directory` and with no environment but what is added.
+pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
+    command.args(arguments).current_dir(directory).env_clear().stdin(Stdio::null());
+    command
+}
+
+/// Runs `wharf` to its end: its exit code, standard output and standard error.
+pub(crate) fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command(directory, arguments).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// A `[[registry]]` that caches `upstream`, whose three endpoints all count as its own.
+pub(crate) fn registry(name: &str, upstream: &FakeRegistry) -> String {
+    let trusted = [upstream.host_of(Endpoint::Token), upstream.host_of(Endpoint::Cdn)];
+    format!("[[registry]]\nname = {name:?}\nupstream = {:?}\ntrusted_hosts = {trusted:?}\n", upstream.url())
+}
+
+/// A configuration on free ports of this machine that stores in the working directory.
+pub(crate) fn configuration(rest: &str) -> String {
+    format!("[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n{rest}")
+}
+
+impl Program {
+    /// Starts with `configuration` in a directory of its own, and waits until it listens.
+    pub(crate) fn start(configuration: &str) -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), configuration, &[])
+    }
+
+    /// Starts in `directory`, with `variables` for an environment.
+    pub(crate) fn start_in(
+        directory: Arc<TempDir>,
+        configuration: &str,
+        variables: &[(&str, OsString)],
+    ) -> Self {
+        std::fs::write(directory.path().join("wharf.toml"), configuration).unwrap();
+        let mut command = command(directory.path(), &["serve"]);
+        let mut child = command
+            .envs(variables.iter().cloned())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(LogLines::default());
+        let (pipe, reader) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        std::thread::spawn(move || read_lines(pipe, &reader));
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        // Made before it listens, so that it is ended even if it never does.
+        let mut program = Self { child, log, address: unknown, admin: unknown, directory };
+        program.address = program.address_behind("listening on http://");
+        program.admin = program.address_behind("admin on http://");
+        program
+    }
+
+    fn address_behind(&self, text: &str) -> SocketAddr {
+        let line = self.wait_for_line(text);
+        let (_, rest) = line.split_once(text).unwrap();
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').unwrap_or(rest.len());
+        rest[..end].parse().unwrap_or_else(|_| panic!("no address in {line:?}"))
+    }
+
+    /// The first line of the log that contains `text`, once it is there.
+    pub(crate) fn wait_for_line(&self, text: &str) -> String {
+        self.log.wait_for(text)
+    }
+
+    /// What was logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lines.lock().unwrap().join("\n")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it did not end:\n{}", self.log());
+            std::thread::yield_now();
+        }
+    }
+
+    /// GET `target` with this `Host`.
+    pub(crate) async fn get(&self, host: &str, target: &str) -> Result<Response, Broken> {
+        client::get(self.address, host, target, &[]).await
+    }
+
+    /// The exposition of the admin listener.
+    pub(crate) async fn metrics(&self) -> String {
+        let answer = client::get(self.admin, "localhost", "/metrics", &[]).await.unwrap();
+        assert_eq!(answer.status, 200);
+        answer.text()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // When it has ended already, both fail, and that is well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_lines(pipe: impl Read, log: &LogLines) {
+    for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+        log.lines.lock().unwrap().push(line);
+        log.more.notify_all();
+    }
+}

@@ -1,0 +1,94 @@
+//! How it ends: once told, it finishes what it began; told twice, it ends.
+
+use rustix::process::Signal;
+use testkit::client::Connection;
+use testkit::{FakeRegistry, Fault, Gate, Image, Kind, Rule};
+
+use crate::program::{Program, configuration, registry};
+
+/// A program in the middle of sending a layer, of which the rest comes when the gate opens.
+struct Pull {
+    program: Program,
+    connection: Connection,
+    gate: Gate,
+    layer: bytes::Bytes,
+    _hub: FakeRegistry,
+}
+
+async fn begin_pull(server_keys: &str) -> Pull {
+    let hub = FakeRegistry::start().await;
+    let image = Image::generated(7, &[1_000_000]);
+    hub.put_image("library/app", "latest", &image);
+    let gate = Gate::new();
+    hub.script(Rule::new(Kind::GetBlob, Fault::PauseAt(500_000, gate.clone())));
+    let text = configuration(&registry("docker.io", &hub));
+    let program = Program::start(&text.replace("[server]\n", &format!("[server]\n{server_keys}\n")));
+    let mut connection = Connection::open(program.address).await.unwrap();
+    let target = format!("/v2/library/app/blobs/{}", image.layers[0].digest);
+    connection.request("GET", "docker.io.localhost", &target, &[]).await.unwrap();
+    assert_eq!(connection.read_head("GET").await.unwrap().status, 200);
+    Pull { program, connection, gate, layer: image.layers[0].bytes(), _hub: hub }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_once_it_finishes_the_answers_and_refuses_new_clients() {
+    let Pull { mut program, mut connection, gate, layer, _hub } = begin_pull("").await;
+    program.signal(Signal::TERM);
+    program.wait_for_line("stopping: running answers are finished");
+    // The listener is closed a moment after the signal was noticed.
+    let refused = async { while Connection::open(program.address).await.is_ok() {} };
+    testkit::within("new clients are refused", refused).await;
+    gate.release();
+    let (body, end) = connection.read_rest().await;
+    assert!(end.is_ok(), "{end:?}");
+    assert!(body == layer, "{} of {} bytes", body.len(), layer.len());
+    assert_eq!(program.wait().code(), Some(0));
+    program.wait_for_line("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_grace_it_breaks_off_and_still_ends_well() {
+    let Pull { mut program, mut connection, gate: _gate, layer, _hub } =
+        begin_pull("shutdown_grace = \"100ms\"").await;
+    program.signal(Signal::INT);
+    let (body, end) = connection.read_rest().await;
+    assert!(end.is_err() && body.len() < layer.len(), "a body that was cut must not look whole");
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_twice_it_ends_at_once() {
+    for (second, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let Pull { mut program, connection: _open, gate: _gate, .. } = begin_pull("").await;
+        program.signal(Signal::TERM);
+        program.wait_for_line("stopping: running answers are finished");
+        program.signal(second);
+        assert_eq!(program.wait().code(), Some(code));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_that_was_cut_off_goes_on_after_the_restart() {
+    let Pull { mut program, mut connection, gate, layer, _hub: hub } =
+        begin_pull("shutdown_grace = \"0s\"").await;
+    let digest = testkit::digest_of(&layer);
+    let (first, _) = {
+        // Half of it is there, for the client and so for the disk, before anything ends.
+        let mut first = Vec::new();
+        while first.len() < 400_000 {
+            first.extend_from_slice(&connection.read_piece(64 * 1024).await.unwrap().unwrap());
+        }
+        program.signal(Signal::TERM);
+        (first, connection.read_rest().await)
+    };
+    assert_eq!(program.wait().code(), Some(0));
+    gate.release();
+    hub.log().clear();
+    let text = std::fs::read_to_string(program.directory.path().join("wharf.toml")).unwrap();
+    let program = Program::start_in(program.directory.clone(), &text, &[]);
+    let answer =
+        program.get("docker.io.localhost", &format!("/v2/library/app/blobs/{digest}")).await.unwrap();
+    assert!(answer.complete && answer.body == layer);
+    let again = hub.log().body_bytes(&digest);
+    assert!(again < (layer.len() - first.len() / 2) as u64, "{again} bytes came a second time");
+}
