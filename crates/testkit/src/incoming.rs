@@ -8,6 +8,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// More than any client sends; a longer head ends the connection.
 const HEAD_BYTES_MAX: usize = 256 << 10;
 
+/// What is read from the connection at once: most heads are shorter.
+const READ_BYTES: usize = 8 << 10;
+
 /// The head of one HTTP/1.1 request. Its body, if any, was read and thrown away.
 #[derive(Clone, Debug)]
 pub(crate) struct Incoming {
@@ -61,6 +64,7 @@ pub(crate) async fn read(
         if pending.len() > HEAD_BYTES_MAX {
             return Err(invalid("the head of the request is too long"));
         }
+        pending.reserve(READ_BYTES);
         if stream.read_buf(pending).await? == 0 {
             return if pending.is_empty() { Ok(None) } else { Err(invalid("half a request")) };
         }

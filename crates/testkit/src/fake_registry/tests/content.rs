@@ -134,6 +134,8 @@ async fn tags_come_in_pages() {
     let all = get(&registry, &path).await;
     assert_eq!(json(&all.body)["tags"], serde_json::json!(["a", "b", "c", "d"]));
     assert_eq!(all.header("link"), None);
+    let exactly = get(&registry, &format!("{path}?n=4")).await;
+    assert_eq!((json(&exactly.body), exactly.header("link")), (json(&all.body), None));
     let first = get(&registry, &format!("{path}?n=3")).await;
     assert_eq!(json(&first.body)["tags"], serde_json::json!(["a", "b", "c"]));
     let link = first.header("link").unwrap().to_owned();

@@ -36,6 +36,20 @@ async fn a_cut_body_ends_at_that_byte_and_in_order() {
 }
 
 #[tokio::test]
+async fn a_cut_ends_in_order_even_when_requests_are_left_unread() {
+    let (registry, digest) = with_fault(Fault::CutAt(4)).await;
+    let mut connection = Connection::open(registry.address_of(Endpoint::Registry)).await.unwrap();
+    let target = blob(&digest);
+    let pipelined = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").repeat(1000);
+    connection.send(pipelined.as_bytes()).await.unwrap();
+    connection.read_head("GET").await.unwrap();
+    let (body, end) = within("the end", connection.read_rest()).await;
+    assert_eq!(body, "0123");
+    assert!(matches!(end, Err(Broken::Closed)), "{end:?}");
+    assert_eq!(registry.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn a_chunked_body_can_be_cut_before_its_end_and_a_delimited_one_unseen() {
     let registry = simple().await;
     let digest = registry.put_blob(CONTENT);
