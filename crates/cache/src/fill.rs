@@ -55,6 +55,21 @@ pub(crate) enum Available {
     Gone,
 }
 
+/// A reader's place in a fill, which a relay does not overtake until the seat is dropped. It is taken before
+/// the fill starts, so that a reader who still waits for the headers counts as one.
+#[derive(Debug)]
+pub(crate) struct Seat(Arc<AtomicU64>);
+
+impl Seat {
+    pub(crate) fn position(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn move_to(&self, position: u64) {
+        self.0.store(position, Ordering::Release);
+    }
+}
+
 #[derive(Debug)]
 enum Content {
     /// It turned out to be in the store already.
@@ -146,13 +161,13 @@ impl Fill {
         lock(&self.relay).is_some()
     }
 
-    /// A position that the relay will not overtake, until the returned handle is dropped.
-    pub(crate) fn register_reader(&self, start: u64) -> Arc<AtomicU64> {
-        let position = Arc::new(AtomicU64::new(start));
+    /// A seat at the beginning of the blob.
+    fn take_seat(&self) -> Seat {
+        let position = Arc::new(AtomicU64::new(0));
         let mut readers = lock(&self.readers);
         readers.retain(|reader| reader.strong_count() > 0);
         readers.push(Arc::downgrade(&position));
-        position
+        Seat(position)
     }
 
     /// The position of the reader furthest behind; `None` when nobody reads.

@@ -8,6 +8,7 @@ use crate::answer::{BlobAnswer, Want};
 use crate::backend::{Absent, Backend};
 use crate::blob_reader::BlobReader;
 use crate::error::PullError;
+use crate::fill::table::Boarding;
 use crate::fill::transfer::Transfer;
 use crate::fill::{Available, Fill, passing, reader};
 use crate::outcome::Outcome;
@@ -67,7 +68,7 @@ impl Backend {
     ) -> Result<BlobAnswer, PullError> {
         let transfer = self.transfer(repository, digest);
         let start = |writer| Transfer::clone(&transfer).spawn(writer);
-        let (fill, joined) = self.fills.join_or_start(digest, repository, start);
+        let Boarding { fill, seat, joined } = self.fills.join_or_start(digest, repository, start);
         if joined {
             self.metrics.joined();
         }
@@ -87,7 +88,7 @@ impl Backend {
             true => Outcome::Join,
             false => Outcome::Miss,
         };
-        let body = Some(reader::follow(&fill, transfer, resolved));
+        let body = Some(reader::follow(&fill, seat, transfer, resolved));
         Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body, outcome })
     }
 

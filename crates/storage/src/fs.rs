@@ -57,7 +57,7 @@ pub struct FsStore {
 /// into it (its group may), and those of the disk.
 pub fn open(root: &Path, metrics: Arc<RegistryMetrics>) -> Result<FsStore, StoreError> {
     let boot_id = std::fs::read_to_string(BOOT_ID_PATH).ok().map(|id| id.trim().to_owned());
-    open_in(root, metrics, Faults::default(), boot_id)
+    open_in(root, metrics, Faults::none(), boot_id)
 }
 
 /// Like [`open`], with faults to come and in a machine whose present start is called `boot_id`.

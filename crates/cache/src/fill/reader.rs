@@ -1,7 +1,6 @@
 //! The reading side of a fill: follows the writer at its own pace and keeps back what is not verified.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -11,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::transfer::Transfer;
-use super::{Available, Fill, Phase, Progress};
+use super::{Available, Fill, Phase, Progress, Seat};
 use crate::blob_reader::{self, BlobReader};
 use crate::error::PullError;
 
@@ -24,8 +23,7 @@ struct Follower {
     /// Starts a transfer of its own when the range lies far ahead; then it is taken.
     far: Option<Far>,
     progress: watch::Receiver<Progress>,
-    /// Where this reader is, for a relay that must not overtake it.
-    position: Arc<AtomicU64>,
+    seat: Seat,
     range: ByteRange,
     verify_first_bytes_max: u64,
 }
@@ -36,15 +34,15 @@ struct Far {
 }
 
 /// A reader over `range`, which lies inside the blob of `size` bytes.
-pub(crate) fn follow(fill: &Arc<Fill>, transfer: Arc<Transfer>, range: ByteRange) -> BlobReader {
+pub(crate) fn follow(fill: &Arc<Fill>, seat: Seat, transfer: Arc<Transfer>, range: ByteRange) -> BlobReader {
     let settings = transfer.settings.clone();
-    let position = fill.register_reader(range.start);
+    seat.move_to(range.start);
     let far = Far { at: Instant::now() + settings.far_range_wait, transfer };
     let follower = Follower {
         fill: fill.clone(),
         far: (range.start > 0).then_some(far),
         progress: fill.watch(),
-        position,
+        seat,
         range,
         verify_first_bytes_max: settings.verify_first_bytes_max,
     };
@@ -62,7 +60,7 @@ fn chunks(follower: Follower) -> BoxStream<'static, Result<Bytes, PullError>> {
 impl Follower {
     async fn next(&mut self) -> Result<Option<Bytes>, PullError> {
         loop {
-            let position = self.position.load(Ordering::Relaxed);
+            let position = self.seat.position();
             if position >= self.range.end {
                 return Ok(None);
             }
@@ -74,7 +72,7 @@ impl Follower {
             if position < limit
                 && let Some(bytes) = self.read(position, limit - position).await?
             {
-                self.position.store(position + bytes.len() as u64, Ordering::Release);
+                self.seat.move_to(position + bytes.len() as u64);
                 if self.fill.is_relaying() {
                     // The relay may be waiting for this reader.
                     self.fill.publish();

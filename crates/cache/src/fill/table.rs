@@ -6,13 +6,22 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use oci::{Digest, Repository};
 
-use super::{Fill, Phase, vanished};
+use super::{Fill, Phase, Seat, vanished};
 use crate::error::PullError;
 
 /// Gives every caller the same fill while there is one. It never waits; `start` only spawns.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FillTable {
     fills: Arc<DashMap<Digest, Arc<Fill>>>,
+}
+
+/// A caller's part in a fill.
+#[derive(Debug)]
+pub(crate) struct Boarding {
+    pub(crate) fill: Arc<Fill>,
+    pub(crate) seat: Seat,
+    /// Whether the fill was there already.
+    pub(crate) joined: bool,
 }
 
 /// The writing side of a fill. Dropped unfinished, it fails every reader; in any case it takes the fill off
@@ -24,21 +33,25 @@ pub(crate) struct FillWriter {
 }
 
 impl FillTable {
-    /// The fill for `digest`, asked for through `repository` if it is new, and whether it was there already.
+    /// The fill for `digest`, asked for through `repository` if it is new.
     pub(crate) fn join_or_start(
         &self,
         digest: &Digest,
         repository: &Repository,
         start: impl FnOnce(FillWriter),
-    ) -> (Arc<Fill>, bool) {
+    ) -> Boarding {
         let fill = match self.fills.entry(digest.clone()) {
-            Entry::Occupied(entry) => return (entry.get().clone(), true),
+            Entry::Occupied(entry) => {
+                let fill = entry.get().clone();
+                return Boarding { seat: fill.take_seat(), fill, joined: true };
+            }
             Entry::Vacant(entry) => {
                 entry.insert(Arc::new(Fill::new(digest.clone(), repository.clone()))).clone()
             }
         };
+        let seat = fill.take_seat();
         start(FillWriter { fill: fill.clone(), table: self.clone() });
-        (fill, false)
+        Boarding { fill, seat, joined: false }
     }
 
     /// The fill for `digest`, if there is one.

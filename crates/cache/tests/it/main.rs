@@ -4,5 +4,6 @@ mod blobs;
 mod faults;
 mod manifests;
 mod ranges;
+mod store_faults;
 mod upstream;
 mod world;

@@ -16,7 +16,8 @@ use crate::upstream::MemoryUpstream;
 
 pub(crate) struct World {
     pub(crate) upstream: Arc<MemoryUpstream>,
-    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) records: Arc<dyn RecordStore>,
     pub(crate) backend: Arc<Backend>,
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
@@ -29,13 +30,19 @@ impl World {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        Self::over(Arc::default(), Arc::new(MemoryStore::new()), change)
+        let store = Arc::new(MemoryStore::new());
+        Self::over(Arc::default(), store.clone(), store, change)
     }
 
-    /// A backend like one that was restarted: new tables over what was there.
+    /// New tables over the upstream and the store of another world, as after a restart.
+    pub(crate) fn restarted(&self) -> Self {
+        Self::over(self.upstream.clone(), self.blobs.clone(), self.records.clone(), |_| {})
+    }
+
     pub(crate) fn over(
         upstream: Arc<MemoryUpstream>,
-        store: Arc<MemoryStore>,
+        blobs: Arc<dyn BlobStore>,
+        records: Arc<dyn RecordStore>,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
         let rule = TagRule {
@@ -51,14 +58,14 @@ impl World {
         let backend = Backend::new(Parts {
             name: "memory.test".to_owned(),
             upstream: upstream.clone(),
-            blobs: store.clone() as Arc<dyn BlobStore>,
-            records: store.clone() as Arc<dyn RecordStore>,
+            blobs: blobs.clone(),
+            records: records.clone(),
             settings,
             metrics: metrics.registry("memory.test"),
             tasks: tasks.clone(),
             cancel: cancel.clone(),
         });
-        Self { upstream, store, backend: Arc::new(backend), tasks, cancel, metrics }
+        Self { upstream, blobs, records, backend: Arc::new(backend), tasks, cancel, metrics }
     }
 
     pub(crate) fn metrics_text(&self) -> String {
@@ -89,7 +96,7 @@ impl World {
     }
 
     pub(crate) async fn holds(&self, digest: &Digest) -> bool {
-        self.store.open(digest).await.unwrap().is_some()
+        self.blobs.open(digest).await.unwrap().is_some()
     }
 }
 

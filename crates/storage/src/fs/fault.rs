@@ -50,6 +50,10 @@ pub(crate) struct Faults(());
 
 #[cfg(not(any(test, feature = "fault")))]
 impl Faults {
+    pub(crate) fn none() -> Self {
+        Self::default()
+    }
+
     #[inline(always)]
     pub(crate) fn before(&self, _: Call, _: &std::path::Path) -> Result<Extent, rustix::io::Errno> {
         Ok(Extent::Whole)
@@ -99,8 +103,14 @@ mod plan {
     }
 
     /// A plan of faults and a record of the calls made; clones share both.
-    #[derive(Clone, Debug, Default)]
-    pub struct Faults(Arc<Mutex<Plan>>);
+    #[derive(Clone, Debug)]
+    pub struct Faults(Option<Arc<Mutex<Plan>>>);
+
+    impl Default for Faults {
+        fn default() -> Self {
+            Self(Some(Arc::default()))
+        }
+    }
 
     #[derive(Debug, Default)]
     struct Plan {
@@ -110,24 +120,33 @@ mod plan {
     }
 
     impl Faults {
+        /// Nothing fails by order, and nothing is recorded.
+        pub(crate) fn none() -> Self {
+            Self(None)
+        }
+
         /// Lets `fault` happen to the call that comes after `skip` others, of the given kind or of any.
         pub fn inject(&self, call: Option<Call>, skip: usize, fault: Fault) {
-            self.plan().next = Some((call, skip, fault));
+            if let Some(mut plan) = self.plan() {
+                plan.next = Some((call, skip, fault));
+            }
         }
 
         /// The calls asked for so far, in order, up to the one that stopped the rest.
         pub fn steps(&self) -> Vec<Step> {
-            self.plan().steps.clone()
+            self.plan().map(|plan| plan.steps.clone()).unwrap_or_default()
         }
 
         /// Whether the fault that was asked for has not happened yet.
         pub fn is_pending(&self) -> bool {
-            self.plan().next.is_some()
+            self.plan().is_some_and(|plan| plan.next.is_some())
         }
 
         /// Forgets the record and the plan.
         pub fn reset(&self) {
-            *self.plan() = Plan::default();
+            if let Some(mut plan) = self.plan() {
+                *plan = Plan::default();
+            }
         }
 
         pub(crate) fn before(&self, call: Call, path: &Path) -> Result<Extent, Errno> {
@@ -139,7 +158,7 @@ mod plan {
         }
 
         fn take(&self, step: Step) -> Result<Extent, Errno> {
-            let mut plan = self.plan();
+            let Some(mut plan) = self.plan() else { return Ok(Extent::Whole) };
             if plan.is_stopped {
                 return Err(Errno::IO);
             }
@@ -160,8 +179,8 @@ mod plan {
             }
         }
 
-        fn plan(&self) -> MutexGuard<'_, Plan> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        fn plan(&self) -> Option<MutexGuard<'_, Plan>> {
+            self.0.as_ref().map(|plan| plan.lock().unwrap_or_else(PoisonError::into_inner))
         }
     }
 

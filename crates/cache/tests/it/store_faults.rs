@@ -1,0 +1,148 @@
+//! A store that fails costs the copy, never the pull.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache::{Outcome, Settings};
+use futures_util::future::join_all;
+use storage::fs::fault::{Call, Fault, Faults};
+use tokio::sync::Semaphore;
+
+use crate::upstream::{Manner, PIECE};
+use crate::world::{World, next, noise, read};
+
+const ENOSPC: i32 = 28;
+const EIO: i32 = 5;
+const EMFILE: i32 = 24;
+const EROFS: i32 = 30;
+const EDQUOT: i32 = 122;
+
+/// A world over files that can be told to fail.
+fn world_on_files(change: impl FnOnce(&mut Settings)) -> (World, Faults, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let faults = Faults::default();
+    let metrics = telemetry::Metrics::new(&["memory.test".to_owned()]).registry("memory.test");
+    let root = directory.path().join("root");
+    let store = storage::fs::open_with(&root, metrics, faults.clone(), Some("boot".to_owned())).unwrap();
+    let store = Arc::new(store);
+    (World::over(Arc::default(), store.clone(), store, change), faults, directory)
+}
+
+#[tokio::test(start_paused = true)]
+async fn f31_every_call_of_the_store_fails_once_and_the_client_gets_its_body() {
+    let calls = [
+        Call::Open,
+        Call::Stat,
+        Call::Read,
+        Call::Write,
+        Call::Truncate,
+        Call::Sync,
+        Call::Rename,
+        Call::Unlink,
+        Call::MakeDirectory,
+    ];
+    let blob = noise(1_500_000);
+    for call in calls {
+        for errno in [EIO, ENOSPC, EMFILE, EROFS, EDQUOT] {
+            for nth in 0.. {
+                let (world, faults, _directory) = world_on_files(|_| {});
+                let digest = world.upstream.put_blob(&blob);
+                faults.inject(Some(call), nth, Fault::Errno(errno));
+                let body = world.pull(&digest).await;
+                world.settle().await;
+                let was_struck = !faults.is_pending();
+                let is_right = body.as_ref().is_ok_and(|body| *body == blob);
+                assert!(is_right, "{call:?} number {nth} failed with {errno}: {:?}", body.err());
+                assert_eq!(world.upstream.count("GET blob"), 1, "{call:?} number {nth}, {errno}");
+                faults.reset();
+                let again = world.pull(&digest).await;
+                assert!(again.is_ok_and(|body| body == blob), "after {call:?} number {nth}");
+                if !was_struck {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f29_a_disk_that_fills_up_in_mid_transfer_costs_no_client_its_body_and_no_second_transfer() {
+    let (world, faults, _directory) = world_on_files(|_| {});
+    let blob = noise(12 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    let gate = Arc::new(Semaphore::new(64));
+    world.upstream.set_manner(Manner { gate: Some(gate.clone()), ..Manner::default() });
+    let mut readers = Vec::new();
+    for _ in 0..5 {
+        readers.push(world.get(&digest).await.unwrap().body.unwrap());
+    }
+    for reader in &mut readers {
+        let mut came = 0;
+        while came < 64 * PIECE {
+            came += next(reader).await.unwrap().unwrap().len();
+        }
+    }
+    faults.inject(None, 0, Fault::Stop);
+    gate.add_permits(100_000);
+    let rest = join_all(readers.into_iter().map(read)).await;
+    for (_, body) in rest {
+        assert!(body.is_ok_and(|body| body == blob.slice(64 * PIECE..)));
+    }
+    assert_eq!(world.upstream.count("GET blob"), 1);
+    world.settle().await;
+    faults.reset();
+    assert!(!world.holds(&digest).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f35_with_a_dead_disk_every_pull_passes_through_and_is_verified() {
+    let (world, faults, _directory) = world_on_files(|_| {});
+    let blob = noise(3 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    faults.inject(None, 0, Fault::Stop);
+    for _ in 0..3 {
+        let answer = world.get(&digest).await.unwrap();
+        assert_eq!(answer.outcome, Outcome::Bypass);
+        assert!(read(answer.body.unwrap()).await.1.is_ok_and(|body| body == blob));
+        world.settle().await;
+    }
+    let range = world.get_range(&digest, "bytes=1000000-1000099").await.unwrap();
+    assert_eq!(read(range.body.unwrap()).await.1.unwrap(), blob.slice(1_000_000..1_000_100));
+    world.settle().await;
+    world.upstream.script([Manner { flip: Some(100), pace: Duration::from_millis(1), ..Manner::default() }]);
+    let answer = world.get(&digest).await.unwrap();
+    assert!(read(answer.body.unwrap()).await.1.is_err(), "a wrong body does not end cleanly here either");
+}
+
+#[tokio::test(start_paused = true)]
+async fn f29_a_late_client_of_a_relay_gets_a_passage_of_its_own() {
+    let (world, faults, _directory) = world_on_files(|_| {});
+    let blob = noise(40 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    faults.inject(None, 0, Fault::Stop);
+    let gate = Arc::new(Semaphore::new(20 * 64));
+    world.upstream.script([Manner { gate: Some(gate.clone()), ..Manner::default() }]);
+    let mut first = world.get(&digest).await.unwrap().body.unwrap();
+    let mut came = 0;
+    while came < 15 << 20 {
+        came += next(&mut first).await.unwrap().unwrap().len();
+    }
+    let late = world.get(&digest).await.unwrap();
+    assert_eq!(late.outcome, Outcome::Bypass);
+    assert!(read(late.body.unwrap()).await.1.is_ok_and(|body| body == blob));
+    gate.add_permits(100_000);
+    assert!(read(first).await.1.is_ok_and(|body| body == blob.slice(came..)));
+    assert_eq!(world.upstream.count("GET blob"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f26_a_relay_goes_on_without_a_client_that_does_not_read() {
+    let (world, faults, _directory) = world_on_files(|_| {});
+    let blob = noise(40 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    faults.inject(None, 0, Fault::Stop);
+    let stuck = world.get(&digest).await.unwrap().body.unwrap();
+    let lively = world.get(&digest).await.unwrap().body.unwrap();
+    assert!(read(lively).await.1.is_ok_and(|body| body == blob));
+    assert!(read(stuck).await.1.is_err(), "it must ask again, and must not take a part for the whole");
+}
