@@ -69,7 +69,7 @@ pub(crate) fn read_server(
         }
         None => vec![listen_default(LISTEN_DEFAULT, &mut taken)],
     };
-    let domain = reader.text(server, "domain").and_then(|text| match parse_host(&text.value) {
+    let domain = reader.text_or_nothing(server, "domain").and_then(|text| match parse_host(&text.value) {
         Ok(domain) => Some(domain),
         Err(wrong) => {
             reader.refuse(&text.place, wrong);
@@ -79,7 +79,7 @@ pub(crate) fn read_server(
     let section = ServerSection {
         listen,
         domain,
-        default_registry: reader.text(server, "default_registry"),
+        default_registry: reader.text_or_nothing(server, "default_registry"),
         shutdown_grace: reader.duration(server, "shutdown_grace").unwrap_or(SHUTDOWN_GRACE_DEFAULT),
     };
     (section, read_admin(reader, admin, &mut taken))

@@ -196,6 +196,11 @@ impl<'a> Reader<'a> {
         self.text_of(place, value)
     }
 
+    /// A string of which nothing, as `${VAR:-}` can leave it, means the same as no key.
+    pub(crate) fn text_or_nothing(&mut self, table: &Table<'_>, key: &str) -> Option<Text> {
+        self.text(table, key).filter(|text| !text.value.is_empty())
+    }
+
     /// A list of strings, of which those that cannot be read are left out; a single string stands for a list
     /// of one.
     pub(crate) fn texts(&mut self, table: &Table<'_>, key: &str) -> Option<Vec<Text>> {

@@ -200,8 +200,7 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
 }
 
 fn read_proxy(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Url> {
-    // An empty proxy, as `${HTTPS_PROXY:-}` can leave it, means none.
-    let text = reader.text(table, "proxy").filter(|text| !text.value.is_empty())?;
+    let text = reader.text_or_nothing(table, "proxy")?;
     match parse_proxy(&text.value) {
         Ok(url) => Some(url),
         Err(wrong) => {

@@ -340,6 +340,20 @@ fn empty_credentials_are_anonymous() {
 }
 
 #[test]
+fn what_a_variable_leaves_empty_is_not_set() {
+    let config = parse(
+        "[server]\ndomain = \"${A:-}\"\ndefault_registry = \"${A:-}\"\n\
+         [[registry]]\nname = \"ghcr.io\"\nproxy = \"${A:-}\"\n",
+    );
+    assert_eq!(config.domain, None);
+    assert!(config.registries[0].upstream.proxy.is_none());
+    assert!(
+        config.routes.route("localhost", "/v2/a/tags/list", None).is_err(),
+        "there is no default registry"
+    );
+}
+
+#[test]
 fn a_registry_hides_the_defaults_key_by_key() {
     let config = parse(
         "[defaults]\ntag_ttl = \"5m\"\nidle_timeout = \"7s\"\n\
