@@ -1,5 +1,7 @@
 //! The cache's core on paused time, before an upstream and a store in memory.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 mod blobs;
 mod faults;
 mod manifests;

@@ -92,6 +92,8 @@ fn compose_serves_two_registries_and_keeps_what_was_pulled() {
     let mut docker = Docker::start(&surroundings, directory.path());
     build_image(&docker, &binary);
     let project = write_project(directory.path());
+    let said = docker.compose(&project, &["run", "--rm", "-T", "wharf", "check"]);
+    assert!(said.contains("/etc/wharf/wharf.toml: no mistakes"), "{said}");
     docker.compose(&project, &["up", "-d"]);
     docker.wait_healthy(&project);
     docker.pull_and_run(&registries);
@@ -105,6 +107,11 @@ fn compose_serves_two_registries_and_keeps_what_was_pulled() {
     docker.wait_healthy(&project);
     docker.pull_and_run(&registries);
     docker.assert_data_belongs_to_wharf(&registries);
+    let metrics = docker.metrics(&project, &registries);
+    for registry in [HUB, GITHUB] {
+        let family = format!("wharf_stale_total{{registry=\"{registry}\"");
+        assert!(metrics.contains(&family), "{registry} was served without being asked\n{metrics}");
+    }
 
     docker.compose(&project, &["down", "--volumes"]);
     assert!(docker.volume().is_none(), "what was kept is gone when asked for");
@@ -302,8 +309,8 @@ impl<'a> Docker<'a> {
 
     /// Waits until the health check of the image has said yes.
     fn wait_healthy(&self, project: &Path) {
-        let id = self.compose(project, &["ps", "--quiet", "wharf"]);
-        let state = || self.ask(&["inspect", "--format", "{{json .State}}", id.trim_end()]);
+        let id = self.container(project);
+        let state = || self.ask(&["inspect", "--format", "{{json .State}}", &id]);
         wait_until("the container is healthy", HEALTHY_WITHIN, || {
             let state = state();
             let health: Value = serde_json::from_str(&state).expect("the state is JSON");
@@ -320,6 +327,18 @@ impl<'a> Docker<'a> {
             assert_eq!(id.trim_end(), image.config().digest, "{reference}");
             assert_eq!(self.ask(&["run", "--rm", "--network", "none", &reference]), marker);
         }
+    }
+
+    fn container(&self, project: &Path) -> String {
+        self.compose(project, &["ps", "--quiet", "wharf"]).trim_end().to_owned()
+    }
+
+    /// What the admin listener says to a neighbour in the container's network.
+    fn metrics(&self, project: &Path, registries: &Registries) -> String {
+        let network = format!("container:{}", self.container(project));
+        let [(reference, ..), _] = registries.expected();
+        let wget = ["/bin/busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:5001/metrics"];
+        self.ask(&[&["run", "--rm", "--network", &network, &reference], &wget[..]].concat())
     }
 
     fn forget_images(&self, registries: &Registries) {

@@ -50,7 +50,7 @@ impl Program {
                 }
             }
         });
-        let mut take = || addresses.recv_timeout(Duration::from_secs(30)).expect("it listens");
+        let take = || addresses.recv_timeout(Duration::from_secs(30)).expect("it listens");
         let (first, second) = (take(), take());
         let (public, admin) = if first.0 { (second.1, first.1) } else { (first.1, second.1) };
         Self { child, address: public, admin }
