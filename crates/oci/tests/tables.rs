@@ -100,7 +100,8 @@ fn render_request(target: &str) -> String {
 fn render_page(page: &Page) -> String {
     let n = page.n.map(|n| format!(" n={n}")).unwrap_or_default();
     let last = page.last.as_ref().map(|last| format!(" last={last}")).unwrap_or_default();
-    n + &last
+    let cursor = page.cursor.as_ref().map(|(key, value)| format!(" {key}={value}")).unwrap_or_default();
+    n + &last + &cursor
 }
 
 fn render_refusal(error: RequestError) -> &'static str {
