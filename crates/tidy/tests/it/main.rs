@@ -1,6 +1,7 @@
 //! The rules of STYLE.md and the walls of ARCHITECTURE.md that a machine can check.
 
 mod dependencies;
+mod faults;
 mod layers;
 mod sources;
 mod tree;
