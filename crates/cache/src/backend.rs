@@ -19,6 +19,7 @@ use crate::flight::Flights;
 use crate::recent::Recent;
 use crate::settings::Settings;
 use crate::tag_check::TagCheck;
+use crate::verified::Verified;
 
 /// Entries of each table of recent facts.
 const RECENT_COUNT_MAX: usize = 4096;
@@ -80,6 +81,7 @@ pub struct Backend {
     pub(crate) link_flights: Flights<(Repository, Digest), ()>,
     pub(crate) absent: Recent<Absent, String>,
     pub(crate) suspects: Arc<Recent<Digest, u32>>,
+    pub(crate) verified: Arc<Verified>,
     /// When a tag was last confirmed, newer than its record on disk.
     pub(crate) checked: Recent<(Repository, Tag), SystemTime>,
     /// Tags whose new digest a HEAD named, waiting for the manifest itself.
@@ -96,6 +98,7 @@ impl Backend {
             link_flights: Flights::new(parts.tasks.clone()),
             absent: Recent::new(parts.settings.negative_ttl, RECENT_COUNT_MAX),
             suspects: Arc::new(Recent::new(SUSPECT_TTL, RECENT_COUNT_MAX)),
+            verified: Arc::new(Verified::new()),
             checked: Recent::new(CHECKED_TTL, RECENT_COUNT_MAX),
             named: Recent::new(NAMED_TTL, RECENT_COUNT_MAX),
             referrers_seen: Recent::new(CHECKED_TTL, REFERRERS_COUNT_MAX),
@@ -153,6 +156,7 @@ impl Backend {
             settings: self.settings.clone(),
             metrics: self.metrics.clone(),
             suspects: self.suspects.clone(),
+            verified: self.verified.clone(),
             tasks: self.tasks.clone(),
             cancel: self.cancel.clone(),
         })

@@ -176,11 +176,17 @@ impl Fill {
         readers.iter().filter_map(Weak::upgrade).map(|position| position.load(Ordering::Acquire)).min()
     }
 
+    /// The blob turned out to be in the store. Readers may follow it; whether it is right is told later.
     fn hold(&self, blob: OpenBlob) {
         let size = blob.size();
         // A fill is given its content once, by its only writer.
         let _ = self.content.set(Content::Held(blob));
-        self.progress.send_replace(Progress { phase: Phase::Verified, size: Some(size) });
+        self.flowing(Some(size));
+    }
+
+    /// Whether the bytes come from the store and not from the upstream.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self.content.get(), Some(Content::Held(_)))
     }
 
     fn attach(&self, spool: Arc<Spool>) {

@@ -16,6 +16,7 @@ mod pull_manifest;
 mod recent;
 mod settings;
 mod tag_check;
+mod verified;
 
 pub use answer::{BlobAnswer, CatalogAnswer, ListAnswer, ManifestAnswer, Want};
 pub use backend::{Backend, Parts};

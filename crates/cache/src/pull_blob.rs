@@ -32,6 +32,9 @@ impl Backend {
         match self.blobs.open(digest).await {
             Ok(Some(blob)) => {
                 self.prove_link(repository, digest).await?;
+                if want == Want::Get && !self.verified.is_known(digest, &blob) {
+                    return self.fetch_blob(repository, digest, range.as_ref()).await;
+                }
                 let (size, partial) = (blob.size(), range.is_some());
                 let range = resolve(range.as_ref(), size)?;
                 let body = (want == Want::Get).then(|| BlobReader::stored(blob, range));
@@ -69,22 +72,23 @@ impl Backend {
         let transfer = self.transfer(repository, digest);
         let start = |writer| Transfer::clone(&transfer).spawn(writer);
         let Boarding { fill, seat, joined } = self.fills.join_or_start(digest, repository, start);
-        if joined {
-            self.metrics.joined();
-        }
         let size = fill.ready(self.settings.verify_first_bytes_max).await?;
-        if fill.repository() != repository {
+        if fill.is_held() || fill.repository() != repository {
             self.prove_link(repository, digest).await?;
         }
         let resolved = resolve(range, size)?;
         if fill.is_relaying() && matches!(fill.available(resolved.start), Available::Gone) {
             return self.pass_blob(transfer, range).await;
         }
+        if joined && !fill.is_held() {
+            self.metrics.joined();
+        }
         let outcome = match joined {
             _ if fill.is_relaying() => {
                 self.metrics.bypassed("store_failed");
                 Outcome::Bypass
             }
+            _ if fill.is_held() => Outcome::Hit,
             true => Outcome::Join,
             false => Outcome::Miss,
         };

@@ -25,7 +25,7 @@ mod verified_manifest;
 pub use blob_store::{BlobEntry, BlobStore};
 pub use error::{StoreError, StoreErrorKind, VerifyError};
 pub use memory::MemoryStore;
-pub use open_blob::OpenBlob;
+pub use open_blob::{OpenBlob, Signature};
 pub use record_store::{RecordStore, StoredManifest};
 pub use spool::{Spool, VerifiedSpool};
 pub use verified_manifest::VerifiedManifest;

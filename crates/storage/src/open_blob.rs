@@ -28,6 +28,13 @@ enum Source {
     Memory(Arc<Pieces>),
 }
 
+/// A file's identity, size and time of last change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature {
+    numbers: [i128; 2],
+    changed: [i128; 2],
+}
+
 /// What reading the files of one store takes.
 #[derive(Debug, Default)]
 pub(crate) struct FileAccess {
@@ -78,6 +85,16 @@ impl OpenBlob {
             Source::File(_, file) => Some(file),
             Source::Memory(_) => None,
         }
+    }
+
+    /// What the file system says of the file's bytes: whoever changes them by any of its calls changes this
+    /// too. None: the content is in memory, or the file system does not say.
+    pub fn signature(&self) -> Option<Signature> {
+        let Source::File(_, file) = &self.source else { return None };
+        let stat = rustix::fs::fstat(file).ok()?;
+        // The fields' widths differ between machines.
+        let numbers = [i128::from(stat.st_ino), i128::from(stat.st_size)];
+        Some(Signature { numbers, changed: [i128::from(stat.st_ctime), i128::from(stat.st_ctime_nsec)] })
     }
 
     /// Whether reads never wait for a disk, so that even [`read_blocking`](Self::read_blocking) may be called

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{ByteRange, Digest, Hasher, Repository};
-use storage::{BlobStore, RecordStore, Spool, StoreError, VerifiedSpool, VerifyError};
+use storage::{BlobStore, OpenBlob, RecordStore, Spool, StoreError, VerifiedSpool, VerifyError};
 use telemetry::RegistryMetrics;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use super::{Content, Fill, lock};
 use crate::error::PullError;
 use crate::recent::Recent;
 use crate::settings::Settings;
+use crate::verified::Verified;
 
 /// Resumptions in a row that may bring no new byte.
 const RESUME_COUNT_MAX: u32 = 5;
@@ -47,6 +48,8 @@ pub(crate) struct Transfer {
     pub(crate) metrics: Arc<RegistryMetrics>,
     /// Digests whose bytes were wrong lately, and how often.
     pub(crate) suspects: Arc<Recent<Digest, u32>>,
+    /// Stored blobs whose bytes are known to be right.
+    pub(crate) verified: Arc<Verified>,
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
 }
@@ -104,11 +107,15 @@ impl Transfer {
         // A caller may have missed just before another fill's commit: look once more.
         match self.blobs.open(&self.digest).await {
             Ok(Some(blob)) => {
-                fill.hold(blob);
-                return Ok(());
+                if self.serve_held(fill, blob).await? {
+                    return Ok(());
+                }
             }
             Ok(None) => {}
             Err(error) => self.store_failed(&error),
+        }
+        if self.settings.tags.offline {
+            return Err(PullError::Offline);
         }
         let mut sink = match self.blobs.spool(&self.digest).await {
             Ok(spool) => {
@@ -130,6 +137,32 @@ impl Transfer {
             Sink::Spool(spool) => self.commit(fill, spool).await,
             Sink::Relay { hasher, front } => self.conclude_relay(fill, *hasher, front),
         }
+    }
+
+    /// Serves what the store holds once it is verified: hashed since this process started, and unchanged since.
+    /// A blob too large to wait for is served meanwhile, all but its tail. `false`: the bytes were wrong, no
+    /// client has seen any, and the upstream must be asked.
+    async fn serve_held(&self, fill: &Arc<Fill>, blob: OpenBlob) -> Result<bool, PullError> {
+        let is_served_meanwhile = blob.size() > self.settings.verify_first_bytes_max;
+        if is_served_meanwhile || self.verified.is_known(&self.digest, &blob) {
+            fill.hold(blob.clone());
+        }
+        if self.verified.check(&self.digest, &blob).await {
+            if !fill.is_held() {
+                fill.hold(blob);
+            }
+            fill.verified();
+            return Ok(true);
+        }
+        warn!(registry = %self.registry, digest = %self.digest, "a stored blob is damaged and set aside");
+        if let Err(error) = self.blobs.set_aside(&self.digest).await {
+            self.store_failed(&error);
+        }
+        if is_served_meanwhile {
+            let detail = "a stored file was damaged; the next request fetches it again".to_owned();
+            return Err(PullError::Store { detail });
+        }
+        Ok(false)
     }
 
     /// A partial file that lacks nothing needs no transfer. Where repositories are granted one by one, the
@@ -169,7 +202,11 @@ impl Transfer {
         if self.settings.links {
             self.records.put_link(&self.repository, &self.digest).await?;
         }
-        self.blobs.admit(verified).await
+        self.blobs.admit(verified).await?;
+        if let Some(blob) = self.blobs.open(&self.digest).await? {
+            self.verified.note(&self.digest, &blob);
+        }
+        Ok(())
     }
 
     fn conclude_relay(&self, fill: &Arc<Fill>, hasher: Hasher, front: u64) -> Result<(), PullError> {

@@ -146,3 +146,79 @@ async fn f26_a_relay_goes_on_without_a_client_that_does_not_read() {
     assert!(read(lively).await.1.is_ok_and(|body| body == blob));
     assert!(read(stuck).await.1.is_err(), "it must ask again, and must not take a part for the whole");
 }
+
+/// The file that holds the only stored blob.
+fn blob_file(directory: &tempfile::TempDir) -> std::path::PathBuf {
+    let mut path = directory.path().join("root/blobs/sha256");
+    while path.is_dir() {
+        path = std::fs::read_dir(&path).unwrap().next().unwrap().unwrap().path();
+    }
+    path
+}
+
+fn flip(path: &std::path::Path, offset: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[offset] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn f32_a_flipped_bit_on_disk_reaches_no_client_as_a_whole_and_is_healed() {
+    for (length, offset) in [(100_000, 0), (100_000, 99_999), (3 << 20, 0), (3 << 20, (3 << 20) - 1)] {
+        let (world, _faults, directory) = world_on_files(|_| {});
+        let blob = noise(length);
+        let digest = world.upstream.put_blob(&blob);
+        world.pull(&digest).await.unwrap();
+        world.settle().await;
+        flip(&blob_file(&directory), offset);
+        let first = world.pull(&digest).await;
+        assert!(first.as_ref().map_or(true, |body| *body == blob), "bit {offset} of {length} bytes");
+        assert_eq!(first.is_ok(), length <= 256 * 1024, "a small blob is healed before anyone sees it");
+        world.settle().await;
+        assert!(world.pull(&digest).await.is_ok_and(|body| body == blob));
+        assert_eq!(world.upstream.count("GET blob"), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f32_a_truncated_file_is_found_out_and_fetched_again() {
+    for length in [100_000, 3 << 20] {
+        let (world, _faults, directory) = world_on_files(|_| {});
+        let blob = noise(length);
+        let digest = world.upstream.put_blob(&blob);
+        world.pull(&digest).await.unwrap();
+        world.settle().await;
+        let file = std::fs::File::options().write(true).open(blob_file(&directory)).unwrap();
+        file.set_len(length as u64 / 2).unwrap();
+        let first = world.pull(&digest).await;
+        assert!(first.is_err() || first.is_ok_and(|body| body == blob));
+        world.settle().await;
+        assert!(world.pull(&digest).await.is_ok_and(|body| body == blob));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f32_what_an_earlier_process_stored_is_hashed_once_and_then_believed() {
+    let (world, faults, directory) = world_on_files(|_| {});
+    let blob = noise(3 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    world.pull(&digest).await.unwrap();
+    world.settle().await;
+    let restarted = world.restarted();
+    let reads = || faults.steps().iter().filter(|step| step.call == Call::Read).count();
+    let mut costs = Vec::new();
+    for _ in 0..3 {
+        let before = reads();
+        let answer = restarted.get(&digest).await.unwrap();
+        assert_eq!(answer.outcome, Outcome::Hit);
+        assert!(read(answer.body.unwrap()).await.1.is_ok_and(|body| body == blob));
+        restarted.settle().await;
+        costs.push(reads() - before);
+    }
+    assert!(costs[0] > costs[1] && costs[1] == costs[2], "{costs:?}");
+    assert_eq!(restarted.upstream.count("GET blob"), 1);
+    let damaged = world.restarted();
+    flip(&blob_file(&directory), 5);
+    let range = damaged.get_range(&digest, "bytes=3000000-").await.unwrap();
+    assert!(read(range.body.unwrap()).await.1.is_err(), "a range to the end waits for the verdict too");
+}

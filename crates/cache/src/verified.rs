@@ -1,0 +1,74 @@
+//! Stored blobs whose bytes are known to be right: hashed by this process, and unchanged since.
+//!
+//! Whoever truncates or overwrites a file changes its signature, and what a disk does to it in silence is
+//! found when the process, or the entry here, is renewed.
+
+use std::io;
+use std::time::Duration;
+
+use oci::{Digest, Hasher};
+use storage::{OpenBlob, Signature};
+
+use crate::recent::Recent;
+
+/// How long a blob is believed without being hashed again.
+const VERIFIED_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How many blobs are known at a time. A further one costs the oldest another hashing.
+const VERIFIED_COUNT_MAX: usize = 32 * 1024;
+
+/// One read while hashing, in bytes.
+const HASH_READ_BYTES: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(crate) struct Verified(Recent<Digest, Signature>);
+
+impl Verified {
+    pub(crate) fn new() -> Self {
+        Self(Recent::new(VERIFIED_TTL, VERIFIED_COUNT_MAX))
+    }
+
+    /// Whether the blob was hashed before and is unchanged. What is in memory never changes.
+    pub(crate) fn is_known(&self, digest: &Digest, blob: &OpenBlob) -> bool {
+        let known = || self.0.get(digest).is_some_and(|known| blob.signature() == Some(known));
+        blob.read_is_inline() || known()
+    }
+
+    /// Notes that the blob's bytes are right.
+    pub(crate) fn note(&self, digest: &Digest, blob: &OpenBlob) {
+        if let Some(signature) = blob.signature() {
+            self.0.insert(digest.clone(), signature);
+        }
+    }
+
+    /// Whether the blob has its digest; hashes it if that is not known. A file that cannot be read has not.
+    pub(crate) async fn check(&self, digest: &Digest, blob: &OpenBlob) -> bool {
+        if self.is_known(digest, blob) {
+            return true;
+        }
+        // Taken before the hashing, so that a change during it shows.
+        let signature = blob.signature();
+        let hashing = {
+            let (blob, hasher) = (blob.clone(), Hasher::new(digest.algorithm()));
+            tokio::task::spawn_blocking(move || hash(&blob, hasher))
+        };
+        let is_right = matches!(hashing.await, Ok(Ok(got)) if got == *digest);
+        if let (true, Some(signature)) = (is_right, signature) {
+            self.0.insert(digest.clone(), signature);
+        }
+        is_right
+    }
+}
+
+fn hash(blob: &OpenBlob, mut hasher: Hasher) -> io::Result<Digest> {
+    let mut offset = 0;
+    while offset < blob.size() {
+        let bytes = blob.read_blocking(offset, HASH_READ_BYTES)?;
+        if bytes.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        hasher.update(&bytes);
+        offset += bytes.len() as u64;
+    }
+    Ok(hasher.finish())
+}
