@@ -1,4 +1,4 @@
-//! How the process is told to end: SIGTERM or SIGINT once to finish, a second time to end at once.
+//! How the process is told to end: SIGTERM, SIGINT or SIGHUP once to finish, a second time to end at once.
 
 use std::io;
 
@@ -7,15 +7,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::notify::{self, notify};
 
-/// The signals of both kinds, caught from the moment this is made.
+/// The signals of all three kinds, caught from the moment this is made.
 #[derive(Debug)]
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// A closed terminal ends the process as a signal to terminate does: there is nothing to read again.
+    hangup: Signal,
 }
 
 impl Signals {
-    /// Catches both signals.
+    /// Catches the signals.
     ///
     /// # Errors
     /// When the system has no room for a handler.
@@ -23,7 +25,11 @@ impl Signals {
     /// # Panics
     /// Outside a tokio runtime.
     pub(crate) fn catch() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     /// Cancels `shutdown` at the first signal; at the second, ends the process with 128 and the signal's
@@ -43,6 +49,7 @@ impl Signals {
         let kind = tokio::select! {
             _ = self.interrupt.recv() => SignalKind::interrupt(),
             _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.hangup.recv() => SignalKind::hangup(),
         };
         kind.as_raw_value()
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cache::Backend;
 use server::Server;
+use storage::fs::FsStore;
 use storage::{StoreError, StoreErrorKind};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,9 @@ use crate::config::{Config, Registry};
 use crate::notify::{self, notify};
 use crate::report;
 use crate::shutdown::Signals;
+
+/// How often each store looks for leftovers.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// How long transfers that nobody waits for any more may take to put away what they have.
 const PARK_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -129,6 +133,7 @@ fn backend(
     let store = storage::fs::open(&registry.root, metrics.registry(name))
         .map_err(|error| RegistryError { name: name.clone(), reason: describe(&registry.root, &error) })?;
     let store = Arc::new(store);
+    tasks.spawn(sweep(Arc::clone(&store), stop_fills.clone()));
     Ok(Arc::new(Backend::new(cache::Parts {
         name: name.clone(),
         upstream: Arc::new(upstream),
@@ -139,6 +144,13 @@ fn backend(
         tasks: tasks.clone(),
         cancel: stop_fills.clone(),
     })))
+}
+
+/// Sweeps until the process ends: what is left behind by transfers that nobody took up again must not pile up.
+async fn sweep(store: Arc<FsStore>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL)).await.is_some() {
+        store.sweep().await;
+    }
 }
 
 /// Everything that could be made, or what is wrong with each of those that could not.
