@@ -54,6 +54,23 @@ async fn a_write_under_way_cannot_reach_the_successors_file() {
     assert_eq!(read(&blob, 0, 100_000), bytes);
 }
 
+/// A write in order may be claimed before one that is not, and come to its note after it.
+#[tokio::test]
+async fn a_front_once_on_record_stays_on_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(&directory);
+    let (bytes, digest) = content(100_000, Algorithm::Sha256);
+    let spool = store.spool(&digest).await.unwrap();
+    spool.write(0, vec![bytes.slice(..60_000)]).await.unwrap();
+    let super::Backing::File(partial) = &spool.backing else { panic!("it is on disk") };
+    partial.note_progress(true).unwrap();
+    spool.set_size(100_000).unwrap();
+    partial.note_progress(false).unwrap();
+    let path = partial.path().with_extension("json");
+    let note: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert_eq!((&note["front"], &note["size"]), (&60_000.into(), &100_000.into()));
+}
+
 /// The bytes of a blob and writes that cover it somehow, with other bytes wherever another write was first.
 fn schedules() -> impl Strategy<Value = (Vec<u8>, Vec<(usize, usize)>)> {
     prop::collection::vec(any::<u8>(), 1..200).prop_flat_map(|bytes| {

@@ -36,9 +36,13 @@ fn only_one_write_after_the_other_from_the_front_is_in_order() {
     assert!(!growth.claim(range(5, 30)).unwrap().is_scattered(), "it overlaps, and adds to the end");
     assert!(!growth.claim(range(0, 5)).unwrap().is_scattered(), "it adds nothing");
     let ahead = growth.claim(range(20, 30)).unwrap();
+    assert!(!ahead.is_scattered());
     assert!(growth.claim(range(30, 40)).unwrap().is_scattered(), "the one before is still under way");
     ahead.complete();
     assert!(growth.claim(range(30, 40)).unwrap().is_scattered(), "once out of order is enough");
+    let overlapping = Arc::new(Growth::new(0, None));
+    let _under_way = overlapping.claim(range(0, 10)).unwrap();
+    assert!(overlapping.claim(range(0, 20)).unwrap().is_scattered(), "it adds behind what is under way");
     let gap = Arc::new(Growth::new(0, None));
     assert!(gap.claim(range(1, 2)).unwrap().is_scattered());
 }
