@@ -5,7 +5,9 @@
 mod blobs;
 mod faults;
 mod manifests;
+mod positions;
 mod ranges;
+mod simulation;
 mod store_faults;
 mod upstream;
 mod world;

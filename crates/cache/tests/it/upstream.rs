@@ -93,6 +93,10 @@ impl MemoryUpstream {
         self.state.lock().unwrap().manners.extend(manners);
     }
 
+    pub(crate) fn forget_script(&self) {
+        self.state.lock().unwrap().manners.clear();
+    }
+
     pub(crate) fn set_manner(&self, manner: Manner) {
         self.state.lock().unwrap().manner = manner;
     }

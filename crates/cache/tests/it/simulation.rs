@@ -1,0 +1,175 @@
+//! Seeded lives of a backend on paused time: clients come, leave and ask for ranges while the upstream
+//! misbehaves, tags move and the process restarts. A failure names its seed; `WHARF_SEED` replays one, and
+//! `WHARF_SEEDS` asks for more of them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cache::{PullError, Want};
+use fastrand::Rng;
+use futures_util::future::join_all;
+use oci::{Digest, Reference};
+use upstream::ErrorKind;
+
+use crate::upstream::Manner;
+use crate::world::{World, next, noise, read, repository};
+
+const SEEDS_DEFAULT: u64 = 1_500;
+
+#[test]
+fn no_seed_makes_a_wrong_body_or_a_lost_one() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seeds = match number("WHARF_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("WHARF_SEEDS").unwrap_or(SEEDS_DEFAULT),
+    };
+    for seed in seeds {
+        let lived = std::panic::catch_unwind(|| {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_time().start_paused(true).build().unwrap().block_on(live(seed));
+        });
+        assert!(lived.is_ok(), "replay with WHARF_SEED={seed}");
+    }
+}
+
+/// The blobs that the upstream has, and everything that a tag ever named.
+struct Model {
+    blobs: Vec<(Digest, Bytes)>,
+    manifests: HashMap<Digest, String>,
+}
+
+async fn live(seed: u64) {
+    let mut random = Rng::with_seed(seed);
+    let mut world = World::with(|settings| settings.verify_first_bytes_max = 64 * 1024);
+    let mut model = Model { blobs: Vec::new(), manifests: HashMap::new() };
+    for _ in 0..random.usize(1..4) {
+        let length = *random.choice(&[0, 1, 20_000, 70_000, 300_000, 1_200_000]).unwrap();
+        // Two of one length would be the same blob.
+        let blob = noise(length + random.usize(0..1000));
+        model.blobs.push((world.upstream.put_blob(&blob), blob));
+    }
+    move_tag(&world, &mut model, &mut random);
+    for _ in 0..random.usize(2..6) {
+        disturb(&world, &mut model, &mut random);
+        join_all((0..random.usize(1..6)).map(|_| visit(&world, &model, random.fork()))).await;
+        if random.u8(0..4) == 0 {
+            world.cancel.cancel();
+            world.settle().await;
+            let restarted = world.restarted();
+            world = restarted;
+        }
+    }
+    recover(&world, &model).await;
+}
+
+/// One client: a blob, a range of one that it may leave in the middle, or the tag.
+async fn visit(world: &World, model: &Model, mut random: Rng) {
+    tokio::time::sleep(Duration::from_millis(random.u64(0..40))).await;
+    let (digest, blob) = &model.blobs[random.usize(0..model.blobs.len())];
+    match random.u8(0..5) {
+        0 | 1 => {
+            if let Ok(body) = world.pull(digest).await {
+                assert!(body == *blob, "a whole body is wrong");
+            }
+        }
+        2 => visit_range(world, digest, blob, &mut random).await,
+        3 => {
+            if let Ok(answer) = world.get(digest).await {
+                let mut reader = answer.body.unwrap();
+                let first = next(&mut reader).await;
+                assert!(first.is_some() || blob.is_empty(), "a body ends before its first byte");
+            }
+        }
+        _ => visit_tag(world, model, &mut random).await,
+    }
+}
+
+async fn visit_range(world: &World, digest: &Digest, blob: &Bytes, random: &mut Rng) {
+    let start = random.usize(0..=blob.len());
+    let answer = match random.bool() {
+        true => world.get_range(digest, &format!("bytes={start}-")).await,
+        false => world.get_range(digest, &format!("bytes={start}-{}", start + random.usize(0..50_000))).await,
+    };
+    match answer {
+        Ok(answer) => {
+            let expected = blob.slice(answer.range.start as usize..answer.range.end as usize);
+            let reaches_end = answer.range.end == answer.size;
+            let (came, body) = read(answer.body.unwrap()).await;
+            match body {
+                // Bytes before the end of a blob are not verified yet when they leave.
+                Ok(body) => assert!(!reaches_end || body == expected, "a range to the end is wrong"),
+                Err(_) => assert!(came < expected.len(), "a range that failed looks whole"),
+            }
+        }
+        Err(PullError::RangeNotSatisfiable { size }) => assert!(start as u64 >= size),
+        Err(_) => {}
+    }
+}
+
+async fn visit_tag(world: &World, model: &Model, random: &mut Rng) {
+    let want = if random.bool() { Want::Head } else { Want::Get };
+    let reference: Reference = "1".parse().unwrap();
+    if let Ok(answer) = world.backend.pull_manifest(&repository(), &reference, want).await {
+        let named = model.manifests.get(&answer.digest).expect("a tag names what it named once");
+        assert!(answer.bytes.is_none_or(|bytes| bytes == named.as_bytes()), "a manifest is wrong");
+    }
+}
+
+/// Something goes wrong, or right again.
+fn disturb(world: &World, model: &mut Model, random: &mut Rng) {
+    let down = [None, None, Some(ErrorKind::Unreachable), Some(ErrorKind::Throttled)];
+    world.upstream.set_down(*random.choice(&down).unwrap());
+    if random.bool() {
+        move_tag(world, model, random);
+    }
+    let manners = (0..random.usize(0..5)).map(|_| misbehave(random)).collect::<Vec<_>>();
+    world.upstream.script(manners);
+    world.upstream.set_manner(Manner { pace: Duration::from_millis(random.u64(0..20)), ..Manner::default() });
+}
+
+fn misbehave(random: &mut Rng) -> Manner {
+    let position = random.usize(0..400_000);
+    let mut manner = Manner { pace: Duration::from_millis(random.u64(0..30)), ..Manner::default() };
+    match random.u8(0..8) {
+        0 => manner.refuse = Some(ErrorKind::Unreachable),
+        1 => manner.cut_at = Some(position),
+        2 => manner.end_at = Some(position),
+        3 => manner.flip = Some(position),
+        4 => manner.ignore_range = true,
+        5 => manner.late_start = random.u64(1..9),
+        6 => manner.no_size = true,
+        _ => manner.pace = Duration::from_secs(random.u64(5..50)),
+    }
+    manner
+}
+
+fn move_tag(world: &World, model: &mut Model, random: &mut Rng) {
+    let text = format!(r#"{{"schemaVersion":2,"layers":[],"annotations":{{"n":"{}"}}}}"#, random.u32(..));
+    model.manifests.insert(world.upstream.put_manifest(&repository(), "1", &text), text);
+}
+
+/// When the upstream is well again, everything can be had, and then without it.
+async fn recover(world: &World, model: &Model) {
+    world.upstream.set_down(None);
+    world.upstream.forget_script();
+    world.upstream.set_manner(Manner::default());
+    world.settle().await;
+    // Longer than anything is held against a digest or a name.
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    for (digest, blob) in &model.blobs {
+        let _ = world.pull(digest).await;
+        world.settle().await;
+        let body = world.pull(digest).await;
+        assert!(body.is_ok_and(|body| body == *blob), "a good blob cannot be had");
+        world.settle().await;
+    }
+    let reference: Reference = "1".parse().unwrap();
+    let current = world.backend.pull_manifest(&repository(), &reference, Want::Get).await.unwrap();
+    world.upstream.set_down(Some(ErrorKind::Unreachable));
+    for (digest, blob) in &model.blobs {
+        assert!(world.pull(digest).await.is_ok_and(|body| body == *blob), "a stored blob is lost");
+    }
+    let stale = world.backend.pull_manifest(&repository(), &reference, Want::Get).await.unwrap();
+    assert_eq!(stale.digest, current.digest);
+}
