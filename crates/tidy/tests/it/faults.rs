@@ -7,7 +7,8 @@ use crate::tree;
 
 #[test]
 fn the_table_of_faults_and_the_tests_agree() {
-    let table = fs::read_to_string(tree::root().join("docs/reference/faults.md")).expect("the table of faults");
+    let table =
+        fs::read_to_string(tree::root().join("docs/reference/faults.md")).expect("the table of faults");
     let named: BTreeSet<&str> = table
         .lines()
         .filter(|line| line.starts_with("| F") || line.starts_with("| S"))
