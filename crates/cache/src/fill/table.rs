@@ -82,3 +82,6 @@ impl Drop for FillWriter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

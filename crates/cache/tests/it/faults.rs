@@ -182,3 +182,16 @@ async fn f33_a_restart_takes_up_the_partial_file() {
     assert_eq!(restarted.pull(&digest).await.unwrap(), blob);
     assert_eq!(restarted.upstream.blob_bytes(), blob.len() as u64, "no byte twice");
 }
+
+#[tokio::test(start_paused = true)]
+async fn f12_a_refusal_in_the_middle_of_a_transfer_ends_it_at_once() {
+    for kind in [ErrorKind::NotFound, ErrorKind::Denied] {
+        let world = World::new();
+        let digest = world.upstream.put_blob(&noise(2 << 20));
+        world.upstream.script([cut(1 << 20)]);
+        world.upstream.set_manner(Manner { refuse: Some(kind), ..Manner::default() });
+        assert!(world.pull(&digest).await.is_err());
+        world.settle().await;
+        assert_eq!(world.upstream.count("GET blob"), 2, "{kind:?}");
+    }
+}
