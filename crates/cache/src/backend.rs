@@ -85,7 +85,7 @@ pub struct Backend {
     /// When a tag was last confirmed, newer than its record on disk.
     pub(crate) checked: Recent<(Repository, Tag), SystemTime>,
     /// Tags whose new digest a HEAD named, waiting for the manifest itself.
-    pub(crate) named: Recent<(Repository, Digest), Tag>,
+    pub(crate) named: Recent<(Repository, Digest), (Tag, SystemTime)>,
     pub(crate) referrers_seen: Recent<String, ListAnswer>,
 }
 

@@ -1,7 +1,6 @@
 //! The bytes of an answer, from wherever they come.
 
 use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -93,24 +92,15 @@ fn read_stored(blob: OpenBlob, range: ByteRange) -> impl Stream<Item = Result<By
 /// Never returns empty bytes for a `length` above 0.
 pub(crate) async fn read(blob: &OpenBlob, offset: u64, length: u64) -> Result<Bytes, PullError> {
     let inline = usize::try_from(length.min(INLINE_READ_BYTES)).expect("64 KiB fit a usize");
-    let mut bytes = match blob.try_read(offset, inline) {
+    let blocking = usize::try_from(length.min(BLOCKING_READ_BYTES)).expect("512 KiB fit a usize");
+    let bytes = match blob.try_read(offset, inline) {
         Ok(Some(bytes)) => Ok(bytes),
         // A read that failed is tried again where it may block: the body under way cannot be had otherwise.
-        Ok(None) | Err(_) => read_blocking(blob, offset, length).await,
+        Ok(None) | Err(_) => blob.read(offset, blocking).await,
     };
-    if bytes.is_err() {
-        bytes = read_blocking(blob, offset, length).await;
-    }
     match bytes {
         Ok(bytes) if !bytes.is_empty() => Ok(bytes),
         Ok(_) => Err(PullError::Store { detail: "a stored file is shorter than it was".to_owned() }),
         Err(error) => Err(PullError::Store { detail: format!("reading failed: {}", error.kind()) }),
     }
-}
-
-async fn read_blocking(blob: &OpenBlob, offset: u64, length: u64) -> io::Result<Bytes> {
-    let blob = blob.clone();
-    let length = usize::try_from(length.min(BLOCKING_READ_BYTES)).expect("512 KiB fit a usize");
-    let read = tokio::task::spawn_blocking(move || blob.read_blocking(offset, length));
-    read.await.unwrap_or_else(|_| Err(io::Error::other("the read was aborted")))
 }

@@ -170,10 +170,10 @@ impl Fill {
         Seat(position)
     }
 
-    /// The position of the reader furthest behind; `None` when nobody reads.
-    fn slowest_reader(&self) -> Option<u64> {
+    /// Where the readers are.
+    fn positions(&self) -> Vec<u64> {
         let readers = lock(&self.readers);
-        readers.iter().filter_map(Weak::upgrade).map(|position| position.load(Ordering::Acquire)).min()
+        readers.iter().filter_map(Weak::upgrade).map(|seat| seat.load(Ordering::Acquire)).collect()
     }
 
     /// The blob turned out to be in the store. Readers may follow it; whether it is right is told later.

@@ -16,6 +16,9 @@ use crate::outcome::Outcome;
 /// After so many wrong bodies within a minute a digest is left alone for that minute.
 const MISMATCH_COUNT_MAX: u32 = 2;
 
+/// So many fills for other repositories may be refused before a caller takes their refusal for its own.
+const REFUSED_JOIN_COUNT_MAX: u32 = 8;
+
 impl Backend {
     /// Pulls a blob or a range of it. A HEAD downloads nothing; a GET that misses starts a fill, and answers
     /// as soon as the size is known (for a small blob: as soon as it is verified).
@@ -70,9 +73,7 @@ impl Backend {
         range: Option<&RangeRequest>,
     ) -> Result<BlobAnswer, PullError> {
         let transfer = self.transfer(repository, digest);
-        let start = |writer| Transfer::clone(&transfer).spawn(writer);
-        let Boarding { fill, seat, joined } = self.fills.join_or_start(digest, repository, start);
-        let size = fill.ready(self.settings.verify_first_bytes_max).await?;
+        let (Boarding { fill, seat, joined }, size) = self.board(&transfer).await?;
         if fill.is_held() || fill.repository() != repository {
             self.prove_link(repository, digest).await?;
         }
@@ -94,6 +95,24 @@ impl Backend {
         };
         let body = Some(reader::follow(&fill, seat, transfer, resolved));
         Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body, outcome })
+    }
+
+    /// Joins the fill for the transfer's digest or starts it, and waits until an answer can be given. What the
+    /// upstream refuses another repository says nothing about this one: then it is asked again.
+    async fn board(&self, transfer: &Arc<Transfer>) -> Result<(Boarding, u64), PullError> {
+        let mut patience = REFUSED_JOIN_COUNT_MAX;
+        loop {
+            let start = |writer| Transfer::clone(transfer).spawn(writer);
+            let boarding = self.fills.join_or_start(&transfer.digest, &transfer.repository, start);
+            let ready = boarding.fill.ready(self.settings.verify_first_bytes_max).await;
+            let is_anothers = boarding.fill.repository() != &transfer.repository;
+            match ready {
+                Err(PullError::NotFound { .. } | PullError::Denied { .. }) if is_anothers && patience > 0 => {
+                    patience -= 1;
+                }
+                ready => return ready.map(|size| (boarding, size)),
+            }
+        }
     }
 
     /// The store fails and the transfer under way has moved past what this client needs.

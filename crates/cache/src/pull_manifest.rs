@@ -119,7 +119,7 @@ impl Backend {
             if let Some(record) = record {
                 self.metrics.revalidated(record.digest != check.digest);
             }
-            self.pull_named(repository, tag, record, check, want).await
+            self.pull_named(repository, tag, check, want).await
         };
         let pulled = self.within_deadline(pull).await;
         if let Err(PullError::NotFound { detail }) = &pulled {
@@ -133,30 +133,36 @@ impl Backend {
         &self,
         repository: &Repository,
         tag: &Tag,
-        record: Option<&TagRecord>,
         check: TagCheck,
         want: Want,
     ) -> Result<ManifestAnswer, PullError> {
-        let digest = check.digest;
+        let TagCheck { digest, asked_at, .. } = check;
         let age = Some(Duration::ZERO);
         if let Some(stored) = self.stored_manifest(repository, &digest).await {
-            self.confirm_tag(repository, tag, record, &digest, &stored).await;
+            self.confirm_tag(repository, tag, asked_at, &digest, &stored).await;
             return Ok(answer(&digest, stored, Outcome::Revalidated, age));
         }
         if let Some(stored) = check.manifest {
             self.keep_manifest(repository, &digest, &stored).await;
-            self.confirm_tag(repository, tag, record, &digest, &stored).await;
+            self.confirm_tag(repository, tag, asked_at, &digest, &stored).await;
             return Ok(answer(&digest, stored, Outcome::Miss, age));
         }
         if want == Want::Head
             && let Some((media_type, size)) = check.described
         {
             // The tag becomes servable with the manifest, which the client asks for next by its digest.
-            self.named.insert((repository.clone(), digest.clone()), tag.clone());
+            self.named.insert((repository.clone(), digest.clone()), (tag.clone(), asked_at));
             return Ok(ManifestAnswer { digest, media_type, size, bytes: None, outcome: Outcome::Miss, age });
         }
-        let (stored, joined) = self.fetch_manifest(repository, &digest).await?;
-        self.confirm_tag(repository, tag, record, &digest, &stored).await;
+        let fetched = self.fetch_manifest(repository, &digest).await;
+        let (stored, joined) = fetched.map_err(|error| match error {
+            // It has just said that the tag exists; that it lacks the manifest is no word about the tag.
+            PullError::NotFound { detail } => {
+                PullError::unavailable(format!("{tag} names {digest}, and yet {detail}"))
+            }
+            error => error,
+        })?;
+        self.confirm_tag(repository, tag, asked_at, &digest, &stored).await;
         let outcome = if joined { Outcome::Join } else { Outcome::Miss };
         Ok(answer(&digest, stored, outcome, age))
     }
@@ -191,8 +197,8 @@ impl Backend {
         };
         let (fetched, joined) = self.manifest_flights.join_or_start(key.clone(), fetch).await;
         let stored = fetched?;
-        if let Some(tag) = self.named.take(&key) {
-            self.confirm_tag(repository, &tag, None, digest, &stored).await;
+        if let Some((tag, asked_at)) = self.named.take(&key) {
+            self.confirm_tag(repository, &tag, asked_at, digest, &stored).await;
         }
         Ok((stored, joined))
     }
@@ -252,27 +258,34 @@ impl Backend {
         Some(record)
     }
 
-    /// Notes what the upstream just said. The disk is written only when it said something new, or when the
-    /// record there has grown old.
+    /// Notes what the upstream said when it was asked at `asked_at`, unless something newer is known. The disk
+    /// is written only when that is news, or when the record there has grown old.
     async fn confirm_tag(
         &self,
         repository: &Repository,
         tag: &Tag,
-        record: Option<&TagRecord>,
+        asked_at: SystemTime,
         digest: &Digest,
         stored: &StoredManifest,
     ) {
-        let now = SystemTime::now();
-        self.checked.insert((repository.clone(), tag.clone()), now);
-        let is_current = record.is_some_and(|record| {
-            let age = now.duration_since(record.checked_at).unwrap_or(Duration::MAX);
-            record.digest == *digest && age < RECORD_AGE_MAX
+        let key = (repository.clone(), tag.clone());
+        if self.checked.get(&key).is_some_and(|checked_at| checked_at > asked_at) {
+            return;
+        }
+        self.checked.insert(key, asked_at);
+        let on_disk = self.records.tag(repository, tag).await.unwrap_or_else(|error| {
+            self.store_failed(&error);
+            None
+        });
+        let is_current = on_disk.is_some_and(|record| {
+            let age = asked_at.duration_since(record.checked_at);
+            record.digest == *digest && age.is_ok_and(|age| age < RECORD_AGE_MAX)
         });
         if is_current {
             return;
         }
         let (media_type, size) = (stored.media_type.clone(), stored.bytes.len() as u64);
-        let record = TagRecord { digest: digest.clone(), media_type, size, checked_at: now };
+        let record = TagRecord { digest: digest.clone(), media_type, size, checked_at: asked_at };
         if let Err(error) = self.records.put_tag(repository, tag, &record).await {
             self.store_failed(&error);
         }

@@ -50,9 +50,14 @@ impl<K: Hash + Eq + Clone, V: Clone> Recent<K, V> {
         let serial = facts.last_serial;
         facts.by_key.insert(key.clone(), Fact { serial, at, value });
         facts.order.push_back((serial, at, key));
+        if facts.order.len() > 2 * self.count_max {
+            // Keys written again and again: only the last writing of each counts.
+            let Facts { by_key, order, .. } = &mut *facts;
+            order.retain(|(serial, _, key)| by_key.get(key).is_some_and(|fact| fact.serial == *serial));
+        }
         while let Some((_, written, _)) = facts.order.front() {
             let is_old = at.duration_since(*written) >= self.ttl;
-            if !is_old && facts.order.len() <= self.count_max {
+            if !is_old && facts.by_key.len() <= self.count_max {
                 break;
             }
             let Some((serial, _, key)) = facts.order.pop_front() else { break };

@@ -1,5 +1,7 @@
 //! Asking the upstream what a tag names: one HEAD, shared by all who ask at the same time.
 
+use std::time::SystemTime;
+
 use oci::{Digest, MediaType, Reference, Repository, Tag};
 use storage::{StoredManifest, VerifiedManifest};
 use upstream::{ErrorKind, ManifestBody, ManifestHead};
@@ -12,6 +14,8 @@ use crate::pull_manifest::{accept, media_type_of};
 #[derive(Clone, Debug)]
 pub(crate) struct TagCheck {
     pub(crate) digest: Digest,
+    /// When the upstream was asked. What it says of a later time is newer, whenever it arrives.
+    pub(crate) asked_at: SystemTime,
     /// The manifest itself, when it had to be fetched to learn the digest.
     pub(crate) manifest: Option<StoredManifest>,
     /// The description, when a HEAD gave all of it.
@@ -26,9 +30,10 @@ impl Backend {
         let check = || {
             let (upstream, (repository, tag)) = (self.upstream.clone(), key.clone());
             async move {
+                let asked_at = SystemTime::now();
                 let reference = Reference::Tag(tag);
                 let head = match upstream.head_manifest(&repository, &reference).await {
-                    Ok(head) => from_head(head),
+                    Ok(head) => from_head(head, asked_at),
                     // A HEAD that makes no sense proves nothing; the GET decides.
                     Err(error) if error.kind() == ErrorKind::Invalid => None,
                     Err(error) => return Err(PullError::from(&error)),
@@ -37,24 +42,24 @@ impl Backend {
                     return Ok(check);
                 }
                 let body = upstream.get_manifest(&repository, &reference).await;
-                from_body(body.map_err(|error| PullError::from(&error))?)
+                from_body(body.map_err(|error| PullError::from(&error))?, asked_at)
             }
         };
         self.tag_flights.join_or_start(key.clone(), check).await.0
     }
 }
 
-fn from_head(head: ManifestHead) -> Option<TagCheck> {
+fn from_head(head: ManifestHead, asked_at: SystemTime) -> Option<TagCheck> {
     let described = head.media_type.zip(head.size);
-    Some(TagCheck { digest: head.digest?, manifest: None, described })
+    Some(TagCheck { digest: head.digest?, asked_at, manifest: None, described })
 }
 
 /// The digest is computed from the bytes; a header that claims another one means that somebody lies.
-fn from_body(body: ManifestBody) -> Result<TagCheck, PullError> {
+fn from_body(body: ManifestBody, asked_at: SystemTime) -> Result<TagCheck, PullError> {
     let verified = VerifiedManifest::check(body.bytes, body.digest.as_ref())
         .map_err(|error| PullError::DigestMismatch { detail: error.to_string() })?;
     let media_type = accept(&verified, media_type_of(&verified, body.media_type))?;
     let described = Some((media_type.clone(), verified.bytes().len() as u64));
     let manifest = StoredManifest { media_type, bytes: verified.bytes().clone() };
-    Ok(TagCheck { digest: verified.digest().clone(), manifest: Some(manifest), described })
+    Ok(TagCheck { digest: verified.digest().clone(), asked_at, manifest: Some(manifest), described })
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use oci::{Digest, Hasher};
+use oci::Digest;
 use storage::{OpenBlob, Signature};
 
 use crate::recent::Recent;
@@ -16,9 +16,6 @@ const VERIFIED_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How many blobs are known at a time. A further one costs the oldest another hashing.
 const VERIFIED_COUNT_MAX: usize = 32 * 1024;
-
-/// One read while hashing, in bytes.
-const HASH_READ_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Verified(Recent<Digest, Signature>);
@@ -41,34 +38,24 @@ impl Verified {
         }
     }
 
-    /// Whether the blob has its digest; hashes it if that is not known. A file that cannot be read has not.
-    pub(crate) async fn check(&self, digest: &Digest, blob: &OpenBlob) -> bool {
+    /// Whether the blob has its digest; hashes it if that is not known.
+    ///
+    /// # Errors
+    /// Those of the disk: then nothing is known. A file that is shorter than it was is wrong, not unreadable.
+    pub(crate) async fn check(&self, digest: &Digest, blob: &OpenBlob) -> io::Result<bool> {
         if self.is_known(digest, blob) {
-            return true;
+            return Ok(true);
         }
         // Taken before the hashing, so that a change during it shows.
         let signature = blob.signature();
-        let hashing = {
-            let (blob, hasher) = (blob.clone(), Hasher::new(digest.algorithm()));
-            tokio::task::spawn_blocking(move || hash(&blob, hasher))
+        let is_right = match blob.digest(digest.algorithm()).await {
+            Ok(got) => got == *digest,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+            Err(error) => return Err(error),
         };
-        let is_right = matches!(hashing.await, Ok(Ok(got)) if got == *digest);
         if let (true, Some(signature)) = (is_right, signature) {
             self.0.insert(digest.clone(), signature);
         }
-        is_right
+        Ok(is_right)
     }
-}
-
-fn hash(blob: &OpenBlob, mut hasher: Hasher) -> io::Result<Digest> {
-    let mut offset = 0;
-    while offset < blob.size() {
-        let bytes = blob.read_blocking(offset, HASH_READ_BYTES)?;
-        if bytes.is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        hasher.update(&bytes);
-        offset += bytes.len() as u64;
-    }
-    Ok(hasher.finish())
 }

@@ -7,7 +7,7 @@
 mod blobs;
 pub(crate) mod disk;
 pub mod fault;
-mod jobs;
+pub(crate) mod jobs;
 mod layout;
 pub(crate) mod partial;
 mod quarantine;
@@ -82,8 +82,10 @@ fn open_in(
 ) -> Result<FsStore, StoreError> {
     let disk = Disk::new(faults);
     let root = Arc::new(Root::open(root, disk.clone(), metrics)?);
-    let access = Arc::new(FileAccess { disk, buffers: Arc::new(BufferPool::default()) });
-    let workshop = Workshop { root, jobs: Jobs::new(), access, boot_id };
+    let jobs = Jobs::new();
+    let buffers = Arc::new(BufferPool::default());
+    let access = Arc::new(FileAccess { disk, buffers, jobs: jobs.clone() });
+    let workshop = Workshop { root, jobs, access, boot_id };
     let store = FsStore { workshop, slots: Arc::new(Slots::default()) };
     store.sweep_now();
     Ok(store)

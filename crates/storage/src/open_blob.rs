@@ -5,10 +5,13 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use oci::{Algorithm, Digest, Hasher};
 use rustix::io::Errno;
 
 use crate::buffer_pool::{BUFFER_BYTES, BufferPool};
+use crate::error::StoreError;
 use crate::fs::disk::Disk;
+use crate::fs::jobs::Jobs;
 use crate::memory::pieces::Pieces;
 use crate::spool::growth::Growth;
 
@@ -28,6 +31,10 @@ enum Source {
     Memory(Arc<Pieces>),
 }
 
+/// What is hashed in one turn, and read at once for it, in bytes.
+const HASH_TURN_BYTES: u64 = 8 << 20;
+const HASH_READ_BYTES: usize = 1 << 20;
+
 /// A file's identity, size and time of last change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature {
@@ -40,6 +47,7 @@ pub struct Signature {
 pub(crate) struct FileAccess {
     pub(crate) disk: Disk,
     pub(crate) buffers: Arc<BufferPool>,
+    pub(crate) jobs: Jobs,
 }
 
 /// Up to where there is anything to read.
@@ -120,6 +128,51 @@ impl OpenBlob {
             Source::Memory(pieces) => Ok(Some(pieces.read(offset, len))),
             Source::File(access, file) => try_read_file(access, file, offset, len.min(BUFFER_BYTES)),
         }
+    }
+
+    /// Reads up to `len_max` bytes at `offset`, off the runtime's threads and within the bound on this store's
+    /// jobs; from memory at once.
+    ///
+    /// # Errors
+    /// As [`read_blocking`](Self::read_blocking).
+    pub async fn read(&self, offset: u64, len_max: usize) -> io::Result<Bytes> {
+        self.job(move |blob| blob.read_blocking(offset, len_max)).await
+    }
+
+    /// Hashes all bytes, in turns, so that other reads of the store come in between.
+    ///
+    /// # Errors
+    /// Those of the disk; [`io::ErrorKind::UnexpectedEof`] when the file is shorter than it was.
+    pub async fn digest(&self, algorithm: Algorithm) -> io::Result<Digest> {
+        let mut hasher = Hasher::new(algorithm);
+        let mut offset = 0;
+        while offset < self.size() {
+            (hasher, offset) = self.job(move |blob| blob.hash_turn(hasher, offset)).await?;
+        }
+        Ok(hasher.finish())
+    }
+
+    fn hash_turn(&self, mut hasher: Hasher, mut offset: u64) -> io::Result<(Hasher, u64)> {
+        let end = self.size().min(offset + HASH_TURN_BYTES);
+        while offset < end {
+            let bytes = self.read_blocking(offset, HASH_READ_BYTES)?;
+            if bytes.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            hasher.update(&bytes);
+            offset += bytes.len() as u64;
+        }
+        Ok((hasher, offset))
+    }
+
+    async fn job<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let Source::File(access, _) = &self.source else { return work(self) };
+        let blob = self.clone();
+        let done = access.jobs.read(move || Ok::<_, StoreError>(work(&blob))).await;
+        done.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
     /// Reads up to `len_max` bytes at `offset`, waiting for the disk: to be called where blocking is allowed.

@@ -157,11 +157,14 @@ impl Pump<'_> {
         let deadline = Instant::now() + RELAY_PATIENCE;
         let mut progress = self.fill.watch();
         loop {
-            let mut needed = self.fill.slowest_reader().ok_or(Stop::Abandoned)?;
-            if Instant::now() >= deadline {
-                needed = u64::MAX;
-            }
-            let pushed = lock(&self.fill.relay).as_mut().is_some_and(|relay| relay.push(chunk, needed));
+            let may_drop = Instant::now() >= deadline;
+            let positions = self.fill.positions();
+            let push = |relay: &mut Relay| {
+                // A reader whose bytes have passed is lost, and nobody waits for it.
+                let needed = positions.iter().filter_map(|position| relay.needed_by(*position)).min()?;
+                Some(relay.push(chunk, needed, may_drop))
+            };
+            let pushed = lock(&self.fill.relay).as_mut().and_then(push).ok_or(Stop::Abandoned)?;
             if pushed {
                 return Ok(());
             }

@@ -117,15 +117,16 @@ impl Follower {
 
     /// Waits for the fill to move. A range that the front has not reached in time gets a transfer.
     async fn wait(&mut self, position: u64) {
-        let Some(far) = &self.far else {
+        let Some(far) = &mut self.far else {
             let _ = self.progress.changed().await;
             return;
         };
         let moved = tokio::time::timeout_at(far.at, self.progress.changed()).await;
-        if moved.is_err()
-            && let Some(far) = self.far.take()
-        {
-            far.transfer.spawn_far(&self.fill, ByteRange { start: position, end: self.range.end });
+        if moved.is_err() {
+            // Asked for again if that does not help: the bound may be reached, or the transfer may be cut.
+            far.at = Instant::now() + far.transfer.settings.far_range_wait;
+            let range = ByteRange { start: position, end: self.range.end };
+            far.transfer.clone().spawn_far(&self.fill, range);
         }
     }
 }

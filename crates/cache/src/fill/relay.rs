@@ -12,6 +12,8 @@ pub(crate) const WINDOW_BYTES_MAX: u64 = 8 << 20;
 /// The window. Its start moves only forward.
 #[derive(Debug)]
 pub(crate) struct Relay {
+    /// Where the store failed: what comes before is in its spool.
+    origin: u64,
     start: u64,
     end: u64,
     chunks: VecDeque<Bytes>,
@@ -20,7 +22,7 @@ pub(crate) struct Relay {
 impl Relay {
     /// An empty window at `start`.
     pub(crate) fn new(start: u64) -> Self {
-        Self { start, end: start, chunks: VecDeque::new() }
+        Self { origin: start, start, end: start, chunks: VecDeque::new() }
     }
 
     pub(crate) fn available(&self, position: u64) -> Available {
@@ -39,12 +41,22 @@ impl Relay {
         Available::Nothing
     }
 
-    /// Takes in the next chunk if there is room, after dropping what lies before `oldest_needed`.
-    pub(crate) fn push(&mut self, chunk: &Bytes, oldest_needed: u64) -> bool {
+    /// The first byte that a reader at `position` will need of the window; `None` when that has passed.
+    pub(crate) fn needed_by(&self, position: u64) -> Option<u64> {
+        let needed = position.max(self.origin);
+        (needed >= self.start).then_some(needed)
+    }
+
+    /// Takes in the next chunk if there is room, after dropping what lies before `oldest_needed`. With
+    /// `may_drop`, room is made at the beginning.
+    pub(crate) fn push(&mut self, chunk: &Bytes, oldest_needed: u64, may_drop: bool) -> bool {
         self.drop_before(oldest_needed);
-        let is_full = self.end - self.start + chunk.len() as u64 > WINDOW_BYTES_MAX;
-        if is_full && !self.chunks.is_empty() {
-            return false;
+        while self.end - self.start + chunk.len() as u64 > WINDOW_BYTES_MAX {
+            match self.chunks.front() {
+                Some(oldest) if may_drop => self.drop_before(self.start + oldest.len() as u64),
+                Some(_) => return false,
+                None => break,
+            }
         }
         self.end += chunk.len() as u64;
         self.chunks.push_back(chunk.clone());

@@ -34,6 +34,18 @@ enum Role {
     Far,
 }
 
+/// A claimed span, given back however its transfer ends, a panic included.
+struct Claimed {
+    fill: Arc<Fill>,
+    span: u64,
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        self.fill.release(self.span);
+    }
+}
+
 /// Everything a transfer needs of its backend; `repository` is the one that the upstream is asked through.
 #[derive(Clone, Debug)]
 pub(crate) struct Transfer {
@@ -66,8 +78,13 @@ impl Transfer {
                 result = self.fill(&fill) => result,
                 () = cancelled.cancelled() => Err(PullError::unavailable("wharf is shutting down")),
             };
-            if let (Err(_), Some(Content::Spool(spool))) = (&ended, fill.content.get()) {
-                put_away(spool.clone(), cancelled.is_cancelled()).await;
+            match fill.content.get() {
+                // It will not be completed, and would keep a full disk full.
+                Some(Content::Spool(spool)) if fill.is_relaying() => spool.clone().discard().await,
+                Some(Content::Spool(spool)) if ended.is_err() => {
+                    put_away(spool.clone(), cancelled.is_cancelled()).await;
+                }
+                _ => {}
             }
             self.metrics.fill_ended(ended.as_ref().map_or_else(PullError::reason, |()| "done"));
             if let Err(error) = ended {
@@ -89,6 +106,7 @@ impl Transfer {
         let claim = fill.claim_far(range, &spool.gaps(size), self.settings.transfers_per_fill_max);
         let Some((span, claimed)) = claim else { return };
         let (fill, mut sink) = (fill.clone(), Sink::Spool(spool.clone()));
+        let claim = Claimed { fill: fill.clone(), span };
         let tasks = self.tasks.clone();
         tasks.spawn(async move {
             let fetched = tokio::select! {
@@ -99,7 +117,7 @@ impl Transfer {
                 // The front takes over what is missing, and reports if it cannot.
                 debug!(digest = %self.digest, ?stop, "far transfer ended early");
             }
-            fill.release(span);
+            drop(claim);
         });
     }
 
@@ -147,19 +165,28 @@ impl Transfer {
         if is_served_meanwhile || self.verified.is_known(&self.digest, &blob) {
             fill.hold(blob.clone());
         }
-        if self.verified.check(&self.digest, &blob).await {
-            if !fill.is_held() {
-                fill.hold(blob);
+        match self.verified.check(&self.digest, &blob).await {
+            Ok(true) => {
+                if !fill.is_held() {
+                    fill.hold(blob);
+                }
+                fill.verified();
+                return Ok(true);
             }
-            fill.verified();
-            return Ok(true);
-        }
-        warn!(registry = %self.registry, digest = %self.digest, "a stored blob is damaged and set aside");
-        if let Err(error) = self.blobs.set_aside(&self.digest).await {
-            self.store_failed(&error);
+            Ok(false) => {
+                warn!(registry = %self.registry, digest = %self.digest, "a stored blob is damaged and set aside");
+                if let Err(error) = self.blobs.set_aside(&self.digest).await {
+                    self.store_failed(&error);
+                }
+            }
+            // Unreadable for the moment is not wrong: the file stays where it is.
+            Err(error) => {
+                self.metrics.store_failed("pread");
+                warn!(registry = %self.registry, digest = %self.digest, %error, "a stored blob cannot be read");
+            }
         }
         if is_served_meanwhile {
-            let detail = "a stored file was damaged; the next request fetches it again".to_owned();
+            let detail = "a stored file was damaged or could not be read".to_owned();
             return Err(PullError::Store { detail });
         }
         Ok(false)

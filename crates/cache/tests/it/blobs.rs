@@ -172,6 +172,19 @@ async fn s15_a_join_through_another_repository_is_granted_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s15_what_is_refused_to_one_repository_is_asked_again_for_another() {
+    let world = World::with(|settings| settings.links = true);
+    let blob = noise(1 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    let denied = "team/denied".parse().unwrap();
+    world.upstream.deny(&denied);
+    let (refused, granted) =
+        tokio::join!(world.backend.pull_blob(&denied, &digest, None, Want::Get), world.get(&digest),);
+    assert!(matches!(refused, Err(PullError::Denied { .. })));
+    assert!(read(granted.unwrap().body.unwrap()).await.1.is_ok_and(|body| body == blob));
+}
+
+#[tokio::test(start_paused = true)]
 async fn offline_is_no_absence() {
     let world = World::with(|settings| settings.tags.offline = true);
     let digest = world.upstream.put_blob(&noise(7));

@@ -47,6 +47,29 @@ async fn f27_pulls_at_the_same_time_share_one_check_and_one_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_older_word_about_a_tag_does_not_undo_a_newer_one() {
+    let world = World::with(|settings| settings.tags.ttl = Duration::from_secs(3600));
+    let old = world.upstream.put_manifest(&repository(), "1", ONE);
+    world.manifest("1", Want::Head).await.unwrap();
+    let new = world.upstream.put_manifest(&repository(), "1", TWO);
+    world.manifest("1", Want::Get).await.unwrap();
+    world.manifest(&old.to_string(), Want::Get).await.unwrap();
+    assert_eq!(world.manifest("1", Want::Get).await.unwrap().digest, new);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_digest_that_is_missing_upstream_is_no_word_about_the_tag() {
+    let world = World::new();
+    world.upstream.put_manifest(&repository(), "1", ONE);
+    world.manifest("1", Want::Get).await.unwrap();
+    let lost = world.upstream.put_manifest(&repository(), "1", TWO);
+    world.upstream.delete_tag(&repository(), &lost.to_string());
+    assert_eq!(world.manifest("1", Want::Get).await.unwrap().outcome, Outcome::Stale);
+    world.upstream.set_down(Some(ErrorKind::Unreachable));
+    assert_eq!(world.manifest("1", Want::Get).await.unwrap().bytes.unwrap(), ONE);
+}
+
+#[tokio::test(start_paused = true)]
 async fn within_its_ttl_a_tag_is_served_without_asking() {
     let world = World::with(|settings| settings.tags.ttl = Duration::from_secs(3600));
     world.upstream.put_manifest(&repository(), "1", ONE);

@@ -95,6 +95,23 @@ async fn f29_a_disk_that_fills_up_in_mid_transfer_costs_no_client_its_body_and_n
 }
 
 #[tokio::test(start_paused = true)]
+async fn f29_what_did_not_fit_does_not_keep_the_disk_full() {
+    let (world, faults, directory) = world_on_files(|_| {});
+    let digest = world.upstream.put_blob(&noise(3 << 20));
+    let gate = Arc::new(Semaphore::new(64));
+    world.upstream.set_manner(Manner { gate: Some(gate.clone()), ..Manner::default() });
+    let mut reader = world.get(&digest).await.unwrap().body.unwrap();
+    next(&mut reader).await.unwrap().unwrap();
+    faults.inject(Some(Call::Write), 0, Fault::Errno(ENOSPC));
+    gate.add_permits(100_000);
+    assert!(read(reader).await.1.is_ok());
+    world.settle().await;
+    assert!(!faults.is_pending());
+    let left = std::fs::read_dir(directory.path().join("root/partial")).unwrap().count();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn f35_with_a_dead_disk_every_pull_passes_through_and_is_verified() {
     let (world, faults, _directory) = world_on_files(|_| {});
     let blob = noise(3 << 20);

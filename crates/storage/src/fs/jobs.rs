@@ -22,6 +22,12 @@ pub(crate) struct Jobs {
     writes: Arc<Semaphore>,
 }
 
+impl Default for Jobs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Jobs {
     pub(crate) fn new() -> Self {
         let bound = || Arc::new(Semaphore::new(JOB_COUNT_MAX));
