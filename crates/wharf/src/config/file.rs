@@ -9,7 +9,7 @@ use secret::Secret;
 use super::reader::{Reader, Table, Text};
 
 /// No secret and no bundle of certificates is longer; a path to something endless must not fill the memory.
-const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+pub(super) const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 impl Reader<'_> {
     /// The content of the file that `key` names, or `None` after a remark.

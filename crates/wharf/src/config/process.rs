@@ -95,7 +95,19 @@ fn read_admin(
         Some(text) if text.value == "off" => return None,
         Some(text) => claim_listener(reader, &text, taken)?,
         None if admin.has("listen") => return None,
-        None => listen_default(ADMIN_LISTEN_DEFAULT, taken),
+        None => {
+            let default = ADMIN_LISTEN_DEFAULT.parse().expect("the default addresses are well formed");
+            if let Some((other, place)) = taken.iter().find(|(other, _)| listeners_overlap(other, &default)) {
+                let wrong = format!(
+                    "{other} is where the admin listener is by default; set listen of [admin] to another \
+                     address or to \"off\", or change this port"
+                );
+                let place = place.clone();
+                reader.refuse(&place, wrong);
+                return None;
+            }
+            listen_default(ADMIN_LISTEN_DEFAULT, taken)
+        }
     };
     if !listen.ip().is_loopback() && !admin.has("token_file") {
         let place = reader.place(admin, "listen");

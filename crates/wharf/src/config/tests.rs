@@ -402,6 +402,19 @@ fn an_admin_listener_can_be_turned_off() {
 }
 
 #[test]
+fn the_default_of_the_admin_listener_is_an_address_like_another() {
+    check_refused(
+        "[server]\nlisten = [\"0.0.0.0:5001\"]\n",
+        &[
+            "wharf.toml:2: server.listen: 0.0.0.0:5001 is where the admin listener is by default; set listen of [admin] to another address or to \"off\", or change this port",
+        ],
+    );
+    assert!(
+        parse("[server]\nlisten = \"127.0.0.1:5001\"\n[admin]\nlisten = \"off\"\n").server.admin.is_none()
+    );
+}
+
+#[test]
 fn what_is_allowed_but_risky_is_warned_of() {
     check_warned(
         r#"
