@@ -162,7 +162,7 @@ impl Transfer {
     /// client has seen any, and the upstream must be asked.
     async fn serve_held(&self, fill: &Arc<Fill>, blob: OpenBlob) -> Result<bool, PullError> {
         let is_served_meanwhile = blob.size() > self.settings.verify_first_bytes_max;
-        if is_served_meanwhile || self.verified.is_known(&self.digest, &blob) {
+        if is_served_meanwhile {
             fill.hold(blob.clone());
         }
         match self.verified.check(&self.digest, &blob).await {
