@@ -75,6 +75,16 @@ pub enum Route {
     Version,
 }
 
+impl Route {
+    /// The value of `ns` that the request had.
+    pub fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Registry { link, .. } => link.ns.as_deref(),
+            Self::Version => None,
+        }
+    }
+}
+
 /// Why a request goes nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {

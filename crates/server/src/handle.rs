@@ -58,19 +58,29 @@ impl Public {
         }
         let metrics = Arc::clone(&self.metrics);
         let mut entry = Entry::begin(&head, self.ids.next(), client, metrics, Arc::clone(clock));
-        let answered = self.serve(&head, &mut entry).await;
+        let (answered, namespace) = match self.route(&head) {
+            Ok(route) => {
+                let namespace = route.namespace().map(str::to_owned);
+                (self.serve(route, &head, &mut entry).await, namespace)
+            }
+            Err(refusal) => (Err(refusal), None),
+        };
         let answer = answered.unwrap_or_else(|refusal| {
             let refused = error::answer(&refusal);
             entry.explain(refused.message.clone());
             refused.into_answer(entry.id())
         });
-        answer.of_the_api().into_response(&head.method, Some(entry))
+        answer.with_namespace(namespace.as_deref()).of_the_api().into_response(&head.method, Some(entry))
     }
 
-    async fn serve(&self, head: &request::Parts, entry: &mut Entry) -> Result<Answer, Refusal> {
+    fn route(&self, head: &request::Parts) -> Result<Route, Refusal> {
         site::check(head)?;
         let authority = site::authority(head)?;
-        let (index, path, place) = match self.routes.route(authority, head.uri.path(), head.uri.query())? {
+        Ok(self.routes.route(authority, head.uri.path(), head.uri.query())?)
+    }
+
+    async fn serve(&self, route: Route, head: &request::Parts, entry: &mut Entry) -> Result<Answer, Refusal> {
+        let (index, path, place) = match route {
             Route::Registry { index, path, link } => (index, path, link),
             Route::Version => return Ok(version()),
         };

@@ -16,8 +16,9 @@ use crate::body::{AnswerBody, Content};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-/// RFC 7234, section 5.5.1. Newer HTTP has no `Warning` any more, but tools and people still look for it.
-const STALE: HeaderValue = HeaderValue::from_static("110 wharf \"stale: the upstream cannot be asked\"");
+const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
+/// The code and the agent are the only ones that a registry may warn with (distribution-spec, "Warnings").
+const STALE: HeaderValue = HeaderValue::from_static("299 - \"stale: the upstream cannot be asked\"");
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 /// An answer, before it is known whether the method lets its content go out.
@@ -101,6 +102,14 @@ impl Answer {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// Says which `ns` the answer goes by, where the request had one (distribution-spec, "Registry Proxying").
+    pub(crate) fn with_namespace(self, namespace: Option<&str>) -> Self {
+        match namespace.map(HeaderValue::from_str) {
+            Some(Ok(value)) => self.with(NAMESPACE, value),
+            _ => self,
+        }
     }
 
     /// Marks the answer as one of the distribution API's; old clients look for that.

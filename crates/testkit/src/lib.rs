@@ -14,6 +14,7 @@ mod fake_registry;
 mod gate;
 mod image;
 mod incoming;
+mod program;
 mod sink;
 mod stream;
 mod temp_store;
@@ -27,5 +28,6 @@ pub use fake_registry::{
 };
 pub use gate::{Gate, Valve};
 pub use image::{Artifact, Blob, Compression, Entry, Format, Image, ImageBuilder, Index, archive};
+pub use program::Program;
 pub use sink::Sink;
 pub use temp_store::TempStore;

@@ -67,7 +67,7 @@ fn a_manifest_is_described_alike_for_head_and_get() {
 fn a_stale_manifest_says_so_and_how_old_its_check_is() {
     let answer = manifest::answer(manifest(Outcome::Stale, Some(90)));
     assert_eq!(answer.headers[header::AGE], "90");
-    assert_eq!(answer.headers[header::WARNING], "110 wharf \"stale: the upstream cannot be asked\"");
+    assert_eq!(answer.headers[header::WARNING], "299 - \"stale: the upstream cannot be asked\"");
     assert_eq!(answer.headers[CACHE_STATUS], "wharf; hit; detail=stale");
     let fresh = manifest::answer(manifest(Outcome::Revalidated, Some(0)));
     assert_eq!(fresh.headers[header::AGE], "0");

@@ -1,9 +1,9 @@
 //! Many clients, one transfer.
 
 use testkit::client::Connection;
-use testkit::{BlobSource, Endpoint, FakeRegistry, Fault, Gate, Kind, Rule, TempStore, within};
+use testkit::{BlobSource, Endpoint, FakeRegistry, Fault, Gate, Kind, Program, Rule, TempStore, within};
 
-use crate::program::{Program, blob, plain_upstream, read_digest, read_some};
+use crate::upstream::{WHARF, blob, plain_upstream, read_digest, read_some};
 
 const MIB: u64 = 1 << 20;
 
@@ -11,7 +11,7 @@ const MIB: u64 = 1 << 20;
 async fn f23_a_hundred_clients_on_one_cold_blob_cost_one_transfer() {
     let (upstream, store) = (plain_upstream().await, TempStore::new());
     let digest = upstream.put_blob(BlobSource::Generated { seed: 1, len: 64 * MIB });
-    let program = Program::start(store.path(), &[("hub.test", &upstream)]);
+    let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
     let before = program.resident_bytes();
     let mut slow = Connection::open_slow(program.address, 4096).await.expect("connected");
     slow.request("GET", "hub.test.localhost", &blob(&digest), &[]).await.expect("sent");
@@ -37,7 +37,7 @@ async fn f25_the_fill_completes_when_every_client_left_at_a_tenth() {
     let digest = upstream.put_blob(BlobSource::Generated { seed: 2, len: 16 * MIB });
     let gate = Gate::new();
     upstream.script(Rule::new(Kind::GetBlob, Fault::PauseAt(4 * MIB, gate.clone())));
-    let program = Program::start(store.path(), &[("hub.test", &upstream)]);
+    let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
     for _ in 0..8 {
         let mut leaver = program.open("hub.test", &blob(&digest)).await;
         read_some(&mut leaver, 1_600_000).await;
@@ -58,7 +58,7 @@ async fn f05_no_client_notices_cuts_at_30_and_60_percent() {
     let digest = upstream.put_blob(BlobSource::Generated { seed: 3, len: size });
     upstream.script(Rule::new(Kind::GetBlob, Fault::CutAt(size * 3 / 10)).once());
     upstream.script(Rule::new(Kind::GetBlob, Fault::CutAt(size * 3 / 10)).ranged().once());
-    let program = Program::start(store.path(), &[("hub.test", &upstream)]);
+    let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
     let clients = (0..8).map(async |_| read_digest(program.open("hub.test", &blob(&digest)).await).await);
     for body in within("eight bodies", futures_util::future::join_all(clients)).await {
         assert_eq!(body.expect("a clean end"), digest);
@@ -75,7 +75,7 @@ async fn a_cold_multi_arch_pull_costs_nine_requests_and_six_redirects_besides_it
     let image = testkit::Image::generated(4, &[300_000, 200_000, 100_000, 50_000, 1_000]);
     let index = testkit::Index::of(testkit::Format::Oci, std::slice::from_ref(&image));
     upstream.put_index("library/app", "1", &index);
-    let program = Program::start(store.path(), &[("hub.test", &upstream)]);
+    let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
     let mut targets = vec![
         "/v2/library/app/manifests/1".to_owned(),
         format!("/v2/library/app/manifests/{}", image.manifest.digest),

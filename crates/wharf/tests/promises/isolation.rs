@@ -1,8 +1,8 @@
 //! Two registries in one process share nothing.
 
-use testkit::{Auth, Behaviour, Credential, Door, Endpoint, FakeRegistry, Kind, TempStore, within};
+use testkit::{Auth, Behaviour, Credential, Door, Endpoint, FakeRegistry, Kind, Program, TempStore, within};
 
-use crate::program::{Program, blob};
+use crate::upstream::{WHARF, blob};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s36_the_same_repository_and_digest_share_no_byte_no_token_and_no_table() {
@@ -13,7 +13,7 @@ async fn s36_the_same_repository_and_digest_share_no_byte_no_token_and_no_table(
     let digest = one.put_blob(vec![7; 1_000_000]);
     assert_eq!(two.put_blob(vec![7; 1_000_000]), digest);
     let store = TempStore::new();
-    let program = Program::start(store.path(), &[("one.test", &one), ("two.test", &two)]);
+    let program = Program::start(WHARF, store.path(), &[("one.test", &one), ("two.test", &two)]);
     for registry in ["one.test", "two.test"] {
         let answer = program.get(registry, &blob(&digest)).await.expect("an answer");
         assert_eq!((answer.status, answer.complete), (200, true));
@@ -40,7 +40,7 @@ async fn the_same_tag_of_two_registries_never_mixes() {
     one.put_image("library/app", "1", &image_one);
     two.put_image("library/app", "1", &image_two);
     let store = TempStore::new();
-    let program = Program::start(store.path(), &[("one.test", &one), ("two.test", &two)]);
+    let program = Program::start(WHARF, store.path(), &[("one.test", &one), ("two.test", &two)]);
     for _ in 0..2 {
         for (registry, image) in [("one.test", &image_one), ("two.test", &image_two)] {
             let answer = program.get(registry, "/v2/library/app/manifests/1").await.expect("an answer");
@@ -55,7 +55,7 @@ async fn f49_a_hung_registry_changes_nothing_for_another() {
     let digest = well.put_blob(vec![1; 300_000]);
     hung.set_door(Endpoint::Registry, Door::Mute).await;
     let store = TempStore::new();
-    let program = Program::start(store.path(), &[("hung.test", &hung), ("well.test", &well)]);
+    let program = Program::start(WHARF, store.path(), &[("hung.test", &hung), ("well.test", &well)]);
     let stuck = (0..200).map(async |index: u32| {
         program.get("hung.test", &format!("/v2/library/app/manifests/tag{index}")).await
     });

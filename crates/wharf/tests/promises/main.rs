@@ -2,6 +2,6 @@
 
 mod herd;
 mod isolation;
-mod program;
 mod restart;
+mod upstream;
 mod wrong;

@@ -1,8 +1,8 @@
 //! Killed in the middle of a fill.
 
-use testkit::{BlobSource, Fault, Gate, Kind, Rule, TempStore, within};
+use testkit::{BlobSource, Fault, Gate, Kind, Program, Rule, TempStore, within};
 
-use crate::program::{Program, blob, plain_upstream, read_digest, read_some};
+use crate::upstream::{WHARF, blob, plain_upstream, read_digest, read_some};
 
 const MIB: u64 = 1 << 20;
 
@@ -13,7 +13,7 @@ async fn f33_killed_at_half_the_rest_is_fetched_not_the_whole() {
     let digest = upstream.put_blob(BlobSource::Generated { seed: 5, len: size });
     let gate = Gate::new();
     upstream.script(Rule::new(Kind::GetBlob, Fault::PauseAt(size / 2, gate.clone())).once());
-    let program = Program::start(store.path(), &[("hub.test", &upstream)]);
+    let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
     let mut client = program.open("hub.test", &blob(&digest)).await;
     read_some(&mut client, (size / 2) as usize).await;
     program.kill();
@@ -21,7 +21,7 @@ async fn f33_killed_at_half_the_rest_is_fetched_not_the_whole() {
     gate.release();
 
     upstream.log().clear();
-    let program = Program::start(store.path(), &[("hub.test", &upstream)]);
+    let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
     let body = read_digest(program.open("hub.test", &blob(&digest)).await);
     assert_eq!(within("the body", body).await.expect("a clean end"), digest);
     assert_eq!(upstream.log().body_bytes(&digest), size / 2);
@@ -34,14 +34,14 @@ async fn f01_everything_pulled_before_is_served_after_a_crash_with_the_upstream_
     upstream.put_image("library/app", "1", &image);
     let mut targets = vec!["/v2/library/app/manifests/1".to_owned()];
     targets.extend(image.blobs().map(|content| blob(&content.digest)));
-    let program = Program::start(store.path(), &[("hub.test", &upstream)]);
+    let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
     for target in &targets {
         assert_eq!(program.get("hub.test", target).await.expect("an answer").status, 200);
     }
     program.settle().await;
     program.kill();
     upstream.set_door(testkit::Endpoint::Registry, testkit::Door::Refuse).await;
-    let program = Program::start(store.path(), &[("hub.test", &upstream)]);
+    let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
     for target in &targets {
         let answer = program.get("hub.test", target).await.expect("an answer");
         assert_eq!((answer.status, answer.complete), (200, true), "{target}");

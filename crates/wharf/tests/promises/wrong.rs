@@ -1,8 +1,8 @@
 //! Bytes that are not what was asked for.
 
-use testkit::{BlobSource, FakeRegistry, Fault, Kind, Rule, TempStore};
+use testkit::{BlobSource, FakeRegistry, Fault, Kind, Program, Rule, TempStore};
 
-use crate::program::{Program, blob, digest_of};
+use crate::upstream::{WHARF, blob, digest_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f08_one_flipped_bit_reaches_no_client_as_a_whole_and_nothing_is_stored() {
@@ -11,7 +11,7 @@ async fn f08_one_flipped_bit_reaches_no_client_as_a_whole_and_nothing_is_stored(
             let (upstream, store) = (FakeRegistry::start().await, TempStore::new());
             let digest = upstream.put_blob(BlobSource::Generated { seed: 7, len: size });
             upstream.script(Rule::new(Kind::GetBlob, Fault::FlipBit(position)).once());
-            let program = Program::start(store.path(), &[("hub.test", &upstream)]);
+            let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
             let answer = program.get("hub.test", &blob(&digest)).await;
             let is_whole = answer.is_ok_and(|answer| answer.status == 200 && answer.complete);
             assert!(!is_whole, "bit {position} of {size} bytes");
@@ -32,7 +32,7 @@ async fn f08_a_manifest_under_a_wrong_digest_is_refused() {
     let other = testkit::Image::small("other");
     let media_type = other.manifest.media_type.clone();
     upstream.put_manifest_under("library/app", &wanted, &media_type, other.manifest.bytes());
-    let program = Program::start(store.path(), &[("hub.test", &upstream)]);
+    let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
     let answer = program.get("hub.test", &format!("/v2/library/app/manifests/{wanted}")).await;
     assert_eq!(answer.expect("an answer").status, 502);
 }
@@ -40,7 +40,7 @@ async fn f08_a_manifest_under_a_wrong_digest_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s34_names_that_nobody_has_leave_no_file_behind() {
     let (upstream, store) = (FakeRegistry::start().await, TempStore::new());
-    let program = Program::start(store.path(), &[("hub.test", &upstream)]);
+    let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
     let files =
         || store.files().into_iter().filter(|path| path.to_string_lossy().contains("/partial/")).count();
     for marker in 0..20_u8 {

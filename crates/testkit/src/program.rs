@@ -1,4 +1,4 @@
-//! The program as a test runs it: its own ports, its own store, ended by its process id.
+//! The product's program as a test runs it: its own ports, its own store, ended by its process id.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -7,29 +7,42 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
-use testkit::client::{self, Broken, Connection, Response};
-use testkit::{Auth, Behaviour, Endpoint, FakeRegistry};
+use crate::client::{self, Broken, Connection, Response};
+use crate::deadline::within;
+use crate::{Endpoint, FakeRegistry};
 
-/// A running `wharf serve`.
-pub(crate) struct Program {
+/// A running `wharf serve`. Dropping it ends it.
+#[derive(Debug)]
+pub struct Program {
     child: Child,
-    pub(crate) address: SocketAddr,
-    pub(crate) admin: SocketAddr,
+    /// Where it serves clients.
+    pub address: SocketAddr,
+    /// Where it serves its operator.
+    pub admin: SocketAddr,
 }
 
 impl Program {
-    /// Starts over `store` with one registry per name and upstream.
-    pub(crate) fn start(store: &Path, registries: &[(&str, &FakeRegistry)]) -> Self {
-        Self::start_with(store, registries, "")
+    /// Starts `executable` over `store` with one registry per name and upstream.
+    ///
+    /// # Panics
+    /// When it does not listen within half a minute.
+    pub fn start(executable: &str, store: &Path, registries: &[(&str, &FakeRegistry)]) -> Self {
+        Self::start_with(executable, store, registries, "")
     }
 
-    /// Starts with further lines in the configuration's `[defaults]`.
-    pub(crate) fn start_with(store: &Path, registries: &[(&str, &FakeRegistry)], defaults: &str) -> Self {
+    /// [`Program::start`] with further lines in the configuration's `[defaults]`.
+    ///
+    /// # Panics
+    /// As [`Program::start`].
+    pub fn start_with(
+        executable: &str,
+        store: &Path,
+        registries: &[(&str, &FakeRegistry)],
+        defaults: &str,
+    ) -> Self {
         let settings = store.join("wharf.toml");
         std::fs::write(&settings, configuration(store, registries, defaults)).expect("written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_wharf"))
+        let mut child = Command::new(executable)
             .args(["serve", "--config"])
             .arg(&settings)
             .stdin(Stdio::null())
@@ -57,17 +70,27 @@ impl Program {
     }
 
     /// Ends it at once, as a power button does to a process.
-    pub(crate) fn kill(mut self) {
+    ///
+    /// # Panics
+    /// When it cannot be ended.
+    pub fn kill(mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("reaped");
     }
 
-    pub(crate) async fn get(&self, registry: &str, target: &str) -> Result<Response, Broken> {
+    /// One GET for a registry, by its host name.
+    ///
+    /// # Errors
+    /// When there is no whole head.
+    pub async fn get(&self, registry: &str, target: &str) -> Result<Response, Broken> {
         client::get(self.address, &format!("{registry}.localhost"), target, &[]).await
     }
 
     /// A connection on which a GET was sent and its head read.
-    pub(crate) async fn open(&self, registry: &str, target: &str) -> Connection {
+    ///
+    /// # Panics
+    /// When that is no 200.
+    pub async fn open(&self, registry: &str, target: &str) -> Connection {
         let mut connection = Connection::open(self.address).await.expect("connected");
         let host = format!("{registry}.localhost");
         connection.request("GET", &host, target, &[]).await.expect("sent");
@@ -77,7 +100,10 @@ impl Program {
     }
 
     /// The value of a metric, summed over the lines that begin with `name` and contain `label`.
-    pub(crate) async fn metric(&self, name: &str, label: &str) -> f64 {
+    ///
+    /// # Panics
+    /// When the admin listener does not answer.
+    pub async fn metric(&self, name: &str, label: &str) -> f64 {
         let answer = client::get(self.admin, "localhost", "/metrics", &[]).await.expect("metrics");
         let text = answer.text();
         let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
@@ -85,13 +111,19 @@ impl Program {
     }
 
     /// Waits until no fill is under way: what was verified is then in the store.
-    pub(crate) async fn settle(&self) {
+    ///
+    /// # Panics
+    /// As [`Program::metric`], and when it takes half a minute.
+    pub async fn settle(&self) {
         let settled = async { while self.metric("wharf_fills_in_flight", "").await > 0.0 {} };
-        testkit::within("the fills", settled).await;
+        within("the fills", settled).await;
     }
 
     /// Resident memory, in bytes.
-    pub(crate) fn resident_bytes(&self) -> u64 {
+    ///
+    /// # Panics
+    /// When it runs no more.
+    pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("running");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a VmRSS line");
         let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
@@ -123,41 +155,4 @@ fn configuration(store: &Path, registries: &[(&str, &FakeRegistry)], defaults: &
         );
     }
     text
-}
-
-/// An upstream without authentication, so that each request counted is one for content.
-pub(crate) async fn plain_upstream() -> FakeRegistry {
-    FakeRegistry::start_with(Behaviour { auth: Auth::Anonymous, ..Behaviour::default() }).await
-}
-
-/// The path of a blob.
-pub(crate) fn blob(digest: &str) -> String {
-    format!("/v2/library/app/blobs/{digest}")
-}
-
-pub(crate) fn digest_of(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(bytes)))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Reads to the end and gives the digest of what came, if the end was clean.
-pub(crate) async fn read_digest(mut connection: Connection) -> Result<String, Broken> {
-    let mut hasher = Sha256::new();
-    while let Some(piece) = connection.read_piece(1 << 20).await? {
-        hasher.update(&piece);
-    }
-    Ok(format!("sha256:{}", hex(&hasher.finalize())))
-}
-
-/// Reads about `count` bytes.
-pub(crate) async fn read_some(connection: &mut Connection, count: usize) -> usize {
-    let mut came = 0;
-    while came < count {
-        let piece: Option<Bytes> = connection.read_piece(count - came).await.expect("bytes come");
-        came += piece.expect("the end is not reached").len();
-    }
-    came
 }
