@@ -16,6 +16,7 @@ use crate::error::PullError;
 use crate::fill::table::FillTable;
 use crate::fill::transfer::Transfer;
 use crate::flight::Flights;
+use crate::grants::{GRANT_COUNT_MAX, Grants};
 use crate::recent::Recent;
 use crate::settings::Settings;
 use crate::tag_check::TagCheck;
@@ -79,6 +80,8 @@ pub struct Backend {
     pub(crate) manifest_flights: Flights<(Repository, Digest), StoredManifest>,
     pub(crate) tag_flights: Flights<(Repository, Tag), TagCheck>,
     pub(crate) link_flights: Flights<(Repository, Digest), ()>,
+    pub(crate) grant_flights: Flights<(Repository, Digest), ()>,
+    pub(crate) grants: Arc<Grants>,
     pub(crate) absent: Recent<Absent, String>,
     pub(crate) suspects: Arc<Recent<Digest, u32>>,
     pub(crate) verified: Arc<Verified>,
@@ -91,11 +94,18 @@ pub struct Backend {
 
 impl Backend {
     /// A backend that has asked nobody anything yet.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(mut parts: Parts) -> Self {
+        let settings = &mut parts.settings;
+        if settings.links {
+            // A tag that is served unasked is a grant that is not asked again.
+            settings.tags.ttl = settings.tags.ttl.min(settings.auth_ttl);
+        }
         Self {
             manifest_flights: Flights::new(parts.tasks.clone()),
             tag_flights: Flights::new(parts.tasks.clone()),
             link_flights: Flights::new(parts.tasks.clone()),
+            grant_flights: Flights::new(parts.tasks.clone()),
+            grants: Arc::new(Recent::new(parts.settings.auth_ttl, GRANT_COUNT_MAX)),
             absent: Recent::new(parts.settings.negative_ttl, RECENT_COUNT_MAX),
             suspects: Arc::new(Recent::new(SUSPECT_TTL, RECENT_COUNT_MAX)),
             verified: Arc::new(Verified::new()),
@@ -156,6 +166,7 @@ impl Backend {
             settings: self.settings.clone(),
             metrics: self.metrics.clone(),
             suspects: self.suspects.clone(),
+            grants: self.grants.clone(),
             verified: self.verified.clone(),
             tasks: self.tasks.clone(),
             cancel: self.cancel.clone(),

@@ -9,6 +9,7 @@ mod blob_reader;
 mod error;
 mod fill;
 mod flight;
+mod grants;
 mod listing;
 mod outcome;
 mod pull_blob;

@@ -59,7 +59,10 @@ impl Backend {
                     }),
                 }
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                self.referrers_seen.take(&key);
+                Err(error)
+            }
         }
     }
 

@@ -158,34 +158,6 @@ impl Backend {
         let resolved = resolve(range, size)?;
         Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body: None, outcome })
     }
-
-    /// Where repositories are granted one by one: a blob that came through another repository is served
-    /// only after the upstream has granted it through this one too. No body is fetched for that.
-    async fn prove_link(&self, repository: &Repository, digest: &Digest) -> Result<(), PullError> {
-        if !self.settings.links {
-            return Ok(());
-        }
-        let key = (repository.clone(), digest.clone());
-        match self.records.has_link(repository, digest).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            Err(error) => self.store_failed(&error),
-        }
-        if self.settings.tags.offline {
-            return Err(self.offline());
-        }
-        let upstream = self.upstream.clone();
-        let (repository, digest) = (repository.clone(), digest.clone());
-        let ask = || async move {
-            let asked = upstream.head_blob(&repository, &digest).await;
-            asked.map(|_| ()).map_err(|error| PullError::from(&error))
-        };
-        self.link_flights.join_or_start(key.clone(), ask).await.0?;
-        if let Err(error) = self.records.put_link(&key.0, &key.1).await {
-            self.store_failed(&error);
-        }
-        Ok(())
-    }
 }
 
 fn resolve(range: Option<&RangeRequest>, size: u64) -> Result<ByteRange, PullError> {

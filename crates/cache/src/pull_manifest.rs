@@ -39,6 +39,7 @@ impl Backend {
         want: Want,
     ) -> Result<ManifestAnswer, PullError> {
         if let Some(stored) = self.stored_manifest(repository, digest).await {
+            self.prove_manifest(repository, digest).await?;
             return Ok(answer(digest, stored, Outcome::Hit, None));
         }
         if self.settings.tags.offline {
@@ -137,6 +138,7 @@ impl Backend {
         want: Want,
     ) -> Result<ManifestAnswer, PullError> {
         let TagCheck { digest, asked_at, .. } = check;
+        self.note_grant(repository, &digest);
         let age = Some(Duration::ZERO);
         if let Some(stored) = self.stored_manifest(repository, &digest).await {
             self.confirm_tag(repository, tag, asked_at, &digest, &stored).await;
@@ -197,6 +199,7 @@ impl Backend {
         };
         let (fetched, joined) = self.manifest_flights.join_or_start(key.clone(), fetch).await;
         let stored = fetched?;
+        self.note_grant(repository, digest);
         if let Some((tag, asked_at)) = self.named.take(&key) {
             self.confirm_tag(repository, &tag, asked_at, digest, &stored).await;
         }
@@ -304,7 +307,8 @@ impl Backend {
     }
 
     /// What the client is told when nothing stored stands in. A tag that the upstream says is gone is
-    /// forgotten, so that a later outage does not bring it back.
+    /// forgotten, so that a later outage does not bring it back; where repositories are granted one by one, a
+    /// refused one is too.
     async fn refuse_tag(
         &self,
         repository: &Repository,
@@ -312,10 +316,15 @@ impl Backend {
         record: Option<&TagRecord>,
         error: PullError,
     ) -> PullError {
+        let is_final = match &error {
+            PullError::NotFound { .. } => true,
+            PullError::Denied { .. } => self.settings.links,
+            _ => false,
+        };
         match error {
-            PullError::NotFound { .. } if record.is_some() => {
-                if let Err(error) = self.records.remove_tag(repository, tag).await {
-                    self.store_failed(&error);
+            error if is_final && record.is_some() => {
+                if let Err(failure) = self.records.remove_tag(repository, tag).await {
+                    self.store_failed(&failure);
                 }
                 error
             }

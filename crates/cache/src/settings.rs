@@ -12,6 +12,8 @@ pub struct Settings {
     /// Whether stored blobs are linked to the repositories through which the upstream granted them. True
     /// for a registry with credentials: there one repository's grant proves nothing for another.
     pub links: bool,
+    /// With `links`: how long the upstream's grant holds before it is asked again.
+    pub auth_ttl: Duration,
     /// Whether `_catalog` answers.
     pub catalog: bool,
     /// Whether one-part repository names get `library/` put in front, as on Docker Hub.
@@ -36,6 +38,7 @@ impl Settings {
         Self {
             tags,
             links: false,
+            auth_ttl: Duration::from_secs(15 * 60),
             catalog: true,
             hub_names: false,
             verify_first_bytes_max: 256 * 1024,

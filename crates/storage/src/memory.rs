@@ -126,6 +126,13 @@ impl RecordStore for MemoryStore {
         Ok(())
     }
 
+    async fn remove_manifest(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
+        if let Some(shelf) = self.shelves().repositories.get_mut(repository.as_str()) {
+            shelf.manifests.remove(digest);
+        }
+        Ok(())
+    }
+
     async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
         let shelves = self.shelves();
         Ok(shelves.repositories.get(repository.as_str()).and_then(|shelf| shelf.tags.get(tag)).cloned())
@@ -156,6 +163,13 @@ impl RecordStore for MemoryStore {
 
     async fn put_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
         self.shelves().of(repository).links.insert(digest.clone());
+        Ok(())
+    }
+
+    async fn remove_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
+        if let Some(shelf) = self.shelves().repositories.get_mut(repository.as_str()) {
+            shelf.links.remove(digest);
+        }
         Ok(())
     }
 

@@ -37,6 +37,12 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
         manifest: &VerifiedManifest,
     ) -> Result<(), StoreError>;
 
+    /// Forgets that a repository has a manifest. Fine when it is unknown.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    async fn remove_manifest(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError>;
+
     /// What is known of a tag; none: nothing, or an unreadable record that was set aside.
     ///
     /// # Errors
@@ -67,6 +73,12 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Those of the disk.
     async fn put_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError>;
+
+    /// Forgets that the upstream granted the blob to the repository. Fine when it is unknown.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    async fn remove_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError>;
 
     /// The repositories of which anything is stored, in the order of their names' bytes: at most `count_max`
     /// of those behind `after`.

@@ -18,6 +18,7 @@ use super::spans::Claim;
 use super::table::FillWriter;
 use super::{Content, Fill, lock};
 use crate::error::PullError;
+use crate::grants::Grants;
 use crate::recent::Recent;
 use crate::settings::Settings;
 use crate::verified::Verified;
@@ -60,6 +61,8 @@ pub(crate) struct Transfer {
     pub(crate) metrics: Arc<RegistryMetrics>,
     /// Digests whose bytes were wrong lately, and how often.
     pub(crate) suspects: Arc<Recent<Digest, u32>>,
+    /// What the upstream granted lately.
+    pub(crate) grants: Arc<Grants>,
     /// Stored blobs whose bytes are known to be right.
     pub(crate) verified: Arc<Verified>,
     pub(crate) tasks: TaskTracker,
@@ -227,6 +230,7 @@ impl Transfer {
     /// The link before the blob: whoever finds the blob finds through whom it was granted.
     async fn keep(&self, verified: VerifiedSpool) -> Result<(), StoreError> {
         if self.settings.links {
+            self.grants.insert((self.repository.clone(), self.digest.clone()), ());
             self.records.put_link(&self.repository, &self.digest).await?;
         }
         self.blobs.admit(verified).await?;

@@ -4,6 +4,7 @@
 
 mod blobs;
 mod faults;
+mod grants;
 mod manifests;
 mod positions;
 mod ranges;

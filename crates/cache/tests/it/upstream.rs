@@ -109,6 +109,10 @@ impl MemoryUpstream {
         self.state.lock().unwrap().denied.push(repository.clone());
     }
 
+    pub(crate) fn allow(&self, repository: &Repository) {
+        self.state.lock().unwrap().denied.retain(|denied| denied != repository);
+    }
+
     pub(crate) fn refuse_head(&self) {
         self.state.lock().unwrap().no_head = true;
     }

@@ -66,6 +66,10 @@ async fn manifests<E: Engine>(place: E) {
     let types = |stored: Option<StoredManifest>| stored.unwrap().media_type;
     assert_eq!(types(store.manifest(&other, plain.digest()).await.unwrap()), docker);
     assert_eq!(types(store.manifest(&mine, plain.digest()).await.unwrap()), oci);
+    store.remove_manifest(&repository("nobody"), plain.digest()).await.unwrap();
+    store.remove_manifest(&other, plain.digest()).await.unwrap();
+    assert_eq!(store.manifest(&other, plain.digest()).await.unwrap(), None);
+    assert_eq!(types(store.manifest(&mine, plain.digest()).await.unwrap()), oci);
 }
 
 async fn tags<E: Engine>(place: E) {
@@ -96,6 +100,10 @@ async fn links<E: Engine>(place: E) {
         store.put_link(&repository("a"), &digest).await.unwrap();
         assert!(store.has_link(&repository("a"), &digest).await.unwrap());
         assert!(!store.has_link(&repository("a/b"), &digest).await.unwrap());
+        store.remove_link(&repository("a/b"), &digest).await.unwrap();
+        assert!(store.has_link(&repository("a"), &digest).await.unwrap());
+        store.remove_link(&repository("a"), &digest).await.unwrap();
+        assert!(!store.has_link(&repository("a"), &digest).await.unwrap());
     }
 }
 

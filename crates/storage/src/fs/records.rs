@@ -71,6 +71,11 @@ impl RecordStore for FsStore {
         self.jobs().write(put).await
     }
 
+    async fn remove_manifest(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
+        let (store, path) = (self.clone(), self.root().layout().manifest_record(repository, digest));
+        self.jobs().write(move || store.root().disk().unlink(&path)).await
+    }
+
     async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
         let (store, repository, tag) = (self.clone(), repository.clone(), tag.clone());
         self.jobs().read(move || store.tag_now(&repository, &tag)).await
@@ -111,6 +116,11 @@ impl RecordStore for FsStore {
     async fn put_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
         let (store, path) = (self.clone(), self.root().layout().link(repository, digest));
         self.jobs().write(move || store.put_link_now(&path)).await
+    }
+
+    async fn remove_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
+        let (store, path) = (self.clone(), self.root().layout().link(repository, digest));
+        self.jobs().write(move || store.root().disk().unlink(&path)).await
     }
 
     async fn repositories(

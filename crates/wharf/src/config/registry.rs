@@ -19,7 +19,7 @@ use super::remark::Place;
 const OWN_KEYS: [&str; 5] = ["name", "aliases", "hosts", "upstream", "root"];
 
 /// The keys that `[defaults]` may hold as well.
-pub(crate) const RULE_KEYS: [&str; 17] = [
+pub(crate) const RULE_KEYS: [&str; 18] = [
     "username",
     "password",
     "password_file",
@@ -37,11 +37,13 @@ pub(crate) const RULE_KEYS: [&str; 17] = [
     "on_upstream_404",
     "offline",
     "catalog",
+    "auth_ttl",
 ];
 
 const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 const HEADER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+const AUTH_TTL_DEFAULT: Duration = Duration::from_secs(15 * 60);
 
 /// One registry: how it is called, whom it asks, what it keeps and where.
 #[derive(Clone, Debug)]
@@ -180,6 +182,7 @@ struct Rules {
     idle_timeout: Duration,
     tags: TagRule,
     catalog: bool,
+    auth_ttl: Duration,
 }
 
 fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
@@ -196,6 +199,7 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
         idle_timeout: reader.timeout(table, "idle_timeout").unwrap_or(IDLE_TIMEOUT_DEFAULT),
         tags: read_tag_rule(reader, table),
         catalog: reader.flag(table, "catalog").unwrap_or(true),
+        auth_ttl: read_ttl(reader, table, "auth_ttl").unwrap_or(AUTH_TTL_DEFAULT),
     }
 }
 
@@ -213,15 +217,20 @@ fn read_proxy(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Url> {
 fn read_tag_rule(reader: &mut Reader<'_>, table: &Table<'_>) -> TagRule {
     let missing = [("404", Upstream404::NotFound), ("serve", Upstream404::Serve)];
     TagRule {
-        ttl: match reader.length_or_forever(table, "tag_ttl") {
-            Some(StaleLimit::Forever) => Duration::MAX,
-            Some(StaleLimit::For(length)) => length,
-            Some(StaleLimit::Never) | None => Duration::ZERO,
-        },
+        ttl: read_ttl(reader, table, "tag_ttl").unwrap_or(Duration::ZERO),
         stale_if_error: reader.length_or_forever(table, "stale_if_error").unwrap_or(StaleLimit::Forever),
         on_upstream_404: reader.choice(table, "on_upstream_404", &missing).unwrap_or(Upstream404::NotFound),
         offline: reader.flag(table, "offline").unwrap_or(false),
     }
+}
+
+/// For how long an answer holds; no end is more than any clock will show.
+fn read_ttl(reader: &mut Reader<'_>, table: &Table<'_>, key: &str) -> Option<Duration> {
+    reader.length_or_forever(table, key).map(|length| match length {
+        StaleLimit::Forever => Duration::MAX,
+        StaleLimit::For(length) => length,
+        StaleLimit::Never => Duration::ZERO,
+    })
 }
 
 impl Reader<'_> {
@@ -271,6 +280,7 @@ impl Rules {
         let cache = cache::Settings {
             // What one repository was granted through an account proves nothing for another.
             links: self.login.is_some() || self.identity.is_some(),
+            auth_ttl: self.auth_ttl,
             catalog: self.catalog,
             hub_names: names.name == known::DOCKER_HUB,
             ..cache::Settings::new(self.tags)

@@ -1,0 +1,136 @@
+//! Grants: through which repository the upstream lets something be read, and how long its word on that holds.
+//!
+//! Only registries with credentials have them: there one repository's grant proves nothing for another, and access
+//! that was taken away must end here too. What was granted is on disk; that it was granted lately is in memory, so
+//! that neither a restart nor a clock that was set back makes a grant live longer.
+
+use oci::{Digest, Reference, Repository};
+use policy::freshness::Upstream404;
+use upstream::ErrorKind;
+
+use crate::backend::Backend;
+use crate::error::PullError;
+use crate::recent::Recent;
+
+/// Grants that the upstream gave within the last `auth_ttl`.
+pub(crate) type Grants = Recent<(Repository, Digest), ()>;
+
+/// How many of them are known at a time. A further one costs the oldest another HEAD.
+pub(crate) const GRANT_COUNT_MAX: usize = 32 * 1024;
+
+impl Backend {
+    /// A stored blob is served through a repository only after the upstream has granted it through that one, and
+    /// again each `auth_ttl`. No body is fetched for that. An upstream that cannot be asked takes nothing away.
+    pub(crate) async fn prove_link(&self, repository: &Repository, digest: &Digest) -> Result<(), PullError> {
+        if !self.must_ask(repository, digest) {
+            return Ok(());
+        }
+        let is_linked = self.records.has_link(repository, digest).await.unwrap_or_else(|error| {
+            self.store_failed(&error);
+            false
+        });
+        if self.settings.tags.offline {
+            return if is_linked { Ok(()) } else { Err(self.offline()) };
+        }
+        let key = (repository.clone(), digest.clone());
+        let (upstream, (repository_asked, digest_asked)) = (self.upstream.clone(), key.clone());
+        let ask = || async move {
+            let asked = upstream.head_blob(&repository_asked, &digest_asked).await;
+            asked.map(|_| ()).map_err(|error| PullError::from(&error))
+        };
+        let answer = self.link_flights.join_or_start(key, ask).await.0;
+        self.judge(repository, digest, &answer);
+        let recorded = match &answer {
+            Ok(()) if !is_linked => self.records.put_link(repository, digest).await,
+            Err(error) if is_linked && self.takes_away(error) => {
+                self.records.remove_link(repository, digest).await
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = recorded {
+            self.store_failed(&error);
+        }
+        self.excuse(is_linked, answer)
+    }
+
+    /// As [`Self::prove_link`], for a stored manifest: that it is stored for the repository means that it was
+    /// granted through it.
+    pub(crate) async fn prove_manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<(), PullError> {
+        if self.settings.tags.offline || !self.must_ask(repository, digest) {
+            return Ok(());
+        }
+        let key = (repository.clone(), digest.clone());
+        let (upstream, (repository_asked, digest_asked)) = (self.upstream.clone(), key.clone());
+        let ask = || async move {
+            let reference = Reference::Digest(digest_asked);
+            let answered = match upstream.head_manifest(&repository_asked, &reference).await {
+                // A HEAD that makes no sense proves nothing; the GET decides.
+                Err(error) if error.kind() == ErrorKind::Invalid => {
+                    upstream.get_manifest(&repository_asked, &reference).await.map(|_| ())
+                }
+                answered => answered.map(|_| ()),
+            };
+            answered.map_err(|error| PullError::from(&error))
+        };
+        let flight = self.grant_flights.join_or_start(key, ask);
+        let answer = self.within_deadline(async { flight.await.0 }).await;
+        self.judge(repository, digest, &answer);
+        if answer.as_ref().is_err_and(|error| self.takes_away(error))
+            && let Err(error) = self.records.remove_manifest(repository, digest).await
+        {
+            self.store_failed(&error);
+        }
+        self.excuse(true, answer)
+    }
+
+    /// Notes that the upstream has just let this be read.
+    pub(crate) fn note_grant(&self, repository: &Repository, digest: &Digest) {
+        if self.settings.links {
+            self.grants.insert((repository.clone(), digest.clone()), ());
+        }
+    }
+
+    fn must_ask(&self, repository: &Repository, digest: &Digest) -> bool {
+        self.settings.links && self.grants.get(&(repository.clone(), digest.clone())).is_none()
+    }
+
+    fn judge(&self, repository: &Repository, digest: &Digest, answer: &Result<(), PullError>) {
+        match answer {
+            Ok(()) => self.note_grant(repository, digest),
+            Err(error) if self.takes_away(error) => {
+                self.grants.take(&(repository.clone(), digest.clone()));
+                tracing::info!(registry = %self.name, %repository, %digest, %error, "access was taken away");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Whether the upstream has said no, as opposed to nothing.
+    fn takes_away(&self, error: &PullError) -> bool {
+        match error {
+            PullError::Denied { .. } => true,
+            PullError::NotFound { .. } => self.settings.tags.on_upstream_404 == Upstream404::NotFound,
+            _ => false,
+        }
+    }
+
+    /// What was granted before stays granted as long as nobody takes it away.
+    fn excuse(&self, was_granted: bool, answer: Result<(), PullError>) -> Result<(), PullError> {
+        match answer {
+            Err(PullError::NotFound { .. })
+                if was_granted && self.settings.tags.on_upstream_404 == Upstream404::Serve =>
+            {
+                Ok(())
+            }
+            Err(error) if was_granted && error.is_outage() => {
+                self.metrics.stale(error.reason());
+                Ok(())
+            }
+            answer => answer,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What the upstream granted, and takes away again, where repositories are granted one by one.
+
+use std::time::Duration;
+
+use cache::{ManifestAnswer, Outcome, PullError, Want};
+use futures_util::future::join_all;
+use oci::{Digest, Reference};
+use upstream::ErrorKind;
+
+use crate::world::{World, noise, repository};
+
+const AUTH_TTL: Duration = Duration::from_secs(15 * 60);
+
+fn private() -> World {
+    World::with(|settings| settings.links = true)
+}
+
+async fn manifest(world: &World, reference: &str) -> Result<ManifestAnswer, PullError> {
+    let reference: Reference = reference.parse().unwrap();
+    world.backend.pull_manifest(&repository(), &reference, Want::Get).await
+}
+
+/// A blob that was pulled, and so granted, just now.
+async fn pulled(world: &World) -> Digest {
+    let digest = world.upstream.put_blob(&noise(100_000));
+    world.pull(&digest).await.unwrap();
+    world.settle().await;
+    digest
+}
+
+#[tokio::test(start_paused = true)]
+async fn s16_a_grant_is_asked_again_after_its_time_by_one_head_for_all() {
+    let world = private();
+    let digest = pulled(&world).await;
+    tokio::time::advance(AUTH_TTL - Duration::from_secs(1)).await;
+    world.pull(&digest).await.unwrap();
+    assert_eq!(world.upstream.count("HEAD blob"), 0, "it was granted less than the time ago");
+    tokio::time::advance(Duration::from_secs(2)).await;
+    for body in join_all((0..20).map(|_| world.pull(&digest))).await {
+        body.unwrap();
+    }
+    assert_eq!(world.upstream.count("HEAD blob"), 1);
+    assert_eq!(world.upstream.count("GET blob"), 1, "no body came for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn s16_a_revoked_blob_is_refused_also_in_a_later_outage_and_comes_back_without_a_transfer() {
+    let world = private();
+    let digest = pulled(&world).await;
+    tokio::time::advance(AUTH_TTL).await;
+    world.upstream.deny(&repository());
+    for want in [Want::Get, Want::Head] {
+        let refused = world.backend.pull_blob(&repository(), &digest, None, want).await;
+        assert!(matches!(refused, Err(PullError::Denied { .. })), "{refused:?}");
+    }
+    world.upstream.set_down(Some(ErrorKind::Unreachable));
+    assert!(matches!(world.pull(&digest).await, Err(PullError::UpstreamUnavailable { .. })));
+    world.upstream.set_down(None);
+    world.upstream.allow(&repository());
+    world.pull(&digest).await.unwrap();
+    assert_eq!(world.upstream.count("GET blob"), 1, "the bytes were here all the time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn s16_an_outage_takes_no_grant_away() {
+    let world = private();
+    let digest = pulled(&world).await;
+    let named = world.upstream.put_manifest(&repository(), "1", r#"{"schemaVersion":2}"#);
+    manifest(&world, "1").await.unwrap();
+    tokio::time::advance(AUTH_TTL).await;
+    for down in [ErrorKind::Unreachable, ErrorKind::TimedOut, ErrorKind::Throttled, ErrorKind::Resting] {
+        world.upstream.set_down(Some(down));
+        world.pull(&digest).await.unwrap();
+        assert_eq!(manifest(&world, &named.to_string()).await.unwrap().outcome, Outcome::Hit);
+        assert_eq!(manifest(&world, "1").await.unwrap().outcome, Outcome::Stale);
+    }
+    assert!(world.metrics_text().contains("wharf_stale_total"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn s16_a_restart_asks_again_at_once() {
+    let world = private();
+    let digest = pulled(&world).await;
+    let after = World::over(world.upstream.clone(), world.blobs.clone(), world.records.clone(), |settings| {
+        settings.links = true;
+    });
+    after.pull(&digest).await.unwrap();
+    assert_eq!(after.upstream.count("HEAD blob"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s16_a_revoked_manifest_is_refused_by_digest_and_by_tag_also_in_a_later_outage() {
+    let world = World::with(|settings| {
+        settings.links = true;
+        settings.tags.ttl = Duration::from_secs(24 * 3600);
+    });
+    let digest = world.upstream.put_manifest(&repository(), "1", r#"{"schemaVersion":2}"#);
+    manifest(&world, "1").await.unwrap();
+    let heads = world.upstream.count("HEAD manifest");
+    for reference in ["1", &digest.to_string()] {
+        assert_eq!(manifest(&world, reference).await.unwrap().outcome, Outcome::Hit);
+    }
+    assert_eq!(world.upstream.count("HEAD manifest"), heads, "the tag's check was the digest's grant");
+    tokio::time::advance(AUTH_TTL).await;
+    world.upstream.deny(&repository());
+    assert!(matches!(manifest(&world, &digest.to_string()).await, Err(PullError::Denied { .. })));
+    world.upstream.set_down(Some(ErrorKind::Unreachable));
+    let gone = manifest(&world, &digest.to_string()).await;
+    assert!(matches!(gone, Err(PullError::UpstreamUnavailable { .. })), "{gone:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn s16_a_public_registry_is_never_asked_about_a_digest_that_is_held() {
+    let world = World::new();
+    let digest = pulled(&world).await;
+    tokio::time::advance(AUTH_TTL * 100).await;
+    world.upstream.deny(&repository());
+    world.pull(&digest).await.unwrap();
+    assert_eq!(world.upstream.count("HEAD"), 0);
+}
