@@ -8,6 +8,7 @@ use reqwest::{Client, Proxy, retry};
 use rustls::ClientConfig;
 use url::Url;
 
+use crate::resolver::race::Race;
 use crate::resolver::{GuardedResolver, SystemResolver};
 use crate::settings::{Settings, SettingsError};
 use crate::tls;
@@ -47,7 +48,7 @@ impl Clients {
         let roots = tls::roots(tls::system_roots(), &settings.ca)?;
         let identity = settings.client_identity.as_ref();
         let trusted = tls::trusted(&roots, identity, settings.insecure_skip_verify)?;
-        let system = SystemResolver::default();
+        let system = SystemResolver::new(Race::new(settings));
         let guarded = GuardedResolver::new(system.clone(), proxy_hosts.clone());
         Ok(Self {
             direct: Pair::new(settings, &trusted, |builder| builder.dns_resolver(system.clone()))?,
@@ -66,7 +67,7 @@ impl Clients {
 }
 
 impl Pair {
-    fn new(
+    pub(crate) fn new(
         settings: &Settings,
         tls: &ClientConfig,
         resolve: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,

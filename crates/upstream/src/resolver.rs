@@ -1,7 +1,9 @@
 //! Names to addresses, without the C library: a static binary has none of its resolver's parts.
 //!
 //! `/etc/hosts` first, then the servers of `/etc/resolv.conf`; both files are read again when they change, so
-//! that a start before the network is up heals by itself.
+//! that a start before the network is up heals by itself. Of several addresses the one that answers goes first.
+
+pub(crate) mod race;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -19,6 +21,8 @@ use hickory_resolver::{Hosts, TokioResolver};
 use policy::address::{self, Inside};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use self::race::Race;
+
 /// The files that say how names are resolved.
 const SYSTEM_FILES: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
 /// How long the answer for one address family waits for the other's (RFC 8305, section 3).
@@ -32,6 +36,7 @@ type ResolveError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone, Default)]
 pub(crate) struct SystemResolver {
     loaded: Arc<Mutex<Option<Loaded>>>,
+    race: Arc<Race>,
 }
 
 #[derive(Clone)]
@@ -60,6 +65,10 @@ pub(crate) struct AddressRefused {
 }
 
 impl SystemResolver {
+    pub(crate) fn new(race: Race) -> Self {
+        Self { loaded: Arc::default(), race: Arc::new(race) }
+    }
+
     async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
         let loaded = self.loaded().await?;
         let listed = loaded.listed(name)?;
@@ -161,7 +170,10 @@ fn with_any_port(addresses: Vec<IpAddr>) -> Addrs {
 impl Resolve for SystemResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let resolver = self.clone();
-        Box::pin(async move { Ok(with_any_port(resolver.addresses(name.as_str()).await?)) })
+        Box::pin(async move {
+            let addresses = resolver.addresses(name.as_str()).await?;
+            Ok(with_any_port(resolver.race.order(name.as_str(), addresses).await))
+        })
     }
 }
 
@@ -169,11 +181,11 @@ impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let resolver = self.clone();
         Box::pin(async move {
-            let addresses = resolver.system.addresses(name.as_str()).await?;
-            if resolver.exempt.contains(name.as_str()) {
-                return Ok(with_any_port(addresses));
+            let mut addresses = resolver.system.addresses(name.as_str()).await?;
+            if !resolver.exempt.contains(name.as_str()) {
+                addresses = keep_outside(name.as_str(), addresses)?;
             }
-            Ok(with_any_port(keep_outside(name.as_str(), addresses)?))
+            Ok(with_any_port(resolver.system.race.order(name.as_str(), addresses).await))
         })
     }
 }

@@ -1,0 +1,135 @@
+//! Which of a name's addresses answers. Connections are begun to one after the other, a quarter of a second apart,
+//! and the first that opens goes in front (RFC 8305, section 5). The HTTP client alone would go through the
+//! addresses of one family in turn, and give a dead one its whole share of the time for connecting.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use url::Url;
+
+use crate::settings::Settings;
+
+/// RFC 8305, section 8: "Connection Attempt Delay".
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// How long the last attempt is waited for. The client tries all the same afterwards, and reports.
+const LAST_ATTEMPT_MAX: Duration = Duration::from_secs(1);
+/// Addresses that are tried, of a name with more.
+const ATTEMPT_COUNT_MAX: usize = 8;
+/// How long a winner goes in front without a race.
+const WINNER_TTL: Duration = Duration::from_secs(60);
+/// Names whose winners are remembered.
+const WINNER_COUNT_MAX: usize = 256;
+/// The port of hosts that nobody configured: those that registries redirect to.
+const PORT_DEFAULT: u16 = 443;
+
+/// The races of one upstream. The port must be known to connect, and is no part of what is resolved.
+#[derive(Debug, Default)]
+pub(crate) struct Race {
+    ports: HashMap<String, u16>,
+    winners: Mutex<HashMap<String, Winner>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Winner {
+    address: IpAddr,
+    at: Instant,
+}
+
+impl Race {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let of_url = |url: &Url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?));
+        let of_text = |text: &String| {
+            let (host, port) = text.rsplit_once(':')?;
+            Some((host.to_owned(), port.parse().ok()?))
+        };
+        let trusted = settings.trusted_hosts.iter().filter_map(of_text);
+        let urls = settings.proxy.iter().chain([&settings.upstream]).filter_map(of_url);
+        Self { ports: trusted.chain(urls).collect(), winners: Mutex::default() }
+    }
+
+    /// The addresses with the one that answers in front. When none does, they stay as they are.
+    pub(crate) async fn order(&self, name: &str, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+        if addresses.len() < 2 {
+            return addresses;
+        }
+        let winner = match self.remembered(name).filter(|winner| addresses.contains(winner)) {
+            Some(winner) => Some(winner),
+            None => {
+                let port = self.ports.get(name).copied().unwrap_or(PORT_DEFAULT);
+                let winner = first_to_answer(&alternating(&addresses), port).await;
+                if let Some(address) = winner {
+                    self.remember(name, address);
+                }
+                winner
+            }
+        };
+        if let Some(winner) = winner {
+            addresses.sort_by_key(|address| *address != winner);
+        }
+        addresses
+    }
+
+    fn remembered(&self, name: &str) -> Option<IpAddr> {
+        let winner = *self.lock().get(name)?;
+        (winner.at.elapsed() < WINNER_TTL).then_some(winner.address)
+    }
+
+    fn remember(&self, name: &str, address: IpAddr) {
+        let mut winners = self.lock();
+        if winners.len() >= WINNER_COUNT_MAX {
+            winners.retain(|_, winner| winner.at.elapsed() < WINNER_TTL);
+        }
+        if winners.len() < WINNER_COUNT_MAX {
+            winners.insert(name.to_owned(), Winner { address, at: Instant::now() });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Winner>> {
+        // The map is whole between any two of its steps.
+        self.winners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One family after the other in turn, so that a family that leads nowhere costs one delay.
+fn alternating(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let is_first_family = |address: &IpAddr| address.is_ipv6() == addresses[0].is_ipv6();
+    let (first, second): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(is_first_family);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut order = Vec::with_capacity(addresses.len());
+    while first.len() + second.len() > 0 {
+        order.extend(first.next());
+        order.extend(second.next());
+    }
+    order
+}
+
+/// The next attempt begins when the one before has failed, or has taken too long.
+async fn first_to_answer(addresses: &[IpAddr], port: u16) -> Option<IpAddr> {
+    let mut waiting = addresses.iter().take(ATTEMPT_COUNT_MAX).map(|address| SocketAddr::new(*address, port));
+    let mut attempts = FuturesUnordered::new();
+    loop {
+        let delay = match waiting.next() {
+            Some(address) => {
+                attempts.push(async move { TcpStream::connect(address).await.map(|_| address.ip()) });
+                if waiting.len() > 0 { ATTEMPT_DELAY } else { LAST_ATTEMPT_MAX }
+            }
+            None => LAST_ATTEMPT_MAX,
+        };
+        match timeout(delay, attempts.next()).await {
+            Ok(Some(Ok(address))) => return Some(address),
+            Ok(Some(Err(_))) => {}
+            Ok(None) => return None,
+            Err(_) if waiting.len() == 0 => return None,
+            Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
