@@ -62,9 +62,6 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         let is_panic = std::thread::panicking();
-        if is_panic {
-            self.metrics.panicked();
-        }
         self.metrics.connection_closed(if is_panic { "panic" } else { self.why_closed });
     }
 }

@@ -85,7 +85,7 @@ impl Metrics {
         );
         exposed.register(
             "panics",
-            "Requests and tasks that ended in a panic: each one is a bug",
+            "Panics, in whichever request or task: each one is a bug",
             self.panics.clone(),
         );
         exposed.register(
@@ -126,7 +126,7 @@ impl Metrics {
         self.draining.set(1);
     }
 
-    /// A request or task ended in a panic.
+    /// A panic struck, in whichever thread or task.
     pub fn panicked(&self) {
         self.panics.inc();
     }

@@ -5,6 +5,7 @@ mod config;
 mod health;
 mod log;
 mod notify;
+mod panics;
 mod report;
 mod shutdown;
 mod wiring;

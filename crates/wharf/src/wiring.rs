@@ -16,6 +16,7 @@ use upstream::{HttpUpstream, SettingsError};
 
 use crate::config::{Config, Registry};
 use crate::notify::{self, notify};
+use crate::panics;
 use crate::report;
 use crate::shutdown::Signals;
 
@@ -64,6 +65,7 @@ pub(crate) async fn serve(
     let signals = Signals::catch().map_err(StartError::Signals)?;
     let metrics = metrics_of(&config);
     metrics.count_dropped_log_lines(dropped_log_lines);
+    panics::count_in(Arc::clone(&metrics));
     let tasks = TaskTracker::new();
     let stop_fills = CancellationToken::new();
     let registries =
