@@ -1,7 +1,7 @@
 //! A backend: one upstream, one store, one set of tables. Nothing in it is shared with another backend.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use oci::{Digest, Page, Reference, Repository, Tag};
 use storage::{BlobStore, RecordStore, StoreError, StoredManifest};
@@ -19,7 +19,7 @@ use crate::flight::Flights;
 use crate::grants::{GRANT_COUNT_MAX, Grants};
 use crate::recent::Recent;
 use crate::settings::Settings;
-use crate::tag_check::TagCheck;
+use crate::tag_check::{AskedAt, TagCheck};
 use crate::verified::Verified;
 
 /// Entries of each table of recent facts.
@@ -79,6 +79,7 @@ pub struct Backend {
     pub(crate) fills: FillTable,
     pub(crate) manifest_flights: Flights<(Repository, Digest), StoredManifest>,
     pub(crate) tag_flights: Flights<(Repository, Tag), TagCheck>,
+    pub(crate) hash_flights: Flights<Digest, bool>,
     pub(crate) link_flights: Flights<(Repository, Digest), ()>,
     pub(crate) grant_flights: Flights<(Repository, Digest), ()>,
     pub(crate) grants: Arc<Grants>,
@@ -86,9 +87,9 @@ pub struct Backend {
     pub(crate) suspects: Arc<Recent<Digest, u32>>,
     pub(crate) verified: Arc<Verified>,
     /// When a tag was last confirmed, newer than its record on disk.
-    pub(crate) checked: Recent<(Repository, Tag), SystemTime>,
+    pub(crate) checked: Recent<(Repository, Tag), AskedAt>,
     /// Tags whose new digest a HEAD named, waiting for the manifest itself.
-    pub(crate) named: Recent<(Repository, Digest), (Tag, SystemTime)>,
+    pub(crate) named: Recent<(Repository, Digest), (Tag, AskedAt)>,
     pub(crate) referrers_seen: Recent<String, ListAnswer>,
 }
 
@@ -103,6 +104,7 @@ impl Backend {
         Self {
             manifest_flights: Flights::new(parts.tasks.clone()),
             tag_flights: Flights::new(parts.tasks.clone()),
+            hash_flights: Flights::new(parts.tasks.clone()),
             link_flights: Flights::new(parts.tasks.clone()),
             grant_flights: Flights::new(parts.tasks.clone()),
             grants: Arc::new(Recent::new(parts.settings.auth_ttl, GRANT_COUNT_MAX)),

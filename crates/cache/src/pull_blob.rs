@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use oci::{ByteRange, Digest, RangeRequest, Repository};
+use storage::OpenBlob;
 
 use crate::answer::{BlobAnswer, Want};
 use crate::backend::{Absent, Backend};
@@ -15,6 +16,9 @@ use crate::outcome::Outcome;
 
 /// After so many wrong bodies within a minute a digest is left alone for that minute.
 const MISMATCH_COUNT_MAX: u32 = 2;
+
+/// A larger stored blob is described by its file's length, unhashed: what is wrong with it shows when it is read.
+const DESCRIBE_UNHASHED_BYTES_MIN: u64 = 256 << 20;
 
 /// So many fills for other repositories may be refused before a caller takes their refusal for its own.
 const REFUSED_JOIN_COUNT_MAX: u32 = 8;
@@ -38,10 +42,12 @@ impl Backend {
                 if want == Want::Get && !self.verified.is_known(digest, &blob) {
                     return self.fetch_blob(repository, digest, range.as_ref()).await;
                 }
-                let (size, partial) = (blob.size(), range.is_some());
-                let range = resolve(range.as_ref(), size)?;
-                let body = (want == Want::Get).then(|| BlobReader::stored(blob, range));
-                return Ok(BlobAnswer { size, range, partial, body, outcome: Outcome::Hit });
+                if want == Want::Get || self.may_describe(repository, digest, &blob).await {
+                    let (size, partial) = (blob.size(), range.is_some());
+                    let range = resolve(range.as_ref(), size)?;
+                    let body = (want == Want::Get).then(|| BlobReader::stored(blob, range));
+                    return Ok(BlobAnswer { size, range, partial, body, outcome: Outcome::Hit });
+                }
             }
             Ok(None) => {}
             Err(error) => self.store_failed(&error),
@@ -64,6 +70,16 @@ impl Backend {
             self.absent.insert(Absent::Blob(repository.clone(), digest.clone()), detail.clone());
         }
         answer
+    }
+
+    /// Whether a stored blob's size may be told: it is hashed first, once for all who ask, unless that takes long.
+    async fn may_describe(&self, repository: &Repository, digest: &Digest, blob: &OpenBlob) -> bool {
+        if blob.size() > DESCRIBE_UNHASHED_BYTES_MIN || self.verified.is_known(digest, blob) {
+            return true;
+        }
+        let (transfer, blob) = (self.transfer(repository, digest), blob.clone());
+        let check = || async move { Ok(transfer.check_held(&blob).await) };
+        self.hash_flights.join_or_start(digest.clone(), check).await.0.unwrap_or(false)
     }
 
     async fn fetch_blob(

@@ -10,7 +10,7 @@ use crate::answer::{ManifestAnswer, Want};
 use crate::backend::{Absent, Backend};
 use crate::error::PullError;
 use crate::outcome::Outcome;
-use crate::tag_check::TagCheck;
+use crate::tag_check::{AskedAt, TagCheck};
 
 /// A record on disk whose check is younger than this is not rewritten by a check that changed nothing.
 const RECORD_AGE_MAX: Duration = Duration::from_secs(3600);
@@ -255,8 +255,8 @@ impl Backend {
             self.store_failed(&error);
             None
         })?;
-        if let Some(checked_at) = self.checked.get(&(repository.clone(), tag.clone())) {
-            record.checked_at = record.checked_at.max(checked_at);
+        if let Some(checked) = self.checked.get(&(repository.clone(), tag.clone())) {
+            record.checked_at = checked.time;
         }
         Some(record)
     }
@@ -267,12 +267,12 @@ impl Backend {
         &self,
         repository: &Repository,
         tag: &Tag,
-        asked_at: SystemTime,
+        asked_at: AskedAt,
         digest: &Digest,
         stored: &StoredManifest,
     ) {
         let key = (repository.clone(), tag.clone());
-        if self.checked.get(&key).is_some_and(|checked_at| checked_at > asked_at) {
+        if self.checked.get(&key).is_some_and(|checked| checked.moment > asked_at.moment) {
             return;
         }
         self.checked.insert(key, asked_at);
@@ -281,14 +281,14 @@ impl Backend {
             None
         });
         let is_current = on_disk.is_some_and(|record| {
-            let age = asked_at.duration_since(record.checked_at);
+            let age = asked_at.time.duration_since(record.checked_at);
             record.digest == *digest && age.is_ok_and(|age| age < RECORD_AGE_MAX)
         });
         if is_current {
             return;
         }
         let (media_type, size) = (stored.media_type.clone(), stored.bytes.len() as u64);
-        let record = TagRecord { digest: digest.clone(), media_type, size, checked_at: asked_at };
+        let record = TagRecord { digest: digest.clone(), media_type, size, checked_at: asked_at.time };
         if let Err(error) = self.records.put_tag(repository, tag, &record).await {
             self.store_failed(&error);
         }

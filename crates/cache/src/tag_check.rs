@@ -1,6 +1,6 @@
 //! Asking the upstream what a tag names: one HEAD, shared by all who ask at the same time.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use oci::{Digest, MediaType, Reference, Repository, Tag};
 use storage::{StoredManifest, VerifiedManifest};
@@ -10,12 +10,26 @@ use crate::backend::Backend;
 use crate::error::PullError;
 use crate::pull_manifest::{accept, media_type_of};
 
+/// When the upstream was asked. What it says of a later moment is newer, whenever it arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedAt {
+    /// Which of two is later: the clock of the wall may be set back in between.
+    pub(crate) moment: Instant,
+    /// What the record tells the next process.
+    pub(crate) time: SystemTime,
+}
+
+impl AskedAt {
+    fn now() -> Self {
+        Self { moment: Instant::now(), time: SystemTime::now() }
+    }
+}
+
 /// What the upstream says that a tag names.
 #[derive(Clone, Debug)]
 pub(crate) struct TagCheck {
     pub(crate) digest: Digest,
-    /// When the upstream was asked. What it says of a later time is newer, whenever it arrives.
-    pub(crate) asked_at: SystemTime,
+    pub(crate) asked_at: AskedAt,
     /// The manifest itself, when it had to be fetched to learn the digest.
     pub(crate) manifest: Option<StoredManifest>,
     /// The description, when a HEAD gave all of it.
@@ -30,7 +44,7 @@ impl Backend {
         let check = || {
             let (upstream, (repository, tag)) = (self.upstream.clone(), key.clone());
             async move {
-                let asked_at = SystemTime::now();
+                let asked_at = AskedAt::now();
                 let reference = Reference::Tag(tag);
                 let head = match upstream.head_manifest(&repository, &reference).await {
                     Ok(head) => from_head(head, asked_at),
@@ -49,13 +63,13 @@ impl Backend {
     }
 }
 
-fn from_head(head: ManifestHead, asked_at: SystemTime) -> Option<TagCheck> {
+fn from_head(head: ManifestHead, asked_at: AskedAt) -> Option<TagCheck> {
     let described = head.media_type.zip(head.size);
     Some(TagCheck { digest: head.digest?, asked_at, manifest: None, described })
 }
 
 /// The digest is computed from the bytes; a header that claims another one means that somebody lies.
-fn from_body(body: ManifestBody, asked_at: SystemTime) -> Result<TagCheck, PullError> {
+fn from_body(body: ManifestBody, asked_at: AskedAt) -> Result<TagCheck, PullError> {
     let verified = VerifiedManifest::check(body.bytes, body.digest.as_ref())
         .map_err(|error| PullError::DigestMismatch { detail: error.to_string() })?;
     let media_type = accept(&verified, media_type_of(&verified, body.media_type))?;

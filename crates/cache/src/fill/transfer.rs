@@ -168,14 +168,24 @@ impl Transfer {
         if is_served_meanwhile {
             fill.hold(blob.clone());
         }
-        match self.verified.check(&self.digest, &blob).await {
-            Ok(true) => {
-                if !fill.is_held() {
-                    fill.hold(blob);
-                }
-                fill.verified();
-                return Ok(true);
+        if self.check_held(&blob).await {
+            if !fill.is_held() {
+                fill.hold(blob);
             }
+            fill.verified();
+            return Ok(true);
+        }
+        if is_served_meanwhile {
+            let detail = "a stored file was damaged or could not be read".to_owned();
+            return Err(PullError::Store { detail });
+        }
+        Ok(false)
+    }
+
+    /// Whether a stored blob has its digest. A damaged one is set aside.
+    pub(crate) async fn check_held(&self, blob: &OpenBlob) -> bool {
+        match self.verified.check(&self.digest, blob).await {
+            Ok(true) => return true,
             Ok(false) => {
                 warn!(registry = %self.registry, digest = %self.digest, "a stored blob is damaged and set aside");
                 if let Err(error) = self.blobs.set_aside(&self.digest).await {
@@ -188,11 +198,7 @@ impl Transfer {
                 warn!(registry = %self.registry, digest = %self.digest, %error, "a stored blob cannot be read");
             }
         }
-        if is_served_meanwhile {
-            let detail = "a stored file was damaged or could not be read".to_owned();
-            return Err(PullError::Store { detail });
-        }
-        Ok(false)
+        false
     }
 
     /// A partial file that lacks nothing needs no transfer. Where repositories are granted one by one, the
