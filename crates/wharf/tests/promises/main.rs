@@ -1,5 +1,7 @@
 //! The promises of the fill, kept by the whole program before an upstream that misbehaves on request.
 
+mod attacks;
+mod clock;
 mod herd;
 mod isolation;
 mod restart;

@@ -1,5 +1,6 @@
 //! Bytes that are not what was asked for.
 
+use testkit::client;
 use testkit::{BlobSource, FakeRegistry, Fault, Kind, Program, Rule, TempStore};
 
 use crate::upstream::{WHARF, blob, digest_of};
@@ -35,6 +36,24 @@ async fn f08_a_manifest_under_a_wrong_digest_is_refused() {
     let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
     let answer = program.get("hub.test", &format!("/v2/library/app/manifests/{wanted}")).await;
     assert_eq!(answer.expect("an answer").status, 502);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f32_a_head_does_not_tell_the_length_of_a_file_that_was_cut_short() {
+    let (upstream, store) = (FakeRegistry::start().await, TempStore::new());
+    let digest = upstream.put_blob(BlobSource::Generated { seed: 32, len: 1_000_000 });
+    let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
+    assert_eq!(program.get("hub.test", &blob(&digest)).await.expect("an answer").status, 200);
+    program.settle().await;
+    let hex = digest.trim_start_matches("sha256:");
+    let stored = store.files().into_iter().find(|path| path.ends_with(hex)).expect("it is stored");
+    let file = std::fs::OpenOptions::new().write(true).open(store.path().join(stored)).expect("a file");
+    file.set_len(1000).expect("cut short");
+    let host = "hub.test.localhost";
+    let head = client::request("HEAD", program.address, host, &blob(&digest), &[]).await.expect("an answer");
+    assert_eq!((head.status, head.header("content-length")), (200, Some("1000000")));
+    let whole = program.get("hub.test", &blob(&digest)).await.expect("an answer");
+    assert_eq!((whole.complete, digest_of(&whole.body)), (true, digest));
 }
 
 #[tokio::test(flavor = "multi_thread")]
