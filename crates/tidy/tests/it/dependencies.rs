@@ -4,6 +4,17 @@ use std::fs;
 
 use crate::tree;
 
+/// Digests are of bytes as they were sent. The HTTP client's features are united over all crates, so that any of
+/// them could switch decoding on; what that takes must not even be there.
+#[test]
+fn s26_no_dependency_decodes_bodies() {
+    let lock = fs::read_to_string(tree::root().join("Cargo.lock")).expect("a lock file");
+    assert!(lock.contains("name = \"reqwest\""), "the HTTP client has another name: look again");
+    for decoder in ["async-compression", "brotli", "brotli-decompressor"] {
+        assert!(!lock.contains(&format!("name = \"{decoder}\"")), "{decoder} is there");
+    }
+}
+
 #[test]
 fn every_dependency_has_its_line_of_argument() {
     let manifest = fs::read_to_string(tree::root().join("Cargo.toml")).expect("the workspace's manifest");

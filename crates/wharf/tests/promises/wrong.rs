@@ -1,7 +1,7 @@
 //! Bytes that are not what was asked for.
 
 use testkit::client;
-use testkit::{BlobSource, FakeRegistry, Fault, Kind, Program, Rule, TempStore};
+use testkit::{BlobSource, FakeRegistry, Fault, Image, Kind, Program, Rule, TempStore};
 
 use crate::upstream::{WHARF, blob, digest_of};
 
@@ -54,6 +54,31 @@ async fn f32_a_head_does_not_tell_the_length_of_a_file_that_was_cut_short() {
     assert_eq!((head.status, head.header("content-length")), (200, Some("1000000")));
     let whole = program.get("hub.test", &blob(&digest)).await.expect("an answer");
     assert_eq!((whole.complete, digest_of(&whole.body)), (true, digest));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f13_a_tag_that_moves_between_head_and_get_gives_one_image_and_then_the_other() {
+    let (upstream, store) = (FakeRegistry::start().await, TempStore::new());
+    let images = [Image::small("old"), Image::small("new")];
+    for image in images.iter().rev() {
+        upstream.put_image("library/app", "1", image);
+    }
+    let (repository, tag) = ("library/app".to_owned(), "1".to_owned());
+    let swap = Fault::MoveTag { repository, tag, digest: images[1].digest().to_owned() };
+    upstream.script(Rule::new(Kind::HeadManifest, swap).once());
+    let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
+    for image in &images {
+        let answer = program.get("hub.test", "/v2/library/app/manifests/1").await.expect("an answer");
+        assert_eq!(answer.header("docker-content-digest"), Some(image.digest()));
+        assert_eq!(answer.body, image.manifest.bytes());
+    }
+    for image in &images {
+        let manifest = format!("/v2/library/app/manifests/{}", image.digest());
+        for target in image.blobs().map(|content| blob(&content.digest)).chain([manifest]) {
+            let answer = program.get("hub.test", &target).await.expect("an answer");
+            assert_eq!((answer.status, answer.complete), (200, true), "{target}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
