@@ -485,3 +485,16 @@ fn no_secret_is_shown() {
         assert!(!shown.contains("canary") && !shown.contains(key_line), "{shown}");
     }
 }
+
+#[test]
+fn s16_a_grant_holds_for_a_quarter_of_an_hour_unless_another_time_is_set() {
+    let config = parse(
+        "[defaults]\nauth_ttl = \"1m\"\n[[registry]]\nname = \"ghcr.io\"\n\
+         [[registry]]\nname = \"quay.io\"\nauth_ttl = \"forever\"\n\
+         [[registry]]\nname = \"docker.io\"\nauth_ttl = \"0s\"\n",
+    );
+    let of = |config: &Config| config.registries.iter().map(|it| it.cache.auth_ttl).collect::<Vec<_>>();
+    assert_eq!(of(&config), [Duration::from_secs(60), Duration::MAX, Duration::ZERO]);
+    let builtin = of(&parse(""));
+    assert!(builtin.iter().all(|ttl| *ttl == Duration::from_secs(900)), "{builtin:?}");
+}
