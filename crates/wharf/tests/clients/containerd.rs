@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::lab::{CORP, HUB, Lab};
-use crate::process::{Process, Surroundings};
+use crate::process::{Process, Ran, Surroundings};
 
 const CAPABILITIES: &str = "capabilities = [\"pull\", \"resolve\"]\n";
 
@@ -32,8 +32,13 @@ pub(crate) struct Containerd<'a> {
 
 impl<'a> Containerd<'a> {
     pub(crate) fn start(lab: &'a Lab, directory: &Path, form: HostsForm) -> Self {
+        write_hosts(lab, &directory.join("certs.d"), form);
+        Self::start_with(&lab.surroundings, directory)
+    }
+
+    /// Without any hosts.toml yet.
+    pub(crate) fn start_with(surroundings: &'a Surroundings, directory: &Path) -> Self {
         let hosts = directory.join("certs.d");
-        write_hosts(lab, &hosts, form);
         let socket = directory.join("sock");
         let settings = directory.join("containerd.toml");
         let text = format!(
@@ -43,7 +48,6 @@ impl<'a> Containerd<'a> {
             directory.display(),
         );
         fs::write(&settings, text).expect("the settings are written");
-        let surroundings = &lab.surroundings;
         let mut command = surroundings.command("containerd");
         let process =
             Process::start(command.arg("--config").arg(&settings), directory.join("containerd.log"));
@@ -53,17 +57,36 @@ impl<'a> Containerd<'a> {
     }
 
     /// Looks for `registry` at wharf first and then at `server`.
-    pub(crate) fn add_registry(&self, lab: &Lab, registry: &str, server: SocketAddr) {
+    pub(crate) fn add_registry(&self, registry: &str, wharf: &str, server: &str) {
         let directory = self.hosts.join(registry);
         fs::create_dir_all(&directory).expect("the directory is created");
-        let text =
-            format!("server = \"http://{server}\"\n[host.\"http://{}\"]\n{CAPABILITIES}", lab.bare_host());
+        let text = format!("server = \"{server}\"\n[host.\"http://{wharf}\"]\n{CAPABILITIES}");
         fs::write(directory.join("hosts.toml"), text).expect("hosts.toml is written");
     }
 
     /// Pulls for the platform of this machine and unpacks.
     pub(crate) fn pull(&self, reference: &str) {
         self.images("pull").arg("--hosts-dir").arg(&self.hosts).arg(reference).run(self.surroundings);
+    }
+
+    pub(crate) fn try_pull(&self, reference: &str, within: Duration) -> Ran {
+        let mut command = self.ctr();
+        command.args(["images", "pull", "--hosts-dir"]).arg(&self.hosts).arg(reference);
+        self.surroundings.try_run(&mut command, within)
+    }
+
+    /// The content of a file in the image, which is mounted at `at` for that.
+    pub(crate) fn file(&self, reference: &str, path: &str, at: &Path) -> Vec<u8> {
+        let mut command = self.surroundings.command("sh");
+        let script = "mkdir -p \"$3\"; ctr --address \"$0\" images mount \"$1\" \"$3\" >&2; cat \"$3$2\"; \
+                      ctr --address \"$0\" images unmount --rm \"$3\" >&2";
+        command.args(["-ceu", script]).arg(&self.socket).args([reference, path]).arg(at);
+        self.surroundings.run(&mut command)
+    }
+
+    /// Takes the image with everything that only it has out of the store.
+    pub(crate) fn remove(&self, reference: &str) {
+        self.surroundings.run(self.ctr().args(["images", "rm", "--sync", reference]));
     }
 
     /// Pulls what every platform needs.

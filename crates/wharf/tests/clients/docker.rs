@@ -5,9 +5,12 @@ use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use crate::lab::{CORP, HUB, Lab};
-use crate::process::{Process, Surroundings};
+use crate::process::{Process, Ran, Surroundings, wait_until};
 
 /// A running dockerd with the classic image store.
 pub(crate) struct Docker<'a> {
@@ -19,28 +22,55 @@ pub(crate) struct Docker<'a> {
 
 impl<'a> Docker<'a> {
     pub(crate) fn start(lab: &'a Lab, directory: &Path) -> Self {
-        let settings = directory.join("daemon.json");
         // BuildKit of this age forgets that the mirror was given as http, unless it stands here with its scheme.
         let plain = [HUB, CORP].map(|registry| format!("http://{}", lab.vhost(registry)));
-        let text = serde_json::json!({
-            "registry-mirrors": [format!("http://{}", lab.vhost(HUB))],
-            "insecure-registries": plain,
-            "data-root": directory.join("data"),
-            "exec-root": directory.join("exec"),
-            "pidfile": directory.join("pid"),
-            "bridge": "none",
-            "iptables": false,
-            "ip6tables": false,
-        });
-        fs::write(&settings, text.to_string()).expect("the settings are written");
+        let mirrors = [format!("http://{}", lab.vhost(HUB))];
+        let settings = json!({ "registry-mirrors": mirrors, "insecure-registries": plain });
+        Self::start_with(&lab.surroundings, directory, settings)
+    }
+
+    /// With these keys in its daemon.json, beside those that keep it apart from any other.
+    pub(crate) fn start_with(surroundings: &'a Surroundings, directory: &Path, settings: Value) -> Self {
         let socket = directory.join("sock");
-        let surroundings = &lab.surroundings;
+        write_settings(directory, settings);
         let mut command = surroundings.command("dockerd");
-        command.arg("--config-file").arg(&settings).arg("--host").arg(format!("unix://{}", socket.display()));
+        command.arg("--config-file").arg(directory.join("daemon.json"));
+        command.arg("--host").arg(format!("unix://{}", socket.display()));
         let process = Process::start(&mut command, directory.join("dockerd.log"));
         let mut docker = Self { process, surroundings, socket, directory: directory.to_owned() };
         docker.wait_ready();
         docker
+    }
+
+    /// Has this mirror of Docker Hub from now on, and no other.
+    pub(crate) fn change_mirror(&self, settings: Value) {
+        let mirror = settings["registry-mirrors"][0].as_str().expect("a mirror is named").to_owned();
+        write_settings(&self.directory, settings);
+        self.process.reload();
+        wait_until("dockerd has read its settings again", Duration::from_secs(30), || {
+            self.mirrors().contains(&mirror).then_some(())
+        });
+    }
+
+    /// The mirrors of Docker Hub, as JSON. Once dockerd has answered this, it can also be told to reload.
+    pub(crate) fn mirrors(&self) -> String {
+        let mut command = self.command();
+        command.args(["info", "--format", "{{json .RegistryConfig.Mirrors}}"]);
+        String::from_utf8(self.surroundings.run(&mut command)).expect("JSON is text")
+    }
+
+    pub(crate) fn try_pull(&self, reference: &str, within: Duration) -> Ran {
+        self.surroundings.try_run(self.command().args(["pull", "--quiet", reference]), within)
+    }
+
+    /// The image as a tar archive, its layers as they are unpacked.
+    pub(crate) fn save(&self, reference: &str) -> Vec<u8> {
+        self.surroundings.run(self.command().args(["image", "save", reference]))
+    }
+
+    /// Takes the image with its layers out of the store.
+    pub(crate) fn remove(&self, reference: &str) {
+        self.surroundings.run(self.command().args(["image", "rm", "--force", reference]));
     }
 
     pub(crate) fn pull(&self, reference: &str) {
@@ -92,4 +122,14 @@ impl<'a> Docker<'a> {
         command.arg("--host").arg(format!("unix://{}", self.socket.display()));
         command
     }
+}
+
+fn write_settings(directory: &Path, mut settings: Value) {
+    settings["data-root"] = json!(directory.join("data"));
+    settings["exec-root"] = json!(directory.join("exec"));
+    settings["pidfile"] = json!(directory.join("pid"));
+    settings["bridge"] = json!("none");
+    settings["iptables"] = json!(false);
+    settings["ip6tables"] = json!(false);
+    fs::write(directory.join("daemon.json"), settings.to_string()).expect("the settings are written");
 }

@@ -54,6 +54,13 @@ impl Blob {
         }
     }
 
+    /// The whole content.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.open().read_to_end(&mut bytes).expect("the content is read");
+        bytes
+    }
+
     fn descriptor(&self) -> Value {
         json!({ "mediaType": self.media_type, "digest": self.digest, "size": self.size })
     }
@@ -117,6 +124,26 @@ pub(crate) enum Form {
 /// clients fetch a layer that they already have from nowhere.
 pub(crate) fn runnable(form: Form, marker: &str) -> Image {
     on_platform(form, marker, "amd64")
+}
+
+/// An image of one layer, in which `/etc/marker` is [`marked`]: about `size` bytes, stored as large as they
+/// are, for nothing makes them smaller.
+pub(crate) fn noisy(marker: &str, size: usize) -> Image {
+    let archive = layer(&[Entry::Directory("etc/"), Entry::File("etc/marker", &marked(marker, size))]);
+    let diff_ids = vec![digest(&mut archive.as_slice())];
+    assemble(DOCKER_MANIFEST, "amd64", vec![stored(Form::Docker, &archive)], diff_ids)
+}
+
+/// `marker` and noise of its own behind it, `size` bytes in all.
+pub(crate) fn marked(marker: &str, size: usize) -> Vec<u8> {
+    let mut content = marker.as_bytes().to_vec();
+    let mut block = Sha256::digest(marker);
+    while content.len() < size {
+        block = Sha256::digest(block);
+        content.extend_from_slice(&block);
+    }
+    content.truncate(size);
+    content
 }
 
 /// The runnable image for two platforms, under one index.

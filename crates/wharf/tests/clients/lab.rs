@@ -1,6 +1,7 @@
 //! Two upstream registries, one wharf before both, and what a client test asks of them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ pub(crate) const DOMAIN: &str = "wharf.test";
 const REAL_NAMES: [&str; 5] = [HUB, "registry-1.docker.io", "index.docker.io", "auth.docker.io", CORP];
 
 /// One lab at a time: several daemons and a large image are enough for a small machine.
-static TURN: Mutex<()> = Mutex::new(());
+pub(crate) static TURN: Mutex<()> = Mutex::new(());
 
 /// Everything a client test runs against. Fields drop in order: first the programs, last the directory.
 pub(crate) struct Lab {
@@ -167,17 +168,20 @@ impl Drop for Lab {
 }
 
 fn start_wharf(surroundings: &Surroundings, directory: &Path, public: SocketAddr) -> Process {
-    let program =
-        std::env::var_os("WHARF_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_wharf").to_owned().into());
-    let mut command = surroundings.command(program);
+    let mut command = surroundings.command(wharf_program());
     let (log, settings) = (directory.join("wharf.log"), directory.join("wharf.toml"));
     let mut process = Process::start(command.arg("serve").arg("--config").arg(settings), log);
     process.wait_ready(|_| http::get(public, "/readyz").ok().filter(|answer| answer.status == 200));
     process
 }
 
+/// The wharf under test.
+pub(crate) fn wharf_program() -> OsString {
+    std::env::var_os("WHARF_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_wharf").into())
+}
+
 /// An address nothing listens on now. Another process could take it before wharf does; then wharf says so.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     listener.local_addr().expect("a listener has an address")
 }

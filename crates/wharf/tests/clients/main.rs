@@ -8,6 +8,7 @@ mod archive;
 mod compose;
 mod containerd;
 mod docker;
+mod faults;
 mod http;
 mod image;
 mod lab;

@@ -27,21 +27,35 @@ const DNS_PORT: u16 = 53;
 /// True inside. Outside it runs the test called `name` again inside, to its end, and is false.
 ///
 /// # Panics
-/// With everything the test wrote, when it fails inside.
+/// As [`run_inside`].
 pub(crate) fn enter(name: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
+    if is_inside() {
         return true;
     }
+    run_inside(name);
+    false
+}
+
+/// Whether this is a test inside its own network.
+pub(crate) fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
+/// Runs the test called `name` inside, and returns what it wrote.
+///
+/// # Panics
+/// With everything the test wrote, when it fails.
+pub(crate) fn run_inside(name: &str) -> String {
     let test = std::env::current_exe().expect("the test knows its program");
     let mut command = inside("/bin/busybox ip link set lo up; exec \"$0\" \"$@\"");
     command.arg(test).args(["--exact", name, "--nocapture", "--test-threads=1"]).env(INSIDE, "1");
     let output = command.stdin(Stdio::null()).output().expect("the test starts again");
     let written = [output.stdout, output.stderr].concat();
-    let written = String::from_utf8_lossy(&written);
+    let written = String::from_utf8_lossy(&written).into_owned();
     assert!(output.status.success(), "inside its own network:\n{written}");
     // A name that has changed would select no test, and that would pass.
     assert!(written.contains("1 passed"), "{name} ran inside its own network:\n{written}");
-    false
+    written
 }
 
 /// Why no such network can be made here, if none can.

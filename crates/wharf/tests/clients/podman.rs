@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::lab::Lab;
-use crate::process::Surroundings;
+use crate::process::{Ran, Surroundings};
 use crate::skopeo::write_settings;
 
 /// podman with a store below `directory`.
@@ -16,13 +17,34 @@ pub(crate) struct Podman<'a> {
 impl<'a> Podman<'a> {
     pub(crate) fn new(lab: &'a Lab, directory: &'a Path) -> Self {
         write_settings(lab, directory);
-        Self { surroundings: &lab.surroundings, directory }
+        Self::with_settings(&lab.surroundings, directory)
+    }
+
+    /// With what was or will be written into `directory`.
+    pub(crate) fn with_settings(surroundings: &'a Surroundings, directory: &'a Path) -> Self {
+        Self { surroundings, directory }
     }
 
     pub(crate) fn pull(&self, reference: &str) {
-        let mut command = self.command();
-        command.arg("pull").arg("--signature-policy").arg(self.directory.join("policy.json"));
-        self.surroundings.run(command.arg(reference));
+        self.surroundings.run(&mut self.pulling(reference));
+    }
+
+    pub(crate) fn try_pull(&self, reference: &str, within: Duration) -> Ran {
+        self.surroundings.try_run(&mut self.pulling(reference), within)
+    }
+
+    /// The content of a file in the image, which is mounted for that.
+    pub(crate) fn file(&self, reference: &str, path: &str) -> Vec<u8> {
+        let mut command = self.surroundings.command("sh");
+        let script = "image=\"$0\"; path=\"$1\"; shift; cat \"$(\"$@\" image mount \"$image\")$path\"; \
+                      \"$@\" image unmount \"$image\" >&2";
+        command.args(["-ceu", script, reference, path]);
+        self.surroundings.run(self.complete(command.arg("podman")))
+    }
+
+    /// Takes the image with its layers out of the store.
+    pub(crate) fn remove(&self, reference: &str) {
+        self.surroundings.run(self.command().args(["rmi", "--force", reference]));
     }
 
     /// What the command of the image prints.
@@ -43,13 +65,24 @@ impl<'a> Podman<'a> {
         (config.to_owned(), manifest.to_owned())
     }
 
+    fn pulling(&self, reference: &str) -> Command {
+        let mut command = self.command();
+        command.arg("pull").arg("--signature-policy").arg(self.directory.join("policy.json")).arg(reference);
+        command
+    }
+
     fn command(&self) -> Command {
         let mut command = self.surroundings.command("podman");
+        self.complete(&mut command);
+        command
+    }
+
+    /// Tells podman, the last word of `command` so far, what is its own here.
+    fn complete<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command.env("CONTAINERS_REGISTRIES_CONF", self.directory.join("registries.conf"));
         for (option, name) in [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
             command.arg(option).arg(self.directory.join(name));
         }
-        command.args(["--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", "runc"]);
-        command
+        command.args(["--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", "runc"])
     }
 }

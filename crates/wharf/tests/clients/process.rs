@@ -22,14 +22,19 @@ const CLIENT_WITHIN: Duration = Duration::from_secs(180);
 ///
 /// # Panics
 /// When `within` has passed.
-pub(crate) fn wait_until<T>(what: &str, within: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_until<T>(what: &str, within: Duration, condition: impl FnMut() -> Option<T>) -> T {
+    poll(within, condition).unwrap_or_else(|| panic!("waited {within:?} in vain: {what}"))
+}
+
+/// What `condition` gave, or nothing when `within` has passed.
+fn poll<T>(within: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + within;
     let mut pause = Duration::from_millis(2);
     loop {
-        if let Some(value) = condition() {
+        let value = condition();
+        if value.is_some() || Instant::now() >= deadline {
             return value;
         }
-        assert!(Instant::now() < deadline, "waited {within:?} in vain: {what}");
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
     }
@@ -72,6 +77,7 @@ fn find_program(name: &str) -> Option<PathBuf> {
 pub(crate) struct Surroundings {
     home: PathBuf,
     hosts_file: PathBuf,
+    authority: Option<PathBuf>,
 }
 
 impl Surroundings {
@@ -82,7 +88,13 @@ impl Surroundings {
         let hosts_file = directory.join("hosts");
         fs::write(&hosts_file, format!("127.0.0.1 localhost {}\n", names.join(" ")))
             .expect("hosts is written");
-        Self { home, hosts_file }
+        Self { home, hosts_file, authority: None }
+    }
+
+    /// Programs trust who is named in this PEM file, and no other.
+    pub(crate) fn trusting(mut self, authority: &Path) -> Self {
+        self.authority = Some(authority.to_owned());
+        self
     }
 
     /// A command for `program` that sees the private `/etc/hosts` in a mount namespace of its own and dies
@@ -99,14 +111,26 @@ impl Surroundings {
             .env("HOME", &self.home)
             .process_group(0)
             .stdin(Stdio::null());
+        if let Some(authority) = &self.authority {
+            command.env("SSL_CERT_FILE", authority);
+        }
         command
     }
 
     /// Runs a client to its end.
     ///
     /// # Panics
-    /// With everything it wrote, when it fails or takes more than a minute.
+    /// With everything it wrote, when it fails or takes longer than clients may.
     pub(crate) fn run(&self, command: &mut Command) -> Vec<u8> {
+        let Ran { status, stdout, stderr } = self.try_run(command, CLIENT_WITHIN);
+        let status = status.unwrap_or_else(|| panic!("{command:?} does not end:\n{stderr}"));
+        let written = String::from_utf8_lossy(&stdout);
+        assert!(status.success(), "{command:?} ended with {status}\n{written}{stderr}");
+        stdout
+    }
+
+    /// Runs a client that may fail. It is killed when it takes longer than `within`.
+    pub(crate) fn try_run(&self, command: &mut Command, within: Duration) -> Ran {
         let output = tempfile::tempdir_in(&self.home).expect("a directory for the output is created");
         let (stdout, stderr) = (output.path().join("stdout"), output.path().join("stderr"));
         command.stdout(File::create(&stdout).expect("created"));
@@ -116,16 +140,22 @@ impl Surroundings {
             log: stderr.clone(),
             stopped: false,
         };
-        let status = wait_until(&format!("{command:?} ends"), CLIENT_WITHIN, || process.ended());
+        let status = poll(within, || process.ended());
+        if status.is_none() {
+            process.crash();
+        }
         let written = fs::read(&stdout).expect("the output is read");
-        assert!(
-            status.success(),
-            "{command:?} ended with {status}\n{}{}",
-            String::from_utf8_lossy(&written),
-            fs::read_to_string(&stderr).unwrap_or_default(),
-        );
-        written
+        Ran { status, stdout: written, stderr: process.log() }
     }
+}
+
+/// How a client ended, and what it wrote.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// None when it had to be killed.
+    pub(crate) status: Option<ExitStatus>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
 }
 
 /// A running program. Dropping it ends it.
@@ -174,6 +204,16 @@ impl Process {
     /// Lets a held program go on.
     pub(crate) fn release(&self) {
         kill_process(Pid::from_child(&self.child), Signal::CONT).expect("a held process can be released");
+    }
+
+    /// Asks the program to read its settings again.
+    pub(crate) fn reload(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).expect("a running process can be told");
+    }
+
+    /// Asks the program to end, and does not wait for it.
+    pub(crate) fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("a running process can be told");
     }
 
     /// Ends the program the way a power cut would.

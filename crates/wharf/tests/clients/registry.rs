@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use testkit::Identity;
 
 use crate::http::{Answer, Request, send};
 use crate::image::{Blob, Image};
@@ -43,18 +44,40 @@ struct BlobAnswer {
 impl Registry {
     pub(crate) fn start(surroundings: &Surroundings, directory: PathBuf, access: Access) -> Self {
         fs::create_dir_all(&directory).expect("the directory is created");
-        let settings = directory.join("registry.yml");
-        fs::write(&settings, render_settings(&directory, access)).expect("the settings are written");
+        let settings = render_settings(&directory, "addr: '127.0.0.1:0'", access);
+        Self::start_with(surroundings, &directory, "registry", access, &settings)
+    }
+
+    /// A second door to what the registry in `directory` stores: TLS on the usual port of loopback.
+    pub(crate) fn start_tls(surroundings: &Surroundings, directory: &Path, identity: &Identity) -> Self {
+        let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| directory.join(name));
+        fs::write(&certificate, &identity.certificate_pem).expect("the certificate is written");
+        fs::write(&key, &identity.key_pem).expect("the key is written");
+        let (certificate, key) = (certificate.display(), key.display());
+        let http = format!("addr: '127.0.0.1:443', tls: {{certificate: '{certificate}', key: '{key}'}}");
+        let settings = render_settings(directory, &http, Access::Anonymous);
+        Self::start_with(surroundings, directory, "tls", Access::Anonymous, &settings)
+    }
+
+    fn start_with(
+        surroundings: &Surroundings,
+        directory: &Path,
+        name: &str,
+        access: Access,
+        text: &str,
+    ) -> Self {
+        let settings = directory.join(format!("{name}.yml"));
+        fs::write(&settings, text).expect("the settings are written");
         let mut command = surroundings.command("docker-registry");
-        let log = directory.join("log");
+        let log = directory.join(format!("{name}.log"));
         let mut process = Process::start(command.arg("serve").arg(&settings), log);
-        // It was told port 0 and logs the one it got.
+        // It was told port 0 and logs the one it got, and whether it speaks TLS there.
         let address = process.wait_ready(|process| {
-            process
-                .log()
-                .lines()
-                .filter_map(parse_log_line)
-                .find_map(|line| line["msg"].as_str()?.strip_prefix("listening on ")?.parse().ok())
+            let log = process.log();
+            log.lines().filter_map(parse_log_line).find_map(|line| {
+                let address = line["msg"].as_str()?.strip_prefix("listening on ")?;
+                address.trim_end_matches(", tls").parse().ok()
+            })
         });
         Self { process, address, access }
     }
@@ -126,6 +149,19 @@ impl Registry {
         sent
     }
 
+    /// How many requests below `repository` it has answered to clients that call themselves `agent`.
+    pub(crate) fn requests_of(&self, agent: &str, repository: &str) -> usize {
+        let path = format!("/v2/{repository}/");
+        let log = self.process.log();
+        let is_one = |line: &Value| {
+            let is = |key: &str, start: &str| line[key].as_str().is_some_and(|text| text.starts_with(start));
+            line["msg"] == "response completed"
+                && is("http.request.uri", &path)
+                && is("http.request.useragent", agent)
+        };
+        log.lines().filter_map(parse_log_line).filter(is_one).count()
+    }
+
     fn blob_answers(&self) -> impl Iterator<Item = BlobAnswer> {
         let log = self.process.log();
         let lines: Vec<Value> = log.lines().filter_map(parse_log_line).collect();
@@ -133,13 +169,13 @@ impl Registry {
     }
 }
 
-fn render_settings(directory: &Path, access: Access) -> String {
+fn render_settings(directory: &Path, http: &str, access: Access) -> String {
     let root = directory.join("storage");
     let mut settings = format!(
         "version: 0.1\n\
          log: {{level: info, formatter: json, accesslog: {{disabled: true}}}}\n\
          storage: {{filesystem: {{rootdirectory: '{}'}}}}\n\
-         http: {{addr: '127.0.0.1:0', secret: test}}\n",
+         http: {{{http}, secret: test}}\n",
         root.display(),
     );
     if access == Access::Basic {

@@ -3,10 +3,11 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::image::{Blob, Image, digest};
 use crate::lab::{CORP, HUB, Lab};
-use crate::process::{Process, Surroundings};
+use crate::process::{Process, Ran, Surroundings};
 
 /// skopeo with registries.conf, trust policy and lookaside settings of its own.
 pub(crate) struct Skopeo<'a> {
@@ -18,6 +19,20 @@ impl<'a> Skopeo<'a> {
     pub(crate) fn new(lab: &'a Lab, directory: &'a Path) -> Self {
         write_settings(lab, directory);
         Self { surroundings: &lab.surroundings, directory }
+    }
+
+    /// Without any mirror.
+    pub(crate) fn without_mirrors(surroundings: &'a Surroundings, directory: &'a Path) -> Self {
+        write_registries(directory, &[]);
+        Self { surroundings, directory }
+    }
+
+    /// Copies `source`, which is asked over plain HTTP, into the OCI layout `name`.
+    pub(crate) fn try_copy(&self, source: &str, name: &str, within: Duration) -> Ran {
+        let mut command = self.command("copy");
+        command.args(["--preserve-digests", "--src-tls-verify=false"]).arg(format!("docker://{source}"));
+        command.arg(format!("dir:{}", self.directory.join(name).display()));
+        self.surroundings.try_run(&mut command, within)
     }
 
     /// Copies `source` with everything it names into an OCI layout and returns its directory.
@@ -73,10 +88,15 @@ impl<'a> Skopeo<'a> {
     }
 }
 
-/// Writes `registries.conf` (the Hub through its own host name, the other registry through a path), a
-/// policy that accepts, and the wish to fetch cosign's signatures, into `directory`.
+/// The Hub through its own host name, the other registry through a path.
 pub(crate) fn write_settings(lab: &Lab, directory: &Path) {
     let mirrors = [(HUB, lab.vhost(HUB)), (CORP, format!("{}/{CORP}", lab.bare_host()))];
+    write_registries(directory, &mirrors);
+}
+
+/// Writes `registries.conf` with a mirror for each registry, a policy that accepts, and the wish to fetch
+/// cosign's signatures, into `directory`.
+pub(crate) fn write_registries(directory: &Path, mirrors: &[(&str, String)]) {
     let mut text = String::new();
     for (registry, mirror) in mirrors {
         text.push_str(&format!(

@@ -94,7 +94,7 @@ fn containerd_falls_back_when_wharf_does_not_serve() {
     let pull = |lab: &Lab, registry: &str| {
         let directory = lab.fresh_directory("fallback");
         let containerd = Containerd::start(lab, &directory, HostsForm::DefaultWithNamespace);
-        containerd.add_registry(lab, registry, lab.hub.address);
+        containerd.add_registry(registry, &lab.bare_host(), &format!("http://{}", lab.hub.address));
         let reference = format!("{registry}/{APP}:1");
         containerd.pull(&reference);
         assert_eq!(containerd.target(&reference), image.manifest.digest);
