@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use oci::{Digest, Manifest, MediaType, Reference, Repository, Tag};
 use policy::freshness::{self, TagPlan, TagRecord, Unreachable, Upstream404};
-use storage::{StoredManifest, VerifiedManifest};
+use storage::{RecordStore, StoreError, StoredManifest, VerifiedManifest};
 
 use crate::answer::{ManifestAnswer, Want};
 use crate::backend::{Absent, Backend};
@@ -261,8 +261,9 @@ impl Backend {
         Some(record)
     }
 
-    /// Notes what the upstream said when it was asked at `asked_at`, unless something newer is known. The disk
-    /// is written only when that is news, or when the record there has grown old.
+    /// Notes what the upstream said when it was asked at `asked_at`, unless something newer is known. When this
+    /// returns, it or something newer is on disk, as far as the disk takes it. What is said of one tag is
+    /// written one after the other: an older word must not end up over a newer one.
     async fn confirm_tag(
         &self,
         repository: &Repository,
@@ -272,25 +273,24 @@ impl Backend {
         stored: &StoredManifest,
     ) {
         let key = (repository.clone(), tag.clone());
-        if self.checked.get(&key).is_some_and(|checked| checked.moment > asked_at.moment) {
-            return;
-        }
-        self.checked.insert(key, asked_at);
-        let on_disk = self.records.tag(repository, tag).await.unwrap_or_else(|error| {
-            self.store_failed(&error);
-            None
-        });
-        let is_current = on_disk.is_some_and(|record| {
-            let age = asked_at.time.duration_since(record.checked_at);
-            record.digest == *digest && age.is_ok_and(|age| age < RECORD_AGE_MAX)
-        });
-        if is_current {
-            return;
-        }
-        let (media_type, size) = (stored.media_type.clone(), stored.bytes.len() as u64);
-        let record = TagRecord { digest: digest.clone(), media_type, size, checked_at: asked_at.time };
-        if let Err(error) = self.records.put_tag(repository, tag, &record).await {
-            self.store_failed(&error);
+        while self.checked.get(&key).is_none_or(|checked| checked.moment < asked_at.moment) {
+            let (media_type, size) = (stored.media_type.clone(), stored.bytes.len() as u64);
+            let record = TagRecord { digest: digest.clone(), media_type, size, checked_at: asked_at.time };
+            let confirm = || {
+                let (records, metrics) = (self.records.clone(), self.metrics.clone());
+                let (checked, key) = (self.checked.clone(), key.clone());
+                async move {
+                    if let Err(error) = keep_tag(&*records, &key.0, &key.1, &record).await {
+                        metrics.store_failed(error.call());
+                        tracing::warn!(repository = %key.0, tag = %key.1, %error, "store failed; passing through");
+                    }
+                    checked.insert(key, asked_at);
+                    Ok(())
+                }
+            };
+            if let (_, false) = self.confirm_flights.join_or_start(key.clone(), confirm).await {
+                break;
+            }
         }
     }
 
@@ -350,6 +350,24 @@ impl Backend {
             Err(PullError::timed_out(format!("{} did not answer within {deadline:?}", self.name)))
         })
     }
+}
+
+/// Writes a tag's record. The disk is written only when that is news, or when the record there has grown old.
+async fn keep_tag(
+    records: &dyn RecordStore,
+    repository: &Repository,
+    tag: &Tag,
+    record: &TagRecord,
+) -> Result<(), StoreError> {
+    let on_disk = records.tag(repository, tag).await;
+    if let Ok(Some(on_disk)) = &on_disk {
+        let age = record.checked_at.duration_since(on_disk.checked_at);
+        if on_disk.digest == record.digest && age.is_ok_and(|age| age < RECORD_AGE_MAX) {
+            return Ok(());
+        }
+    }
+    records.put_tag(repository, tag, record).await?;
+    on_disk.map(|_| ())
 }
 
 /// The referrers tag schema (distribution-spec, "Referrers Tag Schema"), also with the suffixes that
