@@ -28,6 +28,6 @@ pub use fake_registry::{
 };
 pub use gate::{Gate, Valve};
 pub use image::{Artifact, Blob, Compression, Entry, Format, Image, ImageBuilder, Index, archive};
-pub use program::Program;
+pub use program::{Program, Starting};
 pub use sink::Sink;
 pub use temp_store::TempStore;

@@ -4,21 +4,123 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use crate::client::{self, Broken, Connection, Response};
 use crate::deadline::within;
 use crate::{Endpoint, FakeRegistry};
 
+/// The longest wait for the program; only a failing test waits so long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A `wharf serve` that may not listen yet. Dropping it ends it.
+#[derive(Debug)]
+pub struct Starting {
+    process: Process,
+    /// Where it listens, or what it said instead.
+    listening: Receiver<Result<Addresses, String>>,
+}
+
 /// A running `wharf serve`. Dropping it ends it.
 #[derive(Debug)]
 pub struct Program {
-    child: Child,
+    process: Process,
     /// Where it serves clients.
     pub address: SocketAddr,
     /// Where it serves its operator.
     pub admin: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Process(Child);
+
+#[derive(Debug)]
+struct Addresses {
+    public: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Starting {
+    /// Starts `executable` over the stores beneath `root`, with one registry per name and upstream and
+    /// further lines in the configuration's `[defaults]`. The configuration is put into `directory`.
+    ///
+    /// # Panics
+    /// When there is no such program.
+    pub fn over(
+        executable: &str,
+        directory: &Path,
+        root: &Path,
+        registries: &[(&str, &FakeRegistry)],
+        defaults: &str,
+    ) -> Self {
+        let settings = directory.join("wharf.toml");
+        std::fs::write(&settings, configuration(root, registries, defaults)).expect("written");
+        let mut child = Command::new(executable)
+            .args(["serve", "--config"])
+            .arg(&settings)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let log = BufReader::new(child.stderr.take().expect("piped"));
+        let (sender, listening) = mpsc::channel();
+        // Reads on until the program ends, so that its log never blocks.
+        std::thread::spawn(move || follow(log, &sender));
+        Self { process: Process(child), listening }
+    }
+
+    /// The program once it listens, if it does within `patience`.
+    ///
+    /// # Errors
+    /// This again, when it does not listen yet.
+    ///
+    /// # Panics
+    /// When it ends by itself.
+    pub fn ready_within(self, patience: Duration) -> Result<Program, Self> {
+        match self.listening.recv_timeout(patience) {
+            Ok(Ok(Addresses { public, admin })) => {
+                Ok(Program { process: self.process, address: public, admin })
+            }
+            Ok(Err(said)) => panic!("wharf ended before it listened:\n{said}"),
+            Err(_) => Err(self),
+        }
+    }
+
+    /// The program once it listens.
+    ///
+    /// # Panics
+    /// When it does not listen within half a minute.
+    pub fn ready(self) -> Program {
+        self.ready_within(PATIENCE).expect("it listens in time")
+    }
+}
+
+/// Reads a log to its end and tells once where the program listens, or what it said instead.
+fn follow(log: impl BufRead, listening: &Sender<Result<Addresses, String>>) {
+    let (mut public, mut admin, mut is_told) = (None, None, false);
+    let mut said = String::new();
+    for line in log.lines().map_while(Result::ok) {
+        if is_told {
+            continue;
+        }
+        said = said + &line + "\n";
+        let address_after = |word: &str| {
+            let (_, rest) = line.split_once(word)?;
+            Some(rest.trim_end_matches("/metrics").parse::<SocketAddr>().expect("a bound address"))
+        };
+        public = public.or_else(|| address_after("listening on http://"));
+        admin = admin.or_else(|| address_after("admin on http://"));
+        if let (Some(public), Some(admin)) = (public, admin) {
+            is_told = true;
+            // Failing means that nobody waits for it any more.
+            let _ = listening.send(Ok(Addresses { public, admin }));
+        }
+    }
+    if !is_told {
+        let _ = listening.send(Err(said));
+    }
 }
 
 impl Program {
@@ -40,33 +142,7 @@ impl Program {
         registries: &[(&str, &FakeRegistry)],
         defaults: &str,
     ) -> Self {
-        let settings = store.join("wharf.toml");
-        std::fs::write(&settings, configuration(store, registries, defaults)).expect("written");
-        let mut child = Command::new(executable)
-            .args(["serve", "--config"])
-            .arg(&settings)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let log = BufReader::new(child.stderr.take().expect("piped"));
-        let (sender, addresses) = mpsc::channel();
-        // Reads on until the program ends, so that its log never blocks.
-        std::thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                for (word, is_admin) in [("listening on http://", false), ("admin on http://", true)] {
-                    if let Some((_, rest)) = line.split_once(word) {
-                        let address = rest.trim_end_matches("/metrics").parse::<SocketAddr>();
-                        let _ = sender.send((is_admin, address.expect("a bound address")));
-                    }
-                }
-            }
-        });
-        let take = || addresses.recv_timeout(Duration::from_secs(30)).expect("it listens");
-        let (first, second) = (take(), take());
-        let (public, admin) = if first.0 { (second.1, first.1) } else { (first.1, second.1) };
-        Self { child, address: public, admin }
+        Starting::over(executable, store, &store.join("data"), registries, defaults).ready()
     }
 
     /// Ends it at once, as a power button does to a process.
@@ -74,8 +150,8 @@ impl Program {
     /// # Panics
     /// When it cannot be ended.
     pub fn kill(mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("reaped");
+        self.process.0.kill().expect("killed");
+        self.process.0.wait().expect("reaped");
     }
 
     /// One GET for a registry, by its host name.
@@ -95,7 +171,7 @@ impl Program {
         let host = format!("{registry}.localhost");
         connection.request("GET", &host, target, &[]).await.expect("sent");
         let head = connection.read_head("GET").await.expect("a head");
-        assert_eq!(head.status, 200);
+        assert_eq!(head.status, 200, "{target}");
         connection
     }
 
@@ -124,26 +200,27 @@ impl Program {
     /// # Panics
     /// When it runs no more.
     pub fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("running");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).expect("running");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a VmRSS line");
         let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
         kib * 1024
     }
 }
 
-impl Drop for Program {
+impl Drop for Process {
     fn drop(&mut self) {
         // It may have been ended and reaped already; then both fail, and that is well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
-fn configuration(store: &Path, registries: &[(&str, &FakeRegistry)], defaults: &str) -> String {
+fn configuration(root: &Path, registries: &[(&str, &FakeRegistry)], defaults: &str) -> String {
     let mut text = format!(
         "[server]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n\
          [storage]\nroot = \"{}\"\n[log]\naccess = false\n[defaults]\n{defaults}\n",
-        store.join("data").display()
+        root.display()
     );
     for (name, upstream) in registries {
         let trusted = [upstream.host_of(Endpoint::Token), upstream.host_of(Endpoint::Cdn)];

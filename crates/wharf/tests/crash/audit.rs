@@ -1,0 +1,128 @@
+//! What lies in a store that nobody uses at the moment, read without the program's help.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use testkit::digest_of;
+
+use crate::library::REPOSITORY;
+
+/// More than any process has on its way to a name at one time.
+const TEMPORARY_COUNT_MAX: usize = 64;
+
+/// What is in a store.
+#[derive(Debug, Default)]
+pub(crate) struct Audit {
+    /// Sizes of blobs and manifests by digest, all of which were hashed.
+    pub(crate) stored: BTreeMap<String, u64>,
+    /// How much of a blob is there without a hole, as the note beside it tells.
+    partial: BTreeMap<String, u64>,
+    /// What each tag is on record for.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// The sizes of all files together.
+    bytes: u64,
+    partial_count: usize,
+    temporary_count: usize,
+    quarantine_count: usize,
+}
+
+impl Audit {
+    /// Looks at everything beneath `root`.
+    ///
+    /// # Panics
+    /// When anything under a final name is not what the name says.
+    pub(crate) fn of(root: &Path) -> Self {
+        let mut audit = Self::default();
+        for path in files_beneath(root) {
+            let relative = path.strip_prefix(root).expect("beneath the root").to_str().expect("plain text");
+            let parts: Vec<_> = relative.split('/').collect();
+            audit.bytes += fs::metadata(&path).expect("a file").len();
+            match parts[..] {
+                ["VERSION" | "lock"] => {}
+                ["blobs" | "manifests", "sha256", first_two, hex] => audit.take_stored(&path, first_two, hex),
+                ["repositories", .., "_tags", tag] if relative.contains(REPOSITORY) => {
+                    let digest = record(&path)["digest"].as_str().expect("a digest").to_owned();
+                    audit.tags.insert(tag.to_owned(), digest);
+                }
+                ["repositories", .., "_manifests", "sha256", _] => {
+                    assert!(record(&path)["media_type"].is_string(), "{}", path.display());
+                }
+                ["partial", name] => audit.take_partial(&path, name),
+                ["tmp", _] => audit.temporary_count += 1,
+                ["quarantine", _] => audit.quarantine_count += 1,
+                _ => panic!("{} has no place in a store", path.display()),
+            }
+        }
+        audit
+    }
+
+    fn take_stored(&mut self, path: &Path, first_two: &str, hex: &str) {
+        let bytes = fs::read(path).expect("a stored file can be read");
+        let digest = format!("sha256:{hex}");
+        assert_eq!(digest_of(&bytes), digest, "{} holds {} bytes", path.display(), bytes.len());
+        assert!(hex.starts_with(first_two), "{}", path.display());
+        self.stored.insert(digest, bytes.len() as u64);
+    }
+
+    fn take_partial(&mut self, path: &Path, name: &str) {
+        self.partial_count += 1;
+        let Some(hex) = name.strip_prefix("sha256-").filter(|hex| hex.len() == 64) else {
+            assert!(name.ends_with(".json"), "{}", path.display());
+            return;
+        };
+        let len = fs::metadata(path).expect("a file").len();
+        let note = fs::read(path.with_file_name(format!("{name}.json"))).unwrap_or_default();
+        // Without a note that can be read, nothing is believed.
+        let Ok(note) = serde_json::from_slice::<Value>(&note) else { return };
+        let front = note["front"].as_u64().unwrap_or(len).min(len);
+        self.partial.insert(format!("sha256:{hex}"), front);
+    }
+
+    /// How many of a blob's bytes there is no need to fetch, as long as the machine has not stopped.
+    pub(crate) fn kept(&self, digest: &str) -> u64 {
+        self.stored.get(digest).or_else(|| self.partial.get(digest)).copied().unwrap_or(0)
+    }
+
+    /// Counts as not there what was never made durable, which is not believed after the machine has stopped;
+    /// gives how many files that are.
+    pub(crate) fn forget_partial(&mut self) -> usize {
+        std::mem::take(&mut self.partial).len()
+    }
+
+    /// Nothing was damaged, and leftovers do not pile up: each of `blob_count` blobs has one partial file at
+    /// most, with its note, and all files together have at most twice the bytes of the content.
+    pub(crate) fn expect_tidy(&self, content_bytes: u64, blob_count: usize) {
+        assert_eq!(self.quarantine_count, 0, "{self:?}");
+        assert!(self.temporary_count <= TEMPORARY_COUNT_MAX, "{self:?}");
+        assert!(self.partial_count <= 2 * blob_count, "{self:?}");
+        assert!(self.bytes <= 2 * content_bytes + (1 << 20), "{self:?}");
+    }
+}
+
+/// A start has emptied the directory for files on their way.
+pub(crate) fn expect_no_temporary_files(root: &Path) {
+    let left = files_beneath(&root.join("tmp"));
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn record(path: &Path) -> Value {
+    let bytes = fs::read(path).expect("a record can be read");
+    serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}: {bytes:?}", path.display()))
+}
+
+/// Every file below a directory; none where there is no such directory.
+pub(crate) fn files_beneath(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let Ok(entries) = fs::read_dir(directory) else { return files };
+    for entry in entries {
+        let entry = entry.expect("a directory can be read to its end");
+        if entry.file_type().expect("its type is known").is_dir() {
+            files.extend(files_beneath(&entry.path()));
+        } else {
+            files.push(entry.path());
+        }
+    }
+    files
+}

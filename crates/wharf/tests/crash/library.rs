@@ -1,0 +1,181 @@
+//! What can be pulled: a few images whose blobs are of all the sizes that matter, under tags that move.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard};
+
+use fastrand::Rng;
+use testkit::{Blob, Door, Endpoint, FakeRegistry, Image, Log, Program};
+
+use crate::audit::Audit;
+use crate::pull::{plain_upstream, read_digest};
+
+/// The registry's name in the configuration.
+pub(crate) const REGISTRY: &str = "hub.test";
+pub(crate) const REPOSITORY: &str = "library/app";
+
+const MIB: u64 = 1 << 20;
+
+/// The layers of the images: nothing, one byte, either side of the size up to which a blob is verified before
+/// its first byte, either side of the tail that is kept back, and several that take a while.
+const LAYERS: [&[u64]; 8] = [
+    &[0, 1, 3 * MIB],
+    &[65_535, 65_536, 5_000_000],
+    &[256 * 1024, 256 * 1024 + 1],
+    &[6 * MIB, 1_000],
+    &[8 * MIB],
+    &[12 * MIB, 65_537],
+    &[100_000, 200_000, 300_000],
+    &[MIB, MIB + 1],
+];
+const TAGS: [&str; 3] = ["latest", "1", "1.0"];
+
+/// The upstream and what it holds.
+pub(crate) struct Library {
+    pub(crate) upstream: FakeRegistry,
+    pub(crate) images: Vec<Image>,
+    pub(crate) blobs: Vec<Blob>,
+    /// What each tag has named, from the last answer that somebody had on.
+    named: Mutex<BTreeMap<&'static str, Vec<String>>>,
+}
+
+/// What clients were given whole and the program has promised to keep.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) blobs: BTreeSet<String>,
+    pub(crate) manifests: BTreeSet<String>,
+    pub(crate) tags: BTreeSet<&'static str>,
+}
+
+impl Received {
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.blobs.extend(other.blobs);
+        self.manifests.extend(other.manifests);
+        self.tags.extend(other.tags);
+    }
+}
+
+impl Library {
+    pub(crate) async fn new() -> Self {
+        let upstream = plain_upstream().await;
+        let images: Vec<_> =
+            LAYERS.iter().zip(1..).map(|(sizes, seed)| Image::generated(seed, sizes)).collect();
+        for (number, image) in images.iter().enumerate() {
+            upstream.put_image(REPOSITORY, &format!("image-{number}"), image);
+        }
+        let blobs = images.iter().flat_map(|image| image.blobs().cloned()).collect();
+        let library = Self { upstream, images, blobs, named: Mutex::default() };
+        for tag in TAGS {
+            library.name(tag, library.images[0].digest());
+        }
+        library
+    }
+
+    pub(crate) fn registries(&self) -> [(&'static str, &FakeRegistry); 1] {
+        [(REGISTRY, &self.upstream)]
+    }
+
+    /// The bytes of everything together.
+    pub(crate) fn size(&self) -> u64 {
+        let manifests = self.images.iter().map(|image| image.manifest.size());
+        self.blobs.iter().map(Blob::size).chain(manifests).sum()
+    }
+
+    /// Whether clients ask for ranges of this blob. What was written out of order is on record up to its
+    /// first hole alone while it is not in the store, so a kill before that may cost a part of it.
+    pub(crate) fn is_ranged(&self, blob: &Blob) -> bool {
+        blob.size() > 1 && blob.digest.ends_with(['0', '1', '2', '3', '4'])
+    }
+
+    pub(crate) fn any_tag(rng: &mut Rng) -> &'static str {
+        TAGS[rng.usize(..TAGS.len())]
+    }
+
+    /// Moves one tag to the image after the one that it names.
+    pub(crate) fn move_a_tag(&self, rng: &mut Rng) {
+        let tag = Self::any_tag(rng);
+        let now = self.named()[tag].last().cloned().expect("a tag names something");
+        let at = self.images.iter().position(|image| image.digest() == now).expect("an image of ours");
+        self.name(tag, self.images[(at + 1) % self.images.len()].digest());
+    }
+
+    fn name(&self, tag: &'static str, digest: &str) {
+        // Noted first: an answer may be there before the note otherwise.
+        self.named().entry(tag).or_default().push(digest.to_owned());
+        self.upstream.move_tag(REPOSITORY, tag, digest);
+    }
+
+    /// A client was told what a tag names; from here on nothing older may be told.
+    pub(crate) fn heard(&self, tag: &'static str, digest: &str) {
+        let mut named = self.named();
+        let names = named.get_mut(tag).expect("a tag of ours");
+        if let Some(at) = names.iter().rposition(|name| name == digest) {
+            names.drain(..at);
+        }
+    }
+
+    fn named(&self) -> MutexGuard<'_, BTreeMap<&'static str, Vec<String>>> {
+        self.named.lock().expect("nobody panicked holding it")
+    }
+
+    /// Everything promised is on disk.
+    pub(crate) fn expect_kept(&self, promised: &Received, audit: &Audit) {
+        for blob in self.blobs.iter().filter(|blob| promised.blobs.contains(&blob.digest)) {
+            assert_eq!(audit.kept(&blob.digest), blob.size(), "a client had {blob:?}");
+        }
+        for digest in &promised.manifests {
+            assert!(audit.stored.contains_key(digest), "a client had the manifest {digest}");
+        }
+        let named = self.named();
+        for tag in &promised.tags {
+            let names = &named[tag];
+            let kept = audit.tags.get(*tag).unwrap_or_else(|| panic!("a client had the tag {tag}"));
+            assert!(names.contains(kept), "{tag} names {kept}, since the last answer it has named {names:?}");
+        }
+    }
+
+    /// Everything promised is served while nobody can be asked, by a program that does nothing else.
+    pub(crate) async fn expect_served_alone(&self, promised: &Received, program: Program) {
+        self.upstream.set_door(Endpoint::Registry, Door::Refuse).await;
+        for digest in &promised.blobs {
+            let body = read_digest(program.open(REGISTRY, &target_of(digest)).await).await;
+            assert_eq!(body.expect("a clean end"), *digest);
+        }
+        let manifests = promised.manifests.iter().map(|digest| (digest.as_str(), true));
+        for (reference, is_digest) in manifests.chain(promised.tags.iter().map(|tag| (*tag, false))) {
+            let target = format!("/v2/{REPOSITORY}/manifests/{reference}");
+            let body = read_digest(program.open(REGISTRY, &target).await).await.expect("a clean end");
+            if is_digest {
+                assert_eq!(body, reference);
+            } else {
+                let names = &self.named()[reference];
+                assert!(names.contains(&body), "{reference} names {body} and not one of {names:?}");
+            }
+        }
+        program.kill();
+        self.upstream.log().clear();
+        self.upstream.set_door(Endpoint::Registry, Door::Open).await;
+    }
+
+    /// Of what the disk held when the program started, nothing has been sent again.
+    pub(crate) fn expect_nothing_twice(&self, before: &Audit) {
+        for blob in &self.blobs {
+            let (sent, kept) = (self.upstream.log().body_bytes(&blob.digest), before.kept(&blob.digest));
+            assert!(
+                sent + kept <= blob.size(),
+                "{sent} bytes came of {blob:?}, of which {kept} were on disk"
+            );
+        }
+    }
+
+    /// Waits until the upstream has noticed that the program is gone, and has nothing more to send.
+    pub(crate) async fn forgotten_by_upstream(&self) {
+        let endpoints = [Endpoint::Registry, Endpoint::Cdn];
+        let is_alone = |log: &Log| endpoints.iter().all(|endpoint| log.open_connections(*endpoint) == 0);
+        self.upstream.log().wait_until("the upstream has lost its client", is_alone).await;
+    }
+}
+
+/// The path of a blob.
+pub(crate) fn target_of(digest: &str) -> String {
+    format!("/v2/{REPOSITORY}/blobs/{digest}")
+}

@@ -1,0 +1,15 @@
+//! The program is killed, the power is cut and bits rot, over and over: whatever is there afterwards is right,
+//! and what was promised is there.
+//!
+//! Every run prints its seed; `WHARF_SEED` runs the same schedule again. The threads of the program are not
+//! part of the schedule, so a failure may take several runs to come back.
+
+mod audit;
+mod cuts;
+mod disk;
+mod kills;
+mod library;
+mod load;
+mod pull;
+mod rot;
+mod schedule;

@@ -1,0 +1,80 @@
+//! What happens when, decided by one number.
+
+use std::env;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+/// So many cycles, each with random numbers of its own.
+pub(crate) struct Schedule {
+    name: &'static str,
+    seed: u64,
+    count: u64,
+    started: Instant,
+}
+
+/// One cycle. Dropped by a panic, it says how to run it again.
+pub(crate) struct Cycle<'a> {
+    schedule: &'a Schedule,
+    pub(crate) number: u64,
+    pub(crate) rng: Rng,
+}
+
+impl Schedule {
+    /// `count` cycles, unless the environment's `variable` names another number.
+    pub(crate) fn new(name: &'static str, variable: &str, count: u64) -> Self {
+        let seed = number_in("WHARF_SEED").unwrap_or_else(|| fastrand::u64(..));
+        let count = number_in(variable).unwrap_or(count);
+        println!("{name}: {count} cycles with WHARF_SEED={seed}");
+        Self { name, seed, count, started: Instant::now() }
+    }
+
+    pub(crate) fn cycles(&self) -> impl Iterator<Item = Cycle<'_>> {
+        (0..self.count).map(|number| {
+            if number > 0 && number.is_multiple_of(500) {
+                eprintln!("{}: {number} cycles in {:?}", self.name, self.started.elapsed());
+            }
+            // An odd factor, so that no two cycles of a run are alike, nor those of neighbouring seeds.
+            let rng = Rng::with_seed(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            Cycle { schedule: self, number, rng }
+        })
+    }
+
+    /// Random numbers for what belongs to no cycle.
+    pub(crate) fn rng(&self) -> Rng {
+        Rng::with_seed(self.seed)
+    }
+
+    /// Says how it went.
+    pub(crate) fn finish(&self, what: &str) {
+        let (elapsed, count) = (self.started.elapsed(), self.count.max(1));
+        let each = elapsed / u32::try_from(count).expect("a number of cycles that ends");
+        println!("{}: {} cycles in {elapsed:?}, {each:?} each; {what}", self.name, self.count);
+    }
+}
+
+impl Cycle<'_> {
+    /// Some time below `max`.
+    pub(crate) fn instant(&mut self, max: Duration) -> Duration {
+        max.mul_f64(self.rng.f64())
+    }
+
+    /// Random numbers for somebody else.
+    pub(crate) fn fork(&mut self) -> Rng {
+        self.rng.fork()
+    }
+}
+
+impl Drop for Cycle<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Schedule { name, seed, .. } = self.schedule;
+            eprintln!("{name}: failed in cycle {}; run again with WHARF_SEED={seed}", self.number);
+        }
+    }
+}
+
+fn number_in(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+}
