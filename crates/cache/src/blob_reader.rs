@@ -2,41 +2,90 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream};
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use oci::ByteRange;
 use storage::OpenBlob;
 
 use crate::error::PullError;
 
+/// The longest piece of a file, in bytes: what one connection sends before the others of its thread get a
+/// turn.
+pub(crate) const PIECE_BYTES_MAX: u64 = 1024 * 1024;
+
 /// One blocking read when the page cache does not have the bytes: large, because it costs two hops between
 /// threads.
 const BLOCKING_READ_BYTES: u64 = 512 * 1024;
 
-/// One read that must not block; small enough for its buffer to stay in the processor's cache.
+/// One read that must not block; small enough for its buffer to stay in the processor's cache. A piece of a
+/// file that is no longer than this is cheaper to copy behind an answer's head than to send after it.
 const INLINE_READ_BYTES: u64 = 64 * 1024;
+
+/// A part of an answer's bytes.
+#[derive(Debug)]
+pub enum Piece {
+    /// In memory; never empty.
+    Bytes(Bytes),
+    /// In a file that can be handed to a socket.
+    File(FilePiece),
+}
+
+/// Bytes of readable content: not necessarily verified, but never to change.
+#[derive(Clone, Debug)]
+pub struct FilePiece {
+    /// The content; it [can be sent](OpenBlob::can_send) where a [`Piece`] says so.
+    pub blob: OpenBlob,
+    /// Where the piece begins.
+    pub offset: u64,
+    /// Its length in bytes: at least 1, at most 1 MiB.
+    pub length: u64,
+}
+
+impl FilePiece {
+    /// The beginning of what there is to be read between `offset` and `end`, which is beyond it.
+    pub(crate) fn first(blob: OpenBlob, offset: u64, end: u64) -> Self {
+        Self { blob, offset, length: (end - offset).min(PIECE_BYTES_MAX) }
+    }
+
+    fn is_to_be_sent(&self) -> bool {
+        self.length > INLINE_READ_BYTES && self.blob.can_send()
+    }
+}
 
 /// A stream of exactly [`BlobReader::remaining`] bytes, or of fewer and then an error. It never ends early
 /// without one.
 pub struct BlobReader {
     remaining: u64,
-    stored: Option<(OpenBlob, ByteRange)>,
-    chunks: BoxStream<'static, Result<Bytes, PullError>>,
+    source: Source,
+    /// What is being copied, in several reads.
+    copied: Option<FilePiece>,
+    /// One of these reads, which waits for the disk.
+    reading: Option<BoxFuture<'static, Result<Bytes, PullError>>>,
+}
+
+enum Source {
+    /// Verified content, from this offset on.
+    Stored(OpenBlob, u64),
+    Streamed(BoxStream<'static, Result<Piece, PullError>>),
 }
 
 impl BlobReader {
     /// Reads verified content.
     pub(crate) fn stored(blob: OpenBlob, range: ByteRange) -> Self {
-        let chunks = read_stored(blob.clone(), range).boxed();
-        Self { remaining: range.end - range.start, stored: Some((blob, range)), chunks }
+        Self::of(range.len(), Source::Stored(blob, range.start))
     }
 
-    /// Reads what `chunks` gives: `length` bytes.
-    pub(crate) fn streamed(length: u64, chunks: BoxStream<'static, Result<Bytes, PullError>>) -> Self {
-        Self { remaining: length, stored: None, chunks }
+    /// Reads what `pieces` gives: `length` bytes. A file among them need not be one that can be sent.
+    pub(crate) fn streamed(length: u64, pieces: BoxStream<'static, Result<Piece, PullError>>) -> Self {
+        Self::of(length, Source::Streamed(pieces))
+    }
+
+    fn of(remaining: u64, source: Source) -> Self {
+        Self { remaining, source, copied: None, reading: None }
     }
 
     /// How many bytes are still to come.
@@ -44,13 +93,7 @@ impl BlobReader {
         self.remaining
     }
 
-    /// The verified content and the range of it that this reader began with, when it comes from the store:
-    /// a connection may then send it without copying.
-    pub fn verified(&self) -> Option<&(OpenBlob, ByteRange)> {
-        self.stored.as_ref()
-    }
-
-    /// The next bytes; never empty ones.
+    /// The next bytes, copied where they are in a file; never empty ones.
     ///
     /// # Errors
     /// An error is final: the body cannot be completed, and the connection must not end it cleanly.
@@ -58,16 +101,89 @@ impl BlobReader {
         if self.remaining == 0 {
             return Poll::Ready(None);
         }
-        let chunk = std::task::ready!(Pin::new(&mut self.chunks).poll_next(context));
-        Poll::Ready(Some(match chunk {
-            Some(Ok(mut bytes)) => {
-                bytes.truncate(usize::try_from(self.remaining).unwrap_or(usize::MAX));
-                self.remaining -= bytes.len() as u64;
-                Ok(bytes)
+        let chunk = match ready!(self.poll_source(context)) {
+            Ok(Piece::Bytes(bytes)) => Ok(bytes),
+            Ok(Piece::File(piece)) => ready!(self.poll_copy(context, piece)),
+            Err(error) => Err(error),
+        };
+        Poll::Ready(Some(chunk.inspect(|bytes| self.remaining -= bytes.len() as u64)))
+    }
+
+    /// The next piece, for a connection that can send files. Where a piece of a file cannot be sent or is not
+    /// worth it, its bytes come instead.
+    ///
+    /// # Errors
+    /// As [`poll_chunk`](Self::poll_chunk). Also when sending the piece of a file fails, the body cannot be
+    /// completed.
+    pub fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Piece, PullError>>> {
+        if self.remaining == 0 {
+            return Poll::Ready(None);
+        }
+        let piece = match ready!(self.poll_source(context)) {
+            Ok(Piece::File(piece)) if piece.is_to_be_sent() => {
+                self.remaining -= piece.length;
+                return Poll::Ready(Some(Ok(Piece::File(piece))));
             }
-            Some(Err(error)) => Err(error),
-            None => Err(PullError::unavailable("the body ended before its last byte")),
-        }))
+            Ok(Piece::File(piece)) => ready!(self.poll_copy(context, piece)),
+            Ok(Piece::Bytes(bytes)) => Ok(bytes),
+            Err(error) => Err(error),
+        };
+        let piece = piece.inspect(|bytes| self.remaining -= bytes.len() as u64);
+        Poll::Ready(Some(piece.map(Piece::Bytes)))
+    }
+
+    /// What comes next, at most what remains.
+    fn poll_source(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, PullError>> {
+        if let Some(piece) = self.copied.take() {
+            return Poll::Ready(Ok(Piece::File(piece)));
+        }
+        let piece = match &mut self.source {
+            Source::Stored(blob, offset) => {
+                let piece = FilePiece::first(blob.clone(), *offset, *offset + self.remaining);
+                *offset += piece.length;
+                Ok(Piece::File(piece))
+            }
+            Source::Streamed(pieces) => match ready!(Pin::new(pieces).poll_next(context)) {
+                Some(Ok(Piece::Bytes(mut bytes))) => {
+                    bytes.truncate(usize::try_from(self.remaining).unwrap_or(usize::MAX));
+                    Ok(Piece::Bytes(bytes))
+                }
+                Some(Ok(Piece::File(mut piece))) => {
+                    piece.length = piece.length.min(self.remaining);
+                    Ok(Piece::File(piece))
+                }
+                Some(Err(error)) => Err(error),
+                None => Err(PullError::unavailable("the body ended before its last byte")),
+            },
+        };
+        Poll::Ready(piece)
+    }
+
+    /// The first bytes of `piece`; the rest of it is what comes next.
+    fn poll_copy(
+        &mut self,
+        context: &mut Context<'_>,
+        mut piece: FilePiece,
+    ) -> Poll<Result<Bytes, PullError>> {
+        let read = if let Some(reading) = &mut self.reading {
+            reading.as_mut().poll(context)
+        } else {
+            match read_cached(&piece) {
+                Some(bytes) => Poll::Ready(Ok(bytes)),
+                None => self.reading.insert(Box::pin(read(piece.clone()))).as_mut().poll(context),
+            }
+        };
+        let Poll::Ready(read) = read else {
+            self.copied = Some(piece);
+            return Poll::Pending;
+        };
+        self.reading = None;
+        if let Ok(bytes) = &read {
+            piece.offset += bytes.len() as u64;
+            piece.length -= bytes.len() as u64;
+            self.copied = (piece.length > 0).then_some(piece);
+        }
+        Poll::Ready(read)
     }
 }
 
@@ -77,28 +193,17 @@ impl fmt::Debug for BlobReader {
     }
 }
 
-fn read_stored(blob: OpenBlob, range: ByteRange) -> impl Stream<Item = Result<Bytes, PullError>> + Send {
-    stream::try_unfold((blob, range), |(blob, mut range)| async move {
-        if range.start == range.end {
-            return Ok(None);
-        }
-        let bytes = read(&blob, range.start, range.end - range.start).await?;
-        range.start += bytes.len() as u64;
-        Ok(Some((bytes, (blob, range))))
-    })
+/// The first bytes of a piece, if they can be had without waiting.
+fn read_cached(piece: &FilePiece) -> Option<Bytes> {
+    let length = usize::try_from(piece.length.min(INLINE_READ_BYTES)).expect("64 KiB fit a usize");
+    // A read that failed is tried again where it may block: the body under way cannot be had otherwise.
+    piece.blob.try_read(piece.offset, length).ok().flatten().filter(|bytes| !bytes.is_empty())
 }
 
-/// Reads up to `length` bytes at `offset`: from the page cache at once, else on a thread that may block.
-/// Never returns empty bytes for a `length` above 0.
-pub(crate) async fn read(blob: &OpenBlob, offset: u64, length: u64) -> Result<Bytes, PullError> {
-    let inline = usize::try_from(length.min(INLINE_READ_BYTES)).expect("64 KiB fit a usize");
-    let blocking = usize::try_from(length.min(BLOCKING_READ_BYTES)).expect("512 KiB fit a usize");
-    let bytes = match blob.try_read(offset, inline) {
-        Ok(Some(bytes)) => Ok(bytes),
-        // A read that failed is tried again where it may block: the body under way cannot be had otherwise.
-        Ok(None) | Err(_) => blob.read(offset, blocking).await,
-    };
-    match bytes {
+/// Reads the first bytes of a piece on a thread that may block. Never returns empty bytes.
+async fn read(piece: FilePiece) -> Result<Bytes, PullError> {
+    let length = usize::try_from(piece.length.min(BLOCKING_READ_BYTES)).expect("512 KiB fit a usize");
+    match piece.blob.read(piece.offset, length).await {
         Ok(bytes) if !bytes.is_empty() => Ok(bytes),
         Ok(_) => Err(PullError::Store { detail: "a stored file is shorter than it was".to_owned() }),
         Err(error) => Err(PullError::Store { detail: format!("reading failed: {}", error.kind()) }),

@@ -21,7 +21,7 @@ mod verified;
 
 pub use answer::{BlobAnswer, CatalogAnswer, ListAnswer, ManifestAnswer, Want};
 pub use backend::{Backend, Parts};
-pub use blob_reader::BlobReader;
+pub use blob_reader::{BlobReader, FilePiece, Piece};
 pub use error::PullError;
 pub use outcome::Outcome;
 pub use settings::Settings;

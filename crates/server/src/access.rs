@@ -152,9 +152,9 @@ impl Entry {
     }
 
     /// `count` bytes of the answer's content are handed to the connection.
-    pub(crate) fn sent(&mut self, count: usize) {
+    pub(crate) fn sent(&mut self, count: u64) {
         self.first_byte.get_or_insert_with(|| self.began.elapsed());
-        self.bytes += count as u64;
+        self.bytes += count;
     }
 
     /// Nothing of the answer is missing.

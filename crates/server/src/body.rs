@@ -6,12 +6,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use cache::{BlobReader, PullError};
+use bytes::{Buf, Bytes};
+use cache::{BlobReader, Piece, PullError};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::access::Entry;
-use crate::clock::Clock;
+use crate::report::{Answering, Report};
+use crate::sendfile::{Chunk, Lane};
 
 /// How much one connection sends before the others of its thread get a turn, in bytes.
 const TURN_BYTES: usize = 1 << 20;
@@ -29,8 +30,9 @@ pub(crate) enum Content {
 pub(crate) struct AnswerBody {
     content: Content,
     remaining: u64,
-    entry: Option<Entry>,
-    answering: Option<Answering>,
+    report: Arc<Report>,
+    /// Where files go, if the connection can send them.
+    lane: Option<Lane>,
     burst: usize,
     turn: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -41,61 +43,44 @@ impl fmt::Debug for AnswerBody {
     }
 }
 
-/// Held while a request is answered: its drop tells the connection's clock that the answer is over.
-#[derive(Debug)]
-pub(crate) struct Answering(Arc<Clock>);
-
-impl Answering {
-    /// A request's head is complete.
-    pub(crate) fn begin(clock: &Arc<Clock>) -> Self {
-        clock.request_began();
-        Self(Arc::clone(clock))
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.0.answer_ended();
-    }
-}
-
 impl AnswerBody {
     /// A body of `content`, which has `length` bytes. The entry, if any, is told of every byte and of the end.
-    pub(crate) fn new(content: Content, length: u64, mut entry: Option<Entry>) -> Self {
-        if let (0, Some(entry)) = (length, &mut entry) {
-            entry.sent(0);
-            entry.complete();
-        }
-        Self { content, remaining: length, entry, answering: None, burst: 0, turn: None }
+    pub(crate) fn new(content: Content, length: u64, entry: Option<Entry>) -> Self {
+        let report = Report::new(length, entry);
+        Self { content, remaining: length, report, lane: None, burst: 0, turn: None }
     }
 
-    /// Keeps `answering` until the body has ended.
-    pub(crate) fn hold(&mut self, answering: Answering) {
-        self.answering = Some(answering);
+    /// Keeps `answering` until all of the body is out. Files go into `lane`; without one they are copied.
+    pub(crate) fn hold(&mut self, answering: Answering, lane: Option<Lane>) {
+        self.report.hold(answering);
+        self.lane = lane;
     }
 
-    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, PullError>> {
-        match &mut self.content {
-            Content::Whole(bytes) => Poll::Ready(Ok(std::mem::take(bytes))),
-            Content::Blob(reader) => match ready!(reader.poll_chunk(cx)) {
-                Some(chunk) => Poll::Ready(chunk),
-                None => Poll::Ready(Err(PullError::UpstreamUnavailable {
-                    timed_out: false,
-                    detail: format!("the content ended {} bytes early", self.remaining),
-                })),
-            },
-        }
-    }
-
-    fn account(&mut self, chunk: &Bytes) {
-        self.remaining = self.remaining.saturating_sub(chunk.len() as u64);
-        if let Some(entry) = &mut self.entry {
-            entry.sent(chunk.len());
-            if self.remaining == 0 {
-                entry.complete();
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Chunk, PullError>> {
+        let piece = match (&mut self.content, &self.lane) {
+            (Content::Whole(bytes), _) => Some(Ok(Piece::Bytes(std::mem::take(bytes)))),
+            (Content::Blob(reader), Some(_)) => ready!(reader.poll_piece(cx)),
+            (Content::Blob(reader), None) => {
+                ready!(reader.poll_chunk(cx)).map(|chunk| chunk.map(Piece::Bytes))
             }
-        }
-        self.burst += chunk.len();
+        };
+        Poll::Ready(match (piece, &self.lane) {
+            (Some(Ok(Piece::File(piece))), Some(lane)) => Ok(lane.push(piece, Arc::clone(&self.report))),
+            (Some(Ok(Piece::Bytes(bytes))), _) => {
+                self.report.taken(bytes.len() as u64);
+                Ok(Chunk::Memory(bytes))
+            }
+            (Some(Err(error)), _) => Err(error),
+            (None | Some(Ok(Piece::File(_))), _) => Err(PullError::UpstreamUnavailable {
+                timed_out: false,
+                detail: format!("the content ended {} bytes early", self.remaining),
+            }),
+        })
+    }
+
+    fn account(&mut self, chunk: &Chunk) {
+        self.remaining = self.remaining.saturating_sub(chunk.remaining() as u64);
+        self.burst += chunk.remaining();
         if self.burst >= TURN_BYTES {
             self.burst = 0;
             // Waking ourselves would not do: the runtime polls a woken task again before it looks at the
@@ -106,13 +91,13 @@ impl AnswerBody {
 }
 
 impl Body for AnswerBody {
-    type Data = Bytes;
+    type Data = Chunk;
     type Error = PullError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, PullError>>> {
+    ) -> Poll<Option<Result<Frame<Chunk>, PullError>>> {
         if self.remaining == 0 {
             return Poll::Ready(None);
         }
@@ -126,9 +111,7 @@ impl Body for AnswerBody {
                 Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
             Err(error) => {
-                if let Some(entry) = &mut self.entry {
-                    entry.cut(error.to_string());
-                }
+                self.report.cut(error.to_string());
                 Poll::Ready(Some(Err(error)))
             }
         }

@@ -1,6 +1,7 @@
 //! One client's connection, from accept to close: HTTP/1.1 under the bounds of its clock.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -15,8 +16,9 @@ use telemetry::Metrics;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::body::Answering;
 use crate::clock::{Clock, Limits};
+use crate::report::Answering;
+use crate::sendfile::Broken;
 use crate::socket::Socket;
 use crate::surface::Surface;
 
@@ -39,6 +41,8 @@ const UNSENT_BYTES_MAX: u32 = 256 * 1024;
 pub(crate) struct Terms {
     pub(crate) surface: Surface,
     pub(crate) limits: Limits,
+    /// Whether stored files are handed to the kernel instead of being copied.
+    pub(crate) sendfile: bool,
     pub(crate) metrics: Arc<Metrics>,
     /// How long running answers may go on once `shutdown` is cancelled.
     pub(crate) shutdown_grace: Duration,
@@ -75,17 +79,18 @@ pub(crate) async fn serve(stream: TcpStream, client: SocketAddr, terms: Arc<Term
         return;
     }
     let clock = Clock::new(terms.limits);
+    let socket = Socket::new(stream, Arc::clone(&clock));
+    let lane = terms.sendfile.then(|| socket.lane());
     let service = service_fn(|request| {
         let answering = Answering::begin(&clock);
-        let (terms, clock) = (Arc::clone(&terms), Arc::clone(&clock));
+        let (terms, clock, lane) = (Arc::clone(&terms), Arc::clone(&clock), lane.clone());
         async move {
             let mut response = terms.surface.answer(request, client, &clock).await;
-            response.body_mut().hold(answering);
+            response.body_mut().hold(answering, lane);
             Ok::<_, Infallible>(response)
         }
     });
-    let socket = TokioIo::new(Socket::new(stream, Arc::clone(&clock)));
-    let mut connection = pin!(builder().serve_connection(socket, service));
+    let mut connection = pin!(builder().serve_connection(TokioIo::new(socket), service));
     // Polled after the connection, whose progress moves the deadline.
     let mut overdue = pin!(clock.overdue());
     let mut stops = false;
@@ -125,9 +130,14 @@ fn builder() -> http1::Builder {
 fn why(error: &hyper::Error) -> &'static str {
     if error.is_parse() || error.is_parse_too_large() {
         "malformed"
-    } else if error.is_user() {
+    } else if error.is_user() || is_of_the_store(error) {
         "cut"
     } else {
         "left"
     }
+}
+
+fn is_of_the_store(error: &hyper::Error) -> bool {
+    let error = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    error.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<Broken>())
 }

@@ -2,8 +2,8 @@
 //!
 //! A request on the public listener goes through these rooms in order: `listen` accepts it, `connection`
 //! serves HTTP/1.1 on it under the deadlines of `clock`, `site` refuses malformed heads, `handle` finds the
-//! registry and asks its backend, `respond` puts the answer into HTTP, and `body` sends it and reports its
-//! end to `access`. Only this crate knows HTTP service types.
+//! registry and asks its backend, `respond` puts the answer into HTTP, `body` sends it, through
+//! `sendfile` where it is in a file, and `report` tells its end to `access`. Only this crate knows HTTP service types.
 
 mod access;
 mod admin;
@@ -14,8 +14,10 @@ mod connection;
 mod handle;
 mod health;
 mod listen;
+mod report;
 mod request_id;
 mod respond;
+mod sendfile;
 mod server;
 mod settings;
 mod site;

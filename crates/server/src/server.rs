@@ -92,6 +92,7 @@ impl Server {
             Arc::new(Terms {
                 surface,
                 limits: limits(&settings),
+                sendfile: settings.sendfile,
                 metrics: Arc::clone(&metrics),
                 shutdown_grace: settings.shutdown_grace,
                 shutdown: shutdown.clone(),

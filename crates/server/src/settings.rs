@@ -12,6 +12,9 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// The admin listener; none: there is no such listener.
     pub admin: Option<AdminSettings>,
+    /// Whether stored blobs are handed to the kernel as files (`sendfile`) instead of being copied through
+    /// this process.
+    pub sendfile: bool,
     /// Client connections open at once. Further clients wait in the kernel's backlog.
     pub connection_count_max: usize,
     /// From the first byte of a request to the end of its head.
@@ -44,6 +47,7 @@ impl Settings {
         Self {
             listen,
             admin: None,
+            sendfile: true,
             connection_count_max: 10_000,
             header_wait_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(150),

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::clock::{Clock, Overdue};
+use crate::sendfile::{Lane, Sender};
 
 /// What is read and thrown away after the last answer, in bytes, before the connection is closed regardless.
 const LINGER_BYTES_MAX: usize = 256 * 1024;
@@ -18,6 +19,7 @@ const LINGER_BYTES_MAX: usize = 256 * 1024;
 pub(crate) struct Socket {
     stream: TcpStream,
     clock: Arc<Clock>,
+    sender: Sender,
     is_shut: bool,
     discarded: usize,
 }
@@ -25,16 +27,12 @@ pub(crate) struct Socket {
 impl Socket {
     /// Takes an accepted stream.
     pub(crate) fn new(stream: TcpStream, clock: Arc<Clock>) -> Self {
-        Self { stream, clock, is_shut: false, discarded: 0 }
+        Self { stream, clock, sender: Sender::default(), is_shut: false, discarded: 0 }
     }
 
-    fn note<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        match &written {
-            Poll::Pending => self.clock.blocked(),
-            Poll::Ready(Ok(_)) => self.clock.sent(),
-            Poll::Ready(Err(_)) => {}
-        }
-        written
+    /// Where bodies put files that this socket is to send.
+    pub(crate) fn lane(&self) -> Lane {
+        self.sender.lane()
     }
 
     /// Reads until the client closes its side. Closing while it still sends (a push whose body nobody reads)
@@ -68,9 +66,8 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note(written)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -78,12 +75,13 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note(written)
+        let socket = &mut *self;
+        socket.sender.poll_write(cx, &socket.stream, &socket.clock, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        // Then hyper hands body chunks over as they are, instead of copying them behind the head.
+        // Then hyper hands body chunks over as they are, instead of copying them behind the head: what
+        // stands for a file must not be copied.
         true
     }
 

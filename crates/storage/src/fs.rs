@@ -19,15 +19,18 @@ mod slots;
 mod sweep;
 mod timestamp;
 
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
 use telemetry::RegistryMetrics;
 
 use crate::buffer_pool::BufferPool;
 use crate::error::StoreError;
 use crate::open_blob::FileAccess;
-use disk::Disk;
+use disk::{Disk, Found};
 use fault::Faults;
 use jobs::Jobs;
 use partial::Workshop;
@@ -84,11 +87,22 @@ fn open_in(
     let root = Arc::new(Root::open(root, disk.clone(), metrics)?);
     let jobs = Jobs::new();
     let buffers = Arc::new(BufferPool::default());
-    let access = Arc::new(FileAccess { disk, buffers, jobs: jobs.clone() });
+    let can_send = can_send(&disk, &root);
+    let access = Arc::new(FileAccess { disk, buffers, jobs: jobs.clone(), can_send });
     let workshop = Workshop { root, jobs, access, boot_id };
     let store = FsStore { workshop, slots: Arc::new(Slots::default()) };
     store.sweep_now();
     Ok(store)
+}
+
+/// Whether the root's file system has what `sendfile` needs, found out with the root's own marker. Where it
+/// does not (some FUSE and network ones), nothing is lost but speed.
+fn can_send(disk: &Disk, root: &Root) -> bool {
+    let marker = disk.open_regular(&root.layout().version(), OFlags::RDONLY);
+    let (Ok(Found::Regular(file, _)), Ok((socket, _peer))) = (marker, UnixStream::pair()) else {
+        return false;
+    };
+    disk.send(&file, socket.as_fd(), 0, 1).is_ok()
 }
 
 impl FsStore {

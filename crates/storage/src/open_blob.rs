@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,6 +32,9 @@ enum Source {
     Memory(Arc<Pieces>),
 }
 
+/// How far apart bytes are that tell whether those between them are in memory.
+const SAMPLE_STEP_BYTES: usize = 128 * 1024;
+
 /// What is hashed in one turn, and read at once for it, in bytes.
 const HASH_TURN_BYTES: u64 = 8 << 20;
 const HASH_READ_BYTES: usize = 1 << 20;
@@ -48,6 +52,8 @@ pub(crate) struct FileAccess {
     pub(crate) disk: Disk,
     pub(crate) buffers: Arc<BufferPool>,
     pub(crate) jobs: Jobs,
+    /// Whether the file system can hand bytes to a socket.
+    pub(crate) can_send: bool,
 }
 
 /// Up to where there is anything to read.
@@ -84,14 +90,6 @@ impl OpenBlob {
         match &self.bound {
             Bound::Verified(size) => *size,
             Bound::Growing(growth) => growth.size().unwrap_or_else(|| growth.watermark()),
-        }
-    }
-
-    /// The open file, for sending it without copying; none: the content is in memory.
-    pub fn file(&self) -> Option<&Arc<File>> {
-        match &self.source {
-            Source::File(_, file) => Some(file),
-            Source::Memory(_) => None,
         }
     }
 
@@ -137,6 +135,57 @@ impl OpenBlob {
     /// As [`read_blocking`](Self::read_blocking).
     pub async fn read(&self, offset: u64, len_max: usize) -> io::Result<Bytes> {
         self.job(move |blob| blob.read_blocking(offset, len_max)).await
+    }
+
+    /// Whether [`send`](Self::send) works here: the content is in a file, on a file system that can do it.
+    pub fn can_send(&self) -> bool {
+        matches!(&self.source, Source::File(access, _) if access.can_send)
+    }
+
+    /// Whether sending these bytes would not wait for the disk, as far as samples tell: the page cache takes
+    /// bytes in and drops them in stretches. False too where the file system cannot tell.
+    pub fn is_cached(&self, offset: u64, len: usize) -> bool {
+        let Source::File(access, file) = &self.source else { return true };
+        let Some(last) = self.readable(offset, len).checked_sub(1) else { return true };
+        let samples = (0..last).step_by(SAMPLE_STEP_BYTES).chain([last]);
+        let mut byte = [0];
+        samples
+            .map(|sample| access.disk.read_cached(file, &mut byte, offset + sample as u64))
+            .all(|read| read.is_ok_and(|count| count == 1))
+    }
+
+    /// Brings these bytes into the page cache, off the runtime's threads and within the bound on this
+    /// store's jobs. It may bring fewer: where the file ends, and where memory is short.
+    ///
+    /// # Errors
+    /// As [`read_blocking`](Self::read_blocking).
+    pub async fn load(&self, offset: u64, len: usize) -> io::Result<()> {
+        self.job(move |blob| blob.load_blocking(offset, len)).await
+    }
+
+    fn load_blocking(&self, offset: u64, len: usize) -> io::Result<()> {
+        let Source::File(access, file) = &self.source else { return Ok(()) };
+        let mut buffer = access.buffers.lend();
+        let (mut offset, end) = (offset, offset + self.readable(offset, len) as u64);
+        while offset < end {
+            match access.disk.read(file, buffer.as_mut_slice(), offset)? {
+                0 => break,
+                count => offset += count as u64,
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands up to `len` bytes at `offset` to a socket that does not block, without copying them. It waits
+    /// for the disk unless they [are cached](Self::is_cached). 0: the end of what there is to read.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when the socket takes nothing now; [`io::ErrorKind::Unsupported`] where
+    /// it [does not work](Self::can_send); the socket's and the disk's.
+    pub fn send(&self, socket: impl AsFd, offset: u64, len: usize) -> io::Result<usize> {
+        let Source::File(access, file) = &self.source else { return Err(io::ErrorKind::Unsupported.into()) };
+        let len = self.readable(offset, len);
+        Ok(access.disk.send(file, socket.as_fd(), offset, len)?)
     }
 
     /// Hashes all bytes, in turns, so that other reads of the store come in between.

@@ -146,6 +146,7 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
         server: server::Settings {
             admin,
             shutdown_grace: server.shutdown_grace,
+            sendfile: server.sendfile,
             ..server::Settings::new(server.listen)
         },
         domain: server.domain,

@@ -9,7 +9,7 @@ use oci::{ByteRange, Digest, Hasher};
 use upstream::BlobRange;
 
 use super::transfer::Transfer;
-use crate::blob_reader::BlobReader;
+use crate::blob_reader::{BlobReader, Piece};
 use crate::error::PullError;
 
 /// An upstream's body on its way to one client, keeping back its newest chunk until the digest of a whole
@@ -58,10 +58,10 @@ pub(crate) async fn pass(
 }
 
 impl Passing {
-    fn chunks(self) -> BoxStream<'static, Result<Bytes, PullError>> {
+    fn chunks(self) -> BoxStream<'static, Result<Piece, PullError>> {
         stream::try_unfold(self, |mut passing| async move {
             let chunk = passing.next().await?;
-            Ok(chunk.map(|bytes| (bytes, passing)))
+            Ok(chunk.map(|bytes| (Piece::Bytes(bytes), passing)))
         })
         .boxed()
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use oci::ByteRange;
@@ -11,7 +10,7 @@ use tokio::time::Instant;
 
 use super::transfer::Transfer;
 use super::{Available, Fill, Phase, Progress, Seat};
-use crate::blob_reader::{self, BlobReader};
+use crate::blob_reader::{BlobReader, FilePiece, Piece};
 use crate::error::PullError;
 
 /// An answer that reaches the blob's end keeps back this much until the digest is verified.
@@ -46,19 +45,19 @@ pub(crate) fn follow(fill: &Arc<Fill>, seat: Seat, transfer: Arc<Transfer>, rang
         range,
         verify_first_bytes_max: settings.verify_first_bytes_max,
     };
-    BlobReader::streamed(range.end - range.start, chunks(follower))
+    BlobReader::streamed(range.end - range.start, pieces(follower))
 }
 
-fn chunks(follower: Follower) -> BoxStream<'static, Result<Bytes, PullError>> {
+fn pieces(follower: Follower) -> BoxStream<'static, Result<Piece, PullError>> {
     stream::try_unfold(follower, |mut follower| async move {
-        let chunk = follower.next().await?;
-        Ok(chunk.map(|bytes| (bytes, follower)))
+        let piece = follower.next().await?;
+        Ok(piece.map(|piece| (piece, follower)))
     })
     .boxed()
 }
 
 impl Follower {
-    async fn next(&mut self) -> Result<Option<Bytes>, PullError> {
+    async fn next(&mut self) -> Result<Option<Piece>, PullError> {
         loop {
             let position = self.seat.position();
             if position >= self.range.end {
@@ -70,27 +69,32 @@ impl Follower {
             }
             let limit = self.limit(&progress);
             if position < limit
-                && let Some(bytes) = self.read(position, limit - position).await?
+                && let Some((piece, length)) = self.take(position, limit - position)?
             {
-                self.seat.move_to(position + bytes.len() as u64);
+                self.seat.move_to(position + length);
                 if self.fill.is_relaying() {
                     // The relay may be waiting for this reader.
                     self.fill.publish();
                 }
-                return Ok(Some(bytes));
+                return Ok(Some(piece));
             }
             self.wait(position).await;
         }
     }
 
-    async fn read(&self, position: u64, length: u64) -> Result<Option<Bytes>, PullError> {
+    /// What can be had at `position`, at most `length_max` bytes, and its length.
+    fn take(&self, position: u64, length_max: u64) -> Result<Option<(Piece, u64)>, PullError> {
         match self.fill.available(position) {
             Available::Stored(blob, available) => {
-                Ok(Some(blob_reader::read(&blob, position, length.min(available)).await?))
+                let end = position + length_max.min(available);
+                let piece = FilePiece::first(blob, position, end);
+                let length = piece.length;
+                Ok(Some((Piece::File(piece), length)))
             }
             Available::Relayed(mut bytes) => {
-                bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
-                Ok(Some(bytes))
+                bytes.truncate(usize::try_from(length_max).unwrap_or(usize::MAX));
+                let length = bytes.len() as u64;
+                Ok(Some((Piece::Bytes(bytes), length)))
             }
             Available::Nothing => Ok(None),
             Available::Gone => {

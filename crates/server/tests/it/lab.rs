@@ -8,10 +8,10 @@ use cache::Backend;
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use policy::host::{RegistryNames, RoutingTable};
 use server::{Parts, Server, Settings};
-use storage::MemoryStore;
+use storage::{BlobStore, MemoryStore, RecordStore};
 use telemetry::Metrics;
 use testkit::client::{Connection, Response, request};
-use testkit::{Endpoint, FakeRegistry, within};
+use testkit::{Endpoint, FakeRegistry, TempStore, within};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,6 +45,8 @@ pub(crate) struct Lab {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) served: JoinHandle<()>,
+    /// Where the stores are, if they are on disk.
+    pub(crate) directory: TempStore,
 }
 
 impl Lab {
@@ -62,10 +64,12 @@ impl Lab {
             verify_first_bytes_max: 1024,
             metrics: Arc::new(Metrics::new(&names)),
         };
+        plan.settings.sendfile = crate::SENDFILE;
         change(&mut plan);
+        let directory = TempStore::new();
         let (hub, quay) = (FakeRegistry::start().await, FakeRegistry::start().await);
-        let registries =
-            vec![Arc::new(backend("docker.io", &hub, &plan)), Arc::new(backend("quay.io", &quay, &plan))];
+        let make = |name, fake| Arc::new(backend(name, fake, &plan, store(name, &plan, &directory)));
+        let registries = vec![make("docker.io", &hub), make("quay.io", &quay)];
         let routes = names.map(|name| RegistryNames { name, ..RegistryNames::default() });
         let routes = RoutingTable::new(plan.domain, plan.default_registry, &routes).unwrap();
         let metrics = Arc::clone(&plan.metrics);
@@ -74,7 +78,7 @@ impl Lab {
         let (address, admin) = (server.local_addresses()[0], server.admin_address());
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(server.serve(shutdown.clone()));
-        Self { hub, quay, address, admin, metrics, shutdown, served }
+        Self { hub, quay, address, admin, metrics, shutdown, served, directory }
     }
 
     /// One request on a connection of its own.
@@ -118,12 +122,25 @@ pub(crate) fn loopback() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
-fn backend(name: &str, fake: &FakeRegistry, plan: &Plan) -> Backend {
+type Store = (Arc<dyn BlobStore>, Arc<dyn RecordStore>);
+
+fn store(name: &str, plan: &Plan, directory: &TempStore) -> Store {
+    if crate::STORES_FILES {
+        let metrics = plan.metrics.registry(name);
+        let store = storage::fs::open(&directory.path().join(name), metrics).unwrap();
+        (Arc::new(store.clone()), Arc::new(store))
+    } else {
+        let store = MemoryStore::new();
+        (Arc::new(store.clone()), Arc::new(store))
+    }
+}
+
+fn backend(name: &str, fake: &FakeRegistry, plan: &Plan, store: Store) -> Backend {
     let metrics = plan.metrics.registry(name);
     let mut upstream = upstream::Settings::new(name, fake.url().parse().unwrap());
     upstream.trusted_hosts = vec![fake.host_of(Endpoint::Token), fake.host_of(Endpoint::Cdn)];
     let upstream = HttpUpstream::new(upstream, Arc::clone(&metrics)).unwrap();
-    let store = Arc::new(MemoryStore::new());
+    let (blobs, records) = store;
     let mut settings = cache::Settings::new(TagRule {
         ttl: Duration::ZERO,
         stale_if_error: StaleLimit::Forever,
@@ -136,8 +153,8 @@ fn backend(name: &str, fake: &FakeRegistry, plan: &Plan) -> Backend {
     Backend::new(cache::Parts {
         name: name.to_owned(),
         upstream: Arc::new(upstream),
-        blobs: Arc::clone(&store) as _,
-        records: store,
+        blobs,
+        records,
         settings,
         metrics,
         tasks: TaskTracker::new(),

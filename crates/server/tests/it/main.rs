@@ -1,14 +1,12 @@
-//! The server before its two fake upstreams, as bytes on a loopback socket.
+//! The server before its two fake upstreams, as bytes on a loopback socket. Its store is in memory; `copies`
+//! and `sendfile` run the same tests on files.
 
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
-mod access;
-mod admin;
-mod blobs;
-mod bounds;
-mod drain;
-mod lab;
-mod listings;
-mod manifests;
-mod refusals;
-mod routing;
+#[path = "suite.rs"]
+mod suite;
+
+use suite::lab;
+
+const STORES_FILES: bool = false;
+const SENDFILE: bool = true;

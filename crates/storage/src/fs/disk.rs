@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -115,6 +116,21 @@ impl Disk {
     pub(crate) fn read_cached(&self, file: &File, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.faults.before(Call::Read, Path::new(""))?;
         io::preadv2(file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT)
+    }
+
+    /// Hands up to `len` bytes at `offset` to a socket without copying them; 0 only at the end of the file.
+    ///
+    /// # Errors
+    /// `EAGAIN` when the socket takes nothing now; `EINVAL` where the file system cannot do it.
+    pub(crate) fn send(
+        &self,
+        file: &File,
+        socket: BorrowedFd<'_>,
+        mut offset: u64,
+        len: usize,
+    ) -> Result<usize, Errno> {
+        self.faults.before(Call::Read, Path::new(""))?;
+        retry_on_intr(|| fs::sendfile(socket, file, Some(&mut offset), len))
     }
 
     /// Tells the kernel that a file will be read from front to back. Only a hint.

@@ -1,4 +1,6 @@
 use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,7 +17,7 @@ fn warm_file(faults: &Faults) -> (OpenBlob, Vec<u8>) {
     let bytes: Vec<u8> = (0..SIZE).map(|index| (index % 251) as u8).collect();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &bytes).unwrap();
-    let access = FileAccess { disk: Disk::new(faults.clone()), ..FileAccess::default() };
+    let access = FileAccess { disk: Disk::new(faults.clone()), can_send: true, ..FileAccess::default() };
     let opened = File::open(file.path()).unwrap();
     (OpenBlob::of_file(Arc::new(access), Arc::new(opened), SIZE as u64), bytes)
 }
@@ -65,4 +67,44 @@ fn reading_nothing_asks_nobody() {
         assert!(blob.read_blocking(offset, len).unwrap().is_empty());
     }
     assert!(faults.steps().is_empty());
+}
+
+#[test]
+fn a_file_is_sent_from_where_it_is_asked_for_to_its_end() {
+    let (blob, bytes) = warm_file(&Faults::default());
+    for (offset, len, sent) in [(0, 1000, 1000), (SIZE - 10, 1000, 10), (SIZE, 1000, 0)] {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        assert_eq!(blob.send(&ours, offset as u64, len).unwrap(), sent);
+        drop(ours);
+        let mut received = Vec::new();
+        theirs.read_to_end(&mut received).unwrap();
+        assert_eq!(received, bytes[offset..offset + sent]);
+    }
+}
+
+#[test]
+fn a_socket_that_is_full_says_so() {
+    let (blob, _) = warm_file(&Faults::default());
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let full = (0..1000).find_map(|_| blob.send(&ours, 0, SIZE).err());
+    assert_eq!(full.unwrap().kind(), io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn what_is_not_in_memory_is_loaded_before_it_is_sent() {
+    let faults = Faults::default();
+    let (blob, _) = warm_file(&faults);
+    assert!(blob.is_cached(SIZE as u64, 10), "nothing is always there");
+    // The first sample, and the last.
+    for skip in [0, 2] {
+        faults.inject(Some(Call::Read), skip, Fault::Errno(Errno::AGAIN.raw_os_error()));
+        assert!(!blob.is_cached(0, SIZE));
+        assert!(!faults.is_pending());
+    }
+    blob.load(0, SIZE).await.unwrap();
+    blob.load(SIZE as u64 - 10, SIZE).await.unwrap();
+    let eio = Errno::IO.raw_os_error();
+    faults.inject(Some(Call::Read), 1, Fault::Errno(eio));
+    assert_eq!(blob.load(0, SIZE).await.unwrap_err().raw_os_error(), Some(eio));
 }

@@ -10,7 +10,8 @@ use super::address::{listeners_overlap, parse_host, parse_listen};
 use super::reader::{Reader, Table, Text};
 use super::remark::Place;
 
-pub(crate) const SERVER_KEYS: [&str; 4] = ["listen", "domain", "default_registry", "shutdown_grace"];
+pub(crate) const SERVER_KEYS: [&str; 5] =
+    ["listen", "domain", "default_registry", "shutdown_grace", "sendfile"];
 pub(crate) const ADMIN_KEYS: [&str; 2] = ["listen", "token_file"];
 pub(crate) const STORAGE_KEYS: [&str; 1] = ["root"];
 pub(crate) const LOG_KEYS: [&str; 3] = ["level", "format", "access"];
@@ -26,6 +27,7 @@ pub(crate) struct ServerSection {
     pub(crate) domain: Option<String>,
     pub(crate) default_registry: Option<Text>,
     pub(crate) shutdown_grace: Duration,
+    pub(crate) sendfile: bool,
 }
 
 /// How the log is written.
@@ -81,6 +83,7 @@ pub(crate) fn read_server(
         domain,
         default_registry: reader.text_or_nothing(server, "default_registry"),
         shutdown_grace: reader.duration(server, "shutdown_grace").unwrap_or(SHUTDOWN_GRACE_DEFAULT),
+        sendfile: reader.flag(server, "sendfile").unwrap_or(true),
     };
     (section, read_admin(reader, admin, &mut taken))
 }

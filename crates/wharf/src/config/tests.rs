@@ -85,6 +85,7 @@ fn every_key(directory: &tempfile::TempDir) -> String {
         domain = "Registry.Example.com"
         default_registry = "hub"
         shutdown_grace = "90s"
+        sendfile = false
         [admin]
         listen = "0.0.0.0:5001"
         token_file = "{token}"
@@ -134,6 +135,7 @@ fn every_key_is_taken_over() {
     let config = parse(&every_key(&directory));
     assert_eq!(config.server.listen.len(), 2);
     assert_eq!(config.server.shutdown_grace, Duration::from_secs(90));
+    assert!(!config.server.sendfile);
     assert_eq!(config.server.admin.unwrap().token.unwrap().expose(), "admin-token");
     assert_eq!(config.domain.as_deref(), Some("registry.example.com"));
     assert_eq!(config.log, Log { level: tracing::Level::DEBUG, format: LogFormat::Json, access: false });

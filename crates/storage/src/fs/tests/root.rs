@@ -226,3 +226,18 @@ async fn directories_removed_by_hand_are_made_again() {
         assert!(store.repositories(None, 10).await.unwrap().is_empty());
     }
 }
+
+#[tokio::test]
+async fn files_are_not_sent_where_the_file_system_cannot_do_that() {
+    for (errno, can_send) in [(None, true), (Some(Errno::INVAL), false), (Some(Errno::OPNOTSUPP), false)] {
+        let place = Place::fast();
+        if let Some(errno) = errno {
+            // The first read of a new root is the attempt to send a byte of its marker.
+            place.faults.inject(Some(Call::Read), 0, Fault::Errno(errno.raw_os_error()));
+        }
+        let store = place.open();
+        let spool = BlobStore::spool(&store, &Digest::of(Algorithm::Sha256, b"content")).await.unwrap();
+        assert_eq!(spool.content().can_send(), can_send, "{errno:?}");
+        assert!(!place.faults.is_pending());
+    }
+}

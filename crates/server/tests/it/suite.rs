@@ -1,0 +1,12 @@
+//! What holds however stored bytes come to the socket.
+
+mod access;
+mod admin;
+mod blobs;
+mod bounds;
+mod drain;
+pub(crate) mod lab;
+mod listings;
+mod manifests;
+mod refusals;
+mod routing;

@@ -1,0 +1,11 @@
+//! The server's tests once more, with blobs in files that the kernel is handed.
+
+#![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
+
+#[path = "it/suite.rs"]
+mod suite;
+
+use suite::lab;
+
+const STORES_FILES: bool = true;
+const SENDFILE: bool = true;
