@@ -19,6 +19,8 @@ use crate::clock::Clock;
 /// longer costs another look.
 const CACHED_FOR: Duration = Duration::from_secs(1);
 
+type Loading = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
 /// Sends one connection's files. It belongs to the connection's socket.
 #[derive(Default)]
 pub(crate) struct Sender {
@@ -26,7 +28,7 @@ pub(crate) struct Sender {
     /// Until when, and up to which byte of the first file, sending does not wait for the disk.
     cached: Option<(Instant, u64)>,
     /// Brings the first file's bytes, up to this one, into the page cache.
-    loading: Option<(u64, Pin<Box<dyn Future<Output = io::Result<()>> + Send>>)>,
+    loading: Option<(u64, Loading)>,
 }
 
 /// A stored file whose bytes could not be had: no fault of the client's.
