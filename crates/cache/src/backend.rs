@@ -13,6 +13,7 @@ use upstream::Upstream;
 
 use crate::answer::{CatalogAnswer, ListAnswer};
 use crate::error::PullError;
+use crate::fill::lanes::Lanes;
 use crate::fill::table::FillTable;
 use crate::fill::transfer::Transfer;
 use crate::flight::Flights;
@@ -77,6 +78,7 @@ pub struct Backend {
     pub(crate) tasks: TaskTracker,
     cancel: CancellationToken,
     pub(crate) fills: FillTable,
+    lanes: Arc<Lanes>,
     pub(crate) manifest_flights: Flights<(Repository, Digest), StoredManifest>,
     pub(crate) tag_flights: Flights<(Repository, Tag), TagCheck>,
     pub(crate) hash_flights: Flights<Digest, bool>,
@@ -117,6 +119,7 @@ impl Backend {
             named: Recent::new(NAMED_TTL, RECENT_COUNT_MAX),
             referrers_seen: Recent::new(CHECKED_TTL, REFERRERS_COUNT_MAX),
             fills: FillTable::default(),
+            lanes: Arc::new(Lanes::new()),
             name: parts.name.into(),
             upstream: parts.upstream,
             blobs: parts.blobs,
@@ -172,6 +175,7 @@ impl Backend {
             suspects: self.suspects.clone(),
             grants: self.grants.clone(),
             verified: self.verified.clone(),
+            lanes: self.lanes.clone(),
             tasks: self.tasks.clone(),
             cancel: self.cancel.clone(),
         })

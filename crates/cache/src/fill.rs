@@ -3,6 +3,8 @@
 //! The writer publishes how far the bytes have come; readers follow from the file at their own pace. A
 //! writer that ends in any way but success turns every reader's stream into an error, never into an end.
 
+pub(crate) mod lanes;
+mod parts;
 pub(crate) mod passing;
 pub(crate) mod pump;
 pub(crate) mod reader;
@@ -144,16 +146,26 @@ impl Fill {
 
     /// What is readable at `position`.
     pub(crate) fn available(&self, position: u64) -> Available {
+        let relay = lock(&self.relay);
+        // What was stored beyond the relay's beginning is not what the relay hashes.
+        let stored_max = relay.as_ref().map_or(u64::MAX, |relay| relay.origin().saturating_sub(position));
         let stored = match self.content.get() {
             Some(Content::Held(blob)) => Some((blob.clone(), blob.size().saturating_sub(position))),
             Some(Content::Spool(spool)) => Some((spool.content(), spool.available_from(position))),
             None => None,
         };
-        match (stored, &mut *lock(&self.relay)) {
-            (Some((blob, length)), _) if length > 0 => Available::Stored(blob, length),
+        match (stored, &*relay) {
+            (Some((blob, length)), _) if length.min(stored_max) > 0 => {
+                Available::Stored(blob, length.min(stored_max))
+            }
             (_, Some(relay)) => relay.available(position),
             _ => Available::Nothing,
         }
+    }
+
+    /// Where the relay began, if there is one.
+    pub(crate) fn relay_origin(&self) -> Option<u64> {
+        lock(&self.relay).as_ref().map(Relay::origin)
     }
 
     /// Whether the store failed and the bytes only pass through memory.
@@ -219,6 +231,19 @@ impl Fill {
 
     fn claim_front(&self, gaps: &[ByteRange], in_order: bool) -> Claim {
         lock(&self.spans).claim_front(gaps, in_order)
+    }
+
+    fn claim_part(&self, gaps: &[ByteRange]) -> Option<(u64, ByteRange)> {
+        lock(&self.spans).claim_part(gaps)
+    }
+
+    fn set_part_bytes(&self, part_bytes: u64) {
+        lock(&self.spans).set_part_bytes(part_bytes);
+    }
+
+    /// Bytes that all transfers have received so far.
+    fn received_bytes(&self) -> u64 {
+        lock(&self.spans).received_bytes()
     }
 
     fn claim_far(&self, range: ByteRange, gaps: &[ByteRange], count_max: usize) -> Option<(u64, ByteRange)> {

@@ -4,6 +4,13 @@ use std::time::Duration;
 
 use policy::freshness::TagRule;
 
+/// As a rule enough: what throttles each connection seldom leaves less than a quarter of a line to one. And
+/// no more than a browser opens to one host.
+const CONNECTIONS_PER_BLOB_DEFAULT: usize = 4;
+
+/// What four clients use that pull three blobs at a time each, and a large blob beside them.
+const CONNECTIONS_DEFAULT: usize = 16;
+
 /// What one backend is told to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -26,8 +33,12 @@ pub struct Settings {
     pub manifest_deadline: Duration,
     /// How long a range far ahead of a fill waits for it before a transfer of its own is started.
     pub far_range_wait: Duration,
-    /// Transfers that one fill may run side by side.
+    /// Transfers that one fill may run side by side for its front and for ranges far ahead of it.
     pub transfers_per_fill_max: usize,
+    /// Connections that may share one large blob, the first one included, where that makes it come faster.
+    pub connections_per_blob_max: usize,
+    /// A blob gets a further connection only while fewer than this many bring blobs from the registry.
+    pub connections_max: usize,
     /// The longest a fill goes on without a new byte before it gives up.
     pub fill_stall_max: Duration,
 }
@@ -46,6 +57,8 @@ impl Settings {
             manifest_deadline: Duration::from_secs(10),
             far_range_wait: Duration::from_secs(1),
             transfers_per_fill_max: 4,
+            connections_per_blob_max: CONNECTIONS_PER_BLOB_DEFAULT,
+            connections_max: CONNECTIONS_DEFAULT,
             fill_stall_max: Duration::from_secs(45),
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod breaker;
+pub mod connections;
 pub mod freshness;
 pub mod host;
 pub mod realm;

@@ -178,8 +178,29 @@ impl Spool {
         self.growth.gaps(size)
     }
 
-    /// The hash of the first bytes, and how many they are: for going on without the store after it failed.
-    /// Where writes came in order, these are all bytes before the first that was not written.
+    /// The hash of all bytes before the first that was not written, and how many they are: for going on without
+    /// the store after it failed. Fewer, if what was written out of turn cannot be read back.
+    pub async fn hash_front(self: &Arc<Self>) -> (Hasher, u64) {
+        let hashed = match &self.backing {
+            Backing::Memory(_) => self.hash_front_now(),
+            Backing::File(partial) => {
+                let spool = Arc::clone(self);
+                partial.jobs().read(move || spool.hash_front_now()).await
+            }
+        };
+        if let Err(error) = hashed {
+            debug!(digest = %self.wanted, %error, "could not read back what was written");
+        }
+        self.front()
+    }
+
+    fn hash_front_now(&self) -> Result<(), StoreError> {
+        let mut front = self.lock_front();
+        self.catch_up(&mut front, self.watermark())
+    }
+
+    /// The hash of the first bytes, and how many they are by now. Where writes came in order, these are all
+    /// bytes before the first that was not written.
     pub fn front(&self) -> (Hasher, u64) {
         let front = self.lock_front();
         (front.hasher(), front.hashed())

@@ -34,6 +34,7 @@ pub(crate) struct Families {
     fills: Family<ByEnd, Counter>,
     joined: Family<ByRegistry, Counter>,
     resumed: Family<ByRegistry, Counter>,
+    parts: Family<ByRegistry, Counter>,
     bypassed: Family<ByReason, Counter>,
     stale: Family<ByReason, Counter>,
     revalidations: Family<ByChange, Counter>,
@@ -58,6 +59,7 @@ impl Families {
             fills: Family::default(),
             joined: Family::default(),
             resumed: Family::default(),
+            parts: Family::default(),
             bypassed: Family::default(),
             stale: Family::default(),
             revalidations: Family::default(),
@@ -121,6 +123,11 @@ impl Families {
             "resumed",
             "Transfers continued in the middle after a cut or a restart",
             self.resumed.clone(),
+        );
+        registry.register(
+            "parts",
+            "Parts of large blobs that were fetched over a further connection, to be faster",
+            self.parts.clone(),
         );
         registry.register(
             "bypassed",
@@ -193,6 +200,7 @@ pub struct RegistryMetrics {
     fills_in_flight: Gauge,
     joined: Counter,
     resumed: Counter,
+    parts: Counter,
     verify_failures: Counter,
     quarantined: Counter,
     breaker: Gauge,
@@ -216,6 +224,7 @@ impl RegistryMetrics {
             fills_in_flight: families.fills_in_flight.get_or_create_owned(&label),
             joined: families.joined.get_or_create_owned(&label),
             resumed: families.resumed.get_or_create_owned(&label),
+            parts: families.parts.get_or_create_owned(&label),
             verify_failures: families.verify_failures.get_or_create_owned(&label),
             quarantined: families.quarantined.get_or_create_owned(&label),
             breaker: families.breaker.get_or_create_owned(&label),
@@ -272,6 +281,11 @@ impl RegistryMetrics {
     /// A transfer went on in the middle instead of beginning again.
     pub fn resumed(&self) {
         self.resumed.inc();
+    }
+
+    /// A part of a blob is asked for over a further connection.
+    pub fn part_started(&self) {
+        self.parts.inc();
     }
 
     /// An answer was passed through unstored.

@@ -16,8 +16,9 @@ use crate::gate::Gate;
 use crate::redirect::{Ask, Reply, follow};
 use crate::transport::{Patience, Transport};
 
-/// Times that one attempt may be challenged: without a token, with an old one, and with one for another scope.
-const CHALLENGE_COUNT_MAX: usize = 3;
+/// Times that one attempt may answer a challenge: to one that came without a token, and to one that an old
+/// token or one for another scope earned.
+const CHALLENGE_COUNT_MAX: usize = 2;
 
 /// Everything that asking one registry takes.
 #[derive(Debug)]
@@ -97,10 +98,13 @@ impl Exchange {
         patience: &mut Patience,
     ) -> Result<Reply, Error> {
         let mut ticket = self.auth.prepare(&self.transport, repository, patience).await?;
-        for _ in 0..CHALLENGE_COUNT_MAX {
+        for answered in 0.. {
             let reply = follow(&self.transport, &self.gate, ask, ticket.header(), patience).await?;
             if reply.response.status() != StatusCode::UNAUTHORIZED || !reply.is_home {
                 return self.judge(ask, reply, &ticket);
+            }
+            if answered == CHALLENGE_COUNT_MAX {
+                break;
             }
             let challenges = reply.response.headers();
             ticket = self.auth.answer(&self.transport, repository, challenges, ticket, patience).await?;

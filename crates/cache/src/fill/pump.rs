@@ -121,8 +121,9 @@ impl Pump<'_> {
         (self.position >= stop).then_some(Ok(()))
     }
 
-    /// The store failed. The batch that it refused is still in memory: if it continues the contiguous
-    /// front, the transfer goes on through the relay.
+    /// The store failed. What it holds without a hole is read back as far as it was not hashed yet; from there
+    /// on the bytes go through the relay, in order. The batch that the store refused is still in memory: if it
+    /// comes next, the transfer goes on, else it begins anew there.
     async fn turn_to_relay(
         &self,
         sink: &mut Sink,
@@ -131,13 +132,17 @@ impl Pump<'_> {
         error: StoreError,
     ) -> Result<(), Stop> {
         let Sink::Spool(spool) = &*sink else { return Err(Stop::Store(error)) };
-        let (hasher, front) = spool.front();
-        if front != offset || !self.may_relay {
+        if !self.may_relay {
             return Err(Stop::Store(error));
         }
         (self.store_failed)(&error);
+        let (hasher, front) = spool.hash_front().await;
         *lock(&self.fill.relay) = Some(Relay::new(front));
         *sink = Sink::Relay { hasher: Box::new(hasher), front };
+        self.fill.publish();
+        if front != offset {
+            return Err(Stop::Cut("the store failed beyond a hole"));
+        }
         self.relay(sink, chunks).await
     }
 

@@ -24,6 +24,8 @@ struct Follower {
     progress: watch::Receiver<Progress>,
     seat: Seat,
     range: ByteRange,
+    /// Whether a relay has given it bytes.
+    has_joined_relay: bool,
     verify_first_bytes_max: u64,
 }
 
@@ -43,6 +45,7 @@ pub(crate) fn follow(fill: &Arc<Fill>, seat: Seat, transfer: Arc<Transfer>, rang
         progress: fill.watch(),
         seat,
         range,
+        has_joined_relay: false,
         verify_first_bytes_max: settings.verify_first_bytes_max,
     };
     BlobReader::streamed(range.end - range.start, pieces(follower))
@@ -83,7 +86,7 @@ impl Follower {
     }
 
     /// What can be had at `position`, at most `length_max` bytes, and its length.
-    fn take(&self, position: u64, length_max: u64) -> Result<Option<(Piece, u64)>, PullError> {
+    fn take(&mut self, position: u64, length_max: u64) -> Result<Option<(Piece, u64)>, PullError> {
         match self.fill.available(position) {
             Available::Stored(blob, available) => {
                 let end = position + length_max.min(available);
@@ -92,6 +95,12 @@ impl Follower {
                 Ok(Some((Piece::File(piece), length)))
             }
             Available::Relayed(mut bytes) => {
+                if self.is_unhashed(position) {
+                    return Err(PullError::unavailable(
+                        "the store failed under bytes that were not hashed yet",
+                    ));
+                }
+                self.has_joined_relay = true;
                 bytes.truncate(usize::try_from(length_max).unwrap_or(usize::MAX));
                 let length = bytes.len() as u64;
                 Ok(Some((Piece::Bytes(bytes), length)))
@@ -101,6 +110,13 @@ impl Follower {
                 Err(PullError::unavailable("the client was too slow for a transfer that cannot be stored"))
             }
         }
+    }
+
+    /// Whether this answer has bytes from the store that lie beyond where the relay began: the digest that the
+    /// relay verifies is not of them.
+    fn is_unhashed(&self, position: u64) -> bool {
+        let is_beyond = self.fill.relay_origin().is_some_and(|origin| position > origin);
+        is_beyond && !self.has_joined_relay && position > self.range.start
     }
 
     /// Where this answer must stop for now. Unverified bytes may leave, but never the end of the blob, so

@@ -25,6 +25,11 @@ impl Relay {
         Self { origin: start, start, end: start, chunks: VecDeque::new() }
     }
 
+    /// Where the store failed.
+    pub(crate) fn origin(&self) -> u64 {
+        self.origin
+    }
+
     pub(crate) fn available(&self, position: u64) -> Available {
         if position < self.start {
             return Available::Gone;

@@ -7,19 +7,34 @@ use oci::ByteRange;
 const FAR_SPAN_BYTES: u64 = 1 << 20;
 
 /// The live claims of one fill.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Spans {
     live: Vec<Span>,
     last_id: u64,
+    /// How long a part is, in bytes; `u64::MAX` while the blob is not shared.
+    part_bytes: u64,
+    received_bytes: u64,
 }
 
 #[derive(Debug)]
 struct Span {
     id: u64,
+    /// Where the claim began. What was received since may not be written yet, and is nobody else's.
+    from: u64,
     /// The first byte that this transfer has not received yet.
     next: u64,
     /// Where it must stop; another transfer has the bytes from there.
     stop: u64,
+    /// Where it would have stopped, had it not been cut short the last time.
+    whole_stop: u64,
+    /// Whether it was cut to the length of a part, and is not cut again.
+    is_part: bool,
+}
+
+impl Default for Spans {
+    fn default() -> Self {
+        Self { live: Vec::new(), last_id: 0, part_bytes: u64::MAX, received_bytes: 0 }
+    }
 }
 
 /// What the front of a fill does next.
@@ -34,17 +49,55 @@ pub(crate) enum Claim {
 }
 
 impl Spans {
+    /// How long the parts are that are claimed from now on, in bytes.
+    pub(crate) fn set_part_bytes(&mut self, part_bytes: u64) {
+        self.part_bytes = part_bytes;
+    }
+
+    /// Bytes that all transfers have received so far.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+
     /// Claims the first part of the first gap that nobody fetches. With `in_order`, only the very next
-    /// missing byte will do.
+    /// missing byte will do, and all of the gap is claimed.
     pub(crate) fn claim_front(&mut self, gaps: &[ByteRange], in_order: bool) -> Claim {
         let Some(first) = gaps.iter().find(|gap| gap.start < gap.end) else { return Claim::Complete };
         let free = gaps.iter().find_map(|gap| self.first_free(*gap));
         let free = free.filter(|range| !in_order || range.start == first.start);
-        free.map_or(Claim::Wait, |range| Claim::Fetch(self.claim(range), range))
+        let part_bytes = if in_order { u64::MAX } else { self.part_bytes };
+        free.map_or(Claim::Wait, |range| {
+            let (id, range) = self.claim_at_most(range, part_bytes);
+            Claim::Fetch(id, range)
+        })
+    }
+
+    /// Claims the next part for a further transfer: the first that nobody fetches, else what lies one part
+    /// ahead in the span with the longest way to go. `None`: there is nothing left to share.
+    pub(crate) fn claim_part(&mut self, gaps: &[ByteRange]) -> Option<(u64, ByteRange)> {
+        let end = gaps.last()?.end;
+        let free = gaps.iter().find_map(|gap| self.first_free(*gap)).or_else(|| self.cut_longest(end))?;
+        Some(self.claim_at_most(free, self.part_bytes))
+    }
+
+    /// Takes all but the next part from the longest span that is not a part itself.
+    fn cut_longest(&mut self, end: u64) -> Option<ByteRange> {
+        let wholes = self.live.iter_mut().filter(|span| !span.is_part);
+        let span = wholes.max_by_key(|span| span.stop.min(end).saturating_sub(span.next))?;
+        let start = span.next.saturating_add(self.part_bytes);
+        let rest = ByteRange { start, end: span.stop.min(end) };
+        if rest.start >= rest.end {
+            return None;
+        }
+        span.whole_stop = span.stop;
+        span.stop = start;
+        span.is_part = true;
+        Some(rest)
     }
 
     /// Claims the bytes from `range.start` on, cutting short the transfer that would have reached them.
-    /// `None`: they are there, or are being received, or `count_max` transfers run already.
+    /// `None`: they are there, or are being received, or `count_max` transfers run already, those for parts
+    /// not counted.
     pub(crate) fn claim_far(
         &mut self,
         range: ByteRange,
@@ -53,24 +106,27 @@ impl Spans {
     ) -> Option<(u64, ByteRange)> {
         let start = range.start;
         let gap = gaps.iter().find(|gap| gap.start <= start && start < gap.end)?;
-        if self.live.len() >= count_max || self.live.iter().any(|span| span.next == start) {
+        let count = self.live.iter().filter(|span| !span.is_part).count();
+        if count >= count_max || self.live.iter().any(|span| span.from <= start && start <= span.next) {
             return None;
         }
-        let ahead = self.live.iter().map(|span| span.next).filter(|next| *next > start).min();
+        let ahead = self.live.iter().map(|span| span.from).filter(|from| *from > start).min();
         let mut stop = ahead.unwrap_or(gap.end).min(gap.end);
         if let Some(covering) = self.live.iter_mut().find(|span| span.next < start && start < span.stop) {
             stop = stop.min(covering.stop);
+            covering.whole_stop = covering.stop;
             covering.stop = start;
         }
         let wanted = range.end.div_ceil(FAR_SPAN_BYTES).saturating_mul(FAR_SPAN_BYTES);
         let claimed = ByteRange { start, end: stop.min(wanted) };
-        Some((self.claim(claimed), claimed))
+        Some((self.claim(claimed, false), claimed))
     }
 
     /// Notes the progress of `id` and returns where it must stop.
     pub(crate) fn advance(&mut self, id: u64, next: u64) -> u64 {
         match self.live.iter_mut().find(|span| span.id == id) {
             Some(span) => {
+                self.received_bytes += next.saturating_sub(span.next);
                 span.next = next;
                 span.stop
             }
@@ -78,14 +134,38 @@ impl Spans {
         }
     }
 
-    /// Gives back what `id` has not fetched.
+    /// Gives back what `id` has not fetched. If that is all, and nobody has claimed anything since, the transfer
+    /// that was cut short for it goes on as if nothing had been: an upstream that gives no parts is not asked
+    /// for the rest a second time.
     pub(crate) fn release(&mut self, id: u64) {
-        self.live.retain(|span| span.id != id);
+        let Some(index) = self.live.iter().position(|span| span.id == id) else { return };
+        let released = self.live.swap_remove(index);
+        if released.next > released.from || id != self.last_id {
+            return;
+        }
+        if let Some(cut) = self.live.iter_mut().find(|span| span.stop == released.from) {
+            cut.is_part = cut.is_part && cut.whole_stop == cut.stop;
+            cut.stop = cut.whole_stop;
+        }
     }
 
-    fn claim(&mut self, range: ByteRange) -> u64 {
+    fn claim_at_most(&mut self, range: ByteRange, bytes_max: u64) -> (u64, ByteRange) {
+        let end = range.end.min(range.start.saturating_add(bytes_max));
+        let claimed = ByteRange { start: range.start, end };
+        (self.claim(claimed, bytes_max < u64::MAX), claimed)
+    }
+
+    fn claim(&mut self, range: ByteRange, is_part: bool) -> u64 {
         self.last_id += 1;
-        self.live.push(Span { id: self.last_id, next: range.start, stop: range.end });
+        let ByteRange { start, end } = range;
+        self.live.push(Span {
+            id: self.last_id,
+            from: start,
+            next: start,
+            stop: end,
+            whole_stop: end,
+            is_part,
+        });
         self.last_id
     }
 
@@ -93,11 +173,11 @@ impl Spans {
     fn first_free(&self, gap: ByteRange) -> Option<ByteRange> {
         let mut start = gap.start;
         // Each round steps over one span, so there are at most as many rounds as spans.
-        while let Some(span) = self.live.iter().find(|span| span.next <= start && start < span.stop) {
+        while let Some(span) = self.live.iter().find(|span| span.from <= start && start < span.stop) {
             start = span.stop;
         }
-        let end = self.live.iter().map(|span| span.next).filter(|next| *next > start).min();
-        let end = end.map_or(gap.end, |next| next.min(gap.end));
+        let end = self.live.iter().map(|span| span.from).filter(|from| *from > start).min();
+        let end = end.map_or(gap.end, |from| from.min(gap.end));
         (start < end).then_some(ByteRange { start, end })
     }
 }

@@ -1,5 +1,6 @@
 //! The writing side of a fill: claims what is missing, fetches it, resumes after cuts, verifies, commits.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 use upstream::{BlobRange, BlobStream, ErrorKind, Upstream};
 
+use super::lanes::Lanes;
 use super::pump::{Pump, Sink, Stop};
 use super::relay::Relay;
 use super::spans::Claim;
@@ -28,17 +30,19 @@ const RESUME_COUNT_MAX: u32 = 5;
 
 /// Which part of the fill a transfer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     /// It completes the blob from the front; `ranges_work` until the upstream fails to resume.
     Front { ranges_work: bool },
     /// It serves a range that the front will not reach soon.
     Far,
+    /// It fetches a part just ahead of the front, to make the blob come faster.
+    Part,
 }
 
 /// A claimed span, given back however its transfer ends, a panic included.
-struct Claimed {
-    fill: Arc<Fill>,
-    span: u64,
+pub(super) struct Claimed {
+    pub(super) fill: Arc<Fill>,
+    pub(super) span: u64,
 }
 
 impl Drop for Claimed {
@@ -65,6 +69,8 @@ pub(crate) struct Transfer {
     pub(crate) grants: Arc<Grants>,
     /// Stored blobs whose bytes are known to be right.
     pub(crate) verified: Arc<Verified>,
+    /// This registry's transfers.
+    pub(crate) lanes: Arc<Lanes>,
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
 }
@@ -103,13 +109,14 @@ impl Transfer {
         let (Some(size), Some(Content::Spool(spool))) = (fill.size(), fill.content.get()) else {
             return;
         };
-        if fill.is_relaying() {
+        if fill.is_relaying() || !self.lanes.serve_parts() {
             return;
         }
         let claim = fill.claim_far(range, &spool.gaps(size), self.settings.transfers_per_fill_max);
         let Some((span, claimed)) = claim else { return };
         let (fill, mut sink) = (fill.clone(), Sink::Spool(spool.clone()));
         let claim = Claimed { fill: fill.clone(), span };
+        let lane = self.lanes.enter();
         let tasks = self.tasks.clone();
         tasks.spawn(async move {
             let fetched = tokio::select! {
@@ -121,6 +128,7 @@ impl Transfer {
                 debug!(digest = %self.digest, ?stop, "far transfer ended early");
             }
             drop(claim);
+            drop(lane);
         });
     }
 
@@ -153,7 +161,12 @@ impl Transfer {
                 Sink::Relay { hasher: Box::new(Hasher::new(self.digest.algorithm())), front: 0 }
             }
         };
-        self.fetch_all(fill, &mut sink).await?;
+        tokio::select! {
+            biased;
+            fetched = self.fetch_all(fill, &mut sink) => fetched?,
+            // It only helps: the front alone says when everything is there.
+            () = async { self.share(fill).await; pending().await } => {}
+        }
         match sink {
             Sink::Spool(spool) => self.commit(fill, spool).await,
             Sink::Relay { hasher, front } => self.conclude_relay(fill, *hasher, front),
@@ -280,8 +293,10 @@ impl Transfer {
                 }
                 Claim::Fetch(span, range) => (span, range),
             };
-            let before = received(sink);
+            let before = fill.received_bytes();
+            let lane = self.lanes.enter();
             let fetched = self.fetch(fill, sink, span, range, role).await;
+            drop(lane);
             fill.release(span);
             let stop = match fetched {
                 Ok(()) => continue,
@@ -291,9 +306,10 @@ impl Transfer {
             if is_invalid && range.start > 0 && role == (Role::Front { ranges_work: true }) {
                 // An upstream that cannot resume gives the whole again; what is there is skipped.
                 role = Role::Front { ranges_work: false };
+                fill.set_part_bytes(u64::MAX);
                 continue;
             }
-            let grew = received(sink) > before;
+            let grew = fill.received_bytes() > before;
             match patience.after(&stop, grew, fill.has_answered()) {
                 Some(pause) => {
                     debug!(digest = %self.digest, ?stop, "resuming");
@@ -318,7 +334,7 @@ impl Transfer {
     }
 
     /// Fetches one claimed span.
-    async fn fetch(
+    pub(super) async fn fetch(
         &self,
         fill: &Arc<Fill>,
         sink: &mut Sink,
@@ -334,9 +350,21 @@ impl Transfer {
             (_, false) => BlobRange::Span(range),
         };
         let answer = self.upstream.get_blob(&self.repository, &self.digest, request).await;
+        let is_front = matches!(role, Role::Front { .. });
+        let refuses_parts = match &answer {
+            Ok(stream) => stream.start != range.start,
+            Err(error) => !is_front || error.is_range_refused(),
+        };
+        if refuses_parts {
+            self.lanes.note_refusal();
+            fill.set_part_bytes(u64::MAX);
+        }
         let stream = answer.map_err(Stop::Upstream)?;
         let skip = match range.start.checked_sub(stream.start) {
-            Some(skip) => skip,
+            Some(0) => 0,
+            // The front has come past those bytes; anybody else would fetch them twice.
+            Some(skip) if is_front => skip,
+            Some(_) => return Err(Stop::Cut("the upstream ignored the range that was asked for")),
             None => return Err(Stop::Cut("the upstream began after the byte that was asked for")),
         };
         self.take_size(fill, sink, &stream)?;
@@ -347,7 +375,7 @@ impl Transfer {
             span,
             position: range.start,
             skip,
-            may_relay: role != Role::Far,
+            may_relay: is_front,
             received: &received,
             store_failed: &store_failed,
         };
@@ -412,14 +440,6 @@ fn missing(fill: &Fill, sink: &Sink) -> Vec<ByteRange> {
             let rest = ByteRange { start: *front, end: size.unwrap_or(u64::MAX) };
             if rest.start < rest.end { vec![rest] } else { Vec::new() }
         }
-    }
-}
-
-/// The contiguous bytes that the sink has taken.
-fn received(sink: &Sink) -> u64 {
-    match sink {
-        Sink::Spool(spool) => spool.watermark(),
-        Sink::Relay { front, .. } => *front,
     }
 }
 

@@ -8,6 +8,7 @@ mod grants;
 mod manifests;
 mod positions;
 mod ranges;
+mod sharing;
 mod simulation;
 mod store_faults;
 mod upstream;

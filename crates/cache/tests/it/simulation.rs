@@ -17,6 +17,9 @@ use crate::world::{World, next, noise, read, repository};
 
 const SEEDS_DEFAULT: u64 = 1_500;
 
+/// The length of a blob that several transfers share when it comes slowly.
+const SHARED: usize = 5_000_000;
+
 #[test]
 fn no_seed_makes_a_wrong_body_or_a_lost_one() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
@@ -44,7 +47,7 @@ async fn live(seed: u64) {
     let mut world = World::with(|settings| settings.verify_first_bytes_max = 64 * 1024);
     let mut model = Model { blobs: Vec::new(), manifests: HashMap::new() };
     for _ in 0..random.usize(1..4) {
-        let length = *random.choice(&[0, 1, 20_000, 70_000, 300_000, 1_200_000]).unwrap();
+        let length = *random.choice(&[0, 1, 20_000, 70_000, 300_000, 1_200_000, SHARED]).unwrap();
         // Two of one length would be the same blob.
         let blob = noise(length + random.usize(0..1000));
         model.blobs.push((world.upstream.put_blob(&blob), blob));
@@ -129,9 +132,12 @@ fn disturb(world: &World, model: &mut Model, random: &mut Rng) {
 }
 
 fn misbehave(random: &mut Rng) -> Manner {
-    let position = random.usize(0..400_000);
+    let reach = if random.bool() { 400_000 } else { SHARED };
+    let position = random.usize(0..reach);
     let mut manner = Manner { pace: Duration::from_millis(random.u64(0..30)), ..Manner::default() };
-    match random.u8(0..8) {
+    match random.u8(0..10) {
+        8 => manner.refuse_part = Some(ErrorKind::Throttled),
+        9 => manner.cut_part_at = Some(position),
         0 => manner.refuse = Some(ErrorKind::Unreachable),
         1 => manner.cut_at = Some(position),
         2 => manner.end_at = Some(position),

@@ -95,6 +95,30 @@ async fn f29_a_disk_that_fills_up_in_mid_transfer_costs_no_client_its_body_and_n
 }
 
 #[tokio::test(start_paused = true)]
+async fn f29_a_disk_that_fills_up_under_several_transfers_costs_no_client_its_body() {
+    for full_at in [5 << 20, 9 << 20, 13 << 20] {
+        let (world, faults, _directory) = world_on_files(|_| {});
+        let blob = noise(24 << 20);
+        let digest = world.upstream.put_blob(&blob);
+        world.upstream.set_manner(Manner { pace: Duration::from_millis(10), ..Manner::default() });
+        let mut reader = world.get(&digest).await.unwrap().body.unwrap();
+        let mut came = 0;
+        while let Some(bytes) = next(&mut reader).await {
+            let bytes = bytes.unwrap_or_else(|error| panic!("full at {full_at}, broken at {came}: {error}"));
+            assert!(bytes == blob.slice(came..came + bytes.len()), "full at {full_at}, wrong at {came}");
+            came += bytes.len();
+            if came >= full_at && !faults.is_pending() {
+                faults.inject(Some(Call::Write), 0, Fault::Errno(ENOSPC));
+            }
+        }
+        assert_eq!(came, blob.len());
+        assert!(world.upstream.count("GET blob") > 2, "several transfers");
+        world.settle().await;
+        assert!(!world.holds(&digest).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn f29_what_did_not_fit_does_not_keep_the_disk_full() {
     let (world, faults, directory) = world_on_files(|_| {});
     let digest = world.upstream.put_blob(&noise(3 << 20));

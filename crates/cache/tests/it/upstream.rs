@@ -36,6 +36,12 @@ pub(crate) struct Manner {
     pub(crate) no_size: bool,
     /// Time between pieces.
     pub(crate) pace: Duration,
+    /// Fail a request for a part before the headers.
+    pub(crate) refuse_part: Option<ErrorKind>,
+    /// Break off a part, one that does not reach the blob's end, after this many bytes.
+    pub(crate) cut_part_at: Option<usize>,
+    /// All bodies with this lock take turns: together they have the rate of one.
+    pub(crate) line: Option<Arc<tokio::sync::Mutex<()>>>,
     /// Each piece takes one permit.
     pub(crate) gate: Option<Arc<Semaphore>>,
 }
@@ -212,6 +218,11 @@ impl Upstream for MemoryUpstream {
             let manner = state.manners.pop_front().unwrap_or_else(|| state.manner.clone());
             (state.blobs.get(digest).cloned(), manner)
         };
+        let mut manner = manner;
+        if matches!(range, BlobRange::Span(_)) {
+            manner.refuse = manner.refuse.or(manner.refuse_part);
+            manner.cut_at = manner.cut_at.or(manner.cut_part_at);
+        }
         if let Some(kind) = manner.refuse {
             return Err(error(kind));
         }
@@ -235,9 +246,14 @@ impl Upstream for MemoryUpstream {
                 if let Some(gate) = &manner.gate {
                     gate.acquire().await.unwrap().forget();
                 }
+                let turn = match &manner.line {
+                    Some(line) => Some(line.lock().await),
+                    None => None,
+                };
                 if !manner.pace.is_zero() {
                     tokio::time::sleep(manner.pace).await;
                 }
+                drop(turn);
                 if let Ok(bytes) = &piece {
                     state.lock().unwrap().blob_bytes += bytes.len() as u64;
                 }

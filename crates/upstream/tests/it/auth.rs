@@ -81,6 +81,29 @@ async fn f12_a_repository_that_a_token_does_not_open_is_denied_after_one_token()
 }
 
 #[tokio::test]
+async fn f12_no_token_is_fetched_that_no_request_brings_along() {
+    let rig = Rig::start(Behaviour::default()).await;
+    rig.put_manifest();
+    // A registry that asks for another scope each time is never content.
+    for (nth, scope) in [(1, "one"), (2, "two"), (3, "three"), (4, "four")] {
+        let challenge = format!(
+            "Bearer realm=\"{}/token\",service=\"fake.registry\",scope=\"repository:{scope}:pull\"",
+            rig.registry.url_of(Endpoint::Token)
+        );
+        let refused = Fault::StatusWith {
+            code: 401,
+            headers: vec![("www-authenticate".to_owned(), challenge)],
+            body: "".into(),
+        };
+        rig.registry.script(Rule::new(Kind::GetManifest, refused).before_auth().from_nth(nth));
+    }
+    let error = rig.get("latest").await.unwrap_err();
+    assert_eq!((error.kind(), error.status()), (ErrorKind::Denied, Some(401)));
+    let log = rig.registry.log();
+    assert_eq!((log.count(Kind::GetManifest), log.count(Kind::Token)), (3, 2));
+}
+
+#[tokio::test]
 async fn f11_a_token_that_is_refused_is_renewed_once_for_all_who_used_it() {
     let rig = Rig::start(Behaviour::default()).await;
     let digest = rig.put_manifest();

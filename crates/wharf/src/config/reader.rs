@@ -226,6 +226,19 @@ impl<'a> Reader<'a> {
         flag
     }
 
+    /// A whole number from 1 to `max`.
+    pub(crate) fn count(&mut self, table: &Table<'_>, key: &str, max: i64) -> Option<usize> {
+        let (place, value) = self.find(table, key)?;
+        let number = value.get_ref().as_integer().and_then(|number| {
+            let number = i64::from_str_radix(number.as_str(), number.radix()).ok()?;
+            usize::try_from(number).ok().filter(|_| (1..=max).contains(&number))
+        });
+        if number.is_none() {
+            self.refuse(&place, format!("expected a whole number from 1 to {max}, without quotes"));
+        }
+        number
+    }
+
     /// A length of time.
     pub(crate) fn duration(&mut self, table: &Table<'_>, key: &str) -> Option<Duration> {
         let text = self.duration_text(table, key)?;

@@ -19,7 +19,7 @@ use super::remark::Place;
 const OWN_KEYS: [&str; 5] = ["name", "aliases", "hosts", "upstream", "root"];
 
 /// The keys that `[defaults]` may hold as well.
-pub(crate) const RULE_KEYS: [&str; 18] = [
+pub(crate) const RULE_KEYS: [&str; 20] = [
     "username",
     "password",
     "password_file",
@@ -32,6 +32,8 @@ pub(crate) const RULE_KEYS: [&str; 18] = [
     "connect_timeout",
     "header_timeout",
     "idle_timeout",
+    "connections_per_blob_max",
+    "connections_max",
     "tag_ttl",
     "stale_if_error",
     "on_upstream_404",
@@ -39,6 +41,9 @@ pub(crate) const RULE_KEYS: [&str; 18] = [
     "catalog",
     "auth_ttl",
 ];
+
+/// More than any upstream welcomes.
+const CONNECTIONS_MAX: i64 = 1000;
 
 const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 const HEADER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -180,6 +185,8 @@ struct Rules {
     connect_timeout: Duration,
     header_timeout: Duration,
     idle_timeout: Duration,
+    connections_per_blob_max: Option<usize>,
+    connections_max: Option<usize>,
     tags: TagRule,
     catalog: bool,
     auth_ttl: Duration,
@@ -197,6 +204,8 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
         connect_timeout: reader.timeout(table, "connect_timeout").unwrap_or(CONNECT_TIMEOUT_DEFAULT),
         header_timeout: reader.timeout(table, "header_timeout").unwrap_or(HEADER_TIMEOUT_DEFAULT),
         idle_timeout: reader.timeout(table, "idle_timeout").unwrap_or(IDLE_TIMEOUT_DEFAULT),
+        connections_per_blob_max: reader.count(table, "connections_per_blob_max", CONNECTIONS_MAX),
+        connections_max: reader.count(table, "connections_max", CONNECTIONS_MAX),
         tags: read_tag_rule(reader, table),
         catalog: reader.flag(table, "catalog").unwrap_or(true),
         auth_ttl: read_ttl(reader, table, "auth_ttl").unwrap_or(AUTH_TTL_DEFAULT),
@@ -277,13 +286,18 @@ fn warn_of_risks(reader: &mut Reader<'_>, table: &Table<'_>, upstream: &(Place, 
 
 impl Rules {
     fn into_registry(self, names: RegistryNames, upstream: Url, root: PathBuf) -> Registry {
+        let defaults = cache::Settings::new(self.tags);
         let cache = cache::Settings {
             // What one repository was granted through an account proves nothing for another.
             links: self.login.is_some() || self.identity.is_some(),
             auth_ttl: self.auth_ttl,
             catalog: self.catalog,
             hub_names: names.name == known::DOCKER_HUB,
-            ..cache::Settings::new(self.tags)
+            connections_per_blob_max: self
+                .connections_per_blob_max
+                .unwrap_or(defaults.connections_per_blob_max),
+            connections_max: self.connections_max.unwrap_or(defaults.connections_max),
+            ..defaults
         };
         let upstream = upstream::Settings {
             name: names.name.clone(),

@@ -5,5 +5,6 @@ mod clock;
 mod herd;
 mod isolation;
 mod restart;
+mod sharing;
 mod upstream;
 mod wrong;

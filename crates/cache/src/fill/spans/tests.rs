@@ -44,10 +44,13 @@ fn no_two_live_spans_overlap() {
         let gaps = [range(0, 8 * MIB), range(9 * MIB, 40 * MIB)];
         for _ in 0..12 {
             let start = random.u64(0..40 * MIB);
-            match random.u8(0..4) {
+            match random.u8(0..6) {
                 0 => drop(spans.claim_front(&gaps, false)),
                 1 => drop(spans.claim_far(range(start, 40 * MIB), &gaps, 4)),
                 2 => drop(spans.claim_far(range(start, (start + 100).min(40 * MIB)), &gaps, 4)),
+                3 => drop(spans.claim_part(&gaps)),
+                4 if random.bool() => spans.release(random.u64(1..10)),
+                4 => spans.set_part_bytes(*random.choice(&[MIB, 3 * MIB, u64::MAX]).unwrap()),
                 _ => {
                     if let Some(span) = spans.live.first() {
                         let (id, next) = (span.id, (span.next + MIB).min(span.stop));
@@ -57,9 +60,9 @@ fn no_two_live_spans_overlap() {
             }
             for (index, one) in spans.live.iter().enumerate() {
                 assert!(one.next <= one.stop);
-                for other in spans.live.iter().skip(index + 1).filter(|other| other.next < other.stop) {
-                    let apart = one.stop <= other.next || other.stop <= one.next;
-                    assert!(apart || one.next == one.stop, "{one:?} and {other:?}");
+                for other in spans.live.iter().skip(index + 1) {
+                    let apart = one.stop <= other.from || other.stop <= one.from;
+                    assert!(apart, "{one:?} and {other:?}");
                 }
             }
         }
@@ -85,4 +88,67 @@ fn a_relay_takes_bytes_in_order_only() {
     assert_eq!(far, Some((1, range(0, 2 * MIB))));
     assert_eq!(spans.claim_front(&gaps, true), Claim::Wait);
     assert_eq!(spans.claim_front(&gaps, false), Claim::Fetch(2, range(2 * MIB, 10 * MIB)));
+}
+
+#[test]
+fn a_part_is_taken_from_ahead_of_the_front_and_the_next_ones_follow() {
+    let mut spans = Spans::default();
+    let gaps = [range(0, 40 * MIB)];
+    spans.claim_front(&[range(0, u64::MAX)], false);
+    assert_eq!(spans.claim_part(&gaps), None, "nothing is shared before the length of a part is known");
+    spans.set_part_bytes(8 * MIB);
+    spans.advance(1, 2 * MIB);
+    assert_eq!(spans.claim_part(&gaps), Some((2, range(10 * MIB, 18 * MIB))));
+    assert_eq!(spans.advance(1, 3 * MIB), 10 * MIB, "the front stops where the part begins");
+    assert_eq!(spans.claim_part(&gaps), Some((3, range(18 * MIB, 26 * MIB))));
+    spans.advance(1, 10 * MIB);
+    spans.release(1);
+    let gaps = [range(10 * MIB, 40 * MIB)];
+    assert_eq!(spans.claim_front(&gaps, false), Claim::Fetch(4, range(26 * MIB, 34 * MIB)));
+    assert_eq!(spans.claim_part(&gaps), Some((5, range(34 * MIB, 40 * MIB))));
+    assert_eq!(spans.claim_part(&gaps), None, "parts are not cut again");
+    assert_eq!(spans.claim_front(&gaps, false), Claim::Wait);
+    assert_eq!(spans.received_bytes(), 10 * MIB);
+}
+
+#[test]
+fn a_part_that_failed_is_the_next_to_be_taken() {
+    let mut spans = Spans::default();
+    spans.claim_front(&[range(0, 40 * MIB)], false);
+    spans.set_part_bytes(8 * MIB);
+    let gaps = [range(0, 40 * MIB)];
+    assert_eq!(spans.claim_part(&gaps), Some((2, range(8 * MIB, 16 * MIB))));
+    assert_eq!(spans.claim_part(&gaps), Some((3, range(16 * MIB, 24 * MIB))));
+    spans.advance(2, 9 * MIB);
+    spans.release(2);
+    let gaps = [range(0, 8 * MIB), range(9 * MIB, 40 * MIB)];
+    assert_eq!(spans.claim_part(&gaps), Some((4, range(9 * MIB, 16 * MIB))));
+}
+
+#[test]
+fn bytes_that_were_received_and_not_yet_written_are_nobody_elses() {
+    let mut spans = Spans::default();
+    let gaps = [range(0, 10 * MIB)];
+    let far = spans.claim_far(range(6 * MIB, 10 * MIB), &gaps, 4);
+    assert_eq!(far, Some((1, range(6 * MIB, 10 * MIB))));
+    spans.advance(1, 8 * MIB);
+    assert_eq!(spans.claim_far(range(7 * MIB, 10 * MIB), &gaps, 4), None);
+    assert_eq!(spans.claim_front(&gaps, false), Claim::Fetch(2, range(0, 6 * MIB)));
+    assert_eq!(spans.claim_front(&gaps, false), Claim::Wait);
+}
+
+#[test]
+fn a_part_that_is_refused_gives_the_front_its_way_back() {
+    let mut spans = Spans::default();
+    spans.claim_front(&[range(0, u64::MAX)], false);
+    spans.set_part_bytes(8 * MIB);
+    let gaps = [range(0, 40 * MIB)];
+    spans.claim_part(&gaps);
+    assert_eq!(spans.advance(1, MIB), 8 * MIB);
+    spans.release(2);
+    assert_eq!(spans.advance(1, 2 * MIB), u64::MAX);
+    assert_eq!(spans.claim_far(range(30 * MIB, 40 * MIB), &gaps, 4), Some((3, range(30 * MIB, 40 * MIB))));
+    assert_eq!(spans.claim_part(&gaps), Some((4, range(10 * MIB, 18 * MIB))));
+    spans.release(3);
+    assert_eq!(spans.advance(1, 2 * MIB), 10 * MIB, "only what was claimed last is forgotten");
 }

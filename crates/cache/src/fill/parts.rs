@@ -1,0 +1,168 @@
+//! Sharing a large blob among several transfers: while that makes it come faster, parts just ahead of the
+//! front are fetched over further connections.
+//!
+//! They run within the fill's own task and end with it. One that fails leaves its part to the others.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use policy::connections::{self, Flow, INTERVAL, Plan, REMAINING_BYTES_MIN, Trial};
+use storage::Spool;
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::debug;
+
+use super::pump::{Sink, Stop};
+use super::transfer::{Claimed, Role, Transfer};
+use super::{Content, Fill};
+
+/// What is measured and decided about one fill.
+struct Sharing {
+    /// Further transfers that are to run beside the front.
+    wanted: usize,
+    is_settled: bool,
+    trial: Option<(Trial, Instant)>,
+    measured_at: Instant,
+    received_bytes: u64,
+    rate: u64,
+    rate_before: u64,
+}
+
+impl Transfer {
+    /// Shares the fill among further transfers for as long as it is polled. Returns when there will be none.
+    pub(super) async fn share(&self, fill: &Arc<Fill>) {
+        let connections_max = self.settings.connections_per_blob_max;
+        let Some(Content::Spool(spool)) = fill.content.get() else { return };
+        let mut progress = fill.watch();
+        let Ok(size) = progress.wait_for(|progress| progress.size.is_some()).await.map(|told| told.size)
+        else {
+            return;
+        };
+        let size = size.unwrap_or_default();
+        if connections_max < 2 || size < REMAINING_BYTES_MIN {
+            return;
+        }
+        let mut parts = FuturesUnordered::new();
+        let mut sharing = Sharing::new(fill);
+        let mut ticks = tokio::time::interval_at(Instant::now() + INTERVAL, INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                Some(ended) = parts.next(), if !parts.is_empty() => sharing.note_end(&ended),
+                _ = ticks.tick() => {
+                    if fill.is_relaying() {
+                        // From here on the bytes are wanted in order.
+                        fill.set_part_bytes(u64::MAX);
+                        return;
+                    }
+                    let remaining_bytes = spool.gaps(size).iter().map(oci::ByteRange::len).sum();
+                    let flow = sharing.measure(fill, remaining_bytes, parts.len() + 1);
+                    let plan = sharing.plan(&flow);
+                    let may_add = flow.connections < connections_max && self.lanes.serve_parts();
+                    sharing.set_part_bytes(fill, &flow, plan == Plan::Add && may_add);
+                    if plan == Plan::Add && may_add && let Some(part) = self.start_part(fill, spool, size) {
+                        sharing.begin_trial(&flow);
+                        parts.push(part);
+                    }
+                }
+            }
+            while parts.len() < sharing.wanted
+                && self.lanes.serve_parts()
+                && let Some(part) = self.start_part(fill, spool, size)
+            {
+                parts.push(part);
+            }
+        }
+    }
+
+    /// The transfer of the next part; none when nothing is left to share, or the registry is busy enough.
+    fn start_part<'a>(
+        &'a self,
+        fill: &'a Arc<Fill>,
+        spool: &'a Arc<Spool>,
+        size: u64,
+    ) -> Option<impl Future<Output = Result<(), Stop>> + use<'a>> {
+        let lane = self.lanes.try_enter(self.settings.connections_max)?;
+        let (span, range) = fill.claim_part(&spool.gaps(size))?;
+        let claimed = Claimed { fill: fill.clone(), span };
+        self.metrics.part_started();
+        debug!(registry = %self.registry, digest = %self.digest, start = range.start, end = range.end, "fetching a part beside the front");
+        let mut sink = Sink::Spool(spool.clone());
+        Some(async move {
+            let fetched = self.fetch(fill, &mut sink, span, range, Role::Part).await;
+            drop(claimed);
+            drop(lane);
+            if let Err(stop) = &fetched {
+                // Whoever takes the next part takes what is missing of this one.
+                debug!(registry = %self.registry, digest = %self.digest, ?stop, "a part ended early");
+            }
+            fetched
+        })
+    }
+}
+
+impl Sharing {
+    fn new(fill: &Fill) -> Self {
+        Self {
+            wanted: 0,
+            is_settled: false,
+            trial: None,
+            measured_at: Instant::now(),
+            received_bytes: fill.received_bytes(),
+            rate: 0,
+            rate_before: 0,
+        }
+    }
+
+    fn measure(&mut self, fill: &Fill, remaining_bytes: u64, connections: usize) -> Flow {
+        let received_bytes = fill.received_bytes();
+        let elapsed_ms = u64::try_from(self.measured_at.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        self.rate_before = self.rate;
+        self.rate = (received_bytes - self.received_bytes).saturating_mul(1000) / elapsed_ms;
+        (self.received_bytes, self.measured_at) = (received_bytes, Instant::now());
+        let trial = self.trial.map(|(trial, since)| Trial { age: since.elapsed(), ..trial });
+        Flow { remaining_bytes, rate: self.rate, rate_before: self.rate_before, connections, trial }
+    }
+
+    /// What to do now; a trial that is over is over after this.
+    fn plan(&mut self, flow: &Flow) -> Plan {
+        let plan = if self.is_settled { Plan::Wait } else { connections::plan(flow) };
+        match plan {
+            Plan::Wait => {}
+            Plan::Pass | Plan::Add => self.trial = None,
+            Plan::Settle => {
+                self.wanted = self.wanted.saturating_sub(1);
+                self.is_settled = true;
+                self.trial = None;
+            }
+        }
+        plan
+    }
+
+    fn begin_trial(&mut self, flow: &Flow) {
+        self.wanted += 1;
+        let trial =
+            Trial { rate: flow.mean_rate(), connections: flow.connections, age: std::time::Duration::ZERO };
+        self.trial = Some((trial, Instant::now()));
+    }
+
+    /// While a blob is not shared, the front takes all that is left in one piece.
+    fn set_part_bytes(&self, fill: &Fill, flow: &Flow, adds_one: bool) {
+        let connections = self.wanted + 1 + usize::from(adds_one);
+        let part_bytes = match connections {
+            1 => u64::MAX,
+            _ => connections::part_bytes(&Flow { connections, ..*flow }),
+        };
+        fill.set_part_bytes(part_bytes);
+    }
+
+    /// A part that failed costs its connection, and the trial if there is one.
+    fn note_end(&mut self, ended: &Result<(), Stop>) {
+        if ended.is_err() {
+            self.wanted = self.wanted.saturating_sub(1);
+            self.is_settled |= self.trial.take().is_some();
+        }
+    }
+}
