@@ -112,6 +112,8 @@ fn every_key(directory: &tempfile::TempDir) -> String {
         connect_timeout = "1s"
         header_timeout = "2s"
         idle_timeout = "3s"
+        connections_per_blob_max = 2
+        connections_max = 5
         on_upstream_404 = "serve"
         offline = true
         catalog = false
@@ -150,6 +152,7 @@ fn every_key_is_taken_over() {
     assert!(hub.upstream.client_identity.is_some());
     assert_eq!(hub.upstream.trusted_hosts, ["auth.corp.example", "10.1.2.3:9000"]);
     assert!(hub.upstream.proxy.is_some());
+    assert_eq!((hub.cache.connections_per_blob_max, hub.cache.connections_max), (2, 5));
     let timeouts = [hub.upstream.connect_timeout, hub.upstream.header_timeout, hub.upstream.idle_timeout];
     assert_eq!(timeouts.map(|timeout| timeout.as_secs()), [1, 2, 3]);
     assert!(hub.cache.links && !hub.cache.catalog && hub.cache.tags.offline);
@@ -234,7 +237,7 @@ colour = "green"
             r#"wharf.toml:34: registry[docker.io].idle_timeout: a timeout of zero lets nothing succeed; write a longer one, or leave the key out"#,
             r#"wharf.toml:35: registry[docker.io].on_upstream_404: "500" is not one of "404", "serve"; write one of these"#,
             r#"wharf.toml:36: registry[4]: has no name; write what it caches, such as name = "docker.io""#,
-            r#"wharf.toml:38: registry[4].colour: there is no such key; known here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, tag_ttl, stale_if_error, on_upstream_404, offline, catalog, auth_ttl"#,
+            r#"wharf.toml:38: registry[4].colour: there is no such key; known here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, tag_ttl, stale_if_error, on_upstream_404, offline, catalog, auth_ttl"#,
         ],
     );
 }
@@ -256,6 +259,17 @@ name = "ghcr.io"
             "wharf.toml:4: a string without quotes; put it in quotes",
             "wharf.toml:5: this is not TOML: duplicate key; keep one of them",
             r#"wharf.toml:6: server.lsten: there is no such key; did you mean "listen"?"#,
+        ],
+    );
+}
+
+#[test]
+fn a_count_is_a_whole_number_above_zero() {
+    check_refused(
+        "[defaults]\nconnections_max = 0\n[[registry]]\nname = \"ghcr.io\"\nconnections_per_blob_max = \"4\"\n",
+        &[
+            "wharf.toml:2: defaults.connections_max: expected a whole number from 1 to 1000, without quotes",
+            "wharf.toml:5: registry[ghcr.io].connections_per_blob_max: expected a whole number from 1 to 1000, without quotes",
         ],
     );
 }
