@@ -31,9 +31,10 @@ impl Verified {
         blob.read_is_inline() || known()
     }
 
-    /// Notes that the blob's bytes are right.
-    pub(crate) fn note(&self, digest: &Digest, blob: &OpenBlob) {
-        if let Some(signature) = blob.signature() {
+    /// Notes that the blob's bytes are right, if they still are those of the file that had the signature
+    /// `verified`. Whoever changes it after this look at it changes what is noted here.
+    pub(crate) fn note(&self, digest: &Digest, blob: &OpenBlob, verified: &Signature) {
+        if let Some(signature) = blob.signature().filter(|now| now.has_bytes_of(verified)) {
             self.0.insert(digest.clone(), signature);
         }
     }

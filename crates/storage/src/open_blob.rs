@@ -39,11 +39,19 @@ const SAMPLE_STEP_BYTES: usize = 128 * 1024;
 const HASH_TURN_BYTES: u64 = 8 << 20;
 const HASH_READ_BYTES: usize = 1 << 20;
 
-/// A file's identity, size and time of last change.
+/// A file's identity, size and times of last change: of its bytes, and of anything about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature {
     numbers: [i128; 2],
+    written: [i128; 2],
     changed: [i128; 2],
+}
+
+impl Signature {
+    /// Whether nobody has written to the file in between. Another name is no other content.
+    pub fn has_bytes_of(&self, other: &Self) -> bool {
+        (self.numbers, self.written) == (other.numbers, other.written)
+    }
 }
 
 /// What reading the files of one store takes.
@@ -94,13 +102,20 @@ impl OpenBlob {
     }
 
     /// What the file system says of the file's bytes: whoever changes them by any of its calls changes this
-    /// too. None: the content is in memory, or the file system does not say.
+    /// too. None: the content is in memory, the file system does not say, or the file is no longer as long as
+    /// this content.
     pub fn signature(&self) -> Option<Signature> {
         let Source::File(_, file) = &self.source else { return None };
         let stat = rustix::fs::fstat(file).ok()?;
         // The fields' widths differ between machines.
         let numbers = [i128::from(stat.st_ino), i128::from(stat.st_size)];
-        Some(Signature { numbers, changed: [i128::from(stat.st_ctime), i128::from(stat.st_ctime_nsec)] })
+        let written = [i128::from(stat.st_mtime), i128::from(stat.st_mtime_nsec)];
+        let changed = [i128::from(stat.st_ctime), i128::from(stat.st_ctime_nsec)];
+        (i128::from(stat.st_size) == i128::from(self.size())).then_some(Signature {
+            numbers,
+            written,
+            changed,
+        })
     }
 
     /// Whether reads never wait for a disk, so that even [`read_blocking`](Self::read_blocking) may be called

@@ -14,7 +14,7 @@ use tracing::debug;
 use crate::error::{StoreError, StoreErrorKind, VerifyError};
 use crate::fs::partial::Partial;
 use crate::memory::pieces::Pieces;
-use crate::open_blob::OpenBlob;
+use crate::open_blob::{OpenBlob, Signature};
 use front::Front;
 use growth::{Growth, Refusal, Unfinished};
 
@@ -44,6 +44,7 @@ enum Backing {
 pub struct VerifiedSpool {
     spool: Arc<Spool>,
     size: u64,
+    signature: Option<Signature>,
 }
 
 impl Spool {
@@ -230,6 +231,8 @@ impl Spool {
                 return Err(VerifyError::TooLong { size, end });
             }
         }
+        // Taken when the last byte is written and before any is read back, so that a change from then on shows.
+        let signature = self.content().verified(size).signature();
         let mut front = self.lock_front();
         let hashed = self.catch_up(&mut front, size);
         let found = front.hasher().finish();
@@ -242,7 +245,7 @@ impl Spool {
             self.delete();
             return Err(VerifyError::Mismatch { wanted: self.wanted.clone(), found });
         }
-        Ok(VerifiedSpool { spool: self, size })
+        Ok(VerifiedSpool { spool: self, size, signature })
     }
 
     /// Gives the bytes up and deletes them; readers that have them open can finish. Nothing happens when the
@@ -337,6 +340,11 @@ impl VerifiedSpool {
     /// Its size in bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The signature of the file that was verified, under whatever name; none: as [`OpenBlob::signature`].
+    pub fn signature(&self) -> Option<Signature> {
+        self.signature
     }
 
     /// The file behind it; none: it is in memory.

@@ -1,11 +1,18 @@
 //! A store that fails costs the copy, never the pull.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use cache::{Outcome, Settings};
 use futures_util::future::join_all;
+use futures_util::stream::BoxStream;
+use oci::Digest;
+use storage::fs::FsStore;
 use storage::fs::fault::{Call, Fault, Faults};
+use storage::{BlobEntry, BlobStore, OpenBlob, Spool, StoreError, VerifiedSpool};
 use tokio::sync::Semaphore;
 
 use crate::upstream::{Manner, PIECE};
@@ -188,16 +195,16 @@ async fn f26_a_relay_goes_on_without_a_client_that_does_not_read() {
     assert!(read(stuck).await.1.is_err(), "it must ask again, and must not take a part for the whole");
 }
 
-/// The file that holds the only stored blob.
-fn blob_file(directory: &tempfile::TempDir) -> std::path::PathBuf {
-    let mut path = directory.path().join("root/blobs/sha256");
+/// The file that holds the only blob stored under this directory.
+fn blob_file(blobs: &Path) -> PathBuf {
+    let mut path = blobs.to_owned();
     while path.is_dir() {
         path = std::fs::read_dir(&path).unwrap().next().unwrap().unwrap().path();
     }
     path
 }
 
-fn flip(path: &std::path::Path, offset: usize) {
+fn flip(path: &Path, offset: usize) {
     let mut bytes = std::fs::read(path).unwrap();
     bytes[offset] ^= 1;
     std::fs::write(path, bytes).unwrap();
@@ -211,10 +218,85 @@ async fn f32_a_flipped_bit_on_disk_reaches_no_client_as_a_whole_and_is_healed() 
         let digest = world.upstream.put_blob(&blob);
         world.pull(&digest).await.unwrap();
         world.settle().await;
-        flip(&blob_file(&directory), offset);
+        flip(&blob_file(&directory.path().join("root/blobs/sha256")), offset);
         let first = world.pull(&digest).await;
         assert!(first.as_ref().map_or(true, |body| *body == blob), "bit {offset} of {length} bytes");
         assert_eq!(first.is_ok(), length <= 256 * 1024, "a small blob is healed before anyone sees it");
+        world.settle().await;
+        assert!(world.pull(&digest).await.is_ok_and(|body| body == blob));
+        assert_eq!(world.upstream.count("GET blob"), 2);
+    }
+}
+
+/// Flips a bit. The clock of some file systems ticks rarely, so it goes on until the time of the last change moves.
+fn damage(path: &Path) {
+    let written_at = || std::fs::metadata(path).unwrap().modified().unwrap();
+    let before = written_at();
+    flip(path, 7);
+    let bytes = std::fs::read(path).unwrap();
+    for _ in 0..100_000 {
+        if written_at() != before {
+            return;
+        }
+        std::fs::write(path, &bytes).unwrap();
+    }
+    panic!("the clock of the file system stands still");
+}
+
+/// A store whose first blob is damaged right after it was published.
+#[derive(Debug)]
+struct Vandalised {
+    store: FsStore,
+    blobs: PathBuf,
+    is_done: AtomicBool,
+}
+
+#[async_trait]
+impl BlobStore for Vandalised {
+    async fn admit(&self, blob: VerifiedSpool) -> Result<(), StoreError> {
+        self.store.admit(blob).await?;
+        if !self.is_done.swap(true, Ordering::Relaxed) {
+            damage(&blob_file(&self.blobs));
+        }
+        Ok(())
+    }
+
+    async fn open(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
+        self.store.open(digest).await
+    }
+
+    async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
+        self.store.spool(digest).await
+    }
+
+    async fn set_aside(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.store.set_aside(digest).await
+    }
+
+    async fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.store.remove(digest).await
+    }
+
+    fn entries(&self) -> BoxStream<'_, Result<BlobEntry, StoreError>> {
+        self.store.entries()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f32_a_file_damaged_between_its_publishing_and_the_next_look_at_it_is_found_out() {
+    for length in [100_000, 3 << 20] {
+        let directory = tempfile::tempdir().unwrap();
+        let metrics = telemetry::Metrics::new(&["memory.test".to_owned()]).registry("memory.test");
+        let store = storage::fs::open(&directory.path().join("root"), metrics).unwrap();
+        let blobs = directory.path().join("root/blobs/sha256");
+        let vandalised = Vandalised { store: store.clone(), blobs, is_done: AtomicBool::new(false) };
+        let world = World::over(Arc::default(), Arc::new(vandalised), Arc::new(store), |_| {});
+        let blob = noise(length);
+        let digest = world.upstream.put_blob(&blob);
+        drop(world.get(&digest).await);
+        world.settle().await;
+        let damaged = world.pull(&digest).await;
+        assert!(damaged.is_err() || damaged.is_ok_and(|body| body == blob), "{length} bytes");
         world.settle().await;
         assert!(world.pull(&digest).await.is_ok_and(|body| body == blob));
         assert_eq!(world.upstream.count("GET blob"), 2);
@@ -229,7 +311,10 @@ async fn f32_a_truncated_file_is_found_out_and_fetched_again() {
         let digest = world.upstream.put_blob(&blob);
         world.pull(&digest).await.unwrap();
         world.settle().await;
-        let file = std::fs::File::options().write(true).open(blob_file(&directory)).unwrap();
+        let file = std::fs::File::options()
+            .write(true)
+            .open(blob_file(&directory.path().join("root/blobs/sha256")))
+            .unwrap();
         file.set_len(length as u64 / 2).unwrap();
         let first = world.pull(&digest).await;
         assert!(first.is_err() || first.is_ok_and(|body| body == blob));
@@ -259,7 +344,7 @@ async fn f32_what_an_earlier_process_stored_is_hashed_once_and_then_believed() {
     assert!(costs[0] > costs[1] && costs[1] == costs[2], "{costs:?}");
     assert_eq!(restarted.upstream.count("GET blob"), 1);
     let damaged = world.restarted();
-    flip(&blob_file(&directory), 5);
+    flip(&blob_file(&directory.path().join("root/blobs/sha256")), 5);
     let range = damaged.get_range(&digest, "bytes=3000000-").await.unwrap();
     assert!(read(range.body.unwrap()).await.1.is_err(), "a range to the end waits for the verdict too");
 }
