@@ -73,6 +73,33 @@ pub struct Page {
     pub cursor: Option<(&'static str, String)>,
 }
 
+impl Page {
+    /// Reads the part of a list that a query asks for; keys that no list has are ignored.
+    ///
+    /// # Errors
+    /// [`QueryError`] for a value that cannot be used.
+    pub fn parse(query: Query<'_>) -> Result<Self, QueryError> {
+        let n = match query.value("n")? {
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                // A run of digits that does not fit is a large number, not a malformed one.
+                Some(digits.parse().unwrap_or(PAGE_COUNT_MAX).min(PAGE_COUNT_MAX))
+            }
+            Some(_) => return Err(QueryError::Number("n")),
+            None => None,
+        };
+        let last = parse_position(query, "last")?;
+        let cursors =
+            CURSOR_KEYS.into_iter().map(|key| Ok(parse_position(query, key)?.map(|value| (key, value))));
+        let cursor = cursors.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().next();
+        Ok(Self { n, last, cursor })
+    }
+
+    /// Whether it begins anywhere but at the list's begin.
+    pub fn continues(&self) -> bool {
+        self.last.is_some() || self.cursor.is_some()
+    }
+}
+
 /// Query keys by which some registries continue a list instead of the specification's `last`.
 pub const CURSOR_KEYS: [&str; 4] = ["next_page", "next", "page_token", "page"];
 
@@ -209,28 +236,16 @@ fn parse_reference(segment: &str) -> Result<Reference, RequestError> {
 }
 
 fn parse_page(query: Query<'_>) -> Result<Page, RequestError> {
-    let n = match query.value("n").map_err(RequestError::QueryInvalid)? {
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            // A run of digits that does not fit is a large number, not a malformed one.
-            Some(digits.parse().unwrap_or(PAGE_COUNT_MAX).min(PAGE_COUNT_MAX))
-        }
-        Some(_) => return Err(RequestError::QueryInvalid(QueryError::Number("n"))),
-        None => None,
-    };
-    let last = parse_position(query, "last")?;
-    let cursors =
-        CURSOR_KEYS.into_iter().map(|key| Ok(parse_position(query, key)?.map(|value| (key, value))));
-    let cursor = cursors.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().next();
-    Ok(Page { n, last, cursor })
+    Page::parse(query).map_err(RequestError::QueryInvalid)
 }
 
-fn parse_position(query: Query<'_>, key: &'static str) -> Result<Option<String>, RequestError> {
-    let value = query.value(key).map_err(RequestError::QueryInvalid)?;
+fn parse_position(query: Query<'_>, key: &'static str) -> Result<Option<String>, QueryError> {
+    let value = query.value(key)?;
     let is_usable = |value: &String| {
         value.len() <= POSITION_BYTES_MAX && value.bytes().all(|byte| byte.is_ascii_graphic())
     };
     if value.as_ref().is_some_and(|value| !is_usable(value)) {
-        return Err(RequestError::QueryInvalid(QueryError::Value(key)));
+        return Err(QueryError::Value(key));
     }
     Ok(value)
 }

@@ -229,7 +229,7 @@ fn milliseconds(duration: Duration) -> f64 {
 
 /// A client's text as the log may hold it: bounded, and without characters that act on a terminal or look
 /// like a line of their own.
-fn loggable(bytes: &[u8]) -> String {
+pub(crate) fn loggable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(FIELD_BYTES_MAX)]);
     text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
 }

@@ -11,6 +11,9 @@ mod body;
 mod clock;
 mod condition;
 mod connection;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod health;
 mod listen;

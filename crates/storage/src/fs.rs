@@ -7,6 +7,9 @@
 mod blobs;
 pub(crate) mod disk;
 pub mod fault;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub(crate) mod jobs;
 mod layout;
 pub(crate) mod partial;

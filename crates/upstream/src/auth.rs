@@ -3,8 +3,8 @@
 //! Credentials leave this room only for the registry itself and for realms that `policy::realm` trusts. Once
 //! challenged, later requests bring along what the registry will ask for.
 
-mod scope;
-mod token;
+pub(crate) mod scope;
+pub(crate) mod token;
 mod token_cache;
 
 use std::sync::{Mutex, PoisonError};

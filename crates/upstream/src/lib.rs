@@ -10,6 +10,9 @@ mod content_range;
 mod contract;
 mod error;
 mod exchange;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod http;
 mod link;

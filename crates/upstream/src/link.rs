@@ -1,26 +1,26 @@
 //! The way to the next page of a list (distribution-spec, "Listing Tags"; RFC 8288).
 
-use oci::CURSOR_KEYS;
+use oci::{CURSOR_KEYS, Page, Query};
 use url::Url;
 
-/// Query keys that a client can bring back to us, besides those that continue a list.
-const FILTER_KEYS: [&str; 2] = ["n", "artifactType"];
+/// Query keys that a client can bring back to us, besides the upstreams' own.
+const KEYS: [&str; 3] = ["last", "n", "artifactType"];
 /// The longest query that is passed on, in bytes.
 const QUERY_BYTES_MAX: usize = 2048;
 
 /// The query of the link to the next page in the values of a page's `Link` headers, of which the keys that we
-/// know are kept as they were written. None without one that continues the list: whoever followed such a link
-/// would get the first page again, for ever. Where the link leads is not looked at: the next page is asked of
+/// know are kept as they were written. None unless they can be brought back to us and continue the list: whoever
+/// followed any other link would be refused, or get the first page again, for ever. Where the link leads is not looked at: the next page is asked of
 /// the same list.
 pub(crate) fn next_query<'a>(values: impl Iterator<Item = &'a str>, page: &Url) -> Option<String> {
     let target = values.flat_map(links).find(|(_, parameters)| is_next(parameters))?.0;
     let url = page.join(target).ok()?;
     let pairs = url.query()?.split('&').filter_map(|pair| Some((pair.split_once('=')?.0, pair)));
-    let continues = |key: &str| key == "last" || CURSOR_KEYS.contains(&key);
-    let kept: Vec<_> = pairs.filter(|(key, _)| continues(key) || FILTER_KEYS.contains(key)).collect();
-    let has_position = kept.iter().any(|(key, _)| continues(key));
-    let query = kept.iter().map(|(_, pair)| *pair).collect::<Vec<_>>().join("&");
-    (has_position && query.len() <= QUERY_BYTES_MAX).then_some(query)
+    let is_known = |key: &str| KEYS.contains(&key) || CURSOR_KEYS.contains(&key);
+    let kept: Vec<_> = pairs.filter(|(key, _)| is_known(key)).map(|(_, pair)| pair).collect();
+    let query = kept.join("&");
+    let continues = Page::parse(Query::new(Some(&query))).is_ok_and(|page| page.continues());
+    (continues && query.len() <= QUERY_BYTES_MAX).then_some(query)
 }
 
 /// The links of one header: `<target>; name=value; ..., <target>; ...`.

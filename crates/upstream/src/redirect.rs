@@ -116,24 +116,29 @@ fn next_hop(current: &Url, response: &Response) -> Result<Option<Url>, Error> {
         return Ok(None);
     }
     let Some(location) = response.headers().get(LOCATION) else { return Ok(None) };
-    let refused = |what| Err(Error::new(ErrorKind::Invalid, host_of(current), what));
-    let text = std::str::from_utf8(location.as_bytes()).ok();
+    let next = resolve_location(current, location.as_bytes());
+    next.map(Some).map_err(|what| Error::new(ErrorKind::Invalid, host_of(current), what))
+}
+
+/// The address that a `Location` names, seen from `current` (RFC 9110, section 10.2.2), or why nobody goes there.
+pub(crate) fn resolve_location(current: &Url, location: &[u8]) -> Result<Url, &'static str> {
+    let text = std::str::from_utf8(location).ok();
     let Some(mut next) = text.and_then(|text| current.join(text).ok()) else {
-        return refused("redirects to something that is no URL");
+        return Err("redirects to something that is no URL");
     };
     next.set_fragment(None);
     match (current.scheme(), next.scheme()) {
-        ("https", "http") => return refused("redirects from https to http"),
+        ("https", "http") => return Err("redirects from https to http"),
         (_, "http" | "https") => {}
-        _ => return refused("redirects to something other than http"),
+        _ => return Err("redirects to something other than http"),
     }
     if !next.username().is_empty() || next.password().is_some() {
-        return refused("redirects to a URL with a user in it");
+        return Err("redirects to a URL with a user in it");
     }
-    Ok(Some(next))
+    Ok(next)
 }
 
-fn is_same_origin(one: &Url, other: &Url) -> bool {
+pub(crate) fn is_same_origin(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
         && one.host() == other.host()
         && one.port_or_known_default() == other.port_or_known_default()

@@ -9,6 +9,8 @@ mod credentials;
 mod duration;
 mod expand;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod known;
 mod locate;
 mod nearest;

@@ -53,7 +53,7 @@ pub(crate) fn catalog(catalog: &CatalogAnswer, page: &Page, asked: Asked<'_>) ->
 
 /// `Link` to the next page (RFC 8288) as an absolute-path reference: some clients take only its path and
 /// query, others refuse another scheme or host. None when `next` is nothing that could be sent back.
-fn link(asked: Asked<'_>, next: &str) -> Option<HeaderValue> {
+pub(crate) fn link(asked: Asked<'_>, next: &str) -> Option<HeaderValue> {
     let is_query = next.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"#".contains(&byte));
     // The client's own `ns` is put back; whatever the upstream has there means nothing here.
     let pairs: Vec<&str> = next.split('&').filter(|pair| !pair.starts_with("ns=")).collect();

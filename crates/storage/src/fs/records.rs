@@ -27,13 +27,36 @@ const MANIFEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A tag's record as it stands on disk. The tag is in it because file systems that ignore case take `Latest`
 /// and `latest` for one name.
 #[derive(Serialize, Deserialize)]
-struct TagFile {
+pub(super) struct TagFile {
     tag: String,
     digest: String,
     media_type: String,
     size: u64,
     /// RFC 3339, in UTC.
     checked_at: String,
+}
+
+impl TagFile {
+    pub(super) fn new(tag: &Tag, record: &TagRecord) -> Self {
+        Self {
+            tag: tag.as_str().to_owned(),
+            digest: record.digest.to_string(),
+            media_type: record.media_type.as_str().to_owned(),
+            size: record.size,
+            checked_at: timestamp::format(record.checked_at),
+        }
+    }
+
+    /// The tag and what is known of it; none for values that nobody wrote.
+    pub(super) fn meaning(self) -> Option<(String, TagRecord)> {
+        let record = TagRecord {
+            digest: self.digest.parse().ok()?,
+            media_type: self.media_type.parse().ok()?,
+            size: self.size,
+            checked_at: timestamp::parse(&self.checked_at)?,
+        };
+        Some((self.tag, record))
+    }
 }
 
 /// What a repository says about a manifest, as it stands on disk.
@@ -89,13 +112,7 @@ impl RecordStore for FsStore {
     ) -> Result<(), StoreError> {
         let store = self.clone();
         let path = self.root().layout().tag(repository, tag);
-        let file = TagFile {
-            tag: tag.as_str().to_owned(),
-            digest: record.digest.to_string(),
-            media_type: record.media_type.as_str().to_owned(),
-            size: record.size,
-            checked_at: timestamp::format(record.checked_at),
-        };
+        let file = TagFile::new(tag, record);
         self.jobs().write(move || store.write_record(&path, &file)).await
     }
 
@@ -162,15 +179,7 @@ impl FsStore {
 
     fn tag_now(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
         let path = self.root().layout().tag(repository, tag);
-        let found = self.read_record(&path, |file: TagFile| {
-            let record = TagRecord {
-                digest: file.digest.parse().ok()?,
-                media_type: file.media_type.parse().ok()?,
-                size: file.size,
-                checked_at: timestamp::parse(&file.checked_at)?,
-            };
-            Some((file.tag, record))
-        })?;
+        let found = self.read_record(&path, TagFile::meaning)?;
         Ok(found.filter(|(name, _)| name == tag.as_str()).map(|(_, record)| record))
     }
 

@@ -17,6 +17,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wharf", &["cache", "oci", "policy", "secret", "server", "storage", "telemetry", "upstream"]),
     ("testkit", &[]),
     ("tidy", &[]),
+    ("properties", &["oci", "policy", "server", "storage", "upstream"]),
+    // The program's configuration is compiled into one of its targets, with all that it needs.
+    ("fuzz", &["cache", "policy", "properties", "secret", "server", "upstream"]),
 ];
 
 /// Crates from outside that only the named crates may use.
@@ -25,7 +28,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("hyper", &["server", "testkit", "bench"]),
     ("hyper-util", &["server", "testkit", "bench"]),
     ("reqwest", &["upstream"]),
-    ("toml", &["wharf"]),
+    ("toml", &["wharf", "fuzz"]),
     ("clap", &["wharf", "bench"]),
     ("tracing-subscriber", &["wharf"]),
     ("dashmap", &["cache"]),

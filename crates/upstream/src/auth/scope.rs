@@ -4,7 +4,7 @@ use oci::Repository;
 
 /// What a registry's challenges say about scopes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ScopeRule {
+pub(crate) enum ScopeRule {
     /// `repository:<name>:pull`, so that the scope of another repository is known before it is asked for.
     PerRepository,
     /// `<type>:<name>:pull` for names that the registry calls otherwise; true for this repository alone.
@@ -15,7 +15,7 @@ pub(super) enum ScopeRule {
 
 impl ScopeRule {
     /// Reads the scope of a challenge that was met when asking for `repository`.
-    pub(super) fn learn(scope: Option<&str>, repository: &Repository) -> Self {
+    pub(crate) fn learn(scope: Option<&str>, repository: &Repository) -> Self {
         let Some(first) = scope.and_then(|scope| scope.split_ascii_whitespace().next()) else {
             return Self::PerRepository;
         };
@@ -29,7 +29,7 @@ impl ScopeRule {
     }
 
     /// The scope for `repository`.
-    pub(super) fn of(&self, repository: &Repository) -> String {
+    pub(crate) fn of(&self, repository: &Repository) -> String {
         match self {
             Self::Renamed(scope, learnt_for) if learnt_for == repository => scope.clone(),
             Self::PerRepository | Self::Renamed(..) => format!("repository:{repository}:pull"),

@@ -101,7 +101,7 @@ fn refused(response: &Response, host: &str, has_credentials: bool) -> Error {
 }
 
 /// None: there is no token in it that can be sent.
-fn parse(bytes: &[u8]) -> Option<Token> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<Token> {
     let answer: Answer = serde_json::from_slice(bytes).ok()?;
     let is_usable = |token: &String| !token.is_empty();
     let token = answer.token.filter(is_usable).or(answer.access_token.filter(is_usable))?;
@@ -118,7 +118,9 @@ fn lifetime(expires_in: Option<&Value>) -> Duration {
         _ => None,
     };
     let sane = seconds.filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0);
-    sane.map_or(LIFETIME_DEFAULT, |seconds| Duration::from_secs_f64(seconds.min(LIFETIME_MAX.as_secs_f64())))
+    let lifetime = sane.map(|seconds| Duration::from_secs_f64(seconds.min(LIFETIME_MAX.as_secs_f64())));
+    // Less than a nanosecond counts as zero.
+    lifetime.filter(|lifetime| !lifetime.is_zero()).unwrap_or(LIFETIME_DEFAULT)
 }
 
 #[cfg(test)]

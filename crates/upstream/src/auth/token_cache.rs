@@ -26,11 +26,11 @@ pub(super) struct TokenKey {
 
 /// A token as it is sent.
 #[derive(Clone, Debug)]
-pub(super) struct Token {
+pub(crate) struct Token {
     /// The value of `Authorization`, marked sensitive.
-    pub(super) header: HeaderValue,
+    pub(crate) header: HeaderValue,
     /// How long it is good for, from when it was asked for.
-    pub(super) lifetime: Duration,
+    pub(crate) lifetime: Duration,
 }
 
 /// The tokens of one registry.

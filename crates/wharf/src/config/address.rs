@@ -21,28 +21,32 @@ pub(crate) fn parse_host(text: &str) -> Result<String, &'static str> {
     Ok(host)
 }
 
-/// A host with or without a port: `ghcr.io`, `registry.corp.example:8443`, `[fd00::1]:5000`.
+/// A host with or without a port: `ghcr.io`, `registry.corp.example:8443`, `[fd00::1]:5000`. It comes back in the
+/// one spelling that the table of names knows.
 pub(crate) fn parse_authority(text: &str) -> Result<String, &'static str> {
     if text.contains('/') {
         return Err("this is a URL or a path; write the host alone, with a port where it needs one");
     }
     if let Some(rest) = text.strip_prefix('[') {
-        let well_formed = rest.split_once(']').is_some_and(|(address, port)| {
-            address.parse::<Ipv6Addr>().is_ok()
-                && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
-        });
-        return if well_formed {
-            Ok(text.to_ascii_lowercase())
-        } else {
-            Err("this is no IPv6 address; write \"[fd00::1]\" or \"[fd00::1]:5000\"")
-        };
+        return parse_bracketed(rest)
+            .ok_or("this is no IPv6 address; write \"[fd00::1]\" or \"[fd00::1]:5000\"");
     }
     let Some((host, port)) = text.rsplit_once(':') else { return parse_host(text) };
     let host = parse_host(host).map_err(|_| "this is no host; write \"host\" or \"host:port\"")?;
-    if !is_port(port) {
-        return Err("the port is no number from 1 to 65535; correct it, or leave it out");
+    match parse_port(port) {
+        Some(port) => Ok(format!("{host}:{port}")),
+        None => Err("the port is no number from 1 to 65535; correct it, or leave it out"),
     }
-    Ok(format!("{host}:{port}"))
+}
+
+/// What stands behind the `[` of an IPv6 address.
+fn parse_bracketed(rest: &str) -> Option<String> {
+    let (address, port) = rest.split_once(']')?;
+    let address: Ipv6Addr = address.parse().ok()?;
+    match port {
+        "" => Some(format!("[{address}]")),
+        port => Some(format!("[{address}]:{}", parse_port(port.strip_prefix(':')?)?)),
+    }
 }
 
 /// An upstream: `http` or `https`, a host, a port where it needs one, nothing else.
@@ -100,8 +104,9 @@ fn is_label(label: &str) -> bool {
         && !label.ends_with('-')
 }
 
-fn is_port(port: &str) -> bool {
-    port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0)
+fn parse_port(port: &str) -> Option<u16> {
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    port.parse().ok().filter(|port| is_number && *port != 0)
 }
 
 #[cfg(test)]

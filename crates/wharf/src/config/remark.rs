@@ -12,7 +12,8 @@ pub(crate) struct Place {
     pub(crate) key: String,
 }
 
-/// One sentence about one place. It never holds a value that came from the environment or from a file.
+/// One sentence about one place. It never holds a value that came from the environment or from a file, save the
+/// names, hosts and directories of registries that collide.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Remark {
     pub(crate) place: Place,

@@ -514,3 +514,19 @@ fn s16_a_grant_holds_for_a_quarter_of_an_hour_unless_another_time_is_set() {
     let builtin = of(&parse(""));
     assert!(builtin.iter().all(|ttl| *ttl == Duration::from_secs(900)), "{builtin:?}");
 }
+
+#[test]
+fn every_kept_input_keeps_its_promise() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/config");
+    let (mut count, mut broken) = (0, Vec::new());
+    for entry in fs::read_dir(corpus).unwrap() {
+        let path = entry.unwrap().path();
+        let input = fs::read(&path).unwrap();
+        if std::panic::catch_unwind(|| fuzzing::check(&input)).is_err() {
+            broken.push(path);
+        }
+        count += 1;
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(count >= 12, "but {count} inputs");
+}

@@ -40,6 +40,16 @@ fn authorities_may_have_a_port() {
     }
 }
 
+/// The table of names has one spelling of each, and `ns` is looked up in it.
+#[test]
+fn an_authority_comes_back_in_one_spelling() {
+    for (text, spelled) in
+        [("A.example:080", "a.example:80"), ("[FD00:0::1]:05000", "[fd00::1]:5000"), ("Ghcr.io.", "ghcr.io")]
+    {
+        assert_eq!(parse_authority(text).as_deref(), Ok(spelled));
+    }
+}
+
 #[test]
 fn an_upstream_is_an_origin_and_nothing_more() {
     for text in ["https://ghcr.io", "https://ghcr.io/", "http://10.0.0.5:5000", "https://[fd00::1]:5000"] {

@@ -1,0 +1,41 @@
+//! What holds for every input of the parsers that read foreign bytes: clients', upstreams', and what lies on
+//! disk.
+//!
+//! Each module has one function `check`, which takes any bytes and panics when a property does not hold. The
+//! ordinary tests replay what is kept in `crates/fuzz/corpus`; `.ci/fuzz` searches for more.
+//! A rule that matters is spelled out here a second time, so that one mistake cannot hide in both places.
+
+pub mod challenge;
+pub mod header;
+pub mod host;
+pub mod link;
+pub mod location;
+pub mod manifest;
+pub mod name;
+pub mod realm;
+pub mod request;
+pub mod stored;
+pub mod token;
+
+/// A check of one input.
+pub type Check = fn(&[u8]);
+
+/// Every check by the name of its folder in the corpus.
+pub const CHECKS: [(&str, Check); 11] = [
+    ("challenge", challenge::check),
+    ("header", header::check),
+    ("host", host::check),
+    ("link", link::check),
+    ("location", location::check),
+    ("manifest", manifest::check),
+    ("name", name::check),
+    ("realm", realm::check),
+    ("request", request::check),
+    ("stored", stored::check),
+    ("token", token::check),
+];
+
+/// The first line and what follows it.
+fn split_line(text: &str) -> (&str, &str) {
+    text.split_once('\n').unwrap_or((text, ""))
+}

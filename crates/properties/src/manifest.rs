@@ -1,0 +1,55 @@
+//! Manifests and indexes.
+
+use oci::{Descriptor, Manifest, MediaType};
+use serde_json::{Value, json};
+
+/// Checks that what is let in means one thing to every reader, and that printing loses nothing. The input is
+/// the media type of the header, a line end, and the document.
+pub fn check(input: &[u8]) {
+    let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
+    let (served, document) = (&input[..end], input.get(end + 1..).unwrap_or_default());
+    let served = std::str::from_utf8(served).ok().and_then(|text| text.parse::<MediaType>().ok());
+    let Ok(manifest) = Manifest::parse(document, served.as_ref()) else { return };
+    if let (Some(served), Some(inside)) = (&served, &manifest.media_type) {
+        assert!(served.essence().eq_ignore_ascii_case(inside.essence()));
+    }
+    let printed = print(&manifest).to_string();
+    assert_eq!(Manifest::parse(printed.as_bytes(), served.as_ref()), Ok(manifest.clone()), "{printed}");
+    // Parts that are skipped may be looser than what this reader takes.
+    let Ok(Value::Object(read)) = serde_json::from_slice(document) else { return };
+    for known in ["mediaType", "subject", "config", "layers", "manifests"] {
+        // Clients written in Go read a property by its name without regard to case, the last one given.
+        let alike = read.keys().filter(|name| name.eq_ignore_ascii_case(known));
+        assert!(alike.clone().count() <= 1 && alike.clone().all(|name| name == known), "{known}");
+    }
+    let has = |name: &str| read.get(name).is_some_and(|value| !value.is_null());
+    assert!(!(has("manifests") && (has("layers") || has("config"))), "an image and an index at once");
+    for (name, kept) in [("layers", &manifest.layers), ("manifests", &manifest.manifests)] {
+        let given = read.get(name).and_then(Value::as_array).map_or(0, Vec::len);
+        assert!(kept.len() <= given && kept.len() <= oci::DESCRIPTOR_COUNT_MAX);
+    }
+}
+
+fn print(manifest: &Manifest) -> Value {
+    let mut document = serde_json::Map::new();
+    let mut set = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            document.insert(name.to_owned(), value);
+        }
+    };
+    let list = |list: &[Descriptor]| (!list.is_empty()).then(|| list.iter().map(print_descriptor).collect());
+    set("mediaType", manifest.media_type.as_ref().map(|it| json!(it.as_str())));
+    set("subject", manifest.subject.as_ref().map(print_descriptor));
+    set("config", manifest.config.as_ref().map(print_descriptor));
+    set("layers", list(&manifest.layers));
+    set("manifests", list(&manifest.manifests));
+    Value::Object(document)
+}
+
+fn print_descriptor(descriptor: &Descriptor) -> Value {
+    json!({
+        "mediaType": descriptor.media_type.as_str(),
+        "digest": descriptor.digest.to_string(),
+        "size": descriptor.size,
+    })
+}

@@ -1,0 +1,37 @@
+//! The readers of a client's head, for those who check what holds for every input.
+
+use http::{HeaderMap, HeaderValue, request};
+use oci::{Digest, RangeError, RangeRequest};
+use policy::host::LinkShape;
+
+use crate::respond::listing;
+use crate::{access, condition, site};
+
+/// The host that a request is meant for; none: it is refused before any routing.
+pub fn authority(head: &request::Parts) -> Option<&str> {
+    site::check(head).ok()?;
+    site::authority(head).ok()
+}
+
+/// Whether `If-None-Match` names the digest.
+pub fn is_held(headers: &HeaderMap, digest: &Digest) -> bool {
+    condition::is_held(headers, digest)
+}
+
+/// The range that a client asks of the blob.
+///
+/// # Errors
+/// Several ranges.
+pub fn requested_range(headers: &HeaderMap, digest: &Digest) -> Result<Option<RangeRequest>, RangeError> {
+    condition::requested_range(headers, digest)
+}
+
+/// The `Link` that leads a client from a page of `path` on to the page `next`.
+pub fn link(path: &str, shape: &LinkShape, next: &str) -> Option<HeaderValue> {
+    listing::link(listing::Asked { path, link: shape }, next)
+}
+
+/// A client's text as the access log has it.
+pub fn loggable(bytes: &[u8]) -> String {
+    access::loggable(bytes)
+}

@@ -1,0 +1,49 @@
+//! What holds for every text that someone gives as a configuration. The program's tests replay what is kept in
+//! `crates/fuzz/corpus/config`; `.ci/fuzz` searches for more.
+
+use policy::host::Route;
+
+use super::Config;
+
+/// The value of every variable: it may be a secret, so no remark may show it.
+const CANARY: &str = "canary-7f3a";
+
+/// What only stands in remarks that show names of registries, hosts or directories: what collides must be told
+/// as it is, and none of it is secret.
+const COLLISIONS: [&str; 4] = ["is taken by", "the directory of", "would name both", "did you mean"];
+
+/// Checks that a configuration is whole or refused in words that name lines of it and show no secret, and that
+/// each registry is found by its name.
+pub(crate) fn check(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let variables = |name: &str| (name != "UNSET").then(|| CANARY.to_owned());
+    let remarks = match Config::parse("wharf.toml", text, &variables) {
+        Ok(config) => {
+            check_routes(&config);
+            config.warnings
+        }
+        Err(mistakes) => {
+            assert!(!mistakes.is_empty(), "refused without a word");
+            mistakes
+        }
+    };
+    let line_count = text.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    for remark in remarks.lines() {
+        let line = remark.strip_prefix("wharf.toml:").and_then(|rest| rest.split_once(": "));
+        let line: usize = line.and_then(|(line, _)| line.parse().ok()).expect("a remark names its line");
+        assert!((1..=line_count).contains(&line), "{remark} in {line_count} lines");
+        assert!(!remark.contains(char::is_control), "{remark:?}");
+        let is_collision = COLLISIONS.iter().any(|text| remark.contains(text));
+        assert!(is_collision || !remark.contains(CANARY), "{remark}");
+    }
+}
+
+fn check_routes(config: &Config) {
+    assert!(!config.registries.is_empty() && !config.server.listen.is_empty());
+    for (index, registry) in config.registries.iter().enumerate() {
+        let query = format!("ns={}", registry.names.name.replace(':', "%3A"));
+        let route = config.routes.route("127.0.0.1", "/v2/", Some(&query));
+        let is_found = matches!(route, Ok(Route::Registry { index: found, .. }) if found == index);
+        assert!(is_found, "{:?} has {route:?}", registry.names);
+    }
+}
