@@ -195,6 +195,14 @@ impl Program {
         within("the fills", settled).await;
     }
 
+    /// How many descriptors it has open.
+    ///
+    /// # Panics
+    /// When it runs no more.
+    pub fn descriptor_count(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.0.id())).expect("running").count()
+    }
+
     /// Resident memory, in bytes.
     ///
     /// # Panics

@@ -4,6 +4,7 @@ mod attacks;
 mod clock;
 mod herd;
 mod isolation;
+mod malformed;
 mod restart;
 mod sharing;
 mod upstream;
