@@ -8,19 +8,23 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use telemetry::Metrics;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Limits};
+use crate::clock::{Clock, Limits, Overdue};
 use crate::report::Answering;
 use crate::sendfile::Broken;
-use crate::socket::Socket;
+use crate::socket::{Socket, Stream};
 use crate::surface::Surface;
+use crate::tls::TlsName;
 
 /// The most header fields a request may have.
 const HEADER_COUNT_MAX: usize = 64;
@@ -71,17 +75,33 @@ impl Drop for Counted<'_> {
 }
 
 /// Serves one connection until it is over.
-pub(crate) async fn serve(stream: TcpStream, client: SocketAddr, terms: Arc<Terms>) {
+pub(crate) async fn serve(
+    stream: TcpStream,
+    client: SocketAddr,
+    terms: Arc<Terms>,
+    tls: Option<TlsAcceptor>,
+) {
     let mut counted = Counted::open(&terms.metrics);
     if tune(&stream).is_err() {
         // The client is gone already.
         counted.why_closed = "left";
         return;
     }
+    let stream = match meet(stream, tls.as_ref(), &terms).await {
+        Ok(stream) => stream,
+        Err(why) => {
+            counted.why_closed = why;
+            return;
+        }
+    };
+    let name = stream.tls().and_then(TlsName::of);
     let clock = Clock::new(terms.limits);
     let socket = Socket::new(stream, Arc::clone(&clock));
-    let lane = terms.sendfile.then(|| socket.lane());
-    let service = service_fn(|request| {
+    let lane = if terms.sendfile { socket.lane() } else { None };
+    let service = service_fn(|mut request: Request<Incoming>| {
+        if let Some(name) = &name {
+            request.extensions_mut().insert(name.clone());
+        }
         let answering = Answering::begin(&clock);
         let (terms, clock, lane) = (Arc::clone(&terms), Arc::clone(&clock), lane.clone());
         async move {
@@ -107,6 +127,23 @@ pub(crate) async fn serve(stream: TcpStream, client: SocketAddr, terms: Arc<Term
         }
     };
     tracing::debug!(%client, why = counted.why_closed, "connection ended");
+}
+
+/// The TLS handshake, where the listener speaks TLS: as long as a request's head may take. The error is why the
+/// connection is over.
+async fn meet(stream: TcpStream, tls: Option<&TlsAcceptor>, terms: &Terms) -> Result<Stream, &'static str> {
+    let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
+    tokio::select! {
+        accepted = tokio::time::timeout(terms.limits.header_wait_max, tls.accept(stream)) => match accepted {
+            Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                Err("tls")
+            }
+            Err(_) => Err(Overdue::Head.as_str()),
+        },
+        () = terms.shutdown.cancelled() => Err(Overdue::Drain.as_str()),
+    }
 }
 
 /// Small answers leave at once. A slow client's progress is felt in small steps: with as much unsent as a

@@ -1,7 +1,7 @@
 //! HTTP for registry clients and for the operator.
 //!
-//! A request on the public listener goes through these rooms in order: `listen` accepts it, `connection`
-//! serves HTTP/1.1 on it under the deadlines of `clock`, `site` refuses malformed heads, `handle` finds the
+//! A request on the public listener goes through these rooms in order: `listen` accepts it, `tls`
+//! decrypts it on the listeners that speak TLS, `connection` serves HTTP/1.1 on it under the deadlines of `clock`, `site` refuses malformed heads, `handle` finds the
 //! registry and asks its backend, `respond` puts the answer into HTTP, `body` sends it, through
 //! `sendfile` where it is in a file, and `report` tells its end to `access`. Only this crate knows HTTP service types.
 
@@ -26,6 +26,8 @@ mod settings;
 mod site;
 mod socket;
 mod surface;
+mod tls;
 
 pub use server::{BindError, Parts, Server};
-pub use settings::{AdminSettings, Settings};
+pub use settings::{AdminSettings, Settings, TlsSettings};
+pub use tls::{TlsIdentity, TlsIdentityError};

@@ -9,6 +9,7 @@ use policy::host::RoutingTable;
 use telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -52,6 +53,7 @@ pub struct BindError {
 pub struct Server {
     parts: Parts,
     listeners: Vec<(TcpListener, SocketAddr)>,
+    tls_listeners: Vec<(TcpListener, SocketAddr)>,
     admin: Option<(TcpListener, SocketAddr)>,
 }
 
@@ -65,15 +67,23 @@ impl Server {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn bind(parts: Parts) -> Result<Self, BindError> {
-        let listeners =
-            parts.settings.listen.iter().map(|address| bind(*address)).collect::<Result<_, _>>()?;
+        let bind_all = |addresses: &[SocketAddr]| -> Result<Vec<_>, BindError> {
+            addresses.iter().map(|address| bind(*address)).collect()
+        };
+        let listeners = bind_all(&parts.settings.listen)?;
+        let tls_listeners = bind_all(parts.settings.tls.as_ref().map_or(&[], |tls| &tls.listen))?;
         let admin = parts.settings.admin.as_ref().map(|admin| bind(admin.listen)).transpose()?;
-        Ok(Self { parts, listeners, admin })
+        Ok(Self { parts, listeners, tls_listeners, admin })
     }
 
     /// The public listeners' addresses, with the ports that were chosen for port 0.
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(|(_, address)| *address).collect()
+    }
+
+    /// The addresses of the public listeners that speak TLS.
+    pub fn tls_addresses(&self) -> Vec<SocketAddr> {
+        self.tls_listeners.iter().map(|(_, address)| *address).collect()
     }
 
     /// The admin listener's address, if there is one.
@@ -85,7 +95,7 @@ impl Server {
     /// them is over. New connections are refused from the moment of cancellation, so that clients turn to
     /// the real registry at once.
     pub async fn serve(self, shutdown: CancellationToken) {
-        let Self { parts, listeners, admin } = self;
+        let Self { parts, listeners, tls_listeners, admin } = self;
         let Parts { registries, routes, metrics, settings } = parts;
         let connections = TaskTracker::new();
         let terms = |surface| {
@@ -98,13 +108,15 @@ impl Server {
                 shutdown: shutdown.clone(),
             })
         };
-        let start = |listener, terms, slots| accept(listener, terms, slots, &connections, &shutdown);
+        let start =
+            |listener, tls, terms, slots| accept(listener, tls, terms, slots, &connections, &shutdown);
 
         if let Some((listener, _)) = admin {
             let token = settings.admin.as_ref().and_then(|admin| admin.token.as_ref());
             let admin = Admin::new(&registries, Arc::clone(&metrics), token, shutdown.clone());
             start(
                 listener,
+                None,
                 terms(Surface::Admin(admin)),
                 Arc::new(Semaphore::new(ADMIN_CONNECTION_COUNT_MAX)),
             );
@@ -118,8 +130,11 @@ impl Server {
             shutdown: shutdown.clone(),
         })));
         let slots = Arc::new(Semaphore::new(settings.connection_count_max));
-        for (listener, _) in listeners {
-            start(listener, Arc::clone(&public), Arc::clone(&slots));
+        let acceptor = settings.tls.as_ref().map(|tls| tls.identity.acceptor());
+        let plain = listeners.into_iter().map(|(listener, _)| (listener, None));
+        let encrypted = tls_listeners.into_iter().map(|(listener, _)| (listener, acceptor.clone()));
+        for (listener, tls) in plain.chain(encrypted) {
+            start(listener, tls, Arc::clone(&public), Arc::clone(&slots));
         }
 
         shutdown.cancelled().await;
@@ -149,6 +164,7 @@ fn limits(settings: &Settings) -> Limits {
 /// Starts the accepting task of one listener; it and the connections are tasks of `connections`.
 fn accept(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     terms: Arc<Terms>,
     slots: Arc<Semaphore>,
     connections: &TaskTracker,
@@ -156,9 +172,9 @@ fn accept(
 ) {
     let tracker = connections.clone();
     let accepting = listen::accept(listener, slots, shutdown.clone(), move |stream, client, slot| {
-        let terms = Arc::clone(&terms);
+        let (terms, tls) = (Arc::clone(&terms), tls.clone());
         tracker.spawn(async move {
-            connection::serve(stream, client, terms).await;
+            connection::serve(stream, client, terms, tls).await;
             drop(slot);
         });
     });

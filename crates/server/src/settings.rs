@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use secret::Secret;
 
+use crate::tls::TlsIdentity;
+
 /// Where the server listens and how long it waits. Every wait of a connection is one of these.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Addresses of the public listener.
     pub listen: Vec<SocketAddr>,
+    /// Further addresses of the public listener, where it speaks TLS.
+    pub tls: Option<TlsSettings>,
     /// The admin listener; none: there is no such listener.
     pub admin: Option<AdminSettings>,
     /// Whether stored blobs are handed to the kernel as files (`sendfile`) instead of being copied through
@@ -32,6 +36,15 @@ pub struct Settings {
     pub shutdown_grace: Duration,
 }
 
+/// The public listener where it speaks TLS.
+#[derive(Clone, Debug)]
+pub struct TlsSettings {
+    /// Its addresses.
+    pub listen: Vec<SocketAddr>,
+    /// Whom clients meet there.
+    pub identity: TlsIdentity,
+}
+
 /// The admin listener.
 #[derive(Clone, Debug)]
 pub struct AdminSettings {
@@ -46,6 +59,7 @@ impl Settings {
     pub fn new(listen: Vec<SocketAddr>) -> Self {
         Self {
             listen,
+            tls: None,
             admin: None,
             sendfile: true,
             connection_count_max: 10_000,

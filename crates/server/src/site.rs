@@ -3,6 +3,8 @@
 
 use http::{Method, Version, header, request};
 
+use crate::tls::TlsName;
+
 /// The longest request target accepted, in bytes.
 const TARGET_BYTES_MAX: usize = 8 * 1024;
 
@@ -33,6 +35,9 @@ pub(crate) enum HeadFault {
     /// An absolute target that names another host than `Host`, or another protocol than HTTP.
     #[error("the request's target and its Host name different servers")]
     TargetDisagrees,
+    /// A `Host` that is not the server that the TLS connection was made to.
+    #[error("the connection was made to another server name than the request's Host; open one to that host")]
+    Misdirected,
     /// A target too long.
     #[error("the request's target is longer than {TARGET_BYTES_MAX} bytes")]
     TargetTooLong,
@@ -72,6 +77,12 @@ pub(crate) fn authority(head: &request::Parts) -> Result<&str, HeadFault> {
         (None, _) if head.version >= Version::HTTP_11 => return Err(HeadFault::HostMissing),
         (None, _) => None,
     };
+    // A certificate vouches for one name; what another name serves is asked for on a connection to it
+    // (RFC 9110, section 15.5.20).
+    let is_met = |name: &TlsName| host.is_none_or(|host| name.is_host(host));
+    if !head.extensions.get::<TlsName>().is_none_or(is_met) {
+        return Err(HeadFault::Misdirected);
+    }
     let Some(target) = head.uri.authority() else { return Ok(host.unwrap_or_default()) };
     let is_http = matches!(head.uri.scheme_str(), Some("http" | "https"));
     let is_same = host.is_none_or(|host| host.eq_ignore_ascii_case(target.as_str()));

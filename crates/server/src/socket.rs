@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use crate::clock::{Clock, Overdue};
 use crate::sendfile::{Lane, Sender};
@@ -14,10 +15,48 @@ use crate::sendfile::{Lane, Sender};
 /// What is read and thrown away after the last answer, in bytes, before the connection is closed regardless.
 const LINGER_BYTES_MAX: usize = 256 * 1024;
 
-/// A TCP stream under a [`Clock`].
+/// A connection's bytes, in the clear or encrypted.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// The stream of a connection that is encrypted.
+    pub(crate) fn tls(&self) -> Option<&TlsStream<TcpStream>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => Some(stream),
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A stream under a [`Clock`].
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     clock: Arc<Clock>,
     sender: Sender,
     is_shut: bool,
@@ -26,13 +65,22 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Takes an accepted stream.
-    pub(crate) fn new(stream: TcpStream, clock: Arc<Clock>) -> Self {
+    pub(crate) fn new(stream: Stream, clock: Arc<Clock>) -> Self {
         Self { stream, clock, sender: Sender::default(), is_shut: false, discarded: 0 }
     }
 
-    /// Where bodies put files that this socket is to send.
-    pub(crate) fn lane(&self) -> Lane {
-        self.sender.lane()
+    /// Where bodies put files that this socket is to send; none: what is encrypted passes through memory.
+    pub(crate) fn lane(&self) -> Option<Lane> {
+        matches!(self.stream, Stream::Plain(_)).then(|| self.sender.lane())
+    }
+
+    fn note<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match &written {
+            Poll::Pending => self.clock.blocked(),
+            Poll::Ready(Ok(_)) => self.clock.sent(),
+            Poll::Ready(Err(_)) => {}
+        }
+        written
     }
 
     /// Reads until the client closes its side. Closing while it still sends (a push whose body nobody reads)
@@ -41,7 +89,7 @@ impl Socket {
         let mut space = [0_u8; 4096];
         while self.discarded < LINGER_BYTES_MAX {
             let mut buffer = ReadBuf::new(&mut space);
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+            match ready!(self.stream.poll_read(cx, &mut buffer)) {
                 Ok(()) if !buffer.filled().is_empty() => self.discarded += buffer.filled().len(),
                 _ => break,
             }
@@ -57,7 +105,7 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        ready!(self.stream.poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
             self.clock.received();
         }
@@ -76,7 +124,13 @@ impl AsyncWrite for Socket {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let socket = &mut *self;
-        socket.sender.poll_write(cx, &socket.stream, &socket.clock, slices)
+        match &mut socket.stream {
+            Stream::Plain(stream) => socket.sender.poll_write(cx, stream, &socket.clock, slices),
+            Stream::Tls(stream) => {
+                let written = Pin::new(stream).poll_write_vectored(cx, slices);
+                self.note(written)
+            }
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -86,12 +140,22 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => {
+                // What was encrypted may still be waiting for the client.
+                let flushed = Pin::new(stream).poll_flush(cx);
+                if flushed.is_pending() {
+                    self.clock.blocked();
+                }
+                flushed
+            }
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.is_shut {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            ready!(self.stream.poll_shutdown(cx))?;
             self.is_shut = true;
             self.clock.lingering();
         }
@@ -105,7 +169,7 @@ impl Drop for Socket {
         if self.clock.given_up() == Some(Overdue::Client) {
             // The kernel would go on for minutes to offer what is buffered to a client that does not read.
             // When the option cannot be set, that is all that happens.
-            let _ = self.stream.set_zero_linger();
+            let _ = self.stream.tcp().set_zero_linger();
         }
     }
 }

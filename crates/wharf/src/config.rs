@@ -149,6 +149,7 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
             admin,
             shutdown_grace: server.shutdown_grace,
             sendfile: server.sendfile,
+            tls: server.tls,
             ..server::Settings::new(server.listen)
         },
         domain: server.domain,

@@ -51,9 +51,15 @@ impl Door<'_> {
 }
 
 /// The lines at the start: where we listen and how each client is told.
-pub(crate) fn start(config: &Config, addresses: &[SocketAddr], admin: Option<SocketAddr>) -> Vec<String> {
+pub(crate) fn start(
+    config: &Config,
+    addresses: &[SocketAddr],
+    tls: &[SocketAddr],
+    admin: Option<SocketAddr>,
+) -> Vec<String> {
     let mut lines = vec![format!("wharf {} with {}", env!("CARGO_PKG_VERSION"), config.source)];
     lines.extend(addresses.iter().map(|address| format!("listening on http://{address}")));
+    lines.extend(tls.iter().map(|address| format!("listening on https://{address}")));
     lines.extend(admin.map(|address| format!("admin on http://{address}/metrics")));
     let Some(address) = addresses.first() else { return lines };
     let door = Door { config, address: *address };
@@ -76,7 +82,9 @@ pub(crate) fn start(config: &Config, addresses: &[SocketAddr], admin: Option<Soc
 
 /// The text of `wharf check` for a configuration that is right.
 pub(crate) fn check(config: &Config) -> String {
-    let listen: Vec<String> = config.server.listen.iter().map(SocketAddr::to_string).collect();
+    let tls = config.server.tls.iter().flat_map(|tls| &tls.listen);
+    let tls = tls.map(|address| format!("{address} (TLS)"));
+    let listen: Vec<String> = config.server.listen.iter().map(SocketAddr::to_string).chain(tls).collect();
     let admin = config.server.admin.as_ref().map_or("off".to_owned(), |admin| admin.listen.to_string());
     let address = *config.server.listen.first().expect("a valid configuration listens somewhere");
     let door = Door { config, address };

@@ -80,7 +80,8 @@ pub(crate) async fn serve(
     for line in config.warnings.lines() {
         tracing::warn!("{line}");
     }
-    for line in report::start(&config, &server.local_addresses(), server.admin_address()) {
+    let (plain, tls) = (server.local_addresses(), server.tls_addresses());
+    for line in report::start(&config, &plain, &tls, server.admin_address()) {
         tracing::info!("{line}");
     }
     let shutdown = CancellationToken::new();

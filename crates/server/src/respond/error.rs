@@ -127,6 +127,7 @@ fn head_fault(fault: HeadFault) -> ErrorAnswer {
     let (status, outcome, extra) = match fault {
         HeadFault::Method => (StatusCode::METHOD_NOT_ALLOWED, "unsupported", Extra::Allow),
         HeadFault::TargetTooLong => (StatusCode::URI_TOO_LONG, "malformed", Extra::Closes),
+        HeadFault::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "misdirected", Extra::None),
         HeadFault::Body
         | HeadFault::Upgrade
         | HeadFault::Expect

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::clock::{Clock, Limits};
-use crate::socket::Socket;
+use crate::socket::{Socket, Stream};
 
 const SIZE: usize = 3_000_000;
 
@@ -63,8 +63,8 @@ async fn received(server: http1::Builder, pieces: Vec<FilePiece>) -> Vec<u8> {
     let (stream, _) = listener.accept().await.unwrap();
     let day = Duration::from_secs(24 * 3600);
     let limits = Limits { header_wait_max: day, idle_max: day, stall_max: day, linger_max: day };
-    let socket = Socket::new(stream, Clock::new(limits));
-    let lane = socket.lane();
+    let socket = Socket::new(Stream::Plain(stream), Clock::new(limits));
+    let lane = socket.lane().unwrap();
     let answer = move || {
         let mut chunks = VecDeque::from([Chunk::Memory(Bytes::from_static(b"begin"))]);
         for piece in &pieces {

@@ -41,6 +41,7 @@ pub(crate) struct Lab {
     pub(crate) hub: FakeRegistry,
     pub(crate) quay: FakeRegistry,
     pub(crate) address: SocketAddr,
+    pub(crate) tls: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: CancellationToken,
@@ -76,9 +77,10 @@ impl Lab {
         let parts = Parts { registries, routes, metrics: Arc::clone(&metrics), settings: plan.settings };
         let server = Server::bind(parts).unwrap();
         let (address, admin) = (server.local_addresses()[0], server.admin_address());
+        let tls = server.tls_addresses().first().copied();
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(server.serve(shutdown.clone()));
-        Self { hub, quay, address, admin, metrics, shutdown, served, directory }
+        Self { hub, quay, address, tls, admin, metrics, shutdown, served, directory }
     }
 
     /// One request on a connection of its own.

@@ -10,3 +10,4 @@ mod listings;
 mod manifests;
 mod refusals;
 mod routing;
+mod tls;

@@ -4,19 +4,21 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use server::AdminSettings;
+use server::{AdminSettings, TlsIdentity, TlsSettings};
 
 use super::address::{listeners_overlap, parse_host, parse_listen};
 use super::reader::{Reader, Table, Text};
 use super::remark::Place;
 
-pub(crate) const SERVER_KEYS: [&str; 5] =
-    ["listen", "domain", "default_registry", "shutdown_grace", "sendfile"];
+pub(crate) const SERVER_KEYS: [&str; 6] =
+    ["listen", "domain", "default_registry", "shutdown_grace", "sendfile", "tls"];
+pub(crate) const TLS_KEYS: [&str; 3] = ["listen", "cert_file", "key_file"];
 pub(crate) const ADMIN_KEYS: [&str; 2] = ["listen", "token_file"];
 pub(crate) const STORAGE_KEYS: [&str; 1] = ["root"];
 pub(crate) const LOG_KEYS: [&str; 3] = ["level", "format", "access"];
 
 const LISTEN_DEFAULT: &str = "0.0.0.0:5000";
+const TLS_LISTEN_DEFAULT: &str = "0.0.0.0:5443";
 const ADMIN_LISTEN_DEFAULT: &str = "127.0.0.1:5001";
 const ROOT_DEFAULT: &str = "./wharf-data";
 const SHUTDOWN_GRACE_DEFAULT: Duration = Duration::from_secs(60);
@@ -24,6 +26,7 @@ const SHUTDOWN_GRACE_DEFAULT: Duration = Duration::from_secs(60);
 /// `[server]`, apart from what the server's own settings hold.
 pub(crate) struct ServerSection {
     pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) tls: Option<TlsSettings>,
     pub(crate) domain: Option<String>,
     pub(crate) default_registry: Option<Text>,
     pub(crate) shutdown_grace: Duration,
@@ -60,17 +63,8 @@ pub(crate) fn read_server(
     admin: &Table<'_>,
 ) -> (ServerSection, Option<AdminSettings>) {
     let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
-    let listen = match reader.texts(server, "listen") {
-        Some(texts) => {
-            if texts.is_empty() {
-                let place = reader.place(server, "listen");
-                reader
-                    .refuse(&place, format!("is an empty list; write an address such as {LISTEN_DEFAULT:?}"));
-            }
-            texts.iter().filter_map(|text| claim_listener(reader, text, &mut taken)).collect()
-        }
-        None => vec![listen_default(LISTEN_DEFAULT, &mut taken)],
-    };
+    let listen = read_listen(reader, server, LISTEN_DEFAULT, &mut taken);
+    let tls = read_tls(reader, server, &mut taken);
     let domain = reader.text_or_nothing(server, "domain").and_then(|text| match parse_host(&text.value) {
         Ok(domain) => Some(domain),
         Err(wrong) => {
@@ -80,12 +74,56 @@ pub(crate) fn read_server(
     });
     let section = ServerSection {
         listen,
+        tls,
         domain,
         default_registry: reader.text_or_nothing(server, "default_registry"),
         shutdown_grace: reader.duration(server, "shutdown_grace").unwrap_or(SHUTDOWN_GRACE_DEFAULT),
         sendfile: reader.flag(server, "sendfile").unwrap_or(true),
     };
     (section, read_admin(reader, admin, &mut taken))
+}
+
+/// The public listener's addresses, of `[server]` or of `[server.tls]`.
+fn read_listen(
+    reader: &mut Reader<'_>,
+    table: &Table<'_>,
+    default: &str,
+    taken: &mut Vec<(SocketAddr, Place)>,
+) -> Vec<SocketAddr> {
+    let Some(texts) = reader.texts(table, "listen") else { return vec![listen_default(default, taken)] };
+    if texts.is_empty() {
+        let place = reader.place(table, "listen");
+        reader.refuse(&place, format!("is an empty list; write an address such as {default:?}"));
+    }
+    texts.iter().filter_map(|text| claim_listener(reader, text, taken)).collect()
+}
+
+/// `[server.tls]`; without that section, no TLS is spoken.
+fn read_tls(
+    reader: &mut Reader<'_>,
+    server: &Table<'_>,
+    taken: &mut Vec<(SocketAddr, Place)>,
+) -> Option<TlsSettings> {
+    if !server.has("tls") {
+        return None;
+    }
+    let tls = reader.section(server, "tls", &TLS_KEYS);
+    let listen = read_listen(reader, &tls, TLS_LISTEN_DEFAULT, taken);
+    for key in ["cert_file", "key_file"] {
+        if !tls.has(key) {
+            reader.refuse(&tls.place(), format!("{key} is missing; name a file in PEM form"));
+        }
+    }
+    let chain = reader.certificates(&tls, "cert_file");
+    let key = reader.private_key(&tls, "key_file");
+    match TlsIdentity::from_pem(&chain?, &key?) {
+        Ok(identity) => Some(TlsSettings { listen, identity }),
+        Err(error) => {
+            let place = reader.place(&tls, "key_file");
+            reader.refuse(&place, format!("{error}; name the key that the certificate was made for"));
+            None
+        }
+    }
 }
 
 fn read_admin(

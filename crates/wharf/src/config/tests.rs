@@ -86,6 +86,10 @@ fn every_key(directory: &tempfile::TempDir) -> String {
         default_registry = "hub"
         shutdown_grace = "90s"
         sendfile = false
+        [server.tls]
+        listen = "127.0.0.1:5443"
+        cert_file = "{ca}"
+        key_file = "{key}"
         [admin]
         listen = "0.0.0.0:5001"
         token_file = "{token}"
@@ -138,6 +142,8 @@ fn every_key_is_taken_over() {
     assert_eq!(config.server.listen.len(), 2);
     assert_eq!(config.server.shutdown_grace, Duration::from_secs(90));
     assert!(!config.server.sendfile);
+    let tls = config.server.tls.expect("a section for TLS");
+    assert_eq!(tls.listen, ["127.0.0.1:5443".parse().unwrap()]);
     assert_eq!(config.server.admin.unwrap().token.unwrap().expose(), "admin-token");
     assert_eq!(config.domain.as_deref(), Some("registry.example.com"));
     assert_eq!(config.log, Log { level: tracing::Level::DEBUG, format: LogFormat::Json, access: false });
@@ -529,4 +535,28 @@ fn every_kept_input_keeps_its_promise() {
     }
     assert!(broken.is_empty(), "{broken:#?}");
     assert!(count >= 12, "but {count} inputs");
+}
+
+#[test]
+fn tls_needs_a_certificate_and_its_own_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    for name in ["one", "other"] {
+        let identity = rcgen::generate_simple_self_signed(vec!["wharf".to_owned()]).unwrap();
+        fs::write(path(&format!("{name}.pem")), identity.cert.pem()).unwrap();
+        fs::write(path(&format!("{name}.key")), identity.signing_key.serialize_pem()).unwrap();
+    }
+    let text = |keys: &str| format!("[server.tls]\n{keys}");
+    let pair = |cert: &str, key: &str| {
+        text(&format!("cert_file = \"{}\"\nkey_file = \"{}\"", path(cert), path(key)))
+    };
+    assert!(Config::parse("wharf.toml", &pair("one.pem", "one.key"), &|_| None).is_ok());
+    let mistakes = |text: &str| Config::parse("wharf.toml", text, &|_| None).unwrap_err().to_string();
+    let missing = mistakes(&text(""));
+    assert!(missing.contains("wharf.toml:1: server.tls: cert_file is missing"), "{missing}");
+    assert!(missing.contains("wharf.toml:1: server.tls: key_file is missing"), "{missing}");
+    let mixed = mistakes(&pair("one.pem", "other.key"));
+    assert!(mixed.contains("wharf.toml:3: server.tls.key_file: the certificate and the key"), "{mixed}");
+    let taken = mistakes(&format!("{}\nlisten = \"0.0.0.0:5000\"", pair("one.pem", "one.key")));
+    assert!(taken.contains("wharf.toml:4: server.tls.listen"), "{taken}");
 }

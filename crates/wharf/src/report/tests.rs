@@ -8,7 +8,7 @@ fn config(text: &str) -> Config {
 fn check_start(text: &str, expected: &[&str]) {
     let config = config(text);
     let admin = config.server.admin.as_ref().map(|admin| admin.listen);
-    let lines = start(&config, &config.server.listen, admin);
+    let lines = start(&config, &config.server.listen, &[], admin);
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(lines[0], format!("wharf {version} with wharf.toml"));
     assert_eq!(lines[1..], *expected);

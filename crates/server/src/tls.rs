@@ -1,0 +1,85 @@
+//! TLS towards clients: who we are, and the name under which a client came.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// The certificate and the key that clients are shown.
+#[derive(Clone, Debug)]
+pub struct TlsIdentity(Arc<ServerConfig>);
+
+/// A certificate or a key that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsIdentityError {
+    /// The certificate file holds none.
+    #[error("there is no certificate in it, or one that is not PEM")]
+    Chain,
+    /// The key file holds none.
+    #[error("there is no private key in it, or one that is not PEM (encrypted keys are not read)")]
+    Key,
+    /// The two do not belong together, or are of a kind that is not known.
+    #[error("the certificate and the key cannot be used together: {0}")]
+    Pair(String),
+}
+
+impl TlsIdentity {
+    /// Reads a chain of certificates, the server's own first, and its key, both in PEM (RFC 7468). TLS 1.2 and
+    /// 1.3 are spoken, and HTTP/1.1 alone is offered (RFC 7301).
+    ///
+    /// # Errors
+    /// [`TlsIdentityError`], which says what is wrong with which of them.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsIdentityError> {
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
+            .collect::<Result<_, _>>()
+            .map_err(|_| TlsIdentityError::Chain)?;
+        if chain.is_empty() {
+            return Err(TlsIdentityError::Chain);
+        }
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsIdentityError::Key)?;
+        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider speaks TLS 1.2 and 1.3");
+        let config = builder.with_no_client_auth().with_single_cert(chain, key);
+        let mut config = config.map_err(|error| TlsIdentityError::Pair(error.to_string()))?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self(Arc::new(config)))
+    }
+
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.0))
+    }
+}
+
+/// The server name that a client named in its TLS hello (RFC 6066, section 3); kept with each of its requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TlsName(Arc<str>);
+
+impl TlsName {
+    /// None: the client named no server, as those do that connect to an address.
+    pub(crate) fn of(stream: &TlsStream<TcpStream>) -> Option<Self> {
+        stream.get_ref().1.server_name().map(|name| Self(name.into()))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// Whether the `Host` of a request, with or without a port, is this name.
+    pub(crate) fn is_host(&self, authority: &str) -> bool {
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => authority,
+        };
+        host.trim_end_matches('.').eq_ignore_ascii_case(self.0.trim_end_matches('.'))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! The listener that speaks TLS.
+
+use server::{TlsIdentity, TlsSettings};
+use testkit::client::Connection;
+use testkit::{Authority, BlobSource, Certificate, within};
+
+use crate::lab::{DOMAIN, Lab, loopback};
+
+const LARGE: BlobSource = BlobSource::Generated { seed: 8, len: (5 << 20) + 3 };
+
+async fn lab() -> (Lab, Authority) {
+    let authority = Authority::new();
+    let identity = authority.server_identity(Certificate::Valid);
+    let identity = TlsIdentity::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes());
+    let tls = TlsSettings { listen: vec![loopback()], identity: identity.unwrap() };
+    (Lab::start_with(|plan| plan.settings.tls = Some(tls)).await, authority)
+}
+
+async fn connect(lab: &Lab, authority: &Authority) -> Connection {
+    Connection::open_tls(lab.tls.unwrap(), "localhost", &authority.pem()).await.unwrap()
+}
+
+#[tokio::test]
+async fn blobs_and_ranges_are_served_over_tls_as_in_the_clear() {
+    let (lab, authority) = lab().await;
+    let digest = lab.hub.put_blob(LARGE);
+    let target = format!("/docker.io/v2/library/app/blobs/{digest}");
+    let mut connection = connect(&lab, &authority).await;
+    // Cold, from the fill; then stored; then a part; all on one connection.
+    for range in [None, None, Some((1_000_000, 3_000_000))] {
+        let header = range.map(|(first, last)| format!("bytes={first}-{last}"));
+        let headers: Vec<_> = header.iter().map(|value| ("Range", value.as_str())).collect();
+        connection.request("GET", "localhost", &target, &headers).await.unwrap();
+        let answer = within("a body", connection.read_response("GET")).await.unwrap();
+        let (first, last) = range.unwrap_or((0, LARGE.len() - 1));
+        let wanted = LARGE.read(first, usize::try_from(last - first + 1).unwrap());
+        assert_eq!(answer.status, if range.is_some() { 206 } else { 200 });
+        assert!(answer.complete && answer.body == wanted, "{range:?}");
+    }
+}
+
+#[tokio::test]
+async fn s10_a_host_that_the_connection_was_not_made_to_is_misdirected() {
+    let (lab, authority) = lab().await;
+    let mut connection = connect(&lab, &authority).await;
+    for (host, status) in
+        [("localhost:5443", 200), ("LOCALHOST.", 200), ("docker.io.cache.example", 421), (DOMAIN, 421)]
+    {
+        connection.request("GET", host, "/v2/", &[]).await.unwrap();
+        assert_eq!(connection.read_response("GET").await.unwrap().status, status, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_tls_is_closed_and_others_are_served() {
+    let (lab, authority) = lab().await;
+    let mut plain = Connection::open(lab.tls.unwrap()).await.unwrap();
+    plain.send(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    // An alert and the end, or the end alone: in any case no answer.
+    let (received, _) = within("the server closes", plain.read_raw_to_end()).await;
+    assert!(!received.starts_with(b"HTTP"), "{received:?}");
+    let mut connection = connect(&lab, &authority).await;
+    connection.request("GET", "localhost", "/v2/", &[]).await.unwrap();
+    assert_eq!(connection.read_response("GET").await.unwrap().status, 200);
+    assert!(lab.metrics.encode().contains("wharf_connections_closed_total{why=\"tls\"} 1"));
+}
+
+#[tokio::test]
+async fn s24_a_handshake_that_does_not_end_is_given_up() {
+    let authority = Authority::new();
+    let identity = authority.server_identity(Certificate::Valid);
+    let identity = TlsIdentity::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes());
+    let tls = TlsSettings { listen: vec![loopback()], identity: identity.unwrap() };
+    let lab = Lab::start_with(|plan| {
+        plan.settings.tls = Some(tls);
+        plan.settings.header_wait_max = std::time::Duration::from_millis(300);
+    });
+    let lab = lab.await;
+    let mut slow = Connection::open(lab.tls.unwrap()).await.unwrap();
+    // The beginning of a hello.
+    slow.send(&[0x16, 0x03, 0x01]).await.unwrap();
+    let (received, _) = within("the server closes", slow.read_raw_to_end()).await;
+    assert_eq!(received.len(), 0);
+}
