@@ -18,6 +18,7 @@ use crate::fill::table::FillTable;
 use crate::fill::transfer::Transfer;
 use crate::flight::Flights;
 use crate::grants::{GRANT_COUNT_MAX, Grants};
+use crate::manifest_fetch::ManifestFetch;
 use crate::recent::Recent;
 use crate::settings::Settings;
 use crate::tag_check::{AskedAt, TagCheck};
@@ -79,6 +80,7 @@ pub struct Backend {
     cancel: CancellationToken,
     pub(crate) fills: FillTable,
     lanes: Arc<Lanes>,
+    pub(crate) manifests: ManifestFetch,
     pub(crate) manifest_flights: Flights<(Repository, Digest), StoredManifest>,
     pub(crate) tag_flights: Flights<(Repository, Tag), TagCheck>,
     pub(crate) hash_flights: Flights<Digest, bool>,
@@ -104,7 +106,13 @@ impl Backend {
             // A tag that is served unasked is a grant that is not asked again.
             settings.tags.ttl = settings.tags.ttl.min(settings.auth_ttl);
         }
+        let manifests = ManifestFetch {
+            upstream: parts.upstream.clone(),
+            metrics: parts.metrics.clone(),
+            suspects: Arc::new(Recent::new(SUSPECT_TTL, RECENT_COUNT_MAX)),
+        };
         Self {
+            manifests,
             manifest_flights: Flights::new(parts.tasks.clone()),
             tag_flights: Flights::new(parts.tasks.clone()),
             hash_flights: Flights::new(parts.tasks.clone()),

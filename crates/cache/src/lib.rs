@@ -11,6 +11,7 @@ mod fill;
 mod flight;
 mod grants;
 mod listing;
+mod manifest_fetch;
 mod outcome;
 mod pull_blob;
 mod pull_manifest;

@@ -177,19 +177,12 @@ impl Backend {
     ) -> Result<(StoredManifest, bool), PullError> {
         let key = (repository.clone(), digest.clone());
         let fetch = || {
-            let (upstream, metrics, (repository, digest)) =
-                (self.upstream.clone(), self.metrics.clone(), key.clone());
+            let (manifests, metrics, (repository, digest)) =
+                (self.manifests.clone(), self.metrics.clone(), key.clone());
             let records = self.records.clone();
             async move {
                 let reference = Reference::Digest(digest.clone());
-                let body = upstream.get_manifest(&repository, &reference).await;
-                let body = body.map_err(|error| PullError::from(&error))?;
-                metrics.fetched_bytes(body.bytes.len() as u64);
-                let verified = VerifiedManifest::check(body.bytes, Some(&digest)).map_err(|error| {
-                    metrics.verify_failed();
-                    PullError::DigestMismatch { detail: format!("manifest {digest}: {error}") }
-                })?;
-                let media_type = accept(&verified, media_type_of(&verified, body.media_type))?;
+                let (media_type, verified) = manifests.fetch(&repository, &reference).await?;
                 if let Err(error) = records.put_manifest(&repository, &media_type, &verified).await {
                     metrics.store_failed(error.call());
                     tracing::warn!(%repository, %digest, %error, "store failed; passing through");
@@ -241,7 +234,6 @@ impl Backend {
     }
 
     async fn keep_manifest(&self, repository: &Repository, digest: &Digest, stored: &StoredManifest) {
-        self.metrics.fetched_bytes(stored.bytes.len() as u64);
         // Verified once already; the type that the store wants proves it again.
         let Ok(verified) = VerifiedManifest::check(stored.bytes.clone(), Some(digest)) else { return };
         if let Err(error) = self.records.put_manifest(repository, &stored.media_type, &verified).await {

@@ -4,11 +4,10 @@ use std::time::{Instant, SystemTime};
 
 use oci::{Digest, MediaType, Reference, Repository, Tag};
 use storage::{StoredManifest, VerifiedManifest};
-use upstream::{ErrorKind, ManifestBody, ManifestHead};
+use upstream::{ErrorKind, ManifestHead};
 
 use crate::backend::Backend;
 use crate::error::PullError;
-use crate::pull_manifest::{accept, media_type_of};
 
 /// When the upstream was asked. What it says of a later moment is newer, whenever it arrives.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +41,8 @@ impl Backend {
     pub(crate) async fn check_tag(&self, repository: &Repository, tag: &Tag) -> Result<TagCheck, PullError> {
         let key = (repository.clone(), tag.clone());
         let check = || {
-            let (upstream, (repository, tag)) = (self.upstream.clone(), key.clone());
+            let (upstream, manifests) = (self.upstream.clone(), self.manifests.clone());
+            let (repository, tag) = key.clone();
             async move {
                 let asked_at = AskedAt::now();
                 let reference = Reference::Tag(tag);
@@ -55,8 +55,8 @@ impl Backend {
                 if let Some(check) = head {
                     return Ok(check);
                 }
-                let body = upstream.get_manifest(&repository, &reference).await;
-                from_body(body.map_err(|error| PullError::from(&error))?, asked_at)
+                let (media_type, verified) = manifests.fetch(&repository, &reference).await?;
+                Ok(from_manifest(media_type, &verified, asked_at))
             }
         };
         self.tag_flights.join_or_start(key.clone(), check).await.0
@@ -68,12 +68,9 @@ fn from_head(head: ManifestHead, asked_at: AskedAt) -> Option<TagCheck> {
     Some(TagCheck { digest: head.digest?, asked_at, manifest: None, described })
 }
 
-/// The digest is computed from the bytes; a header that claims another one means that somebody lies.
-fn from_body(body: ManifestBody, asked_at: AskedAt) -> Result<TagCheck, PullError> {
-    let verified = VerifiedManifest::check(body.bytes, body.digest.as_ref())
-        .map_err(|error| PullError::DigestMismatch { detail: error.to_string() })?;
-    let media_type = accept(&verified, media_type_of(&verified, body.media_type))?;
+/// The digest is computed from the bytes.
+fn from_manifest(media_type: MediaType, verified: &VerifiedManifest, asked_at: AskedAt) -> TagCheck {
     let described = Some((media_type.clone(), verified.bytes().len() as u64));
     let manifest = StoredManifest { media_type, bytes: verified.bytes().clone() };
-    Ok(TagCheck { digest: verified.digest().clone(), asked_at, manifest: Some(manifest), described })
+    TagCheck { digest: verified.digest().clone(), asked_at, manifest: Some(manifest), described }
 }

@@ -182,6 +182,43 @@ async fn f03_a_silent_upstream_is_not_waited_for_beyond_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn f08_a_manifest_that_is_wrong_once_is_asked_for_afresh_and_right() {
+    for head_works in [true, false] {
+        let world = World::new();
+        let digest = world.upstream.put_manifest(&repository(), "1", ONE);
+        if !head_works {
+            world.upstream.refuse_head();
+        }
+        for reference in ["1", &world.upstream.put_manifest(&repository(), "2", TWO).to_string()] {
+            world.upstream.spoil_manifests(1);
+            assert!(world.manifest(reference, Want::Get).await.is_ok(), "{reference}, HEAD: {head_works}");
+        }
+        assert_eq!(world.upstream.count("GET"), 4);
+        assert_eq!(world.manifest("1", Want::Get).await.unwrap().digest, digest);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f08_a_manifest_that_is_wrong_twice_is_left_alone_for_a_minute() {
+    for head_works in [true, false] {
+        let world = World::new();
+        world.upstream.put_manifest(&repository(), "1", ONE);
+        if !head_works {
+            world.upstream.refuse_head();
+        }
+        world.upstream.spoil_manifests(usize::MAX);
+        for _ in 0..3 {
+            let pulled = world.manifest("1", Want::Get).await;
+            assert!(matches!(pulled, Err(PullError::DigestMismatch { .. })), "HEAD: {head_works}");
+        }
+        assert_eq!(world.upstream.count("GET"), 2);
+        world.upstream.spoil_manifests(0);
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert_eq!(world.manifest("1", Want::Get).await.unwrap().bytes.unwrap(), ONE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn f18_a_login_page_is_no_manifest() {
     let world = World::new();
     world.upstream.put_manifest(&repository(), "1", "<html>please log in</html>");

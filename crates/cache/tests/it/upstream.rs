@@ -55,6 +55,7 @@ struct State {
     down: Option<ErrorKind>,
     denied: Vec<Repository>,
     no_head: bool,
+    wrong_manifest_count: usize,
     asked: Vec<String>,
     blob_bytes: u64,
     pause: Option<Arc<Semaphore>>,
@@ -121,6 +122,11 @@ impl MemoryUpstream {
 
     pub(crate) fn refuse_head(&self) {
         self.state.lock().unwrap().no_head = true;
+    }
+
+    /// The next `count` manifests come with a wrong byte, under the right digest.
+    pub(crate) fn spoil_manifests(&self, count: usize) {
+        self.state.lock().unwrap().wrong_manifest_count = count;
     }
 
     /// From now on each manifest request takes a permit before it is answered.
@@ -195,8 +201,14 @@ impl Upstream for MemoryUpstream {
         reference: &Reference,
     ) -> Result<ManifestBody, Error> {
         self.ask(format!("GET manifest {reference}"), repository).await?;
-        let (bytes, media_type) = self.manifest(repository, reference)?;
-        Ok(ManifestBody { bytes, media_type: Some(media_type), digest: None })
+        let (mut bytes, media_type) = self.manifest(repository, reference)?;
+        let digest = Digest::of(oci::Algorithm::Sha256, &bytes);
+        let mut state = self.state.lock().unwrap();
+        if state.wrong_manifest_count > 0 {
+            state.wrong_manifest_count -= 1;
+            bytes = [&bytes[..], b" "].concat().into();
+        }
+        Ok(ManifestBody { bytes, media_type: Some(media_type), digest: Some(digest) })
     }
 
     async fn head_blob(&self, repository: &Repository, digest: &Digest) -> Result<BlobHead, Error> {
