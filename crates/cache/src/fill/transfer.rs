@@ -33,6 +33,8 @@ const RESUME_COUNT_MAX: u32 = 5;
 pub(super) enum Role {
     /// It completes the blob from the front; `ranges_work` until the upstream fails to resume.
     Front { ranges_work: bool },
+    /// It completes the blob if the upstream ended a body too soon whose length nobody knows.
+    Rest,
     /// It serves a range that the front will not reach soon.
     Far,
     /// It fetches a part just ahead of the front, to make the blob come faster.
@@ -299,9 +301,19 @@ impl Transfer {
             let fetched = self.fetch(fill, sink, span, range, role).await;
             drop(lane);
             fill.release(span);
+            let grew = fill.received_bytes() > before;
             let stop = match fetched {
-                Ok(()) => continue,
-                Err(stop) => stop,
+                Ok(()) if fill.size().is_some() => continue,
+                Err(stop) if fill.size().is_some() || grew || role != Role::Rest => stop,
+                _ => {
+                    // Nobody told the length: if the digest says that this was not all, the rest is asked for once.
+                    let (hasher, length) = front(sink);
+                    if role == Role::Rest || hasher.finish() == self.digest {
+                        fill.set_size(length);
+                    }
+                    role = Role::Rest;
+                    continue;
+                }
             };
             let is_invalid = matches!(&stop, Stop::Upstream(error) if error.kind() == ErrorKind::Invalid);
             if is_invalid && range.start > 0 && role == (Role::Front { ranges_work: true }) {
@@ -310,7 +322,6 @@ impl Transfer {
                 fill.set_part_bytes(u64::MAX);
                 continue;
             }
-            let grew = fill.received_bytes() > before;
             match patience.after(&stop, grew, fill.has_answered()) {
                 Some(pause) => {
                     debug!(digest = %self.digest, ?stop, "resuming");
@@ -354,6 +365,8 @@ impl Transfer {
         let is_front = matches!(role, Role::Front { .. });
         let refuses_parts = match &answer {
             Ok(stream) => stream.start != range.start,
+            // There may be no rest.
+            Err(_) if role == Role::Rest => false,
             Err(error) => !is_front || error.is_range_refused(),
         };
         if refuses_parts {
@@ -376,7 +389,7 @@ impl Transfer {
             span,
             position: range.start,
             skip,
-            may_relay: is_front,
+            may_relay: is_front || role == Role::Rest,
             received: &received,
             store_failed: &store_failed,
         };
@@ -384,13 +397,10 @@ impl Transfer {
         self.conclude_span(fill, span, pump.position)
     }
 
-    /// A body that ended cleanly is complete if it reached its span's end, or if it alone can tell how long
-    /// the blob is.
+    /// A body that ended cleanly is complete if it reached its span's end. Where nobody told how long the blob
+    /// is, that remains to be seen.
     fn conclude_span(&self, fill: &Arc<Fill>, span: u64, position: u64) -> Result<(), Stop> {
-        let Some(size) = fill.size() else {
-            fill.set_size(position);
-            return Ok(());
-        };
+        let Some(size) = fill.size() else { return Ok(()) };
         if position < fill.advance(span, position).min(size) {
             return Err(Stop::Cut("the body was shorter than announced"));
         }
@@ -441,6 +451,14 @@ fn missing(fill: &Fill, sink: &Sink) -> Vec<ByteRange> {
             let rest = ByteRange { start: *front, end: size.unwrap_or(u64::MAX) };
             if rest.start < rest.end { vec![rest] } else { Vec::new() }
         }
+    }
+}
+
+/// The hash and the length of what the sink has taken, where it came in order.
+fn front(sink: &Sink) -> (Hasher, u64) {
+    match sink {
+        Sink::Spool(spool) => spool.front(),
+        Sink::Relay { hasher, front } => (Hasher::clone(hasher), *front),
     }
 }
 
