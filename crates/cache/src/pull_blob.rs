@@ -25,7 +25,7 @@ const REFUSED_JOIN_COUNT_MAX: u32 = 8;
 
 impl Backend {
     /// Pulls a blob or a range of it. A HEAD downloads nothing; a GET that misses starts a fill, and answers
-    /// as soon as the size is known (for a small blob: as soon as it is verified).
+    /// with the first byte, or some seconds after the size is known (for a small blob: as soon as it is verified).
     ///
     /// # Errors
     /// See [`PullError`]; after an answer the body can still fail, and must then not be ended cleanly.
@@ -109,8 +109,16 @@ impl Backend {
             true => Outcome::Join,
             false => Outcome::Miss,
         };
-        let body = Some(reader::follow(&fill, seat, transfer, resolved));
-        Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body, outcome })
+        let body = reader::follow(&fill, seat, transfer, resolved).await.map_err(|error| match error {
+            // Refused in the middle of a transfer for another repository: that says nothing about this one.
+            PullError::NotFound { detail } | PullError::Denied { detail }
+                if fill.repository() != repository =>
+            {
+                PullError::unavailable(detail)
+            }
+            error => error,
+        })?;
+        Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body: Some(body), outcome })
     }
 
     /// Joins the fill for the transfer's digest or starts it, and waits until an answer can be given. What the

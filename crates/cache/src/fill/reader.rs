@@ -1,6 +1,7 @@
 //! The reading side of a fill: follows the writer at its own pace and keeps back what is not verified.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
@@ -15,6 +16,10 @@ use crate::error::PullError;
 
 /// An answer that reaches the blob's end keeps back this much until the digest is verified.
 const TAIL_BYTES: u64 = 64 * 1024;
+
+/// An answer waits so long for its first byte before its head goes out. A transfer that is given up within
+/// that time is an error that clients understand, and not a body that breaks off.
+const FIRST_BYTE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Follows a fill over a range. Dropping it changes nothing for the fill.
 struct Follower {
@@ -34,12 +39,20 @@ struct Far {
     at: Instant,
 }
 
-/// A reader over `range`, which lies inside the blob of `size` bytes.
-pub(crate) fn follow(fill: &Arc<Fill>, seat: Seat, transfer: Arc<Transfer>, range: ByteRange) -> BlobReader {
+/// A reader over `range`, which lies inside the blob, once its first byte is there or has been waited for.
+///
+/// # Errors
+/// The fill's, when it fails before.
+pub(crate) async fn follow(
+    fill: &Arc<Fill>,
+    seat: Seat,
+    transfer: Arc<Transfer>,
+    range: ByteRange,
+) -> Result<BlobReader, PullError> {
     let settings = transfer.settings.clone();
     seat.move_to(range.start);
     let far = Far { at: Instant::now() + settings.far_range_wait, transfer };
-    let follower = Follower {
+    let mut follower = Follower {
         fill: fill.clone(),
         far: (range.start > 0).then_some(far),
         progress: fill.watch(),
@@ -48,7 +61,9 @@ pub(crate) fn follow(fill: &Arc<Fill>, seat: Seat, transfer: Arc<Transfer>, rang
         has_joined_relay: false,
         verify_first_bytes_max: settings.verify_first_bytes_max,
     };
-    BlobReader::streamed(range.end - range.start, pieces(follower))
+    // Beyond that time the head goes out, and the body says what becomes of it.
+    tokio::time::timeout(FIRST_BYTE_WAIT_MAX, follower.begin()).await.unwrap_or(Ok(()))?;
+    Ok(BlobReader::streamed(range.end - range.start, pieces(follower)))
 }
 
 fn pieces(follower: Follower) -> BoxStream<'static, Result<Piece, PullError>> {
@@ -60,20 +75,21 @@ fn pieces(follower: Follower) -> BoxStream<'static, Result<Piece, PullError>> {
 }
 
 impl Follower {
+    /// Waits until the first byte can leave.
+    async fn begin(&mut self) -> Result<(), PullError> {
+        while self.range.start < self.range.end && self.look()?.is_none() {
+            self.wait(self.range.start).await;
+        }
+        Ok(())
+    }
+
     async fn next(&mut self) -> Result<Option<Piece>, PullError> {
         loop {
             let position = self.seat.position();
             if position >= self.range.end {
                 return Ok(None);
             }
-            let progress = self.progress.borrow_and_update().clone();
-            if let Phase::Failed(error) = progress.phase {
-                return Err(error);
-            }
-            let limit = self.limit(&progress);
-            if position < limit
-                && let Some((piece, length)) = self.take(position, limit - position)?
-            {
+            if let Some((piece, length)) = self.look()? {
                 self.seat.move_to(position + length);
                 if self.fill.is_relaying() {
                     // The relay may be waiting for this reader.
@@ -83,6 +99,16 @@ impl Follower {
             }
             self.wait(position).await;
         }
+    }
+
+    /// What can leave now, and its length.
+    fn look(&mut self) -> Result<Option<(Piece, u64)>, PullError> {
+        let progress = self.progress.borrow_and_update().clone();
+        if let Phase::Failed(error) = progress.phase {
+            return Err(error);
+        }
+        let (position, limit) = (self.seat.position(), self.limit(&progress));
+        if position < limit { self.take(position, limit - position) } else { Ok(None) }
     }
 
     /// What can be had at `position`, at most `length_max` bytes, and its length.

@@ -56,12 +56,53 @@ async fn f06_a_short_body_of_unknown_length_is_never_published() {
     let world = World::new();
     let blob = noise(1 << 20);
     let digest = world.upstream.put_blob(&blob);
-    world.upstream.set_manner(Manner { end_at: Some(700_000), no_size: true, ..Manner::default() });
-    assert!(matches!(world.pull(&digest).await, Err(PullError::DigestMismatch { .. })));
-    world.settle().await;
-    assert!(!world.holds(&digest).await);
+    let short = Manner { end_at: Some(700_000), no_size: true, ..Manner::default() };
+    let refuse = |kind| Manner { refuse: Some(kind), ..Manner::default() };
+    let rests = [
+        Manner { ignore_range: true, ..short.clone() },
+        Manner { late_start: 5, ..Manner::default() },
+        refuse(ErrorKind::Invalid),
+    ];
+    for rest in rests {
+        world.upstream.script([short.clone(), rest]);
+        assert!(matches!(world.pull(&digest).await, Err(PullError::DigestMismatch { .. })));
+        world.settle().await;
+        assert!(!world.holds(&digest).await);
+        tokio::time::advance(Duration::from_secs(61)).await;
+    }
+    assert_eq!(world.upstream.count("GET blob"), 6);
     world.upstream.set_manner(Manner { no_size: true, ..Manner::default() });
     assert_eq!(world.pull(&digest).await.unwrap(), blob);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f06_a_short_body_of_unknown_length_is_completed_by_its_rest() {
+    for rest_tells_the_size in [true, false] {
+        let world = World::new();
+        let blob = noise(1 << 20);
+        let digest = world.upstream.put_blob(&blob);
+        let short = Manner { end_at: Some(700_000), no_size: true, ..Manner::default() };
+        world.upstream.script([short, Manner { no_size: !rest_tells_the_size, ..Manner::default() }]);
+        assert_eq!(world.pull(&digest).await.unwrap(), blob);
+        assert_eq!(world.upstream.blob_bytes(), blob.len() as u64, "no byte twice");
+        world.settle().await;
+        assert!(world.holds(&digest).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f05_an_answer_that_gets_no_first_byte_is_an_error_and_no_broken_body() {
+    let world = World::new();
+    let digest = world.upstream.put_blob(&noise(4 << 20));
+    world.upstream.script([cut(1 << 20)]);
+    world.upstream.set_manner(cut(0));
+    assert!(world.pull(&digest).await.is_err());
+    world.settle().await;
+    let resumed = world.get_range(&digest, "bytes=1048576-").await;
+    assert!(matches!(resumed, Err(PullError::UpstreamUnavailable { .. })));
+    world.settle().await;
+    let cold = world.upstream.put_blob(&noise(3 << 20));
+    assert!(matches!(world.get(&cold).await, Err(PullError::UpstreamUnavailable { .. })));
 }
 
 #[tokio::test(start_paused = true)]

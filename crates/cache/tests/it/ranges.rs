@@ -78,8 +78,9 @@ async fn a_far_range_does_not_wait_for_the_front_and_no_byte_comes_twice() {
     let gate = Arc::new(Semaphore::new(4));
     world.upstream.script([Manner { gate: Some(gate.clone()), ..Manner::default() }]);
     let front = world.get(&digest).await.unwrap().body.unwrap();
-    let far = world.get_range(&digest, "bytes=20000000-20000099").await.unwrap();
     let before = tokio::time::Instant::now();
+    let far = world.get_range(&digest, "bytes=20000000-20000099").await.unwrap();
+    assert_eq!(world.upstream.count("GET blob"), 2, "the answer begins with its first byte");
     assert_eq!(read(far.body.unwrap()).await.1.unwrap(), blob.slice(20_000_000..20_000_100));
     assert!(before.elapsed() < Duration::from_secs(5), "a lazy client gives up then");
     assert_eq!(world.upstream.count("GET blob"), 2);
@@ -100,10 +101,8 @@ async fn many_far_ranges_stay_within_the_bound_of_transfers() {
     world.upstream.set_manner(Manner { gate: Some(gate.clone()), ..Manner::default() });
     let front = world.get(&digest).await.unwrap().body.unwrap();
     let ranges = (1..20).map(|index| format!("bytes={}-{}", index * 1_600_000, index * 1_600_000 + 9));
-    let mut readers = Vec::new();
-    for range in ranges {
-        readers.push(world.get_range(&digest, &range).await.unwrap());
-    }
+    let ask = async |range: String| world.get_range(&digest, &range).await.unwrap();
+    let readers = join_all(ranges.map(ask)).await;
     let release = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert!(world.upstream.count("GET blob") <= 4);
