@@ -37,6 +37,9 @@ pub enum PullError {
         /// What happened.
         detail: String,
     },
+    /// Too many requests wait for this registry already, and nothing stored can be served instead.
+    #[error("too many requests wait for the upstream already")]
+    Overloaded,
     /// The registry is configured offline, and the store does not hold what was asked for.
     #[error("configured offline, and not held")]
     Offline,
@@ -63,7 +66,7 @@ pub enum PullError {
 impl PullError {
     /// Whether the upstream could not be asked, so that a stale copy may stand in. Refusals are no outage.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Throttled { .. } | Self::UpstreamUnavailable { .. })
+        matches!(self, Self::Throttled { .. } | Self::UpstreamUnavailable { .. } | Self::Overloaded)
     }
 
     /// The reason as a metric label.
@@ -74,6 +77,7 @@ impl PullError {
             Self::Throttled { .. } => "throttled",
             Self::UpstreamUnavailable { timed_out: true, .. } => "timeout",
             Self::UpstreamUnavailable { timed_out: false, .. } => "unavailable",
+            Self::Overloaded => "overloaded",
             Self::Offline => "offline",
             Self::DigestMismatch { .. } => "digest_mismatch",
             Self::RangeNotSatisfiable { .. } => "range",

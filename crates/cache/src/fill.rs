@@ -22,6 +22,7 @@ use storage::{OpenBlob, Spool};
 use tokio::sync::watch;
 
 use crate::error::PullError;
+use crate::waiting::Place;
 use relay::Relay;
 use spans::{Claim, Spans};
 
@@ -60,15 +61,23 @@ pub(crate) enum Available {
 /// A reader's place in a fill, which a relay does not overtake until the seat is dropped. It is taken before
 /// the fill starts, so that a reader who still waits for the headers counts as one.
 #[derive(Debug)]
-pub(crate) struct Seat(Arc<AtomicU64>);
+pub(crate) struct Seat {
+    position: Arc<AtomicU64>,
+    _place: Option<Place>,
+}
 
 impl Seat {
+    /// Keeps the reader's place with the upstream as long as the seat.
+    pub(crate) fn hold(&mut self, place: Option<Place>) {
+        self._place = place;
+    }
+
     pub(crate) fn position(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.position.load(Ordering::Relaxed)
     }
 
     pub(crate) fn move_to(&self, position: u64) {
-        self.0.store(position, Ordering::Release);
+        self.position.store(position, Ordering::Release);
     }
 }
 
@@ -179,7 +188,7 @@ impl Fill {
         let mut readers = lock(&self.readers);
         readers.retain(|reader| reader.strong_count() > 0);
         readers.push(Arc::downgrade(&position));
-        Seat(position)
+        Seat { position, _place: None }
     }
 
     /// Where the readers are.

@@ -11,6 +11,7 @@ use upstream::ErrorKind;
 use crate::backend::Backend;
 use crate::error::PullError;
 use crate::recent::Recent;
+use crate::waiting::Place;
 
 /// Grants that the upstream gave within the last `auth_ttl`.
 pub(crate) type Grants = Recent<(Repository, Digest), ()>;
@@ -34,11 +35,15 @@ impl Backend {
         }
         let key = (repository.clone(), digest.clone());
         let (upstream, (repository_asked, digest_asked)) = (self.upstream.clone(), key.clone());
-        let ask = || async move {
+        let ask = |place| async move {
+            let _place: Place = place;
             let asked = upstream.head_blob(&repository_asked, &digest_asked).await;
             asked.map(|_| ()).map_err(|error| PullError::from(&error))
         };
-        let answer = self.link_flights.join_or_start(key, ask).await.0;
+        let answer = match self.take_place() {
+            Ok(place) => self.link_flights.join_or_start(key, || ask(place.clone())).await.0,
+            Err(error) => Err(error),
+        };
         self.judge(repository, digest, &answer);
         let recorded = match &answer {
             Ok(()) if !is_linked => self.records.put_link(repository, digest).await,
@@ -65,7 +70,8 @@ impl Backend {
         }
         let key = (repository.clone(), digest.clone());
         let (upstream, (repository_asked, digest_asked)) = (self.upstream.clone(), key.clone());
-        let ask = || async move {
+        let ask = |place| async move {
+            let _place: Place = place;
             let reference = Reference::Digest(digest_asked);
             let answered = match upstream.head_manifest(&repository_asked, &reference).await {
                 // A HEAD that makes no sense proves nothing; the GET decides.
@@ -76,8 +82,13 @@ impl Backend {
             };
             answered.map_err(|error| PullError::from(&error))
         };
-        let flight = self.grant_flights.join_or_start(key, ask);
-        let answer = self.within_deadline(async { flight.await.0 }).await;
+        let answer = match self.take_place() {
+            Ok(place) => {
+                let flight = self.grant_flights.join_or_start(key, || ask(place.clone()));
+                self.within_deadline(async { flight.await.0 }).await
+            }
+            Err(error) => Err(error),
+        };
         self.judge(repository, digest, &answer);
         if answer.as_ref().is_err_and(|error| self.takes_away(error))
             && let Err(error) = self.records.remove_manifest(repository, digest).await

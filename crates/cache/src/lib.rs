@@ -19,6 +19,7 @@ mod recent;
 mod settings;
 mod tag_check;
 mod verified;
+mod waiting;
 
 pub use answer::{BlobAnswer, CatalogAnswer, ListAnswer, ManifestAnswer, Want};
 pub use backend::{Backend, Parts};

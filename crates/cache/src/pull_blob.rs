@@ -13,6 +13,7 @@ use crate::fill::table::Boarding;
 use crate::fill::transfer::Transfer;
 use crate::fill::{Available, Fill, passing, reader};
 use crate::outcome::Outcome;
+use crate::waiting::Place;
 
 /// After so many wrong bodies within a minute a digest is left alone for that minute.
 const MISMATCH_COUNT_MAX: u32 = 2;
@@ -40,7 +41,8 @@ impl Backend {
             Ok(Some(blob)) => {
                 self.prove_link(repository, digest).await?;
                 if want == Want::Get && !self.verified.is_known(digest, &blob) {
-                    return self.fetch_blob(repository, digest, range.as_ref()).await;
+                    // It is held, and only to be hashed: the upstream is not needed.
+                    return self.fetch_blob(repository, digest, range.as_ref(), None).await;
                 }
                 if want == Want::Get || self.may_describe(repository, digest, &blob).await {
                     let (size, partial) = (blob.size(), range.is_some());
@@ -64,7 +66,10 @@ impl Backend {
         }
         let answer = match want {
             Want::Head => self.describe_blob(repository, digest, range.as_ref()).await,
-            Want::Get => self.fetch_blob(repository, digest, range.as_ref()).await,
+            Want::Get => {
+                let place = self.take_place()?;
+                self.fetch_blob(repository, digest, range.as_ref(), Some(place)).await
+            }
         };
         if let Err(PullError::NotFound { detail }) = &answer {
             self.absent.insert(Absent::Blob(repository.clone(), digest.clone()), detail.clone());
@@ -87,16 +92,18 @@ impl Backend {
         repository: &Repository,
         digest: &Digest,
         range: Option<&RangeRequest>,
+        place: Option<Place>,
     ) -> Result<BlobAnswer, PullError> {
         let transfer = self.transfer(repository, digest);
-        let (Boarding { fill, seat, joined }, size) = self.board(&transfer).await?;
+        let (Boarding { fill, mut seat, joined }, size) = self.board(&transfer, place.as_ref()).await?;
         if fill.is_held() || fill.repository() != repository {
             self.prove_link(repository, digest).await?;
         }
         let resolved = resolve(range, size)?;
         if fill.is_relaying() && matches!(fill.available(resolved.start), Available::Gone) {
-            return self.pass_blob(transfer, range).await;
+            return self.pass_blob(transfer, range, place).await;
         }
+        seat.hold(place);
         if joined && !fill.is_held() {
             self.metrics.joined();
         }
@@ -123,10 +130,14 @@ impl Backend {
 
     /// Joins the fill for the transfer's digest or starts it, and waits until an answer can be given. What the
     /// upstream refuses another repository says nothing about this one: then it is asked again.
-    async fn board(&self, transfer: &Arc<Transfer>) -> Result<(Boarding, u64), PullError> {
+    async fn board(
+        &self,
+        transfer: &Arc<Transfer>,
+        place: Option<&Place>,
+    ) -> Result<(Boarding, u64), PullError> {
         let mut patience = REFUSED_JOIN_COUNT_MAX;
         loop {
-            let start = |writer| Transfer::clone(transfer).spawn(writer);
+            let start = |writer| Transfer::clone(transfer).spawn(writer, place.cloned());
             let boarding = self.fills.join_or_start(&transfer.digest, &transfer.repository, start);
             let ready = boarding.fill.ready(self.settings.verify_first_bytes_max).await;
             let is_anothers = boarding.fill.repository() != &transfer.repository;
@@ -144,13 +155,14 @@ impl Backend {
         &self,
         transfer: Arc<Transfer>,
         range: Option<&RangeRequest>,
+        place: Option<Place>,
     ) -> Result<BlobAnswer, PullError> {
         self.metrics.bypassed("store_failed");
         let from = match range {
             Some(RangeRequest::From { start, .. }) => *start,
             _ => 0,
         };
-        let passage = passing::pass(transfer, from, |size| resolve(range, size)).await?;
+        let passage = passing::pass(transfer, place, from, |size| resolve(range, size)).await?;
         Ok(BlobAnswer {
             size: passage.size,
             range: passage.range,
@@ -173,6 +185,7 @@ impl Backend {
                 (size, Outcome::Join)
             }
             None => {
+                let _place = self.take_place()?;
                 let head = self.upstream.head_blob(repository, digest).await;
                 let head = head.map_err(|error| PullError::from(&error))?;
                 let untold = || PullError::unavailable("the upstream does not tell the blob's size");

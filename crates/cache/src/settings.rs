@@ -41,6 +41,9 @@ pub struct Settings {
     pub connections_max: usize,
     /// The longest a fill goes on without a new byte before it gives up.
     pub fill_stall_max: Duration,
+    /// Requests that wait for the upstream or are served along a transfer from it, and transfers that go on without
+    /// any. A further one is refused at once.
+    pub waiting_count_max: usize,
 }
 
 impl Settings {
@@ -60,6 +63,7 @@ impl Settings {
             connections_per_blob_max: CONNECTIONS_PER_BLOB_DEFAULT,
             connections_max: CONNECTIONS_DEFAULT,
             fill_stall_max: Duration::from_secs(45),
+            waiting_count_max: 2048,
         }
     }
 }

@@ -11,6 +11,7 @@ use cache::Backend;
 use http::{Method, header, request};
 use oci::{Reference, Repository, Request};
 use telemetry::{Kind, Metrics};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::clock::{Clock, Overdue};
 use crate::request_id::RequestId;
@@ -73,6 +74,8 @@ pub(crate) struct Entry {
     bytes: u64,
     first_byte: Option<Duration>,
     end: Option<End>,
+    /// The request's place among those that are answered.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Entry {
@@ -104,12 +107,18 @@ impl Entry {
             bytes: 0,
             first_byte: None,
             end: None,
+            _place: None,
         }
     }
 
     /// The request's id, for the client to name when it asks what went wrong.
     pub(crate) fn id(&self) -> RequestId {
         self.id
+    }
+
+    /// Keeps the request's place among those that are answered, to its true end.
+    pub(crate) fn hold(&mut self, place: OwnedSemaphorePermit) {
+        self._place = Some(place);
     }
 
     /// The registry that the request is meant for.

@@ -22,6 +22,18 @@ pub(crate) struct Limits {
     pub(crate) linger_max: Duration,
 }
 
+impl Limits {
+    /// The same, with no phase longer than `max`.
+    pub(crate) fn within(self, max: Duration) -> Self {
+        Self {
+            header_wait_max: self.header_wait_max.min(max),
+            idle_max: self.idle_max.min(max),
+            stall_max: self.stall_max.min(max),
+            linger_max: self.linger_max.min(max),
+        }
+    }
+}
+
 /// Why a connection is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overdue {

@@ -10,6 +10,7 @@ use http::{Method, Request, Response, request};
 use oci::{Digest, Page, Reference, Repository, RequestError};
 use policy::host::{Route, RoutingTable};
 use telemetry::Metrics;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Entry;
@@ -29,6 +30,8 @@ pub(crate) struct Public {
     pub(crate) routes: RoutingTable,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) ids: RequestIds,
+    /// Places for requests that are being answered, health checks apart.
+    pub(crate) places: Arc<Semaphore>,
     pub(crate) answer_wait_max: Duration,
     /// Cancelled when the server is told to stop.
     pub(crate) shutdown: CancellationToken,
@@ -56,21 +59,46 @@ impl Public {
             self.metrics.unrouted("health", answer.status().as_u16());
             return answer.into_response(&head.method, None);
         }
-        let metrics = Arc::clone(&self.metrics);
-        let mut entry = Entry::begin(&head, self.ids.next(), client, metrics, Arc::clone(clock));
-        let (answered, namespace) = match self.route(&head) {
+        let mut entry = self.begin(&head, client, clock);
+        let routed = self.admit(&mut entry).and_then(|()| self.route(&head));
+        let (answered, namespace) = match routed {
             Ok(route) => {
                 let namespace = route.namespace().map(str::to_owned);
                 (self.serve(route, &head, &mut entry).await, namespace)
             }
             Err(refusal) => (Err(refusal), None),
         };
-        let answer = answered.unwrap_or_else(|refusal| {
-            let refused = error::answer(&refusal);
-            entry.explain(refused.message.clone());
-            refused.into_answer(entry.id())
-        });
+        let answer = answered.unwrap_or_else(|refusal| refuse(&refusal, &mut entry));
         answer.with_namespace(namespace.as_deref()).of_the_api().into_response(&head.method, Some(entry))
+    }
+
+    /// Answers a client for whom there is no seat: a health check truthfully, anything else with a refusal. The
+    /// connection ends with it.
+    pub(crate) fn turn_away<B>(
+        &self,
+        request: Request<B>,
+        client: SocketAddr,
+        clock: &Arc<Clock>,
+    ) -> Response<AnswerBody> {
+        let (head, _body) = request.into_parts();
+        if let Some(answer) = health::answer(&head, &self.shutdown) {
+            self.metrics.unrouted("health", answer.status().as_u16());
+            return answer.closing().into_response(&head.method, None);
+        }
+        let mut entry = self.begin(&head, client, clock);
+        let answer = refuse(&Refusal::Overloaded, &mut entry);
+        answer.closing().of_the_api().into_response(&head.method, Some(entry))
+    }
+
+    fn begin(&self, head: &request::Parts, client: SocketAddr, clock: &Arc<Clock>) -> Entry {
+        Entry::begin(head, self.ids.next(), client, Arc::clone(&self.metrics), Arc::clone(clock))
+    }
+
+    /// Finds the request a place among those that are answered, for as long as its entry lives.
+    fn admit(&self, entry: &mut Entry) -> Result<(), Refusal> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
+        entry.hold(place);
+        Ok(())
     }
 
     fn route(&self, head: &request::Parts) -> Result<Route, Refusal> {
@@ -97,6 +125,12 @@ impl Public {
             Err(_) => Err(Refusal::Late { registry: backend.name().to_owned() }),
         }
     }
+}
+
+fn refuse(refusal: &Refusal, entry: &mut Entry) -> Answer {
+    let refused = error::answer(refusal);
+    entry.explain(refused.message.clone());
+    refused.into_answer(entry.id())
 }
 
 impl Visit<'_> {

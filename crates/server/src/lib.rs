@@ -20,6 +20,7 @@ mod listen;
 mod report;
 mod request_id;
 mod respond;
+mod seats;
 mod sendfile;
 mod server;
 mod settings;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// Connections that the kernel may hold for us while all slots are taken.
+use crate::seats::{Seat, Seats};
+
+/// Connections that the kernel may hold for us until they are accepted.
 const BACKLOG_COUNT: u32 = 4096;
 
 /// How long accepting rests when the process is out of descriptors or memory: trying again at once would
@@ -24,22 +25,22 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG_COUNT)
 }
 
-/// Accepts until `shutdown` is cancelled, and closes the listening socket then. Each connection holds one of
-/// `slots`; without a free one, clients wait in the kernel's backlog.
+/// Accepts until `shutdown` is cancelled, and closes the listening socket then. Each connection gets
+/// one of `seats`.
 pub(crate) async fn accept(
     listener: TcpListener,
-    slots: Arc<Semaphore>,
+    seats: Arc<Seats>,
     shutdown: CancellationToken,
-    mut start: impl FnMut(TcpStream, SocketAddr, OwnedSemaphorePermit),
+    mut start: impl FnMut(TcpStream, SocketAddr, Seat),
 ) {
     let mut is_short = false;
     let accept_next = async {
         loop {
-            let slot = Arc::clone(&slots).acquire_owned().await.expect("the slots are never closed");
             match listener.accept().await {
                 Ok((stream, client)) => {
                     is_short = false;
-                    start(stream, client, slot);
+                    let seat = seats.take(client.ip()).await;
+                    start(stream, client, seat);
                 }
                 Err(error) if concerns_one_client(&error) => {}
                 Err(error) => {
@@ -47,7 +48,6 @@ pub(crate) async fn accept(
                         tracing::warn!(%error, "accepting connections rests: the process is short of something");
                     }
                     is_short = true;
-                    drop(slot);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

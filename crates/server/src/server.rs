@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cache::Backend;
 use policy::host::RoutingTable;
@@ -19,11 +20,15 @@ use crate::connection::{self, Terms};
 use crate::handle::Public;
 use crate::listen;
 use crate::request_id::RequestIds;
+use crate::seats::{Seat, Seats};
 use crate::settings::Settings;
 use crate::surface::Surface;
 
 /// Connections of the admin listener open at once: a scraper or two and a person.
 const ADMIN_CONNECTION_COUNT_MAX: usize = 64;
+
+/// The longest that a client beyond the bounds takes for each step until it is turned away.
+pub(crate) const TURN_AWAY_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// What a server is made of.
 #[derive(Debug)]
@@ -98,10 +103,10 @@ impl Server {
         let Self { parts, listeners, tls_listeners, admin } = self;
         let Parts { registries, routes, metrics, settings } = parts;
         let connections = TaskTracker::new();
-        let terms = |surface| {
+        let terms = |surface, limits| {
             Arc::new(Terms {
                 surface,
-                limits: limits(&settings),
+                limits,
                 sendfile: settings.sendfile,
                 metrics: Arc::clone(&metrics),
                 shutdown_grace: settings.shutdown_grace,
@@ -109,32 +114,34 @@ impl Server {
             })
         };
         let start =
-            |listener, tls, terms, slots| accept(listener, tls, terms, slots, &connections, &shutdown);
+            |listener, tls, doors, seats| accept(listener, tls, doors, seats, &connections, &shutdown);
 
         if let Some((listener, _)) = admin {
             let token = settings.admin.as_ref().and_then(|admin| admin.token.as_ref());
             let admin = Admin::new(&registries, Arc::clone(&metrics), token, shutdown.clone());
-            start(
-                listener,
-                None,
-                terms(Surface::Admin(admin)),
-                Arc::new(Semaphore::new(ADMIN_CONNECTION_COUNT_MAX)),
-            );
+            let seats = Seats::new(ADMIN_CONNECTION_COUNT_MAX, ADMIN_CONNECTION_COUNT_MAX);
+            let terms = terms(Surface::Admin(admin), limits(&settings));
+            start(listener, None, Doors { own: Arc::clone(&terms), extra: terms }, seats);
         }
-        let public = terms(Surface::Public(Box::new(Public {
+        let public = Arc::new(Public {
             registries,
             routes,
             metrics: Arc::clone(&metrics),
             ids: RequestIds::new(),
+            places: Arc::new(Semaphore::new(settings.answer_count_max)),
             answer_wait_max: settings.answer_wait_max,
             shutdown: shutdown.clone(),
-        })));
-        let slots = Arc::new(Semaphore::new(settings.connection_count_max));
+        });
+        let doors = Doors {
+            own: terms(Surface::Public(Arc::clone(&public)), limits(&settings)),
+            extra: terms(Surface::Crowded(public), limits(&settings).within(TURN_AWAY_WAIT_MAX)),
+        };
+        let seats = Seats::new(settings.connection_count_max, settings.client_connection_count_max);
         let acceptor = settings.tls.as_ref().map(|tls| tls.identity.acceptor());
         let plain = listeners.into_iter().map(|(listener, _)| (listener, None));
         let encrypted = tls_listeners.into_iter().map(|(listener, _)| (listener, acceptor.clone()));
         for (listener, tls) in plain.chain(encrypted) {
-            start(listener, tls, Arc::clone(&public), Arc::clone(&slots));
+            start(listener, tls, doors.clone(), Arc::clone(&seats));
         }
 
         shutdown.cancelled().await;
@@ -161,21 +168,33 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
+/// The terms for connections with a seat of their own, and for those with an extra one.
+#[derive(Clone)]
+struct Doors {
+    own: Arc<Terms>,
+    extra: Arc<Terms>,
+}
+
 /// Starts the accepting task of one listener; it and the connections are tasks of `connections`.
 fn accept(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    terms: Arc<Terms>,
-    slots: Arc<Semaphore>,
+    doors: Doors,
+    seats: Arc<Seats>,
     connections: &TaskTracker,
     shutdown: &CancellationToken,
 ) {
     let tracker = connections.clone();
-    let accepting = listen::accept(listener, slots, shutdown.clone(), move |stream, client, slot| {
-        let (terms, tls) = (Arc::clone(&terms), tls.clone());
+    let accepting = listen::accept(listener, seats, shutdown.clone(), move |stream, client, seat| {
+        let terms = Arc::clone(match seat {
+            Seat::Own(_) => &doors.own,
+            Seat::Extra(_) => &doors.extra,
+            Seat::Nothing => return doors.own.metrics.connection_refused(),
+        });
+        let tls = tls.clone();
         tracker.spawn(async move {
             connection::serve(stream, client, terms, tls).await;
-            drop(slot);
+            drop(seat);
         });
     });
     connections.spawn(accepting);

@@ -19,8 +19,13 @@ pub struct Settings {
     /// Whether stored blobs are handed to the kernel as files (`sendfile`) instead of being copied through
     /// this process.
     pub sendfile: bool,
-    /// Client connections open at once. Further clients wait in the kernel's backlog.
+    /// Client connections open at once. Further clients are turned away.
     pub connection_count_max: usize,
+    /// How many of them one client may have: one IPv4 address, or one IPv6 network of 64 bits.
+    pub client_connection_count_max: usize,
+    /// Requests that are being answered at once, waiting for the upstream or sending a body. A further one is
+    /// refused at once: with more, each would only become slower, and hold its buffers and files longer.
+    pub answer_count_max: usize,
     /// From the first byte of a request to the end of its head.
     pub header_wait_max: Duration,
     /// How long a connection is kept between two requests. Clients keep theirs for up to 120 s, and one that
@@ -63,6 +68,8 @@ impl Settings {
             admin: None,
             sendfile: true,
             connection_count_max: 10_000,
+            client_connection_count_max: 5_000,
+            answer_count_max: 4_096,
             header_wait_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(150),
             stall_max: Duration::from_secs(60),

@@ -13,7 +13,9 @@ use crate::handle::Public;
 /// What a listener serves.
 #[derive(Debug)]
 pub(crate) enum Surface {
-    Public(Box<Public>),
+    Public(Arc<Public>),
+    /// The public surface for a client beyond the bounds.
+    Crowded(Arc<Public>),
     Admin(Admin),
 }
 
@@ -27,6 +29,7 @@ impl Surface {
     ) -> Response<AnswerBody> {
         match self {
             Self::Public(public) => public.answer(request, client, clock).await,
+            Self::Crowded(public) => public.turn_away(request, client, clock),
             Self::Admin(admin) => admin.answer(&request.into_parts().0),
         }
     }

@@ -121,6 +121,11 @@ impl Metrics {
         self.connections_closed.get_or_create(&Closed { why }).inc();
     }
 
+    /// A client's connection was closed without a word.
+    pub fn connection_refused(&self) {
+        self.connections_closed.get_or_create(&Closed { why: "refused" }).inc();
+    }
+
     /// The process began to drain.
     pub fn draining(&self) {
         self.draining.set(1);

@@ -54,8 +54,12 @@ impl Starting {
         registries: &[(&str, &FakeRegistry)],
         defaults: &str,
     ) -> Self {
+        Self::configured(executable, directory, &configuration(root, registries, "", defaults))
+    }
+
+    fn configured(executable: &str, directory: &Path, configuration: &str) -> Self {
         let settings = directory.join("wharf.toml");
-        std::fs::write(&settings, configuration(root, registries, defaults)).expect("written");
+        std::fs::write(&settings, configuration).expect("written");
         let mut child = Command::new(executable)
             .args(["serve", "--config"])
             .arg(&settings)
@@ -145,6 +149,20 @@ impl Program {
         Starting::over(executable, store, &store.join("data"), registries, defaults).ready()
     }
 
+    /// [`Program::start`] with further lines in the configuration's `[server]`.
+    ///
+    /// # Panics
+    /// As [`Program::start`].
+    pub fn start_bounded(
+        executable: &str,
+        store: &Path,
+        registries: &[(&str, &FakeRegistry)],
+        server: &str,
+    ) -> Self {
+        let configuration = configuration(&store.join("data"), registries, server, "");
+        Starting::configured(executable, store, &configuration).ready()
+    }
+
     /// Ends it at once, as a power button does to a process.
     ///
     /// # Panics
@@ -214,6 +232,14 @@ impl Program {
         let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
         kib * 1024
     }
+
+    /// File descriptors in use, sockets among them.
+    ///
+    /// # Panics
+    /// When it runs no more.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.0.id())).expect("running").count()
+    }
 }
 
 impl Drop for Process {
@@ -224,9 +250,9 @@ impl Drop for Process {
     }
 }
 
-fn configuration(root: &Path, registries: &[(&str, &FakeRegistry)], defaults: &str) -> String {
+fn configuration(root: &Path, registries: &[(&str, &FakeRegistry)], server: &str, defaults: &str) -> String {
     let mut text = format!(
-        "[server]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+        "[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\n[admin]\nlisten = \"127.0.0.1:0\"\n\
          [storage]\nroot = \"{}\"\n[log]\naccess = false\n[defaults]\n{defaults}\n",
         root.display()
     );

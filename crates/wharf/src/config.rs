@@ -145,14 +145,8 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
     let routes = make_routes(reader, &server, &registries, &places)?;
     Some(Config {
         source: source.to_owned(),
-        server: server::Settings {
-            admin,
-            shutdown_grace: server.shutdown_grace,
-            sendfile: server.sendfile,
-            tls: server.tls,
-            ..server::Settings::new(server.listen)
-        },
-        domain: server.domain,
+        domain: server.domain.clone(),
+        server: server.settings(admin),
         routes,
         log,
         registries,

@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod descriptors;
 mod health;
 mod log;
 mod notify;

@@ -10,11 +10,13 @@ use server::Server;
 use storage::fs::FsStore;
 use storage::{StoreError, StoreErrorKind};
 use telemetry::Metrics;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use upstream::{HttpUpstream, SettingsError};
 
 use crate::config::{Config, Registry};
+use crate::descriptors;
 use crate::notify::{self, notify};
 use crate::panics;
 use crate::report;
@@ -58,7 +60,7 @@ fn lines<T: fmt::Display>(items: &[T]) -> String {
 /// # Errors
 /// [`StartError`] when it cannot begin; once it serves, nothing ends it but a signal.
 pub(crate) async fn serve(
-    config: Config,
+    mut config: Config,
     dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
 ) -> Result<(), StartError> {
     install_tls();
@@ -66,10 +68,12 @@ pub(crate) async fn serve(
     let metrics = metrics_of(&config);
     metrics.count_dropped_log_lines(dropped_log_lines);
     panics::count_in(Arc::clone(&metrics));
+    let descriptors_are_short = descriptors::fit(&mut config.server, descriptors::raise_limit());
+    let places = share_places(&mut config);
     let tasks = TaskTracker::new();
     let stop_fills = CancellationToken::new();
     let registries =
-        config.registries.iter().map(|registry| backend(registry, &metrics, &tasks, &stop_fills));
+        config.registries.iter().map(|registry| backend(registry, &metrics, &places, &tasks, &stop_fills));
     let server = Server::bind(server::Parts {
         registries: all_or_errors(registries)?,
         routes: config.routes.clone(),
@@ -79,6 +83,9 @@ pub(crate) async fn serve(
 
     for line in config.warnings.lines() {
         tracing::warn!("{line}");
+    }
+    if let Some(warning) = descriptors_are_short {
+        tracing::warn!("{warning}");
     }
     let (plain, tls) = (server.local_addresses(), server.tls_addresses());
     for line in report::start(&config, &plain, &tls, server.admin_address()) {
@@ -96,6 +103,16 @@ pub(crate) async fn serve(
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The places of those who wait for upstreams: half of all answers may wait for one registry, and three quarters for
+/// all of them. So one that hangs leaves the others room to fetch, and several that hang leave room for what is stored.
+fn share_places(config: &mut Config) -> Arc<Semaphore> {
+    let answer_count_max = config.server.answer_count_max;
+    for registry in &mut config.registries {
+        registry.cache.waiting_count_max = answer_count_max.div_ceil(2);
+    }
+    Arc::new(Semaphore::new((answer_count_max / 4 * 3).max(1)))
 }
 
 /// Finds what only the rooms themselves can tell to be wrong, without touching a store or a socket.
@@ -128,6 +145,7 @@ fn upstream(registry: &Registry, metrics: &Metrics) -> Result<HttpUpstream, Regi
 fn backend(
     registry: &Registry,
     metrics: &Metrics,
+    places: &Arc<Semaphore>,
     tasks: &TaskTracker,
     stop_fills: &CancellationToken,
 ) -> Result<Arc<Backend>, RegistryError> {
@@ -142,6 +160,7 @@ fn backend(
         upstream: Arc::new(upstream),
         blobs: store.clone(),
         records: store,
+        places: Arc::clone(places),
         settings: registry.cache.clone(),
         metrics: metrics.registry(name),
         tasks: tasks.clone(),

@@ -11,6 +11,7 @@ use upstream::BlobRange;
 use super::transfer::Transfer;
 use crate::blob_reader::{BlobReader, Piece};
 use crate::error::PullError;
+use crate::waiting::Place;
 
 /// An upstream's body on its way to one client, keeping back its newest chunk until the digest of a whole
 /// blob is verified. Part of a blob cannot be verified by anyone but the client.
@@ -21,6 +22,7 @@ struct Passing {
     remaining: u64,
     hasher: Option<Hasher>,
     kept: Option<Bytes>,
+    _place: Option<Place>,
 }
 
 /// A blob as passed through.
@@ -32,9 +34,10 @@ pub(crate) struct Passage {
     pub(crate) reader: BlobReader,
 }
 
-/// Asks the upstream for the blob and passes on what `resolve` makes of its size.
+/// Asks the upstream for the blob and passes on what `resolve` makes of its size. `place` is kept to the end.
 pub(crate) async fn pass(
     transfer: Arc<Transfer>,
+    place: Option<Place>,
     from: u64,
     resolve: impl FnOnce(u64) -> Result<ByteRange, PullError>,
 ) -> Result<Passage, PullError> {
@@ -53,7 +56,7 @@ pub(crate) async fn pass(
     let is_whole = range.start == 0 && range.end == size;
     let remaining = range.end - range.start;
     let hasher = is_whole.then(|| Hasher::new(transfer.digest.algorithm()));
-    let passing = Passing { body: stream.body, transfer, skip, remaining, hasher, kept: None };
+    let passing = Passing { body: stream.body, transfer, skip, remaining, hasher, kept: None, _place: place };
     Ok(Passage { size, range, reader: BlobReader::streamed(remaining, passing.chunks()) })
 }
 

@@ -24,6 +24,7 @@ use crate::grants::Grants;
 use crate::recent::Recent;
 use crate::settings::Settings;
 use crate::verified::Verified;
+use crate::waiting::Place;
 
 /// Resumptions in a row that may bring no new byte.
 const RESUME_COUNT_MAX: u32 = 5;
@@ -78,10 +79,11 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
-    /// Spawns the fill's writer. It outlives every client.
-    pub(crate) fn spawn(self, writer: FillWriter) {
+    /// Spawns the fill's writer. It outlives every client, and keeps `place` meanwhile.
+    pub(crate) fn spawn(self, writer: FillWriter, place: Option<Place>) {
         let tasks = self.tasks.clone();
         tasks.spawn(async move {
+            let _place = place;
             self.metrics.fill_started();
             let cancelled = self.cancel.clone();
             let fill = writer.fill().clone();

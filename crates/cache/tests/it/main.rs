@@ -6,6 +6,7 @@ mod blobs;
 mod faults;
 mod grants;
 mod manifests;
+mod places;
 mod positions;
 mod ranges;
 mod sharing;

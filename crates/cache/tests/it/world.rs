@@ -9,6 +9,7 @@ use oci::{Digest, RangeRequest, Repository};
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use storage::{BlobStore, MemoryStore, RecordStore};
 use telemetry::Metrics;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -60,6 +61,7 @@ impl World {
             upstream: upstream.clone(),
             blobs: blobs.clone(),
             records: records.clone(),
+            places: Arc::new(Semaphore::new(1_000_000)),
             settings,
             metrics: metrics.registry("memory.test"),
             tasks: tasks.clone(),

@@ -20,6 +20,10 @@ use crate::site::HeadFault;
 /// request here costs nothing.
 const RETRY_AFTER_SECONDS_MAX: u64 = 5;
 
+/// `Retry-After` of a refusal for want of places, in seconds: the shortest that can be said. They are free again as
+/// soon as others are answered.
+const OVERLOADED_RETRY_AFTER_SECONDS: u64 = 1;
+
 /// What a failed pull was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -43,6 +47,8 @@ pub(crate) enum Refusal {
     Range(RangeError),
     /// The backend failed.
     Pull { registry: String, asked: Asked, error: PullError },
+    /// As many clients are connected, or as many requests answered, as there may be.
+    Overloaded,
     /// The backend took too long to begin.
     Late { registry: String },
 }
@@ -112,6 +118,7 @@ pub(crate) fn answer(refusal: &Refusal) -> ErrorAnswer {
             error_answer(StatusCode::BAD_REQUEST, ErrorCode::RangeInvalid, "invalid", message)
         }
         Refusal::Pull { registry, asked, error } => pull(registry, *asked, error),
+        Refusal::Overloaded => overloaded("this cache is busy with as much as it may do at once".to_owned()),
         Refusal::Late { registry } => {
             let message = format!("{registry}: the answer took too long to begin; try again");
             error_answer(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, "timeout", message)
@@ -203,6 +210,9 @@ fn pull(registry: &str, asked: Asked, error: &PullError) -> ErrorAnswer {
             let answer = error_answer(status, ErrorCode::RangeInvalid, "range", message);
             ErrorAnswer { extra: Extra::Size(*size), ..answer }
         }
+        PullError::Overloaded => overloaded(format!(
+            "{registry}: as many requests wait for this registry as may, and nothing in this cache can stand in"
+        )),
         PullError::Offline => {
             let message = format!(
                 "{registry}: this cache does not hold it, and is configured with `offline` not to ask the registry"
@@ -224,6 +234,12 @@ fn throttled(registry: &str, retry_after: Option<Duration>, detail: &str) -> Err
     );
     let (status, code) = (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests);
     ErrorAnswer { extra: Extra::RetryAfter(seconds), ..error_answer(status, code, "throttled", message) }
+}
+
+fn overloaded(reason: String) -> ErrorAnswer {
+    let (status, message) = (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}; try again in a second"));
+    let answer = error_answer(status, ErrorCode::Unavailable, "overloaded", message);
+    ErrorAnswer { extra: Extra::RetryAfter(OVERLOADED_RETRY_AFTER_SECONDS), ..answer }
 }
 
 fn unavailable(registry: &str, timed_out: bool, detail: &str) -> ErrorAnswer {

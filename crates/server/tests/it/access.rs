@@ -110,6 +110,17 @@ async fn the_message_and_the_entry_of_a_refusal_have_the_same_id() {
 }
 
 #[tokio::test]
+async fn f44_a_refusal_for_want_of_places_has_an_entry() {
+    let (lines, _guard) = Lines::capture();
+    let lab = Lab::start_with(|plan| plan.settings.answer_count_max = 0).await;
+    assert_eq!(lab.get(HUB, "/v2/library/busybox/manifests/1").await.status, 503);
+    let entry = &lines.wait_for(1).await[0];
+    assert_eq!((&entry["status"], &entry["outcome"]), (&503.into(), &"overloaded".into()));
+    assert_eq!((&entry["registry"], &entry["end"]), (&Value::Null, &"complete".into()));
+    assert!(entry["detail"].as_str().unwrap().contains("busy"), "{entry}");
+}
+
+#[tokio::test]
 async fn every_request_has_one_entry_and_health_checks_have_none() {
     let (lines, _guard) = Lines::capture();
     let lab = Lab::start().await;

@@ -135,21 +135,3 @@ async fn an_answer_for_which_nothing_comes_ends_short_of_its_length() {
     assert_eq!((answer.status, answer.complete), (200, false));
     gate.release();
 }
-
-#[tokio::test]
-async fn clients_beyond_the_limit_wait_for_a_place() {
-    let lab = Lab::start_with(|plan| plan.settings.connection_count_max = 2).await;
-    let (mut first, mut second) = (lab.connect().await, lab.connect().await);
-    for connection in [&mut first, &mut second] {
-        connection.send(REQUEST.as_bytes()).await.unwrap();
-        assert_eq!(within("an answer", connection.read_response("GET")).await.unwrap().status, 200);
-    }
-    let mut third = lab.connect().await;
-    third.send(REQUEST.as_bytes()).await.unwrap();
-    let early = tokio::time::timeout(SHORT, third.read_head("GET")).await;
-    assert!(early.is_err(), "the third connection was served: {early:?}");
-    drop(first);
-    assert_eq!(within("an answer", third.read_response("GET")).await.unwrap().status, 200);
-    second.send(REQUEST.as_bytes()).await.unwrap();
-    assert_eq!(within("an answer", second.read_response("GET")).await.unwrap().status, 200);
-}

@@ -12,6 +12,7 @@ use storage::{BlobStore, MemoryStore, RecordStore};
 use telemetry::Metrics;
 use testkit::client::{Connection, Response, request};
 use testkit::{Endpoint, FakeRegistry, TempStore, within};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) catalog: bool,
     /// Blobs up to this size are verified before the first byte leaves.
     pub(crate) verify_first_bytes_max: u64,
+    /// Places for requests that wait for one registry's upstream.
+    pub(crate) waiting_count_max: usize,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -63,6 +66,7 @@ impl Lab {
             default_registry: None,
             catalog: true,
             verify_first_bytes_max: 1024,
+            waiting_count_max: 2048,
             metrics: Arc::new(Metrics::new(&names)),
         };
         plan.settings.sendfile = crate::SENDFILE;
@@ -152,11 +156,13 @@ fn backend(name: &str, fake: &FakeRegistry, plan: &Plan, store: Store) -> Backen
     settings.hub_names = name == "docker.io";
     settings.catalog = plan.catalog;
     settings.verify_first_bytes_max = plan.verify_first_bytes_max;
+    settings.waiting_count_max = plan.waiting_count_max;
     Backend::new(cache::Parts {
         name: name.to_owned(),
         upstream: Arc::new(upstream),
         blobs,
         records,
+        places: Arc::new(Semaphore::new(1_000_000)),
         settings,
         metrics,
         tasks: TaskTracker::new(),

@@ -10,8 +10,17 @@ use super::address::{listeners_overlap, parse_host, parse_listen};
 use super::reader::{Reader, Table, Text};
 use super::remark::Place;
 
-pub(crate) const SERVER_KEYS: [&str; 6] =
-    ["listen", "domain", "default_registry", "shutdown_grace", "sendfile", "tls"];
+pub(crate) const SERVER_KEYS: [&str; 9] = [
+    "listen",
+    "domain",
+    "default_registry",
+    "shutdown_grace",
+    "sendfile",
+    "connection_count_max",
+    "client_connection_count_max",
+    "answer_count_max",
+    "tls",
+];
 pub(crate) const TLS_KEYS: [&str; 3] = ["listen", "cert_file", "key_file"];
 pub(crate) const ADMIN_KEYS: [&str; 2] = ["listen", "token_file"];
 pub(crate) const STORAGE_KEYS: [&str; 1] = ["root"];
@@ -21,6 +30,9 @@ const LISTEN_DEFAULT: &str = "0.0.0.0:5000";
 const TLS_LISTEN_DEFAULT: &str = "0.0.0.0:5443";
 const ADMIN_LISTEN_DEFAULT: &str = "127.0.0.1:5001";
 const ROOT_DEFAULT: &str = "./wharf-data";
+/// The highest bound that can be set: more than one process has descriptors for.
+const COUNT_MAX: i64 = 1 << 24;
+
 const SHUTDOWN_GRACE_DEFAULT: Duration = Duration::from_secs(60);
 
 /// `[server]`, apart from what the server's own settings hold.
@@ -31,6 +43,9 @@ pub(crate) struct ServerSection {
     pub(crate) default_registry: Option<Text>,
     pub(crate) shutdown_grace: Duration,
     pub(crate) sendfile: bool,
+    pub(crate) connection_count_max: Option<usize>,
+    pub(crate) client_connection_count_max: Option<usize>,
+    pub(crate) answer_count_max: Option<usize>,
 }
 
 /// How the log is written.
@@ -57,6 +72,27 @@ const LEVELS: [(&str, tracing::Level); 5] = [
     ("trace", tracing::Level::TRACE),
 ];
 
+impl ServerSection {
+    /// The settings of the server that this section and `admin` make.
+    pub(crate) fn settings(self, admin: Option<AdminSettings>) -> server::Settings {
+        let defaults = server::Settings::new(self.listen);
+        let connection_count_max = self.connection_count_max.unwrap_or(defaults.connection_count_max);
+        server::Settings {
+            admin,
+            shutdown_grace: self.shutdown_grace,
+            sendfile: self.sendfile,
+            tls: self.tls,
+            connection_count_max,
+            // However many one client opens, as many are left for the others.
+            client_connection_count_max: self
+                .client_connection_count_max
+                .unwrap_or(connection_count_max.div_ceil(2)),
+            answer_count_max: self.answer_count_max.unwrap_or(defaults.answer_count_max),
+            ..defaults
+        }
+    }
+}
+
 pub(crate) fn read_server(
     reader: &mut Reader<'_>,
     server: &Table<'_>,
@@ -79,6 +115,9 @@ pub(crate) fn read_server(
         default_registry: reader.text_or_nothing(server, "default_registry"),
         shutdown_grace: reader.duration(server, "shutdown_grace").unwrap_or(SHUTDOWN_GRACE_DEFAULT),
         sendfile: reader.flag(server, "sendfile").unwrap_or(true),
+        connection_count_max: reader.count(server, "connection_count_max", COUNT_MAX),
+        client_connection_count_max: reader.count(server, "client_connection_count_max", COUNT_MAX),
+        answer_count_max: reader.count(server, "answer_count_max", COUNT_MAX),
     };
     (section, read_admin(reader, admin, &mut taken))
 }

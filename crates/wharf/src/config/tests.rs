@@ -86,6 +86,9 @@ fn every_key(directory: &tempfile::TempDir) -> String {
         default_registry = "hub"
         shutdown_grace = "90s"
         sendfile = false
+        connection_count_max = 2_000
+        client_connection_count_max = 100
+        answer_count_max = 500
         [server.tls]
         listen = "127.0.0.1:5443"
         cert_file = "{ca}"
@@ -142,6 +145,9 @@ fn every_key_is_taken_over() {
     assert_eq!(config.server.listen.len(), 2);
     assert_eq!(config.server.shutdown_grace, Duration::from_secs(90));
     assert!(!config.server.sendfile);
+    assert_eq!(config.server.connection_count_max, 2000);
+    assert_eq!(config.server.client_connection_count_max, 100);
+    assert_eq!(config.server.answer_count_max, 500);
     let tls = config.server.tls.expect("a section for TLS");
     assert_eq!(tls.listen, ["127.0.0.1:5443".parse().unwrap()]);
     assert_eq!(config.server.admin.unwrap().token.unwrap().expose(), "admin-token");

@@ -114,6 +114,10 @@ fn our_own_failures_say_that_they_are_ours() {
     check(&offline, 502, "UNAVAILABLE", "offline", &["does not hold it", "`offline`"]);
     let store = failed(Asked::Blob, PullError::Store { detail: "open failed".to_owned() });
     check(&store, 500, "UNKNOWN", "store", &["this cache's own storage failed (open failed)"]);
+    let overloaded = failed(Asked::Blob, PullError::Overloaded);
+    check(&overloaded, 503, "UNAVAILABLE", "overloaded", &["quay.io", "try again in a second"]);
+    check_extra(&overloaded, 503, "UNAVAILABLE", "overloaded", Extra::RetryAfter(1));
+    check_extra(&Refusal::Overloaded, 503, "UNAVAILABLE", "overloaded", Extra::RetryAfter(1));
     let late = Refusal::Late { registry: "quay.io".to_owned() };
     check(&late, 504, "UNAVAILABLE", "timeout", &["quay.io", "try again"]);
 }
