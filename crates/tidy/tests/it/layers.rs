@@ -16,6 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("server", &["cache", "oci", "policy", "secret", "storage", "telemetry"]),
     ("wharf", &["cache", "oci", "policy", "secret", "server", "storage", "telemetry", "upstream"]),
     ("testkit", &[]),
+    ("bench", &["testkit"]),
     ("tidy", &[]),
     ("properties", &["oci", "policy", "server", "storage", "upstream"]),
     // The program's configuration is compiled into one of its targets, with all that it needs.

@@ -1,0 +1,223 @@
+//! The client that loads a server: one HTTP/1.1 connection that can throw a body away inside the kernel, so
+//! that the client's own work does not limit what is measured.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rustix::net::RecvFlags;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// What is read, or thrown away, at once.
+const PIECE_BYTES: usize = 512 * 1024;
+
+/// The longest head that a server of ours sends.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Where and how to connect.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) host: String,
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+}
+
+/// One question and what its answer must be.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) path: String,
+    /// `bytes=<first>-<last>`, inclusive.
+    pub(crate) range: Option<(u64, u64)>,
+    /// The whole content, of which the body is the whole or the range.
+    pub(crate) content: Bytes,
+}
+
+impl Question {
+    pub(crate) fn whole(path: impl Into<String>, content: Bytes) -> Self {
+        Self { path: path.into(), range: None, content }
+    }
+
+    fn expected(&self) -> &[u8] {
+        match self.range {
+            None => &self.content,
+            Some((first, last)) => &self.content[offset(first)..=offset(last)],
+        }
+    }
+}
+
+fn offset(position: u64) -> usize {
+    usize::try_from(position).expect("content in memory has offsets that fit")
+}
+
+/// How closely a body is looked at. Its status and its length are checked always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Every byte is compared with the content, whose digest is known.
+    Bytes,
+    /// The bytes are thrown away in the kernel.
+    Length,
+}
+
+/// When the parts of an answer came, counted from the request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    pub(crate) first_byte: Duration,
+    pub(crate) whole: Duration,
+}
+
+/// An open connection.
+pub(crate) struct Client {
+    stream: Stream,
+    host: String,
+    buffer: Vec<u8>,
+    /// How much of `buffer` is filled.
+    filled: usize,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Client {
+    pub(crate) async fn open(target: &Target) -> io::Result<Self> {
+        let stream = TcpStream::connect(target.address).await?;
+        stream.set_nodelay(true)?;
+        let stream = match &target.tls {
+            None => Stream::Plain(stream),
+            Some(config) => {
+                let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+                let tls = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;
+                Stream::Tls(Box::new(tls))
+            }
+        };
+        Ok(Self { stream, host: target.host.clone(), buffer: vec![0; PIECE_BYTES], filled: 0 })
+    }
+
+    /// Asks, reads the answer to its end and checks it. `progress` is told of body bytes as they come.
+    pub(crate) async fn ask(
+        &mut self,
+        question: &Question,
+        check: Check,
+        mut progress: impl FnMut(usize),
+    ) -> io::Result<Timing> {
+        let started = Instant::now();
+        self.send(question).await?;
+        let (status, length) = self.read_head().await?;
+        let expected = question.expected();
+        let wanted = if question.range.is_some() { 206 } else { 200 };
+        if status != wanted || length != Some(expected.len()) {
+            return Err(wrong(
+                question,
+                &format!("status {status}, length {length:?}, {} wanted", expected.len()),
+            ));
+        }
+        while self.filled == 0 && !expected.is_empty() {
+            self.fill().await?;
+        }
+        let first_byte = started.elapsed();
+        let mut position = 0;
+        while position < expected.len() {
+            let came = if self.filled > 0 || check == Check::Bytes || !self.is_plain() {
+                if self.filled == 0 {
+                    self.fill().await?;
+                }
+                let piece = &self.buffer[..self.filled];
+                if check == Check::Bytes && expected.get(position..position + piece.len()) != Some(piece) {
+                    return Err(wrong(question, &format!("other bytes than expected at {position}")));
+                }
+                std::mem::take(&mut self.filled)
+            } else {
+                self.discard(expected.len() - position).await?
+            };
+            position += came;
+            progress(came);
+        }
+        Ok(Timing { first_byte, whole: started.elapsed() })
+    }
+
+    fn is_plain(&self) -> bool {
+        matches!(self.stream, Stream::Plain(_))
+    }
+
+    async fn send(&mut self, question: &Question) -> io::Result<()> {
+        let range = question.range.map(|(first, last)| format!("Range: bytes={first}-{last}\r\n"));
+        let head = format!(
+            "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\n{}\r\n",
+            question.path,
+            self.host,
+            range.unwrap_or_default()
+        );
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.write_all(head.as_bytes()).await,
+            Stream::Tls(stream) => {
+                stream.write_all(head.as_bytes()).await?;
+                stream.flush().await
+            }
+        }
+    }
+
+    /// The status and `Content-Length`; what came of the body stays in the buffer.
+    async fn read_head(&mut self) -> io::Result<(u16, Option<usize>)> {
+        self.filled = 0;
+        let end = loop {
+            self.fill().await?;
+            if let Some(end) = find(&self.buffer[..self.filled], b"\r\n\r\n") {
+                break end + 4;
+            }
+            if self.filled > HEAD_BYTES_MAX {
+                return Err(io::Error::other("the head does not end"));
+            }
+        };
+        let head = std::str::from_utf8(&self.buffer[..end]).map_err(io::Error::other)?;
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(format!("no status in {head:?}")))?;
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+        });
+        self.buffer.copy_within(end..self.filled, 0);
+        self.filled -= end;
+        Ok((status, length))
+    }
+
+    async fn fill(&mut self) -> io::Result<()> {
+        let space = &mut self.buffer[self.filled..];
+        let count = match &mut self.stream {
+            Stream::Plain(stream) => stream.read(space).await?,
+            Stream::Tls(stream) => stream.read(space).await?,
+        };
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.filled += count;
+        Ok(())
+    }
+
+    /// Throws away up to `count_max` bytes without copying them (tcp(7): `MSG_TRUNC`).
+    async fn discard(&mut self, count_max: usize) -> io::Result<usize> {
+        let Stream::Plain(stream) = &self.stream else { return Ok(0) };
+        let space = &mut self.buffer[..count_max.min(PIECE_BYTES)];
+        let count = stream
+            .async_io(Interest::READABLE, || {
+                Ok(rustix::net::recv(stream, &mut *space, RecvFlags::TRUNC | RecvFlags::DONTWAIT)?.1)
+            })
+            .await?;
+        if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(count) }
+    }
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+fn wrong(question: &Question, what: &str) -> io::Error {
+    io::Error::other(format!("{}: {what}", question.path))
+}

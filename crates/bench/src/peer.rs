@@ -1,0 +1,123 @@
+//! The servers that are measured, each a process of its own on the server's processor.
+
+mod nginx;
+mod registry;
+mod wharf;
+
+pub(crate) use nginx::{NginxCache, NginxStatic};
+pub(crate) use registry::Distribution;
+pub(crate) use wharf::{Setup, Wharf};
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::client::Target;
+use crate::processor::Processors;
+
+/// How long a server may take until it listens.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// A running server, ended when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) name: String,
+    pub(crate) target: Target,
+    /// Where it stores what it caches.
+    pub(crate) data: PathBuf,
+    child: Option<Child>,
+}
+
+impl Peer {
+    /// A server of this process, whose processor time means nothing.
+    pub(crate) fn direct(target: Target) -> Self {
+        Self { name: "direct".to_owned(), target, data: PathBuf::new(), child: None }
+    }
+
+    /// The process whose usage is the server's.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().map_or_else(std::process::id, Child::id)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It may have ended by itself; there is nobody left to tell.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What it takes to start servers.
+#[derive(Debug)]
+pub(crate) struct Yard {
+    pub(crate) processors: Processors,
+    /// Where each server gets a directory.
+    pub(crate) directory: PathBuf,
+}
+
+/// A server about to be started.
+pub(crate) struct Launch<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) program: &'a Path,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) port: u16,
+}
+
+impl Yard {
+    /// An empty directory for the server `name`.
+    pub(crate) fn clear(&self, name: &str) -> io::Result<PathBuf> {
+        let directory = self.directory.join(name.replace(' ', "-"));
+        match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::create_dir_all(&directory)?,
+        }
+        Ok(directory)
+    }
+
+    /// Starts a server on its processor and waits until it listens.
+    pub(crate) fn launch(&self, launch: &Launch<'_>, directory: &Path) -> io::Result<Peer> {
+        let log = File::create(directory.join("log"))?;
+        let child = Command::new("taskset")
+            .args(["-c", &self.processors.server.to_string()])
+            .arg(launch.program)
+            .args(&launch.arguments)
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, launch.port));
+        let mut peer = Peer {
+            name: launch.name.to_owned(),
+            target: Target { address, host: address.to_string(), tls: None },
+            data: directory.join("data"),
+            child: Some(child),
+        };
+        wait_until_it_listens(&mut peer, directory)?;
+        Ok(peer)
+    }
+}
+
+fn wait_until_it_listens(peer: &mut Peer, directory: &Path) -> io::Result<()> {
+    let started = Instant::now();
+    while TcpStream::connect(peer.target.address).is_err() {
+        let ended = peer.child.as_mut().map(Child::try_wait).transpose()?.flatten();
+        if ended.is_some() || started.elapsed() > START_MAX {
+            let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
+            return Err(io::Error::other(format!("{} does not listen: {log}", peer.name)));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}

@@ -1,0 +1,83 @@
+//! wharf itself.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Launch, Peer, Yard, free_port};
+use crate::upstream::Upstreams;
+
+/// The program.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wharf<'a> {
+    pub(crate) program: &'a Path,
+}
+
+/// How it is configured beyond its defaults.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup<'a> {
+    pub(crate) name: &'a str,
+    /// Keys of `[server]`.
+    pub(crate) server: &'a str,
+    /// Certificate and key in PEM, for a listener that speaks TLS.
+    pub(crate) tls: Option<(&'a Path, &'a Path)>,
+    /// Keys of `[defaults]`.
+    pub(crate) defaults: &'a str,
+    /// Registries; the first answers what names none.
+    pub(crate) registries: usize,
+    /// A store that is there already, instead of an empty one.
+    pub(crate) data: Option<PathBuf>,
+}
+
+impl Default for Setup<'_> {
+    fn default() -> Self {
+        Self { name: "wharf", server: "", tls: None, defaults: "", registries: 1, data: None }
+    }
+}
+
+impl Wharf<'_> {
+    pub(crate) fn start(&self, yard: &Yard, upstreams: &Upstreams, setup: &Setup<'_>) -> io::Result<Peer> {
+        let directory = yard.clear(setup.name)?;
+        let port = free_port()?;
+        let data = setup.data.clone().unwrap_or_else(|| directory.join("data"));
+        let tls_port = free_port()?;
+        let tls = setup.tls.map_or_else(String::new, |(certificate, key)| {
+            format!(
+                "[server.tls]\nlisten = [\"127.0.0.1:{tls_port}\"]\ncert_file = \"{}\"\nkey_file = \"{}\"",
+                certificate.display(),
+                key.display()
+            )
+        });
+        let mut text = format!(
+            "[server]\nlisten = [\"127.0.0.1:{port}\"]\ndefault_registry = \"registry0.example\"\n{}\n{}\n\
+             [admin]\nlisten = \"off\"\n[storage]\nroot = \"{}\"\n\
+             [log]\nlevel = \"error\"\naccess = false\n[defaults]\n{}\n",
+            setup.server,
+            tls,
+            data.display(),
+            setup.defaults,
+        );
+        for number in 0..setup.registries {
+            let [token, cdn] = upstreams.trusted_hosts();
+            writeln!(
+                text,
+                "[[registry]]\nname = \"registry{number}.example\"\nupstream = \"{}\"\n\
+                 trusted_hosts = [\"{token}\", \"{cdn}\"]",
+                upstreams.hub.url(),
+            )
+            .map_err(io::Error::other)?;
+        }
+        let config = directory.join("wharf.toml");
+        fs::write(&config, text)?;
+        let arguments = ["serve", "--config"].map(str::to_owned).into_iter();
+        let arguments = arguments.chain([config.display().to_string()]).collect();
+        let launch = Launch { name: setup.name, program: self.program, arguments, port };
+        let mut peer = yard.launch(&launch, &directory)?;
+        peer.data = data;
+        if setup.tls.is_some() {
+            peer.target.address.set_port(tls_port);
+        }
+        Ok(peer)
+    }
+}

@@ -1,0 +1,100 @@
+//! The upstreams: registries of the test kit on a runtime of their own, and the content that they hold.
+
+use std::io;
+
+use bytes::Bytes;
+use testkit::{Auth, Behaviour, BlobSource, Endpoint, FakeRegistry, Fault, Image, Kind, Rule, Scripted};
+use tokio::runtime::Runtime;
+
+use crate::client::{Question, Target};
+
+/// The repository of all content.
+pub(crate) const REPOSITORY: &str = "library/app";
+
+/// Two registries with the same content: one like Docker Hub, with a token service and a redirect to a CDN;
+/// one that answers everybody at once, for peers that can neither.
+#[derive(Debug)]
+pub(crate) struct Upstreams {
+    pub(crate) hub: FakeRegistry,
+    pub(crate) plain: FakeRegistry,
+    /// The registries' tasks live on it, so it goes last.
+    _runtime: Runtime,
+}
+
+impl Upstreams {
+    pub(crate) fn start() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let (hub, plain) = runtime.block_on(async {
+            let plain = Behaviour { auth: Auth::Anonymous, redirects: false, ..Behaviour::default() };
+            (FakeRegistry::start().await, FakeRegistry::start_with(plain).await)
+        });
+        Ok(Self { hub, plain, _runtime: runtime })
+    }
+
+    /// Noise of `len` bytes, as a blob at both.
+    pub(crate) fn put_blob(&self, seed: u64, len: u64) -> Question {
+        let content = BlobSource::Generated { seed, len }.bytes();
+        let digest = self.hub.put_blob(content.clone());
+        self.plain.put_blob(content.clone());
+        Question::whole(format!("/v2/{REPOSITORY}/blobs/{digest}"), content)
+    }
+
+    /// An image under `tag` at both: its manifest by tag, and its blobs.
+    pub(crate) fn put_image(&self, tag: &str, seed: u64, layers: &[u64]) -> Vec<Question> {
+        let image = Image::generated(seed, layers);
+        self.hub.put_image(REPOSITORY, tag, &image);
+        self.plain.put_image(REPOSITORY, tag, &image);
+        let manifest = Question::whole(format!("/v2/{REPOSITORY}/manifests/{tag}"), image.manifest.bytes());
+        let blobs = image
+            .blobs()
+            .map(|blob| Question::whole(format!("/v2/{REPOSITORY}/blobs/{}", blob.digest), blob.bytes()));
+        std::iter::once(manifest).chain(blobs).collect()
+    }
+
+    /// From here on each answer with a blob comes at so many bytes per second.
+    pub(crate) fn throttle(&self, bytes_per_second: u64) -> Throttle {
+        let rule = || Rule::new(Kind::GetBlob, Fault::Rate(bytes_per_second));
+        Throttle([&self.hub, &self.plain].map(|registry| registry.script(rule())))
+    }
+
+    pub(crate) fn forget_requests(&self) {
+        self.hub.log().clear();
+        self.plain.log().clear();
+    }
+
+    /// Requests for content, tokens and everything else that came since the last time they were forgotten.
+    pub(crate) fn request_count(&self) -> usize {
+        self.hub.requests().len() + self.plain.requests().len()
+    }
+
+    /// Body bytes sent for these questions.
+    pub(crate) fn bytes_sent(&self, questions: &[Question]) -> u64 {
+        let references = questions.iter().filter_map(|question| question.path.rsplit('/').next());
+        references.map(|name| self.hub.log().body_bytes(name) + self.plain.log().body_bytes(name)).sum()
+    }
+
+    /// The registry that answers at once, as a server to be measured against.
+    pub(crate) fn direct(&self) -> Target {
+        let address = self.plain.address_of(Endpoint::Registry);
+        Target { address, host: address.to_string(), tls: None }
+    }
+
+    pub(crate) fn trusted_hosts(&self) -> [String; 2] {
+        [self.hub.host_of(Endpoint::Token), self.hub.host_of(Endpoint::Cdn)]
+    }
+}
+
+/// A throttle at both registries.
+#[derive(Debug)]
+pub(crate) struct Throttle([Scripted; 2]);
+
+impl Throttle {
+    pub(crate) fn lift(self) {
+        self.0.into_iter().for_each(Scripted::remove);
+    }
+}
+
+/// Content for a question that a static server must hold as a file.
+pub(crate) fn file_of(question: &Question) -> (&str, &Bytes) {
+    (question.path.trim_start_matches('/'), &question.content)
+}

@@ -1,0 +1,153 @@
+//! What is not stored yet: one client, a herd of them, and an upstream that throttles each connection.
+
+use std::io;
+use std::time::Duration;
+
+use super::{Bench, named};
+use crate::client::{Check, Question};
+use crate::load::{self, Measured, percentile};
+use crate::peer::Peer;
+use crate::report::{Figures, Table};
+
+/// What the image of these workloads is made of, in bytes.
+const LAYERS: [u64; 8] = [128 << 20, 48 << 20, 32 << 20, 16 << 20, 8 << 20, 3 << 20, 400_000, 30_000];
+
+/// Connections of one client.
+const LANES: usize = 8;
+
+/// The throttle of each answer of a slow upstream, in bytes per second.
+const SLOW: u64 = 50_000_000;
+
+/// The throttle of each answer of a content network that is usual, in bytes per second.
+const THROTTLED: u64 = 20_000_000;
+
+/// The image of the herd; small, because a thousand clients take a thousand times as much.
+const HERD_LAYERS: [u64; 4] = [16 << 20, 6 << 20, 1 << 20, 100_000];
+
+pub(crate) fn image(bench: &Bench) -> io::Result<Table> {
+    let mut table = Table::new("cold-image", "A cold image of 236 MiB, one client", "clients");
+    pulls(bench, &mut table, "cold", &LAYERS, &[1], true)?;
+    Ok(table)
+}
+
+pub(crate) fn slow_image(bench: &Bench) -> io::Result<Table> {
+    let throttle = bench.upstreams.throttle(SLOW);
+    let title = "The cold image from an upstream of 50 MB/s for each answer";
+    let mut table = Table::new("cold-image-slow", title, "clients");
+    let pulled = pulls(bench, &mut table, "slow", &LAYERS, &[1], true);
+    throttle.lift();
+    pulled.map(|()| table)
+}
+
+pub(crate) fn herd(bench: &Bench) -> io::Result<Table> {
+    let mut table = Table::new("herd", "A herd on one cold image of 23 MiB", "clients");
+    pulls(bench, &mut table, "herd", &HERD_LAYERS, &[1, 16, 100, 1000], false)?;
+    Ok(table)
+}
+
+/// One large blob through a throttle on each answer: the time to the first byte and to the last.
+pub(crate) fn blob(bench: &Bench) -> io::Result<Table> {
+    let throttle = bench.upstreams.throttle(THROTTLED);
+    let title = "A cold blob of 200 MiB from an upstream of 20 MB/s for each answer";
+    let mut table = Table::new("cold-blob", title, "clients");
+    let direct = [Peer::direct(bench.upstreams.direct())];
+    let mut runs = vec![Vec::new(); 1];
+    let mut names = vec!["direct".to_owned()];
+    for repetition in 0..bench.repetitions {
+        let content = [bench.upstreams.put_blob(7000 + repetition as u64, 200 << 20)];
+        let caches = bench.caches()?;
+        for (index, peer) in direct.iter().chain(&caches).enumerate() {
+            if runs.len() <= index {
+                runs.push(Vec::new());
+                names.push(peer.name.clone());
+            }
+            let (measured, sent, _) = pull(bench, peer, &content, 1, Check::Bytes)?;
+            runs[index].push(vec![
+                ("first byte ms", percentile(&measured.first_bytes, 0.5)),
+                ("seconds", measured.wall.as_secs_f64()),
+                ("MB/s", measured.megabytes_per_second()),
+                ("upstream bytes / blob", sent),
+            ]);
+        }
+    }
+    throttle.lift();
+    for (name, runs) in names.iter().zip(&runs) {
+        table.push(name, 1, crate::report::medians(runs));
+    }
+    Ok(table)
+}
+
+/// Pulls of a cold image by each number of clients at once; every repetition with a new image and empty
+/// stores, so nothing is warm.
+fn pulls(
+    bench: &Bench,
+    table: &mut Table,
+    tag: &str,
+    layers: &[u64],
+    clients: &[usize],
+    with_direct: bool,
+) -> io::Result<()> {
+    let mut lone: Vec<(String, f64)> = Vec::new();
+    for &count in clients {
+        let mut runs: Vec<(String, Vec<Figures>)> = Vec::new();
+        for repetition in 0..bench.repetitions {
+            let seed = 9000 + repetition as u64;
+            let image = bench.upstreams.put_image(&format!("{tag}{repetition}"), seed, layers);
+            let mut peers = bench.caches()?;
+            if with_direct {
+                peers.push(Peer::direct(bench.upstreams.direct()));
+            }
+            if repetition % 2 == 1 {
+                peers.reverse();
+            }
+            for peer in &peers {
+                // Comparing the bytes of the largest herd would take the client longer than pulling them.
+                let check = if count > 100 { Check::Length } else { Check::Bytes };
+                let (measured, sent, requests) = pull(bench, peer, &image, count, check)?;
+                let figures = of_pull(&measured, sent, requests);
+                match runs.iter_mut().find(|(name, _)| *name == peer.name) {
+                    Some((_, known)) => known.push(figures),
+                    None => runs.push((peer.name.clone(), vec![figures])),
+                }
+            }
+        }
+        for (name, figures) in runs {
+            let mut figures = crate::report::medians(&figures);
+            let seconds = figures[0].1;
+            match lone.iter().find(|(known, _)| *known == name) {
+                Some((_, alone)) => figures.push(("x its lone client", seconds / alone)),
+                None => lone.push((name.clone(), seconds)),
+            }
+            table.push(&name, count as u64, figures);
+        }
+    }
+    Ok(())
+}
+
+/// `count` clients pull the image: what was measured, the upstream's bytes in images, and its requests.
+fn pull(
+    bench: &Bench,
+    peer: &Peer,
+    image: &[Question],
+    count: usize,
+    check: Check,
+) -> io::Result<(Measured, f64, f64)> {
+    bench.upstreams.forget_requests();
+    let lanes = if image.len() > 1 { LANES } else { 1 };
+    let measured = load::to_the_end(peer, image, count, lanes, check).map_err(|error| named(peer, &error))?;
+    let bytes: usize = image.iter().map(|question| question.content.len()).sum();
+    let sent = bench.upstreams.bytes_sent(image) as f64 / bytes as f64;
+    Ok((measured, sent, bench.upstreams.request_count() as f64))
+}
+
+fn of_pull(measured: &Measured, sent: f64, requests: f64) -> Figures {
+    let slowest = measured.wholes.iter().max().copied().unwrap_or(Duration::ZERO);
+    vec![
+        ("seconds", measured.wall.as_secs_f64()),
+        ("CPU s", measured.cpu.as_secs_f64()),
+        ("upstream bytes / image", sent),
+        ("upstream requests", requests),
+        ("slowest answer s", slowest.as_secs_f64()),
+        ("memory MiB", measured.resident_max as f64 / f64::from(1 << 20)),
+    ]
+}
