@@ -11,6 +11,10 @@ mod report;
 mod shutdown;
 mod wiring;
 
+/// The C library's keeps what a crowd of clients used, and each further crowd may cost more.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> std::process::ExitCode {
     cli::run()
 }

@@ -345,6 +345,8 @@ async fn f32_what_an_earlier_process_stored_is_hashed_once_and_then_believed() {
     assert_eq!(restarted.upstream.count("GET blob"), 1);
     let damaged = world.restarted();
     flip(&blob_file(&directory.path().join("root/blobs/sha256")), 5);
-    let range = damaged.get_range(&digest, "bytes=3000000-").await.unwrap();
-    assert!(read(range.body.unwrap()).await.1.is_err(), "a range to the end waits for the verdict too");
+    // The verdict may come before the first byte; then there is no answer at all.
+    if let Ok(range) = damaged.get_range(&digest, "bytes=3000000-").await {
+        assert!(read(range.body.unwrap()).await.1.is_err(), "a range to the end waits for the verdict too");
+    }
 }

@@ -94,6 +94,20 @@ pub(crate) async fn wait_for_descriptors(program: &Program, count: usize) {
     within("descriptors that are given back", back).await;
 }
 
+/// What of a crowd's memory may stay for good, in bytes: the tables that grew with it.
+const LEFT_BYTES_MAX: u64 = 24 << 20;
+
+/// Waits until the program has given back the memory of a crowd; before that it had `resident_bytes`.
+pub(crate) async fn wait_for_memory(program: &Program, resident_bytes: u64) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    let back = async {
+        while program.resident_bytes() > resident_bytes + LEFT_BYTES_MAX {
+            ticks.tick().await;
+        }
+    };
+    within("memory that is given back", back).await;
+}
+
 /// A refusal as it must be.
 pub(crate) fn check_refusal(answer: &Response) {
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{}", answer.text());

@@ -5,12 +5,11 @@ use testkit::{BlobSource, Program, TempStore, within};
 
 use crate::crowd::{
     HUB, WHARF, check_health, client_count, each, plain_upstream, resting_descriptors, stored_blob,
-    take_turn, wait_for_descriptors,
+    take_turn, wait_for_descriptors, wait_for_memory,
 };
 
-/// What an idle connection may cost, in bytes, in the first crowd and in the next one. The allocator gives little back
-/// between the two and does not find all of it again, so the next one costs more.
-const IDLE_BYTES_MAX: u64 = 48 * 1024;
+/// What an idle connection may cost, in bytes.
+const IDLE_BYTES_MAX: u64 = 32 * 1024;
 
 async fn rest(program: &Program) -> Connection {
     let mut connection = Connection::open(program.address).await.expect("connected");
@@ -40,13 +39,8 @@ async fn f44_ten_thousand_connections_rest_and_clients_are_served_beside_them() 
         check_health(&program).await;
         drop(resting);
         wait_for_descriptors(&program, files).await;
-        let left = program.resident_bytes().saturating_sub(memory);
-        let kib_of_each = |bytes: u64| bytes as f64 / count as f64 / 1024.0;
-        println!(
-            "round {round}: {count} idle connections: {:.1} KiB each; {:.1} KiB each stay afterwards",
-            kib_of_each(grown),
-            kib_of_each(left)
-        );
-        assert!(grown.max(left) < IDLE_BYTES_MAX * count as u64, "{grown} bytes, {left} stay");
+        wait_for_memory(&program, memory).await;
+        println!("round {round}: {count} idle connections: {} KiB each", grown / count as u64 / 1024);
+        assert!(grown < IDLE_BYTES_MAX * count as u64, "{grown} bytes");
     }
 }

@@ -36,10 +36,12 @@ async fn s04_urls_in_layers_are_neither_fetched_nor_rewritten() {
     assert_eq!(sink.connections(), 0);
 }
 
-/// Everything before the value of each sample.
+/// Everything before the value of each sample; but not why connections were closed, of which a further reason
+/// may become known at any moment.
 async fn series(program: &Program) -> BTreeSet<String> {
     let metrics = client::get(program.admin, "localhost", "/metrics", &[]).await.expect("metrics").text();
     let samples = metrics.lines().filter(|line| !line.starts_with('#'));
+    let samples = samples.filter(|line| !line.starts_with("wharf_connections_closed_total"));
     samples.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
 }
 
