@@ -73,7 +73,9 @@ pub fn plan(flow: &Flow) -> Plan {
     let is_long = u128::from(flow.remaining_bytes) * 1000 > u128::from(rate) * REMAINING_TIME_MIN.as_millis();
     // While the rate still grows by itself, a gain could not be told from that growth. A rate of nothing is an
     // upstream in trouble, which more requests do not help.
-    let is_steady = flow.rate_before > 0 && flow.rate > 0 && flow.rate <= flow.rate_before / 4 * 5;
+    let is_steady = flow.rate_before > 0
+        && flow.rate > 0
+        && flow.rate <= flow.rate_before.saturating_add(flow.rate_before / 4);
     match (is_long && is_steady && flow.remaining_bytes >= REMAINING_BYTES_MIN, &flow.trial) {
         (true, _) => Plan::Add,
         (false, Some(_)) => Plan::Pass,

@@ -145,6 +145,15 @@ impl Clock {
         }
     }
 
+    /// Everything that was to be sent has been taken by the socket.
+    pub(crate) fn flushed(&self) {
+        let mut state = self.state();
+        if state.blocked {
+            state.blocked = false;
+            state.since = Instant::now();
+        }
+    }
+
     /// Our side of the connection is closed.
     pub(crate) fn lingering(&self) {
         self.state().enter(Phase::Lingering);

@@ -145,8 +145,10 @@ impl AsyncWrite for Socket {
             Stream::Tls(stream) => {
                 // What was encrypted may still be waiting for the client.
                 let flushed = Pin::new(stream).poll_flush(cx);
-                if flushed.is_pending() {
-                    self.clock.blocked();
+                match &flushed {
+                    Poll::Pending => self.clock.blocked(),
+                    Poll::Ready(Ok(())) => self.clock.flushed(),
+                    Poll::Ready(Err(_)) => {}
                 }
                 flushed
             }

@@ -61,7 +61,13 @@ impl Transfer {
                     let flow = sharing.measure(fill, remaining_bytes, parts.len() + 1);
                     let plan = sharing.plan(&flow);
                     let may_add = flow.connections < connections_max && self.lanes.serve_parts();
-                    sharing.set_part_bytes(fill, &flow, plan == Plan::Add && may_add);
+                    if self.lanes.serve_parts() {
+                        sharing.set_part_bytes(fill, &flow, plan == Plan::Add && may_add);
+                    } else {
+                        // Each part would cost everything before it.
+                        sharing.wanted = 0;
+                        fill.set_part_bytes(u64::MAX);
+                    }
                     if plan == Plan::Add && may_add && let Some(part) = self.start_part(fill, spool, size) {
                         sharing.begin_trial(&flow);
                         parts.push(part);

@@ -304,14 +304,21 @@ impl Transfer {
             drop(lane);
             fill.release(span);
             let grew = fill.received_bytes() > before;
+            if fill.size().is_none() && (grew || fetched.is_ok()) {
+                // Nobody told the length, and a connection may break after the last byte: the digest tells.
+                let (hasher, length) = front(sink);
+                if hasher.finish() == self.digest {
+                    fill.set_size(length);
+                    continue;
+                }
+            }
             let stop = match fetched {
                 Ok(()) if fill.size().is_some() => continue,
-                Err(stop) if fill.size().is_some() || grew || role != Role::Rest => stop,
+                Err(stop) if fill.size().is_some() || grew || role != Role::Rest || is_outage(&stop) => stop,
                 _ => {
-                    // Nobody told the length: if the digest says that this was not all, the rest is asked for once.
-                    let (hasher, length) = front(sink);
-                    if role == Role::Rest || hasher.finish() == self.digest {
-                        fill.set_size(length);
+                    // The digest says that this was not all: the rest is asked for once.
+                    if role == Role::Rest {
+                        fill.set_size(front(sink).1);
                     }
                     role = Role::Rest;
                     continue;
@@ -369,7 +376,7 @@ impl Transfer {
             Ok(stream) => stream.start != range.start,
             // There may be no rest.
             Err(_) if role == Role::Rest => false,
-            Err(error) => !is_front || error.is_range_refused(),
+            Err(error) => error.is_range_refused() || (!is_front && error.kind() == ErrorKind::Throttled),
         };
         if refuses_parts {
             self.lanes.note_refusal();
@@ -433,6 +440,11 @@ impl Transfer {
         self.metrics.store_failed(error.call());
         warn!(registry = %self.registry, repository = %self.repository, digest = %self.digest, %error, "store failed; passing through");
     }
+}
+
+/// Whether the upstream could not be asked, as opposed to having nothing further to give.
+fn is_outage(stop: &Stop) -> bool {
+    matches!(stop, Stop::Upstream(error) if error.kind() != ErrorKind::Invalid && !error.is_range_refused())
 }
 
 /// What has come so far is kept for a later fill, over a restart too; an empty file is not.

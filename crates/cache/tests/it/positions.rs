@@ -78,3 +78,13 @@ async fn f07_ended_at_every_byte_before_the_length_that_was_told() {
         check(at, short, Manner::default(), true).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn f06_a_connection_that_breaks_after_the_last_byte_of_an_untold_length_has_brought_all() {
+    let world = World::with(|settings| settings.verify_first_bytes_max = 0);
+    let blob = noise(SIZE);
+    let digest = world.upstream.put_blob(&blob);
+    world.upstream.set_manner(Manner { cut_at: Some(SIZE), no_size: true, ..Manner::default() });
+    assert!(world.pull(&digest).await.is_ok_and(|body| body == blob));
+    assert_eq!(world.upstream.count("GET blob"), 1);
+}

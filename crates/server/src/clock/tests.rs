@@ -115,3 +115,17 @@ async fn a_stop_ends_even_a_lively_answer() {
 async fn a_stop_prolongs_nothing() {
     check(&[(1, Clock::received), (2, |clock| clock.stop_within(seconds(300)))], 11, Overdue::Head).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_took_what_was_flushed_is_idle_and_not_slow() {
+    let acts: &[Act] = &[
+        (1, Clock::received),
+        (2, Clock::request_began),
+        (3, Clock::blocked),
+        (4, Clock::answer_ended),
+        (5, Clock::flushed),
+        // With nothing waiting, a flush is no progress.
+        (90, Clock::flushed),
+    ];
+    check(acts, 155, Overdue::Idle).await;
+}

@@ -53,7 +53,8 @@ impl Race {
         Self { ports: trusted.chain(urls).collect(), winners: Mutex::default() }
     }
 
-    /// The addresses with the one that answers in front. When none does, they stay as they are.
+    /// The addresses with the one that answers in front. When none does, they stay as they are, and nobody runs
+    /// for as long as a winner is remembered: the port that was tried need not be the one that is meant.
     pub(crate) async fn order(&self, name: &str, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
         if addresses.len() < 2 {
             return addresses;
@@ -63,9 +64,7 @@ impl Race {
             None => {
                 let port = self.ports.get(name).copied().unwrap_or(PORT_DEFAULT);
                 let winner = first_to_answer(&alternating(&addresses), port).await;
-                if let Some(address) = winner {
-                    self.remember(name, address);
-                }
+                self.remember(name, winner.unwrap_or(addresses[0]));
                 winner
             }
         };

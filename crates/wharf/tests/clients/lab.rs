@@ -210,6 +210,8 @@ format = "json"
 
 [defaults]
 header_timeout = "5s"
+# Bytes are counted here. A transfer that is cut short because others share the blob leaves some in its socket.
+connections_per_blob_max = 1
 
 [[registry]]
 name = "{HUB}"

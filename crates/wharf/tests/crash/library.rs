@@ -170,6 +170,14 @@ impl Library {
     /// Waits until the upstream has noticed that the program is gone, and has nothing more to send.
     pub(crate) async fn forgotten_by_upstream(&self) {
         let endpoints = [Endpoint::Registry, Endpoint::Cdn];
+        for endpoint in endpoints {
+            // A connection of the program may still wait to be accepted, with its request. One that comes after
+            // it is accepted after it.
+            let before = self.upstream.log().connections(endpoint);
+            drop(tokio::net::TcpStream::connect(self.upstream.address_of(endpoint)).await);
+            let accepted = |log: &Log| log.connections(endpoint) > before;
+            self.upstream.log().wait_until("a connection is accepted", accepted).await;
+        }
         let is_alone = |log: &Log| endpoints.iter().all(|endpoint| log.open_connections(*endpoint) == 0);
         self.upstream.log().wait_until("the upstream has lost its client", is_alone).await;
     }

@@ -7,7 +7,7 @@ use super::row::Expected::{Error, ImageOr, RealRegistry};
 use super::row::{Afterwards, CUT_SHORT, Place, Row};
 
 /// What clients say when wharf ends under them.
-const KILLED: &str = "unexpected EOF|connection refused";
+const KILLED: &str = "EOF|connection refused";
 
 /// All rows, in the order of their ids.
 pub(crate) fn rows() -> Vec<Row> {
