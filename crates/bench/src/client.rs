@@ -21,6 +21,10 @@ const PIECE_BYTES: usize = 512 * 1024;
 /// The longest head that a server of ours sends.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
+/// Older registries hide what is not asked for.
+const ACCEPT: &str =
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*";
+
 /// Where and how to connect.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
@@ -150,7 +154,7 @@ impl Client {
     async fn send(&mut self, question: &Question) -> io::Result<()> {
         let range = question.range.map(|(first, last)| format!("Range: bytes={first}-{last}\r\n"));
         let head = format!(
-            "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\n{}\r\n",
+            "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: {ACCEPT}\r\n{}\r\n",
             question.path,
             self.host,
             range.unwrap_or_default()

@@ -3,7 +3,9 @@
 use std::io;
 
 use bytes::Bytes;
-use testkit::{Auth, Behaviour, BlobSource, Endpoint, FakeRegistry, Fault, Image, Kind, Rule, Scripted};
+use testkit::{
+    Auth, Behaviour, BlobSource, Door, Endpoint, FakeRegistry, Fault, Image, Kind, Rule, Scripted,
+};
 use tokio::runtime::Runtime;
 
 use crate::client::{Question, Target};
@@ -17,6 +19,8 @@ pub(crate) const REPOSITORY: &str = "library/app";
 pub(crate) struct Upstreams {
     pub(crate) hub: FakeRegistry,
     pub(crate) plain: FakeRegistry,
+    /// Takes connections and says nothing.
+    pub(crate) hung: FakeRegistry,
     /// The registries' tasks live on it, so it goes last.
     _runtime: Runtime,
 }
@@ -24,11 +28,13 @@ pub(crate) struct Upstreams {
 impl Upstreams {
     pub(crate) fn start() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let (hub, plain) = runtime.block_on(async {
+        let (hub, plain, hung) = runtime.block_on(async {
             let plain = Behaviour { auth: Auth::Anonymous, redirects: false, ..Behaviour::default() };
-            (FakeRegistry::start().await, FakeRegistry::start_with(plain).await)
+            let hung = FakeRegistry::start().await;
+            hung.set_door(Endpoint::Registry, Door::Mute).await;
+            (FakeRegistry::start().await, FakeRegistry::start_with(plain).await, hung)
         });
-        Ok(Self { hub, plain, _runtime: runtime })
+        Ok(Self { hub, plain, hung, _runtime: runtime })
     }
 
     /// Noise of `len` bytes, as a blob at both.

@@ -50,6 +50,7 @@ pub(crate) const ALL: &[Workload] = &[
     ("manifest-by-tag", warm::manifest_by_tag),
     ("small-blobs", warm::small_blobs),
     ("neighbour", neighbour::run),
+    ("hung-registry", neighbour::beside_a_hung_registry),
     ("cold-image", cold::image),
     ("cold-image-slow", cold::slow_image),
     ("cold-blob", cold::blob),
@@ -83,7 +84,7 @@ impl Bench {
 
     /// Everything that caches, each with an empty store.
     fn caches(&self) -> io::Result<Vec<Peer>> {
-        let mut peers = vec![self.wharf(&Setup::default())?];
+        let mut peers = vec![self.wharf(&Setup { server: PLACES, ..Setup::default() })?];
         peers.extend(self.nginx_cache()?);
         peers.extend(self.registries()?);
         Ok(peers)
@@ -109,6 +110,9 @@ impl Bench {
         Ok(runs.iter().map(|runs| medians(runs)).collect())
     }
 }
+
+/// All clients of the benchmark have one address, and each of a thousand opens several connections.
+const PLACES: &str = "client_connection_count_max = 10_000\nanswer_count_max = 16_384";
 
 /// What a static nginx is to be good at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

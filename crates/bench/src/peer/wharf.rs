@@ -26,13 +26,15 @@ pub(crate) struct Setup<'a> {
     pub(crate) defaults: &'a str,
     /// Registries; the first answers what names none.
     pub(crate) registries: usize,
+    /// Whether there is also `hung.example`, whose upstream says nothing.
+    pub(crate) hung: bool,
     /// A store that is there already, instead of an empty one.
     pub(crate) data: Option<PathBuf>,
 }
 
 impl Default for Setup<'_> {
     fn default() -> Self {
-        Self { name: "wharf", server: "", tls: None, defaults: "", registries: 1, data: None }
+        Self { name: "wharf", server: "", tls: None, defaults: "", registries: 1, hung: false, data: None }
     }
 }
 
@@ -67,6 +69,11 @@ impl Wharf<'_> {
                 upstreams.hub.url(),
             )
             .map_err(io::Error::other)?;
+        }
+        if setup.hung {
+            let upstream = upstreams.hung.url();
+            write!(text, "[[registry]]\nname = \"hung.example\"\nupstream = \"{upstream}\"\n")
+                .map_err(io::Error::other)?;
         }
         let config = directory.join("wharf.toml");
         fs::write(&config, text)?;

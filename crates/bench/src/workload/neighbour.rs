@@ -1,16 +1,18 @@
-//! Large files that are not in the page cache are sent, and somebody else wants something small meanwhile.
+//! Somebody wants something small while others keep the server busy: with large files, in the page cache and not,
+//! or with a registry that hangs.
 
 use std::cell::Cell;
-use std::io;
+use std::io::{self, Write as _};
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::{Bench, Kind, named, warm};
+use super::{Bench, Kind, PLACES, named, warm};
 use crate::client::{Check, Client, Question};
 use crate::load::{self, percentile};
 use crate::peer::{Peer, Setup};
-use crate::report::{Figures, Table};
-use crate::workload::warm::forget_cached;
+use crate::report::{Figures, Table, medians};
+use crate::workload::warm::{forget_cached, of_answers, small_content};
 
 /// Connections that pull cold files.
 const PULLS: usize = 8;
@@ -47,6 +49,38 @@ pub(crate) fn run(bench: &Bench) -> io::Result<Table> {
         for (peer, figures) in peers.iter().zip(medians) {
             table.push(&peer.name, u64::from(is_cold), figures);
         }
+    }
+    Ok(table)
+}
+
+/// Requests that wait for the registry that hangs.
+const STUCK: usize = 2000;
+
+/// Warm blobs of one registry while nobody, and while many, wait for another one's upstream.
+pub(crate) fn beside_a_hung_registry(bench: &Bench) -> io::Result<Table> {
+    let blobs = small_content(bench);
+    let peer = bench.wharf(&Setup { hung: true, server: PLACES, ..Setup::default() })?;
+    warm(&peer, &blobs)?;
+    let mut runs = [Vec::new(), Vec::new()];
+    for _ in 0..bench.repetitions {
+        for (runs, count) in runs.iter_mut().zip([0, STUCK]) {
+            let mut stuck = Vec::with_capacity(count);
+            for number in 0..count {
+                let mut connection = TcpStream::connect(peer.target.address)?;
+                write!(connection, "GET /hung.example/v2/a/manifests/{number} HTTP/1.1\r\nHost: a\r\n\r\n")?;
+                stuck.push(connection);
+            }
+            // All of them are waiting then, and none has been given up.
+            std::thread::sleep(Duration::from_secs(2));
+            let measured =
+                load::for_a_time(&peer, &blobs, 16, bench.duration).map_err(|error| named(&peer, &error))?;
+            runs.push(of_answers(&measured));
+        }
+    }
+    let title = "Warm small blobs beside a registry that hangs";
+    let mut table = Table::new("hung-registry", title, "requests that wait");
+    for (runs, count) in runs.iter().zip([0, STUCK]) {
+        table.push(&peer.name, count as u64, medians(runs));
     }
     Ok(table)
 }

@@ -55,6 +55,7 @@ pub(crate) fn blob_over_tls(bench: &Bench) -> io::Result<Table> {
     }
     for peer in &mut peers {
         peer.target.tls = Some(certificate.trusted());
+        peer.target.host = format!("localhost:{}", peer.target.address.port());
         warm(peer, &content)?;
     }
     let table = Table::new("warm-blob-tls", "The warm blob over TLS 1.3", "connections");

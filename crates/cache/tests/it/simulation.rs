@@ -15,7 +15,7 @@ use upstream::ErrorKind;
 use crate::upstream::Manner;
 use crate::world::{World, next, noise, read, repository};
 
-const SEEDS_DEFAULT: u64 = 1_500;
+const SEEDS_DEFAULT: u64 = 3_000;
 
 /// The length of a blob that several transfers share when it comes slowly.
 const SHARED: usize = 5_000_000;
