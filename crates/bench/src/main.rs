@@ -123,8 +123,8 @@ fn write(directory: &Path, tables: &[Table], bench: &Bench) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let machine = machine();
     let mut text = format!(
-        "# Results\n\nWritten by `cargo run --release -p bench`; see the page about performance for what they \
-         mean.\n\nMachine: {machine}. Medians of {} repetitions of {} s. Memory is resident memory of the \
+        "# Results\n\nWritten by `cargo run --release -p bench`; [how it measures](../how-to/benchmark.md).\n\n\
+         Machine: {machine}. Medians of {} repetitions of {} s. Memory is resident memory of the \
          server. \"Foreign CPU\" is what other programs used meanwhile, in processors.\n\n",
         bench.repetitions,
         bench.duration.as_secs_f64()
