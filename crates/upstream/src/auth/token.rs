@@ -102,6 +102,10 @@ fn refused(response: &Response, host: &str, has_credentials: bool) -> Error {
 
 /// None: there is no token in it that can be sent.
 pub(crate) fn parse(bytes: &[u8]) -> Option<Token> {
+    // The library would take a list for the fields in their order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
     let answer: Answer = serde_json::from_slice(bytes).ok()?;
     let is_usable = |token: &String| !token.is_empty();
     let token = answer.token.filter(is_usable).or(answer.access_token.filter(is_usable))?;
