@@ -238,12 +238,17 @@ impl Fill {
         self.progress.send_modify(|_| {});
     }
 
-    fn claim_front(&self, gaps: &[ByteRange], in_order: bool) -> Claim {
-        lock(&self.spans).claim_front(gaps, in_order)
+    /// `gaps` looks for what is missing while nobody can give a span back: what a transfer has written by then is
+    /// no gap, and what it has not is still claimed.
+    fn claim_front(&self, gaps: impl FnOnce() -> Vec<ByteRange>, in_order: bool) -> Claim {
+        let mut spans = lock(&self.spans);
+        spans.claim_front(&gaps(), in_order)
     }
 
-    fn claim_part(&self, gaps: &[ByteRange]) -> Option<(u64, ByteRange)> {
-        lock(&self.spans).claim_part(gaps)
+    /// `gaps` as for [`claim_front`](Self::claim_front).
+    fn claim_part(&self, gaps: impl FnOnce() -> Vec<ByteRange>) -> Option<(u64, ByteRange)> {
+        let mut spans = lock(&self.spans);
+        spans.claim_part(&gaps())
     }
 
     fn set_part_bytes(&self, part_bytes: u64) {
@@ -255,8 +260,15 @@ impl Fill {
         lock(&self.spans).received_bytes()
     }
 
-    fn claim_far(&self, range: ByteRange, gaps: &[ByteRange], count_max: usize) -> Option<(u64, ByteRange)> {
-        lock(&self.spans).claim_far(range, gaps, count_max)
+    /// `gaps` as for [`claim_front`](Self::claim_front).
+    fn claim_far(
+        &self,
+        range: ByteRange,
+        gaps: impl FnOnce() -> Vec<ByteRange>,
+        count_max: usize,
+    ) -> Option<(u64, ByteRange)> {
+        let mut spans = lock(&self.spans);
+        spans.claim_far(range, &gaps(), count_max)
     }
 
     /// Notes that the transfer `id` has received everything before `next`; returns where it must stop.
@@ -279,3 +291,6 @@ fn vanished() -> PullError {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

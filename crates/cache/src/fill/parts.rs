@@ -91,7 +91,7 @@ impl Transfer {
         size: u64,
     ) -> Option<impl Future<Output = Result<(), Stop>> + use<'a>> {
         let lane = self.lanes.try_enter(self.settings.connections_max)?;
-        let (span, range) = fill.claim_part(&spool.gaps(size))?;
+        let (span, range) = fill.claim_part(|| spool.gaps(size))?;
         let claimed = Claimed { fill: fill.clone(), span };
         self.metrics.part_started();
         debug!(registry = %self.registry, digest = %self.digest, start = range.start, end = range.end, "fetching a part beside the front");

@@ -11,6 +11,8 @@ const FAR_SPAN_BYTES: u64 = 1 << 20;
 pub(crate) struct Spans {
     live: Vec<Span>,
     last_id: u64,
+    /// What the last claim took from a live span.
+    last_cut: Option<Cut>,
     /// How long a part is, in bytes; `u64::MAX` while the blob is not shared.
     part_bytes: u64,
     received_bytes: u64,
@@ -25,15 +27,21 @@ struct Span {
     next: u64,
     /// Where it must stop; another transfer has the bytes from there.
     stop: u64,
-    /// Where it would have stopped, had it not been cut short the last time.
-    whole_stop: u64,
     /// Whether it was cut to the length of a part, and is not cut again.
+    is_part: bool,
+}
+
+/// A span that was cut short for another, as it was before.
+#[derive(Debug)]
+struct Cut {
+    id: u64,
+    stop: u64,
     is_part: bool,
 }
 
 impl Default for Spans {
     fn default() -> Self {
-        Self { live: Vec::new(), last_id: 0, part_bytes: u64::MAX, received_bytes: 0 }
+        Self { live: Vec::new(), last_id: 0, last_cut: None, part_bytes: u64::MAX, received_bytes: 0 }
     }
 }
 
@@ -76,12 +84,17 @@ impl Spans {
     /// ahead in the span with the longest way to go. `None`: there is nothing left to share.
     pub(crate) fn claim_part(&mut self, gaps: &[ByteRange]) -> Option<(u64, ByteRange)> {
         let end = gaps.last()?.end;
-        let free = gaps.iter().find_map(|gap| self.first_free(*gap)).or_else(|| self.cut_longest(end))?;
-        Some(self.claim_at_most(free, self.part_bytes))
+        let (free, cut) = match gaps.iter().find_map(|gap| self.first_free(*gap)) {
+            Some(free) => (free, None),
+            None => self.cut_longest(end).map(|(rest, cut)| (rest, Some(cut)))?,
+        };
+        let claimed = self.claim_at_most(free, self.part_bytes);
+        self.last_cut = cut;
+        Some(claimed)
     }
 
     /// Takes all but the next part from the longest span that is not a part itself.
-    fn cut_longest(&mut self, end: u64) -> Option<ByteRange> {
+    fn cut_longest(&mut self, end: u64) -> Option<(ByteRange, Cut)> {
         let wholes = self.live.iter_mut().filter(|span| !span.is_part);
         let span = wholes.max_by_key(|span| span.stop.min(end).saturating_sub(span.next))?;
         let start = span.next.saturating_add(self.part_bytes);
@@ -89,10 +102,9 @@ impl Spans {
         if rest.start >= rest.end {
             return None;
         }
-        span.whole_stop = span.stop;
-        span.stop = start;
+        let cut = span.cut_at(start);
         span.is_part = true;
-        Some(rest)
+        Some((rest, cut))
     }
 
     /// Claims the bytes from `range.start` on, cutting short the transfer that would have reached them.
@@ -112,14 +124,16 @@ impl Spans {
         }
         let ahead = self.live.iter().map(|span| span.from).filter(|from| *from > start).min();
         let mut stop = ahead.unwrap_or(gap.end).min(gap.end);
-        if let Some(covering) = self.live.iter_mut().find(|span| span.next < start && start < span.stop) {
+        let covering = self.live.iter_mut().find(|span| span.next < start && start < span.stop);
+        let cut = covering.map(|covering| {
             stop = stop.min(covering.stop);
-            covering.whole_stop = covering.stop;
-            covering.stop = start;
-        }
+            covering.cut_at(start)
+        });
         let wanted = range.end.div_ceil(FAR_SPAN_BYTES).saturating_mul(FAR_SPAN_BYTES);
         let claimed = ByteRange { start, end: stop.min(wanted) };
-        Some((self.claim(claimed, false), claimed))
+        let id = self.claim(claimed, false);
+        self.last_cut = cut;
+        Some((id, claimed))
     }
 
     /// Notes the progress of `id` and returns where it must stop.
@@ -143,9 +157,10 @@ impl Spans {
         if released.next > released.from || id != self.last_id {
             return;
         }
-        if let Some(cut) = self.live.iter_mut().find(|span| span.stop == released.from) {
-            cut.is_part = cut.is_part && cut.whole_stop == cut.stop;
-            cut.stop = cut.whole_stop;
+        if let Some(cut) = self.last_cut.take()
+            && let Some(span) = self.live.iter_mut().find(|span| span.id == cut.id)
+        {
+            (span.stop, span.is_part) = (cut.stop, cut.is_part);
         }
     }
 
@@ -157,15 +172,9 @@ impl Spans {
 
     fn claim(&mut self, range: ByteRange, is_part: bool) -> u64 {
         self.last_id += 1;
+        self.last_cut = None;
         let ByteRange { start, end } = range;
-        self.live.push(Span {
-            id: self.last_id,
-            from: start,
-            next: start,
-            stop: end,
-            whole_stop: end,
-            is_part,
-        });
+        self.live.push(Span { id: self.last_id, from: start, next: start, stop: end, is_part });
         self.last_id
     }
 
@@ -179,6 +188,14 @@ impl Spans {
         let end = self.live.iter().map(|span| span.from).filter(|from| *from > start).min();
         let end = end.map_or(gap.end, |from| from.min(gap.end));
         (start < end).then_some(ByteRange { start, end })
+    }
+}
+
+impl Span {
+    fn cut_at(&mut self, stop: u64) -> Cut {
+        let cut = Cut { id: self.id, stop: self.stop, is_part: self.is_part };
+        self.stop = stop;
+        cut
     }
 }
 

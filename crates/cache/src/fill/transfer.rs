@@ -116,7 +116,7 @@ impl Transfer {
         if fill.is_relaying() || !self.lanes.serve_parts() {
             return;
         }
-        let claim = fill.claim_far(range, &spool.gaps(size), self.settings.transfers_per_fill_max);
+        let claim = fill.claim_far(range, || spool.gaps(size), self.settings.transfers_per_fill_max);
         let Some((span, claimed)) = claim else { return };
         let (fill, mut sink) = (fill.clone(), Sink::Spool(spool.clone()));
         let claim = Claimed { fill: fill.clone(), span };
@@ -289,7 +289,7 @@ impl Transfer {
         loop {
             progress.mark_unchanged();
             let in_order = matches!(sink, Sink::Relay { .. });
-            let (span, range) = match fill.claim_front(&missing(fill, sink), in_order) {
+            let (span, range) = match fill.claim_front(|| missing(fill, sink), in_order) {
                 Claim::Complete => return Ok(()),
                 Claim::Wait => {
                     // A far transfer has the rest; it publishes each write and its end.

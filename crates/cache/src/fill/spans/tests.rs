@@ -49,7 +49,9 @@ fn no_two_live_spans_overlap() {
                 1 => drop(spans.claim_far(range(start, 40 * MIB), &gaps, 4)),
                 2 => drop(spans.claim_far(range(start, (start + 100).min(40 * MIB)), &gaps, 4)),
                 3 => drop(spans.claim_part(&gaps)),
-                4 if random.bool() => spans.release(random.u64(1..10)),
+                4 if random.bool() => {
+                    spans.release(random.u64(spans.last_id.saturating_sub(3)..=spans.last_id))
+                }
                 4 => spans.set_part_bytes(*random.choice(&[MIB, 3 * MIB, u64::MAX]).unwrap()),
                 _ => {
                     if let Some(span) = spans.live.first() {
@@ -151,4 +153,41 @@ fn a_part_that_is_refused_gives_the_front_its_way_back() {
     assert_eq!(spans.claim_part(&gaps), Some((4, range(10 * MIB, 18 * MIB))));
     spans.release(3);
     assert_eq!(spans.advance(1, 2 * MIB), 10 * MIB, "only what was claimed last is forgotten");
+}
+
+#[test]
+fn a_refused_part_gives_back_only_what_was_cut_for_it() {
+    let mut spans = Spans::default();
+    let gaps = [range(0, 40 * MIB)];
+    spans.claim_front(&gaps, false);
+    spans.set_part_bytes(8 * MIB);
+    assert_eq!(spans.claim_part(&gaps), Some((2, range(8 * MIB, 16 * MIB))));
+    assert_eq!(spans.claim_part(&gaps), Some((3, range(16 * MIB, 24 * MIB))));
+    spans.release(2);
+    assert_eq!(
+        spans.claim_part(&gaps),
+        Some((4, range(8 * MIB, 16 * MIB))),
+        "the part that failed is claimed anew"
+    );
+    spans.release(4);
+    assert_eq!(
+        spans.advance(1, MIB),
+        8 * MIB,
+        "another transfer has bytes between here and where it was cut"
+    );
+    assert_eq!(spans.advance(3, 17 * MIB), 24 * MIB);
+}
+
+#[test]
+fn a_part_is_a_part_again_once_a_far_range_gives_it_back() {
+    let mut spans = Spans::default();
+    let gaps = [range(0, 16 * MIB)];
+    spans.claim_front(&gaps, false);
+    spans.set_part_bytes(8 * MIB);
+    assert_eq!(spans.claim_part(&gaps), Some((2, range(8 * MIB, 16 * MIB))));
+    assert_eq!(spans.claim_far(range(12 * MIB, 16 * MIB), &gaps, 4), Some((3, range(12 * MIB, 16 * MIB))));
+    spans.release(3);
+    spans.set_part_bytes(MIB);
+    assert_eq!(spans.claim_part(&gaps), None, "parts are not cut again");
+    assert_eq!(spans.advance(2, 9 * MIB), 16 * MIB);
 }
