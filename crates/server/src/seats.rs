@@ -54,9 +54,12 @@ impl Seats {
     /// A seat for a connection from this address. It waits only when every seat is taken, for then nobody else
     /// could be seated meanwhile.
     pub(crate) async fn take(self: &Arc<Self>, address: IpAddr) -> Seat {
-        let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
-            let extra = Arc::clone(&self.extra).acquire_owned().await;
-            return Seat::Extra(extra.expect("the seats are never closed"));
+        let permit = tokio::select! {
+            biased;
+            own = Arc::clone(&self.free).acquire_owned() => own.expect("the seats are never closed"),
+            extra = Arc::clone(&self.extra).acquire_owned() => {
+                return Seat::Extra(extra.expect("the seats are never closed"));
+            }
         };
         let client = client_of(address);
         if self.is_counted_in(client) {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 fn address(text: &str) -> IpAddr {
@@ -58,6 +60,25 @@ async fn f44_beyond_the_seats_there_are_extra_ones_to_turn_clients_away() {
     assert_eq!(waiting.await.unwrap(), "extra");
     drop(own);
     assert_eq!(take(&seats, "192.0.2.3").await.1, "own");
+}
+
+#[tokio::test]
+async fn who_waits_for_any_seat_takes_the_first_that_is_free() {
+    let seats = Seats::new(1, 1);
+    let (own, _) = take(&seats, "192.0.2.1").await;
+    let mut extras = Vec::new();
+    for _ in 0..EXTRA_COUNT_MAX {
+        extras.push(take(&seats, "192.0.2.2").await.0);
+    }
+    let waiting = tokio::spawn({
+        let seats = Arc::clone(&seats);
+        async move { take(&seats, "192.0.2.3").await }
+    });
+    tokio::task::yield_now().await;
+    drop(own);
+    let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+    assert_eq!(waited.expect("a seat is free").unwrap().1, "own");
+    drop(extras);
 }
 
 #[test]
