@@ -3,6 +3,7 @@
 //! The writer publishes how far the bytes have come; readers follow from the file at their own pace. A
 //! writer that ends in any way but success turns every reader's stream into an error, never into an end.
 
+mod fetch;
 pub(crate) mod lanes;
 mod parts;
 pub(crate) mod passing;

@@ -13,8 +13,9 @@ use storage::Spool;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::debug;
 
+use super::fetch::{Claimed, Role};
 use super::pump::{Sink, Stop};
-use super::transfer::{Claimed, Role, Transfer};
+use super::transfer::Transfer;
 use super::{Content, Fill};
 
 /// What is measured and decided about one fill.

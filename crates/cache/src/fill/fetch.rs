@@ -1,0 +1,260 @@
+//! How a fill gets its bytes: claims what is missing, fetches it, and resumes after cuts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oci::{ByteRange, Hasher};
+use storage::StoreError;
+use tokio::time::Instant;
+use tracing::debug;
+use upstream::{BlobRange, BlobStream, ErrorKind};
+
+use super::Fill;
+use super::pump::{Pump, Sink, Stop};
+use super::spans::Claim;
+use super::transfer::Transfer;
+use crate::error::PullError;
+
+/// Resumptions in a row that may bring no new byte.
+const RESUME_COUNT_MAX: u32 = 5;
+
+/// Which part of the fill a transfer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It completes the blob from the front; `ranges_work` until the upstream fails to resume.
+    Front { ranges_work: bool },
+    /// It completes the blob if the upstream ended a body too soon whose length nobody knows.
+    Rest,
+    /// It serves a range that the front will not reach soon.
+    Far,
+    /// It fetches a part just ahead of the front, to make the blob come faster.
+    Part,
+}
+
+/// A claimed span, given back however its transfer ends, a panic included.
+pub(super) struct Claimed {
+    pub(super) fill: Arc<Fill>,
+    pub(super) span: u64,
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        self.fill.release(self.span);
+    }
+}
+
+impl Transfer {
+    /// Fetches until nothing is missing, resuming where a transfer broke off.
+    pub(super) async fn fetch_all(&self, fill: &Arc<Fill>, sink: &mut Sink) -> Result<(), PullError> {
+        let mut patience = Patience::new(self.settings.fill_stall_max);
+        let mut role = Role::Front { ranges_work: true };
+        let mut progress = fill.watch();
+        loop {
+            progress.mark_unchanged();
+            let in_order = matches!(sink, Sink::Relay { .. });
+            let (span, range) = match fill.claim_front(|| missing(fill, sink), in_order) {
+                Claim::Complete => return Ok(()),
+                Claim::Wait => {
+                    // A far transfer has the rest; it publishes each write and its end.
+                    let _ = progress.changed().await;
+                    continue;
+                }
+                Claim::Fetch(span, range) => (span, range),
+            };
+            let before = fill.received_bytes();
+            let lane = self.lanes.enter();
+            let fetched = self.fetch(fill, sink, span, range, role).await;
+            drop(lane);
+            fill.release(span);
+            let grew = fill.received_bytes() > before;
+            if fill.size().is_none() && (grew || fetched.is_ok()) {
+                // Nobody told the length, and a connection may break after the last byte: the digest tells.
+                let (hasher, length) = front(sink);
+                if hasher.finish() == self.digest {
+                    fill.set_size(length);
+                    continue;
+                }
+            }
+            let stop = match fetched {
+                Ok(()) if fill.size().is_some() => continue,
+                Err(stop) if fill.size().is_some() || grew || role != Role::Rest || is_outage(&stop) => stop,
+                _ => {
+                    // The digest says that this was not all: the rest is asked for once.
+                    if role == Role::Rest {
+                        fill.set_size(front(sink).1);
+                    }
+                    role = Role::Rest;
+                    continue;
+                }
+            };
+            let is_invalid = matches!(&stop, Stop::Upstream(error) if error.kind() == ErrorKind::Invalid);
+            if is_invalid && range.start > 0 && role == (Role::Front { ranges_work: true }) {
+                // An upstream that cannot resume gives the whole again; what is there is skipped.
+                role = Role::Front { ranges_work: false };
+                fill.set_part_bytes(u64::MAX);
+                continue;
+            }
+            match patience.after(&stop, grew, fill.has_answered()) {
+                Some(pause) => {
+                    debug!(digest = %self.digest, ?stop, "resuming");
+                    self.metrics.resumed();
+                    tokio::time::sleep(pause).await;
+                }
+                None => return Err(self.give_up(stop)),
+            }
+        }
+    }
+
+    fn give_up(&self, stop: Stop) -> PullError {
+        match stop {
+            Stop::Upstream(error) => PullError::from(&error),
+            Stop::Cut(what) => PullError::unavailable(format!("the upstream's transfer broke off: {what}")),
+            Stop::Store(error) => {
+                self.store_failed(&error);
+                PullError::from(&error)
+            }
+            Stop::Abandoned => PullError::unavailable("every client left, and nothing can be stored"),
+        }
+    }
+
+    /// Fetches one claimed span.
+    pub(super) async fn fetch(
+        &self,
+        fill: &Arc<Fill>,
+        sink: &mut Sink,
+        span: u64,
+        range: ByteRange,
+        role: Role,
+    ) -> Result<(), Stop> {
+        let reaches_end = fill.size().is_none_or(|size| range.end >= size);
+        let request = match (range.start, reaches_end) {
+            _ if role == (Role::Front { ranges_work: false }) => BlobRange::Whole,
+            (0, true) => BlobRange::Whole,
+            (start, true) => BlobRange::From(start),
+            (_, false) => BlobRange::Span(range),
+        };
+        let answer = self.upstream.get_blob(&self.repository, &self.digest, request).await;
+        let is_front = matches!(role, Role::Front { .. });
+        let refuses_parts = match &answer {
+            Ok(stream) => stream.start != range.start,
+            // There may be no rest.
+            Err(_) if role == Role::Rest => false,
+            Err(error) => error.is_range_refused() || (!is_front && error.kind() == ErrorKind::Throttled),
+        };
+        if refuses_parts {
+            self.lanes.note_refusal();
+            fill.set_part_bytes(u64::MAX);
+        }
+        let stream = answer.map_err(Stop::Upstream)?;
+        let skip = match range.start.checked_sub(stream.start) {
+            Some(0) => 0,
+            // The front has come past those bytes; anybody else would fetch them twice.
+            Some(skip) if is_front => skip,
+            Some(_) => return Err(Stop::Cut("the upstream ignored the range that was asked for")),
+            None => return Err(Stop::Cut("the upstream began after the byte that was asked for")),
+        };
+        self.take_size(fill, sink, &stream)?;
+        let received = |bytes| self.metrics.fetched_bytes(bytes);
+        let store_failed = |error: &StoreError| self.store_failed(error);
+        let mut pump = Pump {
+            fill,
+            span,
+            position: range.start,
+            skip,
+            may_relay: is_front || role == Role::Rest,
+            received: &received,
+            store_failed: &store_failed,
+        };
+        pump.run(sink, stream.body).await?;
+        self.conclude_span(fill, span, pump.position)
+    }
+
+    /// A body that ended cleanly is complete if it reached its span's end. Where nobody told how long the blob
+    /// is, that remains to be seen.
+    fn conclude_span(&self, fill: &Arc<Fill>, span: u64, position: u64) -> Result<(), Stop> {
+        let Some(size) = fill.size() else { return Ok(()) };
+        if position < fill.advance(span, position).min(size) {
+            return Err(Stop::Cut("the body was shorter than announced"));
+        }
+        Ok(())
+    }
+
+    /// The first answer tells the size; a later one that disagrees is not of the same blob.
+    fn take_size(&self, fill: &Arc<Fill>, sink: &Sink, stream: &BlobStream) -> Result<(), Stop> {
+        match (fill.size(), stream.size) {
+            (Some(known), Some(told)) if known != told => {
+                return Err(Stop::Cut("the upstream changed its mind about the blob's size"));
+            }
+            (None, Some(size)) => {
+                if let Sink::Spool(spool) = sink
+                    && let Err(error) = spool.set_size(size)
+                {
+                    // The size serves a resumption after a restart; without it there will be none.
+                    self.store_failed(&error);
+                }
+            }
+            _ => {}
+        }
+        fill.flowing(stream.size);
+        Ok(())
+    }
+}
+
+/// Whether the upstream could not be asked, as opposed to having nothing further to give.
+fn is_outage(stop: &Stop) -> bool {
+    matches!(stop, Stop::Upstream(error) if error.kind() != ErrorKind::Invalid && !error.is_range_refused())
+}
+
+/// What the sink lacks; open-ended while the size is unknown.
+fn missing(fill: &Fill, sink: &Sink) -> Vec<ByteRange> {
+    let size = fill.size();
+    match sink {
+        Sink::Spool(spool) => spool.gaps(size.unwrap_or(u64::MAX)),
+        Sink::Relay { front, .. } => {
+            let rest = ByteRange { start: *front, end: size.unwrap_or(u64::MAX) };
+            if rest.start < rest.end { vec![rest] } else { Vec::new() }
+        }
+    }
+}
+
+/// The hash and the length of what the sink has taken, where it came in order.
+fn front(sink: &Sink) -> (Hasher, u64) {
+    match sink {
+        Sink::Spool(spool) => spool.front(),
+        Sink::Relay { hasher, front } => (Hasher::clone(hasher), *front),
+    }
+}
+
+/// When a broken transfer is taken up again, and after which pause.
+struct Patience {
+    stall_max: Duration,
+    grew_at: Instant,
+    fruitless_count: u32,
+}
+
+impl Patience {
+    fn new(stall_max: Duration) -> Self {
+        Self { stall_max, grew_at: Instant::now(), fruitless_count: 0 }
+    }
+
+    /// `None`: give up. Before the first byte the upstream room has already tried again by itself, so
+    /// `has_answered` must hold.
+    fn after(&mut self, stop: &Stop, grew: bool, has_answered: bool) -> Option<Duration> {
+        if grew {
+            self.grew_at = Instant::now();
+            self.fruitless_count = 0;
+        }
+        self.fruitless_count += 1;
+        let may_help = match stop {
+            Stop::Upstream(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied),
+            Stop::Cut(_) => true,
+            Stop::Store(_) | Stop::Abandoned => false,
+        };
+        let is_patient = self.fruitless_count <= RESUME_COUNT_MAX && self.grew_at.elapsed() < self.stall_max;
+        if !(may_help && is_patient && has_answered) {
+            return None;
+        }
+        let ceiling = Duration::from_millis(50) * 2u32.pow(self.fruitless_count);
+        Some(ceiling.mul_f64(0.5 + fastrand::f64() / 2.0))
+    }
+}
