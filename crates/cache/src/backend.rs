@@ -6,7 +6,6 @@ use std::time::Duration;
 use oci::{Digest, Page, Reference, Repository, Tag};
 use storage::{BlobStore, RecordStore, StoreError, StoredManifest};
 use telemetry::RegistryMetrics;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -24,6 +23,7 @@ use crate::recent::Recent;
 use crate::settings::Settings;
 use crate::tag_check::{AskedAt, TagCheck};
 use crate::verified::Verified;
+use crate::waiting::Bounds;
 
 /// Entries of each table of recent facts.
 const RECENT_COUNT_MAX: usize = 4096;
@@ -51,8 +51,8 @@ pub struct Parts {
     pub blobs: Arc<dyn BlobStore>,
     /// Where tags, manifests and links are kept.
     pub records: Arc<dyn RecordStore>,
-    /// Places for requests that need an upstream, in all backends of the process together.
-    pub places: Arc<Semaphore>,
+    /// What may depend on the upstreams of all backends of the process together.
+    pub bounds_of_all: Bounds,
     /// Rules and bounds.
     pub settings: Settings,
     /// This registry's numbers.
@@ -81,9 +81,9 @@ pub struct Backend {
     pub(crate) metrics: Arc<RegistryMetrics>,
     pub(crate) tasks: TaskTracker,
     cancel: CancellationToken,
-    /// Places for those who need the upstream.
-    pub(crate) places: Arc<Semaphore>,
-    pub(crate) places_of_all: Arc<Semaphore>,
+    /// What may depend on this upstream.
+    pub(crate) bounds: Bounds,
+    pub(crate) bounds_of_all: Bounds,
     pub(crate) fills: FillTable,
     lanes: Arc<Lanes>,
     pub(crate) manifests: ManifestFetch,
@@ -132,8 +132,8 @@ impl Backend {
             checked: Arc::new(Recent::new(CHECKED_TTL, RECENT_COUNT_MAX)),
             named: Recent::new(NAMED_TTL, RECENT_COUNT_MAX),
             referrers_seen: Recent::new(CHECKED_TTL, REFERRERS_COUNT_MAX),
-            places: Arc::new(Semaphore::new(parts.settings.waiting_count_max)),
-            places_of_all: parts.places,
+            bounds: Bounds::new(parts.settings.waiting_count_max, parts.settings.asking_count_max),
+            bounds_of_all: parts.bounds_of_all,
             fills: FillTable::default(),
             lanes: Arc::new(Lanes::new()),
             name: parts.name.into(),

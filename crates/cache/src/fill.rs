@@ -23,7 +23,7 @@ use storage::{OpenBlob, Spool};
 use tokio::sync::watch;
 
 use crate::error::PullError;
-use crate::waiting::Place;
+use crate::waiting::Waiting;
 use relay::Relay;
 use spans::{Claim, Spans};
 
@@ -64,13 +64,13 @@ pub(crate) enum Available {
 #[derive(Debug)]
 pub(crate) struct Seat {
     position: Arc<AtomicU64>,
-    _place: Option<Place>,
+    _waiting: Option<Waiting>,
 }
 
 impl Seat {
-    /// Keeps the reader's place with the upstream as long as the seat.
-    pub(crate) fn hold(&mut self, place: Option<Place>) {
-        self._place = place;
+    /// Counts the reader among those who wait as long as the seat is taken.
+    pub(crate) fn hold(&mut self, waiting: Option<Waiting>) {
+        self._waiting = waiting;
     }
 
     pub(crate) fn position(&self) -> u64 {
@@ -189,7 +189,7 @@ impl Fill {
         let mut readers = lock(&self.readers);
         readers.retain(|reader| reader.strong_count() > 0);
         readers.push(Arc::downgrade(&position));
-        Seat { position, _place: None }
+        Seat { position, _waiting: None }
     }
 
     /// Where the readers are.

@@ -36,12 +36,12 @@ impl Backend {
         let key = (repository.clone(), digest.clone());
         let (upstream, (repository_asked, digest_asked)) = (self.upstream.clone(), key.clone());
         let ask = |place| async move {
-            let _place: Place = place;
+            let _place: Place = place?;
             let asked = upstream.head_blob(&repository_asked, &digest_asked).await;
             asked.map(|_| ()).map_err(|error| PullError::from(&error))
         };
-        let answer = match self.take_place() {
-            Ok(place) => self.link_flights.join_or_start(key, || ask(place.clone())).await.0,
+        let answer = match self.wait() {
+            Ok(_waiting) => self.link_flights.join_or_start(key, || ask(self.take_place())).await.0,
             Err(error) => Err(error),
         };
         self.judge(repository, digest, &answer);
@@ -71,7 +71,7 @@ impl Backend {
         let key = (repository.clone(), digest.clone());
         let (upstream, (repository_asked, digest_asked)) = (self.upstream.clone(), key.clone());
         let ask = |place| async move {
-            let _place: Place = place;
+            let _place: Place = place?;
             let reference = Reference::Digest(digest_asked);
             let answered = match upstream.head_manifest(&repository_asked, &reference).await {
                 // A HEAD that makes no sense proves nothing; the GET decides.
@@ -82,9 +82,9 @@ impl Backend {
             };
             answered.map_err(|error| PullError::from(&error))
         };
-        let answer = match self.take_place() {
-            Ok(place) => {
-                let flight = self.grant_flights.join_or_start(key, || ask(place.clone()));
+        let answer = match self.wait() {
+            Ok(_waiting) => {
+                let flight = self.grant_flights.join_or_start(key, || ask(self.take_place()));
                 self.within_deadline(async { flight.await.0 }).await
             }
             Err(error) => Err(error),

@@ -27,3 +27,4 @@ pub use blob_reader::{BlobReader, FilePiece, Piece};
 pub use error::PullError;
 pub use outcome::Outcome;
 pub use settings::Settings;
+pub use waiting::Bounds;

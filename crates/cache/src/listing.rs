@@ -70,7 +70,7 @@ impl Backend {
         if self.settings.tags.offline {
             return Err(self.offline());
         }
-        let _place = self.take_place()?;
+        let (_waiting, _place) = (self.wait()?, self.take_place()?);
         let ask = async { self.upstream.list(&request).await.map_err(|error| PullError::from(&error)) };
         let page = self.within_deadline(ask).await?;
         let media_type = page.media_type.map_or_else(|| "application/json".to_owned(), |it| it.to_string());

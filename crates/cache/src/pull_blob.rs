@@ -9,11 +9,11 @@ use crate::answer::{BlobAnswer, Want};
 use crate::backend::{Absent, Backend};
 use crate::blob_reader::BlobReader;
 use crate::error::PullError;
-use crate::fill::table::Boarding;
+use crate::fill::table::{Boarding, FillWriter};
 use crate::fill::transfer::Transfer;
 use crate::fill::{Available, Fill, passing, reader};
 use crate::outcome::Outcome;
-use crate::waiting::Place;
+use crate::waiting::Waiting;
 
 /// After so many wrong bodies within a minute a digest is left alone for that minute.
 const MISMATCH_COUNT_MAX: u32 = 2;
@@ -67,8 +67,8 @@ impl Backend {
         let answer = match want {
             Want::Head => self.describe_blob(repository, digest, range.as_ref()).await,
             Want::Get => {
-                let place = self.take_place()?;
-                self.fetch_blob(repository, digest, range.as_ref(), Some(place)).await
+                let waiting = self.wait()?;
+                self.fetch_blob(repository, digest, range.as_ref(), Some(waiting)).await
             }
         };
         if let Err(PullError::NotFound { detail }) = &answer {
@@ -87,23 +87,24 @@ impl Backend {
         self.hash_flights.join_or_start(digest.clone(), check).await.0.unwrap_or(false)
     }
 
+    /// `waiting` is none when the blob is held, so that the upstream is not needed.
     async fn fetch_blob(
         &self,
         repository: &Repository,
         digest: &Digest,
         range: Option<&RangeRequest>,
-        place: Option<Place>,
+        waiting: Option<Waiting>,
     ) -> Result<BlobAnswer, PullError> {
         let transfer = self.transfer(repository, digest);
-        let (Boarding { fill, mut seat, joined }, size) = self.board(&transfer, place.as_ref()).await?;
+        let (Boarding { fill, mut seat, joined }, size) = self.board(&transfer, waiting.is_some()).await?;
         if fill.is_held() || fill.repository() != repository {
             self.prove_link(repository, digest).await?;
         }
         let resolved = resolve(range, size)?;
         if fill.is_relaying() && matches!(fill.available(resolved.start), Available::Gone) {
-            return self.pass_blob(transfer, range, place).await;
+            return self.pass_blob(transfer, range, waiting).await;
         }
-        seat.hold(place);
+        seat.hold(waiting);
         if joined && !fill.is_held() {
             self.metrics.joined();
         }
@@ -128,16 +129,20 @@ impl Backend {
         Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body: Some(body), outcome })
     }
 
-    /// Joins the fill for the transfer's digest or starts it, and waits until an answer can be given. What the
-    /// upstream refuses another repository says nothing about this one: then it is asked again.
+    /// Joins the fill for the transfer's digest or starts it, and waits until an answer can be given. A fill that
+    /// `needs_upstream` takes a place there. What the upstream refuses another repository says nothing about this
+    /// one: then it is asked again.
     async fn board(
         &self,
         transfer: &Arc<Transfer>,
-        place: Option<&Place>,
+        needs_upstream: bool,
     ) -> Result<(Boarding, u64), PullError> {
         let mut patience = REFUSED_JOIN_COUNT_MAX;
         loop {
-            let start = |writer| Transfer::clone(transfer).spawn(writer, place.cloned());
+            let start = |writer: FillWriter| match needs_upstream.then(|| self.take_place()).transpose() {
+                Ok(place) => Transfer::clone(transfer).spawn(writer, place),
+                Err(error) => writer.fail(error),
+            };
             let boarding = self.fills.join_or_start(&transfer.digest, &transfer.repository, start);
             let ready = boarding.fill.ready(self.settings.verify_first_bytes_max).await;
             let is_anothers = boarding.fill.repository() != &transfer.repository;
@@ -155,14 +160,15 @@ impl Backend {
         &self,
         transfer: Arc<Transfer>,
         range: Option<&RangeRequest>,
-        place: Option<Place>,
+        waiting: Option<Waiting>,
     ) -> Result<BlobAnswer, PullError> {
+        let place = self.take_place()?;
         self.metrics.bypassed("store_failed");
         let from = match range {
             Some(RangeRequest::From { start, .. }) => *start,
             _ => 0,
         };
-        let passage = passing::pass(transfer, place, from, |size| resolve(range, size)).await?;
+        let passage = passing::pass(transfer, waiting, place, from, |size| resolve(range, size)).await?;
         Ok(BlobAnswer {
             size: passage.size,
             range: passage.range,
@@ -185,7 +191,7 @@ impl Backend {
                 (size, Outcome::Join)
             }
             None => {
-                let _place = self.take_place()?;
+                let (_waiting, _place) = (self.wait()?, self.take_place()?);
                 let head = self.upstream.head_blob(repository, digest).await;
                 let head = head.map_err(|error| PullError::from(&error))?;
                 let untold = || PullError::unavailable("the upstream does not tell the blob's size");

@@ -11,7 +11,6 @@ use crate::backend::{Absent, Backend};
 use crate::error::PullError;
 use crate::outcome::Outcome;
 use crate::tag_check::{AskedAt, TagCheck};
-use crate::waiting::Place;
 
 /// A record on disk whose check is younger than this is not rewritten by a check that changed nothing.
 const RECORD_AGE_MAX: Duration = Duration::from_secs(3600);
@@ -50,14 +49,14 @@ impl Backend {
         if let Some(detail) = self.absent.get(&key) {
             return Err(PullError::NotFound { detail });
         }
-        let place = self.take_place()?;
+        let _waiting = self.wait()?;
         let pull = async {
             if want == Want::Head
                 && let Some(described) = self.describe_manifest(repository, digest).await?
             {
                 return Ok(described);
             }
-            let (stored, joined) = self.fetch_manifest(repository, digest, &place).await?;
+            let (stored, joined) = self.fetch_manifest(repository, digest).await?;
             let outcome = if joined { Outcome::Join } else { Outcome::Miss };
             Ok(answer(digest, stored, outcome, None))
         };
@@ -117,13 +116,13 @@ impl Backend {
         if let Some(detail) = self.absent.get(&key) {
             return Err(PullError::NotFound { detail });
         }
-        let place = self.take_place()?;
+        let _waiting = self.wait()?;
         let pull = async {
-            let check = self.check_tag(repository, tag, place.clone()).await?;
+            let check = self.check_tag(repository, tag).await?;
             if let Some(record) = record {
                 self.metrics.revalidated(record.digest != check.digest);
             }
-            self.pull_named(repository, tag, check, want, &place).await
+            self.pull_named(repository, tag, check, want).await
         };
         let pulled = self.within_deadline(pull).await;
         if let Err(PullError::NotFound { detail }) = &pulled {
@@ -139,7 +138,6 @@ impl Backend {
         tag: &Tag,
         check: TagCheck,
         want: Want,
-        place: &Place,
     ) -> Result<ManifestAnswer, PullError> {
         let TagCheck { digest, asked_at, .. } = check;
         self.note_grant(repository, &digest);
@@ -160,7 +158,7 @@ impl Backend {
             self.named.insert((repository.clone(), digest.clone()), (tag.clone(), asked_at));
             return Ok(ManifestAnswer { digest, media_type, size, bytes: None, outcome: Outcome::Miss, age });
         }
-        let fetched = self.fetch_manifest(repository, &digest, place).await;
+        let fetched = self.fetch_manifest(repository, &digest).await;
         let (stored, joined) = fetched.map_err(|error| match error {
             // It has just said that the tag exists; that it lacks the manifest is no word about the tag.
             PullError::NotFound { detail } => {
@@ -178,15 +176,14 @@ impl Backend {
         &self,
         repository: &Repository,
         digest: &Digest,
-        place: &Place,
     ) -> Result<(StoredManifest, bool), PullError> {
         let key = (repository.clone(), digest.clone());
         let fetch = || {
             let (manifests, metrics, (repository, digest)) =
                 (self.manifests.clone(), self.metrics.clone(), key.clone());
-            let (records, place) = (self.records.clone(), place.clone());
+            let (records, place) = (self.records.clone(), self.take_place());
             async move {
-                let _place = place;
+                let _place = place?;
                 let reference = Reference::Digest(digest.clone());
                 let (media_type, verified) = manifests.fetch(&repository, &reference).await?;
                 if let Err(error) = records.put_manifest(&repository, &media_type, &verified).await {
@@ -211,6 +208,7 @@ impl Backend {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<ManifestAnswer>, PullError> {
+        let _place = self.take_place()?;
         let reference = Reference::Digest(digest.clone());
         let head = match self.upstream.head_manifest(repository, &reference).await {
             Ok(head) => head,

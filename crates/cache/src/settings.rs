@@ -41,9 +41,11 @@ pub struct Settings {
     pub connections_max: usize,
     /// The longest a fill goes on without a new byte before it gives up.
     pub fill_stall_max: Duration,
-    /// Requests that wait for the upstream or are served along a transfer from it, and transfers that go on without
-    /// any. A further one is refused at once.
+    /// Requests that wait for the upstream or are served along a transfer from it. A further one is refused at once.
     pub waiting_count_max: usize,
+    /// Questions to the upstream and transfers from it, each shared by however many requests. A further one is
+    /// refused at once.
+    pub asking_count_max: usize,
 }
 
 impl Settings {
@@ -63,7 +65,8 @@ impl Settings {
             connections_per_blob_max: CONNECTIONS_PER_BLOB_DEFAULT,
             connections_max: CONNECTIONS_DEFAULT,
             fill_stall_max: Duration::from_secs(45),
-            waiting_count_max: 2048,
+            waiting_count_max: 6144,
+            asking_count_max: 2048,
         }
     }
 }

@@ -8,7 +8,6 @@ use upstream::{ErrorKind, ManifestHead};
 
 use crate::backend::Backend;
 use crate::error::PullError;
-use crate::waiting::Place;
 
 /// When the upstream was asked. What it says of a later moment is newer, whenever it arrives.
 #[derive(Clone, Copy, Debug)]
@@ -39,18 +38,13 @@ pub(crate) struct TagCheck {
 impl Backend {
     /// Asks with one coalesced HEAD. An upstream that refuses HEAD, or leaves the digest out, is asked by
     /// GET: the digest is then computed.
-    pub(crate) async fn check_tag(
-        &self,
-        repository: &Repository,
-        tag: &Tag,
-        place: Place,
-    ) -> Result<TagCheck, PullError> {
+    pub(crate) async fn check_tag(&self, repository: &Repository, tag: &Tag) -> Result<TagCheck, PullError> {
         let key = (repository.clone(), tag.clone());
         let check = || {
             let (upstream, manifests) = (self.upstream.clone(), self.manifests.clone());
-            let (repository, tag) = key.clone();
+            let ((repository, tag), place) = (key.clone(), self.take_place());
             async move {
-                let _place = place;
+                let _place = place?;
                 let asked_at = AskedAt::now();
                 let reference = Reference::Tag(tag);
                 let head = match upstream.head_manifest(&repository, &reference).await {

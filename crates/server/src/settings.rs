@@ -69,7 +69,7 @@ impl Settings {
             sendfile: true,
             connection_count_max: 10_000,
             client_connection_count_max: 5_000,
-            answer_count_max: 4_096,
+            answer_count_max: 8_192,
             header_wait_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(150),
             stall_max: Duration::from_secs(60),

@@ -7,9 +7,9 @@ use server::Settings;
 /// listener's connections, those that are turned away, and idle connections to upstreams.
 const OWN_COUNT: usize = 512;
 
-/// What one answer opens beside its connection: the file that it is read from, and for a miss the connection to the
-/// upstream.
-const COUNT_PER_ANSWER: usize = 2;
+/// An answer opens the file that it is read from; and so many eighths of all answers may each have asked an upstream,
+/// over a connection of its own.
+pub(crate) const ASKING_EIGHTHS: usize = 3;
 
 /// Raises the limit of this process to what it may have, and returns it; none: there is no limit. The soft limit is
 /// low for the sake of programs that use select(2) (systemd.exec(5), "Process Properties"), which this one does not.
@@ -24,13 +24,13 @@ pub(crate) fn raise_limit() -> Option<usize> {
 /// and upstream connections left. Returns what to tell the operator, if they were lowered.
 pub(crate) fn fit(settings: &mut Settings, limit: Option<usize>) -> Option<String> {
     let (connection_count, answer_count) = (settings.connection_count_max, settings.answer_count_max);
-    let answers_take = answer_count.saturating_mul(COUNT_PER_ANSWER);
+    let answers_take = answer_count.saturating_mul(8 + ASKING_EIGHTHS).div_ceil(8);
     let wanted = connection_count.saturating_add(answers_take).saturating_add(OWN_COUNT);
     let limit = limit.filter(|limit| *limit < wanted)?;
     // One half for the connections, the other for what their answers open.
     let half = limit.saturating_sub(OWN_COUNT) / 2;
     settings.connection_count_max = connection_count.min(half).max(1);
-    settings.answer_count_max = answer_count.min(half / COUNT_PER_ANSWER).max(1);
+    settings.answer_count_max = answer_count.min(half * 8 / (8 + ASKING_EIGHTHS)).max(1);
     let share = settings.client_connection_count_max as f64 / connection_count as f64;
     let client_count = (settings.connection_count_max as f64 * share).ceil() as usize;
     settings.client_connection_count_max = settings.client_connection_count_max.min(client_count);

@@ -5,12 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::Backend;
+use cache::{Backend, Bounds};
 use server::Server;
 use storage::fs::FsStore;
 use storage::{StoreError, StoreErrorKind};
 use telemetry::Metrics;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use upstream::{HttpUpstream, SettingsError};
@@ -69,11 +68,13 @@ pub(crate) async fn serve(
     metrics.count_dropped_log_lines(dropped_log_lines);
     panics::count_in(Arc::clone(&metrics));
     let descriptors_are_short = descriptors::fit(&mut config.server, descriptors::raise_limit());
-    let places = share_places(&mut config);
+    let bounds_of_all = share_answers(&mut config);
     let tasks = TaskTracker::new();
     let stop_fills = CancellationToken::new();
-    let registries =
-        config.registries.iter().map(|registry| backend(registry, &metrics, &places, &tasks, &stop_fills));
+    let registries = config
+        .registries
+        .iter()
+        .map(|registry| backend(registry, &metrics, &bounds_of_all, &tasks, &stop_fills));
     let server = Server::bind(server::Parts {
         registries: all_or_errors(registries)?,
         routes: config.routes.clone(),
@@ -105,14 +106,16 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-/// The places of those who wait for upstreams: half of all answers may wait for one registry, and three quarters for
-/// all of them. So one that hangs leaves the others room to fetch, and several that hang leave room for what is stored.
-fn share_places(config: &mut Config) -> Arc<Semaphore> {
+/// How many of all answers may depend on upstreams: three quarters on one registry's, and seven eighths on all of them.
+/// So one that hangs leaves the others room to fetch, and several that hang leave room for what is stored. One registry's
+/// upstream may be asked a quarter as many things as there are answers, and all of them three eighths.
+fn share_answers(config: &mut Config) -> Bounds {
     let answer_count_max = config.server.answer_count_max;
+    let share = |eighths: usize| answer_count_max.saturating_mul(eighths).div_ceil(8);
     for registry in &mut config.registries {
-        registry.cache.waiting_count_max = answer_count_max.div_ceil(2);
+        (registry.cache.waiting_count_max, registry.cache.asking_count_max) = (share(6), share(2));
     }
-    Arc::new(Semaphore::new((answer_count_max / 4 * 3).max(1)))
+    Bounds::new(share(7), share(descriptors::ASKING_EIGHTHS))
 }
 
 /// Finds what only the rooms themselves can tell to be wrong, without touching a store or a socket.
@@ -145,7 +148,7 @@ fn upstream(registry: &Registry, metrics: &Metrics) -> Result<HttpUpstream, Regi
 fn backend(
     registry: &Registry,
     metrics: &Metrics,
-    places: &Arc<Semaphore>,
+    bounds_of_all: &Bounds,
     tasks: &TaskTracker,
     stop_fills: &CancellationToken,
 ) -> Result<Arc<Backend>, RegistryError> {
@@ -160,7 +163,7 @@ fn backend(
         upstream: Arc::new(upstream),
         blobs: store.clone(),
         records: store,
-        places: Arc::clone(places),
+        bounds_of_all: bounds_of_all.clone(),
         settings: registry.cache.clone(),
         metrics: metrics.registry(name),
         tasks: tasks.clone(),

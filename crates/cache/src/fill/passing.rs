@@ -11,7 +11,7 @@ use upstream::BlobRange;
 use super::transfer::Transfer;
 use crate::blob_reader::{BlobReader, Piece};
 use crate::error::PullError;
-use crate::waiting::Place;
+use crate::waiting::{Place, Waiting};
 
 /// An upstream's body on its way to one client, keeping back its newest chunk until the digest of a whole
 /// blob is verified. Part of a blob cannot be verified by anyone but the client.
@@ -22,7 +22,8 @@ struct Passing {
     remaining: u64,
     hasher: Option<Hasher>,
     kept: Option<Bytes>,
-    _place: Option<Place>,
+    _waiting: Option<Waiting>,
+    _place: Place,
 }
 
 /// A blob as passed through.
@@ -34,10 +35,12 @@ pub(crate) struct Passage {
     pub(crate) reader: BlobReader,
 }
 
-/// Asks the upstream for the blob and passes on what `resolve` makes of its size. `place` is kept to the end.
+/// Asks the upstream for the blob and passes on what `resolve` makes of its size. `waiting` and `place` are kept to the
+/// end.
 pub(crate) async fn pass(
     transfer: Arc<Transfer>,
-    place: Option<Place>,
+    waiting: Option<Waiting>,
+    place: Place,
     from: u64,
     resolve: impl FnOnce(u64) -> Result<ByteRange, PullError>,
 ) -> Result<Passage, PullError> {
@@ -56,7 +59,16 @@ pub(crate) async fn pass(
     let is_whole = range.start == 0 && range.end == size;
     let remaining = range.end - range.start;
     let hasher = is_whole.then(|| Hasher::new(transfer.digest.algorithm()));
-    let passing = Passing { body: stream.body, transfer, skip, remaining, hasher, kept: None, _place: place };
+    let passing = Passing {
+        body: stream.body,
+        transfer,
+        skip,
+        remaining,
+        hasher,
+        kept: None,
+        _waiting: waiting,
+        _place: place,
+    };
     Ok(Passage { size, range, reader: BlobReader::streamed(remaining, passing.chunks()) })
 }
 

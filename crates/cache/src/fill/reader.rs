@@ -107,6 +107,10 @@ impl Follower {
         if let Phase::Failed(error) = progress.phase {
             return Err(error);
         }
+        if matches!(progress.phase, Phase::Verified) {
+            // Everything is there: no upstream can keep this reader waiting any more.
+            self.seat.hold(None);
+        }
         let (position, limit) = (self.seat.position(), self.limit(&progress));
         if position < limit { self.take(position, limit - position) } else { Ok(None) }
     }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use cache::{Backend, BlobAnswer, BlobReader, Parts, PullError, Settings, Want};
+use cache::{Backend, BlobAnswer, BlobReader, Bounds, Parts, PullError, Settings, Want};
 use oci::{Digest, RangeRequest, Repository};
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use storage::{BlobStore, MemoryStore, RecordStore};
 use telemetry::Metrics;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -61,7 +60,7 @@ impl World {
             upstream: upstream.clone(),
             blobs: blobs.clone(),
             records: records.clone(),
-            places: Arc::new(Semaphore::new(1_000_000)),
+            bounds_of_all: Bounds::new(1_000_000, 1_000_000),
             settings,
             metrics: metrics.registry("memory.test"),
             tasks: tasks.clone(),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::Backend;
+use cache::{Backend, Bounds};
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use policy::host::{RegistryNames, RoutingTable};
 use server::{Parts, Server, Settings};
@@ -12,7 +12,6 @@ use storage::{BlobStore, MemoryStore, RecordStore};
 use telemetry::Metrics;
 use testkit::client::{Connection, Response, request};
 use testkit::{Endpoint, FakeRegistry, TempStore, within};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -162,7 +161,7 @@ fn backend(name: &str, fake: &FakeRegistry, plan: &Plan, store: Store) -> Backen
         upstream: Arc::new(upstream),
         blobs,
         records,
-        places: Arc::new(Semaphore::new(1_000_000)),
+        bounds_of_all: Bounds::new(1_000_000, 1_000_000),
         settings,
         metrics,
         tasks: TaskTracker::new(),

@@ -24,7 +24,8 @@ async fn f44_ten_thousand_connections_rest_and_clients_are_served_beside_them() 
     let _turn = take_turn().await;
     let count = client_count(10_000);
     let (upstream, store) = (plain_upstream().await, TempStore::new());
-    let bounds = "client_connection_count_max = 10_100\nconnection_count_max = 10_100";
+    let bounds =
+        "client_connection_count_max = 10_100\nconnection_count_max = 10_100\nanswer_count_max = 1000";
     let program = Program::start_bounded(WHARF, store.path(), &[("hub.test", &upstream)], bounds);
     let source = BlobSource::Generated { seed: 1, len: 300_000 };
     let path = stored_blob(&program, &upstream, "hub.test", source).await;

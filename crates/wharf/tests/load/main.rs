@@ -4,6 +4,7 @@
 //! `cargo test --release -p wharf --test load -- --nocapture`.
 
 mod crowd;
+mod herd;
 mod idle;
 mod isolation;
 mod overload;

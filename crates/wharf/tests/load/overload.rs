@@ -110,7 +110,7 @@ async fn f44_ten_times_the_requests_for_a_slow_upstream_leave_room_for_what_is_s
     let _turn = take_turn().await;
     let (upstream, store) = (plain_upstream().await, TempStore::new());
     let program =
-        Program::start_bounded(WHARF, store.path(), &[("hub.test", &upstream)], "answer_count_max = 64");
+        Program::start_bounded(WHARF, store.path(), &[("hub.test", &upstream)], "answer_count_max = 128");
     let path =
         stored_blob(&program, &upstream, "hub.test", BlobSource::Generated { seed: 4, len: 300_000 }).await;
     let gate = Gate::new();
