@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cache::Backend;
-use http::{Method, header, request};
-use oci::{Reference, Repository, Request};
+use http::{HeaderValue, Method, Uri, header, request};
+use oci::{Digest, Reference, Repository, Request};
 use telemetry::{Kind, Metrics};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -60,14 +60,14 @@ pub(crate) struct Entry {
     id: RequestId,
     client: SocketAddr,
     method: Method,
-    path: String,
-    user_agent: Option<String>,
+    target: Uri,
+    user_agent: Option<HeaderValue>,
     metrics: Arc<Metrics>,
     clock: Arc<Clock>,
     registry: Option<Arc<Backend>>,
     kind: Kind,
     repository: Option<Repository>,
-    reference: Option<String>,
+    reference: Option<Reference>,
     outcome: &'static str,
     detail: Option<String>,
     status: u16,
@@ -87,14 +87,13 @@ impl Entry {
         metrics: Arc<Metrics>,
         clock: Arc<Clock>,
     ) -> Self {
-        let user_agent = head.headers.get(header::USER_AGENT);
         Self {
             began: Instant::now(),
             id,
             client,
             method: head.method.clone(),
-            path: loggable(head.uri.path().as_bytes()),
-            user_agent: user_agent.map(|value| loggable(value.as_bytes())),
+            target: head.uri.clone(),
+            user_agent: head.headers.get(header::USER_AGENT).cloned(),
             metrics,
             clock,
             registry: None,
@@ -128,19 +127,16 @@ impl Entry {
 
     /// What the request asks for.
     pub(crate) fn asked(&mut self, request: &Request) {
+        let by_digest = |digest: &Digest| Some(Reference::Digest(digest.clone()));
         let (kind, repository, reference) = match request {
             Request::Version => (Kind::Version, None, None),
             Request::Manifest { repository, reference } => {
-                let reference = match reference {
-                    Reference::Tag(tag) => tag.to_string(),
-                    Reference::Digest(digest) => digest.to_string(),
-                };
-                (Kind::Manifest, Some(repository), Some(reference))
+                (Kind::Manifest, Some(repository), Some(reference.clone()))
             }
-            Request::Blob { repository, digest } => (Kind::Blob, Some(repository), Some(digest.to_string())),
+            Request::Blob { repository, digest } => (Kind::Blob, Some(repository), by_digest(digest)),
             Request::Tags { repository, .. } => (Kind::Tags, Some(repository), None),
             Request::Referrers { repository, digest, .. } => {
-                (Kind::Referrers, Some(repository), Some(digest.to_string()))
+                (Kind::Referrers, Some(repository), by_digest(digest))
             }
             Request::Catalog { .. } => (Kind::Catalog, None, None),
         };
@@ -216,15 +212,15 @@ impl Drop for Entry {
             registry = self.registry.as_ref().map(|registry| registry.name()),
             kind = self.kind.as_str(),
             repository = self.repository.as_ref().map(Repository::as_str),
-            reference = self.reference.as_deref(),
-            path = self.repository.is_none().then_some(self.path.as_str()),
+            reference = self.reference.as_ref().map(tracing::field::display),
+            path = self.repository.is_none().then(|| loggable(self.target.path().as_bytes())),
             outcome = self.outcome,
             status = self.status,
             end = end.as_str(),
             bytes = self.bytes,
             ttfb_ms = self.first_byte.map(milliseconds),
             duration_ms = milliseconds(duration),
-            user_agent = self.user_agent.as_deref(),
+            user_agent = self.user_agent.as_ref().map(|value| loggable(value.as_bytes())),
             detail = self.detail.as_deref(),
             "request"
         );

@@ -10,6 +10,9 @@ pub(crate) fn entity_tag(digest: &Digest) -> HeaderValue {
 
 /// Whether the client says that it holds this content (`If-None-Match`, by the weak comparison).
 pub(crate) fn is_held(headers: &HeaderMap, digest: &Digest) -> bool {
+    if !headers.contains_key(header::IF_NONE_MATCH) {
+        return false;
+    }
     let entity_tag = entity_tag(digest);
     let mut candidates = headers
         .get_all(header::IF_NONE_MATCH)

@@ -1,10 +1,12 @@
 //! The file engine: plain files that a person can read with `find` and `cat` (`layout.rs` draws the tree).
 //!
-//! Files are the truth; there is no index. All disk work, opening a hit included, runs on the runtime's
-//! threads for blocking work: an `open` that finds its directory in memory takes microseconds, but one that
-//! does not, or a disk that hangs, would hold up every connection of its thread.
+//! Files are the truth; there is no index, only copies of records and manifests that were used lately. Disk
+//! work runs on the runtime's threads for blocking work, because a disk that hangs would hold up every
+//! connection of a thread. Only what the kernel promises to find in memory is opened and read where it is
+//! asked for.
 
 mod blobs;
+mod copies;
 pub(crate) mod disk;
 pub mod fault;
 #[cfg(feature = "fuzzing")]
@@ -27,12 +29,16 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 
+use oci::{Digest, Repository, Tag};
+use policy::freshness::TagRecord;
 use rustix::fs::OFlags;
 use telemetry::RegistryMetrics;
 
 use crate::buffer_pool::BufferPool;
 use crate::error::StoreError;
 use crate::open_blob::FileAccess;
+use crate::record_store::StoredManifest;
+use copies::{BELIEVED_FOR, Copies};
 use disk::{Disk, Found};
 use fault::Faults;
 use jobs::Jobs;
@@ -43,12 +49,18 @@ use slots::Slots;
 /// The kernel's name for this start of the machine.
 const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
 
+/// What `statfs` calls ext2 to ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS, bcachefs and ZFS (statfs(2)).
+const LOCAL_FILE_SYSTEMS: [i128; 8] =
+    [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0xf2f5_2010, 0xca45_1a4e, 0x2fc1_2fc1];
+
 /// A store in a directory of its own, which it alone uses until it and its spools are dropped. Cheap to
 /// clone.
 #[derive(Clone, Debug)]
 pub struct FsStore {
     workshop: Workshop,
     slots: Arc<Slots>,
+    manifests: Arc<Copies<(Repository, Digest), StoredManifest>>,
+    tags: Arc<Copies<(Repository, Tag), TagRecord>>,
 }
 
 /// Opens the store at `root`, making it if there is nothing or an empty directory.
@@ -91,9 +103,15 @@ fn open_in(
     let jobs = Jobs::new();
     let buffers = Arc::new(BufferPool::default());
     let can_send = can_send(&disk, &root);
-    let access = Arc::new(FileAccess { disk, buffers, jobs: jobs.clone(), can_send });
+    let is_local = is_local(root.layout().root());
+    let access = Arc::new(FileAccess { disk, buffers, jobs: jobs.clone(), can_send, is_local });
     let workshop = Workshop { root, jobs, access, boot_id };
-    let store = FsStore { workshop, slots: Arc::new(Slots::default()) };
+    let store = FsStore {
+        workshop,
+        slots: Arc::new(Slots::default()),
+        manifests: Arc::new(Copies::new(BELIEVED_FOR)),
+        tags: Arc::new(Copies::new(BELIEVED_FOR)),
+    };
     store.sweep_now();
     Ok(store)
 }
@@ -106,6 +124,14 @@ fn can_send(disk: &Disk, root: &Root) -> bool {
         return false;
     };
     disk.send(&file, socket.as_fd(), 0, 1).is_ok()
+}
+
+/// Whether the root lies on a file system known to open a file without asking another machine or program. A
+/// path in memory does not mean that elsewhere.
+fn is_local(root: &Path) -> bool {
+    let kind = rustix::fs::statfs(root).map(|stat| stat.f_type);
+    // The field's width differs between machines.
+    kind.is_ok_and(|kind| LOCAL_FILE_SYSTEMS.contains(&i128::from(kind)))
 }
 
 impl FsStore {

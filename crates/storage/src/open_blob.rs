@@ -62,6 +62,8 @@ pub(crate) struct FileAccess {
     pub(crate) jobs: Jobs,
     /// Whether the file system can hand bytes to a socket.
     pub(crate) can_send: bool,
+    /// Whether opening what the kernel has in memory asks nobody else.
+    pub(crate) is_local: bool,
 }
 
 /// Up to where there is anything to read.

@@ -1,5 +1,6 @@
 //! Blobs as files.
 
+use std::fs::File;
 use std::io::IoSlice;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -26,12 +27,18 @@ use crate::spool::{Spool, VerifiedSpool};
 /// How much of a blob from elsewhere is copied at once.
 const COPY_BYTES: usize = 1024 * 1024;
 
+/// A blob up to this size is read in one go: telling the kernel what comes next would only cost a call.
+const READ_AT_ONCE_BYTES: u64 = 128 * 1024;
+
 /// A list, some items of which may have failed, or all at once.
 type Listed<T> = Result<Vec<Result<T, StoreError>>, StoreError>;
 
 #[async_trait]
 impl BlobStore for FsStore {
     async fn open(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
+        if let Some(blob) = self.open_cached(digest) {
+            return Ok(Some(blob));
+        }
         let (store, digest) = (self.clone(), digest.clone());
         self.jobs().read(move || store.open_now(&digest)).await
     }
@@ -81,13 +88,20 @@ impl BlobStore for FsStore {
 }
 
 impl FsStore {
+    /// The blob, if opening it takes no waiting.
+    fn open_cached(&self, digest: &Digest) -> Option<OpenBlob> {
+        if !self.workshop.access.is_local {
+            return None;
+        }
+        let (file, size) = self.root().disk().open_cached(&self.root().layout().blob(digest))?;
+        (size > 0).then(|| self.open_blob(file, size))
+    }
+
     fn open_now(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
         let path = self.root().layout().blob(digest);
         match self.root().disk().open_regular(&path, OFlags::RDONLY)? {
             Found::Regular(file, size) if size > 0 || is_of_nothing(digest) => {
-                self.root().disk().expect_sequential_reads(&file);
-                let access = Arc::clone(&self.workshop.access);
-                Ok(Some(OpenBlob::of_file(access, Arc::new(file), size)))
+                Ok(Some(self.open_blob(file, size)))
             }
             // An empty file is what a crash leaves on disks that do not keep their word.
             Found::Regular(..) | Found::Unfit => {
@@ -99,6 +113,13 @@ impl FsStore {
                 Ok(None)
             }
         }
+    }
+
+    fn open_blob(&self, file: File, size: u64) -> OpenBlob {
+        if size > READ_AT_ONCE_BYTES {
+            self.root().disk().expect_sequential_reads(&file);
+        }
+        OpenBlob::of_file(Arc::clone(&self.workshop.access), Arc::new(file), size)
     }
 
     fn spool_now(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {

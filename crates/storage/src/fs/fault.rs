@@ -55,6 +55,11 @@ impl Faults {
     }
 
     #[inline(always)]
+    pub(crate) fn may_come(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
     pub(crate) fn before(&self, _: Call, _: &std::path::Path) -> Result<Extent, rustix::io::Errno> {
         Ok(Extent::Whole)
     }
@@ -123,6 +128,11 @@ mod plan {
         /// Nothing fails by order, and nothing is recorded.
         pub(crate) fn none() -> Self {
             Self(None)
+        }
+
+        /// Whether anything may fail by order.
+        pub(crate) fn may_come(&self) -> bool {
+            self.0.is_some()
         }
 
         /// Lets `fault` happen to the call that comes after `skip` others, of the given kind or of any.

@@ -12,7 +12,8 @@ use super::sidecar::Sidecar;
 
 /// The tag and the record that a file's bytes stand for.
 pub fn parse_tag_record(bytes: &[u8]) -> Option<(String, TagRecord)> {
-    serde_json::from_slice::<TagFile>(bytes).ok()?.meaning()
+    let file: TagFile = serde_json::from_slice(bytes).ok()?;
+    file.meaning().map(|(tag, record)| (tag.to_owned(), record))
 }
 
 /// The bytes that stand for a record.

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::copies::Weigh;
 use super::disk::Found;
 use super::{FsStore, quarantine, timestamp};
 use crate::error::StoreError;
@@ -48,14 +49,14 @@ impl TagFile {
     }
 
     /// The tag and what is known of it; none for values that nobody wrote.
-    pub(super) fn meaning(self) -> Option<(String, TagRecord)> {
+    pub(super) fn meaning(&self) -> Option<(&str, TagRecord)> {
         let record = TagRecord {
             digest: self.digest.parse().ok()?,
             media_type: self.media_type.parse().ok()?,
             size: self.size,
             checked_at: timestamp::parse(&self.checked_at)?,
         };
-        Some((self.tag, record))
+        Some((&self.tag, record))
     }
 }
 
@@ -72,8 +73,11 @@ impl RecordStore for FsStore {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<StoredManifest>, StoreError> {
-        let (store, repository, digest) = (self.clone(), repository.clone(), digest.clone());
-        self.jobs().read(move || store.manifest_now(&repository, &digest)).await
+        let (store, key) = (self.clone(), (repository.clone(), digest.clone()));
+        if let Some(copy) = self.manifests.get(&key) {
+            return Ok(Some(copy));
+        }
+        self.jobs().read(move || store.manifests.read(&key, || store.manifest_now(&key.0, &key.1))).await
     }
 
     async fn put_manifest(
@@ -82,26 +86,29 @@ impl RecordStore for FsStore {
         media_type: &MediaType,
         manifest: &VerifiedManifest,
     ) -> Result<(), StoreError> {
-        let (store, manifest) = (self.clone(), manifest.clone());
-        let path = self.root().layout().manifest(manifest.digest());
-        let record_path = self.root().layout().manifest_record(repository, manifest.digest());
-        let record = ManifestFile { media_type: media_type.as_str().to_owned() };
+        let (store, key) = (self.clone(), (repository.clone(), manifest.digest().clone()));
+        let stored = StoredManifest { media_type: media_type.clone(), bytes: manifest.bytes().clone() };
         let put = move || {
-            // The bytes are durable before anything says that they are there.
-            publish::bytes(store.root(), &path, &[manifest.bytes().clone()], Durability::PowerLoss)?;
-            store.write_record(&record_path, &record)
+            store
+                .manifests
+                .change(&key, Some(stored.clone()), || store.put_manifest_now(&key.0, &key.1, &stored))
         };
         self.jobs().write(put).await
     }
 
     async fn remove_manifest(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
         let (store, path) = (self.clone(), self.root().layout().manifest_record(repository, digest));
-        self.jobs().write(move || store.root().disk().unlink(&path)).await
+        let key = (repository.clone(), digest.clone());
+        let remove = move || store.manifests.change(&key, None, || store.root().disk().unlink(&path));
+        self.jobs().write(remove).await
     }
 
     async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
-        let (store, repository, tag) = (self.clone(), repository.clone(), tag.clone());
-        self.jobs().read(move || store.tag_now(&repository, &tag)).await
+        let (store, key) = (self.clone(), (repository.clone(), tag.clone()));
+        if let Some(copy) = self.tags.get(&key) {
+            return Ok(Some(copy));
+        }
+        self.jobs().read(move || store.tags.read(&key, || store.tag_now(&key.0, &key.1))).await
     }
 
     async fn put_tag(
@@ -110,15 +117,22 @@ impl RecordStore for FsStore {
         tag: &Tag,
         record: &TagRecord,
     ) -> Result<(), StoreError> {
-        let store = self.clone();
+        let (store, key) = (self.clone(), (repository.clone(), tag.clone()));
         let path = self.root().layout().tag(repository, tag);
         let file = TagFile::new(tag, record);
-        self.jobs().write(move || store.write_record(&path, &file)).await
+        let put = move || {
+            let write = || store.write_record(&path, &file);
+            // As a later reading will have it: times lose their fractions.
+            store.tags.change(&key, file.meaning().map(|(_, record)| record), write)
+        };
+        self.jobs().write(put).await
     }
 
     async fn remove_tag(&self, repository: &Repository, tag: &Tag) -> Result<(), StoreError> {
         let (store, path) = (self.clone(), self.root().layout().tag(repository, tag));
-        self.jobs().write(move || store.root().disk().unlink(&path)).await
+        let key = (repository.clone(), tag.clone());
+        let remove = move || store.tags.change(&key, None, || store.root().disk().unlink(&path));
+        self.jobs().write(remove).await
     }
 
     async fn has_link(&self, repository: &Repository, digest: &Digest) -> Result<bool, StoreError> {
@@ -177,10 +191,27 @@ impl FsStore {
         }
     }
 
+    fn put_manifest_now(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        manifest: &StoredManifest,
+    ) -> Result<(), StoreError> {
+        let layout = self.root().layout();
+        // The bytes are durable before anything says that they are there.
+        let bytes = [manifest.bytes.clone()];
+        publish::bytes(self.root(), &layout.manifest(digest), &bytes, Durability::PowerLoss)?;
+        let record = ManifestFile { media_type: manifest.media_type.as_str().to_owned() };
+        self.write_record(&layout.manifest_record(repository, digest), &record)
+    }
+
     fn tag_now(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
         let path = self.root().layout().tag(repository, tag);
-        let found = self.read_record(&path, TagFile::meaning)?;
-        Ok(found.filter(|(name, _)| name == tag.as_str()).map(|(_, record)| record))
+        let found = self.read_record(&path, |file: TagFile| {
+            let (name, record) = file.meaning()?;
+            Some((name == tag.as_str()).then_some(record))
+        })?;
+        Ok(found.flatten())
     }
 
     fn put_link_now(&self, path: &Path) -> Result<(), StoreError> {
@@ -241,6 +272,30 @@ impl FsStore {
             }
         }
         Ok(Content::Bytes(buffer.into()))
+    }
+}
+
+impl Weigh for (Repository, Digest) {
+    fn bytes(&self) -> usize {
+        self.0.as_str().len() + self.1.hex().len()
+    }
+}
+
+impl Weigh for (Repository, Tag) {
+    fn bytes(&self) -> usize {
+        self.0.as_str().len() + self.1.as_str().len()
+    }
+}
+
+impl Weigh for StoredManifest {
+    fn bytes(&self) -> usize {
+        self.bytes.len() + self.media_type.as_str().len()
+    }
+}
+
+impl Weigh for TagRecord {
+    fn bytes(&self) -> usize {
+        self.digest.hex().len() + self.media_type.as_str().len()
     }
 }
 

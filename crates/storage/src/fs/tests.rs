@@ -8,6 +8,7 @@ mod script;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use oci::Digest;
 use telemetry::{Metrics, RegistryMetrics};
 use tempfile::TempDir;
@@ -15,8 +16,10 @@ use tempfile::TempDir;
 use super::fault::Faults;
 use super::layout::Layout;
 use super::{FsStore, open, open_with};
+use crate::blob_store::BlobStore;
 use crate::conformance::{self, Engine};
 use crate::error::StoreError;
+use crate::record_store::RecordStore;
 
 /// A directory for a store, and the faults to come.
 struct Place {
@@ -92,4 +95,30 @@ async fn the_file_engine_conforms_without_a_tale_of_the_machines_start() {
         place.names_in("."),
         ["VERSION", "blobs", "lock", "manifests", "partial", "quarantine", "repositories", "tmp"]
     );
+}
+
+#[tokio::test]
+async fn what_the_kernel_has_in_memory_is_opened_without_a_job() {
+    let place = Place::fast();
+    let store = open(&place.root(), metrics()).unwrap();
+    let (bytes, digest) = script::blob(0);
+    let spool = store.spool(&digest).await.unwrap();
+    spool.write(0, vec![bytes.clone()]).await.unwrap();
+    store.admit(spool.finish(bytes.len() as u64).await.unwrap()).await.unwrap();
+    let opened = BlobStore::open(&store, &digest).now_or_never();
+    let blob = opened.expect("opening it waits for nothing").unwrap().unwrap();
+    assert_eq!(conformance::read(&blob, 0, blob.size()), bytes);
+}
+
+#[tokio::test]
+async fn a_copy_in_memory_is_found_without_a_job() {
+    let place = Place::fast();
+    let store = open(&place.root(), metrics()).unwrap();
+    let (repository, tag, manifest) = (script::repository(), script::tag(), script::manifest());
+    store.put_manifest(&repository, &script::media_type(), &manifest).await.unwrap();
+    store.put_tag(&repository, &tag, &script::record()).await.unwrap();
+    let found = store.manifest(&repository, manifest.digest()).now_or_never();
+    assert_eq!(found.expect("it is in memory").unwrap().unwrap().bytes, *manifest.bytes());
+    let found = store.tag(&repository, &tag).now_or_never();
+    assert_eq!(found.expect("it is in memory").unwrap(), Some(script::record()));
 }

@@ -123,6 +123,9 @@ async fn a_record_that_says_nothing_is_set_aside() {
         store.put_tag(&repository(), &tag(), &record()).await.unwrap();
         let path = place.layout().tag(&repository(), &tag());
         fs::write(&path, &text).unwrap();
+        assert_eq!(store.tag(&repository(), &tag()).await.unwrap(), Some(record()), "the copy in memory");
+        drop(store);
+        let store = place.open();
         assert_eq!(store.tag(&repository(), &tag()).await.unwrap(), None, "{text}");
         assert_eq!(!path.exists(), is_set_aside, "{text}");
         assert_eq!(place.names_in("quarantine").len(), usize::from(is_set_aside), "{text}");
@@ -134,23 +137,41 @@ async fn a_record_that_says_nothing_is_set_aside() {
 #[tokio::test]
 async fn a_manifest_with_a_flipped_bit_is_never_served() {
     let place = Place::new();
-    let store = place.open();
     let path = place.layout().manifest(manifest().digest());
-    for byte in 0..manifest().bytes().len() {
+    let put = async || {
+        let store = place.open();
         store.put_manifest(&repository(), &media_type(), &manifest()).await.unwrap();
+    };
+    // A store that is opened anew has no copy in memory.
+    let find = async || place.open().manifest(&repository(), manifest().digest()).await.unwrap();
+    for byte in 0..manifest().bytes().len() {
+        put().await;
         let mut bytes = fs::read(&path).unwrap();
         bytes[byte] ^= 0x10;
         fs::write(&path, &bytes).unwrap();
-        assert_eq!(store.manifest(&repository(), manifest().digest()).await.unwrap(), None);
+        assert_eq!(find().await, None);
         assert!(!path.exists());
     }
     for cut in [0, 5] {
-        store.put_manifest(&repository(), &media_type(), &manifest()).await.unwrap();
+        put().await;
         fs::write(&path, &manifest().bytes()[..cut]).unwrap();
-        assert_eq!(store.manifest(&repository(), manifest().digest()).await.unwrap(), None);
+        assert_eq!(find().await, None);
     }
-    store.put_manifest(&repository(), &media_type(), &manifest()).await.unwrap();
+    put().await;
     fs::remove_file(&path).unwrap();
+    assert_eq!(find().await, None);
+}
+
+#[tokio::test]
+async fn a_manifest_in_memory_is_served_whatever_happens_to_its_file() {
+    let place = Place::new();
+    let store = place.open();
+    store.put_manifest(&repository(), &media_type(), &manifest()).await.unwrap();
+    fs::write(place.layout().manifest(manifest().digest()), "damaged").unwrap();
+    let found = store.manifest(&repository(), manifest().digest()).await.unwrap().unwrap();
+    assert_eq!(found.bytes, *manifest().bytes());
+    assert_eq!(found.media_type, media_type());
+    store.remove_manifest(&repository(), manifest().digest()).await.unwrap();
     assert_eq!(store.manifest(&repository(), manifest().digest()).await.unwrap(), None);
 }
 
