@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use crate::error::PullError;
 use crate::waiting::Waiting;
 use relay::Relay;
-use spans::{Claim, Spans};
+use spans::{Claim, Reach, Spans};
 
 /// How far a fill has come, as its readers see it.
 #[derive(Clone, Debug)]
@@ -272,8 +272,8 @@ impl Fill {
         spans.claim_far(range, &gaps(), count_max)
     }
 
-    /// Notes that the transfer `id` has received everything before `next`; returns where it must stop.
-    fn advance(&self, id: u64, next: u64) -> u64 {
+    /// Notes that the transfer `id` has received everything before `next`; returns how far it goes.
+    fn advance(&self, id: u64, next: u64) -> Reach {
         lock(&self.spans).advance(id, next)
     }
 

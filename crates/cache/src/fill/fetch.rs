@@ -160,6 +160,7 @@ impl Transfer {
             fill,
             span,
             position: range.start,
+            leave_at: None,
             skip,
             may_relay: is_front || role == Role::Rest,
             received: &received,
@@ -173,7 +174,7 @@ impl Transfer {
     /// is, that remains to be seen.
     fn conclude_span(&self, fill: &Arc<Fill>, span: u64, position: u64) -> Result<(), Stop> {
         let Some(size) = fill.size() else { return Ok(()) };
-        if position < fill.advance(span, position).min(size) {
+        if position < fill.advance(span, position).enough.min(size) {
             return Err(Stop::Cut("the body was shorter than announced"));
         }
         Ok(())

@@ -23,6 +23,9 @@ const BATCH_BYTES_MAX: u64 = 1 << 20;
 const FLOOR_BYTES: u64 = 30 * 1024;
 const FLOOR_WINDOW: Duration = Duration::from_secs(30);
 
+/// How long a transfer that has enough reads on: what its connection holds by then comes within that time.
+const LEAVING_TIME: Duration = Duration::from_millis(25);
+
 /// How long a full relay waits for its slowest reader before it moves on without it.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -53,6 +56,8 @@ pub(crate) struct Pump<'a> {
     pub(crate) span: u64,
     /// The position of the next byte to be received.
     pub(crate) position: u64,
+    /// When to leave the rest to another transfer, once this one has enough.
+    pub(crate) leave_at: Option<Instant>,
     /// Bytes to drop first, because the upstream began earlier than asked.
     pub(crate) skip: u64,
     /// Whether this is the front of the fill, which may turn from the store to the relay.
@@ -98,6 +103,9 @@ impl Pump<'_> {
                 chunk = floor.next(&mut body), if ended.is_none() && batch.length < BATCH_BYTES_MAX => {
                     ended = self.receive(chunk, &mut batch);
                 }
+                () = reached(self.leave_at), if ended.is_none() && batch.length < BATCH_BYTES_MAX => {
+                    ended = Some(Ok(()));
+                }
             }
         }
     }
@@ -113,12 +121,15 @@ impl Pump<'_> {
         let skipped = self.skip.min(bytes.len() as u64);
         self.skip -= skipped;
         bytes = bytes.slice(skipped as usize..);
-        let stop = self.fill.advance(self.span, self.position);
+        let stop = self.fill.advance(self.span, self.position).stop;
         bytes.truncate(usize::try_from(stop.saturating_sub(self.position)).unwrap_or(usize::MAX));
         self.position += bytes.len() as u64;
         batch.push(bytes);
-        let stop = self.fill.advance(self.span, self.position);
-        (self.position >= stop).then_some(Ok(()))
+        let reach = self.fill.advance(self.span, self.position);
+        if self.position >= reach.enough {
+            self.leave_at.get_or_insert_with(|| Instant::now() + LEAVING_TIME);
+        }
+        (self.position >= reach.stop).then_some(Ok(()))
     }
 
     /// The store failed. What it holds without a hole is read back as far as it was not hashed yet; from there
@@ -210,6 +221,14 @@ fn write_batch(spool: Arc<Spool>, (offset, chunks): (u64, Vec<Bytes>)) -> Write 
         let result = spool.write(offset, chunks.clone()).await;
         (offset, chunks, result)
     })
+}
+
+/// That time; never, when there is none.
+async fn reached(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The end of the write under way; never, when there is none.

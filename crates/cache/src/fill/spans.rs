@@ -25,6 +25,8 @@ struct Span {
     from: u64,
     /// The first byte that this transfer has not received yet.
     next: u64,
+    /// Where it may stop, once it has taken in what has arrived by then.
+    enough: u64,
     /// Where it must stop; another transfer has the bytes from there.
     stop: u64,
     /// Whether it was cut to the length of a part, and is not cut again.
@@ -35,6 +37,7 @@ struct Span {
 #[derive(Debug)]
 struct Cut {
     id: u64,
+    enough: u64,
     stop: u64,
     is_part: bool,
 }
@@ -43,6 +46,15 @@ impl Default for Spans {
     fn default() -> Self {
         Self { live: Vec::new(), last_id: 0, last_cut: None, part_bytes: u64::MAX, received_bytes: 0 }
     }
+}
+
+/// How far a transfer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// From here on it takes in what has arrived, and no more.
+    pub(crate) enough: u64,
+    /// From here on the bytes are another's.
+    pub(crate) stop: u64,
 }
 
 /// What the front of a fill does next.
@@ -80,7 +92,7 @@ impl Spans {
         })
     }
 
-    /// Claims the next part for a further transfer: the first that nobody fetches, else what lies one part
+    /// Claims the next part for a further transfer: the first that nobody fetches, else what lies two parts
     /// ahead in the span with the longest way to go. `None`: there is nothing left to share.
     pub(crate) fn claim_part(&mut self, gaps: &[ByteRange]) -> Option<(u64, ByteRange)> {
         let end = gaps.last()?.end;
@@ -93,16 +105,17 @@ impl Spans {
         Some(claimed)
     }
 
-    /// Takes all but the next part from the longest span that is not a part itself.
+    /// Takes all but the next two parts from the longest span that is not a part itself. The first of the two is
+    /// enough for it. Of the second it gets what has arrived when it is left, so that this does not come twice.
     fn cut_longest(&mut self, end: u64) -> Option<(ByteRange, Cut)> {
         let wholes = self.live.iter_mut().filter(|span| !span.is_part);
         let span = wholes.max_by_key(|span| span.stop.min(end).saturating_sub(span.next))?;
-        let start = span.next.saturating_add(self.part_bytes);
-        let rest = ByteRange { start, end: span.stop.min(end) };
+        let enough = span.next.saturating_add(self.part_bytes);
+        let rest = ByteRange { start: enough.saturating_add(self.part_bytes), end: span.stop.min(end) };
         if rest.start >= rest.end {
             return None;
         }
-        let cut = span.cut_at(start);
+        let cut = span.cut_at(enough, rest.start);
         span.is_part = true;
         Some((rest, cut))
     }
@@ -127,7 +140,7 @@ impl Spans {
         let covering = self.live.iter_mut().find(|span| span.next < start && start < span.stop);
         let cut = covering.map(|covering| {
             stop = stop.min(covering.stop);
-            covering.cut_at(start)
+            covering.cut_at(start, start)
         });
         let wanted = range.end.div_ceil(FAR_SPAN_BYTES).saturating_mul(FAR_SPAN_BYTES);
         let claimed = ByteRange { start, end: stop.min(wanted) };
@@ -136,31 +149,35 @@ impl Spans {
         Some((id, claimed))
     }
 
-    /// Notes the progress of `id` and returns where it must stop.
-    pub(crate) fn advance(&mut self, id: u64, next: u64) -> u64 {
+    /// Notes the progress of `id` and returns how far it goes.
+    pub(crate) fn advance(&mut self, id: u64, next: u64) -> Reach {
         match self.live.iter_mut().find(|span| span.id == id) {
             Some(span) => {
                 self.received_bytes += next.saturating_sub(span.next);
                 span.next = next;
-                span.stop
+                Reach { enough: span.enough, stop: span.stop }
             }
-            None => next,
+            None => Reach { enough: next, stop: next },
         }
     }
 
     /// Gives back what `id` has not fetched. If that is all, and nobody has claimed anything since, the transfer
     /// that was cut short for it goes on as if nothing had been: an upstream that gives no parts is not asked
-    /// for the rest a second time.
+    /// for the rest a second time. Nor is one that breaks them off asked for more of them than need be.
     pub(crate) fn release(&mut self, id: u64) {
         let Some(index) = self.live.iter().position(|span| span.id == id) else { return };
         let released = self.live.swap_remove(index);
-        if released.next > released.from || id != self.last_id {
-            return;
-        }
-        if let Some(cut) = self.last_cut.take()
-            && let Some(span) = self.live.iter_mut().find(|span| span.id == cut.id)
+        let brought_nothing = released.next == released.from;
+        if brought_nothing && id == self.last_id {
+            if let Some(cut) = self.last_cut.take()
+                && let Some(span) = self.live.iter_mut().find(|span| span.id == cut.id)
+            {
+                (span.enough, span.stop, span.is_part) = (cut.enough, cut.stop, cut.is_part);
+            }
+        } else if released.next < released.enough
+            && let Some(before) = self.live.iter_mut().find(|span| span.stop == released.from)
         {
-            (span.stop, span.is_part) = (cut.stop, cut.is_part);
+            before.enough = before.stop;
         }
     }
 
@@ -174,7 +191,7 @@ impl Spans {
         self.last_id += 1;
         self.last_cut = None;
         let ByteRange { start, end } = range;
-        self.live.push(Span { id: self.last_id, from: start, next: start, stop: end, is_part });
+        self.live.push(Span { id: self.last_id, from: start, next: start, enough: end, stop: end, is_part });
         self.last_id
     }
 
@@ -192,9 +209,9 @@ impl Spans {
 }
 
 impl Span {
-    fn cut_at(&mut self, stop: u64) -> Cut {
-        let cut = Cut { id: self.id, stop: self.stop, is_part: self.is_part };
-        self.stop = stop;
+    fn cut_at(&mut self, enough: u64, stop: u64) -> Cut {
+        let cut = Cut { id: self.id, enough: self.enough, stop: self.stop, is_part: self.is_part };
+        (self.enough, self.stop) = (self.enough.min(enough), stop);
         cut
     }
 }

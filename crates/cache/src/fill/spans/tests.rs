@@ -20,8 +20,8 @@ fn a_far_open_range_cuts_the_front_short_and_takes_the_rest() {
     let gaps = [range(0, 10 * MIB)];
     spans.claim_front(&gaps, false);
     assert_eq!(spans.claim_far(range(6 * MIB, 10 * MIB), &gaps, 4), Some((2, range(6 * MIB, 10 * MIB))));
-    assert_eq!(spans.advance(1, MIB), 6 * MIB);
-    assert_eq!(spans.advance(2, 7 * MIB), 10 * MIB);
+    assert_eq!(spans.advance(1, MIB).stop, 6 * MIB);
+    assert_eq!(spans.advance(2, 7 * MIB).stop, 10 * MIB);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn no_two_live_spans_overlap() {
                 }
             }
             for (index, one) in spans.live.iter().enumerate() {
-                assert!(one.next <= one.stop);
+                assert!(one.next <= one.stop && one.enough <= one.stop);
                 for other in spans.live.iter().skip(index + 1) {
                     let apart = one.stop <= other.from || other.stop <= one.from;
                     assert!(apart, "{one:?} and {other:?}");
@@ -100,17 +100,18 @@ fn a_part_is_taken_from_ahead_of_the_front_and_the_next_ones_follow() {
     assert_eq!(spans.claim_part(&gaps), None, "nothing is shared before the length of a part is known");
     spans.set_part_bytes(8 * MIB);
     spans.advance(1, 2 * MIB);
-    assert_eq!(spans.claim_part(&gaps), Some((2, range(10 * MIB, 18 * MIB))));
-    assert_eq!(spans.advance(1, 3 * MIB), 10 * MIB, "the front stops where the part begins");
-    assert_eq!(spans.claim_part(&gaps), Some((3, range(18 * MIB, 26 * MIB))));
-    spans.advance(1, 10 * MIB);
+    assert_eq!(spans.claim_part(&gaps), Some((2, range(18 * MIB, 26 * MIB))));
+    let reach = Reach { enough: 10 * MIB, stop: 18 * MIB };
+    assert_eq!(spans.advance(1, 3 * MIB), reach, "the front leaves early enough to use what has arrived");
+    assert_eq!(spans.claim_part(&gaps), Some((3, range(26 * MIB, 34 * MIB))));
+    spans.advance(1, 11 * MIB);
     spans.release(1);
-    let gaps = [range(10 * MIB, 40 * MIB)];
-    assert_eq!(spans.claim_front(&gaps, false), Claim::Fetch(4, range(26 * MIB, 34 * MIB)));
+    let gaps = [range(11 * MIB, 40 * MIB)];
+    assert_eq!(spans.claim_front(&gaps, false), Claim::Fetch(4, range(11 * MIB, 18 * MIB)));
     assert_eq!(spans.claim_part(&gaps), Some((5, range(34 * MIB, 40 * MIB))));
     assert_eq!(spans.claim_part(&gaps), None, "parts are not cut again");
     assert_eq!(spans.claim_front(&gaps, false), Claim::Wait);
-    assert_eq!(spans.received_bytes(), 10 * MIB);
+    assert_eq!(spans.received_bytes(), 11 * MIB);
 }
 
 #[test]
@@ -119,12 +120,12 @@ fn a_part_that_failed_is_the_next_to_be_taken() {
     spans.claim_front(&[range(0, 40 * MIB)], false);
     spans.set_part_bytes(8 * MIB);
     let gaps = [range(0, 40 * MIB)];
-    assert_eq!(spans.claim_part(&gaps), Some((2, range(8 * MIB, 16 * MIB))));
-    assert_eq!(spans.claim_part(&gaps), Some((3, range(16 * MIB, 24 * MIB))));
-    spans.advance(2, 9 * MIB);
+    assert_eq!(spans.claim_part(&gaps), Some((2, range(16 * MIB, 24 * MIB))));
+    assert_eq!(spans.claim_part(&gaps), Some((3, range(24 * MIB, 32 * MIB))));
+    spans.advance(2, 17 * MIB);
     spans.release(2);
-    let gaps = [range(0, 8 * MIB), range(9 * MIB, 40 * MIB)];
-    assert_eq!(spans.claim_part(&gaps), Some((4, range(9 * MIB, 16 * MIB))));
+    let gaps = [range(0, 16 * MIB), range(17 * MIB, 40 * MIB)];
+    assert_eq!(spans.claim_part(&gaps), Some((4, range(17 * MIB, 24 * MIB))));
 }
 
 #[test]
@@ -146,13 +147,14 @@ fn a_part_that_is_refused_gives_the_front_its_way_back() {
     spans.set_part_bytes(8 * MIB);
     let gaps = [range(0, 40 * MIB)];
     spans.claim_part(&gaps);
-    assert_eq!(spans.advance(1, MIB), 8 * MIB);
+    assert_eq!(spans.advance(1, MIB), Reach { enough: 8 * MIB, stop: 16 * MIB });
     spans.release(2);
-    assert_eq!(spans.advance(1, 2 * MIB), u64::MAX);
+    assert_eq!(spans.advance(1, 2 * MIB), Reach { enough: u64::MAX, stop: u64::MAX });
     assert_eq!(spans.claim_far(range(30 * MIB, 40 * MIB), &gaps, 4), Some((3, range(30 * MIB, 40 * MIB))));
-    assert_eq!(spans.claim_part(&gaps), Some((4, range(10 * MIB, 18 * MIB))));
+    assert_eq!(spans.claim_part(&gaps), Some((4, range(18 * MIB, 26 * MIB))));
     spans.release(3);
-    assert_eq!(spans.advance(1, 2 * MIB), 10 * MIB, "only what was claimed last is forgotten");
+    let reach = Reach { enough: 10 * MIB, stop: 18 * MIB };
+    assert_eq!(spans.advance(1, 2 * MIB), reach, "only what was claimed last is forgotten");
 }
 
 #[test]
@@ -161,33 +163,37 @@ fn a_refused_part_gives_back_only_what_was_cut_for_it() {
     let gaps = [range(0, 40 * MIB)];
     spans.claim_front(&gaps, false);
     spans.set_part_bytes(8 * MIB);
-    assert_eq!(spans.claim_part(&gaps), Some((2, range(8 * MIB, 16 * MIB))));
-    assert_eq!(spans.claim_part(&gaps), Some((3, range(16 * MIB, 24 * MIB))));
+    assert_eq!(spans.claim_part(&gaps), Some((2, range(16 * MIB, 24 * MIB))));
+    assert_eq!(spans.claim_part(&gaps), Some((3, range(24 * MIB, 32 * MIB))));
     spans.release(2);
-    assert_eq!(
-        spans.claim_part(&gaps),
-        Some((4, range(8 * MIB, 16 * MIB))),
-        "the part that failed is claimed anew"
-    );
+    assert_eq!(spans.claim_part(&gaps), Some((4, range(16 * MIB, 24 * MIB))), "it is claimed anew");
     spans.release(4);
-    assert_eq!(
-        spans.advance(1, MIB),
-        8 * MIB,
-        "another transfer has bytes between here and where it was cut"
-    );
-    assert_eq!(spans.advance(3, 17 * MIB), 24 * MIB);
+    let stop = spans.advance(1, MIB).stop;
+    assert_eq!(stop, 16 * MIB, "another has bytes between here and where the front would have stopped");
+}
+
+#[test]
+fn where_a_part_was_cut_the_transfer_before_it_is_not_left_early() {
+    let mut spans = Spans::default();
+    let gaps = [range(0, 40 * MIB)];
+    spans.claim_front(&gaps, false);
+    spans.set_part_bytes(8 * MIB);
+    assert_eq!(spans.claim_part(&gaps), Some((2, range(16 * MIB, 24 * MIB))));
+    spans.advance(2, 16 * MIB + 1);
+    spans.release(2);
+    assert_eq!(spans.advance(1, MIB), Reach { enough: 16 * MIB, stop: 16 * MIB });
 }
 
 #[test]
 fn a_part_is_a_part_again_once_a_far_range_gives_it_back() {
     let mut spans = Spans::default();
-    let gaps = [range(0, 16 * MIB)];
+    let gaps = [range(0, 24 * MIB)];
     spans.claim_front(&gaps, false);
     spans.set_part_bytes(8 * MIB);
-    assert_eq!(spans.claim_part(&gaps), Some((2, range(8 * MIB, 16 * MIB))));
-    assert_eq!(spans.claim_far(range(12 * MIB, 16 * MIB), &gaps, 4), Some((3, range(12 * MIB, 16 * MIB))));
+    assert_eq!(spans.claim_part(&gaps), Some((2, range(16 * MIB, 24 * MIB))));
+    assert_eq!(spans.claim_far(range(20 * MIB, 24 * MIB), &gaps, 4), Some((3, range(20 * MIB, 24 * MIB))));
     spans.release(3);
     spans.set_part_bytes(MIB);
     assert_eq!(spans.claim_part(&gaps), None, "parts are not cut again");
-    assert_eq!(spans.advance(2, 9 * MIB), 16 * MIB);
+    assert_eq!(spans.advance(2, 17 * MIB).stop, 24 * MIB);
 }
