@@ -192,6 +192,8 @@ impl Backend {
             grants: self.grants.clone(),
             verified: self.verified.clone(),
             lanes: self.lanes.clone(),
+            bounds: self.bounds.clone(),
+            bounds_of_all: self.bounds_of_all.clone(),
             tasks: self.tasks.clone(),
             cancel: self.cancel.clone(),
         })

@@ -9,7 +9,7 @@ use crate::answer::{BlobAnswer, Want};
 use crate::backend::{Absent, Backend};
 use crate::blob_reader::BlobReader;
 use crate::error::PullError;
-use crate::fill::table::{Boarding, FillWriter};
+use crate::fill::table::Boarding;
 use crate::fill::transfer::Transfer;
 use crate::fill::{Available, Fill, passing, reader};
 use crate::outcome::Outcome;
@@ -96,7 +96,7 @@ impl Backend {
         waiting: Option<Waiting>,
     ) -> Result<BlobAnswer, PullError> {
         let transfer = self.transfer(repository, digest);
-        let (Boarding { fill, mut seat, joined }, size) = self.board(&transfer, waiting.is_some()).await?;
+        let (Boarding { fill, mut seat, joined }, size) = self.board(&transfer).await?;
         if fill.is_held() || fill.repository() != repository {
             self.prove_link(repository, digest).await?;
         }
@@ -129,20 +129,12 @@ impl Backend {
         Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body: Some(body), outcome })
     }
 
-    /// Joins the fill for the transfer's digest or starts it, and waits until an answer can be given. A fill that
-    /// `needs_upstream` takes a place there. What the upstream refuses another repository says nothing about this
-    /// one: then it is asked again.
-    async fn board(
-        &self,
-        transfer: &Arc<Transfer>,
-        needs_upstream: bool,
-    ) -> Result<(Boarding, u64), PullError> {
+    /// Joins the fill for the transfer's digest or starts it, and waits until an answer can be given. What the
+    /// upstream refuses another repository says nothing about this one: then it is asked again.
+    async fn board(&self, transfer: &Arc<Transfer>) -> Result<(Boarding, u64), PullError> {
         let mut patience = REFUSED_JOIN_COUNT_MAX;
         loop {
-            let start = |writer: FillWriter| match needs_upstream.then(|| self.take_place()).transpose() {
-                Ok(place) => Transfer::clone(transfer).spawn(writer, place),
-                Err(error) => writer.fail(error),
-            };
+            let start = |writer| Transfer::clone(transfer).spawn(writer);
             let boarding = self.fills.join_or_start(&transfer.digest, &transfer.repository, start);
             let ready = boarding.fill.ready(self.settings.verify_first_bytes_max).await;
             let is_anothers = boarding.fill.repository() != &transfer.repository;

@@ -56,9 +56,17 @@ impl Backend {
     /// # Errors
     /// [`PullError::Overloaded`].
     pub(crate) fn take_place(&self) -> Result<Place, PullError> {
-        let _permits = take(&self.bounds.asking, &self.bounds_of_all.asking)?;
-        Ok(Place { _permits })
+        take_place(&self.bounds, &self.bounds_of_all)
     }
+}
+
+/// [`Backend::take_place`], for a transfer that finds out by itself that it must ask.
+///
+/// # Errors
+/// [`PullError::Overloaded`].
+pub(crate) fn take_place(own: &Bounds, of_all: &Bounds) -> Result<Place, PullError> {
+    let _permits = take(&own.asking, &of_all.asking)?;
+    Ok(Place { _permits })
 }
 
 fn take(own: &Arc<Semaphore>, of_all: &Arc<Semaphore>) -> Result<[OwnedSemaphorePermit; 2], PullError> {

@@ -22,7 +22,7 @@ use crate::grants::Grants;
 use crate::recent::Recent;
 use crate::settings::Settings;
 use crate::verified::Verified;
-use crate::waiting::Place;
+use crate::waiting::{Bounds, take_place};
 
 /// Everything a transfer needs of its backend; `repository` is the one that the upstream is asked through.
 #[derive(Clone, Debug)]
@@ -44,16 +44,17 @@ pub(crate) struct Transfer {
     pub(crate) verified: Arc<Verified>,
     /// This registry's transfers.
     pub(crate) lanes: Arc<Lanes>,
+    pub(crate) bounds: Bounds,
+    pub(crate) bounds_of_all: Bounds,
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
 }
 
 impl Transfer {
-    /// Spawns the fill's writer. It outlives every client, and keeps `place` meanwhile.
-    pub(crate) fn spawn(self, writer: FillWriter, place: Option<Place>) {
+    /// Spawns the fill's writer. It outlives every client.
+    pub(crate) fn spawn(self, writer: FillWriter) {
         let tasks = self.tasks.clone();
         tasks.spawn(async move {
-            let _place = place;
             self.metrics.fill_started();
             let cancelled = self.cancel.clone();
             let fill = writer.fill().clone();
@@ -120,6 +121,7 @@ impl Transfer {
         if self.settings.tags.offline {
             return Err(PullError::Offline);
         }
+        let _place = take_place(&self.bounds, &self.bounds_of_all)?;
         let mut sink = match self.blobs.spool(&self.digest).await {
             Ok(spool) => {
                 if spool.watermark() > 0 {

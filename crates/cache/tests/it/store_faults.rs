@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cache::{Outcome, Settings};
+use cache::{Outcome, PullError, Settings};
 use futures_util::future::join_all;
 use futures_util::stream::BoxStream;
 use oci::Digest;
@@ -301,6 +301,30 @@ async fn f32_a_file_damaged_between_its_publishing_and_the_next_look_at_it_is_fo
         assert!(world.pull(&digest).await.is_ok_and(|body| body == blob));
         assert_eq!(world.upstream.count("GET blob"), 2);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f49_a_damaged_blob_is_fetched_again_with_a_place_at_the_upstream_only() {
+    let (world, _faults, directory) = world_on_files(|settings| settings.asking_count_max = 1);
+    let (blob, other) = (noise(100_000), noise(1000));
+    let digest = world.upstream.put_blob(&blob);
+    world.pull(&digest).await.unwrap();
+    world.settle().await;
+    damage(&blob_file(&directory.path().join("root/blobs/sha256")));
+    let gate = Arc::new(Semaphore::new(0));
+    world.upstream.script([Manner { gate: Some(gate.clone()), ..Manner::default() }]);
+    let hung = world.upstream.put_blob(&other);
+    let take_the_place = async {
+        while world.upstream.count("GET blob") < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert!(world.pull(&digest).await.is_err_and(|error| error == PullError::Overloaded));
+        gate.add_permits(1);
+    };
+    let (pulled, ()) = tokio::join!(world.pull(&hung), take_the_place);
+    assert!(pulled.is_ok_and(|body| body == other));
+    world.settle().await;
+    assert!(world.pull(&digest).await.is_ok_and(|body| body == blob));
 }
 
 #[tokio::test(start_paused = true)]
