@@ -11,14 +11,14 @@ use url::Url;
 use crate::resolver::race::Race;
 use crate::resolver::{GuardedResolver, SystemResolver};
 use crate::settings::{Settings, SettingsError};
-use crate::tls;
+use crate::tls::{self, Authorities};
 
 /// Idle connections kept per host: what a few parallel pulls use at once.
 const IDLE_CONNECTION_COUNT_MAX: usize = 16;
 /// How long an idle connection is kept. Firewalls forget silent connections within minutes.
 const IDLE_CONNECTION_TTL: Duration = Duration::from_secs(60);
 
-/// The clients of one upstream. They share a certificate store and nothing with another upstream's.
+/// The clients of one upstream. They share nothing with another upstream's but certificate authorities.
 #[derive(Clone, Debug)]
 pub(crate) struct Clients {
     /// For the upstream's own host and those listed with it.
@@ -40,12 +40,12 @@ pub(crate) struct Pair {
 impl Clients {
     /// # Errors
     /// [`SettingsError`].
-    pub(crate) fn new(settings: &Settings) -> Result<Self, SettingsError> {
+    pub(crate) fn new(settings: &Settings, authorities: &Authorities) -> Result<Self, SettingsError> {
         let proxy_hosts = match &settings.proxy {
             Some(proxy) => proxy.host_str().map(str::to_owned).into_iter().collect(),
             None => environment_proxy_hosts(),
         };
-        let roots = tls::roots(tls::system_roots(), &settings.ca)?;
+        let roots = authorities.and(&settings.ca)?;
         let identity = settings.client_identity.as_ref();
         let trusted = tls::trusted(&roots, identity, settings.insecure_skip_verify)?;
         let system = SystemResolver::new(Race::new(settings));

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::gate::Gate;
 use crate::settings::{Settings, SettingsError};
+use crate::tls::Authorities;
 use crate::transport::Transport;
 use crate::{blob, list, manifest};
 
@@ -32,11 +33,16 @@ pub struct HttpUpstream {
 }
 
 impl HttpUpstream {
-    /// The upstream that `settings` describe; its requests are counted in `metrics`.
+    /// The upstream that `settings` describe; it believes `authorities` and those of its settings, and its
+    /// requests are counted in `metrics`.
     ///
     /// # Errors
     /// [`SettingsError`] for the first setting that cannot be used.
-    pub fn new(settings: Settings, metrics: Arc<RegistryMetrics>) -> Result<Self, SettingsError> {
+    pub fn new(
+        settings: Settings,
+        authorities: &Authorities,
+        metrics: Arc<RegistryMetrics>,
+    ) -> Result<Self, SettingsError> {
         let base = base_of(&settings.upstream)?;
         let trusted = settings.trusted_hosts.iter().map(|text| {
             text.parse().map_err(|source| SettingsError::TrustedHost { text: text.clone(), source })
@@ -44,7 +50,7 @@ impl HttpUpstream {
         let territory = Territory::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?);
         let transport = Transport {
             registry: settings.name.clone(),
-            clients: Clients::new(&settings)?,
+            clients: Clients::new(&settings, authorities)?,
             territory,
             metrics: metrics.clone(),
             header_timeout: settings.header_timeout,

@@ -1,7 +1,8 @@
 //! The registry that we pull from: requests to it, and what its answers mean.
 //!
-//! Everything of one [`HttpUpstream`] is its own: connections, tokens, breaker, retry budget. Nothing is
-//! cached here but tokens, and no byte of an answer is trusted: verifying content is the cache's work.
+//! Everything of one [`HttpUpstream`] is its own: connections, tokens, breaker, retry budget; only the
+//! [`Authorities`] are everybody's. Nothing is cached here but tokens, and no byte of an answer is trusted:
+//! verifying content is the cache's work.
 
 mod auth;
 mod blob;
@@ -32,3 +33,4 @@ pub use http::HttpUpstream;
 pub use list::LIST_BYTES_MAX;
 pub use manifest::MANIFEST_BYTES_MAX;
 pub use settings::{Settings, SettingsError};
+pub use tls::Authorities;

@@ -16,35 +16,47 @@ use secret::Secret;
 
 use crate::settings::SettingsError;
 
-/// The certificate authorities that the system has; an image made from scratch has none.
-pub(crate) fn system_roots() -> Vec<CertificateDer<'static>> {
-    rustls_native_certs::load_native_certs().certs
-}
-
-/// The certificate authorities for one upstream: the bundled ones, the `system`'s, and those in `extra` (PEM).
+/// The certificate authorities that every upstream believes: the bundled ones and the system's. Cheap to clone.
 ///
-/// # Errors
-/// [`SettingsError::Ca`] for an extra text without a usable certificate. A system certificate that cannot be
-/// used is left out: others wrote that file.
-pub(crate) fn roots(
-    system: Vec<CertificateDer<'static>>,
-    extra: &[Vec<u8>],
-) -> Result<Arc<RootCertStore>, SettingsError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-    roots.add_parsable_certificates(system);
-    for pem in extra {
-        let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
-            .collect::<Result<_, _>>()
-            .map_err(|error| SettingsError::Ca(error.to_string()))?;
-        if certificates.is_empty() {
-            return Err(SettingsError::Ca("no certificate in the file".to_owned()));
-        }
-        for certificate in certificates {
-            roots.add(certificate).map_err(|error| SettingsError::Ca(error.to_string()))?;
-        }
+/// Reading them takes longer than everything else that an upstream is made of (some systems have a file for
+/// each), so that is done once for all of them.
+#[derive(Clone, Debug)]
+pub struct Authorities(Arc<RootCertStore>);
+
+impl Authorities {
+    /// Reads the system's. An image made from scratch has none, and one that cannot be used is left out:
+    /// others wrote those files.
+    pub fn load() -> Self {
+        Self::with_system(rustls_native_certs::load_native_certs().certs)
     }
-    Ok(Arc::new(roots))
+
+    fn with_system(certificates: Vec<CertificateDer<'static>>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+        roots.add_parsable_certificates(certificates);
+        Self(Arc::new(roots))
+    }
+
+    /// These and, for one upstream alone, those in `extra` (PEM).
+    ///
+    /// # Errors
+    /// [`SettingsError::Ca`] for an extra text without a usable certificate.
+    pub(crate) fn and(&self, extra: &[Vec<u8>]) -> Result<Arc<RootCertStore>, SettingsError> {
+        let mut roots = Arc::clone(&self.0);
+        for pem in extra {
+            let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
+                .collect::<Result<_, _>>()
+                .map_err(|error| SettingsError::Ca(error.to_string()))?;
+            if certificates.is_empty() {
+                return Err(SettingsError::Ca("no certificate in the file".to_owned()));
+            }
+            for certificate in certificates {
+                let added = Arc::make_mut(&mut roots).add(certificate);
+                added.map_err(|error| SettingsError::Ca(error.to_string()))?;
+            }
+        }
+        Ok(roots)
+    }
 }
 
 /// A configuration for hosts that are verified against `roots` and learn nothing about us.

@@ -12,7 +12,7 @@ use storage::{StoreError, StoreErrorKind};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use upstream::{HttpUpstream, SettingsError};
+use upstream::{Authorities, HttpUpstream, SettingsError};
 
 use crate::config::{Config, Registry};
 use crate::descriptors;
@@ -71,10 +71,11 @@ pub(crate) async fn serve(
     let bounds_of_all = share_answers(&mut config);
     let tasks = TaskTracker::new();
     let stop_fills = CancellationToken::new();
+    let authorities = Authorities::load();
     let registries = config
         .registries
         .iter()
-        .map(|registry| backend(registry, &metrics, &bounds_of_all, &tasks, &stop_fills));
+        .map(|registry| backend(registry, &authorities, &metrics, &bounds_of_all, &tasks, &stop_fills));
     let server = Server::bind(server::Parts {
         registries: all_or_errors(registries)?,
         routes: config.routes.clone(),
@@ -125,7 +126,8 @@ fn share_answers(config: &mut Config) -> Bounds {
 pub(crate) fn check(config: &Config) -> Result<(), StartError> {
     install_tls();
     let metrics = metrics_of(config);
-    let upstreams = config.registries.iter().map(|registry| upstream(registry, &metrics));
+    let authorities = Authorities::load();
+    let upstreams = config.registries.iter().map(|registry| upstream(registry, &authorities, &metrics));
     all_or_errors(upstreams).map(|_| ())
 }
 
@@ -139,21 +141,26 @@ fn install_tls() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-fn upstream(registry: &Registry, metrics: &Metrics) -> Result<HttpUpstream, RegistryError> {
+fn upstream(
+    registry: &Registry,
+    authorities: &Authorities,
+    metrics: &Metrics,
+) -> Result<HttpUpstream, RegistryError> {
     let name = &registry.names.name;
-    HttpUpstream::new(registry.upstream.clone(), metrics.registry(name))
+    HttpUpstream::new(registry.upstream.clone(), authorities, metrics.registry(name))
         .map_err(|error: SettingsError| RegistryError { name: name.clone(), reason: error.to_string() })
 }
 
 fn backend(
     registry: &Registry,
+    authorities: &Authorities,
     metrics: &Metrics,
     bounds_of_all: &Bounds,
     tasks: &TaskTracker,
     stop_fills: &CancellationToken,
 ) -> Result<Arc<Backend>, RegistryError> {
     let name = &registry.names.name;
-    let upstream = upstream(registry, metrics)?;
+    let upstream = upstream(registry, authorities, metrics)?;
     let store = storage::fs::open(&registry.root, metrics.registry(name))
         .map_err(|error| RegistryError { name: name.clone(), reason: describe(&registry.root, &error) })?;
     let store = Arc::new(store);

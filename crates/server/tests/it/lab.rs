@@ -15,7 +15,7 @@ use testkit::{Endpoint, FakeRegistry, TempStore, within};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use upstream::HttpUpstream;
+use upstream::{Authorities, HttpUpstream};
 
 /// The domain of the virtual hosts.
 pub(crate) const DOMAIN: &str = "cache.example";
@@ -144,7 +144,7 @@ fn backend(name: &str, fake: &FakeRegistry, plan: &Plan, store: Store) -> Backen
     let metrics = plan.metrics.registry(name);
     let mut upstream = upstream::Settings::new(name, fake.url().parse().unwrap());
     upstream.trusted_hosts = vec![fake.host_of(Endpoint::Token), fake.host_of(Endpoint::Cdn)];
-    let upstream = HttpUpstream::new(upstream, Arc::clone(&metrics)).unwrap();
+    let upstream = HttpUpstream::new(upstream, &Authorities::load(), Arc::clone(&metrics)).unwrap();
     let (blobs, records) = store;
     let mut settings = cache::Settings::new(TagRule {
         ttl: Duration::ZERO,

@@ -2,9 +2,14 @@ use url::Url;
 
 use super::{Clients, proxy_host};
 use crate::settings::{Settings, SettingsError};
+use crate::tls::Authorities;
 
 fn settings() -> Settings {
     Settings::new("corp", Url::parse("https://registry.corp.example").unwrap())
+}
+
+fn build(settings: &Settings) -> Result<Clients, SettingsError> {
+    Clients::new(settings, &Authorities::load())
 }
 
 #[test]
@@ -24,7 +29,7 @@ fn proxies_of_the_environment_are_read_like_the_http_client_reads_them() {
 #[test]
 fn s02_foreign_text_must_not_name_the_proxy() {
     let proxy = Some(Url::parse("http://proxy.corp:3128").unwrap());
-    let clients = Clients::new(&Settings { proxy, ..settings() }).unwrap();
+    let clients = build(&Settings { proxy, ..settings() }).unwrap();
     for (url, is_proxy) in
         [("https://proxy.corp/", true), ("http://PROXY.corp.:80/x", true), ("https://cdn.example/", false)]
     {
@@ -35,17 +40,17 @@ fn s02_foreign_text_must_not_name_the_proxy() {
 #[test]
 fn certificates_that_are_none_are_refused_by_their_key() {
     let empty = Settings { ca: vec![b"hello".to_vec()], ..settings() };
-    assert!(matches!(Clients::new(&empty).unwrap_err(), SettingsError::Ca(_)));
+    assert!(matches!(build(&empty).unwrap_err(), SettingsError::Ca(_)));
     let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
     let broken = Settings { ca: vec![broken], ..settings() };
-    assert!(matches!(Clients::new(&broken).unwrap_err(), SettingsError::Ca(_)));
+    assert!(matches!(build(&broken).unwrap_err(), SettingsError::Ca(_)));
     let nobody = Settings { client_identity: Some(b"hello".to_vec().into()), ..settings() };
-    assert!(matches!(Clients::new(&nobody).unwrap_err(), SettingsError::ClientIdentity(_)));
+    assert!(matches!(build(&nobody).unwrap_err(), SettingsError::ClientIdentity(_)));
 }
 
 #[test]
 fn s28_a_bad_proxy_is_reported_without_its_password() {
     let proxy = Some(Url::parse("ftp://user:canary@proxy.corp").unwrap());
-    let error = Clients::new(&Settings { proxy, ..settings() }).unwrap_err();
+    let error = build(&Settings { proxy, ..settings() }).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
 }

@@ -3,11 +3,12 @@ use url::Url;
 
 use super::HttpUpstream;
 use crate::settings::{Settings, SettingsError};
+use crate::tls::Authorities;
 
 fn build(upstream: &str, trusted: &[&str]) -> Result<HttpUpstream, SettingsError> {
     let mut settings = Settings::new("corp", Url::parse(upstream).unwrap());
     settings.trusted_hosts = trusted.iter().map(|&text| text.to_owned()).collect();
-    HttpUpstream::new(settings, Metrics::new(&["corp".to_owned()]).registry("corp"))
+    HttpUpstream::new(settings, &Authorities::load(), Metrics::new(&["corp".to_owned()]).registry("corp"))
 }
 
 #[test]
@@ -48,5 +49,8 @@ fn a_user_name_with_a_colon_is_refused() {
     let mut settings = Settings::new("corp", Url::parse("https://a.example").unwrap());
     settings.credentials = Some(("ro:bot".to_owned(), "word".to_owned().into()));
     let metrics = Metrics::new(&["corp".to_owned()]).registry("corp");
-    assert!(matches!(HttpUpstream::new(settings, metrics).unwrap_err(), SettingsError::Credentials));
+    assert!(matches!(
+        HttpUpstream::new(settings, &Authorities::load(), metrics).unwrap_err(),
+        SettingsError::Credentials
+    ));
 }

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use telemetry::Metrics;
 use testkit::{Auth, Behaviour, Credential, Door, Endpoint, FakeRegistry, Fault, Kind, Rule};
-use upstream::{ErrorKind, HttpUpstream, Settings, Upstream};
+use upstream::{Authorities, ErrorKind, HttpUpstream, Settings, Upstream};
 
 use crate::rig::{REPOSITORY, Rig, parse, repository, settings};
 
@@ -208,9 +208,10 @@ async fn s36_two_upstreams_share_no_token() {
     let registry = FakeRegistry::start().await;
     let digest = registry.put_manifest(REPOSITORY, None, "application/json", "{}");
     let metrics = Metrics::new(&["one".to_owned(), "two".to_owned()]);
+    let authorities = Authorities::load();
     for name in ["one", "two"] {
         let settings = Settings { name: name.to_owned(), ..settings(&registry) };
-        let upstream = HttpUpstream::new(settings, metrics.registry(name)).unwrap();
+        let upstream = HttpUpstream::new(settings, &authorities, metrics.registry(name)).unwrap();
         upstream.get_manifest(&repository(), &parse(&digest)).await.unwrap();
     }
     let tokens = registry.log().credentials(Endpoint::Registry);

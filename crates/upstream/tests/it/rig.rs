@@ -5,7 +5,9 @@ use futures_util::StreamExt;
 use oci::{Digest, Reference, Repository};
 use telemetry::Metrics;
 use testkit::{Behaviour, Endpoint, FakeRegistry, within};
-use upstream::{BlobRange, BlobStream, Error, HttpUpstream, ManifestBody, ManifestHead, Settings, Upstream};
+use upstream::{
+    Authorities, BlobRange, BlobStream, Error, HttpUpstream, ManifestBody, ManifestHead, Settings, Upstream,
+};
 use url::Url;
 
 pub(crate) const REPOSITORY: &str = "library/alpine";
@@ -77,7 +79,7 @@ impl Rig {
 pub(crate) fn build(settings: Settings) -> (HttpUpstream, Metrics) {
     let metrics = Metrics::new(std::slice::from_ref(&settings.name));
     let registry = metrics.registry(&settings.name);
-    (HttpUpstream::new(settings, registry).unwrap(), metrics)
+    (HttpUpstream::new(settings, &Authorities::load(), registry).unwrap(), metrics)
 }
 
 pub(crate) fn repository() -> Repository {

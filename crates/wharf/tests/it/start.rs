@@ -4,8 +4,9 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
-use testkit::FakeRegistry;
+use testkit::{Authority, FakeRegistry};
 
 use crate::program::{Program, configuration, registry, run};
 
@@ -49,6 +50,23 @@ async fn a_second_process_on_the_same_root_is_refused() {
          stop that one, or give this one another root\n"
     );
     assert_eq!(program.get("127.0.0.1", "/readyz").await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_systems_authorities_are_read_once_for_all_registries() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let path = directory.path().join("authorities.pem");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let variables = [("SSL_CERT_FILE", path.clone().into())];
+    // It waits for a reader and is gone then: whoever opened the pipe once more would wait for ever.
+    let writer = std::thread::spawn(move || std::fs::write(path, Authority::new().pem()).unwrap());
+    let builtin = configuration("");
+    let program = Program::start_in(directory, &builtin, &variables);
+    writer.join().unwrap();
+    assert_eq!(program.get("127.0.0.1", "/readyz").await.unwrap().status, 200);
+    for name in ["docker.io", "ghcr.io", "quay.io"] {
+        program.wait_for_line(&format!("{name} -> "));
+    }
 }
 
 #[test]

@@ -131,7 +131,7 @@ async fn f21_a_request_goes_around_a_black_hole_within_a_moment() {
     let _hole = BlackHole::at((DEAD, port).into()).await;
     let mut settings = Settings::new("test", format!("http://{NAME}:{port}").parse().unwrap());
     settings.connect_timeout = Duration::from_secs(4);
-    let roots = tls::roots(tls::system_roots(), &[]).unwrap();
+    let roots = tls::Authorities::load().and(&[]).unwrap();
     let mut took = Vec::new();
     for race in [Some(Arc::new(Race::new(&settings))), None] {
         let resolver = Several(race);
