@@ -10,6 +10,7 @@ use server::Server;
 use storage::fs::FsStore;
 use storage::{StoreError, StoreErrorKind};
 use telemetry::Metrics;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use upstream::{Authorities, HttpUpstream, SettingsError};
@@ -69,15 +70,22 @@ pub(crate) async fn serve(
     panics::count_in(Arc::clone(&metrics));
     let descriptors_are_short = descriptors::fit(&mut config.server, descriptors::raise_limit());
     let bounds_of_all = share_answers(&mut config);
-    let tasks = TaskTracker::new();
-    let stop_fills = CancellationToken::new();
-    let authorities = Authorities::load();
-    let registries = config
-        .registries
-        .iter()
-        .map(|registry| backend(registry, &authorities, &metrics, &bounds_of_all, &tasks, &stop_fills));
+    // What a new store waits for is the disk, which makes many of them durable at once as fast as one.
+    let stores: Vec<_> = config.registries.iter().map(|registry| open_store(registry, &metrics)).collect();
+    let common = Common {
+        authorities: Authorities::load(),
+        metrics: Arc::clone(&metrics),
+        bounds_of_all,
+        tasks: TaskTracker::new(),
+        stop_fills: CancellationToken::new(),
+    };
+    let mut registries = Vec::new();
+    for (registry, store) in config.registries.iter().zip(stores) {
+        let store = store.await.expect("opening a store neither panics nor is cancelled");
+        registries.push(common.backend(registry, store));
+    }
     let server = Server::bind(server::Parts {
-        registries: all_or_errors(registries)?,
+        registries: all_or_errors(registries.into_iter())?,
         routes: config.routes.clone(),
         metrics: Arc::clone(&metrics),
         settings: config.server.clone(),
@@ -98,9 +106,9 @@ pub(crate) async fn serve(
     notify(notify::READY);
     server.serve(shutdown).await;
 
-    stop_fills.cancel();
-    tasks.close();
-    if tokio::time::timeout(PARK_WAIT_MAX, tasks.wait()).await.is_err() {
+    common.stop_fills.cancel();
+    common.tasks.close();
+    if tokio::time::timeout(PARK_WAIT_MAX, common.tasks.wait()).await.is_err() {
         tracing::warn!("transfers were still running; what they had is fetched again");
     }
     tracing::info!("stopped");
@@ -151,31 +159,47 @@ fn upstream(
         .map_err(|error: SettingsError| RegistryError { name: name.clone(), reason: error.to_string() })
 }
 
-fn backend(
-    registry: &Registry,
-    authorities: &Authorities,
-    metrics: &Metrics,
-    bounds_of_all: &Bounds,
-    tasks: &TaskTracker,
-    stop_fills: &CancellationToken,
-) -> Result<Arc<Backend>, RegistryError> {
-    let name = &registry.names.name;
-    let upstream = upstream(registry, authorities, metrics)?;
-    let store = storage::fs::open(&registry.root, metrics.registry(name))
-        .map_err(|error| RegistryError { name: name.clone(), reason: describe(&registry.root, &error) })?;
-    let store = Arc::new(store);
-    tasks.spawn(sweep(Arc::clone(&store), stop_fills.clone()));
-    Ok(Arc::new(Backend::new(cache::Parts {
-        name: name.clone(),
-        upstream: Arc::new(upstream),
-        blobs: store.clone(),
-        records: store,
-        bounds_of_all: bounds_of_all.clone(),
-        settings: registry.cache.clone(),
-        metrics: metrics.registry(name),
-        tasks: tasks.clone(),
-        cancel: stop_fills.clone(),
-    })))
+/// Begins to open a registry's store, on a thread that may block.
+fn open_store(registry: &Registry, metrics: &Metrics) -> JoinHandle<Result<FsStore, RegistryError>> {
+    let (name, root) = (registry.names.name.clone(), registry.root.clone());
+    let metrics = metrics.registry(&name);
+    tokio::task::spawn_blocking(move || {
+        storage::fs::open(&root, metrics)
+            .map_err(|error| RegistryError { name, reason: describe(&root, &error) })
+    })
+}
+
+/// What registries have in common.
+struct Common {
+    authorities: Authorities,
+    metrics: Arc<Metrics>,
+    bounds_of_all: Bounds,
+    tasks: TaskTracker,
+    stop_fills: CancellationToken,
+}
+
+impl Common {
+    fn backend(
+        &self,
+        registry: &Registry,
+        store: Result<FsStore, RegistryError>,
+    ) -> Result<Arc<Backend>, RegistryError> {
+        let name = &registry.names.name;
+        let upstream = upstream(registry, &self.authorities, &self.metrics)?;
+        let store = Arc::new(store?);
+        self.tasks.spawn(sweep(Arc::clone(&store), self.stop_fills.clone()));
+        Ok(Arc::new(Backend::new(cache::Parts {
+            name: name.clone(),
+            upstream: Arc::new(upstream),
+            blobs: store.clone(),
+            records: store,
+            bounds_of_all: self.bounds_of_all.clone(),
+            settings: registry.cache.clone(),
+            metrics: self.metrics.registry(name),
+            tasks: self.tasks.clone(),
+            cancel: self.stop_fills.clone(),
+        })))
+    }
 }
 
 /// Sweeps until the process ends: what is left behind by transfers that nobody took up again must not pile up.
