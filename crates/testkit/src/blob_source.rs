@@ -120,7 +120,8 @@ pub fn digest_of(bytes: &[u8]) -> String {
     named(&Sha256::digest(bytes))
 }
 
-fn named(hash: &[u8]) -> String {
+/// The digest whose bytes are `hash`.
+pub(crate) fn named(hash: &[u8]) -> String {
     let mut text = String::from("sha256:");
     for byte in hash {
         write!(text, "{byte:02x}").expect("writing to a String cannot fail");

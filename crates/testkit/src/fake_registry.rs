@@ -56,9 +56,14 @@ impl FakeRegistry {
     /// A registry like Docker Hub, empty.
     ///
     /// # Panics
-    /// This and the other two ways to start, when no loopback port can be had.
+    /// This and the other ways to start, when no loopback port can be had.
     pub async fn start() -> Self {
         Self::start_with(Behaviour::default()).await
+    }
+
+    /// A registry without authentication, so that each request counted is one for content.
+    pub async fn start_anonymous() -> Self {
+        Self::start_with(Behaviour { auth: Auth::Anonymous, ..Behaviour::default() }).await
     }
 
     /// A registry that behaves so, without TLS.

@@ -7,7 +7,7 @@ mod builder;
 mod compression;
 mod index;
 
-pub use archive::{Entry, archive};
+pub use archive::{Entry, archive, file_header};
 pub use artifact::Artifact;
 pub use builder::ImageBuilder;
 pub use compression::Compression;

@@ -27,7 +27,9 @@ pub use fake_registry::{
     Referrers, RequestRecord, Rule, Scripted, Tls,
 };
 pub use gate::{Gate, Valve};
-pub use image::{Artifact, Blob, Compression, Entry, Format, Image, ImageBuilder, Index, archive};
+pub use image::{
+    Artifact, Blob, Compression, Entry, Format, Image, ImageBuilder, Index, archive, file_header,
+};
 pub use program::{Program, Starting};
 pub use sink::Sink;
 pub use temp_store::TempStore;

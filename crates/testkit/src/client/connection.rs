@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -14,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use super::body::Left;
 use super::{Broken, Head, Response};
 use crate::authority::{Identity, client_config};
+use crate::blob_source::named;
 use crate::stream::Stream;
 
 /// The most that is read from the socket at once.
@@ -178,6 +180,18 @@ impl Connection {
         let head = self.read_head(method).await?;
         let (body, end) = self.read_rest().await;
         Ok(Response { status: head.status, headers: head.headers, body, complete: end.is_ok() })
+    }
+
+    /// Reads the rest of the body and gives its digest, `sha256:<hex>`, without keeping it.
+    ///
+    /// # Errors
+    /// When the body breaks off.
+    pub async fn read_digest(mut self) -> Result<String, Broken> {
+        let mut hasher = Sha256::new();
+        while let Some(piece) = self.read_piece(1 << 20).await? {
+            hasher.update(&piece);
+        }
+        Ok(named(&hasher.finalize()))
     }
 
     /// Reads everything until the connection ends, whatever it is, and says how it ended.

@@ -28,7 +28,7 @@ pub fn archive(entries: &[Entry<'_>]) -> Vec<u8> {
         let (header, content) = match *entry {
             Entry::Directory(path) => (header(path, 0o755, 0, b'5', ""), &[][..]),
             Entry::Program(path, content) => (header(path, 0o755, content.len(), b'0', ""), content),
-            Entry::File(path, content) => (header(path, 0o644, content.len(), b'0', ""), content),
+            Entry::File(path, content) => (file_header(path, content.len()), content),
             Entry::Link(path, target) => (header(path, 0o777, 0, b'2', target), &[][..]),
         };
         archive.extend_from_slice(&header);
@@ -38,6 +38,15 @@ pub fn archive(entries: &[Entry<'_>]) -> Vec<u8> {
     // Two empty blocks end an archive.
     archive.resize(archive.len() + 2 * BLOCK, 0);
     archive
+}
+
+/// What stands before the content of a file of mode 0644 and of so many bytes: for archives too large for memory.
+/// The content is filled up to a multiple of the header's length, and two empty blocks of that length end the archive.
+///
+/// # Panics
+/// When the path is longer than 100 bytes.
+pub fn file_header(path: &str, size: usize) -> [u8; BLOCK] {
+    header(path, 0o644, size, b'0', "")
 }
 
 fn header(path: &str, mode: u32, size: usize, kind: u8, target: &str) -> [u8; BLOCK] {

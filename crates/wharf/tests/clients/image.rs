@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use testkit::{Entry, archive};
 
-use crate::archive::{Entry, compress, layer, write_large_layer};
+use crate::archive::{compress, write_large_layer};
 
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -129,7 +130,7 @@ pub(crate) fn runnable(form: Form, marker: &str) -> Image {
 /// An image of one layer, in which `/etc/marker` is [`marked`]: about `size` bytes, stored as large as they
 /// are, for nothing makes them smaller.
 pub(crate) fn noisy(marker: &str, size: usize) -> Image {
-    let archive = layer(&[Entry::Directory("etc/"), Entry::File("etc/marker", &marked(marker, size))]);
+    let archive = archive(&[Entry::Directory("etc/"), Entry::File("etc/marker", &marked(marker, size))]);
     let diff_ids = vec![digest(&mut archive.as_slice())];
     assemble(DOCKER_MANIFEST, "amd64", vec![stored(Form::Docker, &archive)], diff_ids)
 }
@@ -193,15 +194,15 @@ fn on_platform(form: Form, marker: &str, architecture: &str) -> Image {
     let busybox = std::fs::read("/bin/busybox").expect("busybox is installed");
     let marked = format!("{marker}\n");
     let archives = [
-        layer(&[
+        archive(&[
             Entry::Directory("bin/"),
             Entry::Program("bin/busybox", &busybox),
             Entry::Link("bin/sh", "busybox"),
             Entry::Link("bin/cat", "busybox"),
             Entry::File("bin/marker", marked.as_bytes()),
         ]),
-        layer(&[Entry::Directory("etc/"), Entry::File("etc/marker", marked.as_bytes())]),
-        layer(&[
+        archive(&[Entry::Directory("etc/"), Entry::File("etc/marker", marked.as_bytes())]),
+        archive(&[
             Entry::Directory(&format!("{}/", marker.replace(' ', "-"))),
             Entry::File("for", architecture.as_bytes()),
         ]),

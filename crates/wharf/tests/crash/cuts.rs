@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use testkit::Starting;
 
+use crate::WHARF;
 use crate::audit::{self, Audit};
 use crate::disk::{self, Disk, EXT4, FileSystem, XFS};
 use crate::kills::lose_some;
 use crate::library::{Library, REGISTRY, Received};
 use crate::load::Load;
-use crate::pull::WHARF;
 use crate::schedule::Schedule;
 
 /// Cuts of a normal run on each file system; `WHARF_POWER_CUTS` names another number.

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use testkit::{Starting, TempStore};
 
+use crate::WHARF;
 use crate::audit::{self, Audit};
 use crate::library::{Library, REGISTRY, Received};
 use crate::load::Load;
-use crate::pull::WHARF;
 use crate::schedule::Schedule;
 
 /// Cycles of a normal run; `WHARF_KILLS` names another number.

@@ -7,7 +7,6 @@ use fastrand::Rng;
 use testkit::{Blob, Door, Endpoint, FakeRegistry, Image, Log, Program};
 
 use crate::audit::Audit;
-use crate::pull::{plain_upstream, read_digest};
 
 /// The registry's name in the configuration.
 pub(crate) const REGISTRY: &str = "hub.test";
@@ -56,7 +55,7 @@ impl Received {
 
 impl Library {
     pub(crate) async fn new() -> Self {
-        let upstream = plain_upstream().await;
+        let upstream = FakeRegistry::start_anonymous().await;
         let images: Vec<_> =
             LAYERS.iter().zip(1..).map(|(sizes, seed)| Image::generated(seed, sizes)).collect();
         for (number, image) in images.iter().enumerate() {
@@ -137,13 +136,13 @@ impl Library {
     pub(crate) async fn expect_served_alone(&self, promised: &Received, program: Program) {
         self.upstream.set_door(Endpoint::Registry, Door::Refuse).await;
         for digest in &promised.blobs {
-            let body = read_digest(program.open(REGISTRY, &target_of(digest)).await).await;
+            let body = program.open(REGISTRY, &target_of(digest)).await.read_digest().await;
             assert_eq!(body.expect("a clean end"), *digest);
         }
         let manifests = promised.manifests.iter().map(|digest| (digest.as_str(), true));
         for (reference, is_digest) in manifests.chain(promised.tags.iter().map(|tag| (*tag, false))) {
             let target = format!("/v2/{REPOSITORY}/manifests/{reference}");
-            let body = read_digest(program.open(REGISTRY, &target).await).await.expect("a clean end");
+            let body = program.open(REGISTRY, &target).await.read_digest().await.expect("a clean end");
             if is_digest {
                 assert_eq!(body, reference);
             } else {

@@ -11,7 +11,6 @@ use testkit::{Blob, Program, within};
 use tokio::task::JoinSet;
 
 use crate::library::{Library, REGISTRY, REPOSITORY, Received, target_of};
-use crate::pull::read_digest;
 use crate::schedule::Cycle;
 
 const CLIENT_COUNT: usize = 5;
@@ -109,7 +108,7 @@ impl Client {
 
     async fn whole(&self, blob: &Blob, received: &mut Received) -> Result<(), Broken> {
         let Some(connection) = self.open(blob).await? else { return Ok(()) };
-        let digest = read_digest(connection).await?;
+        let digest = connection.read_digest().await?;
         assert_eq!(digest, blob.digest, "a whole body of other bytes");
         // Of an empty blob there is nothing to keep before it has its name.
         if !self.is(OVER) && !self.library.is_ranged(blob) && blob.size() > 0 {

@@ -10,6 +10,8 @@ mod disk;
 mod kills;
 mod library;
 mod load;
-mod pull;
 mod rot;
 mod schedule;
+
+/// The program under test.
+const WHARF: &str = env!("CARGO_BIN_EXE_wharf");

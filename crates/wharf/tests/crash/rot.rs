@@ -5,11 +5,11 @@ use std::path::Path;
 
 use fastrand::Rng;
 use testkit::client::{Broken, Response};
-use testkit::{BlobSource, Image, Program, TempStore, digest_of};
+use testkit::{BlobSource, FakeRegistry, Image, Program, TempStore, digest_of};
 
+use crate::WHARF;
 use crate::audit::{self, Audit};
 use crate::library::{REGISTRY, REPOSITORY, target_of};
-use crate::pull::{WHARF, plain_upstream};
 use crate::schedule::Schedule;
 
 /// Files of a normal run; `WHARF_FLIPS` names another number.
@@ -24,7 +24,7 @@ const MANIFEST_EVERY: u64 = 8;
 #[tokio::test(flavor = "multi_thread")]
 async fn f32_a_flipped_bit_in_every_stored_file_is_caught_and_healed() {
     let schedule = Schedule::new("flips", "WHARF_FLIPS", FLIPS);
-    let (upstream, store) = (plain_upstream().await, TempStore::new());
+    let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
     let mut targets = Vec::new();
     for cycle in schedule.cycles() {
         let target = if cycle.number.is_multiple_of(MANIFEST_EVERY) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use testkit::client::Response;
-use testkit::{Auth, Behaviour, BlobSource, FakeRegistry, Program, within};
+use testkit::{BlobSource, FakeRegistry, Program, within};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// The program under test.
@@ -38,11 +38,6 @@ pub(crate) fn client_count(wanted: usize) -> usize {
         println!("{count} clients instead of {wanted}: this process may open {limit} files only");
     }
     count
-}
-
-/// An upstream without authentication.
-pub(crate) async fn plain_upstream() -> FakeRegistry {
-    FakeRegistry::start_with(Behaviour { auth: Auth::Anonymous, ..Behaviour::default() }).await
 }
 
 /// The path of a blob.

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 use testkit::client::Connection;
-use testkit::{BlobSource, Fault, Gate, Kind, Program, Rule, TempStore, within};
+use testkit::{BlobSource, FakeRegistry, Fault, Gate, Kind, Program, Rule, TempStore, within};
 use tokio::sync::Semaphore;
 
 use crate::crowd::{
-    HUB, WHARF, blob, check_health, check_refusal, client_count, each, plain_upstream, stored_blob, take_turn,
+    HUB, WHARF, blob, check_health, check_refusal, client_count, each, stored_blob, take_turn,
 };
 
 /// Layers of the image, in bytes. They are larger than what is verified before its first byte leaves.
@@ -25,7 +25,7 @@ const ANSWER_COUNT: usize = 1000;
 async fn f23_a_thousand_clients_that_pull_five_layers_each_are_all_served_and_cost_one_image() {
     let _turn = take_turn().await;
     let count = client_count(1000 * LAYERS.len());
-    let (upstream, store) = (plain_upstream().await, TempStore::new());
+    let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
     let layers: Vec<Vec<u8>> = (1..).zip(LAYERS).map(|(byte, length)| vec![byte; length]).collect();
     let digests: Vec<String> = layers.iter().map(|layer| upstream.put_blob(layer.clone())).collect();
     let gate = Gate::new();
@@ -57,7 +57,8 @@ async fn f23_a_thousand_clients_that_pull_five_layers_each_are_all_served_and_co
 #[tokio::test(flavor = "multi_thread")]
 async fn f49_a_herd_on_a_transfer_without_a_byte_leaves_room_for_everybody_else() {
     let _turn = take_turn().await;
-    let (hung, well, store) = (plain_upstream().await, plain_upstream().await, TempStore::new());
+    let (hung, well, store) =
+        (FakeRegistry::start_anonymous().await, FakeRegistry::start_anonymous().await, TempStore::new());
     let registries = [("hung.test", &hung), ("well.test", &well)];
     let program = Program::start_bounded(
         WHARF,

@@ -1,11 +1,11 @@
 //! Connections that rest between two requests, as those of a fleet's nodes do.
 
 use testkit::client::Connection;
-use testkit::{BlobSource, Program, TempStore, within};
+use testkit::{BlobSource, FakeRegistry, Program, TempStore, within};
 
 use crate::crowd::{
-    HUB, WHARF, check_health, client_count, each, plain_upstream, resting_descriptors, stored_blob,
-    take_turn, wait_for_descriptors, wait_for_memory,
+    HUB, WHARF, check_health, client_count, each, resting_descriptors, stored_blob, take_turn,
+    wait_for_descriptors, wait_for_memory,
 };
 
 /// What an idle connection may cost, in bytes.
@@ -23,7 +23,7 @@ async fn rest(program: &Program) -> Connection {
 async fn f44_ten_thousand_connections_rest_and_clients_are_served_beside_them() {
     let _turn = take_turn().await;
     let count = client_count(10_000);
-    let (upstream, store) = (plain_upstream().await, TempStore::new());
+    let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
     let bounds =
         "client_connection_count_max = 10_100\nconnection_count_max = 10_100\nanswer_count_max = 1000";
     let program = Program::start_bounded(WHARF, store.path(), &[("hub.test", &upstream)], bounds);

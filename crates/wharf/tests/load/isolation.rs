@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use testkit::{BlobSource, Door, Endpoint, Program, TempStore, within};
+use testkit::{BlobSource, Door, Endpoint, FakeRegistry, Program, TempStore, within};
 
-use crate::crowd::{
-    WHARF, blob, check_health, check_refusal, each, percentile, plain_upstream, stored_blob, take_turn,
-};
+use crate::crowd::{WHARF, blob, check_health, check_refusal, each, percentile, stored_blob, take_turn};
 
 /// Sooner than whoever waits for the hung registry is answered, and later than a busy machine needs.
 const SOON: Duration = Duration::from_secs(5);
@@ -15,8 +13,8 @@ const SOON: Duration = Duration::from_secs(5);
 #[tokio::test(flavor = "multi_thread")]
 async fn f49_a_hung_a_flooded_and_a_full_registry_leave_the_healthy_one_alone() {
     let _turn = take_turn().await;
-    let (hung, flooded) = (plain_upstream().await, plain_upstream().await);
-    let (full, well) = (plain_upstream().await, plain_upstream().await);
+    let (hung, flooded) = (FakeRegistry::start_anonymous().await, FakeRegistry::start_anonymous().await);
+    let (full, well) = (FakeRegistry::start_anonymous().await, FakeRegistry::start_anonymous().await);
     let store = TempStore::new();
     let registries =
         [("hung.test", &hung), ("flooded.test", &flooded), ("full.test", &full), ("well.test", &well)];

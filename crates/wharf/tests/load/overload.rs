@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use testkit::client::{Connection, get};
-use testkit::{BlobSource, Fault, Gate, Kind, Program, Rule, TempStore, within};
+use testkit::{BlobSource, FakeRegistry, Fault, Gate, Kind, Program, Rule, TempStore, within};
 
 use crate::crowd::{
-    HUB, WHARF, check_health, check_refusal, percentile, plain_upstream, resting_descriptors, stored_blob,
-    take_turn, wait_for_descriptors,
+    HUB, WHARF, check_health, check_refusal, percentile, resting_descriptors, stored_blob, take_turn,
+    wait_for_descriptors,
 };
 
 const SEAT_COUNT: usize = 64;
@@ -49,7 +49,7 @@ async fn pull_all(seated: &mut [Connection], path: &str) -> Duration {
 #[tokio::test(flavor = "multi_thread")]
 async fn f44_ten_times_the_clients_take_nothing_from_those_who_are_served() {
     let _turn = take_turn().await;
-    let (upstream, store) = (plain_upstream().await, TempStore::new());
+    let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
     let bounds = format!("connection_count_max = {SEAT_COUNT}\nclient_connection_count_max = {SEAT_COUNT}");
     let program = Program::start_bounded(WHARF, store.path(), &[("hub.test", &upstream)], &bounds);
     let source = BlobSource::Generated { seed: 3, len: SIZE as u64 };
@@ -108,7 +108,7 @@ async fn f44_ten_times_the_clients_take_nothing_from_those_who_are_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn f44_ten_times_the_requests_for_a_slow_upstream_leave_room_for_what_is_stored() {
     let _turn = take_turn().await;
-    let (upstream, store) = (plain_upstream().await, TempStore::new());
+    let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
     let program =
         Program::start_bounded(WHARF, store.path(), &[("hub.test", &upstream)], "answer_count_max = 128");
     let path =

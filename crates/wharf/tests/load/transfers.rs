@@ -2,11 +2,11 @@
 
 use sha2::{Digest as _, Sha256};
 use testkit::client::Connection;
-use testkit::{BlobSource, Program, TempStore, within};
+use testkit::{BlobSource, FakeRegistry, Program, TempStore, within};
 
 use crate::crowd::{
-    HUB, WHARF, check_health, client_count, each, plain_upstream, resting_descriptors, stored_blob,
-    take_turn, wait_for_descriptors, wait_for_memory,
+    HUB, WHARF, check_health, client_count, each, resting_descriptors, stored_blob, take_turn,
+    wait_for_descriptors, wait_for_memory,
 };
 
 const SIZE: u64 = 1 << 20;
@@ -42,7 +42,7 @@ async fn finish(mut connection: Connection, is_hashed: bool) -> (u64, Option<Str
 async fn f44_two_thousand_transfers_at_once_are_all_whole() {
     let _turn = take_turn().await;
     let count = client_count(2000);
-    let (upstream, store) = (plain_upstream().await, TempStore::new());
+    let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
     let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
     let source = BlobSource::Generated { seed: 2, len: SIZE };
     let digest = source.digest();

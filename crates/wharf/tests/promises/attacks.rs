@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use testkit::client::{self, Connection};
-use testkit::{Format, Image, Program, Sink, TempStore, digest_of, within};
+use testkit::{FakeRegistry, Format, Image, Program, Sink, TempStore, digest_of, within};
 
-use crate::upstream::{WHARF, blob, plain_upstream};
+use crate::upstream::{WHARF, blob};
 
 /// Requests of each kind that the number of series is measured after, and again after many more.
 const FEW: u32 = 50;
@@ -14,7 +14,8 @@ const MANY: u32 = 10_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s04_urls_in_layers_are_neither_fetched_nor_rewritten() {
-    let (upstream, store, sink) = (plain_upstream().await, TempStore::new(), Sink::start().await);
+    let (upstream, store, sink) =
+        (FakeRegistry::start_anonymous().await, TempStore::new(), Sink::start().await);
     let layer = digest_of(b"a layer that only the url has");
     let mut document: Value = serde_json::from_slice(&Image::small("urls").manifest.bytes()).expect("JSON");
     document["layers"].as_array_mut().expect("layers").push(json!({
@@ -71,7 +72,7 @@ async fn ask_for_names(program: &Program, numbers: std::ops::Range<u32>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s30_no_name_that_a_client_sends_makes_a_series() {
-    let (upstream, store) = (plain_upstream().await, TempStore::new());
+    let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
     let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
     ask_for_names(&program, 0..FEW).await;
     let before = series(&program).await;

@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use testkit::{Door, Endpoint, Image, Kind, Program, TempStore};
+use testkit::{Door, Endpoint, FakeRegistry, Image, Kind, Program, TempStore};
 
-use crate::upstream::{WHARF, plain_upstream};
+use crate::upstream::WHARF;
 
 const TAG: &str = "/v2/library/app/manifests/1";
 
@@ -48,7 +48,7 @@ async fn f46_a_clock_that_jumps_costs_one_check_of_a_tag() {
         return;
     };
     for (jump, is_right) in [("+400d", i32::gt as fn(&i32, &i32) -> bool), ("-400d", i32::lt)] {
-        let (upstream, store) = (plain_upstream().await, TempStore::new());
+        let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
         let (before, after) = (Image::small("before"), Image::small("after"));
         upstream.put_image("library/app", "1", &before);
         let program = Program::start_with(

@@ -3,13 +3,13 @@
 use testkit::client::Connection;
 use testkit::{BlobSource, Endpoint, FakeRegistry, Fault, Gate, Kind, Program, Rule, TempStore, within};
 
-use crate::upstream::{WHARF, blob, plain_upstream, read_digest, read_some};
+use crate::upstream::{WHARF, blob, read_some};
 
 const MIB: u64 = 1 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f23_a_hundred_clients_on_one_cold_blob_cost_one_transfer() {
-    let (upstream, store) = (plain_upstream().await, TempStore::new());
+    let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
     let digest = upstream.put_blob(BlobSource::Generated { seed: 1, len: 64 * MIB });
     let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
     let before = program.resident_bytes();
@@ -17,14 +17,14 @@ async fn f23_a_hundred_clients_on_one_cold_blob_cost_one_transfer() {
     slow.request("GET", "hub.test.localhost", &blob(&digest), &[]).await.expect("sent");
     slow.read_head("GET").await.expect("a head");
     let clients: Vec<_> =
-        (0..99).map(async |_| read_digest(program.open("hub.test", &blob(&digest)).await).await).collect();
+        (0..99).map(async |_| program.open("hub.test", &blob(&digest)).await.read_digest().await).collect();
     let bodies = futures_util::future::join_all(clients);
     for body in within("ninety-nine bodies", bodies).await {
         assert_eq!(body.expect("a clean end"), digest);
     }
     let grown = program.resident_bytes().saturating_sub(before);
     assert!(grown < 64 * MIB, "memory grew by {grown} bytes");
-    assert_eq!(within("the slow body", read_digest(slow)).await.expect("a clean end"), digest);
+    assert_eq!(within("the slow body", slow.read_digest()).await.expect("a clean end"), digest);
     assert_eq!(upstream.log().count_at(Endpoint::Registry, Kind::GetBlob), 1);
     assert_eq!(upstream.log().count(Kind::HeadBlob), 0);
     assert_eq!(upstream.log().body_bytes(&digest), 64 * MIB);
@@ -33,7 +33,7 @@ async fn f23_a_hundred_clients_on_one_cold_blob_cost_one_transfer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f25_the_fill_completes_when_every_client_left_at_a_tenth() {
-    let (upstream, store) = (plain_upstream().await, TempStore::new());
+    let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
     let digest = upstream.put_blob(BlobSource::Generated { seed: 2, len: 16 * MIB });
     let gate = Gate::new();
     upstream.script(Rule::new(Kind::GetBlob, Fault::PauseAt(4 * MIB, gate.clone())));
@@ -47,19 +47,19 @@ async fn f25_the_fill_completes_when_every_client_left_at_a_tenth() {
         upstream.log().wait_until("the whole blob was sent", |log| log.body_bytes(&digest) == 16 * MIB);
     within("the fill", served).await;
     let after = program.open("hub.test", &blob(&digest)).await;
-    assert_eq!(read_digest(after).await.expect("a clean end"), digest);
+    assert_eq!(after.read_digest().await.expect("a clean end"), digest);
     assert_eq!(upstream.log().count_at(Endpoint::Registry, Kind::GetBlob), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f05_no_client_notices_cuts_at_30_and_60_percent() {
-    let (upstream, store) = (plain_upstream().await, TempStore::new());
+    let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
     let size = 20 * MIB;
     let digest = upstream.put_blob(BlobSource::Generated { seed: 3, len: size });
     upstream.script(Rule::new(Kind::GetBlob, Fault::CutAt(size * 3 / 10)).once());
     upstream.script(Rule::new(Kind::GetBlob, Fault::CutAt(size * 3 / 10)).ranged().once());
     let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
-    let clients = (0..8).map(async |_| read_digest(program.open("hub.test", &blob(&digest)).await).await);
+    let clients = (0..8).map(async |_| program.open("hub.test", &blob(&digest)).await.read_digest().await);
     for body in within("eight bodies", futures_util::future::join_all(clients)).await {
         assert_eq!(body.expect("a clean end"), digest);
     }

@@ -12,7 +12,7 @@ use futures_util::stream;
 use testkit::client::Connection;
 use testkit::{FakeRegistry, Image, Program, TempStore, within};
 
-use crate::upstream::{WHARF, plain_upstream};
+use crate::upstream::WHARF;
 use judge::{Answer, Known};
 
 /// Connections open at once.
@@ -37,7 +37,7 @@ struct World {
 impl World {
     /// The program with an image, a secret and a canary stored.
     async fn start() -> Self {
-        let (upstream, store) = (plain_upstream().await, TempStore::new());
+        let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
         let image = Image::small("malformed");
         upstream.put_image("library/app", "1", &image);
         let canary = upstream.put_blob(bytes::Bytes::from_static(judge::CANARY));

@@ -1,14 +1,14 @@
 //! Killed in the middle of a fill.
 
-use testkit::{BlobSource, Fault, Gate, Kind, Program, Rule, TempStore, within};
+use testkit::{BlobSource, FakeRegistry, Fault, Gate, Kind, Program, Rule, TempStore, within};
 
-use crate::upstream::{WHARF, blob, plain_upstream, read_digest, read_some};
+use crate::upstream::{WHARF, blob, read_some};
 
 const MIB: u64 = 1 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f33_killed_at_half_the_rest_is_fetched_not_the_whole() {
-    let (upstream, store) = (plain_upstream().await, TempStore::new());
+    let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
     let size = 32 * MIB;
     let digest = upstream.put_blob(BlobSource::Generated { seed: 5, len: size });
     let gate = Gate::new();
@@ -17,19 +17,19 @@ async fn f33_killed_at_half_the_rest_is_fetched_not_the_whole() {
     let mut client = program.open("hub.test", &blob(&digest)).await;
     read_some(&mut client, (size / 2) as usize).await;
     program.kill();
-    assert!(read_digest(client).await.is_err(), "a killed server ends no body cleanly");
+    assert!(client.read_digest().await.is_err(), "a killed server ends no body cleanly");
     gate.release();
 
     upstream.log().clear();
     let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
-    let body = read_digest(program.open("hub.test", &blob(&digest)).await);
+    let body = program.open("hub.test", &blob(&digest)).await.read_digest();
     assert_eq!(within("the body", body).await.expect("a clean end"), digest);
     assert_eq!(upstream.log().body_bytes(&digest), size / 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f01_everything_pulled_before_is_served_after_a_crash_with_the_upstream_gone() {
-    let (upstream, store) = (plain_upstream().await, TempStore::new());
+    let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
     let image = testkit::Image::generated(6, &[3 << 20, 1000]);
     upstream.put_image("library/app", "1", &image);
     let mut targets = vec!["/v2/library/app/manifests/1".to_owned()];

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use testkit::client::Connection;
 use testkit::{BlobSource, Endpoint, FakeRegistry, Fault, Kind, Program, Rule, TempStore, within};
 
-use crate::upstream::{WHARF, blob, plain_upstream, read_digest};
+use crate::upstream::{WHARF, blob};
 
 const MIB: u64 = 1 << 20;
 
 /// A registry whose every answer with a blob has `rate` bytes per second, and a blob of `size` bytes in it.
 async fn throttled(size: u64, rate: u64) -> (FakeRegistry, String) {
-    let upstream = plain_upstream().await;
+    let upstream = FakeRegistry::start_anonymous().await;
     let digest = upstream.put_blob(BlobSource::Generated { seed: 21, len: size });
     upstream.script(Rule::new(Kind::GetBlob, Fault::Rate(rate)));
     (upstream, digest)
@@ -20,7 +20,7 @@ async fn throttled(size: u64, rate: u64) -> (FakeRegistry, String) {
 /// The time to the first byte and to the last.
 async fn time_of(connection: Connection, digest: &str, since: Instant) -> (Duration, Duration) {
     let first = since.elapsed();
-    let body = within("the body", read_digest(connection)).await;
+    let body = within("the body", connection.read_digest()).await;
     assert_eq!(body.expect("a clean end"), digest);
     (first, since.elapsed())
 }
@@ -57,7 +57,7 @@ async fn a_cold_pull_beats_a_direct_one_where_the_upstream_throttles_each_answer
     // on a busy machine more than on an idle one, is all that may come twice.
     assert!(sent >= size && sent - size < MIB, "{sent} bytes for {size}");
     assert!(program.metric("wharf_parts_total", "hub.test").await >= 2.0);
-    assert_eq!(read_digest(program.open("hub.test", &blob(&digest)).await).await.expect("a hit"), digest);
+    assert_eq!(program.open("hub.test", &blob(&digest)).await.read_digest().await.expect("a hit"), digest);
     assert_eq!(upstream.log().body_bytes(&digest), sent);
 }
 

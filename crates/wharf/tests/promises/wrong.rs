@@ -1,9 +1,9 @@
 //! Bytes that are not what was asked for.
 
 use testkit::client;
-use testkit::{BlobSource, FakeRegistry, Fault, Image, Kind, Program, Rule, TempStore};
+use testkit::{BlobSource, FakeRegistry, Fault, Image, Kind, Program, Rule, TempStore, digest_of};
 
-use crate::upstream::{WHARF, blob, digest_of};
+use crate::upstream::{WHARF, blob};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f08_one_flipped_bit_reaches_no_client_as_a_whole_and_nothing_is_stored() {

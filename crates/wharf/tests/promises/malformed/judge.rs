@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-
-use crate::upstream::digest_of;
+use testkit::digest_of;
 
 /// The content that the last request on every connection asks for.
 pub(super) const CANARY: &[u8] = b"the canary's answer, and nobody else's";
