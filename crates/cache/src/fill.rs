@@ -63,6 +63,7 @@ pub(crate) enum Available {
 /// the fill starts, so that a reader who still waits for the headers counts as one.
 #[derive(Debug)]
 pub(crate) struct Seat {
+    fill: Arc<Fill>,
     position: Arc<AtomicU64>,
     _waiting: Option<Waiting>,
 }
@@ -79,6 +80,16 @@ impl Seat {
 
     pub(crate) fn move_to(&self, position: u64) {
         self.position.store(position, Ordering::Release);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // A relay may be waiting for this reader. It needs nothing any more.
+        self.move_to(u64::MAX);
+        if self.fill.is_relaying() {
+            self.fill.publish();
+        }
     }
 }
 
@@ -184,12 +195,12 @@ impl Fill {
     }
 
     /// A seat at the beginning of the blob.
-    fn take_seat(&self) -> Seat {
+    fn take_seat(self: &Arc<Self>) -> Seat {
         let position = Arc::new(AtomicU64::new(0));
         let mut readers = lock(&self.readers);
         readers.retain(|reader| reader.strong_count() > 0);
         readers.push(Arc::downgrade(&position));
-        Seat { position, _waiting: None }
+        Seat { fill: Arc::clone(self), position, _waiting: None }
     }
 
     /// Where the readers are.

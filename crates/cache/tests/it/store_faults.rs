@@ -211,6 +211,29 @@ fn flip(path: &Path, offset: usize) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn f26_a_relay_goes_on_at_once_when_the_client_that_does_not_read_leaves() {
+    let (world, faults, _directory) = world_on_files(|_| {});
+    let blob = noise(24 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    faults.inject(None, 0, Fault::Stop);
+    let gate = Arc::new(Semaphore::new(1));
+    world.upstream.set_manner(Manner { gate: Some(gate.clone()), ..Manner::default() });
+    let idle = world.get(&digest).await.unwrap().body.unwrap();
+    let mut reader = world.get(&digest).await.unwrap().body.unwrap();
+    gate.add_permits(blob.len());
+    let began = tokio::time::Instant::now();
+    let mut came = 0;
+    // As much as the relay holds comes; then it waits for the other client.
+    while let Ok(chunk) = tokio::time::timeout(Duration::from_secs(1), next(&mut reader)).await {
+        came += chunk.unwrap().unwrap().len();
+    }
+    drop(idle);
+    let (rest, end) = read(reader).await;
+    assert!(end.is_ok() && came + rest == blob.len() && came < blob.len());
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn f32_a_flipped_bit_on_disk_reaches_no_client_as_a_whole_and_is_healed() {
     for (length, offset) in [(100_000, 0), (100_000, 99_999), (3 << 20, 0), (3 << 20, (3 << 20) - 1)] {
         let (world, _faults, directory) = world_on_files(|_| {});
