@@ -83,6 +83,8 @@ pub(crate) struct Clock {
 #[derive(Debug)]
 struct State {
     phase: Phase,
+    /// Answers under way: more than one where a client sends requests ahead.
+    answer_count: usize,
     /// The last progress: a phase's begin or bytes that the client took.
     since: Instant,
     /// Whether the socket takes no more bytes because the client does not read.
@@ -96,6 +98,7 @@ impl Clock {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
         let state = State {
             phase: Phase::Idle,
+            answer_count: 0,
             since: Instant::now(),
             blocked: false,
             stop_by: None,
@@ -114,13 +117,16 @@ impl Clock {
 
     /// A request's head is complete.
     pub(crate) fn request_began(&self) {
-        self.state().enter(Phase::Answering);
+        let mut state = self.state();
+        state.answer_count += 1;
+        state.enter(Phase::Answering);
     }
 
     /// The answer is written or given up.
     pub(crate) fn answer_ended(&self) {
         let mut state = self.state();
-        if state.phase == Phase::Answering {
+        state.answer_count = state.answer_count.saturating_sub(1);
+        if state.phase == Phase::Answering && state.answer_count == 0 {
             state.enter(Phase::Idle);
         }
     }

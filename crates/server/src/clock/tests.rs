@@ -52,6 +52,20 @@ async fn reading_the_last_answer_gains_the_next_head_no_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_end_of_an_answer_is_not_that_of_the_next_one_which_began_before() {
+    // A client that sends requests ahead: the second is answered while the socket takes the end of the first.
+    let acts: &[Act] = &[
+        (1, Clock::request_began),
+        (2, Clock::request_began),
+        (3, Clock::answer_ended),
+        (4, Clock::received),
+        (50, Clock::sent),
+        (60, Clock::answer_ended),
+    ];
+    check(acts, 210, Overdue::Idle).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_time_between_two_requests_counts_from_the_answer() {
     let acts: &[Act] =
         &[(1, Clock::received), (2, Clock::request_began), (30, Clock::sent), (40, Clock::answer_ended)];
