@@ -6,6 +6,7 @@
 
 mod certificate;
 mod client;
+mod lateness;
 mod load;
 mod peer;
 mod processor;

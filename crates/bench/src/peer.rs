@@ -28,13 +28,15 @@ pub(crate) struct Peer {
     pub(crate) target: Target,
     /// Where it stores what it caches.
     pub(crate) data: PathBuf,
+    /// Where it tells its metrics.
+    pub(crate) admin: Option<SocketAddr>,
     child: Option<Child>,
 }
 
 impl Peer {
     /// A server of this process, whose processor time means nothing.
     pub(crate) fn direct(target: Target) -> Self {
-        Self { name: "direct".to_owned(), target, data: PathBuf::new(), child: None }
+        Self { name: "direct".to_owned(), target, data: PathBuf::new(), admin: None, child: None }
     }
 
     /// The process whose usage is the server's.
@@ -97,6 +99,7 @@ impl Yard {
             name: launch.name.to_owned(),
             target: Target { address, host: address.to_string(), tls: None },
             data: directory.join("data"),
+            admin: None,
             child: Some(child),
         };
         wait_until_it_listens(&mut peer, directory)?;

@@ -17,9 +17,9 @@ use crate::error::PullError;
 /// turn.
 pub(crate) const PIECE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// One blocking read when the page cache does not have the bytes: large, because it costs two hops between
-/// threads.
-const BLOCKING_READ_BYTES: u64 = 512 * 1024;
+/// One blocking read when the page cache does not have the bytes. It costs two hops between threads, and the system
+/// reads ahead meanwhile; what is larger keeps the others of the connection's thread waiting when it is sent.
+const BLOCKING_READ_BYTES: u64 = 128 * 1024;
 
 /// One read that must not block; small enough for its buffer to stay in the processor's cache. A piece of a
 /// file that is no longer than this is cheaper to copy behind an answer's head than to send after it.
@@ -202,7 +202,7 @@ fn read_cached(piece: &FilePiece) -> Option<Bytes> {
 
 /// Reads the first bytes of a piece on a thread that may block. Never returns empty bytes.
 async fn read(piece: FilePiece) -> Result<Bytes, PullError> {
-    let length = usize::try_from(piece.length.min(BLOCKING_READ_BYTES)).expect("512 KiB fit a usize");
+    let length = usize::try_from(piece.length.min(BLOCKING_READ_BYTES)).expect("128 KiB fit a usize");
     match piece.blob.read(piece.offset, length).await {
         Ok(bytes) if !bytes.is_empty() => Ok(bytes),
         Ok(_) => Err(PullError::Store { detail: "a stored file is shorter than it was".to_owned() }),

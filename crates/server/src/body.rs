@@ -14,8 +14,11 @@ use crate::access::Entry;
 use crate::report::{Answering, Report};
 use crate::sendfile::{Chunk, Lane};
 
-/// How much one connection sends before the others of its thread get a turn, in bytes.
+/// How much of files one connection sends before the others of its thread get a turn, in bytes.
 const TURN_BYTES: usize = 1 << 20;
+
+/// The same where bytes are copied, and perhaps encrypted: each costs several times as much.
+const COPYING_TURN_BYTES: usize = 128 << 10;
 
 /// What an answer carries.
 #[derive(Debug)]
@@ -81,7 +84,8 @@ impl AnswerBody {
     fn account(&mut self, chunk: &Chunk) {
         self.remaining = self.remaining.saturating_sub(chunk.remaining() as u64);
         self.burst += chunk.remaining();
-        if self.burst >= TURN_BYTES {
+        let turn_bytes = if self.lane.is_some() { TURN_BYTES } else { COPYING_TURN_BYTES };
+        if self.burst >= turn_bytes {
             self.burst = 0;
             // Waking ourselves would not do: the runtime polls a woken task again before it looks at the
             // sockets, and wakes a yielded one after.

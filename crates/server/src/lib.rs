@@ -3,7 +3,7 @@
 //! A request on the public listener goes through these rooms in order: `listen` accepts it, `tls`
 //! decrypts it on the listeners that speak TLS, `connection` serves HTTP/1.1 on it under the deadlines of `clock`, `site` refuses malformed heads, `handle` finds the
 //! registry and asks its backend, `respond` puts the answer into HTTP, `body` sends it, through
-//! `sendfile` where it is in a file, and `report` tells its end to `access`. Only this crate knows HTTP service types.
+//! `sendfile` where it is in a file, and `report` tells its end to `access`. Beside them, `lateness` measures how long they wait for one another. Only this crate knows HTTP service types.
 
 mod access;
 mod admin;
@@ -16,6 +16,7 @@ mod connection;
 pub mod fuzzing;
 mod handle;
 mod health;
+mod lateness;
 mod listen;
 mod report;
 mod request_id;

@@ -18,6 +18,7 @@ use crate::admin::Admin;
 use crate::clock::Limits;
 use crate::connection::{self, Terms};
 use crate::handle::Public;
+use crate::lateness;
 use crate::listen;
 use crate::request_id::RequestIds;
 use crate::seats::{Seat, Seats};
@@ -144,6 +145,8 @@ impl Server {
             start(listener, tls, doors.clone(), Arc::clone(&seats));
         }
 
+        let watch = lateness::watch(Arc::clone(&metrics));
+        connections.spawn(shutdown.clone().run_until_cancelled_owned(watch));
         shutdown.cancelled().await;
         metrics.draining();
         connections.close();

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::labels::{Closed, Status, Unrouted};
 use crate::process::Process;
@@ -17,6 +19,9 @@ use crate::registry_metrics::{Families, RegistryMetrics};
 
 /// The `Content-Type` of [`Metrics::encode`]: OpenMetrics text, which Prometheus has read since 2.5.
 pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds in seconds: from the timers' own grain (1 ms) to a stall that clients notice.
+const LATENESS_SECONDS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
 
 type Count = Box<dyn Fn() -> u64 + Send + Sync>;
 
@@ -28,6 +33,7 @@ pub struct Metrics {
     connections: Gauge,
     connections_closed: Family<Closed, Counter>,
     draining: Gauge,
+    lateness: Histogram,
     panics: Counter,
     log_lines_dropped: Counter,
     log_lines_dropped_source: OnceLock<Count>,
@@ -56,6 +62,7 @@ impl Metrics {
             connections: Gauge::default(),
             connections_closed: Family::default(),
             draining: Gauge::default(),
+            lateness: Histogram::new(LATENESS_SECONDS),
             panics: Counter::default(),
             log_lines_dropped: Counter::default(),
             log_lines_dropped_source: OnceLock::new(),
@@ -82,6 +89,12 @@ impl Metrics {
             "draining",
             "1 while the process finishes its last answers before it stops",
             self.draining.clone(),
+        );
+        exposed.register_with_unit(
+            "runtime_lateness",
+            "How late a timer was that shares the threads of all connections and transfers",
+            Unit::Seconds,
+            self.lateness.clone(),
         );
         exposed.register(
             "panics",
@@ -129,6 +142,11 @@ impl Metrics {
     /// The process began to drain.
     pub fn draining(&self) {
         self.draining.set(1);
+    }
+
+    /// A timer beside the connections and transfers was so late.
+    pub fn timer_late(&self, lateness: Duration) {
+        self.lateness.observe(lateness.as_secs_f64());
     }
 
     /// A panic struck, in whichever thread or task.

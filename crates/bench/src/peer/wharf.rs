@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::{Launch, Peer, Yard, free_port};
@@ -43,7 +44,7 @@ impl Wharf<'_> {
         let directory = yard.clear(setup.name)?;
         let port = free_port()?;
         let data = setup.data.clone().unwrap_or_else(|| directory.join("data"));
-        let tls_port = free_port()?;
+        let (tls_port, admin_port) = (free_port()?, free_port()?);
         let tls = setup.tls.map_or_else(String::new, |(certificate, key)| {
             format!(
                 "[server.tls]\nlisten = [\"127.0.0.1:{tls_port}\"]\ncert_file = \"{}\"\nkey_file = \"{}\"",
@@ -53,7 +54,7 @@ impl Wharf<'_> {
         });
         let mut text = format!(
             "[server]\nlisten = [\"127.0.0.1:{port}\"]\ndefault_registry = \"registry0.example\"\n{}\n{}\n\
-             [admin]\nlisten = \"off\"\n[storage]\nroot = \"{}\"\n\
+             [admin]\nlisten = \"127.0.0.1:{admin_port}\"\n[storage]\nroot = \"{}\"\n\
              [log]\nlevel = \"error\"\naccess = false\n[defaults]\n{}\n",
             setup.server,
             tls,
@@ -82,6 +83,7 @@ impl Wharf<'_> {
         let launch = Launch { name: setup.name, program: self.program, arguments, port };
         let mut peer = yard.launch(&launch, &directory)?;
         peer.data = data;
+        peer.admin = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, admin_port)));
         if setup.tls.is_some() {
             peer.target.address.set_port(tls_port);
         }

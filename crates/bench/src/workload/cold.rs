@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Bench, named};
 use crate::client::{Check, Question};
+use crate::lateness;
 use crate::load::{self, Measured, percentile};
 use crate::peer::Peer;
 use crate::report::{Figures, Table};
@@ -20,6 +21,9 @@ const SLOW: u64 = 50_000_000;
 
 /// The throttle of each answer of a content network that is usual, in bytes per second.
 const THROTTLED: u64 = 20_000_000;
+
+/// What pulling the image takes once it is held.
+const SENDING: &str = "seconds when held";
 
 /// The image of the herd; small, because a thousand clients take a thousand times as much.
 const HERD_LAYERS: [u64; 4] = [16 << 20, 6 << 20, 1 << 20, 100_000];
@@ -103,8 +107,15 @@ fn pulls(
             for peer in &peers {
                 // Comparing the bytes of the largest herd would take the client longer than pulling them.
                 let check = if count > 100 { Check::Length } else { Check::Bytes };
-                let (measured, sent, requests) = pull(bench, peer, &image, count, check)?;
-                let figures = of_pull(&measured, sent, requests);
+                let mut figures = lateness::during(peer, || {
+                    let (measured, sent, requests) = pull(bench, peer, &image, count, check)?;
+                    Ok(of_pull(&measured, sent, requests))
+                })?;
+                if !with_direct {
+                    // The same clients once more, now that the image is held: the time that sending takes.
+                    let (held, ..) = pull(bench, peer, &image, count, check)?;
+                    figures.insert(1, (SENDING, held.wall.as_secs_f64()));
+                }
                 match runs.iter_mut().find(|(name, _)| *name == peer.name) {
                     Some((_, known)) => known.push(figures),
                     None => runs.push((peer.name.clone(), vec![figures])),
@@ -115,7 +126,12 @@ fn pulls(
             let mut figures = crate::report::medians(&figures);
             let seconds = figures[0].1;
             match lone.iter().find(|(known, _)| *known == name) {
-                Some((_, alone)) => figures.push(("x its lone client", seconds / alone)),
+                Some((_, alone)) => {
+                    figures.push(("x its lone client", seconds / alone));
+                    if let Some((_, sending)) = figures.iter().find(|(name, _)| *name == SENDING) {
+                        figures.push(("x (1.2 lone + held)", seconds / (1.2 * alone + sending)));
+                    }
+                }
                 None => lone.push((name.clone(), seconds)),
             }
             table.push(&name, count as u64, figures);

@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Bench, Kind, PLACES, named, warm};
+use crate::certificate::Certificate;
 use crate::client::{Check, Client, Question};
+use crate::lateness;
 use crate::load::{self, percentile};
 use crate::peer::{Peer, Setup};
 use crate::report::{Figures, Table, medians};
@@ -34,6 +36,12 @@ pub(crate) fn run(bench: &Bench) -> io::Result<Table> {
         server: "sendfile = false",
         ..Setup::default()
     })?);
+    let certificate = Certificate::make(&bench.yard.clear("certificate")?)?;
+    let tls = Some((certificate.chain.as_path(), certificate.key.as_path()));
+    let mut encrypted = bench.wharf(&Setup { name: "wharf TLS", tls, ..Setup::default() })?;
+    encrypted.target.tls = Some(certificate.trusted());
+    encrypted.target.host = format!("localhost:{}", encrypted.target.address.port());
+    peers.push(encrypted);
     peers.extend(bench.registries()?);
     for peer in &peers {
         warm(peer, &content)?;
@@ -44,7 +52,7 @@ pub(crate) fn run(bench: &Bench) -> io::Result<Table> {
             if is_cold {
                 forget_cached(&peer.data)?;
             }
-            beside(peer, &large, &small).map_err(|error| named(peer, &error))
+            lateness::during(peer, || beside(peer, &large, &small)).map_err(|error| named(peer, &error))
         })?;
         for (peer, figures) in peers.iter().zip(medians) {
             table.push(&peer.name, u64::from(is_cold), figures);

@@ -87,6 +87,7 @@ fn the_process_counts_what_belongs_to_no_registry() {
     metrics.connection_closed("idle");
     metrics.unrouted("unknown_host", 404);
     metrics.draining();
+    metrics.timer_late(Duration::from_millis(4));
     metrics.panicked();
     metrics.count_dropped_log_lines(|| 5);
     metrics.count_dropped_log_lines(|| 1000);
@@ -95,6 +96,8 @@ fn the_process_counts_what_belongs_to_no_registry() {
         r#"wharf_connections_closed_total{why="idle"} 1"#,
         r#"wharf_unrouted_requests_total{reason="unknown_host",status="404"} 1"#,
         "wharf_draining 1",
+        r#"wharf_runtime_lateness_seconds_bucket{le="0.002"} 0"#,
+        r#"wharf_runtime_lateness_seconds_bucket{le="0.005"} 1"#,
         "wharf_panics_total 1",
         "wharf_log_lines_dropped_total 5",
     ] {

@@ -1,0 +1,63 @@
+//! How late the timers of a server's runtime are, as wharf's own metrics tell.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::peer::Peer;
+use crate::report::Figures;
+
+const BUCKET: &str = "wharf_runtime_lateness_seconds_bucket{le=\"";
+
+/// What is bearable, in seconds, and one of the metric's bounds.
+const BEARABLE: f64 = 0.005;
+
+/// The metric's buckets: their upper bounds in seconds, and how many looks at the timer were within each.
+#[derive(Clone, Debug)]
+pub(crate) struct Lateness(Vec<(f64, f64)>);
+
+impl Lateness {
+    /// What the server has counted so far; none: it has no such metric.
+    pub(crate) fn read(peer: &Peer) -> io::Result<Option<Self>> {
+        let Some(admin) = peer.admin else { return Ok(None) };
+        let text = metrics(admin)?;
+        let buckets = text.lines().filter_map(|line| {
+            let (bound, count) = line.strip_prefix(BUCKET)?.split_once("\"} ")?;
+            let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse().ok()? };
+            Some((bound, count.parse().ok()?))
+        });
+        let buckets: Vec<_> = buckets.collect();
+        Ok((!buckets.is_empty()).then_some(Self(buckets)))
+    }
+
+    /// What came since `before`: the bound of the bucket that the 99th percentile lies in, in milliseconds, and the
+    /// share that was later than is bearable, in percent.
+    pub(crate) fn since(&self, before: &Self) -> Figures {
+        let counts: Vec<(f64, f64)> =
+            self.0.iter().zip(&before.0).map(|(now, before)| (now.0, now.1 - before.1)).collect();
+        let all = counts.last().map_or(0.0, |(_, count)| *count);
+        let within = |share: f64| counts.iter().find(|(_, count)| *count >= all * share);
+        let bearable = counts.iter().rfind(|(bound, _)| *bound <= BEARABLE).map_or(0.0, |(_, count)| *count);
+        vec![
+            ("timer p99 within ms", within(0.99).map_or(f64::NAN, |(bound, _)| bound * 1e3)),
+            ("timer > 5 ms late %", (all - bearable) / all * 100.0),
+        ]
+    }
+}
+
+/// What `server` did meanwhile to its own timers, as figures; none of a server that does not tell.
+pub(crate) fn during(server: &Peer, measure: impl FnOnce() -> io::Result<Figures>) -> io::Result<Figures> {
+    let before = Lateness::read(server)?;
+    let mut figures = measure()?;
+    if let (Some(before), Some(after)) = (before, Lateness::read(server)?) {
+        figures.extend(after.since(&before));
+    }
+    Ok(figures)
+}
+
+fn metrics(admin: SocketAddr) -> io::Result<String> {
+    let mut connection = TcpStream::connect(admin)?;
+    write!(connection, "GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    connection.read_to_string(&mut text)?;
+    Ok(text)
+}
