@@ -3,6 +3,8 @@
 //! Repository names contain slashes and may contain words such as `manifests`, so a path is read from the
 //! right. The path arrives undecoded: an escape has no business in it, except the colon of a digest.
 
+use std::borrow::Cow;
+
 use crate::digest::{Digest, DigestError};
 use crate::error_code::ErrorCode;
 use crate::media_type::MediaType;
@@ -216,8 +218,12 @@ fn is_plain(rest: &str) -> bool {
 }
 
 /// Some clients escape the colon of a digest in a path.
-fn decode_colon(segment: &str) -> String {
-    segment.replace("%3A", ":").replace("%3a", ":")
+fn decode_colon(segment: &str) -> Cow<'_, str> {
+    if segment.contains('%') {
+        segment.replace("%3A", ":").replace("%3a", ":").into()
+    } else {
+        segment.into()
+    }
 }
 
 fn parse_name(name: &str) -> Result<Repository, RequestError> {

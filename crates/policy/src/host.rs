@@ -230,7 +230,10 @@ impl RoutingTable {
             None => ("", path.strip_prefix('/')?),
         };
         let segment = rest.split('/').next().unwrap_or_default();
-        let name = segment.replace("%3A", ":").replace("%3a", ":").to_ascii_lowercase();
+        let mut name = segment.to_ascii_lowercase();
+        if name.contains('%') {
+            name = name.replace("%3a", ":");
+        }
         let index = self.names.get(&name).or_else(|| self.prefixes.get(&name))?;
         let rest = &rest[segment.len()..];
         let mut base = format!("{head}/{segment}");

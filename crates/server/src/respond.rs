@@ -21,6 +21,9 @@ const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 const STALE: HeaderValue = HeaderValue::from_static("299 - \"stale: the upstream cannot be asked\"");
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
+/// As many headers as most answers have, with room for those that the connection adds.
+const HEADER_COUNT: usize = 12;
+
 /// An answer, before it is known whether the method lets its content go out.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -37,7 +40,14 @@ pub(crate) struct Answer {
 impl Answer {
     /// An answer of `length` bytes of `content`.
     pub(crate) fn new(status: StatusCode, outcome: &'static str, content: Content, length: u64) -> Self {
-        Self { status, headers: HeaderMap::new(), content, length, outcome, closes: false }
+        Self {
+            status,
+            headers: HeaderMap::with_capacity(HEADER_COUNT),
+            content,
+            length,
+            outcome,
+            closes: false,
+        }
     }
 
     /// An answer of these bytes.

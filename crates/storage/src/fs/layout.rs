@@ -69,11 +69,11 @@ impl Layout {
     }
 
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
-        fan_out(self.root.join("blobs"), digest)
+        self.fanned_out("blobs", digest)
     }
 
     pub(crate) fn manifest(&self, digest: &Digest) -> PathBuf {
-        fan_out(self.root.join("manifests"), digest)
+        self.fanned_out("manifests", digest)
     }
 
     pub(crate) fn tag(&self, repository: &Repository, tag: &Tag) -> PathBuf {
@@ -86,6 +86,18 @@ impl Layout {
 
     pub(crate) fn link(&self, repository: &Repository, digest: &Digest) -> PathBuf {
         by_digest(self.repository(repository).join("_blobs"), digest)
+    }
+
+    /// Spreads digests over 256 directories, so that none of them grows beyond what tools handle well.
+    fn fanned_out(&self, directory: &str, digest: &Digest) -> PathBuf {
+        let first_two = digest.hex().get(..2).expect("a digest has at least 64 hex digits");
+        let names = [directory, digest.algorithm().as_str(), first_two, digest.hex()];
+        // Each hit needs one of these paths: it is put together in one allocation.
+        let length = names.iter().map(|name| 1 + name.len()).sum::<usize>();
+        let mut path = PathBuf::with_capacity(self.root.as_os_str().len() + length);
+        path.push(&self.root);
+        path.extend(names);
+        path
     }
 
     fn repository(&self, repository: &Repository) -> PathBuf {
@@ -117,12 +129,6 @@ pub(crate) fn parse_partial_name(name: &str) -> Option<Digest> {
 
 fn partial_name(digest: &Digest) -> String {
     format!("{}-{}", digest.algorithm().as_str(), digest.hex())
-}
-
-/// Spreads digests over 256 directories, so that none of them grows beyond what tools handle well.
-fn fan_out(directory: PathBuf, digest: &Digest) -> PathBuf {
-    let first_two = digest.hex().get(..2).expect("a digest has at least 64 hex digits");
-    directory.join(digest.algorithm().as_str()).join(first_two).join(digest.hex())
 }
 
 fn by_digest(directory: PathBuf, digest: &Digest) -> PathBuf {
