@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use cache::{Outcome, PullError, Want};
+use cache::{Outcome, Piece, PullError, Want};
 use futures_util::future::join_all;
+use storage::BlobStore;
+use telemetry::Metrics;
 use tokio::sync::Semaphore;
 use upstream::ErrorKind;
 
@@ -202,4 +204,32 @@ async fn a_clean_transfer_ends_at_once_and_is_not_resumed() {
         assert_eq!(before.elapsed(), std::time::Duration::ZERO, "{length} bytes");
     }
     assert!(!world.metrics_text().contains("wharf_resumed_total{registry=\"memory.test\"} 1"));
+}
+
+#[tokio::test]
+async fn of_a_long_body_the_small_pieces_too_are_files_that_wait_in_no_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let metrics = Metrics::new(&["memory.test".to_owned()]).registry("memory.test");
+    let store = Arc::new(storage::fs::open(&directory.path().join("store"), metrics).unwrap());
+    let world = World::over(Arc::default(), store.clone(), store.clone(), |_| {});
+    let digest = world.upstream.put_blob(&noise((1 << 20) + 10));
+    world.pull(&digest).await.unwrap();
+    world.settle().await;
+    if !store.open(&digest).await.unwrap().unwrap().can_send() {
+        println!("skipped: files of {} cannot be sent", directory.path().display());
+        return;
+    }
+    // The longest body that is copied behind its head has 64 KiB.
+    let ranges = [("bytes=0-", vec![(true, 1 << 20), (true, 10)]), ("bytes=0-65535", vec![(false, 1 << 16)])];
+    for (range, expected) in ranges {
+        let mut reader = world.get_range(&digest, range).await.unwrap().body.unwrap();
+        let mut pieces = Vec::new();
+        while let Some(piece) = std::future::poll_fn(|context| reader.poll_piece(context)).await {
+            pieces.push(match piece.unwrap() {
+                Piece::File(piece) => (true, piece.length),
+                Piece::Bytes(bytes) => (false, bytes.len() as u64),
+            });
+        }
+        assert_eq!(pieces, expected, "{range}");
+    }
 }
