@@ -105,7 +105,9 @@ pub(crate) async fn serve(
         let answering = Answering::begin(&clock);
         let (terms, clock, lane) = (Arc::clone(&terms), Arc::clone(&clock), lane.clone());
         async move {
-            let mut response = terms.surface.answer(request, client, &clock).await;
+            // Boxed, because what it takes to find an answer is large, and is gone once its head is there: a
+            // connection that rests or sends a body does without.
+            let mut response = Box::pin(terms.surface.answer(request, client, &clock)).await;
             response.body_mut().hold(answering, lane);
             Ok::<_, Infallible>(response)
         }

@@ -9,7 +9,7 @@ use crate::crowd::{
 };
 
 /// What an idle connection may cost, in bytes.
-const IDLE_BYTES_MAX: u64 = 32 * 1024;
+const IDLE_BYTES_MAX: u64 = 20 * 1024;
 
 async fn rest(program: &Program) -> Connection {
     let mut connection = Connection::open(program.address).await.expect("connected");

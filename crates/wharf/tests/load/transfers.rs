@@ -11,8 +11,8 @@ use crate::crowd::{
 
 const SIZE: u64 = 1 << 20;
 
-/// What an active transfer may cost, in bytes: one chunk on its way and the connection.
-const TRANSFER_BYTES_MAX: u64 = 64 * 1024;
+/// What an active transfer may cost, in bytes: the connection, and no byte of the body.
+const TRANSFER_BYTES_MAX: u64 = 32 * 1024;
 
 /// Of these one is read for its digest.
 const HASHED_ONE_IN: usize = 50;
