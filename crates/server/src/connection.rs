@@ -13,7 +13,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use socket2::SockRef;
 use telemetry::Metrics;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -36,9 +35,6 @@ const HEAD_BYTES_MAX: usize = 40 * 1024;
 /// What hyper gathers of an answer before it writes, and of a head before it refuses, in bytes. One chunk of
 /// a body fills it, so a client that reads slowly holds little memory.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
-
-/// What the kernel holds of an answer beyond what it has sent and waits to see acknowledged, in bytes.
-const UNSENT_BYTES_MAX: u32 = 256 * 1024;
 
 /// What every connection of a listener is served with.
 #[derive(Debug)]
@@ -82,7 +78,8 @@ pub(crate) async fn serve(
     tls: Option<TlsAcceptor>,
 ) {
     let mut counted = Counted::open(&terms.metrics);
-    if tune(&stream).is_err() {
+    // Small answers leave at once.
+    if stream.set_nodelay(true).is_err() {
         // The client is gone already.
         counted.why_closed = "left";
         return;
@@ -146,16 +143,6 @@ async fn meet(stream: TcpStream, tls: Option<&TlsAcceptor>, terms: &Terms) -> Re
         },
         () = terms.shutdown.cancelled() => Err(Overdue::Drain.as_str()),
     }
-}
-
-/// Small answers leave at once. A slow client's progress is felt in small steps: with as much unsent as a
-/// send buffer grows to, megabytes would have to drain before the socket took another byte, and a client on
-/// a thin line would look like one that does not read.
-fn tune(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    // Emulated kernels do not have it; there only the thinnest lines suffer.
-    let _ = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
-    Ok(())
 }
 
 fn builder() -> http1::Builder {

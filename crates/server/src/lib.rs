@@ -29,6 +29,7 @@ mod site;
 mod socket;
 mod surface;
 mod tls;
+mod unsent;
 
 pub use server::{BindError, Parts, Server};
 pub use settings::{AdminSettings, Settings, TlsSettings};

@@ -11,6 +11,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::clock::{Clock, Overdue};
 use crate::sendfile::{Lane, Sender};
+use crate::unsent::Unsent;
 
 /// What is read and thrown away after the last answer, in bytes, before the connection is closed regardless.
 const LINGER_BYTES_MAX: usize = 256 * 1024;
@@ -59,6 +60,7 @@ pub(crate) struct Socket {
     stream: Stream,
     clock: Arc<Clock>,
     sender: Sender,
+    unsent: Unsent,
     is_shut: bool,
     discarded: usize,
 }
@@ -66,7 +68,8 @@ pub(crate) struct Socket {
 impl Socket {
     /// Takes an accepted stream.
     pub(crate) fn new(stream: Stream, clock: Arc<Clock>) -> Self {
-        Self { stream, clock, sender: Sender::default(), is_shut: false, discarded: 0 }
+        let unsent = Unsent::bounded(stream.tcp());
+        Self { stream, clock, sender: Sender::default(), unsent, is_shut: false, discarded: 0 }
     }
 
     /// Where bodies put files that this socket is to send; none: what is encrypted passes through memory.
@@ -124,13 +127,16 @@ impl AsyncWrite for Socket {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let socket = &mut *self;
-        match &mut socket.stream {
+        let written = match &mut socket.stream {
             Stream::Plain(stream) => socket.sender.poll_write(cx, stream, &socket.clock, slices),
             Stream::Tls(stream) => {
                 let written = Pin::new(stream).poll_write_vectored(cx, slices);
-                self.note(written)
+                socket.note(written)
             }
-        }
+        };
+        let count = ready!(written)?;
+        socket.unsent.took(count, socket.stream.tcp())?;
+        Poll::Ready(Ok(count))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,0 +1,58 @@
+//! What the kernel holds of an answer beyond what it has sent: little for a client whose line may be thin, as
+//! much as the kernel likes for one that has proved fast.
+//!
+//! A connection's clock feels that a client reads when the socket takes more bytes. With as much unsent as a
+//! send buffer grows to, megabytes would have to drain before it does, and a client on a thin line would look
+//! like one that does not read. To a fast client the same bound only means more turns: each fills the socket
+//! less, and costs as much.
+
+use std::io;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// What may be unsent for a client that has not proved fast, in bytes.
+const UNSENT_BYTES_MAX: u32 = 256 * 1024;
+
+/// A client that takes so many bytes in so much time is fast.
+const PROOF_BYTES: usize = 8 << 20;
+const PROOF_TIME: Duration = Duration::from_secs(1);
+
+/// Watches how fast one client takes what it is sent.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    /// Since when, and how many bytes the socket took since; none once the client has proved fast.
+    taken: Option<(Instant, usize)>,
+}
+
+impl Unsent {
+    /// Bounds what the kernel holds for a client that is yet unknown.
+    pub(crate) fn bounded(stream: &TcpStream) -> Self {
+        // Emulated kernels do not have it; there only the thinnest lines suffer.
+        let bounded = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+        Self { taken: bounded.is_ok().then(|| (Instant::now(), 0)) }
+    }
+
+    /// The socket took `count` more bytes; lifts the bound once that was fast.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub(crate) fn took(&mut self, count: usize, stream: &TcpStream) -> io::Result<()> {
+        let Some((since, taken)) = &mut self.taken else { return Ok(()) };
+        *taken += count;
+        if *taken < PROOF_BYTES {
+            return Ok(());
+        }
+        if since.elapsed() > PROOF_TIME {
+            (*since, *taken) = (Instant::now(), 0);
+            return Ok(());
+        }
+        self.taken = None;
+        SockRef::from(stream).set_tcp_notsent_lowat(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests;
