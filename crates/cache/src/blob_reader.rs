@@ -15,7 +15,7 @@ use crate::error::PullError;
 
 /// The longest piece of a file, in bytes: what one connection sends before the others of its thread get a
 /// turn.
-pub(crate) const PIECE_BYTES_MAX: u64 = 256 * 1024;
+pub(crate) const PIECE_BYTES_MAX: u64 = 512 * 1024;
 
 /// One blocking read when the page cache does not have the bytes. It costs two hops between threads, and the system
 /// reads ahead meanwhile; what is larger keeps the others of the connection's thread waiting when it is sent.
@@ -42,7 +42,7 @@ pub struct FilePiece {
     pub blob: OpenBlob,
     /// Where the piece begins.
     pub offset: u64,
-    /// Its length in bytes: at least 1, at most 256 KiB.
+    /// Its length in bytes: at least 1, at most 512 KiB.
     pub length: u64,
 }
 

@@ -212,7 +212,7 @@ async fn of_a_long_body_the_small_pieces_too_are_files_that_wait_in_no_memory() 
     let metrics = Metrics::new(&["memory.test".to_owned()]).registry("memory.test");
     let store = Arc::new(storage::fs::open(&directory.path().join("store"), metrics).unwrap());
     let world = World::over(Arc::default(), store.clone(), store.clone(), |_| {});
-    let digest = world.upstream.put_blob(&noise((1 << 18) + 10));
+    let digest = world.upstream.put_blob(&noise((1 << 19) + 10));
     world.pull(&digest).await.unwrap();
     world.settle().await;
     if !store.open(&digest).await.unwrap().unwrap().can_send() {
@@ -220,7 +220,7 @@ async fn of_a_long_body_the_small_pieces_too_are_files_that_wait_in_no_memory() 
         return;
     }
     // The longest body that is copied behind its head has 64 KiB.
-    let ranges = [("bytes=0-", vec![(true, 1 << 18), (true, 10)]), ("bytes=0-65535", vec![(false, 1 << 16)])];
+    let ranges = [("bytes=0-", vec![(true, 1 << 19), (true, 10)]), ("bytes=0-65535", vec![(false, 1 << 16)])];
     for (range, expected) in ranges {
         let mut reader = world.get_range(&digest, range).await.unwrap().body.unwrap();
         let mut pieces = Vec::new();
