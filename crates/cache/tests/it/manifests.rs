@@ -8,6 +8,7 @@ use oci::Reference;
 use policy::freshness::Upstream404;
 use upstream::ErrorKind;
 
+use crate::store_faults::world_on_files;
 use crate::world::{World, repository};
 
 const ONE: &str = r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[]}"#;
@@ -77,6 +78,20 @@ async fn within_its_ttl_a_tag_is_served_without_asking() {
     let warm = world.manifest("1", Want::Get).await.unwrap();
     assert_eq!(warm.outcome, Outcome::Hit);
     assert_eq!(world.upstream.asked().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_tag_costs_no_call_to_the_disk_and_within_its_ttl_none_to_the_upstream() {
+    for (ttl, heads) in [(Duration::ZERO, 2), (Duration::from_secs(3600), 1)] {
+        let (world, faults, _directory) = world_on_files(|settings| settings.tags.ttl = ttl);
+        world.upstream.put_manifest(&repository(), "1", ONE);
+        world.manifest("1", Want::Get).await.unwrap();
+        let calls = faults.steps().len();
+        let warm = world.manifest("1", Want::Get).await.unwrap();
+        assert_eq!(warm.bytes.unwrap(), ONE);
+        assert_eq!(faults.steps().len(), calls, "{:?}", &faults.steps()[calls..]);
+        assert_eq!(world.upstream.count("HEAD"), heads);
+    }
 }
 
 #[tokio::test(start_paused = true)]

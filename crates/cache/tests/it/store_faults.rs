@@ -25,7 +25,7 @@ const EROFS: i32 = 30;
 const EDQUOT: i32 = 122;
 
 /// A world over files that can be told to fail.
-fn world_on_files(change: impl FnOnce(&mut Settings)) -> (World, Faults, tempfile::TempDir) {
+pub(crate) fn world_on_files(change: impl FnOnce(&mut Settings)) -> (World, Faults, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let faults = Faults::default();
     let metrics = telemetry::Metrics::new(&["memory.test".to_owned()]).registry("memory.test");
