@@ -97,8 +97,9 @@ pub struct Backend {
     pub(crate) absent: Recent<Absent, String>,
     pub(crate) suspects: Arc<Recent<Digest, u32>>,
     pub(crate) verified: Arc<Verified>,
-    /// When a tag was last confirmed. Its record on disk names the same digest and may be older.
-    pub(crate) checked: Arc<Recent<(Repository, Tag), AskedAt>>,
+    /// When a tag was last checked, and what it named. Its record on disk may be older; where the disk refused the
+    /// check, it names something else.
+    pub(crate) checked: Arc<Recent<(Repository, Tag), (AskedAt, Digest)>>,
     /// Tags whose new digest a HEAD named, waiting for the manifest itself.
     pub(crate) named: Recent<(Repository, Digest), (Tag, AskedAt)>,
     pub(crate) referrers_seen: Recent<String, ListAnswer>,

@@ -251,7 +251,9 @@ impl Backend {
             self.store_failed(&error);
             None
         })?;
-        if let Some(checked) = self.checked.get(&(repository.clone(), tag.clone())) {
+        if let Some((checked, digest)) = self.checked.get(&(repository.clone(), tag.clone()))
+            && digest == record.digest
+        {
             record.checked_at = checked.time;
         }
         Some(record)
@@ -269,7 +271,7 @@ impl Backend {
         stored: &StoredManifest,
     ) {
         let key = (repository.clone(), tag.clone());
-        while self.checked.get(&key).is_none_or(|checked| checked.moment < asked_at.moment) {
+        while self.checked.get(&key).is_none_or(|(checked, _)| checked.moment < asked_at.moment) {
             let (media_type, size) = (stored.media_type.clone(), stored.bytes.len() as u64);
             let record = TagRecord { digest: digest.clone(), media_type, size, checked_at: asked_at.time };
             let confirm = || {
@@ -280,7 +282,7 @@ impl Backend {
                         metrics.store_failed(error.call());
                         tracing::warn!(repository = %key.0, tag = %key.1, %error, "store failed; passing through");
                     }
-                    checked.insert(key, asked_at);
+                    checked.insert(key, (asked_at, record.digest));
                     Ok(())
                 }
             };

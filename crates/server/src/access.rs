@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cache::Backend;
-use http::{HeaderValue, Method, Uri, header, request};
+use http::{Method, header, request};
 use oci::{Digest, Reference, Repository, Request};
 use telemetry::{Kind, Metrics};
 use tokio::sync::OwnedSemaphorePermit;
@@ -60,8 +60,8 @@ pub(crate) struct Entry {
     id: RequestId,
     client: SocketAddr,
     method: Method,
-    target: Uri,
-    user_agent: Option<HeaderValue>,
+    path: Box<[u8]>,
+    user_agent: Option<Box<[u8]>>,
     metrics: Arc<Metrics>,
     clock: Arc<Clock>,
     registry: Option<Arc<Backend>>,
@@ -92,8 +92,8 @@ impl Entry {
             id,
             client,
             method: head.method.clone(),
-            target: head.uri.clone(),
-            user_agent: head.headers.get(header::USER_AGENT).cloned(),
+            path: excerpt(head.uri.path().as_bytes()),
+            user_agent: head.headers.get(header::USER_AGENT).map(|value| excerpt(value.as_bytes())),
             metrics,
             clock,
             registry: None,
@@ -213,14 +213,14 @@ impl Drop for Entry {
             kind = self.kind.as_str(),
             repository = self.repository.as_ref().map(Repository::as_str),
             reference = self.reference.as_ref().map(tracing::field::display),
-            path = self.repository.is_none().then(|| loggable(self.target.path().as_bytes())),
+            path = self.repository.is_none().then(|| loggable(&self.path)),
             outcome = self.outcome,
             status = self.status,
             end = end.as_str(),
             bytes = self.bytes,
             ttfb_ms = self.first_byte.map(milliseconds),
             duration_ms = milliseconds(duration),
-            user_agent = self.user_agent.as_ref().map(|value| loggable(value.as_bytes())),
+            user_agent = self.user_agent.as_deref().map(loggable),
             detail = self.detail.as_deref(),
             "request"
         );
@@ -230,6 +230,11 @@ impl Drop for Entry {
 /// Milliseconds with three digits behind the point: a warm manifest takes less than one.
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
+}
+
+/// As much of a client's text as the log may hold: a copy, because the whole head would stay in memory with it.
+fn excerpt(bytes: &[u8]) -> Box<[u8]> {
+    bytes[..bytes.len().min(FIELD_BYTES_MAX)].into()
 }
 
 /// A client's text as the log may hold it: bounded, and without characters that act on a terminal or look

@@ -24,7 +24,12 @@ pub(crate) async fn watch(metrics: Arc<Metrics>) {
     loop {
         due += interval;
         tokio::time::sleep_until(due).await;
-        metrics.timer_late(due.elapsed());
+        let late = due.elapsed();
+        metrics.timer_late(late);
+        if late >= interval {
+            // The looks that fell into a stall come one after the other, as often as they were due.
+            continue;
+        }
         let busy_before = std::mem::replace(&mut busy, self::busy());
         let is_at_work = busy.saturating_sub(busy_before) > interval.mul_f64(WORK_MIN);
         interval = if is_at_work { INTERVAL_AT_WORK } else { INTERVAL_AT_REST };

@@ -135,7 +135,7 @@ impl AsyncWrite for Socket {
             }
         };
         let count = ready!(written)?;
-        socket.unsent.took(count, socket.stream.tcp())?;
+        socket.unsent.took(count, socket.stream.tcp());
         Poll::Ready(Ok(count))
     }
 

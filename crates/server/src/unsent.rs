@@ -1,12 +1,11 @@
-//! What the kernel holds of an answer beyond what it has sent: little for a client whose line may be thin, as
-//! much as the kernel likes for one that has proved fast.
+//! What the kernel holds of an answer beyond what it has sent: little for a client whose line may be thin, more
+//! for one that has proved fast.
 //!
 //! A connection's clock feels that a client reads when the socket takes more bytes. With as much unsent as a
 //! send buffer grows to, megabytes would have to drain before it does, and a client on a thin line would look
 //! like one that does not read. To a fast client the same bound only means more turns: each fills the socket
 //! less, and costs as much.
 
-use std::io;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -15,6 +14,10 @@ use tokio::time::Instant;
 
 /// What may be unsent for a client that has not proved fast, in bytes.
 const UNSENT_BYTES_MAX: u32 = 256 * 1024;
+
+/// The same for one that has, in bytes: what lets the kernel send on by itself while other connections have
+/// their turn. One that slows down again has a minute for half of it before it counts as not reading.
+const UNSENT_BYTES_MAX_IF_FAST: u32 = 4 << 20;
 
 /// A client that takes so many bytes in so much time is fast.
 const PROOF_BYTES: usize = 8 << 20;
@@ -35,22 +38,20 @@ impl Unsent {
         Self { taken: bounded.is_ok().then(|| (Instant::now(), 0)) }
     }
 
-    /// The socket took `count` more bytes; lifts the bound once that was fast.
-    ///
-    /// # Errors
-    /// Those of the socket.
-    pub(crate) fn took(&mut self, count: usize, stream: &TcpStream) -> io::Result<()> {
-        let Some((since, taken)) = &mut self.taken else { return Ok(()) };
+    /// The socket took `count` more bytes; raises the bound once that was fast.
+    pub(crate) fn took(&mut self, count: usize, stream: &TcpStream) {
+        let Some((since, taken)) = &mut self.taken else { return };
         *taken += count;
         if *taken < PROOF_BYTES {
-            return Ok(());
+            return;
         }
         if since.elapsed() > PROOF_TIME {
             (*since, *taken) = (Instant::now(), 0);
-            return Ok(());
+            return;
         }
         self.taken = None;
-        SockRef::from(stream).set_tcp_notsent_lowat(u32::MAX)
+        // A socket that refuses is as good as before, only dearer.
+        let _ = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX_IF_FAST);
     }
 }
 

@@ -124,7 +124,9 @@ fn share_answers(config: &mut Config) -> Bounds {
     for registry in &mut config.registries {
         (registry.cache.waiting_count_max, registry.cache.asking_count_max) = (share(6), share(2));
     }
-    Bounds::new(share(7), share(descriptors::ASKING_EIGHTHS))
+    // Rounded down, so that of a few answers too one is for hits.
+    let waiting = (answer_count_max.saturating_mul(7) / 8).max(1);
+    Bounds::new(waiting, share(descriptors::ASKING_EIGHTHS))
 }
 
 /// Finds what only the rooms themselves can tell to be wrong, without touching a store or a socket.

@@ -104,7 +104,12 @@ impl Pump<'_> {
                     ended = self.receive(chunk, &mut batch);
                 }
                 () = reached(self.leave_at), if ended.is_none() && batch.length < BATCH_BYTES_MAX => {
-                    ended = Some(Ok(()));
+                    // What another transfer had ahead may have been given back meanwhile.
+                    if self.position >= self.fill.advance(self.span, self.position).enough {
+                        ended = Some(Ok(()));
+                    } else {
+                        self.leave_at = None;
+                    }
                 }
             }
         }

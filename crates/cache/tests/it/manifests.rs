@@ -1,11 +1,12 @@
 //! Manifests and tags.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cache::{ManifestAnswer, Outcome, PullError, Want};
 use futures_util::future::join_all;
 use oci::Reference;
-use policy::freshness::Upstream404;
+use policy::freshness::{TagRecord, Upstream404};
+use storage::fs::fault::{Call, Fault};
 use upstream::ErrorKind;
 
 use crate::store_faults::world_on_files;
@@ -92,6 +93,27 @@ async fn a_warm_tag_costs_no_call_to_the_disk_and_within_its_ttl_none_to_the_ups
         assert_eq!(faults.steps().len(), calls, "{:?}", &faults.steps()[calls..]);
         assert_eq!(world.upstream.count("HEAD"), heads);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f31_a_check_that_the_disk_refused_does_not_make_the_older_record_fresh() {
+    let (world, faults, _directory) =
+        world_on_files(|settings| settings.tags.ttl = Duration::from_secs(3600));
+    world.upstream.put_manifest(&repository(), "1", ONE);
+    let old = world.manifest("1", Want::Get).await.unwrap();
+    let (media_type, size) = (old.media_type, old.size);
+    let record = TagRecord { digest: old.digest, media_type, size, checked_at: SystemTime::UNIX_EPOCH };
+    world.records.put_tag(&repository(), &"1".parse().unwrap(), &record).await.unwrap();
+    // The cache that checked it is gone; what comes next has only the record.
+    let world = World::over(world.upstream.clone(), world.blobs.clone(), world.records.clone(), |settings| {
+        settings.tags.ttl = Duration::from_secs(3600);
+    });
+    let new = world.upstream.put_manifest(&repository(), "1", TWO);
+    // The manifest and its record are written, the tag's is not.
+    faults.inject(Some(Call::Write), 2, Fault::Errno(28));
+    assert_eq!(world.manifest("1", Want::Get).await.unwrap().digest, new);
+    assert!(!faults.is_pending());
+    assert_eq!(world.manifest("1", Want::Get).await.unwrap().digest, new);
 }
 
 #[tokio::test(start_paused = true)]

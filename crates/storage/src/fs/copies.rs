@@ -22,7 +22,7 @@ const WEIGHT_MAX: u64 = 4 << 20;
 /// What a copy weighs beside its content: keys, hashes, allocations.
 const ENTRY_BYTES: usize = 256;
 
-/// So many parts have a lock of their own; none may be too small for a large manifest.
+/// So many parts have a lock of their own. What weighs more than a part, 1 MiB, is not kept.
 const PART_COUNT: usize = 4;
 
 /// What an entry takes of the store's memory.
@@ -81,7 +81,8 @@ where
         let changes = self.changes();
         match &found {
             Some(value) if changes.count == before => self.insert(key, value.clone(), made_at),
-            _ => drop(self.entries.remove(key)),
+            Some(_) => {}
+            None => drop(self.entries.remove(key)),
         }
         Ok(found)
     }
