@@ -84,7 +84,10 @@ impl AnswerBody {
     fn account(&mut self, chunk: &Chunk) {
         self.remaining = self.remaining.saturating_sub(chunk.remaining() as u64);
         self.burst += chunk.remaining();
-        let turn_bytes = if self.lane.is_some() { TURN_BYTES } else { COPYING_TURN_BYTES };
+        let turn_bytes = match chunk {
+            Chunk::File(..) => TURN_BYTES,
+            Chunk::Memory(_) => COPYING_TURN_BYTES,
+        };
         if self.burst >= turn_bytes {
             self.burst = 0;
             // Waking ourselves would not do: the runtime polls a woken task again before it looks at the
