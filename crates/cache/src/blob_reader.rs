@@ -21,9 +21,7 @@ pub(crate) const PIECE_BYTES_MAX: u64 = 512 * 1024;
 /// reads ahead meanwhile; what is larger keeps the others of the connection's thread waiting when it is sent.
 const BLOCKING_READ_BYTES: u64 = 128 * 1024;
 
-/// One read that must not block; small enough for its buffer to stay in the processor's cache. A body that is
-/// no longer than this is cheaper to copy behind its answer's head than to send after it. Pieces of a longer
-/// one are sent however small they are: a copy would wait in memory for each client that is slow.
+/// One read that must not block; small enough for its buffer to stay in the processor's cache.
 const INLINE_READ_BYTES: u64 = 64 * 1024;
 
 /// A part of an answer's bytes.
@@ -57,8 +55,6 @@ impl FilePiece {
 /// without one.
 pub struct BlobReader {
     remaining: u64,
-    /// Whether it goes out behind its answer's head, where it is a file's.
-    is_small: bool,
     source: Source,
     /// What is being copied, in several reads.
     copied: Option<FilePiece>,
@@ -84,7 +80,7 @@ impl BlobReader {
     }
 
     fn of(remaining: u64, source: Source) -> Self {
-        Self { remaining, is_small: remaining <= INLINE_READ_BYTES, source, copied: None, reading: None }
+        Self { remaining, source, copied: None, reading: None }
     }
 
     /// How many bytes are still to come.
@@ -108,8 +104,7 @@ impl BlobReader {
         Poll::Ready(Some(chunk.inspect(|bytes| self.remaining -= bytes.len() as u64)))
     }
 
-    /// The next piece, for a connection that can send files. Where a file cannot be sent, or the body is so
-    /// small that it is not worth it, bytes come instead.
+    /// The next piece, for a connection that can send files. Where a file cannot be sent, bytes come instead.
     ///
     /// # Errors
     /// As [`poll_chunk`](Self::poll_chunk). Also when sending the piece of a file fails, the body cannot be
@@ -119,7 +114,7 @@ impl BlobReader {
             return Poll::Ready(None);
         }
         let piece = match ready!(self.poll_source(context)) {
-            Ok(Piece::File(piece)) if !self.is_small && piece.blob.can_send() => {
+            Ok(Piece::File(piece)) if piece.blob.can_send() => {
                 self.remaining -= piece.length;
                 return Poll::Ready(Some(Ok(Piece::File(piece))));
             }

@@ -1,18 +1,18 @@
 //! The file engine: plain files that a person can read with `find` and `cat` (`layout.rs` draws the tree).
 //!
-//! Files are the truth; there is no index, only copies of records and manifests that were used lately. Disk
+//! Files are the truth; there is no index, only what is kept at hand of small files that were used lately. Disk
 //! work runs on the runtime's threads for blocking work, because a disk that hangs would hold up every
 //! connection of a thread. Only what the kernel promises to find in memory is opened and read where it is
 //! asked for.
 
 mod blobs;
-mod copies;
 pub(crate) mod disk;
 pub mod fault;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 pub(crate) mod jobs;
+mod kept;
 mod layout;
 pub(crate) mod partial;
 mod quarantine;
@@ -36,18 +36,21 @@ use telemetry::RegistryMetrics;
 
 use crate::buffer_pool::BufferPool;
 use crate::error::StoreError;
-use crate::open_blob::FileAccess;
+use crate::open_blob::{FileAccess, OpenBlob};
 use crate::record_store::StoredManifest;
-use copies::{BELIEVED_FOR, Copies};
 use disk::{Disk, Found};
 use fault::Faults;
 use jobs::Jobs;
+use kept::{BELIEVED_FOR, CONTENT_BYTES_MAX, Kept};
 use partial::Workshop;
 use root::Root;
 use slots::Slots;
 
 /// The kernel's name for this start of the machine.
 const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Blobs kept open unless [`FsStore::keeping_open`] says otherwise.
+const OPEN_COUNT_MAX: u64 = 64;
 
 /// What `statfs` calls ext2 to ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS, bcachefs and ZFS (statfs(2)).
 const LOCAL_FILE_SYSTEMS: [i128; 8] =
@@ -59,8 +62,10 @@ const LOCAL_FILE_SYSTEMS: [i128; 8] =
 pub struct FsStore {
     workshop: Workshop,
     slots: Arc<Slots>,
-    manifests: Arc<Copies<(Repository, Digest), StoredManifest>>,
-    tags: Arc<Copies<(Repository, Tag), TagRecord>>,
+    /// Small ones, open.
+    blobs: Arc<Kept<Digest, OpenBlob>>,
+    manifests: Arc<Kept<(Repository, Digest), StoredManifest>>,
+    tags: Arc<Kept<(Repository, Tag), TagRecord>>,
 }
 
 /// Opens the store at `root`, making it if there is nothing or an empty directory.
@@ -109,8 +114,9 @@ fn open_in(
     let store = FsStore {
         workshop,
         slots: Arc::new(Slots::default()),
-        manifests: Arc::new(Copies::new(BELIEVED_FOR)),
-        tags: Arc::new(Copies::new(BELIEVED_FOR)),
+        blobs: Arc::new(Kept::new(OPEN_COUNT_MAX, BELIEVED_FOR)),
+        manifests: Arc::new(Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR)),
+        tags: Arc::new(Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR)),
     };
     store.sweep_now();
     Ok(store)
@@ -135,6 +141,14 @@ fn is_local(root: &Path) -> bool {
 }
 
 impl FsStore {
+    /// The same store, which keeps so many blobs of up to 64 KiB open between two who ask for them. Each takes a
+    /// file descriptor.
+    #[must_use]
+    pub fn keeping_open(mut self, count_max: u64) -> Self {
+        self.blobs = Arc::new(Kept::new(count_max, BELIEVED_FOR));
+        self
+    }
+
     fn root(&self) -> &Root {
         &self.workshop.root
     }

@@ -164,7 +164,7 @@ impl OpenBlob {
     pub fn is_cached(&self, offset: u64, len: usize) -> bool {
         let Source::File(access, file) = &self.source else { return true };
         let Some(last) = self.readable(offset, len).checked_sub(1) else { return true };
-        let samples = (0..last).step_by(SAMPLE_STEP_BYTES).chain([last]);
+        let samples = (0..=last / SAMPLE_STEP_BYTES).map(|step| last - step * SAMPLE_STEP_BYTES);
         let mut byte = [0];
         samples
             .map(|sample| access.disk.read_cached(file, &mut byte, offset + sample as u64))

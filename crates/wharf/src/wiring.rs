@@ -68,10 +68,13 @@ pub(crate) async fn serve(
     let metrics = metrics_of(&config);
     metrics.count_dropped_log_lines(dropped_log_lines);
     panics::count_in(Arc::clone(&metrics));
-    let descriptors_are_short = descriptors::fit(&mut config.server, descriptors::raise_limit());
+    let descriptor_limit = descriptors::raise_limit();
+    let descriptors_are_short = descriptors::fit(&mut config.server, descriptor_limit);
+    let kept_open_each = descriptors::kept_open(descriptor_limit) / config.registries.len().max(1);
     let bounds_of_all = share_answers(&mut config);
     // What a new store waits for is the disk, which makes many of them durable at once as fast as one.
-    let stores: Vec<_> = config.registries.iter().map(|registry| open_store(registry, &metrics)).collect();
+    let open = |registry| open_store(registry, &metrics, kept_open_each as u64);
+    let stores: Vec<_> = config.registries.iter().map(open).collect();
     let common = Common {
         authorities: Authorities::load(),
         metrics: Arc::clone(&metrics),
@@ -162,11 +165,16 @@ fn upstream(
 }
 
 /// Begins to open a registry's store, on a thread that may block.
-fn open_store(registry: &Registry, metrics: &Metrics) -> JoinHandle<Result<FsStore, RegistryError>> {
+fn open_store(
+    registry: &Registry,
+    metrics: &Metrics,
+    kept_open_count: u64,
+) -> JoinHandle<Result<FsStore, RegistryError>> {
     let (name, root) = (registry.names.name.clone(), registry.root.clone());
     let metrics = metrics.registry(&name);
     tokio::task::spawn_blocking(move || {
         storage::fs::open(&root, metrics)
+            .map(|store| store.keeping_open(kept_open_count))
             .map_err(|error| RegistryError { name, reason: describe(&root, &error) })
     })
 }

@@ -16,6 +16,7 @@ use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
 use super::disk::{Found, size_of};
+use super::kept::Keep;
 use super::layout::ALGORITHMS;
 use super::{FsStore, quarantine, slots};
 use crate::blob_store::{BlobEntry, BlobStore};
@@ -30,13 +31,24 @@ const COPY_BYTES: usize = 1024 * 1024;
 /// A blob up to this size is read in one go: telling the kernel what comes next would only cost a call.
 const READ_AT_ONCE_BYTES: u64 = 128 * 1024;
 
+/// A blob up to this size is kept open when it can be opened without waiting: opening it costs as much as sending it
+/// does. If somebody else removes it, its room on the disk is free once it is no longer kept.
+const KEPT_OPEN_BYTES_MAX: u64 = 64 * 1024;
+
 /// A list, some items of which may have failed, or all at once.
 type Listed<T> = Result<Vec<Result<T, StoreError>>, StoreError>;
 
 #[async_trait]
 impl BlobStore for FsStore {
     async fn open(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
+        if let Some(blob) = self.blobs.get(digest) {
+            return Ok(Some(blob));
+        }
+        let look = self.blobs.look();
         if let Some(blob) = self.open_cached(digest) {
+            if blob.size() <= KEPT_OPEN_BYTES_MAX {
+                self.blobs.keep(digest, blob.clone(), look);
+            }
             return Ok(Some(blob));
         }
         let (store, digest) = (self.clone(), digest.clone());
@@ -50,21 +62,21 @@ impl BlobStore for FsStore {
 
     async fn admit(&self, blob: VerifiedSpool) -> Result<(), StoreError> {
         let store = self.clone();
-        self.jobs().write(move || store.admit_now(&blob)).await
+        let admit = move || store.blobs.change(blob.digest(), None, || store.admit_now(&blob));
+        self.jobs().write(admit).await
     }
 
     async fn set_aside(&self, digest: &Digest) -> Result<(), StoreError> {
-        let (store, path) = (self.clone(), self.root().layout().blob(digest));
-        let set_aside = move || match store.root().disk().stat(&path)? {
-            Some(_) => quarantine::set_aside(store.root(), &path),
-            None => store.root().ensure_present(),
-        };
+        let (store, digest) = (self.clone(), digest.clone());
+        let set_aside = move || store.blobs.change(&digest, None, || store.set_aside_now(&digest));
         self.jobs().write(set_aside).await
     }
 
     async fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
-        let (store, path) = (self.clone(), self.root().layout().blob(digest));
-        self.jobs().write(move || store.root().disk().unlink(&path)).await
+        let (store, digest) = (self.clone(), digest.clone());
+        let path = self.root().layout().blob(&digest);
+        let remove = move || store.blobs.change(&digest, None, || store.root().disk().unlink(&path));
+        self.jobs().write(remove).await
     }
 
     fn entries(&self) -> BoxStream<'_, Result<BlobEntry, StoreError>> {
@@ -112,6 +124,14 @@ impl FsStore {
                 self.root().ensure_present()?;
                 Ok(None)
             }
+        }
+    }
+
+    fn set_aside_now(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.root().layout().blob(digest);
+        match self.root().disk().stat(&path)? {
+            Some(_) => quarantine::set_aside(self.root(), &path),
+            None => self.root().ensure_present(),
         }
     }
 
@@ -192,6 +212,13 @@ impl FsStore {
             let modified_at = UNIX_EPOCH + Duration::from_secs(seconds);
             BlobEntry { digest, size: size_of(&stat), modified_at }
         }))
+    }
+}
+
+/// Each takes one of the descriptors that the store may keep.
+impl Keep<Digest> for OpenBlob {
+    fn weight(&self, _: &Digest) -> u64 {
+        1
     }
 }
 

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::copies::Weigh;
 use super::disk::Found;
+use super::kept::Keep;
 use super::{FsStore, quarantine, timestamp};
 use crate::error::StoreError;
 use crate::publish::{self, Durability};
@@ -24,6 +24,9 @@ const RECORD_BYTES_MAX: usize = 16 * 1024;
 
 /// More than any manifest has that is let in: they are refused above 4 MiB.
 const MANIFEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What is kept in memory of one file takes so much beside its content: hashes, allocations.
+const ENTRY_BYTES: usize = 256;
 
 /// A tag's record as it stands on disk. The tag is in it because file systems that ignore case take `Latest`
 /// and `latest` for one name.
@@ -74,8 +77,8 @@ impl RecordStore for FsStore {
         digest: &Digest,
     ) -> Result<Option<StoredManifest>, StoreError> {
         let (store, key) = (self.clone(), (repository.clone(), digest.clone()));
-        if let Some(copy) = self.manifests.get(&key) {
-            return Ok(Some(copy));
+        if let Some(manifest) = self.manifests.get(&key) {
+            return Ok(Some(manifest));
         }
         self.jobs().read(move || store.manifests.read(&key, || store.manifest_now(&key.0, &key.1))).await
     }
@@ -105,8 +108,8 @@ impl RecordStore for FsStore {
 
     async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
         let (store, key) = (self.clone(), (repository.clone(), tag.clone()));
-        if let Some(copy) = self.tags.get(&key) {
-            return Ok(Some(copy));
+        if let Some(record) = self.tags.get(&key) {
+            return Ok(Some(record));
         }
         self.jobs().read(move || store.tags.read(&key, || store.tag_now(&key.0, &key.1))).await
     }
@@ -275,27 +278,17 @@ impl FsStore {
     }
 }
 
-impl Weigh for (Repository, Digest) {
-    fn bytes(&self) -> usize {
-        self.0.as_str().len() + self.1.hex().len()
+impl Keep<(Repository, Digest)> for StoredManifest {
+    fn weight(&self, (repository, digest): &(Repository, Digest)) -> u64 {
+        let key_bytes = repository.as_str().len() + digest.hex().len();
+        (ENTRY_BYTES + key_bytes + self.media_type.as_str().len() + self.bytes.len()) as u64
     }
 }
 
-impl Weigh for (Repository, Tag) {
-    fn bytes(&self) -> usize {
-        self.0.as_str().len() + self.1.as_str().len()
-    }
-}
-
-impl Weigh for StoredManifest {
-    fn bytes(&self) -> usize {
-        self.bytes.len() + self.media_type.as_str().len()
-    }
-}
-
-impl Weigh for TagRecord {
-    fn bytes(&self) -> usize {
-        self.digest.hex().len() + self.media_type.as_str().len()
+impl Keep<(Repository, Tag)> for TagRecord {
+    fn weight(&self, (repository, tag): &(Repository, Tag)) -> u64 {
+        let key_bytes = repository.as_str().len() + tag.as_str().len();
+        (ENTRY_BYTES + key_bytes + self.media_type.as_str().len() + self.digest.hex().len()) as u64
     }
 }
 

@@ -1,6 +1,7 @@
 mod damage;
 mod durability;
 mod faults;
+mod kept_open;
 mod resume;
 mod root;
 mod script;
@@ -111,7 +112,7 @@ async fn what_the_kernel_has_in_memory_is_opened_without_a_job() {
 }
 
 #[tokio::test]
-async fn a_copy_in_memory_is_found_without_a_job() {
+async fn what_is_kept_in_memory_is_found_without_a_job() {
     let place = Place::fast();
     let store = open(&place.root(), metrics()).unwrap();
     let (repository, tag, manifest) = (script::repository(), script::tag(), script::manifest());

@@ -96,8 +96,8 @@ async fn what_is_not_in_memory_is_loaded_before_it_is_sent() {
     let faults = Faults::default();
     let (blob, _) = warm_file(&faults);
     assert!(blob.is_cached(SIZE as u64, 10), "nothing is always there");
-    // The first sample, and the last.
-    for skip in [0, 2] {
+    // The last sample, and the first.
+    for skip in [0, 1] {
         faults.inject(Some(Call::Read), skip, Fault::Errno(Errno::AGAIN.raw_os_error()));
         assert!(!blob.is_cached(0, SIZE));
         assert!(!faults.is_pending());

@@ -1,7 +1,8 @@
-//! Copies in memory of small files that are asked for often: a pull of something held should not wait for a
-//! thread that may block, only to read the same kilobyte again.
+//! What is kept at hand of small files that are asked for often: the contents of records and manifests, and
+//! blobs' files, open. A pull of something held should not wait for a thread that may block only to read the
+//! same kilobyte again, nor look for the same name again.
 //!
-//! Files stay the truth. A copy is made of what a file was read or written with, is gone when the file is
+//! Files stay the truth. What is kept is what was found in a file or written to it. It is gone when the file is
 //! written or removed, and is believed for a minute at most, so that what somebody else does to the files
 //! counts soon.
 
@@ -13,26 +14,23 @@ use std::time::{Duration, Instant};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-/// How long a copy is believed.
+/// How long what is kept is believed.
 pub(super) const BELIEVED_FOR: Duration = Duration::from_secs(60);
 
-/// What the copies of one sort may weigh in one store, in bytes: some hundred images' manifests.
-const WEIGHT_MAX: u64 = 4 << 20;
+/// What the contents of one sort may weigh in one store, in bytes: some hundred images' manifests.
+pub(super) const CONTENT_BYTES_MAX: u64 = 4 << 20;
 
-/// What a copy weighs beside its content: keys, hashes, allocations.
-const ENTRY_BYTES: usize = 256;
-
-/// So many parts have a lock of their own. What weighs more than a part, 1 MiB, is not kept.
+/// So many parts have a lock of their own. What weighs more than a part is not kept.
 const PART_COUNT: usize = 4;
 
-/// What an entry takes of the store's memory.
-pub(super) trait Weigh {
-    /// Its bytes, beside those that every entry takes.
-    fn bytes(&self) -> usize;
+/// What is kept of a file whose key is a `K`.
+pub(super) trait Keep<K>: Clone {
+    /// What it takes of the bound on its sort.
+    fn weight(&self, key: &K) -> u64;
 }
 
-/// The copies of one sort of file.
-pub(super) struct Copies<K, V> {
+/// What is kept of one sort of file.
+pub(super) struct Kept<K, V> {
     entries: Cache<K, Entry<V>, Scales>,
     changes: Mutex<Changes>,
     believed_for: Duration,
@@ -44,6 +42,13 @@ struct Entry<V> {
     made_at: Instant,
 }
 
+/// When a look at a file began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    change_count: u64,
+    at: Instant,
+}
+
 /// What tells whether a file may have changed while it was read.
 #[derive(Debug, Default)]
 struct Changes {
@@ -52,39 +57,50 @@ struct Changes {
     under_way: usize,
 }
 
-impl<K, V> Copies<K, V>
+impl<K, V> Kept<K, V>
 where
-    K: Clone + Hash + Eq + Weigh,
-    V: Clone + Weigh,
+    K: Clone + Hash + Eq,
+    V: Keep<K>,
 {
-    pub(super) fn new(believed_for: Duration) -> Self {
+    /// What weighs `weight_max` in all, each for `believed_for`.
+    pub(super) fn new(weight_max: u64, believed_for: Duration) -> Self {
         // The cache takes as many parts as there are 32 items for.
-        let entries = Cache::with_weighter(PART_COUNT * 32, WEIGHT_MAX, Scales);
+        let entries = Cache::with_weighter(PART_COUNT * 32, weight_max, Scales);
         Self { entries, changes: Mutex::default(), believed_for }
     }
 
-    /// The copy, if there is one that is believed.
+    /// What is kept, if there is anything that is believed.
     pub(super) fn get(&self, key: &K) -> Option<V> {
         let entry = self.entries.get(key)?;
         (entry.made_at.elapsed() < self.believed_for).then_some(entry.value)
     }
 
-    /// What `read` finds in the file, of which a copy is kept unless the file may have changed meanwhile.
+    /// What `read` finds in the file, which is kept unless the file may have changed meanwhile.
     pub(super) fn read<E>(
         &self,
         key: &K,
         read: impl FnOnce() -> Result<Option<V>, E>,
     ) -> Result<Option<V>, E> {
-        let before = self.changes().count;
-        let made_at = Instant::now();
+        let look = self.look();
         let found = read()?;
-        let changes = self.changes();
         match &found {
-            Some(value) if changes.count == before => self.insert(key, value.clone(), made_at),
-            Some(_) => {}
+            Some(value) => self.keep(key, value.clone(), look),
             None => drop(self.entries.remove(key)),
         }
         Ok(found)
+    }
+
+    /// To be called before looking at a file to [`keep`](Self::keep) what is found.
+    pub(super) fn look(&self) -> Look {
+        Look { change_count: self.changes().count, at: Instant::now() }
+    }
+
+    /// Keeps what `look` found in the file, unless it may have changed since.
+    pub(super) fn keep(&self, key: &K, value: V, look: Look) {
+        let changes = self.changes();
+        if changes.count == look.change_count {
+            self.insert(key, value, look.at);
+        }
     }
 
     /// Does `change` to the file, after which it holds `value`, or nothing.
@@ -122,23 +138,23 @@ where
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
-        // A panic in between leaves a change under way for good: then copies of writes are no longer kept.
+        // A panic in between leaves a change under way for good: then what is written is no longer kept.
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K, V> fmt::Debug for Copies<K, V> {
+impl<K, V> fmt::Debug for Kept<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Copies").field("changes", &self.changes).finish_non_exhaustive()
+        f.debug_struct("Kept").field("changes", &self.changes).finish_non_exhaustive()
     }
 }
 
 #[derive(Clone)]
 struct Scales;
 
-impl<K: Weigh, V: Weigh> Weighter<K, Entry<V>> for Scales {
+impl<K, V: Keep<K>> Weighter<K, Entry<V>> for Scales {
     fn weight(&self, key: &K, entry: &Entry<V>) -> u64 {
-        (ENTRY_BYTES + key.bytes() + entry.value.bytes()) as u64
+        entry.value.weight(key)
     }
 }
 

@@ -1,0 +1,100 @@
+use std::convert::Infallible;
+use std::time::Duration;
+
+use super::{BELIEVED_FOR, CONTENT_BYTES_MAX, Keep, Kept};
+
+impl Keep<u32> for Vec<u8> {
+    fn weight(&self, _: &u32) -> u64 {
+        self.len() as u64 + 100
+    }
+}
+
+type Done<T> = Result<T, Infallible>;
+
+fn kept() -> Kept<u32, Vec<u8>> {
+    Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR)
+}
+
+fn read(kept: &Kept<u32, Vec<u8>>, key: u32, value: &[u8]) {
+    let found = kept.read(&key, || Done::Ok(Some(value.to_vec())));
+    assert_eq!(found, Ok(Some(value.to_vec())));
+}
+
+#[test]
+fn what_was_read_or_written_is_there() {
+    let kept = kept();
+    read(&kept, 1, b"read");
+    kept.change(&2, Some(b"written".to_vec()), || Done::Ok(())).expect("a change");
+    assert_eq!(kept.get(&1), Some(b"read".to_vec()));
+    assert_eq!(kept.get(&2), Some(b"written".to_vec()));
+    assert_eq!(kept.get(&3), None);
+}
+
+#[test]
+fn what_was_removed_or_found_missing_is_gone() {
+    let kept = kept();
+    read(&kept, 1, b"old");
+    kept.change(&1, None, || Done::Ok(())).expect("a removal");
+    assert_eq!(kept.get(&1), None);
+    read(&kept, 2, b"old");
+    kept.read(&2, || Done::Ok(None)).expect("nothing is found");
+    assert_eq!(kept.get(&2), None);
+}
+
+#[test]
+fn a_change_that_failed_leaves_nothing() {
+    let kept = kept();
+    read(&kept, 1, b"old");
+    kept.change(&1, Some(b"new".to_vec()), || Err("the disk is full")).expect_err("a full disk");
+    assert_eq!(kept.get(&1), None);
+}
+
+#[test]
+fn what_was_read_before_a_change_does_not_replace_what_it_wrote() {
+    let kept = kept();
+    let found = kept.read(&1, || {
+        kept.change(&1, Some(b"new".to_vec()), || Done::Ok(()))?;
+        Done::Ok(Some(b"old".to_vec()))
+    });
+    assert_eq!(found, Ok(Some(b"old".to_vec())));
+    assert_eq!(kept.get(&1), Some(b"new".to_vec()));
+}
+
+#[test]
+fn what_was_read_during_a_change_gives_way_to_it() {
+    let kept = kept();
+    let change = || {
+        read(&kept, 1, b"old");
+        Done::Ok(())
+    };
+    kept.change(&1, Some(b"new".to_vec()), change).expect("a change");
+    assert_eq!(kept.get(&1), Some(b"new".to_vec()));
+}
+
+#[test]
+fn of_two_changes_at_a_time_neither_is_taken_for_the_last() {
+    let kept = kept();
+    let outer = || kept.change(&1, Some(b"inner".to_vec()), || Done::Ok(()));
+    kept.change(&1, Some(b"outer".to_vec()), outer).expect("two changes");
+    assert_eq!(kept.get(&1), None);
+    kept.change(&1, Some(b"later".to_vec()), || Done::Ok(())).expect("a change");
+    assert_eq!(kept.get(&1), Some(b"later".to_vec()));
+}
+
+#[test]
+fn what_was_kept_too_long_is_not_believed() {
+    let kept = Kept::new(CONTENT_BYTES_MAX, Duration::ZERO);
+    read(&kept, 1, b"old");
+    assert_eq!(kept.get(&1), None);
+}
+
+#[test]
+fn what_is_kept_stays_within_its_weight() {
+    let kept = kept();
+    for key in 0..1000 {
+        read(&kept, key, &[0; 64 * 1024]);
+    }
+    assert!(kept.entries.weight() <= CONTENT_BYTES_MAX);
+    read(&kept, 2000, &vec![0; 2 * usize::try_from(CONTENT_BYTES_MAX).expect("a small number")]);
+    assert_eq!(kept.get(&2000), None, "it is larger than all may be");
+}
