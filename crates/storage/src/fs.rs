@@ -105,10 +105,10 @@ fn open_in(
 ) -> Result<FsStore, StoreError> {
     let disk = Disk::new(faults);
     let root = Arc::new(Root::open(root, disk.clone(), metrics)?);
-    let jobs = Jobs::new();
     let buffers = Arc::new(BufferPool::default());
     let can_send = can_send(&disk, &root);
     let is_local = is_local(root.layout().root());
+    let jobs = if is_local { Jobs::of_local_disk() } else { Jobs::default() };
     let access = Arc::new(FileAccess { disk, buffers, jobs: jobs.clone(), can_send, is_local });
     let workshop = Workshop { root, jobs, access, boot_id };
     let store = FsStore {

@@ -116,7 +116,7 @@ impl Spool {
             Backing::Memory(_) => self.write_now(offset, &batch),
             Backing::File(partial) => {
                 let spool = Arc::clone(self);
-                partial.jobs().write(move || spool.write_now(offset, &batch)).await
+                partial.jobs().busy(move || spool.write_now(offset, &batch)).await
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::panic;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use rustix::io::Errno;
 use tokio::sync::Semaphore;
@@ -15,23 +16,30 @@ use crate::error::StoreError;
 const JOB_COUNT_MAX: usize = 24;
 
 /// The jobs of one store; clones share the bounds. Reads do not queue behind writes, so that hits go on while
-/// a slow disk makes commits durable.
+/// a slow disk makes commits durable; and neither queues behind those that are busy.
 #[derive(Clone, Debug)]
 pub(crate) struct Jobs {
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
+    busy: Arc<Semaphore>,
 }
 
 impl Default for Jobs {
     fn default() -> Self {
-        Self::new()
+        Self::with_busy(JOB_COUNT_MAX)
     }
 }
 
 impl Jobs {
-    pub(crate) fn new() -> Self {
-        let bound = || Arc::new(Semaphore::new(JOB_COUNT_MAX));
-        Self { reads: bound(), writes: bound() }
+    /// Those of a disk of this machine, which takes bytes in as fast as processors hand them over: more jobs at
+    /// once than there are processors would take turns, and the runtime's threads would wait for theirs.
+    pub(crate) fn of_local_disk() -> Self {
+        Self::with_busy(thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    fn with_busy(busy_count_max: usize) -> Self {
+        let bound = |count| Arc::new(Semaphore::new(count));
+        Self { reads: bound(JOB_COUNT_MAX), writes: bound(JOB_COUNT_MAX), busy: bound(busy_count_max) }
     }
 
     /// Does some reading. It runs to its end, even when the caller loses interest.
@@ -57,6 +65,19 @@ impl Jobs {
         E: From<StoreError> + Send + 'static,
     {
         run(&self.writes, work).await
+    }
+
+    /// Does something that keeps a processor busy, like hashing what comes in. It runs to its end, even when the
+    /// caller loses interest.
+    pub(crate) async fn busy<T, E>(
+        &self,
+        work: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        run(&self.busy, work).await
     }
 }
 

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::thread;
 
 use futures_util::future::join_all;
 
@@ -9,7 +10,7 @@ use crate::error::StoreError;
 
 #[tokio::test]
 async fn reads_go_on_while_every_write_hangs() {
-    let jobs = Jobs::new();
+    let jobs = Jobs::default();
     let (release, hang) = mpsc::channel::<()>();
     let hang = Arc::new(std::sync::Mutex::new(hang));
     let running = Arc::new(AtomicUsize::new(0));
@@ -41,8 +42,28 @@ async fn reads_go_on_while_every_write_hangs() {
 }
 
 #[tokio::test]
+async fn on_a_local_disk_no_more_jobs_are_busy_than_there_are_processors() {
+    let jobs = Jobs::of_local_disk();
+    let processor_count = thread::available_parallelism().unwrap().get();
+    let running = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let work = (0..100).map(|_| {
+        let (running, most) = (running.clone(), most.clone());
+        jobs.busy(move || {
+            most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            thread::yield_now();
+            running.fetch_sub(1, Ordering::SeqCst);
+            Ok::<_, StoreError>(())
+        })
+    });
+    join_all(work).await.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
+    let most = most.load(Ordering::SeqCst);
+    assert!((1..=processor_count).contains(&most), "{most} at once");
+}
+
+#[tokio::test]
 async fn a_job_goes_on_when_nobody_waits_for_it() {
-    let jobs = Jobs::new();
+    let jobs = Jobs::default();
     let (started, has_started) = mpsc::channel();
     let (finished, has_finished) = mpsc::channel();
     let (release, hang) = mpsc::channel::<()>();
@@ -67,5 +88,5 @@ async fn a_job_goes_on_when_nobody_waits_for_it() {
 #[tokio::test]
 #[should_panic(expected = "on purpose")]
 async fn a_panic_reaches_the_caller() {
-    let _ = Jobs::new().read(|| -> Result<(), StoreError> { panic!("on purpose") }).await;
+    let _ = Jobs::default().read(|| -> Result<(), StoreError> { panic!("on purpose") }).await;
 }
