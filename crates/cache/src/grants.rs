@@ -41,7 +41,7 @@ impl Backend {
             asked.map(|_| ()).map_err(|error| PullError::from(&error))
         };
         let answer = match self.wait() {
-            Ok(_waiting) => self.link_flights.join_or_start(key, || ask(self.take_place())).await.0,
+            Ok(_waiting) => Box::pin(self.link_flights.join_or_start(key, || ask(self.take_place()))).await.0,
             Err(error) => Err(error),
         };
         self.judge(repository, digest, &answer);
@@ -85,7 +85,7 @@ impl Backend {
         let answer = match self.wait() {
             Ok(_waiting) => {
                 let flight = self.grant_flights.join_or_start(key, || ask(self.take_place()));
-                self.within_deadline(async { flight.await.0 }).await
+                Box::pin(self.within_deadline(async { flight.await.0 })).await
             }
             Err(error) => Err(error),
         };

@@ -24,6 +24,8 @@ const DESCRIBE_UNHASHED_BYTES_MIN: u64 = 256 << 20;
 /// So many fills for other repositories may be refused before a caller takes their refusal for its own.
 const REFUSED_JOIN_COUNT_MAX: u32 = 8;
 
+// An answer's future is moved around before it is polled. What a hit does without is boxed, here and for manifests,
+// so that a hit does not pay for a miss's size.
 impl Backend {
     /// Pulls a blob or a range of it. A HEAD downloads nothing; a GET that misses starts a fill, and answers
     /// with the first byte, or some seconds after the size is known (for a small blob: as soon as it is verified).
@@ -42,9 +44,9 @@ impl Backend {
                 self.prove_link(repository, digest).await?;
                 if want == Want::Get && !self.verified.is_known(digest, &blob) {
                     // It is held, and only to be hashed: the upstream is not needed.
-                    return self.fetch_blob(repository, digest, range.as_ref(), None).await;
+                    return Box::pin(self.fetch_blob(repository, digest, range.as_ref(), None)).await;
                 }
-                if want == Want::Get || self.may_describe(repository, digest, &blob).await {
+                if want == Want::Get || Box::pin(self.may_describe(repository, digest, &blob)).await {
                     let (size, partial) = (blob.size(), range.is_some());
                     let range = resolve(range.as_ref(), size)?;
                     let body = (want == Want::Get).then(|| BlobReader::stored(blob, range));
@@ -65,10 +67,10 @@ impl Backend {
             return Err(PullError::DigestMismatch { detail });
         }
         let answer = match want {
-            Want::Head => self.describe_blob(repository, digest, range.as_ref()).await,
+            Want::Head => Box::pin(self.describe_blob(repository, digest, range.as_ref())).await,
             Want::Get => {
                 let waiting = self.wait()?;
-                self.fetch_blob(repository, digest, range.as_ref(), Some(waiting)).await
+                Box::pin(self.fetch_blob(repository, digest, range.as_ref(), Some(waiting))).await
             }
         };
         if let Err(PullError::NotFound { detail }) = &answer {

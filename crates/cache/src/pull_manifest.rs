@@ -60,7 +60,7 @@ impl Backend {
             let outcome = if joined { Outcome::Join } else { Outcome::Miss };
             Ok(answer(digest, stored, outcome, None))
         };
-        let pulled = self.within_deadline(pull).await;
+        let pulled = Box::pin(self.within_deadline(pull)).await;
         if let Err(PullError::NotFound { detail }) = &pulled {
             self.absent.insert(key, detail.clone());
         }
@@ -85,7 +85,7 @@ impl Backend {
                 TagPlan::Fetch => Unreachable::Fail,
                 TagPlan::Absent => return Err(self.absent_tag(tag, self.offline())),
             };
-        let pulled = self.pull_checked(repository, tag, record.as_ref(), want).await;
+        let pulled = Box::pin(self.pull_checked(repository, tag, record.as_ref(), want)).await;
         let error = match pulled {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
@@ -101,7 +101,7 @@ impl Backend {
             self.metrics.stale(error.reason());
             return Ok(stale);
         }
-        Err(self.refuse_tag(repository, tag, record.as_ref(), error).await)
+        Err(Box::pin(self.refuse_tag(repository, tag, record.as_ref(), error)).await)
     }
 
     /// Asks the upstream, and serves what it names.
@@ -124,7 +124,7 @@ impl Backend {
             }
             self.pull_named(repository, tag, check, want).await
         };
-        let pulled = self.within_deadline(pull).await;
+        let pulled = Box::pin(self.within_deadline(pull)).await;
         if let Err(PullError::NotFound { detail }) = &pulled {
             self.absent.insert(key, detail.clone());
         }

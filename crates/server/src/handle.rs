@@ -2,6 +2,7 @@
 //! ask, how to say it.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,7 +121,9 @@ impl Public {
         entry.asked(&asked);
         let visit = Visit { backend, path, place, head };
         // The backend has deadlines of its own; this one covers whatever they do not, such as a hung disk.
-        match tokio::time::timeout(self.answer_wait_max, visit.pull(asked)).await {
+        // Pinned where it is: the timeout would keep room for it twice.
+        let pull = pin!(visit.pull(asked));
+        match tokio::time::timeout(self.answer_wait_max, pull).await {
             Ok(answered) => answered,
             Err(_) => Err(Refusal::Late { registry: backend.name().to_owned() }),
         }
