@@ -101,7 +101,7 @@ impl Backend {
             self.metrics.stale(error.reason());
             return Ok(stale);
         }
-        Err(Box::pin(self.refuse_tag(repository, tag, record.as_ref(), error)).await)
+        Err(self.refuse_tag(repository, tag, record.as_ref(), error).await)
     }
 
     /// Asks the upstream, and serves what it names.
@@ -124,7 +124,7 @@ impl Backend {
             }
             self.pull_named(repository, tag, check, want).await
         };
-        let pulled = Box::pin(self.within_deadline(pull)).await;
+        let pulled = self.within_deadline(pull).await;
         if let Err(PullError::NotFound { detail }) = &pulled {
             self.absent.insert(key, detail.clone());
         }

@@ -7,18 +7,19 @@ use server::Settings;
 /// listener's connections, those that are turned away, and idle connections to upstreams.
 const OWN_COUNT: usize = 512;
 
-/// An answer opens the file that it is read from; and so many eighths of all answers may each have asked an upstream.
+/// So many eighths of all answers may each have asked an upstream.
 pub(crate) const ASKING_EIGHTHS: usize = 3;
 
-/// What all answers take, in eighths of their number. A transfer that outlives the answer which began it holds a
-/// connection to its upstream and the file that it writes.
-const ANSWERS_TAKE_EIGHTHS: usize = 8 + 2 * ASKING_EIGHTHS;
+/// What all answers take, in eighths of their number: each the file that it is read from, and those that have asked an
+/// upstream a connection to it. (What comes in is read from the file that the transfer writes. One that outlives all
+/// its clients has a file beside these, of which [`OWN_COUNT`] has room for some hundreds.)
+const ANSWERS_TAKE_EIGHTHS: usize = 8 + ASKING_EIGHTHS;
 
 /// Small blobs that all stores together keep open.
 const KEPT_OPEN_COUNT_MAX: usize = 4096;
 
 /// Where descriptors are few, one of so many is for a small blob that is kept open.
-const KEPT_OPEN_SHARE: usize = 8;
+const KEPT_OPEN_SHARE: usize = 10;
 
 /// Raises the limit of this process to what it may have, and returns it; none: there is no limit. The soft limit is
 /// low for the sake of programs that use select(2) (systemd.exec(5), "Process Properties"), which this one does not.
@@ -39,14 +40,17 @@ pub(crate) fn kept_open(limit: Option<usize>) -> usize {
 pub(crate) fn fit(settings: &mut Settings, limit: Option<usize>) -> Option<String> {
     let (connection_count, answer_count) = (settings.connection_count_max, settings.answer_count_max);
     let answers_take = answer_count.saturating_mul(ANSWERS_TAKE_EIGHTHS).div_ceil(8);
-    let wanted = [answers_take, OWN_COUNT, KEPT_OPEN_COUNT_MAX]
-        .into_iter()
-        .fold(connection_count, usize::saturating_add);
-    let limit = limit.filter(|limit| *limit < wanted)?;
-    // One half for the connections, the other for what their answers open.
-    let half = limit.saturating_sub(OWN_COUNT + kept_open(Some(limit))) / 2;
-    settings.connection_count_max = connection_count.min(half).max(1);
-    settings.answer_count_max = answer_count.min(half * 8 / ANSWERS_TAKE_EIGHTHS).max(1);
+    let wanted_by_clients = connection_count.saturating_add(answers_take);
+    let limit = limit?;
+    let available = limit.saturating_sub(OWN_COUNT + kept_open(Some(limit)));
+    if available >= wanted_by_clients {
+        return None;
+    }
+    let wanted = wanted_by_clients.saturating_add(OWN_COUNT + KEPT_OPEN_COUNT_MAX);
+    // Connections and answers are lowered alike.
+    let fitted = |count: usize| (count as f64 / wanted_by_clients as f64 * available as f64) as usize;
+    settings.connection_count_max = fitted(connection_count).max(1);
+    settings.answer_count_max = fitted(answer_count).max(1);
     let share = settings.client_connection_count_max as f64 / connection_count as f64;
     let client_count = (settings.connection_count_max as f64 * share).ceil() as usize;
     settings.client_connection_count_max = settings.client_connection_count_max.min(client_count);

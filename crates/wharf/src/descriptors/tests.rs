@@ -10,7 +10,7 @@ fn bounds(settings: &Settings) -> (usize, usize, usize) {
 
 #[test]
 fn what_fits_stays_as_it_is() {
-    for limit in [None, Some(usize::MAX), Some(28_944)] {
+    for limit in [None, Some(usize::MAX), Some(24_196)] {
         let mut fitted = settings();
         assert_eq!(fit(&mut fitted, limit), None);
         assert_eq!(bounds(&fitted), bounds(&settings()));
@@ -20,15 +20,15 @@ fn what_fits_stays_as_it_is() {
 #[test]
 fn f43_a_low_limit_leaves_descriptors_for_files_and_upstreams() {
     for (limit, connections, clients, answers) in
-        [(28_943, 10_000, 5000, 7089), (4096, 1536, 768, 877), (1024, 192, 96, 109), (64, 1, 1, 1)]
+        [(24_190, 9997, 4999, 8190), (4096, 1493, 747, 1223), (1024, 192, 96, 157), (64, 1, 1, 1)]
     {
         let mut fitted = settings();
         let told = fit(&mut fitted, Some(limit)).unwrap();
         assert_eq!(bounds(&fitted), (connections, clients, answers), "{limit}");
-        assert!(told.contains(&format!("may open {limit} files")) && told.contains("to 28944"), "{told}");
+        assert!(told.contains(&format!("may open {limit} files")) && told.contains("to 25872"), "{told}");
         let (connections, _, answers) = bounds(&fitted);
         assert!(
-            connections + (answers * 14).div_ceil(8) + OWN_COUNT + kept_open(Some(limit)) <= limit
+            connections + (answers * 11).div_ceil(8) + OWN_COUNT + kept_open(Some(limit)) <= limit
                 || limit < OWN_COUNT,
             "{limit}"
         );
@@ -40,5 +40,5 @@ fn a_client_that_may_have_all_may_have_all_that_fit() {
     let mut fitted = settings();
     fitted.client_connection_count_max = fitted.connection_count_max;
     fit(&mut fitted, Some(4096));
-    assert_eq!(bounds(&fitted), (1536, 1536, 877));
+    assert_eq!(bounds(&fitted), (1493, 1493, 1223));
 }
