@@ -70,10 +70,10 @@ pub(crate) async fn serve(
     panics::count_in(Arc::clone(&metrics));
     let descriptor_limit = descriptors::raise_limit();
     let descriptors_are_short = descriptors::fit(&mut config.server, descriptor_limit);
-    let kept_open_each = descriptors::kept_open(descriptor_limit) / config.registries.len().max(1);
+    let kept_open_max = descriptors::kept_open(descriptor_limit) / config.registries.len().max(1);
     let bounds_of_all = share_answers(&mut config);
     // What a new store waits for is the disk, which makes many of them durable at once as fast as one.
-    let open = |registry| open_store(registry, &metrics, kept_open_each as u64);
+    let open = |registry| open_store(registry, &metrics, kept_open_max as u64);
     let stores: Vec<_> = config.registries.iter().map(open).collect();
     let common = Common {
         authorities: Authorities::load(),
@@ -168,13 +168,13 @@ fn upstream(
 fn open_store(
     registry: &Registry,
     metrics: &Metrics,
-    kept_open_count: u64,
+    kept_open_max: u64,
 ) -> JoinHandle<Result<FsStore, RegistryError>> {
     let (name, root) = (registry.names.name.clone(), registry.root.clone());
     let metrics = metrics.registry(&name);
     tokio::task::spawn_blocking(move || {
         storage::fs::open(&root, metrics)
-            .map(|store| store.keeping_open(kept_open_count))
+            .map(|store| store.keeping_open(kept_open_max))
             .map_err(|error| RegistryError { name, reason: describe(&root, &error) })
     })
 }

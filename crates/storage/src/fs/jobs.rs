@@ -11,7 +11,7 @@ use tokio::task;
 
 use crate::error::StoreError;
 
-/// Jobs of one store, of either sort, that run at once. The threads for blocking work are shared by the whole
+/// Jobs of one store, of each sort, that run at once. The threads for blocking work are shared by the whole
 /// process (512 by default), so a store on a disk that hangs must not take them all.
 const JOB_COUNT_MAX: usize = 24;
 

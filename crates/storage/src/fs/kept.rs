@@ -64,15 +64,20 @@ where
 {
     /// What weighs `weight_max` in all, each for `believed_for`.
     pub(super) fn new(weight_max: u64, believed_for: Duration) -> Self {
-        // The cache takes as many parts as there are 32 items for.
+        // The cache takes as many parts as there are 32 items for, and rounds each up.
+        let weight_max = weight_max - weight_max % PART_COUNT as u64;
         let entries = Cache::with_weighter(PART_COUNT * 32, weight_max, Scales);
         Self { entries, changes: Mutex::default(), believed_for }
     }
 
-    /// What is kept, if there is anything that is believed.
+    /// What is kept, if there is anything that is believed. What no longer is goes.
     pub(super) fn get(&self, key: &K) -> Option<V> {
         let entry = self.entries.get(key)?;
-        (entry.made_at.elapsed() < self.believed_for).then_some(entry.value)
+        if entry.made_at.elapsed() < self.believed_for {
+            return Some(entry.value);
+        }
+        self.entries.remove_if(key, |now| now.made_at == entry.made_at);
+        None
     }
 
     /// What `read` finds in the file, which is kept unless the file may have changed meanwhile.
@@ -118,10 +123,16 @@ where
         let is_only = changes.count == begin && changes.under_way == 1;
         changes.count += 1;
         changes.under_way -= 1;
-        match value {
-            Some(value) if is_only && changed.is_ok() => self.insert(key, value, made_at),
-            _ => drop(self.entries.remove(key)),
-        }
+        let removed = match value {
+            Some(value) if is_only && changed.is_ok() => {
+                self.insert(key, value, made_at);
+                None
+            }
+            _ => self.entries.remove(key),
+        };
+        // The last to close a file that was removed waits for the disk; nobody else is to wait for that.
+        drop(changes);
+        drop(removed);
         changed
     }
 

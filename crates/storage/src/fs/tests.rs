@@ -87,6 +87,23 @@ async fn the_file_engine_conforms() {
     conformance::run(Place::new).await;
 }
 
+/// Opened like in the product, where no faults may come: then files are opened and kept open where they are
+/// asked for.
+struct PlainPlace(Place);
+
+impl Engine for PlainPlace {
+    type Store = FsStore;
+
+    fn open(&self) -> FsStore {
+        open(&self.0.root(), metrics()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_file_engine_conforms_with_files_that_are_kept_open() {
+    conformance::run(|| PlainPlace(Place::new())).await;
+}
+
 #[tokio::test]
 async fn the_file_engine_conforms_without_a_tale_of_the_machines_start() {
     let place = Place::new();

@@ -45,20 +45,34 @@ async fn reads_go_on_while_every_write_hangs() {
 async fn on_a_local_disk_no_more_jobs_are_busy_than_there_are_processors() {
     let jobs = Jobs::of_local_disk();
     let processor_count = thread::available_parallelism().unwrap().get();
-    let running = Arc::new(AtomicUsize::new(0));
-    let most = Arc::new(AtomicUsize::new(0));
-    let work = (0..100).map(|_| {
-        let (running, most) = (running.clone(), most.clone());
-        jobs.busy(move || {
-            most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            thread::yield_now();
-            running.fetch_sub(1, Ordering::SeqCst);
-            Ok::<_, StoreError>(())
+    let (started, starts) = mpsc::channel();
+    let (release, hang) = mpsc::channel::<()>();
+    let hang = Arc::new(std::sync::Mutex::new(hang));
+    let work: Vec<_> = (0..processor_count + 3)
+        .map(|_| {
+            let (jobs, hang, started) = (jobs.clone(), hang.clone(), started.clone());
+            let work = move || {
+                started.send(()).unwrap();
+                hang.lock().unwrap().recv().unwrap();
+                Ok::<_, StoreError>(())
+            };
+            tokio::spawn(async move { jobs.busy(work).await })
         })
-    });
-    join_all(work).await.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
-    let most = most.load(Ordering::SeqCst);
-    assert!((1..=processor_count).contains(&most), "{most} at once");
+        .collect();
+    let mut start_count = 0;
+    while start_count < processor_count {
+        start_count += starts.try_iter().count();
+        tokio::task::yield_now().await;
+    }
+    jobs.read(|| Ok::<_, StoreError>(())).await.unwrap();
+    jobs.write(|| Ok::<_, StoreError>(())).await.unwrap();
+    assert_eq!(start_count + starts.try_iter().count(), processor_count, "the rest waits for its turn");
+    for _ in &work {
+        release.send(()).unwrap();
+    }
+    for done in join_all(work).await {
+        done.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]
