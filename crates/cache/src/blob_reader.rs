@@ -13,8 +13,8 @@ use storage::OpenBlob;
 
 use crate::error::PullError;
 
-/// The longest piece of a file, in bytes. It is sent in one call, for which the others of the connection's thread
-/// wait.
+/// The longest piece of a file, in bytes: what one connection sends before the others of its thread get a
+/// turn.
 pub(crate) const PIECE_BYTES_MAX: u64 = 512 * 1024;
 
 /// One blocking read when the page cache does not have the bytes. It costs two hops between threads, and the system

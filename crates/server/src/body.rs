@@ -15,7 +15,7 @@ use crate::report::{Answering, Report};
 use crate::sendfile::{Chunk, Lane};
 
 /// How much of files one connection sends before the others of its thread get a turn, in bytes.
-const TURN_BYTES: usize = 1 << 20;
+const TURN_BYTES: usize = 512 << 10;
 
 /// The same where bytes are copied, and perhaps encrypted: each costs several times as much.
 const COPYING_TURN_BYTES: usize = 128 << 10;
