@@ -13,12 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::access::Entry;
 use crate::report::{Answering, Report};
 use crate::sendfile::{Chunk, Lane};
-
-/// How much of files one connection sends before the others of its thread get a turn, in bytes.
-const TURN_BYTES: usize = 512 << 10;
-
-/// The same where bytes are copied, and perhaps encrypted: each costs several times as much.
-const COPYING_TURN_BYTES: usize = 128 << 10;
+use crate::turns::{Turns, Wait};
 
 /// What an answer carries.
 #[derive(Debug)]
@@ -36,8 +31,11 @@ pub(crate) struct AnswerBody {
     report: Arc<Report>,
     /// Where files go, if the connection can send them.
     lane: Option<Lane>,
+    /// Whom it takes turns with.
+    turns: Arc<Turns>,
+    /// What it has sent since its turn came, in bytes.
     burst: usize,
-    turn: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    wait: Option<Wait>,
 }
 
 impl fmt::Debug for AnswerBody {
@@ -50,13 +48,14 @@ impl AnswerBody {
     /// A body of `content`, which has `length` bytes. The entry, if any, is told of every byte and of the end.
     pub(crate) fn new(content: Content, length: u64, entry: Option<Entry>) -> Self {
         let report = Report::new(length, entry);
-        Self { content, remaining: length, report, lane: None, burst: 0, turn: None }
+        Self { content, remaining: length, report, lane: None, turns: Arc::default(), burst: 0, wait: None }
     }
 
     /// Keeps `answering` until all of the body is out. Files go into `lane`; without one they are copied.
-    pub(crate) fn hold(&mut self, answering: Answering, lane: Option<Lane>) {
+    pub(crate) fn hold(&mut self, answering: Answering, lane: Option<Lane>, turns: &Arc<Turns>) {
         self.report.hold(answering);
         self.lane = lane;
+        self.turns = Arc::clone(turns);
     }
 
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Chunk, PullError>> {
@@ -84,15 +83,9 @@ impl AnswerBody {
     fn account(&mut self, chunk: &Chunk) {
         self.remaining = self.remaining.saturating_sub(chunk.remaining() as u64);
         self.burst += chunk.remaining();
-        let turn_bytes = match chunk {
-            Chunk::File(..) => TURN_BYTES,
-            Chunk::Memory(_) => COPYING_TURN_BYTES,
-        };
-        if self.burst >= turn_bytes {
+        if self.burst >= self.turns.bytes(matches!(chunk, Chunk::Memory(_))) {
             self.burst = 0;
-            // Waking ourselves would not do: the runtime polls a woken task again before it looks at the
-            // sockets, and wakes a yielded one after.
-            self.turn = Some(Box::pin(tokio::task::yield_now()));
+            self.wait = Some(self.turns.wait());
         }
     }
 }
@@ -108,9 +101,9 @@ impl Body for AnswerBody {
         if self.remaining == 0 {
             return Poll::Ready(None);
         }
-        if let Some(turn) = &mut self.turn {
-            ready!(turn.as_mut().poll(cx));
-            self.turn = None;
+        if let Some(wait) = &mut self.wait {
+            ready!(Pin::new(wait).poll(cx));
+            self.wait = None;
         }
         match ready!(self.poll_content(cx)) {
             Ok(chunk) => {

@@ -24,6 +24,7 @@ use crate::sendfile::Broken;
 use crate::socket::{Socket, Stream};
 use crate::surface::Surface;
 use crate::tls::TlsName;
+use crate::turns::Turns;
 
 /// The most header fields a request may have.
 const HEADER_COUNT_MAX: usize = 64;
@@ -43,6 +44,7 @@ pub(crate) struct Terms {
     pub(crate) limits: Limits,
     /// Whether stored files are handed to the kernel instead of being copied.
     pub(crate) sendfile: bool,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) metrics: Arc<Metrics>,
     /// How long running answers may go on once `shutdown` is cancelled.
     pub(crate) shutdown_grace: Duration,
@@ -105,7 +107,7 @@ pub(crate) async fn serve(
             // Boxed, because what it takes to find an answer is large, and is gone once its head is there: a
             // connection that rests or sends a body does without.
             let mut response = Box::pin(terms.surface.answer(request, client, &clock)).await;
-            response.body_mut().hold(answering, lane);
+            response.body_mut().hold(answering, lane, &terms.turns);
             Ok::<_, Infallible>(response)
         }
     });

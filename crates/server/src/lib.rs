@@ -29,6 +29,7 @@ mod site;
 mod socket;
 mod surface;
 mod tls;
+mod turns;
 mod unsent;
 
 pub use server::{BindError, Parts, Server};

@@ -24,6 +24,7 @@ use crate::request_id::RequestIds;
 use crate::seats::{Seat, Seats};
 use crate::settings::Settings;
 use crate::surface::Surface;
+use crate::turns::Turns;
 
 /// Connections of the admin listener open at once: a scraper or two and a person.
 const ADMIN_CONNECTION_COUNT_MAX: usize = 64;
@@ -104,11 +105,13 @@ impl Server {
         let Self { parts, listeners, tls_listeners, admin } = self;
         let Parts { registries, routes, metrics, settings } = parts;
         let connections = TaskTracker::new();
+        let turns = Arc::new(Turns::default());
         let terms = |surface, limits| {
             Arc::new(Terms {
                 surface,
                 limits,
                 sendfile: settings.sendfile,
+                turns: Arc::clone(&turns),
                 metrics: Arc::clone(&metrics),
                 shutdown_grace: settings.shutdown_grace,
                 shutdown: shutdown.clone(),
