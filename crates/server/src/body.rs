@@ -31,8 +31,8 @@ pub(crate) struct AnswerBody {
     report: Arc<Report>,
     /// Where files go, if the connection can send them.
     lane: Option<Lane>,
-    /// Whom it takes turns with.
-    turns: Arc<Turns>,
+    /// Whom it takes turns with; none: nobody.
+    turns: Option<Arc<Turns>>,
     /// What it has sent since its turn came, in bytes.
     burst: usize,
     wait: Option<Wait>,
@@ -48,14 +48,14 @@ impl AnswerBody {
     /// A body of `content`, which has `length` bytes. The entry, if any, is told of every byte and of the end.
     pub(crate) fn new(content: Content, length: u64, entry: Option<Entry>) -> Self {
         let report = Report::new(length, entry);
-        Self { content, remaining: length, report, lane: None, turns: Arc::default(), burst: 0, wait: None }
+        Self { content, remaining: length, report, lane: None, turns: None, burst: 0, wait: None }
     }
 
     /// Keeps `answering` until all of the body is out. Files go into `lane`; without one they are copied.
     pub(crate) fn hold(&mut self, answering: Answering, lane: Option<Lane>, turns: &Arc<Turns>) {
         self.report.hold(answering);
         self.lane = lane;
-        self.turns = Arc::clone(turns);
+        self.turns = Some(Arc::clone(turns));
     }
 
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Chunk, PullError>> {
@@ -83,9 +83,11 @@ impl AnswerBody {
     fn account(&mut self, chunk: &Chunk) {
         self.remaining = self.remaining.saturating_sub(chunk.remaining() as u64);
         self.burst += chunk.remaining();
-        if self.burst >= self.turns.bytes(matches!(chunk, Chunk::Memory(_))) {
+        if let Some(turns) = &self.turns
+            && self.burst >= turns.bytes(matches!(chunk, Chunk::Memory(_)))
+        {
             self.burst = 0;
-            self.wait = Some(self.turns.wait());
+            self.wait = Some(turns.wait());
         }
     }
 }
