@@ -17,6 +17,8 @@ use crate::tls::{self, Authorities};
 const IDLE_CONNECTION_COUNT_MAX: usize = 16;
 /// How long an idle connection is kept. Firewalls forget silent connections within minutes.
 const IDLE_CONNECTION_TTL: Duration = Duration::from_secs(60);
+/// Fields that the head of an answer may have. The library's own bound on the whole head is 408 KiB.
+const HEAD_FIELD_COUNT_MAX: usize = 1024;
 
 /// The clients of one upstream. They share nothing with another upstream's but certificate authorities.
 #[derive(Clone, Debug)]
@@ -79,6 +81,13 @@ impl Pair {
                 .retry(retry::never())
                 .referer(false)
                 .http1_only()
+                // RFC 9112, sections 5.1 and 5.2: whoever passes an answer on removes such a blank and unfolds such
+                // a value. A line that is no field at all is left out: one odd line costs no pull, and what
+                // frames the body is not guessed, for its digest tells.
+                .http1_allow_spaces_after_header_name_in_responses(true)
+                .http1_allow_obsolete_multiline_headers_in_responses(true)
+                .http1_ignore_invalid_headers_in_responses(true)
+                .http1_max_headers(HEAD_FIELD_COUNT_MAX)
                 // Another crate's features could switch decoding on, and digests are of the bytes as sent.
                 .no_gzip()
                 .no_brotli()

@@ -7,6 +7,7 @@ mod auth;
 mod blobs;
 mod breaker;
 mod economy;
+mod heads;
 mod lists;
 mod manifests;
 mod realms;
