@@ -62,6 +62,8 @@ pub struct Server {
     listeners: Vec<(TcpListener, SocketAddr)>,
     tls_listeners: Vec<(TcpListener, SocketAddr)>,
     admin: Option<(TcpListener, SocketAddr)>,
+    /// Places for requests that are being answered.
+    places: Arc<Semaphore>,
 }
 
 impl Server {
@@ -80,7 +82,8 @@ impl Server {
         let listeners = bind_all(&parts.settings.listen)?;
         let tls_listeners = bind_all(parts.settings.tls.as_ref().map_or(&[], |tls| &tls.listen))?;
         let admin = parts.settings.admin.as_ref().map(|admin| bind(admin.listen)).transpose()?;
-        Ok(Self { parts, listeners, tls_listeners, admin })
+        let places = Arc::new(Semaphore::new(parts.settings.answer_count_max));
+        Ok(Self { parts, listeners, tls_listeners, admin, places })
     }
 
     /// The public listeners' addresses, with the ports that were chosen for port 0.
@@ -98,11 +101,17 @@ impl Server {
         self.admin.as_ref().map(|(_, address)| *address)
     }
 
+    /// What counts the requests that are being answered.
+    pub fn running(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let (places, place_count) = (Arc::clone(&self.places), self.parts.settings.answer_count_max);
+        move || place_count.saturating_sub(places.available_permits())
+    }
+
     /// Serves until `shutdown` is cancelled and every running answer is finished, or the grace period for
     /// them is over. New connections are refused from the moment of cancellation, so that clients turn to
     /// the real registry at once.
     pub async fn serve(self, shutdown: CancellationToken) {
-        let Self { parts, listeners, tls_listeners, admin } = self;
+        let Self { parts, listeners, tls_listeners, admin, places } = self;
         let Parts { registries, routes, metrics, settings } = parts;
         let connections = TaskTracker::new();
         let turns = Arc::new(Turns::default());
@@ -132,7 +141,7 @@ impl Server {
             routes,
             metrics: Arc::clone(&metrics),
             ids: RequestIds::new(),
-            places: Arc::new(Semaphore::new(settings.answer_count_max)),
+            places,
             answer_wait_max: settings.answer_wait_max,
             shutdown: shutdown.clone(),
         });

@@ -8,7 +8,7 @@ mod log;
 mod notify;
 mod panics;
 mod report;
-mod shutdown;
+mod signals;
 mod wiring;
 
 /// The C library's keeps what a crowd of clients used, and each further crowd may cost more.

@@ -20,7 +20,7 @@ use crate::descriptors;
 use crate::notify::{self, notify};
 use crate::panics;
 use crate::report;
-use crate::shutdown::Signals;
+use crate::signals::Signals;
 
 /// How often each store looks for leftovers.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
@@ -105,7 +105,7 @@ pub(crate) async fn serve(
         tracing::info!("{line}");
     }
     let shutdown = CancellationToken::new();
-    tokio::spawn(signals.obey(shutdown.clone()));
+    tokio::spawn(signals.obey(shutdown.clone(), server.running(), config.server.shutdown_grace));
     notify(notify::READY);
     server.serve(shutdown).await;
 

@@ -9,3 +9,4 @@ mod program;
 mod serve;
 mod start;
 mod stop;
+mod terminal;

@@ -5,6 +5,7 @@ use testkit::client::Connection;
 use testkit::{FakeRegistry, Fault, Gate, Image, Kind, Rule};
 
 use crate::program::{Program, configuration, registry};
+use crate::terminal::Terminal;
 
 /// A program in the middle of sending a layer, of which the rest comes when the gate opens.
 struct Pull {
@@ -34,7 +35,7 @@ async fn begin_pull(server_keys: &str) -> Pull {
 async fn told_once_it_finishes_the_answers_and_refuses_new_clients() {
     let Pull { mut program, mut connection, gate, layer, _hub } = begin_pull("").await;
     program.signal(Signal::TERM);
-    program.wait_for_line("stopping: running answers are finished");
+    program.wait_for_line("SIGTERM: no new connections, finishing 1 request (up to 60s)");
     // The listener is closed a moment after the signal was noticed.
     let refused = async { while Connection::open(program.address).await.is_ok() {} };
     testkit::within("new clients are refused", refused).await;
@@ -61,7 +62,7 @@ async fn told_twice_it_ends_at_once() {
     for (second, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let Pull { mut program, connection: _open, gate: _gate, .. } = begin_pull("").await;
         program.signal(Signal::TERM);
-        program.wait_for_line("stopping: running answers are finished");
+        program.wait_for_line("SIGTERM: no new connections, finishing 1 request (up to 60s)");
         program.signal(second);
         assert_eq!(program.wait().code(), Some(code));
     }
@@ -91,4 +92,69 @@ async fn a_transfer_that_was_cut_off_goes_on_after_the_restart() {
     assert!(answer.complete && answer.body == layer);
     let again = hub.log().body_bytes(&digest);
     assert!(again < (layer.len() - first.len() / 2) as u64, "{again} bytes came a second time");
+}
+
+/// Friction 3 and mistake 22 of a first day: a signal meant to reload stopped the cache, with exit code 0.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_that_means_something_to_other_servers_stops_nothing() {
+    let hub = FakeRegistry::start().await;
+    let mut program = Program::start(&configuration(&registry("docker.io", &hub)));
+    let said = [
+        (
+            Signal::HUP,
+            "WARN wharf::signals: SIGHUP ignored: wharf cannot reload its configuration yet; restart it",
+        ),
+        (Signal::USR1, "WARN wharf::signals: SIGUSR1 ignored: "),
+        (Signal::USR2, "WARN wharf::signals: SIGUSR2 ignored: "),
+        (Signal::ALARM, "WARN wharf::signals: SIGALRM ignored: "),
+    ];
+    for silent in [Signal::PIPE, Signal::XFSZ, Signal::WINCH, Signal::CONT, Signal::URG] {
+        program.signal(silent);
+    }
+    for (signal, line) in said {
+        program.signal(signal);
+        program.wait_for_line(line);
+        assert_eq!(program.get("127.0.0.1", "/readyz").await.unwrap().status, 200, "{line}");
+    }
+    program.signal(Signal::TERM);
+    assert_eq!(program.wait().code(), Some(0));
+    program.wait_for_line("SIGTERM: no new connections, finishing 0 requests (up to 60s)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_to_reload_does_not_break_off_what_is_being_finished() {
+    let Pull { mut program, mut connection, gate, layer, _hub } = begin_pull("").await;
+    program.signal(Signal::TERM);
+    program.wait_for_line("SIGTERM: no new connections");
+    program.signal(Signal::HUP);
+    program.wait_for_line("SIGHUP ignored");
+    gate.release();
+    let (body, end) = connection.read_rest().await;
+    assert!(end.is_ok() && body == layer, "{end:?}");
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+#[test]
+fn a_program_ends_with_the_terminal_that_it_was_started_in() {
+    let text = configuration("[[registry]]\nname = \"docker.io\"\n");
+    let mut terminal = Terminal::start(&text, &[], "admin on http://");
+    terminal.signal(Signal::HUP);
+    terminal.wait_for("SIGHUP ignored");
+    terminal.hang_up();
+    terminal.signal(Signal::HUP);
+    assert_eq!(terminal.wait(), Ok(0));
+}
+
+/// A write beyond `ulimit -f` would end the process (SIGXFSZ); it is a disk without room instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_larger_than_allowed_costs_the_copy_and_not_the_process() {
+    let hub = FakeRegistry::start().await;
+    let image = Image::generated(8, &[1_000_000]);
+    hub.put_image("library/app", "latest", &image);
+    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    program.limit_file_size(300_000);
+    let target = format!("/v2/library/app/blobs/{}", image.layers[0].digest);
+    let answer = program.get("docker.io.localhost", &target).await.unwrap();
+    assert!(answer.complete && answer.body == image.layers[0].bytes());
+    assert_eq!(program.get("127.0.0.1", "/readyz").await.unwrap().status, 200);
 }
