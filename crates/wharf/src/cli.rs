@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use url::Url;
 
@@ -25,7 +26,7 @@ struct CommandLine {
 enum Command {
     /// Serve the configured registries (the default)
     Serve,
-    /// Say what is wrong with the configuration, or what it would serve
+    /// Validate the configuration and print what it would serve
     Check,
     /// Ask a running wharf whether it is ready; for container health checks
     Health {
@@ -37,7 +38,8 @@ enum Command {
 
 /// Does what the command line asks for.
 pub(crate) fn run() -> ExitCode {
-    let CommandLine { config, command } = CommandLine::parse();
+    let CommandLine { config, command } =
+        CommandLine::try_parse().unwrap_or_else(|error| with_tip(error).exit());
     let config = config.as_deref();
     let result = match command.unwrap_or(Command::Serve) {
         Command::Serve => serve(config),
@@ -54,9 +56,53 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
+/// The same error with what was probably meant, where another program would have understood it.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    let wrong = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand].into_iter().find_map(|kind| {
+        match error.get(kind) {
+            Some(ContextValue::String(text)) => Some(text.clone()),
+            _ => None,
+        }
+    });
+    if matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand)
+        && let Some(tip) = wrong.and_then(|text| tip(&text))
+    {
+        let _ = error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
+}
+
+/// What to write instead of an argument that does not exist.
+fn tip(wrong: &str) -> Option<String> {
+    let name = wrong.split('=').next().unwrap_or(wrong);
+    let setting = |section: &str, key: &str| {
+        Some(format!("write it into the configuration file: `{key}` of [{section}]"))
+    };
+    match name {
+        "-c" | "-f" | "--config-file" | "--configuration" | "--file" => {
+            Some("name the configuration with `--config FILE`".to_owned())
+        }
+        "-v" => Some("`--version` prints the version".to_owned()),
+        "-p" | "-l" | "--port" | "--listen" | "--addr" | "--address" | "--bind" => {
+            setting("server", "listen")
+        }
+        "-d" | "--root" | "--data" | "--data-dir" | "--dir" | "--directory" => setting("storage", "root"),
+        "--log-level" | "--verbose" | "--debug" => setting("log", "level"),
+        _ if is_file_name(wrong) => Some(format!("name the configuration with `--config {wrong}`")),
+        _ => None,
+    }
+}
+
+fn is_file_name(text: &str) -> bool {
+    let extension = Path::new(text).extension().and_then(|extension| extension.to_str());
+    !text.starts_with('-')
+        && (text.contains('/') || matches!(extension, Some("toml" | "yml" | "yaml" | "json" | "conf")))
+}
+
 fn load(named: Option<&Path>) -> Result<Config, String> {
+    let environment = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     // A variable that is no UTF-8 cannot be part of a text and counts as unset.
-    let result = config::load(named, &|name| std::env::var(name).ok());
+    let result = config::load(named, &|name| std::env::var(name).ok(), environment);
     result.map_err(|error| match error {
         LoadError::Unreadable { .. } => error.to_string(),
         LoadError::Wrong(mistakes) => {

@@ -9,8 +9,10 @@ mod credentials;
 mod duration;
 mod expand;
 mod file;
+mod foreign;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod hint;
 mod known;
 mod locate;
 mod nearest;
@@ -29,7 +31,7 @@ use self::process::ServerSection;
 use self::reader::{Reader, Table, Text};
 use self::remark::Place;
 
-pub(crate) use self::locate::{LoadError, load};
+pub(crate) use self::locate::{LoadError, PLACES, load};
 pub(crate) use self::process::{Log, LogFormat};
 pub(crate) use self::reader::Variables;
 pub(crate) use self::registry::Registry;
@@ -49,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) registries: Vec<Registry>,
     /// What is allowed but risky.
     pub(crate) warnings: Remarks,
+    /// What was found beside the file and looks as if it was meant for wharf, one sentence each.
+    pub(crate) notices: Vec<String>,
 }
 
 /// The sections of the file and what each may hold.
@@ -76,7 +80,7 @@ impl Config {
             garbled.insert(line);
         }
         if !errors.iter().all(is_recoverable) {
-            return Err(mistakes);
+            return Err(foreign::looks_like(text).map_or(mistakes, |form| is_no_toml(source, form)));
         }
         let builtin = DeTable::parse(BUILTIN).expect("a test reads the built-in configuration");
         let config = read(&mut reader, source, &Table::top(tree.get_ref()), &Table::top(builtin.get_ref()));
@@ -86,6 +90,11 @@ impl Config {
             Some(config) if mistakes.is_empty() => Ok(Self { warnings, ..config }),
             _ => Err(mistakes),
         }
+    }
+
+    /// Whether there is no file.
+    pub(crate) fn is_builtin(&self) -> bool {
+        self.source == BUILTIN_NAME
     }
 
     /// What applies without any file.
@@ -99,6 +108,16 @@ impl Config {
 fn is_recoverable(error: &toml::de::Error) -> bool {
     let message = error.message();
     message == "duplicate key" || message.starts_with("string values must be quoted")
+}
+
+/// One remark on a file in another form: its lines are all wrong, and none of them more than another.
+fn is_no_toml(source: &str, form: &str) -> Remarks {
+    let mut mistakes = Remarks::on(source);
+    let text = format!(
+        "this looks like {form}, perhaps of another registry; wharf reads TOML, see docs/reference/configuration.md"
+    );
+    mistakes.add(Place { line: 1, key: String::new() }, text);
+    mistakes
 }
 
 /// The parser's message, without the excerpt of the file that its `Display` adds.
@@ -151,6 +170,7 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
         log,
         registries,
         warnings: Remarks::on(source),
+        notices: Vec::new(),
     })
 }
 

@@ -5,6 +5,7 @@ mod config;
 mod descriptors;
 mod health;
 mod log;
+mod machine;
 mod notify;
 mod panics;
 mod report;

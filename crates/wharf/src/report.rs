@@ -1,8 +1,8 @@
 //! What wharf says of itself: at the start, and for `wharf check`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::config::{Config, Registry};
+use crate::config::{Config, PLACES, Registry};
 
 /// The name that stands for this machine where nobody has told what it is called.
 const UNKNOWN_ADDRESS: &str = "<address>";
@@ -11,6 +11,8 @@ const UNKNOWN_ADDRESS: &str = "<address>";
 struct Door<'a> {
     config: &'a Config,
     address: SocketAddr,
+    /// What others reach this machine by, if that is known.
+    own: Option<Ipv4Addr>,
 }
 
 impl Door<'_> {
@@ -27,8 +29,13 @@ impl Door<'_> {
             (None, ip) if ip.is_loopback() => format!("{label}.localhost:{port}"),
             // nip.io answers for any IPv4 address in a name; for others a name has to exist already.
             (None, IpAddr::V4(ip)) if !ip.is_unspecified() => format!("{label}.{ip}.nip.io:{port}"),
-            (None, _) => format!("{label}.{UNKNOWN_ADDRESS}.nip.io:{port}"),
+            (None, _) => format!("{label}.{}.nip.io:{port}", self.own()),
         })
+    }
+
+    /// This machine, where we listen on all of its addresses.
+    fn own(&self) -> String {
+        self.own.map_or_else(|| UNKNOWN_ADDRESS.to_owned(), |own| own.to_string())
     }
 
     /// What all registries share.
@@ -36,7 +43,7 @@ impl Door<'_> {
         let port = self.address.port();
         match (&self.config.domain, self.address.ip()) {
             (Some(domain), _) => format!("{domain}:{port}"),
-            (None, ip) if ip.is_unspecified() => format!("{UNKNOWN_ADDRESS}:{port}"),
+            (None, ip) if ip.is_unspecified() => format!("{}:{port}", self.own()),
             (None, _) => self.address.to_string(),
         }
     }
@@ -50,19 +57,21 @@ impl Door<'_> {
     }
 }
 
-/// The lines at the start: where we listen and how each client is told.
+/// The lines at the start: where we listen and how each client is told. `own` is what others reach this machine by.
 pub(crate) fn start(
     config: &Config,
     addresses: &[SocketAddr],
     tls: &[SocketAddr],
     admin: Option<SocketAddr>,
+    own: Option<Ipv4Addr>,
 ) -> Vec<String> {
-    let mut lines = vec![format!("wharf {} with {}", env!("CARGO_PKG_VERSION"), config.source)];
+    let looked = if config.is_builtin() { format!(" (no {})", PLACES.join(", no ")) } else { String::new() };
+    let mut lines = vec![format!("wharf {} with {}{looked}", env!("CARGO_PKG_VERSION"), config.source)];
     lines.extend(addresses.iter().map(|address| format!("listening on http://{address}")));
     lines.extend(tls.iter().map(|address| format!("listening on https://{address}")));
     lines.extend(admin.map(|address| format!("admin on http://{address}/metrics")));
     let Some(address) = addresses.first() else { return lines };
-    let door = Door { config, address: *address };
+    let door = Door { config, address: *address, own };
     for registry in &config.registries {
         let upstream = origin(registry);
         lines.push(format!("{} -> {upstream} as {}", registry.names.name, door.describe(registry)));
@@ -87,7 +96,7 @@ pub(crate) fn check(config: &Config) -> String {
     let listen: Vec<String> = config.server.listen.iter().map(SocketAddr::to_string).chain(tls).collect();
     let admin = config.server.admin.as_ref().map_or("off".to_owned(), |admin| admin.listen.to_string());
     let address = *config.server.listen.first().expect("a valid configuration listens somewhere");
-    let door = Door { config, address };
+    let door = Door { config, address, own: None };
     let mut text = format!(
         "{}: no mistakes\nlisten  {}\nadmin   {admin}\nns      http://{}/v2/?ns=REGISTRY\n\n",
         config.source,
@@ -105,13 +114,14 @@ pub(crate) fn check(config: &Config) -> String {
         ]);
     }
     push_table(&mut text, &rows);
-    if !config.warnings.is_empty() {
+    let mut warnings = config.notices.iter().cloned().chain(config.warnings.lines()).peekable();
+    if warnings.peek().is_some() {
         text.push('\n');
-        for line in config.warnings.lines() {
-            text.push_str("warning: ");
-            text.push_str(&line);
-            text.push('\n');
-        }
+    }
+    for line in warnings {
+        text.push_str("warning: ");
+        text.push_str(&line);
+        text.push('\n');
     }
     text
 }

@@ -17,6 +17,7 @@ use upstream::{Authorities, HttpUpstream, SettingsError};
 
 use crate::config::{Config, Registry};
 use crate::descriptors;
+use crate::machine;
 use crate::notify::{self, notify};
 use crate::panics;
 use crate::report;
@@ -94,14 +95,14 @@ pub(crate) async fn serve(
         settings: config.server.clone(),
     })?;
 
-    for line in config.warnings.lines() {
+    for line in config.notices.iter().cloned().chain(config.warnings.lines()) {
         tracing::warn!("{line}");
     }
     if let Some(warning) = descriptors_are_short {
         tracing::warn!("{warning}");
     }
     let (plain, tls) = (server.local_addresses(), server.tls_addresses());
-    for line in report::start(&config, &plain, &tls, server.admin_address()) {
+    for line in report::start(&config, &plain, &tls, server.admin_address(), machine::own_address()) {
         tracing::info!("{line}");
     }
     let shutdown = CancellationToken::new();

@@ -4,7 +4,7 @@
 
 use secret::Secret;
 
-use super::reader::{Reader, Table};
+use super::reader::{Reader, Table, Text};
 
 const LOGIN: [&str; 3] = ["username", "password", "password_file"];
 const IDENTITY: [&str; 2] = ["client_cert", "client_key"];
@@ -13,11 +13,15 @@ impl Reader<'_> {
     /// The user name and the password. Both empty, as `${VAR:-}` can leave them, mean anonymous.
     pub(crate) fn login(&mut self, table: &Table<'_>) -> Option<(String, Secret<String>)> {
         let table = table.holding(&LOGIN);
-        let username = self.text(&table, "username");
+        let username = self.text_or_empty(&table, "username").map(without_line_end);
         let password = if table.has("password_file") {
             self.secret_file(&table, "password_file")
         } else {
-            self.text(&table, "password").map(|password| Secret::new(password.value))
+            let password = self.text_or_empty(&table, "password").map(without_line_end);
+            password.map(|password| {
+                self.warn_of_blanks(&password.place, &password.value);
+                Secret::new(password.value)
+            })
         };
         if !self.is_whole_login(&table) {
             return None;
@@ -29,6 +33,9 @@ impl Reader<'_> {
             (false, true) => "has an empty password; give both, or neither",
             (false, false) if username.value.contains(|c: char| c == ':' || c.is_control()) => {
                 "holds \":\" or a control character, which no registry can tell from the password; correct it"
+            }
+            (false, false) if password.expose().contains(char::is_control) => {
+                "has a password with a line end or another control character in it; correct the password"
             }
             (false, false) => return Some((username.value, password)),
         };
@@ -83,4 +90,10 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// A variable that was made from a file, as a secret of Kubernetes is, often ends as the file does.
+fn without_line_end(mut text: Text) -> Text {
+    text.value.truncate(text.value.trim_end_matches(['\r', '\n']).len());
+    text
 }

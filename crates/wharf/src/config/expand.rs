@@ -19,11 +19,9 @@ pub(crate) enum ExpandError {
 impl fmt::Display for ExpandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty(name) => write!(
-                f,
-                "the environment variable {name} is not set or empty; \
-                 set it, or write ${{{name}:-}} if nothing is meant"
-            ),
+            Self::Empty(name) => {
+                write!(f, "the environment variable {name} is not set or empty; set it")
+            }
             Self::Unclosed => {
                 f.write_str("\"${\" has no closing \"}\"; add it, or write \"$${\" for the two characters")
             }

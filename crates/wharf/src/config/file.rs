@@ -7,14 +7,18 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secret::Secret;
 
 use super::reader::{Reader, Table, Text};
+use super::remark::Place;
 
 /// No secret and no bundle of certificates is longer; a path to something endless must not fill the memory.
 pub(super) const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// What some editors put in front of a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 impl Reader<'_> {
     /// The content of the file that `key` names, or `None` after a remark.
     fn content(&mut self, table: &Table<'_>, key: &str) -> Option<(Text, Vec<u8>)> {
-        let path = self.text(table, key)?;
+        let path = self.path(table, key)?;
         let read = fs::metadata(&path.value).and_then(|about| {
             if about.len() > FILE_BYTES_MAX || !about.is_file() {
                 return Err(std::io::Error::other("it is no file of at most 4 MiB"));
@@ -37,8 +41,9 @@ impl Reader<'_> {
     /// The secret in the file that `key` names, without the line end that editors put there.
     pub(crate) fn secret_file(&mut self, table: &Table<'_>, key: &str) -> Option<Secret<String>> {
         let (path, content) = self.content(table, key)?;
-        let secret =
-            String::from_utf8(content).ok().map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+        let secret = String::from_utf8(content).ok();
+        let secret = secret.map(|text| text.trim_start_matches(BYTE_ORDER_MARK).to_owned());
+        let secret = secret.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
         let Some(secret) = secret.filter(|secret| !secret.is_empty() && !secret.contains(char::is_control))
         else {
             let wrong = format!(
@@ -48,7 +53,18 @@ impl Reader<'_> {
             self.refuse(&path.place, wrong);
             return None;
         };
+        self.warn_of_blanks(&path.place, &secret);
         Some(Secret::new(secret))
+    }
+
+    /// Warns of a blank that nobody sees, at an end of a secret.
+    pub(crate) fn warn_of_blanks(&mut self, place: &Place, secret: &str) {
+        let ends = [secret.chars().next(), secret.chars().next_back()];
+        if ends.into_iter().flatten().any(char::is_whitespace) {
+            let text =
+                "begins or ends with a blank, which counts as a part of it; remove the blank if it is none";
+            self.warn(place, text);
+        }
     }
 
     /// The certificates, as PEM, in the file that `key` names.

@@ -1,5 +1,7 @@
 //! What is known of public registries, so that a name alone is enough.
 
+use super::nearest::is_slip;
+
 /// A registry that calls itself something else than where it is reached.
 struct Known {
     name: &'static str,
@@ -18,13 +20,59 @@ const KNOWN: [Known; 1] = [Known {
 pub(crate) const DOCKER_HUB: &str = "docker.io";
 
 /// What people call a registry that clients call otherwise.
-const MISNOMERS: [(&str, &str); 6] = [
+const MISNOMERS: [(&str, &str); 26] = [
+    ("docker", DOCKER_HUB),
+    ("docker.com", DOCKER_HUB),
+    ("www.docker.com", DOCKER_HUB),
     ("dockerhub", DOCKER_HUB),
+    ("dockerhub.com", DOCKER_HUB),
+    ("dockerhub.io", DOCKER_HUB),
+    ("hub", DOCKER_HUB),
     ("hub.docker.com", DOCKER_HUB),
+    ("hub.docker.io", DOCKER_HUB),
+    ("registry.docker.com", DOCKER_HUB),
+    ("registry.docker.io", DOCKER_HUB),
     ("registry.hub.docker.com", DOCKER_HUB),
+    ("registry-1.docker.com", DOCKER_HUB),
     ("ghcr", "ghcr.io"),
+    ("ghcr.com", "ghcr.io"),
+    ("github.com", "ghcr.io"),
     ("quay", "quay.io"),
+    ("quay.com", "quay.io"),
     ("gcr", "gcr.io"),
+    ("gcr.com", "gcr.io"),
+    ("k8s", "registry.k8s.io"),
+    ("k8s.io", "registry.k8s.io"),
+    ("mcr", "mcr.microsoft.com"),
+    ("microsoft.com", "mcr.microsoft.com"),
+    ("gallery.ecr.aws", "public.ecr.aws"),
+    ("gitlab.com", "registry.gitlab.com"),
+];
+
+/// Registries that many clients pull from, and names a letter away from one of these that are a registry themselves.
+const PUBLIC: [&str; 22] = [
+    DOCKER_HUB,
+    "ghcr.io",
+    "quay.io",
+    "gcr.io",
+    "registry.k8s.io",
+    "k8s.gcr.io",
+    "mcr.microsoft.com",
+    "public.ecr.aws",
+    "registry.gitlab.com",
+    "docker.elastic.co",
+    "registry.access.redhat.com",
+    "registry.redhat.io",
+    "container-registry.oracle.com",
+    "nvcr.io",
+    "lscr.io",
+    "icr.io",
+    "azurecr.io",
+    "pkg.dev",
+    "cgr.dev",
+    "xpkg.upbound.io",
+    "registry.opensuse.org",
+    "docker.pkg.github.com",
 ];
 
 /// Where the registry of this name is reached when the configuration does not say.
@@ -46,4 +94,10 @@ pub(crate) fn name_behind_alias(name: &str) -> Option<&'static str> {
 /// The registry that is meant by a `name` which nothing can be reached at.
 pub(crate) fn name_meant_by(name: &str) -> Option<&'static str> {
     MISNOMERS.iter().find(|(wrong, _)| *wrong == name).map(|(_, right)| *right)
+}
+
+/// The well-known registry that `name`, which is none, is a slip of the finger away from.
+pub(crate) fn name_near(name: &str) -> Option<&'static str> {
+    let is_known = PUBLIC.contains(&name);
+    PUBLIC.into_iter().find(|known| !is_known && is_slip(name, known))
 }

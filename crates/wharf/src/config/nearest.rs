@@ -15,6 +15,21 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
+/// Whether one letter was left out, put in or replaced, or two that are neighbours were swapped.
+pub(crate) fn is_slip(word: &str, meant: &str) -> bool {
+    if distance(word, meant) == 1 {
+        return true;
+    }
+    let (word, meant): (Vec<char>, Vec<char>) = (word.chars().collect(), meant.chars().collect());
+    let differing: Vec<usize> =
+        (0..word.len().min(meant.len())).filter(|index| word[*index] != meant[*index]).collect();
+    let [first, second] = differing[..] else { return false };
+    word.len() == meant.len()
+        && second == first + 1
+        && word[first] == meant[second]
+        && word[second] == meant[first]
+}
+
 /// How many letters have to be put in, taken out or replaced to make one word of the other.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();

@@ -238,7 +238,7 @@ pub(crate) fn read_log(reader: &mut Reader<'_>, log: &Table<'_>) -> Log {
 
 /// The directory under which registries without a root of their own store.
 pub(crate) fn read_storage_root(reader: &mut Reader<'_>, storage: &Table<'_>) -> PathBuf {
-    let root = reader.text(storage, "root").filter(|root| {
+    let root = reader.path(storage, "root").filter(|root| {
         if root.value.is_empty() {
             reader.refuse(&root.place, "is empty; write a directory, or leave the key out");
         }

@@ -9,7 +9,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::duration::{self, parse_duration};
-use super::expand::expand;
+use super::expand::{ExpandError, expand};
+use super::hint;
 use super::nearest::nearest;
 use super::remark::{Place, Remarks};
 
@@ -182,9 +183,10 @@ impl<'a> Reader<'a> {
             .filter(|key| !keys.contains(key))
             .collect();
         for key in unknown {
-            let text = match nearest(key, keys.iter().copied()) {
-                Some(meant) => format!("there is no such key; did you mean {meant:?}?"),
-                None => format!("there is no such key; known here are {}", keys.join(", ")),
+            let text = match (hint::for_key(key), nearest(key, keys.iter().copied())) {
+                (Some(hint), _) => format!("there is no such key; {hint}"),
+                (None, Some(meant)) => format!("there is no such key; did you mean {meant:?}?"),
+                (None, None) => format!("there is no such key; known here are {}", keys.join(", ")),
             };
             self.refuse(&self.place(table, key), text);
         }
@@ -196,9 +198,39 @@ impl<'a> Reader<'a> {
         self.text_of(place, value)
     }
 
+    /// A string that may be empty.
+    pub(crate) fn text_or_empty(&mut self, table: &Table<'_>, key: &str) -> Option<Text> {
+        let (place, value) = self.find(table, key)?;
+        let Some(Err(ExpandError::Empty(name))) =
+            value.get_ref().as_str().map(|written| expand(written, self.variables))
+        else {
+            return self.text_of(place, value);
+        };
+        let advice = format!("or write ${{{name}:-}} if it may be empty");
+        self.refuse(&place, format!("{}, {advice}", ExpandError::Empty(name)));
+        None
+    }
+
     /// A string of which nothing, as `${VAR:-}` can leave it, means the same as no key.
     pub(crate) fn text_or_nothing(&mut self, table: &Table<'_>, key: &str) -> Option<Text> {
-        self.text(table, key).filter(|text| !text.value.is_empty())
+        self.text_or_empty(table, key).filter(|text| !text.value.is_empty())
+    }
+
+    /// A path. What only a shell understands is refused, because it would name something in the working directory.
+    pub(crate) fn path(&mut self, table: &Table<'_>, key: &str) -> Option<Text> {
+        let path = self.text(table, key)?;
+        let Some(rest) = path.value.strip_prefix('~') else { return Some(path) };
+        let advice = if rest.is_empty() || rest.starts_with('/') {
+            let rest = path.written.strip_prefix('~').unwrap_or("/...");
+            format!("write the whole path, or \"${{HOME}}{rest}\"")
+        } else {
+            "write the whole path; one in the working directory begins with \"./\"".to_owned()
+        };
+        self.refuse(
+            &path.place,
+            format!("{:?}: only a shell knows what \"~\" means; {advice}", path.written),
+        );
+        None
     }
 
     /// A list of strings, of which those that cannot be read are left out; a single string stands for a list

@@ -92,7 +92,7 @@ pub(crate) fn read_registry(
     if let Some(upstream) = &upstream {
         warn_of_risks(reader, table, upstream, &rules);
     }
-    let root = reader.text(table, "root");
+    let root = reader.path(table, "root");
     let name = name.filter(|name| claims.claim_name(reader, &name.place, &name.value))?;
     let root = root.map_or_else(
         || (name.place.clone(), storage_root.join(&name.value)),
@@ -134,6 +134,9 @@ fn read_name(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Text> {
         let wrong = format!("{:?} is another name for {right:?}; write name = {right:?}", name.written);
         reader.refuse(&name.place, wrong);
         return None;
+    }
+    if let Some(near) = known::name_near(&name.value).filter(|_| !table.has("upstream")) {
+        reader.warn(&name.place, format!("is one slip away from {near:?}; correct it if that is meant"));
     }
     Some(name)
 }
@@ -278,8 +281,8 @@ fn warn_of_risks(reader: &mut Reader<'_>, table: &Table<'_>, upstream: &(Place, 
         reader.warn(&reader.place(table, "insecure_skip_verify"), text);
     }
     if rules.login.is_some() {
-        let text = "whoever reaches the listener can pull everything that this account can read; \
-                    use an account that reads no more than that";
+        let text = "anyone who can reach wharf can pull whatever this account can; \
+                    use a read-only account that sees only what they may see";
         reader.warn(&reader.place(table, "username"), text);
     }
 }

@@ -235,7 +235,7 @@ colour = "green"
             r#"wharf.toml:13: log.access: expected true or false without quotes, found a string"#,
             r#"wharf.toml:15: defaults.upstream: cannot be the same for all registries; move it to a [[registry]]"#,
             r#"wharf.toml:16: defaults.tag_ttl: "5 minutes" is not a length of time; write one such as "0s", "60s", "1h" or "forever""#,
-            r#"wharf.toml:19: registry[docker.io].username: the environment variable DOCKERHUB_USERNAME is not set or empty; set it, or write ${DOCKERHUB_USERNAME:-} if nothing is meant"#,
+            r#"wharf.toml:19: registry[docker.io].username: the environment variable DOCKERHUB_USERNAME is not set or empty; set it, or write ${DOCKERHUB_USERNAME:-} if it may be empty"#,
             r#"wharf.toml:21: registry[docker.io].password_file: cannot read the file "/nonexistent/password": No such file or directory (os error 2); correct the path, or let this user read it"#,
             r#"wharf.toml:21: registry[docker.io].password_file: password is given as well; keep one of the two"#,
             r#"wharf.toml:22: registry[docker.io].trusted_hosts: "https://auth.example": this is a URL or a path; write the host alone, with a port where it needs one"#,
@@ -250,6 +250,112 @@ colour = "green"
             r#"wharf.toml:35: registry[docker.io].on_upstream_404: "500" is not one of "404", "serve"; write one of these"#,
             r#"wharf.toml:36: registry[4]: has no name; write what it caches, such as name = "docker.io""#,
             r#"wharf.toml:38: registry[4].colour: there is no such key; known here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, tag_ttl, stale_if_error, on_upstream_404, offline, catalog, auth_ttl"#,
+        ],
+    );
+}
+
+#[test]
+fn a_file_in_another_form_is_told_in_one_line() {
+    check_refused(
+        "version: 0.1\nproxy:\n  remoteurl: https://registry-1.docker.io\n  username: me\n",
+        &["wharf.toml:1: this looks like YAML, perhaps of another registry; wharf reads TOML, see \
+           docs/reference/configuration.md"],
+    );
+    check_refused(
+        "{\n  \"http\": { \"port\": 5000 }\n}\n",
+        &["wharf.toml:1: this looks like JSON, perhaps of another registry; wharf reads TOML, see \
+           docs/reference/configuration.md"],
+    );
+}
+
+#[test]
+fn keys_of_other_programs_are_answered_with_what_there_is() {
+    check_refused(
+        "[storage]\nmax_size = \"100G\"\n[server]\nport = 5000\nhtpasswd = \"/x\"\n\
+         [[registry]]\nname = \"ghcr.io\"\nremoteurl = \"https://ghcr.io\"\n",
+        &[
+            "wharf.toml:2: storage.max_size: there is no such key; wharf deletes nothing by itself, and \
+             docs/how-to/compose.md says how to make room",
+            "wharf.toml:4: server.port: there is no such key; write listen, as in [server] listen = \"0.0.0.0:5000\"",
+            "wharf.toml:5: server.htpasswd: there is no such key; wharf asks clients for no login; \
+             docs/how-to/tls.md says how a proxy in front does",
+            "wharf.toml:8: registry[ghcr.io].remoteurl: there is no such key; write upstream",
+        ],
+    );
+}
+
+#[test]
+fn a_path_that_only_a_shell_understands_is_refused() {
+    check_refused(
+        "[storage]\nroot = \"~/wharf\"\n[admin]\ntoken_file = \"~wharf/token\"\n\
+         [[registry]]\nname = \"ghcr.io\"\nroot = \"~\"\nca_file = \"~/ca.pem\"\n",
+        &[
+            "wharf.toml:2: storage.root: \"~/wharf\": only a shell knows what \"~\" means; write the whole path, or \
+             \"${HOME}/wharf\"",
+            "wharf.toml:4: admin.token_file: \"~wharf/token\": only a shell knows what \"~\" means; write the whole \
+             path; one in the working directory begins with \"./\"",
+            "wharf.toml:7: registry[ghcr.io].root: \"~\": only a shell knows what \"~\" means; write the whole path, \
+             or \"${HOME}\"",
+            "wharf.toml:8: registry[ghcr.io].ca_file: \"~/ca.pem\": only a shell knows what \"~\" means; write the \
+             whole path, or \"${HOME}/ca.pem\"",
+        ],
+    );
+    assert_eq!(parse("[storage]\nroot = \"./~x\"\n").registries[0].root.to_str(), Some("./~x/docker.io"));
+}
+
+#[test]
+fn a_blank_that_nobody_sees_is_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = |content: &str| {
+        let path = directory.path().join("password");
+        fs::write(&path, content).unwrap();
+        format!("[[registry]]\nname = \"ghcr.io\"\nusername = \"u\"\npassword_file = {path:?}\n")
+    };
+    let blank = "begins or ends with a blank, which counts as a part of it; remove the blank if it is none";
+    let of_the_login = "wharf.toml:3: registry[ghcr.io].username: anyone who can reach wharf can pull whatever this \
+                        account can; use a read-only account that sees only what they may see";
+    for content in ["canary ", " canary\n", "canary\u{a0}\r\n"] {
+        check_warned(
+            &registry(content),
+            &[of_the_login, &format!("wharf.toml:4: registry[ghcr.io].password_file: {blank}")],
+        );
+    }
+    for content in ["canary\r\n", "\u{feff}canary\n", "can ary"] {
+        check_warned(&registry(content), &[of_the_login]);
+    }
+}
+
+#[test]
+fn the_line_end_of_a_secret_that_came_by_a_variable_is_no_part_of_it() {
+    let variables = |name: &str| Some(if name == "USER" { "me\n" } else { "canary\r\n" }.to_owned());
+    let text = "[[registry]]\nname = \"ghcr.io\"\nusername = \"${USER}\"\npassword = \"${PASSWORD}\"\n";
+    let config = Config::parse("wharf.toml", text, &variables).unwrap();
+    let (username, password) = config.registries[0].upstream.credentials.as_ref().unwrap();
+    assert_eq!((username.as_str(), password.expose().as_str()), ("me", "canary"));
+    check_refused(
+        "[[registry]]\nname = \"ghcr.io\"\nusername = \"u\"\npassword = \"can\\nary\"\n",
+        &[
+            "wharf.toml:3: registry[ghcr.io].username: has a password with a line end or another control character in \
+           it; correct the password",
+        ],
+    );
+}
+
+#[test]
+fn a_name_that_is_a_slip_away_from_a_known_one_is_warned_of() {
+    check_warned(
+        "[[registry]]\nname = \"dockr.io\"\n[[registry]]\nname = \"ghrc.io\"\n[[registry]]\nname = \"icr.io\"\n\
+         [[registry]]\nname = \"eu.gcr.io\"\n[[registry]]\nname = \"qay.io\"\nupstream = \"https://qay.io\"\n",
+        &[
+            r#"wharf.toml:2: registry[dockr.io].name: is one slip away from "docker.io"; correct it if that is meant"#,
+            r#"wharf.toml:4: registry[ghrc.io].name: is one slip away from "ghcr.io"; correct it if that is meant"#,
+        ],
+    );
+    check_refused(
+        "[[registry]]\nname = \"docker.com\"\n[[registry]]\nname = \"hub.docker.com\"\n",
+        &[
+            r#"wharf.toml:2: registry[docker.com].name: "docker.com" is another name for "docker.io"; write name = "docker.io""#,
+            r#"wharf.toml:4: registry[hub.docker.com].name: "hub.docker.com" is another name for "docker.io"; write name = "docker.io""#,
         ],
     );
 }
@@ -423,9 +529,7 @@ fn an_admin_listener_can_be_turned_off() {
     assert!(parse("[admin]\nlisten = \"off\"\n").server.admin.is_none());
     check_refused(
         "[server]\nlisten = \"127.0.0.1:5001\"\n[admin]\nlisten = \"${UNSET}\"\n",
-        &[
-            "wharf.toml:4: admin.listen: the environment variable UNSET is not set or empty; set it, or write ${UNSET:-} if nothing is meant",
-        ],
+        &["wharf.toml:4: admin.listen: the environment variable UNSET is not set or empty; set it"],
     );
 }
 
@@ -459,8 +563,8 @@ password = "${B:-}"
 insecure_skip_verify = true
 "#,
         &[
+            "wharf.toml:3: defaults.username: anyone who can reach wharf can pull whatever this account can; use a read-only account that sees only what they may see",
             "wharf.toml:3: defaults.username: goes to every registry that sets none of its own; move it to the [[registry]] that it belongs to",
-            "wharf.toml:3: defaults.username: whoever reaches the listener can pull everything that this account can read; use an account that reads no more than that",
             "wharf.toml:7: registry[corp.example:5000].upstream: credentials go to this upstream without TLS, readable to anyone on the way",
             "wharf.toml:7: registry[corp.example:5000].upstream: the upstream is asked without TLS, so anyone on the way can change what a tag means; use https if it offers that",
             "wharf.toml:12: registry[ghcr.io].insecure_skip_verify: anyone can pose as this upstream and is shown its credentials; give its ca_file instead",

@@ -8,7 +8,7 @@ fn config(text: &str) -> Config {
 fn check_start(text: &str, expected: &[&str]) {
     let config = config(text);
     let admin = config.server.admin.as_ref().map(|admin| admin.listen);
-    let lines = start(&config, &config.server.listen, &[], admin);
+    let lines = start(&config, &config.server.listen, &[], admin, None);
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(lines[0], format!("wharf {version} with wharf.toml"));
     assert_eq!(lines[1..], *expected);
@@ -76,7 +76,7 @@ fn every_host_that_is_shown_leads_to_its_registry() {
              [[registry]]\nname = \"10.0.0.5:5000\"\nupstream = \"https://10.0.0.5:5000\"\n"
         );
         let config = config(&text);
-        let door = Door { config: &config, address: config.server.listen[0] };
+        let door = Door { config: &config, address: config.server.listen[0], own: None };
         for (expected, registry) in config.registries.iter().enumerate() {
             let host = door.virtual_host(registry).unwrap().replace(UNKNOWN_ADDRESS, "192.0.2.1");
             let route = config.routes.route(&host, "/v2/", None);
@@ -115,8 +115,25 @@ REGISTRY        UPSTREAM                      HOST                              
 docker.io       https://registry-1.docker.io  docker.io.registry.example.com:5000  password     /srv/wharf/docker.io
 [fd00::1]:5000  http://[fd00::1]:5000         -                                    no           /srv/wharf/[fd00::1]:5000
 
-warning: wharf.toml:8: registry[docker.io].username: whoever reaches the listener can pull everything that this account can read; use an account that reads no more than that
+warning: wharf.toml:8: registry[docker.io].username: anyone who can reach wharf can pull whatever this account can; use a read-only account that sees only what they may see
 warning: wharf.toml:12: registry[[fd00::1]:5000].upstream: the upstream is asked without TLS, so anyone on the way can change what a tag means; use https if it offers that
 ";
     assert_eq!(check(&config), expected);
+}
+
+#[test]
+fn the_hints_name_this_machine_where_its_address_is_known() {
+    let config = config("[[registry]]\nname = \"docker.io\"\n");
+    let own = Some(Ipv4Addr::new(192, 168, 1, 10));
+    let lines = start(&config, &config.server.listen, &[], None, own).join("\n");
+    assert!(!lines.contains(UNKNOWN_ADDRESS), "{lines}");
+    assert!(lines.contains("http://docker.io.192.168.1.10.nip.io:5000"), "{lines}");
+    assert!(lines.contains("[host.\"http://192.168.1.10:5000\"]"), "{lines}");
+}
+
+#[test]
+fn without_a_file_it_is_said_where_one_was_looked_for() {
+    let lines = start(&Config::builtin(), &[], &[], None, None);
+    let expected = "with built-in configuration (no ./wharf.toml, no /etc/wharf/wharf.toml)";
+    assert!(lines[0].ends_with(expected), "{}", lines[0]);
 }

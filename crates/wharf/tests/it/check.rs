@@ -30,7 +30,7 @@ corp.example:8443  http://10.1.2.3:8443          corp.example-8443.registry.exam
 
 warning: wharf.toml:10: registry[corp.example:8443].upstream: credentials go to this upstream without TLS, readable to anyone on the way
 warning: wharf.toml:10: registry[corp.example:8443].upstream: the upstream is asked without TLS, so anyone on the way can change what a tag means; use https if it offers that
-warning: wharf.toml:11: registry[corp.example:8443].username: whoever reaches the listener can pull everything that this account can read; use an account that reads no more than that
+warning: wharf.toml:11: registry[corp.example:8443].username: anyone who can reach wharf can pull whatever this account can; use a read-only account that sees only what they may see
 ";
 
 const BAD: &str = r#"
@@ -110,4 +110,96 @@ fn a_configuration_that_was_named_must_be_there() {
         complained,
         "cannot read the configuration missing.toml: No such file or directory (os error 2)\n"
     );
+}
+
+/// User 000 of a first day: `REGISTRY_PROXY_USERNAME` was ignored without a word.
+#[test]
+fn variables_of_another_registry_are_not_ignored_in_silence() {
+    let directory = tempfile::tempdir().unwrap();
+    let variables = [("REGISTRY_PROXY_USERNAME", "canary"), ("REGISTRY_PROXY_PASSWORD", "canary")];
+    let output = command(directory.path(), &["check"]).envs(variables).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    let expected = "\nwarning: not read from the environment: REGISTRY_PROXY_PASSWORD (here: password or password_file \
+                    of a [[registry]]); REGISTRY_PROXY_USERNAME (here: username of a [[registry]]). ";
+    assert!(said.contains(expected) && !said.contains("canary"), "{said}");
+
+    let text = "[[registry]]\nname = \"docker.io\"\nusername = \"${REGISTRY_PROXY_USERNAME}\"\n\
+                password = \"${REGISTRY_PROXY_PASSWORD}\"\n";
+    fs::write(directory.path().join("wharf.toml"), text).unwrap();
+    let output = command(directory.path(), &["check"]).envs(variables).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && !said.contains("not read"), "{said}");
+}
+
+#[test]
+fn a_configuration_in_the_wrong_place_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("config.toml"), "").unwrap();
+    fs::write(directory.path().join("Wharf.toml"), "").unwrap();
+    let (code, said, _) = run(directory.path(), &["check"]);
+    let expected = "\nwarning: not read: ./Wharf.toml, ./config.toml. Without --config and WHARF_CONFIG, wharf reads \
+                    ./wharf.toml or /etc/wharf/wharf.toml, and neither is there\n";
+    assert!(code == Some(0) && said.contains(expected), "{said}");
+    fs::write(directory.path().join("wharf.toml"), "").unwrap();
+    let (code, said, _) = run(directory.path(), &["check"]);
+    assert!(code == Some(0) && !said.contains("not read"), "{said}");
+}
+
+#[test]
+fn a_configuration_of_another_registry_is_one_mistake() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("config.yml"), "version: 0.1\nhttp:\n  addr: :5000\n").unwrap();
+    let (code, _, complained) = run(directory.path(), &["serve", "--config", "config.yml"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        complained,
+        "config.yml:1: this looks like YAML, perhaps of another registry; wharf reads TOML, see \
+         docs/reference/configuration.md\n1 mistake in the configuration; nothing was started\n"
+    );
+}
+
+#[test]
+fn arguments_that_other_programs_take_are_answered_with_what_to_write() {
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, tip) in [
+        (&["serve", "config.yml"][..], "name the configuration with `--config config.yml`"),
+        (
+            &["/etc/docker/registry/config.yml"],
+            "name the configuration with `--config /etc/docker/registry/config.yml`",
+        ),
+        (&["serve", "-c", "wharf.toml"], "name the configuration with `--config FILE`"),
+        (&["-c", "wharf.toml"], "name the configuration with `--config FILE`"),
+        (&["serve", "-config=wharf.toml"], "name the configuration with `--config FILE`"),
+        (&["serve", "--port=5000"], "write it into the configuration file: `listen` of [server]"),
+        (&["-v"], "`--version` prints the version"),
+    ] {
+        let (code, said, complained) = run(directory.path(), arguments);
+        assert_eq!((code, said.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(complained.contains(&format!("tip: {tip}\n")), "{arguments:?}: {complained}");
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_says_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    // What Docker makes where the file of a bind mount is missing.
+    fs::create_dir(directory.path().join("wharf.toml")).unwrap();
+    fs::write(directory.path().join("utf16.toml"), b"\xff\xfe[\0s\0").unwrap();
+    for (arguments, expected) in [
+        (
+            &["check"][..],
+            "cannot read the configuration wharf.toml: Is a directory (os error 21); Docker makes such a directory where the file that a volume names is not on the host\n",
+        ),
+        (
+            &["check", "--config", "~/wharf.toml"],
+            "cannot read the configuration ~/wharf.toml: No such file or directory (os error 2); only a shell knows what \"~\" means, so write the whole path\n",
+        ),
+        (
+            &["check", "--config", "utf16.toml"],
+            "cannot read the configuration utf16.toml: stream did not contain valid UTF-8; save it as UTF-8 text\n",
+        ),
+    ] {
+        assert_eq!(run(directory.path(), arguments), (Some(1), String::new(), expected.to_owned()));
+    }
 }

@@ -31,3 +31,21 @@ fn distance_counts_single_letters() {
         assert_eq!(distance(to, from), expected);
     }
 }
+
+#[test]
+fn a_slip_is_one_letter_or_two_that_were_swapped() {
+    for (word, expected) in [
+        ("dockr.io", true),
+        ("dockerr.io", true),
+        ("docker.oi", true),
+        ("dokcer.io", true),
+        ("docker.ip", true),
+        ("docker.io", false),
+        ("dcoker.oi", false),
+        ("docker.com", false),
+        ("d0cker.ip", false),
+        ("", false),
+    ] {
+        assert_eq!(is_slip(word, "docker.io"), expected, "{word}");
+    }
+}

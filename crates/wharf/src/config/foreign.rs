@@ -1,0 +1,170 @@
+//! Variables and files of other programs of this kind, which a person may take for ours.
+//!
+//! Whoever comes from `registry:2` sets `REGISTRY_PROXY_USERNAME`, and would find out at the first rate limit that
+//! wharf asks anonymously. So what is not read is said once, with the key that says the same.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// So many variables are named; further ones are counted.
+const NAMED_COUNT_MAX: usize = 8;
+
+/// What a key of ours says the same as a foreign variable.
+enum Same {
+    /// This key.
+    Key(&'static str),
+    /// None: what wharf does instead.
+    Nothing(&'static str),
+}
+
+use Same::{Key, Nothing};
+
+/// Foreign variables by name, or by how the name begins where that ends in `_`. The first that fits decides.
+const VARIABLES: [(&str, Same); 37] = [
+    // distribution (registry:2, registry:3): every key of its file is a variable too.
+    ("REGISTRY_PROXY_REMOTEURL", Key("name of a [[registry]], and upstream where the address differs")),
+    ("REGISTRY_PROXY_USERNAME", Key("username of a [[registry]]")),
+    ("REGISTRY_PROXY_PASSWORD", Key("password or password_file of a [[registry]]")),
+    ("REGISTRY_PROXY_TTL", Nothing("wharf deletes nothing by age")),
+    ("REGISTRY_HTTP_ADDR", Key("[server] listen")),
+    ("REGISTRY_HTTP_HOST", Key("[server] domain")),
+    ("REGISTRY_HTTP_DRAINTIMEOUT", Key("[server] shutdown_grace")),
+    ("REGISTRY_HTTP_TLS_CERTIFICATE", Key("[server.tls] cert_file")),
+    ("REGISTRY_HTTP_TLS_KEY", Key("[server.tls] key_file")),
+    ("REGISTRY_HTTP_TLS_", Nothing("[server.tls] takes a certificate and its key")),
+    ("REGISTRY_HTTP_DEBUG_", Key("[admin] listen")),
+    ("REGISTRY_HTTP_", Nothing("not needed")),
+    ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", Key("[storage] root")),
+    ("REGISTRY_STORAGE_DELETE_", Nothing("wharf takes no delete requests")),
+    ("REGISTRY_STORAGE_", Nothing("wharf stores in files, below [storage] root")),
+    ("REGISTRY_AUTH_", Nothing("wharf asks clients for no login")),
+    ("REGISTRY_LOG_LEVEL", Key("[log] level")),
+    ("REGISTRY_LOG_FORMATTER", Key("[log] format")),
+    ("REGISTRY_LOG_ACCESSLOG_", Key("[log] access")),
+    ("REGISTRY_PROXY_", Nothing("not known here")),
+    ("REGISTRY_LOG_", Nothing("not known here")),
+    ("REGISTRY_REDIS_", Nothing("not needed")),
+    ("REGISTRY_HEALTH_", Nothing("/livez and /readyz are always there")),
+    ("REGISTRY_NOTIFICATIONS_", Nothing("wharf sends no notifications")),
+    // rpardini/docker-registry-proxy.
+    ("REGISTRIES", Key("a [[registry]] for each")),
+    ("AUTH_REGISTRIES", Key("username and password of each [[registry]]")),
+    ("AUTH_REGISTRIES_", Nothing("not needed")),
+    ("AUTH_REGISTRY_", Nothing("not needed")),
+    ("CACHE_MAX_SIZE", Nothing("wharf deletes nothing by itself")),
+    ("CACHE_DIRECTORY", Key("[storage] root")),
+    (
+        "ENABLE_MANIFEST_CACHE",
+        Nothing("manifests are always kept; tag_ttl says how long a tag holds unasked"),
+    ),
+    ("MANIFEST_CACHE_", Key("tag_ttl")),
+    ("VERIFY_SSL", Key("insecure_skip_verify of a [[registry]]")),
+    // Variables that our own examples name in their file, which means nothing without such a file.
+    ("DOCKERHUB_USERNAME", Key("username = \"${DOCKERHUB_USERNAME}\" of [[registry]] docker.io")),
+    ("DOCKERHUB_PASSWORD", Key("password = \"${DOCKERHUB_PASSWORD}\" of [[registry]] docker.io")),
+    ("GHCR_USERNAME", Key("username = \"${GHCR_USERNAME}\" of [[registry]] ghcr.io")),
+    ("GHCR_PASSWORD", Key("password = \"${GHCR_PASSWORD}\" of [[registry]] ghcr.io")),
+];
+
+/// What begins with `WHARF_` and is for what runs wharf: our compose file, build scripts and tests.
+const OURS: [&str; 6] =
+    ["WHARF_CONFIG", "WHARF_PORT", "WHARF_IMAGE", "WHARF_BIN", "WHARF_STATIC_BIN", "WHARF_REQUIRE_CLIENTS"];
+
+/// One line about the variables among `names` that another program would read and that are not in `read`, which are
+/// those that the configuration asked for. Values are never looked at: they may be secrets.
+pub(crate) fn notice_of_variables(
+    names: impl IntoIterator<Item = String>,
+    read: &HashSet<String>,
+) -> Option<String> {
+    let mut names: Vec<String> = names.into_iter().filter(|name| !read.contains(name)).collect();
+    names.sort();
+    let mut told: Vec<String> = names.iter().filter_map(|name| tell(name)).collect();
+    if told.is_empty() {
+        return None;
+    }
+    let more = told.len().saturating_sub(NAMED_COUNT_MAX);
+    told.truncate(NAMED_COUNT_MAX);
+    if more > 0 {
+        told.push(format!("and {more} more"));
+    }
+    Some(format!(
+        "not read from the environment: {}. wharf takes from it only what its configuration file names as \"${{NAME}}\"",
+        told.join("; ")
+    ))
+}
+
+/// A variable and what says the same here, if it is one that somebody may count on.
+fn tell(name: &str) -> Option<String> {
+    // What Kubernetes sets in every pod for a service called `registry` or `wharf` is nobody's configuration.
+    let is_of_a_service = name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.split('_').any(|part| part == "PORT")
+        || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if is_of_a_service {
+        return None;
+    }
+    let fits = |known: &str| name == known || (known.ends_with('_') && name.starts_with(known));
+    match VARIABLES.iter().find(|(known, _)| fits(known)) {
+        Some((_, Key(key))) => Some(format!("{name} (here: {key})")),
+        Some((_, Nothing(why))) => Some(format!("{name} ({why})")),
+        None if name.starts_with("WHARF_") && !OURS.contains(&name) => {
+            Some(format!("{name} (not known here)"))
+        }
+        None => None,
+    }
+}
+
+/// Files that look like a configuration that somebody meant for wharf, or brought from another registry.
+const NEARBY: [&str; 9] = [
+    "Wharf.toml",
+    "wharf.conf",
+    "wharf.yaml",
+    "wharf.yml",
+    "wharf.json",
+    "config.toml",
+    "config.yml",
+    "config.yaml",
+    "config.json",
+];
+
+/// Where images of other registries have theirs: whoever puts one there has a container of wharf read it.
+const OF_OTHER_IMAGES: [&str; 4] = [
+    "/etc/docker/registry/config.yml",
+    "/etc/distribution/config.yml",
+    "/etc/zot/config.json",
+    "/etc/zot/config.yaml",
+];
+
+/// What stands under another name in `directories`, where a configuration is looked for, and what was mounted for
+/// another image. `mounts` is what `/proc/self/mountinfo` holds.
+pub(crate) fn files_nearby(directories: &[&Path], mounts: &str) -> Vec<PathBuf> {
+    let candidates = directories.iter().flat_map(|directory| NEARBY.map(|name| directory.join(name)));
+    let of_others = OF_OTHER_IMAGES.map(PathBuf::from).into_iter().filter(|path| is_mounted(path, mounts));
+    candidates.chain(of_others).filter(|path| path.is_file()).collect()
+}
+
+/// Whether `path`, or a directory that holds it, is a mount of its own: proc_pid_mountinfo(5), fifth field.
+fn is_mounted(path: &Path, mounts: &str) -> bool {
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    points.into_iter().any(|point| point != "/" && path.starts_with(point))
+}
+
+/// What a text that is no TOML is more likely to be, if its first lines tell.
+pub(crate) fn looks_like(text: &str) -> Option<&'static str> {
+    let mut lines = text.lines().map(str::trim_end);
+    let first = lines.find(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))?;
+    if first.trim_start().starts_with('{') {
+        return Some("JSON");
+    }
+    let is_entry = |line: &str| {
+        let line = line.trim_start().trim_start_matches("- ");
+        let (key, value) = line.split_once(':').unwrap_or(("", "x"));
+        let is_key = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '"')
+            && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '"' | '/'));
+        is_key && (value.is_empty() || value.starts_with(' '))
+    };
+    (first == "---" || is_entry(first)).then_some("YAML")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! Keys that people bring from other programs, and what says the same here.
+
+/// Each key with what to do. Only for keys that we have nowhere under this name.
+const HINTS: [(&[&str], &str); 13] = [
+    (
+        &[
+            "max_size",
+            "maxsize",
+            "max_bytes",
+            "size_limit",
+            "cache_size",
+            "max_storage",
+            "quota",
+            "limit",
+            "gc",
+        ],
+        "wharf deletes nothing by itself, and docs/how-to/compose.md says how to make room",
+    ),
+    (
+        &["htpasswd", "auth", "users", "basic_auth", "access_control", "accesscontrol"],
+        "wharf asks clients for no login; docs/how-to/tls.md says how a proxy in front does",
+    ),
+    (
+        &["acme", "letsencrypt", "autocert"],
+        "wharf fetches no certificates; docs/how-to/tls.md says how certbot gives it one",
+    ),
+    (
+        &["ttl", "cache_ttl", "manifest_ttl", "expire", "expiry"],
+        "write tag_ttl for how long a tag holds unasked",
+    ),
+    (&["remoteurl", "remote_url", "remote", "url", "urls", "endpoint", "server_url"], "write upstream"),
+    (&["addr", "address", "bind", "port", "host"], "write listen, as in [server] listen = \"0.0.0.0:5000\""),
+    (&["pass", "passwd", "token", "secret"], "write password or password_file"),
+    (
+        &["insecure", "skip_verify", "tls_verify", "tlsverify", "verify_ssl", "plain_http"],
+        "write insecure_skip_verify, or upstream = \"http://...\" for a registry without TLS",
+    ),
+    (&["cert", "certificate", "tls_cert", "ssl_certificate"], "write cert_file in [server.tls]"),
+    (&["key", "tls_key", "ssl_certificate_key"], "write key_file in [server.tls]"),
+    (&["rootdirectory", "root_directory", "data_dir", "datadir", "directory", "dir", "path"], "write root"),
+    (&["mirrors", "mirror", "proxy_registries"], "write a [[registry]] for each"),
+    (&["delete", "readonly", "read_only", "push"], "leave it out: wharf only pulls"),
+];
+
+/// What to do instead of writing `key`, if it is known from elsewhere.
+pub(crate) fn for_key(key: &str) -> Option<&'static str> {
+    let key = key.to_ascii_lowercase().replace('-', "_");
+    HINTS.iter().find(|(keys, _)| keys.contains(&key.as_str())).map(|(_, hint)| *hint)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,25 @@
+use super::*;
+use crate::config::{SECTIONS, process, registry};
+
+#[test]
+fn keys_of_other_programs_lead_to_ours() {
+    for (key, expected) in [
+        ("max_size", "how to make room"),
+        ("Max-Size", "how to make room"),
+        ("htpasswd", "a proxy in front"),
+        ("remoteurl", "upstream"),
+        ("ttl", "tag_ttl"),
+    ] {
+        assert!(for_key(key).is_some_and(|hint| hint.contains(expected)), "{key}: {:?}", for_key(key));
+    }
+    assert_eq!(for_key("colour"), None);
+}
+
+#[test]
+fn no_hint_is_given_for_a_key_that_there_is() {
+    let keys = registry::registry_keys();
+    let keys = keys.iter().chain(&process::SERVER_KEYS).chain(&process::TLS_KEYS).chain(&process::ADMIN_KEYS);
+    for key in keys.chain(&process::STORAGE_KEYS).chain(&process::LOG_KEYS).chain(&SECTIONS) {
+        assert_eq!(for_key(key), None, "{key}");
+    }
+}

@@ -1,0 +1,54 @@
+//! What the machine tells about itself.
+
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::path::Path;
+
+/// An address of documentation (RFC 5737), to which a route leads wherever one leads to the internet.
+const FAR_AWAY: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
+
+/// Whether this process runs in a container, whose own addresses mean nothing to clients.
+fn is_container() -> bool {
+    ["/.dockerenv", "/run/.containerenv"].into_iter().any(|path| Path::new(path).exists())
+        || ["container", "KUBERNETES_SERVICE_HOST"].into_iter().any(|name| std::env::var_os(name).is_some())
+}
+
+/// The address that other machines reach this one by: the one that it would use itself towards the internet, else
+/// any that is not its own loopback. None where that cannot be told.
+pub(crate) fn own_address() -> Option<Ipv4Addr> {
+    if is_container() {
+        return None;
+    }
+    let towards_the_internet = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+        // This sends nothing: it only has the system choose the way.
+        socket.connect(FAR_AWAY).ok()?;
+        match socket.local_addr().ok()?.ip() {
+            IpAddr::V4(ip) if is_reachable(ip) => Some(ip),
+            _ => None,
+        }
+    };
+    let local = || local_addresses(&std::fs::read_to_string("/proc/net/fib_trie").ok()?).into_iter().next();
+    towards_the_internet().or_else(local)
+}
+
+fn is_reachable(ip: Ipv4Addr) -> bool {
+    !ip.is_loopback() && !ip.is_unspecified() && !ip.is_link_local()
+}
+
+/// The addresses of this machine that others may reach, as `/proc/net/fib_trie` lists them: each on a line of its own,
+/// with `host LOCAL` on the next.
+fn local_addresses(trie: &str) -> Vec<Ipv4Addr> {
+    let lines: Vec<&str> = trie.lines().map(str::trim).collect();
+    let mut found = Vec::new();
+    for pair in lines.windows(2) {
+        let address = pair[0].strip_prefix("|-- ").and_then(|text| text.parse().ok());
+        let is_local = pair[1].ends_with("host LOCAL");
+        if let Some(ip) = address.filter(|ip| is_local && is_reachable(*ip) && !found.contains(ip)) {
+            found.push(ip);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;
