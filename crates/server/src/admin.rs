@@ -17,7 +17,7 @@ use self::token::Token;
 use crate::body::AnswerBody;
 use crate::health;
 use crate::respond::Answer;
-use crate::site;
+use crate::site::{self, Framing, HeadFault};
 
 /// What the admin listener serves.
 #[derive(Debug)]
@@ -52,7 +52,12 @@ impl Admin {
     }
 
     fn serve(&self, head: &request::Parts) -> Answer {
-        if let Err(fault) = site::check(head) {
+        // A scraper that sends chunks is not known, so nothing waits for their end here.
+        let checked = match site::check(head) {
+            Ok(Framing::Chunked) => Err(HeadFault::Body),
+            checked => checked,
+        };
+        if let Err(fault) = checked {
             let status = if head.method == Method::GET || head.method == Method::HEAD {
                 StatusCode::BAD_REQUEST
             } else {

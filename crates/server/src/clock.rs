@@ -19,6 +19,7 @@ pub(crate) struct Limits {
     pub(crate) header_wait_max: Duration,
     pub(crate) idle_max: Duration,
     pub(crate) stall_max: Duration,
+    pub(crate) half_closed_max: Duration,
     pub(crate) linger_max: Duration,
 }
 
@@ -29,6 +30,7 @@ impl Limits {
             header_wait_max: self.header_wait_max.min(max),
             idle_max: self.idle_max.min(max),
             stall_max: self.stall_max.min(max),
+            half_closed_max: self.half_closed_max.min(max),
             linger_max: self.linger_max.min(max),
         }
     }
@@ -45,6 +47,8 @@ pub(crate) enum Overdue {
     Client,
     /// Nothing came to be sent.
     Answer,
+    /// Nothing came to be sent to a client that has shut its sending side: most that do have left.
+    Left,
     /// The client did not close its side after the last answer.
     Linger,
     /// The server stops, and the time for running answers is over.
@@ -59,6 +63,7 @@ impl Overdue {
             Self::Head => "slow_head",
             Self::Client => "slow_reader",
             Self::Answer => "no_answer",
+            Self::Left => "left",
             Self::Linger => "linger",
             Self::Drain => "drain",
         }
@@ -89,6 +94,8 @@ struct State {
     since: Instant,
     /// Whether the socket takes no more bytes because the client does not read.
     blocked: bool,
+    /// Whether the client has shut its sending side.
+    half_closed: bool,
     stop_by: Option<Instant>,
     given_up: Option<Overdue>,
 }
@@ -101,10 +108,16 @@ impl Clock {
             answer_count: 0,
             since: Instant::now(),
             blocked: false,
+            half_closed: false,
             stop_by: None,
             given_up: None,
         };
         Arc::new(Self { limits, state: Mutex::new(state) })
+    }
+
+    /// The longest that a client may take to say what it wants.
+    pub(crate) fn header_wait_max(&self) -> Duration {
+        self.limits.header_wait_max
     }
 
     /// Bytes came from the client.
@@ -113,6 +126,18 @@ impl Clock {
         if state.phase == Phase::Idle {
             state.enter(Phase::Head);
         }
+    }
+
+    /// The client will send no more. Says whether it may still read an answer.
+    pub(crate) fn half_closed(&self) -> bool {
+        let mut state = self.state();
+        state.half_closed = true;
+        state.answer_count > 0
+    }
+
+    /// Whether an answer is under way.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.state().answer_count > 0
     }
 
     /// A request's head is complete.
@@ -189,6 +214,9 @@ impl Clock {
             _ if is_blocked => (limits.stall_max, Overdue::Client),
             Phase::Idle => (limits.idle_max, Overdue::Idle),
             Phase::Head => (limits.header_wait_max, Overdue::Head),
+            Phase::Answering if state.half_closed => {
+                (limits.half_closed_max.min(limits.stall_max), Overdue::Left)
+            }
             Phase::Answering => (limits.stall_max, Overdue::Answer),
             Phase::Lingering => (limits.linger_max, Overdue::Linger),
         };

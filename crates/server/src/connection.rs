@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{self, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use telemetry::Metrics;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -63,6 +64,12 @@ impl<'a> Counted<'a> {
         // What is true unless something else is found out: the task was thrown away.
         Self { metrics, why_closed: "dropped" }
     }
+
+    /// The connection with this client is over, and this is why.
+    fn end(&mut self, client: SocketAddr, why: &'static str) {
+        self.why_closed = why;
+        tracing::debug!(%client, why, "connection ended");
+    }
 }
 
 impl Drop for Counted<'_> {
@@ -83,13 +90,13 @@ pub(crate) async fn serve(
     // Small answers leave at once.
     if stream.set_nodelay(true).is_err() {
         // The client is gone already.
-        counted.why_closed = "left";
+        counted.end(client, "left");
         return;
     }
     let stream = match meet(stream, tls.as_ref(), &terms).await {
         Ok(stream) => stream,
         Err(why) => {
-            counted.why_closed = why;
+            counted.end(client, why);
             return;
         }
     };
@@ -111,23 +118,36 @@ pub(crate) async fn serve(
             Ok::<_, Infallible>(response)
         }
     });
-    let mut connection = pin!(builder().serve_connection(TokioIo::new(socket), service));
+    let mut connection = builder().serve_connection(TokioIo::new(socket), service);
     // Polled after the connection, whose progress moves the deadline.
     let mut overdue = pin!(clock.overdue());
     let mut stops = false;
-    counted.why_closed = loop {
+    let ended = loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => break ended.map_or_else(|error| why(&error), |()| "done"),
-            why = overdue.as_mut() => break why.as_str(),
+            ended = &mut connection => break ended,
+            why = overdue.as_mut() => {
+                counted.end(client, why.as_str());
+                return;
+            }
             () = terms.shutdown.cancelled(), if !stops => {
                 stops = true;
-                connection.as_mut().graceful_shutdown();
+                pin::Pin::new(&mut connection).graceful_shutdown();
                 clock.stop_within(terms.shutdown_grace);
             }
         }
     };
-    tracing::debug!(%client, why = counted.why_closed, "connection ended");
+    counted.end(client, ended.as_ref().map_or_else(why, |()| "done"));
+    let mut socket = connection.into_parts().io.into_inner();
+    // Where a client offered to upgrade, hyper leaves our side open for the other protocol.
+    if ended.is_ok() && !socket.is_shut() {
+        tokio::select! {
+            biased;
+            // That the client is gone already changes nothing any more.
+            _ = socket.shutdown() => {}
+            _ = overdue => {}
+        }
+    }
 }
 
 /// The TLS handshake, where the listener speaks TLS: as long as a request's head may take. The error is why the

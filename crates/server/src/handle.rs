@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cache::{Backend, PullError, Want};
 use http::{Method, Request, Response, request};
+use http_body::Body;
 use oci::{Digest, Page, Reference, Repository, RequestError};
 use policy::host::{Route, RoutingTable};
 use telemetry::Metrics;
@@ -22,7 +23,7 @@ use crate::health;
 use crate::request_id::RequestIds;
 use crate::respond::error::{self, Asked, Refusal};
 use crate::respond::{Answer, blob, listing, manifest, version};
-use crate::site;
+use crate::site::{self, Framing};
 
 /// What the public listener serves.
 #[derive(Debug)]
@@ -48,21 +49,29 @@ struct Visit<'a> {
 }
 
 impl Public {
-    /// Answers a request. Its body is never read: what is there of it ends with the connection.
-    pub(crate) async fn answer<B>(
+    /// Answers a request. It has no body, or is refused: what is there of one ends with the connection.
+    pub(crate) async fn answer<B: Body + Unpin>(
         &self,
         request: Request<B>,
         client: SocketAddr,
         clock: &Arc<Clock>,
     ) -> Response<AnswerBody> {
-        let (head, _body) = request.into_parts();
+        let (head, body) = request.into_parts();
         if let Some(answer) = health::answer(&head, &self.shutdown) {
             self.metrics.unrouted("health", answer.status().as_u16());
             return answer.into_response(&head.method, None);
         }
         let mut entry = self.begin(&head, client, clock);
-        let routed = self.admit(&mut entry).and_then(|()| self.route(&head));
-        let (answered, namespace) = match routed {
+        let mut closes = false;
+        let admitted = match self.admit(&head, &mut entry) {
+            Ok(Framing::Empty) => Ok(()),
+            Ok(Framing::Chunked) => {
+                closes = true;
+                Box::pin(site::read_nothing(body, clock.header_wait_max())).await.map_err(Refusal::from)
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let (answered, namespace) = match admitted.and_then(|()| self.route(&head)) {
             Ok(route) => {
                 let namespace = route.namespace().map(str::to_owned);
                 (self.serve(route, &head, &mut entry).await, namespace)
@@ -70,6 +79,7 @@ impl Public {
             Err(refusal) => (Err(refusal), None),
         };
         let answer = answered.unwrap_or_else(|refusal| refuse(&refusal, &mut entry));
+        let answer = if closes { answer.closing() } else { answer };
         answer.with_namespace(namespace.as_deref()).of_the_api().into_response(&head.method, Some(entry))
     }
 
@@ -96,14 +106,13 @@ impl Public {
     }
 
     /// Finds the request a place among those that are answered, for as long as its entry lives.
-    fn admit(&self, entry: &mut Entry) -> Result<(), Refusal> {
+    fn admit(&self, head: &request::Parts, entry: &mut Entry) -> Result<Framing, Refusal> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
         entry.hold(place);
-        Ok(())
+        Ok(site::check(head)?)
     }
 
     fn route(&self, head: &request::Parts) -> Result<Route, Refusal> {
-        site::check(head)?;
         let authority = site::authority(head)?;
         Ok(self.routes.route(authority, head.uri.path(), head.uri.query())?)
     }

@@ -33,6 +33,9 @@ pub struct Settings {
     pub idle_max: Duration,
     /// How long an answer may make no progress, whether the client does not read or nothing comes for it.
     pub stall_max: Duration,
+    /// The same for a client that has shut its sending side: it may read on, but nothing tells it from one that
+    /// has left.
+    pub half_closed_max: Duration,
     /// How long a request waits for an answer to begin before it is told 504.
     pub answer_wait_max: Duration,
     /// After the last answer of a connection: how long the client has to take notice and close its side.
@@ -73,6 +76,7 @@ impl Settings {
             header_wait_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(150),
             stall_max: Duration::from_secs(60),
+            half_closed_max: Duration::from_secs(10),
             answer_wait_max: Duration::from_secs(20),
             linger_max: Duration::from_secs(2),
             shutdown_grace: Duration::from_secs(60),

@@ -61,6 +61,8 @@ pub(crate) struct Socket {
     clock: Arc<Clock>,
     sender: Sender,
     unsent: Unsent,
+    /// Whether hyper has yet to learn that the client sends no more.
+    hides_end: bool,
     is_shut: bool,
     discarded: usize,
 }
@@ -69,12 +71,25 @@ impl Socket {
     /// Takes an accepted stream.
     pub(crate) fn new(stream: Stream, clock: Arc<Clock>) -> Self {
         let unsent = Unsent::bounded(stream.tcp());
-        Self { stream, clock, sender: Sender::default(), unsent, is_shut: false, discarded: 0 }
+        Self {
+            stream,
+            clock,
+            sender: Sender::default(),
+            unsent,
+            hides_end: false,
+            is_shut: false,
+            discarded: 0,
+        }
     }
 
     /// Where bodies put files that this socket is to send; none: what is encrypted passes through memory.
     pub(crate) fn lane(&self) -> Option<Lane> {
         matches!(self.stream, Stream::Plain(_)).then(|| self.sender.lane())
+    }
+
+    /// Whether our side is closed.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.is_shut
     }
 
     fn note<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -111,6 +126,11 @@ impl AsyncRead for Socket {
         ready!(self.stream.poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
             self.clock.received();
+        } else if self.clock.half_closed() {
+            // The client may have shut its sending side alone. hyper would take it for gone, and its own setting
+            // for that would never look again, so that it would not see a reset.
+            self.hides_end = true;
+            return Poll::Pending;
         }
         Poll::Ready(Ok(()))
     }
@@ -146,6 +166,11 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.hides_end && !self.clock.is_answering() {
+            // All is said; hyper is to read once more, and to find the end.
+            self.hides_end = false;
+            cx.waker().wake_by_ref();
+        }
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => {

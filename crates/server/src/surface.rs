@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{Request, Response};
+use http_body::Body;
 
 use crate::admin::Admin;
 use crate::body::AnswerBody;
@@ -21,7 +22,7 @@ pub(crate) enum Surface {
 
 impl Surface {
     /// Answers one request.
-    pub(crate) async fn answer<B>(
+    pub(crate) async fn answer<B: Body + Unpin>(
         &self,
         request: Request<B>,
         client: SocketAddr,

@@ -4,6 +4,7 @@ const LIMITS: Limits = Limits {
     header_wait_max: Duration::from_secs(10),
     idle_max: Duration::from_secs(150),
     stall_max: Duration::from_secs(60),
+    half_closed_max: Duration::from_secs(20),
     linger_max: Duration::from_secs(2),
 };
 
@@ -142,4 +143,21 @@ async fn a_client_that_took_what_was_flushed_is_idle_and_not_slow() {
         (90, Clock::flushed),
     ];
     check(acts, 155, Overdue::Idle).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t20_a_client_that_shut_its_sending_side_has_less_time_without_progress() {
+    let shut: fn(&Clock) = |clock| assert!(clock.half_closed());
+    check(&[(1, Clock::request_began), (5, shut)], 21, Overdue::Left).await;
+    check(&[(1, Clock::request_began), (5, shut), (20, Clock::sent)], 40, Overdue::Left).await;
+    // It does not read, but it is there.
+    check(&[(1, Clock::request_began), (5, shut), (10, Clock::blocked)], 70, Overdue::Client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t20_without_an_answer_to_come_the_end_is_the_end() {
+    let clock = Clock::new(LIMITS);
+    assert!(!clock.half_closed() && !clock.is_answering());
+    clock.request_began();
+    assert!(clock.half_closed() && clock.is_answering());
 }

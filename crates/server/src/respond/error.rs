@@ -136,8 +136,6 @@ fn head_fault(fault: HeadFault) -> ErrorAnswer {
         HeadFault::TargetTooLong => (StatusCode::URI_TOO_LONG, "malformed", Extra::Closes),
         HeadFault::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "misdirected", Extra::None),
         HeadFault::Body
-        | HeadFault::Upgrade
-        | HeadFault::Expect
         | HeadFault::HostMissing
         | HeadFault::HostRepeated
         | HeadFault::HostInvalid

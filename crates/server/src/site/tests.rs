@@ -10,7 +10,7 @@ fn head(method: &str, version: Version, target: &str, headers: &[(&str, &str)]) 
     request.body(()).unwrap().into_parts().0
 }
 
-fn check_headers(headers: &[(&str, &str)]) -> Result<(), HeadFault> {
+fn check_headers(headers: &[(&str, &str)]) -> Result<Framing, HeadFault> {
     check(&head("GET", Version::HTTP_11, "/v2/", headers))
 }
 
@@ -21,26 +21,57 @@ fn only_reads_are_served() {
         assert_eq!(check(&head), Err(HeadFault::Method), "{method}");
     }
     for method in ["GET", "HEAD"] {
-        assert_eq!(check(&head(method, Version::HTTP_11, "/v2/", &[("host", "h")])), Ok(()), "{method}");
+        assert_eq!(
+            check(&head(method, Version::HTTP_11, "/v2/", &[("host", "h")])),
+            Ok(Framing::Empty),
+            "{method}"
+        );
     }
 }
 
 #[test]
 fn a_body_is_refused_however_it_is_announced() {
-    assert_eq!(check_headers(&[("content-length", "0")]), Ok(()));
+    assert_eq!(check_headers(&[("content-length", "0")]), Ok(Framing::Empty));
     assert_eq!(check_headers(&[("content-length", "1")]), Err(HeadFault::Body));
     assert_eq!(check_headers(&[("content-length", "0"), ("content-length", "1")]), Err(HeadFault::Body));
     assert_eq!(check_headers(&[("content-length", "+0")]), Err(HeadFault::Body));
-    assert_eq!(check_headers(&[("transfer-encoding", "chunked")]), Err(HeadFault::Body));
-    assert_eq!(check_headers(&[("transfer-encoding", "identity")]), Err(HeadFault::Body));
-    assert_eq!(check_headers(&[("upgrade", "h2c")]), Err(HeadFault::Upgrade));
-    assert_eq!(check_headers(&[("expect", "100-continue")]), Err(HeadFault::Expect));
+    let chunked = ("transfer-encoding", "chunked");
+    assert_eq!(check_headers(&[chunked, chunked]), Err(HeadFault::Body));
+    assert_eq!(check_headers(&[chunked, ("content-length", "1")]), Err(HeadFault::Body));
+    assert_eq!(check_headers(&[chunked, ("expect", "100-continue")]), Err(HeadFault::Body));
+    for coding in ["identity", "gzip, chunked", "chunked, identity", "chunked;q=1", ""] {
+        assert_eq!(check_headers(&[("transfer-encoding", coding)]), Err(HeadFault::Body), "{coding}");
+    }
+}
+
+#[test]
+fn k18_what_is_merely_offered_is_ignored() {
+    let rows = [
+        ("connection", "Upgrade, HTTP2-Settings"),
+        ("connection", "keep-alive, TE, X-Own"),
+        ("upgrade", "h2c"),
+        ("upgrade", "websocket"),
+        ("upgrade", "TLS/1.0, HTTP/2.0"),
+        ("http2-settings", "AAMAAABkAAQAAP__"),
+        ("expect", "100-continue"),
+        ("expect", "something-else"),
+        ("te", "trailers, deflate;q=0.5"),
+        ("trailer", "Expires"),
+        ("keep-alive", "timeout=5"),
+        ("proxy-connection", "keep-alive"),
+        ("content-length", "0"),
+        ("content-type", "application/json"),
+    ];
+    for row in rows {
+        assert_eq!(check_headers(&[row]), Ok(Framing::Empty), "{row:?}");
+    }
+    assert_eq!(check_headers(&[("transfer-encoding", "Chunked")]), Ok(Framing::Chunked));
 }
 
 #[test]
 fn a_target_has_a_longest_length() {
     let fits = format!("/v2/{}", "a".repeat(TARGET_BYTES_MAX - 4));
-    assert_eq!(check(&head("GET", Version::HTTP_11, &fits, &[])), Ok(()));
+    assert_eq!(check(&head("GET", Version::HTTP_11, &fits, &[])), Ok(Framing::Empty));
     let long = format!("{fits}a");
     assert_eq!(check(&head("GET", Version::HTTP_11, &long, &[])), Err(HeadFault::TargetTooLong));
 }
@@ -79,6 +110,31 @@ fn an_absolute_target_agrees_with_the_host() {
     check_authority(new, "http://a.example/v2/", &[], Err(HeadFault::HostMissing));
     check_authority(new, "ftp://a.example/v2/", &[("host", "a.example")], Err(HeadFault::TargetDisagrees));
     check_authority(old, "http://a.example/v2/", &[], Ok("a.example"));
+}
+
+/// A head that came over TLS, on a connection to `name`.
+fn to_name(name: &str, version: Version, target: &str, headers: &[(&str, &str)]) -> request::Parts {
+    let mut head = head("GET", version, target, headers);
+    head.extensions.insert(TlsName::new(name));
+    head
+}
+
+#[test]
+fn t14_the_server_name_is_held_against_whatever_names_the_host() {
+    let (new, old) = (Version::HTTP_11, Version::HTTP_10);
+    let check = |version, target: &str, host: Option<&str>, wanted: Result<&str, HeadFault>| {
+        let headers: Vec<_> = host.map(|host| ("host", host)).into_iter().collect();
+        let head = to_name("a.example", version, target, &headers);
+        assert_eq!(authority(&head), wanted, "{version:?} {target} {headers:?}");
+    };
+    check(new, "/v2/", Some("a.example"), Ok("a.example"));
+    check(new, "/v2/", Some("b.example"), Err(HeadFault::Misdirected));
+    check(new, "https://a.example/v2/", Some("a.example"), Ok("a.example"));
+    check(new, "https://b.example/v2/", Some("a.example"), Err(HeadFault::TargetDisagrees));
+    check(old, "https://a.example/v2/", None, Ok("a.example"));
+    check(old, "https://b.example/v2/", None, Err(HeadFault::Misdirected));
+    check(old, "http://b.example:443/v2/", Some("b.example:443"), Err(HeadFault::Misdirected));
+    check(old, "/v2/", None, Ok(""));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use testkit::{BlobSource, Fault, Gate, Image, Kind, Rule, within};
@@ -190,7 +191,7 @@ async fn a_client_that_leaves_is_no_error() {
 #[tokio::test]
 async fn a_client_that_leaves_before_the_answer_has_an_entry_too() {
     let (lines, _guard) = Lines::capture();
-    let lab = Lab::start().await;
+    let lab = Lab::start_with(|plan| plan.settings.half_closed_max = Duration::from_millis(300)).await;
     let gate = Gate::new();
     lab.hub.script(Rule::new(Kind::HeadManifest, Fault::Stall(gate.clone())).before_auth());
     let mut connection = lab.connect().await;

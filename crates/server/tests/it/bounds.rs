@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use testkit::client::Connection;
-use testkit::{BlobSource, Fault, Gate, Kind, Rule, within};
+use testkit::client::{Connection, Response};
+use testkit::{BlobSource, Fault, Gate, Image, Kind, Rule, within};
 
 use crate::lab::{HUB, Lab};
 
@@ -134,4 +134,70 @@ async fn an_answer_for_which_nothing_comes_ends_short_of_its_length() {
     let answer = lab.get(HUB, &format!("/v2/library/busybox/blobs/{digest}")).await;
     assert_eq!((answer.status, answer.complete), (200, false));
     gate.release();
+}
+
+/// What a client that says no more after its request gets of the answer to it.
+async fn half_closed(lab: &Lab, target: &str) -> Response {
+    let mut client = lab.connect().await;
+    client.request("GET", HUB, target, &[]).await.unwrap();
+    client.half_close().await.unwrap();
+    let answer = within("the answer", client.read_response("GET")).await.unwrap();
+    let (behind, end) = within("the server closes", client.read_raw_to_end()).await;
+    assert!(end.is_ok() && behind.is_empty(), "{end:?} after {behind:?}");
+    answer
+}
+
+#[tokio::test]
+async fn t20_a_client_that_shuts_its_sending_side_gets_its_whole_answer() {
+    let lab = Lab::start().await;
+    lab.hub.put_image("library/busybox", "1", &Image::small("one"));
+    let target = format!("/v2/library/busybox/blobs/{}", lab.hub.put_blob(LARGE));
+    for round in ["cold", "warm"] {
+        let manifest = half_closed(&lab, "/v2/library/busybox/manifests/1").await;
+        assert_eq!((manifest.status, manifest.complete), (200, true), "{round}");
+        assert!(half_closed(&lab, "/v2/").await.complete, "{round}");
+        let blob = half_closed(&lab, &target).await;
+        assert!(blob.complete && blob.body.len() as u64 == LARGE.len(), "{round}: {}", blob.body.len());
+    }
+}
+
+#[tokio::test]
+async fn t20_every_request_that_was_sent_ahead_is_answered_before_the_end() {
+    let lab = Lab::start().await;
+    let target = format!("/v2/library/busybox/blobs/{}", lab.hub.put_blob(LARGE));
+    let mut client = lab.connect().await;
+    for target in ["/v2/", &target, "/v2/"] {
+        client.request("GET", HUB, target, &[]).await.unwrap();
+    }
+    client.half_close().await.unwrap();
+    for length in [2, LARGE.len(), 2] {
+        let answer = within("an answer", client.read_response("GET")).await.unwrap();
+        assert!(answer.complete && answer.body.len() as u64 == length, "{}", answer.body.len());
+    }
+    check_ends(&mut client).await;
+    assert_eq!(closed(&lab, "done"), 1);
+}
+
+#[tokio::test]
+async fn t20_a_slow_answer_comes_too_and_one_that_never_comes_is_bounded() {
+    let lab = Lab::start_with(|plan| plan.settings.half_closed_max = 4 * SHORT).await;
+    lab.hub.put_image("library/busybox", "1", &Image::small("one"));
+    for is_released in [true, false] {
+        let gate = Gate::new();
+        let script = lab.hub.script(Rule::new(Kind::HeadManifest, Fault::Stall(gate.clone())).before_auth());
+        let mut client = lab.connect().await;
+        client.request("GET", HUB, "/v2/library/busybox/manifests/1", &[]).await.unwrap();
+        client.half_close().await.unwrap();
+        within("the upstream is asked", gate.reached(1)).await;
+        script.remove();
+        if is_released {
+            gate.release();
+            assert_eq!(within("the answer", client.read_response("GET")).await.unwrap().status, 200);
+        } else {
+            let (received, _) = within("the server gives up", client.read_raw_to_end()).await;
+            assert!(received.is_empty(), "{received:?}");
+            assert_eq!(closed(&lab, "left"), 1);
+            gate.release();
+        }
+    }
 }

@@ -72,7 +72,10 @@ async fn nothing_is_smuggled_behind_a_malformed_head() {
         with("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n"),
         with("Content-Length: 38\r\nTransfer-Encoding: chunked\r\n"),
         with("Transfer-Encoding: chunked\r\nContent-Length: 38\r\n"),
-        with("Transfer-Encoding: chunked\r\n") + "0\r\n\r\n",
+        with("Transfer-Encoding: chunked\r\n") + "1\r\nx\r\n0\r\n\r\n",
+        with("Transfer-Encoding: chunked\r\n") + "0\r\nX-Trailer: y\r\n\r\n",
+        with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n",
+        with("Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 5\r\n"),
         with("Transfer-Encoding: identity\r\n"),
         with("Transfer-Encoding: chunked, identity\r\n"),
         with("Transfer-Encoding : chunked\r\n"),
@@ -81,10 +84,8 @@ async fn nothing_is_smuggled_behind_a_malformed_head() {
         with("Content-Length: -1\r\n"),
         with("Content-Length: 0x5\r\n"),
         with("Content-Length: 99999999999999999999\r\n"),
-        with("Upgrade: h2c\r\nConnection: Upgrade\r\n"),
-        with("Upgrade: websocket\r\n"),
-        with("Expect: 100-continue\r\n"),
         with("Expect: 100-continue\r\nContent-Length: 5\r\n"),
+        with("Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n",
         with("Folded: a\r\n b\r\n"),
         with("No colon here\r\n"),
         with("Bad name: a\r\n"),
@@ -103,6 +104,88 @@ async fn nothing_is_smuggled_behind_a_malformed_head() {
         check_refused(&lab, 400, head).await;
     }
     assert_eq!(lab.upstream_requests(), 0);
+}
+
+/// What the version check answers to these fields, and whether the connection serves a second request.
+async fn check_ignored(lab: &Lab, method: &str, fields: &str) {
+    let mut connection = lab.connect().await;
+    for round in ["first", "second"] {
+        let head = format!("{method} /v2/ HTTP/1.1\r\nHost: {HUB}\r\n{fields}\r\n");
+        connection.send(head.as_bytes()).await.unwrap();
+        let answer = within("the answer", connection.read_response(method)).await.unwrap();
+        assert_eq!(answer.status, 200, "{round} {method} {fields:?}: {}", answer.text());
+        assert_eq!(answer.header("upgrade"), None);
+        assert_eq!(answer.header("connection"), None, "{round} {method} {fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn k18_an_offer_to_upgrade_is_answered_by_http_1_1() {
+    let lab = Lab::start().await;
+    let rows = [
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        "Connection: upgrade\r\nUpgrade: TLS/1.0, HTTP/2.0\r\n",
+        "Upgrade: h2c\r\n",
+        "Connection: Upgrade\r\n",
+        "Connection: keep-alive, X-Own\r\nX-Own: 1\r\n",
+        "Connection: TE\r\nTE: trailers\r\n",
+        "TE: trailers, gzip;q=0.5\r\n",
+        "Expect: 100-continue\r\n",
+        "Expect: 100-continue\r\nContent-Length: 0\r\n",
+        "Content-Length: 0\r\nContent-Type: application/json\r\n",
+        "Proxy-Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n",
+    ];
+    for fields in rows {
+        for method in ["GET", "HEAD"] {
+            check_ignored(&lab, method, fields).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn k18_a_client_that_offers_to_upgrade_in_the_middle_of_its_push_still_reads_the_refusal() {
+    let lab = Lab::start().await;
+    let body = vec![b'x'; 200_000];
+    let head = format!(
+        "PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: {HUB}\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut connection = lab.connect().await;
+    connection.send(head.as_bytes()).await.unwrap();
+    connection.send(&body).await.unwrap();
+    let (received, end) = within("the refusal", connection.read_raw_to_end()).await;
+    assert!(end.is_ok(), "{end:?}");
+    assert!(received.starts_with(b"HTTP/1.1 405 "), "{}", String::from_utf8_lossy(&received));
+}
+
+/// A request whose chunks are none is served; whatever comes behind it is not read.
+#[tokio::test]
+async fn k18_a_body_of_no_chunks_is_no_body() {
+    let lab = Lab::start().await;
+    let behind = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+    for fields in [
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: Chunked\r\nContent-Type: application/json\r\n",
+        "Transfer-Encoding: chunked\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n",
+    ] {
+        for method in ["GET", "HEAD"] {
+            let head = format!("{method} /v2/ HTTP/1.1\r\nHost: {HUB}\r\n{fields}\r\n0\r\n\r\n{behind}");
+            let answer = lab.send_raw(head.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{method} {fields:?} -> {answer:?}");
+            assert!(answer.contains("\r\nconnection: close\r\n"), "{method} {fields:?} -> {answer:?}");
+            assert_eq!(answer.matches("\r\ndate: ").count(), 1, "{method} {fields:?} -> {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn k18_chunks_that_do_not_come_are_not_waited_for_longer_than_a_head() {
+    let lab =
+        Lab::start_with(|plan| plan.settings.header_wait_max = std::time::Duration::from_millis(300)).await;
+    let head = format!("GET /v2/ HTTP/1.1\r\nHost: {HUB}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let answer = lab.send_raw(head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
 }
 
 #[tokio::test]

@@ -52,6 +52,18 @@ async fn s10_a_host_that_the_connection_was_not_made_to_is_misdirected() {
 }
 
 #[tokio::test]
+async fn t14_an_old_client_s_absolute_target_is_misdirected_like_a_host() {
+    let (lab, authority) = lab().await;
+    for (target, status) in [("https://localhost/v2/", "200"), ("https://quay.io.cache.example/v2/", "421")] {
+        let mut connection = connect(&lab, &authority).await;
+        connection.send(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
+        let (received, _) = within("the server closes", connection.read_raw_to_end()).await;
+        let received = String::from_utf8_lossy(&received).into_owned();
+        assert!(received.starts_with(&format!("HTTP/1.0 {status} ")), "{target} -> {received:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_tls_is_closed_and_others_are_served() {
     let (lab, authority) = lab().await;
     let mut plain = Connection::open(lab.tls.unwrap()).await.unwrap();

@@ -33,8 +33,6 @@ fn heads_out_of_order_end_the_connection() {
     check_extra(&HeadFault::TargetTooLong.into(), 414, "UNSUPPORTED", "malformed", Extra::Closes);
     let malformed = [
         HeadFault::Body,
-        HeadFault::Upgrade,
-        HeadFault::Expect,
         HeadFault::HostMissing,
         HeadFault::HostRepeated,
         HeadFault::HostInvalid,

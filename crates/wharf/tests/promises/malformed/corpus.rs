@@ -16,7 +16,7 @@ enum End {
     Silent,
     /// Answers with these statuses, and then the canary's own.
     Served(&'static [u16]),
-    /// One answer with this status; the client's version keeps no connection.
+    /// One answer with this status; the client's version, or how it frames its request, keeps no connection.
     Last(u16),
 }
 
@@ -48,7 +48,7 @@ pub(super) fn cases(known: &Known) -> Vec<Case> {
         end,
     };
     let mut cases: Vec<Case> =
-        bodies().chain(fields()).chain(targets()).chain(protocols()).map(case).collect();
+        bodies().chain(offers()).chain(fields()).chain(targets()).chain(protocols()).map(case).collect();
     let flood = |name, fields: String, status| (name, head(&fields), End::Refused(status));
     cases.extend(
         [
@@ -98,26 +98,41 @@ fn bodies() -> impl Iterator<Item = Row> {
         ("a length beyond 64 bits", "Content-Length: 18446744073709551616\r\n", "{s}"),
         ("an empty length", "Content-Length:\r\n", "{s}"),
         ("a blank before the colon of a length", "Content-Length : 144\r\n", "{s}"),
-        ("CL.TE", "Content-Length: 144\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n{s}"),
         ("TE.CL", "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "90\r\n{s}\r\n0\r\n\r\n"),
         ("chunks", chunked, "5\r\nhello\r\n0\r\n\r\n{s}"),
-        ("a chunk with an extension", chunked, "0;a=\"\r\n\r\n{s}\"\r\n\r\n"),
         ("a chunk with a bare line feed", chunked, "0\n\n{s}"),
         ("a chunk beyond 64 bits", chunked, "10000000000000000\r\n{s}"),
         ("trailers", chunked, "0\r\nHost: x\r\n\r\n{s}"),
         ("an unknown coding", "Transfer-Encoding: xchunked\r\n", "0\r\n\r\n{s}"),
         ("identity", "Transfer-Encoding: identity\r\n", "{s}"),
         ("chunked twice", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n{s}"),
-        ("chunked in other letters", "tRANSFER-eNCODING: cHuNkEd\r\n", "0\r\n\r\n{s}"),
         ("a blank before the colon of a coding", "Transfer-Encoding : chunked\r\n", "0\r\n\r\n{s}"),
         ("a vertical tab in a coding", "Transfer-Encoding:\u{b}chunked\r\n", "0\r\n\r\n{s}"),
         ("a folded coding", "Transfer-Encoding:\r\n chunked\r\n", "0\r\n\r\n{s}"),
         ("an expectation", "Expect: 100-continue\r\nContent-Length: 144\r\n", "{s}"),
-        ("an expectation without a body", "Expect: 100-continue\r\n", "{s}"),
-        ("an upgrade", "Connection: Upgrade\r\nUpgrade: h2c\r\n", "{s}"),
-        ("an upgrade to a web socket", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "{s}"),
+        ("an upgrade and a length", "Upgrade: h2c\r\nContent-Length: 144\r\n", "{s}"),
     ];
-    rows.into_iter().map(|(name, fields, behind)| (name, head(fields) + behind, End::Refused(400)))
+    let refused =
+        rows.into_iter().map(|(name, fields, behind)| (name, head(fields) + behind, End::Refused(400)));
+    // Chunks that are none make no body, and whatever is behind them is nobody's request.
+    let empty = [
+        ("no chunks", chunked, "0\r\n\r\n{s}"),
+        ("no chunks, in other letters", "tRANSFER-eNCODING: cHuNkEd\r\n", "0\r\n\r\n{s}"),
+        ("no chunks, with an extension", chunked, "0;a=\"\r\n\r\n{s}\"\r\n\r\n"),
+        ("CL.TE", "Content-Length: 144\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n{s}"),
+    ];
+    refused.chain(empty.map(|(name, fields, behind)| (name, head(fields) + behind, End::Last(200))))
+}
+
+/// What a client offers and need not have. The connection goes on.
+fn offers() -> impl Iterator<Item = Row> {
+    let rows = [
+        ("an expectation without a body", "Expect: 100-continue\r\n"),
+        ("an upgrade", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"),
+        ("an upgrade to a web socket", "Connection: Upgrade\r\nUpgrade: websocket\r\n"),
+        ("an upgrade to TLS", "Connection: upgrade\r\nUpgrade: TLS/1.0\r\n"),
+    ];
+    rows.into_iter().map(|(name, fields)| (name, head(fields), End::Served(&[200])))
 }
 
 /// Fields that end where another parser sees them go on.
