@@ -162,6 +162,7 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
         check_default_registry(reader, text, &claims);
     }
     let routes = make_routes(reader, &server, &registries, &places)?;
+    warn_of_certificate(reader, &server, &registries);
     Some(Config {
         source: source.to_owned(),
         domain: server.domain.clone(),
@@ -183,6 +184,25 @@ fn check_default_registry(reader: &mut Reader<'_>, text: &Text, claims: &Claims)
         None => "name one that has a [[registry]]".to_owned(),
     };
     reader.refuse(&text.place, format!("there is no registry {:?}; {advice}", text.written));
+}
+
+/// Warns of a certificate that no client will take, whichever registry it asks for.
+fn warn_of_certificate(reader: &mut Reader<'_>, server: &ServerSection, registries: &[Registry]) {
+    let (Some(domain), Some((tls, place))) = (&server.domain, &server.tls) else { return };
+    let labels = registries.iter().flat_map(|registry| {
+        let label = registry.names.name.replace(':', "-");
+        [label.replace('.', "-"), label]
+    });
+    let below: Vec<String> = labels.map(|label| format!("{label}.{domain}")).collect();
+    let hosts = registries.iter().flat_map(|registry| &registry.names.hosts);
+    if below.iter().chain(hosts).chain([domain]).any(|host| tls.identity.covers(host)) {
+        return;
+    }
+    let example = below.first().unwrap_or(domain);
+    let text = format!(
+        "is for none of the names that clients would use, such as {example:?} or {domain:?}; give one that is"
+    );
+    reader.warn(place, text);
 }
 
 /// The table of names, or what makes it ambiguous beyond the names as they are written: labels made from them

@@ -208,10 +208,10 @@ fn ensure_fit(disk: &Disk, path: &Path) -> Result<(), StoreError> {
         stat => stat?,
     };
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        return Err(unfit("the root is not a directory"));
+        return Err(unfit("it is not a directory; set another root"));
     }
     if Mode::from_raw_mode(stat.st_mode).contains(Mode::WOTH) {
-        return Err(unfit("everyone may write into the root; run chmod o-w on it"));
+        return Err(unfit("everyone may write into the root; `chmod o-w` it"));
     }
     Ok(())
 }
@@ -241,7 +241,7 @@ fn read_version(disk: &Disk, layout: &Layout) -> Result<Option<u32>, StoreError>
     let refused = |reason: String| StoreError::own(StoreErrorKind::Version, "open", &path, reason);
     let file = match disk.open_regular(&path, OFlags::RDONLY)? {
         Found::Nothing => return Ok(None),
-        Found::Unfit => return Err(refused("it is not a file".into())),
+        Found::Unfit => return Err(refused("its VERSION is not a file; set another root".into())),
         Found::Regular(file, _) => file,
     };
     let mut buffer = [0; VERSION_BYTES_MAX];
@@ -250,10 +250,19 @@ fn read_version(disk: &Disk, layout: &Layout) -> Result<Option<u32>, StoreError>
     let text = String::from_utf8_lossy(&buffer[..count]);
     match text.trim().parse::<u32>() {
         Ok(VERSION) => Ok(Some(VERSION)),
-        Ok(other) => Err(refused(format!(
-            "the store has layout {other} and this program knows {VERSION}; run the program that wrote it"
+        Ok(other) if other > VERSION => Err(refused(format!(
+            "its layout {other} is newer than this wharf understands ({VERSION}); run the newer wharf, or set another \
+             root"
         ))),
-        Err(_) => Err(refused(format!("it holds {:?} instead of {VERSION}", text.trim()))),
+        Ok(other) => Err(refused(format!(
+            "its layout is {other}, and this wharf knows {VERSION}; run the wharf that wrote it, or set another root"
+        ))),
+        Err(_) => {
+            let found = text.trim();
+            Err(refused(format!(
+                "its VERSION file holds {found:?} instead of {VERSION}; restore that file, or set another root"
+            )))
+        }
     }
 }
 
@@ -274,7 +283,8 @@ fn ensure_empty(disk: &Disk, path: &Path) -> Result<(), StoreError> {
             "open",
             path,
             format!(
-                "the root has no VERSION file and is not empty (it holds {name:?}); give an empty directory"
+                "it is not a wharf store and not empty (it contains {name:?}); use an empty directory or an existing \
+                 store"
             ),
         )),
     }

@@ -29,6 +29,8 @@ pub(crate) const LOG_KEYS: [&str; 3] = ["level", "format", "access"];
 const LISTEN_DEFAULT: &str = "0.0.0.0:5000";
 const TLS_LISTEN_DEFAULT: &str = "0.0.0.0:5443";
 const ADMIN_LISTEN_DEFAULT: &str = "127.0.0.1:5001";
+/// What stands in place of an address where nothing is to listen.
+const OFF: &str = "off";
 const ROOT_DEFAULT: &str = "./wharf-data";
 /// The highest bound that can be set: more than one process has descriptors for.
 const COUNT_MAX: i64 = 1 << 24;
@@ -38,7 +40,8 @@ const SHUTDOWN_GRACE_DEFAULT: Duration = Duration::from_secs(60);
 /// `[server]`, apart from what the server's own settings hold.
 pub(crate) struct ServerSection {
     pub(crate) listen: Vec<SocketAddr>,
-    pub(crate) tls: Option<TlsSettings>,
+    /// With the place of its certificate.
+    pub(crate) tls: Option<(TlsSettings, Place)>,
     pub(crate) domain: Option<String>,
     pub(crate) default_registry: Option<Text>,
     pub(crate) shutdown_grace: Duration,
@@ -52,7 +55,8 @@ pub(crate) struct ServerSection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Log {
     pub(crate) level: tracing::Level,
-    pub(crate) format: LogFormat,
+    /// None: whatever suits who reads it.
+    pub(crate) format: Option<LogFormat>,
     /// Whether each request gets a line.
     pub(crate) access: bool,
 }
@@ -62,6 +66,8 @@ pub(crate) struct Log {
 pub(crate) enum LogFormat {
     Text,
     Json,
+    /// For people: what matters first, and no more than fits on a screen.
+    Short,
 }
 
 const LEVELS: [(&str, tracing::Level); 5] = [
@@ -81,7 +87,7 @@ impl ServerSection {
             admin,
             shutdown_grace: self.shutdown_grace,
             sendfile: self.sendfile,
-            tls: self.tls,
+            tls: self.tls.map(|(tls, _)| tls),
             connection_count_max,
             // However many one client opens, as many are left for the others.
             client_connection_count_max: self
@@ -99,7 +105,7 @@ pub(crate) fn read_server(
     admin: &Table<'_>,
 ) -> (ServerSection, Option<AdminSettings>) {
     let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
-    let listen = read_listen(reader, server, LISTEN_DEFAULT, &mut taken);
+    let listen = read_plain_listen(reader, server, &mut taken);
     let tls = read_tls(reader, server, &mut taken);
     let domain = reader.text_or_nothing(server, "domain").and_then(|text| match parse_host(&text.value) {
         Ok(domain) => Some(domain),
@@ -122,6 +128,30 @@ pub(crate) fn read_server(
     (section, read_admin(reader, admin, &mut taken))
 }
 
+/// Where clients connect without TLS: nowhere, if that is said and there is TLS.
+fn read_plain_listen(
+    reader: &mut Reader<'_>,
+    server: &Table<'_>,
+    taken: &mut Vec<(SocketAddr, Place)>,
+) -> Vec<SocketAddr> {
+    let is_off = reader.texts(server, "listen").is_some_and(|texts| match &texts[..] {
+        [] => true,
+        [text] => text.value == OFF,
+        _ => false,
+    });
+    if !is_off {
+        return read_listen(reader, server, LISTEN_DEFAULT, taken);
+    }
+    if !server.has("tls") {
+        let place = reader.place(server, "listen");
+        let wrong = format!(
+            "is off, and without [server.tls] nothing would listen; write an address such as {LISTEN_DEFAULT:?}"
+        );
+        reader.refuse(&place, wrong);
+    }
+    Vec::new()
+}
+
 /// The public listener's addresses, of `[server]` or of `[server.tls]`.
 fn read_listen(
     reader: &mut Reader<'_>,
@@ -142,7 +172,7 @@ fn read_tls(
     reader: &mut Reader<'_>,
     server: &Table<'_>,
     taken: &mut Vec<(SocketAddr, Place)>,
-) -> Option<TlsSettings> {
+) -> Option<(TlsSettings, Place)> {
     if !server.has("tls") {
         return None;
     }
@@ -156,7 +186,7 @@ fn read_tls(
     let chain = reader.certificates(&tls, "cert_file");
     let key = reader.private_key(&tls, "key_file");
     match TlsIdentity::from_pem(&chain?, &key?) {
-        Ok(identity) => Some(TlsSettings { listen, identity }),
+        Ok(identity) => Some((TlsSettings { listen, identity }, reader.place(&tls, "cert_file"))),
         Err(error) => {
             let place = reader.place(&tls, "key_file");
             reader.refuse(&place, format!("{error}; name the key that the certificate was made for"));
@@ -172,7 +202,7 @@ fn read_admin(
 ) -> Option<AdminSettings> {
     let token = if admin.has("token_file") { reader.secret_file(admin, "token_file") } else { None };
     let listen = match reader.text(admin, "listen") {
-        Some(text) if text.value == "off" => return None,
+        Some(text) if text.value == OFF => return None,
         Some(text) => claim_listener(reader, &text, taken)?,
         None if admin.has("listen") => return None,
         None => {
@@ -228,10 +258,10 @@ fn listen_default(address: &str, taken: &mut Vec<(SocketAddr, Place)>) -> Socket
 }
 
 pub(crate) fn read_log(reader: &mut Reader<'_>, log: &Table<'_>) -> Log {
-    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json), ("short", LogFormat::Short)];
     Log {
         level: reader.choice(log, "level", &LEVELS).unwrap_or(tracing::Level::INFO),
-        format: reader.choice(log, "format", &formats).unwrap_or(LogFormat::Text),
+        format: reader.choice(log, "format", &formats),
         access: reader.flag(log, "access").unwrap_or(true),
     }
 }

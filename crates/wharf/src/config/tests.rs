@@ -54,7 +54,7 @@ fn the_builtin_configuration_is_the_seven_public_registries() {
     assert!(config.warnings.is_empty());
     assert_eq!(config.server.listen, ["0.0.0.0:5000".parse().unwrap()]);
     assert_eq!(config.server.admin.unwrap().listen, "127.0.0.1:5001".parse().unwrap());
-    assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text, access: true });
+    assert_eq!(config.log, Log { level: tracing::Level::INFO, format: None, access: true });
     let hub = &config.registries[0];
     assert_eq!(hub.upstream.upstream.as_str(), "https://registry-1.docker.io/");
     assert_eq!(hub.names.aliases, ["registry-1.docker.io", "index.docker.io"]);
@@ -152,7 +152,10 @@ fn every_key_is_taken_over() {
     assert_eq!(tls.listen, ["127.0.0.1:5443".parse().unwrap()]);
     assert_eq!(config.server.admin.unwrap().token.unwrap().expose(), "admin-token");
     assert_eq!(config.domain.as_deref(), Some("registry.example.com"));
-    assert_eq!(config.log, Log { level: tracing::Level::DEBUG, format: LogFormat::Json, access: false });
+    assert_eq!(
+        config.log,
+        Log { level: tracing::Level::DEBUG, format: Some(LogFormat::Json), access: false }
+    );
 
     let hub = &config.registries[0];
     let (username, password) = hub.upstream.credentials.as_ref().unwrap();
@@ -427,7 +430,7 @@ fn a_section_of_the_wrong_shape_says_how_to_write_it() {
     check_refused(
         "[server]\nlisten = []\ndomain = [\"x\"]\n",
         &[
-            r#"wharf.toml:2: server.listen: is an empty list; write an address such as "0.0.0.0:5000""#,
+            r#"wharf.toml:2: server.listen: is off, and without [server.tls] nothing would listen; write an address such as "0.0.0.0:5000""#,
             "wharf.toml:3: server.domain: expected a string, found a list; write one text in quotes",
         ],
     );
@@ -531,6 +534,70 @@ fn an_admin_listener_can_be_turned_off() {
         "[server]\nlisten = \"127.0.0.1:5001\"\n[admin]\nlisten = \"${UNSET}\"\n",
         &["wharf.toml:4: admin.listen: the environment variable UNSET is not set or empty; set it"],
     );
+}
+
+/// User 001 of a first day had to invent a plain address that nobody was to use.
+#[test]
+fn the_plain_listener_can_be_turned_off_where_there_is_tls() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let identity = rcgen::generate_simple_self_signed(vec!["wharf".to_owned()]).unwrap();
+    fs::write(path("cert.pem"), identity.cert.pem()).unwrap();
+    fs::write(path("key.pem"), identity.signing_key.serialize_pem()).unwrap();
+    let tls = format!("[server.tls]\ncert_file = {:?}\nkey_file = {:?}\n", path("cert.pem"), path("key.pem"));
+    for off in ["[]", "\"off\"", "[\"off\"]"] {
+        let config = parse(&format!("[server]\nlisten = {off}\n{tls}listen = \"0.0.0.0:5000\"\n"));
+        assert!(config.server.listen.is_empty(), "{off}");
+        assert_eq!(config.server.tls.unwrap().listen, ["0.0.0.0:5000".parse().unwrap()]);
+        check_refused(
+            &format!("[server]\nlisten = {off}\n"),
+            &[
+                "wharf.toml:2: server.listen: is off, and without [server.tls] nothing would listen; write an address \
+               such as \"0.0.0.0:5000\"",
+            ],
+        );
+    }
+    check_refused(
+        &format!("{tls}listen = []\n"),
+        &[r#"wharf.toml:4: server.tls.listen: is an empty list; write an address such as "0.0.0.0:5443""#],
+    );
+    check_refused(
+        &format!("[server]\nlisten = [\"off\", \"127.0.0.1:1\"]\n{tls}"),
+        &[
+            r#"wharf.toml:2: server.listen: "off": this is no address to listen on; write one such as "0.0.0.0:5000" or "[::]:5000""#,
+        ],
+    );
+}
+
+#[test]
+fn a_certificate_that_is_for_no_name_of_a_registry_is_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let text = |domain: &str| {
+        format!(
+            "[server]\n{domain}\n[server.tls]\ncert_file = {:?}\nkey_file = {:?}\n[[registry]]\nname = \"ghcr.io\"\n",
+            path("cert.pem"),
+            path("key.pem")
+        )
+    };
+    for (names, is_warned) in [
+        (&["elsewhere.example"][..], true),
+        (&["*.cache.example"], false),
+        (&["cache.example"], false),
+        (&["ghcr.io.cache.example"], false),
+    ] {
+        let identity =
+            rcgen::generate_simple_self_signed(names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+        let identity = identity.unwrap();
+        fs::write(path("cert.pem"), identity.cert.pem()).unwrap();
+        fs::write(path("key.pem"), identity.signing_key.serialize_pem()).unwrap();
+        let warning = "wharf.toml:4: server.tls.cert_file: is for none of the names that clients would use, such as \
+                       \"ghcr-io.cache.example\" or \"cache.example\"; give one that is";
+        let expected = if is_warned { vec![warning] } else { vec![] };
+        check_warned(&text("domain = \"cache.example\""), &expected);
+        // Without a domain, the names are not known here.
+        check_warned(&text(""), &[]);
+    }
 }
 
 #[test]

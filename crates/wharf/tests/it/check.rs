@@ -22,7 +22,7 @@ const GOOD_SAYS: &str = "\
 wharf.toml: no mistakes
 listen  0.0.0.0:5000
 admin   127.0.0.1:5001
-ns      http://registry.example.com:5000/v2/?ns=REGISTRY
+any     http://registry.example.com:5000/v2/?ns=REGISTRY, as containerd asks
 
 REGISTRY           UPSTREAM                      HOST                                         CREDENTIALS  ROOT
 docker.io          https://registry-1.docker.io  docker.io.registry.example.com:5000          no           /srv/wharf/docker.io
