@@ -62,6 +62,8 @@ pub struct ListAnswer {
     pub filters_applied: Option<String>,
     /// How it was come by.
     pub outcome: Outcome,
+    /// For a stale page: how long ago the upstream gave it.
+    pub age: Option<Duration>,
 }
 
 /// A page of the repositories that this backend holds something of.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{Digest, Page, Reference, Repository, Tag};
-use storage::{BlobStore, RecordStore, StoreError, StoredManifest};
+use storage::{BlobStore, RecordStore, StoreError, StoredList, StoredManifest};
 use telemetry::RegistryMetrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 use upstream::Upstream;
 
-use crate::answer::{CatalogAnswer, ListAnswer};
+use crate::answer::CatalogAnswer;
 use crate::error::PullError;
 use crate::fill::lanes::Lanes;
 use crate::fill::table::FillTable;
@@ -27,9 +27,6 @@ use crate::waiting::Bounds;
 
 /// Entries of each table of recent facts.
 const RECENT_COUNT_MAX: usize = 4096;
-
-/// Answers to referrers requests that are kept for an outage.
-const REFERRERS_COUNT_MAX: usize = 256;
 
 /// How long a digest that a HEAD named waits for the GET that makes the tag servable.
 const NAMED_TTL: Duration = Duration::from_secs(600);
@@ -102,7 +99,7 @@ pub struct Backend {
     pub(crate) checked: Arc<Recent<(Repository, Tag), (AskedAt, Digest)>>,
     /// Tags whose new digest a HEAD named, waiting for the manifest itself.
     pub(crate) named: Recent<(Repository, Digest), (Tag, AskedAt)>,
-    pub(crate) referrers_seen: Recent<String, ListAnswer>,
+    pub(crate) list_flights: Flights<(Repository, String), StoredList>,
 }
 
 impl Backend {
@@ -132,7 +129,7 @@ impl Backend {
             verified: Arc::new(Verified::new()),
             checked: Arc::new(Recent::new(CHECKED_TTL, RECENT_COUNT_MAX)),
             named: Recent::new(NAMED_TTL, RECENT_COUNT_MAX),
-            referrers_seen: Recent::new(CHECKED_TTL, REFERRERS_COUNT_MAX),
+            list_flights: Flights::new(parts.tasks.clone()),
             bounds: Bounds::new(parts.settings.waiting_count_max, parts.settings.asking_count_max),
             bounds_of_all: parts.bounds_of_all,
             fills: FillTable::default(),

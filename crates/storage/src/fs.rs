@@ -14,6 +14,7 @@ pub mod fuzzing;
 pub(crate) mod jobs;
 mod kept;
 mod layout;
+mod lists;
 pub(crate) mod partial;
 mod quarantine;
 mod records;

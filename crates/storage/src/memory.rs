@@ -18,7 +18,7 @@ use policy::freshness::TagRecord;
 use crate::blob_store::{BlobEntry, BlobStore};
 use crate::error::StoreError;
 use crate::open_blob::OpenBlob;
-use crate::record_store::{RecordStore, StoredManifest};
+use crate::record_store::{LIST_COUNT_MAX, RecordStore, StoredList, StoredManifest};
 use crate::spool::{Spool, VerifiedSpool};
 use crate::verified_manifest::VerifiedManifest;
 
@@ -40,6 +40,8 @@ struct Shelf {
     tags: HashMap<Tag, TagRecord>,
     manifests: HashMap<Digest, MediaType>,
     links: BTreeSet<Digest>,
+    /// By key, the one that was written longest ago first.
+    lists: Vec<(String, StoredList)>,
 }
 
 impl MemoryStore {
@@ -57,6 +59,13 @@ impl MemoryStore {
 impl Shelves {
     fn of(&mut self, repository: &Repository) -> &mut Shelf {
         self.repositories.entry(repository.as_str().to_owned()).or_default()
+    }
+}
+
+impl Shelf {
+    /// Whether anything can be pulled: a list alone says only what the upstream has.
+    fn holds_anything(&self) -> bool {
+        !(self.tags.is_empty() && self.manifests.is_empty() && self.links.is_empty())
     }
 }
 
@@ -173,6 +182,37 @@ impl RecordStore for MemoryStore {
         Ok(())
     }
 
+    async fn list(&self, repository: &Repository, key: &str) -> Result<Option<StoredList>, StoreError> {
+        let shelves = self.shelves();
+        let lists = shelves.repositories.get(repository.as_str()).map(|shelf| &shelf.lists);
+        let found = lists.into_iter().flatten().find(|(stored, _)| stored == key);
+        Ok(found.map(|(_, list)| list.clone()))
+    }
+
+    async fn put_list(
+        &self,
+        repository: &Repository,
+        key: &str,
+        list: &StoredList,
+    ) -> Result<(), StoreError> {
+        let list = StoredList { seen_at: to_the_second(list.seen_at), ..list.clone() };
+        let mut shelves = self.shelves();
+        let lists = &mut shelves.of(repository).lists;
+        lists.retain(|(stored, _)| stored != key);
+        if lists.len() == LIST_COUNT_MAX {
+            lists.remove(0);
+        }
+        lists.push((key.to_owned(), list));
+        Ok(())
+    }
+
+    async fn remove_list(&self, repository: &Repository, key: &str) -> Result<(), StoreError> {
+        if let Some(shelf) = self.shelves().repositories.get_mut(repository.as_str()) {
+            shelf.lists.retain(|(stored, _)| stored != key);
+        }
+        Ok(())
+    }
+
     async fn repositories(
         &self,
         after: Option<&str>,
@@ -180,8 +220,9 @@ impl RecordStore for MemoryStore {
     ) -> Result<Vec<Repository>, StoreError> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let shelves = self.shelves();
-        let names = shelves.repositories.range::<str, _>((after, Bound::Unbounded)).take(count_max);
-        Ok(names.filter_map(|(name, _)| name.parse().ok()).collect())
+        let behind = shelves.repositories.range::<str, _>((after, Bound::Unbounded));
+        let held = behind.filter(|(_, shelf)| shelf.holds_anything()).take(count_max);
+        Ok(held.filter_map(|(name, _)| name.parse().ok()).collect())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The seam between the cache and where manifests and the small facts about repositories are kept.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +11,10 @@ use policy::freshness::TagRecord;
 use crate::error::StoreError;
 use crate::verified_manifest::VerifiedManifest;
 
-/// Manifests, tags and grants by repository. What a `put_` stored outlives a power loss once it returns, so
+/// Pages of lists that a repository keeps at the most. One more replaces the page that was written longest ago.
+pub const LIST_COUNT_MAX: usize = 64;
+
+/// Manifests, tags, grants and lists by repository. What a `put_` stored outlives a power loss once it returns, so
 /// a caller that stores a manifest and then the tag that names it never has a tag without its manifest.
 #[async_trait]
 pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
@@ -80,8 +84,28 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// Those of the disk.
     async fn remove_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError>;
 
-    /// The repositories of which anything is stored, in the order of their names' bytes: at most `count_max`
-    /// of those behind `after`.
+    /// The page of a list that was stored under `key`; none: it was never stored, or was found damaged and set aside.
+    ///
+    /// # Errors
+    /// Those of the disk, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    async fn list(&self, repository: &Repository, key: &str) -> Result<Option<StoredList>, StoreError>;
+
+    /// Stores a page of a list under `key`. At most [`LIST_COUNT_MAX`] pages are kept for each repository. Times may
+    /// lose their fractions of a second.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    async fn put_list(&self, repository: &Repository, key: &str, list: &StoredList)
+    -> Result<(), StoreError>;
+
+    /// Forgets a page of a list. Fine when it is unknown.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    async fn remove_list(&self, repository: &Repository, key: &str) -> Result<(), StoreError>;
+
+    /// The repositories of which a manifest, a tag or a grant is stored, in the order of their names' bytes: at most
+    /// `count_max` of those behind `after`.
     ///
     /// # Errors
     /// Those of the disk, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
@@ -99,4 +123,19 @@ pub struct StoredManifest {
     pub media_type: MediaType,
     /// Its bytes, which have the digest that it was asked by.
     pub bytes: Bytes,
+}
+
+/// A page of tags or of referrers as the upstream wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredList {
+    /// The JSON document.
+    pub bytes: Bytes,
+    /// Its media type.
+    pub media_type: String,
+    /// The query string that asks for the next page.
+    pub next: Option<String>,
+    /// The referrers API's `OCI-Filters-Applied`.
+    pub filters_applied: Option<String>,
+    /// When the upstream last gave it.
+    pub seen_at: SystemTime,
 }

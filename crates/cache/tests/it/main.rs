@@ -5,6 +5,7 @@
 mod blobs;
 mod faults;
 mod grants;
+mod listings;
 mod manifests;
 mod places;
 mod positions;

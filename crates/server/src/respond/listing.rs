@@ -28,6 +28,9 @@ pub(crate) fn answer(list: ListAnswer, asked: Asked<'_>) -> Answer {
     if let Some(link) = list.next.as_deref().and_then(|next| link(asked, next)) {
         answer = answer.with(header::LINK, link);
     }
+    if let Some(age) = list.age {
+        answer = answer.with(header::AGE, HeaderValue::from(age.as_secs()));
+    }
     if let Some(Ok(filters)) = list.filters_applied.as_deref().map(HeaderValue::from_str) {
         answer = answer.with(FILTERS_APPLIED, filters);
     }

@@ -16,7 +16,7 @@ use super::kept::Keep;
 use super::{FsStore, quarantine, timestamp};
 use crate::error::StoreError;
 use crate::publish::{self, Durability};
-use crate::record_store::{RecordStore, StoredManifest};
+use crate::record_store::{RecordStore, StoredList, StoredManifest};
 use crate::verified_manifest::VerifiedManifest;
 
 /// More than any record has.
@@ -157,6 +157,27 @@ impl RecordStore for FsStore {
         self.jobs().write(move || store.root().disk().unlink(&path)).await
     }
 
+    async fn list(&self, repository: &Repository, key: &str) -> Result<Option<StoredList>, StoreError> {
+        let (store, repository, key) = (self.clone(), repository.clone(), key.to_owned());
+        self.jobs().read(move || store.list_now(&repository, &key)).await
+    }
+
+    async fn put_list(
+        &self,
+        repository: &Repository,
+        key: &str,
+        list: &StoredList,
+    ) -> Result<(), StoreError> {
+        let (store, repository, key) = (self.clone(), repository.clone(), key.to_owned());
+        let list = list.clone();
+        self.jobs().write(move || store.put_list_now(&repository, &key, &list)).await
+    }
+
+    async fn remove_list(&self, repository: &Repository, key: &str) -> Result<(), StoreError> {
+        let (store, path) = (self.clone(), self.root().layout().list(repository, key));
+        self.jobs().write(move || store.root().disk().unlink(&path)).await
+    }
+
     async fn repositories(
         &self,
         after: Option<&str>,
@@ -252,7 +273,7 @@ impl FsStore {
         Ok(read)
     }
 
-    fn read_file(&self, path: &Path, len_max: usize) -> Result<Content, StoreError> {
+    pub(super) fn read_file(&self, path: &Path, len_max: usize) -> Result<Content, StoreError> {
         let (file, size) = match self.root().disk().open_regular(path, OFlags::RDONLY)? {
             Found::Nothing => {
                 self.root().ensure_present()?;
@@ -293,7 +314,7 @@ impl Keep<(Repository, Tag)> for TagRecord {
 }
 
 /// What a small file holds.
-enum Content {
+pub(super) enum Content {
     Nothing,
     /// It is no file, or longer than anything that was put there.
     Unfit,

@@ -25,6 +25,7 @@ fn check_link(target: &str, next: &str, expected: Option<&str>) {
         next: Some(next.to_owned()),
         filters_applied: None,
         outcome: Outcome::Miss,
+        age: None,
     };
     let (path, shape) = place(target);
     let answer = answer(list, Asked { path: &path, link: &shape });
@@ -61,6 +62,7 @@ fn what_the_upstream_says_of_its_list_is_kept() {
         next: None,
         filters_applied: Some("artifactType".to_owned()),
         outcome: Outcome::Stale,
+        age: None,
     };
     let (path, shape) = place("/v2/a/tags/list");
     let answer = answer(list, Asked { path: &path, link: &shape });
