@@ -123,8 +123,7 @@ impl Backend {
             None
         })?;
         let age = SystemTime::now().duration_since(stored.seen_at).unwrap_or_default();
-        freshness::may_stand_in(age, &self.settings.tags)
-            .then(|| answer(stored, Outcome::Stale, Some(age)))
+        freshness::may_stand_in(age, &self.settings.tags).then(|| answer(stored, Outcome::Stale, Some(age)))
     }
 }
 

@@ -60,7 +60,8 @@ async fn client_f8_tag_lists_that_were_seen_are_served_while_the_upstream_is_awa
 async fn client_f8_a_list_that_the_registry_denies_is_forgotten() {
     for no in [ErrorKind::NotFound, ErrorKind::Denied] {
         let world = World::new();
-        (tags(&world).await.unwrap(), referrers(&world).await.unwrap());
+        tags(&world).await.unwrap();
+        referrers(&world).await.unwrap();
         world.upstream.set_down(Some(no));
         assert!(tags(&world).await.is_err() && referrers(&world).await.is_err());
         world.upstream.set_down(Some(ErrorKind::Unreachable));
@@ -75,10 +76,11 @@ async fn client_f8_lists_stand_in_as_long_as_tags_do_and_offline_for_ever() {
     tags(&world).await.unwrap();
     world.upstream.set_down(Some(ErrorKind::Unreachable));
     assert!(tags(&world).await.is_err());
-    let offline = World::over(world.upstream.clone(), world.blobs.clone(), world.records.clone(), |settings| {
-        settings.tags.stale_if_error = StaleLimit::Never;
-        settings.tags.offline = true;
-    });
+    let offline =
+        World::over(world.upstream.clone(), world.blobs.clone(), world.records.clone(), |settings| {
+            settings.tags.stale_if_error = StaleLimit::Never;
+            settings.tags.offline = true;
+        });
     world.upstream.set_down(None);
     let before = world.upstream.asked().len();
     assert_eq!(tags(&offline).await.unwrap().outcome, Outcome::Stale);
