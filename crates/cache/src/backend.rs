@@ -155,6 +155,11 @@ impl Backend {
         &self.metrics
     }
 
+    /// Whether the upstream is asked with credentials or a certificate.
+    pub fn has_login(&self) -> bool {
+        self.settings.links
+    }
+
     /// Whether one-part repository names get `library/` put in front.
     pub fn hub_names(&self) -> bool {
         self.settings.hub_names

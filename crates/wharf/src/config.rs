@@ -141,6 +141,9 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
     let registry_keys = registry::registry_keys();
     let defaults = reader.section(top, "defaults", &registry_keys);
 
+    let builtin_server = reader.section(builtin, "server", &process::SERVER_KEYS);
+    // Who names registries of their own also says which of them is the default.
+    let server = if top.has("registry") { server } else { server.over(&builtin_server) };
     let (server, admin) = process::read_server(reader, &server, &admin);
     let log = process::read_log(reader, &log);
     let storage_root = process::read_storage_root(reader, &storage);
@@ -157,6 +160,9 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
             registries.push(registry);
             places.push(place);
         }
+    }
+    for host in &server.hosts {
+        claims.claim_host(reader, &host.place, &host.value);
     }
     if let Some(text) = &server.default_registry {
         check_default_registry(reader, text, &claims);
@@ -219,7 +225,10 @@ fn make_routes(
     let names: Vec<_> = registries.iter().map(|registry| registry.names.clone()).collect();
     let default = server.default_registry.as_ref().map(|text| text.value.as_str());
     let errors = match RoutingTable::new(server.domain.as_deref(), default, &names) {
-        Ok(routes) => return Some(routes),
+        Ok(routes) => {
+            let own_hosts = server.hosts.iter().map(|host| host.value.clone());
+            return Some(routes.with_own_hosts(own_hosts));
+        }
         Err(errors) => errors,
     };
     for error in errors {

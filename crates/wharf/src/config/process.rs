@@ -10,9 +10,10 @@ use super::address::{listeners_overlap, parse_host, parse_listen};
 use super::reader::{Reader, Table, Text};
 use super::remark::Place;
 
-pub(crate) const SERVER_KEYS: [&str; 9] = [
+pub(crate) const SERVER_KEYS: [&str; 10] = [
     "listen",
     "domain",
+    "hosts",
     "default_registry",
     "shutdown_grace",
     "sendfile",
@@ -22,7 +23,7 @@ pub(crate) const SERVER_KEYS: [&str; 9] = [
     "tls",
 ];
 pub(crate) const TLS_KEYS: [&str; 3] = ["listen", "cert_file", "key_file"];
-pub(crate) const ADMIN_KEYS: [&str; 2] = ["listen", "token_file"];
+pub(crate) const ADMIN_KEYS: [&str; 3] = ["listen", "token_file", "hosts"];
 pub(crate) const STORAGE_KEYS: [&str; 1] = ["root"];
 pub(crate) const LOG_KEYS: [&str; 3] = ["level", "format", "access"];
 
@@ -43,6 +44,10 @@ pub(crate) struct ServerSection {
     /// With the place of its certificate.
     pub(crate) tls: Option<(TlsSettings, Place)>,
     pub(crate) domain: Option<String>,
+    /// Names of wharf itself.
+    pub(crate) hosts: Vec<Text>,
+    /// The names by which the admin listener is asked for, beside addresses and `localhost`.
+    pub(crate) admin_hosts: Vec<String>,
     pub(crate) default_registry: Option<Text>,
     pub(crate) shutdown_grace: Duration,
     pub(crate) sendfile: bool,
@@ -85,6 +90,7 @@ impl ServerSection {
         let connection_count_max = self.connection_count_max.unwrap_or(defaults.connection_count_max);
         server::Settings {
             admin,
+            admin_hosts: self.admin_hosts,
             shutdown_grace: self.shutdown_grace,
             sendfile: self.sendfile,
             tls: self.tls.map(|(tls, _)| tls),
@@ -118,6 +124,8 @@ pub(crate) fn read_server(
         listen,
         tls,
         domain,
+        hosts: read_hosts(reader, server),
+        admin_hosts: read_hosts(reader, admin).into_iter().map(|host| host.value).collect(),
         default_registry: reader.text_or_nothing(server, "default_registry"),
         shutdown_grace: reader.duration(server, "shutdown_grace").unwrap_or(SHUTDOWN_GRACE_DEFAULT),
         sendfile: reader.flag(server, "sendfile").unwrap_or(true),
@@ -165,6 +173,18 @@ fn read_listen(
         reader.refuse(&place, format!("is an empty list; write an address such as {default:?}"));
     }
     texts.iter().filter_map(|text| claim_listener(reader, text, taken)).collect()
+}
+
+/// The names in `hosts`.
+fn read_hosts(reader: &mut Reader<'_>, table: &Table<'_>) -> Vec<Text> {
+    let mut hosts = Vec::new();
+    for text in reader.texts(table, "hosts").unwrap_or_default() {
+        match parse_host(&text.value) {
+            Ok(value) => hosts.push(Text { value, ..text }),
+            Err(wrong) => reader.refuse(&text.place, format!("{:?}: {wrong}", text.written)),
+        }
+    }
+    hosts
 }
 
 /// `[server.tls]`; without that section, no TLS is spoken.

@@ -70,6 +70,54 @@ fn an_empty_file_is_the_builtin_configuration() {
     assert_eq!(names(parse("")), names(Config::builtin()));
 }
 
+/// The index of the registry that answers at a bare address.
+fn default_of(config: &Config) -> Option<usize> {
+    match config.routes.route("10.0.0.5:5000", "/v2/library/alpine/manifests/1", None) {
+        Ok(Route::Registry { index, .. }) => Some(index),
+        _ => None,
+    }
+}
+
+#[test]
+fn the_bare_address_is_docker_hub_s_unless_a_file_says_otherwise() {
+    assert_eq!(default_of(&Config::builtin()), Some(0));
+    assert_eq!(default_of(&parse("")), Some(0));
+    assert_eq!(default_of(&parse("[server]\nlisten = \"127.0.0.1:5005\"\n")), Some(0));
+    assert_eq!(default_of(&parse("[server]\ndefault_registry = \"ghcr.io\"\n")), Some(1));
+    assert_eq!(default_of(&parse("[server]\ndefault_registry = \"\"\n")), None);
+    assert_eq!(
+        default_of(&parse("[[registry]]\nname = \"ghcr.io\"\n[[registry]]\nname = \"docker.io\"\n")),
+        None
+    );
+}
+
+#[test]
+fn t15_wharf_s_own_names_are_listed() {
+    let text = "[server]\ndomain = \"cache.example\"\nhosts = [\"Wharf.tools.svc\", \"me.cache.example\"]\n\
+                [admin]\nhosts = \"wharf.tools.svc\"\n[[registry]]\nname = \"ghcr.io\"\n";
+    let config = parse(text);
+    assert_eq!(config.server.admin_hosts, ["wharf.tools.svc"]);
+    for host in ["wharf.tools.svc:5000", "me.cache.example"] {
+        assert_eq!(config.routes.route(host, "/v2/", None), Ok(Route::Version), "{host}");
+    }
+    assert!(config.routes.route("other.tools.svc", "/v2/", None).is_err());
+    check_refused(
+        "[server]\nhosts = [\"a b\", \"wharf:5000\"]\n[admin]\nhosts = [\"http://wharf\"]\n\
+         [[registry]]\nname = \"ghcr.io\"\n",
+        &[
+            r#"wharf.toml:2: server.hosts: "a b": this is no host name; use letters, digits, "-" and dots"#,
+            r#"wharf.toml:2: server.hosts: "wharf:5000": a port has no place here; write the host name alone"#,
+            r#"wharf.toml:4: admin.hosts: "http://wharf": a scheme has no place here; write the host name alone"#,
+        ],
+    );
+    check_refused(
+        "[server]\nhosts = \"hub.example\"\n[[registry]]\nname = \"ghcr.io\"\nhosts = \"hub.example\"\n",
+        &[
+            r#"wharf.toml:2: server.hosts: "hub.example" is taken by registry[ghcr.io].hosts (line 5) already; remove one of the two"#,
+        ],
+    );
+}
+
 /// A configuration with every key there is, and the files that it names.
 fn every_key(directory: &tempfile::TempDir) -> String {
     let path = |name: &str| directory.path().join(name).display().to_string();
@@ -83,6 +131,7 @@ fn every_key(directory: &tempfile::TempDir) -> String {
         [server]
         listen = ["127.0.0.1:5000", "[::1]:5000"]
         domain = "Registry.Example.com"
+        hosts = ["wharf.example.net"]
         default_registry = "hub"
         shutdown_grace = "90s"
         sendfile = false
@@ -95,6 +144,7 @@ fn every_key(directory: &tempfile::TempDir) -> String {
         key_file = "{key}"
         [admin]
         listen = "0.0.0.0:5001"
+        hosts = "wharf.example.net"
         token_file = "{token}"
         [storage]
         root = "/srv/wharf"
