@@ -61,6 +61,11 @@ impl Clients {
         })
     }
 
+    /// Whether requests may go through a proxy.
+    pub(crate) fn has_proxy(&self) -> bool {
+        !self.proxy_hosts.is_empty()
+    }
+
     /// Whether the URL names a proxy's host. Its address passes the guarded resolver, so foreign text must
     /// not name it.
     pub(crate) fn is_proxy(&self, url: &Url) -> bool {

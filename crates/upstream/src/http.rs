@@ -75,7 +75,7 @@ impl HttpUpstream {
 }
 
 /// A path in the setting stands in front of `/v2/`, as where several registries share a host.
-fn base_of(upstream: &Url) -> Result<Url, SettingsError> {
+pub(crate) fn base_of(upstream: &Url) -> Result<Url, SettingsError> {
     let has_extras = !upstream.username().is_empty()
         || upstream.password().is_some()
         || upstream.query().is_some()

@@ -19,11 +19,13 @@ mod http;
 mod link;
 mod list;
 mod manifest;
+mod probe;
 mod redirect;
 mod resolver;
 mod settings;
 mod tls;
 mod transport;
+mod trouble;
 
 pub use contract::{
     BlobHead, BlobRange, BlobStream, ListPage, ListRequest, ManifestBody, ManifestHead, Upstream,
@@ -32,5 +34,6 @@ pub use error::{Error, ErrorKind};
 pub use http::HttpUpstream;
 pub use list::LIST_BYTES_MAX;
 pub use manifest::MANIFEST_BYTES_MAX;
+pub use probe::{Login, Probe, Reached};
 pub use settings::{Settings, SettingsError};
 pub use tls::Authorities;

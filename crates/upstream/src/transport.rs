@@ -16,6 +16,7 @@ use url::Url;
 use crate::clients::Clients;
 use crate::error::{Error, ErrorKind, causes};
 use crate::resolver::AddressRefused;
+use crate::trouble;
 
 /// The wires of one upstream.
 #[derive(Debug)]
@@ -70,14 +71,15 @@ impl Transport {
             self.refuse_inside(url)?;
             &self.clients.guarded
         };
+        let has_proxy = self.clients.has_proxy();
         match self.send_once(&pair.pooled, outgoing, patience).await {
             Ok(response) => Ok(response),
             Err(failure) if failure.is_broken_connection() && patience.may_resend => {
                 patience.may_resend = false;
                 let resent = self.send_once(&pair.unpooled, outgoing, patience).await;
-                resent.map_err(|failure| failure.describe(url))
+                resent.map_err(|failure| failure.describe(url, has_proxy))
             }
-            Err(failure) => Err(failure.describe(url)),
+            Err(failure) => Err(failure.describe(url, has_proxy)),
         }
     }
 
@@ -130,13 +132,12 @@ impl Failure {
         matches!(self, Self::Http(error) if error.is_request() && !error.is_connect() && !error.is_timeout())
     }
 
-    fn describe(&self, url: &Url) -> Error {
+    fn describe(&self, url: &Url, has_proxy: bool) -> Error {
         let host = host_of(url);
         let error = match self {
             Self::Elapsed => return Error::new(ErrorKind::TimedOut, host, "did not answer in time"),
             Self::Http(error) => error,
         };
-        let cause = causes(error);
         if error.is_timeout() {
             let what = if error.is_connect() {
                 "could not be connected to in time"
@@ -149,10 +150,9 @@ impl Failure {
             return Error::new(ErrorKind::Invalid, host, format!("is not reached: {refused}"));
         }
         if error.is_builder() {
-            return Error::new(ErrorKind::Invalid, host, format!("cannot be asked: {cause}"));
+            return Error::new(ErrorKind::Invalid, host, format!("cannot be asked: {}", causes(error)));
         }
-        let what = if error.is_connect() { "could not be reached" } else { "broke the connection" };
-        Error::new(ErrorKind::Unreachable, host, format!("{what}: {cause}"))
+        Error::new(ErrorKind::Unreachable, host, trouble::describe(error, url, has_proxy))
     }
 }
 

@@ -9,6 +9,7 @@ mod health;
 mod log;
 mod machine;
 mod notify;
+mod online;
 mod panics;
 mod report;
 mod signals;

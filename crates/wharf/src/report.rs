@@ -114,7 +114,7 @@ fn credentials(registry: &Registry) -> &'static str {
 }
 
 /// Columns as wide as their widest cell, two spaces apart.
-fn push_table<const COLUMNS: usize>(text: &mut String, rows: &[[String; COLUMNS]]) {
+pub(crate) fn push_table<const COLUMNS: usize>(text: &mut String, rows: &[[String; COLUMNS]]) {
     let mut widths = [0; COLUMNS];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

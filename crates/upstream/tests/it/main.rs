@@ -10,6 +10,7 @@ mod economy;
 mod heads;
 mod lists;
 mod manifests;
+mod probe;
 mod realms;
 mod redirects;
 mod retries;
