@@ -77,9 +77,8 @@ impl BlobStore for MemoryStore {
 
     async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
         let mut shelves = self.shelves();
-        let remains = shelves.spools.get(digest).and_then(|old| Some((old.retire_memory()?, old.size())));
-        let (front, size) = remains.unwrap_or_default();
-        let spool = Spool::in_memory_with(digest, front, size);
+        let successor = shelves.spools.get(digest).and_then(|old| old.succeeded_in_memory());
+        let spool = successor.unwrap_or_else(|| Spool::in_memory(digest));
         shelves.spools.insert(digest.clone(), Arc::clone(&spool));
         Ok(spool)
     }

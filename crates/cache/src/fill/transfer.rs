@@ -124,7 +124,7 @@ impl Transfer {
         let _place = take_place(&self.bounds, &self.bounds_of_all)?;
         let mut sink = match self.blobs.spool(&self.digest).await {
             Ok(spool) => {
-                if spool.watermark() > 0 {
+                if !spool.is_empty() {
                     self.metrics.resumed();
                 }
                 fill.attach(spool.clone());
@@ -261,9 +261,9 @@ impl Transfer {
 
 /// What has come so far is kept for a later fill, over a restart too; an empty file is not.
 async fn put_away(spool: Arc<Spool>, is_shutdown: bool) {
-    if spool.watermark() == 0 {
-        spool.discard().await;
-    } else if is_shutdown {
-        spool.park().await;
+    match is_shutdown {
+        _ if spool.is_empty() => spool.discard().await,
+        true => spool.park().await,
+        false => spool.leave().await,
     }
 }

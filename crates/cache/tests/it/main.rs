@@ -10,6 +10,7 @@ mod manifests;
 mod places;
 mod positions;
 mod ranges;
+mod resume;
 mod sharing;
 mod simulation;
 mod store_faults;

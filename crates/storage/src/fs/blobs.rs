@@ -14,6 +14,7 @@ use futures_util::stream::{self, BoxStream};
 use oci::{Algorithm, Digest};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
+use tracing::debug;
 
 use super::disk::{Found, size_of};
 use super::kept::Keep;
@@ -56,8 +57,16 @@ impl BlobStore for FsStore {
     }
 
     async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
-        let (store, digest) = (self.clone(), digest.clone());
-        self.jobs().write(move || store.spool_now(&digest)).await
+        let open = |may_take_up| {
+            let (store, digest) = (self.clone(), digest.clone());
+            self.jobs().write(move || store.spool_now(&digest, may_take_up))
+        };
+        let spool = open(true).await?;
+        let Err(error) = spool.hash_in_turns().await else { return Ok(spool) };
+        // Whatever is wrong with what is there, the answer is to start anew.
+        debug!(%digest, %error, "partial file cannot be read");
+        self.root().metrics().store_failed(error.call());
+        open(false).await
     }
 
     async fn admit(&self, blob: VerifiedSpool) -> Result<(), StoreError> {
@@ -142,15 +151,13 @@ impl FsStore {
         OpenBlob::of_file(Arc::clone(&self.workshop.access), Arc::new(file), size)
     }
 
-    fn spool_now(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
+    fn spool_now(&self, digest: &Digest, may_take_up: bool) -> Result<Arc<Spool>, StoreError> {
         let slot = self.slots.of(digest);
         let mut slot = slots::lock(&slot);
-        let may_take_up = slot.retire();
-        let (partial, hasher) = self.workshop.open(digest, may_take_up)?;
-        let partial = Arc::new(partial);
+        let may_take_up = slot.retire() && may_take_up;
+        let partial = Arc::new(self.workshop.open(digest, may_take_up)?);
         slot.hold(&partial);
-        let front = partial.growth().watermark();
-        Ok(Spool::on_file(digest, partial, hasher, front))
+        Ok(Spool::on_file(digest, partial))
     }
 
     fn admit_now(&self, blob: &VerifiedSpool) -> Result<(), StoreError> {
