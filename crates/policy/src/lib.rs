@@ -8,5 +8,8 @@ pub mod breaker;
 pub mod connections;
 pub mod freshness;
 pub mod host;
+pub mod reach;
 pub mod realm;
+pub mod rests;
 pub mod retry;
+pub mod table;

@@ -7,7 +7,7 @@ pub(crate) mod scope;
 pub(crate) mod token;
 mod token_cache;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,11 +15,12 @@ use http::HeaderMap;
 use http::header::{HeaderValue, WWW_AUTHENTICATE};
 use oci::{Challenge, Repository};
 use policy::realm::{RealmError, RealmPlan};
+use telemetry::RegistryMetrics;
 use tracing::warn;
 use url::Url;
 
 use crate::error::{Error, ErrorKind};
-use crate::gate::Gate;
+use crate::gates::Gates;
 use crate::settings::{Settings, SettingsError};
 use crate::transport::{Patience, Transport, host_of};
 use scope::ScopeRule;
@@ -33,8 +34,8 @@ pub(crate) struct Auth {
     /// The value of a Basic `Authorization`, marked sensitive.
     basic: Option<HeaderValue>,
     tokens: TokenCache,
-    /// The token service's.
-    gate: Gate,
+    /// Those of token services.
+    gates: Gates,
     /// What the registry last asked for.
     learnt: Mutex<Option<Scheme>>,
 }
@@ -78,7 +79,7 @@ impl Ticket {
 impl Auth {
     /// # Errors
     /// [`SettingsError::Credentials`].
-    pub(crate) fn new(settings: &Settings) -> Result<Self, SettingsError> {
+    pub(crate) fn new(settings: &Settings, metrics: Arc<RegistryMetrics>) -> Result<Self, SettingsError> {
         let basic = match &settings.credentials {
             Some((user, password)) => {
                 // RFC 7617, section 2: what stands behind the first colon is the password.
@@ -98,7 +99,7 @@ impl Auth {
             upstream: settings.upstream.clone(),
             basic,
             tokens: TokenCache::default(),
-            gate: Gate::new(&settings.name, None),
+            gates: Gates::of_others(&settings.name, metrics),
             learnt: Mutex::default(),
         })
     }
@@ -187,7 +188,7 @@ impl Auth {
     ) -> Result<Ticket, Error> {
         let basic = self.basic.as_ref().filter(|_| realm.is_trusted);
         let deadline = patience.deadline;
-        let fetch = token::fetch(transport, &self.gate, &key, basic, patience);
+        let fetch = token::fetch(transport, &self.gates, &key, basic, patience);
         let got = tokio::time::timeout_at(deadline, self.tokens.get(&key, refused, fetch)).await;
         let late = |_| Error::new(ErrorKind::TimedOut, host_of(&realm.url), "gave no token in time");
         match got.unwrap_or_else(|elapsed| Err(late(elapsed))) {

@@ -8,6 +8,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use http::header::{CONTENT_RANGE, HeaderValue};
 use http::{Method, StatusCode};
 use oci::{Digest, Repository};
+use policy::reach::Class;
 use telemetry::UpstreamKind;
 use tokio::time::Instant;
 
@@ -16,7 +17,7 @@ use crate::contract::{BlobHead, BlobRange, BlobStream};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{content_length, interrupted};
 use crate::http::HttpUpstream;
-use crate::redirect::{Ask, Reply};
+use crate::redirect::{Ask, Reply, path};
 
 /// What a blob's head may take longer than a manifest: the content network is asked too.
 const REDIRECT_ALLOWANCE: Duration = Duration::from_secs(5);
@@ -35,6 +36,7 @@ pub(crate) async fn head(
         Err(error) => return Err(error),
     }
     ask.method = Method::GET;
+    ask.path = path(repository, Class::Blobs, &Method::GET, digest.to_string());
     ask.range = Some(HeaderValue::from_static("bytes=0-0"));
     match upstream.exchange.open(repository, &ask, deadline).await {
         Ok(reply) if reply.response.status() == StatusCode::PARTIAL_CONTENT => {
@@ -55,6 +57,7 @@ pub(crate) async fn get(
 ) -> Result<BlobStream, Error> {
     let mut ask = ask(upstream, UpstreamKind::GetBlob, Method::GET, repository, digest);
     ask.range = range_header(range);
+    ask.is_further = matches!(range, BlobRange::Further(_));
     let reply = upstream.exchange.open(repository, &ask, deadline(upstream)).await?;
     if reply.response.status() == StatusCode::PARTIAL_CONTENT {
         return part(reply, range);
@@ -74,7 +77,7 @@ fn part(reply: Reply, range: BlobRange) -> Result<BlobStream, Error> {
     let (start, end_max) = match range {
         BlobRange::Whole => (0, None),
         BlobRange::From(start) => (start, None),
-        BlobRange::Span(span) => (span.start, Some(span.end)),
+        BlobRange::Span(span) | BlobRange::Further(span) => (span.start, Some(span.end)),
     };
     if told.range.start != start || end_max.is_some_and(|end_max| told.range.end > end_max) {
         let (first, last) = (told.range.start, told.range.end - 1);
@@ -113,13 +116,9 @@ fn ask(
     repository: &Repository,
     digest: &Digest,
 ) -> Ask {
-    Ask {
-        kind,
-        method,
-        url: upstream.url(&format!("{repository}/blobs/{digest}")),
-        accept: None,
-        range: None,
-    }
+    let path = path(repository, Class::Blobs, &method, digest.to_string());
+    let url = upstream.url(&format!("{repository}/blobs/{digest}"));
+    Ask { kind, method, url, accept: None, range: None, path, is_further: false }
 }
 
 /// None for the whole, which is no range: not even an empty blob refuses that.
@@ -127,7 +126,9 @@ fn range_header(range: BlobRange) -> Option<HeaderValue> {
     let text = match range {
         BlobRange::Whole | BlobRange::From(0) => return None,
         BlobRange::From(start) => format!("bytes={start}-"),
-        BlobRange::Span(span) => format!("bytes={}-{}", span.start, span.end.saturating_sub(1)),
+        BlobRange::Span(span) | BlobRange::Further(span) => {
+            format!("bytes={}-{}", span.start, span.end.saturating_sub(1))
+        }
     };
     Some(HeaderValue::from_str(&text).expect("digits and dashes are visible ASCII"))
 }

@@ -100,6 +100,9 @@ pub enum BlobRange {
     From(u64),
     /// These bytes; not empty.
     Span(ByteRange),
+    /// These bytes, over a further connection beside one that brings the same blob. If the upstream refuses, however
+    /// it does, that is not tried again, and tells nothing about the upstream.
+    Further(ByteRange),
 }
 
 /// A blob's bytes as they arrive, not verified.

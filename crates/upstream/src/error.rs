@@ -41,6 +41,7 @@ struct Inner {
     retry_after: Option<Duration>,
     is_retryable: bool,
     is_range_refused: bool,
+    is_unconnected: bool,
 }
 
 /// The longest chain of causes in a message, in bytes.
@@ -59,6 +60,7 @@ impl Error {
             retry_after: None,
             is_retryable: matches!(kind, ErrorKind::Unreachable | ErrorKind::Interrupted),
             is_range_refused: false,
+            is_unconnected: false,
         }))
     }
 
@@ -80,6 +82,10 @@ impl Error {
 
     pub(crate) fn with_range_refused(self) -> Self {
         self.change(|inner| inner.is_range_refused = true)
+    }
+
+    pub(crate) fn without_connection(self) -> Self {
+        self.change(|inner| inner.is_unconnected = true)
     }
 
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
@@ -110,6 +116,11 @@ impl Error {
     /// Whether the same request may succeed a moment later.
     pub fn retryable(&self) -> bool {
         self.0.is_retryable
+    }
+
+    /// Whether no connection came about: name resolution, TCP or TLS failed.
+    pub(crate) fn is_unconnected(&self) -> bool {
+        self.0.is_unconnected
     }
 
     /// Whether the upstream answered a ranged request with 416, with another range, or without saying which:

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::auth::{Auth, Ticket};
 use crate::error::{Error, ErrorKind, causes};
-use crate::gate::Gate;
+use crate::gates::Gates;
 use crate::redirect::{Ask, Reply, follow};
 use crate::transport::{Patience, Transport};
 
@@ -24,7 +24,7 @@ const CHALLENGE_COUNT_MAX: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) transport: Transport,
-    pub(crate) gate: Gate,
+    pub(crate) gates: Gates,
     pub(crate) auth: Auth,
 }
 
@@ -37,8 +37,8 @@ pub(crate) struct Document {
 
 /// Counts the attempts of one operation.
 struct Attempts<'a> {
-    gate: &'a Gate,
-    deadline: Instant,
+    transport: &'a Transport,
+    is_further: bool,
     made: u32,
     /// Why the attempt before failed.
     before: Option<Error>,
@@ -55,12 +55,12 @@ impl Exchange {
         ask: &Ask,
         deadline: Instant,
     ) -> Result<Reply, Error> {
-        let mut attempts = Attempts::new(&self.gate, deadline);
+        let mut attempts = Attempts::new(&self.transport, ask);
         let mut patience = Patience::until(deadline);
         loop {
             match self.attempt(repository, ask, &mut patience).await {
                 Ok(reply) => return Ok(reply),
-                Err(error) => attempts.wait_after(error).await?,
+                Err(error) => attempts.wait_after(error, &mut patience).await?,
             }
         }
     }
@@ -77,16 +77,16 @@ impl Exchange {
         bytes_max: usize,
         deadline: Instant,
     ) -> Result<Document, Error> {
-        let mut attempts = Attempts::new(&self.gate, deadline);
+        let mut attempts = Attempts::new(&self.transport, ask);
         let mut patience = Patience::until(deadline);
         loop {
             let read = match self.attempt(repository, ask, &mut patience).await {
-                Ok(reply) => collect(reply, bytes_max, &patience).await,
+                Ok(reply) => self.collect(ask, reply, bytes_max, &patience).await,
                 Err(error) => Err(error),
             };
             match read {
                 Ok(document) => return Ok(document),
-                Err(error) => attempts.wait_after(error).await?,
+                Err(error) => attempts.wait_after(error, &mut patience).await?,
             }
         }
     }
@@ -99,7 +99,7 @@ impl Exchange {
     ) -> Result<Reply, Error> {
         let mut ticket = self.auth.prepare(&self.transport, repository, patience).await?;
         for answered in 0.. {
-            let reply = follow(&self.transport, &self.gate, ask, ticket.header(), patience).await?;
+            let reply = follow(&self.transport, &self.gates, ask, ticket.header(), patience).await?;
             if reply.response.status() != StatusCode::UNAUTHORIZED || !reply.is_home {
                 return self.judge(ask, reply, &ticket);
             }
@@ -137,8 +137,8 @@ impl Exchange {
     fn throttled(&self, ask: &Ask, reply: &Reply) -> Error {
         self.transport.metrics.throttled();
         let pause = retry_after(reply.response.headers()).unwrap_or(RETRY_AFTER_DEFAULT);
-        if reply.is_home {
-            self.gate.rest(ask.kind, &reply.host, 429, pause);
+        if !ask.is_further {
+            self.gates.rest(&reply.host, &ask.path, pause);
         }
         Error::new(ErrorKind::Throttled, &reply.host, "answered 429").with_status(429).with_retry_after(pause)
     }
@@ -147,12 +147,29 @@ impl Exchange {
     fn unavailable(&self, ask: &Ask, reply: &Reply) -> Error {
         let error = Error::new(ErrorKind::Unreachable, &reply.host, "answered 503").with_status(503);
         match retry_after(reply.response.headers()) {
-            Some(pause) if reply.is_home && !pause.is_zero() => {
-                self.gate.rest(ask.kind, &reply.host, 503, pause);
+            Some(pause) if !pause.is_zero() => {
+                if !ask.is_further {
+                    self.gates.rest_path(&reply.host, &ask.path, pause);
+                }
                 error.with_retry_after(pause).without_retry()
             }
             _ => error,
         }
+    }
+
+    /// Reads a body whole. One that breaks off, or does not end in time, is a failure of its path, and of nothing else.
+    async fn collect(
+        &self,
+        ask: &Ask,
+        reply: Reply,
+        bytes_max: usize,
+        patience: &Patience,
+    ) -> Result<Document, Error> {
+        let host = reply.host.clone();
+        let read = collect(reply, bytes_max, patience).await;
+        let is_lost = |error: &Error| matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::TimedOut);
+        self.gates.conclude(&host, &ask.path, !read.as_ref().is_err_and(is_lost));
+        read
     }
 
     /// Docker Hub's `ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 76;w=21600`.
@@ -168,9 +185,11 @@ impl Exchange {
 }
 
 impl<'a> Attempts<'a> {
-    fn new(gate: &'a Gate, deadline: Instant) -> Self {
-        gate.deposit();
-        Self { gate, deadline, made: 1, before: None }
+    fn new(transport: &'a Transport, ask: &Ask) -> Self {
+        if !ask.is_further {
+            transport.deposit();
+        }
+        Self { transport, is_further: ask.is_further, made: 1, before: None }
     }
 
     /// Waits for the next attempt.
@@ -178,18 +197,19 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// When another attempt cannot help, is not allowed, or would come too late: `error` itself, or if that
     /// only says that the upstream is left alone by now, what led to it.
-    async fn wait_after(&mut self, error: Error) -> Result<(), Error> {
+    async fn wait_after(&mut self, error: Error, patience: &mut Patience) -> Result<(), Error> {
         if error.kind() == ErrorKind::Resting {
             return Err(self.before.take().unwrap_or(error));
         }
-        if !error.retryable() || self.made == ATTEMPT_COUNT_MAX {
+        if !error.retryable() || self.made == ATTEMPT_COUNT_MAX || self.is_further {
             return Err(error);
         }
         let pause = backoff(self.made + 1, fastrand::u64(..));
-        if Instant::now() + pause >= self.deadline || !self.gate.withdraw() {
+        if Instant::now() + pause >= patience.deadline || !self.transport.may_ask_again(patience) {
             return Err(error);
         }
         self.made += 1;
+        patience.repeat();
         self.before = Some(error);
         tokio::time::sleep(pause).await;
         Ok(())

@@ -17,7 +17,7 @@ use crate::contract::{
 };
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::gate::Gate;
+use crate::gates::Gates;
 use crate::settings::{Settings, SettingsError};
 use crate::tls::Authorities;
 use crate::transport::Transport;
@@ -54,11 +54,12 @@ impl HttpUpstream {
             territory,
             metrics: metrics.clone(),
             header_timeout: settings.header_timeout,
+            budget: Arc::default(),
         };
-        let gate = Gate::new(&settings.name, Some(metrics));
-        let auth = Auth::new(&settings)?;
+        let gates = Gates::of_registry(&settings.name, metrics.clone(), &base);
+        let auth = Auth::new(&settings, metrics)?;
         let header_timeout = settings.header_timeout;
-        Ok(Self { exchange: Exchange { transport, gate, auth }, header_timeout, base })
+        Ok(Self { exchange: Exchange { transport, gates, auth }, header_timeout, base })
     }
 
     /// When the head of an answer, or a whole document, must be there.

@@ -15,6 +15,7 @@ mod exchange;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gate;
+mod gates;
 mod http;
 mod link;
 mod list;

@@ -3,6 +3,7 @@
 use http::Method;
 use http::header::LINK;
 use oci::{Page, Repository};
+use policy::reach::Class;
 use telemetry::UpstreamKind;
 use url::Url;
 
@@ -11,7 +12,7 @@ use crate::error::Error;
 use crate::http::HttpUpstream;
 use crate::link::next_query;
 use crate::manifest::media_type;
-use crate::redirect::Ask;
+use crate::redirect::{Ask, path};
 
 /// The largest page that is read, in bytes.
 pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -20,8 +21,21 @@ const ACCEPTED_LISTS: &str = "application/vnd.oci.image.index.v1+json, applicati
 
 pub(crate) async fn get(upstream: &HttpUpstream, request: &ListRequest) -> Result<ListPage, Error> {
     let (repository, url) = url_of(upstream, request);
-    let ask =
-        Ask { kind: UpstreamKind::List, method: Method::GET, url, accept: Some(ACCEPTED_LISTS), range: None };
+    let path = match request {
+        ListRequest::Tags { .. } => path(repository, Class::Tags, &Method::GET, String::new()),
+        ListRequest::Referrers { digest, .. } => {
+            path(repository, Class::Referrers, &Method::GET, digest.to_string())
+        }
+    };
+    let ask = Ask {
+        kind: UpstreamKind::List,
+        method: Method::GET,
+        url,
+        accept: Some(ACCEPTED_LISTS),
+        range: None,
+        path,
+        is_further: false,
+    };
     let read = upstream.exchange.read(repository, &ask, LIST_BYTES_MAX, upstream.deadline());
     let document = read.await?;
     let links = document.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());

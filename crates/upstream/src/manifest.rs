@@ -3,13 +3,14 @@
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use oci::{ACCEPTED_MANIFESTS, Digest, MediaType, Reference, Repository};
+use policy::reach::Class;
 use telemetry::UpstreamKind;
 
 use crate::contract::{ManifestBody, ManifestHead};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{content_length, is_web_page};
 use crate::http::HttpUpstream;
-use crate::redirect::Ask;
+use crate::redirect::{Ask, path};
 
 /// The largest manifest that is read, in bytes. The specification asks to support four megabytes.
 pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -55,7 +56,8 @@ fn ask(
     reference: &Reference,
 ) -> Ask {
     let url = upstream.url(&format!("{repository}/manifests/{reference}"));
-    Ask { kind, method, url, accept: Some(ACCEPTED_MANIFESTS), range: None }
+    let path = path(repository, Class::Manifests, &method, reference.to_string());
+    Ask { kind, method, url, accept: Some(ACCEPTED_MANIFESTS), range: None, path, is_further: false }
 }
 
 pub(crate) fn media_type(headers: &HeaderMap) -> Option<MediaType> {

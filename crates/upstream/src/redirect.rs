@@ -3,14 +3,18 @@
 //! Credentials belong to the registry. They are dropped at the first change of scheme, host or port and never
 //! taken up again (CVE-2024-45336), and a redirect never leads from `https` to `http`.
 
+use std::sync::Arc;
+
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, LOCATION, RANGE};
 use http::{HeaderMap, Method};
+use oci::Repository;
+use policy::reach::{Class, Path, Scope};
 use reqwest::Response;
 use telemetry::UpstreamKind;
 use url::Url;
 
 use crate::error::{Error, ErrorKind};
-use crate::gate::Gate;
+use crate::gates::Gates;
 use crate::transport::{Outgoing, Patience, Transport, host_of};
 
 /// Hops that are followed, the first request apart.
@@ -24,6 +28,10 @@ pub(crate) struct Ask {
     pub(crate) url: Url,
     pub(crate) accept: Option<&'static str>,
     pub(crate) range: Option<HeaderValue>,
+    /// What a failure is about.
+    pub(crate) path: Arc<Path>,
+    /// Whether it goes over a further connection, beside one that brings the same.
+    pub(crate) is_further: bool,
 }
 
 /// The answer at the end of the redirects.
@@ -54,14 +62,20 @@ impl Ask {
     }
 }
 
+/// What a failure of a request is about.
+pub(crate) fn path(repository: &Repository, class: Class, method: &Method, reference: String) -> Arc<Path> {
+    let scope = Arc::new(Scope { repository: repository.to_string(), class });
+    Arc::new(Path { scope, is_head: *method == Method::HEAD, reference })
+}
+
 /// Asks, and goes where the answers lead, at most [`HOP_COUNT_MAX`] hops.
 ///
 /// # Errors
-/// Those of [`Gate::admit`] and [`Transport::send`]; [`ErrorKind::Invalid`] for a loop, a chain too long, a
+/// Those of [`Gates::send`]; [`ErrorKind::Invalid`] for a loop, a chain too long, a
 /// downgrade, or an address that cannot be followed.
 pub(crate) async fn follow(
     transport: &Transport,
-    gate: &Gate,
+    gates: &Gates,
     ask: &Ask,
     mut authorization: Option<&HeaderValue>,
     patience: &mut Patience,
@@ -71,9 +85,11 @@ pub(crate) async fn follow(
         method: ask.method.clone(),
         url: ask.url.clone(),
         headers: ask.headers(authorization),
+        path: Arc::clone(&ask.path),
+        is_further: ask.is_further,
     };
     let mut is_home = true;
-    let mut response = ask_registry(transport, gate, &outgoing, patience).await?;
+    let mut response = gates.send(transport, &outgoing, patience).await?;
     let mut seen = vec![ask.url.clone()];
     while let Some(next) = next_hop(&outgoing.url, &response)? {
         if seen.contains(&next) || seen.len() > HOP_COUNT_MAX {
@@ -89,25 +105,11 @@ pub(crate) async fn follow(
             kind: UpstreamKind::Redirect,
             url: next,
             headers: ask.headers(authorization),
-            method: outgoing.method,
+            ..outgoing
         };
-        response = transport.send(&outgoing, patience).await?;
+        response = gates.send(transport, &outgoing, patience).await?;
     }
     Ok(Reply { response, host: host_of(&outgoing.url), is_home })
-}
-
-/// The first request of a chain: how the registry's host behaves here is what its breaker goes by.
-async fn ask_registry(
-    transport: &Transport,
-    gate: &Gate,
-    outgoing: &Outgoing,
-    patience: &mut Patience,
-) -> Result<Response, Error> {
-    let host = host_of(&outgoing.url);
-    let permit = gate.admit(outgoing.kind, &host)?;
-    let sent = transport.send(outgoing, patience).await;
-    permit.report(&sent);
-    sent
 }
 
 /// Where the answer leads, when it is a redirect with an address.

@@ -1,12 +1,14 @@
 //! One request over the wire: which client may carry it, how long it may take, and what went wrong.
 
 use std::error::Error as StdError;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use policy::address;
+use policy::reach::Path;
 use policy::realm::Territory;
+use policy::retry::{RETRY_RESERVE_OF_KNOWN, RetryBudget};
 use reqwest::{Client, Response};
 use telemetry::{RegistryMetrics, UpstreamKind};
 use tokio::time::Instant;
@@ -18,8 +20,8 @@ use crate::error::{Error, ErrorKind, causes};
 use crate::resolver::AddressRefused;
 use crate::trouble;
 
-/// The wires of one upstream.
-#[derive(Debug)]
+/// The wires of one upstream. Cheap to clone.
+#[derive(Clone, Debug)]
 pub(crate) struct Transport {
     pub(crate) registry: String,
     pub(crate) clients: Clients,
@@ -27,6 +29,8 @@ pub(crate) struct Transport {
     pub(crate) metrics: Arc<RegistryMetrics>,
     /// The longest wait for the head of one answer.
     pub(crate) header_timeout: Duration,
+    /// Of all that is asked a second time.
+    pub(crate) budget: Arc<Mutex<RetryBudget>>,
 }
 
 /// A request as it goes over the wire.
@@ -36,6 +40,11 @@ pub(crate) struct Outgoing {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
+    /// What a failure is about.
+    pub(crate) path: Arc<Path>,
+    /// Whether it goes over a further connection, beside one that brings the same. Then a refusal is about that
+    /// connection only.
+    pub(crate) is_further: bool,
 }
 
 /// What is left for one operation.
@@ -44,6 +53,12 @@ pub(crate) struct Patience {
     pub(crate) deadline: Instant,
     /// A kept connection that turns out to be dead costs no attempt, once.
     pub(crate) may_resend: bool,
+    /// Whether this is not the first attempt.
+    is_repeated: bool,
+    /// Whether nothing that was asked had failed lately, so that a failure may be a passing one.
+    may_retry: bool,
+    /// Whether everything asked belongs to repositories that gave something lately.
+    is_known: bool,
 }
 
 enum Failure {
@@ -53,11 +68,36 @@ enum Failure {
 
 impl Patience {
     pub(crate) fn until(deadline: Instant) -> Self {
-        Self { deadline, may_resend: true }
+        Self { deadline, may_resend: true, is_repeated: false, may_retry: true, is_known: true }
+    }
+
+    /// How what is asked now has fared lately. What becomes of the first attempt does not count against the next.
+    pub(crate) fn note_standing(&mut self, may_retry: bool, is_known: bool) {
+        if !self.is_repeated {
+            self.may_retry &= may_retry;
+            self.is_known &= is_known;
+        }
+    }
+
+    /// The next attempt begins.
+    pub(crate) fn repeat(&mut self) {
+        self.is_repeated = true;
     }
 }
 
 impl Transport {
+    /// A new operation begins: a tenth of a retry is earned.
+    pub(crate) fn deposit(&self) {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner).deposit();
+    }
+
+    /// Whether something may be asked a second time; if so, it is taken out of the budget. What has failed before
+    /// is not worth it, and what nobody knows to work leaves some for what does.
+    pub(crate) fn may_ask_again(&self, patience: &Patience) -> bool {
+        let keep = if patience.is_known { 0 } else { RETRY_RESERVE_OF_KNOWN };
+        patience.may_retry && self.budget.lock().unwrap_or_else(PoisonError::into_inner).withdraw(keep)
+    }
+
     /// Sends the request and waits for the head of the answer, whatever its status.
     ///
     /// # Errors
@@ -138,13 +178,12 @@ impl Failure {
             Self::Elapsed => return Error::new(ErrorKind::TimedOut, host, "did not answer in time"),
             Self::Http(error) => error,
         };
+        if error.is_timeout() && error.is_connect() {
+            let what = "could not be connected to in time";
+            return Error::new(ErrorKind::TimedOut, host, what).without_connection();
+        }
         if error.is_timeout() {
-            let what = if error.is_connect() {
-                "could not be connected to in time"
-            } else {
-                "did not answer in time"
-            };
-            return Error::new(ErrorKind::TimedOut, host, what);
+            return Error::new(ErrorKind::TimedOut, host, "did not answer in time");
         }
         if let Some(refused) = find_refused(error) {
             return Error::new(ErrorKind::Invalid, host, format!("is not reached: {refused}"));
@@ -152,7 +191,8 @@ impl Failure {
         if error.is_builder() {
             return Error::new(ErrorKind::Invalid, host, format!("cannot be asked: {}", causes(error)));
         }
-        Error::new(ErrorKind::Unreachable, host, trouble::describe(error, url, has_proxy))
+        let described = Error::new(ErrorKind::Unreachable, host, trouble::describe(error, url, has_proxy));
+        if error.is_connect() { described.without_connection() } else { described }
     }
 }
 

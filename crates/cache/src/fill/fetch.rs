@@ -132,6 +132,7 @@ impl Transfer {
         let reaches_end = size.is_none_or(|size| range.end >= size);
         let request = match (range.start, reaches_end) {
             _ if role == (Role::Front { ranges_work: false }) => BlobRange::Whole,
+            _ if matches!(role, Role::Far | Role::Part) => BlobRange::Further(range),
             (0, true) => BlobRange::Whole,
             (start, true) => BlobRange::From(start),
             (_, false) => BlobRange::Span(range),

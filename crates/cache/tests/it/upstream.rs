@@ -231,7 +231,7 @@ impl Upstream for MemoryUpstream {
             (state.blobs.get(digest).cloned(), manner)
         };
         let mut manner = manner;
-        if matches!(range, BlobRange::Span(_)) {
+        if matches!(range, BlobRange::Span(_) | BlobRange::Further(_)) {
             manner.refuse = manner.refuse.or(manner.refuse_part);
             manner.cut_at = manner.cut_at.or(manner.cut_part_at);
         }
@@ -244,7 +244,9 @@ impl Upstream for MemoryUpstream {
             _ if manner.ignore_range => (0, size),
             BlobRange::Whole => (0, size),
             BlobRange::From(start) => (start + manner.late_start, size),
-            BlobRange::Span(span) => (span.start + manner.late_start, span.end.min(size)),
+            BlobRange::Span(span) | BlobRange::Further(span) => {
+                (span.start + manner.late_start, span.end.min(size))
+            }
         };
         if start >= size && size > 0 {
             return Err(error(ErrorKind::Invalid));

@@ -1,10 +1,12 @@
 //! One token request, and reading its answer (Docker's token authentication specification, "Requesting a
 //! token").
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
+use policy::reach::{Class, Path, Scope};
 use policy::retry::{RETRY_AFTER_DEFAULT, parse_retry_after};
 use reqwest::Response;
 use serde::Deserialize;
@@ -14,7 +16,7 @@ use telemetry::UpstreamKind;
 use super::token_cache::{Token, TokenKey};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{is_web_page, read_body};
-use crate::gate::Gate;
+use crate::gates::Gates;
 use crate::transport::{Outgoing, Patience, Transport, host_of};
 
 /// The largest answer that is read.
@@ -39,7 +41,7 @@ struct Answer {
 /// [`ErrorKind::TimedOut`] as for any request; [`ErrorKind::Invalid`] for an answer without a token.
 pub(super) async fn fetch(
     transport: &Transport,
-    gate: &Gate,
+    gates: &Gates,
     key: &TokenKey,
     basic: Option<&HeaderValue>,
     patience: &mut Patience,
@@ -59,16 +61,22 @@ pub(super) async fn fetch(
         headers.insert(AUTHORIZATION, basic.clone());
     }
     let host = host_of(&url);
-    let outgoing = Outgoing { kind: UpstreamKind::Token, method: Method::GET, url, headers };
-    let permit = gate.admit(UpstreamKind::Token, &host)?;
-    let sent = transport.send(&outgoing, patience).await;
-    permit.report(&sent);
-    let response = sent?;
+    let scope = Arc::new(Scope { repository: key.scope.clone(), class: Class::Token });
+    let path = Arc::new(Path { scope, is_head: false, reference: String::new() });
+    let outgoing = Outgoing {
+        kind: UpstreamKind::Token,
+        method: Method::GET,
+        url,
+        headers,
+        path: Arc::clone(&path),
+        is_further: false,
+    };
+    let response = gates.send(transport, &outgoing, patience).await?;
     if response.status() != StatusCode::OK {
         let error = refused(&response, &host, basic.is_some());
         if let (ErrorKind::Throttled, Some(pause)) = (error.kind(), error.retry_after()) {
             transport.metrics.throttled();
-            gate.rest(UpstreamKind::Token, &host, 429, pause);
+            gates.rest(&host, &path, pause);
         }
         return Err(error);
     }

@@ -11,6 +11,7 @@ mod heads;
 mod lists;
 mod manifests;
 mod probe;
+mod reach;
 mod realms;
 mod redirects;
 mod retries;
