@@ -98,8 +98,8 @@ impl Config {
     }
 
     /// What applies without any file.
-    pub(crate) fn builtin() -> Self {
-        Self::parse(BUILTIN_NAME, BUILTIN, &|_| None).expect("the built-in configuration is tested")
+    pub(crate) fn builtin(variables: Variables<'_>) -> Self {
+        Self::parse(BUILTIN_NAME, BUILTIN, variables).expect("the built-in configuration is tested")
     }
 }
 

@@ -1,4 +1,5 @@
-//! File descriptors: as many as the system grants, and no more promised to clients than there are.
+//! The limits of the process: as many files as the system grants, no more promised to clients than there are, and no
+//! core file.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use server::Settings;
@@ -28,6 +29,13 @@ pub(crate) fn raise_limit() -> Option<usize> {
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let limit = if raised.is_ok() { maximum } else { current };
     limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// Keeps the memory, which holds passwords, out of core files (getrlimit(2), `RLIMIT_CORE`).
+pub(crate) fn forbid_core_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+    // A limit may always be lowered; where even that is refused, nothing is worse than before.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
 }
 
 /// How many small blobs all stores together may keep open within `limit` descriptors.

@@ -64,8 +64,13 @@ pub(crate) fn describe(root: &Path, error: &StoreError) -> String {
             }
             let place = if all.is_empty() { place } else { store };
             let place = place.display();
+            // Where an image says where to store, that place is ready; others in it cannot be given away from outside.
+            let other = std::env::var("WHARF_ROOT").map_or_else(
+                |_| "set another root".to_owned(),
+                |ready| format!("set root = {ready:?}, which is there for it"),
+            );
             return format!(
-                "user {user} cannot {deed} {place}: permission denied; `chown {all}{user} {place}`, or set another root"
+                "user {user} cannot {deed} {place}: permission denied; `chown {all}{user} {place}`, or {other}"
             );
         }
         StoreErrorKind::ReadOnly => {

@@ -56,6 +56,7 @@ pub(crate) async fn serve(
     let metrics = metrics_of(&config);
     metrics.count_dropped_log_lines(dropped_log_lines);
     panics::count_in(Arc::clone(&metrics));
+    descriptors::forbid_core_files();
     let descriptor_limit = descriptors::raise_limit();
     let shortage = descriptors::fit(&mut config.server, descriptor_limit)?;
     let kept_open_max = descriptors::kept_open(descriptor_limit) / config.registries.len().max(1);

@@ -286,6 +286,10 @@ pub(crate) fn read_log(reader: &mut Reader<'_>, log: &Table<'_>) -> Log {
     }
 }
 
+/// The variable that says where to store where the file does not. An image sets it, so that a file which is added later
+/// finds what was stored without one.
+const ROOT_VARIABLE: &str = "WHARF_ROOT";
+
 /// The directory under which registries without a root of their own store.
 pub(crate) fn read_storage_root(reader: &mut Reader<'_>, storage: &Table<'_>) -> PathBuf {
     let root = reader.path(storage, "root").filter(|root| {
@@ -294,5 +298,6 @@ pub(crate) fn read_storage_root(reader: &mut Reader<'_>, storage: &Table<'_>) ->
         }
         !root.value.is_empty()
     });
-    root.map_or_else(|| PathBuf::from(ROOT_DEFAULT), |root| PathBuf::from(root.value))
+    let default = || reader.variable(ROOT_VARIABLE).unwrap_or_else(|| ROOT_DEFAULT.to_owned());
+    PathBuf::from(root.map_or_else(default, |root| root.value))
 }

@@ -140,7 +140,7 @@ fn the_hints_name_this_machine_where_its_address_is_known() {
 
 #[test]
 fn without_a_file_it_is_said_where_one_was_looked_for() {
-    let lines = start(&Config::builtin(), Listeners::default());
+    let lines = start(&Config::builtin(&|_| None), Listeners::default());
     let expected = "with built-in configuration (no ./wharf.toml, no /etc/wharf/wharf.toml)";
     assert!(lines[0].ends_with(expected), "{}", lines[0]);
 }

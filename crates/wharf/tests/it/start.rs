@@ -1,5 +1,6 @@
 //! How it starts, and what keeps it from starting.
 
+use std::io::BufRead;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -280,4 +281,22 @@ fn a_person_gets_short_lines() {
     assert!(!plain.text.contains('\u{1b}'), "{:?}", plain.text);
     let json = Terminal::start(&configuration("[log]\nformat = \"json\"\n"), &[], "containerd: put");
     assert!(json.text.starts_with("{\"time\":\""), "{}", json.text);
+}
+
+#[test]
+fn no_core_file_will_hold_a_password() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("wharf.toml"), configuration("")).unwrap();
+    let mut command = std::process::Command::new("/bin/sh");
+    command.args(["-c", "ulimit -c unlimited 2>/dev/null; exec \"$0\" serve", env!("CARGO_BIN_EXE_wharf")]);
+    let child =
+        command.current_dir(directory.path()).env_clear().stderr(std::process::Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    let mut log = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("listening on")), "it starts");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
 }
