@@ -8,6 +8,7 @@ pub mod breaker;
 pub mod connections;
 pub mod freshness;
 pub mod host;
+pub mod login;
 pub mod reach;
 pub mod realm;
 pub mod rests;

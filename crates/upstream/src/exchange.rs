@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
+use http::Method;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, RETRY_AFTER};
-use http::{Method, StatusCode};
 use oci::Repository;
 use policy::retry::{ATTEMPT_COUNT_MAX, RETRY_AFTER_DEFAULT, backoff, parse_retry_after};
 use reqwest::Response;
@@ -13,12 +13,8 @@ use tokio::time::Instant;
 use crate::auth::{Auth, Ticket};
 use crate::error::{Error, ErrorKind, causes};
 use crate::gates::Gates;
-use crate::redirect::{Ask, Reply, follow};
+use crate::redirect::{Ask, Reply};
 use crate::transport::{Patience, Transport};
-
-/// Times that one attempt may answer a challenge: to one that came without a token, and to one that an old
-/// token or one for another scope earned.
-const CHALLENGE_COUNT_MAX: usize = 2;
 
 /// Everything that asking one registry takes.
 #[derive(Debug)]
@@ -97,19 +93,8 @@ impl Exchange {
         ask: &Ask,
         patience: &mut Patience,
     ) -> Result<Reply, Error> {
-        let mut ticket = self.auth.prepare(&self.transport, repository, patience).await?;
-        for answered in 0.. {
-            let reply = follow(&self.transport, &self.gates, ask, ticket.header(), patience).await?;
-            if reply.response.status() != StatusCode::UNAUTHORIZED || !reply.is_home {
-                return self.judge(ask, reply, &ticket);
-            }
-            if answered == CHALLENGE_COUNT_MAX {
-                break;
-            }
-            let challenges = reply.response.headers();
-            ticket = self.auth.answer(&self.transport, repository, challenges, ticket, patience).await?;
-        }
-        Err(self.auth.refusal(&ticket, 401))
+        let (reply, ticket) = self.follow(repository, ask, patience).await?;
+        self.judge(ask, reply, &ticket)
     }
 
     /// What the status means. Only the registry itself, or whom it redirected to, can say that something does
@@ -124,7 +109,7 @@ impl Exchange {
             200 => refuse_encoding(reply),
             206 if ask.range.is_some() => refuse_encoding(reply),
             404 | 410 => Err(answered(ErrorKind::NotFound)),
-            401 | 403 | 451 if reply.is_home => Err(self.auth.refusal(ticket, status)),
+            401 | 403 | 451 if reply.is_registry => Err(self.auth.refusal(&reply.host, ticket, status)),
             429 => Err(self.throttled(ask, &reply)),
             416 => Err(answered(ErrorKind::Invalid).with_range_refused()),
             503 => Err(self.unavailable(ask, &reply)),
@@ -216,7 +201,8 @@ impl<'a> Attempts<'a> {
     }
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// The time that an answer wants to be left alone for.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     parse_retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, SystemTime::now())
 }
 

@@ -57,7 +57,7 @@ impl HttpUpstream {
             budget: Arc::default(),
         };
         let gates = Gates::of_registry(&settings.name, metrics.clone(), &base);
-        let auth = Auth::new(&settings, metrics)?;
+        let auth = Auth::new(&settings, base.clone(), metrics)?;
         let header_timeout = settings.header_timeout;
         Ok(Self { exchange: Exchange { transport, gates, auth }, header_timeout, base })
     }

@@ -1,7 +1,8 @@
 //! Following redirects, which registries use to hand blobs over to a content network.
 //!
-//! Credentials belong to the registry. They are dropped at the first change of scheme, host or port and never
-//! taken up again (CVE-2024-45336), and a redirect never leads from `https` to `http`.
+//! What one host is shown is shown to no other. What the registry is shown is dropped at the first change of scheme,
+//! host or port and never taken up again (CVE-2024-45336); another host that asks who we are is answered for itself.
+//! A redirect never leads from `https` to `http`.
 
 use std::sync::Arc;
 
@@ -13,9 +14,11 @@ use reqwest::Response;
 use telemetry::UpstreamKind;
 use url::Url;
 
+use crate::auth::scope::Need;
+use crate::auth::{Host, Role, Said, Ticket, Wires};
 use crate::error::{Error, ErrorKind};
-use crate::gates::Gates;
-use crate::transport::{Outgoing, Patience, Transport, host_of};
+use crate::exchange::Exchange;
+use crate::transport::{Patience, host_of};
 
 /// Hops that are followed, the first request apart.
 const HOP_COUNT_MAX: usize = 5;
@@ -42,10 +45,21 @@ pub(crate) struct Reply {
     pub(crate) host: String,
     /// Whether it came from the registry's own scheme, host and port, without a detour.
     pub(crate) is_home: bool,
+    /// Whether a registry gave it: ours, or one that we were redirected to and that asked who we are.
+    pub(crate) is_registry: bool,
 }
 
 impl Ask {
-    fn headers(&self, authorization: Option<&HeaderValue>) -> HeaderMap {
+    /// What it needs of a token.
+    fn need(&self) -> Need {
+        match self.path.scope.class {
+            Class::Tags => Need::Tags,
+            Class::Referrers => Need::Referrers,
+            Class::Manifests | Class::Blobs | Class::Token => Need::Content,
+        }
+    }
+
+    pub(crate) fn headers(&self, authorization: Option<&HeaderValue>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         // Digests and lengths are of the bytes as they are, never of an encoding of them.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -68,52 +82,65 @@ pub(crate) fn path(repository: &Repository, class: Class, method: &Method, refer
     Arc::new(Path { scope, is_head: *method == Method::HEAD, reference })
 }
 
-/// Asks, and goes where the answers lead, at most [`HOP_COUNT_MAX`] hops.
-///
-/// # Errors
-/// Those of [`Gates::send`]; [`ErrorKind::Invalid`] for a loop, a chain too long, a
-/// downgrade, or an address that cannot be followed.
-pub(crate) async fn follow(
-    transport: &Transport,
-    gates: &Gates,
-    ask: &Ask,
-    mut authorization: Option<&HeaderValue>,
-    patience: &mut Patience,
-) -> Result<Reply, Error> {
-    let mut outgoing = Outgoing {
-        kind: ask.kind,
-        method: ask.method.clone(),
-        url: ask.url.clone(),
-        headers: ask.headers(authorization),
-        path: Arc::clone(&ask.path),
-        is_further: ask.is_further,
-    };
-    let mut is_home = true;
-    let mut response = gates.send(transport, &outgoing, patience).await?;
-    let mut seen = vec![ask.url.clone()];
-    while let Some(next) = next_hop(&outgoing.url, &response)? {
-        if seen.contains(&next) || seen.len() > HOP_COUNT_MAX {
-            let what = if seen.contains(&next) { "redirects in a circle" } else { "redirects too often" };
-            return Err(Error::new(ErrorKind::Invalid, host_of(&outgoing.url), what));
-        }
-        if !is_same_origin(&outgoing.url, &next) {
-            is_home = false;
-            authorization = None;
-        }
-        seen.push(next.clone());
-        outgoing = Outgoing {
-            kind: UpstreamKind::Redirect,
-            url: next,
-            headers: ask.headers(authorization),
-            ..outgoing
+impl Exchange {
+    /// Asks, and goes where the answers lead, at most [`HOP_COUNT_MAX`] hops. Each host is shown what is its own.
+    ///
+    /// # Errors
+    /// Those of [`Auth::converse`](crate::auth::Auth::converse); [`ErrorKind::Invalid`] for a loop, a chain too long, a
+    /// downgrade, or an address that cannot be followed.
+    pub(crate) async fn follow(
+        &self,
+        repository: &Repository,
+        ask: &Ask,
+        patience: &mut Patience,
+    ) -> Result<(Reply, Ticket), Error> {
+        let wires = Wires { transport: &self.transport, gates: &self.gates };
+        let mut host = Host {
+            url: ask.url.clone(),
+            role: Role::Home,
+            repository: name_in(&ask.url).unwrap_or_else(|| repository.clone()),
+            need: ask.need(),
         };
-        response = gates.send(transport, &outgoing, patience).await?;
+        let mut kind = ask.kind;
+        let mut seen = vec![ask.url.clone()];
+        loop {
+            let Said { response, ticket, is_registry } =
+                self.auth.converse(wires, &host, ask, kind, patience).await?;
+            let Some(next) = next_hop(&host.url, &response)? else {
+                let reply =
+                    Reply { response, host: host_of(&host.url), is_home: host.is_home(), is_registry };
+                return Ok((reply, ticket));
+            };
+            if seen.contains(&next) || seen.len() > HOP_COUNT_MAX {
+                let what = if seen.contains(&next) { "redirects in a circle" } else { "redirects too often" };
+                return Err(Error::new(ErrorKind::Invalid, host_of(&host.url), what));
+            }
+            host.role = match host.role {
+                Role::Home if is_same_origin(&ask.url, &next) => Role::Home,
+                _ if is_same_origin(&ask.url, &next) => Role::Returned,
+                _ => Role::Other,
+            };
+            host.repository = name_in(&next).unwrap_or(host.repository);
+            host.url = next.clone();
+            seen.push(next);
+            kind = UpstreamKind::Redirect;
+        }
     }
-    Ok(Reply { response, host: host_of(&outgoing.url), is_home })
+}
+
+/// The repository in a URL of the pull API, if it is one: a host that is redirected to may call it otherwise.
+fn name_in(url: &Url) -> Option<Repository> {
+    let (_, rest) = url.path().split_once("/v2/")?;
+    let parted = ["/manifests/", "/blobs/", "/referrers/"].iter().find_map(|kind| rest.rsplit_once(kind));
+    let name = parted.map(|(name, _)| name).or_else(|| rest.strip_suffix("/tags/list"))?;
+    name.parse().ok()
 }
 
 /// Where the answer leads, when it is a redirect with an address.
-fn next_hop(current: &Url, response: &Response) -> Result<Option<Url>, Error> {
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] for an address that cannot be followed.
+pub(crate) fn next_hop(current: &Url, response: &Response) -> Result<Option<Url>, Error> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }

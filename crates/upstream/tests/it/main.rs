@@ -6,6 +6,7 @@
 mod auth;
 mod blobs;
 mod breaker;
+mod challenges;
 mod economy;
 mod heads;
 mod lists;
@@ -19,3 +20,4 @@ mod rig;
 mod secrets;
 mod throttling;
 mod tls;
+mod vanity;
