@@ -23,6 +23,7 @@ mod manifest;
 mod probe;
 mod redirect;
 mod resolver;
+mod second_try;
 mod settings;
 mod tls;
 mod transport;

@@ -53,6 +53,8 @@ pub(crate) struct Patience {
     pub(crate) deadline: Instant,
     /// A kept connection that turns out to be dead costs no attempt, once.
     pub(crate) may_resend: bool,
+    /// Whether a request that stays silent may be sent once more beside itself.
+    pub(crate) may_send_beside: bool,
     /// Whether this is not the first attempt.
     is_repeated: bool,
     /// Whether nothing that was asked had failed lately, so that a failure may be a passing one.
@@ -61,14 +63,22 @@ pub(crate) struct Patience {
     is_known: bool,
 }
 
-enum Failure {
+/// Why one connection brought no answer.
+pub(crate) enum Failure {
     Elapsed,
     Http(reqwest::Error),
 }
 
 impl Patience {
     pub(crate) fn until(deadline: Instant) -> Self {
-        Self { deadline, may_resend: true, is_repeated: false, may_retry: true, is_known: true }
+        Self {
+            deadline,
+            may_resend: true,
+            may_send_beside: true,
+            is_repeated: false,
+            may_retry: true,
+            is_known: true,
+        }
     }
 
     /// How what is asked now has fared lately. What becomes of the first attempt does not count against the next.
@@ -112,11 +122,11 @@ impl Transport {
             &self.clients.guarded
         };
         let has_proxy = self.clients.has_proxy();
-        match self.send_once(&pair.pooled, outgoing, patience).await {
+        match self.send_twice_if_silent(pair, outgoing, patience).await {
             Ok(response) => Ok(response),
             Err(failure) if failure.is_broken_connection() && patience.may_resend => {
                 patience.may_resend = false;
-                let resent = self.send_once(&pair.unpooled, outgoing, patience).await;
+                let resent = self.send_once(&pair.unpooled, outgoing, patience.deadline).await;
                 resent.map_err(|failure| failure.describe(url, has_proxy))
             }
             Err(failure) => Err(failure.describe(url, has_proxy)),
@@ -135,23 +145,25 @@ impl Transport {
         Err(Error::new(ErrorKind::Invalid, host_of(url), detail))
     }
 
-    async fn send_once(
+    /// Sends the request over one connection.
+    pub(crate) async fn send_once(
         &self,
         client: &Client,
         outgoing: &Outgoing,
-        patience: &Patience,
+        deadline: Instant,
     ) -> Result<Response, Failure> {
         let started = Instant::now();
+        let mut counted = Counted { metrics: &self.metrics, kind: outgoing.kind, status: None };
         let request =
             client.request(outgoing.method.clone(), outgoing.url.clone()).headers(outgoing.headers.clone());
-        let deadline = patience.deadline.min(started + self.header_timeout);
+        let deadline = deadline.min(started + self.header_timeout);
         let answered = match tokio::time::timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(Failure::Http(error.without_url())),
             Err(_) => Err(Failure::Elapsed),
         };
         let status = answered.as_ref().ok().map(|response| response.status().as_u16());
-        self.metrics.upstream_request(outgoing.kind, status);
+        counted.status = status;
         debug!(
             registry = %self.registry,
             kind = outgoing.kind.as_str(),
@@ -162,6 +174,19 @@ impl Transport {
             "upstream request"
         );
         answered
+    }
+}
+
+/// A request that is counted when it ends, also where nobody waits for its answer any more.
+struct Counted<'a> {
+    metrics: &'a RegistryMetrics,
+    kind: UpstreamKind,
+    status: Option<u16>,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.metrics.upstream_request(self.kind, self.status);
     }
 }
 

@@ -17,6 +17,7 @@ mod realms;
 mod redirects;
 mod retries;
 mod rig;
+mod second_try;
 mod secrets;
 mod throttling;
 mod tls;
