@@ -81,8 +81,21 @@ impl Backend {
 
     /// Whether a stored blob's size may be told: it is hashed first, once for all who ask, unless that takes long.
     async fn may_describe(&self, repository: &Repository, digest: &Digest, blob: &OpenBlob) -> bool {
-        if blob.size() > DESCRIBE_UNHASHED_BYTES_MIN || self.verified.is_known(digest, blob) {
+        blob.size() > DESCRIBE_UNHASHED_BYTES_MIN || self.is_hashed_in_time(repository, digest, blob).await
+    }
+
+    /// Whether a stored blob is known to be right. One that can be hashed soon is, once for all who ask.
+    pub(crate) async fn is_hashed_in_time(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        blob: &OpenBlob,
+    ) -> bool {
+        if self.verified.is_known(digest, blob) {
             return true;
+        }
+        if blob.size() > DESCRIBE_UNHASHED_BYTES_MIN {
+            return false;
         }
         let (transfer, blob) = (self.transfer(repository, digest), blob.clone());
         let check = || async move { Ok(transfer.check_held(&blob).await) };

@@ -22,7 +22,7 @@ pub use error_code::ErrorCode;
 pub use manifest::{DESCRIPTOR_COUNT_MAX, MANIFEST_BYTES_MAX, Manifest, ManifestError};
 pub use media_type::{ACCEPTED_MANIFESTS, MediaType, MediaTypeError};
 pub use query::{Query, QueryError};
-pub use range::{ByteRange, RangeError, RangeRequest};
+pub use range::{ByteRange, Meant, RANGE_COUNT_MAX, RangeError, RangeRequest, RangeSet};
 pub use reference::{Reference, ReferenceError, Tag};
 pub use repository::{Repository, RepositoryError};
 pub use request::{CURSOR_KEYS, PAGE_COUNT_MAX, Page, Request, RequestError};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cache::{Backend, PullError, Want};
 use http::{Method, Request, Response, request};
 use http_body::Body;
-use oci::{Digest, Page, Reference, Repository, RequestError};
+use oci::{Digest, Page, RangeSet, Reference, Repository, RequestError};
 use policy::host::{Route, RoutingTable};
 use telemetry::Metrics;
 use tokio::sync::Semaphore;
@@ -200,13 +200,24 @@ impl Visit<'_> {
         let is_held = condition::is_held(headers, &digest);
         let want = if is_held { Want::Head } else { self.want() };
         // A range has a meaning for GET alone (RFC 9110, section 14.2), and a 304 comes before it.
-        let range = match want {
-            Want::Get => condition::requested_range(headers, &digest)?,
+        let ranges = match want {
+            Want::Get => condition::requested_ranges(headers, &digest),
             Want::Head => None,
         };
-        let blob = self.backend.pull_blob(&repository, &digest, range, want).await;
-        let blob =
-            blob.map_err(|error| self.refuse(Asked::Blob, &repository, &format!("@{digest}"), error))?;
+        let refuse = |error| self.refuse(Asked::Blob, &repository, &format!("@{digest}"), error);
+        let range = match ranges {
+            None => None,
+            Some(RangeSet::One(range)) => Some(range),
+            Some(several) => {
+                // What cannot be had in parts is sent whole.
+                let parts = Box::pin(self.backend.pull_ranges(&repository, &digest, &several)).await;
+                match parts.map_err(refuse)? {
+                    Some(parts) => return Ok(blob::parts(parts, &digest)),
+                    None => None,
+                }
+            }
+        };
+        let blob = self.backend.pull_blob(&repository, &digest, range, want).await.map_err(refuse)?;
         Ok(if is_held { blob::unchanged(&blob, &digest) } else { blob::answer(blob, &digest) })
     }
 

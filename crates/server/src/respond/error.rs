@@ -9,7 +9,7 @@ use std::time::Duration;
 use cache::PullError;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use oci::{ErrorCode, RangeError, RequestError};
+use oci::{ErrorCode, RequestError};
 
 use super::foreign::foreign;
 use super::{Answer, json};
@@ -60,8 +60,6 @@ pub(crate) enum Refusal {
     Unrouted(ErrorAnswer),
     /// The path or the query is none of the API's.
     Request { registry: String, path: String, error: RequestError },
-    /// Several ranges at once.
-    Range(RangeError),
     /// The backend failed.
     Pull(Box<Failed>),
     /// As many clients are connected, or as many requests answered, as there may be.
@@ -73,12 +71,6 @@ pub(crate) enum Refusal {
 impl From<HeadFault> for Refusal {
     fn from(fault: HeadFault) -> Self {
         Self::Head(fault)
-    }
-}
-
-impl From<RangeError> for Refusal {
-    fn from(error: RangeError) -> Self {
-        Self::Range(error)
     }
 }
 
@@ -125,10 +117,6 @@ pub(crate) fn answer(refusal: &Refusal) -> ErrorAnswer {
                 | RequestError::QueryInvalid(_) => StatusCode::BAD_REQUEST,
             };
             error_answer(status, error.code(), "invalid", format!("{registry}: {error}: {}", foreign(path)))
-        }
-        Refusal::Range(error) => {
-            let message = format!("{error}; ask for one range at a time");
-            error_answer(StatusCode::BAD_REQUEST, ErrorCode::RangeInvalid, "invalid", message)
         }
         Refusal::Pull(failed) => failed.answer(),
         Refusal::Overloaded => overloaded("this cache is busy with as much as it may do at once".to_owned()),

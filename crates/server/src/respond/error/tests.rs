@@ -70,11 +70,6 @@ fn texts_outside_the_grammar_are_told_apart() {
 }
 
 #[test]
-fn several_ranges_are_a_bad_request() {
-    check(&RangeError::Multiple.into(), 400, "RANGE_INVALID", "invalid", &["one range at a time"]);
-}
-
-#[test]
 fn what_the_upstream_does_not_have_is_not_found_by_its_kind() {
     let check = |asked, code| {
         let refusal = failed(asked, PullError::NotFound { detail: detail() });
