@@ -44,6 +44,7 @@ use fault::Faults;
 use jobs::Jobs;
 use kept::{BELIEVED_FOR, CONTENT_BYTES_MAX, Kept};
 use partial::Workshop;
+use repositories::Levels;
 use root::Root;
 use slots::Slots;
 
@@ -67,6 +68,9 @@ pub struct FsStore {
     blobs: Arc<Kept<Digest, OpenBlob>>,
     manifests: Arc<Kept<(Repository, Digest), StoredManifest>>,
     tags: Arc<Kept<(Repository, Tag), TagRecord>>,
+    /// Held by the one who lists repositories.
+    listing: Arc<tokio::sync::Mutex<()>>,
+    levels: Arc<Levels>,
 }
 
 /// Opens the store at `root`, making it if there is nothing or an empty directory.
@@ -118,6 +122,8 @@ fn open_in(
         blobs: Arc::new(Kept::new(OPEN_COUNT_MAX, BELIEVED_FOR)),
         manifests: Arc::new(Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR)),
         tags: Arc::new(Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR)),
+        listing: Arc::default(),
+        levels: Arc::default(),
     };
     store.sweep_now();
     Ok(store)

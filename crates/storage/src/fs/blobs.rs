@@ -92,7 +92,7 @@ impl BlobStore for FsStore {
         stream::iter(ALGORITHMS)
             .then(move |algorithm| {
                 let store = self.clone();
-                self.jobs().read(move || store.blob_directories(algorithm))
+                self.jobs().long(move || store.blob_directories(algorithm))
             })
             .flat_map(each)
             .then(move |directory| {
@@ -100,7 +100,7 @@ impl BlobStore for FsStore {
                 async move {
                     let (algorithm, directory) = directory?;
                     let jobs = store.jobs().clone();
-                    jobs.read(move || store.entries_in(algorithm, &directory)).await
+                    jobs.long(move || store.entries_in(algorithm, &directory)).await
                 }
             })
             .flat_map(each)

@@ -129,4 +129,4 @@ where
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -24,9 +24,6 @@ use oci::{Algorithm, Digest, Repository, Tag};
 pub(crate) const TOP_DIRECTORIES: [&str; 6] =
     ["blobs", "manifests", "repositories", "partial", "tmp", "quarantine"];
 
-/// The directories whose content makes a repository one of which something is held. A list is no content.
-pub(crate) const REPOSITORY_DIRECTORIES: [&str; 3] = ["_tags", "_manifests", "_blobs"];
-
 /// The algorithms that blobs are filed under.
 pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
 

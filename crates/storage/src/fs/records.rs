@@ -183,8 +183,7 @@ impl RecordStore for FsStore {
         after: Option<&str>,
         count_max: usize,
     ) -> Result<Vec<Repository>, StoreError> {
-        let (store, after) = (self.clone(), after.unwrap_or_default().to_owned());
-        self.jobs().read(move || store.repositories_now(&after, count_max)).await
+        self.list_repositories(after.unwrap_or_default(), count_max).await
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Root {
     metrics: Arc<RegistryMetrics>,
     /// Directories whose own names are known to be durable.
     durable_directories: Mutex<HashSet<PathBuf>>,
+    /// Directories made so far.
+    made_count: AtomicU64,
     temporary_prefix: u64,
     temporary_count: AtomicU64,
     /// Closing it, at the latest when the process ends in whatever way, frees the root.
@@ -61,6 +63,7 @@ impl Root {
             disk,
             metrics,
             durable_directories: Mutex::new(HashSet::new()),
+            made_count: AtomicU64::new(0),
             temporary_prefix: fastrand::u64(..),
             temporary_count: AtomicU64::new(0),
             _lock: lock,
@@ -99,6 +102,12 @@ impl Root {
         }
     }
 
+    /// How many directories were made so far: as long as this stays the same, the names of directories that were
+    /// read are all that are there, as far as this program goes.
+    pub(crate) fn made_count(&self) -> u64 {
+        self.made_count.load(Ordering::Acquire)
+    }
+
     /// A new name in `tmp`, on the same file system as every place where it may go.
     pub(crate) fn temporary_path(&self) -> PathBuf {
         let count = self.temporary_count.fetch_add(1, Ordering::Relaxed);
@@ -134,7 +143,9 @@ impl Root {
         }
         let parent = directory.parent().expect("every directory of a store lies beneath its root");
         self.ensure_directory(parent)?;
-        if !self.disk.make_directory(directory)? && parent != self.layout.root() {
+        if self.disk.make_directory(directory)? {
+            self.made_count.fetch_add(1, Ordering::Release);
+        } else if parent != self.layout.root() {
             self.ensure_is_directory(directory)?;
         }
         self.disk.sync_directory(parent)?;
