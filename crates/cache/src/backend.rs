@@ -60,9 +60,9 @@ pub struct Parts {
     pub cancel: CancellationToken,
 }
 
-/// What a not-found is remembered by.
+/// What a registry's no is remembered by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Absent {
+pub(crate) enum Asked {
     Manifest(Repository, Reference),
     Blob(Repository, Digest),
 }
@@ -91,7 +91,8 @@ pub struct Backend {
     pub(crate) grant_flights: Flights<(Repository, Digest), ()>,
     pub(crate) confirm_flights: Flights<(Repository, Tag), ()>,
     pub(crate) grants: Arc<Grants>,
-    pub(crate) absent: Recent<Absent, String>,
+    /// What the registry itself has said no to a moment ago.
+    pub(crate) refused: Recent<Asked, PullError>,
     pub(crate) suspects: Arc<Recent<Digest, u32>>,
     pub(crate) verified: Arc<Verified>,
     /// When a tag was last checked, and what it named. Its record on disk may be older; where the disk refused the
@@ -124,7 +125,7 @@ impl Backend {
             confirm_flights: Flights::new(parts.tasks.clone()),
             grant_flights: Flights::new(parts.tasks.clone()),
             grants: Arc::new(Recent::new(parts.settings.auth_ttl, GRANT_COUNT_MAX)),
-            absent: Recent::new(parts.settings.negative_ttl, RECENT_COUNT_MAX),
+            refused: Recent::new(parts.settings.negative_ttl, RECENT_COUNT_MAX),
             suspects: Arc::new(Recent::new(SUSPECT_TTL, RECENT_COUNT_MAX)),
             verified: Arc::new(Verified::new()),
             checked: Arc::new(Recent::new(CHECKED_TTL, RECENT_COUNT_MAX)),
@@ -200,6 +201,15 @@ impl Backend {
             tasks: self.tasks.clone(),
             cancel: self.cancel.clone(),
         })
+    }
+
+    /// Remembers for a moment what the registry itself has said no to, and nothing else.
+    pub(crate) fn remember_no<T>(&self, asked: Asked, answer: &Result<T, PullError>) {
+        if let Err(error) = answer
+            && error.is_definite_no()
+        {
+            self.refused.insert(asked, error.clone());
+        }
     }
 
     /// Counts and logs a failure of the store that the upstream can make good.

@@ -47,6 +47,8 @@ impl Backend {
             page: page.clone(),
         };
         self.list(repository, request).await.map_err(|error| match error {
+            // The status as it came, which is a no to every client.
+            PullError::Unconfirmed { .. } => error,
             error if error.is_outage() || error == PullError::Offline => {
                 PullError::NotFound { detail: format!("referrers are not held here, and {error}") }
             }
@@ -65,7 +67,7 @@ impl Backend {
                 self.metrics.stale(error.reason());
                 return Ok(seen);
             }
-        } else if matches!(error, PullError::NotFound { .. } | PullError::Denied { .. })
+        } else if error.is_definite_no()
             && let Err(failure) = self.records.remove_list(repository, &key).await
         {
             self.store_failed(&failure);

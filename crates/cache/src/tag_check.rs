@@ -3,8 +3,9 @@
 use std::time::{Instant, SystemTime};
 
 use oci::{Digest, MediaType, Reference, Repository, Tag};
+use policy::head_trust::Stakes;
 use storage::{StoredManifest, VerifiedManifest};
-use upstream::{ErrorKind, ManifestHead};
+use upstream::{Described, ManifestHead};
 
 use crate::backend::Backend;
 use crate::error::PullError;
@@ -36,9 +37,14 @@ pub(crate) struct TagCheck {
 }
 
 impl Backend {
-    /// Asks with one coalesced HEAD. An upstream that refuses HEAD, or leaves the digest out, is asked by
-    /// GET: the digest is then computed.
-    pub(crate) async fn check_tag(&self, repository: &Repository, tag: &Tag) -> Result<TagCheck, PullError> {
+    /// Asks with one coalesced HEAD. Where that proves nothing or leaves the digest out, a GET decides: the digest is
+    /// then computed.
+    pub(crate) async fn check_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        stakes: Stakes,
+    ) -> Result<TagCheck, PullError> {
         let key = (repository.clone(), tag.clone());
         let check = || {
             let (upstream, manifests) = (self.upstream.clone(), self.manifests.clone());
@@ -47,16 +53,15 @@ impl Backend {
                 let _place = place?;
                 let asked_at = AskedAt::now();
                 let reference = Reference::Tag(tag);
-                let head = match upstream.head_manifest(&repository, &reference).await {
-                    Ok(head) => from_head(head, asked_at),
-                    // A HEAD that makes no sense proves nothing; the GET decides.
-                    Err(error) if error.kind() == ErrorKind::Invalid => None,
-                    Err(error) => return Err(PullError::from(&error)),
+                manifests.refuse_suspect(&repository, &reference)?;
+                let described = upstream.head_manifest(&repository, &reference, stakes).await;
+                let (media_type, verified) = match described.map_err(|error| PullError::from(&error))? {
+                    Described::Head(head) => match from_head(head, asked_at) {
+                        Some(check) => return Ok(check),
+                        None => manifests.fetch(&repository, &reference).await?,
+                    },
+                    Described::Whole(body) => manifests.take(&repository, &reference, body).await?,
                 };
-                if let Some(check) = head {
-                    return Ok(check);
-                }
-                let (media_type, verified) = manifests.fetch(&repository, &reference).await?;
                 Ok(from_manifest(media_type, &verified, asked_at))
             }
         };
@@ -64,8 +69,13 @@ impl Backend {
     }
 }
 
+/// What a HEAD says of a manifest, if it says all of it: a type that any file has is none.
+pub(crate) fn describe(media_type: Option<MediaType>, size: Option<u64>) -> Option<(MediaType, u64)> {
+    media_type.filter(MediaType::is_specific).zip(size)
+}
+
 fn from_head(head: ManifestHead, asked_at: AskedAt) -> Option<TagCheck> {
-    let described = head.media_type.zip(head.size);
+    let described = describe(head.media_type, head.size);
     Some(TagCheck { digest: head.digest?, asked_at, manifest: None, described })
 }
 

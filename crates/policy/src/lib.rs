@@ -7,6 +7,7 @@ pub mod address;
 pub mod breaker;
 pub mod connections;
 pub mod freshness;
+pub mod head_trust;
 pub mod host;
 pub mod login;
 pub mod reach;

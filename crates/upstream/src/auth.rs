@@ -29,6 +29,7 @@ use tracing::warn;
 use url::Url;
 
 use crate::error::{Error, ErrorKind};
+use crate::exchange::is_web_page;
 use crate::gates::Gates;
 use crate::settings::{Settings, SettingsError};
 use crate::transport::{Outgoing, Patience, Transport, host_of};
@@ -174,7 +175,12 @@ impl Auth {
             }
         };
         match ticket {
-            Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Invalid) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Denied | ErrorKind::Unconfirmed | ErrorKind::Invalid
+                ) =>
+            {
                 Ok(Ticket::refused(key, with_login, error))
             }
             other => other,
@@ -192,10 +198,9 @@ impl Auth {
         patience: &mut Patience,
     ) -> Result<Ticket, Error> {
         let login = self.login.as_ref().expect("only asked for where a login is configured");
-        let wrong = || {
+        let wrong = |kind| {
             let detail = "the configured credentials were refused";
-            Error::new(ErrorKind::Denied, host_of(&host.url), format!("answered 401: {detail}"))
-                .with_status(401)
+            Error::new(kind, host_of(&host.url), format!("answered 401: {detail}")).with_status(401)
         };
         let mut place = host.url.clone();
         place.set_path("/");
@@ -203,11 +208,17 @@ impl Auth {
         let check = async {
             // Only the registry's own root is known to answer for the login alone.
             if !host.is_home() {
-                return Err(wrong());
+                return Err(wrong(ErrorKind::Unconfirmed));
             }
             let header = Some(&login.basic);
             let response = root::ask(wires, &self.root, header, patience).await?;
-            if response.status() == StatusCode::UNAUTHORIZED { Err(wrong()) } else { Ok(()) }
+            match response.status() {
+                StatusCode::UNAUTHORIZED if is_web_page(response.headers()) => {
+                    Err(wrong(ErrorKind::Unconfirmed))
+                }
+                StatusCode::UNAUTHORIZED => Err(wrong(ErrorKind::Denied)),
+                _ => Ok(()),
+            }
         };
         let showing: Showing = login.show(&place, check).await?;
         Ok(Ticket::basic(login.basic.clone(), showing))

@@ -8,10 +8,13 @@ use std::time::Duration;
 /// What a caller can do about an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The upstream says that it does not have it.
+    /// The registry itself says that it does not have it.
     NotFound,
-    /// The upstream answered 401 or 403, or its token service refused us.
+    /// The registry itself refuses us, or its token service does.
     Denied,
+    /// A status that says no, 404 or 403 for example, in an answer that shows no sign of a registry: it may be a
+    /// router's or a portal's, and proves nothing. It may also be that of a static web server that serves as one.
+    Unconfirmed,
     /// The upstream asked us to slow down, now or a moment ago.
     Throttled,
     /// Name resolution, TCP or TLS failed, the connection broke, or the answer was a 5xx.
@@ -42,6 +45,7 @@ struct Inner {
     is_retryable: bool,
     is_range_refused: bool,
     is_unconnected: bool,
+    is_of_token_service: bool,
 }
 
 /// The longest chain of causes in a message, in bytes.
@@ -61,6 +65,7 @@ impl Error {
             is_retryable: matches!(kind, ErrorKind::Unreachable | ErrorKind::Interrupted),
             is_range_refused: false,
             is_unconnected: false,
+            is_of_token_service: false,
         }))
     }
 
@@ -74,6 +79,21 @@ impl Error {
     #[must_use]
     pub fn with_retry_after(self, pause: Duration) -> Self {
         self.change(|inner| inner.retry_after = Some(pause))
+    }
+
+    /// The same, and something else can be done about it.
+    pub(crate) fn with_kind(self, kind: ErrorKind) -> Self {
+        self.change(|inner| inner.kind = kind)
+    }
+
+    /// The same, said by the token service and not by the registry.
+    pub(crate) fn by_token_service(self) -> Self {
+        self.change(|inner| inner.is_of_token_service = true)
+    }
+
+    /// Whether the token service said it.
+    pub(crate) fn is_of_token_service(&self) -> bool {
+        self.0.is_of_token_service
     }
 
     pub(crate) fn without_retry(self) -> Self {

@@ -1,16 +1,14 @@
 //! One operation on the registry: authorize, ask, follow, judge the answer, and try again where that helps.
 
-use std::time::{Duration, SystemTime};
-
 use bytes::{Bytes, BytesMut};
 use http::Method;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, HeaderMap};
 use oci::Repository;
-use policy::retry::{ATTEMPT_COUNT_MAX, RETRY_AFTER_DEFAULT, backoff, parse_retry_after};
+use policy::retry::{ATTEMPT_COUNT_MAX, backoff};
 use reqwest::Response;
 use tokio::time::Instant;
 
-use crate::auth::{Auth, Ticket};
+use crate::auth::Auth;
 use crate::error::{Error, ErrorKind, causes};
 use crate::gates::Gates;
 use crate::redirect::{Ask, Reply};
@@ -28,6 +26,8 @@ pub(crate) struct Exchange {
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) headers: HeaderMap,
+    /// Who gave it.
+    pub(crate) host: String,
     pub(crate) bytes: Bytes,
 }
 
@@ -41,7 +41,8 @@ struct Attempts<'a> {
 }
 
 impl Exchange {
-    /// Asks until there is an answer with a success status, whose body is left to the caller.
+    /// Asks until there is an answer with a success status, whose body is left to the caller. A HEAD that failed with
+    /// a status is left to the caller too.
     ///
     /// # Errors
     /// [`Error`].
@@ -56,6 +57,8 @@ impl Exchange {
         loop {
             match self.attempt(repository, ask, &mut patience).await {
                 Ok(reply) => return Ok(reply),
+                // A HEAD that was answered is not sent again: a GET may be answered otherwise.
+                Err(error) if ask.method == Method::HEAD && error.status().is_some() => return Err(error),
                 Err(error) => attempts.wait_after(error, &mut patience).await?,
             }
         }
@@ -94,52 +97,7 @@ impl Exchange {
         patience: &mut Patience,
     ) -> Result<Reply, Error> {
         let (reply, ticket) = self.follow(repository, ask, patience).await?;
-        self.judge(ask, reply, &ticket)
-    }
-
-    /// What the status means. Only the registry itself, or whom it redirected to, can say that something does
-    /// not exist; a refusal by whom it redirected to is about a signature that went stale, not about us.
-    fn judge(&self, ask: &Ask, reply: Reply, ticket: &Ticket) -> Result<Reply, Error> {
-        let status = reply.response.status().as_u16();
-        if reply.is_home {
-            self.note_rate_limit(reply.response.headers());
-        }
-        let answered = |kind| Error::new(kind, &reply.host, format!("answered {status}")).with_status(status);
-        match status {
-            200 => refuse_encoding(reply),
-            206 if ask.range.is_some() => refuse_encoding(reply),
-            404 | 410 => Err(answered(ErrorKind::NotFound)),
-            401 | 403 | 451 if reply.is_registry => Err(self.auth.refusal(&reply.host, ticket, status)),
-            429 => Err(self.throttled(ask, &reply)),
-            416 => Err(answered(ErrorKind::Invalid).with_range_refused()),
-            503 => Err(self.unavailable(ask, &reply)),
-            408 | 500 | 502.. => Err(answered(ErrorKind::Unreachable)),
-            401 | 403 if ask.method == Method::GET => Err(answered(ErrorKind::Unreachable)),
-            _ => Err(answered(ErrorKind::Invalid)),
-        }
-    }
-
-    fn throttled(&self, ask: &Ask, reply: &Reply) -> Error {
-        self.transport.metrics.throttled();
-        let pause = retry_after(reply.response.headers()).unwrap_or(RETRY_AFTER_DEFAULT);
-        if !ask.is_further {
-            self.gates.rest(&reply.host, &ask.path, pause);
-        }
-        Error::new(ErrorKind::Throttled, &reply.host, "answered 429").with_status(429).with_retry_after(pause)
-    }
-
-    /// A 503 that says for how long is a request to be left alone; one that does not is an outage.
-    fn unavailable(&self, ask: &Ask, reply: &Reply) -> Error {
-        let error = Error::new(ErrorKind::Unreachable, &reply.host, "answered 503").with_status(503);
-        match retry_after(reply.response.headers()) {
-            Some(pause) if !pause.is_zero() => {
-                if !ask.is_further {
-                    self.gates.rest_path(&reply.host, &ask.path, pause);
-                }
-                error.with_retry_after(pause).without_retry()
-            }
-            _ => error,
-        }
+        self.judge(ask, reply, &ticket, patience.deadline).await
     }
 
     /// Reads a body whole. One that breaks off, or does not end in time, is a failure of its path, and of nothing else.
@@ -155,17 +113,6 @@ impl Exchange {
         let is_lost = |error: &Error| matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::TimedOut);
         self.gates.conclude(&host, &ask.path, !read.as_ref().is_err_and(is_lost));
         read
-    }
-
-    /// Docker Hub's `ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 76;w=21600`.
-    fn note_rate_limit(&self, headers: &HeaderMap) {
-        let number = |name| {
-            let value = headers.get(name)?.to_str().ok()?;
-            value.split(';').next()?.trim().parse().ok()
-        };
-        if let (Some(limit), Some(remaining)) = (number("ratelimit-limit"), number("ratelimit-remaining")) {
-            self.transport.metrics.rate_limit(limit, remaining);
-        }
     }
 }
 
@@ -201,33 +148,20 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// The time that an answer wants to be left alone for.
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    parse_retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, SystemTime::now())
-}
-
-/// Only `identity` was accepted. Whatever else comes is not the content that the digest names.
-fn refuse_encoding(reply: Reply) -> Result<Reply, Error> {
-    let encodings = reply.response.headers().get_all(CONTENT_ENCODING);
-    if encodings.iter().all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Ok(reply);
-    }
-    let status = reply.response.status().as_u16();
-    let detail = "answered with an encoded body, which was not asked for";
-    Err(Error::new(ErrorKind::Invalid, reply.host, detail).with_status(status))
-}
-
-/// Reads a body whole, within the deadline and a bound that is checked as it streams.
+/// Reads a body whole, within the deadline and a bound that is checked as it streams. All documents here are JSON,
+/// so a page of HTML is none; one that is only called so is for the caller to judge.
 async fn collect(reply: Reply, bytes_max: usize, patience: &Patience) -> Result<Document, Error> {
     let Reply { response, host, .. } = reply;
-    if is_web_page(response.headers()) {
+    let headers = response.headers().clone();
+    let read = tokio::time::timeout_at(patience.deadline, read_body(response, bytes_max, &host)).await;
+    let Ok(bytes) = read else {
+        return Err(Error::new(ErrorKind::TimedOut, host, "did not finish its answer in time"));
+    };
+    let bytes = bytes?;
+    if is_web_page(&headers) && bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(Error::new(ErrorKind::Invalid, host, "answered with a web page"));
     }
-    let headers = response.headers().clone();
-    match tokio::time::timeout_at(patience.deadline, read_body(response, bytes_max, &host)).await {
-        Ok(bytes) => Ok(Document { headers, bytes: bytes? }),
-        Err(_) => Err(Error::new(ErrorKind::TimedOut, host, "did not finish its answer in time")),
-    }
+    Ok(Document { headers, host, bytes })
 }
 
 /// Reads a body of at most `bytes_max`.

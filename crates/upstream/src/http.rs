@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use oci::{Digest, Reference, Repository};
+use policy::head_trust::Stakes;
 use policy::realm::Territory;
 use telemetry::RegistryMetrics;
 use tokio::time::Instant;
 use url::Url;
 
 use crate::auth::Auth;
+use crate::belief::Belief;
 use crate::clients::Clients;
 use crate::contract::{
-    BlobHead, BlobRange, BlobStream, ListPage, ListRequest, ManifestBody, ManifestHead, Upstream,
+    BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, Upstream,
 };
 use crate::error::Error;
 use crate::exchange::Exchange;
@@ -27,6 +29,8 @@ use crate::{blob, list, manifest};
 #[derive(Debug)]
 pub struct HttpUpstream {
     pub(crate) exchange: Exchange,
+    pub(crate) manifest_belief: Belief,
+    pub(crate) blob_belief: Belief,
     header_timeout: Duration,
     /// Ends in `/v2/`.
     base: Url,
@@ -59,7 +63,9 @@ impl HttpUpstream {
         let gates = Gates::of_registry(&settings.name, metrics.clone(), &base);
         let auth = Auth::new(&settings, base.clone(), metrics)?;
         let header_timeout = settings.header_timeout;
-        Ok(Self { exchange: Exchange { transport, gates, auth }, header_timeout, base })
+        let [manifest_belief, blob_belief] = [(); 2].map(|()| Belief::of(&base));
+        let exchange = Exchange { transport, gates, auth };
+        Ok(Self { exchange, manifest_belief, blob_belief, header_timeout, base })
     }
 
     /// When the head of an answer, or a whole document, must be there.
@@ -95,8 +101,9 @@ impl Upstream for HttpUpstream {
         &self,
         repository: &Repository,
         reference: &Reference,
-    ) -> Result<ManifestHead, Error> {
-        manifest::head(self, repository, reference).await
+        stakes: Stakes,
+    ) -> Result<Described, Error> {
+        manifest::describe(self, repository, reference, stakes).await
     }
 
     async fn get_manifest(
@@ -107,8 +114,13 @@ impl Upstream for HttpUpstream {
         manifest::get(self, repository, reference).await
     }
 
-    async fn head_blob(&self, repository: &Repository, digest: &Digest) -> Result<BlobHead, Error> {
-        blob::head(self, repository, digest).await
+    async fn head_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        stakes: Stakes,
+    ) -> Result<BlobHead, Error> {
+        blob::head(self, repository, digest, stakes).await
     }
 
     async fn get_blob(

@@ -5,6 +5,7 @@
 //! verifying content is the cache's work.
 
 mod auth;
+mod belief;
 mod blob;
 mod clients;
 mod content_range;
@@ -17,6 +18,7 @@ pub mod fuzzing;
 mod gate;
 mod gates;
 mod http;
+mod judge;
 mod link;
 mod list;
 mod manifest;
@@ -28,9 +30,10 @@ mod settings;
 mod tls;
 mod transport;
 mod trouble;
+mod word;
 
 pub use contract::{
-    BlobHead, BlobRange, BlobStream, ListPage, ListRequest, ManifestBody, ManifestHead, Upstream,
+    BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, ManifestHead, Upstream,
 };
 pub use error::{Error, ErrorKind};
 pub use http::HttpUpstream;

@@ -50,6 +50,11 @@ pub(crate) struct Reply {
 }
 
 impl Ask {
+    /// Whether part of the content is an answer too: it says where it belongs.
+    pub(crate) fn may_be_partial(&self) -> bool {
+        self.range.is_some() || self.kind == UpstreamKind::GetBlob
+    }
+
     /// What it needs of a token.
     fn need(&self) -> Need {
         match self.path.scope.class {

@@ -4,6 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 
 use oci::{ByteRange, Digest, Hasher, Repository};
+use policy::head_trust::Stakes;
 use storage::{BlobStore, OpenBlob, RecordStore, Spool, StoreError, VerifiedSpool, VerifyError};
 use telemetry::RegistryMetrics;
 use tokio_util::sync::CancellationToken;
@@ -195,7 +196,7 @@ impl Transfer {
     async fn take_up(&self, fill: &Arc<Fill>, spool: &Arc<Spool>) -> Result<(), PullError> {
         let Some(size) = spool.size().filter(|size| *size == spool.watermark()) else { return Ok(()) };
         if self.settings.links {
-            let asked = self.upstream.head_blob(&self.repository, &self.digest).await;
+            let asked = self.upstream.head_blob(&self.repository, &self.digest, Stakes::Held).await;
             asked.map_err(|error| PullError::from(&error))?;
         }
         fill.set_size(size);

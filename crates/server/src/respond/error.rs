@@ -161,6 +161,7 @@ impl Failed {
                 error_answer(StatusCode::NOT_FOUND, code, "not_found", self.hinted(message))
             }
             PullError::Denied { detail } => self.denied(&what, detail),
+            PullError::Unconfirmed { status, detail } => unconfirmed(&what, self.asked, *status, detail),
             PullError::Throttled { retry_after, detail } => throttled(&what, *retry_after, detail),
             PullError::UpstreamUnavailable { timed_out, detail } => unavailable(&what, *timed_out, detail),
             PullError::DigestMismatch { detail } => {
@@ -213,6 +214,19 @@ impl Failed {
             None => message,
         }
     }
+}
+
+/// The status as it came, for a web server that only serves files may be a registry too.
+fn unconfirmed(what: &str, asked: Asked, status: u16, detail: &str) -> ErrorAnswer {
+    let (status, code) = match status {
+        401 | 403 | 451 => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        _ => (StatusCode::NOT_FOUND, not_found_code(asked)),
+    };
+    let message = format!(
+        "{what}: {detail}, in an answer that shows no sign of a registry; check the name, and that the \
+         upstream's address leads to a registry"
+    );
+    error_answer(status, code, "unconfirmed", message)
 }
 
 fn throttled(what: &str, retry_after: Option<Duration>, detail: &str) -> ErrorAnswer {

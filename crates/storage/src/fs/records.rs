@@ -203,7 +203,7 @@ impl FsStore {
         };
         let path = layout.manifest(digest);
         match self.read_file(&path, MANIFEST_BYTES_MAX)? {
-            Content::Bytes(bytes) if Digest::of(digest.algorithm(), &bytes) == *digest => {
+            Content::Bytes(bytes) if digest.is_of_manifest(&bytes) => {
                 Ok(Some(StoredManifest { media_type: record, bytes }))
             }
             Content::Bytes(_) | Content::Unfit => {

@@ -16,6 +16,7 @@ use super::{Auth, Demand, Host, Role, Ticket, Wires};
 use crate::error::{Error, ErrorKind};
 use crate::redirect::Ask;
 use crate::transport::{Outgoing, Patience, host_of};
+use crate::word;
 
 /// Tokens that one dialogue fetches because it was challenged: for one challenge that came without a token, and one
 /// that an old token or one for another scope earned.
@@ -108,7 +109,10 @@ impl Auth {
             let next = match self.next_step(wires, host, &response, &ticket, &mut tried)? {
                 Step::Conclude => None,
                 Step::Refused(error) => return Err(error),
-                Step::WrongLogin => return Err(self.refusal(&host_of(&host.url), &ticket, 401)),
+                Step::WrongLogin => {
+                    let refusal = self.refusal(&host_of(&host.url), &ticket, 401);
+                    return Err(word::weigh(refusal, response, &ask.method, patience.deadline).await);
+                }
                 Step::Bare(dead) => {
                     if let Some((key, held)) = dead {
                         self.tokens.give_up(&key, &held).await;

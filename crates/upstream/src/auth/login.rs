@@ -78,7 +78,8 @@ impl Login {
                     Ok(Showing { place, _turn: None })
                 }
                 Err(error) => {
-                    if error.kind() == ErrorKind::Denied {
+                    // Whoever it was that refused: it is not asked again at once.
+                    if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unconfirmed) {
                         self.fail_check(&place, url, &error);
                     }
                     Err(error)
@@ -118,7 +119,11 @@ impl Place {
 
     fn why(&self, url: &Url) -> Error {
         let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let in_doubt = || Error::new(ErrorKind::Denied, host_of(url), "refused the configured credentials");
+        let in_doubt = || {
+            let detail =
+                "has just refused the configured credentials, and is being asked whether it means it";
+            Error::new(ErrorKind::Unconfirmed, host_of(url), detail).with_status(401)
+        };
         refusal.unwrap_or_else(in_doubt)
     }
 

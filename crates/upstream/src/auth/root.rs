@@ -12,7 +12,7 @@ use url::Url;
 
 use super::Wires;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::retry_after;
+use crate::judge::retry_after;
 use crate::redirect::{is_same_origin, next_hop};
 use crate::transport::{Outgoing, Patience, host_of};
 

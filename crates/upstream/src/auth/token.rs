@@ -113,7 +113,8 @@ pub(super) async fn fetch(
             transport.metrics.throttled();
             gates.rest(&host, &path, pause);
         }
-        let is_login = error.kind() == ErrorKind::Denied && authorization.is_some();
+        let is_refusal = matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unconfirmed);
+        let is_login = is_refusal && authorization.is_some();
         return Err(if is_login { Failure::Login(error) } else { Failure::Other(error) });
     }
     let unusable = |what| Error::new(ErrorKind::Invalid, &host, format!("answered a token request {what}"));
@@ -152,13 +153,14 @@ impl Question<'_> {
 fn refused(response: &Response, host: &str, has_credentials: bool) -> Error {
     let status = response.status().as_u16();
     let answered = |kind, what: &str| {
-        Error::new(kind, host, format!("answered a token request with {status}{what}")).with_status(status)
+        let error = Error::new(kind, host, format!("answered a token request with {status}{what}"));
+        error.with_status(status).by_token_service()
     };
+    // A page for people is a proxy's or a portal's, as far as anybody can tell.
+    let denied = if is_web_page(response.headers()) { ErrorKind::Unconfirmed } else { ErrorKind::Denied };
     match status {
-        400 | 401 | 403 if has_credentials => {
-            answered(ErrorKind::Denied, ": the configured credentials were refused")
-        }
-        400 | 401 | 403 => answered(ErrorKind::Denied, ": it was asked without credentials"),
+        400 | 401 | 403 if has_credentials => answered(denied, ": the configured credentials were refused"),
+        400 | 401 | 403 => answered(denied, ": it was asked without credentials"),
         429 => {
             let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             let pause = header.and_then(|value| parse_retry_after(value, SystemTime::now()));

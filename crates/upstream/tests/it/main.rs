@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it meets what it did not expect")]
 
 mod auth;
+mod belief;
 mod blobs;
 mod breaker;
 mod challenges;
