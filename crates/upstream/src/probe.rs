@@ -127,7 +127,7 @@ impl Probe {
         let mut trouble = "asks for a login of a kind that wharf does not know".to_owned();
         for challenge in &challenges {
             let Challenge::Bearer { realm, service, .. } = challenge else { continue };
-            match self.territory.plan_realm(realm) {
+            match self.territory.plan_realm_of(&self.root, realm) {
                 RealmPlan::Trusted(url) => return self.get_token(url, service.as_deref(), basic).await,
                 RealmPlan::Anonymous(url) => {
                     trouble = format!(

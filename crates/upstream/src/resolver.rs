@@ -3,6 +3,7 @@
 //! `/etc/hosts` first, then the servers of `/etc/resolv.conf`; both files are read again when they change, so
 //! that a start before the network is up heals by itself. Of several addresses the one that answers goes first.
 
+pub(crate) mod lookout;
 pub(crate) mod race;
 mod unresolved;
 
@@ -59,7 +60,7 @@ pub(crate) struct GuardedResolver {
 }
 
 /// A name that leads inside.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{name} has {inside}; if it belongs to this registry, list it in trusted_hosts")]
 pub(crate) struct AddressRefused {
     name: String,

@@ -13,7 +13,7 @@ use reqwest::{Client, Response};
 use telemetry::{RegistryMetrics, UpstreamKind};
 use tokio::time::Instant;
 use tracing::debug;
-use url::Url;
+use url::{Host, Url};
 
 use crate::clients::Clients;
 use crate::error::{Error, ErrorKind, causes};
@@ -45,6 +45,14 @@ pub(crate) struct Outgoing {
     /// Whether it goes over a further connection, beside one that brings the same. Then a refusal is about that
     /// connection only.
     pub(crate) is_further: bool,
+}
+
+impl Outgoing {
+    /// The path, where wharf has written it. One that a redirect or a challenge names may be as good as a password.
+    fn own_path(&self) -> Option<&str> {
+        let is_foreign = matches!(self.kind, UpstreamKind::Redirect | UpstreamKind::Token);
+        (!is_foreign).then(|| self.url.path())
+    }
 }
 
 /// What is left for one operation.
@@ -118,7 +126,7 @@ impl Transport {
         let pair = if self.territory.contains(url) {
             &self.clients.direct
         } else {
-            self.refuse_inside(url)?;
+            self.refuse_inside(url).await?;
             &self.clients.guarded
         };
         let has_proxy = self.clients.has_proxy();
@@ -133,12 +141,21 @@ impl Transport {
         }
     }
 
-    /// An address written in the URL is never resolved, so it is checked here.
-    fn refuse_inside(&self, url: &Url) -> Result<(), Error> {
-        let inside = match url.host().map(|host| address::check_host(&host)) {
-            Some(Ok(())) if self.clients.is_proxy(url) => "the proxy".to_owned(),
-            Some(Ok(())) => return Ok(()),
-            Some(Err(inside)) => inside.to_string(),
+    /// An address written in the URL is never resolved, so it is checked here. So is a name that a proxy would
+    /// resolve.
+    async fn refuse_inside(&self, url: &Url) -> Result<(), Error> {
+        let inside = match url.host().map(|host| (address::check_host(&host), host)) {
+            Some((Ok(()), _)) if self.clients.is_proxy(url) => "the proxy".to_owned(),
+            Some((Ok(()), Host::Domain(name))) if self.clients.has_proxy() => match address::check_name(name)
+            {
+                Ok(()) => {
+                    let looked_up = self.clients.lookout.check(name).await;
+                    return looked_up.map_err(|refused| refused_inside(url, &refused));
+                }
+                Err(inside) => inside.to_string(),
+            },
+            Some((Ok(()), _)) => return Ok(()),
+            Some((Err(inside), _)) => inside.to_string(),
             None => "no host".to_owned(),
         };
         let detail = format!("is {inside}; if it belongs to this registry, list it in trusted_hosts");
@@ -168,7 +185,7 @@ impl Transport {
             registry = %self.registry,
             kind = outgoing.kind.as_str(),
             host = %host_of(&outgoing.url),
-            path = outgoing.url.path(),
+            path = outgoing.own_path(),
             status,
             elapsed_ms = started.elapsed().as_millis(),
             "upstream request"
@@ -211,7 +228,7 @@ impl Failure {
             return Error::new(ErrorKind::TimedOut, host, "did not answer in time");
         }
         if let Some(refused) = find_refused(error) {
-            return Error::new(ErrorKind::Invalid, host, format!("is not reached: {refused}"));
+            return refused_inside(url, refused);
         }
         if error.is_builder() {
             return Error::new(ErrorKind::Invalid, host, format!("cannot be asked: {}", causes(error)));
@@ -219,6 +236,10 @@ impl Failure {
         let described = Error::new(ErrorKind::Unreachable, host, trouble::describe(error, url, has_proxy));
         if error.is_connect() { described.without_connection() } else { described }
     }
+}
+
+fn refused_inside(url: &Url, refused: &AddressRefused) -> Error {
+    Error::new(ErrorKind::Invalid, host_of(url), format!("is not reached: {refused}"))
 }
 
 fn find_refused(error: &reqwest::Error) -> Option<&AddressRefused> {

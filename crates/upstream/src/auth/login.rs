@@ -1,12 +1,12 @@
 //! Showing the configured login, and leaving those alone who refused it.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::header::HeaderValue;
 use policy::login::{Advice, Standing};
+use policy::table::Table;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use tracing::warn;
@@ -26,7 +26,7 @@ pub(super) struct Login {
     registry: String,
     /// The value of a Basic `Authorization`, marked sensitive.
     pub(super) basic: HeaderValue,
-    places: Mutex<HashMap<Url, Arc<Place>>>,
+    places: Mutex<Table<Url, Arc<Place>>>,
 }
 
 /// Where the login is shown: a token service, or a registry.
@@ -47,7 +47,7 @@ pub(super) struct Showing {
 
 impl Login {
     pub(super) fn new(registry: &str, basic: HeaderValue) -> Self {
-        Self { registry: registry.to_owned(), basic, places: Mutex::default() }
+        Self { registry: registry.to_owned(), basic, places: Mutex::new(Table::new(PLACE_COUNT_MAX)) }
     }
 
     /// Leave to show the login at `url`. `check` shows it there without asking for anything in particular; it is
@@ -104,11 +104,7 @@ impl Login {
 
     fn place(&self, url: &Url) -> Arc<Place> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if places.len() >= PLACE_COUNT_MAX && !places.contains_key(url) {
-            // Only the upstream's own hosts get here, so that a change of addresses is all that this can be.
-            places.clear();
-        }
-        places.entry(url.clone()).or_default().clone()
+        Arc::clone(places.get_or_insert_with(url, Arc::default))
     }
 }
 
