@@ -55,8 +55,6 @@ pub enum UpstreamKind {
     List,
     /// A further hop that a redirect led to.
     Redirect,
-    /// The root, `/v2/`: whether the registry is there, and what it wants to be shown.
-    Version,
 }
 
 impl UpstreamKind {
@@ -70,7 +68,6 @@ impl UpstreamKind {
             Self::Token => "token",
             Self::List => "list",
             Self::Redirect => "redirect",
-            Self::Version => "version",
         }
     }
 }

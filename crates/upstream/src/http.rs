@@ -4,22 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use budget::Memory;
 use oci::{Digest, Reference, Repository};
-use policy::head_trust::Stakes;
 use policy::realm::Territory;
 use telemetry::RegistryMetrics;
 use tokio::time::Instant;
 use url::Url;
 
 use crate::auth::Auth;
-use crate::belief::Belief;
 use crate::clients::Clients;
 use crate::contract::{
-    BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, Upstream,
+    BlobHead, BlobRange, BlobStream, ListPage, ListRequest, ManifestBody, ManifestHead, Upstream,
 };
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::gates::Gates;
+use crate::gate::Gate;
 use crate::settings::{Settings, SettingsError};
 use crate::tls::Authorities;
 use crate::transport::Transport;
@@ -29,8 +28,6 @@ use crate::{blob, list, manifest};
 #[derive(Debug)]
 pub struct HttpUpstream {
     pub(crate) exchange: Exchange,
-    pub(crate) manifest_belief: Belief,
-    pub(crate) blob_belief: Belief,
     header_timeout: Duration,
     /// Ends in `/v2/`.
     base: Url,
@@ -57,15 +54,20 @@ impl HttpUpstream {
             clients: Clients::new(&settings, authorities)?,
             territory,
             metrics: metrics.clone(),
+            memory: Memory::default(),
             header_timeout: settings.header_timeout,
-            budget: Arc::default(),
         };
-        let gates = Gates::of_registry(&settings.name, metrics.clone(), &base);
-        let auth = Auth::new(&settings, base.clone(), metrics)?;
+        let gate = Gate::new(&settings.name, Some(metrics));
+        let auth = Auth::new(&settings)?;
         let header_timeout = settings.header_timeout;
-        let [manifest_belief, blob_belief] = [(); 2].map(|()| Belief::of(&base));
-        let exchange = Exchange { transport, gates, auth };
-        Ok(Self { exchange, manifest_belief, blob_belief, header_timeout, base })
+        Ok(Self { exchange: Exchange { transport, gate, auth }, header_timeout, base })
+    }
+
+    /// The same upstream, whose answers in memory are counted with those of others.
+    #[must_use]
+    pub fn drawing_on(mut self, memory: Memory) -> Self {
+        self.exchange.transport.memory = memory;
+        self
     }
 
     /// When the head of an answer, or a whole document, must be there.
@@ -82,7 +84,7 @@ impl HttpUpstream {
 }
 
 /// A path in the setting stands in front of `/v2/`, as where several registries share a host.
-pub(crate) fn base_of(upstream: &Url) -> Result<Url, SettingsError> {
+fn base_of(upstream: &Url) -> Result<Url, SettingsError> {
     let has_extras = !upstream.username().is_empty()
         || upstream.password().is_some()
         || upstream.query().is_some()
@@ -101,9 +103,8 @@ impl Upstream for HttpUpstream {
         &self,
         repository: &Repository,
         reference: &Reference,
-        stakes: Stakes,
-    ) -> Result<Described, Error> {
-        manifest::describe(self, repository, reference, stakes).await
+    ) -> Result<ManifestHead, Error> {
+        manifest::head(self, repository, reference).await
     }
 
     async fn get_manifest(
@@ -114,13 +115,8 @@ impl Upstream for HttpUpstream {
         manifest::get(self, repository, reference).await
     }
 
-    async fn head_blob(
-        &self,
-        repository: &Repository,
-        digest: &Digest,
-        stakes: Stakes,
-    ) -> Result<BlobHead, Error> {
-        blob::head(self, repository, digest, stakes).await
+    async fn head_blob(&self, repository: &Repository, digest: &Digest) -> Result<BlobHead, Error> {
+        blob::head(self, repository, digest).await
     }
 
     async fn get_blob(

@@ -18,9 +18,8 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Of nothing yet.
-    pub(crate) fn new(hasher: Hasher) -> Self {
-        Self { hasher, hashed: 0 }
+    pub(crate) fn new(hasher: Hasher, hashed: u64) -> Self {
+        Self { hasher, hashed }
     }
 
     pub(crate) fn hasher(&self) -> Hasher {

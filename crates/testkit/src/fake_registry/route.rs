@@ -5,7 +5,7 @@
 pub enum Endpoint {
     /// `/v2/...`
     Registry,
-    /// `/token`, with or without a slash behind it
+    /// `/token`
     Token,
     /// Where blobs are redirected to; refuses whoever sends a credential.
     Cdn,
@@ -61,11 +61,7 @@ impl Route {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let is_head = method == "HEAD";
         let (kind, repository, reference) = match endpoint {
-            // The slash is where some services redirect to.
-            Endpoint::Token => match path {
-                "/token" | "/token/" => (Kind::Token, None, None),
-                _ => (Kind::Other, None, None),
-            },
+            Endpoint::Token => (if path == "/token" { Kind::Token } else { Kind::Other }, None, None),
             Endpoint::Registry => read_registry(path, is_head),
             Endpoint::Cdn => read_cdn(path, is_head),
         };

@@ -4,22 +4,17 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it meets what it did not expect")]
 
 mod auth;
-mod belief;
 mod blobs;
 mod breaker;
-mod challenges;
 mod economy;
 mod heads;
 mod lists;
 mod manifests;
-mod probe;
-mod reach;
+mod memory;
 mod realms;
 mod redirects;
 mod retries;
 mod rig;
-mod second_try;
 mod secrets;
 mod throttling;
 mod tls;
-mod vanity;

@@ -5,7 +5,6 @@ mod clock;
 mod herd;
 mod isolation;
 mod malformed;
-mod reach;
 mod restart;
 mod sharing;
 mod upstream;
