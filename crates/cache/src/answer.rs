@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use budget::Share;
 use bytes::Bytes;
 use oci::{ByteRange, Digest, MediaType, Repository};
 
@@ -19,7 +18,7 @@ pub enum Want {
 }
 
 /// A manifest, byte for byte as the upstream served it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ManifestAnswer {
     /// The digest of the bytes.
     pub digest: Digest,
@@ -27,10 +26,8 @@ pub struct ManifestAnswer {
     pub media_type: MediaType,
     /// The manifest's size in bytes.
     pub size: u64,
-    /// The manifest, if it is in memory.
+    /// The manifest; may be absent when only its description was wanted.
     pub bytes: Option<Bytes>,
-    /// The manifest, if it is too large for memory. Both may be absent when only the description was wanted.
-    pub file: Option<BlobReader>,
     /// How it was come by.
     pub outcome: Outcome,
     /// For a tag: how long ago the upstream last confirmed what it names.
@@ -65,15 +62,15 @@ pub struct ListAnswer {
     pub filters_applied: Option<String>,
     /// How it was come by.
     pub outcome: Outcome,
+    /// For a stale page: how long ago the upstream gave it.
+    pub age: Option<Duration>,
 }
 
 /// A page of the repositories that this backend holds something of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CatalogAnswer {
     /// Sorted names.
     pub repositories: Vec<Repository>,
     /// Whether more follow.
     pub more: bool,
-    /// What the list takes of memory until it is sent.
-    pub memory: Share,
 }

@@ -3,24 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use budget::Memory;
 use oci::{Digest, Page, Reference, Repository, Tag};
-use storage::{BlobStore, HeldManifest, RecordStore, StoreError};
+use storage::{BlobStore, RecordStore, StoreError, StoredList, StoredManifest};
 use telemetry::RegistryMetrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 use upstream::Upstream;
 
-use crate::answer::{CatalogAnswer, ListAnswer};
+use crate::answer::CatalogAnswer;
 use crate::error::PullError;
 use crate::fill::lanes::Lanes;
 use crate::fill::table::FillTable;
 use crate::fill::transfer::Transfer;
 use crate::flight::Flights;
 use crate::grants::{GRANT_COUNT_MAX, Grants};
-use crate::held_manifests::HeldManifests;
-use crate::listing;
 use crate::manifest_fetch::ManifestFetch;
 use crate::recent::Recent;
 use crate::settings::Settings;
@@ -30,9 +27,6 @@ use crate::waiting::Bounds;
 
 /// Entries of each table of recent facts.
 const RECENT_COUNT_MAX: usize = 4096;
-
-/// What answers to referrers requests that are kept for an outage may weigh, in bytes.
-const REFERRERS_BYTES_MAX: u64 = 4 << 20;
 
 /// How long a digest that a HEAD named waits for the GET that makes the tag servable.
 const NAMED_TTL: Duration = Duration::from_secs(600);
@@ -56,8 +50,6 @@ pub struct Parts {
     pub records: Arc<dyn RecordStore>,
     /// What may depend on the upstreams of all backends of the process together.
     pub bounds_of_all: Bounds,
-    /// What bodies of all backends of the process together may take of memory.
-    pub memory: Memory,
     /// Rules and bounds.
     pub settings: Settings,
     /// This registry's numbers.
@@ -68,9 +60,9 @@ pub struct Parts {
     pub cancel: CancellationToken,
 }
 
-/// What a not-found is remembered by.
+/// What a registry's no is remembered by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Absent {
+pub(crate) enum Asked {
     Manifest(Repository, Reference),
     Blob(Repository, Digest),
 }
@@ -89,19 +81,18 @@ pub struct Backend {
     /// What may depend on this upstream.
     pub(crate) bounds: Bounds,
     pub(crate) bounds_of_all: Bounds,
-    pub(crate) memory: Memory,
     pub(crate) fills: FillTable,
     lanes: Arc<Lanes>,
     pub(crate) manifests: ManifestFetch,
-    pub(crate) held_manifests: HeldManifests,
-    pub(crate) manifest_flights: Flights<(Repository, Digest), HeldManifest>,
+    pub(crate) manifest_flights: Flights<(Repository, Digest), StoredManifest>,
     pub(crate) tag_flights: Flights<(Repository, Tag), TagCheck>,
     pub(crate) hash_flights: Flights<Digest, bool>,
     pub(crate) link_flights: Flights<(Repository, Digest), ()>,
     pub(crate) grant_flights: Flights<(Repository, Digest), ()>,
     pub(crate) confirm_flights: Flights<(Repository, Tag), ()>,
     pub(crate) grants: Arc<Grants>,
-    pub(crate) absent: Recent<Absent, String>,
+    /// What the registry itself has said no to a moment ago.
+    pub(crate) refused: Recent<Asked, PullError>,
     pub(crate) suspects: Arc<Recent<Digest, u32>>,
     pub(crate) verified: Arc<Verified>,
     /// When a tag was last checked, and what it named. Its record on disk may be older; where the disk refused the
@@ -109,7 +100,7 @@ pub struct Backend {
     pub(crate) checked: Arc<Recent<(Repository, Tag), (AskedAt, Digest)>>,
     /// Tags whose new digest a HEAD named, waiting for the manifest itself.
     pub(crate) named: Recent<(Repository, Digest), (Tag, AskedAt)>,
-    pub(crate) referrers_seen: Recent<String, ListAnswer>,
+    pub(crate) list_flights: Flights<(Repository, String), StoredList>,
 }
 
 impl Backend {
@@ -125,16 +116,8 @@ impl Backend {
             metrics: parts.metrics.clone(),
             suspects: Arc::new(Recent::new(SUSPECT_TTL, RECENT_COUNT_MAX)),
         };
-        let name: Arc<str> = parts.name.into();
-        let held_manifests = HeldManifests::new(
-            name.clone(),
-            parts.records.clone(),
-            parts.metrics.clone(),
-            parts.tasks.clone(),
-        );
         Self {
             manifests,
-            held_manifests,
             manifest_flights: Flights::new(parts.tasks.clone()),
             tag_flights: Flights::new(parts.tasks.clone()),
             hash_flights: Flights::new(parts.tasks.clone()),
@@ -142,18 +125,17 @@ impl Backend {
             confirm_flights: Flights::new(parts.tasks.clone()),
             grant_flights: Flights::new(parts.tasks.clone()),
             grants: Arc::new(Recent::new(parts.settings.auth_ttl, GRANT_COUNT_MAX)),
-            absent: Recent::new(parts.settings.negative_ttl, RECENT_COUNT_MAX),
+            refused: Recent::new(parts.settings.negative_ttl, RECENT_COUNT_MAX),
             suspects: Arc::new(Recent::new(SUSPECT_TTL, RECENT_COUNT_MAX)),
             verified: Arc::new(Verified::new()),
             checked: Arc::new(Recent::new(CHECKED_TTL, RECENT_COUNT_MAX)),
             named: Recent::new(NAMED_TTL, RECENT_COUNT_MAX),
-            referrers_seen: Recent::weighing(CHECKED_TTL, REFERRERS_BYTES_MAX, listing::weigh),
+            list_flights: Flights::new(parts.tasks.clone()),
             bounds: Bounds::new(parts.settings.waiting_count_max, parts.settings.asking_count_max),
             bounds_of_all: parts.bounds_of_all,
-            memory: parts.memory,
             fills: FillTable::default(),
             lanes: Arc::new(Lanes::new()),
-            name,
+            name: parts.name.into(),
             upstream: parts.upstream,
             blobs: parts.blobs,
             records: parts.records,
@@ -174,6 +156,11 @@ impl Backend {
         &self.metrics
     }
 
+    /// Whether the upstream is asked with credentials or a certificate.
+    pub fn has_login(&self) -> bool {
+        self.settings.links
+    }
+
     /// Whether one-part repository names get `library/` put in front.
     pub fn hub_names(&self) -> bool {
         self.settings.hub_names
@@ -182,8 +169,7 @@ impl Backend {
     /// What this registry holds here, by repository name; `None` when the listing is turned off.
     ///
     /// # Errors
-    /// [`PullError::Store`] when the store cannot be listed; [`PullError::Overloaded`] when there is no memory left for
-    /// the list.
+    /// [`PullError::Store`] when the store cannot be listed.
     pub async fn catalog(&self, page: &Page) -> Result<Option<CatalogAnswer>, PullError> {
         if !self.settings.catalog {
             return Ok(None);
@@ -193,9 +179,7 @@ impl Backend {
         let mut repositories = listed.map_err(|error| PullError::from(&error))?;
         let more = repositories.len() > count;
         repositories.truncate(count);
-        let bytes: usize = repositories.iter().map(|name| name.as_str().len() + NAME_BYTES).sum();
-        let memory = self.memory.lists.take(bytes as u64).ok_or(PullError::Overloaded)?;
-        Ok(Some(CatalogAnswer { repositories, more, memory }))
+        Ok(Some(CatalogAnswer { repositories, more }))
     }
 
     pub(crate) fn transfer(&self, repository: &Repository, digest: &Digest) -> Arc<Transfer> {
@@ -219,6 +203,15 @@ impl Backend {
         })
     }
 
+    /// Remembers for a moment what the registry itself has said no to, and nothing else.
+    pub(crate) fn remember_no<T>(&self, asked: Asked, answer: &Result<T, PullError>) {
+        if let Err(error) = answer
+            && error.is_definite_no()
+        {
+            self.refused.insert(asked, error.clone());
+        }
+    }
+
     /// Counts and logs a failure of the store that the upstream can make good.
     pub(crate) fn store_failed(&self, error: &StoreError) {
         self.metrics.store_failed(error.call());
@@ -230,9 +223,6 @@ impl Backend {
         PullError::Offline
     }
 }
-
-/// What a name in the answer to `_catalog` takes beside its letters, and its part of what stands around all of them.
-const NAME_BYTES: usize = 32;
 
 /// The page size of `_catalog` when the client names none.
 const PAGE_COUNT_DEFAULT: usize = 1000;

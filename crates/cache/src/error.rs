@@ -9,16 +9,25 @@ use upstream::ErrorKind;
 /// for clients: it names the upstream and what it answered, never a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PullError {
-    /// The upstream itself said that it does not have it.
+    /// The registry itself said that it does not have it.
     #[error("not found: {detail}")]
     NotFound {
         /// What the upstream answered.
         detail: String,
     },
-    /// The upstream answered 401 or 403.
+    /// The registry itself, or its token service, refused.
     #[error("denied: {detail}")]
     Denied {
         /// What the upstream answered, and whether credentials were sent.
+        detail: String,
+    },
+    /// A status that says no, without a sign that the registry itself gave it: nothing follows from it, but that it
+    /// can be passed on where nothing stored stands in.
+    #[error("unconfirmed: {detail}")]
+    Unconfirmed {
+        /// The status.
+        status: u16,
+        /// What the upstream answered.
         detail: String,
     },
     /// The upstream asked us to slow down, and nothing stored can be served instead.
@@ -37,8 +46,8 @@ pub enum PullError {
         /// What happened.
         detail: String,
     },
-    /// As much is under way for this registry, or in memory, as may be, and nothing stored can be served instead.
-    #[error("as much is under way already as may be")]
+    /// Too many requests wait for this registry already, and nothing stored can be served instead.
+    #[error("too many requests wait for the upstream already")]
     Overloaded,
     /// The registry is configured offline, and the store does not hold what was asked for.
     #[error("configured offline, and not held")]
@@ -66,7 +75,18 @@ pub enum PullError {
 impl PullError {
     /// Whether the upstream could not be asked, so that a stale copy may stand in. Refusals are no outage.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Throttled { .. } | Self::UpstreamUnavailable { .. } | Self::Overloaded)
+        matches!(
+            self,
+            Self::Throttled { .. }
+                | Self::UpstreamUnavailable { .. }
+                | Self::Unconfirmed { .. }
+                | Self::Overloaded
+        )
+    }
+
+    /// Whether the registry itself has said no: only then may anything be given up, forgotten or remembered for it.
+    pub fn is_definite_no(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::Denied { .. })
     }
 
     /// The reason as a metric label.
@@ -74,6 +94,7 @@ impl PullError {
         match self {
             Self::NotFound { .. } => "not_found",
             Self::Denied { .. } => "denied",
+            Self::Unconfirmed { .. } => "unconfirmed",
             Self::Throttled { .. } => "throttled",
             Self::UpstreamUnavailable { timed_out: true, .. } => "timeout",
             Self::UpstreamUnavailable { timed_out: false, .. } => "unavailable",
@@ -100,8 +121,8 @@ impl From<&upstream::Error> for PullError {
         match error.kind() {
             ErrorKind::NotFound => Self::NotFound { detail },
             ErrorKind::Denied => Self::Denied { detail },
+            ErrorKind::Unconfirmed => Self::Unconfirmed { status: error.status().unwrap_or(404), detail },
             ErrorKind::Throttled => Self::Throttled { retry_after: error.retry_after(), detail },
-            ErrorKind::Overloaded => Self::Overloaded,
             ErrorKind::TimedOut => Self::UpstreamUnavailable { timed_out: true, detail },
             ErrorKind::Unreachable | ErrorKind::Resting | ErrorKind::Invalid | ErrorKind::Interrupted => {
                 Self::UpstreamUnavailable { timed_out: false, detail }

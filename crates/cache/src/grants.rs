@@ -6,7 +6,8 @@
 
 use oci::{Digest, Reference, Repository};
 use policy::freshness::Upstream404;
-use upstream::ErrorKind;
+use policy::head_trust::Stakes;
+use upstream::{Described, ManifestHead};
 
 use crate::backend::Backend;
 use crate::error::PullError;
@@ -37,7 +38,7 @@ impl Backend {
         let (upstream, (repository_asked, digest_asked)) = (self.upstream.clone(), key.clone());
         let ask = |place| async move {
             let _place: Place = place?;
-            let asked = upstream.head_blob(&repository_asked, &digest_asked).await;
+            let asked = upstream.head_blob(&repository_asked, &digest_asked, Stakes::Held).await;
             asked.map(|_| ()).map_err(|error| PullError::from(&error))
         };
         let answer = match self.wait() {
@@ -72,15 +73,21 @@ impl Backend {
         let (upstream, (repository_asked, digest_asked)) = (self.upstream.clone(), key.clone());
         let ask = |place| async move {
             let _place: Place = place?;
-            let reference = Reference::Digest(digest_asked);
-            let answered = match upstream.head_manifest(&repository_asked, &reference).await {
-                // A HEAD that makes no sense proves nothing; the GET decides.
-                Err(error) if error.kind() == ErrorKind::Invalid => {
-                    upstream.get_manifest(&repository_asked, &reference).await.map(|_| ())
+            let reference = Reference::Digest(digest_asked.clone());
+            let described = upstream.head_manifest(&repository_asked, &reference, Stakes::Held).await;
+            let proof = match described.map_err(|error| PullError::from(&error))? {
+                Described::Head(ManifestHead { digest: Some(named), .. }) => named == digest_asked,
+                // Any page has a head like that. The bytes tell.
+                Described::Head(ManifestHead { digest: None, .. }) => {
+                    let got = upstream.get_manifest(&repository_asked, &reference).await;
+                    digest_asked.is_of_manifest(&got.map_err(|error| PullError::from(&error))?.bytes)
                 }
-                answered => answered.map(|_| ()),
+                Described::Whole(body) => digest_asked.is_of_manifest(&body.bytes),
             };
-            answered.map_err(|error| PullError::from(&error))
+            let other = || {
+                PullError::unavailable(format!("the upstream answers for {digest_asked} with something else"))
+            };
+            if proof { Ok(()) } else { Err(other()) }
         };
         let answer = match self.wait() {
             Ok(_waiting) => {

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use oci::{MediaType, Reference, Repository};
+use oci::{Digest, Manifest, MediaType, Reference, Repository, Tag};
 use storage::VerifiedManifest;
 use telemetry::RegistryMetrics;
-use upstream::Upstream;
+use upstream::{ManifestBody, Upstream};
 
 use crate::error::PullError;
-use crate::pull_manifest::{accept, media_type_of};
 use crate::recent::Recent;
 
 /// What fetching a manifest takes. Cheap to clone.
@@ -31,37 +30,95 @@ impl ManifestFetch {
         repository: &Repository,
         reference: &Reference,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
-        let key = (repository.clone(), reference.clone());
-        if let Some(detail) = self.suspects.get(&key) {
-            return Err(PullError::DigestMismatch { detail });
+        self.refuse_suspect(repository, reference)?;
+        let first = self.fetch_once(repository, reference, None).await;
+        self.try_again(repository, reference, first).await
+    }
+
+    /// As [`fetch`](Self::fetch), where the upstream has sent the manifest already.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn take(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+        body: ManifestBody,
+    ) -> Result<(MediaType, VerifiedManifest), PullError> {
+        self.try_again(repository, reference, self.check(reference, None, body)).await
+    }
+
+    /// # Errors
+    /// [`PullError::DigestMismatch`] for what came with wrong bytes twice in a row a moment ago.
+    pub(crate) fn refuse_suspect(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<(), PullError> {
+        match self.suspects.get(&(repository.clone(), reference.clone())) {
+            Some(detail) => Err(PullError::DigestMismatch { detail }),
+            None => Ok(()),
         }
-        let first = self.fetch_once(repository, reference).await;
+    }
+
+    async fn try_again(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+        first: Result<(MediaType, VerifiedManifest), PullError>,
+    ) -> Result<(MediaType, VerifiedManifest), PullError> {
         let Err(PullError::DigestMismatch { .. }) = first else { return first };
-        let second = self.fetch_once(repository, reference).await;
+        let second = self.fetch_once(repository, reference, None).await;
         if let Err(PullError::DigestMismatch { detail }) = &second {
-            self.suspects.insert(key, detail.clone());
+            self.suspects.insert((repository.clone(), reference.clone()), detail.clone());
         }
         second
+    }
+
+    /// The manifest that the upstream promised under `tag`, asked for by the tag: there are upstreams that know
+    /// manifests by their tags only.
+    ///
+    /// # Errors
+    /// As for [`fetch`](Self::fetch); [`PullError::DigestMismatch`] also when the tag names another one by now.
+    pub(crate) async fn fetch_promised(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<(MediaType, VerifiedManifest), PullError> {
+        self.fetch_once(repository, &Reference::Tag(tag.clone()), Some(digest)).await
     }
 
     async fn fetch_once(
         &self,
         repository: &Repository,
         reference: &Reference,
+        promised: Option<&Digest>,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
         let body = self.upstream.get_manifest(repository, reference).await;
-        let body = body.map_err(|error| PullError::from(&error))?;
+        self.check(reference, promised, body.map_err(|error| PullError::from(&error))?)
+    }
+
+    fn check(
+        &self,
+        reference: &Reference,
+        promised: Option<&Digest>,
+        body: ManifestBody,
+    ) -> Result<(MediaType, VerifiedManifest), PullError> {
         self.metrics.fetched_bytes(body.bytes.len() as u64);
         let wanted = match reference {
             Reference::Digest(digest) => Some(digest),
             // A header that claims another digest than the bytes have means that somebody lies.
-            Reference::Tag(_) => body.digest.as_ref(),
+            Reference::Tag(_) => promised.or(body.digest.as_ref()),
         };
         let verified = VerifiedManifest::check(body.bytes, wanted).map_err(|error| {
             self.metrics.verify_failed();
             PullError::DigestMismatch { detail: format!("manifest {reference}: {error}") }
         })?;
-        let media_type = accept(&verified, media_type_of(&verified, body.media_type))?;
-        Ok((media_type, verified))
+        // The right digest of something else does not make it a manifest.
+        let manifest = Manifest::parse(verified.bytes(), body.media_type.as_ref()).map_err(|error| {
+            PullError::unavailable(format!("the upstream sent no manifest for {reference}: {error}"))
+        })?;
+        Ok((manifest.media_type, verified))
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use oci::{ByteRange, Digest, RangeRequest, Repository};
+use policy::head_trust::Stakes;
 use storage::OpenBlob;
 
 use crate::answer::{BlobAnswer, Want};
-use crate::backend::{Absent, Backend};
+use crate::backend::{Asked, Backend};
 use crate::blob_reader::BlobReader;
 use crate::error::PullError;
 use crate::fill::table::Boarding;
@@ -59,8 +60,9 @@ impl Backend {
         if self.settings.tags.offline {
             return Err(self.offline());
         }
-        if let Some(detail) = self.absent.get(&Absent::Blob(repository.clone(), digest.clone())) {
-            return Err(PullError::NotFound { detail });
+        let key = Asked::Blob(repository.clone(), digest.clone());
+        if let Some(no) = self.refused.get(&key) {
+            return Err(no);
         }
         if self.suspects.get(digest).is_some_and(|count| count >= MISMATCH_COUNT_MAX) {
             let detail = format!("the upstream keeps sending other bytes than {digest}");
@@ -73,16 +75,27 @@ impl Backend {
                 Box::pin(self.fetch_blob(repository, digest, range.as_ref(), Some(waiting))).await
             }
         };
-        if let Err(PullError::NotFound { detail }) = &answer {
-            self.absent.insert(Absent::Blob(repository.clone(), digest.clone()), detail.clone());
-        }
+        self.remember_no(key, &answer);
         answer
     }
 
     /// Whether a stored blob's size may be told: it is hashed first, once for all who ask, unless that takes long.
     async fn may_describe(&self, repository: &Repository, digest: &Digest, blob: &OpenBlob) -> bool {
-        if blob.size() > DESCRIBE_UNHASHED_BYTES_MIN || self.verified.is_known(digest, blob) {
+        blob.size() > DESCRIBE_UNHASHED_BYTES_MIN || self.is_hashed_in_time(repository, digest, blob).await
+    }
+
+    /// Whether a stored blob is known to be right. One that can be hashed soon is, once for all who ask.
+    pub(crate) async fn is_hashed_in_time(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        blob: &OpenBlob,
+    ) -> bool {
+        if self.verified.is_known(digest, blob) {
             return true;
+        }
+        if blob.size() > DESCRIBE_UNHASHED_BYTES_MIN {
+            return false;
         }
         let (transfer, blob) = (self.transfer(repository, digest), blob.clone());
         let check = || async move { Ok(transfer.check_held(&blob).await) };
@@ -121,7 +134,9 @@ impl Backend {
         };
         let body = reader::follow(&fill, seat, transfer, resolved).await.map_err(|error| match error {
             // Refused in the middle of a transfer for another repository: that says nothing about this one.
-            PullError::NotFound { detail } | PullError::Denied { detail }
+            PullError::NotFound { detail }
+            | PullError::Denied { detail }
+            | PullError::Unconfirmed { detail, .. }
                 if fill.repository() != repository =>
             {
                 PullError::unavailable(detail)
@@ -141,9 +156,9 @@ impl Backend {
             let ready = boarding.fill.ready(self.settings.verify_first_bytes_max).await;
             let is_anothers = boarding.fill.repository() != &transfer.repository;
             match ready {
-                Err(PullError::NotFound { .. } | PullError::Denied { .. }) if is_anothers && patience > 0 => {
-                    patience -= 1;
-                }
+                Err(
+                    PullError::NotFound { .. } | PullError::Denied { .. } | PullError::Unconfirmed { .. },
+                ) if is_anothers && patience > 0 => patience -= 1,
                 ready => return ready.map(|size| (boarding, size)),
             }
         }
@@ -186,7 +201,7 @@ impl Backend {
             }
             None => {
                 let (_waiting, _place) = (self.wait()?, self.take_place()?);
-                let head = self.upstream.head_blob(repository, digest).await;
+                let head = self.upstream.head_blob(repository, digest, Stakes::Nothing).await;
                 let head = head.map_err(|error| PullError::from(&error))?;
                 let untold = || PullError::unavailable("the upstream does not tell the blob's size");
                 (head.size.ok_or_else(untold)?, Outcome::Miss)

@@ -2,16 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
-use oci::{ByteRange, Digest, Manifest, MediaType, Reference, Repository, Tag};
+use oci::{Digest, Reference, Repository, Tag};
 use policy::freshness::{self, TagPlan, TagRecord, Unreachable, Upstream404};
-use storage::{HeldManifest, RecordStore, StoreError, VerifiedManifest};
+use policy::head_trust::Stakes;
+use storage::{RecordStore, StoreError, StoredManifest, VerifiedManifest};
+use upstream::Described;
 
 use crate::answer::{ManifestAnswer, Want};
-use crate::backend::{Absent, Backend};
-use crate::blob_reader::BlobReader;
+use crate::backend::{Asked, Backend};
 use crate::error::PullError;
 use crate::outcome::Outcome;
-use crate::tag_check::{AskedAt, TagCheck};
+use crate::tag_check::{AskedAt, TagCheck, describe};
 
 /// A record on disk whose check is younger than this is not rewritten by a check that changed nothing.
 const RECORD_AGE_MAX: Duration = Duration::from_secs(3600);
@@ -39,32 +40,33 @@ impl Backend {
         digest: &Digest,
         want: Want,
     ) -> Result<ManifestAnswer, PullError> {
-        if let Some(stored) = self.held_manifests.find(repository, digest).await {
+        if let Some(stored) = self.stored_manifest(repository, digest).await {
             self.prove_manifest(repository, digest).await?;
             return Ok(answer(digest, stored, Outcome::Hit, None));
         }
         if self.settings.tags.offline {
             return Err(self.offline());
         }
-        let key = Absent::Manifest(repository.clone(), Reference::Digest(digest.clone()));
-        if let Some(detail) = self.absent.get(&key) {
-            return Err(PullError::NotFound { detail });
+        let key = Asked::Manifest(repository.clone(), Reference::Digest(digest.clone()));
+        if let Some(no) = self.refused.get(&key) {
+            return Err(no);
         }
         let _waiting = self.wait()?;
         let pull = async {
+            // Of one that a tag has just named, an upstream may know nothing under its digest.
+            let named = self.named.get(&(repository.clone(), digest.clone())).map(|(tag, _)| tag);
             if want == Want::Head
+                && named.is_none()
                 && let Some(described) = self.describe_manifest(repository, digest).await?
             {
                 return Ok(described);
             }
-            let (stored, joined) = self.fetch_manifest(repository, digest).await?;
+            let (stored, joined) = self.fetch_manifest(repository, digest, named.as_ref()).await?;
             let outcome = if joined { Outcome::Join } else { Outcome::Miss };
             Ok(answer(digest, stored, outcome, None))
         };
         let pulled = Box::pin(self.within_deadline(pull)).await;
-        if let Err(PullError::NotFound { detail }) = &pulled {
-            self.absent.insert(key, detail.clone());
-        }
+        self.remember_no(key, &pulled);
         pulled
     }
 
@@ -93,6 +95,7 @@ impl Backend {
         };
         let may_stand_in = match &error {
             error if error.is_outage() => if_unreachable == Unreachable::Serve,
+            PullError::DigestMismatch { .. } => if_unreachable == Unreachable::Serve,
             PullError::NotFound { .. } => self.settings.tags.on_upstream_404 == Upstream404::Serve,
             _ => false,
         };
@@ -113,22 +116,21 @@ impl Backend {
         record: Option<&TagRecord>,
         want: Want,
     ) -> Result<ManifestAnswer, PullError> {
-        let key = Absent::Manifest(repository.clone(), Reference::Tag(tag.clone()));
-        if let Some(detail) = self.absent.get(&key) {
-            return Err(PullError::NotFound { detail });
+        let key = Asked::Manifest(repository.clone(), Reference::Tag(tag.clone()));
+        if let Some(no) = self.refused.get(&key) {
+            return Err(no);
         }
         let _waiting = self.wait()?;
         let pull = async {
-            let check = self.check_tag(repository, tag).await?;
+            let stakes = if record.is_some() { Stakes::Held } else { Stakes::Nothing };
+            let check = self.check_tag(repository, tag, stakes).await?;
             if let Some(record) = record {
                 self.metrics.revalidated(record.digest != check.digest);
             }
-            self.pull_named(repository, tag, check, want).await
+            self.pull_named(repository, tag, check, want, record.is_some()).await
         };
         let pulled = self.within_deadline(pull).await;
-        if let Err(PullError::NotFound { detail }) = &pulled {
-            self.absent.insert(key, detail.clone());
-        }
+        self.remember_no(key, &pulled);
         pulled
     }
 
@@ -139,31 +141,34 @@ impl Backend {
         tag: &Tag,
         check: TagCheck,
         want: Want,
+        is_held: bool,
     ) -> Result<ManifestAnswer, PullError> {
         let TagCheck { digest, asked_at, .. } = check;
         self.note_grant(repository, &digest);
         let age = Some(Duration::ZERO);
-        if let Some(stored) = self.held_manifests.find(repository, &digest).await {
+        if let Some(stored) = self.stored_manifest(repository, &digest).await {
             self.confirm_tag(repository, tag, asked_at, &digest, &stored).await;
             return Ok(answer(&digest, stored, Outcome::Revalidated, age));
         }
-        if let Some((media_type, verified)) = &check.manifest {
-            let stored = self.held_manifests.keep(repository, media_type, verified).await;
+        if let Some(stored) = check.manifest {
+            self.keep_manifest(repository, &digest, &stored).await;
             self.confirm_tag(repository, tag, asked_at, &digest, &stored).await;
             return Ok(answer(&digest, stored, Outcome::Miss, age));
         }
+        // A HEAD cannot show that there is a manifest behind what it names. Where a tag is held, that is found out
+        // before anybody is sent away from it.
         if want == Want::Head
+            && !is_held
             && let Some((media_type, size)) = check.described
         {
             // The tag becomes servable with the manifest, which the client asks for next by its digest.
             self.named.insert((repository.clone(), digest.clone()), (tag.clone(), asked_at));
-            let (bytes, file) = (None, None);
-            return Ok(ManifestAnswer { digest, media_type, size, bytes, file, outcome: Outcome::Miss, age });
+            return Ok(ManifestAnswer { digest, media_type, size, bytes: None, outcome: Outcome::Miss, age });
         }
-        let fetched = self.fetch_manifest(repository, &digest).await;
+        let fetched = self.fetch_manifest(repository, &digest, Some(tag)).await;
         let (stored, joined) = fetched.map_err(|error| match error {
             // It has just said that the tag exists; that it lacks the manifest is no word about the tag.
-            PullError::NotFound { detail } => {
+            PullError::NotFound { detail } | PullError::Unconfirmed { detail, .. } => {
                 PullError::unavailable(format!("{tag} names {digest}, and yet {detail}"))
             }
             error => error,
@@ -173,22 +178,34 @@ impl Backend {
         Ok(answer(&digest, stored, outcome, age))
     }
 
-    /// Fetches by digest, shared by all who ask at the same time, and keeps what is right.
+    /// Fetches by digest, shared by all who ask at the same time, and keeps what is right. An upstream that does not
+    /// give it so is asked by `tag`, under which it has promised it.
     async fn fetch_manifest(
         &self,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<(HeldManifest, bool), PullError> {
+        tag: Option<&Tag>,
+    ) -> Result<(StoredManifest, bool), PullError> {
         let key = (repository.clone(), digest.clone());
         let fetch = || {
-            let (manifests, held, (repository, digest)) =
-                (self.manifests.clone(), self.held_manifests.clone(), key.clone());
-            let place = self.take_place();
+            let (manifests, metrics, (repository, digest)) =
+                (self.manifests.clone(), self.metrics.clone(), key.clone());
+            let (records, place, tag) = (self.records.clone(), self.take_place(), tag.cloned());
             async move {
                 let _place = place?;
-                let reference = Reference::Digest(digest);
-                let (media_type, verified) = manifests.fetch(&repository, &reference).await?;
-                Ok(held.keep(&repository, &media_type, &verified).await)
+                let reference = Reference::Digest(digest.clone());
+                let (media_type, verified) = match (manifests.fetch(&repository, &reference).await, tag) {
+                    (Err(error), Some(tag)) if may_know_by_tag(&error) => {
+                        let promised = manifests.fetch_promised(&repository, &tag, &digest).await;
+                        promised.map_err(|_| error)?
+                    }
+                    (fetched, _) => fetched?,
+                };
+                if let Err(error) = records.put_manifest(&repository, &media_type, &verified).await {
+                    metrics.store_failed(error.call());
+                    tracing::warn!(%repository, %digest, %error, "store failed; passing through");
+                }
+                Ok(StoredManifest { media_type, bytes: verified.bytes().clone() })
             }
         };
         let (fetched, joined) = self.manifest_flights.join_or_start(key.clone(), fetch).await;
@@ -200,7 +217,7 @@ impl Backend {
         Ok((stored, joined))
     }
 
-    /// A HEAD by digest that was not answered in full is no answer.
+    /// What the upstream says of a digest. One that was not answered in full is no answer.
     async fn describe_manifest(
         &self,
         repository: &Repository,
@@ -208,24 +225,45 @@ impl Backend {
     ) -> Result<Option<ManifestAnswer>, PullError> {
         let _place = self.take_place()?;
         let reference = Reference::Digest(digest.clone());
-        let head = match self.upstream.head_manifest(repository, &reference).await {
-            Ok(head) => head,
-            Err(error) if error.kind() == upstream::ErrorKind::Invalid => return Ok(None),
-            Err(error) => return Err(PullError::from(&error)),
+        let described = self.upstream.head_manifest(repository, &reference, Stakes::Nothing).await;
+        let head = match described.map_err(|error| PullError::from(&error))? {
+            Described::Head(head) => head,
+            Described::Whole(body) => {
+                let (media_type, verified) = self.manifests.take(repository, &reference, body).await?;
+                let stored = StoredManifest { media_type, bytes: verified.bytes().clone() };
+                self.keep_manifest(repository, digest, &stored).await;
+                self.note_grant(repository, digest);
+                return Ok(Some(answer(digest, stored, Outcome::Miss, None)));
+            }
         };
         if head.digest.is_some_and(|claimed| claimed != *digest) {
             return Ok(None);
         }
-        let described = head.media_type.zip(head.size);
+        let described = describe(head.media_type, head.size);
         Ok(described.map(|(media_type, size)| ManifestAnswer {
             digest: digest.clone(),
             media_type,
             size,
             bytes: None,
-            file: None,
             outcome: Outcome::Miss,
             age: None,
         }))
+    }
+
+    /// The manifest as stored; a store that fails counts as one that does not hold it.
+    async fn stored_manifest(&self, repository: &Repository, digest: &Digest) -> Option<StoredManifest> {
+        self.records.manifest(repository, digest).await.unwrap_or_else(|error| {
+            self.store_failed(&error);
+            None
+        })
+    }
+
+    async fn keep_manifest(&self, repository: &Repository, digest: &Digest, stored: &StoredManifest) {
+        // Verified once already; the type that the store wants proves it again.
+        let Ok(verified) = VerifiedManifest::check(stored.bytes.clone(), Some(digest)) else { return };
+        if let Err(error) = self.records.put_manifest(repository, &stored.media_type, &verified).await {
+            self.store_failed(&error);
+        }
     }
 
     /// The tag's record, as fresh as its last check.
@@ -251,11 +289,11 @@ impl Backend {
         tag: &Tag,
         asked_at: AskedAt,
         digest: &Digest,
-        stored: &HeldManifest,
+        stored: &StoredManifest,
     ) {
         let key = (repository.clone(), tag.clone());
         while self.checked.get(&key).is_none_or(|(checked, _)| checked.moment < asked_at.moment) {
-            let (media_type, size) = (stored.media_type().clone(), stored.size());
+            let (media_type, size) = (stored.media_type.clone(), stored.bytes.len() as u64);
             let record = TagRecord { digest: digest.clone(), media_type, size, checked_at: asked_at.time };
             let confirm = || {
                 let (records, metrics) = (self.records.clone(), self.metrics.clone());
@@ -282,7 +320,7 @@ impl Backend {
         outcome: Outcome,
     ) -> Option<ManifestAnswer> {
         let record = record?;
-        let stored = self.held_manifests.find(repository, &record.digest).await?;
+        let stored = self.stored_manifest(repository, &record.digest).await?;
         let age = SystemTime::now().duration_since(record.checked_at).unwrap_or_default();
         Some(answer(&record.digest, stored, outcome, Some(age)))
     }
@@ -351,6 +389,15 @@ async fn keep_tag(
     on_disk.map(|_| ())
 }
 
+/// Whether an upstream that names a digest and then does not give it may give it under the tag.
+fn may_know_by_tag(error: &PullError) -> bool {
+    error.is_definite_no()
+        || matches!(
+            error,
+            PullError::Unconfirmed { .. } | PullError::UpstreamUnavailable { timed_out: false, .. }
+        )
+}
+
 /// The referrers tag schema (distribution-spec, "Referrers Tag Schema"), also with the suffixes that
 /// signing tools put behind it.
 fn is_referrers_tag(tag: &Tag) -> bool {
@@ -359,29 +406,13 @@ fn is_referrers_tag(tag: &Tag) -> bool {
     hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The upstream's media type, or the one that the manifest names itself.
-pub(crate) fn media_type_of(manifest: &VerifiedManifest, told: Option<MediaType>) -> Option<MediaType> {
-    told.or_else(|| Manifest::parse(manifest.bytes(), None).ok()?.media_type)
-}
-
-/// Whether the bytes are a manifest of that media type at all: a login page is none.
-pub(crate) fn accept(
-    manifest: &VerifiedManifest,
-    media_type: Option<MediaType>,
-) -> Result<MediaType, PullError> {
-    let unusable =
-        |detail: String| PullError::unavailable(format!("the upstream sent no manifest: {detail}"));
-    Manifest::parse(manifest.bytes(), media_type.as_ref()).map_err(|error| unusable(error.to_string()))?;
-    media_type.ok_or_else(|| unusable("neither a header nor the document names its media type".to_owned()))
-}
-
-fn answer(digest: &Digest, stored: HeldManifest, outcome: Outcome, age: Option<Duration>) -> ManifestAnswer {
-    let size = stored.size();
-    let (media_type, bytes, file) = match stored {
-        HeldManifest::Whole(manifest) => (manifest.media_type, Some(manifest.bytes), None),
-        HeldManifest::File { media_type, file } => {
-            (media_type, None, Some(BlobReader::stored(file, ByteRange::whole(size))))
-        }
-    };
-    ManifestAnswer { digest: digest.clone(), media_type, size, bytes, file, outcome, age }
+fn answer(
+    digest: &Digest,
+    stored: StoredManifest,
+    outcome: Outcome,
+    age: Option<Duration>,
+) -> ManifestAnswer {
+    let size = stored.bytes.len() as u64;
+    let (media_type, bytes) = (stored.media_type, Some(stored.bytes));
+    ManifestAnswer { digest: digest.clone(), media_type, size, bytes, outcome, age }
 }

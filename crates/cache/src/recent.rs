@@ -1,4 +1,4 @@
-//! A small memory of things that happened lately: bounded in number or weight, and in age.
+//! A small memory of things that happened lately: bounded in number and in age.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -11,8 +11,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Recent<K, V> {
     ttl: Duration,
-    weight_max: u64,
-    weigh: fn(&K, &V) -> u64,
+    count_max: usize,
     facts: Mutex<Facts<K, V>>,
 }
 
@@ -23,27 +22,19 @@ struct Facts<K, V> {
     /// recognised by its serial number and skipped.
     order: VecDeque<(u64, Instant, K)>,
     last_serial: u64,
-    weight: u64,
 }
 
 #[derive(Debug)]
 struct Fact<V> {
     serial: u64,
-    weight: u64,
     at: Instant,
     value: V,
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Recent<K, V> {
-    /// At most `count_max` facts.
     pub(crate) fn new(ttl: Duration, count_max: usize) -> Self {
-        Self::weighing(ttl, count_max as u64, |_, _| 1)
-    }
-
-    /// Facts that weigh at most `weight_max` in all. One that is heavier than that alone is not kept.
-    pub(crate) fn weighing(ttl: Duration, weight_max: u64, weigh: fn(&K, &V) -> u64) -> Self {
-        let facts = Facts { by_key: HashMap::new(), order: VecDeque::new(), last_serial: 0, weight: 0 };
-        Self { ttl, weight_max, weigh, facts: Mutex::new(facts) }
+        let facts = Facts { by_key: HashMap::new(), order: VecDeque::new(), last_serial: 0 };
+        Self { ttl, count_max, facts: Mutex::new(facts) }
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<V> {
@@ -53,46 +44,37 @@ impl<K: Hash + Eq + Clone, V: Clone> Recent<K, V> {
     }
 
     pub(crate) fn insert(&self, key: K, value: V) {
-        let (at, weight) = (Instant::now(), (self.weigh)(&key, &value));
+        let at = Instant::now();
         let mut facts = self.lock();
         facts.last_serial += 1;
         let serial = facts.last_serial;
-        let before = facts.by_key.insert(key.clone(), Fact { serial, weight, at, value });
-        facts.weight = facts.weight - before.map_or(0, |before| before.weight) + weight;
+        facts.by_key.insert(key.clone(), Fact { serial, at, value });
         facts.order.push_back((serial, at, key));
-        if facts.order.len() > 2 * facts.by_key.len().max(4) {
+        if facts.order.len() > 2 * self.count_max {
             // Keys written again and again: only the last writing of each counts.
             let Facts { by_key, order, .. } = &mut *facts;
             order.retain(|(serial, _, key)| by_key.get(key).is_some_and(|fact| fact.serial == *serial));
         }
         while let Some((_, written, _)) = facts.order.front() {
             let is_old = at.duration_since(*written) >= self.ttl;
-            if !is_old && facts.weight <= self.weight_max {
+            if !is_old && facts.by_key.len() <= self.count_max {
                 break;
             }
             let Some((serial, _, key)) = facts.order.pop_front() else { break };
             if facts.by_key.get(&key).is_some_and(|fact| fact.serial == serial) {
-                facts.remove(&key);
+                facts.by_key.remove(&key);
             }
         }
     }
 
     pub(crate) fn take(&self, key: &K) -> Option<V> {
-        let fact = self.lock().remove(key)?;
+        let fact = self.lock().by_key.remove(key)?;
         (fact.at.elapsed() < self.ttl).then_some(fact.value)
     }
 
     fn lock(&self) -> MutexGuard<'_, Facts<K, V>> {
         // Every change under this lock leaves the facts usable, so a panic elsewhere does not spoil them.
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<K: Hash + Eq, V> Facts<K, V> {
-    fn remove(&mut self, key: &K) -> Option<Fact<V>> {
-        let fact = self.by_key.remove(key)?;
-        self.weight -= fact.weight;
-        Some(fact)
     }
 }
 

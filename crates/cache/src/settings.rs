@@ -27,7 +27,7 @@ pub struct Settings {
     pub hub_names: bool,
     /// Blobs up to this size, in bytes, are verified before the first byte leaves.
     pub verify_first_bytes_max: u64,
-    /// How long a not-found is remembered.
+    /// How long a not-found or a refusal is remembered.
     pub negative_ttl: Duration,
     /// The longest a manifest request waits for the upstream before it gets a stale copy or an error.
     pub manifest_deadline: Duration,

@@ -3,8 +3,9 @@
 use std::time::{Instant, SystemTime};
 
 use oci::{Digest, MediaType, Reference, Repository, Tag};
-use storage::VerifiedManifest;
-use upstream::{ErrorKind, ManifestHead};
+use policy::head_trust::Stakes;
+use storage::{StoredManifest, VerifiedManifest};
+use upstream::{Described, ManifestHead};
 
 use crate::backend::Backend;
 use crate::error::PullError;
@@ -30,15 +31,20 @@ pub(crate) struct TagCheck {
     pub(crate) digest: Digest,
     pub(crate) asked_at: AskedAt,
     /// The manifest itself, when it had to be fetched to learn the digest.
-    pub(crate) manifest: Option<(MediaType, VerifiedManifest)>,
+    pub(crate) manifest: Option<StoredManifest>,
     /// The description, when a HEAD gave all of it.
     pub(crate) described: Option<(MediaType, u64)>,
 }
 
 impl Backend {
-    /// Asks with one coalesced HEAD. An upstream that refuses HEAD, or leaves the digest out, is asked by
-    /// GET: the digest is then computed.
-    pub(crate) async fn check_tag(&self, repository: &Repository, tag: &Tag) -> Result<TagCheck, PullError> {
+    /// Asks with one coalesced HEAD. Where that proves nothing or leaves the digest out, a GET decides: the digest is
+    /// then computed.
+    pub(crate) async fn check_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        stakes: Stakes,
+    ) -> Result<TagCheck, PullError> {
         let key = (repository.clone(), tag.clone());
         let check = || {
             let (upstream, manifests) = (self.upstream.clone(), self.manifests.clone());
@@ -47,31 +53,35 @@ impl Backend {
                 let _place = place?;
                 let asked_at = AskedAt::now();
                 let reference = Reference::Tag(tag);
-                let head = match upstream.head_manifest(&repository, &reference).await {
-                    Ok(head) => from_head(head, asked_at),
-                    // A HEAD that makes no sense proves nothing; the GET decides.
-                    Err(error) if error.kind() == ErrorKind::Invalid => None,
-                    Err(error) => return Err(PullError::from(&error)),
+                manifests.refuse_suspect(&repository, &reference)?;
+                let described = upstream.head_manifest(&repository, &reference, stakes).await;
+                let (media_type, verified) = match described.map_err(|error| PullError::from(&error))? {
+                    Described::Head(head) => match from_head(head, asked_at) {
+                        Some(check) => return Ok(check),
+                        None => manifests.fetch(&repository, &reference).await?,
+                    },
+                    Described::Whole(body) => manifests.take(&repository, &reference, body).await?,
                 };
-                if let Some(check) = head {
-                    return Ok(check);
-                }
-                let (media_type, verified) = manifests.fetch(&repository, &reference).await?;
-                Ok(from_manifest(media_type, verified, asked_at))
+                Ok(from_manifest(media_type, &verified, asked_at))
             }
         };
         self.tag_flights.join_or_start(key.clone(), check).await.0
     }
 }
 
+/// What a HEAD says of a manifest, if it says all of it: a type that any file has is none.
+pub(crate) fn describe(media_type: Option<MediaType>, size: Option<u64>) -> Option<(MediaType, u64)> {
+    media_type.filter(MediaType::is_specific).zip(size)
+}
+
 fn from_head(head: ManifestHead, asked_at: AskedAt) -> Option<TagCheck> {
-    let described = head.media_type.zip(head.size);
+    let described = describe(head.media_type, head.size);
     Some(TagCheck { digest: head.digest?, asked_at, manifest: None, described })
 }
 
 /// The digest is computed from the bytes.
-fn from_manifest(media_type: MediaType, verified: VerifiedManifest, asked_at: AskedAt) -> TagCheck {
+fn from_manifest(media_type: MediaType, verified: &VerifiedManifest, asked_at: AskedAt) -> TagCheck {
     let described = Some((media_type.clone(), verified.bytes().len() as u64));
-    let digest = verified.digest().clone();
-    TagCheck { digest, asked_at, manifest: Some((media_type, verified)), described }
+    let manifest = StoredManifest { media_type, bytes: verified.bytes().clone() };
+    TagCheck { digest: verified.digest().clone(), asked_at, manifest: Some(manifest), described }
 }

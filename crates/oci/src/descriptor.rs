@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use crate::digest::{Digest, DigestError};
-use crate::media_type::{MediaType, MediaTypeError};
+use crate::loose::Loose;
+use crate::media_type::MediaType;
 
 /// What a manifest says of one content. Its `urls` are not kept: wharf never fetches from them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +13,8 @@ pub struct Descriptor {
     pub media_type: MediaType,
     /// The content's digest.
     pub digest: Digest,
-    /// The content's length in bytes.
-    pub size: u64,
+    /// The content's length in bytes; none where the manifest names none that makes sense.
+    pub size: Option<u64>,
 }
 
 /// Why a descriptor is none.
@@ -22,32 +23,36 @@ pub enum DescriptorError {
     /// `digest` is no digest.
     #[error(transparent)]
     Digest(#[from] DigestError),
-    /// `mediaType` is no media type.
-    #[error(transparent)]
-    MediaType(#[from] MediaTypeError),
-    /// `size` is negative or beyond the specification's `int64`.
-    #[error("the size is not between 0 and 2^63 - 1")]
-    Size,
 }
 
-/// A descriptor as JSON has it. Properties not named here are ignored.
+/// A descriptor as JSON has it. Properties not named here are ignored, and of those that are only the digest must
+/// be right: whoever has that has the content.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RawDescriptor {
-    media_type: Option<String>,
+    #[serde(default)]
+    media_type: Loose,
     digest: String,
-    size: i64,
+    #[serde(default)]
+    size: Loose,
+}
+
+impl RawDescriptor {
+    /// The media type as it stands there.
+    pub(crate) fn media_type(&self) -> Option<&str> {
+        if let Loose::Text(text) = &self.media_type { Some(text) } else { None }
+    }
 }
 
 impl TryFrom<RawDescriptor> for Descriptor {
     type Error = DescriptorError;
 
     fn try_from(raw: RawDescriptor) -> Result<Self, DescriptorError> {
-        let media_type = raw.media_type.filter(|text| !text.is_empty());
+        let media_type = raw.media_type().and_then(|text| text.parse().ok());
         Ok(Self {
-            media_type: media_type.as_deref().unwrap_or("application/octet-stream").parse()?,
+            media_type: media_type.unwrap_or_else(MediaType::octet_stream),
             digest: raw.digest.parse()?,
-            size: u64::try_from(raw.size).map_err(|_| DescriptorError::Size)?,
+            size: raw.size.number().and_then(|size| u64::try_from(size).ok()),
         })
     }
 }

@@ -56,6 +56,11 @@ pub enum DigestError {
 }
 
 impl Digest {
+    /// Whether it is the digest of no bytes at all, so that a length of zero can be true.
+    pub fn is_of_nothing(&self) -> bool {
+        Self::of(self.algorithm, b"") == *self
+    }
+
     /// The digest of `bytes` under `algorithm`.
     pub fn of(algorithm: Algorithm, bytes: &[u8]) -> Self {
         let mut hasher = Hasher::new(algorithm);

@@ -4,13 +4,18 @@
 //! refuse documents that two clients would understand differently (CVE-2021-41190), and to learn which
 //! contents belong to it.
 
+mod kind;
+
 use std::fmt;
 
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 
 use crate::descriptor::{Descriptor, DescriptorError, RawDescriptor};
 use crate::digest::DigestError;
+use crate::loose::Loose;
 use crate::media_type::MediaType;
+pub use kind::ManifestKind;
+use kind::Parts;
 
 /// The largest manifest read, in bytes; the distribution specification asks registries to take at least 4 MB.
 pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -21,11 +26,14 @@ pub const DESCRIPTOR_COUNT_MAX: usize = 10_000;
 /// How deep objects and arrays may be nested in one manifest.
 const DEPTH_MAX: usize = 32;
 
-/// What a manifest refers to. Documents of kinds not known here have no references, and are no error.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a manifest is and refers to. Documents of kinds not known here have no references, and are no error.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// The document's own `mediaType`; old Docker manifests and some OCI ones have none.
-    pub media_type: Option<MediaType>,
+    /// What kind it is.
+    pub kind: ManifestKind,
+    /// The media type to serve it under: its own where it names one, as old Docker manifests and some OCI ones do
+    /// not; else the one that it came under, if its parts fit that; else the one that its parts show.
+    pub media_type: MediaType,
     /// What the document is attached to.
     pub subject: Option<Descriptor>,
     /// An image's configuration.
@@ -57,23 +65,18 @@ pub enum ManifestError {
     /// Both an index and an image, so that clients could differ about what it is.
     #[error("the manifest is both an index and an image")]
     Ambiguous,
-    /// The media type it is served under is not the one it has inside.
-    #[error("the manifest is served as {served} and says it is {inside}")]
-    MediaTypeDiffers {
-        /// Media type of the header.
-        served: MediaType,
-        /// Media type inside the document.
-        inside: MediaType,
-    },
+    /// JSON that has nothing of a manifest: an error message, say.
+    #[error("the document has neither config, layers nor manifests")]
+    NotAManifest,
 }
 
 impl Manifest {
-    /// Reads a manifest that came with the header `Content-Type: media_type`.
+    /// Reads a manifest that came with the header `Content-Type: served`, which need not be right.
     ///
     /// # Errors
-    /// [`ManifestError`]: the document is too large, not readable, or ambiguous. Properties not known here are
-    /// ignored; `null` counts as absent.
-    pub fn parse(bytes: &[u8], media_type: Option<&MediaType>) -> Result<Self, ManifestError> {
+    /// [`ManifestError`]: the document is too large, not readable, ambiguous, or no manifest at all. Properties not
+    /// known here are ignored; `null` counts as absent.
+    pub fn parse(bytes: &[u8], served: Option<&MediaType>) -> Result<Self, ManifestError> {
         if bytes.len() > MANIFEST_BYTES_MAX {
             return Err(ManifestError::TooLarge);
         }
@@ -81,60 +84,48 @@ impl Manifest {
             return Err(ManifestError::TooDeep);
         }
         let document = parse_document(bytes)?;
-        let has_manifests = document.manifests.is_some();
-        let has_image_parts = document.layers.is_some() || document.config.is_some();
-        let manifest = Self {
-            media_type: parse_media_type(document.media_type)?,
-            subject: document.subject.map_or(Ok(None), parse_descriptor)?,
+        let parts = document.parts();
+        let inside = document.media_type.text().and_then(|text| text.parse().ok());
+        let (kind, media_type) = kind::recognise(&parts, inside, served)?;
+        Ok(Self {
+            kind,
+            media_type,
+            // Nobody pulls by it, so it need not be right.
+            subject: document.subject.and_then(|raw| Descriptor::try_from(raw).ok()),
             config: document.config.map_or(Ok(None), parse_descriptor)?,
             layers: parse_descriptors(document.layers)?,
             manifests: parse_descriptors(document.manifests)?,
-        };
-        if let (Some(served), Some(inside)) = (media_type, &manifest.media_type)
-            && !served.essence().eq_ignore_ascii_case(inside.essence())
-        {
-            return Err(ManifestError::MediaTypeDiffers { served: served.clone(), inside: inside.clone() });
-        }
-        let kind = Kind::of(manifest.media_type.as_ref().or(media_type));
-        let is_ambiguous = match kind {
-            Kind::Image => has_manifests,
-            Kind::Index => has_image_parts,
-            Kind::Other => has_manifests && has_image_parts,
-        };
-        if is_ambiguous { Err(ManifestError::Ambiguous) } else { Ok(manifest) }
-    }
-}
-
-enum Kind {
-    Image,
-    Index,
-    Other,
-}
-
-impl Kind {
-    fn of(media_type: Option<&MediaType>) -> Self {
-        match media_type.map(|it| it.essence().to_ascii_lowercase()).as_deref() {
-            Some(
-                "application/vnd.oci.image.manifest.v1+json"
-                | "application/vnd.docker.distribution.manifest.v2+json",
-            ) => Self::Image,
-            Some(
-                "application/vnd.oci.image.index.v1+json"
-                | "application/vnd.docker.distribution.manifest.list.v2+json",
-            ) => Self::Index,
-            _ => Self::Other,
-        }
+        })
     }
 }
 
 /// The properties that matter, before their values are checked.
 #[derive(Default)]
 struct Document {
-    media_type: Option<String>,
+    media_type: Loose,
     subject: Option<RawDescriptor>,
     config: Option<RawDescriptor>,
     layers: Option<Vec<RawDescriptor>>,
     manifests: Option<Vec<RawDescriptor>>,
+    names_manifests: bool,
+    schema_version: Loose,
+    fs_layers: Loose,
+    signatures: Loose,
+}
+
+impl Document {
+    fn parts(&self) -> Parts {
+        let config_type = self.config.as_ref().and_then(RawDescriptor::media_type);
+        Parts {
+            schema_version: self.schema_version.number(),
+            has_image_parts: self.layers.is_some() || self.config.is_some(),
+            has_manifests: self.manifests.is_some(),
+            has_no_manifests: self.names_manifests && self.manifests.is_none(),
+            has_fs_layers: matches!(self.fs_layers, Loose::List { .. }),
+            has_signatures: matches!(self.signatures, Loose::List { is_empty: false }),
+            is_dockers: config_type.is_some_and(|text| text.starts_with("application/vnd.docker.")),
+        }
+    }
 }
 
 fn parse_document(bytes: &[u8]) -> Result<Document, ManifestError> {
@@ -165,7 +156,14 @@ impl<'de> Visitor<'de> for DocumentVisitor {
             // Upper case also unites the letters beyond ASCII that fold to ASCII ones, such as the long s.
             let folded = name.to_uppercase();
             let Some(index) = KNOWN.iter().position(|known| known.to_uppercase() == folded) else {
-                map.next_value::<IgnoredAny>()?;
+                match name.as_str() {
+                    "schemaVersion" => document.schema_version = map.next_value()?,
+                    "fsLayers" => document.fs_layers = map.next_value()?,
+                    "signatures" => document.signatures = map.next_value()?,
+                    _ => {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
                 continue;
             };
             if std::mem::replace(&mut seen[index], true) || KNOWN[index] != name {
@@ -176,17 +174,14 @@ impl<'de> Visitor<'de> for DocumentVisitor {
                 "subject" => document.subject = map.next_value()?,
                 "config" => document.config = map.next_value()?,
                 "layers" => document.layers = map.next_value()?,
-                _ => document.manifests = map.next_value()?,
+                _ => {
+                    document.names_manifests = true;
+                    document.manifests = map.next_value()?;
+                }
             }
         }
         Ok(document)
     }
-}
-
-fn parse_media_type(text: Option<String>) -> Result<Option<MediaType>, ManifestError> {
-    let text = text.filter(|text| !text.is_empty());
-    let media_type = text.map(|text| text.parse()).transpose().map_err(DescriptorError::MediaType)?;
-    Ok(media_type)
 }
 
 /// None for a content that can never be asked for here, because its digest cannot be verified.

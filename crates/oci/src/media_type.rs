@@ -24,6 +24,16 @@ pub struct MediaType(Arc<str>);
 pub struct MediaTypeError;
 
 impl MediaType {
+    /// A type that wharf knows by name.
+    pub(crate) fn known(text: &'static str) -> Self {
+        Self(text.into())
+    }
+
+    /// `application/octet-stream`.
+    pub(crate) fn octet_stream() -> Self {
+        Self::known("application/octet-stream")
+    }
+
     /// The value as the upstream wrote it, parameters included.
     pub fn as_str(&self) -> &str {
         &self.0

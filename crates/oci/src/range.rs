@@ -1,5 +1,9 @@
 //! Byte ranges (RFC 9110, section 14): what a client asks for, and what that means for a blob of known size.
 
+mod set;
+
+pub use set::{Meant, RANGE_COUNT_MAX, RangeSet};
+
 /// A half-open run of bytes, `start..end`, with `start <= end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ByteRange {
@@ -43,11 +47,11 @@ pub enum RangeRequest {
     },
 }
 
-/// A `Range` header that is understood and not served.
+/// A `Range` header that is understood and does not name one range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
-    /// More than one range. Clients that ask so fall back to single ranges when they are told 400.
-    #[error("only one byte range per request is served")]
+    /// More than one range: read it as a [`RangeSet`].
+    #[error("the header names more than one byte range")]
     Multiple,
 }
 
@@ -61,18 +65,10 @@ impl RangeRequest {
     /// # Errors
     /// [`RangeError::Multiple`] when the header names several well-formed ranges.
     pub fn parse(header: &str) -> Result<Option<Self>, RangeError> {
-        let Some((unit, set)) = header.split_once('=') else { return Ok(None) };
-        if !unit.trim_matches(is_blank).eq_ignore_ascii_case("bytes") {
-            return Ok(None);
-        }
-        // Empty list elements are to be skipped by recipients (section 5.6.1.2).
-        let mut specs =
-            set.split(',').map(|spec| spec.trim_matches(is_blank)).filter(|spec| !spec.is_empty());
-        let Some(first) = specs.next().and_then(parse_spec) else { return Ok(None) };
-        match specs.map(parse_spec).try_fold(0_usize, |count, spec| spec.map(|_| count + 1)) {
+        match RangeSet::parse(header) {
             None => Ok(None),
-            Some(0) => Ok(Some(first)),
-            Some(_) => Err(RangeError::Multiple),
+            Some(RangeSet::One(range)) => Ok(Some(range)),
+            Some(RangeSet::Several(_)) => Err(RangeError::Multiple),
         }
     }
 

@@ -70,6 +70,74 @@ pub fn check_host<S>(host: &Host<S>) -> Result<(), Inside> {
     }
 }
 
+/// Why a name is not one of the outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InsideName {
+    /// One label: whoever resolves it adds a domain of its own.
+    Label,
+    /// Under a suffix that nobody can register under: set aside (RFC 6761, RFC 6762, RFC 7686, RFC 8375), or invented.
+    Suffix,
+    /// It stands for an address that is written in it, as names under `nip.io` do.
+    Carries(Inside),
+}
+
+impl fmt::Display for InsideName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Label => f.write_str("a name without a domain"),
+            Self::Suffix => f.write_str("a name of a private network"),
+            Self::Carries(inside) => write!(f, "a name for {inside}"),
+        }
+    }
+}
+
+/// Domains of which every name stands for the address that is written in it, in hexadecimal too.
+const CARRIERS: [&str; 2] = ["nip.io", "sslip.io"];
+
+/// Whether a name can belong to somebody outside, as far as the name itself tells. Where a proxy resolves it, nothing
+/// else may be known.
+///
+/// # Errors
+/// Why it cannot.
+pub fn check_name(name: &str) -> Result<(), InsideName> {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let labels: Vec<&str> = name.split('.').collect();
+    let (&[_, .., last], Some(suffix)) = (&labels[..], psl::suffix(name.as_bytes())) else {
+        return Err(InsideName::Label);
+    };
+    // The documentation's domain (RFC 2606) leads nowhere.
+    let is_public = suffix.is_known() && !matches!(last, "arpa" | "onion" | "local" | "internal");
+    if !is_public && last != "example" {
+        return Err(InsideName::Suffix);
+    }
+    carried(&name, &labels).try_for_each(|address| check(address).map_err(InsideName::Carries))
+}
+
+/// The addresses that are written in a name: `10.0.0.1`, `app-10-0-0-1`, `fd00--1`; `0a000001` under those domains
+/// only where that is known to be one.
+fn carried<'a>(name: &'a str, labels: &'a [&'a str]) -> impl Iterator<Item = IpAddr> + 'a {
+    let dotted = labels.windows(4).filter_map(read_quad);
+    let dashed = labels.iter().flat_map(|label| {
+        let parts: Vec<_> = label.split('-').collect();
+        parts.windows(4).filter_map(read_quad).collect::<Vec<_>>()
+    });
+    let is_carrier =
+        CARRIERS.iter().any(|domain| name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')));
+    let hex = labels.iter().filter(move |label| is_carrier && label.len() == 8);
+    let hex = hex.filter_map(|label| Some(IpAddr::V4(u32::from_str_radix(label, 16).ok()?.into())));
+    let v6 = labels.iter().filter(|label| label.contains('-'));
+    let v6 = v6.filter_map(|label| Some(IpAddr::V6(label.replace('-', ":").parse().ok()?)));
+    dotted.chain(dashed).chain(hex).chain(v6)
+}
+
+fn read_quad(parts: &[&str]) -> Option<IpAddr> {
+    let mut octets = [0; 4];
+    for (octet, part) in octets.iter_mut().zip(parts) {
+        *octet = part.parse().ok().filter(|_| part.bytes().all(|byte| byte.is_ascii_digit()))?;
+    }
+    Some(IpAddr::from(octets))
+}
+
 /// Azure's platform service and Oracle's metadata service, which sit outside the private ranges.
 const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
 

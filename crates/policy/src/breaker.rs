@@ -1,11 +1,11 @@
-//! When an upstream that keeps failing is left alone.
+//! When one thing that keeps failing is left alone.
 //!
 //! Closed, every request passes. A run of failures opens the breaker; from then on one request at a time, and
 //! at most one per interval, passes as a probe. A probe that fails doubles the interval; any answer closes.
 
 use std::time::{Duration, Instant};
 
-/// Failures in a row that open the breaker.
+/// Failures in a row that open a breaker, where nothing else is known.
 pub const FAILURE_COUNT_MAX: u32 = 5;
 /// The pause before the first probe.
 pub const PROBE_INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -73,16 +73,16 @@ impl Breaker {
         }
     }
 
-    /// The upstream answered: it is there. A request admitted before the breaker opened proves that too.
+    /// There was an answer. A request admitted before the breaker opened proves that too.
     pub fn succeed(&mut self) {
         *self = Self::default();
     }
 
-    /// The upstream could not be reached or did not answer.
+    /// There was none, or one that says that it cannot be given. `enough` failures in a row open the breaker.
     ///
     /// While the breaker is open only the probe's own failure counts: the requests that were admitted before
     /// it opened tell nothing new.
-    pub fn fail(&mut self, admission: Admission, now: Instant) {
+    pub fn fail(&mut self, admission: Admission, enough: u32, now: Instant) {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         match (&mut self.open, admission) {
             (Some(open), Admission::Probe) => {
@@ -90,7 +90,7 @@ impl Breaker {
                 open.probe_at = now + open.interval;
                 open.is_probing = false;
             }
-            (None, _) if self.failures_in_a_row >= FAILURE_COUNT_MAX => {
+            (None, _) if self.failures_in_a_row >= enough => {
                 let interval = PROBE_INTERVAL_MIN;
                 self.open = Some(Open { probe_at: now + interval, interval, is_probing: false });
             }
@@ -98,12 +98,20 @@ impl Breaker {
         }
     }
 
-    /// The request ended without telling anything about the upstream, such as when its caller went away. A
-    /// probe that ends so makes room for the next one, after the interval that it has used up.
-    pub fn abandon(&mut self, admission: Admission, now: Instant) {
+    /// What was asked wants to be left alone for `pause`. A longer pause that runs already stays.
+    pub fn rest(&mut self, pause: Duration, now: Instant) {
+        let probe_at = now + pause;
+        let open =
+            self.open.get_or_insert(Open { probe_at, interval: PROBE_INTERVAL_MIN, is_probing: false });
+        open.probe_at = open.probe_at.max(probe_at);
+        open.is_probing = false;
+    }
+
+    /// The request ended without telling anything, such as when its caller went away. The next one may be the
+    /// probe at once: whoever leaves must not be able to keep others out.
+    pub fn abandon(&mut self, admission: Admission) {
         if let (Some(open), Admission::Probe) = (&mut self.open, admission) {
             open.is_probing = false;
-            open.probe_at = now + open.interval;
         }
     }
 

@@ -90,13 +90,18 @@ pub fn plan_tag(record: Option<&TagRecord>, rule: &TagRule, now: SystemTime) -> 
     if rule.offline || age.is_some_and(|age| age < rule.ttl) {
         return TagPlan::Serve;
     }
-    let stale_for = age.unwrap_or_default().saturating_sub(rule.ttl);
-    let if_unreachable = match rule.stale_if_error {
-        StaleLimit::Forever => Unreachable::Serve,
-        StaleLimit::For(limit) if stale_for <= limit => Unreachable::Serve,
-        StaleLimit::For(_) | StaleLimit::Never => Unreachable::Fail,
-    };
-    TagPlan::Revalidate { if_unreachable }
+    let may_stand_in = may_stand_in(age.unwrap_or_default(), rule);
+    TagPlan::Revalidate { if_unreachable: if may_stand_in { Unreachable::Serve } else { Unreachable::Fail } }
+}
+
+/// Whether an upstream's word of that age may stand in while it cannot be asked. Offline, any word may.
+pub fn may_stand_in(age: Duration, rule: &TagRule) -> bool {
+    rule.offline
+        || match rule.stale_if_error {
+            StaleLimit::Forever => true,
+            StaleLimit::For(limit) => age.saturating_sub(rule.ttl) <= limit,
+            StaleLimit::Never => false,
+        }
 }
 
 #[cfg(test)]

@@ -1,17 +1,20 @@
 //! Which registry a request is meant for.
 //!
 //! A request can say so in three places: its `Host`, a prefix in its path, and the query key `ns` that
-//! containerd adds for mirrors. All that speak must agree, because a guess would hand out one registry's
-//! image under another's name. Only configured registries are ever chosen.
+//! containerd adds for mirrors. `Host` and `ns` must agree, because a guess would hand out one registry's
+//! image under another's name. A path may say something else all the same: where one of them has chosen, the
+//! path names a repository, which may begin with a registry's name, as projects that cache others do. Only
+//! configured registries are ever chosen.
 //!
 //! The rule, in order:
 //!
 //! 1. A virtual host: `<label>.<domain>`, an entry of `hosts`, or, where no domain is set, any host that begins
-//!    with a label and a dot, such as `docker.io.localhost`. Any other name under the domain is refused.
-//! 2. A path prefix that is a registry's name or alias: `/P/v2/…`, `/v2/P/…`, `/v2/P/v2/…`, `/P/…`.
-//! 3. `?ns=` with a registry's name or alias.
-//! 4. A host that is itself a registry's name or alias, for networks that resolve it to wharf.
-//! 5. The default registry.
+//!    with a label and a dot, such as `docker.io.localhost`. With a domain, any other host name is refused, below
+//!    it and elsewhere: it is no name of ours, unless it is listed, is an address or has one part.
+//! 2. `?ns=` with a registry's name or alias.
+//! 3. A host that is itself a registry's name or alias, for networks that resolve it to wharf.
+//! 4. A path prefix that is a registry's name or alias: `/P/v2/…`, `/v2/P/…`, `/v2/P/v2/…`, `/P/…`.
+//! 5. The default registry; not for a host that names another registry, such as `nvcr.io.localhost`.
 //!
 //! A registry's *labels* are its names and aliases, and the same with dashes for dots (`docker-io`), which one
 //! wildcard certificate covers. A name with a port, `registry.corp.example:8443`, has the labels
@@ -20,18 +23,20 @@
 //! have one there, `registry.corp.example-8443` and the name without the port are understood too. `ns` always
 //! gives the port, as clients do.
 //!
-//! On a virtual host, the registry's own name is taken off the path once. What is left is never read for a
-//! prefix again, so a repository that begins with a registry's name can be reached as
-//! `/v2/<own name>/<repository>`.
+//! A chosen registry's own name is taken off the path once. What is left is never read for a prefix again, so a
+//! repository that begins with the name of its own registry can be reached as `/v2/<own name>/<repository>`.
 
 mod authority;
+mod own;
 mod table;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use oci::Query;
 
 use self::table::Builder;
+
+pub use self::own::{is_address_or_listed, registry_name};
 
 /// What one registry is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +62,8 @@ pub struct RoutingTable {
     labels: HashMap<String, usize>,
     /// Whole host names.
     hosts: HashMap<String, usize>,
+    /// Host names under which wharf itself is reached, beside its addresses: they name no registry.
+    own_hosts: HashSet<String>,
 }
 
 /// Where a request goes.
@@ -88,7 +95,7 @@ impl Route {
 /// Why a request goes nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
-    /// A name under the domain that is no registry's.
+    /// A name under the domain that is no registry's, or a host name that is none of ours.
     #[error("no registry has this host name")]
     UnknownHost,
     /// `ns` names a registry that is not configured.
@@ -189,28 +196,84 @@ impl RoutingTable {
     /// [`RouteError`]. All but [`RouteError::BadAuthority`] are answered 404, so that a client goes on to the
     /// registry itself.
     pub fn route(&self, authority: &str, path: &str, query: Option<&str>) -> Result<Route, RouteError> {
+        self.route_or(self.default, authority, path, query)
+    }
+
+    /// Whether the default registry is chosen for a request, because the request names none.
+    pub fn is_by_default(&self, authority: &str, path: &str, query: Option<&str>) -> bool {
+        self.default.is_some() && self.route_or(None, authority, path, query) == Err(RouteError::NoSelector)
+    }
+
+    fn route_or(
+        &self,
+        default: Option<usize>,
+        authority: &str,
+        path: &str,
+        query: Option<&str>,
+    ) -> Result<Route, RouteError> {
         let host = authority::parse_host(authority).ok_or(RouteError::BadAuthority)?;
         let by_host = self.find_virtual_host(&host)?;
-        let by_path = self.find_prefix(path);
         let by_ns = self.find_ns(query)?;
-
-        let mut selected = [by_host, by_path.as_ref().map(|it| it.index), by_ns.as_ref().map(|it| it.0)]
-            .into_iter()
-            .flatten();
-        let first = selected.next();
-        if selected.any(|other| Some(other) != first) {
+        let ns = by_ns.as_ref().map(|(index, _)| *index);
+        if by_host.is_some() && ns.is_some() && by_host != ns {
             return Err(RouteError::Disagree);
         }
-        if first.is_none() && matches!(path, "/v2" | "/v2/") {
+        let chosen = by_host.or(ns).or_else(|| self.names.get(&host).copied());
+        let prefix = match self.find_prefix(path) {
+            Some(prefix) if chosen.is_some_and(|index| index != prefix.index) => {
+                if !prefix.may_be_a_repository {
+                    return Err(RouteError::Disagree);
+                }
+                None
+            }
+            prefix => prefix,
+        };
+        let prefixed = prefix.as_ref().map(|prefix| prefix.index);
+        // A host that is a registry's name is often that of wharf's machine as well.
+        if by_host.or(ns).or(prefixed).is_none() && matches!(path, "/v2" | "/v2/") {
             return Ok(Route::Version);
         }
-        let fallback = || self.names.get(&host).copied().or(self.default);
-        let index = first.or_else(fallback).ok_or(RouteError::NoSelector)?;
-        let (base, path) = match by_path {
+        let named = chosen.or(prefixed);
+        let index = match (named, default) {
+            (Some(index), _) => index,
+            (None, Some(_)) if own::names_a_registry(&host) => return Err(RouteError::UnknownHost),
+            (None, Some(default)) => default,
+            (None, None) => return Err(RouteError::NoSelector),
+        };
+        let (base, path) = match prefix {
             Some(prefix) => (prefix.base, prefix.path),
             None => ("/v2".to_owned(), path.to_owned()),
         };
-        Ok(Route::Registry { index, path, link: LinkShape { base, ns: by_ns.map(|it| it.1) } })
+        let link = LinkShape { base, ns: by_ns.map(|(_, name)| name) };
+        Ok(Route::Registry { index, path, link })
+    }
+
+    /// With these host names for wharf itself, beside its addresses; they name no registry. They matter where a
+    /// domain is set: no other name is answered then.
+    #[must_use]
+    pub fn with_own_hosts(mut self, hosts: impl IntoIterator<Item = String>) -> Self {
+        self.own_hosts.extend(hosts.into_iter().filter_map(|host| authority::parse_host(&host)));
+        self
+    }
+
+    /// What a host says before the domain, such as `nvcr.io`; without a domain, before an address or `localhost`.
+    pub fn label_of(&self, authority: &str) -> Option<String> {
+        let host = authority::parse_host(authority)?;
+        let label = match &self.domain {
+            Some(domain) => host.strip_suffix(domain.as_str())?.strip_suffix('.')?,
+            None => own::before_address(&host)?,
+        };
+        Some(label.to_owned())
+    }
+
+    /// Whether a registry has this name or alias.
+    pub fn knows(&self, name: &str) -> bool {
+        self.names.contains_key(&name.to_ascii_lowercase())
+    }
+
+    /// The domain whose subdomains are virtual hosts.
+    pub fn domain(&self) -> Option<&str> {
+        self.domain.as_deref()
     }
 
     fn find_virtual_host(&self, host: &str) -> Result<Option<usize>, RouteError> {
@@ -218,7 +281,12 @@ impl RoutingTable {
             return Ok(Some(*index));
         }
         match &self.domain {
+            _ if self.own_hosts.contains(host) => Ok(None),
             Some(domain) if is_below(host, domain) => Err(RouteError::UnknownHost),
+            // A page on the web can be under any name that its owner lets lead to us, so names are listed.
+            Some(domain) if host != domain && !own::is_local(host) && !self.names.contains_key(host) => {
+                Err(RouteError::UnknownHost)
+            }
             Some(_) => Ok(None),
             None => Ok(longest_label(&self.labels, host)),
         }
@@ -244,7 +312,8 @@ impl RoutingTable {
             }
             _ => rest,
         };
-        Some(Prefix { index: *index, base, path: format!("/v2{rest}") })
+        let may_be_a_repository = !head.is_empty();
+        Some(Prefix { index: *index, base, path: format!("/v2{rest}"), may_be_a_repository })
     }
 
     /// The registry that `ns` names, and its name as given there; several values must agree like any selectors.
@@ -268,6 +337,8 @@ struct Prefix {
     /// The front of the path as the client wrote it, for which `/v2` stands in `path`.
     base: String,
     path: String,
+    /// Whether it may as well be the first component of a repository's name.
+    may_be_a_repository: bool,
 }
 
 /// The registry whose label `host` begins with, before a dot; of several, the longest label counts.

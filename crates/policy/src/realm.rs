@@ -118,19 +118,40 @@ impl Territory {
     /// of the same registrable domain. That domain must end in a suffix on the public suffix list: under an
     /// invented one (`corp.lan`, `cluster.local`) nobody can tell where one owner ends.
     pub fn plan_realm(&self, realm: &str) -> RealmPlan {
-        let url = match self.parse_realm(realm) {
-            Ok(url) => url,
-            Err(error) => return RealmPlan::Refused(error),
-        };
-        if self.contains(&url) || (url.scheme() == "https" && self.is_same_domain(&url)) {
-            RealmPlan::Trusted(url)
-        } else {
-            RealmPlan::Anonymous(url)
+        match Url::parse(realm).map_err(|_| RealmError::Url).and_then(|url| self.check_realm(url)) {
+            Err(error) => RealmPlan::Refused(error),
+            Ok(url) if self.may_see_credentials(&url) => RealmPlan::Trusted(url),
+            Ok(url) => RealmPlan::Anonymous(url),
         }
     }
 
-    fn parse_realm(&self, realm: &str) -> Result<Url, RealmError> {
-        let mut url = Url::parse(realm).map_err(|_| RealmError::Url)?;
+    /// As [`plan_realm`](Self::plan_realm), for the challenge that `host` gave: the upstream, or a host that it
+    /// redirected to. What the credentials earn is sent to that host, so they are sent for it only if it may see them
+    /// itself.
+    ///
+    /// A registry behind a proxy that takes TLS off often names itself by `http`. Where that is its own host, `https`
+    /// is meant: it has just answered by it. Any other `http` realm of an `https` host is refused.
+    pub fn plan_realm_of(&self, host: &Url, realm: &str) -> RealmPlan {
+        let Ok(mut url) = Url::parse(realm) else { return RealmPlan::Refused(RealmError::Url) };
+        if url.scheme() == "http" && host.scheme() == "https" {
+            let is_own =
+                same_host(host.host().map(host_to_owned).as_ref(), url.host().map(host_to_owned).as_ref());
+            if !is_own || url.set_scheme("https").is_err() {
+                return RealmPlan::Refused(RealmError::Downgrade);
+            }
+        }
+        match self.plan_realm(url.as_str()) {
+            RealmPlan::Trusted(url) if !self.may_see_credentials(host) => RealmPlan::Anonymous(url),
+            plan => plan,
+        }
+    }
+
+    /// Whether the upstream's credentials may be sent to the URL's host.
+    pub fn may_see_credentials(&self, url: &Url) -> bool {
+        self.contains(url) || (url.scheme() == "https" && self.is_same_domain(url))
+    }
+
+    fn check_realm(&self, mut url: Url) -> Result<Url, RealmError> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(RealmError::Scheme);
         }

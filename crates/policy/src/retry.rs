@@ -34,6 +34,9 @@ pub struct RetryBudget {
 
 /// The reserve, in retries.
 pub const RETRY_RESERVE: u32 = 10;
+/// The part of it that stays for repositories which gave something lately, so that what never works cannot use up the
+/// retries of what does.
+pub const RETRY_RESERVE_OF_KNOWN: u32 = 5;
 const TENTHS_PER_RETRY: u32 = 10;
 
 impl Default for RetryBudget {
@@ -49,14 +52,15 @@ impl RetryBudget {
         self.tenths = (self.tenths + 1).min(RETRY_RESERVE * TENTHS_PER_RETRY);
     }
 
-    /// Takes one retry out; false when there is none left, and the request must not be sent again.
-    pub fn withdraw(&mut self) -> bool {
+    /// Takes one retry out, where `keep` stay for others; false when there are not so many, and the request must
+    /// not be sent again.
+    pub fn withdraw(&mut self, keep: u32) -> bool {
         match self.tenths.checked_sub(TENTHS_PER_RETRY) {
-            Some(rest) => {
+            Some(rest) if rest >= keep * TENTHS_PER_RETRY => {
                 self.tenths = rest;
                 true
             }
-            None => false,
+            _ => false,
         }
     }
 }

@@ -18,11 +18,17 @@ pub fn check(input: &[u8]) {
         let [for_met, for_other] = upstream::fuzzing::scopes(scope.as_deref(), &met, &other);
         let fixed = scope.as_deref().and_then(|scope| scope.split_ascii_whitespace().next());
         let fixed = fixed.filter(|scope| !scope.contains(':'));
-        // Whatever the challenge names, only `pull` is asked for, and never under another repository's name.
-        assert!(for_met.ends_with(":pull") || fixed == Some(&for_met));
-        assert!(for_other == "repository:other/name:pull" || fixed == Some(&for_other));
-        assert!(!for_met.contains(|character: char| character.is_ascii_whitespace()));
+        // Whatever the challenge names, nothing that writes is asked for, and never under another repository's name.
+        assert!(fixed == Some(&for_met) || for_met.split(' ').all(only_reads), "{for_met}");
+        let is_own = for_other.starts_with("repository:other/name:") && only_reads(&for_other);
+        assert!(is_own || fixed == Some(&for_other), "{for_other}");
+        assert!(for_met.split(' ').count() <= 4);
     }
+}
+
+fn only_reads(scope: &str) -> bool {
+    let actions = scope.rsplit_once(':').map_or(scope, |(_, actions)| actions);
+    !actions.is_empty() && !["push", "write", "delete", "*"].iter().any(|word| actions.contains(word))
 }
 
 fn parameters(challenge: &Challenge) -> Vec<(&'static str, Option<&String>)> {

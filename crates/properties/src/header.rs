@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::header::{HeaderMap, HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE};
-use oci::{Algorithm, Digest, RangeRequest};
+use oci::{Algorithm, Digest, Meant, RANGE_COUNT_MAX, RangeRequest, RangeSet};
 use policy::retry::{RETRY_AFTER_MAX, parse_retry_after};
 
 /// Checks that ranges lie inside their content and that waits are bounded. The input's first eight bytes are
@@ -15,8 +15,10 @@ pub fn check(input: &[u8]) {
     check_log(value);
     check_conditions(value);
     let Ok(text) = std::str::from_utf8(value) else { return };
-    if let Ok(Some(range)) = RangeRequest::parse(text) {
-        check_range(range, size);
+    match RangeSet::parse(text) {
+        Some(RangeSet::One(range)) => check_range(range, size),
+        Some(ranges @ RangeSet::Several(_)) => check_parts(&ranges, size),
+        None => {}
     }
     if let Some((range, size)) = upstream::fuzzing::parse_content_range(text) {
         assert!(range.start < range.end && size.is_none_or(|size| range.end <= size));
@@ -42,6 +44,16 @@ fn check_range(range: RangeRequest, size: u64) {
     assert_eq!(RangeRequest::parse(&printed), Ok(Some(range)));
 }
 
+/// Parts lie inside their content, and are together no more than that.
+fn check_parts(ranges: &RangeSet, size: u64) {
+    for size in [size, size & 0xffff, 0, 1, u64::MAX] {
+        let Meant::Parts(parts) = ranges.resolve(size) else { continue };
+        assert!((1..=RANGE_COUNT_MAX).contains(&parts.len()), "{} parts", parts.len());
+        assert!(parts.iter().all(|part| part.start < part.end && part.end <= size), "{parts:?} of {size}");
+        assert!(parts.iter().map(|part| u128::from(part.len())).sum::<u128>() <= u128::from(size));
+    }
+}
+
 fn check_conditions(value: &[u8]) {
     let Ok(header) = HeaderValue::from_bytes(value) else { return };
     let digest = Digest::of(Algorithm::Sha256, b"");
@@ -54,11 +66,11 @@ fn check_conditions(value: &[u8]) {
     }
     let range = HeaderValue::from_static("bytes=1-2");
     let conditional = with(&[(RANGE, &range), (IF_RANGE, &header)]);
-    if server::fuzzing::requested_range(&conditional, &digest) != Ok(None) {
+    if server::fuzzing::requested_ranges(&conditional, &digest).is_some() {
         assert_eq!(header, format!("\"{digest}\""));
     }
     let twice = http::HeaderMap::from_iter([(RANGE, header.clone()), (IF_RANGE, header)]);
-    assert_eq!(server::fuzzing::requested_range(&twice, &digest), Ok(None), "a range is no entity tag");
+    assert_eq!(server::fuzzing::requested_ranges(&twice, &digest), None, "a range is no entity tag");
 }
 
 fn check_log(value: &[u8]) {

@@ -1,6 +1,6 @@
 //! Manifests and indexes.
 
-use oci::{Descriptor, Manifest, MediaType};
+use oci::{Descriptor, Manifest, ManifestKind, MediaType};
 use serde_json::{Value, json};
 
 /// Checks that what is let in means one thing to every reader, and that printing loses nothing. The input is
@@ -10,9 +10,7 @@ pub fn check(input: &[u8]) {
     let (served, document) = (&input[..end], input.get(end + 1..).unwrap_or_default());
     let served = std::str::from_utf8(served).ok().and_then(|text| text.parse::<MediaType>().ok());
     let Ok(manifest) = Manifest::parse(document, served.as_ref()) else { return };
-    if let (Some(served), Some(inside)) = (&served, &manifest.media_type) {
-        assert!(served.essence().eq_ignore_ascii_case(inside.essence()));
-    }
+    assert!(manifest.media_type.is_specific());
     let printed = print(&manifest).to_string();
     assert_eq!(Manifest::parse(printed.as_bytes(), served.as_ref()), Ok(manifest.clone()), "{printed}");
     // Parts that are skipped may be looser than what this reader takes.
@@ -31,19 +29,24 @@ pub fn check(input: &[u8]) {
 }
 
 fn print(manifest: &Manifest) -> Value {
-    let mut document = serde_json::Map::new();
-    let mut set = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            document.insert(name.to_owned(), value);
-        }
+    let list = |list: &[Descriptor]| list.iter().map(print_descriptor).collect::<Value>();
+    let mut document = match manifest.kind {
+        ManifestKind::Image => json!({ "schemaVersion": 2, "layers": list(&manifest.layers) }),
+        ManifestKind::Index => json!({ "schemaVersion": 2, "manifests": list(&manifest.manifests) }),
+        ManifestKind::Schema1 => json!({ "schemaVersion": 1, "fsLayers": [] }),
+        ManifestKind::Other => json!({}),
     };
-    let list = |list: &[Descriptor]| (!list.is_empty()).then(|| list.iter().map(print_descriptor).collect());
-    set("mediaType", manifest.media_type.as_ref().map(|it| json!(it.as_str())));
-    set("subject", manifest.subject.as_ref().map(print_descriptor));
-    set("config", manifest.config.as_ref().map(print_descriptor));
-    set("layers", list(&manifest.layers));
-    set("manifests", list(&manifest.manifests));
-    Value::Object(document)
+    document["mediaType"] = json!(manifest.media_type.as_str());
+    for (name, descriptor) in [("subject", &manifest.subject), ("config", &manifest.config)] {
+        document[name] = descriptor.as_ref().map_or(Value::Null, print_descriptor);
+    }
+    // Kinds that are not known here may have either.
+    for (name, descriptors) in [("layers", &manifest.layers), ("manifests", &manifest.manifests)] {
+        if !descriptors.is_empty() {
+            document[name] = list(descriptors);
+        }
+    }
+    document
 }
 
 fn print_descriptor(descriptor: &Descriptor) -> Value {

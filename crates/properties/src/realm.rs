@@ -29,7 +29,11 @@ pub fn check(input: &[u8]) {
     for (upstream, host, port, domain) in UPSTREAMS {
         let upstream = Url::parse(upstream).expect("a URL");
         let territory = Territory::new(upstream.clone(), trusted.clone());
-        let (url, is_trusted) = match territory.plan_realm(realm) {
+        // For whom it is not trusted with the credentials, nothing is got with them.
+        let stranger = Url::parse("https://stranger.example").expect("a URL");
+        let is_listed = territory.may_see_credentials(&stranger);
+        assert!(is_listed || !matches!(territory.plan_realm_of(&stranger, realm), RealmPlan::Trusted(_)));
+        let (url, is_trusted) = match territory.plan_realm_of(&upstream, realm) {
             RealmPlan::Trusted(url) => (url, true),
             RealmPlan::Anonymous(url) => (url, false),
             RealmPlan::Refused(_) => continue,

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use oci::Tag;
-use storage::fs::fuzzing;
+use storage::fs::fuzzing::{self, Note};
 
 /// Checks that a record reads as it is written, and that of a partial file never more is believed than there
 /// is. The input's first eight bytes are the partial file's length; the rest is a file.
@@ -12,12 +12,27 @@ pub fn check(input: &[u8]) {
     check_record(file);
     let len = u64::from_be_bytes(*len);
     for boot_id in [None, Some("1b4e28ba-2fa1-4d3b-8a0c-3f5d1f7c9e11"), Some("")] {
-        let Some((trusted, size, again)) = fuzzing::read_sidecar(file, len, boot_id) else { break };
-        assert!(trusted <= len && size.is_none_or(|size| trusted <= size));
-        assert!(boot_id.is_some() || trusted == 0 || is_synced(&again), "a power loss may have eaten this");
-        let read_again = fuzzing::read_sidecar(&again, len, boot_id);
-        assert_eq!(read_again, Some((trusted, size, again)), "the note changed as it was written again");
+        let Some(note) = fuzzing::read_sidecar(file, len, boot_id) else { break };
+        check_ranges(&note, len);
+        let is_safe = boot_id.is_some() || note.trusted.is_empty() || is_synced(&note.again);
+        assert!(is_safe, "a power loss may have eaten this");
+        let read_again = fuzzing::read_sidecar(&note.again, len, boot_id);
+        assert_eq!(read_again.as_ref(), Some(&note), "the note changed as it was written again");
+        if boot_id.is_some() && note.trusted.len() <= LISTED_COUNT {
+            let listed = fuzzing::read_sidecar(&note.listed, len, boot_id).expect("it was just written");
+            assert_eq!(listed.trusted, note.trusted, "what is listed is believed");
+        }
     }
+}
+
+/// As many ranges as are always listed.
+const LISTED_COUNT: usize = 64;
+
+/// Checks that what is believed lies in the file and in the content, in order, and with holes in between.
+fn check_ranges(note: &Note, len: u64) {
+    let end = note.size.map_or(len, |size| size.min(len));
+    assert!(note.trusted.iter().all(|(start, stop)| start < stop && *stop <= end), "{note:?} of {len}");
+    assert!(note.trusted.windows(2).all(|pair| pair[0].1 < pair[1].0), "{note:?}");
 }
 
 /// Looks into the note as it is written: what lies on disk may hold keys that this reader does not take.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use cache::Backend;
 use http::header::{self, HeaderValue};
-use http::{Method, Response, StatusCode, request};
+use http::{Response, StatusCode, request};
+use policy::host::is_address_or_listed;
 use secret::Secret;
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use self::token::Token;
 use crate::body::AnswerBody;
 use crate::health;
 use crate::respond::Answer;
+use crate::respond::foreign::foreign;
 use crate::site::{self, Framing, HeadFault};
 
 /// What the admin listener serves.
@@ -25,6 +27,8 @@ pub(crate) struct Admin {
     registries: Vec<Arc<Backend>>,
     metrics: Arc<Metrics>,
     token: Option<Token>,
+    /// The names by which it may be asked for, beside addresses and `localhost`.
+    hosts: Vec<String>,
     shutdown: CancellationToken,
 }
 
@@ -35,14 +39,15 @@ const ENDPOINTS: [(&str, Endpoint); 2] =
     [("/metrics", metrics::answer), ("/api/registries", registries::answer)];
 
 impl Admin {
-    /// An admin surface that asks for `token`, if there is one.
+    /// An admin surface that asks for `token`, if there is one, and is also called by the names of `hosts`.
     pub(crate) fn new(
         registries: &[Arc<Backend>],
         metrics: Arc<Metrics>,
         token: Option<&Secret<String>>,
+        hosts: Vec<String>,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { registries: registries.to_vec(), metrics, token: token.map(Token::new), shutdown }
+        Self { registries: registries.to_vec(), metrics, token: token.map(Token::new), hosts, shutdown }
     }
 
     /// Answers one request.
@@ -55,18 +60,26 @@ impl Admin {
         // A scraper that sends chunks is not known, so nothing waits for their end here.
         let checked = match site::check(head) {
             Ok(Framing::Chunked) => Err(HeadFault::Body),
-            checked => checked,
+            Ok(Framing::Empty) => site::refuse_foreign_pages(&head.headers),
+            Err(fault) => Err(fault),
         };
-        if let Err(fault) = checked {
-            let status = if head.method == Method::GET || head.method == Method::HEAD {
-                StatusCode::BAD_REQUEST
-            } else {
-                StatusCode::METHOD_NOT_ALLOWED
-            };
-            return text(status, &format!("{fault}\n")).closing();
+        let authority = match checked.and_then(|()| site::authority(head)) {
+            Ok(authority) => authority,
+            Err(fault) => return text(status_of(fault), &format!("{fault}\n")).closing(),
+        };
+        let is_trusted = match &self.token {
+            Some(token) => token.is_given(head.headers.get(header::AUTHORIZATION)),
+            None => false,
+        };
+        // A page can have a name that its owner lets lead to us. It does not have the token.
+        if !is_trusted && !is_address_or_listed(authority, &self.hosts) {
+            let message = format!(
+                "{} is no name of this listener: ask its address, or add the name to hosts of [admin]\n",
+                foreign(authority)
+            );
+            return text(StatusCode::FORBIDDEN, &message).closing();
         }
-        let authorization = head.headers.get(header::AUTHORIZATION);
-        if self.token.as_ref().is_some_and(|token| !token.is_given(authorization)) {
+        if self.token.is_some() && !is_trusted {
             let challenge = HeaderValue::from_static("Bearer realm=\"wharf admin\"");
             return text(StatusCode::UNAUTHORIZED, "a token is required\n")
                 .with(header::WWW_AUTHENTICATE, challenge);
@@ -76,6 +89,14 @@ impl Admin {
             Some((_, answer)) => answer(self),
             None => text(StatusCode::NOT_FOUND, "no such endpoint\n"),
         }
+    }
+}
+
+fn status_of(fault: HeadFault) -> StatusCode {
+    match fault {
+        HeadFault::Method => StatusCode::METHOD_NOT_ALLOWED,
+        HeadFault::Page => StatusCode::FORBIDDEN,
+        _ => StatusCode::BAD_REQUEST,
     }
 }
 

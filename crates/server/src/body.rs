@@ -11,6 +11,7 @@ use cache::{BlobReader, Piece, PullError};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::access::Entry;
+use crate::multipart::Multipart;
 use crate::report::{Answering, Report};
 use crate::sendfile::{Chunk, Lane};
 use crate::turns::{Turns, Wait};
@@ -22,6 +23,8 @@ pub(crate) enum Content {
     Whole(Bytes),
     /// A blob or a part of one, read as the client takes it.
     Blob(BlobReader),
+    /// Several parts of a blob. Boxed, because few answers are that.
+    Parts(Box<Multipart>),
 }
 
 /// An answer's body. It ends after exactly the length it was made with, or with an error.
@@ -65,6 +68,7 @@ impl AnswerBody {
             (Content::Blob(reader), None) => {
                 ready!(reader.poll_chunk(cx)).map(|chunk| chunk.map(Piece::Bytes))
             }
+            (Content::Parts(parts), lane) => ready!(parts.poll_piece(cx, lane.is_some())),
         };
         Poll::Ready(match (piece, &self.lane) {
             (Some(Ok(Piece::File(piece))), Some(lane)) => Ok(lane.push(piece, Arc::clone(&self.report))),

@@ -1,7 +1,7 @@
 //! Conditional requests (RFC 9110, section 13): the only validator is the digest, as a strong entity tag.
 
 use http::{HeaderMap, HeaderValue, header};
-use oci::{Digest, RangeError, RangeRequest};
+use oci::{Digest, RangeSet};
 
 /// The entity tag of the content with this digest.
 pub(crate) fn entity_tag(digest: &Digest) -> HeaderValue {
@@ -26,24 +26,15 @@ pub(crate) fn is_held(headers: &HeaderMap, digest: &Digest) -> bool {
     })
 }
 
-/// The range to be served, if any: none when the client asks for none, or only if the content were another
-/// one (`If-Range`, by the strong comparison; a date never matches, because none is ever sent).
-///
-/// # Errors
-/// [`RangeError::Multiple`]: several ranges, in one header or in several.
-pub(crate) fn requested_range(
-    headers: &HeaderMap,
-    digest: &Digest,
-) -> Result<Option<RangeRequest>, RangeError> {
+/// The ranges to be served, if any: none when the client asks for none, in two headers, or only if the content were
+/// another one (`If-Range`, by the strong comparison; a date never matches, because none is ever sent).
+pub(crate) fn requested_ranges(headers: &HeaderMap, digest: &Digest) -> Option<RangeSet> {
     let mut ranges = headers.get_all(header::RANGE).iter();
-    let (Some(range), further) = (ranges.next(), ranges.next()) else { return Ok(None) };
+    let (Some(range), None) = (ranges.next(), ranges.next()) else { return None };
     if headers.get(header::IF_RANGE).is_some_and(|condition| entity_tag(digest) != condition) {
-        return Ok(None);
+        return None;
     }
-    if further.is_some() {
-        return Err(RangeError::Multiple);
-    }
-    range.to_str().map_or(Ok(None), RangeRequest::parse)
+    RangeSet::parse(range.to_str().ok()?)
 }
 
 #[cfg(test)]

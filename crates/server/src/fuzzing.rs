@@ -1,7 +1,7 @@
 //! The readers of a client's head, for those who check what holds for every input.
 
 use http::{HeaderMap, HeaderValue, request};
-use oci::{Digest, RangeError, RangeRequest};
+use oci::{Digest, RangeSet};
 use policy::host::LinkShape;
 
 use crate::respond::listing;
@@ -18,12 +18,9 @@ pub fn is_held(headers: &HeaderMap, digest: &Digest) -> bool {
     condition::is_held(headers, digest)
 }
 
-/// The range that a client asks of the blob.
-///
-/// # Errors
-/// Several ranges.
-pub fn requested_range(headers: &HeaderMap, digest: &Digest) -> Result<Option<RangeRequest>, RangeError> {
-    condition::requested_range(headers, digest)
+/// The ranges that a client asks of the blob.
+pub fn requested_ranges(headers: &HeaderMap, digest: &Digest) -> Option<RangeSet> {
+    condition::requested_ranges(headers, digest)
 }
 
 /// The `Link` that leads a client from a page of `path` on to the page `next`.

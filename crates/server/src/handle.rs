@@ -9,7 +9,7 @@ use std::time::Duration;
 use cache::{Backend, PullError, Want};
 use http::{Method, Request, Response, request};
 use http_body::Body;
-use oci::{Digest, Page, Reference, Repository, RequestError};
+use oci::{Digest, Page, RangeSet, Reference, Repository, RequestError};
 use policy::host::{Route, RoutingTable};
 use telemetry::Metrics;
 use tokio::sync::Semaphore;
@@ -21,9 +21,10 @@ use crate::clock::Clock;
 use crate::condition;
 use crate::health;
 use crate::request_id::RequestIds;
-use crate::respond::error::{self, Asked, Refusal};
+use crate::respond::error::{self, Asked, Failed, Refusal};
+use crate::respond::unrouted::{self, Named};
 use crate::respond::{Answer, blob, listing, manifest, version};
-use crate::site::{self, Framing};
+use crate::site::{self, Framing, HeadFault};
 
 /// What the public listener serves.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ pub(crate) struct Public {
 
 /// A request that found its registry.
 struct Visit<'a> {
+    public: &'a Public,
     backend: &'a Backend,
     /// `/v2/...`, whatever form the client uses.
     path: String,
@@ -109,12 +111,21 @@ impl Public {
     fn admit(&self, head: &request::Parts, entry: &mut Entry) -> Result<Framing, Refusal> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
         entry.hold(place);
+        site::refuse_pages(&head.headers)?;
         Ok(site::check(head)?)
     }
 
     fn route(&self, head: &request::Parts) -> Result<Route, Refusal> {
-        let authority = site::authority(head)?;
-        Ok(self.routes.route(authority, head.uri.path(), head.uri.query())?)
+        let named = named(head)?;
+        let routed = self.routes.route(named.authority, named.path, named.query);
+        routed.map_err(|error| Refusal::Unrouted(unrouted::answer(error, named, &self.routes)))
+    }
+
+    /// What the client perhaps meant, where it named no registry.
+    fn hint(&self, head: &request::Parts) -> Option<String> {
+        let named = named(head).ok()?;
+        let is_by_default = self.routes.is_by_default(named.authority, named.path, named.query);
+        if is_by_default { unrouted::hint(named) } else { None }
     }
 
     async fn serve(&self, route: Route, head: &request::Parts, entry: &mut Entry) -> Result<Answer, Refusal> {
@@ -126,9 +137,9 @@ impl Public {
         entry.routed(backend);
         let asked = oci::Request::parse(&path, head.uri.query());
         let asked = if backend.hub_names() { asked.and_then(oci::Request::in_library) } else { asked };
-        let asked = asked.map_err(|error| Refusal::Request { registry: backend.name().to_owned(), error })?;
+        let visit = Visit { public: self, backend, path, place, head };
+        let asked = asked.map_err(|error| visit.refuse_request(error))?;
         entry.asked(&asked);
-        let visit = Visit { backend, path, place, head };
         // The backend has deadlines of its own; this one covers whatever they do not, such as a hung disk.
         // Pinned where it is: the timeout would keep room for it twice.
         let pull = pin!(visit.pull(asked));
@@ -137,6 +148,11 @@ impl Public {
             Err(_) => Err(Refusal::Late { registry: backend.name().to_owned() }),
         }
     }
+}
+
+/// Where the request names a registry.
+fn named(head: &request::Parts) -> Result<Named<'_>, HeadFault> {
+    Ok(Named { authority: site::authority(head)?, path: head.uri.path(), query: head.uri.query() })
 }
 
 fn refuse(refusal: &Refusal, entry: &mut Entry) -> Answer {
@@ -155,13 +171,14 @@ impl Visit<'_> {
             oci::Request::Blob { repository, digest } => self.pull_blob(repository, digest).await,
             oci::Request::Tags { repository, page } => {
                 let listed = self.backend.tags(&repository, &page).await;
-                let listed = listed.map_err(|error| self.refuse(Asked::Tags, error))?;
+                let listed = listed.map_err(|error| self.refuse(Asked::Tags, &repository, "", error))?;
                 Ok(listing::answer(listed, self.place()))
             }
             oci::Request::Referrers { repository, digest, artifact_type, page } => {
                 let listed =
                     self.backend.referrers(&repository, &digest, artifact_type.as_deref(), &page).await;
-                let listed = listed.map_err(|error| self.refuse(Asked::Referrers, error))?;
+                let target = |error| self.refuse(Asked::Referrers, &repository, &format!("@{digest}"), error);
+                let listed = listed.map_err(target)?;
                 Ok(listing::answer(listed, self.place()))
             }
             oci::Request::Catalog { page } => self.list_repositories(&page).await,
@@ -170,7 +187,10 @@ impl Visit<'_> {
 
     async fn pull_manifest(&self, repository: Repository, reference: Reference) -> Result<Answer, Refusal> {
         let manifest = self.backend.pull_manifest(&repository, &reference, self.want()).await;
-        let manifest = manifest.map_err(|error| self.refuse(Asked::Manifest, error))?;
+        let manifest = manifest.map_err(|error| {
+            let mark = if matches!(reference, Reference::Tag(_)) { ':' } else { '@' };
+            self.refuse(Asked::Manifest, &repository, &format!("{mark}{reference}"), error)
+        })?;
         let is_held = condition::is_held(&self.head.headers, &manifest.digest);
         Ok(if is_held { manifest::unchanged(&manifest) } else { manifest::answer(manifest) })
     }
@@ -180,19 +200,31 @@ impl Visit<'_> {
         let is_held = condition::is_held(headers, &digest);
         let want = if is_held { Want::Head } else { self.want() };
         // A range has a meaning for GET alone (RFC 9110, section 14.2), and a 304 comes before it.
-        let range = match want {
-            Want::Get => condition::requested_range(headers, &digest)?,
+        let ranges = match want {
+            Want::Get => condition::requested_ranges(headers, &digest),
             Want::Head => None,
         };
-        let blob = self.backend.pull_blob(&repository, &digest, range, want).await;
-        let blob = blob.map_err(|error| self.refuse(Asked::Blob, error))?;
+        let refuse = |error| self.refuse(Asked::Blob, &repository, &format!("@{digest}"), error);
+        let range = match ranges {
+            None => None,
+            Some(RangeSet::One(range)) => Some(range),
+            Some(several) => {
+                // What cannot be had in parts is sent whole.
+                let parts = Box::pin(self.backend.pull_ranges(&repository, &digest, &several)).await;
+                match parts.map_err(refuse)? {
+                    Some(parts) => return Ok(blob::parts(parts, &digest)),
+                    None => None,
+                }
+            }
+        };
+        let blob = self.backend.pull_blob(&repository, &digest, range, want).await.map_err(refuse)?;
         Ok(if is_held { blob::unchanged(&blob, &digest) } else { blob::answer(blob, &digest) })
     }
 
     async fn list_repositories(&self, page: &Page) -> Result<Answer, Refusal> {
-        let listed = self.backend.catalog(page).await.map_err(|error| self.refuse(Asked::Catalog, error))?;
-        match listed {
-            Some(catalog) => Ok(listing::catalog(catalog, page, self.place())),
+        let listed = self.backend.catalog(page).await;
+        match listed.map_err(|error| self.failed(Asked::Catalog, String::new(), error))? {
+            Some(catalog) => Ok(listing::catalog(&catalog, page, self.place())),
             None => Err(self.refuse_request(RequestError::NotFound)),
         }
     }
@@ -205,11 +237,17 @@ impl Visit<'_> {
         listing::Asked { path: &self.path, link: &self.place }
     }
 
-    fn refuse(&self, asked: Asked, error: PullError) -> Refusal {
-        Refusal::Pull { registry: self.backend.name().to_owned(), asked, error }
+    fn refuse(&self, asked: Asked, repository: &Repository, reference: &str, error: PullError) -> Refusal {
+        self.failed(asked, format!("{repository}{reference}"), error)
+    }
+
+    fn failed(&self, asked: Asked, target: String, error: PullError) -> Refusal {
+        let (registry, has_login) = (self.backend.name().to_owned(), self.backend.has_login());
+        let hint = self.public.hint(self.head);
+        Refusal::Pull(Box::new(Failed { registry, target, asked, has_login, hint, error }))
     }
 
     fn refuse_request(&self, error: RequestError) -> Refusal {
-        Refusal::Request { registry: self.backend.name().to_owned(), error }
+        Refusal::Request { registry: self.backend.name().to_owned(), path: self.path.clone(), error }
     }
 }

@@ -18,6 +18,7 @@ mod handle;
 mod health;
 mod lateness;
 mod listen;
+mod multipart;
 mod report;
 mod request_id;
 mod respond;

@@ -3,8 +3,10 @@
 
 pub(crate) mod blob;
 pub(crate) mod error;
+pub(crate) mod foreign;
 pub(crate) mod listing;
 pub(crate) mod manifest;
+pub(crate) mod unrouted;
 
 use bytes::Bytes;
 use cache::Outcome;

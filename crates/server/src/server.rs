@@ -131,7 +131,8 @@ impl Server {
 
         if let Some((listener, _)) = admin {
             let token = settings.admin.as_ref().and_then(|admin| admin.token.as_ref());
-            let admin = Admin::new(&registries, Arc::clone(&metrics), token, shutdown.clone());
+            let hosts = settings.admin_hosts.clone();
+            let admin = Admin::new(&registries, Arc::clone(&metrics), token, hosts, shutdown.clone());
             let seats = Seats::new(ADMIN_CONNECTION_COUNT_MAX, ADMIN_CONNECTION_COUNT_MAX);
             let terms = terms(Surface::Admin(admin), limits(&settings));
             start(listener, None, Doors { own: Arc::clone(&terms), extra: terms }, seats);

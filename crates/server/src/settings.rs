@@ -16,6 +16,8 @@ pub struct Settings {
     pub tls: Option<TlsSettings>,
     /// The admin listener; none: there is no such listener.
     pub admin: Option<AdminSettings>,
+    /// The host names by which the admin listener may be asked for, beside addresses and `localhost`.
+    pub admin_hosts: Vec<String>,
     /// Whether stored blobs are handed to the kernel as files (`sendfile`) instead of being copied through
     /// this process.
     pub sendfile: bool,
@@ -69,6 +71,7 @@ impl Settings {
             listen,
             tls: None,
             admin: None,
+            admin_hosts: Vec::new(),
             sendfile: true,
             connection_count_max: 10_000,
             client_connection_count_max: 5_000,

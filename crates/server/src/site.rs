@@ -8,7 +8,8 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Version, header, request};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Version, request};
 use http_body::Body;
 
 use crate::tls::TlsName;
@@ -20,7 +21,9 @@ const TARGET_BYTES_MAX: usize = 8 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeadFault {
     /// A method other than GET and HEAD.
-    #[error("this is a pull-only cache: it answers GET and HEAD, and takes no push")]
+    #[error(
+        "this is a pull-only cache: it answers GET and HEAD, and takes no push; push to the registry itself"
+    )]
     Method,
     /// A body, or the announcement of one.
     #[error("a GET or HEAD request has no body here")]
@@ -40,6 +43,12 @@ pub(crate) enum HeadFault {
     /// A `Host` that is not the server that the TLS connection was made to.
     #[error("the connection was made to another server name than the request's Host; open one to that host")]
     Misdirected,
+    /// What a page in a browser sends, and no client of a registry.
+    #[error(
+        "a web page in a browser asked (`Origin` or `Sec-Fetch-*`), and pages may not read what is served here; \
+         use a container client, or curl"
+    )]
+    Page,
     /// A target too long.
     #[error("the request's target is longer than {TARGET_BYTES_MAX} bytes")]
     TargetTooLong,
@@ -81,6 +90,20 @@ fn framing(headers: &HeaderMap) -> Result<Framing, HeadFault> {
         (Some(coding), None) if is_chunked(coding) => Ok(Framing::Chunked),
         (Some(_), _) => Err(HeadFault::Body),
     }
+}
+
+/// Refuses what a page in a browser sends. A page can have a name that its owner lets lead to us, and would read
+/// for its owner what only this network may see.
+pub(crate) fn refuse_pages(headers: &HeaderMap) -> Result<(), HeadFault> {
+    let is_of_a_page = |name: &HeaderName| name == header::ORIGIN || name.as_str().starts_with("sec-fetch-");
+    if headers.keys().any(is_of_a_page) { Err(HeadFault::Page) } else { Ok(()) }
+}
+
+/// The same where people look with a browser: what they typed, and what our own pages ask for, is served.
+pub(crate) fn refuse_foreign_pages(headers: &HeaderMap) -> Result<(), HeadFault> {
+    let mut sites = headers.get_all("sec-fetch-site").iter();
+    let is_own = sites.all(|site| site == "none" || site == "same-origin");
+    if is_own && !headers.contains_key(header::ORIGIN) { Ok(()) } else { Err(HeadFault::Page) }
 }
 
 /// Reads the chunks of a request, of which there must be none, and no trailer. The connection has to end with the

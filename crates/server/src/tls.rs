@@ -3,16 +3,22 @@
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::client::verify_server_name;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::ParsedCertificate;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// The certificate and the key that clients are shown.
 #[derive(Clone, Debug)]
-pub struct TlsIdentity(Arc<ServerConfig>);
+pub struct TlsIdentity {
+    config: Arc<ServerConfig>,
+    /// The server's own, without the rest of its chain.
+    certificate: CertificateDer<'static>,
+}
 
 /// A certificate or a key that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +47,7 @@ impl TlsIdentity {
         if chain.is_empty() {
             return Err(TlsIdentityError::Chain);
         }
+        let certificate = chain[0].clone();
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsIdentityError::Key)?;
         let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
@@ -48,11 +55,21 @@ impl TlsIdentity {
         let config = builder.with_no_client_auth().with_single_cert(chain, key);
         let mut config = config.map_err(|error| TlsIdentityError::Pair(error.to_string()))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), certificate })
+    }
+
+    /// Whether a client that connects to `host`, a name or an IP address, finds it in the certificate (RFC 9525).
+    pub fn covers(&self, host: &str) -> bool {
+        let (Ok(name), Ok(certificate)) =
+            (ServerName::try_from(host), ParsedCertificate::try_from(&self.certificate))
+        else {
+            return false;
+        };
+        verify_server_name(&certificate, &name).is_ok()
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.0))
+        TlsAcceptor::from(Arc::clone(&self.config))
     }
 }
 

@@ -15,6 +15,25 @@ impl Extents {
         extents
     }
 
+    /// The offsets of ranges given as start and end, in any order; one that ends before it begins has none.
+    pub(crate) fn of(ranges: impl IntoIterator<Item = (u64, u64)>) -> Self {
+        let mut extents = Self::default();
+        for (start, end) in ranges {
+            extents.insert(ByteRange { start, end: end.max(start) });
+        }
+        extents
+    }
+
+    /// The set as ranges.
+    pub(crate) fn ranges(&self) -> &[ByteRange] {
+        &self.0
+    }
+
+    /// How many offsets are in the set.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.iter().map(ByteRange::len).sum()
+    }
+
     /// Adds every offset of `range`.
     pub(crate) fn insert(&mut self, range: ByteRange) {
         if range.is_empty() {

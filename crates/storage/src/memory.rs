@@ -18,7 +18,7 @@ use policy::freshness::TagRecord;
 use crate::blob_store::{BlobEntry, BlobStore};
 use crate::error::StoreError;
 use crate::open_blob::OpenBlob;
-use crate::record_store::{HeldManifest, RecordStore, StoredManifest};
+use crate::record_store::{LIST_COUNT_MAX, RecordStore, StoredList, StoredManifest};
 use crate::spool::{Spool, VerifiedSpool};
 use crate::verified_manifest::VerifiedManifest;
 
@@ -40,6 +40,8 @@ struct Shelf {
     tags: HashMap<Tag, TagRecord>,
     manifests: HashMap<Digest, MediaType>,
     links: BTreeSet<Digest>,
+    /// By key, the one that was written longest ago first.
+    lists: Vec<(String, StoredList)>,
 }
 
 impl MemoryStore {
@@ -60,6 +62,13 @@ impl Shelves {
     }
 }
 
+impl Shelf {
+    /// Whether anything can be pulled: a list alone says only what the upstream has.
+    fn holds_anything(&self) -> bool {
+        !(self.tags.is_empty() && self.manifests.is_empty() && self.links.is_empty())
+    }
+}
+
 #[async_trait]
 impl BlobStore for MemoryStore {
     async fn open(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
@@ -68,9 +77,8 @@ impl BlobStore for MemoryStore {
 
     async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
         let mut shelves = self.shelves();
-        let remains = shelves.spools.get(digest).and_then(|old| Some((old.retire_memory()?, old.size())));
-        let (front, size) = remains.unwrap_or_default();
-        let spool = Spool::in_memory_with(digest, front, size);
+        let successor = shelves.spools.get(digest).and_then(|old| old.succeeded_in_memory());
+        let spool = successor.unwrap_or_else(|| Spool::in_memory(digest));
         shelves.spools.insert(digest.clone(), Arc::clone(&spool));
         Ok(spool)
     }
@@ -106,12 +114,12 @@ impl RecordStore for MemoryStore {
         &self,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Option<HeldManifest>, StoreError> {
+    ) -> Result<Option<StoredManifest>, StoreError> {
         let shelves = self.shelves();
         let record = shelves.repositories.get(repository.as_str());
         let media_type = record.and_then(|shelf| shelf.manifests.get(digest)).cloned();
         let stored = media_type.zip(shelves.manifests.get(digest).cloned());
-        Ok(stored.map(|(media_type, bytes)| HeldManifest::Whole(StoredManifest { media_type, bytes })))
+        Ok(stored.map(|(media_type, bytes)| StoredManifest { media_type, bytes }))
     }
 
     async fn put_manifest(
@@ -123,11 +131,6 @@ impl RecordStore for MemoryStore {
         let mut shelves = self.shelves();
         shelves.manifests.insert(manifest.digest().clone(), manifest.bytes().clone());
         shelves.of(repository).manifests.insert(manifest.digest().clone(), media_type.clone());
-        Ok(())
-    }
-
-    async fn set_aside_manifest(&self, digest: &Digest) -> Result<(), StoreError> {
-        self.shelves().manifests.remove(digest);
         Ok(())
     }
 
@@ -178,6 +181,37 @@ impl RecordStore for MemoryStore {
         Ok(())
     }
 
+    async fn list(&self, repository: &Repository, key: &str) -> Result<Option<StoredList>, StoreError> {
+        let shelves = self.shelves();
+        let lists = shelves.repositories.get(repository.as_str()).map(|shelf| &shelf.lists);
+        let found = lists.into_iter().flatten().find(|(stored, _)| stored == key);
+        Ok(found.map(|(_, list)| list.clone()))
+    }
+
+    async fn put_list(
+        &self,
+        repository: &Repository,
+        key: &str,
+        list: &StoredList,
+    ) -> Result<(), StoreError> {
+        let list = StoredList { seen_at: to_the_second(list.seen_at), ..list.clone() };
+        let mut shelves = self.shelves();
+        let lists = &mut shelves.of(repository).lists;
+        lists.retain(|(stored, _)| stored != key);
+        if lists.len() == LIST_COUNT_MAX {
+            lists.remove(0);
+        }
+        lists.push((key.to_owned(), list));
+        Ok(())
+    }
+
+    async fn remove_list(&self, repository: &Repository, key: &str) -> Result<(), StoreError> {
+        if let Some(shelf) = self.shelves().repositories.get_mut(repository.as_str()) {
+            shelf.lists.retain(|(stored, _)| stored != key);
+        }
+        Ok(())
+    }
+
     async fn repositories(
         &self,
         after: Option<&str>,
@@ -185,8 +219,9 @@ impl RecordStore for MemoryStore {
     ) -> Result<Vec<Repository>, StoreError> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let shelves = self.shelves();
-        let names = shelves.repositories.range::<str, _>((after, Bound::Unbounded)).take(count_max);
-        Ok(names.filter_map(|(name, _)| name.parse().ok()).collect())
+        let behind = shelves.repositories.range::<str, _>((after, Bound::Unbounded));
+        let held = behind.filter(|(_, shelf)| shelf.holds_anything()).take(count_max);
+        Ok(held.filter_map(|(name, _)| name.parse().ok()).collect())
     }
 }
 

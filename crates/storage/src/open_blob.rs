@@ -205,7 +205,8 @@ impl OpenBlob {
         Ok(access.disk.send(file, socket.as_fd(), offset, len)?)
     }
 
-    /// Hashes all bytes, in turns, so that other reads of the store come in between.
+    /// Hashes all bytes, in turns, so that other long work of the store comes in between. Its reads do not wait
+    /// for that.
     ///
     /// # Errors
     /// Those of the disk; [`io::ErrorKind::UnexpectedEof`] when the file is shorter than it was.
@@ -213,7 +214,7 @@ impl OpenBlob {
         let mut hasher = Hasher::new(algorithm);
         let mut offset = 0;
         while offset < self.size() {
-            (hasher, offset) = self.job(move |blob| blob.hash_turn(hasher, offset)).await?;
+            (hasher, offset) = self.long_job(move |blob| blob.hash_turn(hasher, offset)).await?;
         }
         Ok(hasher.finish())
     }
@@ -238,6 +239,16 @@ impl OpenBlob {
         let Source::File(access, _) = &self.source else { return work(self) };
         let blob = self.clone();
         let done = access.jobs.read(move || Ok::<_, StoreError>(work(&blob))).await;
+        done.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    async fn long_job<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let Source::File(access, _) = &self.source else { return work(self) };
+        let blob = self.clone();
+        let done = access.jobs.long(move || Ok::<_, StoreError>(work(&blob))).await;
         done.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 

@@ -1,6 +1,7 @@
 //! The only road from foreign bytes to stored content: written at any offset, hashed from the front, readable
 //! meanwhile, and handed on only when the digest is right.
 
+mod finish;
 mod front;
 pub(crate) mod growth;
 
@@ -11,16 +12,22 @@ use bytes::Bytes;
 use oci::{ByteRange, Digest, Hasher};
 use tracing::debug;
 
-use crate::error::{StoreError, StoreErrorKind, VerifyError};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::extents::Extents;
 use crate::fs::partial::Partial;
 use crate::memory::pieces::Pieces;
-use crate::open_blob::{OpenBlob, Signature};
+use crate::open_blob::OpenBlob;
 use front::Front;
-use growth::{Growth, Refusal, Unfinished};
+use growth::{Growth, Refusal};
+
+pub use finish::VerifiedSpool;
 
 /// How much one write hashes beyond its own bytes when it closes a hole. The rest is taken by later writes
 /// and by the end, so that no write takes long.
 const CATCH_UP_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What is hashed at once of what is read back while others wait for the disk.
+const HASH_TURN_BYTES: u64 = 8 << 20;
 
 /// Unverified bytes on their way to becoming the content of a digest.
 ///
@@ -39,44 +46,22 @@ enum Backing {
     Memory(Arc<Pieces>),
 }
 
-/// A spool whose bytes are complete and have the digest they were asked by. Only [`Spool::finish`] makes one.
-#[derive(Debug)]
-pub struct VerifiedSpool {
-    spool: Arc<Spool>,
-    size: u64,
-    signature: Option<Signature>,
-}
-
 impl Spool {
     /// A spool that keeps its bytes in memory. Its futures complete at once, on the caller's thread, so that
     /// simulated time and order stay in the caller's hands.
     pub fn in_memory(wanted: &Digest) -> Arc<Self> {
-        Self::in_memory_with(wanted, Bytes::new(), None)
+        let growth = Growth::new(Extents::default(), None);
+        Self::new(wanted, Arc::new(growth), Backing::Memory(Arc::default()))
     }
 
-    /// A spool in memory that already has `front`, its first bytes.
-    pub(crate) fn in_memory_with(wanted: &Digest, front: Bytes, size: Option<u64>) -> Arc<Self> {
-        let mut hasher = Hasher::new(wanted.algorithm());
-        hasher.update(&front);
-        let length = front.len() as u64;
-        let pieces = Pieces::default();
-        pieces.insert(0, front);
-        Arc::new(Self {
-            wanted: wanted.clone(),
-            growth: Arc::new(Growth::new(length, size)),
-            front: Mutex::new(Front::new(hasher, length)),
-            backing: Backing::Memory(Arc::new(pieces)),
-        })
+    /// A spool on a file. What is there already is not hashed yet.
+    pub(crate) fn on_file(wanted: &Digest, partial: Arc<Partial>) -> Arc<Self> {
+        Self::new(wanted, Arc::clone(partial.growth()), Backing::File(partial))
     }
 
-    /// A spool on a file whose first `front` bytes were hashed by `hasher`.
-    pub(crate) fn on_file(wanted: &Digest, partial: Arc<Partial>, hasher: Hasher, front: u64) -> Arc<Self> {
-        Arc::new(Self {
-            wanted: wanted.clone(),
-            growth: Arc::clone(partial.growth()),
-            front: Mutex::new(Front::new(hasher, front)),
-            backing: Backing::File(partial),
-        })
+    fn new(wanted: &Digest, growth: Arc<Growth>, backing: Backing) -> Arc<Self> {
+        let front = Mutex::new(Front::new(Hasher::new(wanted.algorithm())));
+        Arc::new(Self { wanted: wanted.clone(), growth, front, backing })
     }
 
     /// The whole content's size in bytes, if it was ever told, by an earlier process too.
@@ -144,6 +129,9 @@ impl Spool {
             }
         }
         claim.complete();
+        if let Backing::File(partial) = &self.backing {
+            partial.checkpoint();
+        }
         self.hash(&parts)
     }
 
@@ -162,6 +150,11 @@ impl Spool {
     fn catch_up(&self, front: &mut Front, until: u64) -> Result<(), StoreError> {
         let caught_up = front.catch_up(&self.content(), until);
         caught_up.map_err(|error| StoreError::io("pread", self.path(), &error))
+    }
+
+    /// Whether nothing is written.
+    pub fn is_empty(&self) -> bool {
+        self.growth.written_bytes() == 0
     }
 
     /// How many bytes are there from the beginning without a gap.
@@ -200,52 +193,36 @@ impl Spool {
         self.catch_up(&mut front, self.watermark())
     }
 
+    /// Hashes what is there from the beginning, in turns, so that other work on the disk comes in between.
+    pub(crate) async fn hash_in_turns(self: &Arc<Self>) -> Result<(), StoreError> {
+        while self.backlog_bytes() > 0 {
+            match &self.backing {
+                Backing::Memory(_) => self.hash_front_now()?,
+                Backing::File(partial) => {
+                    let spool = Arc::clone(self);
+                    partial.jobs().long(move || spool.hash_turn()).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hash_turn(&self) -> Result<(), StoreError> {
+        let mut front = self.lock_front();
+        let until = self.watermark().min(front.hashed().saturating_add(HASH_TURN_BYTES));
+        self.catch_up(&mut front, until)
+    }
+
+    /// How many bytes from the beginning are there and not hashed yet.
+    fn backlog_bytes(&self) -> u64 {
+        self.watermark().saturating_sub(self.lock_front().hashed())
+    }
+
     /// The hash of the first bytes, and how many they are by now. Where writes came in order, these are all
     /// bytes before the first that was not written.
     pub fn front(&self) -> (Hasher, u64) {
         let front = self.lock_front();
         (front.hasher(), front.hashed())
-    }
-
-    /// Ends the writing: all of the `size` bytes must be there and have the digest.
-    ///
-    /// # Errors
-    /// [`VerifyError::Incomplete`] leaves the spool as it is; after any other error it is deleted.
-    pub async fn finish(self: Arc<Self>, size: u64) -> Result<VerifiedSpool, VerifyError> {
-        match &self.backing {
-            Backing::Memory(_) => self.finish_now(size),
-            Backing::File(partial) => {
-                let jobs = partial.jobs().clone();
-                jobs.write(move || self.finish_now(size)).await
-            }
-        }
-    }
-
-    fn finish_now(self: Arc<Self>, size: u64) -> Result<VerifiedSpool, VerifyError> {
-        match self.growth.finish(size) {
-            Ok(()) => {}
-            Err(Unfinished::Closed) => return Err(self.refused("finish", Refusal::Closed).into()),
-            Err(Unfinished::Incomplete { missing }) => return Err(VerifyError::Incomplete { size, missing }),
-            Err(Unfinished::TooLong { end }) => {
-                self.delete();
-                return Err(VerifyError::TooLong { size, end });
-            }
-        }
-        // Taken when the last byte is written and before any is read back, so that a change from then on shows.
-        let signature = self.content().verified(size).signature();
-        let mut front = self.lock_front();
-        let hashed = self.catch_up(&mut front, size);
-        let found = front.hasher().finish();
-        drop(front);
-        if let Err(error) = hashed {
-            self.delete();
-            return Err(error.into());
-        }
-        if found != self.wanted {
-            self.delete();
-            return Err(VerifyError::Mismatch { wanted: self.wanted.clone(), found });
-        }
-        Ok(VerifiedSpool { spool: self, size, signature })
     }
 
     /// Gives the bytes up and deletes them; readers that have them open can finish. Nothing happens when the
@@ -265,6 +242,16 @@ impl Spool {
     pub async fn park(self: Arc<Self>) {
         self.end("park", |spool| match &spool.backing {
             Backing::File(partial) if spool.growth.close() => partial.park(),
+            Backing::File(_) | Backing::Memory(_) => Ok(()),
+        })
+        .await;
+    }
+
+    /// Leaves what is there to a later spool, as long as the machine goes on: for a transfer that broke off.
+    /// Nothing happens when the spool was finished, discarded, parked, or succeeded by another one.
+    pub async fn leave(self: Arc<Self>) {
+        self.end("note", |spool| match &spool.backing {
+            Backing::File(partial) if spool.growth.close() => partial.leave(),
             Backing::File(_) | Backing::Memory(_) => Ok(()),
         })
         .await;
@@ -294,15 +281,17 @@ impl Spool {
         }
     }
 
-    /// The contiguous bytes in memory, for a successor; none: on disk, or no longer of use.
-    pub(crate) fn retire_memory(&self) -> Option<Bytes> {
-        match &self.backing {
-            Backing::Memory(pieces) if self.growth.close() => {
-                let len = usize::try_from(self.growth.watermark()).unwrap_or(usize::MAX);
-                Some(pieces.read(0, len))
-            }
-            _ => None,
+    /// A spool in memory that goes on with what this one has. None: that is of no use, or
+    /// somebody counts on it, or it is on disk.
+    pub(crate) fn succeeded_in_memory(&self) -> Option<Arc<Self>> {
+        let Backing::Memory(pieces) = &self.backing else { return None };
+        if !self.growth.close() {
+            return None;
         }
+        let growth = Growth::new(self.growth.settled(), self.growth.size());
+        let successor = Self::new(&self.wanted, Arc::new(growth), Backing::Memory(Arc::clone(pieces)));
+        successor.hash_front_now().ok()?;
+        Some(successor)
     }
 
     fn refused(&self, call: &'static str, refusal: Refusal) -> StoreError {
@@ -323,36 +312,6 @@ impl Spool {
     fn lock_front(&self) -> MutexGuard<'_, Front> {
         // Should a panic have left hasher and length apart, the digest comes out wrong, which is refused.
         self.front.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl VerifiedSpool {
-    /// The verified content.
-    pub fn content(&self) -> OpenBlob {
-        self.spool.content().verified(self.size)
-    }
-
-    /// The digest that it has.
-    pub fn digest(&self) -> &Digest {
-        &self.spool.wanted
-    }
-
-    /// Its size in bytes.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The signature of the file that was verified, under whatever name; none: as [`OpenBlob::signature`].
-    pub fn signature(&self) -> Option<Signature> {
-        self.signature
-    }
-
-    /// The file behind it; none: it is in memory.
-    pub(crate) fn partial(&self) -> Option<&Arc<Partial>> {
-        match &self.spool.backing {
-            Backing::File(partial) => Some(partial),
-            Backing::Memory(_) => None,
-        }
     }
 }
 

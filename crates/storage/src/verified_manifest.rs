@@ -14,15 +14,19 @@ pub struct VerifiedManifest {
 
 impl VerifiedManifest {
     /// Hashes `bytes`. Where a digest is `wanted`, because the client named it or the upstream claims it,
-    /// they must have it; else they get their SHA-256 digest.
+    /// they must have it; else they get their SHA-256 digest. A signed manifest of schema 1 is hashed without its
+    /// signatures, as [`Digest::of_manifest`] says.
     ///
     /// # Errors
     /// [`VerifyError::Mismatch`].
     pub fn check(bytes: Bytes, wanted: Option<&Digest>) -> Result<Self, VerifyError> {
-        let found = Digest::of(wanted.map_or(Algorithm::Sha256, Digest::algorithm), &bytes);
         match wanted {
-            Some(wanted) if *wanted != found => Err(VerifyError::Mismatch { wanted: wanted.clone(), found }),
-            _ => Ok(Self { digest: found, bytes }),
+            Some(wanted) if wanted.is_of_manifest(&bytes) => Ok(Self { digest: wanted.clone(), bytes }),
+            Some(wanted) => {
+                let found = Digest::of(wanted.algorithm(), &bytes);
+                Err(VerifyError::Mismatch { wanted: wanted.clone(), found })
+            }
+            None => Ok(Self { digest: Digest::of_manifest(Algorithm::Sha256, &bytes), bytes }),
         }
     }
 

@@ -55,6 +55,8 @@ pub enum UpstreamKind {
     List,
     /// A further hop that a redirect led to.
     Redirect,
+    /// The root, `/v2/`: whether the registry is there, and what it wants to be shown.
+    Version,
 }
 
 impl UpstreamKind {
@@ -68,6 +70,7 @@ impl UpstreamKind {
             Self::Token => "token",
             Self::List => "list",
             Self::Redirect => "redirect",
+            Self::Version => "version",
         }
     }
 }

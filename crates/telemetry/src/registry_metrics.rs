@@ -45,6 +45,8 @@ pub(crate) struct Families {
     rate_limit: Family<ByRegistry, Gauge>,
     rate_limit_remaining: Family<ByRegistry, Gauge>,
     throttled: Family<ByRegistry, Counter>,
+    left_alone: Family<ByReason, Counter>,
+    second_tries: Family<ByRegistry, Counter>,
 }
 
 impl Families {
@@ -70,6 +72,8 @@ impl Families {
             rate_limit: Family::default(),
             rate_limit_remaining: Family::default(),
             throttled: Family::default(),
+            left_alone: Family::default(),
+            second_tries: Family::default(),
         };
         families.register_traffic(registry);
         families.register_content(registry);
@@ -187,6 +191,16 @@ impl Families {
             "Answers with status 429 from the upstream",
             self.throttled.clone(),
         );
+        registry.register(
+            "upstream_left_alone",
+            "Times that something upstream was left alone for a while, by what: a path, a host, the registry, or what throttles",
+            self.left_alone.clone(),
+        );
+        registry.register(
+            "upstream_second_tries",
+            "Requests to the upstream that were sent again over a new connection because the first one stayed silent",
+            self.second_tries.clone(),
+        );
     }
 }
 
@@ -205,6 +219,7 @@ pub struct RegistryMetrics {
     quarantined: Counter,
     breaker: Gauge,
     throttled: Counter,
+    second_tries: Counter,
 }
 
 impl fmt::Debug for RegistryMetrics {
@@ -229,6 +244,7 @@ impl RegistryMetrics {
             quarantined: families.quarantined.get_or_create_owned(&label),
             breaker: families.breaker.get_or_create_owned(&label),
             throttled: families.throttled.get_or_create_owned(&label),
+            second_tries: families.second_tries.get_or_create_owned(&label),
             name,
         }
     }
@@ -334,6 +350,16 @@ impl RegistryMetrics {
     /// The upstream answered 429.
     pub fn throttled(&self) {
         self.throttled.inc();
+    }
+
+    /// Something is left alone from now on: `path`, `host`, `registry`, or `throttled`.
+    pub fn left_alone(&self, what: &'static str) {
+        self.families.left_alone.get_or_create(&self.by_reason(what)).inc();
+    }
+
+    /// A request is sent again beside the first, which got no answer so far.
+    pub fn second_try(&self) {
+        self.second_tries.inc();
     }
 
     fn by_reason(&self, reason: &'static str) -> ByReason {

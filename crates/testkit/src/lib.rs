@@ -11,6 +11,7 @@ mod blob_source;
 pub mod client;
 mod deadline;
 mod fake_registry;
+mod forward_proxy;
 mod gate;
 mod image;
 mod incoming;
@@ -23,9 +24,10 @@ pub use authority::{Authority, Certificate, Identity};
 pub use blob_source::{BlobSource, digest_of};
 pub use deadline::within;
 pub use fake_registry::{
-    Auth, Behaviour, Credential, Door, Ending, Endpoint, FakeRegistry, Fault, Kind, Log, RangeLie, RateLimit,
-    Referrers, RequestRecord, Rule, Scripted, Tls,
+    Auth, Behaviour, Credential, DeadToken, Door, Ending, Endpoint, FakeRegistry, Fault, Kind, Log, RangeLie,
+    RateLimit, Referrers, RequestRecord, Rule, ScopeRules, Scripted, Tls,
 };
+pub use forward_proxy::ForwardProxy;
 pub use gate::{Gate, Valve};
 pub use image::{
     Artifact, Blob, Compression, Entry, Format, Image, ImageBuilder, Index, archive, file_header,

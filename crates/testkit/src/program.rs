@@ -172,6 +172,15 @@ impl Program {
         self.process.0.wait().expect("reaped");
     }
 
+    /// Lets `tell` tell the process, named by its id, to end; waits until it has.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub fn end(mut self, tell: impl FnOnce(u32)) {
+        tell(self.process.0.id());
+        self.process.0.wait().expect("reaped");
+    }
+
     /// One GET for a registry, by its host name.
     ///
     /// # Errors

@@ -1,85 +1,134 @@
-//! Answering a registry's challenge (distribution-spec, "Authentication"): nothing, Basic, or a Bearer token.
+//! Answering the challenges of a registry, and of the hosts that it redirects to (distribution-spec,
+//! "Authentication"): nothing, Basic, or a Bearer token.
 //!
-//! Credentials leave this room only for the registry itself and for realms that `policy::realm` trusts. Once
-//! challenged, later requests bring along what the registry will ask for.
+//! What is earned for a host is sent to that host alone. The login leaves this room only for hosts and realms that
+//! `policy::realm` trusts. Once challenged, later requests bring along what the host will ask for.
 
+mod dialogue;
+mod login;
+mod root;
+mod schemes;
 pub(crate) mod scope;
+mod ticket;
 pub(crate) mod token;
 mod token_cache;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
-use http::header::{HeaderValue, WWW_AUTHENTICATE};
+use http::StatusCode;
+use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use oci::{Challenge, Repository};
 use policy::realm::{RealmError, RealmPlan};
+use reqwest::Response;
+use telemetry::RegistryMetrics;
+use tokio::time::Instant;
 use tracing::warn;
 use url::Url;
 
 use crate::error::{Error, ErrorKind};
-use crate::gate::Gate;
+use crate::exchange::is_web_page;
+use crate::gates::Gates;
 use crate::settings::{Settings, SettingsError};
-use crate::transport::{Patience, Transport, host_of};
-use scope::ScopeRule;
-use token_cache::{TokenCache, TokenKey};
+use crate::transport::{Outgoing, Patience, Transport, host_of};
+pub(crate) use dialogue::Said;
+use login::{Login, Showing};
+use schemes::{Realm, Scheme, Schemes};
+use scope::{Need, Scope};
+pub(crate) use ticket::Ticket;
+use token_cache::{Token, TokenCache, TokenKey};
 
-/// How one registry is answered.
+/// For how long the root's word that nothing is wanted holds.
+const ROOT_TTL: Duration = Duration::from_secs(600);
+/// The longest realm, and the longest service, that are read from a challenge, in bytes.
+const PARAMETER_BYTES_MAX: usize = 2048;
+
+/// How one registry, and whom it redirects to, is shown who asks.
 #[derive(Debug)]
 pub(crate) struct Auth {
     registry: String,
-    upstream: Url,
-    /// The value of a Basic `Authorization`, marked sensitive.
-    basic: Option<HeaderValue>,
+    /// Where the registry's own `/v2/` is.
+    root: Url,
+    login: Option<Login>,
     tokens: TokenCache,
-    /// The token service's.
-    gate: Gate,
-    /// What the registry last asked for.
-    learnt: Mutex<Option<Scheme>>,
+    /// Those of token services.
+    gates: Gates,
+    schemes: Schemes,
+    /// When the root was asked what it wants. The lock is held meanwhile, so that it is asked once.
+    root_asked_at: tokio::sync::Mutex<Option<Instant>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Scheme {
+/// A host in the course of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    /// What is asked there.
+    pub(crate) url: Url,
+    pub(crate) role: Role,
+    /// The repository as this host calls it.
+    pub(crate) repository: Repository,
+    pub(crate) need: Need,
+}
+
+/// Where in a chain of redirects a host stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The registry itself.
+    Home,
+    /// Where it redirected to.
+    Other,
+    /// The registry again, sent back to by another. What it is asked there is that other's choice, so that it is
+    /// shown nothing (CVE-2024-45336).
+    Returned,
+}
+
+impl Host {
+    pub(crate) fn is_home(&self) -> bool {
+        self.role == Role::Home
+    }
+}
+
+/// The wires to the registry and whom it redirects to, and their gates.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wires<'a> {
+    pub(crate) transport: &'a Transport,
+    pub(crate) gates: &'a Gates,
+}
+
+impl Wires<'_> {
+    async fn send(self, outgoing: &Outgoing, patience: &mut Patience) -> Result<Response, Error> {
+        self.gates.send(self.transport, outgoing, patience).await
+    }
+}
+
+/// What an answer asks for.
+#[derive(Debug)]
+enum Demand {
+    Nothing,
+    /// A Bearer challenge that cannot be answered.
+    Unusable(RealmError),
     Basic,
-    Bearer { realm: Realm, service: Option<String>, scope: ScopeRule },
-}
-
-/// A token service, and whether it may see credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Realm {
-    url: Url,
-    is_trusted: bool,
-}
-
-/// What a request carries, and what is known about it.
-#[derive(Debug, Default)]
-pub(crate) struct Ticket {
-    header: Option<HeaderValue>,
-    /// Of a token: what it was given for, and whether this very request fetched it.
-    token: Option<(TokenKey, bool)>,
-    /// Whether the credentials were sent to get it.
-    has_credentials: bool,
-    /// What the token service was asked for before the registry was, and why it gave nothing.
-    refusal: Option<(TokenKey, Error)>,
-}
-
-impl Ticket {
-    /// The credentials themselves, if there are any.
-    fn basic(header: Option<HeaderValue>) -> Self {
-        Self { has_credentials: header.is_some(), header, ..Self::default() }
-    }
-
-    pub(crate) fn header(&self) -> Option<&HeaderValue> {
-        self.header.as_ref()
-    }
+    Bearer {
+        realm: Realm,
+        service: Option<String>,
+        scope: Scope,
+        /// Whether it says that the token was good, and allows too little.
+        is_scope_lacking: bool,
+    },
 }
 
 impl Auth {
+    /// `root` is the registry's `/v2/`.
+    ///
     /// # Errors
     /// [`SettingsError::Credentials`].
-    pub(crate) fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        let basic = match &settings.credentials {
+    pub(crate) fn new(
+        settings: &Settings,
+        root: Url,
+        metrics: Arc<RegistryMetrics>,
+    ) -> Result<Self, SettingsError> {
+        let login = match &settings.credentials {
             Some((user, password)) => {
                 // RFC 7617, section 2: what stands behind the first colon is the password.
                 if user.contains(':') {
@@ -89,165 +138,220 @@ impl Auth {
                 let value = HeaderValue::from_str(&format!("Basic {pair}"));
                 let mut value = value.expect("base64 is visible ASCII");
                 value.set_sensitive(true);
-                Some(value)
+                Some(Login::new(&settings.name, value))
             }
             None => None,
         };
         Ok(Self {
             registry: settings.name.clone(),
-            upstream: settings.upstream.clone(),
-            basic,
+            root,
+            login,
             tokens: TokenCache::default(),
-            gate: Gate::new(&settings.name, None),
-            learnt: Mutex::default(),
+            gates: Gates::of_others(&settings.name, metrics),
+            schemes: Schemes::default(),
+            root_asked_at: tokio::sync::Mutex::default(),
         })
     }
 
-    /// What to send before being challenged: nothing at first, later what the registry wanted last time.
+    /// What to send before being challenged: nothing at first, later what the host wanted last time.
     ///
     /// # Errors
-    /// The token service's, unless it answered and gave nothing: then the registry is asked without, for it
-    /// may not mind, or name another service.
-    pub(crate) async fn prepare(
-        &self,
-        transport: &Transport,
-        repository: &Repository,
-        patience: &mut Patience,
-    ) -> Result<Ticket, Error> {
-        let learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match learnt {
-            None => Ok(Ticket::default()),
-            Some(Scheme::Basic) => Ok(Ticket::basic(self.basic.clone())),
-            Some(Scheme::Bearer { realm, service, scope }) => {
-                let key = TokenKey { realm: realm.url.clone(), service, scope: scope.of(repository) };
-                match self.token_ticket(transport, &realm, key.clone(), None, patience).await {
-                    Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Invalid) => {
-                        Ok(Ticket { refusal: Some((key, error)), ..Ticket::default() })
-                    }
-                    other => other,
-                }
-            }
+    /// The token service's, unless it answered and gave nothing: then the host is asked without, for it may not
+    /// mind, or name another service.
+    async fn prepare(&self, wires: Wires<'_>, host: &Host, patience: &mut Patience) -> Result<Ticket, Error> {
+        if host.role == Role::Returned {
+            return Ok(Ticket::default());
         }
-    }
-
-    /// Answers a 401 that came in spite of `ticket`: at most one refresh of an old token.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Denied`] when nothing better can be offered; the token service's errors.
-    pub(crate) async fn answer(
-        &self,
-        transport: &Transport,
-        repository: &Repository,
-        headers: &HeaderMap,
-        ticket: Ticket,
-        patience: &mut Patience,
-    ) -> Result<Ticket, Error> {
-        let scheme = self.choose(transport, headers, repository, &ticket)?;
-        self.learn(&scheme);
-        match scheme {
-            Scheme::Basic if ticket.header.is_none() || ticket.token.is_some() => {
-                Ok(Ticket::basic(self.basic.clone()))
+        let (ticket, key, with_login) = match self.schemes.of(host) {
+            None => return Ok(Ticket::default()),
+            Some((Scheme::Basic, _)) if !self.may_show_login(wires.transport, host) => {
+                return Ok(Ticket::default());
             }
-            Scheme::Basic => Err(self.refusal(&ticket, 401)),
-            Scheme::Bearer { realm, service, scope } => {
-                let key = TokenKey { realm: realm.url.clone(), service, scope: scope.of(repository) };
-                if let Some((asked, error)) = &ticket.refusal
-                    && *asked == key
-                {
-                    return Err(error.clone());
-                }
-                let refused = match &ticket.token {
-                    Some((held, true)) if *held == key => return Err(self.refusal(&ticket, 401)),
-                    Some((held, false)) if *held == key => ticket.header,
-                    _ => None,
-                };
-                self.token_ticket(transport, &realm, key, refused.as_ref(), patience).await
+            Some((Scheme::Basic, _)) => (self.basic_ticket(wires, host, patience).await, None, true),
+            Some((Scheme::Bearer { realm, service }, scope)) => {
+                let key = self.key(host, &realm, service, scope);
+                let with_login = key.with_login;
+                (self.token_ticket(wires, key.clone(), patience).await, Some(key), with_login)
             }
-        }
-    }
-
-    /// The error for a request that the registry refused. It tells apart what the operator can do about it.
-    pub(crate) fn refusal(&self, ticket: &Ticket, status: u16) -> Error {
-        let reason = match (&self.basic, ticket.has_credentials) {
-            (None, _) => "private or missing, and no credentials are configured for this registry",
-            (Some(_), true) => "the configured credentials give no access",
-            (Some(_), false) => "private or missing, and the configured credentials were not asked for",
         };
-        let detail = format!("answered {status}: {reason}");
-        Error::new(ErrorKind::Denied, host_of(&self.upstream), detail).with_status(status)
+        match ticket {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Denied | ErrorKind::Unconfirmed | ErrorKind::Invalid
+                ) =>
+            {
+                Ok(Ticket::refused(key, with_login, error))
+            }
+            other => other,
+        }
+    }
+
+    /// The login itself.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] when it is known to be wrong; those of asking about that.
+    async fn basic_ticket(
+        &self,
+        wires: Wires<'_>,
+        host: &Host,
+        patience: &mut Patience,
+    ) -> Result<Ticket, Error> {
+        let login = self.login.as_ref().expect("only asked for where a login is configured");
+        let wrong = |kind| {
+            let detail = "the configured credentials were refused";
+            Error::new(kind, host_of(&host.url), format!("answered 401: {detail}")).with_status(401)
+        };
+        let mut place = host.url.clone();
+        place.set_path("/");
+        place.set_query(None);
+        let check = async {
+            // Only the registry's own root is known to answer for the login alone.
+            if !host.is_home() {
+                return Err(wrong(ErrorKind::Unconfirmed));
+            }
+            let header = Some(&login.basic);
+            let response = root::ask(wires, &self.root, header, patience).await?;
+            match response.status() {
+                StatusCode::UNAUTHORIZED if is_web_page(response.headers()) => {
+                    Err(wrong(ErrorKind::Unconfirmed))
+                }
+                StatusCode::UNAUTHORIZED => Err(wrong(ErrorKind::Denied)),
+                _ => Ok(()),
+            }
+        };
+        let showing: Showing = login.show(&place, check).await?;
+        Ok(Ticket::basic(login.basic.clone(), showing))
     }
 
     async fn token_ticket(
         &self,
-        transport: &Transport,
-        realm: &Realm,
+        wires: Wires<'_>,
         key: TokenKey,
-        refused: Option<&HeaderValue>,
         patience: &mut Patience,
     ) -> Result<Ticket, Error> {
-        let basic = self.basic.as_ref().filter(|_| realm.is_trusted);
         let deadline = patience.deadline;
-        let fetch = token::fetch(transport, &self.gate, &key, basic, patience);
-        let got = tokio::time::timeout_at(deadline, self.tokens.get(&key, refused, fetch)).await;
-        let late = |_| Error::new(ErrorKind::TimedOut, host_of(&realm.url), "gave no token in time");
-        match got.unwrap_or_else(|elapsed| Err(late(elapsed))) {
-            Ok((header, is_fresh)) => Ok(Ticket {
-                header: Some(header),
-                token: Some((key, is_fresh)),
-                has_credentials: basic.is_some(),
-                refusal: None,
-            }),
-            Err(error) => {
-                if error.kind() == ErrorKind::Denied {
-                    let has_credentials = basic.is_some();
-                    let (registry, scope) = (&self.registry, &key.scope);
-                    warn!(%registry, scope, %error, has_credentials, "token refused");
-                }
-                Err(error)
-            }
-        }
+        let fetch = self.fetch_token(wires.transport, &key, patience);
+        let got = tokio::time::timeout_at(deadline, self.tokens.get(&key, fetch)).await;
+        let late = |_| Error::new(ErrorKind::TimedOut, host_of(&key.realm), "gave no token in time");
+        let (held, is_fresh) = got.unwrap_or_else(|elapsed| Err(late(elapsed)))?;
+        Ok(Ticket::token(key, held, is_fresh))
     }
 
-    /// The challenge to answer: a Bearer one whose realm can be asked, else Basic when there are credentials.
-    fn choose(
+    async fn fetch_token(
         &self,
         transport: &Transport,
-        headers: &HeaderMap,
-        repository: &Repository,
-        ticket: &Ticket,
-    ) -> Result<Scheme, Error> {
-        let mut realm_error = None;
-        let mut has_basic = false;
+        key: &TokenKey,
+        patience: &mut Patience,
+    ) -> Result<Token, Error> {
+        let any = token::Question { realm: &key.realm, service: key.service.as_deref(), scope: None };
+        let question = token::Question { scope: Some(&key.scope), ..any };
+        let login = self.login.as_ref().filter(|_| key.with_login);
+        let showing = match login {
+            Some(login) => {
+                let check = async {
+                    let basic = Some(&login.basic);
+                    let got = token::fetch(transport, &self.gates, &any, basic, patience).await;
+                    got.map(|_| ()).map_err(Error::from)
+                };
+                Some(login.show(&key.realm, check).await?)
+            }
+            None => None,
+        };
+        let basic = login.map(|login| &login.basic);
+        let got = token::fetch(transport, &self.gates, &question, basic, patience).await;
+        match (&got, showing) {
+            (Ok(token), Some(showing)) if token.with_login => showing.accepted(),
+            (Err(token::Failure::Login(error)), Some(showing)) => showing.refused(Some(error)),
+            _ => {}
+        }
+        got.map_err(|failure| {
+            let error = Error::from(failure);
+            if error.kind() == ErrorKind::Denied {
+                let (registry, scope, has_credentials) = (&self.registry, &key.scope, key.with_login);
+                warn!(%registry, scope, %error, has_credentials, "token refused");
+            }
+            error
+        })
+    }
+
+    fn key(&self, host: &Host, realm: &Realm, service: Option<String>, scope: String) -> TokenKey {
+        let with_login = self.login.is_some() && realm.is_trusted;
+        TokenKey { host: host.url.origin(), realm: realm.url.clone(), service, scope, with_login }
+    }
+
+    fn may_show_login(&self, transport: &Transport, host: &Host) -> bool {
+        let is_allowed = match host.role {
+            Role::Home => true,
+            Role::Other => transport.territory.may_see_credentials(&host.url),
+            Role::Returned => false,
+        };
+        self.login.is_some() && is_allowed
+    }
+
+    /// Asks the registry's root what it wants, once for all who wonder, and remembers that. A root that wants nothing
+    /// is shown the login itself from then on: it is the registry's own host, and the login is there to be used.
+    ///
+    /// # Errors
+    /// Those of asking.
+    async fn ask_root(&self, wires: Wires<'_>, host: &Host, patience: &mut Patience) -> Result<(), Error> {
+        let late =
+            |_| Error::new(ErrorKind::TimedOut, host_of(&self.root), "did not answer for /v2/ in time");
+        let turn = tokio::time::timeout_at(patience.deadline, self.root_asked_at.lock());
+        let mut asked_at = turn.await.map_err(late)?;
+        if asked_at.is_some_and(|at| at.elapsed() < ROOT_TTL) || self.schemes.of(host).is_some() {
+            return Ok(());
+        }
+        let response = root::ask(wires, &self.root, None, patience).await?;
+        *asked_at = Some(Instant::now());
+        match self.read_demand(wires.transport, host, response.headers()) {
+            Demand::Bearer { realm, service, .. } => {
+                self.learn(host, &Scheme::Bearer { realm, service }, None)
+            }
+            Demand::Basic | Demand::Nothing => self.learn(host, &Scheme::Basic, None),
+            Demand::Unusable(_) => {}
+        }
+        Ok(())
+    }
+
+    /// What the headers of an answer ask for: a Bearer token whose realm can be asked, else Basic. Basic comes first
+    /// where it may be answered and the realm may not see the login.
+    fn read_demand(&self, transport: &Transport, host: &Host, headers: &HeaderMap) -> Demand {
+        let (mut bearer, mut realm_error, mut has_basic) = (None, None, false);
         let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         for challenge in values.flat_map(Challenge::parse_all) {
             match challenge {
                 Challenge::Basic { .. } => has_basic = true,
-                Challenge::Bearer { realm, service, scope, .. } => {
-                    match plan_realm(transport, &realm) {
+                Challenge::Bearer { realm, service, scope, error } if bearer.is_none() => {
+                    match plan_realm(transport, host, &realm, service.as_deref()) {
                         Ok(realm) => {
-                            let scope = ScopeRule::learn(scope.as_deref(), repository);
-                            return Ok(Scheme::Bearer { realm, service, scope });
+                            let scope = Scope::read(scope.as_deref(), &host.repository);
+                            let is_scope_lacking = error.as_deref() == Some("insufficient_scope");
+                            bearer = Some((realm, service, scope, is_scope_lacking));
                         }
                         Err(error) => realm_error = Some(error),
-                    };
+                    }
                 }
+                Challenge::Bearer { .. } => {}
             }
         }
-        match (has_basic && self.basic.is_some(), realm_error) {
-            (true, _) => Ok(Scheme::Basic),
-            (false, Some(error)) => {
-                Err(Error::new(ErrorKind::Invalid, host_of(&self.upstream), format!("is no use: {error}")))
+        let prefers_basic = has_basic && self.may_show_login(transport, host);
+        match (bearer, realm_error) {
+            (Some((realm, ..)), _) if prefers_basic && !realm.is_trusted => Demand::Basic,
+            (Some((realm, service, scope, is_scope_lacking)), _) => {
+                Demand::Bearer { realm, service, scope, is_scope_lacking }
             }
-            (false, None) => Err(self.refusal(ticket, 401)),
+            (None, Some(error)) if !prefers_basic => Demand::Unusable(error),
+            (None, _) if has_basic => Demand::Basic,
+            (None, _) => Demand::Nothing,
         }
     }
 
-    /// Remembers the scheme. Credentials that will not be sent are worth one line, since pulls may fail for it.
-    fn learn(&self, scheme: &Scheme) {
-        let before = self.learnt.lock().unwrap_or_else(PoisonError::into_inner).replace(scheme.clone());
+    /// Remembers the scheme. A login that will not be sent is worth one line, since pulls may fail for it.
+    fn learn(&self, host: &Host, scheme: &Scheme, scope: Option<&Scope>) {
+        let is_news = self.schemes.learn(host, scheme, scope);
         let Scheme::Bearer { realm, .. } = scheme else { return };
-        let is_known = matches!(&before, Some(Scheme::Bearer { realm: known, .. }) if known == realm);
-        if self.basic.is_some() && !realm.is_trusted && !is_known {
+        if self.login.is_some() && !realm.is_trusted && is_news {
             warn!(
                 registry = %self.registry,
                 realm = %host_of(&realm.url),
@@ -255,10 +359,29 @@ impl Auth {
             );
         }
     }
+
+    /// The error for a request that `host` refused. It tells apart what the operator can do about it.
+    pub(crate) fn refusal(&self, host: &str, ticket: &Ticket, status: u16) -> Error {
+        let reason = match (&self.login, ticket.has_login) {
+            (None, _) => "private or missing, and no credentials are configured for this registry",
+            (Some(_), true) => "the configured credentials give no access",
+            (Some(_), false) => "private or missing, and the configured credentials were not asked for",
+        };
+        let detail = format!("answered {status}: {reason}");
+        Error::new(ErrorKind::Denied, host, detail).with_status(status)
+    }
 }
 
-fn plan_realm(transport: &Transport, realm: &str) -> Result<Realm, RealmError> {
-    match transport.territory.plan_realm(realm) {
+fn plan_realm(
+    transport: &Transport,
+    host: &Host,
+    realm: &str,
+    service: Option<&str>,
+) -> Result<Realm, RealmError> {
+    if realm.len() > PARAMETER_BYTES_MAX || service.is_some_and(|text| text.len() > PARAMETER_BYTES_MAX) {
+        return Err(RealmError::Url);
+    }
+    match transport.territory.plan_realm_of(&host.url, realm) {
         RealmPlan::Trusted(url) => Ok(Realm { url, is_trusted: true }),
         RealmPlan::Anonymous(url) => Ok(Realm { url, is_trusted: false }),
         RealmPlan::Refused(error) => Err(error),

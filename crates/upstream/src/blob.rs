@@ -8,43 +8,74 @@ use futures_util::{StreamExt, TryStreamExt};
 use http::header::{CONTENT_RANGE, HeaderValue};
 use http::{Method, StatusCode};
 use oci::{Digest, Repository};
+use policy::head_trust::Stakes;
+use policy::reach::Class;
 use telemetry::UpstreamKind;
 use tokio::time::Instant;
 
+use crate::belief::Next;
 use crate::content_range::ContentRange;
 use crate::contract::{BlobHead, BlobRange, BlobStream};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{content_length, interrupted};
+use crate::exchange::{content_length, interrupted, is_web_page};
 use crate::http::HttpUpstream;
-use crate::redirect::{Ask, Reply};
+use crate::redirect::{Ask, Reply, path};
 
 /// What a blob's head may take longer than a manifest: the content network is asked too.
 const REDIRECT_ALLOWANCE: Duration = Duration::from_secs(5);
 
-/// `HEAD`; where that is refused, as by addresses signed for `GET` only, a `GET` of one byte.
+/// By `HEAD`; where that proves nothing, as with addresses that are signed for `GET` only, or leaves the size out, by
+/// a `GET` of one byte.
 pub(crate) async fn head(
     upstream: &HttpUpstream,
     repository: &Repository,
     digest: &Digest,
+    stakes: Stakes,
 ) -> Result<BlobHead, Error> {
     let mut ask = ask(upstream, UpstreamKind::HeadBlob, Method::HEAD, repository, digest);
     let deadline = deadline(upstream);
-    match upstream.exchange.open(repository, &ask, deadline).await {
-        Ok(reply) => return Ok(BlobHead { size: content_length(reply.response.headers()) }),
-        Err(error) if is_head_refusal(&error) => {}
-        Err(error) => return Err(error),
-    }
+    let answered = upstream.exchange.open(repository, &ask, deadline).await;
+    let (is_there, no) = match answered.and_then(refuse_page) {
+        Ok(reply) => match told_size(&reply, digest) {
+            None => (true, None),
+            size => return Ok(BlobHead { size }),
+        },
+        Err(error) => match upstream.blob_belief.after_head(error, stakes) {
+            Next::End(error) => return Err(error),
+            Next::Get(no) => (false, no),
+        },
+    };
     ask.method = Method::GET;
+    ask.path = path(repository, Class::Blobs, &Method::GET, digest.to_string());
     ask.range = Some(HeaderValue::from_static("bytes=0-0"));
-    match upstream.exchange.open(repository, &ask, deadline).await {
-        Ok(reply) if reply.response.status() == StatusCode::PARTIAL_CONTENT => {
-            Ok(BlobHead { size: content_range(&reply).and_then(|told| told.size) })
-        }
-        Ok(reply) => Ok(BlobHead { size: content_length(reply.response.headers()) }),
+    let got = upstream.exchange.open(repository, &ask, deadline).await.and_then(refuse_page);
+    upstream.blob_belief.note(no, &got);
+    match got {
+        Ok(reply) => Ok(BlobHead { size: told_size(&reply, digest) }),
         // A blob without a first byte is empty.
-        Err(error) if error.is_range_refused() => Ok(BlobHead { size: Some(0) }),
+        Err(error) if error.is_range_refused() && digest.is_of_nothing() => Ok(BlobHead { size: Some(0) }),
+        Err(error) if error.is_range_refused() => Ok(BlobHead { size: None }),
+        Err(_) if is_there => Ok(BlobHead { size: None }),
         Err(error) => Err(error),
     }
+}
+
+/// A page for people says nothing about a blob; with its bytes, the digest would tell.
+fn refuse_page(reply: Reply) -> Result<Reply, Error> {
+    if is_web_page(reply.response.headers()) {
+        return Err(Error::new(ErrorKind::Invalid, reply.host, "answered with a web page"));
+    }
+    Ok(reply)
+}
+
+/// The whole blob's size, as a head tells it. A length of zero is none, unless the digest is that of no bytes.
+fn told_size(reply: &Reply, digest: &Digest) -> Option<u64> {
+    let told = match content_range(reply) {
+        Some(range) => range.size,
+        None if reply.response.status() == StatusCode::PARTIAL_CONTENT => None,
+        None => content_length(reply.response.headers()),
+    };
+    told.filter(|size| *size > 0 || digest.is_of_nothing())
 }
 
 pub(crate) async fn get(
@@ -55,33 +86,47 @@ pub(crate) async fn get(
 ) -> Result<BlobStream, Error> {
     let mut ask = ask(upstream, UpstreamKind::GetBlob, Method::GET, repository, digest);
     ask.range = range_header(range);
+    ask.is_further = matches!(range, BlobRange::Further(_));
     let reply = upstream.exchange.open(repository, &ask, deadline(upstream)).await?;
+    let length = content_length(reply.response.headers());
     if reply.response.status() == StatusCode::PARTIAL_CONTENT {
         return part(reply, range);
     }
-    let size = content_length(reply.response.headers());
-    Ok(BlobStream { start: 0, end: size, size, body: body(reply, size) })
+    // A 200 that says which bytes it has is believed where its length says the same.
+    if let Some(told) = content_range(&reply) {
+        let is_whole = told.range.start == 0 && length.is_some() && length == told.size;
+        if !is_whole && length != Some(told.range.len()) {
+            return Err(refused(&reply, "answered 200 with a range that its length contradicts"));
+        }
+        if !is_whole {
+            return part(reply, range);
+        }
+    }
+    Ok(BlobStream { start: 0, end: length, size: length, body: body(reply, length) })
 }
 
-/// The stream of a 206, which must begin where it was asked to.
+/// The error of an answer to a ranged request with which nothing can be done, but the whole can be asked for.
+fn refused(reply: &Reply, detail: impl Into<String>) -> Error {
+    let status = reply.response.status().as_u16();
+    Error::new(ErrorKind::Invalid, &reply.host, detail).with_status(status).with_range_refused()
+}
+
+/// The stream of a part, which must begin where it was asked to.
 fn part(reply: Reply, range: BlobRange) -> Result<BlobStream, Error> {
-    let refused = |detail: String| {
-        Error::new(ErrorKind::Invalid, &reply.host, detail).with_status(206).with_range_refused()
-    };
     let Some(told) = content_range(&reply) else {
-        return Err(refused("answered 206 without saying which bytes".to_owned()));
+        return Err(refused(&reply, "answered with a part without saying which bytes"));
     };
     let (start, end_max) = match range {
         BlobRange::Whole => (0, None),
         BlobRange::From(start) => (start, None),
-        BlobRange::Span(span) => (span.start, Some(span.end)),
+        BlobRange::Span(span) | BlobRange::Further(span) => (span.start, Some(span.end)),
     };
     if told.range.start != start || end_max.is_some_and(|end_max| told.range.end > end_max) {
         let (first, last) = (told.range.start, told.range.end - 1);
-        return Err(refused(format!("answered with bytes {first}-{last}, which were not asked for")));
+        return Err(refused(&reply, format!("answered with bytes {first}-{last}, which were not asked for")));
     }
     if content_length(reply.response.headers()).is_some_and(|length| length != told.range.len()) {
-        return Err(refused("answered 206 with two different lengths".to_owned()));
+        return Err(refused(&reply, "answered with two different lengths for one part"));
     }
     let body = body(reply, Some(told.range.len()));
     Ok(BlobStream { start, end: Some(told.range.end), size: told.size, body })
@@ -113,13 +158,9 @@ fn ask(
     repository: &Repository,
     digest: &Digest,
 ) -> Ask {
-    Ask {
-        kind,
-        method,
-        url: upstream.url(&format!("{repository}/blobs/{digest}")),
-        accept: None,
-        range: None,
-    }
+    let path = path(repository, Class::Blobs, &method, digest.to_string());
+    let url = upstream.url(&format!("{repository}/blobs/{digest}"));
+    Ask { kind, method, url, accept: None, range: None, path, is_further: false }
 }
 
 /// None for the whole, which is no range: not even an empty blob refuses that.
@@ -127,18 +168,15 @@ fn range_header(range: BlobRange) -> Option<HeaderValue> {
     let text = match range {
         BlobRange::Whole | BlobRange::From(0) => return None,
         BlobRange::From(start) => format!("bytes={start}-"),
-        BlobRange::Span(span) => format!("bytes={}-{}", span.start, span.end.saturating_sub(1)),
+        BlobRange::Span(span) | BlobRange::Further(span) => {
+            format!("bytes={}-{}", span.start, span.end.saturating_sub(1))
+        }
     };
     Some(HeaderValue::from_str(&text).expect("digits and dashes are visible ASCII"))
 }
 
 fn content_range(reply: &Reply) -> Option<ContentRange> {
     ContentRange::parse(reply.response.headers().get(CONTENT_RANGE)?.to_str().ok()?)
-}
-
-/// Whether a `GET` may be answered where this `HEAD` was not.
-fn is_head_refusal(error: &Error) -> bool {
-    error.kind() == ErrorKind::Invalid && matches!(error.status(), Some(400 | 401 | 403 | 405 | 501))
 }
 
 fn deadline(upstream: &HttpUpstream) -> Instant {

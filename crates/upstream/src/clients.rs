@@ -1,6 +1,7 @@
 //! The HTTP clients of one upstream: one pair for its own hosts, one for wherever it sends us.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -8,6 +9,7 @@ use reqwest::{Client, Proxy, retry};
 use rustls::ClientConfig;
 use url::Url;
 
+use crate::resolver::lookout::Lookout;
 use crate::resolver::race::Race;
 use crate::resolver::{GuardedResolver, SystemResolver};
 use crate::settings::{Settings, SettingsError};
@@ -28,6 +30,8 @@ pub(crate) struct Clients {
     /// For every other host: addresses inside our own network are refused.
     pub(crate) guarded: Pair,
     proxy_hosts: HashSet<String>,
+    /// Looks at names that a proxy would resolve.
+    pub(crate) lookout: Arc<Lookout>,
 }
 
 /// Two clients that differ in one thing.
@@ -52,13 +56,20 @@ impl Clients {
         let trusted = tls::trusted(&roots, identity, settings.insecure_skip_verify)?;
         let system = SystemResolver::new(Race::new(settings));
         let guarded = GuardedResolver::new(system.clone(), proxy_hosts.clone());
+        let lookout = Arc::new(Lookout::new(system.clone()));
         Ok(Self {
             direct: Pair::new(settings, &trusted, |builder| builder.dns_resolver(system.clone()))?,
             guarded: Pair::new(settings, &tls::verified(&roots), |builder| {
                 builder.dns_resolver(guarded.clone())
             })?,
             proxy_hosts,
+            lookout,
         })
+    }
+
+    /// Whether requests may go through a proxy.
+    pub(crate) fn has_proxy(&self) -> bool {
+        !self.proxy_hosts.is_empty()
     }
 
     /// Whether the URL names a proxy's host. Its address passes the guarded resolver, so foreign text must

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use oci::{ByteRange, Digest, MediaType, Page, Reference, Repository};
+use policy::head_trust::Stakes;
 
 use crate::error::Error;
 
@@ -15,16 +16,18 @@ use crate::error::Error;
 /// end. What a header claims is passed on as a claim.
 #[async_trait]
 pub trait Upstream: fmt::Debug + Send + Sync + 'static {
-    /// What the upstream says about a manifest. Docker Hub does not count it as a pull.
+    /// What the upstream says about a manifest. It is asked by `HEAD`, which Docker Hub does not count as a pull.
+    /// Where that gives nothing and proves nothing, as [`policy::head_trust`] says, a `GET` decides, whose manifest is
+    /// handed over.
     ///
     /// # Errors
-    /// [`Error`]; [`Invalid`](crate::ErrorKind::Invalid) also when the upstream refuses `HEAD`, so that a
-    /// `GET` may still tell.
+    /// [`Error`].
     async fn head_manifest(
         &self,
         repository: &Repository,
         reference: &Reference,
-    ) -> Result<ManifestHead, Error>;
+        stakes: Stakes,
+    ) -> Result<Described, Error>;
 
     /// A manifest, at most [`MANIFEST_BYTES_MAX`](crate::MANIFEST_BYTES_MAX) of it.
     ///
@@ -36,11 +39,17 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
         reference: &Reference,
     ) -> Result<ManifestBody, Error>;
 
-    /// What the upstream says about a blob, without downloading it.
+    /// What the upstream says about a blob, without downloading it: by `HEAD`, and where that gives nothing and proves
+    /// nothing, or leaves the size out, by a `GET` of one byte.
     ///
     /// # Errors
     /// [`Error`].
-    async fn head_blob(&self, repository: &Repository, digest: &Digest) -> Result<BlobHead, Error>;
+    async fn head_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        stakes: Stakes,
+    ) -> Result<BlobHead, Error>;
 
     /// A blob or a part of it. Every call asks the registry itself, so that a resumption gets a freshly
     /// signed address.
@@ -62,6 +71,15 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
     async fn list(&self, request: &ListRequest) -> Result<ListPage, Error>;
 }
 
+/// What an upstream says about a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Described {
+    /// `HEAD` was answered.
+    Head(ManifestHead),
+    /// A `GET` decided, and gave all of it.
+    Whole(ManifestBody),
+}
+
 /// The claims in the answer to a `HEAD` of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestHead {
@@ -69,7 +87,7 @@ pub struct ManifestHead {
     pub digest: Option<Digest>,
     /// `Content-Type`.
     pub media_type: Option<MediaType>,
-    /// `Content-Length`, in bytes.
+    /// `Content-Length`, in bytes; never zero, which no manifest has.
     pub size: Option<u64>,
 }
 
@@ -87,7 +105,7 @@ pub struct ManifestBody {
 /// The claims about a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlobHead {
-    /// Its size in bytes, if the upstream tells.
+    /// Its size in bytes, if the upstream tells. Zero only where the digest is that of no bytes.
     pub size: Option<u64>,
 }
 
@@ -100,6 +118,9 @@ pub enum BlobRange {
     From(u64),
     /// These bytes; not empty.
     Span(ByteRange),
+    /// These bytes, over a further connection beside one that brings the same blob. If the upstream refuses, however
+    /// it does, that is not tried again, and tells nothing about the upstream.
+    Further(ByteRange),
 }
 
 /// A blob's bytes as they arrive, not verified.

@@ -8,10 +8,13 @@ use std::time::Duration;
 /// What a caller can do about an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The upstream says that it does not have it.
+    /// The registry itself says that it does not have it.
     NotFound,
-    /// The upstream answered 401 or 403, or its token service refused us.
+    /// The registry itself refuses us, or its token service does.
     Denied,
+    /// A status that says no, 404 or 403 for example, in an answer that shows no sign of a registry: it may be a
+    /// router's or a portal's, and proves nothing. It may also be that of a static web server that serves as one.
+    Unconfirmed,
     /// The upstream asked us to slow down, now or a moment ago.
     Throttled,
     /// Name resolution, TCP or TLS failed, the connection broke, or the answer was a 5xx.
@@ -25,8 +28,6 @@ pub enum ErrorKind {
     Invalid,
     /// The body broke off.
     Interrupted,
-    /// Its answer was not read: as many bytes of answers are in memory as may be.
-    Overloaded,
 }
 
 /// A failed exchange. Cheap to clone. It prints as one line, fit for clients and logs: the host, what it
@@ -43,6 +44,8 @@ struct Inner {
     retry_after: Option<Duration>,
     is_retryable: bool,
     is_range_refused: bool,
+    is_unconnected: bool,
+    is_of_token_service: bool,
 }
 
 /// The longest chain of causes in a message, in bytes.
@@ -61,6 +64,8 @@ impl Error {
             retry_after: None,
             is_retryable: matches!(kind, ErrorKind::Unreachable | ErrorKind::Interrupted),
             is_range_refused: false,
+            is_unconnected: false,
+            is_of_token_service: false,
         }))
     }
 
@@ -76,12 +81,31 @@ impl Error {
         self.change(|inner| inner.retry_after = Some(pause))
     }
 
+    /// The same, and something else can be done about it.
+    pub(crate) fn with_kind(self, kind: ErrorKind) -> Self {
+        self.change(|inner| inner.kind = kind)
+    }
+
+    /// The same, said by the token service and not by the registry.
+    pub(crate) fn by_token_service(self) -> Self {
+        self.change(|inner| inner.is_of_token_service = true)
+    }
+
+    /// Whether the token service said it.
+    pub(crate) fn is_of_token_service(&self) -> bool {
+        self.0.is_of_token_service
+    }
+
     pub(crate) fn without_retry(self) -> Self {
         self.change(|inner| inner.is_retryable = false)
     }
 
     pub(crate) fn with_range_refused(self) -> Self {
         self.change(|inner| inner.is_range_refused = true)
+    }
+
+    pub(crate) fn without_connection(self) -> Self {
+        self.change(|inner| inner.is_unconnected = true)
     }
 
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
@@ -112,6 +136,11 @@ impl Error {
     /// Whether the same request may succeed a moment later.
     pub fn retryable(&self) -> bool {
         self.0.is_retryable
+    }
+
+    /// Whether no connection came about: name resolution, TCP or TLS failed.
+    pub(crate) fn is_unconnected(&self) -> bool {
+        self.0.is_unconnected
     }
 
     /// Whether the upstream answered a ranged request with 416, with another range, or without saying which:

@@ -14,8 +14,10 @@ pub fn parse_token(bytes: &[u8]) -> Option<(HeaderValue, Duration)> {
 
 /// The scopes that are asked for, once a challenge named `scope` for `met`: for `met`, and for `other`.
 pub fn scopes(scope: Option<&str>, met: &Repository, other: &Repository) -> [String; 2] {
-    let rule = crate::auth::scope::ScopeRule::learn(scope, met);
-    [rule.of(met), rule.of(other)]
+    use crate::auth::scope::{Need, Scope, Scopes};
+    let mut scopes = Scopes::default();
+    scopes.learn(Need::Content, met, &Scope::read(scope, met));
+    [scopes.of(Need::Content, met), scopes.of(Need::Content, other)]
 }
 
 /// The range and the size of a `Content-Range`.

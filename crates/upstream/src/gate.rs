@@ -1,134 +1,220 @@
-//! Whether a service may be asked at all: its breaker, the rest that it asked for, and the retry budget.
-//!
-//! The registry has one gate, its token service another, so that neither's failures stop the other.
+//! Whether one host may be asked: how far its failures reach, and the rests that it asked for.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
-use policy::breaker::{Admission, Breaker, State};
-use policy::retry::RetryBudget;
+use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
+use policy::breaker::State;
+use policy::reach::{Class, Leave, Outcome, Path, Reach, Refusal, Scope};
+use policy::rests::{Limit, REST_MIN, Rests};
 use reqwest::Response;
 use telemetry::{RegistryMetrics, UpstreamKind};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
+use url::Url;
 
 use crate::error::{Error, ErrorKind};
+use crate::transport::{Outgoing, Patience, Transport, host_of};
 
-/// The shortest rest after an upstream asked for one, whatever it said.
-const REST_MIN: Duration = Duration::from_secs(1);
-
-/// The gate of one service.
+/// The gate of one host.
 pub(crate) struct Gate {
     registry: String,
-    /// Where the breaker's state is shown; the registry's only.
-    metrics: Option<Arc<RegistryMetrics>>,
+    host: String,
+    /// What we ask on our own to find out whether the host is there.
+    probe: Url,
+    metrics: Arc<RegistryMetrics>,
+    role: Role,
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    breaker: Breaker,
-    budget: RetryBudget,
-    documents: Option<Rest>,
-    everything: Option<Rest>,
+/// What the host is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The registry itself, whose state is shown as the registry's.
+    Registry,
+    /// Where the registry sends us: a content network, a token service.
+    Other,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Rest {
-    until: Instant,
-    status: u16,
-}
-
-/// Leave to send one request. It is given back by saying how the request ended; dropped, it says nothing
-/// about the service, as when the caller went away.
 #[derive(Debug)]
-pub(crate) struct Permit<'a> {
-    gate: &'a Gate,
-    host: &'a str,
-    admission: Admission,
-    is_reported: bool,
+struct Inner {
+    reach: Reach,
+    rests: Rests,
+}
+
+/// Leave to send one request. It is given back by saying how the request ended; dropped, it says nothing about what
+/// was asked, as when the caller went away.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    gate: Arc<Gate>,
+    path: Arc<Path>,
+    leave: Option<Leave>,
+    /// Whoever leaves later than this has waited for an answer that did not come.
+    silent_at: Instant,
 }
 
 impl Gate {
-    pub(crate) fn new(registry: &str, metrics: Option<Arc<RegistryMetrics>>) -> Self {
-        if let Some(metrics) = &metrics {
+    /// Of a host of which nothing is known; it remembers so many of the paths, and so many of the repositories, that
+    /// fail.
+    pub(crate) fn new(
+        registry: &str,
+        metrics: Arc<RegistryMetrics>,
+        role: Role,
+        probe: Url,
+        remembered_max: usize,
+    ) -> Arc<Self> {
+        if role == Role::Registry {
             metrics.breaker(State::Closed.as_number());
         }
-        Self { registry: registry.to_owned(), metrics, inner: Mutex::default() }
+        let reach = Reach::new(remembered_max, remembered_max);
+        Arc::new(Self {
+            registry: registry.to_owned(),
+            host: host_of(&probe),
+            probe,
+            metrics,
+            role,
+            inner: Mutex::new(Inner { reach, rests: Rests::default() }),
+        })
     }
 
-    /// Leave to send `host` a request of this kind.
+    /// Leave to ask for this path. Finds out first whether the host is back, where that is due.
     ///
     /// # Errors
-    /// [`ErrorKind::Throttled`] while the service rests after a 429, [`ErrorKind::Resting`] after a 503 with
-    /// a time or while the breaker is open; with the time that is left.
-    pub(crate) fn admit<'a>(&'a self, kind: UpstreamKind, host: &'a str) -> Result<Permit<'a>, Error> {
+    /// [`ErrorKind::Throttled`] while the repository or the host rests after a 429, [`ErrorKind::Resting`] while
+    /// the path, the repository or the host is left alone after failures; with the time that is left.
+    pub(crate) async fn enter(
+        self: &Arc<Self>,
+        transport: &Transport,
+        path: &Arc<Path>,
+        patience: &mut Patience,
+    ) -> Result<Permit, Error> {
+        self.probe_if_due(transport, patience).await;
+        self.admit(path, transport.header_timeout, patience)
+    }
+
+    fn admit(
+        self: &Arc<Self>,
+        path: &Arc<Path>,
+        header_timeout: Duration,
+        patience: &mut Patience,
+    ) -> Result<Permit, Error> {
         let now = Instant::now();
         let mut inner = self.lock();
-        let rests = [inner.everything, inner.documents.filter(|_| is_document(kind))];
-        if let Some(rest) = rests.into_iter().flatten().find(|rest| rest.until > now) {
-            return Err(rest.describe(host, now));
-        }
-        let before = inner.breaker.state();
-        let admission = inner.breaker.admit(now.into_std());
-        self.show(before, inner.breaker.state(), host, None);
-        match admission {
-            Admission::Pass | Admission::Probe => {
-                Ok(Permit { gate: self, host, admission, is_reported: false })
-            }
-            Admission::Refuse(pause) => {
-                let detail = "failed several times in a row and is left alone for a moment";
-                Err(Error::new(ErrorKind::Resting, host, detail).with_retry_after(pause.max(REST_MIN)))
-            }
-        }
+        self.check_rests(&mut inner, path, now)?;
+        patience.note_standing(inner.reach.may_retry(path), inner.reach.serves(&path.scope));
+        let leave = inner.reach.admit(path, now.into_std()).map_err(|refusal| self.describe(refusal))?;
+        let silent_at = now + header_timeout.mul_f32(0.9);
+        Ok(Permit { gate: Arc::clone(self), path: Arc::clone(path), leave: Some(leave), silent_at })
     }
 
-    /// `host` asked to be left alone for `pause`. A limit hit by a manifest or a list leaves blobs
-    /// alone: Docker Hub limits manifests only, and a pull under way must be able to finish.
-    pub(crate) fn rest(&self, kind: UpstreamKind, host: &str, status: u16, pause: Duration) {
-        let rest = Rest { until: Instant::now() + pause.max(REST_MIN), status };
+    /// Whether a further connection may ask for this path. However that ends, nothing is concluded from it: a host that
+    /// does not want several connections is no host that fails.
+    ///
+    /// # Errors
+    /// As for [`enter`](Self::enter).
+    pub(crate) fn check_further(&self, path: &Arc<Path>) -> Result<(), Error> {
+        let now = Instant::now();
         let mut inner = self.lock();
-        let slot = if is_document(kind) { &mut inner.documents } else { &mut inner.everything };
-        if slot.is_none_or(|current| current.until < rest.until) {
-            *slot = Some(rest);
-            let seconds = pause.as_secs();
-            warn!(registry = %self.registry, host, status, seconds, "upstream asked for a rest");
+        self.check_rests(&mut inner, path, now)?;
+        inner.reach.admit_unseen(path, now.into_std()).map_err(|refusal| self.describe(refusal))
+    }
+
+    /// The host answered 429 to this path, and wants to be left alone for `pause`.
+    pub(crate) fn rest(&self, path: &Path, pause: Duration) {
+        let (repository, limit) = (&path.scope.repository, limit_of(path.scope.class));
+        if self.lock().rests.begin(repository, limit, pause, Instant::now().into_std()) {
+            self.metrics.left_alone("throttled");
+            let (registry, host, seconds) = (&self.registry, &self.host, pause.max(REST_MIN).as_secs());
+            warn!(%registry, %host, %repository, ?limit, seconds, "upstream throttles and is left alone");
         }
     }
 
-    /// A new request begins: a tenth of a retry is earned.
-    pub(crate) fn deposit(&self) {
-        self.lock().budget.deposit();
+    /// The answer to this path said that it is to be asked for again after `pause`.
+    pub(crate) fn rest_path(&self, path: &Arc<Path>, pause: Duration) {
+        self.lock().reach.rest(path, pause.max(REST_MIN), Instant::now().into_std());
+        self.metrics.left_alone("path");
+        let (registry, host, repository) = (&self.registry, &self.host, &path.scope.repository);
+        let (class, seconds) = (path.scope.class, pause.as_secs());
+        info!(%registry, %host, %repository, ?class, seconds, "upstream asked for a rest of one thing");
     }
 
-    /// Whether the budget has a retry left; it is taken.
-    pub(crate) fn withdraw(&self) -> bool {
-        self.lock().budget.withdraw()
+    /// What had begun to come for this path is whole; or it broke off, or did not end in time.
+    pub(crate) fn conclude(&self, path: &Arc<Path>, is_whole: bool) {
+        let reach = &mut self.lock().reach;
+        if is_whole { reach.complete(path) } else { reach.spoil(path, Instant::now().into_std()) }
     }
 
-    fn change(&self, host: &str, error: Option<&Error>, change: impl FnOnce(&mut Breaker)) {
+    fn check_rests(&self, inner: &mut Inner, path: &Path, now: Instant) -> Result<(), Error> {
+        let limit = limit_of(path.scope.class);
+        let Some(left) = inner.rests.left(&path.scope.repository, limit, now.into_std()) else {
+            return Ok(());
+        };
+        let detail = format!("answered 429 and is left alone for {} s", left.as_secs() + 1);
+        Err(Error::new(ErrorKind::Throttled, &self.host, detail).with_retry_after(left))
+    }
+
+    fn describe(&self, refusal: Refusal) -> Error {
+        let (pause, detail) = match refusal {
+            Refusal::Host(pause) => (pause, "failed several times in a row and is left alone for a moment"),
+            Refusal::Repository(pause) => {
+                (pause, "keeps failing here, and has as many requests under way as it gets until it answers")
+            }
+            Refusal::Path(pause) => {
+                (pause, "failed at this several times in a row, and is not asked for it again for a moment")
+            }
+        };
+        Error::new(ErrorKind::Resting, &self.host, detail).with_retry_after(pause.max(REST_MIN))
+    }
+
+    /// Asks the host on our own where that is due. Whoever finds a host that is left alone waits for the outcome; in
+    /// doubt everybody goes on meanwhile. The request runs in a task of its own: no client can hold it back, or end
+    /// it by leaving.
+    async fn probe_if_due(self: &Arc<Self>, transport: &Transport, patience: &Patience) {
+        let Some((probing, is_left_alone)) = self.take_probe() else { return };
+        let probe = tokio::spawn(probing.run(transport.clone()));
+        if is_left_alone {
+            // An outcome that does not come in time is none, as is a task that panicked.
+            let _ = tokio::time::timeout_at(patience.deadline, probe).await;
+        }
+    }
+
+    /// The request of our own, if it is due, and whether the host is left alone.
+    fn take_probe(self: &Arc<Self>) -> Option<(Probing, bool)> {
         let mut inner = self.lock();
-        let before = inner.breaker.state();
-        change(&mut inner.breaker);
-        self.show(before, inner.breaker.state(), host, error);
+        let before = inner.reach.state();
+        if !inner.reach.take_probe(Instant::now().into_std()) {
+            return None;
+        }
+        self.show(before, inner.reach.state(), None);
+        Some((Probing { gate: Arc::clone(self), is_reported: false }, before != State::Closed))
+    }
+
+    /// Changes what is known, and tells of a change of the host's state.
+    fn change(&self, error: Option<&Error>, change: impl FnOnce(&mut Reach)) {
+        let mut inner = self.lock();
+        let before = inner.reach.state();
+        change(&mut inner.reach);
+        self.show(before, inner.reach.state(), error);
     }
 
     /// One line and one gauge per change of state. Probes come and go; what they find out is worth a line.
-    fn show(&self, before: State, after: State, host: &str, error: Option<&Error>) {
+    fn show(&self, before: State, after: State, error: Option<&Error>) {
         if before == after {
             return;
         }
-        if let Some(metrics) = &self.metrics {
-            metrics.breaker(after.as_number());
+        if self.role == Role::Registry {
+            self.metrics.breaker(after.as_number());
         }
-        let registry = &self.registry;
+        let (registry, host) = (&self.registry, &self.host);
         match (before, after, error) {
-            (State::Closed, _, Some(error)) => {
-                warn!(%registry, host, %error, "upstream keeps failing; breaker opened");
+            (State::Closed, _, error) => {
+                self.metrics.left_alone(if self.role == Role::Registry { "registry" } else { "host" });
+                let error = error.map(tracing::field::display);
+                warn!(%registry, %host, error, "upstream keeps failing and is left alone");
             }
-            (_, State::Closed, _) => info!(%registry, host, "upstream answers again; breaker closed"),
+            (_, State::Closed, _) => info!(%registry, %host, "upstream answers again"),
             _ => {}
         }
     }
@@ -138,55 +224,117 @@ impl Gate {
     }
 }
 
-impl Rest {
-    fn describe(&self, host: &str, now: Instant) -> Error {
-        let kind = if self.status == 429 { ErrorKind::Throttled } else { ErrorKind::Resting };
-        let left = self.until - now;
-        let detail = format!("answered {} and is left alone for {} s", self.status, left.as_secs() + 1);
-        Error::new(kind, host, detail).with_retry_after(left)
+/// What a limit told for a thing of this class is on.
+fn limit_of(class: Class) -> Limit {
+    match class {
+        Class::Manifests => Limit::Manifests,
+        Class::Tags | Class::Referrers => Limit::Lists,
+        Class::Blobs | Class::Token => Limit::Everything,
     }
 }
 
-/// Whether it counts against the limits that registries put on manifests.
-fn is_document(kind: UpstreamKind) -> bool {
-    matches!(kind, UpstreamKind::HeadManifest | UpstreamKind::GetManifest | UpstreamKind::List)
-}
-
-impl Permit<'_> {
-    /// How the request ended. From 502 on a status says that what stands behind the host is down, and counts
-    /// as no answer does; other statuses are answers.
+impl Permit {
+    /// How the request ended.
     pub(crate) fn report(mut self, sent: &Result<Response, Error>) {
-        self.is_reported = true;
-        let gateway_error = |response: &Response| {
-            let status = response.status();
-            let detail = format!("answered {}", status.as_u16());
-            (status >= StatusCode::BAD_GATEWAY).then(|| Error::new(ErrorKind::Unreachable, self.host, detail))
+        let error = match sent {
+            Ok(response) if response.status() >= StatusCode::BAD_GATEWAY => {
+                let detail = format!("answered {}", response.status().as_u16());
+                Some(Error::new(ErrorKind::Unreachable, &self.gate.host, detail))
+            }
+            Ok(_) => None,
+            Err(error) => Some(error.clone()),
         };
-        match sent.as_ref().map(gateway_error) {
-            Ok(None) => self.gate.change(self.host, None, Breaker::succeed),
-            Ok(Some(error)) => self.fail(&error),
-            Err(error) => self.fail(error),
+        // Documents are read whole before anybody gets anything of them.
+        let is_document = !self.path.is_head && !matches!(self.path.scope.class, Class::Blobs | Class::Token);
+        let outcome = match outcome_of(sent) {
+            Outcome::Served if is_document && sent.as_ref().is_ok_and(|it| it.status().is_success()) => {
+                Outcome::Begun
+            }
+            other => other,
+        };
+        self.settle(outcome, error.as_ref());
+    }
+
+    fn settle(&mut self, outcome: Outcome, error: Option<&Error>) {
+        let Some(leave) = self.leave.take() else { return };
+        let now = Instant::now().into_std();
+        let mut is_left_alone = false;
+        self.gate.change(error, |reach| is_left_alone = reach.settle(&self.path, leave, outcome, now));
+        if is_left_alone {
+            self.gate.metrics.left_alone("path");
+            let (registry, host) = (&self.gate.registry, &self.gate.host);
+            let Scope { repository, class } = &*self.path.scope;
+            let error = error.map(tracing::field::display);
+            debug!(%registry, %host, %repository, ?class, error, "one thing keeps failing upstream and is left alone");
         }
     }
+}
 
-    fn fail(&self, error: &Error) {
-        let now = Instant::now().into_std();
-        self.gate.change(self.host, Some(error), |breaker| breaker.fail(self.admission, now));
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let is_silent = Instant::now() >= self.silent_at;
+        self.settle(if is_silent { Outcome::Failed } else { Outcome::Abandoned }, None);
     }
 }
 
-impl Drop for Permit<'_> {
+/// What an answer, or the lack of one, says. From 502 on a status says that what stands behind the host failed.
+fn outcome_of(sent: &Result<Response, Error>) -> Outcome {
+    match sent {
+        Ok(response) => match response.status().as_u16() {
+            ..400 => Outcome::Served,
+            408 | 500 => Outcome::Spoilt,
+            502.. => Outcome::Failed,
+            _ => Outcome::Answered,
+        },
+        Err(error) if error.is_unconnected() => Outcome::Unconnected,
+        // What must not be asked was not asked.
+        Err(error) if error.kind() == ErrorKind::Invalid => Outcome::Abandoned,
+        Err(_) => Outcome::Failed,
+    }
+}
+
+/// A request of our own under way.
+struct Probing {
+    gate: Arc<Gate>,
+    is_reported: bool,
+}
+
+impl Probing {
+    async fn run(mut self, transport: Transport) {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let scope = Arc::new(Scope { repository: String::new(), class: Class::Manifests });
+        let outgoing = Outgoing {
+            kind: UpstreamKind::Version,
+            method: Method::GET,
+            url: self.gate.probe.clone(),
+            headers,
+            path: Arc::new(Path { scope, is_head: false, reference: String::new() }),
+            is_further: false,
+        };
+        let mut patience = Patience::until(Instant::now() + transport.header_timeout);
+        let sent = transport.send(&outgoing, &mut patience).await;
+        self.report(outcome_of(&sent), sent.as_ref().err());
+    }
+
+    fn report(&mut self, outcome: Outcome, error: Option<&Error>) {
+        self.is_reported = true;
+        let now = Instant::now().into_std();
+        self.gate.change(error, |reach| reach.probed(outcome, now));
+    }
+}
+
+impl Drop for Probing {
     fn drop(&mut self) {
         if !self.is_reported {
-            let now = Instant::now().into_std();
-            self.gate.change(self.host, None, |breaker| breaker.abandon(self.admission, now));
+            self.report(Outcome::Abandoned, None);
         }
     }
 }
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate").field("registry", &self.registry).field("inner", &self.inner).finish()
+        f.debug_struct("Gate").field("host", &self.host).field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 

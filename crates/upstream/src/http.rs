@@ -4,21 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use budget::Memory;
 use oci::{Digest, Reference, Repository};
+use policy::head_trust::Stakes;
 use policy::realm::Territory;
 use telemetry::RegistryMetrics;
 use tokio::time::Instant;
 use url::Url;
 
 use crate::auth::Auth;
+use crate::belief::Belief;
 use crate::clients::Clients;
 use crate::contract::{
-    BlobHead, BlobRange, BlobStream, ListPage, ListRequest, ManifestBody, ManifestHead, Upstream,
+    BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, Upstream,
 };
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::gate::Gate;
+use crate::gates::Gates;
 use crate::settings::{Settings, SettingsError};
 use crate::tls::Authorities;
 use crate::transport::Transport;
@@ -28,6 +29,8 @@ use crate::{blob, list, manifest};
 #[derive(Debug)]
 pub struct HttpUpstream {
     pub(crate) exchange: Exchange,
+    pub(crate) manifest_belief: Belief,
+    pub(crate) blob_belief: Belief,
     header_timeout: Duration,
     /// Ends in `/v2/`.
     base: Url,
@@ -54,20 +57,15 @@ impl HttpUpstream {
             clients: Clients::new(&settings, authorities)?,
             territory,
             metrics: metrics.clone(),
-            memory: Memory::default(),
             header_timeout: settings.header_timeout,
+            budget: Arc::default(),
         };
-        let gate = Gate::new(&settings.name, Some(metrics));
-        let auth = Auth::new(&settings)?;
+        let gates = Gates::of_registry(&settings.name, metrics.clone(), &base);
+        let auth = Auth::new(&settings, base.clone(), metrics)?;
         let header_timeout = settings.header_timeout;
-        Ok(Self { exchange: Exchange { transport, gate, auth }, header_timeout, base })
-    }
-
-    /// The same upstream, whose answers in memory are counted with those of others.
-    #[must_use]
-    pub fn drawing_on(mut self, memory: Memory) -> Self {
-        self.exchange.transport.memory = memory;
-        self
+        let [manifest_belief, blob_belief] = [(); 2].map(|()| Belief::of(&base));
+        let exchange = Exchange { transport, gates, auth };
+        Ok(Self { exchange, manifest_belief, blob_belief, header_timeout, base })
     }
 
     /// When the head of an answer, or a whole document, must be there.
@@ -84,7 +82,7 @@ impl HttpUpstream {
 }
 
 /// A path in the setting stands in front of `/v2/`, as where several registries share a host.
-fn base_of(upstream: &Url) -> Result<Url, SettingsError> {
+pub(crate) fn base_of(upstream: &Url) -> Result<Url, SettingsError> {
     let has_extras = !upstream.username().is_empty()
         || upstream.password().is_some()
         || upstream.query().is_some()
@@ -103,8 +101,9 @@ impl Upstream for HttpUpstream {
         &self,
         repository: &Repository,
         reference: &Reference,
-    ) -> Result<ManifestHead, Error> {
-        manifest::head(self, repository, reference).await
+        stakes: Stakes,
+    ) -> Result<Described, Error> {
+        manifest::describe(self, repository, reference, stakes).await
     }
 
     async fn get_manifest(
@@ -115,8 +114,13 @@ impl Upstream for HttpUpstream {
         manifest::get(self, repository, reference).await
     }
 
-    async fn head_blob(&self, repository: &Repository, digest: &Digest) -> Result<BlobHead, Error> {
-        blob::head(self, repository, digest).await
+    async fn head_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        stakes: Stakes,
+    ) -> Result<BlobHead, Error> {
+        blob::head(self, repository, digest, stakes).await
     }
 
     async fn get_blob(

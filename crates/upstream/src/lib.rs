@@ -5,6 +5,7 @@
 //! verifying content is the cache's work.
 
 mod auth;
+mod belief;
 mod blob;
 mod clients;
 mod content_range;
@@ -15,22 +16,29 @@ mod exchange;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gate;
+mod gates;
 mod http;
+mod judge;
 mod link;
 mod list;
 mod manifest;
+mod probe;
 mod redirect;
 mod resolver;
+mod second_try;
 mod settings;
 mod tls;
 mod transport;
+mod trouble;
+mod word;
 
 pub use contract::{
-    BlobHead, BlobRange, BlobStream, ListPage, ListRequest, ManifestBody, ManifestHead, Upstream,
+    BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, ManifestHead, Upstream,
 };
 pub use error::{Error, ErrorKind};
 pub use http::HttpUpstream;
 pub use list::LIST_BYTES_MAX;
 pub use manifest::MANIFEST_BYTES_MAX;
+pub use probe::{Login, Probe, Reached};
 pub use settings::{Settings, SettingsError};
 pub use tls::Authorities;

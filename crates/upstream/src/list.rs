@@ -2,17 +2,17 @@
 
 use http::Method;
 use http::header::LINK;
-use oci::{Page, Repository};
+use oci::{Manifest, ManifestKind, Page, Repository};
+use policy::reach::Class;
 use telemetry::UpstreamKind;
 use url::Url;
 
 use crate::contract::{ListPage, ListRequest};
-use crate::error::Error;
-use crate::exchange::Bound;
+use crate::error::{Error, ErrorKind};
 use crate::http::HttpUpstream;
 use crate::link::next_query;
 use crate::manifest::media_type;
-use crate::redirect::Ask;
+use crate::redirect::{Ask, path};
 
 /// The largest page that is read, in bytes.
 pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -21,10 +21,27 @@ const ACCEPTED_LISTS: &str = "application/vnd.oci.image.index.v1+json, applicati
 
 pub(crate) async fn get(upstream: &HttpUpstream, request: &ListRequest) -> Result<ListPage, Error> {
     let (repository, url) = url_of(upstream, request);
-    let ask =
-        Ask { kind: UpstreamKind::List, method: Method::GET, url, accept: Some(ACCEPTED_LISTS), range: None };
-    let bound = Bound { bytes_max: LIST_BYTES_MAX, budget: &upstream.exchange.transport.memory.lists };
-    let document = upstream.exchange.read(repository, &ask, bound, upstream.deadline()).await?;
+    let path = match request {
+        ListRequest::Tags { .. } => path(repository, Class::Tags, &Method::GET, String::new()),
+        ListRequest::Referrers { digest, .. } => {
+            path(repository, Class::Referrers, &Method::GET, digest.to_string())
+        }
+    };
+    let ask = Ask {
+        kind: UpstreamKind::List,
+        method: Method::GET,
+        url,
+        accept: Some(ACCEPTED_LISTS),
+        range: None,
+        path,
+        is_further: false,
+    };
+    let read = upstream.exchange.read(repository, &ask, LIST_BYTES_MAX, upstream.deadline());
+    let document = read.await?;
+    if !is_list(request, &document.bytes) {
+        // An error message, say. It must not pass for a list, nor take the place of one.
+        return Err(Error::new(ErrorKind::Invalid, document.host, "answered with something that is no list"));
+    }
     let links = document.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
     let filters = document.headers.get("oci-filters-applied").and_then(|value| value.to_str().ok());
     Ok(ListPage {
@@ -33,6 +50,16 @@ pub(crate) async fn get(upstream: &HttpUpstream, request: &ListRequest) -> Resul
         filters_applied: filters.map(str::to_owned),
         bytes: document.bytes,
     })
+}
+
+/// Whether the document is such a list at all (distribution-spec, "Listing Tags", "Listing Referrers").
+fn is_list(request: &ListRequest, bytes: &[u8]) -> bool {
+    match request {
+        ListRequest::Tags { .. } => oci::is_tag_list(bytes),
+        ListRequest::Referrers { .. } => {
+            Manifest::parse(bytes, None).is_ok_and(|manifest| manifest.kind == ManifestKind::Index)
+        }
+    }
 }
 
 fn url_of<'a>(upstream: &HttpUpstream, request: &'a ListRequest) -> (&'a Repository, Url) {

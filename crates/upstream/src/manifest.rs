@@ -3,18 +3,41 @@
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use oci::{ACCEPTED_MANIFESTS, Digest, MediaType, Reference, Repository};
+use policy::head_trust::Stakes;
+use policy::reach::Class;
 use telemetry::UpstreamKind;
 
-use crate::contract::{ManifestBody, ManifestHead};
+use crate::belief::Next;
+use crate::contract::{Described, ManifestBody, ManifestHead};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Bound, content_length, is_web_page};
+use crate::exchange::{content_length, is_web_page};
 use crate::http::HttpUpstream;
-use crate::redirect::Ask;
+use crate::redirect::{Ask, path};
 
 /// The largest manifest that is read, in bytes. The specification asks to support four megabytes.
 pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-pub(crate) async fn head(
+/// By `HEAD`; where that proves nothing, by `GET`.
+pub(crate) async fn describe(
+    upstream: &HttpUpstream,
+    repository: &Repository,
+    reference: &Reference,
+    stakes: Stakes,
+) -> Result<Described, Error> {
+    let error = match head(upstream, repository, reference).await {
+        Ok(head) => return Ok(Described::Head(head)),
+        Err(error) => error,
+    };
+    let no = match upstream.manifest_belief.after_head(error, stakes) {
+        Next::End(error) => return Err(error),
+        Next::Get(no) => no,
+    };
+    let got = get(upstream, repository, reference).await;
+    upstream.manifest_belief.note(no, &got);
+    got.map(Described::Whole)
+}
+
+async fn head(
     upstream: &HttpUpstream,
     repository: &Repository,
     reference: &Reference,
@@ -28,7 +51,7 @@ pub(crate) async fn head(
     Ok(ManifestHead {
         digest: claimed_digest(headers),
         media_type: media_type(headers),
-        size: content_length(headers),
+        size: content_length(headers).filter(|size| *size > 0),
     })
 }
 
@@ -38,9 +61,8 @@ pub(crate) async fn get(
     reference: &Reference,
 ) -> Result<ManifestBody, Error> {
     let ask = ask(upstream, UpstreamKind::GetManifest, Method::GET, repository, reference);
-    let bound =
-        Bound { bytes_max: MANIFEST_BYTES_MAX, budget: &upstream.exchange.transport.memory.documents };
-    let document = upstream.exchange.read(repository, &ask, bound, upstream.deadline()).await?;
+    let read = upstream.exchange.read(repository, &ask, MANIFEST_BYTES_MAX, upstream.deadline());
+    let document = read.await?;
     Ok(ManifestBody {
         media_type: media_type(&document.headers),
         digest: claimed_digest(&document.headers),
@@ -56,7 +78,8 @@ fn ask(
     reference: &Reference,
 ) -> Ask {
     let url = upstream.url(&format!("{repository}/manifests/{reference}"));
-    Ask { kind, method, url, accept: Some(ACCEPTED_MANIFESTS), range: None }
+    let path = path(repository, Class::Manifests, &method, reference.to_string());
+    Ask { kind, method, url, accept: Some(ACCEPTED_MANIFESTS), range: None, path, is_further: false }
 }
 
 pub(crate) fn media_type(headers: &HeaderMap) -> Option<MediaType> {

@@ -1,17 +1,24 @@
 //! Following redirects, which registries use to hand blobs over to a content network.
 //!
-//! Credentials belong to the registry. They are dropped at the first change of scheme, host or port and never
-//! taken up again (CVE-2024-45336), and a redirect never leads from `https` to `http`.
+//! What one host is shown is shown to no other. What the registry is shown is dropped at the first change of scheme,
+//! host or port and never taken up again (CVE-2024-45336); another host that asks who we are is answered for itself.
+//! A redirect never leads from `https` to `http`.
+
+use std::sync::Arc;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, LOCATION, RANGE};
 use http::{HeaderMap, Method};
+use oci::Repository;
+use policy::reach::{Class, Path, Scope};
 use reqwest::Response;
 use telemetry::UpstreamKind;
 use url::Url;
 
+use crate::auth::scope::Need;
+use crate::auth::{Host, Role, Said, Ticket, Wires};
 use crate::error::{Error, ErrorKind};
-use crate::gate::Gate;
-use crate::transport::{Outgoing, Patience, Transport, host_of};
+use crate::exchange::Exchange;
+use crate::transport::{Patience, host_of};
 
 /// Hops that are followed, the first request apart.
 const HOP_COUNT_MAX: usize = 5;
@@ -24,6 +31,10 @@ pub(crate) struct Ask {
     pub(crate) url: Url,
     pub(crate) accept: Option<&'static str>,
     pub(crate) range: Option<HeaderValue>,
+    /// What a failure is about.
+    pub(crate) path: Arc<Path>,
+    /// Whether it goes over a further connection, beside one that brings the same.
+    pub(crate) is_further: bool,
 }
 
 /// The answer at the end of the redirects.
@@ -34,10 +45,26 @@ pub(crate) struct Reply {
     pub(crate) host: String,
     /// Whether it came from the registry's own scheme, host and port, without a detour.
     pub(crate) is_home: bool,
+    /// Whether a registry gave it: ours, or one that we were redirected to and that asked who we are.
+    pub(crate) is_registry: bool,
 }
 
 impl Ask {
-    fn headers(&self, authorization: Option<&HeaderValue>) -> HeaderMap {
+    /// Whether part of the content is an answer too: it says where it belongs.
+    pub(crate) fn may_be_partial(&self) -> bool {
+        self.range.is_some() || self.kind == UpstreamKind::GetBlob
+    }
+
+    /// What it needs of a token.
+    fn need(&self) -> Need {
+        match self.path.scope.class {
+            Class::Tags => Need::Tags,
+            Class::Referrers => Need::Referrers,
+            Class::Manifests | Class::Blobs | Class::Token => Need::Content,
+        }
+    }
+
+    pub(crate) fn headers(&self, authorization: Option<&HeaderValue>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         // Digests and lengths are of the bytes as they are, never of an encoding of them.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -54,64 +81,71 @@ impl Ask {
     }
 }
 
-/// Asks, and goes where the answers lead, at most [`HOP_COUNT_MAX`] hops.
-///
-/// # Errors
-/// Those of [`Gate::admit`] and [`Transport::send`]; [`ErrorKind::Invalid`] for a loop, a chain too long, a
-/// downgrade, or an address that cannot be followed.
-pub(crate) async fn follow(
-    transport: &Transport,
-    gate: &Gate,
-    ask: &Ask,
-    mut authorization: Option<&HeaderValue>,
-    patience: &mut Patience,
-) -> Result<Reply, Error> {
-    let mut outgoing = Outgoing {
-        kind: ask.kind,
-        method: ask.method.clone(),
-        url: ask.url.clone(),
-        headers: ask.headers(authorization),
-    };
-    let mut is_home = true;
-    let mut response = ask_registry(transport, gate, &outgoing, patience).await?;
-    let mut seen = vec![ask.url.clone()];
-    while let Some(next) = next_hop(&outgoing.url, &response)? {
-        if seen.contains(&next) || seen.len() > HOP_COUNT_MAX {
-            let what = if seen.contains(&next) { "redirects in a circle" } else { "redirects too often" };
-            return Err(Error::new(ErrorKind::Invalid, host_of(&outgoing.url), what));
-        }
-        if !is_same_origin(&outgoing.url, &next) {
-            is_home = false;
-            authorization = None;
-        }
-        seen.push(next.clone());
-        outgoing = Outgoing {
-            kind: UpstreamKind::Redirect,
-            url: next,
-            headers: ask.headers(authorization),
-            method: outgoing.method,
-        };
-        response = transport.send(&outgoing, patience).await?;
-    }
-    Ok(Reply { response, host: host_of(&outgoing.url), is_home })
+/// What a failure of a request is about.
+pub(crate) fn path(repository: &Repository, class: Class, method: &Method, reference: String) -> Arc<Path> {
+    let scope = Arc::new(Scope { repository: repository.to_string(), class });
+    Arc::new(Path { scope, is_head: *method == Method::HEAD, reference })
 }
 
-/// The first request of a chain: how the registry's host behaves here is what its breaker goes by.
-async fn ask_registry(
-    transport: &Transport,
-    gate: &Gate,
-    outgoing: &Outgoing,
-    patience: &mut Patience,
-) -> Result<Response, Error> {
-    let host = host_of(&outgoing.url);
-    let permit = gate.admit(outgoing.kind, &host)?;
-    let sent = transport.send(outgoing, patience).await;
-    permit.report(&sent);
-    sent
+impl Exchange {
+    /// Asks, and goes where the answers lead, at most [`HOP_COUNT_MAX`] hops. Each host is shown what is its own.
+    ///
+    /// # Errors
+    /// Those of [`Auth::converse`](crate::auth::Auth::converse); [`ErrorKind::Invalid`] for a loop, a chain too long, a
+    /// downgrade, or an address that cannot be followed.
+    pub(crate) async fn follow(
+        &self,
+        repository: &Repository,
+        ask: &Ask,
+        patience: &mut Patience,
+    ) -> Result<(Reply, Ticket), Error> {
+        let wires = Wires { transport: &self.transport, gates: &self.gates };
+        let mut host = Host {
+            url: ask.url.clone(),
+            role: Role::Home,
+            repository: name_in(&ask.url).unwrap_or_else(|| repository.clone()),
+            need: ask.need(),
+        };
+        let mut kind = ask.kind;
+        let mut seen = vec![ask.url.clone()];
+        loop {
+            let Said { response, ticket, is_registry } =
+                self.auth.converse(wires, &host, ask, kind, patience).await?;
+            let Some(next) = next_hop(&host.url, &response)? else {
+                let reply =
+                    Reply { response, host: host_of(&host.url), is_home: host.is_home(), is_registry };
+                return Ok((reply, ticket));
+            };
+            if seen.contains(&next) || seen.len() > HOP_COUNT_MAX {
+                let what = if seen.contains(&next) { "redirects in a circle" } else { "redirects too often" };
+                return Err(Error::new(ErrorKind::Invalid, host_of(&host.url), what));
+            }
+            host.role = match host.role {
+                Role::Home if is_same_origin(&ask.url, &next) => Role::Home,
+                _ if is_same_origin(&ask.url, &next) => Role::Returned,
+                _ => Role::Other,
+            };
+            host.repository = name_in(&next).unwrap_or(host.repository);
+            host.url = next.clone();
+            seen.push(next);
+            kind = UpstreamKind::Redirect;
+        }
+    }
+}
+
+/// The repository in a URL of the pull API, if it is one: a host that is redirected to may call it otherwise.
+fn name_in(url: &Url) -> Option<Repository> {
+    let (_, rest) = url.path().split_once("/v2/")?;
+    let parted = ["/manifests/", "/blobs/", "/referrers/"].iter().find_map(|kind| rest.rsplit_once(kind));
+    let name = parted.map(|(name, _)| name).or_else(|| rest.strip_suffix("/tags/list"))?;
+    name.parse().ok()
 }
 
 /// Where the answer leads, when it is a redirect with an address.
-fn next_hop(current: &Url, response: &Response) -> Result<Option<Url>, Error> {
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] for an address that cannot be followed.
+pub(crate) fn next_hop(current: &Url, response: &Response) -> Result<Option<Url>, Error> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }

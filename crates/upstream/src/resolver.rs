@@ -3,7 +3,9 @@
 //! `/etc/hosts` first, then the servers of `/etc/resolv.conf`; both files are read again when they change, so
 //! that a start before the network is up heals by itself. Of several addresses the one that answers goes first.
 
+pub(crate) mod lookout;
 pub(crate) mod race;
+mod unresolved;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -22,6 +24,7 @@ use policy::address::{self, Inside};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use self::race::Race;
+pub(crate) use self::unresolved::NameError;
 
 /// The files that say how names are resolved.
 const SYSTEM_FILES: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
@@ -57,7 +60,7 @@ pub(crate) struct GuardedResolver {
 }
 
 /// A name that leads inside.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{name} has {inside}; if it belongs to this registry, list it in trusted_hosts")]
 pub(crate) struct AddressRefused {
     name: String,
@@ -75,7 +78,9 @@ impl SystemResolver {
         if !listed.is_empty() {
             return Ok(listed);
         }
-        Ok(both_families(&loaded.dns, name).await?)
+        Ok(both_families(&loaded.dns, name)
+            .await
+            .map_err(|error| NameError::new(name, &error, SYSTEM_FILES[1]))?)
     }
 
     async fn loaded(&self) -> Result<Loaded, ResolveError> {

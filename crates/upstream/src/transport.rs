@@ -1,34 +1,36 @@
 //! One request over the wire: which client may carry it, how long it may take, and what went wrong.
 
 use std::error::Error as StdError;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use budget::Memory;
 use http::{HeaderMap, Method};
 use policy::address;
+use policy::reach::Path;
 use policy::realm::Territory;
+use policy::retry::{RETRY_RESERVE_OF_KNOWN, RetryBudget};
 use reqwest::{Client, Response};
 use telemetry::{RegistryMetrics, UpstreamKind};
 use tokio::time::Instant;
 use tracing::debug;
-use url::Url;
+use url::{Host, Url};
 
 use crate::clients::Clients;
 use crate::error::{Error, ErrorKind, causes};
 use crate::resolver::AddressRefused;
+use crate::trouble;
 
-/// The wires of one upstream.
-#[derive(Debug)]
+/// The wires of one upstream. Cheap to clone.
+#[derive(Clone, Debug)]
 pub(crate) struct Transport {
     pub(crate) registry: String,
     pub(crate) clients: Clients,
     pub(crate) territory: Territory,
     pub(crate) metrics: Arc<RegistryMetrics>,
-    /// What whole answers in memory may take.
-    pub(crate) memory: Memory,
     /// The longest wait for the head of one answer.
     pub(crate) header_timeout: Duration,
+    /// Of all that is asked a second time.
+    pub(crate) budget: Arc<Mutex<RetryBudget>>,
 }
 
 /// A request as it goes over the wire.
@@ -38,6 +40,19 @@ pub(crate) struct Outgoing {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
+    /// What a failure is about.
+    pub(crate) path: Arc<Path>,
+    /// Whether it goes over a further connection, beside one that brings the same. Then a refusal is about that
+    /// connection only.
+    pub(crate) is_further: bool,
+}
+
+impl Outgoing {
+    /// The path, where wharf has written it. One that a redirect or a challenge names may be as good as a password.
+    fn own_path(&self) -> Option<&str> {
+        let is_foreign = matches!(self.kind, UpstreamKind::Redirect | UpstreamKind::Token);
+        (!is_foreign).then(|| self.url.path())
+    }
 }
 
 /// What is left for one operation.
@@ -46,20 +61,61 @@ pub(crate) struct Patience {
     pub(crate) deadline: Instant,
     /// A kept connection that turns out to be dead costs no attempt, once.
     pub(crate) may_resend: bool,
+    /// Whether a request that stays silent may be sent once more beside itself.
+    pub(crate) may_send_beside: bool,
+    /// Whether this is not the first attempt.
+    is_repeated: bool,
+    /// Whether nothing that was asked had failed lately, so that a failure may be a passing one.
+    may_retry: bool,
+    /// Whether everything asked belongs to repositories that gave something lately.
+    is_known: bool,
 }
 
-enum Failure {
+/// Why one connection brought no answer.
+pub(crate) enum Failure {
     Elapsed,
     Http(reqwest::Error),
 }
 
 impl Patience {
     pub(crate) fn until(deadline: Instant) -> Self {
-        Self { deadline, may_resend: true }
+        Self {
+            deadline,
+            may_resend: true,
+            may_send_beside: true,
+            is_repeated: false,
+            may_retry: true,
+            is_known: true,
+        }
+    }
+
+    /// How what is asked now has fared lately. What becomes of the first attempt does not count against the next.
+    pub(crate) fn note_standing(&mut self, may_retry: bool, is_known: bool) {
+        if !self.is_repeated {
+            self.may_retry &= may_retry;
+            self.is_known &= is_known;
+        }
+    }
+
+    /// The next attempt begins.
+    pub(crate) fn repeat(&mut self) {
+        self.is_repeated = true;
     }
 }
 
 impl Transport {
+    /// A new operation begins: a tenth of a retry is earned.
+    pub(crate) fn deposit(&self) {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner).deposit();
+    }
+
+    /// Whether something may be asked a second time; if so, it is taken out of the budget. What has failed before
+    /// is not worth it, and what nobody knows to work leaves some for what does.
+    pub(crate) fn may_ask_again(&self, patience: &Patience) -> bool {
+        let keep = if patience.is_known { 0 } else { RETRY_RESERVE_OF_KNOWN };
+        patience.may_retry && self.budget.lock().unwrap_or_else(PoisonError::into_inner).withdraw(keep)
+    }
+
     /// Sends the request and waits for the head of the answer, whatever its status.
     ///
     /// # Errors
@@ -70,59 +126,84 @@ impl Transport {
         let pair = if self.territory.contains(url) {
             &self.clients.direct
         } else {
-            self.refuse_inside(url)?;
+            self.refuse_inside(url).await?;
             &self.clients.guarded
         };
-        match self.send_once(&pair.pooled, outgoing, patience).await {
+        let has_proxy = self.clients.has_proxy();
+        match self.send_twice_if_silent(pair, outgoing, patience).await {
             Ok(response) => Ok(response),
             Err(failure) if failure.is_broken_connection() && patience.may_resend => {
                 patience.may_resend = false;
-                let resent = self.send_once(&pair.unpooled, outgoing, patience).await;
-                resent.map_err(|failure| failure.describe(url))
+                let resent = self.send_once(&pair.unpooled, outgoing, patience.deadline).await;
+                resent.map_err(|failure| failure.describe(url, has_proxy))
             }
-            Err(failure) => Err(failure.describe(url)),
+            Err(failure) => Err(failure.describe(url, has_proxy)),
         }
     }
 
-    /// An address written in the URL is never resolved, so it is checked here.
-    fn refuse_inside(&self, url: &Url) -> Result<(), Error> {
-        let inside = match url.host().map(|host| address::check_host(&host)) {
-            Some(Ok(())) if self.clients.is_proxy(url) => "the proxy".to_owned(),
-            Some(Ok(())) => return Ok(()),
-            Some(Err(inside)) => inside.to_string(),
+    /// An address written in the URL is never resolved, so it is checked here. So is a name that a proxy would
+    /// resolve.
+    async fn refuse_inside(&self, url: &Url) -> Result<(), Error> {
+        let inside = match url.host().map(|host| (address::check_host(&host), host)) {
+            Some((Ok(()), _)) if self.clients.is_proxy(url) => "the proxy".to_owned(),
+            Some((Ok(()), Host::Domain(name))) if self.clients.has_proxy() => match address::check_name(name)
+            {
+                Ok(()) => {
+                    let looked_up = self.clients.lookout.check(name).await;
+                    return looked_up.map_err(|refused| refused_inside(url, &refused));
+                }
+                Err(inside) => inside.to_string(),
+            },
+            Some((Ok(()), _)) => return Ok(()),
+            Some((Err(inside), _)) => inside.to_string(),
             None => "no host".to_owned(),
         };
         let detail = format!("is {inside}; if it belongs to this registry, list it in trusted_hosts");
         Err(Error::new(ErrorKind::Invalid, host_of(url), detail))
     }
 
-    async fn send_once(
+    /// Sends the request over one connection.
+    pub(crate) async fn send_once(
         &self,
         client: &Client,
         outgoing: &Outgoing,
-        patience: &Patience,
+        deadline: Instant,
     ) -> Result<Response, Failure> {
         let started = Instant::now();
+        let mut counted = Counted { metrics: &self.metrics, kind: outgoing.kind, status: None };
         let request =
             client.request(outgoing.method.clone(), outgoing.url.clone()).headers(outgoing.headers.clone());
-        let deadline = patience.deadline.min(started + self.header_timeout);
+        let deadline = deadline.min(started + self.header_timeout);
         let answered = match tokio::time::timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(Failure::Http(error.without_url())),
             Err(_) => Err(Failure::Elapsed),
         };
         let status = answered.as_ref().ok().map(|response| response.status().as_u16());
-        self.metrics.upstream_request(outgoing.kind, status);
+        counted.status = status;
         debug!(
             registry = %self.registry,
             kind = outgoing.kind.as_str(),
             host = %host_of(&outgoing.url),
-            path = outgoing.url.path(),
+            path = outgoing.own_path(),
             status,
             elapsed_ms = started.elapsed().as_millis(),
             "upstream request"
         );
         answered
+    }
+}
+
+/// A request that is counted when it ends, also where nobody waits for its answer any more.
+struct Counted<'a> {
+    metrics: &'a RegistryMetrics,
+    kind: UpstreamKind,
+    status: Option<u16>,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.metrics.upstream_request(self.kind, self.status);
     }
 }
 
@@ -133,30 +214,32 @@ impl Failure {
         matches!(self, Self::Http(error) if error.is_request() && !error.is_connect() && !error.is_timeout())
     }
 
-    fn describe(&self, url: &Url) -> Error {
+    fn describe(&self, url: &Url, has_proxy: bool) -> Error {
         let host = host_of(url);
         let error = match self {
             Self::Elapsed => return Error::new(ErrorKind::TimedOut, host, "did not answer in time"),
             Self::Http(error) => error,
         };
-        let cause = causes(error);
+        if error.is_timeout() && error.is_connect() {
+            let what = "could not be connected to in time";
+            return Error::new(ErrorKind::TimedOut, host, what).without_connection();
+        }
         if error.is_timeout() {
-            let what = if error.is_connect() {
-                "could not be connected to in time"
-            } else {
-                "did not answer in time"
-            };
-            return Error::new(ErrorKind::TimedOut, host, what);
+            return Error::new(ErrorKind::TimedOut, host, "did not answer in time");
         }
         if let Some(refused) = find_refused(error) {
-            return Error::new(ErrorKind::Invalid, host, format!("is not reached: {refused}"));
+            return refused_inside(url, refused);
         }
         if error.is_builder() {
-            return Error::new(ErrorKind::Invalid, host, format!("cannot be asked: {cause}"));
+            return Error::new(ErrorKind::Invalid, host, format!("cannot be asked: {}", causes(error)));
         }
-        let what = if error.is_connect() { "could not be reached" } else { "broke the connection" };
-        Error::new(ErrorKind::Unreachable, host, format!("{what}: {cause}"))
+        let described = Error::new(ErrorKind::Unreachable, host, trouble::describe(error, url, has_proxy));
+        if error.is_connect() { described.without_connection() } else { described }
     }
+}
+
+fn refused_inside(url: &Url, refused: &AddressRefused) -> Error {
+    Error::new(ErrorKind::Invalid, host_of(url), format!("is not reached: {refused}"))
 }
 
 fn find_refused(error: &reqwest::Error) -> Option<&AddressRefused> {

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use url::Url;
 
 use crate::config::{self, Config, LoadError};
-use crate::{health, log, report, wiring};
+use crate::{health, log, online, report, wiring};
 
 /// A pull-through cache for many container registries behind one address.
 #[derive(Debug, Parser)]
@@ -27,7 +27,11 @@ enum Command {
     /// Serve the configured registries (the default)
     Serve,
     /// Validate the configuration and print what it would serve
-    Check,
+    Check {
+        /// Also ask each registry once, and log in where there is a login
+        #[arg(long)]
+        online: bool,
+    },
     /// Ask a running wharf whether it is ready; for container health checks
     Health {
         /// What to ask; without it, the first address that the configuration listens on
@@ -43,7 +47,7 @@ pub(crate) fn run() -> ExitCode {
     let config = config.as_deref();
     let result = match command.unwrap_or(Command::Serve) {
         Command::Serve => serve(config),
-        Command::Check => check(config),
+        Command::Check { online } => check(config, online),
         Command::Health { url } => ask_health(config, url),
     };
     match result {
@@ -129,11 +133,26 @@ fn serve(config: Option<&Path>) -> Result<(), String> {
     result.map_err(|error| error.to_string())
 }
 
-fn check(config: Option<&Path>) -> Result<(), String> {
+fn check(config: Option<&Path>, is_online: bool) -> Result<(), String> {
     let config = load(config)?;
     wiring::check(&config).map_err(|error| error.to_string())?;
-    let text = report::check(&config);
-    io::stdout().write_all(text.as_bytes()).map_err(|error| format!("cannot write: {error}"))
+    print(&report::check(&config))?;
+    if !is_online {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let verdict = runtime.block_on(online::ask(&config));
+    runtime.shutdown_background();
+    print(&format!("\n{}", verdict.text))?;
+    verdict.failure.map_or(Ok(()), Err)
+}
+
+fn print(text: &str) -> Result<(), String> {
+    let mut out = io::stdout();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| format!("cannot write: {error}"))
 }
 
 fn ask_health(config: Option<&Path>, url: Option<Url>) -> Result<(), String> {

@@ -43,8 +43,6 @@ pub(crate) struct Config {
     /// Where it was read, as messages call it.
     pub(crate) source: String,
     pub(crate) server: server::Settings,
-    /// What bodies may take of memory in all, in bytes.
-    pub(crate) body_bytes_max: u64,
     /// The domain whose subdomains are virtual hosts.
     pub(crate) domain: Option<String>,
     pub(crate) routes: RoutingTable,
@@ -100,8 +98,8 @@ impl Config {
     }
 
     /// What applies without any file.
-    pub(crate) fn builtin() -> Self {
-        Self::parse(BUILTIN_NAME, BUILTIN, &|_| None).expect("the built-in configuration is tested")
+    pub(crate) fn builtin(variables: Variables<'_>) -> Self {
+        Self::parse(BUILTIN_NAME, BUILTIN, variables).expect("the built-in configuration is tested")
     }
 }
 
@@ -143,6 +141,9 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
     let registry_keys = registry::registry_keys();
     let defaults = reader.section(top, "defaults", &registry_keys);
 
+    let builtin_server = reader.section(builtin, "server", &process::SERVER_KEYS);
+    // Who names registries of their own also says which of them is the default.
+    let server = if top.has("registry") { server } else { server.over(&builtin_server) };
     let (server, admin) = process::read_server(reader, &server, &admin);
     let log = process::read_log(reader, &log);
     let storage_root = process::read_storage_root(reader, &storage);
@@ -160,14 +161,17 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
             places.push(place);
         }
     }
+    for host in &server.hosts {
+        claims.claim_host(reader, &host.place, &host.value);
+    }
     if let Some(text) = &server.default_registry {
         check_default_registry(reader, text, &claims);
     }
     let routes = make_routes(reader, &server, &registries, &places)?;
+    warn_of_certificate(reader, &server, &registries);
     Some(Config {
         source: source.to_owned(),
         domain: server.domain.clone(),
-        body_bytes_max: server.body_bytes_max.map_or(budget::BODY_BYTES_DEFAULT, |bytes| bytes as u64),
         server: server.settings(admin),
         routes,
         log,
@@ -188,6 +192,25 @@ fn check_default_registry(reader: &mut Reader<'_>, text: &Text, claims: &Claims)
     reader.refuse(&text.place, format!("there is no registry {:?}; {advice}", text.written));
 }
 
+/// Warns of a certificate that no client will take, whichever registry it asks for.
+fn warn_of_certificate(reader: &mut Reader<'_>, server: &ServerSection, registries: &[Registry]) {
+    let (Some(domain), Some((tls, place))) = (&server.domain, &server.tls) else { return };
+    let labels = registries.iter().flat_map(|registry| {
+        let label = registry.names.name.replace(':', "-");
+        [label.replace('.', "-"), label]
+    });
+    let below: Vec<String> = labels.map(|label| format!("{label}.{domain}")).collect();
+    let hosts = registries.iter().flat_map(|registry| &registry.names.hosts);
+    if below.iter().chain(hosts).chain([domain]).any(|host| tls.identity.covers(host)) {
+        return;
+    }
+    let example = below.first().unwrap_or(domain);
+    let text = format!(
+        "is for none of the names that clients would use, such as {example:?} or {domain:?}; give one that is"
+    );
+    reader.warn(place, text);
+}
+
 /// The table of names, or what makes it ambiguous beyond the names as they are written: labels made from them
 /// can collide too.
 fn make_routes(
@@ -202,7 +225,10 @@ fn make_routes(
     let names: Vec<_> = registries.iter().map(|registry| registry.names.clone()).collect();
     let default = server.default_registry.as_ref().map(|text| text.value.as_str());
     let errors = match RoutingTable::new(server.domain.as_deref(), default, &names) {
-        Ok(routes) => return Some(routes),
+        Ok(routes) => {
+            let own_hosts = server.hosts.iter().map(|host| host.value.clone());
+            return Some(routes.with_own_hosts(own_hosts));
+        }
         Err(errors) => errors,
     };
     for error in errors {

@@ -1,5 +1,7 @@
 //! `wharf health`: a container's health check that needs neither a shell nor a program for HTTP.
 
+mod tls;
+
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -17,24 +19,32 @@ const HEAD_BYTES_MAX: u64 = 4096;
 /// Why the answer is not a yes.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HealthError {
-    #[error("only http is asked, at a host")]
+    #[error("only http and https are asked, at a host")]
     Url,
+    #[error("no TLS: {0}")]
+    Tls(#[from] rustls::Error),
     #[error("no answer: {0}")]
     Io(#[from] io::Error),
     #[error("the answer was {0:?}")]
     Answer(String),
 }
 
-/// The question to a wharf with this configuration on this machine.
+/// The question to a wharf with this configuration on this machine: without TLS, if it answers anywhere without.
 pub(crate) fn url_of(config: &Config) -> Url {
-    let address = config.server.listen.first().expect("a valid configuration listens somewhere");
+    let server = &config.server;
+    let plain = server.listen.first().or(server.admin.as_ref().map(|admin| &admin.listen));
+    let tls = server.tls.as_ref().and_then(|tls| tls.listen.first());
+    let (scheme, address) = match (plain, tls) {
+        (Some(address), _) => ("http", address),
+        (None, address) => ("https", address.expect("a valid configuration listens somewhere")),
+    };
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
     let reachable = SocketAddr::new(ip, address.port());
-    Url::parse(&format!("http://{reachable}/readyz")).expect("an address and a path make a URL")
+    Url::parse(&format!("{scheme}://{reachable}/readyz")).expect("an address and a path make a URL")
 }
 
 /// Asks once.
@@ -43,20 +53,59 @@ pub(crate) fn url_of(config: &Config) -> Url {
 /// Unless the answer's status is 200.
 pub(crate) fn ask(url: &Url) -> Result<(), HealthError> {
     let deadline = Instant::now() + WAIT_MAX;
-    let (Some(host), Some(port), "http") = (url.host_str(), url.port_or_known_default(), url.scheme()) else {
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
         return Err(HealthError::Url);
     };
-    let mut stream = connect(host.trim_matches(['[', ']']), port, deadline)?;
-    stream.set_write_timeout(Some(WAIT_MAX))?;
-    write!(stream, "GET {} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n", url.path())?;
+    let socket = |host: &str| -> io::Result<Socket> {
+        Ok(Socket { stream: connect(host.trim_matches(['[', ']']), port, deadline)?, deadline })
+    };
+    let question = format!("GET {} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n", url.path());
+    let line = match url.scheme() {
+        "http" => exchange(socket(host)?, &question)?,
+        "https" => exchange(tls::client(host, socket(host)?)?, &question)?,
+        _ => return Err(HealthError::Url),
+    };
+    if line.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(HealthError::Answer(line)) }
+}
 
+/// A connection of which nothing is waited for beyond the deadline.
+#[derive(Debug)]
+struct Socket {
+    stream: TcpStream,
+    deadline: Instant,
+}
+
+impl Socket {
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(self.left()?))?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.left()?))?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// Asks `question`, and returns the first line of the answer.
+fn exchange(mut stream: impl Read + Write, question: &str) -> io::Result<String> {
+    stream.write_all(question.as_bytes())?;
+    stream.flush()?;
     let mut head = Vec::new();
     while !head.contains(&b'\n') && (head.len() as u64) < HEAD_BYTES_MAX {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
-        }
-        stream.set_read_timeout(Some(left))?;
         let mut buffer = [0; 1024];
         let length = stream.read(&mut buffer)?;
         if length == 0 {
@@ -65,8 +114,7 @@ pub(crate) fn ask(url: &Url) -> Result<(), HealthError> {
         head.extend_from_slice(&buffer[..length]);
     }
     let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line).trim_end().to_owned();
-    if line.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(HealthError::Answer(line)) }
+    Ok(String::from_utf8_lossy(line).trim_end().to_owned())
 }
 
 fn connect(host: &str, port: u16, deadline: Instant) -> io::Result<TcpStream> {

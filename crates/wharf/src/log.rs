@@ -5,8 +5,9 @@
 //! terminal.
 
 mod line;
+mod short;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;
 
 use tracing::level_filters::LevelFilter;
@@ -15,7 +16,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
 use self::line::Line;
-use crate::config::Log;
+use crate::config::{Log, LogFormat};
 
 /// Lines that wait for a slow reader, a few megabytes at most.
 const WAITING_LINE_COUNT_MAX: usize = 8192;
@@ -42,6 +43,18 @@ impl RunningLog {
     }
 }
 
+/// The shape of the lines that this process writes: as set, else one for people on a terminal, and one that programs
+/// can take apart elsewhere.
+pub(crate) fn format_of(settings: &Log) -> LogFormat {
+    settings.format.unwrap_or(if io::stderr().is_terminal() { LogFormat::Short } else { LogFormat::Text })
+}
+
+/// Whether colours may be used: on a terminal that has them, for somebody who wants them (no-color.org).
+fn is_coloured(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
+    let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
+    is_terminal && !is_set("NO_COLOR") && variable("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// Starts the process's log.
 ///
 /// # Panics
@@ -53,7 +66,9 @@ pub(crate) fn start(settings: &Log) -> RunningLog {
         .thread_name("wharf-log")
         .finish(io::stderr());
     let errors = writer.error_counter();
-    tracing::subscriber::set_global_default(subscriber(settings, move || NonBlocking::clone(&writer)))
+    let is_coloured = is_coloured(io::stderr().is_terminal(), |name| std::env::var(name).ok());
+    let line = Line::new(format_of(settings), is_coloured);
+    tracing::subscriber::set_global_default(subscriber(settings, line, move || NonBlocking::clone(&writer)))
         .expect("the log is started once");
     std::panic::set_hook(Box::new(log_panic));
     RunningLog { errors, _writer: guard }
@@ -66,7 +81,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(target: "wharf", place, "panic, which is a bug: {message}");
 }
 
-fn subscriber<W, M>(settings: &Log, writer: M) -> impl tracing::Subscriber + Send + Sync
+fn subscriber<W, M>(settings: &Log, line: Line, writer: M) -> impl tracing::Subscriber + Send + Sync
 where
     W: io::Write,
     M: Fn() -> W + Send + Sync + 'static,
@@ -76,10 +91,7 @@ where
         .with_default(level.min(LevelFilter::WARN))
         .with_targets(OWN_TARGETS.map(|target| (target, level)))
         .with_target(ACCESS, if settings.access { LevelFilter::INFO } else { LevelFilter::OFF });
-    let layer = tracing_subscriber::fmt::layer()
-        .event_format(Line::new(settings.format))
-        .with_ansi(false)
-        .with_writer(writer);
+    let layer = tracing_subscriber::fmt::layer().event_format(line).with_ansi(false).with_writer(writer);
     tracing_subscriber::registry().with(targets).with(layer)
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 const FAR_AWAY: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
 
 /// Whether this process runs in a container, whose own addresses mean nothing to clients.
-fn is_container() -> bool {
+pub(crate) fn is_container() -> bool {
     ["/.dockerenv", "/run/.containerenv"].into_iter().any(|path| Path::new(path).exists())
         || ["container", "KUBERNETES_SERVICE_HOST"].into_iter().any(|name| std::env::var_os(name).is_some())
 }

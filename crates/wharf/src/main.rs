@@ -1,12 +1,15 @@
 //! wharf: one process that pulls through many container registries, and keeps what it has pulled.
 
+mod binding;
 mod cli;
 mod config;
 mod descriptors;
+mod disk;
 mod health;
 mod log;
 mod machine;
 mod notify;
+mod online;
 mod panics;
 mod report;
 mod signals;

@@ -1,107 +1,80 @@
 //! What wharf says of itself: at the start, and for `wharf check`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod door;
 
+use std::net::{Ipv4Addr, SocketAddr};
+
+use self::door::Door;
 use crate::config::{Config, PLACES, Registry};
 
-/// The name that stands for this machine where nobody has told what it is called.
-const UNKNOWN_ADDRESS: &str = "<address>";
-
-/// How clients find one registry at one of our addresses.
-struct Door<'a> {
-    config: &'a Config,
-    address: SocketAddr,
+/// Where we listen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Listeners<'a> {
+    pub(crate) plain: &'a [SocketAddr],
+    pub(crate) tls: &'a [SocketAddr],
+    pub(crate) admin: Option<SocketAddr>,
     /// What others reach this machine by, if that is known.
-    own: Option<Ipv4Addr>,
+    pub(crate) own: Option<Ipv4Addr>,
 }
 
-impl Door<'_> {
-    /// The virtual host of `registry` with the port, if it can have one.
-    fn virtual_host(&self, registry: &Registry) -> Option<String> {
-        let name = &registry.names.name;
-        if name.starts_with('[') {
-            return None;
-        }
-        let label = name.replace(':', "-");
-        let port = self.address.port();
-        Some(match (&self.config.domain, self.address.ip()) {
-            (Some(domain), _) => format!("{label}.{domain}:{port}"),
-            (None, ip) if ip.is_loopback() => format!("{label}.localhost:{port}"),
-            // nip.io answers for any IPv4 address in a name; for others a name has to exist already.
-            (None, IpAddr::V4(ip)) if !ip.is_unspecified() => format!("{label}.{ip}.nip.io:{port}"),
-            (None, _) => format!("{label}.{}.nip.io:{port}", self.own()),
-        })
-    }
-
-    /// This machine, where we listen on all of its addresses.
-    fn own(&self) -> String {
-        self.own.map_or_else(|| UNKNOWN_ADDRESS.to_owned(), |own| own.to_string())
-    }
-
-    /// What all registries share.
-    fn base(&self) -> String {
-        let port = self.address.port();
-        match (&self.config.domain, self.address.ip()) {
-            (Some(domain), _) => format!("{domain}:{port}"),
-            (None, ip) if ip.is_unspecified() => format!("{}:{port}", self.own()),
-            (None, _) => self.address.to_string(),
-        }
-    }
-
-    fn describe(&self, registry: &Registry) -> String {
-        let ns = format!("http://{}/v2/?ns={}", self.base(), registry.names.name);
-        match self.virtual_host(registry) {
-            Some(host) => format!("http://{host} or {ns}"),
-            None => ns,
-        }
-    }
-}
-
-/// The lines at the start: where we listen and how each client is told. `own` is what others reach this machine by.
-pub(crate) fn start(
-    config: &Config,
-    addresses: &[SocketAddr],
-    tls: &[SocketAddr],
-    admin: Option<SocketAddr>,
-    own: Option<Ipv4Addr>,
-) -> Vec<String> {
-    let looked = if config.is_builtin() { format!(" (no {})", PLACES.join(", no ")) } else { String::new() };
-    let mut lines = vec![format!("wharf {} with {}{looked}", env!("CARGO_PKG_VERSION"), config.source)];
-    lines.extend(addresses.iter().map(|address| format!("listening on http://{address}")));
-    lines.extend(tls.iter().map(|address| format!("listening on https://{address}")));
-    lines.extend(admin.map(|address| format!("admin on http://{address}/metrics")));
-    let Some(address) = addresses.first() else { return lines };
-    let door = Door { config, address: *address, own };
+/// The lines at the start: where we listen and how each client is told.
+pub(crate) fn start(config: &Config, listeners: Listeners<'_>) -> Vec<String> {
+    let mut lines = vec![title(config)];
+    lines.extend(listeners.plain.iter().map(|address| format!("listening on http://{address}")));
+    lines.extend(listeners.tls.iter().map(|address| format!("listening on https://{address}")));
+    lines.extend(listeners.admin.map(|address| format!("admin on http://{address}/metrics")));
+    let Some(door) = Door::of(config, listeners.plain, listeners.tls, listeners.own) else { return lines };
     for registry in &config.registries {
         let upstream = origin(registry);
         lines.push(format!("{} -> {upstream} as {}", registry.names.name, door.describe(registry)));
     }
-    let hub = config.registries.iter().find(|registry| registry.cache.hub_names);
-    if let Some(host) = hub.and_then(|hub| door.virtual_host(hub)) {
-        lines.push(format!(
-            "docker: put {{\"registry-mirrors\": [\"http://{host}\"]}} into /etc/docker/daemon.json"
-        ));
-    }
-    lines.push(format!(
-        "containerd: put [host.\"http://{}\"] into /etc/containerd/certs.d/_default/hosts.toml",
-        door.base()
-    ));
+    lines.extend(clients(&door).into_iter().map(|(client, hint)| format!("{client}: put {hint}")));
     lines
+}
+
+/// The same for a person in front of a terminal, who wants to see that it runs and what to do next.
+pub(crate) fn start_short(config: &Config, listeners: Listeners<'_>) -> Vec<String> {
+    let plain = listeners.plain.iter().map(|address| format!("http://{address}"));
+    let tls = listeners.tls.iter().map(|address| format!("https://{address}"));
+    let mut listening = format!("listening on {}", plain.chain(tls).collect::<Vec<_>>().join(", "));
+    if let Some(address) = listeners.admin {
+        listening.push_str(&format!("; admin on http://{address}/metrics"));
+    }
+    let names: Vec<&str> = config.registries.iter().map(|registry| registry.names.name.as_str()).collect();
+    let mut lines = vec![title(config), listening, format!("registries  {}", names.join(" "))];
+    let Some(door) = Door::of(config, listeners.plain, listeners.tls, listeners.own) else { return lines };
+    lines.extend(clients(&door).into_iter().map(|(client, hint)| format!("{client:<10}  {hint}")));
+    lines
+}
+
+fn title(config: &Config) -> String {
+    let looked = if config.is_builtin() { format!(" (no {})", PLACES.join(", no ")) } else { String::new() };
+    format!("wharf {} with {}{looked}", env!("CARGO_PKG_VERSION"), config.source)
+}
+
+/// What to write into which file of the two commonest clients.
+fn clients(door: &Door<'_>) -> Vec<(&'static str, String)> {
+    let docker = door
+        .docker_mirror()
+        .map(|url| ("docker", format!("{{\"registry-mirrors\": [\"{url}\"]}} into /etc/docker/daemon.json")));
+    let url = door.base_url();
+    let hosts = format!("[host.\"{url}\"] into /etc/containerd/certs.d/_default/hosts.toml");
+    docker.into_iter().chain([("containerd", hosts)]).collect()
 }
 
 /// The text of `wharf check` for a configuration that is right.
 pub(crate) fn check(config: &Config) -> String {
-    let tls = config.server.tls.iter().flat_map(|tls| &tls.listen);
-    let tls = tls.map(|address| format!("{address} (TLS)"));
-    let listen: Vec<String> = config.server.listen.iter().map(SocketAddr::to_string).chain(tls).collect();
+    let plain = &config.server.listen;
+    let tls = config.server.tls.as_ref().map_or(&[][..], |tls| &tls.listen);
+    let mut listen: Vec<String> = plain.iter().map(SocketAddr::to_string).collect();
+    listen.extend(tls.iter().map(|address| format!("{address} (TLS)")));
     let admin = config.server.admin.as_ref().map_or("off".to_owned(), |admin| admin.listen.to_string());
-    let address = *config.server.listen.first().expect("a valid configuration listens somewhere");
-    let door = Door { config, address, own: None };
+    let door = Door::of(config, plain, tls, None).expect("a valid configuration listens somewhere");
     let mut text = format!(
-        "{}: no mistakes\nlisten  {}\nadmin   {admin}\nns      http://{}/v2/?ns=REGISTRY\n\n",
+        "{}: no mistakes\nlisten  {}\nadmin   {admin}\nany     {}/v2/?ns=REGISTRY, as containerd asks\n\n",
         config.source,
         listen.join(", "),
-        door.base(),
+        door.base_url(),
     );
     let mut rows = vec![["REGISTRY", "UPSTREAM", "HOST", "CREDENTIALS", "ROOT"].map(str::to_owned)];
     for registry in &config.registries {
@@ -141,7 +114,7 @@ fn credentials(registry: &Registry) -> &'static str {
 }
 
 /// Columns as wide as their widest cell, two spaces apart.
-fn push_table<const COLUMNS: usize>(text: &mut String, rows: &[[String; COLUMNS]]) {
+pub(crate) fn push_table<const COLUMNS: usize>(text: &mut String, rows: &[[String; COLUMNS]]) {
     let mut widths = [0; COLUMNS];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

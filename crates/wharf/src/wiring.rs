@@ -1,27 +1,26 @@
 //! How the rooms are put together. Whatever two of them share is made here and handed down.
 
-use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use budget::Memory;
 use cache::{Backend, Bounds};
 use server::Server;
 use storage::fs::FsStore;
-use storage::{StoreError, StoreErrorKind};
 use telemetry::Metrics;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use upstream::{Authorities, HttpUpstream, SettingsError};
 
-use crate::config::{Config, Registry};
+use crate::binding;
+use crate::config::{Config, LogFormat, Registry};
 use crate::descriptors;
+use crate::disk::{self, RegistryError};
+use crate::log;
 use crate::machine;
 use crate::notify::{self, notify};
 use crate::panics;
-use crate::report;
+use crate::report::{self, Listeners};
 use crate::signals::Signals;
 
 /// How often each store looks for leftovers.
@@ -33,28 +32,15 @@ const PARK_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Why nothing is served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    /// Each registry that cannot be served, with the reason.
-    #[error("{}", lines(.0))]
-    Registries(Vec<RegistryError>),
-    #[error("{error}: {}", error.source)]
-    Bind {
-        #[from]
-        error: server::BindError,
-    },
+    /// Each registry that cannot be served, with the reason, of so many.
+    #[error("{}", disk::lines(errors, *registry_count))]
+    Registries { errors: Vec<RegistryError>, registry_count: usize },
+    #[error("{0}")]
+    Descriptors(#[from] descriptors::TooFew),
+    #[error("{0}")]
+    Bind(String),
     #[error("cannot catch signals: {0}")]
     Signals(std::io::Error),
-}
-
-/// Why one registry cannot be served.
-#[derive(Debug, thiserror::Error)]
-#[error("{name}: {reason}")]
-pub(crate) struct RegistryError {
-    name: String,
-    reason: String,
-}
-
-fn lines<T: fmt::Display>(items: &[T]) -> String {
-    items.iter().map(T::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// Serves until a signal says to stop.
@@ -70,21 +56,18 @@ pub(crate) async fn serve(
     let metrics = metrics_of(&config);
     metrics.count_dropped_log_lines(dropped_log_lines);
     panics::count_in(Arc::clone(&metrics));
+    descriptors::forbid_core_files();
     let descriptor_limit = descriptors::raise_limit();
-    let descriptors_are_short = descriptors::fit(&mut config.server, descriptor_limit);
+    let shortage = descriptors::fit(&mut config.server, descriptor_limit)?;
     let kept_open_max = descriptors::kept_open(descriptor_limit) / config.registries.len().max(1);
     let bounds_of_all = share_answers(&mut config);
     // What a new store waits for is the disk, which makes many of them durable at once as fast as one.
     let open = |registry| open_store(registry, &metrics, kept_open_max as u64);
     let stores: Vec<_> = config.registries.iter().map(open).collect();
-    let memory = Memory::new(config.body_bytes_max);
-    let counted = memory.clone();
-    metrics.count_body_memory(move || counted.taken().to_vec());
     let common = Common {
         authorities: Authorities::load(),
         metrics: Arc::clone(&metrics),
         bounds_of_all,
-        memory,
         tasks: TaskTracker::new(),
         stop_fills: CancellationToken::new(),
     };
@@ -98,18 +81,23 @@ pub(crate) async fn serve(
         routes: config.routes.clone(),
         metrics: Arc::clone(&metrics),
         settings: config.server.clone(),
-    })?;
+    });
+    let server = server.map_err(|error| StartError::Bind(binding::describe(&error, &config.server)))?;
 
     for line in config.notices.iter().cloned().chain(config.warnings.lines()) {
         tracing::warn!("{line}");
     }
-    if let Some(warning) = descriptors_are_short {
-        tracing::warn!("{warning}");
+    let roots: Vec<_> =
+        config.registries.iter().map(|it| (it.names.name.as_str(), it.root.as_path())).collect();
+    if let Some(notice) = disk::read_only_notice(&roots) {
+        tracing::warn!("{notice}");
     }
-    let (plain, tls) = (server.local_addresses(), server.tls_addresses());
-    for line in report::start(&config, &plain, &tls, server.admin_address(), machine::own_address()) {
-        tracing::info!("{line}");
+    match shortage {
+        Some(shortage) if shortage.is_grave => tracing::warn!("{}", shortage.text),
+        Some(shortage) => tracing::info!("{}", shortage.text),
+        None => {}
     }
+    say_where(&config, &server);
     let shutdown = CancellationToken::new();
     tokio::spawn(signals.obey(shutdown.clone(), server.running(), config.server.shutdown_grace));
     notify(notify::READY);
@@ -122,6 +110,20 @@ pub(crate) async fn serve(
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Says where it listens and how clients are told.
+fn say_where(config: &Config, server: &Server) {
+    let (plain, tls) = (server.local_addresses(), server.tls_addresses());
+    let (admin, own) = (server.admin_address(), machine::own_address());
+    let listeners = Listeners { plain: &plain, tls: &tls, admin, own };
+    let lines = match log::format_of(&config.log) {
+        LogFormat::Short => report::start_short(config, listeners),
+        LogFormat::Text | LogFormat::Json => report::start(config, listeners),
+    };
+    for line in lines {
+        tracing::info!("{line}");
+    }
 }
 
 /// How many of all answers may depend on upstreams: three quarters on one registry's, and seven eighths on all of them.
@@ -179,9 +181,16 @@ fn open_store(
     let (name, root) = (registry.names.name.clone(), registry.root.clone());
     let metrics = metrics.registry(&name);
     tokio::task::spawn_blocking(move || {
+        if let Some(above) = disk::open_to_everyone(&root).filter(|_| !machine::is_container()) {
+            let reason = format!(
+                "everyone may rename what is in {0}, and so put another store in place of this one; `chmod o-w {0}`",
+                above.display()
+            );
+            return Err(RegistryError { name, reason });
+        }
         storage::fs::open(&root, metrics)
             .map(|store| store.keeping_open(kept_open_max))
-            .map_err(|error| RegistryError { name, reason: describe(&root, &error) })
+            .map_err(|error| RegistryError { name, reason: disk::describe(&root, &error) })
     })
 }
 
@@ -190,7 +199,6 @@ struct Common {
     authorities: Authorities,
     metrics: Arc<Metrics>,
     bounds_of_all: Bounds,
-    memory: Memory,
     tasks: TaskTracker,
     stop_fills: CancellationToken,
 }
@@ -203,7 +211,6 @@ impl Common {
     ) -> Result<Arc<Backend>, RegistryError> {
         let name = &registry.names.name;
         let upstream = upstream(registry, &self.authorities, &self.metrics)?;
-        let upstream = upstream.drawing_on(self.memory.clone());
         let store = Arc::new(store?);
         self.tasks.spawn(sweep(Arc::clone(&store), self.stop_fills.clone()));
         Ok(Arc::new(Backend::new(cache::Parts {
@@ -212,7 +219,6 @@ impl Common {
             blobs: store.clone(),
             records: store,
             bounds_of_all: self.bounds_of_all.clone(),
-            memory: self.memory.clone(),
             settings: registry.cache.clone(),
             metrics: self.metrics.registry(name),
             tasks: self.tasks.clone(),
@@ -237,27 +243,6 @@ fn all_or_errors<T>(results: impl Iterator<Item = Result<T, RegistryError>>) -> 
             Err(error) => errors.push(error),
         }
     }
-    if errors.is_empty() { Ok(made) } else { Err(StartError::Registries(errors)) }
-}
-
-fn describe(root: &Path, error: &StoreError) -> String {
-    let root = root.display();
-    let advice = match error.kind() {
-        StoreErrorKind::Locked => {
-            return format!(
-                "{root} is used by another process; stop that one, or give this one another root"
-            );
-        }
-        StoreErrorKind::Version => "run the version that wrote it, or set another root",
-        StoreErrorKind::Unfit => "set a root that is empty or a store, and that others cannot write to",
-        StoreErrorKind::Denied => "give it to this user, or set another root",
-        StoreErrorKind::ReadOnly => "mount it writable, or set another root",
-        StoreErrorKind::Full => "free some space, or set another root",
-        StoreErrorKind::MissingRoot => "mount the volume, or set another root",
-        StoreErrorKind::Busy => "raise this process's limits",
-        StoreErrorKind::Size | StoreErrorKind::Closed | StoreErrorKind::Io => {
-            "set another root, or repair the disk"
-        }
-    };
-    format!("cannot store in {root}: {error}; {advice}")
+    let registry_count = made.len() + errors.len();
+    if errors.is_empty() { Ok(made) } else { Err(StartError::Registries { errors, registry_count }) }
 }

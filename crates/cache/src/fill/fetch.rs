@@ -52,7 +52,8 @@ impl Transfer {
         loop {
             progress.mark_unchanged();
             let in_order = matches!(sink, Sink::Relay { .. });
-            let (span, range) = match fill.claim_front(|| missing(fill, sink), in_order) {
+            let is_one_piece = role == Role::Front { ranges_work: false };
+            let (span, range) = match fill.claim_front(|| missing(fill, sink, is_one_piece), in_order) {
                 Claim::Complete => return Ok(()),
                 Claim::Wait => {
                     // A far transfer has the rest; it publishes each write and its end.
@@ -126,9 +127,12 @@ impl Transfer {
         range: ByteRange,
         role: Role,
     ) -> Result<(), Stop> {
-        let reaches_end = fill.size().is_none_or(|size| range.end >= size);
+        // What an earlier process was told lets a hole be asked for alone, and not with all that is behind it.
+        let size = fill.size().or_else(|| size_on_record(sink));
+        let reaches_end = size.is_none_or(|size| range.end >= size);
         let request = match (range.start, reaches_end) {
             _ if role == (Role::Front { ranges_work: false }) => BlobRange::Whole,
+            _ if matches!(role, Role::Far | Role::Part) => BlobRange::Further(range),
             (0, true) => BlobRange::Whole,
             (start, true) => BlobRange::From(start),
             (_, false) => BlobRange::Span(range),
@@ -149,7 +153,9 @@ impl Transfer {
         let skip = match range.start.checked_sub(stream.start) {
             Some(0) => 0,
             // The front has come past those bytes; anybody else would fetch them twice.
-            Some(skip) if is_front => skip,
+            Some(skip) if is_front && (reaches_end || role == Role::Front { ranges_work: false }) => skip,
+            // Nor is all of it to come again for the next hole.
+            Some(_) if is_front => return Err(Stop::Upstream(ignored_range(&self.registry))),
             Some(_) => return Err(Stop::Cut("the upstream ignored the range that was asked for")),
             None => return Err(Stop::Cut("the upstream began after the byte that was asked for")),
         };
@@ -196,7 +202,8 @@ impl Transfer {
             }
             _ => {}
         }
-        fill.flowing(stream.size);
+        // Where there are holes, an upstream that tells no size has told it before.
+        fill.flowing(stream.size.or_else(|| size_on_record(sink)));
         Ok(())
     }
 }
@@ -206,15 +213,33 @@ fn is_outage(stop: &Stop) -> bool {
     matches!(stop, Stop::Upstream(error) if error.kind() != ErrorKind::Invalid && !error.is_range_refused())
 }
 
-/// What the sink lacks; open-ended while the size is unknown.
-fn missing(fill: &Fill, sink: &Sink) -> Vec<ByteRange> {
+/// What the sink lacks; open-ended while the size is unknown. As one piece: with what it has in between, for an
+/// upstream that would send all of that for each hole.
+fn missing(fill: &Fill, sink: &Sink, is_one_piece: bool) -> Vec<ByteRange> {
     let size = fill.size();
-    match sink {
+    let gaps = match sink {
         Sink::Spool(spool) => spool.gaps(size.unwrap_or(u64::MAX)),
         Sink::Relay { front, .. } => {
             let rest = ByteRange { start: *front, end: size.unwrap_or(u64::MAX) };
             if rest.start < rest.end { vec![rest] } else { Vec::new() }
         }
+    };
+    match gaps[..] {
+        [first, .., last] if is_one_piece => vec![ByteRange { start: first.start, end: last.end }],
+        _ => gaps,
+    }
+}
+
+/// What makes the front take the rest in one piece.
+fn ignored_range(registry: &str) -> upstream::Error {
+    upstream::Error::new(ErrorKind::Invalid, registry, "the upstream ignored the range that was asked for")
+}
+
+/// The blob's size as an upstream told it before, to this process or an earlier one.
+fn size_on_record(sink: &Sink) -> Option<u64> {
+    match sink {
+        Sink::Spool(spool) => spool.size(),
+        Sink::Relay { .. } => None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 
 use oci::{ByteRange, Digest, Hasher, Repository};
+use policy::head_trust::Stakes;
 use storage::{BlobStore, OpenBlob, RecordStore, Spool, StoreError, VerifiedSpool, VerifyError};
 use telemetry::RegistryMetrics;
 use tokio_util::sync::CancellationToken;
@@ -124,7 +125,7 @@ impl Transfer {
         let _place = take_place(&self.bounds, &self.bounds_of_all)?;
         let mut sink = match self.blobs.spool(&self.digest).await {
             Ok(spool) => {
-                if spool.watermark() > 0 {
+                if !spool.is_empty() {
                     self.metrics.resumed();
                 }
                 fill.attach(spool.clone());
@@ -195,7 +196,7 @@ impl Transfer {
     async fn take_up(&self, fill: &Arc<Fill>, spool: &Arc<Spool>) -> Result<(), PullError> {
         let Some(size) = spool.size().filter(|size| *size == spool.watermark()) else { return Ok(()) };
         if self.settings.links {
-            let asked = self.upstream.head_blob(&self.repository, &self.digest).await;
+            let asked = self.upstream.head_blob(&self.repository, &self.digest, Stakes::Held).await;
             asked.map_err(|error| PullError::from(&error))?;
         }
         fill.set_size(size);
@@ -261,9 +262,9 @@ impl Transfer {
 
 /// What has come so far is kept for a later fill, over a restart too; an empty file is not.
 async fn put_away(spool: Arc<Spool>, is_shutdown: bool) {
-    if spool.watermark() == 0 {
-        spool.discard().await;
-    } else if is_shutdown {
-        spool.park().await;
+    match is_shutdown {
+        _ if spool.is_empty() => spool.discard().await,
+        true => spool.park().await,
+        false => spool.leave().await,
     }
 }

@@ -15,6 +15,8 @@ fn private() -> World {
     World::with(|settings| settings.links = true)
 }
 
+const MANIFEST: &str = r#"{"schemaVersion":2,"layers":[]}"#;
+
 async fn manifest(world: &World, reference: &str) -> Result<ManifestAnswer, PullError> {
     let reference: Reference = reference.parse().unwrap();
     world.backend.pull_manifest(&repository(), &reference, Want::Get).await
@@ -65,7 +67,7 @@ async fn s16_a_revoked_blob_is_refused_also_in_a_later_outage_and_comes_back_wit
 async fn s16_an_outage_takes_no_grant_away() {
     let world = private();
     let digest = pulled(&world).await;
-    let named = world.upstream.put_manifest(&repository(), "1", r#"{"schemaVersion":2}"#);
+    let named = world.upstream.put_manifest(&repository(), "1", MANIFEST);
     manifest(&world, "1").await.unwrap();
     tokio::time::advance(AUTH_TTL).await;
     for down in [ErrorKind::Unreachable, ErrorKind::TimedOut, ErrorKind::Throttled, ErrorKind::Resting] {
@@ -94,7 +96,7 @@ async fn s16_a_revoked_manifest_is_refused_by_digest_also_in_a_later_outage() {
         settings.links = true;
         settings.tags.ttl = Duration::from_secs(24 * 3600);
     });
-    let digest = world.upstream.put_manifest(&repository(), "1", r#"{"schemaVersion":2}"#);
+    let digest = world.upstream.put_manifest(&repository(), "1", MANIFEST);
     manifest(&world, "1").await.unwrap();
     let heads = world.upstream.count("HEAD manifest");
     for reference in ["1", &digest.to_string()] {
@@ -112,10 +114,11 @@ async fn s16_a_revoked_manifest_is_refused_by_digest_also_in_a_later_outage() {
 #[tokio::test(start_paused = true)]
 async fn s16_a_revoked_tag_does_not_come_back_in_an_outage() {
     let world = private();
-    world.upstream.put_manifest(&repository(), "1", r#"{"schemaVersion":2}"#);
+    world.upstream.put_manifest(&repository(), "1", MANIFEST);
     manifest(&world, "1").await.unwrap();
     world.upstream.deny(&repository());
     assert!(matches!(manifest(&world, "1").await, Err(PullError::Denied { .. })));
+    tokio::time::advance(Duration::from_secs(4)).await;
     world.upstream.set_down(Some(ErrorKind::Unreachable));
     assert!(matches!(manifest(&world, "1").await, Err(PullError::UpstreamUnavailable { .. })));
 }

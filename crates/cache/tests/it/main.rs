@@ -2,15 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod belief;
 mod blobs;
 mod faults;
 mod grants;
-mod large_manifests;
-mod lists;
+mod listings;
 mod manifests;
 mod places;
 mod positions;
 mod ranges;
+mod resume;
 mod sharing;
 mod simulation;
 mod store_faults;

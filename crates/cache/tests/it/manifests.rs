@@ -64,9 +64,11 @@ async fn a_digest_that_is_missing_upstream_is_no_word_about_the_tag() {
     let world = World::new();
     world.upstream.put_manifest(&repository(), "1", ONE);
     world.manifest("1", Want::Get).await.unwrap();
-    let lost = world.upstream.put_manifest(&repository(), "1", TWO);
-    world.upstream.delete_tag(&repository(), &lost.to_string());
-    assert_eq!(world.manifest("1", Want::Get).await.unwrap().outcome, Outcome::Stale);
+    world.upstream.put_manifest(&repository(), "1", TWO);
+    for kind in [ErrorKind::NotFound, ErrorKind::Unconfirmed, ErrorKind::Unreachable] {
+        world.upstream.refuse_get(Some(kind));
+        assert_eq!(world.manifest("1", Want::Get).await.unwrap().outcome, Outcome::Stale);
+    }
     world.upstream.set_down(Some(ErrorKind::Unreachable));
     assert_eq!(world.manifest("1", Want::Get).await.unwrap().bytes.unwrap(), ONE);
 }
@@ -168,6 +170,7 @@ async fn f12_a_refusal_is_truthful_and_a_deleted_tag_does_not_come_back_in_an_ou
     world.manifest("1", Want::Get).await.unwrap();
     world.upstream.set_down(Some(ErrorKind::Denied));
     assert!(matches!(world.manifest("1", Want::Get).await, Err(PullError::Denied { .. })));
+    tokio::time::advance(Duration::from_secs(4)).await;
     world.upstream.set_down(None);
     world.upstream.delete_tag(&repository(), "1");
     assert!(matches!(world.manifest("1", Want::Get).await, Err(PullError::NotFound { .. })));

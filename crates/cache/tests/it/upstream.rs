@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use oci::{Digest, MediaType, Reference, Repository};
+use policy::head_trust::Stakes;
 use tokio::sync::Semaphore;
 use upstream::{
-    BlobHead, BlobRange, BlobStream, Error, ErrorKind, ListPage, ListRequest, ManifestBody, ManifestHead,
-    Upstream,
+    BlobHead, BlobRange, BlobStream, Described, Error, ErrorKind, ListPage, ListRequest, ManifestBody,
+    ManifestHead, Upstream,
 };
 
 /// The pieces in which bodies arrive, in bytes.
@@ -55,11 +56,11 @@ struct State {
     down: Option<ErrorKind>,
     denied: Vec<Repository>,
     no_head: bool,
+    no_get: Option<ErrorKind>,
     wrong_manifest_count: usize,
     asked: Vec<String>,
     blob_bytes: u64,
     pause: Option<Arc<Semaphore>>,
-    list: Option<Bytes>,
 }
 
 #[derive(Default)]
@@ -82,14 +83,33 @@ impl MemoryUpstream {
 
     /// Puts a manifest under a tag and under its digest.
     pub(crate) fn put_manifest(&self, repository: &Repository, tag: &str, text: &str) -> Digest {
+        self.put_document(repository, tag, text, "application/vnd.oci.image.manifest.v1+json")
+    }
+
+    /// Puts anything where a manifest is asked for, under a tag and under its digest.
+    pub(crate) fn put_document(
+        &self,
+        repository: &Repository,
+        tag: &str,
+        text: &str,
+        media_type: &str,
+    ) -> Digest {
         let bytes = Bytes::from(text.to_owned());
         let digest = Digest::of(oci::Algorithm::Sha256, &bytes);
-        let media_type: MediaType = "application/vnd.oci.image.manifest.v1+json".parse().unwrap();
+        let media_type: MediaType = media_type.parse().unwrap();
         let mut state = self.state.lock().unwrap();
         for reference in [tag.to_owned(), digest.to_string()] {
             state.manifests.insert((repository.clone(), reference), (bytes.clone(), media_type.clone()));
         }
         digest
+    }
+
+    /// Puts something else in the place of what a reference named.
+    pub(crate) fn replace_manifest(&self, repository: &Repository, reference: &str, text: &str) {
+        let mut state = self.state.lock().unwrap();
+        let key = (repository.clone(), reference.to_owned());
+        let place = state.manifests.get_mut(&key).expect("it is there");
+        place.0 = Bytes::from(text.to_owned());
     }
 
     pub(crate) fn delete_tag(&self, repository: &Repository, tag: &str) {
@@ -125,14 +145,14 @@ impl MemoryUpstream {
         self.state.lock().unwrap().no_head = true;
     }
 
+    /// Manifests can be described, and not fetched.
+    pub(crate) fn refuse_get(&self, kind: Option<ErrorKind>) {
+        self.state.lock().unwrap().no_get = kind;
+    }
+
     /// The next `count` manifests come with a wrong byte, under the right digest.
     pub(crate) fn spoil_manifests(&self, count: usize) {
         self.state.lock().unwrap().wrong_manifest_count = count;
-    }
-
-    /// From now on every list is this one.
-    pub(crate) fn set_list(&self, list: Bytes) {
-        self.state.lock().unwrap().list = Some(list);
     }
 
     /// From now on each manifest request takes a permit before it is answered.
@@ -181,7 +201,12 @@ impl MemoryUpstream {
 }
 
 pub(crate) fn error(kind: ErrorKind) -> Error {
-    Error::new(kind, "memory.test", format!("{kind:?} on purpose"))
+    let error = Error::new(kind, "memory.test", format!("{kind:?} on purpose"));
+    match kind {
+        ErrorKind::NotFound | ErrorKind::Unconfirmed => error.with_status(404),
+        ErrorKind::Denied => error.with_status(403),
+        _ => error,
+    }
 }
 
 #[async_trait]
@@ -190,15 +215,16 @@ impl Upstream for MemoryUpstream {
         &self,
         repository: &Repository,
         reference: &Reference,
-    ) -> Result<ManifestHead, Error> {
+        _: Stakes,
+    ) -> Result<Described, Error> {
         self.ask(format!("HEAD manifest {reference}"), repository).await?;
         if self.state.lock().unwrap().no_head {
-            return Err(error(ErrorKind::Invalid));
+            return self.get_manifest(repository, reference).await.map(Described::Whole);
         }
         let (bytes, media_type) = self.manifest(repository, reference)?;
         let digest = Digest::of(oci::Algorithm::Sha256, &bytes);
         let size = Some(bytes.len() as u64);
-        Ok(ManifestHead { digest: Some(digest), media_type: Some(media_type), size })
+        Ok(Described::Head(ManifestHead { digest: Some(digest), media_type: Some(media_type), size }))
     }
 
     async fn get_manifest(
@@ -207,6 +233,9 @@ impl Upstream for MemoryUpstream {
         reference: &Reference,
     ) -> Result<ManifestBody, Error> {
         self.ask(format!("GET manifest {reference}"), repository).await?;
+        if let Some(kind) = self.state.lock().unwrap().no_get {
+            return Err(error(kind));
+        }
         let (mut bytes, media_type) = self.manifest(repository, reference)?;
         let digest = Digest::of(oci::Algorithm::Sha256, &bytes);
         let mut state = self.state.lock().unwrap();
@@ -217,7 +246,12 @@ impl Upstream for MemoryUpstream {
         Ok(ManifestBody { bytes, media_type: Some(media_type), digest: Some(digest) })
     }
 
-    async fn head_blob(&self, repository: &Repository, digest: &Digest) -> Result<BlobHead, Error> {
+    async fn head_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        _: Stakes,
+    ) -> Result<BlobHead, Error> {
         self.ask(format!("HEAD blob {digest}"), repository).await?;
         let blob = self.state.lock().unwrap().blobs.get(digest).cloned();
         let blob = blob.ok_or_else(|| error(ErrorKind::NotFound))?;
@@ -237,7 +271,7 @@ impl Upstream for MemoryUpstream {
             (state.blobs.get(digest).cloned(), manner)
         };
         let mut manner = manner;
-        if matches!(range, BlobRange::Span(_)) {
+        if matches!(range, BlobRange::Span(_) | BlobRange::Further(_)) {
             manner.refuse = manner.refuse.or(manner.refuse_part);
             manner.cut_at = manner.cut_at.or(manner.cut_part_at);
         }
@@ -250,7 +284,9 @@ impl Upstream for MemoryUpstream {
             _ if manner.ignore_range => (0, size),
             BlobRange::Whole => (0, size),
             BlobRange::From(start) => (start + manner.late_start, size),
-            BlobRange::Span(span) => (span.start + manner.late_start, span.end.min(size)),
+            BlobRange::Span(span) | BlobRange::Further(span) => {
+                (span.start + manner.late_start, span.end.min(size))
+            }
         };
         if start >= size && size > 0 {
             return Err(error(ErrorKind::Invalid));
@@ -287,7 +323,7 @@ impl Upstream for MemoryUpstream {
             ListRequest::Referrers { repository, .. } => ("GET referrers", repository),
         };
         self.ask(what.to_owned(), repository).await?;
-        let bytes = self.state.lock().unwrap().list.clone().unwrap_or(Bytes::from_static(b"{}"));
+        let bytes = Bytes::from_static(b"{}");
         Ok(ListPage { bytes, media_type: None, next: None, filters_applied: None })
     }
 }

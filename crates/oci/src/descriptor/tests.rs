@@ -1,17 +1,17 @@
 use super::{Descriptor, DescriptorError, RawDescriptor};
 use crate::digest::DigestError;
-use crate::media_type::MediaTypeError;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 #[track_caller]
-fn check(json: &str, wanted: Result<(&str, u64), DescriptorError>) {
+fn check(json: &str, wanted: Result<(&str, impl Into<Option<u64>>), DescriptorError>) {
     let raw: RawDescriptor = serde_json::from_str(&json.replace("DIGEST", DIGEST)).unwrap();
     let found = Descriptor::try_from(raw);
     if let Ok(descriptor) = &found {
         assert_eq!(descriptor.digest.to_string(), DIGEST);
     }
     let found = found.as_ref().map(|it| (it.media_type.as_str(), it.size)).map_err(|error| *error);
+    let wanted = wanted.map(|(media_type, size)| (media_type, size.into()));
     assert_eq!(found, wanted, "{json}");
 }
 
@@ -41,14 +41,25 @@ fn a_media_type_may_be_missing() {
 }
 
 #[test]
+fn k10_a_size_or_a_media_type_that_makes_no_sense_is_none() {
+    for size in ["", r#","size":null"#, r#","size":"7""#, r#","size":-1"#, r#","size":1e3"#, r#","size":[7]"#]
+    {
+        check(&format!(r#"{{"digest":"DIGEST"{size}}}"#), Ok(("application/octet-stream", None)));
+    }
+    for media_type in ["7", "{}", r#""ab""#] {
+        check(
+            &format!(r#"{{"mediaType":{media_type},"digest":"DIGEST","size":7}}"#),
+            Ok(("application/octet-stream", 7)),
+        );
+    }
+}
+
+#[test]
 fn the_error_says_what_is_wrong() {
-    let bad_digest = |error| Err(DescriptorError::Digest(error));
-    check(r#"{"mediaType":"a/b","digest":"sha256:0","size":7}"#, bad_digest(DigestError::Hex));
-    check(r#"{"mediaType":"a/b","digest":"../../etc","size":7}"#, bad_digest(DigestError::Form));
-    check(r#"{"mediaType":"a/b","digest":"md5:00","size":7}"#, bad_digest(DigestError::Algorithm));
-    check(
-        r#"{"mediaType":"ab","digest":"DIGEST","size":7}"#,
-        Err(DescriptorError::MediaType(MediaTypeError)),
-    );
-    check(r#"{"mediaType":"a/b","digest":"DIGEST","size":-1}"#, Err(DescriptorError::Size));
+    for (digest, error) in
+        [("sha256:0", DigestError::Hex), ("../../etc", DigestError::Form), ("md5:00", DigestError::Algorithm)]
+    {
+        let json = format!(r#"{{"mediaType":"a/b","digest":"{digest}","size":7}}"#);
+        check(&json, Err::<(_, u64), _>(DescriptorError::Digest(error)));
+    }
 }

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{DEPTH_MAX, DESCRIPTOR_COUNT_MAX, MANIFEST_BYTES_MAX, Manifest, ManifestError};
+use super::{DEPTH_MAX, DESCRIPTOR_COUNT_MAX, MANIFEST_BYTES_MAX, Manifest, ManifestError, ManifestKind};
 use crate::descriptor::{Descriptor, DescriptorError};
 use crate::digest::{Algorithm, Digest, DigestError};
 use crate::media_type::MediaType;
@@ -9,6 +9,9 @@ const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+json";
+const SIGNED_SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 fn digest(seed: u64) -> Digest {
@@ -16,7 +19,7 @@ fn digest(seed: u64) -> Digest {
 }
 
 fn descriptor(media_type: &str, seed: u64) -> Descriptor {
-    Descriptor { media_type: media_type.parse().unwrap(), digest: digest(seed), size: seed }
+    Descriptor { media_type: media_type.parse().unwrap(), digest: digest(seed), size: Some(seed) }
 }
 
 fn json(media_type: &str, seed: u64) -> String {
@@ -28,9 +31,19 @@ fn fill(template: &str) -> String {
     (1..=3).fold(template.to_owned(), |text, seed| text.replace(&format!("${seed}"), &json(LAYER, seed)))
 }
 
+fn empty(kind: ManifestKind, media_type: &str) -> Manifest {
+    let media_type = media_type.parse().unwrap();
+    Manifest { kind, media_type, subject: None, config: None, layers: Vec::new(), manifests: Vec::new() }
+}
+
 fn parse(text: &str, header: Option<&str>) -> Result<Manifest, ManifestError> {
     let header: Option<MediaType> = header.map(|it| it.parse().unwrap());
     Manifest::parse(text.as_bytes(), header.as_ref())
+}
+
+/// What a document is taken for under a header.
+fn recognise(text: &str, header: Option<&str>) -> Result<(ManifestKind, String), ManifestError> {
+    parse(text, header).map(|manifest| (manifest.kind, manifest.media_type.to_string()))
 }
 
 #[test]
@@ -39,17 +52,16 @@ fn an_image_names_its_parts() {
         r#"{"schemaVersion":2,"mediaType":"IMAGE","config":$1,"layers":[$2,$3],"annotations":{"a":"b"}}"#,
     );
     for kind in [OCI_IMAGE, DOCKER_IMAGE] {
-        let wanted = Manifest {
-            media_type: Some(kind.parse().unwrap()),
-            config: Some(descriptor(LAYER, 1)),
-            layers: vec![descriptor(LAYER, 2), descriptor(LAYER, 3)],
-            ..Manifest::default()
-        };
         let text = text.replace("IMAGE", kind);
         for header in
             [None, Some(kind), Some(&*format!("{kind}; charset=utf-8")), Some(&*kind.to_uppercase())]
         {
-            assert_eq!(parse(&text, header), Ok(wanted.clone()), "{header:?}");
+            let wanted = Manifest {
+                config: Some(descriptor(LAYER, 1)),
+                layers: vec![descriptor(LAYER, 2), descriptor(LAYER, 3)],
+                ..empty(ManifestKind::Image, header.unwrap_or(kind))
+            };
+            assert_eq!(parse(&text, header), Ok(wanted), "{header:?}");
         }
     }
 }
@@ -59,10 +71,9 @@ fn an_index_names_its_manifests_and_anything_its_subject() {
     let text = fill(r#"{"schemaVersion":2,"mediaType":"INDEX","manifests":[$1,$2],"subject":$3}"#);
     for kind in [OCI_INDEX, DOCKER_LIST] {
         let wanted = Manifest {
-            media_type: Some(kind.parse().unwrap()),
             subject: Some(descriptor(LAYER, 3)),
             manifests: vec![descriptor(LAYER, 1), descriptor(LAYER, 2)],
-            ..Manifest::default()
+            ..empty(ManifestKind::Index, kind)
         };
         assert_eq!(parse(&text.replace("INDEX", kind), Some(kind)), Ok(wanted));
     }
@@ -70,46 +81,105 @@ fn an_index_names_its_manifests_and_anything_its_subject() {
 
 #[test]
 fn documents_of_other_kinds_have_no_references_and_are_no_error() {
-    let schema_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+    let artifact = "application/vnd.oci.artifact.manifest.v1+json";
     for (text, header) in [
-        ("{}", None),
-        ("{}", Some(OCI_IMAGE)),
-        ("{}", Some(OCI_INDEX)),
-        (" \n{\"mediaType\":\"\"} \n", Some("application/json")),
-        (r#"{"schemaVersion":1,"name":"a","fsLayers":[{"blobSum":"x"}],"signatures":[{}]}"#, Some(schema_1)),
-        (
-            r#"{"anything":[{"deep":{"er":[1,2.5,null,true,"\u00e4"]}}]}"#,
-            Some("application/vnd.example+json"),
-        ),
-        (
-            r#"{"mediaType":null,"config":null,"layers":null,"manifests":null,"subject":null}"#,
-            Some(OCI_INDEX),
-        ),
+        (r#"{"mediaType":"ARTIFACT","artifactType":"a/b","blobs":[{"digest":"x"}]}"#, None),
+        (r#"{"mediaType":"ARTIFACT","blobs":[]}"#, Some("application/json")),
+        (r#"{"schemaVersion":3,"anything":[{"deep":{"er":[1,2.5,null,true,"\u00e4"]}}]}"#, Some(artifact)),
     ] {
-        assert_eq!(parse(text, header), Ok(Manifest::default()), "{text}");
+        let text = text.replace("ARTIFACT", artifact);
+        assert_eq!(parse(&text, header), Ok(empty(ManifestKind::Other, artifact)), "{text}");
+    }
+}
+
+/// An answer of a service in front of the registry, under whatever header it comes.
+#[test]
+fn k11_json_that_is_no_manifest_is_refused() {
+    let headers = [OCI_IMAGE, OCI_INDEX, DOCKER_IMAGE, DOCKER_LIST, SIGNED_SCHEMA_1];
+    let headers =
+        headers.into_iter().chain(["application/json", "text/plain", "application/vnd.example+json"]);
+    for text in [
+        "{}",
+        r#"{"message": "Unauthorized"}"#,
+        r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#,
+        r#"{"errors":[],"schemaVersion":"2"}"#,
+        r#"{"mediaType":""}"#,
+        r#"{"mediaType":"application/problem+json","status":401}"#,
+        r#"{"mediaType":"application/vnd.oci.image.manifest.v1+json","message":"Unauthorized"}"#,
+        r#"{"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json"}"#,
+        r#"{"mediaType":null,"config":null,"layers":null,"manifests":null,"subject":null}"#,
+        r#"{"name":"team/app","tags":["1"]}"#,
+    ] {
+        for header in headers.clone().map(Some).chain([None]) {
+            assert_eq!(parse(text, header), Err(ManifestError::NotAManifest), "{text} {header:?}");
+        }
+    }
+    for header in [OCI_IMAGE, OCI_INDEX, SIGNED_SCHEMA_1, "application/json"] {
+        assert_eq!(parse(r#"{"schemaVersion":2}"#, Some(header)), Err(ManifestError::NotAManifest));
+        assert_eq!(parse(r#"{"schemaVersion":1}"#, Some(header)), Err(ManifestError::NotAManifest));
+    }
+}
+
+/// Servers of files and proxies send types that say nothing.
+#[test]
+fn k10_a_manifest_outweighs_the_header_that_it_came_under() {
+    let docker =
+        fill(r#"{"schemaVersion":2,"config":{"mediaType":"DOCKER","digest":"DIGEST"},"layers":[$2]}"#);
+    let docker = docker.replace("DOCKER", DOCKER_CONFIG).replace("DIGEST", &digest(1).to_string());
+    let named =
+        |kind: &str, rest: &str| fill(&format!(r#"{{"schemaVersion":2,"mediaType":"{kind}",{rest}}}"#));
+    let cases = [
+        (named(DOCKER_IMAGE, r#""config":$1,"layers":[$2]"#), ManifestKind::Image, DOCKER_IMAGE),
+        (named(OCI_IMAGE, r#""config":$1,"layers":[]"#), ManifestKind::Image, OCI_IMAGE),
+        (named(OCI_IMAGE, r#""config":$1"#), ManifestKind::Image, OCI_IMAGE),
+        (named(OCI_INDEX, r#""manifests":[$1]"#), ManifestKind::Index, OCI_INDEX),
+        (named(DOCKER_LIST, r#""manifests":null"#), ManifestKind::Index, DOCKER_LIST),
+        (docker, ManifestKind::Image, DOCKER_IMAGE),
+        (fill(r#"{"schemaVersion":2,"config":$1,"layers":[$2]}"#), ManifestKind::Image, OCI_IMAGE),
+        (fill(r#"{"schemaVersion":2,"mediaType":7,"manifests":[$1]}"#), ManifestKind::Index, OCI_INDEX),
+        (r#"{"schemaVersion":1,"fsLayers":[{"blobSum":"x"}]}"#.to_owned(), ManifestKind::Schema1, SCHEMA_1),
+        (
+            r#"{"schemaVersion":1,"fsLayers":[],"signatures":[{}]}"#.to_owned(),
+            ManifestKind::Schema1,
+            SIGNED_SCHEMA_1,
+        ),
+    ];
+    let generic =
+        ["application/json", "text/plain", "application/octet-stream", "text/html", "binary/octet-stream"];
+    for (text, kind, media_type) in &cases {
+        for header in generic.map(Some).into_iter().chain([None]) {
+            assert_eq!(recognise(text, header), Ok((*kind, (*media_type).to_owned())), "{text} {header:?}");
+        }
+    }
+    // A header that fits is passed on, where the document names none.
+    let unnamed = fill(r#"{"config":$1,"layers":[$2]}"#);
+    for header in [OCI_IMAGE, DOCKER_IMAGE, "application/vnd.oci.image.manifest.v1+json; charset=utf-8"] {
+        assert_eq!(recognise(&unnamed, Some(header)), Ok((ManifestKind::Image, header.to_owned())));
+    }
+    // One that does not is not.
+    for (text, kind, media_type) in &cases {
+        let others =
+            [OCI_IMAGE, OCI_INDEX, SIGNED_SCHEMA_1].map(|it| (it, recognise(text, Some(it)).unwrap()));
+        for (header, (found, under)) in others {
+            assert_eq!(found, *kind, "{text} {header}");
+            assert!(under == header || under == *media_type, "{text} {header} {under}");
+        }
     }
 }
 
 /// CVE-2021-41190: what one client takes for an index must not be an image to another.
 #[test]
 fn a_document_that_is_both_index_and_image_is_refused() {
-    for (template, headers) in [
-        (r#"{"manifests":[$1],"layers":[$2]}"#, &[None, Some(OCI_IMAGE), Some(OCI_INDEX), Some("a/b")][..]),
-        (r#"{"manifests":[$1],"config":$2}"#, &[None, Some(OCI_IMAGE), Some(OCI_INDEX), Some("a/b")]),
-        (r#"{"manifests":[],"layers":[]}"#, &[None, Some(OCI_IMAGE), Some(OCI_INDEX)]),
-        (r#"{"manifests":[$1]}"#, &[Some(OCI_IMAGE), Some(DOCKER_IMAGE)]),
-        (r#"{"config":$1}"#, &[Some(OCI_INDEX), Some(DOCKER_LIST)]),
-        (r#"{"layers":[$1]}"#, &[Some(OCI_INDEX), Some(DOCKER_LIST)]),
-        (
-            r#"{"mediaType":"application/vnd.oci.image.index.v1+json","layers":[$1]}"#,
-            &[None, Some(OCI_INDEX)],
-        ),
-        (
-            r#"{"mediaType":"application/vnd.oci.image.manifest.v1+json","manifests":[$1]}"#,
-            &[None, Some(OCI_IMAGE)],
-        ),
+    let all = &[None, Some(OCI_IMAGE), Some(DOCKER_IMAGE), Some(OCI_INDEX), Some(DOCKER_LIST), Some("a/b")];
+    for template in [
+        r#"{"manifests":[$1],"layers":[$2]}"#,
+        r#"{"manifests":[$1],"config":$2}"#,
+        r#"{"manifests":[],"layers":[]}"#,
+        r#"{"mediaType":"application/vnd.oci.image.index.v1+json","layers":[$1]}"#,
+        r#"{"mediaType":"application/vnd.oci.image.manifest.v1+json","manifests":[$1]}"#,
+        r#"{"mediaType":"application/vnd.example+json","manifests":[$1],"config":$2}"#,
     ] {
-        for header in headers {
+        for header in all {
             let shouted = header.map(str::to_uppercase);
             for header in [*header, shouted.as_deref()] {
                 assert_eq!(
@@ -123,14 +193,25 @@ fn a_document_that_is_both_index_and_image_is_refused() {
 }
 
 #[test]
-fn the_media_type_inside_must_be_the_one_it_is_served_under() {
-    let text = format!(r#"{{"mediaType":"{OCI_IMAGE}"}}"#);
-    for header in [DOCKER_IMAGE, OCI_INDEX, "application/json"] {
-        let wanted = ManifestError::MediaTypeDiffers {
-            served: header.parse().unwrap(),
-            inside: OCI_IMAGE.parse().unwrap(),
-        };
-        assert_eq!(parse(&text, Some(header)), Err(wanted));
+fn a_header_that_the_parts_contradict_names_nothing() {
+    for (parts, header, media_type) in [
+        (r#""manifests":[$1]"#, OCI_IMAGE, OCI_INDEX),
+        (r#""manifests":[$1]"#, DOCKER_IMAGE, OCI_INDEX),
+        (r#""config":$1"#, DOCKER_LIST, OCI_IMAGE),
+        (r#""layers":[$1]"#, OCI_INDEX, OCI_IMAGE),
+    ] {
+        let named = parse(&fill(&format!(r#"{{"schemaVersion":2,{parts}}}"#)), Some(header)).unwrap();
+        assert_eq!(named.media_type.as_str(), media_type, "{parts} {header}");
+        let unnamed = parse(&fill(&format!("{{{parts}}}")), Some(header));
+        assert_eq!(unnamed, Err(ManifestError::NotAManifest), "{parts} {header}");
+    }
+}
+
+#[test]
+fn a_document_that_names_itself_is_served_under_that_name() {
+    let text = fill(&format!(r#"{{"mediaType":"{OCI_IMAGE}","config":$1}}"#));
+    for header in [DOCKER_IMAGE, OCI_INDEX, "application/json", "application/vnd.example+json"] {
+        assert_eq!(parse(&text, Some(header)).unwrap().media_type.as_str(), OCI_IMAGE);
     }
 }
 
@@ -178,46 +259,65 @@ fn what_is_no_manifest_is_refused() {
         r#"{"layers":[{"mediaType":"a/b","size":1}]}"#,
         r#"{"config":[]}"#,
         r#"{"config":{"mediaType":"a/b","digest":1,"size":1}}"#,
-        r#"{"mediaType":1}"#,
         r#"{"mediaType":"\ud800"}"#,
     ] {
         assert!(matches!(parse(text, None), Err(ManifestError::Unreadable(_))), "{text}");
     }
     assert!(matches!(Manifest::parse(b"{\"mediaType\":\"\xff\"}", None), Err(ManifestError::Unreadable(_))));
-    let bad = |error| Err(ManifestError::Descriptor(error));
     let bad_digest = r#"{"layers":[{"mediaType":"a/b","digest":"sha256:../..","size":1}]}"#;
-    assert_eq!(parse(bad_digest, None), bad(DescriptorError::Digest(DigestError::Hex)));
-    let negative = json(LAYER, 1).replace("\"size\":1", "\"size\":-1");
-    assert_eq!(parse(&format!(r#"{{"config":{negative}}}"#), None), bad(DescriptorError::Size));
+    let error = ManifestError::Descriptor(DescriptorError::Digest(DigestError::Hex));
+    assert_eq!(parse(bad_digest, Some(OCI_IMAGE)), Err(error));
+}
+
+#[test]
+fn k10_parts_that_nobody_needs_may_be_missing_or_odd() {
+    let digest = digest(1);
+    for layer in [
+        format!(r#"{{"digest":"{digest}"}}"#),
+        format!(r#"{{"digest":"{digest}","size":"7","mediaType":7,"urls":"x","annotations":[]}}"#),
+        format!(r#"{{"digest":"{digest}","size":-1,"mediaType":null,"data":{{}}}}"#),
+    ] {
+        let subject = r#"{"digest":"nonsense"}"#;
+        let text = fill(&format!(
+            r#"{{"schemaVersion":2,"config":$1,"layers":[{layer}],"subject":{subject},"annotations":7}}"#
+        ));
+        let manifest = parse(&text, Some(OCI_IMAGE)).unwrap();
+        assert_eq!((manifest.subject, manifest.layers.len()), (None, 1), "{text}");
+        assert_eq!((&manifest.layers[0].digest, manifest.layers[0].size), (&digest, None), "{text}");
+    }
 }
 
 #[test]
 fn contents_under_a_digest_that_cannot_be_verified_are_left_out() {
     let blake = r#"{"mediaType":"a/b","digest":"blake3:00","size":1}"#;
     let text = format!(r#"{{"config":{blake},"layers":[{blake},{}]}}"#, json(LAYER, 2));
-    let wanted = Manifest { layers: vec![descriptor(LAYER, 2)], ..Manifest::default() };
-    assert_eq!(parse(&text, None), Ok(wanted));
+    let wanted = Manifest { layers: vec![descriptor(LAYER, 2)], ..empty(ManifestKind::Image, OCI_IMAGE) };
+    assert_eq!(parse(&text, Some(OCI_IMAGE)), Ok(wanted));
 }
 
 #[test]
 fn size_depth_and_count_are_bounded() {
-    let padded = |len: usize| format!("{{{}}}", " ".repeat(len - 2));
-    assert!(parse(&padded(MANIFEST_BYTES_MAX), None).is_ok());
-    assert_eq!(parse(&padded(MANIFEST_BYTES_MAX + 1), None), Err(ManifestError::TooLarge));
+    let index = r#"{"manifests":[]"#;
+    let padded = |len: usize| format!("{index}{}}}", " ".repeat(len - index.len() - 1));
+    assert!(parse(&padded(MANIFEST_BYTES_MAX), Some(OCI_INDEX)).is_ok());
+    assert_eq!(parse(&padded(MANIFEST_BYTES_MAX + 1), Some(OCI_INDEX)), Err(ManifestError::TooLarge));
 
-    let nested = |depth: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
-    assert!(parse(&nested(DEPTH_MAX), None).is_ok());
-    assert_eq!(parse(&nested(DEPTH_MAX + 1), None), Err(ManifestError::TooDeep));
+    let nested =
+        |depth: usize| format!(r#"{index},"a":{}{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
+    assert!(parse(&nested(DEPTH_MAX), Some(OCI_INDEX)).is_ok());
+    assert_eq!(parse(&nested(DEPTH_MAX + 1), Some(OCI_INDEX)), Err(ManifestError::TooDeep));
     assert_eq!(parse(&"[".repeat(MANIFEST_BYTES_MAX), None), Err(ManifestError::TooDeep));
-    let brackets_in_text = format!(r#"{{"a":"{}\"{{\\"}}"#, "[{".repeat(DEPTH_MAX));
-    assert!(parse(&brackets_in_text, None).is_ok());
+    let brackets_in_text = format!(r#"{index},"a":"{}\"{{\\"}}"#, "[{".repeat(DEPTH_MAX));
+    assert!(parse(&brackets_in_text, Some(OCI_INDEX)).is_ok());
 
     let listed = |count: usize| {
         let all: Vec<String> = (0..count).map(|_| json("a/b", 1)).collect();
         format!(r#"{{"layers":[{}]}}"#, all.join(","))
     };
-    assert_eq!(parse(&listed(DESCRIPTOR_COUNT_MAX), None).unwrap().layers.len(), DESCRIPTOR_COUNT_MAX);
-    assert_eq!(parse(&listed(DESCRIPTOR_COUNT_MAX + 1), None), Err(ManifestError::TooManyDescriptors));
+    let most = parse(&listed(DESCRIPTOR_COUNT_MAX), Some(OCI_IMAGE)).unwrap();
+    assert_eq!(most.layers.len(), DESCRIPTOR_COUNT_MAX);
+    let more = parse(&listed(DESCRIPTOR_COUNT_MAX + 1), Some(OCI_IMAGE));
+    assert_eq!(more, Err(ManifestError::TooManyDescriptors));
 }
 
 proptest! {

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use url::Url;
 
-use super::{Inside, check, check_host};
+use super::{Inside, InsideName, check, check_host, check_name};
 
 fn host_verdict(url: &str) -> Result<(), Inside> {
     let url = Url::parse(url).unwrap();
@@ -119,5 +119,70 @@ fn s02_every_spelling_of_an_inside_host_is_seen_through() {
 fn s02_names_are_left_to_the_check_after_resolution() {
     for url in ["https://localhost/", "https://localhost./", "https://metadata.google.internal/"] {
         assert_eq!(host_verdict(url), Ok(()), "{url}");
+    }
+}
+
+#[test]
+fn t26_names_that_cannot_be_anybodys_outside_are_seen_through() {
+    let inside = [
+        ("localhost", InsideName::Label),
+        ("intranet", InsideName::Label),
+        ("intranet.", InsideName::Label),
+        ("com", InsideName::Label),
+        ("", InsideName::Label),
+        ("a.localhost", InsideName::Suffix),
+        ("metadata.google.internal", InsideName::Suffix),
+        ("METADATA.google.INTERNAL.", InsideName::Suffix),
+        ("vault.corp.lan", InsideName::Suffix),
+        ("printer.local", InsideName::Suffix),
+        ("router.home.arpa", InsideName::Suffix),
+        ("1.0.0.10.in-addr.arpa", InsideName::Suffix),
+        ("kubernetes.default.svc", InsideName::Suffix),
+        ("kubernetes.default.svc.cluster.local", InsideName::Suffix),
+        ("vault.service.consul", InsideName::Suffix),
+        ("db.corp", InsideName::Suffix),
+        ("x.test", InsideName::Suffix),
+        ("x.invalid", InsideName::Suffix),
+        ("hidden.onion", InsideName::Suffix),
+        ("ip-10-0-0-1.ec2.internal", InsideName::Suffix),
+        ("10.0.0.1.nip.io", InsideName::Carries(Inside::Private)),
+        ("app.127.0.0.1.nip.io", InsideName::Carries(Inside::Loopback)),
+        ("169-254-169-254.sslip.io", InsideName::Carries(Inside::LinkLocal)),
+        ("app-192-168-1-1.nip.io", InsideName::Carries(Inside::Private)),
+        ("customer-10-8-33-1-v4.nip.io", InsideName::Carries(Inside::Private)),
+        ("0a000001.nip.io", InsideName::Carries(Inside::Private)),
+        ("x.7F000001.nip.io", InsideName::Carries(Inside::Loopback)),
+        ("--1.sslip.io", InsideName::Carries(Inside::Loopback)),
+        ("fd00--1.sslip.io", InsideName::Carries(Inside::Private)),
+        ("10.0.0.1.traefik.me", InsideName::Carries(Inside::Private)),
+    ];
+    for (name, expected) in inside {
+        assert_eq!(check_name(name), Err(expected), "{name}");
+    }
+}
+
+#[test]
+fn t26_names_of_the_outside_pass() {
+    let outside = [
+        "registry-1.docker.io",
+        "auth.docker.io.",
+        "production.cloudflare.docker.com",
+        "prod-registry-k8s-io-us-east-1.s3.dualstack.us-east-1.amazonaws.com",
+        "ec2-54-1-2-3.compute-1.amazonaws.com",
+        "d2c1f3a4.cloudfront.net",
+        "0a000001.cloudfront.net",
+        "bucket.s3.amazonaws.com",
+        "account.blob.core.windows.net",
+        "registry.corp.co.uk",
+        "8.8.8.8.nip.io",
+        "08080808.nip.io",
+        "a--b.example.com",
+        "xn--dcker-jua.io",
+        "v1-2-3.example.com",
+        "1-2-3-400.example.com",
+        "auth.other.example",
+    ];
+    for name in outside {
+        assert_eq!(check_name(name), Ok(()), "{name}");
     }
 }

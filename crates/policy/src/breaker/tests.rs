@@ -7,7 +7,7 @@ fn opened(now: Instant) -> Breaker {
     for _ in 0..FAILURE_COUNT_MAX {
         let admission = breaker.admit(now);
         assert_eq!(admission, Admission::Pass);
-        breaker.fail(admission, now);
+        breaker.fail(admission, FAILURE_COUNT_MAX, now);
     }
     breaker
 }
@@ -26,7 +26,7 @@ fn a_success_in_between_starts_the_count_again() {
     let mut breaker = Breaker::default();
     for _ in 0..20 {
         for _ in 1..FAILURE_COUNT_MAX {
-            breaker.fail(Admission::Pass, now);
+            breaker.fail(Admission::Pass, FAILURE_COUNT_MAX, now);
         }
         breaker.succeed();
     }
@@ -61,22 +61,31 @@ fn f01_probes_become_rarer_and_stay_below_one_per_second() {
         now += pause;
         pauses.push(pause.as_secs());
         assert_eq!(breaker.admit(now), Admission::Probe);
-        breaker.fail(Admission::Probe, now);
+        breaker.fail(Admission::Probe, FAILURE_COUNT_MAX, now);
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
     assert_eq!(PROBE_INTERVAL_MAX.as_secs(), 30);
 }
 
 #[test]
-fn an_abandoned_probe_makes_room_for_another() {
+fn an_abandoned_probe_makes_room_for_another_at_once() {
     let now = Instant::now();
     let mut breaker = opened(now);
     let later = now + PROBE_INTERVAL_MIN;
     let probe = breaker.admit(later);
-    breaker.abandon(probe, later);
+    breaker.abandon(probe);
     assert_eq!(breaker.state(), State::Open);
-    assert_eq!(breaker.admit(later), Admission::Refuse(PROBE_INTERVAL_MIN));
-    assert_eq!(breaker.admit(later + PROBE_INTERVAL_MIN), Admission::Probe);
+    assert_eq!(breaker.admit(later), Admission::Probe);
+}
+
+#[test]
+fn a_rest_lasts_as_long_as_was_asked_and_ends_with_a_probe() {
+    let now = Instant::now();
+    let mut breaker = Breaker::default();
+    breaker.rest(Duration::from_secs(20), now);
+    breaker.rest(Duration::from_secs(2), now);
+    assert_eq!(breaker.admit(now), Admission::Refuse(Duration::from_secs(20)));
+    assert_eq!(breaker.admit(now + Duration::from_secs(20)), Admission::Probe);
 }
 
 #[test]
@@ -84,7 +93,7 @@ fn late_failures_of_earlier_requests_do_not_push_the_probe_away() {
     let now = Instant::now();
     let mut breaker = opened(now);
     for _ in 0..50 {
-        breaker.fail(Admission::Pass, now + Duration::from_millis(900));
+        breaker.fail(Admission::Pass, FAILURE_COUNT_MAX, now + Duration::from_millis(900));
     }
     assert_eq!(breaker.admit(now + PROBE_INTERVAL_MIN), Admission::Probe);
 }

@@ -113,6 +113,37 @@ fn without_a_domain_a_host_that_begins_with_a_label_is_a_virtual_host() {
 }
 
 #[test]
+fn t15_with_a_domain_only_addresses_single_names_and_listed_hosts_are_ours() {
+    let with_default =
+        RoutingTable::new(Some("cache.example.com"), Some("docker.io"), &registries()).unwrap();
+    let listed = |table: RoutingTable| {
+        table.with_own_hosts(
+            ["Wharf.Tools.svc.cluster.local.:5000", "me.cache.example.com"].map(str::to_owned),
+        )
+    };
+    for table in [with_domain(), with_default.clone(), listed(with_default.clone())] {
+        for authority in ["attacker.example", "10.0.0.5.nip.io:5000", "docker.io.10.0.0.5.nip.io", "127.1"] {
+            for target in ["/v2/", ALPINE, "/v2/docker.io/a/manifests/b", "/v2/a/manifests/b?ns=docker.io"] {
+                check_refused(&table, authority, target, RouteError::UnknownHost);
+            }
+        }
+        for authority in
+            ["", "localhost", "wharf:5000", "10.0.0.5", "[::1]:5000", "cache.example.com", "x.localhost"]
+        {
+            assert_eq!(route(&table, authority, "/v2/"), Ok(Route::Version), "{authority}");
+            check(&table, authority, "/v2/a/manifests/b?ns=ghcr.io", GHCR, "/v2/a/manifests/b");
+        }
+        // A network may resolve a registry's own name to wharf.
+        check(&table, "ghcr.io", ALPINE, GHCR, ALPINE);
+    }
+    for authority in ["wharf.tools.svc.cluster.local:5000", "ME.cache.example.com"] {
+        check_refused(&with_default, authority, ALPINE, RouteError::UnknownHost);
+        check(&listed(with_default.clone()), authority, ALPINE, HUB, ALPINE);
+        check(&listed(with_domain()), authority, "/v2/ghcr.io/a/manifests/b", GHCR, "/v2/a/manifests/b");
+    }
+}
+
+#[test]
 fn with_a_domain_a_label_before_another_domain_means_nothing() {
     check_refused(&with_domain(), "docker.io.localhost", ALPINE, RouteError::NoSelector);
     check(&with_domain(), "docker.io.localhost", "/v2/a/manifests/b?ns=ghcr.io", GHCR, "/v2/a/manifests/b");
@@ -199,16 +230,59 @@ fn a_virtual_host_tolerates_its_own_name_as_a_prefix() {
 fn selectors_that_disagree_are_refused() {
     for (authority, target) in [
         ("docker.io.cache.example.com", "/v2/a/b/manifests/c?ns=ghcr.io"),
-        ("docker.io.cache.example.com", "/v2/ghcr.io/a/manifests/b"),
+        // No repository's name stands before `/v2`.
         ("docker.io.cache.example.com", "/ghcr.io/v2/a/manifests/b"),
+        ("wharf", "/ghcr.io/v2/a/manifests/b?ns=docker.io"),
         ("docker.io.cache.example.com", "/v2/docker.io/a/manifests/b?ns=ghcr.io"),
         ("hub.example.org", "/v2/a/b/manifests/c?ns=ghcr.io"),
         ("hub.example.org", "/v2/?ns=ghcr.io"),
-        ("wharf", "/v2/docker.io/a/manifests/b?ns=ghcr.io"),
         ("wharf", "/v2/a/manifests/b?ns=docker.io&ns=ghcr.io"),
     ] {
         check_refused(&with_domain(), authority, target, RouteError::Disagree);
     }
+}
+
+#[test]
+fn k19_host_or_ns_having_chosen_another_registry_s_name_belongs_to_the_repository_s() {
+    let hosted =
+        RegistryNames { hosts: vec!["harbor.example.org".to_owned()], ..named("harbor.corp.example") };
+    let names = [named("docker.io"), named("ghcr.io"), hosted, named("registry.corp.example:8443")];
+    let harbor = 2;
+    for table in
+        [RoutingTable::new(None, Some("ghcr.io"), &names), RoutingTable::new(Some("c.test"), None, &names)]
+    {
+        let table = table.unwrap();
+        for repository in [
+            "docker.io/library/nginx",
+            "index.docker.io/library/nginx",
+            "ghcr.io/v2/a",
+            "registry.corp.example/a",
+            "registry.corp.example-8443/a",
+            "docker.io",
+        ] {
+            let by_tag = format!("/v2/{repository}/manifests/latest");
+            for endpoint in [by_tag, format!("/v2/{repository}/tags/list")] {
+                for authority in ["harbor.corp.example", "harbor.corp.example:443", "harbor.example.org"] {
+                    check(&table, authority, &endpoint, harbor, &endpoint);
+                    let with_ns = format!("{endpoint}?ns=harbor.corp.example");
+                    check(&table, authority, &with_ns, harbor, &endpoint);
+                }
+                check(&table, "10.0.0.5", &format!("{endpoint}?ns=harbor.corp.example"), harbor, &endpoint);
+                let own = endpoint.replacen("/v2/", "/v2/harbor.corp.example/", 1);
+                check(&table, "harbor.corp.example", &own, harbor, &endpoint);
+            }
+        }
+    }
+    // Nothing but the path chooses.
+    let table = RoutingTable::new(None, None, &names).unwrap();
+    check(&table, "10.0.0.5", "/v2/docker.io/a/manifests/b", HUB, "/v2/a/manifests/b");
+    check(
+        &table,
+        "harbor.corp.example.localhost",
+        "/v2/docker.io/a/tags/list",
+        harbor,
+        "/v2/docker.io/a/tags/list",
+    );
 }
 
 #[test]
@@ -339,8 +413,49 @@ fn a_host_that_is_a_registry_goes_before_the_default_and_behind_all_else() {
     check(&table, "ghcr.io", ALPINE, GHCR, ALPINE);
     check(&table, "GHCR.io.:443", ALPINE, GHCR, ALPINE);
     check(&table, "registry-1.docker.io", ALPINE, HUB, ALPINE);
-    check(&table, "ghcr.io:5000", "/v2/docker.io/a/manifests/b", HUB, "/v2/a/manifests/b");
+    check(&table, "ghcr.io:5000", "/v2/ghcr.io/a/manifests/b", GHCR, "/v2/a/manifests/b");
     check(&table, "ghcr.io:5000", "/v2/a/manifests/b?ns=docker.io", HUB, "/v2/a/manifests/b");
+}
+
+#[test]
+fn the_default_stands_in_for_no_registry_that_the_host_names() {
+    let table = RoutingTable::new(None, Some("docker.io"), &registries()).unwrap();
+    for authority in ["nvcr.io.localhost:5000", "nvcr.io.10.0.0.5.nip.io", "quay.io.0a000005.nip.io"] {
+        check_refused(&table, authority, "/v2/nvidia/cuda/manifests/1", RouteError::UnknownHost);
+        check(&table, authority, "/v2/ghcr.io/a/manifests/b", GHCR, "/v2/a/manifests/b");
+    }
+    for authority in ["wharf.localhost", "10.0.0.5.nip.io", "mirror.corp.example", "wharf"] {
+        check(&table, authority, ALPINE, HUB, ALPINE);
+    }
+}
+
+#[test]
+fn a_registry_that_nobody_named_is_told_from_one_that_was() {
+    let table = RoutingTable::new(None, Some("docker.io"), &registries()).unwrap();
+    for (authority, target, wanted) in [
+        ("10.0.0.5", ALPINE, true),
+        ("10.0.0.5", "/v2/docker.io/a/manifests/b", false),
+        ("docker.io.localhost", ALPINE, false),
+        ("docker.io", ALPINE, false),
+    ] {
+        assert_eq!(table.is_by_default(authority, target, None), wanted, "{authority} {target}");
+    }
+    assert!(!table.is_by_default("10.0.0.5", "/v2/a/manifests/b", Some("ns=docker.io")));
+    assert!(!zero_config().is_by_default("10.0.0.5", ALPINE, None));
+}
+
+#[test]
+fn what_stands_before_the_domain_is_told() {
+    for (authority, wanted) in [
+        ("nvcr.io.Cache.example.com:5000", Some("nvcr.io")),
+        ("cache.example.com", None),
+        ("nvcr.io.elsewhere.example", None),
+        ("a b", None),
+    ] {
+        assert_eq!(with_domain().label_of(authority).as_deref(), wanted, "{authority}");
+    }
+    assert_eq!(zero_config().label_of("nvcr.io.cache.example.com"), None);
+    assert_eq!(zero_config().label_of("nvcr.io.10.0.0.5.nip.io:5000").as_deref(), Some("nvcr.io"));
 }
 
 #[test]

@@ -103,6 +103,75 @@ fn s01_listed_hosts_are_trusted_port_and_all() {
 }
 
 #[test]
+fn k5_an_http_realm_on_the_registrys_own_host_is_asked_by_https() {
+    let cases = [
+        (
+            "https://registry.example.com",
+            "http://registry.example.com/token",
+            "https://registry.example.com/token",
+        ),
+        (
+            "https://registry.example.com",
+            "http://REGISTRY.example.com.:80/t?a=b",
+            "https://registry.example.com./t?a=b",
+        ),
+        (
+            "https://registry.corp.lan:8443",
+            "http://registry.corp.lan:8443/t",
+            "https://registry.corp.lan:8443/t",
+        ),
+        ("https://10.0.0.5:5000", "http://10.0.0.5:5000/t", "https://10.0.0.5:5000/t"),
+    ];
+    for (upstream, realm, asked) in cases {
+        assert_eq!(plan_at_home(upstream, realm), RealmPlan::Trusted(Url::parse(asked).unwrap()), "{realm}");
+    }
+    // Another host's, or a registry's that is asked by http itself, stay what they are.
+    let other = plan_at_home("https://registry.example.com", "http://auth.example.com/token");
+    assert_eq!(other, RealmPlan::Refused(RealmError::Downgrade));
+    let user = plan_at_home("https://registry.example.com", "http://u:p@registry.example.com/token");
+    assert_eq!(user, RealmPlan::Refused(RealmError::Userinfo));
+    let plain = "http://registry.corp:5000/token";
+    let expected = RealmPlan::Trusted(Url::parse(plain).unwrap());
+    assert_eq!(plan_at_home("http://registry.corp:5000", plain), expected);
+}
+
+/// The plan for the challenge of the upstream itself.
+fn plan_at_home(upstream: &str, realm: &str) -> RealmPlan {
+    territory(upstream, &[]).plan_realm_of(&Url::parse(upstream).unwrap(), realm)
+}
+
+#[test]
+fn k1_a_host_behind_a_redirect_is_paid_for_with_the_login_only_if_it_may_see_it() {
+    let of = |upstream: &str, trusted: &[&str], host: &str, realm: &str| {
+        let plan = territory(upstream, trusted).plan_realm_of(&Url::parse(host).unwrap(), realm);
+        match plan {
+            RealmPlan::Trusted(_) => 't',
+            RealmPlan::Anonymous(_) => 'a',
+            RealmPlan::Refused(_) => 'r',
+        }
+    };
+    let vanity = "https://lscr.io";
+    let cases = [
+        (&[][..], "https://ghcr.io", "https://ghcr.io/token", 'a'),
+        (&["ghcr.io"], "https://ghcr.io", "https://ghcr.io/token", 't'),
+        // A stranger that names our own token service would be handed a token of ours.
+        (&[], "https://evil.example", "https://lscr.io/token", 'a'),
+        (&["auth.lscr.example"], "https://evil.example", "https://auth.lscr.example/token", 'a'),
+        (&["ghcr.io"], "https://ghcr.io", "https://evil.example/token", 'a'),
+        (&[], "https://blobs.lscr.io", "https://lscr.io/token", 't'),
+        (&[], "https://ghcr.io", "http://ghcr.io/token", 'a'),
+        (&[], "https://ghcr.io", "http://auth.ghcr.io/token", 'r'),
+        (&[], "https://ghcr.io", "http://lscr.io/token", 'r'),
+    ];
+    for (trusted, host, realm, expected) in cases {
+        assert_eq!(of(vanity, trusted, host, realm), expected, "{trusted:?} {host} {realm}");
+    }
+    let plain = "http://vanity.corp:5000";
+    assert_eq!(of(plain, &[], "https://real.example.com", "http://real.example.com/token"), 'a');
+    assert_eq!(of(plain, &[], "https://real.example.com", "http://auth.example.com/token"), 'r');
+}
+
+#[test]
 fn a_refusal_says_why() {
     let hub = territory("https://registry-1.docker.io", &[]);
     assert_eq!(hub.plan_realm("auth"), RealmPlan::Refused(RealmError::Url));

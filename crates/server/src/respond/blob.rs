@@ -1,7 +1,7 @@
 //! Blobs and ranges of them (distribution-spec, "Pulling blobs"; RFC 9110, section 14).
 
 use bytes::Bytes;
-use cache::BlobAnswer;
+use cache::{BlobAnswer, BlobParts, Outcome};
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use oci::Digest;
@@ -9,6 +9,7 @@ use oci::Digest;
 use super::{Answer, CONTENT_DIGEST};
 use crate::body::Content;
 use crate::condition::entity_tag;
+use crate::multipart::Multipart;
 
 /// The blob `digest`, or the range of it that was asked for.
 pub(crate) fn answer(blob: BlobAnswer, digest: &Digest) -> Answer {
@@ -23,6 +24,20 @@ pub(crate) fn answer(blob: BlobAnswer, digest: &Digest) -> Answer {
     // A range that is served has at least one byte.
     let text = format!("bytes {}-{}/{}", blob.range.start, blob.range.end - 1, blob.size);
     answer.with(header::CONTENT_RANGE, HeaderValue::from_str(&text).expect("digits are visible ASCII"))
+}
+
+/// The parts of a stored blob that were asked for: in one body where they are several.
+pub(crate) fn parts(mut parts: BlobParts, digest: &Digest) -> Answer {
+    if parts.ranges().len() == 1
+        && let Some((range, reader)) = parts.next()
+    {
+        let (size, outcome, body) = (parts.size(), Outcome::Hit, Some(reader));
+        return answer(BlobAnswer { size, range, partial: true, body, outcome }, digest);
+    }
+    let (body, length, media_type) = Multipart::new(parts);
+    let content = Content::Parts(Box::new(body));
+    let answer = Answer::new(StatusCode::PARTIAL_CONTENT, Outcome::Hit.as_str(), content, length);
+    describe(answer.with_outcome(Outcome::Hit), digest).with(header::CONTENT_TYPE, media_type)
 }
 
 /// The client holds the blob already.

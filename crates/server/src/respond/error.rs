@@ -9,9 +9,9 @@ use std::time::Duration;
 use cache::PullError;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use oci::{ErrorCode, RangeError, RequestError};
-use policy::host::RouteError;
+use oci::{ErrorCode, RequestError};
 
+use super::foreign::foreign;
 use super::{Answer, json};
 use crate::request_id::RequestId;
 use crate::site::HeadFault;
@@ -24,6 +24,9 @@ const RETRY_AFTER_SECONDS_MAX: u64 = 5;
 /// soon as others are answered.
 const OVERLOADED_RETRY_AFTER_SECONDS: u64 = 1;
 
+/// The longest text of a warning, in bytes. All of them together may have 4,096.
+const WARNING_BYTES_MAX: usize = 1024;
+
 /// What a failed pull was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -34,19 +37,31 @@ pub(crate) enum Asked {
     Catalog,
 }
 
+/// A failed pull, and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) registry: String,
+    /// What was asked for, such as `library/alpine:3.20`; empty where no repository was named.
+    pub(crate) target: String,
+    pub(crate) asked: Asked,
+    /// Whether wharf has a login for the registry.
+    pub(crate) has_login: bool,
+    /// What the client perhaps meant instead.
+    pub(crate) hint: Option<String>,
+    pub(crate) error: PullError,
+}
+
 /// Why a request is not served.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// The head is malformed or asks for something that is not done here.
     Head(HeadFault),
     /// No registry is meant, or none that is configured.
-    Unrouted(RouteError),
+    Unrouted(ErrorAnswer),
     /// The path or the query is none of the API's.
-    Request { registry: String, error: RequestError },
-    /// Several ranges at once.
-    Range(RangeError),
+    Request { registry: String, path: String, error: RequestError },
     /// The backend failed.
-    Pull { registry: String, asked: Asked, error: PullError },
+    Pull(Box<Failed>),
     /// As many clients are connected, or as many requests answered, as there may be.
     Overloaded,
     /// The backend took too long to begin.
@@ -59,20 +74,8 @@ impl From<HeadFault> for Refusal {
     }
 }
 
-impl From<RouteError> for Refusal {
-    fn from(error: RouteError) -> Self {
-        Self::Unrouted(error)
-    }
-}
-
-impl From<RangeError> for Refusal {
-    fn from(error: RangeError) -> Self {
-        Self::Range(error)
-    }
-}
-
 /// A refusal in the terms of HTTP.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ErrorAnswer {
     pub(crate) status: StatusCode,
     pub(crate) code: ErrorCode,
@@ -95,14 +98,16 @@ pub(crate) enum Extra {
     Closes,
     /// As `Closes`, and `Allow` names the methods.
     Allow,
+    /// `Warning` repeats the message, because clients ask HEAD first, and its answer has no body.
+    Warns,
 }
 
 /// What the client is told.
 pub(crate) fn answer(refusal: &Refusal) -> ErrorAnswer {
     match refusal {
         Refusal::Head(fault) => head_fault(*fault),
-        Refusal::Unrouted(error) => unrouted(error),
-        Refusal::Request { registry, error } => {
+        Refusal::Unrouted(answer) => answer.clone(),
+        Refusal::Request { registry, path, error } => {
             let status = match error {
                 RequestError::NotFound => StatusCode::NOT_FOUND,
                 RequestError::NameInvalid(_)
@@ -111,13 +116,9 @@ pub(crate) fn answer(refusal: &Refusal) -> ErrorAnswer {
                 | RequestError::PathInvalid
                 | RequestError::QueryInvalid(_) => StatusCode::BAD_REQUEST,
             };
-            error_answer(status, error.code(), "invalid", format!("{registry}: {error}"))
+            error_answer(status, error.code(), "invalid", format!("{registry}: {error}: {}", foreign(path)))
         }
-        Refusal::Range(error) => {
-            let message = format!("{error}; ask for one range at a time");
-            error_answer(StatusCode::BAD_REQUEST, ErrorCode::RangeInvalid, "invalid", message)
-        }
-        Refusal::Pull { registry, asked, error } => pull(registry, *asked, error),
+        Refusal::Pull(failed) => failed.answer(),
         Refusal::Overloaded => overloaded("this cache is busy with as much as it may do at once".to_owned()),
         Refusal::Late { registry } => {
             let message = format!("{registry}: the answer took too long to begin; try again");
@@ -131,104 +132,108 @@ fn error_answer(status: StatusCode, code: ErrorCode, outcome: &'static str, mess
 }
 
 fn head_fault(fault: HeadFault) -> ErrorAnswer {
+    let code = if fault == HeadFault::Page { ErrorCode::Denied } else { ErrorCode::Unsupported };
     let (status, outcome, extra) = match fault {
         HeadFault::Method => (StatusCode::METHOD_NOT_ALLOWED, "unsupported", Extra::Allow),
         HeadFault::TargetTooLong => (StatusCode::URI_TOO_LONG, "malformed", Extra::Closes),
         HeadFault::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "misdirected", Extra::None),
+        HeadFault::Page => (StatusCode::FORBIDDEN, "browser", Extra::Closes),
         HeadFault::Body
         | HeadFault::HostMissing
         | HeadFault::HostRepeated
         | HeadFault::HostInvalid
         | HeadFault::TargetDisagrees => (StatusCode::BAD_REQUEST, "malformed", Extra::Closes),
     };
-    ErrorAnswer { extra, ..error_answer(status, ErrorCode::Unsupported, outcome, fault.to_string()) }
+    ErrorAnswer { extra, ..error_answer(status, code, outcome, fault.to_string()) }
 }
 
-fn unrouted(error: &RouteError) -> ErrorAnswer {
-    let (status, code, outcome, message) = match error {
-        RouteError::UnknownHost => (
-            StatusCode::NOT_FOUND,
-            ErrorCode::NameUnknown,
-            "unknown_host",
-            "no registry of this cache has this host name; check the name, or add the registry to wharf's \
-             configuration",
-        ),
-        RouteError::UnknownRegistry => (
-            StatusCode::NOT_FOUND,
-            ErrorCode::NameUnknown,
-            "unknown_registry",
-            "this cache is not configured for the registry that `ns` names; add it to wharf's configuration",
-        ),
-        RouteError::Disagree => (
-            StatusCode::NOT_FOUND,
-            ErrorCode::NameUnknown,
-            "disagree",
-            "the host name, the path and `ns` name different registries; serving one of them could hand out \
-             the wrong image",
-        ),
-        RouteError::NoSelector => (
-            StatusCode::NOT_FOUND,
-            ErrorCode::NameUnknown,
-            "no_selector",
-            "nothing in the request says which registry is meant: use a registry's own host name, put its \
-             name first in the path, or set `default_registry`",
-        ),
-        RouteError::BadAuthority => (
-            StatusCode::BAD_REQUEST,
-            ErrorCode::NameInvalid,
-            "malformed",
-            "the request's Host is no host name",
-        ),
-    };
-    error_answer(status, code, outcome, message.to_owned())
-}
+impl Failed {
+    fn answer(&self) -> ErrorAnswer {
+        let what = if self.target.is_empty() {
+            self.registry.clone()
+        } else {
+            format!("{}/{}", self.registry, self.target)
+        };
+        match &self.error {
+            PullError::NotFound { detail } => {
+                let message = format!("{what}: {detail}; check the name, and that it exists there");
+                let code = not_found_code(self.asked);
+                error_answer(StatusCode::NOT_FOUND, code, "not_found", self.hinted(message))
+            }
+            PullError::Denied { detail } => self.denied(&what, detail),
+            PullError::Unconfirmed { status, detail } => unconfirmed(&what, self.asked, *status, detail),
+            PullError::Throttled { retry_after, detail } => throttled(&what, *retry_after, detail),
+            PullError::UpstreamUnavailable { timed_out, detail } => unavailable(&what, *timed_out, detail),
+            PullError::DigestMismatch { detail } => {
+                let message =
+                    format!("{what}: {detail}; nothing of it was kept, and the next request asks afresh");
+                error_answer(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "digest_mismatch", message)
+            }
+            PullError::RangeNotSatisfiable { size } => {
+                let (status, message) =
+                    (StatusCode::RANGE_NOT_SATISFIABLE, format!("{what}: {}", self.error));
+                let answer = error_answer(status, ErrorCode::RangeInvalid, "range", message);
+                ErrorAnswer { extra: Extra::Size(*size), ..answer }
+            }
+            PullError::Overloaded => overloaded(format!(
+                "{what}: as many requests wait for {} as may, and wharf has no cached copy",
+                self.registry
+            )),
+            PullError::Offline => {
+                let message = format!(
+                    "{what}: wharf has no cached copy, and is configured with `offline` not to ask the registry"
+                );
+                error_answer(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "offline", message)
+            }
+            PullError::Store { detail } => {
+                let message = format!("{what}: this cache's own storage failed ({detail}); see wharf's log");
+                error_answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, "store", message)
+            }
+        }
+    }
 
-fn pull(registry: &str, asked: Asked, error: &PullError) -> ErrorAnswer {
-    match error {
-        PullError::NotFound { detail } => {
-            let message = format!("{registry}: {detail}; check the name, and that it exists there");
-            error_answer(StatusCode::NOT_FOUND, not_found_code(asked), "not_found", message)
-        }
-        PullError::Denied { detail } => {
-            let message = format!(
-                "{registry}: {detail}; this cache may not read it: give the account in wharf's configuration \
-                 access, or pull from the registry itself"
-            );
-            error_answer(StatusCode::FORBIDDEN, ErrorCode::Denied, "denied", message)
-        }
-        PullError::Throttled { retry_after, detail } => throttled(registry, *retry_after, detail),
-        PullError::UpstreamUnavailable { timed_out, detail } => unavailable(registry, *timed_out, detail),
-        PullError::DigestMismatch { detail } => {
-            let message =
-                format!("{registry}: {detail}; nothing of it was kept, and the next request asks afresh");
-            error_answer(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "digest_mismatch", message)
-        }
-        PullError::RangeNotSatisfiable { size } => {
-            let (status, message) = (StatusCode::RANGE_NOT_SATISFIABLE, format!("{registry}: {error}"));
-            let answer = error_answer(status, ErrorCode::RangeInvalid, "range", message);
-            ErrorAnswer { extra: Extra::Size(*size), ..answer }
-        }
-        PullError::Overloaded => overloaded(format!(
-            "{registry}: this cache has as much under way for this registry as it may, and nothing in it can stand in"
-        )),
-        PullError::Offline => {
-            let message = format!(
-                "{registry}: this cache does not hold it, and is configured with `offline` not to ask the registry"
-            );
-            error_answer(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "offline", message)
-        }
-        PullError::Store { detail } => {
-            let message = format!("{registry}: this cache's own storage failed ({detail}); see wharf's log");
-            error_answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, "store", message)
+    /// Clients that push ask first whether the image is there. Where a registry denies what it does not have, this
+    /// is the only answer that they get to see.
+    fn denied(&self, what: &str, detail: &str) -> ErrorAnswer {
+        let registry = &self.registry;
+        let advice = if self.has_login {
+            format!("check the name, or give the account that wharf has for {registry} access to it")
+        } else {
+            format!(
+                "wharf has no login for {registry}: if the image is private, add one; if not, check the name"
+            )
+        };
+        let message = self.hinted(format!("{what}: {detail}; {advice}")) + "; this cache is pull-only";
+        let answer = error_answer(StatusCode::FORBIDDEN, ErrorCode::Denied, "denied", message);
+        ErrorAnswer { extra: Extra::Warns, ..answer }
+    }
+
+    fn hinted(&self, message: String) -> String {
+        match &self.hint {
+            Some(hint) => format!("{message}; {hint}"),
+            None => message,
         }
     }
 }
 
-fn throttled(registry: &str, retry_after: Option<Duration>, detail: &str) -> ErrorAnswer {
+/// The status as it came, for a web server that only serves files may be a registry too.
+fn unconfirmed(what: &str, asked: Asked, status: u16, detail: &str) -> ErrorAnswer {
+    let (status, code) = match status {
+        401 | 403 | 451 => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        _ => (StatusCode::NOT_FOUND, not_found_code(asked)),
+    };
+    let message = format!(
+        "{what}: {detail}, in an answer that shows no sign of a registry; check the name, and that the \
+         upstream's address leads to a registry"
+    );
+    error_answer(status, code, "unconfirmed", message)
+}
+
+fn throttled(what: &str, retry_after: Option<Duration>, detail: &str) -> ErrorAnswer {
     let seconds = retry_after.map_or(1, |wait| wait.as_secs().clamp(1, RETRY_AFTER_SECONDS_MAX));
     let message = format!(
-        "{registry}: {detail}, and nothing in this cache can stand in; try again later, or give wharf an \
-         account there with a higher limit"
+        "{what}: {detail}, and wharf has no cached copy; try again later, or give wharf an account there with a \
+         higher limit"
     );
     let (status, code) = (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests);
     ErrorAnswer { extra: Extra::RetryAfter(seconds), ..error_answer(status, code, "throttled", message) }
@@ -240,15 +245,15 @@ fn overloaded(reason: String) -> ErrorAnswer {
     ErrorAnswer { extra: Extra::RetryAfter(OVERLOADED_RETRY_AFTER_SECONDS), ..answer }
 }
 
-fn unavailable(registry: &str, timed_out: bool, detail: &str) -> ErrorAnswer {
+fn unavailable(what: &str, timed_out: bool, detail: &str) -> ErrorAnswer {
     let (status, outcome) = if timed_out {
         (StatusCode::GATEWAY_TIMEOUT, "timeout")
     } else {
         (StatusCode::BAD_GATEWAY, "unavailable")
     };
-    let message = format!(
-        "{registry}: {detail}, and nothing in this cache can stand in; try again when the registry answers"
-    );
+    // What an upstream's error says to do stands behind a semicolon.
+    let advice = if detail.contains("; ") { "" } else { "; try again when the registry answers" };
+    let message = format!("{what}: wharf has no cached copy, and cannot fetch it: {detail}{advice}");
     error_answer(status, ErrorCode::Unavailable, outcome, message)
 }
 
@@ -281,8 +286,17 @@ impl ErrorAnswer {
                 answer.with(header::CONTENT_RANGE, range.expect("digits are visible ASCII"))
             }
             Extra::Allow => answer.with(header::ALLOW, HeaderValue::from_static("GET, HEAD")),
+            Extra::Warns => answer.with(header::WARNING, warning(&message)),
         }
     }
+}
+
+/// A message as a warning. The code and the agent are the only ones that a registry may warn with
+/// (distribution-spec, "Warnings"); what would end the quoted string is left out.
+fn warning(message: &str) -> HeaderValue {
+    let is_plain = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+    let text: String = message.chars().filter(is_plain).take(WARNING_BYTES_MAX).collect();
+    HeaderValue::from_str(&format!("299 - \"{text}\"")).expect("visible ASCII makes a header")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::*;
 pub(super) fn text_of(answer: Answer) -> String {
     match answer.content {
         Content::Whole(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-        Content::Blob(_) => panic!("the answer is not in memory"),
+        Content::Blob(_) | Content::Parts(_) => panic!("the answer is not in memory"),
     }
 }
 
@@ -34,7 +34,6 @@ fn manifest(outcome: Outcome, age: Option<u64>) -> ManifestAnswer {
         media_type: "application/vnd.oci.image.index.v1+json; charset=utf-8".parse().unwrap(),
         size: 2,
         bytes: Some(Bytes::from_static(b"{}")),
-        file: None,
         outcome,
         age: age.map(Duration::from_secs),
     }

@@ -143,3 +143,18 @@ fn a_host_that_is_no_text_is_refused() {
     head.headers.insert(header::HOST, http::HeaderValue::from_bytes(b"a\xffb").unwrap());
     assert_eq!(authority(&head), Err(HeadFault::HostInvalid));
 }
+
+#[test]
+fn t15_pages_are_told_by_what_only_browsers_send() {
+    let headers = |name: &'static str, value: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static(value));
+        headers
+    };
+    for (name, value) in [("origin", "null"), ("sec-fetch-site", "none"), ("sec-fetch-user", "?1")] {
+        assert_eq!(refuse_pages(&headers(name, value)), Err(HeadFault::Page), "{name}");
+    }
+    for name in ["user-agent", "sec-websocket-key", "accept", "referer"] {
+        assert_eq!(refuse_pages(&headers(name, "Mozilla/5.0")), Ok(()), "{name}");
+    }
+}

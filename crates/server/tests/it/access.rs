@@ -147,7 +147,7 @@ async fn every_request_has_one_entry_and_health_checks_have_none() {
 
 /// A lab with a blob that stops half way, and its path.
 async fn lab_with_halting_blob() -> (Lab, String, Gate) {
-    let lab = Lab::start().await;
+    let lab = Lab::start_with(|plan| plan.settings.half_closed_max = Duration::from_millis(300)).await;
     let digest = lab.hub.put_blob(BlobSource::Generated { seed: 6, len: 1 << 20 });
     let gate = Gate::new();
     lab.hub.script(Rule::new(Kind::GetBlob, Fault::PauseAt(1 << 19, gate.clone())));

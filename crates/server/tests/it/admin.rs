@@ -91,3 +91,51 @@ async fn the_two_listeners_do_not_serve_each_other_s_pages() {
     assert_eq!((head.status, head.body.len()), (200, 0));
     assert!(head.header("content-length").unwrap().parse::<u64>().unwrap() > 0);
 }
+
+async fn ask_as(lab: &Lab, host: &str, headers: &[(&str, &str)]) -> u16 {
+    within(host, request("GET", lab.admin.unwrap(), host, "/metrics", headers)).await.unwrap().status
+}
+
+#[tokio::test]
+async fn t15_the_numbers_are_told_at_addresses_and_listed_names_only() {
+    let listed = |plan: &mut crate::lab::Plan| plan.settings.admin_hosts = vec!["wharf.internal".to_owned()];
+    let lab = Lab::start_with(|plan| {
+        plan.settings.admin = Some(AdminSettings { listen: loopback(), token: None });
+        listed(plan);
+    });
+    let lab = lab.await;
+    for host in ["127.0.0.1:5001", "localhost", "[::1]:5001", "WHARF.internal:5001"] {
+        assert_eq!(ask_as(&lab, host, &[]).await, 200, "{host}");
+    }
+    for host in ["attacker.example:5001", "wharf", "localhost.attacker.example"] {
+        assert_eq!(ask_as(&lab, host, &[]).await, 403, "{host}");
+        let live = within(host, request("GET", lab.admin.unwrap(), host, "/livez", &[])).await.unwrap();
+        assert_eq!(live.status, 200, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn t15_the_token_is_worth_any_name() {
+    let lab = lab_with_admin(Some("s3cret")).await;
+    assert_eq!(ask_as(&lab, "wharf.tools.svc", &[("authorization", "Bearer s3cret")]).await, 200);
+    assert_eq!(ask_as(&lab, "wharf.tools.svc", &[("authorization", "Bearer wrong")]).await, 403);
+    assert_eq!(ask_as(&lab, "wharf.tools.svc", &[]).await, 403);
+}
+
+#[tokio::test]
+async fn t15_people_may_look_with_a_browser_and_other_pages_may_not() {
+    let lab = lab_with_admin(None).await;
+    let typed = [("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+    assert_eq!(ask_as(&lab, "localhost", &typed).await, 200);
+    assert_eq!(ask_as(&lab, "localhost", &[("sec-fetch-site", "same-origin")]).await, 200);
+    for field in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "http://attacker.example"),
+        ("origin", "null"),
+    ] {
+        assert_eq!(ask_as(&lab, "localhost", &[field]).await, 403, "{field:?}");
+    }
+    let two = [("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")];
+    assert_eq!(ask_as(&lab, "localhost", &two).await, 403);
+}

@@ -147,16 +147,128 @@ async fn a_range_into_a_blob_on_its_way_has_its_head_at_once() {
     assert!(end.is_ok() && rest == bytes[100_000..]);
 }
 
+/// The parts of a `multipart/byteranges` answer: where each says it belongs, and its bytes.
+fn parts_of(answer: &Response) -> Vec<(String, Vec<u8>)> {
+    assert_eq!(answer.status, 206, "{}", answer.text());
+    assert!(answer.complete);
+    assert_eq!(answer.header("content-range"), None, "it belongs to the parts");
+    assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
+    let boundary =
+        answer.header("content-type").unwrap().strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let line = format!("--{boundary}");
+    let mut rest = answer.body.strip_prefix(line.as_bytes()).expect("a boundary comes first");
+    let mut parts = Vec::new();
+    while let Some(part) = rest.strip_prefix(b"\r\n") {
+        let head_end = part.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(part[..head_end].to_vec()).unwrap();
+        let place = head.strip_prefix("Content-Type: application/octet-stream\r\nContent-Range: ").unwrap();
+        let line = format!("\r\n{line}");
+        let content = &part[head_end + 4..];
+        let end = content.windows(line.len()).position(|window| window == line.as_bytes()).unwrap();
+        parts.push((place.to_owned(), content[..end].to_vec()));
+        rest = &content[end + line.len()..];
+    }
+    assert_eq!(rest, b"--\r\n");
+    parts
+}
+
+/// Asserts that `ranges` are answered with these parts, in this order.
+async fn check_parts(lab: &Lab, target: &str, ranges: &str, wanted: &[(u64, u64)]) {
+    let answer = lab.ask("GET", HUB, target, &[("range", ranges)]).await;
+    let bytes = source().bytes();
+    let wanted: Vec<_> = wanted
+        .iter()
+        .map(|(start, end)| {
+            let place = format!("bytes {start}-{}/{SIZE}", end - 1);
+            (place, bytes[*start as usize..*end as usize].to_vec())
+        })
+        .collect();
+    assert!(parts_of(&answer) == wanted, "{ranges}");
+    assert_eq!(answer.header("docker-content-digest"), target.rsplit('/').next());
+    assert_eq!(answer.header("cache-status"), Some("wharf; hit"));
+}
+
 #[tokio::test]
-async fn several_ranges_are_refused_so_that_the_client_asks_for_one() {
+async fn client_f3_several_ranges_of_a_stored_blob_are_parts_of_one_answer() {
     let (lab, target) = lab_with_blob().await;
-    let answer = lab.ask("GET", HUB, &target, &[("range", "bytes=0-9,20-29")]).await;
-    assert_eq!(answer.status, 400);
-    assert!(answer.text().contains("one range"), "{}", answer.text());
-    let many: Vec<String> = (0..1024).map(|n| format!("{}-{}", n * 200, n * 200 + 99)).collect();
-    let answer = lab.ask("GET", HUB, &target, &[("range", &format!("bytes={}", many.join(",")))]).await;
-    assert_eq!(answer.status, 400);
-    assert_eq!(lab.upstream_requests(), 0);
+    first_hit(&lab, &target).await;
+    check_parts(&lab, &target, "bytes=0-9,20-29", &[(0, 10), (20, 30)]).await;
+    check_parts(&lab, &target, "bytes=20-29, 0-9", &[(20, 30), (0, 10)]).await;
+    check_parts(&lab, &target, "bytes=-8137,0-0", &[(SIZE - 8137, SIZE), (0, 1)]).await;
+    check_parts(&lab, &target, "bytes=0-99999,100001-", &[(0, 100_000), (100_001, SIZE)]).await;
+    check_parts(&lab, &target, "bytes=0-9,299999-999999,400000-", &[(0, 10), (SIZE - 1, SIZE)]).await;
+    assert_eq!(lab.hub.log().count_at(Endpoint::Cdn, Kind::GetBlob), 1);
+}
+
+#[tokio::test]
+async fn client_f3_as_many_ranges_as_an_image_library_asks_for_are_answered() {
+    let (lab, target) = lab_with_blob().await;
+    first_hit(&lab, &target).await;
+    let wanted: Vec<(u64, u64)> = (0..1024).map(|n| (n * 290, n * 290 + 100)).collect();
+    let header = |ranges: &[(u64, u64)]| {
+        let ranges: Vec<_> = ranges.iter().map(|(start, end)| format!("{start}-{}", end - 1)).collect();
+        format!("bytes={}", ranges.join(","))
+    };
+    check_parts(&lab, &target, &header(&wanted), &wanted).await;
+    let more: Vec<(u64, u64)> = (0..1025).map(|n| (n * 290, n * 290 + 100)).collect();
+    check_whole(&lab.ask("GET", HUB, &target, &[("range", &header(&more))]).await, &target);
+}
+
+#[tokio::test]
+async fn client_f3_ranges_that_lie_over_one_another_get_the_whole() {
+    let (lab, target) = lab_with_blob().await;
+    first_hit(&lab, &target).await;
+    for ranges in ["bytes=0-,0-", "bytes=0-,0-0", "bytes=0-9,1-9,2-9,3-9", "bytes=0-9,nonsense"] {
+        check_whole(&lab.ask("GET", HUB, &target, &[("range", ranges)]).await, &target);
+    }
+    let twice = [("range", "bytes=0-9"), ("range", "bytes=20-29")];
+    check_whole(&lab.ask("GET", HUB, &target, &twice).await, &target);
+    check_parts(&lab, &target, "bytes=0-9,5-14", &[(0, 10), (5, 15)]).await;
+}
+
+#[tokio::test]
+async fn client_f3_what_is_left_of_several_ranges_may_be_one_or_none() {
+    let (lab, target) = lab_with_blob().await;
+    first_hit(&lab, &target).await;
+    let one = lab.ask("GET", HUB, &target, &[("range", "bytes=10-19,300000-")]).await;
+    check_range(&one, "one of two", Some((10, 20)));
+    let none = lab.ask("GET", HUB, &target, &[("range", "bytes=300000-,400000-400001")]).await;
+    check_range(&none, "none of two", None);
+    let etag = format!("\"{}\"", target.rsplit('/').next().unwrap());
+    let ranges = ("range", "bytes=0-9,20-29");
+    assert_eq!(parts_of(&lab.ask("GET", HUB, &target, &[ranges, ("if-range", &etag)]).await).len(), 2);
+    check_whole(&lab.ask("GET", HUB, &target, &[ranges, ("if-range", "\"sha256:00\"")]).await, &target);
+    let head = lab.ask("HEAD", HUB, &target, &[ranges]).await;
+    assert_eq!((head.status, head.header("content-length")), (200, Some(SIZE.to_string().as_str())));
+}
+
+#[tokio::test]
+async fn client_f3_several_ranges_of_a_cold_blob_get_the_whole_and_its_fill() {
+    let (lab, target) = lab_with_blob().await;
+    let ranges = [("range", "bytes=0-9,20-29")];
+    check_whole(&lab.ask("GET", HUB, &target, &ranges).await, &target);
+    first_hit(&lab, &target).await;
+    check_parts(&lab, &target, "bytes=0-9,20-29", &[(0, 10), (20, 30)]).await;
+    assert_eq!(lab.hub.log().count_at(Endpoint::Cdn, Kind::GetBlob), 1);
+    let absent = target.replace("busybox/blobs", "elsewhere/blobs").replace("sha256:", "sha256:0");
+    assert_eq!(lab.ask("GET", HUB, &absent, &ranges).await.status, 400);
+}
+
+#[tokio::test]
+async fn client_f3_parts_and_other_answers_share_a_connection() {
+    let (lab, target) = lab_with_blob().await;
+    first_hit(&lab, &target).await;
+    let mut connection = lab.connect().await;
+    for headers in [&[("range", "bytes=0-99999,200000-")][..], &[], &[("range", "bytes=0-0,2-2")]] {
+        connection.request("GET", HUB, &target, headers).await.unwrap();
+    }
+    let bytes = source().bytes();
+    let first = within("the parts", connection.read_response("GET")).await.unwrap();
+    let parts = parts_of(&first);
+    assert!(parts[0].1 == bytes[..100_000] && parts[1].1 == bytes[200_000..]);
+    check_whole(&within("the whole", connection.read_response("GET")).await.unwrap(), &target);
+    let last = within("the last parts", connection.read_response("GET")).await.unwrap();
+    assert_eq!(parts_of(&last).len(), 2);
 }
 
 #[tokio::test]

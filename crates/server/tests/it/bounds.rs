@@ -201,3 +201,27 @@ async fn t20_a_slow_answer_comes_too_and_one_that_never_comes_is_bounded() {
         }
     }
 }
+
+#[tokio::test]
+async fn t20_a_client_that_left_in_the_middle_of_a_body_is_noticed_without_a_reset() {
+    let lab = Lab::start_with(|plan| plan.settings.half_closed_max = SHORT).await;
+    let digest = lab.hub.put_blob(BlobSource::Generated { seed: 4, len: 1 << 20 });
+    let gate = Gate::new();
+    lab.hub.script(Rule::new(Kind::GetBlob, Fault::PauseAt(1 << 19, gate.clone())));
+    let mut client = lab.connect().await;
+    client.request("GET", HUB, &format!("/v2/library/busybox/blobs/{digest}"), &[]).await.unwrap();
+    assert_eq!(within("the head", client.read_head("GET")).await.unwrap().status, 200);
+    let mut received = 0;
+    while received < 1 << 19 {
+        received += within("a piece", client.read_piece(1 << 16)).await.unwrap().unwrap().len();
+    }
+    // Nothing is unread, so that closing makes no reset.
+    drop(client);
+    let noticed = async {
+        while closed(&lab, "left") == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the client is noticed to have left", noticed).await;
+    gate.release();
+}

@@ -56,11 +56,16 @@ async fn a_huge_page_size_is_cut() {
 }
 
 #[tokio::test]
-async fn tags_are_never_stale() {
+async fn client_f8_tags_that_were_seen_are_served_and_marked_while_the_upstream_is_away() {
     let lab = lab_with_tags().await;
-    assert_eq!(lab.get(QUAY, "/v2/org/app/tags/list").await.status, 200);
+    let fresh = lab.get(QUAY, "/v2/org/app/tags/list?n=2").await;
+    assert_eq!((fresh.status, fresh.header("warning"), fresh.header("age")), (200, None, None));
     lab.quay.set_door(Endpoint::Registry, Door::Refuse).await;
-    assert_eq!(lab.get(QUAY, "/v2/org/app/tags/list").await.status, 502);
+    let stale = lab.get(QUAY, "/v2/org/app/tags/list?n=2").await;
+    assert_eq!((stale.status, stale.text(), stale.header("link")), (200, fresh.text(), fresh.header("link")));
+    assert!(stale.header("warning").is_some_and(|warning| warning.contains("stale")));
+    assert!(stale.header("age").is_some());
+    assert_eq!(lab.get(QUAY, "/v2/org/app/tags/list?n=3").await.status, 502, "another page was never seen");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Every way to name a registry, and every way to fail to.
 
-use testkit::{Image, within};
+use testkit::{Fault, Image, Kind, Rule, within};
 
 use crate::lab::{HUB, Lab, QUAY};
 
@@ -92,7 +92,7 @@ async fn what_disagrees_or_names_nothing_is_refused_without_asking_anyone() {
         ("cache.example", "/v2/library/busybox/manifests/1"),
         ("cache.example", "/v2/library/busybox/manifests/1?ns=ghcr.io"),
         (HUB, "/v2/library/busybox/manifests/1?ns=quay.io"),
-        (HUB, "/v2/quay.io/library/busybox/manifests/1"),
+        (HUB, "/quay.io/v2/library/busybox/manifests/1"),
         ("cache.example", "/quay.io/v2/library/busybox/manifests/1?ns=docker.io"),
         ("cache.example", "/"),
         ("cache.example", "/favicon.ico"),
@@ -104,6 +104,92 @@ async fn what_disagrees_or_names_nothing_is_refused_without_asking_anyone() {
         assert_eq!(answer.header("content-type"), Some("application/json"));
     }
     assert_eq!(lab.upstream_requests(), 0);
+}
+
+#[tokio::test]
+async fn k19_a_repository_may_begin_with_the_name_of_another_registry() {
+    let lab = two_registries().await;
+    let image = Image::small("a project that caches");
+    lab.quay.put_image("docker.io/library/nginx", "latest", &image);
+    let target = "/v2/docker.io/library/nginx/manifests/latest";
+    let rows = [
+        (QUAY, target.to_owned()),
+        ("quay.io", target.to_owned()),
+        ("cache.example", format!("{target}?ns=quay.io")),
+        ("cache.example", target.replace("/v2/", "/v2/quay.io/")),
+    ];
+    for (host, target) in &rows {
+        check(&lab, host, target, image.digest()).await;
+    }
+    assert_eq!(lab.hub.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn t15_names_that_are_none_of_ours_are_not_served_beside_a_domain() {
+    let lab = two_registries().await;
+    for host in ["attacker.example", "attacker.example:5000", "docker.io.10.0.0.5.nip.io"] {
+        for target in [
+            "/v2/",
+            "/v2/_catalog",
+            "/v2/docker.io/library/busybox/manifests/1",
+            "/v2/library/busybox/manifests/1?ns=docker.io",
+        ] {
+            let answer = lab.get(host, target).await;
+            assert_eq!(answer.status, 404, "{host} {target}");
+            assert!(answer.text().contains(&format!("`{host}`")), "{}", answer.text());
+        }
+        assert_eq!(lab.get(host, "/livez").await.status, 200, "{host}");
+    }
+    assert_eq!(lab.upstream_requests(), 0);
+}
+
+#[tokio::test]
+async fn t15_what_a_page_in_a_browser_asks_is_refused() {
+    let lab = two_registries().await;
+    let target = "/v2/library/busybox/manifests/1";
+    for field in [
+        ("origin", "http://attacker.example"),
+        ("origin", "null"),
+        ("sec-fetch-site", "none"),
+        ("Sec-Fetch-Site", "same-origin"),
+        ("sec-fetch-mode", "no-cors"),
+        ("sec-fetch-dest", "image"),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let answer = lab.ask(method, HUB, target, &[field]).await;
+            assert_eq!(answer.status, 403, "{method} {field:?}");
+        }
+        let answer = lab.ask("GET", HUB, target, &[field]).await;
+        assert!(answer.text().contains("browser"), "{}", answer.text());
+        assert_eq!(lab.ask("GET", HUB, "/livez", &[field]).await.status, 200, "{field:?}");
+    }
+    assert_eq!(lab.upstream_requests(), 0);
+    let text = lab.metrics.encode();
+    assert!(text.contains("wharf_unrouted_requests_total{reason=\"browser\",status=\"403\"} 18"), "{text}");
+}
+
+#[tokio::test]
+async fn client_f6_a_head_that_is_denied_says_why_in_a_warning() {
+    let lab = Lab::start().await;
+    lab.hub.script(Rule::new(Kind::HeadManifest, Fault::Status(401)));
+    let answer = lab.ask("HEAD", HUB, "/v2/team/new/manifests/1", &[]).await;
+    assert_eq!(answer.status, 403);
+    let warning = answer.header("warning").unwrap();
+    assert!(warning.starts_with("299 - \"docker.io/team/new:1: "), "{warning}");
+    assert!(warning.contains("no login for docker.io") && warning.contains("pull-only"), "{warning}");
+    let unknown = lab.ask("HEAD", "cache.example", "/v2/a/manifests/1?ns=nvcr.io", &[]).await;
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.header("warning").unwrap().contains("`nvcr.io`"), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn the_default_registry_s_refusal_says_what_was_perhaps_meant() {
+    let lab = Lab::start_with(|plan| plan.default_registry = Some("docker.io")).await;
+    let missed = lab.get("10.0.0.5", "/v2/nvcr.io/nvidia/cuda/manifests/1").await;
+    assert_eq!(missed.status, 404);
+    assert!(missed.text().contains("add [[registry]] name = \\\"nvcr.io\\\""), "{}", missed.text());
+    let named = lab.get(HUB, "/v2/nvcr.io/nvidia/cuda/manifests/1").await;
+    assert!(!named.text().contains("[[registry]]"), "{}", named.text());
 }
 
 #[tokio::test]

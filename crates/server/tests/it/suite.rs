@@ -9,7 +9,6 @@ mod drain;
 pub(crate) mod lab;
 mod listings;
 mod manifests;
-mod memory;
 mod refusals;
 mod routing;
 mod tls;

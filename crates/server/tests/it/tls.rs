@@ -37,6 +37,14 @@ async fn blobs_and_ranges_are_served_over_tls_as_in_the_clear() {
         assert_eq!(answer.status, if range.is_some() { 206 } else { 200 });
         assert!(answer.complete && answer.body == wanted, "{range:?}");
     }
+    let ranges = [("Range", "bytes=0-999999,3000000-")];
+    connection.request("GET", "localhost", &target, &ranges).await.unwrap();
+    let answer = within("the parts", connection.read_response("GET")).await.unwrap();
+    assert_eq!((answer.status, answer.complete), (206, true));
+    for (first, end) in [(0, 1_000_000), (3_000_000, LARGE.len())] {
+        let wanted = LARGE.read(first, usize::try_from(end - first).unwrap());
+        assert!(answer.body.windows(wanted.len()).any(|window| window == wanted), "{first}");
+    }
 }
 
 #[tokio::test]

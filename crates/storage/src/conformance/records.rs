@@ -6,15 +6,17 @@ use bytes::Bytes;
 use oci::{Algorithm, Digest, MediaType, Repository, Tag};
 use policy::freshness::TagRecord;
 
-use super::{Engine, whole};
+use super::Engine;
 use crate::blob_store::BlobStore;
-use crate::record_store::{RecordStore, StoredManifest};
+use crate::record_store::{LIST_COUNT_MAX, RecordStore, StoredList, StoredManifest};
 use crate::verified_manifest::VerifiedManifest;
 
 pub(super) async fn run<E: Engine>(new_place: &impl Fn() -> E) {
     manifests(new_place()).await;
     tags(new_place()).await;
     links(new_place()).await;
+    lists(new_place()).await;
+    lists_are_bounded(new_place()).await;
     names_that_could_be_taken_for_each_other(new_place()).await;
     long_names(new_place()).await;
     everything_outlives_the_store(new_place()).await;
@@ -54,25 +56,21 @@ async fn manifests<E: Engine>(place: E) {
     let long = VerifiedManifest::check(plain.bytes().clone(), Some(&with_sha512)).unwrap();
     let oci = media_type("application/vnd.oci.image.manifest.v1+json; charset=utf-8");
     for manifest in [&plain, &long] {
-        assert_eq!(whole(store.manifest(&mine, manifest.digest()).await.unwrap()), None);
+        assert_eq!(store.manifest(&mine, manifest.digest()).await.unwrap(), None);
         store.put_manifest(&mine, &oci, manifest).await.unwrap();
         let stored = StoredManifest { media_type: oci.clone(), bytes: manifest.bytes().clone() };
-        assert_eq!(whole(store.manifest(&mine, manifest.digest()).await.unwrap()), Some(stored));
-        assert_eq!(
-            whole(store.manifest(&other, manifest.digest()).await.unwrap()),
-            None,
-            "not granted there"
-        );
+        assert_eq!(store.manifest(&mine, manifest.digest()).await.unwrap(), Some(stored));
+        assert_eq!(store.manifest(&other, manifest.digest()).await.unwrap(), None, "not granted there");
         assert!(BlobStore::open(&store, manifest.digest()).await.unwrap().is_none(), "a manifest is no blob");
     }
     let docker = media_type("application/vnd.docker.distribution.manifest.v2+json");
     store.put_manifest(&other, &docker, &plain).await.unwrap();
-    let types = |stored| whole(stored).unwrap().media_type;
+    let types = |stored: Option<StoredManifest>| stored.unwrap().media_type;
     assert_eq!(types(store.manifest(&other, plain.digest()).await.unwrap()), docker);
     assert_eq!(types(store.manifest(&mine, plain.digest()).await.unwrap()), oci);
     store.remove_manifest(&repository("nobody"), plain.digest()).await.unwrap();
     store.remove_manifest(&other, plain.digest()).await.unwrap();
-    assert_eq!(whole(store.manifest(&other, plain.digest()).await.unwrap()), None);
+    assert_eq!(store.manifest(&other, plain.digest()).await.unwrap(), None);
     assert_eq!(types(store.manifest(&mine, plain.digest()).await.unwrap()), oci);
 }
 
@@ -109,6 +107,51 @@ async fn links<E: Engine>(place: E) {
         store.remove_link(&repository("a"), &digest).await.unwrap();
         assert!(!store.has_link(&repository("a"), &digest).await.unwrap());
     }
+}
+
+fn list(text: &'static str, seconds: u64) -> StoredList {
+    StoredList {
+        bytes: Bytes::from_static(text.as_bytes()),
+        media_type: "application/vnd.oci.image.index.v1+json".to_owned(),
+        next: Some("n=2&last=b".to_owned()),
+        filters_applied: None,
+        seen_at: UNIX_EPOCH + Duration::from_secs(seconds),
+    }
+}
+
+async fn lists<E: Engine>(place: E) {
+    let (name, other) = (repository("a/b"), repository("a"));
+    let key = "tags ../../\n?n=2";
+    {
+        let store = place.open();
+        assert_eq!(store.list(&name, key).await.unwrap(), None);
+        store.remove_list(&name, key).await.unwrap();
+        store.put_list(&name, key, &list("{}\n[\n", 3)).await.unwrap();
+        store.put_list(&name, key, &list("{\"tags\":[\n]}", 4)).await.unwrap();
+    }
+    let store = place.open();
+    assert_eq!(store.list(&name, key).await.unwrap(), Some(list("{\"tags\":[\n]}", 4)));
+    assert_eq!(store.list(&other, key).await.unwrap(), None);
+    assert_eq!(store.list(&name, "tags").await.unwrap(), None);
+    assert!(store.repositories(None, 10).await.unwrap().is_empty(), "a list is nothing that can be pulled");
+    store.remove_list(&name, key).await.unwrap();
+    assert_eq!(store.list(&name, key).await.unwrap(), None);
+}
+
+async fn lists_are_bounded<E: Engine>(place: E) {
+    let (store, name) = (place.open(), repository("a"));
+    for number in 0..LIST_COUNT_MAX + 6 {
+        store.put_list(&name, &format!("last={number}"), &list("{}", 1)).await.unwrap();
+    }
+    let mut held = 0;
+    for number in 0..LIST_COUNT_MAX + 6 {
+        held += usize::from(store.list(&name, &format!("last={number}")).await.unwrap().is_some());
+    }
+    assert_eq!(held, LIST_COUNT_MAX);
+    // Writing a page again costs no other page its place.
+    let last = format!("last={}", LIST_COUNT_MAX + 5);
+    store.put_list(&name, &last, &list("[]", 2)).await.unwrap();
+    assert_eq!(store.list(&name, &last).await.unwrap(), Some(list("[]", 2)));
 }
 
 async fn names_that_could_be_taken_for_each_other<E: Engine>(place: E) {
@@ -158,7 +201,7 @@ async fn everything_outlives_the_store<E: Engine>(place: E) {
     }
     let store = place.open();
     let stored = StoredManifest { media_type: kind, bytes: kept.bytes().clone() };
-    assert_eq!(whole(store.manifest(&name, kept.digest()).await.unwrap()), Some(stored));
+    assert_eq!(store.manifest(&name, kept.digest()).await.unwrap(), Some(stored));
     assert_eq!(store.tag(&name, &latest).await.unwrap(), Some(record("{}", 3)));
     assert!(store.has_link(&name, kept.digest()).await.unwrap());
 }

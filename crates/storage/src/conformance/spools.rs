@@ -20,6 +20,8 @@ pub(super) async fn run<E: Engine>(new_place: &impl Fn() -> E) {
     sizes_must_agree(new_place()).await;
     resume_after_a_drop(new_place()).await;
     resume_after_parking(new_place()).await;
+    resume_after_leaving(new_place()).await;
+    readers_of_a_predecessor_are_undisturbed(new_place()).await;
     nothing_after_a_discard(new_place()).await;
     a_new_spool_ends_the_old_one(new_place()).await;
     a_complete_spool_that_was_not_admitted(new_place()).await;
@@ -194,11 +196,53 @@ async fn resume_after_parking<E: Engine>(place: E) {
     let store = place.open();
     let spool = store.spool(&digest).await.unwrap();
     assert_eq!(spool.watermark(), 400_000);
-    assert_eq!(spool.gaps(SIZE), [ByteRange { start: 400_000, end: SIZE }]);
+    let gaps = [(400_000, 800_000), (900_000, SIZE)].map(|(start, end)| ByteRange { start, end });
+    assert_eq!(spool.gaps(SIZE), gaps);
+    assert_eq!(read(&spool.content(), 800_000, 900_000), bytes[800_000..900_000]);
     spool.write(400_000, batch(&bytes, 400_000, SIZE)).await.unwrap();
     store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
     let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
     assert_eq!(read(&blob, 0, SIZE), bytes);
+}
+
+async fn resume_after_leaving<E: Engine>(place: E) {
+    let (bytes, digest) = content(SIZE as usize, Algorithm::Sha256);
+    let store = place.open();
+    let spool = store.spool(&digest).await.unwrap();
+    assert!(spool.is_empty());
+    spool.write(800_000, batch(&bytes, 800_000, 900_000)).await.unwrap();
+    assert!(!spool.is_empty());
+    spool.write(100_000, batch(&bytes, 100_000, 400_000)).await.unwrap();
+    spool.clone().leave().await;
+    drop((spool, store));
+    let store = place.open();
+    let spool = store.spool(&digest).await.unwrap();
+    let gaps = [(0, 100_000), (400_000, 800_000), (900_000, SIZE)];
+    assert_eq!(spool.gaps(SIZE), gaps.map(|(start, end)| ByteRange { start, end }));
+    assert_eq!((spool.watermark(), spool.front().1), (0, 0));
+    for (start, end) in gaps {
+        spool.write(start, batch(&bytes, start, end)).await.unwrap();
+    }
+    store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
+    let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
+    assert_eq!(read(&blob, 0, SIZE), bytes);
+}
+
+async fn readers_of_a_predecessor_are_undisturbed<E: Engine>(place: E) {
+    let store = place.open();
+    let (bytes, digest) = content(300_000, Algorithm::Sha256);
+    let old = store.spool(&digest).await.unwrap();
+    old.write(0, batch(&bytes, 0, 50_000)).await.unwrap();
+    old.write(200_000, batch(&bytes, 200_000, 300_000)).await.unwrap();
+    let reader = old.content();
+    let new = store.spool(&digest).await.unwrap();
+    assert_eq!(new.gaps(300_000), [ByteRange { start: 50_000, end: 200_000 }]);
+    // Other bytes, from an upstream that went wrong meanwhile.
+    new.write(0, vec![vec![0; 300_000].into()]).await.unwrap();
+    assert_eq!(read(&reader, 0, 50_000), bytes[..50_000]);
+    assert_eq!(read(&reader, 200_000, 300_000), bytes[200_000..]);
+    assert!(matches!(new.finish(300_000).await, Err(VerifyError::Mismatch { .. })));
+    assert_eq!(read(&reader, 200_000, 300_000), bytes[200_000..]);
 }
 
 async fn nothing_after_a_discard<E: Engine>(place: E) {

@@ -14,6 +14,7 @@ use futures_util::stream::{self, BoxStream};
 use oci::{Algorithm, Digest};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
+use tracing::debug;
 
 use super::disk::{Found, size_of};
 use super::kept::Keep;
@@ -56,8 +57,16 @@ impl BlobStore for FsStore {
     }
 
     async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
-        let (store, digest) = (self.clone(), digest.clone());
-        self.jobs().write(move || store.spool_now(&digest)).await
+        let open = |may_take_up| {
+            let (store, digest) = (self.clone(), digest.clone());
+            self.jobs().write(move || store.spool_now(&digest, may_take_up))
+        };
+        let spool = open(true).await?;
+        let Err(error) = spool.hash_in_turns().await else { return Ok(spool) };
+        // Whatever is wrong with what is there, the answer is to start anew.
+        debug!(%digest, %error, "partial file cannot be read");
+        self.root().metrics().store_failed(error.call());
+        open(false).await
     }
 
     async fn admit(&self, blob: VerifiedSpool) -> Result<(), StoreError> {
@@ -68,8 +77,7 @@ impl BlobStore for FsStore {
 
     async fn set_aside(&self, digest: &Digest) -> Result<(), StoreError> {
         let (store, digest) = (self.clone(), digest.clone());
-        let path = self.root().layout().blob(&digest);
-        let set_aside = move || store.blobs.change(&digest, None, || store.set_aside_now(&path));
+        let set_aside = move || store.blobs.change(&digest, None, || store.set_aside_now(&digest));
         self.jobs().write(set_aside).await
     }
 
@@ -84,7 +92,7 @@ impl BlobStore for FsStore {
         stream::iter(ALGORITHMS)
             .then(move |algorithm| {
                 let store = self.clone();
-                self.jobs().read(move || store.blob_directories(algorithm))
+                self.jobs().long(move || store.blob_directories(algorithm))
             })
             .flat_map(each)
             .then(move |directory| {
@@ -92,7 +100,7 @@ impl BlobStore for FsStore {
                 async move {
                     let (algorithm, directory) = directory?;
                     let jobs = store.jobs().clone();
-                    jobs.read(move || store.entries_in(algorithm, &directory)).await
+                    jobs.long(move || store.entries_in(algorithm, &directory)).await
                 }
             })
             .flat_map(each)
@@ -128,9 +136,10 @@ impl FsStore {
         }
     }
 
-    pub(super) fn set_aside_now(&self, path: &Path) -> Result<(), StoreError> {
-        match self.root().disk().stat(path)? {
-            Some(_) => quarantine::set_aside(self.root(), path),
+    fn set_aside_now(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.root().layout().blob(digest);
+        match self.root().disk().stat(&path)? {
+            Some(_) => quarantine::set_aside(self.root(), &path),
             None => self.root().ensure_present(),
         }
     }
@@ -142,15 +151,13 @@ impl FsStore {
         OpenBlob::of_file(Arc::clone(&self.workshop.access), Arc::new(file), size)
     }
 
-    fn spool_now(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
+    fn spool_now(&self, digest: &Digest, may_take_up: bool) -> Result<Arc<Spool>, StoreError> {
         let slot = self.slots.of(digest);
         let mut slot = slots::lock(&slot);
-        let may_take_up = slot.retire();
-        let (partial, hasher) = self.workshop.open(digest, may_take_up)?;
-        let partial = Arc::new(partial);
+        let may_take_up = slot.retire() && may_take_up;
+        let partial = Arc::new(self.workshop.open(digest, may_take_up)?);
         slot.hold(&partial);
-        let front = partial.growth().watermark();
-        Ok(Spool::on_file(digest, partial, hasher, front))
+        Ok(Spool::on_file(digest, partial))
     }
 
     fn admit_now(&self, blob: &VerifiedSpool) -> Result<(), StoreError> {

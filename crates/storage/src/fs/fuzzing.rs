@@ -21,12 +21,31 @@ pub fn print_tag_record(tag: &Tag, record: &TagRecord) -> Vec<u8> {
     serde_json::to_vec_pretty(&TagFile::new(tag, record)).expect("strings and numbers are always JSON")
 }
 
-/// A partial file's note: how much of a file of `len` bytes is believed after a start as `boot_id`, what size
-/// the content is said to have, and the note as it is written again.
-pub fn read_sidecar(bytes: &[u8], len: u64, boot_id: Option<&str>) -> Option<(u64, Option<u64>, Vec<u8>)> {
+/// What a partial file's note says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What is believed of the file: starts and ends.
+    pub trusted: Vec<(u64, u64)>,
+    /// What size the content is said to have.
+    pub size: Option<u64>,
+    /// The note as it is written again.
+    pub again: Vec<u8>,
+    /// The note on a file of which what is believed is there.
+    pub listed: Vec<u8>,
+}
+
+/// Reads the note on a file of `len` bytes, after a start as `boot_id`.
+pub fn read_sidecar(bytes: &[u8], len: u64, boot_id: Option<&str>) -> Option<Note> {
     let sidecar: Sidecar = serde_json::from_slice(bytes).ok()?;
-    let again = serde_json::to_vec(&sidecar).expect("strings and numbers are always JSON");
-    Some((sidecar.trusted(len, boot_id), sidecar.size, again))
+    let print = |note: &Sidecar| serde_json::to_vec(note).expect("strings and numbers are always JSON");
+    let trusted = sidecar.trusted(len, boot_id);
+    let listed = Sidecar::listing(&trusted, sidecar.size, boot_id.map(str::to_owned), false);
+    Some(Note {
+        trusted: trusted.ranges().iter().map(|range| (range.start, range.end)).collect(),
+        size: sidecar.size,
+        again: print(&sidecar),
+        listed: print(&listed),
+    })
 }
 
 /// The digest that a file in `partial` is named after.

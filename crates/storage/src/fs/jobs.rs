@@ -15,18 +15,22 @@ use crate::error::StoreError;
 /// process (512 by default), so a store on a disk that hangs must not take them all.
 const JOB_COUNT_MAX: usize = 24;
 
+/// Long jobs that run at once on a disk that is no local one.
+const LONG_JOB_COUNT_MAX: usize = 4;
+
 /// The jobs of one store; clones share the bounds. Reads do not queue behind writes, so that hits go on while
-/// a slow disk makes commits durable; and neither queues behind those that are busy.
+/// a slow disk makes commits durable; and neither queues behind those that are busy, or long.
 #[derive(Clone, Debug)]
 pub(crate) struct Jobs {
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     busy: Arc<Semaphore>,
+    long: Arc<Semaphore>,
 }
 
 impl Default for Jobs {
     fn default() -> Self {
-        Self::with_busy(JOB_COUNT_MAX)
+        Self::new(JOB_COUNT_MAX, LONG_JOB_COUNT_MAX)
     }
 }
 
@@ -34,12 +38,18 @@ impl Jobs {
     /// Those of a disk of this machine, which takes bytes in as fast as processors hand them over: more jobs at
     /// once than there are processors would take turns, and the runtime's threads would wait for theirs.
     pub(crate) fn of_local_disk() -> Self {
-        Self::with_busy(thread::available_parallelism().map_or(1, usize::from))
+        let processor_count = thread::available_parallelism().map_or(1, usize::from);
+        Self::new(processor_count, processor_count)
     }
 
-    fn with_busy(busy_count_max: usize) -> Self {
+    fn new(busy_count_max: usize, long_count_max: usize) -> Self {
         let bound = |count| Arc::new(Semaphore::new(count));
-        Self { reads: bound(JOB_COUNT_MAX), writes: bound(JOB_COUNT_MAX), busy: bound(busy_count_max) }
+        Self {
+            reads: bound(JOB_COUNT_MAX),
+            writes: bound(JOB_COUNT_MAX),
+            busy: bound(busy_count_max),
+            long: bound(long_count_max),
+        }
     }
 
     /// Does some reading. It runs to its end, even when the caller loses interest.
@@ -79,6 +89,19 @@ impl Jobs {
     {
         run(&self.busy, work).await
     }
+
+    /// Does something that goes through much of the disk, like hashing what is stored or listing directories. It
+    /// runs to its end, even when the caller loses interest; what takes very long is to come in turns.
+    pub(crate) async fn long<T, E>(
+        &self,
+        work: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        run(&self.long, work).await
+    }
 }
 
 async fn run<T, E>(
@@ -106,4 +129,4 @@ where
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,6 +8,7 @@
 //! repositories/<name>/_tags/<tag>                 JSON: what the tag names, and when that was checked
 //! repositories/<name>/_manifests/<algorithm>/<hex>  JSON: the media type
 //! repositories/<name>/_blobs/<algorithm>/<hex>    empty: the upstream granted this blob to this repository
+//! repositories/<name>/_lists/<hex>                a line of JSON, then a page of tags or referrers as it came
 //! partial/<algorithm>-<hex>, ….json               unverified bytes, and how far they can be trusted
 //! tmp/                                            files on their way to a name; emptied at the start
 //! quarantine/<seconds>-<name>                     what was found damaged
@@ -22,9 +23,6 @@ use oci::{Algorithm, Digest, Repository, Tag};
 /// The directories that every store has.
 pub(crate) const TOP_DIRECTORIES: [&str; 6] =
     ["blobs", "manifests", "repositories", "partial", "tmp", "quarantine"];
-
-/// What a repository's directory holds beside the directories of longer names.
-pub(crate) const REPOSITORY_DIRECTORIES: [&str; 3] = ["_tags", "_manifests", "_blobs"];
 
 /// The algorithms that blobs are filed under.
 pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
@@ -86,6 +84,16 @@ impl Layout {
 
     pub(crate) fn link(&self, repository: &Repository, digest: &Digest) -> PathBuf {
         by_digest(self.repository(repository).join("_blobs"), digest)
+    }
+
+    /// The directory of the pages of lists that were seen for a repository.
+    pub(crate) fn lists(&self, repository: &Repository) -> PathBuf {
+        self.repository(repository).join("_lists")
+    }
+
+    /// A key is whatever was asked, so its file is named by its hash.
+    pub(crate) fn list(&self, repository: &Repository, key: &str) -> PathBuf {
+        self.lists(repository).join(Digest::of(Algorithm::Sha256, key.as_bytes()).hex())
     }
 
     /// Spreads digests over 256 directories, so that none of them grows beyond what tools handle well.

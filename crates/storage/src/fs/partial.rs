@@ -7,11 +7,11 @@ use std::fs::File;
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use oci::{Digest, Hasher};
+use oci::Digest;
 use rustix::fs::OFlags;
-use rustix::io::Errno;
 use tracing::debug;
 
 use super::disk::Found;
@@ -20,15 +20,19 @@ use super::quarantine;
 use super::root::Root;
 use super::sidecar::Sidecar;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::extents::Extents;
 use crate::open_blob::{FileAccess, OpenBlob};
 use crate::publish::{self, Durability};
 use crate::spool::growth::Growth;
 
-/// How far the front of a file with holes gets ahead of what is on record.
-const CHECKPOINT_BYTES: u64 = 16 * 1024 * 1024;
+/// What is written into a file with holes is on record after so much of it: a share of the whole, so that a
+/// kill costs less than a hundredth, within bounds, so that neither small nor large files are noted too often.
+const CHECKPOINT_SHARE: u64 = 128;
+const CHECKPOINT_BYTES_MIN: u64 = 1 << 20;
+const CHECKPOINT_BYTES_MAX: u64 = 16 << 20;
 
-/// How much is read at once when what an earlier process wrote is hashed.
-const REHASH_BYTES: usize = 1024 * 1024;
+/// And with the first write after so much time, so that a slow transfer loses no more than that.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the partial files of one store have in common.
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub(crate) struct Partial {
     file: Arc<File>,
     path: PathBuf,
     sidecar_path: PathBuf,
+    /// Whether the file may be longer than what is believed of it.
+    may_have_tail: bool,
     names: Mutex<Names>,
 }
 
@@ -56,42 +62,46 @@ struct Names {
     is_owned: bool,
     /// What stands in the sidecar; none: there is no sidecar.
     noted: Option<Sidecar>,
+    /// How much of what is written the sidecar lists, in bytes, and since when.
+    noted_bytes: u64,
+    noted_at: Instant,
 }
 
 /// What of an earlier spool can be used.
 struct Remains {
     file: File,
-    front: u64,
-    hasher: Hasher,
+    written: Extents,
+    has_tail: bool,
     noted: Sidecar,
 }
 
 impl Workshop {
     /// Opens the partial file of a digest: what is there, as far as it can be trusted, if `may_take_up`;
-    /// else an empty file. Returns the hash over its front, too.
-    pub(crate) fn open(&self, digest: &Digest, may_take_up: bool) -> Result<(Partial, Hasher), StoreError> {
+    /// else an empty file.
+    pub(crate) fn open(&self, digest: &Digest, may_take_up: bool) -> Result<Partial, StoreError> {
         let layout = self.root.layout();
         let (path, sidecar_path) = (layout.partial(digest), layout.sidecar(digest));
         let remains = if may_take_up { self.take_up(digest, &path, &sidecar_path) } else { None };
-        let (file, front, hasher, noted) = match remains {
-            Some(Remains { file, front, hasher, noted }) => (file, front, hasher, Some(noted)),
-            None => (self.start(&path, &sidecar_path)?, 0, Hasher::new(digest.algorithm()), None),
+        let (file, written, may_have_tail, noted) = match remains {
+            Some(Remains { file, written, has_tail, noted }) => (file, written, has_tail, Some(noted)),
+            None => (self.start(&path, &sidecar_path)?, Extents::default(), false, None),
         };
         let size = noted.as_ref().and_then(|noted| noted.size);
-        let partial = Partial {
+        let names = Names { is_owned: true, noted, noted_bytes: written.count(), noted_at: Instant::now() };
+        Ok(Partial {
             workshop: self.clone(),
-            growth: Arc::new(Growth::new(front, size)),
+            growth: Arc::new(Growth::new(written, size)),
             file: Arc::new(file),
             path,
             sidecar_path,
-            names: Mutex::new(Names { is_owned: true, noted }),
-        };
-        Ok((partial, hasher))
+            may_have_tail,
+            names: Mutex::new(names),
+        })
     }
 
     /// Whatever is wrong with what is there, the answer is to start anew.
     fn take_up(&self, digest: &Digest, path: &Path, sidecar_path: &Path) -> Option<Remains> {
-        match self.try_take_up(digest, path, sidecar_path) {
+        match self.try_take_up(path, sidecar_path) {
             Ok(remains) => remains,
             Err(error) => {
                 debug!(%digest, %error, "partial file cannot be taken up");
@@ -101,48 +111,29 @@ impl Workshop {
         }
     }
 
-    /// The order matters at each step: should the process be killed, what is noted holds for what is there.
-    fn try_take_up(
-        &self,
-        digest: &Digest,
-        path: &Path,
-        sidecar_path: &Path,
-    ) -> Result<Option<Remains>, StoreError> {
+    /// Nothing is cut off that was written, for somebody may still read it. The order matters at each step:
+    /// should the process be killed, what is noted holds for what is there.
+    fn try_take_up(&self, path: &Path, sidecar_path: &Path) -> Result<Option<Remains>, StoreError> {
         let Some(old) = Sidecar::read(&self.root, sidecar_path)? else { return Ok(None) };
         let Found::Regular(file, len) = self.root.disk().open_regular(path, OFlags::RDWR)? else {
             return Ok(None);
         };
-        let front = old.trusted(len, self.boot_id.as_deref());
-        if front == 0 {
+        let written = old.trusted(len, self.boot_id.as_deref());
+        if written.count() == 0 {
             return Ok(None);
         }
-        if front < len {
-            self.root.disk().truncate(&file, path, front)?;
-        }
-        let hasher = self.rehash(digest, &file, path, front)?;
+        // As long as there is nothing but what is believed, the file's length tells how far it goes.
+        let is_in_order = written == Extents::prefix(len);
+        let noted = if is_in_order {
+            let boot_id = self.boot_id.clone();
+            Sidecar { size: old.size, boot_id, synced: false, front: None, beyond: Vec::new() }
+        } else {
+            Sidecar::listing(&written, old.size, self.boot_id.clone(), false)
+        };
         // What is written from now on is not durable, and a power loss must not bring the old note back.
         let durability = if old.synced { Durability::PowerLoss } else { Durability::ProcessDeath };
-        let noted = Sidecar { size: old.size, boot_id: self.boot_id.clone(), synced: false, front: None };
         noted.write(&self.root, sidecar_path, durability)?;
-        Ok(Some(Remains { file, front, hasher, noted }))
-    }
-
-    fn rehash(&self, digest: &Digest, file: &File, path: &Path, len: u64) -> Result<Hasher, StoreError> {
-        let failed = |error| StoreError::io("pread", path, &error);
-        let mut hasher = Hasher::new(digest.algorithm());
-        let mut buffer = vec![0; REHASH_BYTES];
-        let mut offset = 0;
-        while offset < len {
-            let wanted = usize::try_from(len - offset).unwrap_or(usize::MAX).min(REHASH_BYTES);
-            match self.root.disk().read(file, &mut buffer[..wanted], offset).map_err(failed)? {
-                0 => return Err(StoreError::os("pread", path, Errno::IO)),
-                count => {
-                    hasher.update(&buffer[..count]);
-                    offset += count as u64;
-                }
-            }
-        }
-        Ok(hasher)
+        Ok(Some(Remains { file, has_tail: written.end() < len, written, noted }))
     }
 
     /// A new file, never the old one emptied: someone may still read that. The note goes first, because it
@@ -180,25 +171,67 @@ impl Partial {
         OpenBlob::of_growing_file(access, file, Arc::clone(&self.growth))
     }
 
-    /// Brings the note up to date before something is written: the size once it is known, and for a file
-    /// with holes how far it has none, at most [`CHECKPOINT_BYTES`] behind.
+    /// Brings the note up to date before something is written: the size once it is known, and for a file that
+    /// gets its first hole, what is there without one.
     pub(crate) fn note_progress(&self, is_scattered: bool) -> Result<(), StoreError> {
         let mut names = self.owned("write")?;
-        let (size, watermark) = (self.growth.size(), self.growth.watermark());
-        // Once there were holes, the front stays on record, whatever the order of this write.
-        let is_scattered = is_scattered || names.noted.as_ref().is_some_and(|noted| noted.front.is_some());
-        let is_current = names.noted.as_ref().is_some_and(|noted| {
-            let lag = noted.front.map(|front| watermark.saturating_sub(front));
-            noted.size == size && (!is_scattered || lag.is_some_and(|lag| lag < CHECKPOINT_BYTES))
-        });
-        if is_current {
+        // Once there were holes, what is written stays on record, whatever the order of this write.
+        let has_list = names.noted.as_ref().is_some_and(|noted| noted.front.is_some());
+        let size = self.growth.size();
+        let is_current = names.noted.as_ref().is_some_and(|noted| noted.size == size);
+        if is_current && has_list >= is_scattered {
             return Ok(());
         }
-        let front = is_scattered.then_some(watermark);
+        if has_list || is_scattered {
+            return self.list(&mut names, &self.growth.written());
+        }
         let boot_id = self.workshop.boot_id.clone();
-        let note = Sidecar { size, boot_id, synced: false, front };
+        let note = Sidecar { size, boot_id, synced: false, front: None, beyond: Vec::new() };
         note.write(&self.workshop.root, &self.sidecar_path, Durability::ProcessDeath)?;
         names.noted = Some(note);
+        Ok(())
+    }
+
+    /// Lists what is written into a file with holes, when enough has come since the last time. A failure costs
+    /// the list its latest entries, and nothing else.
+    pub(crate) fn checkpoint(&self) {
+        let mut names = self.names();
+        let has_list = names.noted.as_ref().is_some_and(|noted| noted.front.is_some());
+        if !names.is_owned || !has_list {
+            return;
+        }
+        let lag_bytes = self.growth.written_bytes().saturating_sub(names.noted_bytes);
+        if is_due(lag_bytes, names.noted_at.elapsed(), self.growth.size()) {
+            let listed = self.list(&mut names, &self.growth.written());
+            self.workshop.root.swallow(listed);
+        }
+    }
+
+    /// Notes all that is written, for a later spool. To be called after the writing was closed. Nothing happens
+    /// when the file is no longer this spool's.
+    pub(crate) fn leave(&self) -> Result<(), StoreError> {
+        let written = self.growth.settled();
+        let mut names = self.names();
+        let has_list = names.noted.as_ref().is_some_and(|noted| noted.front.is_some());
+        // Without a list, the file's length tells.
+        if names.is_owned && has_list { self.list(&mut names, &written) } else { Ok(()) }
+    }
+
+    /// Everything that is listed was written before.
+    fn list(&self, names: &mut Names, written: &Extents) -> Result<(), StoreError> {
+        // Tried again no sooner than if it had gone well.
+        (names.noted_bytes, names.noted_at) = (written.count(), Instant::now());
+        let note = Sidecar::listing(written, self.growth.size(), self.workshop.boot_id.clone(), false);
+        note.write(&self.workshop.root, &self.sidecar_path, Durability::ProcessDeath)?;
+        names.noted = Some(note);
+        Ok(())
+    }
+
+    /// Cuts off what lies beyond the content, which is `size` bytes long and all written.
+    pub(crate) fn cut_to(&self, size: u64) -> Result<(), StoreError> {
+        if self.may_have_tail {
+            self.workshop.root.disk().truncate(&self.file, &self.path, size)?;
+        }
         Ok(())
     }
 
@@ -216,16 +249,17 @@ impl Partial {
         published
     }
 
-    /// Makes what is there durable and notes how much that is. Nothing to keep, or an error: it is deleted.
+    /// Makes what is there durable and notes what that is. Nothing to keep, or an error: it is deleted.
+    /// To be called after the writing was closed.
     pub(crate) fn park(&self) -> Result<(), StoreError> {
+        // Before the sync, so that it tells of nothing that the sync did not cover.
+        let written = self.growth.settled();
         let mut names = self.owned("park")?;
-        // Read before the sync, so that it tells of nothing that the sync did not cover.
-        let front = self.growth.watermark();
-        if front == 0 {
+        if written.count() == 0 {
             self.remove(&mut names);
             return Ok(());
         }
-        let parked = self.keep(front);
+        let parked = self.keep(&written);
         match parked {
             Ok(()) => names.is_owned = false,
             Err(_) => self.remove(&mut names),
@@ -233,11 +267,10 @@ impl Partial {
         parked
     }
 
-    fn keep(&self, front: u64) -> Result<(), StoreError> {
+    fn keep(&self, written: &Extents) -> Result<(), StoreError> {
         let root = &self.workshop.root;
         root.disk().sync_data(&self.file, &self.path)?;
-        let boot_id = self.workshop.boot_id.clone();
-        let note = Sidecar { size: self.growth.size(), boot_id, synced: true, front: Some(front) };
+        let note = Sidecar::listing(written, self.growth.size(), self.workshop.boot_id.clone(), true);
         note.write(root, &self.sidecar_path, Durability::PowerLoss)
     }
 
@@ -274,3 +307,14 @@ impl Partial {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Whether what was written since the last list is to be listed: `lag_bytes`, in the time that is given, of a
+/// content of so many bytes as far as that is known.
+fn is_due(lag_bytes: u64, since: Duration, size: Option<u64>) -> bool {
+    let share = size.unwrap_or_default() / CHECKPOINT_SHARE;
+    let enough = share.clamp(CHECKPOINT_BYTES_MIN, CHECKPOINT_BYTES_MAX);
+    lag_bytes >= enough || (lag_bytes > 0 && since >= CHECKPOINT_INTERVAL)
+}
+
+#[cfg(test)]
+mod tests;

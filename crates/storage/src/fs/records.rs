@@ -1,8 +1,6 @@
 //! Manifests, tags and links as files.
 
-use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,9 +15,8 @@ use super::disk::Found;
 use super::kept::Keep;
 use super::{FsStore, quarantine, timestamp};
 use crate::error::StoreError;
-use crate::open_blob::OpenBlob;
 use crate::publish::{self, Durability};
-use crate::record_store::{HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, RecordStore, StoredManifest};
+use crate::record_store::{RecordStore, StoredList, StoredManifest};
 use crate::verified_manifest::VerifiedManifest;
 
 /// More than any record has.
@@ -78,12 +75,12 @@ impl RecordStore for FsStore {
         &self,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Option<HeldManifest>, StoreError> {
+    ) -> Result<Option<StoredManifest>, StoreError> {
         let (store, key) = (self.clone(), (repository.clone(), digest.clone()));
         if let Some(manifest) = self.manifests.get(&key) {
-            return Ok(Some(HeldManifest::Whole(manifest)));
+            return Ok(Some(manifest));
         }
-        self.jobs().read(move || store.read_manifest(&key)).await
+        self.jobs().read(move || store.manifests.read(&key, || store.manifest_now(&key.0, &key.1))).await
     }
 
     async fn put_manifest(
@@ -95,15 +92,11 @@ impl RecordStore for FsStore {
         let (store, key) = (self.clone(), (repository.clone(), manifest.digest().clone()));
         let stored = StoredManifest { media_type: media_type.clone(), bytes: manifest.bytes().clone() };
         let put = move || {
-            let kept = store.copy_to_keep(&stored);
-            store.manifests.change(&key, kept, || store.put_manifest_now(&key.0, &key.1, &stored))
+            store
+                .manifests
+                .change(&key, Some(stored.clone()), || store.put_manifest_now(&key.0, &key.1, &stored))
         };
         self.jobs().write(put).await
-    }
-
-    async fn set_aside_manifest(&self, digest: &Digest) -> Result<(), StoreError> {
-        let (store, path) = (self.clone(), self.root().layout().manifest(digest));
-        self.jobs().write(move || store.set_aside_now(&path)).await
     }
 
     async fn remove_manifest(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
@@ -164,39 +157,44 @@ impl RecordStore for FsStore {
         self.jobs().write(move || store.root().disk().unlink(&path)).await
     }
 
+    async fn list(&self, repository: &Repository, key: &str) -> Result<Option<StoredList>, StoreError> {
+        let (store, repository, key) = (self.clone(), repository.clone(), key.to_owned());
+        self.jobs().read(move || store.list_now(&repository, &key)).await
+    }
+
+    async fn put_list(
+        &self,
+        repository: &Repository,
+        key: &str,
+        list: &StoredList,
+    ) -> Result<(), StoreError> {
+        let (store, repository, key) = (self.clone(), repository.clone(), key.to_owned());
+        let list = list.clone();
+        self.jobs().write(move || store.put_list_now(&repository, &key, &list)).await
+    }
+
+    async fn remove_list(&self, repository: &Repository, key: &str) -> Result<(), StoreError> {
+        let (store, path) = (self.clone(), self.root().layout().list(repository, key));
+        self.jobs().write(move || store.root().disk().unlink(&path)).await
+    }
+
     async fn repositories(
         &self,
         after: Option<&str>,
         count_max: usize,
     ) -> Result<Vec<Repository>, StoreError> {
-        let (store, after) = (self.clone(), after.unwrap_or_default().to_owned());
-        self.jobs().read(move || store.repositories_now(&after, count_max)).await
+        self.list_repositories(after.unwrap_or_default(), count_max).await
     }
 }
 
 impl FsStore {
-    /// The manifest, from memory after all if another job has just brought it there.
-    fn read_manifest(&self, key: &(Repository, Digest)) -> Result<Option<HeldManifest>, StoreError> {
-        if let Some(manifest) = self.manifests.get(key) {
-            return Ok(Some(HeldManifest::Whole(manifest)));
-        }
-        let look = self.manifests.look();
-        let found = self.manifest_now(&key.0, &key.1)?;
-        match &found {
-            Some(HeldManifest::Whole(manifest)) => self.manifests.keep(key, manifest.clone(), look),
-            Some(HeldManifest::File { .. }) => {}
-            None => self.manifests.forget(key),
-        }
-        Ok(found)
-    }
-
     fn manifest_now(
         &self,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Option<HeldManifest>, StoreError> {
+    ) -> Result<Option<StoredManifest>, StoreError> {
         let layout = self.root().layout();
-        let Some(media_type) = self.read_record(&layout.manifest_record(repository, digest), |file| {
+        let Some(record) = self.read_record(&layout.manifest_record(repository, digest), |file| {
             let ManifestFile { media_type } = file;
             media_type.parse::<MediaType>().ok()
         })?
@@ -204,37 +202,16 @@ impl FsStore {
             return Ok(None);
         };
         let path = layout.manifest(digest);
-        let (file, size) = match self.find_file(&path, MANIFEST_BYTES_MAX)? {
-            Small::Nothing => return Ok(None),
-            Small::Unfit => {
-                quarantine::try_set_aside(self.root(), &path);
-                return Ok(None);
+        match self.read_file(&path, MANIFEST_BYTES_MAX)? {
+            Content::Bytes(bytes) if digest.is_of_manifest(&bytes) => {
+                Ok(Some(StoredManifest { media_type: record, bytes }))
             }
-            Small::File(file, size) => (file, size),
-        };
-        let share = self.manifest_bytes.take(size as u64);
-        let Some(share) = share.filter(|share| share.bytes() <= MANIFEST_IN_MEMORY_BYTES_MAX) else {
-            // Where there is no memory left, it goes as a file too: that takes none.
-            let file = OpenBlob::of_file(Arc::clone(&self.workshop.access), Arc::new(file), size as u64);
-            return Ok(Some(HeldManifest::File { media_type, file }));
-        };
-        match self.read_all(&path, &file, size)? {
-            Some(bytes) if Digest::of(digest.algorithm(), &bytes) == *digest => {
-                Ok(Some(HeldManifest::Whole(StoredManifest { media_type, bytes: share.attach(bytes) })))
-            }
-            _ => {
+            Content::Bytes(_) | Content::Unfit => {
                 quarantine::try_set_aside(self.root(), &path);
                 Ok(None)
             }
+            Content::Nothing => Ok(None),
         }
-    }
-
-    /// A copy of its own, as exactly as large as what it holds, and counted here and not where it came from.
-    fn copy_to_keep(&self, manifest: &StoredManifest) -> Option<StoredManifest> {
-        let size = manifest.bytes.len() as u64;
-        let share = self.manifest_bytes.take(size).filter(|_| size <= MANIFEST_IN_MEMORY_BYTES_MAX)?;
-        let bytes = share.attach(Bytes::copy_from_slice(&manifest.bytes));
-        Some(StoredManifest { media_type: manifest.media_type.clone(), bytes })
     }
 
     fn put_manifest_now(
@@ -284,13 +261,10 @@ impl FsStore {
         path: &Path,
         meaning: impl FnOnce(F) -> Option<T>,
     ) -> Result<Option<T>, StoreError> {
-        let read = match self.find_file(path, RECORD_BYTES_MAX)? {
-            Small::Nothing => return Ok(None),
-            Small::Unfit => None,
-            Small::File(file, size) => {
-                let bytes = self.read_all(path, &file, size)?;
-                bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).and_then(meaning)
-            }
+        let read = match self.read_file(path, RECORD_BYTES_MAX)? {
+            Content::Nothing => return Ok(None),
+            Content::Unfit => None,
+            Content::Bytes(bytes) => serde_json::from_slice(&bytes).ok().and_then(meaning),
         };
         if read.is_none() {
             quarantine::try_set_aside(self.root(), path);
@@ -298,32 +272,29 @@ impl FsStore {
         Ok(read)
     }
 
-    fn find_file(&self, path: &Path, len_max: usize) -> Result<Small, StoreError> {
-        match self.root().disk().open_regular(path, OFlags::RDONLY)? {
+    pub(super) fn read_file(&self, path: &Path, len_max: usize) -> Result<Content, StoreError> {
+        let (file, size) = match self.root().disk().open_regular(path, OFlags::RDONLY)? {
             Found::Nothing => {
                 self.root().ensure_present()?;
-                Ok(Small::Nothing)
+                return Ok(Content::Nothing);
             }
-            Found::Unfit => Ok(Small::Unfit),
-            Found::Regular(file, size) => {
-                let len = usize::try_from(size).ok().filter(|len| *len <= len_max);
-                Ok(len.map_or(Small::Unfit, |len| Small::File(file, len)))
-            }
-        }
-    }
-
-    /// All `len` bytes of a file; none: it was cut short meanwhile, so whatever it says is not what was written.
-    fn read_all(&self, path: &Path, file: &File, len: usize) -> Result<Option<Bytes>, StoreError> {
+            Found::Unfit => return Ok(Content::Unfit),
+            Found::Regular(file, size) => (file, size),
+        };
+        let Some(len) = usize::try_from(size).ok().filter(|len| *len <= len_max) else {
+            return Ok(Content::Unfit);
+        };
         let mut buffer = vec![0; len];
         let mut filled = 0;
         while filled < len {
-            let read = self.root().disk().read(file, &mut buffer[filled..], filled as u64);
+            let read = self.root().disk().read(&file, &mut buffer[filled..], filled as u64);
             match read.map_err(|error| StoreError::io("pread", path, &error))? {
-                0 => return Ok(None),
+                // Cut short meanwhile, so whatever it says is not what was written.
+                0 => return Ok(Content::Unfit),
                 count => filled += count,
             }
         }
-        Ok(Some(buffer.into()))
+        Ok(Content::Bytes(buffer.into()))
     }
 }
 
@@ -341,11 +312,10 @@ impl Keep<(Repository, Tag)> for TagRecord {
     }
 }
 
-/// What is found where a small file should be.
-enum Small {
+/// What a small file holds.
+pub(super) enum Content {
     Nothing,
     /// It is no file, or longer than anything that was put there.
     Unfit,
-    /// The file and its length.
-    File(File, usize),
+    Bytes(Bytes),
 }

@@ -3,116 +3,150 @@
 //! Names are listed in the order of their bytes, in which `foo-bar` stands between `foo` and `foo/bar`. So
 //! each level is walked by its names and, apart from them, by its names with a slash behind.
 
-use std::collections::BTreeSet;
+mod levels;
+
 use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
 
 use oci::Repository;
 use rustix::fs::{FileType, Stat};
 
 use super::FsStore;
-use super::layout::REPOSITORY_DIRECTORIES;
+use super::layout::ALGORITHMS;
 use crate::error::StoreError;
+use levels::Level;
+pub(super) use levels::Levels;
 
-/// Names of one level kept at once; a level with more is read again for each further batch.
-const BATCH_COUNT_MAX: usize = 2048;
+/// A page that is being put together.
+struct Page<'a> {
+    after: &'a str,
+    count_max: usize,
+    found: Vec<Repository>,
+}
 
 impl FsStore {
-    pub(super) fn repositories_now(
+    /// One page at a time is looked up: each goes through many directories.
+    pub(super) async fn list_repositories(
         &self,
         after: &str,
         count_max: usize,
     ) -> Result<Vec<Repository>, StoreError> {
+        let turn = Arc::clone(&self.listing).lock_owned().await;
+        let (store, after) = (self.clone(), after.to_owned());
+        let list = move || {
+            let listed = store.repositories_now(&after, count_max);
+            drop(turn);
+            listed
+        };
+        self.jobs().long(list).await
+    }
+
+    fn repositories_now(&self, after: &str, count_max: usize) -> Result<Vec<Repository>, StoreError> {
         if self.root().disk().stat(&self.root().layout().repositories())?.is_none() {
             self.root().ensure_present()?;
         }
-        let mut found = Vec::new();
+        let mut page = Page { after, count_max, found: Vec::new() };
         if count_max > 0 {
             // It is full or complete; either way, this is the page.
-            let _ = self.walk("", after, count_max, &mut found)?;
+            let _ = self.walk("", &mut page)?;
         }
-        Ok(found)
+        Ok(page.found)
     }
 
     /// Adds the repositories whose names begin with `prefix`, which is empty or ends in a slash. Breaks off
     /// when the page is full.
-    fn walk(
-        &self,
-        prefix: &str,
-        after: &str,
-        count_max: usize,
-        found: &mut Vec<Repository>,
-    ) -> Result<ControlFlow<()>, StoreError> {
-        let mut last = None;
+    fn walk(&self, prefix: &str, page: &mut Page<'_>) -> Result<ControlFlow<()>, StoreError> {
+        let mut start = first_key(prefix, page.after);
         loop {
-            let keys = self.next_keys(prefix, after, last.as_deref())?;
-            let is_last_batch = keys.len() < BATCH_COUNT_MAX;
-            for key in &keys {
-                let flow = if key.ends_with('/') {
-                    self.walk(key, after, count_max, found)?
-                } else {
-                    self.visit(key, count_max, found)?
-                };
+            let level = self.level(prefix, &start)?;
+            for key in level.keys_from(&start) {
+                let flow = if key.ends_with('/') { self.walk(key, page)? } else { self.visit(key, page)? };
                 if flow.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
-            if is_last_batch {
-                return Ok(ControlFlow::Continue(()));
+            match level.next_start() {
+                Some(next) => start = next,
+                None => return Ok(ControlFlow::Continue(())),
             }
-            last = keys.into_iter().next_back();
         }
     }
 
-    fn visit(
-        &self,
-        name: &str,
-        count_max: usize,
-        found: &mut Vec<Repository>,
-    ) -> Result<ControlFlow<()>, StoreError> {
+    fn visit(&self, name: &str, page: &mut Page<'_>) -> Result<ControlFlow<()>, StoreError> {
         let directory = self.root().layout().repositories().join(name);
-        let disk = self.root().disk();
         let is_directory = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        if disk.stat(&directory)?.as_ref().is_some_and(is_directory) {
-            for inner in REPOSITORY_DIRECTORIES {
-                if disk.stat(&directory.join(inner))?.as_ref().is_some_and(is_directory) {
-                    found.extend(name.parse::<Repository>());
-                    break;
-                }
-            }
+        let stat = self.root().disk().stat(&directory)?;
+        if stat.as_ref().is_some_and(is_directory) && self.holds_anything(&directory)? {
+            page.found.extend(name.parse::<Repository>());
         }
-        Ok(if found.len() < count_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        let is_full = page.found.len() >= page.count_max;
+        Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    /// The smallest keys of a level that can lead to anything behind `after`: `name` for a repository of that
-    /// name, `name/` for those below it.
-    fn next_keys(
-        &self,
-        prefix: &str,
-        after: &str,
-        last: Option<&str>,
-    ) -> Result<BTreeSet<String>, StoreError> {
-        let mut keys = BTreeSet::new();
+    /// Whether a repository's directory holds a tag, a manifest or a grant. Directories outlive what they held.
+    fn holds_anything(&self, directory: &Path) -> Result<bool, StoreError> {
+        let by_digest = ["_manifests", "_blobs"].into_iter();
+        let by_digest = by_digest.flat_map(|inner| ALGORITHMS.map(|algorithm| (inner, algorithm.as_str())));
+        if self.has_names(&directory.join("_tags"))? {
+            return Ok(true);
+        }
+        for (inner, algorithm) in by_digest {
+            if self.has_names(&directory.join(inner).join(algorithm))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn has_names(&self, directory: &Path) -> Result<bool, StoreError> {
+        let mut has_any = false;
+        self.root().disk().list(directory, &mut |_| {
+            has_any = true;
+            ControlFlow::Break(())
+        })?;
+        Ok(has_any)
+    }
+
+    /// The keys of a level from `start` on, or as many of them as are held at once. `name` stands for a repository
+    /// of that name, `name/` for those below it.
+    fn level(&self, prefix: &str, start: &str) -> Result<Arc<Level>, StoreError> {
+        let made_count = self.root().made_count();
+        if let Some(level) = self.levels.get(prefix, start, made_count) {
+            return Ok(level);
+        }
+        // All of it serves every later page, if it fits.
+        let whole = self.levels.keep(prefix, self.read_level(prefix, "", made_count)?);
+        if whole.has_keys_from(start) {
+            return Ok(whole);
+        }
+        Ok(self.levels.keep(prefix, self.read_level(prefix, start, made_count)?))
+    }
+
+    fn read_level(&self, prefix: &str, start: &str, made_count: u64) -> Result<Level, StoreError> {
+        let mut builder = self.levels.builder(start, made_count);
         // With its slash, a link would be followed.
         let directory = self.root().layout().repositories().join(prefix.trim_end_matches('/'));
         self.root().disk().list(&directory, &mut |component| {
-            let Some(name) = component.to_str().map(|component| format!("{prefix}{component}")) else {
-                return ControlFlow::Continue(());
-            };
-            // What is no repository's name, such as `_tags`, cannot begin one either.
-            if name.parse::<Repository>().is_ok() {
-                let below = format!("{name}/");
-                let is_wanted = |key: &String| {
-                    let leads_on = key.as_str() > after || (key.ends_with('/') && after.starts_with(key));
-                    leads_on && last.is_none_or(|last| key.as_str() > last)
-                };
-                keys.extend([name, below].into_iter().filter(is_wanted));
-                while keys.len() > BATCH_COUNT_MAX {
-                    keys.pop_last();
-                }
+            if let Some(name) = component.to_str().map(|component| format!("{prefix}{component}"))
+                // What is no repository's name, such as `_tags`, cannot begin one either.
+                && name.parse::<Repository>().is_ok()
+            {
+                builder.add(name);
             }
             ControlFlow::Continue(())
         })?;
-        Ok(keys)
+        Ok(builder.finish())
+    }
+}
+
+/// No key of the level below this one leads to anything behind `after`.
+fn first_key(prefix: &str, after: &str) -> String {
+    let Some(below) = after.strip_prefix(prefix) else { return String::new() };
+    match below.split_once('/') {
+        Some((name, _)) => format!("{prefix}{name}/"),
+        // No name has this character, so this is the first that can come behind.
+        None => format!("{after}\0"),
     }
 }
 

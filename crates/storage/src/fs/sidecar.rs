@@ -2,8 +2,8 @@
 //!
 //! A file that was written in order is as long as what was written into it: the kernel keeps what a killed
 //! process has written, so its length says where to go on. A file written out of order has holes, so there
-//! the note says up to where it had none. A power loss may spare the length and lose the bytes, so after
-//! another start of the machine only what was made durable before counts.
+//! the note lists what is written. A power loss may spare the length and lose the bytes, so after another
+//! start of the machine only what was made durable before counts.
 
 use std::path::Path;
 
@@ -14,10 +14,14 @@ use serde::{Deserialize, Serialize};
 use super::disk::Found;
 use super::root::Root;
 use crate::error::StoreError;
+use crate::extents::Extents;
 use crate::publish::{self, Durability};
 
 /// More than any sidecar has.
 const SIDECAR_BYTES_MAX: u64 = 4096;
+
+/// Ranges beyond the first hole that a note lists: the longest ones. Each takes up to 43 bytes of it.
+const BEYOND_COUNT_MAX: usize = 64;
 
 /// The note; a small JSON object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,24 +30,48 @@ pub(crate) struct Sidecar {
     pub(crate) size: Option<u64>,
     /// Which start of the machine the bytes were written in; none: that could not be told.
     pub(crate) boot_id: Option<String>,
-    /// Everything below `front` was made durable.
+    /// What is noted was made durable.
     #[serde(default)]
     pub(crate) synced: bool,
     /// No hole lies below this offset; none: there is none at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) front: Option<u64>,
+    /// What is written beyond the first hole: starts and ends. Programs that do not know it believe the front.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) beyond: Vec<(u64, u64)>,
 }
 
 impl Sidecar {
-    /// How many bytes of a file of `len` bytes are believed, in a machine started as `boot_id`.
-    pub(crate) fn trusted(&self, len: u64, boot_id: Option<&str>) -> u64 {
+    /// A note on a file with or without holes, of which `written` is there.
+    pub(crate) fn listing(
+        written: &Extents,
+        size: Option<u64>,
+        boot_id: Option<String>,
+        synced: bool,
+    ) -> Self {
+        let front = written.contiguous_from(0);
+        let mut beyond: Vec<_> = written.ranges().iter().filter(|range| range.start > 0).copied().collect();
+        if beyond.len() > BEYOND_COUNT_MAX {
+            beyond.sort_unstable_by_key(|range| std::cmp::Reverse(range.len()));
+            beyond.truncate(BEYOND_COUNT_MAX);
+            beyond.sort_unstable_by_key(|range| range.start);
+        }
+        let beyond = beyond.iter().map(|range| (range.start, range.end)).collect();
+        Self { size, boot_id, synced, front: Some(front), beyond }
+    }
+
+    /// What of a file of `len` bytes is believed, in a machine started as `boot_id`.
+    pub(crate) fn trusted(&self, len: u64, boot_id: Option<&str>) -> Extents {
+        let end = len.min(self.size.unwrap_or(u64::MAX));
         let is_same_start = boot_id.is_some() && self.boot_id.as_deref() == boot_id;
-        let written = match (is_same_start, self.synced, self.front) {
-            (_, true, Some(front)) | (true, false, Some(front)) => front.min(len),
-            (true, _, None) => len,
-            (false, ..) => 0,
-        };
-        written.min(self.size.unwrap_or(u64::MAX))
+        match self.front {
+            Some(front) if is_same_start || self.synced => {
+                let noted = [(0, front)].into_iter().chain(self.beyond.iter().copied());
+                Extents::of(noted.map(|(start, stop)| (start, stop.min(end))))
+            }
+            None if is_same_start => Extents::prefix(end),
+            _ => Extents::default(),
+        }
     }
 
     /// Reads the sidecar at `path`; none: there is none that can be read.

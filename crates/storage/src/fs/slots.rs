@@ -49,6 +49,9 @@ impl Slot {
     pub(crate) fn retire(&self) -> bool {
         let may_take_up = self.growth.upgrade().is_none_or(|growth| growth.retire());
         if let Some(partial) = self.partial.upgrade() {
+            if may_take_up {
+                partial.root().swallow(partial.leave());
+            }
             partial.disown();
         }
         may_take_up

@@ -23,7 +23,7 @@ impl FsStore {
     /// Removes partial files that nobody has touched for a day. Done at every start; worth doing every hour.
     pub async fn sweep(&self) {
         let store = self.clone();
-        let swept = self.jobs().write(move || store.sweep_partials()).await;
+        let swept = self.jobs().long(move || store.sweep_partials()).await;
         self.root().swallow(swept);
     }
 

@@ -2,7 +2,6 @@ mod damage;
 mod durability;
 mod faults;
 mod kept_open;
-mod manifests;
 mod resume;
 mod root;
 mod script;
@@ -10,7 +9,7 @@ mod script;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use oci::Digest;
 use telemetry::{Metrics, RegistryMetrics};
 use tempfile::TempDir;
@@ -137,8 +136,36 @@ async fn what_is_kept_in_memory_is_found_without_a_job() {
     store.put_manifest(&repository, &script::media_type(), &manifest).await.unwrap();
     store.put_tag(&repository, &tag, &script::record()).await.unwrap();
     let found = store.manifest(&repository, manifest.digest()).now_or_never();
-    let found = conformance::whole(found.expect("it is in memory").unwrap());
-    assert_eq!(found.unwrap().bytes, *manifest.bytes());
+    assert_eq!(found.expect("it is in memory").unwrap().unwrap().bytes, *manifest.bytes());
     let found = store.tag(&repository, &tag).now_or_never();
     assert_eq!(found.expect("it is in memory").unwrap(), Some(script::record()));
+}
+
+/// Hashing what is stored and listing it take long; what takes no time must not wait for them.
+#[tokio::test]
+async fn t07_a_manifest_is_read_while_long_work_has_every_place_that_it_may_have() {
+    let place = Place::fast();
+    let store = place.try_open().unwrap();
+    let (bytes, digest) = script::blob(0);
+    let spool = store.spool(&digest).await.unwrap();
+    spool.write(0, vec![bytes.clone()]).await.unwrap();
+    store.admit(spool.finish(bytes.len() as u64).await.unwrap()).await.unwrap();
+    let (repository, manifest) = (script::repository(), script::manifest());
+    store.put_manifest(&repository, &script::media_type(), &manifest).await.unwrap();
+    drop(store);
+
+    let store = place.try_open().unwrap();
+    let release = super::jobs::tests::take_all_long_places(store.jobs()).await;
+    let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
+    let mut hashed = blob.digest(digest.algorithm()).boxed();
+    let mut listed = store.repositories(None, 10).boxed();
+    let mut entries = BlobStore::entries(&store);
+    assert!((&mut hashed).now_or_never().is_none() && (&mut listed).now_or_never().is_none());
+    assert!(entries.next().now_or_never().is_none());
+    assert!(store.manifest(&repository, manifest.digest()).await.unwrap().is_some());
+    assert_eq!(blob.read(0, 10).await.unwrap(), bytes[..10]);
+    assert!((&mut hashed).now_or_never().is_none() && (&mut listed).now_or_never().is_none());
+    drop(release);
+    assert_eq!((hashed.await.unwrap(), listed.await.unwrap().len()), (digest, 1));
+    assert!(entries.next().await.unwrap().is_ok());
 }

@@ -18,8 +18,9 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    pub(crate) fn new(hasher: Hasher, hashed: u64) -> Self {
-        Self { hasher, hashed }
+    /// Of nothing yet.
+    pub(crate) fn new(hasher: Hasher) -> Self {
+        Self { hasher, hashed: 0 }
     }
 
     pub(crate) fn hasher(&self) -> Hasher {

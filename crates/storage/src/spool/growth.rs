@@ -4,7 +4,7 @@
 //! So neither a second transfer with other bytes nor a late writer can change what was hashed or read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use oci::ByteRange;
 
@@ -16,6 +16,8 @@ pub(crate) struct Growth {
     /// The length of the hole-free front: readers within it need no lock.
     watermark: AtomicU64,
     state: Mutex<State>,
+    /// Told when a claim ends.
+    settled: Condvar,
 }
 
 #[derive(Debug)]
@@ -60,16 +62,12 @@ pub(crate) enum Unfinished {
 }
 
 impl Growth {
-    /// A content that has its first `front` bytes.
-    pub(crate) fn new(front: u64, size: Option<u64>) -> Self {
-        let state = State {
-            size,
-            written: Extents::prefix(front),
-            in_flight: Vec::new(),
-            is_scattered: false,
-            phase: Phase::Writing,
-        };
-        Self { watermark: AtomicU64::new(front), state: Mutex::new(state) }
+    /// A content of which `written` is there.
+    pub(crate) fn new(written: Extents, size: Option<u64>) -> Self {
+        let front = written.contiguous_from(0);
+        let is_scattered = front < written.end();
+        let state = State { size, written, in_flight: Vec::new(), is_scattered, phase: Phase::Writing };
+        Self { watermark: AtomicU64::new(front), state: Mutex::new(state), settled: Condvar::new() }
     }
 
     pub(crate) fn watermark(&self) -> u64 {
@@ -152,12 +150,32 @@ impl Growth {
         was_writing
     }
 
-    /// Closes, and says whether a successor may go on in the same file: nobody writes to it any more, nobody
-    /// counts on it as verified, and no reader knows of bytes beyond a hole.
+    /// Closes, and says whether a successor may go on with what is written: not if somebody counts on it as
+    /// verified. Waits until the writes under way have ended, so that none of them meets the successor's.
     pub(crate) fn retire(&self) -> bool {
         self.close();
-        let state = self.state();
-        state.phase == Phase::Closed && state.in_flight.is_empty() && !state.is_scattered
+        self.settle().phase == Phase::Closed
+    }
+
+    /// Everything that is written, once no write is under way. To be called after the writing was closed.
+    pub(crate) fn settled(&self) -> Extents {
+        self.settle().written.clone()
+    }
+
+    /// Everything that is written by now.
+    pub(crate) fn written(&self) -> Extents {
+        self.state().written.clone()
+    }
+
+    /// How many bytes are written by now.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.state().written.count()
+    }
+
+    /// Waits for the writes under way. A claim ends with its write, so this waits no longer than for the disk.
+    fn settle(&self) -> MutexGuard<'_, State> {
+        let is_busy = |state: &mut State| !state.in_flight.is_empty();
+        self.settled.wait_while(self.state(), is_busy).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -189,6 +207,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.growth.state().in_flight.retain(|range| !self.ranges.contains(range));
+        self.growth.settled.notify_all();
     }
 }
 

@@ -32,26 +32,33 @@ async fn what_closes_a_hole_is_hashed_by_and_by() {
 }
 
 /// A writer that was cancelled may still be at work when its successor comes.
-#[tokio::test]
-async fn a_write_under_way_cannot_reach_the_successors_file() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_successor_waits_for_a_write_under_way_and_goes_on_behind_it() {
     let directory = tempfile::tempdir().unwrap();
     let store = store(&directory);
-    let (bytes, digest) = content(100_000, Algorithm::Sha256);
+    let (bytes, digest) = content(300_000, Algorithm::Sha256);
     let old = store.spool(&digest).await.unwrap();
     old.write(0, vec![bytes.slice(..60_000)]).await.unwrap();
     let claim = old.growth.claim(ByteRange { start: 60_000, end: 70_000 }).unwrap();
-    let new = store.spool(&digest).await.unwrap();
-    assert_eq!(new.watermark(), 0, "a file that someone else writes to is not taken up");
-    new.write(0, vec![bytes.slice(..80_000)]).await.unwrap();
+    let successor = tokio::spawn({
+        let (store, digest) = (store.clone(), digest.clone());
+        async move { store.spool(&digest).await.unwrap() }
+    });
+    while old.growth.claim(ByteRange { start: 80_000, end: 80_001 }).is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!successor.is_finished());
     let super::Backing::File(partial) = &old.backing else { panic!("it is on disk") };
-    partial.write(60_000, &[Bytes::from_static(b"late and wrong")]).unwrap();
+    partial.write(60_000, &[bytes.slice(60_000..70_000)]).unwrap();
     claim.complete();
+    let new = successor.await.unwrap();
+    assert_eq!((new.watermark(), new.front().1), (70_000, 70_000));
     assert!(partial.note_progress(true).is_err() && partial.publish(directory.path()).is_err());
     partial.delete();
-    new.write(80_000, vec![bytes.slice(80_000..)]).await.unwrap();
-    store.admit(new.finish(100_000).await.unwrap()).await.unwrap();
+    new.write(70_000, vec![bytes.slice(70_000..)]).await.unwrap();
+    store.admit(new.finish(300_000).await.unwrap()).await.unwrap();
     let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
-    assert_eq!(read(&blob, 0, 100_000), bytes);
+    assert_eq!(read(&blob, 0, 300_000), bytes);
 }
 
 /// A write in order may be claimed before one that is not, and come to its note after it.

@@ -17,11 +17,7 @@ pub(crate) fn answer(state: &State, route: &Route, request: &Incoming) -> Reply 
             if token::is_let_in(state, route, request) {
                 return serve_registry(state, route, request);
             }
-            let refusal = Reply::error(401, "UNAUTHORIZED").refusing();
-            match token::challenge(state, route, request) {
-                Some(challenge) => refusal.with("www-authenticate", challenge),
-                None => refusal,
-            }
+            token::refuse(state, route, request)
         }
     }
 }

@@ -17,6 +17,13 @@ pub struct Behaviour {
     /// `expires_in` of the token answer, any JSON at all; `None` leaves it out. Says nothing about the true
     /// life of a token.
     pub expires_in: Option<Value>,
+    /// What scopes must say.
+    pub scopes: ScopeRules,
+    /// What a token gets that is not good any more.
+    pub dead_token: DeadToken,
+    /// The status for repositories where a request shows nothing, without a challenge: private is told as absent. Only
+    /// `/v2/` challenges then.
+    pub hidden: Option<u16>,
     /// How long a token is good, on the runtime's clock; `None` is until `FakeRegistry::revoke_tokens`.
     pub token_lifetime: Option<Duration>,
     /// Whether blobs are answered 307 to the CDN; otherwise the registry serves them itself.
@@ -43,6 +50,9 @@ impl Default for Behaviour {
             auth: Auth::Bearer { credentials: None, anonymous: true },
             realm: None,
             expires_in: Some(Value::from(300)),
+            scopes: ScopeRules::default(),
+            dead_token: DeadToken::Challenged,
+            hidden: None,
             token_lifetime: None,
             redirects: true,
             head_blob: true,
@@ -87,6 +97,37 @@ impl Auth {
     pub fn bearer(user: &str, password: &str) -> Self {
         Self::Bearer { credentials: Some((user.to_owned(), password.to_owned())), anonymous: false }
     }
+}
+
+/// What the scope of a token must say to open a repository, and how one is told that lacks it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopeRules {
+    /// What stands in front of a repository's name in scopes.
+    pub prefix: String,
+    /// The action that lists take.
+    pub list_action: String,
+    /// The status for a good token whose scope does not say enough, with `error="insufficient_scope"`; none is 401
+    /// like for any other.
+    pub lacking: Option<u16>,
+}
+
+impl Default for ScopeRules {
+    fn default() -> Self {
+        Self { prefix: String::new(), list_action: "pull".to_owned(), lacking: None }
+    }
+}
+
+/// What a token gets that is not good any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadToken {
+    /// 401 and the challenge.
+    Challenged,
+    /// 401 without a challenge.
+    Unchallenged,
+    /// 401 and a challenge of another kind.
+    Basic,
+    /// 403 without a challenge.
+    Forbidden,
 }
 
 /// How much of the referrers API there is.

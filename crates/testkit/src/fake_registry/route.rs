@@ -5,7 +5,7 @@
 pub enum Endpoint {
     /// `/v2/...`
     Registry,
-    /// `/token`
+    /// `/token`, with or without a slash behind it
     Token,
     /// Where blobs are redirected to; refuses whoever sends a credential.
     Cdn,
@@ -61,7 +61,11 @@ impl Route {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let is_head = method == "HEAD";
         let (kind, repository, reference) = match endpoint {
-            Endpoint::Token => (if path == "/token" { Kind::Token } else { Kind::Other }, None, None),
+            // The slash is where some services redirect to.
+            Endpoint::Token => match path {
+                "/token" | "/token/" => (Kind::Token, None, None),
+                _ => (Kind::Other, None, None),
+            },
             Endpoint::Registry => read_registry(path, is_head),
             Endpoint::Cdn => read_cdn(path, is_head),
         };

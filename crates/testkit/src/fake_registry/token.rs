@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::behaviour::Auth;
+use super::behaviour::{Auth, Behaviour, DeadToken, ScopeRules};
 use super::credential::Credential;
 use super::reply::Reply;
 use super::route::{Endpoint, Kind, Route};
@@ -58,12 +58,15 @@ impl Tokens {
         token
     }
 
-    /// Whether the token is good and opens that repository; any good token opens `/v2/`.
-    fn opens(&self, token: &str, repository: Option<&str>) -> bool {
+    /// What the token is worth for a request that takes `scope`; none is any.
+    fn worth(&self, token: &str, scope: Option<&Needed>) -> Worth {
         let inner = self.lock();
-        let Some(grant) = inner.grants.get(token) else { return false };
-        let is_good = grant.expires.is_none_or(|expires| Instant::now() < expires);
-        is_good && repository.is_none_or(|name| grant.scopes.iter().any(|scope| allows_pull(scope, name)))
+        let Some(grant) = inner.grants.get(token) else { return Worth::Dead };
+        if grant.expires.is_some_and(|expires| Instant::now() >= expires) {
+            return Worth::Dead;
+        }
+        let is_enough = scope.is_none_or(|needed| grant.scopes.iter().any(|scope| needed.is_in(scope)));
+        if is_enough { Worth::Enough } else { Worth::TooLittle }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -71,13 +74,36 @@ impl Tokens {
     }
 }
 
-/// Whether a scope, `repository:<name>:<actions>`, lets its holder pull.
-fn allows_pull(scope: &str, repository: &str) -> bool {
-    let actions = scope
-        .strip_prefix("repository:")
-        .and_then(|rest| rest.strip_prefix(repository))
-        .and_then(|rest| rest.strip_prefix(':'));
-    actions.is_some_and(|actions| actions.split(',').any(|action| action == "pull"))
+/// What a token is worth to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Worth {
+    Enough,
+    TooLittle,
+    Dead,
+}
+
+/// What a scope must say: `repository:<name>:<action>`.
+struct Needed {
+    name: String,
+    action: String,
+}
+
+impl Needed {
+    /// What the route takes; none where any token will do.
+    fn of(behaviour: &Behaviour, route: &Route) -> Option<Self> {
+        let ScopeRules { prefix, list_action, .. } = &behaviour.scopes;
+        let action = if route.kind == Kind::Tags { list_action } else { "pull" };
+        let name = format!("{prefix}{}", route.repository.as_ref()?);
+        Some(Self { name, action: action.to_owned() })
+    }
+
+    fn is_in(&self, scope: &str) -> bool {
+        let actions = scope
+            .strip_prefix("repository:")
+            .and_then(|rest| rest.strip_prefix(&*self.name))
+            .and_then(|rest| rest.strip_prefix(':'));
+        actions.is_some_and(|actions| actions.split(',').any(|action| action == self.action))
+    }
 }
 
 /// The answer of the token service.
@@ -112,9 +138,43 @@ pub(crate) fn is_let_in(state: &State, route: &Route, request: &Incoming) -> boo
             (given, word) == (user, password)
         }
         (Auth::Bearer { .. }, Some(Credential::Bearer(token))) => {
-            state.tokens.opens(&token, route.repository.as_deref())
+            let needed = Needed::of(&state.behaviour(), route);
+            state.tokens.worth(&token, needed.as_ref()) == Worth::Enough
         }
         _ => false,
+    }
+}
+
+/// The answer for whoever is not let in.
+pub(crate) fn refuse(state: &State, route: &Route, request: &Incoming) -> Reply {
+    let behaviour = state.behaviour();
+    let credential = request.header("authorization").map(Credential::parse);
+    let worth = match &credential {
+        Some(Credential::Bearer(token)) => {
+            Some(state.tokens.worth(token, Needed::of(&behaviour, route).as_ref()))
+        }
+        _ => None,
+    };
+    let basic = format!("Basic realm=\"{SERVICE}\"");
+    let (status, challenge) = match (worth, behaviour.dead_token, behaviour.hidden) {
+        (None, _, Some(status)) if credential.is_none() && route.repository.is_some() => (status, None),
+        (Some(Worth::Dead), DeadToken::Unchallenged, _) => (401, None),
+        (Some(Worth::Dead), DeadToken::Basic, _) => (401, Some(basic)),
+        (Some(Worth::Dead), DeadToken::Forbidden, _) => (403, None),
+        (Some(Worth::TooLittle), ..) => {
+            (behaviour.scopes.lacking.unwrap_or(401), challenge(state, route, request))
+        }
+        _ => (401, challenge(state, route, request)),
+    };
+    let code = match status {
+        401 => "UNAUTHORIZED",
+        403 => "DENIED",
+        _ => "NOT_FOUND",
+    };
+    let refusal = Reply::error(status, code).refusing();
+    match challenge {
+        Some(challenge) => refusal.with("www-authenticate", challenge),
+        None => refusal,
     }
 }
 
@@ -125,14 +185,18 @@ pub(crate) fn challenge(state: &State, route: &Route, request: &Incoming) -> Opt
         Auth::Anonymous => None,
         Auth::Basic { .. } => Some(format!("Basic realm=\"{SERVICE}\"")),
         Auth::Bearer { .. } => {
+            let needed = Needed::of(&behaviour, route);
             let own_realm = || format!("{}/token", state.url(Endpoint::Token));
             let realm = behaviour.realm.unwrap_or_else(own_realm);
             let mut challenge = format!("Bearer realm=\"{realm}\",service=\"{SERVICE}\"");
-            if let Some(repository) = &route.repository {
-                challenge.push_str(&format!(",scope=\"repository:{repository}:pull\""));
+            if let Some(Needed { name, action }) = &needed {
+                challenge.push_str(&format!(",scope=\"repository:{name}:{action}\""));
             }
-            if request.header("authorization").is_some() {
-                challenge.push_str(",error=\"invalid_token\"");
+            if let Some(Credential::Bearer(token)) = request.header("authorization").map(Credential::parse) {
+                let is_lacking = behaviour.scopes.lacking.is_some()
+                    && state.tokens.worth(&token, needed.as_ref()) == Worth::TooLittle;
+                let error = if is_lacking { "insufficient_scope" } else { "invalid_token" };
+                challenge.push_str(&format!(",error=\"{error}\""));
             }
             Some(challenge)
         }

@@ -1,40 +1,148 @@
-//! Which scope a token is asked for. Whatever a challenge names, wharf asks for `pull` and nothing else.
+//! Which scope a token is asked for.
+//!
+//! A challenge names what the request at hand needs. What it names is asked for, and remembered for requests of
+//! the same need, as far as it allows reading: an action that writes is never asked for.
+
+use std::collections::HashMap;
 
 use oci::Repository;
 
-/// What a registry's challenges say about scopes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ScopeRule {
-    /// `repository:<name>:pull`, so that the scope of another repository is known before it is asked for.
-    PerRepository,
-    /// `<type>:<name>:pull` for names that the registry calls otherwise; true for this repository alone.
-    Renamed(String, Repository),
-    /// A word that is the same for every repository, such as `aws`.
-    Fixed(String),
+/// The most repositories of one registry for which a name of its own is remembered.
+const RENAMED_COUNT_MAX: usize = 256;
+/// The most scopes of one challenge that are asked for.
+const SCOPE_COUNT_MAX: usize = 4;
+/// The longest scope of a challenge that is read, in bytes.
+const SCOPE_BYTES_MAX: usize = 1024;
+/// What reading takes where no challenge says otherwise.
+const PULL: &str = "pull";
+/// Parts of the names of actions that do more than read. `*` is all of them.
+const WRITING: [&str; 8] = ["*", "push", "write", "delete", "create", "update", "purge", "admin"];
+
+/// What a request needs. Registries may want other actions for each (`metadata_read` for lists, say), so what is
+/// learnt for one says nothing about another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Need {
+    /// Manifests and blobs.
+    Content,
+    /// A list of tags.
+    Tags,
+    /// A list of referrers.
+    Referrers,
 }
 
-impl ScopeRule {
+/// What a challenge asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// These actions on the repository that was asked for.
+    Own(String),
+    /// A word that is the same for every repository, such as `aws`.
+    Fixed(String),
+    /// Something under another name, as it is sent. True for this repository alone.
+    Renamed(String),
+}
+
+/// What a registry's challenges said about scopes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scopes {
+    by_need: HashMap<Need, Scope>,
+    renamed: HashMap<(Need, Repository), String>,
+}
+
+impl Scope {
     /// Reads the scope of a challenge that was met when asking for `repository`.
-    pub(crate) fn learn(scope: Option<&str>, repository: &Repository) -> Self {
-        let Some(first) = scope.and_then(|scope| scope.split_ascii_whitespace().next()) else {
-            return Self::PerRepository;
-        };
-        // The name may hold a port, `repository:host:5000/name:pull`, so it is read from both ends.
-        let Some((kind, rest)) = first.split_once(':') else { return Self::Fixed(first.to_owned()) };
-        let name = rest.rsplit_once(':').map_or(rest, |(name, _actions)| name);
-        if kind == "repository" && name == repository.as_str() {
-            return Self::PerRepository;
+    pub(crate) fn read(scope: Option<&str>, repository: &Repository) -> Self {
+        let text = scope.filter(|scope| scope.len() <= SCOPE_BYTES_MAX).unwrap_or_default();
+        let named: Vec<_> = text.split_ascii_whitespace().take(SCOPE_COUNT_MAX).map(Resource::read).collect();
+        let Some(first) = named.first() else { return Self::Own(PULL.to_owned()) };
+        if first.kind.is_none() {
+            return Self::Fixed(first.name.to_owned());
         }
-        Self::Renamed(format!("{kind}:{name}:pull"), repository.clone())
+        let mut readable: Vec<_> = named.iter().filter(|resource| !resource.actions.is_empty()).collect();
+        if readable.is_empty() {
+            readable.push(first);
+        }
+        match readable[..] {
+            [only] if only.kind == Some("repository") && only.name == repository.as_str() => {
+                Self::Own(only.reading())
+            }
+            _ => {
+                Self::Renamed(readable.iter().map(|resource| resource.print()).collect::<Vec<_>>().join(" "))
+            }
+        }
     }
 
-    /// The scope for `repository`.
+    /// The text for `repository`: scopes parted by blanks.
     pub(crate) fn of(&self, repository: &Repository) -> String {
         match self {
-            Self::Renamed(scope, learnt_for) if learnt_for == repository => scope.clone(),
-            Self::PerRepository | Self::Renamed(..) => format!("repository:{repository}:pull"),
-            Self::Fixed(scope) => scope.clone(),
+            Self::Own(actions) => format!("repository:{repository}:{actions}"),
+            Self::Fixed(scope) | Self::Renamed(scope) => scope.clone(),
         }
+    }
+}
+
+/// `<type>:<name>:<actions>`, of which the name may hold a port, `repository:host:5000/name:pull`, so that it is
+/// read from both ends; or a bare word, which is all name.
+struct Resource<'a> {
+    kind: Option<&'a str>,
+    name: &'a str,
+    /// Those that only read.
+    actions: Vec<&'a str>,
+}
+
+impl<'a> Resource<'a> {
+    fn read(text: &'a str) -> Self {
+        let Some((kind, rest)) = text.split_once(':') else {
+            return Self { kind: None, name: text, actions: vec![PULL] };
+        };
+        let (name, actions) = rest.rsplit_once(':').unwrap_or((rest, PULL));
+        let actions = actions.split(',').map(str::trim).filter(|action| is_reading(action));
+        Self { kind: Some(kind), name, actions: actions.collect() }
+    }
+
+    fn reading(&self) -> String {
+        if self.actions.is_empty() { PULL.to_owned() } else { self.actions.join(",") }
+    }
+
+    fn print(&self) -> String {
+        match self.kind {
+            Some(kind) => format!("{kind}:{}:{}", self.name, self.reading()),
+            None => self.name.to_owned(),
+        }
+    }
+}
+
+fn is_reading(action: &str) -> bool {
+    let action = action.to_ascii_lowercase();
+    !action.is_empty() && !WRITING.iter().any(|word| action.contains(word))
+}
+
+impl Scopes {
+    /// Remembers what a challenge asked for.
+    pub(crate) fn learn(&mut self, need: Need, repository: &Repository, scope: &Scope) {
+        let key = (need, repository.clone());
+        match scope {
+            Scope::Renamed(text) => {
+                if self.renamed.len() >= RENAMED_COUNT_MAX {
+                    self.renamed.clear();
+                }
+                self.renamed.insert(key, text.clone());
+            }
+            Scope::Own(_) | Scope::Fixed(_) => {
+                self.renamed.remove(&key);
+                self.by_need.insert(need, scope.clone());
+            }
+        }
+    }
+
+    /// The scope for `repository`, as far as it can be known before the registry names it.
+    pub(crate) fn of(&self, need: Need, repository: &Repository) -> String {
+        if let Some(text) = self.renamed.get(&(need, repository.clone())) {
+            return text.clone();
+        }
+        let is_fixed = |scope: &&Scope| matches!(scope, Scope::Fixed(_));
+        // A registry that names one word for every repository names it for every need.
+        let scope = self.by_need.get(&need).or_else(|| self.by_need.values().find(is_fixed));
+        scope.map_or_else(|| Scope::Own(PULL.to_owned()).of(repository), |scope| scope.of(repository))
     }
 }
 

@@ -1,20 +1,24 @@
-//! One token request, and reading its answer (Docker's token authentication specification, "Requesting a
-//! token").
+//! One question to a token service, and reading its answer (Docker's token authentication specification,
+//! "Requesting a token").
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
+use policy::reach::{Class, Path, Scope};
 use policy::retry::{RETRY_AFTER_DEFAULT, parse_retry_after};
 use reqwest::Response;
 use serde::Deserialize;
 use serde_json::Value;
 use telemetry::UpstreamKind;
+use url::Url;
 
-use super::token_cache::{Token, TokenKey};
+use super::token_cache::Token;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{is_web_page, read_body};
-use crate::gate::Gate;
+use crate::gates::Gates;
+use crate::redirect::{is_same_origin, next_hop};
 use crate::transport::{Outgoing, Patience, Transport, host_of};
 
 /// The largest answer that is read.
@@ -24,6 +28,18 @@ const LIFETIME_DEFAULT: Duration = Duration::from_secs(60);
 /// The longest that is believed.
 const LIFETIME_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// Hops that are followed, the first request apart.
+const HOP_COUNT_MAX: usize = 3;
+
+/// What a token service is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'a> {
+    pub(super) realm: &'a Url,
+    pub(super) service: Option<&'a str>,
+    /// Scopes parted by blanks; none asks for nothing in particular.
+    pub(super) scope: Option<&'a str>,
+}
+
 /// `issued_at` is not read: it is the service's clock, and a token that ends early costs one refresh.
 #[derive(Deserialize)]
 struct Answer {
@@ -32,64 +48,119 @@ struct Answer {
     expires_in: Option<Value>,
 }
 
-/// Asks the realm once, with `basic` or anonymously. Redirects are not followed: a realm has no reason to.
+/// Why there is no token.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The service was shown the credentials and refused.
+    Login(Error),
+    /// Anything else.
+    Other(Error),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Login(error) | Failure::Other(error) => error,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// Asks the realm for a token, with `basic` or anonymously; without a scope this is what a login is, and tells whether
+/// the credentials are right. Redirects are followed; the credentials go along to the realm's own origin only, and once
+/// dropped are not taken up again.
 ///
 /// # Errors
-/// [`ErrorKind::Denied`] when the realm refuses; [`ErrorKind::Throttled`], [`ErrorKind::Unreachable`] and
+/// [`Failure`]: [`ErrorKind::Denied`] when the realm refuses; [`ErrorKind::Throttled`], [`ErrorKind::Unreachable`] and
 /// [`ErrorKind::TimedOut`] as for any request; [`ErrorKind::Invalid`] for an answer without a token.
 pub(super) async fn fetch(
     transport: &Transport,
-    gate: &Gate,
-    key: &TokenKey,
+    gates: &Gates,
+    question: &Question<'_>,
     basic: Option<&HeaderValue>,
     patience: &mut Patience,
-) -> Result<Token, Error> {
-    let mut url = key.realm.clone();
-    {
-        let mut query = url.query_pairs_mut();
-        if let Some(service) = &key.service {
-            query.append_pair("service", service);
+) -> Result<Token, Failure> {
+    let scope = Scope { repository: question.scope.unwrap_or_default().to_owned(), class: Class::Token };
+    let path = Arc::new(Path { scope: Arc::new(scope), is_head: false, reference: String::new() });
+    let mut url = question.url();
+    let mut authorization = basic;
+    let mut seen = Vec::new();
+    let mut response = gates.send(transport, &outgoing(url.clone(), authorization, &path), patience).await?;
+    while let Some(next) = next_hop(&url, &response)? {
+        seen.push(url.clone());
+        if seen.contains(&next) || seen.len() > HOP_COUNT_MAX {
+            let detail = "redirects token requests in a circle, or too often";
+            return Err(Error::new(ErrorKind::Invalid, host_of(&url), detail).into());
         }
-        query.append_pair("scope", &key.scope);
+        if !is_same_origin(&url, &next) {
+            authorization = None;
+        }
+        let query = next.query().or(url.query()).map(str::to_owned);
+        url = next;
+        // Whoever adds a slash and forgets the query means the same question.
+        url.set_query(query.as_deref());
+        response = gates.send(transport, &outgoing(url.clone(), authorization, &path), patience).await?;
     }
+    let host = host_of(&url);
+    if response.status() != StatusCode::OK {
+        let error = refused(&response, &host, authorization.is_some());
+        if let (ErrorKind::Throttled, Some(pause)) = (error.kind(), error.retry_after()) {
+            transport.metrics.throttled();
+            gates.rest(&host, &path, pause);
+        }
+        let is_refusal = matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unconfirmed);
+        let is_login = is_refusal && authorization.is_some();
+        return Err(if is_login { Failure::Login(error) } else { Failure::Other(error) });
+    }
+    let unusable = |what| Error::new(ErrorKind::Invalid, &host, format!("answered a token request {what}"));
+    if is_web_page(response.headers()) {
+        return Err(unusable("with a web page").into());
+    }
+    let bytes = read_body(response, ANSWER_BYTES_MAX, &host).await?;
+    let token = parse(&bytes).ok_or_else(|| unusable("without a token"))?;
+    Ok(Token { with_login: authorization.is_some(), ..token })
+}
+
+fn outgoing(url: Url, authorization: Option<&HeaderValue>, path: &Arc<Path>) -> Outgoing {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if let Some(basic) = basic {
-        headers.insert(AUTHORIZATION, basic.clone());
+    if let Some(authorization) = authorization {
+        headers.insert(AUTHORIZATION, authorization.clone());
     }
-    let host = host_of(&url);
-    let outgoing = Outgoing { kind: UpstreamKind::Token, method: Method::GET, url, headers };
-    let permit = gate.admit(UpstreamKind::Token, &host)?;
-    let sent = transport.send(&outgoing, patience).await;
-    permit.report(&sent);
-    let response = sent?;
-    if response.status() != StatusCode::OK {
-        let error = refused(&response, &host, basic.is_some());
-        if let (ErrorKind::Throttled, Some(pause)) = (error.kind(), error.retry_after()) {
-            transport.metrics.throttled();
-            gate.rest(UpstreamKind::Token, &host, 429, pause);
+    let (kind, method, path) = (UpstreamKind::Token, Method::GET, Arc::clone(path));
+    Outgoing { kind, method, url, headers, path, is_further: false }
+}
+
+impl Question<'_> {
+    fn url(&self) -> Url {
+        let mut url = self.realm.clone();
+        if self.service.is_some() || self.scope.is_some() {
+            let mut query = url.query_pairs_mut();
+            query.extend_pairs(self.service.map(|service| ("service", service)));
+            let scopes = self.scope.unwrap_or_default().split_ascii_whitespace();
+            query.extend_pairs(scopes.map(|scope| ("scope", scope)));
         }
-        return Err(error);
+        url
     }
-    if is_web_page(response.headers()) {
-        return Err(Error::new(ErrorKind::Invalid, host, "answered a token request with a web page"));
-    }
-    let bytes = read_body(response, ANSWER_BYTES_MAX, &transport.memory.documents, &host).await?;
-    parse(&bytes)
-        .ok_or_else(|| Error::new(ErrorKind::Invalid, host, "answered a token request without a token"))
 }
 
 fn refused(response: &Response, host: &str, has_credentials: bool) -> Error {
     let status = response.status().as_u16();
     let answered = |kind, what: &str| {
-        Error::new(kind, host, format!("answered a token request with {status}{what}")).with_status(status)
+        let error = Error::new(kind, host, format!("answered a token request with {status}{what}"));
+        error.with_status(status).by_token_service()
     };
+    // A page for people is a proxy's or a portal's, as far as anybody can tell.
+    let denied = if is_web_page(response.headers()) { ErrorKind::Unconfirmed } else { ErrorKind::Denied };
     match status {
-        400 | 401 | 403 if has_credentials => {
-            answered(ErrorKind::Denied, ": the configured credentials were refused")
-        }
-        400 | 401 | 403 => answered(ErrorKind::Denied, ": it was asked without credentials"),
+        400 | 401 | 403 if has_credentials => answered(denied, ": the configured credentials were refused"),
+        400 | 401 | 403 => answered(denied, ": it was asked without credentials"),
         429 => {
             let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             let pause = header.and_then(|value| parse_retry_after(value, SystemTime::now()));
@@ -111,7 +182,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Token> {
     let token = answer.token.filter(is_usable).or(answer.access_token.filter(is_usable))?;
     let mut header = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
     header.set_sensitive(true);
-    Some(Token { header, lifetime: lifetime(answer.expires_in.as_ref()) })
+    Some(Token { header, lifetime: lifetime(answer.expires_in.as_ref()), with_login: false })
 }
 
 /// Services write numbers, numbers as text, zero and nonsense; none of that may cost a pull.

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::HeaderValue;
 use tokio::time::Instant;
-use url::Url;
+use url::{Origin, Url};
 
 use crate::error::Error;
 
@@ -15,22 +16,43 @@ use crate::error::Error;
 const TOKEN_COUNT_MAX: usize = 1024;
 /// A token is given up this long before it expires, but never before half its life is over.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(30);
+/// How old a token that has opened nothing yet must be before a refusal is put down to its age.
+const AGE_MIN: Duration = Duration::from_secs(10);
+/// How often at most a token is fetched anew because the registry found that it allows too little.
+const ALLOWANCE_TTL: Duration = Duration::from_secs(60);
 
-/// What a token was given for.
+/// What a token was given for. One that was given for the login's sake is never taken for one that was not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TokenKey {
+    /// The host that it is sent to, and no other.
+    pub(super) host: Origin,
     pub(super) realm: Url,
     pub(super) service: Option<String>,
     pub(super) scope: String,
+    pub(super) with_login: bool,
 }
 
-/// A token as it is sent.
+/// A token as it comes from its service.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     /// The value of `Authorization`, marked sensitive.
     pub(crate) header: HeaderValue,
     /// How long it is good for, from when it was asked for.
     pub(crate) lifetime: Duration,
+    /// Whether its service saw the login for it.
+    pub(crate) with_login: bool,
+}
+
+/// A token that is held, and how it has fared.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) header: HeaderValue,
+    pub(super) with_login: bool,
+    lifetime: Duration,
+    asked_at: Instant,
+    /// When the one before it was given up.
+    replaced_at: Option<Instant>,
+    has_worked: AtomicBool,
 }
 
 /// The tokens of one registry.
@@ -40,40 +62,84 @@ pub(super) struct TokenCache {
 }
 
 /// The lock is held while a token is fetched, so that others wait for it instead of asking too.
-type Slot = tokio::sync::Mutex<Option<Fetched>>;
+type Slot = tokio::sync::Mutex<Contents>;
+
+#[derive(Debug, Default)]
+struct Contents {
+    fetched: Option<Fetched>,
+    given_up_at: Option<Instant>,
+}
 
 #[derive(Debug)]
 struct Fetched {
-    asked_at: Instant,
     done_at: Instant,
-    result: Result<Token, Error>,
+    result: Result<Arc<Held>, Error>,
+}
+
+impl Held {
+    /// The registry took it.
+    pub(super) fn note_success(&self) {
+        self.has_worked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a registry that calls it invalid may mean that it died: it opened something before, or is not new.
+    pub(super) fn may_be_dead(&self) -> bool {
+        self.has_worked.load(Ordering::Relaxed) || self.asked_at.elapsed() >= AGE_MIN
+    }
+
+    /// Whether a new one may allow what the registry says this one does not. It rarely does, so that this is tried
+    /// only now and then.
+    pub(super) fn may_allow_too_little(&self) -> bool {
+        let is_due = |at: Instant| at.elapsed() >= ALLOWANCE_TTL;
+        (self.has_worked.load(Ordering::Relaxed) || is_due(self.asked_at))
+            && self.replaced_at.is_none_or(is_due)
+    }
+
+    fn is_alive(&self) -> bool {
+        let margin = EXPIRY_MARGIN.min(self.lifetime / 2);
+        self.asked_at.elapsed() + margin < self.lifetime
+    }
 }
 
 impl TokenCache {
-    /// A token for `key` that is not `refused`, and whether it was fetched after this call began. `fetch` is
-    /// awaited only when there is none; whoever waits for it meanwhile shares its result, good or bad.
+    /// A token for `key`, and whether it was fetched after this call began. `fetch` is awaited only when there is
+    /// none; whoever waits for it meanwhile shares its result, good or bad.
     ///
     /// # Errors
     /// Those of `fetch`.
     pub(super) async fn get(
         &self,
         key: &TokenKey,
-        refused: Option<&HeaderValue>,
         fetch: impl Future<Output = Result<Token, Error>>,
-    ) -> Result<(HeaderValue, bool), Error> {
+    ) -> Result<(Arc<Held>, bool), Error> {
         let began = Instant::now();
         let slot = self.slot(key);
-        let mut held = slot.lock().await;
-        if let Some(fetched) = &*held
-            && fetched.serves(began, refused)
+        let mut contents = slot.lock().await;
+        if let Some(fetched) = &contents.fetched
+            && fetched.serves(began)
         {
             let is_fresh = fetched.done_at >= began;
-            return fetched.result.clone().map(|token| (token.header, is_fresh));
+            return fetched.result.clone().map(|held| (held, is_fresh));
         }
         let asked_at = Instant::now();
-        let result = fetch.await;
-        *held = Some(Fetched { asked_at, done_at: Instant::now(), result: result.clone() });
-        result.map(|token| (token.header, true))
+        let replaced_at = contents.given_up_at;
+        let result = fetch.await.map(|Token { header, lifetime, with_login }| {
+            let has_worked = AtomicBool::new(false);
+            Arc::new(Held { header, with_login, lifetime, asked_at, replaced_at, has_worked })
+        });
+        contents.fetched = Some(Fetched { done_at: Instant::now(), result: result.clone() });
+        result.map(|held| (held, true))
+    }
+
+    /// Gives up a token that a registry refused. Whoever comes next fetches another; one that has come meanwhile
+    /// stays.
+    pub(super) async fn give_up(&self, key: &TokenKey, refused: &Arc<Held>) {
+        let slot = self.slot(key);
+        let mut contents = slot.lock().await;
+        let is_it = |fetched: &Fetched| fetched.result.as_ref().is_ok_and(|held| Arc::ptr_eq(held, refused));
+        if contents.fetched.as_ref().is_some_and(is_it) {
+            *contents = Contents { fetched: None, given_up_at: Some(Instant::now()) };
+        }
     }
 
     fn slot(&self, key: &TokenKey) -> Arc<Slot> {
@@ -92,9 +158,9 @@ impl TokenCache {
 /// again.
 fn make_room(slots: &mut HashMap<TokenKey, Arc<Slot>>) {
     let now = Instant::now();
-    slots.retain(|_, slot| {
-        slot.try_lock().map_or(true, |held| held.as_ref().is_some_and(|fetched| fetched.serves(now, None)))
-    });
+    let is_of_use =
+        |contents: &Contents| contents.fetched.as_ref().is_some_and(|fetched| fetched.serves(now));
+    slots.retain(|_, slot| slot.try_lock().map_or(true, |contents| is_of_use(&contents)));
     if slots.len() >= TOKEN_COUNT_MAX {
         slots.retain(|_, slot| Arc::strong_count(slot) > 1);
     }
@@ -102,13 +168,9 @@ fn make_room(slots: &mut HashMap<TokenKey, Arc<Slot>>) {
 
 impl Fetched {
     /// Whether this answers a caller who came at `began`. A failure does only for those who waited for it.
-    fn serves(&self, began: Instant, refused: Option<&HeaderValue>) -> bool {
+    fn serves(&self, began: Instant) -> bool {
         match &self.result {
-            Ok(token) => {
-                let margin = EXPIRY_MARGIN.min(token.lifetime / 2);
-                let is_alive = self.asked_at.elapsed() + margin < token.lifetime;
-                is_alive && refused != Some(&token.header)
-            }
+            Ok(held) => held.is_alive(),
             Err(_) => self.done_at >= began,
         }
     }

@@ -1,87 +1,164 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use telemetry::{Metrics, RegistryMetrics, UpstreamKind};
+use http::Method;
+use policy::reach::{Class, Outcome, Path};
+use telemetry::Metrics;
+use tokio::time::Instant;
 
-use super::Gate;
+use super::{Gate, Role};
 use crate::error::{Error, ErrorKind};
+use crate::redirect;
+use crate::transport::Patience;
 
-const HOST: &str = "registry.example";
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-fn gate() -> (Gate, Metrics) {
+fn gate() -> (Arc<Gate>, Metrics) {
     let metrics = Metrics::new(&["corp".to_owned()]);
-    let registry: Arc<RegistryMetrics> = metrics.registry("corp");
-    (Gate::new("corp", Some(registry)), metrics)
+    let root = "https://registry.example/v2/".parse().unwrap();
+    (Gate::new("corp", metrics.registry("corp"), Role::Registry, root, 64), metrics)
 }
 
-fn fail(gate: &Gate, count: u32) {
+fn path(repository: &str, class: Class, reference: &str) -> Arc<Path> {
+    redirect::path(&repository.parse().unwrap(), class, &Method::GET, reference.to_owned())
+}
+
+fn admit(gate: &Arc<Gate>, path: &Arc<Path>) -> Result<super::Permit, Error> {
+    gate.admit(path, HEADER_TIMEOUT, &mut Patience::until(Instant::now() + HEADER_TIMEOUT))
+}
+
+fn fail(gate: &Arc<Gate>, path: &Arc<Path>, error: &Error, count: usize) {
     for _ in 0..count {
-        let error = Error::new(ErrorKind::TimedOut, HOST, "did not answer in time");
-        gate.admit(UpstreamKind::GetBlob, HOST).unwrap().report(&Err(error));
+        admit(gate, path).unwrap().report(&Err(error.clone()));
     }
 }
 
-fn refusal(gate: &Gate, kind: UpstreamKind) -> Option<Error> {
-    gate.admit(kind, HOST).err()
+fn late() -> Error {
+    Error::new(ErrorKind::TimedOut, "registry.example", "did not answer in time")
 }
 
-fn breaker(metrics: &Metrics) -> String {
+fn unconnected() -> Error {
+    Error::new(ErrorKind::Unreachable, "registry.example", "could not be reached").without_connection()
+}
+
+fn sample(metrics: &Metrics, name: &str) -> String {
     let text = metrics.encode();
-    let line =
-        text.lines().find(|line| line.starts_with("wharf_upstream_breaker_state{")).unwrap().to_owned();
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
     line.rsplit(' ').next().unwrap().to_owned()
+}
+
+fn state(metrics: &Metrics) -> String {
+    sample(metrics, "wharf_upstream_breaker_state{")
 }
 
 #[tokio::test(start_paused = true)]
 async fn f01_after_five_failures_requests_are_answered_here_at_once() {
     let (gate, metrics) = gate();
-    assert_eq!(breaker(&metrics), "0");
-    fail(&gate, 5);
-    assert_eq!(breaker(&metrics), "2");
-    let error = refusal(&gate, UpstreamKind::HeadManifest).unwrap();
+    let latest = path("library/app", Class::Manifests, "latest");
+    assert_eq!(state(&metrics), "0");
+    fail(&gate, &latest, &unconnected(), 5);
+    assert_eq!(state(&metrics), "2");
+    let error = admit(&gate, &latest).unwrap_err();
     assert_eq!((error.kind(), error.status()), (ErrorKind::Resting, None));
     assert!(error.retry_after().is_some());
+    assert!(gate.take_probe().is_none(), "not yet");
     tokio::time::advance(Duration::from_secs(1)).await;
-    let probe = gate.admit(UpstreamKind::HeadManifest, HOST).unwrap();
-    assert_eq!(breaker(&metrics), "1");
-    assert!(refusal(&gate, UpstreamKind::HeadManifest).is_some(), "one probe at a time");
-    drop(probe);
-    assert_eq!(breaker(&metrics), "2", "a probe whose caller went away proves nothing");
+    let (mut probing, is_left_alone) = gate.take_probe().unwrap();
+    assert!(is_left_alone);
+    assert_eq!(state(&metrics), "1");
+    assert!(gate.take_probe().is_none(), "one at a time");
+    assert!(admit(&gate, &latest).is_err(), "no client's request is a probe");
+    probing.report(Outcome::Answered, None);
+    assert_eq!(state(&metrics), "0");
+    assert!(admit(&gate, &latest).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn f10_a_limit_on_manifests_leaves_blobs_alone() {
+async fn a_probe_that_ends_in_a_panic_is_made_again() {
+    let (gate, metrics) = gate();
+    fail(&gate, &path("library/app", Class::Manifests, "latest"), &unconnected(), 5);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    drop(gate.take_probe().unwrap());
+    assert_eq!(state(&metrics), "2");
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert!(gate.take_probe().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn k13_silence_for_one_path_is_about_that_path() {
+    let (gate, metrics) = gate();
+    let tags = path("library/app", Class::Tags, "");
+    fail(&gate, &tags, &late(), 5);
+    let error = admit(&gate, &tags).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Resting);
+    assert!(error.to_string().contains("failed at this several times"), "{error}");
+    for other in [path("library/app", Class::Manifests, "latest"), path("library/other", Class::Tags, "")] {
+        assert!(admit(&gate, &other).is_ok());
+    }
+    assert_eq!(state(&metrics), "0");
+    assert_eq!(sample(&metrics, "wharf_upstream_left_alone_total{registry=\"corp\",reason=\"path\"}"), "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn k13_who_waits_in_vain_and_leaves_has_seen_a_failure_and_who_leaves_soon_has_not() {
     let (gate, _metrics) = gate();
-    gate.rest(UpstreamKind::GetManifest, HOST, 429, Duration::from_secs(60));
-    for kind in [UpstreamKind::HeadManifest, UpstreamKind::GetManifest, UpstreamKind::List] {
-        let error = refusal(&gate, kind).unwrap();
+    for (waited, is_failure) in [(Duration::from_secs(1), false), (HEADER_TIMEOUT, true)] {
+        let latest = path("library/app", Class::Manifests, "latest");
+        for _ in 0..5 {
+            let permit = admit(&gate, &latest).unwrap();
+            tokio::time::advance(waited).await;
+            drop(permit);
+        }
+        assert_eq!(admit(&gate, &latest).is_err(), is_failure, "{waited:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f10_a_limit_on_manifests_leaves_blobs_and_lists_alone() {
+    let (gate, _metrics) = gate();
+    let latest = path("library/app", Class::Manifests, "latest");
+    gate.rest(&latest, Duration::from_secs(60));
+    for reference in ["latest", "other"] {
+        let error = admit(&gate, &path("library/app", Class::Manifests, reference)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Throttled);
         assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
         assert_eq!(error.status(), None, "nobody was asked");
     }
-    assert!(refusal(&gate, UpstreamKind::GetBlob).is_none());
-    assert!(refusal(&gate, UpstreamKind::HeadBlob).is_none());
+    for class in [Class::Blobs, Class::Tags, Class::Referrers] {
+        assert!(admit(&gate, &path("library/app", class, "x")).is_ok(), "{class:?}");
+    }
     tokio::time::advance(Duration::from_secs(60)).await;
-    assert!(refusal(&gate, UpstreamKind::GetManifest).is_none());
+    assert!(admit(&gate, &latest).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn f10_a_limit_on_blobs_stops_everything_for_a_second_at_least() {
     let (gate, _metrics) = gate();
-    gate.rest(UpstreamKind::GetBlob, HOST, 429, Duration::ZERO);
-    for kind in [UpstreamKind::GetBlob, UpstreamKind::GetManifest] {
-        assert_eq!(refusal(&gate, kind).unwrap().kind(), ErrorKind::Throttled);
+    gate.rest(&path("library/app", Class::Blobs, "x"), Duration::ZERO);
+    for class in [Class::Blobs, Class::Manifests, Class::Tags] {
+        assert_eq!(admit(&gate, &path("library/app", class, "x")).unwrap_err().kind(), ErrorKind::Throttled);
     }
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(refusal(&gate, UpstreamKind::GetBlob).is_none());
+    assert!(admit(&gate, &path("library/app", Class::Blobs, "x")).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shorter_rest_does_not_cut_a_longer_one_short() {
+async fn f10_a_limit_is_one_repositorys_until_another_tells_it_too() {
+    let (gate, metrics) = gate();
+    gate.rest(&path("library/one", Class::Manifests, "latest"), Duration::from_secs(60));
+    let third = path("library/three", Class::Manifests, "latest");
+    assert!(admit(&gate, &third).is_ok());
+    gate.rest(&path("library/two", Class::Manifests, "latest"), Duration::from_secs(60));
+    assert_eq!(admit(&gate, &third).unwrap_err().kind(), ErrorKind::Throttled);
+    let told = "wharf_upstream_left_alone_total{registry=\"corp\",reason=\"throttled\"}";
+    assert_eq!(sample(&metrics, told), "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn k14_a_further_connection_is_let_through_and_held_back_like_any_other() {
     let (gate, _metrics) = gate();
-    gate.rest(UpstreamKind::GetBlob, HOST, 503, Duration::from_secs(30));
-    gate.rest(UpstreamKind::GetBlob, HOST, 429, Duration::from_secs(2));
-    tokio::time::advance(Duration::from_secs(5)).await;
-    let error = refusal(&gate, UpstreamKind::GetBlob).unwrap();
-    assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Resting, Some(Duration::from_secs(25))));
+    let blob = path("library/app", Class::Blobs, "x");
+    gate.check_further(&blob).unwrap();
+    fail(&gate, &blob, &late(), 5);
+    assert_eq!(gate.check_further(&blob).unwrap_err().kind(), ErrorKind::Resting);
 }

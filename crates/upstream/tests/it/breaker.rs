@@ -19,6 +19,7 @@ fn state(rig: &Rig) -> u64 {
 
 /// Fails until the upstream is left alone.
 async fn open(rig: &Rig, digest: &str) {
+    rig.registry.set_door(Endpoint::Registry, Door::Refuse).await;
     for _ in 0..5 {
         if rig.get(digest).await.unwrap_err().kind() == ErrorKind::Resting {
             break;
@@ -30,28 +31,25 @@ async fn open(rig: &Rig, digest: &str) {
 #[tokio::test]
 async fn f01_while_it_is_open_nothing_is_sent() {
     let (rig, digest) = rig().await;
-    rig.registry.script(Rule::new(Kind::GetManifest, Fault::Status(503)));
     open(&rig, &digest).await;
-    let sent = rig.registry.log().count(Kind::GetManifest);
-    assert_eq!(sent, 5, "five failures in a row");
+    rig.registry.set_door(Endpoint::Registry, Door::Open).await;
     let started = Instant::now();
     let error = rig.get(&digest).await.unwrap_err();
     assert_eq!((error.kind(), error.status()), (ErrorKind::Resting, None));
     assert!(error.retry_after().is_some());
     assert!(started.elapsed().as_millis() < 500, "answered here, at once");
-    assert_eq!(rig.registry.log().count(Kind::GetManifest), sent);
+    assert_eq!(rig.registry.requests().len(), 0);
 }
 
 #[tokio::test]
-async fn f09_one_probe_finds_out_that_it_is_back() {
+async fn f09_one_probe_of_our_own_finds_out_that_it_is_back() {
     let (rig, digest) = rig().await;
-    rig.registry.set_door(Endpoint::Registry, Door::Refuse).await;
     open(&rig, &digest).await;
-    rig.registry.set_door(Endpoint::Registry, Door::Open).await;
     let gate = Gate::new();
-    rig.registry.script(Rule::new(Kind::GetManifest, Fault::Stall(gate.clone())).once());
-    let probe = async {
-        // Refused until the breaker's second is over; then this request is the probe.
+    rig.registry.script(Rule::new(Kind::Version, Fault::Stall(gate.clone())).once());
+    rig.registry.set_door(Endpoint::Registry, Door::Open).await;
+    let asking = async {
+        // Refused until the breaker's second is over; then this request waits for the probe, and goes on.
         loop {
             match rig.get(&digest).await {
                 Err(error) if error.kind() == ErrorKind::Resting => tokio::task::yield_now().await,
@@ -67,10 +65,37 @@ async fn f09_one_probe_finds_out_that_it_is_back() {
         }
         gate.release();
     };
-    let (probed, ()) = tokio::join!(probe, others);
-    probed.unwrap();
+    let (got, ()) = tokio::join!(asking, others);
+    got.unwrap();
     assert_eq!(state(&rig), 0);
     rig.get(&digest).await.unwrap();
+    let probes = rig.registry.log().requests();
+    let probe = &probes.iter().find(|request| request.kind == Kind::Version).unwrap();
+    assert_eq!((probe.target.as_str(), &probe.credential), ("/v2/", &None), "and it shows nothing of ours");
+}
+
+#[tokio::test]
+async fn k13_a_client_that_leaves_ends_no_probe() {
+    let (rig, digest) = rig().await;
+    open(&rig, &digest).await;
+    let gate = Gate::new();
+    rig.registry.script(Rule::new(Kind::Version, Fault::Stall(gate.clone())).once());
+    rig.registry.set_door(Endpoint::Registry, Door::Open).await;
+    let asking = async {
+        while rig.get(&digest).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = asking => panic!("the probe is held back"),
+        () = gate.reached(1) => {}
+    }
+    gate.release();
+    while state(&rig) != 0 {
+        tokio::task::yield_now().await;
+    }
+    rig.get(&digest).await.unwrap();
+    assert_eq!(rig.registry.log().count(Kind::Version), 1);
 }
 
 #[tokio::test]

@@ -48,7 +48,9 @@ async fn after_the_first_challenge_other_repositories_bring_their_token_along() 
     rig.registry.put_image("library/busybox", "latest", &image);
     let other = "library/busybox".parse().unwrap();
     let latest = "latest".parse().unwrap();
-    upstream::Upstream::head_manifest(&rig.upstream, &other, &latest).await.unwrap();
+    upstream::Upstream::head_manifest(&rig.upstream, &other, &latest, policy::head_trust::Stakes::Nothing)
+        .await
+        .unwrap();
     let statuses: Vec<_> =
         rig.registry.requests().iter().map(|request| (request.kind, request.status)).collect();
     assert_eq!(statuses, [(Kind::Token, Some(200)), (Kind::HeadManifest, Some(200))]);

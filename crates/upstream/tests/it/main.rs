@@ -4,17 +4,22 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it meets what it did not expect")]
 
 mod auth;
+mod belief;
 mod blobs;
 mod breaker;
+mod challenges;
 mod economy;
 mod heads;
 mod lists;
 mod manifests;
-mod memory;
+mod probe;
+mod reach;
 mod realms;
 mod redirects;
 mod retries;
 mod rig;
+mod second_try;
 mod secrets;
 mod throttling;
 mod tls;
+mod vanity;

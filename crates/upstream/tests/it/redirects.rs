@@ -3,7 +3,7 @@
 use testkit::{Auth, Behaviour, Endpoint, FakeRegistry, Fault, Kind, Rule, Sink, Tls};
 use upstream::{BlobRange, ErrorKind, Settings};
 
-use crate::rig::{REPOSITORY, Rig, bytes, read};
+use crate::rig::{REPOSITORY, Rig, build, bytes, parse, read, repository};
 
 fn with_credentials(settings: &mut Settings) {
     settings.credentials = Some(("robot".to_owned(), "canary-word".to_owned().into()));
@@ -107,6 +107,50 @@ async fn s02_a_redirect_inside_our_network_is_not_followed() {
     assert!(error.to_string().contains("a link-local address"), "{error}");
     assert_eq!(sink.connections(), 0);
     assert_eq!(rig.sample("wharf_upstream_breaker_state{registry=\"fake\"}"), Some(0));
+}
+
+/// The proxy would reach what is inside, so that what cannot be checked by address is checked by name.
+#[tokio::test]
+async fn t26_a_name_of_the_inside_is_not_handed_to_the_proxy() {
+    let names = [
+        "localhost",
+        "localhost.",
+        "a.localhost",
+        "intranet",
+        "metadata.google.internal",
+        "vault.corp.lan",
+        "10.0.0.1.nip.io",
+        "169-254-169-254.sslip.io",
+    ];
+    for name in names {
+        let target = format!("http://{name}/secret");
+        let challenge = format!("Bearer realm=\"{target}\",service=\"s\"");
+        let redirected = Sink::answering(307, &[("location", &target)], b"").await;
+        let challenged = Sink::answering(401, &[("www-authenticate", &challenge)], b"").await;
+        for world in [redirected, challenged] {
+            let mut settings = Settings::new("fake", "http://registry.example".parse().unwrap());
+            settings.proxy = Some(world.url().parse().unwrap());
+            with_credentials(&mut settings);
+            let (upstream, _metrics) = build(settings);
+            let got = upstream::Upstream::get_manifest(&upstream, &repository(), &parse("latest")).await;
+            let error = got.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{name}: {error}");
+            assert!(error.to_string().contains("trusted_hosts"), "{error}");
+            assert!(world.requests().iter().all(|head| !head.contains("/secret")), "{:?}", world.requests());
+        }
+    }
+}
+
+#[tokio::test]
+async fn t26_a_listed_name_is_handed_to_the_proxy() {
+    let world = Sink::answering(307, &[("location", "http://vault.corp.lan/blob")], b"").await;
+    let mut settings = Settings::new("fake", "http://registry.corp.lan".parse().unwrap());
+    settings.proxy = Some(world.url().parse().unwrap());
+    settings.trusted_hosts = vec!["vault.corp.lan".to_owned()];
+    let (upstream, _metrics) = build(settings);
+    let got = upstream::Upstream::get_manifest(&upstream, &repository(), &parse("latest")).await;
+    assert!(got.unwrap_err().to_string().contains("redirects in a circle"));
+    assert!(world.requests().iter().any(|head| head.starts_with("GET http://vault.corp.lan/blob ")));
 }
 
 #[tokio::test]

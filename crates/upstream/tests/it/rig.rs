@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 use oci::{Digest, Reference, Repository};
+use policy::head_trust::Stakes;
 use telemetry::Metrics;
 use testkit::{Behaviour, Endpoint, FakeRegistry, within};
 use upstream::{
-    Authorities, BlobRange, BlobStream, Error, HttpUpstream, ManifestBody, ManifestHead, Settings, Upstream,
+    Authorities, BlobRange, BlobStream, Described, Error, HttpUpstream, ManifestBody, ManifestHead, Settings,
+    Upstream,
 };
 use url::Url;
 
@@ -50,8 +52,18 @@ impl Rig {
         self.registry.put_manifest(REPOSITORY, Some("latest"), MANIFEST_TYPE, bytes)
     }
 
+    /// What a HEAD gave.
     pub(crate) async fn head(&self, reference: &str) -> Result<ManifestHead, Error> {
-        within("a manifest's head", self.upstream.head_manifest(&repository(), &parse(reference))).await
+        match self.describe(reference, Stakes::Nothing).await? {
+            Described::Head(head) => Ok(head),
+            Described::Whole(body) => panic!("a GET decided: {body:?}"),
+        }
+    }
+
+    pub(crate) async fn describe(&self, reference: &str, stakes: Stakes) -> Result<Described, Error> {
+        let (repository, reference) = (repository(), parse(reference));
+        let asked = self.upstream.head_manifest(&repository, &reference, stakes);
+        within("a manifest's description", asked).await
     }
 
     pub(crate) async fn get(&self, reference: &str) -> Result<ManifestBody, Error> {
@@ -64,8 +76,9 @@ impl Rig {
     }
 
     pub(crate) async fn blob_size(&self, digest: &str) -> Result<Option<u64>, Error> {
-        let digest: Digest = digest.parse().unwrap();
-        within("a blob's size", self.upstream.head_blob(&repository(), &digest)).await.map(|head| head.size)
+        let (repository, digest): (_, Digest) = (repository(), digest.parse().unwrap());
+        let asked = self.upstream.head_blob(&repository, &digest, Stakes::Nothing);
+        within("a blob's size", asked).await.map(|head| head.size)
     }
 
     /// The value of a sample in the metrics; `labels` in the order printed.

@@ -67,8 +67,15 @@ const VARIABLES: [(&str, Same); 37] = [
 ];
 
 /// What begins with `WHARF_` and is for what runs wharf: our compose file, build scripts and tests.
-const OURS: [&str; 6] =
-    ["WHARF_CONFIG", "WHARF_PORT", "WHARF_IMAGE", "WHARF_BIN", "WHARF_STATIC_BIN", "WHARF_REQUIRE_CLIENTS"];
+const OURS: [&str; 7] = [
+    "WHARF_CONFIG",
+    "WHARF_ROOT",
+    "WHARF_PORT",
+    "WHARF_IMAGE",
+    "WHARF_BIN",
+    "WHARF_STATIC_BIN",
+    "WHARF_REQUIRE_CLIENTS",
+];
 
 /// One line about the variables among `names` that another program would read and that are not in `read`, which are
 /// those that the configuration asked for. Values are never looked at: they may be secrets.

@@ -39,7 +39,9 @@ pub(crate) fn check(input: &[u8]) {
 }
 
 fn check_routes(config: &Config) {
-    assert!(!config.registries.is_empty() && !config.server.listen.is_empty());
+    assert!(
+        !config.registries.is_empty() && (!config.server.listen.is_empty() || config.server.tls.is_some())
+    );
     for (index, registry) in config.registries.iter().enumerate() {
         let query = format!("ns={}", registry.names.name.replace(':', "%3A"));
         let route = config.routes.route("127.0.0.1", "/v2/", Some(&query));

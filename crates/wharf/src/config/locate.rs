@@ -80,7 +80,7 @@ fn find(named: Option<&Path>, variables: Variables<'_>) -> Result<Config, LoadEr
             result => return result,
         }
     }
-    Ok(Config::builtin())
+    Ok(Config::builtin(variables))
 }
 
 /// One sentence about files that may have been meant.

@@ -13,53 +13,55 @@ use super::remark::Place;
 pub(crate) const SERVER_KEYS: [&str; 10] = [
     "listen",
     "domain",
+    "hosts",
     "default_registry",
     "shutdown_grace",
     "sendfile",
     "connection_count_max",
     "client_connection_count_max",
     "answer_count_max",
-    "body_bytes_max",
     "tls",
 ];
 pub(crate) const TLS_KEYS: [&str; 3] = ["listen", "cert_file", "key_file"];
-pub(crate) const ADMIN_KEYS: [&str; 2] = ["listen", "token_file"];
+pub(crate) const ADMIN_KEYS: [&str; 3] = ["listen", "token_file", "hosts"];
 pub(crate) const STORAGE_KEYS: [&str; 1] = ["root"];
 pub(crate) const LOG_KEYS: [&str; 3] = ["level", "format", "access"];
 
 const LISTEN_DEFAULT: &str = "0.0.0.0:5000";
 const TLS_LISTEN_DEFAULT: &str = "0.0.0.0:5443";
 const ADMIN_LISTEN_DEFAULT: &str = "127.0.0.1:5001";
+/// What stands in place of an address where nothing is to listen.
+const OFF: &str = "off";
 const ROOT_DEFAULT: &str = "./wharf-data";
 /// The highest bound that can be set: more than one process has descriptors for.
 const COUNT_MAX: i64 = 1 << 24;
-
-/// The least that bodies must have of memory, in bytes: a quarter of it has room for one manifest of the largest size.
-const BODY_BYTES_MIN: usize = 16 << 20;
-/// The most that can be set: more than machines have.
-const BODY_BYTES_MAX: i64 = 1 << 40;
 
 const SHUTDOWN_GRACE_DEFAULT: Duration = Duration::from_secs(60);
 
 /// `[server]`, apart from what the server's own settings hold.
 pub(crate) struct ServerSection {
     pub(crate) listen: Vec<SocketAddr>,
-    pub(crate) tls: Option<TlsSettings>,
+    /// With the place of its certificate.
+    pub(crate) tls: Option<(TlsSettings, Place)>,
     pub(crate) domain: Option<String>,
+    /// Names of wharf itself.
+    pub(crate) hosts: Vec<Text>,
+    /// The names by which the admin listener is asked for, beside addresses and `localhost`.
+    pub(crate) admin_hosts: Vec<String>,
     pub(crate) default_registry: Option<Text>,
     pub(crate) shutdown_grace: Duration,
     pub(crate) sendfile: bool,
     pub(crate) connection_count_max: Option<usize>,
     pub(crate) client_connection_count_max: Option<usize>,
     pub(crate) answer_count_max: Option<usize>,
-    pub(crate) body_bytes_max: Option<usize>,
 }
 
 /// How the log is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Log {
     pub(crate) level: tracing::Level,
-    pub(crate) format: LogFormat,
+    /// None: whatever suits who reads it.
+    pub(crate) format: Option<LogFormat>,
     /// Whether each request gets a line.
     pub(crate) access: bool,
 }
@@ -69,6 +71,8 @@ pub(crate) struct Log {
 pub(crate) enum LogFormat {
     Text,
     Json,
+    /// For people: what matters first, and no more than fits on a screen.
+    Short,
 }
 
 const LEVELS: [(&str, tracing::Level); 5] = [
@@ -86,9 +90,10 @@ impl ServerSection {
         let connection_count_max = self.connection_count_max.unwrap_or(defaults.connection_count_max);
         server::Settings {
             admin,
+            admin_hosts: self.admin_hosts,
             shutdown_grace: self.shutdown_grace,
             sendfile: self.sendfile,
-            tls: self.tls,
+            tls: self.tls.map(|(tls, _)| tls),
             connection_count_max,
             // However many one client opens, as many are left for the others.
             client_connection_count_max: self
@@ -106,7 +111,7 @@ pub(crate) fn read_server(
     admin: &Table<'_>,
 ) -> (ServerSection, Option<AdminSettings>) {
     let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
-    let listen = read_listen(reader, server, LISTEN_DEFAULT, &mut taken);
+    let listen = read_plain_listen(reader, server, &mut taken);
     let tls = read_tls(reader, server, &mut taken);
     let domain = reader.text_or_nothing(server, "domain").and_then(|text| match parse_host(&text.value) {
         Ok(domain) => Some(domain),
@@ -119,25 +124,40 @@ pub(crate) fn read_server(
         listen,
         tls,
         domain,
+        hosts: read_hosts(reader, server),
+        admin_hosts: read_hosts(reader, admin).into_iter().map(|host| host.value).collect(),
         default_registry: reader.text_or_nothing(server, "default_registry"),
         shutdown_grace: reader.duration(server, "shutdown_grace").unwrap_or(SHUTDOWN_GRACE_DEFAULT),
         sendfile: reader.flag(server, "sendfile").unwrap_or(true),
         connection_count_max: reader.count(server, "connection_count_max", COUNT_MAX),
         client_connection_count_max: reader.count(server, "client_connection_count_max", COUNT_MAX),
         answer_count_max: reader.count(server, "answer_count_max", COUNT_MAX),
-        body_bytes_max: read_body_bytes(reader, server),
     };
     (section, read_admin(reader, admin, &mut taken))
 }
 
-fn read_body_bytes(reader: &mut Reader<'_>, server: &Table<'_>) -> Option<usize> {
-    let bytes = reader.count(server, "body_bytes_max", BODY_BYTES_MAX)?;
-    if bytes < BODY_BYTES_MIN {
-        let place = reader.place(server, "body_bytes_max");
-        let wrong = format!("is too little for a large manifest; write at least {BODY_BYTES_MIN} (16 MiB)");
+/// Where clients connect without TLS: nowhere, if that is said and there is TLS.
+fn read_plain_listen(
+    reader: &mut Reader<'_>,
+    server: &Table<'_>,
+    taken: &mut Vec<(SocketAddr, Place)>,
+) -> Vec<SocketAddr> {
+    let is_off = reader.texts(server, "listen").is_some_and(|texts| match &texts[..] {
+        [] => true,
+        [text] => text.value == OFF,
+        _ => false,
+    });
+    if !is_off {
+        return read_listen(reader, server, LISTEN_DEFAULT, taken);
+    }
+    if !server.has("tls") {
+        let place = reader.place(server, "listen");
+        let wrong = format!(
+            "is off, and without [server.tls] nothing would listen; write an address such as {LISTEN_DEFAULT:?}"
+        );
         reader.refuse(&place, wrong);
     }
-    Some(bytes)
+    Vec::new()
 }
 
 /// The public listener's addresses, of `[server]` or of `[server.tls]`.
@@ -155,12 +175,24 @@ fn read_listen(
     texts.iter().filter_map(|text| claim_listener(reader, text, taken)).collect()
 }
 
+/// The names in `hosts`.
+fn read_hosts(reader: &mut Reader<'_>, table: &Table<'_>) -> Vec<Text> {
+    let mut hosts = Vec::new();
+    for text in reader.texts(table, "hosts").unwrap_or_default() {
+        match parse_host(&text.value) {
+            Ok(value) => hosts.push(Text { value, ..text }),
+            Err(wrong) => reader.refuse(&text.place, format!("{:?}: {wrong}", text.written)),
+        }
+    }
+    hosts
+}
+
 /// `[server.tls]`; without that section, no TLS is spoken.
 fn read_tls(
     reader: &mut Reader<'_>,
     server: &Table<'_>,
     taken: &mut Vec<(SocketAddr, Place)>,
-) -> Option<TlsSettings> {
+) -> Option<(TlsSettings, Place)> {
     if !server.has("tls") {
         return None;
     }
@@ -174,7 +206,7 @@ fn read_tls(
     let chain = reader.certificates(&tls, "cert_file");
     let key = reader.private_key(&tls, "key_file");
     match TlsIdentity::from_pem(&chain?, &key?) {
-        Ok(identity) => Some(TlsSettings { listen, identity }),
+        Ok(identity) => Some((TlsSettings { listen, identity }, reader.place(&tls, "cert_file"))),
         Err(error) => {
             let place = reader.place(&tls, "key_file");
             reader.refuse(&place, format!("{error}; name the key that the certificate was made for"));
@@ -190,7 +222,7 @@ fn read_admin(
 ) -> Option<AdminSettings> {
     let token = if admin.has("token_file") { reader.secret_file(admin, "token_file") } else { None };
     let listen = match reader.text(admin, "listen") {
-        Some(text) if text.value == "off" => return None,
+        Some(text) if text.value == OFF => return None,
         Some(text) => claim_listener(reader, &text, taken)?,
         None if admin.has("listen") => return None,
         None => {
@@ -246,13 +278,17 @@ fn listen_default(address: &str, taken: &mut Vec<(SocketAddr, Place)>) -> Socket
 }
 
 pub(crate) fn read_log(reader: &mut Reader<'_>, log: &Table<'_>) -> Log {
-    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json), ("short", LogFormat::Short)];
     Log {
         level: reader.choice(log, "level", &LEVELS).unwrap_or(tracing::Level::INFO),
-        format: reader.choice(log, "format", &formats).unwrap_or(LogFormat::Text),
+        format: reader.choice(log, "format", &formats),
         access: reader.flag(log, "access").unwrap_or(true),
     }
 }
+
+/// The variable that says where to store where the file does not. An image sets it, so that a file which is added later
+/// finds what was stored without one.
+const ROOT_VARIABLE: &str = "WHARF_ROOT";
 
 /// The directory under which registries without a root of their own store.
 pub(crate) fn read_storage_root(reader: &mut Reader<'_>, storage: &Table<'_>) -> PathBuf {
@@ -262,5 +298,6 @@ pub(crate) fn read_storage_root(reader: &mut Reader<'_>, storage: &Table<'_>) ->
         }
         !root.value.is_empty()
     });
-    root.map_or_else(|| PathBuf::from(ROOT_DEFAULT), |root| PathBuf::from(root.value))
+    let default = || reader.variable(ROOT_VARIABLE).unwrap_or_else(|| ROOT_DEFAULT.to_owned());
+    PathBuf::from(root.map_or_else(default, |root| root.value))
 }

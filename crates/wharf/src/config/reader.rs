@@ -98,6 +98,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A variable of the environment that is set to something.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        (self.variables)(name).filter(|value| !value.is_empty())
+    }
+
     /// The mistakes and the warnings.
     pub(crate) fn finish(self) -> (Remarks, Remarks) {
         (self.mistakes, self.warnings)

@@ -37,7 +37,7 @@ fn check_warned(text: &str, expected: &[&str]) {
 
 #[test]
 fn the_builtin_configuration_is_the_seven_public_registries() {
-    let config = Config::builtin();
+    let config = Config::builtin(&|_| None);
     let names: Vec<&str> = config.registries.iter().map(|registry| registry.names.name.as_str()).collect();
     assert_eq!(
         names,
@@ -54,7 +54,7 @@ fn the_builtin_configuration_is_the_seven_public_registries() {
     assert!(config.warnings.is_empty());
     assert_eq!(config.server.listen, ["0.0.0.0:5000".parse().unwrap()]);
     assert_eq!(config.server.admin.unwrap().listen, "127.0.0.1:5001".parse().unwrap());
-    assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text, access: true });
+    assert_eq!(config.log, Log { level: tracing::Level::INFO, format: None, access: true });
     let hub = &config.registries[0];
     assert_eq!(hub.upstream.upstream.as_str(), "https://registry-1.docker.io/");
     assert_eq!(hub.names.aliases, ["registry-1.docker.io", "index.docker.io"]);
@@ -67,7 +67,55 @@ fn the_builtin_configuration_is_the_seven_public_registries() {
 #[test]
 fn an_empty_file_is_the_builtin_configuration() {
     let names = |config: Config| config.registries.into_iter().map(|it| it.names).collect::<Vec<_>>();
-    assert_eq!(names(parse("")), names(Config::builtin()));
+    assert_eq!(names(parse("")), names(Config::builtin(&|_| None)));
+}
+
+/// The index of the registry that answers at a bare address.
+fn default_of(config: &Config) -> Option<usize> {
+    match config.routes.route("10.0.0.5:5000", "/v2/library/alpine/manifests/1", None) {
+        Ok(Route::Registry { index, .. }) => Some(index),
+        _ => None,
+    }
+}
+
+#[test]
+fn the_bare_address_is_docker_hub_s_unless_a_file_says_otherwise() {
+    assert_eq!(default_of(&Config::builtin(&|_| None)), Some(0));
+    assert_eq!(default_of(&parse("")), Some(0));
+    assert_eq!(default_of(&parse("[server]\nlisten = \"127.0.0.1:5005\"\n")), Some(0));
+    assert_eq!(default_of(&parse("[server]\ndefault_registry = \"ghcr.io\"\n")), Some(1));
+    assert_eq!(default_of(&parse("[server]\ndefault_registry = \"\"\n")), None);
+    assert_eq!(
+        default_of(&parse("[[registry]]\nname = \"ghcr.io\"\n[[registry]]\nname = \"docker.io\"\n")),
+        None
+    );
+}
+
+#[test]
+fn t15_wharf_s_own_names_are_listed() {
+    let text = "[server]\ndomain = \"cache.example\"\nhosts = [\"Wharf.tools.svc\", \"me.cache.example\"]\n\
+                [admin]\nhosts = \"wharf.tools.svc\"\n[[registry]]\nname = \"ghcr.io\"\n";
+    let config = parse(text);
+    assert_eq!(config.server.admin_hosts, ["wharf.tools.svc"]);
+    for host in ["wharf.tools.svc:5000", "me.cache.example"] {
+        assert_eq!(config.routes.route(host, "/v2/", None), Ok(Route::Version), "{host}");
+    }
+    assert!(config.routes.route("other.tools.svc", "/v2/", None).is_err());
+    check_refused(
+        "[server]\nhosts = [\"a b\", \"wharf:5000\"]\n[admin]\nhosts = [\"http://wharf\"]\n\
+         [[registry]]\nname = \"ghcr.io\"\n",
+        &[
+            r#"wharf.toml:2: server.hosts: "a b": this is no host name; use letters, digits, "-" and dots"#,
+            r#"wharf.toml:2: server.hosts: "wharf:5000": a port has no place here; write the host name alone"#,
+            r#"wharf.toml:4: admin.hosts: "http://wharf": a scheme has no place here; write the host name alone"#,
+        ],
+    );
+    check_refused(
+        "[server]\nhosts = \"hub.example\"\n[[registry]]\nname = \"ghcr.io\"\nhosts = \"hub.example\"\n",
+        &[
+            r#"wharf.toml:2: server.hosts: "hub.example" is taken by registry[ghcr.io].hosts (line 5) already; remove one of the two"#,
+        ],
+    );
 }
 
 /// A configuration with every key there is, and the files that it names.
@@ -83,19 +131,20 @@ fn every_key(directory: &tempfile::TempDir) -> String {
         [server]
         listen = ["127.0.0.1:5000", "[::1]:5000"]
         domain = "Registry.Example.com"
+        hosts = ["wharf.example.net"]
         default_registry = "hub"
         shutdown_grace = "90s"
         sendfile = false
         connection_count_max = 2_000
         client_connection_count_max = 100
         answer_count_max = 500
-        body_bytes_max = 33_554_432
         [server.tls]
         listen = "127.0.0.1:5443"
         cert_file = "{ca}"
         key_file = "{key}"
         [admin]
         listen = "0.0.0.0:5001"
+        hosts = "wharf.example.net"
         token_file = "{token}"
         [storage]
         root = "/srv/wharf"
@@ -149,12 +198,14 @@ fn every_key_is_taken_over() {
     assert_eq!(config.server.connection_count_max, 2000);
     assert_eq!(config.server.client_connection_count_max, 100);
     assert_eq!(config.server.answer_count_max, 500);
-    assert_eq!(config.body_bytes_max, 32 << 20);
     let tls = config.server.tls.expect("a section for TLS");
     assert_eq!(tls.listen, ["127.0.0.1:5443".parse().unwrap()]);
     assert_eq!(config.server.admin.unwrap().token.unwrap().expose(), "admin-token");
     assert_eq!(config.domain.as_deref(), Some("registry.example.com"));
-    assert_eq!(config.log, Log { level: tracing::Level::DEBUG, format: LogFormat::Json, access: false });
+    assert_eq!(
+        config.log,
+        Log { level: tracing::Level::DEBUG, format: Some(LogFormat::Json), access: false }
+    );
 
     let hub = &config.registries[0];
     let (username, password) = hub.upstream.credentials.as_ref().unwrap();
@@ -429,7 +480,7 @@ fn a_section_of_the_wrong_shape_says_how_to_write_it() {
     check_refused(
         "[server]\nlisten = []\ndomain = [\"x\"]\n",
         &[
-            r#"wharf.toml:2: server.listen: is an empty list; write an address such as "0.0.0.0:5000""#,
+            r#"wharf.toml:2: server.listen: is off, and without [server.tls] nothing would listen; write an address such as "0.0.0.0:5000""#,
             "wharf.toml:3: server.domain: expected a string, found a list; write one text in quotes",
         ],
     );
@@ -533,6 +584,70 @@ fn an_admin_listener_can_be_turned_off() {
         "[server]\nlisten = \"127.0.0.1:5001\"\n[admin]\nlisten = \"${UNSET}\"\n",
         &["wharf.toml:4: admin.listen: the environment variable UNSET is not set or empty; set it"],
     );
+}
+
+/// User 001 of a first day had to invent a plain address that nobody was to use.
+#[test]
+fn the_plain_listener_can_be_turned_off_where_there_is_tls() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let identity = rcgen::generate_simple_self_signed(vec!["wharf".to_owned()]).unwrap();
+    fs::write(path("cert.pem"), identity.cert.pem()).unwrap();
+    fs::write(path("key.pem"), identity.signing_key.serialize_pem()).unwrap();
+    let tls = format!("[server.tls]\ncert_file = {:?}\nkey_file = {:?}\n", path("cert.pem"), path("key.pem"));
+    for off in ["[]", "\"off\"", "[\"off\"]"] {
+        let config = parse(&format!("[server]\nlisten = {off}\n{tls}listen = \"0.0.0.0:5000\"\n"));
+        assert!(config.server.listen.is_empty(), "{off}");
+        assert_eq!(config.server.tls.unwrap().listen, ["0.0.0.0:5000".parse().unwrap()]);
+        check_refused(
+            &format!("[server]\nlisten = {off}\n"),
+            &[
+                "wharf.toml:2: server.listen: is off, and without [server.tls] nothing would listen; write an address \
+               such as \"0.0.0.0:5000\"",
+            ],
+        );
+    }
+    check_refused(
+        &format!("{tls}listen = []\n"),
+        &[r#"wharf.toml:4: server.tls.listen: is an empty list; write an address such as "0.0.0.0:5443""#],
+    );
+    check_refused(
+        &format!("[server]\nlisten = [\"off\", \"127.0.0.1:1\"]\n{tls}"),
+        &[
+            r#"wharf.toml:2: server.listen: "off": this is no address to listen on; write one such as "0.0.0.0:5000" or "[::]:5000""#,
+        ],
+    );
+}
+
+#[test]
+fn a_certificate_that_is_for_no_name_of_a_registry_is_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let text = |domain: &str| {
+        format!(
+            "[server]\n{domain}\n[server.tls]\ncert_file = {:?}\nkey_file = {:?}\n[[registry]]\nname = \"ghcr.io\"\n",
+            path("cert.pem"),
+            path("key.pem")
+        )
+    };
+    for (names, is_warned) in [
+        (&["elsewhere.example"][..], true),
+        (&["*.cache.example"], false),
+        (&["cache.example"], false),
+        (&["ghcr.io.cache.example"], false),
+    ] {
+        let identity =
+            rcgen::generate_simple_self_signed(names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+        let identity = identity.unwrap();
+        fs::write(path("cert.pem"), identity.cert.pem()).unwrap();
+        fs::write(path("key.pem"), identity.signing_key.serialize_pem()).unwrap();
+        let warning = "wharf.toml:4: server.tls.cert_file: is for none of the names that clients would use, such as \
+                       \"ghcr-io.cache.example\" or \"cache.example\"; give one that is";
+        let expected = if is_warned { vec![warning] } else { vec![] };
+        check_warned(&text("domain = \"cache.example\""), &expected);
+        // Without a domain, the names are not known here.
+        check_warned(&text(""), &[]);
+    }
 }
 
 #[test]
@@ -673,20 +788,18 @@ fn tls_needs_a_certificate_and_its_own_key() {
     assert!(taken.contains("wharf.toml:4: server.tls.listen"), "{taken}");
 }
 
+/// Table 2, number 2, of a first day: a file that was added to an image lost the cache without a word.
 #[test]
-fn t05_the_memory_for_bodies_has_room_for_the_largest_manifest() {
-    assert_eq!(parse("").body_bytes_max, 64 << 20);
-    assert_eq!(parse("[server]\nbody_bytes_max = 16_777_216\n").body_bytes_max, 16 << 20);
-    check_refused(
-        "[server]\nbody_bytes_max = 16_777_215\n",
-        &[
-            "wharf.toml:2: server.body_bytes_max: is too little for a large manifest; write at least 16777216 (16 MiB)",
-        ],
-    );
-    check_refused(
-        "[server]\nbody_bytes_max = 0\n",
-        &[
-            "wharf.toml:2: server.body_bytes_max: expected a whole number from 1 to 1099511627776, without quotes",
-        ],
-    );
+fn a_file_that_is_added_later_finds_what_was_stored_without_one() {
+    let in_an_image = |name: &str| (name == "WHARF_ROOT").then(|| "/data".to_owned());
+    let root = |config: &Config| config.registries[0].root.clone();
+    assert_eq!(root(&Config::builtin(&in_an_image)).to_str(), Some("/data/docker.io"));
+    for text in ["", "[storage]\nroot = \"/data\"\n", "[[registry]]\nname = \"docker.io\"\n"] {
+        let config = Config::parse("wharf.toml", text, &in_an_image).unwrap();
+        assert_eq!(root(&config).to_str(), Some("/data/docker.io"), "{text}");
+    }
+    let elsewhere = Config::parse("wharf.toml", "[storage]\nroot = \"/srv\"\n", &in_an_image).unwrap();
+    assert_eq!(root(&elsewhere).to_str(), Some("/srv/docker.io"));
+    let empty = Config::builtin(&|name| (name == "WHARF_ROOT").then(String::new));
+    assert_eq!(root(&empty).to_str(), Some("./wharf-data/docker.io"));
 }

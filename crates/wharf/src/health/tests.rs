@@ -47,7 +47,7 @@ fn nobody_there_is_not_healthy() {
 
 #[test]
 fn other_schemes_are_not_asked() {
-    for url in ["https://127.0.0.1:5000/readyz", "file:///readyz"] {
+    for url in ["ftp://127.0.0.1:5000/readyz", "file:///readyz"] {
         assert!(matches!(ask(&Url::parse(url).unwrap()), Err(HealthError::Url)), "{url}");
     }
 }
@@ -60,6 +60,26 @@ fn a_wildcard_address_is_asked_on_loopback() {
         ("10.0.0.5:5000", "http://10.0.0.5:5000/readyz"),
     ] {
         let text = format!("[server]\nlisten = {listen:?}\n");
+        let config = Config::parse("wharf.toml", &text, &|_| None).unwrap();
+        assert_eq!(url_of(&config).as_str(), url);
+    }
+}
+
+#[test]
+fn where_nothing_plain_is_public_the_admin_listener_is_asked_and_else_tls() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let identity = rcgen::generate_simple_self_signed(vec!["cache.example".to_owned()]).unwrap();
+    std::fs::write(path("cert.pem"), identity.cert.pem()).unwrap();
+    std::fs::write(path("key.pem"), identity.signing_key.serialize_pem()).unwrap();
+    for (admin, url) in
+        [("127.0.0.1:5001", "http://127.0.0.1:5001/readyz"), ("off", "https://127.0.0.1:5443/readyz")]
+    {
+        let text = format!(
+            "[server]\nlisten = \"off\"\n[server.tls]\ncert_file = {:?}\nkey_file = {:?}\n[admin]\nlisten = {admin:?}\n",
+            path("cert.pem"),
+            path("key.pem")
+        );
         let config = Config::parse("wharf.toml", &text, &|_| None).unwrap();
         assert_eq!(url_of(&config).as_str(), url);
     }

@@ -1,8 +1,8 @@
 //! How one event becomes one line.
 //!
-//! Text: `2026-01-31T12:00:00.000000Z  INFO access: request status=200 user_agent="curl 8"`. JSON: an object
-//! with `time`, `level`, `module` and the event's fields. Control characters are escaped in both, and no
-//! field is longer than [`FIELD_BYTES_MAX`].
+//! Text: `2026-01-31T12:00:00.000000Z  INFO access: request outcome=hit status=200 user_agent="curl 8"`. JSON: an
+//! object with `time`, `level`, `module` and the event's fields. Short: see [`short`]. Control characters are escaped
+//! in all, and no field is longer than [`FIELD_BYTES_MAX`].
 
 use std::fmt::{self, Write};
 
@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::short;
 use crate::config::LogFormat;
 
 /// The longest text of one field, in bytes. What comes from clients is cut shorter where it comes in.
@@ -22,11 +23,13 @@ const FIELD_BYTES_MAX: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line {
     format: LogFormat,
+    /// Whether the short form may have colours.
+    is_coloured: bool,
 }
 
 impl Line {
-    pub(super) fn new(format: LogFormat) -> Self {
-        Self { format }
+    pub(super) fn new(format: LogFormat, is_coloured: bool) -> Self {
+        Self { format, is_coloured }
     }
 }
 
@@ -42,15 +45,20 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let about = event.metadata();
-        let mut fields = Fields { format: self.format, message: String::new(), rest: String::new() };
-        event.record(&mut fields);
+        let mut fields = Fields::new(self.format);
         match self.format {
+            LogFormat::Short => {
+                let mut time = String::new();
+                SystemTime.format_time(&mut Writer::new(&mut time))?;
+                short::write(&mut writer, event, &time_of_day(&time), self.is_coloured)
+            }
             LogFormat::Text => {
+                event.record(&mut fields);
                 SystemTime.format_time(&mut writer)?;
-                write!(writer, " {:>5} {}: {}", about.level(), about.target(), fields.message)?;
-                writeln!(writer, "{}", fields.rest)
+                writeln!(writer, " {:>5} {}: {fields}", about.level(), about.target())
             }
             LogFormat::Json => {
+                event.record(&mut fields);
                 writer.write_str("{\"time\":\"")?;
                 SystemTime.format_time(&mut writer)?;
                 let level = about.level().as_str().to_ascii_lowercase();
@@ -61,20 +69,36 @@ where
     }
 }
 
+/// `12:00:00Z` of `2026-01-31T12:00:00.000000Z`.
+fn time_of_day(time: &str) -> String {
+    let clock = time.split_once('T').map_or(time, |(_, clock)| clock);
+    format!("{}Z", clock.split(['.', 'Z']).next().unwrap_or(clock))
+}
+
 /// The fields of one event, written as they come; the message goes in front of the others.
-struct Fields {
+pub(super) struct Fields {
     format: LogFormat,
     message: String,
     rest: String,
 }
 
+impl fmt::Display for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.message, self.rest)
+    }
+}
+
 impl Fields {
+    pub(super) fn new(format: LogFormat) -> Self {
+        Self { format, message: String::new(), rest: String::new() }
+    }
+
     fn put_text(&mut self, field: &Field, text: &str) {
         let is_message = field.name() == "message";
         let out = if is_message { &mut self.message } else { &mut self.rest };
         match self.format {
-            LogFormat::Text if is_message => escape(out, cut(text), false),
-            LogFormat::Text => {
+            LogFormat::Text | LogFormat::Short if is_message => escape(out, cut(text), false),
+            LogFormat::Text | LogFormat::Short => {
                 out.push(' ');
                 out.push_str(field.name());
                 out.push('=');
@@ -93,7 +117,7 @@ impl Fields {
     fn put_plain(&mut self, field: &Field, value: &dyn fmt::Display) {
         // Writing to a string does not fail.
         let _ = match self.format {
-            LogFormat::Text => write!(self.rest, " {}={value}", field.name()),
+            LogFormat::Text | LogFormat::Short => write!(self.rest, " {}={value}", field.name()),
             LogFormat::Json => write!(self.rest, ",\"{}\":{value}", field.name()),
         };
     }
@@ -147,7 +171,7 @@ fn quote(out: &mut String, text: &str) {
 
 /// Escapes as JSON does (RFC 8259, section 7), and beyond it every other control character. Without quotes
 /// around it, a text keeps its quotes as they are.
-fn escape(out: &mut String, text: &str, is_quoted: bool) {
+pub(super) fn escape(out: &mut String, text: &str, is_quoted: bool) {
     for c in text.chars() {
         match c {
             '"' if is_quoted => out.push_str("\\\""),
@@ -165,6 +189,6 @@ fn escape(out: &mut String, text: &str, is_quoted: bool) {
 }
 
 /// The longest beginning of `text` within the bound.
-fn cut(text: &str) -> &str {
+pub(super) fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(FIELD_BYTES_MAX)]
 }

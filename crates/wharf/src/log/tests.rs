@@ -7,6 +7,14 @@ use crate::config::LogFormat;
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
+impl Lines {
+    fn text(&self) -> String {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        assert!(text.is_empty() || text.ends_with('\n'));
+        text
+    }
+}
+
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
@@ -21,11 +29,9 @@ impl Write for Lines {
 fn written(settings: &Log, events: impl FnOnce()) -> Vec<String> {
     let lines = Lines::default();
     let writer = lines.clone();
-    tracing::subscriber::with_default(subscriber(settings, move || writer.clone()), events);
-    let bytes = lines.0.lock().unwrap().clone();
-    let text = String::from_utf8(bytes).unwrap();
-    assert!(text.is_empty() || text.ends_with('\n'));
-    text.lines().map(without_time).collect()
+    let line = Line::new(format_of(settings), false);
+    tracing::subscriber::with_default(subscriber(settings, line, move || writer.clone()), events);
+    lines.text().lines().map(without_time).collect()
 }
 
 /// A time is `2026-01-31T12:00:00.000000Z`.
@@ -37,7 +43,7 @@ fn without_time(line: &str) -> String {
 }
 
 fn settings(format: LogFormat) -> Log {
-    Log { level: tracing::Level::INFO, format, access: true }
+    Log { level: tracing::Level::INFO, format: Some(format), access: true }
 }
 
 const EVIL: &str = "a\r\nb\u{1b}[31m\u{7f}\u{9b}\t\0\"\\ü";
@@ -100,7 +106,7 @@ fn levels_and_the_access_log_are_apart() {
         tracing::warn!(target: "rustls", "theirs");
     };
     let check = |level, access, expected: &[&str]| {
-        let lines = written(&Log { level, format: LogFormat::Text, access }, events);
+        let lines = written(&Log { level, format: Some(LogFormat::Text), access }, events);
         let lines: Vec<&str> = lines.iter().map(|line| line.trim_start()).collect();
         assert_eq!(lines, expected, "{level} {access}");
     };
@@ -110,4 +116,93 @@ fn levels_and_the_access_log_are_apart() {
     check(tracing::Level::INFO, false, &[gate, rustls]);
     check(tracing::Level::ERROR, true, &[request]);
     check(tracing::Level::TRACE, false, &[gate, store, rustls]);
+}
+
+/// What `events` writes for a person.
+fn short(is_coloured: bool, events: impl FnOnce()) -> String {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let line = Line::new(LogFormat::Short, is_coloured);
+    let subscriber = subscriber(&settings(LogFormat::Short), line, move || writer.clone());
+    tracing::subscriber::with_default(subscriber, events);
+    lines.text()
+}
+
+const DIGEST: &str = "sha256:fb25670cf427cc442c763b5c5bac8b4401830696757c078ebbf0aec939a6307e";
+
+fn requests() {
+    tracing::info!(
+        target: "access", outcome = "hit", status = 200, method = %"GET", registry = "docker.io",
+        repository = "library/alpine", reference = %DIGEST, kind = "blob", end = "complete", bytes = 1_093_461_u64,
+        duration_ms = 0.542, client = %"192.168.1.20:60476", user_agent = "containerd/2.1.4", id = %"77e7f65c-5",
+        "request"
+    );
+    tracing::info!(
+        target: "access", outcome = "revalidated", status = 200, method = %"HEAD", registry = "ghcr.io",
+        repository = "org/app", reference = %"3.20", kind = "manifest", end = "complete", bytes = 0_u64,
+        duration_ms = 95.4, client = %"[fd00::1]:60476", "request"
+    );
+    tracing::info!(
+        target: "access", outcome = "no_selector", status = 404, method = %"GET", path = "/v2/x/tags/list",
+        kind = "other", end = "complete", bytes = 310_u64, duration_ms = 0.1, client = %"10.0.0.7:1",
+        detail = "\u{1b}[31mwhich registry?", "request"
+    );
+    tracing::info!(
+        target: "access", outcome = "miss", status = 200, method = %"GET", registry = "quay.io",
+        repository = "a/b", reference = %DIGEST, kind = "blob", end = "left", bytes = 2_000_000_000_u64,
+        duration_ms = 12_345.0, client = %"10.0.0.7:1", kept = false, "request"
+    );
+}
+
+#[test]
+fn a_person_sees_the_outcome_first_and_no_more_than_matters() {
+    let text = short(false, || {
+        requests();
+        tracing::info!(target: "wharf::wiring", "started");
+        tracing::warn!(target: "cache", name = "docker.io", "odd");
+    });
+    let lines: Vec<&str> = text.lines().map(|line| line.split_once("Z ").unwrap().1).collect();
+    assert_eq!(
+        lines,
+        [
+            "hit         200 GET docker.io/library/alpine@sha256:fb25670cf427  1.1 MB in 1 ms  192.168.1.20",
+            "revalidated 200 HEAD ghcr.io/org/app:3.20 in 95 ms  [fd00::1]",
+            "no_selector 404 GET /v2/x/tags/list  310 B in 0 ms  10.0.0.7  \\u001b[31mwhich registry?",
+            "miss        200 GET quay.io/a/b@sha256:fb25670cf427  2.0 GB in 12 s  10.0.0.7  left  not kept",
+            "started",
+            "WARN odd name=docker.io",
+        ]
+    );
+    let (time, _) = text.split_once(' ').unwrap();
+    assert!(time.len() == "12:00:00Z".len() && time.matches(':').count() == 2, "{time}");
+}
+
+#[test]
+fn colours_are_for_the_outcome_and_the_level() {
+    let text = short(true, || {
+        requests();
+        tracing::warn!(target: "cache", "odd");
+    });
+    for expected in [
+        "\u{1b}[32mhit        \u{1b}[0m 200",
+        "\u{1b}[31mno_selector\u{1b}[0m 404",
+        "\u{1b}[36mmiss       \u{1b}[0m 200",
+        "\u{1b}[33mWARN \u{1b}[0modd",
+    ] {
+        assert!(text.contains(expected), "{expected:?} in {text:?}");
+    }
+}
+
+#[test]
+fn colours_are_for_terminals_whose_owner_did_not_refuse_them() {
+    let check = |is_terminal, variables: &[(&str, &str)], expected| {
+        let variable =
+            |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
+        assert_eq!(is_coloured(is_terminal, variable), expected, "{variables:?}");
+    };
+    check(true, &[], true);
+    check(true, &[("TERM", "xterm"), ("NO_COLOR", "")], true);
+    check(true, &[("NO_COLOR", "1")], false);
+    check(true, &[("TERM", "dumb")], false);
+    check(false, &[], false);
 }

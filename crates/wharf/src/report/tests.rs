@@ -1,14 +1,21 @@
+use super::door::UNKNOWN_ADDRESS;
 use super::*;
 
 fn config(text: &str) -> Config {
     Config::parse("wharf.toml", text, &|_| None).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 
+/// Where a server of this configuration listens.
+fn listeners(config: &Config, own: Option<Ipv4Addr>) -> Listeners<'_> {
+    let tls = config.server.tls.as_ref().map_or(&[][..], |tls| &tls.listen);
+    let admin = config.server.admin.as_ref().map(|admin| admin.listen);
+    Listeners { plain: &config.server.listen, tls, admin, own }
+}
+
 #[track_caller]
 fn check_start(text: &str, expected: &[&str]) {
     let config = config(text);
-    let admin = config.server.admin.as_ref().map(|admin| admin.listen);
-    let lines = start(&config, &config.server.listen, &[], admin, None);
+    let lines = start(&config, listeners(&config, None));
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(lines[0], format!("wharf {version} with wharf.toml"));
     assert_eq!(lines[1..], *expected);
@@ -76,7 +83,7 @@ fn every_host_that_is_shown_leads_to_its_registry() {
              [[registry]]\nname = \"10.0.0.5:5000\"\nupstream = \"https://10.0.0.5:5000\"\n"
         );
         let config = config(&text);
-        let door = Door { config: &config, address: config.server.listen[0], own: None };
+        let door = Door::of(&config, &config.server.listen, &[], None).unwrap();
         for (expected, registry) in config.registries.iter().enumerate() {
             let host = door.virtual_host(registry).unwrap().replace(UNKNOWN_ADDRESS, "192.0.2.1");
             let route = config.routes.route(&host, "/v2/", None);
@@ -109,7 +116,7 @@ upstream = "http://[fd00::1]:5000"
 wharf.toml: no mistakes
 listen  0.0.0.0:5000
 admin   127.0.0.1:5001
-ns      http://registry.example.com:5000/v2/?ns=REGISTRY
+any     http://registry.example.com:5000/v2/?ns=REGISTRY, as containerd asks
 
 REGISTRY        UPSTREAM                      HOST                                 CREDENTIALS  ROOT
 docker.io       https://registry-1.docker.io  docker.io.registry.example.com:5000  password     /srv/wharf/docker.io
@@ -125,7 +132,7 @@ warning: wharf.toml:12: registry[[fd00::1]:5000].upstream: the upstream is asked
 fn the_hints_name_this_machine_where_its_address_is_known() {
     let config = config("[[registry]]\nname = \"docker.io\"\n");
     let own = Some(Ipv4Addr::new(192, 168, 1, 10));
-    let lines = start(&config, &config.server.listen, &[], None, own).join("\n");
+    let lines = start(&config, listeners(&config, own)).join("\n");
     assert!(!lines.contains(UNKNOWN_ADDRESS), "{lines}");
     assert!(lines.contains("http://docker.io.192.168.1.10.nip.io:5000"), "{lines}");
     assert!(lines.contains("[host.\"http://192.168.1.10:5000\"]"), "{lines}");
@@ -133,7 +140,81 @@ fn the_hints_name_this_machine_where_its_address_is_known() {
 
 #[test]
 fn without_a_file_it_is_said_where_one_was_looked_for() {
-    let lines = start(&Config::builtin(), &[], &[], None, None);
+    let lines = start(&Config::builtin(&|_| None), Listeners::default());
     let expected = "with built-in configuration (no ./wharf.toml, no /etc/wharf/wharf.toml)";
     assert!(lines[0].ends_with(expected), "{}", lines[0]);
+}
+
+/// A configuration with TLS whose certificate is for `names`.
+fn tls_config(directory: &tempfile::TempDir, names: &[&str], server: &str) -> Config {
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let identity = rcgen::generate_simple_self_signed(names).unwrap();
+    std::fs::write(path("cert.pem"), identity.cert.pem()).unwrap();
+    std::fs::write(path("key.pem"), identity.signing_key.serialize_pem()).unwrap();
+    config(&format!(
+        "[server]\n{server}\n[server.tls]\nlisten = \"0.0.0.0:443\"\ncert_file = {:?}\nkey_file = {:?}\n\
+         [[registry]]\nname = \"docker.io\"\n",
+        path("cert.pem"),
+        path("key.pem"),
+    ))
+}
+
+#[test]
+fn with_tls_the_hints_name_what_the_certificate_covers() {
+    let directory = tempfile::tempdir().unwrap();
+    let own = Some(Ipv4Addr::new(192, 168, 1, 10));
+    let domain = "domain = \"cache.example\"\nlisten = \"off\"";
+    for (names, server, expected) in [
+        (
+            &["*.cache.example", "cache.example"][..],
+            domain,
+            "https://docker-io.cache.example or https://cache.example/v2/",
+        ),
+        (
+            &["docker.io.cache.example"],
+            domain,
+            "https://docker.io.cache.example or https://cache.example/v2/",
+        ),
+        (&["192.168.1.10"], "listen = []", "as https://192.168.1.10/v2/?ns=docker.io"),
+    ] {
+        let config = tls_config(&directory, names, server);
+        let lines = start(&config, listeners(&config, own)).join("\n");
+        assert!(lines.contains(expected) && !lines.contains("http://docker"), "{lines}");
+        assert!(
+            lines.contains("listening on https://0.0.0.0:443") && !lines.contains("on http://0"),
+            "{lines}"
+        );
+        assert!(lines.contains("containerd: put [host.\"https://"), "{lines}");
+    }
+    let config = tls_config(&directory, &["*.cache.example"], domain);
+    let text = check(&config);
+    let expected = "listen  0.0.0.0:443 (TLS)\nadmin   127.0.0.1:5001\n\
+                    any     https://cache.example/v2/?ns=REGISTRY, as containerd asks\n";
+    assert!(text.contains(expected) && text.contains("  docker-io.cache.example  "), "{text}");
+}
+
+#[test]
+fn a_bare_address_that_means_the_hub_is_dockers_mirror() {
+    let own = Some(Ipv4Addr::new(192, 168, 1, 10));
+    let config = config("[server]\ndefault_registry = \"docker.io\"\n[[registry]]\nname = \"docker.io\"\n");
+    let lines = start(&config, listeners(&config, own)).join("\n");
+    assert!(lines.contains("docker: put {\"registry-mirrors\": [\"http://192.168.1.10:5000\"]}"), "{lines}");
+}
+
+#[test]
+fn a_person_sees_in_five_lines_that_it_runs_and_what_to_do_next() {
+    let config = config("[[registry]]\nname = \"docker.io\"\n[[registry]]\nname = \"ghcr.io\"\n");
+    let lines = start_short(&config, listeners(&config, Some(Ipv4Addr::new(192, 168, 1, 10))));
+    assert_eq!(
+        lines[1..],
+        [
+            "listening on http://0.0.0.0:5000; admin on http://127.0.0.1:5001/metrics",
+            "registries  docker.io ghcr.io",
+            "docker      {\"registry-mirrors\": [\"http://docker.io.192.168.1.10.nip.io:5000\"]} into \
+             /etc/docker/daemon.json",
+            "containerd  [host.\"http://192.168.1.10:5000\"] into /etc/containerd/certs.d/_default/hosts.toml",
+        ]
+    );
+    assert!(lines.iter().all(|line| line.len() <= 110), "{lines:?}");
 }

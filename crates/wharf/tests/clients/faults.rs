@@ -231,7 +231,7 @@ fn f15_real_clients_do_not_notice_a_resumption_answered_wrongly() {
 }
 
 #[test]
-fn f17_real_clients_do_not_take_encoded_bodies() {
+fn f17_real_clients_get_right_bytes_whatever_encoding_they_are_called() {
     met("f17");
 }
 

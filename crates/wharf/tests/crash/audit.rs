@@ -17,7 +17,7 @@ const TEMPORARY_COUNT_MAX: usize = 64;
 pub(crate) struct Audit {
     /// Sizes of blobs and manifests by digest, all of which were hashed.
     pub(crate) stored: BTreeMap<String, u64>,
-    /// How much of a blob is there without a hole, as the note beside it tells.
+    /// How much of a blob is there, as the note beside it tells.
     partial: BTreeMap<String, u64>,
     /// What each tag is on record for.
     pub(crate) tags: BTreeMap<String, String>,
@@ -77,7 +77,12 @@ impl Audit {
         // Without a note that can be read, nothing is believed.
         let Ok(note) = serde_json::from_slice::<Value>(&note) else { return };
         let front = note["front"].as_u64().unwrap_or(len).min(len);
-        self.partial.insert(format!("sha256:{hex}"), front);
+        let beyond = note["beyond"].as_array().into_iter().flatten().map(|range| {
+            let [start, end] = [0, 1].map(|at| range[at].as_u64().expect("a start and an end"));
+            assert!(front < start && start < end && end <= len, "{note} beside {len} bytes");
+            end - start
+        });
+        self.partial.insert(format!("sha256:{hex}"), front + beyond.sum::<u64>());
     }
 
     /// How many of a blob's bytes there is no need to fetch, as long as the machine has not stopped.

@@ -79,8 +79,8 @@ impl Library {
         self.blobs.iter().map(Blob::size).chain(manifests).sum()
     }
 
-    /// Whether clients ask for ranges of this blob. What was written out of order is on record up to its
-    /// first hole alone while it is not in the store, so a kill before that may cost a part of it.
+    /// Whether clients ask for ranges of this blob. What was written out of order is on record a little later
+    /// than it is written while it is not in the store, so a kill before that may cost a part of it.
     pub(crate) fn is_ranged(&self, blob: &Blob) -> bool {
         blob.size() > 1 && blob.digest.ends_with(['0', '1', '2', '3', '4'])
     }

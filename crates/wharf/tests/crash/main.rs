@@ -12,6 +12,7 @@ mod library;
 mod load;
 mod rot;
 mod schedule;
+mod several;
 
 /// The program under test.
 const WHARF: &str = env!("CARGO_BIN_EXE_wharf");

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::program::{command, run};
+use testkit::{Auth, Behaviour, Endpoint, FakeRegistry};
+
+use crate::program::{command, configuration, registry, run};
 
 const GOOD: &str = r#"
 [server]
@@ -22,7 +24,7 @@ const GOOD_SAYS: &str = "\
 wharf.toml: no mistakes
 listen  0.0.0.0:5000
 admin   127.0.0.1:5001
-ns      http://registry.example.com:5000/v2/?ns=REGISTRY
+any     http://registry.example.com:5000/v2/?ns=REGISTRY, as containerd asks
 
 REGISTRY           UPSTREAM                      HOST                                         CREDENTIALS  ROOT
 docker.io          https://registry-1.docker.io  docker.io.registry.example.com:5000          no           /srv/wharf/docker.io
@@ -202,4 +204,49 @@ fn a_configuration_that_cannot_be_read_says_what_to_do() {
     ] {
         assert_eq!(run(directory.path(), arguments), (Some(1), String::new(), expected.to_owned()));
     }
+}
+
+/// Mistakes 4 and 10 to 14 of a first day came to light with the first pull only.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_registry_says_is_known_before_a_client_asks() {
+    let right =
+        FakeRegistry::start_with(Behaviour { auth: Auth::bearer("robot", "canary"), ..Behaviour::default() });
+    let (right, open) = (right.await, FakeRegistry::start_anonymous().await);
+    let directory = tempfile::tempdir().unwrap();
+    let check = |rest: String| {
+        fs::write(directory.path().join("wharf.toml"), configuration(&rest)).unwrap();
+        run(directory.path(), &["check", "--online"])
+    };
+    let login = |password: &str| format!("username = \"robot\"\npassword = {password:?}\n");
+    let good = format!(
+        "{}{}{}[[registry]]\nname = \"gone.test\"\noffline = true\n",
+        registry("right.test", &right),
+        login("canary"),
+        registry("open.test", &open)
+    );
+    let (code, said, complained) = check(good.clone());
+    assert_eq!((code, complained.as_str()), (Some(0), ""), "{said}");
+    let table = "\nREGISTRY    ONLINE\n\
+                 right.test  ok      answers, and accepts the login\n\
+                 open.test   ok      answers\n\
+                 gone.test   -       offline = true: not asked\n";
+    assert!(said.ends_with(table), "{said}");
+
+    let wrong = format!(
+        "{good}{}{}[[registry]]\nname = \"nowhere.invalid\"\n",
+        registry("wrong.test", &right),
+        login("canary-wrong")
+    );
+    let (code, said, complained) = check(wrong);
+    assert_eq!((code, complained.as_str()), (Some(1), "2 of 5 registries cannot be used\n"));
+    let token = right.host_of(Endpoint::Token);
+    for expected in [
+        format!(
+            "wrong.test       FAILED  {token} refuses the configured login; check username and password\n"
+        ),
+        "nowhere.invalid  FAILED  nowhere.invalid does not resolve".to_owned(),
+    ] {
+        assert!(said.contains(&expected), "{said}");
+    }
+    assert!(!said.contains("canary"), "{said}");
 }

@@ -97,8 +97,10 @@ fn authorities(example: &Path) -> Vec<String> {
 /// The example's configuration on free ports, in the working directory, with nobody to ask: what leads to a
 /// registry is then answered with its being offline, and what does not with an unknown name.
 fn offline(text: &str) -> String {
-    let text =
-        text.replace("\"/var/lib/wharf\"", "\"./data\"").replace("\"0.0.0.0:5000\"", "\"127.0.0.1:0\"");
+    let text = text
+        .replace("root = \"/var/lib/wharf\"", "root = \"./data\"")
+        .replace("root = \"/data\"", "root = \"./data\"")
+        .replace("\"0.0.0.0:5000\"", "\"127.0.0.1:0\"");
     assert!(text.contains("\"./data\"") && text.contains("\"127.0.0.1:0\""), "{text}");
     let text = text + "\n[admin]\nlisten = \"127.0.0.1:0\"\n";
     if text.contains("[defaults]\n") {
@@ -126,4 +128,47 @@ async fn every_address_in_a_file_for_clients_leads_to_a_registry() {
             assert!(text.contains("`offline`"), "{}: {authority}: {text}", example.display());
         }
     }
+}
+
+/// What the Dockerfile says behind `word`.
+fn in_the_image(word: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/image/Dockerfile");
+    let text = fs::read_to_string(path).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(word)).unwrap();
+    line.trim_matches([' ', '[', ']', '"']).to_owned()
+}
+
+/// Every file in a directory that is part of the repository's set-ups and pages.
+fn texts(directory: &str) -> Vec<(PathBuf, String)> {
+    let mut paths = Vec::new();
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(directory), &mut paths);
+    let read = |path: PathBuf| fs::read_to_string(&path).ok().map(|text| (path, text));
+    paths.into_iter().filter_map(read).collect()
+}
+
+/// Table 2, number 1, of a first day: a volume where the image has no directory is root's, and nothing starts.
+#[test]
+fn every_container_stores_where_the_image_has_a_volume_for_it() {
+    let volume = in_the_image("VOLUME");
+    assert_eq!(in_the_image("ENV WHARF_ROOT="), volume);
+    assert_eq!(in_the_image("COPY --chown=65532:65532 data "), volume);
+    let mut count = 0;
+    let all = ["examples", "deploy", "docs/how-to", "docs/tutorial"].into_iter().flat_map(texts);
+    for (path, text) in all {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let mounts = words.windows(2).filter(|pair| matches!(pair[0], "-v" | "--volume" | "-"));
+        for mount in mounts.map(|pair| pair[1].trim_matches(['"', '\''])) {
+            // A named volume, or a directory of the host that holds data. What ends in `:ro` is a file to read.
+            let Some((source, target)) = mount.split_once(':') else { continue };
+            if source.contains("wharf") && target.starts_with('/') && !target.ends_with(":ro") {
+                assert_eq!(target, volume, "{}: {mount}", path.display());
+                count += 1;
+            }
+        }
+        if path.extension().is_some_and(|it| it == "toml") && text.contains(&format!(":{volume}")) {
+            assert!(text.contains(&format!("root = {volume:?}")), "{}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 5, "but {count} of them were found");
 }

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use testkit::client::Connection;
-use testkit::{Auth, Behaviour, FakeRegistry, Image, client};
+use testkit::{Auth, Behaviour, Endpoint, FakeRegistry, Fault, Image, Kind, Rule, client};
 
 use crate::program::{Program, configuration, registry};
 
@@ -63,6 +63,37 @@ async fn no_secret_is_logged_at_any_level() {
         for secret in [format!("robot:{CANARY}-password"), format!("{CANARY}-wrong")] {
             assert!(!log.contains(&base64(&secret)), "{log}");
         }
+    }
+}
+
+/// What a redirect or a challenge names may be signed in its path.
+#[tokio::test(flavor = "multi_thread")]
+async fn t28_of_paths_only_the_registrys_own_are_logged() {
+    let fake = FakeRegistry::start().await;
+    let image = Image::small("public");
+    fake.put_image("team/app", "latest", &image);
+    let realm = format!("{}/token?{CANARY}-realm", fake.url_of(Endpoint::Token));
+    fake.change(|behaviour| behaviour.realm = Some(realm));
+    let moved = format!("{}/{CANARY}-signature/blob", fake.url_of(Endpoint::Cdn));
+    fake.script(Rule::new(Kind::GetBlob, Fault::RedirectTo(moved)).at(Endpoint::Registry));
+    let token = format!("{}/{CANARY}-token", fake.url_of(Endpoint::Token));
+    fake.script(Rule::new(Kind::Token, Fault::RedirectTo(token)).from_nth(2));
+    for format in ["text", "json"] {
+        let text = configuration(&format!(
+            "[log]\nlevel = \"trace\"\nformat = {format:?}\n{}",
+            registry("fake.test", &fake)
+        ));
+        let program = Program::start(&text);
+        let digest = image.layers[0].digest.clone();
+        for path in ["manifests/latest".to_owned(), format!("blobs/{digest}"), "tags/list".to_owned()] {
+            let target = format!("/v2/team/app/{path}");
+            client::get(program.address, "fake.test.localhost", &target, &[]).await.unwrap();
+        }
+        program.signal(rustix::process::Signal::TERM);
+        program.wait_for_line("stopped");
+        let log = program.log();
+        assert!(log.contains("/v2/team/app/manifests/latest") && log.contains(&digest), "{log}");
+        assert!(!log.contains(CANARY), "{log}");
     }
 }
 

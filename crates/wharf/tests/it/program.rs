@@ -97,7 +97,9 @@ impl Program {
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         // Made before it listens, so that it is ended even if it never does.
         let mut program = Self { child, log, address: unknown, admin: unknown, directory };
-        program.address = program.address_behind("listening on http://");
+        let scheme =
+            if program.wait_for_line("listening on ").contains("https://") { "https" } else { "http" };
+        program.address = program.address_behind(&format!("listening on {scheme}://"));
         program.admin = program.address_behind("admin on http://");
         program
     }

@@ -1,7 +1,10 @@
 //! How it starts, and what keeps it from starting.
 
+use std::io::BufRead;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
 use std::sync::Arc;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -9,6 +12,7 @@ use rustix::process::Signal;
 use testkit::{Authority, FakeRegistry};
 
 use crate::program::{Program, configuration, registry, run};
+use crate::terminal::Terminal;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_begins_with_how_to_reach_each_registry() {
@@ -19,7 +23,9 @@ async fn the_log_begins_with_how_to_reach_each_registry() {
     program.wait_for_line("containerd: put");
     let log = program.log();
     let said: Vec<&str> = log.lines().filter_map(|line| Some(line.split_once(" INFO wharf")?.1)).collect();
-    let said: Vec<&str> = said.iter().filter_map(|line| Some(line.split_once(": ")?.1)).collect();
+    let said = said.iter().filter_map(|line| Some(line.split_once(": ")?.1));
+    // How many files this machine allows is told where they are few.
+    let said: Vec<&str> = said.filter(|line| !line.starts_with("open-file limit")).collect();
     let expected = [
         format!("wharf {} with wharf.toml", env!("CARGO_PKG_VERSION")),
         format!("listening on http://{address}"),
@@ -78,7 +84,14 @@ fn an_address_that_is_taken_is_named() {
     std::fs::write(directory.path().join("wharf.toml"), text).unwrap();
     let (code, _, complained) = run(directory.path(), &["serve"]);
     assert_eq!(code, Some(1));
-    assert_eq!(complained, format!("cannot listen on {address}: Address already in use (os error 98)\n"));
+    let port = address.port();
+    assert_eq!(
+        complained,
+        format!(
+            "cannot listen on {address}: Address already in use (os error 98); another program has this port, often an \
+             older registry; stop it (`ss -ltnp sport = :{port}` as root names it), or change listen of [server]\n"
+        )
+    );
 }
 
 #[test]
@@ -96,11 +109,13 @@ fn every_root_that_cannot_be_used_is_named() {
     let lines: Vec<&str> = complained.lines().collect();
     assert_eq!(lines.len(), 2, "{complained}");
     assert!(
-        lines[0].starts_with("ghcr.io: cannot store in other: ") && lines[0].contains("; set a"),
+        lines[0].starts_with(
+            "ghcr.io: cannot store in other: it is not a wharf store and not empty (it contains \"file\")"
+        ),
         "{complained}"
     );
     assert!(
-        lines[1].starts_with("quay.io: cannot store in plain: ") && lines[1].contains("; set a"),
+        lines[1] == "quay.io: cannot store in plain: it is not a directory; set another root",
         "{complained}"
     );
     assert_eq!(std::fs::read_to_string(directory.path().join("other/file")).unwrap(), "not ours");
@@ -147,4 +162,141 @@ async fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
     program.signal(Signal::TERM);
     assert_eq!(next(), "STOPPING=1");
     assert!(program.wait().success());
+}
+
+/// Wording 14 and mistakes 2 and 3 of a first day.
+#[test]
+fn what_keeps_all_registries_from_starting_is_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let open = |mode| std::fs::set_permissions(&data, std::fs::Permissions::from_mode(mode)).unwrap();
+    std::fs::write(directory.path().join("wharf.toml"), configuration("[storage]\nroot = \"data\"\n"))
+        .unwrap();
+    open(0o777);
+    if !is_container() {
+        let (code, _, complained) = run(directory.path(), &["serve"]);
+        let shown = data.display();
+        assert_eq!(
+            (code, complained),
+            (
+                Some(1),
+                format!(
+                    "all registries: everyone may rename what is in {shown}, and so put another store in place of this one; \
+                 `chmod o-w {shown}`\n"
+                )
+            )
+        );
+    }
+    open(0o555);
+    // Root may write anywhere, so somebody else has to try.
+    let Some((code, complained)) = run_unprivileged(directory.path()) else { return };
+    let (user, shown) = (UNPRIVILEGED, data.display());
+    assert_eq!(
+        (code, complained),
+        (
+            Some(1),
+            format!(
+                "all registries: user {user} cannot create directories in {shown}: permission denied; `chown {user} {shown}`, \
+             or set another root\n"
+            )
+        )
+    );
+}
+
+/// The user that containers of wharf run as.
+const UNPRIVILEGED: u32 = 65532;
+
+/// Runs `wharf serve` as that user; none where this process may not become it.
+fn run_unprivileged(directory: &std::path::Path) -> Option<(Option<i32>, String)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = directory.join("program");
+    std::fs::copy(env!("CARGO_BIN_EXE_wharf"), &program).unwrap();
+    let mut command = std::process::Command::new(program);
+    command.arg("serve").current_dir(directory).env_clear().uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+    let output = command.output().unwrap();
+    Some((output.status.code(), String::from_utf8(output.stderr).unwrap()))
+}
+
+/// In a container everybody who may write is the container's own, and volumes come open to all.
+fn is_container() -> bool {
+    ["/.dockerenv", "/run/.containerenv"].iter().any(|path| std::path::Path::new(path).exists())
+}
+
+/// Friction 10 of a first day: the first line of a healthy start was a warning.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_start_warns_of_nothing() {
+    let program = Program::start(&configuration(""));
+    program.wait_for_line("containerd: put");
+    assert!(!program.log().contains("WARN"), "{}", program.log());
+}
+
+#[test]
+fn too_few_files_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("wharf.toml"), configuration("")).unwrap();
+    let output = std::process::Command::new("/bin/sh")
+        .args(["-c", "ulimit -n 512 && exec \"$0\" serve", env!("CARGO_BIN_EXE_wharf")])
+        .current_dir(directory.path())
+        .env_clear()
+        .output()
+        .unwrap();
+    let complained = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{complained}");
+    assert!(
+        complained.starts_with("open-file limit is 512, which is too few for a server; raise it to 1024"),
+        "{complained}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_may_speak_tls_alone() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let identity = rcgen::generate_simple_self_signed(vec!["cache.example".to_owned()]).unwrap();
+    std::fs::write(directory.path().join("cert.pem"), identity.cert.pem()).unwrap();
+    std::fs::write(directory.path().join("key.pem"), identity.signing_key.serialize_pem()).unwrap();
+    let text = "[server]\nlisten = \"off\"\n[server.tls]\nlisten = \"127.0.0.1:0\"\ncert_file = \"cert.pem\"\n\
+                key_file = \"key.pem\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[[registry]]\nname = \"docker.io\"\n";
+    let program = Program::start_in(directory, text, &[]);
+    assert!(!program.log().contains("listening on http://"), "{}", program.log());
+    let url = format!("https://{}/readyz", program.address);
+    assert_eq!(
+        run(program.directory.path(), &["health", "--url", &url]),
+        (Some(0), String::new(), String::new())
+    );
+}
+
+#[test]
+fn a_person_gets_short_lines() {
+    let mut terminal = Terminal::start(&configuration(""), &[], "containerd  [host.");
+    assert!(terminal.text.contains("wharf 0.1.0 with wharf.toml\r\n"), "{}", terminal.text);
+    assert!(!terminal.text.contains("wharf::") && !terminal.text.contains("INFO"), "{}", terminal.text);
+    assert!(terminal.text.contains("\u{1b}[2m"), "the time is dim: {:?}", terminal.text);
+    terminal.signal(Signal::TERM);
+    assert_eq!(terminal.wait(), Ok(0));
+    let plain = Terminal::start(&configuration(""), &[("NO_COLOR", "1")], "containerd  [host.");
+    assert!(!plain.text.contains('\u{1b}'), "{:?}", plain.text);
+    let json = Terminal::start(&configuration("[log]\nformat = \"json\"\n"), &[], "containerd: put");
+    assert!(json.text.starts_with("{\"time\":\""), "{}", json.text);
+}
+
+#[test]
+fn no_core_file_will_hold_a_password() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("wharf.toml"), configuration("")).unwrap();
+    let mut command = std::process::Command::new("/bin/sh");
+    command.args(["-c", "ulimit -c unlimited 2>/dev/null; exec \"$0\" serve", env!("CARGO_BIN_EXE_wharf")]);
+    let child =
+        command.current_dir(directory.path()).env_clear().stderr(std::process::Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    let mut log = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("listening on")), "it starts");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
 }

@@ -5,6 +5,7 @@ mod clock;
 mod herd;
 mod isolation;
 mod malformed;
+mod reach;
 mod restart;
 mod sharing;
 mod upstream;

@@ -20,7 +20,13 @@ fn check_extra(refusal: &Refusal, status: u16, code: &str, outcome: &str, extra:
 }
 
 fn failed(asked: Asked, error: PullError) -> Refusal {
-    Refusal::Pull { registry: "quay.io".to_owned(), asked, error }
+    failed_with(asked, error, false, None)
+}
+
+fn failed_with(asked: Asked, error: PullError, has_login: bool, hint: Option<&str>) -> Refusal {
+    let (registry, target) = ("quay.io".to_owned(), "team/app:1".to_owned());
+    let hint = hint.map(str::to_owned);
+    Refusal::Pull(Box::new(Failed { registry, target, asked, has_login, hint, error }))
 }
 
 fn detail() -> String {
@@ -30,6 +36,7 @@ fn detail() -> String {
 #[test]
 fn heads_out_of_order_end_the_connection() {
     check_extra(&HeadFault::Method.into(), 405, "UNSUPPORTED", "unsupported", Extra::Allow);
+    check_extra(&HeadFault::Page.into(), 403, "DENIED", "browser", Extra::Closes);
     check_extra(&HeadFault::TargetTooLong.into(), 414, "UNSUPPORTED", "malformed", Extra::Closes);
     let malformed = [
         HeadFault::Body,
@@ -44,23 +51,14 @@ fn heads_out_of_order_end_the_connection() {
 }
 
 #[test]
-fn requests_for_no_registry_send_the_client_on() {
-    check(&RouteError::UnknownHost.into(), 404, "NAME_UNKNOWN", "unknown_host", &["configuration"]);
-    check(&RouteError::UnknownRegistry.into(), 404, "NAME_UNKNOWN", "unknown_registry", &["`ns`"]);
-    check(&RouteError::Disagree.into(), 404, "NAME_UNKNOWN", "disagree", &["different registries"]);
-    check(&RouteError::NoSelector.into(), 404, "NAME_UNKNOWN", "no_selector", &["default_registry"]);
-    check(&RouteError::BadAuthority.into(), 400, "NAME_INVALID", "malformed", &["Host"]);
-}
-
-#[test]
 fn texts_outside_the_grammar_are_told_apart() {
     let check = |error: RequestError, status: u16, code: &str| {
         check(
-            &Refusal::Request { registry: "quay.io".to_owned(), error },
+            &Refusal::Request { registry: "quay.io".to_owned(), path: "/v2/A\u{7}".to_owned(), error },
             status,
             code,
             "invalid",
-            &["quay.io"],
+            &["quay.io", "`/v2/A?`"],
         );
     };
     check(RequestError::NotFound, 404, "NAME_UNKNOWN");
@@ -72,15 +70,16 @@ fn texts_outside_the_grammar_are_told_apart() {
 }
 
 #[test]
-fn several_ranges_are_a_bad_request() {
-    check(&RangeError::Multiple.into(), 400, "RANGE_INVALID", "invalid", &["one range at a time"]);
-}
-
-#[test]
 fn what_the_upstream_does_not_have_is_not_found_by_its_kind() {
     let check = |asked, code| {
         let refusal = failed(asked, PullError::NotFound { detail: detail() });
-        check(&refusal, 404, code, "not_found", &["quay.io: quay.io answered 418", "check the name"]);
+        check(
+            &refusal,
+            404,
+            code,
+            "not_found",
+            &["quay.io/team/app:1: quay.io answered 418", "check the name"],
+        );
     };
     check(Asked::Blob, "BLOB_UNKNOWN");
     check(Asked::Manifest, "MANIFEST_UNKNOWN");
@@ -93,13 +92,13 @@ fn what_the_upstream_does_not_have_is_not_found_by_its_kind() {
 fn upstream_failures_say_whose_they_are_and_what_to_do() {
     let check = |error, status, code, outcome, words: &[&str]| {
         let refusal = failed(Asked::Manifest, error);
-        check(&refusal, status, code, outcome, &["quay.io: quay.io answered 418"]);
+        check(&refusal, status, code, outcome, &["quay.io/team/app:1: ", "quay.io answered 418"]);
         check(&refusal, status, code, outcome, words);
     };
     let denied = PullError::Denied { detail: detail() };
-    check(denied, 403, "DENIED", "denied", &["account", "configuration"]);
+    check(denied, 403, "DENIED", "denied", &["no login for quay.io", "check the name", "pull-only"]);
     let unavailable = PullError::UpstreamUnavailable { timed_out: false, detail: detail() };
-    check(unavailable, 502, "UNAVAILABLE", "unavailable", &["try again"]);
+    check(unavailable, 502, "UNAVAILABLE", "unavailable", &["no cached copy", "try again"]);
     let timed_out = PullError::UpstreamUnavailable { timed_out: true, detail: detail() };
     check(timed_out, 504, "UNAVAILABLE", "timeout", &["try again"]);
     let mismatch = PullError::DigestMismatch { detail: detail() };
@@ -107,9 +106,46 @@ fn upstream_failures_say_whose_they_are_and_what_to_do() {
 }
 
 #[test]
+fn what_an_upstream_s_error_says_to_do_is_all_there_is_to_do() {
+    let detail = "quay.io does not speak TLS; write http".to_owned();
+    let refusal = failed(Asked::Blob, PullError::UpstreamUnavailable { timed_out: false, detail });
+    assert!(answer(&refusal).message.ends_with("; write http"), "{}", answer(&refusal).message);
+}
+
+#[test]
+fn a_refusal_speaks_of_the_login_that_there_is_and_of_what_was_perhaps_meant() {
+    let denied = || PullError::Denied { detail: detail() };
+    let with_login = answer(&failed_with(Asked::Manifest, denied(), true, None)).message;
+    assert!(with_login.contains("the account that wharf has for quay.io"), "{with_login}");
+    assert!(!with_login.contains("no login"), "{with_login}");
+    let not_found = PullError::NotFound { detail: detail() };
+    for error in [denied(), not_found] {
+        let hinted = answer(&failed_with(Asked::Manifest, error, false, Some("perhaps that"))).message;
+        assert!(hinted.contains("; perhaps that"), "{hinted}");
+    }
+}
+
+#[test]
+fn client_f6_a_refusal_without_a_body_says_in_a_header_what_it_says() {
+    let refusal = failed(Asked::Manifest, PullError::Denied { detail: "says \"no\\\u{e9}\"\n".to_owned() });
+    let ids = crate::request_id::RequestIds::new();
+    let response = answer(&refusal).into_answer(ids.next()).into_response(&http::Method::HEAD, None);
+    let warning = response.headers()[header::WARNING].to_str().unwrap();
+    assert!(warning.starts_with("299 - \"quay.io/team/app:1: says no; wharf has no login"), "{warning}");
+    assert!(
+        warning.contains("this cache is pull-only (wharf cache, request ") && warning.ends_with("\""),
+        "{warning}"
+    );
+    assert_eq!(warning.matches('"').count(), 2, "{warning}");
+    let long = failed(Asked::Manifest, PullError::Denied { detail: "x".repeat(10_000) });
+    let response = answer(&long).into_answer(ids.next()).into_response(&http::Method::HEAD, None);
+    assert_eq!(response.headers()[header::WARNING].len(), WARNING_BYTES_MAX + 8);
+}
+
+#[test]
 fn our_own_failures_say_that_they_are_ours() {
     let offline = failed(Asked::Blob, PullError::Offline);
-    check(&offline, 502, "UNAVAILABLE", "offline", &["does not hold it", "`offline`"]);
+    check(&offline, 502, "UNAVAILABLE", "offline", &["no cached copy", "`offline`"]);
     let store = failed(Asked::Blob, PullError::Store { detail: "open failed".to_owned() });
     check(&store, 500, "UNKNOWN", "store", &["this cache's own storage failed (open failed)"]);
     let overloaded = failed(Asked::Blob, PullError::Overloaded);
@@ -150,6 +186,6 @@ fn the_body_is_what_clients_decode() {
     assert_eq!(document["errors"].as_array().unwrap().len(), 1);
     assert_eq!(error["code"], "BLOB_UNKNOWN");
     let message = error["message"].as_str().unwrap();
-    assert!(message.starts_with("quay.io: said \"no\"\n"), "{message}");
+    assert!(message.starts_with("quay.io/team/app:1: said \"no\"\n"), "{message}");
     assert!(message.ends_with(&format!("(wharf cache, request {id})")), "{message}");
 }

@@ -25,6 +25,7 @@ fn check_link(target: &str, next: &str, expected: Option<&str>) {
         next: Some(next.to_owned()),
         filters_applied: None,
         outcome: Outcome::Miss,
+        age: None,
     };
     let (path, shape) = place(target);
     let answer = answer(list, Asked { path: &path, link: &shape });
@@ -61,6 +62,7 @@ fn what_the_upstream_says_of_its_list_is_kept() {
         next: None,
         filters_applied: Some("artifactType".to_owned()),
         outcome: Outcome::Stale,
+        age: None,
     };
     let (path, shape) = place("/v2/a/tags/list");
     let answer = answer(list, Asked { path: &path, link: &shape });
@@ -75,9 +77,7 @@ fn check_catalog(names: &[&str], more: bool, n: Option<u32>, body: &str, link: O
     let repositories = names.iter().map(|name| name.parse().unwrap()).collect();
     let (path, shape) = place("/v2/_catalog?ns=quay.io");
     let page = Page { n, ..Page::default() };
-    let memory = budget::Budget::new(100).take(100).unwrap();
-    let answer =
-        catalog(CatalogAnswer { repositories, more, memory }, &page, Asked { path: &path, link: &shape });
+    let answer = catalog(&CatalogAnswer { repositories, more }, &page, Asked { path: &path, link: &shape });
     assert_eq!(answer.headers.get(header::LINK).map(|link| link.to_str().unwrap()), link);
     assert_eq!(text_of(answer), body);
 }

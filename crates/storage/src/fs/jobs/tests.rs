@@ -75,6 +75,38 @@ async fn on_a_local_disk_no_more_jobs_are_busy_than_there_are_processors() {
     }
 }
 
+/// Takes every place for long work, until what is returned is dropped.
+pub(crate) async fn take_all_long_places(jobs: &Jobs) -> mpsc::Sender<()> {
+    let (release, hang) = mpsc::channel::<()>();
+    let hang = Arc::new(std::sync::Mutex::new(hang));
+    while jobs.long.available_permits() > 0 {
+        let (jobs, hang) = (jobs.clone(), hang.clone());
+        tokio::spawn(async move {
+            let work = move || {
+                // Fails when it is dropped, which is what this waits for.
+                let _ = hang.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+                Ok::<_, StoreError>(())
+            };
+            jobs.long(work).await
+        });
+        tokio::task::yield_now().await;
+    }
+    release
+}
+
+#[tokio::test]
+async fn t07_long_work_keeps_nothing_else_waiting() {
+    for jobs in [Jobs::default(), Jobs::of_local_disk()] {
+        let release = take_all_long_places(&jobs).await;
+        jobs.read(|| Ok::<_, StoreError>(())).await.unwrap();
+        jobs.write(|| Ok::<_, StoreError>(())).await.unwrap();
+        jobs.busy(|| Ok::<_, StoreError>(())).await.unwrap();
+        let next = jobs.long(|| Ok::<_, StoreError>(()));
+        drop(release);
+        next.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_job_goes_on_when_nobody_waits_for_it() {
     let jobs = Jobs::default();

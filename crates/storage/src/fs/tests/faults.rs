@@ -27,7 +27,7 @@ async fn steps_of_a_good_run() -> Vec<Step> {
     let done = play(&place.try_open().unwrap()).await;
     let steps = place.faults.steps();
     assert!(done.manifest && done.tag && done.link);
-    assert_eq!((done.stored.len(), done.removed.len()), (1, 2));
+    assert_eq!((done.stored.len(), done.removed.len()), (2, 2));
     inspect(&place, &done, false).await;
     steps
 }

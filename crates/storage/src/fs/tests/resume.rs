@@ -15,6 +15,8 @@ use crate::conformance::{Engine, content, read};
 use crate::error::StoreErrorKind;
 use crate::fs::fault::{Call, Fault};
 
+const MIB: u64 = 1 << 20;
+
 /// Writes `ranges` of the first blob and goes, as a killed process does.
 async fn leave(place: &Place, ranges: &[(u64, u64)]) {
     let store = place.open();
@@ -52,32 +54,145 @@ async fn a_file_written_in_order_is_taken_up_as_long_as_it_is() {
     assert_eq!(taken_up(&place, "this start").await, 25_000);
 }
 
-#[tokio::test]
-async fn a_file_with_holes_is_taken_up_to_the_front_on_record() {
-    let place = Place::new();
-    leave(&place, &[(0, 10_000), (30_000, 40_000), (10_000, 20_000)]).await;
-    assert_eq!(place.sidecar(&blob(0).1)["front"], 10_000);
-    assert_eq!(taken_up(&place, "this start").await, 10_000);
+/// What of the first blob is missing, in a machine started as `boot_id`; it is added, and the blob admitted.
+async fn missing(place: &Place, boot_id: &str) -> Vec<(u64, u64)> {
+    let store = place.try_open_after(boot_id).unwrap();
+    let (bytes, digest) = blob(0);
+    let spool = store.spool(&digest).await.unwrap();
+    assert_eq!(spool.front().1, spool.watermark(), "what is there from the beginning is hashed");
+    let gaps = spool.gaps(SIZE);
+    for gap in &gaps {
+        spool.write(gap.start, vec![bytes.slice(gap.start as usize..gap.end as usize)]).await.unwrap();
+    }
+    store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
+    let found = BlobStore::open(&store, &digest).await.unwrap().unwrap();
+    assert_eq!(read(&found, 0, SIZE), bytes);
+    gaps.iter().map(|gap| (gap.start, gap.end)).collect()
+}
+
+/// Writes pieces of a mebibyte each, at these places, and goes. The blob has 40 of them.
+async fn leave_mebibytes(place: &Place, order: &[u64]) -> Vec<u64> {
+    let (bytes, digest) = content(40 * MIB as usize, oci::Algorithm::Sha256);
+    let store = place.open();
+    let spool = store.spool(&digest).await.unwrap();
+    spool.set_size(40 * MIB).unwrap();
+    for at in order {
+        let start = (at * MIB) as usize;
+        spool.write(at * MIB, vec![bytes.slice(start..start + MIB as usize)]).await.unwrap();
+    }
+    drop((spool, store));
+    let store = place.open();
+    let spool = store.spool(&digest).await.unwrap();
+    let is_there = |at: &u64| spool.available_from(at * MIB) >= MIB;
+    (0..40).filter(is_there).collect()
 }
 
 #[tokio::test]
-async fn the_front_on_record_follows_at_a_distance() {
-    const MIB: usize = 1024 * 1024;
+async fn t09_a_file_with_holes_is_taken_up_as_far_as_it_is_on_record() {
     let place = Place::new();
-    let (bytes, digest) = content(40 * MIB, oci::Algorithm::Sha256);
+    leave(&place, &[(0, 10_000), (30_000, 40_000), (10_000, 20_000)]).await;
+    let note = place.sidecar(&blob(0).1);
+    assert_eq!((&note["front"], &note["beyond"]), (&10_000.into(), &serde_json::Value::Null));
+    // Too little has come since the first hole to be worth another note.
+    assert_eq!(missing(&place, "this start").await, [(10_000, SIZE)]);
+}
+
+#[tokio::test]
+async fn t09_what_is_written_anywhere_is_on_record_with_less_than_a_mebibyte_behind() {
+    let place = Place::new();
+    // As four connections do: each brings the parts of its own quarter.
+    let order: Vec<u64> = (0..8).flat_map(|step| [0, 10, 20, 30].map(|quarter| quarter + step)).collect();
+    let mut expected = order.clone();
+    expected.sort_unstable();
+    assert_eq!(leave_mebibytes(&place, &order).await, expected);
+}
+
+#[tokio::test]
+async fn t09_what_was_left_with_holes_survives_being_left_again_and_again() {
+    let place = Place::new();
+    leave_mebibytes(&place, &[5, 20]).await;
+    assert_eq!(leave_mebibytes(&place, &[6, 30]).await, [5, 6, 20, 30]);
+    assert_eq!(leave_mebibytes(&place, &[]).await, [5, 6, 20, 30]);
+    let all: Vec<u64> = (0..40).collect();
+    assert_eq!(leave_mebibytes(&place, &all).await, all);
+}
+
+#[tokio::test]
+async fn t09_what_fits_no_note_costs_only_itself() {
+    let place = Place::new();
+    let (bytes, digest) = content(300_000, oci::Algorithm::Sha256);
+    let (store, mut written) = (place.open(), 0);
+    let spool = store.spool(&digest).await.unwrap();
+    for start in (1_000..299_000).step_by(1_000) {
+        let end = start + 100 + start / 1_000;
+        spool.write(start as u64, vec![bytes.slice(start..end)]).await.unwrap();
+        written += end - start;
+    }
+    spool.leave().await;
+    drop(store);
     let store = place.open();
     let spool = store.spool(&digest).await.unwrap();
-    spool.write(39 * MIB as u64, vec![bytes.slice(39 * MIB..)]).await.unwrap();
-    let mut fronts = Vec::new();
-    for start in (0..39 * MIB).step_by(MIB) {
-        spool.write(start as u64, vec![bytes.slice(start..start + MIB)]).await.unwrap();
-        fronts.push(place.sidecar(&digest)["front"].as_u64().unwrap() / MIB as u64);
+    let missing: u64 = spool.gaps(300_000).iter().map(ByteRange::len).sum();
+    assert!(missing < 300_000 && missing > 300_000 - written as u64);
+    for gap in spool.gaps(300_000) {
+        spool.write(gap.start, vec![bytes.slice(gap.start as usize..gap.end as usize)]).await.unwrap();
     }
-    fronts.dedup();
-    assert_eq!(fronts, [0, 16, 32]);
+    spool.finish(300_000).await.unwrap();
+}
+
+#[tokio::test]
+async fn t09_all_that_a_transfer_brought_before_it_broke_off_is_there_for_the_next() {
+    for drops_store in [false, true] {
+        let place = Place::new();
+        let store = place.open();
+        let (bytes, digest) = blob(0);
+        let spool = store.spool(&digest).await.unwrap();
+        spool.set_size(SIZE).unwrap();
+        for (start, end) in [(0, 10_000), (30_000, 40_000), (10_000, 20_000)] {
+            spool.write(start, vec![bytes.slice(start as usize..end as usize)]).await.unwrap();
+        }
+        if drops_store {
+            spool.leave().await;
+            drop(store);
+            assert_eq!(missing(&place, "this start").await, [(20_000, 30_000)]);
+        } else {
+            // Its successor asks it what it has.
+            let successor = store.spool(&digest).await.unwrap();
+            assert_eq!(successor.gaps(40_000), [ByteRange { start: 20_000, end: 30_000 }]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn t09_a_note_of_the_form_before_is_taken_up_to_its_front() {
+    let place = Place::new();
+    leave(&place, &[(0, 25_000)]).await;
+    let note = serde_json::json!({"size": SIZE, "boot_id": "this start", "synced": false, "front": 10_000});
+    fs::write(place.layout().sidecar(&blob(0).1), note.to_string()).unwrap();
+    assert_eq!(missing(&place, "this start").await, [(10_000, SIZE)]);
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_fails_costs_no_more_than_the_checkpoint() {
+    let place = Place::new();
+    let (bytes, digest) = content(40 * MIB as usize, oci::Algorithm::Sha256);
+    let store = place.open();
+    let spool = store.spool(&digest).await.unwrap();
+    let piece = |at: u64| vec![bytes.slice((at * MIB) as usize..((at + 1) * MIB) as usize)];
+    spool.write(20 * MIB, piece(20)).await.unwrap();
+    for (at, call) in [Call::Open, Call::Write, Call::Rename].into_iter().enumerate() {
+        // Of the calls for writing, the first is that of the piece.
+        let skip = usize::from(call == Call::Write);
+        place.faults.inject(Some(call), skip, Fault::Errno(Errno::NOSPC.raw_os_error()));
+        spool.write(at as u64 * MIB, piece(at as u64)).await.unwrap();
+        assert!(!place.faults.is_pending(), "{call:?}");
+    }
+    assert_eq!(place.sidecar(&digest)["front"], 0, "what stands there is what stood there before");
+    spool.write(3 * MIB, piece(3)).await.unwrap();
     drop((spool, store));
     let store = place.open();
-    assert_eq!(store.spool(&digest).await.unwrap().watermark(), 32 * MIB as u64);
+    let spool = store.spool(&digest).await.unwrap();
+    assert_eq!((spool.watermark(), spool.available_from(20 * MIB)), (4 * MIB, MIB));
 }
 
 #[tokio::test]
@@ -91,8 +206,12 @@ async fn nothing_unsynced_is_believed_after_the_machine_stopped() {
 }
 
 #[tokio::test]
-async fn what_was_parked_is_believed_after_the_machine_stopped() {
-    for ranges in [&[(0, 25_000)][..], &[(0, 25_000), (30_000, 40_000)]] {
+async fn t09_what_was_parked_is_believed_after_the_machine_stopped() {
+    for (ranges, gaps) in [
+        (&[(0, 25_000)][..], &[(25_000, SIZE)][..]),
+        (&[(0, 25_000), (30_000, 40_000)], &[(25_000, 30_000)]),
+        (&[(30_000, 40_000)], &[(0, 30_000)]),
+    ] {
         let place = Place::new();
         {
             let store = place.open();
@@ -103,7 +222,7 @@ async fn what_was_parked_is_believed_after_the_machine_stopped() {
             }
             spool.park().await;
         }
-        assert_eq!(taken_up(&place, "next start").await, 25_000);
+        assert_eq!(missing(&place, "next start").await, gaps);
     }
 }
 
@@ -239,7 +358,7 @@ async fn files_on_their_way_go_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_spool_with_readers_beyond_a_hole_is_succeeded_by_a_new_file() {
+async fn t10_a_reader_beyond_a_hole_does_not_make_its_successor_begin_anew() {
     let place = Place::new();
     let store = place.open();
     let (bytes, digest) = blob(0);
@@ -247,12 +366,34 @@ async fn a_spool_with_readers_beyond_a_hole_is_succeeded_by_a_new_file() {
     old.write(0, vec![bytes.slice(..10_000)]).await.unwrap();
     old.write(30_000, vec![bytes.slice(30_000..)]).await.unwrap();
     let reader = old.content();
+    old.clone().leave().await;
     drop(old);
     let new = store.spool(&digest).await.unwrap();
-    assert_eq!(new.gaps(SIZE), [ByteRange::whole(SIZE)]);
+    assert_eq!(new.gaps(SIZE), [ByteRange { start: 10_000, end: 30_000 }]);
+    // Wrong bytes go nowhere but into the hole.
     new.write(0, vec![Bytes::from(vec![0; SIZE as usize])]).await.unwrap();
     assert_eq!(read(&reader, 30_000, SIZE), bytes[30_000..]);
     assert_eq!(read(&reader, 0, 10_000), bytes[..10_000]);
+    assert_eq!(reader.read_blocking(10_000, 100).unwrap(), "", "the hole is not this reader's");
+    new.finish(SIZE).await.unwrap_err();
+    assert_eq!(read(&reader, 30_000, SIZE), bytes[30_000..], "nor does the end of the other change anything");
+}
+
+#[tokio::test]
+async fn what_lies_beyond_what_is_believed_is_written_over_and_cut_off() {
+    let place = Place::new();
+    let (bytes, digest) = blob(0);
+    leave(&place, &[(0, 10_000), (20_000, 30_000)]).await;
+    let file = fs::OpenOptions::new().write(true).open(place.layout().partial(&digest)).unwrap();
+    file.write_all_at(&[7; 100_000], 10_000).unwrap();
+    let note = serde_json::json!({"size": null, "boot_id": "this start", "front": 10_000});
+    fs::write(place.layout().sidecar(&digest), note.to_string()).unwrap();
+    let store = place.open();
+    let spool = store.spool(&digest).await.unwrap();
+    assert_eq!((spool.watermark(), spool.available_from(10_000)), (10_000, 0));
+    spool.write(10_000, vec![bytes.slice(10_000..)]).await.unwrap();
+    store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
+    assert_eq!(fs::read(place.layout().blob(&digest)).unwrap(), bytes);
 }
 
 #[tokio::test]

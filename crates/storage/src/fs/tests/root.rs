@@ -74,9 +74,9 @@ fn a_second_process_is_refused() {
 #[test]
 fn other_versions_are_refused() {
     for (text, says) in [
-        ("2\n", &["layout 2", "knows 1", "VERSION"][..]),
-        ("0", &["layout 0"]),
-        ("", &["it holds \"\" instead of 1", "VERSION"]),
+        ("2\n", &["layout 2 is newer", "understands (1)", "VERSION"][..]),
+        ("0", &["layout is 0", "knows 1"]),
+        ("", &["holds \"\" instead of 1", "VERSION"]),
         ("\u{0}\u{0}garbage", &["instead of 1"]),
     ] {
         let place = Place::new();
@@ -92,7 +92,7 @@ fn what_is_not_a_store_is_left_alone() {
     let place = Place::new();
     fs::create_dir(place.root()).unwrap();
     fs::write(place.root().join("letters.txt"), "dear diary").unwrap();
-    refused(&place.root(), StoreErrorKind::Unfit, &["no VERSION", "letters.txt", "empty directory"]);
+    refused(&place.root(), StoreErrorKind::Unfit, &["not a wharf store", "letters.txt", "empty directory"]);
     assert_eq!(place.names_in("."), ["letters.txt"]);
     let file = place.root().join("letters.txt");
     refused(&file, StoreErrorKind::Unfit, &["not a directory"]);
@@ -100,7 +100,7 @@ fn what_is_not_a_store_is_left_alone() {
     let place = Place::new();
     drop(place.open());
     fs::remove_file(place.root().join("VERSION")).unwrap();
-    refused(&place.root(), StoreErrorKind::Unfit, &["no VERSION"]);
+    refused(&place.root(), StoreErrorKind::Unfit, &["not a wharf store"]);
 }
 
 #[test]

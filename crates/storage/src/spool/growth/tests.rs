@@ -3,13 +3,18 @@ use std::sync::Arc;
 use oci::ByteRange;
 
 use super::{Growth, Refusal, Unfinished};
+use crate::extents::Extents;
 
 fn range(start: u64, end: u64) -> ByteRange {
     ByteRange { start, end }
 }
 
 fn growth() -> Arc<Growth> {
-    Arc::new(Growth::new(10, None))
+    with_front(10)
+}
+
+fn with_front(front: u64) -> Arc<Growth> {
+    Arc::new(Growth::new(Extents::prefix(front), None))
 }
 
 #[test]
@@ -40,10 +45,10 @@ fn only_one_write_after_the_other_from_the_front_is_in_order() {
     assert!(growth.claim(range(30, 40)).unwrap().is_scattered(), "the one before is still under way");
     ahead.complete();
     assert!(growth.claim(range(30, 40)).unwrap().is_scattered(), "once out of order is enough");
-    let overlapping = Arc::new(Growth::new(0, None));
+    let overlapping = with_front(0);
     let _under_way = overlapping.claim(range(0, 10)).unwrap();
     assert!(overlapping.claim(range(0, 20)).unwrap().is_scattered(), "it adds behind what is under way");
-    let gap = Arc::new(Growth::new(0, None));
+    let gap = with_front(0);
     assert!(gap.claim(range(1, 2)).unwrap().is_scattered());
 }
 
@@ -70,22 +75,49 @@ fn what_stands_in_the_way_of_finishing() {
 }
 
 #[test]
-fn a_file_is_gone_on_with_only_if_nobody_can_tell() {
+fn what_is_taken_up_with_holes_is_out_of_order_from_the_beginning() {
+    let taken_up = Arc::new(Growth::new(Extents::of([(0, 10), (20, 30)]), Some(40)));
+    assert_eq!((taken_up.watermark(), taken_up.available_from(25), taken_up.written_bytes()), (10, 5, 20));
+    let claim = taken_up.claim(range(0, 40)).unwrap();
+    assert_eq!(claim.ranges(), [range(10, 20), range(30, 40)]);
+    assert!(claim.is_scattered());
+    claim.complete();
+    assert_eq!(taken_up.finish(40), Ok(()));
+}
+
+#[test]
+fn t10_what_is_written_is_gone_on_with_unless_it_counts_as_verified() {
     let idle = growth();
     assert!(idle.retire());
     assert_eq!(idle.claim(range(10, 11)).unwrap_err(), Refusal::Closed);
 
-    let busy = growth();
-    let claim = busy.claim(range(10, 20)).unwrap();
-    assert!(!busy.retire());
-    claim.complete();
-
     let scattered = growth();
     scattered.claim(range(15, 20)).unwrap().complete();
-    assert!(!scattered.retire());
+    assert!(scattered.retire(), "a reader beyond a hole is no reason to begin anew");
+    assert_eq!(scattered.settled().ranges(), [range(0, 10), range(15, 20)]);
 
     let finished = growth();
     finished.finish(10).unwrap();
     assert!(!finished.retire());
     assert!(!finished.close());
+}
+
+#[test]
+fn a_successor_waits_for_the_writes_under_way() {
+    let busy = growth();
+    let claims = [busy.claim(range(10, 20)).unwrap(), busy.claim(range(30, 40)).unwrap()];
+    std::thread::scope(|scope| {
+        let successor = scope.spawn(|| busy.retire().then(|| busy.settled()));
+        while busy.claim(range(50, 60)).is_ok() {
+            // It has not closed yet.
+            std::thread::yield_now();
+        }
+        let [first, second] = claims;
+        assert!(!successor.is_finished());
+        first.complete();
+        assert!(!successor.is_finished(), "one is still under way");
+        drop(second);
+        let settled = successor.join().unwrap().expect("nobody counts on it");
+        assert_eq!(settled.ranges(), [range(0, 20)], "what was given up was not written");
+    });
 }

@@ -34,6 +34,11 @@ impl Answer {
     fn digest(&self) -> Option<&str> {
         self.header("docker-content-digest")
     }
+
+    /// What parts the ranges of an answer with several.
+    fn boundary(&self) -> Option<&str> {
+        self.header("content-type")?.strip_prefix("multipart/byteranges; boundary=")
+    }
 }
 
 impl Known {
@@ -99,7 +104,10 @@ impl Known {
         let is_right = match (answer.status, content) {
             // The body of a HEAD's answer does not come.
             (200, Some(content)) => answer.body.is_empty() || answer.body == *content,
-            (206, Some(content)) => contains(content, &answer.body),
+            (206, Some(content)) => match answer.boundary() {
+                Some(boundary) => parts(&answer.body, boundary).all(|part| contains(content, part)),
+                None => contains(content, &answer.body),
+            },
             (304, _) => answer.body.is_empty(),
             (200, None) => answer.digest().is_none(),
             (status, None) => (400..600).contains(&status),
@@ -148,6 +156,20 @@ pub(super) fn read_answers(mut bytes: &[u8]) -> Result<Vec<Answer>, String> {
         answers.push(answer);
     }
     Ok(answers)
+}
+
+/// The bytes of each part of a body: what stands behind the empty line of its head.
+fn parts<'a>(body: &'a [u8], boundary: &str) -> impl Iterator<Item = &'a [u8]> {
+    let line = format!("\r\n--{boundary}");
+    let mut rest = body.strip_prefix(&line.as_bytes()[2..]);
+    std::iter::from_fn(move || {
+        let part = rest?;
+        let head_end = part.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let content = &part[head_end + 4..];
+        let end = content.windows(line.len()).position(|window| window == line.as_bytes())?;
+        rest = Some(&content[end + line.len()..]);
+        Some(&content[..end])
+    })
 }
 
 pub(super) fn contains(bytes: &[u8], part: &[u8]) -> bool {

@@ -1,0 +1,102 @@
+//! Tags and referrers: asked for once, kept, and given out while the upstream cannot be asked.
+
+use cache::{ListAnswer, Outcome, PullError};
+use futures_util::future::join_all;
+use oci::{Algorithm, Digest, Page};
+use policy::freshness::StaleLimit;
+use upstream::ErrorKind;
+
+use crate::world::{World, repository};
+
+fn subject() -> Digest {
+    Digest::of(Algorithm::Sha256, b"subject")
+}
+
+async fn referrers(world: &World) -> Result<ListAnswer, PullError> {
+    world.backend.referrers(&repository(), &subject(), None, &Page::default()).await
+}
+
+async fn tags(world: &World) -> Result<ListAnswer, PullError> {
+    world.backend.tags(&repository(), &Page::default()).await
+}
+
+/// Pages of another size, of another type, or of other tags are other lists.
+fn others() -> [Page; 2] {
+    let last = Page { last: Some("b".to_owned()), ..Page::default() };
+    [Page { n: Some(2), ..Page::default() }, last]
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_f4_referrers_that_were_seen_outlive_a_restart_during_an_outage() {
+    let world = World::new();
+    referrers(&world).await.unwrap();
+    world.upstream.set_down(Some(ErrorKind::Unreachable));
+    let world = world.restarted();
+    let stale = referrers(&world).await.unwrap();
+    assert_eq!((stale.outcome, &stale.bytes[..]), (Outcome::Stale, &b"{}"[..]));
+    assert!(stale.age.is_some());
+    let other_type = world.backend.referrers(&repository(), &subject(), Some("a/b"), &Page::default()).await;
+    assert!(matches!(other_type, Err(PullError::NotFound { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_f8_tag_lists_that_were_seen_are_served_while_the_upstream_is_away() {
+    let world = World::new();
+    let fresh = tags(&world).await.unwrap();
+    assert_eq!((fresh.outcome, fresh.age), (Outcome::Miss, None));
+    for down in [ErrorKind::Unreachable, ErrorKind::TimedOut, ErrorKind::Throttled, ErrorKind::Invalid] {
+        world.upstream.set_down(Some(down));
+        assert_eq!(tags(&world).await.unwrap().outcome, Outcome::Stale, "{down:?}");
+        for page in others() {
+            let answer = world.backend.tags(&repository(), &page).await;
+            assert!(answer.is_err_and(|error| error.is_outage()), "{down:?} {page:?}");
+        }
+    }
+    world.upstream.set_down(None);
+    assert_eq!(tags(&world).await.unwrap().outcome, Outcome::Miss, "the upstream is asked again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_f8_a_list_that_the_registry_denies_is_forgotten() {
+    for no in [ErrorKind::NotFound, ErrorKind::Denied] {
+        let world = World::new();
+        tags(&world).await.unwrap();
+        referrers(&world).await.unwrap();
+        world.upstream.set_down(Some(no));
+        assert!(tags(&world).await.is_err() && referrers(&world).await.is_err());
+        world.upstream.set_down(Some(ErrorKind::Unreachable));
+        assert!(tags(&world).await.is_err_and(|error| error.is_outage()), "{no:?}");
+        assert!(matches!(referrers(&world).await, Err(PullError::NotFound { .. })), "{no:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_f8_lists_stand_in_as_long_as_tags_do_and_offline_for_ever() {
+    let world = World::with(|settings| settings.tags.stale_if_error = StaleLimit::Never);
+    tags(&world).await.unwrap();
+    world.upstream.set_down(Some(ErrorKind::Unreachable));
+    assert!(tags(&world).await.is_err());
+    let offline =
+        World::over(world.upstream.clone(), world.blobs.clone(), world.records.clone(), |settings| {
+            settings.tags.stale_if_error = StaleLimit::Never;
+            settings.tags.offline = true;
+        });
+    world.upstream.set_down(None);
+    let before = world.upstream.asked().len();
+    assert_eq!(tags(&offline).await.unwrap().outcome, Outcome::Stale);
+    assert_eq!(world.upstream.asked().len(), before, "no upstream was asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t11_however_many_ask_for_the_same_list_the_upstream_is_asked_once() {
+    let world = World::new();
+    let gate = world.upstream.pause();
+    let ask = async {
+        let lists = join_all((0..64).map(|_| async { (tags(&world).await, referrers(&world).await) })).await;
+        lists.into_iter().flat_map(|(tags, referrers)| [tags, referrers])
+    };
+    let (lists, ()) = tokio::join!(ask, async { gate.add_permits(2) });
+    let joined = lists.filter(|list| list.as_ref().unwrap().outcome == Outcome::Join).count();
+    assert_eq!(joined, 2 * 63);
+    assert_eq!(world.upstream.asked().len(), 2, "{:?}", world.upstream.asked());
+}

@@ -1,0 +1,54 @@
+//! Error bodies (distribution-spec, "Error Codes"): by these a registry is known from a router or a portal.
+
+use serde::Deserialize;
+
+use crate::loose::Loose;
+
+/// The most errors of one body that are looked at.
+const ERROR_COUNT_MAX: usize = 16;
+
+/// What an error body says of the thing that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorBody {
+    /// It is a registry's error, about that thing.
+    AboutIt,
+    /// It is a registry's error, and it is about the moment: too many requests, or no answer for now.
+    AboutTheMoment,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    errors: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(default)]
+    code: Loose,
+}
+
+impl ErrorBody {
+    /// Reads `{"errors":[{"code":"MANIFEST_UNKNOWN", ...}]}`. None for anything else: other services write JSON
+    /// too, but no codes "containing only uppercase alphabetic characters and underscores".
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        // The library would take a list for the fields in their order.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return None;
+        }
+        let Document { errors } = serde_json::from_slice(bytes).ok()?;
+        let codes = errors.into_iter().take(ERROR_COUNT_MAX).map(|entry| entry.code.text());
+        let codes: Vec<String> = codes.collect::<Option<_>>()?;
+        let is_code = |code: &String| {
+            !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+        };
+        if codes.is_empty() || !codes.iter().all(is_code) {
+            return None;
+        }
+        let is_about_the_moment = |code: &String| matches!(code.as_str(), "TOOMANYREQUESTS" | "UNAVAILABLE");
+        let about = if codes.iter().any(is_about_the_moment) { Self::AboutTheMoment } else { Self::AboutIt };
+        Some(about)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! What kind of manifest a document is. Its own word goes before that of the header under which it came, and what it
+//! consists of goes before both: JSON that no client could pull anything by is no manifest, whatever it is called.
+
+use super::ManifestError;
+use crate::media_type::MediaType;
+
+const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const DOCKER_IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+json";
+const SIGNED_SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+
+/// The kinds that clients tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ManifestKind {
+    /// An image of one platform, or an artifact in its shape.
+    Image,
+    /// An index, also called a manifest list.
+    Index,
+    /// Docker's schema 1, signed or not.
+    Schema1,
+    /// A kind that is not known here, which its own media type or `schemaVersion` shows to be a manifest.
+    Other,
+}
+
+/// What a media type says of a document.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    Of(ManifestKind),
+    /// `text/plain`, `application/json` and the like: nothing.
+    Nothing,
+}
+
+/// What a document consists of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Parts {
+    pub(super) schema_version: Option<i64>,
+    /// `config` or `layers`.
+    pub(super) has_image_parts: bool,
+    pub(super) has_manifests: bool,
+    /// `manifests` is there but `null`, as programs in Go write an empty list.
+    pub(super) has_no_manifests: bool,
+    pub(super) has_fs_layers: bool,
+    pub(super) has_signatures: bool,
+    /// The config has a media type of Docker's own.
+    pub(super) is_dockers: bool,
+}
+
+/// The kind of a document of these parts, and the media type to serve it under.
+///
+/// # Errors
+/// [`ManifestError::Ambiguous`], [`ManifestError::NotAManifest`].
+pub(super) fn recognise(
+    parts: &Parts,
+    inside: Option<MediaType>,
+    served: Option<&MediaType>,
+) -> Result<(ManifestKind, MediaType), ManifestError> {
+    if parts.has_manifests && parts.has_image_parts {
+        return Err(ManifestError::Ambiguous);
+    }
+    if let Some(inside) = inside
+        && let Claim::Of(kind) = claim(&inside)
+    {
+        let contradicts = match kind {
+            ManifestKind::Image => parts.has_manifests,
+            ManifestKind::Index => parts.has_image_parts,
+            ManifestKind::Schema1 | ManifestKind::Other => false,
+        };
+        if contradicts {
+            return Err(ManifestError::Ambiguous);
+        }
+        if parts.are_of(kind) {
+            // As the upstream wrote it, with its parameters, where the two agree.
+            let agrees = served.filter(|it| it.essence().eq_ignore_ascii_case(inside.essence()));
+            return Ok((kind, agrees.cloned().unwrap_or(inside)));
+        }
+    }
+    if let Some(served) = served
+        && let Claim::Of(kind) = claim(served)
+        && parts.are_of(kind)
+        && (kind != ManifestKind::Other || parts.schema_version.is_some())
+    {
+        return Ok((kind, served.clone()));
+    }
+    let (kind, media_type) = parts.infer().ok_or(ManifestError::NotAManifest)?;
+    Ok((kind, MediaType::known(media_type)))
+}
+
+impl Parts {
+    fn are_of(&self, kind: ManifestKind) -> bool {
+        match kind {
+            ManifestKind::Image => self.has_image_parts,
+            ManifestKind::Index => {
+                self.has_manifests || (self.has_no_manifests && self.schema_version == Some(2))
+            }
+            ManifestKind::Schema1 => self.schema_version == Some(1) && self.has_fs_layers,
+            ManifestKind::Other => true,
+        }
+    }
+
+    /// What a document is that nothing names. Only what the specifications require of each kind tells: image-spec,
+    /// "schemaVersion", "config", "manifests"; Docker's schema 2 always names itself, but for some early images.
+    fn infer(&self) -> Option<(ManifestKind, &'static str)> {
+        match self.schema_version {
+            Some(2) if self.has_image_parts && self.is_dockers => Some((ManifestKind::Image, DOCKER_IMAGE)),
+            Some(2) if self.has_image_parts => Some((ManifestKind::Image, OCI_IMAGE)),
+            Some(2) if self.has_manifests => Some((ManifestKind::Index, OCI_INDEX)),
+            Some(1) if self.has_fs_layers && self.has_signatures => {
+                Some((ManifestKind::Schema1, SIGNED_SCHEMA_1))
+            }
+            Some(1) if self.has_fs_layers => Some((ManifestKind::Schema1, SCHEMA_1)),
+            _ => None,
+        }
+    }
+}
+
+fn claim(media_type: &MediaType) -> Claim {
+    match media_type.essence().to_ascii_lowercase().as_str() {
+        OCI_IMAGE | DOCKER_IMAGE => Claim::Of(ManifestKind::Image),
+        OCI_INDEX | DOCKER_LIST => Claim::Of(ManifestKind::Index),
+        SCHEMA_1 | SIGNED_SCHEMA_1 => Claim::Of(ManifestKind::Schema1),
+        other if other.starts_with("application/vnd.") => Claim::Of(ManifestKind::Other),
+        _ => Claim::Nothing,
+    }
+}
+
+impl MediaType {
+    /// Whether it names a kind of document, as opposed to `application/json`, `text/plain` or
+    /// `application/octet-stream`, which servers send for whatever they do not know.
+    pub fn is_specific(&self) -> bool {
+        claim(self) != Claim::Nothing
+    }
+}

@@ -1,0 +1,96 @@
+//! Whether a registry's HEAD is believed when it says no.
+//!
+//! There are registries and proxies whose HEAD says 404, or 403, where a GET gives the content. So a GET decides,
+//! until HEAD and GET of this upstream were seen to agree: from then on a HEAD alone is believed about what is not
+//! held here, so that probes for signatures and missing tags cost no GET. What is held is never given up for a HEAD.
+
+use std::time::{Duration, Instant};
+
+/// How long an agreement between HEAD and GET is taken to go on.
+pub const AGREED_FOR: Duration = Duration::from_secs(3600);
+
+/// How long no HEAD is believed after one that a GET belied.
+pub const BELIED_FOR: Duration = Duration::from_secs(3600);
+
+/// What a no is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum No {
+    /// 404 or 410.
+    Absent,
+    /// 401, 403 or 451.
+    Refused,
+}
+
+/// What depends on a no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stakes {
+    /// Something is held here, or was granted, and would be given up.
+    Held,
+    /// A client is told no, and that is all.
+    Nothing,
+}
+
+/// What a HEAD that said no proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing: a GET decides.
+    None,
+    /// As much as the GET that it was last seen to agree with: that one was the registry's own word, or not.
+    AsGet {
+        /// Whether it was.
+        is_own_word: bool,
+    },
+}
+
+/// What one upstream's HEADs were worth so far, for one kind of content.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeadTrust {
+    absent: Option<Agreement>,
+    refused: Option<Agreement>,
+    belied_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Agreement {
+    /// When it was seen; none for one that is known and needs no seeing.
+    at: Option<Instant>,
+    is_own_word: bool,
+}
+
+impl HeadTrust {
+    /// For a registry that is known to answer HEAD as it answers GET.
+    pub fn known() -> Self {
+        let known = Some(Agreement { at: None, is_own_word: true });
+        Self { absent: known, refused: known, belied_at: None }
+    }
+
+    /// What a HEAD that says `no` proves.
+    pub fn weigh(&self, no: No, stakes: Stakes, now: Instant) -> Proof {
+        let is_recent = |at: Instant, lasts: Duration| now.saturating_duration_since(at) < lasts;
+        if stakes == Stakes::Held || self.belied_at.is_some_and(|at| is_recent(at, BELIED_FOR)) {
+            return Proof::None;
+        }
+        match if no == No::Absent { self.absent } else { self.refused } {
+            Some(seen) if seen.at.is_none_or(|at| is_recent(at, AGREED_FOR)) => {
+                Proof::AsGet { is_own_word: seen.is_own_word }
+            }
+            _ => Proof::None,
+        }
+    }
+
+    /// A GET said the same `no` as the HEAD before it.
+    pub fn agreed(&mut self, no: No, is_own_word: bool, now: Instant) {
+        let slot = if no == No::Absent { &mut self.absent } else { &mut self.refused };
+        if slot.is_none_or(|seen| seen.at.is_some()) {
+            *slot = Some(Agreement { at: Some(now), is_own_word });
+        }
+    }
+
+    /// A GET gave what the HEAD before it denied.
+    pub fn belied(&mut self, now: Instant) {
+        self.belied_at = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests;

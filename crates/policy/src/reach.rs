@@ -1,0 +1,393 @@
+//! How far a failure reaches: what failed is left alone, and nothing beside it is.
+//!
+//! A status from 502 on, silence, and a connection that breaks say that something behind the host is ill, and
+//! perhaps only there. So they count for the path that was asked, and for its repository:
+//!
+//! - A **path** that fails several times in a row is left alone; a request for it is its probe.
+//! - A **repository** whose requests keep failing gets few at a time. An answer ends that.
+//! - The **host** is left alone where no connection comes about. Several repositories that fail in a row only raise
+//!   doubt. What is true then is found out by a request of our own, which nobody can choose or hold back.
+//!
+//! While there is doubt, one failure of a path is enough, and repositories that have given nothing lately share few
+//! requests: those that do give go on as before, whoever asks for the others and how often.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::breaker::{Admission, Breaker, FAILURE_COUNT_MAX, PROBE_INTERVAL_MAX, PROBE_INTERVAL_MIN, State};
+use crate::table::Table;
+
+/// Repositories that have failed in a row, for there to be doubt about the host.
+pub const DOUBT_REPOSITORY_COUNT: usize = 3;
+/// Requests under way for one repository that keeps failing.
+pub const FAILING_REPOSITORY_COUNT_MAX: u32 = 4;
+/// Requests under way, while there is doubt, for all repositories together that have given nothing lately.
+pub const DOUBTFUL_COUNT_MAX: u32 = 32;
+/// When to come again, where room for one more request is all that is missing.
+pub const ROOM_PAUSE: Duration = Duration::from_secs(1);
+
+/// What kind of thing is asked for. Within a repository, one kind may fail and the others not: its tags may be too
+/// many to list, or its blobs be on a disk that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Manifests, by tag or digest.
+    Manifests,
+    /// Blobs.
+    Blobs,
+    /// The list of tags.
+    Tags,
+    /// Lists of referrers.
+    Referrers,
+    /// A token for it.
+    Token,
+}
+
+/// A repository, as far as one kind of thing is asked of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Scope {
+    /// Its name.
+    pub repository: String,
+    /// What is asked of it.
+    pub class: Class,
+}
+
+/// What one request asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Path {
+    /// Of which repository.
+    pub scope: Arc<Scope>,
+    /// Whether by `HEAD`: some registries answer that worse than `GET`, or not at all.
+    pub is_head: bool,
+    /// The tag or digest; empty where the class says it all.
+    pub reference: String,
+}
+
+/// How a request ended, as far as reach goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// By what was asked for, or the way to it.
+    Served,
+    /// By the head of what was asked for. Whether the rest comes too is told by [`Reach::complete`] or
+    /// [`Reach::spoil`].
+    Begun,
+    /// By another answer: a refusal, an absence, a challenge.
+    Answered,
+    /// By an answer that the host failed at this: a 500, a body that broke off.
+    Spoilt,
+    /// By a status from 502 on, by silence, by a connection that broke.
+    Failed,
+    /// Without a connection: name resolution, TCP or TLS failed.
+    Unconnected,
+    /// Without telling anything, such as when its caller went away.
+    Abandoned,
+}
+
+/// Leave for one request, given back to [`Reach::settle`].
+#[derive(Debug)]
+#[must_use]
+pub struct Leave {
+    path: Admission,
+    counts_for_scope: bool,
+    is_doubtful: bool,
+}
+
+/// Why a request must not be sent, and when to come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The host is left alone.
+    Host(Duration),
+    /// The repository keeps failing, and has its few requests under way; or so have all that are in doubt.
+    Repository(Duration),
+    /// The path is left alone.
+    Path(Duration),
+}
+
+/// What is known about one host and what lies behind it. The caller owns the clock and keeps this behind its lock.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    host: Host,
+    /// Those that fail.
+    paths: Table<Arc<Path>, Breaker>,
+    failing: Table<Arc<Scope>, Failing>,
+    /// Those that gave what was asked for, and have not kept failing since. An absence is no place here: anybody can
+    /// make up names.
+    serving: Table<Arc<Scope>, ()>,
+    doubtful_in_flight: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Host {
+    is_open: bool,
+    is_probing: bool,
+    /// The earliest time of the next probe.
+    probe_at: Option<Instant>,
+    interval: Duration,
+    unconnected_in_a_row: u32,
+    failures_in_a_row: u32,
+    /// Whose failures they were; no more of them than doubt takes.
+    repositories: Vec<Arc<Scope>>,
+    /// Whether one request may pass although the host is left alone: our own was heard and got no good answer,
+    /// which may be true of that one path only.
+    may_try: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Failing {
+    failures_in_a_row: u32,
+    in_flight: u32,
+}
+
+impl Reach {
+    /// Of a host of which nothing is known; it remembers so many paths, and so many repositories of each sort.
+    pub fn new(path_count_max: usize, scope_count_max: usize) -> Self {
+        Self {
+            host: Host::default(),
+            paths: Table::new(path_count_max),
+            failing: Table::new(scope_count_max),
+            serving: Table::new(scope_count_max),
+            doubtful_in_flight: 0,
+        }
+    }
+
+    /// Whether a request may be sent now.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn admit(&mut self, path: &Arc<Path>, now: Instant) -> Result<Leave, Refusal> {
+        self.check_host_and_scope(&path.scope, now)?;
+        let admission = self.paths.get_mut(&**path).map_or(Admission::Pass, |breaker| breaker.admit(now));
+        if let Admission::Refuse(pause) = admission {
+            return Err(Refusal::Path(pause));
+        }
+        self.host.may_try = false;
+        let failing = self.failing.get_mut(&*path.scope);
+        let counts_for_scope = failing.map(|failing| failing.in_flight += 1).is_some();
+        let is_doubtful = self.is_doubtful(&path.scope);
+        self.doubtful_in_flight += u32::from(is_doubtful);
+        Ok(Leave { path: admission, counts_for_scope, is_doubtful })
+    }
+
+    /// Whether a request may be sent now that leaves no trace here, however it ends.
+    ///
+    /// # Errors
+    /// [`Refusal`]; what is left alone gets no probe by this.
+    pub fn admit_unseen(&mut self, path: &Arc<Path>, now: Instant) -> Result<(), Refusal> {
+        self.check_host_and_scope(&path.scope, now)?;
+        match self.paths.get_mut(&**path).map(|breaker| breaker.state()) {
+            None | Some(State::Closed) => Ok(()),
+            Some(State::HalfOpen | State::Open) => Err(Refusal::Path(ROOM_PAUSE)),
+        }
+    }
+
+    fn check_host_and_scope(&mut self, scope: &Arc<Scope>, now: Instant) -> Result<(), Refusal> {
+        if self.host.is_open && !self.host.may_try {
+            let probe_at = self.host.probe_at.unwrap_or(now);
+            return Err(Refusal::Host(probe_at.saturating_duration_since(now)));
+        }
+        let enough = self.enough();
+        let is_full = self.failing.get_mut(&**scope).is_some_and(|failing| {
+            failing.failures_in_a_row >= enough && failing.in_flight >= FAILING_REPOSITORY_COUNT_MAX
+        });
+        let doubt_is_full = self.is_doubtful(scope) && self.doubtful_in_flight >= DOUBTFUL_COUNT_MAX;
+        if is_full || doubt_is_full { Err(Refusal::Repository(ROOM_PAUSE)) } else { Ok(()) }
+    }
+
+    /// How the request ended. Returns whether the path is left alone from now on, and was not before.
+    pub fn settle(&mut self, path: &Arc<Path>, leave: Leave, outcome: Outcome, now: Instant) -> bool {
+        let mut is_left_alone = false;
+        self.doubtful_in_flight -= u32::from(leave.is_doubtful);
+        if leave.counts_for_scope
+            && let Some(failing) = self.failing.get_mut(&*path.scope)
+        {
+            // The entry may be a later one than that which counted.
+            failing.in_flight = failing.in_flight.saturating_sub(1);
+        }
+        match outcome {
+            Outcome::Served => {
+                self.paths.remove(&**path);
+                self.answered(&path.scope);
+                self.serving.get_or_insert_with(&path.scope, || ());
+            }
+            Outcome::Begun => {
+                self.abandon_path(path, leave.path);
+                self.answered(&path.scope);
+            }
+            Outcome::Answered => {
+                self.paths.remove(&**path);
+                self.answered(&path.scope);
+            }
+            Outcome::Spoilt => {
+                is_left_alone = self.fail_path(path, leave.path, now);
+                self.answered(&path.scope);
+            }
+            Outcome::Failed => {
+                self.host.note_failure(&path.scope);
+                is_left_alone = self.fail_path(path, leave.path, now);
+                self.fail_scope(&path.scope);
+            }
+            Outcome::Unconnected => {
+                self.host.note_unconnected(now);
+                self.abandon_path(path, leave.path);
+            }
+            Outcome::Abandoned => self.abandon_path(path, leave.path),
+        }
+        self.forget_idle(&path.scope);
+        is_left_alone
+    }
+
+    /// What had begun to come is whole.
+    pub fn complete(&mut self, path: &Arc<Path>) {
+        self.paths.remove(&**path);
+        self.serving.get_or_insert_with(&path.scope, || ());
+    }
+
+    /// What had begun to come broke off, or did not end in time.
+    pub fn spoil(&mut self, path: &Arc<Path>, now: Instant) {
+        self.fail_path(path, Admission::Probe, now);
+    }
+
+    /// The path's answer was to be left alone for `pause`.
+    pub fn rest(&mut self, path: &Arc<Path>, pause: Duration, now: Instant) {
+        self.paths.get_or_insert_with(path, Breaker::default).rest(pause, now);
+    }
+
+    /// Whether a request of our own should ask the host now. The one who is told so reports back to
+    /// [`probed`](Self::probed).
+    pub fn take_probe(&mut self, now: Instant) -> bool {
+        let is_wanted = self.host.is_open || self.is_in_doubt();
+        let is_due = self.host.probe_at.is_none_or(|probe_at| now >= probe_at);
+        if !is_wanted || !is_due || self.host.is_probing {
+            return false;
+        }
+        self.host.is_probing = true;
+        true
+    }
+
+    /// How the request of our own ended.
+    pub fn probed(&mut self, outcome: Outcome, now: Instant) {
+        self.host.is_probing = false;
+        let is_there =
+            matches!(outcome, Outcome::Served | Outcome::Begun | Outcome::Answered | Outcome::Spoilt);
+        let is_gone = matches!(outcome, Outcome::Failed | Outcome::Unconnected);
+        self.host.may_try = self.host.is_open && outcome == Outcome::Failed;
+        if self.host.is_open && is_there {
+            self.host = Host { probe_at: Some(now + PROBE_INTERVAL_MIN), ..Host::default() };
+        } else if !self.host.is_open && self.is_in_doubt() && is_gone {
+            self.host.open(now);
+        } else {
+            // Left alone and still not there, or in doubt and there: it is asked more and more seldom.
+            self.host.interval = self.host.next_interval();
+            self.host.probe_at = Some(now + self.host.interval);
+        }
+    }
+
+    /// Whether a failure of the path may be a passing one, so that asking again may help: it has not failed
+    /// lately, and nothing speaks against its repository.
+    pub fn may_retry(&self, path: &Arc<Path>) -> bool {
+        !self.paths.contains(&**path) && !self.is_doubtful(&path.scope)
+    }
+
+    /// Whether the repository gave what it was asked for lately.
+    pub fn serves(&self, scope: &Scope) -> bool {
+        self.serving.contains(scope)
+    }
+
+    /// The host's state.
+    pub fn state(&self) -> State {
+        match (self.host.is_open, self.host.is_probing) {
+            (false, _) => State::Closed,
+            (true, true) => State::HalfOpen,
+            (true, false) => State::Open,
+        }
+    }
+
+    /// Whether so much failed in a row that the host itself may be what fails.
+    pub fn is_in_doubt(&self) -> bool {
+        self.host.failures_in_a_row >= FAILURE_COUNT_MAX
+            && self.host.repositories.len() >= DOUBT_REPOSITORY_COUNT
+    }
+
+    fn is_doubtful(&self, scope: &Scope) -> bool {
+        self.is_in_doubt() && !self.serving.contains(scope)
+    }
+
+    /// Failures in a row of one thing that tell enough about it.
+    fn enough(&self) -> u32 {
+        if self.is_in_doubt() { 1 } else { FAILURE_COUNT_MAX }
+    }
+
+    fn answered(&mut self, scope: &Arc<Scope>) {
+        self.host.answered();
+        if let Some(failing) = self.failing.get_mut(&**scope) {
+            failing.failures_in_a_row = 0;
+        }
+    }
+
+    fn fail_path(&mut self, path: &Arc<Path>, admission: Admission, now: Instant) -> bool {
+        let enough = self.enough();
+        let breaker = self.paths.get_or_insert_with(path, Breaker::default);
+        let before = breaker.state();
+        breaker.fail(admission, enough, now);
+        (before, breaker.state()) == (State::Closed, State::Open)
+    }
+
+    fn abandon_path(&mut self, path: &Arc<Path>, admission: Admission) {
+        if let Some(breaker) = self.paths.get_mut(&**path) {
+            breaker.abandon(admission);
+        }
+    }
+
+    fn fail_scope(&mut self, scope: &Arc<Scope>) {
+        let enough = self.enough();
+        let failing = self.failing.get_or_insert_with(scope, Failing::default);
+        failing.failures_in_a_row = failing.failures_in_a_row.saturating_add(1);
+        if failing.failures_in_a_row >= enough {
+            self.serving.remove(&**scope);
+        }
+    }
+
+    /// An entry is there for what fails, or for what is under way and was counted in it.
+    fn forget_idle(&mut self, scope: &Arc<Scope>) {
+        let is_idle = |failing: &mut Failing| failing.failures_in_a_row == 0 && failing.in_flight == 0;
+        if self.failing.get_mut(&**scope).is_some_and(is_idle) {
+            self.failing.remove(&**scope);
+        }
+    }
+}
+
+impl Host {
+    fn answered(&mut self) {
+        // A probe under way reports back all the same, and the next one keeps its distance.
+        let kept = Self { is_probing: self.is_probing, probe_at: self.probe_at, ..Self::default() };
+        *self = kept;
+    }
+
+    fn note_failure(&mut self, scope: &Arc<Scope>) {
+        self.unconnected_in_a_row = 0;
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        let is_known = self.repositories.iter().any(|known| known.repository == scope.repository);
+        if !is_known && self.repositories.len() < DOUBT_REPOSITORY_COUNT {
+            self.repositories.push(Arc::clone(scope));
+        }
+    }
+
+    fn note_unconnected(&mut self, now: Instant) {
+        self.unconnected_in_a_row = self.unconnected_in_a_row.saturating_add(1);
+        if self.unconnected_in_a_row >= FAILURE_COUNT_MAX && !self.is_open {
+            self.open(now);
+        }
+    }
+
+    fn open(&mut self, now: Instant) {
+        self.is_open = true;
+        self.interval = PROBE_INTERVAL_MIN;
+        self.probe_at = Some(now + self.interval);
+    }
+
+    fn next_interval(&self) -> Duration {
+        (self.interval * 2).clamp(PROBE_INTERVAL_MIN, PROBE_INTERVAL_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! What a request is told that means no registry of ours: what it named, and the line that would serve it.
+
+use http::StatusCode;
+use oci::{ErrorCode, Query};
+use policy::host::{RouteError, RoutingTable, registry_name};
+
+use super::error::{ErrorAnswer, Extra};
+use super::foreign::foreign;
+
+/// The places in which a request names a registry, as the client wrote them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named<'a> {
+    pub(crate) authority: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) query: Option<&'a str>,
+}
+
+/// The answer to a request that `routes` led nowhere.
+pub(crate) fn answer(error: RouteError, named: Named<'_>, routes: &RoutingTable) -> ErrorAnswer {
+    let (status, code, outcome) = match error {
+        RouteError::UnknownHost => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "unknown_host"),
+        RouteError::UnknownRegistry => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "unknown_registry"),
+        RouteError::Disagree => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "disagree"),
+        RouteError::NoSelector => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "no_selector"),
+        RouteError::BadAuthority => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid, "malformed"),
+    };
+    ErrorAnswer { status, code, message: named.describe(error, routes), outcome, extra: Extra::Warns }
+}
+
+/// The registry that the client perhaps meant by the first component of a repository's name, where nothing else
+/// named one; with the line that would serve it.
+pub(crate) fn hint(named: Named<'_>) -> Option<String> {
+    let name = named.first_component()?;
+    Some(format!(
+        "no registry was named, so the default one was asked; if {} is one, {}",
+        foreign(&name),
+        add(&name)
+    ))
+}
+
+impl Named<'_> {
+    fn describe(&self, error: RouteError, routes: &RoutingTable) -> String {
+        let host = foreign(self.authority);
+        match error {
+            RouteError::UnknownHost => self.describe_host(routes),
+            RouteError::UnknownRegistry => self.describe_ns(routes),
+            RouteError::Disagree => format!(
+                "Host {host}, the path {} and `ns` {} name different registries; serving one of them could hand \
+                 out the wrong image",
+                foreign(self.path),
+                foreign(&self.namespaces().collect::<Vec<_>>().join(",")),
+            ),
+            RouteError::NoSelector => match self.first_component() {
+                Some(name) => format!(
+                    "{}, with which the path begins, is not configured here; {}",
+                    foreign(&name),
+                    add(&name)
+                ),
+                None => format!(
+                    "cannot tell which registry is meant: Host was {host}, the path {} begins with no registry's \
+                     name, and there is no `ns`; use a registry's own host name, put its name first in the path, \
+                     or set `default_registry` in [server] of wharf's configuration",
+                    foreign(self.path),
+                ),
+            },
+            RouteError::BadAuthority => format!("the request's Host, {host}, is no host name"),
+        }
+    }
+
+    fn describe_host(&self, routes: &RoutingTable) -> String {
+        let host = foreign(self.authority);
+        match (routes.label_of(self.authority), routes.domain()) {
+            (Some(label), _) => match registry_name(&label) {
+                Some(name) => {
+                    format!("no registry is served at {host}; to cache {}, {}", foreign(&name), add(&name))
+                }
+                None => format!("no registry is served at {host}; check the name"),
+            },
+            (None, Some(domain)) => format!(
+                "{host} is no name of this cache: ask a name below {}; if it is one of wharf's own, add \
+                 it to hosts of [server] in wharf's configuration",
+                foreign(domain),
+            ),
+            (None, None) => format!("no registry is served at {host}; check the name"),
+        }
+    }
+
+    fn describe_ns(&self, routes: &RoutingTable) -> String {
+        let Some(unknown) = self.namespaces().find(|ns| !routes.knows(ns)) else {
+            return format!("the query {} has a malformed `ns`", foreign(self.query.unwrap_or_default()));
+        };
+        let shown = foreign(&unknown);
+        match registry_name(&unknown) {
+            Some(name) => format!("{shown}, which `ns` names, is not configured here; {}", add(&name)),
+            None => format!("{shown}, which `ns` names, is not configured here, and is no host name"),
+        }
+    }
+
+    /// The values of `ns` that can be decoded.
+    fn namespaces(&self) -> impl Iterator<Item = String> {
+        Query::new(self.query).values("ns").filter_map(Result::ok)
+    }
+
+    /// The first component of the path, if a registry can be called that.
+    fn first_component(&self) -> Option<String> {
+        let rest = self.path.strip_prefix("/v2/").or_else(|| self.path.strip_prefix('/'))?;
+        let (first, _) = rest.split_once('/')?;
+        registry_name(&first.replace("%3A", ":").replace("%3a", ":"))
+    }
+}
+
+/// What to do to have the registry of this name.
+fn add(name: &str) -> String {
+    format!("add [[registry]] name = \"{name}\" to wharf's configuration")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+use policy::host::RegistryNames;
+
+use super::*;
+
+fn routes(domain: Option<&str>, default: Option<&str>) -> RoutingTable {
+    let names =
+        ["docker.io", "ghcr.io"].map(|name| RegistryNames { name: name.to_owned(), ..Default::default() });
+    RoutingTable::new(domain, default, &names).unwrap()
+}
+
+/// What a request for no registry of ours is told: the status, the word for the log, and all of `words`.
+#[track_caller]
+fn check(routes: &RoutingTable, authority: &str, target: &str, status: u16, outcome: &str, words: &[&str]) {
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let error = routes.route(authority, path, query).unwrap_err();
+    let answer = answer(error, Named { authority, path, query }, routes);
+    assert_eq!((answer.status.as_u16(), answer.outcome), (status, outcome), "{authority} {target}");
+    assert_eq!(answer.extra, Extra::Warns);
+    for word in words {
+        assert!(answer.message.contains(word), "{word:?} is not in {:?}", answer.message);
+    }
+    assert!(
+        answer.message.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()),
+        "{:?}",
+        answer.message
+    );
+    assert!(answer.message.len() < 700, "{} bytes", answer.message.len());
+}
+
+const ALPINE: &str = "/v2/library/alpine/manifests/1";
+
+#[test]
+fn the_host_that_no_registry_has_is_named_with_the_line_to_add() {
+    let routes = routes(Some("cache.example"), None);
+    check(
+        &routes,
+        "nvcr.io.cache.example:5000",
+        ALPINE,
+        404,
+        "unknown_host",
+        &["`nvcr.io.cache.example:5000`", "add [[registry]] name = \"nvcr.io\""],
+    );
+    check(
+        &routes,
+        "nonsense.cache.example",
+        ALPINE,
+        404,
+        "unknown_host",
+        &["`nonsense.cache.example`", "check"],
+    );
+    check(
+        &routes,
+        "wharf.tools.svc:5000",
+        ALPINE,
+        404,
+        "unknown_host",
+        &["`wharf.tools.svc:5000` is no name of this cache", "`cache.example`", "hosts of [server]"],
+    );
+}
+
+#[test]
+fn the_registry_that_a_name_for_an_address_begins_with_is_named() {
+    let routes = routes(None, Some("docker.io"));
+    let line = "add [[registry]] name = \"nvcr.io\"";
+    for authority in ["nvcr.io.localhost:5000", "nvcr.io.10.0.0.5.nip.io"] {
+        check(&routes, authority, "/v2/nvidia/cuda/manifests/1", 404, "unknown_host", &[authority, line]);
+    }
+}
+
+#[test]
+fn the_registry_that_ns_names_is_named_with_the_line_to_add() {
+    let routes = routes(None, Some("docker.io"));
+    let check = |query: &str, words: &[&str]| {
+        check(&routes, "10.0.0.5", &format!("{ALPINE}?{query}"), 404, "unknown_registry", words);
+    };
+    check("ns=nvcr.io", &["`nvcr.io`, which `ns` names, is not configured", "name = \"nvcr.io\""]);
+    check("ns=Corp.example%3A8443", &["`Corp.example:8443`", "name = \"corp.example:8443\""]);
+    check("ns=docker.io&ns=nvcr.io", &["`nvcr.io`"]);
+    check("ns=nvcr", &["`nvcr`", "no host name"]);
+    check("ns=a%22%0aname%20%3d%20%22b", &["`a\"?name?=?\"b`", "no host name"]);
+    check("ns=%zz", &["malformed"]);
+}
+
+#[test]
+fn requests_for_no_registry_send_the_client_on() {
+    let routes = routes(None, None);
+    check(
+        &routes,
+        "192.168.1.10:5000",
+        ALPINE,
+        404,
+        "no_selector",
+        &["Host was `192.168.1.10:5000`", "`/v2/library/alpine/manifests/1`", "`ns`", "`default_registry`"],
+    );
+    for target in ["/v2/nvcr.io/nvidia/cuda/manifests/1", "/nvcr.io/v2/nvidia/cuda/manifests/1"] {
+        let words = ["`nvcr.io`, with which the path begins", "name = \"nvcr.io\""];
+        check(&routes, "192.168.1.10", target, 404, "no_selector", &words);
+    }
+    let long = format!("/v2/{}", "x".repeat(7000));
+    check(&routes, "192.168.1.10", &long, 404, "no_selector", &["xxx...`"]);
+    check(&routes, "192.168.1.10", "/\u{202e}\u{1b}[31m`", 404, "no_selector", &["`/????[31m?`"]);
+}
+
+#[test]
+fn what_disagrees_is_told_with_all_that_it_says() {
+    let routes = routes(None, None);
+    let target = format!("{ALPINE}?ns=ghcr.io");
+    let words = ["`docker.io.localhost`", "`ghcr.io`", "wrong image"];
+    check(&routes, "docker.io.localhost", &target, 404, "disagree", &words);
+    check(&routes, "a b", ALPINE, 400, "malformed", &["`a?b`"]);
+}
+
+#[test]
+fn a_registry_s_name_at_the_front_of_a_path_may_have_been_meant() {
+    let named = |path| Named { authority: "10.0.0.5", path, query: None };
+    let hint_of = |path| hint(named(path));
+    let hinted = hint_of("/v2/nvcr.io/nvidia/cuda/manifests/1").unwrap();
+    assert!(hinted.contains("if `nvcr.io` is one, add [[registry]] name = \"nvcr.io\""), "{hinted}");
+    assert_eq!(hint_of(ALPINE), None);
+    assert_eq!(hint_of("/v2/"), None);
+}

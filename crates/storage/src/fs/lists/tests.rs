@@ -1,0 +1,42 @@
+use std::fs;
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use oci::Repository;
+use telemetry::Metrics;
+
+use crate::fs::open;
+use crate::record_store::StoredList;
+
+/// One bit anywhere in a page's file, or a cut at any place: the page is no longer given out, and is set aside.
+#[test]
+fn client_f4_a_damaged_list_is_set_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), Metrics::new(&["test".to_owned()]).registry("test")).unwrap();
+    let repository: Repository = "a".parse().unwrap();
+    let list = StoredList {
+        bytes: Bytes::from_static(b"{\"tags\":[\"1\"]}"),
+        media_type: "application/json".to_owned(),
+        next: None,
+        filters_applied: None,
+        seen_at: UNIX_EPOCH,
+    };
+    let path = store.root().layout().list(&repository, "tags");
+    store.put_list_now(&repository, "tags", &list).unwrap();
+    let right = fs::read(&path).unwrap();
+    let mut wrong = vec![right[..0].to_vec(), right[..20].to_vec(), right[..right.len() - 1].to_vec()];
+    // The page lies behind the line; a bit of the line may change what is said about the page, never the page.
+    wrong.extend((right.len() - list.bytes.len()..right.len()).map(|place| {
+        let mut bytes = right.clone();
+        bytes[place] ^= 1;
+        bytes
+    }));
+    for bytes in wrong {
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(store.list_now(&repository, "tags").unwrap(), None, "{bytes:?}");
+        assert!(!path.exists(), "it is set aside");
+    }
+    fs::write(&path, &right).unwrap();
+    assert_eq!(store.list_now(&repository, "tags").unwrap(), Some(list.clone()));
+    assert_eq!(store.list_now(&repository, "other").unwrap(), None);
+}

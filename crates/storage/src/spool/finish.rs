@@ -1,0 +1,127 @@
+//! The end of a spool: the verdict on its bytes, and what is then known to be right.
+
+use std::sync::Arc;
+
+use oci::Digest;
+
+use super::growth::{Refusal, Unfinished};
+use super::{Backing, HASH_TURN_BYTES, Spool};
+use crate::error::VerifyError;
+use crate::fs::partial::Partial;
+use crate::open_blob::{OpenBlob, Signature};
+
+/// A spool whose bytes are complete and have the digest they were asked by. Only [`Spool::finish`] makes one.
+#[derive(Debug)]
+pub struct VerifiedSpool {
+    spool: Arc<Spool>,
+    size: u64,
+    signature: Option<Signature>,
+}
+
+/// How far one job has brought a spool whose writing is over.
+enum Ended {
+    Verified(VerifiedSpool),
+    /// Too much is left to be read back. The file had this signature before.
+    Unhashed(Option<Signature>),
+}
+
+impl Spool {
+    /// Ends the writing: all of the `size` bytes must be there and have the digest.
+    ///
+    /// # Errors
+    /// [`VerifyError::Incomplete`] leaves the spool as it is; after any other error it is deleted.
+    pub async fn finish(self: Arc<Self>, size: u64) -> Result<VerifiedSpool, VerifyError> {
+        let Backing::File(partial) = &self.backing else {
+            self.end_writing(size)?;
+            return self.conclude(size, None);
+        };
+        let jobs = partial.jobs().clone();
+        let spool = Arc::clone(&self);
+        let end = move || {
+            let signature = spool.end_writing(size)?;
+            if spool.backlog_bytes() > HASH_TURN_BYTES {
+                return Ok(Ended::Unhashed(signature));
+            }
+            spool.conclude(size, signature).map(Ended::Verified)
+        };
+        let signature = match jobs.write(end).await? {
+            Ended::Verified(verified) => return Ok(verified),
+            Ended::Unhashed(signature) => signature,
+        };
+        // The conclusion tells what cannot be read.
+        let _ = self.hash_in_turns().await;
+        jobs.write(move || self.conclude(size, signature)).await
+    }
+
+    /// Takes no more. Gives the signature of the file as it is now, if it is in one.
+    fn end_writing(&self, size: u64) -> Result<Option<Signature>, VerifyError> {
+        match self.growth.finish(size) {
+            Ok(()) => {}
+            Err(Unfinished::Closed) => return Err(self.refused("finish", Refusal::Closed).into()),
+            Err(Unfinished::Incomplete { missing }) => return Err(VerifyError::Incomplete { size, missing }),
+            Err(Unfinished::TooLong { end }) => {
+                self.delete();
+                return Err(VerifyError::TooLong { size, end });
+            }
+        }
+        if let Backing::File(partial) = &self.backing
+            && let Err(error) = partial.cut_to(size)
+        {
+            self.delete();
+            return Err(error.into());
+        }
+        // Taken when the last byte is written and before any is read back, so that a change from then on shows.
+        Ok(self.content().verified(size).signature())
+    }
+
+    /// The verdict on what is there.
+    fn conclude(
+        self: Arc<Self>,
+        size: u64,
+        signature: Option<Signature>,
+    ) -> Result<VerifiedSpool, VerifyError> {
+        let mut front = self.lock_front();
+        let hashed = self.catch_up(&mut front, size);
+        let found = front.hasher().finish();
+        drop(front);
+        if let Err(error) = hashed {
+            self.delete();
+            return Err(error.into());
+        }
+        if found != self.wanted {
+            self.delete();
+            return Err(VerifyError::Mismatch { wanted: self.wanted.clone(), found });
+        }
+        Ok(VerifiedSpool { spool: self, size, signature })
+    }
+}
+
+impl VerifiedSpool {
+    /// The verified content.
+    pub fn content(&self) -> OpenBlob {
+        self.spool.content().verified(self.size)
+    }
+
+    /// The digest that it has.
+    pub fn digest(&self) -> &Digest {
+        &self.spool.wanted
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The signature of the file that was verified, under whatever name; none: as [`OpenBlob::signature`].
+    pub fn signature(&self) -> Option<Signature> {
+        self.signature
+    }
+
+    /// The file behind it; none: it is in memory.
+    pub(crate) fn partial(&self) -> Option<&Arc<Partial>> {
+        match &self.spool.backing {
+            Backing::File(partial) => Some(partial),
+            Backing::Memory(_) => None,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::HeaderValue;
+use url::Url;
+
+use super::{CHALLENGE_COUNT_MAX, Facts, Step, Ticket, Tried, Wanted};
+use crate::auth::token_cache::{Held, Token, TokenCache, TokenKey};
+use crate::error::{Error, ErrorKind};
+
+fn key(scope: &str) -> TokenKey {
+    let url = Url::parse("https://registry.example/token").unwrap();
+    TokenKey { host: url.origin(), realm: url, service: None, scope: scope.to_owned(), with_login: false }
+}
+
+async fn held(has_worked: bool) -> Arc<Held> {
+    let token = async {
+        let lifetime = Duration::from_secs(3600);
+        Ok::<_, Error>(Token { header: HeaderValue::from(1), lifetime, with_login: false })
+    };
+    let (held, _) = TokenCache::default().get(&key("a"), token).await.unwrap();
+    if has_worked {
+        held.note_success();
+    }
+    held
+}
+
+fn facts(status: u16) -> Facts {
+    let status = StatusCode::from_u16(status).unwrap();
+    Facts { status, may_login: false, is_known: true, has_root: true }
+}
+
+fn wants(scope: &str, is_scope_lacking: bool) -> Wanted {
+    Wanted::Token { key: Box::new(key(scope)), is_scope_lacking }
+}
+
+/// A letter for a step: what a table can hold.
+fn letter(step: &Step) -> char {
+    match step {
+        Step::Conclude => 'c',
+        Step::Bare(None) => 'b',
+        Step::Bare(Some(_)) => 'B',
+        Step::Basic => 'l',
+        Step::Token(_, None) => 't',
+        Step::Token(_, Some(_)) => 'T',
+        Step::Known => 'k',
+        Step::Root => 'r',
+        Step::Refused(_) | Step::WrongLogin => 'x',
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn k2_k3_t23_what_a_refused_token_leads_to() {
+    // Whether it worked before and was fetched for this request; the status; what is wanted; the step.
+    let cases = [
+        (true, false, 401, Wanted::Nothing, 'B'),
+        (true, false, 401, Wanted::Basic, 'B'),
+        (true, false, 401, wants("a", false), 'T'),
+        (true, false, 401, wants("a", true), 'T'),
+        (true, false, 401, wants("b", false), 't'),
+        (true, false, 403, Wanted::Nothing, 'B'),
+        (true, false, 403, wants("a", true), 'T'),
+        (true, false, 403, wants("b", true), 't'),
+        (true, false, 404, Wanted::Nothing, 'c'),
+        // New, and refused at once: another would be no better.
+        (false, false, 401, Wanted::Nothing, 'b'),
+        (false, false, 401, wants("a", false), 'c'),
+        (false, false, 401, wants("a", true), 'c'),
+        (false, false, 403, Wanted::Nothing, 'c'),
+        (false, false, 403, wants("a", true), 'c'),
+        (false, false, 403, wants("b", true), 't'),
+        (true, true, 401, wants("a", false), 'c'),
+        (true, true, 401, Wanted::Nothing, 'b'),
+        (true, true, 403, Wanted::Nothing, 'c'),
+        (true, true, 403, wants("b", true), 't'),
+    ];
+    for (has_worked, is_fresh, status, wanted, expected) in cases {
+        let ticket = Ticket::token(key("a"), held(has_worked).await, is_fresh);
+        let step = Tried::default().next(&wanted, &ticket, facts(status));
+        assert_eq!(letter(&step), expected, "{has_worked} {is_fresh} {status} {wanted:?}");
+    }
+}
+
+#[test]
+fn k6_what_a_bare_request_leads_to() {
+    let login = |status, is_known| Facts { may_login: true, is_known, ..facts(status) };
+    for status in [401, 403, 404, 410] {
+        let cases = [
+            (Wanted::Nothing, login(status, false), 'r'),
+            (Wanted::Nothing, login(status, true), 'k'),
+            (Wanted::Nothing, Facts { has_root: false, ..login(status, false) }, 'c'),
+            (Wanted::Nothing, Facts { is_known: false, ..facts(status) }, 'c'),
+            (Wanted::Basic, login(status, false), 'l'),
+            (Wanted::Basic, Facts { is_known: false, ..facts(status) }, 'c'),
+            (wants("a", false), login(status, true), 't'),
+        ];
+        for (wanted, facts, expected) in cases {
+            let step = Tried::default().next(&wanted, &Ticket::default(), facts);
+            assert_eq!(letter(&step), expected, "{wanted:?} {facts:?}");
+        }
+        let error = Error::new(ErrorKind::Denied, "auth.example", "refused");
+        let refused = |with_login| Ticket::refused(Some(key("a")), with_login, error.clone());
+        let step = Tried::default().next(&Wanted::Nothing, &refused(true), login(status, true));
+        assert_eq!(letter(&step), 'x', "the login was not accepted: the answer without says nothing");
+        let step = Tried::default().next(&Wanted::Nothing, &refused(false), login(status, true));
+        assert_eq!(letter(&step), 'c');
+        let step = Tried::default().next(&wants("a", false), &refused(false), login(status, true));
+        assert_eq!(letter(&step), 'x', "the same token was asked for a moment ago");
+    }
+}
+
+/// Whatever a host says, it is asked a bounded number of times.
+#[tokio::test(start_paused = true)]
+async fn k2_every_dialogue_ends() {
+    let answers = [Wanted::Nothing, Wanted::Basic, wants("a", false), wants("b", true), wants("c", false)];
+    let seed = std::iter::successors(Some(7_u64), |seed| {
+        Some(seed.wrapping_mul(6364136223846793005).wrapping_add(1))
+    });
+    let mut numbers = seed.map(|number| usize::try_from(number >> 33).unwrap());
+    for _ in 0..2000 {
+        let (mut tried, mut ticket, mut count) = (Tried::default(), Ticket::default(), 0);
+        loop {
+            tried.note(&ticket);
+            let wanted = &answers[numbers.next().unwrap() % answers.len()];
+            let status = [401, 403, 404, 410][numbers.next().unwrap() % 4];
+            let known = numbers.next().unwrap() % 2 == 0;
+            let facts = Facts { may_login: false, is_known: known, ..facts(status) };
+            count += 1;
+            let has_worked = numbers.next().unwrap() % 2 == 0;
+            ticket = match tried.next(wanted, &ticket, facts) {
+                Step::Token(key, _) => Ticket::token(key, held(has_worked).await, has_worked),
+                Step::Known => Ticket::token(key("k"), held(has_worked).await, false),
+                Step::Bare(_) => Ticket::bare_after(&ticket),
+                Step::Basic | Step::Root => unreachable!("there is no login"),
+                Step::Conclude | Step::Refused(_) | Step::WrongLogin => break,
+            };
+        }
+        assert!(count <= 1 + CHALLENGE_COUNT_MAX + 2, "{count}");
+    }
+}

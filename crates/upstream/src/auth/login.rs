@@ -1,0 +1,144 @@
+//! Showing the configured login, and leaving those alone who refused it.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::header::HeaderValue;
+use policy::login::{Advice, Standing};
+use policy::table::Table;
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
+use tracing::warn;
+use url::Url;
+
+use crate::error::{Error, ErrorKind};
+use crate::transport::host_of;
+
+/// The most places whose standing is known. A registry has one or two.
+const PLACE_COUNT_MAX: usize = 16;
+/// The longest wait for another request to find out whether the login is right.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The login of one registry.
+#[derive(Debug)]
+pub(super) struct Login {
+    registry: String,
+    /// The value of a Basic `Authorization`, marked sensitive.
+    pub(super) basic: HeaderValue,
+    places: Mutex<Table<Url, Arc<Place>>>,
+}
+
+/// Where the login is shown: a token service, or a registry.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    standing: Mutex<Standing>,
+    /// Why it was refused last.
+    refusal: Mutex<Option<Error>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Leave to show the login once. As long as nobody knows whether it is right, one has it at a time.
+#[derive(Debug)]
+pub(super) struct Showing {
+    place: Arc<Place>,
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Login {
+    pub(super) fn new(registry: &str, basic: HeaderValue) -> Self {
+        Self { registry: registry.to_owned(), basic, places: Mutex::new(Table::new(PLACE_COUNT_MAX)) }
+    }
+
+    /// Leave to show the login at `url`. `check` shows it there without asking for anything in particular; it is
+    /// awaited only when there is doubt.
+    ///
+    /// # Errors
+    /// Why it was refused last, while it is left alone; those of `check`.
+    pub(super) async fn show(
+        &self,
+        url: &Url,
+        check: impl Future<Output = Result<(), Error>>,
+    ) -> Result<Showing, Error> {
+        let place = self.place(url);
+        match place.advise() {
+            Advice::Show => return Ok(Showing { place, _turn: None }),
+            Advice::Leave(_) => return Err(place.why(url)),
+            Advice::ShowAlone | Advice::Check => {}
+        }
+        let turn = tokio::time::timeout(TURN_WAIT_MAX, place.turn.clone().lock_owned()).await.ok();
+        match place.advise() {
+            Advice::Show => Ok(Showing { place, _turn: None }),
+            Advice::Leave(_) => Err(place.why(url)),
+            Advice::ShowAlone => Ok(Showing { place, _turn: turn }),
+            Advice::Check if turn.is_none() => Err(place.why(url)),
+            Advice::Check => match check.await {
+                Ok(()) => {
+                    place.standing().pass_check(Instant::now().into_std());
+                    Ok(Showing { place, _turn: None })
+                }
+                Err(error) => {
+                    // Whoever it was that refused: it is not asked again at once.
+                    if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unconfirmed) {
+                        self.fail_check(&place, url, &error);
+                    }
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    fn fail_check(&self, place: &Place, url: &Url, error: &Error) {
+        let now = Instant::now().into_std();
+        let advice = {
+            let mut standing = place.standing();
+            standing.fail_check(now);
+            standing.advise(now)
+        };
+        *place.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        if let Advice::Leave(pause) = advice {
+            let (registry, host, seconds) = (&self.registry, host_of(url), pause.as_secs());
+            warn!(%registry, %host, %error, seconds, "the configured login was refused; it is not shown again before that");
+        }
+    }
+
+    fn place(&self, url: &Url) -> Arc<Place> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(places.get_or_insert_with(url, Arc::default))
+    }
+}
+
+impl Place {
+    fn advise(&self) -> Advice {
+        self.standing().advise(Instant::now().into_std())
+    }
+
+    fn why(&self, url: &Url) -> Error {
+        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let in_doubt = || {
+            let detail =
+                "has just refused the configured credentials, and is being asked whether it means it";
+            Error::new(ErrorKind::Unconfirmed, host_of(url), detail).with_status(401)
+        };
+        refusal.unwrap_or_else(in_doubt)
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Showing {
+    /// The request got what it asked for.
+    pub(super) fn accepted(self) {
+        self.place.standing().accept(Instant::now().into_std());
+    }
+
+    /// The request was refused, for whatever reason.
+    pub(super) fn refused(self, error: Option<&Error>) {
+        self.place.standing().refuse(Instant::now().into_std());
+        if let Some(error) = error {
+            *self.place.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Asking a registry's root, `/v2/`, about nothing but itself (distribution-spec, "Determining Support").
+
+use std::sync::Arc;
+
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
+use policy::reach::{Class, Path, Scope};
+use policy::retry::RETRY_AFTER_DEFAULT;
+use reqwest::Response;
+use telemetry::UpstreamKind;
+use url::Url;
+
+use super::Wires;
+use crate::error::{Error, ErrorKind};
+use crate::judge::retry_after;
+use crate::redirect::{is_same_origin, next_hop};
+use crate::transport::{Outgoing, Patience, host_of};
+
+/// Hops that are followed: `/v2` and `/v2/` are one to some servers and two to others.
+const HOP_COUNT_MAX: usize = 2;
+
+/// The answer of `root`, whatever its status below 500 but 429. Redirects are followed within the origin only, so
+/// that `authorization` stays there.
+///
+/// # Errors
+/// Those of sending; [`ErrorKind::Unreachable`] and [`ErrorKind::Throttled`] for an
+/// answer that says nothing about the registry.
+pub(super) async fn ask(
+    wires: Wires<'_>,
+    root: &Url,
+    authorization: Option<&HeaderValue>,
+    patience: &mut Patience,
+) -> Result<Response, Error> {
+    let host = host_of(root);
+    let scope = Arc::new(Scope { repository: String::new(), class: Class::Token });
+    let path = Arc::new(Path { scope, is_head: false, reference: String::new() });
+    let mut url = root.clone();
+    let mut hop_count = 0;
+    loop {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        let outgoing = Outgoing {
+            kind: UpstreamKind::Version,
+            method: Method::GET,
+            url,
+            headers,
+            path: Arc::clone(&path),
+            is_further: false,
+        };
+        let response = wires.send(&outgoing, patience).await?;
+        let status = response.status();
+        let answered = |kind| {
+            let detail = format!("answered {} for /v2/", status.as_u16());
+            Error::new(kind, &host, detail).with_status(status.as_u16())
+        };
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let pause = retry_after(response.headers()).unwrap_or(RETRY_AFTER_DEFAULT);
+            wires.transport.metrics.throttled();
+            wires.gates.rest(&host, &path, pause);
+            return Err(answered(ErrorKind::Throttled).with_retry_after(pause));
+        }
+        if status.is_server_error() {
+            return Err(answered(ErrorKind::Unreachable));
+        }
+        match next_hop(&outgoing.url, &response)? {
+            Some(next) if hop_count < HOP_COUNT_MAX && is_same_origin(root, &next) => {
+                hop_count += 1;
+                url = next;
+            }
+            _ => return Ok(response),
+        }
+    }
+}

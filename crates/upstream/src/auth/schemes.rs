@@ -1,0 +1,87 @@
+//! What hosts last asked for: the registry's own, and those that it redirects to.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+use url::{Origin, Url};
+
+use super::Host;
+use super::scope::{Scope, Scopes};
+
+/// The most hosts that are remembered, the registry's own among them.
+const HOST_COUNT_MAX: usize = 16;
+
+/// How a host wants to be shown who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// RFC 7617.
+    Basic,
+    /// A token of a service.
+    Bearer {
+        /// The service.
+        realm: Realm,
+        /// What it is to be told whom the token is for.
+        service: Option<String>,
+    },
+}
+
+/// A token service, and whether it may see the login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Realm {
+    pub(super) url: Url,
+    pub(super) is_trusted: bool,
+}
+
+/// What hosts have asked for, each for itself.
+#[derive(Debug, Default)]
+pub(super) struct Schemes(Mutex<HashMap<Origin, Known>>);
+
+#[derive(Debug)]
+struct Known {
+    scheme: Scheme,
+    scopes: Scopes,
+    is_home: bool,
+    used_at: Instant,
+}
+
+impl Schemes {
+    /// What `host` will ask for, with the scope where that is a token.
+    pub(super) fn of(&self, host: &Host) -> Option<(Scheme, String)> {
+        let mut known = self.lock();
+        let known = known.get_mut(&host.url.origin())?;
+        known.used_at = Instant::now();
+        Some((known.scheme.clone(), known.scopes.of(host.need, &host.repository)))
+    }
+
+    /// Remembers what `host` asked for. Whether its realm is news.
+    pub(super) fn learn(&self, host: &Host, scheme: &Scheme, scope: Option<&Scope>) -> bool {
+        let mut all = self.lock();
+        let origin = host.url.origin();
+        if all.len() >= HOST_COUNT_MAX && !all.contains_key(&origin) {
+            let others = all.iter().filter(|(_, known)| !known.is_home);
+            let oldest = others.min_by_key(|(_, known)| known.used_at).map(|(origin, _)| origin.clone());
+            oldest.map(|origin| all.remove(&origin));
+        }
+        let known = all.entry(origin).or_insert_with(|| Known {
+            scheme: Scheme::Basic,
+            scopes: Scopes::default(),
+            is_home: host.is_home(),
+            used_at: Instant::now(),
+        });
+        let is_news = known.scheme != *scheme;
+        known.scheme = scheme.clone();
+        known.used_at = Instant::now();
+        if let Some(scope) = scope {
+            known.scopes.learn(host.need, &host.repository, scope);
+        }
+        is_news
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Origin, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! What this upstream's answers to HEAD are worth, as far as it was seen.
+
+use std::sync::{Mutex, PoisonError};
+
+use policy::head_trust::{HeadTrust, No, Proof, Stakes};
+use tokio::time::Instant;
+use url::Url;
+
+use crate::error::{Error, ErrorKind};
+use crate::word::no_of;
+
+/// The host of Docker Hub, whose HEAD and GET agree, and which counts GETs.
+const DOCKER_HUB: &str = "registry-1.docker.io";
+
+/// For one kind of content of one upstream.
+#[derive(Debug, Default)]
+pub(crate) struct Belief(Mutex<HeadTrust>);
+
+/// What to do after a HEAD that gave nothing.
+pub(crate) enum Next {
+    /// Nothing more: this is how it ends.
+    End(Error),
+    /// A GET decides. The HEAD said this no, or none.
+    Get(Option<No>),
+}
+
+impl Belief {
+    pub(crate) fn of(upstream: &Url) -> Self {
+        let is_docker_hub = upstream.host_str() == Some(DOCKER_HUB);
+        Self(Mutex::new(if is_docker_hub { HeadTrust::known() } else { HeadTrust::default() }))
+    }
+
+    /// Decides after a HEAD that ended in `error`.
+    pub(crate) fn after_head(&self, error: Error, stakes: Stakes) -> Next {
+        match error.kind() {
+            // The token service has refused, which it would do again.
+            ErrorKind::Denied | ErrorKind::Unconfirmed if error.is_of_token_service() => Next::End(error),
+            ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Unconfirmed => self.weigh(error, stakes),
+            ErrorKind::Invalid => Next::Get(None),
+            // Whoever answers a HEAD with an error may know GET better.
+            ErrorKind::Unreachable if error.status().is_some() && error.retryable() => Next::Get(None),
+            ErrorKind::Unreachable
+            | ErrorKind::Throttled
+            | ErrorKind::TimedOut
+            | ErrorKind::Resting
+            | ErrorKind::Interrupted => Next::End(error),
+        }
+    }
+
+    fn weigh(&self, error: Error, stakes: Stakes) -> Next {
+        let Some(no) = error.status().and_then(no_of) else { return Next::End(error) };
+        let proof = self.change(|trust, now| trust.weigh(no, stakes, now));
+        match (proof, no) {
+            (Proof::None, _) => Next::Get(Some(no)),
+            (Proof::AsGet { is_own_word: true }, No::Absent) => {
+                Next::End(error.with_kind(ErrorKind::NotFound))
+            }
+            (Proof::AsGet { is_own_word: true }, No::Refused) => {
+                Next::End(error.with_kind(ErrorKind::Denied))
+            }
+            (Proof::AsGet { is_own_word: false }, _) => Next::End(error),
+        }
+    }
+
+    /// Notes what a GET said after a HEAD had said `no`.
+    pub(crate) fn note<T>(&self, no: Option<No>, got: &Result<T, Error>) {
+        let Some(no) = no else { return };
+        match got {
+            Ok(_) => self.change(HeadTrust::belied),
+            Err(error) => {
+                let is_own_word = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied);
+                let said = error.status().and_then(no_of);
+                if said == Some(no) && (is_own_word || error.kind() == ErrorKind::Unconfirmed) {
+                    self.change(|trust, now| trust.agreed(no, is_own_word, now));
+                }
+            }
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut HeadTrust, std::time::Instant) -> T) -> T {
+        // What is behind this lock is changed in single steps, so a panic elsewhere does not spoil it.
+        let mut trust = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut trust, Instant::now().into_std())
+    }
+}

@@ -1,0 +1,226 @@
+//! Whether a registry can be used: one question to its root, and one login, for an operator who wants to know before
+//! a client does.
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{ACCEPT, AUTHORIZATION, DATE, HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, StatusCode};
+use oci::Challenge;
+use policy::realm::{RealmPlan, Territory};
+use reqwest::{Client, Response};
+use url::Url;
+
+use crate::clients::Clients;
+use crate::error::{Error, ErrorKind};
+use crate::http::base_of;
+use crate::settings::{Settings, SettingsError};
+use crate::tls::Authorities;
+use crate::transport::host_of;
+use crate::trouble;
+
+/// A clock that is further off is worth a word: tokens and certificates live by it.
+const CLOCK_ERROR_MAX: Duration = Duration::from_secs(5 * 60);
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+
+/// What a registry that can be used says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// What came of the login.
+    pub login: Login,
+    /// What is odd, and what to do about it.
+    pub remarks: Vec<String>,
+}
+
+/// What came of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// None is configured.
+    None,
+    /// It was accepted.
+    Accepted,
+    /// The registry did not ask for it, at its root.
+    NotAsked,
+}
+
+/// The registry that `settings` describe, about to be asked.
+#[derive(Debug)]
+pub struct Probe {
+    clients: Clients,
+    territory: Territory,
+    root: Url,
+    /// The value of a Basic `Authorization`, marked sensitive.
+    basic: Option<HeaderValue>,
+}
+
+impl Probe {
+    /// # Errors
+    /// [`SettingsError`] for the first setting that cannot be used.
+    pub fn new(settings: &Settings, authorities: &Authorities) -> Result<Self, SettingsError> {
+        let trusted = settings.trusted_hosts.iter().map(|text| {
+            text.parse().map_err(|source| SettingsError::TrustedHost { text: text.clone(), source })
+        });
+        let basic = settings.credentials.as_ref().map(|(user, password)| {
+            let pair = STANDARD.encode(format!("{user}:{}", password.expose()));
+            let mut value = HeaderValue::from_str(&format!("Basic {pair}")).expect("base64 is visible ASCII");
+            value.set_sensitive(true);
+            value
+        });
+        Ok(Self {
+            clients: Clients::new(settings, authorities)?,
+            territory: Territory::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?),
+            root: base_of(&settings.upstream)?,
+            basic,
+        })
+    }
+
+    /// Asks the registry's root, and logs in if there is a login. Nothing is asked twice, and nothing is kept.
+    ///
+    /// # Errors
+    /// Why the registry cannot be used, with what to do. The text holds no credential.
+    pub async fn run(&self) -> Result<Reached, Error> {
+        let answer = self.ask(&self.root, None).await?;
+        let mut remarks: Vec<String> =
+            clock_remark(answer.headers(), SystemTime::now()).into_iter().collect();
+        let login = match answer.status() {
+            StatusCode::OK => {
+                if !is_registry(answer.headers()) {
+                    remarks.push(format!(
+                        "{} answers, but not as a registry does; check the address",
+                        host_of(&self.root)
+                    ));
+                }
+                if self.basic.is_some() { Login::NotAsked } else { Login::None }
+            }
+            StatusCode::UNAUTHORIZED => self.log_in(answer.headers()).await?,
+            status => return Err(self.refused(status, answer.headers())),
+        };
+        Ok(Reached { login, remarks })
+    }
+
+    async fn ask(&self, url: &Url, authorization: Option<&HeaderValue>) -> Result<Response, Error> {
+        let is_own = self.territory.contains(url);
+        let client: &Client =
+            if is_own { &self.clients.direct.unpooled } else { &self.clients.guarded.unpooled };
+        let mut request = client.get(url.clone()).header(ACCEPT, "application/json");
+        if let Some(value) = authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        request.send().await.map_err(|error| {
+            let error = error.without_url();
+            let (host, kind) = (host_of(url), ErrorKind::Unreachable);
+            if error.is_timeout() {
+                let text = "does not answer in time; check the address, and that no firewall is in between";
+                return Error::new(ErrorKind::TimedOut, host, text);
+            }
+            Error::new(kind, host, trouble::describe(&error, url, self.clients.has_proxy()))
+        })
+    }
+
+    /// Answers the challenge in `headers`, if there is anything to answer it with.
+    async fn log_in(&self, headers: &HeaderMap) -> Result<Login, Error> {
+        let Some(basic) = &self.basic else { return Ok(Login::None) };
+        let host = host_of(&self.root);
+        let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        let challenges: Vec<Challenge> = values.flat_map(Challenge::parse_all).collect();
+        let mut trouble = "asks for a login of a kind that wharf does not know".to_owned();
+        for challenge in &challenges {
+            let Challenge::Bearer { realm, service, .. } = challenge else { continue };
+            match self.territory.plan_realm_of(&self.root, realm) {
+                RealmPlan::Trusted(url) => return self.get_token(url, service.as_deref(), basic).await,
+                RealmPlan::Anonymous(url) => {
+                    trouble = format!(
+                        "sends us for tokens to {0}, which is not shown the login; list {0:?} in trusted_hosts if it \
+                         belongs to this registry",
+                        host_of(&url)
+                    );
+                }
+                RealmPlan::Refused(error) => trouble = format!("names no token service of use: {error}"),
+            }
+        }
+        if challenges.iter().any(|challenge| matches!(challenge, Challenge::Basic { .. })) {
+            let answer = self.ask(&self.root, Some(basic)).await?;
+            return judge_login(host, answer.status());
+        }
+        Err(Error::new(ErrorKind::Denied, host, trouble))
+    }
+
+    /// Asks for a token for nothing in particular, which tells whether the login is right.
+    async fn get_token(
+        &self,
+        mut url: Url,
+        service: Option<&str>,
+        basic: &HeaderValue,
+    ) -> Result<Login, Error> {
+        if let Some(service) = service {
+            url.query_pairs_mut().append_pair("service", service);
+        }
+        let answer = self.ask(&url, Some(basic)).await?;
+        judge_login(host_of(&url), answer.status())
+    }
+
+    /// The root's answer is neither a welcome nor a question for a login.
+    fn refused(&self, status: StatusCode, headers: &HeaderMap) -> Error {
+        let host = host_of(&self.root);
+        let plain = self.root.scheme() == "http";
+        let advice = match status.as_u16() {
+            400 if plain => format!("; if it speaks TLS, write upstream = \"https://{host}\""),
+            300..=399 => match headers.get(LOCATION).and_then(|to| self.root.join(to.to_str().ok()?).ok()) {
+                Some(to) if to.has_host() => {
+                    format!(
+                        "; it sends us to {0}, so write upstream = \"{1}://{0}\" if that is meant",
+                        host_of(&to),
+                        to.scheme()
+                    )
+                }
+                _ => String::new(),
+            },
+            404 => "; it is no registry, or one below a path: check upstream".to_owned(),
+            407 => "; the proxy asks for a login: write it into proxy".to_owned(),
+            429 => "; wait, or give wharf a login there".to_owned(),
+            500..=599 => "; the registry fails, or a proxy before it: try again later".to_owned(),
+            _ => "; check the address, and what stands in between".to_owned(),
+        };
+        let detail = format!("answers {} at /v2/{advice}", status.as_u16());
+        Error::new(ErrorKind::Invalid, host, detail).with_status(status.as_u16())
+    }
+}
+
+fn judge_login(host: String, status: StatusCode) -> Result<Login, Error> {
+    let detail = match status.as_u16() {
+        200 => return Ok(Login::Accepted),
+        401 | 403 => "refuses the configured login; check username and password".to_owned(),
+        429 => "answers the login with 429; wait, and try again".to_owned(),
+        status => format!("answers the login with {status}; try again later"),
+    };
+    Err(Error::new(ErrorKind::Denied, host, detail).with_status(status.as_u16()))
+}
+
+/// Whether an answer looks as if a registry gave it, and not a page that greets visitors.
+fn is_registry(headers: &HeaderMap) -> bool {
+    let kind =
+        headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    headers.contains_key(API_VERSION) || kind.starts_with("application/json")
+}
+
+/// What to say of this machine's clock, when a registry's tells another time.
+fn clock_remark(headers: &HeaderMap, now: SystemTime) -> Option<String> {
+    let there = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    let (off, word) = match now.duration_since(there) {
+        Ok(ahead) => (ahead, "ahead of"),
+        Err(behind) => (behind.duration(), "behind"),
+    };
+    if off <= CLOCK_ERROR_MAX {
+        return None;
+    }
+    let off = match off.as_secs() / 60 {
+        minutes @ ..120 => format!("{minutes} minutes"),
+        minutes @ ..2880 => format!("{} hours", minutes / 60),
+        minutes => format!("{} days", minutes / 1440),
+    };
+    Some(format!("this machine's clock is {off} {word} the registry's; check it"))
+}
+
+#[cfg(test)]
+mod tests;

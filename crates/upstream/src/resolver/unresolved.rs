@@ -1,0 +1,74 @@
+//! A name that leads nowhere, in words: which name, who was asked, what to look at.
+
+use hickory_resolver::net::{DnsError, NetError};
+
+/// As many servers as the C library asks.
+const NAME_SERVER_COUNT_MAX: usize = 3;
+
+/// A name for which there is no address.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.in_words(""))]
+pub(crate) struct NameError {
+    name: String,
+    /// The servers that were asked, as `/etc/resolv.conf` has them.
+    asked: Vec<String>,
+    kind: NameErrorKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum NameErrorKind {
+    Absent,
+    /// No server answered.
+    Silent,
+    /// What a server said instead.
+    Refused(String),
+}
+
+impl NameError {
+    /// The name that could not be resolved for this reason by the servers that `resolv_conf` names.
+    pub(super) fn new(name: &str, error: &NetError, resolv_conf: &str) -> Self {
+        let kind = match error {
+            NetError::Dns(DnsError::NoRecordsFound(_)) => NameErrorKind::Absent,
+            NetError::Dns(DnsError::ResponseCode(code)) => NameErrorKind::Refused(code.to_string()),
+            NetError::Timeout | NetError::NoConnections | NetError::Io(_) => NameErrorKind::Silent,
+            other => NameErrorKind::Refused(other.to_string()),
+        };
+        let text = std::fs::read_to_string(resolv_conf).unwrap_or_default();
+        Self { name: name.to_owned(), asked: name_servers(&text), kind }
+    }
+
+    /// What happened and what to do, as it goes on from the name `host`. The name may be another one: a proxy's.
+    pub(crate) fn in_words(&self, host: &str) -> String {
+        let name = self.name.trim_end_matches('.');
+        let subject = if name.eq_ignore_ascii_case(host) { "" } else { "cannot be reached: " };
+        let name = if subject.is_empty() { String::new() } else { format!("{name} ") };
+        let asked = match self.asked.as_slice() {
+            [] => "127.0.0.1".to_owned(),
+            servers => servers.join(", "),
+        };
+        match &self.kind {
+            NameErrorKind::Absent => {
+                format!(
+                    "{subject}{name}does not resolve (asked {asked}); check the name and /etc/resolv.conf"
+                )
+            }
+            NameErrorKind::Silent => format!(
+                "{subject}{name}does not resolve: no DNS server answers (asked {asked}); check /etc/resolv.conf and \
+                 the network"
+            ),
+            NameErrorKind::Refused(why) => format!(
+                "{subject}{name}does not resolve: the DNS server {asked} says {why:?}; check it, and \
+                 /etc/resolv.conf"
+            ),
+        }
+    }
+}
+
+/// The first servers that `/etc/resolv.conf` names: resolv.conf(5), `nameserver`.
+fn name_servers(text: &str) -> Vec<String> {
+    let servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+    servers.map(|server| server.trim().to_owned()).take(NAME_SERVER_COUNT_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests;

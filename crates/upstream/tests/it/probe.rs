@@ -1,0 +1,175 @@
+//! What an operator is told before a client asks.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+
+use testkit::{Auth, Behaviour, Certificate, Door, Endpoint, FakeRegistry, Kind, Tls, within};
+use upstream::{Authorities, Error, ErrorKind, Login, Probe, Reached, Settings};
+use url::Url;
+
+use crate::rig::settings;
+
+const PASSWORD: &str = "canary-password";
+
+async fn probe(settings: &Settings) -> Result<Reached, Error> {
+    let probe = Probe::new(settings, &Authorities::load()).unwrap();
+    within("the probe", probe.run()).await
+}
+
+fn log_in(settings: &mut Settings, password: &str) {
+    settings.credentials = Some(("robot".to_owned(), password.to_owned().into()));
+}
+
+/// Asserts that the registry cannot be used, in words that end so.
+#[track_caller]
+fn check_refused(result: Result<Reached, Error>, kind: ErrorKind, expected: &str) {
+    let error = result.unwrap_err();
+    let text = error.to_string();
+    assert_eq!(error.kind(), kind, "{text}");
+    assert!(text.ends_with(expected) && !text.contains("canary"), "{text}");
+}
+
+#[tokio::test]
+async fn a_registry_that_answers_is_asked_once() {
+    let registry =
+        FakeRegistry::start_with(Behaviour { auth: Auth::Anonymous, ..Behaviour::default() }).await;
+    let reached = probe(&settings(&registry)).await.unwrap();
+    assert_eq!(reached, Reached { login: Login::None, remarks: Vec::new() });
+    assert_eq!((registry.count(Kind::Version), registry.requests().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_login_is_tried_once_where_the_registry_wants_it() {
+    for (auth, kind) in
+        [(Auth::basic("robot", PASSWORD), Kind::Version), (Auth::bearer("robot", PASSWORD), Kind::Token)]
+    {
+        let registry = FakeRegistry::start_with(Behaviour { auth, ..Behaviour::default() }).await;
+        let anonymous = probe(&settings(&registry)).await.unwrap();
+        assert_eq!(anonymous.login, Login::None);
+
+        let mut with_login = settings(&registry);
+        log_in(&mut with_login, PASSWORD);
+        assert_eq!(probe(&with_login).await.unwrap().login, Login::Accepted);
+
+        registry.log().clear();
+        log_in(&mut with_login, "canary-wrong");
+        let refused = probe(&with_login).await;
+        check_refused(
+            refused,
+            ErrorKind::Denied,
+            " refuses the configured login; check username and password",
+        );
+        assert_eq!(registry.requests().len(), 2, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_nobody_asks_for_is_told() {
+    let registry =
+        FakeRegistry::start_with(Behaviour { auth: Auth::Anonymous, ..Behaviour::default() }).await;
+    let mut settings = settings(&registry);
+    log_in(&mut settings, PASSWORD);
+    assert_eq!(probe(&settings).await.unwrap().login, Login::NotAsked);
+}
+
+#[tokio::test]
+async fn a_login_is_shown_to_no_token_service_that_is_not_trusted() {
+    let auth = Auth::bearer("robot", PASSWORD);
+    let registry = FakeRegistry::start_with(Behaviour { auth, ..Behaviour::default() }).await;
+    let mut settings = settings(&registry);
+    log_in(&mut settings, PASSWORD);
+    settings.trusted_hosts.clear();
+    let token = registry.host_of(Endpoint::Token);
+    let error = probe(&settings).await.unwrap_err().to_string();
+    assert!(error.contains(&token) || error.contains("token service"), "{error}");
+    assert_eq!(registry.count(Kind::Token), 0);
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_hold_is_told_in_words() {
+    for (certificate, is_believed, expected) in [
+        (
+            Certificate::Valid,
+            false,
+            "has a certificate from an unknown authority; give that authority's certificate as ca_file",
+        ),
+        (Certificate::Expired, true, "; renew it, or check this machine's clock, which says "),
+        (
+            Certificate::WrongName,
+            true,
+            "has a certificate for other names (elsewhere.example) and not for localhost; correct the name in upstream",
+        ),
+    ] {
+        let tls = Tls { certificate, ..Tls::default() };
+        let registry = FakeRegistry::start_tls(Behaviour::default(), tls).await;
+        let mut settings = settings(&registry);
+        if is_believed {
+            settings.ca = vec![registry.authority().unwrap().pem().into_bytes()];
+        }
+        let error = probe(&settings).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// A server that answers whatever it does not understand at once, as common ones do.
+fn plain_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let (mut stream, mut buffer) = (stream, [0; 1024]);
+            let _ = stream.read(&mut buffer);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n");
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn the_wrong_scheme_is_told_whichever_it_is() {
+    let address = plain_server();
+    let settings = Settings::new("fake", Url::parse(&format!("https://{address}")).unwrap());
+    let expected = format!("does not speak TLS; if it is plain HTTP, write upstream = \"http://{address}\"");
+    check_refused(probe(&settings).await, ErrorKind::Unreachable, &expected);
+
+    let encrypted = FakeRegistry::start_tls(Behaviour::default(), Tls::default()).await;
+    let address = encrypted.address_of(Endpoint::Registry);
+    let settings = Settings::new("fake", Url::parse(&format!("http://{address}")).unwrap());
+    let expected = format!("; if it speaks TLS, write upstream = \"https://{address}\"");
+    check_refused(probe(&settings).await, ErrorKind::Unreachable, &expected);
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_is_told_in_words() {
+    let settings = Settings::new("fake", Url::parse("https://registry.invalid").unwrap());
+    let error = probe(&settings).await.unwrap_err().to_string();
+    assert!(error.starts_with("registry.invalid does not resolve") && error.contains("(asked "), "{error}");
+    assert!(error.contains("check") && error.contains("/etc/resolv.conf"), "{error}");
+
+    let registry = FakeRegistry::start().await;
+    registry.set_door(Endpoint::Registry, Door::Refuse).await;
+    let port = registry.address_of(Endpoint::Registry).port();
+    let expected =
+        format!("could not be reached: nothing listens on port {port} there; check the address and the port");
+    check_refused(probe(&crate::rig::settings(&registry)).await, ErrorKind::Unreachable, &expected);
+}
+
+#[tokio::test]
+async fn a_proxy_that_cannot_be_found_is_named() {
+    let registry = FakeRegistry::start().await;
+    let mut settings = settings(&registry);
+    settings.proxy = Some(Url::parse("http://user:canary-proxy@proxy.invalid:3128").unwrap());
+    let error = probe(&settings).await.unwrap_err().to_string();
+    assert!(error.contains("proxy.invalid does not resolve") && !error.contains("canary"), "{error}");
+}
+
+/// The words are those of a pull, too.
+#[tokio::test]
+async fn a_pull_is_told_the_same() {
+    let address = plain_server();
+    let rig = crate::rig::Rig::before(FakeRegistry::start().await, |settings| {
+        settings.upstream = Url::parse(&format!("https://{address}")).unwrap();
+    });
+    let error = rig.get("latest").await.unwrap_err().to_string();
+    assert!(error.contains("does not speak TLS; if it is plain HTTP, write upstream = "), "{error}");
+}

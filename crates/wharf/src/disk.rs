@@ -1,0 +1,134 @@
+//! The disks beneath the stores: what to tell the operator when one cannot be used, or can only be read.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, StatVfsMountFlags, statat, statvfs};
+use storage::{StoreError, StoreErrorKind};
+
+/// So many registries are named where one reason holds for more.
+const NAMED_COUNT_MAX: usize = 3;
+
+/// Why one registry cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {reason}")]
+pub(crate) struct RegistryError {
+    pub(crate) name: String,
+    pub(crate) reason: String,
+}
+
+/// One line for each reason, of all `registry_count` registries, with those that it holds for.
+pub(crate) fn lines(errors: &[RegistryError], registry_count: usize) -> String {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for error in errors {
+        match reasons.iter_mut().find(|(reason, _)| *reason == error.reason) {
+            Some((_, names)) => names.push(&error.name),
+            None => reasons.push((&error.reason, vec![&error.name])),
+        }
+    }
+    let line = |(reason, names): &(&str, Vec<&str>)| format!("{}: {reason}", several(names, registry_count));
+    reasons.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn several(names: &[&str], registry_count: usize) -> String {
+    if names.len() > 1 && names.len() == registry_count {
+        return "all registries".to_owned();
+    }
+    let mut text = names[..names.len().min(NAMED_COUNT_MAX)].join(", ");
+    if names.len() > NAMED_COUNT_MAX {
+        // Writing to a string does not fail.
+        let _ = write!(text, " and {} more", names.len() - NAMED_COUNT_MAX);
+    }
+    text
+}
+
+/// Why the store at `root` cannot be opened, and what to do.
+pub(crate) fn describe(root: &Path, error: &StoreError) -> String {
+    let place = existing(error.path());
+    let shown = place.display();
+    let advice = match error.kind() {
+        StoreErrorKind::Denied => {
+            let user = rustix::process::geteuid().as_raw();
+            let (deed, all) = if error.call().starts_with("mkdir") {
+                ("create directories in", "")
+            } else {
+                ("use the store's files below", "-R ")
+            };
+            let store = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+            if !all.is_empty() && !place.starts_with(&store) {
+                let store = store.display();
+                return format!(
+                    "user {user} cannot reach {store}: permission denied; let it through the directories above, or \
+                     set another root"
+                );
+            }
+            let place = if all.is_empty() { place } else { store };
+            let place = place.display();
+            // Where an image says where to store, that place is ready; others in it cannot be given away from outside.
+            let other = std::env::var("WHARF_ROOT").map_or_else(
+                |_| "set another root".to_owned(),
+                |ready| format!("set root = {ready:?}, which is there for it"),
+            );
+            return format!(
+                "user {user} cannot {deed} {place}: permission denied; `chown {all}{user} {place}`, or {other}"
+            );
+        }
+        StoreErrorKind::ReadOnly => {
+            return format!("{shown} is on a read-only disk; mount it writable, or set another root");
+        }
+        StoreErrorKind::Full => {
+            return format!("the disk of {shown} is full; free some space, or set another root");
+        }
+        StoreErrorKind::Locked => {
+            return format!(
+                "{} is used by another process; stop that one, or give this one another root",
+                root.display()
+            );
+        }
+        // They say what to do themselves.
+        StoreErrorKind::Version | StoreErrorKind::Unfit => {
+            return format!("cannot store in {}: {}", root.display(), error.cause());
+        }
+        StoreErrorKind::MissingRoot => "mount the volume, or set another root",
+        StoreErrorKind::Busy => "raise this process's limits",
+        StoreErrorKind::Size | StoreErrorKind::Closed | StoreErrorKind::Io => {
+            "set another root, or repair the disk"
+        }
+    };
+    format!("cannot store in {}: {error}; {advice}", root.display())
+}
+
+/// The nearest directory at or above `path` that exists: the one that something has to be done about.
+fn existing(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let found = path.ancestors().find(|ancestor| ancestor.is_dir());
+    found.map_or_else(|| path.clone(), Path::to_owned)
+}
+
+/// A directory above `root` in which everyone may rename what is there, and so put a store of their own in place of
+/// ours. (One with the sticky bit, as `/tmp` has, lets only owners do that: chmod(1).)
+pub(crate) fn open_to_everyone(root: &Path) -> Option<PathBuf> {
+    let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    let is_open = |directory: &&Path| {
+        let mode = statat(CWD, *directory, AtFlags::empty()).map(|stat| Mode::from_raw_mode(stat.st_mode));
+        mode.is_ok_and(|mode| mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX))
+    };
+    root.ancestors().skip(1).find(is_open).map(Path::to_owned)
+}
+
+/// What is said once about the stores at `roots` whose disk can only be read.
+pub(crate) fn read_only_notice(roots: &[(&str, &Path)]) -> Option<String> {
+    let is_read_only =
+        |root: &Path| statvfs(root).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY));
+    let names: Vec<&str> =
+        roots.iter().filter(|(_, root)| is_read_only(root)).map(|(name, _)| *name).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{}: the disk is read-only; what is stored is served, and nothing new is kept",
+            several(&names, roots.len())
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

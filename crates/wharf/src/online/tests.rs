@@ -1,0 +1,52 @@
+use super::*;
+
+fn reached(login: Login, remarks: &[&str]) -> Outcome {
+    Outcome::Reached(Reached { login, remarks: remarks.iter().map(|it| (*it).to_owned()).collect() })
+}
+
+#[test]
+fn each_registry_has_a_row_and_each_failure_counts() {
+    let text =
+        ["docker.io", "ghcr.io", "quay.io", "gcr.io"].map(|name| format!("[[registry]]\nname = {name:?}\n"));
+    let config = Config::parse("wharf.toml", &text.concat(), &|_| None).unwrap();
+    let failed = Outcome::Failed("quay.io does not resolve (asked 10.0.0.53); check the name".to_owned());
+    let outcomes = [
+        reached(Login::Accepted, &["this machine's clock is 2 days behind the registry's; check it"]),
+        reached(Login::None, &[]),
+        failed,
+        Outcome::Offline,
+    ];
+    let verdict = judge(&config.registries, &outcomes);
+    assert_eq!(
+        verdict.text,
+        "\
+REGISTRY   ONLINE
+docker.io  ok      answers, and accepts the login
+ghcr.io    ok      answers
+quay.io    FAILED  quay.io does not resolve (asked 10.0.0.53); check the name
+gcr.io     -       offline = true: not asked
+
+warning: docker.io: this machine's clock is 2 days behind the registry's; check it
+"
+    );
+    assert_eq!(verdict.failure.as_deref(), Some("1 of 4 registries cannot be used"));
+    assert_eq!(judge(&config.registries[..1], &outcomes[..1]).failure, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_never_answers_is_given_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // It accepts, and says nothing: longer timeouts than ours do not keep the check.
+    let text = format!(
+        "[defaults]\nheader_timeout = \"1h\"\nidle_timeout = \"1h\"\nconnect_timeout = \"1h\"\n\
+         [[registry]]\nname = \"mute.test\"\nupstream = \"http://{address}\"\n"
+    );
+    let config = Config::parse("wharf.toml", &text, &|_| None).unwrap();
+    let verdict = ask(&config).await;
+    assert!(
+        verdict.text.contains("mute.test  FAILED  no answer within 20s; check the address"),
+        "{}",
+        verdict.text
+    );
+}
