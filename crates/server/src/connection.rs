@@ -26,6 +26,7 @@ use crate::socket::{Socket, Stream};
 use crate::surface::Surface;
 use crate::tls::TlsName;
 use crate::turns::Turns;
+use crate::wrong_port::{self, WrongPorts};
 
 /// The most header fields a request may have.
 const HEADER_COUNT_MAX: usize = 64;
@@ -46,6 +47,7 @@ pub(crate) struct Terms {
     /// Whether stored files are handed to the kernel instead of being copied.
     pub(crate) sendfile: bool,
     pub(crate) turns: Arc<Turns>,
+    pub(crate) wrong_ports: Arc<WrongPorts>,
     pub(crate) metrics: Arc<Metrics>,
     /// How long running answers may go on once `shutdown` is cancelled.
     pub(crate) shutdown_grace: Duration,
@@ -93,6 +95,7 @@ pub(crate) async fn serve(
         counted.end(client, "left");
         return;
     }
+    let speaks_tls = tls.is_some();
     let stream = match meet(stream, tls.as_ref(), &terms).await {
         Ok(stream) => stream,
         Err(why) => {
@@ -100,6 +103,10 @@ pub(crate) async fn serve(
             return;
         }
     };
+    let is_misled = speaks_tls && stream.tls().is_none();
+    if is_misled {
+        terms.wrong_ports.at_tls(client);
+    }
     let name = stream.tls().and_then(TlsName::of);
     let clock = Clock::new(terms.limits);
     let socket = Socket::new(stream, Arc::clone(&clock));
@@ -113,7 +120,11 @@ pub(crate) async fn serve(
         async move {
             // Boxed, because what it takes to find an answer is large, and is gone once its head is there: a
             // connection that rests or sends a body does without.
-            let mut response = Box::pin(terms.surface.answer(request, client, &clock)).await;
+            let mut response = if is_misled {
+                wrong_port::answer(request.method())
+            } else {
+                Box::pin(terms.surface.answer(request, client, &clock)).await
+            };
             response.body_mut().hold(answering, lane, &terms.turns);
             Ok::<_, Infallible>(response)
         }
@@ -137,8 +148,12 @@ pub(crate) async fn serve(
             }
         }
     };
-    counted.end(client, ended.as_ref().map_or_else(why, |()| "done"));
-    let mut socket = connection.into_parts().io.into_inner();
+    counted.end(client, if is_misled { "tls" } else { ended.as_ref().map_or_else(why, |()| "done") });
+    let parts = connection.into_parts();
+    if ended.as_ref().is_err_and(hyper::Error::is_parse) {
+        terms.wrong_ports.at_plain(&parts.read_buf, client);
+    }
+    let mut socket = parts.io.into_inner();
     // Where a client offered to upgrade, hyper leaves our side open for the other protocol.
     if ended.is_ok() && !socket.is_shut() {
         tokio::select! {
@@ -150,13 +165,19 @@ pub(crate) async fn serve(
     }
 }
 
-/// The TLS handshake, where the listener speaks TLS: as long as a request's head may take. The error is why the
-/// connection is over.
+/// The TLS handshake, where the listener speaks TLS: as long as a request's head may take. Who speaks HTTP there stays
+/// in the clear, to be told so. The error is why the connection is over.
 async fn meet(stream: TcpStream, tls: Option<&TlsAcceptor>, terms: &Terms) -> Result<Stream, &'static str> {
     let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
+    let accept = async {
+        if wrong_port::is_http(&stream).await {
+            return Ok(Stream::Plain(stream));
+        }
+        tls.accept(stream).await.map(|stream| Stream::Tls(Box::new(stream)))
+    };
     tokio::select! {
-        accepted = tokio::time::timeout(terms.limits.header_wait_max, tls.accept(stream)) => match accepted {
-            Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+        accepted = tokio::time::timeout(terms.limits.header_wait_max, accept) => match accepted {
+            Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a TLS handshake failed");
                 Err("tls")

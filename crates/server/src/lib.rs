@@ -32,6 +32,7 @@ mod surface;
 mod tls;
 mod turns;
 mod unsent;
+mod wrong_port;
 
 pub use server::{BindError, Parts, Server};
 pub use settings::{AdminSettings, Settings, TlsSettings};

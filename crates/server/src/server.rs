@@ -25,6 +25,7 @@ use crate::seats::{Seat, Seats};
 use crate::settings::Settings;
 use crate::surface::Surface;
 use crate::turns::Turns;
+use crate::wrong_port::WrongPorts;
 
 /// Connections of the admin listener open at once: a scraper or two and a person.
 const ADMIN_CONNECTION_COUNT_MAX: usize = 64;
@@ -115,12 +116,14 @@ impl Server {
         let Parts { registries, routes, metrics, settings } = parts;
         let connections = TaskTracker::new();
         let turns = Arc::new(Turns::default());
+        let wrong_ports = Arc::new(WrongPorts::default());
         let terms = |surface, limits| {
             Arc::new(Terms {
                 surface,
                 limits,
                 sendfile: settings.sendfile,
                 turns: Arc::clone(&turns),
+                wrong_ports: Arc::clone(&wrong_ports),
                 metrics: Arc::clone(&metrics),
                 shutdown_grace: settings.shutdown_grace,
                 shutdown: shutdown.clone(),

@@ -41,7 +41,7 @@ impl Lines {
         let subscriber = tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
-            .with_env_filter("access=info")
+            .with_env_filter("access=info,server=warn")
             .with_writer(lines.clone())
             .finish();
         (lines, tracing::subscriber::set_default(subscriber))
@@ -234,4 +234,21 @@ async fn a_client_cannot_write_lines_of_its_own() {
         let text = entry.to_string();
         assert!(!text.chars().any(char::is_control) && !text.contains("\\u009b"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn newcomer_28_tls_at_the_plain_port_is_one_warning_that_says_what_to_do() {
+    let (lines, _guard) = Lines::capture();
+    let lab = Lab::start().await;
+    // Bytes that are no HTTP either are nobody's mistake.
+    lab.send_raw(b"\0\0\0\0\r\n\r\n").await;
+    for _ in 0..2 {
+        lab.send_raw(&[0x16, 0x03, 0x01, 0x00, 0x05, 0x01, 0x00, 0x00, 0x01, 0x00]).await;
+    }
+    lab.get(HUB, "/v2/").await;
+    let entries = lines.wait_for(2).await;
+    let warnings: Vec<_> = entries.iter().filter(|entry| entry["level"] == "WARN").collect();
+    assert_eq!(warnings.len(), 1, "{entries:?}");
+    let text = warnings[0]["message"].as_str().unwrap();
+    assert!(text.contains("http://") && text.contains("[server.tls]"), "{text}");
 }

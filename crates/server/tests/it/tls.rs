@@ -74,15 +74,36 @@ async fn t14_an_old_client_s_absolute_target_is_misdirected_like_a_host() {
 #[tokio::test]
 async fn what_is_no_tls_is_closed_and_others_are_served() {
     let (lab, authority) = lab().await;
-    let mut plain = Connection::open(lab.tls.unwrap()).await.unwrap();
-    plain.send(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut garbage = Connection::open(lab.tls.unwrap()).await.unwrap();
+    garbage.send(b"\0\0 no hello, and no request either").await.unwrap();
     // An alert and the end, or the end alone: in any case no answer.
-    let (received, _) = within("the server closes", plain.read_raw_to_end()).await;
+    let (received, _) = within("the server closes", garbage.read_raw_to_end()).await;
     assert!(!received.starts_with(b"HTTP"), "{received:?}");
     let mut connection = connect(&lab, &authority).await;
     connection.request("GET", "localhost", "/v2/", &[]).await.unwrap();
     assert_eq!(connection.read_response("GET").await.unwrap().status, 200);
     assert!(lab.metrics.encode().contains("wharf_connections_closed_total{why=\"tls\"} 1"));
+}
+
+#[tokio::test]
+async fn newcomer_28_plain_http_at_the_port_for_tls_is_told_in_words() {
+    let (lab, _) = lab().await;
+    for method in ["GET", "HEAD", "PUT"] {
+        let mut plain = Connection::open(lab.tls.unwrap()).await.unwrap();
+        plain.request(method, "localhost", "/v2/", &[]).await.unwrap();
+        let answer = within("the refusal", plain.read_response(method)).await.unwrap();
+        assert_eq!((answer.status, answer.header("connection")), (400, Some("close")), "{method}");
+        assert!(method == "HEAD" || answer.text().contains("use https://"), "{}", answer.text());
+        let (behind, end) = within("the server closes", plain.read_raw_to_end()).await;
+        assert!(end.is_ok() && behind.is_empty());
+    }
+    let counted = async {
+        while !lab.metrics.encode().contains("wharf_connections_closed_total{why=\"tls\"} 3") {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("they are counted as what they are", counted).await;
+    assert_eq!(lab.upstream_requests(), 0);
 }
 
 #[tokio::test]
