@@ -15,6 +15,7 @@ mod forward_proxy;
 mod gate;
 mod image;
 mod incoming;
+mod profile;
 mod program;
 mod sink;
 mod stream;
@@ -32,6 +33,7 @@ pub use gate::{Gate, Valve};
 pub use image::{
     Artifact, Blob, Compression, Entry, Format, Image, ImageBuilder, Index, archive, file_header,
 };
+pub use profile::{PROFILES, Played, Profile};
 pub use program::{Program, Starting};
 pub use sink::Sink;
 pub use temp_store::TempStore;

@@ -163,6 +163,15 @@ impl Program {
         Starting::configured(executable, store, &configuration).ready()
     }
 
+    /// Starts `executable` with this configuration, which is put into `directory`. It must listen on ports of the
+    /// kernel's choice.
+    ///
+    /// # Panics
+    /// As [`Program::start`].
+    pub fn configured(executable: &str, directory: &Path, configuration: &str) -> Self {
+        Starting::configured(executable, directory, configuration).ready()
+    }
+
     /// Ends it at once, as a power button does to a process.
     ///
     /// # Panics

@@ -102,6 +102,8 @@ impl Auth {
 /// What the scope of a token must say to open a repository, and how one is told that lacks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeRules {
+    /// The one scope that the registry knows, whatever is asked for; none is one for each repository.
+    pub only: Option<String>,
     /// What stands in front of a repository's name in scopes.
     pub prefix: String,
     /// The action that lists take.
@@ -113,7 +115,7 @@ pub struct ScopeRules {
 
 impl Default for ScopeRules {
     fn default() -> Self {
-        Self { prefix: String::new(), list_action: "pull".to_owned(), lacking: None }
+        Self { only: None, prefix: String::new(), list_action: "pull".to_owned(), lacking: None }
     }
 }
 

@@ -104,6 +104,7 @@ fn scripted_reply(state: &State, route: &Route, request: &Incoming) -> Reply {
     if !faults.is_empty() {
         let setting = Setting {
             own_url: format!("{}{}", state.url(route.endpoint), request.target),
+            own_target: request.target.clone(),
             challenge: token::challenge(state, route, request),
             retry_after: state.behaviour().retry_after,
         };

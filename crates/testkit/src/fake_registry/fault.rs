@@ -41,6 +41,8 @@ pub enum Fault {
     CloseAfter,
     /// 307 to this URL.
     RedirectTo(String),
+    /// 307 to the same target below this URL, as a name does that only stands in front of another registry.
+    RedirectBelow(String),
     /// 307 to the URL that was asked.
     RedirectLoop,
     /// FIN after `k` body bytes, or after the last where there are fewer, but never an end by chunk.
@@ -103,6 +105,8 @@ pub enum Fault {
 pub(crate) struct Setting {
     /// The URL that was asked.
     pub(crate) own_url: String,
+    /// Its path and query.
+    pub(crate) own_target: String,
     /// The `WWW-Authenticate` of a challenge, if there is authentication.
     pub(crate) challenge: Option<String>,
     pub(crate) retry_after: Option<String>,
@@ -125,6 +129,9 @@ impl Fault {
             Self::Reset => delivery.instead = Some((Bytes::new(), Break::Rst)),
             Self::CloseAfter => delivery.is_closing = true,
             Self::RedirectTo(url) => reply.become_other(Reply::redirect(&url)),
+            Self::RedirectBelow(url) => {
+                reply.become_other(Reply::redirect(&format!("{url}{}", setting.own_target)));
+            }
             Self::RedirectLoop => reply.become_other(Reply::redirect(&setting.own_url)),
             Self::CutAt(at) => delivery.break_at = Some((at, Break::Fin)),
             Self::ResetAt(at) => delivery.break_at = Some((at, Break::Rst)),

@@ -82,27 +82,40 @@ enum Worth {
     Dead,
 }
 
-/// What a scope must say: `repository:<name>:<action>`.
-struct Needed {
-    name: String,
-    action: String,
+/// What a scope must say.
+enum Needed {
+    /// `repository:<name>:<action>`
+    Action { name: String, action: String },
+    /// Exactly this.
+    Only(String),
 }
 
 impl Needed {
     /// What the route takes; none where any token will do.
     fn of(behaviour: &Behaviour, route: &Route) -> Option<Self> {
-        let ScopeRules { prefix, list_action, .. } = &behaviour.scopes;
+        let ScopeRules { only, prefix, list_action, .. } = &behaviour.scopes;
+        let repository = route.repository.as_ref()?;
+        if let Some(only) = only {
+            return Some(Self::Only(only.clone()));
+        }
         let action = if route.kind == Kind::Tags { list_action } else { "pull" };
-        let name = format!("{prefix}{}", route.repository.as_ref()?);
-        Some(Self { name, action: action.to_owned() })
+        Some(Self::Action { name: format!("{prefix}{repository}"), action: action.to_owned() })
     }
 
     fn is_in(&self, scope: &str) -> bool {
+        let Self::Action { name, action } = self else { return scope == self.to_scope() };
         let actions = scope
             .strip_prefix("repository:")
-            .and_then(|rest| rest.strip_prefix(&*self.name))
+            .and_then(|rest| rest.strip_prefix(&**name))
             .and_then(|rest| rest.strip_prefix(':'));
-        actions.is_some_and(|actions| actions.split(',').any(|action| action == self.action))
+        actions.is_some_and(|actions| actions.split(',').any(|given| given == action))
+    }
+
+    fn to_scope(&self) -> String {
+        match self {
+            Self::Action { name, action } => format!("repository:{name}:{action}"),
+            Self::Only(scope) => scope.clone(),
+        }
     }
 }
 
@@ -189,8 +202,8 @@ pub(crate) fn challenge(state: &State, route: &Route, request: &Incoming) -> Opt
             let own_realm = || format!("{}/token", state.url(Endpoint::Token));
             let realm = behaviour.realm.unwrap_or_else(own_realm);
             let mut challenge = format!("Bearer realm=\"{realm}\",service=\"{SERVICE}\"");
-            if let Some(Needed { name, action }) = &needed {
-                challenge.push_str(&format!(",scope=\"repository:{name}:{action}\""));
+            if let Some(needed) = &needed {
+                challenge.push_str(&format!(",scope=\"{}\"", needed.to_scope()));
             }
             if let Some(Credential::Bearer(token)) = request.header("authorization").map(Credential::parse) {
                 let is_lacking = behaviour.scopes.lacking.is_some()

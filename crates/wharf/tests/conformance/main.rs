@@ -8,4 +8,5 @@ mod listings;
 mod manifests;
 mod place;
 mod refusals;
+mod upstreams;
 mod version;
