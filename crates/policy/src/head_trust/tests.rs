@@ -12,6 +12,9 @@ enum Seen {
     Belied,
 }
 
+/// What was seen and when, then which no is weighed and when, and what it proves.
+type Case<'a> = (&'a [(Duration, Seen)], No, Duration, Proof);
+
 const OWN: Proof = Proof::AsGet { is_own_word: true };
 const OTHER: Proof = Proof::AsGet { is_own_word: false };
 
@@ -21,7 +24,7 @@ fn k7_a_head_is_believed_only_after_head_and_get_were_seen_to_agree() {
     let agreed = |no, is_own_word, at| (at, Seen::Agreed(no, is_own_word));
     let belied = |at| (at, Seen::Belied);
     let [zero, later] = [Duration::ZERO, Duration::from_secs(60)];
-    let cases: [(&[(Duration, Seen)], No, Duration, Proof); 13] = [
+    let cases: [Case<'_>; 13] = [
         (&[], Absent, zero, Proof::None),
         (&[agreed(Absent, true, zero)], Absent, later, OWN),
         (&[agreed(Absent, true, zero)], Refused, later, Proof::None),
