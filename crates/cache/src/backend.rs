@@ -34,6 +34,9 @@ const NAMED_TTL: Duration = Duration::from_secs(600);
 /// How long a digest whose bytes were wrong stays under suspicion.
 const SUSPECT_TTL: Duration = Duration::from_secs(60);
 
+/// How long the sizes that a manifest names are remembered: its blobs are asked for next.
+const SIZES_TTL: Duration = Duration::from_secs(3600);
+
 /// How long the time of a tag's last check is remembered beside its record on disk.
 const CHECKED_TTL: Duration = Duration::from_secs(24 * 3600);
 
@@ -115,6 +118,7 @@ impl Backend {
             upstream: parts.upstream.clone(),
             metrics: parts.metrics.clone(),
             suspects: Arc::new(Recent::new(SUSPECT_TTL, RECENT_COUNT_MAX)),
+            sizes: Arc::new(Recent::new(SIZES_TTL, RECENT_COUNT_MAX)),
         };
         Self {
             manifests,
@@ -193,6 +197,7 @@ impl Backend {
             settings: self.settings.clone(),
             metrics: self.metrics.clone(),
             suspects: self.suspects.clone(),
+            sizes: self.manifests.sizes.clone(),
             grants: self.grants.clone(),
             verified: self.verified.clone(),
             lanes: self.lanes.clone(),

@@ -45,6 +45,19 @@ pub(crate) struct Progress {
     pub(crate) phase: Phase,
     /// The whole blob's size in bytes, once known.
     pub(crate) size: Option<u64>,
+    /// What it is as long as it comes without one.
+    pub(crate) promised: Promised,
+}
+
+/// The size of a blob whose transfer does not tell it, by somebody else's word. What answers by it is held to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Promised {
+    /// Nobody was asked.
+    Unasked,
+    /// Bytes, as a manifest or a HEAD says.
+    Size(u64),
+    /// Nobody tells.
+    Untold,
 }
 
 /// What can be read at a position.
@@ -115,7 +128,8 @@ pub(crate) struct Fill {
 
 impl Fill {
     fn new(digest: Digest, repository: Repository) -> Self {
-        let progress = watch::Sender::new(Progress { phase: Phase::Asking, size: None });
+        let progress =
+            watch::Sender::new(Progress { phase: Phase::Asking, size: None, promised: Promised::Unasked });
         Self {
             digest,
             repository,
@@ -148,21 +162,43 @@ impl Fill {
         !matches!(self.progress.borrow().phase, Phase::Asking)
     }
 
-    /// Waits until a reader may answer its client: the size is known and, for a blob of up to
+    /// Waits until a reader may answer its client: the size is known or promised and, for a blob of up to
     /// `verify_first_bytes_max` bytes, the digest is verified. Returns the size.
+    ///
+    /// # Errors
+    /// The fill's; [`PullError::UpstreamUnavailable`] as soon as it is clear that a blob is longer than that and that
+    /// nobody tells how long.
     pub(crate) async fn ready(&self, verify_first_bytes_max: u64) -> Result<u64, PullError> {
         let mut progress = self.watch();
         let is_ready = |progress: &Progress| match progress.phase {
             Phase::Asking => false,
-            Phase::Flowing => progress.size.is_some_and(|size| size > verify_first_bytes_max),
+            Phase::Flowing => match (progress.size, progress.promised) {
+                (Some(size), _) | (None, Promised::Size(size)) => size > verify_first_bytes_max,
+                (None, Promised::Unasked) => false,
+                (None, Promised::Untold) => self.received_bytes() > verify_first_bytes_max,
+            },
             Phase::Verified | Phase::Failed(_) => true,
         };
         // The sender lives in this fill, which is borrowed here, so the wait cannot be orphaned.
         let progress = progress.wait_for(is_ready).await.map_err(|_| vanished())?;
         match &progress.phase {
             Phase::Failed(error) => Err(error.clone()),
-            _ => progress.size.ok_or_else(vanished),
+            _ => match (progress.size, progress.promised) {
+                (Some(size), _) | (None, Promised::Size(size)) => Ok(size),
+                _ => Err(PullError::unavailable(
+                    "the upstream does not tell the blob's size; it is fetched all the same, and can be pulled then",
+                )),
+            },
         }
+    }
+
+    fn promised(&self) -> Promised {
+        self.progress.borrow().promised
+    }
+
+    /// What was found out about the size of a blob that comes without one.
+    fn promise(&self, promised: Promised) {
+        self.progress.send_modify(|progress| progress.promised = promised);
     }
 
     /// What is readable at `position`.

@@ -10,6 +10,12 @@ use upstream::{ManifestBody, Upstream};
 use crate::error::PullError;
 use crate::recent::Recent;
 
+/// The sizes of blobs, as manifests of the repository name them. They are claims.
+pub(crate) type Sizes = Recent<(Repository, Digest), u64>;
+
+/// The most sizes that one manifest adds. Images have some dozens of layers.
+const SIZE_COUNT_MAX: usize = 256;
+
 /// What fetching a manifest takes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct ManifestFetch {
@@ -17,6 +23,8 @@ pub(crate) struct ManifestFetch {
     pub(crate) metrics: Arc<RegistryMetrics>,
     /// What came with wrong bytes twice in a row lately, and how they were wrong.
     pub(crate) suspects: Arc<Recent<(Repository, Reference), String>>,
+    /// For blobs that come without one.
+    pub(crate) sizes: Arc<Sizes>,
 }
 
 impl ManifestFetch {
@@ -45,7 +53,7 @@ impl ManifestFetch {
         reference: &Reference,
         body: ManifestBody,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
-        self.try_again(repository, reference, self.check(reference, None, body)).await
+        self.try_again(repository, reference, self.check(repository, reference, None, body)).await
     }
 
     /// # Errors
@@ -96,11 +104,12 @@ impl ManifestFetch {
         promised: Option<&Digest>,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
         let body = self.upstream.get_manifest(repository, reference).await;
-        self.check(reference, promised, body.map_err(|error| PullError::from(&error))?)
+        self.check(repository, reference, promised, body.map_err(|error| PullError::from(&error))?)
     }
 
     fn check(
         &self,
+        repository: &Repository,
         reference: &Reference,
         promised: Option<&Digest>,
         body: ManifestBody,
@@ -119,6 +128,11 @@ impl ManifestFetch {
         let manifest = Manifest::parse(verified.bytes(), body.media_type.as_ref()).map_err(|error| {
             PullError::unavailable(format!("the upstream sent no manifest for {reference}: {error}"))
         })?;
+        for named in manifest.config.into_iter().chain(manifest.layers).take(SIZE_COUNT_MAX) {
+            if let Some(size) = named.size {
+                self.sizes.insert((repository.clone(), named.digest), size);
+            }
+        }
         Ok((manifest.media_type, verified))
     }
 }

@@ -132,17 +132,18 @@ impl Backend {
             true => Outcome::Join,
             false => Outcome::Miss,
         };
-        let body = reader::follow(&fill, seat, transfer, resolved).await.map_err(|error| match error {
-            // Refused in the middle of a transfer for another repository: that says nothing about this one.
-            PullError::NotFound { detail }
-            | PullError::Denied { detail }
-            | PullError::Unconfirmed { detail, .. }
-                if fill.repository() != repository =>
-            {
-                PullError::unavailable(detail)
-            }
-            error => error,
-        })?;
+        let body =
+            reader::follow(&fill, seat, transfer, resolved, size).await.map_err(|error| match error {
+                // Refused in the middle of a transfer for another repository: that says nothing about this one.
+                PullError::NotFound { detail }
+                | PullError::Denied { detail }
+                | PullError::Unconfirmed { detail, .. }
+                    if fill.repository() != repository =>
+                {
+                    PullError::unavailable(detail)
+                }
+                error => error,
+            })?;
         Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body: Some(body), outcome })
     }
 
@@ -204,7 +205,8 @@ impl Backend {
                 let head = self.upstream.head_blob(repository, digest, Stakes::Nothing).await;
                 let head = head.map_err(|error| PullError::from(&error))?;
                 let untold = || PullError::unavailable("the upstream does not tell the blob's size");
-                (head.size.ok_or_else(untold)?, Outcome::Miss)
+                let named = || self.manifests.sizes.get(&(repository.clone(), digest.clone()));
+                (head.size.or_else(named).ok_or_else(untold)?, Outcome::Miss)
             }
         };
         let resolved = resolve(range, size)?;

@@ -4,19 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{ByteRange, Hasher};
+use policy::head_trust::Stakes;
 use storage::StoreError;
 use tokio::time::Instant;
 use tracing::debug;
-use upstream::{BlobRange, BlobStream, ErrorKind};
+use upstream::{BlobRange, ErrorKind};
 
-use super::Fill;
 use super::pump::{Pump, Sink, Stop};
 use super::spans::Claim;
 use super::transfer::Transfer;
+use super::{Fill, Promised};
 use crate::error::PullError;
 
 /// Resumptions in a row that may bring no new byte.
 const RESUME_COUNT_MAX: u32 = 5;
+
+/// How long a transfer that tells no size waits for a HEAD that may.
+const SIZE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Which part of the fill a transfer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +163,7 @@ impl Transfer {
             Some(_) => return Err(Stop::Cut("the upstream ignored the range that was asked for")),
             None => return Err(Stop::Cut("the upstream began after the byte that was asked for")),
         };
-        self.take_size(fill, sink, &stream)?;
+        self.take_size(fill, sink, stream.size).await?;
         let received = |bytes| self.metrics.fetched_bytes(bytes);
         let store_failed = |error: &StoreError| self.store_failed(error);
         let mut pump = Pump {
@@ -187,8 +191,8 @@ impl Transfer {
     }
 
     /// The first answer tells the size; a later one that disagrees is not of the same blob.
-    fn take_size(&self, fill: &Arc<Fill>, sink: &Sink, stream: &BlobStream) -> Result<(), Stop> {
-        match (fill.size(), stream.size) {
+    async fn take_size(&self, fill: &Arc<Fill>, sink: &Sink, told: Option<u64>) -> Result<(), Stop> {
+        match (fill.size(), told) {
             (Some(known), Some(told)) if known != told => {
                 return Err(Stop::Cut("the upstream changed its mind about the blob's size"));
             }
@@ -203,8 +207,23 @@ impl Transfer {
             _ => {}
         }
         // Where there are holes, an upstream that tells no size has told it before.
-        fill.flowing(stream.size.or_else(|| size_on_record(sink)));
+        let told = told.or_else(|| size_on_record(sink));
+        if told.or(fill.size()).is_none() && fill.promised() == Promised::Unasked {
+            // Clients are answered by it while the bytes flow. The digest tells whether it was true.
+            let promised = self.look_up_size().await;
+            fill.promise(promised.map_or(Promised::Untold, Promised::Size));
+        }
+        fill.flowing(told);
         Ok(())
+    }
+
+    /// The blob's size by the word of a manifest that names it, else of one HEAD.
+    pub(super) async fn look_up_size(&self) -> Option<u64> {
+        if let Some(size) = self.sizes.get(&(self.repository.clone(), self.digest.clone())) {
+            return Some(size);
+        }
+        let head = self.upstream.head_blob(&self.repository, &self.digest, Stakes::Nothing);
+        tokio::time::timeout(SIZE_WAIT_MAX, head).await.ok()?.ok()?.size
     }
 }
 

@@ -47,7 +47,11 @@ pub(crate) async fn pass(
     let request = if from == 0 { BlobRange::Whole } else { BlobRange::From(from) };
     let answer = transfer.upstream.get_blob(&transfer.repository, &transfer.digest, request).await;
     let stream = answer.map_err(|error| PullError::from(&error))?;
-    let Some(size) = stream.size else {
+    let told = match stream.size {
+        None => transfer.look_up_size().await,
+        told => told,
+    };
+    let Some(size) = told else {
         return Err(PullError::unavailable(
             "the upstream does not tell the blob's size, and it cannot be stored",
         ));

@@ -29,6 +29,8 @@ struct Follower {
     progress: watch::Receiver<Progress>,
     seat: Seat,
     range: ByteRange,
+    /// The blob's size, as the client is told it.
+    size: u64,
     /// Whether a relay has given it bytes.
     has_joined_relay: bool,
     verify_first_bytes_max: u64,
@@ -48,6 +50,7 @@ pub(crate) async fn follow(
     seat: Seat,
     transfer: Arc<Transfer>,
     range: ByteRange,
+    size: u64,
 ) -> Result<BlobReader, PullError> {
     let settings = transfer.settings.clone();
     seat.move_to(range.start);
@@ -58,6 +61,7 @@ pub(crate) async fn follow(
         progress: fill.watch(),
         seat,
         range,
+        size,
         has_joined_relay: false,
         verify_first_bytes_max: settings.verify_first_bytes_max,
     };
@@ -107,6 +111,11 @@ impl Follower {
         if let Phase::Failed(error) = progress.phase {
             return Err(error);
         }
+        if progress.size.is_some_and(|size| size != self.size) {
+            return Err(PullError::unavailable(
+                "the blob has not the size that a manifest or a HEAD has told",
+            ));
+        }
         if matches!(progress.phase, Phase::Verified) {
             // Everything is there: no upstream can keep this reader waiting any more.
             self.seat.hold(None);
@@ -152,11 +161,11 @@ impl Follower {
     /// Where this answer must stop for now. Unverified bytes may leave, but never the end of the blob, so
     /// no client gets a complete wrong body.
     fn limit(&self, progress: &Progress) -> u64 {
-        match (&progress.phase, progress.size) {
-            (Phase::Verified, _) => self.range.end,
-            (Phase::Flowing, Some(size)) if size > self.verify_first_bytes_max => {
-                if self.range.end == size {
-                    size.saturating_sub(TAIL_BYTES)
+        match &progress.phase {
+            Phase::Verified => self.range.end,
+            Phase::Flowing if self.size > self.verify_first_bytes_max => {
+                if self.range.end == self.size {
+                    self.size.saturating_sub(TAIL_BYTES)
                 } else {
                     self.range.end
                 }

@@ -20,6 +20,7 @@ use super::table::FillWriter;
 use super::{Content, Fill, lock};
 use crate::error::PullError;
 use crate::grants::Grants;
+use crate::manifest_fetch::Sizes;
 use crate::recent::Recent;
 use crate::settings::Settings;
 use crate::verified::Verified;
@@ -39,6 +40,7 @@ pub(crate) struct Transfer {
     pub(crate) metrics: Arc<RegistryMetrics>,
     /// Digests whose bytes were wrong lately, and how often.
     pub(crate) suspects: Arc<Recent<Digest, u32>>,
+    pub(crate) sizes: Arc<Sizes>,
     /// What the upstream granted lately.
     pub(crate) grants: Arc<Grants>,
     /// Stored blobs whose bytes are known to be right.

@@ -15,5 +15,6 @@ mod resume;
 mod sharing;
 mod simulation;
 mod store_faults;
+mod untold;
 mod upstream;
 mod world;

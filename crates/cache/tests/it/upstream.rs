@@ -57,6 +57,7 @@ struct State {
     denied: Vec<Repository>,
     no_head: bool,
     no_get: Option<ErrorKind>,
+    no_head_size: bool,
     wrong_manifest_count: usize,
     asked: Vec<String>,
     blob_bytes: u64,
@@ -148,6 +149,11 @@ impl MemoryUpstream {
     /// Manifests can be described, and not fetched.
     pub(crate) fn refuse_get(&self, kind: Option<ErrorKind>) {
         self.state.lock().unwrap().no_get = kind;
+    }
+
+    /// A HEAD of a blob does not tell its size.
+    pub(crate) fn hide_sizes(&self) {
+        self.state.lock().unwrap().no_head_size = true;
     }
 
     /// The next `count` manifests come with a wrong byte, under the right digest.
@@ -255,7 +261,8 @@ impl Upstream for MemoryUpstream {
         self.ask(format!("HEAD blob {digest}"), repository).await?;
         let blob = self.state.lock().unwrap().blobs.get(digest).cloned();
         let blob = blob.ok_or_else(|| error(ErrorKind::NotFound))?;
-        Ok(BlobHead { size: Some(blob.len() as u64) })
+        let is_told = !self.state.lock().unwrap().no_head_size;
+        Ok(BlobHead { size: is_told.then_some(blob.len() as u64) })
     }
 
     async fn get_blob(

@@ -1,0 +1,97 @@
+//! Blobs that come without a length.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cache::{Outcome, PullError, Want};
+use oci::{Digest, Reference};
+use tokio::sync::Semaphore;
+
+use crate::upstream::{Manner, PIECE};
+use crate::world::{World, next, noise, read, repository};
+
+const SIZE: usize = 1_000_000;
+
+/// A world with a blob that comes without a length, and the gate that each piece of it passes.
+fn untold() -> (World, Digest, Arc<Semaphore>) {
+    let world = World::new();
+    let digest = world.upstream.put_blob(&noise(SIZE));
+    let gate = Arc::new(Semaphore::new(0));
+    world.upstream.set_manner(Manner { no_size: true, gate: Some(gate.clone()), ..Manner::default() });
+    (world, digest, gate)
+}
+
+/// Pulls a manifest that names the blob with this size.
+async fn pull_manifest(world: &World, digest: &Digest, size: usize) {
+    let layer = format!(r#"{{"mediaType":"a/b","digest":"{digest}","size":{size}}}"#);
+    world.upstream.put_manifest(&repository(), "1", &format!(r#"{{"schemaVersion":2,"layers":[{layer}]}}"#));
+    let tag: Reference = "1".parse().unwrap();
+    world.backend.pull_manifest(&repository(), &tag, Want::Get).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn t12_a_blob_of_untold_length_is_answered_while_it_flows() {
+    for is_named in [true, false] {
+        let (world, digest, gate) = untold();
+        if is_named {
+            world.upstream.hide_sizes();
+            pull_manifest(&world, &digest, SIZE).await;
+        }
+        gate.add_permits(4);
+        let answer = world.get(&digest).await.unwrap();
+        assert_eq!((answer.size, answer.outcome), (SIZE as u64, Outcome::Miss), "named: {is_named}");
+        let mut body = answer.body.unwrap();
+        let first = next(&mut body).await.unwrap().unwrap();
+        assert_eq!(first, noise(SIZE)[..first.len()]);
+        assert!(world.upstream.blob_bytes() <= 4 * PIECE as u64, "it was answered before it was all there");
+        gate.add_permits(1000);
+        let (_, rest) = read(body).await;
+        assert_eq!([first, rest.unwrap()].concat(), noise(SIZE));
+        assert_eq!(world.upstream.count("HEAD blob"), usize::from(!is_named), "one HEAD, where it is needed");
+        world.settle().await;
+        assert_eq!(world.get(&digest).await.unwrap().outcome, Outcome::Hit);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t12_where_nobody_tells_a_length_the_client_is_told_so_at_once() {
+    let (world, digest, gate) = untold();
+    world.upstream.hide_sizes();
+    gate.add_permits(20);
+    let Err(PullError::UpstreamUnavailable { timed_out: false, detail }) = world.get(&digest).await else {
+        panic!("it cannot be answered")
+    };
+    assert!(detail.contains("does not tell the blob's size"), "{detail}");
+    assert!(world.upstream.blob_bytes() <= 20 * PIECE as u64, "it was refused before it was all there");
+    // The transfer goes on, and whoever comes later has the blob.
+    gate.add_permits(1000);
+    world.settle().await;
+    assert_eq!(world.pull(&digest).await.unwrap(), noise(SIZE));
+    assert_eq!(world.upstream.count("GET blob"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn t12_a_small_blob_of_untold_length_is_answered_once_it_is_there() {
+    let (world, _, gate) = untold();
+    world.upstream.hide_sizes();
+    let small = Bytes::from_static(b"{}");
+    let digest = world.upstream.put_blob(&small);
+    gate.add_permits(1);
+    assert_eq!(world.pull(&digest).await.unwrap(), small);
+}
+
+#[tokio::test(start_paused = true)]
+async fn t12_a_length_that_is_not_true_ends_no_body_cleanly_and_spoils_nothing() {
+    for size in [SIZE - 1, SIZE + 1, 300_000, 2 * SIZE] {
+        let (world, digest, gate) = untold();
+        pull_manifest(&world, &digest, size).await;
+        gate.add_permits(4);
+        let answer = world.get(&digest).await.unwrap();
+        assert_eq!(answer.size, size as u64);
+        gate.add_permits(1000);
+        assert!(read(answer.body.unwrap()).await.1.is_err(), "{size}");
+        world.settle().await;
+        assert_eq!(world.pull(&digest).await.unwrap(), noise(SIZE), "{size}");
+        assert_eq!(world.upstream.count("GET blob"), 1, "{size}");
+    }
+}
