@@ -19,6 +19,7 @@ mod health;
 mod lateness;
 mod listen;
 mod multipart;
+mod renewal;
 mod report;
 mod request_id;
 mod respond;

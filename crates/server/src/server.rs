@@ -20,6 +20,7 @@ use crate::connection::{self, Terms};
 use crate::handle::Public;
 use crate::lateness;
 use crate::listen;
+use crate::renewal;
 use crate::request_id::RequestIds;
 use crate::seats::{Seat, Seats};
 use crate::settings::Settings;
@@ -161,6 +162,10 @@ impl Server {
             start(listener, tls, doors.clone(), Arc::clone(&seats));
         }
 
+        if let Some(tls) = &settings.tls {
+            let watch = renewal::watch(tls.identity.clone(), Arc::clone(&metrics));
+            connections.spawn(shutdown.clone().run_until_cancelled_owned(watch));
+        }
         let watch = lateness::watch(Arc::clone(&metrics));
         connections.spawn(shutdown.clone().run_until_cancelled_owned(watch));
         shutdown.cancelled().await;

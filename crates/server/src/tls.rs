@@ -1,16 +1,20 @@
 //! TLS towards clients: who we are, and the name under which a client came.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::ServerConfig;
-use rustls::client::verify_server_name;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+/// The first second that no certificate reaches.
+const END_OF_YEAR_9999: u64 = 253_402_300_800;
 
 /// The certificate and the key that clients are shown.
 #[derive(Clone, Debug)]
@@ -56,6 +60,22 @@ impl TlsIdentity {
         let mut config = config.map_err(|error| TlsIdentityError::Pair(error.to_string()))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { config: Arc::new(config), certificate })
+    }
+
+    /// When the server's own certificate ends, in seconds since 1970; none where it does not say so readably.
+    pub fn ends(&self) -> Option<u64> {
+        let certificate = ParsedCertificate::try_from(&self.certificate).ok()?;
+        // Behind every end that a certificate can name (RFC 5280, section 4.1.2.5) it is over, whoever signed it; the
+        // refusal says since when.
+        let after_all = UnixTime::since_unix_epoch(Duration::from_secs(END_OF_YEAR_9999));
+        let nobody = RootCertStore::empty();
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
+        match verify_server_cert_signed_by_trust_anchor(&certificate, &nobody, &[], after_all, algorithms) {
+            Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext {
+                not_after, ..
+            })) => Some(not_after.as_secs()),
+            _ => None,
+        }
     }
 
     /// Whether a client that connects to `host`, a name or an IP address, finds it in the certificate (RFC 9525).

@@ -4,11 +4,13 @@
 //! comes from a closed enum, a string literal or the name of a configured registry, so that no client and no
 //! upstream can grow the number of series.
 
+mod certificate;
 mod kind;
 mod labels;
 mod metrics;
 mod process;
 mod registry_metrics;
+mod zeros;
 
 pub use kind::{Kind, UpstreamKind};
 pub use metrics::{EXPOSITION_TYPE, Metrics};

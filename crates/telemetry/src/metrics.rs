@@ -13,9 +13,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::certificate::CertificateEnd;
 use crate::labels::{Closed, Status, Unrouted};
 use crate::process::Process;
 use crate::registry_metrics::{Families, RegistryMetrics};
+use crate::zeros;
 
 /// The `Content-Type` of [`Metrics::encode`]: OpenMetrics text, which Prometheus has read since 2.5.
 pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -33,6 +35,7 @@ pub struct Metrics {
     connections: Gauge,
     connections_closed: Family<Closed, Counter>,
     draining: Gauge,
+    tls_certificate_end: CertificateEnd,
     lateness: Histogram,
     panics: Counter,
     log_lines_dropped: Counter,
@@ -62,6 +65,7 @@ impl Metrics {
             connections: Gauge::default(),
             connections_closed: Family::default(),
             draining: Gauge::default(),
+            tls_certificate_end: CertificateEnd::default(),
             lateness: Histogram::new(LATENESS_SECONDS),
             panics: Counter::default(),
             log_lines_dropped: Counter::default(),
@@ -69,7 +73,18 @@ impl Metrics {
             process: Process::register(&mut exposed),
             exposed,
         };
+        metrics.begin_at_zero();
         metrics.register_own()
+    }
+
+    fn begin_at_zero(&self) {
+        for why in zeros::CLOSED {
+            drop(self.connections_closed.get_or_create(&Closed { why }));
+        }
+        for (reason, status) in zeros::UNROUTED {
+            let label = Unrouted { reason, status: Status::new(Some(status)) };
+            drop(self.unrouted.get_or_create(&label));
+        }
     }
 
     fn register_own(mut self) -> Self {
@@ -90,6 +105,7 @@ impl Metrics {
             "1 while the process finishes its last answers before it stops",
             self.draining.clone(),
         );
+        exposed.register_collector(Box::new(self.tls_certificate_end.clone()));
         exposed.register_with_unit(
             "runtime_lateness",
             "How late a timer was that shares the threads of all connections and transfers",
@@ -142,6 +158,11 @@ impl Metrics {
     /// The process began to drain.
     pub fn draining(&self) {
         self.draining.set(1);
+    }
+
+    /// The certificate that clients are shown ends then, in seconds since 1970. The gauge appears once it is known.
+    pub fn tls_certificate_ends(&self, seconds: u64) {
+        self.tls_certificate_end.set(seconds);
     }
 
     /// A timer beside the connections and transfers was so late.

@@ -13,6 +13,7 @@ use crate::kind::{Kind, UpstreamKind};
 use crate::labels::{
     ByCall, ByChange, ByEnd, ByKind, ByReason, ByRegistry, ByRequest, ByUpstreamRequest, RegistryName, Status,
 };
+use crate::zeros;
 
 /// Upper bounds in seconds: from a warm manifest (under a millisecond) to a client's patience (30 s).
 const FIRST_BYTE_SECONDS: [f64; 12] =
@@ -247,6 +248,42 @@ impl RegistryMetrics {
             second_tries: families.second_tries.get_or_create_owned(&label),
             name,
         }
+        .from_zero()
+    }
+
+    /// With every series at 0 that is to be expected.
+    fn from_zero(self) -> Self {
+        for (kind, outcome, status) in zeros::requests() {
+            let status = Status::new(Some(status));
+            let label = ByRequest { registry: self.name.clone(), kind, outcome, status };
+            drop(self.families.requests.get_or_create(&label));
+        }
+        for (kind, status) in zeros::upstream_requests() {
+            let label = ByUpstreamRequest { registry: self.name.clone(), kind, status: Status::new(status) };
+            drop(self.families.upstream_requests.get_or_create(&label));
+        }
+        for end in zeros::FILL_ENDS {
+            drop(self.families.fills.get_or_create(&ByEnd { registry: self.name.clone(), end }));
+        }
+        for changed in ["yes", "no"] {
+            drop(
+                self.families.revalidations.get_or_create(&ByChange { registry: self.name.clone(), changed }),
+            );
+        }
+        for call in zeros::STORE_CALLS {
+            drop(self.families.store_failures.get_or_create(&ByCall { registry: self.name.clone(), call }));
+        }
+        let by_reason: [(&Family<ByReason, Counter>, &[&'static str]); 3] = [
+            (&self.families.bypassed, &zeros::BYPASSES),
+            (&self.families.stale, &zeros::STALE_REASONS),
+            (&self.families.left_alone, &zeros::LEFT_ALONE),
+        ];
+        for (family, reasons) in by_reason {
+            for reason in reasons {
+                drop(family.get_or_create(&self.by_reason(reason)));
+            }
+        }
+        self
     }
 
     /// A request was answered. `outcome` is how (`hit`, `miss`, ..., or a refusal's word), `status` what was sent.

@@ -24,3 +24,13 @@ fn what_is_no_certificate_or_no_key_is_told_apart() {
     let mixed = TlsIdentity::from_pem(chain, other.key_pem.as_bytes());
     assert!(matches!(mixed, Err(TlsIdentityError::Pair(_))), "{mixed:?}");
 }
+
+#[test]
+fn a_certificate_says_when_it_ends() {
+    let identity = testkit::Authority::new().server_identity(testkit::Certificate::Valid);
+    let identity =
+        TlsIdentity::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes()).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let ends = identity.ends().unwrap();
+    assert!(ends > now.as_secs() && ends < END_OF_YEAR_9999, "{ends}");
+}

@@ -123,3 +123,22 @@ async fn s24_a_handshake_that_does_not_end_is_given_up() {
     let (received, _) = within("the server closes", slow.read_raw_to_end()).await;
     assert_eq!(received.len(), 0);
 }
+
+#[tokio::test]
+async fn the_end_of_the_certificate_is_in_the_metrics() {
+    let (lab, authority) = lab().await;
+    drop(connect(&lab, &authority).await);
+    let told = async {
+        loop {
+            let text = lab.metrics.encode();
+            let found = text.lines().find_map(|line| {
+                line.strip_prefix("wharf_tls_certificate_expiry_timestamp_seconds ").map(str::to_owned)
+            });
+            match found {
+                Some(seconds) => break seconds,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    assert!(within("the gauge", told).await.parse::<u64>().unwrap() > 1_700_000_000);
+}
