@@ -1,5 +1,7 @@
 //! What a backend answers, before it is HTTP.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,8 +47,26 @@ pub struct BlobAnswer {
     pub partial: bool,
     /// The bytes; absent when only the description was wanted.
     pub body: Option<BlobReader>,
+    /// For a body that is on its way into the store.
+    pub keeping: Option<Keeping>,
     /// How it was come by.
     pub outcome: Outcome,
+}
+
+/// What becomes of a blob that is on its way into the store while it is answered.
+#[derive(Clone, Debug)]
+pub struct Keeping(Arc<AtomicBool>);
+
+impl Keeping {
+    /// `loss` becomes true when the store has failed.
+    pub(crate) fn new(loss: Arc<AtomicBool>) -> Self {
+        Self(loss)
+    }
+
+    /// Whether it is known by now that the store could not take it.
+    pub fn has_failed(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A page of tags or of referrers, as the upstream wrote it.

@@ -89,6 +89,20 @@ impl PullError {
         matches!(self, Self::NotFound { .. } | Self::Denied { .. })
     }
 
+    /// What happened, without what the kind of error says already.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::NotFound { detail }
+            | Self::Denied { detail }
+            | Self::Throttled { detail, .. }
+            | Self::UpstreamUnavailable { detail, .. }
+            | Self::Unconfirmed { detail, .. }
+            | Self::DigestMismatch { detail }
+            | Self::Store { detail } => Some(detail),
+            Self::Overloaded | Self::Offline | Self::RangeNotSatisfiable { .. } => None,
+        }
+    }
+
     /// The reason as a metric label.
     pub(crate) fn reason(&self) -> &'static str {
         match self {

@@ -14,7 +14,7 @@ mod spans;
 pub(crate) mod table;
 pub(crate) mod transfer;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -124,6 +124,8 @@ pub(crate) struct Fill {
     relay: Mutex<Option<Relay>>,
     spans: Mutex<Spans>,
     readers: Mutex<Vec<Weak<AtomicU64>>>,
+    /// Whether it is known that the store will not have the blob.
+    is_lost: Arc<AtomicBool>,
 }
 
 impl Fill {
@@ -138,6 +140,7 @@ impl Fill {
             relay: Mutex::new(None),
             spans: Mutex::new(Spans::default()),
             readers: Mutex::new(Vec::new()),
+            is_lost: Arc::default(),
         }
     }
 
@@ -228,6 +231,22 @@ impl Fill {
     /// Whether the store failed and the bytes only pass through memory.
     pub(crate) fn is_relaying(&self) -> bool {
         lock(&self.relay).is_some()
+    }
+
+    /// The store failed: what still comes only passes through.
+    fn begin_relay(&self, relay: Relay) {
+        self.lose();
+        *lock(&self.relay) = Some(relay);
+    }
+
+    /// The store will not have the blob.
+    fn lose(&self) {
+        self.is_lost.store(true, Ordering::Relaxed);
+    }
+
+    /// What tells whether it is lost by then. It does not keep the fill.
+    pub(crate) fn loss(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_lost)
     }
 
     /// A seat at the beginning of the blob.

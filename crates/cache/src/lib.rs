@@ -22,7 +22,7 @@ mod tag_check;
 mod verified;
 mod waiting;
 
-pub use answer::{BlobAnswer, CatalogAnswer, ListAnswer, ManifestAnswer, Want};
+pub use answer::{BlobAnswer, CatalogAnswer, Keeping, ListAnswer, ManifestAnswer, Want};
 pub use backend::{Backend, Parts};
 pub use blob_reader::{BlobReader, FilePiece, Piece};
 pub use error::PullError;

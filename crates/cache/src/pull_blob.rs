@@ -6,7 +6,7 @@ use oci::{ByteRange, Digest, RangeRequest, Repository};
 use policy::head_trust::Stakes;
 use storage::OpenBlob;
 
-use crate::answer::{BlobAnswer, Want};
+use crate::answer::{BlobAnswer, Keeping, Want};
 use crate::backend::{Asked, Backend};
 use crate::blob_reader::BlobReader;
 use crate::error::PullError;
@@ -51,7 +51,14 @@ impl Backend {
                     let (size, partial) = (blob.size(), range.is_some());
                     let range = resolve(range.as_ref(), size)?;
                     let body = (want == Want::Get).then(|| BlobReader::stored(blob, range));
-                    return Ok(BlobAnswer { size, range, partial, body, outcome: Outcome::Hit });
+                    return Ok(BlobAnswer {
+                        size,
+                        range,
+                        partial,
+                        body,
+                        keeping: None,
+                        outcome: Outcome::Hit,
+                    });
                 }
             }
             Ok(None) => {}
@@ -144,7 +151,8 @@ impl Backend {
                 }
                 error => error,
             })?;
-        Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body: Some(body), outcome })
+        let keeping = matches!(outcome, Outcome::Miss | Outcome::Join).then(|| Keeping::new(fill.loss()));
+        Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body: Some(body), keeping, outcome })
     }
 
     /// Joins the fill for the transfer's digest or starts it, and waits until an answer can be given. What the
@@ -184,6 +192,7 @@ impl Backend {
             range: passage.range,
             partial: range.is_some(),
             body: Some(passage.reader),
+            keeping: None,
             outcome: Outcome::Bypass,
         })
     }
@@ -210,7 +219,7 @@ impl Backend {
             }
         };
         let resolved = resolve(range, size)?;
-        Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body: None, outcome })
+        Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body: None, keeping: None, outcome })
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cache::Backend;
+use cache::{Backend, Keeping};
 use http::{Method, header, request};
 use oci::{Digest, Reference, Repository, Request};
 use telemetry::{Kind, Metrics};
@@ -69,6 +69,7 @@ pub(crate) struct Entry {
     repository: Option<Repository>,
     reference: Option<Reference>,
     outcome: &'static str,
+    keeping: Option<Keeping>,
     detail: Option<String>,
     status: u16,
     bytes: u64,
@@ -101,6 +102,7 @@ impl Entry {
             repository: None,
             reference: None,
             outcome: "left",
+            keeping: None,
             detail: None,
             status: STATUS_LEFT,
             bytes: 0,
@@ -146,9 +148,15 @@ impl Entry {
     }
 
     /// The request is about to be answered with this status; `outcome` is how, or a refusal's word.
-    pub(crate) fn answered(&mut self, outcome: &'static str, status: u16) {
+    pub(crate) fn answered(&mut self, outcome: &'static str, status: u16, keeping: Option<Keeping>) {
         self.outcome = outcome;
         self.status = status;
+        self.keeping = keeping;
+    }
+
+    /// Whether what went out was to be stored, and was not.
+    fn is_lost(&self) -> bool {
+        self.keeping.as_ref().is_some_and(Keeping::has_failed)
     }
 
     /// Why the request was refused, or its answer broken off: for the log alone.
@@ -190,6 +198,9 @@ impl Entry {
             return;
         };
         registry.metrics().request(self.kind, outcome, self.status);
+        if self.is_lost() {
+            registry.metrics().bypassed("store_failed");
+        }
         if (200..300).contains(&self.status) {
             registry.metrics().served_bytes(self.bytes);
         }
@@ -216,6 +227,7 @@ impl Drop for Entry {
             path = self.repository.is_none().then(|| loggable(&self.path)),
             client = %self.client,
             id = %self.id,
+            kept = self.is_lost().then_some(false),
             end = end.as_str(),
             bytes = self.bytes,
             ttfb_ms = self.first_byte.map(milliseconds),

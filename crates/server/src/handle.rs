@@ -157,7 +157,7 @@ fn named(head: &request::Parts) -> Result<Named<'_>, HeadFault> {
 
 fn refuse(refusal: &Refusal, entry: &mut Entry) -> Answer {
     let refused = error::answer(refusal);
-    entry.explain(refused.message.clone());
+    entry.explain(refusal.reason().unwrap_or(&refused.message).to_owned());
     refused.into_answer(entry.id())
 }
 

@@ -9,7 +9,7 @@ pub(crate) mod manifest;
 pub(crate) mod unrouted;
 
 use bytes::Bytes;
-use cache::Outcome;
+use cache::{Keeping, Outcome};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 
@@ -35,6 +35,8 @@ pub(crate) struct Answer {
     /// The content's length in bytes, also when only its description is wanted.
     length: u64,
     outcome: &'static str,
+    /// For content that is on its way into the store.
+    keeping: Option<Keeping>,
     /// Whether the connection ends with this answer.
     closes: bool,
 }
@@ -48,6 +50,7 @@ impl Answer {
             content,
             length,
             outcome,
+            keeping: None,
             closes: false,
         }
     }
@@ -57,6 +60,11 @@ impl Answer {
         let bytes = bytes.into();
         let length = bytes.len() as u64;
         Self::new(status, outcome, Content::Whole(bytes), length)
+    }
+
+    /// Tells the log at the end whether the store could take the content.
+    fn on_its_way(self, keeping: Option<Keeping>) -> Self {
+        Self { keeping, ..self }
     }
 
     /// Sets a header.
@@ -94,7 +102,7 @@ impl Answer {
     /// logged, is told what was answered and travels with the body.
     pub(crate) fn into_response(self, method: &Method, mut entry: Option<Entry>) -> Response<AnswerBody> {
         if let Some(entry) = &mut entry {
-            entry.answered(self.outcome, self.status.as_u16());
+            entry.answered(self.outcome, self.status.as_u16(), self.keeping);
         }
         let is_bare = self.status == StatusCode::NOT_MODIFIED;
         let body = if is_bare || method == Method::HEAD {

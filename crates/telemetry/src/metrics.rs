@@ -108,7 +108,7 @@ impl Metrics {
         exposed.register_collector(Box::new(self.tls_certificate_end.clone()));
         exposed.register_with_unit(
             "runtime_lateness",
-            "How late a timer was that shares the threads of all connections and transfers",
+            "Scheduling delay of the event loop that all connections and transfers share",
             Unit::Seconds,
             self.lateness.clone(),
         );

@@ -153,7 +153,7 @@ impl Pump<'_> {
         }
         (self.store_failed)(&error);
         let (hasher, front) = spool.hash_front().await;
-        *lock(&self.fill.relay) = Some(Relay::new(front));
+        self.fill.begin_relay(Relay::new(front));
         *sink = Sink::Relay { hasher: Box::new(hasher), front };
         self.fill.publish();
         if front != offset {

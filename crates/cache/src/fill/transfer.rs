@@ -17,7 +17,7 @@ use super::lanes::Lanes;
 use super::pump::{Sink, Stop};
 use super::relay::Relay;
 use super::table::FillWriter;
-use super::{Content, Fill, lock};
+use super::{Content, Fill};
 use crate::error::PullError;
 use crate::grants::Grants;
 use crate::manifest_fetch::Sizes;
@@ -136,7 +136,7 @@ impl Transfer {
             }
             Err(error) => {
                 self.store_failed(&error);
-                *lock(&fill.relay) = Some(Relay::new(0));
+                fill.begin_relay(Relay::new(0));
                 Sink::Relay { hasher: Box::new(Hasher::new(self.digest.algorithm())), front: 0 }
             }
         };
@@ -213,6 +213,7 @@ impl Transfer {
             Ok(verified) => {
                 fill.verified();
                 if let Err(error) = self.keep(verified).await {
+                    fill.lose();
                     self.store_failed(&error);
                 }
                 Ok(())

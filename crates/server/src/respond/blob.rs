@@ -15,7 +15,8 @@ use crate::multipart::Multipart;
 pub(crate) fn answer(blob: BlobAnswer, digest: &Digest) -> Answer {
     let status = if blob.partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     let content = blob.body.map_or(Content::Whole(Bytes::new()), Content::Blob);
-    let answer = Answer::new(status, blob.outcome.as_str(), content, blob.range.len());
+    let answer =
+        Answer::new(status, blob.outcome.as_str(), content, blob.range.len()).on_its_way(blob.keeping);
     let answer = describe(answer.with_outcome(blob.outcome), digest)
         .with(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     if !blob.partial {
@@ -32,7 +33,7 @@ pub(crate) fn parts(mut parts: BlobParts, digest: &Digest) -> Answer {
         && let Some((range, reader)) = parts.next()
     {
         let (size, outcome, body) = (parts.size(), Outcome::Hit, Some(reader));
-        return answer(BlobAnswer { size, range, partial: true, body, outcome }, digest);
+        return answer(BlobAnswer { size, range, partial: true, body, keeping: None, outcome }, digest);
     }
     let (body, length, media_type) = Multipart::new(parts);
     let content = Content::Parts(Box::new(body));

@@ -102,6 +102,17 @@ pub(crate) enum Extra {
     Warns,
 }
 
+impl Refusal {
+    /// What the log says of it, where that is less than the client is told: the line names the image and the outcome
+    /// already, and what the client's user might do is not repeated for each request.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Pull(failed) => failed.error.detail(),
+            _ => None,
+        }
+    }
+}
+
 /// What the client is told.
 pub(crate) fn answer(refusal: &Refusal) -> ErrorAnswer {
     match refusal {

@@ -3,5 +3,6 @@
 mod dependencies;
 mod faults;
 mod layers;
+mod old_cargo;
 mod sources;
 mod tree;

@@ -145,6 +145,18 @@ fn a_program_ends_with_the_terminal_that_it_was_started_in() {
     assert_eq!(terminal.wait(), Ok(0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_is_kept_nothing_is_said() {
+    let hub = FakeRegistry::start().await;
+    let image = Image::generated(9, &[1_000_000]);
+    hub.put_image("library/app", "latest", &image);
+    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    let target = format!("/v2/library/app/blobs/{}", image.layers[0].digest);
+    assert_eq!(program.get("docker.io.localhost", &target).await.unwrap().status, 200);
+    let line = program.wait_for_line(&format!("reference={}", image.layers[0].digest));
+    assert!(line.contains("request outcome=miss status=200") && !line.contains("kept"), "{line}");
+}
+
 /// A write beyond `ulimit -f` would end the process (SIGXFSZ); it is a disk without room instead.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_larger_than_allowed_costs_the_copy_and_not_the_process() {
@@ -157,4 +169,10 @@ async fn a_file_larger_than_allowed_costs_the_copy_and_not_the_process() {
     let answer = program.get("docker.io.localhost", &target).await.unwrap();
     assert!(answer.complete && answer.body == image.layers[0].bytes());
     assert_eq!(program.get("127.0.0.1", "/readyz").await.unwrap().status, 200);
+    // Table 2, number 4, of a first day: the line said `miss` alone, which means that it was kept.
+    let line = program.wait_for_line(&format!("reference={}", image.layers[0].digest));
+    assert!(line.contains("request outcome=miss status=200") && line.contains(" kept=false "), "{line}");
+    let bypassed = "wharf_bypassed_total{registry=\"docker.io\",reason=\"store_failed\"} 1";
+    let metrics = program.metrics().await;
+    assert!(metrics.contains(bypassed), "{metrics}");
 }
