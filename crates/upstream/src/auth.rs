@@ -35,6 +35,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::transport::{Outgoing, Patience, Transport, host_of};
 pub(crate) use dialogue::Said;
 use login::{Login, Showing};
+pub(crate) use root::ask as ask_root;
 use schemes::{Realm, Scheme, Schemes};
 use scope::{Need, Scope};
 pub(crate) use ticket::Ticket;
@@ -49,8 +50,6 @@ const PARAMETER_BYTES_MAX: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Auth {
     registry: String,
-    /// Where the registry's own `/v2/` is.
-    root: Url,
     login: Option<Login>,
     tokens: TokenCache,
     /// Those of token services.
@@ -94,6 +93,8 @@ impl Host {
 pub(crate) struct Wires<'a> {
     pub(crate) transport: &'a Transport,
     pub(crate) gates: &'a Gates,
+    /// Where the registry's own `/v2/` is.
+    pub(crate) root: &'a Url,
 }
 
 impl Wires<'_> {
@@ -119,15 +120,9 @@ enum Demand {
 }
 
 impl Auth {
-    /// `root` is the registry's `/v2/`.
-    ///
     /// # Errors
     /// [`SettingsError::Credentials`].
-    pub(crate) fn new(
-        settings: &Settings,
-        root: Url,
-        metrics: Arc<RegistryMetrics>,
-    ) -> Result<Self, SettingsError> {
+    pub(crate) fn new(settings: &Settings, metrics: Arc<RegistryMetrics>) -> Result<Self, SettingsError> {
         let login = match &settings.credentials {
             Some((user, password)) => {
                 // RFC 7617, section 2: what stands behind the first colon is the password.
@@ -144,7 +139,6 @@ impl Auth {
         };
         Ok(Self {
             registry: settings.name.clone(),
-            root,
             login,
             tokens: TokenCache::default(),
             gates: Gates::of_others(&settings.name, metrics),
@@ -211,7 +205,7 @@ impl Auth {
                 return Err(wrong(ErrorKind::Unconfirmed));
             }
             let header = Some(&login.basic);
-            let response = root::ask(wires, &self.root, header, patience).await?;
+            let response = root::ask(wires, wires.root, header, patience).await?;
             match response.status() {
                 StatusCode::UNAUTHORIZED if is_web_page(response.headers()) => {
                     Err(wrong(ErrorKind::Unconfirmed))
@@ -296,13 +290,13 @@ impl Auth {
     /// Those of asking.
     async fn ask_root(&self, wires: Wires<'_>, host: &Host, patience: &mut Patience) -> Result<(), Error> {
         let late =
-            |_| Error::new(ErrorKind::TimedOut, host_of(&self.root), "did not answer for /v2/ in time");
+            |_| Error::new(ErrorKind::TimedOut, host_of(wires.root), "did not answer for /v2/ in time");
         let turn = tokio::time::timeout_at(patience.deadline, self.root_asked_at.lock());
         let mut asked_at = turn.await.map_err(late)?;
         if asked_at.is_some_and(|at| at.elapsed() < ROOT_TTL) || self.schemes.of(host).is_some() {
             return Ok(());
         }
-        let response = root::ask(wires, &self.root, None, patience).await?;
+        let response = root::ask(wires, wires.root, None, patience).await?;
         *asked_at = Some(Instant::now());
         match self.read_demand(wires.transport, host, response.headers()) {
             Demand::Bearer { realm, service, .. } => {

@@ -9,6 +9,7 @@ use reqwest::Response;
 use tokio::time::Instant;
 
 use crate::auth::Auth;
+use crate::base::Whereabouts;
 use crate::error::{Error, ErrorKind, causes};
 use crate::gates::Gates;
 use crate::redirect::{Ask, Reply};
@@ -20,6 +21,7 @@ pub(crate) struct Exchange {
     pub(crate) transport: Transport,
     pub(crate) gates: Gates,
     pub(crate) auth: Auth,
+    pub(crate) whereabouts: Whereabouts,
 }
 
 /// A whole document.

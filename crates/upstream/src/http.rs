@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::auth::Auth;
+use crate::base::{Place, Whereabouts};
 use crate::belief::Belief;
 use crate::clients::Clients;
 use crate::contract::{
@@ -32,8 +33,6 @@ pub struct HttpUpstream {
     pub(crate) manifest_belief: Belief,
     pub(crate) blob_belief: Belief,
     header_timeout: Duration,
-    /// Ends in `/v2/`.
-    base: Url,
 }
 
 impl HttpUpstream {
@@ -47,7 +46,8 @@ impl HttpUpstream {
         authorities: &Authorities,
         metrics: Arc<RegistryMetrics>,
     ) -> Result<Self, SettingsError> {
-        let base = base_of(&settings.upstream)?;
+        let whereabouts = Whereabouts::new(Place::read(&settings.upstream)?);
+        let root = &whereabouts.likely().root;
         let trusted = settings.trusted_hosts.iter().map(|text| {
             text.parse().map_err(|source| SettingsError::TrustedHost { text: text.clone(), source })
         });
@@ -60,12 +60,12 @@ impl HttpUpstream {
             header_timeout: settings.header_timeout,
             budget: Arc::default(),
         };
-        let gates = Gates::of_registry(&settings.name, metrics.clone(), &base);
-        let auth = Auth::new(&settings, base.clone(), metrics)?;
+        let gates = Gates::of_registry(&settings.name, metrics.clone(), root);
+        let auth = Auth::new(&settings, metrics)?;
         let header_timeout = settings.header_timeout;
-        let [manifest_belief, blob_belief] = [(); 2].map(|()| Belief::of(&base));
-        let exchange = Exchange { transport, gates, auth };
-        Ok(Self { exchange, manifest_belief, blob_belief, header_timeout, base })
+        let [manifest_belief, blob_belief] = [(); 2].map(|()| Belief::of(root));
+        let exchange = Exchange { transport, gates, auth, whereabouts };
+        Ok(Self { exchange, manifest_belief, blob_belief, header_timeout })
     }
 
     /// When the head of an answer, or a whole document, must be there.
@@ -73,26 +73,10 @@ impl HttpUpstream {
         Instant::now() + self.header_timeout
     }
 
-    /// The URL of `path` behind `/v2/`, which has only characters that a path may hold as they are.
+    /// The URL of `path` behind `/v2/` at the likely place, which has only characters that a path may hold as they are.
     pub(crate) fn url(&self, path: &str) -> Url {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}{path}", self.base.path()));
-        url
+        self.exchange.whereabouts.likely().url(path)
     }
-}
-
-/// A path in the setting stands in front of `/v2/`, as where several registries share a host.
-pub(crate) fn base_of(upstream: &Url) -> Result<Url, SettingsError> {
-    let has_extras = !upstream.username().is_empty()
-        || upstream.password().is_some()
-        || upstream.query().is_some()
-        || upstream.fragment().is_some();
-    if !matches!(upstream.scheme(), "http" | "https") || has_extras {
-        return Err(SettingsError::Upstream);
-    }
-    let mut base = upstream.clone();
-    base.set_path(&format!("{}/v2/", upstream.path().trim_end_matches('/')));
-    Ok(base)
 }
 
 #[async_trait]

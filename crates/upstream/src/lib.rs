@@ -5,6 +5,7 @@
 //! verifying content is the cache's work.
 
 mod auth;
+mod base;
 mod belief;
 mod blob;
 mod clients;

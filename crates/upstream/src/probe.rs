@@ -12,9 +12,9 @@ use policy::realm::{RealmPlan, Territory};
 use reqwest::{Client, Response};
 use url::Url;
 
+use crate::base::{Look, Place, look_of};
 use crate::clients::Clients;
 use crate::error::{Error, ErrorKind};
-use crate::http::base_of;
 use crate::settings::{Settings, SettingsError};
 use crate::tls::Authorities;
 use crate::transport::host_of;
@@ -49,6 +49,7 @@ pub enum Login {
 pub struct Probe {
     clients: Clients,
     territory: Territory,
+    place: Place,
     root: Url,
     /// The value of a Basic `Authorization`, marked sensitive.
     basic: Option<HeaderValue>,
@@ -67,10 +68,12 @@ impl Probe {
             value.set_sensitive(true);
             value
         });
+        let place = Place::read(&settings.upstream)?;
         Ok(Self {
             clients: Clients::new(settings, authorities)?,
             territory: Territory::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?),
-            root: base_of(&settings.upstream)?,
+            root: place.likely().root.clone(),
+            place,
             basic,
         })
     }
@@ -80,7 +83,7 @@ impl Probe {
     /// # Errors
     /// Why the registry cannot be used, with what to do. The text holds no credential.
     pub async fn run(&self) -> Result<Reached, Error> {
-        let answer = self.ask(&self.root, None).await?;
+        let (root, answer) = self.find().await?;
         let mut remarks: Vec<String> =
             clock_remark(answer.headers(), SystemTime::now()).into_iter().collect();
         let login = match answer.status() {
@@ -88,15 +91,32 @@ impl Probe {
                 if !is_registry(answer.headers()) {
                     remarks.push(format!(
                         "{} answers, but not as a registry does; check the address",
-                        host_of(&self.root)
+                        host_of(root)
                     ));
                 }
                 if self.basic.is_some() { Login::NotAsked } else { Login::None }
             }
-            StatusCode::UNAUTHORIZED => self.log_in(answer.headers()).await?,
+            StatusCode::UNAUTHORIZED => self.log_in(root, answer.headers()).await?,
             status => return Err(self.refused(status, answer.headers())),
         };
         Ok(Reached { login, remarks })
+    }
+
+    /// The registry's root and its answer, by the rule of [`Whereabouts`](crate::base::Whereabouts).
+    async fn find(&self) -> Result<(&Url, Response), Error> {
+        let Place::Open { front, below } = &self.place else {
+            return Ok((&self.root, self.ask(&self.root, None).await?));
+        };
+        let there = self.ask(&below.root, None).await;
+        let look_there = there.as_ref().map_or(Look::Other, look_of);
+        if let (Look::Certain, Ok(answer)) = (look_there, there) {
+            return Ok((&below.root, answer));
+        }
+        let answer = self.ask(&front.root, None).await?;
+        if look_there > look_of(&answer) {
+            return Ok((&below.root, self.ask(&below.root, None).await?));
+        }
+        Ok((&front.root, answer))
     }
 
     async fn ask(&self, url: &Url, authorization: Option<&HeaderValue>) -> Result<Response, Error> {
@@ -119,15 +139,15 @@ impl Probe {
     }
 
     /// Answers the challenge in `headers`, if there is anything to answer it with.
-    async fn log_in(&self, headers: &HeaderMap) -> Result<Login, Error> {
+    async fn log_in(&self, root: &Url, headers: &HeaderMap) -> Result<Login, Error> {
         let Some(basic) = &self.basic else { return Ok(Login::None) };
-        let host = host_of(&self.root);
+        let host = host_of(root);
         let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         let challenges: Vec<Challenge> = values.flat_map(Challenge::parse_all).collect();
         let mut trouble = "asks for a login of a kind that wharf does not know".to_owned();
         for challenge in &challenges {
             let Challenge::Bearer { realm, service, .. } = challenge else { continue };
-            match self.territory.plan_realm_of(&self.root, realm) {
+            match self.territory.plan_realm_of(root, realm) {
                 RealmPlan::Trusted(url) => return self.get_token(url, service.as_deref(), basic).await,
                 RealmPlan::Anonymous(url) => {
                     trouble = format!(
@@ -140,7 +160,7 @@ impl Probe {
             }
         }
         if challenges.iter().any(|challenge| matches!(challenge, Challenge::Basic { .. })) {
-            let answer = self.ask(&self.root, Some(basic)).await?;
+            let answer = self.ask(root, Some(basic)).await?;
             return judge_login(host, answer.status());
         }
         Err(Error::new(ErrorKind::Denied, host, trouble))

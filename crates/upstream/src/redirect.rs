@@ -99,15 +99,19 @@ impl Exchange {
         ask: &Ask,
         patience: &mut Patience,
     ) -> Result<(Reply, Ticket), Error> {
-        let wires = Wires { transport: &self.transport, gates: &self.gates };
+        let likely = &self.whereabouts.likely().root;
+        let wires = Wires { transport: &self.transport, gates: &self.gates, root: likely };
+        let base = self.whereabouts.find(wires, patience).await?;
+        let wires = Wires { root: &base.root, ..wires };
+        let first = self.whereabouts.moved(&ask.url, base);
         let mut host = Host {
-            url: ask.url.clone(),
+            url: first.clone(),
             role: Role::Home,
-            repository: name_in(&ask.url).unwrap_or_else(|| repository.clone()),
+            repository: name_in(&first).unwrap_or_else(|| repository.clone()),
             need: ask.need(),
         };
         let mut kind = ask.kind;
-        let mut seen = vec![ask.url.clone()];
+        let mut seen = vec![first.clone()];
         loop {
             let Said { response, ticket, is_registry } =
                 self.auth.converse(wires, &host, ask, kind, patience).await?;
@@ -121,8 +125,8 @@ impl Exchange {
                 return Err(Error::new(ErrorKind::Invalid, host_of(&host.url), what));
             }
             host.role = match host.role {
-                Role::Home if is_same_origin(&ask.url, &next) => Role::Home,
-                _ if is_same_origin(&ask.url, &next) => Role::Returned,
+                Role::Home if is_same_origin(&first, &next) => Role::Home,
+                _ if is_same_origin(&first, &next) => Role::Returned,
                 _ => Role::Other,
             };
             host.repository = name_in(&next).unwrap_or(host.repository);

@@ -12,7 +12,9 @@ use url::Url;
 pub struct Settings {
     /// The registry's name, for metrics and logs.
     pub name: String,
-    /// Scheme, host, port, and a path in front of `/v2/` if there is one.
+    /// Scheme, host, port, and a path if the registry shares its host: what stands behind a part `v2` of it is the
+    /// beginning of each repository's name, and what stands before it leads to the root. A path without that part is
+    /// one or the other, which is found out by asking.
     pub upstream: Url,
     /// User name and password.
     pub credentials: Option<(String, Secret<String>)>,
@@ -78,6 +80,11 @@ pub enum SettingsError {
     /// `upstream` is not such a URL.
     #[error("upstream: an http or https URL without user, query and fragment is needed")]
     Upstream,
+    /// What stands behind `/v2` in the path of `upstream` is no name.
+    #[error(
+        "upstream: what stands behind /v2 goes in front of repository names, so it must be one itself, in lower case"
+    )]
+    UpstreamPath,
     /// An entry of `trusted_hosts`.
     #[error("trusted_hosts: {text:?}: {source}")]
     TrustedHost {

@@ -99,7 +99,7 @@ pub(crate) fn check(config: &Config) -> String {
     text
 }
 
-/// The upstream's URL, which has no path, without the slash that a URL ends in.
+/// The upstream's URL, without the slash that a URL ends in.
 fn origin(registry: &Registry) -> String {
     registry.upstream.upstream.as_str().trim_end_matches('/').to_owned()
 }

@@ -13,6 +13,10 @@ pub(crate) fn answer(state: &State, route: &Route, request: &Incoming) -> Reply 
     match route.endpoint {
         Endpoint::Token => token::issue(state, route, request),
         Endpoint::Cdn => serve_cdn(state, route, request),
+        // Outside of the registry's base: where it has one, the host is somebody else's.
+        Endpoint::Registry if !request.target.starts_with(&state.behaviour().base) => {
+            Reply::new(404, "text/html", "<h1>There is no such page</h1>")
+        }
         Endpoint::Registry => {
             if token::is_let_in(state, route, request) {
                 return serve_registry(state, route, request);

@@ -17,6 +17,8 @@ pub struct Behaviour {
     /// `expires_in` of the token answer, any JSON at all; `None` leaves it out. Says nothing about the true
     /// life of a token.
     pub expires_in: Option<Value>,
+    /// What stands in front of `/v2/`, such as `/repository/hub`. The rest of the host is a portal.
+    pub base: String,
     /// What scopes must say.
     pub scopes: ScopeRules,
     /// What a token gets that is not good any more.
@@ -50,6 +52,7 @@ impl Default for Behaviour {
             auth: Auth::Bearer { credentials: None, anonymous: true },
             realm: None,
             expires_in: Some(Value::from(300)),
+            base: String::new(),
             scopes: ScopeRules::default(),
             dead_token: DeadToken::Challenged,
             hidden: None,

@@ -78,7 +78,7 @@ async fn exchange(
     request: &Incoming,
     connection: u64,
 ) -> Next {
-    let route = Route::read(endpoint, &request.method, &request.target);
+    let route = Route::read(endpoint, &request.method, &request.target, &state.behaviour().base);
     let number = state.log.arrived(connection, &route, request);
     let reply = scripted_reply(state, &route, request);
     // The answer is settled; moving before it leaves means that whoever has read it finds the tag moved.

@@ -44,7 +44,8 @@ pub(crate) fn tags(state: &State, route: &Route, repository: &str) -> Reply {
     let body = json!({ "name": repository, "tags": page.items });
     let reply = Reply::new(200, "application/json", body.to_string().into_bytes());
     let n: Vec<(&str, &str)> = route.query("n").map(|n| ("n", n)).collect();
-    link(reply, &format!("/v2/{repository}/tags/list"), page.last, &n)
+    let base = state.behaviour().base;
+    link(reply, &format!("{base}/v2/{repository}/tags/list"), page.last, &n)
 }
 
 /// `GET /v2/<name>/referrers/<digest>`
@@ -69,5 +70,6 @@ pub(crate) fn referrers(state: &State, route: &Route, repository: &str, digest: 
     }
     let mut query: Vec<(&str, &str)> = route.query("n").map(|n| ("n", n)).collect();
     query.extend(wanted.map(|artifact_type| ("artifactType", artifact_type)));
-    link(reply, &format!("/v2/{repository}/referrers/{digest}"), page.last, &query)
+    let base = state.behaviour().base;
+    link(reply, &format!("{base}/v2/{repository}/referrers/{digest}"), page.last, &query)
 }

@@ -56,9 +56,13 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// Reads a request target as it stands on the wire.
-    pub(crate) fn read(endpoint: Endpoint, method: &str, target: &str) -> Self {
+    /// Reads a request target as it stands on the wire, of a registry whose `/v2/` lies below `base`.
+    pub(crate) fn read(endpoint: Endpoint, method: &str, target: &str, base: &str) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let path = match endpoint {
+            Endpoint::Registry => path.strip_prefix(base).unwrap_or_default(),
+            Endpoint::Token | Endpoint::Cdn => path,
+        };
         let is_head = method == "HEAD";
         let (kind, repository, reference) = match endpoint {
             // The slash is where some services redirect to.

@@ -25,7 +25,7 @@ const HOP_COUNT_MAX: usize = 2;
 /// # Errors
 /// Those of sending; [`ErrorKind::Unreachable`] and [`ErrorKind::Throttled`] for an
 /// answer that says nothing about the registry.
-pub(super) async fn ask(
+pub(crate) async fn ask(
     wires: Wires<'_>,
     root: &Url,
     authorization: Option<&HeaderValue>,

@@ -12,19 +12,6 @@ fn build(upstream: &str, trusted: &[&str]) -> Result<HttpUpstream, SettingsError
 }
 
 #[test]
-fn a_path_in_the_setting_stands_in_front() {
-    let cases = [
-        ("https://a.example", "https://a.example/v2/x/tags/list"),
-        ("https://a.example/", "https://a.example/v2/x/tags/list"),
-        ("https://a.example/hub/", "https://a.example/hub/v2/x/tags/list"),
-        ("http://10.0.0.1:5000/a/b", "http://10.0.0.1:5000/a/b/v2/x/tags/list"),
-    ];
-    for (upstream, url) in cases {
-        assert_eq!(build(upstream, &[]).unwrap().url("x/tags/list").as_str(), url);
-    }
-}
-
-#[test]
 fn an_upstream_that_is_no_plain_url_is_refused() {
     let refused = [
         "ftp://a.example",

@@ -12,6 +12,7 @@ mod economy;
 mod heads;
 mod lists;
 mod manifests;
+mod paths;
 mod probe;
 mod reach;
 mod realms;

@@ -4,6 +4,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
+use oci::Repository;
 use url::Url;
 
 /// A host name or an IPv4 address, in lower case, without port, scheme or path.
@@ -49,20 +50,34 @@ fn parse_bracketed(rest: &str) -> Option<String> {
     }
 }
 
-/// An upstream: `http` or `https`, a host, a port where it needs one, nothing else.
-pub(crate) fn parse_origin(text: &str) -> Result<Url, &'static str> {
+/// An upstream: `http` or `https`, a host, a port where it needs one, and a path where the registry shares its host.
+pub(crate) fn parse_upstream(text: &str) -> Result<Url, &'static str> {
     let url = parse_url(text, &["https", "http"])
         .ok_or("this is no URL of a registry; write one such as \"https://ghcr.io\"")?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("credentials have no place in a URL; use username and password");
     }
-    if url.path() != "/" && !url.path().is_empty() {
-        return Err("a path has no place here; write scheme and host alone, such as \"https://ghcr.io\"");
-    }
     if url.query().is_some() || url.fragment().is_some() {
         return Err("a query has no place here; write scheme and host alone, such as \"https://ghcr.io\"");
     }
+    if !is_path_of_registry(url.path()) {
+        return Err(
+            "this path leads to no registry: in front of repository names it is one itself, in lower case, such as \
+                    \"https://harbor.corp.example/v2/hub-proxy\"",
+        );
+    }
     Ok(url)
+}
+
+/// Parts without escapes, of which those behind `v2` stand in front of each repository's name.
+fn is_path_of_registry(path: &str) -> bool {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let is_plain = |part: &&str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    };
+    let behind = parts.iter().position(|part| *part == "v2").map_or(&[][..], |at| &parts[at + 1..]);
+    parts.iter().all(is_plain) && (behind.is_empty() || behind.join("/").parse::<Repository>().is_ok())
 }
 
 /// A proxy for requests to an upstream; it may carry credentials.

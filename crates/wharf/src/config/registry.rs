@@ -8,7 +8,7 @@ use policy::host::RegistryNames;
 use secret::Secret;
 use url::Url;
 
-use super::address::{parse_authority, parse_host, parse_origin, parse_proxy};
+use super::address::{parse_authority, parse_host, parse_proxy, parse_upstream};
 use super::claims::Claims;
 use super::duration::parse_duration;
 use super::known;
@@ -168,7 +168,7 @@ fn read_upstream(reader: &mut Reader<'_>, table: &Table<'_>, name: Option<&Text>
         let name = name?;
         (name.place.clone(), known::upstream_of(&name.value))
     };
-    match parse_origin(&address) {
+    match parse_upstream(&address) {
         Ok(url) => Some((place, url)),
         Err(wrong) => {
             reader.refuse(&place, wrong);

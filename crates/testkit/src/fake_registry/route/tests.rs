@@ -3,7 +3,7 @@ use super::{Endpoint, Kind, Route, cdn_target};
 
 fn check(endpoint: Endpoint, request: &str, kind: Kind, repository: Option<&str>, reference: Option<&str>) {
     let (method, target) = request.split_once(' ').unwrap();
-    let route = Route::read(endpoint, method, target);
+    let route = Route::read(endpoint, method, target, "");
     let read = (route.kind, route.repository.as_deref(), route.reference.as_deref());
     assert_eq!(read, (kind, repository, reference), "{request}");
 }
@@ -35,7 +35,8 @@ fn what_is_not_understood_is_other() {
 
 #[test]
 fn queries_are_decoded() {
-    let route = Route::read(Token, "GET", "/token?scope=repository%3Aa%2Fb:pull+x&scope=%&scope=%2&empty");
+    let route =
+        Route::read(Token, "GET", "/token?scope=repository%3Aa%2Fb:pull+x&scope=%&scope=%2&empty", "");
     let scopes: Vec<&str> = route.query("scope").collect();
     assert_eq!(scopes, ["repository:a/b:pull x", "%", "%2"]);
     assert_eq!(route.query("empty").collect::<Vec<_>>(), [""]);
@@ -44,7 +45,7 @@ fn queries_are_decoded() {
 
 #[test]
 fn the_cdn_reads_what_it_writes() {
-    let route = Route::read(Cdn, "GET", &cdn_target("a/b", "sha256:0", 7));
+    let route = Route::read(Cdn, "GET", &cdn_target("a/b", "sha256:0", 7), "");
     assert_eq!((route.repository.as_deref(), route.reference.as_deref()), (Some("a/b"), Some("sha256:0")));
     assert_eq!(route.query("signature").collect::<Vec<_>>(), ["7"]);
 }

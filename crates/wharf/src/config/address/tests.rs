@@ -51,9 +51,9 @@ fn an_authority_comes_back_in_one_spelling() {
 }
 
 #[test]
-fn an_upstream_is_an_origin_and_nothing_more() {
+fn an_upstream_is_an_origin_and_perhaps_a_path() {
     for text in ["https://ghcr.io", "https://ghcr.io/", "http://10.0.0.5:5000", "https://[fd00::1]:5000"] {
-        assert!(parse_origin(text).is_ok(), "{text}");
+        assert!(parse_upstream(text).is_ok(), "{text}");
     }
     for text in [
         "",
@@ -63,13 +63,17 @@ fn an_upstream_is_an_origin_and_nothing_more() {
         "https:ghcr.io",
         "https://user:hunter2@ghcr.io",
         "https://user@ghcr.io",
-        "https://ghcr.io/v2",
+        "https://ghcr.io/a//b",
+        "https://ghcr.io/v2/Hub",
+        "https://ghcr.io/v2/a%20b",
+        "https://ghcr.io/hub;x",
+        "https://ghcr.io/v2/-a",
         "https://ghcr.io?x=1",
         "https://ghcr.io#x",
         "https://ghcr.io/a b",
         "https:\\\\ghcr.io",
     ] {
-        let refusal = parse_origin(text);
+        let refusal = parse_upstream(text);
         assert!(refusal.is_err(), "{text}");
         assert!(!refusal.unwrap_err().contains("hunter2"));
     }
@@ -103,5 +107,22 @@ fn listeners_overlap_when_the_second_could_not_be_opened() {
     }
     for text in ["", "5000", ":5000", "localhost:5000", "0.0.0.0", "0.0.0.0:99999"] {
         assert!(parse_listen(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn k20_an_upstream_may_share_its_host() {
+    for text in [
+        "https://harbor.corp.example/v2/hub-proxy",
+        "https://harbor.corp.example/v2/hub-proxy/",
+        "https://harbor.corp.example/hub-proxy",
+        "https://nexus/repository/hub",
+        "https://nexus/repository/hub/v2/",
+        "https://artifactory.corp.example/artifactory/api/docker/hub-remote",
+        "https://gitlab.com/v2/group/dependency_proxy/containers",
+        "https://a.example/Docker-Hub",
+        "https://ghcr.io/v2",
+    ] {
+        assert_eq!(parse_upstream(text).map(|url| url.to_string()).as_deref(), Ok(text));
     }
 }

@@ -1,0 +1,211 @@
+//! Where below its host a registry is.
+//!
+//! A registry may share its host with others: a Harbor project, a Quay organisation and GitLab's dependency proxy are
+//! the first part of each repository's name (`/v2/<path>/<name>/...`), while a Nexus repository and others have a root
+//! of their own (`/<path>/v2/<name>/...`). An upstream whose path has a part `v2` says which it is. For any other path
+//! both roots are asked, once.
+
+use http::StatusCode;
+use http::header::{HeaderMap, WWW_AUTHENTICATE};
+use oci::{Challenge, Repository};
+use reqwest::Response;
+use tokio::sync::Mutex;
+use tokio::time::{Duration, Instant};
+use url::Url;
+
+use crate::auth::{Wires, ask_root};
+use crate::error::{Error, ErrorKind};
+use crate::settings::SettingsError;
+use crate::transport::{Patience, host_of};
+
+/// For how long it is remembered that neither root looks like a registry's.
+const DOUBT_TTL: Duration = Duration::from_secs(60);
+
+/// Where a registry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Base {
+    /// Ends in `/v2/`.
+    pub(crate) root: Url,
+    /// Stands in front of each repository's name; empty, or ends in a slash.
+    prefix: String,
+}
+
+/// What the setting says about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// All.
+    Said(Base),
+    /// A path that is one or the other.
+    Open {
+        /// It is the first part of names.
+        front: Base,
+        /// It has a root of its own.
+        below: Base,
+    },
+}
+
+/// A place, and what was found out about it.
+#[derive(Debug)]
+pub(crate) struct Whereabouts {
+    place: Place,
+    /// The lock is held while the roots are asked, so that they are asked once.
+    found: Mutex<Option<Found>>,
+}
+
+#[derive(Debug)]
+struct Found {
+    is_below: bool,
+    /// Whether a registry answered; else it is looked for again.
+    is_sure: bool,
+    at: Instant,
+}
+
+/// How much the answer of a root looks like a registry's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Look {
+    /// Not at all.
+    Other,
+    /// It asks who we are, or welcomes a program.
+    Likely,
+    /// It says that it is one.
+    Certain,
+}
+
+impl Base {
+    /// The URL of `path` behind the root, which has only characters that a path may hold as they are.
+    pub(crate) fn url(&self, path: &str) -> Url {
+        let mut url = self.root.clone();
+        url.set_path(&format!("{}{}{path}", self.root.path(), self.prefix));
+        url
+    }
+
+    fn new(upstream: &Url, before: &[&str], behind: &[&str]) -> Self {
+        let mut root = upstream.clone();
+        let path: String = before.iter().map(|part| format!("/{part}")).collect();
+        root.set_path(&format!("{path}/v2/"));
+        Self { root, prefix: behind.iter().map(|part| format!("{part}/")).collect() }
+    }
+}
+
+impl Place {
+    /// Reads the setting.
+    ///
+    /// # Errors
+    /// [`SettingsError::Upstream`], [`SettingsError::UpstreamPath`].
+    pub(crate) fn read(upstream: &Url) -> Result<Self, SettingsError> {
+        let has_extras = !upstream.username().is_empty()
+            || upstream.password().is_some()
+            || upstream.query().is_some()
+            || upstream.fragment().is_some();
+        if !matches!(upstream.scheme(), "http" | "https") || has_extras {
+            return Err(SettingsError::Upstream);
+        }
+        let parts: Vec<&str> = upstream.path().split('/').filter(|part| !part.is_empty()).collect();
+        let is_name = |parts: &[&str]| parts.is_empty() || parts.join("/").parse::<Repository>().is_ok();
+        if let Some(at) = parts.iter().position(|part| *part == "v2") {
+            let (before, behind) = (&parts[..at], &parts[at + 1..]);
+            if !is_name(behind) {
+                return Err(SettingsError::UpstreamPath);
+            }
+            return Ok(Self::Said(Base::new(upstream, before, behind)));
+        }
+        let below = Base::new(upstream, &parts, &[]);
+        if parts.is_empty() || !is_name(&parts) {
+            return Ok(Self::Said(below));
+        }
+        Ok(Self::Open { front: Base::new(upstream, &[], &parts), below })
+    }
+
+    /// Where it is, as far as the setting tells.
+    pub(crate) fn likely(&self) -> &Base {
+        match self {
+            Self::Said(base) | Self::Open { front: base, .. } => base,
+        }
+    }
+}
+
+impl Whereabouts {
+    pub(crate) fn new(place: Place) -> Self {
+        Self { place, found: Mutex::default() }
+    }
+
+    pub(crate) fn likely(&self) -> &Base {
+        self.place.likely()
+    }
+
+    /// Where the registry is. Asks it, the first time that nobody knows.
+    ///
+    /// # Errors
+    /// Those of asking: then nothing is known.
+    pub(crate) async fn find(&self, wires: Wires<'_>, patience: &mut Patience) -> Result<&Base, Error> {
+        let (front, below) = match &self.place {
+            Place::Said(base) => return Ok(base),
+            Place::Open { front, below } => (front, below),
+        };
+        let late =
+            |_| Error::new(ErrorKind::TimedOut, host_of(&front.root), "did not answer for /v2/ in time");
+        let turn = tokio::time::timeout_at(patience.deadline, self.found.lock());
+        let mut found = turn.await.map_err(late)?;
+        let is_known = |found: &Found| found.is_sure || found.at.elapsed() < DOUBT_TTL;
+        if !found.as_ref().is_some_and(is_known) {
+            *found = Some(look(wires, front, below, patience).await?);
+        }
+        let is_below = found.as_ref().is_some_and(|found| found.is_below);
+        Ok(if is_below { below } else { front })
+    }
+
+    /// Where to ask, for what was to be asked at the likely place.
+    pub(crate) fn moved(&self, url: &Url, base: &Base) -> Url {
+        let likely = self.likely();
+        if likely == base {
+            return url.clone();
+        }
+        let start = format!("{}{}", likely.root.path(), likely.prefix);
+        let mut moved = base.url(url.path().strip_prefix(&*start).unwrap_or_default());
+        moved.set_query(url.query());
+        moved
+    }
+}
+
+/// Asks both roots. The one below the path first: a registry there is there for this path alone.
+async fn look(wires: Wires<'_>, front: &Base, below: &Base, patience: &mut Patience) -> Result<Found, Error> {
+    let found = |is_below, is_sure| Ok(Found { is_below, is_sure, at: Instant::now() });
+    let below = ask_root(wires, &below.root, None, patience).await.map(|answer| look_of(&answer));
+    if matches!(below, Ok(Look::Certain)) {
+        return found(true, true);
+    }
+    let front = look_of(&ask_root(wires, &front.root, None, patience).await?);
+    match (below, front) {
+        (_, Look::Certain) => found(false, true),
+        (Err(error), _) => Err(error),
+        (Ok(Look::Likely), Look::Other) => found(true, true),
+        (_, Look::Likely) => found(false, true),
+        (_, Look::Other) => found(false, false),
+    }
+}
+
+/// How much the answer of a root looks like a registry's.
+pub(crate) fn look_of(answer: &Response) -> Look {
+    let (status, headers) = (answer.status(), answer.headers());
+    if !matches!(status, StatusCode::OK | StatusCode::UNAUTHORIZED) {
+        return Look::Other;
+    }
+    if headers.contains_key("docker-distribution-api-version") {
+        return Look::Certain;
+    }
+    let is_welcome = status == StatusCode::OK && is_json(headers);
+    if is_welcome || has_challenge(headers) { Look::Likely } else { Look::Other }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/json"))
+}
+
+fn has_challenge(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(Challenge::parse_all).next().is_some()
+}
+
+#[cfg(test)]
+mod tests;
