@@ -9,7 +9,7 @@ use telemetry::RegistryMetrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
-use upstream::Upstream;
+use upstream::{Described, Upstream};
 
 use crate::answer::CatalogAnswer;
 use crate::error::PullError;
@@ -104,6 +104,8 @@ pub struct Backend {
     /// Tags whose new digest a HEAD named, waiting for the manifest itself.
     pub(crate) named: Recent<(Repository, Digest), (Tag, AskedAt)>,
     pub(crate) list_flights: Flights<(Repository, String), StoredList>,
+    pub(crate) describe_flights: Flights<(Repository, Digest), Described>,
+    pub(crate) size_flights: Flights<(Repository, Digest), Option<u64>>,
 }
 
 impl Backend {
@@ -135,6 +137,8 @@ impl Backend {
             checked: Arc::new(Recent::new(CHECKED_TTL, RECENT_COUNT_MAX)),
             named: Recent::new(NAMED_TTL, RECENT_COUNT_MAX),
             list_flights: Flights::new(parts.tasks.clone()),
+            describe_flights: Flights::new(parts.tasks.clone()),
+            size_flights: Flights::new(parts.tasks.clone()),
             bounds: Bounds::new(parts.settings.waiting_count_max, parts.settings.asking_count_max),
             bounds_of_all: parts.bounds_of_all,
             fills: FillTable::default(),

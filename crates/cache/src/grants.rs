@@ -9,7 +9,7 @@ use policy::freshness::Upstream404;
 use policy::head_trust::Stakes;
 use upstream::{Described, ManifestHead};
 
-use crate::backend::Backend;
+use crate::backend::{Asked, Backend};
 use crate::error::PullError;
 use crate::recent::Recent;
 use crate::waiting::Place;
@@ -34,6 +34,11 @@ impl Backend {
         if self.settings.tags.offline {
             return if is_linked { Ok(()) } else { Err(self.offline()) };
         }
+        // As for a blob that is not held: whoever asks again and again learns nothing from the time it takes.
+        let asked = Asked::Blob(repository.clone(), digest.clone());
+        if !is_linked && let Some(no) = self.refused.get(&asked) {
+            return Err(no);
+        }
         let key = (repository.clone(), digest.clone());
         let (upstream, (repository_asked, digest_asked)) = (self.upstream.clone(), key.clone());
         let ask = |place| async move {
@@ -46,6 +51,7 @@ impl Backend {
             Err(error) => Err(error),
         };
         self.judge(repository, digest, &answer);
+        self.remember_no(asked, &answer);
         let recorded = match &answer {
             Ok(()) if !is_linked => self.records.put_link(repository, digest).await,
             Err(error) if is_linked && self.takes_away(error) => {
@@ -112,7 +118,8 @@ impl Backend {
         }
     }
 
-    fn must_ask(&self, repository: &Repository, digest: &Digest) -> bool {
+    /// Whether nothing that the upstream said lately lets the repository have this.
+    pub(crate) fn must_ask(&self, repository: &Repository, digest: &Digest) -> bool {
         self.settings.links && self.grants.get(&(repository.clone(), digest.clone())).is_none()
     }
 
@@ -144,7 +151,8 @@ impl Backend {
             {
                 Ok(())
             }
-            Err(error) if was_granted && error.is_outage() => {
+            // A lack of places is no word of the upstream's, and whoever lost access could bring it about.
+            Err(error) if was_granted && error.is_outage() && error != PullError::Overloaded => {
                 self.metrics.stale(error.reason());
                 Ok(())
             }

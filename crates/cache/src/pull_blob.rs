@@ -210,12 +210,21 @@ impl Backend {
                 (size, Outcome::Join)
             }
             None => {
-                let (_waiting, _place) = (self.wait()?, self.take_place()?);
-                let head = self.upstream.head_blob(repository, digest, Stakes::Nothing).await;
-                let head = head.map_err(|error| PullError::from(&error))?;
+                let _waiting = self.wait()?;
+                let key = (repository.clone(), digest.clone());
+                let ask = || {
+                    let (upstream, place) = (self.upstream.clone(), self.take_place());
+                    let (repository, digest) = key.clone();
+                    async move {
+                        let _place = place?;
+                        let head = upstream.head_blob(&repository, &digest, Stakes::Nothing).await;
+                        head.map(|head| head.size).map_err(|error| PullError::from(&error))
+                    }
+                };
+                let (size, joined) = self.size_flights.join_or_start(key.clone(), ask).await;
                 let untold = || PullError::unavailable("the upstream does not tell the blob's size");
                 let named = || self.manifests.sizes.get(&(repository.clone(), digest.clone()));
-                (head.size.or_else(named).ok_or_else(untold)?, Outcome::Miss)
+                (size?.or_else(named).ok_or_else(untold)?, if joined { Outcome::Join } else { Outcome::Miss })
             }
         };
         let resolved = resolve(range, size)?;

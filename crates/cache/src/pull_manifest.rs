@@ -94,6 +94,12 @@ impl Backend {
             Err(error) => error,
         };
         let may_stand_in = match &error {
+            // See `excuse`: where repositories are granted one by one, only a grant that still holds is good enough.
+            PullError::Overloaded
+                if record.as_ref().is_some_and(|it| self.must_ask(repository, &it.digest)) =>
+            {
+                false
+            }
             error if error.is_outage() => if_unreachable == Unreachable::Serve,
             PullError::DigestMismatch { .. } => if_unreachable == Unreachable::Serve,
             PullError::NotFound { .. } => self.settings.tags.on_upstream_404 == Upstream404::Serve,
@@ -223,10 +229,18 @@ impl Backend {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<ManifestAnswer>, PullError> {
-        let _place = self.take_place()?;
         let reference = Reference::Digest(digest.clone());
-        let described = self.upstream.head_manifest(repository, &reference, Stakes::Nothing).await;
-        let head = match described.map_err(|error| PullError::from(&error))? {
+        let key = (repository.clone(), digest.clone());
+        let ask = || {
+            let (upstream, place) = (self.upstream.clone(), self.take_place());
+            let (repository, reference) = (repository.clone(), reference.clone());
+            async move {
+                let _place = place?;
+                let described = upstream.head_manifest(&repository, &reference, Stakes::Nothing).await;
+                described.map_err(|error| PullError::from(&error))
+            }
+        };
+        let head = match self.describe_flights.join_or_start(key, ask).await.0? {
             Described::Head(head) => head,
             Described::Whole(body) => {
                 let (media_type, verified) = self.manifests.take(repository, &reference, body).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cache::{ManifestAnswer, Outcome, PullError, Want};
 use futures_util::future::join_all;
-use oci::{Digest, Reference};
+use oci::{Digest, Reference, Repository};
 use upstream::ErrorKind;
 
 use crate::world::{World, noise, repository};
@@ -55,6 +55,8 @@ async fn s16_a_revoked_blob_is_refused_also_in_a_later_outage_and_comes_back_wit
         let refused = world.backend.pull_blob(&repository(), &digest, None, want).await;
         assert!(matches!(refused, Err(PullError::Denied { .. })), "{refused:?}");
     }
+    // A refusal is remembered for a moment.
+    tokio::time::advance(Duration::from_secs(4)).await;
     world.upstream.set_down(Some(ErrorKind::Unreachable));
     assert!(matches!(world.pull(&digest).await, Err(PullError::UpstreamUnavailable { .. })));
     world.upstream.set_down(None);
@@ -131,4 +133,53 @@ async fn s16_a_public_registry_is_never_asked_about_a_digest_that_is_held() {
     world.upstream.deny(&repository());
     world.pull(&digest).await.unwrap();
     assert_eq!(world.upstream.count("HEAD"), 0);
+}
+
+/// Held through another repository or not held at all: a refused one costs one question, and then none for a moment.
+#[tokio::test(start_paused = true)]
+async fn t01_a_refused_repository_asks_once_whether_the_blob_is_held_or_not() {
+    let world = private();
+    let held = pulled(&world).await;
+    let absent = world.upstream.put_blob(&noise(1000));
+    let other: Repository = "other/app".parse().unwrap();
+    world.upstream.deny(&other);
+    let before = world.upstream.asked().len();
+    for digest in [&held, &absent] {
+        for _ in 0..20 {
+            let refused = world.backend.pull_blob(&other, digest, None, Want::Get).await;
+            assert!(matches!(refused, Err(PullError::Denied { .. })), "{refused:?}");
+        }
+    }
+    assert_eq!(world.upstream.asked().len() - before, 2, "{:?}", world.upstream.asked());
+    world.upstream.allow(&other);
+    tokio::time::advance(Duration::from_secs(4)).await;
+    assert!(world.backend.pull_blob(&other, &held, None, Want::Get).await.is_ok(), "it is asked again");
+}
+
+/// Whoever lost access takes all places: that makes nothing readable.
+#[tokio::test(start_paused = true)]
+async fn t21_a_flood_keeps_nothing_readable_that_was_revoked() {
+    let world = World::with(|settings| {
+        settings.links = true;
+        settings.waiting_count_max = 1;
+    });
+    let blob = pulled(&world).await;
+    let by_digest = world.upstream.put_manifest(&repository(), "1", MANIFEST).to_string();
+    manifest(&world, "1").await.unwrap();
+    tokio::time::advance(AUTH_TTL + Duration::from_secs(1)).await;
+    world.upstream.deny(&repository());
+    let _gate = world.upstream.pause();
+    let (backend, public) = (world.backend.clone(), "public/app".parse::<Repository>().unwrap());
+    let asked = world.upstream.asked().len();
+    let flood = tokio::spawn(async move {
+        backend.pull_manifest(&public, &"1".parse().unwrap(), Want::Get).await.map(|_| ())
+    });
+    while world.upstream.asked().len() == asked {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.pull(&blob).await, Err(PullError::Overloaded));
+    for reference in ["1", &*by_digest] {
+        assert_eq!(manifest(&world, reference).await.map(|_| ()), Err(PullError::Overloaded), "{reference}");
+    }
+    flood.abort();
 }

@@ -1,12 +1,12 @@
 //! Tags and referrers: asked for once, kept, and given out while the upstream cannot be asked.
 
-use cache::{ListAnswer, Outcome, PullError};
+use cache::{ListAnswer, Outcome, PullError, Want};
 use futures_util::future::join_all;
-use oci::{Algorithm, Digest, Page};
+use oci::{Algorithm, Digest, Page, Reference};
 use policy::freshness::StaleLimit;
 use upstream::ErrorKind;
 
-use crate::world::{World, repository};
+use crate::world::{World, noise, repository};
 
 fn subject() -> Digest {
     Digest::of(Algorithm::Sha256, b"subject")
@@ -98,5 +98,20 @@ async fn t11_however_many_ask_for_the_same_list_the_upstream_is_asked_once() {
     let (lists, ()) = tokio::join!(ask, async { gate.add_permits(2) });
     let joined = lists.filter(|list| list.as_ref().unwrap().outcome == Outcome::Join).count();
     assert_eq!(joined, 2 * 63);
+    assert_eq!(world.upstream.asked().len(), 2, "{:?}", world.upstream.asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn t11_however_many_ask_what_a_digest_is_the_upstream_is_asked_once() {
+    let world = World::new();
+    let blob = world.upstream.put_blob(&noise(1000));
+    let name = repository();
+    let sizes = join_all((0..64).map(|_| world.backend.pull_blob(&name, &blob, None, Want::Head))).await;
+    assert!(sizes.iter().all(|answer| answer.as_ref().unwrap().size == 1000));
+    let text = r#"{"schemaVersion":2,"config":{},"layers":[]}"#;
+    let manifest = Reference::Digest(world.upstream.put_manifest(&repository(), "1", text));
+    let describe = (0..64).map(|_| world.backend.pull_manifest(&name, &manifest, Want::Head));
+    let described = join_all(describe).await;
+    assert!(described.iter().all(|answer| answer.as_ref().unwrap().size == text.len() as u64));
     assert_eq!(world.upstream.asked().len(), 2, "{:?}", world.upstream.asked());
 }
