@@ -32,8 +32,8 @@ use crate::workload::{ALL, Bench, Programs};
 /// Measures wharf beside nginx and registries in proxy mode, and writes a table, JSON and plots.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The program to measure, built for release.
-    #[arg(long, default_value = "target/release/wharf")]
+    /// The program to measure, built as it is published.
+    #[arg(long, default_value = "target/dist/wharf")]
     wharf: PathBuf,
     /// A further registry in proxy mode: NAME=PROGRAM takes distribution's configuration; with arguments,
     /// {config}, {port}, {upstream} and {data} are filled in.
