@@ -1,7 +1,7 @@
 //! Whether a registry's HEAD is believed when it says no.
 //!
 //! There are registries and proxies whose HEAD says 404, or 403, where a GET gives the content. So a GET decides,
-//! until HEAD and GET of this upstream were seen to agree: from then on a HEAD alone is believed about what is not
+//! until HEAD and GET were seen to agree about this repository: from then on a HEAD alone is believed about what is not
 //! held here, so that probes for signatures and missing tags cost no GET. What is held is never given up for a HEAD.
 
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ pub enum Proof {
     },
 }
 
-/// What one upstream's HEADs were worth so far, for one kind of content.
+/// What the HEADs of one repository were worth so far, for one kind of content.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeadTrust {
     absent: Option<Agreement>,

@@ -2,7 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use oci::Repository;
 use policy::head_trust::{HeadTrust, No, Proof, Stakes};
+use policy::table::Table;
 use tokio::time::Instant;
 use url::Url;
 
@@ -12,9 +14,16 @@ use crate::word::no_of;
 /// The host of Docker Hub, whose HEAD and GET agree, and which counts GETs.
 const DOCKER_HUB: &str = "registry-1.docker.io";
 
-/// For one kind of content of one upstream.
-#[derive(Debug, Default)]
-pub(crate) struct Belief(Mutex<HeadTrust>);
+/// The most repositories whose HEADs are known. A further one costs the oldest another GET.
+const REPOSITORY_COUNT_MAX: usize = 1024;
+
+/// For one kind of content of one upstream. Each repository is known apart: what stands behind one name of a host may
+/// be another registry's copy, and another program, than what stands behind the next.
+#[derive(Debug)]
+pub(crate) struct Belief {
+    at_first: HeadTrust,
+    repositories: Mutex<Table<Repository, HeadTrust>>,
+}
 
 /// What to do after a HEAD that gave nothing.
 pub(crate) enum Next {
@@ -27,15 +36,18 @@ pub(crate) enum Next {
 impl Belief {
     pub(crate) fn of(upstream: &Url) -> Self {
         let is_docker_hub = upstream.host_str() == Some(DOCKER_HUB);
-        Self(Mutex::new(if is_docker_hub { HeadTrust::known() } else { HeadTrust::default() }))
+        let at_first = if is_docker_hub { HeadTrust::known() } else { HeadTrust::default() };
+        Self { at_first, repositories: Mutex::new(Table::new(REPOSITORY_COUNT_MAX)) }
     }
 
     /// Decides after a HEAD that ended in `error`.
-    pub(crate) fn after_head(&self, error: Error, stakes: Stakes) -> Next {
+    pub(crate) fn after_head(&self, repository: &Repository, error: Error, stakes: Stakes) -> Next {
         match error.kind() {
             // The token service has refused, which it would do again.
             ErrorKind::Denied | ErrorKind::Unconfirmed if error.is_of_token_service() => Next::End(error),
-            ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Unconfirmed => self.weigh(error, stakes),
+            ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Unconfirmed => {
+                self.weigh(repository, error, stakes)
+            }
             ErrorKind::Invalid => Next::Get(None),
             // Whoever answers a HEAD with an error may know GET better.
             ErrorKind::Unreachable if error.status().is_some() && error.retryable() => Next::Get(None),
@@ -47,9 +59,9 @@ impl Belief {
         }
     }
 
-    fn weigh(&self, error: Error, stakes: Stakes) -> Next {
+    fn weigh(&self, repository: &Repository, error: Error, stakes: Stakes) -> Next {
         let Some(no) = error.status().and_then(no_of) else { return Next::End(error) };
-        let proof = self.change(|trust, now| trust.weigh(no, stakes, now));
+        let proof = self.change(repository, |trust, now| trust.weigh(no, stakes, now));
         match (proof, no) {
             (Proof::None, _) => Next::Get(Some(no)),
             (Proof::AsGet { is_own_word: true }, No::Absent) => {
@@ -63,23 +75,28 @@ impl Belief {
     }
 
     /// Notes what a GET said after a HEAD had said `no`.
-    pub(crate) fn note<T>(&self, no: Option<No>, got: &Result<T, Error>) {
+    pub(crate) fn note<T>(&self, repository: &Repository, no: Option<No>, got: &Result<T, Error>) {
         let Some(no) = no else { return };
         match got {
-            Ok(_) => self.change(HeadTrust::belied),
+            Ok(_) => self.change(repository, HeadTrust::belied),
             Err(error) => {
                 let is_own_word = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied);
                 let said = error.status().and_then(no_of);
                 if said == Some(no) && (is_own_word || error.kind() == ErrorKind::Unconfirmed) {
-                    self.change(|trust, now| trust.agreed(no, is_own_word, now));
+                    self.change(repository, |trust, now| trust.agreed(no, is_own_word, now));
                 }
             }
         }
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut HeadTrust, std::time::Instant) -> T) -> T {
+    fn change<T>(
+        &self,
+        repository: &Repository,
+        change: impl FnOnce(&mut HeadTrust, std::time::Instant) -> T,
+    ) -> T {
         // What is behind this lock is changed in single steps, so a panic elsewhere does not spoil it.
-        let mut trust = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut trust, Instant::now().into_std())
+        let mut repositories = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+        let trust = repositories.get_or_insert_with(repository, || self.at_first);
+        change(trust, Instant::now().into_std())
     }
 }

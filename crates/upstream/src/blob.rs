@@ -40,7 +40,7 @@ pub(crate) async fn head(
             None => (true, None),
             size => return Ok(BlobHead { size }),
         },
-        Err(error) => match upstream.blob_belief.after_head(error, stakes) {
+        Err(error) => match upstream.blob_belief.after_head(repository, error, stakes) {
             Next::End(error) => return Err(error),
             Next::Get(no) => (false, no),
         },
@@ -49,7 +49,7 @@ pub(crate) async fn head(
     ask.path = path(repository, Class::Blobs, &Method::GET, digest.to_string());
     ask.range = Some(HeaderValue::from_static("bytes=0-0"));
     let got = upstream.exchange.open(repository, &ask, deadline).await.and_then(refuse_page);
-    upstream.blob_belief.note(no, &got);
+    upstream.blob_belief.note(repository, no, &got);
     match got {
         Ok(reply) => Ok(BlobHead { size: told_size(&reply, digest) }),
         // A blob without a first byte is empty.

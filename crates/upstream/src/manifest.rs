@@ -28,12 +28,12 @@ pub(crate) async fn describe(
         Ok(head) => return Ok(Described::Head(head)),
         Err(error) => error,
     };
-    let no = match upstream.manifest_belief.after_head(error, stakes) {
+    let no = match upstream.manifest_belief.after_head(repository, error, stakes) {
         Next::End(error) => return Err(error),
         Next::Get(no) => no,
     };
     let got = get(upstream, repository, reference).await;
-    upstream.manifest_belief.note(no, &got);
+    upstream.manifest_belief.note(repository, no, &got);
     got.map(Described::Whole)
 }
 

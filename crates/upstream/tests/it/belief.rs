@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use policy::head_trust::Stakes;
 use testkit::{Auth, Behaviour, Endpoint, Fault, Kind, Rule};
-use upstream::{BlobRange, Described, ErrorKind};
+use upstream::{BlobRange, Described, ErrorKind, Upstream};
 
 use crate::rig::{Rig, bytes};
 
@@ -164,6 +164,21 @@ async fn k7_a_head_that_a_get_was_seen_to_agree_with_needs_none_any_more() {
     // One that a GET belies is not believed any more.
     rig.registry.script(Rule::new(Kind::HeadManifest, Fault::Status(404)));
     assert!(matches!(rig.describe("latest", Stakes::Held).await.unwrap(), Described::Whole(_)));
+    assert!(matches!(rig.describe("latest", Stakes::Nothing).await.unwrap(), Described::Whole(_)));
+}
+
+/// A host may have repositories of its own and, behind other names, copies of somebody else's.
+#[tokio::test]
+async fn k7_agreement_in_one_repository_proves_nothing_for_another() {
+    let rig = Rig::start(plain()).await;
+    rig.put_manifest();
+    let (other, missing) = ("library/other".parse().unwrap(), crate::rig::parse("missing"));
+    for _ in 0..2 {
+        let asked = Upstream::head_manifest(&rig.upstream, &other, &missing, Stakes::Nothing).await;
+        assert_eq!(asked.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(rig.registry.log().count(Kind::GetManifest), 1);
+    rig.registry.script(Rule::new(Kind::HeadManifest, Fault::Status(404)));
     assert!(matches!(rig.describe("latest", Stakes::Nothing).await.unwrap(), Described::Whole(_)));
 }
 

@@ -1,5 +1,6 @@
 //! The promises of the fill, kept by the whole program before an upstream that misbehaves on request.
 
+mod answers;
 mod attacks;
 mod clock;
 mod herd;
