@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use budget::Share;
 use bytes::Bytes;
 use oci::{ByteRange, Digest, MediaType, Repository};
 
@@ -20,7 +21,7 @@ pub enum Want {
 }
 
 /// A manifest, byte for byte as the upstream served it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ManifestAnswer {
     /// The digest of the bytes.
     pub digest: Digest,
@@ -28,8 +29,10 @@ pub struct ManifestAnswer {
     pub media_type: MediaType,
     /// The manifest's size in bytes.
     pub size: u64,
-    /// The manifest; may be absent when only its description was wanted.
+    /// The manifest, if it is in memory.
     pub bytes: Option<Bytes>,
+    /// The manifest, if it is too large for memory. Both may be absent when only the description was wanted.
+    pub file: Option<BlobReader>,
     /// How it was come by.
     pub outcome: Outcome,
     /// For a tag: how long ago the upstream last confirmed what it names.
@@ -87,10 +90,12 @@ pub struct ListAnswer {
 }
 
 /// A page of the repositories that this backend holds something of.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct CatalogAnswer {
     /// Sorted names.
     pub repositories: Vec<Repository>,
     /// Whether more follow.
     pub more: bool,
+    /// What the list takes of memory until it is sent.
+    pub memory: Share,
 }

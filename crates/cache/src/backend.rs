@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use budget::Memory;
 use oci::{Digest, Page, Reference, Repository, Tag};
-use storage::{BlobStore, RecordStore, StoreError, StoredList, StoredManifest};
+use storage::{BlobStore, HeldManifest, RecordStore, StoreError, StoredList};
 use telemetry::RegistryMetrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +19,7 @@ use crate::fill::table::FillTable;
 use crate::fill::transfer::Transfer;
 use crate::flight::Flights;
 use crate::grants::{GRANT_COUNT_MAX, Grants};
+use crate::held_manifests::HeldManifests;
 use crate::manifest_fetch::ManifestFetch;
 use crate::recent::Recent;
 use crate::settings::Settings;
@@ -53,6 +55,8 @@ pub struct Parts {
     pub records: Arc<dyn RecordStore>,
     /// What may depend on the upstreams of all backends of the process together.
     pub bounds_of_all: Bounds,
+    /// What bodies of all backends of the process together may take of memory.
+    pub memory: Memory,
     /// Rules and bounds.
     pub settings: Settings,
     /// This registry's numbers.
@@ -84,10 +88,12 @@ pub struct Backend {
     /// What may depend on this upstream.
     pub(crate) bounds: Bounds,
     pub(crate) bounds_of_all: Bounds,
+    pub(crate) memory: Memory,
     pub(crate) fills: FillTable,
     lanes: Arc<Lanes>,
     pub(crate) manifests: ManifestFetch,
-    pub(crate) manifest_flights: Flights<(Repository, Digest), StoredManifest>,
+    pub(crate) held_manifests: HeldManifests,
+    pub(crate) manifest_flights: Flights<(Repository, Digest), HeldManifest>,
     pub(crate) tag_flights: Flights<(Repository, Tag), TagCheck>,
     pub(crate) hash_flights: Flights<Digest, bool>,
     pub(crate) link_flights: Flights<(Repository, Digest), ()>,
@@ -122,8 +128,16 @@ impl Backend {
             suspects: Arc::new(Recent::new(SUSPECT_TTL, RECENT_COUNT_MAX)),
             sizes: Arc::new(Recent::new(SIZES_TTL, RECENT_COUNT_MAX)),
         };
+        let name: Arc<str> = parts.name.into();
+        let held_manifests = HeldManifests::new(
+            name.clone(),
+            parts.records.clone(),
+            parts.metrics.clone(),
+            parts.tasks.clone(),
+        );
         Self {
             manifests,
+            held_manifests,
             manifest_flights: Flights::new(parts.tasks.clone()),
             tag_flights: Flights::new(parts.tasks.clone()),
             hash_flights: Flights::new(parts.tasks.clone()),
@@ -141,9 +155,10 @@ impl Backend {
             size_flights: Flights::new(parts.tasks.clone()),
             bounds: Bounds::new(parts.settings.waiting_count_max, parts.settings.asking_count_max),
             bounds_of_all: parts.bounds_of_all,
+            memory: parts.memory,
             fills: FillTable::default(),
             lanes: Arc::new(Lanes::new()),
-            name: parts.name.into(),
+            name,
             upstream: parts.upstream,
             blobs: parts.blobs,
             records: parts.records,
@@ -177,7 +192,8 @@ impl Backend {
     /// What this registry holds here, by repository name; `None` when the listing is turned off.
     ///
     /// # Errors
-    /// [`PullError::Store`] when the store cannot be listed.
+    /// [`PullError::Store`] when the store cannot be listed; [`PullError::Overloaded`] when there is no memory left for
+    /// the list.
     pub async fn catalog(&self, page: &Page) -> Result<Option<CatalogAnswer>, PullError> {
         if !self.settings.catalog {
             return Ok(None);
@@ -187,7 +203,9 @@ impl Backend {
         let mut repositories = listed.map_err(|error| PullError::from(&error))?;
         let more = repositories.len() > count;
         repositories.truncate(count);
-        Ok(Some(CatalogAnswer { repositories, more }))
+        let bytes: usize = repositories.iter().map(|name| name.as_str().len() + NAME_BYTES).sum();
+        let memory = self.memory.lists.take(bytes as u64).ok_or(PullError::Overloaded)?;
+        Ok(Some(CatalogAnswer { repositories, more, memory }))
     }
 
     pub(crate) fn transfer(&self, repository: &Repository, digest: &Digest) -> Arc<Transfer> {
@@ -232,6 +250,9 @@ impl Backend {
         PullError::Offline
     }
 }
+
+/// What a name in the answer to `_catalog` takes beside its letters, and its part of what stands around all of them.
+const NAME_BYTES: usize = 32;
 
 /// The page size of `_catalog` when the client names none.
 const PAGE_COUNT_DEFAULT: usize = 1000;

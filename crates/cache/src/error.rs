@@ -46,8 +46,8 @@ pub enum PullError {
         /// What happened.
         detail: String,
     },
-    /// Too many requests wait for this registry already, and nothing stored can be served instead.
-    #[error("too many requests wait for the upstream already")]
+    /// As much is under way for this registry, or in memory, as may be, and nothing stored can be served instead.
+    #[error("as much is under way already as may be")]
     Overloaded,
     /// The registry is configured offline, and the store does not hold what was asked for.
     #[error("configured offline, and not held")]
@@ -137,6 +137,7 @@ impl From<&upstream::Error> for PullError {
             ErrorKind::Denied => Self::Denied { detail },
             ErrorKind::Unconfirmed => Self::Unconfirmed { status: error.status().unwrap_or(404), detail },
             ErrorKind::Throttled => Self::Throttled { retry_after: error.retry_after(), detail },
+            ErrorKind::Overloaded => Self::Overloaded,
             ErrorKind::TimedOut => Self::UpstreamUnavailable { timed_out: true, detail },
             ErrorKind::Unreachable | ErrorKind::Resting | ErrorKind::Invalid | ErrorKind::Interrupted => {
                 Self::UpstreamUnavailable { timed_out: false, detail }

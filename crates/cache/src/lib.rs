@@ -10,6 +10,7 @@ mod error;
 mod fill;
 mod flight;
 mod grants;
+mod held_manifests;
 mod listing;
 mod manifest_fetch;
 mod outcome;

@@ -63,7 +63,7 @@ impl Backend {
             Err(error) => error,
         };
         if error.is_outage() || error == PullError::Offline {
-            if let Some(seen) = self.stale_list(repository, &key).await {
+            if let Some(seen) = self.stale_list(repository, &key).await? {
                 self.metrics.stale(error.reason());
                 return Ok(seen);
             }
@@ -119,13 +119,22 @@ impl Backend {
     }
 
     /// The stored page, as long as a stored tag of its age would stand in for the upstream.
-    async fn stale_list(&self, repository: &Repository, key: &str) -> Option<ListAnswer> {
+    ///
+    /// # Errors
+    /// [`PullError::Overloaded`] when there is no memory left for it: that is no absence.
+    async fn stale_list(&self, repository: &Repository, key: &str) -> Result<Option<ListAnswer>, PullError> {
         let stored = self.records.list(repository, key).await.unwrap_or_else(|error| {
             self.store_failed(&error);
             None
-        })?;
+        });
+        let Some(mut stored) = stored else { return Ok(None) };
         let age = SystemTime::now().duration_since(stored.seen_at).unwrap_or_default();
-        freshness::may_stand_in(age, &self.settings.tags).then(|| answer(stored, Outcome::Stale, Some(age)))
+        if !freshness::may_stand_in(age, &self.settings.tags) {
+            return Ok(None);
+        }
+        let share = self.memory.lists.take(stored.bytes.len() as u64).ok_or(PullError::Overloaded)?;
+        stored.bytes = share.attach(stored.bytes);
+        Ok(Some(answer(stored, Outcome::Stale, Some(age))))
     }
 }
 

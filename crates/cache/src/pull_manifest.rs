@@ -2,14 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use oci::{Digest, Reference, Repository, Tag};
+use oci::{ByteRange, Digest, Reference, Repository, Tag};
 use policy::freshness::{self, TagPlan, TagRecord, Unreachable, Upstream404};
 use policy::head_trust::Stakes;
-use storage::{RecordStore, StoreError, StoredManifest, VerifiedManifest};
+use storage::{HeldManifest, RecordStore, StoreError};
 use upstream::Described;
 
 use crate::answer::{ManifestAnswer, Want};
 use crate::backend::{Asked, Backend};
+use crate::blob_reader::BlobReader;
 use crate::error::PullError;
 use crate::outcome::Outcome;
 use crate::tag_check::{AskedAt, TagCheck, describe};
@@ -40,7 +41,7 @@ impl Backend {
         digest: &Digest,
         want: Want,
     ) -> Result<ManifestAnswer, PullError> {
-        if let Some(stored) = self.stored_manifest(repository, digest).await {
+        if let Some(stored) = self.held_manifests.find(repository, digest).await {
             self.prove_manifest(repository, digest).await?;
             return Ok(answer(digest, stored, Outcome::Hit, None));
         }
@@ -152,12 +153,12 @@ impl Backend {
         let TagCheck { digest, asked_at, .. } = check;
         self.note_grant(repository, &digest);
         let age = Some(Duration::ZERO);
-        if let Some(stored) = self.stored_manifest(repository, &digest).await {
+        if let Some(stored) = self.held_manifests.find(repository, &digest).await {
             self.confirm_tag(repository, tag, asked_at, &digest, &stored).await;
             return Ok(answer(&digest, stored, Outcome::Revalidated, age));
         }
-        if let Some(stored) = check.manifest {
-            self.keep_manifest(repository, &digest, &stored).await;
+        if let Some((media_type, verified)) = &check.manifest {
+            let stored = self.held_manifests.keep(repository, media_type, verified).await;
             self.confirm_tag(repository, tag, asked_at, &digest, &stored).await;
             return Ok(answer(&digest, stored, Outcome::Miss, age));
         }
@@ -169,7 +170,8 @@ impl Backend {
         {
             // The tag becomes servable with the manifest, which the client asks for next by its digest.
             self.named.insert((repository.clone(), digest.clone()), (tag.clone(), asked_at));
-            return Ok(ManifestAnswer { digest, media_type, size, bytes: None, outcome: Outcome::Miss, age });
+            let (bytes, file) = (None, None);
+            return Ok(ManifestAnswer { digest, media_type, size, bytes, file, outcome: Outcome::Miss, age });
         }
         let fetched = self.fetch_manifest(repository, &digest, Some(tag)).await;
         let (stored, joined) = fetched.map_err(|error| match error {
@@ -191,12 +193,12 @@ impl Backend {
         repository: &Repository,
         digest: &Digest,
         tag: Option<&Tag>,
-    ) -> Result<(StoredManifest, bool), PullError> {
+    ) -> Result<(HeldManifest, bool), PullError> {
         let key = (repository.clone(), digest.clone());
         let fetch = || {
-            let (manifests, metrics, (repository, digest)) =
-                (self.manifests.clone(), self.metrics.clone(), key.clone());
-            let (records, place, tag) = (self.records.clone(), self.take_place(), tag.cloned());
+            let (manifests, held, (repository, digest)) =
+                (self.manifests.clone(), self.held_manifests.clone(), key.clone());
+            let (place, tag) = (self.take_place(), tag.cloned());
             async move {
                 let _place = place?;
                 let reference = Reference::Digest(digest.clone());
@@ -207,11 +209,7 @@ impl Backend {
                     }
                     (fetched, _) => fetched?,
                 };
-                if let Err(error) = records.put_manifest(&repository, &media_type, &verified).await {
-                    metrics.store_failed(error.call());
-                    tracing::warn!(%repository, %digest, %error, "store failed; passing through");
-                }
-                Ok(StoredManifest { media_type, bytes: verified.bytes().clone() })
+                Ok(held.keep(&repository, &media_type, &verified).await)
             }
         };
         let (fetched, joined) = self.manifest_flights.join_or_start(key.clone(), fetch).await;
@@ -244,8 +242,7 @@ impl Backend {
             Described::Head(head) => head,
             Described::Whole(body) => {
                 let (media_type, verified) = self.manifests.take(repository, &reference, body).await?;
-                let stored = StoredManifest { media_type, bytes: verified.bytes().clone() };
-                self.keep_manifest(repository, digest, &stored).await;
+                let stored = self.held_manifests.keep(repository, &media_type, &verified).await;
                 self.note_grant(repository, digest);
                 return Ok(Some(answer(digest, stored, Outcome::Miss, None)));
             }
@@ -259,25 +256,10 @@ impl Backend {
             media_type,
             size,
             bytes: None,
+            file: None,
             outcome: Outcome::Miss,
             age: None,
         }))
-    }
-
-    /// The manifest as stored; a store that fails counts as one that does not hold it.
-    async fn stored_manifest(&self, repository: &Repository, digest: &Digest) -> Option<StoredManifest> {
-        self.records.manifest(repository, digest).await.unwrap_or_else(|error| {
-            self.store_failed(&error);
-            None
-        })
-    }
-
-    async fn keep_manifest(&self, repository: &Repository, digest: &Digest, stored: &StoredManifest) {
-        // Verified once already; the type that the store wants proves it again.
-        let Ok(verified) = VerifiedManifest::check(stored.bytes.clone(), Some(digest)) else { return };
-        if let Err(error) = self.records.put_manifest(repository, &stored.media_type, &verified).await {
-            self.store_failed(&error);
-        }
     }
 
     /// The tag's record, as fresh as its last check.
@@ -303,11 +285,11 @@ impl Backend {
         tag: &Tag,
         asked_at: AskedAt,
         digest: &Digest,
-        stored: &StoredManifest,
+        stored: &HeldManifest,
     ) {
         let key = (repository.clone(), tag.clone());
         while self.checked.get(&key).is_none_or(|(checked, _)| checked.moment < asked_at.moment) {
-            let (media_type, size) = (stored.media_type.clone(), stored.bytes.len() as u64);
+            let (media_type, size) = (stored.media_type().clone(), stored.size());
             let record = TagRecord { digest: digest.clone(), media_type, size, checked_at: asked_at.time };
             let confirm = || {
                 let (records, metrics) = (self.records.clone(), self.metrics.clone());
@@ -334,7 +316,7 @@ impl Backend {
         outcome: Outcome,
     ) -> Option<ManifestAnswer> {
         let record = record?;
-        let stored = self.stored_manifest(repository, &record.digest).await?;
+        let stored = self.held_manifests.find(repository, &record.digest).await?;
         let age = SystemTime::now().duration_since(record.checked_at).unwrap_or_default();
         Some(answer(&record.digest, stored, outcome, Some(age)))
     }
@@ -420,13 +402,13 @@ fn is_referrers_tag(tag: &Tag) -> bool {
     hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn answer(
-    digest: &Digest,
-    stored: StoredManifest,
-    outcome: Outcome,
-    age: Option<Duration>,
-) -> ManifestAnswer {
-    let size = stored.bytes.len() as u64;
-    let (media_type, bytes) = (stored.media_type, Some(stored.bytes));
-    ManifestAnswer { digest: digest.clone(), media_type, size, bytes, outcome, age }
+fn answer(digest: &Digest, stored: HeldManifest, outcome: Outcome, age: Option<Duration>) -> ManifestAnswer {
+    let size = stored.size();
+    let (media_type, bytes, file) = match stored {
+        HeldManifest::Whole(manifest) => (manifest.media_type, Some(manifest.bytes), None),
+        HeldManifest::File { media_type, file } => {
+            (media_type, None, Some(BlobReader::stored(file, ByteRange::whole(size))))
+        }
+    };
+    ManifestAnswer { digest: digest.clone(), media_type, size, bytes, file, outcome, age }
 }

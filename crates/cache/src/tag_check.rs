@@ -4,7 +4,7 @@ use std::time::{Instant, SystemTime};
 
 use oci::{Digest, MediaType, Reference, Repository, Tag};
 use policy::head_trust::Stakes;
-use storage::{StoredManifest, VerifiedManifest};
+use storage::VerifiedManifest;
 use upstream::{Described, ManifestHead};
 
 use crate::backend::Backend;
@@ -31,7 +31,7 @@ pub(crate) struct TagCheck {
     pub(crate) digest: Digest,
     pub(crate) asked_at: AskedAt,
     /// The manifest itself, when it had to be fetched to learn the digest.
-    pub(crate) manifest: Option<StoredManifest>,
+    pub(crate) manifest: Option<(MediaType, VerifiedManifest)>,
     /// The description, when a HEAD gave all of it.
     pub(crate) described: Option<(MediaType, u64)>,
 }
@@ -62,7 +62,7 @@ impl Backend {
                     },
                     Described::Whole(body) => manifests.take(&repository, &reference, body).await?,
                 };
-                Ok(from_manifest(media_type, &verified, asked_at))
+                Ok(from_manifest(media_type, verified, asked_at))
             }
         };
         self.tag_flights.join_or_start(key.clone(), check).await.0
@@ -80,8 +80,8 @@ fn from_head(head: ManifestHead, asked_at: AskedAt) -> Option<TagCheck> {
 }
 
 /// The digest is computed from the bytes.
-fn from_manifest(media_type: MediaType, verified: &VerifiedManifest, asked_at: AskedAt) -> TagCheck {
+fn from_manifest(media_type: MediaType, verified: VerifiedManifest, asked_at: AskedAt) -> TagCheck {
     let described = Some((media_type.clone(), verified.bytes().len() as u64));
-    let manifest = StoredManifest { media_type, bytes: verified.bytes().clone() };
-    TagCheck { digest: verified.digest().clone(), asked_at, manifest: Some(manifest), described }
+    let digest = verified.digest().clone();
+    TagCheck { digest, asked_at, manifest: Some((media_type, verified)), described }
 }

@@ -224,7 +224,7 @@ impl Visit<'_> {
     async fn list_repositories(&self, page: &Page) -> Result<Answer, Refusal> {
         let listed = self.backend.catalog(page).await;
         match listed.map_err(|error| self.failed(Asked::Catalog, String::new(), error))? {
-            Some(catalog) => Ok(listing::catalog(&catalog, page, self.place())),
+            Some(catalog) => Ok(listing::catalog(catalog, page, self.place())),
             None => Err(self.refuse_request(RequestError::NotFound)),
         }
     }

@@ -13,7 +13,7 @@ use oci::{Algorithm, Digest};
 
 use crate::blob_store::BlobStore;
 use crate::open_blob::OpenBlob;
-use crate::record_store::RecordStore;
+use crate::record_store::{HeldManifest, RecordStore, StoredManifest};
 
 /// An engine under test: one place in which its stores are.
 pub trait Engine {
@@ -66,6 +66,14 @@ pub(crate) fn read(blob: &OpenBlob, offset: u64, end: u64) -> Vec<u8> {
         bytes.extend_from_slice(&waited);
     }
     bytes
+}
+
+/// What is in memory of a manifest that was found, which must not be a file.
+pub(crate) fn whole(found: Option<HeldManifest>) -> Option<StoredManifest> {
+    found.map(|found| match found {
+        HeldManifest::Whole(manifest) => manifest,
+        HeldManifest::File { .. } => panic!("a small manifest is a file"),
+    })
 }
 
 /// Cuts content into pieces of `piece_len` bytes, as they come from a network.

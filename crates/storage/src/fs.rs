@@ -30,6 +30,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 
+use budget::Budget;
 use oci::{Digest, Repository, Tag};
 use policy::freshness::TagRecord;
 use rustix::fs::OFlags;
@@ -54,6 +55,10 @@ const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
 /// Blobs kept open unless [`FsStore::keeping_open`] says otherwise.
 const OPEN_COUNT_MAX: u64 = 64;
 
+/// What manifests in memory may take in one store, in bytes: half of it are those that are kept. Beyond it they are
+/// sent as files.
+const MANIFEST_BYTES_MAX: u64 = 2 * CONTENT_BYTES_MAX;
+
 /// What `statfs` calls ext2 to ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS, bcachefs and ZFS (statfs(2)).
 const LOCAL_FILE_SYSTEMS: [i128; 8] =
     [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0xf2f5_2010, 0xca45_1a4e, 0x2fc1_2fc1];
@@ -67,6 +72,8 @@ pub struct FsStore {
     /// Small ones, open.
     blobs: Arc<Kept<Digest, OpenBlob>>,
     manifests: Arc<Kept<(Repository, Digest), StoredManifest>>,
+    /// What manifests take of memory: those that are kept, and those that are not any more and still sent.
+    manifest_bytes: Budget,
     tags: Arc<Kept<(Repository, Tag), TagRecord>>,
     /// Held by the one who lists repositories.
     listing: Arc<tokio::sync::Mutex<()>>,
@@ -121,6 +128,7 @@ fn open_in(
         slots: Arc::new(Slots::default()),
         blobs: Arc::new(Kept::new(OPEN_COUNT_MAX, BELIEVED_FOR)),
         manifests: Arc::new(Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR)),
+        manifest_bytes: Budget::new(MANIFEST_BYTES_MAX),
         tags: Arc::new(Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR)),
         listing: Arc::default(),
         levels: Arc::default(),

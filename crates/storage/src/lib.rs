@@ -26,6 +26,8 @@ pub use blob_store::{BlobEntry, BlobStore};
 pub use error::{StoreError, StoreErrorKind, VerifyError};
 pub use memory::MemoryStore;
 pub use open_blob::{OpenBlob, Signature};
-pub use record_store::{LIST_COUNT_MAX, RecordStore, StoredList, StoredManifest};
+pub use record_store::{
+    HeldManifest, LIST_COUNT_MAX, MANIFEST_IN_MEMORY_BYTES_MAX, RecordStore, StoredList, StoredManifest,
+};
 pub use spool::{Spool, VerifiedSpool};
 pub use verified_manifest::VerifiedManifest;

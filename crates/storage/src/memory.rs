@@ -18,7 +18,7 @@ use policy::freshness::TagRecord;
 use crate::blob_store::{BlobEntry, BlobStore};
 use crate::error::StoreError;
 use crate::open_blob::OpenBlob;
-use crate::record_store::{LIST_COUNT_MAX, RecordStore, StoredList, StoredManifest};
+use crate::record_store::{HeldManifest, LIST_COUNT_MAX, RecordStore, StoredList, StoredManifest};
 use crate::spool::{Spool, VerifiedSpool};
 use crate::verified_manifest::VerifiedManifest;
 
@@ -114,12 +114,12 @@ impl RecordStore for MemoryStore {
         &self,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Option<StoredManifest>, StoreError> {
+    ) -> Result<Option<HeldManifest>, StoreError> {
         let shelves = self.shelves();
         let record = shelves.repositories.get(repository.as_str());
         let media_type = record.and_then(|shelf| shelf.manifests.get(digest)).cloned();
         let stored = media_type.zip(shelves.manifests.get(digest).cloned());
-        Ok(stored.map(|(media_type, bytes)| StoredManifest { media_type, bytes }))
+        Ok(stored.map(|(media_type, bytes)| HeldManifest::Whole(StoredManifest { media_type, bytes })))
     }
 
     async fn put_manifest(
@@ -131,6 +131,11 @@ impl RecordStore for MemoryStore {
         let mut shelves = self.shelves();
         shelves.manifests.insert(manifest.digest().clone(), manifest.bytes().clone());
         shelves.of(repository).manifests.insert(manifest.digest().clone(), media_type.clone());
+        Ok(())
+    }
+
+    async fn set_aside_manifest(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.shelves().manifests.remove(digest);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use oci::{Digest, MediaType, Repository, Tag};
 use policy::freshness::TagRecord;
 
 use crate::error::StoreError;
+use crate::open_blob::OpenBlob;
 use crate::verified_manifest::VerifiedManifest;
 
 /// Pages of lists that a repository keeps at the most. One more replaces the page that was written longest ago.
@@ -18,8 +19,8 @@ pub const LIST_COUNT_MAX: usize = 64;
 /// a caller that stores a manifest and then the tag that names it never has a tag without its manifest.
 #[async_trait]
 pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
-    /// A manifest that the repository has, hashed anew; none: it is not there, or was found damaged and set
-    /// aside.
+    /// A manifest that the repository has; none: it is not there, or was found damaged and set aside. One that is
+    /// given in memory was hashed when it was read. A file is still to be hashed.
     ///
     /// # Errors
     /// Those of the disk, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
@@ -27,7 +28,7 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
         &self,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Option<StoredManifest>, StoreError>;
+    ) -> Result<Option<HeldManifest>, StoreError>;
 
     /// Stores a manifest for a repository, under the media type that the upstream served it with
     /// (CVE-2021-41190: the type is part of what the bytes mean).
@@ -40,6 +41,13 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
         media_type: &MediaType,
         manifest: &VerifiedManifest,
     ) -> Result<(), StoreError>;
+
+    /// Moves a manifest's bytes, which were found damaged, out of the way of every repository. Fine when they are
+    /// not there.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    async fn set_aside_manifest(&self, digest: &Digest) -> Result<(), StoreError>;
 
     /// Forgets that a repository has a manifest. Fine when it is unknown.
     ///
@@ -114,6 +122,42 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
         after: Option<&str>,
         count_max: usize,
     ) -> Result<Vec<Repository>, StoreError>;
+}
+
+/// The largest manifest that a store gives in memory, in bytes. A larger one is given as a file: clients that do not
+/// read would cost as much memory each.
+pub const MANIFEST_IN_MEMORY_BYTES_MAX: u64 = 256 * 1024;
+
+/// A manifest that a store has.
+#[derive(Clone, Debug)]
+pub enum HeldManifest {
+    /// In memory.
+    Whole(StoredManifest),
+    /// In a file.
+    File {
+        /// The media type that the upstream served it with.
+        media_type: MediaType,
+        /// Its bytes, which nobody has hashed yet.
+        file: OpenBlob,
+    },
+}
+
+impl HeldManifest {
+    /// The media type that the upstream served it with.
+    pub fn media_type(&self) -> &MediaType {
+        match self {
+            Self::Whole(manifest) => &manifest.media_type,
+            Self::File { media_type, .. } => media_type,
+        }
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Whole(manifest) => manifest.bytes.len() as u64,
+            Self::File { file, .. } => file.size(),
+        }
+    }
 }
 
 /// A manifest as it came from the upstream, byte for byte.

@@ -129,6 +129,12 @@ pub(crate) struct Unrouted {
     pub(crate) status: Status,
 }
 
+/// What bytes in memory belong to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Held {
+    pub(crate) sort: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Closed {
     pub(crate) why: &'static str,

@@ -14,7 +14,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::certificate::CertificateEnd;
-use crate::labels::{Closed, Status, Unrouted};
+use crate::labels::{Closed, Held, Status, Unrouted};
 use crate::process::Process;
 use crate::registry_metrics::{Families, RegistryMetrics};
 use crate::zeros;
@@ -26,6 +26,7 @@ pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; 
 const LATENESS_SECONDS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
 
 type Count = Box<dyn Fn() -> u64 + Send + Sync>;
+type Counts = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
 
 /// Every number of the process: those of each registry, and those that belong to none.
 pub struct Metrics {
@@ -40,6 +41,8 @@ pub struct Metrics {
     panics: Counter,
     log_lines_dropped: Counter,
     log_lines_dropped_source: OnceLock<Count>,
+    body_memory: Family<Held, Gauge>,
+    body_memory_source: OnceLock<Counts>,
     process: Process,
 }
 
@@ -70,6 +73,8 @@ impl Metrics {
             panics: Counter::default(),
             log_lines_dropped: Counter::default(),
             log_lines_dropped_source: OnceLock::new(),
+            body_memory: Family::default(),
+            body_memory_source: OnceLock::new(),
             process: Process::register(&mut exposed),
             exposed,
         };
@@ -121,6 +126,12 @@ impl Metrics {
             "log_lines_dropped",
             "Log lines lost because whoever reads the log did not keep up",
             self.log_lines_dropped.clone(),
+        );
+        exposed.register_with_unit(
+            "body_memory",
+            "Bytes of bodies in memory now, by what they belong to",
+            Unit::Bytes,
+            self.body_memory.clone(),
         );
         self
     }
@@ -182,12 +193,22 @@ impl Metrics {
         let _ = self.log_lines_dropped_source.set(Box::new(source));
     }
 
+    /// Where it is read what bodies take of memory, by sort and in bytes, whenever the metrics are asked for. The first
+    /// source given stays.
+    pub fn count_body_memory(&self, source: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) {
+        // As above: a process has one budget.
+        let _ = self.body_memory_source.set(Box::new(source));
+    }
+
     /// The whole exposition in OpenMetrics text ([`EXPOSITION_TYPE`]).
     pub fn encode(&self) -> String {
         self.process.sample();
         if let Some(source) = self.log_lines_dropped_source.get() {
             let seen = self.log_lines_dropped.get();
             self.log_lines_dropped.inc_by(source().saturating_sub(seen));
+        }
+        for (sort, bytes) in self.body_memory_source.get().map(|source| source()).unwrap_or_default() {
+            self.body_memory.get_or_create(&Held { sort }).set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
         let mut text = String::new();
         text::encode(&mut text, &self.exposed).expect("writing to a string does not fail");

@@ -55,7 +55,8 @@ impl Belief {
             | ErrorKind::Throttled
             | ErrorKind::TimedOut
             | ErrorKind::Resting
-            | ErrorKind::Interrupted => Next::End(error),
+            | ErrorKind::Interrupted
+            | ErrorKind::Overloaded => Next::End(error),
         }
     }
 

@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Invalid,
     /// The body broke off.
     Interrupted,
+    /// Its answer was not read: as many bytes of answers are in memory as may be.
+    Overloaded,
 }
 
 /// A failed exchange. Cheap to clone. It prints as one line, fit for clients and logs: the host, what it

@@ -1,6 +1,7 @@
 //! One operation on the registry: authorize, ask, follow, judge the answer, and try again where that helps.
 
-use bytes::{Bytes, BytesMut};
+use budget::Budget;
+use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use oci::Repository;
@@ -31,6 +32,13 @@ pub(crate) struct Document {
     /// Who gave it.
     pub(crate) host: String,
     pub(crate) bytes: Bytes,
+}
+
+/// What the body of a whole document may take of memory: one, and all together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound<'a> {
+    pub(crate) bytes_max: usize,
+    pub(crate) budget: &'a Budget,
 }
 
 /// Counts the attempts of one operation.
@@ -66,23 +74,23 @@ impl Exchange {
         }
     }
 
-    /// Like [`open`](Self::open), and reads a body of at most `bytes_max`. One that breaks off is asked for
-    /// again.
+    /// Like [`open`](Self::open), and reads a body within `bound`. One that breaks off is asked for again.
     ///
     /// # Errors
-    /// [`Error`]; [`ErrorKind::Invalid`] for a larger body and for a web page.
+    /// [`Error`]; [`ErrorKind::Invalid`] for a larger body and for a web page; [`ErrorKind::Overloaded`] when there is
+    /// no memory left for it.
     pub(crate) async fn read(
         &self,
         repository: &Repository,
         ask: &Ask,
-        bytes_max: usize,
+        bound: Bound<'_>,
         deadline: Instant,
     ) -> Result<Document, Error> {
         let mut attempts = Attempts::new(&self.transport, ask);
         let mut patience = Patience::until(deadline);
         loop {
             let read = match self.attempt(repository, ask, &mut patience).await {
-                Ok(reply) => self.collect(ask, reply, bytes_max, &patience).await,
+                Ok(reply) => self.collect(ask, reply, bound, &patience).await,
                 Err(error) => Err(error),
             };
             match read {
@@ -107,11 +115,11 @@ impl Exchange {
         &self,
         ask: &Ask,
         reply: Reply,
-        bytes_max: usize,
+        bound: Bound<'_>,
         patience: &Patience,
     ) -> Result<Document, Error> {
         let host = reply.host.clone();
-        let read = collect(reply, bytes_max, patience).await;
+        let read = collect(reply, bound, patience).await;
         let is_lost = |error: &Error| matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::TimedOut);
         self.gates.conclude(&host, &ask.path, !read.as_ref().is_err_and(is_lost));
         read
@@ -152,10 +160,11 @@ impl<'a> Attempts<'a> {
 
 /// Reads a body whole, within the deadline and a bound that is checked as it streams. All documents here are JSON,
 /// so a page of HTML is none; one that is only called so is for the caller to judge.
-async fn collect(reply: Reply, bytes_max: usize, patience: &Patience) -> Result<Document, Error> {
+async fn collect(reply: Reply, bound: Bound<'_>, patience: &Patience) -> Result<Document, Error> {
     let Reply { response, host, .. } = reply;
     let headers = response.headers().clone();
-    let read = tokio::time::timeout_at(patience.deadline, read_body(response, bytes_max, &host)).await;
+    let body = read_body(response, bound.bytes_max, bound.budget, &host);
+    let read = tokio::time::timeout_at(patience.deadline, body).await;
     let Ok(bytes) = read else {
         return Err(Error::new(ErrorKind::TimedOut, host, "did not finish its answer in time"));
     };
@@ -166,26 +175,41 @@ async fn collect(reply: Reply, bytes_max: usize, patience: &Patience) -> Result<
     Ok(Document { headers, host, bytes })
 }
 
-/// Reads a body of at most `bytes_max`.
+/// Reads a body of at most `bytes_max`, which stays counted in `budget` for as long as anybody holds its bytes.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] for a larger one, [`ErrorKind::Interrupted`] when it breaks off.
-pub(crate) async fn read_body(mut response: Response, bytes_max: usize, host: &str) -> Result<Bytes, Error> {
+/// [`ErrorKind::Invalid`] for a larger one, [`ErrorKind::Interrupted`] when it breaks off, [`ErrorKind::Overloaded`]
+/// when the budget has no room for it.
+pub(crate) async fn read_body(
+    mut response: Response,
+    bytes_max: usize,
+    budget: &Budget,
+    host: &str,
+) -> Result<Bytes, Error> {
     let too_large =
         || Error::new(ErrorKind::Invalid, host, format!("answered with more than {bytes_max} bytes"));
+    let no_room =
+        || Error::new(ErrorKind::Overloaded, host, "was not listened to: too much is in memory here already");
     let told =
         content_length(response.headers()).map_or(0, |told| usize::try_from(told).unwrap_or(usize::MAX));
     if told > bytes_max {
         return Err(too_large());
     }
-    let mut bytes = BytesMut::with_capacity(told);
+    let mut share = budget.take(told as u64).ok_or_else(no_room)?;
+    let mut bytes = Vec::with_capacity(told);
     while let Some(chunk) = response.chunk().await.map_err(|error| interrupted(host, error))? {
         if bytes.len() + chunk.len() > bytes_max {
             return Err(too_large());
         }
         bytes.extend_from_slice(&chunk);
+        // Without a told length it grows in leaps.
+        if !share.grow_to(bytes.capacity() as u64) {
+            return Err(no_room());
+        }
     }
-    Ok(bytes.freeze())
+    let bytes = Bytes::from(bytes.into_boxed_slice());
+    share.shrink_to(bytes.len() as u64);
+    Ok(share.attach(bytes))
 }
 
 /// The error of a body that broke off or fell silent.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use budget::Memory;
 use oci::{Digest, Reference, Repository};
 use policy::head_trust::Stakes;
 use policy::realm::Territory;
@@ -57,6 +58,7 @@ impl HttpUpstream {
             clients: Clients::new(&settings, authorities)?,
             territory,
             metrics: metrics.clone(),
+            memory: Memory::default(),
             header_timeout: settings.header_timeout,
             budget: Arc::default(),
         };
@@ -66,6 +68,13 @@ impl HttpUpstream {
         let [manifest_belief, blob_belief] = [(); 2].map(|()| Belief::of(root));
         let exchange = Exchange { transport, gates, auth, whereabouts };
         Ok(Self { exchange, manifest_belief, blob_belief, header_timeout })
+    }
+
+    /// The same upstream, whose answers in memory are counted with those of others.
+    #[must_use]
+    pub fn drawing_on(mut self, memory: Memory) -> Self {
+        self.exchange.transport.memory = memory;
+        self
     }
 
     /// When the head of an answer, or a whole document, must be there.

@@ -36,11 +36,25 @@ impl Exchange {
             206 if ask.may_be_partial() => Ok(reply),
             404 | 410 => {
                 let error = answered(ErrorKind::NotFound);
-                Err(word::weigh(error, reply.response, &ask.method, deadline).await)
+                Err(word::weigh(
+                    error,
+                    reply.response,
+                    &ask.method,
+                    deadline,
+                    &self.transport.memory.documents,
+                )
+                .await)
             }
             401 | 403 | 451 if reply.is_registry => {
                 let error = self.auth.refusal(&reply.host, ticket, status);
-                Err(word::weigh(error, reply.response, &ask.method, deadline).await)
+                Err(word::weigh(
+                    error,
+                    reply.response,
+                    &ask.method,
+                    deadline,
+                    &self.transport.memory.documents,
+                )
+                .await)
             }
             429 => Err(self.throttled(ask, &reply)),
             416 => Err(answered(ErrorKind::Invalid).with_range_refused()),

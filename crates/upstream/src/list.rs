@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::contract::{ListPage, ListRequest};
 use crate::error::{Error, ErrorKind};
+use crate::exchange::Bound;
 use crate::http::HttpUpstream;
 use crate::link::next_query;
 use crate::manifest::media_type;
@@ -36,8 +37,8 @@ pub(crate) async fn get(upstream: &HttpUpstream, request: &ListRequest) -> Resul
         path,
         is_further: false,
     };
-    let read = upstream.exchange.read(repository, &ask, LIST_BYTES_MAX, upstream.deadline());
-    let document = read.await?;
+    let bound = Bound { bytes_max: LIST_BYTES_MAX, budget: &upstream.exchange.transport.memory.lists };
+    let document = upstream.exchange.read(repository, &ask, bound, upstream.deadline()).await?;
     if !is_list(request, &document.bytes) {
         // An error message, say. It must not pass for a list, nor take the place of one.
         return Err(Error::new(ErrorKind::Invalid, document.host, "answered with something that is no list"));

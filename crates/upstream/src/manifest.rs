@@ -10,7 +10,7 @@ use telemetry::UpstreamKind;
 use crate::belief::Next;
 use crate::contract::{Described, ManifestBody, ManifestHead};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{content_length, is_web_page};
+use crate::exchange::{Bound, content_length, is_web_page};
 use crate::http::HttpUpstream;
 use crate::redirect::{Ask, path};
 
@@ -61,8 +61,9 @@ pub(crate) async fn get(
     reference: &Reference,
 ) -> Result<ManifestBody, Error> {
     let ask = ask(upstream, UpstreamKind::GetManifest, Method::GET, repository, reference);
-    let read = upstream.exchange.read(repository, &ask, MANIFEST_BYTES_MAX, upstream.deadline());
-    let document = read.await?;
+    let bound =
+        Bound { bytes_max: MANIFEST_BYTES_MAX, budget: &upstream.exchange.transport.memory.documents };
+    let document = upstream.exchange.read(repository, &ask, bound, upstream.deadline()).await?;
     Ok(ManifestBody {
         media_type: media_type(&document.headers),
         digest: claimed_digest(&document.headers),

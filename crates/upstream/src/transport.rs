@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use budget::Memory;
 use http::{HeaderMap, Method};
 use policy::address;
 use policy::reach::Path;
@@ -27,6 +28,8 @@ pub(crate) struct Transport {
     pub(crate) clients: Clients,
     pub(crate) territory: Territory,
     pub(crate) metrics: Arc<RegistryMetrics>,
+    /// What whole answers in memory may take.
+    pub(crate) memory: Memory,
     /// The longest wait for the head of one answer.
     pub(crate) header_timeout: Duration,
     /// Of all that is asked a second time.

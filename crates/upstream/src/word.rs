@@ -1,6 +1,7 @@
 //! Whose word a no is. A router without a rule for the host, a gateway, a portal: all of them say 404 and 403 too, and
 //! know nothing of the thing that was asked for.
 
+use budget::Budget;
 use bytes::Bytes;
 use http::Method;
 use http::header::{HeaderMap, WWW_AUTHENTICATE};
@@ -26,15 +27,27 @@ pub(crate) fn no_of(status: u16) -> Option<No> {
 
 /// `error`, which says no, as what it proves: with the kind that it has only where the answer is the registry's own
 /// word.
-pub(crate) async fn weigh(error: Error, response: Response, method: &Method, deadline: Instant) -> Error {
-    if is_registrys(response, method, error.host(), deadline).await {
+pub(crate) async fn weigh(
+    error: Error,
+    response: Response,
+    method: &Method,
+    deadline: Instant,
+    budget: &Budget,
+) -> Error {
+    if is_registrys(response, method, error.host(), deadline, budget).await {
         return error;
     }
     error.with_kind(ErrorKind::Unconfirmed)
 }
 
 /// Whether the answer is a registry's own word about what was asked for.
-async fn is_registrys(response: Response, method: &Method, host: &str, deadline: Instant) -> bool {
+async fn is_registrys(
+    response: Response,
+    method: &Method,
+    host: &str,
+    deadline: Instant,
+    budget: &Budget,
+) -> bool {
     let headers = response.headers().clone();
     if is_web_page(&headers) {
         return false;
@@ -44,7 +57,8 @@ async fn is_registrys(response: Response, method: &Method, host: &str, deadline:
         return has_header;
     }
     // An error body that does not come costs no more than what it could have shown.
-    let body = tokio::time::timeout_at(deadline, read_body(response, ERROR_BYTES_MAX, host)).await;
+    let body = read_body(response, ERROR_BYTES_MAX, budget, host);
+    let body = tokio::time::timeout_at(deadline, body).await;
     let body: Bytes = body.map(Result::unwrap_or_default).unwrap_or_default();
     match ErrorBody::read(&body) {
         Some(ErrorBody::AboutIt) => true,

@@ -43,6 +43,8 @@ pub(crate) struct Config {
     /// Where it was read, as messages call it.
     pub(crate) source: String,
     pub(crate) server: server::Settings,
+    /// What bodies may take of memory in all, in bytes.
+    pub(crate) body_bytes_max: u64,
     /// The domain whose subdomains are virtual hosts.
     pub(crate) domain: Option<String>,
     pub(crate) routes: RoutingTable,
@@ -172,6 +174,7 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
     Some(Config {
         source: source.to_owned(),
         domain: server.domain.clone(),
+        body_bytes_max: server.body_bytes_max.map_or(budget::BODY_BYTES_DEFAULT, |bytes| bytes as u64),
         server: server.settings(admin),
         routes,
         log,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use budget::Memory;
 use cache::{Backend, Bounds};
 use server::Server;
 use storage::fs::FsStore;
@@ -64,10 +65,14 @@ pub(crate) async fn serve(
     // What a new store waits for is the disk, which makes many of them durable at once as fast as one.
     let open = |registry| open_store(registry, &metrics, kept_open_max as u64);
     let stores: Vec<_> = config.registries.iter().map(open).collect();
+    let memory = Memory::new(config.body_bytes_max);
+    let counted = memory.clone();
+    metrics.count_body_memory(move || counted.taken().to_vec());
     let common = Common {
         authorities: Authorities::load(),
         metrics: Arc::clone(&metrics),
         bounds_of_all,
+        memory,
         tasks: TaskTracker::new(),
         stop_fills: CancellationToken::new(),
     };
@@ -199,6 +204,7 @@ struct Common {
     authorities: Authorities,
     metrics: Arc<Metrics>,
     bounds_of_all: Bounds,
+    memory: Memory,
     tasks: TaskTracker,
     stop_fills: CancellationToken,
 }
@@ -211,6 +217,7 @@ impl Common {
     ) -> Result<Arc<Backend>, RegistryError> {
         let name = &registry.names.name;
         let upstream = upstream(registry, &self.authorities, &self.metrics)?;
+        let upstream = upstream.drawing_on(self.memory.clone());
         let store = Arc::new(store?);
         self.tasks.spawn(sweep(Arc::clone(&store), self.stop_fills.clone()));
         Ok(Arc::new(Backend::new(cache::Parts {
@@ -219,6 +226,7 @@ impl Common {
             blobs: store.clone(),
             records: store,
             bounds_of_all: self.bounds_of_all.clone(),
+            memory: self.memory.clone(),
             settings: registry.cache.clone(),
             metrics: self.metrics.registry(name),
             tasks: self.tasks.clone(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use budget::Memory;
 use bytes::{Bytes, BytesMut};
 use cache::{Backend, BlobAnswer, BlobReader, Bounds, Parts, PullError, Settings, Want};
 use oci::{Digest, RangeRequest, Repository};
@@ -21,6 +22,8 @@ pub(crate) struct World {
     pub(crate) backend: Arc<Backend>,
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
+    /// What bodies take of memory.
+    pub(crate) memory: Memory,
     metrics: Metrics,
 }
 
@@ -55,18 +58,20 @@ impl World {
         change(&mut settings);
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
         let metrics = telemetry::Metrics::new(&["memory.test".to_owned()]);
+        let memory = Memory::default();
         let backend = Backend::new(Parts {
             name: "memory.test".to_owned(),
             upstream: upstream.clone(),
             blobs: blobs.clone(),
             records: records.clone(),
             bounds_of_all: Bounds::new(1_000_000, 1_000_000),
+            memory: memory.clone(),
             settings,
             metrics: metrics.registry("memory.test"),
             tasks: tasks.clone(),
             cancel: cancel.clone(),
         });
-        Self { upstream, blobs, records, backend: Arc::new(backend), tasks, cancel, metrics }
+        Self { upstream, blobs, records, backend: Arc::new(backend), tasks, cancel, memory, metrics }
     }
 
     pub(crate) fn metrics_text(&self) -> String {

@@ -187,7 +187,7 @@ impl Failed {
                 ErrorAnswer { extra: Extra::Size(*size), ..answer }
             }
             PullError::Overloaded => overloaded(format!(
-                "{what}: as many requests wait for {} as may, and wharf has no cached copy",
+                "{what}: wharf has as much under way for {} as it may, and no cached copy",
                 self.registry
             )),
             PullError::Offline => {

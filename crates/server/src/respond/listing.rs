@@ -38,11 +38,11 @@ pub(crate) fn answer(list: ListAnswer, asked: Asked<'_>) -> Answer {
 }
 
 /// A page of the repositories held here (distribution's `_catalog`).
-pub(crate) fn catalog(catalog: &CatalogAnswer, page: &Page, asked: Asked<'_>) -> Answer {
+pub(crate) fn catalog(catalog: CatalogAnswer, page: &Page, asked: Asked<'_>) -> Answer {
     let names: Vec<&str> = catalog.repositories.iter().map(|repository| repository.as_str()).collect();
-    let document = serde_json::json!({ "repositories": names });
-    let answer =
-        Answer::whole(StatusCode::OK, "hit", document.to_string()).with(header::CONTENT_TYPE, json());
+    let document = serde_json::json!({ "repositories": names }).to_string();
+    let bytes = catalog.memory.attach(document.into_bytes().into_boxed_slice().into());
+    let answer = Answer::whole(StatusCode::OK, "hit", bytes).with(header::CONTENT_TYPE, json());
     let Some(last) = names.last().filter(|_| catalog.more) else { return answer };
     let next = match page.n {
         Some(n) => format!("n={n}&last={last}"),

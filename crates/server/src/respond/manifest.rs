@@ -10,9 +10,12 @@ use crate::body::Content;
 use crate::condition::entity_tag;
 
 /// The manifest. Its media type is the upstream's own: clients put it into the descriptor they compare with.
-pub(crate) fn answer(manifest: ManifestAnswer) -> Answer {
+pub(crate) fn answer(mut manifest: ManifestAnswer) -> Answer {
     let outcome = manifest.outcome.as_str();
-    let content = Content::Whole(manifest.bytes.clone().unwrap_or_default());
+    let content = match manifest.file.take() {
+        Some(file) => Content::Blob(file),
+        None => Content::Whole(manifest.bytes.take().unwrap_or_default()),
+    };
     let media_type = HeaderValue::from_str(manifest.media_type.as_str());
     let answer = Answer::new(StatusCode::OK, outcome, content, manifest.size)
         .with(header::CONTENT_TYPE, media_type.expect("a media type is visible ASCII"));

@@ -34,6 +34,7 @@ fn manifest(outcome: Outcome, age: Option<u64>) -> ManifestAnswer {
         media_type: "application/vnd.oci.image.index.v1+json; charset=utf-8".parse().unwrap(),
         size: 2,
         bytes: Some(Bytes::from_static(b"{}")),
+        file: None,
         outcome,
         age: age.map(Duration::from_secs),
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use budget::Memory;
 use cache::{Backend, Bounds};
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use policy::host::{RegistryNames, RoutingTable};
@@ -37,6 +38,7 @@ pub(crate) struct Plan {
     /// Places for requests that wait for one registry's upstream.
     pub(crate) waiting_count_max: usize,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) memory: Memory,
 }
 
 pub(crate) struct Lab {
@@ -67,6 +69,7 @@ impl Lab {
             verify_first_bytes_max: 1024,
             waiting_count_max: 2048,
             metrics: Arc::new(Metrics::new(&names)),
+            memory: Memory::default(),
         };
         plan.settings.sendfile = crate::SENDFILE;
         change(&mut plan);
@@ -145,6 +148,7 @@ fn backend(name: &str, fake: &FakeRegistry, plan: &Plan, store: Store) -> Backen
     let mut upstream = upstream::Settings::new(name, fake.url().parse().unwrap());
     upstream.trusted_hosts = vec![fake.host_of(Endpoint::Token), fake.host_of(Endpoint::Cdn)];
     let upstream = HttpUpstream::new(upstream, &Authorities::load(), Arc::clone(&metrics)).unwrap();
+    let upstream = upstream.drawing_on(plan.memory.clone());
     let (blobs, records) = store;
     let mut settings = cache::Settings::new(TagRule {
         ttl: Duration::ZERO,
@@ -162,6 +166,7 @@ fn backend(name: &str, fake: &FakeRegistry, plan: &Plan, store: Store) -> Backen
         blobs,
         records,
         bounds_of_all: Bounds::new(1_000_000, 1_000_000),
+        memory: plan.memory.clone(),
         settings,
         metrics,
         tasks: TaskTracker::new(),

@@ -9,6 +9,7 @@ mod drain;
 pub(crate) mod lab;
 mod listings;
 mod manifests;
+mod memory;
 mod refusals;
 mod routing;
 mod tls;

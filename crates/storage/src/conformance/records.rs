@@ -6,7 +6,7 @@ use bytes::Bytes;
 use oci::{Algorithm, Digest, MediaType, Repository, Tag};
 use policy::freshness::TagRecord;
 
-use super::Engine;
+use super::{Engine, whole};
 use crate::blob_store::BlobStore;
 use crate::record_store::{LIST_COUNT_MAX, RecordStore, StoredList, StoredManifest};
 use crate::verified_manifest::VerifiedManifest;
@@ -56,21 +56,25 @@ async fn manifests<E: Engine>(place: E) {
     let long = VerifiedManifest::check(plain.bytes().clone(), Some(&with_sha512)).unwrap();
     let oci = media_type("application/vnd.oci.image.manifest.v1+json; charset=utf-8");
     for manifest in [&plain, &long] {
-        assert_eq!(store.manifest(&mine, manifest.digest()).await.unwrap(), None);
+        assert_eq!(whole(store.manifest(&mine, manifest.digest()).await.unwrap()), None);
         store.put_manifest(&mine, &oci, manifest).await.unwrap();
         let stored = StoredManifest { media_type: oci.clone(), bytes: manifest.bytes().clone() };
-        assert_eq!(store.manifest(&mine, manifest.digest()).await.unwrap(), Some(stored));
-        assert_eq!(store.manifest(&other, manifest.digest()).await.unwrap(), None, "not granted there");
+        assert_eq!(whole(store.manifest(&mine, manifest.digest()).await.unwrap()), Some(stored));
+        assert_eq!(
+            whole(store.manifest(&other, manifest.digest()).await.unwrap()),
+            None,
+            "not granted there"
+        );
         assert!(BlobStore::open(&store, manifest.digest()).await.unwrap().is_none(), "a manifest is no blob");
     }
     let docker = media_type("application/vnd.docker.distribution.manifest.v2+json");
     store.put_manifest(&other, &docker, &plain).await.unwrap();
-    let types = |stored: Option<StoredManifest>| stored.unwrap().media_type;
+    let types = |stored| whole(stored).unwrap().media_type;
     assert_eq!(types(store.manifest(&other, plain.digest()).await.unwrap()), docker);
     assert_eq!(types(store.manifest(&mine, plain.digest()).await.unwrap()), oci);
     store.remove_manifest(&repository("nobody"), plain.digest()).await.unwrap();
     store.remove_manifest(&other, plain.digest()).await.unwrap();
-    assert_eq!(store.manifest(&other, plain.digest()).await.unwrap(), None);
+    assert_eq!(whole(store.manifest(&other, plain.digest()).await.unwrap()), None);
     assert_eq!(types(store.manifest(&mine, plain.digest()).await.unwrap()), oci);
 }
 
@@ -201,7 +205,7 @@ async fn everything_outlives_the_store<E: Engine>(place: E) {
     }
     let store = place.open();
     let stored = StoredManifest { media_type: kind, bytes: kept.bytes().clone() };
-    assert_eq!(store.manifest(&name, kept.digest()).await.unwrap(), Some(stored));
+    assert_eq!(whole(store.manifest(&name, kept.digest()).await.unwrap()), Some(stored));
     assert_eq!(store.tag(&name, &latest).await.unwrap(), Some(record("{}", 3)));
     assert!(store.has_link(&name, kept.digest()).await.unwrap());
 }

@@ -77,7 +77,8 @@ impl BlobStore for FsStore {
 
     async fn set_aside(&self, digest: &Digest) -> Result<(), StoreError> {
         let (store, digest) = (self.clone(), digest.clone());
-        let set_aside = move || store.blobs.change(&digest, None, || store.set_aside_now(&digest));
+        let path = self.root().layout().blob(&digest);
+        let set_aside = move || store.blobs.change(&digest, None, || store.set_aside_now(&path));
         self.jobs().write(set_aside).await
     }
 
@@ -136,10 +137,9 @@ impl FsStore {
         }
     }
 
-    fn set_aside_now(&self, digest: &Digest) -> Result<(), StoreError> {
-        let path = self.root().layout().blob(digest);
-        match self.root().disk().stat(&path)? {
-            Some(_) => quarantine::set_aside(self.root(), &path),
+    pub(super) fn set_aside_now(&self, path: &Path) -> Result<(), StoreError> {
+        match self.root().disk().stat(path)? {
+            Some(_) => quarantine::set_aside(self.root(), path),
             None => self.root().ensure_present(),
         }
     }

@@ -90,7 +90,7 @@ where
         let found = read()?;
         match &found {
             Some(value) => self.keep(key, value.clone(), look),
-            None => drop(self.entries.remove(key)),
+            None => self.forget(key),
         }
         Ok(found)
     }
@@ -98,6 +98,11 @@ where
     /// To be called before looking at a file to [`keep`](Self::keep) what is found.
     pub(super) fn look(&self) -> Look {
         Look { change_count: self.changes().count, at: Instant::now() }
+    }
+
+    /// Drops what is kept: the file is gone.
+    pub(super) fn forget(&self, key: &K) {
+        drop(self.entries.remove(key));
     }
 
     /// Keeps what `look` found in the file, unless it may have changed since.

@@ -1,6 +1,8 @@
 //! Manifests, tags and links as files.
 
+use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,8 +17,11 @@ use super::disk::Found;
 use super::kept::Keep;
 use super::{FsStore, quarantine, timestamp};
 use crate::error::StoreError;
+use crate::open_blob::OpenBlob;
 use crate::publish::{self, Durability};
-use crate::record_store::{RecordStore, StoredList, StoredManifest};
+use crate::record_store::{
+    HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, RecordStore, StoredList, StoredManifest,
+};
 use crate::verified_manifest::VerifiedManifest;
 
 /// More than any record has.
@@ -75,12 +80,12 @@ impl RecordStore for FsStore {
         &self,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Option<StoredManifest>, StoreError> {
+    ) -> Result<Option<HeldManifest>, StoreError> {
         let (store, key) = (self.clone(), (repository.clone(), digest.clone()));
         if let Some(manifest) = self.manifests.get(&key) {
-            return Ok(Some(manifest));
+            return Ok(Some(HeldManifest::Whole(manifest)));
         }
-        self.jobs().read(move || store.manifests.read(&key, || store.manifest_now(&key.0, &key.1))).await
+        self.jobs().read(move || store.read_manifest(&key)).await
     }
 
     async fn put_manifest(
@@ -92,11 +97,15 @@ impl RecordStore for FsStore {
         let (store, key) = (self.clone(), (repository.clone(), manifest.digest().clone()));
         let stored = StoredManifest { media_type: media_type.clone(), bytes: manifest.bytes().clone() };
         let put = move || {
-            store
-                .manifests
-                .change(&key, Some(stored.clone()), || store.put_manifest_now(&key.0, &key.1, &stored))
+            let kept = store.copy_to_keep(&stored);
+            store.manifests.change(&key, kept, || store.put_manifest_now(&key.0, &key.1, &stored))
         };
         self.jobs().write(put).await
+    }
+
+    async fn set_aside_manifest(&self, digest: &Digest) -> Result<(), StoreError> {
+        let (store, path) = (self.clone(), self.root().layout().manifest(digest));
+        self.jobs().write(move || store.set_aside_now(&path)).await
     }
 
     async fn remove_manifest(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
@@ -188,13 +197,28 @@ impl RecordStore for FsStore {
 }
 
 impl FsStore {
+    /// The manifest, from memory after all if another job has just brought it there.
+    fn read_manifest(&self, key: &(Repository, Digest)) -> Result<Option<HeldManifest>, StoreError> {
+        if let Some(manifest) = self.manifests.get(key) {
+            return Ok(Some(HeldManifest::Whole(manifest)));
+        }
+        let look = self.manifests.look();
+        let found = self.manifest_now(&key.0, &key.1)?;
+        match &found {
+            Some(HeldManifest::Whole(manifest)) => self.manifests.keep(key, manifest.clone(), look),
+            Some(HeldManifest::File { .. }) => {}
+            None => self.manifests.forget(key),
+        }
+        Ok(found)
+    }
+
     fn manifest_now(
         &self,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Option<StoredManifest>, StoreError> {
+    ) -> Result<Option<HeldManifest>, StoreError> {
         let layout = self.root().layout();
-        let Some(record) = self.read_record(&layout.manifest_record(repository, digest), |file| {
+        let Some(media_type) = self.read_record(&layout.manifest_record(repository, digest), |file| {
             let ManifestFile { media_type } = file;
             media_type.parse::<MediaType>().ok()
         })?
@@ -202,16 +226,37 @@ impl FsStore {
             return Ok(None);
         };
         let path = layout.manifest(digest);
-        match self.read_file(&path, MANIFEST_BYTES_MAX)? {
-            Content::Bytes(bytes) if digest.is_of_manifest(&bytes) => {
-                Ok(Some(StoredManifest { media_type: record, bytes }))
+        let (file, size) = match self.find_file(&path, MANIFEST_BYTES_MAX)? {
+            Small::Nothing => return Ok(None),
+            Small::Unfit => {
+                quarantine::try_set_aside(self.root(), &path);
+                return Ok(None);
             }
-            Content::Bytes(_) | Content::Unfit => {
+            Small::File(file, size) => (file, size),
+        };
+        let share = self.manifest_bytes.take(size as u64);
+        let Some(share) = share.filter(|share| share.bytes() <= MANIFEST_IN_MEMORY_BYTES_MAX) else {
+            // Where there is no memory left, it goes as a file too: that takes none.
+            let file = OpenBlob::of_file(Arc::clone(&self.workshop.access), Arc::new(file), size as u64);
+            return Ok(Some(HeldManifest::File { media_type, file }));
+        };
+        match self.read_all(&path, &file, size)? {
+            Some(bytes) if digest.is_of_manifest(&bytes) => {
+                Ok(Some(HeldManifest::Whole(StoredManifest { media_type, bytes: share.attach(bytes) })))
+            }
+            _ => {
                 quarantine::try_set_aside(self.root(), &path);
                 Ok(None)
             }
-            Content::Nothing => Ok(None),
         }
+    }
+
+    /// A copy of its own, as exactly as large as what it holds, and counted here and not where it came from.
+    fn copy_to_keep(&self, manifest: &StoredManifest) -> Option<StoredManifest> {
+        let size = manifest.bytes.len() as u64;
+        let share = self.manifest_bytes.take(size).filter(|_| size <= MANIFEST_IN_MEMORY_BYTES_MAX)?;
+        let bytes = share.attach(Bytes::copy_from_slice(&manifest.bytes));
+        Some(StoredManifest { media_type: manifest.media_type.clone(), bytes })
     }
 
     fn put_manifest_now(
@@ -273,28 +318,39 @@ impl FsStore {
     }
 
     pub(super) fn read_file(&self, path: &Path, len_max: usize) -> Result<Content, StoreError> {
-        let (file, size) = match self.root().disk().open_regular(path, OFlags::RDONLY)? {
+        Ok(match self.find_file(path, len_max)? {
+            Small::Nothing => Content::Nothing,
+            Small::Unfit => Content::Unfit,
+            Small::File(file, len) => self.read_all(path, &file, len)?.map_or(Content::Unfit, Content::Bytes),
+        })
+    }
+
+    fn find_file(&self, path: &Path, len_max: usize) -> Result<Small, StoreError> {
+        match self.root().disk().open_regular(path, OFlags::RDONLY)? {
             Found::Nothing => {
                 self.root().ensure_present()?;
-                return Ok(Content::Nothing);
+                Ok(Small::Nothing)
             }
-            Found::Unfit => return Ok(Content::Unfit),
-            Found::Regular(file, size) => (file, size),
-        };
-        let Some(len) = usize::try_from(size).ok().filter(|len| *len <= len_max) else {
-            return Ok(Content::Unfit);
-        };
+            Found::Unfit => Ok(Small::Unfit),
+            Found::Regular(file, size) => {
+                let len = usize::try_from(size).ok().filter(|len| *len <= len_max);
+                Ok(len.map_or(Small::Unfit, |len| Small::File(file, len)))
+            }
+        }
+    }
+
+    /// All `len` bytes of a file; none: it was cut short meanwhile, so whatever it says is not what was written.
+    fn read_all(&self, path: &Path, file: &File, len: usize) -> Result<Option<Bytes>, StoreError> {
         let mut buffer = vec![0; len];
         let mut filled = 0;
         while filled < len {
-            let read = self.root().disk().read(&file, &mut buffer[filled..], filled as u64);
+            let read = self.root().disk().read(file, &mut buffer[filled..], filled as u64);
             match read.map_err(|error| StoreError::io("pread", path, &error))? {
-                // Cut short meanwhile, so whatever it says is not what was written.
-                0 => return Ok(Content::Unfit),
+                0 => return Ok(None),
                 count => filled += count,
             }
         }
-        Ok(Content::Bytes(buffer.into()))
+        Ok(Some(buffer.into()))
     }
 }
 
@@ -318,4 +374,13 @@ pub(super) enum Content {
     /// It is no file, or longer than anything that was put there.
     Unfit,
     Bytes(Bytes),
+}
+
+/// What is found where a small file should be.
+enum Small {
+    Nothing,
+    /// It is no file, or longer than anything that was put there.
+    Unfit,
+    /// The file and its length.
+    File(File, usize),
 }

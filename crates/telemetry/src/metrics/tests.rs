@@ -91,9 +91,12 @@ fn the_process_counts_what_belongs_to_no_registry() {
     metrics.panicked();
     metrics.count_dropped_log_lines(|| 5);
     metrics.count_dropped_log_lines(|| 1000);
+    metrics.count_body_memory(|| vec![("lists", 7), ("windows", 0)]);
     for line in [
         "wharf_connections 1",
         r#"wharf_connections_closed_total{why="idle"} 1"#,
+        r#"wharf_body_memory_bytes{sort="lists"} 7"#,
+        r#"wharf_body_memory_bytes{sort="windows"} 0"#,
         r#"wharf_unrouted_requests_total{reason="unknown_host",status="404"} 1"#,
         "wharf_draining 1",
         r#"wharf_runtime_lateness_seconds_bucket{le="0.002"} 0"#,

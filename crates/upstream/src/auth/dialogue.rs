@@ -111,7 +111,14 @@ impl Auth {
                 Step::Refused(error) => return Err(error),
                 Step::WrongLogin => {
                     let refusal = self.refusal(&host_of(&host.url), &ticket, 401);
-                    return Err(word::weigh(refusal, response, &ask.method, patience.deadline).await);
+                    return Err(word::weigh(
+                        refusal,
+                        response,
+                        &ask.method,
+                        patience.deadline,
+                        &wires.transport.memory.documents,
+                    )
+                    .await);
                 }
                 Step::Bare(dead) => {
                     if let Some((key, held)) = dead {

@@ -121,7 +121,7 @@ pub(super) async fn fetch(
     if is_web_page(response.headers()) {
         return Err(unusable("with a web page").into());
     }
-    let bytes = read_body(response, ANSWER_BYTES_MAX, &host).await?;
+    let bytes = read_body(response, ANSWER_BYTES_MAX, &transport.memory.documents, &host).await?;
     let token = parse(&bytes).ok_or_else(|| unusable("without a token"))?;
     Ok(Token { with_login: authorization.is_some(), ..token })
 }

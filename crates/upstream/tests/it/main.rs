@@ -12,6 +12,7 @@ mod economy;
 mod heads;
 mod lists;
 mod manifests;
+mod memory;
 mod paths;
 mod probe;
 mod reach;

@@ -10,7 +10,7 @@ use super::address::{listeners_overlap, parse_host, parse_listen};
 use super::reader::{Reader, Table, Text};
 use super::remark::Place;
 
-pub(crate) const SERVER_KEYS: [&str; 10] = [
+pub(crate) const SERVER_KEYS: [&str; 11] = [
     "listen",
     "domain",
     "hosts",
@@ -20,6 +20,7 @@ pub(crate) const SERVER_KEYS: [&str; 10] = [
     "connection_count_max",
     "client_connection_count_max",
     "answer_count_max",
+    "body_bytes_max",
     "tls",
 ];
 pub(crate) const TLS_KEYS: [&str; 3] = ["listen", "cert_file", "key_file"];
@@ -35,6 +36,11 @@ const OFF: &str = "off";
 const ROOT_DEFAULT: &str = "./wharf-data";
 /// The highest bound that can be set: more than one process has descriptors for.
 const COUNT_MAX: i64 = 1 << 24;
+
+/// The least that bodies must have of memory, in bytes: a quarter of it has room for one manifest of the largest size.
+const BODY_BYTES_MIN: usize = 16 << 20;
+/// The most that can be set: more than machines have.
+const BODY_BYTES_MAX: i64 = 1 << 40;
 
 const SHUTDOWN_GRACE_DEFAULT: Duration = Duration::from_secs(60);
 
@@ -54,6 +60,7 @@ pub(crate) struct ServerSection {
     pub(crate) connection_count_max: Option<usize>,
     pub(crate) client_connection_count_max: Option<usize>,
     pub(crate) answer_count_max: Option<usize>,
+    pub(crate) body_bytes_max: Option<usize>,
 }
 
 /// How the log is written.
@@ -132,6 +139,7 @@ pub(crate) fn read_server(
         connection_count_max: reader.count(server, "connection_count_max", COUNT_MAX),
         client_connection_count_max: reader.count(server, "client_connection_count_max", COUNT_MAX),
         answer_count_max: reader.count(server, "answer_count_max", COUNT_MAX),
+        body_bytes_max: read_body_bytes(reader, server),
     };
     (section, read_admin(reader, admin, &mut taken))
 }
@@ -158,6 +166,16 @@ fn read_plain_listen(
         reader.refuse(&place, wrong);
     }
     Vec::new()
+}
+
+fn read_body_bytes(reader: &mut Reader<'_>, server: &Table<'_>) -> Option<usize> {
+    let bytes = reader.count(server, "body_bytes_max", BODY_BYTES_MAX)?;
+    if bytes < BODY_BYTES_MIN {
+        let place = reader.place(server, "body_bytes_max");
+        let wrong = format!("is too little for a large manifest; write at least {BODY_BYTES_MIN} (16 MiB)");
+        reader.refuse(&place, wrong);
+    }
+    Some(bytes)
 }
 
 /// The public listener's addresses, of `[server]` or of `[server.tls]`.

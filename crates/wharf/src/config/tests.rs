@@ -138,6 +138,7 @@ fn every_key(directory: &tempfile::TempDir) -> String {
         connection_count_max = 2_000
         client_connection_count_max = 100
         answer_count_max = 500
+        body_bytes_max = 33_554_432
         [server.tls]
         listen = "127.0.0.1:5443"
         cert_file = "{ca}"
@@ -198,6 +199,7 @@ fn every_key_is_taken_over() {
     assert_eq!(config.server.connection_count_max, 2000);
     assert_eq!(config.server.client_connection_count_max, 100);
     assert_eq!(config.server.answer_count_max, 500);
+    assert_eq!(config.body_bytes_max, 32 << 20);
     let tls = config.server.tls.expect("a section for TLS");
     assert_eq!(tls.listen, ["127.0.0.1:5443".parse().unwrap()]);
     assert_eq!(config.server.admin.unwrap().token.unwrap().expose(), "admin-token");
@@ -802,4 +804,22 @@ fn a_file_that_is_added_later_finds_what_was_stored_without_one() {
     assert_eq!(root(&elsewhere).to_str(), Some("/srv/docker.io"));
     let empty = Config::builtin(&|name| (name == "WHARF_ROOT").then(String::new));
     assert_eq!(root(&empty).to_str(), Some("./wharf-data/docker.io"));
+}
+
+#[test]
+fn t05_the_memory_for_bodies_has_room_for_the_largest_manifest() {
+    assert_eq!(parse("").body_bytes_max, 64 << 20);
+    assert_eq!(parse("[server]\nbody_bytes_max = 16_777_216\n").body_bytes_max, 16 << 20);
+    check_refused(
+        "[server]\nbody_bytes_max = 16_777_215\n",
+        &[
+            "wharf.toml:2: server.body_bytes_max: is too little for a large manifest; write at least 16777216 (16 MiB)",
+        ],
+    );
+    check_refused(
+        "[server]\nbody_bytes_max = 0\n",
+        &[
+            "wharf.toml:2: server.body_bytes_max: expected a whole number from 1 to 1099511627776, without quotes",
+        ],
+    );
 }

@@ -77,7 +77,9 @@ fn check_catalog(names: &[&str], more: bool, n: Option<u32>, body: &str, link: O
     let repositories = names.iter().map(|name| name.parse().unwrap()).collect();
     let (path, shape) = place("/v2/_catalog?ns=quay.io");
     let page = Page { n, ..Page::default() };
-    let answer = catalog(&CatalogAnswer { repositories, more }, &page, Asked { path: &path, link: &shape });
+    let memory = budget::Budget::new(100).take(100).unwrap();
+    let answer =
+        catalog(CatalogAnswer { repositories, more, memory }, &page, Asked { path: &path, link: &shape });
     assert_eq!(answer.headers.get(header::LINK).map(|link| link.to_str().unwrap()), link);
     assert_eq!(text_of(answer), body);
 }

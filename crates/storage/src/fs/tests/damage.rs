@@ -11,7 +11,7 @@ use rustix::fs::{FileType, Mode};
 use super::Place;
 use super::script::{blob, manifest, media_type, record, repository, tag};
 use crate::blob_store::BlobStore;
-use crate::conformance::{Engine, read};
+use crate::conformance::{Engine, read, whole};
 use crate::fs::FsStore;
 use crate::record_store::RecordStore;
 
@@ -88,7 +88,7 @@ async fn what_is_no_record_is_set_aside() {
             plant(&path, what, &canary);
         }
         assert_eq!(store.tag(&repository(), &tag()).await.unwrap(), None, "{what}");
-        assert_eq!(store.manifest(&repository(), manifest().digest()).await.unwrap(), None, "{what}");
+        assert_eq!(whole(store.manifest(&repository(), manifest().digest()).await.unwrap()), None, "{what}");
         assert_eq!(place.names_in("quarantine").len(), 2, "{what}");
         store.put_tag(&repository(), &tag(), &record()).await.unwrap();
         assert_eq!(store.tag(&repository(), &tag()).await.unwrap(), Some(record()), "{what}");
@@ -143,7 +143,7 @@ async fn a_manifest_with_a_flipped_bit_is_never_served() {
         store.put_manifest(&repository(), &media_type(), &manifest()).await.unwrap();
     };
     // A store that is opened anew has no copy in memory.
-    let find = async || place.open().manifest(&repository(), manifest().digest()).await.unwrap();
+    let find = async || whole(place.open().manifest(&repository(), manifest().digest()).await.unwrap());
     for byte in 0..manifest().bytes().len() {
         put().await;
         let mut bytes = fs::read(&path).unwrap();
@@ -168,11 +168,11 @@ async fn a_manifest_in_memory_is_served_whatever_happens_to_its_file() {
     let store = place.open();
     store.put_manifest(&repository(), &media_type(), &manifest()).await.unwrap();
     fs::write(place.layout().manifest(manifest().digest()), "damaged").unwrap();
-    let found = store.manifest(&repository(), manifest().digest()).await.unwrap().unwrap();
+    let found = whole(store.manifest(&repository(), manifest().digest()).await.unwrap()).unwrap();
     assert_eq!(found.bytes, *manifest().bytes());
     assert_eq!(found.media_type, media_type());
     store.remove_manifest(&repository(), manifest().digest()).await.unwrap();
-    assert_eq!(store.manifest(&repository(), manifest().digest()).await.unwrap(), None);
+    assert_eq!(whole(store.manifest(&repository(), manifest().digest()).await.unwrap()), None);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use policy::freshness::TagRecord;
 
 use super::Place;
 use crate::blob_store::BlobStore;
-use crate::conformance::{content, pieces, read};
+use crate::conformance::{content, pieces, read, whole};
 use crate::error::{StoreError, VerifyError};
 use crate::fs::FsStore;
 use crate::record_store::RecordStore;
@@ -113,8 +113,8 @@ async fn records(store: &FsStore, done: &mut Acknowledged) {
     done.manifest = store.put_manifest(&repository(), &media_type(), &manifest()).await.is_ok();
     done.tag = store.put_tag(&repository(), &tag(), &record()).await.is_ok();
     done.link = store.put_link(&repository(), &layer).await.is_ok();
-    if let Ok(Some(stored)) = store.manifest(&repository(), manifest().digest()).await {
-        assert_eq!(stored.bytes, manifest().bytes());
+    if let Ok(stored @ Some(_)) = store.manifest(&repository(), manifest().digest()).await {
+        assert_eq!(whole(stored).unwrap().bytes, manifest().bytes());
     }
     if let Ok(Some(found)) = store.tag(&repository(), &tag()).await {
         assert_eq!(found, record());
@@ -195,7 +195,7 @@ pub(super) async fn inspect(place: &Place, done: &Acknowledged, is_power_loss: b
         go_on(&store, number).await;
     }
     assert_eq!(place.names_in("partial"), [""; 0], "leftovers");
-    let stored = store.manifest(&repository(), manifest().digest()).await.unwrap();
+    let stored = whole(store.manifest(&repository(), manifest().digest()).await.unwrap());
     assert!(stored.is_some() || !done.manifest);
     assert!(stored.is_none_or(|stored| stored.bytes == manifest().bytes()));
     let found = store.tag(&repository(), &tag()).await.unwrap();
