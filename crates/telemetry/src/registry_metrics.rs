@@ -248,11 +248,11 @@ impl RegistryMetrics {
             second_tries: families.second_tries.get_or_create_owned(&label),
             name,
         }
-        .from_zero()
+        .starting_at_zero()
     }
 
     /// With every series at 0 that is to be expected.
-    fn from_zero(self) -> Self {
+    fn starting_at_zero(self) -> Self {
         for (kind, outcome, status) in zeros::requests() {
             let status = Status::new(Some(status));
             let label = ByRequest { registry: self.name.clone(), kind, outcome, status };
