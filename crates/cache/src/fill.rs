@@ -249,6 +249,12 @@ impl Fill {
         Arc::clone(&self.is_lost)
     }
 
+    /// Whether everything from `position` on is there or will come. A relay that has moved on has left a gap behind what
+    /// was stored before.
+    pub(crate) fn has_all_from(&self, position: u64) -> bool {
+        lock(&self.relay).as_ref().is_none_or(|relay| relay.needed_by(position).is_some())
+    }
+
     /// A seat at the beginning of the blob.
     fn take_seat(self: &Arc<Self>) -> Seat {
         let position = Arc::new(AtomicU64::new(0));

@@ -12,7 +12,7 @@ use crate::blob_reader::BlobReader;
 use crate::error::PullError;
 use crate::fill::table::Boarding;
 use crate::fill::transfer::Transfer;
-use crate::fill::{Available, Fill, passing, reader};
+use crate::fill::{Fill, passing, reader};
 use crate::outcome::Outcome;
 use crate::waiting::Waiting;
 
@@ -123,7 +123,7 @@ impl Backend {
             self.prove_link(repository, digest).await?;
         }
         let resolved = resolve(range, size)?;
-        if fill.is_relaying() && matches!(fill.available(resolved.start), Available::Gone) {
+        if !fill.has_all_from(resolved.start) {
             return self.pass_blob(transfer, range, waiting).await;
         }
         seat.hold(waiting);

@@ -5,6 +5,7 @@
 mod belief;
 mod blobs;
 mod faults;
+mod full_disk;
 mod grants;
 mod large_manifests;
 mod listings;
