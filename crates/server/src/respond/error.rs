@@ -211,7 +211,7 @@ impl Failed {
             format!("check the name, or give the account that wharf has for {registry} access to it")
         } else {
             format!(
-                "wharf has no login for {registry}: if the image is private, add one; if not, check the name"
+                "wharf has no login for {registry}: if the image is private, add an account; if not, check the name"
             )
         };
         let message = self.hinted(format!("{what}: {detail}; {advice}")) + "; this cache is pull-only";

@@ -171,7 +171,9 @@ async fn t15_what_a_page_in_a_browser_asks_is_refused() {
 #[tokio::test]
 async fn client_f6_a_head_that_is_denied_says_why_in_a_warning() {
     let lab = Lab::start().await;
-    lab.hub.script(Rule::new(Kind::HeadManifest, Fault::Status(401)));
+    for kind in [Kind::HeadManifest, Kind::GetManifest] {
+        lab.hub.script(Rule::new(kind, Fault::Status(401)));
+    }
     let answer = lab.ask("HEAD", HUB, "/v2/team/new/manifests/1", &[]).await;
     assert_eq!(answer.status, 403);
     let warning = answer.header("warning").unwrap();
