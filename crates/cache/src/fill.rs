@@ -15,12 +15,15 @@ pub(crate) mod table;
 pub(crate) mod transfer;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
 use oci::{ByteRange, Digest, Repository};
+use policy::pace::Pace;
 use storage::{OpenBlob, Spool};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use crate::error::PullError;
 use crate::waiting::Waiting;
@@ -123,6 +126,8 @@ pub(crate) struct Fill {
     content: OnceLock<Content>,
     relay: Mutex<Option<Relay>>,
     spans: Mutex<Spans>,
+    /// Wakes the transfers, each to see whether it was taken over.
+    takeovers: Notify,
     readers: Mutex<Vec<Weak<AtomicU64>>>,
     /// Whether it is known that the store will not have the blob.
     is_lost: Arc<AtomicBool>,
@@ -139,6 +144,7 @@ impl Fill {
             content: OnceLock::new(),
             relay: Mutex::new(None),
             spans: Mutex::new(Spans::default()),
+            takeovers: Notify::new(),
             readers: Mutex::new(Vec::new()),
             is_lost: Arc::default(),
         }
@@ -313,15 +319,43 @@ impl Fill {
 
     /// `gaps` looks for what is missing while nobody can give a span back: what a transfer has written by then is
     /// no gap, and what it has not is still claimed.
-    fn claim_front(&self, gaps: impl FnOnce() -> Vec<ByteRange>, in_order: bool) -> Claim {
-        let mut spans = lock(&self.spans);
-        spans.claim_front(&gaps(), in_order)
+    fn claim_front(&self, gaps: impl FnOnce() -> Vec<ByteRange>, idle: Option<Pace>) -> Claim {
+        self.claim(|spans, now| spans.claim_front(&gaps(), idle, now))
     }
 
     /// `gaps` as for [`claim_front`](Self::claim_front).
-    fn claim_part(&self, gaps: impl FnOnce() -> Vec<ByteRange>) -> Option<(u64, ByteRange)> {
-        let mut spans = lock(&self.spans);
-        spans.claim_part(&gaps())
+    fn claim_in_order(&self, gaps: impl FnOnce() -> Vec<ByteRange>) -> Claim {
+        self.claim(|spans, now| spans.claim_in_order(&gaps(), now))
+    }
+
+    /// `gaps` as for [`claim_front`](Self::claim_front).
+    fn claim_part(
+        &self,
+        gaps: impl FnOnce() -> Vec<ByteRange>,
+        idle: Option<Pace>,
+    ) -> Option<(u64, ByteRange)> {
+        self.claim(|spans, now| spans.claim_part(&gaps(), idle, now))
+    }
+
+    /// `gaps` as for [`claim_front`](Self::claim_front).
+    fn claim_far(
+        &self,
+        range: ByteRange,
+        gaps: impl FnOnce() -> Vec<ByteRange>,
+        count_max: usize,
+    ) -> Option<(u64, ByteRange)> {
+        self.claim(|spans, now| spans.claim_far(range, &gaps(), count_max, now))
+    }
+
+    /// Ends the transfer that is farthest behind the others, for a blob of `size` bytes.
+    fn end_lost(&self, size: u64) -> bool {
+        self.claim(|spans, now| spans.end_lost(size, now))
+    }
+
+    fn claim<T>(&self, claim: impl FnOnce(&mut Spans, Instant) -> T) -> T {
+        let claimed = claim(&mut lock(&self.spans), Instant::now());
+        self.takeovers.notify_waiters();
+        claimed
     }
 
     fn set_part_bytes(&self, part_bytes: u64) {
@@ -333,25 +367,29 @@ impl Fill {
         lock(&self.spans).received_bytes()
     }
 
-    /// `gaps` as for [`claim_front`](Self::claim_front).
-    fn claim_far(
-        &self,
-        range: ByteRange,
-        gaps: impl FnOnce() -> Vec<ByteRange>,
-        count_max: usize,
-    ) -> Option<(u64, ByteRange)> {
-        let mut spans = lock(&self.spans);
-        spans.claim_far(range, &gaps(), count_max)
-    }
-
     /// Notes that the transfer `id` has received everything before `next`; returns how far it goes.
     fn advance(&self, id: u64, next: u64) -> Reach {
-        lock(&self.spans).advance(id, next)
+        lock(&self.spans).advance(id, next, Instant::now())
     }
 
-    fn release(&self, id: u64) {
-        lock(&self.spans).release(id);
+    /// Returns once others have all that the transfer `id` had yet to fetch.
+    async fn taken_over(&self, id: u64) {
+        loop {
+            let mut woken = pin!(self.takeovers.notified());
+            // Before the look: what happens after it must not be missed.
+            woken.as_mut().enable();
+            if lock(&self.spans).is_taken_over(id) {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    /// Gives the span `id` back; returns how fast it came, if anything came.
+    fn release(&self, id: u64) -> Option<Pace> {
+        let pace = lock(&self.spans).release(id, Instant::now());
         self.publish();
+        pace
     }
 }
 

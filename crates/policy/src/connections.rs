@@ -16,6 +16,12 @@ pub const REMAINING_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// How long a new connection may take until the gain shows: it has a request to send, redirects to follow, and
 /// begins slowly.
 pub const TRIAL_MAX: Duration = Duration::from_secs(3);
+/// How many connections on trial are replaced, for one blob, because they are far slower than the others.
+pub const REPLACED_COUNT_MAX: u32 = 2;
+/// How long a blob may come at less than [`DRIP_RATE`] before a further connection is tried all the same.
+pub const STEADY_TIME: Duration = Duration::from_secs(2);
+/// What comes slower than this, in bytes per second, only drips.
+pub const DRIP_RATE: u64 = 32 * 1024;
 /// The shortest part that is asked for.
 pub const PART_BYTES_MIN: u64 = 1024 * 1024;
 /// The longest part: it bounds how far the bytes behind a hole get ahead of those who read in order.
@@ -32,6 +38,8 @@ pub struct Flow {
     pub rate: u64,
     /// The same, in the interval before that.
     pub rate_before: u64,
+    /// The same over at least [`STEADY_TIME`]; none before that.
+    pub rate_for_long: Option<u64>,
     /// Connections that bring this blob now.
     pub connections: usize,
     /// The connection that is on trial.
@@ -71,12 +79,16 @@ pub fn plan(flow: &Flow) -> Plan {
         return if trial.age >= TRIAL_MAX { Plan::Settle } else { Plan::Wait };
     }
     let is_long = u128::from(flow.remaining_bytes) * 1000 > u128::from(rate) * REMAINING_TIME_MIN.as_millis();
-    // While the rate still grows by itself, a gain could not be told from that growth. A rate of nothing is an
-    // upstream in trouble, which more requests do not help.
+    // While the rate still grows by itself, a gain could not be told from that growth. A rate of nothing may be over in
+    // a moment.
     let is_steady = flow.rate_before > 0
         && flow.rate > 0
         && flow.rate <= flow.rate_before.saturating_add(flow.rate_before / 4);
-    match (is_long && is_steady && flow.remaining_bytes >= REMAINING_BYTES_MIN, &flow.trial) {
+    // One connection may drip, or say nothing, where another one does not. If the upstream as a whole is in trouble,
+    // the trial fails, and that was all.
+    let is_dripping = flow.rate_for_long.is_some_and(|rate| rate < DRIP_RATE);
+    match (is_long && (is_steady || is_dripping) && flow.remaining_bytes >= REMAINING_BYTES_MIN, &flow.trial)
+    {
         (true, _) => Plan::Add,
         (false, Some(_)) => Plan::Pass,
         (false, None) => Plan::Wait,
@@ -101,10 +113,10 @@ impl Flow {
 }
 
 impl Trial {
-    /// What the rate must come to: the new connection brings at least half of what the others bring each.
+    /// What the rate must come to: the new connection brings at least half of what the others bring each, and no drip.
     fn rate_wanted(&self) -> u64 {
         let share = self.rate / u64::try_from(self.connections).unwrap_or(u64::MAX).max(1);
-        self.rate.saturating_add(share / 2)
+        self.rate.saturating_add(share / 2).max(DRIP_RATE)
     }
 }
 

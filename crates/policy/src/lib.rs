@@ -10,6 +10,7 @@ pub mod freshness;
 pub mod head_trust;
 pub mod host;
 pub mod login;
+pub mod pace;
 pub mod reach;
 pub mod realm;
 pub mod rests;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use oci::{ByteRange, Hasher};
 use policy::head_trust::Stakes;
+use policy::connections::INTERVAL;
+use policy::pace::Pace;
 use storage::StoreError;
 use tokio::time::Instant;
 use tracing::debug;
@@ -41,6 +43,13 @@ pub(super) struct Claimed {
     pub(super) span: u64,
 }
 
+impl Claimed {
+    /// Returns how fast the span came, if anything came.
+    pub(super) fn give_back(self) -> Option<Pace> {
+        self.fill.release(self.span)
+    }
+}
+
 impl Drop for Claimed {
     fn drop(&mut self) {
         self.fill.release(self.span);
@@ -53,24 +62,30 @@ impl Transfer {
         let mut patience = Patience::new(self.settings.fill_stall_max);
         let mut role = Role::Front { ranges_work: true };
         let mut progress = fill.watch();
+        let mut pace = None;
         loop {
             progress.mark_unchanged();
-            let in_order = matches!(sink, Sink::Relay { .. });
             let is_one_piece = role == Role::Front { ranges_work: false };
-            let (span, range) = match fill.claim_front(|| missing(fill, sink, is_one_piece), in_order) {
+            let claim = match sink {
+                Sink::Spool(_) => fill.claim_front(|| missing(fill, sink, is_one_piece), pace),
+                Sink::Relay { .. } => fill.claim_in_order(|| missing(fill, sink, is_one_piece)),
+            };
+            let (span, range) = match claim {
                 Claim::Complete => return Ok(()),
                 Claim::Wait => {
-                    // A far transfer has the rest; it publishes each write and its end.
-                    let _ = progress.changed().await;
+                    // Others have the rest. They publish each write and their end; one that is slow by now may say
+                    // nothing for long.
+                    let _ = tokio::time::timeout(INTERVAL, progress.changed()).await;
                     continue;
                 }
                 Claim::Fetch(span, range) => (span, range),
             };
             let before = fill.received_bytes();
             let lane = self.lanes.enter();
+            let claimed = Claimed { fill: fill.clone(), span };
             let fetched = self.fetch(fill, sink, span, range, role).await;
+            pace = claimed.give_back();
             drop(lane);
-            fill.release(span);
             let grew = fill.received_bytes() > before;
             if fill.size().is_none() && (grew || fetched.is_ok()) {
                 // Nobody told the length, and a connection may break after the last byte: the digest tells.
@@ -82,6 +97,8 @@ impl Transfer {
             }
             let stop = match fetched {
                 Ok(()) if fill.size().is_some() => continue,
+                // Others have what it was asked for. It goes on with what is missing by now.
+                Err(Stop::TakenOver) => continue,
                 Err(stop) if fill.size().is_some() || grew || role != Role::Rest || is_outage(&stop) => stop,
                 _ => {
                     // The digest says that this was not all: the rest is asked for once.
@@ -118,7 +135,9 @@ impl Transfer {
                 self.store_failed(&error);
                 PullError::from(&error)
             }
-            Stop::Abandoned => PullError::unavailable("every client left, and nothing can be stored"),
+            Stop::TakenOver | Stop::Abandoned => {
+                PullError::unavailable("every client left, and nothing can be stored")
+            }
         }
     }
 
@@ -141,7 +160,11 @@ impl Transfer {
             (start, true) => BlobRange::From(start),
             (_, false) => BlobRange::Span(range),
         };
-        let answer = self.upstream.get_blob(&self.repository, &self.digest, request).await;
+        let answer = tokio::select! {
+            biased;
+            answer = self.upstream.get_blob(&self.repository, &self.digest, request) => answer,
+            () = fill.taken_over(span) => return Err(Stop::TakenOver),
+        };
         let is_front = matches!(role, Role::Front { .. });
         let refuses_parts = match &answer {
             Ok(stream) => stream.start != range.start,
@@ -293,7 +316,7 @@ impl Patience {
         let may_help = match stop {
             Stop::Upstream(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied),
             Stop::Cut(_) => true,
-            Stop::Store(_) | Stop::Abandoned => false,
+            Stop::Store(_) | Stop::TakenOver | Stop::Abandoned => false,
         };
         let is_patient = self.fruitless_count <= RESUME_COUNT_MAX && self.grew_at.elapsed() < self.stall_max;
         if !(may_help && is_patient && has_answered) {

@@ -1,14 +1,17 @@
 //! Sharing a large blob among several transfers: while that makes it come faster, parts just ahead of the
 //! front are fetched over further connections.
 //!
-//! They run within the fill's own task and end with it. One that fails leaves its part to the others.
+//! They run within the fill's own task and end with it. One that fails leaves its part to the others, and so does any
+//! transfer of the fill that is far slower than the others.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use policy::connections::{self, Flow, INTERVAL, Plan, REMAINING_BYTES_MIN, Trial};
+use policy::connections::{self, Flow, INTERVAL, Plan, REPLACED_COUNT_MAX, STEADY_TIME, Trial};
+use policy::pace::Pace;
 use storage::Spool;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::debug;
@@ -24,8 +27,12 @@ struct Sharing {
     wanted: usize,
     is_settled: bool,
     trial: Option<(Trial, Instant)>,
-    measured_at: Instant,
-    received_bytes: u64,
+    /// Connections on trial that were replaced because they were far slower than the others.
+    replaced_count: u32,
+    /// How fast the part was that ended last.
+    idle: Option<Pace>,
+    /// When it was measured, and how many bytes all transfers had received by then; the newest last.
+    measured: VecDeque<(Instant, u64)>,
     rate: u64,
     rate_before: u64,
 }
@@ -41,9 +48,6 @@ impl Transfer {
             return;
         };
         let size = size.unwrap_or_default();
-        if connections_max < 2 || size < REMAINING_BYTES_MIN {
-            return;
-        }
         let mut parts = FuturesUnordered::new();
         let mut sharing = Sharing::new(fill);
         let mut ticks = tokio::time::interval_at(Instant::now() + INTERVAL, INTERVAL);
@@ -51,12 +55,15 @@ impl Transfer {
         loop {
             tokio::select! {
                 biased;
-                Some(ended) = parts.next(), if !parts.is_empty() => sharing.note_end(&ended),
+                Some((ended, pace)) = parts.next(), if !parts.is_empty() => sharing.note_end(&ended, pace),
                 _ = ticks.tick() => {
                     if fill.is_relaying() {
                         // From here on the bytes are wanted in order.
                         fill.set_part_bytes(u64::MAX);
                         return;
+                    }
+                    if fill.end_lost(size) {
+                        debug!(registry = %self.registry, digest = %self.digest, "a transfer is far slower than the others and is ended");
                     }
                     let remaining_bytes = spool.gaps(size).iter().map(oci::ByteRange::len).sum();
                     let flow = sharing.measure(fill, remaining_bytes, parts.len() + 1);
@@ -69,7 +76,7 @@ impl Transfer {
                         sharing.wanted = 0;
                         fill.set_part_bytes(u64::MAX);
                     }
-                    if plan == Plan::Add && may_add && let Some(part) = self.start_part(fill, spool, size) {
+                    if plan == Plan::Add && may_add && let Some(part) = self.start_part(fill, spool, size, None) {
                         sharing.begin_trial(&flow);
                         parts.push(part);
                     }
@@ -77,7 +84,7 @@ impl Transfer {
             }
             while parts.len() < sharing.wanted
                 && self.lanes.serve_parts()
-                && let Some(part) = self.start_part(fill, spool, size)
+                && let Some(part) = self.start_part(fill, spool, size, sharing.idle)
             {
                 parts.push(part);
             }
@@ -90,22 +97,23 @@ impl Transfer {
         fill: &'a Arc<Fill>,
         spool: &'a Arc<Spool>,
         size: u64,
-    ) -> Option<impl Future<Output = Result<(), Stop>> + use<'a>> {
+        idle: Option<Pace>,
+    ) -> Option<impl Future<Output = (Result<(), Stop>, Option<Pace>)> + use<'a>> {
         let lane = self.lanes.try_enter(self.settings.connections_max)?;
-        let (span, range) = fill.claim_part(|| spool.gaps(size))?;
+        let (span, range) = fill.claim_part(|| spool.gaps(size), idle)?;
         let claimed = Claimed { fill: fill.clone(), span };
         self.metrics.part_started();
         debug!(registry = %self.registry, digest = %self.digest, start = range.start, end = range.end, "fetching a part beside the front");
         let mut sink = Sink::Spool(spool.clone());
         Some(async move {
             let fetched = self.fetch(fill, &mut sink, span, range, Role::Part).await;
-            drop(claimed);
+            let pace = claimed.give_back();
             drop(lane);
             if let Err(stop) = &fetched {
                 // Whoever takes the next part takes what is missing of this one.
                 debug!(registry = %self.registry, digest = %self.digest, ?stop, "a part ended early");
             }
-            fetched
+            (fetched, pace)
         })
     }
 }
@@ -116,21 +124,36 @@ impl Sharing {
             wanted: 0,
             is_settled: false,
             trial: None,
-            measured_at: Instant::now(),
-            received_bytes: fill.received_bytes(),
+            replaced_count: 0,
+            idle: None,
+            measured: VecDeque::from([(Instant::now(), fill.received_bytes())]),
             rate: 0,
             rate_before: 0,
         }
     }
 
     fn measure(&mut self, fill: &Fill, remaining_bytes: u64, connections: usize) -> Flow {
-        let received_bytes = fill.received_bytes();
-        let elapsed_ms = u64::try_from(self.measured_at.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let (now, received_bytes) = (Instant::now(), fill.received_bytes());
+        let rate_since = |(at, before): &(Instant, u64)| {
+            let elapsed_ms = u64::try_from((now - *at).as_millis()).unwrap_or(u64::MAX).max(1);
+            (received_bytes - before).saturating_mul(1000) / elapsed_ms
+        };
         self.rate_before = self.rate;
-        self.rate = (received_bytes - self.received_bytes).saturating_mul(1000) / elapsed_ms;
-        (self.received_bytes, self.measured_at) = (received_bytes, Instant::now());
+        self.rate = self.measured.back().map_or(0, rate_since);
+        let rate_for_long = self.measured.front().filter(|(at, _)| now - *at >= STEADY_TIME).map(rate_since);
+        self.measured.push_back((now, received_bytes));
+        while self.measured.get(1).is_some_and(|(at, _)| now - *at >= STEADY_TIME) {
+            self.measured.pop_front();
+        }
         let trial = self.trial.map(|(trial, since)| Trial { age: since.elapsed(), ..trial });
-        Flow { remaining_bytes, rate: self.rate, rate_before: self.rate_before, connections, trial }
+        Flow {
+            remaining_bytes,
+            rate: self.rate,
+            rate_before: self.rate_before,
+            rate_for_long,
+            connections,
+            trial,
+        }
     }
 
     /// What to do now; a trial that is over is over after this.
@@ -165,11 +188,22 @@ impl Sharing {
         fill.set_part_bytes(part_bytes);
     }
 
-    /// A part that failed costs its connection, and the trial if there is one.
-    fn note_end(&mut self, ended: &Result<(), Stop>) {
-        if ended.is_err() {
-            self.wanted = self.wanted.saturating_sub(1);
-            self.is_settled |= self.trial.take().is_some();
+    /// A part that failed costs its connection, and the trial if there is one. One that was replaced is followed by
+    /// another, and the trial begins anew: what was slow is one connection, and not what all of them pass through.
+    fn note_end(&mut self, ended: &Result<(), Stop>, pace: Option<Pace>) {
+        self.idle = pace;
+        match ended {
+            Ok(()) => {}
+            Err(Stop::TakenOver) if self.replaced_count < REPLACED_COUNT_MAX => {
+                if let Some((_, since)) = &mut self.trial {
+                    self.replaced_count += 1;
+                    *since = Instant::now();
+                }
+            }
+            Err(_) => {
+                self.wanted = self.wanted.saturating_sub(1);
+                self.is_settled |= self.trial.take().is_some();
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //! whatever arrives meanwhile makes the next batch. That is the back-pressure, and it needs no timer.
 
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub(crate) enum Stop {
     Cut(&'static str),
     /// The store refused the bytes, and they cannot go another way.
     Store(StoreError),
+    /// Others have all that it had yet to fetch: it was too slow beside them, or what it brings cannot be stored.
+    TakenOver,
     /// Nobody reads, and nothing can be kept.
     Abandoned,
 }
@@ -79,6 +82,8 @@ impl Pump<'_> {
         let mut write: Option<Write> = None;
         let mut ended: Option<Result<(), Stop>> = None;
         let mut floor = Floor::new();
+        let fill = Arc::clone(self.fill);
+        let mut taken_over = pin!(fill.taken_over(self.span));
         loop {
             if write.is_none() && batch.length > 0 {
                 match sink {
@@ -103,6 +108,7 @@ impl Pump<'_> {
                 chunk = floor.next(&mut body), if ended.is_none() && batch.length < BATCH_BYTES_MAX => {
                     ended = self.receive(chunk, &mut batch);
                 }
+                () = &mut taken_over, if ended.is_none() => ended = Some(Err(Stop::TakenOver)),
                 () = reached(self.leave_at), if ended.is_none() && batch.length < BATCH_BYTES_MAX => {
                     // What another transfer had ahead may have been given back meanwhile.
                     if self.position >= self.fill.advance(self.span, self.position).enough {

@@ -1,10 +1,23 @@
 //! Who fetches what: the parts of a blob that transfers have claimed. Pure bookkeeping.
+//!
+//! No part belongs for ever to a transfer that is slower than another would be: whoever is idle takes from it, and one
+//! that is far behind the others is replaced.
+
+mod span;
 
 use oci::ByteRange;
+use policy::pace::{self, Pace};
+use tokio::time::Instant;
+
+use span::{Cut, Span};
 
 /// A far transfer for a closed range goes on to the next multiple of this, so that neighbouring small
 /// ranges are not each a transfer.
 const FAR_SPAN_BYTES: u64 = 1 << 20;
+
+/// How often bytes are taken from a slow transfer: so often in any case, and once more for so many bytes received.
+const TAKEOVER_COUNT: u64 = 8;
+const TAKEOVER_BYTES: u64 = 4 << 20;
 
 /// The live claims of one fill.
 #[derive(Debug)]
@@ -16,35 +29,20 @@ pub(crate) struct Spans {
     /// How long a part is, in bytes; `u64::MAX` while the blob is not shared.
     part_bytes: u64,
     received_bytes: u64,
-}
-
-#[derive(Debug)]
-struct Span {
-    id: u64,
-    /// Where the claim began. What was received since may not be written yet, and is nobody else's.
-    from: u64,
-    /// The first byte that this transfer has not received yet.
-    next: u64,
-    /// Where it may stop, once it has taken in what has arrived by then.
-    enough: u64,
-    /// Where it must stop; another transfer has the bytes from there.
-    stop: u64,
-    /// Whether it was cut to the length of a part, and is not cut again.
-    is_part: bool,
-}
-
-/// A span that was cut short for another, as it was before.
-#[derive(Debug)]
-struct Cut {
-    id: u64,
-    enough: u64,
-    stop: u64,
-    is_part: bool,
+    /// How often bytes were taken from a slow transfer.
+    takeover_count: u64,
 }
 
 impl Default for Spans {
     fn default() -> Self {
-        Self { live: Vec::new(), last_id: 0, last_cut: None, part_bytes: u64::MAX, received_bytes: 0 }
+        Self {
+            live: Vec::new(),
+            last_id: 0,
+            last_cut: None,
+            part_bytes: u64::MAX,
+            received_bytes: 0,
+            takeover_count: 0,
+        }
     }
 }
 
@@ -79,30 +77,106 @@ impl Spans {
         self.received_bytes
     }
 
-    /// Claims the first part of the first gap that nobody fetches. With `in_order`, only the very next
-    /// missing byte will do, and all of the gap is claimed.
-    pub(crate) fn claim_front(&mut self, gaps: &[ByteRange], in_order: bool) -> Claim {
-        let Some(first) = gaps.iter().find(|gap| gap.start < gap.end) else { return Claim::Complete };
-        let free = gaps.iter().find_map(|gap| self.first_free(*gap));
-        let free = free.filter(|range| !in_order || range.start == first.start);
-        let part_bytes = if in_order { u64::MAX } else { self.part_bytes };
-        free.map_or(Claim::Wait, |range| {
-            let (id, range) = self.claim_at_most(range, part_bytes);
-            Claim::Fetch(id, range)
-        })
+    /// Claims the first part of the first gap that nobody fetches, else what a slow transfer had yet to fetch. `idle`
+    /// is how fast the front itself was, if that is known.
+    pub(crate) fn claim_front(&mut self, gaps: &[ByteRange], idle: Option<Pace>, now: Instant) -> Claim {
+        let Some(end) = gaps.last().map(|gap| gap.end) else { return Claim::Complete };
+        let (free, cut) = match gaps.iter().find_map(|gap| self.first_free(*gap)) {
+            Some(free) => (free, None),
+            None => match self.take_over(end, idle, now) {
+                Some((rest, cut)) => (rest, Some(cut)),
+                None => return Claim::Wait,
+            },
+        };
+        let (id, range) = self.claim_at_most(free, self.part_bytes, now);
+        self.last_cut = cut;
+        Claim::Fetch(id, range)
+    }
+
+    /// Claims the first gap to its end, if nobody fetches its first byte. Otherwise everybody else is told to stop:
+    /// what they bring cannot be stored any more.
+    pub(crate) fn claim_in_order(&mut self, gaps: &[ByteRange], now: Instant) -> Claim {
+        let Some(first) = gaps.first() else { return Claim::Complete };
+        match self.first_free(*first).filter(|free| free.start == first.start) {
+            Some(free) => Claim::Fetch(self.claim(free, false, now), free),
+            None => {
+                self.live.iter_mut().for_each(|span| drop(span.keep(0)));
+                Claim::Wait
+            }
+        }
     }
 
     /// Claims the next part for a further transfer: the first that nobody fetches, else what lies two parts
-    /// ahead in the span with the longest way to go. `None`: there is nothing left to share.
-    pub(crate) fn claim_part(&mut self, gaps: &[ByteRange]) -> Option<(u64, ByteRange)> {
+    /// ahead in the span with the longest way to go, else what a slow transfer had yet to fetch. `idle` is how fast
+    /// the transfer was that goes on with this, if that is known. `None`: there is nothing left to share.
+    pub(crate) fn claim_part(
+        &mut self,
+        gaps: &[ByteRange],
+        idle: Option<Pace>,
+        now: Instant,
+    ) -> Option<(u64, ByteRange)> {
         let end = gaps.last()?.end;
         let (free, cut) = match gaps.iter().find_map(|gap| self.first_free(*gap)) {
             Some(free) => (free, None),
-            None => self.cut_longest(end).map(|(rest, cut)| (rest, Some(cut)))?,
+            None => {
+                let cut = self.cut_longest(end).or_else(|| self.take_over(end, idle, now));
+                cut.map(|(rest, cut)| (rest, Some(cut)))?
+            }
         };
-        let claimed = self.claim_at_most(free, self.part_bytes);
+        let claimed = self.claim_at_most(free, self.part_bytes, now);
         self.last_cut = cut;
         Some(claimed)
+    }
+
+    /// Takes from the span whose rest will take longest what an idle transfer brings much sooner.
+    fn take_over(&mut self, end: u64, idle: Option<Pace>, now: Instant) -> Option<(ByteRange, Cut)> {
+        let idle = idle.filter(|_| end < u64::MAX && self.may_take_over())?;
+        let slow = self.live.iter_mut().filter_map(|span| {
+            let tenure = span.tenure(end, now);
+            let kept = pace::kept_bytes(&tenure, &idle)?;
+            Some((tenure.rest_bytes / tenure.rate.max(1), kept, span))
+        });
+        let (_, kept, span) = slow.max_by_key(|(time, ..)| *time)?;
+        let rest = ByteRange { start: span.next + kept, end: span.stop.min(end) };
+        self.takeover_count += 1;
+        Some((rest, span.keep(kept)))
+    }
+
+    /// Takes all that is left from the transfer that is farthest behind the others, which goes to whoever claims next.
+    /// Whether there was one.
+    pub(crate) fn end_lost(&mut self, end: u64, now: Instant) -> bool {
+        if end == u64::MAX || !self.may_take_over() {
+            return false;
+        }
+        let lost = self.live.iter().filter_map(|span| {
+            let tenure = span.tenure(end, now);
+            let others = self.pace_of_others(span.id, now)?;
+            pace::is_lost(&tenure, &others).then_some((tenure.rest_bytes / tenure.rate.max(1), span.id))
+        });
+        let Some((_, id)) = lost.max() else { return false };
+        if let Some(span) = self.live.iter_mut().find(|span| span.id == id) {
+            span.keep(0);
+            self.takeover_count += 1;
+        }
+        true
+    }
+
+    /// How fast the other transfers are, each, and the longest way to a first byte among them.
+    fn pace_of_others(&self, id: u64, now: Instant) -> Option<Pace> {
+        let others = self.live.iter().filter(|span| span.id != id && !span.is_taken_over);
+        let paces: Vec<_> = others.filter_map(|span| span.evidence(now)).collect();
+        let latency = paces.iter().map(|pace| pace.latency).max()?;
+        let sum = paces.iter().fold(0_u64, |sum, pace| sum.saturating_add(pace.rate));
+        Some(Pace { latency, rate: sum / paces.len() as u64 })
+    }
+
+    fn may_take_over(&self) -> bool {
+        self.takeover_count < TAKEOVER_COUNT + self.received_bytes / TAKEOVER_BYTES
+    }
+
+    /// Whether others have all that the transfer `id` had yet to fetch.
+    pub(crate) fn is_taken_over(&self, id: u64) -> bool {
+        self.live.iter().any(|span| span.id == id && span.is_taken_over)
     }
 
     /// Takes all but the next two parts from the longest span that is not a part itself. The first of the two is
@@ -128,6 +202,7 @@ impl Spans {
         range: ByteRange,
         gaps: &[ByteRange],
         count_max: usize,
+        now: Instant,
     ) -> Option<(u64, ByteRange)> {
         let start = range.start;
         let gap = gaps.iter().find(|gap| gap.start <= start && start < gap.end)?;
@@ -144,17 +219,17 @@ impl Spans {
         });
         let wanted = range.end.div_ceil(FAR_SPAN_BYTES).saturating_mul(FAR_SPAN_BYTES);
         let claimed = ByteRange { start, end: stop.min(wanted) };
-        let id = self.claim(claimed, false);
+        let id = self.claim(claimed, false, now);
         self.last_cut = cut;
         Some((id, claimed))
     }
 
     /// Notes the progress of `id` and returns how far it goes.
-    pub(crate) fn advance(&mut self, id: u64, next: u64) -> Reach {
+    pub(crate) fn advance(&mut self, id: u64, next: u64, now: Instant) -> Reach {
         match self.live.iter_mut().find(|span| span.id == id) {
             Some(span) => {
                 self.received_bytes += next.saturating_sub(span.next);
-                span.next = next;
+                span.advance(next, now);
                 Reach { enough: span.enough, stop: span.stop }
             }
             None => Reach { enough: next, stop: next },
@@ -163,36 +238,44 @@ impl Spans {
 
     /// Gives back what `id` has not fetched. If that is all, and nobody has claimed anything since, the transfer
     /// that was cut short for it goes on as if nothing had been: an upstream that gives no parts is not asked
-    /// for the rest a second time. Nor is one that breaks them off asked for more of them than need be.
-    pub(crate) fn release(&mut self, id: u64) {
-        let Some(index) = self.live.iter().position(|span| span.id == id) else { return };
+    /// for the rest a second time. Nor is one that breaks them off asked for more of them than need be. Returns how
+    /// fast it was, if it brought anything.
+    pub(crate) fn release(&mut self, id: u64, now: Instant) -> Option<Pace> {
+        let index = self.live.iter().position(|span| span.id == id)?;
         let released = self.live.swap_remove(index);
         let brought_nothing = released.next == released.from;
         if brought_nothing && id == self.last_id {
             if let Some(cut) = self.last_cut.take()
                 && let Some(span) = self.live.iter_mut().find(|span| span.id == cut.id)
             {
-                (span.enough, span.stop, span.is_part) = (cut.enough, cut.stop, cut.is_part);
+                span.undo(&cut);
             }
         } else if released.next < released.enough
             && let Some(before) = self.live.iter_mut().find(|span| span.stop == released.from)
         {
             before.enough = before.stop;
         }
+        released.pace(now)
     }
 
-    fn claim_at_most(&mut self, range: ByteRange, bytes_max: u64) -> (u64, ByteRange) {
+    fn claim_at_most(&mut self, range: ByteRange, bytes_max: u64, now: Instant) -> (u64, ByteRange) {
         let end = range.end.min(range.start.saturating_add(bytes_max));
         let claimed = ByteRange { start: range.start, end };
-        (self.claim(claimed, bytes_max < u64::MAX), claimed)
+        (self.claim(claimed, bytes_max < u64::MAX, now), claimed)
     }
 
-    fn claim(&mut self, range: ByteRange, is_part: bool) -> u64 {
+    fn claim(&mut self, range: ByteRange, is_part: bool, now: Instant) -> u64 {
         self.last_id += 1;
         self.last_cut = None;
-        let ByteRange { start, end } = range;
-        self.live.push(Span { id: self.last_id, from: start, next: start, enough: end, stop: end, is_part });
+        self.live.push(Span::new(self.last_id, range.start, range.end, is_part, now));
+        debug_assert!(self.is_disjoint(), "two transfers fetch the same bytes: {:?}", self.live);
         self.last_id
+    }
+
+    /// Whether no byte is two transfers'.
+    fn is_disjoint(&self) -> bool {
+        let apart = |one: &Span, other: &Span| one.stop <= other.from || other.stop <= one.from;
+        self.live.iter().all(|one| self.live.iter().all(|other| one.id == other.id || apart(one, other)))
     }
 
     /// The first part of `gap` outside every live span.
@@ -205,14 +288,6 @@ impl Spans {
         let end = self.live.iter().map(|span| span.from).filter(|from| *from > start).min();
         let end = end.map_or(gap.end, |from| from.min(gap.end));
         (start < end).then_some(ByteRange { start, end })
-    }
-}
-
-impl Span {
-    fn cut_at(&mut self, enough: u64, stop: u64) -> Cut {
-        let cut = Cut { id: self.id, enough: self.enough, stop: self.stop, is_part: self.is_part };
-        (self.enough, self.stop) = (self.enough.min(enough), stop);
-        cut
     }
 }
 

@@ -11,6 +11,6 @@ fn no_span_is_given_back_between_a_look_at_the_gaps_and_the_claim() {
     };
     let range = ByteRange { start: 4, end: 8 };
     assert_eq!(fill.claim_far(range, gaps, 4), Some((1, range)));
-    assert_eq!(fill.claim_part(gaps), Some((2, ByteRange { start: 0, end: 4 })));
-    assert_eq!(fill.claim_front(gaps, false), Claim::Wait);
+    assert_eq!(fill.claim_part(gaps, None), Some((2, ByteRange { start: 0, end: 4 })));
+    assert_eq!(fill.claim_front(gaps, None), Claim::Wait);
 }

@@ -4,6 +4,7 @@
 
 mod belief;
 mod blobs;
+mod drips;
 mod faults;
 mod full_disk;
 mod grants;

@@ -1,6 +1,9 @@
-//! Seeded lives of a backend on paused time: clients come, leave and ask for ranges while the upstream
+//! Seeded lives of a backend on paused time: clients come, leave, read slowly and ask for ranges while the upstream
 //! misbehaves, tags move and the process restarts. A failure names its seed; `WHARF_SEED` replays one, and
 //! `WHARF_SEEDS` asks for more of them.
+//!
+//! In half of the lives the upstream is only slow, or breaks off: there no byte comes twice beyond what is on its way
+//! when a transfer is left.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,7 +15,7 @@ use futures_util::future::join_all;
 use oci::{Digest, Reference};
 use upstream::ErrorKind;
 
-use crate::upstream::Manner;
+use crate::upstream::{Drip, Manner, PIECE};
 use crate::world::{World, next, noise, read, repository};
 
 const SEEDS_DEFAULT: u64 = 3_000;
@@ -36,16 +39,21 @@ fn no_seed_makes_a_wrong_body_or_a_lost_one() {
     }
 }
 
+/// However slow the upstream is, no visit takes longer: what drips is below the floor, or comes to an end.
+const VISITS_TIME_MAX: Duration = Duration::from_secs(2 * 3600);
+
 /// The blobs that the upstream has, and everything that a tag ever named.
 struct Model {
     blobs: Vec<(Digest, Bytes)>,
     manifests: HashMap<Digest, String>,
+    /// Whether the upstream gives no wrong bytes, honours ranges and tells sizes, and the process lives on.
+    is_tame: bool,
 }
 
 async fn live(seed: u64) {
     let mut random = Rng::with_seed(seed);
     let mut world = World::with(|settings| settings.verify_first_bytes_max = 64 * 1024);
-    let mut model = Model { blobs: Vec::new(), manifests: HashMap::new() };
+    let mut model = Model { blobs: Vec::new(), manifests: HashMap::new(), is_tame: random.bool() };
     for _ in 0..random.usize(1..4) {
         let usual = *random.choice(&[0, 1, 20_000, 70_000, 300_000, 1_200_000]).unwrap();
         // A large one takes as long as a hundred others, so it is rare.
@@ -57,8 +65,9 @@ async fn live(seed: u64) {
     move_tag(&world, &mut model, &mut random);
     for _ in 0..random.usize(2..6) {
         disturb(&world, &mut model, &mut random);
-        join_all((0..random.usize(1..6)).map(|_| visit(&world, &model, random.fork()))).await;
-        if random.u8(0..4) == 0 {
+        let visits = join_all((0..random.usize(1..6)).map(|_| visit(&world, &model, random.fork())));
+        tokio::time::timeout(VISITS_TIME_MAX, visits).await.expect("a visit does not end");
+        if !model.is_tame && random.u8(0..4) == 0 {
             world.cancel.cancel();
             world.settle().await;
             let restarted = world.restarted();
@@ -72,13 +81,15 @@ async fn live(seed: u64) {
 async fn visit(world: &World, model: &Model, mut random: Rng) {
     tokio::time::sleep(Duration::from_millis(random.u64(0..40))).await;
     let (digest, blob) = &model.blobs[random.usize(0..model.blobs.len())];
-    match random.u8(0..5) {
+    match random.u8(0..8) {
+        5 => visit_far_and_leave(world, digest, blob, &mut random).await,
+        6 => visit_slowly(world, digest, blob, model.is_tame, &mut random).await,
         0 | 1 => {
             if let Ok(body) = world.pull(digest).await {
                 assert!(body == *blob, "a whole body is wrong");
             }
         }
-        2 => visit_range(world, digest, blob, &mut random).await,
+        2 => visit_range(world, digest, blob, model.is_tame, &mut random).await,
         3 => {
             if let Ok(answer) = world.get(digest).await {
                 let mut reader = answer.body.unwrap();
@@ -90,7 +101,7 @@ async fn visit(world: &World, model: &Model, mut random: Rng) {
     }
 }
 
-async fn visit_range(world: &World, digest: &Digest, blob: &Bytes, random: &mut Rng) {
+async fn visit_range(world: &World, digest: &Digest, blob: &Bytes, is_tame: bool, random: &mut Rng) {
     let start = random.usize(0..=blob.len());
     let answer = match random.bool() {
         true => world.get_range(digest, &format!("bytes={start}-")).await,
@@ -103,13 +114,44 @@ async fn visit_range(world: &World, digest: &Digest, blob: &Bytes, random: &mut 
             let (came, body) = read(answer.body.unwrap()).await;
             match body {
                 // Bytes before the end of a blob are not verified yet when they leave.
-                Ok(body) => assert!(!reaches_end || body == expected, "a range to the end is wrong"),
+                Ok(body) => assert!(!(reaches_end || is_tame) || body == expected, "a range is wrong"),
                 Err(_) => assert!(came < expected.len(), "a range that failed looks whole"),
             }
         }
         Err(PullError::RangeNotSatisfiable { size }) => assert!(start as u64 >= size),
         Err(_) => {}
     }
+}
+
+/// Asks for what lies far ahead, waits for its transfer or not, and reads nothing of it.
+async fn visit_far_and_leave(world: &World, digest: &Digest, blob: &Bytes, random: &mut Rng) {
+    let start = blob.len() / 2 + random.usize(0..=blob.len() / 2);
+    let last = random.bool().then(|| (start + random.usize(0..300_000)).to_string()).unwrap_or_default();
+    let patience = Duration::from_millis(random.u64(0..4_000));
+    let range = format!("bytes={start}-{last}");
+    // The answer waits for the first byte, and that for a transfer of its own.
+    let _ = tokio::time::timeout(patience, world.get_range(digest, &range)).await;
+}
+
+/// Reads the whole blob, or from somewhere on, beginning late and with pauses.
+async fn visit_slowly(world: &World, digest: &Digest, blob: &Bytes, is_tame: bool, random: &mut Rng) {
+    let start = if random.bool() { 0 } else { random.usize(0..=blob.len()) };
+    let Ok(answer) = world.get_range(digest, &format!("bytes={start}-")).await else { return };
+    tokio::time::sleep(Duration::from_secs(random.u64(0..100))).await;
+    let mut reader = answer.body.unwrap();
+    let mut position = start;
+    while let Some(bytes) = next(&mut reader).await {
+        let Ok(bytes) = bytes else {
+            assert!(position < blob.len(), "a body fails after its end");
+            return;
+        };
+        let end = position + bytes.len();
+        let may_be_wrong = !is_tame && end < blob.len();
+        assert!(may_be_wrong || blob[position..end] == bytes[..], "wrong bytes at {position}");
+        position = end;
+        tokio::time::sleep(Duration::from_millis(random.u64(0..300))).await;
+    }
+    assert_eq!(position, blob.len(), "a body ends early");
 }
 
 async fn visit_tag(world: &World, model: &Model, random: &mut Rng) {
@@ -128,16 +170,18 @@ fn disturb(world: &World, model: &mut Model, random: &mut Rng) {
     if random.bool() {
         move_tag(world, model, random);
     }
-    let manners = (0..random.usize(0..5)).map(|_| misbehave(random)).collect::<Vec<_>>();
+    let manners = (0..random.usize(0..5)).map(|_| misbehave(random, model.is_tame)).collect::<Vec<_>>();
     world.upstream.script(manners);
     world.upstream.set_manner(Manner { pace: Duration::from_millis(random.u64(0..20)), ..Manner::default() });
 }
 
-fn misbehave(random: &mut Rng) -> Manner {
+fn misbehave(random: &mut Rng, is_tame: bool) -> Manner {
     let reach = if random.bool() { 400_000 } else { SHARED };
     let position = random.usize(0..reach);
     let mut manner = Manner { pace: Duration::from_millis(random.u64(0..30)), ..Manner::default() };
-    match random.u8(0..10) {
+    match if is_tame { random.u8(6..13) } else { random.u8(0..13) } {
+        10.. => manner.drip = Some(drip(random, position)),
+        7 => manner.head = Duration::from_millis(random.u64(0..9_000)),
         8 => manner.refuse_part = Some(ErrorKind::Throttled),
         9 => manner.cut_part_at = Some(position),
         0 => manner.refuse = Some(ErrorKind::Unreachable),
@@ -146,10 +190,15 @@ fn misbehave(random: &mut Rng) -> Manner {
         3 => manner.flip = Some(position),
         4 => manner.ignore_range = true,
         5 => manner.late_start = random.u64(1..9),
-        6 => manner.no_size = true,
+        6 if !is_tame => manner.no_size = true,
         _ => manner.pace = Duration::from_secs(random.u64(5..50)),
     }
     manner
+}
+
+fn drip(random: &mut Rng, after: usize) -> Drip {
+    let (piece, pace) = *random.choice(&[(512, 250), (1, 1_000), (4096, 100), (0, 30_000)]).unwrap();
+    Drip { after: *random.choice(&[0, after]).unwrap(), piece, pace: Duration::from_millis(pace) }
 }
 
 fn move_tag(world: &World, model: &mut Model, random: &mut Rng) {
@@ -171,6 +220,13 @@ async fn recover(world: &World, model: &Model) {
         let body = world.pull(digest).await;
         assert!(body.is_ok_and(|body| body == *blob), "a good blob cannot be had");
         world.settle().await;
+    }
+    if model.is_tame {
+        let total: usize = model.blobs.iter().map(|(_, blob)| blob.len()).sum();
+        // Whoever leaves a transfer may be in the middle of a piece.
+        let bound = total + world.upstream.count("GET blob") * PIECE;
+        let bytes = world.upstream.blob_bytes();
+        assert!(bytes <= bound as u64, "{bytes} bytes for {total}: {:?}", world.upstream.asked());
     }
     let reference: Reference = "1".parse().unwrap();
     let current = world.backend.pull_manifest(&repository(), &reference, Want::Get).await.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use oci::{Digest, MediaType, Reference, Repository};
 use policy::head_trust::Stakes;
 use tokio::sync::Semaphore;
@@ -37,6 +37,10 @@ pub(crate) struct Manner {
     pub(crate) no_size: bool,
     /// Time between pieces.
     pub(crate) pace: Duration,
+    /// Time to the headers.
+    pub(crate) head: Duration,
+    /// Go slowly after some bytes of this body.
+    pub(crate) drip: Option<Drip>,
     /// Fail a request for a part before the headers.
     pub(crate) refuse_part: Option<ErrorKind>,
     /// Break off a part, one that does not reach the blob's end, after this many bytes.
@@ -45,6 +49,17 @@ pub(crate) struct Manner {
     pub(crate) line: Option<Arc<tokio::sync::Mutex<()>>>,
     /// Each piece takes one permit.
     pub(crate) gate: Option<Arc<Semaphore>>,
+}
+
+/// A body that goes on slowly.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Drip {
+    /// After so many bytes.
+    pub(crate) after: usize,
+    /// In pieces of this length; 0: nothing comes any more, and after the time between pieces the body breaks off.
+    pub(crate) piece: usize,
+    /// Time between pieces.
+    pub(crate) pace: Duration,
 }
 
 #[derive(Default)]
@@ -282,6 +297,7 @@ impl Upstream for MemoryUpstream {
             manner.refuse = manner.refuse.or(manner.refuse_part);
             manner.cut_at = manner.cut_at.or(manner.cut_part_at);
         }
+        tokio::time::sleep(manner.head).await;
         if let Some(kind) = manner.refuse {
             return Err(error(kind));
         }
@@ -297,6 +313,10 @@ impl Upstream for MemoryUpstream {
         };
         if start >= size && size > 0 {
             return Err(error(ErrorKind::Invalid));
+        }
+        let drips = drips(&blob.slice(start as usize..end as usize), manner.drip, self.state.clone());
+        if let Some(drip) = manner.drip {
+            manner.end_at = Some(manner.end_at.unwrap_or(drip.after).min(drip.after));
         }
         let pieces = pieces(&blob, start as usize, end as usize, &manner);
         let told = (!manner.no_size).then_some(size);
@@ -321,7 +341,7 @@ impl Upstream for MemoryUpstream {
                 piece
             }
         });
-        Ok(BlobStream { start, end: told.map(|_| end), size: told, body: body.boxed() })
+        Ok(BlobStream { start, end: told.map(|_| end), size: told, body: body.chain(drips).boxed() })
     }
 
     async fn list(&self, request: &ListRequest) -> Result<ListPage, Error> {
@@ -333,6 +353,28 @@ impl Upstream for MemoryUpstream {
         let bytes = Bytes::from_static(b"{}");
         Ok(ListPage { bytes, media_type: None, next: None, filters_applied: None })
     }
+}
+
+/// What comes of a body once it drips.
+fn drips(
+    body: &Bytes,
+    drip: Option<Drip>,
+    state: Arc<Mutex<State>>,
+) -> impl Stream<Item = Result<Bytes, Error>> + use<> {
+    let rest = drip.map_or(Bytes::new(), |drip| body.slice(drip.after.min(body.len())..));
+    stream::unfold(rest, move |mut rest| {
+        let state = state.clone();
+        async move {
+            let drip = drip.filter(|_| !rest.is_empty())?;
+            tokio::time::sleep(drip.pace).await;
+            if drip.piece == 0 {
+                return Some((Err(error(ErrorKind::Interrupted)), Bytes::new()));
+            }
+            let piece = rest.split_to(drip.piece.min(rest.len()));
+            state.lock().unwrap().blob_bytes += piece.len() as u64;
+            Some((Ok(piece), rest))
+        }
+    })
 }
 
 fn pieces(blob: &Bytes, start: usize, end: usize, manner: &Manner) -> Vec<Result<Bytes, Error>> {

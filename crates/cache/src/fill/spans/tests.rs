@@ -1,6 +1,12 @@
+use std::time::Duration;
+
 use super::*;
 
 const MIB: u64 = 1 << 20;
+
+fn now() -> Instant {
+    Instant::now()
+}
 
 fn range(start: u64, end: u64) -> ByteRange {
     ByteRange { start, end }
@@ -9,31 +15,34 @@ fn range(start: u64, end: u64) -> ByteRange {
 #[test]
 fn the_front_claims_the_whole_blob_once() {
     let mut spans = Spans::default();
-    assert_eq!(spans.claim_front(&[range(0, 10 * MIB)], false), Claim::Fetch(1, range(0, 10 * MIB)));
-    assert_eq!(spans.claim_front(&[range(0, 10 * MIB)], false), Claim::Wait);
-    assert_eq!(spans.claim_front(&[], false), Claim::Complete);
+    assert_eq!(spans.claim_front(&[range(0, 10 * MIB)], None, now()), Claim::Fetch(1, range(0, 10 * MIB)));
+    assert_eq!(spans.claim_front(&[range(0, 10 * MIB)], None, now()), Claim::Wait);
+    assert_eq!(spans.claim_front(&[], None, now()), Claim::Complete);
 }
 
 #[test]
 fn a_far_open_range_cuts_the_front_short_and_takes_the_rest() {
     let mut spans = Spans::default();
     let gaps = [range(0, 10 * MIB)];
-    spans.claim_front(&gaps, false);
-    assert_eq!(spans.claim_far(range(6 * MIB, 10 * MIB), &gaps, 4), Some((2, range(6 * MIB, 10 * MIB))));
-    assert_eq!(spans.advance(1, MIB).stop, 6 * MIB);
-    assert_eq!(spans.advance(2, 7 * MIB).stop, 10 * MIB);
+    spans.claim_front(&gaps, None, now());
+    assert_eq!(
+        spans.claim_far(range(6 * MIB, 10 * MIB), &gaps, 4, now()),
+        Some((2, range(6 * MIB, 10 * MIB)))
+    );
+    assert_eq!(spans.advance(1, MIB, now()).stop, 6 * MIB);
+    assert_eq!(spans.advance(2, 7 * MIB, now()).stop, 10 * MIB);
 }
 
 #[test]
 fn a_far_closed_range_leaves_the_rest_to_the_front() {
     let mut spans = Spans::default();
-    spans.claim_front(&[range(0, 10 * MIB)], false);
-    let claimed = spans.claim_far(range(6 * MIB, 6 * MIB + 10), &[range(0, 10 * MIB)], 4);
+    spans.claim_front(&[range(0, 10 * MIB)], None, now());
+    let claimed = spans.claim_far(range(6 * MIB, 6 * MIB + 10), &[range(0, 10 * MIB)], 4, now());
     assert_eq!(claimed, Some((2, range(6 * MIB, 7 * MIB))));
-    spans.release(1);
-    spans.release(2);
+    spans.release(1, now());
+    spans.release(2, now());
     let gaps = [range(7 * MIB, 10 * MIB)];
-    assert_eq!(spans.claim_front(&gaps, false), Claim::Fetch(3, range(7 * MIB, 10 * MIB)));
+    assert_eq!(spans.claim_front(&gaps, None, now()), Claim::Fetch(3, range(7 * MIB, 10 * MIB)));
 }
 
 #[test]
@@ -42,21 +51,33 @@ fn no_two_live_spans_overlap() {
     for _ in 0..2_000 {
         let mut spans = Spans::default();
         let gaps = [range(0, 8 * MIB), range(9 * MIB, 40 * MIB)];
-        for _ in 0..12 {
+        let mut at = now();
+        for _ in 0..20 {
+            at += Duration::from_millis(random.u64(0..2_000));
             let start = random.u64(0..40 * MIB);
             match random.u8(0..6) {
-                0 => drop(spans.claim_front(&gaps, false)),
-                1 => drop(spans.claim_far(range(start, 40 * MIB), &gaps, 4)),
-                2 => drop(spans.claim_far(range(start, (start + 100).min(40 * MIB)), &gaps, 4)),
-                3 => drop(spans.claim_part(&gaps)),
+                0 => drop(spans.claim_front(&gaps, None, at)),
+                1 => drop(spans.claim_far(range(start, 40 * MIB), &gaps, 4, at)),
+                2 => drop(spans.claim_far(range(start, (start + 100).min(40 * MIB)), &gaps, 4, at)),
+                3 if random.bool() => drop(spans.claim_part(&gaps, None, at)),
+                3 => {
+                    let idle = Pace { latency: Duration::ZERO, rate: random.u64(..10 * MIB) };
+                    match random.u8(0..4) {
+                        0 => drop(spans.claim_part(&gaps, Some(idle), at)),
+                        1 => drop(spans.claim_front(&gaps, Some(idle), at)),
+                        2 => drop(spans.end_lost(40 * MIB, at)),
+                        _ => drop(spans.claim_in_order(&gaps, at)),
+                    }
+                }
                 4 if random.bool() => {
-                    spans.release(random.u64(spans.last_id.saturating_sub(3)..=spans.last_id))
+                    let id = random.u64(spans.last_id.saturating_sub(3)..=spans.last_id);
+                    spans.release(id, at);
                 }
                 4 => spans.set_part_bytes(*random.choice(&[MIB, 3 * MIB, u64::MAX]).unwrap()),
                 _ => {
-                    if let Some(span) = spans.live.first() {
+                    if let Some(span) = random.choice(&spans.live) {
                         let (id, next) = (span.id, (span.next + MIB).min(span.stop));
-                        spans.advance(id, next);
+                        spans.advance(id, next, at);
                     }
                 }
             }
@@ -75,100 +96,119 @@ fn no_two_live_spans_overlap() {
 fn what_is_being_received_or_is_there_is_not_claimed_again() {
     let mut spans = Spans::default();
     let gaps = [range(0, 10 * MIB)];
-    spans.claim_front(&gaps, false);
-    spans.advance(1, 4 * MIB);
-    assert_eq!(spans.claim_far(range(4 * MIB, 10 * MIB), &gaps, 4), None);
-    assert_eq!(spans.claim_far(range(3 * MIB, 10 * MIB), &[range(4 * MIB, 10 * MIB)], 4), None);
-    assert_eq!(spans.claim_far(range(5 * MIB, 10 * MIB), &gaps, 1), None, "the bound holds");
+    spans.claim_front(&gaps, None, now());
+    spans.advance(1, 4 * MIB, now());
+    assert_eq!(spans.claim_far(range(4 * MIB, 10 * MIB), &gaps, 4, now()), None);
+    assert_eq!(spans.claim_far(range(3 * MIB, 10 * MIB), &[range(4 * MIB, 10 * MIB)], 4, now()), None);
+    assert_eq!(spans.claim_far(range(5 * MIB, 10 * MIB), &gaps, 1, now()), None, "the bound holds");
 }
 
 #[test]
-fn a_relay_takes_bytes_in_order_only() {
+fn a_relay_takes_bytes_in_order_only_and_ends_who_has_them() {
     let mut spans = Spans::default();
     let gaps = [range(0, 10 * MIB)];
-    let far = spans.claim_far(range(0, 2 * MIB), &gaps, 4);
+    let far = spans.claim_far(range(0, 2 * MIB), &gaps, 4, now());
     assert_eq!(far, Some((1, range(0, 2 * MIB))));
-    assert_eq!(spans.claim_front(&gaps, true), Claim::Wait);
-    assert_eq!(spans.claim_front(&gaps, false), Claim::Fetch(2, range(2 * MIB, 10 * MIB)));
+    spans.advance(1, MIB, now());
+    assert_eq!(spans.claim_in_order(&gaps, now()), Claim::Wait);
+    assert!(spans.is_taken_over(1));
+    assert_eq!(spans.claim_in_order(&gaps, now()), Claim::Wait, "until it is gone");
+    spans.release(1, now());
+    assert_eq!(spans.claim_in_order(&gaps, now()), Claim::Fetch(2, range(0, 10 * MIB)));
 }
 
 #[test]
 fn a_part_is_taken_from_ahead_of_the_front_and_the_next_ones_follow() {
     let mut spans = Spans::default();
     let gaps = [range(0, 40 * MIB)];
-    spans.claim_front(&[range(0, u64::MAX)], false);
-    assert_eq!(spans.claim_part(&gaps), None, "nothing is shared before the length of a part is known");
+    spans.claim_front(&[range(0, u64::MAX)], None, now());
+    assert_eq!(
+        spans.claim_part(&gaps, None, now()),
+        None,
+        "nothing is shared before the length of a part is known"
+    );
     spans.set_part_bytes(8 * MIB);
-    spans.advance(1, 2 * MIB);
-    assert_eq!(spans.claim_part(&gaps), Some((2, range(18 * MIB, 26 * MIB))));
+    spans.advance(1, 2 * MIB, now());
+    assert_eq!(spans.claim_part(&gaps, None, now()), Some((2, range(18 * MIB, 26 * MIB))));
     let reach = Reach { enough: 10 * MIB, stop: 18 * MIB };
-    assert_eq!(spans.advance(1, 3 * MIB), reach, "the front leaves early enough to use what has arrived");
-    assert_eq!(spans.claim_part(&gaps), Some((3, range(26 * MIB, 34 * MIB))));
-    spans.advance(1, 11 * MIB);
-    spans.release(1);
+    assert_eq!(
+        spans.advance(1, 3 * MIB, now()),
+        reach,
+        "the front leaves early enough to use what has arrived"
+    );
+    assert_eq!(spans.claim_part(&gaps, None, now()), Some((3, range(26 * MIB, 34 * MIB))));
+    spans.advance(1, 11 * MIB, now());
+    spans.release(1, now());
     let gaps = [range(11 * MIB, 40 * MIB)];
-    assert_eq!(spans.claim_front(&gaps, false), Claim::Fetch(4, range(11 * MIB, 18 * MIB)));
-    assert_eq!(spans.claim_part(&gaps), Some((5, range(34 * MIB, 40 * MIB))));
-    assert_eq!(spans.claim_part(&gaps), None, "parts are not cut again");
-    assert_eq!(spans.claim_front(&gaps, false), Claim::Wait);
+    assert_eq!(spans.claim_front(&gaps, None, now()), Claim::Fetch(4, range(11 * MIB, 18 * MIB)));
+    assert_eq!(spans.claim_part(&gaps, None, now()), Some((5, range(34 * MIB, 40 * MIB))));
+    assert_eq!(spans.claim_part(&gaps, None, now()), None, "parts are not cut again");
+    assert_eq!(spans.claim_front(&gaps, None, now()), Claim::Wait);
     assert_eq!(spans.received_bytes(), 11 * MIB);
 }
 
 #[test]
 fn a_part_that_failed_is_the_next_to_be_taken() {
     let mut spans = Spans::default();
-    spans.claim_front(&[range(0, 40 * MIB)], false);
+    spans.claim_front(&[range(0, 40 * MIB)], None, now());
     spans.set_part_bytes(8 * MIB);
     let gaps = [range(0, 40 * MIB)];
-    assert_eq!(spans.claim_part(&gaps), Some((2, range(16 * MIB, 24 * MIB))));
-    assert_eq!(spans.claim_part(&gaps), Some((3, range(24 * MIB, 32 * MIB))));
-    spans.advance(2, 17 * MIB);
-    spans.release(2);
+    assert_eq!(spans.claim_part(&gaps, None, now()), Some((2, range(16 * MIB, 24 * MIB))));
+    assert_eq!(spans.claim_part(&gaps, None, now()), Some((3, range(24 * MIB, 32 * MIB))));
+    spans.advance(2, 17 * MIB, now());
+    spans.release(2, now());
     let gaps = [range(0, 16 * MIB), range(17 * MIB, 40 * MIB)];
-    assert_eq!(spans.claim_part(&gaps), Some((4, range(17 * MIB, 24 * MIB))));
+    assert_eq!(spans.claim_part(&gaps, None, now()), Some((4, range(17 * MIB, 24 * MIB))));
 }
 
 #[test]
 fn bytes_that_were_received_and_not_yet_written_are_nobody_elses() {
     let mut spans = Spans::default();
     let gaps = [range(0, 10 * MIB)];
-    let far = spans.claim_far(range(6 * MIB, 10 * MIB), &gaps, 4);
+    let far = spans.claim_far(range(6 * MIB, 10 * MIB), &gaps, 4, now());
     assert_eq!(far, Some((1, range(6 * MIB, 10 * MIB))));
-    spans.advance(1, 8 * MIB);
-    assert_eq!(spans.claim_far(range(7 * MIB, 10 * MIB), &gaps, 4), None);
-    assert_eq!(spans.claim_front(&gaps, false), Claim::Fetch(2, range(0, 6 * MIB)));
-    assert_eq!(spans.claim_front(&gaps, false), Claim::Wait);
+    spans.advance(1, 8 * MIB, now());
+    assert_eq!(spans.claim_far(range(7 * MIB, 10 * MIB), &gaps, 4, now()), None);
+    assert_eq!(spans.claim_front(&gaps, None, now()), Claim::Fetch(2, range(0, 6 * MIB)));
+    assert_eq!(spans.claim_front(&gaps, None, now()), Claim::Wait);
 }
 
 #[test]
 fn a_part_that_is_refused_gives_the_front_its_way_back() {
     let mut spans = Spans::default();
-    spans.claim_front(&[range(0, u64::MAX)], false);
+    spans.claim_front(&[range(0, u64::MAX)], None, now());
     spans.set_part_bytes(8 * MIB);
     let gaps = [range(0, 40 * MIB)];
-    spans.claim_part(&gaps);
-    assert_eq!(spans.advance(1, MIB), Reach { enough: 8 * MIB, stop: 16 * MIB });
-    spans.release(2);
-    assert_eq!(spans.advance(1, 2 * MIB), Reach { enough: u64::MAX, stop: u64::MAX });
-    assert_eq!(spans.claim_far(range(30 * MIB, 40 * MIB), &gaps, 4), Some((3, range(30 * MIB, 40 * MIB))));
-    assert_eq!(spans.claim_part(&gaps), Some((4, range(18 * MIB, 26 * MIB))));
-    spans.release(3);
+    spans.claim_part(&gaps, None, now());
+    assert_eq!(spans.advance(1, MIB, now()), Reach { enough: 8 * MIB, stop: 16 * MIB });
+    spans.release(2, now());
+    assert_eq!(spans.advance(1, 2 * MIB, now()), Reach { enough: u64::MAX, stop: u64::MAX });
+    assert_eq!(
+        spans.claim_far(range(30 * MIB, 40 * MIB), &gaps, 4, now()),
+        Some((3, range(30 * MIB, 40 * MIB)))
+    );
+    assert_eq!(spans.claim_part(&gaps, None, now()), Some((4, range(18 * MIB, 26 * MIB))));
+    spans.release(3, now());
     let reach = Reach { enough: 10 * MIB, stop: 18 * MIB };
-    assert_eq!(spans.advance(1, 2 * MIB), reach, "only what was claimed last is forgotten");
+    assert_eq!(spans.advance(1, 2 * MIB, now()), reach, "only what was claimed last is forgotten");
 }
 
 #[test]
 fn a_refused_part_gives_back_only_what_was_cut_for_it() {
     let mut spans = Spans::default();
     let gaps = [range(0, 40 * MIB)];
-    spans.claim_front(&gaps, false);
+    spans.claim_front(&gaps, None, now());
     spans.set_part_bytes(8 * MIB);
-    assert_eq!(spans.claim_part(&gaps), Some((2, range(16 * MIB, 24 * MIB))));
-    assert_eq!(spans.claim_part(&gaps), Some((3, range(24 * MIB, 32 * MIB))));
-    spans.release(2);
-    assert_eq!(spans.claim_part(&gaps), Some((4, range(16 * MIB, 24 * MIB))), "it is claimed anew");
-    spans.release(4);
-    let stop = spans.advance(1, MIB).stop;
+    assert_eq!(spans.claim_part(&gaps, None, now()), Some((2, range(16 * MIB, 24 * MIB))));
+    assert_eq!(spans.claim_part(&gaps, None, now()), Some((3, range(24 * MIB, 32 * MIB))));
+    spans.release(2, now());
+    assert_eq!(
+        spans.claim_part(&gaps, None, now()),
+        Some((4, range(16 * MIB, 24 * MIB))),
+        "it is claimed anew"
+    );
+    spans.release(4, now());
+    let stop = spans.advance(1, MIB, now()).stop;
     assert_eq!(stop, 16 * MIB, "another has bytes between here and where the front would have stopped");
 }
 
@@ -176,24 +216,124 @@ fn a_refused_part_gives_back_only_what_was_cut_for_it() {
 fn where_a_part_was_cut_the_transfer_before_it_is_not_left_early() {
     let mut spans = Spans::default();
     let gaps = [range(0, 40 * MIB)];
-    spans.claim_front(&gaps, false);
+    spans.claim_front(&gaps, None, now());
     spans.set_part_bytes(8 * MIB);
-    assert_eq!(spans.claim_part(&gaps), Some((2, range(16 * MIB, 24 * MIB))));
-    spans.advance(2, 16 * MIB + 1);
-    spans.release(2);
-    assert_eq!(spans.advance(1, MIB), Reach { enough: 16 * MIB, stop: 16 * MIB });
+    assert_eq!(spans.claim_part(&gaps, None, now()), Some((2, range(16 * MIB, 24 * MIB))));
+    spans.advance(2, 16 * MIB + 1, now());
+    spans.release(2, now());
+    assert_eq!(spans.advance(1, MIB, now()), Reach { enough: 16 * MIB, stop: 16 * MIB });
 }
 
 #[test]
 fn a_part_is_a_part_again_once_a_far_range_gives_it_back() {
     let mut spans = Spans::default();
     let gaps = [range(0, 24 * MIB)];
-    spans.claim_front(&gaps, false);
+    spans.claim_front(&gaps, None, now());
     spans.set_part_bytes(8 * MIB);
-    assert_eq!(spans.claim_part(&gaps), Some((2, range(16 * MIB, 24 * MIB))));
-    assert_eq!(spans.claim_far(range(20 * MIB, 24 * MIB), &gaps, 4), Some((3, range(20 * MIB, 24 * MIB))));
-    spans.release(3);
+    assert_eq!(spans.claim_part(&gaps, None, now()), Some((2, range(16 * MIB, 24 * MIB))));
+    assert_eq!(
+        spans.claim_far(range(20 * MIB, 24 * MIB), &gaps, 4, now()),
+        Some((3, range(20 * MIB, 24 * MIB)))
+    );
+    spans.release(3, now());
     spans.set_part_bytes(MIB);
-    assert_eq!(spans.claim_part(&gaps), None, "parts are not cut again");
-    assert_eq!(spans.advance(2, 17 * MIB).stop, 24 * MIB);
+    assert_eq!(spans.claim_part(&gaps, None, now()), None, "parts are not cut again");
+    assert_eq!(spans.advance(2, 17 * MIB, now()).stop, 24 * MIB);
+}
+
+/// A fill of 40 MiB in parts of 8 MiB, two of them beside the front, all claimed at the time that is returned.
+fn three_transfers() -> (Spans, Instant) {
+    let (mut spans, began) = (Spans::default(), now());
+    spans.claim_front(&[range(0, 40 * MIB)], None, began);
+    spans.set_part_bytes(8 * MIB);
+    let gaps = [range(0, 40 * MIB)];
+    assert_eq!(spans.claim_part(&gaps, None, began), Some((2, range(16 * MIB, 24 * MIB))));
+    assert_eq!(spans.claim_part(&gaps, None, began), Some((3, range(24 * MIB, 32 * MIB))));
+    (spans, began)
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+const IDLE: Option<Pace> = Some(Pace { latency: Duration::from_millis(10), rate: 4 * MIB });
+
+#[test]
+fn t24_whoever_is_idle_takes_over_the_span_whose_rest_takes_longest() {
+    let (mut spans, began) = three_transfers();
+    for second in 1..=2 {
+        spans.advance(1, second * MIB, began + seconds(second));
+        spans.advance(2, 16 * MIB + second * 2048, began + seconds(second));
+    }
+    let now = began + seconds(2);
+    let gaps = [range(0, 32 * MIB)];
+    assert_eq!(spans.claim_part(&gaps, None, now), None, "nobody knows how fast a new one is");
+    assert_eq!(spans.claim_part(&gaps, IDLE, now), Some((4, range(24 * MIB, 32 * MIB))), "3 brought nothing");
+    assert!(spans.is_taken_over(3));
+    assert_eq!(spans.advance(3, 24 * MIB, now), Reach { enough: 24 * MIB, stop: 24 * MIB });
+    let rest = range(16 * MIB + 4096, 24 * MIB);
+    assert_eq!(spans.claim_front(&gaps, IDLE, now), Claim::Fetch(5, rest), "2 drips");
+    let quarter = Some(Pace { latency: Duration::ZERO, rate: 6 * MIB });
+    let kept = spans.claim_part(&[range(0, 16 * MIB)], quarter, now);
+    assert_eq!(
+        kept,
+        Some((6, range(5 * MIB + MIB / 2, 13 * MIB + MIB / 2))),
+        "1 keeps a quarter of its 14 MiB"
+    );
+    assert!(!spans.is_taken_over(1));
+    assert_eq!(spans.advance(1, 3 * MIB, now).stop, 5 * MIB + MIB / 2);
+}
+
+#[test]
+fn t24_a_takeover_that_is_refused_gives_the_bytes_back() {
+    let (mut spans, began) = three_transfers();
+    let now = began + seconds(2);
+    let gaps = [range(0, 32 * MIB)];
+    for (id, from) in [(1, 0), (3, 24 * MIB)] {
+        spans.advance(id, from + 6 * MIB, now);
+    }
+    assert_eq!(spans.claim_part(&gaps, IDLE, now), Some((4, range(16 * MIB, 24 * MIB))));
+    assert!(spans.is_taken_over(2));
+    spans.release(4, now);
+    assert!(!spans.is_taken_over(2));
+    assert_eq!(spans.advance(2, 17 * MIB, now).stop, 24 * MIB);
+}
+
+#[test]
+fn t24_the_transfer_that_is_farthest_behind_the_others_is_ended() {
+    let (mut spans, began) = three_transfers();
+    for (id, from, rate) in [(1, 0, 4 * MIB), (2, 16 * MIB, 2048), (3, 24 * MIB, 4 * MIB)] {
+        spans.advance(id, from + 1, began + Duration::from_millis(10));
+        spans.advance(id, from + rate, began + seconds(1));
+    }
+    assert!(!spans.end_lost(40 * MIB, began + seconds(1)), "it is too young");
+    for (id, from, rate) in [(1, 0, 4 * MIB), (2, 16 * MIB, 2048), (3, 24 * MIB, 4 * MIB)] {
+        spans.advance(id, from + rate * 3 / 2, began + seconds(1) + Duration::from_millis(500));
+    }
+    let now = began + seconds(1) + Duration::from_millis(500);
+    assert!(!spans.end_lost(u64::MAX, now), "nobody knows the size");
+    assert!(spans.end_lost(40 * MIB, now));
+    assert!(spans.is_taken_over(2) && !spans.is_taken_over(1) && !spans.is_taken_over(3));
+    assert!(!spans.end_lost(40 * MIB, now), "the others are as fast as each other");
+    let rest = range(16 * MIB + 3072, 24 * MIB);
+    assert_eq!(spans.claim_part(&[rest], None, now), Some((4, rest)), "it goes to whoever claims next");
+}
+
+#[test]
+fn t24_silence_everywhere_ends_nobody() {
+    let (mut spans, began) = three_transfers();
+    for (id, from) in [(1, 0), (2, 16 * MIB), (3, 24 * MIB)] {
+        spans.advance(id, from + MIB, began + Duration::from_millis(100));
+    }
+    assert!(!spans.end_lost(40 * MIB, began + seconds(20)));
+}
+
+#[test]
+fn t24_takeovers_are_bounded() {
+    let (mut spans, began) = three_transfers();
+    let gaps = [range(0, 32 * MIB)];
+    for tens in 1..100 {
+        spans.claim_part(&gaps, IDLE, began + seconds(10 * tens));
+    }
+    assert_eq!(spans.takeover_count, TAKEOVER_COUNT);
 }
