@@ -10,12 +10,13 @@ pub(crate) mod passing;
 pub(crate) mod pump;
 pub(crate) mod reader;
 mod relay;
+pub(crate) mod seat;
 mod spans;
 pub(crate) mod table;
 pub(crate) mod transfer;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -24,10 +25,12 @@ use policy::pace::Pace;
 use storage::{OpenBlob, Spool};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::PullError;
-use crate::waiting::Waiting;
+use crate::waiting::Place;
 use relay::Relay;
+use seat::Reader;
 use spans::{Claim, Reach, Spans};
 
 /// How far a fill has come, as its readers see it.
@@ -75,40 +78,6 @@ pub(crate) enum Available {
     Gone,
 }
 
-/// A reader's place in a fill, which a relay does not overtake until the seat is dropped. It is taken before
-/// the fill starts, so that a reader who still waits for the headers counts as one.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    fill: Arc<Fill>,
-    position: Arc<AtomicU64>,
-    _waiting: Option<Waiting>,
-}
-
-impl Seat {
-    /// Counts the reader among those who wait as long as the seat is taken.
-    pub(crate) fn hold(&mut self, waiting: Option<Waiting>) {
-        self._waiting = waiting;
-    }
-
-    pub(crate) fn position(&self) -> u64 {
-        self.position.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn move_to(&self, position: u64) {
-        self.position.store(position, Ordering::Release);
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        // A relay may be waiting for this reader. It needs nothing any more.
-        self.move_to(u64::MAX);
-        if self.fill.is_relaying() {
-            self.fill.publish();
-        }
-    }
-}
-
 #[derive(Debug)]
 enum Content {
     /// It turned out to be in the store already.
@@ -128,7 +97,10 @@ pub(crate) struct Fill {
     spans: Mutex<Spans>,
     /// Wakes the transfers, each to see whether it was taken over.
     takeovers: Notify,
-    readers: Mutex<Vec<Weak<AtomicU64>>>,
+    readers: Mutex<Vec<Weak<Reader>>>,
+    place: Mutex<Option<Place>>,
+    /// Cancelled when the place is another's: what has come so far is all that this fill brings.
+    gave_way: CancellationToken,
     /// Whether it is known that the store will not have the blob.
     is_lost: Arc<AtomicBool>,
 }
@@ -146,6 +118,8 @@ impl Fill {
             spans: Mutex::new(Spans::default()),
             takeovers: Notify::new(),
             readers: Mutex::new(Vec::new()),
+            place: Mutex::new(None),
+            gave_way: CancellationToken::new(),
             is_lost: Arc::default(),
         }
     }
@@ -261,21 +235,6 @@ impl Fill {
         lock(&self.relay).as_ref().is_none_or(|relay| relay.needed_by(position).is_some())
     }
 
-    /// A seat at the beginning of the blob.
-    fn take_seat(self: &Arc<Self>) -> Seat {
-        let position = Arc::new(AtomicU64::new(0));
-        let mut readers = lock(&self.readers);
-        readers.retain(|reader| reader.strong_count() > 0);
-        readers.push(Arc::downgrade(&position));
-        Seat { fill: Arc::clone(self), position, _waiting: None }
-    }
-
-    /// Where the readers are.
-    fn positions(&self) -> Vec<u64> {
-        let readers = lock(&self.readers);
-        readers.iter().filter_map(Weak::upgrade).map(|seat| seat.load(Ordering::Acquire)).collect()
-    }
-
     /// The blob turned out to be in the store. Readers may follow it; whether it is right is told later.
     fn hold(&self, blob: OpenBlob) {
         let size = blob.size();
@@ -305,11 +264,23 @@ impl Fill {
     }
 
     fn verified(&self) {
-        self.progress.send_modify(|progress| progress.phase = Phase::Verified);
+        self.end(Phase::Verified);
     }
 
     fn fail(&self, error: PullError) {
-        self.progress.send_modify(|progress| progress.phase = Phase::Failed(error));
+        self.end(Phase::Failed(error));
+    }
+
+    fn end(&self, phase: Phase) {
+        self.progress.send_modify(|progress| progress.phase = phase);
+        self.leave_place();
+        // No upstream keeps anybody waiting any more, not even a reader who does not look.
+        self.readers().iter().for_each(|reader| reader.stop_waiting());
+    }
+
+    /// Whether it ended, well or not.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.progress.borrow().phase, Phase::Verified | Phase::Failed(_))
     }
 
     /// Wakes the readers: more bytes are readable.

@@ -118,7 +118,7 @@ impl Backend {
         waiting: Option<Waiting>,
     ) -> Result<BlobAnswer, PullError> {
         let transfer = self.transfer(repository, digest);
-        let (Boarding { fill, mut seat, joined }, size) = self.board(&transfer).await?;
+        let (Boarding { fill, seat, joined }, size) = self.board(&transfer).await?;
         if fill.is_held() || fill.repository() != repository {
             self.prove_link(repository, digest).await?;
         }

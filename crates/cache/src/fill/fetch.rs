@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{ByteRange, Hasher};
-use policy::head_trust::Stakes;
 use policy::connections::INTERVAL;
+use policy::head_trust::Stakes;
 use policy::pace::Pace;
 use storage::StoreError;
 use tokio::time::Instant;

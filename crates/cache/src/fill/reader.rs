@@ -9,8 +9,9 @@ use oci::ByteRange;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::seat::Seat;
 use super::transfer::Transfer;
-use super::{Available, Fill, Phase, Progress, Seat};
+use super::{Available, Fill, Phase, Progress};
 use crate::blob_reader::{BlobReader, FilePiece, Piece};
 use crate::error::PullError;
 
@@ -115,10 +116,6 @@ impl Follower {
             return Err(PullError::unavailable(
                 "the blob has not the size that a manifest or a HEAD has told",
             ));
-        }
-        if matches!(progress.phase, Phase::Verified) {
-            // Everything is there: no upstream can keep this reader waiting any more.
-            self.seat.hold(None);
         }
         let (position, limit) = (self.seat.position(), self.limit(&progress));
         if position < limit { self.take(position, limit - position) } else { Ok(None) }

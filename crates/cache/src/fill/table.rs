@@ -6,7 +6,8 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use oci::{Digest, Repository};
 
-use super::{Fill, Phase, Seat, vanished};
+use super::seat::Seat;
+use super::{Fill, vanished};
 use crate::error::PullError;
 
 /// Gives every caller the same fill while there is one. It never waits; `start` only spawns.
@@ -40,16 +41,16 @@ impl FillTable {
         repository: &Repository,
         start: impl FnOnce(FillWriter),
     ) -> Boarding {
-        let fill = match self.fills.entry(digest.clone()) {
-            Entry::Occupied(entry) => {
-                let fill = entry.get().clone();
-                return Boarding { seat: fill.take_seat(), fill, joined: true };
-            }
-            Entry::Vacant(entry) => {
-                entry.insert(Arc::new(Fill::new(digest.clone(), repository.clone()))).clone()
-            }
-        };
-        let seat = fill.take_seat();
+        let entry = self.fills.entry(digest.clone());
+        if let Entry::Occupied(entry) = &entry
+            && let Some(seat) = entry.get().take_seat()
+        {
+            return Boarding { fill: entry.get().clone(), seat, joined: true };
+        }
+        let fill = Arc::new(Fill::new(digest.clone(), repository.clone()));
+        let seat = fill.take_seat().expect("a new fill has given way to nobody");
+        // One that gave way is on its way out; this one goes on with its bytes.
+        drop(entry.insert(fill.clone()));
         start(FillWriter { fill: fill.clone(), table: self.clone() });
         Boarding { fill, seat, joined: false }
     }
@@ -68,16 +69,19 @@ impl FillWriter {
     /// Ends the fill with an error for every reader.
     pub(crate) fn fail(self, error: PullError) {
         // Off the table first: who asks from now on starts afresh.
-        self.table.fills.remove(self.fill.digest());
+        self.leave_table();
         self.fill.fail(error);
+    }
+
+    fn leave_table(&self) {
+        self.table.fills.remove_if(self.fill.digest(), |_, fill| Arc::ptr_eq(fill, &self.fill));
     }
 }
 
 impl Drop for FillWriter {
     fn drop(&mut self) {
-        self.table.fills.remove_if(self.fill.digest(), |_, fill| Arc::ptr_eq(fill, &self.fill));
-        let is_over = matches!(self.fill.watch().borrow().phase, Phase::Verified | Phase::Failed(_));
-        if !is_over {
+        self.leave_table();
+        if !self.fill.is_over() {
             self.fill.fail(vanished());
         }
     }

@@ -24,7 +24,7 @@ use crate::manifest_fetch::Sizes;
 use crate::recent::Recent;
 use crate::settings::Settings;
 use crate::verified::Verified;
-use crate::waiting::{Bounds, take_place};
+use crate::waiting::{Bounds, place_fill};
 
 /// Everything a transfer needs of its backend; `repository` is the one that the upstream is asked through.
 #[derive(Clone, Debug)]
@@ -64,6 +64,8 @@ impl Transfer {
             let ended = tokio::select! {
                 result = self.fill(&fill) => result,
                 () = cancelled.cancelled() => Err(PullError::unavailable("wharf is shutting down")),
+                // A client who comes for it from now on starts another fill, which goes on here.
+                () = fill.gave_way.cancelled() => Err(PullError::Overloaded),
             };
             match fill.content.get() {
                 // It will not be completed, and would keep a full disk full.
@@ -100,6 +102,7 @@ impl Transfer {
             let fetched = tokio::select! {
                 result = self.fetch(&fill, &mut sink, span, claimed, Role::Far) => result,
                 () = self.cancel.cancelled() => Err(Stop::Abandoned),
+                () = fill.gave_way.cancelled() => Err(Stop::Abandoned),
             };
             if let Err(stop) = fetched {
                 // The front takes over what is missing, and reports if it cannot.
@@ -124,7 +127,7 @@ impl Transfer {
         if self.settings.tags.offline {
             return Err(PullError::Offline);
         }
-        let _place = take_place(&self.bounds, &self.bounds_of_all)?;
+        place_fill(fill, &self.bounds, &self.bounds_of_all)?;
         let mut sink = match self.blobs.spool(&self.digest).await {
             Ok(spool) => {
                 if !spool.is_empty() {
@@ -146,6 +149,8 @@ impl Transfer {
             // It only helps: the front alone says when everything is there.
             () = async { self.share(fill).await; pending().await } => {}
         }
+        // The upstream has done its part, and from here on there is nothing that could be left to a later fill.
+        fill.leave_place();
         match sink {
             Sink::Spool(spool) => self.commit(fill, spool).await,
             Sink::Relay { hasher, front } => self.conclude_relay(fill, *hasher, front),

@@ -48,6 +48,17 @@ impl World {
         records: Arc<dyn RecordStore>,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
+        Self::beside_others(upstream, blobs, records, Bounds::new(1_000_000, 1_000_000), change)
+    }
+
+    /// A backend of several that share `bounds_of_all`.
+    pub(crate) fn beside_others(
+        upstream: Arc<MemoryUpstream>,
+        blobs: Arc<dyn BlobStore>,
+        records: Arc<dyn RecordStore>,
+        bounds_of_all: Bounds,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let rule = TagRule {
             ttl: Duration::ZERO,
             stale_if_error: StaleLimit::Forever,
@@ -64,7 +75,7 @@ impl World {
             upstream: upstream.clone(),
             blobs: blobs.clone(),
             records: records.clone(),
-            bounds_of_all: Bounds::new(1_000_000, 1_000_000),
+            bounds_of_all,
             memory: memory.clone(),
             settings,
             metrics: metrics.registry("memory.test"),

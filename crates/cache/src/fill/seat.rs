@@ -1,0 +1,109 @@
+//! The readers of a fill, as the fill sees them: where they are, and whether they wait for the upstream.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::{Fill, lock};
+use crate::waiting::{Place, Waiting};
+
+/// A reader's place in a fill, which a relay does not overtake until the seat is dropped. It is taken before
+/// the fill starts, so that a reader who still waits for the headers counts as one.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    fill: Arc<Fill>,
+    reader: Arc<Reader>,
+}
+
+/// The fill's side of a seat.
+#[derive(Debug)]
+pub(super) struct Reader {
+    position: AtomicU64,
+    waiting: Mutex<Option<Waiting>>,
+}
+
+impl Seat {
+    /// Counts the reader among those who wait, until the fill ends or the seat is dropped.
+    pub(crate) fn hold(&self, waiting: Option<Waiting>) {
+        *lock(&self.reader.waiting) = waiting;
+        // It may have ended just before.
+        if self.fill.is_over() {
+            self.reader.stop_waiting();
+        }
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.reader.position.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn move_to(&self, position: u64) {
+        self.reader.position.store(position, Ordering::Release);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // A relay may be waiting for this reader. It needs nothing any more.
+        self.move_to(u64::MAX);
+        if self.fill.is_relaying() {
+            self.fill.publish();
+        }
+    }
+}
+
+impl Reader {
+    /// Gives the reader's place among those who wait to somebody else.
+    pub(super) fn stop_waiting(&self) {
+        drop(lock(&self.waiting).take());
+    }
+}
+
+impl Fill {
+    /// A seat at the beginning of the blob; none in a fill that gave way.
+    pub(super) fn take_seat(self: &Arc<Self>) -> Option<Seat> {
+        let reader = Arc::new(Reader { position: AtomicU64::new(0), waiting: Mutex::new(None) });
+        let mut readers = lock(&self.readers);
+        if self.gave_way.is_cancelled() {
+            return None;
+        }
+        readers.retain(|reader| reader.strong_count() > 0);
+        readers.push(Arc::downgrade(&reader));
+        drop(readers);
+        Some(Seat { fill: Arc::clone(self), reader })
+    }
+
+    /// Whether a client is there, waiting or reading.
+    pub(crate) fn has_readers(&self) -> bool {
+        !self.readers().is_empty()
+    }
+
+    /// The fill's place with the upstream, which it keeps until it is over or gives way.
+    pub(crate) fn keep_place(&self, place: Place) {
+        *lock(&self.place) = Some(place);
+    }
+
+    /// Gives the place back.
+    pub(super) fn leave_place(&self) {
+        drop(lock(&self.place).take());
+    }
+
+    /// Gives the place up for a client that is there, and ends the fill, unless it has readers itself. Nobody joins
+    /// it from then on.
+    pub(crate) fn give_way(&self) -> Option<Place> {
+        let readers = lock(&self.readers);
+        if readers.iter().any(|reader| reader.strong_count() > 0) {
+            return None;
+        }
+        let place = lock(&self.place).take()?;
+        self.gave_way.cancel();
+        Some(place)
+    }
+
+    /// Where the readers are.
+    pub(super) fn positions(&self) -> Vec<u64> {
+        self.readers().iter().map(|reader| reader.position.load(Ordering::Acquire)).collect()
+    }
+
+    pub(super) fn readers(&self) -> Vec<Arc<Reader>> {
+        lock(&self.readers).iter().filter_map(std::sync::Weak::upgrade).collect()
+    }
+}
