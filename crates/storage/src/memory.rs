@@ -199,7 +199,9 @@ impl RecordStore for MemoryStore {
         key: &str,
         list: &StoredList,
     ) -> Result<(), StoreError> {
-        let list = StoredList { seen_at: to_the_second(list.seen_at), ..list.clone() };
+        // A copy, as on disk: what the bytes came in belongs to the answer that brought them.
+        let bytes = Bytes::copy_from_slice(&list.bytes);
+        let list = StoredList { bytes, seen_at: to_the_second(list.seen_at), ..list.clone() };
         let mut shelves = self.shelves();
         let lists = &mut shelves.of(repository).lists;
         lists.retain(|(stored, _)| stored != key);
