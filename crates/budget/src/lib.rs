@@ -18,18 +18,24 @@ pub struct Memory {
     pub documents: Budget,
     /// Pages of tags, of referrers and of the catalogue.
     pub lists: Budget,
+    /// Blobs that pass through memory because a store failed.
+    pub windows: Budget,
 }
 
 impl Memory {
     /// At most `bytes_max` for all sorts together.
     pub fn new(bytes_max: u64) -> Self {
         let quarter = || Budget::new(bytes_max / 4);
-        Self { documents: quarter(), lists: quarter() }
+        Self { documents: quarter(), lists: quarter(), windows: quarter() }
     }
 
     /// What is taken now, by sort, in bytes.
-    pub fn taken(&self) -> [(&'static str, u64); 2] {
-        [("documents", self.documents.taken()), ("lists", self.lists.taken())]
+    pub fn taken(&self) -> [(&'static str, u64); 3] {
+        [
+            ("documents", self.documents.taken()),
+            ("lists", self.lists.taken()),
+            ("windows", self.windows.taken()),
+        ]
     }
 }
 

@@ -19,6 +19,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use budget::Budget;
 use bytes::Bytes;
 use oci::{ByteRange, Digest, Repository};
 use policy::pace::Pace;
@@ -94,6 +95,8 @@ pub(crate) struct Fill {
     progress: watch::Sender<Progress>,
     content: OnceLock<Content>,
     relay: Mutex<Option<Relay>>,
+    /// What all relays of the process may take of memory.
+    windows: Budget,
     spans: Mutex<Spans>,
     /// Wakes the transfers, each to see whether it was taken over.
     takeovers: Notify,
@@ -106,7 +109,7 @@ pub(crate) struct Fill {
 }
 
 impl Fill {
-    fn new(digest: Digest, repository: Repository) -> Self {
+    fn new(digest: Digest, repository: Repository, windows: Budget) -> Self {
         let progress =
             watch::Sender::new(Progress { phase: Phase::Asking, size: None, promised: Promised::Unasked });
         Self {
@@ -115,6 +118,7 @@ impl Fill {
             progress,
             content: OnceLock::new(),
             relay: Mutex::new(None),
+            windows,
             spans: Mutex::new(Spans::default()),
             takeovers: Notify::new(),
             readers: Mutex::new(Vec::new()),
@@ -213,10 +217,10 @@ impl Fill {
         lock(&self.relay).is_some()
     }
 
-    /// The store failed: what still comes only passes through.
-    fn begin_relay(&self, relay: Relay) {
+    /// The store failed: what comes from `start` on only passes through.
+    fn begin_relay(&self, start: u64) {
         self.lose();
-        *lock(&self.relay) = Some(relay);
+        *lock(&self.relay) = Some(Relay::new(start, self.windows.clone()));
     }
 
     /// The store will not have the blob.

@@ -159,7 +159,7 @@ impl Pump<'_> {
         }
         (self.store_failed)(&error);
         let (hasher, front) = spool.hash_front().await;
-        self.fill.begin_relay(Relay::new(front));
+        self.fill.begin_relay(front);
         *sink = Sink::Relay { hasher: Box::new(hasher), front };
         self.fill.publish();
         if front != offset {
@@ -179,21 +179,28 @@ impl Pump<'_> {
         Ok(())
     }
 
-    /// Puts a chunk into the window, waiting for the slowest reader while it is full.
+    /// Puts a chunk into the window, waiting for the slowest reader while it is full: for a while if others want to go
+    /// on, and as long as it likes if it is alone.
     async fn push(&self, chunk: &Bytes) -> Result<(), Stop> {
-        let deadline = Instant::now() + RELAY_PATIENCE;
+        let mut deadline = Instant::now() + RELAY_PATIENCE;
         let mut progress = self.fill.watch();
         loop {
-            let may_drop = Instant::now() >= deadline;
-            let positions = self.fill.positions();
+            let has_passed = Instant::now() >= deadline;
+            let (positions, is_sized) = (self.fill.positions(), self.fill.size().is_some());
             let push = |relay: &mut Relay| {
                 // A reader whose bytes have passed is lost, and nobody waits for it.
-                let needed = positions.iter().filter_map(|position| relay.needed_by(*position)).min()?;
-                Some(relay.push(chunk, needed, may_drop))
+                let needed = || positions.iter().filter_map(|position| relay.needed_by(*position));
+                // Of a blob whose size is unknown nothing leaves before its end.
+                let (oldest, is_alone) = (needed().min()?, is_sized && needed().count() == 1);
+                Some((relay.push(chunk, oldest, has_passed && !is_alone, is_alone), is_alone))
             };
-            let pushed = lock(&self.fill.relay).as_mut().and_then(push).ok_or(Stop::Abandoned)?;
-            if pushed {
+            let pushed = lock(&self.fill.relay).as_mut().and_then(push);
+            let (is_pushed, is_alone) = pushed.ok_or(Stop::Abandoned)?;
+            if is_pushed {
                 return Ok(());
+            }
+            if is_alone {
+                deadline = Instant::now() + RELAY_PATIENCE;
             }
             // Readers publish when they have moved on in a relay; the deadline bounds a silent one.
             let _ = tokio::time::timeout_at(deadline, progress.changed()).await;

@@ -2,12 +2,17 @@
 
 use std::collections::VecDeque;
 
+use budget::{Budget, Share};
 use bytes::Bytes;
 
 use super::Available;
 
 /// What the window holds at the most, in bytes.
-pub(crate) const WINDOW_BYTES_MAX: u64 = 8 << 20;
+const WINDOW_BYTES_MAX: u64 = 8 << 20;
+
+/// What it may hold whatever other windows take, in bytes: with one reader it needs no more. It is larger than what
+/// readers leave to the end until the digest is right.
+const WINDOW_BYTES_MIN: u64 = 512 * 1024;
 
 /// The window. Its start moves only forward.
 #[derive(Debug)]
@@ -16,13 +21,21 @@ pub(crate) struct Relay {
     origin: u64,
     start: u64,
     end: u64,
-    chunks: VecDeque<Bytes>,
+    chunks: VecDeque<Chunk>,
+    /// What all windows of the process may take of memory.
+    windows: Budget,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    bytes: Bytes,
+    _share: Share,
 }
 
 impl Relay {
     /// An empty window at `start`.
-    pub(crate) fn new(start: u64) -> Self {
-        Self { origin: start, start, end: start, chunks: VecDeque::new() }
+    pub(crate) fn new(start: u64, windows: Budget) -> Self {
+        Self { origin: start, start, end: start, chunks: VecDeque::new(), windows }
     }
 
     /// Where the store failed.
@@ -36,10 +49,10 @@ impl Relay {
         }
         let mut start = self.start;
         for chunk in &self.chunks {
-            let end = start + chunk.len() as u64;
+            let end = start + chunk.bytes.len() as u64;
             if position < end {
                 let offset = usize::try_from(position - start).expect("an offset into a chunk in memory");
-                return Available::Relayed(chunk.slice(offset..));
+                return Available::Relayed(chunk.bytes.slice(offset..));
             }
             start = end;
         }
@@ -52,26 +65,35 @@ impl Relay {
         (needed >= self.start).then_some(needed)
     }
 
-    /// Takes in the next chunk if there is room, after dropping what lies before `oldest_needed`. With
-    /// `may_drop`, room is made at the beginning.
-    pub(crate) fn push(&mut self, chunk: &Bytes, oldest_needed: u64, may_drop: bool) -> bool {
+    /// Takes in the next chunk if there is room, after dropping what lies before `oldest_needed`. With `may_drop`, room is
+    /// made at the beginning. A reader who `is_alone` needs only a little of it.
+    pub(crate) fn push(&mut self, chunk: &Bytes, oldest_needed: u64, may_drop: bool, is_alone: bool) -> bool {
         self.drop_before(oldest_needed);
-        while self.end - self.start + chunk.len() as u64 > WINDOW_BYTES_MAX {
+        loop {
+            if let Some(share) = self.room_for(chunk.len() as u64, is_alone) {
+                self.end += chunk.len() as u64;
+                self.chunks.push_back(Chunk { bytes: chunk.clone(), _share: share });
+                return true;
+            }
             match self.chunks.front() {
-                Some(oldest) if may_drop => self.drop_before(self.start + oldest.len() as u64),
-                Some(_) => return false,
-                None => break,
+                Some(oldest) if may_drop => self.drop_before(self.start + oldest.bytes.len() as u64),
+                _ => return false,
             }
         }
-        self.end += chunk.len() as u64;
-        self.chunks.push_back(chunk.clone());
-        true
+    }
+
+    fn room_for(&self, bytes: u64, is_alone: bool) -> Option<Share> {
+        let length = self.end - self.start + bytes;
+        if self.chunks.is_empty() || length <= WINDOW_BYTES_MIN {
+            return Some(self.windows.overdraw(bytes));
+        }
+        if is_alone || length > WINDOW_BYTES_MAX { None } else { self.windows.take(bytes) }
     }
 
     /// Drops whole chunks that end at or before `position`.
     fn drop_before(&mut self, position: u64) {
         while let Some(chunk) = self.chunks.front() {
-            let end = self.start + chunk.len() as u64;
+            let end = self.start + chunk.bytes.len() as u64;
             if end > position {
                 break;
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use budget::Budget;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use oci::{Digest, Repository};
@@ -11,9 +12,11 @@ use super::{Fill, vanished};
 use crate::error::PullError;
 
 /// Gives every caller the same fill while there is one. It never waits; `start` only spawns.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct FillTable {
     fills: Arc<DashMap<Digest, Arc<Fill>>>,
+    /// What fills may take of memory when the store fails.
+    windows: Budget,
 }
 
 /// A caller's part in a fill.
@@ -34,6 +37,10 @@ pub(crate) struct FillWriter {
 }
 
 impl FillTable {
+    pub(crate) fn new(windows: Budget) -> Self {
+        Self { fills: Arc::default(), windows }
+    }
+
     /// The fill for `digest`, asked for through `repository` if it is new.
     pub(crate) fn join_or_start(
         &self,
@@ -47,7 +54,7 @@ impl FillTable {
         {
             return Boarding { fill: entry.get().clone(), seat, joined: true };
         }
-        let fill = Arc::new(Fill::new(digest.clone(), repository.clone()));
+        let fill = Arc::new(Fill::new(digest.clone(), repository.clone(), self.windows.clone()));
         let seat = fill.take_seat().expect("a new fill has given way to nobody");
         // One that gave way is on its way out; this one goes on with its bytes.
         drop(entry.insert(fill.clone()));

@@ -15,7 +15,6 @@ use upstream::Upstream;
 use super::fetch::{Claimed, Role};
 use super::lanes::Lanes;
 use super::pump::{Sink, Stop};
-use super::relay::Relay;
 use super::table::FillWriter;
 use super::{Content, Fill};
 use crate::error::PullError;
@@ -139,7 +138,7 @@ impl Transfer {
             }
             Err(error) => {
                 self.store_failed(&error);
-                fill.begin_relay(Relay::new(0));
+                fill.begin_relay(0);
                 Sink::Relay { hasher: Box::new(Hasher::new(self.digest.algorithm())), front: 0 }
             }
         };
