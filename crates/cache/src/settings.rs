@@ -41,6 +41,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// The longest a fill goes on without a new byte before it gives up.
     pub fill_stall_max: Duration,
+    /// For how long a body may bring less than 1 KiB/s before it is taken up again.
+    pub drip_max: Duration,
     /// Requests that wait for the upstream or are served along a transfer from it. A further one is refused at once.
     pub waiting_count_max: usize,
     /// Questions to the upstream and transfers from it, each shared by however many requests. A further one is
@@ -65,8 +67,23 @@ impl Settings {
             connections_per_blob_max: CONNECTIONS_PER_BLOB_DEFAULT,
             connections_max: CONNECTIONS_DEFAULT,
             fill_stall_max: Duration::from_secs(45),
+            drip_max: Duration::from_secs(30),
             waiting_count_max: 6144,
             asking_count_max: 2048,
+        }
+    }
+
+    /// The same, waiting for an upstream as long as that is allowed to take: `header_timeout` for each answer's head,
+    /// `idle_timeout` between two bytes. What depends on one waits no shorter than the one itself.
+    #[must_use]
+    pub fn waiting(self, header_timeout: Duration, idle_timeout: Duration) -> Self {
+        Self {
+            // What the tag names, and the manifest itself.
+            manifest_deadline: header_timeout.saturating_mul(2),
+            drip_max: self.drip_max.max(idle_timeout),
+            // Silence ends one transfer, and the next one has the half of it to begin.
+            fill_stall_max: self.fill_stall_max.max(idle_timeout.saturating_add(idle_timeout / 2)),
+            ..self
         }
     }
 }

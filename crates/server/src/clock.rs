@@ -19,6 +19,7 @@ pub(crate) struct Limits {
     pub(crate) header_wait_max: Duration,
     pub(crate) idle_max: Duration,
     pub(crate) stall_max: Duration,
+    pub(crate) silence_max: Duration,
     pub(crate) half_closed_max: Duration,
     pub(crate) linger_max: Duration,
 }
@@ -30,6 +31,7 @@ impl Limits {
             header_wait_max: self.header_wait_max.min(max),
             idle_max: self.idle_max.min(max),
             stall_max: self.stall_max.min(max),
+            silence_max: self.silence_max.min(max),
             half_closed_max: self.half_closed_max.min(max),
             linger_max: self.linger_max.min(max),
         }
@@ -215,9 +217,9 @@ impl Clock {
             Phase::Idle => (limits.idle_max, Overdue::Idle),
             Phase::Head => (limits.header_wait_max, Overdue::Head),
             Phase::Answering if state.half_closed => {
-                (limits.half_closed_max.min(limits.stall_max), Overdue::Left)
+                (limits.half_closed_max.min(limits.silence_max), Overdue::Left)
             }
-            Phase::Answering => (limits.stall_max, Overdue::Answer),
+            Phase::Answering => (limits.silence_max, Overdue::Answer),
             Phase::Lingering => (limits.linger_max, Overdue::Linger),
         };
         let deadline = state.since + limit;

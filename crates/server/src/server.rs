@@ -188,6 +188,7 @@ fn limits(settings: &Settings) -> Limits {
         header_wait_max: settings.header_wait_max,
         idle_max: settings.idle_max,
         stall_max: settings.stall_max,
+        silence_max: settings.silence_max,
         half_closed_max: settings.half_closed_max,
         linger_max: settings.linger_max,
     }

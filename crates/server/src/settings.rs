@@ -33,8 +33,11 @@ pub struct Settings {
     /// How long a connection is kept between two requests. Clients keep theirs for up to 120 s, and one that
     /// is closed just as it is used again costs the client an error.
     pub idle_max: Duration,
-    /// How long an answer may make no progress, whether the client does not read or nothing comes for it.
+    /// How long an answer may make no progress because the client does not read.
     pub stall_max: Duration,
+    /// How long an answer may make no progress because nothing comes for it. Longer than anything that it may
+    /// wait for.
+    pub silence_max: Duration,
     /// The same for a client that has shut its sending side: it may read on, but nothing tells it from one that
     /// has left.
     pub half_closed_max: Duration,
@@ -79,6 +82,7 @@ impl Settings {
             header_wait_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(150),
             stall_max: Duration::from_secs(60),
+            silence_max: Duration::from_secs(60),
             half_closed_max: Duration::from_secs(10),
             answer_wait_max: Duration::from_secs(20),
             linger_max: Duration::from_secs(2),

@@ -105,7 +105,8 @@ impl Pair {
                 .no_zstd()
                 .no_deflate()
                 .user_agent(concat!("wharf/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(settings.connect_timeout)
+                // Within the time for the whole head, so that what takes all of that is known to be the connection.
+                .connect_timeout(settings.connect_timeout.min(settings.header_timeout.mul_f32(0.9)))
                 .read_timeout(settings.idle_timeout)
                 .pool_max_idle_per_host(idle_count_max)
                 .pool_idle_timeout(IDLE_CONNECTION_TTL);

@@ -20,6 +20,7 @@ mod process;
 mod reader;
 mod registry;
 mod remark;
+mod waits;
 
 use std::collections::BTreeSet;
 
@@ -175,7 +176,7 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
         source: source.to_owned(),
         domain: server.domain.clone(),
         body_bytes_max: server.body_bytes_max.map_or(budget::BODY_BYTES_DEFAULT, |bytes| bytes as u64),
-        server: server.settings(admin),
+        server: waits::outlast(server.settings(admin), &registries),
         routes,
         log,
         registries,

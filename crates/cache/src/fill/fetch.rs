@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::debug;
 use upstream::{BlobRange, ErrorKind};
 
-use super::pump::{Pump, Sink, Stop};
+use super::pump::{FLOOR_RATE, Pump, Sink, Stop};
 use super::spans::Claim;
 use super::transfer::Transfer;
 use super::{Fill, Promised};
@@ -59,7 +59,7 @@ impl Drop for Claimed {
 impl Transfer {
     /// Fetches until nothing is missing, resuming where a transfer broke off.
     pub(super) async fn fetch_all(&self, fill: &Arc<Fill>, sink: &mut Sink) -> Result<(), PullError> {
-        let mut patience = Patience::new(self.settings.fill_stall_max);
+        let mut patience = Patience::new(self.settings.fill_stall_max, fill.received_bytes());
         let mut role = Role::Front { ranges_work: true };
         let mut progress = fill.watch();
         let mut pace = None;
@@ -116,7 +116,7 @@ impl Transfer {
                 fill.set_part_bytes(u64::MAX);
                 continue;
             }
-            match patience.after(&stop, grew, fill.has_answered()) {
+            match patience.after(&stop, fill.received_bytes(), fill.has_answered()) {
                 Some(pause) => {
                     debug!(digest = %self.digest, ?stop, "resuming");
                     self.metrics.resumed();
@@ -196,6 +196,7 @@ impl Transfer {
             leave_at: None,
             skip,
             may_relay: is_front || role == Role::Rest,
+            drip_max: self.settings.drip_max,
             received: &received,
             store_failed: &store_failed,
         };
@@ -293,36 +294,69 @@ fn front(sink: &Sink) -> (Hasher, u64) {
     }
 }
 
-/// When a broken transfer is taken up again, and after which pause.
+/// When a broken transfer is taken up again, and after which pause. What counts is how much comes in a while, whatever
+/// single bytes each transfer brings.
 struct Patience {
     stall_max: Duration,
-    grew_at: Instant,
+    /// When a while began, and what had come by then.
+    since: Instant,
+    bytes_before: u64,
+    /// The same of the last stop.
+    stopped_at: Instant,
+    bytes_at_stop: u64,
+    /// Transfers in a row that brought nothing.
     fruitless_count: u32,
+    /// Transfers in a row that came below the floor.
+    slow_count: u32,
 }
 
 impl Patience {
-    fn new(stall_max: Duration) -> Self {
-        Self { stall_max, grew_at: Instant::now(), fruitless_count: 0 }
+    fn new(stall_max: Duration, received_bytes: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            stall_max,
+            since: now,
+            bytes_before: received_bytes,
+            stopped_at: now,
+            bytes_at_stop: received_bytes,
+            fruitless_count: 0,
+            slow_count: 0,
+        }
     }
 
     /// `None`: give up. Before the first byte the upstream room has already tried again by itself, so
     /// `has_answered` must hold.
-    fn after(&mut self, stop: &Stop, grew: bool, has_answered: bool) -> Option<Duration> {
-        if grew {
-            self.grew_at = Instant::now();
-            self.fruitless_count = 0;
-        }
-        self.fruitless_count += 1;
+    fn after(&mut self, stop: &Stop, received_bytes: u64, has_answered: bool) -> Option<Duration> {
+        let brought = received_bytes.saturating_sub(self.bytes_at_stop);
+        let is_slow = brought < floor_bytes(self.stopped_at.elapsed());
+        (self.stopped_at, self.bytes_at_stop) = (Instant::now(), received_bytes);
+        self.fruitless_count = if brought > 0 { 1 } else { self.fruitless_count + 1 };
+        self.slow_count = if is_slow { self.slow_count + 1 } else { 1 };
         let may_help = match stop {
             Stop::Upstream(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied),
             Stop::Cut(_) => true,
             Stop::Store(_) | Stop::TakenOver | Stop::Abandoned => false,
         };
-        let is_patient = self.fruitless_count <= RESUME_COUNT_MAX && self.grew_at.elapsed() < self.stall_max;
+        let is_patient = self.fruitless_count <= RESUME_COUNT_MAX && self.comes_fast_enough(received_bytes);
         if !(may_help && is_patient && has_answered) {
             return None;
         }
-        let ceiling = Duration::from_millis(50) * 2u32.pow(self.fruitless_count);
+        let ceiling = Duration::from_millis(50) * 2u32.pow(self.slow_count.min(RESUME_COUNT_MAX));
         Some(ceiling.mul_f64(0.5 + fastrand::f64() / 2.0))
     }
+
+    /// Whether the last while brought as much as the slowest body that is waited for. Nothing is said before it is over.
+    fn comes_fast_enough(&mut self, received_bytes: u64) -> bool {
+        if self.since.elapsed() < self.stall_max {
+            return true;
+        }
+        let brought = received_bytes.saturating_sub(self.bytes_before);
+        (self.since, self.bytes_before) = (Instant::now(), received_bytes);
+        brought >= floor_bytes(self.stall_max)
+    }
+}
+
+/// What the slowest body that is waited for brings in that time.
+fn floor_bytes(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).saturating_mul(FLOOR_RATE) / 1000
 }

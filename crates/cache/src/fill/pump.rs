@@ -20,9 +20,8 @@ use super::{Fill, lock};
 /// What a batch holds at the most, in bytes.
 const BATCH_BYTES_MAX: u64 = 1 << 20;
 
-/// The slowest body that is still waited for: this many bytes within [`FLOOR_WINDOW`].
-const FLOOR_BYTES: u64 = 30 * 1024;
-const FLOOR_WINDOW: Duration = Duration::from_secs(30);
+/// The slowest body that is still waited for, in bytes per second.
+pub(crate) const FLOOR_RATE: u64 = 1024;
 
 /// How long a transfer that has enough reads on: what its connection holds by then comes within that time.
 const LEAVING_TIME: Duration = Duration::from_millis(25);
@@ -65,6 +64,8 @@ pub(crate) struct Pump<'a> {
     pub(crate) skip: u64,
     /// Whether this is the front of the fill, which may turn from the store to the relay.
     pub(crate) may_relay: bool,
+    /// For how long the body may come below the floor.
+    pub(crate) drip_max: Duration,
     /// Called with the number of bytes of each chunk that arrives.
     pub(crate) received: &'a (dyn Fn(u64) + Send + Sync),
     /// Called when the sink turns from the store to the relay.
@@ -81,7 +82,7 @@ impl Pump<'_> {
         let mut batch = Batch::at(self.position);
         let mut write: Option<Write> = None;
         let mut ended: Option<Result<(), Stop>> = None;
-        let mut floor = Floor::new();
+        let mut floor = Floor::new(self.drip_max);
         let fill = Arc::clone(self.fill);
         let mut taken_over = pin!(fill.taken_over(self.span));
         loop {
@@ -259,24 +260,25 @@ async fn finished(write: &mut Option<Write>) -> (u64, Vec<Bytes>, Result<(), Sto
 
 /// Watches that a body does not drip: a transfer below the floor is as good as cut.
 struct Floor {
+    window: Duration,
     since: Instant,
     bytes: u64,
 }
 
 impl Floor {
-    fn new() -> Self {
-        Self { since: Instant::now(), bytes: 0 }
+    fn new(window: Duration) -> Self {
+        Self { window, since: Instant::now(), bytes: 0 }
     }
 
     /// The next chunk of the body. The window counts only time spent waiting for the upstream's bytes or
     /// writing them, so a fast upstream behind a slow disk passes with ease.
     async fn next(&mut self, body: &mut Body) -> Result<Option<Bytes>, Stop> {
-        let chunk = match tokio::time::timeout_at(self.since + FLOOR_WINDOW, body.next()).await {
-            Err(_) if self.bytes >= FLOOR_BYTES => {
-                *self = Self::new();
+        let chunk = match tokio::time::timeout_at(self.since + self.window, body.next()).await {
+            Err(_) if self.bytes >= FLOOR_RATE * self.window.as_secs() => {
+                *self = Self::new(self.window);
                 return Ok(Some(Bytes::new()));
             }
-            Err(_) => return Err(Stop::Cut("the body dripped below 1 KiB/s for 30 s")),
+            Err(_) => return Err(Stop::Cut("the body dripped below 1 KiB/s")),
             Ok(None) => return Ok(None),
             Ok(Some(Err(error))) => return Err(Stop::Upstream(error)),
             Ok(Some(Ok(chunk))) => chunk,

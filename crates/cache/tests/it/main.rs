@@ -21,4 +21,5 @@ mod simulation;
 mod store_faults;
 mod untold;
 mod upstream;
+mod waits;
 mod world;

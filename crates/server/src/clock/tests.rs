@@ -4,6 +4,7 @@ const LIMITS: Limits = Limits {
     header_wait_max: Duration::from_secs(10),
     idle_max: Duration::from_secs(150),
     stall_max: Duration::from_secs(60),
+    silence_max: Duration::from_secs(90),
     half_closed_max: Duration::from_secs(20),
     linger_max: Duration::from_secs(2),
 };
@@ -75,8 +76,8 @@ async fn the_time_between_two_requests_counts_from_the_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_for_which_nothing_comes_is_given_up() {
-    check(&[(5, Clock::request_began)], 65, Overdue::Answer).await;
-    check(&[(5, Clock::request_began), (50, Clock::sent)], 110, Overdue::Answer).await;
+    check(&[(5, Clock::request_began)], 95, Overdue::Answer).await;
+    check(&[(5, Clock::request_began), (50, Clock::sent)], 140, Overdue::Answer).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +101,7 @@ async fn a_client_that_reads_now_and_then_is_served() {
         (101, Clock::blocked),
         (150, Clock::sent),
     ];
-    check(acts, 210, Overdue::Answer).await;
+    check(acts, 240, Overdue::Answer).await;
 }
 
 #[tokio::test(start_paused = true)]

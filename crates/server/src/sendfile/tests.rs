@@ -62,8 +62,14 @@ async fn received(server: http1::Builder, pieces: Vec<FilePiece>) -> Vec<u8> {
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (stream, _) = listener.accept().await.unwrap();
     let day = Duration::from_secs(24 * 3600);
-    let limits =
-        Limits { header_wait_max: day, idle_max: day, stall_max: day, half_closed_max: day, linger_max: day };
+    let limits = Limits {
+        header_wait_max: day,
+        idle_max: day,
+        stall_max: day,
+        silence_max: day,
+        half_closed_max: day,
+        linger_max: day,
+    };
     let socket = Socket::new(Stream::Plain(stream), Clock::new(limits));
     let lane = socket.lane().unwrap();
     let answer = move || {

@@ -127,7 +127,7 @@ async fn a_client_on_a_thin_line_is_served_to_the_end() {
 
 #[tokio::test]
 async fn an_answer_for_which_nothing_comes_ends_short_of_its_length() {
-    let lab = Lab::start_with(|plan| plan.settings.stall_max = SHORT).await;
+    let lab = Lab::start_with(|plan| plan.settings.silence_max = SHORT).await;
     let digest = lab.hub.put_blob(BlobSource::Generated { seed: 4, len: 1 << 20 });
     let gate = Gate::new();
     lab.hub.script(Rule::new(Kind::GetBlob, Fault::PauseAt(1 << 19, gate.clone())));

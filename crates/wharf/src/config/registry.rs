@@ -197,6 +197,13 @@ struct Rules {
 
 fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
     let trusted_hosts = read_list(reader, table, "trusted_hosts", parse_authority);
+    let connect_timeout = reader.timeout(table, "connect_timeout");
+    let header_timeout = reader.timeout(table, "header_timeout").unwrap_or(HEADER_TIMEOUT_DEFAULT);
+    if connect_timeout.is_some_and(|connect_timeout| connect_timeout > header_timeout) {
+        let text = "is longer than header_timeout, which counts from the same moment and ends first; \
+                    make header_timeout longer as well";
+        reader.warn(&reader.place(table, "connect_timeout"), text);
+    }
     Rules {
         login: reader.login(table),
         identity: reader.identity(table),
@@ -204,8 +211,8 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
         insecure_skip_verify: reader.flag(table, "insecure_skip_verify").unwrap_or(false),
         trusted_hosts: trusted_hosts.into_iter().map(|host| host.value).collect(),
         proxy: read_proxy(reader, table),
-        connect_timeout: reader.timeout(table, "connect_timeout").unwrap_or(CONNECT_TIMEOUT_DEFAULT),
-        header_timeout: reader.timeout(table, "header_timeout").unwrap_or(HEADER_TIMEOUT_DEFAULT),
+        connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT_DEFAULT),
+        header_timeout,
         idle_timeout: reader.timeout(table, "idle_timeout").unwrap_or(IDLE_TIMEOUT_DEFAULT),
         connections_per_blob_max: reader.count(table, "connections_per_blob_max", CONNECTIONS_MAX),
         connections_max: reader.count(table, "connections_max", CONNECTIONS_MAX),
@@ -300,7 +307,7 @@ impl Rules {
                 .connections_per_blob_max
                 .unwrap_or(defaults.connections_per_blob_max),
             connections_max: self.connections_max.unwrap_or(defaults.connections_max),
-            ..defaults
+            ..defaults.waiting(self.header_timeout, self.idle_timeout)
         };
         let upstream = upstream::Settings {
             name: names.name.clone(),

@@ -680,6 +680,7 @@ name = "ghcr.io"
 username = "${A:-}"
 password = "${B:-}"
 insecure_skip_verify = true
+connect_timeout = "20s"
 "#,
         &[
             "wharf.toml:3: defaults.username: anyone who can reach wharf can pull whatever this account can; use a read-only account that sees only what they may see",
@@ -687,6 +688,7 @@ insecure_skip_verify = true
             "wharf.toml:7: registry[corp.example:5000].upstream: credentials go to this upstream without TLS, readable to anyone on the way",
             "wharf.toml:7: registry[corp.example:5000].upstream: the upstream is asked without TLS, so anyone on the way can change what a tag means; use https if it offers that",
             "wharf.toml:12: registry[ghcr.io].insecure_skip_verify: anyone can pose as this upstream and is shown its credentials; give its ca_file instead",
+            "wharf.toml:13: registry[ghcr.io].connect_timeout: is longer than header_timeout, which counts from the same moment and ends first; make header_timeout longer as well",
         ],
     );
 }
