@@ -9,7 +9,7 @@ use futures_util::stream::BoxStream;
 use oci::Digest;
 
 use crate::error::StoreError;
-use crate::open_blob::OpenBlob;
+use crate::open_blob::{OpenBlob, Signature};
 use crate::spool::{Spool, VerifiedSpool};
 
 /// Verified content by digest, and the spools through which it gets in.
@@ -32,12 +32,13 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError>;
 
     /// Publishes a verified blob under its digest. When this returns, it outlives a power loss. Readers of
-    /// the spool go on undisturbed.
+    /// the spool go on undisturbed. Gives the signature of the file that now stands under the digest, if its bytes
+    /// certainly are those that were verified.
     ///
     /// # Errors
     /// Those of the disk, after which the spool is gone; [`Closed`](crate::StoreErrorKind::Closed) when
     /// another spool for the digest was made meanwhile.
-    async fn admit(&self, blob: VerifiedSpool) -> Result<(), StoreError>;
+    async fn admit(&self, blob: VerifiedSpool) -> Result<Option<Signature>, StoreError>;
 
     /// Takes a blob that was found damaged out of the store. Fine when it is gone already.
     ///

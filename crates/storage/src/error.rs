@@ -71,6 +71,15 @@ impl StoreError {
         Self { kind, call, path: path.to_owned(), cause: io::Error::other(reason.into()) }
     }
 
+    /// The same error, for another who waited for the call.
+    pub(crate) fn copy(&self) -> Self {
+        let cause = match self.errno() {
+            Some(errno) => io::Error::from_raw_os_error(errno),
+            None => io::Error::other(self.cause.to_string()),
+        };
+        Self { kind: self.kind, call: self.call, path: self.path.clone(), cause }
+    }
+
     /// What it means for the caller.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind

@@ -6,6 +6,8 @@
 //! asked for.
 
 mod blobs;
+pub(crate) mod collected;
+mod commits;
 pub(crate) mod disk;
 pub mod fault;
 #[cfg(feature = "fuzzing")]
@@ -14,6 +16,7 @@ pub mod fuzzing;
 pub(crate) mod jobs;
 mod kept;
 mod layout;
+mod left;
 mod lists;
 pub(crate) mod partial;
 mod quarantine;
@@ -22,6 +25,7 @@ mod repositories;
 pub(crate) mod root;
 mod sidecar;
 mod slots;
+mod spools;
 mod sweep;
 mod timestamp;
 
@@ -40,6 +44,7 @@ use crate::buffer_pool::BufferPool;
 use crate::error::StoreError;
 use crate::open_blob::{FileAccess, OpenBlob};
 use crate::record_store::StoredManifest;
+use commits::SyncGroup;
 use disk::{Disk, Found};
 use fault::Faults;
 use jobs::Jobs;
@@ -51,6 +56,10 @@ use slots::Slots;
 
 /// The kernel's name for this start of the machine.
 const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
+
+/// What bytes of small blobs on their way may take of memory in one store, unless [`FsStore::collecting`] says
+/// otherwise.
+const COLLECTED_BYTES_MAX_IN_ALL: u64 = 16 << 20;
 
 /// Blobs kept open unless [`FsStore::keeping_open`] says otherwise.
 const OPEN_COUNT_MAX: u64 = 64;
@@ -69,6 +78,9 @@ const LOCAL_FILE_SYSTEMS: [i128; 8] =
 pub struct FsStore {
     workshop: Workshop,
     slots: Arc<Slots>,
+    /// What bytes of small blobs may take of memory on their way; none: they go into files at once.
+    collected_bytes: Option<Budget>,
+    syncs: Arc<SyncGroup>,
     /// Small ones, open.
     blobs: Arc<Kept<Digest, OpenBlob>>,
     manifests: Arc<Kept<(Repository, Digest), StoredManifest>>,
@@ -92,10 +104,11 @@ pub struct FsStore {
 /// into it (its group may), and those of the disk.
 pub fn open(root: &Path, metrics: Arc<RegistryMetrics>) -> Result<FsStore, StoreError> {
     let boot_id = std::fs::read_to_string(BOOT_ID_PATH).ok().map(|id| id.trim().to_owned());
-    open_in(root, metrics, Faults::none(), boot_id)
+    open_in(root, metrics, Faults::none(), boot_id, Some(Budget::new(COLLECTED_BYTES_MAX_IN_ALL)))
 }
 
-/// Like [`open`], with faults to come and in a machine whose present start is called `boot_id`.
+/// Like [`open`], with faults to come and in a machine whose present start is called `boot_id`. Bytes of small blobs
+/// go into files at once, unless [`FsStore::collecting`] says otherwise.
 ///
 /// # Errors
 /// As [`open`].
@@ -106,7 +119,7 @@ pub fn open_with(
     faults: Faults,
     boot_id: Option<String>,
 ) -> Result<FsStore, StoreError> {
-    open_in(root, metrics, faults, boot_id)
+    open_in(root, metrics, faults, boot_id, None)
 }
 
 fn open_in(
@@ -114,6 +127,7 @@ fn open_in(
     metrics: Arc<RegistryMetrics>,
     faults: Faults,
     boot_id: Option<String>,
+    collected_bytes: Option<Budget>,
 ) -> Result<FsStore, StoreError> {
     let disk = Disk::new(faults);
     let root = Arc::new(Root::open(root, disk.clone(), metrics)?);
@@ -122,10 +136,12 @@ fn open_in(
     let is_local = is_local(root.layout().root());
     let jobs = if is_local { Jobs::of_local_disk() } else { Jobs::default() };
     let access = Arc::new(FileAccess { disk, buffers, jobs: jobs.clone(), can_send, is_local });
-    let workshop = Workshop { root, jobs, access, boot_id };
+    let workshop = Workshop { root, jobs, access, boot_id, left: Arc::default() };
     let store = FsStore {
         workshop,
         slots: Arc::new(Slots::default()),
+        collected_bytes,
+        syncs: Arc::default(),
         blobs: Arc::new(Kept::new(OPEN_COUNT_MAX, BELIEVED_FOR)),
         manifests: Arc::new(Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR)),
         manifest_bytes: Budget::new(MANIFEST_BYTES_MAX),
@@ -161,6 +177,13 @@ impl FsStore {
     #[must_use]
     pub fn keeping_open(mut self, count_max: u64) -> Self {
         self.blobs = Arc::new(Kept::new(count_max, BELIEVED_FOR));
+        self
+    }
+
+    /// The same store, in which small blobs on their way may take so many bytes of memory in all.
+    #[must_use]
+    pub fn collecting(mut self, bytes_max: u64) -> Self {
+        self.collected_bytes = (bytes_max > 0).then(|| Budget::new(bytes_max));
         self
     }
 

@@ -17,7 +17,7 @@ use policy::freshness::TagRecord;
 
 use crate::blob_store::{BlobEntry, BlobStore};
 use crate::error::StoreError;
-use crate::open_blob::OpenBlob;
+use crate::open_blob::{OpenBlob, Signature};
 use crate::record_store::{HeldManifest, LIST_COUNT_MAX, RecordStore, StoredList, StoredManifest};
 use crate::spool::{Spool, VerifiedSpool};
 use crate::verified_manifest::VerifiedManifest;
@@ -83,11 +83,11 @@ impl BlobStore for MemoryStore {
         Ok(spool)
     }
 
-    async fn admit(&self, blob: VerifiedSpool) -> Result<(), StoreError> {
+    async fn admit(&self, blob: VerifiedSpool) -> Result<Option<Signature>, StoreError> {
         let mut shelves = self.shelves();
         shelves.spools.remove(blob.digest());
         shelves.blobs.insert(blob.digest().clone(), blob.content());
-        Ok(())
+        Ok(None)
     }
 
     async fn set_aside(&self, digest: &Digest) -> Result<(), StoreError> {

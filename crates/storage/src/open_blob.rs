@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::buffer_pool::{BUFFER_BYTES, BufferPool};
 use crate::error::StoreError;
+use crate::fs::collected::Collected;
 use crate::fs::disk::Disk;
 use crate::fs::jobs::Jobs;
 use crate::memory::pieces::Pieces;
@@ -29,7 +30,15 @@ pub struct OpenBlob {
 #[derive(Clone, Debug)]
 enum Source {
     File(Arc<FileAccess>, Arc<File>),
+    /// In memory at first, and in a file later.
+    Collected(Arc<Collected>),
     Memory(Arc<Pieces>),
+}
+
+/// Where the bytes are by now.
+enum Place<'a> {
+    File(&'a Arc<FileAccess>, &'a Arc<File>),
+    Memory(&'a Pieces),
 }
 
 /// How far apart bytes are that tell whether those between them are in memory.
@@ -89,6 +98,31 @@ impl OpenBlob {
         Self { source: Source::Memory(pieces), bound: Bound::Growing(growth) }
     }
 
+    /// What is collected in memory, to go into a file.
+    pub(crate) fn of_collected(collected: Arc<Collected>, growth: Arc<Growth>) -> Self {
+        Self { source: Source::Collected(collected), bound: Bound::Growing(growth) }
+    }
+
+    fn place(&self) -> Place<'_> {
+        match &self.source {
+            Source::File(access, file) => Place::File(access, file),
+            Source::Collected(collected) => match collected.file() {
+                Some(partial) => Place::File(partial.access(), partial.file()),
+                None => Place::Memory(collected.pieces()),
+            },
+            Source::Memory(pieces) => Place::Memory(pieces),
+        }
+    }
+
+    /// The bytes of [`place`](Self::place) where that is memory. What has gone into a file meanwhile is read there.
+    fn read_memory(&self, pieces: &Pieces, offset: u64, len: usize) -> io::Result<Bytes> {
+        let bytes = pieces.read(offset, len);
+        match self.place() {
+            Place::File(access, file) if bytes.is_empty() => read_file(access, file, offset, len),
+            _ => Ok(bytes),
+        }
+    }
+
     /// The same content, once all of its `size` bytes are verified.
     pub(crate) fn verified(&self, size: u64) -> Self {
         Self { source: self.source.clone(), bound: Bound::Verified(size) }
@@ -107,7 +141,7 @@ impl OpenBlob {
     /// too. None: the content is in memory, the file system does not say, or the file is no longer as long as
     /// this content.
     pub fn signature(&self) -> Option<Signature> {
-        let Source::File(_, file) = &self.source else { return None };
+        let Place::File(_, file) = self.place() else { return None };
         let stat = rustix::fs::fstat(file).ok()?;
         // The fields' widths differ between machines.
         let numbers = [i128::from(stat.st_ino), i128::from(stat.st_size)];
@@ -139,9 +173,9 @@ impl OpenBlob {
         if len == 0 {
             return Ok(Some(Bytes::new()));
         }
-        match &self.source {
-            Source::Memory(pieces) => Ok(Some(pieces.read(offset, len))),
-            Source::File(access, file) => try_read_file(access, file, offset, len.min(BUFFER_BYTES)),
+        match self.place() {
+            Place::Memory(pieces) => self.read_memory(pieces, offset, len).map(Some),
+            Place::File(access, file) => try_read_file(access, file, offset, len.min(BUFFER_BYTES)),
         }
     }
 
@@ -156,13 +190,13 @@ impl OpenBlob {
 
     /// Whether [`send`](Self::send) works here: the content is in a file, on a file system that can do it.
     pub fn can_send(&self) -> bool {
-        matches!(&self.source, Source::File(access, _) if access.can_send)
+        matches!(self.place(), Place::File(access, _) if access.can_send)
     }
 
     /// Whether sending these bytes would not wait for the disk, as far as samples tell: the page cache takes
     /// bytes in and drops them in stretches. False too where the file system cannot tell.
     pub fn is_cached(&self, offset: u64, len: usize) -> bool {
-        let Source::File(access, file) = &self.source else { return true };
+        let Place::File(access, file) = self.place() else { return true };
         let Some(last) = self.readable(offset, len).checked_sub(1) else { return true };
         let samples = (0..=last / SAMPLE_STEP_BYTES).map(|step| last - step * SAMPLE_STEP_BYTES);
         let mut byte = [0];
@@ -181,7 +215,7 @@ impl OpenBlob {
     }
 
     fn load_blocking(&self, offset: u64, len: usize) -> io::Result<()> {
-        let Source::File(access, file) = &self.source else { return Ok(()) };
+        let Place::File(access, file) = self.place() else { return Ok(()) };
         let mut buffer = access.buffers.lend();
         let (mut offset, end) = (offset, offset + self.readable(offset, len) as u64);
         while offset < end {
@@ -200,7 +234,7 @@ impl OpenBlob {
     /// [`io::ErrorKind::WouldBlock`] when the socket takes nothing now; [`io::ErrorKind::Unsupported`] where
     /// it [does not work](Self::can_send); the socket's and the disk's.
     pub fn send(&self, socket: impl AsFd, offset: u64, len: usize) -> io::Result<usize> {
-        let Source::File(access, file) = &self.source else { return Err(io::ErrorKind::Unsupported.into()) };
+        let Place::File(access, file) = self.place() else { return Err(io::ErrorKind::Unsupported.into()) };
         let len = self.readable(offset, len);
         Ok(access.disk.send(file, socket.as_fd(), offset, len)?)
     }
@@ -236,7 +270,7 @@ impl OpenBlob {
         &self,
         work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let Source::File(access, _) = &self.source else { return work(self) };
+        let Place::File(access, _) = self.place() else { return work(self) };
         let blob = self.clone();
         let done = access.jobs.read(move || Ok::<_, StoreError>(work(&blob))).await;
         done.unwrap_or_else(|error| Err(io::Error::other(error)))
@@ -246,7 +280,7 @@ impl OpenBlob {
         &self,
         work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let Source::File(access, _) = &self.source else { return work(self) };
+        let Place::File(access, _) = self.place() else { return work(self) };
         let blob = self.clone();
         let done = access.jobs.long(move || Ok::<_, StoreError>(work(&blob))).await;
         done.unwrap_or_else(|error| Err(io::Error::other(error)))
@@ -261,20 +295,9 @@ impl OpenBlob {
     /// early, which the caller can tell by [`size`](Self::size).
     pub fn read_blocking(&self, offset: u64, len_max: usize) -> io::Result<Bytes> {
         let len = self.readable(offset, len_max);
-        match &self.source {
-            Source::Memory(pieces) => Ok(pieces.read(offset, len)),
-            Source::File(access, file) => {
-                let mut buffer = vec![0; len];
-                let mut filled = 0;
-                while filled < len {
-                    match access.disk.read(file, &mut buffer[filled..], offset + filled as u64)? {
-                        0 => break,
-                        count => filled += count,
-                    }
-                }
-                buffer.truncate(filled);
-                Ok(buffer.into())
-            }
+        match self.place() {
+            Place::Memory(pieces) => self.read_memory(pieces, offset, len),
+            Place::File(access, file) => read_file(access, file, offset, len),
         }
     }
 
@@ -285,6 +308,19 @@ impl OpenBlob {
         };
         usize::try_from(available).unwrap_or(usize::MAX).min(len_max)
     }
+}
+
+fn read_file(access: &FileAccess, file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
+    let mut buffer = vec![0; len];
+    let mut filled = 0;
+    while filled < len {
+        match access.disk.read(file, &mut buffer[filled..], offset + filled as u64)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    buffer.truncate(filled);
+    Ok(buffer.into())
 }
 
 fn try_read_file(access: &FileAccess, file: &File, offset: u64, len: usize) -> io::Result<Option<Bytes>> {

@@ -52,11 +52,12 @@ pub(crate) fn written(
     published
 }
 
-/// Publishes an open file that stands under `source` as `target`. On an error the file is of no further use:
-/// its sync must not be tried again.
+/// Publishes an open file that stands under `source` as `target`; the name outlives a power loss once its directory
+/// is synced, which is left to the caller. On an error the file is of no further use: its sync must not be tried
+/// again.
 pub(crate) fn file(root: &Root, source: &Path, file: &File, target: &Path) -> Result<(), StoreError> {
     root.disk().sync_data(file, source)?;
-    move_into_place(root, source, target, Durability::PowerLoss)
+    move_into_place(root, source, target, Durability::ProcessDeath)
 }
 
 fn write_temporary(

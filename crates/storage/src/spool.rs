@@ -14,6 +14,8 @@ use tracing::debug;
 
 use crate::error::{StoreError, StoreErrorKind};
 use crate::extents::Extents;
+use crate::fs::collected::Collected;
+use crate::fs::jobs::Jobs;
 use crate::fs::partial::Partial;
 use crate::memory::pieces::Pieces;
 use crate::open_blob::OpenBlob;
@@ -31,7 +33,8 @@ const HASH_TURN_BYTES: u64 = 8 << 20;
 
 /// Unverified bytes on their way to becoming the content of a digest.
 ///
-/// A spool that is dropped stays on disk, to be taken up by the next one for the digest.
+/// A spool that is dropped stays on disk, to be taken up by the next one for the digest. Only the bytes of a small
+/// blob (up to 256 KiB) may still be in memory then, and go.
 #[derive(Debug)]
 pub struct Spool {
     wanted: Digest,
@@ -43,7 +46,15 @@ pub struct Spool {
 #[derive(Debug)]
 enum Backing {
     File(Arc<Partial>),
+    /// In memory at first, and in a file later.
+    Collected(Arc<Collected>),
     Memory(Arc<Pieces>),
+}
+
+/// Where the bytes are by now.
+enum Place<'a> {
+    File(&'a Arc<Partial>),
+    Memory(&'a Pieces),
 }
 
 impl Spool {
@@ -57,6 +68,11 @@ impl Spool {
     /// A spool on a file. What is there already is not hashed yet.
     pub(crate) fn on_file(wanted: &Digest, partial: Arc<Partial>) -> Arc<Self> {
         Self::new(wanted, Arc::clone(partial.growth()), Backing::File(partial))
+    }
+
+    /// A spool that has its bytes in memory as long as they are few.
+    pub(crate) fn collecting(wanted: &Digest, collected: Arc<Collected>) -> Arc<Self> {
+        Self::new(wanted, Arc::clone(collected.growth()), Backing::Collected(collected))
     }
 
     fn new(wanted: &Digest, growth: Arc<Growth>, backing: Backing) -> Arc<Self> {
@@ -80,11 +96,32 @@ impl Spool {
 
     /// The bytes written so far, readable while more are written and after the blob was admitted.
     pub fn content(&self) -> OpenBlob {
+        let growth = || Arc::clone(&self.growth);
         match &self.backing {
             Backing::File(partial) => partial.content(),
-            Backing::Memory(pieces) => {
-                OpenBlob::of_growing_memory(Arc::clone(pieces), Arc::clone(&self.growth))
+            Backing::Collected(collected) => match collected.file() {
+                Some(partial) => partial.content(),
+                None => OpenBlob::of_collected(Arc::clone(collected), growth()),
+            },
+            Backing::Memory(pieces) => OpenBlob::of_growing_memory(Arc::clone(pieces), growth()),
+        }
+    }
+
+    fn place(&self) -> Place<'_> {
+        match &self.backing {
+            Backing::File(partial) => Place::File(partial),
+            Backing::Collected(collected) => {
+                collected.file().map_or(Place::Memory(collected.pieces()), Place::File)
             }
+            Backing::Memory(pieces) => Place::Memory(pieces),
+        }
+    }
+
+    /// The file that the bytes are in; none: they are in memory.
+    fn partial(&self) -> Option<&Arc<Partial>> {
+        match self.place() {
+            Place::File(partial) => Some(partial),
+            Place::Memory(_) => None,
         }
     }
 
@@ -97,13 +134,25 @@ impl Spool {
     /// Those of the disk, after which nothing of the batch counts as written; [`StoreErrorKind::Size`] when
     /// it reaches beyond the noted size; [`StoreErrorKind::Closed`] when the writing has ended.
     pub async fn write(self: &Arc<Self>, offset: u64, batch: Vec<Bytes>) -> Result<(), StoreError> {
-        match &self.backing {
-            Backing::Memory(_) => self.write_now(offset, &batch),
-            Backing::File(partial) => {
-                let spool = Arc::clone(self);
-                partial.jobs().busy(move || spool.write_now(offset, &batch)).await
+        let jobs = match &self.backing {
+            Backing::Memory(_) => return self.write_now(offset, &batch),
+            Backing::File(partial) => partial.jobs(),
+            Backing::Collected(collected) => {
+                let len = batch.iter().map(|piece| piece.len() as u64).sum();
+                if let Some(_gate) = collected.admit(len, offset.saturating_add(len)) {
+                    return self.write_now(offset, &batch);
+                }
+                collected.jobs()
             }
-        }
+        };
+        let spool = Arc::clone(self);
+        let write = move || {
+            if let Backing::Collected(collected) = &spool.backing {
+                collected.settle(true)?;
+            }
+            spool.write_now(offset, &batch)
+        };
+        jobs.busy(write).await
     }
 
     fn write_now(&self, offset: u64, batch: &[Bytes]) -> Result<(), StoreError> {
@@ -113,24 +162,17 @@ impl Spool {
         let claim = self.growth.claim(ByteRange { start: offset, end }).map_err(refused)?;
         let parts: Vec<_> =
             claim.ranges().iter().map(|range| (range.start, cut(offset, batch, *range))).collect();
-        match &self.backing {
-            Backing::File(partial) => {
+        match self.place() {
+            Place::File(partial) => {
                 partial.note_progress(claim.is_scattered())?;
                 parts.iter().try_for_each(|(start, pieces)| partial.write(*start, pieces))?;
+                claim.complete();
+                partial.checkpoint();
             }
-            Backing::Memory(memory) => {
-                for (start, pieces) in &parts {
-                    let mut at = *start;
-                    for piece in pieces {
-                        memory.insert(at, piece.clone());
-                        at += piece.len() as u64;
-                    }
-                }
+            Place::Memory(memory) => {
+                memory.insert_all(&parts);
+                claim.complete();
             }
-        }
-        claim.complete();
-        if let Backing::File(partial) = &self.backing {
-            partial.checkpoint();
         }
         self.hash(&parts)
     }
@@ -175,11 +217,11 @@ impl Spool {
     /// The hash of all bytes before the first that was not written, and how many they are: for going on without
     /// the store after it failed. Fewer, if what was written out of turn cannot be read back.
     pub async fn hash_front(self: &Arc<Self>) -> (Hasher, u64) {
-        let hashed = match &self.backing {
-            Backing::Memory(_) => self.hash_front_now(),
-            Backing::File(partial) => {
+        let hashed = match self.partial() {
+            None => self.hash_front_now(),
+            Some(partial) => {
                 let spool = Arc::clone(self);
-                partial.jobs().read(move || spool.hash_front_now()).await
+                partial.jobs().long(move || spool.hash_front_now()).await
             }
         };
         if let Err(error) = hashed {
@@ -196,9 +238,9 @@ impl Spool {
     /// Hashes what is there from the beginning, in turns, so that other work on the disk comes in between.
     pub(crate) async fn hash_in_turns(self: &Arc<Self>) -> Result<(), StoreError> {
         while self.backlog_bytes() > 0 {
-            match &self.backing {
-                Backing::Memory(_) => self.hash_front_now()?,
-                Backing::File(partial) => {
+            match self.partial() {
+                None => self.hash_front_now()?,
+                Some(partial) => {
                     let spool = Arc::clone(self);
                     partial.jobs().long(move || spool.hash_turn()).await?;
                 }
@@ -228,6 +270,12 @@ impl Spool {
     /// Gives the bytes up and deletes them; readers that have them open can finish. Nothing happens when the
     /// spool was finished, parked, or succeeded by another one.
     pub async fn discard(self: Arc<Self>) {
+        if self.partial().is_none() {
+            if self.growth.close() {
+                self.delete();
+            }
+            return;
+        }
         self.end("discard", |spool| {
             if spool.growth.close() {
                 spool.delete();
@@ -240,21 +288,24 @@ impl Spool {
     /// Leaves what is there to a later process, made durable: for a graceful stop. Nothing happens when the
     /// spool was finished, discarded, or succeeded by another one.
     pub async fn park(self: Arc<Self>) {
-        self.end("park", |spool| match &spool.backing {
-            Backing::File(partial) if spool.growth.close() => partial.park(),
-            Backing::File(_) | Backing::Memory(_) => Ok(()),
-        })
-        .await;
+        self.end("park", |spool| spool.put_away(Partial::park)).await;
     }
 
     /// Leaves what is there to a later spool, as long as the machine goes on: for a transfer that broke off.
     /// Nothing happens when the spool was finished, discarded, parked, or succeeded by another one.
     pub async fn leave(self: Arc<Self>) {
-        self.end("note", |spool| match &spool.backing {
-            Backing::File(partial) if spool.growth.close() => partial.leave(),
-            Backing::File(_) | Backing::Memory(_) => Ok(()),
-        })
-        .await;
+        self.end("note", |spool| spool.put_away(Partial::leave)).await;
+    }
+
+    /// Closes, and lets `keep` keep what is there, in a file.
+    fn put_away(&self, keep: impl FnOnce(&Partial) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        if matches!(self.backing, Backing::Memory(_)) || !self.growth.close() {
+            return Ok(());
+        }
+        if let Backing::Collected(collected) = &self.backing {
+            collected.settle(true)?;
+        }
+        self.partial().map_or(Ok(()), |partial| keep(partial))
     }
 
     async fn end(
@@ -262,10 +313,9 @@ impl Spool {
         what: &'static str,
         end: impl FnOnce(&Self) -> Result<(), StoreError> + Send + 'static,
     ) {
-        let ended = match &self.backing {
-            Backing::Memory(_) => end(&self),
-            Backing::File(partial) => {
-                let jobs = partial.jobs().clone();
+        let ended = match self.jobs() {
+            None => end(&self),
+            Some(jobs) => {
                 let spool = Arc::clone(&self);
                 jobs.write(move || end(&spool)).await
             }
@@ -275,8 +325,20 @@ impl Spool {
         }
     }
 
+    /// Where what may block is done; none: nothing here does.
+    fn jobs(&self) -> Option<&Jobs> {
+        match &self.backing {
+            Backing::File(partial) => Some(partial.jobs()),
+            Backing::Collected(collected) => Some(collected.jobs()),
+            Backing::Memory(_) => None,
+        }
+    }
+
     fn delete(&self) {
-        if let Backing::File(partial) = &self.backing {
+        if let Backing::Collected(collected) = &self.backing {
+            collected.give_up();
+        }
+        if let Some(partial) = self.partial() {
             partial.delete();
         }
     }
@@ -303,10 +365,7 @@ impl Spool {
     }
 
     fn path(&self) -> &Path {
-        match &self.backing {
-            Backing::File(partial) => partial.path(),
-            Backing::Memory(_) => Path::new("memory"),
-        }
+        self.partial().map_or(Path::new("memory"), |partial| partial.path())
     }
 
     fn lock_front(&self) -> MutexGuard<'_, Front> {

@@ -27,6 +27,9 @@ use crate::signals::Signals;
 /// How often each store looks for leftovers.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
+/// What small blobs on their way may take of memory in all stores together, in bytes; each has an even share.
+const COLLECTED_BYTES_MAX: u64 = 32 << 20;
+
 /// How long transfers that nobody waits for any more may take to put away what they have.
 const PARK_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -63,7 +66,8 @@ pub(crate) async fn serve(
     let kept_open_max = descriptors::kept_open(descriptor_limit) / config.registries.len().max(1);
     let bounds_of_all = share_answers(&mut config);
     // What a new store waits for is the disk, which makes many of them durable at once as fast as one.
-    let open = |registry| open_store(registry, &metrics, kept_open_max as u64);
+    let collected_bytes_max = COLLECTED_BYTES_MAX / config.registries.len().max(1) as u64;
+    let open = |registry| open_store(registry, &metrics, kept_open_max as u64, collected_bytes_max);
     let stores: Vec<_> = config.registries.iter().map(open).collect();
     let memory = Memory::new(config.body_bytes_max);
     let counted = memory.clone();
@@ -182,6 +186,7 @@ fn open_store(
     registry: &Registry,
     metrics: &Metrics,
     kept_open_max: u64,
+    collected_bytes_max: u64,
 ) -> JoinHandle<Result<FsStore, RegistryError>> {
     let (name, root) = (registry.names.name.clone(), registry.root.clone());
     let metrics = metrics.registry(&name);
@@ -194,7 +199,7 @@ fn open_store(
             return Err(RegistryError { name, reason });
         }
         storage::fs::open(&root, metrics)
-            .map(|store| store.keeping_open(kept_open_max))
+            .map(|store| store.keeping_open(kept_open_max).collecting(collected_bytes_max))
             .map_err(|error| RegistryError { name, reason: disk::describe(&root, &error) })
     })
 }

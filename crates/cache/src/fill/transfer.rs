@@ -236,10 +236,8 @@ impl Transfer {
             self.grants.insert((self.repository.clone(), self.digest.clone()), ());
             self.records.put_link(&self.repository, &self.digest).await?;
         }
-        let signature = verified.signature();
-        self.blobs.admit(verified).await?;
-        if let (Some(signature), Some(blob)) = (signature, self.blobs.open(&self.digest).await?) {
-            self.verified.note(&self.digest, &blob, &signature);
+        if let Some(signature) = self.blobs.admit(verified).await? {
+            self.verified.note_stored(&self.digest, signature);
         }
         Ok(())
     }

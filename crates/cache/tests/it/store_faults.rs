@@ -12,7 +12,7 @@ use futures_util::stream::BoxStream;
 use oci::Digest;
 use storage::fs::FsStore;
 use storage::fs::fault::{Call, Fault, Faults};
-use storage::{BlobEntry, BlobStore, OpenBlob, Spool, StoreError, VerifiedSpool};
+use storage::{BlobEntry, BlobStore, OpenBlob, Signature, Spool, StoreError, VerifiedSpool};
 use tokio::sync::Semaphore;
 
 use crate::upstream::{Manner, PIECE};
@@ -26,12 +26,20 @@ const EDQUOT: i32 = 122;
 
 /// A world over files that can be told to fail.
 pub(crate) fn world_on_files(change: impl FnOnce(&mut Settings)) -> (World, Faults, tempfile::TempDir) {
+    world_collecting(0, change)
+}
+
+/// The same, in which small blobs on their way may take so many bytes of memory.
+fn world_collecting(
+    bytes_max: u64,
+    change: impl FnOnce(&mut Settings),
+) -> (World, Faults, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let faults = Faults::default();
     let metrics = telemetry::Metrics::new(&["memory.test".to_owned()]).registry("memory.test");
     let root = directory.path().join("root");
     let store = storage::fs::open_with(&root, metrics, faults.clone(), Some("boot".to_owned())).unwrap();
-    let store = Arc::new(store);
+    let store = Arc::new(store.collecting(bytes_max));
     (World::over(Arc::default(), store.clone(), store, change), faults, directory)
 }
 
@@ -70,6 +78,64 @@ async fn f31_every_call_of_the_store_fails_once_and_the_client_gets_its_body() {
             }
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f31_every_call_for_a_small_blob_fails_once_and_the_client_gets_its_body() {
+    let calls =
+        [Call::Open, Call::Stat, Call::Read, Call::Write, Call::Sync, Call::Rename, Call::MakeDirectory];
+    let blob = noise(100_000);
+    for call in calls {
+        for errno in [EIO, ENOSPC, EMFILE, EROFS, EDQUOT] {
+            for nth in 0.. {
+                let (world, faults, _directory) = world_collecting(1 << 20, |_| {});
+                let digest = world.upstream.put_blob(&blob);
+                faults.inject(Some(call), nth, Fault::Errno(errno));
+                let body = world.pull(&digest).await;
+                world.settle().await;
+                let was_struck = !faults.is_pending();
+                assert!(body.is_ok_and(|body| body == blob), "{call:?} number {nth} failed with {errno}");
+                assert_eq!(world.upstream.count("GET blob"), 1, "{call:?} number {nth}, {errno}");
+                faults.reset();
+                assert!(
+                    world.pull(&digest).await.is_ok_and(|body| body == blob),
+                    "after {call:?} number {nth}"
+                );
+                if !was_struck {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_blob_that_was_just_stored_is_not_hashed_again() {
+    let (world, faults, _directory) = world_collecting(1 << 20, |_| {});
+    let blob = noise(100_000);
+    let digest = world.upstream.put_blob(&blob);
+    world.pull(&digest).await.unwrap();
+    world.settle().await;
+    assert!(world.holds(&digest).await);
+    faults.reset();
+    let answer = world.get(&digest).await.unwrap();
+    assert_eq!(answer.outcome, Outcome::Hit);
+    assert!(!faults.steps().iter().any(|step| step.call == Call::Read), "it is known to be right");
+    assert!(read(answer.body.unwrap()).await.1.is_ok_and(|body| body == blob));
+}
+
+#[tokio::test(start_paused = true)]
+async fn f35_with_a_dead_disk_small_blobs_come_from_memory_and_are_verified() {
+    let (world, faults, _directory) = world_collecting(1 << 20, |_| {});
+    let blob = noise(100_000);
+    let digest = world.upstream.put_blob(&blob);
+    faults.inject(None, 0, Fault::Stop);
+    for _ in 0..3 {
+        assert!(world.pull(&digest).await.is_ok_and(|body| body == blob));
+        world.settle().await;
+    }
+    world.upstream.script([Manner { flip: Some(100), ..Manner::default() }]);
+    assert!(world.pull(&digest).await.is_err(), "wrong bytes are no body here either");
 }
 
 #[tokio::test(start_paused = true)]
@@ -276,12 +342,12 @@ struct Vandalised {
 
 #[async_trait]
 impl BlobStore for Vandalised {
-    async fn admit(&self, blob: VerifiedSpool) -> Result<(), StoreError> {
-        self.store.admit(blob).await?;
+    async fn admit(&self, blob: VerifiedSpool) -> Result<Option<Signature>, StoreError> {
+        let signature = self.store.admit(blob).await?;
         if !self.is_done.swap(true, Ordering::Relaxed) {
             damage(&blob_file(&self.blobs));
         }
-        Ok(())
+        Ok(signature)
     }
 
     async fn open(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {

@@ -279,17 +279,17 @@ async fn a_new_spool_ends_the_old_one<E: Engine>(place: E) {
 }
 
 async fn a_complete_spool_that_was_not_admitted<E: Engine>(place: E) {
-    let (bytes, digest) = content(100_000, Algorithm::Sha256);
+    let (bytes, digest) = content(300_000, Algorithm::Sha256);
     {
         let store = place.open();
         let spool = store.spool(&digest).await.unwrap();
-        spool.set_size(100_000).unwrap();
-        spool.write(0, batch(&bytes, 0, 100_000)).await.unwrap();
+        spool.set_size(300_000).unwrap();
+        spool.write(0, batch(&bytes, 0, 300_000)).await.unwrap();
     }
     let store = place.open();
     let spool = store.spool(&digest).await.unwrap();
-    assert_eq!((spool.watermark(), spool.size()), (100_000, Some(100_000)), "there is nothing left to fetch");
-    store.admit(spool.finish(100_000).await.unwrap()).await.unwrap();
+    assert_eq!((spool.watermark(), spool.size()), (300_000, Some(300_000)), "there is nothing left to fetch");
+    store.admit(spool.finish(300_000).await.unwrap()).await.unwrap();
     assert!(BlobStore::open(&store, &digest).await.unwrap().is_some());
 }
 

@@ -1,7 +1,6 @@
 //! Blobs as files.
 
 use std::fs::File;
-use std::io::IoSlice;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,21 +12,16 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use oci::{Algorithm, Digest};
 use rustix::fs::{FileType, OFlags};
-use rustix::io::Errno;
 use tracing::debug;
 
 use super::disk::{Found, size_of};
 use super::kept::Keep;
 use super::layout::ALGORITHMS;
-use super::{FsStore, quarantine, slots};
+use super::{FsStore, quarantine};
 use crate::blob_store::{BlobEntry, BlobStore};
 use crate::error::StoreError;
-use crate::open_blob::OpenBlob;
-use crate::publish::{self, Durability};
+use crate::open_blob::{OpenBlob, Signature};
 use crate::spool::{Spool, VerifiedSpool};
-
-/// How much of a blob from elsewhere is copied at once.
-const COPY_BYTES: usize = 1024 * 1024;
 
 /// A blob up to this size is read in one go: telling the kernel what comes next would only cost a call.
 const READ_AT_ONCE_BYTES: u64 = 128 * 1024;
@@ -46,17 +40,20 @@ impl BlobStore for FsStore {
             return Ok(Some(blob));
         }
         let look = self.blobs.look();
-        if let Some(blob) = self.open_cached(digest) {
-            if blob.size() <= KEPT_OPEN_BYTES_MAX {
+        if let Some(found) = self.open_cached(digest) {
+            if let Some(blob) = found.as_ref().filter(|blob| blob.size() <= KEPT_OPEN_BYTES_MAX) {
                 self.blobs.keep(digest, blob.clone(), look);
             }
-            return Ok(Some(blob));
+            return Ok(found);
         }
         let (store, digest) = (self.clone(), digest.clone());
         self.jobs().read(move || store.open_now(&digest)).await
     }
 
     async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
+        if let Some(spool) = self.collect(digest) {
+            return Ok(spool);
+        }
         let open = |may_take_up| {
             let (store, digest) = (self.clone(), digest.clone());
             self.jobs().write(move || store.spool_now(&digest, may_take_up))
@@ -69,10 +66,8 @@ impl BlobStore for FsStore {
         open(false).await
     }
 
-    async fn admit(&self, blob: VerifiedSpool) -> Result<(), StoreError> {
-        let store = self.clone();
-        let admit = move || store.blobs.change(blob.digest(), None, || store.admit_now(&blob));
-        self.jobs().write(admit).await
+    async fn admit(&self, blob: VerifiedSpool) -> Result<Option<Signature>, StoreError> {
+        self.commit(blob).await
     }
 
     async fn set_aside(&self, digest: &Digest) -> Result<(), StoreError> {
@@ -110,13 +105,16 @@ impl BlobStore for FsStore {
 }
 
 impl FsStore {
-    /// The blob, if opening it takes no waiting.
-    fn open_cached(&self, digest: &Digest) -> Option<OpenBlob> {
+    /// The blob, or that there is none, if that takes no waiting.
+    fn open_cached(&self, digest: &Digest) -> Option<Option<OpenBlob>> {
         if !self.workshop.access.is_local {
             return None;
         }
-        let (file, size) = self.root().disk().open_cached(&self.root().layout().blob(digest))?;
-        (size > 0).then(|| self.open_blob(file, size))
+        match self.root().disk().open_cached(&self.root().layout().blob(digest))? {
+            Found::Regular(file, size) if size > 0 => Some(Some(self.open_blob(file, size))),
+            Found::Nothing if self.root().is_known_present() => Some(None),
+            _ => None,
+        }
     }
 
     fn open_now(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
@@ -149,42 +147,6 @@ impl FsStore {
             self.root().disk().expect_sequential_reads(&file);
         }
         OpenBlob::of_file(Arc::clone(&self.workshop.access), Arc::new(file), size)
-    }
-
-    fn spool_now(&self, digest: &Digest, may_take_up: bool) -> Result<Arc<Spool>, StoreError> {
-        let slot = self.slots.of(digest);
-        let mut slot = slots::lock(&slot);
-        let may_take_up = slot.retire() && may_take_up;
-        let partial = Arc::new(self.workshop.open(digest, may_take_up)?);
-        slot.hold(&partial);
-        Ok(Spool::on_file(digest, partial))
-    }
-
-    fn admit_now(&self, blob: &VerifiedSpool) -> Result<(), StoreError> {
-        let target = self.root().layout().blob(blob.digest());
-        let own = blob.partial().filter(|partial| Arc::ptr_eq(partial.root(), &self.workshop.root));
-        match own {
-            Some(partial) => partial.publish(&target),
-            None => self.copy(blob, &target),
-        }
-    }
-
-    /// Publishes a blob whose bytes are elsewhere: in memory, or in another store.
-    fn copy(&self, blob: &VerifiedSpool, target: &Path) -> Result<(), StoreError> {
-        let content = blob.content();
-        publish::written(self.root(), target, Durability::PowerLoss, |file, path| {
-            let mut offset = 0;
-            while offset < blob.size() {
-                let read = content.read_blocking(offset, COPY_BYTES);
-                let piece = read.map_err(|error| StoreError::io("pread", path, &error))?;
-                if piece.is_empty() {
-                    return Err(StoreError::os("pread", path, Errno::IO));
-                }
-                self.root().disk().write_all(file, path, &mut [IoSlice::new(&piece)], offset)?;
-                offset += piece.len() as u64;
-            }
-            Ok(())
-        })
     }
 
     /// The directories that hold blobs of an algorithm: 256 at most, unless someone else made some.

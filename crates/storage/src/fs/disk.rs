@@ -57,18 +57,22 @@ impl Disk {
         Ok(if is_regular(&stat) { Found::Regular(file, size_of(&stat)) } else { Found::Unfit })
     }
 
-    /// Opens a regular file for reading, and tells its size in bytes, as far as the kernel knows the whole path
-    /// (`openat2` with `RESOLVE_CACHED`, Linux 5.12). None says nothing: [`open_regular`](Self::open_regular)
-    /// does, where it may wait.
-    pub(crate) fn open_cached(&self, path: &Path) -> Option<(File, u64)> {
+    /// Opens a regular file for reading, and tells its size in bytes, as far as the kernel knows the whole path, or
+    /// that there is no such path (`openat2` with `RESOLVE_CACHED`, Linux 5.12). None says nothing:
+    /// [`open_regular`](Self::open_regular) does, where it may wait.
+    pub(crate) fn open_cached(&self, path: &Path) -> Option<Found> {
         if self.faults.may_come() {
             // Their turn is in the call that tells what is wrong.
             return None;
         }
-        let opened = fs::openat2(CWD, path, READING | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::CACHED);
-        let file = File::from(opened.ok()?);
+        let flags = READING | OFlags::CLOEXEC;
+        let file = match fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Some(Found::Nothing),
+            Err(_) => return None,
+        };
         let stat = fs::fstat(&file).ok()?;
-        is_regular(&stat).then(|| (file, size_of(&stat)))
+        is_regular(&stat).then(|| Found::Regular(file, size_of(&stat)))
     }
 
     /// Creates a file that must not exist yet, readable by its owner only.

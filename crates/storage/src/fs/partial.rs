@@ -12,16 +12,18 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use oci::Digest;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use tracing::debug;
 
 use super::disk::Found;
 use super::jobs::Jobs;
-use super::quarantine;
+use super::left::Left;
 use super::root::Root;
 use super::sidecar::Sidecar;
+use super::{collected, quarantine};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::extents::Extents;
-use crate::open_blob::{FileAccess, OpenBlob};
+use crate::open_blob::{FileAccess, OpenBlob, Signature};
 use crate::publish::{self, Durability};
 use crate::spool::growth::Growth;
 
@@ -42,12 +44,15 @@ pub(crate) struct Workshop {
     pub(crate) access: Arc<FileAccess>,
     /// Which start of the machine this is; none: that cannot be told.
     pub(crate) boot_id: Option<String>,
+    /// What earlier spools may have left.
+    pub(crate) left: Arc<Left>,
 }
 
 /// An open partial file.
 #[derive(Debug)]
 pub(crate) struct Partial {
     workshop: Workshop,
+    digest: Digest,
     growth: Arc<Growth>,
     file: Arc<File>,
     path: PathBuf,
@@ -76,33 +81,18 @@ struct Remains {
 }
 
 impl Workshop {
-    /// Opens the partial file of a digest: what is there, as far as it can be trusted, if `may_take_up`;
-    /// else an empty file.
-    pub(crate) fn open(&self, digest: &Digest, may_take_up: bool) -> Result<Partial, StoreError> {
-        let layout = self.root.layout();
-        let (path, sidecar_path) = (layout.partial(digest), layout.sidecar(digest));
-        let remains = if may_take_up { self.take_up(digest, &path, &sidecar_path) } else { None };
-        let (file, written, may_have_tail, noted) = match remains {
-            Some(Remains { file, written, has_tail, noted }) => (file, written, has_tail, Some(noted)),
-            None => (self.start(&path, &sidecar_path)?, Extents::default(), false, None),
-        };
-        let size = noted.as_ref().and_then(|noted| noted.size);
-        let names = Names { is_owned: true, noted, noted_bytes: written.count(), noted_at: Instant::now() };
-        Ok(Partial {
-            workshop: self.clone(),
-            growth: Arc::new(Growth::new(written, size)),
-            file: Arc::new(file),
-            path,
-            sidecar_path,
-            may_have_tail,
-            names: Mutex::new(names),
-        })
-    }
-
-    /// Whatever is wrong with what is there, the answer is to start anew.
-    fn take_up(&self, digest: &Digest, path: &Path, sidecar_path: &Path) -> Option<Remains> {
-        match self.try_take_up(path, sidecar_path) {
-            Ok(remains) => remains,
+    /// The partial file of a digest with what is there, as far as it can be trusted. None: nothing is of use. Whatever
+    /// is wrong with it, the answer is to begin anew.
+    pub(crate) fn take_up(&self, digest: &Digest) -> Option<Partial> {
+        if !self.left.may_have(digest) {
+            return None;
+        }
+        match self.try_take_up(digest) {
+            Ok(remains) => remains.map(|remains| {
+                let Remains { file, written, has_tail, noted } = remains;
+                let growth = Arc::new(Growth::new(written, noted.size));
+                self.partial(digest, growth, file, has_tail, Some(noted))
+            }),
             Err(error) => {
                 debug!(%digest, %error, "partial file cannot be taken up");
                 self.root.metrics().store_failed(error.call());
@@ -111,41 +101,108 @@ impl Workshop {
         }
     }
 
+    /// A new, empty file for what `growth` will tell of. Whatever was there before goes.
+    pub(crate) fn begin(&self, digest: &Digest, growth: Arc<Growth>) -> Result<Partial, StoreError> {
+        let layout = self.root.layout();
+        let path = layout.partial(digest);
+        let may_have_left = self.left.may_have(digest);
+        self.left.add(digest);
+        let create = || self.root.in_directory(&layout.partials(), || self.root.disk().create(&path));
+        if may_have_left {
+            self.clear(digest)?;
+        }
+        let file = match create() {
+            // Somebody else put it there.
+            Err(error) if error.is(Errno::EXIST) => {
+                self.clear(digest)?;
+                create()?
+            }
+            created => created?,
+        };
+        Ok(self.partial(digest, growth, file, false, None))
+    }
+
+    fn partial(
+        &self,
+        digest: &Digest,
+        growth: Arc<Growth>,
+        file: File,
+        may_have_tail: bool,
+        noted: Option<Sidecar>,
+    ) -> Partial {
+        let layout = self.root.layout();
+        let noted_bytes = growth.written_bytes();
+        Partial {
+            workshop: self.clone(),
+            digest: digest.clone(),
+            growth,
+            file: Arc::new(file),
+            path: layout.partial(digest),
+            sidecar_path: layout.sidecar(digest),
+            may_have_tail,
+            names: Mutex::new(Names { is_owned: true, noted, noted_bytes, noted_at: Instant::now() }),
+        }
+    }
+
     /// Nothing is cut off that was written, for somebody may still read it. The order matters at each step:
     /// should the process be killed, what is noted holds for what is there.
-    fn try_take_up(&self, path: &Path, sidecar_path: &Path) -> Result<Option<Remains>, StoreError> {
-        let Some(old) = Sidecar::read(&self.root, sidecar_path)? else { return Ok(None) };
-        let Found::Regular(file, len) = self.root.disk().open_regular(path, OFlags::RDWR)? else {
+    fn try_take_up(&self, digest: &Digest) -> Result<Option<Remains>, StoreError> {
+        let (path, sidecar_path) = (self.root.layout().partial(digest), self.root.layout().sidecar(digest));
+        let old = Sidecar::read(&self.root, &sidecar_path)?;
+        let Found::Regular(file, len) = self.root.disk().open_regular(&path, OFlags::RDWR)? else {
             return Ok(None);
         };
-        let written = old.trusted(len, self.boot_id.as_deref());
-        if written.count() == 0 {
+        let trusted = old.as_ref().map(|old| old.trusted(len, self.boot_id.as_deref())).unwrap_or_default();
+        let (size, written) = if trusted.count() > 0 {
+            (old.as_ref().and_then(|old| old.size), trusted)
+        } else if self.is_whole(digest, &file, &path, len)? {
+            (Some(len), Extents::prefix(len))
+        } else {
             return Ok(None);
-        }
+        };
         // As long as there is nothing but what is believed, the file's length tells how far it goes.
         let is_in_order = written == Extents::prefix(len);
         let noted = if is_in_order {
             let boot_id = self.boot_id.clone();
-            Sidecar { size: old.size, boot_id, synced: false, front: None, beyond: Vec::new() }
+            Sidecar { size, boot_id, synced: false, front: None, beyond: Vec::new() }
         } else {
-            Sidecar::listing(&written, old.size, self.boot_id.clone(), false)
+            Sidecar::listing(&written, size, self.boot_id.clone(), false)
         };
         // What is written from now on is not durable, and a power loss must not bring the old note back.
-        let durability = if old.synced { Durability::PowerLoss } else { Durability::ProcessDeath };
-        noted.write(&self.root, sidecar_path, durability)?;
+        let was_synced = old.is_some_and(|old| old.synced);
+        let durability = if was_synced { Durability::PowerLoss } else { Durability::ProcessDeath };
+        noted.write(&self.root, &sidecar_path, durability)?;
         Ok(Some(Remains { file, has_tail: written.end() < len, written, noted }))
     }
 
-    /// A new file, never the old one emptied: someone may still read that. The note goes first, because it
-    /// must never stand beside bytes that it does not describe.
-    fn start(&self, path: &Path, sidecar_path: &Path) -> Result<File, StoreError> {
-        for name in [sidecar_path, path] {
-            if self.root.disk().unlink(name).is_err() {
-                // It is no file; whatever it is, it has no place here.
-                quarantine::set_aside(&self.root, name)?;
+    /// Whether a file that nothing vouches for is all of a small blob: its digest tells.
+    fn is_whole(&self, digest: &Digest, file: &File, path: &Path, len: u64) -> Result<bool, StoreError> {
+        if !collected::may_be_whole(len) {
+            return Ok(false);
+        }
+        // It is at most some hundred kilobytes.
+        let mut bytes = vec![0; len as usize];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            let read = self.root.disk().read(file, &mut bytes[filled..], filled as u64);
+            match read.map_err(|error| StoreError::io("pread", path, &error))? {
+                0 => return Ok(false),
+                count => filled += count,
             }
         }
-        self.root.in_directory(&self.root.layout().partials(), || self.root.disk().create(path))
+        Ok(Digest::of(digest.algorithm(), &bytes) == *digest)
+    }
+
+    /// Makes room for a new file; the old one is never emptied, for someone may still read it. The note goes first,
+    /// because it must never stand beside bytes that it does not describe.
+    fn clear(&self, digest: &Digest) -> Result<(), StoreError> {
+        for name in [self.root.layout().sidecar(digest), self.root.layout().partial(digest)] {
+            if self.root.disk().unlink(&name).is_err() {
+                // It is no file; whatever it is, it has no place here.
+                quarantine::set_aside(&self.root, &name)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -160,6 +217,14 @@ impl Partial {
 
     pub(crate) fn jobs(&self) -> &Jobs {
         &self.workshop.jobs
+    }
+
+    pub(crate) fn access(&self) -> &Arc<FileAccess> {
+        &self.workshop.access
+    }
+
+    pub(crate) fn file(&self) -> &Arc<File> {
+        &self.file
     }
 
     pub(crate) fn growth(&self) -> &Arc<Growth> {
@@ -240,13 +305,23 @@ impl Partial {
         self.workshop.root.disk().write_all(&self.file, &self.path, &mut slices, offset)
     }
 
-    /// Publishes the file as `target`. On an error it is deleted.
+    /// Publishes the file as `target`, a name that is durable once the directory is. On an error it is deleted.
     pub(crate) fn publish(&self, target: &Path) -> Result<(), StoreError> {
         let mut names = self.owned("admit")?;
         let published = publish::file(&self.workshop.root, &self.path, &self.file, target);
-        // The file is gone from here, or of no further use.
-        self.remove(&mut names);
+        if published.is_err() || names.noted.is_some() {
+            // The file is gone from here, or of no further use.
+            self.remove(&mut names);
+        } else {
+            names.is_owned = false;
+            self.workshop.left.remove(&self.digest);
+        }
         published
+    }
+
+    /// The signature of the file; none: as [`OpenBlob::signature`].
+    pub(crate) fn signature(&self, size: u64) -> Option<Signature> {
+        self.content().verified(size).signature()
     }
 
     /// Makes what is there durable and notes what that is. Nothing to keep, or an error: it is deleted.
@@ -292,6 +367,7 @@ impl Partial {
         for name in [&self.sidecar_path, &self.path] {
             self.workshop.root.swallow(self.workshop.root.disk().unlink(name));
         }
+        self.workshop.left.remove(&self.digest);
     }
 
     fn owned(&self, call: &'static str) -> Result<MutexGuard<'_, Names>, StoreError> {

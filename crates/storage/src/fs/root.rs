@@ -108,6 +108,11 @@ impl Root {
         self.made_count.load(Ordering::Acquire)
     }
 
+    /// Whether the root is there as far as the kernel knows without asking the disk.
+    pub(crate) fn is_known_present(&self) -> bool {
+        matches!(self.disk.open_cached(&self.layout.version()), Some(Found::Regular(..)))
+    }
+
     /// A new name in `tmp`, on the same file system as every place where it may go.
     pub(crate) fn temporary_path(&self) -> PathBuf {
         let count = self.temporary_count.fetch_add(1, Ordering::Relaxed);

@@ -9,9 +9,11 @@ use std::path::Path;
 
 use bytes::Bytes;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::disk::Found;
+use super::quarantine;
 use super::root::Root;
 use crate::error::StoreError;
 use crate::extents::Extents;
@@ -89,7 +91,15 @@ impl Sidecar {
     pub(crate) fn write(&self, root: &Root, path: &Path, durability: Durability) -> Result<(), StoreError> {
         let mut text = serde_json::to_vec(self).expect("strings and numbers are always JSON");
         text.push(b'\n');
-        publish::bytes(root, path, &[Bytes::from(text)], durability)
+        let text = [Bytes::from(text)];
+        match publish::bytes(root, path, &text, durability) {
+            // Somebody has put a directory there. Anything else is replaced.
+            Err(error) if error.is(Errno::ISDIR) => {
+                quarantine::set_aside(root, path)?;
+                publish::bytes(root, path, &text, durability)
+            }
+            written => written,
+        }
     }
 }
 

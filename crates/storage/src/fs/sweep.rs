@@ -9,6 +9,7 @@ use rustix::fs::Stat;
 
 use super::FsStore;
 use super::layout::parse_partial_name;
+use super::left::LEFT_COUNT_MAX;
 use super::slots;
 use crate::error::StoreError;
 
@@ -17,7 +18,7 @@ const PARTIAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Names looked at in one directory and sweep, so that a directory full of garbage delays nothing; the next
 /// sweep goes on.
-const NAME_COUNT_MAX: usize = 4096;
+const NAME_COUNT_MAX: usize = LEFT_COUNT_MAX;
 
 impl FsStore {
     /// Removes partial files that nobody has touched for a day. Done at every start; worth doing every hour.
@@ -31,6 +32,15 @@ impl FsStore {
     pub(super) fn sweep_now(&self) {
         self.root().swallow(self.empty_temporary());
         self.root().swallow(self.sweep_partials());
+        self.root().swallow(self.learn_what_is_left());
+    }
+
+    fn learn_what_is_left(&self) -> Result<(), StoreError> {
+        let names = self.names_in(&self.root().layout().partials())?;
+        if names.len() < NAME_COUNT_MAX {
+            self.workshop.left.set(names.iter().filter_map(|name| parse_partial_name(name.to_str()?)));
+        }
+        Ok(())
     }
 
     fn empty_temporary(&self) -> Result<(), StoreError> {

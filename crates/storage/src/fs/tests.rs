@@ -1,3 +1,4 @@
+mod collected;
 mod damage;
 mod durability;
 mod faults;
@@ -27,18 +28,25 @@ use crate::record_store::RecordStore;
 struct Place {
     directory: TempDir,
     faults: Faults,
+    /// What small blobs may take of memory on their way; 0: they go into files at once.
+    collected_bytes: u64,
 }
 
 impl Place {
     fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), faults: Faults::default() }
+        Self { directory: tempfile::tempdir().unwrap(), faults: Faults::default(), collected_bytes: 0 }
     }
 
     /// In memory where there is such a place, for runs that sync by the thousand.
     fn fast() -> Self {
         let memory = Path::new("/dev/shm");
         let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        Self { directory: directory.unwrap(), faults: Faults::default() }
+        Self { directory: directory.unwrap(), faults: Faults::default(), collected_bytes: 0 }
+    }
+
+    /// Small blobs are collected in memory.
+    fn collecting(self) -> Self {
+        Self { collected_bytes: 1 << 20, ..self }
     }
 
     fn root(&self) -> PathBuf {
@@ -54,7 +62,8 @@ impl Place {
     }
 
     fn try_open_after(&self, boot_id: &str) -> Result<FsStore, StoreError> {
-        open_with(&self.root(), metrics(), self.faults.clone(), Some(boot_id.to_owned()))
+        let store = open_with(&self.root(), metrics(), self.faults.clone(), Some(boot_id.to_owned()))?;
+        Ok(store.collecting(self.collected_bytes))
     }
 
     fn sidecar(&self, digest: &Digest) -> serde_json::Value {
@@ -86,6 +95,11 @@ fn metrics() -> Arc<RegistryMetrics> {
 #[tokio::test]
 async fn the_file_engine_conforms() {
     conformance::run(Place::new).await;
+}
+
+#[tokio::test]
+async fn the_file_engine_conforms_with_small_blobs_collected() {
+    conformance::run(|| Place::new().collecting()).await;
 }
 
 /// Opened like in the product, where no faults may come: then files are opened and kept open where they are

@@ -18,6 +18,17 @@ impl Pieces {
         }
     }
 
+    /// Puts several parts, each of pieces one after the other, where nothing is yet.
+    pub(crate) fn insert_all(&self, parts: &[(u64, Vec<Bytes>)]) {
+        for (start, pieces) in parts {
+            let mut at = *start;
+            for piece in pieces {
+                self.insert(at, piece.clone());
+                at += piece.len() as u64;
+            }
+        }
+    }
+
     /// The bytes at `offset`, as far as they go on without a gap, at most `len_max` of them. What lies in
     /// one piece is not copied.
     pub(crate) fn read(&self, offset: u64, len_max: usize) -> Bytes {
@@ -41,6 +52,25 @@ impl Pieces {
         }
         read.truncate(len_max);
         read
+    }
+
+    /// All pieces, those without a gap between them together, with the offset of the first of each run.
+    pub(crate) fn runs(&self) -> Vec<(u64, Vec<Bytes>)> {
+        let mut runs: Vec<(u64, Vec<Bytes>)> = Vec::new();
+        let mut end = None;
+        for (start, piece) in self.pieces().iter() {
+            match runs.last_mut().filter(|_| end == Some(*start)) {
+                Some((_, run)) => run.push(piece.clone()),
+                None => runs.push((*start, vec![piece.clone()])),
+            }
+            end = Some(start + piece.len() as u64);
+        }
+        runs
+    }
+
+    /// Forgets all pieces.
+    pub(crate) fn clear(&self) {
+        self.pieces().clear();
     }
 
     fn pieces(&self) -> MutexGuard<'_, BTreeMap<u64, Bytes>> {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use oci::Digest;
+use tracing::debug;
 
 use super::growth::{Refusal, Unfinished};
 use super::{Backing, HASH_TURN_BYTES, Spool};
-use crate::error::VerifyError;
+use crate::error::{StoreError, VerifyError};
+use crate::fs::jobs::Jobs;
 use crate::fs::partial::Partial;
 use crate::open_blob::{OpenBlob, Signature};
 
@@ -31,11 +33,18 @@ impl Spool {
     /// # Errors
     /// [`VerifyError::Incomplete`] leaves the spool as it is; after any other error it is deleted.
     pub async fn finish(self: Arc<Self>, size: u64) -> Result<VerifiedSpool, VerifyError> {
-        let Backing::File(partial) = &self.backing else {
-            self.end_writing(size)?;
-            return self.conclude(size, None);
-        };
-        let jobs = partial.jobs().clone();
+        let jobs = self.jobs().cloned();
+        match (self.partial(), jobs) {
+            (Some(_), Some(jobs)) => self.finish_on_file(size, &jobs).await,
+            (None, Some(jobs)) => self.finish_collected(size, &jobs).await,
+            (_, None) => {
+                self.end_writing(size)?;
+                self.conclude(size, None)
+            }
+        }
+    }
+
+    async fn finish_on_file(self: Arc<Self>, size: u64, jobs: &Jobs) -> Result<VerifiedSpool, VerifyError> {
         let spool = Arc::clone(&self);
         let end = move || {
             let signature = spool.end_writing(size)?;
@@ -53,6 +62,26 @@ impl Spool {
         jobs.write(move || self.conclude(size, signature)).await
     }
 
+    /// What is right goes into a file before anybody hears of it, so that the end of the process takes nothing away
+    /// that a client was given. The disk is not waited for; if it takes nothing, the bytes stay in memory.
+    async fn finish_collected(self: Arc<Self>, size: u64, jobs: &Jobs) -> Result<VerifiedSpool, VerifyError> {
+        self.end_writing(size)?;
+        let mut verified = Arc::clone(&self).conclude(size, None)?;
+        let spool = Arc::clone(&self);
+        if let Err(error) = jobs.busy(move || spool.settle_collected()).await {
+            debug!(digest = %self.wanted, %error, "could not write what was collected");
+        }
+        verified.signature = self.content().verified(size).signature();
+        Ok(verified)
+    }
+
+    fn settle_collected(&self) -> Result<(), StoreError> {
+        match &self.backing {
+            Backing::Collected(collected) => collected.settle(false),
+            Backing::File(_) | Backing::Memory(_) => Ok(()),
+        }
+    }
+
     /// Takes no more. Gives the signature of the file as it is now, if it is in one.
     fn end_writing(&self, size: u64) -> Result<Option<Signature>, VerifyError> {
         match self.growth.finish(size) {
@@ -64,7 +93,7 @@ impl Spool {
                 return Err(VerifyError::TooLong { size, end });
             }
         }
-        if let Backing::File(partial) = &self.backing
+        if let Some(partial) = self.partial()
             && let Err(error) = partial.cut_to(size)
         {
             self.delete();
@@ -119,9 +148,6 @@ impl VerifiedSpool {
 
     /// The file behind it; none: it is in memory.
     pub(crate) fn partial(&self) -> Option<&Arc<Partial>> {
-        match &self.spool.backing {
-            Backing::File(partial) => Some(partial),
-            Backing::Memory(_) => None,
-        }
+        self.spool.partial()
     }
 }

@@ -167,6 +167,12 @@ impl Growth {
         self.state().written.clone()
     }
 
+    /// Whether anything was written behind a byte that was not.
+    pub(crate) fn has_holes(&self) -> bool {
+        let state = self.state();
+        state.written.contiguous_from(0) < state.written.end()
+    }
+
     /// How many bytes are written by now.
     pub(crate) fn written_bytes(&self) -> u64 {
         self.state().written.count()

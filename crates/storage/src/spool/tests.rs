@@ -10,7 +10,8 @@ use crate::error::VerifyError;
 use crate::fs::FsStore;
 
 fn store(directory: &tempfile::TempDir) -> FsStore {
-    crate::fs::open(directory.path(), Metrics::new(&["test".to_owned()]).registry("test")).unwrap()
+    let metrics = Metrics::new(&["test".to_owned()]).registry("test");
+    crate::fs::open(directory.path(), metrics).unwrap().collecting(0)
 }
 
 #[tokio::test]

@@ -12,6 +12,9 @@ use crate::library::REPOSITORY;
 /// More than any process has on its way to a name at one time.
 const TEMPORARY_COUNT_MAX: usize = 64;
 
+/// A blob up to this size goes into its file at once, when it is verified.
+const COLLECTED_BYTES_MAX: u64 = 256 * 1024;
+
 /// What is in a store.
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
@@ -74,8 +77,15 @@ impl Audit {
         };
         let len = fs::metadata(path).expect("a file").len();
         let note = fs::read(path.with_file_name(format!("{name}.json"))).unwrap_or_default();
-        // Without a note that can be read, nothing is believed.
-        let Ok(note) = serde_json::from_slice::<Value>(&note) else { return };
+        // Without a note that can be read, nothing is believed but a whole blob, for which its digest vouches.
+        let Ok(note) = serde_json::from_slice::<Value>(&note) else {
+            if len <= COLLECTED_BYTES_MAX
+                && digest_of(&fs::read(path).expect("a file")) == format!("sha256:{hex}")
+            {
+                self.partial.insert(format!("sha256:{hex}"), len);
+            }
+            return;
+        };
         let front = note["front"].as_u64().unwrap_or(len).min(len);
         let beyond = note["beyond"].as_array().into_iter().flatten().map(|range| {
             let [start, end] = [0, 1].map(|at| range[at].as_u64().expect("a start and an end"));

@@ -1,0 +1,54 @@
+//! Which digests may have something in `partial`: so that a pull of a small blob need not look for what is hardly
+//! ever there. Whoever uses a root has it alone, so what is not known here is not there.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use oci::Digest;
+
+/// Digests remembered. When there are more, every one is looked for.
+pub(super) const LEFT_COUNT_MAX: usize = 4096;
+
+/// What may be left of earlier spools. At first nothing is known.
+#[derive(Debug, Default)]
+pub(crate) struct Left(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    digests: HashSet<Digest>,
+    /// Whether nothing is left but of these.
+    is_complete: bool,
+}
+
+impl Left {
+    /// Of these digests, and of no others, something is there.
+    pub(super) fn set(&self, digests: impl IntoIterator<Item = Digest>) {
+        *self.state() = State { digests: digests.into_iter().collect(), is_complete: true };
+    }
+
+    pub(super) fn may_have(&self, digest: &Digest) -> bool {
+        let state = self.state();
+        !state.is_complete || state.digests.contains(digest)
+    }
+
+    pub(super) fn add(&self, digest: &Digest) {
+        let mut state = self.state();
+        if state.digests.len() < LEFT_COUNT_MAX {
+            state.digests.insert(digest.clone());
+        } else {
+            *state = State::default();
+        }
+    }
+
+    pub(super) fn remove(&self, digest: &Digest) {
+        self.state().digests.remove(digest);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A set is whole between any two of its steps.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
