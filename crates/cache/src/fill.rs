@@ -3,6 +3,7 @@
 //! The writer publishes how far the bytes have come; readers follow from the file at their own pace. A
 //! writer that ends in any way but success turns every reader's stream into an error, never into an end.
 
+mod claims;
 mod fetch;
 pub(crate) mod lanes;
 mod parts;
@@ -15,24 +16,21 @@ mod spans;
 pub(crate) mod table;
 pub(crate) mod transfer;
 
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use budget::Budget;
 use bytes::Bytes;
-use oci::{ByteRange, Digest, Repository};
-use policy::pace::Pace;
+use oci::{Digest, Repository};
 use storage::{OpenBlob, Spool};
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::PullError;
 use crate::waiting::Place;
 use relay::Relay;
 use seat::Reader;
-use spans::{Claim, Reach, Spans};
+use spans::Spans;
 
 /// How far a fill has come, as its readers see it.
 #[derive(Clone, Debug)]
@@ -259,7 +257,10 @@ impl Fill {
     fn flowing(&self, size: Option<u64>) {
         self.progress.send_modify(|progress| {
             progress.size = progress.size.or(size);
-            progress.phase = Phase::Flowing;
+            // The answer to a transfer beside the front may come when everything is over.
+            if matches!(progress.phase, Phase::Asking) {
+                progress.phase = Phase::Flowing;
+            }
         });
     }
 
@@ -290,81 +291,6 @@ impl Fill {
     /// Wakes the readers: more bytes are readable.
     fn publish(&self) {
         self.progress.send_modify(|_| {});
-    }
-
-    /// `gaps` looks for what is missing while nobody can give a span back: what a transfer has written by then is
-    /// no gap, and what it has not is still claimed.
-    fn claim_front(&self, gaps: impl FnOnce() -> Vec<ByteRange>, idle: Option<Pace>) -> Claim {
-        self.claim(|spans, now| spans.claim_front(&gaps(), idle, now))
-    }
-
-    /// `gaps` as for [`claim_front`](Self::claim_front).
-    fn claim_in_order(&self, gaps: impl FnOnce() -> Vec<ByteRange>) -> Claim {
-        self.claim(|spans, now| spans.claim_in_order(&gaps(), now))
-    }
-
-    /// `gaps` as for [`claim_front`](Self::claim_front).
-    fn claim_part(
-        &self,
-        gaps: impl FnOnce() -> Vec<ByteRange>,
-        idle: Option<Pace>,
-    ) -> Option<(u64, ByteRange)> {
-        self.claim(|spans, now| spans.claim_part(&gaps(), idle, now))
-    }
-
-    /// `gaps` as for [`claim_front`](Self::claim_front).
-    fn claim_far(
-        &self,
-        range: ByteRange,
-        gaps: impl FnOnce() -> Vec<ByteRange>,
-        count_max: usize,
-    ) -> Option<(u64, ByteRange)> {
-        self.claim(|spans, now| spans.claim_far(range, &gaps(), count_max, now))
-    }
-
-    /// Ends the transfer that is farthest behind the others, for a blob of `size` bytes.
-    fn end_lost(&self, size: u64) -> bool {
-        self.claim(|spans, now| spans.end_lost(size, now))
-    }
-
-    fn claim<T>(&self, claim: impl FnOnce(&mut Spans, Instant) -> T) -> T {
-        let claimed = claim(&mut lock(&self.spans), Instant::now());
-        self.takeovers.notify_waiters();
-        claimed
-    }
-
-    fn set_part_bytes(&self, part_bytes: u64) {
-        lock(&self.spans).set_part_bytes(part_bytes);
-    }
-
-    /// Bytes that all transfers have received so far.
-    fn received_bytes(&self) -> u64 {
-        lock(&self.spans).received_bytes()
-    }
-
-    /// Notes that the transfer `id` has received everything before `next`; returns how far it goes.
-    fn advance(&self, id: u64, next: u64) -> Reach {
-        lock(&self.spans).advance(id, next, Instant::now())
-    }
-
-    /// Returns once others have all that the transfer `id` had yet to fetch.
-    async fn taken_over(&self, id: u64) {
-        loop {
-            let mut woken = pin!(self.takeovers.notified());
-            // Before the look: what happens after it must not be missed.
-            woken.as_mut().enable();
-            if lock(&self.spans).is_taken_over(id) {
-                return;
-            }
-            woken.await;
-        }
-    }
-
-    /// Gives the span `id` back; returns how fast it came, if anything came.
-    fn release(&self, id: u64) -> Option<Pace> {
-        let pace = lock(&self.spans).release(id, Instant::now());
-        self.publish();
-        pace
     }
 }
 

@@ -10,8 +10,9 @@ use crate::answer::{BlobAnswer, Keeping, Want};
 use crate::backend::{Asked, Backend};
 use crate::blob_reader::BlobReader;
 use crate::error::PullError;
+use crate::fill::reader::Wanted;
 use crate::fill::table::Boarding;
-use crate::fill::transfer::Transfer;
+use crate::fill::transfer::{First, Transfer};
 use crate::fill::{Fill, passing, reader};
 use crate::outcome::Outcome;
 use crate::waiting::Waiting;
@@ -118,7 +119,7 @@ impl Backend {
         waiting: Option<Waiting>,
     ) -> Result<BlobAnswer, PullError> {
         let transfer = self.transfer(repository, digest);
-        let (Boarding { fill, seat, joined }, size) = self.board(&transfer).await?;
+        let (Boarding { fill, seat, joined }, size) = self.board(&transfer, First::of(range)).await?;
         if fill.is_held() || fill.repository() != repository {
             self.prove_link(repository, digest).await?;
         }
@@ -139,29 +140,37 @@ impl Backend {
             true => Outcome::Join,
             false => Outcome::Miss,
         };
-        let body =
-            reader::follow(&fill, seat, transfer, resolved, size).await.map_err(|error| match error {
-                // Refused in the middle of a transfer for another repository: that says nothing about this one.
-                PullError::NotFound { detail }
-                | PullError::Denied { detail }
-                | PullError::Unconfirmed { detail, .. }
-                    if fill.repository() != repository =>
-                {
-                    PullError::unavailable(detail)
-                }
-                error => error,
-            })?;
+        let is_closed = !matches!(range, None | Some(RangeRequest::From { last: None, .. }));
+        let wanted = Wanted { range: resolved, size, is_closed };
+        let body = reader::follow(&fill, seat, transfer, wanted).await.map_err(|error| match error {
+            // Refused in the middle of a transfer for another repository: that says nothing about this one.
+            PullError::NotFound { detail }
+            | PullError::Denied { detail }
+            | PullError::Unconfirmed { detail, .. }
+                if fill.repository() != repository =>
+            {
+                PullError::unavailable(detail)
+            }
+            error => error,
+        })?;
         let keeping = matches!(outcome, Outcome::Miss | Outcome::Join).then(|| Keeping::new(fill.loss()));
         Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body: Some(body), keeping, outcome })
     }
 
     /// Joins the fill for the transfer's digest or starts it, and waits until an answer can be given. What the
     /// upstream refuses another repository says nothing about this one: then it is asked again.
-    async fn board(&self, transfer: &Arc<Transfer>) -> Result<(Boarding, u64), PullError> {
+    async fn board(
+        &self,
+        transfer: &Arc<Transfer>,
+        first: Option<First>,
+    ) -> Result<(Boarding, u64), PullError> {
         let mut patience = REFUSED_JOIN_COUNT_MAX;
         loop {
-            let start = |writer| Transfer::clone(transfer).spawn(writer);
+            let start = |writer| Transfer::clone(transfer).spawn(writer, first);
             let boarding = self.fills.join_or_start(&transfer.digest, &transfer.repository, start);
+            if let Some(first) = first.filter(|_| boarding.joined && boarding.fill.size().is_none()) {
+                transfer.clone().spawn_first(&boarding.fill, first);
+            }
             let ready = boarding.fill.ready(self.settings.verify_first_bytes_max).await;
             let is_anothers = boarding.fill.repository() != &transfer.repository;
             match ready {

@@ -4,6 +4,7 @@
 //! every decision can be tested as a table.
 
 pub mod address;
+pub mod approach;
 pub mod breaker;
 pub mod connections;
 pub mod freshness;

@@ -86,7 +86,7 @@ pub(crate) async fn get(
 ) -> Result<BlobStream, Error> {
     let mut ask = ask(upstream, UpstreamKind::GetBlob, Method::GET, repository, digest);
     ask.range = range_header(range);
-    ask.is_further = matches!(range, BlobRange::Further(_));
+    ask.is_further = matches!(range, BlobRange::Further(_) | BlobRange::Last(_));
     let reply = upstream.exchange.open(repository, &ask, deadline(upstream)).await?;
     let length = content_length(reply.response.headers());
     if reply.response.status() == StatusCode::PARTIAL_CONTENT {
@@ -117,11 +117,12 @@ fn part(reply: Reply, range: BlobRange) -> Result<BlobStream, Error> {
         return Err(refused(&reply, "answered with a part without saying which bytes"));
     };
     let (start, end_max) = match range {
-        BlobRange::Whole => (0, None),
-        BlobRange::From(start) => (start, None),
-        BlobRange::Span(span) | BlobRange::Further(span) => (span.start, Some(span.end)),
+        BlobRange::Whole => (Some(0), None),
+        BlobRange::From(start) => (Some(start), None),
+        BlobRange::Span(span) | BlobRange::Further(span) => (Some(span.start), Some(span.end)),
+        BlobRange::Last(length) => (told.size.map(|size| size.saturating_sub(length)), None),
     };
-    if told.range.start != start || end_max.is_some_and(|end_max| told.range.end > end_max) {
+    if Some(told.range.start) != start || end_max.is_some_and(|end_max| told.range.end > end_max) {
         let (first, last) = (told.range.start, told.range.end - 1);
         return Err(refused(&reply, format!("answered with bytes {first}-{last}, which were not asked for")));
     }
@@ -129,7 +130,7 @@ fn part(reply: Reply, range: BlobRange) -> Result<BlobStream, Error> {
         return Err(refused(&reply, "answered with two different lengths for one part"));
     }
     let body = body(reply, Some(told.range.len()));
-    Ok(BlobStream { start, end: Some(told.range.end), size: told.size, body })
+    Ok(BlobStream { start: told.range.start, end: Some(told.range.end), size: told.size, body })
 }
 
 /// The body's bytes. One whose length was told ends there or in an error, whatever frames it.
@@ -171,6 +172,7 @@ fn range_header(range: BlobRange) -> Option<HeaderValue> {
         BlobRange::Span(span) | BlobRange::Further(span) => {
             format!("bytes={}-{}", span.start, span.end.saturating_sub(1))
         }
+        BlobRange::Last(length) => format!("bytes=-{length}"),
     };
     Some(HeaderValue::from_str(&text).expect("digits and dashes are visible ASCII"))
 }

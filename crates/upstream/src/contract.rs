@@ -121,6 +121,9 @@ pub enum BlobRange {
     /// These bytes, over a further connection beside one that brings the same blob. If the upstream refuses, however
     /// it does, that is not tried again, and tells nothing about the upstream.
     Further(ByteRange),
+    /// So many last bytes, or all of a shorter blob; as for [`Further`](Self::Further). Some upstreams know no such
+    /// ranges.
+    Last(u64),
 }
 
 /// A blob's bytes as they arrive, not verified.

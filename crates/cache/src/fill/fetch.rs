@@ -7,10 +7,10 @@ use oci::{ByteRange, Hasher};
 use policy::connections::INTERVAL;
 use policy::head_trust::Stakes;
 use policy::pace::Pace;
-use storage::StoreError;
+use storage::{Spool, StoreError};
 use tokio::time::Instant;
 use tracing::debug;
-use upstream::{BlobRange, ErrorKind};
+use upstream::{BlobRange, BlobStream, ErrorKind};
 
 use super::pump::{FLOOR_RATE, Pump, Sink, Stop};
 use super::spans::Claim;
@@ -53,6 +53,15 @@ impl Claimed {
 impl Drop for Claimed {
     fn drop(&mut self) {
         self.fill.release(self.span);
+    }
+}
+
+/// The end of a blob that was asked for and not claimed yet; over however that ends.
+struct Expected<'a>(&'a Arc<Fill>);
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        self.0.expect_no_tail();
     }
 }
 
@@ -170,7 +179,8 @@ impl Transfer {
             Ok(stream) => stream.start != range.start,
             // There may be no rest.
             Err(_) if role == Role::Rest => false,
-            Err(error) => error.is_range_refused() || (!is_front && error.kind() == ErrorKind::Throttled),
+            // That a further connection was refused says nothing about ranges.
+            Err(error) => error.is_range_refused(),
         };
         if refuses_parts {
             self.lanes.note_refusal();
@@ -187,15 +197,54 @@ impl Transfer {
             None => return Err(Stop::Cut("the upstream began after the byte that was asked for")),
         };
         self.take_size(fill, sink, stream.size).await?;
+        self.receive(fill, sink, span, (range.start, skip), is_front || role == Role::Rest, stream).await
+    }
+
+    /// Fetches so many last bytes of a blob whose size is not known, if nobody has claimed them by the time the answer
+    /// says where they begin. Until then they are expected.
+    pub(super) async fn fetch_last(
+        &self,
+        fill: &Arc<Fill>,
+        spool: &Arc<Spool>,
+        length: u64,
+    ) -> Result<(), Stop> {
+        let _lane = self.lanes.enter();
+        let expected = Expected(fill);
+        let request = BlobRange::Last(length);
+        let answer = self.upstream.get_blob(&self.repository, &self.digest, request).await;
+        let stream = answer.map_err(Stop::Upstream)?;
+        let Some(size) = stream.size.filter(|size| size.saturating_sub(length) == stream.start) else {
+            return Err(Stop::Cut("the upstream ignored the range that was asked for"));
+        };
+        let range = ByteRange { start: stream.start, end: size };
+        let claim = fill.claim_expected(range, || spool.gaps(size));
+        drop(expected);
+        let Some((span, range)) = claim else { return Ok(()) };
+        let _claimed = Claimed { fill: fill.clone(), span };
+        let mut sink = Sink::Spool(spool.clone());
+        self.take_size(fill, &sink, stream.size).await?;
+        self.receive(fill, &mut sink, span, (range.start, 0), false, stream).await
+    }
+
+    /// Receives the body of a claimed span from a position on, after so many bytes to drop first.
+    async fn receive(
+        &self,
+        fill: &Arc<Fill>,
+        sink: &mut Sink,
+        span: u64,
+        (position, skip): (u64, u64),
+        may_relay: bool,
+        stream: BlobStream,
+    ) -> Result<(), Stop> {
         let received = |bytes| self.metrics.fetched_bytes(bytes);
         let store_failed = |error: &StoreError| self.store_failed(error);
         let mut pump = Pump {
             fill,
             span,
-            position: range.start,
+            position,
             leave_at: None,
             skip,
-            may_relay: is_front || role == Role::Rest,
+            may_relay,
             drip_max: self.settings.drip_max,
             received: &received,
             store_failed: &store_failed,

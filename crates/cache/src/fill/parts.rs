@@ -31,7 +31,7 @@ struct Sharing {
     replaced_count: u32,
     /// How fast the part was that ended last.
     idle: Option<Pace>,
-    /// When it was measured, and how many bytes all transfers had received by then; the newest last.
+    /// When it was measured, and how many bytes the front and the parts had received by then; the newest last.
     measured: VecDeque<(Instant, u64)>,
     rate: u64,
     rate_before: u64,
@@ -126,14 +126,14 @@ impl Sharing {
             trial: None,
             replaced_count: 0,
             idle: None,
-            measured: VecDeque::from([(Instant::now(), fill.received_bytes())]),
+            measured: VecDeque::from([(Instant::now(), fill.shared_bytes())]),
             rate: 0,
             rate_before: 0,
         }
     }
 
     fn measure(&mut self, fill: &Fill, remaining_bytes: u64, connections: usize) -> Flow {
-        let (now, received_bytes) = (Instant::now(), fill.received_bytes());
+        let (now, received_bytes) = (Instant::now(), fill.shared_bytes());
         let rate_since = |(at, before): &(Instant, u64)| {
             let elapsed_ms = u64::try_from((now - *at).as_millis()).unwrap_or(u64::MAX).max(1);
             (received_bytes - before).saturating_mul(1000) / elapsed_ms

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use oci::ByteRange;
+use policy::approach::{self, SMALL_RANGE_BYTES_MAX};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -22,6 +23,9 @@ const TAIL_BYTES: u64 = 64 * 1024;
 /// that time is an error that clients understand, and not a body that breaks off.
 const FIRST_BYTE_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// The longest pause between two transfers for a byte that none of them brought.
+const FAR_PAUSE_MAX: Duration = Duration::from_secs(30);
+
 /// Follows a fill over a range. Dropping it changes nothing for the fill.
 struct Follower {
     fill: Arc<Fill>,
@@ -32,6 +36,8 @@ struct Follower {
     range: ByteRange,
     /// The blob's size, as the client is told it.
     size: u64,
+    /// Whether it may read the blob's end before the digest is verified.
+    reads_unverified_tail: bool,
     /// Whether a relay has given it bytes.
     has_joined_relay: bool,
     verify_first_bytes_max: u64,
@@ -39,10 +45,36 @@ struct Follower {
 
 struct Far {
     transfer: Arc<Transfer>,
-    at: Instant,
+    is_small: bool,
+    /// Where the last transfer was started, when the next may be at the earliest if that brought nothing, and the
+    /// pause after that one.
+    started: Option<(u64, Instant, Duration)>,
 }
 
-/// A reader over `range`, which lies inside the blob, once its first byte is there or has been waited for.
+/// What a client asked for, once the blob's size is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// It lies inside the blob.
+    pub(crate) range: ByteRange,
+    /// The whole blob's, in bytes.
+    pub(crate) size: u64,
+    /// Whether the client named its last byte, or its length: it wants that and no more.
+    pub(crate) is_closed: bool,
+}
+
+impl Wanted {
+    fn is_small(&self) -> bool {
+        self.is_closed && self.range.len() <= SMALL_RANGE_BYTES_MAX
+    }
+
+    /// Whether it lies in the end of the blob that others wait for. Who reads that and not what comes
+    /// before puts no body together from it. It is what clients read first that pull lazily: the table of contents.
+    fn lies_in_tail(&self) -> bool {
+        self.is_closed && self.range.start > 0 && self.range.start >= self.size.saturating_sub(TAIL_BYTES)
+    }
+}
+
+/// A reader over what is wanted, once its first byte is there or has been waited for.
 ///
 /// # Errors
 /// The fill's, when it fails before.
@@ -50,19 +82,20 @@ pub(crate) async fn follow(
     fill: &Arc<Fill>,
     seat: Seat,
     transfer: Arc<Transfer>,
-    range: ByteRange,
-    size: u64,
+    wanted: Wanted,
 ) -> Result<BlobReader, PullError> {
     let settings = transfer.settings.clone();
+    let range = wanted.range;
     seat.move_to(range.start);
-    let far = Far { at: Instant::now() + settings.far_range_wait, transfer };
+    let far = Far { transfer, is_small: wanted.is_small(), started: None };
     let mut follower = Follower {
         fill: fill.clone(),
         far: (range.start > 0).then_some(far),
         progress: fill.watch(),
         seat,
         range,
-        size,
+        size: wanted.size,
+        reads_unverified_tail: wanted.lies_in_tail(),
         has_joined_relay: false,
         verify_first_bytes_max: settings.verify_first_bytes_max,
     };
@@ -155,13 +188,13 @@ impl Follower {
         is_beyond && !self.has_joined_relay && position > self.range.start
     }
 
-    /// Where this answer must stop for now. Unverified bytes may leave, but never the end of the blob, so
-    /// no client gets a complete wrong body.
+    /// Where this answer must stop for now. Unverified bytes may leave, but never the end of the blob to somebody who
+    /// may have the rest, so no client gets a complete wrong body.
     fn limit(&self, progress: &Progress) -> u64 {
         match &progress.phase {
             Phase::Verified => self.range.end,
             Phase::Flowing if self.size > self.verify_first_bytes_max => {
-                if self.range.end == self.size {
+                if self.range.end == self.size && !self.reads_unverified_tail {
                     self.size.saturating_sub(TAIL_BYTES)
                 } else {
                     self.range.end
@@ -171,18 +204,41 @@ impl Follower {
         }
     }
 
-    /// Waits for the fill to move. A range that the front has not reached in time gets a transfer.
+    /// Waits for the fill to move. A range that will not be reached in time gets a transfer.
     async fn wait(&mut self, position: u64) {
-        let Some(far) = &mut self.far else {
-            let _ = self.progress.changed().await;
-            return;
-        };
-        let moved = tokio::time::timeout_at(far.at, self.progress.changed()).await;
-        if moved.is_err() {
-            // Asked for again if that does not help: the bound may be reached, or the transfer may be cut.
-            far.at = Instant::now() + far.transfer.settings.far_range_wait;
-            let range = ByteRange { start: position, end: self.range.end };
-            far.transfer.clone().spawn_far(&self.fill, range);
+        let range = ByteRange { start: position, end: self.range.end };
+        match self.far.as_mut().map(|far| far.advance(&self.fill, range)) {
+            None => drop(self.progress.changed().await),
+            Some(patience) => drop(tokio::time::timeout(patience, self.progress.changed()).await),
         }
+    }
+}
+
+impl Far {
+    /// Starts a transfer for `range` if it is time for that. Returns how long to wait before the next look, unless the
+    /// fill moves before.
+    fn advance(&mut self, fill: &Arc<Fill>, range: ByteRange) -> Duration {
+        let wait_max = self.transfer.settings.far_range_wait;
+        if fill.size().is_none() {
+            return wait_max;
+        }
+        let approach = fill.approach(range.start);
+        if let Some(patience) = approach::wait(approach.as_ref(), self.is_small, wait_max) {
+            return patience;
+        }
+        let now = Instant::now();
+        let before = self.started.filter(|(position, ..)| *position == range.start);
+        if let Some((_, not_before, _)) = before
+            && now < not_before
+        {
+            return not_before - now;
+        }
+        if self.transfer.clone().spawn_far(fill, range) {
+            // Asked for again if that does not help, and less and less often.
+            let pause = before.map_or(wait_max, |(.., pause)| pause);
+            self.started = Some((range.start, now + pause, (pause * 2).min(FAR_PAUSE_MAX)));
+        }
+        // The bound may be reached: a transfer that ends says so.
+        wait_max
     }
 }

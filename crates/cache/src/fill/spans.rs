@@ -6,14 +6,24 @@
 mod span;
 
 use oci::ByteRange;
+use policy::approach::{Approach, SMALL_RANGE_BYTES_MAX};
 use policy::pace::{self, Pace};
 use tokio::time::Instant;
 
 use span::{Cut, Span};
 
-/// A far transfer for a closed range goes on to the next multiple of this, so that neighbouring small
-/// ranges are not each a transfer.
+/// A far transfer goes on to the next multiple of this, so that neighbouring ranges are not each a transfer.
 const FAR_SPAN_BYTES: u64 = 1 << 20;
+
+/// One that begins where another range ended goes on for so long at the least: its client reads on.
+const FAR_SPAN_BYTES_READ_ON: u64 = 4 << 20;
+
+/// And for so long at the most. What lies behind is asked for once it is wanted, and may be on its way by then.
+const FAR_SPAN_BYTES_MAX: u64 = 16 << 20;
+
+/// Small ranges are fetched beside the transfer that will come past them, which then brings them once more: leaving it
+/// in the middle would waste more, and cost it a request. Up to this share of a blob, and one of them in any case.
+const ASIDE_SHARE: u64 = 32;
 
 /// How often bytes are taken from a slow transfer: so often in any case, and once more for so many bytes received.
 const TAKEOVER_COUNT: u64 = 8;
@@ -23,12 +33,19 @@ const TAKEOVER_BYTES: u64 = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Spans {
     live: Vec<Span>,
+    /// Small ranges that are fetched beside a live span which they may lie in.
+    asides: Vec<Span>,
+    aside_bytes: u64,
+    /// How many bytes of the blob's end have been asked for, and will be claimed once it is known where they begin.
+    expected_tail: u64,
     last_id: u64,
     /// What the last claim took from a live span.
     last_cut: Option<Cut>,
     /// How long a part is, in bytes; `u64::MAX` while the blob is not shared.
     part_bytes: u64,
     received_bytes: u64,
+    /// Those of them that were received for clients' ranges.
+    far_bytes: u64,
     /// How often bytes were taken from a slow transfer.
     takeover_count: u64,
 }
@@ -37,10 +54,14 @@ impl Default for Spans {
     fn default() -> Self {
         Self {
             live: Vec::new(),
+            asides: Vec::new(),
+            aside_bytes: 0,
+            expected_tail: 0,
             last_id: 0,
             last_cut: None,
             part_bytes: u64::MAX,
             received_bytes: 0,
+            far_bytes: 0,
             takeover_count: 0,
         }
     }
@@ -77,6 +98,12 @@ impl Spans {
         self.received_bytes
     }
 
+    /// Those received by the front and the parts. Transfers for clients' ranges come and go as those like, and would
+    /// blur what a further connection brings.
+    pub(crate) fn shared_bytes(&self) -> u64 {
+        self.received_bytes - self.far_bytes
+    }
+
     /// Claims the first part of the first gap that nobody fetches, else what a slow transfer had yet to fetch. `idle`
     /// is how fast the front itself was, if that is known.
     pub(crate) fn claim_front(&mut self, gaps: &[ByteRange], idle: Option<Pace>, now: Instant) -> Claim {
@@ -100,7 +127,7 @@ impl Spans {
         match self.first_free(*first).filter(|free| free.start == first.start) {
             Some(free) => Claim::Fetch(self.claim(free, false, now), free),
             None => {
-                self.live.iter_mut().for_each(|span| drop(span.keep(0)));
+                self.live.iter_mut().chain(&mut self.asides).for_each(|span| drop(span.keep(0)));
                 Claim::Wait
             }
         }
@@ -148,13 +175,13 @@ impl Spans {
         if end == u64::MAX || !self.may_take_over() {
             return false;
         }
-        let lost = self.live.iter().filter_map(|span| {
+        let lost = self.live.iter().chain(&self.asides).filter_map(|span| {
             let tenure = span.tenure(end, now);
             let others = self.pace_of_others(span.id, now)?;
             pace::is_lost(&tenure, &others).then_some((tenure.rest_bytes / tenure.rate.max(1), span.id))
         });
         let Some((_, id)) = lost.max() else { return false };
-        if let Some(span) = self.live.iter_mut().find(|span| span.id == id) {
+        if let Some(span) = self.live.iter_mut().chain(&mut self.asides).find(|span| span.id == id) {
             span.keep(0);
             self.takeover_count += 1;
         }
@@ -176,7 +203,7 @@ impl Spans {
 
     /// Whether others have all that the transfer `id` had yet to fetch.
     pub(crate) fn is_taken_over(&self, id: u64) -> bool {
-        self.live.iter().any(|span| span.id == id && span.is_taken_over)
+        self.live.iter().chain(&self.asides).any(|span| span.id == id && span.is_taken_over)
     }
 
     /// Takes all but the next two parts from the longest span that is not a part itself. The first of the two is
@@ -194,9 +221,9 @@ impl Spans {
         Some((rest, cut))
     }
 
-    /// Claims the bytes from `range.start` on, cutting short the transfer that would have reached them.
-    /// `None`: they are there, or are being received, or `count_max` transfers run already, those for parts
-    /// not counted.
+    /// Claims the bytes from `range.start` on: a small range for itself, another one cutting short the transfer that
+    /// would have reached it. `None`: they are there, or are being received, or `count_max` transfers run already,
+    /// those for parts not counted.
     pub(crate) fn claim_far(
         &mut self,
         range: ByteRange,
@@ -206,9 +233,22 @@ impl Spans {
     ) -> Option<(u64, ByteRange)> {
         let start = range.start;
         let gap = gaps.iter().find(|gap| gap.start <= start && start < gap.end)?;
-        let count = self.live.iter().filter(|span| !span.is_part).count();
-        if count >= count_max || self.live.iter().any(|span| span.from <= start && start <= span.next) {
+        let end = gaps.last()?.end;
+        let count = self.live.iter().filter(|span| !span.is_part).count() + self.asides.len();
+        let is_coming = self.live.iter().any(|span| span.from <= start && start <= span.next)
+            || self.asides.iter().any(|span| span.covers(start))
+            || start.saturating_add(self.expected_tail) >= end;
+        if count >= count_max || is_coming {
             return None;
+        }
+        let reads_on = gap.start == start && start > 0;
+        // What reaches the end leaves nothing behind for the transfer that comes towards it.
+        if !reads_on
+            && range.len() <= SMALL_RANGE_BYTES_MAX
+            && range.end < end
+            && self.may_go_aside(range, end)
+        {
+            return Some((self.claim_aside(range, now), range));
         }
         let ahead = self.live.iter().map(|span| span.from).filter(|from| *from > start).min();
         let mut stop = ahead.unwrap_or(gap.end).min(gap.end);
@@ -217,18 +257,59 @@ impl Spans {
             stop = stop.min(covering.stop);
             covering.cut_at(start, start)
         });
-        let wanted = range.end.div_ceil(FAR_SPAN_BYTES).saturating_mul(FAR_SPAN_BYTES);
-        let claimed = ByteRange { start, end: stop.min(wanted) };
+        let wanted = if reads_on { range.end.max(start + FAR_SPAN_BYTES_READ_ON) } else { range.end };
+        let wanted = wanted.div_ceil(FAR_SPAN_BYTES).saturating_mul(FAR_SPAN_BYTES);
+        let claimed = ByteRange { start, end: stop.min(wanted).min(start + FAR_SPAN_BYTES_MAX) };
         let id = self.claim(claimed, false, now);
+        if let Some(span) = self.live.last_mut() {
+            span.is_far = true;
+        }
         self.last_cut = cut;
         Some((id, claimed))
     }
 
+    /// Whether a small range of a blob that ends at `end` may come twice.
+    fn may_go_aside(&self, range: ByteRange, end: u64) -> bool {
+        let share = if end < u64::MAX { end / ASIDE_SHARE } else { 0 };
+        self.aside_bytes == 0 || self.aside_bytes + range.len() <= share
+    }
+
+    fn claim_aside(&mut self, range: ByteRange, now: Instant) -> u64 {
+        self.last_id += 1;
+        self.last_cut = None;
+        self.aside_bytes += range.len();
+        let mut span = Span::new(self.last_id, range.start, range.end, false, now);
+        span.is_far = true;
+        self.asides.push(span);
+        self.last_id
+    }
+
+    /// Notes that the last `length` bytes have been asked for, and will be claimed once it is known where they begin.
+    /// `false`: the end of the blob was so before.
+    pub(crate) fn expect_tail(&mut self, length: u64) -> bool {
+        let is_first = self.expected_tail == 0;
+        self.expected_tail = self.expected_tail.max(length);
+        is_first
+    }
+
+    /// Whoever wants them claims them from now on.
+    pub(crate) fn expect_no_tail(&mut self) {
+        self.expected_tail = 0;
+    }
+
+    /// The transfer that will bring the byte at `position`, if there is one.
+    pub(crate) fn approach(&self, position: u64, now: Instant) -> Option<Approach> {
+        let mut spans = self.asides.iter().chain(&self.live);
+        spans.find(|span| span.covers(position)).map(|span| span.approach(position, now))
+    }
+
     /// Notes the progress of `id` and returns how far it goes.
     pub(crate) fn advance(&mut self, id: u64, next: u64, now: Instant) -> Reach {
-        match self.live.iter_mut().find(|span| span.id == id) {
+        match self.live.iter_mut().chain(&mut self.asides).find(|span| span.id == id) {
             Some(span) => {
-                self.received_bytes += next.saturating_sub(span.next);
+                let came = next.saturating_sub(span.next);
+                self.received_bytes += came;
+                self.far_bytes += if span.is_far { came } else { 0 };
                 span.advance(next, now);
                 Reach { enough: span.enough, stop: span.stop }
             }
@@ -241,6 +322,9 @@ impl Spans {
     /// for the rest a second time. Nor is one that breaks them off asked for more of them than need be. Returns how
     /// fast it was, if it brought anything.
     pub(crate) fn release(&mut self, id: u64, now: Instant) -> Option<Pace> {
+        if let Some(index) = self.asides.iter().position(|span| span.id == id) {
+            return self.asides.swap_remove(index).pace(now);
+        }
         let index = self.live.iter().position(|span| span.id == id)?;
         let released = self.live.swap_remove(index);
         let brought_nothing = released.next == released.from;

@@ -1,5 +1,6 @@
-use oci::Algorithm;
+use oci::{Algorithm, ByteRange};
 
+use super::spans::Claim;
 use super::*;
 
 #[test]

@@ -3,7 +3,8 @@
 use std::future::pending;
 use std::sync::Arc;
 
-use oci::{ByteRange, Digest, Hasher, Repository};
+use oci::{ByteRange, Digest, Hasher, RangeRequest, Repository};
+use policy::approach::{NEAR_BYTES, SMALL_RANGE_BYTES_MAX};
 use policy::head_trust::Stakes;
 use storage::{BlobStore, OpenBlob, RecordStore, Spool, StoreError, VerifiedSpool, VerifyError};
 use telemetry::RegistryMetrics;
@@ -52,16 +53,41 @@ pub(crate) struct Transfer {
     pub(crate) cancel: CancellationToken,
 }
 
+/// A small range that a client asks for before the blob's size is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum First {
+    /// These bytes, or those of them that exist.
+    Range(ByteRange),
+    /// So many last bytes.
+    Last(u64),
+}
+
+impl First {
+    /// None for a range that is not small, or that the blob's first bytes bring.
+    pub(crate) fn of(range: Option<&RangeRequest>) -> Option<Self> {
+        match *range? {
+            RangeRequest::From { start, last: Some(last) } if start > NEAR_BYTES && last >= start => {
+                let range = ByteRange { start, end: last.saturating_add(1) };
+                (range.len() <= SMALL_RANGE_BYTES_MAX).then_some(Self::Range(range))
+            }
+            RangeRequest::Suffix { len } if (1..=SMALL_RANGE_BYTES_MAX).contains(&len) => {
+                Some(Self::Last(len))
+            }
+            RangeRequest::From { .. } | RangeRequest::Suffix { .. } => None,
+        }
+    }
+}
+
 impl Transfer {
     /// Spawns the fill's writer. It outlives every client.
-    pub(crate) fn spawn(self, writer: FillWriter) {
+    pub(crate) fn spawn(self, writer: FillWriter, first: Option<First>) {
         let tasks = self.tasks.clone();
         tasks.spawn(async move {
             self.metrics.fill_started();
             let cancelled = self.cancel.clone();
             let fill = writer.fill().clone();
             let ended = tokio::select! {
-                result = self.fill(&fill) => result,
+                result = self.fill(&fill, first) => result,
                 () = cancelled.cancelled() => Err(PullError::unavailable("wharf is shutting down")),
                 // A client who comes for it from now on starts another fill, which goes on here.
                 () = fill.gave_way.cancelled() => Err(PullError::Overloaded),
@@ -82,37 +108,69 @@ impl Transfer {
         });
     }
 
-    /// Starts a transfer of its own for a range that the front will not reach soon. Nothing happens when
-    /// the bytes are on their way already.
-    pub(crate) fn spawn_far(self: Arc<Self>, fill: &Arc<Fill>, range: ByteRange) {
-        let (Some(size), Some(Content::Spool(spool))) = (fill.size(), fill.content.get()) else {
-            return;
-        };
+    /// Starts a transfer of its own for a range that the front will not reach soon. `false`: there is no need, or it
+    /// is not possible now.
+    pub(super) fn spawn_far(self: Arc<Self>, fill: &Arc<Fill>, range: ByteRange) -> bool {
+        let Some(Content::Spool(spool)) = fill.content.get() else { return false };
         if fill.is_relaying() || !self.lanes.serve_parts() {
-            return;
+            return false;
         }
+        // Before any answer came, the blob may be as long as it likes.
+        let size = fill.size().or_else(|| spool.size()).unwrap_or(u64::MAX);
         let claim = fill.claim_far(range, || spool.gaps(size), self.settings.transfers_per_fill_max);
-        let Some((span, claimed)) = claim else { return };
-        let (fill, mut sink) = (fill.clone(), Sink::Spool(spool.clone()));
+        let Some((span, claimed)) = claim else { return false };
         let claim = Claimed { fill: fill.clone(), span };
         let lane = self.lanes.enter();
+        let (transfer, its, mut sink) = (self.clone(), fill.clone(), Sink::Spool(spool.clone()));
+        self.spawn_beside(fill, async move {
+            let fetched = transfer.fetch(&its, &mut sink, span, claimed, Role::Far).await;
+            drop((claim, lane));
+            fetched
+        });
+        true
+    }
+
+    /// Asks for what a client wants before anybody knows the blob's size, at the same time as for the blob: a small
+    /// range costs next to nothing, and its client has nothing to do before it is there.
+    pub(crate) fn spawn_first(self: Arc<Self>, fill: &Arc<Fill>, first: First) {
+        let Some(Content::Spool(spool)) = fill.content.get() else { return };
+        let size = spool.size().or_else(|| self.sizes.get(&(self.repository.clone(), self.digest.clone())));
+        let range = match (first, size) {
+            (First::Range(range), _) => range,
+            (First::Last(length), Some(size)) => ByteRange { start: size.saturating_sub(length), end: size },
+            (First::Last(length), None) => {
+                if self.lanes.serve_parts() && fill.expect_tail(length) {
+                    let (transfer, its, spool) = (self.clone(), fill.clone(), spool.clone());
+                    self.spawn_beside(fill, async move { transfer.fetch_last(&its, &spool, length).await });
+                }
+                return;
+            }
+        };
+        // What is there, or on its way, needs no transfer.
+        let _ = self.spawn_far(fill, range);
+    }
+
+    /// Spawns a transfer beside the front. What it leaves, the front takes over, and reports if it cannot.
+    fn spawn_beside(
+        self: Arc<Self>,
+        fill: &Arc<Fill>,
+        fetched: impl Future<Output = Result<(), Stop>> + Send + 'static,
+    ) {
+        let fill = fill.clone();
         let tasks = self.tasks.clone();
         tasks.spawn(async move {
             let fetched = tokio::select! {
-                result = self.fetch(&fill, &mut sink, span, claimed, Role::Far) => result,
+                fetched = fetched => fetched,
                 () = self.cancel.cancelled() => Err(Stop::Abandoned),
                 () = fill.gave_way.cancelled() => Err(Stop::Abandoned),
             };
             if let Err(stop) = fetched {
-                // The front takes over what is missing, and reports if it cannot.
                 debug!(digest = %self.digest, ?stop, "far transfer ended early");
             }
-            drop(claim);
-            drop(lane);
         });
     }
 
-    async fn fill(&self, fill: &Arc<Fill>) -> Result<(), PullError> {
+    async fn fill(&self, fill: &Arc<Fill>, first: Option<First>) -> Result<(), PullError> {
         // A caller may have missed just before another fill's commit: look once more.
         match self.blobs.open(&self.digest).await {
             Ok(Some(blob)) => {
@@ -134,6 +192,9 @@ impl Transfer {
                 }
                 fill.attach(spool.clone());
                 self.take_up(fill, &spool).await?;
+                if let Some(first) = first {
+                    Arc::new(self.clone()).spawn_first(fill, first);
+                }
                 Sink::Spool(spool)
             }
             Err(error) => {

@@ -9,6 +9,7 @@ mod faults;
 mod full_disk;
 mod grants;
 mod large_manifests;
+mod lazy;
 mod listings;
 mod lists;
 mod manifests;

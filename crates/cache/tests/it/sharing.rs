@@ -197,3 +197,19 @@ async fn f28_a_far_range_gets_its_transfer_beside_the_parts() {
     world.settle().await;
     assert!(surplus(&world, &blob) <= 2 * PIECE as u64);
 }
+
+#[tokio::test(start_paused = true)]
+async fn k14_a_further_connection_that_is_refused_ends_the_trial_and_nothing_else() {
+    for kind in [ErrorKind::Throttled, ErrorKind::Unreachable, ErrorKind::Denied] {
+        let blob = noise(16 * MIB);
+        let (world, digest) = world_with(&blob, Manner { refuse_part: Some(kind), ..slow() });
+        time_of_pull(&world, &digest, &blob).await;
+        assert_eq!(world.upstream.count("GET blob"), 2, "{kind:?}: one trial, and no second one");
+        // Ranges work, and another blob is shared as if nothing had been.
+        world.upstream.set_manner(slow());
+        let another = noise(64 * MIB);
+        let digest = world.upstream.put_blob(&another);
+        let elapsed = time_of_pull(&world, &digest, &another).await;
+        assert!(elapsed * 10 < alone(another.len()) * 3, "{kind:?}: {elapsed:?}");
+    }
+}

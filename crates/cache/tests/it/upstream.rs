@@ -35,6 +35,8 @@ pub(crate) struct Manner {
     pub(crate) late_start: u64,
     /// Leave the size out.
     pub(crate) no_size: bool,
+    /// Answer as some do that know no suffix ranges.
+    pub(crate) no_suffix: bool,
     /// Time between pieces.
     pub(crate) pace: Duration,
     /// Time to the headers.
@@ -293,13 +295,16 @@ impl Upstream for MemoryUpstream {
             (state.blobs.get(digest).cloned(), manner)
         };
         let mut manner = manner;
-        if matches!(range, BlobRange::Span(_) | BlobRange::Further(_)) {
+        if matches!(range, BlobRange::Span(_) | BlobRange::Further(_) | BlobRange::Last(_)) {
             manner.refuse = manner.refuse.or(manner.refuse_part);
             manner.cut_at = manner.cut_at.or(manner.cut_part_at);
         }
         tokio::time::sleep(manner.head).await;
         if let Some(kind) = manner.refuse {
             return Err(error(kind));
+        }
+        if manner.no_suffix && matches!(range, BlobRange::Last(_)) {
+            return Err(error(ErrorKind::Invalid));
         }
         let blob = blob.ok_or_else(|| error(ErrorKind::NotFound))?;
         let size = blob.len() as u64;
@@ -310,6 +315,7 @@ impl Upstream for MemoryUpstream {
             BlobRange::Span(span) | BlobRange::Further(span) => {
                 (span.start + manner.late_start, span.end.min(size))
             }
+            BlobRange::Last(length) => (size.saturating_sub(length) + manner.late_start, size),
         };
         if start >= size && size > 0 {
             return Err(error(ErrorKind::Invalid));

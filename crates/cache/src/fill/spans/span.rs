@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use policy::approach::Approach;
 use policy::pace::{Pace, Tenure};
 use tokio::time::Instant;
 
 /// Over how long the rate of a transfer is taken, at the least.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// A rate that was measured for less time says nothing about others.
+/// A rate that was measured for less time says nothing about what comes next.
+const FORECAST_MIN: Duration = Duration::from_millis(250);
+
+/// Nor, for less than this time, about others: many upstreams begin with a burst.
 const EVIDENCE_MIN: Duration = Duration::from_millis(500);
 
 /// What came within less than this time counts as if it had taken so long: it may have waited in a buffer.
@@ -27,6 +31,8 @@ pub(super) struct Span {
     pub(super) stop: u64,
     /// Whether it was cut to the length of a part, and is not cut again to make room for one.
     pub(super) is_part: bool,
+    /// Whether it is for a client's range, and not to bring the blob sooner.
+    pub(super) is_far: bool,
     /// Whether others have all that it had yet to fetch.
     pub(super) is_taken_over: bool,
     claimed_at: Instant,
@@ -60,6 +66,7 @@ impl Span {
             enough: stop,
             stop,
             is_part,
+            is_far: false,
             is_taken_over: false,
             claimed_at: now,
             first_byte_at: None,
@@ -113,9 +120,24 @@ impl Span {
         Tenure { age: now - self.claimed_at, rate: self.rate(now), rest_bytes }
     }
 
+    /// Whether it brings the byte at `position`, or has received it and not written yet.
+    pub(super) fn covers(&self, position: u64) -> bool {
+        self.from <= position && position < self.stop
+    }
+
+    /// How it comes towards `position`, which it covers.
+    pub(super) fn approach(&self, position: u64, now: Instant) -> Approach {
+        let distance = position.saturating_sub(self.next);
+        Approach { distance, age: now - self.claimed_at, pace: self.recent_pace(FORECAST_MIN, now) }
+    }
+
     /// How fast it comes, for comparing others with it; none while that cannot be told.
     pub(super) fn evidence(&self, now: Instant) -> Option<Pace> {
-        let first_byte_at = self.first_byte_at.filter(|at| now - *at >= EVIDENCE_MIN)?;
+        self.recent_pace(EVIDENCE_MIN, now)
+    }
+
+    fn recent_pace(&self, measured_min: Duration, now: Instant) -> Option<Pace> {
+        let first_byte_at = self.first_byte_at.filter(|at| now - *at >= measured_min)?;
         Some(Pace { latency: first_byte_at - self.claimed_at, rate: self.rate(now) })
     }
 

@@ -37,7 +37,8 @@ fn a_far_open_range_cuts_the_front_short_and_takes_the_rest() {
 fn a_far_closed_range_leaves_the_rest_to_the_front() {
     let mut spans = Spans::default();
     spans.claim_front(&[range(0, 10 * MIB)], None, now());
-    let claimed = spans.claim_far(range(6 * MIB, 6 * MIB + 10), &[range(0, 10 * MIB)], 4, now());
+    let wanted = range(6 * MIB, 6 * MIB + SMALL_RANGE_BYTES_MAX + 1);
+    let claimed = spans.claim_far(wanted, &[range(0, 10 * MIB)], 4, now());
     assert_eq!(claimed, Some((2, range(6 * MIB, 7 * MIB))));
     spans.release(1, now());
     spans.release(2, now());
@@ -239,6 +240,82 @@ fn a_part_is_a_part_again_once_a_far_range_gives_it_back() {
     spans.set_part_bytes(MIB);
     assert_eq!(spans.claim_part(&gaps, None, now()), None, "parts are not cut again");
     assert_eq!(spans.advance(2, 17 * MIB, now()).stop, 24 * MIB);
+}
+
+#[test]
+fn client_f1_a_small_range_is_fetched_beside_the_transfer_that_comes_past_it() {
+    let mut spans = Spans::default();
+    let gaps = [range(0, 40 * MIB)];
+    spans.claim_front(&gaps, None, now());
+    let small = range(6 * MIB, 6 * MIB + 50_000);
+    assert_eq!(spans.claim_far(small, &gaps, 4, now()), Some((2, small)), "and no more than that");
+    assert_eq!(spans.advance(1, MIB, now()), Reach { enough: 40 * MIB, stop: 40 * MIB });
+    assert_eq!(spans.claim_far(range(6 * MIB + 9, 6 * MIB + 99), &gaps, 4, now()), None, "it is on its way");
+    assert_eq!(spans.advance(2, 6 * MIB + 50_000, now()).stop, 6 * MIB + 50_000);
+    spans.release(2, now());
+    assert_eq!(spans.claim_far(small, &gaps, 1, now()), None, "the bound holds");
+}
+
+#[test]
+fn client_f1_the_end_of_a_blob_is_fetched_alone_and_comes_once() {
+    let mut spans = Spans::default();
+    spans.claim_front(&[range(0, u64::MAX)], None, now());
+    let (gaps, tail) = ([range(0, 40 * MIB)], range(40 * MIB - 9000, 40 * MIB));
+    assert_eq!(spans.claim_far(tail, &gaps, 4, now()), Some((2, tail)));
+    assert_eq!(spans.advance(1, MIB, now()).stop, 40 * MIB - 9000);
+}
+
+#[test]
+fn client_f1_a_tail_that_is_expected_is_nobody_elses() {
+    let mut spans = Spans::default();
+    spans.claim_front(&[range(0, u64::MAX)], None, now());
+    assert!(spans.expect_tail(9000) && !spans.expect_tail(8000));
+    let (gaps, tail) = ([range(0, 40 * MIB)], range(40 * MIB - 8000, 40 * MIB));
+    assert_eq!(spans.claim_far(tail, &gaps, 4, now()), None);
+    spans.expect_no_tail();
+    assert_eq!(spans.claim_far(tail, &gaps, 4, now()), Some((2, tail)));
+}
+
+#[test]
+fn client_f1_small_ranges_beside_others_are_bounded_by_the_blobs_length() {
+    let mut spans = Spans::default();
+    let gaps = [range(0, 8 * MIB)];
+    spans.claim_front(&gaps, None, now());
+    let claims =
+        (1..7).map(|index| spans.claim_far(range(index * MIB, index * MIB + 100_000), &gaps, 9, now()));
+    let exact = claims.map(Option::unwrap).take_while(|(_, claimed)| claimed.len() == 100_000).count();
+    assert_eq!(exact, 2, "a thirty-second of 8 MiB");
+}
+
+#[test]
+fn client_f5_who_reads_on_gets_more_at_a_time() {
+    let mut spans = Spans::default();
+    spans.claim_front(&[range(0, 100 * MIB)], None, now());
+    let gaps = [range(0, 40 * MIB), range(40 * MIB + 50_000, 100 * MIB)];
+    let next = range(40 * MIB + 50_000, 40 * MIB + 100_000);
+    assert_eq!(spans.claim_far(next, &gaps, 4, now()), Some((2, range(next.start, 45 * MIB))));
+    let open = range(60 * MIB, 100 * MIB);
+    assert_eq!(
+        spans.claim_far(open, &gaps, 4, now()),
+        Some((3, range(60 * MIB, 76 * MIB))),
+        "nor all at once"
+    );
+}
+
+#[test]
+fn client_f5_how_a_byte_is_on_its_way() {
+    let (mut spans, began) = (Spans::default(), now());
+    assert_eq!(spans.approach(MIB, began), None);
+    spans.claim_front(&[range(0, 40 * MIB)], None, began);
+    let unknown = Approach { distance: MIB, age: seconds(1), pace: None };
+    assert_eq!(spans.approach(MIB, began + seconds(1)), Some(unknown));
+    spans.advance(1, MIB, began + seconds(1));
+    spans.advance(1, 2 * MIB, began + seconds(2));
+    let pace = Some(Pace { latency: seconds(1), rate: 2 * MIB });
+    let known = Approach { distance: 3 * MIB, age: seconds(2), pace };
+    assert_eq!(spans.approach(5 * MIB, began + seconds(2)), Some(known));
+    assert_eq!(spans.approach(MIB, began + seconds(2)).unwrap().distance, 0);
+    assert_eq!(spans.approach(40 * MIB, began + seconds(2)), None);
 }
 
 /// A fill of 40 MiB in parts of 8 MiB, two of them beside the front, all claimed at the time that is returned.
