@@ -127,7 +127,9 @@ impl Spans {
         match self.first_free(*first).filter(|free| free.start == first.start) {
             Some(free) => Claim::Fetch(self.claim(free, false, now), free),
             None => {
-                self.live.iter_mut().chain(&mut self.asides).for_each(|span| drop(span.keep(0)));
+                for span in self.live.iter_mut().chain(&mut self.asides) {
+                    let _ = span.keep(0);
+                }
                 Claim::Wait
             }
         }

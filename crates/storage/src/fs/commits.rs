@@ -135,7 +135,7 @@ impl SyncGroup {
             let synced = root.disk().sync_directory(&directory);
             for tell in all {
                 // Nobody may wait for it any more.
-                let _ = tell.send(synced.as_ref().map(|()| ()).map_err(StoreError::copy));
+                let _ = tell.send(synced.as_ref().copied().map_err(StoreError::copy));
             }
         }
     }
