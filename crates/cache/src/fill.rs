@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use budget::Budget;
 use bytes::Bytes;
-use oci::{Digest, Repository};
+use oci::{Digest, Hasher, Repository};
 use storage::{OpenBlob, Spool};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -69,8 +69,8 @@ pub(crate) enum Promised {
 pub(crate) enum Available {
     /// So many bytes, from this content.
     Stored(OpenBlob, u64),
-    /// These bytes, which no file holds.
-    Relayed(Bytes),
+    /// These bytes, which no file holds, and the hash of the blob up to their end if it was kept.
+    Relayed(Bytes, Option<Box<Hasher>>),
     /// Nothing yet.
     Nothing,
     /// Nothing any more: the relay has moved on.
@@ -215,10 +215,17 @@ impl Fill {
         lock(&self.relay).is_some()
     }
 
-    /// The store failed: what comes from `start` on only passes through.
-    fn begin_relay(&self, start: u64) {
+    /// The hash of the blob up to `position`, if that is where the relay began.
+    fn hash_at_origin(&self, position: u64) -> Option<Hasher> {
+        let relay = lock(&self.relay);
+        let relay = relay.as_ref().filter(|relay| relay.origin() == position)?;
+        Some(relay.origin_hash().clone())
+    }
+
+    /// The store failed: what comes from `start` on, where the blob has that hash, only passes through.
+    fn begin_relay(&self, start: u64, hash: Hasher) {
         self.lose();
-        *lock(&self.relay) = Some(Relay::new(start, self.windows.clone()));
+        *lock(&self.relay) = Some(Relay::new(start, hash, self.windows.clone()));
     }
 
     /// The store will not have the blob.

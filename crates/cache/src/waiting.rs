@@ -100,7 +100,11 @@ pub(crate) fn place_fill(fill: &Arc<Fill>, own: &Bounds, of_all: &Bounds) -> Res
     Ok(())
 }
 
-fn take_place(own: &Bounds, of_all: &Bounds) -> Result<Place, PullError> {
+/// [`Backend::take_place`].
+///
+/// # Errors
+/// [`PullError::Overloaded`].
+pub(crate) fn take_place(own: &Bounds, of_all: &Bounds) -> Result<Place, PullError> {
     let permits = [own, of_all].map(|it| Arc::clone(&it.asking).try_acquire_owned().ok());
     let place = match permits {
         [Some(own), Some(of_all)] => Some(Place { _own: own, of_all }),

@@ -11,11 +11,11 @@ use upstream::BlobRange;
 use super::transfer::Transfer;
 use crate::blob_reader::{BlobReader, Piece};
 use crate::error::PullError;
-use crate::waiting::{Place, Waiting};
+use crate::waiting::{Place, Waiting, take_place};
 
 /// An upstream's body on its way to one client, keeping back its newest chunk until the digest of a whole
 /// blob is verified. Part of a blob cannot be verified by anyone but the client.
-struct Passing {
+pub(super) struct Passing {
     body: BoxStream<'static, Result<Bytes, upstream::Error>>,
     transfer: Arc<Transfer>,
     skip: u64,
@@ -76,6 +76,56 @@ pub(crate) async fn pass(
     Ok(Passage { size, range, reader: BlobReader::streamed(remaining, passing.chunks()) })
 }
 
+/// What a reader lacks whose bytes a relay has dropped.
+pub(super) struct Rest {
+    pub(super) range: ByteRange,
+    /// The whole blob's size in bytes, as the client was told it.
+    pub(super) size: u64,
+    /// The hash of the blob up to the range's start, if the range reaches the blob's end: what came before is part of it.
+    pub(super) hasher: Option<Hasher>,
+}
+
+/// Asks the upstream for what a reader lacks, for that reader alone. `waiting` is kept to the end.
+///
+/// # Errors
+/// The upstream's; [`PullError::UpstreamUnavailable`] too when no place with it is free.
+pub(super) async fn pass_on(
+    transfer: Arc<Transfer>,
+    waiting: Option<Waiting>,
+    rest: Rest,
+) -> Result<Passing, PullError> {
+    let ByteRange { start, end } = rest.range;
+    let place = take_place(&transfer.bounds, &transfer.bounds_of_all).map_err(|_| {
+        PullError::unavailable(
+            "the client was too slow for a transfer that cannot be stored, and too many others need the upstream \
+             to ask it for the rest; ask again",
+        )
+    })?;
+    let request = match (start, end == rest.size) {
+        (0, true) => BlobRange::Whole,
+        (_, true) => BlobRange::From(start),
+        (_, false) => BlobRange::Span(rest.range),
+    };
+    let answer = transfer.upstream.get_blob(&transfer.repository, &transfer.digest, request).await;
+    let stream = answer.map_err(|error| PullError::from(&error))?;
+    if stream.size.is_some_and(|size| size != rest.size) {
+        return Err(PullError::unavailable("the upstream changed its mind about the blob's size"));
+    }
+    let Some(skip) = start.checked_sub(stream.start) else {
+        return Err(PullError::unavailable("the upstream began after the byte that was asked for"));
+    };
+    Ok(Passing {
+        body: stream.body,
+        transfer,
+        skip,
+        remaining: end - start,
+        hasher: rest.hasher,
+        kept: None,
+        _waiting: waiting,
+        _place: place,
+    })
+}
+
 impl Passing {
     fn chunks(self) -> BoxStream<'static, Result<Piece, PullError>> {
         stream::try_unfold(self, |mut passing| async move {
@@ -86,7 +136,7 @@ impl Passing {
     }
 
     /// The chunk before the newest one; the last comes only once the digest is right.
-    async fn next(&mut self) -> Result<Option<Bytes>, PullError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, PullError> {
         while self.remaining > 0 {
             let mut bytes = match self.body.next().await {
                 Some(Ok(bytes)) => bytes,

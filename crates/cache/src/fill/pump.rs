@@ -3,7 +3,7 @@
 
 use std::mem;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,8 +14,8 @@ use oci::Hasher;
 use storage::{Spool, StoreError};
 use tokio::time::Instant;
 
-use super::relay::Relay;
-use super::{Fill, lock};
+use super::Fill;
+use super::relay::{PATIENCE, Pushed};
 
 /// What a batch holds at the most, in bytes.
 const BATCH_BYTES_MAX: u64 = 1 << 20;
@@ -25,9 +25,6 @@ pub(crate) const FLOOR_RATE: u64 = 1024;
 
 /// How long a transfer that has enough reads on: what its connection holds by then comes within that time.
 const LEAVING_TIME: Duration = Duration::from_millis(25);
-
-/// How long a full relay waits for its slowest reader before it moves on without it.
-const RELAY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the bytes go.
 pub(crate) enum Sink {
@@ -160,7 +157,7 @@ impl Pump<'_> {
         }
         (self.store_failed)(&error);
         let (hasher, front) = spool.hash_front().await;
-        self.fill.begin_relay(front);
+        self.fill.begin_relay(front, hasher.clone());
         *sink = Sink::Relay { hasher: Box::new(hasher), front };
         self.fill.publish();
         if front != offset {
@@ -174,37 +171,27 @@ impl Pump<'_> {
         for chunk in chunks {
             hasher.update(&chunk);
             *front += chunk.len() as u64;
-            self.push(&chunk).await?;
+            self.push(&chunk, hasher).await?;
             self.fill.publish();
         }
         Ok(())
     }
 
-    /// Puts a chunk into the window, waiting for the slowest reader while it is full: for a while if others want to go
-    /// on, and as long as it likes if it is alone.
-    async fn push(&self, chunk: &Bytes) -> Result<(), Stop> {
-        let mut deadline = Instant::now() + RELAY_PATIENCE;
+    /// Puts a chunk into the window. While that is full, the others wait for its slowest readers, for a while in all; each
+    /// reader is charged the time that it takes from them.
+    async fn push(&self, chunk: &Bytes, hash: &Hasher) -> Result<(), Stop> {
         let mut progress = self.fill.watch();
         loop {
-            let has_passed = Instant::now() >= deadline;
-            let (positions, is_sized) = (self.fill.positions(), self.fill.size().is_some());
-            let push = |relay: &mut Relay| {
-                // A reader whose bytes have passed is lost, and nobody waits for it.
-                let needed = || positions.iter().filter_map(|position| relay.needed_by(*position));
-                // Of a blob whose size is unknown nothing leaves before its end.
-                let (oldest, is_alone) = (needed().min()?, is_sized && needed().count() == 1);
-                Some((relay.push(chunk, oldest, has_passed && !is_alone, is_alone), is_alone))
+            let (pushed, laggards) = self.fill.push_to_relay(chunk, hash);
+            let patience = match pushed {
+                Pushed::Taken => return Ok(()),
+                Pushed::Unneeded => return Err(Stop::Abandoned),
+                Pushed::Full(patience) => patience,
             };
-            let pushed = lock(&self.fill.relay).as_mut().and_then(push);
-            let (is_pushed, is_alone) = pushed.ok_or(Stop::Abandoned)?;
-            if is_pushed {
-                return Ok(());
-            }
-            if is_alone {
-                deadline = Instant::now() + RELAY_PATIENCE;
-            }
+            let since = Instant::now();
             // Readers publish when they have moved on in a relay; the deadline bounds a silent one.
-            let _ = tokio::time::timeout_at(deadline, progress.changed()).await;
+            let _ = tokio::time::timeout(patience.unwrap_or(PATIENCE), progress.changed()).await;
+            laggards.iter().filter_map(Weak::upgrade).for_each(|reader| reader.charge(since.elapsed()));
         }
     }
 }

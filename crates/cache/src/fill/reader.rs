@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use oci::ByteRange;
+use oci::{ByteRange, Hasher};
 use policy::approach::{self, SMALL_RANGE_BYTES_MAX};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::passing::{self, Passing, Rest};
 use super::seat::Seat;
 use super::transfer::Transfer;
 use super::{Available, Fill, Phase, Progress};
@@ -29,7 +30,8 @@ const FAR_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Follows a fill over a range. Dropping it changes nothing for the fill.
 struct Follower {
     fill: Arc<Fill>,
-    /// Starts a transfer of its own when the range lies far ahead; then it is taken.
+    transfer: Arc<Transfer>,
+    /// Starts a transfer of its own when the range lies far ahead.
     far: Option<Far>,
     progress: watch::Receiver<Progress>,
     seat: Seat,
@@ -40,6 +42,8 @@ struct Follower {
     reads_unverified_tail: bool,
     /// Whether a relay has given it bytes.
     has_joined_relay: bool,
+    /// The hash of the blob up to its position, if it can be told: what it has got is a part of what was hashed.
+    hasher: Option<Hasher>,
     verify_first_bytes_max: u64,
 }
 
@@ -49,6 +53,22 @@ struct Far {
     /// Where the last transfer was started, when the next may be at the earliest if that brought nothing, and the
     /// pause after that one.
     started: Option<(u64, Instant, Duration)>,
+}
+
+/// Where an answer's bytes come from.
+enum Reading {
+    Following(Box<Follower>),
+    /// The relay has moved on without it.
+    Passing(Box<Passing>),
+}
+
+/// What a look at the fill finds.
+enum Found {
+    /// This can leave; its length.
+    Piece(Piece, u64),
+    Nothing,
+    /// What comes next was dropped.
+    Gone,
 }
 
 /// What a client asked for, once the blob's size is known.
@@ -87,9 +107,14 @@ pub(crate) async fn follow(
     let settings = transfer.settings.clone();
     let range = wanted.range;
     seat.move_to(range.start);
-    let far = Far { transfer, is_small: wanted.is_small(), started: None };
+    if fill.is_relaying() {
+        // It waits for no reader at the beginning any more.
+        fill.publish();
+    }
+    let far = Far { transfer: transfer.clone(), is_small: wanted.is_small(), started: None };
     let mut follower = Follower {
         fill: fill.clone(),
+        transfer,
         far: (range.start > 0).then_some(far),
         progress: fill.watch(),
         seat,
@@ -97,6 +122,7 @@ pub(crate) async fn follow(
         size: wanted.size,
         reads_unverified_tail: wanted.lies_in_tail(),
         has_joined_relay: false,
+        hasher: None,
         verify_first_bytes_max: settings.verify_first_bytes_max,
     };
     // Beyond that time the head goes out, and the body says what becomes of it.
@@ -105,9 +131,21 @@ pub(crate) async fn follow(
 }
 
 fn pieces(follower: Follower) -> BoxStream<'static, Result<Piece, PullError>> {
-    stream::try_unfold(follower, |mut follower| async move {
-        let piece = follower.next().await?;
-        Ok(piece.map(|piece| (piece, follower)))
+    stream::try_unfold(Reading::Following(Box::new(follower)), |mut reading| async move {
+        loop {
+            let piece = match reading {
+                Reading::Following(ref mut follower) => match follower.next().await? {
+                    Found::Piece(piece, _) => Some(piece),
+                    Found::Nothing => None,
+                    Found::Gone => {
+                        reading = Reading::Passing(Box::new(follower.pass_on().await?));
+                        continue;
+                    }
+                },
+                Reading::Passing(ref mut passing) => passing.next().await?.map(Piece::Bytes),
+            };
+            return Ok(piece.map(|piece| (piece, reading)));
+        }
     })
     .boxed()
 }
@@ -115,70 +153,120 @@ fn pieces(follower: Follower) -> BoxStream<'static, Result<Piece, PullError>> {
 impl Follower {
     /// Waits until the first byte can leave.
     async fn begin(&mut self) -> Result<(), PullError> {
-        while self.range.start < self.range.end && self.look()?.is_none() {
+        while self.range.start < self.range.end && matches!(self.look()?, Found::Nothing) {
             self.wait(self.range.start).await;
         }
+        // It was only looked at.
+        self.hasher = None;
         Ok(())
     }
 
-    async fn next(&mut self) -> Result<Option<Piece>, PullError> {
+    /// Nothing at the end of the range, and nowhere else.
+    async fn next(&mut self) -> Result<Found, PullError> {
         loop {
             let position = self.seat.position();
             if position >= self.range.end {
-                return Ok(None);
+                return Ok(Found::Nothing);
             }
-            if let Some((piece, length)) = self.look()? {
-                self.seat.move_to(position + length);
-                if self.fill.is_relaying() {
-                    // The relay may be waiting for this reader.
-                    self.fill.publish();
+            let found = self.look()?;
+            match found {
+                Found::Piece(_, length) => self.move_to(position + length),
+                Found::Gone => {}
+                Found::Nothing => {
+                    self.wait(position).await;
+                    continue;
                 }
-                return Ok(Some(piece));
             }
-            self.wait(position).await;
+            return Ok(found);
         }
     }
 
-    /// What can leave now, and its length.
-    fn look(&mut self) -> Result<Option<(Piece, u64)>, PullError> {
+    fn move_to(&self, position: u64) {
+        // At its end it needs nothing any more, however long its client takes for what it was given.
+        self.seat.move_to(if position < self.range.end { position } else { u64::MAX });
+        if self.fill.is_relaying() {
+            // The relay may be waiting for this reader.
+            self.fill.publish();
+        }
+    }
+
+    /// What can leave now.
+    fn look(&mut self) -> Result<Found, PullError> {
         let progress = self.progress.borrow_and_update().clone();
+        let position = self.seat.position();
         if let Phase::Failed(error) = progress.phase {
-            return Err(error);
+            // A transfer that broke off after it had left this reader behind is not this reader's any more.
+            let is_left_behind = || matches!(self.fill.available(position), Available::Gone);
+            return match error {
+                PullError::UpstreamUnavailable { .. } if is_left_behind() => self.take(position, 0),
+                error => Err(error),
+            };
         }
         if progress.size.is_some_and(|size| size != self.size) {
             return Err(PullError::unavailable(
                 "the blob has not the size that a manifest or a HEAD has told",
             ));
         }
-        let (position, limit) = (self.seat.position(), self.limit(&progress));
-        if position < limit { self.take(position, limit - position) } else { Ok(None) }
+        let limit = self.limit(&progress);
+        if position < limit { self.take(position, limit - position) } else { Ok(Found::Nothing) }
     }
 
-    /// What can be had at `position`, at most `length_max` bytes, and its length.
-    fn take(&mut self, position: u64, length_max: u64) -> Result<Option<(Piece, u64)>, PullError> {
-        match self.fill.available(position) {
+    /// What can be had at `position`, at most `length_max` bytes. The caller moves on by as much.
+    fn take(&mut self, position: u64, length_max: u64) -> Result<Found, PullError> {
+        let available = self.fill.available(position);
+        if matches!(available, Available::Relayed(..) | Available::Gone) && self.is_unhashed(position) {
+            return Err(PullError::unavailable("the store failed under bytes that were not hashed yet"));
+        }
+        match available {
             Available::Stored(blob, available) => {
                 let end = position + length_max.min(available);
                 let piece = FilePiece::first(blob, position, end);
                 let length = piece.length;
-                Ok(Some((Piece::File(piece), length)))
+                Ok(Found::Piece(Piece::File(piece), length))
             }
-            Available::Relayed(mut bytes) => {
-                if self.is_unhashed(position) {
-                    return Err(PullError::unavailable(
-                        "the store failed under bytes that were not hashed yet",
-                    ));
-                }
+            Available::Relayed(mut bytes, hash) => {
                 self.has_joined_relay = true;
+                let whole = bytes.len();
                 bytes.truncate(usize::try_from(length_max).unwrap_or(usize::MAX));
+                self.hash(position, &bytes, hash.filter(|_| bytes.len() == whole).map(|hash| *hash));
                 let length = bytes.len() as u64;
-                Ok(Some((Piece::Bytes(bytes), length)))
+                Ok(Found::Piece(Piece::Bytes(bytes), length))
             }
-            Available::Nothing => Ok(None),
-            Available::Gone => {
-                Err(PullError::unavailable("the client was too slow for a transfer that cannot be stored"))
-            }
+            Available::Nothing => Ok(Found::Nothing),
+            Available::Gone => Ok(Found::Gone),
         }
+    }
+
+    /// Takes note of relayed bytes; `hash` is that of the blob up to their end, if it is known.
+    fn hash(&mut self, position: u64, bytes: &[u8], hash: Option<Hasher>) {
+        self.hasher = hash.or_else(|| {
+            let mut hasher = self.hasher.take().or_else(|| self.fill.hash_at_origin(position))?;
+            hasher.update(bytes);
+            Some(hasher)
+        });
+    }
+
+    /// Takes the rest from the upstream, for this reader alone: the relay has moved on without it. An answer that reaches
+    /// the blob's end ends only if what came here and what comes there are right together.
+    async fn pass_on(&mut self) -> Result<Passing, PullError> {
+        let position = self.seat.position();
+        let begun = self.hasher.take().or_else(|| self.fill.hash_at_origin(position));
+        let reaches_end = self.range.end == self.size && !self.reads_unverified_tail;
+        let hasher = match begun {
+            _ if !reaches_end => None,
+            Some(hasher) => Some(hasher),
+            None if position == 0 => Some(Hasher::new(self.fill.digest().algorithm())),
+            // Nothing has left: a part of a blob is for the client to verify.
+            None if position == self.range.start => None,
+            None => {
+                return Err(PullError::unavailable(
+                    "the client was too slow for a transfer that cannot be stored",
+                ));
+            }
+        };
+        let rest =
+            Rest { range: ByteRange { start: position, end: self.range.end }, size: self.size, hasher };
+        passing::pass_on(self.transfer.clone(), self.seat.take_waiting(), rest).await
     }
 
     /// Whether this answer has bytes from the store that lie beyond where the relay began: the digest that the

@@ -1,9 +1,11 @@
 //! Bytes that pass through memory because the store failed: a bounded window that follows the readers.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use budget::{Budget, Share};
 use bytes::Bytes;
+use oci::Hasher;
 
 use super::Available;
 
@@ -14,14 +16,25 @@ const WINDOW_BYTES_MAX: u64 = 8 << 20;
 /// readers leave to the end until the digest is right.
 const WINDOW_BYTES_MIN: u64 = 512 * 1024;
 
+/// How long one reader may hold the others up, in all. A full window then moves on without it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The hash is kept at the end of a chunk once so many bytes have come since the last one. In between readers go on
+/// hashing by themselves, so that a window of many small chunks does not hold more hashes than bytes.
+const HASHED_BYTES_MIN: usize = 4096;
+
 /// The window. Its start moves only forward.
 #[derive(Debug)]
 pub(crate) struct Relay {
     /// Where the store failed: what comes before is in its spool.
     origin: u64,
+    /// The hash of what comes before.
+    origin_hash: Hasher,
     start: u64,
     end: u64,
     chunks: VecDeque<Chunk>,
+    /// How many bytes have come since a hash was kept.
+    unhashed: usize,
     /// What all windows of the process may take of memory.
     windows: Budget,
 }
@@ -29,18 +42,53 @@ pub(crate) struct Relay {
 #[derive(Debug)]
 struct Chunk {
     bytes: Bytes,
+    /// The hash of the blob up to this chunk's end.
+    hash: Option<Box<Hasher>>,
     _share: Share,
 }
 
+/// A reader, as the window sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    /// `u64::MAX` once it needs nothing any more.
+    pub(super) position: u64,
+    /// How long the others have waited for it so far.
+    pub(super) held_up: Duration,
+}
+
+/// What became of a chunk.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    Taken,
+    /// The window is full. The readers at its beginning may hold the others up for so long; as long as they like, when
+    /// they hold nobody up.
+    Full(Option<Duration>),
+    /// No reader needs it.
+    Unneeded,
+}
+
 impl Relay {
-    /// An empty window at `start`.
-    pub(crate) fn new(start: u64, windows: Budget) -> Self {
-        Self { origin: start, start, end: start, chunks: VecDeque::new(), windows }
+    /// An empty window at `start`, where the blob has that hash.
+    pub(crate) fn new(start: u64, hash: Hasher, windows: Budget) -> Self {
+        Self {
+            origin: start,
+            origin_hash: hash,
+            start,
+            end: start,
+            chunks: VecDeque::new(),
+            unhashed: 0,
+            windows,
+        }
     }
 
     /// Where the store failed.
     pub(crate) fn origin(&self) -> u64 {
         self.origin
+    }
+
+    /// The hash of the blob up to where the store failed.
+    pub(crate) fn origin_hash(&self) -> &Hasher {
+        &self.origin_hash
     }
 
     pub(crate) fn available(&self, position: u64) -> Available {
@@ -52,7 +100,7 @@ impl Relay {
             let end = start + chunk.bytes.len() as u64;
             if position < end {
                 let offset = usize::try_from(position - start).expect("an offset into a chunk in memory");
-                return Available::Relayed(chunk.bytes.slice(offset..));
+                return Available::Relayed(chunk.bytes.slice(offset..), chunk.hash.clone());
             }
             start = end;
         }
@@ -65,21 +113,69 @@ impl Relay {
         (needed >= self.start).then_some(needed)
     }
 
-    /// Takes in the next chunk if there is room, after dropping what lies before `oldest_needed`. With `may_drop`, room is
-    /// made at the beginning. A reader who `is_alone` needs only a little of it.
-    pub(crate) fn push(&mut self, chunk: &Bytes, oldest_needed: u64, may_drop: bool, is_alone: bool) -> bool {
-        self.drop_before(oldest_needed);
+    /// Takes in the next chunk, up to whose end the blob has that hash, if there is room. Room is made by dropping what no
+    /// reader needs, and what only those need who have held the others up for too long. A reader who is alone needs only
+    /// a little of it, and holds nobody up.
+    pub(super) fn push(
+        &mut self,
+        chunk: &Bytes,
+        hash: &Hasher,
+        readers: &[Standing],
+        is_sized: bool,
+    ) -> Pushed {
         loop {
+            let needed = self.needed(readers);
+            let Some(oldest) = needed.iter().map(|(needed, _)| *needed).min() else {
+                return Pushed::Unneeded;
+            };
+            self.drop_before(oldest);
+            // Of a blob whose size is unknown nothing leaves before its end.
+            let is_alone = is_sized && needed.len() == 1;
             if let Some(share) = self.room_for(chunk.len() as u64, is_alone) {
                 self.end += chunk.len() as u64;
-                self.chunks.push_back(Chunk { bytes: chunk.clone(), _share: share });
-                return true;
+                self.unhashed += chunk.len();
+                let hash = (self.unhashed >= HASHED_BYTES_MIN).then(|| Box::new(hash.clone()));
+                if hash.is_some() {
+                    self.unhashed = 0;
+                }
+                self.chunks.push_back(Chunk { bytes: chunk.clone(), hash, _share: share });
+                return Pushed::Taken;
             }
-            match self.chunks.front() {
-                Some(oldest) if may_drop => self.drop_before(self.start + oldest.bytes.len() as u64),
-                _ => return false,
+            // There is one: an empty window has room.
+            let first = self.start + self.chunks.front().map_or(0, |chunk| chunk.bytes.len() as u64);
+            let holders = || needed.iter().filter(|(needed, _)| *needed < first);
+            let left = holders().map(|(_, held_up)| PATIENCE.saturating_sub(*held_up)).max();
+            if !is_alone && left.is_some_and(|left| left.is_zero()) {
+                self.drop_before(first);
+                continue;
             }
+            let fastest = needed.iter().map(|(needed, _)| *needed).max().unwrap_or(oldest);
+            let is_held_up = holders().any(|(needed, _)| self.is_behind(*needed, fastest, is_sized));
+            return Pushed::Full(left.filter(|_| is_held_up && !is_alone));
         }
+    }
+
+    /// Which of the readers hold the others up while the window is full: all that are far behind the fastest, so that they
+    /// do not take turns.
+    pub(super) fn laggards(&self, readers: &[Standing], is_sized: bool) -> Vec<bool> {
+        let fastest = self.needed(readers).iter().map(|(needed, _)| *needed).max().unwrap_or(0);
+        let is_behind = |needed| self.is_behind(needed, fastest, is_sized);
+        readers.iter().map(|reader| self.needed_of(reader).is_some_and(is_behind)).collect()
+    }
+
+    /// Whether the reader who needs `needed` next is more than half of the window behind the fastest. Who has not even
+    /// that between them has the same pace. Nobody can be fast while nothing may leave.
+    fn is_behind(&self, needed: u64, fastest: u64, is_sized: bool) -> bool {
+        !is_sized || fastest.saturating_sub(needed) > (self.end - self.start) / 2
+    }
+
+    /// What the readers need next that the window has or will have, and how long each has held the others up.
+    fn needed(&self, readers: &[Standing]) -> Vec<(u64, Duration)> {
+        readers.iter().filter_map(|reader| Some((self.needed_of(reader)?, reader.held_up))).collect()
+    }
+
+    fn needed_of(&self, reader: &Standing) -> Option<u64> {
+        self.needed_by(reader.position).filter(|needed| *needed != u64::MAX)
     }
 
     fn room_for(&self, bytes: u64, is_alone: bool) -> Option<Share> {

@@ -1,8 +1,13 @@
 //! The readers of a fill, as the fill sees them: where they are, and whether they wait for the upstream.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
+use bytes::Bytes;
+use oci::Hasher;
+
+use super::relay::{Pushed, Standing};
 use super::{Fill, lock};
 use crate::waiting::{Place, Waiting};
 
@@ -18,6 +23,8 @@ pub(crate) struct Seat {
 #[derive(Debug)]
 pub(super) struct Reader {
     position: AtomicU64,
+    /// How long a relay has waited for it in all, in nanoseconds.
+    held_up: AtomicU64,
     waiting: Mutex<Option<Waiting>>,
 }
 
@@ -29,6 +36,11 @@ impl Seat {
         if self.fill.is_over() {
             self.reader.stop_waiting();
         }
+    }
+
+    /// What counts the reader among those who wait, for something else that it waits for; none once the fill is over.
+    pub(super) fn take_waiting(&self) -> Option<Waiting> {
+        lock(&self.reader.waiting).take()
     }
 
     pub(crate) fn position(&self) -> u64 {
@@ -55,12 +67,27 @@ impl Reader {
     pub(super) fn stop_waiting(&self) {
         drop(lock(&self.waiting).take());
     }
+
+    /// Notes that a relay has waited for it.
+    pub(super) fn charge(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.held_up.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    fn standing(&self) -> Standing {
+        let held_up = Duration::from_nanos(self.held_up.load(Ordering::Relaxed));
+        Standing { position: self.position.load(Ordering::Acquire), held_up }
+    }
 }
 
 impl Fill {
     /// A seat at the beginning of the blob; none in a fill that gave way.
     pub(super) fn take_seat(self: &Arc<Self>) -> Option<Seat> {
-        let reader = Arc::new(Reader { position: AtomicU64::new(0), waiting: Mutex::new(None) });
+        let reader = Arc::new(Reader {
+            position: AtomicU64::new(0),
+            held_up: AtomicU64::new(0),
+            waiting: Mutex::new(None),
+        });
         let mut readers = lock(&self.readers);
         if self.gave_way.is_cancelled() {
             return None;
@@ -98,12 +125,24 @@ impl Fill {
         Some(place)
     }
 
-    /// Where the readers are.
-    pub(super) fn positions(&self) -> Vec<u64> {
-        self.readers().iter().map(|reader| reader.position.load(Ordering::Acquire)).collect()
+    /// Puts a chunk into the relay's window. If that is full, these readers hold the others up.
+    pub(super) fn push_to_relay(&self, chunk: &Bytes, hash: &Hasher) -> (Pushed, Vec<Weak<Reader>>) {
+        let (readers, is_sized) = (self.readers(), self.size().is_some());
+        let standings: Vec<Standing> = readers.iter().map(|reader| reader.standing()).collect();
+        let mut relay = lock(&self.relay);
+        let Some(relay) = relay.as_mut() else { return (Pushed::Unneeded, Vec::new()) };
+        let pushed = relay.push(chunk, hash, &standings, is_sized);
+        if !matches!(pushed, Pushed::Full(_)) {
+            return (pushed, Vec::new());
+        }
+        let laggards = readers.iter().zip(relay.laggards(&standings, is_sized));
+        (
+            pushed,
+            laggards.filter(|(_, is_behind)| *is_behind).map(|(reader, _)| Arc::downgrade(reader)).collect(),
+        )
     }
 
     pub(super) fn readers(&self) -> Vec<Arc<Reader>> {
-        lock(&self.readers).iter().filter_map(std::sync::Weak::upgrade).collect()
+        lock(&self.readers).iter().filter_map(Weak::upgrade).collect()
     }
 }

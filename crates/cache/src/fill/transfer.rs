@@ -199,8 +199,9 @@ impl Transfer {
             }
             Err(error) => {
                 self.store_failed(&error);
-                fill.begin_relay(0);
-                Sink::Relay { hasher: Box::new(Hasher::new(self.digest.algorithm())), front: 0 }
+                let hasher = Hasher::new(self.digest.algorithm());
+                fill.begin_relay(0, hasher.clone());
+                Sink::Relay { hasher: Box::new(hasher), front: 0 }
             }
         };
         tokio::select! {
