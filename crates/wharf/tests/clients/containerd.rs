@@ -26,7 +26,7 @@ pub(crate) enum HostsForm {
 pub(crate) struct Containerd<'a> {
     process: Process,
     surroundings: &'a Surroundings,
-    socket: PathBuf,
+    pub(crate) socket: PathBuf,
     hosts: PathBuf,
 }
 
@@ -38,19 +38,36 @@ impl<'a> Containerd<'a> {
 
     /// Without any hosts.toml yet.
     pub(crate) fn start_with(surroundings: &'a Surroundings, directory: &Path) -> Self {
-        let hosts = directory.join("certs.d");
-        let socket = directory.join("sock");
-        let settings = directory.join("containerd.toml");
         let text = format!(
             "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\n\
              disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
              [grpc]\naddress = \"{0}/sock\"\n[ttrpc]\naddress = \"{0}/sock.ttrpc\"\n",
             directory.display(),
         );
+        Self::start_by(surroundings, directory, &text)
+    }
+
+    /// containerd 2 with its Kubernetes interface, which reads the files about wharf by itself.
+    pub(crate) fn start_with_cri(lab: &'a Lab, directory: &Path, form: HostsForm) -> Self {
+        let hosts = directory.join("certs.d");
+        write_hosts(lab, &hosts, form);
+        let text = format!(
+            "version = 3\nroot = \"{0}/root\"\nstate = \"{0}/state\"\n\
+             [grpc]\naddress = \"{0}/sock\"\n[ttrpc]\naddress = \"{0}/sock.ttrpc\"\n\
+             [plugins.\"io.containerd.cri.v1.images\".registry]\nconfig_path = \"{1}\"\n",
+            directory.display(),
+            hosts.display(),
+        );
+        Self::start_by(&lab.surroundings, directory, &text)
+    }
+
+    fn start_by(surroundings: &'a Surroundings, directory: &Path, text: &str) -> Self {
+        let settings = directory.join("containerd.toml");
         fs::write(&settings, text).expect("the settings are written");
         let mut command = surroundings.command("containerd");
         let process =
             Process::start(command.arg("--config").arg(&settings), directory.join("containerd.log"));
+        let (socket, hosts) = (directory.join("sock"), directory.join("certs.d"));
         let mut containerd = Self { process, surroundings, socket, hosts };
         containerd.wait_ready();
         containerd

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::lab::{CORP, HUB, Lab};
-use crate::process::{Process, Ran, Surroundings, wait_until};
+use crate::process::{Process, Ran, Surroundings, modern_directory, wait_until};
 
 /// A running dockerd with the classic image store.
 pub(crate) struct Docker<'a> {
@@ -118,7 +118,10 @@ impl<'a> Docker<'a> {
     }
 
     fn command(&self) -> Command {
-        let mut command = self.surroundings.command("/usr/bin/docker");
+        // Debian's own, not another that a PATH may name; or the one that fits a modern daemon.
+        let modern = modern_directory().map(|directory| directory.join("docker"));
+        let program = modern.filter(|path| path.exists()).unwrap_or_else(|| "/usr/bin/docker".into());
+        let mut command = self.surroundings.command(program);
         command.arg("--host").arg(format!("unix://{}", self.socket.display()));
         command
     }

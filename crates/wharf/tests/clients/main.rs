@@ -12,6 +12,7 @@ mod faults;
 mod http;
 mod image;
 mod lab;
+mod modern;
 mod network;
 mod podman;
 mod process;

@@ -68,8 +68,18 @@ pub(crate) fn available(programs: &[&str]) -> bool {
     false
 }
 
-fn find_program(name: &str) -> Option<PathBuf> {
-    PROGRAM_DIRECTORIES.iter().map(|directory| Path::new(directory).join(name)).find(|path| path.exists())
+/// Where `.ci/modern` puts newer clients than Debian has; they come before Debian's.
+pub(crate) fn modern_directory() -> Option<PathBuf> {
+    std::env::var_os("WHARF_MODERN_BIN").map(PathBuf::from)
+}
+
+fn program_directories() -> impl Iterator<Item = PathBuf> {
+    modern_directory().into_iter().chain(PROGRAM_DIRECTORIES.map(PathBuf::from))
+}
+
+/// The path of the first program of that name.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    program_directories().map(|directory| directory.join(name)).find(|path| path.exists())
 }
 
 /// What all programs of one test have in common: a home, and the names that they can resolve.
@@ -107,7 +117,7 @@ impl Surroundings {
             .arg(&self.hosts_file)
             .arg(program)
             .env_clear()
-            .env("PATH", PROGRAM_DIRECTORIES.join(":"))
+            .env("PATH", std::env::join_paths(program_directories()).expect("no directory has a colon"))
             .env("HOME", &self.home)
             .process_group(0)
             .stdin(Stdio::null());
