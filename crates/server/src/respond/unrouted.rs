@@ -111,7 +111,7 @@ impl Named<'_> {
 
 /// What to do to have the registry of this name.
 fn add(name: &str) -> String {
-    format!("add [[registry]] name = \"{name}\" to wharf's configuration")
+    format!("add [[registry]] name = '{name}' to wharf's configuration")
 }
 
 #[cfg(test)]

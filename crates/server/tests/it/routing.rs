@@ -189,7 +189,7 @@ async fn the_default_registry_s_refusal_says_what_was_perhaps_meant() {
     let lab = Lab::start_with(|plan| plan.default_registry = Some("docker.io")).await;
     let missed = lab.get("10.0.0.5", "/v2/nvcr.io/nvidia/cuda/manifests/1").await;
     assert_eq!(missed.status, 404);
-    assert!(missed.text().contains("add [[registry]] name = \\\"nvcr.io\\\""), "{}", missed.text());
+    assert!(missed.text().contains("add [[registry]] name = 'nvcr.io'"), "{}", missed.text());
     let named = lab.get(HUB, "/v2/nvcr.io/nvidia/cuda/manifests/1").await;
     assert!(!named.text().contains("[[registry]]"), "{}", named.text());
 }

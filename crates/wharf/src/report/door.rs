@@ -80,7 +80,9 @@ impl<'a> Door<'a> {
     /// Where Docker finds the Hub: at the bare address, if that means the Hub, for then no name has to resolve.
     pub(super) fn docker_mirror(&self) -> Option<String> {
         let base = self.base();
-        let bare = self.config.routes.route(&base, "/v2/library/alpine/manifests/latest", None);
+        // Any address is routed like any other; in a container the own one is not known.
+        let address = self.with_port("127.0.0.1");
+        let bare = self.config.routes.route(&address, "/v2/library/alpine/manifests/latest", None);
         if let Ok(Route::Registry { index, .. }) = bare
             && self.config.registries[index].cache.hub_names
         {

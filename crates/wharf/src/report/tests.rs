@@ -200,6 +200,9 @@ fn a_bare_address_that_means_the_hub_is_dockers_mirror() {
     let config = config("[server]\ndefault_registry = \"docker.io\"\n[[registry]]\nname = \"docker.io\"\n");
     let lines = start(&config, listeners(&config, own)).join("\n");
     assert!(lines.contains("docker: put {\"registry-mirrors\": [\"http://192.168.1.10:5000\"]}"), "{lines}");
+    // In a container the own address is not known; it means the same.
+    let lines = start(&config, listeners(&config, None)).join("\n");
+    assert!(lines.contains("docker: put {\"registry-mirrors\": [\"http://<address>:5000\"]}"), "{lines}");
 }
 
 #[test]
