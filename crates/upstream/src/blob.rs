@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
-use http::header::{CONTENT_RANGE, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use oci::{Digest, Repository};
 use policy::head_trust::Stakes;
@@ -111,8 +111,29 @@ fn refused(reply: &Reply, detail: impl Into<String>) -> Error {
     Error::new(ErrorKind::Invalid, &reply.host, detail).with_status(status).with_range_refused()
 }
 
+/// What a head says that no part of a blob can be. The digest judges a whole body, whatever its head says; a part may
+/// reach a client before that, so for a part the head counts.
+fn betrays_itself(headers: &HeaderMap) -> Option<&'static str> {
+    let is_multipart = headers.get(CONTENT_TYPE).is_some_and(|value| {
+        value.as_bytes().get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"))
+    });
+    let is_encoded = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    match (is_web_page(headers), is_multipart, is_encoded) {
+        (true, ..) => Some("answered with a web page for a part"),
+        (_, true, _) => Some("answered with several parts for one"),
+        (.., true) => Some("answered with an encoded part"),
+        _ => None,
+    }
+}
+
 /// The stream of a part, which must begin where it was asked to.
 fn part(reply: Reply, range: BlobRange) -> Result<BlobStream, Error> {
+    if let Some(what) = betrays_itself(reply.response.headers()) {
+        return Err(refused(&reply, what));
+    }
     let Some(told) = content_range(&reply) else {
         return Err(refused(&reply, "answered with a part without saying which bytes"));
     };

@@ -131,6 +131,14 @@ impl Transfer {
                     self.metrics.resumed();
                     tokio::time::sleep(pause).await;
                 }
+                // A gateway may forbid ranges in words that say something else. The whole may be had all the same.
+                None if range.start > 0
+                    && role == (Role::Front { ranges_work: true })
+                    && is_unconfirmed(&stop) =>
+                {
+                    role = Role::Front { ranges_work: false };
+                    fill.set_part_bytes(u64::MAX);
+                }
                 None => return Err(self.give_up(stop)),
             }
         }
@@ -298,6 +306,11 @@ impl Transfer {
         let head = self.upstream.head_blob(&self.repository, &self.digest, Stakes::Nothing);
         tokio::time::timeout(SIZE_WAIT_MAX, head).await.ok()?.ok()?.size
     }
+}
+
+/// Whether somebody said no who may not be the registry.
+fn is_unconfirmed(stop: &Stop) -> bool {
+    matches!(stop, Stop::Upstream(error) if error.kind() == ErrorKind::Unconfirmed)
 }
 
 /// Whether the upstream could not be asked, as opposed to having nothing further to give.

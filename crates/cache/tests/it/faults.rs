@@ -25,6 +25,24 @@ async fn f05_cuts_at_30_and_60_percent_are_invisible() {
     assert_eq!(world.upstream.blob_bytes(), blob.len() as u64, "no byte twice");
 }
 
+/// A gateway that forbids ranges may say so with a 403 or a 404 of its own.
+#[tokio::test(start_paused = true)]
+async fn f05_a_resumption_that_a_gateway_refuses_is_tried_once_as_a_whole() {
+    let world = World::new();
+    let blob = noise(4 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    let refuse = Manner { refuse: Some(ErrorKind::Unconfirmed), ..Manner::default() };
+    let refusals = || std::iter::repeat_n(refuse.clone(), 5);
+    world.upstream.script(std::iter::once(cut(1 << 20)).chain(refusals()));
+    assert_eq!(world.pull(&digest).await.unwrap(), blob);
+    let asked = world.upstream.asked();
+    assert!(asked.last().unwrap().ends_with("Whole"), "{asked:?}");
+    // A no to the whole too is the client's error.
+    let digest = world.upstream.put_blob(&noise(3 << 20));
+    world.upstream.script(std::iter::once(cut(1 << 20)).chain(refusals()).chain([refuse.clone()]));
+    assert!(world.pull(&digest).await.is_err());
+}
+
 #[tokio::test(start_paused = true)]
 async fn f05_a_cut_before_the_first_byte_of_the_body_is_invisible() {
     let world = World::new();

@@ -126,7 +126,7 @@ async fn visit_range(world: &World, digest: &Digest, blob: &Bytes, is_tame: bool
 /// Asks for what lies far ahead, waits for its transfer or not, and reads nothing of it.
 async fn visit_far_and_leave(world: &World, digest: &Digest, blob: &Bytes, random: &mut Rng) {
     let start = blob.len() / 2 + random.usize(0..=blob.len() / 2);
-    let last = random.bool().then(|| (start + random.usize(0..300_000)).to_string()).unwrap_or_default();
+    let last = if random.bool() { (start + random.usize(0..300_000)).to_string() } else { String::new() };
     let patience = Duration::from_millis(random.u64(0..4_000));
     let range = format!("bytes={start}-{last}");
     // The answer waits for the first byte, and that for a transfer of its own.

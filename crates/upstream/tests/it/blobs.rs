@@ -144,6 +144,25 @@ async fn k16_a_part_that_contradicts_itself_is_refused_so_that_the_whole_is_aske
     }
 }
 
+/// No digest judges a part before it leaves, so its head must not speak against it.
+#[tokio::test]
+async fn k16_a_part_that_its_own_head_betrays_is_refused() {
+    let heads = [
+        ("content-type", "text/html; charset=utf-8"),
+        ("content-type", "multipart/byteranges; boundary=x"),
+        ("content-encoding", "gzip"),
+    ];
+    for (name, value) in heads {
+        let (rig, digest) = rig(plain()).await;
+        rig.registry.script(Rule::new(Kind::GetBlob, Fault::Header(name, value.to_owned())).ranged());
+        for range in [BlobRange::From(4_000), BlobRange::Span(ByteRange { start: 100, end: 200 })] {
+            let refused = rig.blob(&digest, range).await.unwrap_err();
+            assert!(refused.is_range_refused(), "{value} {range:?}: {refused}");
+        }
+        assert_eq!(read(rig.blob(&digest, BlobRange::Whole).await.unwrap()).await.0, bytes(SIZE), "{value}");
+    }
+}
+
 #[tokio::test]
 async fn k16_a_part_that_nobody_asked_for_is_read_as_what_it_says() {
     let (rig, digest) = rig(plain()).await;

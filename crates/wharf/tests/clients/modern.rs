@@ -131,7 +131,11 @@ fn helm_pulls_a_chart_by_version_and_by_range() {
         for version in ["1.2.3", "^1.2.0"] {
             let directory = lab.fresh_directory(round);
             let target = directory.display().to_string();
-            run(&lab, "helm", &["pull", "--plain-http", &through, "--version", version, "--destination", &target]);
+            run(
+                &lab,
+                "helm",
+                &["pull", "--plain-http", &through, "--version", version, "--destination", &target],
+            );
             let pulled = fs::read(directory.join("chart-1.2.3.tgz")).expect("the chart is there");
             assert!(pulled == content, "{round} {version}");
         }
@@ -154,10 +158,12 @@ fn cosign_verifies_a_signature_also_while_the_upstream_is_away() {
     };
     cosign(&lab, &["generate-key-pair"]);
     let upstream = format!("{}/{APP}@{}", lab.hub.address, hub.manifest.digest);
-    let sign = ["sign", "--key", "cosign.key", "--yes", "--allow-http-registry", "--use-signing-config=false"];
+    let sign =
+        ["sign", "--key", "cosign.key", "--yes", "--allow-http-registry", "--use-signing-config=false"];
     cosign(&lab, &[&sign[..], &["--tlog-upload=false", &upstream]].concat());
     let through = format!("{}/{APP}@{}", lab.vhost(HUB), hub.manifest.digest);
-    let verify = ["verify", "--key", "cosign.pub", "--insecure-ignore-tlog", "--allow-http-registry", &through];
+    let verify =
+        ["verify", "--key", "cosign.pub", "--insecure-ignore-tlog", "--allow-http-registry", &through];
     cosign(&lab, &verify);
     lab.hub.stop();
     lab.crash_and_restart();
@@ -176,8 +182,12 @@ fn the_kubernetes_interface_of_containerd_pulls_by_namespace_parameter() {
         let socket = format!("unix://{}", containerd.socket.display());
         for (registry, image) in [(HUB, &hub), (CORP, &corp)] {
             let reference = format!("{registry}/{APP}:1");
-            let pulled = run(lab, "crictl", &["--image-endpoint", &socket, "--timeout", "60s", "pull", &reference]);
-            assert!(pulled.contains(&image.manifest.digest) || pulled.contains(&image.config().digest), "{pulled}");
+            let pulled =
+                run(lab, "crictl", &["--image-endpoint", &socket, "--timeout", "60s", "pull", &reference]);
+            assert!(
+                pulled.contains(&image.manifest.digest) || pulled.contains(&image.config().digest),
+                "{pulled}"
+            );
         }
     });
 }
@@ -194,7 +204,9 @@ impl<'a> BuildKit<'a> {
         let mut settings = String::new();
         for registry in [HUB, CORP] {
             let host = lab.vhost(registry);
-            settings += &format!("[registry.\"{registry}\"]\n  mirrors = [\"{host}\"]\n[registry.\"{host}\"]\n  http = true\n");
+            settings += &format!(
+                "[registry.\"{registry}\"]\n  mirrors = [\"{host}\"]\n[registry.\"{host}\"]\n  http = true\n"
+            );
         }
         let file = directory.join("buildkitd.toml");
         fs::write(&file, settings).expect("the settings are written");

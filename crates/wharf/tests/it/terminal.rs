@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
 use rustix::fs::{Mode, OFlags, open};
@@ -32,7 +32,7 @@ impl Terminal {
         unlockpt(&screen).unwrap();
         let name = ptsname(&screen, Vec::new()).unwrap();
         let line = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        let mut command = command(directory.path(), &["serve"]);
+        let mut command = with_signals(&command(directory.path(), &["serve"]));
         command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::from(line));
         let child = command.spawn().unwrap();
         // It holds the program's side of the terminal, which would stay open with it.
@@ -83,6 +83,24 @@ impl Terminal {
             std::thread::yield_now();
         }
     }
+}
+
+/// The same program, to which signals mean what they mean to one that a person starts, also where whatever runs the
+/// tests ignores them.
+fn with_signals(plain: &Command) -> Command {
+    let mut command = Command::new("/usr/bin/env");
+    command.arg("--default-signal=HUP").arg(plain.get_program()).args(plain.get_args());
+    command.env_clear().stdin(Stdio::null());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(directory) = plain.get_current_dir() {
+        command.current_dir(directory);
+    }
+    command
 }
 
 impl Drop for Terminal {
