@@ -76,8 +76,8 @@ fn the_registry_that_ns_names_is_named_with_the_line_to_add() {
     let check = |query: &str, words: &[&str]| {
         check(&routes, "10.0.0.5", &format!("{ALPINE}?{query}"), 404, "unknown_registry", words);
     };
-    check("ns=nvcr.io", &["`nvcr.io`, which `ns` names, is not configured", "name = \"nvcr.io\""]);
-    check("ns=Corp.example%3A8443", &["`Corp.example:8443`", "name = \"corp.example:8443\""]);
+    check("ns=nvcr.io", &["`nvcr.io`, which `ns` names, is not configured", "name = 'nvcr.io'"]);
+    check("ns=Corp.example%3A8443", &["`Corp.example:8443`", "name = 'corp.example:8443'"]);
     check("ns=docker.io&ns=nvcr.io", &["`nvcr.io`"]);
     check("ns=nvcr", &["`nvcr`", "no host name"]);
     check("ns=a%22%0aname%20%3d%20%22b", &["`a\"?name?=?\"b`", "no host name"]);
@@ -96,7 +96,7 @@ fn requests_for_no_registry_send_the_client_on() {
         &["Host was `192.168.1.10:5000`", "`/v2/library/alpine/manifests/1`", "`ns`", "`default_registry`"],
     );
     for target in ["/v2/nvcr.io/nvidia/cuda/manifests/1", "/nvcr.io/v2/nvidia/cuda/manifests/1"] {
-        let words = ["`nvcr.io`, with which the path begins", "name = \"nvcr.io\""];
+        let words = ["`nvcr.io`, with which the path begins", "name = 'nvcr.io'"];
         check(&routes, "192.168.1.10", target, 404, "no_selector", &words);
     }
     let long = format!("/v2/{}", "x".repeat(7000));
