@@ -1,7 +1,7 @@
 //! Tags and referrers: the upstream's word, passed through. The last word is stored, for the time when the upstream
 //! cannot be asked.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use oci::{Digest, Page, Repository};
 use policy::freshness;
@@ -91,6 +91,7 @@ impl Backend {
             let (upstream, records, metrics) =
                 (self.upstream.clone(), self.records.clone(), self.metrics.clone());
             let (place, (repository, key)) = (self.take_place(), flight_key.clone());
+            let wall_clock = self.settings.wall_clock;
             async move {
                 let _place = place?;
                 let page = upstream.list(&request).await.map_err(|error| PullError::from(&error))?;
@@ -101,7 +102,7 @@ impl Backend {
                     media_type,
                     next: page.next,
                     filters_applied: page.filters_applied,
-                    seen_at: SystemTime::now(),
+                    seen_at: wall_clock(),
                 };
                 if let Err(error) = keep_list(&*records, &repository, &key, &list).await {
                     metrics.store_failed(error.call());
@@ -128,7 +129,7 @@ impl Backend {
             None
         });
         let Some(mut stored) = stored else { return Ok(None) };
-        let age = SystemTime::now().duration_since(stored.seen_at).unwrap_or_default();
+        let age = (self.settings.wall_clock)().duration_since(stored.seen_at).unwrap_or_default();
         if !freshness::may_stand_in(age, &self.settings.tags) {
             return Ok(None);
         }

@@ -1,6 +1,6 @@
 //! Pulling a manifest: a digest is served from the store for ever, a tag is checked as its rule says.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use oci::{ByteRange, Digest, Reference, Repository, Tag};
 use policy::freshness::{self, TagPlan, TagRecord, Unreachable, Upstream404};
@@ -79,7 +79,7 @@ impl Backend {
     ) -> Result<ManifestAnswer, PullError> {
         let record = self.tag_record(repository, tag).await;
         let if_unreachable =
-            match freshness::plan_tag(record.as_ref(), &self.settings.tags, SystemTime::now()) {
+            match freshness::plan_tag(record.as_ref(), &self.settings.tags, (self.settings.wall_clock)()) {
                 TagPlan::Serve => match self.serve_record(repository, record.as_ref(), Outcome::Hit).await {
                     Some(answer) => return Ok(answer),
                     None if self.settings.tags.offline => return Err(self.offline()),
@@ -317,7 +317,7 @@ impl Backend {
     ) -> Option<ManifestAnswer> {
         let record = record?;
         let stored = self.held_manifests.find(repository, &record.digest).await?;
-        let age = SystemTime::now().duration_since(record.checked_at).unwrap_or_default();
+        let age = (self.settings.wall_clock)().duration_since(record.checked_at).unwrap_or_default();
         Some(answer(&record.digest, stored, outcome, Some(age)))
     }
 

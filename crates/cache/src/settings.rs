@@ -1,6 +1,6 @@
 //! A backend's rules and bounds.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use policy::freshness::TagRule;
 
@@ -48,6 +48,8 @@ pub struct Settings {
     /// Questions to the upstream and transfers from it, each shared by however many requests. A further one is
     /// refused at once.
     pub asking_count_max: usize,
+    /// The wall's clock, by which records are dated and aged. Somebody may set it at any time, in either direction.
+    pub wall_clock: fn() -> SystemTime,
 }
 
 impl Settings {
@@ -70,6 +72,7 @@ impl Settings {
             drip_max: Duration::from_secs(30),
             waiting_count_max: 6144,
             asking_count_max: 2048,
+            wall_clock: SystemTime::now,
         }
     }
 

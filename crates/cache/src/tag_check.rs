@@ -20,8 +20,8 @@ pub(crate) struct AskedAt {
 }
 
 impl AskedAt {
-    fn now() -> Self {
-        Self { moment: Instant::now(), time: SystemTime::now() }
+    fn now(wall_clock: fn() -> SystemTime) -> Self {
+        Self { moment: Instant::now(), time: wall_clock() }
     }
 }
 
@@ -49,9 +49,10 @@ impl Backend {
         let check = || {
             let (upstream, manifests) = (self.upstream.clone(), self.manifests.clone());
             let ((repository, tag), place) = (key.clone(), self.take_place());
+            let wall_clock = self.settings.wall_clock;
             async move {
                 let _place = place?;
-                let asked_at = AskedAt::now();
+                let asked_at = AskedAt::now(wall_clock);
                 let reference = Reference::Tag(tag);
                 manifests.refuse_suspect(&repository, &reference)?;
                 let described = upstream.head_manifest(&repository, &reference, stakes).await;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use budget::Memory;
 use cache::{Backend, Bounds};
@@ -33,6 +33,9 @@ pub(crate) struct Plan {
     pub(crate) domain: Option<&'static str>,
     pub(crate) default_registry: Option<&'static str>,
     pub(crate) catalog: bool,
+    pub(crate) tag_ttl: Duration,
+    /// What the caches take for the wall's clock.
+    pub(crate) wall_clock: fn() -> SystemTime,
     /// Blobs up to this size are verified before the first byte leaves.
     pub(crate) verify_first_bytes_max: u64,
     /// Places for requests that wait for one registry's upstream.
@@ -66,6 +69,8 @@ impl Lab {
             domain: Some(DOMAIN),
             default_registry: None,
             catalog: true,
+            tag_ttl: Duration::ZERO,
+            wall_clock: SystemTime::now,
             verify_first_bytes_max: 1024,
             waiting_count_max: 2048,
             metrics: Arc::new(Metrics::new(&names)),
@@ -151,13 +156,14 @@ fn backend(name: &str, fake: &FakeRegistry, plan: &Plan, store: Store) -> Backen
     let upstream = upstream.drawing_on(plan.memory.clone());
     let (blobs, records) = store;
     let mut settings = cache::Settings::new(TagRule {
-        ttl: Duration::ZERO,
+        ttl: plan.tag_ttl,
         stale_if_error: StaleLimit::Forever,
         on_upstream_404: Upstream404::NotFound,
         offline: false,
     });
     settings.hub_names = name == "docker.io";
     settings.catalog = plan.catalog;
+    settings.wall_clock = plan.wall_clock;
     settings.verify_first_bytes_max = plan.verify_first_bytes_max;
     settings.waiting_count_max = plan.waiting_count_max;
     Backend::new(cache::Parts {

@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod blobs;
 mod bounds;
+mod clock;
 mod crowd;
 mod drain;
 pub(crate) mod lab;

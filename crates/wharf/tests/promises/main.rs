@@ -2,7 +2,6 @@
 
 mod answers;
 mod attacks;
-mod clock;
 mod herd;
 mod isolation;
 mod malformed;
