@@ -44,27 +44,36 @@ impl<'a> Containerd<'a> {
              [grpc]\naddress = \"{0}/sock\"\n[ttrpc]\naddress = \"{0}/sock.ttrpc\"\n",
             directory.display(),
         );
-        Self::start_by(surroundings, directory, &text)
+        Self::start_by(surroundings, directory, "containerd", &text)
     }
 
-    /// containerd 2 with its Kubernetes interface, which reads the files about wharf by itself.
-    pub(crate) fn start_with_cri(lab: &'a Lab, directory: &Path, form: HostsForm) -> Self {
+    /// `program`, a containerd 2 with its Kubernetes interface, which reads the files about wharf by itself; with
+    /// further lines in its settings.
+    pub(crate) fn start_with_cri(
+        lab: &'a Lab,
+        directory: &Path,
+        program: &str,
+        form: HostsForm,
+        settings: &str,
+    ) -> Self {
         let hosts = directory.join("certs.d");
         write_hosts(lab, &hosts, form);
+        // A confined machine refuses to let pods be killed later than others.
         let text = format!(
             "version = 3\nroot = \"{0}/root\"\nstate = \"{0}/state\"\n\
              [grpc]\naddress = \"{0}/sock\"\n[ttrpc]\naddress = \"{0}/sock.ttrpc\"\n\
-             [plugins.\"io.containerd.cri.v1.images\".registry]\nconfig_path = \"{1}\"\n",
+             [plugins.\"io.containerd.cri.v1.runtime\"]\nrestrict_oom_score_adj = true\n\
+             [plugins.\"io.containerd.cri.v1.images\".registry]\nconfig_path = \"{1}\"\n{settings}",
             directory.display(),
             hosts.display(),
         );
-        Self::start_by(&lab.surroundings, directory, &text)
+        Self::start_by(&lab.surroundings, directory, program, &text)
     }
 
-    fn start_by(surroundings: &'a Surroundings, directory: &Path, text: &str) -> Self {
+    fn start_by(surroundings: &'a Surroundings, directory: &Path, program: &str, text: &str) -> Self {
         let settings = directory.join("containerd.toml");
         fs::write(&settings, text).expect("the settings are written");
-        let mut command = surroundings.command("containerd");
+        let mut command = surroundings.command(program);
         let process =
             Process::start(command.arg("--config").arg(&settings), directory.join("containerd.log"));
         let (socket, hosts) = (directory.join("sock"), directory.join("certs.d"));

@@ -31,9 +31,31 @@ impl<'a> Docker<'a> {
 
     /// With these keys in its daemon.json, beside those that keep it apart from any other.
     pub(crate) fn start_with(surroundings: &'a Surroundings, directory: &Path, settings: Value) -> Self {
+        let command = surroundings.command("dockerd");
+        Self::start_by(surroundings, directory, command, settings)
+    }
+
+    /// With this directory in the place of `/etc/docker`, where the files about registries are.
+    pub(crate) fn start_with_etc(
+        surroundings: &'a Surroundings,
+        directory: &Path,
+        etc: &Path,
+        settings: Value,
+    ) -> Self {
+        let script = "mkdir -p /etc/docker; mount --bind \"$0\" /etc/docker; exec \"$@\"";
+        let mut command = surroundings.command("sh");
+        command.args(["-ceu", script]).arg(etc).arg("dockerd");
+        Self::start_by(surroundings, directory, command, settings)
+    }
+
+    fn start_by(
+        surroundings: &'a Surroundings,
+        directory: &Path,
+        mut command: Command,
+        settings: Value,
+    ) -> Self {
         let socket = directory.join("sock");
         write_settings(directory, settings);
-        let mut command = surroundings.command("dockerd");
         command.arg("--config-file").arg(directory.join("daemon.json"));
         command.arg("--host").arg(format!("unix://{}", socket.display()));
         let process = Process::start(&mut command, directory.join("dockerd.log"));
@@ -86,6 +108,11 @@ impl<'a> Docker<'a> {
 
     /// The digest of the config of `reference`, which is the image's name in the classic store.
     pub(crate) fn config(&self, reference: &str) -> String {
+        self.id(reference)
+    }
+
+    /// The digest that the store knows the image by.
+    pub(crate) fn id(&self, reference: &str) -> String {
         self.inspect(reference, "{{.Id}}")
     }
 

@@ -96,6 +96,19 @@ impl Image {
         &self.blobs[0]
     }
 
+    /// The image with another command.
+    pub(crate) fn with_command(&self, words: &[&str]) -> Self {
+        let rewrite = |blob: &Blob, change: &dyn Fn(&mut Value)| {
+            let mut document: Value = serde_json::from_slice(&blob.bytes()).expect("it is JSON");
+            change(&mut document);
+            Blob::new(blob.media_type, document.to_string().into_bytes())
+        };
+        let config = rewrite(self.config(), &|config| config["config"]["Cmd"] = json!(words));
+        let manifest = rewrite(&self.manifest, &|manifest| manifest["config"] = config.descriptor());
+        let blobs = std::iter::once(config).chain(self.blobs[1..].iter().cloned()).collect();
+        Self { manifest, blobs, diff_ids: self.diff_ids.clone() }
+    }
+
     /// The image with one more layer, a file of `size` bytes that no compression makes smaller.
     pub(crate) fn with_large_layer(&self, directory: &Path, size: usize) -> Self {
         let path = directory.join(format!("{}-large.tar", self.config().hex()));

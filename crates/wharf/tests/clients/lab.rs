@@ -7,12 +7,14 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::http;
 use crate::image::{Blob, Image};
-use crate::process::{Process, Surroundings};
+use crate::process::{Process, Surroundings, wait_until};
 use crate::registry::{Access, PASSWORD, Registry, USERNAME};
 
 /// What wharf caches: Docker Hub, whose part the anonymous registry plays, and one with credentials.
@@ -25,6 +27,11 @@ pub(crate) const DOMAIN: &str = "wharf.test";
 /// wharf by fails, and no test sends anything out.
 const REAL_NAMES: [&str; 5] = [HUB, "registry-1.docker.io", "index.docker.io", "auth.docker.io", CORP];
 
+/// The digest of `{}`, the config of most artifacts. No client fetches it: they know it, or its descriptor has it.
+const EMPTY_OBJECT: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+const LOGGED_WITHIN: Duration = Duration::from_secs(10);
+const FILLED_WITHIN: Duration = Duration::from_secs(60);
+
 /// One lab at a time: several daemons and a large image are enough for a small machine.
 pub(crate) static TURN: Mutex<()> = Mutex::new(());
 
@@ -35,7 +42,8 @@ pub(crate) struct Lab {
     pub(crate) corp: Registry,
     pub(crate) surroundings: Surroundings,
     admin: SocketAddr,
-    expected: BTreeMap<&'static str, Vec<Blob>>,
+    /// For each registry the sizes of the blobs that are to be pulled, by digest.
+    expected: BTreeMap<&'static str, BTreeMap<String, u64>>,
     rounds: AtomicU32,
     public: SocketAddr,
     directory: TempDir,
@@ -47,6 +55,16 @@ pub(crate) struct Lab {
 pub(crate) enum Upstream {
     Hub,
     Corp,
+}
+
+impl Upstream {
+    /// What wharf calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hub => HUB,
+            Self::Corp => CORP,
+        }
+    }
 }
 
 impl Lab {
@@ -64,7 +82,7 @@ impl Lab {
         let text = render_settings(directory.path(), public, admin, hub.address, corp.address);
         fs::write(directory.path().join("wharf.toml"), text).expect("the settings are written");
         let wharf = start_wharf(&surroundings, directory.path(), public);
-        let expected = BTreeMap::from([(HUB, Vec::new()), (CORP, Vec::new())]);
+        let expected = BTreeMap::from([(HUB, BTreeMap::new()), (CORP, BTreeMap::new())]);
         let rounds = AtomicU32::new(0);
         Self { wharf, hub, corp, surroundings, admin, expected, rounds, public, directory, _turn: turn }
     }
@@ -99,8 +117,15 @@ impl Lab {
 
     /// Expects `blobs` to be pulled, each once.
     pub(crate) fn expect_blobs(&mut self, upstream: Upstream, blobs: &[Blob]) {
-        let name = if upstream == Upstream::Hub { HUB } else { CORP };
-        self.expected.entry(name).or_default().extend_from_slice(blobs);
+        let sizes = blobs.iter().map(|blob| (blob.digest.clone(), blob.size));
+        self.expected.entry(upstream.name()).or_default().extend(sizes);
+    }
+
+    /// Expects the blobs of what a client has pushed upstream to be pulled, each once.
+    pub(crate) fn expect_blobs_of(&mut self, upstream: Upstream, repository: &str, reference: &str) {
+        let mut sizes = self.registry(upstream).blobs_of(repository, reference);
+        sizes.remove(EMPTY_OBJECT);
+        self.expected.entry(upstream.name()).or_default().extend(sizes);
     }
 
     pub(crate) fn registry(&self, upstream: Upstream) -> &Registry {
@@ -141,10 +166,32 @@ impl Lab {
     /// Every byte of every blob that was pushed has come from its registry once, and nothing else has.
     pub(crate) fn assert_each_blob_left_upstream_once(&self) {
         for (name, registry) in [(HUB, &self.hub), (CORP, &self.corp)] {
-            let expected: BTreeMap<String, u64> =
-                self.expected[name].iter().map(|blob| (blob.digest.clone(), blob.size)).collect();
-            assert_eq!(registry.blob_bytes_sent(), expected, "bytes that {name} has sent, for each blob");
+            assert_eq!(
+                registry.blob_bytes_sent(),
+                self.expected[name],
+                "bytes that {name} has sent, for each blob"
+            );
         }
+    }
+
+    /// Status and bytes of each answer to a GET of this blob so far, from the access log.
+    pub(crate) fn answers_about(&self, digest: &str) -> Vec<(u64, u64)> {
+        let lines = wait_until("each answer has its line", LOGGED_WITHIN, || {
+            let log = self.wharf.log();
+            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let blobs: Vec<_> = lines.filter(|line| line["kind"] == "blob").collect();
+            let counted = self.count("wharf_requests_total", "kind=\"blob\"");
+            (u64::try_from(blobs.len()).ok() == Some(counted)).then_some(blobs)
+        });
+        let meant = lines.iter().filter(|line| line["reference"] == digest && line["method"] == "GET");
+        let parts = meant.map(|line| (line["status"].as_u64(), line["bytes"].as_u64()));
+        parts.map(|(status, bytes)| (status.expect("it has one"), bytes.unwrap_or_default())).collect()
+    }
+
+    /// Waits until everything that is being fetched has come.
+    pub(crate) fn wait_until_fills_end(&self) {
+        let is_over = || (self.count("wharf_fills_in_flight", "") == 0).then_some(());
+        wait_until("the fills end", FILLED_WITHIN, is_over);
     }
 
     /// What wharf has counted in `family`, over all series whose labels contain `label`.

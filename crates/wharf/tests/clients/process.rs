@@ -107,6 +107,11 @@ impl Surroundings {
         self
     }
 
+    /// A directory for what programs write.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// A command for `program` that sees the private `/etc/hosts` in a mount namespace of its own and dies
     /// with the thread that spawns it. Its process id is the program's own.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {

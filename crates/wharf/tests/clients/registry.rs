@@ -11,7 +11,7 @@ use serde_json::Value;
 use testkit::Identity;
 
 use crate::http::{Answer, Request, send};
-use crate::image::{Blob, Image};
+use crate::image::{Blob, DOCKER_MANIFEST, Image, OCI_INDEX, OCI_MANIFEST};
 use crate::process::{Process, Surroundings};
 
 pub(crate) const USERNAME: &str = "puller";
@@ -121,6 +121,38 @@ impl Registry {
         let target = format!("/{path}&digest={}", blob.digest);
         let answer = self.ask("PUT", &target, kind, blob.size, &mut blob.open());
         assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+    }
+
+    /// The manifest that `reference` names, as it is stored.
+    pub(crate) fn manifest(&self, repository: &str, reference: &str) -> Vec<u8> {
+        let accept = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST].join(", ");
+        self.get(&format!("/v2/{repository}/manifests/{reference}"), &accept)
+    }
+
+    /// A blob, as it is stored. This counts among the bytes that were handed out.
+    pub(crate) fn blob(&self, repository: &str, digest: &str) -> Vec<u8> {
+        self.get(&format!("/v2/{repository}/blobs/{digest}"), "*/*")
+    }
+
+    /// The sizes of the blobs that a manifest names, by digest.
+    pub(crate) fn blobs_of(&self, repository: &str, reference: &str) -> BTreeMap<String, u64> {
+        let manifest = self.manifest(repository, reference);
+        let manifest: Value = serde_json::from_slice(&manifest).expect("a manifest is JSON");
+        let layers = manifest["layers"].as_array().expect("a manifest has layers");
+        let blobs = layers.iter().chain([&manifest["config"]]);
+        let parts = blobs.map(|blob| (blob["digest"].as_str(), blob["size"].as_u64()));
+        parts.map(|(digest, size)| (digest.expect("named").to_owned(), size.expect("sized"))).collect()
+    }
+
+    fn get(&self, target: &str, accept: &str) -> Vec<u8> {
+        let mut headers = vec![("Accept", accept.to_owned())];
+        if self.access == Access::Basic {
+            headers.push(("Authorization", AUTHORIZATION.to_owned()));
+        }
+        let request = Request { method: "GET", address: self.address, target, headers };
+        let answer = send(&request, 0, &mut io::empty()).expect("it answers");
+        assert_eq!(answer.status, 200, "{target}: {}", String::from_utf8_lossy(&answer.body));
+        answer.body
     }
 
     fn ask(&self, method: &str, target: &str, kind: &str, size: u64, body: &mut dyn Read) -> Answer {
