@@ -16,16 +16,16 @@ use super::built;
 use super::nodes::{self, Node, push_pause};
 
 const LAZY: &str = "team/lazy";
-/// The bulk of the layer, of which nothing is read. Nothing makes it smaller.
+/// The bulk of the layer, of which nothing is read. Nothing makes it smaller. It lies before and behind a small file.
 const BULK_BYTES: usize = 24 << 20;
 /// Nothing in advance and nothing in the background: what is asked for was read.
 const READ_ONLY: &str = "noprefetch = true\nno_background_fetch = true\n";
 /// What a pull may take of a layer of which it reads one small file: the table of contents and some chunks.
 const LAZY_BYTES_MAX: u64 = 1 << 20;
 
-/// What reads of the image: it needs a bit of each of its layers.
-const READ: [&str; 3] = ["/bin/cat", "/etc/marker", "/small"];
-const SAYS: &str = "1 of the hub\nsmall\n";
+/// What reads of the image: it needs a bit of each of its layers, and of the one with the bulk its middle and its end.
+const READ: [&str; 4] = ["/bin/cat", "/etc/marker", "/2-small", "/4-small"];
+const SAYS: &str = "1 of the hub\nsmall, in the middle\nsmall, at the end\n";
 
 #[test]
 fn a_lazy_build_takes_small_ranges_and_costs_the_registry_one_transfer() {
@@ -115,8 +115,15 @@ fn push_lazy(lab: &Lab) {
     let buildkit = BuildKit::start(lab, &directory, |registry| lab.vhost(registry), "auto", "");
     let context = write_context(&directory, &format!("FROM {HUB}/{APP}:1\nCOPY files/ /\n"));
     fs::create_dir(context.join("files")).expect("created");
-    fs::write(context.join("files/bulk"), marked("bulk", BULK_BYTES)).expect("written");
-    fs::write(context.join("files/small"), "small\n").expect("written");
+    let half = |marker: &str| marked(marker, BULK_BYTES / 2);
+    for (name, content) in [
+        ("1-bulk", half("before")),
+        ("2-small", b"small, in the middle\n".to_vec()),
+        ("3-bulk", half("behind")),
+        ("4-small", b"small, at the end\n".to_vec()),
+    ] {
+        fs::write(context.join("files").join(name), content).expect("written");
+    }
     let output = format!(
         "type=image,name={}/{LAZY}:1,push=true,compression=estargz,force-compression=true,oci-mediatypes=true",
         lab.hub.address
