@@ -20,21 +20,24 @@ pub struct Memory {
     pub lists: Budget,
     /// Blobs that pass through memory because a store failed.
     pub windows: Budget,
+    /// Bytes of blobs that came from an upstream and wait for the disk.
+    pub batches: Budget,
 }
 
 impl Memory {
     /// At most `bytes_max` for all sorts together.
     pub fn new(bytes_max: u64) -> Self {
         let quarter = || Budget::new(bytes_max / 4);
-        Self { documents: quarter(), lists: quarter(), windows: quarter() }
+        Self { documents: quarter(), lists: quarter(), windows: quarter(), batches: quarter() }
     }
 
     /// What is taken now, by sort, in bytes.
-    pub fn taken(&self) -> [(&'static str, u64); 3] {
+    pub fn taken(&self) -> [(&'static str, u64); 4] {
         [
             ("documents", self.documents.taken()),
             ("lists", self.lists.taken()),
             ("windows", self.windows.taken()),
+            ("batches", self.batches.taken()),
         ]
     }
 }
@@ -70,6 +73,11 @@ impl Budget {
     pub fn overdraw(&self, bytes: u64) -> Share {
         self.0.taken.fetch_add(bytes, Ordering::Relaxed);
         Share { budget: self.clone(), bytes }
+    }
+
+    /// Whether there is nothing left to take.
+    pub fn is_spent(&self) -> bool {
+        self.taken() >= self.0.bytes_max
     }
 
     /// How many bytes are taken now.
@@ -113,6 +121,12 @@ impl Share {
             self.bytes += more;
         }
         is_taken
+    }
+
+    /// Takes `bytes` more although that may be more than there is. See [`Budget::overdraw`].
+    pub fn overdraw(&mut self, bytes: u64) {
+        self.budget.0.taken.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
     }
 
     /// Gives back what is more than `bytes`.

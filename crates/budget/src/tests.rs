@@ -50,7 +50,20 @@ fn no_sort_of_body_takes_what_belongs_to_another() {
     let lists = memory.lists.take(10).unwrap();
     assert!(memory.lists.take(1).is_none());
     assert!(memory.documents.take(10).is_some());
-    assert_eq!(memory.taken(), [("documents", 0), ("lists", 10), ("windows", 0)]);
+    assert_eq!(memory.taken(), [("documents", 0), ("lists", 10), ("windows", 0), ("batches", 0)]);
     drop(lists);
     assert_eq!(Memory::default().lists.bytes_max(), 16 << 20);
+}
+
+#[test]
+fn what_is_taken_beyond_the_bound_comes_back_too() {
+    let budget = Budget::new(10);
+    let mut share = budget.overdraw(0);
+    assert!(!budget.is_spent());
+    share.overdraw(10);
+    assert!(budget.is_spent());
+    share.overdraw(5);
+    assert_eq!((share.bytes(), budget.taken()), (15, 15));
+    drop(share);
+    assert_eq!(budget.taken(), 0);
 }

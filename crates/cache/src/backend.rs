@@ -155,7 +155,7 @@ impl Backend {
             size_flights: Flights::new(parts.tasks.clone()),
             bounds: Bounds::new(parts.settings.waiting_count_max, parts.settings.asking_count_max),
             bounds_of_all: parts.bounds_of_all,
-            fills: FillTable::new(parts.memory.windows.clone()),
+            fills: FillTable::new(parts.memory.clone()),
             memory: parts.memory,
             lanes: Arc::new(Lanes::new()),
             name,

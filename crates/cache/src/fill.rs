@@ -19,7 +19,7 @@ pub(crate) mod transfer;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use budget::Budget;
+use budget::{Budget, Memory};
 use bytes::Bytes;
 use oci::{Digest, Hasher, Repository};
 use storage::{OpenBlob, Spool};
@@ -93,8 +93,8 @@ pub(crate) struct Fill {
     progress: watch::Sender<Progress>,
     content: OnceLock<Content>,
     relay: Mutex<Option<Relay>>,
-    /// What all relays of the process may take of memory.
-    windows: Budget,
+    /// What all fills of the process may take of memory.
+    memory: Memory,
     spans: Mutex<Spans>,
     /// Wakes the transfers, each to see whether it was taken over.
     takeovers: Notify,
@@ -107,7 +107,7 @@ pub(crate) struct Fill {
 }
 
 impl Fill {
-    fn new(digest: Digest, repository: Repository, windows: Budget) -> Self {
+    fn new(digest: Digest, repository: Repository, memory: Memory) -> Self {
         let progress =
             watch::Sender::new(Progress { phase: Phase::Asking, size: None, promised: Promised::Unasked });
         Self {
@@ -116,7 +116,7 @@ impl Fill {
             progress,
             content: OnceLock::new(),
             relay: Mutex::new(None),
-            windows,
+            memory,
             spans: Mutex::new(Spans::default()),
             takeovers: Notify::new(),
             readers: Mutex::new(Vec::new()),
@@ -124,6 +124,11 @@ impl Fill {
             gave_way: CancellationToken::new(),
             is_lost: Arc::default(),
         }
+    }
+
+    /// What the bytes that wait for the disk may take of memory, in all fills of the process.
+    pub(crate) fn batches(&self) -> &Budget {
+        &self.memory.batches
     }
 
     pub(crate) fn digest(&self) -> &Digest {
@@ -225,7 +230,7 @@ impl Fill {
     /// The store failed: what comes from `start` on, where the blob has that hash, only passes through.
     fn begin_relay(&self, start: u64, hash: Hasher) {
         self.lose();
-        *lock(&self.relay) = Some(Relay::new(start, hash, self.windows.clone()));
+        *lock(&self.relay) = Some(Relay::new(start, hash, self.memory.windows.clone()));
     }
 
     /// The store will not have the blob.

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use budget::{Budget, Share};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -19,6 +20,9 @@ use super::relay::{PATIENCE, Pushed};
 
 /// What a batch holds at the most, in bytes.
 const BATCH_BYTES_MAX: u64 = 1 << 20;
+
+/// What it may hold however much the batches of others take, in bytes: so each transfer goes on while the disk is slow.
+const BATCH_BYTES_MIN: u64 = 64 * 1024;
 
 /// The slowest body that is still waited for, in bytes per second.
 pub(crate) const FLOOR_RATE: u64 = 1024;
@@ -70,13 +74,13 @@ pub(crate) struct Pump<'a> {
 }
 
 type Body = BoxStream<'static, Result<Bytes, upstream::Error>>;
-type Write = BoxFuture<'static, (u64, Vec<Bytes>, Result<(), StoreError>)>;
+type Write = BoxFuture<'static, (Batch, Result<(), StoreError>)>;
 
 impl Pump<'_> {
     /// Receives until the span's end, wherever that is by then. Bytes received before a failure are written
     /// all the same.
     pub(crate) async fn run(&mut self, sink: &mut Sink, mut body: Body) -> Result<(), Stop> {
-        let mut batch = Batch::at(self.position);
+        let mut batch = Batch::at(self.position, self.fill.batches());
         let mut write: Option<Write> = None;
         let mut ended: Option<Result<(), Stop>> = None;
         let mut floor = Floor::new(self.drip_max);
@@ -86,7 +90,7 @@ impl Pump<'_> {
             if write.is_none() && batch.length > 0 {
                 match sink {
                     Sink::Spool(spool) => write = Some(write_batch(spool.clone(), batch.take())),
-                    Sink::Relay { .. } => self.relay(sink, batch.take().1).await?,
+                    Sink::Relay { .. } => self.relay(sink, batch.take().chunks).await?,
                 }
             }
             if write.is_none()
@@ -96,18 +100,18 @@ impl Pump<'_> {
             }
             tokio::select! {
                 biased;
-                (offset, chunks, result) = finished(&mut write), if write.is_some() => {
+                (written, result) = finished(&mut write), if write.is_some() => {
                     write = None;
                     match result {
                         Ok(()) => self.fill.publish(),
-                        Err(error) => self.turn_to_relay(sink, offset, chunks, error).await?,
+                        Err(error) => self.turn_to_relay(sink, written, error).await?,
                     }
                 }
-                chunk = floor.next(&mut body), if ended.is_none() && batch.length < BATCH_BYTES_MAX => {
+                chunk = floor.next(&mut body), if ended.is_none() && batch.has_room() => {
                     ended = self.receive(chunk, &mut batch);
                 }
                 () = &mut taken_over, if ended.is_none() => ended = Some(Err(Stop::TakenOver)),
-                () = reached(self.leave_at), if ended.is_none() && batch.length < BATCH_BYTES_MAX => {
+                () = reached(self.leave_at), if ended.is_none() && batch.has_room() => {
                     // What another transfer had ahead may have been given back meanwhile.
                     if self.position >= self.fill.advance(self.span, self.position).enough {
                         ended = Some(Ok(()));
@@ -144,13 +148,7 @@ impl Pump<'_> {
     /// The store failed. What it holds without a hole is read back as far as it was not hashed yet; from there
     /// on the bytes go through the relay, in order. The batch that the store refused is still in memory: if it
     /// comes next, the transfer goes on, else it begins anew there.
-    async fn turn_to_relay(
-        &self,
-        sink: &mut Sink,
-        offset: u64,
-        chunks: Vec<Bytes>,
-        error: StoreError,
-    ) -> Result<(), Stop> {
+    async fn turn_to_relay(&self, sink: &mut Sink, refused: Batch, error: StoreError) -> Result<(), Stop> {
         let Sink::Spool(spool) = &*sink else { return Err(Stop::Store(error)) };
         if !self.may_relay {
             return Err(Stop::Store(error));
@@ -160,10 +158,10 @@ impl Pump<'_> {
         self.fill.begin_relay(front, hasher.clone());
         *sink = Sink::Relay { hasher: Box::new(hasher), front };
         self.fill.publish();
-        if front != offset {
+        if front != refused.offset {
             return Err(Stop::Cut("the store failed beyond a hole"));
         }
-        self.relay(sink, chunks).await
+        self.relay(sink, refused.chunks).await
     }
 
     async fn relay(&self, sink: &mut Sink, chunks: Vec<Bytes>) -> Result<(), Stop> {
@@ -196,36 +194,44 @@ impl Pump<'_> {
     }
 }
 
-/// Bytes received and not yet handed to a write.
+/// Bytes received that a write has or will have.
 struct Batch {
     offset: u64,
     chunks: Vec<Bytes>,
     length: u64,
+    /// What the batches of all transfers may take of memory, and what this one takes.
+    batches: Budget,
+    share: Share,
 }
 
 impl Batch {
-    fn at(offset: u64) -> Self {
-        Self { offset, chunks: Vec::new(), length: 0 }
+    fn at(offset: u64, batches: &Budget) -> Self {
+        Self { offset, chunks: Vec::new(), length: 0, batches: batches.clone(), share: batches.overdraw(0) }
+    }
+
+    fn has_room(&self) -> bool {
+        self.length < BATCH_BYTES_MIN || (self.length < BATCH_BYTES_MAX && !self.batches.is_spent())
     }
 
     fn push(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.length += bytes.len() as u64;
+            self.share.overdraw(bytes.len() as u64);
             self.chunks.push(bytes);
         }
     }
 
-    fn take(&mut self) -> (u64, Vec<Bytes>) {
-        let offset = self.offset;
-        self.offset += mem::take(&mut self.length);
-        (offset, mem::take(&mut self.chunks))
+    /// What came so far; what comes next goes on behind it.
+    fn take(&mut self) -> Self {
+        let next = Self::at(self.offset + self.length, &self.batches);
+        mem::replace(self, next)
     }
 }
 
-fn write_batch(spool: Arc<Spool>, (offset, chunks): (u64, Vec<Bytes>)) -> Write {
+fn write_batch(spool: Arc<Spool>, batch: Batch) -> Write {
     Box::pin(async move {
-        let result = spool.write(offset, chunks.clone()).await;
-        (offset, chunks, result)
+        let result = spool.write(batch.offset, batch.chunks.clone()).await;
+        (batch, result)
     })
 }
 
@@ -238,7 +244,7 @@ async fn reached(time: Option<Instant>) {
 }
 
 /// The end of the write under way; never, when there is none.
-async fn finished(write: &mut Option<Write>) -> (u64, Vec<Bytes>, Result<(), StoreError>) {
+async fn finished(write: &mut Option<Write>) -> (Batch, Result<(), StoreError>) {
     match write {
         Some(write) => write.await,
         None => std::future::pending().await,

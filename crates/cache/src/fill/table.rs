@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use budget::Budget;
+use budget::Memory;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use oci::{Digest, Repository};
@@ -15,8 +15,8 @@ use crate::error::PullError;
 #[derive(Clone, Debug)]
 pub(crate) struct FillTable {
     fills: Arc<DashMap<Digest, Arc<Fill>>>,
-    /// What fills may take of memory when the store fails.
-    windows: Budget,
+    /// What fills may take of memory.
+    memory: Memory,
 }
 
 /// A caller's part in a fill.
@@ -37,8 +37,8 @@ pub(crate) struct FillWriter {
 }
 
 impl FillTable {
-    pub(crate) fn new(windows: Budget) -> Self {
-        Self { fills: Arc::default(), windows }
+    pub(crate) fn new(memory: Memory) -> Self {
+        Self { fills: Arc::default(), memory }
     }
 
     /// The fill for `digest`, asked for through `repository` if it is new.
@@ -54,7 +54,7 @@ impl FillTable {
         {
             return Boarding { fill: entry.get().clone(), seat, joined: true };
         }
-        let fill = Arc::new(Fill::new(digest.clone(), repository.clone(), self.windows.clone()));
+        let fill = Arc::new(Fill::new(digest.clone(), repository.clone(), self.memory.clone()));
         let seat = fill.take_seat().expect("a new fill has given way to nobody");
         // One that gave way is on its way out; this one goes on with its bytes.
         drop(entry.insert(fill.clone()));

@@ -1,5 +1,6 @@
 //! Clients who come one after the other while the disk is full.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -7,6 +8,7 @@ use cache::{BlobReader, PullError};
 use futures_util::future::join_all;
 use oci::Digest;
 use storage::fs::fault::{Call, Fault};
+use tokio::sync::Semaphore;
 
 use crate::store_faults::world_on_files;
 use crate::upstream::{Drip, Manner};
@@ -277,4 +279,69 @@ async fn t04_a_slow_reader_alone_gets_its_body_whole_where_the_transfer_tells_no
         tokio::time::sleep(Duration::from_secs(9)).await;
     }
     assert!(came == blob);
+}
+
+#[tokio::test(start_paused = true)]
+async fn t05_bytes_that_wait_for_a_hanging_disk_are_bounded_in_all() {
+    let (world, faults, _directory) = world_on_files(|_| {});
+    let gate = Arc::new(Semaphore::new(0));
+    world.upstream.set_manner(Manner { gate: Some(gate.clone()), ..Manner::default() });
+    let blobs: Vec<_> = (0..48).map(|number| noise((1 << 20) + number)).collect();
+    let digests: Vec<_> = blobs.iter().map(|blob| world.upstream.put_blob(blob)).collect();
+    let answers = join_all(digests.iter().map(|digest| world.get(digest))).await;
+    let readers: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().body.unwrap()).collect();
+    let hold = faults.hold(Call::Write);
+    gate.add_permits(1_000_000);
+    let batches = &world.memory.batches;
+    let mut most = 0;
+    // Each transfer takes a chunk at a time as long as it may.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+        most = most.max(batches.taken());
+    }
+    let beyond = most.saturating_sub(batches.bytes_max());
+    assert!(most > 64 * 1024, "nothing waits: {most}");
+    assert!(beyond <= 48 * (2 * 64 + 64) * 1024, "{most} of {}", batches.bytes_max());
+    drop(hold);
+    for (reader, blob) in readers.into_iter().zip(&blobs) {
+        assert!(read(reader).await.1.unwrap() == *blob);
+    }
+    world.settle().await;
+    assert_eq!(batches.taken(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn t05_a_transfer_goes_on_while_the_batches_of_others_take_all_the_memory() {
+    let (world, _faults, _directory) = world_on_files(|_| {});
+    let _all = world.memory.batches.take(world.memory.batches.bytes_max()).unwrap();
+    let blob = noise(3 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    assert!(world.pull(&digest).await.is_ok_and(|body| body == blob));
+    world.settle().await;
+    assert!(world.holds(&digest).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f36_the_time_that_a_disk_hangs_is_not_the_upstream_s() {
+    let (world, faults, _directory) = world_on_files(|settings| settings.connections_per_blob_max = 1);
+    let blob = noise(4 << 20);
+    let digest = world.upstream.put_blob(&blob);
+    let pace = Duration::from_millis(5);
+    world.upstream.set_manner(Manner { pace, ..Manner::default() });
+    let reader = world.get(&digest).await.unwrap().body.unwrap();
+    let hold = faults.hold(Call::Write);
+    let batches = &world.memory.batches;
+    let mut waiting = 0;
+    while batches.taken() > waiting || waiting < 1 << 20 {
+        waiting = batches.taken();
+        for _ in 0..4 {
+            tokio::time::advance(pace).await;
+        }
+    }
+    for _ in 0..8 {
+        tokio::time::advance(Duration::from_secs(10)).await;
+    }
+    drop(hold);
+    assert!(read(reader).await.1.unwrap() == blob);
+    assert_eq!(world.upstream.count("GET blob"), 1);
 }

@@ -5,7 +5,7 @@
 //! process's effect on the disk at any point, as `kill -9` does.
 
 #[cfg(any(test, feature = "fault"))]
-pub use plan::{Fault, Faults, Step};
+pub use plan::{Fault, Faults, Hold, Step};
 
 /// The kinds of system calls that the engine makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,7 +77,7 @@ impl Faults {
 #[cfg(any(test, feature = "fault"))]
 mod plan {
     use std::path::{Path, PathBuf};
-    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
     use rustix::io::Errno;
 
@@ -122,6 +122,31 @@ mod plan {
         steps: Vec<Step>,
         next: Option<(Option<Call>, usize, Fault)>,
         is_stopped: bool,
+        held: Option<(Call, Arc<Waiting>)>,
+    }
+
+    /// Keeps calls waiting, as a disk that hangs does, until it is dropped.
+    #[derive(Debug)]
+    pub struct Hold(Arc<Waiting>);
+
+    #[derive(Debug, Default)]
+    struct Waiting {
+        is_over: Mutex<bool>,
+        ended: Condvar,
+    }
+
+    impl Waiting {
+        fn wait(&self) {
+            let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(self.ended.wait_while(is_over, |is_over| !*is_over));
+        }
+    }
+
+    impl Drop for Hold {
+        fn drop(&mut self) {
+            *self.0.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            self.0.ended.notify_all();
+        }
     }
 
     impl Faults {
@@ -140,6 +165,15 @@ mod plan {
             if let Some(mut plan) = self.plan() {
                 plan.next = Some((call, skip, fault));
             }
+        }
+
+        /// Lets calls of this kind wait until the hold is dropped.
+        pub fn hold(&self, call: Call) -> Hold {
+            let waiting = Arc::<Waiting>::default();
+            if let Some(mut plan) = self.plan() {
+                plan.held = Some((call, Arc::clone(&waiting)));
+            }
+            Hold(waiting)
         }
 
         /// The calls asked for so far, in order, up to the one that stopped the rest.
@@ -168,6 +202,10 @@ mod plan {
         }
 
         fn take(&self, step: Step) -> Result<Extent, Errno> {
+            let held = self.plan().and_then(|plan| plan.held.clone());
+            if let Some((_, waiting)) = held.filter(|(call, _)| *call == step.call) {
+                waiting.wait();
+            }
             let Some(mut plan) = self.plan() else { return Ok(Extent::Whole) };
             if plan.is_stopped {
                 return Err(Errno::IO);

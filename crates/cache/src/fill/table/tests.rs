@@ -12,7 +12,7 @@ fn repository() -> Repository {
 
 #[tokio::test]
 async fn f42_a_writer_that_vanishes_fails_its_readers_and_frees_the_digest() {
-    let table = FillTable::new(Budget::new(0));
+    let table = FillTable::new(Memory::default());
     let boarding = table.join_or_start(&digest(), &repository(), drop);
     let ready = boarding.fill.ready(0).await;
     assert!(matches!(ready, Err(PullError::UpstreamUnavailable { .. })), "{ready:?}");
@@ -21,7 +21,7 @@ async fn f42_a_writer_that_vanishes_fails_its_readers_and_frees_the_digest() {
 
 #[tokio::test]
 async fn a_writer_that_ends_late_does_not_take_its_successor_off_the_table() {
-    let table = FillTable::new(Budget::new(0));
+    let table = FillTable::new(Memory::default());
     let mut writers = Vec::new();
     table.join_or_start(&digest(), &repository(), |writer| writers.push(writer));
     let first = writers.pop().expect("it was started");
