@@ -1,6 +1,7 @@
 //! What is measured: each workload is a function from the bench to a table.
 
 mod cold;
+mod cold_small;
 mod growth;
 mod neighbour;
 mod warm;
@@ -54,6 +55,7 @@ pub(crate) const ALL: &[Workload] = &[
     ("cold-image", cold::image),
     ("cold-image-slow", cold::slow_image),
     ("cold-blob", cold::blob),
+    ("cold-small", cold_small::run),
     ("herd", cold::herd),
     ("grow-connections", growth::connections),
     ("grow-stored", growth::stored),

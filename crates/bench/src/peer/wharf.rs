@@ -27,6 +27,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) defaults: &'a str,
     /// Registries; the first answers what names none.
     pub(crate) registries: usize,
+    /// Whether the upstream is the one that answers at once, without tokens and redirects.
+    pub(crate) plain: bool,
     /// Whether there is also `hung.example`, whose upstream says nothing.
     pub(crate) hung: bool,
     /// A store that is there already, instead of an empty one.
@@ -35,7 +37,16 @@ pub(crate) struct Setup<'a> {
 
 impl Default for Setup<'_> {
     fn default() -> Self {
-        Self { name: "wharf", server: "", tls: None, defaults: "", registries: 1, hung: false, data: None }
+        Self {
+            name: "wharf",
+            server: "",
+            tls: None,
+            defaults: "",
+            registries: 1,
+            plain: false,
+            hung: false,
+            data: None,
+        }
     }
 }
 
@@ -67,7 +78,7 @@ impl Wharf<'_> {
                 text,
                 "[[registry]]\nname = \"registry{number}.example\"\nupstream = \"{}\"\n\
                  trusted_hosts = [\"{token}\", \"{cdn}\"]",
-                upstreams.hub.url(),
+                if setup.plain { upstreams.plain.url() } else { upstreams.hub.url() },
             )
             .map_err(io::Error::other)?;
         }
