@@ -28,6 +28,7 @@ mod slots;
 mod spools;
 mod sweep;
 mod timestamp;
+mod together;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -44,7 +45,7 @@ use crate::buffer_pool::BufferPool;
 use crate::error::StoreError;
 use crate::open_blob::{FileAccess, OpenBlob};
 use crate::record_store::StoredManifest;
-use commits::SyncGroup;
+use commits::Commits;
 use disk::{Disk, Found};
 use fault::Faults;
 use jobs::Jobs;
@@ -72,6 +73,9 @@ const MANIFEST_BYTES_MAX: u64 = 2 * CONTENT_BYTES_MAX;
 const LOCAL_FILE_SYSTEMS: [i128; 8] =
     [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0xf2f5_2010, 0xca45_1a4e, 0x2fc1_2fc1];
 
+/// Those of them that make everything durable at once: ext2 to ext4, XFS, Btrfs, tmpfs and F2FS.
+const SYNCED_TOGETHER: [i128; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010];
+
 /// A store in a directory of its own, which it alone uses until it and its spools are dropped. Cheap to
 /// clone.
 #[derive(Clone, Debug)]
@@ -80,7 +84,7 @@ pub struct FsStore {
     slots: Arc<Slots>,
     /// What bytes of small blobs may take of memory on their way; none: they go into files at once.
     collected_bytes: Option<Budget>,
-    syncs: Arc<SyncGroup>,
+    commits: Arc<Commits>,
     /// Small ones, open.
     blobs: Arc<Kept<Digest, OpenBlob>>,
     manifests: Arc<Kept<(Repository, Digest), StoredManifest>>,
@@ -134,14 +138,16 @@ fn open_in(
     let buffers = Arc::new(BufferPool::default());
     let can_send = can_send(&disk, &root);
     let is_local = is_local(root.layout().root());
+    let syncs_together = syncs_together(root.layout().root());
     let jobs = if is_local { Jobs::of_local_disk() } else { Jobs::default() };
-    let access = Arc::new(FileAccess { disk, buffers, jobs: jobs.clone(), can_send, is_local });
-    let workshop = Workshop { root, jobs, access, boot_id, left: Arc::default() };
+    let access = Arc::new(FileAccess { disk, buffers, jobs: jobs.clone(), can_send, is_local, syncs_together });
+    let (left, settles) = (Arc::default(), Arc::default());
+    let workshop = Workshop { root, jobs, access, boot_id, left, settles };
     let store = FsStore {
         workshop,
         slots: Arc::new(Slots::default()),
         collected_bytes,
-        syncs: Arc::default(),
+        commits: Arc::default(),
         blobs: Arc::new(Kept::new(OPEN_COUNT_MAX, BELIEVED_FOR)),
         manifests: Arc::new(Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR)),
         manifest_bytes: Budget::new(MANIFEST_BYTES_MAX),
@@ -166,9 +172,26 @@ fn can_send(disk: &Disk, root: &Root) -> bool {
 /// Whether the root lies on a file system known to open a file without asking another machine or program. A
 /// path in memory does not mean that elsewhere.
 fn is_local(root: &Path) -> bool {
+    is_one_of(root, &LOCAL_FILE_SYSTEMS)
+}
+
+/// Whether one call makes all of the root's file system durable, and tells of every write to it that failed: for
+/// `syncfs` does so from Linux 5.8 on, and not through overlayfs.
+fn syncs_together(root: &Path) -> bool {
+    let release = rustix::system::uname();
+    release.release().to_str().is_ok_and(tells_of_failed_writes) && is_one_of(root, &SYNCED_TOGETHER)
+}
+
+/// Whether a kernel of this release has `syncfs` tell of writes that failed.
+fn tells_of_failed_writes(release: &str) -> bool {
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit()).map(str::parse::<u32>);
+    matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= (5, 8))
+}
+
+fn is_one_of(root: &Path, kinds: &[i128]) -> bool {
     let kind = rustix::fs::statfs(root).map(|stat| stat.f_type);
     // The field's width differs between machines.
-    kind.is_ok_and(|kind| LOCAL_FILE_SYSTEMS.contains(&i128::from(kind)))
+    kind.is_ok_and(|kind| kinds.contains(&i128::from(kind)))
 }
 
 impl FsStore {

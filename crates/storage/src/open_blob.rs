@@ -73,6 +73,8 @@ pub(crate) struct FileAccess {
     pub(crate) can_send: bool,
     /// Whether opening what the kernel has in memory asks nobody else.
     pub(crate) is_local: bool,
+    /// Whether one call makes all that was written to the file system durable.
+    pub(crate) syncs_together: bool,
 }
 
 /// Up to where there is anything to read.

@@ -52,11 +52,9 @@ pub(crate) fn written(
     published
 }
 
-/// Publishes an open file that stands under `source` as `target`; the name outlives a power loss once its directory
-/// is synced, which is left to the caller. On an error the file is of no further use: its sync must not be tried
-/// again.
-pub(crate) fn file(root: &Root, source: &Path, file: &File, target: &Path) -> Result<(), StoreError> {
-    root.disk().sync_data(file, source)?;
+/// Publishes a file with durable bytes that stands under `source` as `target`; the name outlives a power loss once its
+/// directory is synced, which is left to the caller.
+pub(crate) fn durable_file(root: &Root, source: &Path, target: &Path) -> Result<(), StoreError> {
     move_into_place(root, source, target, Durability::ProcessDeath)
 }
 

@@ -10,10 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use budget::Share;
 use oci::Digest;
+use rustix::io::Errno;
+use tokio::sync::oneshot;
 
 use super::jobs::Jobs;
 use super::partial::{Partial, Workshop};
 use super::slots::{self, Slot};
+use super::together::Together;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::extents::Extents;
 use crate::memory::pieces::Pieces;
@@ -21,6 +24,16 @@ use crate::spool::growth::Growth;
 
 /// A blob up to this size is collected. Of such a one no client gets a byte before its digest is right.
 pub(crate) const COLLECTED_BYTES_MAX: u64 = 256 * 1024;
+
+/// Whole blobs that wait to be put into files.
+pub(crate) type Settles = Together<Settling>;
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Settling {
+    collected: Arc<Collected>,
+    tell: oneshot::Sender<Result<(), StoreError>>,
+}
 
 /// The bytes of one blob.
 #[derive(Debug)]
@@ -91,6 +104,26 @@ impl Collected {
         self.settle_in(&mut slots::lock(&self.slot), note)
     }
 
+    /// Moves the bytes, which are whole and right, into the file, off the runtime's threads: one job takes all blobs
+    /// that wait for that.
+    pub(crate) async fn settle_whole(self: &Arc<Self>) -> Result<(), StoreError> {
+        let (tell, told) = oneshot::channel();
+        let settling = Settling { collected: Arc::clone(self), tell };
+        let lead = |turn| {
+            let (settles, jobs) = (Arc::clone(&self.workshop.settles), self.jobs().clone());
+            async move {
+                let settle = move || {
+                    settle_all(&settles);
+                    drop(turn);
+                    Ok::<_, StoreError>(())
+                };
+                jobs.busy(settle).await
+            }
+        };
+        let told = self.workshop.settles.add(settling, told, lead).await;
+        told.unwrap_or_else(|| Err(StoreError::os("spawn_blocking", Path::new(""), Errno::CANCELED)))
+    }
+
     /// As [`settle`](Self::settle), for who has locked the digest's slot.
     pub(super) fn settle_in(&self, slot: &mut Slot, note: bool) -> Result<(), StoreError> {
         if self.file.get().is_some() {
@@ -121,6 +154,23 @@ impl Collected {
     fn gate(&self) -> MutexGuard<'_, Share> {
         // What a panic in between would leave is counted with the next step.
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Puts all that waits into files, and what comes meanwhile.
+fn settle_all(settles: &Settles) {
+    loop {
+        let waiting = settles.take();
+        if waiting.is_empty() {
+            return;
+        }
+        // Told together, so that threads are woken once.
+        let settled: Vec<_> =
+            waiting.into_iter().map(|Settling { collected, tell }| (collected.settle(false), tell)).collect();
+        for (settled, tell) in settled {
+            // Nobody may wait for it any more.
+            let _ = tell.send(settled);
+        }
     }
 }
 

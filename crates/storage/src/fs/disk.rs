@@ -200,6 +200,12 @@ impl Disk {
         self.call("fdatasync", Call::Sync, path, || fs::fdatasync(file))
     }
 
+    /// Makes all that was written to the file system of `file` durable, names too. From Linux 5.8 on it tells of writes
+    /// that failed since that file was opened.
+    pub(crate) fn sync_file_system(&self, file: &File, path: &Path) -> Result<(), StoreError> {
+        self.call("syncfs", Call::Sync, path, || fs::syncfs(file))
+    }
+
     /// Makes the names in a directory durable.
     pub(crate) fn sync_directory(&self, path: &Path) -> Result<(), StoreError> {
         let directory = self.open("open", path, OFlags::RDONLY | OFlags::DIRECTORY)?;

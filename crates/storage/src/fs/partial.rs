@@ -15,6 +15,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tracing::debug;
 
+use super::collected::Settles;
 use super::disk::Found;
 use super::jobs::Jobs;
 use super::left::Left;
@@ -46,6 +47,7 @@ pub(crate) struct Workshop {
     pub(crate) boot_id: Option<String>,
     /// What earlier spools may have left.
     pub(crate) left: Arc<Left>,
+    pub(crate) settles: Arc<Settles>,
 }
 
 /// An open partial file.
@@ -305,10 +307,16 @@ impl Partial {
         self.workshop.root.disk().write_all(&self.file, &self.path, &mut slices, offset)
     }
 
-    /// Publishes the file as `target`, a name that is durable once the directory is. On an error it is deleted.
+    /// Makes the bytes durable. On an error the file is deleted: its sync must not be tried again.
+    pub(crate) fn sync_content(&self) -> Result<(), StoreError> {
+        self.workshop.root.disk().sync_data(&self.file, &self.path).inspect_err(|_| self.delete())
+    }
+
+    /// Publishes the file, whose bytes are durable, as `target`, a name that is durable once the directory is. On an
+    /// error it is deleted.
     pub(crate) fn publish(&self, target: &Path) -> Result<(), StoreError> {
         let mut names = self.owned("admit")?;
-        let published = publish::file(&self.workshop.root, &self.path, &self.file, target);
+        let published = publish::durable_file(&self.workshop.root, &self.path, target);
         if published.is_err() || names.noted.is_some() {
             // The file is gone from here, or of no further use.
             self.remove(&mut names);

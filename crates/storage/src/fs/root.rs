@@ -1,6 +1,6 @@
 //! The root directory: opened once, held by a lock, never made anew once it has vanished.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -147,18 +147,42 @@ impl Root {
             return self.ensure_present();
         }
         let parent = directory.parent().expect("every directory of a store lies beneath its root");
+        self.make_children(parent, &[directory])
+    }
+
+    /// Makes those directories that are missing. Siblings share the sync of their parent.
+    pub(crate) fn make_directories<'a>(
+        &self,
+        directories: impl IntoIterator<Item = &'a Path>,
+    ) -> Result<(), StoreError> {
+        let mut by_parent: BTreeMap<&Path, BTreeSet<&Path>> = BTreeMap::new();
+        {
+            let durable = self.durable_directories();
+            for directory in directories.into_iter().filter(|directory| !durable.contains(*directory)) {
+                let parent = directory.parent().expect("every directory of a store lies beneath its root");
+                by_parent.entry(parent).or_default().insert(directory);
+            }
+        }
+        by_parent
+            .iter()
+            .try_for_each(|(parent, children)| self.make_children(parent, &Vec::from_iter(children.iter().copied())))
+    }
+
+    fn make_children(&self, parent: &Path, children: &[&Path]) -> Result<(), StoreError> {
         self.ensure_directory(parent)?;
-        if self.disk.make_directory(directory)? {
-            self.made_count.fetch_add(1, Ordering::Release);
-        } else if parent != self.layout.root() {
-            self.ensure_is_directory(directory)?;
+        for child in children {
+            if self.disk.make_directory(child)? {
+                self.made_count.fetch_add(1, Ordering::Release);
+            } else if parent != self.layout.root() {
+                self.ensure_is_directory(child)?;
+            }
         }
         self.disk.sync_directory(parent)?;
         let mut durable = self.durable_directories();
-        if durable.len() >= DURABLE_DIRECTORY_COUNT_MAX {
+        if durable.len() + children.len() > DURABLE_DIRECTORY_COUNT_MAX {
             durable.clear();
         }
-        durable.insert(directory.to_owned());
+        durable.extend(children.iter().map(|child| (*child).to_owned()));
         Ok(())
     }
 

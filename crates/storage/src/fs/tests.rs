@@ -185,3 +185,11 @@ async fn t07_a_manifest_is_read_while_long_work_has_every_place_that_it_may_have
     assert_eq!((hashed.await.unwrap(), listed.await.unwrap().len()), (digest, 1));
     assert!(entries.next().await.unwrap().is_ok());
 }
+
+#[test]
+fn only_kernels_whose_syncfs_tells_of_failed_writes_are_trusted_with_it() {
+    let trusted = ["5.8.0", "5.15.0-1051-aws", "6.1.0-18-amd64", "6.18", "10.0"];
+    let not = ["5.7.19", "5.4.0-150-generic", "4.19.0", "3.10.0-1160.el7", "", "linux", "6"];
+    assert_eq!(trusted.map(super::tells_of_failed_writes), [true; 5]);
+    assert_eq!(not.map(super::tells_of_failed_writes), [false; 7]);
+}

@@ -36,7 +36,7 @@ impl Spool {
         let jobs = self.jobs().cloned();
         match (self.partial(), jobs) {
             (Some(_), Some(jobs)) => self.finish_on_file(size, &jobs).await,
-            (None, Some(jobs)) => self.finish_collected(size, &jobs).await,
+            (None, Some(_)) => self.finish_collected(size).await,
             (_, None) => {
                 self.end_writing(size)?;
                 self.conclude(size, None)
@@ -64,20 +64,19 @@ impl Spool {
 
     /// What is right goes into a file before anybody hears of it, so that the end of the process takes nothing away
     /// that a client was given. The disk is not waited for; if it takes nothing, the bytes stay in memory.
-    async fn finish_collected(self: Arc<Self>, size: u64, jobs: &Jobs) -> Result<VerifiedSpool, VerifyError> {
+    async fn finish_collected(self: Arc<Self>, size: u64) -> Result<VerifiedSpool, VerifyError> {
         self.end_writing(size)?;
         let mut verified = Arc::clone(&self).conclude(size, None)?;
-        let spool = Arc::clone(&self);
-        if let Err(error) = jobs.busy(move || spool.settle_collected()).await {
+        if let Err(error) = self.settle_collected().await {
             debug!(digest = %self.wanted, %error, "could not write what was collected");
         }
         verified.signature = self.content().verified(size).signature();
         Ok(verified)
     }
 
-    fn settle_collected(&self) -> Result<(), StoreError> {
+    async fn settle_collected(&self) -> Result<(), StoreError> {
         match &self.backing {
-            Backing::Collected(collected) => collected.settle(false),
+            Backing::Collected(collected) => collected.settle_whole().await,
             Backing::File(_) | Backing::Memory(_) => Ok(()),
         }
     }

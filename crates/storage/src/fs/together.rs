@@ -1,0 +1,74 @@
+//! Work that comes one by one and is done together: whoever comes while nobody is at it does all that waits.
+
+use std::future::Future;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedMutexGuard, oneshot};
+
+/// The right to do what waits; held by one at a time.
+pub(crate) type Lead = OwnedMutexGuard<()>;
+
+/// What waits to be done.
+#[derive(Debug)]
+pub(crate) struct Together<T> {
+    waiting: Mutex<Vec<T>>,
+    lead: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl<T> Default for Together<T> {
+    fn default() -> Self {
+        Self { waiting: Mutex::default(), lead: Arc::default() }
+    }
+}
+
+impl<T> Together<T> {
+    /// Adds something, which tells `told` when it is done, and waits for that. If nobody is at it, `lead` is called for
+    /// all that waits, and need not be polled to its end once it has begun.
+    ///
+    /// None: whoever was at it ended without a word.
+    pub(crate) async fn add<R, F>(
+        &self,
+        work: T,
+        mut told: oneshot::Receiver<R>,
+        lead: impl FnOnce(Lead) -> F,
+    ) -> Option<R>
+    where
+        F: Future,
+    {
+        self.waiting().push(work);
+        let turn = tokio::select! {
+            biased;
+            told = &mut told => return told.ok(),
+            turn = Arc::clone(&self.lead).lock_owned() => turn,
+        };
+        tokio::select! {
+            biased;
+            told = &mut told => told.ok(),
+            // What came meanwhile is done as well, but that is not waited for.
+            _ = lead(turn) => told.await.ok(),
+        }
+    }
+
+    /// All that waits by now; nothing may be left undone when the lead is dropped.
+    pub(crate) fn take(&self) -> Vec<T> {
+        mem::take(&mut *self.waiting())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<T>> {
+        // A list is whole between any two of its steps.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl<T> Together<T> {
+    /// Nothing is done until this is dropped.
+    pub(super) async fn hold_the_lead(&self) -> Lead {
+        Arc::clone(&self.lead).lock_owned().await
+    }
+
+    pub(super) fn waiting_count(&self) -> usize {
+        self.waiting().len()
+    }
+}
