@@ -140,7 +140,8 @@ fn open_in(
     let is_local = is_local(root.layout().root());
     let syncs_together = syncs_together(root.layout().root());
     let jobs = if is_local { Jobs::of_local_disk() } else { Jobs::default() };
-    let access = Arc::new(FileAccess { disk, buffers, jobs: jobs.clone(), can_send, is_local, syncs_together });
+    let access =
+        Arc::new(FileAccess { disk, buffers, jobs: jobs.clone(), can_send, is_local, syncs_together });
     let (left, settles) = (Arc::default(), Arc::default());
     let workshop = Workshop { root, jobs, access, boot_id, left, settles };
     let store = FsStore {

@@ -15,8 +15,9 @@ use crate::resolver::{GuardedResolver, SystemResolver};
 use crate::settings::{Settings, SettingsError};
 use crate::tls::{self, Authorities};
 
-/// Idle connections kept per host: what a few parallel pulls use at once.
-const IDLE_CONNECTION_COUNT_MAX: usize = 16;
+/// Idle connections kept per host: what a dozen parallel pulls use at once. A further one is opened for each request,
+/// which costs more than all the rest of a small blob.
+const IDLE_CONNECTION_COUNT_MAX: usize = 64;
 /// How long an idle connection is kept. Firewalls forget silent connections within minutes.
 const IDLE_CONNECTION_TTL: Duration = Duration::from_secs(60);
 /// Fields that the head of an answer may have. The library's own bound on the whole head is 408 KiB.

@@ -153,7 +153,9 @@ impl FsStore {
         };
         match self.root().disk().sync_file_system(file, self.root().layout().root()) {
             // The kernel, or whoever filters its calls, knows no such thing.
-            Err(error) if [Errno::NOSYS, Errno::PERM, Errno::INVAL].iter().any(|errno| error.is(*errno)) => None,
+            Err(error) if [Errno::NOSYS, Errno::PERM, Errno::INVAL].iter().any(|errno| error.is(*errno)) => {
+                None
+            }
             synced => Some(synced),
         }
     }

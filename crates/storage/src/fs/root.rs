@@ -163,9 +163,9 @@ impl Root {
                 by_parent.entry(parent).or_default().insert(directory);
             }
         }
-        by_parent
-            .iter()
-            .try_for_each(|(parent, children)| self.make_children(parent, &Vec::from_iter(children.iter().copied())))
+        by_parent.iter().try_for_each(|(parent, children)| {
+            self.make_children(parent, &Vec::from_iter(children.iter().copied()))
+        })
     }
 
     fn make_children(&self, parent: &Path, children: &[&Path]) -> Result<(), StoreError> {

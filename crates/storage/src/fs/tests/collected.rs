@@ -326,7 +326,8 @@ async fn new_directories_of_commits_that_wait_at_the_same_time_share_the_sync_of
     let parent = place.root().join("blobs/sha256");
     assert_eq!(synced(&place).iter().filter(|step| step.path == parent).count(), 1);
     let first_name = calls(&place).iter().position(|call| *call == Call::Rename).unwrap();
-    let parent_synced = place.faults.steps().iter().position(|step| step.path == parent && step.call == Call::Sync);
+    let parent_synced =
+        place.faults.steps().iter().position(|step| step.path == parent && step.call == Call::Sync);
     assert!(parent_synced.unwrap() < first_name, "no name hangs on one that is not durable");
 }
 
@@ -359,7 +360,8 @@ async fn where_the_file_system_cannot_be_synced_as_a_whole_many_commits_are_made
         };
         let done = commit_together(&store, &neighbours(12), refuse).await;
         assert!(done.iter().all(Result::is_ok), "{done:?}");
-        let files = synced(&place).iter().filter(|step| step.path.starts_with(place.root().join("partial"))).count();
+        let files =
+            synced(&place).iter().filter(|step| step.path.starts_with(place.root().join("partial"))).count();
         assert_eq!(files, 12);
     }
 }
@@ -374,5 +376,8 @@ async fn a_commit_that_nobody_waits_for_any_more_holds_up_no_other() {
     assert!((&mut left).now_or_never().is_none(), "it waits for the lead");
     drop((left, turn));
     store.admit(finished(&store, &blobs[1].0, &blobs[1].1).await).await.unwrap();
-    assert!(BlobStore::open(&store, &blobs[0].1).await.unwrap().is_some(), "whoever is next stores it as well");
+    assert!(
+        BlobStore::open(&store, &blobs[0].1).await.unwrap().is_some(),
+        "whoever is next stores it as well"
+    );
 }
