@@ -29,10 +29,10 @@ use tracing::warn;
 use url::Url;
 
 use crate::error::{Error, ErrorKind};
-use crate::exchange::is_web_page;
 use crate::gates::Gates;
 use crate::settings::{Settings, SettingsError};
 use crate::transport::{Outgoing, Patience, Transport, host_of};
+use crate::word;
 pub(crate) use dialogue::Said;
 use login::{Login, Showing};
 pub(crate) use root::ask as ask_root;
@@ -207,10 +207,10 @@ impl Auth {
             let header = Some(&login.basic);
             let response = root::ask(wires, wires.root, header, patience).await?;
             match response.status() {
-                StatusCode::UNAUTHORIZED if is_web_page(response.headers()) => {
-                    Err(wrong(ErrorKind::Unconfirmed))
+                StatusCode::UNAUTHORIZED => {
+                    let (wrong, budget) = (wrong(ErrorKind::Denied), &wires.transport.memory.documents);
+                    Err(word::weigh_of_token_service(wrong, response, patience.deadline, budget).await)
                 }
-                StatusCode::UNAUTHORIZED => Err(wrong(ErrorKind::Denied)),
                 _ => Ok(()),
             }
         };

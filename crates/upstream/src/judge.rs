@@ -1,4 +1,4 @@
-//! What the status of an answer means.
+//! Judges an answer by its status.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,8 +14,8 @@ use crate::redirect::{Ask, Reply};
 use crate::word;
 
 impl Exchange {
-    /// What the status means. A refusal by whom the registry redirected to is about a signature that went stale, not
-    /// about us. What the body is worth is for the caller to judge, who knows the digest that it must have.
+    /// Judges an answer by its status. A refusal by a host that the registry redirected to is about a signature that
+    /// went stale, not about us. The caller judges the body, because it knows the digest that it must have.
     ///
     /// # Errors
     /// [`Error`]; [`ErrorKind::NotFound`] and [`ErrorKind::Denied`] only where that is a registry's own word.
@@ -31,30 +31,17 @@ impl Exchange {
             self.note_rate_limit(reply.response.headers());
         }
         let answered = |kind| Error::new(kind, &reply.host, format!("answered {status}")).with_status(status);
+        let documents = &self.transport.memory.documents;
         match status {
             200 => Ok(reply),
             206 if ask.may_be_partial() => Ok(reply),
             404 | 410 => {
-                let error = answered(ErrorKind::NotFound);
-                Err(word::weigh(
-                    error,
-                    reply.response,
-                    &ask.method,
-                    deadline,
-                    &self.transport.memory.documents,
-                )
-                .await)
+                let absence = answered(ErrorKind::NotFound);
+                Err(word::weigh(absence, reply.response, &ask.method, deadline, documents).await)
             }
             401 | 403 | 451 if reply.is_registry => {
-                let error = self.auth.refusal(&reply.host, ticket, status);
-                Err(word::weigh(
-                    error,
-                    reply.response,
-                    &ask.method,
-                    deadline,
-                    &self.transport.memory.documents,
-                )
-                .await)
+                let refusal = self.auth.refusal(&reply.host, ticket, status);
+                Err(word::weigh(refusal, reply.response, &ask.method, deadline, documents).await)
             }
             429 => Err(self.throttled(ask, &reply)),
             416 => Err(answered(ErrorKind::Invalid).with_range_refused()),

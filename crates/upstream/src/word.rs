@@ -1,11 +1,17 @@
-//! Whose word a no is. A router without a rule for the host, a gateway, a portal: all of them say 404 and 403 too, and
+//! Decides whose word a no is. A router without a rule for the host, a gateway, a portal: all of them say 404 and 403 too, and
 //! know nothing of the thing that was asked for.
+//!
+//! An error body in the registry's own form proves most: nobody else writes one. Headers prove less, because proxies
+//! add them to their own answers as well (nginx's `add_header ... always`), so they count only where no body says
+//! something else. An answer that was not read to its end proves nothing.
 
 use budget::Budget;
 use bytes::Bytes;
-use http::Method;
-use http::header::{HeaderMap, WWW_AUTHENTICATE};
-use oci::{Challenge, ErrorBody};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+};
+use http::{Method, Version};
+use oci::{Challenge, Digest, ErrorBody};
 use policy::head_trust::No;
 use reqwest::Response;
 use tokio::time::Instant;
@@ -16,7 +22,11 @@ use crate::exchange::{is_web_page, read_body};
 /// The largest error body that is read, in bytes.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
 
-/// What the status says, if that is a no.
+/// What an error body may begin with before its text: byte-order marks of UTF-8 and UTF-16, blanks, and the zero bytes
+/// that UTF-16 has between letters.
+const BEFORE_TEXT: &[u8] = b"\xEF\xBB\xBF\xFE\xFF\0 \t\r\n\x0B\x0C";
+
+/// The no that the status says; none for a status that says something else.
 pub(crate) fn no_of(status: u16) -> Option<No> {
     match status {
         404 | 410 => Some(No::Absent),
@@ -25,7 +35,7 @@ pub(crate) fn no_of(status: u16) -> Option<No> {
     }
 }
 
-/// `error`, which says no, as what it proves: with the kind that it has only where the answer is the registry's own
+/// Turns `error`, which says no, into what it proves: it keeps its kind only where the answer is the registry's own
 /// word.
 pub(crate) async fn weigh(
     error: Error,
@@ -34,51 +44,111 @@ pub(crate) async fn weigh(
     deadline: Instant,
     budget: &Budget,
 ) -> Error {
-    if is_registrys(response, method, error.host(), deadline, budget).await {
-        return error;
-    }
-    error.with_kind(ErrorKind::Unconfirmed)
+    let headers = response.headers().clone();
+    let is_own_word = if method == Method::HEAD {
+        !is_web_page(&headers) && speaks_by_headers(&headers)
+    } else {
+        let has_end = has_end(&response);
+        match read_whole(response, deadline, budget, error.host()).await {
+            Some(body) => is_registrys(&headers, &body, has_end),
+            None => false,
+        }
+    };
+    if is_own_word { error } else { error.with_kind(ErrorKind::Unconfirmed) }
 }
 
-/// Whether the answer is a registry's own word about what was asked for.
-async fn is_registrys(
+/// The same for a token service, whose errors have no form that all of them keep to: it is believed unless the answer
+/// is a page, was cut off, cannot be read, or is about the moment.
+pub(crate) async fn weigh_of_token_service(
+    error: Error,
     response: Response,
-    method: &Method,
-    host: &str,
     deadline: Instant,
     budget: &Budget,
-) -> bool {
-    let headers = response.headers().clone();
-    if is_web_page(&headers) {
-        return false;
+) -> Error {
+    let is_encoded = is_encoded(response.headers());
+    let is_own_word = match read_whole(response, deadline, budget, error.host()).await {
+        Some(body) => match ErrorBody::read(&body) {
+            Some(about) => about == ErrorBody::AboutIt,
+            None => !is_encoded,
+        },
+        None => false,
+    };
+    if is_own_word { error } else { error.with_kind(ErrorKind::Unconfirmed) }
+}
+
+/// Reads an error body. None for one that proves nothing: a page for people, one that is too large, and one that breaks
+/// off or does not end in time.
+async fn read_whole(response: Response, deadline: Instant, budget: &Budget, host: &str) -> Option<Bytes> {
+    if is_web_page(response.headers()) {
+        return None;
     }
-    let has_header = has_registrys_header(&headers);
-    if method == Method::HEAD {
-        return has_header;
-    }
-    // An error body that does not come costs no more than what it could have shown.
     let body = read_body(response, ERROR_BYTES_MAX, budget, host);
-    let body = tokio::time::timeout_at(deadline, body).await;
-    let body: Bytes = body.map(Result::unwrap_or_default).unwrap_or_default();
-    match ErrorBody::read(&body) {
+    let body = tokio::time::timeout_at(deadline, body).await.ok()?.ok()?;
+    (!is_markup(&body)).then_some(body)
+}
+
+/// Tells whether an answer with this whole body is a registry's own word about what was asked for.
+fn is_registrys(headers: &HeaderMap, body: &[u8], has_end: bool) -> bool {
+    match ErrorBody::read(body) {
         Some(ErrorBody::AboutIt) => true,
         Some(ErrorBody::AboutTheMoment) => false,
-        None => has_header,
+        // The end of the connection may be that of a body of which nothing came.
+        None if body.is_empty() => has_end && speaks_by_headers(headers),
+        None => !is_encoded(headers) && has_registrys_challenge(headers),
     }
 }
 
-/// Headers that registries send and others do not.
-fn has_registrys_header(headers: &HeaderMap) -> bool {
-    let version = headers.get("docker-distribution-api-version");
-    version.is_some_and(|value| value.as_bytes().starts_with(b"registry/"))
-        || headers.contains_key("docker-content-digest")
-        || has_registrys_challenge(headers)
+/// Tells whether the head alone shows a registry. A `Docker-Content-Digest` that is no digest belies it: registries
+/// write none.
+fn speaks_by_headers(headers: &HeaderMap) -> bool {
+    let name = "docker-content-digest";
+    let is_digest = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.parse::<Digest>().is_ok());
+    headers.get_all(name).iter().all(is_digest)
+        && (headers.contains_key(name) || names_version(headers) || has_registrys_challenge(headers))
 }
 
-/// A challenge that names a token service as the distribution specification's does, and not only a realm.
-fn has_registrys_challenge(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(Challenge::parse_all).any(|challenge| {
-        matches!(challenge, Challenge::Bearer { service, scope, .. } if service.is_some() || scope.is_some())
+/// Tells whether `Docker-Distribution-Api-Version` is there, as `registry/2.0`; several versions are parted by blanks
+/// or commas.
+fn names_version(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("docker-distribution-api-version").iter();
+    let mut versions =
+        values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split([' ', '\t', ',']));
+    versions.any(|version| {
+        version
+            .strip_prefix("registry/")
+            .is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
     })
 }
+
+/// Tells whether there is a registry's challenge: a `Bearer` one that names a service or a scope, as the distribution
+/// specification has it; or any, beside the header that names the version.
+fn has_registrys_challenge(headers: &HeaderMap) -> bool {
+    let names_version = names_version(headers);
+    let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(Challenge::parse_all).any(|challenge| match challenge {
+        Challenge::Bearer { service, scope, .. } => names_version || service.is_some() || scope.is_some(),
+        Challenge::Basic { .. } => names_version,
+    })
+}
+
+/// Tells whether the body's end can be told from the end of the connection.
+fn has_end(response: &Response) -> bool {
+    let headers = response.headers();
+    response.version() >= Version::HTTP_2
+        || headers.contains_key(CONTENT_LENGTH)
+        || headers.contains_key(TRANSFER_ENCODING)
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONTENT_ENCODING).iter();
+    values.any(|value| !value.is_empty() && !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// Tells whether a body is HTML or XML by its looks, whatever its `Content-Type` says: no registry writes its errors
+/// in either.
+fn is_markup(body: &[u8]) -> bool {
+    body.iter().find(|byte| !BEFORE_TEXT.contains(byte)) == Some(&b'<')
+}
+
+#[cfg(test)]
+mod tests;

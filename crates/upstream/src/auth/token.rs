@@ -20,6 +20,7 @@ use crate::exchange::{is_web_page, read_body};
 use crate::gates::Gates;
 use crate::redirect::{is_same_origin, next_hop};
 use crate::transport::{Outgoing, Patience, Transport, host_of};
+use crate::word;
 
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -113,6 +114,12 @@ pub(super) async fn fetch(
             transport.metrics.throttled();
             gates.rest(&host, &path, pause);
         }
+        let error = if error.kind() == ErrorKind::Denied {
+            let budget = &transport.memory.documents;
+            word::weigh_of_token_service(error, response, patience.deadline, budget).await
+        } else {
+            error
+        };
         let is_refusal = matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unconfirmed);
         let is_login = is_refusal && authorization.is_some();
         return Err(if is_login { Failure::Login(error) } else { Failure::Other(error) });
@@ -156,11 +163,11 @@ fn refused(response: &Response, host: &str, has_credentials: bool) -> Error {
         let error = Error::new(kind, host, format!("answered a token request with {status}{what}"));
         error.with_status(status).by_token_service()
     };
-    // A page for people is a proxy's or a portal's, as far as anybody can tell.
-    let denied = if is_web_page(response.headers()) { ErrorKind::Unconfirmed } else { ErrorKind::Denied };
     match status {
-        400 | 401 | 403 if has_credentials => answered(denied, ": the configured credentials were refused"),
-        400 | 401 | 403 => answered(denied, ": it was asked without credentials"),
+        400 | 401 | 403 if has_credentials => {
+            answered(ErrorKind::Denied, ": the configured credentials were refused")
+        }
+        400 | 401 | 403 => answered(ErrorKind::Denied, ": it was asked without credentials"),
         429 => {
             let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             let pause = header.and_then(|value| parse_retry_after(value, SystemTime::now()));

@@ -20,6 +20,7 @@ fn answer(code: u16, headers: &[(&str, &str)], body: &'static str) -> Fault {
 const VERSION: (&str, &str) = ("docker-distribution-api-version", "registry/2.0");
 const JSON: (&str, &str) = ("content-type", "application/json");
 const TEXT: (&str, &str) = ("content-type", "text/plain; charset=utf-8");
+const NOTHING: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const PAGE: (&str, &str) = ("content-type", "text/html");
 const UNKNOWN: &str = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
 
@@ -36,6 +37,22 @@ fn foreign(code: u16) -> Vec<Fault> {
         answer(code, &[JSON], r#"{"errors":[{"status":"404","title":"Not Found"}]}"#),
         answer(code, &[JSON], r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#),
         answer(code, &[("www-authenticate", "Basic realm=\"proxy\"")], ""),
+        // Pages that are not called so, behind a proxy that adds the registry's header to whatever it says.
+        answer(code, &[VERSION], "<html>nginx</html>"),
+        answer(code, &[VERSION], "\u{feff}\r\n\t <!DOCTYPE html><title>Not Found</title>"),
+        answer(code, &[VERSION, TEXT], "<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code></Error>"),
+        answer(code, &[VERSION, TEXT], "404 page not found\n"),
+        answer(code, &[VERSION, JSON], "{}"),
+        answer(code, &[VERSION, JSON], r#"{"error":"not found"}"#),
+        answer(code, &[VERSION, JSON], &UNKNOWN[..UNKNOWN.len() - 1]),
+        answer(code, &[VERSION, JSON, ("content-encoding", "gzip")], "\u{1f}\u{8b}"),
+        // Headers that a registry writes otherwise.
+        answer(code, &[("docker-distribution-api-version", "registry/")], ""),
+        answer(code, &[("docker-distribution-api-version", "proxy/2.0")], ""),
+        answer(code, &[("docker-content-digest", "")], ""),
+        answer(code, &[("docker-content-digest", "sha256:abc")], ""),
+        answer(code, &[VERSION, ("docker-content-digest", "")], ""),
+        answer(code, &[VERSION, ("docker-content-digest", "none")], ""),
     ]
 }
 
@@ -46,7 +63,17 @@ fn own(code: u16) -> Vec<Fault> {
         answer(code, &[TEXT], UNKNOWN),
         answer(code, &[], UNKNOWN),
         answer(code, &[VERSION], ""),
-        answer(code, &[VERSION, TEXT], "404 page not found\n"),
+        answer(code, &[VERSION, TEXT], ""),
+        answer(code, &[("docker-distribution-api-version", "registry/2.0 registry/2.1")], ""),
+        answer(code, &[("docker-content-digest", NOTHING)], ""),
+        // As ECR asks who we are.
+        answer(
+            code,
+            &[VERSION, TEXT, ("www-authenticate", "Basic realm=\"https://ecr\"")],
+            "Not Authorized\n",
+        ),
+        answer(code, &[JSON, ("docker-content-digest", "")], UNKNOWN),
+        answer(code, &[JSON, ("content-encoding", "gzip")], UNKNOWN),
     ]
 }
 
@@ -84,13 +111,28 @@ async fn k12_only_a_registrys_own_word_is_a_no() {
 
 #[tokio::test]
 async fn k12_an_error_body_that_never_ends_shows_nothing() {
-    for fault in [Fault::CutAt(10), Fault::ResetAt(10)] {
-        let rig = Rig::start(plain()).await;
-        rig.put_manifest();
-        let long = answer(404, &[JSON], UNKNOWN);
-        rig.registry.script(Rule::new(Kind::GetManifest, long).and(fault));
-        assert_eq!(rig.get("latest").await.unwrap_err().kind(), ErrorKind::Unconfirmed);
+    let cuts =
+        [Fault::CutAt(10), Fault::ResetAt(10), Fault::CutAt(0), Fault::Length(UNKNOWN.len() as u64 + 1)];
+    for fault in cuts {
+        for framing in [None, Some(Fault::Chunked)] {
+            let rig = Rig::start(plain()).await;
+            rig.put_manifest();
+            let mut cut = Rule::new(Kind::GetManifest, answer(404, &[JSON, VERSION], UNKNOWN));
+            // A length that is claimed and chunks exclude one another.
+            if let Some(framing) = framing.filter(|_| !matches!(fault, Fault::Length(_))) {
+                cut = cut.and(framing);
+            }
+            rig.registry.script(cut.and(fault.clone()));
+            let error = rig.get("latest").await.unwrap_err();
+            assert_eq!((error.kind(), error.status()), (ErrorKind::Unconfirmed, Some(404)), "{fault:?}");
+        }
     }
+    // The connection's end may be that of a body of which nothing came.
+    let rig = Rig::start(plain()).await;
+    rig.put_manifest();
+    let bare = Rule::new(Kind::GetManifest, answer(404, &[VERSION], "")).and(Fault::CloseDelimited);
+    rig.registry.script(bare);
+    assert_eq!(rig.get("latest").await.unwrap_err().kind(), ErrorKind::Unconfirmed);
     let rig = Rig::start(plain()).await;
     rig.put_manifest();
     let large = Bytes::from([UNKNOWN.as_bytes(), &vec![b' '; 100 * 1024]].concat());

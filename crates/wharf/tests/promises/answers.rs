@@ -45,6 +45,21 @@ fn answer(code: u16, content_type: &str, body: &'static str) -> Fault {
     Fault::StatusWith { code, headers, body: Bytes::from_static(body.as_bytes()) }
 }
 
+/// The header that registries send; and proxies, which copy it.
+const VERSION: (&str, &str) = ("docker-distribution-api-version", "registry/2.0");
+
+fn answer_with(code: u16, headers: &[(&str, &str)], body: &'static str) -> Fault {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Fault::StatusWith { code, headers, body: Bytes::from_static(body.as_bytes()) }
+}
+
+/// A 404 in the registry's form whose body ends too early.
+fn cut_off() -> Fault {
+    let head =
+        "HTTP/1.1 404 Not Found\r\ndocker-distribution-api-version: registry/2.0\r\ncontent-length: 100";
+    Fault::Raw(format!("{head}\r\n\r\n{{\"errors\":[{{").into())
+}
+
 const PAGE: &str = "<html><body>default backend</body></html>";
 const SOMETHING_ELSE: &str = "200, JSON that is something else";
 const MESSAGE: &str = r#"{"message": "Unauthorized"}"#;
@@ -71,6 +86,27 @@ fn refusals(asked: Asked) -> Vec<Row> {
         row("404, `text/plain`", || answer(404, "text/plain", "404 page not found\n"), ["404", "stale"]),
         row("404, a page of HTML", || answer(404, "text/html", PAGE), ["404", "stale"]),
         row("404, JSON of a gateway", || answer(404, "application/json", MESSAGE), ["404", "stale"]),
+        row(
+            "404, a page of HTML without `Content-Type`",
+            || answer_with(404, &[VERSION], PAGE),
+            ["404", "stale"],
+        ),
+        row(
+            "404, `text/plain`, with a registry's header",
+            || answer_with(404, &[VERSION, ("content-type", "text/plain")], "404 page not found\n"),
+            ["404", "stale"],
+        ),
+        row(
+            "404 without a body, with a registry's header",
+            || answer_with(404, &[VERSION], ""),
+            ["404", "404"],
+        ),
+        row(
+            "404 without a body, with an empty `Docker-Content-Digest` too",
+            || answer_with(404, &[VERSION, ("docker-content-digest", "")], ""),
+            ["404", "stale"],
+        ),
+        row("404 whose body breaks off", cut_off, ["404", "stale"]),
         row("410 without a body", || answer(410, "", ""), ["404", "stale"]),
         row("403 with an OCI error body", || Fault::Status(403), ["403", "403"]),
         row("403, a page of HTML", || answer(403, "text/html", PAGE), ["403", "stale"]),
@@ -129,6 +165,27 @@ fn elsewhere() -> Vec<Row> {
             Where::Token,
             "403, a page of HTML",
             || answer(403, "text/html", PAGE),
+            ["403", "stale"],
+        ),
+        row(
+            Asked::Tag,
+            Where::Token,
+            "400 with JSON of its own",
+            || answer(400, "application/json", r#"{"details":"invalid scope"}"#),
+            ["403", "403"],
+        ),
+        row(
+            Asked::Tag,
+            Where::Token,
+            "400, a page of HTML",
+            || answer(400, "text/html", PAGE),
+            ["403", "stale"],
+        ),
+        row(
+            Asked::Tag,
+            Where::Token,
+            "403, a page of HTML without `Content-Type`",
+            || answer_with(403, &[], PAGE),
             ["403", "stale"],
         ),
         row(Asked::Tag, Where::Token, "500", || Fault::Status(500), ["502", "stale"]),
