@@ -1,11 +1,11 @@
-//! Why an upstream did not give what it was asked for.
+//! The errors of asking an upstream.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a caller can do about an [`Error`].
+/// The kinds of [`Error`], told apart by what a caller can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The registry itself says that it does not have it.
@@ -115,7 +115,7 @@ impl Error {
         self
     }
 
-    /// What a caller can do about it.
+    /// Returns the kind, which says what a caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
@@ -125,17 +125,22 @@ impl Error {
         &self.0.host
     }
 
+    /// Returns what the host did, as it goes on from the host's name.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// The status that the host answered; none when it did not, or was not asked.
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
 
-    /// How long the host wants to be left alone.
+    /// Returns the time for which the host wants to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Whether the same request may succeed a moment later.
+    /// Tells whether the same request may succeed a moment later.
     pub fn retryable(&self) -> bool {
         self.0.is_retryable
     }
@@ -145,7 +150,7 @@ impl Error {
         self.0.is_unconnected
     }
 
-    /// Whether the upstream answered a ranged request with 416, with another range, or without saying which:
+    /// Tells whether the upstream answered a ranged request with 416, with another range, or without saying which:
     /// the blob must be asked for from its beginning.
     pub fn is_range_refused(&self) -> bool {
         self.0.is_range_refused

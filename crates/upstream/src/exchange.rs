@@ -120,8 +120,8 @@ impl Exchange {
     ) -> Result<Document, Error> {
         let host = reply.host.clone();
         let read = collect(reply, bound, patience).await;
-        let is_lost = |error: &Error| matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::TimedOut);
-        self.gates.conclude(&host, &ask.path, !read.as_ref().is_err_and(is_lost));
+        let is_lost = |error: &&Error| matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::TimedOut);
+        self.gates.conclude(&host, &ask.path, read.as_ref().err().filter(is_lost));
         read
     }
 }

@@ -1,13 +1,15 @@
-//! Whether one host may be asked: how far its failures reach, and the rests that it asked for.
+//! Decides whether one host may be asked: by how far its failures reach, and by the rests that it asked for.
+
+mod failures;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::Method;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
-use http::{Method, StatusCode};
 use policy::breaker::State;
-use policy::reach::{Class, Leave, Outcome, Path, Reach, Refusal, Scope};
+use policy::reach::{Class, Leave, Outcome, Path, Reach, Scope};
 use policy::rests::{Limit, REST_MIN, Rests};
 use reqwest::Response;
 use telemetry::{RegistryMetrics, UpstreamKind};
@@ -15,6 +17,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use url::Url;
 
+use self::failures::Failures;
 use crate::error::{Error, ErrorKind};
 use crate::transport::{Outgoing, Patience, Transport, host_of};
 
@@ -42,6 +45,7 @@ pub(crate) enum Role {
 struct Inner {
     reach: Reach,
     rests: Rests,
+    failures: Failures,
 }
 
 /// Leave to send one request. It is given back by saying how the request ended; dropped, it says nothing about what
@@ -75,7 +79,11 @@ impl Gate {
             probe,
             metrics,
             role,
-            inner: Mutex::new(Inner { reach, rests: Rests::default() }),
+            inner: Mutex::new(Inner {
+                reach,
+                rests: Rests::default(),
+                failures: Failures::new(remembered_max),
+            }),
         })
     }
 
@@ -104,7 +112,8 @@ impl Gate {
         let mut inner = self.lock();
         self.check_rests(&mut inner, path, now)?;
         patience.note_standing(inner.reach.may_retry(path), inner.reach.serves(&path.scope));
-        let leave = inner.reach.admit(path, now.into_std()).map_err(|refusal| self.describe(refusal))?;
+        let admitted = inner.reach.admit(path, now.into_std());
+        let leave = admitted.map_err(|refusal| inner.failures.describe(&self.host, path, refusal))?;
         let silent_at = now + header_timeout.mul_f32(0.9);
         Ok(Permit { gate: Arc::clone(self), path: Arc::clone(path), leave: Some(leave), silent_at })
     }
@@ -118,7 +127,8 @@ impl Gate {
         let now = Instant::now();
         let mut inner = self.lock();
         self.check_rests(&mut inner, path, now)?;
-        inner.reach.admit_unseen(path, now.into_std()).map_err(|refusal| self.describe(refusal))
+        let admitted = inner.reach.admit_unseen(path, now.into_std());
+        admitted.map_err(|refusal| inner.failures.describe(&self.host, path, refusal))
     }
 
     /// The host answered 429 to this path, and wants to be left alone for `pause`.
@@ -133,17 +143,27 @@ impl Gate {
 
     /// The answer to this path said that it is to be asked for again after `pause`.
     pub(crate) fn rest_path(&self, path: &Arc<Path>, pause: Duration) {
-        self.lock().reach.rest(path, pause.max(REST_MIN), Instant::now().into_std());
+        let mut inner = self.lock();
+        inner.reach.rest(path, pause.max(REST_MIN), Instant::now().into_std());
+        let detail = format!("answered 503 and asked to be left alone for {} s", pause.as_secs());
+        inner.failures.note(path, &Error::new(ErrorKind::Unreachable, &self.host, detail));
+        drop(inner);
         self.metrics.left_alone("path");
         let (registry, host, repository) = (&self.registry, &self.host, &path.scope.repository);
         let (class, seconds) = (path.scope.class, pause.as_secs());
         info!(%registry, %host, %repository, ?class, seconds, "upstream asked for a rest of one thing");
     }
 
-    /// What had begun to come for this path is whole; or it broke off, or did not end in time.
-    pub(crate) fn conclude(&self, path: &Arc<Path>, is_whole: bool) {
-        let reach = &mut self.lock().reach;
-        if is_whole { reach.complete(path) } else { reach.spoil(path, Instant::now().into_std()) }
+    /// Notes that what had begun to come for this path is whole; or is `lost`, for it broke off or did not end in time.
+    pub(crate) fn conclude(&self, path: &Arc<Path>, lost: Option<&Error>) {
+        let mut inner = self.lock();
+        match lost {
+            None => inner.reach.complete(path),
+            Some(error) => {
+                inner.reach.spoil(path, Instant::now().into_std());
+                inner.failures.note(path, error);
+            }
+        }
     }
 
     fn check_rests(&self, inner: &mut Inner, path: &Path, now: Instant) -> Result<(), Error> {
@@ -153,19 +173,6 @@ impl Gate {
         };
         let detail = format!("answered 429 and is left alone for {} s", left.as_secs() + 1);
         Err(Error::new(ErrorKind::Throttled, &self.host, detail).with_retry_after(left))
-    }
-
-    fn describe(&self, refusal: Refusal) -> Error {
-        let (pause, detail) = match refusal {
-            Refusal::Host(pause) => (pause, "failed several times in a row and is left alone for a moment"),
-            Refusal::Repository(pause) => {
-                (pause, "keeps failing here, and has as many requests under way as it gets until it answers")
-            }
-            Refusal::Path(pause) => {
-                (pause, "failed at this several times in a row, and is not asked for it again for a moment")
-            }
-        };
-        Error::new(ErrorKind::Resting, &self.host, detail).with_retry_after(pause.max(REST_MIN))
     }
 
     /// Asks the host on our own where that is due. Whoever finds a host that is left alone waits for the outcome; in
@@ -234,16 +241,9 @@ fn limit_of(class: Class) -> Limit {
 }
 
 impl Permit {
-    /// How the request ended.
+    /// Notes how the request ended.
     pub(crate) fn report(mut self, sent: &Result<Response, Error>) {
-        let error = match sent {
-            Ok(response) if response.status() >= StatusCode::BAD_GATEWAY => {
-                let detail = format!("answered {}", response.status().as_u16());
-                Some(Error::new(ErrorKind::Unreachable, &self.gate.host, detail))
-            }
-            Ok(_) => None,
-            Err(error) => Some(error.clone()),
-        };
+        let error = failure_of(sent, &self.gate.host);
         // Documents are read whole before anybody gets anything of them.
         let is_document = !self.path.is_head && !matches!(self.path.scope.class, Class::Blobs | Class::Token);
         let outcome = match outcome_of(sent) {
@@ -259,6 +259,11 @@ impl Permit {
         let Some(leave) = self.leave.take() else { return };
         let now = Instant::now().into_std();
         let mut is_left_alone = false;
+        if let Some(error) = error
+            && matches!(outcome, Outcome::Spoilt | Outcome::Failed | Outcome::Unconnected)
+        {
+            self.gate.lock().failures.note(&self.path, error);
+        }
         self.gate.change(error, |reach| is_left_alone = reach.settle(&self.path, leave, outcome, now));
         if is_left_alone {
             self.gate.metrics.left_alone("path");
@@ -272,8 +277,25 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let is_silent = Instant::now() >= self.silent_at;
-        self.settle(if is_silent { Outcome::Failed } else { Outcome::Abandoned }, None);
+        if self.leave.is_none() {
+            return;
+        }
+        if Instant::now() < self.silent_at {
+            return self.settle(Outcome::Abandoned, None);
+        }
+        let silence = Error::new(ErrorKind::TimedOut, &self.gate.host, "did not answer in time");
+        self.settle(Outcome::Failed, Some(&silence));
+    }
+}
+
+/// The failure that an answer, or the lack of one, is; none for an answer that says something about what was asked.
+fn failure_of(sent: &Result<Response, Error>, host: &str) -> Option<Error> {
+    match sent {
+        Ok(response) => matches!(outcome_of(sent), Outcome::Spoilt | Outcome::Failed).then(|| {
+            let detail = format!("answered {}", response.status().as_u16());
+            Error::new(ErrorKind::Unreachable, host, detail)
+        }),
+        Err(error) => Some(error.clone()),
     }
 }
 
@@ -314,12 +336,15 @@ impl Probing {
         };
         let mut patience = Patience::until(Instant::now() + transport.header_timeout);
         let sent = transport.send(&outgoing, &mut patience).await;
-        self.report(outcome_of(&sent), sent.as_ref().err());
+        self.report(outcome_of(&sent), failure_of(&sent, &self.gate.host).as_ref());
     }
 
     fn report(&mut self, outcome: Outcome, error: Option<&Error>) {
         self.is_reported = true;
         let now = Instant::now().into_std();
+        if let Some(error) = error {
+            self.gate.lock().failures.note_of_host(error);
+        }
         self.gate.change(error, |reach| reach.probed(outcome, now));
     }
 }

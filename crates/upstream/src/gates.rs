@@ -80,10 +80,10 @@ impl Gates {
         }
     }
 
-    /// What `host` began to give for this path came whole, or did not.
-    pub(crate) fn conclude(&self, host: &str, path: &Arc<Path>, is_whole: bool) {
+    /// Notes that what `host` began to give for this path came whole, or is `lost`.
+    pub(crate) fn conclude(&self, host: &str, path: &Arc<Path>, lost: Option<&Error>) {
         if let Some(gate) = self.known(host) {
-            gate.conclude(path, is_whole);
+            gate.conclude(path, lost);
         }
     }
 

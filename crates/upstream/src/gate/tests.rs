@@ -162,3 +162,62 @@ async fn k14_a_further_connection_is_let_through_and_held_back_like_any_other() 
     fail(&gate, &blob, &late(), 5);
     assert_eq!(gate.check_further(&blob).unwrap_err().kind(), ErrorKind::Resting);
 }
+
+#[tokio::test(start_paused = true)]
+async fn newcomer_8_what_is_left_alone_says_why_it_failed_last() {
+    let (gate, _metrics) = gate();
+    let latest = path("library/app", Class::Manifests, "latest");
+    let bad = |status: u16| {
+        let response = http::Response::builder().status(status).body("").unwrap();
+        Ok(reqwest::Response::from(response))
+    };
+    for status in [500, 503, 500, 500, 502] {
+        admit(&gate, &latest).unwrap().report(&bad(status));
+    }
+    let told = admit(&gate, &latest).unwrap_err().to_string();
+    assert!(told.contains("failed at this several times in a row"), "{told}");
+    assert!(told.ends_with("(the last time it answered 502)"), "{told}");
+    // Another path of another repository failed later, and that is not why this one is left alone.
+    fail(&gate, &path("library/other", Class::Manifests, "1"), &late(), 1);
+    let told = admit(&gate, &latest).unwrap_err().to_string();
+    assert!(told.ends_with("(the last time it answered 502)"), "{told}");
+    // A client that leaves after having waited for all of the time is a failure as well.
+    let silent = path("library/silent", Class::Blobs, "sha256:1");
+    while let Ok(permit) = admit(&gate, &silent) {
+        tokio::time::advance(HEADER_TIMEOUT).await;
+        drop(permit);
+    }
+    let told = admit(&gate, &silent).unwrap_err().to_string();
+    assert!(told.ends_with("(the last time it did not answer in time)"), "{told}");
+    let broken = path("library/broken", Class::Tags, "");
+    let lost = Error::new(ErrorKind::Interrupted, "registry.example", "broke off its answer");
+    (0..5).for_each(|_| gate.conclude(&broken, Some(&lost)));
+    let told = admit(&gate, &broken).unwrap_err().to_string();
+    assert!(told.ends_with("(the last time it broke off its answer)"), "{told}");
+    gate.rest_path(&broken, Duration::from_secs(7));
+    let told = admit(&gate, &broken).unwrap_err().to_string();
+    assert!(told.ends_with("(the last time it answered 503 and asked to be left alone for 7 s)"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn newcomer_8_a_host_that_is_left_alone_says_why() {
+    let (gate, _metrics) = gate();
+    let refused = "could not be reached: nothing listens on port 443 there; check the address and the port";
+    let refused = Error::new(ErrorKind::Unreachable, "registry.example", refused).without_connection();
+    fail(&gate, &path("library/app", Class::Manifests, "latest"), &refused, 5);
+    let never_asked = path("library/never-asked", Class::Blobs, "sha256:1");
+    let told = admit(&gate, &never_asked).unwrap_err().to_string();
+    assert!(
+        told.ends_with(
+            "is left alone for a moment (the last time it could not be reached: nothing listens on port 443 there; \
+             check the address and the port)"
+        ),
+        "{told}"
+    );
+    // What our own request finds out is later.
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let (mut probing, _) = gate.take_probe().unwrap();
+    probing.report(Outcome::Unconnected, Some(&unconnected()));
+    let told = gate.check_further(&never_asked).unwrap_err().to_string();
+    assert!(told.ends_with("(the last time it could not be reached)"), "{told}");
+}
