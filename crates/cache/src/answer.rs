@@ -42,8 +42,8 @@ pub struct ManifestAnswer {
 /// A blob, or a range of it.
 #[derive(Debug)]
 pub struct BlobAnswer {
-    /// The whole blob's size in bytes.
-    pub size: u64,
+    /// The whole blob's size in bytes; none only for a HEAD of a blob that is there and whose size nobody tells.
+    pub size: Option<u64>,
     /// The bytes that `body` carries.
     pub range: ByteRange,
     /// Whether a range was asked for and is answered as one (status 206).

@@ -53,7 +53,7 @@ impl Backend {
                     let range = resolve(range.as_ref(), size)?;
                     let body = (want == Want::Get).then(|| BlobReader::stored(blob, range));
                     return Ok(BlobAnswer {
-                        size,
+                        size: Some(size),
                         range,
                         partial,
                         body,
@@ -154,7 +154,8 @@ impl Backend {
             error => error,
         })?;
         let keeping = matches!(outcome, Outcome::Miss | Outcome::Join).then(|| Keeping::new(fill.loss()));
-        Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body: Some(body), keeping, outcome })
+        let (size, partial, body) = (Some(size), range.is_some(), Some(body));
+        Ok(BlobAnswer { size, range: resolved, partial, body, keeping, outcome })
     }
 
     /// Joins the fill for the transfer's digest or starts it, and waits until an answer can be given. What the
@@ -197,7 +198,7 @@ impl Backend {
         };
         let passage = passing::pass(transfer, waiting, place, from, |size| resolve(range, size)).await?;
         Ok(BlobAnswer {
-            size: passage.size,
+            size: Some(passage.size),
             range: passage.range,
             partial: range.is_some(),
             body: Some(passage.reader),
@@ -216,7 +217,7 @@ impl Backend {
         let (size, outcome) = match known {
             Some(size) => {
                 self.prove_link(repository, digest).await?;
-                (size, Outcome::Join)
+                (Some(size), Outcome::Join)
             }
             None => {
                 let _waiting = self.wait()?;
@@ -231,13 +232,16 @@ impl Backend {
                     }
                 };
                 let (size, joined) = self.size_flights.join_or_start(key.clone(), ask).await;
-                let untold = || PullError::unavailable("the upstream does not tell the blob's size");
                 let named = || self.manifests.sizes.get(&(repository.clone(), digest.clone()));
-                (size?.or_else(named).ok_or_else(untold)?, if joined { Outcome::Join } else { Outcome::Miss })
+                (size?.or_else(named), if joined { Outcome::Join } else { Outcome::Miss })
             }
         };
-        let resolved = resolve(range, size)?;
-        Ok(BlobAnswer { size, range: resolved, partial: range.is_some(), body: None, keeping: None, outcome })
+        // The upstream has it, which is what a HEAD asks. Only fetching it would tell its size.
+        let (resolved, partial) = match size {
+            Some(size) => (resolve(range, size)?, range.is_some()),
+            None => (ByteRange { start: 0, end: 0 }, false),
+        };
+        Ok(BlobAnswer { size, range: resolved, partial, body: None, keeping: None, outcome })
     }
 }
 

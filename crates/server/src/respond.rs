@@ -39,6 +39,8 @@ pub(crate) struct Answer {
     keeping: Option<Keeping>,
     /// Whether the connection ends with this answer.
     closes: bool,
+    /// Whether `length` is not known. Only an answer without content may go out then.
+    is_untold: bool,
 }
 
 impl Answer {
@@ -52,6 +54,7 @@ impl Answer {
             outcome,
             keeping: None,
             closes: false,
+            is_untold: false,
         }
     }
 
@@ -77,6 +80,11 @@ impl Answer {
     pub(crate) fn closing(mut self) -> Self {
         self.closes = true;
         self
+    }
+
+    /// Leaves `Content-Length` out. For answers to HEAD alone.
+    fn of_untold_length(self) -> Self {
+        Self { is_untold: true, ..self }
     }
 
     /// The status.
@@ -115,7 +123,7 @@ impl Answer {
         *response.headers_mut() = self.headers;
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if !is_bare {
+        if !is_bare && !self.is_untold {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.length));
         }
         if self.closes {

@@ -110,7 +110,7 @@ async fn visit_range(world: &World, digest: &Digest, blob: &Bytes, is_tame: bool
     match answer {
         Ok(answer) => {
             let expected = blob.slice(answer.range.start as usize..answer.range.end as usize);
-            let reaches_end = answer.range.end == answer.size;
+            let reaches_end = Some(answer.range.end) == answer.size;
             let (came, body) = read(answer.body.unwrap()).await;
             match body {
                 // Bytes before the end of a blob are not verified yet when they leave.

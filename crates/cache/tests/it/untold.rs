@@ -39,7 +39,7 @@ async fn t12_a_blob_of_untold_length_is_answered_while_it_flows() {
         }
         gate.add_permits(4);
         let answer = world.get(&digest).await.unwrap();
-        assert_eq!((answer.size, answer.outcome), (SIZE as u64, Outcome::Miss), "named: {is_named}");
+        assert_eq!((answer.size, answer.outcome), (Some(SIZE as u64), Outcome::Miss), "named: {is_named}");
         let mut body = answer.body.unwrap();
         let first = next(&mut body).await.unwrap().unwrap();
         assert_eq!(first, noise(SIZE)[..first.len()]);
@@ -71,6 +71,30 @@ async fn t12_where_nobody_tells_a_length_the_client_is_told_so_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn k9_a_head_of_a_blob_whose_length_nobody_tells_is_answered_without_one() {
+    let (world, digest, gate) = untold();
+    world.upstream.hide_sizes();
+    let name = repository();
+    let head = || world.backend.pull_blob(&name, &digest, None, Want::Head);
+    let answer = head().await.unwrap();
+    assert_eq!((answer.size, answer.partial, answer.outcome), (None, false, Outcome::Miss));
+    assert!(answer.body.is_none());
+    assert_eq!(world.upstream.blob_bytes(), 0, "a HEAD downloads nothing");
+    // What a manifest names, and what was fetched, tells it.
+    pull_manifest(&world, &digest, SIZE).await;
+    assert_eq!(head().await.unwrap().size, Some(SIZE as u64));
+    gate.add_permits(1000);
+    assert_eq!(world.pull(&digest).await.unwrap(), noise(SIZE));
+    world.settle().await;
+    let answer = head().await.unwrap();
+    assert_eq!((answer.size, answer.outcome), (Some(SIZE as u64), Outcome::Hit));
+    // A blob that is not there is not, whatever is told of lengths.
+    let missing = oci::Digest::of(oci::Algorithm::Sha256, b"missing");
+    let missing = world.backend.pull_blob(&name, &missing, None, Want::Head).await;
+    assert!(matches!(missing, Err(PullError::NotFound { .. })), "{missing:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn t12_a_small_blob_of_untold_length_is_answered_once_it_is_there() {
     let (world, _, gate) = untold();
     world.upstream.hide_sizes();
@@ -87,7 +111,7 @@ async fn t12_a_length_that_is_not_true_ends_no_body_cleanly_and_spoils_nothing()
         pull_manifest(&world, &digest, size).await;
         gate.add_permits(4);
         let answer = world.get(&digest).await.unwrap();
-        assert_eq!(answer.size, size as u64);
+        assert_eq!(answer.size, Some(size as u64));
         gate.add_permits(1000);
         assert!(read(answer.body.unwrap()).await.1.is_err(), "{size}");
         world.settle().await;

@@ -11,7 +11,8 @@ use crate::body::Content;
 use crate::condition::entity_tag;
 use crate::multipart::Multipart;
 
-/// The blob `digest`, or the range of it that was asked for.
+/// The blob `digest`, or the range of it that was asked for. The answer to a HEAD has no `Content-Length` where nobody
+/// tells the blob's size (RFC 9110, section 9.3.2: what only generating the content would tell may be left out).
 pub(crate) fn answer(blob: BlobAnswer, digest: &Digest) -> Answer {
     let status = if blob.partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     let content = blob.body.map_or(Content::Whole(Bytes::new()), Content::Blob);
@@ -19,11 +20,13 @@ pub(crate) fn answer(blob: BlobAnswer, digest: &Digest) -> Answer {
         Answer::new(status, blob.outcome.as_str(), content, blob.range.len()).on_its_way(blob.keeping);
     let answer = describe(answer.with_outcome(blob.outcome), digest)
         .with(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    if !blob.partial {
-        return answer;
-    }
+    let size = match blob.size {
+        None => return answer.of_untold_length(),
+        Some(_) if !blob.partial => return answer,
+        Some(size) => size,
+    };
     // A range that is served has at least one byte.
-    let text = format!("bytes {}-{}/{}", blob.range.start, blob.range.end - 1, blob.size);
+    let text = format!("bytes {}-{}/{size}", blob.range.start, blob.range.end - 1);
     answer.with(header::CONTENT_RANGE, HeaderValue::from_str(&text).expect("digits are visible ASCII"))
 }
 
@@ -32,7 +35,7 @@ pub(crate) fn parts(mut parts: BlobParts, digest: &Digest) -> Answer {
     if parts.ranges().len() == 1
         && let Some((range, reader)) = parts.next()
     {
-        let (size, outcome, body) = (parts.size(), Outcome::Hit, Some(reader));
+        let (size, outcome, body) = (Some(parts.size()), Outcome::Hit, Some(reader));
         return answer(BlobAnswer { size, range, partial: true, body, keeping: None, outcome }, digest);
     }
     let (body, length, media_type) = Multipart::new(parts);

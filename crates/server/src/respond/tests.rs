@@ -86,7 +86,7 @@ fn a_manifest_that_the_client_holds_is_not_sent() {
 }
 
 fn blob(range: ByteRange, partial: bool) -> BlobAnswer {
-    BlobAnswer { size: 10, range, partial, body: None, keeping: None, outcome: Outcome::Join }
+    BlobAnswer { size: Some(10), range, partial, body: None, keeping: None, outcome: Outcome::Join }
 }
 
 #[test]

@@ -406,3 +406,33 @@ async fn a_file_that_is_cut_short_while_it_is_served_breaks_the_connection() {
     assert!(end.is_err(), "the body seemed complete");
     assert!(received.len() as u64 <= 40 << 20 && source.bytes().starts_with(&received));
 }
+
+#[tokio::test]
+async fn k9_a_head_is_answered_where_the_upstream_tells_no_length() {
+    let (lab, target) = lab_with_blob().await;
+    lab.hub.script(Rule::new(Kind::HeadBlob, Fault::Chunked));
+    let untold = lab.hub.script(Rule::new(Kind::GetBlob, Fault::RangeIgnored).and(Fault::Chunked));
+    let digest = target.rsplit('/').next().unwrap();
+    let mut connection = lab.connect().await;
+    // The connection goes on after it: no client takes the next answer for a body.
+    for _ in 0..2 {
+        connection.request("HEAD", HUB, &target, &[]).await.unwrap();
+        let answer = within("a HEAD", connection.read_response("HEAD")).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.header("content-length"), None);
+        assert_eq!(answer.header("transfer-encoding"), None);
+        assert_eq!(answer.header("docker-content-digest"), Some(digest));
+        assert_eq!(answer.header("accept-ranges"), Some("bytes"));
+        assert!(answer.body.is_empty());
+    }
+    untold.remove();
+    connection.request("HEAD", HUB, &target, &[]).await.unwrap();
+    let answer = within("a HEAD", connection.read_response("HEAD")).await.unwrap();
+    assert_eq!(
+        answer.header("content-length"),
+        Some(SIZE.to_string().as_str()),
+        "a GET of one byte tells it"
+    );
+    let missing = target.replace(digest, &testkit::digest_of(b"missing"));
+    assert_eq!(lab.ask("HEAD", HUB, &missing, &[]).await.status, 404);
+}

@@ -208,3 +208,81 @@ async fn names_outside_the_grammar_ask_nobody() {
     }
     assert_eq!(lab.upstream_requests(), 0);
 }
+
+const SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+
+/// A manifest of schema 1 up to where its signatures begin, which is all that its digest covers, but for the tail.
+const SCHEMA_1: &str = "{\n   \"schemaVersion\": 1,\n   \"name\": \"library/old\",\n   \"tag\": \"1\",\n   \
+    \"architecture\": \"amd64\",\n   \"fsLayers\": [\n      {\n         \"blobSum\": \
+    \"sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4\"\n      }\n   ],\n   \"history\": [\n      \
+    {\n         \"v1Compatibility\": \"{\\\"id\\\":\\\"1\\\"}\"\n      }\n   ]";
+
+/// Signed anew for each answer. The protected part says, in base64url, that the payload is the first 308 bytes and the
+/// tail `\n}`.
+fn signed(time: &str) -> String {
+    format!(
+        "{SCHEMA_1},\n   \"signatures\": [\n      {{\n         \"header\": {{\"alg\": \"ES256\"}},\n         \"signature\": \
+         \"made-up\",\n         \"protected\": \"{time}\"\n      }}\n   ]\n}}"
+    )
+}
+
+/// `{"formatLength":308,"formatTail":"Cn0","time":"2015-01-01T00:00:00Z"}`, and the same a day later.
+const TIMES: [&str; 2] = [
+    "eyJmb3JtYXRMZW5ndGgiOjMwOCwiZm9ybWF0VGFpbCI6IkNuMCIsInRpbWUiOiIyMDE1LTAxLTAxVDAwOjAwOjAwWiJ9",
+    "eyJmb3JtYXRMZW5ndGgiOjMwOCwiZm9ybWF0VGFpbCI6IkNuMCIsInRpbWUiOiIyMDE1LTAxLTAyVDAwOjAwOjAwWiJ9",
+];
+
+#[tokio::test]
+async fn k10_a_signed_manifest_of_schema_1_is_pulled_by_the_digest_of_what_is_signed() {
+    let lab = Lab::start().await;
+    let payload = format!("{SCHEMA_1}\n}}");
+    let digest = digest_of(payload.as_bytes());
+    let [first, anew] = TIMES.map(signed);
+    assert_ne!(digest, digest_of(first.as_bytes()), "its digest is not that of its bytes");
+    lab.hub.put_manifest_under("library/busybox", &digest, SIGNED, first.clone());
+    lab.hub.move_tag("library/busybox", "1", &digest);
+    let by_digest = format!("/v2/library/busybox/manifests/{digest}");
+    let check = |answer: &Response, body: &str| {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.header("docker-content-digest"), Some(digest.as_str()));
+        assert_eq!(answer.header("content-type"), Some(SIGNED));
+        assert_eq!(answer.header("content-length"), Some(first.len().to_string().as_str()));
+        assert_eq!(answer.text(), body);
+    };
+    check(&lab.get(HUB, TAGGED).await, &first);
+    // Signatures made anew change no digest, so nothing is fetched again.
+    lab.hub.put_manifest_under("library/busybox", &digest, SIGNED, anew);
+    for target in [TAGGED, &by_digest] {
+        check(&lab.get(HUB, target).await, &first);
+        check(&lab.ask("HEAD", HUB, target, &[]).await, "");
+    }
+    assert_eq!(lab.hub.count(Kind::GetManifest), 1);
+    for kind in [Kind::HeadManifest, Kind::GetManifest] {
+        lab.hub.script(Rule::new(kind, Fault::Status(503)));
+    }
+    let stale = lab.get(HUB, TAGGED).await;
+    check(&stale, &first);
+    assert_eq!(stale.header("cache-status"), Some("wharf; hit; detail=stale"));
+}
+
+#[tokio::test]
+async fn k10_a_manifest_of_schema_1_with_another_payload_is_not_served_under_its_digest() {
+    let lab = Lab::start().await;
+    let payload = format!("{SCHEMA_1}\n}}");
+    let digest = digest_of(payload.as_bytes());
+    let other = signed(TIMES[0]).replace("amd64", "arm64");
+    assert_eq!(other.len(), signed(TIMES[0]).len());
+    lab.hub.put_manifest_under("library/busybox", &digest, SIGNED, other);
+    let answer = lab.get(HUB, &format!("/v2/library/busybox/manifests/{digest}")).await;
+    check_error(&answer, 502, "UNAVAILABLE", &[&digest]);
+    // Without signatures its digest is that of its bytes.
+    let payload = payload.replace("amd64", "s390x");
+    let plain = "application/vnd.docker.distribution.manifest.v1+json";
+    let digest = lab.hub.put_manifest("library/busybox", Some("plain"), plain, payload.clone());
+    for reference in ["plain", &digest] {
+        let answer = lab.get(HUB, &format!("/v2/library/busybox/manifests/{reference}")).await;
+        assert_eq!((answer.status, answer.text()), (200, payload.clone()), "{reference}");
+        assert_eq!(answer.header("content-type"), Some(plain), "{reference}");
+        assert_eq!(answer.header("docker-content-digest"), Some(digest.as_str()), "{reference}");
+    }
+}
