@@ -35,8 +35,15 @@ pub(crate) struct Admin {
 type Endpoint = fn(&Admin) -> Answer;
 
 /// Every endpoint, one row each.
-const ENDPOINTS: [(&str, Endpoint); 2] =
-    [("/metrics", metrics::answer), ("/api/registries", registries::answer)];
+const ENDPOINTS: [(&str, &str, Endpoint); 3] = [
+    ("/", "this list", index),
+    ("/metrics", "numbers in OpenMetrics text, for Prometheus", metrics::answer),
+    ("/api/registries", "the registries that are served, in JSON", registries::answer),
+];
+
+/// Endpoints that are answered before any other check.
+const HEALTH: [(&str, &str); 2] =
+    [("/livez", "whether wharf runs"), ("/readyz", "whether it takes requests")];
 
 impl Admin {
     /// An admin surface that asks for `token`, if there is one, and is also called by the names of `hosts`.
@@ -84,12 +91,26 @@ impl Admin {
             return text(StatusCode::UNAUTHORIZED, "a token is required\n")
                 .with(header::WWW_AUTHENTICATE, challenge);
         }
-        let endpoint = ENDPOINTS.iter().find(|(path, _)| *path == head.uri.path());
+        let endpoint = ENDPOINTS.iter().find(|(path, ..)| *path == head.uri.path());
         match endpoint {
-            Some((_, answer)) => answer(self),
-            None => text(StatusCode::NOT_FOUND, "no such endpoint\n"),
+            Some((.., answer)) => answer(self),
+            None => {
+                let message = format!("there is nothing at {}\n\n{}", foreign(head.uri.path()), list());
+                text(StatusCode::NOT_FOUND, &message)
+            }
         }
     }
+}
+
+fn index(_: &Admin) -> Answer {
+    let version = env!("CARGO_PKG_VERSION");
+    text(StatusCode::OK, &format!("This is the admin listener of wharf {version}.\n\n{}", list()))
+}
+
+/// Each path with what is there, one a line.
+fn list() -> String {
+    let endpoints = ENDPOINTS.iter().map(|(path, what, _)| (*path, *what)).chain(HEALTH);
+    endpoints.map(|(path, what)| format!("{path:<16}  {what}\n")).collect()
 }
 
 fn status_of(fault: HeadFault) -> StatusCode {

@@ -15,6 +15,7 @@ use telemetry::Metrics;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::about;
 use crate::access::Entry;
 use crate::body::AnswerBody;
 use crate::clock::Clock;
@@ -73,6 +74,10 @@ impl Public {
             }
             Err(refusal) => Err(refusal),
         };
+        if let (Ok(()), Some(answer)) = (&admitted, about::answer(&head)) {
+            let answer = if closes { answer.closing() } else { answer };
+            return answer.into_response(&head.method, Some(entry));
+        }
         let (answered, namespace) = match admitted.and_then(|()| self.route(&head)) {
             Ok(route) => {
                 let namespace = route.namespace().map(str::to_owned);
@@ -111,7 +116,10 @@ impl Public {
     fn admit(&self, head: &request::Parts, entry: &mut Entry) -> Result<Framing, Refusal> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
         entry.hold(place);
-        site::refuse_pages(&head.headers)?;
+        // A person looks at the root with a browser.
+        if about::answer(head).is_none() {
+            site::refuse_pages(&head.headers)?;
+        }
         Ok(site::check(head)?)
     }
 
@@ -157,7 +165,9 @@ fn named(head: &request::Parts) -> Result<Named<'_>, HeadFault> {
 
 fn refuse(refusal: &Refusal, entry: &mut Entry) -> Answer {
     let refused = error::answer(refusal);
-    entry.explain(refusal.reason().unwrap_or(&refused.message).to_owned());
+    if let Some(reason) = refusal.reason(&refused.message) {
+        entry.explain(reason);
+    }
     refused.into_answer(entry.id())
 }
 

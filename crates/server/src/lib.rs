@@ -5,6 +5,7 @@
 //! registry and asks its backend, `respond` puts the answer into HTTP, `body` sends it, through
 //! `sendfile` where it is in a file, and `report` tells its end to `access`. Beside them, `lateness` measures how long they wait for one another. Only this crate knows HTTP service types.
 
+mod about;
 mod access;
 mod admin;
 mod body;
@@ -35,6 +36,6 @@ mod turns;
 mod unsent;
 mod wrong_port;
 
-pub use server::{BindError, Parts, Server};
+pub use server::{BindError, Parts, Server, Sockets};
 pub use settings::{AdminSettings, Settings, TlsSettings};
 pub use tls::{TlsIdentity, TlsIdentityError};

@@ -17,11 +17,17 @@ const BACKLOG_COUNT: u32 = 4096;
 /// fail again and burn a processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A listening socket on `address`. Its port can be taken over at once from a process that just ended.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// A socket on `address` that nobody can connect to yet. Its port can be taken over at once from a process that just
+/// ended.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Lets clients connect to `socket`. This fails where another process that was bound too has begun to listen.
+pub(crate) fn listen(socket: TcpSocket) -> io::Result<TcpListener> {
     socket.listen(BACKLOG_COUNT)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cache::Backend;
 use policy::host::RoutingTable;
 use telemetry::Metrics;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,36 @@ pub struct BindError {
     pub source: io::Error,
 }
 
+/// The sockets of a server, which nobody can connect to yet: to be had before anything is done that a start which
+/// fails for them would leave behind.
+#[derive(Debug)]
+pub struct Sockets {
+    plain: Vec<(TcpSocket, SocketAddr)>,
+    tls: Vec<(TcpSocket, SocketAddr)>,
+    admin: Option<(TcpSocket, SocketAddr)>,
+}
+
+impl Sockets {
+    /// Binds every address of the settings.
+    ///
+    /// # Errors
+    /// [`BindError`] for the first address that cannot be had.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn bind(settings: &Settings) -> Result<Self, BindError> {
+        let bind = |address: &SocketAddr| {
+            let bound = listen::bind(*address).map(|socket| (socket, *address));
+            bound.map_err(|source| BindError { address: *address, source })
+        };
+        Ok(Self {
+            plain: settings.listen.iter().map(bind).collect::<Result<_, _>>()?,
+            tls: settings.tls.iter().flat_map(|tls| &tls.listen).map(bind).collect::<Result<_, _>>()?,
+            admin: settings.admin.as_ref().map(|admin| bind(&admin.listen)).transpose()?,
+        })
+    }
+}
+
 /// A server whose sockets listen and which accepts nobody yet.
 #[derive(Debug)]
 pub struct Server {
@@ -69,8 +99,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on every address of the settings. To be called once everything that answers is ready, because
-    /// from here on clients are kept waiting instead of being refused.
+    /// Binds every address of the settings and listens there.
     ///
     /// # Errors
     /// [`BindError`] for the first address that cannot be had.
@@ -78,12 +107,20 @@ impl Server {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn bind(parts: Parts) -> Result<Self, BindError> {
-        let bind_all = |addresses: &[SocketAddr]| -> Result<Vec<_>, BindError> {
-            addresses.iter().map(|address| bind(*address)).collect()
-        };
-        let listeners = bind_all(&parts.settings.listen)?;
-        let tls_listeners = bind_all(parts.settings.tls.as_ref().map_or(&[], |tls| &tls.listen))?;
-        let admin = parts.settings.admin.as_ref().map(|admin| bind(admin.listen)).transpose()?;
+        let sockets = Sockets::bind(&parts.settings)?;
+        Self::listen(parts, sockets)
+    }
+
+    /// Listens on the sockets, which are those of the parts' settings. To be called once everything that answers is
+    /// ready, because from here on clients are kept waiting instead of being refused.
+    ///
+    /// # Errors
+    /// [`BindError`] for an address on which another process listens since it was bound here.
+    pub fn listen(parts: Parts, sockets: Sockets) -> Result<Self, BindError> {
+        let listen_all = |sockets: Vec<_>| sockets.into_iter().map(listen_on).collect::<Result<Vec<_>, _>>();
+        let listeners = listen_all(sockets.plain)?;
+        let tls_listeners = listen_all(sockets.tls)?;
+        let admin = sockets.admin.map(listen_on).transpose()?;
         let places = Arc::new(Semaphore::new(parts.settings.answer_count_max));
         Ok(Self { parts, listeners, tls_listeners, admin, places })
     }
@@ -175,12 +212,13 @@ impl Server {
     }
 }
 
-fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
-    let bound = listen::bind(address).and_then(|listener| {
+/// Listens on a socket; its address gets the port that was chosen for port 0.
+fn listen_on((socket, address): (TcpSocket, SocketAddr)) -> Result<(TcpListener, SocketAddr), BindError> {
+    let listening = listen::listen(socket).and_then(|listener| {
         let address = listener.local_addr()?;
         Ok((listener, address))
     });
-    bound.map_err(|source| BindError { address, source })
+    listening.map_err(|source| BindError { address, source })
 }
 
 fn limits(settings: &Settings) -> Limits {

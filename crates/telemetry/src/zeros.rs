@@ -1,11 +1,11 @@
-//! What is counted from the start: a counter that first shows at 1 has no increase, and an alert on its increase
+//! The series that exist from the start: a counter that first shows at 1 has no increase, and an alert on its increase
 //! misses the first event, which is often the only one.
 //!
 //! Combinations that do not occur are left out; one that does all the same appears with its first event.
 
 use crate::kind::{Kind, UpstreamKind};
 
-/// How contents and lists are refused, with the status that says so.
+/// Refusals of contents and lists, with their status.
 const REFUSALS: [(&str, u16); 12] = [
     ("not_found", 404),
     ("unconfirmed", 404),
@@ -21,7 +21,7 @@ const REFUSALS: [(&str, u16); 12] = [
     ("left", 499),
 ];
 
-/// How what was fetched is given.
+/// Outcomes of what was fetched.
 const FETCHED: [&str; 3] = ["hit", "miss", "join"];
 
 /// Every kind of request that a registry answers, how, and with which status.
@@ -72,7 +72,7 @@ pub(crate) fn upstream_requests() -> impl Iterator<Item = (UpstreamKind, Option<
     kinds.into_iter().flat_map(move |kind| statuses.clone().map(move |status| (kind, status))).chain(further)
 }
 
-/// How a transfer into the store ends.
+/// Ends of a transfer into the store.
 pub(crate) const FILL_ENDS: [&str; 10] = [
     "done",
     "not_found",
@@ -86,14 +86,14 @@ pub(crate) const FILL_ENDS: [&str; 10] = [
     "store",
 ];
 
-/// Why an answer is not stored.
+/// Reasons not to store an answer.
 pub(crate) const BYPASSES: [&str; 1] = ["store_failed"];
 
-/// Why a stored answer stands in.
+/// Reasons for a stored answer to stand in.
 pub(crate) const STALE_REASONS: [&str; 7] =
     ["unavailable", "timeout", "throttled", "overloaded", "unconfirmed", "digest_mismatch", "not_found"];
 
-/// What is left alone upstream.
+/// Things that are left alone upstream.
 pub(crate) const LEFT_ALONE: [&str; 4] = ["path", "host", "registry", "throttled"];
 
 /// The calls to the storage that are made while it serves.
@@ -115,7 +115,7 @@ pub(crate) const STORE_CALLS: [&str; 15] = [
     "spawn_blocking",
 ];
 
-/// Why a client's connection ends.
+/// Ends of a client's connection.
 pub(crate) const CLOSED: [&str; 14] = [
     "done",
     "left",
@@ -133,11 +133,13 @@ pub(crate) const CLOSED: [&str; 14] = [
     "panic",
 ];
 
-/// What no registry answers, and with which status.
-pub(crate) const UNROUTED: [(&str, u16); 13] = [
+/// Answers that no registry gives, with their status.
+pub(crate) const UNROUTED: [(&str, u16); 15] = [
     ("health", 200),
     ("health", 503),
     ("version", 200),
+    ("about", 200),
+    ("about", 404),
     ("unsupported", 405),
     ("malformed", 400),
     ("malformed", 414),

@@ -103,13 +103,17 @@ pub(crate) enum Extra {
 }
 
 impl Refusal {
-    /// What the log says of it, where that is less than the client is told: the line names the image and the outcome
-    /// already, and what the client's user might do is not repeated for each request.
-    pub(crate) fn reason(&self) -> Option<&str> {
-        match self {
-            Self::Pull(failed) => failed.error.detail(),
-            _ => None,
-        }
+    /// Says for the log why the request was refused, where the client is told `message`. The line names the image and
+    /// the outcome already, and what the client's user might do is not repeated for each request; what the operator
+    /// has to add to the configuration is. None where the outcome says all.
+    pub(crate) fn reason(&self, message: &str) -> Option<String> {
+        let Self::Pull(failed) = self else { return Some(message.to_owned()) };
+        let detail = match &failed.error {
+            PullError::Offline => None,
+            error => Some(error.detail().map_or_else(|| error.to_string(), str::to_owned)),
+        };
+        let parts: Vec<String> = detail.into_iter().chain(failed.hint()).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
 
@@ -172,9 +176,15 @@ impl Failed {
                 error_answer(StatusCode::NOT_FOUND, code, "not_found", self.hinted(message))
             }
             PullError::Denied { detail } => self.denied(&what, detail),
-            PullError::Unconfirmed { status, detail } => unconfirmed(&what, self.asked, *status, detail),
-            PullError::Throttled { retry_after, detail } => throttled(&what, *retry_after, detail),
-            PullError::UpstreamUnavailable { timed_out, detail } => unavailable(&what, *timed_out, detail),
+            PullError::Unconfirmed { status, detail } => {
+                self.with_hint(unconfirmed(&what, self.asked, *status, detail))
+            }
+            PullError::Throttled { retry_after, detail } => {
+                self.with_hint(throttled(&what, *retry_after, detail))
+            }
+            PullError::UpstreamUnavailable { timed_out, detail } => {
+                self.with_hint(unavailable(&what, *timed_out, detail))
+            }
             PullError::DigestMismatch { detail } => {
                 let message =
                     format!("{what}: {detail}; nothing of it was kept, and the next request asks afresh");
@@ -194,7 +204,9 @@ impl Failed {
                 let message = format!(
                     "{what}: wharf has no cached copy, and is configured with `offline` not to ask the registry"
                 );
-                error_answer(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "offline", message)
+                let answer =
+                    error_answer(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "offline", message);
+                self.with_hint(answer)
             }
             PullError::Store { detail } => {
                 let message = format!("{what}: this cache's own storage failed ({detail}); see wharf's log");
@@ -219,18 +231,41 @@ impl Failed {
         ErrorAnswer { extra: Extra::Warns, ..answer }
     }
 
+    /// What the client perhaps meant instead, where it may be why the pull failed. Whatever the default registry says
+    /// to a name that another registry was meant by, is about the wrong thing.
+    fn hint(&self) -> Option<String> {
+        let may_be_why = match &self.error {
+            PullError::NotFound { .. }
+            | PullError::Denied { .. }
+            | PullError::Unconfirmed { .. }
+            | PullError::Throttled { .. }
+            | PullError::UpstreamUnavailable { .. }
+            | PullError::Offline => true,
+            PullError::Overloaded
+            | PullError::DigestMismatch { .. }
+            | PullError::RangeNotSatisfiable { .. }
+            | PullError::Store { .. } => false,
+        };
+        self.hint.clone().filter(|_| may_be_why)
+    }
+
     fn hinted(&self, message: String) -> String {
-        match &self.hint {
+        match self.hint() {
             Some(hint) => format!("{message}; {hint}"),
             None => message,
         }
     }
+
+    fn with_hint(&self, answer: ErrorAnswer) -> ErrorAnswer {
+        ErrorAnswer { message: self.hinted(answer.message), ..answer }
+    }
 }
 
-/// The status as it came, for a web server that only serves files may be a registry too.
+/// Passes the status on as it came, for a web server that only serves files may be a registry too. A token service
+/// refuses with 400 as well.
 fn unconfirmed(what: &str, asked: Asked, status: u16, detail: &str) -> ErrorAnswer {
     let (status, code) = match status {
-        401 | 403 | 451 => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        400 | 401 | 403 | 451 => (StatusCode::FORBIDDEN, ErrorCode::Denied),
         _ => (StatusCode::NOT_FOUND, not_found_code(asked)),
     };
     let message = format!(

@@ -1,4 +1,4 @@
-//! What a request is told that means no registry of ours: what it named, and the line that would serve it.
+//! Answers to requests that mean no registry of ours: they name what was asked for, and the line that would serve it.
 
 use http::StatusCode;
 use oci::{ErrorCode, Query};
@@ -17,12 +17,19 @@ pub(crate) struct Named<'a> {
 
 /// The answer to a request that `routes` led nowhere.
 pub(crate) fn answer(error: RouteError, named: Named<'_>, routes: &RoutingTable) -> ErrorAnswer {
+    // A registry that is not configured has one word, wherever the request names it.
     let (status, code, outcome) = match error {
-        RouteError::UnknownHost => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "unknown_host"),
-        RouteError::UnknownRegistry => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "unknown_registry"),
-        RouteError::Disagree => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "disagree"),
-        RouteError::NoSelector => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "no_selector"),
         RouteError::BadAuthority => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid, "malformed"),
+        RouteError::Disagree => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "disagree"),
+        RouteError::UnknownRegistry => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "unknown_registry"),
+        RouteError::UnknownHost if named.registry_in_host(routes).is_some() => {
+            (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "unknown_registry")
+        }
+        RouteError::UnknownHost => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "unknown_host"),
+        RouteError::NoSelector if named.first_component().is_some() => {
+            (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "unknown_registry")
+        }
+        RouteError::NoSelector => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "no_selector"),
     };
     ErrorAnswer { status, code, message: named.describe(error, routes), outcome, extra: Extra::Warns }
 }
@@ -32,7 +39,7 @@ pub(crate) fn answer(error: RouteError, named: Named<'_>, routes: &RoutingTable)
 pub(crate) fn hint(named: Named<'_>) -> Option<String> {
     let name = named.first_component()?;
     Some(format!(
-        "no registry was named, so the default one was asked; if {} is one, {}",
+        "no registry was named, so the default one is meant; if {} is a registry, {}",
         foreign(&name),
         add(&name)
     ))
@@ -69,20 +76,22 @@ impl Named<'_> {
 
     fn describe_host(&self, routes: &RoutingTable) -> String {
         let host = foreign(self.authority);
-        match (routes.label_of(self.authority), routes.domain()) {
-            (Some(label), _) => match registry_name(&label) {
-                Some(name) => {
-                    format!("no registry is served at {host}; to cache {}, {}", foreign(&name), add(&name))
-                }
-                None => format!("no registry is served at {host}; check the name"),
-            },
-            (None, Some(domain)) => format!(
+        if let Some(name) = self.registry_in_host(routes) {
+            return format!("no registry is served at {host}; to cache {}, {}", foreign(&name), add(&name));
+        }
+        match routes.domain().filter(|_| routes.label_of(self.authority).is_none()) {
+            Some(domain) => format!(
                 "{host} is no name of this cache: ask a name below {}; if it is one of wharf's own, add \
                  it to hosts of [server] in wharf's configuration",
                 foreign(domain),
             ),
-            (None, None) => format!("no registry is served at {host}; check the name"),
+            None => format!("no registry is served at {host}; check the name"),
         }
+    }
+
+    /// The name before the domain, or before an address, if a registry can be called that.
+    fn registry_in_host(&self, routes: &RoutingTable) -> Option<String> {
+        registry_name(&routes.label_of(self.authority)?)
     }
 
     fn describe_ns(&self, routes: &RoutingTable) -> String {

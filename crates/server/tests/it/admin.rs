@@ -139,3 +139,22 @@ async fn t15_people_may_look_with_a_browser_and_other_pages_may_not() {
     let two = [("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")];
     assert_eq!(ask_as(&lab, "localhost", &two).await, 403);
 }
+
+#[tokio::test]
+async fn newcomer_9_the_root_lists_what_there_is() {
+    let lab = lab_with_admin(None).await;
+    let root = ask(&lab, "GET", "/", &[]).await;
+    assert_eq!(root.status, 200);
+    assert!(root.text().starts_with("This is the admin listener of wharf "), "{}", root.text());
+    let missing = ask(&lab, "GET", "/metric", &[]).await;
+    assert_eq!(missing.status, 404);
+    assert!(missing.text().starts_with("there is nothing at `/metric`"), "{}", missing.text());
+    for text in [root.text(), missing.text()] {
+        let paths: Vec<&str> = text.lines().filter(|line| line.starts_with('/')).collect();
+        assert_eq!(paths.len(), 5, "{text}");
+        for line in paths {
+            let path = line.split(' ').next().unwrap();
+            assert_eq!(ask(&lab, "GET", path, &[]).await.status, 200, "{path}");
+        }
+    }
+}

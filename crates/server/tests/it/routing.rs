@@ -94,8 +94,9 @@ async fn what_disagrees_or_names_nothing_is_refused_without_asking_anyone() {
         (HUB, "/v2/library/busybox/manifests/1?ns=quay.io"),
         (HUB, "/quay.io/v2/library/busybox/manifests/1"),
         ("cache.example", "/quay.io/v2/library/busybox/manifests/1?ns=docker.io"),
-        ("cache.example", "/"),
         ("cache.example", "/favicon.ico"),
+        ("cache.example", "/metrics/"),
+        ("cache.example", "/v1/"),
     ];
     for (host, target) in rows {
         let answer = lab.get(host, target).await;
@@ -239,4 +240,32 @@ async fn an_absolute_target_that_agrees_with_the_host_is_served() {
     let answer = within("the answer", connection.read_response("GET")).await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.header("docker-content-digest"), Some(quay_digest().as_str()));
+}
+
+#[tokio::test]
+async fn newcomer_9_whoever_looks_at_the_root_or_for_metrics_is_told_where_things_are() {
+    for default in [None, Some("docker.io")] {
+        let lab = Lab::start_with(|plan| (plan.domain, plan.default_registry) = (None, default)).await;
+        for host in ["127.0.0.1:5000", "docker.io.localhost", "other.example", "nvcr.io.10.0.0.5.nip.io"] {
+            for browser in [&[][..], &[("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")]] {
+                let root = lab.ask("GET", host, "/", browser).await;
+                assert_eq!(root.status, 200, "{host}: {}", root.text());
+                assert_eq!(root.header("content-type"), Some("text/plain; charset=utf-8"));
+                for word in ["wharf", "pull-through cache", "/v2/", "admin listener", "127.0.0.1:5001"] {
+                    assert!(root.text().contains(word), "{word}: {}", root.text());
+                }
+                // No scraper takes it for metrics.
+                let metrics = lab.ask("GET", host, "/metrics", browser).await;
+                assert_eq!(metrics.status, 404, "{host}");
+                assert_eq!(metrics.header("content-type"), Some("text/plain; charset=utf-8"));
+                assert!(metrics.text().contains("admin listener"), "{}", metrics.text());
+            }
+        }
+        let head = lab.ask("HEAD", "127.0.0.1", "/", &[]).await;
+        assert_eq!((head.status, head.body.len()), (200, 0));
+        assert_eq!(lab.ask("POST", "127.0.0.1", "/", &[]).await.status, 405);
+        // Everything else is a registry's, and closed to pages.
+        assert_eq!(lab.ask("GET", "127.0.0.1", "/v2/", &[("sec-fetch-site", "none")]).await.status, 403);
+        assert_eq!(lab.upstream_requests(), 0);
+    }
 }

@@ -125,6 +125,50 @@ fn a_refusal_speaks_of_the_login_that_there_is_and_of_what_was_perhaps_meant() {
     }
 }
 
+/// `localhost:5000/quay.io/foo/bar`, where quay.io is not configured.
+#[test]
+fn newcomer_5_whatever_the_default_registry_says_the_line_for_the_one_that_was_perhaps_meant_is_there() {
+    let hint = "no registry was named, so the default one is meant; if `quay.io` is a registry, add [[registry]] name = \
+                'quay.io' to wharf's configuration";
+    let errors = [
+        PullError::NotFound { detail: detail() },
+        PullError::Denied { detail: detail() },
+        PullError::Unconfirmed { status: 404, detail: detail() },
+        PullError::Throttled { retry_after: None, detail: detail() },
+        PullError::UpstreamUnavailable { timed_out: false, detail: detail() },
+        PullError::UpstreamUnavailable { timed_out: true, detail: detail() },
+        PullError::Offline,
+    ];
+    for error in errors {
+        let refusal = failed_with(Asked::Manifest, error, false, Some(hint));
+        let message = answer(&refusal).message;
+        assert!(message.contains(hint), "{message}");
+        let reason = refusal.reason(&message).unwrap();
+        assert!(reason.contains(hint), "the operator reads it in the log: {reason}");
+        assert_eq!(reason.matches("registry was named").count(), 1, "{reason}");
+    }
+    let ours =
+        failed_with(Asked::Blob, PullError::Store { detail: "open failed".to_owned() }, false, Some(hint));
+    assert!(!answer(&ours).message.contains(hint));
+}
+
+#[test]
+fn newcomer_11_the_log_says_nothing_twice() {
+    let reason = |error| {
+        let refusal = failed(Asked::Manifest, error);
+        refusal.reason(&answer(&refusal).message)
+    };
+    assert_eq!(reason(PullError::Offline), None, "the outcome is `offline`, and the line names the image");
+    let not_found = reason(PullError::NotFound { detail: detail() }).unwrap();
+    assert_eq!(not_found, detail());
+    for error in [PullError::Overloaded, PullError::RangeNotSatisfiable { size: 77 }] {
+        let reason = reason(error).unwrap();
+        assert!(!reason.contains("team/app"), "{reason}");
+    }
+    let page: Refusal = HeadFault::Page.into();
+    assert_eq!(page.reason("the message"), Some("the message".to_owned()));
+}
+
 #[test]
 fn client_f6_a_refusal_without_a_body_says_in_a_header_what_it_says() {
     let refusal = failed(Asked::Manifest, PullError::Denied { detail: "says \"no\\\u{e9}\"\n".to_owned() });
@@ -152,6 +196,13 @@ fn our_own_failures_say_that_they_are_ours() {
     check(&overloaded, 503, "UNAVAILABLE", "overloaded", &["quay.io", "try again in a second"]);
     check_extra(&overloaded, 503, "UNAVAILABLE", "overloaded", Extra::RetryAfter(1));
     check_extra(&Refusal::Overloaded, 503, "UNAVAILABLE", "overloaded", Extra::RetryAfter(1));
+    // A token service's refusals come with 400 too.
+    for (status, told, code) in
+        [(400, 403, "DENIED"), (401, 403, "DENIED"), (451, 403, "DENIED"), (410, 404, "BLOB_UNKNOWN")]
+    {
+        let unconfirmed = failed(Asked::Blob, PullError::Unconfirmed { status, detail: detail() });
+        check(&unconfirmed, told, code, "unconfirmed", &["no sign of a registry"]);
+    }
     let late = Refusal::Late { registry: "quay.io".to_owned() };
     check(&late, 504, "UNAVAILABLE", "timeout", &["quay.io", "try again"]);
 }

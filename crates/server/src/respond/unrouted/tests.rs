@@ -40,7 +40,7 @@ fn the_host_that_no_registry_has_is_named_with_the_line_to_add() {
         "nvcr.io.cache.example:5000",
         ALPINE,
         404,
-        "unknown_host",
+        "unknown_registry",
         &["`nvcr.io.cache.example:5000`", "add [[registry]] name = 'nvcr.io'"],
     );
     check(
@@ -66,7 +66,7 @@ fn the_registry_that_a_name_for_an_address_begins_with_is_named() {
     let routes = routes(None, Some("docker.io"));
     let line = "add [[registry]] name = 'nvcr.io'";
     for authority in ["nvcr.io.localhost:5000", "nvcr.io.10.0.0.5.nip.io"] {
-        check(&routes, authority, "/v2/nvidia/cuda/manifests/1", 404, "unknown_host", &[authority, line]);
+        check(&routes, authority, "/v2/nvidia/cuda/manifests/1", 404, "unknown_registry", &[authority, line]);
     }
 }
 
@@ -97,7 +97,7 @@ fn requests_for_no_registry_send_the_client_on() {
     );
     for target in ["/v2/nvcr.io/nvidia/cuda/manifests/1", "/nvcr.io/v2/nvidia/cuda/manifests/1"] {
         let words = ["`nvcr.io`, with which the path begins", "name = 'nvcr.io'"];
-        check(&routes, "192.168.1.10", target, 404, "no_selector", &words);
+        check(&routes, "192.168.1.10", target, 404, "unknown_registry", &words);
     }
     let long = format!("/v2/{}", "x".repeat(7000));
     check(&routes, "192.168.1.10", &long, 404, "no_selector", &["xxx...`"]);
@@ -118,7 +118,7 @@ fn a_registry_s_name_at_the_front_of_a_path_may_have_been_meant() {
     let named = |path| Named { authority: "10.0.0.5", path, query: None };
     let hint_of = |path| hint(named(path));
     let hinted = hint_of("/v2/nvcr.io/nvidia/cuda/manifests/1").unwrap();
-    assert!(hinted.contains("if `nvcr.io` is one, add [[registry]] name = 'nvcr.io'"), "{hinted}");
+    assert!(hinted.contains("if `nvcr.io` is a registry, add [[registry]] name = 'nvcr.io'"), "{hinted}");
     assert_eq!(hint_of(ALPINE), None);
     assert_eq!(hint_of("/v2/"), None);
 }
