@@ -12,7 +12,7 @@ use url::Url;
 use crate::resolver::lookout::Lookout;
 use crate::resolver::race::Race;
 use crate::resolver::{GuardedResolver, SystemResolver};
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{Settings, SettingsError, connect_timeout_max};
 use crate::tls::{self, Authorities};
 
 /// Idle connections kept per host: what a dozen parallel pulls use at once. A further one is opened for each request,
@@ -106,8 +106,7 @@ impl Pair {
                 .no_zstd()
                 .no_deflate()
                 .user_agent(concat!("wharf/", env!("CARGO_PKG_VERSION")))
-                // Within the time for the whole head, so that what takes all of that is known to be the connection.
-                .connect_timeout(settings.connect_timeout.min(settings.header_timeout.mul_f32(0.9)))
+                .connect_timeout(settings.connect_timeout.min(connect_timeout_max(settings.header_timeout)))
                 .read_timeout(settings.idle_timeout)
                 .pool_max_idle_per_host(idle_count_max)
                 .pool_idle_timeout(IDLE_CONNECTION_TTL);

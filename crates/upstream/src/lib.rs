@@ -41,5 +41,5 @@ pub use http::HttpUpstream;
 pub use list::LIST_BYTES_MAX;
 pub use manifest::MANIFEST_BYTES_MAX;
 pub use probe::{Login, Probe, Reached};
-pub use settings::{Settings, SettingsError};
+pub use settings::{Settings, SettingsError, connect_timeout_max};
 pub use tls::Authorities;

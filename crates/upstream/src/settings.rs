@@ -7,7 +7,7 @@ use policy::realm::TrustedHostError;
 use secret::{RedactedUrl, Secret};
 use url::Url;
 
-/// How one upstream is reached.
+/// The settings of one upstream.
 #[derive(Clone)]
 pub struct Settings {
     /// The registry's name, for metrics and logs.
@@ -35,6 +35,12 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// The longest silence within a body.
     pub idle_timeout: Duration,
+}
+
+/// The most that a connection may take of the wait for the whole head: nine tenths, so that what takes all of its time
+/// is known to be the connection.
+pub fn connect_timeout_max(header_timeout: Duration) -> Duration {
+    header_timeout / 10 * 9
 }
 
 impl Settings {
@@ -90,7 +96,7 @@ pub enum SettingsError {
     TrustedHost {
         /// The entry.
         text: String,
-        /// Why it is none.
+        /// The parser's reason.
         source: TrustedHostError,
     },
     /// `ca_file` has no certificate, or one that cannot be used.

@@ -16,7 +16,7 @@ pub(crate) fn describe(error: &BindError, settings: &Settings) -> String {
     let port = address.port();
     let advice = match source.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "another program has this port, often an older registry; stop it (`ss -ltnp sport = :{port}` as root names \
+            "another program has this port, often a wharf that runs already, or an older registry; stop it (`ss -ltnp sport = :{port}` as root names \
              it), or change {key}"
         ),
         io::ErrorKind::AddrNotAvailable => {

@@ -117,7 +117,8 @@ fn is_recoverable(error: &toml::de::Error) -> bool {
 fn is_no_toml(source: &str, form: &str) -> Remarks {
     let mut mistakes = Remarks::on(source);
     let text = format!(
-        "this looks like {form}, perhaps of another registry; wharf reads TOML, see docs/reference/configuration.md"
+        "this looks like {form}, perhaps of another registry; wharf reads TOML, such as the two lines `[[registry]]` and \
+         `name = \"docker.io\"`, and serves public registries without any file"
     );
     mistakes.add(Place { line: 1, key: String::new() }, text);
     mistakes

@@ -9,6 +9,9 @@ use storage::{StoreError, StoreErrorKind};
 /// So many registries are named where one reason holds for more.
 const NAMED_COUNT_MAX: usize = 3;
 
+/// How another root is set.
+const ANOTHER_ROOT: &str = "set another root: `root` of [storage], or WHARF_ROOT";
+
 /// Why one registry cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {reason}")]
@@ -42,8 +45,8 @@ fn several(names: &[&str], registry_count: usize) -> String {
     text
 }
 
-/// Why the store at `root` cannot be opened, and what to do.
-pub(crate) fn describe(root: &Path, error: &StoreError) -> String {
+/// Says why the store of the registry `name` at `root` cannot be opened, and what to do.
+pub(crate) fn describe(name: &str, root: &Path, error: &StoreError) -> String {
     let place = existing(error.path());
     let shown = place.display();
     let advice = match error.kind() {
@@ -59,14 +62,14 @@ pub(crate) fn describe(root: &Path, error: &StoreError) -> String {
                 let store = store.display();
                 return format!(
                     "user {user} cannot reach {store}: permission denied; let it through the directories above, or \
-                     set another root"
+                     {ANOTHER_ROOT}"
                 );
             }
             let place = if all.is_empty() { place } else { store };
             let place = place.display();
             // Where an image says where to store, that place is ready; others in it cannot be given away from outside.
             let other = std::env::var("WHARF_ROOT").map_or_else(
-                |_| "set another root".to_owned(),
+                |_| ANOTHER_ROOT.to_owned(),
                 |ready| format!("set root = {ready:?}, which is there for it"),
             );
             return format!(
@@ -74,25 +77,29 @@ pub(crate) fn describe(root: &Path, error: &StoreError) -> String {
             );
         }
         StoreErrorKind::ReadOnly => {
-            return format!("{shown} is on a read-only disk; mount it writable, or set another root");
+            return format!("{shown} is on a read-only disk; mount it writable, or {ANOTHER_ROOT}");
         }
         StoreErrorKind::Full => {
-            return format!("the disk of {shown} is full; free some space, or set another root");
+            return format!("the disk of {shown} is full; free some space, or {ANOTHER_ROOT}");
         }
         StoreErrorKind::Locked => {
+            // All stores of one wharf lie side by side, and one sentence is enough for them.
+            let shared = root.parent().filter(|_| root.file_name().is_some_and(|last| last == name));
             return format!(
-                "{} is used by another process; stop that one, or give this one another root",
-                root.display()
+                "another wharf stores in {}; stop that one, or for this one {ANOTHER_ROOT}",
+                shared.unwrap_or(root).display()
             );
         }
         // They say what to do themselves.
         StoreErrorKind::Version | StoreErrorKind::Unfit => {
-            return format!("cannot store in {}: {}", root.display(), error.cause());
+            let cause = error.cause().to_string();
+            let said = cause.replace("set another root", ANOTHER_ROOT);
+            return format!("cannot store in {}: {said}", root.display());
         }
-        StoreErrorKind::MissingRoot => "mount the volume, or set another root",
-        StoreErrorKind::Busy => "raise this process's limits",
+        StoreErrorKind::MissingRoot => format!("mount the volume, or {ANOTHER_ROOT}"),
+        StoreErrorKind::Busy => "raise this process's limits".to_owned(),
         StoreErrorKind::Size | StoreErrorKind::Closed | StoreErrorKind::Io => {
-            "set another root, or repair the disk"
+            format!("repair the disk, or {ANOTHER_ROOT}")
         }
     };
     format!("cannot store in {}: {error}; {advice}", root.display())

@@ -17,9 +17,9 @@ pub(crate) struct Listeners<'a> {
     pub(crate) own: Option<Ipv4Addr>,
 }
 
-/// The lines at the start: where we listen and how each client is told.
+/// The lines at the start, behind the [`title`]: where we listen and how each client is told.
 pub(crate) fn start(config: &Config, listeners: Listeners<'_>) -> Vec<String> {
-    let mut lines = vec![title(config)];
+    let mut lines = Vec::new();
     lines.extend(listeners.plain.iter().map(|address| format!("listening on http://{address}")));
     lines.extend(listeners.tls.iter().map(|address| format!("listening on https://{address}")));
     lines.extend(listeners.admin.map(|address| format!("admin on http://{address}/metrics")));
@@ -41,22 +41,30 @@ pub(crate) fn start_short(config: &Config, listeners: Listeners<'_>) -> Vec<Stri
         listening.push_str(&format!("; admin on http://{address}/metrics"));
     }
     let names: Vec<&str> = config.registries.iter().map(|registry| registry.names.name.as_str()).collect();
-    let mut lines = vec![title(config), listening, format!("registries  {}", names.join(" "))];
+    let mut lines = vec![listening, format!("registries  {}", names.join(" "))];
     let Some(door) = Door::of(config, listeners.plain, listeners.tls, listeners.own) else { return lines };
     lines.extend(clients(&door).into_iter().map(|(client, hint)| format!("{client:<10}  {hint}")));
     lines
 }
 
-fn title(config: &Config) -> String {
+/// The first line of the log: which version runs, and with which configuration.
+pub(crate) fn title(config: &Config) -> String {
     let looked = if config.is_builtin() { format!(" (no {})", PLACES.join(", no ")) } else { String::new() };
     format!("wharf {} with {}{looked}", env!("CARGO_PKG_VERSION"), config.source)
 }
 
 /// What to write into which file of the two commonest clients.
 fn clients(door: &Door<'_>) -> Vec<(&'static str, String)> {
-    let docker = door
-        .docker_mirror()
-        .map(|url| ("docker", format!("{{\"registry-mirrors\": [\"{url}\"]}} into /etc/docker/daemon.json")));
+    let docker = door.docker_mirror().map(|mirror| {
+        let url = mirror.url;
+        let hint = format!("{{\"registry-mirrors\": [\"{url}\"]}} into /etc/docker/daemon.json");
+        let also = if mirror.needs_default {
+            ", and default_registry = \"docker.io\" into [server] of wharf"
+        } else {
+            ""
+        };
+        ("docker", hint + also)
+    });
     let url = door.base_url();
     let hosts = format!("[host.\"{url}\"] into /etc/containerd/certs.d/_default/hosts.toml");
     docker.into_iter().chain([("containerd", hosts)]).collect()
@@ -71,17 +79,18 @@ pub(crate) fn check(config: &Config) -> String {
     let admin = config.server.admin.as_ref().map_or("off".to_owned(), |admin| admin.listen.to_string());
     let door = Door::of(config, plain, tls, None).expect("a valid configuration listens somewhere");
     let mut text = format!(
-        "{}: no mistakes\nlisten  {}\nadmin   {admin}\nany     {}/v2/?ns=REGISTRY, as containerd asks\n\n",
+        "{}: no mistakes\nlisten  {}\nadmin   {admin}\nbare    {}\nany     {}/v2/?ns=REGISTRY, as containerd asks\n\n",
         config.source,
         listen.join(", "),
+        bare(&door),
         door.base_url(),
     );
-    let mut rows = vec![["REGISTRY", "UPSTREAM", "HOST", "CREDENTIALS", "ROOT"].map(str::to_owned)];
+    let mut rows = vec![["REGISTRY", "UPSTREAM", "ADDRESS", "CREDENTIALS", "ROOT"].map(str::to_owned)];
     for registry in &config.registries {
         rows.push([
             registry.names.name.clone(),
             origin(registry),
-            door.virtual_host(registry).unwrap_or_else(|| "-".to_owned()),
+            door.address_of(registry).unwrap_or_else(|| "-".to_owned()),
             credentials(registry).to_owned(),
             registry.root.display().to_string(),
         ]);
@@ -97,6 +106,15 @@ pub(crate) fn check(config: &Config) -> String {
         text.push('\n');
     }
     text
+}
+
+/// What the address means by itself, where a request names no registry.
+fn bare(door: &Door<'_>) -> String {
+    let url = door.base_url();
+    match door.bare() {
+        Some(registry) => format!("{url} means {}", registry.names.name),
+        None => format!("{url} means no registry by itself; default_registry of [server] can name one"),
+    }
 }
 
 /// The upstream's URL, without the slash that a URL ends in.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use budget::Memory;
 use cache::{Backend, Bounds};
-use server::Server;
+use server::{BindError, Server, Sockets};
 use storage::fs::FsStore;
 use telemetry::Metrics;
 use tokio::task::JoinHandle;
@@ -15,7 +15,7 @@ use upstream::{Authorities, HttpUpstream, SettingsError};
 
 use crate::binding;
 use crate::config::{Config, LogFormat, Registry};
-use crate::descriptors;
+use crate::descriptors::{self, Shortage};
 use crate::disk::{self, RegistryError};
 use crate::log;
 use crate::machine;
@@ -63,49 +63,37 @@ pub(crate) async fn serve(
     descriptors::forbid_core_files();
     let descriptor_limit = descriptors::raise_limit();
     let shortage = descriptors::fit(&mut config.server, descriptor_limit)?;
-    let kept_open_max = descriptors::kept_open(descriptor_limit) / config.registries.len().max(1);
     let bounds_of_all = share_answers(&mut config);
-    // What a new store waits for is the disk, which makes many of them durable at once as fast as one.
-    let collected_bytes_max = COLLECTED_BYTES_MAX / config.registries.len().max(1) as u64;
-    let open = |registry| open_store(registry, &metrics, kept_open_max as u64, collected_bytes_max);
-    let stores: Vec<_> = config.registries.iter().map(open).collect();
+    // Whatever else can fail comes before the stores, so that a start in vain leaves no directory behind.
+    let in_vain = |error: BindError| StartError::Bind(binding::describe(&error, &config.server));
+    let sockets = Sockets::bind(&config.server).map_err(in_vain)?;
+    let authorities = Authorities::load();
+    let upstreams = config.registries.iter().map(|registry| upstream(registry, &authorities, &metrics));
+    let upstreams = all_or_errors(upstreams)?;
     let memory = Memory::new(config.body_bytes_max);
     let counted = memory.clone();
     metrics.count_body_memory(move || counted.taken().to_vec());
     let common = Common {
-        authorities: Authorities::load(),
         metrics: Arc::clone(&metrics),
         bounds_of_all,
         memory,
         tasks: TaskTracker::new(),
         stop_fills: CancellationToken::new(),
     };
-    let mut registries = Vec::new();
-    for (registry, store) in config.registries.iter().zip(stores) {
-        let store = store.await.expect("opening a store neither panics nor is cancelled");
-        registries.push(common.backend(registry, store));
-    }
-    let server = Server::bind(server::Parts {
-        registries: all_or_errors(registries.into_iter())?,
+    let kept_open_max = descriptors::kept_open(descriptor_limit) / config.registries.len().max(1);
+    let stores = open_stores(&config.registries, &metrics, kept_open_max as u64).await?;
+    let parts = config.registries.iter().zip(upstreams).zip(stores);
+    let registries =
+        parts.map(|((registry, upstream), store)| common.backend(registry, upstream, store)).collect();
+    let parts = server::Parts {
+        registries,
         routes: config.routes.clone(),
         metrics: Arc::clone(&metrics),
         settings: config.server.clone(),
-    });
-    let server = server.map_err(|error| StartError::Bind(binding::describe(&error, &config.server)))?;
+    };
+    let server = Server::listen(parts, sockets).map_err(in_vain)?;
 
-    for line in config.notices.iter().cloned().chain(config.warnings.lines()) {
-        tracing::warn!("{line}");
-    }
-    let roots: Vec<_> =
-        config.registries.iter().map(|it| (it.names.name.as_str(), it.root.as_path())).collect();
-    if let Some(notice) = disk::read_only_notice(&roots) {
-        tracing::warn!("{notice}");
-    }
-    match shortage {
-        Some(shortage) if shortage.is_grave => tracing::warn!("{}", shortage.text),
-        Some(shortage) => tracing::info!("{}", shortage.text),
-        None => {}
-    }
+    say_what(&config, shortage);
     say_where(&config, &server);
     let shutdown = CancellationToken::new();
     tokio::spawn(signals.obey(shutdown.clone(), server.running(), config.server.shutdown_grace));
@@ -119,6 +107,25 @@ pub(crate) async fn serve(
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Says which version runs with which configuration, and then what to beware of: nobody can make anything of a warning
+/// by a program that has not said its name.
+fn say_what(config: &Config, shortage: Option<Shortage>) {
+    tracing::info!("{}", report::title(config));
+    for line in config.notices.iter().cloned().chain(config.warnings.lines()) {
+        tracing::warn!("{line}");
+    }
+    let roots: Vec<_> =
+        config.registries.iter().map(|it| (it.names.name.as_str(), it.root.as_path())).collect();
+    if let Some(notice) = disk::read_only_notice(&roots) {
+        tracing::warn!("{notice}");
+    }
+    match shortage {
+        Some(shortage) if shortage.is_grave => tracing::warn!("{}", shortage.text),
+        Some(shortage) => tracing::info!("{}", shortage.text),
+        None => {}
+    }
 }
 
 /// Says where it listens and how clients are told.
@@ -181,6 +188,26 @@ fn upstream(
         .map_err(|error: SettingsError| RegistryError { name: name.clone(), reason: error.to_string() })
 }
 
+/// Opens the stores of all registries. What a new one waits for is the disk, which makes many of them durable at once as
+/// fast as one.
+///
+/// # Errors
+/// [`StartError::Registries`].
+async fn open_stores(
+    registries: &[Registry],
+    metrics: &Metrics,
+    kept_open_max: u64,
+) -> Result<Vec<FsStore>, StartError> {
+    let collected_bytes_max = COLLECTED_BYTES_MAX / registries.len().max(1) as u64;
+    let open = |registry| open_store(registry, metrics, kept_open_max, collected_bytes_max);
+    let opening: Vec<_> = registries.iter().map(open).collect();
+    let mut stores = Vec::new();
+    for store in opening {
+        stores.push(store.await.expect("opening a store neither panics nor is cancelled"));
+    }
+    all_or_errors(stores.into_iter())
+}
+
 /// Begins to open a registry's store, on a thread that may block.
 fn open_store(
     registry: &Registry,
@@ -200,13 +227,12 @@ fn open_store(
         }
         storage::fs::open(&root, metrics)
             .map(|store| store.keeping_open(kept_open_max).collecting(collected_bytes_max))
-            .map_err(|error| RegistryError { name, reason: disk::describe(&root, &error) })
+            .map_err(|error| RegistryError { reason: disk::describe(&name, &root, &error), name })
     })
 }
 
 /// What registries have in common.
 struct Common {
-    authorities: Authorities,
     metrics: Arc<Metrics>,
     bounds_of_all: Bounds,
     memory: Memory,
@@ -215,17 +241,12 @@ struct Common {
 }
 
 impl Common {
-    fn backend(
-        &self,
-        registry: &Registry,
-        store: Result<FsStore, RegistryError>,
-    ) -> Result<Arc<Backend>, RegistryError> {
+    fn backend(&self, registry: &Registry, upstream: HttpUpstream, store: FsStore) -> Arc<Backend> {
         let name = &registry.names.name;
-        let upstream = upstream(registry, &self.authorities, &self.metrics)?;
         let upstream = upstream.drawing_on(self.memory.clone());
-        let store = Arc::new(store?);
+        let store = Arc::new(store);
         self.tasks.spawn(sweep(Arc::clone(&store), self.stop_fills.clone()));
-        Ok(Arc::new(Backend::new(cache::Parts {
+        Arc::new(Backend::new(cache::Parts {
             name: name.clone(),
             upstream: Arc::new(upstream),
             blobs: store.clone(),
@@ -236,7 +257,7 @@ impl Common {
             metrics: self.metrics.registry(name),
             tasks: self.tasks.clone(),
             cancel: self.stop_fills.clone(),
-        })))
+        }))
     }
 }
 

@@ -22,7 +22,7 @@ use Same::{Key, Nothing};
 /// Foreign variables by name, or by how the name begins where that ends in `_`. The first that fits decides.
 const VARIABLES: [(&str, Same); 37] = [
     // distribution (registry:2, registry:3): every key of its file is a variable too.
-    ("REGISTRY_PROXY_REMOTEURL", Key("name of a [[registry]], and upstream where the address differs")),
+    ("REGISTRY_PROXY_REMOTEURL", Key("name of a [[registry]]")),
     ("REGISTRY_PROXY_USERNAME", Key("username of a [[registry]]")),
     ("REGISTRY_PROXY_PASSWORD", Key("password or password_file of a [[registry]]")),
     ("REGISTRY_PROXY_TTL", Nothing("wharf deletes nothing by age")),
@@ -41,13 +41,13 @@ const VARIABLES: [(&str, Same); 37] = [
     ("REGISTRY_LOG_LEVEL", Key("[log] level")),
     ("REGISTRY_LOG_FORMATTER", Key("[log] format")),
     ("REGISTRY_LOG_ACCESSLOG_", Key("[log] access")),
-    ("REGISTRY_PROXY_", Nothing("not known here")),
-    ("REGISTRY_LOG_", Nothing("not known here")),
+    ("REGISTRY_PROXY_", Nothing("wharf has nothing of the kind")),
+    ("REGISTRY_LOG_", Nothing("wharf has nothing of the kind")),
     ("REGISTRY_REDIS_", Nothing("not needed")),
     ("REGISTRY_HEALTH_", Nothing("/livez and /readyz are always there")),
     ("REGISTRY_NOTIFICATIONS_", Nothing("wharf sends no notifications")),
     // rpardini/docker-registry-proxy.
-    ("REGISTRIES", Key("a [[registry]] for each")),
+    ("REGISTRIES", Key("name of a [[registry]] for each")),
     ("AUTH_REGISTRIES", Key("username and password of each [[registry]]")),
     ("AUTH_REGISTRIES_", Nothing("not needed")),
     ("AUTH_REGISTRY_", Nothing("not needed")),
@@ -95,7 +95,8 @@ pub(crate) fn notice_of_variables(
         told.push(format!("and {more} more"));
     }
     Some(format!(
-        "not read from the environment: {}. wharf takes from it only what its configuration file names as \"${{NAME}}\"",
+        "wharf does not read these environment variables: {}. To use one, write it into the configuration file, as in \
+         username = \"${{NAME}}\"",
         told.join("; ")
     ))
 }
@@ -112,10 +113,10 @@ fn tell(name: &str) -> Option<String> {
     }
     let fits = |known: &str| name == known || (known.ends_with('_') && name.starts_with(known));
     match VARIABLES.iter().find(|(known, _)| fits(known)) {
-        Some((_, Key(key))) => Some(format!("{name} (here: {key})")),
+        Some((_, Key(key))) => Some(format!("{name} (set {key} instead)")),
         Some((_, Nothing(why))) => Some(format!("{name} ({why})")),
         None if name.starts_with("WHARF_") && !OURS.contains(&name) => {
-            Some(format!("{name} (not known here)"))
+            Some(format!("{name} (no variable of wharf's)"))
         }
         None => None,
     }

@@ -14,15 +14,17 @@ const HINTS: [(&[&str], &str); 13] = [
             "limit",
             "gc",
         ],
-        "wharf deletes nothing by itself, and docs/how-to/compose.md says how to make room",
+        "wharf deletes nothing by itself; to make room, delete old files in the blobs directories below root, also while \
+         it runs",
     ),
     (
         &["htpasswd", "auth", "users", "basic_auth", "access_control", "accesscontrol"],
-        "wharf asks clients for no login; docs/how-to/tls.md says how a proxy in front does",
+        "wharf asks clients for no login; let a proxy in front of it ask, such as nginx with auth_basic",
     ),
     (
         &["acme", "letsencrypt", "autocert"],
-        "wharf fetches no certificates; docs/how-to/tls.md says how certbot gives it one",
+        "wharf fetches no certificates; let certbot do that, and name its files as cert_file and key_file in [server.tls]: \
+         renewed ones are read without a restart",
     ),
     (
         &["ttl", "cache_ttl", "manifest_ttl", "expire", "expiry"],

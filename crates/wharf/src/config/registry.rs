@@ -199,9 +199,9 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
     let trusted_hosts = read_list(reader, table, "trusted_hosts", parse_authority);
     let connect_timeout = reader.timeout(table, "connect_timeout");
     let header_timeout = reader.timeout(table, "header_timeout").unwrap_or(HEADER_TIMEOUT_DEFAULT);
-    if connect_timeout.is_some_and(|connect_timeout| connect_timeout > header_timeout) {
-        let text = "is longer than header_timeout, which counts from the same moment and ends first; \
-                    make header_timeout longer as well";
+    if connect_timeout.is_some_and(|it| it > upstream::connect_timeout_max(header_timeout)) {
+        let text = "is more than nine tenths of header_timeout, which counts from the same moment, and gets no more \
+                    than those; make header_timeout longer as well";
         reader.warn(&reader.place(table, "connect_timeout"), text);
     }
     Rules {

@@ -313,13 +313,17 @@ colour = "green"
 fn a_file_in_another_form_is_told_in_one_line() {
     check_refused(
         "version: 0.1\nproxy:\n  remoteurl: https://registry-1.docker.io\n  username: me\n",
-        &["wharf.toml:1: this looks like YAML, perhaps of another registry; wharf reads TOML, see \
-           docs/reference/configuration.md"],
+        &[
+            "wharf.toml:1: this looks like YAML, perhaps of another registry; wharf reads TOML, such as the two lines \
+           `[[registry]]` and `name = \"docker.io\"`, and serves public registries without any file",
+        ],
     );
     check_refused(
         "{\n  \"http\": { \"port\": 5000 }\n}\n",
-        &["wharf.toml:1: this looks like JSON, perhaps of another registry; wharf reads TOML, see \
-           docs/reference/configuration.md"],
+        &[
+            "wharf.toml:1: this looks like JSON, perhaps of another registry; wharf reads TOML, such as the two lines \
+           `[[registry]]` and `name = \"docker.io\"`, and serves public registries without any file",
+        ],
     );
 }
 
@@ -329,11 +333,11 @@ fn keys_of_other_programs_are_answered_with_what_there_is() {
         "[storage]\nmax_size = \"100G\"\n[server]\nport = 5000\nhtpasswd = \"/x\"\n\
          [[registry]]\nname = \"ghcr.io\"\nremoteurl = \"https://ghcr.io\"\n",
         &[
-            "wharf.toml:2: storage.max_size: there is no such key; wharf deletes nothing by itself, and \
-             docs/how-to/compose.md says how to make room",
+            "wharf.toml:2: storage.max_size: there is no such key; wharf deletes nothing by itself; to \
+             make room, delete old files in the blobs directories below root, also while it runs",
             "wharf.toml:4: server.port: there is no such key; write listen, as in [server] listen = \"0.0.0.0:5000\"",
             "wharf.toml:5: server.htpasswd: there is no such key; wharf asks clients for no login; \
-             docs/how-to/tls.md says how a proxy in front does",
+             let a proxy in front of it ask, such as nginx with auth_basic",
             "wharf.toml:8: registry[ghcr.io].remoteurl: there is no such key; write upstream",
         ],
     );
@@ -688,9 +692,33 @@ connect_timeout = "20s"
             "wharf.toml:7: registry[corp.example:5000].upstream: credentials go to this upstream without TLS, readable to anyone on the way",
             "wharf.toml:7: registry[corp.example:5000].upstream: the upstream is asked without TLS, so anyone on the way can change what a tag means; use https if it offers that",
             "wharf.toml:12: registry[ghcr.io].insecure_skip_verify: anyone can pose as this upstream and is shown its credentials; give its ca_file instead",
-            "wharf.toml:13: registry[ghcr.io].connect_timeout: is longer than header_timeout, which counts from the same moment and ends first; make header_timeout longer as well",
+            "wharf.toml:13: registry[ghcr.io].connect_timeout: is more than nine tenths of header_timeout, which counts from the same moment, and gets no more than those; make header_timeout longer as well",
         ],
     );
+}
+
+#[test]
+fn k15_a_connect_timeout_that_has_no_effect_is_warned_of() {
+    let warned =
+        |text: &str| parse(text).warnings.lines().filter(|line| line.contains("connect_timeout")).count();
+    let registry = "[[registry]]\nname = \"docker.io\"\n";
+    for (text, count) in [
+        ("connect_timeout = \"10s\"", 1),
+        ("connect_timeout = \"9100ms\"", 1),
+        ("connect_timeout = \"9s\"", 0),
+        ("connect_timeout = \"20s\"\nheader_timeout = \"30s\"", 0),
+        ("connect_timeout = \"28s\"\nheader_timeout = \"30s\"", 1),
+        // Nobody has set the one that is cut short.
+        ("header_timeout = \"2s\"", 0),
+    ] {
+        assert_eq!(warned(&format!("{registry}{text}\n")), count, "{text}");
+    }
+    for (defaults, own) in [
+        ("connect_timeout = \"8s\"", "header_timeout = \"4s\""),
+        ("header_timeout = \"4s\"", "connect_timeout = \"8s\""),
+    ] {
+        assert_eq!(warned(&format!("[defaults]\n{defaults}\n{registry}{own}\n")), 1, "{defaults}, {own}");
+    }
 }
 
 /// Every slot that can hold a secret holds one, in a configuration that is right and in one that is wrong.

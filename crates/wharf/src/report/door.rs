@@ -9,6 +9,13 @@ use crate::config::{Config, Registry};
 /// The name that stands for this machine where nobody has told what it is called.
 pub(super) const UNKNOWN_ADDRESS: &str = "<address>";
 
+/// Where Docker finds the Hub.
+pub(super) struct Mirror {
+    pub(super) url: String,
+    /// Whether that is so only once the Hub is the default registry.
+    pub(super) needs_default: bool,
+}
+
 /// One listener, and what this machine is called there.
 pub(super) struct Door<'a> {
     pub(super) config: &'a Config,
@@ -51,10 +58,12 @@ impl<'a> Door<'a> {
         self.url(&self.base())
     }
 
-    /// The virtual host of `registry`, if it can have one that clients accept: over TLS, one in the certificate.
-    pub(super) fn virtual_host(&self, registry: &Registry) -> Option<String> {
+    /// The virtual host of `registry`, if it can have one that clients accept: over TLS, one in the certificate. None
+    /// on loopback without a domain: `docker.io.localhost` is a name that curl and browsers know by themselves, and
+    /// Debian's resolver, and so every container client, does not.
+    fn virtual_host(&self, registry: &Registry) -> Option<String> {
         let name = &registry.names.name;
-        if name.starts_with('[') {
+        if name.starts_with('[') || (self.config.domain.is_none() && self.address.ip().is_loopback()) {
             return None;
         }
         let label = name.replace(':', "-");
@@ -70,32 +79,52 @@ impl<'a> Door<'a> {
     fn host_below(&self, label: &str) -> String {
         match (&self.config.domain, self.address.ip()) {
             (Some(domain), _) => format!("{label}.{domain}"),
-            (None, ip) if ip.is_loopback() => format!("{label}.localhost"),
             // nip.io answers for any IPv4 address in a name; for others a name has to exist already.
             (None, IpAddr::V4(ip)) if !ip.is_unspecified() => format!("{label}.{ip}.nip.io"),
             (None, _) => format!("{label}.{}.nip.io", self.own()),
         }
     }
 
-    /// Where Docker finds the Hub: at the bare address, if that means the Hub, for then no name has to resolve.
-    pub(super) fn docker_mirror(&self) -> Option<String> {
-        let base = self.base();
+    /// The registry that the bare address means, if any.
+    pub(super) fn bare(&self) -> Option<&'a Registry> {
         // Any address is routed like any other; in a container the own one is not known.
         let address = self.with_port("127.0.0.1");
-        let bare = self.config.routes.route(&address, "/v2/library/alpine/manifests/latest", None);
-        if let Ok(Route::Registry { index, .. }) = bare
-            && self.config.registries[index].cache.hub_names
-        {
-            return Some(self.url(&base));
-        }
+        let route = self.config.routes.route(&address, "/v2/library/alpine/manifests/latest", None);
+        let Ok(Route::Registry { index, .. }) = route else { return None };
+        Some(&self.config.registries[index])
+    }
+
+    /// Where Docker finds the Hub: at the bare address, if that means the Hub, for then no name has to resolve.
+    pub(super) fn docker_mirror(&self) -> Option<Mirror> {
         let hub = self.config.registries.iter().find(|registry| registry.cache.hub_names)?;
-        Some(self.url(&self.virtual_host(hub)?))
+        if self.bare().is_some_and(|bare| bare.cache.hub_names) {
+            return Some(Mirror { url: self.base_url(), needs_default: false });
+        }
+        match self.virtual_host(hub) {
+            Some(host) => Some(Mirror { url: self.url(&host), needs_default: false }),
+            // Docker takes no path for a mirror.
+            None if self.bare().is_none() => Some(Mirror { url: self.base_url(), needs_default: true }),
+            None => None,
+        }
+    }
+
+    /// What stands for the registry in front of an image's name: its virtual host, else the address with its name
+    /// behind it.
+    pub(super) fn address_of(&self, registry: &Registry) -> Option<String> {
+        self.virtual_host(registry).or_else(|| self.prefixed(registry))
+    }
+
+    /// The address with the registry's name as a prefix of the path. A name with a port has a dash for the colon, which
+    /// no image's name can hold; one that is an IPv6 address has no such form.
+    fn prefixed(&self, registry: &Registry) -> Option<String> {
+        let name = &registry.names.name;
+        (!name.starts_with('[')).then(|| format!("{}/{}", self.base(), name.replace(':', "-")))
     }
 
     pub(super) fn describe(&self, registry: &Registry) -> String {
         let ns = format!("{}/v2/?ns={}", self.base_url(), registry.names.name);
-        match self.virtual_host(registry) {
-            Some(host) => format!("{} or {ns}", self.url(&host)),
+        match self.address_of(registry) {
+            Some(address) => format!("{} or {ns}", self.url(&address)),
             None => ns,
         }
     }

@@ -16,9 +16,9 @@ fn listeners(config: &Config, own: Option<Ipv4Addr>) -> Listeners<'_> {
 fn check_start(text: &str, expected: &[&str]) {
     let config = config(text);
     let lines = start(&config, listeners(&config, None));
+    assert_eq!(lines, *expected);
     let version = env!("CARGO_PKG_VERSION");
-    assert_eq!(lines[0], format!("wharf {version} with wharf.toml"));
-    assert_eq!(lines[1..], *expected);
+    assert_eq!(title(&config), format!("wharf {version} with wharf.toml"));
 }
 
 #[test]
@@ -54,7 +54,8 @@ fn without_a_domain_the_address_makes_the_host() {
     for (listen, host, base) in [
         ("0.0.0.0:5000", "ghcr.io.<address>.nip.io:5000", "<address>:5000"),
         ("10.0.0.5:5000", "ghcr.io.10.0.0.5.nip.io:5000", "10.0.0.5:5000"),
-        ("127.0.0.1:5000", "ghcr.io.localhost:5000", "127.0.0.1:5000"),
+        ("127.0.0.1:5000", "127.0.0.1:5000/ghcr.io", "127.0.0.1:5000"),
+        ("[::1]:5000", "[::1]:5000/ghcr.io", "[::1]:5000"),
         ("[fd00::1]:5000", "ghcr.io.<address>.nip.io:5000", "[fd00::1]:5000"),
     ] {
         check_start(
@@ -72,6 +73,40 @@ fn without_a_domain_the_address_makes_the_host() {
     }
 }
 
+/// Debian's resolver knows no `docker.io.localhost`, so no client that is told of one would get anywhere.
+#[test]
+fn newcomer_3_no_hint_names_a_host_that_only_browsers_and_curl_resolve() {
+    for default in ["", "default_registry = \"docker.io\"\n"] {
+        for listen in ["127.0.0.1:5000", "[::1]:5000"] {
+            let text = format!(
+                "[server]\nlisten = {listen:?}\n{default}[[registry]]\nname = \"docker.io\"\n[[registry]]\n\
+                 name = \"corp.example:8443\"\n"
+            );
+            let config = config(&text);
+            let lines =
+                [start(&config, listeners(&config, None)), start_short(&config, listeners(&config, None))];
+            let told = format!("{}\n{}", lines.concat().join("\n"), check(&config));
+            assert!(!told.contains(".localhost"), "{told}");
+            assert!(told.contains(&format!("http://{listen}/corp.example-8443 or ")), "{told}");
+            assert!(told.contains(&format!("{{\"registry-mirrors\": [\"http://{listen}\"]}}")), "{told}");
+            // At the bare address Docker finds the Hub only if that means the Hub.
+            let also = "and default_registry = \"docker.io\" into [server] of wharf";
+            assert_eq!(told.contains(also), default.is_empty(), "{told}");
+        }
+    }
+}
+
+#[test]
+fn check_says_what_the_bare_address_means() {
+    let registries = "[[registry]]\nname = \"ghcr.io\"\n[[registry]]\nname = \"docker.io\"\n";
+    let server = "[server]\nlisten = \"10.0.0.5:5000\"\n";
+    let text = check(&config(&format!("{server}default_registry = \"ghcr.io\"\n{registries}")));
+    assert!(text.contains("\nbare    http://10.0.0.5:5000 means ghcr.io\n"), "{text}");
+    let text = check(&config(&format!("{server}{registries}")));
+    let expected = "\nbare    http://10.0.0.5:5000 means no registry by itself; default_registry of [server] can name one\n";
+    assert!(text.contains(expected), "{text}");
+}
+
 #[test]
 fn every_host_that_is_shown_leads_to_its_registry() {
     use policy::host::Route;
@@ -85,11 +120,16 @@ fn every_host_that_is_shown_leads_to_its_registry() {
         let config = config(&text);
         let door = Door::of(&config, &config.server.listen, &[], None).unwrap();
         for (expected, registry) in config.registries.iter().enumerate() {
-            let host = door.virtual_host(registry).unwrap().replace(UNKNOWN_ADDRESS, "192.0.2.1");
-            let route = config.routes.route(&host, "/v2/", None);
+            let address = door.address_of(registry).unwrap().replace(UNKNOWN_ADDRESS, "192.0.2.1");
+            let (host, path) = match address.split_once('/') {
+                Some((host, prefix)) => (host, format!("/v2/{prefix}/library/alpine/manifests/1")),
+                None => (&*address, "/v2/library/alpine/manifests/1".to_owned()),
+            };
+            let route = config.routes.route(host, &path, None);
             assert!(
-                matches!(route, Ok(Route::Registry { index, .. }) if index == expected),
-                "{host}: {route:?}"
+                matches!(&route, Ok(Route::Registry { index, path, .. })
+                    if *index == expected && path == "/v2/library/alpine/manifests/1"),
+                "{address}: {route:?}"
             );
         }
     }
@@ -116,9 +156,10 @@ upstream = "http://[fd00::1]:5000"
 wharf.toml: no mistakes
 listen  0.0.0.0:5000
 admin   127.0.0.1:5001
+bare    http://registry.example.com:5000 means no registry by itself; default_registry of [server] can name one
 any     http://registry.example.com:5000/v2/?ns=REGISTRY, as containerd asks
 
-REGISTRY        UPSTREAM                      HOST                                 CREDENTIALS  ROOT
+REGISTRY        UPSTREAM                      ADDRESS                              CREDENTIALS  ROOT
 docker.io       https://registry-1.docker.io  docker.io.registry.example.com:5000  password     /srv/wharf/docker.io
 [fd00::1]:5000  http://[fd00::1]:5000         -                                    no           /srv/wharf/[fd00::1]:5000
 
@@ -140,9 +181,9 @@ fn the_hints_name_this_machine_where_its_address_is_known() {
 
 #[test]
 fn without_a_file_it_is_said_where_one_was_looked_for() {
-    let lines = start(&Config::builtin(&|_| None), Listeners::default());
+    let title = title(&Config::builtin(&|_| None));
     let expected = "with built-in configuration (no ./wharf.toml, no /etc/wharf/wharf.toml)";
-    assert!(lines[0].ends_with(expected), "{}", lines[0]);
+    assert!(title.ends_with(expected), "{title}");
 }
 
 /// A configuration with TLS whose certificate is for `names`.
@@ -176,7 +217,11 @@ fn with_tls_the_hints_name_what_the_certificate_covers() {
             domain,
             "https://docker.io.cache.example or https://cache.example/v2/",
         ),
-        (&["192.168.1.10"], "listen = []", "as https://192.168.1.10/v2/?ns=docker.io"),
+        (
+            &["192.168.1.10"],
+            "listen = []",
+            "as https://192.168.1.10/docker.io or https://192.168.1.10/v2/?ns=docker.io",
+        ),
     ] {
         let config = tls_config(&directory, names, server);
         let lines = start(&config, listeners(&config, own)).join("\n");
@@ -190,6 +235,7 @@ fn with_tls_the_hints_name_what_the_certificate_covers() {
     let config = tls_config(&directory, &["*.cache.example"], domain);
     let text = check(&config);
     let expected = "listen  0.0.0.0:443 (TLS)\nadmin   127.0.0.1:5001\n\
+                    bare    https://cache.example means no registry by itself; default_registry of [server] can name one\n\
                     any     https://cache.example/v2/?ns=REGISTRY, as containerd asks\n";
     assert!(text.contains(expected) && text.contains("  docker-io.cache.example  "), "{text}");
 }
@@ -206,11 +252,11 @@ fn a_bare_address_that_means_the_hub_is_dockers_mirror() {
 }
 
 #[test]
-fn a_person_sees_in_five_lines_that_it_runs_and_what_to_do_next() {
+fn a_person_sees_in_a_few_lines_that_it_runs_and_what_to_do_next() {
     let config = config("[[registry]]\nname = \"docker.io\"\n[[registry]]\nname = \"ghcr.io\"\n");
     let lines = start_short(&config, listeners(&config, Some(Ipv4Addr::new(192, 168, 1, 10))));
     assert_eq!(
-        lines[1..],
+        lines,
         [
             "listening on http://0.0.0.0:5000; admin on http://127.0.0.1:5001/metrics",
             "registries  docker.io ghcr.io",

@@ -24,9 +24,10 @@ const GOOD_SAYS: &str = "\
 wharf.toml: no mistakes
 listen  0.0.0.0:5000
 admin   127.0.0.1:5001
+bare    http://registry.example.com:5000 means no registry by itself; default_registry of [server] can name one
 any     http://registry.example.com:5000/v2/?ns=REGISTRY, as containerd asks
 
-REGISTRY           UPSTREAM                      HOST                                         CREDENTIALS  ROOT
+REGISTRY           UPSTREAM                      ADDRESS                                      CREDENTIALS  ROOT
 docker.io          https://registry-1.docker.io  docker.io.registry.example.com:5000          no           /srv/wharf/docker.io
 corp.example:8443  http://10.1.2.3:8443          corp.example-8443.registry.example.com:5000  password     /srv/wharf/corp.example:8443
 
@@ -122,8 +123,9 @@ fn variables_of_another_registry_are_not_ignored_in_silence() {
     let output = command(directory.path(), &["check"]).envs(variables).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    let expected = "\nwarning: not read from the environment: REGISTRY_PROXY_PASSWORD (here: password or password_file \
-                    of a [[registry]]); REGISTRY_PROXY_USERNAME (here: username of a [[registry]]). ";
+    let expected = "\nwarning: wharf does not read these environment variables: REGISTRY_PROXY_PASSWORD (set password or \
+                    password_file of a [[registry]] instead); REGISTRY_PROXY_USERNAME (set username of a [[registry]] \
+                    instead). ";
     assert!(said.contains(expected) && !said.contains("canary"), "{said}");
 
     let text = "[[registry]]\nname = \"docker.io\"\nusername = \"${REGISTRY_PROXY_USERNAME}\"\n\
@@ -131,7 +133,7 @@ fn variables_of_another_registry_are_not_ignored_in_silence() {
     fs::write(directory.path().join("wharf.toml"), text).unwrap();
     let output = command(directory.path(), &["check"]).envs(variables).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && !said.contains("not read"), "{said}");
+    assert!(output.status.success() && !said.contains("does not read"), "{said}");
 }
 
 #[test]
@@ -156,8 +158,8 @@ fn a_configuration_of_another_registry_is_one_mistake() {
     assert_eq!(code, Some(1));
     assert_eq!(
         complained,
-        "config.yml:1: this looks like YAML, perhaps of another registry; wharf reads TOML, see \
-         docs/reference/configuration.md\n1 mistake in the configuration; nothing was started\n"
+        "config.yml:1: this looks like YAML, perhaps of another registry; wharf reads TOML, such as the two lines \
+         `[[registry]]` and `name = \"docker.io\"`, and serves public registries without any file\n1 mistake in the configuration; nothing was started\n"
     );
 }
 

@@ -19,7 +19,6 @@ async fn the_log_begins_with_how_to_reach_each_registry() {
     let hub = FakeRegistry::start().await;
     let program = Program::start(&configuration(&registry("docker.io", &hub)));
     let (address, upstream) = (program.address, hub.url());
-    let port = address.port();
     program.wait_for_line("containerd: put");
     let log = program.log();
     let said: Vec<&str> = log.lines().filter_map(|line| Some(line.split_once(" INFO wharf")?.1)).collect();
@@ -30,30 +29,32 @@ async fn the_log_begins_with_how_to_reach_each_registry() {
         format!("wharf {} with wharf.toml", env!("CARGO_PKG_VERSION")),
         format!("listening on http://{address}"),
         format!("admin on http://{}/metrics", program.admin),
+        format!("docker.io -> {upstream} as http://{address}/docker.io or http://{address}/v2/?ns=docker.io"),
         format!(
-            "docker.io -> {upstream} as http://docker.io.localhost:{port} or http://{address}/v2/?ns=docker.io"
-        ),
-        format!(
-            "docker: put {{\"registry-mirrors\": [\"http://docker.io.localhost:{port}\"]}} into /etc/docker/daemon.json"
+            "docker: put {{\"registry-mirrors\": [\"http://{address}\"]}} into /etc/docker/daemon.json, and \
+             default_registry = \"docker.io\" into [server] of wharf"
         ),
         format!(
             "containerd: put [host.\"http://{address}\"] into /etc/containerd/certs.d/_default/hosts.toml"
         ),
     ];
     assert_eq!(said, expected);
+    let first = log.lines().next().unwrap();
+    assert!(first.ends_with(&expected[0]), "the version comes before any warning: {first}");
     assert!(log.contains("WARN wharf::wiring: wharf.toml:7: registry[docker.io].upstream: "), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_on_the_same_root_is_refused() {
     let hub = FakeRegistry::start().await;
-    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    let registries = format!("{}{}", registry("docker.io", &hub), registry("quay.io", &hub));
+    let program = Program::start(&configuration(&registries));
     let (code, _, complained) = run(program.directory.path(), &["serve"]);
     assert_eq!(code, Some(1));
     assert_eq!(
         complained,
-        "docker.io: ./wharf-data/docker.io is used by another process; \
-         stop that one, or give this one another root\n"
+        "all registries: another wharf stores in ./wharf-data; stop that one, or for this one set another root: \
+         `root` of [storage], or WHARF_ROOT\n"
     );
     assert_eq!(program.get("127.0.0.1", "/readyz").await.unwrap().status, 200);
 }
@@ -88,10 +89,31 @@ fn an_address_that_is_taken_is_named() {
     assert_eq!(
         complained,
         format!(
-            "cannot listen on {address}: Address already in use (os error 98); another program has this port, often an \
-             older registry; stop it (`ss -ltnp sport = :{port}` as root names it), or change listen of [server]\n"
+            "cannot listen on {address}: Address already in use (os error 98); another program has this port, often a \
+             wharf that runs already, or an older registry; stop it (`ss -ltnp sport = :{port}` as root names it), or change listen of [server]\n"
         )
     );
+}
+
+/// A start in vain leaves nothing behind.
+#[test]
+fn newcomer_12_a_start_that_fails_makes_no_directories() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let certificate = "ca_file = \"ca.pem\"\n[[registry]]\nname = \"quay.io\"\nproxy = \"ftp://proxy\"\n";
+    for text in [
+        format!("[server]\nlisten = \"{address}\"\n[admin]\nlisten = \"off\"\n"),
+        format!("[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"{address}\"\n"),
+        configuration(&format!("[[registry]]\nname = \"docker.io\"\n{certificate}")),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("wharf.toml"), &text).unwrap();
+        let (code, _, complained) = run(directory.path(), &["serve"]);
+        assert_eq!(code, Some(1), "{complained}");
+        let left: Vec<_> =
+            std::fs::read_dir(directory.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left, ["wharf.toml"], "{complained}");
+    }
 }
 
 #[test]
@@ -115,7 +137,9 @@ fn every_root_that_cannot_be_used_is_named() {
         "{complained}"
     );
     assert!(
-        lines[1] == "quay.io: cannot store in plain: it is not a directory; set another root",
+        lines[1]
+            == "quay.io: cannot store in plain: it is not a directory; set another root: `root` of [storage], \
+                     or WHARF_ROOT",
         "{complained}"
     );
     assert_eq!(std::fs::read_to_string(directory.path().join("other/file")).unwrap(), "not ours");
@@ -198,7 +222,7 @@ fn what_keeps_all_registries_from_starting_is_one_line() {
             Some(1),
             format!(
                 "all registries: user {user} cannot create directories in {shown}: permission denied; `chown {user} {shown}`, \
-             or set another root\n"
+             or set another root: `root` of [storage], or WHARF_ROOT\n"
             )
         )
     );

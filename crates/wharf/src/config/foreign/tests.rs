@@ -10,17 +10,17 @@ fn variables_of_other_registries_are_named_with_the_key_that_says_the_same() {
     let said = notice(&["HOME", "REGISTRY_PROXY_USERNAME", "REGISTRY_PROXY_REMOTEURL", "PATH"], &[]);
     assert_eq!(
         said.unwrap(),
-        "not read from the environment: REGISTRY_PROXY_REMOTEURL (here: name of a [[registry]], and upstream where \
-         the address differs); REGISTRY_PROXY_USERNAME (here: username of a [[registry]]). wharf takes from it only \
-         what its configuration file names as \"${NAME}\""
+        "wharf does not read these environment variables: REGISTRY_PROXY_REMOTEURL (set name of a [[registry]] \
+         instead); REGISTRY_PROXY_USERNAME (set username of a [[registry]] instead). \
+         To use one, write it into the configuration file, as in username = \"${NAME}\""
     );
     for (name, expected) in [
-        ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "(here: [storage] root)"),
+        ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "(set [storage] root instead)"),
         ("REGISTRY_STORAGE_S3_BUCKET", "(wharf stores in files, below [storage] root)"),
         ("REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL", "([server.tls] takes a certificate and its key)"),
-        ("AUTH_REGISTRIES", "(here: username and password of each [[registry]])"),
-        ("MANIFEST_CACHE_PRIMARY_TIME", "(here: tag_ttl)"),
-        ("WHARF_LISTEN", "(not known here)"),
+        ("AUTH_REGISTRIES", "(set username and password of each [[registry]] instead)"),
+        ("MANIFEST_CACHE_PRIMARY_TIME", "(set tag_ttl instead)"),
+        ("WHARF_LISTEN", "(no variable of wharf's)"),
         ("DOCKERHUB_USERNAME", "${DOCKERHUB_USERNAME}"),
     ] {
         let said = notice(&[name], &[]).unwrap_or_else(|| panic!("nothing is said of {name}"));

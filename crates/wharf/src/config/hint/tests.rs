@@ -4,8 +4,8 @@ use crate::config::{SECTIONS, process, registry};
 #[test]
 fn keys_of_other_programs_lead_to_ours() {
     for (key, expected) in [
-        ("max_size", "how to make room"),
-        ("Max-Size", "how to make room"),
+        ("max_size", "to make room"),
+        ("Max-Size", "to make room"),
         ("htpasswd", "a proxy in front"),
         ("remoteurl", "upstream"),
         ("ttl", "tag_ttl"),
@@ -13,6 +13,12 @@ fn keys_of_other_programs_lead_to_ours() {
         assert!(for_key(key).is_some_and(|hint| hint.contains(expected)), "{key}: {:?}", for_key(key));
     }
     assert_eq!(for_key("colour"), None);
+}
+
+/// Whoever has the program alone has no `docs` beside it.
+#[test]
+fn no_hint_points_into_the_repository() {
+    assert!(HINTS.iter().all(|(_, hint)| !hint.contains("docs/") && !hint.contains(".md")));
 }
 
 #[test]
