@@ -1,17 +1,17 @@
 //! Bytes in memory, counted against bounds that hold for all answers and transfers of the process together.
 //!
-//! Whatever is bounded for each answer alone adds up: a few hundred clients that do not read are enough. So what a
-//! body takes of memory is taken out of a [`Budget`] first, and goes back when the last who holds it lets go.
+//! A bound for each answer alone is not enough: a few hundred clients that do not read add up. So every body takes its
+//! bytes out of a [`Budget`] first. They go back when the last holder of the body drops it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-/// What bodies may take of memory in all unless somebody says otherwise, in bytes.
+/// The default bound on the memory of all bodies together, in bytes.
 pub const BODY_BYTES_DEFAULT: u64 = 64 << 20;
 
-/// What bodies may take of memory in all: a quarter for each sort, so that none keeps another from going on.
+/// The bound on the memory of all bodies together. Each sort has a quarter, so that none keeps another from going on.
 #[derive(Clone, Debug)]
 pub struct Memory {
     /// Manifests and tokens on their way from an upstream, and manifests that cannot be stored.
@@ -25,13 +25,13 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// At most `bytes_max` for all sorts together.
+    /// Makes a memory of at most `bytes_max` bytes for all sorts together.
     pub fn new(bytes_max: u64) -> Self {
         let quarter = || Budget::new(bytes_max / 4);
         Self { documents: quarter(), lists: quarter(), windows: quarter(), batches: quarter() }
     }
 
-    /// What is taken now, by sort, in bytes.
+    /// Returns the bytes that are taken now, by sort.
     pub fn taken(&self) -> [(&'static str, u64); 4] {
         [
             ("documents", self.documents.taken()),
@@ -59,33 +59,33 @@ struct Account {
 }
 
 impl Budget {
-    /// A budget of `bytes_max` bytes, of which nothing is taken.
+    /// Makes a budget of `bytes_max` bytes, all of them free.
     pub fn new(bytes_max: u64) -> Self {
         Self(Arc::new(Account { bytes_max, taken: AtomicU64::new(0) }))
     }
 
-    /// Takes `bytes`, at once or not at all.
+    /// Takes `bytes` at once, or returns none where fewer are free.
     pub fn take(&self, bytes: u64) -> Option<Share> {
         self.add(bytes).then(|| Share { budget: self.clone(), bytes })
     }
 
-    /// Takes `bytes` although that may be more than there is: for the little without which nothing goes on.
+    /// Takes `bytes` even where fewer are free. Only for small amounts without which nothing could go on.
     pub fn overdraw(&self, bytes: u64) -> Share {
         self.0.taken.fetch_add(bytes, Ordering::Relaxed);
         Share { budget: self.clone(), bytes }
     }
 
-    /// Whether there is nothing left to take.
+    /// Tells whether nothing is left to take.
     pub fn is_spent(&self) -> bool {
         self.taken() >= self.0.bytes_max
     }
 
-    /// How many bytes are taken now.
+    /// Returns the bytes that are taken now.
     pub fn taken(&self) -> u64 {
         self.0.taken.load(Ordering::Relaxed)
     }
 
-    /// How many bytes there are in all.
+    /// Returns the size of the budget, in bytes.
     pub fn bytes_max(&self) -> u64 {
         self.0.bytes_max
     }
@@ -108,12 +108,12 @@ pub struct Share {
 }
 
 impl Share {
-    /// How many bytes it has.
+    /// Returns the bytes of this share.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Takes more until the share has `bytes`; false: there are not so many, and it has what it had.
+    /// Grows the share to `bytes`. Returns false, and changes nothing, where too few are free.
     pub fn grow_to(&mut self, bytes: u64) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         let is_taken = more == 0 || self.budget.add(more);
@@ -123,20 +123,20 @@ impl Share {
         is_taken
     }
 
-    /// Takes `bytes` more although that may be more than there is. See [`Budget::overdraw`].
+    /// Takes `bytes` more even where fewer are free. See [`Budget::overdraw`].
     pub fn overdraw(&mut self, bytes: u64) {
         self.budget.0.taken.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
     }
 
-    /// Gives back what is more than `bytes`.
+    /// Shrinks the share to `bytes` and gives the rest back.
     pub fn shrink_to(&mut self, bytes: u64) {
         let less = self.bytes.saturating_sub(bytes);
         self.budget.give_back(less);
         self.bytes -= less;
     }
 
-    /// `bytes`, which have the share until the last clone and the last slice of them is dropped.
+    /// Ties the share to `bytes`: it goes back when the last clone and the last slice of them is dropped.
     pub fn attach(self, bytes: Bytes) -> Bytes {
         Bytes::from_owner(Counted { bytes, _share: self })
     }
@@ -148,7 +148,7 @@ impl Drop for Share {
     }
 }
 
-/// Bytes with what they take.
+/// Bytes that hold their share.
 struct Counted {
     bytes: Bytes,
     _share: Share,

@@ -42,13 +42,13 @@ impl fmt::Display for Inside {
     }
 }
 
-/// Whether `address` lies outside, where anyone may send us.
+/// Tells whether `address` lies outside, where anyone may send us.
 ///
 /// An IPv6 address that carries an IPv4 address (mapped, compatible, translated, 6to4) is as good as what it
 /// carries.
 ///
 /// # Errors
-/// What kind of inside address it is.
+/// [`Inside`] names the kind of inside address.
 pub fn check(address: IpAddr) -> Result<(), Inside> {
     match address {
         IpAddr::V4(address) => check_v4(address),
@@ -61,7 +61,7 @@ pub fn check(address: IpAddr) -> Result<(), Inside> {
 /// `url` has already read the hexadecimal, octal, decimal, shortened and dot-ended spellings of IPv4.
 ///
 /// # Errors
-/// What kind of inside address stands in the URL.
+/// [`Inside`] names the kind of inside address in the URL.
 pub fn check_host<S>(host: &Host<S>) -> Result<(), Inside> {
     match host {
         Host::Domain(_) => Ok(()),
@@ -94,11 +94,11 @@ impl fmt::Display for InsideName {
 /// Domains of which every name stands for the address that is written in it, in hexadecimal too.
 const CARRIERS: [&str; 2] = ["nip.io", "sslip.io"];
 
-/// Whether a name can belong to somebody outside, as far as the name itself tells. Where a proxy resolves it, nothing
+/// Tells whether a name can belong to somebody outside, as far as the name itself tells. Where a proxy resolves it, nothing
 /// else may be known.
 ///
 /// # Errors
-/// Why it cannot.
+/// [`InsideName`] says why the name is refused.
 pub fn check_name(name: &str) -> Result<(), InsideName> {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let labels: Vec<&str> = name.split('.').collect();

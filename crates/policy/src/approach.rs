@@ -11,7 +11,7 @@ use crate::pace::Pace;
 /// The largest range that counts as small, in bytes: it costs next to nothing, and its client wants that and no more.
 pub const SMALL_RANGE_BYTES_MAX: u64 = 128 * 1024;
 
-/// What is so near, in bytes, comes as soon as an answer of its own would.
+/// A byte so near, in bytes, comes as soon as an answer of its own would.
 pub const NEAR_BYTES: u64 = 64 * 1024;
 
 /// A wait for a small range that nobody notices.
@@ -27,7 +27,7 @@ pub struct Approach {
     pub distance: u64,
     /// Since its request.
     pub age: Duration,
-    /// How fast it comes lately; none while that cannot be told.
+    /// Its recent rate; none while that cannot be told.
     pub pace: Option<Pace>,
 }
 

@@ -1,4 +1,4 @@
-//! When one thing that keeps failing is left alone.
+//! Leaves one thing alone that keeps failing.
 //!
 //! Closed, every request passes. A run of failures opens the breaker; from then on one request at a time, and
 //! at most one per interval, passes as a probe. A probe that fails doubles the interval; any answer closes.
@@ -61,7 +61,7 @@ impl State {
 }
 
 impl Breaker {
-    /// Whether a request may be sent now.
+    /// Tells whether a request may be sent now.
     pub fn admit(&mut self, now: Instant) -> Admission {
         match &mut self.open {
             None => Admission::Pass,
@@ -98,7 +98,7 @@ impl Breaker {
         }
     }
 
-    /// What was asked wants to be left alone for `pause`. A longer pause that runs already stays.
+    /// Leaves the thing alone for `pause`, as it asked. A longer pause that runs already stays.
     pub fn rest(&mut self, pause: Duration, now: Instant) {
         let probe_at = now + pause;
         let open =

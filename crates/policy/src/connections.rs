@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-/// How often the rate is measured, and a decision taken.
+/// The interval at which the rate is measured and a decision taken.
 pub const INTERVAL: Duration = Duration::from_millis(250);
 /// A rest that arrives within this time needs no further connection.
 pub const REMAINING_TIME_MIN: Duration = Duration::from_secs(1);
@@ -16,11 +16,11 @@ pub const REMAINING_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// How long a new connection may take until the gain shows: it has a request to send, redirects to follow, and
 /// begins slowly.
 pub const TRIAL_MAX: Duration = Duration::from_secs(3);
-/// How many connections on trial are replaced, for one blob, because they are far slower than the others.
+/// The most connections on trial that are replaced, for one blob, because they are far slower than the others.
 pub const REPLACED_COUNT_MAX: u32 = 2;
-/// How long a blob may come at less than [`DRIP_RATE`] before a further connection is tried all the same.
+/// The time that a blob may come at less than [`DRIP_RATE`] before a further connection is tried all the same.
 pub const STEADY_TIME: Duration = Duration::from_secs(2);
-/// What comes slower than this, in bytes per second, only drips.
+/// A transfer slower than this, in bytes per second, only drips.
 pub const DRIP_RATE: u64 = 32 * 1024;
 /// The shortest part that is asked for.
 pub const PART_BYTES_MIN: u64 = 1024 * 1024;
@@ -53,7 +53,7 @@ pub struct Trial {
     pub rate: u64,
     /// Connections before it was added.
     pub connections: usize,
-    /// How long ago it was added.
+    /// The time since it was added.
     pub age: Duration,
 }
 

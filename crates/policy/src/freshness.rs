@@ -1,4 +1,4 @@
-//! When a cached tag may be served without asking the upstream.
+//! Decides when a cached tag may be served without asking the upstream.
 //!
 //! Only tags are decided here: a digest names its content, so what is stored under one is fresh for ever.
 
@@ -15,18 +15,18 @@ pub struct TagRecord {
     pub media_type: MediaType,
     /// The manifest's length in bytes.
     pub size: u64,
-    /// When the upstream last said so.
+    /// The time at which the upstream last said so.
     pub checked_at: SystemTime,
 }
 
 /// What the operator set for a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagRule {
-    /// How long an upstream's word holds; zero: it is asked on every pull.
+    /// The time for which an upstream's word holds; zero: it is asked on every pull.
     pub ttl: Duration,
     /// For how long a record may stand in for an upstream that cannot be asked.
     pub stale_if_error: StaleLimit,
-    /// What an upstream's 404 on a cached tag means.
+    /// The answer to a pull of a cached tag that the upstream no longer has.
     pub on_upstream_404: Upstream404,
     /// The upstream is never asked.
     pub offline: bool,
@@ -94,7 +94,7 @@ pub fn plan_tag(record: Option<&TagRecord>, rule: &TagRule, now: SystemTime) -> 
     TagPlan::Revalidate { if_unreachable: if may_stand_in { Unreachable::Serve } else { Unreachable::Fail } }
 }
 
-/// Whether an upstream's word of that age may stand in while it cannot be asked. Offline, any word may.
+/// Tells whether an upstream's word of that age may stand in while it cannot be asked. Offline, any word may.
 pub fn may_stand_in(age: Duration, rule: &TagRule) -> bool {
     rule.offline
         || match rule.stale_if_error {

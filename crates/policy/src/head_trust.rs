@@ -6,13 +6,13 @@
 
 use std::time::{Duration, Instant};
 
-/// How long an agreement between HEAD and GET is taken to go on.
+/// The time for which an agreement between HEAD and GET counts.
 pub const AGREED_FOR: Duration = Duration::from_secs(3600);
 
-/// How long no HEAD is believed after one that a GET belied.
+/// The time for which no HEAD counts after a GET belied one.
 pub const BELIED_FOR: Duration = Duration::from_secs(3600);
 
-/// What a no is.
+/// The two sorts of no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum No {
     /// 404 or 410.
@@ -21,7 +21,7 @@ pub enum No {
     Refused,
 }
 
-/// What depends on a no.
+/// The stakes of believing a no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stakes {
     /// Something is held here, or was granted, and would be given up.
@@ -30,7 +30,7 @@ pub enum Stakes {
     Nothing,
 }
 
-/// What a HEAD that said no proves.
+/// The proof that a HEAD gives when it says no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// Nothing: a GET decides.
@@ -64,7 +64,7 @@ impl HeadTrust {
         Self { absent: known, refused: known, belied_at: None }
     }
 
-    /// What a HEAD that says `no` proves.
+    /// Weighs a HEAD that says `no`.
     pub fn weigh(&self, no: No, stakes: Stakes, now: Instant) -> Proof {
         let is_recent = |at: Instant, lasts: Duration| now.saturating_duration_since(at) < lasts;
         if stakes == Stakes::Held || self.belied_at.is_some_and(|at| is_recent(at, BELIED_FOR)) {

@@ -38,7 +38,7 @@ use self::table::Builder;
 
 pub use self::own::{is_address_or_listed, registry_name};
 
-/// What one registry is called.
+/// The names of one registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegistryNames {
     /// Its name, `host` or `host:port`, in any case.
@@ -199,7 +199,7 @@ impl RoutingTable {
         self.route_or(self.default, authority, path, query)
     }
 
-    /// Whether the default registry is chosen for a request, because the request names none.
+    /// Tells whether the default registry is chosen for a request, because the request names none.
     pub fn is_by_default(&self, authority: &str, path: &str, query: Option<&str>) -> bool {
         self.default.is_some() && self.route_or(None, authority, path, query) == Err(RouteError::NoSelector)
     }
@@ -256,7 +256,8 @@ impl RoutingTable {
         self
     }
 
-    /// What a host says before the domain, such as `nvcr.io`; without a domain, before an address or `localhost`.
+    /// Returns the part of a host before the domain, such as `nvcr.io`; without a domain, the part before an address or
+    /// `localhost`.
     pub fn label_of(&self, authority: &str) -> Option<String> {
         let host = authority::parse_host(authority)?;
         let label = match &self.domain {
@@ -266,7 +267,7 @@ impl RoutingTable {
         Some(label.to_owned())
     }
 
-    /// Whether a registry has this name or alias.
+    /// Tells whether a registry has this name or alias.
     pub fn knows(&self, name: &str) -> bool {
         self.names.contains_key(&name.to_ascii_lowercase())
     }

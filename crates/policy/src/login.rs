@@ -1,4 +1,4 @@
-//! When a login that was refused may be shown again.
+//! Decides when a login that was refused may be shown again.
 //!
 //! A wrong password that is tried with every request locks its account and gets our address blocked. But a refusal
 //! need not be about the password: some token services refuse what the account may not read with the same status.
@@ -47,7 +47,7 @@ pub enum Advice {
 }
 
 impl Standing {
-    /// What may be done at `now`.
+    /// Advises what to do with the login at `now`.
     pub fn advise(&self, now: Instant) -> Advice {
         match self.pause {
             Some(pause) if now < pause.until => Advice::Leave(pause.until - now),

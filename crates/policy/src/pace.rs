@@ -1,4 +1,4 @@
-//! When a connection is too slow to keep the bytes that it was given to fetch.
+//! Tells when a connection is too slow to keep the bytes that it was given to fetch.
 //!
 //! Several connections bring one blob, and the blob is whole when the last of them is done. So "slow" is measured
 //! against the others: an edge node that drips at 2 KiB/s is no reason to wait for it while another connection brings
@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-/// How long a connection is given before anybody judges it, beside the time to its first byte.
+/// The time that a connection gets before it is judged, beside the time to its first byte.
 pub const TENURE_MIN: Duration = Duration::from_secs(1);
 /// A connection that brings less than this share of what the others bring each is replaced.
 pub const LOST_SHARE: u64 = 4;
@@ -51,7 +51,7 @@ pub fn kept_bytes(tenure: &Tenure, pace: &Pace) -> Option<u64> {
     is_gain(tenure, pace, tenure.rest_bytes - kept).then_some(kept)
 }
 
-/// Whether a connection is so much slower than the others, of that `pace` each, that a new one in its place brings its
+/// Tells whether a connection is so much slower than the others, of that `pace` each, that a new one in its place brings its
 /// rest sooner.
 pub fn is_lost(tenure: &Tenure, pace: &Pace) -> bool {
     is_judged(tenure, pace)

@@ -23,7 +23,7 @@ pub const DOUBT_REPOSITORY_COUNT: usize = 3;
 pub const FAILING_REPOSITORY_COUNT_MAX: u32 = 4;
 /// Requests under way, while there is doubt, for all repositories together that have given nothing lately.
 pub const DOUBTFUL_COUNT_MAX: u32 = 32;
-/// When to come again, where room for one more request is all that is missing.
+/// The pause that a caller is told where only room for one more request is missing.
 pub const ROOM_PAUSE: Duration = Duration::from_secs(1);
 
 /// What kind of thing is asked for. Within a repository, one kind may fail and the others not: its tags may be too
@@ -47,22 +47,22 @@ pub enum Class {
 pub struct Scope {
     /// Its name.
     pub repository: String,
-    /// What is asked of it.
+    /// The kind of thing that is asked of it.
     pub class: Class,
 }
 
-/// What one request asks for.
+/// The thing that one request asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Path {
     /// Of which repository.
     pub scope: Arc<Scope>,
-    /// Whether by `HEAD`: some registries answer that worse than `GET`, or not at all.
+    /// True if by `HEAD`: some registries answer that worse than `GET`, or not at all.
     pub is_head: bool,
     /// The tag or digest; empty where the class says it all.
     pub reference: String,
 }
 
-/// How a request ended, as far as reach goes.
+/// The end of a request, as far as reach goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// By what was asked for, or the way to it.
@@ -91,7 +91,7 @@ pub struct Leave {
     is_doubtful: bool,
 }
 
-/// Why a request must not be sent, and when to come again.
+/// A refusal to send a request, with the time after which to come again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The host is left alone.
@@ -102,7 +102,7 @@ pub enum Refusal {
     Path(Duration),
 }
 
-/// What is known about one host and what lies behind it. The caller owns the clock and keeps this behind its lock.
+/// The state of one host and of all that lies behind it. The caller owns the clock and keeps this behind its lock.
 #[derive(Clone, Debug)]
 pub struct Reach {
     host: Host,
@@ -149,7 +149,7 @@ impl Reach {
         }
     }
 
-    /// Whether a request may be sent now.
+    /// Tells whether a request may be sent now.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -167,7 +167,7 @@ impl Reach {
         Ok(Leave { path: admission, counts_for_scope, is_doubtful })
     }
 
-    /// Whether a request may be sent now that leaves no trace here, however it ends.
+    /// Tells whether a request may be sent now that leaves no trace here, however it ends.
     ///
     /// # Errors
     /// [`Refusal`]; what is left alone gets no probe by this.
@@ -192,7 +192,7 @@ impl Reach {
         if is_full || doubt_is_full { Err(Refusal::Repository(ROOM_PAUSE)) } else { Ok(()) }
     }
 
-    /// How the request ended. Returns whether the path is left alone from now on, and was not before.
+    /// Settles a request that ended in `outcome`. Returns true if the path is left alone from now on and was not before.
     pub fn settle(&mut self, path: &Arc<Path>, leave: Leave, outcome: Outcome, now: Instant) -> bool {
         let mut is_left_alone = false;
         self.doubtful_in_flight -= u32::from(leave.is_doubtful);
@@ -235,13 +235,13 @@ impl Reach {
         is_left_alone
     }
 
-    /// What had begun to come is whole.
+    /// Notes that an answer which had begun is whole.
     pub fn complete(&mut self, path: &Arc<Path>) {
         self.paths.remove(&**path);
         self.serving.get_or_insert_with(&path.scope, || ());
     }
 
-    /// What had begun to come broke off, or did not end in time.
+    /// Notes that an answer which had begun broke off, or did not end in time.
     pub fn spoil(&mut self, path: &Arc<Path>, now: Instant) {
         self.fail_path(path, Admission::Probe, now);
     }
@@ -251,7 +251,7 @@ impl Reach {
         self.paths.get_or_insert_with(path, Breaker::default).rest(pause, now);
     }
 
-    /// Whether a request of our own should ask the host now. The one who is told so reports back to
+    /// Tells whether a request of our own should ask the host now. The one who is told so reports back to
     /// [`probed`](Self::probed).
     pub fn take_probe(&mut self, now: Instant) -> bool {
         let is_wanted = self.host.is_open || self.is_in_doubt();
@@ -263,7 +263,7 @@ impl Reach {
         true
     }
 
-    /// How the request of our own ended.
+    /// Settles our own request to the host.
     pub fn probed(&mut self, outcome: Outcome, now: Instant) {
         self.host.is_probing = false;
         let is_there =
@@ -281,13 +281,13 @@ impl Reach {
         }
     }
 
-    /// Whether a failure of the path may be a passing one, so that asking again may help: it has not failed
+    /// Tells whether a failure of the path may be a passing one, so that asking again may help: it has not failed
     /// lately, and nothing speaks against its repository.
     pub fn may_retry(&self, path: &Arc<Path>) -> bool {
         !self.paths.contains(&**path) && !self.is_doubtful(&path.scope)
     }
 
-    /// Whether the repository gave what it was asked for lately.
+    /// Tells whether the repository gave what it was asked for lately.
     pub fn serves(&self, scope: &Scope) -> bool {
         self.serving.contains(scope)
     }
@@ -301,7 +301,7 @@ impl Reach {
         }
     }
 
-    /// Whether so much failed in a row that the host itself may be what fails.
+    /// Tells whether so much failed in a row that the host itself may be what fails.
     pub fn is_in_doubt(&self) -> bool {
         self.host.failures_in_a_row >= FAILURE_COUNT_MAX
             && self.host.repositories.len() >= DOUBT_REPOSITORY_COUNT

@@ -1,4 +1,4 @@
-//! What belongs to an upstream: which hosts are its own, and which token realms may see its credentials.
+//! Decides which hosts are an upstream's own, and which token realms may see its credentials.
 //!
 //! A realm is written by whoever answers in the upstream's name. Sending credentials wherever it points gave
 //! them away in several registries' clients (CVE-2020-15157, CVE-2026-33540); exact origin alone breaks
@@ -107,7 +107,7 @@ impl Territory {
         Self { upstream, trusted }
     }
 
-    /// Whether the URL's host and port are the upstream's own, or listed with it.
+    /// Tells whether the URL's host and port are the upstream's own, or listed with it.
     pub fn contains(&self, url: &Url) -> bool {
         self.is_upstream(url) || self.trusted.iter().any(|trusted| trusted.covers(url))
     }
@@ -146,7 +146,7 @@ impl Territory {
         }
     }
 
-    /// Whether the upstream's credentials may be sent to the URL's host.
+    /// Tells whether the upstream's credentials may be sent to the URL's host.
     pub fn may_see_credentials(&self, url: &Url) -> bool {
         self.contains(url) || (url.scheme() == "https" && self.is_same_domain(url))
     }

@@ -61,7 +61,7 @@ impl Rests {
         is_news
     }
 
-    /// How much longer `repository` is left alone with requests under this limit.
+    /// Returns the time for which `repository` still gets no requests under this limit.
     pub fn left(&mut self, repository: &str, limit: Limit, now: Instant) -> Option<Duration> {
         let of_all = [limit, Limit::Everything].map(|limit| self.registry[limit as usize]);
         let own = [limit, Limit::Everything]

@@ -11,7 +11,7 @@ pub const ATTEMPT_COUNT_MAX: u32 = 3;
 pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// The longest pause before an attempt, before jitter.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// What an upstream that throttles without saying for how long is granted.
+/// The rest of an upstream that throttles without saying for how long.
 pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(10);
 /// The longest `Retry-After` that is believed.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(15 * 60);

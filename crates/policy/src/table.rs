@@ -23,7 +23,7 @@ impl<K: Hash + Eq + Clone, V> Table<K, V> {
         self.entries.len()
     }
 
-    /// Whether there is such an entry; this does not touch it.
+    /// Tells whether there is such an entry; this does not touch it.
     pub fn contains<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,

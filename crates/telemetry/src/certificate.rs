@@ -1,5 +1,5 @@
-//! When the certificate ends that clients are shown: a gauge that is there only where there is one, because an alert on
-//! it would take 0 for a certificate that ended long ago.
+//! A gauge of when the certificate ends that clients are shown. It is there only where there is a certificate, because an
+//! alert on it would take 0 for one that ended long ago.
 
 use std::fmt;
 use std::sync::Arc;

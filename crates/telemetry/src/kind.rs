@@ -1,10 +1,10 @@
-//! What was asked: the closed sets behind the `kind` labels.
+//! The closed sets behind the `kind` labels.
 
 use std::fmt::{self, Write as _};
 
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 
-/// What a client asked of us.
+/// The kinds of clients' requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// The version check, `/v2/`.
@@ -38,7 +38,7 @@ impl Kind {
     }
 }
 
-/// What we asked of an upstream.
+/// The kinds of our requests to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UpstreamKind {
     /// `HEAD` of a manifest: the question "has the tag moved".

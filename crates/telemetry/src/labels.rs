@@ -129,7 +129,7 @@ pub(crate) struct Unrouted {
     pub(crate) status: Status,
 }
 
-/// What bytes in memory belong to.
+/// The owners of bytes in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Held {
     pub(crate) sort: &'static str,

@@ -186,14 +186,14 @@ impl Metrics {
         self.panics.inc();
     }
 
-    /// Where the number of lost log lines is read from whenever the metrics are asked for. The first source
+    /// Sets the source of the number of lost log lines, which is read whenever the metrics are asked for. The first source
     /// given stays.
     pub fn count_dropped_log_lines(&self, source: impl Fn() -> u64 + Send + Sync + 'static) {
         // A second source means a second log, which no process has; the first one remains in use.
         let _ = self.log_lines_dropped_source.set(Box::new(source));
     }
 
-    /// Where it is read what bodies take of memory, by sort and in bytes, whenever the metrics are asked for. The first
+    /// Sets the source of the bytes that bodies take of memory, by sort, which is read whenever the metrics are asked for. The first
     /// source given stays.
     pub fn count_body_memory(&self, source: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) {
         // As above: a process has one budget.

@@ -1,4 +1,4 @@
-//! What the kernel says of this process, read from `/proc` when somebody asks for the metrics.
+//! The kernel's numbers of this process, read from `/proc` when somebody asks for the metrics.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Where below its host a registry is.
+//! Finds where below its host a registry is.
 //!
 //! A registry may share its host with others: a Harbor project, a Quay organisation and GitLab's dependency proxy are
 //! the first part of each repository's name (`/v2/<path>/<name>/...`), while a Nexus repository and others have a root

@@ -1,4 +1,4 @@
-//! What this upstream's answers to HEAD are worth, as far as it was seen.
+//! Remembers how far this upstream's answers to HEAD can be believed.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,4 +1,4 @@
-//! What the cache asks of an upstream, and what it gets back.
+//! The contract between the cache and an upstream: questions and answers.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use crate::error::Error;
 /// end. What a header claims is passed on as a claim.
 #[async_trait]
 pub trait Upstream: fmt::Debug + Send + Sync + 'static {
-    /// What the upstream says about a manifest. It is asked by `HEAD`, which Docker Hub does not count as a pull.
+    /// Describes a manifest in the upstream's words. The upstream is asked by `HEAD`, which Docker Hub does not count as a pull.
     /// Where that gives nothing and proves nothing, as [`policy::head_trust`] says, a `GET` decides, whose manifest is
     /// handed over.
     ///
@@ -39,7 +39,7 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
         reference: &Reference,
     ) -> Result<ManifestBody, Error>;
 
-    /// What the upstream says about a blob, without downloading it: by `HEAD`, and where that gives nothing and proves
+    /// Describes a blob in the upstream's words, without downloading it: by `HEAD`, and where that gives nothing and proves
     /// nothing, or leaves the size out, by a `GET` of one byte.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
     async fn list(&self, request: &ListRequest) -> Result<ListPage, Error>;
 }
 
-/// What an upstream says about a manifest.
+/// An upstream's description of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Described {
     /// `HEAD` was answered.

@@ -34,7 +34,7 @@ pub fn next_query(values: &[&str], page: &Url) -> Option<String> {
 /// Where a `Location` leads, and whether credentials would go along.
 ///
 /// # Errors
-/// Why it is not followed.
+/// The text says why it is not followed.
 pub fn follow_location(current: &Url, location: &[u8]) -> Result<(Url, bool), &'static str> {
     let next = crate::redirect::resolve_location(current, location)?;
     let is_home = crate::redirect::is_same_origin(current, &next);

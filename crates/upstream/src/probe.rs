@@ -24,16 +24,16 @@ use crate::trouble;
 const CLOCK_ERROR_MAX: Duration = Duration::from_secs(5 * 60);
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
-/// What a registry that can be used says about itself.
+/// The findings about a registry that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reached {
-    /// What came of the login.
+    /// The result of the login.
     pub login: Login,
-    /// What is odd, and what to do about it.
+    /// Oddities, each with what to do about it.
     pub remarks: Vec<String>,
 }
 
-/// What came of a login.
+/// The result of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Login {
     /// None is configured.
@@ -81,7 +81,7 @@ impl Probe {
     /// Asks the registry's root, and logs in if there is a login. Nothing is asked twice, and nothing is kept.
     ///
     /// # Errors
-    /// Why the registry cannot be used, with what to do. The text holds no credential.
+    /// [`Error`] says why the registry cannot be used, and what to do. The text holds no credential.
     pub async fn run(&self) -> Result<Reached, Error> {
         let (root, answer) = self.find().await?;
         let mut remarks: Vec<String> =

@@ -1,4 +1,4 @@
-//! Whom we believe, and who we say we are, when a connection is encrypted.
+//! The certificates of encrypted connections: which authorities we believe, and which identity we show.
 //!
 //! Roots are the system's, those compiled in (an image made from scratch has no others), and the operator's.
 

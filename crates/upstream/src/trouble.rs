@@ -1,5 +1,5 @@
-//! Why a request came to nothing, for the person who has to do something about it: what happened, and behind a
-//! semicolon what to do, where that follows from it. What the libraries say names their own parts.
+//! Describes why a request came to nothing, for the person who has to do something about it: what happened and, behind
+//! a semicolon, what to do, where that follows from it. The libraries' own texts name their own parts.
 
 use std::error::Error as StdError;
 use std::io;

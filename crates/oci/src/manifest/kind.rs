@@ -4,12 +4,12 @@
 use super::ManifestError;
 use crate::media_type::MediaType;
 
-const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
-const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const DOCKER_IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
-const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+json";
-const SIGNED_SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+pub(super) const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(super) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(super) const DOCKER_IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub(super) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub(super) const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+json";
+pub(super) const SIGNED_SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 
 /// The kinds that clients tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

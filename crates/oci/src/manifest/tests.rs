@@ -1,16 +1,11 @@
 use proptest::prelude::*;
 
+use super::kind::{DOCKER_IMAGE, DOCKER_LIST, OCI_IMAGE, OCI_INDEX, SCHEMA_1, SIGNED_SCHEMA_1};
 use super::{DEPTH_MAX, DESCRIPTOR_COUNT_MAX, MANIFEST_BYTES_MAX, Manifest, ManifestError, ManifestKind};
 use crate::descriptor::{Descriptor, DescriptorError};
 use crate::digest::{Algorithm, Digest, DigestError};
 use crate::media_type::MediaType;
 
-const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
-const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const DOCKER_IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
-const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+json";
-const SIGNED_SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 

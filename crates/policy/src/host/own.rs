@@ -16,7 +16,7 @@ pub(super) fn is_local(host: &str) -> bool {
         || host.parse::<Ipv4Addr>().is_ok()
 }
 
-/// Whether `authority`, as a client wrote it, is an address, `localhost` or one of the `listed` names. An empty one,
+/// Tells whether `authority`, as a client wrote it, is an address, `localhost` or one of the `listed` names. An empty one,
 /// of an HTTP/1.0 client, is as good as an address.
 pub fn is_address_or_listed(authority: &str, listed: &[String]) -> bool {
     let Some(host) = parse_host(authority) else { return false };

@@ -1,4 +1,4 @@
-//! How the routing table is made from the registries' names.
+//! Makes the routing table from the registries' names.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

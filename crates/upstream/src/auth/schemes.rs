@@ -1,4 +1,4 @@
-//! What hosts last asked for: the registry's own, and those that it redirects to.
+//! Remembers what the registry's host, and those that it redirects to, last asked for.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! What one request carries to show who asks, and what is known about it.
+//! The credential of one request, and what is known about it.
 
 use std::sync::Arc;
 
