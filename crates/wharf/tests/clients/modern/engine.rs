@@ -21,7 +21,22 @@ fn ready() -> bool {
 }
 
 #[test]
-fn docker_engine_29_pulls_through_its_registry_mirror() {
+fn docker_engine_29_pulls_through_its_registry_mirror_by_host() {
+    pull_through_mirror(|lab| lab.vhost(HUB));
+}
+
+#[test]
+fn docker_engine_29_pulls_through_its_registry_mirror_by_path() {
+    pull_through_mirror(|lab| format!("{}/{HUB}", lab.bare_host()));
+}
+
+/// It says which registry it means by `ns`, as containerd does.
+#[test]
+fn docker_engine_29_pulls_through_its_registry_mirror_by_namespace_parameter() {
+    pull_through_mirror(Lab::bare_host);
+}
+
+fn pull_through_mirror(mirror: impl Fn(&Lab) -> String) {
     if !ready() {
         return;
     }
@@ -30,7 +45,7 @@ fn docker_engine_29_pulls_through_its_registry_mirror() {
     let (hub_zstd, corp_zstd) = push_both(&mut lab, "zstd", Form::OciZstd);
     lab.pull_three_times(|lab, directory| {
         let by_name = lab.vhost(CORP);
-        let settings = json!({ "registry-mirrors": [format!("http://{}", lab.vhost(HUB))],
+        let settings = json!({ "registry-mirrors": [format!("http://{}", mirror(lab))],
             "insecure-registries": [by_name], "features": features() });
         let docker = Docker::start_with(&lab.surroundings, directory, settings);
         let by_name = format!("{by_name}/{APP}");

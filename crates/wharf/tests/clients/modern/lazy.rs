@@ -1,13 +1,14 @@
-//! Lazy pulls: the stargz snapshotter mounts a layer and fetches what is read of it. BuildKit has it built in, and so has
-//! the containerd that `.ci/modern` builds for it, as k3s has.
+//! Lazy pulls: the stargz snapshotter mounts a layer and fetches what is read of it. It is a daemon beside containerd,
+//! or built into containerd as k3s has it, or into BuildKit.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::containerd::HostsForm;
 use crate::image::{Form, marked};
-use crate::lab::{HUB, Lab};
+use crate::lab::{CORP, HUB, Lab};
 use crate::process::available;
 use crate::pulls::{APP, push_both};
 
@@ -16,16 +17,16 @@ use super::built;
 use super::nodes::{self, Node, push_pause};
 
 const LAZY: &str = "team/lazy";
-/// The bulk of the layer, of which nothing is read. Nothing makes it smaller.
+/// The bulk of the layer, of which nothing is read. Nothing makes it smaller. It lies before and behind a small file.
 const BULK_BYTES: usize = 24 << 20;
 /// Nothing in advance and nothing in the background: what is asked for was read.
 const READ_ONLY: &str = "noprefetch = true\nno_background_fetch = true\n";
 /// What a pull may take of a layer of which it reads one small file: the table of contents and some chunks.
 const LAZY_BYTES_MAX: u64 = 1 << 20;
 
-/// What reads of the image: it needs a bit of each of its layers.
-const READ: [&str; 3] = ["/bin/cat", "/etc/marker", "/small"];
-const SAYS: &str = "1 of the hub\nsmall\n";
+/// What reads of the image: it needs a bit of each of its layers, and of the one with the bulk its middle and its end.
+const READ: [&str; 4] = ["/bin/cat", "/etc/marker", "/2-small", "/4-small"];
+const SAYS: &str = "1 of the hub\nsmall, in the middle\nsmall, at the end\n";
 
 #[test]
 fn a_lazy_build_takes_small_ranges_and_costs_the_registry_one_transfer() {
@@ -69,6 +70,51 @@ fn a_lazy_pod_takes_small_ranges_and_costs_the_registry_one_transfer() {
         assert_eq!(node.run(&pod, &format!("{HUB}/{LAZY}:1"), &READ), SAYS);
         node.remove_pod(&pod);
     });
+}
+
+/// The snapshotter as a daemon beside containerd, told about wharf as in docs/how-to/clients.md.
+#[test]
+fn a_lazy_pod_with_the_snapshotter_beside_containerd_takes_small_ranges() {
+    let needed = [&builds::PROGRAMS[..], &nodes::PROGRAMS, &["stargz"]].concat();
+    if !built(&needed) || !can_mount() {
+        return;
+    }
+    let mut lab = Lab::start();
+    let pause = push_pause(&mut lab);
+    pull_lazily(&mut lab, |lab, directory| {
+        let program = write_containerd_with_stargz(lab, directory);
+        let at = directory.display();
+        let settings = format!(
+            "{pause}[plugins.\"io.containerd.cri.v1.images\"]\nsnapshotter = \"stargz\"\n\
+             disable_snapshot_annotations = false\n\
+             [proxy_plugins.stargz]\ntype = \"snapshot\"\naddress = \"{at}/stargz.sock\"\n\
+             [proxy_plugins.stargz.exports]\nroot = \"{at}/stargz\"\n"
+        );
+        let form = HostsForm::DefaultWithNamespace;
+        let node = Node::start(lab, directory, &program, form, &settings);
+        let pod = node.start_pod();
+        assert_eq!(node.run(&pod, &format!("{HUB}/{LAZY}:1"), &READ), SAYS);
+        node.remove_pod(&pod);
+    });
+}
+
+/// A program that starts both in one namespace of mounts, for containerd must see what the snapshotter mounts.
+fn write_containerd_with_stargz(lab: &Lab, directory: &Path) -> String {
+    let mut settings = READ_ONLY.to_owned();
+    for registry in [HUB, CORP] {
+        let host = lab.vhost(registry);
+        settings +=
+            &format!("[[resolver.host.\"{registry}\".mirrors]]\nhost = \"{host}\"\ninsecure = true\n");
+    }
+    fs::write(directory.join("stargz.toml"), settings).expect("written");
+    let program = directory.join("containerd-with-stargz");
+    let at = directory.display();
+    let script = format!(
+        "#!/bin/sh\nstargz {at}/stargz.toml {at}/stargz {at}/stargz.sock &\nexec containerd \"$@\"\n"
+    );
+    fs::write(&program, script).expect("written");
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("it can be run");
+    program.display().to_string()
 }
 
 fn can_mount() -> bool {
@@ -115,8 +161,15 @@ fn push_lazy(lab: &Lab) {
     let buildkit = BuildKit::start(lab, &directory, |registry| lab.vhost(registry), "auto", "");
     let context = write_context(&directory, &format!("FROM {HUB}/{APP}:1\nCOPY files/ /\n"));
     fs::create_dir(context.join("files")).expect("created");
-    fs::write(context.join("files/bulk"), marked("bulk", BULK_BYTES)).expect("written");
-    fs::write(context.join("files/small"), "small\n").expect("written");
+    let half = |marker: &str| marked(marker, BULK_BYTES / 2);
+    for (name, content) in [
+        ("1-bulk", half("before")),
+        ("2-small", b"small, in the middle\n".to_vec()),
+        ("3-bulk", half("behind")),
+        ("4-small", b"small, at the end\n".to_vec()),
+    ] {
+        fs::write(context.join("files").join(name), content).expect("written");
+    }
     let output = format!(
         "type=image,name={}/{LAZY}:1,push=true,compression=estargz,force-compression=true,oci-mediatypes=true",
         lab.hub.address

@@ -2,16 +2,23 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
+use testkit::Kind;
 
 use crate::image::Form;
-use crate::lab::{HUB, Lab};
+use crate::lab::{CORP, HUB, Lab};
 use crate::process::Surroundings;
 use crate::pulls::{APP, push_both};
 
 use super::referring::Referring;
 use super::{built, run};
+
+const VERIFY: [&str; 5] =
+    ["verify", "--key", "cosign.pub", "--insecure-ignore-tlog", "--allow-http-registry"];
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// cosign with a key of its own and no transparency log, which no test can reach.
 struct Cosign<'a> {
@@ -36,14 +43,22 @@ impl<'a> Cosign<'a> {
     }
 
     fn verify(&self, reference: &str) {
-        let verify = ["verify", "--key", "cosign.pub", "--insecure-ignore-tlog", "--allow-http-registry"];
-        self.run(&[&verify[..], &[reference]].concat());
+        self.run(&[&VERIFY[..], &[reference]].concat());
+    }
+
+    fn verifies(&self, reference: &str) -> bool {
+        let mut command = self.command(&[&VERIFY[..], &[reference]].concat());
+        self.surroundings.try_run(&mut command, WITHIN).status.expect("it ends").success()
     }
 
     fn run(&self, arguments: &[&str]) {
+        self.surroundings.run(&mut self.command(arguments));
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.surroundings.command("cosign");
         command.current_dir(&self.keys).env("COSIGN_PASSWORD", "").args(arguments);
-        self.surroundings.run(&mut command);
+        command
     }
 }
 
@@ -55,12 +70,14 @@ fn cosign_verifies_by_fallback_tags_also_while_the_registry_is_away() {
     }
     for form in [&[][..], &["--new-bundle-format=false"]] {
         let mut lab = Lab::start();
-        let (hub, _) = push_both(&mut lab, "1", Form::Oci);
+        let (hub, corp) = push_both(&mut lab, "1", Form::Oci);
         let cosign = Cosign::new(&lab.surroundings, lab.directory());
         cosign.sign(&format!("{}/{APP}@{}", lab.hub.address, hub.manifest.digest), form);
         let through = format!("{}/{APP}@{}", lab.vhost(HUB), hub.manifest.digest);
         cosign.verify(&through);
         cosign.verify(&through);
+        let unsigned = format!("{}/{APP}@{}", lab.vhost(CORP), corp.manifest.digest);
+        assert!(!cosign.verifies(&unsigned), "an image of the same name elsewhere is not signed by it");
         drop(cosign);
         lab.hub.stop();
         lab.crash_and_restart();
@@ -85,6 +102,7 @@ fn client_f4_cosign_verifies_by_referrers_after_a_restart_while_the_registry_is_
     referring.take(&lab.hub, APP, &digest.replace(':', "-"), None);
     let through = |referring: &Referring| format!("{}/{}@{digest}", referring.host(), Referring::name(APP));
     cosign.verify(&through(&referring));
+    assert_ne!(referring.registry.count(Kind::Referrers), 0, "it was found by the referrers API");
     referring.lose_registry_and_restart();
     cosign.verify(&through(&referring));
 }
