@@ -49,6 +49,12 @@ fn several(names: &[&str], registry_count: usize) -> String {
 pub(crate) fn describe(name: &str, root: &Path, error: &StoreError) -> String {
     let place = existing(error.path());
     let shown = place.display();
+    // All stores of one wharf lie side by side. What is wrong with the directory above them is one sentence.
+    let shared = root.parent().filter(|_| root.file_name().is_some_and(|last| last == name)).unwrap_or(root);
+    if let Some(file) = file_in_the_way(shared) {
+        let file = if file == shared { "it".to_owned() } else { file.display().to_string() };
+        return format!("cannot store in {}: {file} is not a directory; {ANOTHER_ROOT}", shared.display());
+    }
     let advice = match error.kind() {
         StoreErrorKind::Denied => {
             let user = rustix::process::geteuid().as_raw();
@@ -83,11 +89,9 @@ pub(crate) fn describe(name: &str, root: &Path, error: &StoreError) -> String {
             return format!("the disk of {shown} is full; free some space, or {ANOTHER_ROOT}");
         }
         StoreErrorKind::Locked => {
-            // All stores of one wharf lie side by side, and one sentence is enough for them.
-            let shared = root.parent().filter(|_| root.file_name().is_some_and(|last| last == name));
+            let shared = shared.display();
             return format!(
-                "another wharf stores in {}; stop that one, or for this one {ANOTHER_ROOT}",
-                shared.unwrap_or(root).display()
+                "another wharf stores in {shared}; stop that one, or for this one {ANOTHER_ROOT}"
             );
         }
         // They say what to do themselves.
@@ -102,7 +106,17 @@ pub(crate) fn describe(name: &str, root: &Path, error: &StoreError) -> String {
             format!("repair the disk, or {ANOTHER_ROOT}")
         }
     };
-    format!("cannot store in {}: {error}; {advice}", root.display())
+    // An error inside a store is that store's own.
+    let shown = if error.path().starts_with(root) && error.path() != root { root } else { shared };
+    if error.path() == root {
+        return format!("cannot store in {}: {}: {}; {advice}", shown.display(), error.call(), error.cause());
+    }
+    format!("cannot store in {}: {error}; {advice}", shown.display())
+}
+
+/// What stands at or above `root` and is no directory.
+fn file_in_the_way(root: &Path) -> Option<&Path> {
+    root.ancestors().find(|ancestor| ancestor.exists()).filter(|found| !found.is_dir())
 }
 
 /// The nearest directory at or above `path` that exists: the one that something has to be done about.

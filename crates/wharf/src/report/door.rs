@@ -102,7 +102,7 @@ impl<'a> Door<'a> {
         }
         match self.virtual_host(hub) {
             Some(host) => Some(Mirror { url: self.url(&host), needs_default: false }),
-            // Docker takes no path for a mirror.
+            // Docker takes a path for a mirror from 25 on, and Debian has an older one.
             None if self.bare().is_none() => Some(Mirror { url: self.base_url(), needs_default: true }),
             None => None,
         }

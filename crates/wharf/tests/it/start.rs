@@ -95,6 +95,31 @@ fn an_address_that_is_taken_is_named() {
     );
 }
 
+/// One wrong root is one mistake, however many registries store below it.
+#[test]
+fn newcomer_10_a_wrong_root_is_one_line_that_says_how_to_set_another() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    for (root, expected) in [
+        ("file", "all registries: cannot store in file: it is not a directory; set another root: "),
+        (
+            "file/below",
+            "all registries: cannot store in file/below: file is not a directory; set another root: ",
+        ),
+        ("/proc/wharf", "all registries: cannot store in /proc/wharf: mkdir /proc/wharf: "),
+    ] {
+        let text = configuration(&format!("[storage]\nroot = {root:?}\n"));
+        std::fs::write(directory.path().join("wharf.toml"), text).unwrap();
+        let (code, _, complained) = run(directory.path(), &["serve"]);
+        assert_eq!((code, complained.lines().count()), (Some(1), 1), "{complained}");
+        assert!(complained.starts_with(expected), "{complained}");
+        assert!(
+            complained.ends_with("set another root: `root` of [storage], or WHARF_ROOT\n"),
+            "{complained}"
+        );
+    }
+}
+
 /// A start in vain leaves nothing behind.
 #[test]
 fn newcomer_12_a_start_that_fails_makes_no_directories() {
@@ -238,7 +263,9 @@ fn run_unprivileged(directory: &std::path::Path) -> Option<(Option<i32>, String)
     }
     std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
     let program = directory.join("program");
-    std::fs::copy(env!("CARGO_BIN_EXE_wharf"), &program).unwrap();
+    // A file that this process had open to write could not be run while another test starts a program (ETXTBSY).
+    let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_wharf")).arg(&program).status();
+    assert!(copied.unwrap().success());
     let mut command = std::process::Command::new(program);
     command.arg("serve").current_dir(directory).env_clear().uid(UNPRIVILEGED).gid(UNPRIVILEGED);
     let output = command.output().unwrap();
