@@ -5,6 +5,7 @@ use std::fmt;
 use http::HeaderValue;
 use oci::{Algorithm, Digest};
 use secret::Secret;
+use subtle::ConstantTimeEq;
 
 /// A token, kept as its digest: comparing digests of a fixed length takes the same time whatever is sent.
 pub(super) struct Token(Digest);
@@ -29,9 +30,8 @@ impl Token {
             return false;
         };
         let given = digest(token.trim().as_bytes());
-        let pairs = self.0.hex().bytes().zip(given.hex().bytes());
-        let difference = pairs.fold(0, |difference, (wanted, given)| difference | (wanted ^ given));
-        difference == 0 && scheme.eq_ignore_ascii_case("bearer")
+        let is_equal = self.0.hex().as_bytes().ct_eq(given.hex().as_bytes());
+        bool::from(is_equal) && scheme.eq_ignore_ascii_case("bearer")
     }
 }
 

@@ -25,14 +25,6 @@ fn a_word_unlike_all_others_finds_none() {
 }
 
 #[test]
-fn distance_counts_single_letters() {
-    for (from, to, expected) in [("", "", 0), ("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3)] {
-        assert_eq!(distance(from, to), expected);
-        assert_eq!(distance(to, from), expected);
-    }
-}
-
-#[test]
 fn a_slip_is_one_letter_or_two_that_were_swapped() {
     for (word, expected) in [
         ("dockr.io", true),
