@@ -11,6 +11,7 @@ pub(crate) mod passing;
 pub(crate) mod pump;
 pub(crate) mod reader;
 mod relay;
+mod resumption;
 pub(crate) mod seat;
 mod spans;
 pub(crate) mod table;
@@ -102,6 +103,10 @@ pub(crate) struct Fill {
     place: Mutex<Option<Place>>,
     /// Cancelled when the place is another's: what has come so far is all that this fill brings.
     gave_way: CancellationToken,
+    /// Whether the front asks for the whole blob, and nobody for a part of it.
+    is_asked_plainly: AtomicBool,
+    /// Whether any of its bytes were given as a range.
+    has_ranges: AtomicBool,
     /// Whether it is known that the store will not have the blob.
     is_lost: Arc<AtomicBool>,
 }
@@ -122,6 +127,8 @@ impl Fill {
             readers: Mutex::new(Vec::new()),
             place: Mutex::new(None),
             gave_way: CancellationToken::new(),
+            is_asked_plainly: AtomicBool::new(false),
+            has_ranges: AtomicBool::new(false),
             is_lost: Arc::default(),
         }
     }
@@ -231,6 +238,23 @@ impl Fill {
     fn begin_relay(&self, start: u64, hash: Hasher) {
         self.lose();
         *lock(&self.relay) = Some(Relay::new(start, hash, self.memory.windows.clone()));
+    }
+
+    /// Whether the whole is asked for from now on, and no part.
+    fn ask_plainly(&self, is_asked_plainly: bool) {
+        self.is_asked_plainly.store(is_asked_plainly, Ordering::Relaxed);
+    }
+
+    fn is_asked_plainly(&self) -> bool {
+        self.is_asked_plainly.load(Ordering::Relaxed)
+    }
+
+    fn note_range(&self) {
+        self.has_ranges.store(true, Ordering::Relaxed);
+    }
+
+    fn has_ranges(&self) -> bool {
+        self.has_ranges.load(Ordering::Relaxed)
     }
 
     /// The store will not have the blob.

@@ -98,6 +98,22 @@ impl Fill {
         lock(&self.spans).advance(id, next, Instant::now())
     }
 
+    /// Notes that the body of `id` goes on to the blob's end.
+    pub(super) fn note_open_end(&self, id: u64) {
+        lock(&self.spans).note_open_end(id);
+    }
+
+    /// Whether no range has come for long.
+    pub(super) fn are_ranges_in_doubt(&self) -> bool {
+        lock(&self.spans).are_ranges_in_doubt()
+    }
+
+    /// How far the transfer `id` goes beyond its stop, to which it has come; `None`: there it ends. `gaps` as for
+    /// [`claim_front`](Self::claim_front).
+    pub(super) fn go_on(&self, id: u64, gaps: impl FnOnce() -> Vec<ByteRange>) -> Option<u64> {
+        self.claim(|spans, now| spans.go_on(id, &gaps(), now))
+    }
+
     /// Returns once others have all that the transfer `id` had yet to fetch.
     pub(super) async fn taken_over(&self, id: u64) {
         loop {

@@ -8,18 +8,15 @@ use policy::connections::INTERVAL;
 use policy::head_trust::Stakes;
 use policy::pace::Pace;
 use storage::{Spool, StoreError};
-use tokio::time::Instant;
 use tracing::debug;
 use upstream::{BlobRange, BlobStream, ErrorKind};
 
-use super::pump::{FLOOR_RATE, Pump, Sink, Stop};
+use super::pump::{Pump, Sink, Stop};
+use super::resumption::{Next, Patience};
 use super::spans::Claim;
 use super::transfer::Transfer;
 use super::{Fill, Promised};
 use crate::error::PullError;
-
-/// Resumptions in a row that may bring no new byte.
-const RESUME_COUNT_MAX: u32 = 5;
 
 /// How long a transfer that tells no size waits for a HEAD that may.
 const SIZE_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -27,7 +24,7 @@ const SIZE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Which part of the fill a transfer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// It completes the blob from the front; `ranges_work` until the upstream fails to resume.
+    /// It completes the blob from the front; `ranges_work` as long as nothing speaks against it.
     Front { ranges_work: bool },
     /// It completes the blob if the upstream ended a body too soon whose length nobody knows.
     Rest,
@@ -69,11 +66,17 @@ impl Transfer {
     /// Fetches until nothing is missing, resuming where a transfer broke off.
     pub(super) async fn fetch_all(&self, fill: &Arc<Fill>, sink: &mut Sink) -> Result<(), PullError> {
         let mut patience = Patience::new(self.settings.fill_stall_max, fill.received_bytes());
-        let mut role = Role::Front { ranges_work: true };
+        let mut role = Role::Front { ranges_work: !fill.is_asked_plainly() };
         let mut progress = fill.watch();
         let mut pace = None;
         loop {
             progress.mark_unchanged();
+            if role == (Role::Front { ranges_work: true })
+                && fill.are_ranges_in_doubt()
+                && patience.ask_whole()
+            {
+                self.take_role(fill, &mut role, Role::Front { ranges_work: false });
+            }
             let is_one_piece = role == Role::Front { ranges_work: false };
             let claim = match sink {
                 Sink::Spool(_) => fill.claim_front(|| missing(fill, sink, is_one_piece), pace),
@@ -121,27 +124,30 @@ impl Transfer {
             let is_invalid = matches!(&stop, Stop::Upstream(error) if error.kind() == ErrorKind::Invalid);
             if is_invalid && range.start > 0 && role == (Role::Front { ranges_work: true }) {
                 // An upstream that cannot resume gives the whole again; what is there is skipped.
-                role = Role::Front { ranges_work: false };
-                fill.set_part_bytes(u64::MAX);
+                self.take_role(fill, &mut role, Role::Front { ranges_work: false });
                 continue;
             }
-            match patience.after(&stop, fill.received_bytes(), fill.has_answered()) {
-                Some(pause) => {
-                    debug!(digest = %self.digest, ?stop, "resuming");
+            match self.after_stop(fill, &stop, &mut patience, role, range.start).await {
+                Next::Again(next, pause) => {
+                    debug!(digest = %self.digest, ?stop, ?next, "resuming");
                     self.metrics.resumed();
+                    self.take_role(fill, &mut role, next);
                     tokio::time::sleep(pause).await;
                 }
-                // A gateway may forbid ranges in words that say something else. The whole may be had all the same.
-                None if range.start > 0
-                    && role == (Role::Front { ranges_work: true })
-                    && is_unconfirmed(&stop) =>
-                {
-                    role = Role::Front { ranges_work: false };
-                    fill.set_part_bytes(u64::MAX);
-                }
-                None => return Err(self.give_up(stop)),
+                Next::GiveUp => return Err(self.give_up(stop)),
             }
         }
+    }
+
+    /// The front goes on in that role. As long as it asks for the whole, nobody else asks for a part.
+    fn take_role(&self, fill: &Arc<Fill>, role: &mut Role, next: Role) {
+        if let Role::Front { ranges_work } = next {
+            fill.ask_plainly(!ranges_work);
+            if !ranges_work {
+                fill.set_part_bytes(u64::MAX);
+            }
+        }
+        *role = next;
     }
 
     fn give_up(&self, stop: Stop) -> PullError {
@@ -177,6 +183,9 @@ impl Transfer {
             (start, true) => BlobRange::From(start),
             (_, false) => BlobRange::Span(range),
         };
+        if matches!(request, BlobRange::Whole | BlobRange::From(_)) {
+            fill.note_open_end(span);
+        }
         let answer = tokio::select! {
             biased;
             answer = self.upstream.get_blob(&self.repository, &self.digest, request) => answer,
@@ -195,6 +204,9 @@ impl Transfer {
             fill.set_part_bytes(u64::MAX);
         }
         let stream = answer.map_err(Stop::Upstream)?;
+        if request != BlobRange::Whole {
+            fill.note_range();
+        }
         let skip = match range.start.checked_sub(stream.start) {
             Some(0) => 0,
             // The front has come past those bytes; anybody else would fetch them twice.
@@ -221,6 +233,7 @@ impl Transfer {
         let request = BlobRange::Last(length);
         let answer = self.upstream.get_blob(&self.repository, &self.digest, request).await;
         let stream = answer.map_err(Stop::Upstream)?;
+        fill.note_range();
         let Some(size) = stream.size.filter(|size| size.saturating_sub(length) == stream.start) else {
             return Err(Stop::Cut("the upstream ignored the range that was asked for"));
         };
@@ -308,11 +321,6 @@ impl Transfer {
     }
 }
 
-/// Whether somebody said no who may not be the registry.
-fn is_unconfirmed(stop: &Stop) -> bool {
-    matches!(stop, Stop::Upstream(error) if error.kind() == ErrorKind::Unconfirmed)
-}
-
 /// Whether the upstream could not be asked, as opposed to having nothing further to give.
 fn is_outage(stop: &Stop) -> bool {
     matches!(stop, Stop::Upstream(error) if error.kind() != ErrorKind::Invalid && !error.is_range_refused())
@@ -354,71 +362,4 @@ fn front(sink: &Sink) -> (Hasher, u64) {
         Sink::Spool(spool) => spool.front(),
         Sink::Relay { hasher, front } => (Hasher::clone(hasher), *front),
     }
-}
-
-/// When a broken transfer is taken up again, and after which pause. What counts is how much comes in a while, whatever
-/// single bytes each transfer brings.
-struct Patience {
-    stall_max: Duration,
-    /// When a while began, and what had come by then.
-    since: Instant,
-    bytes_before: u64,
-    /// The same of the last stop.
-    stopped_at: Instant,
-    bytes_at_stop: u64,
-    /// Transfers in a row that brought nothing.
-    fruitless_count: u32,
-    /// Transfers in a row that came below the floor.
-    slow_count: u32,
-}
-
-impl Patience {
-    fn new(stall_max: Duration, received_bytes: u64) -> Self {
-        let now = Instant::now();
-        Self {
-            stall_max,
-            since: now,
-            bytes_before: received_bytes,
-            stopped_at: now,
-            bytes_at_stop: received_bytes,
-            fruitless_count: 0,
-            slow_count: 0,
-        }
-    }
-
-    /// `None`: give up. Before the first byte the upstream room has already tried again by itself, so
-    /// `has_answered` must hold.
-    fn after(&mut self, stop: &Stop, received_bytes: u64, has_answered: bool) -> Option<Duration> {
-        let brought = received_bytes.saturating_sub(self.bytes_at_stop);
-        let is_slow = brought < floor_bytes(self.stopped_at.elapsed());
-        (self.stopped_at, self.bytes_at_stop) = (Instant::now(), received_bytes);
-        self.fruitless_count = if brought > 0 { 1 } else { self.fruitless_count + 1 };
-        self.slow_count = if is_slow { self.slow_count + 1 } else { 1 };
-        let may_help = match stop {
-            Stop::Upstream(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied),
-            Stop::Cut(_) => true,
-            Stop::Store(_) | Stop::TakenOver | Stop::Abandoned => false,
-        };
-        let is_patient = self.fruitless_count <= RESUME_COUNT_MAX && self.comes_fast_enough(received_bytes);
-        if !(may_help && is_patient && has_answered) {
-            return None;
-        }
-        let ceiling = Duration::from_millis(50) * 2u32.pow(self.slow_count.min(RESUME_COUNT_MAX));
-        Some(ceiling.mul_f64(0.5 + fastrand::f64() / 2.0))
-    }
-
-    /// Whether the last while brought as much as the slowest body that is waited for. Nothing is said before it is over.
-    fn comes_fast_enough(&mut self, received_bytes: u64) -> bool {
-        if self.since.elapsed() < self.stall_max {
-            return true;
-        }
-        let brought = received_bytes.saturating_sub(self.bytes_before);
-        (self.since, self.bytes_before) = (Instant::now(), received_bytes);
-        brought >= floor_bytes(self.stall_max)
-    }
-}
-
-/// What the slowest body that is waited for brings in that time.
-fn floor_bytes(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).saturating_mul(FLOOR_RATE) / 1000
 }

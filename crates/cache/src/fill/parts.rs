@@ -68,8 +68,8 @@ impl Transfer {
                     let remaining_bytes = spool.gaps(size).iter().map(oci::ByteRange::len).sum();
                     let flow = sharing.measure(fill, remaining_bytes, parts.len() + 1);
                     let plan = sharing.plan(&flow);
-                    let may_add = flow.connections < connections_max && self.lanes.serve_parts();
-                    if self.lanes.serve_parts() {
+                    let may_add = flow.connections < connections_max && self.may_ask_for_parts(fill);
+                    if self.may_ask_for_parts(fill) {
                         sharing.set_part_bytes(fill, &flow, plan == Plan::Add && may_add);
                     } else {
                         // Each part would cost everything before it.
@@ -83,12 +83,17 @@ impl Transfer {
                 }
             }
             while parts.len() < sharing.wanted
-                && self.lanes.serve_parts()
+                && self.may_ask_for_parts(fill)
                 && let Some(part) = self.start_part(fill, spool, size, sharing.idle)
             {
                 parts.push(part);
             }
         }
+    }
+
+    /// Whether nothing is known that speaks against asking for parts of the blob.
+    pub(super) fn may_ask_for_parts(&self, fill: &Fill) -> bool {
+        self.lanes.serve_parts() && !fill.is_asked_plainly()
     }
 
     /// The transfer of the next part; none when nothing is left to share, or the registry is busy enough.

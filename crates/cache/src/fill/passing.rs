@@ -171,6 +171,7 @@ fn verify(transfer: &Transfer, got: Digest) -> Result<(), PullError> {
         return Ok(());
     }
     transfer.metrics.verify_failed();
+    transfer.lanes.ask_plainly(&transfer.digest);
     let detail = format!("{} was asked for, and the upstream's bytes have the digest {got}", transfer.digest);
     Err(PullError::DigestMismatch { detail })
 }

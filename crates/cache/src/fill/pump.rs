@@ -108,7 +108,7 @@ impl Pump<'_> {
                     }
                 }
                 chunk = floor.next(&mut body), if ended.is_none() && batch.has_room() => {
-                    ended = self.receive(chunk, &mut batch);
+                    ended = self.receive(sink, chunk, &mut batch);
                 }
                 () = &mut taken_over, if ended.is_none() => ended = Some(Err(Stop::TakenOver)),
                 () = reached(self.leave_at), if ended.is_none() && batch.has_room() => {
@@ -124,7 +124,12 @@ impl Pump<'_> {
     }
 
     /// Takes in one chunk; says when the span is over and how.
-    fn receive(&mut self, chunk: Result<Option<Bytes>, Stop>, batch: &mut Batch) -> Option<Result<(), Stop>> {
+    fn receive(
+        &mut self,
+        sink: &Sink,
+        chunk: Result<Option<Bytes>, Stop>,
+        batch: &mut Batch,
+    ) -> Option<Result<(), Stop>> {
         let mut bytes = match chunk {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Some(Ok(())),
@@ -134,7 +139,7 @@ impl Pump<'_> {
         let skipped = self.skip.min(bytes.len() as u64);
         self.skip -= skipped;
         bytes = bytes.slice(skipped as usize..);
-        let stop = self.fill.advance(self.span, self.position).stop;
+        let stop = self.stop_for(sink, self.position + bytes.len() as u64);
         bytes.truncate(usize::try_from(stop.saturating_sub(self.position)).unwrap_or(usize::MAX));
         self.position += bytes.len() as u64;
         batch.push(bytes);
@@ -143,6 +148,19 @@ impl Pump<'_> {
             self.leave_at.get_or_insert_with(|| Instant::now() + LEAVING_TIME);
         }
         (self.position >= reach.stop).then_some(Ok(()))
+    }
+
+    /// Where the span stops, for bytes up to `end` that have come. What comes next may be nobody's who brings it.
+    fn stop_for(&self, sink: &Sink, end: u64) -> u64 {
+        let mut stop = self.fill.advance(self.span, self.position).stop;
+        let Sink::Spool(spool) = sink else { return stop };
+        let gaps = || spool.gaps(self.fill.size().unwrap_or(u64::MAX));
+        while end >= stop
+            && let Some(further) = self.fill.go_on(self.span, gaps)
+        {
+            stop = further;
+        }
+        stop
     }
 
     /// The store failed. What it holds without a hole is read back as far as it was not hashed yet; from there

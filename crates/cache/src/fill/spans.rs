@@ -3,11 +3,14 @@
 //! No part belongs for ever to a transfer that is slower than another would be: whoever is idle takes from it, and one
 //! that is far behind the others is replaced.
 
+mod course;
 mod span;
+
+use std::time::Duration;
 
 use oci::ByteRange;
 use policy::approach::{Approach, SMALL_RANGE_BYTES_MAX};
-use policy::pace::{self, Pace};
+use policy::pace::{self, LOST_SHARE, Pace};
 use tokio::time::Instant;
 
 use span::{Cut, Span};
@@ -29,6 +32,10 @@ const ASIDE_SHARE: u64 = 32;
 const TAKEOVER_COUNT: u64 = 8;
 const TAKEOVER_BYTES: u64 = 4 << 20;
 
+/// How long a range has, at the least, before it is measured against what came before: the upstream as a whole may be
+/// slow for a moment.
+const ALONE_TIME_MIN: Duration = Duration::from_secs(3);
+
 /// The live claims of one fill.
 #[derive(Debug)]
 pub(crate) struct Spans {
@@ -48,6 +55,12 @@ pub(crate) struct Spans {
     far_bytes: u64,
     /// How often bytes were taken from a slow transfer.
     takeover_count: u64,
+    /// Ranges that were asked for and hardly came, since the last one that came whole.
+    doubt_count: u32,
+    /// How fast that one was.
+    whole_pace: Option<Pace>,
+    /// Bytes that came once more because a transfer went on over what slow ones had brought.
+    passed_bytes: u64,
 }
 
 impl Default for Spans {
@@ -63,6 +76,9 @@ impl Default for Spans {
             received_bytes: 0,
             far_bytes: 0,
             takeover_count: 0,
+            doubt_count: 0,
+            whole_pace: None,
+            passed_bytes: 0,
         }
     }
 }
@@ -179,13 +195,18 @@ impl Spans {
         }
         let lost = self.live.iter().chain(&self.asides).filter_map(|span| {
             let tenure = span.tenure(end, now);
-            let others = self.pace_of_others(span.id, now)?;
-            pace::is_lost(&tenure, &others).then_some((tenure.rest_bytes / tenure.rate.max(1), span.id))
+            let paces = [self.pace_of_others(span.id, now), self.pace_before(span, now)];
+            let is_lost = paces.iter().flatten().any(|others| pace::is_lost(&tenure, others));
+            is_lost.then_some((tenure.rest_bytes / tenure.rate.max(1), span.id))
         });
         let Some((_, id)) = lost.max() else { return false };
+        let is_beside_whole =
+            self.live.iter().any(|span| span.id != id && span.from == 0 && !span.is_taken_over);
         if let Some(span) = self.live.iter_mut().chain(&mut self.asides).find(|span| span.id == id) {
             span.keep(0);
             self.takeover_count += 1;
+            // Where others are ranges as well, ranges do come.
+            self.doubt_count += u32::from(is_beside_whole);
         }
         true
     }
@@ -199,6 +220,14 @@ impl Spans {
         Some(Pace { latency, rate: sum / paces.len() as u64 })
     }
 
+    /// How fast the last range came that came whole, if all transfers together are far slower by now: so none of them says
+    /// how fast another one would be.
+    fn pace_before(&self, span: &Span, now: Instant) -> Option<Pace> {
+        let together = self.live.iter().fold(0_u64, |sum, span| sum.saturating_add(span.rate(now)));
+        let is_slow = |pace: &Pace| together.saturating_mul(LOST_SHARE) <= pace.rate;
+        self.whole_pace.filter(|pace| is_slow(pace) && span.from > 0 && span.age(now) >= ALONE_TIME_MIN)
+    }
+
     fn may_take_over(&self) -> bool {
         self.takeover_count < TAKEOVER_COUNT + self.received_bytes / TAKEOVER_BYTES
     }
@@ -209,8 +238,12 @@ impl Spans {
     }
 
     /// Takes all but the next two parts from the longest span that is not a part itself. The first of the two is
-    /// enough for it. Of the second it gets what has arrived when it is left, so that this does not come twice.
+    /// enough for it, if the part behind them comes by then. Of the second it gets what has arrived when it is left, so
+    /// that this does not come twice.
     fn cut_longest(&mut self, end: u64) -> Option<(ByteRange, Cut)> {
+        if self.are_ranges_in_doubt() {
+            return None;
+        }
         let wholes = self.live.iter_mut().filter(|span| !span.is_part);
         let span = wholes.max_by_key(|span| span.stop.min(end).saturating_sub(span.next))?;
         let enough = span.next.saturating_add(self.part_bytes);
@@ -254,7 +287,11 @@ impl Spans {
         }
         let ahead = self.live.iter().map(|span| span.from).filter(|from| *from > start).min();
         let mut stop = ahead.unwrap_or(gap.end).min(gap.end);
+        let is_in_doubt = self.are_ranges_in_doubt();
         let covering = self.live.iter_mut().find(|span| span.next < start && start < span.stop);
+        if covering.is_some() && is_in_doubt {
+            return None;
+        }
         let cut = covering.map(|covering| {
             stop = stop.min(covering.stop);
             covering.cut_at(start, start)
@@ -305,45 +342,6 @@ impl Spans {
         spans.find(|span| span.covers(position)).map(|span| span.approach(position, now))
     }
 
-    /// Notes the progress of `id` and returns how far it goes.
-    pub(crate) fn advance(&mut self, id: u64, next: u64, now: Instant) -> Reach {
-        match self.live.iter_mut().chain(&mut self.asides).find(|span| span.id == id) {
-            Some(span) => {
-                let came = next.saturating_sub(span.next);
-                self.received_bytes += came;
-                self.far_bytes += if span.is_far { came } else { 0 };
-                span.advance(next, now);
-                Reach { enough: span.enough, stop: span.stop }
-            }
-            None => Reach { enough: next, stop: next },
-        }
-    }
-
-    /// Gives back what `id` has not fetched. If that is all, and nobody has claimed anything since, the transfer
-    /// that was cut short for it goes on as if nothing had been: an upstream that gives no parts is not asked
-    /// for the rest a second time. Nor is one that breaks them off asked for more of them than need be. Returns how
-    /// fast it was, if it brought anything.
-    pub(crate) fn release(&mut self, id: u64, now: Instant) -> Option<Pace> {
-        if let Some(index) = self.asides.iter().position(|span| span.id == id) {
-            return self.asides.swap_remove(index).pace(now);
-        }
-        let index = self.live.iter().position(|span| span.id == id)?;
-        let released = self.live.swap_remove(index);
-        let brought_nothing = released.next == released.from;
-        if brought_nothing && id == self.last_id {
-            if let Some(cut) = self.last_cut.take()
-                && let Some(span) = self.live.iter_mut().find(|span| span.id == cut.id)
-            {
-                span.undo(&cut);
-            }
-        } else if released.next < released.enough
-            && let Some(before) = self.live.iter_mut().find(|span| span.stop == released.from)
-        {
-            before.enough = before.stop;
-        }
-        released.pace(now)
-    }
-
     fn claim_at_most(&mut self, range: ByteRange, bytes_max: u64, now: Instant) -> (u64, ByteRange) {
         let end = range.end.min(range.start.saturating_add(bytes_max));
         let claimed = ByteRange { start: range.start, end };
@@ -358,10 +356,11 @@ impl Spans {
         self.last_id
     }
 
-    /// Whether no byte is two transfers'.
+    /// Whether no byte is two transfers'. One that was taken over brings no more.
     fn is_disjoint(&self) -> bool {
+        let working = || self.live.iter().filter(|span| !span.is_taken_over);
         let apart = |one: &Span, other: &Span| one.stop <= other.from || other.stop <= one.from;
-        self.live.iter().all(|one| self.live.iter().all(|other| one.id == other.id || apart(one, other)))
+        working().all(|one| working().all(|other| one.id == other.id || apart(one, other)))
     }
 
     /// The first part of `gap` outside every live span.

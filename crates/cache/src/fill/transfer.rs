@@ -112,11 +112,14 @@ impl Transfer {
     /// is not possible now.
     pub(super) fn spawn_far(self: Arc<Self>, fill: &Arc<Fill>, range: ByteRange) -> bool {
         let Some(Content::Spool(spool)) = fill.content.get() else { return false };
-        if fill.is_relaying() || !self.lanes.serve_parts() {
+        if fill.is_relaying() || !self.may_ask_for_parts(fill) {
             return false;
         }
         // Before any answer came, the blob may be as long as it likes.
         let size = fill.size().or_else(|| spool.size()).unwrap_or(u64::MAX);
+        if self.is_verified_first(size) {
+            return false;
+        }
         let claim = fill.claim_far(range, || spool.gaps(size), self.settings.transfers_per_fill_max);
         let Some((span, claimed)) = claim else { return false };
         let claim = Claimed { fill: fill.clone(), span };
@@ -130,16 +133,22 @@ impl Transfer {
         true
     }
 
+    /// Whether no client gets a byte of a blob of that size before all of it is there: so there is no hurry for any.
+    fn is_verified_first(&self, size: u64) -> bool {
+        size <= self.settings.verify_first_bytes_max
+    }
+
     /// Asks for what a client wants before anybody knows the blob's size, at the same time as for the blob: a small
     /// range costs next to nothing, and its client has nothing to do before it is there.
     pub(crate) fn spawn_first(self: Arc<Self>, fill: &Arc<Fill>, first: First) {
         let Some(Content::Spool(spool)) = fill.content.get() else { return };
         let size = spool.size().or_else(|| self.sizes.get(&(self.repository.clone(), self.digest.clone())));
         let range = match (first, size) {
+            (_, Some(size)) if self.is_verified_first(size) => return,
             (First::Range(range), _) => range,
             (First::Last(length), Some(size)) => ByteRange { start: size.saturating_sub(length), end: size },
             (First::Last(length), None) => {
-                if self.lanes.serve_parts() && fill.expect_tail(length) {
+                if self.may_ask_for_parts(fill) && fill.expect_tail(length) {
                     let (transfer, its, spool) = (self.clone(), fill.clone(), spool.clone());
                     self.spawn_beside(fill, async move { transfer.fetch_last(&its, &spool, length).await });
                 }
@@ -185,6 +194,7 @@ impl Transfer {
             return Err(PullError::Offline);
         }
         place_fill(fill, &self.bounds, &self.bounds_of_all)?;
+        fill.ask_plainly(self.lanes.asks_plainly(&self.digest));
         let mut sink = match self.blobs.spool(&self.digest).await {
             Ok(spool) => {
                 if !spool.is_empty() {
@@ -288,7 +298,7 @@ impl Transfer {
                 self.store_failed(&error);
                 Err(PullError::from(&error))
             }
-            Err(error) => Err(self.mismatch(&error.to_string())),
+            Err(error) => Err(self.mismatch(fill, &error.to_string())),
         }
     }
 
@@ -307,14 +317,20 @@ impl Transfer {
     fn conclude_relay(&self, fill: &Arc<Fill>, hasher: Hasher, front: u64) -> Result<(), PullError> {
         let got = hasher.finish();
         if got != self.digest || fill.size().is_some_and(|size| size != front) {
-            return Err(self.mismatch(&format!("the upstream's bytes have the digest {got}")));
+            return Err(self.mismatch(fill, &format!("the upstream's bytes have the digest {got}")));
         }
         fill.verified();
         Ok(())
     }
 
-    fn mismatch(&self, what: &str) -> PullError {
+    /// Ranges may be what was wrong, of this blob and of others. So this one is asked for as a whole from now on, and
+    /// no others are shared for a while.
+    fn mismatch(&self, fill: &Fill, what: &str) -> PullError {
         self.metrics.verify_failed();
+        self.lanes.ask_plainly(&self.digest);
+        if fill.has_ranges() {
+            self.lanes.note_refusal();
+        }
         let earlier = self.suspects.get(&self.digest).unwrap_or_default();
         self.suspects.insert(self.digest.clone(), earlier + 1);
         warn!(registry = %self.registry, repository = %self.repository, digest = %self.digest, what, "digest mismatch");

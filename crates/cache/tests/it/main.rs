@@ -14,6 +14,7 @@ mod listings;
 mod lists;
 mod manifests;
 mod places;
+mod plain;
 mod positions;
 mod ranges;
 mod resume;

@@ -51,6 +51,10 @@ pub(crate) struct Manner {
     pub(crate) line: Option<Arc<tokio::sync::Mutex<()>>>,
     /// Each piece takes one permit.
     pub(crate) gate: Option<Arc<Semaphore>>,
+    /// Never answer.
+    pub(crate) is_mute: bool,
+    /// Behave so where a range is asked for.
+    pub(crate) ranged: Option<Box<Manner>>,
 }
 
 /// A body that goes on slowly.
@@ -295,6 +299,14 @@ impl Upstream for MemoryUpstream {
             (state.blobs.get(digest).cloned(), manner)
         };
         let mut manner = manner;
+        if !matches!(range, BlobRange::Whole | BlobRange::From(0))
+            && let Some(ranged) = manner.ranged.take()
+        {
+            manner = *ranged;
+        }
+        if manner.is_mute {
+            std::future::pending::<()>().await;
+        }
         if matches!(range, BlobRange::Span(_) | BlobRange::Further(_) | BlobRange::Last(_)) {
             manner.refuse = manner.refuse.or(manner.refuse_part);
             manner.cut_at = manner.cut_at.or(manner.cut_part_at);

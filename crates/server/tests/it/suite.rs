@@ -13,4 +13,5 @@ mod manifests;
 mod memory;
 mod refusals;
 mod routing;
+mod slow_upstreams;
 mod tls;

@@ -53,9 +53,6 @@ impl Received {
     }
 }
 
-/// Blobs up to this size are collected in memory, so that what has come of one is lost with the transfer, in bytes.
-const COLLECTED_BYTES_MAX: u64 = 256 * 1024;
-
 /// The largest range that is fetched beside a transfer that comes past it, in bytes.
 const SMALL_RANGE_BYTES: u64 = 128 * 1024;
 
@@ -166,8 +163,7 @@ impl Library {
     pub(crate) fn expect_nothing_twice(&self, before: &Audit) {
         for blob in &self.blobs {
             let (sent, kept) = (self.upstream.log().body_bytes(&blob.digest), before.kept(&blob.digest));
-            let in_memory = if blob.size() <= COLLECTED_BYTES_MAX { blob.size() } else { 0 };
-            let beside = SMALL_RANGE_BYTES.max(blob.size() / 32) + in_memory;
+            let beside = SMALL_RANGE_BYTES.max(blob.size() / 32);
             assert!(
                 sent + kept <= blob.size() + beside,
                 "{sent} bytes came of {blob:?}, of which {kept} were on disk"

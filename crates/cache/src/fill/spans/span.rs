@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use policy::approach::Approach;
-use policy::pace::{Pace, Tenure};
+use policy::approach::{Approach, NEAR_BYTES};
+use policy::pace::{LOST_SHARE, Pace, Tenure};
 use tokio::time::Instant;
 
 /// Over how long the rate of a transfer is taken, at the least.
@@ -29,6 +29,10 @@ pub(super) struct Span {
     pub(super) enough: u64,
     /// Where it must stop; another transfer has the bytes from there.
     pub(super) stop: u64,
+    /// Where the body ends that was asked for.
+    pub(super) asked_end: u64,
+    /// Whether the transfer that has the bytes from its stop on was seen to bring them.
+    pub(super) is_followed: bool,
     /// Whether it was cut to the length of a part, and is not cut again to make room for one.
     pub(super) is_part: bool,
     /// Whether it is for a client's range, and not to bring the blob sooner.
@@ -37,6 +41,7 @@ pub(super) struct Span {
     pub(super) is_taken_over: bool,
     claimed_at: Instant,
     first_byte_at: Option<Instant>,
+    last_byte_at: Instant,
     /// Where it was some time ago: the older mark for as long as the newer one is too new.
     marks: [Mark; 2],
 }
@@ -65,11 +70,14 @@ impl Span {
             next: from,
             enough: stop,
             stop,
+            asked_end: stop,
+            is_followed: false,
             is_part,
             is_far: false,
             is_taken_over: false,
             claimed_at: now,
             first_byte_at: None,
+            last_byte_at: now,
             marks: [Mark { at: now, next: from }; 2],
         }
     }
@@ -85,7 +93,7 @@ impl Span {
         } else if now - self.marks[1].at >= WINDOW {
             self.marks = [self.marks[1], Mark { at: now, next: self.next }];
         }
-        self.next = next;
+        (self.next, self.last_byte_at) = (next, now);
     }
 
     pub(super) fn cut_at(&mut self, enough: u64, stop: u64) -> Cut {
@@ -97,6 +105,7 @@ impl Span {
             is_taken_over: self.is_taken_over,
         };
         (self.enough, self.stop) = (self.enough.min(enough), stop);
+        self.is_followed = false;
         cut
     }
 
@@ -136,6 +145,27 @@ impl Span {
         self.recent_pace(EVIDENCE_MIN, now)
     }
 
+    /// Whether it brings its bytes now, and not far more slowly than one that brings `rate` bytes per second.
+    pub(super) fn keeps_up_with(&self, rate: u64, now: Instant) -> bool {
+        let silence = now - self.last_byte_at;
+        self.evidence(now).is_some_and(|pace| {
+            let owed_bytes = u128::from(pace.rate) * silence.as_millis() / 1000;
+            let is_silent =
+                silence >= WINDOW || silence >= FORECAST_MIN && owed_bytes >= u128::from(NEAR_BYTES);
+            !is_silent && pace.rate.saturating_mul(LOST_SHARE) >= rate
+        })
+    }
+
+    /// Since it was claimed.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now - self.claimed_at
+    }
+
+    /// What it has brought, in bytes.
+    pub(super) fn brought_bytes(&self) -> u64 {
+        self.next - self.from
+    }
+
     fn recent_pace(&self, measured_min: Duration, now: Instant) -> Option<Pace> {
         let first_byte_at = self.first_byte_at.filter(|at| now - *at >= measured_min)?;
         Some(Pace { latency: first_byte_at - self.claimed_at, rate: self.rate(now) })
@@ -149,7 +179,7 @@ impl Span {
     }
 
     /// Bytes per second over the last one to two windows, or since the first byte. Silence counts.
-    fn rate(&self, now: Instant) -> u64 {
+    pub(super) fn rate(&self, now: Instant) -> u64 {
         let [older, newer] = self.marks;
         let mark = if now - newer.at >= WINDOW { newer } else { older };
         rate(self.next - mark.next, now - mark.at)

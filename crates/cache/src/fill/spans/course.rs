@@ -1,0 +1,162 @@
+//! How a transfer goes on, and when it ends: what it was cut short for is its own again if that does not come.
+//!
+//! A claim only reserves. The connection that asked for the whole blob may be the only one that brings anything: some
+//! upstreams take every request for a range and never answer it. So it is left only for a transfer that was seen to
+//! bring its bytes.
+
+use oci::ByteRange;
+use policy::approach::SMALL_RANGE_BYTES_MAX;
+use policy::pace::Pace;
+use tokio::time::Instant;
+
+use super::{ASIDE_SHARE, Reach, Spans};
+
+/// After so many ranges in a row that hardly came, no transfer that comes well is cut short for a further one.
+const DOUBT_COUNT_MAX: u32 = 4;
+
+/// How many bytes may come once more in any case because a transfer goes on over what slow ones have brought; and
+/// beyond that, a thirty-second of what was received.
+const PASSED_BYTES_MIN: u64 = 1 << 20;
+
+/// The way on for a transfer that has come to its stop.
+struct WayOn {
+    stop: u64,
+    /// Who loses what it claimed there.
+    loser: Option<u64>,
+    /// What the transfer brings once more, in bytes.
+    passed_bytes: u64,
+}
+
+impl Spans {
+    /// Notes the progress of `id` and returns how far it goes.
+    pub(crate) fn advance(&mut self, id: u64, next: u64, now: Instant) -> Reach {
+        let Some(span) = self.live.iter_mut().chain(&mut self.asides).find(|span| span.id == id) else {
+            return Reach { enough: next, stop: next };
+        };
+        let came = next.saturating_sub(span.next);
+        self.received_bytes += came;
+        self.far_bytes += if span.is_far { came } else { 0 };
+        span.advance(next, now);
+        let (enough, stop, rate) = (span.enough, span.stop, span.rate(now));
+        if next < enough || enough == stop || span.is_followed {
+            return Reach { enough, stop };
+        }
+        if !self.live.iter().any(|other| other.from == stop && other.keeps_up_with(rate, now)) {
+            return Reach { enough: stop, stop };
+        }
+        if let Some(span) = self.live.iter_mut().find(|span| span.id == id) {
+            span.is_followed = true;
+        }
+        Reach { enough, stop }
+    }
+
+    /// Notes that the body of `id` goes on to the blob's end.
+    pub(crate) fn note_open_end(&mut self, id: u64) {
+        if let Some(span) = self.live.iter_mut().find(|span| span.id == id) {
+            span.asked_end = u64::MAX;
+        }
+    }
+
+    /// How far the transfer `id` goes beyond its stop, to which it has come. `None`: there it ends, for another one
+    /// brings what comes next, or has brought it.
+    pub(crate) fn go_on(&mut self, id: u64, gaps: &[ByteRange], now: Instant) -> Option<u64> {
+        let way = self.way_on(id, gaps, now)?;
+        if let Some(loser) = way.loser
+            && let Some(span) = self.live.iter_mut().find(|span| span.id == loser)
+        {
+            span.keep(0);
+            self.doubt_count += 1;
+        }
+        self.passed_bytes += way.passed_bytes;
+        // What was cut from it last is not what it has now.
+        self.last_cut = None;
+        let span = self.live.iter_mut().find(|span| span.id == id)?;
+        (span.enough, span.stop, span.is_followed) = (way.stop, way.stop, false);
+        // With a long way to go, it can be cut short again.
+        span.is_part &= way.loser.is_some();
+        Some(way.stop)
+    }
+
+    fn way_on(&self, id: u64, gaps: &[ByteRange], now: Instant) -> Option<WayOn> {
+        let goes_on =
+            |span: &&super::Span| span.id == id && !span.is_taken_over && span.stop < span.asked_end;
+        let span = self.live.iter().find(goes_on)?;
+        let (at, rate) = (span.stop, span.rate(now));
+        let holder = |at: u64| self.live.iter().find(move |other| other.from <= at && at < other.stop);
+        let free = gaps.iter().find(|gap| gap.start <= at && at < gap.end);
+        let way = match (holder(at), free) {
+            (Some(other), _) => {
+                let brought = other.brought_bytes();
+                // What has only just begun is told by how much came.
+                let is_under_way = match other.evidence(now) {
+                    Some(_) => other.keeps_up_with(rate, now),
+                    None => brought > SMALL_RANGE_BYTES_MAX && !self.are_ranges_in_doubt(),
+                };
+                if is_under_way {
+                    return None;
+                }
+                WayOn { stop: other.stop, loser: Some(other.id), passed_bytes: brought }
+            }
+            (None, Some(gap)) => {
+                let ahead = self.live.iter().map(|other| other.from).filter(|from| *from > at).min();
+                WayOn { stop: gap.end.min(ahead.unwrap_or(u64::MAX)), loser: None, passed_bytes: 0 }
+            }
+            (None, None) => {
+                let next = gaps.iter().map(|gap| gap.start).filter(|start| *start > at).min()?;
+                let is_followed = holder(next).is_some_and(|other| other.keeps_up_with(rate, now));
+                // What comes next would be asked for as a range, and no range has come whole of late.
+                if self.doubt_count == 0 || is_followed && !self.are_ranges_in_doubt() {
+                    return None;
+                }
+                WayOn { stop: next, loser: None, passed_bytes: next - at }
+            }
+        };
+        let way = WayOn { stop: way.stop.min(span.asked_end), ..way };
+        self.may_pass(way.passed_bytes).then_some(way)
+    }
+
+    /// Where no range comes, what they did bring is little, and there is no other way.
+    fn may_pass(&self, bytes: u64) -> bool {
+        let passed_bytes_max = PASSED_BYTES_MIN + self.received_bytes / ASIDE_SHARE;
+        bytes == 0 || self.are_ranges_in_doubt() || self.passed_bytes + bytes <= passed_bytes_max
+    }
+
+    /// Whether no range has come for long, so that nobody is cut short for one.
+    pub(crate) fn are_ranges_in_doubt(&self) -> bool {
+        self.doubt_count >= DOUBT_COUNT_MAX
+    }
+
+    /// Gives back what `id` has not fetched. If that is all, and nobody has claimed anything since, the transfer
+    /// that was cut short for it goes on as if nothing had been: an upstream that gives no parts is not asked
+    /// for the rest a second time. Nor is one that breaks them off asked for more of them than need be. Returns how
+    /// fast it was, if it brought anything.
+    pub(crate) fn release(&mut self, id: u64, now: Instant) -> Option<Pace> {
+        if let Some(index) = self.asides.iter().position(|span| span.id == id) {
+            return self.asides.swap_remove(index).pace(now);
+        }
+        let index = self.live.iter().position(|span| span.id == id)?;
+        let released = self.live.swap_remove(index);
+        let brought_nothing = released.brought_bytes() == 0;
+        let is_whole = released.next >= released.stop && !brought_nothing && !released.is_taken_over;
+        if is_whole && released.from > 0 {
+            self.doubt_count = 0;
+            self.whole_pace = released.pace(now);
+        }
+        if brought_nothing && id == self.last_id {
+            if let Some(cut) = self.last_cut.take()
+                && let Some(span) = self.live.iter_mut().find(|span| span.id == cut.id)
+            {
+                span.undo(&cut);
+            }
+        } else if let Some(before) = self.live.iter_mut().find(|span| span.stop == released.from) {
+            if released.next < released.enough {
+                before.enough = before.stop;
+            }
+            before.is_followed |= is_whole;
+        }
+        released.pace(now)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+use std::time::Duration;
+
+use super::super::Claim;
+use super::*;
+
+const MIB: u64 = 1 << 20;
+
+fn range(start: u64, end: u64) -> ByteRange {
+    ByteRange { start, end }
+}
+
+fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// The front of a blob of 40 MiB in parts of 8 MiB, and one part beside it from 18 MiB on. The front is at 2 MiB after
+/// half a second and at its stop, at 18 MiB, after four: that time is returned.
+fn front_at_its_stop(part: impl Fn(&mut Spans, Instant)) -> (Spans, Instant) {
+    let (mut spans, began) = (Spans::default(), Instant::now());
+    spans.claim_front(&[range(0, u64::MAX)], None, began);
+    spans.advance(1, 2 * MIB, began + millis(500));
+    spans.set_part_bytes(8 * MIB);
+    assert_eq!(spans.claim_part(&[range(0, 40 * MIB)], None, began), Some((2, range(18 * MIB, 26 * MIB))));
+    for tenth in 6..40 {
+        spans.advance(1, 2 * MIB + (tenth - 5) * 16 * MIB / 35, began + millis(tenth * 100));
+    }
+    part(&mut spans, began);
+    let now = began + millis(4000);
+    spans.advance(1, 18 * MIB, now);
+    (spans, now)
+}
+
+/// What is missing when the front is at its stop and the part has not written anything.
+const GAPS: [ByteRange; 1] = [ByteRange { start: 14 * MIB, end: 40 * MIB }];
+
+#[test]
+fn a_front_is_left_early_only_for_a_part_that_brings_its_bytes() {
+    let brings = |rate: u64| {
+        move |spans: &mut Spans, began: Instant| {
+            for tenth in 0..40 {
+                spans.advance(2, 18 * MIB + tenth * rate / 10, began + millis(tenth * 100));
+            }
+        }
+    };
+    let reach = |part: &dyn Fn(&mut Spans, Instant)| {
+        let (mut spans, now) = front_at_its_stop(|_, _| {});
+        part(&mut spans, now - millis(4000));
+        spans.advance(1, 18 * MIB, now)
+    };
+    let (stop, early) = (18 * MIB, 10 * MIB);
+    assert_eq!(reach(&brings(2 * MIB)), Reach { enough: early, stop }, "half the front's rate");
+    assert_eq!(reach(&brings(MIB / 2)), Reach { enough: stop, stop });
+    assert_eq!(reach(&brings(0)), Reach { enough: stop, stop });
+    let silent = |spans: &mut Spans, began: Instant| {
+        spans.advance(2, 18 * MIB + 1, began + millis(100));
+        spans.advance(2, 24 * MIB, began + millis(3500));
+    };
+    assert_eq!(reach(&silent), Reach { enough: stop, stop }, "it has stopped again");
+    let young = |spans: &mut Spans, began: Instant| {
+        spans.advance(2, 20 * MIB, began + millis(3501));
+        spans.advance(2, 24 * MIB, began + millis(3900));
+    };
+    assert_eq!(reach(&young), Reach { enough: stop, stop }, "it has only just begun");
+}
+
+#[test]
+fn a_front_that_was_to_be_left_stays_so_until_what_follows_it_breaks_off() {
+    let (mut spans, now) = front_at_its_stop(|_, _| {});
+    for (next, millis_ago) in [(18 * MIB + 1, 2000), (22 * MIB, 1000), (26 * MIB - 1, 10)] {
+        spans.advance(2, next, now - millis(millis_ago));
+    }
+    assert_eq!(spans.advance(1, 18 * MIB, now).enough, 10 * MIB);
+    assert_eq!(spans.advance(1, 18 * MIB, now + millis(5000)).enough, 10 * MIB);
+    spans.release(2, now);
+    assert_eq!(spans.advance(1, 18 * MIB, now).enough, 18 * MIB);
+}
+
+#[test]
+fn a_part_that_came_whole_lets_the_front_be_left() {
+    let (mut spans, now) = front_at_its_stop(|spans, began| {
+        spans.advance(2, 26 * MIB, began + millis(100));
+        spans.release(2, began + millis(100));
+    });
+    assert_eq!(spans.advance(1, 18 * MIB, now), Reach { enough: 10 * MIB, stop: 18 * MIB });
+    let gaps = [range(14 * MIB, 18 * MIB), range(26 * MIB, 40 * MIB)];
+    assert_eq!(spans.go_on(1, &gaps, now), None);
+}
+
+#[test]
+fn a_front_goes_on_through_what_nobody_brings_and_its_end_is_the_blobs() {
+    let (mut spans, now) = front_at_its_stop(|_, _| {});
+    assert_eq!(spans.claim_part(&GAPS, None, now), Some((3, range(26 * MIB, 34 * MIB))));
+    assert_eq!(spans.go_on(1, &GAPS, now), Some(26 * MIB));
+    assert!(spans.is_taken_over(2), "whoever was to bring it is told");
+    assert_eq!(spans.advance(2, 19 * MIB, now).stop, 18 * MIB, "and brings nothing any more");
+    spans.release(2, now);
+    assert_eq!(spans.advance(1, 20 * MIB, now), Reach { enough: 26 * MIB, stop: 26 * MIB });
+    assert_eq!(spans.go_on(1, &[range(20 * MIB, 40 * MIB)], now), Some(34 * MIB));
+    assert_eq!(spans.go_on(1, &[range(20 * MIB, 40 * MIB)], now), Some(40 * MIB));
+    assert_eq!(spans.go_on(1, &[range(20 * MIB, 40 * MIB)], now), None);
+    assert_eq!(spans.passed_bytes, 0);
+    assert_eq!(spans.claim_front(&[range(20 * MIB, 40 * MIB)], None, now), Claim::Wait);
+}
+
+#[test]
+fn a_front_that_has_all_again_is_shared_again_until_no_range_has_come_for_long() {
+    let (mut spans, now) = front_at_its_stop(|spans, began| {
+        spans.release(2, began);
+    });
+    assert_eq!(spans.advance(1, 18 * MIB, now).stop, u64::MAX, "as if it had never been cut");
+    spans.set_part_bytes(MIB);
+    let mut count = 0;
+    while let Some((id, part)) = spans.claim_part(&GAPS, None, now) {
+        assert_eq!(spans.advance(1, part.start, now).stop, part.start);
+        assert_eq!(spans.go_on(1, &GAPS, now), Some(part.end));
+        spans.release(id, now);
+        assert_eq!(spans.go_on(1, &GAPS, now), Some(40 * MIB));
+        count += 1;
+    }
+    assert_eq!(count, DOUBT_COUNT_MAX);
+    assert_eq!(spans.claim_far(range(30 * MIB, 40 * MIB), &GAPS, 4, now), None);
+}
+
+#[test]
+fn what_drips_is_passed_over_and_what_comes_well_is_not() {
+    let dripped = |bytes: u64| {
+        move |spans: &mut Spans, began: Instant| {
+            spans.advance(2, 18 * MIB + 1, began + millis(100));
+            spans.advance(2, 18 * MIB + bytes, began + millis(200));
+        }
+    };
+    let budget = PASSED_BYTES_MIN + 18 * MIB / ASIDE_SHARE;
+    let (mut spans, now) = front_at_its_stop(dripped(budget + MIB));
+    assert_eq!(spans.go_on(1, &GAPS, now), None, "that would be too much to bring once more");
+    let (mut spans, now) = front_at_its_stop(dripped(budget));
+    assert_eq!(spans.go_on(1, &GAPS, now), Some(26 * MIB));
+    assert_eq!(spans.passed_bytes, budget);
+    let (mut spans, now) = front_at_its_stop(|spans, began| {
+        for tenth in 20..40 {
+            spans.advance(2, 18 * MIB + tenth * 2 * MIB / 10, began + millis(tenth * 100));
+        }
+    });
+    assert_eq!(spans.go_on(1, &GAPS, now), None);
+}
+
+#[test]
+fn what_has_only_just_begun_is_told_by_how_much_came() {
+    for (bytes, way) in [(SMALL_RANGE_BYTES_MAX, Some(26 * MIB)), (SMALL_RANGE_BYTES_MAX + 1, None)] {
+        let (mut spans, now) = front_at_its_stop(|spans, began| {
+            spans.advance(2, 18 * MIB + bytes, began + millis(3900));
+        });
+        assert_eq!(spans.go_on(1, &GAPS, now), way, "{bytes}");
+    }
+}
+
+#[test]
+fn what_a_slow_part_left_behind_is_passed_over_while_no_range_comes_whole() {
+    let left_behind = |bytes: u64| {
+        move |spans: &mut Spans, began: Instant| {
+            spans.advance(2, 18 * MIB + bytes, began + millis(100));
+            assert!(spans.end_lost(40 * MIB, began + millis(3900)), "it is far slower than the front");
+            spans.release(2, began + millis(3900));
+        }
+    };
+    let gaps = [range(14 * MIB, 18 * MIB), range(18 * MIB + 300_000, 40 * MIB)];
+    let (mut spans, now) = front_at_its_stop(left_behind(300_000));
+    assert_eq!(spans.doubt_count, 1);
+    assert_eq!(spans.go_on(1, &gaps, now), Some(18 * MIB + 300_000));
+    assert_eq!(spans.passed_bytes, 300_000);
+    assert_eq!(spans.go_on(1, &gaps, now), Some(40 * MIB));
+
+    // Where another range has come whole since, the next one will as well.
+    let (mut spans, now) = front_at_its_stop(left_behind(300_000));
+    let (id, part) = spans.claim_part(&gaps[1..], None, now).unwrap();
+    spans.advance(id, part.end, now);
+    spans.release(id, now);
+    assert_eq!(spans.doubt_count, 0);
+    assert_eq!(spans.go_on(1, &[gaps[0], range(part.end, 40 * MIB)], now), None);
+
+    // Or where one is just bringing what comes next.
+    let (mut spans, now) = front_at_its_stop(left_behind(300_000));
+    let (id, part) = spans.claim_part(&gaps[1..], None, now - millis(1000)).unwrap();
+    spans.advance(id, part.start + MIB, now - millis(900));
+    spans.advance(id, part.start + 3 * MIB, now);
+    assert_eq!(spans.go_on(1, &gaps, now), None);
+}
+
+#[test]
+fn only_a_body_that_goes_on_goes_on() {
+    let (mut spans, now) = (Spans::default(), Instant::now());
+    spans.set_part_bytes(8 * MIB);
+    assert_eq!(spans.claim_front(&[range(0, 40 * MIB)], None, now), Claim::Fetch(1, range(0, 8 * MIB)));
+    spans.advance(1, 8 * MIB, now);
+    assert_eq!(spans.go_on(1, &[range(0, 40 * MIB)], now), None, "it was asked for so far");
+    let (mut spans, now) = front_at_its_stop(|_, _| {});
+    assert!(spans.claim_in_order(&GAPS, now) == Claim::Wait);
+    assert_eq!(spans.go_on(1, &GAPS, now), None, "it was taken over");
+    assert_eq!(spans.go_on(99, &GAPS, now), None, "nobody knows it");
+}
