@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
 use crate::upstream::Manner;
-use crate::world::{World, next, noise, read};
+use crate::world::{World, next, noise, read, repository};
 
 /// With the requests that each costs on a cold blob: a small one far ahead is asked for beside the blob.
 const RANGES: &[(&str, std::ops::Range<usize>, usize)] = &[
@@ -118,4 +118,38 @@ async fn many_far_ranges_stay_within_the_bound_of_transfers() {
     assert!(bodies.iter().all(|(start, body)| *body == blob.slice(*start..*start + 10)));
     world.settle().await;
     assert!(world.holds(&digest).await);
+}
+
+/// No client gets a byte of it before all of it is there, so a range of its own would be sooner for nobody.
+#[tokio::test(start_paused = true)]
+async fn client_f1_ranges_of_a_blob_that_is_verified_first_cost_no_request_and_no_byte() {
+    for is_named in [false, true] {
+        let world = World::new();
+        let blob = noise(200_000);
+        let digest = world.upstream.put_blob(&blob);
+        world.upstream.set_manner(Manner { pace: Duration::from_millis(10), ..Manner::default() });
+        if is_named {
+            // Its size is known before it is asked for.
+            let text = format!(
+                r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{digest}","size":200000}},"layers":[]}}"#
+            );
+            world.upstream.put_manifest(&repository(), "1", &text);
+            let reference: oci::Reference = "1".parse().unwrap();
+            world.backend.pull_manifest(&repository(), &reference, cache::Want::Get).await.unwrap();
+        }
+        let whole = async { if is_named { Ok(blob.clone()) } else { world.pull(&digest).await } };
+        let ranges = async {
+            if !is_named {
+                tokio::time::sleep(Duration::from_millis(25)).await;
+            }
+            let headers = ["bytes=150000-199999", "bytes=90000-", "bytes=-1000", "bytes=120000-120009"];
+            join_all(headers.iter().map(|range| world.get_range(&digest, range))).await
+        };
+        let (whole, ranges) = tokio::join!(whole, ranges);
+        assert!(whole.unwrap() == blob);
+        assert!(ranges.iter().all(Result::is_ok), "{ranges:?}");
+        world.settle().await;
+        assert_eq!(world.upstream.count("GET blob"), 1, "{is_named}: {:?}", world.upstream.asked());
+        assert_eq!(world.upstream.blob_bytes(), 200_000);
+    }
 }
