@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use url::Url;
 
 use crate::config::{self, Config, LoadError};
-use crate::{health, log, online, report, wiring};
+use crate::{health, log, online, report, runtime, wiring};
 
 /// A pull-through cache for many container registries behind one address.
 #[derive(Debug, Parser)]
@@ -116,15 +116,10 @@ fn load(named: Option<&Path>) -> Result<Config, String> {
     })
 }
 
-/// After so many turns of connections at most, sockets and timers are looked at. The runtime's own 61 are meant
-/// for turns of microseconds; one that encrypts takes a hundred of them.
-const EVENT_INTERVAL: u32 = 31;
-
 fn serve(config: Option<&Path>) -> Result<(), String> {
     let config = load(config)?;
     let log = log::start(&config.log);
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.enable_all().event_interval(EVENT_INTERVAL).thread_name("wharf").build();
+    let runtime = runtime::builder().build();
     let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
     let dropped = log.dropped_lines();
     let result = runtime.block_on(wiring::serve(config, dropped));

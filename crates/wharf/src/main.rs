@@ -12,6 +12,7 @@ mod notify;
 mod online;
 mod panics;
 mod report;
+mod runtime;
 mod signals;
 mod wiring;
 
