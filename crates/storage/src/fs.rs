@@ -40,6 +40,7 @@ use oci::{Digest, Repository, Tag};
 use policy::freshness::TagRecord;
 use rustix::fs::OFlags;
 use telemetry::RegistryMetrics;
+use tokio::sync::Semaphore;
 
 use crate::buffer_pool::BufferPool;
 use crate::error::StoreError;
@@ -61,6 +62,10 @@ const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
 /// What bytes of small blobs on their way may take of memory in one store, unless [`FsStore::collecting`] says
 /// otherwise.
 const COLLECTED_BYTES_MAX_IN_ALL: u64 = 16 << 20;
+
+/// Small blobs of one store whose bytes are whole and not yet durable under their names. Each takes a file descriptor,
+/// and a further one waits: then the disk sets the pace.
+const UNSTORED_COUNT_MAX: usize = 1024;
 
 /// Blobs kept open unless [`FsStore::keeping_open`] says otherwise.
 const OPEN_COUNT_MAX: u64 = 64;
@@ -143,7 +148,8 @@ fn open_in(
     let access =
         Arc::new(FileAccess { disk, buffers, jobs: jobs.clone(), can_send, is_local, syncs_together });
     let (left, settles) = (Arc::default(), Arc::default());
-    let workshop = Workshop { root, jobs, access, boot_id, left, settles };
+    let unstored = Arc::new(Semaphore::new(UNSTORED_COUNT_MAX));
+    let workshop = Workshop { root, jobs, access, boot_id, left, settles, unstored };
     let store = FsStore {
         workshop,
         slots: Arc::new(Slots::default()),

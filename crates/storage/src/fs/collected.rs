@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use budget::Share;
 use oci::Digest;
 use rustix::io::Errno;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::jobs::Jobs;
 use super::partial::{Partial, Workshop};
@@ -102,6 +102,12 @@ impl Collected {
     /// is complete needs no note, for its digest tells.
     pub(crate) fn settle(&self, note: bool) -> Result<(), StoreError> {
         self.settle_in(&mut slots::lock(&self.slot), note)
+    }
+
+    /// A place among the blobs that are whole and not stored yet, for as long as it is held.
+    pub(crate) async fn take_place(&self) -> OwnedSemaphorePermit {
+        let place = Arc::clone(&self.workshop.unstored).acquire_owned();
+        place.await.expect("the semaphore is never closed")
     }
 
     /// Moves the bytes, which are whole and right, into the file, off the runtime's threads: one job takes all blobs

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::FsStore;
 use super::collected::COLLECTED_BYTES_MAX;
@@ -61,6 +61,8 @@ struct Named {
     directory: PathBuf,
     file: Arc<File>,
     signature: Option<Signature>,
+    /// Given back when its name is durable.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl FsStore {
@@ -78,9 +80,10 @@ impl FsStore {
             }
             Some(_) => {
                 let store = self.clone();
+                let mut blob = blob;
                 let name = move || {
                     own_file(&blob).sync_content()?;
-                    store.name(&blob).map(Step::Named)
+                    store.name(&mut blob).map(Step::Named)
                 };
                 self.jobs().write(name).await?
             }
@@ -127,8 +130,8 @@ impl FsStore {
             }
             let unnamed = self.sync_contents(unnamed, is_synced.as_ref(), &mut replies);
             self.make_directories(&unnamed);
-            for (blob, tell) in unnamed {
-                match self.name(&blob) {
+            for (mut blob, tell) in unnamed {
+                match self.name(&mut blob) {
                     Ok(done) => named.push((done, tell)),
                     Err(error) => replies.push(Reply(tell, Err(error))),
                 }
@@ -211,7 +214,8 @@ impl FsStore {
     }
 
     /// Gives a blob with durable bytes its name, which is not durable yet.
-    fn name(&self, blob: &VerifiedSpool) -> Result<Named, StoreError> {
+    fn name(&self, blob: &mut VerifiedSpool) -> Result<Named, StoreError> {
+        let place = blob.take_place();
         let target = self.root().layout().blob(blob.digest());
         let partial = own_file(blob);
         self.blobs.change(blob.digest(), None, || partial.publish(&target))?;
@@ -219,7 +223,7 @@ impl FsStore {
         let signature =
             now.filter(|now| blob.signature().is_some_and(|verified| now.has_bytes_of(&verified)));
         let directory = target.parent().expect("a blob lies in a directory").to_owned();
-        Ok(Named { directory, file: Arc::clone(partial.file()), signature })
+        Ok(Named { directory, file: Arc::clone(partial.file()), signature, _place: place })
     }
 
     /// Publishes a blob whose bytes are elsewhere: in memory, or in another store.

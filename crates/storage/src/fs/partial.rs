@@ -13,6 +13,7 @@ use bytes::Bytes;
 use oci::Digest;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use tokio::sync::Semaphore;
 use tracing::debug;
 
 use super::collected::Settles;
@@ -48,6 +49,8 @@ pub(crate) struct Workshop {
     /// What earlier spools may have left.
     pub(crate) left: Arc<Left>,
     pub(crate) settles: Arc<Settles>,
+    /// Places of small blobs that are whole and not stored yet, each with an open file.
+    pub(crate) unstored: Arc<Semaphore>,
 }
 
 /// An open partial file.

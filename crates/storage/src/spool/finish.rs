@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use oci::Digest;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::debug;
 
 use super::growth::{Refusal, Unfinished};
@@ -18,6 +19,8 @@ pub struct VerifiedSpool {
     spool: Arc<Spool>,
     size: u64,
     signature: Option<Signature>,
+    /// Held until it is stored, where places are counted.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// How far one job has brought a spool whose writing is over.
@@ -67,6 +70,9 @@ impl Spool {
     async fn finish_collected(self: Arc<Self>, size: u64) -> Result<VerifiedSpool, VerifyError> {
         self.end_writing(size)?;
         let mut verified = Arc::clone(&self).conclude(size, None)?;
+        if let Backing::Collected(collected) = &self.backing {
+            verified.place = Some(collected.take_place().await);
+        }
         if let Err(error) = self.settle_collected().await {
             debug!(digest = %self.wanted, %error, "could not write what was collected");
         }
@@ -120,7 +126,7 @@ impl Spool {
             self.delete();
             return Err(VerifyError::Mismatch { wanted: self.wanted.clone(), found });
         }
-        Ok(VerifiedSpool { spool: self, size, signature })
+        Ok(VerifiedSpool { spool: self, size, signature, place: None })
     }
 }
 
@@ -143,6 +149,11 @@ impl VerifiedSpool {
     /// The signature of the file that was verified, under whatever name; none: as [`OpenBlob::signature`].
     pub fn signature(&self) -> Option<Signature> {
         self.signature
+    }
+
+    /// What counts it among those that are not stored yet, to be held until it is.
+    pub(crate) fn take_place(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.place.take()
     }
 
     /// The file behind it; none: it is in memory.

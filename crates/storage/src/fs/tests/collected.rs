@@ -381,3 +381,22 @@ async fn a_commit_that_nobody_waits_for_any_more_holds_up_no_other() {
         "whoever is next stores it as well"
     );
 }
+
+#[tokio::test]
+async fn a_small_blob_waits_as_long_as_a_thousand_others_are_not_stored_yet() {
+    let place = place();
+    let store = place.open();
+    let unstored = std::sync::Arc::clone(&store.workshop.unstored);
+    let count = u32::try_from(unstored.available_permits()).unwrap();
+    let mut others = unstored.clone().acquire_many_owned(count).await.unwrap();
+    let (bytes, digest) = blob(0);
+    let mut finishing = Box::pin(finished(&store, &bytes, &digest));
+    assert!((&mut finishing).now_or_never().is_none() && place.names_in("partial").is_empty());
+    drop(others.split(1));
+    let verified = finishing.await;
+    assert_eq!(unstored.available_permits(), 0, "it has the place until it is stored");
+    store.admit(verified).await.unwrap();
+    assert_eq!(unstored.available_permits(), 1);
+    drop(finished(&store, &bytes, &digest).await);
+    assert_eq!(unstored.available_permits(), 1, "what is given up gives its place back");
+}
