@@ -197,3 +197,71 @@ fn only_a_body_that_goes_on_goes_on() {
     assert_eq!(spans.go_on(1, &GAPS, now), None, "it was taken over");
     assert_eq!(spans.go_on(99, &GAPS, now), None, "nobody knows it");
 }
+
+/// Two ranges of 8 MiB after one that came whole, at 4 MiB a second, of a blob whose first 16 MiB are there.
+fn two_ranges_after_a_whole_one() -> (Spans, Instant) {
+    let (mut spans, began) = (Spans::default(), Instant::now());
+    spans.set_part_bytes(8 * MIB);
+    let gaps = [range(8 * MIB, 40 * MIB)];
+    for id in 1..4 {
+        let from = id * 8 * MIB;
+        assert_eq!(spans.claim_part(&gaps, None, began), Some((id, range(from, from + 8 * MIB))));
+    }
+    for tenth in 1..=20 {
+        spans.advance(1, 8 * MIB + tenth * 8 * MIB / 20, began + millis(tenth * 100));
+    }
+    spans.release(1, began + millis(2000));
+    (spans, began)
+}
+
+#[test]
+fn ranges_that_are_all_slow_are_measured_against_one_that_came_whole() {
+    let drip = |spans: &mut Spans, id: u64, began: Instant, rate: u64| {
+        for second in 1..=6 {
+            spans.advance(id, id * 8 * MIB + second * rate, began + millis(second * 1000));
+        }
+    };
+    // Together they bring a quarter of what that one brought, and less.
+    for (rate, is_ended) in [(100, true), (MIB / 4, true), (MIB, false)] {
+        let (mut spans, began) = two_ranges_after_a_whole_one();
+        drip(&mut spans, 2, began, rate);
+        drip(&mut spans, 3, began, rate);
+        assert_eq!(spans.end_lost(40 * MIB, began + millis(6000)), is_ended, "{rate}");
+        assert_eq!(spans.doubt_count, 0, "no range that is slow beside ranges speaks against ranges");
+    }
+    let (mut spans, began) = two_ranges_after_a_whole_one();
+    assert!(!spans.end_lost(40 * MIB, began + millis(2999)), "they are given some time");
+    assert!(spans.end_lost(40 * MIB, began + millis(3000)));
+}
+
+#[test]
+fn a_range_that_is_slow_beside_a_plain_connection_puts_ranges_in_doubt() {
+    let (mut spans, _) = front_at_its_stop(|spans, began| {
+        assert!(spans.end_lost(40 * MIB, began + millis(3900)));
+    });
+    assert_eq!(spans.doubt_count, 1);
+    assert!(!spans.are_ranges_in_doubt());
+    spans.doubt_count = DOUBT_COUNT_MAX;
+    assert!(spans.are_ranges_in_doubt());
+}
+
+#[test]
+fn a_body_to_the_blobs_end_goes_on_however_little_was_claimed() {
+    let (mut spans, now) = (Spans::default(), Instant::now());
+    spans.set_part_bytes(8 * MIB);
+    spans.claim_front(&[range(0, 40 * MIB)], None, now);
+    spans.note_open_end(1);
+    spans.advance(1, 8 * MIB, now);
+    assert_eq!(spans.go_on(1, &[range(0, 40 * MIB)], now), Some(40 * MIB));
+}
+
+#[test]
+fn in_doubt_whatever_slow_ranges_brought_is_passed_over() {
+    let (mut spans, now) = front_at_its_stop(|spans, began| {
+        spans.advance(2, 20 * MIB, began + millis(100));
+        spans.advance(2, 24 * MIB, began + millis(200));
+    });
+    assert_eq!(spans.go_on(1, &GAPS, now), None, "6 MiB are too much");
+    spans.doubt_count = DOUBT_COUNT_MAX;
+    assert_eq!(spans.go_on(1, &GAPS, now), Some(26 * MIB));
+}
