@@ -102,11 +102,11 @@ const CARRIERS: [&str; 2] = ["nip.io", "sslip.io"];
 pub fn check_name(name: &str) -> Result<(), InsideName> {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let labels: Vec<&str> = name.split('.').collect();
-    let (&[_, .., last], Some(suffix)) = (&labels[..], psl::suffix(name.as_bytes())) else {
+    let (&[_, .., last], Some(is_listed)) = (&labels[..], suffix::is_listed(&name)) else {
         return Err(InsideName::Label);
     };
     // The documentation's domain (RFC 2606) leads nowhere.
-    let is_public = suffix.is_known() && !matches!(last, "arpa" | "onion" | "local" | "internal");
+    let is_public = is_listed && !matches!(last, "arpa" | "onion" | "local" | "internal");
     if !is_public && last != "example" {
         return Err(InsideName::Suffix);
     }

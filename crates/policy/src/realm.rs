@@ -171,17 +171,10 @@ impl Territory {
     }
 
     fn is_same_domain(&self, url: &Url) -> bool {
-        let ours = self.upstream.domain().and_then(registrable_domain);
-        let theirs = url.domain().and_then(registrable_domain);
+        let ours = self.upstream.domain().and_then(suffix::registrable_domain);
+        let theirs = url.domain().and_then(suffix::registrable_domain);
         ours.is_some() && ours == theirs
     }
-}
-
-/// The domain that its owner registered, without a trailing dot. None for a public suffix itself and for
-/// names under a suffix that is not on the list.
-fn registrable_domain(name: &str) -> Option<&[u8]> {
-    let domain = psl::domain(name.as_bytes())?;
-    domain.suffix().is_known().then(|| domain.trim().as_bytes())
 }
 
 /// Whether two hosts are one; a trailing dot makes no difference.
