@@ -1,8 +1,8 @@
 //! Several ranges of one blob in one body (RFC 9110, section 14.6): each behind a line that parts it from the one
 //! before, and a head that says which it is. The parts themselves go out as any range does, as files where they can.
 
-use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
+use std::mem;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -11,31 +11,38 @@ use http::HeaderValue;
 use oci::ByteRange;
 
 /// A body of several parts, read as the client takes it.
+///
+/// Each head is written when its part's turn comes: a thousand of them, made in advance for a client that does not read,
+/// would take a quarter of a megabyte.
 #[derive(Debug)]
 pub(crate) struct Multipart {
     parts: BlobParts,
-    /// The text before each part, and the one behind the last.
-    texts: VecDeque<Bytes>,
+    boundary: String,
     /// The part that is being sent.
     current: Option<BlobReader>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    BeforeFirst,
+    InParts,
+    Over,
 }
 
 impl Multipart {
     /// The body for these parts, its length in bytes and its media type.
     pub(crate) fn new(parts: BlobParts) -> (Self, u64, HeaderValue) {
         let boundary = boundary();
-        let size = parts.size();
-        let mut texts: VecDeque<Bytes> = VecDeque::with_capacity(parts.ranges().len() + 1);
+        let mut length = last_line(&boundary).len() as u64;
+        let mut line_end = "";
         for range in parts.ranges() {
-            let line_end = if texts.is_empty() { "" } else { "\r\n" };
-            texts.push_back(head(line_end, &boundary, *range, size).into());
+            length += head(line_end, &boundary, *range, parts.size()).len() as u64 + range.len();
+            line_end = "\r\n";
         }
-        texts.push_back(format!("\r\n--{boundary}--\r\n").into());
-        let content: u64 = parts.ranges().iter().map(ByteRange::len).sum();
-        let length = content + texts.iter().map(|text| text.len() as u64).sum::<u64>();
         let media_type = HeaderValue::from_str(&format!("multipart/byteranges; boundary={boundary}"));
         let media_type = media_type.expect("a boundary is visible ASCII");
-        (Self { parts, texts, current: None }, length, media_type)
+        (Self { parts, boundary, current: None, state: State::BeforeFirst }, length, media_type)
     }
 
     /// The next piece; a file only if the connection `sends_files`.
@@ -57,9 +64,24 @@ impl Multipart {
                 return Poll::Ready(piece);
             }
         }
-        self.current = self.parts.next().map(|(_, reader)| reader);
-        Poll::Ready(self.texts.pop_front().map(|text| Ok(Piece::Bytes(text))))
+        Poll::Ready(self.next_text().map(|text| Ok(Piece::Bytes(Bytes::from(text)))))
     }
+
+    /// The text before the next part, which becomes the current one, or the text behind the last part.
+    fn next_text(&mut self) -> Option<String> {
+        let line_end = if self.state == State::BeforeFirst { "" } else { "\r\n" };
+        self.current = None;
+        if let Some((range, reader)) = self.parts.next() {
+            (self.current, self.state) = (Some(reader), State::InParts);
+            return Some(head(line_end, &self.boundary, range, self.parts.size()));
+        }
+        let is_over = mem::replace(&mut self.state, State::Over) == State::Over;
+        (!is_over).then(|| last_line(&self.boundary))
+    }
+}
+
+fn last_line(boundary: &str) -> String {
+    format!("\r\n--{boundary}--\r\n")
 }
 
 fn head(line_end: &str, boundary: &str, range: ByteRange, size: u64) -> String {

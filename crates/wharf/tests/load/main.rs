@@ -8,4 +8,5 @@ mod herd;
 mod idle;
 mod isolation;
 mod overload;
+mod ranges;
 mod transfers;
