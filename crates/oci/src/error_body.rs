@@ -27,6 +27,10 @@ struct Entry {
     code: Loose,
 }
 
+/// Codes that say nothing of what was asked for: it cannot be told just now, or the registry does not know why.
+const ABOUT_THE_MOMENT: [&str; 5] =
+    ["INTERNAL_ERROR", "INTERNAL_SERVER_ERROR", "TOOMANYREQUESTS", "UNAVAILABLE", "UNKNOWN"];
+
 impl ErrorBody {
     /// Reads `{"errors":[{"code":"MANIFEST_UNKNOWN", ...}]}`. None for anything else: other services write JSON
     /// too, but no codes "containing only uppercase alphabetic characters and underscores".
@@ -44,7 +48,7 @@ impl ErrorBody {
         if codes.is_empty() || !codes.iter().all(is_code) {
             return None;
         }
-        let is_about_the_moment = |code: &String| matches!(code.as_str(), "TOOMANYREQUESTS" | "UNAVAILABLE");
+        let is_about_the_moment = |code: &String| ABOUT_THE_MOMENT.contains(&code.as_str());
         let about = if codes.iter().any(is_about_the_moment) { Self::AboutTheMoment } else { Self::AboutIt };
         Some(about)
     }

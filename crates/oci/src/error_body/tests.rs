@@ -12,6 +12,8 @@ fn k12_a_registrys_error_is_known_by_its_codes() {
     for text in [
         r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"pull rate limit"}]}"#,
         r#"{"errors":[{"code":"DENIED"},{"code":"UNAVAILABLE"}]}"#,
+        r#"{"errors":[{"code":"UNKNOWN","message":"unknown error"}]}"#,
+        r#"{"errors":[{"code":"INTERNAL_ERROR"}]}"#,
     ] {
         assert_eq!(ErrorBody::read(text.as_bytes()), Some(ErrorBody::AboutTheMoment), "{text}");
     }

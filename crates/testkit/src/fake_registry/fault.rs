@@ -164,8 +164,8 @@ impl Fault {
 fn refusal(code: u16, setting: &Setting) -> Reply {
     let word = match code {
         401 => "UNAUTHORIZED",
-        403 => "DENIED",
-        404 => "NOT_FOUND",
+        403 | 451 => "DENIED",
+        404 | 410 => "NOT_FOUND",
         429 => "TOOMANYREQUESTS",
         _ => "UNKNOWN",
     };
