@@ -147,6 +147,12 @@ impl Auth {
         })
     }
 
+    /// Forgets the tokens for `repository` that opened something before the question that began at `since`. Says whether
+    /// there was one: it may have died, and some registries say "not found" to a dead token.
+    pub(crate) async fn forget_older_tokens(&self, repository: &Repository, since: Instant) -> bool {
+        self.tokens.give_up_older(repository, since).await
+    }
+
     /// What to send before being challenged: nothing at first, later what the host wanted last time.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ pub(crate) async fn head(
     digest: &Digest,
     stakes: Stakes,
 ) -> Result<BlobHead, Error> {
+    let since = Instant::now();
     let mut ask = ask(upstream, UpstreamKind::HeadBlob, Method::HEAD, repository, digest);
     let deadline = deadline(upstream);
     let answered = upstream.exchange.open(repository, &ask, deadline).await;
@@ -48,7 +49,12 @@ pub(crate) async fn head(
     ask.method = Method::GET;
     ask.path = path(repository, Class::Blobs, &Method::GET, digest.to_string());
     ask.range = Some(HeaderValue::from_static("bytes=0-0"));
-    let got = upstream.exchange.open(repository, &ask, deadline).await.and_then(refuse_page);
+    let mut got = upstream.exchange.open(repository, &ask, deadline).await.and_then(refuse_page);
+    if let Err(error) = &got
+        && upstream.may_be_said_to_a_dead_token(error, repository, stakes, since).await
+    {
+        got = upstream.exchange.open(repository, &ask, deadline).await.and_then(refuse_page);
+    }
     upstream.blob_belief.note(repository, no, &got);
     match got {
         Ok(reply) => Ok(BlobHead { size: told_size(&reply, digest) }),

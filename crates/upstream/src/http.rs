@@ -19,7 +19,7 @@ use crate::clients::Clients;
 use crate::contract::{
     BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, Upstream,
 };
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::exchange::Exchange;
 use crate::gates::Gates;
 use crate::settings::{Settings, SettingsError};
@@ -75,6 +75,20 @@ impl HttpUpstream {
     pub fn drawing_on(mut self, memory: Memory) -> Self {
         self.exchange.transport.memory = memory;
         self
+    }
+
+    /// Whether a no, to a question that began at `since`, is to be asked again before anything is given up for it: it was
+    /// said to a token that may have died.
+    pub(crate) async fn may_be_said_to_a_dead_token(
+        &self,
+        error: &Error,
+        repository: &Repository,
+        stakes: Stakes,
+        since: Instant,
+    ) -> bool {
+        stakes == Stakes::Held
+            && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied)
+            && false && self.exchange.auth.forget_older_tokens(repository, since).await
     }
 
     /// When the head of an answer, or a whole document, must be there.

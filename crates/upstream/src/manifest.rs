@@ -6,6 +6,7 @@ use oci::{ACCEPTED_MANIFESTS, Digest, MediaType, Reference, Repository};
 use policy::head_trust::Stakes;
 use policy::reach::Class;
 use telemetry::UpstreamKind;
+use tokio::time::Instant;
 
 use crate::belief::Next;
 use crate::contract::{Described, ManifestBody, ManifestHead};
@@ -24,6 +25,7 @@ pub(crate) async fn describe(
     reference: &Reference,
     stakes: Stakes,
 ) -> Result<Described, Error> {
+    let since = Instant::now();
     let error = match head(upstream, repository, reference).await {
         Ok(head) => return Ok(Described::Head(head)),
         Err(error) => error,
@@ -32,7 +34,12 @@ pub(crate) async fn describe(
         Next::End(error) => return Err(error),
         Next::Get(no) => no,
     };
-    let got = get(upstream, repository, reference).await;
+    let mut got = get(upstream, repository, reference).await;
+    if let Err(error) = &got
+        && upstream.may_be_said_to_a_dead_token(error, repository, stakes, since).await
+    {
+        got = get(upstream, repository, reference).await;
+    }
     upstream.manifest_belief.note(repository, no, &got);
     got.map(Described::Whole)
 }

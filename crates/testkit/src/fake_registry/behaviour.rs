@@ -133,6 +133,8 @@ pub enum DeadToken {
     Basic,
     /// 403 without a challenge.
     Forbidden,
+    /// 404, as if nothing were there.
+    Absent,
 }
 
 /// How much of the referrers API there is.

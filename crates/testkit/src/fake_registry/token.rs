@@ -174,6 +174,7 @@ pub(crate) fn refuse(state: &State, route: &Route, request: &Incoming) -> Reply 
         (Some(Worth::Dead), DeadToken::Unchallenged, _) => (401, None),
         (Some(Worth::Dead), DeadToken::Basic, _) => (401, Some(basic)),
         (Some(Worth::Dead), DeadToken::Forbidden, _) => (403, None),
+        (Some(Worth::Dead), DeadToken::Absent, _) => (404, None),
         (Some(Worth::TooLittle), ..) => {
             (behaviour.scopes.lacking.unwrap_or(401), challenge(state, route, request))
         }

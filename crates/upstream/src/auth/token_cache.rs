@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::HeaderValue;
+use oci::Repository;
 use tokio::time::Instant;
 use url::{Origin, Url};
 
@@ -142,6 +143,27 @@ impl TokenCache {
         }
     }
 
+    /// Gives up the tokens for `repository` that opened something and were asked for before `since`. Says whether there
+    /// was one.
+    pub(super) async fn give_up_older(&self, repository: &Repository, since: Instant) -> bool {
+        let is_for_it = |key: &TokenKey| key.scope.split(' ').any(|scope| names(scope, repository));
+        let slots: Vec<_> = {
+            let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.iter().filter(|(key, _)| is_for_it(key)).map(|(_, slot)| slot.clone()).collect()
+        };
+        let mut is_any = false;
+        for slot in slots {
+            let mut contents = slot.lock().await;
+            let is_old = |held: &Arc<Held>| held.asked_at < since && held.has_worked.load(Ordering::Relaxed);
+            if contents.fetched.as_ref().and_then(|fetched| fetched.result.as_ref().ok()).is_some_and(is_old)
+            {
+                contents.fetched = None;
+                is_any = true;
+            }
+        }
+        is_any
+    }
+
     fn slot(&self, key: &TokenKey) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.get(key) {
@@ -152,6 +174,13 @@ impl TokenCache {
         }
         slots.entry(key.clone()).or_default().clone()
     }
+}
+
+/// Whether a scope such as `repository:library/alpine:pull` is about this repository, whatever prefix the registry has for
+/// it.
+fn names(scope: &str, repository: &Repository) -> bool {
+    let named = scope.split(':').nth(1).and_then(|name| name.strip_suffix(repository.as_str()));
+    named.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('/'))
 }
 
 /// Drops what has expired, and if that is nothing, everything that nobody is using: tokens are cheap to get

@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use oci::Page;
+use policy::head_trust::Stakes;
 use testkit::{
     Auth, Behaviour, Credential, DeadToken, Endpoint, FakeRegistry, Fault, Kind, Rule, ScopeRules, Tls,
 };
@@ -116,6 +117,41 @@ async fn k2_a_dead_token_is_renewed_once_for_all_who_used_it() {
         got.unwrap();
     }
     assert_eq!(rig.registry.log().count(Kind::Token), 1);
+}
+
+#[tokio::test]
+async fn k2_what_is_held_is_not_given_up_for_a_404_to_a_token_that_died() {
+    let rig = Rig::start(Behaviour { dead_token: DeadToken::Absent, ..Behaviour::default() }).await;
+    let digest = rig.put_manifest();
+    let blob = rig.registry.put_blob(vec![7; 100]);
+    for round in 1..=3 {
+        rig.get(&digest).await.unwrap();
+        rig.registry.revoke_tokens();
+        rig.registry.log().clear();
+        rig.describe("latest", Stakes::Held).await.unwrap_or_else(|error| panic!("{round}: {error}"));
+        assert_eq!(rig.registry.log().count(Kind::Token), 1, "{round}");
+
+        rig.registry.revoke_tokens();
+        let (repository, blob) = (repository(), blob.parse().unwrap());
+        let head = rig.upstream.head_blob(&repository, &blob, Stakes::Held).await;
+        head.unwrap_or_else(|error| panic!("{round}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn k2_what_is_gone_costs_one_new_token_and_is_believed() {
+    let rig = Rig::start(Behaviour::default()).await;
+    let digest = rig.put_manifest();
+    rig.get(&digest).await.unwrap();
+    rig.registry.log().clear();
+    let error = rig.describe("gone", Stakes::Held).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(rig.registry.log().count(Kind::Token), 1);
+    // Of a tag that is not held nothing is given up.
+    rig.get(&digest).await.unwrap();
+    rig.registry.log().clear();
+    assert_eq!(rig.describe("absent", Stakes::Nothing).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(rig.registry.log().count(Kind::Token), 0);
 }
 
 #[tokio::test]
