@@ -8,7 +8,8 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -22,7 +23,12 @@ pub enum Certificate {
     Expired,
     /// In its time, but for `elsewhere.example`.
     WrongName,
+    /// The authority's own: self-signed and marked as an authority, as `openssl req -x509` makes them.
+    SelfSigned,
 }
+
+/// What certificates are good for that are good for anything.
+const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// A certificate with its key, both PEM.
 #[derive(Clone)]
@@ -42,7 +48,8 @@ pub struct Authority {
 impl Authority {
     /// A new authority with a key of its own.
     pub fn new() -> Self {
-        let mut params = CertificateParams::default();
+        let names = NAMES.map(str::to_owned);
+        let mut params = CertificateParams::new(names).expect("the names are well formed");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(DnType::CommonName, "testkit authority");
@@ -59,13 +66,13 @@ impl Authority {
     /// A server certificate of the given quality.
     pub fn server_identity(&self, certificate: Certificate) -> Identity {
         let (certificate, key) = self.sign(certificate, ExtendedKeyUsagePurpose::ServerAuth);
-        Identity { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() }
+        Identity { certificate_pem: certificate.pem(), key_pem: key }
     }
 
     /// A certificate that servers requiring one of this authority accept from a client.
     pub fn client_identity(&self) -> Identity {
         let (certificate, key) = self.sign(Certificate::Valid, ExtendedKeyUsagePurpose::ClientAuth);
-        Identity { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() }
+        Identity { certificate_pem: certificate.pem(), key_pem: key }
     }
 
     /// A server's side of TLS; with `client_certificate`, clients must show one that this authority signed.
@@ -87,21 +94,23 @@ impl Authority {
             builder.with_no_client_auth()
         };
         let (certificate, key) = self.sign(certificate, ExtendedKeyUsagePurpose::ServerAuth);
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key that was just written");
         let config = builder
             .with_single_cert(vec![certificate.der().clone()], key)
             .expect("the key belongs to the certificate");
         Arc::new(config)
     }
 
+    /// A certificate, and its key as PEM.
     fn sign(
         &self,
         certificate: Certificate,
         usage: ExtendedKeyUsagePurpose,
-    ) -> (rcgen::Certificate, KeyPair) {
+    ) -> (rcgen::Certificate, String) {
         let names: &[&str] = match certificate {
-            Certificate::Valid | Certificate::Expired => &["localhost", "127.0.0.1", "::1"],
+            Certificate::Valid | Certificate::Expired => &NAMES,
             Certificate::WrongName => &["elsewhere.example"],
+            Certificate::SelfSigned => return (self.certificate.clone(), self.issuer.key().serialize_pem()),
         };
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("the names are well formed");
@@ -113,7 +122,7 @@ impl Authority {
         }
         let key = KeyPair::generate().expect("a key of the default kind can be made");
         let certificate = params.signed_by(&key, &self.issuer).expect("fixed parameters can be signed");
-        (certificate, key)
+        (certificate, key.serialize_pem())
     }
 }
 

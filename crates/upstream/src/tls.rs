@@ -2,12 +2,15 @@
 //!
 //! Roots are the system's, those compiled in (an image made from scratch has no others), and the operator's.
 
+mod pinned;
+
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls::DigitallySignedStruct;
 use rustls::RootCertStore;
 use rustls::SignatureScheme;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -15,6 +18,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use secret::Secret;
 
 use crate::settings::SettingsError;
+
+pub(crate) use self::pinned::is_cause;
 
 /// The certificate authorities that every upstream believes: the bundled ones and the system's. Cheap to clone.
 ///
@@ -41,8 +46,9 @@ impl Authorities {
     ///
     /// # Errors
     /// [`SettingsError::Ca`] for an extra text without a usable certificate.
-    pub(crate) fn and(&self, extra: &[Vec<u8>]) -> Result<Arc<RootCertStore>, SettingsError> {
+    pub(crate) fn and(&self, extra: &[Vec<u8>]) -> Result<Trust, SettingsError> {
         let mut roots = Arc::clone(&self.0);
+        let mut pinned = Vec::new();
         for pem in extra {
             let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
                 .collect::<Result<_, _>>()
@@ -51,17 +57,35 @@ impl Authorities {
                 return Err(SettingsError::Ca("no certificate in the file".to_owned()));
             }
             for certificate in certificates {
-                let added = Arc::make_mut(&mut roots).add(certificate);
-                added.map_err(|error| SettingsError::Ca(error.to_string()))?;
+                let added = Arc::make_mut(&mut roots).add(certificate.clone());
+                added.map_err(|_| SettingsError::Ca("what it holds is no X.509 certificate".to_owned()))?;
+                pinned.push(certificate);
             }
         }
-        Ok(roots)
+        Ok(Trust { roots, pinned: pinned.into() })
     }
 }
 
-/// A configuration for hosts that are verified against `roots` and learn nothing about us.
-pub(crate) fn verified(roots: &Arc<RootCertStore>) -> ClientConfig {
-    let builder = versions(builder()).with_root_certificates(roots.clone());
+/// The certificates that one upstream is verified by.
+#[derive(Clone, Debug)]
+pub(crate) struct Trust {
+    /// The authorities.
+    roots: Arc<RootCertStore>,
+    /// The operator's certificates, each of which also stands for itself.
+    pinned: Arc<[CertificateDer<'static>]>,
+}
+
+impl Trust {
+    fn verifier(&self) -> Arc<dyn ServerCertVerifier> {
+        let usual = WebPkiServerVerifier::builder_with_provider(Arc::clone(&self.roots), provider()).build();
+        let usual = usual.expect("the bundled authorities are always among the roots");
+        Arc::new(pinned::Verifier { usual, pinned: Arc::clone(&self.pinned) })
+    }
+}
+
+/// A configuration for hosts that are verified by `trust` and learn nothing about us.
+pub(crate) fn verified(trust: &Trust) -> ClientConfig {
+    let builder = versions(builder()).dangerous().with_custom_certificate_verifier(trust.verifier());
     http1_only(builder.with_no_client_auth())
 }
 
@@ -70,21 +94,19 @@ pub(crate) fn verified(roots: &Arc<RootCertStore>) -> ClientConfig {
 /// # Errors
 /// [`SettingsError::ClientIdentity`].
 pub(crate) fn trusted(
-    roots: &Arc<RootCertStore>,
+    trust: &Trust,
     identity: Option<&Secret<Vec<u8>>>,
     skip_verify: bool,
 ) -> Result<ClientConfig, SettingsError> {
-    let builder = versions(builder());
-    let builder = if skip_verify {
-        let anyone = Anyone { provider: provider() };
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(anyone))
-    } else {
-        builder.with_root_certificates(roots.clone())
-    };
+    let verifier: Arc<dyn ServerCertVerifier> =
+        if skip_verify { Arc::new(Anyone { provider: provider() }) } else { trust.verifier() };
+    let builder = versions(builder()).dangerous().with_custom_certificate_verifier(verifier);
     let Some(identity) = identity else { return Ok(http1_only(builder.with_no_client_auth())) };
     let (chain, key) = parse_identity(identity.expose())?;
     let config = builder.with_client_auth_cert(chain, key);
-    config.map(http1_only).map_err(|error| SettingsError::ClientIdentity(error.to_string()))
+    // rustls puts the names of its own values into its words.
+    let unfit = "no client can use it: the key must be the one that the certificate was made for";
+    config.map(http1_only).map_err(|_| SettingsError::ClientIdentity(unfit.to_owned()))
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::error::causes;
 use crate::resolver::NameError;
+use crate::tls::is_cause;
 use crate::transport::host_of;
 
 /// So many names of a foreign certificate are shown.
@@ -102,36 +103,66 @@ fn tls_failure(error: &rustls::Error, url: &Url) -> String {
             | AlertDescription::AccessDenied
             | AlertDescription::CertificateUnknown),
         ) => format!(
-            "refused the TLS handshake ({alert:?}); check client_cert and client_key, which it seems to ask for"
+            "refused the TLS handshake ({}); check client_cert and client_key, which it seems to ask for",
+            alert_in_words(*alert)
         ),
         rustls::Error::AlertReceived(alert) => {
             format!(
-                "refused the TLS handshake ({alert:?}); check that this is the registry's address and port"
+                "refused the TLS handshake ({}); check that this is the registry's address and port",
+                alert_in_words(*alert)
             )
         }
         rustls::Error::PeerIncompatible(_) => {
             "speaks no version of TLS that is still safe; update it".to_owned()
         }
-        other => format!("failed in the TLS handshake: {other}"),
+        rustls::Error::PeerMisbehaved(_) | rustls::Error::InappropriateMessage { .. } => {
+            "does not keep to the rules of TLS; check what stands in between, and update the registry".to_owned()
+        }
+        rustls::Error::NoCertificatesPresented => "shows no certificate; give it one".to_owned(),
+        _ => "failed in the TLS handshake; check that this is the registry's address and port".to_owned(),
     }
 }
 
+/// The alert as the RFC calls it, with blanks: `certificate required`.
+fn alert_in_words(alert: AlertDescription) -> String {
+    let Some(name) = alert.as_str() else { return format!("alert {}", u8::from(alert)) };
+    let mut words = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && words.ends_with(|before: char| before.is_ascii_lowercase()) {
+            words.push(' ');
+        }
+        words.push(c);
+    }
+    let is_short_form = |word: &str| word.chars().all(|c| c.is_ascii_uppercase());
+    let words = words.split(' ');
+    let words = words.map(|word| if is_short_form(word) { word.to_owned() } else { word.to_lowercase() });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// One sentence for every fault of a certificate. The libraries' own texts show the names of their values.
 fn certificate_failure(error: &CertificateError) -> String {
+    let is = |meant: fn(&webpki::Error) -> bool| is_cause(error, meant);
     match error {
         CertificateError::UnknownIssuer => {
             "has a certificate from an unknown authority; give that authority's certificate as ca_file"
                 .to_owned()
         }
-        CertificateError::ExpiredContext { time, not_after } => format!(
-            "has a certificate that ended on {}; renew it, or check this machine's clock, which says {}",
-            date(*not_after),
-            date(*time)
+        CertificateError::ExpiredContext { not_after, .. } => format!(
+            "has a certificate that expired on {}; renew it there; if that date is not past, check this machine's \
+             clock",
+            date(*not_after)
         ),
+        CertificateError::Expired => {
+            "has a certificate that expired; renew it there, or check this machine's clock".to_owned()
+        }
         CertificateError::NotValidYetContext { time, not_before } => format!(
             "has a certificate that is valid from {}; check this machine's clock, which says {}",
             date(*not_before),
             date(*time)
         ),
+        CertificateError::NotValidYet => {
+            "has a certificate that is not valid yet; check this machine's clock".to_owned()
+        }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let names: Vec<String> = presented.iter().take(NAME_COUNT_MAX).map(|name| shown(name)).collect();
             let more = if presented.len() > NAME_COUNT_MAX { ", ..." } else { "" };
@@ -141,9 +172,42 @@ fn certificate_failure(error: &CertificateError) -> String {
                 shown(&expected.to_str())
             )
         }
-        CertificateError::Revoked => "has a certificate that was revoked; renew it".to_owned(),
-        other => format!("has a certificate that cannot be accepted: {other}"),
+        CertificateError::NotValidForName => {
+            "has a certificate for other names; correct the name in upstream".to_owned()
+        }
+        CertificateError::Revoked => "has a certificate that was revoked; renew it there".to_owned(),
+        CertificateError::BadSignature => {
+            "has a certificate whose signature is wrong; if ca_file names an authority of the same name, give the one \
+             that signed it"
+                .to_owned()
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "has a certificate that is not for servers; make one for server authentication".to_owned()
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => weak_signature(),
+        // Still told by some causes.
+        #[expect(deprecated, reason = "rustls sends it for what it knows no details of")]
+        CertificateError::UnsupportedSignatureAlgorithm => weak_signature(),
+        CertificateError::Other(_) if is(|it| matches!(it, webpki::Error::CaUsedAsEndEntity)) => {
+            "has a certificate that is self-signed and marked as an authority; give it as ca_file, or make one that \
+             is not marked so (CA:FALSE)"
+                .to_owned()
+        }
+        CertificateError::Other(_) if is(|it| matches!(it, webpki::Error::UnsupportedCertVersion)) => {
+            "has an old X.509 v1 certificate without names; make a v3 one with subjectAltName".to_owned()
+        }
+        CertificateError::BadEncoding => "has a damaged certificate; make a new one".to_owned(),
+        _ => "has a certificate that cannot be used; make a new one, with subjectAltName, and see what \
+              `openssl x509 -text` says of this one"
+            .to_owned(),
     }
+}
+
+fn weak_signature() -> String {
+    "has a certificate that is signed in a way that is not safe, such as with SHA-1 or a short key; make one that is \
+     signed with SHA-256"
+        .to_owned()
 }
 
 /// A name from a certificate: bounded, and without characters that act on a terminal.

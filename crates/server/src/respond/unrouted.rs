@@ -39,7 +39,7 @@ pub(crate) fn answer(error: RouteError, named: Named<'_>, routes: &RoutingTable)
 pub(crate) fn hint(named: Named<'_>) -> Option<String> {
     let name = named.first_component()?;
     Some(format!(
-        "no registry was named, so the default one is meant; if {} is a registry, {}",
+        "no registry was named, so the default registry was used; if {} is a registry, {}",
         foreign(&name),
         add(&name)
     ))

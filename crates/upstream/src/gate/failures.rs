@@ -52,7 +52,7 @@ impl Failures {
                 (pause, what, of_scope)
             }
         };
-        let last = last.map_or_else(String::new, |error| format!(" (the last time it {})", error.detail()));
+        let last = last.map_or_else(String::new, |error| format!(" (last error: it {})", error.detail()));
         Error::new(ErrorKind::Resting, host, format!("{what}{last}")).with_retry_after(pause.max(REST_MIN))
     }
 }

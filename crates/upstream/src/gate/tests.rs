@@ -176,11 +176,11 @@ async fn newcomer_8_what_is_left_alone_says_why_it_failed_last() {
     }
     let told = admit(&gate, &latest).unwrap_err().to_string();
     assert!(told.contains("failed at this several times in a row"), "{told}");
-    assert!(told.ends_with("(the last time it answered 502)"), "{told}");
+    assert!(told.ends_with("(last error: it answered 502)"), "{told}");
     // Another path of another repository failed later, and that is not why this one is left alone.
     fail(&gate, &path("library/other", Class::Manifests, "1"), &late(), 1);
     let told = admit(&gate, &latest).unwrap_err().to_string();
-    assert!(told.ends_with("(the last time it answered 502)"), "{told}");
+    assert!(told.ends_with("(last error: it answered 502)"), "{told}");
     // A client that leaves after having waited for all of the time is a failure as well.
     let silent = path("library/silent", Class::Blobs, "sha256:1");
     while let Ok(permit) = admit(&gate, &silent) {
@@ -188,15 +188,15 @@ async fn newcomer_8_what_is_left_alone_says_why_it_failed_last() {
         drop(permit);
     }
     let told = admit(&gate, &silent).unwrap_err().to_string();
-    assert!(told.ends_with("(the last time it did not answer in time)"), "{told}");
+    assert!(told.ends_with("(last error: it did not answer in time)"), "{told}");
     let broken = path("library/broken", Class::Tags, "");
     let lost = Error::new(ErrorKind::Interrupted, "registry.example", "broke off its answer");
     (0..5).for_each(|_| gate.conclude(&broken, Some(&lost)));
     let told = admit(&gate, &broken).unwrap_err().to_string();
-    assert!(told.ends_with("(the last time it broke off its answer)"), "{told}");
+    assert!(told.ends_with("(last error: it broke off its answer)"), "{told}");
     gate.rest_path(&broken, Duration::from_secs(7));
     let told = admit(&gate, &broken).unwrap_err().to_string();
-    assert!(told.ends_with("(the last time it answered 503 and asked to be left alone for 7 s)"), "{told}");
+    assert!(told.ends_with("(last error: it answered 503 and asked to be left alone for 7 s)"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,7 +209,7 @@ async fn newcomer_8_a_host_that_is_left_alone_says_why() {
     let told = admit(&gate, &never_asked).unwrap_err().to_string();
     assert!(
         told.ends_with(
-            "is left alone for a moment (the last time it could not be reached: nothing listens on port 443 there; \
+            "is left alone for a moment (last error: it could not be reached: nothing listens on port 443 there; \
              check the address and the port)"
         ),
         "{told}"
@@ -219,5 +219,5 @@ async fn newcomer_8_a_host_that_is_left_alone_says_why() {
     let (mut probing, _) = gate.take_probe().unwrap();
     probing.report(Outcome::Unconnected, Some(&unconnected()));
     let told = gate.check_further(&never_asked).unwrap_err().to_string();
-    assert!(told.ends_with("(the last time it could not be reached)"), "{told}");
+    assert!(told.ends_with("(last error: it could not be reached)"), "{told}");
 }

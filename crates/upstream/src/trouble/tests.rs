@@ -36,8 +36,8 @@ fn each_failure_of_tls_says_what_to_do() {
                 time: at(1_795_966_813),
                 not_after: at(1_761_407_332),
             }),
-            "has a certificate that ended on 25 Oct 2025; renew it, or check this machine's clock, which says \
-             29 Nov 2026",
+            "has a certificate that expired on 25 Oct 2025; renew it there; if that date is not past, check this \
+             machine's clock",
         ),
         (
             certificate(CertificateError::NotValidForNameContext {
@@ -52,11 +52,68 @@ fn each_failure_of_tls_says_what_to_do() {
         ),
         (
             rustls::Error::AlertReceived(AlertDescription::CertificateRequired),
-            "refused the TLS handshake (CertificateRequired); check client_cert and client_key, which it seems to \
+            "refused the TLS handshake (certificate required); check client_cert and client_key, which it seems to \
              ask for",
         ),
     ] {
         assert_eq!(tls_failure(&error, &hub), expected);
+    }
+}
+
+/// The libraries' texts show the names of their values, such as `Other(OtherError(UnsupportedCertVersion))`.
+#[test]
+fn newcomer_every_fault_of_a_certificate_is_a_sentence_that_says_what_to_do() {
+    use rustls::OtherError;
+    use rustls::pki_types::alg_id::RSA_PKCS1_SHA256;
+    let other = |error: webpki::Error| CertificateError::Other(OtherError(std::sync::Arc::new(error)));
+    let oid = || RSA_PKCS1_SHA256.as_ref().to_vec();
+    for (error, expected) in [
+        (CertificateError::Expired, "that expired; renew it there"),
+        (CertificateError::NotValidYet, "not valid yet; check this machine's clock"),
+        (CertificateError::Revoked, "was revoked; renew it there"),
+        (CertificateError::BadSignature, "whose signature is wrong; "),
+        (CertificateError::BadEncoding, "damaged certificate; make a new one"),
+        (CertificateError::NotValidForName, "for other names; correct"),
+        (CertificateError::InvalidPurpose, "not for servers; "),
+        (CertificateError::UnhandledCriticalExtension, "that cannot be used; "),
+        (CertificateError::ApplicationVerificationFailure, "that cannot be used; "),
+        (
+            CertificateError::UnsupportedSignatureAlgorithmContext {
+                signature_algorithm_id: oid(),
+                supported_algorithms: Vec::new(),
+            },
+            "signed in a way that is not safe, such as with SHA-1",
+        ),
+        (
+            CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+                signature_algorithm_id: oid(),
+                public_key_algorithm_id: oid(),
+            },
+            "signed in a way that is not safe, such as with SHA-1",
+        ),
+        (
+            other(webpki::Error::CaUsedAsEndEntity),
+            "is self-signed and marked as an authority; give it as ca_file, or",
+        ),
+        (
+            other(webpki::Error::UnsupportedCertVersion),
+            "has an old X.509 v1 certificate without names; make a v3 one with subjectAltName",
+        ),
+        (other(webpki::Error::PathLenConstraintViolated), "that cannot be used; "),
+    ] {
+        let name = format!("{error:?}");
+        let said = tls_failure(&rustls::Error::InvalidCertificate(error), &url("https://registry.example"));
+        assert!(said.contains(expected) && said.contains("; "), "{name}: {said}");
+        let values = said.contains("Error") || said.contains("Context") || said.contains("Unsupported");
+        assert!(!values && !said.contains(['(', '{', '[']) || said.contains("(CA:FALSE)"), "{name}: {said}");
+    }
+    for (alert, expected) in [
+        (AlertDescription::UnknownCA, "(unknown CA); "),
+        (AlertDescription::HandshakeFailure, "(handshake failure); "),
+        (AlertDescription::Unknown(199), "(alert 199); "),
+    ] {
+        let said = tls_failure(&rustls::Error::AlertReceived(alert), &url("https://registry.example"));
+        assert!(said.contains(expected), "{said}");
     }
 }
 

@@ -93,7 +93,16 @@ async fn a_certificate_that_does_not_hold_is_told_in_words() {
             false,
             "has a certificate from an unknown authority; give that authority's certificate as ca_file",
         ),
-        (Certificate::Expired, true, "; renew it, or check this machine's clock, which says "),
+        (
+            Certificate::Expired,
+            true,
+            "that expired on 01 Jan 2002; renew it there; if that date is not past, check this machine's clock",
+        ),
+        (
+            Certificate::SelfSigned,
+            false,
+            "has a certificate that is self-signed and marked as an authority; give it as ca_file, or make one",
+        ),
         (
             Certificate::WrongName,
             true,

@@ -25,6 +25,19 @@ async fn f19_an_authority_of_the_operators_is_believed_everywhere() {
     assert_eq!(read(rig.blob(&digest, BlobRange::Whole).await.unwrap()).await.0, bytes(100));
 }
 
+/// What `openssl req -x509` makes is marked as an authority.
+#[tokio::test]
+async fn newcomer_a_self_signed_certificate_is_usable_as_ca_file_and_says_so_without() {
+    let tls = Tls { certificate: Certificate::SelfSigned, ..Tls::default() };
+    let with = rig(tls, believe).await;
+    with.put_manifest();
+    with.get("latest").await.unwrap();
+    let without = rig(tls, |_, _| {}).await;
+    without.put_manifest();
+    let said = without.get("latest").await.unwrap_err().to_string();
+    assert!(said.contains("self-signed and marked as an authority; give it as ca_file, or"), "{said}");
+}
+
 #[tokio::test]
 async fn f19_certificates_that_do_not_hold_are_refused_without_a_plaintext_attempt() {
     let cases = [(Certificate::Valid, false), (Certificate::Expired, true), (Certificate::WrongName, true)];
