@@ -272,6 +272,18 @@ impl RoutingTable {
         self.names.contains_key(&name.to_ascii_lowercase())
     }
 
+    /// Tells whether a host names a registry: as a virtual host, or by a registry's own name.
+    pub fn host_names_registry(&self, authority: &str) -> bool {
+        let Some(host) = authority::parse_host(authority) else { return false };
+        matches!(self.find_virtual_host(&host), Ok(Some(_))) || self.names.contains_key(&host)
+    }
+
+    /// Tells whether a registry's name stands before the API's own part of a path. One behind `/v2/` may as well be the
+    /// first component of a repository's name.
+    pub fn path_names_registry(&self, path: &str) -> bool {
+        self.find_prefix(path).is_some_and(|prefix| !prefix.may_be_a_repository)
+    }
+
     /// The domain whose subdomains are virtual hosts.
     pub fn domain(&self) -> Option<&str> {
         self.domain.as_deref()

@@ -41,7 +41,7 @@ pub(crate) enum HeadFault {
     #[error("the request's target and its Host name different servers")]
     TargetDisagrees,
     /// A `Host` that is not the server that the TLS connection was made to.
-    #[error("the connection was made to another server name than the request's Host; open one to that host")]
+    #[error("the TLS server name and the Host header differ; open a connection for that host")]
     Misdirected,
     /// What a page in a browser sends, and no client of a registry.
     #[error(

@@ -102,11 +102,7 @@ impl Authority {
     }
 
     /// A certificate, and its key as PEM.
-    fn sign(
-        &self,
-        certificate: Certificate,
-        usage: ExtendedKeyUsagePurpose,
-    ) -> (rcgen::Certificate, String) {
+    fn sign(&self, certificate: Certificate, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, String) {
         let names: &[&str] = match certificate {
             Certificate::Valid | Certificate::Expired => &NAMES,
             Certificate::WrongName => &["elsewhere.example"],

@@ -140,10 +140,17 @@ impl Probe {
 
     /// Answers the challenge in `headers`, if there is anything to answer it with.
     async fn log_in(&self, root: &Url, headers: &HeaderMap) -> Result<Login, Error> {
-        let Some(basic) = &self.basic else { return Ok(Login::None) };
         let host = host_of(root);
         let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         let challenges: Vec<Challenge> = values.flat_map(Challenge::parse_all).collect();
+        let Some(basic) = &self.basic else {
+            // Where tokens are given out, nobody has to say who they are to get one.
+            if challenges.iter().any(|challenge| matches!(challenge, Challenge::Bearer { .. })) {
+                return Ok(Login::None);
+            }
+            let trouble = "answers, but wants a login and none is configured; add username and password";
+            return Err(Error::new(ErrorKind::Denied, host, trouble));
+        };
         let mut trouble = "asks for a login of a kind that wharf does not know".to_owned();
         for challenge in &challenges {
             let Challenge::Bearer { realm, service, .. } = challenge else { continue };

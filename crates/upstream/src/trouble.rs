@@ -116,7 +116,8 @@ fn tls_failure(error: &rustls::Error, url: &Url) -> String {
             "speaks no version of TLS that is still safe; update it".to_owned()
         }
         rustls::Error::PeerMisbehaved(_) | rustls::Error::InappropriateMessage { .. } => {
-            "does not keep to the rules of TLS; check what stands in between, and update the registry".to_owned()
+            "does not keep to the rules of TLS; check what stands in between, and update the registry"
+                .to_owned()
         }
         rustls::Error::NoCertificatesPresented => "shows no certificate; give it one".to_owned(),
         _ => "failed in the TLS handshake; check that this is the registry's address and port".to_owned(),

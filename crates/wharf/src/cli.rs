@@ -103,7 +103,8 @@ fn is_file_name(text: &str) -> bool {
         && (text.contains('/') || matches!(extension, Some("toml" | "yml" | "yaml" | "json" | "conf")))
 }
 
-fn load(named: Option<&Path>) -> Result<Config, String> {
+/// `outcome` is what the mistakes led to, behind their count.
+fn load(named: Option<&Path>, outcome: &str) -> Result<Config, String> {
     let environment = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     // A variable that is no UTF-8 cannot be part of a text and counts as unset.
     let result = config::load(named, &|name| std::env::var(name).ok(), environment);
@@ -111,13 +112,15 @@ fn load(named: Option<&Path>) -> Result<Config, String> {
         LoadError::Unreadable { .. } => error.to_string(),
         LoadError::Wrong(mistakes) => {
             let (count, plural) = (mistakes.count(), if mistakes.count() == 1 { "" } else { "s" });
-            format!("{mistakes}\n{count} mistake{plural} in the configuration; nothing was started")
+            let warnings: String =
+                mistakes.warning_lines().map(|line| format!("warning: {line}\n")).collect();
+            format!("{mistakes}\n{warnings}{count} mistake{plural} in the configuration{outcome}")
         }
     })
 }
 
 fn serve(config: Option<&Path>) -> Result<(), String> {
-    let config = load(config)?;
+    let config = load(config, "; nothing was started")?;
     let log = log::start(&config.log);
     let runtime = runtime::builder().build();
     let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
@@ -129,7 +132,7 @@ fn serve(config: Option<&Path>) -> Result<(), String> {
 }
 
 fn check(config: Option<&Path>, is_online: bool) -> Result<(), String> {
-    let config = load(config)?;
+    let config = load(config, "")?;
     wiring::check(&config).map_err(|error| error.to_string())?;
     print(&report::check(&config))?;
     if !is_online {
@@ -153,7 +156,7 @@ fn print(text: &str) -> Result<(), String> {
 fn ask_health(config: Option<&Path>, url: Option<Url>) -> Result<(), String> {
     let url = match url {
         Some(url) => url,
-        None => health::url_of(&load(config)?),
+        None => health::url_of(&load(config, "")?),
     };
     health::ask(&url).map_err(|error| format!("{url}: {error}"))
 }

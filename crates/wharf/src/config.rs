@@ -23,9 +23,11 @@ mod remark;
 mod waits;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use policy::host::{RoutingTable, TableError};
 use toml::de::DeTable;
+use url::Url;
 
 use self::claims::Claims;
 use self::process::ServerSection;
@@ -91,7 +93,7 @@ impl Config {
         mistakes.append(further.without_lines(&garbled));
         match config {
             Some(config) if mistakes.is_empty() => Ok(Self { warnings, ..config }),
-            _ => Err(mistakes),
+            _ => Err(mistakes.with_warnings(warnings)),
         }
     }
 
@@ -157,10 +159,12 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
     let mut claims = Claims::default();
     let mut places = Vec::new();
     let mut registries = Vec::new();
+    let mut upstreams = Vec::new();
     for table in reader.sections(named_by, "registry", &registry_keys, "name") {
-        let place = reader.place(&table, "name");
+        let (place, upstream) = (reader.place(&table, "name"), reader.place(&table, "upstream"));
         let read = registry::read_registry(reader, &table.over(&defaults), &storage_root, &mut claims);
         if let Some(registry) = read {
+            upstreams.push((upstream, registry.upstream.upstream.clone()));
             registries.push(registry);
             places.push(place);
         }
@@ -171,6 +175,7 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
     if let Some(text) = &server.default_registry {
         check_default_registry(reader, text, &claims);
     }
+    check_circles(reader, &server, admin.as_ref(), &upstreams);
     let routes = make_routes(reader, &server, &registries, &places)?;
     warn_of_certificate(reader, &server, &registries);
     Some(Config {
@@ -195,6 +200,25 @@ fn check_default_registry(reader: &mut Reader<'_>, text: &Text, claims: &Claims)
         None => "name one that has a [[registry]]".to_owned(),
     };
     reader.refuse(&text.place, format!("there is no registry {:?}; {advice}", text.written));
+}
+
+/// Refuses upstreams that are wharf itself: each request would become another one, until there is room for no more.
+fn check_circles(
+    reader: &mut Reader<'_>,
+    server: &ServerSection,
+    admin: Option<&server::AdminSettings>,
+    upstreams: &[(Place, Url)],
+) {
+    let tls = server.tls.iter().flat_map(|(tls, _)| &tls.listen);
+    let listeners: Vec<SocketAddr> =
+        server.listen.iter().chain(tls).copied().chain(admin.map(|it| it.listen)).collect();
+    let own: Vec<&str> =
+        server.domain.as_deref().into_iter().chain(server.hosts.iter().map(|it| it.value.as_str())).collect();
+    for (place, upstream) in upstreams {
+        if address::leads_to(upstream, &listeners, &own) {
+            reader.refuse(place, "leads back to wharf itself; write the registry's own address");
+        }
+    }
 }
 
 /// Warns of a certificate that no client will take, whichever registry it asks for.

@@ -56,32 +56,7 @@ pub(crate) fn describe(name: &str, root: &Path, error: &StoreError) -> String {
         return format!("cannot store in {}: {file} is not a directory; {ANOTHER_ROOT}", shared.display());
     }
     let advice = match error.kind() {
-        StoreErrorKind::Denied => {
-            let user = rustix::process::geteuid().as_raw();
-            let (deed, all) = if error.call().starts_with("mkdir") {
-                ("create directories in", "")
-            } else {
-                ("use the store's files below", "-R ")
-            };
-            let store = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
-            if !all.is_empty() && !place.starts_with(&store) {
-                let store = store.display();
-                return format!(
-                    "user {user} cannot reach {store}: permission denied; let it through the directories above, or \
-                     {ANOTHER_ROOT}"
-                );
-            }
-            let place = if all.is_empty() { place } else { store };
-            let place = place.display();
-            // Where an image says where to store, that place is ready; others in it cannot be given away from outside.
-            let other = std::env::var("WHARF_ROOT").map_or_else(
-                |_| ANOTHER_ROOT.to_owned(),
-                |ready| format!("set root = {ready:?}, which is there for it"),
-            );
-            return format!(
-                "user {user} cannot {deed} {place}: permission denied; `chown {all}{user} {place}`, or {other}"
-            );
-        }
+        StoreErrorKind::Denied => return denied(error, &place, root, shared),
         StoreErrorKind::ReadOnly => {
             return format!("{shown} is on a read-only disk; mount it writable, or {ANOTHER_ROOT}");
         }
@@ -112,6 +87,43 @@ pub(crate) fn describe(name: &str, root: &Path, error: &StoreError) -> String {
         return format!("cannot store in {}: {}: {}; {advice}", shown.display(), error.call(), error.cause());
     }
     format!("cannot store in {}: {error}; {advice}", shown.display())
+}
+
+/// Says what to do where this user may not do it; `place` is the nearest directory that exists, and `shared` the one above
+/// all stores.
+fn denied(error: &StoreError, place: &Path, root: &Path, shared: &Path) -> String {
+    let user = rustix::process::geteuid().as_raw();
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (store, shared) = (absolute(root), absolute(shared));
+    let makes = error.call().starts_with("mkdir");
+    if !makes && !place.starts_with(&store) {
+        let store = store.display();
+        return format!(
+            "user {user} cannot reach {store}: permission denied; let it through the directories above, or {ANOTHER_ROOT}"
+        );
+    }
+    // Where an image says where to store, that place is ready; others in it cannot be given away from outside.
+    let other = std::env::var("WHARF_ROOT").map_or_else(
+        |_| ANOTHER_ROOT.to_owned(),
+        |ready| format!("set root = {ready:?}, which is there for it"),
+    );
+    // A directory that is not ours, such as /srv, is never to be given away.
+    if makes && !place.starts_with(&shared) && !place.starts_with(&store) {
+        let (group, shared) = (rustix::process::getegid().as_raw(), shared.display());
+        return format!(
+            "user {user} cannot create {shared}: permission denied; as root, run \
+             `install -d -o {user} -g {group} {shared}`, or {other}"
+        );
+    }
+    let (deed, all, place) = if makes {
+        ("create directories in", "", place)
+    } else {
+        ("use the store's files below", "-R ", &*store)
+    };
+    let place = place.display();
+    format!(
+        "user {user} cannot {deed} {place}: permission denied; as root, run `chown {all}{user} {place}`, or {other}"
+    )
 }
 
 /// What stands at or above `root` and is no directory.

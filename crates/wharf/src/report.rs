@@ -113,7 +113,7 @@ fn bare(door: &Door<'_>) -> String {
     let url = door.base_url();
     match door.bare() {
         Some(registry) => format!("{url} means {}", registry.names.name),
-        None => format!("{url} means no registry by itself; default_registry of [server] can name one"),
+        None => format!("{url} serves no default registry; set default_registry in [server] to choose one"),
     }
 }
 

@@ -51,12 +51,7 @@ impl Named<'_> {
         match error {
             RouteError::UnknownHost => self.describe_host(routes),
             RouteError::UnknownRegistry => self.describe_ns(routes),
-            RouteError::Disagree => format!(
-                "Host {host}, the path {} and `ns` {} name different registries; serving one of them could hand \
-                 out the wrong image",
-                foreign(self.path),
-                foreign(&self.namespaces().collect::<Vec<_>>().join(",")),
-            ),
+            RouteError::Disagree => self.describe_disagreement(routes),
             RouteError::NoSelector => match self.first_component() {
                 Some(name) => format!(
                     "{}, with which the path begins, is not configured here; {}",
@@ -72,6 +67,31 @@ impl Named<'_> {
             },
             RouteError::BadAuthority => format!("the request's Host, {host}, is no host name"),
         }
+    }
+
+    /// Names the places that name a registry, and no other.
+    fn describe_disagreement(&self, routes: &RoutingTable) -> String {
+        let is_host = routes.host_names_registry(self.authority);
+        let names = self.namespaces().collect::<Vec<_>>().join(",");
+        let mut places = Vec::new();
+        if is_host {
+            places.push(format!("the host {}", foreign(self.authority)));
+        }
+        if routes.path_names_registry(self.path) {
+            places.push(format!("the path {}", foreign(self.path)));
+        }
+        if !names.is_empty() {
+            places.push(format!("`ns` {}", foreign(&names)));
+        }
+        let advice = if is_host {
+            "a mirror for several registries uses wharf's own address, not one registry's host"
+        } else {
+            "name the registry in one place only"
+        };
+        format!(
+            "{} name different registries, and serving one of them could hand out the wrong image; {advice}",
+            places.join(" and ")
+        )
     }
 
     fn describe_host(&self, routes: &RoutingTable) -> String {

@@ -45,8 +45,7 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let usual =
-            self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let usual = self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match usual {
             Err(error)
                 if is_only_unsigned(&error)

@@ -23,7 +23,11 @@ fn the_systems_and_the_operators_authorities_come_on_top() {
     let shared = Authorities::with_system(system);
     let all = shared.and(&[own.into_bytes(), two]).unwrap();
     assert_eq!(all.roots.len(), TLS_SERVER_ROOT_CERTS.len() + 1 + 3);
-    assert_eq!(shared.and(&[]).unwrap().roots.len(), TLS_SERVER_ROOT_CERTS.len() + 1, "nobody else believes them");
+    assert_eq!(
+        shared.and(&[]).unwrap().roots.len(),
+        TLS_SERVER_ROOT_CERTS.len() + 1,
+        "nobody else believes them"
+    );
 }
 
 #[test]

@@ -39,13 +39,19 @@ async fn a_registry_that_answers_is_asked_once() {
 }
 
 #[tokio::test]
-async fn a_login_is_tried_once_where_the_registry_wants_it() {
+async fn newcomer_a_login_is_tried_once_where_the_registry_wants_it_and_missed_where_there_is_none() {
     for (auth, kind) in
         [(Auth::basic("robot", PASSWORD), Kind::Version), (Auth::bearer("robot", PASSWORD), Kind::Token)]
     {
         let registry = FakeRegistry::start_with(Behaviour { auth, ..Behaviour::default() }).await;
-        let anonymous = probe(&settings(&registry)).await.unwrap();
-        assert_eq!(anonymous.login, Login::None);
+        let anonymous = probe(&settings(&registry)).await;
+        if kind == Kind::Token {
+            // A token may be had by anybody.
+            assert_eq!(anonymous.unwrap().login, Login::None);
+        } else {
+            let expected = " answers, but wants a login and none is configured; add username and password";
+            check_refused(anonymous, ErrorKind::Denied, expected);
+        }
 
         let mut with_login = settings(&registry);
         log_in(&mut with_login, PASSWORD);

@@ -2,10 +2,10 @@
 //!
 //! No refusal repeats what it refuses: a URL may carry a password.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use oci::Repository;
-use url::Url;
+use url::{Host, Url};
 
 /// A host name or an IPv4 address, in lower case, without port, scheme or path.
 pub(crate) fn parse_host(text: &str) -> Result<String, &'static str> {
@@ -89,9 +89,20 @@ pub(crate) fn parse_proxy(text: &str) -> Result<Url, &'static str> {
 
 /// An address to listen on.
 pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse()
-        .map_err(|_| "this is no address to listen on; write one such as \"0.0.0.0:5000\" or \"[::]:5000\"")
+    text.parse().map_err(|_| match text.rsplit_once(':').unwrap_or(("", text)) {
+        ("", port) if parse_port(port).is_some() => PORT_ALONE,
+        ("localhost", port) if parse_port(port).is_some() => {
+            "write the address as a number, not as a name: \"127.0.0.1:5000\" for localhost, with your port"
+        }
+        (host, port) if parse_port(port).is_some() && parse_host(host).is_ok() => {
+            "write the address as a number, not as a name, such as \"0.0.0.0:5000\" with your port"
+        }
+        _ => "this is no address to listen on; write one such as \"0.0.0.0:5000\" or \"[::]:5000\"",
+    })
 }
+
+/// What to write instead of a port without an address.
+pub(crate) const PORT_ALONE: &str = "write an address and a port, such as \"0.0.0.0:5000\"";
 
 /// Whether two listeners would take the same connections, so that the second could not be opened.
 pub(crate) fn listeners_overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
@@ -100,6 +111,36 @@ pub(crate) fn listeners_overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
         a.ip() == b.ip() || (a.ip().is_unspecified() && (a.is_ipv6() || b.is_ipv4()))
     };
     one.port() != 0 && one.port() == other.port() && (covers(one, other) || covers(other, one))
+}
+
+/// Whether `upstream` is one of these listeners, by an address of this machine or by one of its `own` names and the names
+/// below them. A name without a port leads to whatever stands in front of wharf.
+pub(crate) fn leads_to(upstream: &Url, listeners: &[SocketAddr], own: &[&str]) -> bool {
+    let Some(port) = upstream.port_or_known_default() else { return false };
+    let ip = match upstream.host() {
+        Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
+        Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
+        Some(Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost") => {
+            return listeners
+                .iter()
+                .any(|it| it.port() == port && (it.ip().is_loopback() || it.ip().is_unspecified()));
+        }
+        Some(Host::Domain(name)) => {
+            let listens = listeners.iter().any(|it| it.port() == port);
+            let is_below = |own: &str| name.strip_suffix(own).is_some_and(|front| front.ends_with('.'));
+            return own.iter().any(|own| {
+                (name == *own && (listens || upstream.port().is_none())) || (listens && is_below(own))
+            });
+        }
+        None => return false,
+    };
+    let is_here = ip.is_loopback() || ip.is_unspecified();
+    let takes = |it: &SocketAddr| {
+        it.ip() == ip
+            || (is_here && it.ip().is_unspecified())
+            || (ip.is_unspecified() && it.ip().is_loopback())
+    };
+    listeners.iter().any(|it| it.port() == port && takes(it))
 }
 
 fn parse_url(text: &str, schemes: &[&str]) -> Option<Url> {

@@ -62,7 +62,7 @@ impl Reader<'_> {
         let ends = [secret.chars().next(), secret.chars().next_back()];
         if ends.into_iter().flatten().any(char::is_whitespace) {
             let text =
-                "begins or ends with a blank, which counts as a part of it; remove the blank if it is none";
+                "starts or ends with a space, which is taken as part of the secret; remove it if it is not";
             self.warn(place, text);
         }
     }

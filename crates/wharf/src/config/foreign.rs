@@ -55,7 +55,9 @@ const VARIABLES: [(&str, Same); 37] = [
     ("CACHE_DIRECTORY", Key("[storage] root")),
     (
         "ENABLE_MANIFEST_CACHE",
-        Nothing("manifests are always kept; tag_ttl says how long a tag holds unasked"),
+        Nothing(
+            "manifests are always kept; tag_ttl says for how long a tag is served without asking upstream",
+        ),
     ),
     ("MANIFEST_CACHE_", Key("tag_ttl")),
     ("VERIFY_SSL", Key("insecure_skip_verify of a [[registry]]")),

@@ -28,7 +28,7 @@ const HINTS: [(&[&str], &str); 13] = [
     ),
     (
         &["ttl", "cache_ttl", "manifest_ttl", "expire", "expiry"],
-        "write tag_ttl for how long a tag holds unasked",
+        "write tag_ttl for how long a tag is served without asking upstream",
     ),
     (&["remoteurl", "remote_url", "remote", "url", "urls", "endpoint", "server_url"], "write upstream"),
     (&["addr", "address", "bind", "port", "host"], "write listen, as in [server] listen = \"0.0.0.0:5000\""),

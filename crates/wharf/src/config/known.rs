@@ -96,6 +96,28 @@ pub(crate) fn name_meant_by(name: &str) -> Option<&'static str> {
     MISNOMERS.iter().find(|(wrong, _)| *wrong == name).map(|(_, right)| *right)
 }
 
+/// Hosts under which a registry answers although it has a better one.
+const SECOND_BEST: [&str; 2] = ["index.docker.io", "registry.hub.docker.com"];
+
+/// A registry that is meant by a host which is not the one that it is reached at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Meant {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Whether it answers at the other host too.
+    pub(crate) answers: bool,
+}
+
+/// The registry that is meant by an upstream at `host`, if it is reached elsewhere.
+pub(crate) fn registry_meant_by_host(host: &str) -> Option<Meant> {
+    // A name of one part, such as `docker`, may be a machine of somebody's own network.
+    let misnomer = name_meant_by(host).filter(|_| host.contains('.'));
+    let known = KNOWN.iter().find(|known| known.name == host).map(|known| known.name);
+    let name = misnomer.or(known).or_else(|| name_behind_alias(host))?;
+    let is_right = upstream_of(name) == format!("https://{host}");
+    (!is_right).then(|| Meant { name, answers: SECOND_BEST.contains(&host) })
+}
+
 /// The well-known registry that `name`, which is none, is a slip of the finger away from.
 pub(crate) fn name_near(name: &str) -> Option<&'static str> {
     let is_known = PUBLIC.contains(&name);

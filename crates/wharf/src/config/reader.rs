@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::address::PORT_ALONE;
 use super::duration::{self, parse_duration};
 use super::expand::{ExpandError, expand};
 use super::hint;
@@ -154,8 +155,14 @@ impl<'a> Reader<'a> {
         let entries =
             value.get_ref().as_array().filter(|array| array.iter().all(|value| value.get_ref().is_table()));
         let Some(entries) = entries else {
-            let text =
-                format!("expected a list of sections; write [[{key}]], in double brackets, before each one");
+            let text = match value.get_ref().as_table().and_then(name_of_subsection) {
+                Some(called) => format!("write [[{key}]] with {name} = {called:?} in it, and so for each"),
+                None => {
+                    format!(
+                        "expected a list of sections; write [[{key}]], in double brackets, before each one"
+                    )
+                }
+            };
             self.refuse(&place, text);
             return Vec::new();
         };
@@ -314,8 +321,13 @@ impl<'a> Reader<'a> {
         let text = self.text(table, key)?;
         let chosen = words.iter().find(|(word, _)| *word == text.value);
         if chosen.is_none() {
+            let meant = nearest(&text.value, words.iter().map(|(word, _)| *word));
             let words: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-            let wrong = format!("{:?} is not one of {}; write one of these", text.written, words.join(", "));
+            let advice = match meant {
+                Some(meant) => format!("did you mean {meant:?}?"),
+                None => "write one of these".to_owned(),
+            };
+            let wrong = format!("{:?} is not one of {}; {advice}", text.written, words.join(", "));
             self.refuse(&text.place, wrong);
         }
         chosen.map(|(_, value)| *value)
@@ -324,7 +336,12 @@ impl<'a> Reader<'a> {
     fn text_of(&mut self, place: Place, value: &Spanned<DeValue<'_>>) -> Option<Text> {
         let Some(written) = value.get_ref().as_str() else {
             let is_scalar = !value.get_ref().is_array() && !value.get_ref().is_table();
-            let advice = if is_scalar { "put it in quotes" } else { "write one text in quotes" };
+            let is_listen = place.key.ends_with("listen") && value.get_ref().as_integer().is_some();
+            let advice = match is_scalar {
+                true if is_listen => PORT_ALONE,
+                true => "put it in quotes",
+                false => "write one text in quotes",
+            };
             self.refuse(&place, format!("expected a string, found {}; {advice}", kind(value)));
             return None;
         };
@@ -344,6 +361,14 @@ impl<'a> Reader<'a> {
         let key = format!("{}{dot}{key}", layer.place.key);
         Some((Place { line: self.line(written.span().start), key }, value))
     }
+}
+
+/// What somebody calls the first of several sections: `[registry.foo]`. A name with dots is one section in another.
+fn name_of_subsection(table: &DeTable<'_>) -> Option<String> {
+    let (key, value) = table.iter().next()?;
+    let inner = value.get_ref().as_table()?;
+    let key = key.get_ref();
+    Some(name_of_subsection(inner).map_or_else(|| key.to_string(), |rest| format!("{key}.{rest}")))
 }
 
 /// What a value is, with its article.

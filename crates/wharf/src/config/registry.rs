@@ -136,7 +136,10 @@ fn read_name(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Text> {
         return None;
     }
     if let Some(near) = known::name_near(&name.value).filter(|_| !table.has("upstream")) {
-        reader.warn(&name.place, format!("is one slip away from {near:?}; correct it if that is meant"));
+        reader.warn(
+            &name.place,
+            format!("looks like a typo for {near:?}; correct it if that is what you meant"),
+        );
     }
     Some(name)
 }
@@ -169,11 +172,33 @@ fn read_upstream(reader: &mut Reader<'_>, table: &Table<'_>, name: Option<&Text>
         (name.place.clone(), known::upstream_of(&name.value))
     };
     match parse_upstream(&address) {
-        Ok(url) => Some((place, url)),
+        Ok(url) => {
+            check_host(reader, &place, name, &url);
+            Some((place, url))
+        }
         Err(wrong) => {
             reader.refuse(&place, wrong);
             None
         }
+    }
+}
+
+/// Remarks on an address that people know of a registry, and that is not where its registry is.
+fn check_host(reader: &mut Reader<'_>, place: &Place, name: Option<&Text>, url: &Url) {
+    let host = url.host_str().filter(|_| url.port().is_none());
+    let Some(meant) = host.and_then(known::registry_meant_by_host) else { return };
+    let called = if meant.name == known::DOCKER_HUB { "Docker Hub" } else { meant.name };
+    let right = known::upstream_of(meant.name);
+    let advice = match name {
+        Some(name) if name.value == meant.name => "leave the key out".to_owned(),
+        _ => format!("write upstream = {right:?}"),
+    };
+    let text = format!("{called}'s registry is {right}; {advice}");
+    // `/v1/` is that of an API which is no longer there.
+    if meant.answers && matches!(url.path().trim_end_matches('/'), "" | "/v2") {
+        reader.warn(place, text);
+    } else {
+        reader.refuse(place, text);
     }
 }
 

@@ -25,11 +25,13 @@ pub(crate) struct Remark {
 pub(crate) struct Remarks {
     file: String,
     remarks: BTreeSet<Remark>,
+    /// What is allowed but risky, where these are mistakes.
+    warnings: BTreeSet<Remark>,
 }
 
 impl Remarks {
     pub(crate) fn on(file: &str) -> Self {
-        Self { file: file.to_owned(), remarks: BTreeSet::new() }
+        Self { file: file.to_owned(), remarks: BTreeSet::new(), warnings: BTreeSet::new() }
     }
 
     pub(crate) fn add(&mut self, place: Place, text: impl Into<String>) {
@@ -46,11 +48,24 @@ impl Remarks {
 
     /// Each remark as `file:line: key: text`.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
-        self.remarks.iter().map(|remark| {
-            let Place { line, key } = &remark.place;
-            let colon = if key.is_empty() { "" } else { ": " };
-            printable(&format!("{}:{line}: {key}{colon}{}", self.file, remark.text))
-        })
+        self.remarks.iter().map(|remark| self.line_of(remark))
+    }
+
+    /// The warnings beside these mistakes, in the same form.
+    pub(crate) fn warning_lines(&self) -> impl Iterator<Item = String> {
+        self.warnings.iter().map(|remark| self.line_of(remark))
+    }
+
+    fn line_of(&self, remark: &Remark) -> String {
+        let Place { line, key } = &remark.place;
+        let colon = if key.is_empty() { "" } else { ": " };
+        printable(&format!("{}:{line}: {key}{colon}{}", self.file, remark.text))
+    }
+
+    /// These mistakes, with the `warnings` that were found beside them.
+    pub(crate) fn with_warnings(mut self, warnings: Self) -> Self {
+        self.warnings.extend(warnings.remarks);
+        self
     }
 
     /// Drops the remarks on `lines`, where something graver was said already.

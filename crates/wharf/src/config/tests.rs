@@ -279,7 +279,7 @@ aliases = ["quay.io"]
 colour = "green"
 "#,
         &[
-            r#"wharf.toml:3: server.listen: "5002": this is no address to listen on; write one such as "0.0.0.0:5000" or "[::]:5000""#,
+            r#"wharf.toml:3: server.listen: "5002": write an address and a port, such as "0.0.0.0:5000""#,
             r#"wharf.toml:3: server.listen: 127.0.0.1:5000 is taken by 0.0.0.0:5000 (server.listen) already; leave one out, or change a port"#,
             r#"wharf.toml:4: server.domian: there is no such key; did you mean "domain"?"#,
             r#"wharf.toml:5: server.default_registry: there is no registry "dcoker.io"; did you mean "docker.io"?"#,
@@ -370,7 +370,7 @@ fn a_blank_that_nobody_sees_is_warned_of() {
         fs::write(&path, content).unwrap();
         format!("[[registry]]\nname = \"ghcr.io\"\nusername = \"u\"\npassword_file = {path:?}\n")
     };
-    let blank = "begins or ends with a blank, which counts as a part of it; remove the blank if it is none";
+    let blank = "starts or ends with a space, which is taken as part of the secret; remove it if it is not";
     let of_the_login = "wharf.toml:3: registry[ghcr.io].username: anyone who can reach wharf can pull whatever this \
                         account can; use a read-only account that sees only what they may see";
     for content in ["canary ", " canary\n", "canary\u{a0}\r\n"] {
@@ -406,8 +406,8 @@ fn a_name_that_is_a_slip_away_from_a_known_one_is_warned_of() {
         "[[registry]]\nname = \"dockr.io\"\n[[registry]]\nname = \"ghrc.io\"\n[[registry]]\nname = \"icr.io\"\n\
          [[registry]]\nname = \"eu.gcr.io\"\n[[registry]]\nname = \"qay.io\"\nupstream = \"https://qay.io\"\n",
         &[
-            r#"wharf.toml:2: registry[dockr.io].name: is one slip away from "docker.io"; correct it if that is meant"#,
-            r#"wharf.toml:4: registry[ghrc.io].name: is one slip away from "ghcr.io"; correct it if that is meant"#,
+            r#"wharf.toml:2: registry[dockr.io].name: looks like a typo for "docker.io"; correct it if that is what you meant"#,
+            r#"wharf.toml:4: registry[ghrc.io].name: looks like a typo for "ghcr.io"; correct it if that is what you meant"#,
         ],
     );
     check_refused(
@@ -468,7 +468,7 @@ fn a_section_of_the_wrong_shape_says_how_to_write_it() {
         "server = \"x\"\n[registry.\"docker.io\"]\ntag_ttl = \"5m\"\n",
         &[
             "wharf.toml:1: server: expected a section, found a string; write [server]",
-            "wharf.toml:2: registry: expected a list of sections; write [[registry]], in double brackets, before each one",
+            "wharf.toml:2: registry: write [[registry]] with name = \"docker.io\" in it, and so for each",
         ],
     );
     check_refused(
@@ -852,4 +852,142 @@ fn t05_the_memory_for_bodies_has_room_for_the_largest_manifest() {
             "wharf.toml:2: server.body_bytes_max: expected a whole number from 1 to 1099511627776, without quotes",
         ],
     );
+}
+
+#[test]
+fn newcomer_an_upstream_that_is_not_where_a_known_registry_is_says_where_that_is() {
+    let at = |name: &str, upstream: &str| format!("[[registry]]\nname = {name:?}\nupstream = {upstream:?}\n");
+    let hub = "Docker Hub's registry is https://registry-1.docker.io; leave the key out";
+    let upstream = "wharf.toml:3: registry[docker.io].upstream";
+    for wrong in [
+        "https://docker.io",
+        "https://hub.docker.com",
+        "https://hub.docker.com/v2/",
+        "https://index.docker.io/v1/",
+        "https://www.docker.com",
+        "http://docker.io",
+    ] {
+        check_refused(&at("docker.io", wrong), &[&format!("{upstream}: {hub}")]);
+    }
+    // They answer, by the way of others.
+    for second_best in
+        ["https://index.docker.io", "https://index.docker.io/v2/", "https://registry.hub.docker.com"]
+    {
+        check_warned(&at("docker.io", second_best), &[&format!("{upstream}: {hub}")]);
+    }
+    for (name, right) in [
+        ("docker.io", "https://registry-1.docker.io"),
+        ("ghcr.io", "https://ghcr.io"),
+        ("docker.io", "https://docker:5000"),
+        ("docker.io", "https://mirror.gcr.io"),
+        ("hub.example", "https://docker.io:8443"),
+    ] {
+        check_warned(&at(name, right), &[]);
+    }
+    check_refused(
+        &at("hub.example", "https://docker.io"),
+        &[
+            "wharf.toml:3: registry[hub.example].upstream: Docker Hub's registry is https://registry-1.docker.io; \
+           write upstream = \"https://registry-1.docker.io\"",
+        ],
+    );
+    check_refused(
+        &at("ghcr.io", "https://github.com"),
+        &[
+            "wharf.toml:3: registry[ghcr.io].upstream: ghcr.io's registry is https://ghcr.io; leave the key out",
+        ],
+    );
+}
+
+#[test]
+fn newcomer_warnings_are_kept_beside_mistakes() {
+    let text = "[[registry]]\nname = \"dockr.io\"\ntag_ttl = 5\n";
+    let mistakes = Config::parse("wharf.toml", text, &variable).unwrap_err();
+    assert_eq!(mistakes.count(), 1);
+    let warnings: Vec<String> = mistakes.warning_lines().collect();
+    let typo = "wharf.toml:2: registry[dockr.io].name: looks like a typo for \"docker.io\"; correct it if that is what \
+                you meant";
+    assert_eq!(warnings, [typo]);
+}
+
+#[test]
+fn newcomer_a_listen_address_that_lacks_half_is_told_at_once_what_to_write() {
+    let both = "write an address and a port, such as \"0.0.0.0:5000\"";
+    let number = format!("expected a string, found a number; {both}");
+    let localhost =
+        "write the address as a number, not as a name: \"127.0.0.1:5000\" for localhost, with your port";
+    let named = "write the address as a number, not as a name, such as \"0.0.0.0:5000\" with your port";
+    for (written, expected) in [
+        ("5000", number.clone()),
+        ("[5000]", number.clone()),
+        ("\"5000\"", format!("\"5000\": {both}")),
+        ("\":5000\"", format!("\":5000\": {both}")),
+        ("\"localhost:5000\"", format!("\"localhost:5000\": {localhost}")),
+        ("\"wharf.example:5000\"", format!("\"wharf.example:5000\": {named}")),
+    ] {
+        let section = |name: &str| format!("[{name}]\nlisten = {written}\n");
+        check_refused(&section("server"), &[&format!("wharf.toml:2: server.listen: {expected}")]);
+        if !written.starts_with('[') {
+            check_refused(&section("admin"), &[&format!("wharf.toml:2: admin.listen: {expected}")]);
+        }
+    }
+}
+
+#[test]
+fn newcomer_a_registry_as_a_subsection_and_a_level_of_another_program_are_told_what_to_write() {
+    for (header, name) in
+        [("registry.foo", "foo"), ("registry.\"docker.io\"", "docker.io"), ("registry.ghcr.io", "ghcr.io")]
+    {
+        check_refused(
+            &format!("[{header}]\nupstream = \"https://ghcr.io\"\n"),
+            &[&format!(
+                "wharf.toml:1: registry: write [[registry]] with name = {name:?} in it, and so for each"
+            )],
+        );
+    }
+    check_refused(
+        "[log]\nlevel = \"warning\"\n",
+        &[
+            "wharf.toml:2: log.level: \"warning\" is not one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"; did you \
+           mean \"warn\"?",
+        ],
+    );
+}
+
+#[test]
+fn newcomer_an_upstream_that_is_wharf_itself_is_a_mistake() {
+    let with = |server: &str, upstream: &str| {
+        format!("[server]\n{server}\n[[registry]]\nname = \"corp.example\"\nupstream = {upstream:?}\n")
+    };
+    let everywhere = "listen = \"0.0.0.0:5000\"";
+    let domain = "domain = \"cache.example\"";
+    for (server, upstream) in [
+        ("", "http://localhost:5000"),
+        ("", "http://127.0.0.1:5001"),
+        (everywhere, "http://127.0.0.1:5000"),
+        (everywhere, "http://0.0.0.0:5000"),
+        ("listen = \"[::]:80\"", "http://127.0.0.1"),
+        ("listen = \"10.0.0.5:5000\"", "http://10.0.0.5:5000"),
+        ("listen = \"[::1]:5000\"", "http://[::1]:5000/v2/mirror"),
+        (domain, "http://cache.example:5000"),
+        (domain, "http://docker.io.cache.example:5000"),
+        (domain, "https://cache.example"),
+        ("hosts = [\"wharf.corp\"]", "http://wharf.corp:5000"),
+    ] {
+        let mistakes =
+            Config::parse("wharf.toml", &with(server, upstream), &variable).unwrap_err().to_string();
+        let expected = "wharf.toml:5: registry[corp.example].upstream: leads back to wharf itself; write the \
+                        registry's own address";
+        assert_eq!(mistakes, expected, "{server} {upstream}");
+    }
+    for (server, upstream) in [
+        (everywhere, "http://127.0.0.1:5002"),
+        (everywhere, "http://10.0.0.5:5000"),
+        ("listen = \"10.0.0.5:5000\"", "http://127.0.0.1:5000"),
+        ("listen = \"127.0.0.1:0\"", "http://127.0.0.1:80"),
+        (domain, "https://harbor.cache.example"),
+        (domain, "http://othercache.example:5000"),
+    ] {
+        parse(&with(server, upstream));
+    }
 }

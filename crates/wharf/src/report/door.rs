@@ -59,30 +59,22 @@ impl<'a> Door<'a> {
     }
 
     /// The virtual host of `registry`, if it can have one that clients accept: over TLS, one in the certificate. None
-    /// on loopback without a domain: `docker.io.localhost` is a name that curl and browsers know by themselves, and
-    /// Debian's resolver, and so every container client, does not.
+    /// without a domain: `docker.io.localhost` is a name that curl and browsers know by themselves, and Debian's resolver,
+    /// and so every container client, does not; and names below `nip.io` depend on somebody else's DNS, which many
+    /// routers block for addresses of the own network.
     fn virtual_host(&self, registry: &Registry) -> Option<String> {
-        let name = &registry.names.name;
-        if name.starts_with('[') || (self.config.domain.is_none() && self.address.ip().is_loopback()) {
+        let (name, domain) = (&registry.names.name, self.config.domain.as_ref()?);
+        if name.starts_with('[') {
             return None;
         }
         let label = name.replace(':', "-");
         // A wildcard certificate covers one label: that of the name with dashes for dots (RFC 9525, section 6.3).
         let labels = [label.clone(), label.replace('.', "-")];
         labels.into_iter().find_map(|label| {
-            let host = self.host_below(&label);
+            let host = format!("{label}.{domain}");
             let tls = self.config.server.tls.as_ref().filter(|_| self.is_tls);
             tls.is_none_or(|tls| tls.identity.covers(&host)).then(|| self.with_port(&host))
         })
-    }
-
-    fn host_below(&self, label: &str) -> String {
-        match (&self.config.domain, self.address.ip()) {
-            (Some(domain), _) => format!("{label}.{domain}"),
-            // nip.io answers for any IPv4 address in a name; for others a name has to exist already.
-            (None, IpAddr::V4(ip)) if !ip.is_unspecified() => format!("{label}.{ip}.nip.io"),
-            (None, _) => format!("{label}.{}.nip.io", self.own()),
-        }
     }
 
     /// The registry that the bare address means, if any.

@@ -50,13 +50,13 @@ name = "corp.example:8443"
 }
 
 #[test]
-fn without_a_domain_the_address_makes_the_host() {
+fn newcomer_without_a_domain_the_name_stands_behind_the_address() {
     for (listen, host, base) in [
-        ("0.0.0.0:5000", "ghcr.io.<address>.nip.io:5000", "<address>:5000"),
-        ("10.0.0.5:5000", "ghcr.io.10.0.0.5.nip.io:5000", "10.0.0.5:5000"),
+        ("0.0.0.0:5000", "<address>:5000/ghcr.io", "<address>:5000"),
+        ("10.0.0.5:5000", "10.0.0.5:5000/ghcr.io", "10.0.0.5:5000"),
         ("127.0.0.1:5000", "127.0.0.1:5000/ghcr.io", "127.0.0.1:5000"),
         ("[::1]:5000", "[::1]:5000/ghcr.io", "[::1]:5000"),
-        ("[fd00::1]:5000", "ghcr.io.<address>.nip.io:5000", "[fd00::1]:5000"),
+        ("[fd00::1]:5000", "[fd00::1]:5000/ghcr.io", "[fd00::1]:5000"),
     ] {
         check_start(
             &format!(
@@ -103,7 +103,7 @@ fn check_says_what_the_bare_address_means() {
     let text = check(&config(&format!("{server}default_registry = \"ghcr.io\"\n{registries}")));
     assert!(text.contains("\nbare    http://10.0.0.5:5000 means ghcr.io\n"), "{text}");
     let text = check(&config(&format!("{server}{registries}")));
-    let expected = "\nbare    http://10.0.0.5:5000 means no registry by itself; default_registry of [server] can name one\n";
+    let expected = "\nbare    http://10.0.0.5:5000 serves no default registry; set default_registry in [server] to choose one\n";
     assert!(text.contains(expected), "{text}");
 }
 
@@ -156,7 +156,7 @@ upstream = "http://[fd00::1]:5000"
 wharf.toml: no mistakes
 listen  0.0.0.0:5000
 admin   127.0.0.1:5001
-bare    http://registry.example.com:5000 means no registry by itself; default_registry of [server] can name one
+bare    http://registry.example.com:5000 serves no default registry; set default_registry in [server] to choose one
 any     http://registry.example.com:5000/v2/?ns=REGISTRY, as containerd asks
 
 REGISTRY        UPSTREAM                      ADDRESS                              CREDENTIALS  ROOT
@@ -175,7 +175,7 @@ fn the_hints_name_this_machine_where_its_address_is_known() {
     let own = Some(Ipv4Addr::new(192, 168, 1, 10));
     let lines = start(&config, listeners(&config, own)).join("\n");
     assert!(!lines.contains(UNKNOWN_ADDRESS), "{lines}");
-    assert!(lines.contains("http://docker.io.192.168.1.10.nip.io:5000"), "{lines}");
+    assert!(lines.contains("as http://192.168.1.10:5000/docker.io or "), "{lines}");
     assert!(lines.contains("[host.\"http://192.168.1.10:5000\"]"), "{lines}");
 }
 
@@ -235,7 +235,7 @@ fn with_tls_the_hints_name_what_the_certificate_covers() {
     let config = tls_config(&directory, &["*.cache.example"], domain);
     let text = check(&config);
     let expected = "listen  0.0.0.0:443 (TLS)\nadmin   127.0.0.1:5001\n\
-                    bare    https://cache.example means no registry by itself; default_registry of [server] can name one\n\
+                    bare    https://cache.example serves no default registry; set default_registry in [server] to choose one\n\
                     any     https://cache.example/v2/?ns=REGISTRY, as containerd asks\n";
     assert!(text.contains(expected) && text.contains("  docker-io.cache.example  "), "{text}");
 }
@@ -253,15 +253,16 @@ fn a_bare_address_that_means_the_hub_is_dockers_mirror() {
 
 #[test]
 fn a_person_sees_in_a_few_lines_that_it_runs_and_what_to_do_next() {
-    let config = config("[[registry]]\nname = \"docker.io\"\n[[registry]]\nname = \"ghcr.io\"\n");
+    let config = config(
+        "[server]\ndefault_registry = \"docker.io\"\n[[registry]]\nname = \"docker.io\"\n[[registry]]\nname = \"ghcr.io\"\n",
+    );
     let lines = start_short(&config, listeners(&config, Some(Ipv4Addr::new(192, 168, 1, 10))));
     assert_eq!(
         lines,
         [
             "listening on http://0.0.0.0:5000; admin on http://127.0.0.1:5001/metrics",
             "registries  docker.io ghcr.io",
-            "docker      {\"registry-mirrors\": [\"http://docker.io.192.168.1.10.nip.io:5000\"]} into \
-             /etc/docker/daemon.json",
+            "docker      {\"registry-mirrors\": [\"http://192.168.1.10:5000\"]} into /etc/docker/daemon.json",
             "containerd  [host.\"http://192.168.1.10:5000\"] into /etc/containerd/certs.d/_default/hosts.toml",
         ]
     );

@@ -24,7 +24,7 @@ const GOOD_SAYS: &str = "\
 wharf.toml: no mistakes
 listen  0.0.0.0:5000
 admin   127.0.0.1:5001
-bare    http://registry.example.com:5000 means no registry by itself; default_registry of [server] can name one
+bare    http://registry.example.com:5000 serves no default registry; set default_registry in [server] to choose one
 any     http://registry.example.com:5000/v2/?ns=REGISTRY, as containerd asks
 
 REGISTRY           UPSTREAM                      ADDRESS                                      CREDENTIALS  ROOT
@@ -48,7 +48,7 @@ password = "canary-password"
 const BAD_SAYS: &str = r#"wharf.toml:3: server.listn: there is no such key; did you mean "listen"?
 wharf.toml:6: registry[docker.io].tag_ttl: "5x" is not a length of time; write one such as "0s", "60s", "1h" or "forever"
 wharf.toml:7: registry[docker.io].password: has no username beside it; add username, or leave it out
-3 mistakes in the configuration; nothing was started
+3 mistakes in the configuration
 "#;
 
 #[test]
@@ -64,9 +64,26 @@ fn a_right_configuration_is_shown_as_it_would_be_served() {
 fn a_wrong_configuration_is_refused_with_every_mistake() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("wharf.toml"), BAD).unwrap();
-    for arguments in [&["check"][..], &["serve"], &[]] {
-        assert_eq!(run(directory.path(), arguments), (Some(1), String::new(), BAD_SAYS.to_owned()));
+    for (arguments, outcome) in
+        [(&["check"][..], ""), (&["serve"], "; nothing was started"), (&[], "; nothing was started")]
+    {
+        let expected = format!("{}{outcome}\n", BAD_SAYS.trim_end());
+        assert_eq!(run(directory.path(), arguments), (Some(1), String::new(), expected));
     }
+}
+
+#[test]
+fn newcomer_warnings_are_shown_beside_mistakes() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "[[registry]]\nname = \"dockr.io\"\ntag_ttl = 5\n";
+    fs::write(directory.path().join("wharf.toml"), text).unwrap();
+    let (code, _, complained) = run(directory.path(), &["check"]);
+    let expected = "\
+wharf.toml:3: registry[dockr.io].tag_ttl: the number has no unit; write \"5s\" if seconds are meant
+warning: wharf.toml:2: registry[dockr.io].name: looks like a typo for \"docker.io\"; correct it if that is what you meant
+1 mistake in the configuration
+";
+    assert_eq!((code, complained.as_str()), (Some(1), expected));
 }
 
 #[test]
@@ -159,7 +176,8 @@ fn a_configuration_of_another_registry_is_one_mistake() {
     assert_eq!(
         complained,
         "config.yml:1: this looks like YAML, perhaps of another registry; wharf reads TOML, such as the two lines \
-         `[[registry]]` and `name = \"docker.io\"`, and serves public registries without any file\n1 mistake in the configuration; nothing was started\n"
+         `[[registry]]` and `name = \"docker.io\"`, and serves public registries without any file\n1 mistake in the configuration; \
+         nothing was started\n"
     );
 }
 

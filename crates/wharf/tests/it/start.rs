@@ -246,11 +246,31 @@ fn what_keeps_all_registries_from_starting_is_one_line() {
         (
             Some(1),
             format!(
-                "all registries: user {user} cannot create directories in {shown}: permission denied; `chown {user} {shown}`, \
+                "all registries: user {user} cannot create directories in {shown}: permission denied; as root, run `chown {user} {shown}`, \
              or set another root: `root` of [storage], or WHARF_ROOT\n"
             )
         )
     );
+}
+
+/// The advice was to give away the directory above, such as `/srv`.
+#[test]
+fn newcomer_a_root_that_cannot_be_made_is_to_be_made_by_root_and_nothing_else_given_away() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("srv")).unwrap();
+    for root in ["srv/nope", "srv/deep/nope"] {
+        let shown = directory.path().join(root);
+        let shown = shown.display();
+        let text = configuration(&format!("[storage]\nroot = {root:?}\n"));
+        std::fs::write(directory.path().join("wharf.toml"), text).unwrap();
+        let Some((code, complained)) = run_unprivileged(directory.path()) else { return };
+        let user = UNPRIVILEGED;
+        let expected = format!(
+            "all registries: user {user} cannot create {shown}: permission denied; as root, run \
+             `install -d -o {user} -g {user} {shown}`, or set another root: `root` of [storage], or WHARF_ROOT\n"
+        );
+        assert_eq!((code, complained), (Some(1), expected));
+    }
 }
 
 /// The user that containers of wharf run as.

@@ -128,7 +128,7 @@ fn a_refusal_speaks_of_the_login_that_there_is_and_of_what_was_perhaps_meant() {
 /// `localhost:5000/quay.io/foo/bar`, where quay.io is not configured.
 #[test]
 fn newcomer_5_whatever_the_default_registry_says_the_line_for_the_one_that_was_perhaps_meant_is_there() {
-    let hint = "no registry was named, so the default one is meant; if `quay.io` is a registry, add [[registry]] name = \
+    let hint = "no registry was named, so the default registry was used; if `quay.io` is a registry, add [[registry]] name = \
                 'quay.io' to wharf's configuration";
     let errors = [
         PullError::NotFound { detail: detail() },

@@ -105,11 +105,25 @@ fn requests_for_no_registry_send_the_client_on() {
 }
 
 #[test]
-fn what_disagrees_is_told_with_all_that_it_says() {
+fn newcomer_what_disagrees_is_told_with_the_places_that_name_a_registry_and_no_other() {
     let routes = routes(None, None);
+    let own = "a mirror for several registries uses wharf's own address, not one registry's host";
     let target = format!("{ALPINE}?ns=ghcr.io");
-    let words = ["`docker.io.localhost`", "`ghcr.io`", "wrong image"];
+    let words = ["the host `docker.io.localhost` and `ns` `ghcr.io` name different", "wrong image", own];
     check(&routes, "docker.io.localhost", &target, 404, "disagree", &words);
+    // Behind `/v2/` it may be a repository's.
+    let words = ["the host `docker.io.localhost` and `ns` `ghcr.io` name different", own];
+    let target = "/v2/docker.io/a/manifests/1?ns=ghcr.io";
+    check(&routes, "docker.io.localhost", target, 404, "disagree", &words);
+    let words =
+        ["the host `docker.io.localhost` and the path `/ghcr.io/v2/a/manifests/1` name different", own];
+    check(&routes, "docker.io.localhost", "/ghcr.io/v2/a/manifests/1", 404, "disagree", &words);
+    let words = ["the host `docker.io` and the path `/ghcr.io/v2/a/manifests/1` name different", own];
+    check(&routes, "docker.io", "/ghcr.io/v2/a/manifests/1", 404, "disagree", &words);
+    let words = ["the path `/ghcr.io/v2/a/manifests/1` and `ns` `docker.io` name", "in one place only"];
+    check(&routes, "10.0.0.5", "/ghcr.io/v2/a/manifests/1?ns=docker.io", 404, "disagree", &words);
+    let words = ["`ns` `docker.io,ghcr.io` name different", "in one place only"];
+    check(&routes, "10.0.0.5", &format!("{ALPINE}?ns=docker.io&ns=ghcr.io"), 404, "disagree", &words);
     check(&routes, "a b", ALPINE, 400, "malformed", &["`a?b`"]);
 }
 
