@@ -79,6 +79,28 @@ fn the_pure_rooms_do_no_io_and_read_no_clock() {
     assert!(breaches.is_empty(), "{breaches:#?}");
 }
 
+/// The search for inputs has a lock file of its own, which no other command looks at.
+#[test]
+fn the_lock_file_of_the_search_knows_every_dependency() {
+    let lock = std::fs::read_to_string(tree::root().join("crates/fuzz/Cargo.lock")).expect("a lock file");
+    let lock: toml::Table = lock.parse().expect("a lock file in TOML");
+    let packages = lock["package"].as_array().expect("packages");
+    let mut missing = Vec::new();
+    for (path, manifest) in manifests() {
+        let name = tree::crate_of(&path);
+        let Some(locked) = packages.iter().find(|package| package["name"].as_str() == Some(name)) else {
+            continue;
+        };
+        let known = locked.get("dependencies").and_then(toml::Value::as_array).into_iter().flatten();
+        // "name", or "name version" where there are several.
+        let known: Vec<_> = known.filter_map(|entry| entry.as_str()?.split(' ').next()).collect();
+        let unknown =
+            dependencies(&manifest).into_iter().filter(|dependency| !known.contains(&dependency.as_str()));
+        missing.extend(unknown.map(|dependency| format!("{name}: {dependency}")));
+    }
+    assert!(missing.is_empty(), "run `cargo update -w --manifest-path crates/fuzz/Cargo.toml`: {missing:#?}");
+}
+
 fn manifests() -> Vec<(String, toml::Table)> {
     let manifests =
         tree::files("crates", "toml").into_iter().filter(|(path, _)| path.ends_with("Cargo.toml"));
