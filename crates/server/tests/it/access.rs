@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 use testkit::{BlobSource, Fault, Gate, Image, Kind, Rule, within};
+use tracing::Level;
 use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::lab::{HUB, Lab};
 
@@ -41,9 +44,9 @@ impl Lines {
         let subscriber = tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
-            .with_env_filter("access=info,server=warn")
             .with_writer(lines.clone())
-            .finish();
+            .finish()
+            .with(Targets::new().with_target("access", Level::INFO).with_target("server", Level::WARN));
         (lines, tracing::subscriber::set_default(subscriber))
     }
 
