@@ -19,8 +19,11 @@ pub enum RepositoryError {
     #[error("a repository name has 1 to {REPOSITORY_BYTES_MAX} bytes")]
     Length,
     /// A component outside the grammar.
-    #[error("a repository name has components of a-z 0-9, parted by one '.', '_', '__' or dashes")]
+    #[error("a repository name has components of a-z 0-9, separated by one '.', '_', '__' or dashes")]
     Component,
+    /// A name that would be one in lower case.
+    #[error("repository names are lower-case")]
+    UpperCase,
 }
 
 impl Repository {
@@ -44,7 +47,8 @@ impl FromStr for Repository {
             return Err(RepositoryError::Length);
         }
         if !text.split('/').all(is_component) {
-            return Err(RepositoryError::Component);
+            let would_be = text.to_ascii_lowercase().split('/').all(is_component);
+            return Err(if would_be { RepositoryError::UpperCase } else { RepositoryError::Component });
         }
         Ok(Self(text.into()))
     }

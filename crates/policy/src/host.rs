@@ -272,6 +272,13 @@ impl RoutingTable {
         self.names.contains_key(&name.to_ascii_lowercase())
     }
 
+    /// Tells whether a host or a `host:port` can only be wharf itself: `localhost`, an address that never leaves a machine,
+    /// the domain, or one of the [own hosts](Self::with_own_hosts).
+    pub fn is_own(&self, authority: &str) -> bool {
+        let Some(host) = authority::parse_host(authority) else { return false };
+        own::is_loopback(&host) || self.domain.as_ref() == Some(&host) || self.own_hosts.contains(&host)
+    }
+
     /// Tells whether a host names a registry: as a virtual host, or by a registry's own name.
     pub fn host_names_registry(&self, authority: &str) -> bool {
         let Some(host) = authority::parse_host(authority) else { return false };

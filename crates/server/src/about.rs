@@ -1,5 +1,5 @@
 //! The answers for people and programs that look at the wrong place: the root of the public listener, where a registry
-//! has nothing, and `/metrics`, which is on the admin listener.
+//! has nothing, `/metrics`, which is on the admin listener, health under the names that it has elsewhere, and a search.
 //!
 //! They are the same on every host and say nothing about what is configured, so a page in a browser may read them.
 
@@ -17,20 +17,27 @@ const ROOT: &str = concat!(
      /v2/      the registry API, for clients\n\
      /livez    whether it runs\n\
      /readyz   whether it takes requests\n\n\
-     Metrics and the list of registries are on the admin listener: `listen` of [admin] in wharf's configuration, \
-     127.0.0.1:5001 if that says nothing else.\n"
+     Metrics and the list of registries are on the admin listener: see `admin on` in wharf's first log lines.\n"
 );
 
 const METRICS: &str = "This is wharf's listener for container clients, and has no metrics. They are at /metrics of the \
-                       admin listener: `listen` of [admin] in wharf's configuration, 127.0.0.1:5001 if that says nothing \
-                       else.\n";
+                       admin listener: see `admin on` in wharf's first log lines.\n";
 
-/// The answer to a request for one of these paths; none for any other. A scraper must not take a text for metrics, so
-/// `/metrics` is 404.
+const HEALTH: &str =
+    "wharf's health is at /livez (whether it runs) and at /readyz (whether it takes requests).\n";
+
+const SEARCH: &str = "wharf cannot search: it caches what is pulled by name. Search on the registry's own website, then \
+                      pull through wharf.\n";
+
+/// The answer to a request for one of these paths; none for any other. No program may take a text for what it
+/// asked for, so all but the root are 404.
 pub(crate) fn answer(head: &request::Parts) -> Option<Answer> {
     let (status, outcome, text) = match head.uri.path() {
         "/" => (StatusCode::OK, "about", ROOT),
         "/metrics" => (StatusCode::NOT_FOUND, "about", METRICS),
+        "/health" | "/healthz" => (StatusCode::NOT_FOUND, "about", HEALTH),
+        // What `docker search` asks.
+        "/v1/search" => (StatusCode::NOT_FOUND, "about", SEARCH),
         _ => return None,
     };
     let text_type = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -133,7 +133,7 @@ impl Public {
     fn hint(&self, head: &request::Parts) -> Option<String> {
         let named = named(head).ok()?;
         let is_by_default = self.routes.is_by_default(named.authority, named.path, named.query);
-        if is_by_default { unrouted::hint(named) } else { None }
+        if is_by_default { unrouted::hint(named, &self.routes) } else { None }
     }
 
     async fn serve(&self, route: Route, head: &request::Parts, entry: &mut Entry) -> Result<Answer, Refusal> {

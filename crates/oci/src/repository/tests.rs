@@ -8,10 +8,19 @@ fn the_error_says_what_is_wrong() {
         (String::new(), RepositoryError::Length),
         ("a".repeat(256), RepositoryError::Length),
         ("a//b".to_owned(), RepositoryError::Component),
-        ("Alpine".to_owned(), RepositoryError::Component),
+        ("Alpine".to_owned(), RepositoryError::UpperCase),
+        ("library/Alpine//".to_owned(), RepositoryError::Component),
     ] {
         assert_eq!(text.parse::<Repository>(), Err(wanted), "{text}");
     }
+}
+
+#[test]
+fn newcomer_an_upper_case_name_is_told_so() {
+    let said = "Library/Alpine".parse::<Repository>().unwrap_err().to_string();
+    assert_eq!(said, "repository names are lower-case");
+    let said = "a..b".parse::<Repository>().unwrap_err().to_string();
+    assert!(said.contains("separated by"), "{said}");
 }
 
 #[test]

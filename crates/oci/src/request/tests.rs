@@ -11,7 +11,7 @@ use crate::repository::RepositoryError;
 #[test]
 fn the_error_says_what_is_wrong() {
     for (path, query, wanted) in [
-        ("/v2/A/tags/list", "", RequestError::NameInvalid(RepositoryError::Component)),
+        ("/v2/A/tags/list", "", RequestError::NameInvalid(RepositoryError::UpperCase)),
         ("/v2/a/manifests/-", "", RequestError::TagInvalid(ReferenceError::Tag)),
         ("/v2/a/manifests/sha256:0", "", RequestError::DigestInvalid(DigestError::Hex)),
         ("/v2/a/blobs/latest", "", RequestError::DigestInvalid(DigestError::Form)),

@@ -1,6 +1,6 @@
 //! Which hosts cannot be anybody else's name for us, and which texts look like a registry's name.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::authority::{parse_host, split_port};
 
@@ -14,6 +14,13 @@ pub(super) fn is_local(host: &str) -> bool {
         || !host.contains('.')
         || host.ends_with(".localhost")
         || host.parse::<Ipv4Addr>().is_ok()
+}
+
+/// Whether the host, in lower case and without a port, is `localhost` or an address that never leaves a machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = bracketed.unwrap_or(host).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
 }
 
 /// Tells whether `authority`, as a client wrote it, is an address, `localhost` or one of the `listed` names. An empty one,

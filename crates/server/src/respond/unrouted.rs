@@ -36,13 +36,13 @@ pub(crate) fn answer(error: RouteError, named: Named<'_>, routes: &RoutingTable)
 
 /// The registry that the client perhaps meant by the first component of a repository's name, where nothing else
 /// named one; with the line that would serve it.
-pub(crate) fn hint(named: Named<'_>) -> Option<String> {
+pub(crate) fn hint(named: Named<'_>, routes: &RoutingTable) -> Option<String> {
     let name = named.first_component()?;
-    Some(format!(
-        "no registry was named, so the default registry was used; if {} is a registry, {}",
-        foreign(&name),
-        add(&name)
-    ))
+    let advice = match named.is_own(&name, routes) {
+        true => own_address(&name),
+        false => format!("if {} is a registry, {}", foreign(&name), add(&name)),
+    };
+    Some(format!("no registry was named, so the default registry was used; {advice}"))
 }
 
 impl Named<'_> {
@@ -53,6 +53,7 @@ impl Named<'_> {
             RouteError::UnknownRegistry => self.describe_ns(routes),
             RouteError::Disagree => self.describe_disagreement(routes),
             RouteError::NoSelector => match self.first_component() {
+                Some(name) if self.is_own(&name, routes) => own_address(&name),
                 Some(name) => format!(
                     "{}, with which the path begins, is not configured here; {}",
                     foreign(&name),
@@ -120,9 +121,16 @@ impl Named<'_> {
         };
         let shown = foreign(&unknown);
         match registry_name(&unknown) {
+            Some(name) if self.is_own(&name, routes) => own_address(&name),
             Some(name) => format!("{shown}, which `ns` names, is not configured here; {}", add(&name)),
             None => format!("{shown}, which `ns` names, is not configured here, and is no host name"),
         }
+    }
+
+    /// Whether the name is wharf's own, under which it caches nothing: what the client asked, or a name that is always
+    /// its own.
+    fn is_own(&self, name: &str, routes: &RoutingTable) -> bool {
+        name.eq_ignore_ascii_case(self.authority) || routes.is_own(name)
     }
 
     /// The values of `ns` that can be decoded.
@@ -136,6 +144,15 @@ impl Named<'_> {
         let (first, _) = rest.split_once('/')?;
         registry_name(&first.replace("%3A", ":").replace("%3a", ":"))
     }
+}
+
+/// What to do where wharf's own address stands where a registry's name belongs.
+fn own_address(name: &str) -> String {
+    format!(
+        "{} is this cache's own address and no registry; write the registry's name behind it once, such as {}",
+        foreign(name),
+        foreign(&format!("{name}/docker.io/library/alpine"))
+    )
 }
 
 /// What to do to have the registry of this name.

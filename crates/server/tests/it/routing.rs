@@ -251,14 +251,29 @@ async fn newcomer_9_whoever_looks_at_the_root_or_for_metrics_is_told_where_thing
                 let root = lab.ask("GET", host, "/", browser).await;
                 assert_eq!(root.status, 200, "{host}: {}", root.text());
                 assert_eq!(root.header("content-type"), Some("text/plain; charset=utf-8"));
-                for word in ["wharf", "pull-through cache", "/v2/", "admin listener", "127.0.0.1:5001"] {
+                for word in [
+                    "wharf",
+                    "pull-through cache",
+                    "/v2/",
+                    "admin listener",
+                    "`admin on` in wharf's first log lines",
+                ] {
                     assert!(root.text().contains(word), "{word}: {}", root.text());
                 }
                 // No scraper takes it for metrics.
                 let metrics = lab.ask("GET", host, "/metrics", browser).await;
                 assert_eq!(metrics.status, 404, "{host}");
                 assert_eq!(metrics.header("content-type"), Some("text/plain; charset=utf-8"));
-                assert!(metrics.text().contains("admin listener"), "{}", metrics.text());
+                let admin = "admin listener: see `admin on` in wharf's first log lines";
+                assert!(metrics.text().contains(admin), "{}", metrics.text());
+                for (target, expected) in [
+                    ("/health", "/livez"),
+                    ("/healthz", "/readyz"),
+                    ("/v1/search?q=alpine", "wharf cannot search"),
+                ] {
+                    let answer = lab.ask("GET", host, target, browser).await;
+                    assert_eq!((answer.status, answer.text().contains(expected)), (404, true), "{target}");
+                }
             }
         }
         let head = lab.ask("HEAD", "127.0.0.1", "/", &[]).await;

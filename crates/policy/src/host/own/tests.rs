@@ -1,4 +1,4 @@
-use super::{is_address_or_listed, is_local, names_a_registry, registry_name};
+use super::{is_address_or_listed, is_local, is_loopback, names_a_registry, registry_name};
 
 #[test]
 fn addresses_and_names_of_one_part_are_local() {
@@ -82,5 +82,15 @@ fn a_name_to_be_configured_has_a_dot_or_a_port() {
     ];
     for (text, wanted) in rows {
         assert_eq!(registry_name(text).as_deref(), wanted, "{text}");
+    }
+}
+
+#[test]
+fn newcomer_a_name_that_never_leaves_a_machine_is_no_registry_to_add() {
+    for host in ["localhost", "127.0.0.1", "127.1.2.3", "0.0.0.0", "[::1]", "[::]"] {
+        assert!(is_loopback(host), "{host}");
+    }
+    for host in ["docker.io", "10.0.0.5", "[fd00::1]", "a.localhost", "wharf", ""] {
+        assert!(!is_loopback(host), "{host}");
     }
 }

@@ -127,12 +127,42 @@ fn newcomer_what_disagrees_is_told_with_the_places_that_name_a_registry_and_no_o
     check(&routes, "a b", ALPINE, 400, "malformed", &["`a?b`"]);
 }
 
+/// containerd sends the address that it was given as `ns`.
+#[test]
+fn newcomer_wharf_s_own_names_are_no_registry_to_add() {
+    let routes = routes(Some("cache.example"), None).with_own_hosts(["wharf.corp.example".to_owned()]);
+    for (authority, name) in [
+        ("localhost:5000", "localhost:5000"),
+        ("10.0.0.5:5000", "10.0.0.5:5000"),
+        ("10.0.0.5:5000", "127.0.0.1:5000"),
+        ("cache.example", "cache.example:5000"),
+        ("cache.example", "wharf.corp.example"),
+    ] {
+        let own = format!("`{name}` is this cache's own address and no registry; write");
+        for target in [format!("{ALPINE}?ns={name}"), format!("/v2/{name}/library/alpine/manifests/1")] {
+            let (path, query) =
+                target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
+            let error = routes.route(authority, path, query).unwrap_err();
+            let said = answer(error, Named { authority, path, query }, &routes).message;
+            assert!(said.starts_with(&own) && !said.contains("[[registry]]"), "{authority} {target}: {said}");
+        }
+    }
+}
+
 #[test]
 fn a_registry_s_name_at_the_front_of_a_path_may_have_been_meant() {
     let named = |path| Named { authority: "10.0.0.5", path, query: None };
-    let hint_of = |path| hint(named(path));
+    let routes = routes(None, Some("docker.io"));
+    let hint_of = |path| hint(named(path), &routes);
     let hinted = hint_of("/v2/nvcr.io/nvidia/cuda/manifests/1").unwrap();
     assert!(hinted.contains("if `nvcr.io` is a registry, add [[registry]] name = 'nvcr.io'"), "{hinted}");
+    let own = hint_of("/v2/10.0.0.5:5000/library/alpine/manifests/1").unwrap();
+    assert!(own.contains("if `10.0.0.5:5000` is a registry"), "another port is another server: {own}");
+    let own = hint_of("/v2/localhost:5000/library/alpine/manifests/1").unwrap();
+    assert!(
+        own.contains("`localhost:5000` is this cache's own address") && !own.contains("[[registry]]"),
+        "{own}"
+    );
     assert_eq!(hint_of(ALPINE), None);
     assert_eq!(hint_of("/v2/"), None);
 }
