@@ -55,7 +55,7 @@ impl Exchange {
     fn throttled(&self, ask: &Ask, reply: &Reply) -> Error {
         self.transport.metrics.throttled();
         let pause = retry_after(reply.response.headers()).unwrap_or(RETRY_AFTER_DEFAULT);
-        if !ask.is_further {
+        if !ask.is_of_part() {
             self.gates.rest(&reply.host, &ask.path, pause);
         }
         Error::new(ErrorKind::Throttled, &reply.host, "answered 429").with_status(429).with_retry_after(pause)
@@ -66,7 +66,7 @@ impl Exchange {
         let error = Error::new(ErrorKind::Unreachable, &reply.host, "answered 503").with_status(503);
         match retry_after(reply.response.headers()) {
             Some(pause) if !pause.is_zero() => {
-                if !ask.is_further {
+                if !ask.is_of_part() {
                     self.gates.rest_path(&reply.host, &ask.path, pause);
                 }
                 error.with_retry_after(pause).without_retry()

@@ -73,6 +73,11 @@ impl Fill {
         self.claim(|spans, now| spans.end_lost(size, now))
     }
 
+    /// The whole is about to be asked for: what does not come is its own.
+    pub(super) fn make_way(&self) {
+        self.claim(|spans, now| spans.make_way(now));
+    }
+
     fn claim<T>(&self, claim: impl FnOnce(&mut Spans, Instant) -> T) -> T {
         let claimed = claim(&mut lock(&self.spans), Instant::now());
         self.takeovers.notify_waiters();
@@ -101,6 +106,21 @@ impl Fill {
     /// Notes that the body of `id` goes on to the blob's end.
     pub(super) fn note_open_end(&self, id: u64) {
         lock(&self.spans).note_open_end(id);
+    }
+
+    /// Notes that the body of `id` is the whole blob, for ranges do not come.
+    pub(super) fn note_plain(&self, id: u64) {
+        lock(&self.spans).note_plain(id);
+    }
+
+    /// Notes that the transfer `id` has received so many bytes of what comes before its claim.
+    pub(super) fn skip(&self, id: u64, bytes: u64) {
+        lock(&self.spans).skip(id, bytes, Instant::now());
+    }
+
+    /// Notes whether the transfer `id` receives nothing, because its bytes wait for the disk.
+    pub(super) fn hold_up(&self, id: u64, is_held_up: bool) {
+        lock(&self.spans).hold_up(id, is_held_up, Instant::now());
     }
 
     /// Whether no range has come for long.

@@ -145,6 +145,7 @@ impl Transfer {
             fill.ask_plainly(!ranges_work);
             if !ranges_work {
                 fill.set_part_bytes(u64::MAX);
+                fill.make_way();
             }
         }
         *role = next;
@@ -186,6 +187,9 @@ impl Transfer {
         if matches!(request, BlobRange::Whole | BlobRange::From(_)) {
             fill.note_open_end(span);
         }
+        if role == (Role::Front { ranges_work: false }) {
+            fill.note_plain(span);
+        }
         let answer = tokio::select! {
             biased;
             answer = self.upstream.get_blob(&self.repository, &self.digest, request) => answer,
@@ -210,7 +214,10 @@ impl Transfer {
         let skip = match range.start.checked_sub(stream.start) {
             Some(0) => 0,
             // The front has come past those bytes; anybody else would fetch them twice.
-            Some(skip) if is_front && (reaches_end || role == Role::Front { ranges_work: false }) => skip,
+            Some(skip) if is_front && (reaches_end || role == Role::Front { ranges_work: false }) => {
+                fill.note_plain(span);
+                skip
+            }
             // Nor is all of it to come again for the next hole.
             Some(_) if is_front => return Err(Stop::Upstream(ignored_range(&self.registry))),
             Some(_) => return Err(Stop::Cut("the upstream ignored the range that was asked for")),

@@ -84,6 +84,7 @@ impl Pump<'_> {
         let mut write: Option<Write> = None;
         let mut ended: Option<Result<(), Stop>> = None;
         let mut floor = Floor::new(self.drip_max);
+        let mut is_held_up = false;
         let fill = Arc::clone(self.fill);
         let mut taken_over = pin!(fill.taken_over(self.span));
         loop {
@@ -97,6 +98,10 @@ impl Pump<'_> {
                 && let Some(ended) = ended
             {
                 return ended;
+            }
+            if is_held_up == batch.has_room() {
+                is_held_up = !is_held_up;
+                self.fill.hold_up(self.span, is_held_up);
             }
             tokio::select! {
                 biased;
@@ -138,6 +143,9 @@ impl Pump<'_> {
         (self.received)(bytes.len() as u64);
         let skipped = self.skip.min(bytes.len() as u64);
         self.skip -= skipped;
+        if skipped > 0 {
+            self.fill.skip(self.span, skipped);
+        }
         bytes = bytes.slice(skipped as usize..);
         let stop = self.stop_for(sink, self.position + bytes.len() as u64);
         bytes.truncate(usize::try_from(stop.saturating_sub(self.position)).unwrap_or(usize::MAX));

@@ -26,6 +26,9 @@ const SIGN_WAIT_MAX: Duration = Duration::from_secs(5);
 const REST_COUNT_MAX: u32 = 3;
 const REST_PAUSE: Duration = Duration::from_secs(2);
 
+/// The longest time that an upstream may ask for before the same is asked again: a client waits for it.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+
 /// What the front does after its transfer broke off.
 #[derive(Debug)]
 pub(super) enum Next {
@@ -64,7 +67,7 @@ impl Transfer {
         if role == whole && patience.asked_whole && patience.fruitless_count > 1 {
             if is_resting(stop) {
                 if patience.rest_again() {
-                    return Next::Again(whole, REST_PAUSE);
+                    return Next::Again(whole, retry_after(stop).unwrap_or(REST_PAUSE));
                 }
                 // Nobody knows yet. The next fill does not spend the one request that is let through on a range.
                 self.lanes.ask_plainly(&self.digest);
@@ -76,6 +79,15 @@ impl Transfer {
             };
         }
         if role == ranged && start > 0 && !patience.asked_whole {
+            if is_told_to_wait(stop) {
+                // That may be about ranges only.
+                if let Some(pause) = retry_after(stop).filter(|_| patience.wait_once()) {
+                    return Next::Again(ranged, pause);
+                }
+                patience.ask_whole();
+                patience.is_last = pause.is_none();
+                return Next::Again(whole, Duration::ZERO);
+            }
             let is_repeated = patience.fruitless_count > 1 || !has_answered;
             let is_due = match whole_after(stop) {
                 Whole::Never => false,
@@ -110,16 +122,28 @@ fn whole_after(stop: &Stop) -> Whole {
     };
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::Denied => Whole::Never,
-        ErrorKind::Throttled | ErrorKind::Overloaded | ErrorKind::Resting => Whole::Never,
         ErrorKind::TimedOut => Whole::SoonIfThere,
         // A gateway's 502 to 504 pass; another one is the answer to this request.
         ErrorKind::Unreachable if error.status().is_some_and(|status| !(502..=504).contains(&status)) => {
             Whole::Soon
         }
+        // What is left alone, or throttled, may be so for what ranges did.
+        ErrorKind::Throttled | ErrorKind::Overloaded | ErrorKind::Resting => Whole::Late,
         ErrorKind::Unreachable | ErrorKind::Interrupted | ErrorKind::Unconfirmed | ErrorKind::Invalid => {
             Whole::Late
         }
     }
+}
+
+/// Whether the upstream answered that this is to be asked for after a while.
+fn is_told_to_wait(stop: &Stop) -> bool {
+    matches!(stop, Stop::Upstream(error) if error.status().is_some() && error.retry_after().is_some())
+}
+
+/// How long that is, if a client waits for it.
+fn retry_after(stop: &Stop) -> Option<Duration> {
+    let Stop::Upstream(error) = stop else { return None };
+    error.retry_after().filter(|pause| *pause <= RETRY_AFTER_MAX)
 }
 
 fn is_resting(stop: &Stop) -> bool {
@@ -144,6 +168,8 @@ pub(super) struct Patience {
     asked_whole: bool,
     /// Whether that was all that was left to try.
     is_last: bool,
+    /// Whether a range was waited for that the upstream wanted to be asked for later, since the last byte came.
+    has_waited: bool,
     /// How often that was not sent on, because the upstream is left alone.
     rest_count: u32,
 }
@@ -161,6 +187,7 @@ impl Patience {
             slow_count: 0,
             asked_whole: false,
             is_last: false,
+            has_waited: false,
             rest_count: 0,
         }
     }
@@ -172,6 +199,7 @@ impl Patience {
         let is_slow = brought < floor_bytes(self.stopped_at.elapsed());
         (self.stopped_at, self.bytes_at_stop) = (Instant::now(), received_bytes);
         self.fruitless_count = if brought > 0 { 1 } else { self.fruitless_count + 1 };
+        self.has_waited &= brought == 0;
         self.slow_count = if is_slow { self.slow_count + 1 } else { 1 };
         let may_help = match stop {
             Stop::Upstream(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied),
@@ -189,6 +217,11 @@ impl Patience {
     /// Whether the whole may be asked for because ranges do not come: that is so once.
     pub(super) fn ask_whole(&mut self) -> bool {
         !std::mem::replace(&mut self.asked_whole, true)
+    }
+
+    /// Whether the upstream may be given the time that it asks for: once, until something comes.
+    fn wait_once(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_waited, true)
     }
 
     /// Whether the whole may be asked for again after it was not sent on.

@@ -4,15 +4,15 @@
 //! that is far behind the others is replaced.
 
 mod course;
+mod doubt;
 mod span;
-
-use std::time::Duration;
 
 use oci::ByteRange;
 use policy::approach::{Approach, SMALL_RANGE_BYTES_MAX};
-use policy::pace::{self, LOST_SHARE, Pace};
+use policy::pace::{self, Pace};
 use tokio::time::Instant;
 
+use doubt::Doubt;
 use span::{Cut, Span};
 
 /// A far transfer goes on to the next multiple of this, so that neighbouring ranges are not each a transfer.
@@ -31,10 +31,6 @@ const ASIDE_SHARE: u64 = 32;
 /// How often bytes are taken from a slow transfer: so often in any case, and once more for so many bytes received.
 const TAKEOVER_COUNT: u64 = 8;
 const TAKEOVER_BYTES: u64 = 4 << 20;
-
-/// How long a range has, at the least, before it is measured against what came before: the upstream as a whole may be
-/// slow for a moment.
-const ALONE_TIME_MIN: Duration = Duration::from_secs(3);
 
 /// The live claims of one fill.
 #[derive(Debug)]
@@ -55,10 +51,7 @@ pub(crate) struct Spans {
     far_bytes: u64,
     /// How often bytes were taken from a slow transfer.
     takeover_count: u64,
-    /// Ranges that were asked for and hardly came, since the last one that came whole.
-    doubt_count: u32,
-    /// How fast that one was.
-    whole_pace: Option<Pace>,
+    doubt: Doubt,
     /// Bytes that came once more because a transfer went on over what slow ones had brought.
     passed_bytes: u64,
 }
@@ -76,8 +69,7 @@ impl Default for Spans {
             received_bytes: 0,
             far_bytes: 0,
             takeover_count: 0,
-            doubt_count: 0,
-            whole_pace: None,
+            doubt: Doubt::default(),
             passed_bytes: 0,
         }
     }
@@ -176,7 +168,7 @@ impl Spans {
     /// Takes from the span whose rest will take longest what an idle transfer brings much sooner.
     fn take_over(&mut self, end: u64, idle: Option<Pace>, now: Instant) -> Option<(ByteRange, Cut)> {
         let idle = idle.filter(|_| end < u64::MAX && self.may_take_over())?;
-        let slow = self.live.iter_mut().filter_map(|span| {
+        let slow = self.live.iter_mut().filter(|span| !span.is_plain).filter_map(|span| {
             let tenure = span.tenure(end, now);
             let kept = pace::kept_bytes(&tenure, &idle)?;
             Some((tenure.rest_bytes / tenure.rate.max(1), kept, span))
@@ -185,47 +177,6 @@ impl Spans {
         let rest = ByteRange { start: span.next + kept, end: span.stop.min(end) };
         self.takeover_count += 1;
         Some((rest, span.keep(kept)))
-    }
-
-    /// Takes all that is left from the transfer that is farthest behind the others, which goes to whoever claims next.
-    /// Whether there was one.
-    pub(crate) fn end_lost(&mut self, end: u64, now: Instant) -> bool {
-        if end == u64::MAX || !self.may_take_over() {
-            return false;
-        }
-        let lost = self.live.iter().chain(&self.asides).filter_map(|span| {
-            let tenure = span.tenure(end, now);
-            let paces = [self.pace_of_others(span.id, now), self.pace_before(span, now)];
-            let is_lost = paces.iter().flatten().any(|others| pace::is_lost(&tenure, others));
-            is_lost.then_some((tenure.rest_bytes / tenure.rate.max(1), span.id))
-        });
-        let Some((_, id)) = lost.max() else { return false };
-        let is_beside_whole =
-            self.live.iter().any(|span| span.id != id && span.from == 0 && !span.is_taken_over);
-        if let Some(span) = self.live.iter_mut().chain(&mut self.asides).find(|span| span.id == id) {
-            span.keep(0);
-            self.takeover_count += 1;
-            // Where others are ranges as well, ranges do come.
-            self.doubt_count += u32::from(is_beside_whole);
-        }
-        true
-    }
-
-    /// How fast the other transfers are, each, and the longest way to a first byte among them.
-    fn pace_of_others(&self, id: u64, now: Instant) -> Option<Pace> {
-        let others = self.live.iter().filter(|span| span.id != id && !span.is_taken_over);
-        let paces: Vec<_> = others.filter_map(|span| span.evidence(now)).collect();
-        let latency = paces.iter().map(|pace| pace.latency).max()?;
-        let sum = paces.iter().fold(0_u64, |sum, pace| sum.saturating_add(pace.rate));
-        Some(Pace { latency, rate: sum / paces.len() as u64 })
-    }
-
-    /// How fast the last range came that came whole, if all transfers together are far slower by now: so none of them says
-    /// how fast another one would be.
-    fn pace_before(&self, span: &Span, now: Instant) -> Option<Pace> {
-        let together = self.live.iter().fold(0_u64, |sum, span| sum.saturating_add(span.rate(now)));
-        let is_slow = |pace: &Pace| together.saturating_mul(LOST_SHARE) <= pace.rate;
-        self.whole_pace.filter(|pace| is_slow(pace) && span.from > 0 && span.age(now) >= ALONE_TIME_MIN)
     }
 
     fn may_take_over(&self) -> bool {

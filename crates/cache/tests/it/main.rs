@@ -15,6 +15,7 @@ mod lists;
 mod manifests;
 mod places;
 mod plain;
+mod plain_after_ranges;
 mod positions;
 mod ranges;
 mod resume;

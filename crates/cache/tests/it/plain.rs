@@ -17,20 +17,20 @@ const MIB: usize = 1 << 20;
 /// 1.6 MB/s for each connection.
 const PACE: Duration = Duration::from_millis(10);
 
-fn well() -> Manner {
+pub(crate) fn well() -> Manner {
     Manner { pace: PACE, head: Duration::from_millis(30), ..Manner::default() }
 }
 
 /// Well where the whole is asked for, and in that way for ranges.
-fn only_whole(ranged: Manner) -> Manner {
+pub(crate) fn only_whole(ranged: Manner) -> Manner {
     Manner { ranged: Some(Box::new(ranged)), ..well() }
 }
 
-fn refusing(kind: ErrorKind) -> Manner {
+pub(crate) fn refusing(kind: ErrorKind) -> Manner {
     Manner { refuse: Some(kind), ..well() }
 }
 
-fn dripping(after: usize, piece: usize, pace: Duration) -> Manner {
+pub(crate) fn dripping(after: usize, piece: usize, pace: Duration) -> Manner {
     Manner { drip: Some(Drip { after, piece, pace }), ..well() }
 }
 
@@ -51,7 +51,7 @@ fn slow_ranges() -> Vec<(&'static str, Manner)> {
     ]
 }
 
-fn world_with(blob: &Bytes, manner: Manner) -> (World, Digest) {
+pub(crate) fn world_with(blob: &Bytes, manner: Manner) -> (World, Digest) {
     let world = World::new();
     let digest = world.upstream.put_blob(blob);
     world.upstream.set_manner(manner);
@@ -59,12 +59,12 @@ fn world_with(blob: &Bytes, manner: Manner) -> (World, Digest) {
 }
 
 /// How long one connection takes by itself.
-fn alone(bytes: usize) -> Duration {
+pub(crate) fn alone(bytes: usize) -> Duration {
     PACE * u32::try_from(bytes.div_ceil(PIECE)).unwrap()
 }
 
 /// Pulls the whole blob. How long that took, and how many bytes came twice.
-async fn pull(world: &World, digest: &Digest, blob: &Bytes, what: &str) -> (Duration, usize) {
+pub(crate) async fn pull(world: &World, digest: &Digest, blob: &Bytes, what: &str) -> (Duration, usize) {
     let before = Instant::now();
     let body = tokio::time::timeout(Duration::from_secs(600), world.pull(digest)).await;
     let body = body.unwrap_or_else(|_| panic!("{what}: it does not end: {:?}", world.upstream.asked()));
@@ -228,7 +228,7 @@ async fn f05_a_resumption_that_brings_wrong_bytes_is_followed_by_a_plain_request
 }
 
 /// A blob of which a part is on disk, as after a break, a stop or a kill.
-async fn broken_off(ranged: Manner) -> (World, Digest, Bytes) {
+pub(crate) async fn broken_off(ranged: Manner) -> (World, Digest, Bytes) {
     let blob = noise(4 * MIB);
     let (world, digest) = world_with(&blob, only_whole(ranged));
     let spool = world.blobs.spool(&digest).await.unwrap();
@@ -267,7 +267,7 @@ async fn f05_a_blob_that_broke_off_comes_though_no_range_does() {
 
 #[tokio::test(start_paused = true)]
 async fn f05_a_definite_no_to_a_resumption_is_not_asked_about_again() {
-    for kind in [ErrorKind::NotFound, ErrorKind::Denied, ErrorKind::Throttled, ErrorKind::Resting] {
+    for kind in [ErrorKind::NotFound, ErrorKind::Denied] {
         let (world, digest, _) = broken_off(refusing(kind)).await;
         assert!(world.pull(&digest).await.is_err());
         assert_eq!(world.upstream.count("GET blob"), 1, "{kind:?}");

@@ -53,6 +53,12 @@ pub(crate) struct Manner {
     pub(crate) gate: Option<Arc<Semaphore>>,
     /// Never answer.
     pub(crate) is_mute: bool,
+    /// What is refused may be asked for again after this time.
+    pub(crate) retry_after: Option<Duration>,
+    /// Say nothing any more after this share of the body.
+    pub(crate) stall_percent: Option<usize>,
+    /// After this many bytes say nothing for so long, once.
+    pub(crate) pause_after: Option<(usize, Duration)>,
     /// Behave so where a range is asked for.
     pub(crate) ranged: Option<Box<Manner>>,
 }
@@ -236,6 +242,14 @@ pub(crate) fn error(kind: ErrorKind) -> Error {
     }
 }
 
+/// Of an upstream that may want to be asked again after a time.
+fn refusal(kind: ErrorKind, retry_after: Option<Duration>) -> Error {
+    match retry_after {
+        Some(pause) => error(kind).with_status(503).with_retry_after(pause),
+        None => error(kind),
+    }
+}
+
 #[async_trait]
 impl Upstream for MemoryUpstream {
     async fn head_manifest(
@@ -313,7 +327,7 @@ impl Upstream for MemoryUpstream {
         }
         tokio::time::sleep(manner.head).await;
         if let Some(kind) = manner.refuse {
-            return Err(error(kind));
+            return Err(refusal(kind, manner.retry_after));
         }
         if manner.no_suffix && matches!(range, BlobRange::Last(_)) {
             return Err(error(ErrorKind::Invalid));
@@ -332,33 +346,17 @@ impl Upstream for MemoryUpstream {
         if start >= size && size > 0 {
             return Err(error(ErrorKind::Invalid));
         }
+        if let Some(percent) = manner.stall_percent {
+            let after = (end - start) as usize * percent / 100;
+            manner.drip = Some(Drip { after, piece: 0, pace: Duration::from_secs(600) });
+        }
         let drips = drips(&blob.slice(start as usize..end as usize), manner.drip, self.state.clone());
         if let Some(drip) = manner.drip {
             manner.end_at = Some(manner.end_at.unwrap_or(drip.after).min(drip.after));
         }
         let pieces = pieces(&blob, start as usize, end as usize, &manner);
         let told = (!manner.no_size).then_some(size);
-        let state = self.state.clone();
-        let body = stream::iter(pieces).then(move |piece| {
-            let (manner, state) = (manner.clone(), state.clone());
-            async move {
-                if let Some(gate) = &manner.gate {
-                    gate.acquire().await.unwrap().forget();
-                }
-                let turn = match &manner.line {
-                    Some(line) => Some(line.lock().await),
-                    None => None,
-                };
-                if !manner.pace.is_zero() {
-                    tokio::time::sleep(manner.pace).await;
-                }
-                drop(turn);
-                if let Ok(bytes) = &piece {
-                    state.lock().unwrap().blob_bytes += bytes.len() as u64;
-                }
-                piece
-            }
-        });
+        let body = paced(pieces, manner, self.state.clone());
         Ok(BlobStream { start, end: told.map(|_| end), size: told, body: body.chain(drips).boxed() })
     }
 
@@ -371,6 +369,39 @@ impl Upstream for MemoryUpstream {
         let bytes = Bytes::from_static(b"{}");
         Ok(ListPage { bytes, media_type: None, next: None, filters_applied: None })
     }
+}
+
+/// The pieces, each in its time.
+fn paced(
+    pieces: Vec<Result<Bytes, Error>>,
+    manner: Manner,
+    state: Arc<Mutex<State>>,
+) -> impl Stream<Item = Result<Bytes, Error>> {
+    stream::iter(pieces).enumerate().then(move |(number, piece)| {
+        let (manner, state) = (manner.clone(), state.clone());
+        async move {
+            if let Some((after, pause)) = manner.pause_after
+                && number == after / PIECE
+            {
+                tokio::time::sleep(pause).await;
+            }
+            if let Some(gate) = &manner.gate {
+                gate.acquire().await.unwrap().forget();
+            }
+            let turn = match &manner.line {
+                Some(line) => Some(line.lock().await),
+                None => None,
+            };
+            if !manner.pace.is_zero() {
+                tokio::time::sleep(manner.pace).await;
+            }
+            drop(turn);
+            if let Ok(bytes) = &piece {
+                state.lock().unwrap().blob_bytes += bytes.len() as u64;
+            }
+            piece
+        }
+    })
 }
 
 /// What comes of a body once it drips.

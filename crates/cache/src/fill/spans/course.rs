@@ -11,9 +11,6 @@ use tokio::time::Instant;
 
 use super::{ASIDE_SHARE, Reach, Spans};
 
-/// After so many ranges in a row that hardly came, no transfer that comes well is cut short for a further one.
-const DOUBT_COUNT_MAX: u32 = 4;
-
 /// How many bytes may come once more in any case because a transfer goes on over what slow ones have brought; and
 /// beyond that, a thirty-second of what was received.
 const PASSED_BYTES_MIN: u64 = 1 << 20;
@@ -37,6 +34,7 @@ impl Spans {
         self.received_bytes += came;
         self.far_bytes += if span.is_far { came } else { 0 };
         span.advance(next, now);
+        self.doubt.note_pace(span, now);
         let (enough, stop, rate) = (span.enough, span.stop, span.rate(now));
         if next < enough || enough == stop || span.is_followed {
             return Reach { enough, stop };
@@ -57,6 +55,28 @@ impl Spans {
         }
     }
 
+    /// Notes that the body of `id` is the whole blob, for ranges do not come.
+    pub(crate) fn note_plain(&mut self, id: u64) {
+        self.note_open_end(id);
+        if let Some(span) = self.live.iter_mut().find(|span| span.id == id) {
+            span.is_plain = true;
+        }
+    }
+
+    /// Notes that `id` has received so many bytes of what comes before its claim.
+    pub(crate) fn skip(&mut self, id: u64, bytes: u64, now: Instant) {
+        if let Some(span) = self.live.iter_mut().find(|span| span.id == id) {
+            span.skip(bytes, now);
+        }
+    }
+
+    /// Notes whether `id` receives nothing, because its bytes wait for the disk.
+    pub(crate) fn hold_up(&mut self, id: u64, is_held_up: bool, now: Instant) {
+        if let Some(span) = self.live.iter_mut().chain(&mut self.asides).find(|span| span.id == id) {
+            span.hold_up(is_held_up, now);
+        }
+    }
+
     /// How far the transfer `id` goes beyond its stop, to which it has come. `None`: there it ends, for another one
     /// brings what comes next, or has brought it.
     pub(crate) fn go_on(&mut self, id: u64, gaps: &[ByteRange], now: Instant) -> Option<u64> {
@@ -65,7 +85,7 @@ impl Spans {
             && let Some(span) = self.live.iter_mut().find(|span| span.id == loser)
         {
             span.keep(0);
-            self.doubt_count += 1;
+            self.doubt.count += 1;
         }
         self.passed_bytes += way.passed_bytes;
         // What was cut from it last is not what it has now.
@@ -92,7 +112,8 @@ impl Spans {
                     Some(_) => other.keeps_up_with(rate, now),
                     None => brought > SMALL_RANGE_BYTES_MAX && !self.are_ranges_in_doubt(),
                 };
-                if is_under_way {
+                // The whole would have to come once more if that one broke off.
+                if is_under_way && !span.is_plain {
                     return None;
                 }
                 WayOn { stop: other.stop, loser: Some(other.id), passed_bytes: brought }
@@ -105,25 +126,20 @@ impl Spans {
                 let next = gaps.iter().map(|gap| gap.start).filter(|start| *start > at).min()?;
                 let is_followed = holder(next).is_some_and(|other| other.keeps_up_with(rate, now));
                 // What comes next would be asked for as a range, and no range has come whole of late.
-                if self.doubt_count == 0 || is_followed && !self.are_ranges_in_doubt() {
+                if !span.is_plain && (self.doubt.count == 0 || is_followed && !self.are_ranges_in_doubt()) {
                     return None;
                 }
                 WayOn { stop: next, loser: None, passed_bytes: next - at }
             }
         };
         let way = WayOn { stop: way.stop.min(span.asked_end), ..way };
-        self.may_pass(way.passed_bytes).then_some(way)
+        (span.is_plain || self.may_pass(way.passed_bytes)).then_some(way)
     }
 
     /// Where no range comes, what they did bring is little, and there is no other way.
     fn may_pass(&self, bytes: u64) -> bool {
         let passed_bytes_max = PASSED_BYTES_MIN + self.received_bytes / ASIDE_SHARE;
         bytes == 0 || self.are_ranges_in_doubt() || self.passed_bytes + bytes <= passed_bytes_max
-    }
-
-    /// Whether no range has come for long, so that nobody is cut short for one.
-    pub(crate) fn are_ranges_in_doubt(&self) -> bool {
-        self.doubt_count >= DOUBT_COUNT_MAX
     }
 
     /// Gives back what `id` has not fetched. If that is all, and nobody has claimed anything since, the transfer
@@ -135,12 +151,15 @@ impl Spans {
             return self.asides.swap_remove(index).pace(now);
         }
         let index = self.live.iter().position(|span| span.id == id)?;
+        let span = &self.live[index];
+        if span.next < span.enough && !span.is_taken_over && span.is_stalled(now) {
+            self.doubt_range(id, now);
+        }
         let released = self.live.swap_remove(index);
         let brought_nothing = released.brought_bytes() == 0;
         let is_whole = released.next >= released.stop && !brought_nothing && !released.is_taken_over;
-        if is_whole && released.from > 0 {
-            self.doubt_count = 0;
-            self.whole_pace = released.pace(now);
+        if released.is_whole() && released.from > 0 && !released.is_plain {
+            self.doubt.note_whole(&released, now);
         }
         if brought_nothing && id == self.last_id {
             if let Some(cut) = self.last_cut.take()

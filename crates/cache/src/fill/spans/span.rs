@@ -39,17 +39,27 @@ pub(super) struct Span {
     pub(super) is_far: bool,
     /// Whether others have all that it had yet to fetch.
     pub(super) is_taken_over: bool,
+    /// Whether its body is the whole blob, after ranges that did not come: nobody brings its bytes sooner.
+    pub(super) is_plain: bool,
+    /// Whether it ends sooner than was asked for.
+    pub(super) is_cut: bool,
+    /// Whether its bytes wait for the disk, so that none are received.
+    is_held_up: bool,
+    /// Since when they do not.
+    free_at: Instant,
+    /// What was received before its first byte, of a body that began too early.
+    skipped_bytes: u64,
     claimed_at: Instant,
     first_byte_at: Option<Instant>,
     last_byte_at: Instant,
-    /// Where it was some time ago: the older mark for as long as the newer one is too new.
+    /// How much it had received some time ago: the older mark for as long as the newer one is too new.
     marks: [Mark; 2],
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     at: Instant,
-    next: u64,
+    received_bytes: u64,
 }
 
 /// A span that was cut short for another, as it was before.
@@ -60,6 +70,7 @@ pub(super) struct Cut {
     stop: u64,
     is_part: bool,
     is_taken_over: bool,
+    is_cut: bool,
 }
 
 impl Span {
@@ -75,25 +86,49 @@ impl Span {
             is_part,
             is_far: false,
             is_taken_over: false,
+            is_plain: false,
+            is_cut: false,
+            is_held_up: false,
+            free_at: now,
+            skipped_bytes: 0,
             claimed_at: now,
             first_byte_at: None,
             last_byte_at: now,
-            marks: [Mark { at: now, next: from }; 2],
+            marks: [Mark { at: now, received_bytes: 0 }; 2],
         }
     }
 
     /// Notes that everything before `next` was received.
     pub(super) fn advance(&mut self, next: u64, now: Instant) {
-        if next <= self.next {
-            return;
+        if next > self.next {
+            self.mark(now);
+            self.next = next;
         }
+    }
+
+    /// Notes that so many bytes were received of what comes before its first one.
+    pub(super) fn skip(&mut self, bytes: u64, now: Instant) {
+        self.mark(now);
+        self.skipped_bytes += bytes;
+    }
+
+    /// Notes whether its bytes wait for the disk. What did not come meanwhile says nothing about the transfer.
+    pub(super) fn hold_up(&mut self, is_held_up: bool, now: Instant) {
+        if self.is_held_up && !is_held_up {
+            self.free_at = now;
+        }
+        self.is_held_up = is_held_up;
+    }
+
+    fn mark(&mut self, now: Instant) {
+        let mark = Mark { at: now, received_bytes: self.received_bytes() };
         if self.first_byte_at.is_none() {
             self.first_byte_at = Some(now);
-            self.marks = [Mark { at: now, next: self.from }; 2];
+            self.marks = [mark; 2];
         } else if now - self.marks[1].at >= WINDOW {
-            self.marks = [self.marks[1], Mark { at: now, next: self.next }];
+            self.marks = [self.marks[1], mark];
         }
-        (self.next, self.last_byte_at) = (next, now);
+        self.last_byte_at = now;
     }
 
     pub(super) fn cut_at(&mut self, enough: u64, stop: u64) -> Cut {
@@ -103,8 +138,10 @@ impl Span {
             stop: self.stop,
             is_part: self.is_part,
             is_taken_over: self.is_taken_over,
+            is_cut: self.is_cut,
         };
         (self.enough, self.stop) = (self.enough.min(enough), stop);
+        self.is_cut = true;
         self.is_followed = false;
         cut
     }
@@ -120,7 +157,7 @@ impl Span {
     /// As if it had never been cut.
     pub(super) fn undo(&mut self, cut: &Cut) {
         (self.enough, self.stop, self.is_part) = (cut.enough, cut.stop, cut.is_part);
-        self.is_taken_over = cut.is_taken_over;
+        (self.is_taken_over, self.is_cut) = (cut.is_taken_over, cut.is_cut);
     }
 
     /// How it stands, for a blob that ends at `end`.
@@ -166,6 +203,37 @@ impl Span {
         self.next - self.from
     }
 
+    /// The same, with what it received before its first byte.
+    fn received_bytes(&self) -> u64 {
+        self.skipped_bytes + self.brought_bytes()
+    }
+
+    /// Whether it was claimed after that time, or just then.
+    pub(super) fn is_claimed_since(&self, at: Instant) -> bool {
+        self.claimed_at >= at
+    }
+
+    /// Whether it is the upstream's doing if it is slow, and a request for less would be no slower.
+    pub(super) fn may_be_lost(&self, now: Instant) -> bool {
+        !self.is_plain && !self.is_held_up && now - self.free_at >= WINDOW
+    }
+
+    /// Whether it began to come and has fallen silent.
+    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+        self.brought_bytes() > 0 && self.may_be_lost(now) && self.is_silent(now)
+    }
+
+    /// Whether nothing came of late.
+    pub(super) fn is_silent(&self, now: Instant) -> bool {
+        now - self.last_byte_at >= WINDOW
+    }
+
+    /// Whether all that was asked for has come.
+    pub(super) fn is_whole(&self) -> bool {
+        let is_all = self.next >= self.stop && !self.is_cut || self.next >= self.asked_end;
+        is_all && self.brought_bytes() > 0 && !self.is_taken_over
+    }
+
     fn recent_pace(&self, measured_min: Duration, now: Instant) -> Option<Pace> {
         let first_byte_at = self.first_byte_at.filter(|at| now - *at >= measured_min)?;
         Some(Pace { latency: first_byte_at - self.claimed_at, rate: self.rate(now) })
@@ -175,14 +243,19 @@ impl Span {
     pub(super) fn pace(&self, now: Instant) -> Option<Pace> {
         let first_byte_at = self.first_byte_at?;
         let elapsed = (now - first_byte_at).max(RECEIVING_MIN);
-        Some(Pace { latency: first_byte_at - self.claimed_at, rate: rate(self.next - self.from, elapsed) })
+        Some(Pace { latency: first_byte_at - self.claimed_at, rate: rate(self.received_bytes(), elapsed) })
+    }
+
+    /// The same, and nothing once it has been silent for longer than that is measured over.
+    pub(super) fn rate_unless_silent(&self, now: Instant) -> u64 {
+        if now - self.last_byte_at >= WINDOW * 2 { 0 } else { self.rate(now) }
     }
 
     /// Bytes per second over the last one to two windows, or since the first byte. Silence counts.
     pub(super) fn rate(&self, now: Instant) -> u64 {
         let [older, newer] = self.marks;
         let mark = if now - newer.at >= WINDOW { newer } else { older };
-        rate(self.next - mark.next, now - mark.at)
+        rate(self.received_bytes() - mark.received_bytes, now - mark.at)
     }
 }
 

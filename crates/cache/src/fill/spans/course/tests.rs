@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::super::Claim;
+use super::super::doubt::DOUBT_COUNT_MAX;
 use super::*;
 
 const MIB: u64 = 1 << 20;
@@ -164,7 +165,7 @@ fn what_a_slow_part_left_behind_is_passed_over_while_no_range_comes_whole() {
     };
     let gaps = [range(14 * MIB, 18 * MIB), range(18 * MIB + 300_000, 40 * MIB)];
     let (mut spans, now) = front_at_its_stop(left_behind(300_000));
-    assert_eq!(spans.doubt_count, 1);
+    assert_eq!(spans.doubt.count, 1);
     assert_eq!(spans.go_on(1, &gaps, now), Some(18 * MIB + 300_000));
     assert_eq!(spans.passed_bytes, 300_000);
     assert_eq!(spans.go_on(1, &gaps, now), Some(40 * MIB));
@@ -174,7 +175,7 @@ fn what_a_slow_part_left_behind_is_passed_over_while_no_range_comes_whole() {
     let (id, part) = spans.claim_part(&gaps[1..], None, now).unwrap();
     spans.advance(id, part.end, now);
     spans.release(id, now);
-    assert_eq!(spans.doubt_count, 0);
+    assert_eq!(spans.doubt.count, 0);
     assert_eq!(spans.go_on(1, &[gaps[0], range(part.end, 40 * MIB)], now), None);
 
     // Or where one is just bringing what comes next.
@@ -227,7 +228,7 @@ fn ranges_that_are_all_slow_are_measured_against_one_that_came_whole() {
         drip(&mut spans, 2, began, rate);
         drip(&mut spans, 3, began, rate);
         assert_eq!(spans.end_lost(40 * MIB, began + millis(6000)), is_ended, "{rate}");
-        assert_eq!(spans.doubt_count, 0, "no range that is slow beside ranges speaks against ranges");
+        assert_eq!(spans.doubt.count, if is_ended { DOUBT_COUNT_MAX / 2 } else { 0 }, "{rate}");
     }
     let (mut spans, began) = two_ranges_after_a_whole_one();
     assert!(!spans.end_lost(40 * MIB, began + millis(2999)), "they are given some time");
@@ -239,9 +240,9 @@ fn a_range_that_is_slow_beside_a_plain_connection_puts_ranges_in_doubt() {
     let (mut spans, _) = front_at_its_stop(|spans, began| {
         assert!(spans.end_lost(40 * MIB, began + millis(3900)));
     });
-    assert_eq!(spans.doubt_count, 1);
+    assert_eq!(spans.doubt.count, 1);
     assert!(!spans.are_ranges_in_doubt());
-    spans.doubt_count = DOUBT_COUNT_MAX;
+    spans.doubt.count = DOUBT_COUNT_MAX;
     assert!(spans.are_ranges_in_doubt());
 }
 
@@ -262,6 +263,79 @@ fn in_doubt_whatever_slow_ranges_brought_is_passed_over() {
         spans.advance(2, 24 * MIB, began + millis(200));
     });
     assert_eq!(spans.go_on(1, &GAPS, now), None, "6 MiB are too much");
-    spans.doubt_count = DOUBT_COUNT_MAX;
+    spans.doubt.count = DOUBT_COUNT_MAX;
     assert_eq!(spans.go_on(1, &GAPS, now), Some(26 * MIB));
+}
+
+#[test]
+fn a_body_that_skips_what_is_there_is_as_fast_as_it_comes_and_is_nobodys_to_end() {
+    let (mut spans, began) = two_ranges_after_a_whole_one();
+    for id in [2, 3] {
+        spans.release(id, began + millis(3000));
+    }
+    let gaps = [range(16 * MIB, 40 * MIB)];
+    spans.set_part_bytes(u64::MAX);
+    assert_eq!(spans.claim_front(&gaps, None, began + millis(3000)), Claim::Fetch(4, gaps[0]));
+    spans.note_plain(4);
+    let now = began + millis(9000);
+    assert!(!spans.end_lost(40 * MIB, now), "silent as it is, another request would be no better");
+    for tenth in 1..=20 {
+        spans.skip(4, MIB / 5, now + millis(tenth * 100));
+    }
+    assert!(spans.release(4, now + millis(2000)).is_some_and(|pace| pace.rate >= 2 * MIB));
+}
+
+#[test]
+fn a_range_whose_bytes_wait_for_the_disk_is_not_lost() {
+    let (mut spans, began) = two_ranges_after_a_whole_one();
+    let at = |count: u64| began + millis(count);
+    for id in [2, 3] {
+        spans.hold_up(id, true, at(2000));
+    }
+    assert!(!spans.end_lost(40 * MIB, at(9000)));
+    for id in [2, 3] {
+        spans.hold_up(id, false, at(9000));
+    }
+    assert!(!spans.end_lost(40 * MIB, at(9999)), "it has just begun to be read again");
+    assert!(spans.end_lost(40 * MIB, at(10_000)));
+}
+
+#[test]
+fn ranges_that_fail_at_the_same_time_fail_once_and_those_that_follow_them_once_more() {
+    let (mut spans, began) = two_ranges_after_a_whole_one();
+    let at = |count: u64| began + millis(count);
+    assert!(spans.end_lost(40 * MIB, at(3000)) && spans.end_lost(40 * MIB, at(3250)));
+    assert_eq!(spans.doubt.count, DOUBT_COUNT_MAX / 2);
+    for id in [2, 3] {
+        spans.release(id, at(3250));
+    }
+    spans.claim_part(&[range(16 * MIB, 40 * MIB)], None, at(3250));
+    assert!(!spans.are_ranges_in_doubt());
+    assert!(!spans.end_lost(40 * MIB, at(6249)));
+    assert!(spans.end_lost(40 * MIB, at(6250)));
+    assert!(spans.are_ranges_in_doubt());
+}
+
+#[test]
+fn ranges_none_of_which_came_whole_are_measured_against_the_best_of_them() {
+    for (rate, is_ended) in [(MIB / 100, true), (MIB, false)] {
+        let (mut spans, now) = front_at_its_stop(|_, _| {});
+        spans.release(1, now);
+        for tenth in 10..40 {
+            spans.advance(2, 18 * MIB + tenth * rate / 10, now + millis(tenth * 100));
+        }
+        assert_eq!(spans.end_lost(40 * MIB, now + millis(4000)), is_ended, "{rate}");
+    }
+}
+
+#[test]
+fn the_whole_is_given_what_silent_ranges_hold_and_in_doubt_what_all_of_them_hold() {
+    for (doubt, free) in [(0, vec![2]), (DOUBT_COUNT_MAX, vec![2, 3])] {
+        let (mut spans, began) = two_ranges_after_a_whole_one();
+        spans.advance(3, 25 * MIB, began + millis(4500));
+        spans.doubt.count = doubt;
+        spans.make_way(began + millis(5000));
+        let taken: Vec<u64> = (2..4).filter(|id| spans.is_taken_over(*id)).collect();
+        assert_eq!(taken, free);
+    }
 }
