@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use policy::pace::{self, LOST_SHARE, Pace};
+use policy::pace::{self, LOST_SHARE, Pace, Tenure};
 use tokio::time::Instant;
 
 use super::Spans;
@@ -63,7 +63,7 @@ impl Spans {
         self.live.iter().for_each(|span| self.doubt.note_pace(span, now));
         let judged = self.live.iter().chain(&self.asides).filter(|span| span.may_be_lost(now));
         let lost = judged.filter_map(|span| {
-            let tenure = span.tenure(end, now);
+            let tenure = Tenure { rate: span.rate_unless_silent(now), ..span.tenure(end, now) };
             let paces = [self.pace_of_others(span.id, now), self.pace_before(span, now)];
             let is_lost = paces.iter().flatten().any(|others| pace::is_lost(&tenure, others));
             is_lost.then_some((tenure.rest_bytes / tenure.rate.max(1), span.id))
@@ -114,7 +114,9 @@ impl Spans {
     /// How fast the other transfers are, each, and the longest way to a first byte among them.
     fn pace_of_others(&self, id: u64, now: Instant) -> Option<Pace> {
         let others = self.live.iter().filter(|span| span.id != id && !span.is_taken_over);
-        let paces: Vec<_> = others.filter_map(|span| span.evidence(now)).collect();
+        let lately =
+            |span: &Span| span.evidence(now).map(|pace| Pace { rate: span.rate_unless_silent(now), ..pace });
+        let paces: Vec<_> = others.filter_map(lately).collect();
         let latency = paces.iter().map(|pace| pace.latency).max()?;
         let sum = paces.iter().fold(0_u64, |sum, pace| sum.saturating_add(pace.rate));
         Some(Pace { latency, rate: sum / paces.len() as u64 })
@@ -127,7 +129,10 @@ impl Spans {
             self.live.iter().fold(0_u64, |sum, span| sum.saturating_add(span.rate_unless_silent(now)));
         let is_slow = |share: u64| move |pace: &Pace| together.saturating_mul(share) <= pace.rate;
         let before = self.doubt.whole_pace.filter(is_slow(LOST_SHARE));
-        let before = before.or_else(|| self.doubt.best_pace.filter(is_slow(STALLED_SHARE)));
+        // Where the first connection is silent too, ranges are not what is wrong.
+        let has_first = self.live.iter().any(|span| span.from == 0 && !span.is_taken_over);
+        let best = self.doubt.best_pace.filter(|_| !has_first);
+        let before = before.or_else(|| best.filter(is_slow(STALLED_SHARE)));
         before.filter(|_| span.from > 0 && span.age(now) >= ALONE_TIME_MIN)
     }
 
