@@ -94,7 +94,7 @@ pub(crate) struct Fill {
     progress: watch::Sender<Progress>,
     content: OnceLock<Content>,
     relay: Mutex<Option<Relay>>,
-    /// What all fills of the process may take of memory.
+    /// The memory that all fills of the process share.
     memory: Memory,
     spans: Mutex<Spans>,
     /// Wakes the transfers, each to see whether it was taken over.
@@ -103,9 +103,9 @@ pub(crate) struct Fill {
     place: Mutex<Option<Place>>,
     /// Cancelled when the place is another's: what has come so far is all that this fill brings.
     gave_way: CancellationToken,
-    /// Whether the front asks for the whole blob, and nobody for a part of it.
+    /// True once the front asks for the whole blob, and no transfer for a part of it.
     is_asked_plainly: AtomicBool,
-    /// Whether any of its bytes were given as a range.
+    /// True once a range brought any of its bytes.
     has_ranges: AtomicBool,
     /// Whether it is known that the store will not have the blob.
     is_lost: Arc<AtomicBool>,
@@ -133,7 +133,7 @@ impl Fill {
         }
     }
 
-    /// What the bytes that wait for the disk may take of memory, in all fills of the process.
+    /// The memory that all fills of the process share for bytes that wait for the disk.
     pub(crate) fn batches(&self) -> &Budget {
         &self.memory.batches
     }
@@ -240,7 +240,7 @@ impl Fill {
         *lock(&self.relay) = Some(Relay::new(start, hash, self.memory.windows.clone()));
     }
 
-    /// Whether the whole is asked for from now on, and no part.
+    /// Makes the fill ask for the whole blob only, or for parts again.
     fn ask_plainly(&self, is_asked_plainly: bool) {
         self.is_asked_plainly.store(is_asked_plainly, Ordering::Relaxed);
     }

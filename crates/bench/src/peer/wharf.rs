@@ -27,7 +27,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) defaults: &'a str,
     /// Registries; the first answers what names none.
     pub(crate) registries: usize,
-    /// Whether the upstream is the one that answers at once, without tokens and redirects.
+    /// True for the upstream that answers at once, without tokens and redirects.
     pub(crate) plain: bool,
     /// Whether there is also `hung.example`, whose upstream says nothing.
     pub(crate) hung: bool,

@@ -15,7 +15,7 @@ use crate::report::{Figures, Table, medians};
 /// Blobs of each repetition. They have 2 to 8 KiB, as configurations and attestations do.
 const BLOB_COUNT: u64 = 4000;
 
-/// How long a server may take until all is in its place.
+/// The longest that a server may take to store everything.
 const STORED_MAX: Duration = Duration::from_secs(60);
 
 /// Every repetition begins with empty stores.
@@ -78,7 +78,7 @@ fn pull(bench: &Bench, peer: &Peer, blobs: &[Question], connections: usize) -> i
     ])
 }
 
-/// How long it takes until nothing is on its way any more; no time for who has no such directory.
+/// Waits until no file is unfinished and returns the time that took: zero for a server without such a directory.
 fn wait_until_stored(partial: &Path) -> io::Result<Duration> {
     let started = Instant::now();
     while fs::read_dir(partial).is_ok_and(|mut files| files.next().is_some()) {

@@ -26,7 +26,7 @@ fn the_systems_and_the_operators_authorities_come_on_top() {
     assert_eq!(
         shared.and(&[]).unwrap().roots.len(),
         TLS_SERVER_ROOT_CERTS.len() + 1,
-        "nobody else believes them"
+        "other upstreams do not trust them"
     );
 }
 

@@ -19,8 +19,8 @@ const DOUBT_ALONE: u32 = 2;
 /// slow for a moment.
 const ALONE_TIME_MIN: Duration = Duration::from_secs(3);
 
-/// How many times slower than the best transfer before everything is where no range has come whole. Many upstreams begin with a burst, and
-/// what is left after it is no stall.
+/// Where no range has come whole, the transfers count as stalled once all of them together are this many times slower than
+/// the best one was. Many upstreams begin with a burst, so a smaller loss of speed is no stall.
 const STALLED_SHARE: u64 = 16;
 
 /// What is known against ranges, and how fast they came when they did.

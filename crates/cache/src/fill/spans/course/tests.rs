@@ -196,7 +196,7 @@ fn only_a_body_that_goes_on_goes_on() {
     let (mut spans, now) = front_at_its_stop(|_, _| {});
     assert!(spans.claim_in_order(&GAPS, now) == Claim::Wait);
     assert_eq!(spans.go_on(1, &GAPS, now), None, "it was taken over");
-    assert_eq!(spans.go_on(99, &GAPS, now), None, "nobody knows it");
+    assert_eq!(spans.go_on(99, &GAPS, now), None, "there is no such transfer");
 }
 
 /// Two ranges of 8 MiB after one that came whole, at 4 MiB a second, of a blob whose first 16 MiB are there.
