@@ -238,9 +238,10 @@ impl Spans {
         }
         let ahead = self.live.iter().map(|span| span.from).filter(|from| *from > start).min();
         let mut stop = ahead.unwrap_or(gap.end).min(gap.end);
-        let is_in_doubt = self.are_ranges_in_doubt();
+        // A blob of which not even the size is known may be on its way as a whole already.
+        let may_cut = end < u64::MAX && !self.are_ranges_in_doubt();
         let covering = self.live.iter_mut().find(|span| span.next < start && start < span.stop);
-        if covering.is_some() && is_in_doubt {
+        if covering.is_some() && !may_cut {
             return None;
         }
         let cut = covering.map(|covering| {

@@ -34,6 +34,17 @@ fn a_far_open_range_cuts_the_front_short_and_takes_the_rest() {
 }
 
 #[test]
+fn f33_nothing_is_cut_short_before_the_size_is_known() {
+    let mut spans = Spans::default();
+    let gaps = [range(0, u64::MAX)];
+    spans.claim_front(&gaps, None, now());
+    let (first, second) = (range(70_000, 80_000), range(90_000, 100_000));
+    assert_eq!(spans.claim_far(first, &gaps, 4, now()), Some((2, first)), "beside the front");
+    assert_eq!(spans.claim_far(second, &gaps, 4, now()), None, "the whole may be on its way already");
+    assert_eq!(spans.advance(1, 0, now()).stop, u64::MAX);
+}
+
+#[test]
 fn a_far_closed_range_leaves_the_rest_to_the_front() {
     let mut spans = Spans::default();
     spans.claim_front(&[range(0, 10 * MIB)], None, now());
