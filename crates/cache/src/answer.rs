@@ -7,6 +7,7 @@ use std::time::Duration;
 use budget::Share;
 use bytes::Bytes;
 use oci::{ByteRange, Digest, MediaType, Repository};
+use storage::HeldManifest;
 
 use crate::blob_reader::BlobReader;
 use crate::outcome::Outcome;
@@ -37,6 +38,36 @@ pub struct ManifestAnswer {
     pub outcome: Outcome,
     /// For a tag: how long ago the upstream last confirmed what it names.
     pub age: Option<Duration>,
+}
+
+impl ManifestAnswer {
+    /// The answer with a manifest from the store: its bytes, or a reader of its file.
+    pub(crate) fn of_stored(
+        digest: &Digest,
+        stored: HeldManifest,
+        outcome: Outcome,
+        age: Option<Duration>,
+    ) -> Self {
+        let size = stored.size();
+        let (media_type, bytes, file) = match stored {
+            HeldManifest::Whole(manifest) => (manifest.media_type, Some(manifest.bytes), None),
+            HeldManifest::File { media_type, file } => {
+                (media_type, None, Some(BlobReader::stored(file, ByteRange::whole(size))))
+            }
+        };
+        Self { digest: digest.clone(), media_type, size, bytes, file, outcome, age }
+    }
+
+    /// The answer with the upstream's description, which nothing stored bears out.
+    pub(crate) fn described(digest: &Digest, media_type: MediaType, size: u64) -> Self {
+        let digest = digest.clone();
+        Self { digest, media_type, size, bytes: None, file: None, outcome: Outcome::Miss, age: None }
+    }
+
+    /// Whether the manifest itself is at hand, and not only its description.
+    pub(crate) fn has_content(&self) -> bool {
+        self.bytes.is_some() || self.file.is_some()
+    }
 }
 
 /// A blob, or a range of it.

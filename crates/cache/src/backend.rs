@@ -1,61 +1,43 @@
-//! A backend: one upstream, one store, one set of tables. Nothing in it is shared with another backend.
+//! A backend: one upstream, one store, one set of rooms. Nothing in it is shared with another backend.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use budget::Memory;
-use oci::{Digest, Page, Reference, Repository, Tag};
-use storage::{BlobStore, HeldManifest, RecordStore, StoreError, StoredList};
+use oci::{Digest, Page, RangeRequest, RangeSet, Reference, Repository};
+use storage::{BlobStore, RecordStore};
 use telemetry::RegistryMetrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
-use upstream::{Described, Upstream};
+use upstream::Upstream;
 
-use crate::answer::CatalogAnswer;
+use crate::answer::{BlobAnswer, CatalogAnswer, ListAnswer, ManifestAnswer, Want};
+use crate::asker::Asker;
+use crate::blobs::Blobs;
+use crate::blobs::ranges::BlobParts;
 use crate::error::PullError;
-use crate::fill::lanes::Lanes;
-use crate::fill::table::FillTable;
-use crate::fill::transfer::Transfer;
-use crate::flight::Flights;
-use crate::grants::{GRANT_COUNT_MAX, Grants};
-use crate::held_manifests::HeldManifests;
-use crate::manifest_fetch::ManifestFetch;
-use crate::recent::Recent;
+use crate::grants::Grants;
+use crate::listings::Listings;
+use crate::manifests::Manifests;
+use crate::named_sizes::NamedSizes;
+use crate::permits::Bounds;
 use crate::settings::Settings;
-use crate::tag_check::{AskedAt, TagCheck};
-use crate::verified::Verified;
-use crate::waiting::Bounds;
-
-/// Entries of each table of recent facts.
-const RECENT_COUNT_MAX: usize = 4096;
-
-/// How long a digest that a HEAD named waits for the GET that makes the tag servable.
-const NAMED_TTL: Duration = Duration::from_secs(600);
-
-/// How long a digest whose bytes were wrong stays under suspicion.
-const SUSPECT_TTL: Duration = Duration::from_secs(60);
-
-/// How long the sizes that a manifest names are remembered: its blobs are asked for next.
-const SIZES_TTL: Duration = Duration::from_secs(3600);
-
-/// How long the time of a tag's last check is remembered beside its record on disk.
-const CHECKED_TTL: Duration = Duration::from_secs(24 * 3600);
+use crate::shared::Shared;
+use crate::tags::Tags;
 
 /// What a backend is made of.
 #[derive(Debug)]
 pub struct Parts {
     /// The registry's name, as configured.
     pub name: String,
-    /// Whom to ask.
+    /// The registry to ask.
     pub upstream: Arc<dyn Upstream>,
-    /// Where blobs are kept.
+    /// The store of blobs.
     pub blobs: Arc<dyn BlobStore>,
-    /// Where tags, manifests and links are kept.
+    /// The store of tags, manifests and links.
     pub records: Arc<dyn RecordStore>,
     /// What may depend on the upstreams of all backends of the process together.
     pub bounds_of_all: Bounds,
-    /// What bodies of all backends of the process together may take of memory.
+    /// The memory that bodies of all backends of the process share.
     pub memory: Memory,
     /// Rules and bounds.
     pub settings: Settings,
@@ -67,126 +49,137 @@ pub struct Parts {
     pub cancel: CancellationToken,
 }
 
-/// What a registry's no is remembered by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Asked {
-    Manifest(Repository, Reference),
-    Blob(Repository, Digest),
-}
-
 /// A registry as wharf serves it.
 #[derive(Debug)]
 pub struct Backend {
-    pub(crate) name: Arc<str>,
-    pub(crate) upstream: Arc<dyn Upstream>,
-    pub(crate) blobs: Arc<dyn BlobStore>,
-    pub(crate) records: Arc<dyn RecordStore>,
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) metrics: Arc<RegistryMetrics>,
-    pub(crate) tasks: TaskTracker,
-    cancel: CancellationToken,
-    /// What may depend on this upstream.
-    pub(crate) bounds: Bounds,
-    pub(crate) bounds_of_all: Bounds,
-    pub(crate) memory: Memory,
-    pub(crate) fills: FillTable,
-    lanes: Arc<Lanes>,
-    pub(crate) manifests: ManifestFetch,
-    pub(crate) held_manifests: HeldManifests,
-    pub(crate) manifest_flights: Flights<(Repository, Digest), HeldManifest>,
-    pub(crate) tag_flights: Flights<(Repository, Tag), TagCheck>,
-    pub(crate) hash_flights: Flights<Digest, bool>,
-    pub(crate) link_flights: Flights<(Repository, Digest), ()>,
-    pub(crate) grant_flights: Flights<(Repository, Digest), ()>,
-    pub(crate) confirm_flights: Flights<(Repository, Tag), ()>,
-    pub(crate) grants: Arc<Grants>,
-    /// What the registry itself has said no to a moment ago.
-    pub(crate) refused: Recent<Asked, PullError>,
-    pub(crate) suspects: Arc<Recent<Digest, u32>>,
-    pub(crate) verified: Arc<Verified>,
-    /// When a tag was last checked, and what it named. Its record on disk may be older; where the disk refused the
-    /// check, it names something else.
-    pub(crate) checked: Arc<Recent<(Repository, Tag), (AskedAt, Digest)>>,
-    /// Tags whose new digest a HEAD named, waiting for the manifest itself.
-    pub(crate) named: Recent<(Repository, Digest), (Tag, AskedAt)>,
-    pub(crate) list_flights: Flights<(Repository, String), StoredList>,
-    pub(crate) describe_flights: Flights<(Repository, Digest), Described>,
-    pub(crate) size_flights: Flights<(Repository, Digest), Option<u64>>,
+    shared: Arc<Shared>,
+    blobs: Arc<Blobs>,
+    manifests: Arc<Manifests>,
+    tags: Tags,
+    listings: Listings,
 }
 
 impl Backend {
-    /// A backend that has asked nobody anything yet.
-    pub fn new(mut parts: Parts) -> Self {
-        let settings = &mut parts.settings;
-        if settings.links {
-            // A tag that is served unasked is a grant that is not asked again.
-            settings.tags.ttl = settings.tags.ttl.min(settings.auth_ttl);
-        }
-        let manifests = ManifestFetch {
-            upstream: parts.upstream.clone(),
-            metrics: parts.metrics.clone(),
-            suspects: Arc::new(Recent::new(SUSPECT_TTL, RECENT_COUNT_MAX)),
-            sizes: Arc::new(Recent::new(SIZES_TTL, RECENT_COUNT_MAX)),
-        };
-        let name: Arc<str> = parts.name.into();
-        let held_manifests = HeldManifests::new(
-            name.clone(),
-            parts.records.clone(),
-            parts.metrics.clone(),
-            parts.tasks.clone(),
-        );
-        Self {
-            manifests,
-            held_manifests,
-            manifest_flights: Flights::new(parts.tasks.clone()),
-            tag_flights: Flights::new(parts.tasks.clone()),
-            hash_flights: Flights::new(parts.tasks.clone()),
-            link_flights: Flights::new(parts.tasks.clone()),
-            confirm_flights: Flights::new(parts.tasks.clone()),
-            grant_flights: Flights::new(parts.tasks.clone()),
-            grants: Arc::new(Recent::new(parts.settings.auth_ttl, GRANT_COUNT_MAX)),
-            refused: Recent::new(parts.settings.negative_ttl, RECENT_COUNT_MAX),
-            suspects: Arc::new(Recent::new(SUSPECT_TTL, RECENT_COUNT_MAX)),
-            verified: Arc::new(Verified::new()),
-            checked: Arc::new(Recent::new(CHECKED_TTL, RECENT_COUNT_MAX)),
-            named: Recent::new(NAMED_TTL, RECENT_COUNT_MAX),
-            list_flights: Flights::new(parts.tasks.clone()),
-            describe_flights: Flights::new(parts.tasks.clone()),
-            size_flights: Flights::new(parts.tasks.clone()),
-            bounds: Bounds::new(parts.settings.waiting_count_max, parts.settings.asking_count_max),
-            bounds_of_all: parts.bounds_of_all,
-            fills: FillTable::new(parts.memory.clone()),
-            memory: parts.memory,
-            lanes: Arc::new(Lanes::new()),
-            name,
-            upstream: parts.upstream,
-            blobs: parts.blobs,
-            records: parts.records,
-            settings: Arc::new(parts.settings),
+    /// A backend with empty tables.
+    pub fn new(parts: Parts) -> Self {
+        let shared = Arc::new(Shared {
+            name: parts.name.into(),
+            settings: parts.settings.consistent(),
             metrics: parts.metrics,
             tasks: parts.tasks,
             cancel: parts.cancel,
+            blobs: parts.blobs,
+            records: parts.records,
+            memory: parts.memory,
+        });
+        let asker = Asker::new(shared.name.clone(), parts.upstream, &shared.settings, parts.bounds_of_all);
+        let asker = Arc::new(asker);
+        let grants = Arc::new(Grants::new(shared.clone(), asker.clone()));
+        let sizes = Arc::new(NamedSizes::new());
+        let manifests =
+            Arc::new(Manifests::new(shared.clone(), asker.clone(), grants.clone(), sizes.clone()));
+        Self {
+            tags: Tags::new(shared.clone(), asker.clone(), grants.clone(), manifests.clone()),
+            listings: Listings::new(shared.clone(), asker.clone()),
+            blobs: Arc::new(Blobs::new(shared.clone(), asker, grants, sizes)),
+            manifests,
+            shared,
         }
     }
 
     /// The registry's name, as configured.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.shared.name
     }
 
     /// This registry's numbers.
     pub fn metrics(&self) -> &Arc<RegistryMetrics> {
-        &self.metrics
+        &self.shared.metrics
     }
 
     /// Whether the upstream is asked with credentials or a certificate.
     pub fn has_login(&self) -> bool {
-        self.settings.links
+        self.shared.settings.links
     }
 
     /// Whether one-part repository names get `library/` put in front.
     pub fn hub_names(&self) -> bool {
-        self.settings.hub_names
+        self.shared.settings.hub_names
+    }
+
+    /// Pulls a manifest. The digest that a HEAD names can be pulled afterwards.
+    ///
+    /// # Errors
+    /// See [`PullError`]. An outage is an error only when nothing stored may stand in.
+    pub async fn pull_manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+        want: Want,
+    ) -> Result<ManifestAnswer, PullError> {
+        match reference {
+            Reference::Digest(digest) => match self.manifests.pull_stored(repository, digest).await? {
+                Some(hit) => Ok(hit),
+                // A tag may have just named it, and is served from then on.
+                None => Box::pin(self.tags.pull_digest(repository, digest, want)).await,
+            },
+            Reference::Tag(tag) => self.tags.pull(repository, tag, want).await,
+        }
+    }
+
+    /// Pulls a blob or a range of it. A HEAD downloads nothing; a GET that misses starts a fill, and answers
+    /// with the first byte, or some seconds after the size is known (for a small blob: as soon as it is verified).
+    ///
+    /// # Errors
+    /// See [`PullError`]; after an answer the body can still fail, and must then not be ended cleanly.
+    pub async fn pull_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        range: Option<RangeRequest>,
+        want: Want,
+    ) -> Result<BlobAnswer, PullError> {
+        self.blobs.pull(repository, digest, range, want).await
+    }
+
+    /// Opens several ranges of a blob. `None` where they are not given in parts, and the whole blob is the answer
+    /// (RFC 9110, section 14.2): it is not stored, its bytes have yet to be hashed and that takes long, or
+    /// the ranges together are more than the blob.
+    ///
+    /// # Errors
+    /// As [`pull_blob`](Self::pull_blob).
+    pub async fn pull_ranges(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        ranges: &RangeSet,
+    ) -> Result<Option<BlobParts>, PullError> {
+        self.blobs.pull_ranges(repository, digest, ranges).await
+    }
+
+    /// The tags of a repository, from the upstream. While it cannot be asked, the last answer stands in, marked as
+    /// stale; without one, the failure is the answer, because a list says what is absent too.
+    ///
+    /// # Errors
+    /// See [`PullError`].
+    pub async fn tags(&self, repository: &Repository, page: &Page) -> Result<ListAnswer, PullError> {
+        self.listings.tags(repository, page).await
+    }
+
+    /// The referrers of a digest (distribution-spec, "Listing Referrers"). While the upstream cannot be asked, the
+    /// last answer stands in, marked as stale; without one it is a not-found, which no client takes for a failed
+    /// pull.
+    ///
+    /// # Errors
+    /// See [`PullError`].
+    pub async fn referrers(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        artifact_type: Option<&str>,
+        page: &Page,
+    ) -> Result<ListAnswer, PullError> {
+        self.listings.referrers(repository, digest, artifact_type, page).await
     }
 
     /// What this registry holds here, by repository name; `None` when the listing is turned off.
@@ -195,64 +188,6 @@ impl Backend {
     /// [`PullError::Store`] when the store cannot be listed; [`PullError::Overloaded`] when there is no memory left for
     /// the list.
     pub async fn catalog(&self, page: &Page) -> Result<Option<CatalogAnswer>, PullError> {
-        if !self.settings.catalog {
-            return Ok(None);
-        }
-        let count = page.n.map_or(PAGE_COUNT_DEFAULT, |n| n as usize);
-        let listed = self.records.repositories(page.last.as_deref(), count + 1).await;
-        let mut repositories = listed.map_err(|error| PullError::from(&error))?;
-        let more = repositories.len() > count;
-        repositories.truncate(count);
-        let bytes: usize = repositories.iter().map(|name| name.as_str().len() + NAME_BYTES).sum();
-        let memory = self.memory.lists.take(bytes as u64).ok_or(PullError::Overloaded)?;
-        Ok(Some(CatalogAnswer { repositories, more, memory }))
-    }
-
-    pub(crate) fn transfer(&self, repository: &Repository, digest: &Digest) -> Arc<Transfer> {
-        Arc::new(Transfer {
-            registry: self.name.clone(),
-            upstream: self.upstream.clone(),
-            blobs: self.blobs.clone(),
-            records: self.records.clone(),
-            repository: repository.clone(),
-            digest: digest.clone(),
-            settings: self.settings.clone(),
-            metrics: self.metrics.clone(),
-            suspects: self.suspects.clone(),
-            sizes: self.manifests.sizes.clone(),
-            grants: self.grants.clone(),
-            verified: self.verified.clone(),
-            lanes: self.lanes.clone(),
-            bounds: self.bounds.clone(),
-            bounds_of_all: self.bounds_of_all.clone(),
-            tasks: self.tasks.clone(),
-            cancel: self.cancel.clone(),
-        })
-    }
-
-    /// Remembers for a moment what the registry itself has said no to, and nothing else.
-    pub(crate) fn remember_no<T>(&self, asked: Asked, answer: &Result<T, PullError>) {
-        if let Err(error) = answer
-            && error.is_definite_no()
-        {
-            self.refused.insert(asked, error.clone());
-        }
-    }
-
-    /// Counts and logs a failure of the store that the upstream can make good.
-    pub(crate) fn store_failed(&self, error: &StoreError) {
-        self.metrics.store_failed(error.call());
-        warn!(registry = %self.name, %error, "store failed");
-    }
-
-    /// What an offline backend says of a thing that it does not hold: it could not ask.
-    pub(crate) fn offline(&self) -> PullError {
-        PullError::Offline
+        self.listings.catalog(page).await
     }
 }
-
-/// What a name in the answer to `_catalog` takes beside its letters, and its part of what stands around all of them.
-const NAME_BYTES: usize = 32;
-
-/// The page size of `_catalog` when the client names none.
-const PAGE_COUNT_DEFAULT: usize = 1000;

@@ -146,6 +146,12 @@ impl From<&upstream::Error> for PullError {
     }
 }
 
+impl From<upstream::Error> for PullError {
+    fn from(error: upstream::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
 impl From<&StoreError> for PullError {
     fn from(error: &StoreError) -> Self {
         Self::Store { detail: format!("{} failed", error.call()) }

@@ -28,7 +28,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::PullError;
-use crate::waiting::Place;
+use crate::permits::UpstreamPermit;
 use relay::Relay;
 use seat::Reader;
 use spans::Spans;
@@ -100,8 +100,8 @@ pub(crate) struct Fill {
     /// Wakes the transfers, each to see whether it was taken over.
     takeovers: Notify,
     readers: Mutex<Vec<Weak<Reader>>>,
-    place: Mutex<Option<Place>>,
-    /// Cancelled when the place is another's: what has come so far is all that this fill brings.
+    permit: Mutex<Option<UpstreamPermit>>,
+    /// Cancelled when the permit is another's: what has come so far is all that this fill brings.
     gave_way: CancellationToken,
     /// True once the front asks for the whole blob, and no transfer for a part of it.
     is_asked_plainly: AtomicBool,
@@ -125,7 +125,7 @@ impl Fill {
             spans: Mutex::new(Spans::default()),
             takeovers: Notify::new(),
             readers: Mutex::new(Vec::new()),
-            place: Mutex::new(None),
+            permit: Mutex::new(None),
             gave_way: CancellationToken::new(),
             is_asked_plainly: AtomicBool::new(false),
             has_ranges: AtomicBool::new(false),
@@ -314,7 +314,7 @@ impl Fill {
 
     fn end(&self, phase: Phase) {
         self.progress.send_modify(|progress| progress.phase = phase);
-        self.leave_place();
+        self.drop_permit();
         // No upstream keeps anybody waiting any more, not even a reader who does not look.
         self.readers().iter().for_each(|reader| reader.stop_waiting());
     }

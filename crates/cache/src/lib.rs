@@ -4,30 +4,32 @@
 //! gives typed answers, and every error says what the caller can do.
 
 mod answer;
+mod asker;
 mod backend;
 mod blob_reader;
+mod blobs;
 mod error;
 mod fill;
 mod flight;
 mod grants;
-mod held_manifests;
-mod listing;
-mod manifest_fetch;
+mod listings;
+mod manifests;
+mod named_sizes;
 mod outcome;
-mod pull_blob;
-mod pull_manifest;
-mod pull_ranges;
+mod permits;
 mod recent;
+mod refusals;
 mod settings;
-mod tag_check;
+mod shared;
+mod stored_blobs;
+mod tags;
 mod verified;
-mod waiting;
 
 pub use answer::{BlobAnswer, CatalogAnswer, Keeping, ListAnswer, ManifestAnswer, Want};
 pub use backend::{Backend, Parts};
 pub use blob_reader::{BlobReader, FilePiece, Piece};
+pub use blobs::ranges::BlobParts;
 pub use error::PullError;
 pub use outcome::Outcome;
-pub use pull_ranges::BlobParts;
+pub use permits::Bounds;
 pub use settings::Settings;
-pub use waiting::Bounds;

@@ -76,6 +76,15 @@ impl Settings {
         }
     }
 
+    /// The same, with rules that do not undo each other.
+    pub(crate) fn consistent(mut self) -> Self {
+        if self.links {
+            // A tag that is served unasked is a grant that is not asked again.
+            self.tags.ttl = self.tags.ttl.min(self.auth_ttl);
+        }
+        self
+    }
+
     /// The same, waiting for an upstream as long as that is allowed to take: `header_timeout` for each answer's head,
     /// `idle_timeout` between two bytes. What depends on one waits no shorter than the one itself.
     #[must_use]

@@ -65,7 +65,7 @@ impl Drop for Expected<'_> {
 impl Transfer {
     /// Fetches until nothing is missing, resuming where a transfer broke off.
     pub(super) async fn fetch_all(&self, fill: &Arc<Fill>, sink: &mut Sink) -> Result<(), PullError> {
-        let mut patience = Patience::new(self.settings.fill_stall_max, fill.received_bytes());
+        let mut patience = Patience::new(self.settings().fill_stall_max, fill.received_bytes());
         let mut role = Role::Front { ranges_work: !fill.is_asked_plainly() };
         let mut progress = fill.watch();
         let mut pace = None;
@@ -93,7 +93,7 @@ impl Transfer {
                 Claim::Fetch(span, range) => (span, range),
             };
             let before = fill.received_bytes();
-            let lane = self.lanes.enter();
+            let lane = self.blobs.lanes.enter();
             let claimed = Claimed { fill: fill.clone(), span };
             let fetched = self.fetch(fill, sink, span, range, role).await;
             pace = claimed.give_back();
@@ -130,7 +130,7 @@ impl Transfer {
             match self.after_stop(fill, &stop, &mut patience, role, range.start).await {
                 Next::Again(next, pause) => {
                     debug!(digest = %self.digest, ?stop, ?next, "resuming");
-                    self.metrics.resumed();
+                    self.metrics().resumed();
                     self.take_role(fill, &mut role, next);
                     tokio::time::sleep(pause).await;
                 }
@@ -153,7 +153,7 @@ impl Transfer {
 
     fn give_up(&self, stop: Stop) -> PullError {
         match stop {
-            Stop::Upstream(error) => PullError::from(&error),
+            Stop::Upstream(error) => error.into(),
             Stop::Cut(what) => PullError::unavailable(format!("the upstream's transfer broke off: {what}")),
             Stop::Store(error) => {
                 self.store_failed(&error);
@@ -190,9 +190,10 @@ impl Transfer {
         if role == (Role::Front { ranges_work: false }) {
             fill.note_plain(span);
         }
+        let asking = self.asking();
         let answer = tokio::select! {
             biased;
-            answer = self.upstream.get_blob(&self.repository, &self.digest, request) => answer,
+            answer = asking.get_blob(&self.repository, &self.digest, request) => answer,
             () = fill.taken_over(span) => return Err(Stop::TakenOver),
         };
         let is_front = matches!(role, Role::Front { .. });
@@ -204,7 +205,7 @@ impl Transfer {
             Err(error) => error.is_range_refused(),
         };
         if refuses_parts {
-            self.lanes.note_refusal();
+            self.blobs.lanes.note_refusal();
             fill.set_part_bytes(u64::MAX);
         }
         let stream = answer.map_err(Stop::Upstream)?;
@@ -219,7 +220,7 @@ impl Transfer {
                 skip
             }
             // Nor is all of it to come again for the next hole.
-            Some(_) if is_front => return Err(Stop::Upstream(ignored_range(&self.registry))),
+            Some(_) if is_front => return Err(Stop::Upstream(ignored_range(self.registry()))),
             Some(_) => return Err(Stop::Cut("the upstream ignored the range that was asked for")),
             None => return Err(Stop::Cut("the upstream began after the byte that was asked for")),
         };
@@ -235,10 +236,10 @@ impl Transfer {
         spool: &Arc<Spool>,
         length: u64,
     ) -> Result<(), Stop> {
-        let _lane = self.lanes.enter();
+        let _lane = self.blobs.lanes.enter();
         let expected = Expected(fill);
         let request = BlobRange::Last(length);
-        let answer = self.upstream.get_blob(&self.repository, &self.digest, request).await;
+        let answer = self.asking().get_blob(&self.repository, &self.digest, request).await;
         let stream = answer.map_err(Stop::Upstream)?;
         fill.note_range();
         let Some(size) = stream.size.filter(|size| size.saturating_sub(length) == stream.start) else {
@@ -264,7 +265,7 @@ impl Transfer {
         may_relay: bool,
         stream: BlobStream,
     ) -> Result<(), Stop> {
-        let received = |bytes| self.metrics.fetched_bytes(bytes);
+        let received = |bytes| self.metrics().fetched_bytes(bytes);
         let store_failed = |error: &StoreError| self.store_failed(error);
         let mut pump = Pump {
             fill,
@@ -273,7 +274,7 @@ impl Transfer {
             leave_at: None,
             skip,
             may_relay,
-            drip_max: self.settings.drip_max,
+            drip_max: self.settings().drip_max,
             received: &received,
             store_failed: &store_failed,
         };
@@ -320,10 +321,11 @@ impl Transfer {
 
     /// The blob's size by the word of a manifest that names it, else of one HEAD.
     pub(super) async fn look_up_size(&self) -> Option<u64> {
-        if let Some(size) = self.sizes.get(&(self.repository.clone(), self.digest.clone())) {
+        if let Some(size) = self.blobs.sizes.get(&self.repository, &self.digest) {
             return Some(size);
         }
-        let head = self.upstream.head_blob(&self.repository, &self.digest, Stakes::Nothing);
+        let asking = self.asking();
+        let head = asking.head_blob(&self.repository, &self.digest, Stakes::Nothing);
         tokio::time::timeout(SIZE_WAIT_MAX, head).await.ok()?.ok()?.size
     }
 }

@@ -40,7 +40,7 @@ struct Sharing {
 impl Transfer {
     /// Shares the fill among further transfers for as long as it is polled. Returns when there will be none.
     pub(super) async fn share(&self, fill: &Arc<Fill>) {
-        let connections_max = self.settings.connections_per_blob_max;
+        let connections_max = self.settings().connections_per_blob_max;
         let Some(Content::Spool(spool)) = fill.content.get() else { return };
         let mut progress = fill.watch();
         let Ok(size) = progress.wait_for(|progress| progress.size.is_some()).await.map(|told| told.size)
@@ -63,7 +63,7 @@ impl Transfer {
                         return;
                     }
                     if fill.end_lost(size) {
-                        debug!(registry = %self.registry, digest = %self.digest, "a transfer is far slower than the others and is ended");
+                        debug!(registry = %self.registry(), digest = %self.digest, "a transfer is far slower than the others and is ended");
                     }
                     let remaining_bytes = spool.gaps(size).iter().map(oci::ByteRange::len).sum();
                     let flow = sharing.measure(fill, remaining_bytes, parts.len() + 1);
@@ -93,7 +93,7 @@ impl Transfer {
 
     /// Whether nothing is known that speaks against asking for parts of the blob.
     pub(super) fn may_ask_for_parts(&self, fill: &Fill) -> bool {
-        self.lanes.serve_parts() && !fill.is_asked_plainly()
+        self.blobs.lanes.serve_parts() && !fill.is_asked_plainly()
     }
 
     /// The transfer of the next part; none when nothing is left to share, or the registry is busy enough.
@@ -104,11 +104,11 @@ impl Transfer {
         size: u64,
         idle: Option<Pace>,
     ) -> Option<impl Future<Output = (Result<(), Stop>, Option<Pace>)> + use<'a>> {
-        let lane = self.lanes.try_enter(self.settings.connections_max)?;
+        let lane = self.blobs.lanes.try_enter(self.settings().connections_max)?;
         let (span, range) = fill.claim_part(|| spool.gaps(size), idle)?;
         let claimed = Claimed { fill: fill.clone(), span };
-        self.metrics.part_started();
-        debug!(registry = %self.registry, digest = %self.digest, start = range.start, end = range.end, "fetching a part beside the front");
+        self.metrics().part_started();
+        debug!(registry = %self.registry(), digest = %self.digest, start = range.start, end = range.end, "fetching a part beside the front");
         let mut sink = Sink::Spool(spool.clone());
         Some(async move {
             let fetched = self.fetch(fill, &mut sink, span, range, Role::Part).await;
@@ -116,7 +116,7 @@ impl Transfer {
             drop(lane);
             if let Err(stop) = &fetched {
                 // Whoever takes the next part takes what is missing of this one.
-                debug!(registry = %self.registry, digest = %self.digest, ?stop, "a part ended early");
+                debug!(registry = %self.registry(), digest = %self.digest, ?stop, "a part ended early");
             }
             (fetched, pace)
         })

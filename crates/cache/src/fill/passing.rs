@@ -9,9 +9,10 @@ use oci::{ByteRange, Digest, Hasher};
 use upstream::BlobRange;
 
 use super::transfer::Transfer;
+use crate::asker::Asking;
 use crate::blob_reader::{BlobReader, Piece};
 use crate::error::PullError;
-use crate::waiting::{Place, Waiting, take_place};
+use crate::permits::ClientPermit;
 
 /// An upstream's body on its way to one client, keeping back its newest chunk until the digest of a whole
 /// blob is verified. Part of a blob cannot be verified by anyone but the client.
@@ -22,8 +23,8 @@ pub(super) struct Passing {
     remaining: u64,
     hasher: Option<Hasher>,
     kept: Option<Bytes>,
-    _waiting: Option<Waiting>,
-    _place: Place,
+    _client: Option<ClientPermit>,
+    _asking: Asking,
 }
 
 /// A blob as passed through.
@@ -35,18 +36,17 @@ pub(crate) struct Passage {
     pub(crate) reader: BlobReader,
 }
 
-/// Asks the upstream for the blob and passes on what `resolve` makes of its size. `waiting` and `place` are kept to the
+/// Asks the upstream for the blob and passes on what `resolve` makes of its size. `client` and `asking` are kept to the
 /// end.
 pub(crate) async fn pass(
     transfer: Arc<Transfer>,
-    waiting: Option<Waiting>,
-    place: Place,
+    client: Option<ClientPermit>,
+    asking: Asking,
     from: u64,
     resolve: impl FnOnce(u64) -> Result<ByteRange, PullError>,
 ) -> Result<Passage, PullError> {
     let request = if from == 0 { BlobRange::Whole } else { BlobRange::From(from) };
-    let answer = transfer.upstream.get_blob(&transfer.repository, &transfer.digest, request).await;
-    let stream = answer.map_err(|error| PullError::from(&error))?;
+    let stream = asking.get_blob(&transfer.repository, &transfer.digest, request).await?;
     let told = match stream.size {
         None => transfer.look_up_size().await,
         told => told,
@@ -70,8 +70,8 @@ pub(crate) async fn pass(
         remaining,
         hasher,
         kept: None,
-        _waiting: waiting,
-        _place: place,
+        _client: client,
+        _asking: asking,
     };
     Ok(Passage { size, range, reader: BlobReader::streamed(remaining, passing.chunks()) })
 }
@@ -85,17 +85,17 @@ pub(super) struct Rest {
     pub(super) hasher: Option<Hasher>,
 }
 
-/// Asks the upstream for what a reader lacks, for that reader alone. `waiting` is kept to the end.
+/// Asks the upstream for what a reader lacks, for that reader alone. `client` is kept to the end.
 ///
 /// # Errors
 /// The upstream's; [`PullError::UpstreamUnavailable`] too when no place with it is free.
 pub(super) async fn pass_on(
     transfer: Arc<Transfer>,
-    waiting: Option<Waiting>,
+    client: Option<ClientPermit>,
     rest: Rest,
 ) -> Result<Passing, PullError> {
     let ByteRange { start, end } = rest.range;
-    let place = take_place(&transfer.bounds, &transfer.bounds_of_all).map_err(|_| {
+    let asking = transfer.blobs.asker.ask().map_err(|_| {
         PullError::unavailable(
             "the client was too slow for a transfer that cannot be stored, and too many others need the upstream \
              to ask it for the rest; ask again",
@@ -106,8 +106,7 @@ pub(super) async fn pass_on(
         (_, true) => BlobRange::From(start),
         (_, false) => BlobRange::Span(rest.range),
     };
-    let answer = transfer.upstream.get_blob(&transfer.repository, &transfer.digest, request).await;
-    let stream = answer.map_err(|error| PullError::from(&error))?;
+    let stream = asking.get_blob(&transfer.repository, &transfer.digest, request).await?;
     if stream.size.is_some_and(|size| size != rest.size) {
         return Err(PullError::unavailable("the upstream changed its mind about the blob's size"));
     }
@@ -121,8 +120,8 @@ pub(super) async fn pass_on(
         remaining: end - start,
         hasher: rest.hasher,
         kept: None,
-        _waiting: waiting,
-        _place: place,
+        _client: client,
+        _asking: asking,
     })
 }
 
@@ -140,10 +139,10 @@ impl Passing {
         while self.remaining > 0 {
             let mut bytes = match self.body.next().await {
                 Some(Ok(bytes)) => bytes,
-                Some(Err(error)) => return Err(PullError::from(&error)),
+                Some(Err(error)) => return Err(error.into()),
                 None => return Err(PullError::unavailable("the upstream's body was shorter than announced")),
             };
-            self.transfer.metrics.fetched_bytes(bytes.len() as u64);
+            self.transfer.metrics().fetched_bytes(bytes.len() as u64);
             let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
             self.skip -= skipped as u64;
             bytes = bytes.slice(skipped..);
@@ -170,8 +169,8 @@ fn verify(transfer: &Transfer, got: Digest) -> Result<(), PullError> {
     if got == transfer.digest {
         return Ok(());
     }
-    transfer.metrics.verify_failed();
-    transfer.lanes.ask_plainly(&transfer.digest);
+    transfer.metrics().verify_failed();
+    transfer.blobs.lanes.ask_plainly(&transfer.digest);
     let detail = format!("{} was asked for, and the upstream's bytes have the digest {got}", transfer.digest);
     Err(PullError::DigestMismatch { detail })
 }

@@ -104,8 +104,8 @@ pub(crate) async fn follow(
     transfer: Arc<Transfer>,
     wanted: Wanted,
 ) -> Result<BlobReader, PullError> {
-    let settings = transfer.settings.clone();
     let range = wanted.range;
+    let verify_first_bytes_max = transfer.settings().verify_first_bytes_max;
     seat.move_to(range.start);
     if fill.is_relaying() {
         // It waits for no reader at the beginning any more.
@@ -123,7 +123,7 @@ pub(crate) async fn follow(
         reads_unverified_tail: wanted.lies_in_tail(),
         has_joined_relay: false,
         hasher: None,
-        verify_first_bytes_max: settings.verify_first_bytes_max,
+        verify_first_bytes_max,
     };
     // Beyond that time the head goes out, and the body says what becomes of it.
     tokio::time::timeout(FIRST_BYTE_WAIT_MAX, follower.begin()).await.unwrap_or(Ok(()))?;
@@ -266,7 +266,7 @@ impl Follower {
         };
         let rest =
             Rest { range: ByteRange { start: position, end: self.range.end }, size: self.size, hasher };
-        passing::pass_on(self.transfer.clone(), self.seat.take_waiting(), rest).await
+        passing::pass_on(self.transfer.clone(), self.seat.take_client(), rest).await
     }
 
     /// Whether this answer has bytes from the store that lie beyond where the relay began: the digest that the
@@ -306,7 +306,7 @@ impl Far {
     /// Starts a transfer for `range` if it is time for that. Returns how long to wait before the next look, unless the
     /// fill moves before.
     fn advance(&mut self, fill: &Arc<Fill>, range: ByteRange) -> Duration {
-        let wait_max = self.transfer.settings.far_range_wait;
+        let wait_max = self.transfer.settings().far_range_wait;
         if fill.size().is_none() {
             return wait_max;
         }

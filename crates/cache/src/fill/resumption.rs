@@ -70,7 +70,7 @@ impl Transfer {
                     return Next::Again(whole, retry_after(stop).unwrap_or(REST_PAUSE));
                 }
                 // Nobody knows yet. The next fill does not spend the one request that is let through on a range.
-                self.lanes.ask_plainly(&self.digest);
+                self.blobs.lanes.ask_plainly(&self.digest);
             }
             // It was no better.
             return match pause {
@@ -101,7 +101,7 @@ impl Transfer {
             }
             if pause.is_none() && !is_repeated && whole_after(stop) == Whole::Late {
                 // It comes, and too slowly to be waited for. That may be the way of ranges only.
-                self.lanes.ask_plainly(&self.digest);
+                self.blobs.lanes.ask_plainly(&self.digest);
             }
         }
         pause.map_or(Next::GiveUp, |pause| Next::Again(role, pause))
@@ -109,7 +109,8 @@ impl Transfer {
 
     /// Whether the registry answers a HEAD of the blob.
     async fn registry_is_there(&self) -> bool {
-        let head = self.upstream.head_blob(&self.repository, &self.digest, Stakes::Nothing);
+        let asking = self.asking();
+        let head = asking.head_blob(&self.repository, &self.digest, Stakes::Nothing);
         tokio::time::timeout(SIGN_WAIT_MAX, head).await.is_ok_and(|head| head.is_ok())
     }
 }

@@ -9,7 +9,7 @@ use oci::Hasher;
 
 use super::relay::{Pushed, Standing};
 use super::{Fill, lock};
-use crate::waiting::{Place, Waiting};
+use crate::permits::{ClientPermit, PermitHolder, UpstreamPermit};
 
 /// A reader's place in a fill, which a relay does not overtake until the seat is dropped. It is taken before
 /// the fill starts, so that a reader who still waits for the headers counts as one.
@@ -25,13 +25,13 @@ pub(super) struct Reader {
     position: AtomicU64,
     /// How long a relay has waited for it in all, in nanoseconds.
     held_up: AtomicU64,
-    waiting: Mutex<Option<Waiting>>,
+    client: Mutex<Option<ClientPermit>>,
 }
 
 impl Seat {
     /// Counts the reader among those who wait, until the fill ends or the seat is dropped.
-    pub(crate) fn hold(&self, waiting: Option<Waiting>) {
-        *lock(&self.reader.waiting) = waiting;
+    pub(crate) fn hold(&self, client: Option<ClientPermit>) {
+        *lock(&self.reader.client) = client;
         // It may have ended just before.
         if self.fill.is_over() {
             self.reader.stop_waiting();
@@ -39,8 +39,8 @@ impl Seat {
     }
 
     /// What counts the reader among those who wait, for something else that it waits for; none once the fill is over.
-    pub(super) fn take_waiting(&self) -> Option<Waiting> {
-        lock(&self.reader.waiting).take()
+    pub(super) fn take_client(&self) -> Option<ClientPermit> {
+        lock(&self.reader.client).take()
     }
 
     pub(crate) fn position(&self) -> u64 {
@@ -65,7 +65,7 @@ impl Drop for Seat {
 impl Reader {
     /// Gives the reader's place among those who wait to somebody else.
     pub(super) fn stop_waiting(&self) {
-        drop(lock(&self.waiting).take());
+        drop(lock(&self.client).take());
     }
 
     /// Notes that a relay has waited for it.
@@ -86,7 +86,7 @@ impl Fill {
         let reader = Arc::new(Reader {
             position: AtomicU64::new(0),
             held_up: AtomicU64::new(0),
-            waiting: Mutex::new(None),
+            client: Mutex::new(None),
         });
         let mut readers = lock(&self.readers);
         if self.gave_way.is_cancelled() {
@@ -98,31 +98,9 @@ impl Fill {
         Some(Seat { fill: Arc::clone(self), reader })
     }
 
-    /// Whether a client is there, waiting or reading.
-    pub(crate) fn has_readers(&self) -> bool {
-        !self.readers().is_empty()
-    }
-
-    /// The fill's place with the upstream, which it keeps until it is over or gives way.
-    pub(crate) fn keep_place(&self, place: Place) {
-        *lock(&self.place) = Some(place);
-    }
-
-    /// Gives the place back.
-    pub(super) fn leave_place(&self) {
-        drop(lock(&self.place).take());
-    }
-
-    /// Gives the place up for a client that is there, and ends the fill, unless it has readers itself. Nobody joins
-    /// it from then on.
-    pub(crate) fn give_way(&self) -> Option<Place> {
-        let readers = lock(&self.readers);
-        if readers.iter().any(|reader| reader.strong_count() > 0) {
-            return None;
-        }
-        let place = lock(&self.place).take()?;
-        self.gave_way.cancel();
-        Some(place)
+    /// Gives the upstream permit back.
+    pub(super) fn drop_permit(&self) {
+        drop(lock(&self.permit).take());
     }
 
     /// Puts a chunk into the relay's window. If that is full, these readers hold the others up.
@@ -144,5 +122,29 @@ impl Fill {
 
     pub(super) fn readers(&self) -> Vec<Arc<Reader>> {
         lock(&self.readers).iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl PermitHolder for Fill {
+    fn has_clients(&self) -> bool {
+        !self.readers().is_empty()
+    }
+
+    fn keep_permit(&self, permit: UpstreamPermit) {
+        *lock(&self.permit) = Some(permit);
+    }
+
+    fn give_way(&self) -> Option<UpstreamPermit> {
+        let readers = lock(&self.readers);
+        if readers.iter().any(|reader| reader.strong_count() > 0) {
+            return None;
+        }
+        let permit = lock(&self.permit).take()?;
+        self.gave_way.cancel();
+        Some(permit)
+    }
+
+    fn is_over(&self) -> bool {
+        Fill::is_over(self)
     }
 }

@@ -6,51 +6,27 @@ use std::sync::Arc;
 use oci::{ByteRange, Digest, Hasher, RangeRequest, Repository};
 use policy::approach::{NEAR_BYTES, SMALL_RANGE_BYTES_MAX};
 use policy::head_trust::Stakes;
-use storage::{BlobStore, OpenBlob, RecordStore, Spool, StoreError, VerifiedSpool, VerifyError};
+use storage::{OpenBlob, Spool, StoreError, VerifiedSpool, VerifyError};
 use telemetry::RegistryMetrics;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
-use upstream::Upstream;
 
 use super::fetch::{Claimed, Role};
-use super::lanes::Lanes;
 use super::pump::{Sink, Stop};
 use super::table::FillWriter;
 use super::{Content, Fill};
+use crate::asker::Asking;
+use crate::blobs::Blobs;
 use crate::error::PullError;
-use crate::grants::Grants;
-use crate::manifest_fetch::Sizes;
-use crate::recent::Recent;
+use crate::permits::PermitHolder;
 use crate::settings::Settings;
-use crate::verified::Verified;
-use crate::waiting::{Bounds, place_fill};
 
-/// Everything a transfer needs of its backend; `repository` is the one that the upstream is asked through.
-#[derive(Clone, Debug)]
+/// A blob as one repository asks for it.
+#[derive(Debug)]
 pub(crate) struct Transfer {
-    /// The registry's name, for the log.
-    pub(crate) registry: Arc<str>,
-    pub(crate) upstream: Arc<dyn Upstream>,
-    pub(crate) blobs: Arc<dyn BlobStore>,
-    pub(crate) records: Arc<dyn RecordStore>,
+    pub(crate) blobs: Arc<Blobs>,
+    /// The repository through which the upstream is asked.
     pub(crate) repository: Repository,
     pub(crate) digest: Digest,
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) metrics: Arc<RegistryMetrics>,
-    /// Digests whose bytes were wrong lately, and how often.
-    pub(crate) suspects: Arc<Recent<Digest, u32>>,
-    pub(crate) sizes: Arc<Sizes>,
-    /// What the upstream granted lately.
-    pub(crate) grants: Arc<Grants>,
-    /// Stored blobs whose bytes are known to be right.
-    pub(crate) verified: Arc<Verified>,
-    /// This registry's transfers.
-    pub(crate) lanes: Arc<Lanes>,
-    pub(crate) bounds: Bounds,
-    pub(crate) bounds_of_all: Bounds,
-    pub(crate) tasks: TaskTracker,
-    pub(crate) cancel: CancellationToken,
 }
 
 /// A small range that a client asks for before the blob's size is known.
@@ -79,16 +55,48 @@ impl First {
 }
 
 impl Transfer {
-    /// Spawns the fill's writer. It outlives every client.
-    pub(crate) fn spawn(self, writer: FillWriter, first: Option<First>) {
-        let tasks = self.tasks.clone();
+    pub(super) fn settings(&self) -> &Settings {
+        &self.blobs.shared.settings
+    }
+
+    pub(super) fn metrics(&self) -> &RegistryMetrics {
+        &self.blobs.shared.metrics
+    }
+
+    /// The registry's name, for the log.
+    pub(super) fn registry(&self) -> &str {
+        &self.blobs.shared.name
+    }
+
+    /// The right to ask the upstream, for as long as the fill goes on.
+    pub(super) fn asking(&self) -> Asking {
+        self.blobs.asker.ask_for_transfer()
+    }
+
+    /// Spawns the writer of a fill that serves a stored blob while it is hashed. The upstream is not asked.
+    pub(crate) fn spawn_hashing(self: Arc<Self>, writer: FillWriter, blob: OpenBlob) {
+        let tasks = self.blobs.shared.tasks.clone();
         tasks.spawn(async move {
-            self.metrics.fill_started();
-            let cancelled = self.cancel.clone();
+            let hashed = tokio::select! {
+                hashed = self.hash_while_serving(writer.fill(), blob) => hashed,
+                () = self.blobs.shared.cancel.cancelled() => Err(shutting_down()),
+            };
+            if let Err(error) = hashed {
+                writer.fail(error);
+            }
+        });
+    }
+
+    /// Spawns the fill's writer. It outlives every client.
+    pub(crate) fn spawn(self: Arc<Self>, writer: FillWriter, first: Option<First>) {
+        let tasks = self.blobs.shared.tasks.clone();
+        tasks.spawn(async move {
+            self.metrics().fill_started();
+            let cancelled = self.blobs.shared.cancel.clone();
             let fill = writer.fill().clone();
             let ended = tokio::select! {
                 result = self.fill(&fill, first) => result,
-                () = cancelled.cancelled() => Err(PullError::unavailable("wharf is shutting down")),
+                () = cancelled.cancelled() => Err(shutting_down()),
                 // A client who comes for it from now on starts another fill, which goes on here.
                 () = fill.gave_way.cancelled() => Err(PullError::Overloaded),
             };
@@ -100,9 +108,9 @@ impl Transfer {
                 }
                 _ => {}
             }
-            self.metrics.fill_ended(ended.as_ref().map_or_else(PullError::reason, |()| "done"));
+            self.metrics().fill_ended(ended.as_ref().map_or_else(PullError::reason, |()| "done"));
             if let Err(error) = ended {
-                debug!(registry = %self.registry, repository = %self.repository, digest = %self.digest, %error, "fill ended");
+                debug!(registry = %self.registry(), repository = %self.repository, digest = %self.digest, %error, "fill ended");
                 writer.fail(error);
             }
         });
@@ -120,10 +128,10 @@ impl Transfer {
         if self.is_verified_first(size) {
             return false;
         }
-        let claim = fill.claim_far(range, || spool.gaps(size), self.settings.transfers_per_fill_max);
+        let claim = fill.claim_far(range, || spool.gaps(size), self.settings().transfers_per_fill_max);
         let Some((span, claimed)) = claim else { return false };
         let claim = Claimed { fill: fill.clone(), span };
-        let lane = self.lanes.enter();
+        let lane = self.blobs.lanes.enter();
         let (transfer, its, mut sink) = (self.clone(), fill.clone(), Sink::Spool(spool.clone()));
         self.spawn_beside(fill, async move {
             let fetched = transfer.fetch(&its, &mut sink, span, claimed, Role::Far).await;
@@ -135,14 +143,14 @@ impl Transfer {
 
     /// Whether no client gets a byte of a blob of that size before all of it is there: so there is no hurry for any.
     fn is_verified_first(&self, size: u64) -> bool {
-        size <= self.settings.verify_first_bytes_max
+        size <= self.settings().verify_first_bytes_max
     }
 
     /// Asks for what a client wants before anybody knows the blob's size, at the same time as for the blob: a small
     /// range costs next to nothing, and its client has nothing to do before it is there.
     pub(crate) fn spawn_first(self: Arc<Self>, fill: &Arc<Fill>, first: First) {
         let Some(Content::Spool(spool)) = fill.content.get() else { return };
-        let size = spool.size().or_else(|| self.sizes.get(&(self.repository.clone(), self.digest.clone())));
+        let size = spool.size().or_else(|| self.blobs.sizes.get(&self.repository, &self.digest));
         let range = match (first, size) {
             (_, Some(size)) if self.is_verified_first(size) => return,
             (First::Range(range), _) => range,
@@ -166,11 +174,11 @@ impl Transfer {
         fetched: impl Future<Output = Result<(), Stop>> + Send + 'static,
     ) {
         let fill = fill.clone();
-        let tasks = self.tasks.clone();
+        let tasks = self.blobs.shared.tasks.clone();
         tasks.spawn(async move {
             let fetched = tokio::select! {
                 fetched = fetched => fetched,
-                () = self.cancel.cancelled() => Err(Stop::Abandoned),
+                () = self.blobs.shared.cancel.cancelled() => Err(Stop::Abandoned),
                 () = fill.gave_way.cancelled() => Err(Stop::Abandoned),
             };
             if let Err(stop) = fetched {
@@ -179,31 +187,30 @@ impl Transfer {
         });
     }
 
-    async fn fill(&self, fill: &Arc<Fill>, first: Option<First>) -> Result<(), PullError> {
+    async fn fill(self: &Arc<Self>, fill: &Arc<Fill>, first: Option<First>) -> Result<(), PullError> {
         // A caller may have missed just before another fill's commit: look once more.
-        match self.blobs.open(&self.digest).await {
-            Ok(Some(blob)) => {
-                if self.serve_held(fill, blob).await? {
-                    return Ok(());
-                }
+        if let Some(blob) = self.blobs.stored.open(&self.digest).await {
+            if !self.is_verified_first(blob.size()) {
+                return self.hash_while_serving(fill, blob).await;
             }
-            Ok(None) => {}
-            Err(error) => self.store_failed(&error),
+            if self.blobs.stored.check(&self.digest, &blob).await {
+                fill.hold(blob);
+                fill.verified();
+                return Ok(());
+            }
         }
-        if self.settings.tags.offline {
-            return Err(PullError::Offline);
-        }
-        place_fill(fill, &self.bounds, &self.bounds_of_all)?;
-        fill.ask_plainly(self.lanes.asks_plainly(&self.digest));
-        let mut sink = match self.blobs.spool(&self.digest).await {
+        let holder: Arc<dyn PermitHolder> = fill.clone();
+        self.blobs.asker.permit_transfer(&holder)?;
+        fill.ask_plainly(self.blobs.lanes.asks_plainly(&self.digest));
+        let mut sink = match self.blobs.shared.blobs.spool(&self.digest).await {
             Ok(spool) => {
                 if !spool.is_empty() {
-                    self.metrics.resumed();
+                    self.metrics().resumed();
                 }
                 fill.attach(spool.clone());
                 self.take_up(fill, &spool).await?;
                 if let Some(first) = first {
-                    Arc::new(self.clone()).spawn_first(fill, first);
+                    self.clone().spawn_first(fill, first);
                 }
                 Sink::Spool(spool)
             }
@@ -221,61 +228,30 @@ impl Transfer {
             () = async { self.share(fill).await; pending().await } => {}
         }
         // The upstream has done its part, and from here on there is nothing that could be left to a later fill.
-        fill.leave_place();
+        fill.drop_permit();
         match sink {
             Sink::Spool(spool) => self.commit(fill, spool).await,
             Sink::Relay { hasher, front } => self.conclude_relay(fill, *hasher, front),
         }
     }
 
-    /// Serves what the store holds once it is verified: hashed since this process started, and unchanged since.
-    /// A blob too large to wait for is served meanwhile, all but its tail. `false`: the bytes were wrong, no
-    /// client has seen any, and the upstream must be asked.
-    async fn serve_held(&self, fill: &Arc<Fill>, blob: OpenBlob) -> Result<bool, PullError> {
-        let is_served_meanwhile = blob.size() > self.settings.verify_first_bytes_max;
-        if is_served_meanwhile {
-            fill.hold(blob.clone());
-        }
-        if self.check_held(&blob).await {
-            if !fill.is_held() {
-                fill.hold(blob);
-            }
+    /// Serves a stored blob that is too large to wait for its hash: all but its tail leaves meanwhile.
+    async fn hash_while_serving(&self, fill: &Arc<Fill>, blob: OpenBlob) -> Result<(), PullError> {
+        fill.hold(blob.clone());
+        if self.blobs.stored.check(&self.digest, &blob).await {
             fill.verified();
-            return Ok(true);
+            return Ok(());
         }
-        if is_served_meanwhile {
-            let detail = "a stored file was damaged or could not be read".to_owned();
-            return Err(PullError::Store { detail });
-        }
-        Ok(false)
-    }
-
-    /// Whether a stored blob has its digest. A damaged one is set aside.
-    pub(crate) async fn check_held(&self, blob: &OpenBlob) -> bool {
-        match self.verified.check(&self.digest, blob).await {
-            Ok(true) => return true,
-            Ok(false) => {
-                warn!(registry = %self.registry, digest = %self.digest, "a stored blob is damaged and set aside");
-                if let Err(error) = self.blobs.set_aside(&self.digest).await {
-                    self.store_failed(&error);
-                }
-            }
-            // Unreadable for the moment is not wrong: the file stays where it is.
-            Err(error) => {
-                self.metrics.store_failed("pread");
-                warn!(registry = %self.registry, digest = %self.digest, %error, "a stored blob cannot be read");
-            }
-        }
-        false
+        // Some of its bytes have left, so the upstream's cannot follow them.
+        Err(PullError::Store { detail: "a stored file was damaged or could not be read".to_owned() })
     }
 
     /// A partial file that lacks nothing needs no transfer. Where repositories are granted one by one, the
     /// upstream is asked all the same whether this one may have the blob.
     async fn take_up(&self, fill: &Arc<Fill>, spool: &Arc<Spool>) -> Result<(), PullError> {
         let Some(size) = spool.size().filter(|size| *size == spool.watermark()) else { return Ok(()) };
-        if self.settings.links {
-            let asked = self.upstream.head_blob(&self.repository, &self.digest, Stakes::Held).await;
-            asked.map_err(|error| PullError::from(&error))?;
+        if self.settings().links {
+            self.asking().head_blob(&self.repository, &self.digest, Stakes::Held).await?;
         }
         fill.set_size(size);
         Ok(())
@@ -302,16 +278,9 @@ impl Transfer {
         }
     }
 
-    /// The link before the blob: whoever finds the blob finds through whom it was granted.
     async fn keep(&self, verified: VerifiedSpool) -> Result<(), StoreError> {
-        if self.settings.links {
-            self.grants.insert((self.repository.clone(), self.digest.clone()), ());
-            self.records.put_link(&self.repository, &self.digest).await?;
-        }
-        if let Some(signature) = self.blobs.admit(verified).await? {
-            self.verified.note_stored(&self.digest, signature);
-        }
-        Ok(())
+        self.blobs.grants.note_stored(&self.repository, &self.digest).await?;
+        self.blobs.stored.admit(&self.digest, verified).await
     }
 
     fn conclude_relay(&self, fill: &Arc<Fill>, hasher: Hasher, front: u64) -> Result<(), PullError> {
@@ -323,24 +292,20 @@ impl Transfer {
         Ok(())
     }
 
-    /// Ranges may be what was wrong, of this blob and of others. So this one is asked for as a whole from now on, and
-    /// no others are shared for a while.
     fn mismatch(&self, fill: &Fill, what: &str) -> PullError {
-        self.metrics.verify_failed();
-        self.lanes.ask_plainly(&self.digest);
-        if fill.has_ranges() {
-            self.lanes.note_refusal();
-        }
-        let earlier = self.suspects.get(&self.digest).unwrap_or_default();
-        self.suspects.insert(self.digest.clone(), earlier + 1);
-        warn!(registry = %self.registry, repository = %self.repository, digest = %self.digest, what, "digest mismatch");
+        self.blobs.note_mismatch(&self.digest, fill.has_ranges());
+        warn!(registry = %self.registry(), repository = %self.repository, digest = %self.digest, what, "digest mismatch");
         PullError::DigestMismatch { detail: format!("{} was asked for: {what}", self.digest) }
     }
 
+    /// The store failed; the pull goes on without it.
     pub(super) fn store_failed(&self, error: &StoreError) {
-        self.metrics.store_failed(error.call());
-        warn!(registry = %self.registry, repository = %self.repository, digest = %self.digest, %error, "store failed; passing through");
+        self.blobs.shared.store_failed(error);
     }
+}
+
+fn shutting_down() -> PullError {
+    PullError::unavailable("wharf is shutting down")
 }
 
 /// What has come so far is kept for a later fill, over a restart too; an empty file is not.

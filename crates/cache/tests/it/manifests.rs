@@ -289,3 +289,16 @@ async fn signatures_of_held_images_are_absent_not_failing_during_an_outage() {
     let stale = world.backend.referrers(&repository(), &subject, None, &page).await.unwrap();
     assert_eq!(stale.outcome, Outcome::Stale);
 }
+
+/// The tag is known, and its manifest is lost: as during an outage, that is an absence.
+#[tokio::test(start_paused = true)]
+async fn signatures_whose_manifest_is_lost_are_absent_not_failing_where_no_upstream_is_asked() {
+    let online = World::new();
+    let tag = format!("sha256-{}.sig", "a".repeat(64));
+    let digest = online.upstream.put_manifest(&repository(), &tag, ONE);
+    online.manifest(&tag, Want::Get).await.unwrap();
+    online.records.remove_manifest(&repository(), &digest).await.unwrap();
+    let (blobs, records) = (online.blobs.clone(), online.records.clone());
+    let world = World::over(online.upstream.clone(), blobs, records, |it| it.tags.offline = true);
+    assert!(matches!(world.manifest(&tag, Want::Get).await, Err(PullError::NotFound { .. })));
+}

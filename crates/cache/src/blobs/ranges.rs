@@ -1,13 +1,16 @@
 //! Several ranges of a blob at once, which the store alone can answer.
 
+use std::sync::Arc;
 use std::vec;
 
 use oci::{ByteRange, Digest, Meant, RangeSet, Repository};
 use storage::OpenBlob;
 
-use crate::backend::Backend;
+use super::Blobs;
+use super::pull::DESCRIBE_UNHASHED_BYTES_MIN;
 use crate::blob_reader::BlobReader;
 use crate::error::PullError;
+use crate::grants::Content;
 
 /// Parts of a stored blob, which is known to be right: one after the other, each with its range.
 #[derive(Debug)]
@@ -38,29 +41,28 @@ impl Iterator for BlobParts {
     }
 }
 
-impl Backend {
-    /// Opens several ranges of a blob. None where they are not given in parts, and the whole blob is the answer
-    /// (RFC 9110, section 14.2): it is not stored, its bytes have yet to be hashed and that takes long, or
-    /// the ranges together are more than the blob.
+impl Blobs {
+    /// Opens several ranges of a stored blob; `None` where the whole blob is the answer.
     ///
     /// # Errors
-    /// As [`pull_blob`](Self::pull_blob).
-    pub async fn pull_ranges(
-        &self,
+    /// As [`pull`](Self::pull).
+    pub(crate) async fn pull_ranges(
+        self: &Arc<Self>,
         repository: &Repository,
         digest: &Digest,
         ranges: &RangeSet,
     ) -> Result<Option<BlobParts>, PullError> {
-        // What the store cannot give is asked for as a whole, and its failure is told there.
-        let Ok(Some(blob)) = self.blobs.open(digest).await else { return Ok(None) };
-        self.prove_link(repository, digest).await?;
+        // What the store cannot give is asked for as a whole, which counts the store's failure.
+        let Ok(Some(blob)) = self.shared.blobs.open(digest).await else { return Ok(None) };
+        self.grants.prove(Content::Blob, repository, digest).await?;
         let size = blob.size();
         let ranges = match ranges.resolve(size) {
             Meant::Whole => return Ok(None),
             Meant::Nothing => return Err(PullError::RangeNotSatisfiable { size }),
             Meant::Parts(parts) => parts.into_iter(),
         };
-        let is_right = self.is_hashed_in_time(repository, digest, &blob).await;
+        let is_right = self.stored.is_known(digest, &blob)
+            || size <= DESCRIBE_UNHASHED_BYTES_MIN && self.stored.is_right(digest, &blob).await;
         Ok(is_right.then_some(BlobParts { size, ranges, blob }))
     }
 }

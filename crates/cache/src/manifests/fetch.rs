@@ -1,33 +1,39 @@
 //! Fetching a manifest whose bytes have the digest that it was asked by, or that the upstream claims.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use oci::{Digest, Manifest, MediaType, Reference, Repository, Tag};
 use storage::VerifiedManifest;
-use telemetry::RegistryMetrics;
-use upstream::{ManifestBody, Upstream};
+use upstream::ManifestBody;
 
+use crate::asker::Asking;
 use crate::error::PullError;
+use crate::named_sizes::NamedSizes;
 use crate::recent::Recent;
+use crate::shared::Shared;
 
-/// The sizes of blobs, as manifests of the repository name them. They are claims.
-pub(crate) type Sizes = Recent<(Repository, Digest), u64>;
+/// How long a manifest that came wrong twice in a row is left alone.
+const SUSPECT_TTL: Duration = Duration::from_secs(60);
 
-/// The most sizes that one manifest adds. Images have some dozens of layers.
-const SIZE_COUNT_MAX: usize = 256;
+/// Suspects that are remembered at a time.
+const SUSPECT_COUNT_MAX: usize = 4096;
 
-/// What fetching a manifest takes. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct ManifestFetch {
-    pub(crate) upstream: Arc<dyn Upstream>,
-    pub(crate) metrics: Arc<RegistryMetrics>,
+/// Fetches manifests and verifies them.
+#[derive(Debug)]
+pub(crate) struct ManifestFetcher {
+    shared: Arc<Shared>,
     /// What came with wrong bytes twice in a row lately, and how they were wrong.
-    pub(crate) suspects: Arc<Recent<(Repository, Reference), String>>,
-    /// For blobs that come without one.
-    pub(crate) sizes: Arc<Sizes>,
+    suspects: Recent<(Repository, Reference), String>,
+    /// For blobs that come without a size.
+    sizes: Arc<NamedSizes>,
 }
 
-impl ManifestFetch {
+impl ManifestFetcher {
+    pub(crate) fn new(shared: Arc<Shared>, sizes: Arc<NamedSizes>) -> Self {
+        Self { shared, suspects: Recent::new(SUSPECT_TTL, SUSPECT_COUNT_MAX), sizes }
+    }
+
     /// The manifest and its media type. Wrong bytes are asked for afresh once, and then left alone for a while.
     ///
     /// # Errors
@@ -35,12 +41,13 @@ impl ManifestFetch {
     /// the upstream.
     pub(crate) async fn fetch(
         &self,
+        asking: &Asking,
         repository: &Repository,
         reference: &Reference,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
         self.refuse_suspect(repository, reference)?;
-        let first = self.fetch_once(repository, reference, None).await;
-        self.try_again(repository, reference, first).await
+        let first = self.fetch_once(asking, repository, reference, None).await;
+        self.try_again(asking, repository, reference, first).await
     }
 
     /// As [`fetch`](Self::fetch), where the upstream has sent the manifest already.
@@ -49,11 +56,13 @@ impl ManifestFetch {
     /// As there.
     pub(crate) async fn take(
         &self,
+        asking: &Asking,
         repository: &Repository,
         reference: &Reference,
         body: ManifestBody,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
-        self.try_again(repository, reference, self.check(repository, reference, None, body)).await
+        let first = self.check(repository, reference, None, body);
+        self.try_again(asking, repository, reference, first).await
     }
 
     /// # Errors
@@ -71,12 +80,13 @@ impl ManifestFetch {
 
     async fn try_again(
         &self,
+        asking: &Asking,
         repository: &Repository,
         reference: &Reference,
         first: Result<(MediaType, VerifiedManifest), PullError>,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
         let Err(PullError::DigestMismatch { .. }) = first else { return first };
-        let second = self.fetch_once(repository, reference, None).await;
+        let second = self.fetch_once(asking, repository, reference, None).await;
         if let Err(PullError::DigestMismatch { detail }) = &second {
             self.suspects.insert((repository.clone(), reference.clone()), detail.clone());
         }
@@ -90,21 +100,23 @@ impl ManifestFetch {
     /// As for [`fetch`](Self::fetch); [`PullError::DigestMismatch`] also when the tag names another one by now.
     pub(crate) async fn fetch_promised(
         &self,
+        asking: &Asking,
         repository: &Repository,
         tag: &Tag,
         digest: &Digest,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
-        self.fetch_once(repository, &Reference::Tag(tag.clone()), Some(digest)).await
+        self.fetch_once(asking, repository, &Reference::Tag(tag.clone()), Some(digest)).await
     }
 
     async fn fetch_once(
         &self,
+        asking: &Asking,
         repository: &Repository,
         reference: &Reference,
         promised: Option<&Digest>,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
-        let body = self.upstream.get_manifest(repository, reference).await;
-        self.check(repository, reference, promised, body.map_err(|error| PullError::from(&error))?)
+        let body = asking.get_manifest(repository, reference).await?;
+        self.check(repository, reference, promised, body)
     }
 
     fn check(
@@ -114,25 +126,21 @@ impl ManifestFetch {
         promised: Option<&Digest>,
         body: ManifestBody,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
-        self.metrics.fetched_bytes(body.bytes.len() as u64);
+        self.shared.metrics.fetched_bytes(body.bytes.len() as u64);
         let wanted = match reference {
             Reference::Digest(digest) => Some(digest),
             // A header that claims another digest than the bytes have means that somebody lies.
             Reference::Tag(_) => promised.or(body.digest.as_ref()),
         };
         let verified = VerifiedManifest::check(body.bytes, wanted).map_err(|error| {
-            self.metrics.verify_failed();
+            self.shared.metrics.verify_failed();
             PullError::DigestMismatch { detail: format!("manifest {reference}: {error}") }
         })?;
         // The right digest of something else does not make it a manifest.
         let manifest = Manifest::parse(verified.bytes(), body.media_type.as_ref()).map_err(|error| {
             PullError::unavailable(format!("the upstream sent no manifest for {reference}: {error}"))
         })?;
-        for named in manifest.config.into_iter().chain(manifest.layers).take(SIZE_COUNT_MAX) {
-            if let Some(size) = named.size {
-                self.sizes.insert((repository.clone(), named.digest), size);
-            }
-        }
+        self.sizes.note(repository, &manifest);
         Ok((manifest.media_type, verified))
     }
 }

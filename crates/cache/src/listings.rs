@@ -1,28 +1,69 @@
-//! Tags and referrers: the upstream's word, passed through. The last word is stored, for the time when the upstream
-//! cannot be asked.
+//! Lists: tags and referrers are the upstream's word, passed through, of which the last is stored for the time when the
+//! upstream cannot be asked. The catalog is what the store has.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{Digest, Page, Repository};
 use policy::freshness;
-use storage::{RecordStore, StoreError, StoredList};
+use storage::{StoreError, StoredList};
 use upstream::ListRequest;
 
-use crate::answer::ListAnswer;
-use crate::backend::Backend;
+use crate::answer::{CatalogAnswer, ListAnswer};
+use crate::asker::Asker;
 use crate::error::PullError;
+use crate::flight::Flights;
 use crate::outcome::Outcome;
+use crate::shared::Shared;
 
 /// A stored page that says the same and is younger than this is not written again.
 const LIST_AGE_MAX: Duration = Duration::from_secs(3600);
 
-impl Backend {
+/// What a name in the answer to `_catalog` takes beside its letters, in bytes, with its part of what stands around all
+/// names.
+const NAME_BYTES: usize = 32;
+
+/// The page size of `_catalog` when the client names none.
+const PAGE_COUNT_DEFAULT: usize = 1000;
+
+/// The lists of one registry.
+#[derive(Debug)]
+pub(crate) struct Listings {
+    shared: Arc<Shared>,
+    asker: Arc<Asker>,
+    flights: Flights<(Repository, String), StoredList>,
+}
+
+impl Listings {
+    pub(crate) fn new(shared: Arc<Shared>, asker: Arc<Asker>) -> Self {
+        Self { flights: shared.flights(), shared, asker }
+    }
+
+    /// What this registry holds here, by repository name; `None` when the listing is turned off.
+    ///
+    /// # Errors
+    /// [`PullError::Store`] when the store cannot be listed; [`PullError::Overloaded`] when there is no memory left for
+    /// the list.
+    pub(crate) async fn catalog(&self, page: &Page) -> Result<Option<CatalogAnswer>, PullError> {
+        if !self.shared.settings.catalog {
+            return Ok(None);
+        }
+        let count = page.n.map_or(PAGE_COUNT_DEFAULT, |n| n as usize);
+        let listed = self.shared.records.repositories(page.last.as_deref(), count + 1).await;
+        let mut repositories = listed.map_err(|error| PullError::from(&error))?;
+        let more = repositories.len() > count;
+        repositories.truncate(count);
+        let bytes: usize = repositories.iter().map(|name| name.as_str().len() + NAME_BYTES).sum();
+        let memory = self.shared.memory.lists.take(bytes as u64).ok_or(PullError::Overloaded)?;
+        Ok(Some(CatalogAnswer { repositories, more, memory }))
+    }
+
     /// The tags of a repository, from the upstream. While it cannot be asked, the last answer stands in, marked as
     /// stale; without one, the failure is the answer, because a list says what is absent too.
     ///
     /// # Errors
     /// See [`PullError`].
-    pub async fn tags(&self, repository: &Repository, page: &Page) -> Result<ListAnswer, PullError> {
+    pub(crate) async fn tags(&self, repository: &Repository, page: &Page) -> Result<ListAnswer, PullError> {
         let request = ListRequest::Tags { repository: repository.clone(), page: page.clone() };
         self.list(repository, request).await
     }
@@ -33,7 +74,7 @@ impl Backend {
     ///
     /// # Errors
     /// See [`PullError`].
-    pub async fn referrers(
+    pub(crate) async fn referrers(
         &self,
         repository: &Repository,
         digest: &Digest,
@@ -64,13 +105,13 @@ impl Backend {
         };
         if error.is_outage() || error == PullError::Offline {
             if let Some(seen) = self.stale_list(repository, &key).await? {
-                self.metrics.stale(error.reason());
+                self.shared.metrics.stale(error.reason());
                 return Ok(seen);
             }
         } else if error.is_definite_no()
-            && let Err(failure) = self.records.remove_list(repository, &key).await
+            && let Err(failure) = self.shared.records.remove_list(repository, &key).await
         {
-            self.store_failed(&failure);
+            self.shared.store_failed(&failure);
         }
         Err(error)
     }
@@ -82,19 +123,13 @@ impl Backend {
         key: &str,
         request: ListRequest,
     ) -> Result<ListAnswer, PullError> {
-        if self.settings.tags.offline {
-            return Err(self.offline());
-        }
-        let _waiting = self.wait()?;
+        let _client = self.asker.admit()?;
         let flight_key = (repository.clone(), key.to_owned());
         let ask = || {
-            let (upstream, records, metrics) =
-                (self.upstream.clone(), self.records.clone(), self.metrics.clone());
-            let (place, (repository, key)) = (self.take_place(), flight_key.clone());
-            let wall_clock = self.settings.wall_clock;
+            let (shared, asking) = (self.shared.clone(), self.asker.ask());
+            let (repository, key) = flight_key.clone();
             async move {
-                let _place = place?;
-                let page = upstream.list(&request).await.map_err(|error| PullError::from(&error))?;
+                let page = asking?.list(&request).await?;
                 let media_type =
                     page.media_type.map_or_else(|| "application/json".to_owned(), |it| it.to_string());
                 let list = StoredList {
@@ -102,21 +137,20 @@ impl Backend {
                     media_type,
                     next: page.next,
                     filters_applied: page.filters_applied,
-                    seen_at: wall_clock(),
+                    seen_at: shared.now(),
                 };
-                if let Err(error) = keep_list(&*records, &repository, &key, &list).await {
-                    metrics.store_failed(error.call());
-                    tracing::warn!(%repository, %error, "store failed; passing through");
+                if let Err(error) = keep_list(&shared, &repository, &key, &list).await {
+                    shared.store_failed(&error);
                 }
                 Ok(list)
             }
         };
-        let flight = self.list_flights.join_or_start(flight_key.clone(), ask);
+        let flight = self.flights.join_or_start(flight_key.clone(), ask);
         let asked = async {
             let (listed, joined) = flight.await;
             Ok(answer(listed?, if joined { Outcome::Join } else { Outcome::Miss }, None))
         };
-        self.within_deadline(asked).await
+        self.asker.within_deadline(asked).await
     }
 
     /// The stored page, as long as a stored tag of its age would stand in for the upstream.
@@ -124,16 +158,16 @@ impl Backend {
     /// # Errors
     /// [`PullError::Overloaded`] when there is no memory left for it: that is no absence.
     async fn stale_list(&self, repository: &Repository, key: &str) -> Result<Option<ListAnswer>, PullError> {
-        let stored = self.records.list(repository, key).await.unwrap_or_else(|error| {
-            self.store_failed(&error);
+        let stored = self.shared.records.list(repository, key).await.unwrap_or_else(|error| {
+            self.shared.store_failed(&error);
             None
         });
         let Some(mut stored) = stored else { return Ok(None) };
-        let age = (self.settings.wall_clock)().duration_since(stored.seen_at).unwrap_or_default();
-        if !freshness::may_stand_in(age, &self.settings.tags) {
+        let age = self.shared.now().duration_since(stored.seen_at).unwrap_or_default();
+        if !freshness::may_stand_in(age, &self.shared.settings.tags) {
             return Ok(None);
         }
-        let share = self.memory.lists.take(stored.bytes.len() as u64).ok_or(PullError::Overloaded)?;
+        let share = self.shared.memory.lists.take(stored.bytes.len() as u64).ok_or(PullError::Overloaded)?;
         stored.bytes = share.attach(stored.bytes);
         Ok(Some(answer(stored, Outcome::Stale, Some(age))))
     }
@@ -141,19 +175,19 @@ impl Backend {
 
 /// Writes a page. The disk is written only when that is news, or when what is there has grown old.
 async fn keep_list(
-    records: &dyn RecordStore,
+    shared: &Shared,
     repository: &Repository,
     key: &str,
     list: &StoredList,
 ) -> Result<(), StoreError> {
-    if let Ok(Some(held)) = records.list(repository, key).await {
+    if let Ok(Some(held)) = shared.records.list(repository, key).await {
         let age = list.seen_at.duration_since(held.seen_at);
         let says_the_same = StoredList { seen_at: list.seen_at, ..held } == *list;
         if says_the_same && age.is_ok_and(|age| age < LIST_AGE_MAX) {
             return Ok(());
         }
     }
-    records.put_list(repository, key, list).await
+    shared.records.put_list(repository, key, list).await
 }
 
 /// What a page is stored under: the same for the same question.

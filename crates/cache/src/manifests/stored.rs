@@ -1,45 +1,37 @@
-//! The manifests that a store has: those that it gives in memory, and those that go out as files.
+//! Stored manifests: small ones come in memory, large ones go out as files.
 
 use std::sync::Arc;
 
 use oci::{Digest, MediaType, Repository};
-use storage::{
-    HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, OpenBlob, RecordStore, StoredManifest, VerifiedManifest,
-};
-use telemetry::RegistryMetrics;
-use tokio_util::task::TaskTracker;
+use storage::{HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, OpenBlob, StoredManifest, VerifiedManifest};
 use tracing::warn;
 
 use crate::flight::Flights;
+use crate::shared::Shared;
 use crate::verified::Verified;
 
-/// The manifests of one registry. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct HeldManifests {
-    registry: Arc<str>,
-    records: Arc<dyn RecordStore>,
-    metrics: Arc<RegistryMetrics>,
+/// The stored manifests of one registry.
+#[derive(Debug)]
+pub(crate) struct StoredManifests {
+    shared: Arc<Shared>,
     /// Files whose bytes are known to be right. Blobs have a table of their own: one digest can be both, in two files.
-    verified: Arc<Verified>,
-    hash_flights: Arc<Flights<Digest, bool>>,
+    verified: Verified,
+    hash_flights: Flights<Digest, bool>,
 }
 
-impl HeldManifests {
-    pub(crate) fn new(
-        registry: Arc<str>,
-        records: Arc<dyn RecordStore>,
-        metrics: Arc<RegistryMetrics>,
-        tasks: TaskTracker,
-    ) -> Self {
-        let hash_flights = Arc::new(Flights::new(tasks));
-        Self { registry, records, metrics, verified: Arc::new(Verified::new()), hash_flights }
+impl StoredManifests {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { verified: Verified::new(), hash_flights: shared.flights(), shared }
     }
 
     /// The manifest as stored, its bytes known to be right. A store that fails counts as one that does not have it.
-    pub(crate) async fn find(&self, repository: &Repository, digest: &Digest) -> Option<HeldManifest> {
-        let found = self.records.manifest(repository, digest).await.unwrap_or_else(|error| {
-            self.metrics.store_failed(error.call());
-            warn!(registry = %self.registry, %error, "store failed");
+    pub(crate) async fn find(
+        self: &Arc<Self>,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Option<HeldManifest> {
+        let found = self.shared.records.manifest(repository, digest).await.unwrap_or_else(|error| {
+            self.shared.store_failed(&error);
             None
         })?;
         match &found {
@@ -51,7 +43,7 @@ impl HeldManifests {
     /// Stores a manifest; returns what is to be served from now on, which for a large one is its file, so that its
     /// bytes need not stay in memory. Where the store fails, they do.
     pub(crate) async fn keep(
-        &self,
+        self: &Arc<Self>,
         repository: &Repository,
         media_type: &MediaType,
         manifest: &VerifiedManifest,
@@ -59,9 +51,8 @@ impl HeldManifests {
         let bytes = manifest.bytes().clone();
         let is_large = bytes.len() as u64 > MANIFEST_IN_MEMORY_BYTES_MAX;
         let whole = HeldManifest::Whole(StoredManifest { media_type: media_type.clone(), bytes });
-        if let Err(error) = self.records.put_manifest(repository, media_type, manifest).await {
-            self.metrics.store_failed(error.call());
-            warn!(registry = %self.registry, %repository, digest = %manifest.digest(), %error, "store failed; passing through");
+        if let Err(error) = self.shared.records.put_manifest(repository, media_type, manifest).await {
+            self.shared.store_failed(&error);
             return whole;
         }
         let file = if is_large { self.find(repository, manifest.digest()).await } else { None };
@@ -69,13 +60,13 @@ impl HeldManifests {
     }
 
     /// Whether a file has the digest. It is hashed once for all who ask, and again only when it has changed.
-    async fn is_right(&self, digest: &Digest, file: &OpenBlob) -> bool {
+    async fn is_right(self: &Arc<Self>, digest: &Digest, file: &OpenBlob) -> bool {
         if self.verified.is_known(digest, file) {
             return true;
         }
         let check = || {
-            let (held, digest, file) = (self.clone(), digest.clone(), file.clone());
-            async move { Ok(held.check(&digest, &file).await) }
+            let (manifests, digest, file) = (Arc::clone(self), digest.clone(), file.clone());
+            async move { Ok(manifests.check(&digest, &file).await) }
         };
         self.hash_flights.join_or_start(digest.clone(), check).await.0.unwrap_or(false)
     }
@@ -96,17 +87,13 @@ impl HeldManifests {
             Ok(true) => return true,
             Ok(false) if self.is_signed(digest, file).await => return true,
             Ok(false) => {
-                warn!(registry = %self.registry, %digest, "a stored manifest is damaged and set aside");
-                if let Err(error) = self.records.set_aside_manifest(digest).await {
-                    self.metrics.store_failed(error.call());
-                    warn!(registry = %self.registry, %error, "store failed");
+                warn!(registry = %self.shared.name, %digest, "a stored manifest is damaged and set aside");
+                if let Err(error) = self.shared.records.set_aside_manifest(digest).await {
+                    self.shared.store_failed(&error);
                 }
             }
             // Unreadable for the moment is not wrong: the file stays where it is.
-            Err(error) => {
-                self.metrics.store_failed("pread");
-                warn!(registry = %self.registry, %digest, %error, "a stored manifest cannot be read");
-            }
+            Err(error) => self.shared.read_failed("manifest", digest, &error),
         }
         false
     }

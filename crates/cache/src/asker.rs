@@ -1,0 +1,166 @@
+//! The only door to the upstream: it takes the permits, knows whether the registry is configured offline, bounds the
+//! time, and turns the upstream's errors into those of a pull.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oci::{Digest, Reference, Repository};
+use policy::head_trust::Stakes;
+use upstream::{BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, Upstream};
+
+use crate::error::PullError;
+use crate::permits::{Bounds, ClientPermit, PermitHolder, Permits, UpstreamPermit};
+use crate::settings::Settings;
+
+/// Gives out the right to ask one upstream.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    /// The registry's name, as configured.
+    registry: Arc<str>,
+    upstream: Arc<dyn Upstream>,
+    permits: Permits,
+    /// The longest a client waits for a whole document.
+    document_deadline: Duration,
+    is_offline: bool,
+}
+
+/// The right to ask. Dropping it gives the permit back.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    upstream: Arc<dyn Upstream>,
+    /// `None` for a transfer: that keeps the permit where it can be reclaimed.
+    _permit: Option<UpstreamPermit>,
+}
+
+impl Asker {
+    /// A door to `upstream`.
+    pub(crate) fn new(
+        registry: Arc<str>,
+        upstream: Arc<dyn Upstream>,
+        settings: &Settings,
+        bounds_of_all: Bounds,
+    ) -> Self {
+        let own = Bounds::new(settings.waiting_count_max, settings.asking_count_max);
+        Self {
+            registry,
+            upstream,
+            permits: Permits::new(own, bounds_of_all),
+            document_deadline: settings.manifest_deadline,
+            is_offline: settings.tags.offline,
+        }
+    }
+
+    /// Counts a client among those that wait for the upstream, until the permit is dropped. Every pull that the store
+    /// alone cannot answer comes through here first.
+    ///
+    /// # Errors
+    /// [`PullError::Offline`], [`PullError::Overloaded`].
+    pub(crate) fn admit(&self) -> Result<ClientPermit, PullError> {
+        self.refuse_offline()?;
+        self.permits.client()
+    }
+
+    /// The right to one request for a client that is there.
+    ///
+    /// # Errors
+    /// [`PullError::Offline`], [`PullError::Overloaded`].
+    pub(crate) fn ask(&self) -> Result<Asking, PullError> {
+        self.refuse_offline()?;
+        let permit = self.permits.request()?;
+        Ok(Asking { upstream: self.upstream.clone(), _permit: Some(permit) })
+    }
+
+    /// Gives `holder` the permit for a transfer, so that a client can reclaim it when no other is left.
+    ///
+    /// # Errors
+    /// [`PullError::Offline`], [`PullError::Overloaded`].
+    pub(crate) fn permit_transfer(&self, holder: &Arc<dyn PermitHolder>) -> Result<(), PullError> {
+        self.refuse_offline()?;
+        self.permits.transfer(holder)
+    }
+
+    /// The right to ask for a transfer that [has its permit](Self::permit_transfer). Its further connections need none
+    /// of their own: another bound limits them.
+    pub(crate) fn ask_for_transfer(&self) -> Asking {
+        Asking { upstream: self.upstream.clone(), _permit: None }
+    }
+
+    /// Gives `pull` as much time as a client waits for a whole document.
+    ///
+    /// # Errors
+    /// Those of `pull`; [`PullError::UpstreamUnavailable`] when the time is over.
+    pub(crate) async fn within_deadline<T>(
+        &self,
+        pull: impl Future<Output = Result<T, PullError>>,
+    ) -> Result<T, PullError> {
+        let deadline = self.document_deadline;
+        tokio::time::timeout(deadline, pull).await.unwrap_or_else(|_| {
+            Err(PullError::timed_out(format!("{} did not answer within {deadline:?}", self.registry)))
+        })
+    }
+
+    fn refuse_offline(&self) -> Result<(), PullError> {
+        if self.is_offline { Err(PullError::Offline) } else { Ok(()) }
+    }
+}
+
+impl Asking {
+    /// [`Upstream::head_manifest`].
+    ///
+    /// # Errors
+    /// Those of the upstream.
+    pub(crate) async fn head_manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+        stakes: Stakes,
+    ) -> Result<Described, PullError> {
+        Ok(self.upstream.head_manifest(repository, reference, stakes).await?)
+    }
+
+    /// [`Upstream::get_manifest`].
+    ///
+    /// # Errors
+    /// Those of the upstream.
+    pub(crate) async fn get_manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<ManifestBody, PullError> {
+        Ok(self.upstream.get_manifest(repository, reference).await?)
+    }
+
+    /// [`Upstream::head_blob`].
+    ///
+    /// # Errors
+    /// Those of the upstream.
+    pub(crate) async fn head_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        stakes: Stakes,
+    ) -> Result<BlobHead, PullError> {
+        Ok(self.upstream.head_blob(repository, digest, stakes).await?)
+    }
+
+    /// [`Upstream::get_blob`].
+    ///
+    /// # Errors
+    /// The upstream's own, because a transfer decides by them how it goes on.
+    pub(crate) async fn get_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        range: BlobRange,
+    ) -> Result<BlobStream, upstream::Error> {
+        self.upstream.get_blob(repository, digest, range).await
+    }
+
+    /// [`Upstream::list`].
+    ///
+    /// # Errors
+    /// Those of the upstream.
+    pub(crate) async fn list(&self, request: &ListRequest) -> Result<ListPage, PullError> {
+        Ok(self.upstream.list(request).await?)
+    }
+}

@@ -1,0 +1,89 @@
+//! The blobs of one registry: what is known of them, and the table of those on their way.
+
+pub(crate) mod pull;
+pub(crate) mod ranges;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oci::{Digest, Repository};
+
+use crate::asker::Asker;
+use crate::error::PullError;
+use crate::fill::lanes::Lanes;
+use crate::fill::table::FillTable;
+use crate::flight::Flights;
+use crate::grants::Grants;
+use crate::named_sizes::NamedSizes;
+use crate::recent::Recent;
+use crate::shared::Shared;
+use crate::stored_blobs::StoredBlobs;
+
+/// How long a digest whose bytes were wrong stays under suspicion.
+const SUSPECT_TTL: Duration = Duration::from_secs(60);
+
+/// Suspects that are remembered at a time.
+const SUSPECT_COUNT_MAX: usize = 4096;
+
+/// After so many wrong bodies within a minute a digest is left alone for that minute.
+const MISMATCH_COUNT_MAX: u32 = 2;
+
+/// Owns what is known of blobs. Pulls and transfers share it.
+#[derive(Debug)]
+pub(crate) struct Blobs {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) asker: Arc<Asker>,
+    pub(crate) grants: Arc<Grants>,
+    /// The sizes that manifests name.
+    pub(crate) sizes: Arc<NamedSizes>,
+    pub(crate) stored: Arc<StoredBlobs>,
+    /// Blobs on their way.
+    pub(crate) fills: FillTable,
+    pub(crate) lanes: Arc<Lanes>,
+    /// Digests whose bytes were wrong lately, and how often.
+    suspects: Recent<Digest, u32>,
+    size_flights: Flights<(Repository, Digest), Option<u64>>,
+}
+
+impl Blobs {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        asker: Arc<Asker>,
+        grants: Arc<Grants>,
+        sizes: Arc<NamedSizes>,
+    ) -> Self {
+        Self {
+            asker,
+            grants,
+            sizes,
+            stored: Arc::new(StoredBlobs::new(shared.clone())),
+            fills: FillTable::new(shared.memory.clone()),
+            lanes: Arc::new(Lanes::new()),
+            suspects: Recent::new(SUSPECT_TTL, SUSPECT_COUNT_MAX),
+            size_flights: shared.flights(),
+            shared,
+        }
+    }
+
+    /// Notes that the upstream's bytes for a blob were wrong. Ranges may be what was wrong, of this blob and of others:
+    /// so this one is asked for as a whole from now on, and if `has_ranges`, no others are shared for a while.
+    pub(crate) fn note_mismatch(&self, digest: &Digest, has_ranges: bool) {
+        self.shared.metrics.verify_failed();
+        self.lanes.ask_plainly(digest);
+        if has_ranges {
+            self.lanes.note_refusal();
+        }
+        let earlier = self.suspects.get(digest).unwrap_or_default();
+        self.suspects.insert(digest.clone(), earlier + 1);
+    }
+
+    /// # Errors
+    /// [`PullError::DigestMismatch`] for a blob whose bytes have just been wrong twice.
+    fn refuse_suspect(&self, digest: &Digest) -> Result<(), PullError> {
+        if self.suspects.get(digest).is_some_and(|count| count >= MISMATCH_COUNT_MAX) {
+            let detail = format!("the upstream keeps sending other bytes than {digest}");
+            return Err(PullError::DigestMismatch { detail });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,203 @@
+//! Manifests by digest: stored once and served for ever.
+
+pub(crate) mod fetch;
+pub(crate) mod stored;
+
+use std::sync::Arc;
+
+use oci::{Digest, MediaType, Reference, Repository, Tag};
+use policy::head_trust::Stakes;
+use storage::HeldManifest;
+use upstream::{Described, ManifestHead};
+
+use crate::answer::{ManifestAnswer, Want};
+use crate::asker::Asker;
+use crate::error::PullError;
+use crate::flight::Flights;
+use crate::grants::{Content, Grants};
+use crate::named_sizes::NamedSizes;
+use crate::outcome::Outcome;
+use crate::refusals::Refusals;
+use crate::shared::Shared;
+use fetch::ManifestFetcher;
+use stored::StoredManifests;
+
+/// The manifests of one registry.
+#[derive(Debug)]
+pub(crate) struct Manifests {
+    asker: Arc<Asker>,
+    grants: Arc<Grants>,
+    stored: Arc<StoredManifests>,
+    fetcher: Arc<ManifestFetcher>,
+    fetch_flights: Flights<(Repository, Digest), HeldManifest>,
+    describe_flights: Flights<(Repository, Digest), Description>,
+    refused: Refusals<(Repository, Digest)>,
+}
+
+impl Manifests {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        asker: Arc<Asker>,
+        grants: Arc<Grants>,
+        sizes: Arc<NamedSizes>,
+    ) -> Self {
+        Self {
+            asker,
+            grants,
+            stored: Arc::new(StoredManifests::new(shared.clone())),
+            fetch_flights: shared.flights(),
+            describe_flights: shared.flights(),
+            refused: Refusals::new(shared.settings.negative_ttl),
+            fetcher: Arc::new(ManifestFetcher::new(shared, sizes)),
+        }
+    }
+
+    /// The manifests that the store has.
+    pub(crate) fn stored(&self) -> &Arc<StoredManifests> {
+        &self.stored
+    }
+
+    /// What fetches and verifies manifests.
+    pub(crate) fn fetcher(&self) -> &Arc<ManifestFetcher> {
+        &self.fetcher
+    }
+
+    /// Answers from the store; `None` when it does not have the manifest.
+    ///
+    /// # Errors
+    /// Those of [`Grants::prove`].
+    pub(crate) async fn pull_stored(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<ManifestAnswer>, PullError> {
+        let Some(stored) = self.stored.find(repository, digest).await else { return Ok(None) };
+        self.grants.prove(Content::Manifest, repository, digest).await?;
+        Ok(Some(ManifestAnswer::of_stored(digest, stored, Outcome::Hit, None)))
+    }
+
+    /// Asks the upstream for a manifest that the store does not have. `promised` is the tag under which it has just
+    /// named it: an upstream may know nothing of it under its digest.
+    ///
+    /// # Errors
+    /// See [`PullError`].
+    pub(crate) async fn pull_missing(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        want: Want,
+        promised: Option<&Tag>,
+    ) -> Result<ManifestAnswer, PullError> {
+        let key = (repository.clone(), digest.clone());
+        self.refused.check(&key)?;
+        let _client = self.asker.admit()?;
+        let pull = async {
+            if want == Want::Head
+                && promised.is_none()
+                && let Some(described) = self.describe(repository, digest).await?
+            {
+                return Ok(described);
+            }
+            let (stored, joined) = self.fetch(repository, digest, promised).await?;
+            let outcome = if joined { Outcome::Join } else { Outcome::Miss };
+            Ok(ManifestAnswer::of_stored(digest, stored, outcome, None))
+        };
+        let pulled = self.asker.within_deadline(pull).await;
+        self.refused.remember(key, &pulled);
+        pulled
+    }
+
+    /// Fetches by digest, shared by all who ask at the same time, and stores what is right. If the upstream does not
+    /// give it so, it is asked by `promised`, the tag under which it has named it. Returns whether another caller's
+    /// request was joined.
+    ///
+    /// # Errors
+    /// See [`PullError`].
+    pub(crate) async fn fetch(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        promised: Option<&Tag>,
+    ) -> Result<(HeldManifest, bool), PullError> {
+        let fetch = || {
+            let (fetcher, stored, asking) = (self.fetcher.clone(), self.stored.clone(), self.asker.ask());
+            let (repository, digest, promised) = (repository.clone(), digest.clone(), promised.cloned());
+            async move {
+                let asking = asking?;
+                let reference = Reference::Digest(digest.clone());
+                let fetched = fetcher.fetch(&asking, &repository, &reference).await;
+                let (media_type, verified) = match (fetched, promised) {
+                    (Err(error), Some(tag)) if may_know_by_tag(&error) => {
+                        let by_tag = fetcher.fetch_promised(&asking, &repository, &tag, &digest).await;
+                        by_tag.map_err(|_| error)?
+                    }
+                    (fetched, _) => fetched?,
+                };
+                Ok(stored.keep(&repository, &media_type, &verified).await)
+            }
+        };
+        let key = (repository.clone(), digest.clone());
+        let (fetched, joined) = self.fetch_flights.join_or_start(key, fetch).await;
+        let stored = fetched?;
+        self.grants.note(repository, digest);
+        Ok((stored, joined))
+    }
+
+    /// What the upstream says of a digest. An incomplete description is none.
+    async fn describe(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<ManifestAnswer>, PullError> {
+        let ask = || {
+            let (fetcher, stored, asking) = (self.fetcher.clone(), self.stored.clone(), self.asker.ask());
+            let (repository, reference) = (repository.clone(), Reference::Digest(digest.clone()));
+            async move {
+                let asking = asking?;
+                match asking.head_manifest(&repository, &reference, Stakes::Nothing).await? {
+                    Described::Head(head) => Ok(Description::Head(head)),
+                    Described::Whole(body) => {
+                        let (media_type, verified) =
+                            fetcher.take(&asking, &repository, &reference, body).await?;
+                        Ok(Description::Stored(stored.keep(&repository, &media_type, &verified).await))
+                    }
+                }
+            }
+        };
+        let key = (repository.clone(), digest.clone());
+        let head = match self.describe_flights.join_or_start(key, ask).await.0? {
+            Description::Head(head) => head,
+            Description::Stored(stored) => {
+                self.grants.note(repository, digest);
+                return Ok(Some(ManifestAnswer::of_stored(digest, stored, Outcome::Miss, None)));
+            }
+        };
+        if head.digest.is_some_and(|claimed| claimed != *digest) {
+            return Ok(None);
+        }
+        let described = describe(head.media_type, head.size);
+        Ok(described.map(|(media_type, size)| ManifestAnswer::described(digest, media_type, size)))
+    }
+}
+
+/// What came of asking for a description.
+#[derive(Clone, Debug)]
+enum Description {
+    Head(ManifestHead),
+    /// The upstream sent the whole manifest, which is stored by now.
+    Stored(HeldManifest),
+}
+
+/// What a HEAD says of a manifest, if it says all of it: a type that any file has is none.
+pub(crate) fn describe(media_type: Option<MediaType>, size: Option<u64>) -> Option<(MediaType, u64)> {
+    media_type.filter(MediaType::is_specific).zip(size)
+}
+
+/// Whether an upstream that names a digest and then does not give it may give it under the tag.
+fn may_know_by_tag(error: &PullError) -> bool {
+    error.is_definite_no()
+        || matches!(
+            error,
+            PullError::Unconfirmed { .. } | PullError::UpstreamUnavailable { timed_out: false, .. }
+        )
+}

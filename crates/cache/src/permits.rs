@@ -1,0 +1,150 @@
+//! Admission limits per upstream: client requests that wait for it, and requests in flight to it.
+//!
+//! A registry that hangs or is flooded runs out of its own share, and leaves what the process has for the others; all
+//! of them together leave room for what is stored.
+//!
+//! Clients and upstream requests are counted apart. A client that joins what another one started costs the upstream
+//! nothing, so a herd needs one upstream permit. But it is an answer under way, and it has no known end: a transfer
+//! that delivers now may hang a moment later, with all who follow it. So a client counts until what it reads is
+//! complete here, against a bound that is larger than that of upstream requests.
+//!
+//! A transfer that every client has left goes on, with a permit that nobody else needs. When the permits run out, the
+//! transfer that has held its permit longest gives it to a client that is there, and stops; its bytes stay.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::PullError;
+
+/// How much may depend on one upstream, or on all upstreams of the process together.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    clients: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
+    /// Transfers that hold an upstream permit, in the order in which they got it. Some may be over.
+    holders: Arc<Mutex<Vec<Weak<dyn PermitHolder>>>>,
+}
+
+/// A client's share of [`Bounds`]: it waits for the upstream, or its body comes from there.
+#[derive(Debug)]
+pub(crate) struct ClientPermit {
+    _permits: [OwnedSemaphorePermit; 2],
+}
+
+/// The right to one request to the upstream, or to one transfer from it. Both go on when the client leaves.
+#[derive(Debug)]
+pub(crate) struct UpstreamPermit {
+    /// Counted against the registry's bound.
+    _own: OwnedSemaphorePermit,
+    /// Counted against the bound of all registries together.
+    of_all: OwnedSemaphorePermit,
+}
+
+/// A transfer that keeps an upstream permit after its clients have left.
+pub(crate) trait PermitHolder: fmt::Debug + Send + Sync {
+    /// Whether a client is there, waiting or reading.
+    fn has_clients(&self) -> bool;
+
+    /// Keeps the permit until the transfer is over or gives way.
+    fn keep_permit(&self, permit: UpstreamPermit);
+
+    /// Ends the transfer and hands its permit over, unless it has clients. From then on no client joins it.
+    fn give_way(&self) -> Option<UpstreamPermit>;
+
+    /// Whether the transfer has ended, well or not.
+    fn is_over(&self) -> bool;
+}
+
+/// The permits of one registry: its own bounds within those of the process.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    own: Bounds,
+    of_all: Bounds,
+}
+
+impl Bounds {
+    /// At most `client_count_max` clients that wait, and `request_count_max` requests and transfers.
+    pub fn new(client_count_max: usize, request_count_max: usize) -> Self {
+        let [clients, requests] =
+            [client_count_max, request_count_max].map(|it| Arc::new(Semaphore::new(it)));
+        Self { clients, requests, holders: Arc::default() }
+    }
+
+    /// The permit of the transfer that has held its own longest, of those without clients.
+    fn reclaim(&self) -> Option<UpstreamPermit> {
+        // Giving a permit up takes no step that needs this lock.
+        self.lock_holders().iter().filter_map(Weak::upgrade).find_map(|holder| holder.give_way())
+    }
+
+    /// Notes that `holder` has a permit from now on.
+    fn note(&self, holder: &Arc<dyn PermitHolder>) {
+        let mut holders = self.lock_holders();
+        holders.retain(|holder| holder.upgrade().is_some_and(|holder| !holder.is_over()));
+        holders.push(Arc::downgrade(holder));
+    }
+
+    fn lock_holders(&self) -> MutexGuard<'_, Vec<Weak<dyn PermitHolder>>> {
+        // Every change under this lock is one step, so a panic elsewhere does not spoil the list.
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permits {
+    /// The permits of a registry with the bounds `own`.
+    pub(crate) fn new(own: Bounds, of_all: Bounds) -> Self {
+        Self { own, of_all }
+    }
+
+    /// Counts a client, at once or not at all: a queue in front of a registry that is too slow already helps nobody.
+    ///
+    /// # Errors
+    /// [`PullError::Overloaded`].
+    pub(crate) fn client(&self) -> Result<ClientPermit, PullError> {
+        let _permits = take(&self.own.clients, &self.of_all.clients)?;
+        Ok(ClientPermit { _permits })
+    }
+
+    /// A permit for a client that is there, at once or not at all. If none is free, a transfer without clients gives
+    /// way.
+    ///
+    /// # Errors
+    /// [`PullError::Overloaded`].
+    pub(crate) fn request(&self) -> Result<UpstreamPermit, PullError> {
+        let permits = [&self.own, &self.of_all].map(|it| Arc::clone(&it.requests).try_acquire_owned().ok());
+        let permit = match permits {
+            [Some(own), Some(of_all)] => Some(UpstreamPermit { _own: own, of_all }),
+            // The permit that another registry gives up counts for all of them.
+            [Some(own), None] => {
+                self.of_all.reclaim().map(|permit| UpstreamPermit { _own: own, of_all: permit.of_all })
+            }
+            [None, _] => self.own.reclaim(),
+        };
+        permit.ok_or(PullError::Overloaded)
+    }
+
+    /// As [`request`](Self::request), for a transfer, which keeps the permit until it is over or gives way. A transfer
+    /// without clients makes nobody give way.
+    ///
+    /// # Errors
+    /// [`PullError::Overloaded`].
+    pub(crate) fn transfer(&self, holder: &Arc<dyn PermitHolder>) -> Result<(), PullError> {
+        let permit = match take(&self.own.requests, &self.of_all.requests) {
+            Ok([own, of_all]) => UpstreamPermit { _own: own, of_all },
+            Err(_) if holder.has_clients() => self.request()?,
+            Err(error) => return Err(error),
+        };
+        holder.keep_permit(permit);
+        self.own.note(holder);
+        self.of_all.note(holder);
+        Ok(())
+    }
+}
+
+fn take(own: &Arc<Semaphore>, of_all: &Arc<Semaphore>) -> Result<[OwnedSemaphorePermit; 2], PullError> {
+    match [own, of_all].map(|it| Arc::clone(it).try_acquire_owned()) {
+        [Ok(own), Ok(of_all)] => Ok([own, of_all]),
+        _ => Err(PullError::Overloaded),
+    }
+}

@@ -1,0 +1,60 @@
+//! What all rooms of one backend share: its name, its rules, its store, its tasks.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use budget::Memory;
+use storage::{BlobStore, RecordStore, StoreError};
+use telemetry::RegistryMetrics;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::flight::Flights;
+use crate::settings::Settings;
+
+/// Shared by all rooms of one backend, and by the tasks that they spawn.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The registry's name, as configured.
+    pub(crate) name: Arc<str>,
+    pub(crate) settings: Settings,
+    pub(crate) metrics: Arc<RegistryMetrics>,
+    /// Owns every task that the backend spawns.
+    pub(crate) tasks: TaskTracker,
+    /// Ends transfers at shutdown.
+    pub(crate) cancel: CancellationToken,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) records: Arc<dyn RecordStore>,
+    /// The memory that bodies of all backends of the process share.
+    pub(crate) memory: Memory,
+}
+
+impl Shared {
+    /// The wall clock's time, by which records are dated and aged.
+    pub(crate) fn now(&self) -> SystemTime {
+        (self.settings.wall_clock)()
+    }
+
+    /// An empty table of requests that callers share.
+    pub(crate) fn flights<K, V>(&self) -> Flights<K, V>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        Flights::new(self.tasks.clone())
+    }
+
+    /// Counts and logs a failure of the store. The pull goes on without the store.
+    pub(crate) fn store_failed(&self, error: &StoreError) {
+        self.metrics.store_failed(error.call());
+        warn!(registry = %self.name, %error, "store failed; going on without it");
+    }
+
+    /// Counts and logs a stored file that cannot be read.
+    pub(crate) fn read_failed(&self, what: &str, digest: &oci::Digest, error: &std::io::Error) {
+        self.metrics.store_failed("pread");
+        warn!(registry = %self.name, %digest, %error, "a stored {what} cannot be read");
+    }
+}

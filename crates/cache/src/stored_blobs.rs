@@ -1,0 +1,78 @@
+//! The blobs that the store has, and which of them are known to be right.
+
+use std::sync::Arc;
+
+use oci::Digest;
+use storage::{OpenBlob, StoreError, VerifiedSpool};
+use tracing::warn;
+
+use crate::flight::Flights;
+use crate::shared::Shared;
+use crate::verified::Verified;
+
+/// The stored blobs of one registry.
+#[derive(Debug)]
+pub(crate) struct StoredBlobs {
+    shared: Arc<Shared>,
+    /// Files whose bytes are known to be right.
+    verified: Verified,
+    hash_flights: Flights<Digest, bool>,
+}
+
+impl StoredBlobs {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { verified: Verified::new(), hash_flights: shared.flights(), shared }
+    }
+
+    /// The blob as stored; its bytes may have yet to be hashed. A store that fails counts as one without the blob.
+    pub(crate) async fn open(&self, digest: &Digest) -> Option<OpenBlob> {
+        self.shared.blobs.open(digest).await.unwrap_or_else(|error| {
+            self.shared.store_failed(&error);
+            None
+        })
+    }
+
+    /// Whether the blob's bytes are known to be right, without reading them.
+    pub(crate) fn is_known(&self, digest: &Digest, blob: &OpenBlob) -> bool {
+        self.verified.is_known(digest, blob)
+    }
+
+    /// Whether the blob has its digest. It is hashed once for all who ask.
+    pub(crate) async fn is_right(self: &Arc<Self>, digest: &Digest, blob: &OpenBlob) -> bool {
+        if self.is_known(digest, blob) {
+            return true;
+        }
+        let check = || {
+            let (stored, digest, blob) = (Arc::clone(self), digest.clone(), blob.clone());
+            async move { Ok(stored.check(&digest, &blob).await) }
+        };
+        self.hash_flights.join_or_start(digest.clone(), check).await.0.unwrap_or(false)
+    }
+
+    /// Whether the blob has its digest; hashes it if that is not known. A damaged one is set aside.
+    pub(crate) async fn check(&self, digest: &Digest, blob: &OpenBlob) -> bool {
+        match self.verified.check(digest, blob).await {
+            Ok(true) => return true,
+            Ok(false) => {
+                warn!(registry = %self.shared.name, %digest, "a stored blob is damaged and set aside");
+                if let Err(error) = self.shared.blobs.set_aside(digest).await {
+                    self.shared.store_failed(&error);
+                }
+            }
+            // Unreadable for the moment is not wrong: the file stays where it is.
+            Err(error) => self.shared.read_failed("blob", digest, &error),
+        }
+        false
+    }
+
+    /// Publishes a verified blob.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn admit(&self, digest: &Digest, verified: VerifiedSpool) -> Result<(), StoreError> {
+        if let Some(signature) = self.shared.blobs.admit(verified).await? {
+            self.verified.note_stored(digest, signature);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,303 @@
+//! Pulling by tag: a tag is checked as its rule says, and its stored manifest stands in where the upstream cannot be
+//! asked.
+
+mod check;
+mod words;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oci::{Digest, Repository, Tag};
+use policy::freshness::{self, TagPlan, TagRecord, Unreachable, Upstream404};
+use policy::head_trust::Stakes;
+use storage::HeldManifest;
+
+use crate::answer::{ManifestAnswer, Want};
+use crate::asker::Asker;
+use crate::error::PullError;
+use crate::flight::Flights;
+use crate::grants::Grants;
+use crate::manifests::Manifests;
+use crate::outcome::Outcome;
+use crate::refusals::Refusals;
+use crate::shared::Shared;
+use check::TagCheck;
+use words::{AskedAt, Named, TagWords};
+
+/// The tags of one registry.
+#[derive(Debug)]
+pub(crate) struct Tags {
+    shared: Arc<Shared>,
+    asker: Arc<Asker>,
+    grants: Arc<Grants>,
+    manifests: Arc<Manifests>,
+    words: Arc<TagWords>,
+    check_flights: Flights<(Repository, Tag), Checked>,
+    refused: Refusals<(Repository, Tag)>,
+}
+
+/// The upstream's answer to a check, and when it was asked.
+#[derive(Clone, Debug)]
+struct Checked {
+    asked_at: AskedAt,
+    said: Result<TagCheck, PullError>,
+}
+
+/// Why nothing came of asking the upstream, and when it was asked, if it was.
+struct Failed {
+    error: PullError,
+    asked_at: Option<AskedAt>,
+}
+
+impl From<PullError> for Failed {
+    fn from(error: PullError) -> Self {
+        Self { error, asked_at: None }
+    }
+}
+
+impl Tags {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        asker: Arc<Asker>,
+        grants: Arc<Grants>,
+        manifests: Arc<Manifests>,
+    ) -> Self {
+        Self {
+            words: Arc::new(TagWords::new(shared.clone())),
+            check_flights: shared.flights(),
+            refused: Refusals::new(shared.settings.negative_ttl),
+            shared,
+            asker,
+            grants,
+            manifests,
+        }
+    }
+
+    /// Pulls by tag.
+    ///
+    /// # Errors
+    /// See [`PullError`]. An outage is an error only when nothing stored may stand in.
+    pub(crate) async fn pull(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        want: Want,
+    ) -> Result<ManifestAnswer, PullError> {
+        let record = self.words.record(repository, tag).await;
+        let plan = freshness::plan_tag(record.as_ref(), &self.shared.settings.tags, self.shared.now());
+        if plan == TagPlan::Serve
+            && let Some(hit) = self.serve(repository, record.as_ref(), Outcome::Hit).await
+        {
+            return Ok(hit);
+        }
+        let pulled = Box::pin(self.pull_checked(repository, tag, record.as_ref(), want)).await;
+        let failed = match pulled {
+            Ok(answer) => return Ok(answer),
+            Err(failed) => failed,
+        };
+        if self.may_stand_in(repository, record.as_ref(), plan, &failed.error)
+            && let Some(stale) = self.serve(repository, record.as_ref(), Outcome::Stale).await
+        {
+            self.shared.metrics.stale(failed.error.reason());
+            return Ok(stale);
+        }
+        Err(self.refuse(repository, tag, record.as_ref(), failed).await)
+    }
+
+    /// Pulls a manifest by digest that the store does not have. If a tag has just named it, the tag can be served
+    /// from now on.
+    ///
+    /// # Errors
+    /// See [`PullError`].
+    pub(crate) async fn pull_digest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        want: Want,
+    ) -> Result<ManifestAnswer, PullError> {
+        let promised = self.words.promised(repository, digest);
+        let answer = self.manifests.pull_missing(repository, digest, want, promised.as_ref()).await?;
+        if answer.has_content() {
+            let (media_type, size) = (answer.media_type.clone(), answer.size);
+            self.words.keep_promise(repository, &Named { digest: digest.clone(), media_type, size }).await;
+        }
+        Ok(answer)
+    }
+
+    /// Asks the upstream, and serves what it names.
+    async fn pull_checked(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        record: Option<&TagRecord>,
+        want: Want,
+    ) -> Result<ManifestAnswer, Failed> {
+        let key = (repository.clone(), tag.clone());
+        self.refused.check(&key)?;
+        let _client = self.asker.admit()?;
+        let mut asked_at = None;
+        let pull = async {
+            let stakes = if record.is_some() { Stakes::Held } else { Stakes::Nothing };
+            let checked = self.check(repository, tag, stakes).await?;
+            asked_at = Some(checked.asked_at);
+            let check = checked.said?;
+            if let Some(record) = record {
+                self.shared.metrics.revalidated(record.digest != check.digest);
+            }
+            self.pull_named(repository, tag, (check, checked.asked_at), want, record.is_some()).await
+        };
+        let pulled = self.asker.within_deadline(pull).await;
+        self.refused.remember(key, &pulled);
+        pulled.map_err(|error| Failed { error, asked_at })
+    }
+
+    /// Asks what the tag names, once for all who ask at the same time.
+    async fn check(&self, repository: &Repository, tag: &Tag, stakes: Stakes) -> Result<Checked, PullError> {
+        let check = || {
+            let (asking, fetcher) = (self.asker.ask(), self.manifests.fetcher().clone());
+            let (shared, repository, tag) = (self.shared.clone(), repository.clone(), tag.clone());
+            async move {
+                let asking = asking?;
+                let asked_at = AskedAt::now(&shared);
+                let said = check::check(&asking, &fetcher, &repository, tag, stakes).await;
+                Ok(Checked { asked_at, said })
+            }
+        };
+        self.check_flights.join_or_start((repository.clone(), tag.clone()), check).await.0
+    }
+
+    /// Serves the manifest that a check named: from the store, from the check itself, or by its digest.
+    async fn pull_named(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        (check, asked_at): (TagCheck, AskedAt),
+        want: Want,
+        is_held: bool,
+    ) -> Result<ManifestAnswer, PullError> {
+        let digest = check.digest;
+        self.grants.note(repository, &digest);
+        let stored = self.manifests.stored();
+        let (manifest, outcome) = if let Some(found) = stored.find(repository, &digest).await {
+            (found, Outcome::Revalidated)
+        } else if let Some((media_type, verified)) = &check.manifest {
+            (stored.keep(repository, media_type, verified).await, Outcome::Miss)
+        } else {
+            // A HEAD cannot show that there is a manifest behind what it names. Where a tag is held, that is found out
+            // before any client is sent away from it.
+            if want == Want::Head
+                && !is_held
+                && let Some((media_type, size)) = check.described
+            {
+                self.words.promise(repository, &digest, tag, asked_at);
+                let described = ManifestAnswer::described(&digest, media_type, size);
+                return Ok(ManifestAnswer { age: Some(Duration::ZERO), ..described });
+            }
+            self.fetch_named(repository, tag, &digest).await?
+        };
+        self.words.confirm(repository, tag, asked_at, &named(&digest, &manifest)).await;
+        Ok(ManifestAnswer::of_stored(&digest, manifest, outcome, Some(Duration::ZERO)))
+    }
+
+    /// Fetches the manifest that the tag has just named.
+    async fn fetch_named(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<(HeldManifest, Outcome), PullError> {
+        let fetched = self.manifests.fetch(repository, digest, Some(tag)).await;
+        let (manifest, joined) = fetched.map_err(|error| match error {
+            // It has just said that the tag exists; that it lacks the manifest is no word about the tag.
+            PullError::NotFound { detail } | PullError::Unconfirmed { detail, .. } => {
+                PullError::unavailable(format!("{tag} names {digest}, and yet {detail}"))
+            }
+            error => error,
+        })?;
+        // Another tag may have named it too.
+        self.words.keep_promise(repository, &named(digest, &manifest)).await;
+        Ok((manifest, if joined { Outcome::Join } else { Outcome::Miss }))
+    }
+
+    /// Answers with what the record names, if that is stored.
+    async fn serve(
+        &self,
+        repository: &Repository,
+        record: Option<&TagRecord>,
+        outcome: Outcome,
+    ) -> Option<ManifestAnswer> {
+        let record = record?;
+        let stored = self.manifests.stored().find(repository, &record.digest).await?;
+        let age = self.shared.now().duration_since(record.checked_at).unwrap_or_default();
+        Some(ManifestAnswer::of_stored(&record.digest, stored, outcome, Some(age)))
+    }
+
+    /// Whether the record may be served although the upstream was asked in vain.
+    fn may_stand_in(
+        &self,
+        repository: &Repository,
+        record: Option<&TagRecord>,
+        plan: TagPlan,
+        error: &PullError,
+    ) -> bool {
+        let outlives_outage = plan == TagPlan::Revalidate { if_unreachable: Unreachable::Serve };
+        match error {
+            // Where repositories are granted one by one, only a grant that still holds is good enough: a lack of
+            // permits is no word of the upstream's, and whoever lost access could bring it about.
+            PullError::Overloaded
+                if record.is_some_and(|record| self.grants.must_ask(repository, &record.digest)) =>
+            {
+                false
+            }
+            error if error.is_outage() => outlives_outage,
+            PullError::DigestMismatch { .. } => outlives_outage,
+            PullError::NotFound { .. } => self.shared.settings.tags.on_upstream_404 == Upstream404::Serve,
+            _ => false,
+        }
+    }
+
+    /// The answer when nothing stored stands in. A tag that the upstream says is gone is forgotten, so that a later
+    /// outage does not bring it back; where repositories are granted one by one, a refused one is too.
+    async fn refuse(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        record: Option<&TagRecord>,
+        failed: Failed,
+    ) -> PullError {
+        let Failed { error, asked_at } = failed;
+        let is_final = match &error {
+            PullError::NotFound { .. } => true,
+            PullError::Denied { .. } => self.shared.settings.links,
+            _ => false,
+        };
+        if is_final
+            && record.is_some()
+            && let Some(asked_at) = asked_at
+        {
+            self.words.forget(repository, tag, asked_at).await;
+        }
+        absent_if_referrers(tag, error)
+    }
+}
+
+fn named(digest: &Digest, manifest: &HeldManifest) -> Named {
+    Named { digest: digest.clone(), media_type: manifest.media_type().clone(), size: manifest.size() }
+}
+
+/// Clients probe some tags for signatures during pulls of images that are held here. An error would fail those pulls
+/// when the upstream cannot be asked; an absence does not, and verifiers fail closed on it.
+fn absent_if_referrers(tag: &Tag, error: PullError) -> PullError {
+    if (error.is_outage() || error == PullError::Offline) && is_referrers_tag(tag) {
+        return PullError::NotFound { detail: format!("{tag} is not held here, and {error}") };
+    }
+    error
+}
+
+/// The referrers tag schema (distribution-spec, "Referrers Tag Schema"), also with the suffixes that
+/// signing tools put behind it.
+fn is_referrers_tag(tag: &Tag) -> bool {
+    let hex = tag.as_str().strip_prefix("sha256-").unwrap_or_default();
+    let hex = hex.split('.').next().unwrap_or_default();
+    hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

@@ -1,0 +1,55 @@
+//! What the upstream answers when it is asked what a tag names.
+
+use oci::{Digest, MediaType, Reference, Repository, Tag};
+use policy::head_trust::Stakes;
+use storage::VerifiedManifest;
+use upstream::{Described, ManifestHead};
+
+use crate::asker::Asking;
+use crate::error::PullError;
+use crate::manifests::describe;
+use crate::manifests::fetch::ManifestFetcher;
+
+/// What the upstream says that a tag names.
+#[derive(Clone, Debug)]
+pub(super) struct TagCheck {
+    pub(super) digest: Digest,
+    /// The manifest itself, when it had to be fetched to learn the digest.
+    pub(super) manifest: Option<(MediaType, VerifiedManifest)>,
+    /// The media type and the size in bytes, when a HEAD gave both.
+    pub(super) described: Option<(MediaType, u64)>,
+}
+
+/// Asks by HEAD. Where that proves nothing or leaves the digest out, a GET decides: the digest is then computed.
+///
+/// # Errors
+/// See [`PullError`].
+pub(super) async fn check(
+    asking: &Asking,
+    fetcher: &ManifestFetcher,
+    repository: &Repository,
+    tag: Tag,
+    stakes: Stakes,
+) -> Result<TagCheck, PullError> {
+    let reference = Reference::Tag(tag);
+    fetcher.refuse_suspect(repository, &reference)?;
+    let (media_type, verified) = match asking.head_manifest(repository, &reference, stakes).await? {
+        Described::Head(head) => match from_head(head) {
+            Some(check) => return Ok(check),
+            None => fetcher.fetch(asking, repository, &reference).await?,
+        },
+        Described::Whole(body) => fetcher.take(asking, repository, &reference, body).await?,
+    };
+    Ok(from_manifest(media_type, verified))
+}
+
+fn from_head(head: ManifestHead) -> Option<TagCheck> {
+    let described = describe(head.media_type, head.size);
+    Some(TagCheck { digest: head.digest?, manifest: None, described })
+}
+
+/// The digest is computed from the bytes.
+fn from_manifest(media_type: MediaType, verified: VerifiedManifest) -> TagCheck {
+    let described = Some((media_type.clone(), verified.bytes().len() as u64));
+    TagCheck { digest: verified.digest().clone(), manifest: Some((media_type, verified)), described }
+}

@@ -1,0 +1,192 @@
+//! What is known of each tag, and the rule that an older word never overwrites a newer one.
+//!
+//! The upstream's word on a tag is what it names, or that it is gone. The newest word is on disk, as far as the disk
+//! takes it, and the time of it in memory: the disk is not written for a check that changed nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use oci::{Digest, MediaType, Repository, Tag};
+use policy::freshness::TagRecord;
+use storage::StoreError;
+
+use crate::flight::Flights;
+use crate::recent::Recent;
+use crate::shared::Shared;
+
+/// A record on disk whose check is younger than this is not rewritten by a check that changed nothing.
+const RECORD_AGE_MAX: Duration = Duration::from_secs(3600);
+
+/// How long the newest word on a tag is remembered beside its record on disk.
+const NEWEST_TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a digest that a HEAD named waits for the GET that makes the tag servable.
+const PROMISED_TTL: Duration = Duration::from_secs(600);
+
+/// Tags, and promises, that are remembered at a time.
+const TAG_COUNT_MAX: usize = 4096;
+
+type Key = (Repository, Tag);
+
+/// When the upstream was asked. What it says of a later moment is newer, whenever it arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedAt {
+    /// Tells which of two is later: the wall clock may be set back in between.
+    moment: Instant,
+    /// What the record tells the next process.
+    time: SystemTime,
+}
+
+impl AskedAt {
+    /// A request that is sent now.
+    pub(crate) fn now(shared: &Shared) -> Self {
+        Self { moment: Instant::now(), time: shared.now() }
+    }
+}
+
+/// The manifest that a tag names, as its record describes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) digest: Digest,
+    pub(crate) media_type: MediaType,
+    /// The manifest's length in bytes.
+    pub(crate) size: u64,
+}
+
+/// Owns what is known of each tag.
+#[derive(Debug)]
+pub(crate) struct TagWords {
+    shared: Arc<Shared>,
+    /// The newest word on a tag: when it was given, and which digest the tag named; `None` where it was gone. The
+    /// record on disk may be older; if the disk refused the word, the record says something else.
+    newest: Recent<Key, (AskedAt, Option<Digest>)>,
+    /// Tags whose new digest a HEAD named, waiting for the manifest itself.
+    promised: Recent<(Repository, Digest), (Tag, AskedAt)>,
+    /// Words on one tag are written one after the other.
+    writes: Flights<Key, ()>,
+}
+
+impl TagWords {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            newest: Recent::new(NEWEST_TTL, TAG_COUNT_MAX),
+            promised: Recent::new(PROMISED_TTL, TAG_COUNT_MAX),
+            writes: shared.flights(),
+            shared,
+        }
+    }
+
+    /// The tag's record, as fresh as the newest word on it. A store that fails counts as one without a record.
+    pub(crate) async fn record(&self, repository: &Repository, tag: &Tag) -> Option<TagRecord> {
+        let mut record = self.shared.records.tag(repository, tag).await.unwrap_or_else(|error| {
+            self.shared.store_failed(&error);
+            None
+        })?;
+        match self.newest.get(&(repository.clone(), tag.clone())) {
+            Some((asked_at, Some(digest))) if digest == record.digest => record.checked_at = asked_at.time,
+            // The disk did not let go of it.
+            Some((_, None)) => return None,
+            Some(_) | None => {}
+        }
+        Some(record)
+    }
+
+    /// Takes in that the tag names this manifest, said by the upstream when it was asked at `asked_at`. When this
+    /// returns, that or something newer is on disk, as far as the disk takes it.
+    pub(crate) async fn confirm(
+        self: &Arc<Self>,
+        repository: &Repository,
+        tag: &Tag,
+        asked_at: AskedAt,
+        named: &Named,
+    ) {
+        self.take_in((repository.clone(), tag.clone()), asked_at, Some(named)).await;
+    }
+
+    /// Takes in that the tag is gone, so that a later outage does not bring it back.
+    pub(crate) async fn forget(self: &Arc<Self>, repository: &Repository, tag: &Tag, asked_at: AskedAt) {
+        self.take_in((repository.clone(), tag.clone()), asked_at, None).await;
+    }
+
+    /// Notes that a HEAD of the tag named a manifest that is not stored yet. The tag becomes servable with the
+    /// manifest, which the client asks for next by its digest.
+    pub(crate) fn promise(&self, repository: &Repository, digest: &Digest, tag: &Tag, asked_at: AskedAt) {
+        self.promised.insert((repository.clone(), digest.clone()), (tag.clone(), asked_at));
+    }
+
+    /// The tag that has just named this manifest, which is not stored yet.
+    pub(crate) fn promised(&self, repository: &Repository, digest: &Digest) -> Option<Tag> {
+        self.promised.get(&(repository.clone(), digest.clone())).map(|(tag, _)| tag)
+    }
+
+    /// The manifest is stored: the tag that named it is confirmed, if there is one.
+    pub(crate) async fn keep_promise(self: &Arc<Self>, repository: &Repository, named: &Named) {
+        let key = (repository.clone(), named.digest.clone());
+        if let Some((tag, asked_at)) = self.promised.take(&key) {
+            self.confirm(repository, &tag, asked_at, named).await;
+        }
+    }
+
+    /// Writes a word unless a newer one is known. An older word must not end up over a newer one, so the words on one
+    /// tag are written one after the other: a caller that waited for another's word looks again after it.
+    async fn take_in(self: &Arc<Self>, key: Key, asked_at: AskedAt, named: Option<&Named>) {
+        while self.is_news(&key, asked_at) {
+            let write = || {
+                let (words, key, named) = (Arc::clone(self), key.clone(), named.cloned());
+                async move {
+                    words.write(key, asked_at, named).await;
+                    Ok(())
+                }
+            };
+            if let (_, false) = self.writes.join_or_start(key.clone(), write).await {
+                break;
+            }
+        }
+    }
+
+    async fn write(&self, key: Key, asked_at: AskedAt, named: Option<Named>) {
+        // A newer word may have been written between the caller's look and this turn.
+        if !self.is_news(&key, asked_at) {
+            return;
+        }
+        let digest = named.as_ref().map(|named| named.digest.clone());
+        let (repository, tag) = &key;
+        let written = match named {
+            Some(Named { digest, media_type, size }) => {
+                let record = TagRecord { digest, media_type, size, checked_at: asked_at.time };
+                self.write_record(repository, tag, &record).await
+            }
+            None => self.shared.records.remove_tag(repository, tag).await,
+        };
+        if let Err(error) = written {
+            self.shared.store_failed(&error);
+        }
+        self.newest.insert(key, (asked_at, digest));
+    }
+
+    /// Writes a record if it is news, or if the one on disk has grown old.
+    async fn write_record(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        record: &TagRecord,
+    ) -> Result<(), StoreError> {
+        let on_disk = self.shared.records.tag(repository, tag).await;
+        if let Ok(Some(on_disk)) = &on_disk {
+            let age = record.checked_at.duration_since(on_disk.checked_at);
+            if on_disk.digest == record.digest && age.is_ok_and(|age| age < RECORD_AGE_MAX) {
+                return Ok(());
+            }
+        }
+        self.shared.records.put_tag(repository, tag, record).await?;
+        on_disk.map(|_| ())
+    }
+
+    /// Whether no word on the tag is known that is as new as this one.
+    fn is_news(&self, key: &Key, asked_at: AskedAt) -> bool {
+        self.newest.get(key).is_none_or(|(newest, _)| newest.moment < asked_at.moment)
+    }
+}
+
+#[cfg(test)]
+mod tests;

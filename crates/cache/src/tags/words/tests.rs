@@ -1,0 +1,119 @@
+use budget::Memory;
+use futures_util::future::join_all;
+use oci::Algorithm;
+use policy::freshness::{StaleLimit, TagRule, Upstream404};
+use storage::MemoryStore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::settings::Settings;
+
+fn words() -> Arc<TagWords> {
+    let rule = TagRule {
+        ttl: Duration::ZERO,
+        stale_if_error: StaleLimit::Forever,
+        on_upstream_404: Upstream404::NotFound,
+        offline: false,
+    };
+    let store = Arc::new(MemoryStore::new());
+    Arc::new(TagWords::new(Arc::new(Shared {
+        name: "memory.test".into(),
+        settings: Settings::new(rule),
+        metrics: telemetry::Metrics::new(&["memory.test".to_owned()]).registry("memory.test"),
+        tasks: TaskTracker::new(),
+        cancel: CancellationToken::new(),
+        blobs: store.clone(),
+        records: store,
+        memory: Memory::default(),
+    })))
+}
+
+fn key() -> Key {
+    ("library/app".parse().expect("a name"), "1".parse().expect("a tag"))
+}
+
+fn manifest(text: &str) -> Named {
+    let media_type = "application/vnd.oci.image.manifest.v1+json".parse().expect("a media type");
+    Named { digest: Digest::of(Algorithm::Sha256, text.as_bytes()), media_type, size: text.len() as u64 }
+}
+
+/// Requests that were sent one second after the other.
+fn asked() -> [AskedAt; 3] {
+    let (moment, time) = (Instant::now(), SystemTime::UNIX_EPOCH);
+    [0, 1, 2].map(|seconds| {
+        let after = Duration::from_secs(seconds);
+        AskedAt { moment: moment + after, time: time + after }
+    })
+}
+
+async fn tell(words: &Arc<TagWords>, asked_at: AskedAt, named: Option<&str>) {
+    let (repository, tag) = key();
+    match named {
+        Some(text) => words.confirm(&repository, &tag, asked_at, &manifest(text)).await,
+        None => words.forget(&repository, &tag, asked_at).await,
+    }
+}
+
+#[tokio::test]
+async fn an_older_word_never_overwrites_a_newer_one_in_whatever_order_they_arrive() {
+    let said = [Some("one"), None, Some("three")];
+    for last in 1..=3 {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let (words, asked) = (words(), asked());
+            for number in order.into_iter().filter(|number| *number < last) {
+                tell(&words, asked[number], said[number]).await;
+            }
+            let (repository, tag) = key();
+            let expected = said[last - 1].map(|text| manifest(text).digest);
+            let held = words.record(&repository, &tag).await.map(|record| record.digest);
+            assert_eq!(held, expected, "{order:?} of {last}");
+            let on_disk = words.shared.records.tag(&repository, &tag).await.expect("the store works");
+            assert_eq!(on_disk.map(|record| record.digest), expected, "{order:?} of {last}, on disk");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_newest_of_many_words_at_once_is_what_is_known() {
+    for _ in 0..50 {
+        let (words, now) = (words(), Instant::now());
+        let told = join_all((0..16_u32).map(|number| {
+            let words = words.clone();
+            tokio::spawn(async move {
+                let after = Duration::from_secs(u64::from(number));
+                let asked_at = AskedAt { moment: now + after, time: SystemTime::UNIX_EPOCH + after };
+                tell(&words, asked_at, Some(&number.to_string())).await;
+            })
+        }));
+        told.await.into_iter().for_each(|told| told.expect("no word panics"));
+        let (repository, tag) = key();
+        let record = words.shared.records.tag(&repository, &tag).await.expect("the store works");
+        assert_eq!(record.expect("a tag").digest, manifest("15").digest);
+    }
+}
+
+#[tokio::test]
+async fn a_promise_is_kept_once_and_is_no_newer_than_its_question() {
+    let (words, asked) = (words(), asked());
+    let (repository, tag) = key();
+    let one = manifest("one");
+    words.promise(&repository, &one.digest, &tag, asked[0]);
+    assert_eq!(words.promised(&repository, &one.digest), Some(tag.clone()));
+    tell(&words, asked[1], Some("two")).await;
+    words.keep_promise(&repository, &one).await;
+    assert_eq!(words.promised(&repository, &one.digest), None);
+    let record = words.record(&repository, &tag).await.expect("a tag");
+    assert_eq!(record.digest, manifest("two").digest);
+}
+
+/// Between a caller's look and its turn to write, another may have written a newer word.
+#[tokio::test]
+async fn a_word_that_waited_for_its_turn_looks_again() {
+    let (words, asked) = (words(), asked());
+    let (repository, tag) = key();
+    tell(&words, asked[1], Some("two")).await;
+    words.write(key(), asked[0], Some(manifest("one"))).await;
+    let record = words.record(&repository, &tag).await.expect("a tag");
+    assert_eq!(record.digest, manifest("two").digest);
+}
