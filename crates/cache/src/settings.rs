@@ -2,14 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use policy::capacity::{self, Share};
 use policy::freshness::TagRule;
-
-/// As a rule enough: what throttles each connection seldom leaves less than a quarter of a line to one. And
-/// no more than a browser opens to one host.
-const CONNECTIONS_PER_BLOB_DEFAULT: usize = 4;
-
-/// What four clients use that pull three blobs at a time each, and a large blob beside them.
-const CONNECTIONS_DEFAULT: usize = 16;
 
 /// What one backend is told to do.
 #[derive(Clone, Debug)]
@@ -53,25 +47,36 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The default of `auth_ttl`.
+    pub const AUTH_TTL: Duration = Duration::from_secs(15 * 60);
+    /// The default of `catalog`.
+    pub const CATALOG: bool = true;
+    /// The default of `connections_per_blob_max`. What throttles each connection seldom leaves less than a quarter of
+    /// a line to one. And a browser opens no fewer to one host.
+    pub const CONNECTIONS_PER_BLOB: usize = 4;
+    /// The default of `connections_max`: four clients that pull three blobs at a time, and a large blob beside them.
+    pub const CONNECTIONS: usize = 16;
+
     /// The defaults for a public registry under `tags`.
     pub fn new(tags: TagRule) -> Self {
+        let share = Share::of_one(capacity::ANSWERS);
         Self {
             tags,
             links: false,
-            auth_ttl: Duration::from_secs(15 * 60),
-            catalog: true,
+            auth_ttl: Self::AUTH_TTL,
+            catalog: Self::CATALOG,
             hub_names: false,
             verify_first_bytes_max: 256 * 1024,
             negative_ttl: Duration::from_secs(3),
             manifest_deadline: Duration::from_secs(10),
             far_range_wait: Duration::from_secs(1),
             transfers_per_fill_max: 4,
-            connections_per_blob_max: CONNECTIONS_PER_BLOB_DEFAULT,
-            connections_max: CONNECTIONS_DEFAULT,
+            connections_per_blob_max: Self::CONNECTIONS_PER_BLOB,
+            connections_max: Self::CONNECTIONS,
             fill_stall_max: Duration::from_secs(45),
             drip_max: Duration::from_secs(30),
-            waiting_count_max: 6144,
-            asking_count_max: 2048,
+            waiting_count_max: share.waiting,
+            asking_count_max: share.asking,
             wall_clock: SystemTime::now,
         }
     }

@@ -32,6 +32,16 @@ pub struct TagRule {
     pub offline: bool,
 }
 
+impl TagRule {
+    /// The rule for a registry that the operator said nothing about.
+    pub const DEFAULT: Self = Self {
+        ttl: Duration::ZERO,
+        stale_if_error: StaleLimit::Forever,
+        on_upstream_404: Upstream404::NotFound,
+        offline: false,
+    };
+}
+
 /// For how long a record may stand in for an upstream that cannot be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StaleLimit {

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod approach;
 pub mod breaker;
+pub mod capacity;
 pub mod connections;
 pub mod freshness;
 pub mod head_trust;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use policy::capacity;
 use secret::Secret;
 
 use crate::tls::TlsIdentity;
@@ -68,6 +69,11 @@ pub struct AdminSettings {
 }
 
 impl Settings {
+    /// The default of `sendfile`.
+    pub const SENDFILE: bool = true;
+    /// The default of `shutdown_grace`.
+    pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
+
     /// The defaults for these addresses, without an admin listener.
     pub fn new(listen: Vec<SocketAddr>) -> Self {
         Self {
@@ -75,10 +81,10 @@ impl Settings {
             tls: None,
             admin: None,
             admin_hosts: Vec::new(),
-            sendfile: true,
-            connection_count_max: 10_000,
-            client_connection_count_max: 5_000,
-            answer_count_max: 8_192,
+            sendfile: Self::SENDFILE,
+            connection_count_max: capacity::CONNECTIONS,
+            client_connection_count_max: capacity::CONNECTIONS / 2,
+            answer_count_max: capacity::ANSWERS,
             header_wait_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(150),
             stall_max: Duration::from_secs(60),
@@ -86,7 +92,7 @@ impl Settings {
             half_closed_max: Duration::from_secs(10),
             answer_wait_max: Duration::from_secs(20),
             linger_max: Duration::from_secs(2),
-            shutdown_grace: Duration::from_secs(60),
+            shutdown_grace: Self::SHUTDOWN_GRACE,
         }
     }
 }

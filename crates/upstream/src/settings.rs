@@ -44,6 +44,13 @@ pub fn connect_timeout_max(header_timeout: Duration) -> Duration {
 }
 
 impl Settings {
+    /// The default of `connect_timeout`.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+    /// The default of `header_timeout`.
+    pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+    /// The default of `idle_timeout`.
+    pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
     /// The defaults for an upstream that is pulled from anonymously.
     pub fn new(name: impl Into<String>, upstream: Url) -> Self {
         Self {
@@ -55,9 +62,9 @@ impl Settings {
             insecure_skip_verify: false,
             trusted_hosts: Vec::new(),
             proxy: None,
-            connect_timeout: Duration::from_secs(5),
-            header_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(30),
+            connect_timeout: Self::CONNECT_TIMEOUT,
+            header_timeout: Self::HEADER_TIMEOUT,
+            idle_timeout: Self::IDLE_TIMEOUT,
         }
     }
 }

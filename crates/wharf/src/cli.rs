@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use url::Url;
 
 use crate::config::{self, Config, LoadError};
-use crate::{health, log, online, report, runtime, wiring};
+use crate::{health, log, online, report, runtime, schema, wiring};
 
 /// A pull-through cache for many container registries behind one address.
 #[derive(Debug, Parser)]
@@ -31,6 +31,9 @@ enum Command {
         /// Also ask each registry once, and log in where there is a login
         #[arg(long)]
         online: bool,
+        /// Print the JSON Schema of the configuration, for editors, and check nothing
+        #[arg(long, conflicts_with = "online")]
+        schema: bool,
     },
     /// Ask a running wharf whether it is ready; for container health checks
     Health {
@@ -47,7 +50,8 @@ pub(crate) fn run() -> ExitCode {
     let config = config.as_deref();
     let result = match command.unwrap_or(Command::Serve) {
         Command::Serve => serve(config),
-        Command::Check { online } => check(config, online),
+        Command::Check { schema: true, .. } => print(&schema::text()),
+        Command::Check { online, .. } => check(config, online),
         Command::Health { url } => ask_health(config, url),
     };
     match result {

@@ -10,9 +10,12 @@ mod duration;
 mod expand;
 mod file;
 mod foreign;
+mod form;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod hint;
+mod key;
+pub(crate) mod keys;
 mod known;
 mod locate;
 mod nearest;
@@ -25,6 +28,7 @@ mod waits;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use policy::capacity::Wanted;
 use policy::host::{RoutingTable, TableError};
 use toml::de::DeTable;
 use url::Url;
@@ -34,6 +38,8 @@ use self::process::ServerSection;
 use self::reader::{Reader, Table, Text};
 use self::remark::Place;
 
+pub(crate) use self::form::{Shape, Unit};
+pub(crate) use self::key::{Declared, Preset};
 pub(crate) use self::locate::{LoadError, PLACES, load};
 pub(crate) use self::process::{Log, LogFormat};
 pub(crate) use self::reader::Variables;
@@ -45,7 +51,10 @@ pub(crate) use self::remark::Remarks;
 pub(crate) struct Config {
     /// Where it was read, as messages call it.
     pub(crate) source: String,
+    /// With the default bounds on what is served at once: [`Config::wanted`] and the machine decide on these.
     pub(crate) server: server::Settings,
+    /// The bounds that the operator asked for.
+    pub(crate) wanted: Wanted,
     /// What bodies may take of memory in all, in bytes.
     pub(crate) body_bytes_max: u64,
     /// The domain whose subdomains are virtual hosts.
@@ -59,9 +68,6 @@ pub(crate) struct Config {
     /// What was found beside the file and looks as if it was meant for wharf, one sentence each.
     pub(crate) notices: Vec<String>,
 }
-
-/// The sections of the file and what each may hold.
-const SECTIONS: [&str; 6] = ["server", "admin", "storage", "log", "defaults", "registry"];
 
 /// The configuration of someone who has none.
 const BUILTIN: &str = include_str!("config/builtin.toml");
@@ -139,15 +145,14 @@ fn describe(error: &toml::de::Error) -> String {
 }
 
 fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Table<'a>) -> Option<Config> {
-    reader.refuse_unknown_keys(top, &SECTIONS);
-    let server = reader.section(top, "server", &process::SERVER_KEYS);
-    let admin = reader.section(top, "admin", &process::ADMIN_KEYS);
-    let storage = reader.section(top, "storage", &process::STORAGE_KEYS);
-    let log = reader.section(top, "log", &process::LOG_KEYS);
-    let registry_keys = registry::registry_keys();
-    let defaults = reader.section(top, "defaults", &registry_keys);
+    reader.refuse_unknown_keys(top, &keys::TOP);
+    let server = reader.section(top, "server", &keys::process::SERVER);
+    let admin = reader.section(top, "admin", &keys::process::ADMIN);
+    let storage = reader.section(top, "storage", &keys::process::STORAGE);
+    let log = reader.section(top, "log", &keys::process::LOG);
+    let defaults = reader.section(top, "defaults", &keys::registry::REGISTRY);
 
-    let builtin_server = reader.section(builtin, "server", &process::SERVER_KEYS);
+    let builtin_server = reader.section(builtin, "server", &keys::process::SERVER);
     // Who names registries of their own also says which of them is the default.
     let server = if top.has("registry") { server } else { server.over(&builtin_server) };
     let (server, admin) = process::read_server(reader, &server, &admin);
@@ -160,7 +165,7 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
     let mut places = Vec::new();
     let mut registries = Vec::new();
     let mut upstreams = Vec::new();
-    for table in reader.sections(named_by, "registry", &registry_keys, "name") {
+    for table in reader.sections(named_by, "registry", &keys::registry::REGISTRY) {
         let (place, upstream) = (reader.place(&table, "name"), reader.place(&table, "upstream"));
         let read = registry::read_registry(reader, &table.over(&defaults), &storage_root, &mut claims);
         if let Some(registry) = read {
@@ -181,7 +186,8 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
     Some(Config {
         source: source.to_owned(),
         domain: server.domain.clone(),
-        body_bytes_max: server.body_bytes_max.map_or(budget::BODY_BYTES_DEFAULT, |bytes| bytes as u64),
+        body_bytes_max: server.body_bytes_max as u64,
+        wanted: server.wanted,
         server: waits::outlast(server.settings(admin), &registries),
         routes,
         log,

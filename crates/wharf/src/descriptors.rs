@@ -1,26 +1,8 @@
-//! The limits of the process: as many files as the system grants, no more promised to clients than there are, and no
-//! core file.
+//! The limits of the process: as many files as the system grants, and no core file. And the words for what fits into
+//! them.
 
+use policy::capacity::{Capacity, TooFew, Wanted};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use server::Settings;
-
-/// What the process opens beside its clients' connections and answers: listeners, logs and locks, the admin
-/// listener's connections, those that are turned away, and idle connections to upstreams.
-const OWN_COUNT: usize = 512;
-
-/// So many eighths of all answers may each have asked an upstream.
-pub(crate) const ASKING_EIGHTHS: usize = 3;
-
-/// What all answers take, in eighths of their number: each the file that it is read from, and those that have asked an
-/// upstream a connection to it. (What comes in is read from the file that the transfer writes. One that outlives all
-/// its clients has a file beside these, of which [`OWN_COUNT`] has room for some hundreds.)
-const ANSWERS_TAKE_EIGHTHS: usize = 8 + ASKING_EIGHTHS;
-
-/// Small blobs that all stores together keep open.
-const KEPT_OPEN_COUNT_MAX: usize = 4096;
-
-/// Where descriptors are few, one of so many is for a small blob that is kept open.
-const KEPT_OPEN_SHARE: usize = 10;
 
 /// Raises the limit of this process to what it may have, and returns it; none: there is no limit. The soft limit is
 /// low for the sake of programs that use select(2) (systemd.exec(5), "Process Properties"), which this one does not.
@@ -38,69 +20,50 @@ pub(crate) fn forbid_core_files() {
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
 }
 
-/// How many small blobs all stores together may keep open within `limit` descriptors.
-pub(crate) fn kept_open(limit: Option<usize>) -> usize {
-    limit.map_or(KEPT_OPEN_COUNT_MAX, |limit| (limit / KEPT_OPEN_SHARE).min(KEPT_OPEN_COUNT_MAX))
-}
-
-/// Fewer descriptors than this are refused where the bounds do not fit into them: a server for a handful of clients
-/// looks as if it worked.
-const LIMIT_MIN: usize = 1024;
-
-/// With fewer connections than this, the operator is warned: one large cluster opens as many.
-const EASY_CONNECTION_COUNT_MIN: usize = 2000;
-
-/// So few descriptors that serving would be a pretence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "open-file limit is {limit}, which is too few for a server; raise it to {LIMIT_MIN} at least, better to {wanted} \
-     (LimitNOFILE=, --ulimit nofile)"
-)]
-pub(crate) struct TooFew {
-    limit: usize,
-    wanted: usize,
-}
-
-/// The bounds were lowered.
+/// What a start says about the bounds on what is served at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shortage {
-    /// What to tell the operator.
+pub(crate) struct Notice {
     pub(crate) text: String,
-    /// Whether it is likely to be felt.
-    pub(crate) is_grave: bool,
+    /// Whether the operator gets less than the configuration asks for.
+    pub(crate) is_warning: bool,
+    /// Whether everything fits.
+    pub(crate) is_all: bool,
 }
 
-/// Lowers the bounds of `settings` to what fits into `limit` descriptors: a client that is accepted must find files
-/// and upstream connections left. Returns what to tell the operator, if they were lowered.
-///
-/// # Errors
-/// [`TooFew`].
-pub(crate) fn fit(settings: &mut Settings, limit: Option<usize>) -> Result<Option<Shortage>, TooFew> {
-    let (connection_count, answer_count) = (settings.connection_count_max, settings.answer_count_max);
-    let answers_take = answer_count.saturating_mul(ANSWERS_TAKE_EIGHTHS).div_ceil(8);
-    let wanted_by_clients = connection_count.saturating_add(answers_take);
-    let Some(limit) = limit else { return Ok(None) };
-    let available = limit.saturating_sub(OWN_COUNT + kept_open(Some(limit)));
-    if available >= wanted_by_clients {
-        return Ok(None);
-    }
-    let wanted = wanted_by_clients.saturating_add(OWN_COUNT + KEPT_OPEN_COUNT_MAX);
-    if limit < LIMIT_MIN {
-        return Err(TooFew { limit, wanted });
-    }
-    // Connections and answers are lowered alike.
-    let fitted = |count: usize| (count as f64 / wanted_by_clients as f64 * available as f64) as usize;
-    settings.connection_count_max = fitted(connection_count).max(1);
-    settings.answer_count_max = fitted(answer_count).max(1);
-    let share = settings.client_connection_count_max as f64 / connection_count as f64;
-    let client_count = (settings.connection_count_max as f64 * share).ceil() as usize;
-    settings.client_connection_count_max = settings.client_connection_count_max.min(client_count);
-    let text = format!(
-        "open-file limit is {limit}: serving at most {} connections and {} requests at once (wanted {connection_count} \
-         and {answer_count}). For more, raise it to {wanted} (LimitNOFILE=, --ulimit nofile)",
-        settings.connection_count_max, settings.answer_count_max
+/// Says what `capacity` serves within `limit` descriptors. It is a warning only where `wanted` asks for more.
+pub(crate) fn describe(limit: Option<usize>, wanted: &Wanted, capacity: &Capacity) -> Notice {
+    let limit = limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    let mut text = format!(
+        "open-file limit is {limit}: serving at most {} connections ({} of one client) and {} requests at once",
+        capacity.connections, capacity.per_client, capacity.answers
     );
-    Ok(Some(Shortage { text, is_grave: settings.connection_count_max < EASY_CONNECTION_COUNT_MIN }))
+    let Some(lack) = capacity.lack else { return Notice { text, is_warning: false, is_all: true } };
+    if lack.is_less_than_asked {
+        let asked: Vec<String> = asked_for(wanted).collect();
+        text.push_str(&format!(", less than {}", asked.join(", ")));
+    }
+    let needed = lack.descriptors_needed;
+    text.push_str(&format!(". For more, raise it to {needed} (LimitNOFILE=, --ulimit nofile)"));
+    Notice { text, is_warning: lack.is_less_than_asked, is_all: false }
+}
+
+/// The keys that the operator set, with their values.
+fn asked_for(wanted: &Wanted) -> impl Iterator<Item = String> {
+    let keys = [
+        ("connection_count_max", wanted.connections),
+        ("client_connection_count_max", wanted.per_client),
+        ("answer_count_max", wanted.answers),
+    ];
+    keys.into_iter().filter_map(|(key, count)| Some(format!("{key} = {}", count?)))
+}
+
+/// Says why so few descriptors are refused.
+pub(crate) fn refuse(too_few: &TooFew) -> String {
+    let TooFew { descriptors, descriptors_min, descriptors_needed } = too_few;
+    format!(
+        "open-file limit is {descriptors}, which is too few for a server; raise it to {descriptors_min} at least, better \
+         to {descriptors_needed} (LimitNOFILE=, --ulimit nofile)"
+    )
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod online;
 mod panics;
 mod report;
 mod runtime;
+mod schema;
 mod signals;
 mod wiring;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use budget::Memory;
 use cache::{Backend, Bounds};
+use policy::capacity::{self, Capacity, TooFew};
 use server::{BindError, Server, Sockets};
 use storage::fs::FsStore;
 use telemetry::Metrics;
@@ -15,7 +16,7 @@ use upstream::{Authorities, HttpUpstream, SettingsError};
 
 use crate::binding;
 use crate::config::{Config, LogFormat, Registry};
-use crate::descriptors::{self, Shortage};
+use crate::descriptors::{self, Notice};
 use crate::disk::{self, RegistryError};
 use crate::log;
 use crate::machine;
@@ -27,9 +28,6 @@ use crate::signals::Signals;
 /// How often each store looks for leftovers.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// What small blobs on their way may take of memory in all stores together, in bytes; each has an even share.
-const COLLECTED_BYTES_MAX: u64 = 32 << 20;
-
 /// How long transfers that nobody waits for any more may take to put away what they have.
 const PARK_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -39,8 +37,8 @@ pub(crate) enum StartError {
     /// Each registry that cannot be served, with the reason, of so many.
     #[error("{}", disk::lines(errors, *registry_count))]
     Registries { errors: Vec<RegistryError>, registry_count: usize },
-    #[error("{0}")]
-    Descriptors(#[from] descriptors::TooFew),
+    #[error("{}", descriptors::refuse(.0))]
+    Descriptors(TooFew),
     #[error("{0}")]
     Bind(String),
     #[error("cannot catch signals: {0}")]
@@ -52,7 +50,7 @@ pub(crate) enum StartError {
 /// # Errors
 /// [`StartError`] when it cannot begin; once it serves, nothing ends it but a signal.
 pub(crate) async fn serve(
-    mut config: Config,
+    config: Config,
     dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
 ) -> Result<(), StartError> {
     install_tls();
@@ -62,8 +60,8 @@ pub(crate) async fn serve(
     panics::count_in(Arc::clone(&metrics));
     descriptors::forbid_core_files();
     let descriptor_limit = descriptors::raise_limit();
-    let shortage = descriptors::fit(&mut config.server, descriptor_limit)?;
-    let bounds_of_all = share_answers(&mut config);
+    let capacity = capacity::plan(descriptor_limit, &config.wanted, config.registries.len());
+    let capacity = capacity.map_err(StartError::Descriptors)?;
     // Whatever else can fail comes before the stores, so that a start in vain leaves no directory behind.
     let in_vain = |error: BindError| StartError::Bind(binding::describe(&error, &config.server));
     let sockets = Sockets::bind(&config.server).map_err(in_vain)?;
@@ -75,13 +73,13 @@ pub(crate) async fn serve(
     metrics.count_body_memory(move || counted.taken().to_vec());
     let common = Common {
         metrics: Arc::clone(&metrics),
-        bounds_of_all,
+        bounds_of_all: Bounds::new(capacity.all.waiting, capacity.all.asking),
+        capacity,
         memory,
         tasks: TaskTracker::new(),
         stop_fills: CancellationToken::new(),
     };
-    let kept_open_max = descriptors::kept_open(descriptor_limit) / config.registries.len().max(1);
-    let stores = open_stores(&config.registries, &metrics, kept_open_max as u64).await?;
+    let stores = open_stores(&config.registries, &metrics, &capacity).await?;
     let parts = config.registries.iter().zip(upstreams).zip(stores);
     let registries =
         parts.map(|((registry, upstream), store)| common.backend(registry, upstream, store)).collect();
@@ -89,11 +87,11 @@ pub(crate) async fn serve(
         registries,
         routes: config.routes.clone(),
         metrics: Arc::clone(&metrics),
-        settings: config.server.clone(),
+        settings: server_settings(&config, &capacity),
     };
     let server = Server::listen(parts, sockets).map_err(in_vain)?;
 
-    say_what(&config, shortage);
+    say_what(&config, &descriptors::describe(descriptor_limit, &config.wanted, &capacity));
     say_where(&config, &server);
     let shutdown = CancellationToken::new();
     tokio::spawn(signals.obey(shutdown.clone(), server.running(), config.server.shutdown_grace));
@@ -111,7 +109,7 @@ pub(crate) async fn serve(
 
 /// Says which version runs with which configuration, and then what to beware of: nobody can make anything of a warning
 /// by a program that has not said its name.
-fn say_what(config: &Config, shortage: Option<Shortage>) {
+fn say_what(config: &Config, room: &Notice) {
     tracing::info!("{}", report::title(config));
     for line in config.notices.iter().cloned().chain(config.warnings.lines()) {
         tracing::warn!("{line}");
@@ -121,10 +119,10 @@ fn say_what(config: &Config, shortage: Option<Shortage>) {
     if let Some(notice) = disk::read_only_notice(&roots) {
         tracing::warn!("{notice}");
     }
-    match shortage {
-        Some(shortage) if shortage.is_grave => tracing::warn!("{}", shortage.text),
-        Some(shortage) => tracing::info!("{}", shortage.text),
-        None => {}
+    if room.is_warning {
+        tracing::warn!("{}", room.text);
+    } else if !room.is_all || log::format_of(&config.log) != LogFormat::Short {
+        tracing::info!("{}", room.text);
     }
 }
 
@@ -142,18 +140,14 @@ fn say_where(config: &Config, server: &Server) {
     }
 }
 
-/// How many of all answers may depend on upstreams: three quarters on one registry's, and seven eighths on all of them.
-/// So one that hangs leaves the others room to fetch, and several that hang leave room for what is stored. One registry's
-/// upstream may be asked a quarter as many things as there are answers, and all of them three eighths.
-fn share_answers(config: &mut Config) -> Bounds {
-    let answer_count_max = config.server.answer_count_max;
-    let share = |eighths: usize| answer_count_max.saturating_mul(eighths).div_ceil(8);
-    for registry in &mut config.registries {
-        (registry.cache.waiting_count_max, registry.cache.asking_count_max) = (share(6), share(2));
+/// The server's settings with the bounds that fit.
+fn server_settings(config: &Config, capacity: &Capacity) -> server::Settings {
+    server::Settings {
+        connection_count_max: capacity.connections,
+        client_connection_count_max: capacity.per_client,
+        answer_count_max: capacity.answers,
+        ..config.server.clone()
     }
-    // Rounded down, so that of a few answers too one is for hits.
-    let waiting = (answer_count_max.saturating_mul(7) / 8).max(1);
-    Bounds::new(waiting, share(descriptors::ASKING_EIGHTHS))
 }
 
 /// Finds what only the rooms themselves can tell to be wrong, without touching a store or a socket.
@@ -196,10 +190,9 @@ fn upstream(
 async fn open_stores(
     registries: &[Registry],
     metrics: &Metrics,
-    kept_open_max: u64,
+    capacity: &Capacity,
 ) -> Result<Vec<FsStore>, StartError> {
-    let collected_bytes_max = COLLECTED_BYTES_MAX / registries.len().max(1) as u64;
-    let open = |registry| open_store(registry, metrics, kept_open_max, collected_bytes_max);
+    let open = |registry| open_store(registry, metrics, capacity);
     let opening: Vec<_> = registries.iter().map(open).collect();
     let mut stores = Vec::new();
     for store in opening {
@@ -212,11 +205,11 @@ async fn open_stores(
 fn open_store(
     registry: &Registry,
     metrics: &Metrics,
-    kept_open_max: u64,
-    collected_bytes_max: u64,
+    capacity: &Capacity,
 ) -> JoinHandle<Result<FsStore, RegistryError>> {
     let (name, root) = (registry.names.name.clone(), registry.root.clone());
     let metrics = metrics.registry(&name);
+    let (kept_open_max, collected_bytes_max) = (capacity.kept_open as u64, capacity.collected_bytes);
     tokio::task::spawn_blocking(move || {
         if let Some(above) = disk::open_to_everyone(&root).filter(|_| !machine::is_container()) {
             let reason = format!(
@@ -235,6 +228,7 @@ fn open_store(
 struct Common {
     metrics: Arc<Metrics>,
     bounds_of_all: Bounds,
+    capacity: Capacity,
     memory: Memory,
     tasks: TaskTracker,
     stop_fills: CancellationToken,
@@ -253,7 +247,11 @@ impl Common {
             records: store,
             bounds_of_all: self.bounds_of_all.clone(),
             memory: self.memory.clone(),
-            settings: registry.cache.clone(),
+            settings: cache::Settings {
+                waiting_count_max: self.capacity.per_registry.waiting,
+                asking_count_max: self.capacity.per_registry.asking,
+                ..registry.cache.clone()
+            },
             metrics: self.metrics.registry(name),
             tasks: self.tasks.clone(),
             cancel: self.stop_fills.clone(),

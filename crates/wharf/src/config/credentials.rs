@@ -4,20 +4,21 @@
 
 use secret::Secret;
 
+use super::keys::registry as keys;
 use super::reader::{Reader, Table, Text};
 
-const LOGIN: [&str; 3] = ["username", "password", "password_file"];
-const IDENTITY: [&str; 2] = ["client_cert", "client_key"];
+const LOGIN: [&str; 3] = [keys::USERNAME.name, keys::PASSWORD.name, keys::PASSWORD_FILE.name];
+const IDENTITY: [&str; 2] = [keys::CLIENT_CERT.name, keys::CLIENT_KEY.name];
 
 impl Reader<'_> {
     /// The user name and the password. Both empty, as `${VAR:-}` can leave them, mean anonymous.
     pub(crate) fn login(&mut self, table: &Table<'_>) -> Option<(String, Secret<String>)> {
         let table = table.holding(&LOGIN);
-        let username = self.text_or_empty(&table, "username").map(without_line_end);
+        let username = keys::USERNAME.read(self, &table).map(without_line_end);
         let password = if table.has("password_file") {
-            self.secret_file(&table, "password_file")
+            keys::PASSWORD_FILE.read(self, &table)
         } else {
-            let password = self.text_or_empty(&table, "password").map(without_line_end);
+            let password = keys::PASSWORD.read(self, &table).map(without_line_end);
             password.map(|password| {
                 self.warn_of_blanks(&password.place, &password.value);
                 Secret::new(password.value)
@@ -65,8 +66,8 @@ impl Reader<'_> {
     /// The certificate and its key, both in PEM form, one after the other.
     pub(crate) fn identity(&mut self, table: &Table<'_>) -> Option<Secret<Vec<u8>>> {
         let table = table.holding(&IDENTITY);
-        let certificate = self.certificates(&table, "client_cert");
-        let key = self.private_key(&table, "client_key");
+        let certificate = keys::CLIENT_CERT.read(self, &table);
+        let key = keys::CLIENT_KEY.read(self, &table);
         for (one, other) in [("client_cert", "client_key"), ("client_key", "client_cert")] {
             if table.has(one) && !table.has(other) {
                 let place = self.place(&table, one);

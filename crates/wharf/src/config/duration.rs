@@ -26,5 +26,14 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(milliseconds))
 }
 
+/// The length of time as people write it, in the largest unit that leaves no rest.
+pub(crate) fn write(length: Duration) -> String {
+    let milliseconds = length.as_millis();
+    // From long to short: a minute is tried before the milliseconds that it is a multiple of.
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+    let fitting = units.into_iter().find(|(_, unit)| milliseconds > 0 && milliseconds.is_multiple_of(*unit));
+    fitting.map_or_else(|| "0s".to_owned(), |(name, unit)| format!("{}{name}", milliseconds / unit))
+}
+
 #[cfg(test)]
 mod tests;

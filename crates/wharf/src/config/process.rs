@@ -4,45 +4,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use policy::capacity::Wanted;
 use server::{AdminSettings, TlsIdentity, TlsSettings};
 
-use super::address::{listeners_overlap, parse_host, parse_listen};
+use super::address::{listeners_overlap, parse_listen};
+use super::form::OFF;
+use super::key::Key;
+use super::keys::process as keys;
 use super::reader::{Reader, Table, Text};
 use super::remark::Place;
 
-pub(crate) const SERVER_KEYS: [&str; 11] = [
-    "listen",
-    "domain",
-    "hosts",
-    "default_registry",
-    "shutdown_grace",
-    "sendfile",
-    "connection_count_max",
-    "client_connection_count_max",
-    "answer_count_max",
-    "body_bytes_max",
-    "tls",
-];
-pub(crate) const TLS_KEYS: [&str; 3] = ["listen", "cert_file", "key_file"];
-pub(crate) const ADMIN_KEYS: [&str; 3] = ["listen", "token_file", "hosts"];
-pub(crate) const STORAGE_KEYS: [&str; 1] = ["root"];
-pub(crate) const LOG_KEYS: [&str; 3] = ["level", "format", "access"];
-
-const LISTEN_DEFAULT: &str = "0.0.0.0:5000";
-const TLS_LISTEN_DEFAULT: &str = "0.0.0.0:5443";
-const ADMIN_LISTEN_DEFAULT: &str = "127.0.0.1:5001";
-/// What stands in place of an address where nothing is to listen.
-const OFF: &str = "off";
 const ROOT_DEFAULT: &str = "./wharf-data";
-/// The highest bound that can be set: more than one process has descriptors for.
-const COUNT_MAX: i64 = 1 << 24;
-
-/// The least that bodies must have of memory, in bytes: a quarter of it has room for one manifest of the largest size.
-const BODY_BYTES_MIN: usize = 16 << 20;
-/// The most that can be set: more than machines have.
-const BODY_BYTES_MAX: i64 = 1 << 40;
-
-const SHUTDOWN_GRACE_DEFAULT: Duration = Duration::from_secs(60);
 
 /// `[server]`, apart from what the server's own settings hold.
 pub(crate) struct ServerSection {
@@ -57,10 +29,8 @@ pub(crate) struct ServerSection {
     pub(crate) default_registry: Option<Text>,
     pub(crate) shutdown_grace: Duration,
     pub(crate) sendfile: bool,
-    pub(crate) connection_count_max: Option<usize>,
-    pub(crate) client_connection_count_max: Option<usize>,
-    pub(crate) answer_count_max: Option<usize>,
-    pub(crate) body_bytes_max: Option<usize>,
+    pub(crate) wanted: Wanted,
+    pub(crate) body_bytes_max: usize,
 }
 
 /// How the log is written.
@@ -82,32 +52,16 @@ pub(crate) enum LogFormat {
     Short,
 }
 
-const LEVELS: [(&str, tracing::Level); 5] = [
-    ("error", tracing::Level::ERROR),
-    ("warn", tracing::Level::WARN),
-    ("info", tracing::Level::INFO),
-    ("debug", tracing::Level::DEBUG),
-    ("trace", tracing::Level::TRACE),
-];
-
 impl ServerSection {
     /// The settings of the server that this section and `admin` make.
     pub(crate) fn settings(self, admin: Option<AdminSettings>) -> server::Settings {
-        let defaults = server::Settings::new(self.listen);
-        let connection_count_max = self.connection_count_max.unwrap_or(defaults.connection_count_max);
         server::Settings {
             admin,
             admin_hosts: self.admin_hosts,
             shutdown_grace: self.shutdown_grace,
             sendfile: self.sendfile,
             tls: self.tls.map(|(tls, _)| tls),
-            connection_count_max,
-            // However many one client opens, as many are left for the others.
-            client_connection_count_max: self
-                .client_connection_count_max
-                .unwrap_or(connection_count_max.div_ceil(2)),
-            answer_count_max: self.answer_count_max.unwrap_or(defaults.answer_count_max),
-            ..defaults
+            ..server::Settings::new(self.listen)
         }
     }
 }
@@ -118,28 +72,22 @@ pub(crate) fn read_server(
     admin: &Table<'_>,
 ) -> (ServerSection, Option<AdminSettings>) {
     let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
-    let listen = read_plain_listen(reader, server, &mut taken);
-    let tls = read_tls(reader, server, &mut taken);
-    let domain = reader.text_or_nothing(server, "domain").and_then(|text| match parse_host(&text.value) {
-        Ok(domain) => Some(domain),
-        Err(wrong) => {
-            reader.refuse(&text.place, wrong);
-            None
-        }
-    });
+    let admin_hosts = keys::ADMIN_HOSTS.read(reader, admin).unwrap_or_default();
     let section = ServerSection {
-        listen,
-        tls,
-        domain,
-        hosts: read_hosts(reader, server),
-        admin_hosts: read_hosts(reader, admin).into_iter().map(|host| host.value).collect(),
-        default_registry: reader.text_or_nothing(server, "default_registry"),
-        shutdown_grace: reader.duration(server, "shutdown_grace").unwrap_or(SHUTDOWN_GRACE_DEFAULT),
-        sendfile: reader.flag(server, "sendfile").unwrap_or(true),
-        connection_count_max: reader.count(server, "connection_count_max", COUNT_MAX),
-        client_connection_count_max: reader.count(server, "client_connection_count_max", COUNT_MAX),
-        answer_count_max: reader.count(server, "answer_count_max", COUNT_MAX),
-        body_bytes_max: read_body_bytes(reader, server),
+        listen: read_plain_listen(reader, server, &mut taken),
+        tls: read_tls(reader, server, &mut taken),
+        domain: keys::DOMAIN.read(reader, server).map(|text| text.value),
+        hosts: keys::HOSTS.read(reader, server).unwrap_or_default(),
+        admin_hosts: admin_hosts.into_iter().map(|host| host.value).collect(),
+        default_registry: keys::DEFAULT_REGISTRY.read(reader, server).filter(|text| text.value != OFF),
+        shutdown_grace: keys::SHUTDOWN_GRACE.value(reader, server),
+        sendfile: keys::SENDFILE.value(reader, server),
+        wanted: Wanted {
+            connections: keys::CONNECTION_COUNT_MAX.read(reader, server),
+            per_client: keys::CLIENT_CONNECTION_COUNT_MAX.read(reader, server),
+            answers: keys::ANSWER_COUNT_MAX.read(reader, server),
+        },
+        body_bytes_max: keys::BODY_BYTES_MAX.value(reader, server),
     };
     (section, read_admin(reader, admin, &mut taken))
 }
@@ -150,59 +98,38 @@ fn read_plain_listen(
     server: &Table<'_>,
     taken: &mut Vec<(SocketAddr, Place)>,
 ) -> Vec<SocketAddr> {
-    let is_off = reader.texts(server, "listen").is_some_and(|texts| match &texts[..] {
+    let is_off = keys::LISTEN.read(reader, server).is_some_and(|texts| match &texts[..] {
         [] => true,
         [text] => text.value == OFF,
         _ => false,
     });
     if !is_off {
-        return read_listen(reader, server, LISTEN_DEFAULT, taken);
+        return read_listen(reader, server, &keys::LISTEN, taken);
     }
     if !server.has("tls") {
         let place = reader.place(server, "listen");
         let wrong = format!(
-            "is off, and without [server.tls] nothing would listen; write an address such as {LISTEN_DEFAULT:?}"
+            "is off, and without [server.tls] nothing would listen; write an address such as {:?}",
+            keys::LISTEN.written()
         );
         reader.refuse(&place, wrong);
     }
     Vec::new()
 }
 
-fn read_body_bytes(reader: &mut Reader<'_>, server: &Table<'_>) -> Option<usize> {
-    let bytes = reader.count(server, "body_bytes_max", BODY_BYTES_MAX)?;
-    if bytes < BODY_BYTES_MIN {
-        let place = reader.place(server, "body_bytes_max");
-        let wrong = format!("is too little for a large manifest; write at least {BODY_BYTES_MIN} (16 MiB)");
-        reader.refuse(&place, wrong);
-    }
-    Some(bytes)
-}
-
 /// The public listener's addresses, of `[server]` or of `[server.tls]`.
 fn read_listen(
     reader: &mut Reader<'_>,
     table: &Table<'_>,
-    default: &str,
+    key: &Key<Vec<Text>>,
     taken: &mut Vec<(SocketAddr, Place)>,
 ) -> Vec<SocketAddr> {
-    let Some(texts) = reader.texts(table, "listen") else { return vec![listen_default(default, taken)] };
+    let Some(texts) = key.read(reader, table) else { return vec![listen_default(key.written(), taken)] };
     if texts.is_empty() {
-        let place = reader.place(table, "listen");
-        reader.refuse(&place, format!("is an empty list; write an address such as {default:?}"));
+        let place = reader.place(table, key.name);
+        reader.refuse(&place, format!("is an empty list; write an address such as {:?}", key.written()));
     }
     texts.iter().filter_map(|text| claim_listener(reader, text, taken)).collect()
-}
-
-/// The names in `hosts`.
-fn read_hosts(reader: &mut Reader<'_>, table: &Table<'_>) -> Vec<Text> {
-    let mut hosts = Vec::new();
-    for text in reader.texts(table, "hosts").unwrap_or_default() {
-        match parse_host(&text.value) {
-            Ok(value) => hosts.push(Text { value, ..text }),
-            Err(wrong) => reader.refuse(&text.place, format!("{:?}: {wrong}", text.written)),
-        }
-    }
-    hosts
 }
 
 /// `[server.tls]`; without that section, no TLS is spoken.
@@ -214,19 +141,19 @@ fn read_tls(
     if !server.has("tls") {
         return None;
     }
-    let tls = reader.section(server, "tls", &TLS_KEYS);
-    let listen = read_listen(reader, &tls, TLS_LISTEN_DEFAULT, taken);
-    for key in ["cert_file", "key_file"] {
+    let tls = reader.section(server, "tls", &keys::TLS);
+    let listen = read_listen(reader, &tls, &keys::TLS_LISTEN, taken);
+    for key in [keys::CERT_FILE.name, keys::KEY_FILE.name] {
         if !tls.has(key) {
             reader.refuse(&tls.place(), format!("{key} is missing; name a file in PEM form"));
         }
     }
-    let chain = reader.certificates(&tls, "cert_file");
-    let key = reader.private_key(&tls, "key_file");
+    let chain = keys::CERT_FILE.read(reader, &tls);
+    let key = keys::KEY_FILE.read(reader, &tls);
     match TlsIdentity::from_pem(&chain?, &key?) {
-        Ok(identity) => Some((TlsSettings { listen, identity }, reader.place(&tls, "cert_file"))),
+        Ok(identity) => Some((TlsSettings { listen, identity }, reader.place(&tls, keys::CERT_FILE.name))),
         Err(error) => {
-            let place = reader.place(&tls, "key_file");
+            let place = reader.place(&tls, keys::KEY_FILE.name);
             reader.refuse(&place, format!("{error}; name the key that the certificate was made for"));
             None
         }
@@ -238,13 +165,14 @@ fn read_admin(
     admin: &Table<'_>,
     taken: &mut Vec<(SocketAddr, Place)>,
 ) -> Option<AdminSettings> {
-    let token = if admin.has("token_file") { reader.secret_file(admin, "token_file") } else { None };
-    let listen = match reader.text(admin, "listen") {
+    let token = keys::TOKEN_FILE.read(reader, admin);
+    let listen = match keys::ADMIN_LISTEN.read(reader, admin) {
         Some(text) if text.value == OFF => return None,
         Some(text) => claim_listener(reader, &text, taken)?,
-        None if admin.has("listen") => return None,
+        None if admin.has(keys::ADMIN_LISTEN.name) => return None,
         None => {
-            let default = ADMIN_LISTEN_DEFAULT.parse().expect("the default addresses are well formed");
+            let default =
+                keys::ADMIN_LISTEN.written().parse().expect("the default addresses are well formed");
             if let Some((other, place)) = taken.iter().find(|(other, _)| listeners_overlap(other, &default)) {
                 let wrong = format!(
                     "{other} is where the admin listener is by default; set listen of [admin] to another \
@@ -254,11 +182,11 @@ fn read_admin(
                 reader.refuse(&place, wrong);
                 return None;
             }
-            listen_default(ADMIN_LISTEN_DEFAULT, taken)
+            listen_default(keys::ADMIN_LISTEN.written(), taken)
         }
     };
-    if !listen.ip().is_loopback() && !admin.has("token_file") {
-        let place = reader.place(admin, "listen");
+    if !listen.ip().is_loopback() && !admin.has(keys::TOKEN_FILE.name) {
+        let place = reader.place(admin, keys::ADMIN_LISTEN.name);
         let wrong = "can be reached from other machines and needs a token; \
                      add token_file, or listen on 127.0.0.1";
         reader.refuse(&place, wrong);
@@ -296,11 +224,10 @@ fn listen_default(address: &str, taken: &mut Vec<(SocketAddr, Place)>) -> Socket
 }
 
 pub(crate) fn read_log(reader: &mut Reader<'_>, log: &Table<'_>) -> Log {
-    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json), ("short", LogFormat::Short)];
     Log {
-        level: reader.choice(log, "level", &LEVELS).unwrap_or(tracing::Level::INFO),
-        format: reader.choice(log, "format", &formats),
-        access: reader.flag(log, "access").unwrap_or(true),
+        level: keys::LEVEL.value(reader, log),
+        format: keys::FORMAT.read(reader, log),
+        access: keys::ACCESS.value(reader, log),
     }
 }
 
@@ -310,7 +237,7 @@ const ROOT_VARIABLE: &str = "WHARF_ROOT";
 
 /// The directory under which registries without a root of their own store.
 pub(crate) fn read_storage_root(reader: &mut Reader<'_>, storage: &Table<'_>) -> PathBuf {
-    let root = reader.path(storage, "root").filter(|root| {
+    let root = keys::STORAGE_ROOT.read(reader, storage).filter(|root| {
         if root.value.is_empty() {
             reader.refuse(&root.place, "is empty; write a directory, or leave the key out");
         }

@@ -12,6 +12,7 @@ use super::address::PORT_ALONE;
 use super::duration::{self, parse_duration};
 use super::expand::{ExpandError, expand};
 use super::hint;
+use super::keys::{self, Section};
 use super::nearest::nearest;
 use super::remark::{Place, Remarks};
 
@@ -131,26 +132,21 @@ impl<'a> Reader<'a> {
         self.find(table, key).map_or_else(|| table.place(), |(place, _)| place)
     }
 
-    /// The table under `key`, whose own keys must be among `keys`.
-    pub(crate) fn section<'t>(&mut self, top: &Table<'t>, key: &str, keys: &[&str]) -> Table<'t> {
+    /// The table under `key`, whose own keys must be those of `section`.
+    pub(crate) fn section<'t>(&mut self, top: &Table<'t>, key: &str, section: &Section) -> Table<'t> {
         let Some((place, value)) = self.find(top, key) else { return Table::absent() };
         let Some(entries) = value.get_ref().as_table() else {
             self.refuse(&place, format!("expected a section, found {}; write [{key}]", kind(value)));
             return Table::absent();
         };
         let table = Table { layers: vec![Layer { place, entries }] };
-        self.refuse_unknown_keys(&table, keys);
+        self.refuse_unknown_keys(&table, &section.names());
         table
     }
 
-    /// The tables written as `[[key]]`. `name` tells how remarks call one of them: `registry[docker.io]`.
-    pub(crate) fn sections<'t>(
-        &mut self,
-        top: &Table<'t>,
-        key: &str,
-        keys: &[&str],
-        name: &str,
-    ) -> Vec<Table<'t>> {
+    /// The tables written as `[[key]]`. Remarks call them by their name, as in `registry[docker.io]`.
+    pub(crate) fn sections<'t>(&mut self, top: &Table<'t>, key: &str, section: &Section) -> Vec<Table<'t>> {
+        let (name, keys) = (keys::registry::NAME.name, section.names());
         let Some((place, value)) = self.find(top, key) else { return Vec::new() };
         let entries =
             value.get_ref().as_array().filter(|array| array.iter().all(|value| value.get_ref().is_table()));
@@ -179,7 +175,7 @@ impl<'a> Reader<'a> {
             let called = called.map_or_else(|| (index + 1).to_string(), str::to_owned);
             let place = Place { line: self.line(value.span().start), key: format!("{key}[{called}]") };
             let table = Table { layers: vec![Layer { place, entries }] };
-            self.refuse_unknown_keys(&table, keys);
+            self.refuse_unknown_keys(&table, &keys);
             tables.push(table);
         }
         tables
@@ -271,11 +267,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number from 1 to `max`.
-    pub(crate) fn count(&mut self, table: &Table<'_>, key: &str, max: i64) -> Option<usize> {
+    pub(crate) fn count(&mut self, table: &Table<'_>, key: &str, max: usize) -> Option<usize> {
         let (place, value) = self.find(table, key)?;
         let number = value.get_ref().as_integer().and_then(|number| {
             let number = i64::from_str_radix(number.as_str(), number.radix()).ok()?;
-            usize::try_from(number).ok().filter(|_| (1..=max).contains(&number))
+            usize::try_from(number).ok().filter(|number| (1..=max).contains(number))
         });
         if number.is_none() {
             self.refuse(&place, format!("expected a whole number from 1 to {max}, without quotes"));

@@ -1,3 +1,5 @@
+mod page;
+
 use std::fs;
 use std::time::Duration;
 
@@ -84,7 +86,9 @@ fn the_bare_address_is_docker_hub_s_unless_a_file_says_otherwise() {
     assert_eq!(default_of(&parse("")), Some(0));
     assert_eq!(default_of(&parse("[server]\nlisten = \"127.0.0.1:5005\"\n")), Some(0));
     assert_eq!(default_of(&parse("[server]\ndefault_registry = \"ghcr.io\"\n")), Some(1));
-    assert_eq!(default_of(&parse("[server]\ndefault_registry = \"\"\n")), None);
+    for off in ["", "off"] {
+        assert_eq!(default_of(&parse(&format!("[server]\ndefault_registry = {off:?}\n"))), None);
+    }
     assert_eq!(
         default_of(&parse("[[registry]]\nname = \"ghcr.io\"\n[[registry]]\nname = \"docker.io\"\n")),
         None
@@ -196,9 +200,8 @@ fn every_key_is_taken_over() {
     assert_eq!(config.server.listen.len(), 2);
     assert_eq!(config.server.shutdown_grace, Duration::from_secs(90));
     assert!(!config.server.sendfile);
-    assert_eq!(config.server.connection_count_max, 2000);
-    assert_eq!(config.server.client_connection_count_max, 100);
-    assert_eq!(config.server.answer_count_max, 500);
+    let wanted = Wanted { connections: Some(2000), per_client: Some(100), answers: Some(500) };
+    assert_eq!(config.wanted, wanted);
     assert_eq!(config.body_bytes_max, 32 << 20);
     let tls = config.server.tls.expect("a section for TLS");
     assert_eq!(tls.listen, ["127.0.0.1:5443".parse().unwrap()]);
@@ -304,7 +307,7 @@ colour = "green"
             r#"wharf.toml:34: registry[docker.io].idle_timeout: a timeout of zero lets nothing succeed; write a longer one, or leave the key out"#,
             r#"wharf.toml:35: registry[docker.io].on_upstream_404: "500" is not one of "404", "serve"; write one of these"#,
             r#"wharf.toml:36: registry[4]: has no name; write what it caches, such as name = "docker.io""#,
-            r#"wharf.toml:38: registry[4].colour: there is no such key; known here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, tag_ttl, stale_if_error, on_upstream_404, offline, catalog, auth_ttl"#,
+            r#"wharf.toml:38: registry[4].colour: there is no such key; known here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, tag_ttl, stale_if_error, on_upstream_404, auth_ttl, offline, catalog"#,
         ],
     );
 }

@@ -1,65 +1,58 @@
+use policy::capacity::plan;
+
 use super::*;
 
-fn settings() -> Settings {
-    Settings::new(vec!["127.0.0.1:5000".parse().unwrap()])
-}
+const DEFAULTS: Wanted = Wanted { connections: None, per_client: None, answers: None };
 
-fn bounds(settings: &Settings) -> (usize, usize, usize) {
-    (settings.connection_count_max, settings.client_connection_count_max, settings.answer_count_max)
-}
-
-#[test]
-fn what_fits_stays_as_it_is() {
-    for limit in [None, Some(usize::MAX), Some(24_196)] {
-        let mut fitted = settings();
-        assert_eq!(fit(&mut fitted, limit), Ok(None));
-        assert_eq!(bounds(&fitted), bounds(&settings()));
-    }
+fn said(limit: Option<usize>, wanted: &Wanted) -> Notice {
+    describe(limit, wanted, &plan(limit, wanted, 7).unwrap())
 }
 
 #[test]
-fn f43_a_low_limit_leaves_descriptors_for_files_and_upstreams() {
-    for (limit, connections, clients, answers, is_grave) in [
-        (24_190, 9997, 4999, 8190, false),
-        (8192, 3226, 1613, 2643, false),
-        (4096, 1493, 747, 1223, true),
-        (1024, 192, 96, 157, true),
+fn a_default_installation_is_told_what_it_serves_and_warned_of_nothing() {
+    for (limit, serving) in [
+        (None, "unlimited: serving at most 10000 connections (5000 of one client) and 8192 requests at once"),
+        (
+            Some(1 << 20),
+            "1048576: serving at most 10000 connections (5000 of one client) and 8192 requests at once",
+        ),
     ] {
-        let mut fitted = settings();
-        let told = fit(&mut fitted, Some(limit)).unwrap().unwrap();
-        assert_eq!(bounds(&fitted), (connections, clients, answers), "{limit}");
-        assert_eq!(told.is_grave, is_grave, "{limit}");
-        let begin = format!(
-            "open-file limit is {limit}: serving at most {connections} connections and {answers} requests"
+        let text = format!("open-file limit is {serving}");
+        assert_eq!(said(limit, &DEFAULTS), Notice { text, is_warning: false, is_all: true });
+    }
+    for (limit, serving) in [
+        (4096, "1493 connections (747 of one client) and 1223 requests"),
+        (1024, "192 connections (96 of one client) and 157 requests"),
+    ] {
+        let text = format!(
+            "open-file limit is {limit}: serving at most {serving} at once. For more, raise it to 25872 (LimitNOFILE=, \
+             --ulimit nofile)"
         );
-        assert!(told.text.starts_with(&begin) && told.text.contains("raise it to 25872"), "{told:?}");
-        let (connections, _, answers) = bounds(&fitted);
-        assert!(
-            connections + (answers * 11).div_ceil(8) + OWN_COUNT + kept_open(Some(limit)) <= limit,
-            "{limit}"
-        );
+        assert_eq!(said(Some(limit), &DEFAULTS), Notice { text, is_warning: false, is_all: false });
     }
 }
 
 #[test]
-fn f43_a_server_for_a_handful_of_clients_does_not_start() {
+fn less_than_was_asked_for_is_a_warning() {
+    let wanted = Wanted { connections: Some(10_000), answers: Some(8192), ..DEFAULTS };
+    let expected = "open-file limit is 8192: serving at most 3226 connections (1613 of one client) and 2643 requests at \
+                    once, less than connection_count_max = 10000, answer_count_max = 8192. For more, raise it to 25872 \
+                    (LimitNOFILE=, --ulimit nofile)";
+    let notice = said(Some(8192), &wanted);
+    assert_eq!((notice.text.as_str(), notice.is_warning), (expected, true));
+    // All that was asked for is there: a default that shrank is nobody's wish.
+    let notice = said(Some(8192), &Wanted { answers: Some(1000), ..DEFAULTS });
+    assert!(!notice.is_warning && !notice.is_all, "{notice:?}");
+}
+
+#[test]
+fn f43_a_refusal_says_what_to_raise() {
     for limit in [0, 64, 512, 1023] {
-        let refused = fit(&mut settings(), Some(limit)).unwrap_err().to_string();
+        let refused = refuse(&plan(Some(limit), &DEFAULTS, 7).unwrap_err());
         let expected = format!(
             "open-file limit is {limit}, which is too few for a server; raise it to 1024 at least, better to 25872 \
              (LimitNOFILE=, --ulimit nofile)"
         );
         assert_eq!(refused, expected);
     }
-    let mut few = settings();
-    (few.connection_count_max, few.client_connection_count_max, few.answer_count_max) = (20, 20, 20);
-    assert_eq!(fit(&mut few, Some(700)), Ok(None), "who wants as few gets them");
-}
-
-#[test]
-fn a_client_that_may_have_all_may_have_all_that_fit() {
-    let mut fitted = settings();
-    fitted.client_connection_count_max = fitted.connection_count_max;
-    fit(&mut fitted, Some(4096)).unwrap();
-    assert_eq!(bounds(&fitted), (1493, 1493, 1223));
 }

@@ -323,6 +323,58 @@ fn too_few_files_are_refused() {
     );
 }
 
+/// The log of a start under these limits, up to its last line.
+fn start_under(limits: &str, configuration: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("wharf.toml"), configuration).unwrap();
+    let mut command = std::process::Command::new("/bin/sh");
+    let script = format!("{limits} && exec \"$0\" serve");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_wharf")]).current_dir(directory.path()).env_clear();
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut log = String::new();
+    for line in lines.map(Result::unwrap) {
+        log.push_str(&line);
+        log.push('\n');
+        if line.contains("containerd: put") {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    log
+}
+
+#[test]
+fn f43_ordinary_limits_are_no_reason_to_warn_on_a_default_installation() {
+    for (limits, expected) in [
+        // The soft limit alone is low: it is raised.
+        ("ulimit -S -n 1024", " INFO wharf::wiring: open-file limit is "),
+        (
+            "ulimit -S -n 1024 && ulimit -H -n 4096",
+            " INFO wharf::wiring: open-file limit is 4096: serving at most 1493 connections (747 of one client) and 1223 \
+             requests at once. For more, raise it to 25872",
+        ),
+    ] {
+        let log = start_under(limits, &configuration(""));
+        assert!(log.contains(expected) && log.contains("containerd: put"), "{limits}: {log}");
+        assert!(!log.contains("WARN"), "{limits}: {log}");
+    }
+}
+
+#[test]
+fn f43_less_than_was_asked_for_is_a_warning_and_nothing_else_is() {
+    let limits = "ulimit -S -n 1024 && ulimit -H -n 4096";
+    let asking =
+        |key: &str| start_under(limits, &configuration("").replace("[server]", &format!("[server]\n{key}")));
+    let log = asking("connection_count_max = 10_000");
+    let expected = " WARN wharf::wiring: open-file limit is 4096: serving at most 2382 connections (1191 of one client) and \
+                    576 requests at once, less than connection_count_max = 10000. For more, raise it to 25872";
+    assert!(log.contains(expected), "{log}");
+    let log = asking("answer_count_max = 1_000");
+    assert!(log.contains(" INFO wharf::wiring: open-file limit is 4096: ") && !log.contains("WARN"), "{log}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_may_speak_tls_alone() {
     let directory = Arc::new(tempfile::tempdir().unwrap());

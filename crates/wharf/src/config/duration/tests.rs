@@ -27,6 +27,24 @@ fn what_has_no_unit_or_no_number_is_none() {
 }
 
 #[test]
+fn a_length_is_written_in_the_largest_unit_that_leaves_no_rest() {
+    for (milliseconds, text) in [
+        (0, "0s"),
+        (250, "250ms"),
+        (1500, "1500ms"),
+        (5000, "5s"),
+        (60_000, "1m"),
+        (90_000, "90s"),
+        (900_000, "15m"),
+        (604_800_000, "7d"),
+    ] {
+        let length = Duration::from_millis(milliseconds);
+        assert_eq!(write(length), text);
+        assert_eq!(parse_duration(text), Some(length), "{text}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_none() {
     assert_eq!(parse_duration("18446744073709551615ms"), Some(Duration::from_millis(u64::MAX)));
     for text in ["18446744073709551616ms", "18446744073709551615s", "18446744073709551615ms1ms"] {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{SECTIONS, process, registry};
+use crate::config::keys;
 
 #[test]
 fn keys_of_other_programs_lead_to_ours() {
@@ -23,9 +23,8 @@ fn no_hint_points_into_the_repository() {
 
 #[test]
 fn no_hint_is_given_for_a_key_that_there_is() {
-    let keys = registry::registry_keys();
-    let keys = keys.iter().chain(&process::SERVER_KEYS).chain(&process::TLS_KEYS).chain(&process::ADMIN_KEYS);
-    for key in keys.chain(&process::STORAGE_KEYS).chain(&process::LOG_KEYS).chain(&SECTIONS) {
+    let keys = keys::SECTIONS.iter().flat_map(|section| section.names());
+    for key in keys.chain(keys::TOP) {
         assert_eq!(for_key(key), None, "{key}");
     }
 }

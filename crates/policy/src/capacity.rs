@@ -1,0 +1,209 @@
+//! Decides how much a process takes on at once, so that a client that is accepted finds files and upstream connections
+//! left.
+//!
+//! One plan holds for the whole process. It is made of what the system grants and of what the operator asked for, and
+//! nothing else computes a share.
+
+/// The default bound on client connections.
+pub const CONNECTIONS: usize = 10_000;
+
+/// The default bound on requests that are being answered.
+pub const ANSWERS: usize = 8_192;
+
+/// Descriptors that the process needs beside its clients' connections and answers: for listeners, logs and locks, for
+/// the admin listener's connections and those that are turned away, and for idle connections to upstreams.
+const OWN_COUNT: usize = 512;
+
+/// The share of all answers, in eighths, that may have a question or a transfer upstream.
+const ASKING_EIGHTHS: usize = 3;
+
+/// Descriptors for all answers, in eighths of their number. Each answer reads from a file, and those that ask an upstream
+/// have a connection to it. (A transfer writes to the file that its readers read from. One that outlives all its clients
+/// has a file of its own, and [`OWN_COUNT`] has room for some hundreds of these.)
+const DESCRIPTOR_EIGHTHS: usize = 8 + ASKING_EIGHTHS;
+
+/// Small blobs that all stores together keep open.
+const KEPT_OPEN_COUNT_MAX: usize = 4096;
+
+/// Where descriptors are few, one of this many is for a small blob that is kept open.
+const KEPT_OPEN_SHARE: usize = 10;
+
+/// Bytes of small blobs on their way that all stores together hold in memory.
+const COLLECTED_BYTES_MAX: u64 = 32 << 20;
+
+/// With fewer descriptors wharf refuses to start, unless all that was wanted fits: a server for a handful of clients
+/// only looks as if it worked.
+const DESCRIPTORS_MIN: usize = 1024;
+
+/// Where only one of two bounds was asked for, the other one keeps this part of the descriptors.
+const KEPT_FOR_THE_OTHER: usize = 4;
+
+/// The bounds that the operator asked for; `None` asks for nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Client connections at once.
+    pub connections: Option<usize>,
+    /// Connections of one client.
+    pub per_client: Option<usize>,
+    /// Requests that are answered at once.
+    pub answers: Option<usize>,
+}
+
+/// The bounds of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Client connections at once.
+    pub connections: usize,
+    /// Connections of one client. By default half of them all, so that as many are left for the others.
+    pub per_client: usize,
+    /// Requests that are answered at once.
+    pub answers: usize,
+    /// The part of the answers that may depend on one registry's upstream.
+    pub per_registry: Share,
+    /// The part of the answers that may depend on all upstreams together.
+    pub all: Share,
+    /// Small blobs that one registry's store may keep open.
+    pub kept_open: usize,
+    /// Bytes of small blobs on their way that one registry's store may hold in memory.
+    pub collected_bytes: u64,
+    /// Set where descriptors are too few for everything that was wanted.
+    pub lack: Option<Lack>,
+}
+
+/// How many answers may depend on upstreams. One that hangs leaves the others room to fetch, and several that hang leave
+/// room for stored content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Requests that wait for an upstream or are served along a transfer from it.
+    pub waiting: usize,
+    /// Questions to an upstream and transfers from it, each shared by any number of requests.
+    pub asking: usize,
+}
+
+/// Descriptors are too few for everything that was wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// The number of descriptors that would suffice.
+    pub descriptors_needed: usize,
+    /// Whether the operator gets less than was asked for, and not just less than the defaults.
+    pub is_less_than_asked: bool,
+}
+
+/// Descriptors are so few that serving would be a pretence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooFew {
+    /// The number of descriptors that there are.
+    pub descriptors: usize,
+    /// The number that a start takes.
+    pub descriptors_min: usize,
+    /// The number that would suffice for everything that was wanted.
+    pub descriptors_needed: usize,
+}
+
+impl Share {
+    /// One registry's share of `answers`: three quarters may wait for it, and a quarter may ask it.
+    pub const fn of_one(answers: usize) -> Self {
+        Self { waiting: eighths(answers, 6), asking: eighths(answers, 2) }
+    }
+
+    /// The share of `answers` that all registries have together: seven eighths may wait, and three eighths may ask.
+    pub const fn of_all(answers: usize) -> Self {
+        // Rounded down, so that one answer is for hits even where there are few.
+        let waiting = answers.saturating_mul(7) / 8;
+        Self { waiting: if waiting == 0 { 1 } else { waiting }, asking: eighths(answers, ASKING_EIGHTHS) }
+    }
+}
+
+/// Plans the bounds of a process that may have `descriptors` (`None`: any number) and serves `registry_count` registries.
+///
+/// # Errors
+/// [`TooFew`].
+pub fn plan(descriptors: Option<usize>, wanted: &Wanted, registry_count: usize) -> Result<Capacity, TooFew> {
+    let connections = wanted.connections.unwrap_or(CONNECTIONS);
+    let answers = wanted.answers.unwrap_or(ANSWERS);
+    let kept_open = descriptors.map_or(KEPT_OPEN_COUNT_MAX, kept_open_of);
+    let capacity = |connections, answers, lack| {
+        let registry_count = registry_count.max(1);
+        Capacity {
+            connections,
+            per_client: per_client(wanted, connections),
+            answers,
+            per_registry: Share::of_one(answers),
+            all: Share::of_all(answers),
+            kept_open: kept_open / registry_count,
+            collected_bytes: COLLECTED_BYTES_MAX / registry_count as u64,
+            lack,
+        }
+    };
+    let clients_need = connections.saturating_add(descriptors_of(answers));
+    let Some(descriptors) = descriptors else { return Ok(capacity(connections, answers, None)) };
+    let available = descriptors.saturating_sub(OWN_COUNT + kept_open);
+    if available >= clients_need {
+        return Ok(capacity(connections, answers, None));
+    }
+    let descriptors_needed = clients_need.saturating_add(OWN_COUNT + KEPT_OPEN_COUNT_MAX);
+    if descriptors < DESCRIPTORS_MIN {
+        return Err(TooFew { descriptors, descriptors_min: DESCRIPTORS_MIN, descriptors_needed });
+    }
+    let (fitted_connections, fitted_answers) = fit(wanted, connections, answers, available);
+    let mut fitted = capacity(fitted_connections, fitted_answers, None);
+    let is_less = |asked: Option<usize>, given: usize| asked.is_some_and(|asked| given < asked);
+    let is_less_than_asked = is_less(wanted.connections, fitted.connections)
+        || is_less(wanted.per_client, fitted.per_client)
+        || is_less(wanted.answers, fitted.answers);
+    fitted.lack = Some(Lack { descriptors_needed, is_less_than_asked });
+    Ok(fitted)
+}
+
+/// Shares `available` descriptors between connections and answers, which together want more.
+fn fit(wanted: &Wanted, connections: usize, answers: usize, available: usize) -> (usize, usize) {
+    let most = available - available / KEPT_FOR_THE_OTHER;
+    let (for_connections, for_answers) = match (wanted.connections, wanted.answers) {
+        // What was asked for comes before a default.
+        (Some(asked), None) => {
+            let given = asked.min(most);
+            (given, available - given)
+        }
+        (None, Some(asked)) => {
+            let given = descriptors_of(asked).min(most);
+            (available - given, given)
+        }
+        // Both are lowered alike.
+        (Some(_), Some(_)) | (None, None) => {
+            let need = connections as f64 + answers as f64 * (DESCRIPTOR_EIGHTHS as f64 / 8.0);
+            let fitted = |count: usize| (count as f64 / need * available as f64) as usize;
+            return (fitted(connections).max(1), fitted(answers).max(1));
+        }
+    };
+    let fitted_answers = for_answers.saturating_mul(8) / DESCRIPTOR_EIGHTHS;
+    (for_connections.min(connections).max(1), fitted_answers.min(answers).max(1))
+}
+
+/// The connections that one client may have of `connections`. Whoever asked for a part of all gets the same part of
+/// fewer, but never less than half of them: as many are left for the others then.
+fn per_client(wanted: &Wanted, connections: usize) -> usize {
+    let half = connections.div_ceil(2);
+    let Some(asked) = wanted.per_client else { return half };
+    let all = wanted.connections.unwrap_or(CONNECTIONS);
+    if connections >= all {
+        return asked;
+    }
+    let part = (connections as f64 * (asked as f64 / all as f64)).ceil() as usize;
+    asked.min(part.max(half)).min(connections)
+}
+
+/// The small blobs that all stores together may keep open with this many descriptors.
+fn kept_open_of(descriptors: usize) -> usize {
+    (descriptors / KEPT_OPEN_SHARE).min(KEPT_OPEN_COUNT_MAX)
+}
+
+fn descriptors_of(answers: usize) -> usize {
+    eighths(answers, DESCRIPTOR_EIGHTHS)
+}
+
+const fn eighths(count: usize, eighths: usize) -> usize {
+    count.saturating_mul(eighths).div_ceil(8)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! The forms of values: how each one is read, and what people and editors are told about it.
+
+use std::time::Duration;
+
+use policy::freshness::StaleLimit;
+use secret::Secret;
+use url::Url;
+
+use super::address::{parse_authority, parse_host, parse_proxy};
+use super::duration::{self, parse_duration};
+use super::reader::{Reader, Table, Text};
+use super::remark::Place;
+
+/// How a value of the type `T` is written.
+pub(crate) struct Form<T: 'static> {
+    pub(crate) shape: Shape,
+    /// Reads the key of this name, or remarks on it.
+    pub(crate) read: fn(&mut Reader<'_>, &Table<'_>, &str) -> Option<T>,
+    /// Writes a default as the file would, without quotes.
+    pub(crate) show: fn(&T) -> String,
+}
+
+/// What may be written, whatever type it is read as.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shape {
+    Text,
+    /// A text that nothing ever prints.
+    Secret,
+    Host,
+    /// A host with or without a port.
+    Authority,
+    /// The name or an alias of a registry.
+    Registry,
+    Upstream,
+    /// A URL that may carry a login.
+    Proxy,
+    /// An IP address and a port.
+    Address,
+    Path,
+    Flag,
+    /// A whole number.
+    Count {
+        min: usize,
+        max: usize,
+        unit: Unit,
+    },
+    /// A length of time.
+    Time {
+        may_be_zero: bool,
+        may_be_forever: bool,
+    },
+    /// One of these words.
+    Word(fn() -> Vec<&'static str>),
+    /// One text alone stands for a list of one.
+    List(&'static Shape),
+    /// The shape, or the word `off`.
+    OrOff(&'static Shape),
+}
+
+/// What a number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// The things that the key names.
+    Things,
+    Bytes,
+}
+
+/// The word that turns a key off.
+pub(crate) const OFF: &str = "off";
+
+/// The word for a time without an end.
+const FOREVER: &str = "forever";
+
+pub(crate) const TEXT: Form<Text> = text(Shape::Text);
+pub(crate) const ADDRESS: Form<Text> = text(Shape::OrOff(&Shape::Address));
+pub(crate) const UPSTREAM: Form<Text> = text(Shape::Upstream);
+/// A text that may be empty, which means the same as no key.
+pub(crate) const REGISTRY: Form<Text> = Form {
+    shape: Shape::OrOff(&Shape::Registry),
+    read: |reader, table, key| reader.text_or_nothing(table, key),
+    show: show_text,
+};
+/// The two halves of a login, each of which may be empty.
+pub(crate) const USERNAME: Form<Text> =
+    Form { shape: Shape::Text, read: |reader, table, key| reader.text_or_empty(table, key), show: show_text };
+pub(crate) const PASSWORD: Form<Text> = Form { shape: Shape::Secret, ..USERNAME };
+
+/// Where an empty text means the same as no key.
+pub(crate) const HOST: Form<Text> = Form {
+    shape: Shape::Host,
+    read: |reader, table, key| {
+        let text = reader.text_or_nothing(table, key)?;
+        match parse_host(&text.value) {
+            Ok(value) => Some(Text { value, ..text }),
+            Err(wrong) => reader.refuse_value(&text.place, wrong),
+        }
+    },
+    show: show_text,
+};
+
+pub(crate) const TEXTS: Form<Vec<Text>> = Form {
+    shape: Shape::List(&Shape::Text),
+    read: |reader, table, key| reader.texts(table, key),
+    show: |texts| texts.iter().map(show_text).collect::<Vec<_>>().join(", "),
+};
+pub(crate) const ADDRESSES: Form<Vec<Text>> = Form { shape: Shape::List(&Shape::Address), ..TEXTS };
+pub(crate) const ADDRESSES_OR_OFF: Form<Vec<Text>> =
+    Form { shape: Shape::OrOff(&Shape::List(&Shape::Address)), ..TEXTS };
+pub(crate) const HOSTS: Form<Vec<Text>> = Form {
+    shape: Shape::List(&Shape::Host),
+    read: |reader, table, key| Some(reader.parsed_texts(table, key, parse_host)),
+    ..TEXTS
+};
+pub(crate) const AUTHORITIES: Form<Vec<Text>> = Form {
+    shape: Shape::List(&Shape::Authority),
+    read: |reader, table, key| Some(reader.parsed_texts(table, key, parse_authority)),
+    ..TEXTS
+};
+
+pub(crate) const PATH: Form<Text> =
+    Form { shape: Shape::Path, read: |reader, table, key| reader.path(table, key), show: show_text };
+/// The file with a secret.
+pub(crate) const SECRET_FILE: Form<Secret<String>> = Form {
+    shape: Shape::Path,
+    read: |reader, table, key| reader.secret_file(table, key),
+    show: |_| String::new(),
+};
+/// The file with certificates in PEM form.
+pub(crate) const CERTIFICATES: Form<Vec<u8>> = Form {
+    shape: Shape::Path,
+    read: |reader, table, key| reader.certificates(table, key),
+    show: |_| String::new(),
+};
+/// The file with a private key in PEM form.
+pub(crate) const PRIVATE_KEY: Form<Vec<u8>> =
+    Form { read: |reader, table, key| reader.private_key(table, key), ..CERTIFICATES };
+
+/// Where an empty text means the same as no key.
+pub(crate) const PROXY: Form<Url> = Form {
+    shape: Shape::Proxy,
+    read: |reader, table, key| {
+        let text = reader.text_or_nothing(table, key)?;
+        match parse_proxy(&text.value) {
+            Ok(url) => Some(url),
+            Err(wrong) => reader.refuse_value(&text.place, wrong),
+        }
+    },
+    show: |_| String::new(),
+};
+
+pub(crate) const FLAG: Form<bool> =
+    Form { shape: Shape::Flag, read: |reader, table, key| reader.flag(table, key), show: bool::to_string };
+
+pub(crate) const TIME: Form<Duration> = Form {
+    shape: Shape::Time { may_be_zero: true, may_be_forever: false },
+    read: |reader, table, key| reader.duration(table, key),
+    show: |length| duration::write(*length),
+};
+/// A length of time during which something is waited for.
+pub(crate) const TIMEOUT: Form<Duration> = Form {
+    shape: Shape::Time { may_be_zero: false, may_be_forever: false },
+    read: |reader, table, key| reader.timeout(table, key),
+    ..TIME
+};
+/// For how long an answer holds; no end is more than any clock will show.
+pub(crate) const TTL: Form<Duration> = Form {
+    shape: Shape::Time { may_be_zero: true, may_be_forever: true },
+    read: |reader, table, key| {
+        reader.length_or_forever(table, key).map(|length| match length {
+            StaleLimit::Forever => Duration::MAX,
+            StaleLimit::For(length) => length,
+            StaleLimit::Never => Duration::ZERO,
+        })
+    },
+    ..TIME
+};
+pub(crate) const STALE_LIMIT: Form<StaleLimit> = Form {
+    shape: TTL.shape,
+    read: |reader, table, key| reader.length_or_forever(table, key),
+    show: |limit| match limit {
+        StaleLimit::Forever => FOREVER.to_owned(),
+        StaleLimit::For(length) => duration::write(*length),
+        StaleLimit::Never => duration::write(Duration::ZERO),
+    },
+};
+
+/// A whole number from 1 to `MAX`.
+pub(crate) const fn count<const MAX: usize>() -> Form<usize> {
+    Form {
+        shape: Shape::Count { min: 1, max: MAX, unit: Unit::Things },
+        read: |reader, table, key| reader.count(table, key, MAX),
+        show: usize::to_string,
+    }
+}
+
+const fn text(shape: Shape) -> Form<Text> {
+    Form { shape, read: |reader, table, key| reader.text(table, key), show: show_text }
+}
+
+fn show_text(text: &Text) -> String {
+    text.written.clone()
+}
+
+impl Reader<'_> {
+    /// Refuses a value, which therefore counts as absent.
+    pub(crate) fn refuse_value<T>(&mut self, place: &Place, wrong: &str) -> Option<T> {
+        self.refuse(place, wrong);
+        None
+    }
+
+    /// The texts of a list that `parse` takes, in its spelling. The others get a remark each.
+    fn parsed_texts(
+        &mut self,
+        table: &Table<'_>,
+        key: &str,
+        parse: fn(&str) -> Result<String, &'static str>,
+    ) -> Vec<Text> {
+        let mut list = Vec::new();
+        for text in self.texts(table, key).unwrap_or_default() {
+            match parse(&text.value) {
+                Ok(value) => list.push(Text { value, ..text }),
+                Err(wrong) => self.refuse(&text.place, format!("{:?}: {wrong}", text.written)),
+            }
+        }
+        list
+    }
+
+    /// A length of time that may have no end; `0s` is none at all.
+    fn length_or_forever(&mut self, table: &Table<'_>, key: &str) -> Option<StaleLimit> {
+        let text = self.duration_text(table, key)?;
+        let limit = match text.value.as_str() {
+            FOREVER => Some(StaleLimit::Forever),
+            "0s" => Some(StaleLimit::Never),
+            length => parse_duration(length).map(StaleLimit::For),
+        };
+        if limit.is_none() {
+            let wrong = format!(
+                "{:?} is not a length of time; write one such as \"0s\", \"60s\", \"1h\" or \"forever\"",
+                text.written
+            );
+            self.refuse(&text.place, wrong);
+        }
+        limit
+    }
+}

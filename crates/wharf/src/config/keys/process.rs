@@ -1,0 +1,274 @@
+//! The keys of `[server]`, `[server.tls]`, `[admin]`, `[storage]` and `[log]`.
+
+use std::time::Duration;
+
+use secret::Secret;
+
+use super::super::form::{self, Form, Shape, Unit};
+use super::super::key::{Key, Preset};
+use super::super::process::LogFormat;
+use super::super::reader::Text;
+use super::{Group, Section};
+
+/// The highest bound that can be set: no process has so many descriptors.
+const COUNT_MAX: usize = 1 << 24;
+
+/// The least memory for bodies, in bytes: a quarter of it has room for one manifest of the largest size.
+const BODY_BYTES_MIN: usize = 16 << 20;
+/// The most memory that can be set, in bytes: no machine has so much.
+const MEMORY_BYTES_MAX: usize = 1 << 40;
+
+const LEVELS: [(&str, tracing::Level); 5] = [
+    ("error", tracing::Level::ERROR),
+    ("warn", tracing::Level::WARN),
+    ("info", tracing::Level::INFO),
+    ("debug", tracing::Level::DEBUG),
+    ("trace", tracing::Level::TRACE),
+];
+
+const FORMATS: [(&str, LogFormat); 3] =
+    [("text", LogFormat::Text), ("json", LogFormat::Json), ("short", LogFormat::Short)];
+
+const BODY_BYTES: Form<usize> = Form {
+    shape: Shape::Count { min: BODY_BYTES_MIN, max: MEMORY_BYTES_MAX, unit: Unit::Bytes },
+    read: |reader, table, key| {
+        let bytes = reader.count(table, key, MEMORY_BYTES_MAX)?;
+        if bytes < BODY_BYTES_MIN {
+            let place = reader.place(table, key);
+            let wrong =
+                format!("is too little for a large manifest; write at least {BODY_BYTES_MIN} (16 MiB)");
+            return reader.refuse_value(&place, &wrong);
+        }
+        Some(bytes)
+    },
+    show: usize::to_string,
+};
+
+pub(crate) static LISTEN: Key<Vec<Text>> = Key {
+    name: "listen",
+    form: form::ADDRESSES_OR_OFF,
+    default: Preset::Written("0.0.0.0:5000"),
+    reloadable: false,
+    doc: "Where clients connect over plain HTTP. `[::]:5000` takes IPv4 as well. With `[server.tls]` it may be \
+          `\"off\"` (or `[]`): then nobody connects without TLS.",
+};
+
+pub(crate) static DOMAIN: Key<Text> = Key {
+    name: "domain",
+    form: form::HOST,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "Names below it are virtual hosts: `docker.io.<domain>`. See [How a registry is \
+          chosen](#how-a-registry-is-chosen).",
+};
+
+pub(crate) static HOSTS: Key<Vec<Text>> = Key {
+    name: "hosts",
+    form: form::HOSTS,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "Further names of wharf itself, without a port, such as `wharf.tools.svc.cluster.local`. Needed where \
+          `domain` is set and clients use a name with a dot that is neither the domain nor a registry's: any other is \
+          answered 404, because a web page can have any name that its owner lets lead to wharf.",
+};
+
+pub(crate) static DEFAULT_REGISTRY: Key<Text> = Key {
+    name: "default_registry",
+    form: form::REGISTRY,
+    default: Preset::Computed("`\"docker.io\"` with the built-in registries, else none"),
+    reloadable: true,
+    doc: "The registry for requests that name none. `\"off\"` (or `\"\"`): such requests get 404.",
+};
+
+pub(crate) static SHUTDOWN_GRACE: Key<Duration> = Key {
+    name: "shutdown_grace",
+    form: form::TIME,
+    default: Preset::Value(server::Settings::SHUTDOWN_GRACE),
+    reloadable: false,
+    doc: "How long running answers may go on after SIGTERM or SIGINT.",
+};
+
+pub(crate) static SENDFILE: Key<bool> = Key {
+    name: "sendfile",
+    form: form::FLAG,
+    default: Preset::Value(server::Settings::SENDFILE),
+    reloadable: false,
+    doc: "Hand stored blobs to the kernel as files instead of copying them through the process. Off, they cost one \
+          and a half times to twice the processor time. Where the store's file system cannot do it, they are copied in \
+          any case. See [Serving without copying](../explanation/zero-copy.md).",
+};
+
+pub(crate) static CONNECTION_COUNT_MAX: Key<usize> = Key {
+    name: "connection_count_max",
+    form: form::count::<COUNT_MAX>(),
+    default: Preset::Value(policy::capacity::CONNECTIONS),
+    reloadable: true,
+    doc: "Client connections at once. Further connections get 503 with `Retry-After`.",
+};
+
+pub(crate) static CLIENT_CONNECTION_COUNT_MAX: Key<usize> = Key {
+    name: "client_connection_count_max",
+    form: form::count::<COUNT_MAX>(),
+    default: Preset::Computed("half of `connection_count_max`"),
+    reloadable: true,
+    doc: "How many of them one client may have: one IPv4 address, or one IPv6 network of 64 bits. Where all clients \
+          come through one proxy or one NAT address, set it as high as `connection_count_max`.",
+};
+
+pub(crate) static ANSWER_COUNT_MAX: Key<usize> = Key {
+    name: "answer_count_max",
+    form: form::count::<COUNT_MAX>(),
+    default: Preset::Value(policy::capacity::ANSWERS),
+    reloadable: true,
+    doc: "Requests that are being answered at once, waiting for an upstream or sending a body. Further ones get 503. \
+          See [Who may wait](#who-may-wait).",
+};
+
+pub(crate) static BODY_BYTES_MAX: Key<usize> = Key {
+    name: "body_bytes_max",
+    form: BODY_BYTES,
+    default: Preset::Value(budget::BODY_BYTES_DEFAULT as usize),
+    reloadable: false,
+    doc: "The memory that bodies may take in all (64 MiB by default); at least 16 MiB. See [Memory for \
+          bodies](#memory-for-bodies).",
+};
+
+pub(crate) static SERVER: Section = Section {
+    name: "server",
+    doc: "Where clients connect, and how many of them.",
+    groups: &[Group {
+        is_shared: false,
+        keys: &[
+            &LISTEN,
+            &DOMAIN,
+            &HOSTS,
+            &DEFAULT_REGISTRY,
+            &SHUTDOWN_GRACE,
+            &SENDFILE,
+            &CONNECTION_COUNT_MAX,
+            &CLIENT_CONNECTION_COUNT_MAX,
+            &ANSWER_COUNT_MAX,
+            &BODY_BYTES_MAX,
+        ],
+    }],
+    subsections: &["tls"],
+};
+
+pub(crate) static TLS_LISTEN: Key<Vec<Text>> = Key {
+    name: "listen",
+    form: form::ADDRESSES,
+    default: Preset::Written("0.0.0.0:5443"),
+    reloadable: false,
+    doc: "Where clients connect over TLS, beside `listen` of `[server]`, which may be off.",
+};
+
+pub(crate) static CERT_FILE: Key<Vec<u8>> = Key {
+    name: "cert_file",
+    form: form::CERTIFICATES,
+    default: Preset::Required,
+    reloadable: true,
+    doc: "The certificate, followed by the rest of its chain, in PEM. See [which names it needs](../how-to/tls.md).",
+};
+
+pub(crate) static KEY_FILE: Key<Vec<u8>> = Key {
+    name: "key_file",
+    form: form::PRIVATE_KEY,
+    default: Preset::Required,
+    reloadable: true,
+    doc: "Its private key in PEM, unencrypted.",
+};
+
+pub(crate) static TLS: Section = Section {
+    name: "server.tls",
+    doc: "With this section wharf also speaks TLS (1.2 and 1.3, HTTP/1.1).",
+    groups: &[Group { is_shared: false, keys: &[&TLS_LISTEN, &CERT_FILE, &KEY_FILE] }],
+    subsections: &[],
+};
+
+pub(crate) static ADMIN_LISTEN: Key<Text> = Key {
+    name: "listen",
+    form: form::ADDRESS,
+    default: Preset::Written("127.0.0.1:5001"),
+    reloadable: false,
+    doc: "Its address. Anything but loopback needs `token_file`.",
+};
+
+pub(crate) static TOKEN_FILE: Key<Secret<String>> = Key {
+    name: "token_file",
+    form: form::SECRET_FILE,
+    default: Preset::Absent,
+    reloadable: false,
+    doc: "A file with one line, which clients must send as `Authorization: Bearer <line>`. `/livez` and `/readyz` need \
+          no token.",
+};
+
+pub(crate) static ADMIN_HOSTS: Key<Vec<Text>> = Key {
+    name: "hosts",
+    form: form::HOSTS,
+    default: Preset::Absent,
+    reloadable: false,
+    doc: "Names that a client may use for this listener without the token. An address, `localhost` and whoever sends \
+          the token need none.",
+};
+
+pub(crate) static ADMIN: Section = Section {
+    name: "admin",
+    doc: "The second listener: `/metrics`, `/api/registries`, `/livez`, `/readyz`.",
+    groups: &[Group { is_shared: false, keys: &[&ADMIN_LISTEN, &TOKEN_FILE, &ADMIN_HOSTS] }],
+    subsections: &[],
+};
+
+pub(crate) static STORAGE_ROOT: Key<Text> = Key {
+    name: "root",
+    form: form::PATH,
+    default: Preset::Computed("`WHARF_ROOT` of the environment, else `\"./wharf-data\"`"),
+    reloadable: false,
+    doc: "Each registry stores in `<root>/<its name>`, unless it sets its own `root`. Created when missing.",
+};
+
+pub(crate) static STORAGE: Section = Section {
+    name: "storage",
+    doc: "Where registries store.",
+    groups: &[Group { is_shared: false, keys: &[&STORAGE_ROOT] }],
+    subsections: &[],
+};
+
+pub(crate) static LEVEL: Key<tracing::Level> = Key {
+    name: "level",
+    form: Form {
+        shape: Shape::Word(|| LEVELS.iter().map(|(word, _)| *word).collect()),
+        read: |reader, table, key| reader.choice(table, key, &LEVELS),
+        show: |level| level.as_str().to_ascii_lowercase(),
+    },
+    default: Preset::Value(tracing::Level::INFO),
+    reloadable: true,
+    doc: "What wharf says about itself, on standard error. Libraries are heard from `warn` up only.",
+};
+
+pub(crate) static FORMAT: Key<LogFormat> = Key {
+    name: "format",
+    form: Form {
+        shape: Shape::Word(|| FORMATS.iter().map(|(word, _)| *word).collect()),
+        read: |reader, table, key| reader.choice(table, key, &FORMATS),
+        show: |format| format!("{format:?}").to_ascii_lowercase(),
+    },
+    default: Preset::Computed("`\"short\"` on a terminal, else `\"text\"`"),
+    reloadable: false,
+    doc: "The shape of a line. `short` is for people: what matters first, in colours on a terminal unless `NO_COLOR` \
+          is set.",
+};
+
+pub(crate) static ACCESS: Key<bool> = Key {
+    name: "access",
+    form: form::FLAG,
+    default: Preset::Value(true),
+    reloadable: true,
+    doc: "Whether each request gets a line, at any `level`. See [access-log.md](access-log.md).",
+};
+
+pub(crate) static LOG: Section = Section {
+    name: "log",
+    doc: "What the log says, and how.",
+    groups: &[Group { is_shared: false, keys: &[&LEVEL, &FORMAT, &ACCESS] }],
+    subsections: &[],
+};

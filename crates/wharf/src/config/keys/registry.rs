@@ -1,0 +1,266 @@
+//! The keys of `[[registry]]`, most of which `[defaults]` may hold too.
+
+use std::time::Duration;
+
+use policy::freshness::{StaleLimit, TagRule, Upstream404};
+use secret::Secret;
+use url::Url;
+
+use super::super::form::{self, Form, Shape};
+use super::super::key::{Key, Preset};
+use super::super::reader::Text;
+use super::{Group, Section};
+
+/// No upstream welcomes more connections.
+const CONNECTIONS_MAX: usize = 1000;
+
+const MISSING: [(&str, Upstream404); 2] = [("404", Upstream404::NotFound), ("serve", Upstream404::Serve)];
+
+pub(crate) static NAME: Key<Text> = Key {
+    name: "name",
+    form: Form { shape: Shape::Authority, ..form::TEXT },
+    default: Preset::Required,
+    reloadable: true,
+    doc: "What image references call it: `docker.io`, `registry.corp.example:8443`.",
+};
+
+pub(crate) static ALIASES: Key<Vec<Text>> = Key {
+    name: "aliases",
+    form: form::AUTHORITIES,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "Further names for `ns`, path prefixes and virtual hosts. `docker.io` always has `registry-1.docker.io` and \
+          `index.docker.io`.",
+};
+
+pub(crate) static HOSTS: Key<Vec<Text>> = Key {
+    name: "hosts",
+    form: form::HOSTS,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "Further virtual hosts, written in full and without a port: `hub.example.com`.",
+};
+
+pub(crate) static UPSTREAM: Key<Text> = Key {
+    name: "upstream",
+    form: form::UPSTREAM,
+    default: Preset::Computed("`https://<name>`; `https://registry-1.docker.io` for `docker.io`"),
+    reloadable: true,
+    doc: "The registry's address: `http` or `https`, host and port, and a path where it shares its host. No \
+          credentials. See [An upstream below a path](#an-upstream-below-a-path).",
+};
+
+pub(crate) static ROOT: Key<Text> = Key {
+    name: "root",
+    form: form::PATH,
+    default: Preset::Computed("`<storage.root>/<name>`"),
+    reloadable: false,
+    doc: "A directory that only this registry uses.",
+};
+
+pub(crate) static USERNAME: Key<Text> = Key {
+    name: "username",
+    form: form::USERNAME,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "The login's name. Needs `password` or `password_file`. If user name and password are both empty, wharf asks \
+          anonymously.",
+};
+
+pub(crate) static PASSWORD: Key<Text> = Key {
+    name: "password",
+    form: form::PASSWORD,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "The login's password.",
+};
+
+pub(crate) static PASSWORD_FILE: Key<Secret<String>> = Key {
+    name: "password_file",
+    form: form::SECRET_FILE,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "A file with the password as its only line. Not together with `password`.",
+};
+
+pub(crate) static CA_FILE: Key<Vec<u8>> = Key {
+    name: "ca_file",
+    form: form::CERTIFICATES,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "PEM certificates that are trusted for this registry, beside the system's and the bundled ones: authorities, \
+          or the registry's own certificate, such as a self-signed one from `openssl req -x509`.",
+};
+
+pub(crate) static CLIENT_CERT: Key<Vec<u8>> = Key {
+    name: "client_cert",
+    form: form::CERTIFICATES,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "PEM certificate chain for mutual TLS. Needs `client_key`.",
+};
+
+pub(crate) static CLIENT_KEY: Key<Vec<u8>> = Key {
+    name: "client_key",
+    form: form::PRIVATE_KEY,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "Its PEM key, not encrypted.",
+};
+
+pub(crate) static INSECURE_SKIP_VERIFY: Key<bool> = Key {
+    name: "insecure_skip_verify",
+    form: form::FLAG,
+    default: Preset::Value(false),
+    reloadable: true,
+    doc: "Take any certificate from the upstream and from `trusted_hosts`.",
+};
+
+pub(crate) static TRUSTED_HOSTS: Key<Vec<Text>> = Key {
+    name: "trusted_hosts",
+    form: form::AUTHORITIES,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "Further hosts of this upstream: they may be its token service and see its credentials, may sit on a private \
+          address, and are shown the client certificate. Without a port: the scheme's default port.",
+};
+
+pub(crate) static PROXY: Key<Url> = Key {
+    name: "proxy",
+    form: form::PROXY,
+    default: Preset::Computed("the environment's"),
+    reloadable: true,
+    doc: "`http`, `https`, `socks5` or `socks5h`, with a login if needed. Used for everything that this registry \
+          fetches. Without it (or empty), `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` apply.",
+};
+
+pub(crate) static CONNECT_TIMEOUT: Key<Duration> = Key {
+    name: "connect_timeout",
+    form: form::TIMEOUT,
+    default: Preset::Value(upstream::Settings::CONNECT_TIMEOUT),
+    reloadable: true,
+    doc: "Name resolution (within what `resolv.conf` allows), TCP and TLS together. It is a part of `header_timeout` \
+          and gets nine tenths of that at most; where more is set, a warning says so at the start and in `wharf check`.",
+};
+
+pub(crate) static HEADER_TIMEOUT: Key<Duration> = Key {
+    name: "header_timeout",
+    form: form::TIMEOUT,
+    default: Preset::Value(upstream::Settings::HEADER_TIMEOUT),
+    reloadable: true,
+    doc: "The head of one answer, and a whole manifest or list with all its attempts. A blob may take 5 s more to \
+          begin, because of redirects. After two fifths of it without an answer, the request is sent once more over a \
+          new connection, and the first answer counts; such second tries come out of the same budget as retries.",
+};
+
+pub(crate) static IDLE_TIMEOUT: Key<Duration> = Key {
+    name: "idle_timeout",
+    form: form::TIMEOUT,
+    default: Preset::Value(upstream::Settings::IDLE_TIMEOUT),
+    reloadable: true,
+    doc: "The longest silence within a body before the transfer is taken up again.",
+};
+
+pub(crate) static CONNECTIONS_PER_BLOB: Key<usize> = Key {
+    name: "connections_per_blob_max",
+    form: form::count::<CONNECTIONS_MAX>(),
+    default: Preset::Value(cache::Settings::CONNECTIONS_PER_BLOB),
+    reloadable: true,
+    doc: "Connections that may share one blob. `1` turns sharing off. Four take most of what a throttling network \
+          withholds, and are fewer than a browser opens to one host.",
+};
+
+pub(crate) static CONNECTIONS: Key<usize> = Key {
+    name: "connections_max",
+    form: form::count::<CONNECTIONS_MAX>(),
+    default: Preset::Value(cache::Settings::CONNECTIONS),
+    reloadable: true,
+    doc: "A blob gets a further connection only while fewer than this many fetch blobs of this registry. Each blob \
+          gets its first one in any case. Sixteen leave room for four clients that pull three blobs at a time, beside a \
+          large blob that has four.",
+};
+
+pub(crate) static TAG_TTL: Key<Duration> = Key {
+    name: "tag_ttl",
+    form: form::TTL,
+    default: Preset::Value(TagRule::DEFAULT.ttl),
+    reloadable: true,
+    doc: "How long the upstream's word on a tag holds. `0s`: it is asked on each pull, with one HEAD for all who ask at \
+          that moment.",
+};
+
+pub(crate) static STALE_IF_ERROR: Key<StaleLimit> = Key {
+    name: "stale_if_error",
+    form: form::STALE_LIMIT,
+    default: Preset::Value(TagRule::DEFAULT.stale_if_error),
+    reloadable: true,
+    doc: "For how long after that a stored tag may stand in when the upstream cannot be asked. `0s`: never.",
+};
+
+pub(crate) static ON_UPSTREAM_404: Key<Upstream404> = Key {
+    name: "on_upstream_404",
+    form: Form {
+        shape: Shape::Word(|| MISSING.iter().map(|(word, _)| *word).collect()),
+        read: |reader, table, key| reader.choice(table, key, &MISSING),
+        show: |rule| {
+            let word = MISSING.iter().find(|(_, it)| it == rule);
+            word.map_or_else(String::new, |(word, _)| (*word).to_owned())
+        },
+    },
+    default: Preset::Value(TagRule::DEFAULT.on_upstream_404),
+    reloadable: true,
+    doc: "Whether a stored tag that the upstream no longer has is refused, or served all the same.",
+};
+
+pub(crate) static AUTH_TTL: Key<Duration> = Key {
+    name: "auth_ttl",
+    form: form::TTL,
+    default: Preset::Value(cache::Settings::AUTH_TTL),
+    reloadable: true,
+    doc: "Only for registries with a login or a client certificate: how long the upstream's grant of a stored manifest \
+          or blob to a repository holds before it is asked again, with one HEAD. `tag_ttl` counts as no longer than \
+          this.",
+};
+
+pub(crate) static OFFLINE: Key<bool> = Key {
+    name: "offline",
+    form: form::FLAG,
+    default: Preset::Value(TagRule::DEFAULT.offline),
+    reloadable: true,
+    doc: "Never ask the upstream. What is stored is served; everything else is answered 502.",
+};
+
+pub(crate) static CATALOG: Key<bool> = Key {
+    name: "catalog",
+    form: form::FLAG,
+    default: Preset::Value(cache::Settings::CATALOG),
+    reloadable: true,
+    doc: "Whether `/v2/_catalog` lists the repositories stored here. `false`: 404.",
+};
+
+pub(crate) static REGISTRY: Section = Section {
+    name: "registry",
+    doc: "One registry that is cached.",
+    groups: &[
+        Group { is_shared: false, keys: &[&NAME, &ALIASES, &HOSTS, &UPSTREAM, &ROOT] },
+        Group {
+            is_shared: true,
+            keys: &[
+                &USERNAME,
+                &PASSWORD,
+                &PASSWORD_FILE,
+                &CA_FILE,
+                &CLIENT_CERT,
+                &CLIENT_KEY,
+                &INSECURE_SKIP_VERIFY,
+                &TRUSTED_HOSTS,
+                &PROXY,
+            ],
+        },
+        Group { is_shared: true, keys: &[&CONNECT_TIMEOUT, &HEADER_TIMEOUT, &IDLE_TIMEOUT] },
+        Group { is_shared: true, keys: &[&CONNECTIONS_PER_BLOB, &CONNECTIONS] },
+        Group { is_shared: true, keys: &[&TAG_TTL, &STALE_IF_ERROR, &ON_UPSTREAM_404, &AUTH_TTL, &OFFLINE] },
+        Group { is_shared: true, keys: &[&CATALOG] },
+    ],
+    subsections: &[],
+};

@@ -1,0 +1,173 @@
+//! The JSON Schema of the configuration (draft-07), from which editors complete and check a `wharf.toml`.
+//!
+//! It follows from the declarations of the keys. It knows each value's shape and no relation between values: `wharf check`
+//! finds more.
+
+use serde_json::{Map, Value, json};
+
+use crate::config::keys::{SECTIONS, Section};
+use crate::config::{Declared, Preset, Shape, Unit};
+
+/// A text with a variable may turn out as anything.
+const VARIABLE: &str = r".*\$\{.*";
+
+const ADDRESS: &str = r"(?:[0-9.]+|\[[0-9A-Fa-f:.%]+\]):[0-9]+";
+const HOST: &str = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?";
+const AUTHORITY: &str = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?";
+const UPSTREAM: &str = r"https?://[^@?#\s]+";
+const PROXY: &str = r"(?:https?|socks5h?)://[^\s]+";
+/// Only a shell knows what `~` means.
+const PATH: &str = r"[^~].*";
+const TIME: &str = r"(?:[0-9]+(?:ms|s|m|h|d))+";
+const TIME_BUT_ZERO: &str = r"(?:0+(?:ms|s|m|h|d))*0*[1-9][0-9]*(?:ms|s|m|h|d)(?:[0-9]+(?:ms|s|m|h|d))*";
+
+/// The whole schema.
+pub(crate) fn schema() -> Value {
+    let mut top = Map::new();
+    for section in SECTIONS {
+        let (mut table, name) = (table_of(section), section.name);
+        match name.split_once('.') {
+            Some((outer, inner)) => top[outer]["properties"][inner] = table,
+            None if name == "registry" => {
+                top.insert("defaults".to_owned(), defaults_of(section));
+                table["description"] = json!("One registry that is cached.");
+                let list = json!({ "type": "array", "minItems": 1, "items": table });
+                top.insert(name.to_owned(), with_description(list, section.doc));
+            }
+            None => {
+                top.insert(name.to_owned(), table);
+            }
+        }
+    }
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "wharf.toml",
+        "description": "The configuration of wharf, a pull-through cache for container registries.",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": top,
+    })
+}
+
+/// The schema as `wharf check --schema` prints it.
+pub(crate) fn text() -> String {
+    serde_json::to_string_pretty(&schema()).expect("a value in memory can be written") + "\n"
+}
+
+fn table_of(section: &Section) -> Value {
+    let required: Vec<&str> = section
+        .keys()
+        .filter(|key| matches!(key.default(), Preset::Required))
+        .map(|key| key.name())
+        .collect();
+    let mut table = object(section.keys(), section.doc);
+    if !required.is_empty() {
+        table["required"] = json!(required);
+    }
+    table
+}
+
+fn defaults_of(registry: &Section) -> Value {
+    object(registry.shared_keys(), "What holds for every registry that does not say otherwise.")
+}
+
+fn object(keys: impl Iterator<Item = &'static dyn Declared>, doc: &str) -> Value {
+    let properties: Map<String, Value> = keys.map(|key| (key.name().to_owned(), property(key))).collect();
+    let table = json!({ "type": "object", "additionalProperties": false, "properties": properties });
+    with_description(table, doc)
+}
+
+fn with_description(mut value: Value, doc: &str) -> Value {
+    value["description"] = json!(plain(doc));
+    value
+}
+
+fn property(key: &dyn Declared) -> Value {
+    let mut property = value_of(key.shape());
+    let mut description = plain(key.doc());
+    match key.default() {
+        Preset::Value(text) => property["default"] = default_of(key.shape(), &text),
+        Preset::Written(text) => property["default"] = default_of(key.shape(), text),
+        Preset::Computed(words) => description.push_str(&format!(" Default: {}.", plain(words))),
+        Preset::Absent | Preset::Required => {}
+    }
+    if let Shape::Count { unit: Unit::Bytes, .. } = key.shape() {
+        description.push_str(" Unit: bytes.");
+    }
+    if !key.is_reloadable() {
+        description.push_str(" A change needs a restart.");
+    }
+    property["description"] = json!(description);
+    property
+}
+
+fn value_of(shape: Shape) -> Value {
+    match shape {
+        Shape::Text | Shape::Secret => json!({ "type": "string" }),
+        Shape::Host => pattern(HOST, true),
+        Shape::Authority => pattern(AUTHORITY, false),
+        Shape::Registry => pattern(AUTHORITY, true),
+        Shape::Upstream => pattern(UPSTREAM, false),
+        Shape::Proxy => pattern(PROXY, true),
+        Shape::Address => pattern(ADDRESS, false),
+        Shape::Path => pattern(PATH, false),
+        Shape::Flag => json!({ "type": "boolean" }),
+        Shape::Count { min, max, .. } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Shape::Time { may_be_forever: true, .. } => pattern(&format!("{TIME}|forever"), false),
+        Shape::Time { may_be_zero: true, .. } => pattern(TIME, false),
+        Shape::Time { .. } => pattern(TIME_BUT_ZERO, false),
+        Shape::Word(words) => {
+            json!({ "type": "string", "anyOf": [{ "enum": words() }, { "pattern": format!("^{VARIABLE}$") }] })
+        }
+        Shape::List(item) => {
+            let item = value_of(*item);
+            json!({ "anyOf": [{ "type": "array", "items": item }, item] })
+        }
+        Shape::OrOff(inner) => {
+            let off = json!({ "type": "string", "enum": ["off"] });
+            json!({ "anyOf": [value_of(*inner), off] })
+        }
+    }
+}
+
+/// A text of this form, or one with a variable in it.
+fn pattern(form: &str, may_be_empty: bool) -> Value {
+    let empty = if may_be_empty { "|" } else { "" };
+    json!({ "type": "string", "pattern": format!("^(?:{form}|{VARIABLE}{empty})$") })
+}
+
+fn default_of(shape: Shape, text: &str) -> Value {
+    match shape {
+        Shape::Flag | Shape::Count { .. } => text.parse().expect("a flag or a number is JSON"),
+        Shape::List(_) | Shape::OrOff(Shape::List(_)) => json!([text]),
+        _ => json!(text),
+    }
+}
+
+/// Markdown as plain text: a link becomes its words, and code loses its marks.
+fn plain(markdown: &str) -> String {
+    // A pointer to another part of the page leads nowhere from an editor.
+    let mut rest = markdown.split(" See [").next().unwrap_or_default();
+    let mut text = String::with_capacity(rest.len());
+    while let Some((before, link)) = rest.split_once('[') {
+        let parsed = link.split_once("](").and_then(|(words, target)| {
+            Some((words, target.split_once(')')?.1)).filter(|_| !words.contains([']', '`']))
+        });
+        text.push_str(before);
+        rest = match parsed {
+            Some((words, behind)) => {
+                text.push_str(words);
+                behind
+            }
+            None => {
+                text.push('[');
+                link
+            }
+        };
+    }
+    text.push_str(rest);
+    text.replace('`', "")
+}
+
+#[cfg(test)]
+mod tests;
