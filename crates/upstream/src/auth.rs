@@ -4,14 +4,16 @@
 //! What is earned for a host is sent to that host alone. The login leaves this room only for hosts and realms that
 //! `policy::realm` trusts. Once challenged, later requests bring along what the host will ask for.
 
-mod dialogue;
+pub(crate) mod dialogue;
+pub(crate) mod host;
 mod login;
-mod root;
+pub(crate) mod root;
 mod schemes;
 pub(crate) mod scope;
 mod ticket;
 pub(crate) mod token;
 mod token_cache;
+pub(crate) mod wires;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,24 +24,23 @@ use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use oci::{Challenge, Repository};
 use policy::realm::{RealmError, RealmPlan};
-use reqwest::Response;
 use telemetry::RegistryMetrics;
 use tokio::time::Instant;
 use tracing::warn;
-use url::Url;
 
 use crate::error::{Error, ErrorKind};
 use crate::gates::Gates;
+use crate::location::host_of;
 use crate::settings::{Settings, SettingsError};
-use crate::transport::{Outgoing, Patience, Transport, host_of};
+use crate::transport::{Patience, Transport};
 use crate::word;
-pub(crate) use dialogue::Said;
+use host::{Host, Role};
 use login::{Login, Showing};
-pub(crate) use root::ask as ask_root;
 use schemes::{Realm, Scheme, Schemes};
-use scope::{Need, Scope};
+use scope::Scope;
 pub(crate) use ticket::Ticket;
 use token_cache::{Token, TokenCache, TokenKey};
+use wires::Wires;
 
 /// For how long the root's word that nothing is wanted holds.
 const ROOT_TTL: Duration = Duration::from_secs(600);
@@ -57,50 +58,6 @@ pub(crate) struct Auth {
     schemes: Schemes,
     /// When the root was asked what it wants. The lock is held meanwhile, so that it is asked once.
     root_asked_at: tokio::sync::Mutex<Option<Instant>>,
-}
-
-/// A host in the course of a request.
-#[derive(Clone, Debug)]
-pub(crate) struct Host {
-    /// What is asked there.
-    pub(crate) url: Url,
-    pub(crate) role: Role,
-    /// The repository as this host calls it.
-    pub(crate) repository: Repository,
-    pub(crate) need: Need,
-}
-
-/// Where in a chain of redirects a host stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// The registry itself.
-    Home,
-    /// Where it redirected to.
-    Other,
-    /// The registry again, sent back to by another. What it is asked there is that other's choice, so that it is
-    /// shown nothing (CVE-2024-45336).
-    Returned,
-}
-
-impl Host {
-    pub(crate) fn is_home(&self) -> bool {
-        self.role == Role::Home
-    }
-}
-
-/// The wires to the registry and whom it redirects to, and their gates.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wires<'a> {
-    pub(crate) transport: &'a Transport,
-    pub(crate) gates: &'a Gates,
-    /// Where the registry's own `/v2/` is.
-    pub(crate) root: &'a Url,
-}
-
-impl Wires<'_> {
-    async fn send(self, outgoing: &Outgoing, patience: &mut Patience) -> Result<Response, Error> {
-        self.gates.send(self.transport, outgoing, patience).await
-    }
 }
 
 /// What an answer asks for.

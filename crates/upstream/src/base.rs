@@ -13,10 +13,12 @@ use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant};
 use url::Url;
 
-use crate::auth::{Wires, ask_root};
+use crate::auth::root;
+use crate::auth::wires::Wires;
 use crate::error::{Error, ErrorKind};
+use crate::location::host_of;
 use crate::settings::SettingsError;
-use crate::transport::{Patience, host_of};
+use crate::transport::Patience;
 
 /// For how long it is remembered that neither root looks like a registry's.
 const DOUBT_TTL: Duration = Duration::from_secs(60);
@@ -170,11 +172,11 @@ impl Whereabouts {
 /// Asks both roots. The one below the path first: a registry there is there for this path alone.
 async fn look(wires: Wires<'_>, front: &Base, below: &Base, patience: &mut Patience) -> Result<Found, Error> {
     let found = |is_below, is_sure| Ok(Found { is_below, is_sure, at: Instant::now() });
-    let below = ask_root(wires, &below.root, None, patience).await.map(|answer| look_of(&answer));
+    let below = root::ask(wires, &below.root, None, patience).await.map(|answer| look_of(&answer));
     if matches!(below, Ok(Look::Certain)) {
         return found(true, true);
     }
-    let front = look_of(&ask_root(wires, &front.root, None, patience).await?);
+    let front = look_of(&root::ask(wires, &front.root, None, patience).await?);
     match (below, front) {
         (_, Look::Certain) => found(false, true),
         (Err(error), _) => Err(error),

@@ -13,13 +13,15 @@ use policy::reach::Class;
 use telemetry::UpstreamKind;
 use tokio::time::Instant;
 
+use crate::ask::{Ask, Reply, path};
 use crate::belief::Next;
 use crate::content_range::ContentRange;
 use crate::contract::{BlobHead, BlobRange, BlobStream};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{content_length, interrupted, is_web_page};
-use crate::http::HttpUpstream;
-use crate::redirect::{Ask, Reply, path};
+use crate::exchange;
+use crate::heads::{content_length, is_web_page};
+use crate::registry::Registry;
+use crate::whole_body::interrupted;
 
 /// What a blob's head may take longer than a manifest: the content network is asked too.
 const REDIRECT_ALLOWANCE: Duration = Duration::from_secs(5);
@@ -27,21 +29,21 @@ const REDIRECT_ALLOWANCE: Duration = Duration::from_secs(5);
 /// By `HEAD`; where that proves nothing, as with addresses that are signed for `GET` only, or leaves the size out, by
 /// a `GET` of one byte.
 pub(crate) async fn head(
-    upstream: &HttpUpstream,
+    registry: &Registry,
     repository: &Repository,
     digest: &Digest,
     stakes: Stakes,
 ) -> Result<BlobHead, Error> {
     let since = Instant::now();
-    let mut ask = ask(upstream, UpstreamKind::HeadBlob, Method::HEAD, repository, digest);
-    let deadline = deadline(upstream);
-    let answered = upstream.exchange.open(repository, &ask, deadline).await;
+    let mut ask = ask(registry, UpstreamKind::HeadBlob, Method::HEAD, repository, digest);
+    let deadline = deadline(registry);
+    let answered = exchange::open(registry, repository, &ask, deadline).await;
     let (is_there, no) = match answered.and_then(refuse_page) {
         Ok(reply) => match told_size(&reply, digest) {
             None => (true, None),
             size => return Ok(BlobHead { size }),
         },
-        Err(error) => match upstream.blob_belief.after_head(repository, error, stakes) {
+        Err(error) => match registry.blob_belief.after_head(repository, error, stakes) {
             Next::End(error) => return Err(error),
             Next::Get(no) => (false, no),
         },
@@ -49,13 +51,13 @@ pub(crate) async fn head(
     ask.method = Method::GET;
     ask.path = path(repository, Class::Blobs, &Method::GET, digest.to_string());
     ask.range = Some(HeaderValue::from_static("bytes=0-0"));
-    let mut got = upstream.exchange.open(repository, &ask, deadline).await.and_then(refuse_page);
+    let mut got = exchange::open(registry, repository, &ask, deadline).await.and_then(refuse_page);
     if let Err(error) = &got
-        && upstream.may_be_said_to_a_dead_token(error, repository, stakes, since).await
+        && registry.may_be_said_to_a_dead_token(error, repository, stakes, since).await
     {
-        got = upstream.exchange.open(repository, &ask, deadline).await.and_then(refuse_page);
+        got = exchange::open(registry, repository, &ask, deadline).await.and_then(refuse_page);
     }
-    upstream.blob_belief.note(repository, no, &got);
+    registry.blob_belief.note(repository, no, &got);
     match got {
         Ok(reply) => Ok(BlobHead { size: told_size(&reply, digest) }),
         // A blob without a first byte is empty.
@@ -85,15 +87,15 @@ fn told_size(reply: &Reply, digest: &Digest) -> Option<u64> {
 }
 
 pub(crate) async fn get(
-    upstream: &HttpUpstream,
+    registry: &Registry,
     repository: &Repository,
     digest: &Digest,
     range: BlobRange,
 ) -> Result<BlobStream, Error> {
-    let mut ask = ask(upstream, UpstreamKind::GetBlob, Method::GET, repository, digest);
+    let mut ask = ask(registry, UpstreamKind::GetBlob, Method::GET, repository, digest);
     ask.range = range_header(range);
     ask.is_further = matches!(range, BlobRange::Further(_) | BlobRange::Last(_));
-    let reply = upstream.exchange.open(repository, &ask, deadline(upstream)).await?;
+    let reply = exchange::open(registry, repository, &ask, deadline(registry)).await?;
     let length = content_length(reply.response.headers());
     if reply.response.status() == StatusCode::PARTIAL_CONTENT {
         return part(reply, range);
@@ -180,14 +182,14 @@ fn body(reply: Reply, told: Option<u64>) -> BoxStream<'static, Result<Bytes, Err
 }
 
 fn ask(
-    upstream: &HttpUpstream,
+    registry: &Registry,
     kind: UpstreamKind,
     method: Method,
     repository: &Repository,
     digest: &Digest,
 ) -> Ask {
     let path = path(repository, Class::Blobs, &method, digest.to_string());
-    let url = upstream.url(&format!("{repository}/blobs/{digest}"));
+    let url = registry.url(&format!("{repository}/blobs/{digest}"));
     Ask { kind, method, url, accept: None, range: None, path, is_further: false }
 }
 
@@ -208,6 +210,6 @@ fn content_range(reply: &Reply) -> Option<ContentRange> {
     ContentRange::parse(reply.response.headers().get(CONTENT_RANGE)?.to_str().ok()?)
 }
 
-fn deadline(upstream: &HttpUpstream) -> Instant {
-    upstream.deadline() + REDIRECT_ALLOWANCE
+fn deadline(registry: &Registry) -> Instant {
+    registry.deadline() + REDIRECT_ALLOWANCE
 }

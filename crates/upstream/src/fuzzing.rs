@@ -36,7 +36,7 @@ pub fn next_query(values: &[&str], page: &Url) -> Option<String> {
 /// # Errors
 /// The text says why it is not followed.
 pub fn follow_location(current: &Url, location: &[u8]) -> Result<(Url, bool), &'static str> {
-    let next = crate::redirect::resolve_location(current, location)?;
-    let is_home = crate::redirect::is_same_origin(current, &next);
+    let next = crate::location::resolve_location(current, location)?;
+    let is_home = crate::location::is_same_origin(current, &next);
     Ok((next, is_home))
 }

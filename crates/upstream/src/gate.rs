@@ -19,7 +19,8 @@ use url::Url;
 
 use self::failures::Failures;
 use crate::error::{Error, ErrorKind};
-use crate::transport::{Outgoing, Patience, Transport, host_of};
+use crate::location::host_of;
+use crate::transport::{Outgoing, Patience, Transport};
 
 /// The gate of one host.
 pub(crate) struct Gate {

@@ -12,7 +12,8 @@ use url::Url;
 
 use crate::error::Error;
 use crate::gate::{Gate, Role};
-use crate::transport::{Outgoing, Patience, Transport, host_of};
+use crate::location::host_of;
+use crate::transport::{Outgoing, Patience, Transport};
 
 /// Other hosts whose state is remembered.
 const HOST_COUNT_MAX: usize = 32;

@@ -1,7 +1,6 @@
 //! The upstream that speaks HTTP.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use budget::Memory;
@@ -9,8 +8,6 @@ use oci::{Digest, Reference, Repository};
 use policy::head_trust::Stakes;
 use policy::realm::Territory;
 use telemetry::RegistryMetrics;
-use tokio::time::Instant;
-use url::Url;
 
 use crate::auth::Auth;
 use crate::base::{Place, Whereabouts};
@@ -19,9 +16,9 @@ use crate::clients::Clients;
 use crate::contract::{
     BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, Upstream,
 };
-use crate::error::{Error, ErrorKind};
-use crate::exchange::Exchange;
+use crate::error::Error;
 use crate::gates::Gates;
+use crate::registry::Registry;
 use crate::settings::{Settings, SettingsError};
 use crate::tls::Authorities;
 use crate::transport::Transport;
@@ -30,10 +27,7 @@ use crate::{blob, list, manifest};
 /// A registry reached over HTTP. Building one opens no connection.
 #[derive(Debug)]
 pub struct HttpUpstream {
-    pub(crate) exchange: Exchange,
-    pub(crate) manifest_belief: Belief,
-    pub(crate) blob_belief: Belief,
-    header_timeout: Duration,
+    registry: Registry,
 }
 
 impl HttpUpstream {
@@ -66,39 +60,16 @@ impl HttpUpstream {
         let auth = Auth::new(&settings, metrics)?;
         let header_timeout = settings.header_timeout;
         let [manifest_belief, blob_belief] = [(); 2].map(|()| Belief::of(root));
-        let exchange = Exchange { transport, gates, auth, whereabouts };
-        Ok(Self { exchange, manifest_belief, blob_belief, header_timeout })
+        let registry =
+            Registry { transport, gates, auth, whereabouts, manifest_belief, blob_belief, header_timeout };
+        Ok(Self { registry })
     }
 
     /// The same upstream, whose answers in memory are counted with those of others.
     #[must_use]
     pub fn drawing_on(mut self, memory: Memory) -> Self {
-        self.exchange.transport.memory = memory;
+        self.registry.transport.memory = memory;
         self
-    }
-
-    /// Whether a no, to a question that began at `since`, is to be asked again before anything is given up for it: it was
-    /// said to a token that may have died.
-    pub(crate) async fn may_be_said_to_a_dead_token(
-        &self,
-        error: &Error,
-        repository: &Repository,
-        stakes: Stakes,
-        since: Instant,
-    ) -> bool {
-        stakes == Stakes::Held
-            && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied)
-            && self.exchange.auth.forget_older_tokens(repository, since).await
-    }
-
-    /// When the head of an answer, or a whole document, must be there.
-    pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.header_timeout
-    }
-
-    /// The URL of `path` behind `/v2/` at the likely place, which has only characters that a path may hold as they are.
-    pub(crate) fn url(&self, path: &str) -> Url {
-        self.exchange.whereabouts.likely().url(path)
     }
 }
 
@@ -110,7 +81,7 @@ impl Upstream for HttpUpstream {
         reference: &Reference,
         stakes: Stakes,
     ) -> Result<Described, Error> {
-        manifest::describe(self, repository, reference, stakes).await
+        manifest::describe(&self.registry, repository, reference, stakes).await
     }
 
     async fn get_manifest(
@@ -118,7 +89,7 @@ impl Upstream for HttpUpstream {
         repository: &Repository,
         reference: &Reference,
     ) -> Result<ManifestBody, Error> {
-        manifest::get(self, repository, reference).await
+        manifest::get(&self.registry, repository, reference).await
     }
 
     async fn head_blob(
@@ -127,7 +98,7 @@ impl Upstream for HttpUpstream {
         digest: &Digest,
         stakes: Stakes,
     ) -> Result<BlobHead, Error> {
-        blob::head(self, repository, digest, stakes).await
+        blob::head(&self.registry, repository, digest, stakes).await
     }
 
     async fn get_blob(
@@ -136,11 +107,11 @@ impl Upstream for HttpUpstream {
         digest: &Digest,
         range: BlobRange,
     ) -> Result<BlobStream, Error> {
-        blob::get(self, repository, digest, range).await
+        blob::get(&self.registry, repository, digest, range).await
     }
 
     async fn list(&self, request: &ListRequest) -> Result<ListPage, Error> {
-        list::get(self, request).await
+        list::get(&self.registry, request).await
     }
 }
 

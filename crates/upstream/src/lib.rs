@@ -4,6 +4,7 @@
 //! [`Authorities`] are everybody's. Nothing is cached here but tokens, and no byte of an answer is trusted:
 //! verifying content is the cache's work.
 
+mod ask;
 mod auth;
 mod base;
 mod belief;
@@ -18,19 +19,23 @@ mod exchange;
 pub mod fuzzing;
 mod gate;
 mod gates;
+mod heads;
 mod http;
 mod judge;
 mod link;
 mod list;
+mod location;
 mod manifest;
 mod probe;
 mod redirect;
+mod registry;
 mod resolver;
 mod second_try;
 mod settings;
 mod tls;
 mod transport;
 mod trouble;
+mod whole_body;
 mod word;
 
 pub use contract::{

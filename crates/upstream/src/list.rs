@@ -7,21 +7,21 @@ use policy::reach::Class;
 use telemetry::UpstreamKind;
 use url::Url;
 
+use crate::ask::{Ask, path};
 use crate::contract::{ListPage, ListRequest};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::Bound;
-use crate::http::HttpUpstream;
+use crate::exchange::{self, Bound};
+use crate::heads::media_type;
 use crate::link::next_query;
-use crate::manifest::media_type;
-use crate::redirect::{Ask, path};
+use crate::registry::Registry;
 
 /// The largest page that is read, in bytes.
 pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What a page of referrers may be; tags are plain JSON.
 const ACCEPTED_LISTS: &str = "application/vnd.oci.image.index.v1+json, application/json";
 
-pub(crate) async fn get(upstream: &HttpUpstream, request: &ListRequest) -> Result<ListPage, Error> {
-    let (repository, url) = url_of(upstream, request);
+pub(crate) async fn get(registry: &Registry, request: &ListRequest) -> Result<ListPage, Error> {
+    let (repository, url) = url_of(registry, request);
     let path = match request {
         ListRequest::Tags { .. } => path(repository, Class::Tags, &Method::GET, String::new()),
         ListRequest::Referrers { digest, .. } => {
@@ -37,8 +37,8 @@ pub(crate) async fn get(upstream: &HttpUpstream, request: &ListRequest) -> Resul
         path,
         is_further: false,
     };
-    let bound = Bound { bytes_max: LIST_BYTES_MAX, budget: &upstream.exchange.transport.memory.lists };
-    let document = upstream.exchange.read(repository, &ask, bound, upstream.deadline()).await?;
+    let bound = Bound { bytes_max: LIST_BYTES_MAX, budget: &registry.transport.memory.lists };
+    let document = exchange::read(registry, repository, &ask, bound, registry.deadline()).await?;
     if !is_list(request, &document.bytes) {
         // An error message, say. It must not pass for a list, nor take the place of one.
         return Err(Error::new(ErrorKind::Invalid, document.host, "answered with something that is no list"));
@@ -63,13 +63,13 @@ fn is_list(request: &ListRequest, bytes: &[u8]) -> bool {
     }
 }
 
-fn url_of<'a>(upstream: &HttpUpstream, request: &'a ListRequest) -> (&'a Repository, Url) {
+fn url_of<'a>(registry: &Registry, request: &'a ListRequest) -> (&'a Repository, Url) {
     match request {
         ListRequest::Tags { repository, page } => {
-            (repository, with_query(upstream.url(&format!("{repository}/tags/list")), None, page))
+            (repository, with_query(registry.url(&format!("{repository}/tags/list")), None, page))
         }
         ListRequest::Referrers { repository, digest, artifact_type, page } => {
-            let url = upstream.url(&format!("{repository}/referrers/{digest}"));
+            let url = registry.url(&format!("{repository}/referrers/{digest}"));
             (repository, with_query(url, artifact_type.as_deref(), page))
         }
     }

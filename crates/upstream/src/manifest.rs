@@ -1,56 +1,57 @@
 //! Manifests: asked for with every type at once, so that an answer never depends on what a client accepts.
 
 use http::Method;
-use http::header::{CONTENT_TYPE, HeaderMap};
-use oci::{ACCEPTED_MANIFESTS, Digest, MediaType, Reference, Repository};
+use http::header::HeaderMap;
+use oci::{ACCEPTED_MANIFESTS, Digest, Reference, Repository};
 use policy::head_trust::Stakes;
 use policy::reach::Class;
 use telemetry::UpstreamKind;
 use tokio::time::Instant;
 
+use crate::ask::{Ask, path};
 use crate::belief::Next;
 use crate::contract::{Described, ManifestBody, ManifestHead};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Bound, content_length, is_web_page};
-use crate::http::HttpUpstream;
-use crate::redirect::{Ask, path};
+use crate::exchange::{self, Bound};
+use crate::heads::{content_length, is_web_page, media_type};
+use crate::registry::Registry;
 
 /// The largest manifest that is read, in bytes. The specification asks to support four megabytes.
 pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// By `HEAD`; where that proves nothing, by `GET`.
 pub(crate) async fn describe(
-    upstream: &HttpUpstream,
+    registry: &Registry,
     repository: &Repository,
     reference: &Reference,
     stakes: Stakes,
 ) -> Result<Described, Error> {
     let since = Instant::now();
-    let error = match head(upstream, repository, reference).await {
+    let error = match head(registry, repository, reference).await {
         Ok(head) => return Ok(Described::Head(head)),
         Err(error) => error,
     };
-    let no = match upstream.manifest_belief.after_head(repository, error, stakes) {
+    let no = match registry.manifest_belief.after_head(repository, error, stakes) {
         Next::End(error) => return Err(error),
         Next::Get(no) => no,
     };
-    let mut got = get(upstream, repository, reference).await;
+    let mut got = get(registry, repository, reference).await;
     if let Err(error) = &got
-        && upstream.may_be_said_to_a_dead_token(error, repository, stakes, since).await
+        && registry.may_be_said_to_a_dead_token(error, repository, stakes, since).await
     {
-        got = get(upstream, repository, reference).await;
+        got = get(registry, repository, reference).await;
     }
-    upstream.manifest_belief.note(repository, no, &got);
+    registry.manifest_belief.note(repository, no, &got);
     got.map(Described::Whole)
 }
 
 async fn head(
-    upstream: &HttpUpstream,
+    registry: &Registry,
     repository: &Repository,
     reference: &Reference,
 ) -> Result<ManifestHead, Error> {
-    let ask = ask(upstream, UpstreamKind::HeadManifest, Method::HEAD, repository, reference);
-    let reply = upstream.exchange.open(repository, &ask, upstream.deadline()).await?;
+    let ask = ask(registry, UpstreamKind::HeadManifest, Method::HEAD, repository, reference);
+    let reply = exchange::open(registry, repository, &ask, registry.deadline()).await?;
     let headers = reply.response.headers();
     if is_web_page(headers) {
         return Err(Error::new(ErrorKind::Invalid, reply.host, "answered with a web page"));
@@ -63,14 +64,13 @@ async fn head(
 }
 
 pub(crate) async fn get(
-    upstream: &HttpUpstream,
+    registry: &Registry,
     repository: &Repository,
     reference: &Reference,
 ) -> Result<ManifestBody, Error> {
-    let ask = ask(upstream, UpstreamKind::GetManifest, Method::GET, repository, reference);
-    let bound =
-        Bound { bytes_max: MANIFEST_BYTES_MAX, budget: &upstream.exchange.transport.memory.documents };
-    let document = upstream.exchange.read(repository, &ask, bound, upstream.deadline()).await?;
+    let ask = ask(registry, UpstreamKind::GetManifest, Method::GET, repository, reference);
+    let bound = Bound { bytes_max: MANIFEST_BYTES_MAX, budget: &registry.transport.memory.documents };
+    let document = exchange::read(registry, repository, &ask, bound, registry.deadline()).await?;
     Ok(ManifestBody {
         media_type: media_type(&document.headers),
         digest: claimed_digest(&document.headers),
@@ -79,19 +79,15 @@ pub(crate) async fn get(
 }
 
 fn ask(
-    upstream: &HttpUpstream,
+    registry: &Registry,
     kind: UpstreamKind,
     method: Method,
     repository: &Repository,
     reference: &Reference,
 ) -> Ask {
-    let url = upstream.url(&format!("{repository}/manifests/{reference}"));
+    let url = registry.url(&format!("{repository}/manifests/{reference}"));
     let path = path(repository, Class::Manifests, &method, reference.to_string());
     Ask { kind, method, url, accept: Some(ACCEPTED_MANIFESTS), range: None, path, is_further: false }
-}
-
-pub(crate) fn media_type(headers: &HeaderMap) -> Option<MediaType> {
-    headers.get(CONTENT_TYPE)?.to_str().ok()?.parse().ok()
 }
 
 fn claimed_digest(headers: &HeaderMap) -> Option<Digest> {

@@ -15,9 +15,9 @@ use url::Url;
 use crate::base::{Look, Place, look_of};
 use crate::clients::Clients;
 use crate::error::{Error, ErrorKind};
+use crate::location::host_of;
 use crate::settings::{Settings, SettingsError};
 use crate::tls::Authorities;
-use crate::transport::host_of;
 use crate::trouble;
 
 /// A clock that is further off is worth a word: tokens and certificates live by it.

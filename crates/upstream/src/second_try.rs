@@ -9,7 +9,8 @@ use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::clients::Pair;
-use crate::transport::{Failure, Outgoing, Patience, Transport, host_of};
+use crate::location::host_of;
+use crate::transport::{Failure, Outgoing, Patience, Transport};
 
 /// The share of the time for an answer that passes before the second try: 4 of 10 s.
 const SILENCE: f32 = 0.4;

@@ -18,6 +18,7 @@ use url::{Host, Url};
 
 use crate::clients::Clients;
 use crate::error::{Error, ErrorKind, causes};
+use crate::location::host_of;
 use crate::resolver::AddressRefused;
 use crate::trouble;
 
@@ -254,13 +255,4 @@ fn find_refused(error: &reqwest::Error) -> Option<&AddressRefused> {
         next = cause.source();
     }
     None
-}
-
-/// The host of a URL for people, with its port unless that is the scheme's default.
-pub(crate) fn host_of(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    }
 }

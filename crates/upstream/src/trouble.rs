@@ -10,9 +10,9 @@ use rustls::{AlertDescription, CertificateError};
 use url::Url;
 
 use crate::error::causes;
+use crate::location::host_of;
 use crate::resolver::NameError;
 use crate::tls::is_cause;
-use crate::transport::host_of;
 
 /// So many names of a foreign certificate are shown.
 const NAME_COUNT_MAX: usize = 3;

@@ -17,7 +17,8 @@ use reqwest::Response;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{is_web_page, read_body};
+use crate::heads::is_web_page;
+use crate::whole_body::read_body;
 
 /// The largest error body that is read, in bytes.
 const ERROR_BYTES_MAX: usize = 64 * 1024;

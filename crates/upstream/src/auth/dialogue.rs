@@ -9,13 +9,16 @@ use http::StatusCode;
 use reqwest::Response;
 use telemetry::UpstreamKind;
 
+use super::host::{Host, Role};
 use super::schemes::Scheme;
 use super::ticket::Offer;
 use super::token_cache::{Held, TokenKey};
-use super::{Auth, Demand, Host, Role, Ticket, Wires};
+use super::wires::Wires;
+use super::{Auth, Demand, Ticket};
+use crate::ask::Ask;
 use crate::error::{Error, ErrorKind};
-use crate::redirect::Ask;
-use crate::transport::{Outgoing, Patience, host_of};
+use crate::location::host_of;
+use crate::transport::{Outgoing, Patience};
 use crate::word;
 
 /// Tokens that one dialogue fetches because it was challenged: for one challenge that came without a token, and one

@@ -13,7 +13,7 @@ use tracing::warn;
 use url::Url;
 
 use crate::error::{Error, ErrorKind};
-use crate::transport::host_of;
+use crate::location::host_of;
 
 /// The most places whose standing is known. A registry has one or two.
 const PLACE_COUNT_MAX: usize = 16;

@@ -10,11 +10,11 @@ use reqwest::Response;
 use telemetry::UpstreamKind;
 use url::Url;
 
-use super::Wires;
+use super::wires::Wires;
 use crate::error::{Error, ErrorKind};
-use crate::judge::retry_after;
-use crate::redirect::{is_same_origin, next_hop};
-use crate::transport::{Outgoing, Patience, host_of};
+use crate::heads::retry_after;
+use crate::location::{host_of, is_same_origin, next_hop};
+use crate::transport::{Outgoing, Patience};
 
 /// Hops that are followed: `/v2` and `/v2/` are one to some servers and two to others.
 const HOP_COUNT_MAX: usize = 2;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 use url::{Origin, Url};
 
-use super::Host;
+use super::host::Host;
 use super::scope::{Scope, Scopes};
 
 /// The most hosts that are remembered, the registry's own among them.

@@ -16,10 +16,11 @@ use url::Url;
 
 use super::token_cache::Token;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{is_web_page, read_body};
 use crate::gates::Gates;
-use crate::redirect::{is_same_origin, next_hop};
-use crate::transport::{Outgoing, Patience, Transport, host_of};
+use crate::heads::is_web_page;
+use crate::location::{host_of, is_same_origin, next_hop};
+use crate::transport::{Outgoing, Patience, Transport};
+use crate::whole_body::read_body;
 use crate::word;
 
 /// The largest answer that is read.

@@ -7,8 +7,8 @@ use telemetry::Metrics;
 use tokio::time::Instant;
 
 use super::{Gate, Role};
+use crate::ask;
 use crate::error::{Error, ErrorKind};
-use crate::redirect;
 use crate::transport::Patience;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,7 +20,7 @@ fn gate() -> (Arc<Gate>, Metrics) {
 }
 
 fn path(repository: &str, class: Class, reference: &str) -> Arc<Path> {
-    redirect::path(&repository.parse().unwrap(), class, &Method::GET, reference.to_owned())
+    ask::path(&repository.parse().unwrap(), class, &Method::GET, reference.to_owned())
 }
 
 fn admit(gate: &Arc<Gate>, path: &Arc<Path>) -> Result<super::Permit, Error> {

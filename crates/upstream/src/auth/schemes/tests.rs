@@ -1,8 +1,8 @@
 use url::Url;
 
 use super::{HOST_COUNT_MAX, Realm, Scheme, Schemes};
+use crate::auth::host::{Host, Role};
 use crate::auth::scope::{Need, Scope};
-use crate::auth::{Host, Role};
 
 fn host(url: &str, role: Role) -> Host {
     let url = Url::parse(url).unwrap();

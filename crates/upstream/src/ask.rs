@@ -1,0 +1,82 @@
+//! A question to the registry, and the answer at the end of the redirects.
+
+use std::sync::Arc;
+
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, RANGE};
+use http::{HeaderMap, Method};
+use oci::Repository;
+use policy::reach::{Class, Path, Scope};
+use reqwest::Response;
+use telemetry::UpstreamKind;
+use url::Url;
+
+use crate::auth::scope::Need;
+
+/// What is asked of the registry: everything but the authorization.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) kind: UpstreamKind,
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) accept: Option<&'static str>,
+    pub(crate) range: Option<HeaderValue>,
+    /// What a failure is about.
+    pub(crate) path: Arc<Path>,
+    /// Whether it goes over a further connection, beside one that brings the same.
+    pub(crate) is_further: bool,
+}
+
+/// The answer at the end of the redirects.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) response: Response,
+    /// Who gave it.
+    pub(crate) host: String,
+    /// Whether it came from the registry's own scheme, host and port, without a detour.
+    pub(crate) is_home: bool,
+    /// Whether a registry gave it: ours, or one that we were redirected to and that asked who we are.
+    pub(crate) is_registry: bool,
+}
+
+impl Ask {
+    /// Whether part of the content is an answer too: it says where it belongs.
+    pub(crate) fn may_be_partial(&self) -> bool {
+        self.range.is_some() || self.kind == UpstreamKind::GetBlob
+    }
+
+    /// Whether it is for a part of something. That this is refused says nothing about the whole, which is asked for next.
+    pub(crate) fn is_of_part(&self) -> bool {
+        self.is_further || self.range.is_some()
+    }
+
+    /// What it needs of a token.
+    pub(crate) fn need(&self) -> Need {
+        match self.path.scope.class {
+            Class::Tags => Need::Tags,
+            Class::Referrers => Need::Referrers,
+            Class::Manifests | Class::Blobs | Class::Token => Need::Content,
+        }
+    }
+
+    pub(crate) fn headers(&self, authorization: Option<&HeaderValue>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        // Digests and lengths are of the bytes as they are, never of an encoding of them.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(accept) = self.accept {
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        }
+        if let Some(range) = &self.range {
+            headers.insert(RANGE, range.clone());
+        }
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        headers
+    }
+}
+
+/// What a failure of a request is about.
+pub(crate) fn path(repository: &Repository, class: Class, method: &Method, reference: String) -> Arc<Path> {
+    let scope = Arc::new(Scope { repository: repository.to_string(), class });
+    Arc::new(Path { scope, is_head: *method == Method::HEAD, reference })
+}

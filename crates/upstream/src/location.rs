@@ -1,0 +1,53 @@
+//! Where URLs and redirects lead.
+
+use http::header::LOCATION;
+use reqwest::Response;
+use url::Url;
+
+use crate::error::{Error, ErrorKind};
+
+/// Where the answer leads, when it is a redirect with an address.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] for an address that cannot be followed.
+pub(crate) fn next_hop(current: &Url, response: &Response) -> Result<Option<Url>, Error> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let Some(location) = response.headers().get(LOCATION) else { return Ok(None) };
+    let next = resolve_location(current, location.as_bytes());
+    next.map(Some).map_err(|what| Error::new(ErrorKind::Invalid, host_of(current), what))
+}
+
+/// The address that a `Location` names, seen from `current` (RFC 9110, section 10.2.2), or why nobody goes there.
+pub(crate) fn resolve_location(current: &Url, location: &[u8]) -> Result<Url, &'static str> {
+    let text = std::str::from_utf8(location).ok();
+    let Some(mut next) = text.and_then(|text| current.join(text).ok()) else {
+        return Err("redirects to something that is no URL");
+    };
+    next.set_fragment(None);
+    match (current.scheme(), next.scheme()) {
+        ("https", "http") => return Err("redirects from https to http"),
+        (_, "http" | "https") => {}
+        _ => return Err("redirects to something other than http"),
+    }
+    if !next.username().is_empty() || next.password().is_some() {
+        return Err("redirects to a URL with a user in it");
+    }
+    Ok(next)
+}
+
+pub(crate) fn is_same_origin(one: &Url, other: &Url) -> bool {
+    one.scheme() == other.scheme()
+        && one.host() == other.host()
+        && one.port_or_known_default() == other.port_or_known_default()
+}
+
+/// The host of a URL for people, with its port unless that is the scheme's default.
+pub(crate) fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}

@@ -1,0 +1,52 @@
+//! Reading the body of an answer whole, within a bound.
+
+use budget::Budget;
+use bytes::Bytes;
+use reqwest::Response;
+
+use crate::error::{Error, ErrorKind, causes};
+use crate::heads::content_length;
+
+/// Reads a body of at most `bytes_max`, which stays counted in `budget` for as long as anybody holds its bytes.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] for a larger one, [`ErrorKind::Interrupted`] when it breaks off, [`ErrorKind::Overloaded`]
+/// when the budget has no room for it.
+pub(crate) async fn read_body(
+    mut response: Response,
+    bytes_max: usize,
+    budget: &Budget,
+    host: &str,
+) -> Result<Bytes, Error> {
+    let too_large =
+        || Error::new(ErrorKind::Invalid, host, format!("answered with more than {bytes_max} bytes"));
+    let no_room =
+        || Error::new(ErrorKind::Overloaded, host, "was not listened to: too much is in memory here already");
+    let told =
+        content_length(response.headers()).map_or(0, |told| usize::try_from(told).unwrap_or(usize::MAX));
+    if told > bytes_max {
+        return Err(too_large());
+    }
+    let mut share = budget.take(told as u64).ok_or_else(no_room)?;
+    let mut bytes = Vec::with_capacity(told);
+    while let Some(chunk) = response.chunk().await.map_err(|error| interrupted(host, error))? {
+        if bytes.len() + chunk.len() > bytes_max {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+        // Without a told length it grows in leaps.
+        if !share.grow_to(bytes.capacity() as u64) {
+            return Err(no_room());
+        }
+    }
+    let bytes = Bytes::from(bytes.into_boxed_slice());
+    share.shrink_to(bytes.len() as u64);
+    Ok(share.attach(bytes))
+}
+
+/// The error of a body that broke off or fell silent.
+pub(crate) fn interrupted(host: &str, error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    let what = if error.is_timeout() { "fell silent" } else { "broke off its answer" };
+    Error::new(ErrorKind::Interrupted, host, format!("{what}: {}", causes(&error)))
+}
