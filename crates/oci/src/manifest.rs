@@ -4,6 +4,7 @@
 //! refuse documents that two clients would understand differently (CVE-2021-41190), and to learn which
 //! contents belong to it.
 
+mod error;
 mod kind;
 
 use std::fmt;
@@ -14,17 +15,10 @@ use crate::descriptor::{Descriptor, DescriptorError, RawDescriptor};
 use crate::digest::DigestError;
 use crate::loose::Loose;
 use crate::media_type::MediaType;
+use error::DEPTH_MAX;
+pub use error::{DESCRIPTOR_COUNT_MAX, MANIFEST_BYTES_MAX, ManifestError};
 pub use kind::ManifestKind;
 use kind::Parts;
-
-/// The largest manifest read, in bytes; the distribution specification asks registries to take at least 4 MB.
-pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// The most layers, or the most child manifests, that one manifest may name.
-pub const DESCRIPTOR_COUNT_MAX: usize = 10_000;
-
-/// How deep objects and arrays may be nested in one manifest.
-const DEPTH_MAX: usize = 32;
 
 /// What a manifest is and refers to. Documents of kinds not known here have no references, and are no error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,32 +36,6 @@ pub struct Manifest {
     pub layers: Vec<Descriptor>,
     /// An index's manifests, in order. Those under a digest algorithm that wharf cannot verify are left out.
     pub manifests: Vec<Descriptor>,
-}
-
-/// Why a document must not be served as a manifest.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ManifestError {
-    /// More than [`MANIFEST_BYTES_MAX`] bytes.
-    #[error("the manifest has more than {MANIFEST_BYTES_MAX} bytes")]
-    TooLarge,
-    /// Objects and arrays nested too deep.
-    #[error("the manifest is nested deeper than {DEPTH_MAX} levels")]
-    TooDeep,
-    /// More than [`DESCRIPTOR_COUNT_MAX`] layers or child manifests.
-    #[error("the manifest names more than {DESCRIPTOR_COUNT_MAX} contents")]
-    TooManyDescriptors,
-    /// Not JSON, not an object, or a property of the wrong shape. The text says which and where.
-    #[error("the manifest is not readable: {0}")]
-    Unreadable(String),
-    /// A descriptor that is none.
-    #[error("the manifest has a bad descriptor: {0}")]
-    Descriptor(#[from] DescriptorError),
-    /// Both an index and an image, so that clients could differ about what it is.
-    #[error("the manifest is both an index and an image")]
-    Ambiguous,
-    /// JSON that has nothing of a manifest: an error message, say.
-    #[error("the document has neither config, layers nor manifests")]
-    NotAManifest,
 }
 
 impl Manifest {

@@ -4,6 +4,8 @@
 //! and counted. Whatever a client or an upstream sends stays within one line and without power over a
 //! terminal.
 
+mod escape;
+mod fields;
 mod line;
 mod short;
 
@@ -16,13 +18,11 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
 use self::line::Line;
+use self::short::ACCESS;
 use crate::config::{Log, LogFormat};
 
 /// Lines that wait for a slow reader, a few megabytes at most.
 const WAITING_LINE_COUNT_MAX: usize = 8192;
-
-/// The target of the line that each request gets.
-const ACCESS: &str = "access";
 
 /// Our own crates. Others are heard from level warn up only: at a finer one they would print requests with
 /// what authorises them.

@@ -1,7 +1,7 @@
 //! What kind of manifest a document is. Its own word goes before that of the header under which it came, and what it
 //! consists of goes before both: JSON that no client could pull anything by is no manifest, whatever it is called.
 
-use super::ManifestError;
+use super::error::ManifestError;
 use crate::media_type::MediaType;
 
 pub(super) const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -1,6 +1,6 @@
 //! Several ranges in one header.
 
-use super::{ByteRange, RangeRequest, is_blank, parse_spec};
+use super::one::{ByteRange, RangeRequest, is_blank, parse_spec};
 
 /// How many ranges one header may name. The container tools of podman ask for up to 1,024 parts of a layer at once.
 pub const RANGE_COUNT_MAX: usize = 1024;

@@ -8,8 +8,12 @@ use std::fmt::{self, Write};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-use super::line::{Fields, escape};
+use super::escape::{cut, escape};
+use super::fields::Fields;
 use crate::config::LogFormat;
+
+/// The target of the line that each request gets.
+pub(super) const ACCESS: &str = "access";
 
 /// So much of a digest's hex is shown: as much as Docker shows of an image's.
 const DIGEST_SHOWN_COUNT: usize = 12;
@@ -48,7 +52,7 @@ pub(super) fn write(writer: &mut dyn Write, event: &Event<'_>, time: &str, is_co
         _ => text.to_owned(),
     };
     write!(writer, "{} ", paint(Colour::Dim, time))?;
-    if event.metadata().target() == super::ACCESS {
+    if event.metadata().target() == ACCESS {
         let mut request = Request::default();
         event.record(&mut request);
         let outcome = format!("{:<OUTCOME_WIDTH$}", request.outcome);
@@ -177,7 +181,7 @@ impl Visit for Request {
             _ => return,
         };
         place.clear();
-        escape(place, super::line::cut(value), false);
+        escape(place, cut(value), false);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
