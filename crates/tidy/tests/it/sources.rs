@@ -1,5 +1,7 @@
 //! How long a file may be, what it may be called, what it may not contain.
 
+use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
+
 use crate::tree;
 
 /// The longest source file, in lines; tests apart.
@@ -16,6 +18,93 @@ fn no_source_file_is_too_long_to_read_in_one_sitting() {
         .filter(|(lines, _)| *lines > FILE_LINES_MAX)
         .collect();
     assert!(long.is_empty(), "{long:#?}");
+}
+
+/// The most fields of a struct.
+const FIELD_COUNT_MAX: usize = 12;
+
+/// Structs with more, each with the reason.
+const MAY_BE_WIDE: &[(&str, &str)] = &[
+    ("crates/cache/src/backend.rs: Backend", "to be parted into rooms"),
+    ("crates/cache/src/fill.rs: Fill", "to be parted into rooms"),
+    ("crates/cache/src/fill/spans/span.rs: Span", "to be parted"),
+    ("crates/cache/src/fill/transfer.rs: Transfer", "to be parted into rooms"),
+    ("crates/cache/src/settings.rs: Settings", "one setting each, read and never changed"),
+    ("crates/server/src/access.rs: Entry", "one field of the access line each"),
+    ("crates/server/src/settings.rs: Settings", "one setting each, read and never changed"),
+    ("crates/telemetry/src/metrics.rs: Metrics", "one metric each"),
+    ("crates/telemetry/src/registry_metrics.rs: Families", "one metric each"),
+    ("crates/telemetry/src/registry_metrics.rs: RegistryMetrics", "one metric each"),
+    ("crates/wharf/src/config/registry.rs: Rules", "one key each"),
+    ("crates/wharf/src/log/short.rs: Request", "one field of the access line each"),
+];
+
+#[test]
+fn no_struct_is_a_record_of_everything() {
+    let mut wide = Vec::new();
+    for (path, text) in tree::files("crates", "rs").into_iter().filter(|(path, _)| !tree::is_test(path)) {
+        if ["bench", "fuzz", "properties", "tidy"].contains(&tree::crate_of(&path)) {
+            continue;
+        }
+        for (name, count) in structs(text.parse().unwrap_or_else(|error| panic!("{path}: {error}"))) {
+            let full_name = format!("{path}: {name}");
+            if count > FIELD_COUNT_MAX && !MAY_BE_WIDE.iter().any(|(listed, _)| *listed == full_name) {
+                wide.push(format!("{full_name} has {count} fields"));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "{wide:#?}");
+}
+
+/// The structs with named fields, at any depth, with how many each has.
+fn structs(tokens: TokenStream) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    let mut tokens = tokens.into_iter();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Ident(word) if word == "struct" => {
+                let name = tokens.next().expect("a name").to_string();
+                for token in tokens.by_ref() {
+                    match token {
+                        TokenTree::Punct(end) if end.as_char() == ';' => break,
+                        TokenTree::Group(fields) if fields.delimiter() == Delimiter::Brace => {
+                            found.push((name, field_count(fields.stream())));
+                            break;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            TokenTree::Group(group) => found.extend(structs(group.stream())),
+            TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+    }
+    found
+}
+
+/// A field's name is followed by a colon that stands alone; one in a path has another beside it.
+fn field_count(fields: TokenStream) -> usize {
+    let (mut count, mut was_joint) = (0, false);
+    for token in fields {
+        let TokenTree::Punct(mark) = token else {
+            was_joint = false;
+            continue;
+        };
+        let is_joint = mark.spacing() == Spacing::Joint;
+        count += usize::from(mark.as_char() == ':' && !is_joint && !was_joint);
+        was_joint = is_joint;
+    }
+    count
+}
+
+#[test]
+fn fields_are_counted_whatever_their_types_are() {
+    let count = |text: &str| structs(text.parse().expect("Rust"));
+    assert_eq!(count("struct A { a: b::C, pub(crate) d: Vec<e::F>, }"), [("A".to_owned(), 2)]);
+    assert_eq!(
+        count("struct A; struct B(u8); mod m { struct C<T: D> where T: E { #[f] g: &'static h::I } }"),
+        [("C".to_owned(), 1)]
+    );
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn a_far_open_range_cuts_the_front_short_and_takes_the_rest() {
 }
 
 #[test]
-fn f33_nothing_is_cut_short_before_the_size_is_known() {
+fn nothing_is_cut_short_before_the_size_is_known() {
     let mut spans = Spans::default();
     let gaps = [range(0, u64::MAX)];
     spans.claim_front(&gaps, None, now());
