@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use storage::StoreError;
+use telemetry::PullFailure;
 use upstream::ErrorKind;
 
 /// A failed pull. Cheap to clone, because every reader of a fill gets it. `detail` is one line that is fit
@@ -104,19 +105,19 @@ impl PullError {
     }
 
     /// The reason as a metric label.
-    pub(crate) fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> PullFailure {
         match self {
-            Self::NotFound { .. } => "not_found",
-            Self::Denied { .. } => "denied",
-            Self::Unconfirmed { .. } => "unconfirmed",
-            Self::Throttled { .. } => "throttled",
-            Self::UpstreamUnavailable { timed_out: true, .. } => "timeout",
-            Self::UpstreamUnavailable { timed_out: false, .. } => "unavailable",
-            Self::Overloaded => "overloaded",
-            Self::Offline => "offline",
-            Self::DigestMismatch { .. } => "digest_mismatch",
-            Self::RangeNotSatisfiable { .. } => "range",
-            Self::Store { .. } => "store",
+            Self::NotFound { .. } => PullFailure::NotFound,
+            Self::Denied { .. } => PullFailure::Denied,
+            Self::Unconfirmed { .. } => PullFailure::Unconfirmed,
+            Self::Throttled { .. } => PullFailure::Throttled,
+            Self::UpstreamUnavailable { timed_out: true, .. } => PullFailure::Timeout,
+            Self::UpstreamUnavailable { timed_out: false, .. } => PullFailure::Unavailable,
+            Self::Overloaded => PullFailure::Overloaded,
+            Self::Offline => PullFailure::Offline,
+            Self::DigestMismatch { .. } => PullFailure::DigestMismatch,
+            Self::RangeNotSatisfiable { .. } => PullFailure::Range,
+            Self::Store { .. } => PullFailure::Store,
         }
     }
 

@@ -1,5 +1,7 @@
 //! How a request was answered.
 
+use telemetry::Answered;
+
 /// The outcome of a request; its text is the metric label and the access log's field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -17,16 +19,15 @@ pub enum Outcome {
     Bypass,
 }
 
-impl Outcome {
-    /// The stable text form.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-            Self::Join => "join",
-            Self::Stale => "stale",
-            Self::Revalidated => "revalidated",
-            Self::Bypass => "bypass",
+impl From<Outcome> for Answered {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Hit => Self::Hit,
+            Outcome::Miss => Self::Miss,
+            Outcome::Join => Self::Join,
+            Outcome::Stale => Self::Stale,
+            Outcome::Revalidated => Self::Revalidated,
+            Outcome::Bypass => Self::Bypass,
         }
     }
 }

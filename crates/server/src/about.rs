@@ -6,6 +6,8 @@
 use http::header::{self, HeaderValue};
 use http::{StatusCode, request};
 
+use telemetry::Answered;
+
 use crate::respond::Answer;
 
 const ROOT: &str = concat!(
@@ -33,11 +35,11 @@ const SEARCH: &str = "wharf cannot search: it caches what is pulled by name. Sea
 /// asked for, so all but the root are 404.
 pub(crate) fn answer(head: &request::Parts) -> Option<Answer> {
     let (status, outcome, text) = match head.uri.path() {
-        "/" => (StatusCode::OK, "about", ROOT),
-        "/metrics" => (StatusCode::NOT_FOUND, "about", METRICS),
-        "/health" | "/healthz" => (StatusCode::NOT_FOUND, "about", HEALTH),
+        "/" => (StatusCode::OK, Answered::About, ROOT),
+        "/metrics" => (StatusCode::NOT_FOUND, Answered::About, METRICS),
+        "/health" | "/healthz" => (StatusCode::NOT_FOUND, Answered::About, HEALTH),
         // What `docker search` asks.
-        "/v1/search" => (StatusCode::NOT_FOUND, "about", SEARCH),
+        "/v1/search" => (StatusCode::NOT_FOUND, Answered::About, SEARCH),
         _ => return None,
     };
     let text_type = HeaderValue::from_static("text/plain; charset=utf-8");

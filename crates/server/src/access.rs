@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cache::{Backend, Keeping};
 use http::{Method, header, request};
 use oci::{Digest, Reference, Repository, Request};
-use telemetry::{Kind, Metrics};
+use telemetry::{Answered, BypassReason, Kind, Metrics};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::clock::{Clock, Overdue};
@@ -41,7 +41,7 @@ impl End {
             Self::Complete => "complete",
             Self::Cut => "cut",
             Self::Left => "left",
-            Self::Overdue(why) => why.as_str(),
+            Self::Overdue(why) => why.reason().as_str(),
         }
     }
 
@@ -68,7 +68,7 @@ pub(crate) struct Entry {
     kind: Kind,
     repository: Option<Repository>,
     reference: Option<Reference>,
-    outcome: &'static str,
+    outcome: Answered,
     keeping: Option<Keeping>,
     detail: Option<String>,
     status: u16,
@@ -101,7 +101,7 @@ impl Entry {
             kind: Kind::Other,
             repository: None,
             reference: None,
-            outcome: "left",
+            outcome: Answered::Left,
             keeping: None,
             detail: None,
             status: STATUS_LEFT,
@@ -148,7 +148,7 @@ impl Entry {
     }
 
     /// The request is about to be answered with this status; `outcome` is how, or a refusal's word.
-    pub(crate) fn answered(&mut self, outcome: &'static str, status: u16, keeping: Option<Keeping>) {
+    pub(crate) fn answered(&mut self, outcome: Answered, status: u16, keeping: Option<Keeping>) {
         self.outcome = outcome;
         self.status = status;
         self.keeping = keeping;
@@ -192,14 +192,14 @@ impl Entry {
 
     fn count(&self, end: End) {
         // A client that has left was not refused anything; what we broke off was no success.
-        let outcome = if end.is_our_fault() { "cut" } else { self.outcome };
+        let outcome = if end.is_our_fault() { Answered::Cut } else { self.outcome };
         let Some(registry) = &self.registry else {
             self.metrics.unrouted(outcome, self.status);
             return;
         };
         registry.metrics().request(self.kind, outcome, self.status);
         if self.is_lost() {
-            registry.metrics().bypassed("store_failed");
+            registry.metrics().bypassed(BypassReason::StoreFailed);
         }
         if (200..300).contains(&self.status) {
             registry.metrics().served_bytes(self.bytes);
@@ -217,7 +217,7 @@ impl Drop for Entry {
         let duration = self.began.elapsed();
         tracing::info!(
             target: "access",
-            outcome = self.outcome,
+            outcome = self.outcome.as_str(),
             status = self.status,
             method = %self.method,
             registry = self.registry.as_ref().map(|registry| registry.name()),

@@ -11,7 +11,7 @@ use http::header::{self, HeaderValue};
 use http::{Response, StatusCode, request};
 use policy::host::is_address_or_listed;
 use secret::Secret;
-use telemetry::Metrics;
+use telemetry::{Answered, Metrics};
 use tokio_util::sync::CancellationToken;
 
 use self::token::Token;
@@ -123,5 +123,5 @@ fn status_of(fault: HeadFault) -> StatusCode {
 
 fn text(status: StatusCode, text: &str) -> Answer {
     let text_type = HeaderValue::from_static("text/plain; charset=utf-8");
-    Answer::whole(status, "admin", text.to_owned()).with(header::CONTENT_TYPE, text_type)
+    Answer::whole(status, Answered::Admin, text.to_owned()).with(header::CONTENT_TYPE, text_type)
 }

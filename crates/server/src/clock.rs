@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use telemetry::CloseReason;
 use tokio::time::{Instant, Sleep};
 
 /// How long each phase may last.
@@ -58,16 +59,16 @@ pub(crate) enum Overdue {
 }
 
 impl Overdue {
-    /// The text of the metric label and of the log field.
-    pub(crate) fn as_str(self) -> &'static str {
+    /// Why the connection ends.
+    pub(crate) fn reason(self) -> CloseReason {
         match self {
-            Self::Idle => "idle",
-            Self::Head => "slow_head",
-            Self::Client => "slow_reader",
-            Self::Answer => "no_answer",
-            Self::Left => "left",
-            Self::Linger => "linger",
-            Self::Drain => "drain",
+            Self::Idle => CloseReason::Idle,
+            Self::Head => CloseReason::SlowHead,
+            Self::Client => CloseReason::SlowReader,
+            Self::Answer => CloseReason::NoAnswer,
+            Self::Left => CloseReason::Left,
+            Self::Linger => CloseReason::Linger,
+            Self::Drain => CloseReason::Drain,
         }
     }
 }

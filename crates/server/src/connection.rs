@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use telemetry::Metrics;
+use telemetry::{CloseReason, Metrics};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -57,27 +57,27 @@ pub(crate) struct Terms {
 /// Counts a connection as long as it lives, also through a panic.
 struct Counted<'a> {
     metrics: &'a Metrics,
-    why_closed: &'static str,
+    why_closed: CloseReason,
 }
 
 impl<'a> Counted<'a> {
     fn open(metrics: &'a Metrics) -> Self {
         metrics.connection_opened();
         // What is true unless something else is found out: the task was thrown away.
-        Self { metrics, why_closed: "dropped" }
+        Self { metrics, why_closed: CloseReason::Dropped }
     }
 
     /// The connection with this client is over, and this is why.
-    fn end(&mut self, client: SocketAddr, why: &'static str) {
+    fn end(&mut self, client: SocketAddr, why: CloseReason) {
         self.why_closed = why;
-        tracing::debug!(%client, why, "connection ended");
+        tracing::debug!(%client, why = why.as_str(), "connection ended");
     }
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         let is_panic = std::thread::panicking();
-        self.metrics.connection_closed(if is_panic { "panic" } else { self.why_closed });
+        self.metrics.connection_closed(if is_panic { CloseReason::Panic } else { self.why_closed });
     }
 }
 
@@ -92,7 +92,7 @@ pub(crate) async fn serve(
     // Small answers leave at once.
     if stream.set_nodelay(true).is_err() {
         // The client is gone already.
-        counted.end(client, "left");
+        counted.end(client, CloseReason::Left);
         return;
     }
     let speaks_tls = tls.is_some();
@@ -138,7 +138,7 @@ pub(crate) async fn serve(
             biased;
             ended = &mut connection => break ended,
             why = overdue.as_mut() => {
-                counted.end(client, why.as_str());
+                counted.end(client, why.reason());
                 return;
             }
             () = terms.shutdown.cancelled(), if !stops => {
@@ -148,26 +148,36 @@ pub(crate) async fn serve(
             }
         }
     };
-    counted.end(client, if is_misled { "tls" } else { ended.as_ref().map_or_else(why, |()| "done") });
+    counted.end(
+        client,
+        if is_misled { CloseReason::Tls } else { ended.as_ref().map_or_else(why, |()| CloseReason::Done) },
+    );
     let parts = connection.into_parts();
     if ended.as_ref().is_err_and(hyper::Error::is_parse) {
         terms.wrong_ports.at_plain(&parts.read_buf, client);
     }
-    let mut socket = parts.io.into_inner();
     // Where a client offered to upgrade, hyper leaves our side open for the other protocol.
-    if ended.is_ok() && !socket.is_shut() {
-        tokio::select! {
-            biased;
-            // That the client is gone already changes nothing any more.
-            _ = socket.shutdown() => {}
-            _ = overdue => {}
-        }
+    if ended.is_ok() {
+        shut(parts.io.into_inner(), overdue).await;
+    }
+}
+
+/// Shuts our side of a connection, as long as it may take.
+async fn shut(mut socket: Socket, overdue: impl Future<Output = Overdue>) {
+    if socket.is_shut() {
+        return;
+    }
+    tokio::select! {
+        biased;
+        // That the client is gone already changes nothing any more.
+        _ = socket.shutdown() => {}
+        _ = overdue => {}
     }
 }
 
 /// The TLS handshake, where the listener speaks TLS: as long as a request's head may take. Who speaks HTTP there stays
 /// in the clear, to be told so. The error is why the connection is over.
-async fn meet(stream: TcpStream, tls: Option<&TlsAcceptor>, terms: &Terms) -> Result<Stream, &'static str> {
+async fn meet(stream: TcpStream, tls: Option<&TlsAcceptor>, terms: &Terms) -> Result<Stream, CloseReason> {
     let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
     let accept = async {
         if wrong_port::is_http(&stream).await {
@@ -180,11 +190,11 @@ async fn meet(stream: TcpStream, tls: Option<&TlsAcceptor>, terms: &Terms) -> Re
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a TLS handshake failed");
-                Err("tls")
+                Err(CloseReason::Tls)
             }
-            Err(_) => Err(Overdue::Head.as_str()),
+            Err(_) => Err(Overdue::Head.reason()),
         },
-        () = terms.shutdown.cancelled() => Err(Overdue::Drain.as_str()),
+        () = terms.shutdown.cancelled() => Err(Overdue::Drain.reason()),
     }
 }
 
@@ -196,13 +206,13 @@ fn builder() -> http1::Builder {
     builder
 }
 
-fn why(error: &hyper::Error) -> &'static str {
+fn why(error: &hyper::Error) -> CloseReason {
     if error.is_parse() || error.is_parse_too_large() {
-        "malformed"
+        CloseReason::Malformed
     } else if error.is_user() || is_of_the_store(error) {
-        "cut"
+        CloseReason::Cut
     } else {
-        "left"
+        CloseReason::Left
     }
 }
 

@@ -11,7 +11,7 @@ use http::{Method, Request, Response, request};
 use http_body::Body;
 use oci::{Digest, Page, RangeSet, Reference, Repository, RequestError};
 use policy::host::{Route, RoutingTable};
-use telemetry::Metrics;
+use telemetry::{Answered, Metrics};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -61,7 +61,7 @@ impl Public {
     ) -> Response<AnswerBody> {
         let (head, body) = request.into_parts();
         if let Some(answer) = health::answer(&head, &self.shutdown) {
-            self.metrics.unrouted("health", answer.status().as_u16());
+            self.metrics.unrouted(Answered::Health, answer.status().as_u16());
             return answer.into_response(&head.method, None);
         }
         let mut entry = self.begin(&head, client, clock);
@@ -100,7 +100,7 @@ impl Public {
     ) -> Response<AnswerBody> {
         let (head, _body) = request.into_parts();
         if let Some(answer) = health::answer(&head, &self.shutdown) {
-            self.metrics.unrouted("health", answer.status().as_u16());
+            self.metrics.unrouted(Answered::Health, answer.status().as_u16());
             return answer.closing().into_response(&head.method, None);
         }
         let mut entry = self.begin(&head, client, clock);

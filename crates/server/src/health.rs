@@ -1,6 +1,7 @@
 //! Liveness and readiness, on any host and on both listeners. They say nothing about what is served.
 
 use http::{Method, StatusCode, header, header::HeaderValue, request};
+use telemetry::Answered;
 use tokio_util::sync::CancellationToken;
 
 use crate::respond::Answer;
@@ -18,5 +19,5 @@ pub(crate) fn answer(head: &request::Parts, shutdown: &CancellationToken) -> Opt
         _ => return None,
     };
     let text_type = HeaderValue::from_static("text/plain; charset=utf-8");
-    Some(Answer::whole(status, "health", text).with(header::CONTENT_TYPE, text_type))
+    Some(Answer::whole(status, Answered::Health, text).with(header::CONTENT_TYPE, text_type))
 }

@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_secs(24 * 3600);
 /// Watches for ever, and warns at once and every day.
 pub(crate) async fn watch(identity: TlsIdentity, metrics: Arc<Metrics>) {
     let Some(ends) = identity.ends() else { return };
-    metrics.tls_certificate_ends(ends);
+    metrics.tls_certificate_ends(Some(ends));
     loop {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         if let Some(warning) = warning(Duration::from_secs(ends), now) {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use cache::{Keeping, Outcome};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
+use telemetry::Answered;
 
 use crate::access::Entry;
 use crate::body::{AnswerBody, Content};
@@ -34,7 +35,7 @@ pub(crate) struct Answer {
     content: Content,
     /// The content's length in bytes, also when only its description is wanted.
     length: u64,
-    outcome: &'static str,
+    outcome: Answered,
     /// For content that is on its way into the store.
     keeping: Option<Keeping>,
     /// Whether the connection ends with this answer.
@@ -45,13 +46,18 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// An answer of `length` bytes of `content`.
-    pub(crate) fn new(status: StatusCode, outcome: &'static str, content: Content, length: u64) -> Self {
+    pub(crate) fn new(
+        status: StatusCode,
+        outcome: impl Into<Answered>,
+        content: Content,
+        length: u64,
+    ) -> Self {
         Self {
             status,
             headers: HeaderMap::with_capacity(HEADER_COUNT),
             content,
             length,
-            outcome,
+            outcome: outcome.into(),
             keeping: None,
             closes: false,
             is_untold: false,
@@ -59,7 +65,7 @@ impl Answer {
     }
 
     /// An answer of these bytes.
-    pub(crate) fn whole(status: StatusCode, outcome: &'static str, bytes: impl Into<Bytes>) -> Self {
+    pub(crate) fn whole(status: StatusCode, outcome: impl Into<Answered>, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let length = bytes.len() as u64;
         Self::new(status, outcome, Content::Whole(bytes), length)
@@ -148,7 +154,7 @@ impl Answer {
 
 /// The answer to `/v2/`: this is a registry, and no upstream was asked.
 pub(crate) fn version() -> Answer {
-    Answer::whole(StatusCode::OK, "version", &b"{}"[..]).with(header::CONTENT_TYPE, json())
+    Answer::whole(StatusCode::OK, Answered::Version, &b"{}"[..]).with(header::CONTENT_TYPE, json())
 }
 
 /// `Content-Type` of JSON. Clients compare it without parameters.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::header::{self, HeaderValue};
 use http::{Method, Response, StatusCode};
 use oci::ErrorCode;
+use telemetry::Answered;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -84,7 +85,7 @@ pub(crate) fn answer(method: &Method) -> Response<AnswerBody> {
         }]
     });
     let json = HeaderValue::from_static("application/json");
-    let answer = Answer::whole(StatusCode::BAD_REQUEST, "malformed", document.to_string());
+    let answer = Answer::whole(StatusCode::BAD_REQUEST, Answered::Malformed, document.to_string());
     answer.with(header::CONTENT_TYPE, json).closing().into_response(method, None)
 }
 

@@ -1,17 +1,22 @@
 //! The counters, gauges and histograms of one process, and their text exposition.
 //!
-//! This crate only holds numbers and prints them; each is counted where its fact is known. Every label value
-//! comes from a closed enum, a string literal or the name of a configured registry, so that no client and no
-//! upstream can grow the number of series.
+//! This crate only holds numbers and prints them; each is counted where its fact is known. A metric is declared once, in
+//! [`RegistryMetrics`] or in [`Metrics`]. Every label value comes from an enum or is the name of a configured registry,
+//! so that no client and no upstream can grow the number of series.
 
-mod certificate;
-mod kind;
-mod labels;
+mod declare;
+mod label;
 mod metrics;
 mod process;
 mod registry_metrics;
+mod series;
+mod values;
 mod zeros;
 
-pub use kind::{Kind, UpstreamKind};
-pub use metrics::{EXPOSITION_TYPE, Metrics};
+pub use declare::Declaration;
+pub use metrics::{EXPOSITION_TYPE, Metrics, declarations};
 pub use registry_metrics::RegistryMetrics;
+pub use values::{
+    Answered, BypassReason, CloseReason, FillEnd, Kind, LeftAlone, PullFailure, Reloaded, StoreCall,
+    UpstreamKind,
+};

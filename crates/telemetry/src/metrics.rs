@@ -1,23 +1,23 @@
 //! The process's metrics: one value built at the start and handed down.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::encoding::text;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
-use crate::certificate::CertificateEnd;
-use crate::labels::{Closed, Held, Status, Unrouted};
-use crate::process::Process;
-use crate::registry_metrics::{Families, RegistryMetrics};
-use crate::zeros;
+use crate::declare::{Declaration, metrics};
+use crate::label::label_set;
+use crate::process;
+use crate::registry_metrics::{LiveRegistries, RegistryMetrics};
+use crate::series::{BySort, CountedElsewhere, Counts, LateGauge, LookedUp};
+use crate::values::{Answered, CloseReason, Reloaded, Status};
 
 /// The `Content-Type` of [`Metrics::encode`]: OpenMetrics text, which Prometheus has read since 2.5.
 pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -25,195 +25,174 @@ pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; 
 /// Upper bounds in seconds: from the timers' own grain (1 ms) to a stall that clients notice.
 const LATENESS_SECONDS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
 
-type Count = Box<dyn Fn() -> u64 + Send + Sync>;
-type Counts = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
+label_set! { struct ByUnrouted { reason: Answered, status: Status, } }
+label_set! { struct ByClose { why: CloseReason, } }
+label_set! { struct ByReload { result: Reloaded, } }
+
+metrics! {
+    /// The numbers that belong to no registry.
+    struct OfProcess {
+        "unrouted_requests",
+        "Requests that no registry answered: an unknown host, a push, a malformed head, a health check"
+            => unrouted: Counts<ByUnrouted> = Counts::new();
+        "connections", "Client connections open now"
+            => connections: Gauge = Gauge::default();
+        "connections_closed", "Client connections that ended, by why"
+            => connections_closed: Counts<ByClose> = Counts::new();
+        "draining", "1 while the process finishes its last answers before it stops"
+            => draining: Gauge = Gauge::default();
+        "tls_certificate_expiry_timestamp",
+        "When the certificate ends that clients are shown, in seconds since 1970", in Seconds
+            => tls_certificate_end: LateGauge = LateGauge::new();
+        "config_reloads", "Attempts to load a changed configuration, by how they ended"
+            => reloads: Counts<ByReload> = Counts::new();
+        "config_loaded_timestamp", "When the configuration in use was loaded, in seconds since 1970", in Seconds
+            => config_loaded: LateGauge = LateGauge::new();
+        "runtime_lateness", "Scheduling delay of the event loop that all connections and transfers share", in Seconds
+            => lateness: Histogram = Histogram::new(LATENESS_SECONDS);
+        "panics", "Panics, in any request or task: each one is a bug"
+            => panics: Counter = Counter::default();
+        "log_lines_dropped", "Log lines lost because the reader of the log did not keep up"
+            => log_lines_dropped: CountedElsewhere = CountedElsewhere::default();
+        "body_memory", "Bytes of bodies in memory now, by what they belong to", in Bytes
+            => body_memory: BySort = BySort::default();
+        "process_resident_memory", "Memory that the kernel holds for this process", in Bytes
+            => resident_memory: LookedUp = LookedUp::at(process::resident_bytes);
+        "process_open_files", "File descriptors in use, sockets among them"
+            => open_files: LookedUp = LookedUp::at(process::open_files);
+    }
+}
+
+impl Collector for OfProcess {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        Self::DECLARED.iter().try_for_each(|declared| declared.print(self, &mut encoder))
+    }
+}
 
 /// Every number of the process: those of each registry, and those that belong to none.
 pub struct Metrics {
     exposed: Registry,
-    registries: HashMap<String, Arc<RegistryMetrics>>,
-    unrouted: Family<Unrouted, Counter>,
-    connections: Gauge,
-    connections_closed: Family<Closed, Counter>,
-    draining: Gauge,
-    tls_certificate_end: CertificateEnd,
-    lateness: Histogram,
-    panics: Counter,
-    log_lines_dropped: Counter,
-    log_lines_dropped_source: OnceLock<Count>,
-    body_memory: Family<Held, Gauge>,
-    body_memory_source: OnceLock<Counts>,
-    process: Process,
+    registries: Arc<LiveRegistries>,
+    own: Arc<OfProcess>,
 }
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").field("registries", &self.registries).finish_non_exhaustive()
+        f.debug_struct("Metrics")
+            .field("registries", &self.registries)
+            .field("own", &self.own)
+            .finish_non_exhaustive()
     }
 }
 
 impl Metrics {
-    /// Metrics for exactly these registries: their names are the only values the `registry` label can have.
+    /// Metrics for these registries; others may [come](Self::registry) and [go](Self::remove_registry).
     pub fn new(registry_names: &[String]) -> Self {
         let mut exposed = Registry::with_prefix("wharf");
-        exposed.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        let families = Families::register(&mut exposed);
-        let registries = registry_names
-            .iter()
-            .map(|name| (name.clone(), Arc::new(RegistryMetrics::new(name, &families))))
-            .collect();
-        let metrics = Self {
-            registries,
-            unrouted: Family::default(),
-            connections: Gauge::default(),
-            connections_closed: Family::default(),
-            draining: Gauge::default(),
-            tls_certificate_end: CertificateEnd::default(),
-            lateness: Histogram::new(LATENESS_SECONDS),
-            panics: Counter::default(),
-            log_lines_dropped: Counter::default(),
-            log_lines_dropped_source: OnceLock::new(),
-            body_memory: Family::default(),
-            body_memory_source: OnceLock::new(),
-            process: Process::register(&mut exposed),
-            exposed,
-        };
-        metrics.begin_at_zero();
-        metrics.register_own()
-    }
-
-    fn begin_at_zero(&self) {
-        for why in zeros::CLOSED {
-            drop(self.connections_closed.get_or_create(&Closed { why }));
+        exposed.register(BUILD, "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let registries = Arc::new(LiveRegistries::default());
+        for name in registry_names {
+            registries.get_or_begin(name);
         }
-        for (reason, status) in zeros::UNROUTED {
-            let label = Unrouted { reason, status: Status::new(Some(status)) };
-            drop(self.unrouted.get_or_create(&label));
-        }
+        let own = Arc::new(OfProcess::start());
+        exposed.register_collector(Box::new(Arc::clone(&registries)));
+        exposed.register_collector(Box::new(Arc::clone(&own)));
+        Self { exposed, registries, own }
     }
 
-    fn register_own(mut self) -> Self {
-        let exposed = &mut self.exposed;
-        exposed.register(
-            "unrouted_requests",
-            "Requests that no registry answered: an unknown host, a push, a malformed head, a health check",
-            self.unrouted.clone(),
-        );
-        exposed.register("connections", "Client connections open now", self.connections.clone());
-        exposed.register(
-            "connections_closed",
-            "Client connections that ended, by why",
-            self.connections_closed.clone(),
-        );
-        exposed.register(
-            "draining",
-            "1 while the process finishes its last answers before it stops",
-            self.draining.clone(),
-        );
-        exposed.register_collector(Box::new(self.tls_certificate_end.clone()));
-        exposed.register_with_unit(
-            "runtime_lateness",
-            "Scheduling delay of the event loop that all connections and transfers share",
-            Unit::Seconds,
-            self.lateness.clone(),
-        );
-        exposed.register(
-            "panics",
-            "Panics, in whichever request or task: each one is a bug",
-            self.panics.clone(),
-        );
-        exposed.register(
-            "log_lines_dropped",
-            "Log lines lost because whoever reads the log did not keep up",
-            self.log_lines_dropped.clone(),
-        );
-        exposed.register_with_unit(
-            "body_memory",
-            "Bytes of bodies in memory now, by what they belong to",
-            Unit::Bytes,
-            self.body_memory.clone(),
-        );
-        self
-    }
-
-    /// The numbers of one registry.
-    ///
-    /// # Panics
-    /// When `name` was not among those given to [`new`](Self::new).
+    /// The numbers of one registry. Those of a new one appear at 0.
     pub fn registry(&self, name: &str) -> Arc<RegistryMetrics> {
-        Arc::clone(self.registries.get(name).expect("only the names given to Metrics::new are asked for"))
+        self.registries.get_or_begin(name)
     }
 
-    /// A request ended without any registry having answered it: `unknown_host`, `health`, and the like.
-    pub fn unrouted(&self, reason: &'static str, status: u16) {
-        let label = Unrouted { reason, status: Status::new(Some(status)) };
-        self.unrouted.get_or_create(&label).inc();
+    /// The registry is served no more: its series are printed no more.
+    pub fn remove_registry(&self, name: &str) {
+        self.registries.remove(name);
+    }
+
+    /// A request ended without any registry having answered it.
+    pub fn unrouted(&self, reason: Answered, status: u16) {
+        self.own.unrouted.inc(ByUnrouted { reason, status: Status::new(Some(status)) });
     }
 
     /// A client connected. Each call is paired with one of [`connection_closed`](Self::connection_closed).
     pub fn connection_opened(&self) {
-        self.connections.inc();
+        self.own.connections.inc();
     }
 
-    /// A client's connection ended: `done`, `idle`, `slow`, `reset`, and the like.
-    pub fn connection_closed(&self, why: &'static str) {
-        self.connections.dec();
-        self.connections_closed.get_or_create(&Closed { why }).inc();
+    /// A client's connection ended.
+    pub fn connection_closed(&self, why: CloseReason) {
+        self.own.connections.dec();
+        self.own.connections_closed.inc(ByClose { why });
     }
 
     /// A client's connection was closed without a word.
     pub fn connection_refused(&self) {
-        self.connections_closed.get_or_create(&Closed { why: "refused" }).inc();
+        self.own.connections_closed.inc(ByClose { why: CloseReason::Refused });
     }
 
     /// The process began to drain.
     pub fn draining(&self) {
-        self.draining.set(1);
+        self.own.draining.set(1);
     }
 
-    /// The certificate that clients are shown ends then, in seconds since 1970. The gauge appears once it is known.
-    pub fn tls_certificate_ends(&self, seconds: u64) {
-        self.tls_certificate_end.set(seconds);
+    /// The certificate that clients are shown ends then, in seconds since 1970; none: there is none, or it does not say.
+    /// The gauge exists while that is known, because an alert on it would take 0 for one that ended long ago.
+    pub fn tls_certificate_ends(&self, seconds: Option<u64>) {
+        match seconds {
+            Some(seconds) => self.own.tls_certificate_end.set(seconds),
+            None => self.own.tls_certificate_end.unset(),
+        }
+    }
+
+    /// A changed configuration was loaded, or refused.
+    pub fn reloaded(&self, result: Reloaded) {
+        self.own.reloads.inc(ByReload { result });
+    }
+
+    /// The configuration in use was loaded then, in seconds since 1970.
+    pub fn config_loaded(&self, seconds: u64) {
+        self.own.config_loaded.set(seconds);
     }
 
     /// A timer beside the connections and transfers was so late.
     pub fn timer_late(&self, lateness: Duration) {
-        self.lateness.observe(lateness.as_secs_f64());
+        self.own.lateness.observe(lateness.as_secs_f64());
     }
 
-    /// A panic struck, in whichever thread or task.
+    /// A panic struck, in any thread or task.
     pub fn panicked(&self) {
-        self.panics.inc();
+        self.own.panics.inc();
     }
 
-    /// Sets the source of the number of lost log lines, which is read whenever the metrics are asked for. The first source
-    /// given stays.
+    /// Sets the source of the number of lost log lines, which is read whenever the metrics are asked for.
     pub fn count_dropped_log_lines(&self, source: impl Fn() -> u64 + Send + Sync + 'static) {
-        // A second source means a second log, which no process has; the first one remains in use.
-        let _ = self.log_lines_dropped_source.set(Box::new(source));
+        self.own.log_lines_dropped.look_at(source);
     }
 
-    /// Sets the source of the bytes that bodies take of memory, by sort, which is read whenever the metrics are asked for. The first
-    /// source given stays.
+    /// Sets the source of the bytes that bodies take of memory, by sort, which is read whenever the metrics are asked for.
     pub fn count_body_memory(&self, source: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) {
-        // As above: a process has one budget.
-        let _ = self.body_memory_source.set(Box::new(source));
+        self.own.body_memory.look_at(source);
     }
 
     /// The whole exposition in OpenMetrics text ([`EXPOSITION_TYPE`]).
     pub fn encode(&self) -> String {
-        self.process.sample();
-        if let Some(source) = self.log_lines_dropped_source.get() {
-            let seen = self.log_lines_dropped.get();
-            self.log_lines_dropped.inc_by(source().saturating_sub(seen));
-        }
-        for (sort, bytes) in self.body_memory_source.get().map(|source| source()).unwrap_or_default() {
-            self.body_memory.get_or_create(&Held { sort }).set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        }
         let mut text = String::new();
         text::encode(&mut text, &self.exposed).expect("writing to a string does not fail");
         text
     }
+}
+
+/// The name of the one metric that the library holds itself.
+const BUILD: &str = "build";
+
+/// Every metric that there is.
+pub fn declarations() -> Vec<Declaration> {
+    let build =
+        Declaration { name: format!("wharf_{BUILD}_info"), metric_type: "info", labels: vec!["version"] };
+    let own = OfProcess::DECLARED.iter().map(|declared| declared.declaration(false));
+    let of_registries = RegistryMetrics::DECLARED.iter().map(|declared| declared.declaration(true));
+    [build].into_iter().chain(own).chain(of_registries).collect()
 }
 
 #[cfg(test)]

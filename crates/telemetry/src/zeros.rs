@@ -1,153 +1,163 @@
-//! The series that exist from the start: a counter that first shows at 1 has no increase, and an alert on its increase
-//! misses the first event, which is often the only one.
-//!
-//! Combinations that do not occur are left out; one that does all the same appears with its first event.
+//! The series that exist from the start; see [`Labels::expected`].
 
-use crate::kind::{Kind, UpstreamKind};
+use crate::label::Labels;
+use crate::metrics::{ByClose, ByReload, ByUnrouted};
+use crate::registry_metrics::{
+    ByBypass, ByCall, ByChange, ByEnd, ByFailure, ByKind, ByLeftAlone, ByRequest, ByUpstreamKind,
+    ByUpstreamRequest,
+};
+use crate::values::{
+    Answered, BypassReason, Changed, CloseReason, FillEnd, Kind, LeftAlone, PullFailure, Reloaded, Status,
+    StoreCall, UpstreamKind,
+};
 
 /// Refusals of contents and lists, with their status.
-const REFUSALS: [(&str, u16); 12] = [
-    ("not_found", 404),
-    ("unconfirmed", 404),
-    ("denied", 403),
-    ("throttled", 429),
-    ("unavailable", 502),
-    ("timeout", 504),
-    ("overloaded", 503),
-    ("offline", 502),
-    ("digest_mismatch", 502),
-    ("store", 500),
-    ("invalid", 400),
-    ("left", 499),
+const REFUSALS: [(Answered, u16); 12] = [
+    (Answered::NotFound, 404),
+    (Answered::Unconfirmed, 404),
+    (Answered::Denied, 403),
+    (Answered::Throttled, 429),
+    (Answered::Unavailable, 502),
+    (Answered::Timeout, 504),
+    (Answered::Overloaded, 503),
+    (Answered::Offline, 502),
+    (Answered::DigestMismatch, 502),
+    (Answered::Store, 500),
+    (Answered::Invalid, 400),
+    (Answered::Left, 499),
 ];
 
 /// Outcomes of what was fetched.
-const FETCHED: [&str; 3] = ["hit", "miss", "join"];
+const FETCHED: [Answered; 3] = [Answered::Hit, Answered::Miss, Answered::Join];
 
-/// Every kind of request that a registry answers, how, and with which status.
-pub(crate) fn requests() -> impl Iterator<Item = (Kind, &'static str, u16)> {
-    let contents = [Kind::Manifest, Kind::Blob, Kind::Tags, Kind::Referrers];
-    let refused =
-        contents.into_iter().flat_map(|kind| REFUSALS.map(|(outcome, status)| (kind, outcome, status)));
-    let given = contents.into_iter().flat_map(|kind| {
-        FETCHED.into_iter().chain(["stale", "cut"]).map(move |outcome| (kind, outcome, 200))
-    });
-    let parts = FETCHED.into_iter().chain(["bypass", "cut"]).map(|outcome| (Kind::Blob, outcome, 206));
-    let held = FETCHED.map(|outcome| (Kind::Blob, outcome, 304));
-    let further = [
-        (Kind::Blob, "bypass", 200),
-        (Kind::Blob, "range", 416),
-        (Kind::Manifest, "revalidated", 200),
-        (Kind::Manifest, "revalidated", 304),
-        (Kind::Manifest, "hit", 304),
-        (Kind::Manifest, "stale", 304),
-        (Kind::Version, "version", 200),
-        (Kind::Catalog, "hit", 200),
-        (Kind::Catalog, "store", 500),
-        (Kind::Other, "invalid", 400),
-        (Kind::Other, "invalid", 404),
-    ];
-    refused.chain(given).chain(parts).chain(held).chain(further)
+impl Labels for ByRequest {
+    fn expected() -> Vec<Self> {
+        let contents = [Kind::Manifest, Kind::Blob, Kind::Tags, Kind::Referrers];
+        let refused =
+            contents.into_iter().flat_map(|kind| REFUSALS.map(|(outcome, status)| (kind, outcome, status)));
+        let given = contents.into_iter().flat_map(|kind| {
+            let outcomes = FETCHED.into_iter().chain([Answered::Stale, Answered::Cut]);
+            outcomes.map(move |outcome| (kind, outcome, 200))
+        });
+        let parts = FETCHED.into_iter().chain([Answered::Bypass, Answered::Cut]);
+        let parts = parts.map(|outcome| (Kind::Blob, outcome, 206));
+        let held = FETCHED.map(|outcome| (Kind::Blob, outcome, 304));
+        let further = [
+            (Kind::Blob, Answered::Bypass, 200),
+            (Kind::Blob, Answered::Range, 416),
+            (Kind::Manifest, Answered::Revalidated, 200),
+            (Kind::Manifest, Answered::Revalidated, 304),
+            (Kind::Manifest, Answered::Hit, 304),
+            (Kind::Manifest, Answered::Stale, 304),
+            (Kind::Version, Answered::Version, 200),
+            (Kind::Catalog, Answered::Hit, 200),
+            (Kind::Catalog, Answered::Store, 500),
+            (Kind::Other, Answered::Invalid, 400),
+            (Kind::Other, Answered::Invalid, 404),
+        ];
+        let all = refused.chain(given).chain(parts).chain(held).chain(further);
+        all.map(|(kind, outcome, status)| Self { kind, outcome, status: Status::new(Some(status)) }).collect()
+    }
 }
 
-/// Every kind of request to an upstream, and what comes back.
-pub(crate) fn upstream_requests() -> impl Iterator<Item = (UpstreamKind, Option<u16>)> {
-    let kinds = [
-        UpstreamKind::HeadManifest,
-        UpstreamKind::GetManifest,
-        UpstreamKind::HeadBlob,
-        UpstreamKind::GetBlob,
-        UpstreamKind::Token,
-        UpstreamKind::List,
-        UpstreamKind::Redirect,
-        UpstreamKind::Version,
-    ];
-    let statuses = [200, 401, 403, 404, 429, 500, 502, 503, 504].map(Some).into_iter().chain([None]);
-    let further = [
-        (UpstreamKind::GetBlob, Some(206)),
-        (UpstreamKind::Redirect, Some(206)),
-        (UpstreamKind::GetBlob, Some(307)),
-        (UpstreamKind::HeadBlob, Some(307)),
-    ];
-    kinds.into_iter().flat_map(move |kind| statuses.clone().map(move |status| (kind, status))).chain(further)
+impl Labels for ByUpstreamRequest {
+    fn expected() -> Vec<Self> {
+        let statuses = [200, 401, 403, 404, 429, 500, 502, 503, 504].map(Some).into_iter().chain([None]);
+        let further = [
+            (UpstreamKind::GetBlob, Some(206)),
+            (UpstreamKind::Redirect, Some(206)),
+            (UpstreamKind::GetBlob, Some(307)),
+            (UpstreamKind::HeadBlob, Some(307)),
+        ];
+        let of_kind = |kind: &UpstreamKind| {
+            let kind = *kind;
+            statuses.clone().map(move |status| (kind, status))
+        };
+        let all = UpstreamKind::ALL.iter().flat_map(of_kind).chain(further);
+        all.map(|(kind, status)| Self { kind, status: Status::new(status) }).collect()
+    }
 }
 
-/// Ends of a transfer into the store.
-pub(crate) const FILL_ENDS: [&str; 10] = [
-    "done",
-    "not_found",
-    "unconfirmed",
-    "denied",
-    "throttled",
-    "timeout",
-    "unavailable",
-    "overloaded",
-    "digest_mismatch",
-    "store",
-];
+impl Labels for ByEnd {
+    fn expected() -> Vec<Self> {
+        let failures = [
+            PullFailure::NotFound,
+            PullFailure::Unconfirmed,
+            PullFailure::Denied,
+            PullFailure::Throttled,
+            PullFailure::Timeout,
+            PullFailure::Unavailable,
+            PullFailure::Overloaded,
+            PullFailure::DigestMismatch,
+            PullFailure::Store,
+        ];
+        let ends = [FillEnd::Done].into_iter().chain(failures.map(FillEnd::Failed));
+        ends.map(|end| Self { end }).collect()
+    }
+}
 
-/// Reasons not to store an answer.
-pub(crate) const BYPASSES: [&str; 1] = ["store_failed"];
+impl Labels for ByFailure {
+    fn expected() -> Vec<Self> {
+        let reasons = [
+            PullFailure::Unavailable,
+            PullFailure::Timeout,
+            PullFailure::Throttled,
+            PullFailure::Overloaded,
+            PullFailure::Unconfirmed,
+            PullFailure::DigestMismatch,
+            PullFailure::NotFound,
+        ];
+        reasons.map(|reason| Self { reason }).into()
+    }
+}
 
-/// Reasons for a stored answer to stand in.
-pub(crate) const STALE_REASONS: [&str; 7] =
-    ["unavailable", "timeout", "throttled", "overloaded", "unconfirmed", "digest_mismatch", "not_found"];
+impl Labels for ByCall {
+    fn expected() -> Vec<Self> {
+        let calls = StoreCall::ALL.iter().copied().filter(|call| *call != StoreCall::Other);
+        calls.map(|call| Self { call }).collect()
+    }
+}
 
-/// Things that are left alone upstream.
-pub(crate) const LEFT_ALONE: [&str; 4] = ["path", "host", "registry", "throttled"];
+/// Sets with a single label of which every value is to be expected.
+macro_rules! all_expected {
+    ($($labels:ident { $label:ident: $values:ident },)+) => {$(
+        impl Labels for $labels {
+            fn expected() -> Vec<Self> {
+                $values::ALL.iter().map(|value| Self { $label: *value }).collect()
+            }
+        }
+    )+};
+}
 
-/// The calls to the storage that are made while it serves.
-pub(crate) const STORE_CALLS: [&str; 15] = [
-    "open",
-    "pread",
-    "pwritev",
-    "write",
-    "fsync",
-    "fdatasync",
-    "ftruncate",
-    "rename",
-    "unlink",
-    "mkdir",
-    "stat",
-    "fstat",
-    "readdir",
-    "flock",
-    "spawn_blocking",
-];
+all_expected! {
+    ByKind { kind: Kind },
+    ByUpstreamKind { kind: UpstreamKind },
+    ByBypass { reason: BypassReason },
+    ByLeftAlone { reason: LeftAlone },
+    ByChange { changed: Changed },
+    ByClose { why: CloseReason },
+    ByReload { result: Reloaded },
+}
 
-/// Ends of a client's connection.
-pub(crate) const CLOSED: [&str; 14] = [
-    "done",
-    "left",
-    "idle",
-    "slow_head",
-    "slow_reader",
-    "no_answer",
-    "cut",
-    "malformed",
-    "tls",
-    "linger",
-    "drain",
-    "refused",
-    "dropped",
-    "panic",
-];
-
-/// Answers that no registry gives, with their status.
-pub(crate) const UNROUTED: [(&str, u16); 15] = [
-    ("health", 200),
-    ("health", 503),
-    ("version", 200),
-    ("about", 200),
-    ("about", 404),
-    ("unsupported", 405),
-    ("malformed", 400),
-    ("malformed", 414),
-    ("misdirected", 421),
-    ("browser", 403),
-    ("unknown_host", 404),
-    ("unknown_registry", 404),
-    ("disagree", 404),
-    ("no_selector", 404),
-    ("overloaded", 503),
-];
+impl Labels for ByUnrouted {
+    fn expected() -> Vec<Self> {
+        let all = [
+            (Answered::Health, 200),
+            (Answered::Health, 503),
+            (Answered::Version, 200),
+            (Answered::About, 200),
+            (Answered::About, 404),
+            (Answered::Unsupported, 405),
+            (Answered::Malformed, 400),
+            (Answered::Malformed, 414),
+            (Answered::Misdirected, 421),
+            (Answered::Browser, 403),
+            (Answered::UnknownHost, 404),
+            (Answered::UnknownRegistry, 404),
+            (Answered::Disagree, 404),
+            (Answered::NoSelector, 404),
+            (Answered::Overloaded, 503),
+        ];
+        all.map(|(reason, status)| Self { reason, status: Status::new(Some(status)) }).into()
+    }
+}

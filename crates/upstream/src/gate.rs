@@ -12,7 +12,7 @@ use policy::breaker::State;
 use policy::reach::{Class, Leave, Outcome, Path, Reach, Scope};
 use policy::rests::{Limit, REST_MIN, Rests};
 use reqwest::Response;
-use telemetry::{RegistryMetrics, UpstreamKind};
+use telemetry::{LeftAlone, RegistryMetrics, UpstreamKind};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use url::Url;
@@ -136,7 +136,7 @@ impl Gate {
     pub(crate) fn rest(&self, path: &Path, pause: Duration) {
         let (repository, limit) = (&path.scope.repository, limit_of(path.scope.class));
         if self.lock().rests.begin(repository, limit, pause, Instant::now().into_std()) {
-            self.metrics.left_alone("throttled");
+            self.metrics.left_alone(LeftAlone::Throttled);
             let (registry, host, seconds) = (&self.registry, &self.host, pause.max(REST_MIN).as_secs());
             warn!(%registry, %host, %repository, ?limit, seconds, "upstream throttles and is left alone");
         }
@@ -149,7 +149,7 @@ impl Gate {
         let detail = format!("answered 503 and asked to be left alone for {} s", pause.as_secs());
         inner.failures.note(path, &Error::new(ErrorKind::Unreachable, &self.host, detail));
         drop(inner);
-        self.metrics.left_alone("path");
+        self.metrics.left_alone(LeftAlone::Path);
         let (registry, host, repository) = (&self.registry, &self.host, &path.scope.repository);
         let (class, seconds) = (path.scope.class, pause.as_secs());
         info!(%registry, %host, %repository, ?class, seconds, "upstream asked for a rest of one thing");
@@ -218,7 +218,11 @@ impl Gate {
         let (registry, host) = (&self.registry, &self.host);
         match (before, after, error) {
             (State::Closed, _, error) => {
-                self.metrics.left_alone(if self.role == Role::Registry { "registry" } else { "host" });
+                self.metrics.left_alone(if self.role == Role::Registry {
+                    LeftAlone::Registry
+                } else {
+                    LeftAlone::Host
+                });
                 let error = error.map(tracing::field::display);
                 warn!(%registry, %host, error, "upstream keeps failing and is left alone");
             }
@@ -267,7 +271,7 @@ impl Permit {
         }
         self.gate.change(error, |reach| is_left_alone = reach.settle(&self.path, leave, outcome, now));
         if is_left_alone {
-            self.gate.metrics.left_alone("path");
+            self.gate.metrics.left_alone(LeftAlone::Path);
             let (registry, host) = (&self.gate.registry, &self.gate.host);
             let Scope { repository, class } = &*self.path.scope;
             let error = error.map(tracing::field::display);

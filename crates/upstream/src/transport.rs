@@ -185,6 +185,9 @@ impl Transport {
         };
         let status = answered.as_ref().ok().map(|response| response.status().as_u16());
         counted.status = status;
+        if status.is_some() {
+            self.metrics.upstream_answered(outgoing.kind, started.elapsed());
+        }
         debug!(
             registry = %self.registry,
             kind = outgoing.kind.as_str(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use oci::{ByteRange, Digest, RangeRequest, Repository};
 use policy::head_trust::Stakes;
 use storage::OpenBlob;
+use telemetry::BypassReason;
 
 use super::Blobs;
 use crate::answer::{BlobAnswer, Keeping, Want};
@@ -134,7 +135,7 @@ impl Blobs {
         }
         let outcome = match joined {
             _ if fill.is_relaying() => {
-                self.shared.metrics.bypassed("store_failed");
+                self.shared.metrics.bypassed(BypassReason::StoreFailed);
                 Outcome::Bypass
             }
             _ if fill.is_held() => Outcome::Hit,
@@ -193,7 +194,7 @@ impl Blobs {
         client: Option<ClientPermit>,
     ) -> Result<BlobAnswer, PullError> {
         let asking = self.asker.ask()?;
-        self.shared.metrics.bypassed("store_failed");
+        self.shared.metrics.bypassed(BypassReason::StoreFailed);
         let from = match range {
             Some(RangeRequest::From { start, .. }) => *start,
             _ => 0,

@@ -7,7 +7,7 @@ use oci::{ByteRange, Digest, Hasher, RangeRequest, Repository};
 use policy::approach::{NEAR_BYTES, SMALL_RANGE_BYTES_MAX};
 use policy::head_trust::Stakes;
 use storage::{OpenBlob, Spool, StoreError, VerifiedSpool, VerifyError};
-use telemetry::RegistryMetrics;
+use telemetry::{FillEnd, RegistryMetrics};
 use tracing::{debug, warn};
 
 use super::fetch::{Claimed, Role};
@@ -108,7 +108,8 @@ impl Transfer {
                 }
                 _ => {}
             }
-            self.metrics().fill_ended(ended.as_ref().map_or_else(PullError::reason, |()| "done"));
+            let end = ended.as_ref().map_or_else(|error| FillEnd::Failed(error.reason()), |()| FillEnd::Done);
+            self.metrics().fill_ended(end);
             if let Err(error) = ended {
                 debug!(registry = %self.registry(), repository = %self.repository, digest = %self.digest, %error, "fill ended");
                 writer.fail(error);

@@ -2,12 +2,12 @@
 
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use telemetry::EXPOSITION_TYPE;
+use telemetry::{Answered, EXPOSITION_TYPE};
 
 use super::Admin;
 use crate::respond::Answer;
 
 pub(super) fn answer(admin: &Admin) -> Answer {
-    Answer::whole(StatusCode::OK, "admin", admin.metrics.encode())
+    Answer::whole(StatusCode::OK, Answered::Admin, admin.metrics.encode())
         .with(header::CONTENT_TYPE, HeaderValue::from_static(EXPOSITION_TYPE))
 }

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use http::header::{self, HeaderValue};
+use telemetry::Answered;
 
 use super::Admin;
 use crate::respond::Answer;
@@ -14,6 +15,6 @@ pub(super) fn answer(admin: &Admin) -> Answer {
         .map(|registry| serde_json::json!({ "name": registry.name(), "state": state }))
         .collect();
     let document = serde_json::json!({ "registries": registries });
-    Answer::whole(StatusCode::OK, "admin", document.to_string())
+    Answer::whole(StatusCode::OK, Answered::Admin, document.to_string())
         .with(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
 }

@@ -16,8 +16,7 @@ use crate::multipart::Multipart;
 pub(crate) fn answer(blob: BlobAnswer, digest: &Digest) -> Answer {
     let status = if blob.partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     let content = blob.body.map_or(Content::Whole(Bytes::new()), Content::Blob);
-    let answer =
-        Answer::new(status, blob.outcome.as_str(), content, blob.range.len()).on_its_way(blob.keeping);
+    let answer = Answer::new(status, blob.outcome, content, blob.range.len()).on_its_way(blob.keeping);
     let answer = describe(answer.with_outcome(blob.outcome), digest)
         .with(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     let size = match blob.size {
@@ -40,13 +39,13 @@ pub(crate) fn parts(mut parts: BlobParts, digest: &Digest) -> Answer {
     }
     let (body, length, media_type) = Multipart::new(parts);
     let content = Content::Parts(Box::new(body));
-    let answer = Answer::new(StatusCode::PARTIAL_CONTENT, Outcome::Hit.as_str(), content, length);
+    let answer = Answer::new(StatusCode::PARTIAL_CONTENT, Outcome::Hit, content, length);
     describe(answer.with_outcome(Outcome::Hit), digest).with(header::CONTENT_TYPE, media_type)
 }
 
 /// The client holds the blob already.
 pub(crate) fn unchanged(blob: &BlobAnswer, digest: &Digest) -> Answer {
-    let answer = Answer::whole(StatusCode::NOT_MODIFIED, blob.outcome.as_str(), Bytes::new());
+    let answer = Answer::whole(StatusCode::NOT_MODIFIED, blob.outcome, Bytes::new());
     describe(answer.with_outcome(blob.outcome), digest)
 }
 

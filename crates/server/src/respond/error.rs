@@ -10,6 +10,7 @@ use cache::PullError;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use oci::{ErrorCode, RequestError};
+use telemetry::Answered;
 
 use super::foreign::foreign;
 use super::{Answer, json};
@@ -82,7 +83,7 @@ pub(crate) struct ErrorAnswer {
     /// One line for the person at the client.
     pub(crate) message: String,
     /// The word for it in metrics and log.
-    pub(crate) outcome: &'static str,
+    pub(crate) outcome: Answered,
     pub(crate) extra: Extra,
 }
 
@@ -131,33 +132,38 @@ pub(crate) fn answer(refusal: &Refusal) -> ErrorAnswer {
                 | RequestError::PathInvalid
                 | RequestError::QueryInvalid(_) => StatusCode::BAD_REQUEST,
             };
-            error_answer(status, error.code(), "invalid", format!("{registry}: {error}: {}", foreign(path)))
+            error_answer(
+                status,
+                error.code(),
+                Answered::Invalid,
+                format!("{registry}: {error}: {}", foreign(path)),
+            )
         }
         Refusal::Pull(failed) => failed.answer(),
         Refusal::Overloaded => overloaded("this cache is busy with as much as it may do at once".to_owned()),
         Refusal::Late { registry } => {
             let message = format!("{registry}: the answer took too long to begin; try again");
-            error_answer(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, "timeout", message)
+            error_answer(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, Answered::Timeout, message)
         }
     }
 }
 
-fn error_answer(status: StatusCode, code: ErrorCode, outcome: &'static str, message: String) -> ErrorAnswer {
+fn error_answer(status: StatusCode, code: ErrorCode, outcome: Answered, message: String) -> ErrorAnswer {
     ErrorAnswer { status, code, message, outcome, extra: Extra::None }
 }
 
 fn head_fault(fault: HeadFault) -> ErrorAnswer {
     let code = if fault == HeadFault::Page { ErrorCode::Denied } else { ErrorCode::Unsupported };
     let (status, outcome, extra) = match fault {
-        HeadFault::Method => (StatusCode::METHOD_NOT_ALLOWED, "unsupported", Extra::Allow),
-        HeadFault::TargetTooLong => (StatusCode::URI_TOO_LONG, "malformed", Extra::Closes),
-        HeadFault::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "misdirected", Extra::None),
-        HeadFault::Page => (StatusCode::FORBIDDEN, "browser", Extra::Closes),
+        HeadFault::Method => (StatusCode::METHOD_NOT_ALLOWED, Answered::Unsupported, Extra::Allow),
+        HeadFault::TargetTooLong => (StatusCode::URI_TOO_LONG, Answered::Malformed, Extra::Closes),
+        HeadFault::Misdirected => (StatusCode::MISDIRECTED_REQUEST, Answered::Misdirected, Extra::None),
+        HeadFault::Page => (StatusCode::FORBIDDEN, Answered::Browser, Extra::Closes),
         HeadFault::Body
         | HeadFault::HostMissing
         | HeadFault::HostRepeated
         | HeadFault::HostInvalid
-        | HeadFault::TargetDisagrees => (StatusCode::BAD_REQUEST, "malformed", Extra::Closes),
+        | HeadFault::TargetDisagrees => (StatusCode::BAD_REQUEST, Answered::Malformed, Extra::Closes),
     };
     ErrorAnswer { extra, ..error_answer(status, code, outcome, fault.to_string()) }
 }
@@ -173,7 +179,7 @@ impl Failed {
             PullError::NotFound { detail } => {
                 let message = format!("{what}: {detail}; check the name, and that it exists there");
                 let code = not_found_code(self.asked);
-                error_answer(StatusCode::NOT_FOUND, code, "not_found", self.hinted(message))
+                error_answer(StatusCode::NOT_FOUND, code, Answered::NotFound, self.hinted(message))
             }
             PullError::Denied { detail } => self.denied(&what, detail),
             PullError::Unconfirmed { status, detail } => {
@@ -188,12 +194,17 @@ impl Failed {
             PullError::DigestMismatch { detail } => {
                 let message =
                     format!("{what}: {detail}; nothing of it was kept, and the next request asks afresh");
-                error_answer(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "digest_mismatch", message)
+                error_answer(
+                    StatusCode::BAD_GATEWAY,
+                    ErrorCode::Unavailable,
+                    Answered::DigestMismatch,
+                    message,
+                )
             }
             PullError::RangeNotSatisfiable { size } => {
                 let (status, message) =
                     (StatusCode::RANGE_NOT_SATISFIABLE, format!("{what}: {}", self.error));
-                let answer = error_answer(status, ErrorCode::RangeInvalid, "range", message);
+                let answer = error_answer(status, ErrorCode::RangeInvalid, Answered::Range, message);
                 ErrorAnswer { extra: Extra::Size(*size), ..answer }
             }
             PullError::Overloaded => overloaded(format!(
@@ -205,12 +216,12 @@ impl Failed {
                     "{what}: wharf has no cached copy, and is configured with `offline` not to ask the registry"
                 );
                 let answer =
-                    error_answer(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, "offline", message);
+                    error_answer(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, Answered::Offline, message);
                 self.with_hint(answer)
             }
             PullError::Store { detail } => {
                 let message = format!("{what}: this cache's own storage failed ({detail}); see wharf's log");
-                error_answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, "store", message)
+                error_answer(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, Answered::Store, message)
             }
         }
     }
@@ -227,7 +238,7 @@ impl Failed {
             )
         };
         let message = self.hinted(format!("{what}: {detail}; {advice}")) + "; this cache is pull-only";
-        let answer = error_answer(StatusCode::FORBIDDEN, ErrorCode::Denied, "denied", message);
+        let answer = error_answer(StatusCode::FORBIDDEN, ErrorCode::Denied, Answered::Denied, message);
         ErrorAnswer { extra: Extra::Warns, ..answer }
     }
 
@@ -272,7 +283,7 @@ fn unconfirmed(what: &str, asked: Asked, status: u16, detail: &str) -> ErrorAnsw
         "{what}: {detail}, in an answer that shows no sign of a registry; check the name, and that the \
          upstream's address leads to a registry"
     );
-    error_answer(status, code, "unconfirmed", message)
+    error_answer(status, code, Answered::Unconfirmed, message)
 }
 
 fn throttled(what: &str, retry_after: Option<Duration>, detail: &str) -> ErrorAnswer {
@@ -282,20 +293,23 @@ fn throttled(what: &str, retry_after: Option<Duration>, detail: &str) -> ErrorAn
          higher limit"
     );
     let (status, code) = (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests);
-    ErrorAnswer { extra: Extra::RetryAfter(seconds), ..error_answer(status, code, "throttled", message) }
+    ErrorAnswer {
+        extra: Extra::RetryAfter(seconds),
+        ..error_answer(status, code, Answered::Throttled, message)
+    }
 }
 
 fn overloaded(reason: String) -> ErrorAnswer {
     let (status, message) = (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}; try again in a second"));
-    let answer = error_answer(status, ErrorCode::Unavailable, "overloaded", message);
+    let answer = error_answer(status, ErrorCode::Unavailable, Answered::Overloaded, message);
     ErrorAnswer { extra: Extra::RetryAfter(OVERLOADED_RETRY_AFTER_SECONDS), ..answer }
 }
 
 fn unavailable(what: &str, timed_out: bool, detail: &str) -> ErrorAnswer {
     let (status, outcome) = if timed_out {
-        (StatusCode::GATEWAY_TIMEOUT, "timeout")
+        (StatusCode::GATEWAY_TIMEOUT, Answered::Timeout)
     } else {
-        (StatusCode::BAD_GATEWAY, "unavailable")
+        (StatusCode::BAD_GATEWAY, Answered::Unavailable)
     };
     // What an upstream's error says to do stands behind a semicolon.
     let advice = if detail.contains("; ") { "" } else { "; try again when the registry answers" };

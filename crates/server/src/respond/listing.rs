@@ -5,6 +5,7 @@ use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 use oci::Page;
 use policy::host::LinkShape;
+use telemetry::Answered;
 
 use super::{Answer, json};
 
@@ -22,7 +23,7 @@ pub(crate) struct Asked<'a> {
 /// A page as the upstream wrote it.
 pub(crate) fn answer(list: ListAnswer, asked: Asked<'_>) -> Answer {
     let media_type = HeaderValue::from_str(&list.media_type).unwrap_or_else(|_| json());
-    let mut answer = Answer::whole(StatusCode::OK, list.outcome.as_str(), list.bytes)
+    let mut answer = Answer::whole(StatusCode::OK, list.outcome, list.bytes)
         .with_outcome(list.outcome)
         .with(header::CONTENT_TYPE, media_type);
     if let Some(link) = list.next.as_deref().and_then(|next| link(asked, next)) {
@@ -42,7 +43,7 @@ pub(crate) fn catalog(catalog: CatalogAnswer, page: &Page, asked: Asked<'_>) -> 
     let names: Vec<&str> = catalog.repositories.iter().map(|repository| repository.as_str()).collect();
     let document = serde_json::json!({ "repositories": names }).to_string();
     let bytes = catalog.memory.attach(document.into_bytes().into_boxed_slice().into());
-    let answer = Answer::whole(StatusCode::OK, "hit", bytes).with(header::CONTENT_TYPE, json());
+    let answer = Answer::whole(StatusCode::OK, Answered::Hit, bytes).with(header::CONTENT_TYPE, json());
     let Some(last) = names.last().filter(|_| catalog.more) else { return answer };
     let next = match page.n {
         Some(n) => format!("n={n}&last={last}"),

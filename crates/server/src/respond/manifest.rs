@@ -11,7 +11,7 @@ use crate::condition::entity_tag;
 
 /// The manifest. Its media type is the upstream's own: clients put it into the descriptor they compare with.
 pub(crate) fn answer(mut manifest: ManifestAnswer) -> Answer {
-    let outcome = manifest.outcome.as_str();
+    let outcome = manifest.outcome;
     let content = match manifest.file.take() {
         Some(file) => Content::Blob(file),
         None => Content::Whole(manifest.bytes.take().unwrap_or_default()),
@@ -24,7 +24,7 @@ pub(crate) fn answer(mut manifest: ManifestAnswer) -> Answer {
 
 /// The client holds the manifest already.
 pub(crate) fn unchanged(manifest: &ManifestAnswer) -> Answer {
-    describe(Answer::whole(StatusCode::NOT_MODIFIED, manifest.outcome.as_str(), Bytes::new()), manifest)
+    describe(Answer::whole(StatusCode::NOT_MODIFIED, manifest.outcome, Bytes::new()), manifest)
 }
 
 fn describe(answer: Answer, manifest: &ManifestAnswer) -> Answer {

@@ -118,5 +118,5 @@ fn a_range_tells_its_place() {
 #[test]
 fn an_answer_that_ends_the_connection_says_so() {
     let lines = ["connection: close", "content-length: 0", "x-content-type-options: nosniff"];
-    check(Answer::whole(StatusCode::OK, "hit", Bytes::new()).closing(), &Method::GET, 200, 0, &lines);
+    check(Answer::whole(StatusCode::OK, Answered::Hit, Bytes::new()).closing(), &Method::GET, 200, 0, &lines);
 }

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use oci::{ErrorCode, Query};
 use policy::host::{RouteError, RoutingTable, registry_name};
+use telemetry::Answered;
 
 use super::error::{ErrorAnswer, Extra};
 use super::foreign::foreign;
@@ -19,17 +20,19 @@ pub(crate) struct Named<'a> {
 pub(crate) fn answer(error: RouteError, named: Named<'_>, routes: &RoutingTable) -> ErrorAnswer {
     // A registry that is not configured has one word, wherever the request names it.
     let (status, code, outcome) = match error {
-        RouteError::BadAuthority => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid, "malformed"),
-        RouteError::Disagree => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "disagree"),
-        RouteError::UnknownRegistry => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "unknown_registry"),
+        RouteError::BadAuthority => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid, Answered::Malformed),
+        RouteError::Disagree => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, Answered::Disagree),
+        RouteError::UnknownRegistry => {
+            (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, Answered::UnknownRegistry)
+        }
         RouteError::UnknownHost if named.registry_in_host(routes).is_some() => {
-            (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "unknown_registry")
+            (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, Answered::UnknownRegistry)
         }
-        RouteError::UnknownHost => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "unknown_host"),
+        RouteError::UnknownHost => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, Answered::UnknownHost),
         RouteError::NoSelector if named.first_component().is_some() => {
-            (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "unknown_registry")
+            (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, Answered::UnknownRegistry)
         }
-        RouteError::NoSelector => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "no_selector"),
+        RouteError::NoSelector => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, Answered::NoSelector),
     };
     ErrorAnswer { status, code, message: named.describe(error, routes), outcome, extra: Extra::Warns }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::kind::{Kind, UpstreamKind};
+use crate::values::{BypassReason, FillEnd, Kind, LeftAlone, PullFailure, UpstreamKind};
 
 fn metrics() -> Metrics {
     Metrics::new(&["docker.io".to_owned(), "ghcr.io".to_owned()])
@@ -16,9 +16,9 @@ fn check(metrics: &Metrics, line: &str) {
 fn a_request_is_counted_under_its_registry_kind_outcome_and_status() {
     let metrics = metrics();
     let hub = metrics.registry("docker.io");
-    hub.request(Kind::Blob, "hit", 206);
-    hub.request(Kind::Blob, "hit", 206);
-    metrics.registry("ghcr.io").request(Kind::Manifest, "miss", 200);
+    hub.request(Kind::Blob, Answered::Hit, 206);
+    hub.request(Kind::Blob, Answered::Hit, 206);
+    metrics.registry("ghcr.io").request(Kind::Manifest, Answered::Miss, 200);
     check(&metrics, r#"wharf_requests_total{registry="docker.io",kind="blob",outcome="hit",status="206"} 2"#);
     check(
         &metrics,
@@ -33,11 +33,11 @@ fn every_event(hub: &RegistryMetrics) {
     hub.upstream_request(UpstreamKind::Token, None);
     hub.fill_started();
     hub.fill_started();
-    hub.fill_ended("stored");
+    hub.fill_ended(FillEnd::Done);
     hub.joined();
     hub.resumed();
-    hub.bypassed("disk_full");
-    hub.stale("timeout");
+    hub.bypassed(BypassReason::StoreFailed);
+    hub.stale(PullFailure::Timeout);
     hub.revalidated(true);
     hub.verify_failed();
     hub.quarantined();
@@ -46,6 +46,9 @@ fn every_event(hub: &RegistryMetrics) {
     hub.rate_limit(100, 42);
     hub.throttled();
     hub.first_byte(Kind::Manifest, 0.003);
+    hub.upstream_answered(UpstreamKind::Token, Duration::from_millis(30));
+    hub.left_alone(LeftAlone::Host);
+    hub.look_up_stored(|| Some(4096), || Some(2));
 }
 
 #[test]
@@ -58,10 +61,10 @@ fn every_event_of_a_registry_has_a_series() {
         r#"wharf_upstream_requests_total{registry="docker.io",kind="head_manifest",status="200"} 1"#,
         r#"wharf_upstream_requests_total{registry="docker.io",kind="token",status="none"} 1"#,
         r#"wharf_fills_in_flight{registry="docker.io"} 1"#,
-        r#"wharf_fills_total{registry="docker.io",end="stored"} 1"#,
+        r#"wharf_fills_total{registry="docker.io",end="done"} 1"#,
         r#"wharf_joined_total{registry="docker.io"} 1"#,
         r#"wharf_resumed_total{registry="docker.io"} 1"#,
-        r#"wharf_bypassed_total{registry="docker.io",reason="disk_full"} 1"#,
+        r#"wharf_bypassed_total{registry="docker.io",reason="store_failed"} 1"#,
         r#"wharf_stale_total{registry="docker.io",reason="timeout"} 1"#,
         r#"wharf_revalidations_total{registry="docker.io",changed="yes"} 1"#,
         r#"wharf_verify_failures_total{registry="docker.io"} 1"#,
@@ -74,6 +77,11 @@ fn every_event_of_a_registry_has_a_series() {
         r#"wharf_first_byte_seconds_bucket{le="0.005",registry="docker.io",kind="manifest"} 1"#,
         r#"wharf_first_byte_seconds_bucket{le="0.002",registry="docker.io",kind="manifest"} 0"#,
         r#"wharf_fills_in_flight{registry="ghcr.io"} 0"#,
+        r#"wharf_upstream_answer_seconds_bucket{le="0.05",registry="docker.io",kind="token"} 1"#,
+        r#"wharf_upstream_answer_seconds_bucket{le="0.025",registry="docker.io",kind="token"} 0"#,
+        r#"wharf_upstream_left_alone_total{registry="docker.io",reason="host"} 1"#,
+        r#"wharf_stored_bytes{registry="docker.io"} 4096"#,
+        r#"wharf_stored_objects{registry="docker.io"} 2"#,
     ] {
         check(&metrics, line);
     }
@@ -84,14 +92,15 @@ fn the_process_counts_what_belongs_to_no_registry() {
     let metrics = metrics();
     metrics.connection_opened();
     metrics.connection_opened();
-    metrics.connection_closed("idle");
-    metrics.unrouted("unknown_host", 404);
+    metrics.connection_closed(CloseReason::Idle);
+    metrics.unrouted(Answered::UnknownHost, 404);
     metrics.draining();
     metrics.timer_late(Duration::from_millis(4));
     metrics.panicked();
     metrics.count_dropped_log_lines(|| 5);
-    metrics.count_dropped_log_lines(|| 1000);
     metrics.count_body_memory(|| vec![("lists", 7), ("windows", 0)]);
+    metrics.reloaded(Reloaded::Failure);
+    metrics.config_loaded(1_795_966_813);
     for line in [
         "wharf_connections 1",
         r#"wharf_connections_closed_total{why="idle"} 1"#,
@@ -103,6 +112,9 @@ fn the_process_counts_what_belongs_to_no_registry() {
         r#"wharf_runtime_lateness_seconds_bucket{le="0.005"} 1"#,
         "wharf_panics_total 1",
         "wharf_log_lines_dropped_total 5",
+        r#"wharf_config_reloads_total{result="failure"} 1"#,
+        r#"wharf_config_reloads_total{result="success"} 0"#,
+        "wharf_config_loaded_timestamp_seconds 1795966813",
     ] {
         check(&metrics, line);
     }
@@ -203,6 +215,94 @@ fn nothing_is_counted_before_it_happens() {
 fn the_certificate_s_end_shows_once_it_is_known() {
     let metrics = metrics();
     assert!(!metrics.encode().contains("\nwharf_tls_certificate_expiry_timestamp_seconds "));
-    metrics.tls_certificate_ends(1_795_966_813);
+    metrics.tls_certificate_ends(Some(1_795_966_813));
     check(&metrics, "wharf_tls_certificate_expiry_timestamp_seconds 1795966813");
+}
+
+/// The whole of a registry's series, and nothing of the others', comes and goes with the registry.
+#[test]
+fn a_registry_s_series_appear_and_vanish_with_it() {
+    let metrics = metrics();
+    every_event(&metrics.registry("docker.io"));
+    let before = metrics.encode();
+    every_event(&metrics.registry("quay.io"));
+    let series = |of: &str| metrics.encode().lines().filter(|line| line.contains(of)).count();
+    let of_quay = series(r#"registry="quay.io""#);
+    assert_eq!(of_quay, series(r#"registry="docker.io""#));
+    metrics.remove_registry("quay.io");
+    assert_eq!(series("quay.io"), 0);
+    let without_memory = |text: &str| {
+        let kept = text.lines().filter(|line| !line.starts_with("wharf_process_"));
+        kept.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(without_memory(&metrics.encode()), without_memory(&before));
+    // One that comes back begins again.
+    metrics.registry("quay.io");
+    check(&metrics, r#"wharf_joined_total{registry="quay.io"} 0"#);
+}
+
+#[test]
+fn what_still_counts_for_a_registry_that_is_gone_counts_for_nothing() {
+    let metrics = metrics();
+    let old = metrics.registry("quay.io");
+    metrics.remove_registry("quay.io");
+    old.joined();
+    assert!(!metrics.encode().contains("quay.io"));
+    // Two that follow each other while the first one drains count together.
+    let new = metrics.registry("quay.io");
+    let same = metrics.registry("quay.io");
+    new.joined();
+    same.joined();
+    check(&metrics, r#"wharf_joined_total{registry="quay.io"} 2"#);
+}
+
+/// Rows of the tables in the reference: `| `name` | type | labels | ... |`.
+fn documented() -> Vec<crate::Declaration> {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/metrics.md"));
+    let page = page.unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| `wharf_"));
+    let mut documented: Vec<_> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let labels = cells[2].split(',').map(|label| label.trim().trim_matches('`'));
+            let labels = labels.filter(|label| !label.is_empty()).map(|label| &*label.to_owned().leak());
+            crate::Declaration {
+                name: cells[0].trim_matches('`').to_owned(),
+                metric_type: cells[1].to_owned().leak(),
+                labels: labels.collect(),
+            }
+        })
+        .collect();
+    documented.sort();
+    documented
+}
+
+#[test]
+fn the_reference_has_every_metric_with_its_type_and_labels_and_no_other() {
+    let mut declared = crate::declarations();
+    declared.sort();
+    assert_eq!(documented(), declared);
+}
+
+#[test]
+fn what_is_printed_is_what_is_declared() {
+    let metrics = metrics();
+    every_event(&metrics.registry("docker.io"));
+    metrics.tls_certificate_ends(Some(1));
+    metrics.config_loaded(1);
+    metrics.count_body_memory(|| vec![("lists", 7)]);
+    let text = metrics.encode();
+    for declared in crate::declarations() {
+        let series = text.lines().find(|line| {
+            let name = line.split(['{', ' ']).next().unwrap_or_default();
+            let histogram = declared.metric_type == "histogram";
+            name == declared.name || histogram && name == format!("{}_count", declared.name)
+        });
+        let series = series.unwrap_or_else(|| panic!("{} is not printed:\n{text}", declared.name));
+        let labels = series.split_once('{').map_or("", |(_, rest)| rest.split_once('}').unwrap().0);
+        let labels: Vec<&str> = labels.split(',').filter_map(|label| label.split('=').next()).collect();
+        let labels: Vec<&str> = labels.into_iter().filter(|label| !label.is_empty()).collect();
+        assert_eq!(labels, declared.labels, "{series}");
+    }
 }

@@ -8,7 +8,7 @@ fn check(refusal: &Refusal, status: u16, code: &str, outcome: &str, words: &[&st
     let answer = answer(refusal);
     assert_eq!(answer.status.as_u16(), status, "{refusal:?}");
     assert_eq!(answer.code.as_str(), code, "{refusal:?}");
-    assert_eq!(answer.outcome, outcome, "{refusal:?}");
+    assert_eq!(answer.outcome.as_str(), outcome, "{refusal:?}");
     for word in words {
         assert!(answer.message.contains(word), "{word:?} is not in {:?}", answer.message);
     }

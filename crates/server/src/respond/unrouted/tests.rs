@@ -17,7 +17,7 @@ fn check(routes: &RoutingTable, authority: &str, target: &str, status: u16, outc
     };
     let error = routes.route(authority, path, query).unwrap_err();
     let answer = answer(error, Named { authority, path, query }, routes);
-    assert_eq!((answer.status.as_u16(), answer.outcome), (status, outcome), "{authority} {target}");
+    assert_eq!((answer.status.as_u16(), answer.outcome.as_str()), (status, outcome), "{authority} {target}");
     assert_eq!(answer.extra, Extra::Warns);
     for word in words {
         assert!(answer.message.contains(word), "{word:?} is not in {:?}", answer.message);
