@@ -49,9 +49,11 @@ pub struct RegistryNames {
     pub hosts: Vec<String>,
 }
 
-/// The registries and every way to name them.
-#[derive(Clone, Debug, Default)]
-pub struct RoutingTable {
+/// The registries and every way to name them. A registry is a `T`: anything that the caller serves requests with.
+#[derive(Clone, Debug)]
+pub struct RoutingTable<T = usize> {
+    /// The tables below hold positions in this list.
+    registries: Vec<T>,
     domain: Option<String>,
     default: Option<usize>,
     /// Names and aliases, lower-case, with their ports.
@@ -68,11 +70,11 @@ pub struct RoutingTable {
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Route {
+pub enum Route<T = usize> {
     /// To a registry.
     Registry {
-        /// Its index in the slice that the table was made from.
-        index: usize,
+        /// The registry, as the table holds it.
+        registry: T,
         /// The path without the prefix, `/v2/…`. A path that is none of the API's comes back unchanged.
         path: String,
         /// How the client named the registry, for links back.
@@ -82,7 +84,7 @@ pub enum Route {
     Version,
 }
 
-impl Route {
+impl<T> Route<T> {
     /// The value of `ns` that the request had.
     pub fn namespace(&self) -> Option<&str> {
         match self {
@@ -173,7 +175,8 @@ impl LinkShape {
 }
 
 impl RoutingTable {
-    /// Makes the table, or says everything that is wrong with the names.
+    /// Makes the table, or says everything that is wrong with the names. It holds each registry's position in
+    /// `registries`; [`map`](RoutingTable::map) puts something else in its place.
     ///
     /// `domain` is the domain whose subdomains are virtual hosts; `default_registry` is a name or alias.
     ///
@@ -186,6 +189,28 @@ impl RoutingTable {
     ) -> Result<Self, Vec<TableError>> {
         Builder::new(registries).build(domain, default_registry)
     }
+}
+
+impl<T> RoutingTable<T> {
+    /// The same table with what `replace` makes of each registry.
+    #[must_use]
+    pub fn map<U>(&self, replace: impl FnMut(&T) -> U) -> RoutingTable<U> {
+        RoutingTable {
+            registries: self.registries.iter().map(replace).collect(),
+            domain: self.domain.clone(),
+            default: self.default,
+            names: self.names.clone(),
+            prefixes: self.prefixes.clone(),
+            labels: self.labels.clone(),
+            hosts: self.hosts.clone(),
+            own_hosts: self.own_hosts.clone(),
+        }
+    }
+
+    /// The registries, in the order that the table was made from.
+    pub fn registries(&self) -> &[T] {
+        &self.registries
+    }
 
     /// Chooses the registry for a request.
     ///
@@ -195,8 +220,17 @@ impl RoutingTable {
     /// # Errors
     /// [`RouteError`]. All but [`RouteError::BadAuthority`] are answered 404, so that a client goes on to the
     /// registry itself.
-    pub fn route(&self, authority: &str, path: &str, query: Option<&str>) -> Result<Route, RouteError> {
-        self.route_or(self.default, authority, path, query)
+    pub fn route(&self, authority: &str, path: &str, query: Option<&str>) -> Result<Route<T>, RouteError>
+    where
+        T: Clone,
+    {
+        let route = self.route_or(self.default, authority, path, query)?;
+        Ok(match route {
+            Route::Registry { registry, path, link } => {
+                Route::Registry { registry: self.registries[registry].clone(), path, link }
+            }
+            Route::Version => Route::Version,
+        })
     }
 
     /// Tells whether the default registry is chosen for a request, because the request names none.
@@ -245,7 +279,7 @@ impl RoutingTable {
             None => ("/v2".to_owned(), path.to_owned()),
         };
         let link = LinkShape { base, ns: by_ns.map(|(_, name)| name) };
-        Ok(Route::Registry { index, path, link })
+        Ok(Route::Registry { registry: index, path, link })
     }
 
     /// With these host names for wharf itself, beside its addresses; they name no registry. They matter where a

@@ -53,7 +53,7 @@ pub fn check(input: &[u8]) {
     for table in [&TABLES.with_domain, &TABLES.without] {
         let route = table.route(authority, path, query);
         check_spelling(table, authority, path, query, &route);
-        if let Ok(Route::Registry { index, path, link }) = &route {
+        if let Ok(Route::Registry { registry: index, path, link }) = &route {
             assert!(*index < NAMES.len());
             check_ns(query, *index);
             if path == "/v2" || path.starts_with("/v2/") {
@@ -78,7 +78,7 @@ fn check_with_domain(table: &RoutingTable, authority: &str, path: &str, query: O
         None => return,
     };
     match (table.route(authority, path, query), owner) {
-        (Ok(Route::Registry { index, .. }), Some(owner)) => assert_eq!(index, owner),
+        (Ok(Route::Registry { registry: index, .. }), Some(owner)) => assert_eq!(index, owner),
         (Ok(route), _) => panic!("{authority:?} has {route:?}"),
         (Err(RouteError::UnknownHost), Some(_)) => panic!("{authority:?} is in the table"),
         (Err(_), _) => {}

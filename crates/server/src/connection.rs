@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Limits, Overdue};
 use crate::report::Answering;
 use crate::sendfile::Broken;
+use crate::snapshot::Current;
 use crate::socket::{Socket, Stream};
 use crate::surface::Surface;
 use crate::tls::TlsName;
@@ -43,15 +44,23 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Terms {
     pub(crate) surface: Surface,
-    pub(crate) limits: Limits,
-    /// Whether stored files are handed to the kernel instead of being copied.
-    pub(crate) sendfile: bool,
+    pub(crate) current: Current,
+    /// The longest for each step of a connection that is to be over soon.
+    pub(crate) hurry: Option<Duration>,
     pub(crate) turns: Arc<Turns>,
     pub(crate) wrong_ports: Arc<WrongPorts>,
     pub(crate) metrics: Arc<Metrics>,
-    /// How long running answers may go on once `shutdown` is cancelled.
-    pub(crate) shutdown_grace: Duration,
     pub(crate) shutdown: CancellationToken,
+}
+
+impl Terms {
+    /// The limits of a connection that begins now, and whether stored files are handed to the kernel on it instead of
+    /// being copied.
+    fn begin(&self) -> (Limits, bool) {
+        let snapshot = self.current.peek();
+        let limits = snapshot.limits();
+        (self.hurry.map_or(limits, |longest| limits.within(longest)), snapshot.settings.sendfile)
+    }
 }
 
 /// Counts a connection as long as it lives, also through a panic.
@@ -95,8 +104,9 @@ pub(crate) async fn serve(
         counted.end(client, CloseReason::Left);
         return;
     }
+    let (limits, sendfile) = terms.begin();
     let speaks_tls = tls.is_some();
-    let stream = match meet(stream, tls.as_ref(), &terms).await {
+    let stream = match meet(stream, tls.as_ref(), &terms.shutdown, limits.header_wait_max).await {
         Ok(stream) => stream,
         Err(why) => {
             counted.end(client, why);
@@ -108,9 +118,9 @@ pub(crate) async fn serve(
         terms.wrong_ports.at_tls(client);
     }
     let name = stream.tls().and_then(TlsName::of);
-    let clock = Clock::new(terms.limits);
+    let clock = Clock::new(limits);
     let socket = Socket::new(stream, Arc::clone(&clock));
-    let lane = if terms.sendfile { socket.lane() } else { None };
+    let lane = if sendfile { socket.lane() } else { None };
     let service = service_fn(|mut request: Request<Incoming>| {
         if let Some(name) = &name {
             request.extensions_mut().insert(name.clone());
@@ -144,7 +154,7 @@ pub(crate) async fn serve(
             () = terms.shutdown.cancelled(), if !stops => {
                 stops = true;
                 pin::Pin::new(&mut connection).graceful_shutdown();
-                clock.stop_within(terms.shutdown_grace);
+                clock.stop_within(terms.current.peek().settings.shutdown_grace);
             }
         }
     };
@@ -177,7 +187,12 @@ async fn shut(mut socket: Socket, overdue: impl Future<Output = Overdue>) {
 
 /// The TLS handshake, where the listener speaks TLS: as long as a request's head may take. Who speaks HTTP there stays
 /// in the clear, to be told so. The error is why the connection is over.
-async fn meet(stream: TcpStream, tls: Option<&TlsAcceptor>, terms: &Terms) -> Result<Stream, CloseReason> {
+async fn meet(
+    stream: TcpStream,
+    tls: Option<&TlsAcceptor>,
+    shutdown: &CancellationToken,
+    wait_max: Duration,
+) -> Result<Stream, CloseReason> {
     let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
     let accept = async {
         if wrong_port::is_http(&stream).await {
@@ -186,7 +201,7 @@ async fn meet(stream: TcpStream, tls: Option<&TlsAcceptor>, terms: &Terms) -> Re
         tls.accept(stream).await.map(|stream| Stream::Tls(Box::new(stream)))
     };
     tokio::select! {
-        accepted = tokio::time::timeout(terms.limits.header_wait_max, accept) => match accepted {
+        accepted = tokio::time::timeout(wait_max, accept) => match accepted {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a TLS handshake failed");
@@ -194,7 +209,7 @@ async fn meet(stream: TcpStream, tls: Option<&TlsAcceptor>, terms: &Terms) -> Re
             }
             Err(_) => Err(Overdue::Head.reason()),
         },
-        () = terms.shutdown.cancelled() => Err(Overdue::Drain.reason()),
+        () = shutdown.cancelled() => Err(Overdue::Drain.reason()),
     }
 }
 

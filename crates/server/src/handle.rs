@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cache::{Backend, PullError, Want};
 use http::{Method, Request, Response, request};
@@ -12,7 +11,6 @@ use http_body::Body;
 use oci::{Digest, Page, RangeSet, Reference, Repository, RequestError};
 use policy::host::{Route, RoutingTable};
 use telemetry::{Answered, Metrics};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::about;
@@ -21,29 +19,29 @@ use crate::body::AnswerBody;
 use crate::clock::Clock;
 use crate::condition;
 use crate::health;
+use crate::permits::Permits;
 use crate::request_id::RequestIds;
 use crate::respond::error::{self, Asked, Failed, Refusal};
 use crate::respond::unrouted::{self, Named};
 use crate::respond::{Answer, blob, listing, manifest, version};
 use crate::site::{self, Framing, HeadFault};
+use crate::snapshot::{Current, Snapshot};
 
 /// What the public listener serves.
 #[derive(Debug)]
 pub(crate) struct Public {
-    pub(crate) registries: Vec<Arc<Backend>>,
-    pub(crate) routes: RoutingTable,
+    pub(crate) current: Current,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) ids: RequestIds,
     /// Places for requests that are being answered, health checks apart.
-    pub(crate) places: Arc<Semaphore>,
-    pub(crate) answer_wait_max: Duration,
+    pub(crate) places: Arc<Permits>,
     /// Cancelled when the server is told to stop.
     pub(crate) shutdown: CancellationToken,
 }
 
 /// A request that found its registry.
 struct Visit<'a> {
-    public: &'a Public,
+    routes: &'a RoutingTable<Arc<Backend>>,
     backend: &'a Backend,
     /// `/v2/...`, whatever form the client uses.
     path: String,
@@ -78,10 +76,11 @@ impl Public {
             let answer = if closes { answer.closing() } else { answer };
             return answer.into_response(&head.method, Some(entry));
         }
-        let (answered, namespace) = match admitted.and_then(|()| self.route(&head)) {
+        let snapshot = self.current.get();
+        let (answered, namespace) = match admitted.and_then(|()| route(&snapshot.routes, &head)) {
             Ok(route) => {
                 let namespace = route.namespace().map(str::to_owned);
-                (self.serve(route, &head, &mut entry).await, namespace)
+                (serve(&snapshot, route, &head, &mut entry).await, namespace)
             }
             Err(refusal) => (Err(refusal), None),
         };
@@ -114,47 +113,43 @@ impl Public {
 
     /// Finds the request a place among those that are answered, for as long as its entry lives.
     fn admit(&self, head: &request::Parts, entry: &mut Entry) -> Result<Framing, Refusal> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
-        entry.hold(place);
+        entry.hold(self.places.try_take().ok_or(Refusal::Overloaded)?);
         // A person looks at the root with a browser.
         if about::answer(head).is_none() {
             site::refuse_pages(&head.headers)?;
         }
         Ok(site::check(head)?)
     }
+}
 
-    fn route(&self, head: &request::Parts) -> Result<Route, Refusal> {
-        let named = named(head)?;
-        let routed = self.routes.route(named.authority, named.path, named.query);
-        routed.map_err(|error| Refusal::Unrouted(unrouted::answer(error, named, &self.routes)))
-    }
+fn route(routes: &RoutingTable<Arc<Backend>>, head: &request::Parts) -> Result<Route<Arc<Backend>>, Refusal> {
+    let named = named(head)?;
+    let routed = routes.route(named.authority, named.path, named.query);
+    routed.map_err(|error| Refusal::Unrouted(unrouted::answer(error, named, routes)))
+}
 
-    /// What the client perhaps meant, where it named no registry.
-    fn hint(&self, head: &request::Parts) -> Option<String> {
-        let named = named(head).ok()?;
-        let is_by_default = self.routes.is_by_default(named.authority, named.path, named.query);
-        if is_by_default { unrouted::hint(named, &self.routes) } else { None }
-    }
-
-    async fn serve(&self, route: Route, head: &request::Parts, entry: &mut Entry) -> Result<Answer, Refusal> {
-        let (index, path, place) = match route {
-            Route::Registry { index, path, link } => (index, path, link),
-            Route::Version => return Ok(version()),
-        };
-        let backend = &self.registries[index];
-        entry.routed(backend);
-        let asked = oci::Request::parse(&path, head.uri.query());
-        let asked = if backend.hub_names() { asked.and_then(oci::Request::in_library) } else { asked };
-        let visit = Visit { public: self, backend, path, place, head };
-        let asked = asked.map_err(|error| visit.refuse_request(error))?;
-        entry.asked(&asked);
-        // The backend has deadlines of its own; this one covers whatever they do not, such as a hung disk.
-        // Pinned where it is: the timeout would keep room for it twice.
-        let pull = pin!(visit.pull(asked));
-        match tokio::time::timeout(self.answer_wait_max, pull).await {
-            Ok(answered) => answered,
-            Err(_) => Err(Refusal::Late { registry: backend.name().to_owned() }),
-        }
+async fn serve(
+    snapshot: &Snapshot,
+    route: Route<Arc<Backend>>,
+    head: &request::Parts,
+    entry: &mut Entry,
+) -> Result<Answer, Refusal> {
+    let (backend, path, place) = match route {
+        Route::Registry { registry, path, link } => (registry, path, link),
+        Route::Version => return Ok(version()),
+    };
+    entry.routed(&backend);
+    let asked = oci::Request::parse(&path, head.uri.query());
+    let asked = if backend.hub_names() { asked.and_then(oci::Request::in_library) } else { asked };
+    let visit = Visit { routes: &snapshot.routes, backend: &backend, path, place, head };
+    let asked = asked.map_err(|error| visit.refuse_request(error))?;
+    entry.asked(&asked);
+    // The backend has deadlines of its own; this one covers whatever they do not, such as a hung disk.
+    // Pinned where it is: the timeout would keep room for it twice.
+    let pull = pin!(visit.pull(asked));
+    match tokio::time::timeout(snapshot.settings.answer_wait_max, pull).await {
+        Ok(answered) => answered,
+        Err(_) => Err(Refusal::Late { registry: backend.name().to_owned() }),
     }
 }
 
@@ -253,8 +248,15 @@ impl Visit<'_> {
 
     fn failed(&self, asked: Asked, target: String, error: PullError) -> Refusal {
         let (registry, has_login) = (self.backend.name().to_owned(), self.backend.has_login());
-        let hint = self.public.hint(self.head);
+        let hint = self.hint();
         Refusal::Pull(Box::new(Failed { registry, target, asked, has_login, hint, error }))
+    }
+
+    /// What the client perhaps meant, where it named no registry.
+    fn hint(&self) -> Option<String> {
+        let named = named(self.head).ok()?;
+        let is_by_default = self.routes.is_by_default(named.authority, named.path, named.query);
+        if is_by_default { unrouted::hint(named, self.routes) } else { None }
     }
 
     fn refuse_request(&self, error: RequestError) -> Refusal {

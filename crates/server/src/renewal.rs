@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use telemetry::Metrics;
 
-use crate::tls::TlsIdentity;
+use crate::tls::Certificates;
 
 /// So long before its end a certificate should have been renewed: what renews itself does so weeks before.
 const WARNING_TIME: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -14,21 +14,24 @@ const WARNING_TIME: Duration = Duration::from_secs(14 * 24 * 3600);
 const INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
 /// Watches for ever, and warns at once and every day.
-pub(crate) async fn watch(identity: TlsIdentity, metrics: Arc<Metrics>) {
-    let Some(ends) = identity.ends() else { return };
-    metrics.tls_certificate_ends(Some(ends));
+pub(crate) async fn watch(certificates: Arc<Certificates>, metrics: Arc<Metrics>) {
     loop {
+        let ends = certificates.current().ends();
+        metrics.tls_certificate_ends(ends);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        if let Some(warning) = warning(Duration::from_secs(ends), now) {
+        if let Some(warning) = ends.and_then(|ends| warning(Duration::from_secs(ends), now)) {
             tracing::warn!("{warning}");
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::select! {
+            () = certificates.changed.notified() => {}
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
     }
 }
 
 /// What is to be said of a certificate that ends at `ends`, both since 1970.
 fn warning(ends: Duration, now: Duration) -> Option<String> {
-    let advice = "renew cert_file of [server.tls], and restart wharf";
+    let advice = "renew cert_file of [server.tls]; wharf takes up the new file by itself";
     match ends.checked_sub(now) {
         None => Some(format!("the certificate that clients are shown has ended; {advice}")),
         Some(left) if left <= WARNING_TIME => {

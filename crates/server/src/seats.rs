@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::permits::Permits;
 
 /// Connections beyond the bound that are open at once to be turned away in words. Each is over within a few
 /// milliseconds, or after [`crate::server::TURN_AWAY_WAIT_MAX`] if its client dawdles.
@@ -13,9 +16,9 @@ const EXTRA_COUNT_MAX: usize = 128;
 /// The seats of one surface.
 #[derive(Debug)]
 pub(crate) struct Seats {
-    free: Arc<Semaphore>,
+    free: Permits,
     extra: Arc<Semaphore>,
-    per_client_max: usize,
+    per_client_max: AtomicUsize,
     /// How many seats each client has. Never longer than there are seats.
     clients: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -44,11 +47,17 @@ impl Seats {
     /// `count` seats, of which one client gets `per_client_max` at the most.
     pub(crate) fn new(count: usize, per_client_max: usize) -> Arc<Self> {
         Arc::new(Self {
-            free: Arc::new(Semaphore::new(count)),
+            free: Permits::new(count),
             extra: Arc::new(Semaphore::new(EXTRA_COUNT_MAX)),
-            per_client_max,
+            per_client_max: AtomicUsize::new(per_client_max),
             clients: Mutex::default(),
         })
+    }
+
+    /// Changes their number. Nobody loses a seat.
+    pub(crate) fn resize(&self, count: usize, per_client_max: usize) {
+        self.free.resize(count);
+        self.per_client_max.store(per_client_max, Ordering::Relaxed);
     }
 
     /// A seat for a connection from this address. It waits only when every seat is taken, for then nobody else
@@ -56,7 +65,7 @@ impl Seats {
     pub(crate) async fn take(self: &Arc<Self>, address: IpAddr) -> Seat {
         let permit = tokio::select! {
             biased;
-            own = Arc::clone(&self.free).acquire_owned() => own.expect("the seats are never closed"),
+            own = self.free.take() => own,
             extra = Arc::clone(&self.extra).acquire_owned() => {
                 return Seat::Extra(extra.expect("the seats are never closed"));
             }
@@ -71,7 +80,7 @@ impl Seats {
     fn is_counted_in(&self, client: IpAddr) -> bool {
         let mut clients = self.clients();
         let count = clients.entry(client).or_default();
-        let has_room = *count < self.per_client_max;
+        let has_room = *count < self.per_client_max.load(Ordering::Relaxed);
         if has_room {
             *count += 1;
         }

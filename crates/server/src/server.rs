@@ -5,26 +5,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::Backend;
-use policy::host::RoutingTable;
 use telemetry::Metrics;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::Admin;
-use crate::clock::Limits;
 use crate::connection::{self, Terms};
 use crate::handle::Public;
 use crate::lateness;
 use crate::listen;
+use crate::permits::Permits;
+use crate::reload::Reloads;
 use crate::renewal;
 use crate::request_id::RequestIds;
 use crate::seats::{Seat, Seats};
 use crate::settings::Settings;
+use crate::snapshot::{Control, Current, Snapshot};
 use crate::surface::Surface;
+use crate::tls::Certificates;
 use crate::turns::Turns;
 use crate::wrong_port::WrongPorts;
 
@@ -37,14 +37,12 @@ pub(crate) const TURN_AWAY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// What a server is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// The registries, in the order that `routes` was made from.
-    pub registries: Vec<Arc<Backend>>,
-    /// Which registry a request is meant for.
-    pub routes: RoutingTable,
+    /// The registries and settings to begin with.
+    pub snapshot: Snapshot,
     /// The process's numbers.
     pub metrics: Arc<Metrics>,
-    /// Addresses and bounds.
-    pub settings: Settings,
+    /// Takes the admin listener's requests to reload; none: it answers that there is nothing to reload.
+    pub reloads: Option<Reloads>,
 }
 
 /// An address that cannot be listened on.
@@ -90,12 +88,12 @@ impl Sockets {
 /// A server whose sockets listen and which accepts nobody yet.
 #[derive(Debug)]
 pub struct Server {
-    parts: Parts,
+    metrics: Arc<Metrics>,
+    reloads: Option<Reloads>,
     listeners: Vec<(TcpListener, SocketAddr)>,
     tls_listeners: Vec<(TcpListener, SocketAddr)>,
     admin: Option<(TcpListener, SocketAddr)>,
-    /// Places for requests that are being answered.
-    places: Arc<Semaphore>,
+    control: Control,
 }
 
 impl Server {
@@ -107,7 +105,7 @@ impl Server {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn bind(parts: Parts) -> Result<Self, BindError> {
-        let sockets = Sockets::bind(&parts.settings)?;
+        let sockets = Sockets::bind(&parts.snapshot.settings)?;
         Self::listen(parts, sockets)
     }
 
@@ -118,11 +116,21 @@ impl Server {
     /// [`BindError`] for an address on which another process listens since it was bound here.
     pub fn listen(parts: Parts, sockets: Sockets) -> Result<Self, BindError> {
         let listen_all = |sockets: Vec<_>| sockets.into_iter().map(listen_on).collect::<Result<Vec<_>, _>>();
-        let listeners = listen_all(sockets.plain)?;
-        let tls_listeners = listen_all(sockets.tls)?;
-        let admin = sockets.admin.map(listen_on).transpose()?;
-        let places = Arc::new(Semaphore::new(parts.settings.answer_count_max));
-        Ok(Self { parts, listeners, tls_listeners, admin, places })
+        let Parts { snapshot, metrics, reloads } = parts;
+        let settings = &snapshot.settings;
+        Ok(Self {
+            metrics,
+            reloads,
+            listeners: listen_all(sockets.plain)?,
+            tls_listeners: listen_all(sockets.tls)?,
+            admin: sockets.admin.map(listen_on).transpose()?,
+            control: Control {
+                places: Arc::new(Permits::new(settings.answer_count_max)),
+                seats: Seats::new(settings.connection_count_max, settings.client_connection_count_max),
+                certificates: settings.tls.as_ref().map(|tls| Certificates::new(&tls.identity)),
+                current: Current::new(snapshot),
+            },
+        })
     }
 
     /// The public listeners' addresses, with the ports that were chosen for port 0.
@@ -140,75 +148,73 @@ impl Server {
         self.admin.as_ref().map(|(_, address)| *address)
     }
 
-    /// What counts the requests that are being answered.
-    pub fn running(&self) -> impl Fn() -> usize + Send + Sync + 'static {
-        let (places, place_count) = (Arc::clone(&self.places), self.parts.settings.answer_count_max);
-        move || place_count.saturating_sub(places.available_permits())
+    /// Changes what is served while the server runs.
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 
     /// Serves until `shutdown` is cancelled and every running answer is finished, or the grace period for
     /// them is over. New connections are refused from the moment of cancellation, so that clients turn to
     /// the real registry at once.
     pub async fn serve(self, shutdown: CancellationToken) {
-        let Self { parts, listeners, tls_listeners, admin, places } = self;
-        let Parts { registries, routes, metrics, settings } = parts;
+        let metrics = Arc::clone(&self.metrics);
         let connections = TaskTracker::new();
+        self.start(&connections, &shutdown);
+        shutdown.cancelled().await;
+        metrics.draining();
+        connections.close();
+        connections.wait().await;
+    }
+
+    /// Starts the listeners and the watches as tasks of `connections`.
+    fn start(self, connections: &TaskTracker, shutdown: &CancellationToken) {
+        let Self { metrics, reloads, listeners, tls_listeners, admin, control } = self;
+        let Control { current, places, seats, certificates } = control;
         let turns = Arc::new(Turns::default());
         let wrong_ports = Arc::new(WrongPorts::default());
-        let terms = |surface, limits| {
+        let terms = |surface, hurry| {
             Arc::new(Terms {
                 surface,
-                limits,
-                sendfile: settings.sendfile,
+                current: current.clone(),
+                hurry,
                 turns: Arc::clone(&turns),
                 wrong_ports: Arc::clone(&wrong_ports),
                 metrics: Arc::clone(&metrics),
-                shutdown_grace: settings.shutdown_grace,
                 shutdown: shutdown.clone(),
             })
         };
-        let start =
-            |listener, tls, doors, seats| accept(listener, tls, doors, seats, &connections, &shutdown);
+        let start = |listener, tls, doors, seats| accept(listener, tls, doors, seats, connections, shutdown);
 
         if let Some((listener, _)) = admin {
-            let token = settings.admin.as_ref().and_then(|admin| admin.token.as_ref());
-            let hosts = settings.admin_hosts.clone();
-            let admin = Admin::new(&registries, Arc::clone(&metrics), token, hosts, shutdown.clone());
+            let admin = Admin::new(current.clone(), Arc::clone(&metrics), reloads, shutdown.clone());
             let seats = Seats::new(ADMIN_CONNECTION_COUNT_MAX, ADMIN_CONNECTION_COUNT_MAX);
-            let terms = terms(Surface::Admin(admin), limits(&settings));
+            let terms = terms(Surface::Admin(admin), None);
             start(listener, None, Doors { own: Arc::clone(&terms), extra: terms }, seats);
         }
         let public = Arc::new(Public {
-            registries,
-            routes,
+            current: current.clone(),
             metrics: Arc::clone(&metrics),
             ids: RequestIds::new(),
             places,
-            answer_wait_max: settings.answer_wait_max,
             shutdown: shutdown.clone(),
         });
         let doors = Doors {
-            own: terms(Surface::Public(Arc::clone(&public)), limits(&settings)),
-            extra: terms(Surface::Crowded(public), limits(&settings).within(TURN_AWAY_WAIT_MAX)),
+            own: terms(Surface::Public(Arc::clone(&public)), None),
+            extra: terms(Surface::Crowded(public), Some(TURN_AWAY_WAIT_MAX)),
         };
-        let seats = Seats::new(settings.connection_count_max, settings.client_connection_count_max);
-        let acceptor = settings.tls.as_ref().map(|tls| tls.identity.acceptor());
+        let acceptor = certificates.as_ref().map(Certificates::acceptor);
         let plain = listeners.into_iter().map(|(listener, _)| (listener, None));
         let encrypted = tls_listeners.into_iter().map(|(listener, _)| (listener, acceptor.clone()));
         for (listener, tls) in plain.chain(encrypted) {
             start(listener, tls, doors.clone(), Arc::clone(&seats));
         }
 
-        if let Some(tls) = &settings.tls {
-            let watch = renewal::watch(tls.identity.clone(), Arc::clone(&metrics));
+        if let Some(certificates) = certificates {
+            let watch = renewal::watch(certificates, Arc::clone(&metrics));
             connections.spawn(shutdown.clone().run_until_cancelled_owned(watch));
         }
         let watch = lateness::watch(Arc::clone(&metrics));
         connections.spawn(shutdown.clone().run_until_cancelled_owned(watch));
-        shutdown.cancelled().await;
-        metrics.draining();
-        connections.close();
-        connections.wait().await;
     }
 }
 
@@ -219,17 +225,6 @@ fn listen_on((socket, address): (TcpSocket, SocketAddr)) -> Result<(TcpListener,
         Ok((listener, address))
     });
     listening.map_err(|source| BindError { address, source })
-}
-
-fn limits(settings: &Settings) -> Limits {
-    Limits {
-        header_wait_max: settings.header_wait_max,
-        idle_max: settings.idle_max,
-        stall_max: settings.stall_max,
-        silence_max: settings.silence_max,
-        half_closed_max: settings.half_closed_max,
-        linger_max: settings.linger_max,
-    }
 }
 
 /// The terms for connections with a seat of their own, and for those with an extra one.

@@ -69,6 +69,11 @@ pub(crate) fn check(head: &request::Parts) -> Result<Framing, HeadFault> {
     if head.method != Method::GET && head.method != Method::HEAD {
         return Err(HeadFault::Method);
     }
+    check_form(head)
+}
+
+/// The same for any method.
+pub(crate) fn check_form(head: &request::Parts) -> Result<Framing, HeadFault> {
     let framing = framing(&head.headers)?;
     let target_bytes = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target_bytes > TARGET_BYTES_MAX {

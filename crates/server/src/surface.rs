@@ -31,7 +31,7 @@ impl Surface {
         match self {
             Self::Public(public) => public.answer(request, client, clock).await,
             Self::Crowded(public) => public.turn_away(request, client, clock),
-            Self::Admin(admin) => admin.answer(&request.into_parts().0),
+            Self::Admin(admin) => admin.answer(&request.into_parts().0).await,
         }
     }
 }

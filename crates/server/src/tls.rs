@@ -1,27 +1,41 @@
 //! TLS towards clients: who we are, and the name under which a client came.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// The first second that no certificate reaches.
 const END_OF_YEAR_9999: u64 = 253_402_300_800;
 
-/// The certificate and the key that clients are shown.
-#[derive(Clone, Debug)]
-pub struct TlsIdentity {
-    config: Arc<ServerConfig>,
-    /// The server's own, without the rest of its chain.
-    certificate: CertificateDer<'static>,
+/// The certificate and the key that clients are shown. Two with the same chain of certificates are equal.
+#[derive(Clone)]
+pub struct TlsIdentity(Arc<CertifiedKey>);
+
+impl PartialEq for TlsIdentity {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.cert == other.0.cert
+    }
+}
+
+impl Eq for TlsIdentity {}
+
+impl fmt::Debug for TlsIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsIdentity").field("certificates", &self.0.cert.len()).finish_non_exhaustive()
+    }
 }
 
 /// A certificate or a key that cannot be used.
@@ -39,8 +53,7 @@ pub enum TlsIdentityError {
 }
 
 impl TlsIdentity {
-    /// Reads a chain of certificates, the server's own first, and its key, both in PEM (RFC 7468). TLS 1.2 and
-    /// 1.3 are spoken, and HTTP/1.1 alone is offered (RFC 7301).
+    /// Reads a chain of certificates, the server's own first, and its key, both in PEM (RFC 7468).
     ///
     /// # Errors
     /// [`TlsIdentityError`], which says what is wrong with which of them.
@@ -51,20 +64,20 @@ impl TlsIdentity {
         if chain.is_empty() {
             return Err(TlsIdentityError::Chain);
         }
-        let certificate = chain[0].clone();
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsIdentityError::Key)?;
-        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider speaks TLS 1.2 and 1.3");
-        let config = builder.with_no_client_auth().with_single_cert(chain, key);
-        let mut config = config.map_err(|error| TlsIdentityError::Pair(error.to_string()))?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), certificate })
+        let pair = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
+        let pair = pair.map_err(|error| TlsIdentityError::Pair(error.to_string()))?;
+        Ok(Self(Arc::new(pair)))
+    }
+
+    /// The server's own certificate, without the rest of its chain.
+    fn certificate(&self) -> Option<ParsedCertificate<'_>> {
+        ParsedCertificate::try_from(self.0.cert.first()?).ok()
     }
 
     /// When the server's own certificate ends, in seconds since 1970; none where it does not say so readably.
     pub fn ends(&self) -> Option<u64> {
-        let certificate = ParsedCertificate::try_from(&self.certificate).ok()?;
+        let certificate = self.certificate()?;
         // Behind every end that a certificate can name (RFC 5280, section 4.1.2.5) it is over, whoever signed it; the
         // refusal says since when.
         let after_all = UnixTime::since_unix_epoch(Duration::from_secs(END_OF_YEAR_9999));
@@ -80,16 +93,53 @@ impl TlsIdentity {
 
     /// Whether a client that connects to `host`, a name or an IP address, finds it in the certificate (RFC 9525).
     pub fn covers(&self, host: &str) -> bool {
-        let (Ok(name), Ok(certificate)) =
-            (ServerName::try_from(host), ParsedCertificate::try_from(&self.certificate))
-        else {
+        let (Ok(name), Some(certificate)) = (ServerName::try_from(host), self.certificate()) else {
             return false;
         };
         verify_server_name(&certificate, &name).is_ok()
     }
+}
 
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.config))
+/// The certificate that clients are shown now; another one can take its place while the listeners stay.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    shown: ArcSwap<CertifiedKey>,
+    /// Told when another one is shown.
+    pub(crate) changed: Notify,
+}
+
+impl Certificates {
+    pub(crate) fn new(identity: &TlsIdentity) -> Arc<Self> {
+        Arc::new(Self { shown: ArcSwap::new(Arc::clone(&identity.0)), changed: Notify::new() })
+    }
+
+    /// Shows `identity` to every client that connects from now on.
+    pub(crate) fn show(&self, identity: &TlsIdentity) {
+        if self.current() != *identity {
+            self.shown.store(Arc::clone(&identity.0));
+            self.changed.notify_one();
+        }
+    }
+
+    pub(crate) fn current(&self) -> TlsIdentity {
+        TlsIdentity(self.shown.load_full())
+    }
+
+    /// What speaks TLS 1.2 and 1.3 with clients, and offers HTTP/1.1 alone (RFC 7301).
+    pub(crate) fn acceptor(self: &Arc<Self>) -> TlsAcceptor {
+        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider speaks TLS 1.2 and 1.3");
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Self>::clone(self);
+        let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.shown.load_full())
     }
 }
 

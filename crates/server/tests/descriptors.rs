@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use policy::host::RoutingTable;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use server::{Parts, Server, Settings};
+use server::{Parts, Server, Settings, Snapshot};
 use telemetry::Metrics;
 use testkit::client::Connection;
 use testkit::within;
@@ -22,10 +22,12 @@ async fn check_served(connection: &mut Connection) {
 #[tokio::test]
 async fn accepting_rests_and_goes_on_when_descriptors_are_free_again() {
     let parts = Parts {
-        registries: Vec::new(),
-        routes: RoutingTable::new(None, None, &[]).unwrap(),
+        snapshot: Snapshot {
+            routes: RoutingTable::new(None, None, &[]).unwrap().map(|_| unreachable!("there is no registry")),
+            settings: Settings::new(vec!["127.0.0.1:0".parse().unwrap()]),
+        },
         metrics: Arc::new(Metrics::new(&[])),
-        settings: Settings::new(vec!["127.0.0.1:0".parse().unwrap()]),
+        reloads: None,
     };
     let server = Server::bind(parts).unwrap();
     let address = server.local_addresses()[0];

@@ -7,7 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use crate::registry_metrics::OfRegistry;
+use crate::label::OfRegistry;
 
 /// The unit of a metric, which is part of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,9 @@
 //! How label values and label sets are declared: an enum gives the values, a struct the names.
 
-use prometheus_client::encoding::EncodeLabelSet;
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 
 /// Declares an enum whose variants are the values of a label, each with its text.
 macro_rules! label {
@@ -62,4 +65,20 @@ pub(crate) trait Labels: LabelNames + EncodeLabelSet + Copy + Ord {
     /// increase misses the first event, which is often the only one. A combination that does not occur is left out; if
     /// it occurs all the same, it appears with its first event.
     fn expected() -> Vec<Self>;
+}
+
+/// The `registry` label: the name of a configured registry.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct OfRegistry(Arc<str>);
+
+impl OfRegistry {
+    pub(crate) fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl EncodeLabelSet for OfRegistry {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        [("registry", &*self.0)].encode(encoder)
+    }
 }

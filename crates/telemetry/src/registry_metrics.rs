@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::declare::metrics;
-use crate::label::label_set;
+use crate::label::{OfRegistry, label_set};
 use crate::series::{Counts, Histograms, LateGauge, LookedUp};
 use crate::values::{
     Answered, BypassReason, Changed, FillEnd, Kind, LeftAlone, PullFailure, Status, StoreCall, UpstreamKind,
@@ -226,16 +226,6 @@ impl RegistryMetrics {
     }
 }
 
-/// The `registry` label: the name of a configured registry.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct OfRegistry(Arc<str>);
-
-impl EncodeLabelSet for OfRegistry {
-    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        [("registry", &*self.0)].encode(encoder)
-    }
-}
-
 /// The registries whose numbers are printed. They come and go with the configuration.
 #[derive(Debug, Default)]
 pub(crate) struct LiveRegistries(RwLock<BTreeMap<OfRegistry, Arc<RegistryMetrics>>>);
@@ -243,13 +233,13 @@ pub(crate) struct LiveRegistries(RwLock<BTreeMap<OfRegistry, Arc<RegistryMetrics
 impl LiveRegistries {
     /// The numbers of this registry, which begin at 0 if they are new.
     pub(crate) fn get_or_begin(&self, name: &str) -> Arc<RegistryMetrics> {
-        let name = OfRegistry(name.into());
+        let name = OfRegistry::new(name);
         let mut live = self.0.write();
         Arc::clone(live.entry(name).or_insert_with(|| Arc::new(RegistryMetrics::new())))
     }
 
     pub(crate) fn remove(&self, name: &str) {
-        self.0.write().remove(&OfRegistry(name.into()));
+        self.0.write().remove(&OfRegistry::new(name));
     }
 }
 

@@ -11,8 +11,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
-use crate::label::Labels;
-use crate::registry_metrics::OfRegistry;
+use crate::label::{Labels, OfRegistry};
 
 /// A metric as it is printed: for the whole process, or for one registry among others.
 pub(crate) trait Series {

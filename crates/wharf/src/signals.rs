@@ -2,8 +2,8 @@
 //! servers by habit, to reload a configuration or to open a log anew, stop nothing: they get a line that says so.
 
 use std::io::{self, IsTerminal};
-use std::time::Duration;
 
+use server::Control;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -55,16 +55,11 @@ impl Signals {
     }
 
     /// Cancels `shutdown` at the first signal to stop; at the second, ends the process with 128 and the signal's
-    /// number, as a shell would say it of a process that the signal killed. `running` counts the requests that are
-    /// being answered, which have `grace` to end.
-    pub(crate) async fn obey(
-        mut self,
-        shutdown: CancellationToken,
-        running: impl Fn() -> usize,
-        grace: Duration,
-    ) {
+    /// number, as a shell would say it of a process that the signal killed. `server` counts
+    /// the requests that are being answered.
+    pub(crate) async fn obey(mut self, shutdown: CancellationToken, server: Control) {
         let (name, _) = self.stop().await;
-        let count = running();
+        let (count, grace) = (server.running(), server.shutdown_grace());
         let plural = if count == 1 { "" } else { "s" };
         tracing::info!(
             "{name}: no new connections, finishing {count} request{plural} (up to {grace:?}); repeat to stop at once"

@@ -6,7 +6,7 @@ use std::time::Duration;
 use budget::Memory;
 use cache::{Backend, Bounds};
 use policy::capacity::{self, Capacity, TooFew};
-use server::{BindError, Server, Sockets};
+use server::{BindError, Server, Snapshot, Sockets};
 use storage::fs::FsStore;
 use telemetry::Metrics;
 use tokio::task::JoinHandle;
@@ -81,20 +81,17 @@ pub(crate) async fn serve(
     };
     let stores = open_stores(&config.registries, &metrics, &capacity).await?;
     let parts = config.registries.iter().zip(upstreams).zip(stores);
-    let registries =
+    let backends: Vec<_> =
         parts.map(|((registry, upstream), store)| common.backend(registry, upstream, store)).collect();
-    let parts = server::Parts {
-        registries,
-        routes: config.routes.clone(),
-        metrics: Arc::clone(&metrics),
-        settings: server_settings(&config, &capacity),
-    };
+    let routes = config.routes.map(|index| Arc::clone(&backends[*index]));
+    let snapshot = Snapshot { routes, settings: server_settings(&config, &capacity) };
+    let parts = server::Parts { snapshot, metrics: Arc::clone(&metrics), reloads: None };
     let server = Server::listen(parts, sockets).map_err(in_vain)?;
 
     say_what(&config, &descriptors::describe(descriptor_limit, &config.wanted, &capacity));
     say_where(&config, &server);
     let shutdown = CancellationToken::new();
-    tokio::spawn(signals.obey(shutdown.clone(), server.running(), config.server.shutdown_grace));
+    tokio::spawn(signals.obey(shutdown.clone(), server.control()));
     notify(notify::READY);
     server.serve(shutdown).await;
 

@@ -1,7 +1,7 @@
 //! Makes the routing table from the registries' names.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 use super::authority::{parse_host, split_port};
@@ -21,7 +21,17 @@ pub(super) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(registries: &'a [RegistryNames]) -> Self {
-        Self { registries, table: RoutingTable::default(), portless: Vec::new(), errors: Vec::new() }
+        let table = RoutingTable {
+            registries: (0..registries.len()).collect(),
+            domain: None,
+            default: None,
+            names: HashMap::new(),
+            prefixes: HashMap::new(),
+            labels: HashMap::new(),
+            hosts: HashMap::new(),
+            own_hosts: HashSet::new(),
+        };
+        Self { registries, table, portless: Vec::new(), errors: Vec::new() }
     }
 
     pub(super) fn build(

@@ -36,7 +36,7 @@ fn route(table: &RoutingTable, authority: &str, target: &str) -> Result<Route, R
 #[track_caller]
 fn check(table: &RoutingTable, authority: &str, target: &str, wanted: usize, wanted_path: &str) {
     match route(table, authority, target) {
-        Ok(Route::Registry { index, path, .. }) => {
+        Ok(Route::Registry { registry: index, path, .. }) => {
             assert_eq!((index, path.as_str()), (wanted, wanted_path), "{authority} {target}");
         }
         other => panic!("{authority} {target}: {other:?}"),
@@ -694,11 +694,11 @@ proptest! {
         host in a_host(),
         target in a_target(),
     ) {
-        if let Ok(Route::Registry { index, path, link }) = route(&table, &host, &target) {
+        if let Ok(Route::Registry { registry: index, path, link }) = route(&table, &host, &target) {
             prop_assert!(index < registries().len());
             if path == "/v2" || path.starts_with("/v2/") {
                 let again = route(&table, &host, &link.target(&path, ""));
-                prop_assert_eq!(again, Ok(Route::Registry { index, path, link }));
+                prop_assert_eq!(again, Ok(Route::Registry { registry: index, path, link }));
             }
         }
     }
@@ -709,15 +709,15 @@ proptest! {
         host in a_host(),
         target in a_target(),
     ) {
-        if let Ok(Route::Registry { index, .. }) = route(&table, &host, &target) {
+        if let Ok(Route::Registry { registry: index, .. }) = route(&table, &host, &target) {
             let by_host_alone = route(&table, &host, "/v2/x/manifests/y");
             let is_virtual_host = route(&table, &host, "/v2/") != Ok(Route::Version);
-            if let (true, Ok(Route::Registry { index: by_host, .. })) = (is_virtual_host, by_host_alone) {
+            if let (true, Ok(Route::Registry { registry: by_host, .. })) = (is_virtual_host, by_host_alone) {
                 prop_assert_eq!(by_host, index);
             }
             if let Some((_, query)) = target.split_once('?').filter(|(_, query)| query.starts_with("ns=")) {
                 let by_ns = route(&table, "10.0.0.5", &format!("/v2/x/manifests/y?{query}"));
-                let Ok(Route::Registry { index: by_ns, .. }) = by_ns else { panic!("`{query}` names a registry") };
+                let Ok(Route::Registry { registry: by_ns, .. }) = by_ns else { panic!("`{query}` names a registry") };
                 prop_assert_eq!(by_ns, index);
             }
         }
@@ -730,7 +730,7 @@ proptest! {
         path in ".{0,60}",
         query in proptest::option::of(".{0,40}"),
     ) {
-        if let Ok(Route::Registry { index, .. }) = table.route(&authority, &path, query.as_deref()) {
+        if let Ok(Route::Registry { registry: index, .. }) = table.route(&authority, &path, query.as_deref()) {
             prop_assert!(index < registries().len());
         }
     }

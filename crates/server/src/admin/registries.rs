@@ -9,8 +9,10 @@ use crate::respond::Answer;
 
 pub(super) fn answer(admin: &Admin) -> Answer {
     let state = if admin.shutdown.is_cancelled() { "stopping" } else { "serving" };
-    let registries: Vec<_> = admin
-        .registries
+    let snapshot = admin.current.peek();
+    let registries: Vec<_> = snapshot
+        .routes
+        .registries()
         .iter()
         .map(|registry| serde_json::json!({ "name": registry.name(), "state": state }))
         .collect();

@@ -17,7 +17,7 @@ pub(crate) struct Named<'a> {
 }
 
 /// The answer to a request that `routes` led nowhere.
-pub(crate) fn answer(error: RouteError, named: Named<'_>, routes: &RoutingTable) -> ErrorAnswer {
+pub(crate) fn answer<T>(error: RouteError, named: Named<'_>, routes: &RoutingTable<T>) -> ErrorAnswer {
     // A registry that is not configured has one word, wherever the request names it.
     let (status, code, outcome) = match error {
         RouteError::BadAuthority => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid, Answered::Malformed),
@@ -39,7 +39,7 @@ pub(crate) fn answer(error: RouteError, named: Named<'_>, routes: &RoutingTable)
 
 /// The registry that the client perhaps meant by the first component of a repository's name, where nothing else
 /// named one; with the line that would serve it.
-pub(crate) fn hint(named: Named<'_>, routes: &RoutingTable) -> Option<String> {
+pub(crate) fn hint<T>(named: Named<'_>, routes: &RoutingTable<T>) -> Option<String> {
     let name = named.first_component()?;
     let advice = match named.is_own(&name, routes) {
         true => own_address(&name),
@@ -49,7 +49,7 @@ pub(crate) fn hint(named: Named<'_>, routes: &RoutingTable) -> Option<String> {
 }
 
 impl Named<'_> {
-    fn describe(&self, error: RouteError, routes: &RoutingTable) -> String {
+    fn describe<T>(&self, error: RouteError, routes: &RoutingTable<T>) -> String {
         let host = foreign(self.authority);
         match error {
             RouteError::UnknownHost => self.describe_host(routes),
@@ -74,7 +74,7 @@ impl Named<'_> {
     }
 
     /// Names the places that name a registry, and no other.
-    fn describe_disagreement(&self, routes: &RoutingTable) -> String {
+    fn describe_disagreement<T>(&self, routes: &RoutingTable<T>) -> String {
         let is_host = routes.host_names_registry(self.authority);
         let names = self.namespaces().collect::<Vec<_>>().join(",");
         let mut places = Vec::new();
@@ -98,7 +98,7 @@ impl Named<'_> {
         )
     }
 
-    fn describe_host(&self, routes: &RoutingTable) -> String {
+    fn describe_host<T>(&self, routes: &RoutingTable<T>) -> String {
         let host = foreign(self.authority);
         if let Some(name) = self.registry_in_host(routes) {
             return format!("no registry is served at {host}; to cache {}, {}", foreign(&name), add(&name));
@@ -114,11 +114,11 @@ impl Named<'_> {
     }
 
     /// The name before the domain, or before an address, if a registry can be called that.
-    fn registry_in_host(&self, routes: &RoutingTable) -> Option<String> {
+    fn registry_in_host<T>(&self, routes: &RoutingTable<T>) -> Option<String> {
         registry_name(&routes.label_of(self.authority)?)
     }
 
-    fn describe_ns(&self, routes: &RoutingTable) -> String {
+    fn describe_ns<T>(&self, routes: &RoutingTable<T>) -> String {
         let Some(unknown) = self.namespaces().find(|ns| !routes.knows(ns)) else {
             return format!("the query {} has a malformed `ns`", foreign(self.query.unwrap_or_default()));
         };
@@ -132,7 +132,7 @@ impl Named<'_> {
 
     /// Whether the name is wharf's own, under which it caches nothing: what the client asked, or a name that is always
     /// its own.
-    fn is_own(&self, name: &str, routes: &RoutingTable) -> bool {
+    fn is_own<T>(&self, name: &str, routes: &RoutingTable<T>) -> bool {
         name.eq_ignore_ascii_case(self.authority) || routes.is_own(name)
     }
 

@@ -8,7 +8,7 @@ use budget::Memory;
 use cache::{Backend, Bounds};
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use policy::host::{RegistryNames, RoutingTable};
-use server::{Parts, Server, Settings};
+use server::{Control, Parts, Reloads, Server, Settings, Snapshot};
 use storage::{BlobStore, MemoryStore, RecordStore};
 use telemetry::Metrics;
 use testkit::client::{Connection, Response, request};
@@ -42,6 +42,7 @@ pub(crate) struct Plan {
     pub(crate) waiting_count_max: usize,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) memory: Memory,
+    pub(crate) reloads: Option<Reloads>,
 }
 
 pub(crate) struct Lab {
@@ -50,6 +51,7 @@ pub(crate) struct Lab {
     pub(crate) address: SocketAddr,
     pub(crate) tls: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
+    pub(crate) control: Control,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) served: JoinHandle<()>,
@@ -75,23 +77,27 @@ impl Lab {
             waiting_count_max: 2048,
             metrics: Arc::new(Metrics::new(&names)),
             memory: Memory::default(),
+            reloads: None,
         };
         plan.settings.sendfile = crate::SENDFILE;
         change(&mut plan);
         let directory = TempStore::new();
         let (hub, quay) = (FakeRegistry::start().await, FakeRegistry::start().await);
         let make = |name, fake| Arc::new(backend(name, fake, &plan, store(name, &plan, &directory)));
-        let registries = vec![make("docker.io", &hub), make("quay.io", &quay)];
+        let registries = [make("docker.io", &hub), make("quay.io", &quay)];
         let routes = names.map(|name| RegistryNames { name, ..RegistryNames::default() });
         let routes = RoutingTable::new(plan.domain, plan.default_registry, &routes).unwrap();
         let metrics = Arc::clone(&plan.metrics);
-        let parts = Parts { registries, routes, metrics: Arc::clone(&metrics), settings: plan.settings };
-        let server = Server::bind(parts).unwrap();
+        let routes = routes.map(|index| Arc::clone(&registries[*index]));
+        let snapshot = Snapshot { routes, settings: plan.settings };
+        let server =
+            Server::bind(Parts { snapshot, metrics: Arc::clone(&metrics), reloads: plan.reloads }).unwrap();
+        let control = server.control();
         let (address, admin) = (server.local_addresses()[0], server.admin_address());
         let tls = server.tls_addresses().first().copied();
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(server.serve(shutdown.clone()));
-        Self { hub, quay, address, tls, admin, metrics, shutdown, served, directory }
+        Self { hub, quay, address, tls, admin, control, metrics, shutdown, served, directory }
     }
 
     /// One request on a connection of its own.

@@ -12,6 +12,7 @@ mod listings;
 mod manifests;
 mod memory;
 mod refusals;
+mod reload;
 mod routing;
 mod slow_upstreams;
 mod tls;

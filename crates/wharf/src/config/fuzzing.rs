@@ -45,7 +45,7 @@ fn check_routes(config: &Config) {
     for (index, registry) in config.registries.iter().enumerate() {
         let query = format!("ns={}", registry.names.name.replace(':', "%3A"));
         let route = config.routes.route("127.0.0.1", "/v2/", Some(&query));
-        let is_found = matches!(route, Ok(Route::Registry { index: found, .. }) if found == index);
+        let is_found = matches!(route, Ok(Route::Registry { registry: found, .. }) if found == index);
         assert!(is_found, "{:?} has {route:?}", registry.names);
     }
 }

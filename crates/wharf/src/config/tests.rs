@@ -75,7 +75,7 @@ fn an_empty_file_is_the_builtin_configuration() {
 /// The index of the registry that answers at a bare address.
 fn default_of(config: &Config) -> Option<usize> {
     match config.routes.route("10.0.0.5:5000", "/v2/library/alpine/manifests/1", None) {
-        Ok(Route::Registry { index, .. }) => Some(index),
+        Ok(Route::Registry { registry: index, .. }) => Some(index),
         _ => None,
     }
 }
@@ -236,7 +236,7 @@ fn every_key_is_taken_over() {
     assert_eq!(corp.cache.tags.ttl, Duration::MAX);
     assert_eq!(corp.cache.tags.stale_if_error, StaleLimit::Never);
     let route = config.routes.route("hub.example.com", "/v2/", None).unwrap();
-    assert!(matches!(route, Route::Registry { index: 0, .. }));
+    assert!(matches!(route, Route::Registry { registry: 0, .. }));
 }
 
 #[test]

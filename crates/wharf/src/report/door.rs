@@ -82,7 +82,7 @@ impl<'a> Door<'a> {
         // Any address is routed like any other; in a container the own one is not known.
         let address = self.with_port("127.0.0.1");
         let route = self.config.routes.route(&address, "/v2/library/alpine/manifests/latest", None);
-        let Ok(Route::Registry { index, .. }) = route else { return None };
+        let Ok(Route::Registry { registry: index, .. }) = route else { return None };
         Some(&self.config.registries[index])
     }
 

@@ -127,7 +127,7 @@ fn every_host_that_is_shown_leads_to_its_registry() {
             };
             let route = config.routes.route(host, &path, None);
             assert!(
-                matches!(&route, Ok(Route::Registry { index, path, .. })
+                matches!(&route, Ok(Route::Registry { registry: index, path, .. })
                     if *index == expected && path == "/v2/library/alpine/manifests/1"),
                 "{address}: {route:?}"
             );
