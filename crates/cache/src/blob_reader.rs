@@ -36,7 +36,7 @@ pub enum Piece {
 /// Bytes of readable content: not necessarily verified, but never to change.
 #[derive(Clone, Debug)]
 pub struct FilePiece {
-    /// The content; it [can be sent](OpenBlob::can_send) where a [`Piece`] says so.
+    /// The content; it is [a file](OpenBlob::as_file) where a [`Piece`] says so.
     pub blob: OpenBlob,
     /// Where the piece begins.
     pub offset: u64,
@@ -114,7 +114,7 @@ impl BlobReader {
             return Poll::Ready(None);
         }
         let piece = match ready!(self.poll_source(context)) {
-            Ok(Piece::File(piece)) if piece.blob.can_send() => {
+            Ok(Piece::File(piece)) if piece.blob.as_file().is_some() => {
                 self.remaining -= piece.length;
                 return Poll::Ready(Some(Ok(Piece::File(piece))));
             }

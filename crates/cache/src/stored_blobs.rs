@@ -70,8 +70,8 @@ impl StoredBlobs {
     /// # Errors
     /// Those of the store.
     pub(crate) async fn admit(&self, digest: &Digest, verified: VerifiedSpool) -> Result<(), StoreError> {
-        if let Some(signature) = self.shared.blobs.admit(verified).await? {
-            self.verified.note_stored(digest, signature);
+        if let Some(validator) = self.shared.blobs.admit(verified).await? {
+            self.verified.note_stored(digest, validator);
         }
         Ok(())
     }

@@ -8,37 +8,38 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use oci::Digest;
 
+use crate::content::{OpenBlob, Validator};
 use crate::error::StoreError;
-use crate::open_blob::{OpenBlob, Signature};
-use crate::spool::{Spool, VerifiedSpool};
+use crate::spool::Spool;
+use crate::spool::finish::VerifiedSpool;
 
 /// Verified content by digest, and the spools through which it gets in.
 #[async_trait]
 pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
-    /// Opens a blob; none: it is not there, or was found damaged and set aside.
+    /// Opens a blob; `None`: it is not there, or was found damaged and set aside.
     ///
     /// # Errors
-    /// Those of the disk, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
     async fn open(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError>;
 
     /// The spool for a digest. It has what an earlier one left behind, as far as that can be trusted; that
     /// part is hashed anew before this returns.
     ///
-    /// Callers see to it that there is one spool at a time for a digest. Should there be another one, it can
-    /// no longer write, and neither harms this one.
+    /// Opening a second spool for a digest revokes the first one: its writes fail with
+    /// [`Closed`](crate::StoreErrorKind::Closed). Callers see to it that this does not happen.
     ///
     /// # Errors
-    /// Those of the disk, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
     async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError>;
 
     /// Publishes a verified blob under its digest. When this returns, it outlives a power loss. Readers of
-    /// the spool go on undisturbed. Gives the signature of the file that now stands under the digest, if its bytes
-    /// certainly are those that were verified.
+    /// the spool go on undisturbed. Returns the validator of the content that now stands under the digest,
+    /// if its bytes certainly are those that were verified.
     ///
     /// # Errors
-    /// Those of the disk, after which the spool is gone; [`Closed`](crate::StoreErrorKind::Closed) when
+    /// I/O errors, after which the spool is gone; [`Closed`](crate::StoreErrorKind::Closed) when
     /// another spool for the digest was made meanwhile.
-    async fn admit(&self, blob: VerifiedSpool) -> Result<Option<Signature>, StoreError>;
+    async fn admit(&self, blob: VerifiedSpool) -> Result<Option<Validator>, StoreError>;
 
     /// Takes a blob that was found damaged out of the store. Fine when it is gone already.
     ///
@@ -49,7 +50,7 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// Removes a blob. Those who have it open can finish. Fine when it is gone already.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// I/O errors.
     async fn remove(&self, digest: &Digest) -> Result<(), StoreError>;
 
     /// All blobs, in no order. An error is about a part of the store; others may follow.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use oci::{Algorithm, Digest};
 
 use crate::blob_store::BlobStore;
-use crate::open_blob::OpenBlob;
+use crate::content::OpenBlob;
 use crate::record_store::{HeldManifest, RecordStore, StoredManifest};
 
 /// An engine under test: one place in which its stores are.
@@ -53,11 +53,11 @@ pub(crate) fn content(len: usize, algorithm: Algorithm) -> (Bytes, Digest) {
 }
 
 /// Reads `[offset, end)` in both ways a reader has, and expects them to agree.
-pub(crate) fn read(blob: &OpenBlob, offset: u64, end: u64) -> Vec<u8> {
+pub(crate) async fn read(blob: &OpenBlob, offset: u64, end: u64) -> Vec<u8> {
     let (mut at, mut bytes) = (offset, Vec::new());
     while at < end {
         let rest = usize::try_from(end - at).unwrap();
-        let waited = blob.read_blocking(at, rest.min(300_000)).unwrap();
+        let waited = blob.read(at, rest.min(300_000)).await.unwrap();
         assert!(!waited.is_empty(), "nothing to read at {at}, {rest} bytes before the end");
         if let Some(cached) = blob.try_read(at, rest.min(300_000)).unwrap() {
             assert!(waited.starts_with(&cached) && !cached.is_empty());

@@ -1,19 +1,20 @@
 //! What can go wrong in a store, in terms of what its caller can do about it.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use oci::Digest;
-use rustix::io::Errno;
 
-/// A call that the store could not carry out. One line of text names the call, the path and the reason.
-#[derive(Debug, thiserror::Error)]
-#[error("{call} {}: {cause}", path.display())]
+/// A call that the store could not carry out. One line of text names the call, its target and the reason; the reason is
+/// the [`source`](Error::source) as well. Clones are the same error, for each who waited for the call.
+#[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
     call: &'static str,
-    path: PathBuf,
-    cause: io::Error,
+    target: String,
+    source: Arc<dyn Error + Send + Sync>,
 }
 
 /// The kinds of [`StoreError`], told apart where callers or operators act differently.
@@ -39,45 +40,29 @@ pub enum StoreErrorKind {
     Size,
     /// The spool was finished, discarded, parked, or succeeded by another one.
     Closed,
-    /// Any other failure of the operating system.
+    /// Any other I/O error.
     Io,
 }
 
 impl StoreError {
-    /// An error that the operating system reported for `call` on `path`.
-    pub(crate) fn os(call: &'static str, path: &Path, errno: Errno) -> Self {
-        let kind = match errno {
-            Errno::NOSPC | Errno::DQUOT => StoreErrorKind::Full,
-            Errno::ROFS => StoreErrorKind::ReadOnly,
-            Errno::ACCESS | Errno::PERM => StoreErrorKind::Denied,
-            Errno::MFILE | Errno::NFILE | Errno::NOMEM => StoreErrorKind::Busy,
-            _ => StoreErrorKind::Io,
-        };
-        Self { kind, call, path: path.to_owned(), cause: errno.into() }
-    }
-
-    /// Like [`os`](Self::os), for an error that came through the standard library's type.
-    pub(crate) fn io(call: &'static str, path: &Path, error: &io::Error) -> Self {
-        Self::os(call, path, Errno::from_io_error(error).unwrap_or(Errno::IO))
+    /// An error of what lies beneath the engine.
+    pub(crate) fn new(
+        kind: StoreErrorKind,
+        call: &'static str,
+        target: impl Into<String>,
+        source: impl Error + Send + Sync + 'static,
+    ) -> Self {
+        Self { kind, call, target: target.into(), source: Arc::new(source) }
     }
 
     /// An error that this crate found by itself; `reason` is a fragment fit for a log.
     pub(crate) fn own(
         kind: StoreErrorKind,
         call: &'static str,
-        path: &Path,
+        target: impl Into<String>,
         reason: impl Into<String>,
     ) -> Self {
-        Self { kind, call, path: path.to_owned(), cause: io::Error::other(reason.into()) }
-    }
-
-    /// The same error, for another who waited for the call.
-    pub(crate) fn copy(&self) -> Self {
-        let cause = match self.errno() {
-            Some(errno) => io::Error::from_raw_os_error(errno),
-            None => io::Error::other(self.cause.to_string()),
-        };
-        Self { kind: self.kind, call: self.call, path: self.path.clone(), cause }
+        Self::new(kind, call, target, io::Error::other(reason.into()))
     }
 
     /// What it means for the caller.
@@ -90,28 +75,32 @@ impl StoreError {
         self.call
     }
 
-    /// The file or directory that it was about.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// What the call was about, in the engine's terms: of the file engine, a path.
+    pub fn target(&self) -> &str {
+        &self.target
     }
 
-    /// The error number, when the operating system reported one.
-    pub fn errno(&self) -> Option<i32> {
-        self.cause.raw_os_error()
+    /// Why the call failed, without the call and its target.
+    pub fn reason(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.source
     }
+}
 
-    /// The failure beneath.
-    pub fn cause(&self) -> &io::Error {
-        &self.cause
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.call, self.target, self.source)
     }
+}
 
-    pub(crate) fn is(&self, errno: Errno) -> bool {
-        self.errno() == Some(errno.raw_os_error())
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
     }
+}
 
-    /// Whether there is nothing at the path: no such name, or something on the way that is no directory.
-    pub(crate) fn is_absence(&self) -> bool {
-        self.is(Errno::NOENT) || self.is(Errno::NOTDIR)
+impl From<StoreError> for io::Error {
+    fn from(error: StoreError) -> Self {
+        Self::other(error)
     }
 }
 
@@ -146,6 +135,3 @@ pub enum VerifyError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,11 +1,11 @@
 //! The engine that keeps everything in memory and forgets it at the end: for tests and simulations. Its
 //! futures complete at once, on the caller's thread.
 
-pub(crate) mod pieces;
+mod content;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -13,14 +13,18 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use oci::{Digest, MediaType, Repository, Tag};
+use parking_lot::{Mutex, MutexGuard};
 use policy::freshness::TagRecord;
 
 use crate::blob_store::{BlobEntry, BlobStore};
+use crate::content::{OpenBlob, Validator};
 use crate::error::StoreError;
-use crate::open_blob::{OpenBlob, Signature};
+use crate::growth::Growth;
 use crate::record_store::{HeldManifest, LIST_COUNT_MAX, RecordStore, StoredList, StoredManifest};
-use crate::spool::{Spool, VerifiedSpool};
+use crate::spool::Spool;
+use crate::spool::finish::VerifiedSpool;
 use crate::verified_manifest::VerifiedManifest;
+use content::InMemory;
 
 /// A store in memory, without bounds. Clones are the same store.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +33,7 @@ pub struct MemoryStore(Arc<Mutex<Shelves>>);
 #[derive(Debug, Default)]
 struct Shelves {
     blobs: HashMap<Digest, OpenBlob>,
-    spools: HashMap<Digest, Arc<Spool>>,
+    spools: HashMap<Digest, (Arc<InMemory>, Arc<Growth>)>,
     manifests: HashMap<Digest, Bytes>,
     /// By name, so that repositories come in the order of their names.
     repositories: BTreeMap<String, Shelf>,
@@ -51,8 +55,7 @@ impl MemoryStore {
     }
 
     fn shelves(&self) -> MutexGuard<'_, Shelves> {
-        // Maps are whole between any two of their steps.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -76,14 +79,19 @@ impl BlobStore for MemoryStore {
     }
 
     async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
-        let mut shelves = self.shelves();
-        let successor = shelves.spools.get(digest).and_then(|old| old.succeeded_in_memory());
-        let spool = successor.unwrap_or_else(|| Spool::in_memory(digest));
-        shelves.spools.insert(digest.clone(), Arc::clone(&spool));
+        let spool = {
+            let mut shelves = self.shelves();
+            let successor =
+                shelves.spools.get(digest).and_then(|(content, growth)| content.succeed(digest, growth));
+            let (spool, content, growth) = successor.unwrap_or_else(|| InMemory::spool(digest));
+            shelves.spools.insert(digest.clone(), (content, growth));
+            spool
+        };
+        spool.hash_in_turns().await?;
         Ok(spool)
     }
 
-    async fn admit(&self, blob: VerifiedSpool) -> Result<Option<Signature>, StoreError> {
+    async fn admit(&self, blob: VerifiedSpool) -> Result<Option<Validator>, StoreError> {
         let mut shelves = self.shelves();
         shelves.spools.remove(blob.digest());
         shelves.blobs.insert(blob.digest().clone(), blob.content());

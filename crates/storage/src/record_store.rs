@@ -8,8 +8,8 @@ use bytes::Bytes;
 use oci::{Digest, MediaType, Repository, Tag};
 use policy::freshness::TagRecord;
 
+use crate::content::OpenBlob;
 use crate::error::StoreError;
-use crate::open_blob::OpenBlob;
 use crate::verified_manifest::VerifiedManifest;
 
 /// Pages of lists that a repository keeps at the most. One more replaces the page that was written longest ago.
@@ -23,7 +23,7 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// given in memory was hashed when it was read. A file is still to be hashed.
     ///
     /// # Errors
-    /// Those of the disk, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
     async fn manifest(
         &self,
         repository: &Repository,
@@ -34,7 +34,7 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// (CVE-2021-41190: the type is part of what the bytes mean).
     ///
     /// # Errors
-    /// Those of the disk.
+    /// I/O errors.
     async fn put_manifest(
         &self,
         repository: &Repository,
@@ -46,77 +46,77 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// not there.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// I/O errors.
     async fn set_aside_manifest(&self, digest: &Digest) -> Result<(), StoreError>;
 
     /// Forgets that a repository has a manifest. Fine when it is unknown.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// I/O errors.
     async fn remove_manifest(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError>;
 
     /// What is known of a tag; none: nothing, or an unreadable record that was set aside.
     ///
     /// # Errors
-    /// Those of the disk, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
     async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError>;
 
     /// Stores what is known of a tag. Times may lose their fractions of a second.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// I/O errors.
     async fn put_tag(&self, repository: &Repository, tag: &Tag, record: &TagRecord)
     -> Result<(), StoreError>;
 
     /// Forgets a tag. Fine when it is unknown.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// I/O errors.
     async fn remove_tag(&self, repository: &Repository, tag: &Tag) -> Result<(), StoreError>;
 
     /// Whether the upstream granted the blob to the repository.
     ///
     /// # Errors
-    /// Those of the disk, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
     async fn has_link(&self, repository: &Repository, digest: &Digest) -> Result<bool, StoreError>;
 
     /// Notes that the upstream granted the blob to the repository.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// I/O errors.
     async fn put_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError>;
 
     /// Forgets that the upstream granted the blob to the repository. Fine when it is unknown.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// I/O errors.
     async fn remove_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError>;
 
     /// The page of a list that was stored under `key`; none: it was never stored, or was found damaged and set aside.
     ///
     /// # Errors
-    /// Those of the disk, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
     async fn list(&self, repository: &Repository, key: &str) -> Result<Option<StoredList>, StoreError>;
 
     /// Stores a page of a list under `key`. At most [`LIST_COUNT_MAX`] pages are kept for each repository. Times may
     /// lose their fractions of a second.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// I/O errors.
     async fn put_list(&self, repository: &Repository, key: &str, list: &StoredList)
     -> Result<(), StoreError>;
 
     /// Forgets a page of a list. Fine when it is unknown.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// I/O errors.
     async fn remove_list(&self, repository: &Repository, key: &str) -> Result<(), StoreError>;
 
     /// The repositories of which a manifest, a tag or a grant is stored, in the order of their names' bytes: at most
     /// `count_max` of those behind `after`.
     ///
     /// # Errors
-    /// Those of the disk, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
     async fn repositories(
         &self,
         after: Option<&str>,

@@ -1,28 +1,23 @@
 //! The only road from foreign bytes to stored content: written at any offset, hashed from the front, readable
 //! meanwhile, and handed on only when the digest is right.
 
-mod finish;
+pub(crate) mod backing;
+pub(crate) mod finish;
 mod front;
-pub(crate) mod growth;
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use oci::{ByteRange, Digest, Hasher};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::oneshot;
 use tracing::debug;
 
+use crate::content::OpenBlob;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::extents::Extents;
-use crate::fs::collected::Collected;
-use crate::fs::jobs::Jobs;
-use crate::fs::partial::Partial;
-use crate::memory::pieces::Pieces;
-use crate::open_blob::OpenBlob;
+use crate::growth::{Growth, Refusal};
+use backing::{Backing, Work};
 use front::Front;
-use growth::{Growth, Refusal};
-
-pub use finish::VerifiedSpool;
 
 /// How much one write hashes beyond its own bytes when it closes a hole. The rest is taken by later writes
 /// and by the end, so that no write takes long.
@@ -33,49 +28,19 @@ const HASH_TURN_BYTES: u64 = 8 << 20;
 
 /// Unverified bytes on their way to becoming the content of a digest.
 ///
-/// A spool that is dropped stays on disk, to be taken up by the next one for the digest. Only the bytes of a small
+/// A spool that is dropped stays where it is, to be taken up by the next one for the digest. Only the bytes of a small
 /// blob (up to 256 KiB) may still be in memory then, and go.
 #[derive(Debug)]
 pub struct Spool {
     wanted: Digest,
     growth: Arc<Growth>,
     front: Mutex<Front>,
-    backing: Backing,
-}
-
-#[derive(Debug)]
-enum Backing {
-    File(Arc<Partial>),
-    /// In memory at first, and in a file later.
-    Collected(Arc<Collected>),
-    Memory(Arc<Pieces>),
-}
-
-/// Where the bytes are by now.
-enum Place<'a> {
-    File(&'a Arc<Partial>),
-    Memory(&'a Pieces),
+    backing: Arc<dyn Backing>,
 }
 
 impl Spool {
-    /// A spool that keeps its bytes in memory. Its futures complete at once, on the caller's thread, so that
-    /// simulated time and order stay in the caller's hands.
-    pub fn in_memory(wanted: &Digest) -> Arc<Self> {
-        let growth = Growth::new(Extents::default(), None);
-        Self::new(wanted, Arc::new(growth), Backing::Memory(Arc::default()))
-    }
-
-    /// A spool on a file. What is there already is not hashed yet.
-    pub(crate) fn on_file(wanted: &Digest, partial: Arc<Partial>) -> Arc<Self> {
-        Self::new(wanted, Arc::clone(partial.growth()), Backing::File(partial))
-    }
-
-    /// A spool that has its bytes in memory as long as they are few.
-    pub(crate) fn collecting(wanted: &Digest, collected: Arc<Collected>) -> Arc<Self> {
-        Self::new(wanted, Arc::clone(collected.growth()), Backing::Collected(collected))
-    }
-
-    fn new(wanted: &Digest, growth: Arc<Growth>, backing: Backing) -> Arc<Self> {
+    /// A spool whose bytes are in `backing`, as far as `growth` tells. What is there already is not hashed yet.
+    pub(crate) fn new(wanted: &Digest, growth: Arc<Growth>, backing: Arc<dyn Backing>) -> Arc<Self> {
         let front = Mutex::new(Front::new(Hasher::new(wanted.algorithm())));
         Arc::new(Self { wanted: wanted.clone(), growth, front, backing })
     }
@@ -85,7 +50,7 @@ impl Spool {
         self.growth.size()
     }
 
-    /// Notes the whole content's size. It reaches the disk with the next write.
+    /// Notes the whole content's size. It goes on record with the next write.
     ///
     /// # Errors
     /// [`StoreErrorKind::Size`] when it contradicts a size noted before or bytes already written;
@@ -96,84 +61,45 @@ impl Spool {
 
     /// The bytes written so far, readable while more are written and after the blob was admitted.
     pub fn content(&self) -> OpenBlob {
-        let growth = || Arc::clone(&self.growth);
-        match &self.backing {
-            Backing::File(partial) => partial.content(),
-            Backing::Collected(collected) => match collected.file() {
-                Some(partial) => partial.content(),
-                None => OpenBlob::of_collected(Arc::clone(collected), growth()),
-            },
-            Backing::Memory(pieces) => OpenBlob::of_growing_memory(Arc::clone(pieces), growth()),
-        }
-    }
-
-    fn place(&self) -> Place<'_> {
-        match &self.backing {
-            Backing::File(partial) => Place::File(partial),
-            Backing::Collected(collected) => {
-                collected.file().map_or(Place::Memory(collected.pieces()), Place::File)
-            }
-            Backing::Memory(pieces) => Place::Memory(pieces),
-        }
-    }
-
-    /// The file that the bytes are in; none: they are in memory.
-    fn partial(&self) -> Option<&Arc<Partial>> {
-        match self.place() {
-            Place::File(partial) => Some(partial),
-            Place::Memory(_) => None,
-        }
+        OpenBlob::growing(Arc::clone(&self.backing).source(), Arc::clone(&self.growth))
     }
 
     /// Writes `batch`, one piece after the other, at `offset`, and hashes what has become contiguous. Several
     /// calls for different offsets may be under way at once. Bytes that were written before stay as they are.
     ///
-    /// On a file this runs where blocking is allowed, and to its end even when the caller drops the future.
+    /// What blocks runs where blocking is allowed, and to its end even when the caller drops the future.
     ///
     /// # Errors
-    /// Those of the disk, after which nothing of the batch counts as written; [`StoreErrorKind::Size`] when
+    /// I/O errors, after which nothing of the batch counts as written; [`StoreErrorKind::Size`] when
     /// it reaches beyond the noted size; [`StoreErrorKind::Closed`] when the writing has ended.
     pub async fn write(self: &Arc<Self>, offset: u64, batch: Vec<Bytes>) -> Result<(), StoreError> {
-        let jobs = match &self.backing {
-            Backing::Memory(_) => return self.write_now(offset, &batch),
-            Backing::File(partial) => partial.jobs(),
-            Backing::Collected(collected) => {
-                let len = batch.iter().map(|piece| piece.len() as u64).sum();
-                if let Some(_gate) = collected.admit(len, offset.saturating_add(len)) {
-                    return self.write_now(offset, &batch);
-                }
-                collected.jobs()
-            }
+        if let Some(written) = self.write_inline(offset, &batch) {
+            return written;
+        }
+        let write = move |spool: &Arc<Self>| {
+            spool.backing.settle()?;
+            spool.write_blocking(offset, &batch)
         };
-        let spool = Arc::clone(self);
-        let write = move || {
-            if let Backing::Collected(collected) = &spool.backing {
-                collected.settle(true)?;
-            }
-            spool.write_now(offset, &batch)
-        };
-        jobs.busy(write).await
+        self.run(Work::Write, write).await
     }
 
-    fn write_now(&self, offset: u64, batch: &[Bytes]) -> Result<(), StoreError> {
+    fn write_inline(&self, offset: u64, batch: &[Bytes]) -> Option<Result<(), StoreError>> {
+        let len = batch.iter().map(|piece| piece.len() as u64).sum();
+        let mut write = || self.write_blocking(offset, batch);
+        self.backing.write_inline(len, offset.saturating_add(len), &mut write)
+    }
+
+    fn write_blocking(&self, offset: u64, batch: &[Bytes]) -> Result<(), StoreError> {
         let len: u64 = batch.iter().map(|piece| piece.len() as u64).sum();
         let refused = |refusal| self.refused("write", refusal);
         let end = offset.checked_add(len).ok_or_else(|| refused(Refusal::Size))?;
         let claim = self.growth.claim(ByteRange { start: offset, end }).map_err(refused)?;
         let parts: Vec<_> =
             claim.ranges().iter().map(|range| (range.start, cut(offset, batch, *range))).collect();
-        match self.place() {
-            Place::File(partial) => {
-                partial.note_progress(claim.is_scattered())?;
-                parts.iter().try_for_each(|(start, pieces)| partial.write(*start, pieces))?;
-                claim.complete();
-                partial.checkpoint();
-            }
-            Place::Memory(memory) => {
-                memory.insert_all(&parts);
-                claim.complete();
-            }
-        }
+        self.backing.note_progress(claim.is_scattered())?;
+        parts.iter().try_for_each(|(start, pieces)| self.backing.write_at(*start, pieces))?;
+        claim.complete();
+        self.backing.checkpoint();
         self.hash(&parts)
     }
 
@@ -190,8 +116,8 @@ impl Spool {
     }
 
     fn catch_up(&self, front: &mut Front, until: u64) -> Result<(), StoreError> {
-        let caught_up = front.catch_up(&self.content(), until);
-        caught_up.map_err(|error| StoreError::io("pread", self.path(), &error))
+        let caught_up = front.catch_up(&*self.backing, until);
+        caught_up.map_err(|error| StoreError::new(StoreErrorKind::Io, "pread", self.backing.target(), error))
     }
 
     /// Whether nothing is written.
@@ -217,20 +143,13 @@ impl Spool {
     /// The hash of all bytes before the first that was not written, and how many they are: for going on without
     /// the store after it failed. Fewer, if what was written out of turn cannot be read back.
     pub async fn hash_front(self: &Arc<Self>) -> (Hasher, u64) {
-        let hashed = match self.partial() {
-            None => self.hash_front_now(),
-            Some(partial) => {
-                let spool = Arc::clone(self);
-                partial.jobs().long(move || spool.hash_front_now()).await
-            }
-        };
-        if let Err(error) = hashed {
+        if let Err(error) = self.run(Work::ReadBack, |spool| spool.hash_front_blocking()).await {
             debug!(digest = %self.wanted, %error, "could not read back what was written");
         }
         self.front()
     }
 
-    fn hash_front_now(&self) -> Result<(), StoreError> {
+    fn hash_front_blocking(&self) -> Result<(), StoreError> {
         let mut front = self.lock_front();
         self.catch_up(&mut front, self.watermark())
     }
@@ -238,13 +157,7 @@ impl Spool {
     /// Hashes what is there from the beginning, in turns, so that other work on the disk comes in between.
     pub(crate) async fn hash_in_turns(self: &Arc<Self>) -> Result<(), StoreError> {
         while self.backlog_bytes() > 0 {
-            match self.partial() {
-                None => self.hash_front_now()?,
-                Some(partial) => {
-                    let spool = Arc::clone(self);
-                    partial.jobs().long(move || spool.hash_turn()).await?;
-                }
-            }
+            self.run(Work::ReadBack, |spool| spool.hash_turn()).await?;
         }
         Ok(())
     }
@@ -270,90 +183,61 @@ impl Spool {
     /// Gives the bytes up and deletes them; readers that have them open can finish. Nothing happens when the
     /// spool was finished, parked, or succeeded by another one.
     pub async fn discard(self: Arc<Self>) {
-        if self.partial().is_none() {
-            if self.growth.close() {
-                self.delete();
-            }
-            return;
-        }
-        self.end("discard", |spool| {
+        let delete = |spool: &Arc<Self>| {
             if spool.growth.close() {
-                spool.delete();
+                spool.backing.delete();
             }
             Ok(())
-        })
-        .await;
+        };
+        self.end("discard", Work::Delete, delete).await;
     }
 
     /// Leaves what is there to a later process, made durable: for a graceful stop. Nothing happens when the
     /// spool was finished, discarded, or succeeded by another one.
     pub async fn park(self: Arc<Self>) {
-        self.end("park", |spool| spool.put_away(Partial::park)).await;
+        let park = |spool: &Arc<Self>| if spool.growth.close() { spool.backing.park() } else { Ok(()) };
+        self.end("park", Work::Keep, park).await;
     }
 
     /// Leaves what is there to a later spool, as long as the machine goes on: for a transfer that broke off.
     /// Nothing happens when the spool was finished, discarded, parked, or succeeded by another one.
     pub async fn leave(self: Arc<Self>) {
-        self.end("note", |spool| spool.put_away(Partial::leave)).await;
-    }
-
-    /// Closes, and lets `keep` keep what is there, in a file.
-    fn put_away(&self, keep: impl FnOnce(&Partial) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        if matches!(self.backing, Backing::Memory(_)) || !self.growth.close() {
-            return Ok(());
-        }
-        if let Backing::Collected(collected) = &self.backing {
-            collected.settle(true)?;
-        }
-        self.partial().map_or(Ok(()), |partial| keep(partial))
+        let leave = |spool: &Arc<Self>| if spool.growth.close() { spool.backing.leave() } else { Ok(()) };
+        self.end("note", Work::Keep, leave).await;
     }
 
     async fn end(
         self: Arc<Self>,
         what: &'static str,
-        end: impl FnOnce(&Self) -> Result<(), StoreError> + Send + 'static,
+        work: Work,
+        end: impl FnOnce(&Arc<Self>) -> Result<(), StoreError> + Send + 'static,
     ) {
-        let ended = match self.jobs() {
-            None => end(&self),
-            Some(jobs) => {
-                let spool = Arc::clone(&self);
-                jobs.write(move || end(&spool)).await
-            }
-        };
-        if let Err(error) = ended {
+        if let Err(error) = self.run(work, end).await {
             debug!(digest = %self.wanted, %error, "could not {what} the partial file");
         }
     }
 
-    /// Where what may block is done; none: nothing here does.
-    fn jobs(&self) -> Option<&Jobs> {
-        match &self.backing {
-            Backing::File(partial) => Some(partial.jobs()),
-            Backing::Collected(collected) => Some(collected.jobs()),
-            Backing::Memory(_) => None,
+    /// Does some work where the backing has room for it.
+    async fn run<T, E>(
+        self: &Arc<Self>,
+        work: Work,
+        job: impl FnOnce(&Arc<Self>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        if self.backing.runs_inline(work) {
+            return job(self);
         }
-    }
-
-    fn delete(&self) {
-        if let Backing::Collected(collected) = &self.backing {
-            collected.give_up();
-        }
-        if let Some(partial) = self.partial() {
-            partial.delete();
-        }
-    }
-
-    /// A spool in memory that goes on with what this one has. None: that is of no use, or
-    /// somebody counts on it, or it is on disk.
-    pub(crate) fn succeeded_in_memory(&self) -> Option<Arc<Self>> {
-        let Backing::Memory(pieces) = &self.backing else { return None };
-        if !self.growth.close() {
-            return None;
-        }
-        let growth = Growth::new(self.growth.settled(), self.growth.size());
-        let successor = Self::new(&self.wanted, Arc::new(growth), Backing::Memory(Arc::clone(pieces)));
-        successor.hash_front_now().ok()?;
-        Some(successor)
+        let (tell, told) = oneshot::channel();
+        let spool = Arc::clone(self);
+        let job = move || {
+            // Nobody may wait for it any more.
+            let _ = tell.send(job(&spool));
+        };
+        self.backing.run(work, Box::new(job)).await?;
+        told.await.unwrap_or_else(|_| Err(self.refused("run", Refusal::Closed).into()))
     }
 
     fn refused(&self, call: &'static str, refusal: Refusal) -> StoreError {
@@ -361,16 +245,12 @@ impl Spool {
             Refusal::Closed => (StoreErrorKind::Closed, "the spool takes no more"),
             Refusal::Size => (StoreErrorKind::Size, "contradicts the size that is on record"),
         };
-        StoreError::own(kind, call, self.path(), reason)
-    }
-
-    fn path(&self) -> &Path {
-        self.partial().map_or(Path::new("memory"), |partial| partial.path())
+        StoreError::own(kind, call, self.backing.target(), reason)
     }
 
     fn lock_front(&self) -> MutexGuard<'_, Front> {
         // Should a panic have left hasher and length apart, the digest comes out wrong, which is refused.
-        self.front.lock().unwrap_or_else(PoisonError::into_inner)
+        self.front.lock()
     }
 }
 

@@ -101,12 +101,12 @@ async fn inspect(root: &Path) {
     for entry in entries {
         let (bytes, digest) = blobs.iter().find(|(_, digest)| *digest == entry.digest).expect("one of ours");
         let found = store.open(digest).await.unwrap().expect("it was listed");
-        assert_eq!(found.read_blocking(0, bytes.len() + 1).unwrap(), *bytes, "{digest}");
+        assert_eq!(found.read(0, bytes.len() + 1).await.unwrap(), *bytes, "{digest}");
     }
     for (bytes, digest) in &blobs {
         let spool = store.spool(digest).await.unwrap();
         let front = spool.watermark();
-        let taken_up = spool.content().read_blocking(0, bytes.len()).unwrap();
+        let taken_up = spool.content().read(0, bytes.len()).await.unwrap();
         assert_eq!(taken_up, bytes[..front as usize], "front of {digest}");
     }
     for number in 0..BLOB_COUNT {

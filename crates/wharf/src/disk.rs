@@ -47,7 +47,8 @@ fn several(names: &[&str], registry_count: usize) -> String {
 
 /// Says why the store of the registry `name` at `root` cannot be opened, and what to do.
 pub(crate) fn describe(name: &str, root: &Path, error: &StoreError) -> String {
-    let place = existing(error.path());
+    let target = Path::new(error.target());
+    let place = existing(target);
     let shown = place.display();
     // All stores of one wharf lie side by side. What is wrong with the directory above them is one sentence.
     let shared = root.parent().filter(|_| root.file_name().is_some_and(|last| last == name)).unwrap_or(root);
@@ -71,8 +72,7 @@ pub(crate) fn describe(name: &str, root: &Path, error: &StoreError) -> String {
         }
         // They say what to do themselves.
         StoreErrorKind::Version | StoreErrorKind::Unfit => {
-            let cause = error.cause().to_string();
-            let said = cause.replace("set another root", ANOTHER_ROOT);
+            let said = error.reason().to_string().replace("set another root", ANOTHER_ROOT);
             return format!("cannot store in {}: {said}", root.display());
         }
         StoreErrorKind::MissingRoot => format!("mount the volume, or {ANOTHER_ROOT}"),
@@ -82,9 +82,14 @@ pub(crate) fn describe(name: &str, root: &Path, error: &StoreError) -> String {
         }
     };
     // An error inside a store is that store's own.
-    let shown = if error.path().starts_with(root) && error.path() != root { root } else { shared };
-    if error.path() == root {
-        return format!("cannot store in {}: {}: {}; {advice}", shown.display(), error.call(), error.cause());
+    let shown = if target.starts_with(root) && target != root { root } else { shared };
+    if target == root {
+        return format!(
+            "cannot store in {}: {}: {}; {advice}",
+            shown.display(),
+            error.call(),
+            error.reason()
+        );
     }
     format!("cannot store in {}: {error}; {advice}", shown.display())
 }

@@ -215,8 +215,13 @@ fn open_store(
             );
             return Err(RegistryError { name, reason });
         }
-        storage::fs::open(&root, metrics)
-            .map(|store| store.keeping_open(kept_open_max).collecting(collected_bytes_max))
+        let settings = storage::fs::Settings {
+            kept_open_count_max: kept_open_max,
+            collected_bytes_max,
+            ..storage::fs::Settings::default()
+        };
+        settings
+            .open(&root, metrics)
             .map_err(|error| RegistryError { reason: disk::describe(&name, &root, &error), name })
     })
 }

@@ -73,11 +73,11 @@ impl StoredManifests {
 
     /// Whether a file is a manifest of the first schema, whose digest is not that of all its bytes.
     async fn is_signed(&self, digest: &Digest, file: &OpenBlob) -> bool {
-        let Some(signature) = file.signature() else { return false };
+        let Some(validator) = file.validator() else { return false };
         let size = usize::try_from(file.size()).unwrap_or(usize::MAX);
         let is_right = file.read(0, size).await.is_ok_and(|bytes| digest.is_of_manifest(&bytes));
         if is_right {
-            self.verified.note(digest, file, &signature);
+            self.verified.note(digest, file, &validator);
         }
         is_right
     }

@@ -12,7 +12,7 @@ use futures_util::stream::BoxStream;
 use oci::Digest;
 use storage::fs::FsStore;
 use storage::fs::fault::{Call, Fault, Faults};
-use storage::{BlobEntry, BlobStore, OpenBlob, Signature, Spool, StoreError, VerifiedSpool};
+use storage::{BlobEntry, BlobStore, OpenBlob, Spool, StoreError, Validator, VerifiedSpool};
 use tokio::sync::Semaphore;
 
 use crate::upstream::{Manner, PIECE};
@@ -38,8 +38,9 @@ fn world_collecting(
     let faults = Faults::default();
     let metrics = telemetry::Metrics::new(&["memory.test".to_owned()]).registry("memory.test");
     let root = directory.path().join("root");
-    let store = storage::fs::open_with(&root, metrics, faults.clone(), Some("boot".to_owned())).unwrap();
-    let store = Arc::new(store.collecting(bytes_max));
+    let settings = storage::fs::Settings { collected_bytes_max: bytes_max, ..Default::default() };
+    let store = settings.open_with(&root, metrics, faults.clone(), Some("boot".to_owned())).unwrap();
+    let store = Arc::new(store);
     (World::over(Arc::default(), store.clone(), store, change), faults, directory)
 }
 
@@ -342,7 +343,7 @@ struct Vandalised {
 
 #[async_trait]
 impl BlobStore for Vandalised {
-    async fn admit(&self, blob: VerifiedSpool) -> Result<Option<Signature>, StoreError> {
+    async fn admit(&self, blob: VerifiedSpool) -> Result<Option<Validator>, StoreError> {
         let signature = self.store.admit(blob).await?;
         if !self.is_done.swap(true, Ordering::Relaxed) {
             damage(&blob_file(&self.blobs));

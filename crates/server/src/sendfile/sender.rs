@@ -87,17 +87,20 @@ impl Sender {
             }
             ready!(poll_writable(cx, stream, clock))?;
             let (blob, offset, length) = self.first(length_max);
+            let Some(file) = blob.as_file() else {
+                return Poll::Ready(Err(self.broken("its file system cannot send it".to_owned())));
+            };
             let end = offset + length as u64;
             if !self.is_cached(end) {
-                if !blob.is_cached(offset, length) {
+                if !file.is_cached(offset, length) {
                     // The socket takes more; from here on it is not the client who is waited for.
                     clock.sent();
-                    self.loading = Some((end, Box::pin(async move { blob.load(offset, length).await })));
+                    self.loading = Some((end, Box::pin(load(blob.clone(), offset, length))));
                     continue;
                 }
                 self.note_cached(end);
             }
-            match stream.try_io(Interest::WRITABLE, || blob.send(stream, offset, length)) {
+            match stream.try_io(Interest::WRITABLE, || file.send(stream, offset, length)) {
                 Ok(0) => return Poll::Ready(Err(self.broken("it is shorter than it was".to_owned()))),
                 Ok(count) => {
                     clock.sent();
@@ -152,6 +155,14 @@ impl Sender {
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").field("lane", &self.lane).finish_non_exhaustive()
+    }
+}
+
+/// Brings bytes of a file into the page cache.
+async fn load(blob: OpenBlob, offset: u64, length: usize) -> io::Result<()> {
+    match blob.as_file() {
+        Some(file) => file.load(offset, length).await,
+        None => Ok(()),
     }
 }
 

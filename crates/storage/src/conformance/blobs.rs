@@ -36,9 +36,9 @@ async fn put_and_get<E: Engine>(place: E) {
             put(&store, &bytes, &digest).await;
             let blob = BlobStore::open(&store, &digest).await.unwrap().expect("what was put is there");
             assert_eq!(blob.size(), len as u64);
-            assert_eq!(read(&blob, 0, blob.size()), bytes);
+            assert_eq!(read(&blob, 0, blob.size()).await, bytes);
             put(&store, &bytes, &digest).await;
-            assert_eq!(read(&blob, 0, blob.size()), bytes, "readers are not disturbed by a second put");
+            assert_eq!(read(&blob, 0, blob.size()).await, bytes, "readers are not disturbed by a second put");
         }
     }
 }
@@ -49,14 +49,14 @@ async fn ranges<E: Engine>(place: E) {
     put(&store, &bytes, &digest).await;
     let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
     for (start, end) in [(0, 1), (0, 65_536), (65_535, 65_537), (199_999, 200_000), (100_000, 200_000)] {
-        assert_eq!(read(&blob, start, end), bytes[start as usize..end as usize], "{start}..{end}");
+        assert_eq!(read(&blob, start, end).await, bytes[start as usize..end as usize], "{start}..{end}");
     }
     for beyond in [200_000, 200_001, u64::MAX] {
-        assert!(blob.read_blocking(beyond, 10).unwrap().is_empty());
+        assert!(blob.read(beyond, 10).await.unwrap().is_empty());
         assert!(blob.try_read(beyond, 10).unwrap().is_some_and(|bytes| bytes.is_empty()));
     }
-    assert_eq!(blob.read_blocking(199_990, 100).unwrap(), bytes[199_990..]);
-    assert!(!(blob.can_send() && blob.read_is_inline()));
+    assert_eq!(blob.read(199_990, 100).await.unwrap(), bytes[199_990..]);
+    assert!(!(blob.as_file().is_some() && blob.is_immutable()));
 }
 
 async fn the_empty_blob<E: Engine>(place: E) {
@@ -67,7 +67,7 @@ async fn the_empty_blob<E: Engine>(place: E) {
         store.admit(spool.finish(0).await.unwrap()).await.unwrap();
         let blob = BlobStore::open(&store, &digest).await.unwrap().expect("the empty blob is a blob");
         assert_eq!(blob.size(), 0);
-        assert!(blob.read_blocking(0, 10).unwrap().is_empty());
+        assert!(blob.read(0, 10).await.unwrap().is_empty());
     }
 }
 
@@ -76,7 +76,7 @@ async fn a_blob_outlives_its_store<E: Engine>(place: E) {
     put(&place.open(), &bytes, &digest).await;
     let store = place.open();
     let blob = BlobStore::open(&store, &digest).await.unwrap().expect("it is still there");
-    assert_eq!(read(&blob, 0, blob.size()), bytes);
+    assert_eq!(read(&blob, 0, blob.size()).await, bytes);
 }
 
 async fn readers_of_a_fill_follow_it_into_the_store<E: Engine>(place: E) {
@@ -85,16 +85,16 @@ async fn readers_of_a_fill_follow_it_into_the_store<E: Engine>(place: E) {
     let spool = store.spool(&digest).await.unwrap();
     let reader = spool.content();
     spool.write(0, vec![bytes.slice(..100_000)]).await.unwrap();
-    assert_eq!(read(&reader, 0, 100_000), bytes[..100_000]);
+    assert_eq!(read(&reader, 0, 100_000).await, bytes[..100_000]);
     assert!(BlobStore::open(&store, &digest).await.unwrap().is_none(), "nothing unverified is served");
     spool.write(100_000, vec![bytes.slice(100_000..)]).await.unwrap();
     let verified = spool.finish(300_000).await.unwrap();
     let verified_reader = verified.content();
     store.admit(verified).await.unwrap();
-    assert_eq!(read(&reader, 50_000, 300_000), bytes[50_000..]);
+    assert_eq!(read(&reader, 50_000, 300_000).await, bytes[50_000..]);
     store.remove(&digest).await.unwrap();
-    assert_eq!(read(&reader, 0, 300_000), bytes);
-    assert_eq!(read(&verified_reader, 0, verified_reader.size()), bytes);
+    assert_eq!(read(&reader, 0, 300_000).await, bytes);
+    assert_eq!(read(&verified_reader, 0, verified_reader.size()).await, bytes);
 }
 
 async fn a_spool_from_elsewhere_is_admitted<E: Engine>(place: E) {
@@ -104,7 +104,7 @@ async fn a_spool_from_elsewhere_is_admitted<E: Engine>(place: E) {
     spool.write(0, pieces(&bytes, 70_001)).await.unwrap();
     store.admit(spool.finish(2_500_000).await.unwrap()).await.unwrap();
     let blob = BlobStore::open(&store, &digest).await.unwrap().expect("it was admitted");
-    assert_eq!(read(&blob, 0, blob.size()), bytes);
+    assert_eq!(read(&blob, 0, blob.size()).await, bytes);
 }
 
 async fn removed_and_damaged_blobs_are_gone<E: Engine>(place: E) {

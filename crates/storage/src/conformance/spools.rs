@@ -41,7 +41,7 @@ async fn out_of_order_writes<E: Engine>(place: E) {
         spool.set_size(SIZE).unwrap();
         spool.write(900_000, batch(&bytes, 900_000, SIZE)).await.unwrap();
         assert_eq!((spool.watermark(), spool.available_from(1_000_000)), (0, 200_000));
-        assert_eq!(read(&spool.content(), 950_000, SIZE), bytes[950_000..]);
+        assert_eq!(read(&spool.content(), 950_000, SIZE).await, bytes[950_000..]);
         spool.write(0, batch(&bytes, 0, 300_000)).await.unwrap();
         assert_eq!(spool.gaps(SIZE), [ByteRange { start: 300_000, end: 900_000 }]);
         spool.write(600_000, batch(&bytes, 600_000, 900_000)).await.unwrap();
@@ -49,7 +49,7 @@ async fn out_of_order_writes<E: Engine>(place: E) {
         assert_eq!((spool.watermark(), spool.gaps(SIZE)), (SIZE, vec![]));
         store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
         let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
-        assert_eq!(read(&blob, 0, SIZE), bytes);
+        assert_eq!(read(&blob, 0, SIZE).await, bytes);
     }
 }
 
@@ -66,7 +66,7 @@ async fn writers_at_once<E: Engine>(place: E) {
     futures_util::future::try_join_all(writes).await.unwrap();
     store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
     let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
-    assert_eq!(read(&blob, 0, SIZE), bytes);
+    assert_eq!(read(&blob, 0, SIZE).await, bytes);
 }
 
 async fn holes_are_never_read<E: Engine>(place: E) {
@@ -78,7 +78,7 @@ async fn holes_are_never_read<E: Engine>(place: E) {
     spool.write(0, batch(&bytes, 0, 1_000)).await.unwrap();
     for (offset, end) in [(0, 1_000), (999, 1_000), (1_000, 1_000), (199_999, 199_999), (250_000, 300_000)] {
         let expected = &bytes[offset as usize..end as usize];
-        assert_eq!(reader.read_blocking(offset, 1 << 20).unwrap(), expected, "at {offset}");
+        assert_eq!(reader.read(offset, 1 << 20).await.unwrap(), expected, "at {offset}");
         if let Some(cached) = reader.try_read(offset, 1 << 20).unwrap() {
             assert!(expected.starts_with(&cached), "at {offset}");
         }
@@ -95,9 +95,9 @@ async fn the_first_write_of_a_byte_holds<E: Engine>(place: E) {
     let mut forged = bytes.to_vec();
     forged[40_000..60_000].fill(0);
     spool.write(0, vec![forged.into()]).await.unwrap();
-    assert_eq!(read(&reader, 0, 100_000), bytes);
+    assert_eq!(read(&reader, 0, 100_000).await, bytes);
     let verified = spool.finish(100_000).await.unwrap();
-    assert_eq!(read(&verified.content(), 0, 100_000), bytes);
+    assert_eq!(read(&verified.content(), 0, 100_000).await, bytes);
 }
 
 async fn a_mismatch_deletes<E: Engine>(place: E) {
@@ -173,7 +173,7 @@ async fn resume_after_a_drop<E: Engine>(place: E) {
     let store = place.open();
     let spool = store.spool(&digest).await.unwrap();
     assert_eq!((spool.watermark(), spool.size()), (700_000, Some(SIZE)));
-    assert_eq!(read(&spool.content(), 0, 700_000), bytes[..700_000]);
+    assert_eq!(read(&spool.content(), 0, 700_000).await, bytes[..700_000]);
     drop(spool);
     // The same store, a while later.
     let spool = store.spool(&digest).await.unwrap();
@@ -181,7 +181,7 @@ async fn resume_after_a_drop<E: Engine>(place: E) {
     spool.write(700_000, batch(&bytes, 700_000, SIZE)).await.unwrap();
     store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
     let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
-    assert_eq!(read(&blob, 0, SIZE), bytes);
+    assert_eq!(read(&blob, 0, SIZE).await, bytes);
 }
 
 async fn resume_after_parking<E: Engine>(place: E) {
@@ -198,11 +198,11 @@ async fn resume_after_parking<E: Engine>(place: E) {
     assert_eq!(spool.watermark(), 400_000);
     let gaps = [(400_000, 800_000), (900_000, SIZE)].map(|(start, end)| ByteRange { start, end });
     assert_eq!(spool.gaps(SIZE), gaps);
-    assert_eq!(read(&spool.content(), 800_000, 900_000), bytes[800_000..900_000]);
+    assert_eq!(read(&spool.content(), 800_000, 900_000).await, bytes[800_000..900_000]);
     spool.write(400_000, batch(&bytes, 400_000, SIZE)).await.unwrap();
     store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
     let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
-    assert_eq!(read(&blob, 0, SIZE), bytes);
+    assert_eq!(read(&blob, 0, SIZE).await, bytes);
 }
 
 async fn resume_after_leaving<E: Engine>(place: E) {
@@ -225,7 +225,7 @@ async fn resume_after_leaving<E: Engine>(place: E) {
     }
     store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
     let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
-    assert_eq!(read(&blob, 0, SIZE), bytes);
+    assert_eq!(read(&blob, 0, SIZE).await, bytes);
 }
 
 async fn readers_of_a_predecessor_are_undisturbed<E: Engine>(place: E) {
@@ -239,10 +239,10 @@ async fn readers_of_a_predecessor_are_undisturbed<E: Engine>(place: E) {
     assert_eq!(new.gaps(300_000), [ByteRange { start: 50_000, end: 200_000 }]);
     // Other bytes, from an upstream that went wrong meanwhile.
     new.write(0, vec![vec![0; 300_000].into()]).await.unwrap();
-    assert_eq!(read(&reader, 0, 50_000), bytes[..50_000]);
-    assert_eq!(read(&reader, 200_000, 300_000), bytes[200_000..]);
+    assert_eq!(read(&reader, 0, 50_000).await, bytes[..50_000]);
+    assert_eq!(read(&reader, 200_000, 300_000).await, bytes[200_000..]);
     assert!(matches!(new.finish(300_000).await, Err(VerifyError::Mismatch { .. })));
-    assert_eq!(read(&reader, 200_000, 300_000), bytes[200_000..]);
+    assert_eq!(read(&reader, 200_000, 300_000).await, bytes[200_000..]);
 }
 
 async fn nothing_after_a_discard<E: Engine>(place: E) {
@@ -253,7 +253,7 @@ async fn nothing_after_a_discard<E: Engine>(place: E) {
     let reader = spool.content();
     spool.clone().discard().await;
     assert_eq!(spool.write(60_000, vec![]).await.unwrap_err().kind(), StoreErrorKind::Closed);
-    assert_eq!(read(&reader, 0, 60_000), bytes[..60_000], "readers can finish");
+    assert_eq!(read(&reader, 0, 60_000).await, bytes[..60_000], "readers can finish");
     assert_eq!(store.spool(&digest).await.unwrap().watermark(), 0);
 }
 
@@ -275,7 +275,7 @@ async fn a_new_spool_ends_the_old_one<E: Engine>(place: E) {
     new.write(60_000, batch(&bytes, 60_000, 100_000)).await.unwrap();
     store.admit(new.finish(100_000).await.unwrap()).await.unwrap();
     let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
-    assert_eq!(read(&blob, 0, 100_000), bytes);
+    assert_eq!(read(&blob, 0, 100_000).await, bytes);
 }
 
 async fn a_complete_spool_that_was_not_admitted<E: Engine>(place: E) {

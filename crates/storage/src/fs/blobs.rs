@@ -15,13 +15,16 @@ use rustix::fs::{FileType, OFlags};
 use tracing::debug;
 
 use super::disk::{Found, size_of};
+use super::file_source::FileSource;
+use super::jobs::Sort;
 use super::kept::Keep;
 use super::layout::ALGORITHMS;
-use super::{FsStore, quarantine};
+use super::store::FsStore;
 use crate::blob_store::{BlobEntry, BlobStore};
+use crate::content::{OpenBlob, Validator};
 use crate::error::StoreError;
-use crate::open_blob::{OpenBlob, Signature};
-use crate::spool::{Spool, VerifiedSpool};
+use crate::spool::Spool;
+use crate::spool::finish::VerifiedSpool;
 
 /// A blob up to this size is read in one go: telling the kernel what comes next would only cost a call.
 const READ_AT_ONCE_BYTES: u64 = 128 * 1024;
@@ -36,18 +39,18 @@ type Listed<T> = Result<Vec<Result<T, StoreError>>, StoreError>;
 #[async_trait]
 impl BlobStore for FsStore {
     async fn open(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
-        if let Some(blob) = self.blobs.get(digest) {
+        if let Some(blob) = self.blobs().get(digest) {
             return Ok(Some(blob));
         }
-        let look = self.blobs.look();
+        let look = self.blobs().look();
         if let Some(found) = self.open_cached(digest) {
             if let Some(blob) = found.as_ref().filter(|blob| blob.size() <= KEPT_OPEN_BYTES_MAX) {
-                self.blobs.keep(digest, blob.clone(), look);
+                self.blobs().keep(digest, blob.clone(), look);
             }
             return Ok(found);
         }
-        let (store, digest) = (self.clone(), digest.clone());
-        self.jobs().read(move || store.open_now(&digest)).await
+        let digest = digest.clone();
+        self.run(Sort::Read, move |store| store.open_blocking(&digest)).await
     }
 
     async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
@@ -55,8 +58,8 @@ impl BlobStore for FsStore {
             return Ok(spool);
         }
         let open = |may_take_up| {
-            let (store, digest) = (self.clone(), digest.clone());
-            self.jobs().write(move || store.spool_now(&digest, may_take_up))
+            let digest = digest.clone();
+            self.run(Sort::Write, move |store| store.spool_blocking(&digest, may_take_up))
         };
         let spool = open(true).await?;
         let Err(error) = spool.hash_in_turns().await else { return Ok(spool) };
@@ -66,38 +69,35 @@ impl BlobStore for FsStore {
         open(false).await
     }
 
-    async fn admit(&self, blob: VerifiedSpool) -> Result<Option<Signature>, StoreError> {
-        self.commit(blob).await
+    async fn admit(&self, blob: VerifiedSpool) -> Result<Option<Validator>, StoreError> {
+        self.commits().commit(blob).await
     }
 
     async fn set_aside(&self, digest: &Digest) -> Result<(), StoreError> {
-        let (store, digest) = (self.clone(), digest.clone());
-        let path = self.root().layout().blob(&digest);
-        let set_aside = move || store.blobs.change(&digest, None, || store.set_aside_now(&path));
-        self.jobs().write(set_aside).await
+        let digest = digest.clone();
+        let set_aside = move |store: &Self| {
+            let path = store.root().layout().blob(&digest);
+            store.blobs().change(&digest, None, || store.set_aside_blocking(&path))
+        };
+        self.run(Sort::Write, set_aside).await
     }
 
     async fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
-        let (store, digest) = (self.clone(), digest.clone());
-        let path = self.root().layout().blob(&digest);
-        let remove = move || store.blobs.change(&digest, None, || store.root().disk().unlink(&path));
-        self.jobs().write(remove).await
+        let digest = digest.clone();
+        let remove = move |store: &Self| {
+            let path = store.root().layout().blob(&digest);
+            store.blobs().change(&digest, None, || store.root().unlink(&path))
+        };
+        self.run(Sort::Write, remove).await
     }
 
     fn entries(&self) -> BoxStream<'_, Result<BlobEntry, StoreError>> {
         stream::iter(ALGORITHMS)
-            .then(move |algorithm| {
-                let store = self.clone();
-                self.jobs().long(move || store.blob_directories(algorithm))
-            })
+            .then(move |algorithm| self.run(Sort::Long, move |store| store.blob_directories(algorithm)))
             .flat_map(each)
-            .then(move |directory| {
-                let store = self.clone();
-                async move {
-                    let (algorithm, directory) = directory?;
-                    let jobs = store.jobs().clone();
-                    jobs.long(move || store.entries_in(algorithm, &directory)).await
-                }
+            .then(move |directory| async move {
+                let (algorithm, directory) = directory?;
+                self.run(Sort::Long, move |store| store.entries_in(algorithm, &directory)).await
             })
             .flat_map(each)
             .boxed()
@@ -107,7 +107,7 @@ impl BlobStore for FsStore {
 impl FsStore {
     /// The blob, or that there is none, if that takes no waiting.
     fn open_cached(&self, digest: &Digest) -> Option<Option<OpenBlob>> {
-        if !self.workshop.access.is_local {
+        if !self.workshop().access.can.is_local {
             return None;
         }
         match self.root().disk().open_cached(&self.root().layout().blob(digest))? {
@@ -117,7 +117,7 @@ impl FsStore {
         }
     }
 
-    fn open_now(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
+    fn open_blocking(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
         let path = self.root().layout().blob(digest);
         match self.root().disk().open_regular(&path, OFlags::RDONLY)? {
             Found::Regular(file, size) if size > 0 || is_of_nothing(digest) => {
@@ -125,7 +125,7 @@ impl FsStore {
             }
             // An empty file is what a crash leaves on disks that do not keep their word.
             Found::Regular(..) | Found::Unfit => {
-                quarantine::try_set_aside(self.root(), &path);
+                self.root().try_set_aside(&path);
                 Ok(None)
             }
             Found::Nothing => {
@@ -135,9 +135,9 @@ impl FsStore {
         }
     }
 
-    pub(super) fn set_aside_now(&self, path: &Path) -> Result<(), StoreError> {
+    pub(super) fn set_aside_blocking(&self, path: &Path) -> Result<(), StoreError> {
         match self.root().disk().stat(path)? {
-            Some(_) => quarantine::set_aside(self.root(), path),
+            Some(_) => self.root().set_aside(path),
             None => self.root().ensure_present(),
         }
     }
@@ -146,7 +146,13 @@ impl FsStore {
         if size > READ_AT_ONCE_BYTES {
             self.root().disk().expect_sequential_reads(&file);
         }
-        OpenBlob::of_file(Arc::clone(&self.workshop.access), Arc::new(file), size)
+        self.open_file(file, size)
+    }
+
+    /// The verified content of a file of `size` bytes.
+    pub(super) fn open_file(&self, file: File, size: u64) -> OpenBlob {
+        let source = FileSource::new(Arc::clone(&self.workshop().access), file);
+        OpenBlob::verified(Arc::new(source), size)
     }
 
     /// The directories that hold blobs of an algorithm: 256 at most, unless someone else made some.

@@ -4,33 +4,46 @@
 //! It turns into a file earlier when it turns out not to be small, when all that is collected takes enough memory, and
 //! when its transfer ends before the blob does.
 
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
-use budget::Share;
-use oci::Digest;
+use async_trait::async_trait;
+use budget::{Budget, Share};
+use bytes::Bytes;
+use oci::{ByteRange, Digest, Hasher};
+use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::jobs::Jobs;
-use super::partial::{Partial, Workshop};
-use super::slots::{self, Slot};
+use super::jobs::{Jobs, Sort};
+use super::partial::Partial;
+use super::slots::{Slot, Tenant};
+use super::take_up::COLLECTED_BYTES_MAX;
 use super::together::Together;
+use super::workshop::Workshop;
+use crate::content::{ReadAt, SendAt, Validator};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::extents::Extents;
-use crate::memory::pieces::Pieces;
-use crate::spool::growth::Growth;
+use crate::growth::Growth;
+use crate::pieces::Pieces;
 
-/// A blob up to this size is collected. Of such a one no client gets a byte before its digest is right.
-pub(crate) const COLLECTED_BYTES_MAX: u64 = 256 * 1024;
-
-/// Whole blobs that wait to be put into files.
-pub(crate) type Settles = Together<Settling>;
+/// What the small blobs of one store that are on their way share.
+#[derive(Debug)]
+pub(crate) struct Collecting {
+    workshop: Arc<Workshop>,
+    /// What their bytes may take of memory; `None`: they go into files at once.
+    pub(super) bytes: Option<Budget>,
+    /// Places of those that are whole and not stored yet, each with an open file.
+    pub(super) unstored: Arc<Semaphore>,
+    /// Whole blobs that wait to be put into files.
+    settles: Together<Settling>,
+}
 
 /// One of them.
 #[derive(Debug)]
-pub(crate) struct Settling {
+struct Settling {
     collected: Arc<Collected>,
     tell: oneshot::Sender<Result<(), StoreError>>,
 }
@@ -40,7 +53,7 @@ pub(crate) struct Settling {
 pub(crate) struct Collected {
     digest: Digest,
     growth: Arc<Growth>,
-    workshop: Workshop,
+    collecting: Arc<Collecting>,
     slot: Arc<Mutex<Slot>>,
     pieces: Pieces,
     /// Held by whoever puts bytes into memory, or takes them away to the file.
@@ -50,18 +63,52 @@ pub(crate) struct Collected {
     is_given_up: AtomicBool,
 }
 
-impl Collected {
-    pub(super) fn new(workshop: &Workshop, digest: &Digest, slot: Arc<Mutex<Slot>>, share: Share) -> Self {
-        Self {
+impl Collecting {
+    pub(super) fn new(workshop: Arc<Workshop>, bytes: Option<Budget>, unstored_count_max: usize) -> Self {
+        let unstored = Arc::new(Semaphore::new(unstored_count_max));
+        Self { workshop, bytes, unstored, settles: Together::default() }
+    }
+
+    /// Begins to collect a blob whose slot the caller has locked. `None`: all that is collected takes enough memory.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        digest: &Digest,
+        slot: &Arc<Mutex<Slot>>,
+    ) -> Option<Arc<Collected>> {
+        let share = self.bytes.as_ref()?.take(0)?;
+        Some(Arc::new(Collected {
             digest: digest.clone(),
             growth: Arc::new(Growth::new(Extents::default(), None)),
-            workshop: workshop.clone(),
-            slot,
+            collecting: Arc::clone(self),
+            slot: Arc::clone(slot),
             pieces: Pieces::default(),
             gate: Mutex::new(share),
             file: OnceLock::new(),
             is_given_up: AtomicBool::new(false),
+        }))
+    }
+
+    /// Puts all that waits into files, and what comes meanwhile.
+    fn settle_all(&self) {
+        loop {
+            let waiting = self.settles.take();
+            if waiting.is_empty() {
+                return;
+            }
+            let settle = |Settling { collected, tell }: Settling| (collected.settle(false), tell);
+            // Told together, so that threads are woken once.
+            let settled: Vec<_> = waiting.into_iter().map(settle).collect();
+            for (settled, tell) in settled {
+                // Nobody may wait for it any more.
+                let _ = tell.send(settled);
+            }
         }
+    }
+}
+
+impl Collected {
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
     }
 
     pub(crate) fn growth(&self) -> &Arc<Growth> {
@@ -69,28 +116,28 @@ impl Collected {
     }
 
     pub(crate) fn jobs(&self) -> &Jobs {
-        &self.workshop.jobs
+        self.collecting.workshop.jobs()
     }
 
-    /// The file that the bytes have gone into; none: they are in memory.
+    /// The file that the bytes have gone into; `None`: they are in memory.
     pub(crate) fn file(&self) -> Option<&Arc<Partial>> {
         self.file.get()
-    }
-
-    /// No file is made of what is in memory.
-    pub(crate) fn give_up(&self) {
-        self.is_given_up.store(true, Ordering::Release);
     }
 
     pub(crate) fn pieces(&self) -> &Pieces {
         &self.pieces
     }
 
+    /// Takes care that no file is made of what is in memory.
+    pub(crate) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+    }
+
     /// Leave to put `len` more bytes into memory, of which the last comes before `end`; as long as it is held, they
-    /// stay there. None: they belong into the file.
+    /// stay there. `None`: they belong into the file.
     pub(crate) fn admit(&self, len: u64, end: u64) -> Option<MutexGuard<'_, Share>> {
         let end = end.max(self.growth.size().unwrap_or(0));
-        let mut share = self.gate();
+        let mut share = self.gate.lock();
         let is_taken = end <= COLLECTED_BYTES_MAX && self.file.get().is_none() && {
             let bytes = share.bytes() + len;
             share.grow_to(bytes)
@@ -101,12 +148,16 @@ impl Collected {
     /// Moves the bytes into the file, where blocking is allowed. With `note`, also says beside it what is there: what
     /// is complete needs no note, for its digest tells.
     pub(crate) fn settle(&self, note: bool) -> Result<(), StoreError> {
-        self.settle_in(&mut slots::lock(&self.slot), note)
+        let slot = self.slot.lock();
+        if self.file.get().is_none() && !slot.is_held_by(self) {
+            return Err(self.is_gone());
+        }
+        self.settle_locked(note)
     }
 
     /// A place among the blobs that are whole and not stored yet, for as long as it is held.
     pub(crate) async fn take_place(&self) -> OwnedSemaphorePermit {
-        let place = Arc::clone(&self.workshop.unstored).acquire_owned();
+        let place = Arc::clone(&self.collecting.unstored).acquire_owned();
         place.await.expect("the semaphore is never closed")
     }
 
@@ -116,31 +167,31 @@ impl Collected {
         let (tell, told) = oneshot::channel();
         let settling = Settling { collected: Arc::clone(self), tell };
         let lead = |turn| {
-            let (settles, jobs) = (Arc::clone(&self.workshop.settles), self.jobs().clone());
+            let collecting = Arc::clone(&self.collecting);
             async move {
+                let jobs = collecting.workshop.jobs().clone();
                 let settle = move || {
-                    settle_all(&settles);
+                    collecting.settle_all();
                     drop(turn);
                     Ok::<_, StoreError>(())
                 };
-                jobs.busy(settle).await
+                jobs.run(Sort::Cpu, settle).await
             }
         };
-        let told = self.workshop.settles.add(settling, told, lead).await;
+        let told = self.collecting.settles.add(settling, told, lead).await;
         told.unwrap_or_else(|| Err(StoreError::os("spawn_blocking", Path::new(""), Errno::CANCELED)))
     }
 
-    /// As [`settle`](Self::settle), for who has locked the digest's slot.
-    pub(super) fn settle_in(&self, slot: &mut Slot, note: bool) -> Result<(), StoreError> {
+    /// As [`settle`](Self::settle), for who has locked the digest's slot and knows that this is its latest spool.
+    fn settle_locked(&self, note: bool) -> Result<(), StoreError> {
         if self.file.get().is_some() {
             return Ok(());
         }
-        if !slot.is_collecting(self) || self.is_given_up.load(Ordering::Acquire) {
-            let reason = "the spool was given up, or succeeded by another one";
-            return Err(StoreError::own(StoreErrorKind::Closed, "create", Path::new("memory"), reason));
+        if self.is_given_up.load(Ordering::Acquire) {
+            return Err(self.is_gone());
         }
-        let partial = Arc::new(self.workshop.begin(&self.digest, Arc::clone(&self.growth))?);
-        let mut share = self.gate();
+        let partial = self.collecting.workshop.begin(&self.digest, Arc::clone(&self.growth))?;
+        let mut share = self.gate.lock();
         let written = self.pieces.runs().iter().try_for_each(|(at, run)| partial.write(*at, run));
         // What is listed was written before.
         let noted =
@@ -149,38 +200,99 @@ impl Collected {
             partial.delete();
             return Err(error);
         }
-        slot.hold_file_of_collected(&partial);
         // Only this sets it, with the gate held.
-        let _ = self.file.set(partial);
+        let _ = self.file.set(Arc::new(partial));
         self.pieces.clear();
         share.shrink_to(0);
         Ok(())
     }
 
-    fn gate(&self) -> MutexGuard<'_, Share> {
-        // What a panic in between would leave is counted with the next step.
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is_gone(&self) -> StoreError {
+        let reason = "the spool was given up, or succeeded by another one";
+        StoreError::own(StoreErrorKind::Closed, "create", "memory", reason)
+    }
+
+    /// The bytes, as long as they are in memory.
+    fn read_memory(&self, offset: u64, len: usize) -> Option<Bytes> {
+        let is_in_memory = self.file.get().is_none();
+        // What has gone into a file meanwhile is read there.
+        let read = is_in_memory.then(|| self.pieces.read(offset, len));
+        read.filter(|bytes| !bytes.is_empty() || self.file.get().is_none())
+    }
+
+    fn source(&self) -> Option<Arc<dyn ReadAt>> {
+        let file = self.file.get()?;
+        Some(Arc::clone(file.source()) as Arc<dyn ReadAt>)
+    }
+
+    /// Reads bytes wherever they are by now; where they are in a file, this blocks.
+    pub(crate) fn read_blocking(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        match (self.read_memory(offset, len), self.file.get()) {
+            (None, Some(file)) => file.source().read_blocking(offset, len),
+            (read, _) => Ok(read.unwrap_or_default()),
+        }
     }
 }
 
-/// Puts all that waits into files, and what comes meanwhile.
-fn settle_all(settles: &Settles) {
-    loop {
-        let waiting = settles.take();
-        if waiting.is_empty() {
-            return;
+impl Tenant for Collected {
+    fn vacate(&self, may_be_gone_on_with: bool) {
+        if may_be_gone_on_with && self.growth.written_bytes() > 0 {
+            // A failure costs what was in memory.
+            let _ = self.settle_locked(true);
         }
-        // Told together, so that threads are woken once.
-        let settled: Vec<_> =
-            waiting.into_iter().map(|Settling { collected, tell }| (collected.settle(false), tell)).collect();
-        for (settled, tell) in settled {
-            // Nobody may wait for it any more.
-            let _ = tell.send(settled);
+        if let Some(file) = self.file.get() {
+            file.vacate(may_be_gone_on_with);
         }
     }
 }
 
-/// Whether a file of `len` bytes may be a whole blob that was collected.
-pub(super) fn may_be_whole(len: u64) -> bool {
-    (1..=COLLECTED_BYTES_MAX).contains(&len)
+#[async_trait]
+impl ReadAt for Collected {
+    fn try_read(&self, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
+        match (self.read_memory(offset, len), self.file.get()) {
+            (None, Some(file)) => file.source().try_read(offset, len),
+            (read, _) => Ok(Some(read.unwrap_or_default())),
+        }
+    }
+
+    async fn read(self: Arc<Self>, offset: u64, len: usize) -> io::Result<Bytes> {
+        match (self.read_memory(offset, len), self.source()) {
+            (None, Some(file)) => file.read(offset, len).await,
+            (read, _) => Ok(read.unwrap_or_default()),
+        }
+    }
+
+    async fn hash(self: Arc<Self>, mut hasher: Hasher, range: ByteRange) -> io::Result<Hasher> {
+        let mut offset = range.start;
+        while offset < range.end {
+            if let Some(file) = self.source() {
+                return file.hash(hasher, ByteRange { start: offset, ..range }).await;
+            }
+            // At most a collected blob.
+            match self.read_memory(offset, (range.end - offset) as usize) {
+                Some(bytes) if bytes.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(bytes) => {
+                    hasher.update(&bytes);
+                    offset += bytes.len() as u64;
+                }
+                None => {}
+            }
+        }
+        Ok(hasher)
+    }
+
+    async fn load(self: Arc<Self>, offset: u64, len: usize) -> io::Result<()> {
+        match self.source() {
+            Some(file) => file.load(offset, len).await,
+            None => Ok(()),
+        }
+    }
+
+    fn validator(&self, size: u64) -> Option<Validator> {
+        self.file.get()?.source().validator(size)
+    }
+
+    fn as_file(&self) -> Option<&dyn SendAt> {
+        self.file.get()?.source().as_file()
+    }
 }

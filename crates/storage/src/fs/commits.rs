@@ -12,17 +12,23 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use oci::Digest;
 use rustix::io::Errno;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::FsStore;
-use super::collected::COLLECTED_BYTES_MAX;
+use super::backings::file_of;
+use super::file_source::FileSource;
+use super::jobs::Sort;
+use super::kept::Kept;
 use super::partial::Partial;
+use super::publish::{self, Durability};
+use super::root::Root;
+use super::take_up::COLLECTED_BYTES_MAX;
 use super::together::Together;
+use super::workshop::Workshop;
+use crate::content::{OpenBlob, ReadAt, Validator};
 use crate::error::StoreError;
-use crate::open_blob::Signature;
-use crate::publish::{self, Durability};
-use crate::spool::VerifiedSpool;
+use crate::spool::finish::VerifiedSpool;
 
 /// How much of a blob from elsewhere is copied at once.
 const COPY_BYTES: usize = 1024 * 1024;
@@ -31,15 +37,22 @@ const COPY_BYTES: usize = 1024 * 1024;
 /// programs have written there, so a few are not worth it.
 const TOGETHER_COUNT_MIN: usize = 8;
 
-/// What is told in the end: the signature of the file, if there is one.
-type Told = Result<Option<Signature>, StoreError>;
+/// What is told in the end: the validator of the file, if there is one.
+type Told = Result<Option<Validator>, StoreError>;
 type Tell = oneshot::Sender<Told>;
 
 /// What one who waits is told.
 struct Reply(Tell, Told);
 
-/// Blobs that wait to be stored.
-pub(super) type Commits = Together<Commit>;
+/// How the blobs of one store get under their names. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct Commits {
+    workshop: Arc<Workshop>,
+    /// Small ones, open.
+    blobs: Arc<Kept<Digest, OpenBlob>>,
+    /// Blobs that wait to be stored.
+    pub(super) waiting: Arc<Together<Commit>>,
+}
 
 /// One blob on its way to a durable name.
 #[derive(Debug)]
@@ -59,51 +72,61 @@ enum Step {
 #[derive(Debug)]
 struct Named {
     directory: PathBuf,
-    file: Arc<File>,
-    signature: Option<Signature>,
+    file: Arc<FileSource>,
+    validator: Option<Validator>,
     /// Given back when its name is durable.
     _place: Option<OwnedSemaphorePermit>,
 }
 
-impl FsStore {
-    pub(super) async fn commit(&self, blob: VerifiedSpool) -> Result<Option<Signature>, StoreError> {
-        let own = blob.partial().filter(|partial| Arc::ptr_eq(partial.root(), &self.workshop.root));
-        let step = match own {
-            None => {
-                let (store, target) = (self.clone(), self.root().layout().blob(blob.digest()));
-                let copy = move || store.blobs.change(blob.digest(), None, || store.copy(&blob, &target));
-                return self.jobs().write(copy).await.map(|()| None);
-            }
+impl Commits {
+    pub(super) fn new(workshop: Arc<Workshop>, blobs: Arc<Kept<Digest, OpenBlob>>) -> Self {
+        Self { workshop, blobs, waiting: Arc::default() }
+    }
+
+    fn root(&self) -> &Root {
+        &self.workshop.root
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let commits = self.clone();
+        self.workshop.jobs().run(Sort::Write, move || work(&commits)).await
+    }
+
+    /// Stores a verified blob under its name.
+    pub(super) async fn commit(&self, blob: VerifiedSpool) -> Told {
+        let is_own = file_of(&blob).is_some_and(|file| Arc::ptr_eq(file.workshop(), &self.workshop));
+        let step = if !is_own {
+            return self.write(move |commits| commits.copy(&blob)).await.map(|()| None);
+        } else if blob.size() <= COLLECTED_BYTES_MAX && self.workshop.access.can.is_local {
+            Step::Unnamed(blob)
+        } else {
             // Elsewhere each sync may wait for another machine, so they are better done side by side.
-            Some(_) if blob.size() <= COLLECTED_BYTES_MAX && self.workshop.access.is_local => {
-                Step::Unnamed(blob)
-            }
-            Some(_) => {
-                let store = self.clone();
-                let mut blob = blob;
-                let name = move || {
-                    own_file(&blob).sync_content()?;
-                    store.name(&mut blob).map(Step::Named)
-                };
-                self.jobs().write(name).await?
-            }
+            let mut blob = blob;
+            let name = move |commits: &Self| {
+                own_file(&blob).sync_content()?;
+                commits.name(&mut blob).map(Step::Named)
+            };
+            self.write(name).await?
         };
         let (tell, told) = oneshot::channel();
-        let store = self.clone();
+        let commits = self.clone();
         let lead = |turn| {
-            let jobs = self.jobs().clone();
+            let jobs = self.workshop.jobs().clone();
             async move {
                 let commit = move || {
-                    let replies = store.commit_all();
+                    let replies = commits.commit_all();
                     // Whoever is told last may want to open the root anew.
-                    drop((store, turn));
+                    drop((commits, turn));
                     replies.into_iter().for_each(Reply::send);
                     Ok::<_, StoreError>(())
                 };
-                jobs.write(commit).await
+                jobs.run(Sort::Write, commit).await
             }
         };
-        let told = self.commits.add(Commit { step, tell }, told, lead).await;
+        let told = self.waiting.add(Commit { step, tell }, told, lead).await;
         // Who was to tell may have gone without a word.
         told.unwrap_or_else(|| Err(StoreError::os("fsync", Path::new(""), Errno::CANCELED)))
     }
@@ -114,7 +137,7 @@ impl FsStore {
         let (mut named, mut replies): (Vec<(Named, Tell)>, Vec<Reply>) = Default::default();
         loop {
             let mut unnamed = Vec::new();
-            for Commit { step, tell } in self.commits.take() {
+            for Commit { step, tell } in self.waiting.take() {
                 match step {
                     Step::Unnamed(blob) => unnamed.push((blob, tell)),
                     Step::Named(done) => named.push((done, tell)),
@@ -145,16 +168,16 @@ impl FsStore {
         unnamed: &[(VerifiedSpool, Tell)],
         named: &[(Named, Tell)],
     ) -> Option<Result<(), StoreError>> {
-        if unnamed.len() + named.len() < TOGETHER_COUNT_MIN || !self.workshop.access.syncs_together {
+        if unnamed.len() + named.len() < TOGETHER_COUNT_MIN || !self.workshop.access.can.syncs_together {
             return None;
         }
         // All are files of one directory, or were, and of one file system therefore.
         let file = match (unnamed.first(), named.first()) {
-            (Some((blob, _)), _) => own_file(blob).file(),
+            (Some((blob, _)), _) => own_file(blob).source(),
             (None, Some((named, _))) => &named.file,
             (None, None) => return None,
         };
-        match self.root().disk().sync_file_system(file, self.root().layout().root()) {
+        match self.root().disk().sync_file_system(file.file(), self.root().layout().root()) {
             // The kernel, or whoever filters its calls, knows no such thing.
             Err(error) if [Errno::NOSYS, Errno::PERM, Errno::INVAL].iter().any(|errno| error.is(*errno)) => {
                 None
@@ -167,14 +190,14 @@ impl FsStore {
     fn conclude(&self, named: Vec<(Named, Tell)>, synced: Option<&Result<(), StoreError>>) -> Vec<Reply> {
         let mut replies = Vec::with_capacity(named.len());
         let mut by_directory: BTreeMap<PathBuf, Vec<_>> = BTreeMap::new();
-        for (Named { directory, signature, .. }, tell) in named {
-            by_directory.entry(directory).or_default().push((signature, tell));
+        for (Named { directory, validator, .. }, tell) in named {
+            by_directory.entry(directory).or_default().push((validator, tell));
         }
         for (directory, all) in by_directory {
             let own = synced.is_none().then(|| self.root().disk().sync_directory(&directory));
             let synced = synced.or(own.as_ref()).expect("one of the two was done");
-            for (signature, tell) in all {
-                replies.push(Reply(tell, synced.as_ref().map(|()| signature).map_err(StoreError::copy)));
+            for (validator, tell) in all {
+                replies.push(Reply(tell, synced.as_ref().map(|()| validator).map_err(Clone::clone)));
             }
         }
         replies
@@ -194,7 +217,7 @@ impl FsStore {
                 Some(Err(error)) => {
                     // As after any sync that failed: another one might succeed and be a lie.
                     own_file(&blob).delete();
-                    Err(error.copy())
+                    Err(error.clone())
                 }
                 None => own_file(&blob).sync_content(),
             };
@@ -219,20 +242,20 @@ impl FsStore {
         let target = self.root().layout().blob(blob.digest());
         let partial = own_file(blob);
         self.blobs.change(blob.digest(), None, || partial.publish(&target))?;
-        let now = partial.signature(blob.size());
-        let signature =
-            now.filter(|now| blob.signature().is_some_and(|verified| now.has_bytes_of(&verified)));
+        let now = partial.source().validator(blob.size());
+        let validator =
+            now.filter(|now| blob.validator().is_some_and(|verified| now.has_bytes_of(&verified)));
         let directory = target.parent().expect("a blob lies in a directory").to_owned();
-        Ok(Named { directory, file: Arc::clone(partial.file()), signature, _place: place })
+        Ok(Named { directory, file: Arc::clone(partial.source()), validator, _place: place })
     }
 
     /// Publishes a blob whose bytes are elsewhere: in memory, or in another store.
-    fn copy(&self, blob: &VerifiedSpool, target: &Path) -> Result<(), StoreError> {
-        let content = blob.content();
-        publish::written(self.root(), target, Durability::PowerLoss, |file, path| {
+    fn copy(&self, blob: &VerifiedSpool) -> Result<(), StoreError> {
+        let target = self.root().layout().blob(blob.digest());
+        let write = |file: &File, path: &Path| {
             let mut offset = 0;
             while offset < blob.size() {
-                let read = content.read_blocking(offset, COPY_BYTES);
+                let read = blob.read_back(offset, COPY_BYTES);
                 let piece = read.map_err(|error| StoreError::io("pread", path, &error))?;
                 if piece.is_empty() {
                     return Err(StoreError::os("pread", path, Errno::IO));
@@ -241,13 +264,15 @@ impl FsStore {
                 offset += piece.len() as u64;
             }
             Ok(())
-        })
+        };
+        let publish = || publish::written(self.root(), &target, Durability::PowerLoss, write);
+        self.blobs.change(blob.digest(), None, publish)
     }
 }
 
 /// The file of a blob that is known to be in one of this store's.
-fn own_file(blob: &VerifiedSpool) -> &Arc<Partial> {
-    blob.partial().expect("what has gone into a file stays there")
+fn own_file(blob: &VerifiedSpool) -> &Partial {
+    file_of(blob).expect("what has gone into a file stays there")
 }
 
 impl Reply {

@@ -126,6 +126,18 @@ impl Disk {
         Ok(retry_on_intr(|| io::pread(file, &mut *buffer, offset))?)
     }
 
+    /// Reads until `buffer` is full or the file ends; how many bytes that were.
+    pub(crate) fn read_full(&self, file: &File, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.read(file, &mut buffer[filled..], offset + filled as u64)? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        Ok(filled)
+    }
+
     /// Reads what the page cache holds at `offset` (`RWF_NOWAIT`, Linux 4.14).
     ///
     /// # Errors

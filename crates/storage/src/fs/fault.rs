@@ -77,8 +77,9 @@ impl Faults {
 #[cfg(any(test, feature = "fault"))]
 mod plan {
     use std::path::{Path, PathBuf};
-    use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+    use std::sync::Arc;
 
+    use parking_lot::{Condvar, Mutex, MutexGuard};
     use rustix::io::Errno;
 
     use super::{Call, Extent};
@@ -137,14 +138,13 @@ mod plan {
 
     impl Waiting {
         fn wait(&self) {
-            let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
-            drop(self.ended.wait_while(is_over, |is_over| !*is_over));
+            self.ended.wait_while(&mut self.is_over.lock(), |is_over| !*is_over);
         }
     }
 
     impl Drop for Hold {
         fn drop(&mut self) {
-            *self.0.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            *self.0.is_over.lock() = true;
             self.0.ended.notify_all();
         }
     }
@@ -228,7 +228,7 @@ mod plan {
         }
 
         fn plan(&self) -> Option<MutexGuard<'_, Plan>> {
-            self.0.as_ref().map(|plan| plan.lock().unwrap_or_else(PoisonError::into_inner))
+            self.0.as_ref().map(|plan| plan.lock())
         }
     }
 

@@ -18,13 +18,27 @@ const JOB_COUNT_MAX: usize = 24;
 /// Long jobs that run at once on a disk that is no local one.
 const LONG_JOB_COUNT_MAX: usize = 4;
 
-/// The jobs of one store; clones share the bounds. Reads do not queue behind writes, so that hits go on while
-/// a slow disk makes commits durable; and neither queues behind those that are busy, or long.
+/// The sorts of jobs. Each has a bound of its own: reads do not queue behind writes, so that hits go on while a slow disk
+/// makes commits durable; and neither queues behind jobs that keep a processor busy or take long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// Reads something small.
+    Read,
+    /// May have to wait until bytes are durable.
+    Write,
+    /// Keeps a processor busy, like hashing what comes in.
+    Cpu,
+    /// Goes through much of the disk, like hashing what is stored or listing directories. What takes very long is to
+    /// come in turns.
+    Long,
+}
+
+/// The jobs of one store; clones share the bounds.
 #[derive(Clone, Debug)]
 pub(crate) struct Jobs {
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
-    busy: Arc<Semaphore>,
+    cpu: Arc<Semaphore>,
     long: Arc<Semaphore>,
 }
 
@@ -35,96 +49,53 @@ impl Default for Jobs {
 }
 
 impl Jobs {
-    /// Those of a disk of this machine, which takes bytes in as fast as processors hand them over: more jobs at
+    /// The jobs of a disk of this machine, which takes bytes in as fast as processors hand them over: more jobs at
     /// once than there are processors would take turns, and the runtime's threads would wait for theirs.
     pub(crate) fn of_local_disk() -> Self {
         let processor_count = thread::available_parallelism().map_or(1, usize::from);
         Self::new(processor_count, processor_count)
     }
 
-    fn new(busy_count_max: usize, long_count_max: usize) -> Self {
+    fn new(cpu_count_max: usize, long_count_max: usize) -> Self {
         let bound = |count| Arc::new(Semaphore::new(count));
         Self {
             reads: bound(JOB_COUNT_MAX),
             writes: bound(JOB_COUNT_MAX),
-            busy: bound(busy_count_max),
+            cpu: bound(cpu_count_max),
             long: bound(long_count_max),
         }
     }
 
-    /// Does some reading. It runs to its end, even when the caller loses interest.
-    pub(crate) async fn read<T, E>(
+    /// Does some work. It runs to its end, even when the caller loses interest.
+    pub(crate) async fn run<T, E>(
         &self,
+        sort: Sort,
         work: impl FnOnce() -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        run(&self.reads, work).await
-    }
-
-    /// Does something that may have to wait until bytes are durable. It runs to its end, even when the caller
-    /// loses interest.
-    pub(crate) async fn write<T, E>(
-        &self,
-        work: impl FnOnce() -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        run(&self.writes, work).await
-    }
-
-    /// Does something that keeps a processor busy, like hashing what comes in. It runs to its end, even when the
-    /// caller loses interest.
-    pub(crate) async fn busy<T, E>(
-        &self,
-        work: impl FnOnce() -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        run(&self.busy, work).await
-    }
-
-    /// Does something that goes through much of the disk, like hashing what is stored or listing directories. It
-    /// runs to its end, even when the caller loses interest; what takes very long is to come in turns.
-    pub(crate) async fn long<T, E>(
-        &self,
-        work: impl FnOnce() -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        run(&self.long, work).await
-    }
-}
-
-async fn run<T, E>(
-    bound: &Arc<Semaphore>,
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, E>
-where
-    T: Send + 'static,
-    E: From<StoreError> + Send + 'static,
-{
-    let permit = Arc::clone(bound).acquire_owned().await.expect("the semaphore is never closed");
-    let job = task::spawn_blocking(move || {
-        let done = work();
-        drop(permit);
-        done
-    });
-    match job.await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(payload) => panic::resume_unwind(payload),
-            // The runtime shuts down and has not started the job.
-            Err(_) => Err(StoreError::os("spawn_blocking", Path::new(""), Errno::CANCELED).into()),
-        },
+        let bound = match sort {
+            Sort::Read => &self.reads,
+            Sort::Write => &self.writes,
+            Sort::Cpu => &self.cpu,
+            Sort::Long => &self.long,
+        };
+        let permit = Arc::clone(bound).acquire_owned().await.expect("the semaphore is never closed");
+        let job = task::spawn_blocking(move || {
+            let done = work();
+            drop(permit);
+            done
+        });
+        match job.await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(payload) => panic::resume_unwind(payload),
+                // The runtime shuts down and has not started the job.
+                Err(_) => Err(StoreError::os("spawn_blocking", Path::new(""), Errno::CANCELED).into()),
+            },
+        }
     }
 }
 

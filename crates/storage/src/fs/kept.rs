@@ -8,9 +8,9 @@
 
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -97,7 +97,7 @@ where
 
     /// To be called before looking at a file to [`keep`](Self::keep) what is found.
     pub(super) fn look(&self) -> Look {
-        Look { change_count: self.changes().count, at: Instant::now() }
+        Look { change_count: self.changes.lock().count, at: Instant::now() }
     }
 
     /// Drops what is kept: the file is gone.
@@ -107,7 +107,7 @@ where
 
     /// Keeps what `look` found in the file, unless it may have changed since.
     pub(super) fn keep(&self, key: &K, value: V, look: Look) {
-        let changes = self.changes();
+        let changes = self.changes.lock();
         if changes.count == look.change_count {
             self.insert(key, value, look.at);
         }
@@ -123,7 +123,7 @@ where
         let begin = self.begin_change();
         let made_at = Instant::now();
         let changed = change();
-        let mut changes = self.changes();
+        let mut changes = self.changes.lock();
         // Of two changes at a time it is unknown which the file has.
         let is_only = changes.count == begin && changes.under_way == 1;
         changes.count += 1;
@@ -142,7 +142,7 @@ where
     }
 
     fn begin_change(&self) -> u64 {
-        let mut changes = self.changes();
+        let mut changes = self.changes.lock();
         changes.count += 1;
         changes.under_way += 1;
         changes.count
@@ -151,11 +151,6 @@ where
     /// To be called with the changes locked, so that what is kept is the last word.
     fn insert(&self, key: &K, value: V, made_at: Instant) {
         self.entries.insert(key.clone(), Entry { value, made_at });
-    }
-
-    fn changes(&self) -> MutexGuard<'_, Changes> {
-        // A panic in between leaves a change under way for good: then what is written is no longer kept.
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

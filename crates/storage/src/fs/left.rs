@@ -2,9 +2,9 @@
 //! ever there. Whoever uses a root has it alone, so what is not known here is not there.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use oci::Digest;
+use parking_lot::Mutex;
 
 /// Digests remembered. When there are more, every one is looked for.
 pub(super) const LEFT_COUNT_MAX: usize = 4096;
@@ -23,16 +23,16 @@ struct State {
 impl Left {
     /// Of these digests, and of no others, something is there.
     pub(super) fn set(&self, digests: impl IntoIterator<Item = Digest>) {
-        *self.state() = State { digests: digests.into_iter().collect(), is_complete: true };
+        *self.0.lock() = State { digests: digests.into_iter().collect(), is_complete: true };
     }
 
     pub(super) fn may_have(&self, digest: &Digest) -> bool {
-        let state = self.state();
+        let state = self.0.lock();
         !state.is_complete || state.digests.contains(digest)
     }
 
     pub(super) fn add(&self, digest: &Digest) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         if state.digests.len() < LEFT_COUNT_MAX {
             state.digests.insert(digest.clone());
         } else {
@@ -41,12 +41,7 @@ impl Left {
     }
 
     pub(super) fn remove(&self, digest: &Digest) {
-        self.state().digests.remove(digest);
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // A set is whole between any two of its steps.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().digests.remove(digest);
     }
 }
 

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use oci::{Algorithm, Digest, Repository};
 use serde::{Deserialize, Serialize};
 
-use super::records::Content;
-use super::{FsStore, quarantine, timestamp};
+use super::publish::{self, Durability};
+use super::small_file::Content;
+use super::store::FsStore;
+use super::timestamp;
 use crate::error::StoreError;
-use crate::publish::{self, Durability};
 use crate::record_store::{LIST_COUNT_MAX, StoredList};
 
 /// More than any page with its line has: pages are refused above 4 MiB.
@@ -31,7 +32,7 @@ struct ListLine {
 }
 
 impl FsStore {
-    pub(super) fn list_now(
+    pub(super) fn list_blocking(
         &self,
         repository: &Repository,
         key: &str,
@@ -43,12 +44,12 @@ impl FsStore {
             Content::Bytes(bytes) => parse(key, &bytes),
         };
         if list.is_none() {
-            quarantine::try_set_aside(self.root(), &path);
+            self.root().try_set_aside(&path);
         }
         Ok(list)
     }
 
-    pub(super) fn put_list_now(
+    pub(super) fn put_list_blocking(
         &self,
         repository: &Repository,
         key: &str,
@@ -91,7 +92,7 @@ impl FsStore {
         self.root().disk().list(directory, &mut visit)?;
         match (failure, oldest) {
             (Some(error), _) => Err(error),
-            (None, Some((_, path))) if count >= LIST_COUNT_MAX => self.root().disk().unlink(&path),
+            (None, Some((_, path))) if count >= LIST_COUNT_MAX => self.root().unlink(&path),
             (None, _) => Ok(()),
         }
     }

@@ -1,24 +1,22 @@
 //! Manifests, tags and links as files.
 
-use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use oci::{Digest, MediaType, Repository, Tag};
 use policy::freshness::TagRecord;
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::disk::Found;
+use super::jobs::Sort;
 use super::kept::Keep;
-use super::{FsStore, quarantine, timestamp};
+use super::publish::{self, Durability};
+use super::small_file::{Content, Small};
+use super::store::FsStore;
+use super::timestamp;
 use crate::error::StoreError;
-use crate::open_blob::OpenBlob;
-use crate::publish::{self, Durability};
 use crate::record_store::{
     HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, RecordStore, StoredList, StoredManifest,
 };
@@ -81,11 +79,11 @@ impl RecordStore for FsStore {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<HeldManifest>, StoreError> {
-        let (store, key) = (self.clone(), (repository.clone(), digest.clone()));
-        if let Some(manifest) = self.manifests.get(&key) {
+        let key = (repository.clone(), digest.clone());
+        if let Some(manifest) = self.manifests().get(&key) {
             return Ok(Some(HeldManifest::Whole(manifest)));
         }
-        self.jobs().read(move || store.read_manifest(&key)).await
+        self.run(Sort::Read, move |store| store.read_manifest(&key)).await
     }
 
     async fn put_manifest(
@@ -94,33 +92,36 @@ impl RecordStore for FsStore {
         media_type: &MediaType,
         manifest: &VerifiedManifest,
     ) -> Result<(), StoreError> {
-        let (store, key) = (self.clone(), (repository.clone(), manifest.digest().clone()));
+        let key = (repository.clone(), manifest.digest().clone());
         let stored = StoredManifest { media_type: media_type.clone(), bytes: manifest.bytes().clone() };
-        let put = move || {
+        let put = move |store: &Self| {
             let kept = store.copy_to_keep(&stored);
-            store.manifests.change(&key, kept, || store.put_manifest_now(&key.0, &key.1, &stored))
+            store.manifests().change(&key, kept, || store.put_manifest_blocking(&key.0, &key.1, &stored))
         };
-        self.jobs().write(put).await
+        self.run(Sort::Write, put).await
     }
 
     async fn set_aside_manifest(&self, digest: &Digest) -> Result<(), StoreError> {
-        let (store, path) = (self.clone(), self.root().layout().manifest(digest));
-        self.jobs().write(move || store.set_aside_now(&path)).await
+        let path = self.root().layout().manifest(digest);
+        self.run(Sort::Write, move |store| store.set_aside_blocking(&path)).await
     }
 
     async fn remove_manifest(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
-        let (store, path) = (self.clone(), self.root().layout().manifest_record(repository, digest));
         let key = (repository.clone(), digest.clone());
-        let remove = move || store.manifests.change(&key, None, || store.root().disk().unlink(&path));
-        self.jobs().write(remove).await
+        let remove = move |store: &Self| {
+            let path = store.root().layout().manifest_record(&key.0, &key.1);
+            store.manifests().change(&key, None, || store.root().unlink(&path))
+        };
+        self.run(Sort::Write, remove).await
     }
 
     async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
-        let (store, key) = (self.clone(), (repository.clone(), tag.clone()));
-        if let Some(record) = self.tags.get(&key) {
+        let key = (repository.clone(), tag.clone());
+        if let Some(record) = self.tags().get(&key) {
             return Ok(Some(record));
         }
-        self.jobs().read(move || store.tags.read(&key, || store.tag_now(&key.0, &key.1))).await
+        let read = move |store: &Self| store.tags().read(&key, || store.tag_blocking(&key.0, &key.1));
+        self.run(Sort::Read, read).await
     }
 
     async fn put_tag(
@@ -129,46 +130,48 @@ impl RecordStore for FsStore {
         tag: &Tag,
         record: &TagRecord,
     ) -> Result<(), StoreError> {
-        let (store, key) = (self.clone(), (repository.clone(), tag.clone()));
-        let path = self.root().layout().tag(repository, tag);
+        let key = (repository.clone(), tag.clone());
         let file = TagFile::new(tag, record);
-        let put = move || {
-            let write = || store.write_record(&path, &file);
+        let put = move |store: &Self| {
+            let path = store.root().layout().tag(&key.0, &key.1);
             // As a later reading will have it: times lose their fractions.
-            store.tags.change(&key, file.meaning().map(|(_, record)| record), write)
+            let kept = file.meaning().map(|(_, record)| record);
+            store.tags().change(&key, kept, || store.write_record(&path, &file))
         };
-        self.jobs().write(put).await
+        self.run(Sort::Write, put).await
     }
 
     async fn remove_tag(&self, repository: &Repository, tag: &Tag) -> Result<(), StoreError> {
-        let (store, path) = (self.clone(), self.root().layout().tag(repository, tag));
         let key = (repository.clone(), tag.clone());
-        let remove = move || store.tags.change(&key, None, || store.root().disk().unlink(&path));
-        self.jobs().write(remove).await
+        let remove = move |store: &Self| {
+            let path = store.root().layout().tag(&key.0, &key.1);
+            store.tags().change(&key, None, || store.root().unlink(&path))
+        };
+        self.run(Sort::Write, remove).await
     }
 
     async fn has_link(&self, repository: &Repository, digest: &Digest) -> Result<bool, StoreError> {
-        let (store, path) = (self.clone(), self.root().layout().link(repository, digest));
-        let has_link = move || match store.root().disk().stat(&path)? {
+        let path = self.root().layout().link(repository, digest);
+        let has_link = move |store: &Self| match store.root().disk().stat(&path)? {
             Some(_) => Ok(true),
             None => store.root().ensure_present().map(|()| false),
         };
-        self.jobs().read(has_link).await
+        self.run(Sort::Read, has_link).await
     }
 
     async fn put_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
-        let (store, path) = (self.clone(), self.root().layout().link(repository, digest));
-        self.jobs().write(move || store.put_link_now(&path)).await
+        let path = self.root().layout().link(repository, digest);
+        self.run(Sort::Write, move |store| store.put_link_blocking(&path)).await
     }
 
     async fn remove_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
-        let (store, path) = (self.clone(), self.root().layout().link(repository, digest));
-        self.jobs().write(move || store.root().disk().unlink(&path)).await
+        let path = self.root().layout().link(repository, digest);
+        self.run(Sort::Write, move |store| store.root().unlink(&path)).await
     }
 
     async fn list(&self, repository: &Repository, key: &str) -> Result<Option<StoredList>, StoreError> {
-        let (store, repository, key) = (self.clone(), repository.clone(), key.to_owned());
-        self.jobs().read(move || store.list_now(&repository, &key)).await
+        let (repository, key) = (repository.clone(), key.to_owned());
+        self.run(Sort::Read, move |store| store.list_blocking(&repository, &key)).await
     }
 
     async fn put_list(
@@ -177,14 +180,13 @@ impl RecordStore for FsStore {
         key: &str,
         list: &StoredList,
     ) -> Result<(), StoreError> {
-        let (store, repository, key) = (self.clone(), repository.clone(), key.to_owned());
-        let list = list.clone();
-        self.jobs().write(move || store.put_list_now(&repository, &key, &list)).await
+        let (repository, key, list) = (repository.clone(), key.to_owned(), list.clone());
+        self.run(Sort::Write, move |store| store.put_list_blocking(&repository, &key, &list)).await
     }
 
     async fn remove_list(&self, repository: &Repository, key: &str) -> Result<(), StoreError> {
-        let (store, path) = (self.clone(), self.root().layout().list(repository, key));
-        self.jobs().write(move || store.root().disk().unlink(&path)).await
+        let path = self.root().layout().list(repository, key);
+        self.run(Sort::Write, move |store| store.root().unlink(&path)).await
     }
 
     async fn repositories(
@@ -199,20 +201,20 @@ impl RecordStore for FsStore {
 impl FsStore {
     /// The manifest, from memory after all if another job has just brought it there.
     fn read_manifest(&self, key: &(Repository, Digest)) -> Result<Option<HeldManifest>, StoreError> {
-        if let Some(manifest) = self.manifests.get(key) {
+        if let Some(manifest) = self.manifests().get(key) {
             return Ok(Some(HeldManifest::Whole(manifest)));
         }
-        let look = self.manifests.look();
-        let found = self.manifest_now(&key.0, &key.1)?;
+        let look = self.manifests().look();
+        let found = self.manifest_blocking(&key.0, &key.1)?;
         match &found {
-            Some(HeldManifest::Whole(manifest)) => self.manifests.keep(key, manifest.clone(), look),
+            Some(HeldManifest::Whole(manifest)) => self.manifests().keep(key, manifest.clone(), look),
             Some(HeldManifest::File { .. }) => {}
-            None => self.manifests.forget(key),
+            None => self.manifests().forget(key),
         }
         Ok(found)
     }
 
-    fn manifest_now(
+    fn manifest_blocking(
         &self,
         repository: &Repository,
         digest: &Digest,
@@ -229,15 +231,15 @@ impl FsStore {
         let (file, size) = match self.find_file(&path, MANIFEST_BYTES_MAX)? {
             Small::Nothing => return Ok(None),
             Small::Unfit => {
-                quarantine::try_set_aside(self.root(), &path);
+                self.root().try_set_aside(&path);
                 return Ok(None);
             }
             Small::File(file, size) => (file, size),
         };
-        let share = self.manifest_bytes.take(size as u64);
+        let share = self.manifest_bytes().take(size as u64);
         let Some(share) = share.filter(|share| share.bytes() <= MANIFEST_IN_MEMORY_BYTES_MAX) else {
             // Where there is no memory left, it goes as a file too: that takes none.
-            let file = OpenBlob::of_file(Arc::clone(&self.workshop.access), Arc::new(file), size as u64);
+            let file = self.open_file(file, size as u64);
             return Ok(Some(HeldManifest::File { media_type, file }));
         };
         match self.read_all(&path, &file, size)? {
@@ -245,7 +247,7 @@ impl FsStore {
                 Ok(Some(HeldManifest::Whole(StoredManifest { media_type, bytes: share.attach(bytes) })))
             }
             _ => {
-                quarantine::try_set_aside(self.root(), &path);
+                self.root().try_set_aside(&path);
                 Ok(None)
             }
         }
@@ -254,12 +256,12 @@ impl FsStore {
     /// A copy of its own, as exactly as large as what it holds, and counted here and not where it came from.
     fn copy_to_keep(&self, manifest: &StoredManifest) -> Option<StoredManifest> {
         let size = manifest.bytes.len() as u64;
-        let share = self.manifest_bytes.take(size).filter(|_| size <= MANIFEST_IN_MEMORY_BYTES_MAX)?;
+        let share = self.manifest_bytes().take(size).filter(|_| size <= MANIFEST_IN_MEMORY_BYTES_MAX)?;
         let bytes = share.attach(Bytes::copy_from_slice(&manifest.bytes));
         Some(StoredManifest { media_type: manifest.media_type.clone(), bytes })
     }
 
-    fn put_manifest_now(
+    fn put_manifest_blocking(
         &self,
         repository: &Repository,
         digest: &Digest,
@@ -273,7 +275,7 @@ impl FsStore {
         self.write_record(&layout.manifest_record(repository, digest), &record)
     }
 
-    fn tag_now(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
+    fn tag_blocking(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
         let path = self.root().layout().tag(repository, tag);
         let found = self.read_record(&path, |file: TagFile| {
             let (name, record) = file.meaning()?;
@@ -282,7 +284,7 @@ impl FsStore {
         Ok(found.flatten())
     }
 
-    fn put_link_now(&self, path: &Path) -> Result<(), StoreError> {
+    fn put_link_blocking(&self, path: &Path) -> Result<(), StoreError> {
         let directory = path.parent().expect("a link lies in its repository's directory");
         let file = match self.root().in_directory(directory, || self.root().disk().create(path)) {
             Ok(file) => file,
@@ -312,45 +314,9 @@ impl FsStore {
             Content::Bytes(bytes) => serde_json::from_slice(&bytes).ok().and_then(meaning),
         };
         if read.is_none() {
-            quarantine::try_set_aside(self.root(), path);
+            self.root().try_set_aside(path);
         }
         Ok(read)
-    }
-
-    pub(super) fn read_file(&self, path: &Path, len_max: usize) -> Result<Content, StoreError> {
-        Ok(match self.find_file(path, len_max)? {
-            Small::Nothing => Content::Nothing,
-            Small::Unfit => Content::Unfit,
-            Small::File(file, len) => self.read_all(path, &file, len)?.map_or(Content::Unfit, Content::Bytes),
-        })
-    }
-
-    fn find_file(&self, path: &Path, len_max: usize) -> Result<Small, StoreError> {
-        match self.root().disk().open_regular(path, OFlags::RDONLY)? {
-            Found::Nothing => {
-                self.root().ensure_present()?;
-                Ok(Small::Nothing)
-            }
-            Found::Unfit => Ok(Small::Unfit),
-            Found::Regular(file, size) => {
-                let len = usize::try_from(size).ok().filter(|len| *len <= len_max);
-                Ok(len.map_or(Small::Unfit, |len| Small::File(file, len)))
-            }
-        }
-    }
-
-    /// All `len` bytes of a file; none: it was cut short meanwhile, so whatever it says is not what was written.
-    fn read_all(&self, path: &Path, file: &File, len: usize) -> Result<Option<Bytes>, StoreError> {
-        let mut buffer = vec![0; len];
-        let mut filled = 0;
-        while filled < len {
-            let read = self.root().disk().read(file, &mut buffer[filled..], filled as u64);
-            match read.map_err(|error| StoreError::io("pread", path, &error))? {
-                0 => return Ok(None),
-                count => filled += count,
-            }
-        }
-        Ok(Some(buffer.into()))
     }
 }
 
@@ -366,21 +332,4 @@ impl Keep<(Repository, Tag)> for TagRecord {
         let key_bytes = repository.as_str().len() + tag.as_str().len();
         (ENTRY_BYTES + key_bytes + self.media_type.as_str().len() + self.digest.hex().len()) as u64
     }
-}
-
-/// What a small file holds.
-pub(super) enum Content {
-    Nothing,
-    /// It is no file, or longer than anything that was put there.
-    Unfit,
-    Bytes(Bytes),
-}
-
-/// What is found where a small file should be.
-enum Small {
-    Nothing,
-    /// It is no file, or longer than anything that was put there.
-    Unfit,
-    /// The file and its length.
-    File(File, usize),
 }

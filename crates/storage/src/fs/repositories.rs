@@ -3,8 +3,6 @@
 //! Names are listed in the order of their bytes, in which `foo-bar` stands between `foo` and `foo/bar`. So
 //! each level is walked by its names and, apart from them, by its names with a slash behind.
 
-mod levels;
-
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,11 +10,11 @@ use std::sync::Arc;
 use oci::Repository;
 use rustix::fs::{FileType, Stat};
 
-use super::FsStore;
+use super::jobs::Sort;
 use super::layout::ALGORITHMS;
+use super::levels::Level;
+use super::store::FsStore;
 use crate::error::StoreError;
-use levels::Level;
-pub(super) use levels::Levels;
 
 /// A page that is being put together.
 struct Page<'a> {
@@ -32,17 +30,17 @@ impl FsStore {
         after: &str,
         count_max: usize,
     ) -> Result<Vec<Repository>, StoreError> {
-        let turn = Arc::clone(&self.listing).lock_owned().await;
-        let (store, after) = (self.clone(), after.to_owned());
-        let list = move || {
-            let listed = store.repositories_now(&after, count_max);
+        let turn = Arc::clone(self.listing()).lock_owned().await;
+        let after = after.to_owned();
+        let list = move |store: &Self| {
+            let listed = store.repositories_blocking(&after, count_max);
             drop(turn);
             listed
         };
-        self.jobs().long(list).await
+        self.run(Sort::Long, list).await
     }
 
-    fn repositories_now(&self, after: &str, count_max: usize) -> Result<Vec<Repository>, StoreError> {
+    fn repositories_blocking(&self, after: &str, count_max: usize) -> Result<Vec<Repository>, StoreError> {
         if self.root().disk().stat(&self.root().layout().repositories())?.is_none() {
             self.root().ensure_present()?;
         }
@@ -112,19 +110,19 @@ impl FsStore {
     /// of that name, `name/` for those below it.
     fn level(&self, prefix: &str, start: &str) -> Result<Arc<Level>, StoreError> {
         let made_count = self.root().made_count();
-        if let Some(level) = self.levels.get(prefix, start, made_count) {
+        if let Some(level) = self.levels().get(prefix, start, made_count) {
             return Ok(level);
         }
         // All of it serves every later page, if it fits.
-        let whole = self.levels.keep(prefix, self.read_level(prefix, "", made_count)?);
+        let whole = self.levels().keep(prefix, self.read_level(prefix, "", made_count)?);
         if whole.has_keys_from(start) {
             return Ok(whole);
         }
-        Ok(self.levels.keep(prefix, self.read_level(prefix, start, made_count)?))
+        Ok(self.levels().keep(prefix, self.read_level(prefix, start, made_count)?))
     }
 
     fn read_level(&self, prefix: &str, start: &str, made_count: u64) -> Result<Level, StoreError> {
-        let mut builder = self.levels.builder(start, made_count);
+        let mut builder = self.levels().builder(start, made_count);
         // With its slash, a link would be followed.
         let directory = self.root().layout().repositories().join(prefix.trim_end_matches('/'));
         self.root().disk().list(&directory, &mut |component| {

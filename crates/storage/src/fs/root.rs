@@ -1,35 +1,28 @@
-//! The root directory: opened once, held by a lock, never made anew once it has vanished.
+//! An open root: its directories are made when they are needed and never once the root has vanished, and damaged files
+//! are moved out of the way.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
+use parking_lot::{Mutex, MutexGuard};
+use rustix::fs::FileType;
 use telemetry::RegistryMetrics;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::disk::{Disk, Found};
-use super::layout::{Layout, TOP_DIRECTORIES};
-use super::quarantine;
+use super::layout::Layout;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::publish;
-
-/// The layout that this program reads and writes.
-const VERSION: u32 = 1;
-
-/// More than any `VERSION` file has.
-const VERSION_BYTES_MAX: usize = 64;
-
-/// What an interrupted first start leaves, and what a fresh file system brings along.
-const NAMES_OF_AN_EMPTY_ROOT: [&str; 3] = ["lock", "tmp", "lost+found"];
 
 /// Directories remembered as durable. One that was forgotten costs an `fsync` with nothing to write.
 const DURABLE_DIRECTORY_COUNT_MAX: usize = 4096;
+
+/// Damaged files kept; the oldest go first.
+const QUARANTINE_COUNT_MAX: usize = 64;
 
 /// An open root.
 #[derive(Debug)]
@@ -48,17 +41,9 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// Opens a root, making it if there is nothing. Reads no directory of a store: the time it takes does
-    /// not depend on what is stored.
-    pub(crate) fn open(path: &Path, disk: Disk, metrics: Arc<RegistryMetrics>) -> Result<Self, StoreError> {
-        let layout = Layout::new(path);
-        ensure_fit(&disk, path)?;
-        let version = read_version(&disk, &layout)?;
-        if version.is_none() {
-            ensure_empty(&disk, path)?;
-        }
-        let lock = take_lock(&disk, &layout)?;
-        let root = Self {
+    /// A root that holds a store, or is about to. It is this process's as long as `lock` is open.
+    pub(super) fn new(layout: Layout, disk: Disk, metrics: Arc<RegistryMetrics>, lock: File) -> Self {
+        Self {
             layout,
             disk,
             metrics,
@@ -67,12 +52,7 @@ impl Root {
             temporary_prefix: fastrand::u64(..),
             temporary_count: AtomicU64::new(0),
             _lock: lock,
-        };
-        if version.is_none() {
-            root.write_version()?;
         }
-        root.make_top_directories()?;
-        Ok(root)
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -96,7 +76,7 @@ impl Root {
             None => Err(StoreError::own(
                 StoreErrorKind::MissingRoot,
                 "stat",
-                &version,
+                version.to_string_lossy(),
                 "the store's marker is gone; is its volume mounted?",
             )),
         }
@@ -190,40 +170,80 @@ impl Root {
     fn ensure_is_directory(&self, path: &Path) -> Result<(), StoreError> {
         let stat = self.disk.stat(path)?;
         if stat.is_none_or(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::Directory) {
-            quarantine::set_aside(self, path)?;
+            self.set_aside(path)?;
             self.disk.make_directory(path)?;
         }
         Ok(())
     }
 
+    /// Counts these directories, and none but these, as there and durable.
+    pub(super) fn trust_directories(&self, directories: impl IntoIterator<Item = PathBuf>) {
+        *self.durable_directories() = directories.into_iter().collect();
+    }
+
     fn durable_directories(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
-        // A set of paths is whole between any two of its steps.
-        self.durable_directories.lock().unwrap_or_else(PoisonError::into_inner)
+        self.durable_directories.lock()
     }
 
-    fn write_version(&self) -> Result<(), StoreError> {
-        let temporary = self.layout.temporary();
-        self.disk.make_directory(&temporary)?;
-        // This once, both count as present although there is no marker yet.
-        self.durable_directories().extend([temporary, self.layout.root().to_owned()]);
-        let text = Bytes::from(format!("{VERSION}\n"));
-        let written = publish::bytes(self, &self.layout.version(), &[text], publish::Durability::PowerLoss);
-        self.durable_directories().clear();
-        written
+    /// Gives a file another name, replacing what is there.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        self.disk.rename(from, to)
     }
 
-    /// Where the disk is full or read-only, a store that has its directories can still serve.
-    fn make_top_directories(&self) -> Result<(), StoreError> {
-        let paths: Vec<_> = TOP_DIRECTORIES.iter().map(|name| self.layout.root().join(name)).collect();
-        let mut has_made_any = false;
-        for path in &paths {
-            has_made_any |= self.disk.make_directory(path)?;
+    /// Removes a name; fine when it is gone already.
+    pub(crate) fn unlink(&self, path: &Path) -> Result<(), StoreError> {
+        self.disk.unlink(path)
+    }
+
+    /// Moves what is damaged under `path` to the quarantine: out of the way of whoever asks for it, and within reach of
+    /// whoever wonders why. What cannot be moved is removed.
+    ///
+    /// # Errors
+    /// When neither works, so that it is still under `path`.
+    pub(crate) fn set_aside(&self, path: &Path) -> Result<(), StoreError> {
+        let directory = self.layout.quarantine();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let target = directory.join(format!("{seconds:010}-{name}"));
+        let moved = self.in_directory(&directory, || self.rename(path, &target));
+        match moved {
+            Ok(()) => warn!(from = %path.display(), to = %target.display(), "damaged file set aside"),
+            Err(error) => {
+                self.unlink(path)?;
+                warn!(path = %path.display(), %error, "damaged file removed, as it could not be set aside");
+            }
         }
-        if has_made_any {
-            self.disk.sync_directory(self.layout.root())?;
-        }
-        self.durable_directories().extend(paths);
+        self.metrics.quarantined();
+        self.prune(&directory);
         Ok(())
+    }
+
+    /// Like [`set_aside`](Self::set_aside), where the caller's answer is the same either way: what is damaged is not
+    /// there.
+    pub(crate) fn try_set_aside(&self, path: &Path) {
+        if let Err(error) = self.set_aside(path) {
+            self.metrics.store_failed(error.call());
+            error!(path = %path.display(), %error, "damaged file could be neither set aside nor removed");
+        }
+    }
+
+    /// Names begin with the time, so the smallest are the oldest. Files that someone else put here stay.
+    fn prune(&self, quarantine: &Path) {
+        let mut names = Vec::new();
+        let listed = self.disk.list(quarantine, &mut |name| {
+            if let Some(name) = name.to_str()
+                && name.split_once('-').is_some_and(|(seconds, _)| seconds.parse::<u64>().is_ok())
+            {
+                names.push(name.to_owned());
+            }
+            ControlFlow::Continue(())
+        });
+        self.swallow(listed);
+        names.sort_unstable();
+        let excess = names.len().saturating_sub(QUARANTINE_COUNT_MAX);
+        for name in &names[..excess] {
+            self.swallow(self.unlink(&quarantine.join(name)));
+        }
     }
 
     /// Notes a failure that is made good without the caller hearing of it.
@@ -233,109 +253,4 @@ impl Root {
             warn!(%error, "store failed while tidying up");
         }
     }
-}
-
-/// The root must be a directory, reached by links or not, that only its owner and group can write to: whoever
-/// can write into it can plant links and swap what is verified. Its group may, because container platforms
-/// hand volumes over that way.
-fn ensure_fit(disk: &Disk, path: &Path) -> Result<(), StoreError> {
-    let unfit = |reason: &str| StoreError::own(StoreErrorKind::Unfit, "open", path, reason);
-    let stat = match disk.stat_target(path) {
-        Err(error) if error.is(Errno::NOENT) => {
-            make_root(disk, path)?;
-            disk.stat_target(path)?
-        }
-        stat => stat?,
-    };
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        return Err(unfit("it is not a directory; set another root"));
-    }
-    if Mode::from_raw_mode(stat.st_mode).contains(Mode::WOTH) {
-        return Err(unfit("everyone may write into the root; `chmod o-w` it"));
-    }
-    Ok(())
-}
-
-/// Makes the root and whatever is missing above it.
-fn make_root(disk: &Disk, path: &Path) -> Result<(), StoreError> {
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => return Ok(()),
-    };
-    match disk.make_directory(path) {
-        Err(error) if error.is(Errno::NOENT) => {
-            make_root(disk, parent)?;
-            disk.make_directory(path)?;
-        }
-        made => {
-            made?;
-        }
-    }
-    disk.sync_directory(parent)
-}
-
-/// The root's version; none: there is no `VERSION` file.
-fn read_version(disk: &Disk, layout: &Layout) -> Result<Option<u32>, StoreError> {
-    let path = layout.version();
-    let refused = |reason: String| StoreError::own(StoreErrorKind::Version, "open", &path, reason);
-    let file = match disk.open_regular(&path, OFlags::RDONLY)? {
-        Found::Nothing => return Ok(None),
-        Found::Unfit => return Err(refused("its VERSION is not a file; set another root".into())),
-        Found::Regular(file, _) => file,
-    };
-    let mut buffer = [0; VERSION_BYTES_MAX];
-    let read = disk.read(&file, &mut buffer, 0);
-    let count = read.map_err(|error| StoreError::io("pread", &path, &error))?;
-    let text = String::from_utf8_lossy(&buffer[..count]);
-    match text.trim().parse::<u32>() {
-        Ok(VERSION) => Ok(Some(VERSION)),
-        Ok(other) if other > VERSION => Err(refused(format!(
-            "its layout {other} is newer than this wharf understands ({VERSION}); run the newer wharf, or set another \
-             root"
-        ))),
-        Ok(other) => Err(refused(format!(
-            "its layout is {other}, and this wharf knows {VERSION}; run the wharf that wrote it, or set another root"
-        ))),
-        Err(_) => {
-            let found = text.trim();
-            Err(refused(format!(
-                "its VERSION file holds {found:?} instead of {VERSION}; restore that file, or set another root"
-            )))
-        }
-    }
-}
-
-/// A directory with anything in it and no `VERSION` is someone else's, or a store whose volume is missing.
-fn ensure_empty(disk: &Disk, path: &Path) -> Result<(), StoreError> {
-    let mut stranger = None;
-    disk.list(path, &mut |name| {
-        if NAMES_OF_AN_EMPTY_ROOT.iter().any(|expected| *expected == name) {
-            return ControlFlow::Continue(());
-        }
-        stranger = Some(name.to_owned());
-        ControlFlow::Break(())
-    })?;
-    match stranger {
-        None => Ok(()),
-        Some(name) => Err(StoreError::own(
-            StoreErrorKind::Unfit,
-            "open",
-            path,
-            format!(
-                "it is not a wharf store and not empty (it contains {name:?}); use an empty directory or an existing \
-                 store"
-            ),
-        )),
-    }
-}
-
-fn take_lock(disk: &Disk, layout: &Layout) -> Result<File, StoreError> {
-    let path = layout.lock();
-    let file = disk.open_lock(&path)?;
-    if disk.try_lock(&file, &path)? {
-        return Ok(file);
-    }
-    let reason = format!("another process uses the root {}", layout.root().display());
-    Err(StoreError::own(StoreErrorKind::Locked, "flock", &path, reason))
 }

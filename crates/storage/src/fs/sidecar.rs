@@ -13,11 +13,10 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::disk::Found;
-use super::quarantine;
+use super::publish::{self, Durability};
 use super::root::Root;
 use crate::error::StoreError;
 use crate::extents::Extents;
-use crate::publish::{self, Durability};
 
 /// More than any sidecar has.
 const SIDECAR_BYTES_MAX: u64 = 4096;
@@ -83,7 +82,7 @@ impl Sidecar {
         };
         let Ok(len @ 1..) = usize::try_from(size.min(SIDECAR_BYTES_MAX)) else { return Ok(None) };
         let mut buffer = vec![0; len];
-        let Ok(count) = root.disk().read(&file, &mut buffer, 0) else { return Ok(None) };
+        let Ok(count) = root.disk().read_full(&file, &mut buffer, 0) else { return Ok(None) };
         Ok(serde_json::from_slice(&buffer[..count]).ok())
     }
 
@@ -95,7 +94,7 @@ impl Sidecar {
         match publish::bytes(root, path, &text, durability) {
             // Somebody has put a directory there. Anything else is replaced.
             Err(error) if error.is(Errno::ISDIR) => {
-                quarantine::set_aside(root, path)?;
+                root.set_aside(path)?;
                 publish::bytes(root, path, &text, durability)
             }
             written => written,

@@ -4,13 +4,14 @@
 //! runs, so here each new spool first puts its predecessor out of action.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::fmt;
+use std::ptr;
+use std::sync::{Arc, Weak};
 
 use oci::Digest;
+use parking_lot::Mutex;
 
-use super::collected::Collected;
-use super::partial::Partial;
-use crate::spool::growth::Growth;
+use crate::growth::Growth;
 
 /// Slots kept before those of no further use are dropped.
 const IDLE_SLOT_COUNT_MAX: usize = 64;
@@ -29,81 +30,52 @@ struct Table {
 /// The latest spool of a digest. Whoever opens, replaces or sweeps the partial file holds its lock.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
-    partial: Weak<Partial>,
-    /// The spool whose bytes are in memory, or were before they went into the file.
-    collected: Weak<Collected>,
+    /// What the spool has its bytes in.
+    tenant: Option<Weak<dyn Tenant>>,
     /// Outlives the spool where readers still have its content.
     growth: Weak<Growth>,
+}
+
+/// What may use the name of a digest's partial file, until a successor comes.
+pub(crate) trait Tenant: fmt::Debug + Send + Sync {
+    /// Leaves the name to a successor, and what is there too, if that may be gone on with. Called with the slot locked,
+    /// once no write is under way.
+    fn vacate(&self, may_be_gone_on_with: bool);
 }
 
 impl Slots {
     /// The slot of a digest.
     pub(crate) fn of(&self, digest: &Digest) -> Arc<Mutex<Slot>> {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.lock();
         let Table { slots, live_count } = &mut *table;
         if slots.len() > IDLE_SLOT_COUNT_MAX + 2 * *live_count {
             // A slot that only the table holds cannot be locked by anyone else.
-            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || lock(slot).is_live());
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.lock().is_live());
             *live_count = slots.len();
         }
         Arc::clone(slots.entry(digest.clone()).or_default())
     }
 }
 
-/// Waits until nobody else is busy with the digest's file; where blocking is allowed.
-pub(crate) fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
-    // Two weak references are whole between any two steps.
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The slot, unless somebody else is busy with the digest's file.
-pub(super) fn try_lock(slot: &Mutex<Slot>) -> Option<MutexGuard<'_, Slot>> {
-    match slot.try_lock() {
-        Ok(slot) => Some(slot),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    }
-}
-
 impl Slot {
     /// Ends the predecessor's access to the file's name. True: its file may be gone on with.
     pub(crate) fn retire(&mut self) -> bool {
-        let may_take_up = self.growth.upgrade().is_none_or(|growth| growth.retire());
-        if let Some(collected) = self.collected.upgrade()
-            && may_take_up
-            && collected.growth().written_bytes() > 0
-        {
-            // A failure costs what was in memory.
-            let _ = collected.settle_in(self, true);
+        let may_be_gone_on_with = self.growth.upgrade().is_none_or(|growth| growth.retire());
+        if let Some(tenant) = self.tenant.take().and_then(|tenant| tenant.upgrade()) {
+            tenant.vacate(may_be_gone_on_with);
         }
-        self.collected = Weak::new();
-        if let Some(partial) = self.partial.upgrade() {
-            if may_take_up {
-                partial.root().swallow(partial.leave());
-            }
-            partial.disown();
-        }
-        may_take_up
+        may_be_gone_on_with
     }
 
-    pub(crate) fn hold(&mut self, partial: &Arc<Partial>) {
-        let (partial, growth) = (Arc::downgrade(partial), Arc::downgrade(partial.growth()));
-        *self = Self { partial, growth, collected: Weak::new() };
-    }
-
-    /// From here on the digest has no file but the one that this will go into.
-    pub(super) fn collect(&mut self, collected: &Arc<Collected>) {
-        let growth = Arc::downgrade(collected.growth());
-        *self = Self { partial: Weak::new(), growth, collected: Arc::downgrade(collected) };
+    /// From here on the digest has no spool but this one.
+    pub(crate) fn hold<T: Tenant + 'static>(&mut self, tenant: &Arc<T>, growth: &Arc<Growth>) {
+        let tenant: Weak<T> = Arc::downgrade(tenant);
+        *self = Self { tenant: Some(tenant), growth: Arc::downgrade(growth) };
     }
 
     /// Whether this is the digest's latest spool.
-    pub(super) fn is_collecting(&self, collected: &Collected) -> bool {
-        std::ptr::eq(self.collected.as_ptr(), collected)
-    }
-
-    pub(super) fn hold_file_of_collected(&mut self, partial: &Arc<Partial>) {
-        self.partial = Arc::downgrade(partial);
+    pub(crate) fn is_held_by<T>(&self, tenant: &T) -> bool {
+        self.tenant.as_ref().is_some_and(|held| ptr::addr_eq(held.as_ptr(), tenant))
     }
 
     /// Whether someone still writes or reads the file.

@@ -4,57 +4,60 @@
 use std::sync::Arc;
 
 use oci::Digest;
+use parking_lot::Mutex;
 
-use super::FsStore;
-use super::collected::Collected;
-use super::slots::{self, Slot};
+use super::slots::Slot;
+use super::store::FsStore;
 use crate::error::StoreError;
 use crate::extents::Extents;
+use crate::growth::Growth;
 use crate::spool::Spool;
-use crate::spool::growth::Growth;
 
 impl FsStore {
     /// A spool in memory, where it takes no look at the disk to know that nothing is left of an earlier one.
     pub(super) fn collect(&self, digest: &Digest) -> Option<Arc<Spool>> {
-        if self.workshop.left.may_have(digest) {
+        if self.workshop().left.may_have(digest) {
             return None;
         }
-        let slot = self.slots.of(digest);
-        let mut locked = slots::try_lock(&slot)?;
+        let slot = self.slots().of(digest);
+        // Somebody else may be busy with the digest's file.
+        let mut locked = slot.try_lock()?;
         if locked.is_live() {
             return None;
         }
         self.collect_in(digest, &slot, &mut locked)
     }
 
-    /// None: all that is collected takes enough memory.
-    fn collect_in(
-        &self,
-        digest: &Digest,
-        slot: &Arc<std::sync::Mutex<Slot>>,
-        locked: &mut Slot,
-    ) -> Option<Arc<Spool>> {
-        let share = self.collected_bytes.as_ref()?.take(0)?;
-        let collected = Arc::new(Collected::new(&self.workshop, digest, Arc::clone(slot), share));
-        locked.collect(&collected);
-        Some(Spool::collecting(digest, collected))
+    /// `None`: all that is collected takes enough memory.
+    fn collect_in(&self, digest: &Digest, slot: &Arc<Mutex<Slot>>, locked: &mut Slot) -> Option<Arc<Spool>> {
+        let collected = self.collecting().begin(digest, slot)?;
+        let growth = Arc::clone(collected.growth());
+        locked.hold(&collected, &growth);
+        Some(Spool::new(digest, growth, collected))
     }
 
-    pub(super) fn spool_now(&self, digest: &Digest, may_take_up: bool) -> Result<Arc<Spool>, StoreError> {
-        let slot = self.slots.of(digest);
-        let mut locked = slots::lock(&slot);
+    pub(super) fn spool_blocking(
+        &self,
+        digest: &Digest,
+        may_take_up: bool,
+    ) -> Result<Arc<Spool>, StoreError> {
+        let slot = self.slots().of(digest);
+        let mut locked = slot.lock();
         let may_take_up = locked.retire() && may_take_up;
-        if let Some(partial) = may_take_up.then(|| self.workshop.take_up(digest)).flatten() {
-            let partial = Arc::new(partial);
-            locked.hold(&partial);
-            return Ok(Spool::on_file(digest, partial));
-        }
-        if let Some(spool) = self.collect_in(digest, &slot, &mut locked) {
-            return Ok(spool);
-        }
-        let growth = Growth::new(Extents::default(), None);
-        let partial = Arc::new(self.workshop.begin(digest, Arc::new(growth))?);
-        locked.hold(&partial);
-        Ok(Spool::on_file(digest, partial))
+        let taken_up = may_take_up.then(|| self.workshop().take_up(digest)).flatten();
+        let partial = match taken_up {
+            Some(partial) => partial,
+            None => {
+                if let Some(spool) = self.collect_in(digest, &slot, &mut locked) {
+                    return Ok(spool);
+                }
+                let growth = Growth::new(Extents::default(), None);
+                self.workshop().begin(digest, Arc::new(growth))?
+            }
+        };
+        let growth = Arc::clone(partial.growth());
+        let partial = Arc::new(partial);
+        locked.hold(&partial, &growth);
+        Ok(Spool::new(digest, growth, partial))
     }
 }

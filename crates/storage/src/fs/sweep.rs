@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::Stat;
 
-use super::FsStore;
+use super::jobs::Sort;
 use super::layout::parse_partial_name;
 use super::left::LEFT_COUNT_MAX;
-use super::slots;
+use super::store::FsStore;
 use crate::error::StoreError;
 
 /// How long an untouched partial file is kept for a client that comes back.
@@ -23,13 +23,12 @@ const NAME_COUNT_MAX: usize = LEFT_COUNT_MAX;
 impl FsStore {
     /// Removes partial files that nobody has touched for a day. Done at every start; worth doing every hour.
     pub async fn sweep(&self) {
-        let store = self.clone();
-        let swept = self.jobs().long(move || store.sweep_partials()).await;
+        let swept = self.run(Sort::Long, Self::sweep_partials).await;
         self.root().swallow(swept);
     }
 
     /// The sweep of a start, when nobody else uses the store yet.
-    pub(super) fn sweep_now(&self) {
+    pub(super) fn sweep_at_start(&self) {
         self.root().swallow(self.empty_temporary());
         self.root().swallow(self.sweep_partials());
         self.root().swallow(self.learn_what_is_left());
@@ -38,7 +37,7 @@ impl FsStore {
     fn learn_what_is_left(&self) -> Result<(), StoreError> {
         let names = self.names_in(&self.root().layout().partials())?;
         if names.len() < NAME_COUNT_MAX {
-            self.workshop.left.set(names.iter().filter_map(|name| parse_partial_name(name.to_str()?)));
+            self.workshop().left.set(names.iter().filter_map(|name| parse_partial_name(name.to_str()?)));
         }
         Ok(())
     }
@@ -46,7 +45,7 @@ impl FsStore {
     fn empty_temporary(&self) -> Result<(), StoreError> {
         let directory = self.root().layout().temporary();
         for name in self.names_in(&directory)? {
-            self.root().swallow(self.root().disk().unlink(&directory.join(name)));
+            self.root().swallow(self.root().unlink(&directory.join(name)));
         }
         Ok(())
     }
@@ -57,13 +56,13 @@ impl FsStore {
         for name in self.names_in(&directory)? {
             let Some(digest) = name.to_str().and_then(parse_partial_name) else { continue };
             let path = directory.join(name);
-            let slot = self.slots.of(&digest);
-            let slot = slots::lock(&slot);
+            let slot = self.slots().of(&digest);
+            let slot = slot.lock();
             let is_old = self.root().disk().stat(&path)?.is_some_and(|stat| is_old(&stat, now));
             if is_old && !slot.is_live() {
                 // The sidecar of a file goes with it, and goes first: without one, no bytes are believed.
-                self.root().swallow(self.root().disk().unlink(&self.root().layout().sidecar(&digest)));
-                self.root().swallow(self.root().disk().unlink(&path));
+                self.root().swallow(self.root().unlink(&self.root().layout().sidecar(&digest)));
+                self.root().swallow(self.root().unlink(&path));
             }
         }
         Ok(())

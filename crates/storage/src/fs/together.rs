@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
 /// The right to do what waits; held by one at a time.
@@ -36,7 +37,7 @@ impl<T> Together<T> {
     where
         F: Future,
     {
-        self.waiting().push(work);
+        self.waiting.lock().push(work);
         let turn = tokio::select! {
             biased;
             told = &mut told => return told.ok(),
@@ -52,12 +53,7 @@ impl<T> Together<T> {
 
     /// All that waits by now; nothing may be left undone when the lead is dropped.
     pub(crate) fn take(&self) -> Vec<T> {
-        mem::take(&mut *self.waiting())
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<T>> {
-        // A list is whole between any two of its steps.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        mem::take(&mut *self.waiting.lock())
     }
 }
 
@@ -69,6 +65,6 @@ impl<T> Together<T> {
     }
 
     pub(super) fn waiting_count(&self) -> usize {
-        self.waiting().len()
+        self.waiting.lock().len()
     }
 }

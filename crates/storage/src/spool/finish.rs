@@ -1,24 +1,24 @@
 //! The end of a spool: the verdict on its bytes, and what is then known to be right.
 
+use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use oci::Digest;
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::debug;
 
-use super::growth::{Refusal, Unfinished};
-use super::{Backing, HASH_TURN_BYTES, Spool};
-use crate::error::{StoreError, VerifyError};
-use crate::fs::jobs::Jobs;
-use crate::fs::partial::Partial;
-use crate::open_blob::{OpenBlob, Signature};
+use super::backing::{Backing, Work};
+use super::{HASH_TURN_BYTES, Spool};
+use crate::content::{OpenBlob, Validator};
+use crate::error::VerifyError;
+use crate::growth::{Refusal, Unfinished};
 
 /// A spool whose bytes are complete and have the digest they were asked by. Only [`Spool::finish`] makes one.
 #[derive(Debug)]
 pub struct VerifiedSpool {
     spool: Arc<Spool>,
     size: u64,
-    signature: Option<Signature>,
+    validator: Option<Validator>,
     /// Held until it is stored, where places are counted.
     place: Option<OwnedSemaphorePermit>,
 }
@@ -26,8 +26,8 @@ pub struct VerifiedSpool {
 /// How far one job has brought a spool whose writing is over.
 enum Ended {
     Verified(VerifiedSpool),
-    /// Too much is left to be read back. The file had this signature before.
-    Unhashed(Option<Signature>),
+    /// Too much is left to be read back. The content had this validator before.
+    Unhashed(Option<Validator>),
 }
 
 impl Spool {
@@ -36,104 +36,79 @@ impl Spool {
     /// # Errors
     /// [`VerifyError::Incomplete`] leaves the spool as it is; after any other error it is deleted.
     pub async fn finish(self: Arc<Self>, size: u64) -> Result<VerifiedSpool, VerifyError> {
-        let jobs = self.jobs().cloned();
-        match (self.partial(), jobs) {
-            (Some(_), Some(jobs)) => self.finish_on_file(size, &jobs).await,
-            (None, Some(_)) => self.finish_collected(size).await,
-            (_, None) => {
-                self.end_writing(size)?;
-                self.conclude(size, None)
-            }
+        if !self.backing.runs_inline(Work::Finish) {
+            return self.finish_in_jobs(size).await;
         }
-    }
-
-    async fn finish_on_file(self: Arc<Self>, size: u64, jobs: &Jobs) -> Result<VerifiedSpool, VerifyError> {
-        let spool = Arc::clone(&self);
-        let end = move || {
-            let signature = spool.end_writing(size)?;
-            if spool.backlog_bytes() > HASH_TURN_BYTES {
-                return Ok(Ended::Unhashed(signature));
-            }
-            spool.conclude(size, signature).map(Ended::Verified)
-        };
-        let signature = match jobs.write(end).await? {
-            Ended::Verified(verified) => return Ok(verified),
-            Ended::Unhashed(signature) => signature,
-        };
-        // The conclusion tells what cannot be read.
-        let _ = self.hash_in_turns().await;
-        jobs.write(move || self.conclude(size, signature)).await
-    }
-
-    /// What is right goes into a file before anybody hears of it, so that the end of the process takes nothing away
-    /// that a client was given. The disk is not waited for; if it takes nothing, the bytes stay in memory.
-    async fn finish_collected(self: Arc<Self>, size: u64) -> Result<VerifiedSpool, VerifyError> {
-        self.end_writing(size)?;
-        let mut verified = Arc::clone(&self).conclude(size, None)?;
-        if let Backing::Collected(collected) = &self.backing {
-            verified.place = Some(collected.take_place().await);
-        }
-        if let Err(error) = self.settle_collected().await {
-            debug!(digest = %self.wanted, %error, "could not write what was collected");
-        }
-        verified.signature = self.content().verified(size).signature();
+        let validator = self.end_writing(size)?;
+        let mut verified = Arc::clone(&self).conclude(size, validator)?;
+        // What is right is secured before anybody hears of it, so that the end of the process takes nothing away that a
+        // client was given. The disk is not waited for; if it takes nothing, the bytes stay where they are.
+        verified.place = Arc::clone(&self.backing).secure().await;
+        verified.validator = verified.content().validator();
         Ok(verified)
     }
 
-    async fn settle_collected(&self) -> Result<(), StoreError> {
-        match &self.backing {
-            Backing::Collected(collected) => collected.settle_whole().await,
-            Backing::File(_) | Backing::Memory(_) => Ok(()),
-        }
+    async fn finish_in_jobs(self: Arc<Self>, size: u64) -> Result<VerifiedSpool, VerifyError> {
+        let end = move |spool: &Arc<Self>| {
+            let validator = spool.end_writing(size)?;
+            if spool.backlog_bytes() > HASH_TURN_BYTES {
+                return Ok(Ended::Unhashed(validator));
+            }
+            Arc::clone(spool).conclude(size, validator).map(Ended::Verified)
+        };
+        let validator = match self.run(Work::Finish, end).await? {
+            Ended::Verified(verified) => return Ok(verified),
+            Ended::Unhashed(validator) => validator,
+        };
+        // The conclusion tells what cannot be read.
+        let _ = self.hash_in_turns().await;
+        self.run(Work::Finish, move |spool| Arc::clone(spool).conclude(size, validator)).await
     }
 
-    /// Takes no more. Gives the signature of the file as it is now, if it is in one.
-    fn end_writing(&self, size: u64) -> Result<Option<Signature>, VerifyError> {
+    /// Takes no more. Gives the validator of the content as it is now.
+    fn end_writing(&self, size: u64) -> Result<Option<Validator>, VerifyError> {
         match self.growth.finish(size) {
             Ok(()) => {}
             Err(Unfinished::Closed) => return Err(self.refused("finish", Refusal::Closed).into()),
             Err(Unfinished::Incomplete { missing }) => return Err(VerifyError::Incomplete { size, missing }),
             Err(Unfinished::TooLong { end }) => {
-                self.delete();
+                self.backing.delete();
                 return Err(VerifyError::TooLong { size, end });
             }
         }
-        if let Some(partial) = self.partial()
-            && let Err(error) = partial.cut_to(size)
-        {
-            self.delete();
-            return Err(error.into());
-        }
+        self.backing.cut_to(size).inspect_err(|_| self.backing.delete())?;
         // Taken when the last byte is written and before any is read back, so that a change from then on shows.
-        Ok(self.content().verified(size).signature())
+        Ok(self.verified(size).validator())
     }
 
     /// The verdict on what is there.
     fn conclude(
         self: Arc<Self>,
         size: u64,
-        signature: Option<Signature>,
+        validator: Option<Validator>,
     ) -> Result<VerifiedSpool, VerifyError> {
         let mut front = self.lock_front();
         let hashed = self.catch_up(&mut front, size);
         let found = front.hasher().finish();
         drop(front);
-        if let Err(error) = hashed {
-            self.delete();
-            return Err(error.into());
-        }
+        hashed.inspect_err(|_| self.backing.delete())?;
         if found != self.wanted {
-            self.delete();
+            self.backing.delete();
             return Err(VerifyError::Mismatch { wanted: self.wanted.clone(), found });
         }
-        Ok(VerifiedSpool { spool: self, size, signature, place: None })
+        Ok(VerifiedSpool { spool: self, size, validator, place: None })
+    }
+
+    /// The content, whose `size` bytes are all there.
+    fn verified(&self, size: u64) -> OpenBlob {
+        OpenBlob::verified(Arc::clone(&self.backing).source(), size)
     }
 }
 
 impl VerifiedSpool {
     /// The verified content.
     pub fn content(&self) -> OpenBlob {
-        self.spool.content().verified(self.size)
+        self.spool.verified(self.size)
     }
 
     /// The digest that it has.
@@ -146,9 +121,9 @@ impl VerifiedSpool {
         self.size
     }
 
-    /// The signature of the file that was verified, under whatever name; none: as [`OpenBlob::signature`].
-    pub fn signature(&self) -> Option<Signature> {
-        self.signature
+    /// The validator of the content that was verified, under whatever name; `None`: as [`OpenBlob::validator`].
+    pub fn validator(&self) -> Option<Validator> {
+        self.validator
     }
 
     /// What counts it among those that are not stored yet, to be held until it is.
@@ -156,8 +131,14 @@ impl VerifiedSpool {
         self.place.take()
     }
 
-    /// The file behind it; none: it is in memory.
-    pub(crate) fn partial(&self) -> Option<&Arc<Partial>> {
-        self.spool.partial()
+    /// Reads `len` bytes at `offset`, where blocking is allowed.
+    pub(crate) fn read_back(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        let rest = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        self.spool.backing.read_back(offset, len.min(rest))
+    }
+
+    /// What its bytes are in, if that is a `B`.
+    pub(crate) fn backing<B: Backing>(&self) -> Option<&B> {
+        self.spool.backing.as_any().downcast_ref()
     }
 }

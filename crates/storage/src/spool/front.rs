@@ -5,7 +5,7 @@ use std::io;
 use bytes::Bytes;
 use oci::Hasher;
 
-use crate::open_blob::OpenBlob;
+use super::backing::Backing;
 
 /// How much is read back at once for hashing.
 const READ_BACK_BYTES: u64 = 1024 * 1024;
@@ -47,10 +47,10 @@ impl Front {
     }
 
     /// Hashes on to `until` by reading back what was written out of turn.
-    pub(crate) fn catch_up(&mut self, content: &OpenBlob, until: u64) -> io::Result<()> {
+    pub(crate) fn catch_up(&mut self, backing: &dyn Backing, until: u64) -> io::Result<()> {
         while self.hashed < until {
             let len = (until - self.hashed).min(READ_BACK_BYTES);
-            let read = content.read_blocking(self.hashed, len as usize)?;
+            let read = backing.read_back(self.hashed, len as usize)?;
             if read.is_empty() {
                 return Err(io::Error::other("the file is shorter than what was written into it"));
             }

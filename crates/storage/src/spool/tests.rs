@@ -7,11 +7,13 @@ use super::{CATCH_UP_BYTES_MAX, Spool};
 use crate::blob_store::BlobStore;
 use crate::conformance::{content, read};
 use crate::error::VerifyError;
-use crate::fs::FsStore;
+use crate::fs::partial::Partial;
+use crate::fs::{FsStore, Settings};
 
 fn store(directory: &tempfile::TempDir) -> FsStore {
     let metrics = Metrics::new(&["test".to_owned()]).registry("test");
-    crate::fs::open(directory.path(), metrics).unwrap().collecting(0)
+    let settings = Settings { collected_bytes_max: 0, ..Settings::default() };
+    settings.open(directory.path(), metrics).unwrap()
 }
 
 #[tokio::test]
@@ -49,7 +51,7 @@ async fn a_successor_waits_for_a_write_under_way_and_goes_on_behind_it() {
         tokio::task::yield_now().await;
     }
     assert!(!successor.is_finished());
-    let super::Backing::File(partial) = &old.backing else { panic!("it is on disk") };
+    let partial: &Partial = old.backing.as_any().downcast_ref().expect("it is on disk");
     partial.write(60_000, &[bytes.slice(60_000..70_000)]).unwrap();
     claim.complete();
     let new = successor.await.unwrap();
@@ -59,7 +61,7 @@ async fn a_successor_waits_for_a_write_under_way_and_goes_on_behind_it() {
     new.write(70_000, vec![bytes.slice(70_000..)]).await.unwrap();
     store.admit(new.finish(300_000).await.unwrap()).await.unwrap();
     let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
-    assert_eq!(read(&blob, 0, 300_000), bytes);
+    assert_eq!(read(&blob, 0, 300_000).await, bytes);
 }
 
 /// A write in order may be claimed before one that is not, and come to its note after it.
@@ -70,7 +72,7 @@ async fn a_front_once_on_record_stays_on_record() {
     let (bytes, digest) = content(100_000, Algorithm::Sha256);
     let spool = store.spool(&digest).await.unwrap();
     spool.write(0, vec![bytes.slice(..60_000)]).await.unwrap();
-    let super::Backing::File(partial) = &spool.backing else { panic!("it is on disk") };
+    let partial: &Partial = spool.backing.as_any().downcast_ref().expect("it is on disk");
     partial.note_progress(true).unwrap();
     spool.set_size(100_000).unwrap();
     partial.note_progress(false).unwrap();
@@ -120,7 +122,7 @@ proptest! {
                     }
                     spool.clone().finish(size).await.unwrap();
                 }
-                assert_eq!(read(&spool.content(), 0, size), bytes);
+                assert_eq!(read(&spool.content(), 0, size).await, bytes);
             }
         });
     }

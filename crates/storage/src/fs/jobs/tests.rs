@@ -5,7 +5,7 @@ use std::thread;
 
 use futures_util::future::join_all;
 
-use super::{JOB_COUNT_MAX, Jobs};
+use super::{JOB_COUNT_MAX, Jobs, Sort};
 use crate::error::StoreError;
 
 #[tokio::test]
@@ -23,14 +23,14 @@ async fn reads_go_on_while_every_write_hangs() {
                     hang.lock().unwrap().recv().unwrap();
                     Ok::<_, StoreError>(())
                 };
-                jobs.write(write).await
+                jobs.run(Sort::Write, write).await
             })
         })
         .collect();
     while running.load(Ordering::SeqCst) < JOB_COUNT_MAX {
         tokio::task::yield_now().await;
     }
-    let read = jobs.read(|| Ok::<_, StoreError>(7)).await;
+    let read = jobs.run(Sort::Read, || Ok::<_, StoreError>(7)).await;
     assert_eq!(read.unwrap(), 7);
     assert_eq!(running.load(Ordering::SeqCst), JOB_COUNT_MAX, "the rest waits for its turn");
     for _ in &writes {
@@ -56,7 +56,7 @@ async fn on_a_local_disk_no_more_jobs_are_busy_than_there_are_processors() {
                 hang.lock().unwrap().recv().unwrap();
                 Ok::<_, StoreError>(())
             };
-            tokio::spawn(async move { jobs.busy(work).await })
+            tokio::spawn(async move { jobs.run(Sort::Cpu, work).await })
         })
         .collect();
     let mut start_count = 0;
@@ -64,8 +64,8 @@ async fn on_a_local_disk_no_more_jobs_are_busy_than_there_are_processors() {
         start_count += starts.try_iter().count();
         tokio::task::yield_now().await;
     }
-    jobs.read(|| Ok::<_, StoreError>(())).await.unwrap();
-    jobs.write(|| Ok::<_, StoreError>(())).await.unwrap();
+    jobs.run(Sort::Read, || Ok::<_, StoreError>(())).await.unwrap();
+    jobs.run(Sort::Write, || Ok::<_, StoreError>(())).await.unwrap();
     assert_eq!(start_count + starts.try_iter().count(), processor_count, "the rest waits for its turn");
     for _ in &work {
         release.send(()).unwrap();
@@ -87,7 +87,7 @@ pub(crate) async fn take_all_long_places(jobs: &Jobs) -> mpsc::Sender<()> {
                 let _ = hang.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
                 Ok::<_, StoreError>(())
             };
-            jobs.long(work).await
+            jobs.run(Sort::Long, work).await
         });
         tokio::task::yield_now().await;
     }
@@ -98,10 +98,10 @@ pub(crate) async fn take_all_long_places(jobs: &Jobs) -> mpsc::Sender<()> {
 async fn t07_long_work_keeps_nothing_else_waiting() {
     for jobs in [Jobs::default(), Jobs::of_local_disk()] {
         let release = take_all_long_places(&jobs).await;
-        jobs.read(|| Ok::<_, StoreError>(())).await.unwrap();
-        jobs.write(|| Ok::<_, StoreError>(())).await.unwrap();
-        jobs.busy(|| Ok::<_, StoreError>(())).await.unwrap();
-        let next = jobs.long(|| Ok::<_, StoreError>(()));
+        jobs.run(Sort::Read, || Ok::<_, StoreError>(())).await.unwrap();
+        jobs.run(Sort::Write, || Ok::<_, StoreError>(())).await.unwrap();
+        jobs.run(Sort::Cpu, || Ok::<_, StoreError>(())).await.unwrap();
+        let next = jobs.run(Sort::Long, || Ok::<_, StoreError>(()));
         drop(release);
         next.await.unwrap();
     }
@@ -120,7 +120,7 @@ async fn a_job_goes_on_when_nobody_waits_for_it() {
             finished.send(()).unwrap();
             Ok::<_, StoreError>(())
         };
-        jobs.write(write).await
+        jobs.run(Sort::Write, write).await
     });
     while has_started.try_recv().is_err() {
         tokio::task::yield_now().await;
@@ -134,5 +134,5 @@ async fn a_job_goes_on_when_nobody_waits_for_it() {
 #[tokio::test]
 #[should_panic(expected = "on purpose")]
 async fn a_panic_reaches_the_caller() {
-    let _ = Jobs::default().read(|| -> Result<(), StoreError> { panic!("on purpose") }).await;
+    let _ = Jobs::default().run(Sort::Read, || -> Result<(), StoreError> { panic!("on purpose") }).await;
 }

@@ -22,7 +22,7 @@ fn client_f4_a_damaged_list_is_set_aside() {
         seen_at: UNIX_EPOCH,
     };
     let path = store.root().layout().list(&repository, "tags");
-    store.put_list_now(&repository, "tags", &list).unwrap();
+    store.put_list_blocking(&repository, "tags", &list).unwrap();
     let right = fs::read(&path).unwrap();
     let mut wrong = vec![right[..0].to_vec(), right[..20].to_vec(), right[..right.len() - 1].to_vec()];
     // The page lies behind the line; a bit of the line may change what is said about the page, never the page.
@@ -33,10 +33,10 @@ fn client_f4_a_damaged_list_is_set_aside() {
     }));
     for bytes in wrong {
         fs::write(&path, &bytes).unwrap();
-        assert_eq!(store.list_now(&repository, "tags").unwrap(), None, "{bytes:?}");
+        assert_eq!(store.list_blocking(&repository, "tags").unwrap(), None, "{bytes:?}");
         assert!(!path.exists(), "it is set aside");
     }
     fs::write(&path, &right).unwrap();
-    assert_eq!(store.list_now(&repository, "tags").unwrap(), Some(list.clone()));
-    assert_eq!(store.list_now(&repository, "other").unwrap(), None);
+    assert_eq!(store.list_blocking(&repository, "tags").unwrap(), Some(list.clone()));
+    assert_eq!(store.list_blocking(&repository, "other").unwrap(), None);
 }

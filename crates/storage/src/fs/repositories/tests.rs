@@ -1,13 +1,12 @@
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use futures_util::FutureExt;
 use oci::{Algorithm, Digest, Repository};
 use telemetry::Metrics;
 
-use super::Levels;
 use crate::fs::fault::{Call, Faults};
+use crate::fs::levels::Levels;
 use crate::fs::{FsStore, open, open_with};
 use crate::record_store::RecordStore;
 
@@ -16,7 +15,7 @@ fn store(directory: &tempfile::TempDir) -> FsStore {
 }
 
 fn listed(store: &FsStore, after: &str, count_max: usize) -> Vec<String> {
-    let found = store.repositories_now(after, count_max).unwrap();
+    let found = store.repositories_blocking(after, count_max).unwrap();
     found.iter().map(|name| name.as_str().to_owned()).collect()
 }
 
@@ -31,7 +30,7 @@ fn a_level_with_more_names_than_are_held_at_once_is_listed_whole() {
     for level_bytes_max in [1, 200, 5_000, 1 << 20] {
         let directory = tempfile::tempdir().unwrap();
         let mut store = store(&directory);
-        store.levels = Arc::new(Levels::of_at_most(level_bytes_max));
+        store.set_levels(Levels::of_at_most(level_bytes_max));
         let mut names: Vec<String> = (0..300).map(|number| format!("r{number}")).collect();
         names.extend(["a/b".into(), "r7/deep".into(), "r7-x".into(), "z".into()]);
         names.iter().for_each(|name| put(directory.path(), name));
@@ -87,7 +86,7 @@ async fn t08_pages_are_looked_up_one_after_the_other() {
     let directory = tempfile::tempdir().unwrap();
     let store = store(&directory);
     put(directory.path(), "a");
-    let turn = store.listing.lock().await;
+    let turn = store.listing().lock().await;
     let mut page = store.repositories(None, 10).boxed();
     for _ in 0..100 {
         assert!((&mut page).now_or_never().is_none());

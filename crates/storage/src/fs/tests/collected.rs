@@ -15,8 +15,8 @@ use crate::blob_store::BlobStore;
 use crate::conformance::{Engine, content, pieces, read};
 use crate::error::{StoreError, VerifyError};
 use crate::fs::FsStore;
-use crate::fs::collected::COLLECTED_BYTES_MAX;
 use crate::fs::fault::{Call, Fault, Step};
+use crate::fs::take_up::COLLECTED_BYTES_MAX;
 
 const LIMIT: usize = COLLECTED_BYTES_MAX as usize;
 
@@ -25,7 +25,7 @@ fn place() -> Place {
 }
 
 fn taken(store: &FsStore) -> u64 {
-    store.collected_bytes.as_ref().unwrap().taken()
+    store.collecting().bytes.as_ref().unwrap().taken()
 }
 
 fn calls(place: &Place) -> Vec<Call> {
@@ -55,13 +55,13 @@ async fn a_small_blob_costs_no_more_calls_than_its_commit_takes() {
     assert_eq!((calls(&place), taken(&store)), (vec![], SIZE));
     let verified = spool.finish(SIZE).await.unwrap();
     assert_eq!((calls(&place), taken(&store)), (vec![Call::Open, Call::Write], 0));
-    let signature = store.admit(verified).await.unwrap();
+    let validator = store.admit(verified).await.unwrap();
     // The contents are durable, then the name is there, then it is durable.
     let expected = [Call::Open, Call::Write, Call::Sync, Call::Rename, Call::Open, Call::Sync];
     assert_eq!(calls(&place), expected);
     let found = BlobStore::open(&store, &digest).await.unwrap().unwrap();
-    assert_eq!(read(&found, 0, SIZE), bytes);
-    assert!(signature.is_some() && found.signature() == signature, "it need not be hashed again");
+    assert_eq!(read(&found, 0, SIZE).await, bytes);
+    assert!(validator.is_some() && found.validator() == validator, "it need not be hashed again");
 }
 
 #[tokio::test]
@@ -113,15 +113,15 @@ async fn what_turns_out_large_goes_into_a_file_and_readers_follow() {
             }
             spool.write(0, vec![bytes.slice(..1_000)]).await.unwrap();
             let reader = spool.content();
-            assert_eq!(read(&reader, 0, 1_000), bytes[..1_000]);
+            assert_eq!(read(&reader, 0, 1_000).await, bytes[..1_000]);
             let is_small = len <= LIMIT;
             assert_eq!(taken(&store), if told && !is_small { 0 } else { 1_000 }, "{len}, told: {told}");
             spool.write(1_000, pieces(&bytes.slice(1_000..), 100_000)).await.unwrap();
             assert_eq!(place.names_in("partial").is_empty(), is_small, "{len}");
-            assert_eq!(read(&reader, 0, len as u64), bytes);
+            assert_eq!(read(&reader, 0, len as u64).await, bytes);
             let verified = spool.finish(len as u64).await.unwrap();
-            assert_eq!((read(&reader, 0, len as u64), taken(&store)), (bytes.to_vec(), 0));
-            assert!(reader.can_send(), "whatever began in memory ends in the file");
+            assert_eq!((read(&reader, 0, len as u64).await, taken(&store)), (bytes.to_vec(), 0));
+            assert!(reader.as_file().is_some(), "whatever began in memory ends in the file");
             store.admit(verified).await.unwrap();
             assert_eq!(fs::read(place.layout().blob(&digest)).unwrap(), bytes);
             assert_eq!(place.names_in("partial"), [""; 0]);
@@ -161,11 +161,11 @@ async fn what_the_disk_does_not_take_stays_in_memory_and_is_right() {
         let verified = finished(&store, &bytes, &digest).await;
         assert!(!place.faults.is_pending(), "{call:?}");
         let reader = verified.content();
-        assert_eq!((read(&reader, 0, SIZE), taken(&store)), (bytes.to_vec(), SIZE));
+        assert_eq!((read(&reader, 0, SIZE).await, taken(&store)), (bytes.to_vec(), SIZE));
         assert_eq!(place.names_in("partial"), [""; 0]);
         place.faults.inject(None, 0, Fault::Stop);
         store.admit(verified).await.unwrap_err();
-        assert_eq!(read(&reader, 0, SIZE), bytes, "readers can finish");
+        assert_eq!(read(&reader, 0, SIZE).await, bytes, "readers can finish");
         drop(reader);
         assert_eq!(taken(&store), 0);
     }
@@ -257,13 +257,13 @@ async fn commit_together(
     blobs: &[(Bytes, Digest)],
     before: impl FnOnce(),
 ) -> Vec<Result<(), StoreError>> {
-    let turn = store.commits.hold_the_lead().await;
+    let turn = store.commits().waiting.hold_the_lead().await;
     let mut commits = Vec::new();
     for (bytes, digest) in blobs {
         let (store, verified) = (store.clone(), finished(store, bytes, digest).await);
         commits.push(tokio::spawn(async move { store.admit(verified).await }));
     }
-    while store.commits.waiting_count() < blobs.len() {
+    while store.commits().waiting.waiting_count() < blobs.len() {
         tokio::task::yield_now().await;
     }
     assert!(commits.iter().all(|commit| !commit.is_finished()));
@@ -304,7 +304,7 @@ async fn many_commits_that_wait_at_the_same_time_share_each_sync() {
     assert!(synced(&place).iter().all(|step| step.path == place.root()), "the file system as a whole");
     for (bytes, digest) in &blobs {
         let found = BlobStore::open(&store, digest).await.unwrap().unwrap();
-        assert_eq!(read(&found, 0, bytes.len() as u64), *bytes);
+        assert_eq!(read(&found, 0, bytes.len() as u64).await, *bytes);
     }
     assert_eq!(place.names_in("partial"), [""; 0]);
 }
@@ -370,7 +370,7 @@ async fn where_the_file_system_cannot_be_synced_as_a_whole_many_commits_are_made
 async fn a_commit_that_nobody_waits_for_any_more_holds_up_no_other() {
     let (_place, store) = place_of_neighbours().await;
     let blobs = neighbours(3);
-    let turn = store.commits.hold_the_lead().await;
+    let turn = store.commits().waiting.hold_the_lead().await;
     let verified = finished(&store, &blobs[0].0, &blobs[0].1).await;
     let mut left = Box::pin(store.admit(verified));
     assert!((&mut left).now_or_never().is_none(), "it waits for the lead");
@@ -386,7 +386,7 @@ async fn a_commit_that_nobody_waits_for_any_more_holds_up_no_other() {
 async fn a_small_blob_waits_as_long_as_a_thousand_others_are_not_stored_yet() {
     let place = place();
     let store = place.open();
-    let unstored = std::sync::Arc::clone(&store.workshop.unstored);
+    let unstored = std::sync::Arc::clone(&store.collecting().unstored);
     let count = u32::try_from(unstored.available_permits()).unwrap();
     let mut others = unstored.clone().acquire_many_owned(count).await.unwrap();
     let (bytes, digest) = blob(0);

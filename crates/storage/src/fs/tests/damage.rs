@@ -52,7 +52,7 @@ async fn what_is_no_blob_is_set_aside_and_can_be_fetched_again() {
         assert_eq!(place.names_in("quarantine").len(), 1, "{what}");
         put(&store, 0).await;
         let found = BlobStore::open(&store, &digest).await.unwrap().unwrap();
-        assert_eq!(read(&found, 0, found.size()), bytes);
+        assert_eq!(read(&found, 0, found.size()).await, bytes);
         assert_eq!(fs::read(&canary).unwrap(), bytes, "{what} was followed");
     }
 }
@@ -184,8 +184,8 @@ async fn a_blob_cut_short_while_it_is_read_ends_early() {
     let found = BlobStore::open(&store, &digest).await.unwrap().unwrap();
     let file = fs::OpenOptions::new().write(true).open(place.layout().blob(&digest)).unwrap();
     file.set_len(10_000).unwrap();
-    assert_eq!(found.read_blocking(9_990, 100).unwrap().len(), 10);
-    assert!(found.read_blocking(10_000, 100).unwrap().is_empty());
+    assert_eq!(found.read(9_990, 100).await.unwrap().len(), 10);
+    assert!(found.read(10_000, 100).await.unwrap().is_empty());
     // An end where there should be none is not believed of a read that does not wait.
     assert_eq!(found.try_read(10_000, 100).unwrap(), None);
     assert!(found.size() > 10_000);

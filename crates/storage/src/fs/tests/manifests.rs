@@ -5,11 +5,12 @@ use std::fs;
 use bytes::Bytes;
 use oci::Digest;
 
-use super::super::MANIFEST_BYTES_MAX;
 use super::Place;
 use super::script::{media_type, repository};
 use crate::conformance::{Engine, read};
 use crate::fs::FsStore;
+use crate::fs::kept::CONTENT_BYTES_MAX;
+use crate::fs::store::MANIFEST_BYTES_MAX;
 use crate::record_store::{HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, RecordStore};
 use crate::verified_manifest::VerifiedManifest;
 
@@ -40,8 +41,8 @@ async fn t05_a_large_manifest_is_a_file_and_takes_no_memory() {
         let held = find(store, larger.digest()).await;
         assert_eq!((held.size(), held.media_type()), (larger.bytes().len() as u64, &media_type()));
         let HeldManifest::File { file, .. } = held else { panic!("it is in memory") };
-        assert_eq!(read(&file, 0, file.size()), *larger.bytes());
-        assert_eq!(store.manifest_bytes.taken(), MANIFEST_IN_MEMORY_BYTES_MAX, "the small one alone");
+        assert_eq!(read(&file, 0, file.size()).await, *larger.bytes());
+        assert_eq!(store.manifest_bytes().taken(), MANIFEST_IN_MEMORY_BYTES_MAX, "the small one alone");
     };
     let store = place.open();
     put(&store, &largest).await;
@@ -67,17 +68,17 @@ async fn t05_manifests_that_are_sent_to_clients_that_do_not_read_take_no_more_th
                 HeldManifest::Whole(found) => found.bytes.to_vec(),
                 HeldManifest::File { file, .. } => {
                     file_count += 1;
-                    read(file, 0, file.size())
+                    read(file, 0, file.size()).await
                 }
             };
             assert_eq!(bytes, *manifest.bytes());
             unread.push(held);
-            assert!(store.manifest_bytes.taken() <= MANIFEST_BYTES_MAX);
+            assert!(store.manifest_bytes().taken() <= MANIFEST_BYTES_MAX);
         }
     }
     assert!(file_count > 100, "{file_count}: there is room for some 40 in memory");
     drop(unread);
-    assert!(store.manifest_bytes.taken() <= super::super::CONTENT_BYTES_MAX, "what is kept alone");
+    assert!(store.manifest_bytes().taken() <= CONTENT_BYTES_MAX, "what is kept alone");
     assert!(matches!(find(&store, manifests[0].digest()).await, HeldManifest::Whole(_)));
 }
 
@@ -90,7 +91,7 @@ async fn t05_all_who_look_for_a_manifest_at_the_same_time_share_one_copy() {
     let looks = (0..300).map(|_| find(&store, large.digest()));
     let found = futures_util::future::join_all(looks).await;
     assert_eq!(found.len(), 300);
-    let copy_count = store.manifest_bytes.taken() / 200_000;
+    let copy_count = store.manifest_bytes().taken() / 200_000;
     assert!(copy_count <= 24, "{copy_count}: as many as there are jobs at the most");
 }
 

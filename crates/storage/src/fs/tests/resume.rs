@@ -35,11 +35,11 @@ async fn taken_up(place: &Place, boot_id: &str) -> u64 {
     let spool = store.spool(&digest).await.unwrap();
     let front = spool.watermark();
     assert_eq!(spool.available_from(front), 0);
-    assert_eq!(read(&spool.content(), 0, front), bytes[..front as usize]);
+    assert_eq!(read(&spool.content(), 0, front).await, bytes[..front as usize]);
     spool.write(front, vec![bytes.slice(front as usize..)]).await.unwrap();
     store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
     let found = BlobStore::open(&store, &digest).await.unwrap().unwrap();
-    assert_eq!(read(&found, 0, SIZE), bytes);
+    assert_eq!(read(&found, 0, SIZE).await, bytes);
     front
 }
 
@@ -66,7 +66,7 @@ async fn missing(place: &Place, boot_id: &str) -> Vec<(u64, u64)> {
     }
     store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
     let found = BlobStore::open(&store, &digest).await.unwrap().unwrap();
-    assert_eq!(read(&found, 0, SIZE), bytes);
+    assert_eq!(read(&found, 0, SIZE).await, bytes);
     gaps.iter().map(|gap| (gap.start, gap.end)).collect()
 }
 
@@ -372,11 +372,15 @@ async fn t10_a_reader_beyond_a_hole_does_not_make_its_successor_begin_anew() {
     assert_eq!(new.gaps(SIZE), [ByteRange { start: 10_000, end: 30_000 }]);
     // Wrong bytes go nowhere but into the hole.
     new.write(0, vec![Bytes::from(vec![0; SIZE as usize])]).await.unwrap();
-    assert_eq!(read(&reader, 30_000, SIZE), bytes[30_000..]);
-    assert_eq!(read(&reader, 0, 10_000), bytes[..10_000]);
-    assert_eq!(reader.read_blocking(10_000, 100).unwrap(), "", "the hole is not this reader's");
+    assert_eq!(read(&reader, 30_000, SIZE).await, bytes[30_000..]);
+    assert_eq!(read(&reader, 0, 10_000).await, bytes[..10_000]);
+    assert_eq!(reader.read(10_000, 100).await.unwrap(), "", "the hole is not this reader's");
     new.finish(SIZE).await.unwrap_err();
-    assert_eq!(read(&reader, 30_000, SIZE), bytes[30_000..], "nor does the end of the other change anything");
+    assert_eq!(
+        read(&reader, 30_000, SIZE).await,
+        bytes[30_000..],
+        "nor does the end of the other change anything"
+    );
 }
 
 #[tokio::test]
@@ -409,7 +413,7 @@ async fn a_verified_spool_that_was_succeeded_is_not_admitted() {
     new.write(0, vec![Bytes::from_static(b"else")]).await.unwrap();
     assert_eq!(store.admit(verified).await.unwrap_err().kind(), StoreErrorKind::Closed);
     assert!(BlobStore::open(&store, &digest).await.unwrap().is_none());
-    assert_eq!(read(&reader, 0, SIZE), bytes, "what was verified stays what it was");
+    assert_eq!(read(&reader, 0, SIZE).await, bytes, "what was verified stays what it was");
     assert_eq!(new.watermark(), 4);
 }
 
@@ -429,5 +433,5 @@ async fn a_failed_write_leaves_nothing_that_counts() {
     spool.write(10_000, vec![bytes.slice(10_000..)]).await.unwrap();
     store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
     let found = BlobStore::open(&store, &digest).await.unwrap().unwrap();
-    assert_eq!(read(&found, 0, SIZE), bytes);
+    assert_eq!(read(&found, 0, SIZE).await, bytes);
 }

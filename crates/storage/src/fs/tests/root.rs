@@ -186,7 +186,7 @@ async fn a_vanished_root_is_reported_and_never_made_anew() {
             fs::create_dir(place.root()).unwrap();
         }
         let verified = spool.finish(bytes.len() as u64).await.unwrap();
-        assert_eq!(verified.content().read_blocking(0, 10).unwrap(), bytes[..10], "readers can finish");
+        assert_eq!(verified.content().read(0, 10).await.unwrap(), bytes[..10], "readers can finish");
         store.admit(verified).await.unwrap_err();
         for (what, answer) in all_answers(&store).await {
             let error = answer.unwrap_or_else(|| panic!("{what} did not notice"));
@@ -237,7 +237,7 @@ async fn files_are_not_sent_where_the_file_system_cannot_do_that() {
         }
         let store = place.open();
         let spool = BlobStore::spool(&store, &Digest::of(Algorithm::Sha256, b"content")).await.unwrap();
-        assert_eq!(spool.content().can_send(), can_send, "{errno:?}");
+        assert_eq!(spool.content().as_file().is_some(), can_send, "{errno:?}");
         assert!(!place.faults.is_pending());
     }
 }

@@ -141,7 +141,7 @@ async fn fill(store: &FsStore, bytes: &Bytes, digest: &Digest, order: &[u64]) ->
     let content = verified.content();
     let admitted = store.admit(verified).await;
     // Whatever becomes of the commit, those who read the fill get every byte of it.
-    if let Ok(whole) = content.read_blocking(0, size as usize) {
+    if let Ok(whole) = content.read(0, size as usize).await {
         assert_eq!(whole, *bytes);
     }
     admitted?;
@@ -191,7 +191,7 @@ pub(super) async fn inspect(place: &Place, done: &Acknowledged, is_power_loss: b
         assert!(found.is_none() || !done.removed.contains(&digest), "{number} was removed and is back");
         if let Some(found) = found {
             assert_eq!(found.size(), bytes.len() as u64, "size of {number}");
-            assert_eq!(read(&found, 0, found.size()), bytes, "content of {number}");
+            assert_eq!(read(&found, 0, found.size()).await, bytes, "content of {number}");
         }
         go_on(&store, number).await;
     }
@@ -210,7 +210,7 @@ async fn go_on(store: &FsStore, number: u64) {
     let (bytes, digest) = blob(number);
     let spool = store.spool(&digest).await.unwrap();
     let front = spool.watermark();
-    let taken_up = read(&spool.content(), 0, front);
+    let taken_up = read(&spool.content(), 0, front).await;
     // What was forged is as good as what an upstream forges: only the digest tells.
     let mut forged = bytes.to_vec();
     forged[7] ^= 1;
@@ -225,5 +225,5 @@ async fn go_on(store: &FsStore, number: u64) {
         Err(error) => panic!("blob {number} from {front}: {error}"),
     }
     let found = BlobStore::open(store, &digest).await.unwrap().unwrap();
-    assert_eq!(read(&found, 0, found.size()), bytes, "content of {number}");
+    assert_eq!(read(&found, 0, found.size()).await, bytes, "content of {number}");
 }

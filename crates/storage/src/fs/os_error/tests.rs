@@ -1,8 +1,10 @@
+use std::error::Error;
+use std::io;
 use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::{StoreError, StoreErrorKind};
+use crate::error::{StoreError, StoreErrorKind};
 
 #[test]
 fn error_numbers_have_the_kinds_that_callers_act_on() {
@@ -26,8 +28,18 @@ fn error_numbers_have_the_kinds_that_callers_act_on() {
 fn an_error_names_the_call_the_path_and_the_reason() {
     let error = StoreError::os("fsync", Path::new("/srv/wharf/blobs"), Errno::IO);
     assert_eq!(error.to_string(), "fsync /srv/wharf/blobs: Input/output error (os error 5)");
-    assert_eq!((error.call(), error.path()), ("fsync", Path::new("/srv/wharf/blobs")));
-    assert_eq!((error.errno(), error.cause().raw_os_error()), (Some(5), Some(5)));
-    let own = StoreError::own(StoreErrorKind::Locked, "flock", Path::new("lock"), "someone has it");
+    assert_eq!((error.call(), error.target(), error.errno()), ("fsync", "/srv/wharf/blobs", Some(5)));
+    let own = StoreError::own(StoreErrorKind::Locked, "flock", "lock", "someone has it");
     assert_eq!((own.to_string().as_str(), own.errno()), ("flock lock: someone has it", None));
+    assert_eq!(own.reason().to_string(), "someone has it");
+}
+
+#[test]
+fn an_error_keeps_what_lies_beneath_it_in_each_clone() {
+    let error = StoreError::os("fsync", Path::new("/srv/wharf/blobs"), Errno::IO);
+    let wrapped = io::Error::other(error.clone());
+    drop(error);
+    assert_eq!(wrapped.to_string(), "fsync /srv/wharf/blobs: Input/output error (os error 5)");
+    let beneath = wrapped.source().and_then(|source| source.downcast_ref::<io::Error>());
+    assert_eq!(beneath.and_then(io::Error::raw_os_error), Some(5));
 }

@@ -2,37 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 
 /// Pieces by the offset of their first byte; they never overlap.
 #[derive(Default)]
 pub(crate) struct Pieces(Mutex<BTreeMap<u64, Bytes>>);
 
 impl Pieces {
-    /// Puts a piece where nothing is yet.
-    pub(crate) fn insert(&self, offset: u64, piece: Bytes) {
+    fn insert(&self, offset: u64, piece: Bytes) {
         if !piece.is_empty() {
-            self.pieces().insert(offset, piece);
+            self.0.lock().insert(offset, piece);
         }
     }
 
-    /// Puts several parts, each of pieces one after the other, where nothing is yet.
-    pub(crate) fn insert_all(&self, parts: &[(u64, Vec<Bytes>)]) {
-        for (start, pieces) in parts {
-            let mut at = *start;
-            for piece in pieces {
-                self.insert(at, piece.clone());
-                at += piece.len() as u64;
-            }
+    /// Puts pieces, one after the other, where nothing is yet.
+    pub(crate) fn insert_all(&self, offset: u64, pieces: &[Bytes]) {
+        let mut at = offset;
+        for piece in pieces {
+            self.insert(at, piece.clone());
+            at += piece.len() as u64;
         }
     }
 
     /// The bytes at `offset`, as far as they go on without a gap, at most `len_max` of them. What lies in
     /// one piece is not copied.
     pub(crate) fn read(&self, offset: u64, len_max: usize) -> Bytes {
-        let pieces = self.pieces();
+        let pieces = self.0.lock();
         let Some((start, first)) = pieces.range(..=offset).next_back() else { return Bytes::new() };
         let within = offset - start;
         if within >= first.len() as u64 {
@@ -58,7 +55,7 @@ impl Pieces {
     pub(crate) fn runs(&self) -> Vec<(u64, Vec<Bytes>)> {
         let mut runs: Vec<(u64, Vec<Bytes>)> = Vec::new();
         let mut end = None;
-        for (start, piece) in self.pieces().iter() {
+        for (start, piece) in self.0.lock().iter() {
             match runs.last_mut().filter(|_| end == Some(*start)) {
                 Some((_, run)) => run.push(piece.clone()),
                 None => runs.push((*start, vec![piece.clone()])),
@@ -70,18 +67,13 @@ impl Pieces {
 
     /// Forgets all pieces.
     pub(crate) fn clear(&self) {
-        self.pieces().clear();
-    }
-
-    fn pieces(&self) -> MutexGuard<'_, BTreeMap<u64, Bytes>> {
-        // A map is whole between any two of its steps.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().clear();
     }
 }
 
 impl fmt::Debug for Pieces {
     /// Without the pieces' bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pieces").field("count", &self.pieces().len()).finish()
+        f.debug_struct("Pieces").field("count", &self.0.lock().len()).finish()
     }
 }

@@ -3,10 +3,11 @@
 //! A byte that was written is never written again: writers claim what is still missing and write only that.
 //! So neither a second transfer with other bytes nor a late writer can change what was hashed or read.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use oci::ByteRange;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::extents::Extents;
 
@@ -180,13 +181,13 @@ impl Growth {
 
     /// Waits for the writes under way. A claim ends with its write, so this waits no longer than for the disk.
     fn settle(&self) -> MutexGuard<'_, State> {
-        let is_busy = |state: &mut State| !state.in_flight.is_empty();
-        self.settled.wait_while(self.state(), is_busy).unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state();
+        self.settled.wait_while(&mut state, |state| !state.in_flight.is_empty());
+        state
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is a single step that cannot panic halfway.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

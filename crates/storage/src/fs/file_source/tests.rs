@@ -6,8 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustix::io::Errno;
 
-use super::{FileAccess, OpenBlob};
-use crate::buffer_pool::BUFFER_BYTES;
+use super::{FileAccess, FileSource};
+use crate::content::{OpenBlob, OpenFile};
+use crate::fs::buffer_pool::BUFFER_BYTES;
+use crate::fs::capabilities::Capabilities;
 use crate::fs::disk::Disk;
 use crate::fs::fault::{Call, Fault, Faults};
 
@@ -17,15 +19,20 @@ fn warm_file(faults: &Faults) -> (OpenBlob, Vec<u8>) {
     let bytes: Vec<u8> = (0..SIZE).map(|index| (index % 251) as u8).collect();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &bytes).unwrap();
-    let access = FileAccess { disk: Disk::new(faults.clone()), can_send: true, ..FileAccess::default() };
-    let opened = File::open(file.path()).unwrap();
-    (OpenBlob::of_file(Arc::new(access), Arc::new(opened), SIZE as u64), bytes)
+    let can = Capabilities { can_send: true, ..Capabilities::default() };
+    let access = FileAccess { disk: Disk::new(faults.clone()), can, ..FileAccess::default() };
+    let source = FileSource::new(Arc::new(access), File::open(file.path()).unwrap());
+    (OpenBlob::verified(Arc::new(source), SIZE as u64), bytes)
 }
 
-#[test]
-fn a_warm_file_is_read_in_pooled_buffers() {
+fn file(blob: &OpenBlob) -> OpenFile<'_> {
+    blob.as_file().expect("its file system can send it")
+}
+
+#[tokio::test]
+async fn a_warm_file_is_read_in_pooled_buffers() {
     let (blob, bytes) = warm_file(&Faults::default());
-    assert_eq!(blob.read_blocking(0, SIZE * 2).unwrap(), bytes);
+    assert_eq!(blob.read(0, SIZE * 2).await.unwrap(), bytes);
     let Some(first) = blob.try_read(10, SIZE).unwrap() else {
         // This file system cannot tell what is in memory; then every read waits, which is right as well.
         return;
@@ -36,35 +43,35 @@ fn a_warm_file_is_read_in_pooled_buffers() {
     assert!(blob.try_read(end, 100).unwrap().is_some_and(|read| read == bytes[SIZE - 3..]));
 }
 
-#[test]
-fn a_read_that_would_wait_says_so() {
+#[tokio::test]
+async fn a_read_that_would_wait_says_so() {
     for errno in [Errno::AGAIN, Errno::OPNOTSUPP, Errno::INVAL, Errno::NOSYS, Errno::INTR] {
         let faults = Faults::default();
         let (blob, bytes) = warm_file(&faults);
         faults.inject(Some(Call::Read), 0, Fault::Errno(errno.raw_os_error()));
         assert_eq!(blob.try_read(0, 100).unwrap(), None, "{errno:?}");
-        assert_eq!(blob.read_blocking(0, 100).unwrap(), bytes[..100]);
+        assert_eq!(blob.read(0, 100).await.unwrap(), bytes[..100]);
     }
 }
 
-#[test]
-fn a_read_that_fails_says_so() {
+#[tokio::test]
+async fn a_read_that_fails_says_so() {
     let faults = Faults::default();
     let (blob, _) = warm_file(&faults);
     let eio = Errno::IO.raw_os_error();
     faults.inject(Some(Call::Read), 0, Fault::Errno(eio));
     assert_eq!(blob.try_read(0, 100).unwrap_err().raw_os_error(), Some(eio));
     faults.inject(Some(Call::Read), 0, Fault::Errno(eio));
-    assert_eq!(blob.read_blocking(0, 100).unwrap_err().raw_os_error(), Some(eio));
+    assert_eq!(blob.read(0, 100).await.unwrap_err().raw_os_error(), Some(eio));
 }
 
-#[test]
-fn reading_nothing_asks_nobody() {
+#[tokio::test]
+async fn reading_nothing_asks_nobody() {
     let faults = Faults::default();
     let (blob, _) = warm_file(&faults);
     for (offset, len) in [(0, 0), (SIZE as u64, 100), (u64::MAX, 100)] {
         assert_eq!(blob.try_read(offset, len).unwrap(), Some(Bytes::new()));
-        assert!(blob.read_blocking(offset, len).unwrap().is_empty());
+        assert!(blob.read(offset, len).await.unwrap().is_empty());
     }
     assert!(faults.steps().is_empty());
 }
@@ -74,7 +81,7 @@ fn a_file_is_sent_from_where_it_is_asked_for_to_its_end() {
     let (blob, bytes) = warm_file(&Faults::default());
     for (offset, len, sent) in [(0, 1000, 1000), (SIZE - 10, 1000, 10), (SIZE, 1000, 0)] {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        assert_eq!(blob.send(&ours, offset as u64, len).unwrap(), sent);
+        assert_eq!(file(&blob).send(&ours, offset as u64, len).unwrap(), sent);
         drop(ours);
         let mut received = Vec::new();
         theirs.read_to_end(&mut received).unwrap();
@@ -87,7 +94,7 @@ fn a_socket_that_is_full_says_so() {
     let (blob, _) = warm_file(&Faults::default());
     let (ours, _theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    let full = (0..1000).find_map(|_| blob.send(&ours, 0, SIZE).err());
+    let full = (0..1000).find_map(|_| file(&blob).send(&ours, 0, SIZE).err());
     assert_eq!(full.unwrap().kind(), io::ErrorKind::WouldBlock);
 }
 
@@ -95,16 +102,16 @@ fn a_socket_that_is_full_says_so() {
 async fn what_is_not_in_memory_is_loaded_before_it_is_sent() {
     let faults = Faults::default();
     let (blob, _) = warm_file(&faults);
-    assert!(blob.is_cached(SIZE as u64, 10), "nothing is always there");
+    assert!(file(&blob).is_cached(SIZE as u64, 10), "nothing is always there");
     // The last sample, and the first.
     for skip in [0, 1] {
         faults.inject(Some(Call::Read), skip, Fault::Errno(Errno::AGAIN.raw_os_error()));
-        assert!(!blob.is_cached(0, SIZE));
+        assert!(!file(&blob).is_cached(0, SIZE));
         assert!(!faults.is_pending());
     }
-    blob.load(0, SIZE).await.unwrap();
-    blob.load(SIZE as u64 - 10, SIZE).await.unwrap();
+    file(&blob).load(0, SIZE).await.unwrap();
+    file(&blob).load(SIZE as u64 - 10, SIZE).await.unwrap();
     let eio = Errno::IO.raw_os_error();
     faults.inject(Some(Call::Read), 1, Fault::Errno(eio));
-    assert_eq!(blob.load(0, SIZE).await.unwrap_err().raw_os_error(), Some(eio));
+    assert_eq!(file(&blob).load(0, SIZE).await.unwrap_err().raw_os_error(), Some(eio));
 }

@@ -9,11 +9,12 @@ use super::{Durability, bytes};
 use crate::error::StoreErrorKind;
 use crate::fs::disk::Disk;
 use crate::fs::fault::{Call, Fault, Faults};
+use crate::fs::open_root;
 use crate::fs::root::Root;
 
 fn root(path: &Path, faults: &Faults) -> Root {
     let metrics = Metrics::new(&["test".to_owned()]).registry("test");
-    Root::open(path, Disk::new(faults.clone()), metrics).unwrap()
+    open_root::open(path, Disk::new(faults.clone()), metrics).unwrap()
 }
 
 fn temporary_count(root: &Path) -> usize {

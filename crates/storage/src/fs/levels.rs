@@ -1,8 +1,10 @@
 //! Levels of names that were read lately, so that not every page reads a large directory again.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// How long a level is believed that no directory was made in since. What others do to the files counts then.
 const BELIEVED_FOR: Duration = Duration::from_secs(10);
@@ -97,7 +99,7 @@ fn weight(key: &str) -> usize {
 
 /// Large levels by their prefix.
 #[derive(Debug)]
-pub(in crate::fs) struct Levels {
+pub(super) struct Levels {
     kept: Mutex<HashMap<String, Arc<Level>>>,
     level_bytes_max: usize,
 }
@@ -120,7 +122,7 @@ impl Levels {
 
     /// The keys of a level from `start` on, if they were read lately and no directory was made since.
     pub(super) fn get(&self, prefix: &str, start: &str, made_count: u64) -> Option<Arc<Level>> {
-        let levels = self.levels();
+        let levels = self.kept.lock();
         let level = levels.get(prefix)?;
         let is_fresh = level.made_count == made_count && level.made_at.elapsed() < BELIEVED_FOR;
         (is_fresh && level.has_keys_from(start)).then(|| Arc::clone(level))
@@ -128,7 +130,7 @@ impl Levels {
 
     pub(super) fn keep(&self, prefix: &str, level: Level) -> Arc<Level> {
         let level = Arc::new(level);
-        let mut levels = self.levels();
+        let mut levels = self.kept.lock();
         levels.retain(|_, kept| kept.made_count == level.made_count && kept.made_at.elapsed() < BELIEVED_FOR);
         if level.keys.len() < KEPT_KEY_COUNT_MIN {
             return level;
@@ -140,11 +142,6 @@ impl Levels {
             oldest.and_then(|prefix| levels.remove(&prefix));
         }
         level
-    }
-
-    fn levels(&self) -> MutexGuard<'_, HashMap<String, Arc<Level>>> {
-        // A map is whole between any two of its steps.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Read buffers that go round: a warm blob is sent through a few of them, whatever its size.
 
 use std::fmt;
-use std::ops::DerefMut;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 /// The size of a pooled buffer. Larger ones leave the processor's second-level cache between the read that
 /// fills them and the write that empties them.
@@ -31,21 +31,16 @@ pub(crate) struct Lent {
 impl BufferPool {
     /// A buffer with arbitrary contents.
     pub(crate) fn lend(self: &Arc<Self>) -> Lent {
-        let idle = self.idle().pop();
+        let idle = self.idle.lock().pop();
         let buffer = idle.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
         Lent { buffer, len: 0, pool: Arc::clone(self) }
-    }
-
-    fn idle(&self) -> impl DerefMut<Target = Vec<Buffer>> {
-        // A list of buffers is whole between any two of its steps.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for BufferPool {
     /// Without the buffers' bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BufferPool").field("idle_count", &self.idle().len()).finish()
+        f.debug_struct("BufferPool").field("idle_count", &self.idle.lock().len()).finish()
     }
 }
 
@@ -71,7 +66,7 @@ impl AsRef<[u8]> for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        let mut idle = self.pool.idle();
+        let mut idle = self.pool.idle.lock();
         if idle.len() < IDLE_COUNT_MAX {
             idle.push(buffer);
         }

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use super::root::Root;
 use crate::error::StoreError;
-use crate::fs::root::Root;
 
 /// What a published file has to outlive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(crate) fn written(
         .and_then(|()| move_into_place(root, &temporary, target, durability));
     if published.is_err() {
         // If this fails too, the next start empties the directory.
-        let _ = root.disk().unlink(&temporary);
+        let _ = root.unlink(&temporary);
     }
     published
 }
@@ -79,7 +79,7 @@ fn move_into_place(
     durability: Durability,
 ) -> Result<(), StoreError> {
     let directory = parent(target);
-    root.in_directory(directory, || root.disk().rename(source, target))?;
+    root.in_directory(directory, || root.rename(source, target))?;
     match durability {
         Durability::ProcessDeath => Ok(()),
         Durability::PowerLoss => root.disk().sync_directory(directory),

@@ -1,0 +1,21 @@
+//! How an engine recognises bytes that it has seen before.
+
+/// What an engine says of stored bytes, so that a change shows: whoever changes them changes this. Only the engine that
+/// made one knows what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validator {
+    bytes: [u64; 4],
+    name: [u64; 2],
+}
+
+impl Validator {
+    /// Of `bytes`, which change with the content, and `name`, which changes with that and when the content is renamed.
+    pub(crate) fn new(bytes: [u64; 4], name: [u64; 2]) -> Self {
+        Self { bytes, name }
+    }
+
+    /// Whether nobody has written to the content in between. Another name is no other content.
+    pub fn has_bytes_of(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}

@@ -1,0 +1,117 @@
+//! How a store is opened.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use budget::Budget;
+use telemetry::RegistryMetrics;
+
+use super::buffer_pool::BufferPool;
+use super::capabilities::Capabilities;
+use super::collected::Collecting;
+use super::disk::Disk;
+use super::fault::Faults;
+use super::file_source::FileAccess;
+use super::jobs::Jobs;
+use super::left::Left;
+use super::open_root;
+use super::store::FsStore;
+use super::workshop::Workshop;
+use crate::error::StoreError;
+
+/// The kernel's name for this start of the machine.
+const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
+
+/// What one store may take of the process and of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How many blobs of up to 64 KiB stay open between two who ask for them. Each takes a file descriptor.
+    pub kept_open_count_max: u64,
+    /// What bytes of small blobs on their way may take of memory; 0: they go into files at once.
+    pub collected_bytes_max: u64,
+    /// How many small blobs may be whole and not yet durable under their names. Each takes a file descriptor, and a
+    /// further one waits: then the disk sets the pace.
+    pub unstored_count_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { kept_open_count_max: 64, collected_bytes_max: 16 << 20, unstored_count_max: 1024 }
+    }
+}
+
+/// Opens the store at `root`, making it if there is nothing or an empty directory.
+///
+/// Takes the same few system calls whatever is stored. Leftovers in `tmp` are removed, and partial files that
+/// nobody has touched for a day.
+///
+/// # Errors
+/// [`Locked`](crate::StoreErrorKind::Locked) when another process uses the root,
+/// [`Version`](crate::StoreErrorKind::Version) when a later program wrote it,
+/// [`Unfit`](crate::StoreErrorKind::Unfit) when it is neither empty nor a store, or when everyone may write
+/// into it (its group may), and I/O errors.
+pub fn open(root: &Path, metrics: Arc<RegistryMetrics>) -> Result<FsStore, StoreError> {
+    Settings::default().open(root, metrics)
+}
+
+/// Like [`open`], with faults to come and in a machine whose present start is called `boot_id`. Bytes of small blobs
+/// go into files at once.
+///
+/// # Errors
+/// As [`open`].
+#[cfg(any(test, feature = "fault"))]
+pub fn open_with(
+    root: &Path,
+    metrics: Arc<RegistryMetrics>,
+    faults: Faults,
+    boot_id: Option<String>,
+) -> Result<FsStore, StoreError> {
+    let settings = Settings { collected_bytes_max: 0, ..Settings::default() };
+    settings.open_with(root, metrics, faults, boot_id)
+}
+
+impl Settings {
+    /// Opens the store at `root`, as [`open`] does, with these settings.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn open(self, root: &Path, metrics: Arc<RegistryMetrics>) -> Result<FsStore, StoreError> {
+        let boot_id = std::fs::read_to_string(BOOT_ID_PATH).ok().map(|id| id.trim().to_owned());
+        self.open_in(root, metrics, Faults::none(), boot_id)
+    }
+
+    /// Like [`open_with`], with these settings.
+    ///
+    /// # Errors
+    /// As [`open`].
+    #[cfg(any(test, feature = "fault"))]
+    pub fn open_with(
+        self,
+        root: &Path,
+        metrics: Arc<RegistryMetrics>,
+        faults: Faults,
+        boot_id: Option<String>,
+    ) -> Result<FsStore, StoreError> {
+        self.open_in(root, metrics, faults, boot_id)
+    }
+
+    fn open_in(
+        self,
+        root: &Path,
+        metrics: Arc<RegistryMetrics>,
+        faults: Faults,
+        boot_id: Option<String>,
+    ) -> Result<FsStore, StoreError> {
+        let disk = Disk::new(faults);
+        let root = open_root::open(root, disk.clone(), metrics)?;
+        let can = Capabilities::of(&disk, root.layout());
+        let jobs = if can.is_local { Jobs::of_local_disk() } else { Jobs::default() };
+        let access = Arc::new(FileAccess { disk, buffers: Arc::new(BufferPool::default()), jobs, can });
+        let workshop = Arc::new(Workshop { root, access, boot_id, left: Left::default() });
+        let collected_bytes = (self.collected_bytes_max > 0).then(|| Budget::new(self.collected_bytes_max));
+        let collecting = Collecting::new(Arc::clone(&workshop), collected_bytes, self.unstored_count_max);
+        let store = FsStore::new(workshop, collecting, self.kept_open_count_max);
+        store.sweep_at_start();
+        Ok(store)
+    }
+}

@@ -1,0 +1,133 @@
+//! A store in a directory, and how its work gets off the runtime's threads.
+
+use std::sync::Arc;
+
+use budget::Budget;
+use oci::{Digest, Repository, Tag};
+use policy::freshness::TagRecord;
+
+use super::collected::Collecting;
+use super::commits::Commits;
+use super::jobs::{Jobs, Sort};
+use super::kept::{BELIEVED_FOR, CONTENT_BYTES_MAX, Kept};
+use super::levels::Levels;
+use super::root::Root;
+use super::slots::Slots;
+use super::workshop::Workshop;
+use crate::content::OpenBlob;
+use crate::error::StoreError;
+use crate::record_store::StoredManifest;
+
+/// What manifests in memory may take in one store, in bytes: half of it are those that are kept. Beyond it they are
+/// sent as files.
+pub(super) const MANIFEST_BYTES_MAX: u64 = 2 * CONTENT_BYTES_MAX;
+
+/// A store in a directory of its own, which it alone uses until it and its spools are dropped. Cheap to
+/// clone.
+#[derive(Clone, Debug)]
+pub struct FsStore(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    workshop: Arc<Workshop>,
+    slots: Slots,
+    collecting: Arc<Collecting>,
+    commits: Commits,
+    /// Small ones, open.
+    blobs: Arc<Kept<Digest, OpenBlob>>,
+    manifests: Kept<(Repository, Digest), StoredManifest>,
+    /// What manifests take of memory: those that are kept, and those that are not any more and still sent.
+    manifest_bytes: Budget,
+    tags: Kept<(Repository, Tag), TagRecord>,
+    /// Held by the one who lists repositories.
+    listing: Arc<tokio::sync::Mutex<()>>,
+    levels: Levels,
+}
+
+impl FsStore {
+    /// The store of an open root, which keeps `kept_open_count_max` small blobs open.
+    pub(super) fn new(workshop: Arc<Workshop>, collecting: Collecting, kept_open_count_max: u64) -> Self {
+        let blobs = Arc::new(Kept::new(kept_open_count_max, BELIEVED_FOR));
+        Self(Arc::new(Parts {
+            commits: Commits::new(Arc::clone(&workshop), Arc::clone(&blobs)),
+            workshop,
+            slots: Slots::default(),
+            collecting: Arc::new(collecting),
+            blobs,
+            manifests: Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR),
+            manifest_bytes: Budget::new(MANIFEST_BYTES_MAX),
+            tags: Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR),
+            listing: Arc::default(),
+            levels: Levels::default(),
+        }))
+    }
+
+    /// Does some work off the runtime's threads. It runs to its end, even when the caller loses interest.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        sort: Sort,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        self.jobs().run(sort, move || work(&store)).await
+    }
+
+    pub(super) fn root(&self) -> &Root {
+        &self.0.workshop.root
+    }
+
+    pub(super) fn jobs(&self) -> &Jobs {
+        self.0.workshop.jobs()
+    }
+
+    pub(super) fn workshop(&self) -> &Arc<Workshop> {
+        &self.0.workshop
+    }
+
+    pub(super) fn slots(&self) -> &Slots {
+        &self.0.slots
+    }
+
+    pub(super) fn collecting(&self) -> &Arc<Collecting> {
+        &self.0.collecting
+    }
+
+    pub(super) fn commits(&self) -> &Commits {
+        &self.0.commits
+    }
+
+    /// Small blobs, open.
+    pub(super) fn blobs(&self) -> &Kept<Digest, OpenBlob> {
+        &self.0.blobs
+    }
+
+    pub(super) fn manifests(&self) -> &Kept<(Repository, Digest), StoredManifest> {
+        &self.0.manifests
+    }
+
+    /// What manifests take of memory: those that are kept, and those that are not any more and still sent.
+    pub(super) fn manifest_bytes(&self) -> &Budget {
+        &self.0.manifest_bytes
+    }
+
+    pub(super) fn tags(&self) -> &Kept<(Repository, Tag), TagRecord> {
+        &self.0.tags
+    }
+
+    /// Held by the one who lists repositories.
+    pub(super) fn listing(&self) -> &Arc<tokio::sync::Mutex<()>> {
+        &self.0.listing
+    }
+
+    pub(super) fn levels(&self) -> &Levels {
+        &self.0.levels
+    }
+}
+
+#[cfg(test)]
+impl FsStore {
+    /// Replaces the levels, as long as there are no clones.
+    pub(super) fn set_levels(&mut self, levels: Levels) {
+        Arc::get_mut(&mut self.0).expect("there is no other clone").levels = levels;
+    }
+}

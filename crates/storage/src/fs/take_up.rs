@@ -1,0 +1,133 @@
+//! What is made of the partial file that an earlier spool left, and of nothing.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use oci::Digest;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use tracing::debug;
+
+use super::disk::Found;
+use super::partial::Partial;
+use super::publish::Durability;
+use super::sidecar::Sidecar;
+use super::workshop::Workshop;
+use crate::error::StoreError;
+use crate::extents::Extents;
+use crate::growth::Growth;
+
+/// A blob up to this size is collected in memory and goes into its file at once. Of such a one no client gets a byte
+/// before its digest is right.
+pub(super) const COLLECTED_BYTES_MAX: u64 = 256 * 1024;
+
+/// What of an earlier spool can be used.
+struct Remains {
+    file: File,
+    written: Extents,
+    has_tail: bool,
+    noted: Sidecar,
+}
+
+impl Workshop {
+    /// The partial file of a digest with what is there, as far as it can be trusted. `None`: nothing is of use. Whatever
+    /// is wrong with it, the answer is to begin anew.
+    pub(super) fn take_up(self: &Arc<Self>, digest: &Digest) -> Option<Partial> {
+        if !self.left.may_have(digest) {
+            return None;
+        }
+        match self.try_take_up(digest) {
+            Ok(remains) => remains.map(|remains| {
+                let Remains { file, written, has_tail, noted } = remains;
+                let growth = Arc::new(Growth::new(written, noted.size));
+                Partial::new(self, digest, growth, file, has_tail, Some(noted))
+            }),
+            Err(error) => {
+                debug!(%digest, %error, "partial file cannot be taken up");
+                self.root.metrics().store_failed(error.call());
+                None
+            }
+        }
+    }
+
+    /// A new, empty file for what `growth` will tell of. Whatever was there before goes.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        digest: &Digest,
+        growth: Arc<Growth>,
+    ) -> Result<Partial, StoreError> {
+        let layout = self.root.layout();
+        let path = layout.partial(digest);
+        let may_have_left = self.left.may_have(digest);
+        self.left.add(digest);
+        let create = || self.root.in_directory(&layout.partials(), || self.root.disk().create(&path));
+        if may_have_left {
+            self.clear(digest)?;
+        }
+        let file = match create() {
+            // Somebody else put it there.
+            Err(error) if error.is(Errno::EXIST) => {
+                self.clear(digest)?;
+                create()?
+            }
+            created => created?,
+        };
+        Ok(Partial::new(self, digest, growth, file, false, None))
+    }
+
+    /// Nothing is cut off that was written, for somebody may still read it. The order matters at each step:
+    /// should the process be killed, what is noted holds for what is there.
+    fn try_take_up(&self, digest: &Digest) -> Result<Option<Remains>, StoreError> {
+        let (path, sidecar_path) = (self.root.layout().partial(digest), self.root.layout().sidecar(digest));
+        let old = Sidecar::read(&self.root, &sidecar_path)?;
+        let Found::Regular(file, len) = self.root.disk().open_regular(&path, OFlags::RDWR)? else {
+            return Ok(None);
+        };
+        let trusted = old.as_ref().map(|old| old.trusted(len, self.boot_id.as_deref())).unwrap_or_default();
+        let (size, written) = if trusted.count() > 0 {
+            (old.as_ref().and_then(|old| old.size), trusted)
+        } else if self.is_whole(digest, &file, &path, len)? {
+            (Some(len), Extents::prefix(len))
+        } else {
+            return Ok(None);
+        };
+        // As long as there is nothing but what is believed, the file's length tells how far it goes.
+        let is_in_order = written == Extents::prefix(len);
+        let noted = if is_in_order {
+            let boot_id = self.boot_id.clone();
+            Sidecar { size, boot_id, synced: false, front: None, beyond: Vec::new() }
+        } else {
+            Sidecar::listing(&written, size, self.boot_id.clone(), false)
+        };
+        // What is written from now on is not durable, and a power loss must not bring the old note back.
+        let was_synced = old.is_some_and(|old| old.synced);
+        let durability = if was_synced { Durability::PowerLoss } else { Durability::ProcessDeath };
+        noted.write(&self.root, &sidecar_path, durability)?;
+        Ok(Some(Remains { file, has_tail: written.end() < len, written, noted }))
+    }
+
+    /// Whether a file that nothing vouches for is all of a small blob: its digest tells.
+    fn is_whole(&self, digest: &Digest, file: &File, path: &Path, len: u64) -> Result<bool, StoreError> {
+        if !(1..=COLLECTED_BYTES_MAX).contains(&len) {
+            return Ok(false);
+        }
+        // It is at most some hundred kilobytes.
+        let mut bytes = vec![0; len as usize];
+        let read = self.root.disk().read_full(file, &mut bytes, 0);
+        let count = read.map_err(|error| StoreError::io("pread", path, &error))?;
+        Ok(count == bytes.len() && Digest::of(digest.algorithm(), &bytes) == *digest)
+    }
+
+    /// Makes room for a new file; the old one is never emptied, for someone may still read it. The note goes first,
+    /// because it must never stand beside bytes that it does not describe.
+    fn clear(&self, digest: &Digest) -> Result<(), StoreError> {
+        for name in [self.root.layout().sidecar(digest), self.root.layout().partial(digest)] {
+            if self.root.unlink(&name).is_err() {
+                // It is no file; whatever it is, it has no place here.
+                self.root.set_aside(&name)?;
+            }
+        }
+        Ok(())
+    }
+}
