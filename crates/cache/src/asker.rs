@@ -9,7 +9,7 @@ use policy::head_trust::Stakes;
 use upstream::{BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, Upstream};
 
 use crate::error::PullError;
-use crate::permits::{Bounds, ClientPermit, PermitHolder, Permits, UpstreamPermit};
+use crate::permits::{ClientPermit, PermitHolder, Permits, UpstreamPermit};
 use crate::settings::Settings;
 
 /// Gives out the right to ask one upstream.
@@ -38,13 +38,12 @@ impl Asker {
         registry: Arc<str>,
         upstream: Arc<dyn Upstream>,
         settings: &Settings,
-        bounds_of_all: Bounds,
+        permits: Permits,
     ) -> Self {
-        let own = Bounds::new(settings.waiting_count_max, settings.asking_count_max);
         Self {
             registry,
             upstream,
-            permits: Permits::new(own, bounds_of_all),
+            permits,
             document_deadline: settings.manifest_deadline,
             is_offline: settings.tags.offline,
         }

@@ -19,9 +19,10 @@ use crate::grants::Grants;
 use crate::listings::Listings;
 use crate::manifests::Manifests;
 use crate::named_sizes::NamedSizes;
-use crate::permits::Bounds;
+use crate::permits::{Bounds, Permits};
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::store_tables::StoreTables;
 use crate::tags::Tags;
 
 /// What a backend is made of.
@@ -53,6 +54,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Backend {
     shared: Arc<Shared>,
+    tables: StoreTables,
     blobs: Arc<Blobs>,
     manifests: Arc<Manifests>,
     tags: Tags,
@@ -62,6 +64,18 @@ pub struct Backend {
 impl Backend {
     /// A backend with empty tables.
     pub fn new(parts: Parts) -> Self {
+        Self::with_tables(parts, None)
+    }
+
+    /// A backend with other rules, or another upstream, over the store of this one, whose place it takes. It joins the
+    /// transfers that are under way, and knows what is known of the store. Grants and refusals are asked for again:
+    /// they were given to whoever asked then.
+    #[must_use]
+    pub fn succeeded_by(&self, parts: Parts) -> Self {
+        Self::with_tables(parts, Some(self.tables.clone()))
+    }
+
+    fn with_tables(parts: Parts, tables: Option<StoreTables>) -> Self {
         let shared = Arc::new(Shared {
             name: parts.name.into(),
             settings: parts.settings.consistent(),
@@ -72,19 +86,28 @@ impl Backend {
             records: parts.records,
             memory: parts.memory,
         });
-        let asker = Asker::new(shared.name.clone(), parts.upstream, &shared.settings, parts.bounds_of_all);
-        let asker = Arc::new(asker);
+        let tables = tables.unwrap_or_else(|| StoreTables::new(&shared, &shared.settings));
+        let permits = Permits::new(tables.bounds.clone(), parts.bounds_of_all);
+        let asker = Arc::new(Asker::new(shared.name.clone(), parts.upstream, &shared.settings, permits));
         let grants = Arc::new(Grants::new(shared.clone(), asker.clone()));
         let sizes = Arc::new(NamedSizes::new());
+        let stored = tables.manifests.clone();
         let manifests =
-            Arc::new(Manifests::new(shared.clone(), asker.clone(), grants.clone(), sizes.clone()));
+            Arc::new(Manifests::new(shared.clone(), asker.clone(), grants.clone(), sizes.clone(), stored));
+        let words = tables.words.clone();
         Self {
-            tags: Tags::new(shared.clone(), asker.clone(), grants.clone(), manifests.clone()),
+            tags: Tags::new(shared.clone(), asker.clone(), grants.clone(), manifests.clone(), words),
             listings: Listings::new(shared.clone(), asker.clone()),
-            blobs: Arc::new(Blobs::new(shared.clone(), asker, grants, sizes)),
+            blobs: Arc::new(Blobs::new(shared.clone(), asker, grants, sizes, &tables)),
             manifests,
+            tables,
             shared,
         }
+    }
+
+    /// What may depend on this registry's upstream; to be [resized](Bounds::resize) when the process may do more, or less.
+    pub fn bounds(&self) -> &Bounds {
+        &self.tables.bounds
     }
 
     /// The registry's name, as configured.

@@ -17,6 +17,7 @@ use crate::grants::Grants;
 use crate::named_sizes::NamedSizes;
 use crate::recent::Recent;
 use crate::shared::Shared;
+use crate::store_tables::StoreTables;
 use crate::stored_blobs::StoredBlobs;
 
 /// How long a digest whose bytes were wrong stays under suspicion.
@@ -51,13 +52,14 @@ impl Blobs {
         asker: Arc<Asker>,
         grants: Arc<Grants>,
         sizes: Arc<NamedSizes>,
+        tables: &StoreTables,
     ) -> Self {
         Self {
             asker,
             grants,
             sizes,
-            stored: Arc::new(StoredBlobs::new(shared.clone())),
-            fills: FillTable::new(shared.memory.clone()),
+            stored: tables.blobs.clone(),
+            fills: tables.fills.clone(),
             lanes: Arc::new(Lanes::new()),
             suspects: Recent::new(SUSPECT_TTL, SUSPECT_COUNT_MAX),
             size_flights: shared.flights(),

@@ -21,6 +21,7 @@ mod recent;
 mod refusals;
 mod settings;
 mod shared;
+mod store_tables;
 mod stored_blobs;
 mod tags;
 mod verified;

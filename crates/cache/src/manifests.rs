@@ -40,11 +40,12 @@ impl Manifests {
         asker: Arc<Asker>,
         grants: Arc<Grants>,
         sizes: Arc<NamedSizes>,
+        stored: Arc<StoredManifests>,
     ) -> Self {
         Self {
             asker,
             grants,
-            stored: Arc::new(StoredManifests::new(shared.clone())),
+            stored,
             fetch_flights: shared.flights(),
             describe_flights: shared.flights(),
             refused: Refusals::new(shared.settings.negative_ttl),

@@ -23,6 +23,8 @@ use crate::error::PullError;
 pub struct Bounds {
     clients: Arc<Semaphore>,
     requests: Arc<Semaphore>,
+    /// How many permits of each kind there are to be.
+    counts: Arc<Mutex<[usize; 2]>>,
     /// Transfers that hold an upstream permit, in the order in which they got it. Some may be over.
     holders: Arc<Mutex<Vec<Weak<dyn PermitHolder>>>>,
 }
@@ -69,7 +71,33 @@ impl Bounds {
     pub fn new(client_count_max: usize, request_count_max: usize) -> Self {
         let [clients, requests] =
             [client_count_max, request_count_max].map(|it| Arc::new(Semaphore::new(it)));
-        Self { clients, requests, holders: Arc::default() }
+        let counts = Arc::new(Mutex::new([client_count_max, request_count_max]));
+        Self { clients, requests, counts, holders: Arc::default() }
+    }
+
+    /// Changes the bounds. Nobody loses a permit: if fewer are left than are taken, none is given out until enough have
+    /// come back.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn resize(&self, client_count_max: usize, request_count_max: usize) {
+        // Every change under this lock is one step, so a panic elsewhere does not spoil the counts.
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = [client_count_max, request_count_max];
+        let before = std::mem::replace(&mut *counts, after);
+        for ((semaphore, before), after) in [&self.clients, &self.requests].into_iter().zip(before).zip(after)
+        {
+            if after >= before {
+                semaphore.add_permits(after - before);
+                continue;
+            }
+            let surplus = u32::try_from(before - after).unwrap_or(u32::MAX);
+            let semaphore = Arc::clone(semaphore);
+            tokio::spawn(async move {
+                let taken = semaphore.acquire_many_owned(surplus).await;
+                taken.expect("the permits are never closed").forget();
+            });
+        }
     }
 
     /// The permit of the transfer that has held its own longest, of those without clients.

@@ -2,7 +2,7 @@
 //! asked.
 
 mod check;
-mod words;
+pub(crate) mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,9 +61,10 @@ impl Tags {
         asker: Arc<Asker>,
         grants: Arc<Grants>,
         manifests: Arc<Manifests>,
+        words: Arc<TagWords>,
     ) -> Self {
         Self {
-            words: Arc::new(TagWords::new(shared.clone())),
+            words,
             check_flights: shared.flights(),
             refused: Refusals::new(shared.settings.negative_ttl),
             shared,

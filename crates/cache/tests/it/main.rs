@@ -22,6 +22,7 @@ mod resume;
 mod sharing;
 mod simulation;
 mod store_faults;
+mod succession;
 mod untold;
 mod upstream;
 mod waits;

@@ -24,7 +24,7 @@ pub(crate) struct World {
     pub(crate) cancel: CancellationToken,
     /// What bodies take of memory.
     pub(crate) memory: Memory,
-    metrics: Metrics,
+    pub(crate) metrics: Metrics,
 }
 
 impl World {

@@ -1,0 +1,39 @@
+//! What is known of one store. It holds for whatever rules the store is served under, so a backend with other rules takes
+//! it over from the one before it.
+
+use std::sync::Arc;
+
+use crate::fill::table::FillTable;
+use crate::manifests::stored::StoredManifests;
+use crate::permits::Bounds;
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::stored_blobs::StoredBlobs;
+use crate::tags::words::TagWords;
+
+/// The tables of one store, shared by every backend that serves it, one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreTables {
+    /// Blobs on their way into the store. With a table for each backend, a blob could be fetched twice.
+    pub(crate) fills: FillTable,
+    /// Blobs whose bytes are known to be right.
+    pub(crate) blobs: Arc<StoredBlobs>,
+    pub(crate) manifests: Arc<StoredManifests>,
+    /// The newest word on each tag. With a table for each backend, an older word could overwrite a newer one.
+    pub(crate) words: Arc<TagWords>,
+    /// What may depend on the registry's upstream.
+    pub(crate) bounds: Bounds,
+}
+
+impl StoreTables {
+    /// Empty tables.
+    pub(crate) fn new(shared: &Arc<Shared>, settings: &Settings) -> Self {
+        Self {
+            fills: FillTable::new(shared.memory.clone()),
+            blobs: Arc::new(StoredBlobs::new(Arc::clone(shared))),
+            manifests: Arc::new(StoredManifests::new(Arc::clone(shared))),
+            words: Arc::new(TagWords::new(Arc::clone(shared))),
+            bounds: Bounds::new(settings.waiting_count_max, settings.asking_count_max),
+        }
+    }
+}
