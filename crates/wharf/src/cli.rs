@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use url::Url;
 
-use crate::config::{self, Config, LoadError};
+use crate::config::{self, Config, Environment, LoadError};
 use crate::{health, log, online, report, runtime, schema, wiring};
 
 /// A pull-through cache for many container registries behind one address.
@@ -18,6 +18,9 @@ struct CommandLine {
     /// The configuration; without it, WHARF_CONFIG, ./wharf.toml, /etc/wharf/wharf.toml or the built-in one
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Set one key, above the file and the environment: `server.domain=cache.example`, `registry.ghcr.io.tag_ttl=5m`
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = parse_setting)]
+    set: Vec<(String, String)>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -31,8 +34,11 @@ enum Command {
         /// Also ask each registry once, and log in where there is a login
         #[arg(long)]
         online: bool,
+        /// Also print each key with its value, where that was said, and the variable that sets it
+        #[arg(long)]
+        explain: bool,
         /// Print the JSON Schema of the configuration, for editors, and check nothing
-        #[arg(long, conflicts_with = "online")]
+        #[arg(long, conflicts_with_all = ["online", "explain"])]
         schema: bool,
     },
     /// Ask a running wharf whether it is ready; for container health checks
@@ -43,16 +49,28 @@ enum Command {
     },
 }
 
+/// What the command line says about the configuration.
+struct Told {
+    config: Option<PathBuf>,
+    set: Vec<(String, String)>,
+}
+
+/// A key and its value.
+fn parse_setting(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, such as server.domain=cache.example")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
 /// Does what the command line asks for.
 pub(crate) fn run() -> ExitCode {
-    let CommandLine { config, command } =
+    let CommandLine { config, set, command } =
         CommandLine::try_parse().unwrap_or_else(|error| with_tip(error).exit());
-    let config = config.as_deref();
+    let told = Told { config, set };
     let result = match command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(config),
+        Command::Serve => serve(told),
         Command::Check { schema: true, .. } => print(&schema::text()),
-        Command::Check { online, .. } => check(config, online),
-        Command::Health { url } => ask_health(config, url),
+        Command::Check { online, explain, .. } => check(told, online, explain),
+        Command::Health { url } => ask_health(told, url),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -84,7 +102,10 @@ fn with_tip(mut error: clap::Error) -> clap::Error {
 fn tip(wrong: &str) -> Option<String> {
     let name = wrong.split('=').next().unwrap_or(wrong);
     let setting = |section: &str, key: &str| {
-        Some(format!("write it into the configuration file: `{key}` of [{section}]"))
+        let variable = format!("WHARF_{}_{}", section.to_ascii_uppercase(), key.to_ascii_uppercase());
+        Some(format!(
+            "write it into the configuration file, `{key}` of [{section}], or set {variable} or --set {section}.{key}=..."
+        ))
     };
     match name {
         "-c" | "-f" | "--config-file" | "--configuration" | "--file" => {
@@ -108,11 +129,12 @@ fn is_file_name(text: &str) -> bool {
 }
 
 /// `outcome` is what the mistakes led to, behind their count.
-fn load(named: Option<&Path>, outcome: &str) -> Result<Config, String> {
-    let environment = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+fn load(told: Told, outcome: &str) -> Result<Config, String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     // A variable that is no UTF-8 cannot be part of a text and counts as unset.
-    let result = config::load(named, &|name| std::env::var(name).ok(), environment);
-    result.map_err(|error| match error {
+    let variables = |name: &str| std::env::var(name).ok();
+    let environment = Environment { names, variables: &variables, set: told.set };
+    config::load(told.config.as_deref(), environment).map_err(|error| match error {
         LoadError::Unreadable { .. } => error.to_string(),
         LoadError::Wrong(mistakes) => {
             let (count, plural) = (mistakes.count(), if mistakes.count() == 1 { "" } else { "s" });
@@ -123,8 +145,8 @@ fn load(named: Option<&Path>, outcome: &str) -> Result<Config, String> {
     })
 }
 
-fn serve(config: Option<&Path>) -> Result<(), String> {
-    let config = load(config, "; nothing was started")?;
+fn serve(told: Told) -> Result<(), String> {
+    let config = load(told, "; nothing was started")?;
     let log = log::start(&config.log);
     let runtime = runtime::builder().build();
     let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
@@ -135,10 +157,13 @@ fn serve(config: Option<&Path>) -> Result<(), String> {
     result.map_err(|error| error.to_string())
 }
 
-fn check(config: Option<&Path>, is_online: bool) -> Result<(), String> {
-    let config = load(config, "")?;
+fn check(told: Told, is_online: bool, is_explained: bool) -> Result<(), String> {
+    let config = load(told, "")?;
     wiring::check(&config).map_err(|error| error.to_string())?;
     print(&report::check(&config))?;
+    if is_explained {
+        print(&format!("\n{}", report::explain(&config)))?;
+    }
     if !is_online {
         return Ok(());
     }
@@ -157,10 +182,10 @@ fn print(text: &str) -> Result<(), String> {
         .map_err(|error| format!("cannot write: {error}"))
 }
 
-fn ask_health(config: Option<&Path>, url: Option<Url>) -> Result<(), String> {
+fn ask_health(told: Told, url: Option<Url>) -> Result<(), String> {
     let url = match url {
         Some(url) => url,
-        None => health::url_of(&load(config, "")?),
+        None => health::url_of(&load(told, "")?),
     };
     health::ask(&url).map_err(|error| format!("{url}: {error}"))
 }

@@ -7,7 +7,9 @@ mod address;
 mod claims;
 mod credentials;
 mod duration;
+mod environment;
 mod expand;
+mod explain;
 mod file;
 mod foreign;
 mod form;
@@ -21,6 +23,7 @@ mod locate;
 mod nearest;
 mod process;
 mod reader;
+mod registries;
 mod registry;
 mod remark;
 mod waits;
@@ -34,6 +37,8 @@ use toml::de::DeTable;
 use url::Url;
 
 use self::claims::Claims;
+pub(crate) use self::environment::Environment;
+use self::explain::{Setting, Tables};
 use self::process::ServerSection;
 use self::reader::{Reader, Table, Text};
 use self::remark::Place;
@@ -42,6 +47,7 @@ pub(crate) use self::form::{Shape, Unit};
 pub(crate) use self::key::{Declared, Preset};
 pub(crate) use self::locate::{LoadError, PLACES, load};
 pub(crate) use self::process::{Log, LogFormat};
+#[cfg(any(test, fuzzing))]
 pub(crate) use self::reader::Variables;
 pub(crate) use self::registry::Registry;
 pub(crate) use self::remark::Remarks;
@@ -63,6 +69,10 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// In the order of the file; `routes` speaks of them by index.
     pub(crate) registries: Vec<Registry>,
+    /// The variables and options that set keys.
+    pub(crate) outside: Vec<String>,
+    /// Every key with its value and where that was said.
+    pub(crate) settings: Vec<Setting>,
     /// What is allowed but risky.
     pub(crate) warnings: Remarks,
     /// What was found beside the file and looks as if it was meant for wharf, one sentence each.
@@ -76,25 +86,36 @@ const BUILTIN: &str = include_str!("config/builtin.toml");
 const BUILTIN_NAME: &str = "built-in configuration";
 
 impl Config {
-    /// Reads `text`, which messages call `source`. Files that it names are read; nothing else is touched.
+    /// Reads `text`, which messages call `source`, in an environment where no variable sets a key. Files that it names are
+    /// read; nothing else is touched.
     ///
     /// # Errors
     /// Every mistake in it.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn parse(source: &str, text: &str, variables: Variables<'_>) -> Result<Self, Remarks> {
+        Self::read(source, text, &Environment::without_keys(variables))
+    }
+
+    /// Reads `text`, which messages call `source`, and what `environment` sets above it.
+    ///
+    /// # Errors
+    /// Every mistake in both.
+    pub(crate) fn read(source: &str, text: &str, environment: &Environment<'_>) -> Result<Self, Remarks> {
         let (tree, errors) = DeTable::parse_recoverable(text);
-        let mut reader = Reader::new(source, text, variables);
+        let mut reader = Reader::new(source, text, environment);
         let mut mistakes = Remarks::on(source);
         let mut garbled = BTreeSet::new();
         for error in &errors {
             let line = error.span().map_or(1, |span| reader.line(span.start));
-            mistakes.add(Place { line, key: String::new() }, describe(error));
+            mistakes.add(Place::line(line), describe(error));
             garbled.insert(line);
         }
         if !errors.iter().all(is_recoverable) {
             return Err(foreign::looks_like(text).map_or(mistakes, |form| is_no_toml(source, form)));
         }
         let builtin = DeTable::parse(BUILTIN).expect("a test reads the built-in configuration");
-        let config = read(&mut reader, source, &Table::top(tree.get_ref()), &Table::top(builtin.get_ref()));
+        let config =
+            read(&mut reader, source, &Table::top(tree.get_ref()), &Table::builtin(builtin.get_ref()));
         let (further, warnings) = reader.finish();
         mistakes.append(further.without_lines(&garbled));
         match config {
@@ -108,9 +129,22 @@ impl Config {
         self.source == BUILTIN_NAME
     }
 
-    /// What applies without any file.
-    pub(crate) fn builtin(variables: Variables<'_>) -> Self {
-        Self::parse(BUILTIN_NAME, BUILTIN, variables).expect("the built-in configuration is tested")
+    /// Everything that applies without any file.
+    ///
+    /// # Errors
+    /// Every mistake in `environment`.
+    pub(crate) fn builtin(environment: &Environment<'_>) -> Result<Self, Remarks> {
+        Self::read(BUILTIN_NAME, "", environment)
+    }
+
+    /// Where it was read, in words.
+    pub(crate) fn origin(&self) -> String {
+        let source = &self.source;
+        match &self.outside[..] {
+            [] => source.clone(),
+            [name] => format!("{source} and {name}"),
+            names => format!("{source} and {} variables", names.len()),
+        }
     }
 }
 
@@ -128,7 +162,7 @@ fn is_no_toml(source: &str, form: &str) -> Remarks {
         "this looks like {form}, perhaps of another registry; wharf reads TOML, such as the two lines `[[registry]]` and \
          `name = \"docker.io\"`, and serves public registries without any file"
     );
-    mistakes.add(Place { line: 1, key: String::new() }, text);
+    mistakes.add(Place::file(), text);
     mistakes
 }
 
@@ -146,28 +180,32 @@ fn describe(error: &toml::de::Error) -> String {
 
 fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Table<'a>) -> Option<Config> {
     reader.refuse_unknown_keys(top, &keys::TOP);
-    let server = reader.section(top, "server", &keys::process::SERVER);
-    let admin = reader.section(top, "admin", &keys::process::ADMIN);
-    let storage = reader.section(top, "storage", &keys::process::STORAGE);
-    let log = reader.section(top, "log", &keys::process::LOG);
-    let defaults = reader.section(top, "defaults", &keys::registry::REGISTRY);
-
     let builtin_server = reader.section(builtin, "server", &keys::process::SERVER);
-    // Who names registries of their own also says which of them is the default.
-    let server = if top.has("registry") { server } else { server.over(&builtin_server) };
-    let (server, admin) = process::read_server(reader, &server, &admin);
-    let log = process::read_log(reader, &log);
-    let storage_root = process::read_storage_root(reader, &storage);
-    registry::check_defaults(reader, &defaults);
+    let server = reader.section(top, "server", &keys::process::SERVER);
+    // Where the operator names the registries, the default is one that the operator names too.
+    let is_named = top.has("registry") || reader.registry_list().is_some();
+    let mut tables = Tables {
+        server: if is_named { server } else { server.over(&builtin_server) },
+        admin: reader.section(top, "admin", &keys::process::ADMIN),
+        storage: reader.section(top, "storage", &keys::process::STORAGE),
+        log: reader.section(top, "log", &keys::process::LOG),
+        defaults: reader.section(top, "defaults", &keys::registry::REGISTRY),
+        registries: registries::tables(reader, top, builtin),
+    };
+    let (server, admin) = process::read_server(reader, &tables.server, &tables.admin);
+    let log = process::read_log(reader, &tables.log);
+    let storage_root = process::read_storage_root(reader, &tables.storage);
+    registry::check_defaults(reader, &tables.defaults);
 
-    let named_by = if top.has("registry") { top } else { builtin };
     let mut claims = Claims::default();
     let mut places = Vec::new();
     let mut registries = Vec::new();
     let mut upstreams = Vec::new();
-    for table in reader.sections(named_by, "registry", &keys::registry::REGISTRY) {
-        let (place, upstream) = (reader.place(&table, "name"), reader.place(&table, "upstream"));
-        let read = registry::read_registry(reader, &table.over(&defaults), &storage_root, &mut claims);
+    for table in &mut tables.registries {
+        let place = reader.place(table, keys::registry::NAME.name);
+        let upstream = reader.place(table, keys::registry::UPSTREAM.name);
+        *table = table.clone().over(&tables.defaults);
+        let read = registry::read_registry(reader, table, &storage_root, &mut claims);
         if let Some(registry) = read {
             upstreams.push((upstream, registry.upstream.upstream.clone()));
             registries.push(registry);
@@ -183,7 +221,7 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
     check_circles(reader, &server, admin.as_ref(), &upstreams);
     let routes = make_routes(reader, &server, &registries, &places)?;
     warn_of_certificate(reader, &server, &registries);
-    Some(Config {
+    let config = Config {
         source: source.to_owned(),
         domain: server.domain.clone(),
         body_bytes_max: server.body_bytes_max as u64,
@@ -192,9 +230,12 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
         routes,
         log,
         registries,
+        outside: reader.assigned_names(),
+        settings: Vec::new(),
         warnings: Remarks::on(source),
         notices: Vec::new(),
-    })
+    };
+    Some(Config { settings: explain::settings(reader, &tables, &config), ..config })
 }
 
 fn check_default_registry(reader: &mut Reader<'_>, text: &Text, claims: &Claims) {
@@ -273,7 +314,7 @@ fn make_routes(
             | TableError::BadName { name } => names.iter().position(|names| names.name == *name),
             TableError::BadDomain(_) | TableError::UnknownDefault(_) => None,
         };
-        let whole_file = Place { line: 1, key: String::new() };
+        let whole_file = Place::file();
         let place = culprit.and_then(|index| places.get(index)).unwrap_or(&whole_file);
         reader.refuse(place, format!("{error}; rename one, or give it other hosts"));
     }

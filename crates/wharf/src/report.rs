@@ -50,7 +50,7 @@ pub(crate) fn start_short(config: &Config, listeners: Listeners<'_>) -> Vec<Stri
 /// The first line of the log: which version runs, and with which configuration.
 pub(crate) fn title(config: &Config) -> String {
     let looked = if config.is_builtin() { format!(" (no {})", PLACES.join(", no ")) } else { String::new() };
-    format!("wharf {} with {}{looked}", env!("CARGO_PKG_VERSION"), config.source)
+    format!("wharf {} with {}{looked}", env!("CARGO_PKG_VERSION"), config.origin())
 }
 
 /// What to write into which file of the two commonest clients.
@@ -80,7 +80,7 @@ pub(crate) fn check(config: &Config) -> String {
     let door = Door::of(config, plain, tls, None).expect("a valid configuration listens somewhere");
     let mut text = format!(
         "{}: no mistakes\nlisten  {}\nadmin   {admin}\nbare    {}\nany     {}/v2/?ns=REGISTRY, as containerd asks\n\n",
-        config.source,
+        config.origin(),
         listen.join(", "),
         bare(&door),
         door.base_url(),
@@ -105,6 +105,17 @@ pub(crate) fn check(config: &Config) -> String {
         text.push_str(&line);
         text.push('\n');
     }
+    text
+}
+
+/// Each key with its value, where that was said, and the variable that sets it.
+pub(crate) fn explain(config: &Config) -> String {
+    let mut rows = vec![["KEY", "VALUE", "FROM", "VARIABLE"].map(str::to_owned)];
+    rows.extend(config.settings.iter().map(|setting| {
+        [setting.key.clone(), setting.value.clone(), setting.from.clone(), setting.variable.clone()]
+    }));
+    let mut text = String::new();
+    push_table(&mut text, &rows);
     text
 }
 

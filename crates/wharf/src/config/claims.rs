@@ -39,10 +39,7 @@ impl Claims {
                 (true, false) => "lies inside the directory of",
                 (false, true) => "holds the directory of",
             };
-            let text = format!(
-                "{:?} {wrong} {} (line {}); give each registry a directory of its own",
-                root, taken.key, taken.line
-            );
+            let text = format!("{root:?} {wrong} {taken}; give each registry a directory of its own");
             reader.refuse(place, text);
             return;
         }
@@ -60,10 +57,7 @@ impl Claims {
 
 fn claim(taken: &mut HashMap<String, Place>, reader: &mut Reader<'_>, place: &Place, value: &str) -> bool {
     if let Some(other) = taken.get(value) {
-        let text = format!(
-            "{value:?} is taken by {} (line {}) already; remove one of the two",
-            other.key, other.line
-        );
+        let text = format!("{value:?} is taken by {other} already; remove one of the two");
         reader.refuse(place, text);
         return false;
     }

@@ -103,14 +103,23 @@ pub(crate) fn notice_of_variables(
     ))
 }
 
-/// A variable and what says the same here, if it is one that somebody may count on.
-fn tell(name: &str) -> Option<String> {
-    // What Kubernetes sets in every pod for a service called `registry` or `wharf` is nobody's configuration.
-    let is_of_a_service = name.ends_with("_SERVICE_HOST")
+/// Whether wharf knows what the variable is for, and it sets no key.
+pub(crate) fn is_ours(name: &str) -> bool {
+    OURS.contains(&name)
+}
+
+/// Whether Kubernetes sets such a variable in every pod, for a service called `registry` or `wharf`; nobody configures
+/// anything with it.
+pub(crate) fn is_of_a_service(name: &str) -> bool {
+    name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
         || name.split('_').any(|part| part == "PORT")
-        || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if is_of_a_service {
+        || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// A variable and what says the same here, if it is one that somebody may count on.
+fn tell(name: &str) -> Option<String> {
+    if is_of_a_service(name) {
         return None;
     }
     let fits = |known: &str| name == known || (known.ends_with('_') && name.starts_with(known));

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::file::FILE_BYTES_MAX;
-use super::{Config, Remarks, Variables, foreign};
+use super::{Config, Environment, Remarks, foreign};
 
 /// Looked for in this order when nobody names a file.
 pub(crate) const PLACES: [&str; 2] = ["./wharf.toml", "/etc/wharf/wharf.toml"];
@@ -42,45 +42,43 @@ fn advice(path: &Path, error: &io::Error) -> String {
 }
 
 /// Loads `named` (from the command line), else the file that `WHARF_CONFIG` names, else `./wharf.toml`, else
-/// `/etc/wharf/wharf.toml`, else the built-in configuration. `environment` are the names of all variables.
+/// `/etc/wharf/wharf.toml`, else the built-in configuration; and above it, what `environment` sets.
 ///
 /// # Errors
-/// A file that was named must exist; any file that exists must be readable and right.
-pub(crate) fn load(
-    named: Option<&Path>,
-    variables: Variables<'_>,
-    environment: impl IntoIterator<Item = String>,
-) -> Result<Config, LoadError> {
+/// A file that was named must exist; any file that exists must be readable and right, and so must the environment.
+pub(crate) fn load(named: Option<&Path>, environment: Environment<'_>) -> Result<Config, LoadError> {
     let read = RefCell::new(HashSet::new());
     let recorded = |name: &str| {
         read.borrow_mut().insert(name.to_owned());
-        variables(name)
+        (environment.variables)(name)
     };
-    let mut config = find(named, &recorded)?;
+    let recording = Environment { names: environment.names, variables: &recorded, set: environment.set };
+    let mut config = find(named, &recording)?;
     if config.is_builtin() {
         let directories = [Path::new("."), Path::new("/etc/wharf")];
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let nearby = foreign::files_nearby(&directories, &mounts);
         config.notices.extend(notice_of_files(&nearby));
     }
-    config.notices.extend(foreign::notice_of_variables(environment, &read.into_inner()));
+    let names = recording.names;
+    config.notices.extend(foreign::notice_of_variables(names, &read.into_inner()));
     Ok(config)
 }
 
-fn find(named: Option<&Path>, variables: Variables<'_>) -> Result<Config, LoadError> {
-    let asked_for = named
-        .map(Path::to_owned)
-        .or_else(|| variables("WHARF_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from));
+fn find(named: Option<&Path>, environment: &Environment<'_>) -> Result<Config, LoadError> {
+    let asked_for = named.map(Path::to_owned).or_else(|| {
+        (environment.variables)("WHARF_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
+    });
     if let Some(path) = asked_for {
-        return read(&path, variables);
+        return read(&path, environment);
     }
     for path in PLACES.map(Path::new) {
-        match read(path.strip_prefix(".").unwrap_or(path), variables) {
+        match read(path.strip_prefix(".").unwrap_or(path), environment) {
             Err(LoadError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             result => return result,
         }
     }
-    Ok(Config::builtin(variables))
+    Config::builtin(environment).map_err(LoadError::Wrong)
 }
 
 /// One sentence about files that may have been meant.
@@ -95,10 +93,10 @@ fn notice_of_files(paths: &[PathBuf]) -> Option<String> {
     })
 }
 
-fn read(path: &Path, variables: Variables<'_>) -> Result<Config, LoadError> {
+fn read(path: &Path, environment: &Environment<'_>) -> Result<Config, LoadError> {
     let text =
         read_bounded(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
-    Config::parse(&path.display().to_string(), &text, variables).map_err(LoadError::Wrong)
+    Config::read(&path.display().to_string(), &text, environment).map_err(LoadError::Wrong)
 }
 
 /// A path to something endless must not fill the memory; a pipe is welcome.

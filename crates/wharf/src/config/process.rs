@@ -8,13 +8,15 @@ use policy::capacity::Wanted;
 use server::{AdminSettings, TlsIdentity, TlsSettings};
 
 use super::address::{listeners_overlap, parse_listen};
+use super::environment::variable_of;
 use super::form::OFF;
 use super::key::Key;
 use super::keys::process as keys;
 use super::reader::{Reader, Table, Text};
 use super::remark::Place;
 
-const ROOT_DEFAULT: &str = "./wharf-data";
+/// The directory where nothing says another one.
+pub(crate) const ROOT_DEFAULT: &str = "./wharf-data";
 
 /// `[server]`, apart from what the server's own settings hold.
 pub(crate) struct ServerSection {
@@ -73,9 +75,10 @@ pub(crate) fn read_server(
 ) -> (ServerSection, Option<AdminSettings>) {
     let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
     let admin_hosts = keys::ADMIN_HOSTS.read(reader, admin).unwrap_or_default();
+    let tls = reader.section(server, "tls", &keys::TLS);
     let section = ServerSection {
-        listen: read_plain_listen(reader, server, &mut taken),
-        tls: read_tls(reader, server, &mut taken),
+        listen: read_plain_listen(reader, server, !tls.is_absent(), &mut taken),
+        tls: if tls.is_absent() { None } else { read_tls(reader, &tls, &mut taken) },
         domain: keys::DOMAIN.read(reader, server).map(|text| text.value),
         hosts: keys::HOSTS.read(reader, server).unwrap_or_default(),
         admin_hosts: admin_hosts.into_iter().map(|host| host.value).collect(),
@@ -96,6 +99,7 @@ pub(crate) fn read_server(
 fn read_plain_listen(
     reader: &mut Reader<'_>,
     server: &Table<'_>,
+    is_tls: bool,
     taken: &mut Vec<(SocketAddr, Place)>,
 ) -> Vec<SocketAddr> {
     let is_off = keys::LISTEN.read(reader, server).is_some_and(|texts| match &texts[..] {
@@ -106,8 +110,8 @@ fn read_plain_listen(
     if !is_off {
         return read_listen(reader, server, &keys::LISTEN, taken);
     }
-    if !server.has("tls") {
-        let place = reader.place(server, "listen");
+    if !is_tls {
+        let place = reader.place(server, keys::LISTEN.name);
         let wrong = format!(
             "is off, and without [server.tls] nothing would listen; write an address such as {:?}",
             keys::LISTEN.written()
@@ -132,28 +136,29 @@ fn read_listen(
     texts.iter().filter_map(|text| claim_listener(reader, text, taken)).collect()
 }
 
-/// `[server.tls]`; without that section, no TLS is spoken.
+/// `[server.tls]`.
 fn read_tls(
     reader: &mut Reader<'_>,
-    server: &Table<'_>,
+    tls: &Table<'_>,
     taken: &mut Vec<(SocketAddr, Place)>,
 ) -> Option<(TlsSettings, Place)> {
-    if !server.has("tls") {
-        return None;
-    }
-    let tls = reader.section(server, "tls", &keys::TLS);
-    let listen = read_listen(reader, &tls, &keys::TLS_LISTEN, taken);
+    let listen = read_listen(reader, tls, &keys::TLS_LISTEN, taken);
     for key in [keys::CERT_FILE.name, keys::KEY_FILE.name] {
         if !tls.has(key) {
-            reader.refuse(&tls.place(), format!("{key} is missing; name a file in PEM form"));
+            let place = tls.place();
+            let also = match &place {
+                Place::Outside(_) => format!(" with {}", variable_of(keys::TLS.name, key)),
+                Place::Line { .. } => String::new(),
+            };
+            reader.refuse(&place, format!("{key} is missing; name a file in PEM form{also}"));
         }
     }
-    let chain = keys::CERT_FILE.read(reader, &tls);
-    let key = keys::KEY_FILE.read(reader, &tls);
+    let chain = keys::CERT_FILE.read(reader, tls);
+    let key = keys::KEY_FILE.read(reader, tls);
     match TlsIdentity::from_pem(&chain?, &key?) {
-        Ok(identity) => Some((TlsSettings { listen, identity }, reader.place(&tls, keys::CERT_FILE.name))),
+        Ok(identity) => Some((TlsSettings { listen, identity }, reader.place(tls, keys::CERT_FILE.name))),
         Err(error) => {
-            let place = reader.place(&tls, keys::KEY_FILE.name);
+            let place = reader.place(tls, keys::KEY_FILE.name);
             reader.refuse(&place, format!("{error}; name the key that the certificate was made for"));
             None
         }
@@ -208,8 +213,10 @@ fn claim_listener(
         }
     };
     if let Some((other, place)) = taken.iter().find(|(other, _)| listeners_overlap(other, &address)) {
-        let wrong =
-            format!("{address} is taken by {other} ({}) already; leave one out, or change a port", place.key);
+        let wrong = format!(
+            "{address} is taken by {other} ({}) already; leave one out, or change a port",
+            place.name()
+        );
         reader.refuse(&text.place, wrong);
         return None;
     }
@@ -219,7 +226,7 @@ fn claim_listener(
 
 fn listen_default(address: &str, taken: &mut Vec<(SocketAddr, Place)>) -> SocketAddr {
     let address = address.parse().expect("the default addresses are well formed");
-    taken.push((address, Place { line: 1, key: "the default".to_owned() }));
+    taken.push((address, Place::Outside("the default".to_owned())));
     address
 }
 
@@ -231,9 +238,9 @@ pub(crate) fn read_log(reader: &mut Reader<'_>, log: &Table<'_>) -> Log {
     }
 }
 
-/// The variable that says where to store where the file does not. An image sets it, so that a file which is added later
-/// finds what was stored without one.
-const ROOT_VARIABLE: &str = "WHARF_ROOT";
+/// The variable with the default of where to store: an image sets it, so that a file which is added later finds what was
+/// stored without one. `WHARF_STORAGE_ROOT` counts more than the file, this one less.
+pub(crate) const ROOT_VARIABLE: &str = "WHARF_ROOT";
 
 /// The directory under which registries without a root of their own store.
 pub(crate) fn read_storage_root(reader: &mut Reader<'_>, storage: &Table<'_>) -> PathBuf {

@@ -3,6 +3,7 @@
 //! Reading never stops at a mistake: what cannot be read is remarked on with its line and key and counts as
 //! absent, so that one run tells everything.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -10,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::address::PORT_ALONE;
 use super::duration::{self, parse_duration};
+use super::environment::{self, Assigned, Assignments, Environment, Outside};
 use super::expand::{ExpandError, expand};
 use super::hint;
 use super::keys::{self, Section};
@@ -23,42 +25,80 @@ pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub(crate) struct Reader<'a> {
     line_ends: Vec<usize>,
     variables: Variables<'a>,
+    assignments: Assignments,
     mistakes: Remarks,
     warnings: Remarks,
 }
 
-/// A table of the file, or several of which a nearer one hides the keys of a further one.
+/// A section of the file, or several of which a nearer one hides the keys of a further one.
 #[derive(Clone)]
 pub(crate) struct Table<'a> {
     layers: Vec<Layer<'a>>,
 }
 
+/// One section: what the file says, beneath what is said outside of it.
 #[derive(Clone)]
 struct Layer<'a> {
     place: Place,
-    entries: &'a DeTable<'a>,
+    entries: Option<&'a DeTable<'a>>,
+    assigned: Rc<Assigned>,
 }
 
-/// A string of the file with its variables replaced. It has no `Debug`, because it may be a secret.
+/// A value in the file, or one from outside.
+#[derive(Clone, Copy)]
+pub(crate) enum Value<'s, 't> {
+    Toml(&'t Spanned<DeValue<'t>>),
+    Outside(&'s str),
+}
+
+/// A string with its variables replaced. It has no `Debug`, because it may be a secret.
 #[derive(Clone)]
 pub(crate) struct Text {
     /// Where it stands.
     pub(crate) place: Place,
     /// What it means.
     pub(crate) value: String,
-    /// What is written in the file: a remark may show this and never `value`.
+    /// What is written there: a remark may show this and never `value`.
     pub(crate) written: String,
+}
+
+impl Layer<'_> {
+    fn has(&self, key: &str) -> bool {
+        self.assigned.contains_key(key) || self.entries.is_some_and(|entries| entries.contains_key(key))
+    }
 }
 
 impl<'a> Table<'a> {
     /// The whole file.
     pub(crate) fn top(entries: &'a DeTable<'a>) -> Self {
-        Self { layers: vec![Layer { place: Place { line: 1, key: String::new() }, entries }] }
+        Self::one(Place::file(), Some(entries))
     }
 
-    /// A table that is not in the file.
-    fn absent() -> Self {
-        Self { layers: Vec::new() }
+    /// The built-in configuration.
+    pub(crate) fn builtin(entries: &'a DeTable<'a>) -> Self {
+        Self::one(Place::Outside("the built-in configuration".to_owned()), Some(entries))
+    }
+
+    /// A table that is not in the file, and that remarks call `name`.
+    pub(crate) fn outside(name: &str) -> Self {
+        Self::one(Place::Outside(name.to_owned()), None)
+    }
+
+    fn one(place: Place, entries: Option<&'a DeTable<'a>>) -> Self {
+        Self { layers: vec![Layer { place, entries, assigned: Rc::default() }] }
+    }
+
+    /// The same table with these values from outside above those that it has.
+    pub(crate) fn assigned(mut self, assigned: Assigned) -> Self {
+        if let Some(layer) = self.layers.first_mut() {
+            Rc::make_mut(&mut layer.assigned).extend(assigned);
+        }
+        self
+    }
+
+    /// Whether neither the file nor anything outside of it has the section.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.layers.is_empty()
     }
 
     /// The same table with the keys of `beneath` showing through where it has none.
@@ -67,37 +107,72 @@ impl<'a> Table<'a> {
         self
     }
 
-    /// The table that the nearest of these keys stands in, alone: keys that only mean something together are
+    /// The section that the nearest of these keys stands in, alone: keys that only mean something together are
     /// taken from one place.
     pub(crate) fn holding(&self, keys: &[&str]) -> Self {
-        let layer = self.layers.iter().find(|layer| keys.iter().any(|key| layer.entries.contains_key(*key)));
+        let layer = self.layers.iter().find(|layer| keys.iter().any(|key| layer.has(key)));
         Self { layers: layer.cloned().into_iter().collect() }
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.layers.iter().any(|layer| layer.entries.contains_key(key))
+        self.layers.iter().any(|layer| layer.has(key))
+    }
+
+    /// The text of `key` as it is written, if it is one.
+    pub(crate) fn peek(&self, key: &str) -> Option<&str> {
+        let layer = self.layers.iter().find(|layer| layer.has(key))?;
+        match layer.assigned.get(key) {
+            Some(outside) => Some(&outside.value),
+            None => layer.entries?.get(key)?.get_ref().as_str(),
+        }
     }
 
     /// Where the table begins.
     pub(crate) fn place(&self) -> Place {
-        self.layers.first().map_or(Place { line: 1, key: String::new() }, |layer| layer.place.clone())
+        self.layers.first().map_or_else(Place::file, |layer| layer.place.clone())
     }
 }
 
 impl<'a> Reader<'a> {
-    /// A reader for `text`, which remarks will call `file`.
-    pub(crate) fn new(file: &str, text: &str, variables: Variables<'a>) -> Self {
-        Self {
-            line_ends: text
-                .bytes()
-                .enumerate()
-                .filter(|(_, byte)| *byte == b'\n')
-                .map(|(at, _)| at)
-                .collect(),
-            variables,
+    /// A reader for `text`, which remarks will call `file`, in this environment.
+    pub(crate) fn new(file: &str, text: &str, environment: &Environment<'a>) -> Self {
+        let line_ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at);
+        let mut reader = Self {
+            line_ends: line_ends.collect(),
+            variables: environment.variables,
+            assignments: Assignments::of(environment),
             mistakes: Remarks::on(file),
             warnings: Remarks::on(file),
+        };
+        reader.tell_of_assignments();
+        reader
+    }
+
+    /// The list of all registries, where it stands outside the file.
+    pub(crate) fn registry_list(&self) -> Option<Outside> {
+        self.assignments.registries.clone()
+    }
+
+    /// What is set from outside for each of the registries called `names`.
+    pub(crate) fn share_out(&mut self, names: &[String]) -> Vec<Assigned> {
+        let shares = self.assignments.share_out(names);
+        self.tell_of_assignments();
+        shares
+    }
+
+    fn tell_of_assignments(&mut self) {
+        for (name, text) in self.assignments.take_mistakes() {
+            self.refuse(&Place::Outside(name), text);
         }
+    }
+
+    pub(crate) fn variables(&self) -> Variables<'a> {
+        self.variables
+    }
+
+    /// The variables and options that set keys.
+    pub(crate) fn assigned_names(&self) -> Vec<String> {
+        self.assignments.names.clone()
     }
 
     /// A variable of the environment that is set to something.
@@ -134,12 +209,24 @@ impl<'a> Reader<'a> {
 
     /// The table under `key`, whose own keys must be those of `section`.
     pub(crate) fn section<'t>(&mut self, top: &Table<'t>, key: &str, section: &Section) -> Table<'t> {
-        let Some((place, value)) = self.find(top, key) else { return Table::absent() };
-        let Some(entries) = value.get_ref().as_table() else {
-            self.refuse(&place, format!("expected a section, found {}; write [{key}]", kind(value)));
-            return Table::absent();
+        // The keys of registries stand in [defaults] too, under a path of their own.
+        let path = if section.name.ends_with(key) { section.name } else { key };
+        let assigned = self.assignments.section(path);
+        let (place, entries) = match self.find(top, key) {
+            Some((place, Value::Toml(value))) => {
+                let entries = value.get_ref().as_table();
+                if entries.is_none() {
+                    self.refuse(&place, format!("expected a section, found {}; write [{key}]", kind(value)));
+                }
+                (place, entries)
+            }
+            Some((place, Value::Outside(_))) => (place, None),
+            None => match assigned.values().next() {
+                Some(outside) => (Place::Outside(outside.name.clone()), None),
+                None => return Table { layers: Vec::new() },
+            },
         };
-        let table = Table { layers: vec![Layer { place, entries }] };
+        let table = Table { layers: vec![Layer { place, entries, assigned }] };
         self.refuse_unknown_keys(&table, &section.names());
         table
     }
@@ -147,7 +234,7 @@ impl<'a> Reader<'a> {
     /// The tables written as `[[key]]`. Remarks call them by their name, as in `registry[docker.io]`.
     pub(crate) fn sections<'t>(&mut self, top: &Table<'t>, key: &str, section: &Section) -> Vec<Table<'t>> {
         let (name, keys) = (keys::registry::NAME.name, section.names());
-        let Some((place, value)) = self.find(top, key) else { return Vec::new() };
+        let Some((place, Value::Toml(value))) = self.find(top, key) else { return Vec::new() };
         let entries =
             value.get_ref().as_array().filter(|array| array.iter().all(|value| value.get_ref().is_table()));
         let Some(entries) = entries else {
@@ -173,8 +260,13 @@ impl<'a> Reader<'a> {
             let Some(entries) = value.get_ref().as_table() else { continue };
             let called = entries.get(name).and_then(|name| name.get_ref().as_str());
             let called = called.map_or_else(|| (index + 1).to_string(), str::to_owned);
-            let place = Place { line: self.line(value.span().start), key: format!("{key}[{called}]") };
-            let table = Table { layers: vec![Layer { place, entries }] };
+            let place = match top.place() {
+                Place::Line { .. } => {
+                    Place::Line { line: self.line(value.span().start), key: format!("{key}[{called}]") }
+                }
+                Place::Outside(_) => Place::Outside(format!("the built-in {key} {called}")),
+            };
+            let table = Table::one(place, Some(entries));
             self.refuse_unknown_keys(&table, &keys);
             tables.push(table);
         }
@@ -183,13 +275,9 @@ impl<'a> Reader<'a> {
 
     /// Refuses every key of the nearest layer that is not in `keys`.
     pub(crate) fn refuse_unknown_keys(&mut self, table: &Table<'_>, keys: &[&str]) {
-        let Some(layer) = table.layers.first() else { return };
-        let unknown: Vec<&str> = layer
-            .entries
-            .keys()
-            .map(|key| key.get_ref().as_ref())
-            .filter(|key| !keys.contains(key))
-            .collect();
+        let Some(entries) = table.layers.first().and_then(|layer| layer.entries) else { return };
+        let unknown: Vec<&str> =
+            entries.keys().map(|key| key.get_ref().as_ref()).filter(|key| !keys.contains(key)).collect();
         for key in unknown {
             let text = match (hint::for_key(key), nearest(key, keys.iter().copied())) {
                 (Some(hint), _) => format!("there is no such key; {hint}"),
@@ -209,8 +297,11 @@ impl<'a> Reader<'a> {
     /// A string that may be empty.
     pub(crate) fn text_or_empty(&mut self, table: &Table<'_>, key: &str) -> Option<Text> {
         let (place, value) = self.find(table, key)?;
-        let Some(Err(ExpandError::Empty(name))) =
-            value.get_ref().as_str().map(|written| expand(written, self.variables))
+        let written = match value {
+            Value::Toml(value) => value.get_ref().as_str(),
+            Value::Outside(_) => None,
+        };
+        let Some(Err(ExpandError::Empty(name))) = written.map(|written| expand(written, self.variables))
         else {
             return self.text_of(place, value);
         };
@@ -245,13 +336,24 @@ impl<'a> Reader<'a> {
     /// of one.
     pub(crate) fn texts(&mut self, table: &Table<'_>, key: &str) -> Option<Vec<Text>> {
         let (place, value) = self.find(table, key)?;
-        let Some(array) = value.get_ref().as_array() else {
+        let array = match value {
+            Value::Toml(toml) => toml.get_ref().as_array(),
+            Value::Outside(list) => {
+                let text = |text: &str| Text {
+                    place: place.clone(),
+                    value: text.to_owned(),
+                    written: text.to_owned(),
+                };
+                return Some(environment::texts(list).map(text).collect());
+            }
+        };
+        let Some(array) = array else {
             return self.text_of(place, value).map(|text| vec![text]);
         };
         let mut texts = Vec::with_capacity(array.len());
         for value in array.iter() {
-            let place = Place { line: self.line(value.span().start), key: place.key.clone() };
-            texts.extend(self.text_of(place, value));
+            let place = Place::Line { line: self.line(value.span().start), key: place.name().to_owned() };
+            texts.extend(self.text_of(place, Value::Toml(value)));
         }
         (array.is_empty() || !texts.is_empty()).then_some(texts)
     }
@@ -259,9 +361,15 @@ impl<'a> Reader<'a> {
     /// `true` or `false`.
     pub(crate) fn flag(&mut self, table: &Table<'_>, key: &str) -> Option<bool> {
         let (place, value) = self.find(table, key)?;
-        let flag = value.get_ref().as_bool();
+        let (flag, wrong) = match value {
+            Value::Toml(value) => (
+                value.get_ref().as_bool(),
+                format!("expected true or false without quotes, found {}", kind(value)),
+            ),
+            Value::Outside(text) => (text.parse().ok(), format!("{text:?} is neither true nor false")),
+        };
         if flag.is_none() {
-            self.refuse(&place, format!("expected true or false without quotes, found {}", kind(value)));
+            self.refuse(&place, wrong);
         }
         flag
     }
@@ -269,12 +377,17 @@ impl<'a> Reader<'a> {
     /// A whole number from 1 to `max`.
     pub(crate) fn count(&mut self, table: &Table<'_>, key: &str, max: usize) -> Option<usize> {
         let (place, value) = self.find(table, key)?;
-        let number = value.get_ref().as_integer().and_then(|number| {
-            let number = i64::from_str_radix(number.as_str(), number.radix()).ok()?;
-            usize::try_from(number).ok().filter(|number| (1..=max).contains(number))
-        });
+        let (number, how) = match value {
+            Value::Toml(value) => {
+                let number = value.get_ref().as_integer();
+                let number = number.and_then(|it| i64::from_str_radix(it.as_str(), it.radix()).ok());
+                (number.and_then(|number| usize::try_from(number).ok()), ", without quotes")
+            }
+            Value::Outside(text) => (text.replace('_', "").parse().ok(), ""),
+        };
+        let number = number.filter(|number| (1..=max).contains(number));
         if number.is_none() {
-            self.refuse(&place, format!("expected a whole number from 1 to {max}, without quotes"));
+            self.refuse(&place, format!("expected a whole number from 1 to {max}{how}"));
         }
         number
     }
@@ -293,7 +406,11 @@ impl<'a> Reader<'a> {
     /// What is written for a length of time. A bare number gets a remark of its own: it lacks more than quotes.
     pub(crate) fn duration_text(&mut self, table: &Table<'_>, key: &str) -> Option<Text> {
         let (place, value) = self.find(table, key)?;
-        let Some(number) = value.get_ref().as_integer() else { return self.text_of(place, value) };
+        let number = match value {
+            Value::Toml(toml) => toml.get_ref().as_integer().map(ToString::to_string),
+            Value::Outside(text) => text.parse::<u64>().ok().map(|_| text.to_owned()),
+        };
+        let Some(number) = number else { return self.text_of(place, value) };
         self.refuse(&place, format!("the number has no unit; write \"{number}s\" if seconds are meant"));
         None
     }
@@ -329,10 +446,17 @@ impl<'a> Reader<'a> {
         chosen.map(|(_, value)| *value)
     }
 
-    fn text_of(&mut self, place: Place, value: &Spanned<DeValue<'_>>) -> Option<Text> {
+    fn text_of(&mut self, place: Place, value: Value<'_, '_>) -> Option<Text> {
+        let value = match value {
+            // What somebody set from outside was expanded there, if at all.
+            Value::Outside(text) => {
+                return Some(Text { place, value: text.to_owned(), written: text.to_owned() });
+            }
+            Value::Toml(value) => value,
+        };
         let Some(written) = value.get_ref().as_str() else {
             let is_scalar = !value.get_ref().is_array() && !value.get_ref().is_table();
-            let is_listen = place.key.ends_with("listen") && value.get_ref().as_integer().is_some();
+            let is_listen = place.name().ends_with("listen") && value.get_ref().as_integer().is_some();
             let advice = match is_scalar {
                 true if is_listen => PORT_ALONE,
                 true => "put it in quotes",
@@ -350,12 +474,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn find<'t>(&self, table: &Table<'t>, key: &str) -> Option<(Place, &'t Spanned<DeValue<'t>>)> {
-        let (layer, (written, value)) =
-            table.layers.iter().find_map(|layer| Some((layer, layer.entries.get_key_value(key)?)))?;
-        let dot = if layer.place.key.is_empty() { "" } else { "." };
-        let key = format!("{}{dot}{key}", layer.place.key);
-        Some((Place { line: self.line(written.span().start), key }, value))
+    /// The nearest value of `key`, and where it stands.
+    pub(crate) fn find<'s, 't>(&self, table: &'s Table<'t>, key: &str) -> Option<(Place, Value<'s, 't>)> {
+        let layer = table.layers.iter().find(|layer| layer.has(key))?;
+        if let Some(outside) = layer.assigned.get(key) {
+            return Some((Place::Outside(outside.name.clone()), Value::Outside(&outside.value)));
+        }
+        let (written, value) = layer.entries?.get_key_value(key)?;
+        let place = match &layer.place {
+            // The lines of another text than the file mean nothing to anybody.
+            Place::Outside(name) => Place::Outside(name.clone()),
+            Place::Line { key: section, .. } => {
+                let dot = if section.is_empty() { "" } else { "." };
+                Place::Line { line: self.line(written.span().start), key: format!("{section}{dot}{key}") }
+            }
+        };
+        Some((place, Value::Toml(value)))
     }
 }
 

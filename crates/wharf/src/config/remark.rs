@@ -5,11 +5,46 @@ use std::fmt;
 
 /// Where a key stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    /// Counted from 1.
-    pub(crate) line: usize,
-    /// The whole key, such as `registry[docker.io].tag_ttl`; empty when the remark is on the file itself.
-    pub(crate) key: String,
+pub(crate) enum Place {
+    /// In the file.
+    Line {
+        /// Counted from 1.
+        line: usize,
+        /// The whole key, such as `registry[docker.io].tag_ttl`; empty when the remark is on the file itself.
+        key: String,
+    },
+    /// In the variable or the option of this name.
+    Outside(String),
+}
+
+impl Place {
+    /// The file itself.
+    pub(crate) fn file() -> Self {
+        Self::line(1)
+    }
+
+    /// A line of the file, and no key in it.
+    pub(crate) fn line(line: usize) -> Self {
+        Self::Line { line, key: String::new() }
+    }
+
+    /// What messages call it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Line { key, .. } => key,
+            Self::Outside(name) => name,
+        }
+    }
+}
+
+/// The name, and the line that it stands on.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { line, key } => write!(f, "{key} (line {line})"),
+            Self::Outside(name) => f.write_str(name),
+        }
+    }
 }
 
 /// One sentence about one place. It never holds a value that came from the environment or from a file, save the
@@ -46,7 +81,7 @@ impl Remarks {
         self.remarks.len()
     }
 
-    /// Each remark as `file:line: key: text`.
+    /// Each remark as `file:line: key: text`, or as `VARIABLE: text`.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         self.remarks.iter().map(|remark| self.line_of(remark))
     }
@@ -57,9 +92,12 @@ impl Remarks {
     }
 
     fn line_of(&self, remark: &Remark) -> String {
-        let Place { line, key } = &remark.place;
-        let colon = if key.is_empty() { "" } else { ": " };
-        printable(&format!("{}:{line}: {key}{colon}{}", self.file, remark.text))
+        let text = &remark.text;
+        printable(&match &remark.place {
+            Place::Line { line, key } if key.is_empty() => format!("{}:{line}: {text}", self.file),
+            Place::Line { line, key } => format!("{}:{line}: {key}: {text}", self.file),
+            Place::Outside(name) => format!("{name}: {text}"),
+        })
     }
 
     /// These mistakes, with the `warnings` that were found beside them.
@@ -70,7 +108,8 @@ impl Remarks {
 
     /// Drops the remarks on `lines`, where something graver was said already.
     pub(crate) fn without_lines(mut self, lines: &BTreeSet<usize>) -> Self {
-        self.remarks.retain(|remark| !lines.contains(&remark.place.line));
+        let is_on = |place: &Place| matches!(place, Place::Line { line, .. } if lines.contains(line));
+        self.remarks.retain(|remark| !is_on(&remark.place));
         self
     }
 

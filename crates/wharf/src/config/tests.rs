@@ -39,7 +39,7 @@ fn check_warned(text: &str, expected: &[&str]) {
 
 #[test]
 fn the_builtin_configuration_is_the_seven_public_registries() {
-    let config = Config::builtin(&|_| None);
+    let config = Config::parse(BUILTIN_NAME, BUILTIN, &|_| None).unwrap();
     let names: Vec<&str> = config.registries.iter().map(|registry| registry.names.name.as_str()).collect();
     assert_eq!(
         names,
@@ -69,7 +69,7 @@ fn the_builtin_configuration_is_the_seven_public_registries() {
 #[test]
 fn an_empty_file_is_the_builtin_configuration() {
     let names = |config: Config| config.registries.into_iter().map(|it| it.names).collect::<Vec<_>>();
-    assert_eq!(names(parse("")), names(Config::builtin(&|_| None)));
+    assert_eq!(names(parse("")), names(Config::parse(BUILTIN_NAME, BUILTIN, &|_| None).unwrap()));
 }
 
 /// The index of the registry that answers at a bare address.
@@ -82,7 +82,7 @@ fn default_of(config: &Config) -> Option<usize> {
 
 #[test]
 fn the_bare_address_is_docker_hub_s_unless_a_file_says_otherwise() {
-    assert_eq!(default_of(&Config::builtin(&|_| None)), Some(0));
+    assert_eq!(default_of(&Config::parse(BUILTIN_NAME, BUILTIN, &|_| None).unwrap()), Some(0));
     assert_eq!(default_of(&parse("")), Some(0));
     assert_eq!(default_of(&parse("[server]\nlisten = \"127.0.0.1:5005\"\n")), Some(0));
     assert_eq!(default_of(&parse("[server]\ndefault_registry = \"ghcr.io\"\n")), Some(1));
@@ -828,14 +828,18 @@ fn tls_needs_a_certificate_and_its_own_key() {
 fn a_file_that_is_added_later_finds_what_was_stored_without_one() {
     let in_an_image = |name: &str| (name == "WHARF_ROOT").then(|| "/data".to_owned());
     let root = |config: &Config| config.registries[0].root.clone();
-    assert_eq!(root(&Config::builtin(&in_an_image)).to_str(), Some("/data/docker.io"));
+    assert_eq!(
+        root(&Config::parse(BUILTIN_NAME, BUILTIN, &in_an_image).unwrap()).to_str(),
+        Some("/data/docker.io")
+    );
     for text in ["", "[storage]\nroot = \"/data\"\n", "[[registry]]\nname = \"docker.io\"\n"] {
         let config = Config::parse("wharf.toml", text, &in_an_image).unwrap();
         assert_eq!(root(&config).to_str(), Some("/data/docker.io"), "{text}");
     }
     let elsewhere = Config::parse("wharf.toml", "[storage]\nroot = \"/srv\"\n", &in_an_image).unwrap();
     assert_eq!(root(&elsewhere).to_str(), Some("/srv/docker.io"));
-    let empty = Config::builtin(&|name| (name == "WHARF_ROOT").then(String::new));
+    let empty =
+        Config::parse(BUILTIN_NAME, BUILTIN, &|name| (name == "WHARF_ROOT").then(String::new)).unwrap();
     assert_eq!(root(&empty).to_str(), Some("./wharf-data/docker.io"));
 }
 

@@ -1,5 +1,6 @@
 use super::door::UNKNOWN_ADDRESS;
 use super::*;
+use crate::config::Environment;
 
 fn config(text: &str) -> Config {
     Config::parse("wharf.toml", text, &|_| None).unwrap_or_else(|mistakes| panic!("{mistakes}"))
@@ -181,7 +182,7 @@ fn the_hints_name_this_machine_where_its_address_is_known() {
 
 #[test]
 fn without_a_file_it_is_said_where_one_was_looked_for() {
-    let title = title(&Config::builtin(&|_| None));
+    let title = title(&Config::builtin(&Environment::without_keys(&|_| None)).unwrap());
     let expected = "with built-in configuration (no ./wharf.toml, no /etc/wharf/wharf.toml)";
     assert!(title.ends_with(expected), "{title}");
 }

@@ -193,7 +193,11 @@ fn arguments_that_other_programs_take_are_answered_with_what_to_write() {
         (&["serve", "-c", "wharf.toml"], "name the configuration with `--config FILE`"),
         (&["-c", "wharf.toml"], "name the configuration with `--config FILE`"),
         (&["serve", "-config=wharf.toml"], "name the configuration with `--config FILE`"),
-        (&["serve", "--port=5000"], "write it into the configuration file: `listen` of [server]"),
+        (
+            &["serve", "--port=5000"],
+            "write it into the configuration file, `listen` of [server], or set WHARF_SERVER_LISTEN or --set \
+             server.listen=...",
+        ),
         (&["-v"], "`--version` prints the version"),
     ] {
         let (code, said, complained) = run(directory.path(), arguments);

@@ -53,6 +53,44 @@ fn every_example_is_right() {
     }
 }
 
+/// The variables of wharf that a compose file or a manifest of Kubernetes sets, as the shell's `${...}` leaves them.
+fn variables_in(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for line in text.lines().map(|line| line.trim().trim_start_matches("- ").trim_matches(['{', '}', ' '])) {
+        let pair = match line.strip_prefix("name: ") {
+            Some(pair) => pair.split_once(", value: "),
+            None => line.split_once(": "),
+        };
+        let Some((name, value)) = pair.filter(|(name, _)| name.starts_with("WHARF_")) else { continue };
+        let value = match value {
+            "${REGISTRY_DOMAIN" => "registry.example.com",
+            value if value.ends_with(":-") => "",
+            value => value,
+        };
+        assert!(!value.contains('$'), "{line}: the test knows no value of it");
+        found.push((name.to_owned(), value.to_owned()));
+    }
+    found
+}
+
+#[test]
+fn every_set_up_without_a_file_is_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for (path, registry_count) in [("deploy/compose/without-a-file.yml", 3), ("docs/how-to/kubernetes.md", 4)]
+    {
+        let variables = variables_in(&fs::read_to_string(root.join(path)).unwrap());
+        assert!(variables.len() >= 4, "{path}: {variables:?}");
+        let directory = tempfile::tempdir().unwrap();
+        let output = command(directory.path(), &["check"]).envs(variables).output().unwrap();
+        let complained = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{path}: {complained}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        let rows = said.lines().skip_while(|line| !line.starts_with("REGISTRY ")).skip(1);
+        assert_eq!(rows.take_while(|line| !line.is_empty()).count(), registry_count, "{path}: {said}");
+        assert!(!said.contains("warning"), "{path}: {said}");
+    }
+}
+
 #[test]
 fn every_file_for_a_client_is_well_formed() {
     for example in examples() {

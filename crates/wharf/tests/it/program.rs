@@ -85,12 +85,13 @@ impl Program {
     ) -> Self {
         std::fs::write(directory.path().join("wharf.toml"), configuration).unwrap();
         let mut command = command(directory.path(), &["serve"]);
-        let mut child = command
-            .envs(variables.iter().cloned())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        command.envs(variables.iter().cloned());
+        Self::run(directory, command)
+    }
+
+    /// Runs a `command` that serves in `directory`, and waits until it listens.
+    pub(crate) fn run(directory: Arc<TempDir>, mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(LogLines::default());
         let (pipe, reader) = (child.stderr.take().unwrap(), Arc::clone(&log));
         std::thread::spawn(move || read_lines(pipe, &reader));

@@ -1,0 +1,304 @@
+//! Keys from outside the file: variables such as `WHARF_SERVER_DOMAIN`, and `--set` on the command line.
+//!
+//! The variable of a key is `WHARF_`, its section and its name, in capitals and joined by `_`. Registries have names with
+//! dots and dashes, which no variable can have. So no name is ever read out of a variable: `WHARF_REGISTRIES` or the file
+//! names the registries, each name is turned into the middle of a variable, and what fits none or two of them is a mistake.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use super::foreign;
+use super::hint;
+use super::keys::registry::{NAME, REGISTRY};
+use super::keys::{SECTIONS, Section};
+use super::nearest::{is_slip, nearest};
+use super::reader::Variables;
+
+/// The variable that lists the names of all registries.
+pub(crate) const REGISTRIES: &str = "WHARF_REGISTRIES";
+
+/// How the variables of one registry begin.
+const OF_A_REGISTRY: &str = "WHARF_REGISTRY_";
+
+/// The path of the section whose keys every registry inherits.
+const DEFAULTS: &str = "defaults";
+
+/// Everything that a process is told beside the file.
+pub(crate) struct Environment<'a> {
+    /// The names of all variables.
+    pub(crate) names: Vec<String>,
+    pub(crate) variables: Variables<'a>,
+    /// Keys with their values from the command line, such as `server.domain` or `registry.ghcr.io.tag_ttl`.
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// A value from outside the file. It has no `Debug`, because it may be a secret.
+#[derive(Clone)]
+pub(crate) struct Outside {
+    /// The variable's name, or the option with its key: messages call the value's place so.
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+impl Outside {
+    /// The texts of a list.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        texts(&self.value)
+    }
+}
+
+/// The texts of a list in a variable: blanks or commas stand between them.
+pub(crate) fn texts(list: &str) -> impl Iterator<Item = &str> {
+    list.split(|c: char| c == ',' || c.is_whitespace()).filter(|text| !text.is_empty())
+}
+
+/// The keys of one section that have a value from outside.
+pub(crate) type Assigned = BTreeMap<&'static str, Outside>;
+
+/// All values from outside, by section.
+#[derive(Default)]
+pub(crate) struct Assignments {
+    sections: HashMap<&'static str, Rc<Assigned>>,
+    /// The names of all registries, where they are listed.
+    pub(crate) registries: Option<Outside>,
+    /// For a registry: what follows the beginning that all such variables share.
+    of_registries: Vec<(String, Outside)>,
+    /// For a registry of this name, from the command line.
+    set_for_registries: Vec<(String, &'static str, Outside)>,
+    /// The variables and options that set keys.
+    pub(crate) names: Vec<String>,
+    /// Mistakes, each with the variable or option that it is about.
+    mistakes: Vec<(String, String)>,
+}
+
+#[cfg(any(test, fuzzing))]
+impl<'a> Environment<'a> {
+    /// An environment in which no variable sets a key.
+    pub(crate) fn without_keys(variables: Variables<'a>) -> Self {
+        Self { names: Vec::new(), variables, set: Vec::new() }
+    }
+}
+
+/// The variable of a key in the section at `path`.
+pub(crate) fn variable_of(path: &str, key: &str) -> String {
+    format!("WHARF_{}_{}", in_a_variable(path), in_a_variable(key))
+}
+
+/// The variable of a key of the registry called `name`.
+pub(crate) fn variable_of_registry(name: &str, key: &str) -> String {
+    if key == NAME.name {
+        return REGISTRIES.to_owned();
+    }
+    format!("{OF_A_REGISTRY}{}_{}", in_a_variable(name), in_a_variable(key))
+}
+
+/// The text in capitals, with `_` for every character that no variable may have.
+fn in_a_variable(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
+}
+
+/// Each section that stands once in a configuration, with the path by which variables call it.
+fn sections() -> impl Iterator<Item = (&'static str, &'static Section)> {
+    SECTIONS
+        .into_iter()
+        .map(|section| (if section.name == REGISTRY.name { DEFAULTS } else { section.name }, section))
+}
+
+/// Each key that stands once in a configuration, with the path of its section.
+fn single_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
+    sections().flat_map(|(path, section)| {
+        let keys: Vec<&'static str> = if path == DEFAULTS {
+            section.shared_keys().map(|key| key.name()).collect()
+        } else {
+            section.keys().map(|key| key.name()).collect()
+        };
+        keys.into_iter().map(move |key| (path, key))
+    })
+}
+
+impl Assignments {
+    /// Sorts what `environment` says. An empty variable counts as unset: compose files and charts leave many so.
+    pub(crate) fn of(environment: &Environment<'_>) -> Self {
+        let mut sections: HashMap<&'static str, Assigned> = HashMap::new();
+        let mut all = Self::default();
+        let known: HashMap<String, (&'static str, &'static str)> =
+            single_keys().map(|(path, key)| (variable_of(path, key), (path, key))).collect();
+        let ours = environment.names.iter().filter(|name| name.starts_with("WHARF_"));
+        for name in ours.filter(|name| !foreign::is_ours(name)) {
+            let value = (environment.variables)(name).filter(|value| !value.is_empty());
+            let outside = value.map(|value| Outside { name: name.clone(), value });
+            if let Some((path, key)) = known.get(name) {
+                outside.and_then(|outside| sections.entry(path).or_default().insert(key, outside));
+            } else if name == REGISTRIES {
+                all.registries = outside;
+            } else if let Some(rest) = name.strip_prefix(OF_A_REGISTRY) {
+                all.of_registries.extend(outside.map(|outside| (rest.to_owned(), outside)));
+            } else if let Some(advice) = advice_for(name, &known) {
+                all.mistakes.push((name.clone(), format!("there is no such variable; {advice}")));
+            }
+        }
+        for (key, value) in &environment.set {
+            all.set(key, value, &mut sections);
+        }
+        let single = sections.values().flat_map(|assigned| assigned.values());
+        let several = all.of_registries.iter().map(|(_, outside)| outside);
+        let set = all.set_for_registries.iter().map(|(_, _, outside)| outside);
+        all.names =
+            single.chain(several).chain(set).chain(&all.registries).map(|it| it.name.clone()).collect();
+        all.names.sort();
+        all.sections = sections.into_iter().map(|(path, assigned)| (path, Rc::new(assigned))).collect();
+        all
+    }
+
+    /// Takes one key of the command line.
+    fn set(&mut self, key: &str, value: &str, sections: &mut HashMap<&'static str, Assigned>) {
+        let outside = Outside { name: format!("--set {key}"), value: value.to_owned() };
+        let (path, name) = key.rsplit_once('.').unwrap_or(("", key));
+        let single = single_keys().find(|single| *single == (path, name));
+        if let Some((path, name)) = single {
+            sections.entry(path).or_default().insert(name, outside);
+        } else if key == "registries" {
+            self.registries = Some(outside);
+        } else if let Some(registry) = path.strip_prefix("registry.")
+            && let Some(key) = settable(name)
+        {
+            self.set_for_registries.push((registry.to_ascii_lowercase(), key, outside));
+        } else {
+            let all: Vec<String> = single_keys().map(|(path, key)| format!("{path}.{key}")).collect();
+            let advice = match nearest(key, all.iter().map(String::as_str)) {
+                Some(meant) => format!("did you mean {meant:?}?"),
+                None => "write one such as server.domain, defaults.tag_ttl or registry.docker.io.tag_ttl"
+                    .to_owned(),
+            };
+            self.mistakes.push((outside.name, format!("there is no such key; {advice}")));
+        }
+    }
+
+    /// The mistakes so far, each with the variable that it is about.
+    pub(crate) fn take_mistakes(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.mistakes)
+    }
+
+    /// What is set in the section at `path`.
+    pub(crate) fn section(&self, path: &str) -> Rc<Assigned> {
+        self.sections.get(path).cloned().unwrap_or_default()
+    }
+
+    /// What is set for each of the registries called `names`. What is for none of them, or for two, is a mistake.
+    pub(crate) fn share_out(&mut self, names: &[String]) -> Vec<Assigned> {
+        let mut shares = vec![Assigned::new(); names.len()];
+        for (rest, outside) in std::mem::take(&mut self.of_registries) {
+            let meant: Vec<(usize, &'static str)> = candidates(names, &rest).collect();
+            match meant[..] {
+                [(index, key)] => {
+                    shares[index].insert(key, outside);
+                }
+                [] if foreign::is_of_a_service(&outside.name) => {}
+                [] => self.mistakes.push((outside.name, advice_for_registry(&rest, names))),
+                [(one, key), (other, other_key), ..] => {
+                    let text = format!(
+                        "could be {key} of {:?} and {other_key} of {:?}; write it into the configuration file, or with --set",
+                        names[one], names[other]
+                    );
+                    self.mistakes.push((outside.name, text));
+                }
+            }
+        }
+        for (name, key, outside) in std::mem::take(&mut self.set_for_registries) {
+            match names.iter().position(|it| *it == name) {
+                Some(index) => {
+                    shares[index].insert(key, outside);
+                }
+                None => self
+                    .mistakes
+                    .push((outside.name, format!("there is no registry {name:?}; {}", known(names)))),
+            }
+        }
+        shares
+    }
+}
+
+/// The registries and keys that a variable can mean, from what follows `WHARF_REGISTRY_`.
+fn candidates(names: &[String], rest: &str) -> impl Iterator<Item = (usize, &'static str)> {
+    names.iter().enumerate().filter_map(move |(index, name)| {
+        let key = rest.strip_prefix(&in_a_variable(name))?.strip_prefix('_')?;
+        Some((index, settable(&key.to_ascii_lowercase()).filter(|_| key == key.to_ascii_uppercase())?))
+    })
+}
+
+/// The key of a registry with this name, if it can be set from outside: the name itself is in the list of all names.
+fn settable(key: &str) -> Option<&'static str> {
+    REGISTRY.keys().map(|key| key.name()).find(|known| *known == key && *known != NAME.name)
+}
+
+/// What was probably meant by a variable that sets no key. `None`: it may be meant for something else.
+fn advice_for(name: &str, known: &HashMap<String, (&'static str, &'static str)>) -> Option<String> {
+    if foreign::is_of_a_service(name) {
+        return None;
+    }
+    let mut variables: Vec<&str> =
+        known.keys().map(String::as_str).chain([REGISTRIES, "WHARF_CONFIG", "WHARF_ROOT"]).collect();
+    variables.sort_unstable();
+    let own = name.trim_start_matches("WHARF_").to_ascii_lowercase();
+    let section = sections().find(|(path, _)| name.starts_with(&variable_of(path, "")));
+    if let Some((path, section)) = section {
+        let key = &name[variable_of(path, "").len()..].to_ascii_lowercase();
+        let known = section.names();
+        return Some(match (hint::for_key(key), nearest(key, known.iter().copied())) {
+            (Some(hint), _) => hint.to_owned(),
+            (None, Some(meant)) => format!("did you mean {}?", variable_of(path, meant)),
+            (None, None) => format!("known in [{path}] are {}", known.join(", ")),
+        });
+    }
+    if let Some((path, key)) = single_keys().find(|(_, key)| *key == own) {
+        let meant = if path == DEFAULTS {
+            format!("{OF_A_REGISTRY}<NAME>_{0} or {1}", in_a_variable(key), variable_of(path, key))
+        } else {
+            variable_of(path, key)
+        };
+        return Some(format!("did you mean {meant}?"));
+    }
+    let near = variables.into_iter().find(|known| is_slip(name, known));
+    let meant = near.or((own == REGISTRY.name).then_some(REGISTRIES))?;
+    Some(format!("did you mean {meant}?"))
+}
+
+/// What was probably meant by a variable for a registry, from what follows `WHARF_REGISTRY_`.
+fn advice_for_registry(rest: &str, names: &[String]) -> String {
+    let of_one = names.iter().find_map(|name| {
+        let key = rest.strip_prefix(&in_a_variable(name))?.strip_prefix('_')?;
+        Some((name, key.to_ascii_lowercase()))
+    });
+    if let Some((name, key)) = of_one {
+        let keys = REGISTRY.keys().map(|key| key.name());
+        return match (hint::for_key(&key), nearest(&key, keys)) {
+            _ if key == NAME.name => format!("the names of registries are in {REGISTRIES}"),
+            (Some(hint), _) => format!("there is no such key; {hint}"),
+            (None, Some(meant)) => {
+                format!("there is no such key; did you mean {}?", variable_of_registry(name, meant))
+            }
+            (None, None) => format!("there is no such key; known here are {}", REGISTRY.names().join(", ")),
+        };
+    }
+    let whole = format!("{OF_A_REGISTRY}{rest}");
+    let all: Vec<String> = names
+        .iter()
+        .flat_map(|name| REGISTRY.keys().map(move |key| variable_of_registry(name, key.name())))
+        .collect();
+    let near = all.iter().map(|known| (strsim::osa_distance(&whole, known), known)).min();
+    match near.filter(|(distance, _)| *distance <= 2) {
+        Some((_, meant)) => format!("is for no registry that there is; did you mean {meant}?"),
+        None => format!("is for no registry that there is; {}", known(names)),
+    }
+}
+
+/// What there is, for a registry that there is not.
+fn known(names: &[String]) -> String {
+    format!(
+        "known are {}, so add its name to {REGISTRIES}, or to the file as a [[registry]]",
+        names.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests;

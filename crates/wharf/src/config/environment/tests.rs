@@ -1,0 +1,361 @@
+use std::collections::HashSet;
+
+use super::*;
+use crate::config::Config;
+
+/// A configuration with this file and these variables, or the mistakes.
+fn read(text: &str, variables: &[(&str, &str)], set: &[(&str, &str)]) -> Result<Config, String> {
+    let names = variables.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let value = |name: &str| {
+        let found = variables.iter().find(|(it, _)| *it == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    let set = set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let environment = Environment { names, variables: &value, set };
+    let result = match text {
+        "" => Config::builtin(&environment),
+        text => Config::read("wharf.toml", text, &environment),
+    };
+    result.map_err(|mistakes| mistakes.to_string())
+}
+
+#[track_caller]
+fn right(text: &str, variables: &[(&str, &str)]) -> Config {
+    read(text, variables, &[]).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+#[track_caller]
+fn check_refused(text: &str, variables: &[(&str, &str)], expected: &[&str]) {
+    let Err(mistakes) = read(text, variables, &[]) else { panic!("taken: {variables:?}") };
+    assert_eq!(mistakes.lines().collect::<Vec<_>>(), expected);
+}
+
+fn names(config: &Config) -> Vec<&str> {
+    config.registries.iter().map(|registry| registry.names.name.as_str()).collect()
+}
+
+/// A value that each key takes, as a variable would hold it.
+fn example(key: &str, directory: &std::path::Path) -> String {
+    let file = |name: &str| directory.join(name).display().to_string();
+    match key {
+        "listen" => "127.0.0.1:0".to_owned(),
+        "domain" | "hosts" => "cache.example".to_owned(),
+        "default_registry" => "ghcr.io".to_owned(),
+        "cert_file" | "ca_file" | "client_cert" => file("cert.pem"),
+        "key_file" | "client_key" => file("key.pem"),
+        "token_file" | "password_file" => file("secret"),
+        "root" => "/srv/elsewhere".to_owned(),
+        "level" => "debug".to_owned(),
+        "format" => "json".to_owned(),
+        "name" => "ghcr.io".to_owned(),
+        "aliases" => "mirror".to_owned(),
+        "upstream" => "https://10.0.0.5:8443".to_owned(),
+        "username" | "password" => "canary".to_owned(),
+        "trusted_hosts" => "auth.example, 10.1.2.3:9000".to_owned(),
+        "proxy" => "http://proxy:3128".to_owned(),
+        "on_upstream_404" => "serve".to_owned(),
+        "sendfile" | "access" | "insecure_skip_verify" | "offline" | "catalog" => "true".to_owned(),
+        "body_bytes_max" => "33554432".to_owned(),
+        key if key.ends_with("_max") => "7".to_owned(),
+        key if key.ends_with("timeout") || key.ends_with("ttl") || key.ends_with("grace") => "3s".to_owned(),
+        "stale_if_error" => "3s".to_owned(),
+        key => panic!("the test has no value for {key}"),
+    }
+}
+
+fn write_files(directory: &std::path::Path) {
+    let identity = rcgen::generate_simple_self_signed(vec!["wharf".to_owned()]).unwrap();
+    std::fs::write(directory.join("cert.pem"), identity.cert.pem()).unwrap();
+    std::fs::write(directory.join("key.pem"), identity.signing_key.serialize_pem()).unwrap();
+    std::fs::write(directory.join("secret"), "canary\n").unwrap();
+}
+
+/// Keys that only stand together with one of these, in the same section.
+fn companions(key: &str) -> &'static [&'static str] {
+    match key {
+        "username" => &["password"],
+        "password" | "password_file" => &["username"],
+        "client_cert" => &["client_key"],
+        "client_key" => &["client_cert"],
+        "cert_file" => &["key_file"],
+        "key_file" => &["cert_file"],
+        _ => &[],
+    }
+}
+
+/// A container needs no file: whatever key is declared, now or later, its variable alone sets it.
+#[test]
+fn every_key_is_set_by_its_variable_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    write_files(directory.path());
+    let mut count = 0;
+    let single = single_keys().map(|(path, key)| (path.to_owned(), key));
+    let own = REGISTRY.keys().map(|key| ("registry[ghcr.io]".to_owned(), key.name()));
+    for (path, key) in single.chain(own) {
+        let variable = |key: &str| match path.strip_prefix("registry") {
+            Some(_) => variable_of_registry("ghcr.io", key),
+            None => variable_of(&path, key),
+        };
+        let companions = if path == "server.tls" { &["cert_file", "key_file"][..] } else { companions(key) };
+        let keys: Vec<&str> = companions.iter().copied().filter(|it| *it != key).chain([key]).collect();
+        let owned: Vec<(String, String)> =
+            keys.iter().map(|key| (variable(key), example(key, directory.path()))).collect();
+        let variables: Vec<(&str, &str)> =
+            owned.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let config = read("", &variables, &[]).unwrap_or_else(|mistakes| panic!("{path}.{key}: {mistakes}"));
+        let name = format!("{path}.{key}");
+        let setting = config.settings.iter().find(|setting| setting.key == name);
+        let setting = setting.unwrap_or_else(|| panic!("{name} is not explained"));
+        assert_eq!(
+            (setting.from.as_str(), setting.variable.as_str()),
+            (variable(key).as_str(), variable(key).as_str())
+        );
+        assert!(!setting.value.contains("canary") || key == "username", "{name}: {}", setting.value);
+        count += 1;
+    }
+    assert!(count > 60, "{count}");
+}
+
+#[test]
+fn no_two_keys_have_one_variable() {
+    let mut all: Vec<String> = single_keys().map(|(path, key)| variable_of(path, key)).collect();
+    all.extend(REGISTRY.keys().map(|key| variable_of_registry("docker.io", key.name())));
+    all.push("WHARF_CONFIG".to_owned());
+    all.push("WHARF_ROOT".to_owned());
+    let distinct: HashSet<&String> = all.iter().collect();
+    assert_eq!(distinct.len(), all.len());
+    for name in &all {
+        assert!(name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'));
+        // Kubernetes has variables of such forms in each pod.
+        assert!(!foreign::is_of_a_service(name), "{name}");
+    }
+}
+
+#[test]
+fn a_variable_comes_before_the_file_and_the_command_line_before_both() {
+    let file = "[server]\ndomain = \"file.example\"\n[defaults]\ntag_ttl = \"1s\"\n\
+                [[registry]]\nname = \"ghcr.io\"\ntag_ttl = \"2s\"\n[[registry]]\nname = \"quay.io\"\n";
+    let ttl =
+        |config: &Config| config.registries.iter().map(|it| it.cache.tags.ttl.as_secs()).collect::<Vec<_>>();
+    let variables = [("WHARF_SERVER_DOMAIN", "variable.example"), ("WHARF_DEFAULTS_TAG_TTL", "3s")];
+    let config = right(file, &variables);
+    assert_eq!(config.domain.as_deref(), Some("variable.example"));
+    assert_eq!(ttl(&config), [2, 3], "what a registry says itself comes before any default");
+    let variables = [("WHARF_REGISTRY_GHCR_IO_TAG_TTL", "4s"), ("WHARF_SERVER_DOMAIN", "")];
+    let config = right(file, &variables);
+    assert_eq!((config.domain.as_deref(), ttl(&config)), (Some("file.example"), vec![4, 1]));
+    let set =
+        [("server.domain", "option.example"), ("registry.ghcr.io.tag_ttl", "5s"), ("defaults.tag_ttl", "6s")];
+    let variables = [
+        ("WHARF_SERVER_DOMAIN", "variable.example"),
+        ("WHARF_REGISTRY_GHCR_IO_TAG_TTL", "4s"),
+        ("WHARF_DEFAULTS_TAG_TTL", "3s"),
+    ];
+    let config = read(file, &variables, &set).unwrap();
+    assert_eq!((config.domain.as_deref(), ttl(&config)), (Some("option.example"), vec![5, 6]));
+}
+
+#[test]
+fn registries_are_named_in_one_variable() {
+    let config =
+        right("", &[("WHARF_REGISTRIES", "docker.io ghcr.io,registry.corp.example:8443\n[fd00::1]:5000")]);
+    assert_eq!(names(&config), ["docker.io", "ghcr.io", "registry.corp.example:8443", "[fd00::1]:5000"]);
+    assert!(config.warnings.is_empty());
+    // As in a file that names registries, none of them is the default.
+    assert!(config.routes.route("10.0.0.5:5000", "/v2/library/alpine/manifests/1", None).is_err());
+    let variables = [
+        ("WHARF_REGISTRIES", "registry-1.corp.example:8443, [fd00::1]:5000"),
+        ("WHARF_REGISTRY_REGISTRY_1_CORP_EXAMPLE_8443_UPSTREAM", "https://10.0.0.5:8443"),
+        ("WHARF_REGISTRY__FD00__1__5000_TAG_TTL", "5m"),
+        ("WHARF_SERVER_DEFAULT_REGISTRY", "registry-1.corp.example:8443"),
+    ];
+    let config = right("", &variables);
+    assert_eq!(config.registries[0].upstream.upstream.as_str(), "https://10.0.0.5:8443/");
+    assert_eq!(config.registries[1].cache.tags.ttl.as_secs(), 300);
+    assert!(config.routes.route("10.0.0.5:5000", "/v2/library/alpine/manifests/1", None).is_ok());
+    assert_eq!(names(&right("", &[("WHARF_REGISTRIES", "")])).len(), 7, "an empty variable is none");
+}
+
+#[test]
+fn a_list_of_registries_says_which_of_the_file_are_served() {
+    let file = "[[registry]]\nname = \"quay.io\"\ntag_ttl = \"2s\"\n[[registry]]\nname = \"ghcr.io\"\n";
+    let config =
+        right(file, &[("WHARF_REGISTRIES", "docker.io Quay.IO"), ("WHARF_REGISTRY_DOCKER_IO_TAG_TTL", "1s")]);
+    assert_eq!(names(&config), ["docker.io", "quay.io"]);
+    let ttl: Vec<u64> = config.registries.iter().map(|it| it.cache.tags.ttl.as_secs()).collect();
+    assert_eq!(ttl, [1, 2]);
+    let warnings: Vec<String> = config.warnings.lines().collect();
+    assert_eq!(
+        warnings,
+        ["wharf.toml:4: registry[ghcr.io]: is not served, because WHARF_REGISTRIES does not name it"]
+    );
+}
+
+#[test]
+fn the_built_in_registries_have_variables_too() {
+    let variables =
+        [("WHARF_REGISTRY_DOCKER_IO_USERNAME", "me"), ("WHARF_REGISTRY_DOCKER_IO_PASSWORD", "canary")];
+    let config = right("", &variables);
+    assert_eq!(config.registries.len(), 7);
+    let (user, password) = config.registries[0].upstream.credentials.as_ref().unwrap();
+    assert_eq!((user.as_str(), password.expose().as_str()), ("me", "canary"));
+    assert!(config.registries[1].upstream.credentials.is_none());
+    assert_eq!(config.origin(), "built-in configuration and 2 variables");
+    // A name in the file with its password outside is one login of one section.
+    let file = "[[registry]]\nname = \"docker.io\"\nusername = \"me\"\n";
+    let config = right(file, &[variables[1]]);
+    assert!(config.registries[0].upstream.credentials.is_some());
+    assert_eq!(config.origin(), "wharf.toml and WHARF_REGISTRY_DOCKER_IO_PASSWORD");
+}
+
+#[test]
+fn mistakes_name_the_variable_beside_those_of_the_file() {
+    check_refused(
+        "[server]\ndomian = \"a.example\"\n[[registry]]\nname = \"ghcr.io\"\n",
+        &[
+            ("WHARF_SERVER_LISTEN", "5000"),
+            ("WHARF_SERVER_SENDFILE", "yes"),
+            ("WHARF_SERVER_ANSWER_COUNT_MAX", "many"),
+            ("WHARF_SERVER_SHUTDOWN_GRACE", "60"),
+            ("WHARF_SERVER_TLS_KEY_FILE", "/nonexistent/key"),
+            ("WHARF_LOG_LEVEL", "warning"),
+            ("WHARF_STORAGE_ROOT", "~/wharf"),
+            ("WHARF_REGISTRY_GHCR_IO_UPSTREAM", "https://u:canary@ghcr.io"),
+            ("WHARF_REGISTRY_GHCR_IO_PASSWORD", "canary"),
+        ],
+        &[
+            r#"wharf.toml:2: server.domian: there is no such key; did you mean "domain"?"#,
+            r#"WHARF_LOG_LEVEL: "warning" is not one of "error", "warn", "info", "debug", "trace"; did you mean "warn"?"#,
+            "WHARF_REGISTRY_GHCR_IO_PASSWORD: has no username beside it; add username, or leave it out",
+            "WHARF_REGISTRY_GHCR_IO_UPSTREAM: credentials have no place in a URL; use username and password",
+            "WHARF_SERVER_ANSWER_COUNT_MAX: expected a whole number from 1 to 16777216",
+            r#"WHARF_SERVER_LISTEN: "5000": write an address and a port, such as "0.0.0.0:5000""#,
+            r#"WHARF_SERVER_SENDFILE: "yes" is neither true nor false"#,
+            r#"WHARF_SERVER_SHUTDOWN_GRACE: the number has no unit; write "60s" if seconds are meant"#,
+            "WHARF_SERVER_TLS_KEY_FILE: cannot read the file \"/nonexistent/key\": No such file or directory (os error 2); \
+             correct the path, or let this user read it",
+            "WHARF_SERVER_TLS_KEY_FILE: cert_file is missing; name a file in PEM form with WHARF_SERVER_TLS_CERT_FILE",
+            "WHARF_STORAGE_ROOT: \"~/wharf\": only a shell knows what \"~\" means; write the whole path, or \
+             \"${HOME}/wharf\"",
+        ],
+    );
+    check_refused(
+        "",
+        &[("WHARF_REGISTRIES", " , ")],
+        &["WHARF_REGISTRIES: names no registry; write names with blanks between them"],
+    );
+    check_refused(
+        "",
+        &[("WHARF_REGISTRIES", "ghcr.io GHCR.IO docker https://quay.io")],
+        &[
+            "WHARF_REGISTRIES: \"docker\" is another name for \"docker.io\"; write name = \"docker.io\"",
+            "WHARF_REGISTRIES: \"ghcr.io\" is taken by WHARF_REGISTRIES already; remove one of the two",
+            "WHARF_REGISTRIES: this is a URL or a path; write the host alone, with a port where it needs one",
+        ],
+    );
+}
+
+#[test]
+fn a_variable_that_nobody_reads_is_a_mistake_where_it_looks_like_a_key() {
+    for (name, expected) in [
+        ("WHARF_SERVER_DOMIAN", "there is no such variable; did you mean WHARF_SERVER_DOMAIN?"),
+        ("WHARF_SEVER_DOMAIN", "there is no such variable; did you mean WHARF_SERVER_DOMAIN?"),
+        ("WHARF_LISTEN", "there is no such variable; did you mean WHARF_SERVER_LISTEN?"),
+        ("WHARF_ROOTS", "there is no such variable; did you mean WHARF_ROOT?"),
+        ("WHARF_REGISTRY", "there is no such variable; did you mean WHARF_REGISTRIES?"),
+        (
+            "WHARF_TAG_TTL",
+            "there is no such variable; did you mean WHARF_REGISTRY_<NAME>_TAG_TTL or WHARF_DEFAULTS_TAG_TTL?",
+        ),
+        (
+            "WHARF_STORAGE_MAX_SIZE",
+            "there is no such variable; wharf deletes nothing by itself; to make room, delete old files in the blobs \
+             directories below root, also while it runs",
+        ),
+        ("WHARF_STORAGE_COLOUR", "there is no such variable; known in [storage] are root"),
+        (
+            "WHARF_REGISTRY_DOCKER_IO_USERNAM",
+            "there is no such key; did you mean WHARF_REGISTRY_DOCKER_IO_USERNAME?",
+        ),
+        ("WHARF_REGISTRY_DOCKER_IO_NAME", "the names of registries are in WHARF_REGISTRIES"),
+        ("WHARF_REGISTRY_DOCKER_IO_REMOTEURL", "there is no such key; write upstream"),
+        (
+            "WHARF_REGISTRY_DOCKERIO_USERNAME",
+            "is for no registry that there is; did you mean WHARF_REGISTRY_DOCKER_IO_USERNAME?",
+        ),
+        (
+            "WHARF_REGISTRY_CORP_EXAMPLE_UPSTREAM",
+            "is for no registry that there is; known are docker.io, ghcr.io, quay.io, gcr.io, registry.k8s.io, \
+             mcr.microsoft.com, public.ecr.aws, so add its name to WHARF_REGISTRIES, or to the file as a [[registry]]",
+        ),
+    ] {
+        check_refused("", &[(name, "canary")], &[&format!("{name}: {expected}")]);
+    }
+}
+
+#[test]
+fn what_is_meant_for_something_else_is_no_mistake() {
+    let of_services = [
+        "WHARF_PORT",
+        "WHARF_SERVICE_HOST",
+        "WHARF_SERVER_PORT_5000_TCP_ADDR",
+        "WHARF_REGISTRY_SERVICE_HOST",
+        "WHARF_REGISTRY_PORT",
+        "WHARF_ADMIN_SERVICE_PORT_HTTP",
+    ];
+    let of_others =
+        ["WHARF_IMAGE", "WHARF_VERSION", "WHARF_SEED", "WHARF_KILLS", "WHARF_LONG", "WHARF_BIN", "HOME"];
+    for name in of_services.into_iter().chain(of_others) {
+        right("", &[(name, "tcp://10.0.0.1:5000")]);
+    }
+}
+
+/// `trusted_hosts` ends as `hosts` does, so one variable can mean keys of two registries.
+#[test]
+fn a_variable_that_can_mean_two_things_is_refused() {
+    let listed = ("WHARF_REGISTRIES", "a.example a.example.trusted");
+    check_refused(
+        "",
+        &[listed, ("WHARF_REGISTRY_A_EXAMPLE_TRUSTED_HOSTS", "x.example")],
+        &["WHARF_REGISTRY_A_EXAMPLE_TRUSTED_HOSTS: could be trusted_hosts of \"a.example\" and hosts of \
+             \"a.example.trusted\"; write it into the configuration file, or with --set"],
+    );
+    let set = [("registry.a.example.trusted.hosts", "x.example")];
+    let config = read("", &[listed], &set).unwrap();
+    assert_eq!(config.registries[1].names.hosts, ["x.example"]);
+    // Two registries whose variables are the same cannot be told apart by clients either.
+    check_refused(
+        "",
+        &[("WHARF_REGISTRIES", "a-b.example a.b.example")],
+        &[
+            "WHARF_REGISTRIES: `a-b-example` would name both `a-b.example` and `a.b.example`; rename one, or give it \
+           other hosts",
+        ],
+    );
+}
+
+#[test]
+fn an_option_that_sets_no_key_says_what_there_is() {
+    for (key, expected) in [
+        ("server.domian", "did you mean \"server.domain\"?"),
+        ("domain", "write one such as server.domain, defaults.tag_ttl or registry.docker.io.tag_ttl"),
+        ("registry.docker.io.name", "write one such as"),
+        (
+            "registry.corp.example.tag_ttl",
+            "there is no registry \"corp.example\"; known are docker.io, ghcr.io",
+        ),
+    ] {
+        let mistakes = read("", &[], &[(key, "canary")]).unwrap_err();
+        assert!(mistakes.starts_with(&format!("--set {key}: there is no")), "{mistakes}");
+        assert!(mistakes.contains(expected) && !mistakes.contains("canary"), "{mistakes}");
+    }
+}
+
+#[test]
+fn a_list_in_a_variable_has_blanks_or_commas_between_its_texts() {
+    for (list, expected) in
+        [("a", &["a"][..]), ("a,b", &["a", "b"]), (" a,  b\n\tc ,", &["a", "b", "c"]), (" , ", &[])]
+    {
+        assert_eq!(texts(list).collect::<Vec<_>>(), expected, "{list:?}");
+    }
+}

@@ -1,0 +1,205 @@
+//! What each key is and where that was said.
+
+use policy::capacity;
+use secret::RedactedUrl;
+use toml::de::DeValue;
+use url::Url;
+
+use super::Config;
+use super::environment::{variable_of, variable_of_registry};
+use super::expand::expand;
+use super::form::Shape;
+use super::key::{Declared, Preset};
+use super::keys::{process, registry};
+use super::reader::{Reader, Table, Value};
+use super::registry::Registry;
+use super::remark::Place;
+
+/// One key as it applies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// The whole key, such as `registry[docker.io].tag_ttl`.
+    pub(crate) key: String,
+    /// The value as the file would have it. Secrets and logins are hidden.
+    pub(crate) value: String,
+    /// Where it was said: `wharf.toml:12`, a variable, `default`.
+    pub(crate) from: String,
+    /// The variable that sets it.
+    pub(crate) variable: String,
+    /// Whether a running wharf takes over a change.
+    pub(crate) is_reloadable: bool,
+}
+
+/// The sections of a configuration as they were read.
+pub(crate) struct Tables<'t> {
+    pub(crate) server: Table<'t>,
+    pub(crate) admin: Table<'t>,
+    pub(crate) storage: Table<'t>,
+    pub(crate) log: Table<'t>,
+    pub(crate) defaults: Table<'t>,
+    /// Of the registries in the configuration's order.
+    pub(crate) registries: Vec<Table<'t>>,
+}
+
+/// A value that no section holds.
+struct Derived {
+    value: String,
+    from: String,
+}
+
+/// Every key of `config`, which was read from `tables`. A key of `[defaults]`, or of a section that is not there, only
+/// where it is set.
+pub(crate) fn settings(reader: &mut Reader<'_>, tables: &Tables<'_>, config: &Config) -> Vec<Setting> {
+    let tls = reader.section(&tables.server, "tls", &process::TLS);
+    let mut all = Explainer { reader, source: &config.source, settings: Vec::new() };
+    for (section, table) in [
+        (&process::SERVER, &tables.server),
+        (&process::TLS, &tls),
+        (&process::ADMIN, &tables.admin),
+        (&process::STORAGE, &tables.storage),
+        (&process::LOG, &tables.log),
+    ] {
+        let only_set = section.name == process::TLS.name && tls.is_absent();
+        let variable = |key: &str| variable_of(section.name, key);
+        for key in section.keys().filter(|key| !only_set || table.has(key.name())) {
+            all.explain(section.name, key, table, &variable, |explainer| {
+                explainer.derived_of_process(section.name, key.name(), config)
+            });
+        }
+    }
+    let variable = |key: &str| variable_of("defaults", key);
+    for key in registry::REGISTRY.shared_keys().filter(|key| tables.defaults.has(key.name())) {
+        all.explain("defaults", key, &tables.defaults, &variable, |_| None);
+    }
+    for (table, registry) in tables.registries.iter().zip(&config.registries) {
+        let name = &registry.names.name;
+        let variable = |key: &str| variable_of_registry(name, key);
+        for key in registry::REGISTRY.keys() {
+            let derived = |_: &Explainer<'_, '_>| derived_of_registry(key.name(), registry);
+            all.explain(&format!("registry[{name}]"), key, table, &variable, derived);
+        }
+    }
+    all.settings
+}
+
+struct Explainer<'r, 'a> {
+    reader: &'r Reader<'a>,
+    source: &'r str,
+    settings: Vec<Setting>,
+}
+
+impl Explainer<'_, '_> {
+    fn explain(
+        &mut self,
+        path: &str,
+        key: &dyn Declared,
+        table: &Table<'_>,
+        variable: &dyn Fn(&str) -> String,
+        derived: impl FnOnce(&Self) -> Option<Derived>,
+    ) {
+        let shape = key.shape();
+        let by_default = |value: String| Derived { value, from: "default".to_owned() };
+        let Derived { value, from } = match self.reader.find(table, key.name()) {
+            Some((place, value)) => {
+                Derived { value: self.shown(shape, value), from: self.whereabouts(&place) }
+            }
+            None => derived(self).unwrap_or_else(|| match key.default() {
+                Preset::Value(text) => by_default(written(shape, &text)),
+                Preset::Written(text) => by_default(written(shape, text)),
+                Preset::Computed(_) | Preset::Absent | Preset::Required => by_default("-".to_owned()),
+            }),
+        };
+        self.settings.push(Setting {
+            key: format!("{path}.{}", key.name()),
+            value,
+            from,
+            variable: variable(key.name()),
+            is_reloadable: key.is_reloadable(),
+        });
+    }
+
+    fn whereabouts(&self, place: &Place) -> String {
+        match place {
+            Place::Line { line, .. } => format!("{}:{line}", self.source),
+            Place::Outside(name) => name.clone(),
+        }
+    }
+
+    /// The value as the file would have it, with its variables replaced.
+    fn shown(&self, shape: Shape, value: Value<'_, '_>) -> String {
+        let expanded = |text: &str| expand(text, self.reader.variables()).unwrap_or_else(|_| text.to_owned());
+        match (shape, value) {
+            (Shape::Secret, _) => "(secret)".to_owned(),
+            (_, Value::Outside(text)) => written(shape, text),
+            (_, Value::Toml(value)) => match value.get_ref() {
+                DeValue::String(text) => written(shape, &expanded(text)),
+                DeValue::Array(values) => {
+                    let texts = values.iter().filter_map(|value| value.get_ref().as_str());
+                    list(texts.map(expanded))
+                }
+                DeValue::Boolean(flag) => flag.to_string(),
+                DeValue::Integer(number) => number.to_string(),
+                // Nothing else is right for any key, and this is asked of right configurations only.
+                _ => "-".to_owned(),
+            },
+        }
+    }
+
+    /// What follows from other values for a key of the process that nobody set.
+    fn derived_of_process(&self, section: &str, key: &str, config: &Config) -> Option<Derived> {
+        let by_default = |value: String| Some(Derived { value, from: "default".to_owned() });
+        if section == process::SERVER.name && key == process::CLIENT_CONNECTION_COUNT_MAX.name {
+            let capacity = capacity::plan(None, &config.wanted, config.registries.len()).ok()?;
+            return by_default(capacity.per_client.to_string());
+        }
+        if section == process::STORAGE.name && key == process::STORAGE_ROOT.name {
+            let from = super::process::ROOT_VARIABLE;
+            return match self.reader.variable(from) {
+                Some(root) => Some(Derived { value: format!("{root:?}"), from: from.to_owned() }),
+                None => by_default(format!("{:?}", super::process::ROOT_DEFAULT)),
+            };
+        }
+        None
+    }
+}
+
+/// What follows from other values for a key of a registry that nobody set.
+fn derived_of_registry(key: &str, registry: &Registry) -> Option<Derived> {
+    let value = if key == registry::UPSTREAM.name {
+        registry.upstream.upstream.as_str().trim_end_matches('/').to_owned()
+    } else if key == registry::ROOT.name {
+        registry.root.display().to_string()
+    } else if key == registry::ALIASES.name && !registry.names.aliases.is_empty() {
+        return Some(Derived {
+            value: list(registry.names.aliases.iter().cloned()),
+            from: "default".to_owned(),
+        });
+    } else {
+        return None;
+    };
+    Some(Derived { value: format!("{value:?}"), from: "default".to_owned() })
+}
+
+/// A text as the file would have it.
+fn written(shape: Shape, text: &str) -> String {
+    match shape {
+        Shape::Secret => "(secret)".to_owned(),
+        // It may carry a login.
+        Shape::Proxy => match Url::parse(text) {
+            Ok(url) => format!("\"{}\"", RedactedUrl::from(url)),
+            Err(_) => format!("{text:?}"),
+        },
+        Shape::Flag | Shape::Count { .. } => text.to_owned(),
+        Shape::List(_) | Shape::OrOff(Shape::List(_)) => {
+            list(super::environment::texts(text).map(str::to_owned))
+        }
+        _ => format!("{text:?}"),
+    }
+}
+
+fn list(texts: impl Iterator<Item = String>) -> String {
+    format!("[{}]", texts.map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! Which registries are served: those of the file, of the variable that lists them, or the built-in ones.
+
+use super::address::parse_authority;
+use super::environment::{Assigned, Outside};
+use super::expand::expand;
+use super::keys::registry::{NAME, REGISTRY};
+use super::reader::{Reader, Table};
+use super::remark::Place;
+
+/// The tables of all registries, with what is set for each from outside the file.
+pub(crate) fn tables<'t>(reader: &mut Reader<'_>, top: &Table<'t>, builtin: &Table<'t>) -> Vec<Table<'t>> {
+    let written = reader.sections(top, REGISTRY.name, &REGISTRY);
+    let tables = match reader.registry_list() {
+        Some(list) => listed(reader, written, &list),
+        None if top.has(REGISTRY.name) => written,
+        None => reader.sections(builtin, REGISTRY.name, &REGISTRY),
+    };
+    let names: Vec<String> = tables.iter().map(|table| name_of(reader, table).unwrap_or_default()).collect();
+    let shares = reader.share_out(&names);
+    tables.into_iter().zip(shares).map(|(table, share)| table.assigned(share)).collect()
+}
+
+/// The tables of the registries in `list`, in its order. One that the file does not know has nothing but its name.
+fn listed<'t>(reader: &mut Reader<'_>, written: Vec<Table<'t>>, list: &Outside) -> Vec<Table<'t>> {
+    let mut written: Vec<(Option<String>, Table<'t>)> =
+        written.into_iter().map(|table| (name_of(reader, &table), table)).collect();
+    let mut tables = Vec::new();
+    for name in list.texts() {
+        let parsed = parse_authority(name).ok();
+        let known = parsed.and_then(|name| written.iter().position(|(it, _)| it.as_ref() == Some(&name)));
+        tables.push(match known {
+            Some(index) => written.remove(index).1,
+            None => {
+                let outside = Outside { name: list.name.clone(), value: name.to_owned() };
+                Table::outside(&list.name).assigned(Assigned::from([(NAME.name, outside)]))
+            }
+        });
+    }
+    if tables.is_empty() {
+        reader.refuse(
+            &Place::Outside(list.name.clone()),
+            "names no registry; write names with blanks between them",
+        );
+    }
+    for (_, table) in &written {
+        reader.warn(&table.place(), format!("is not served, because {} does not name it", list.name));
+    }
+    tables
+}
+
+/// The name of a registry as variables and the list call it, or `None` where it has none that can be read.
+fn name_of(reader: &Reader<'_>, table: &Table<'_>) -> Option<String> {
+    let written = table.peek(NAME.name)?;
+    parse_authority(&expand(written, reader.variables()).ok()?).ok()
+}
