@@ -1,8 +1,8 @@
-//! Decides how much a process takes on at once, so that a client that is accepted finds files and upstream connections
-//! left.
+//! Decides how much a process takes on at once, so that a client that is accepted finds files and upstream
+//! connections left.
 //!
-//! One plan holds for the whole process. It is made of what the system grants and of what the operator asked for, and
-//! nothing else computes a share.
+//! One plan holds for the whole process. It is made of what the system grants and of what the operator asked
+//! for, and nothing else computes a share.
 
 /// The default bound on client connections.
 pub const CONNECTIONS: usize = 10_000;
@@ -10,16 +10,17 @@ pub const CONNECTIONS: usize = 10_000;
 /// The default bound on requests that are being answered.
 pub const ANSWERS: usize = 8_192;
 
-/// Descriptors that the process needs beside its clients' connections and answers: for listeners, logs and locks, for
-/// the admin listener's connections and those that are turned away, and for idle connections to upstreams.
+/// Descriptors that the process needs beside its clients' connections and answers: for listeners, logs and
+/// locks, for the admin listener's connections and those that are turned away, and for idle connections to
+/// upstreams.
 const OWN_COUNT: usize = 512;
 
 /// The share of all answers, in eighths, that may have a question or a transfer upstream.
 const ASKING_EIGHTHS: usize = 3;
 
-/// Descriptors for all answers, in eighths of their number. Each answer reads from a file, and those that ask an upstream
-/// have a connection to it. (A transfer writes to the file that its readers read from. One that outlives all its clients
-/// has a file of its own, and [`OWN_COUNT`] has room for some hundreds of these.)
+/// Descriptors for all answers, in eighths of their number. Each answer reads from a file, and those that ask
+/// an upstream have a connection to it. (A transfer writes to the file that its readers read from. One that
+/// outlives all its clients has a file of its own, and [`OWN_COUNT`] has room for some hundreds of these.)
 const DESCRIPTOR_EIGHTHS: usize = 8 + ASKING_EIGHTHS;
 
 /// Small blobs that all stores together keep open.
@@ -31,8 +32,8 @@ const KEPT_OPEN_SHARE: usize = 10;
 /// Bytes of small blobs on their way that all stores together hold in memory.
 const COLLECTED_BYTES_MAX: u64 = 32 << 20;
 
-/// With fewer descriptors wharf refuses to start, unless all that was wanted fits: a server for a handful of clients
-/// only looks as if it worked.
+/// With fewer descriptors wharf refuses to start, unless all that was wanted fits: a server for a handful of
+/// clients only looks as if it worked.
 const DESCRIPTORS_MIN: usize = 1024;
 
 /// Where only one of two bounds was asked for, the other one keeps this part of the descriptors.
@@ -70,8 +71,8 @@ pub struct Capacity {
     pub lack: Option<Lack>,
 }
 
-/// How many answers may depend on upstreams. One that hangs leaves the others room to fetch, and several that hang leave
-/// room for stored content.
+/// How many answers may depend on upstreams. One that hangs leaves the others room to fetch, and several that
+/// hang leave room for stored content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
     /// Requests that wait for an upstream or are served along a transfer from it.
@@ -106,7 +107,8 @@ impl Share {
         Self { waiting: eighths(answers, 6), asking: eighths(answers, 2) }
     }
 
-    /// The share of `answers` that all registries have together: seven eighths may wait, and three eighths may ask.
+    /// The share of `answers` that all registries have together: seven eighths may wait, and three eighths
+    /// may ask.
     pub const fn of_all(answers: usize) -> Self {
         // Rounded down, so that one answer is for hits even where there are few.
         let waiting = answers.saturating_mul(7) / 8;
@@ -114,7 +116,8 @@ impl Share {
     }
 }
 
-/// Plans the bounds of a process that may have `descriptors` (`None`: any number) and serves `registry_count` registries.
+/// Plans the bounds of a process that may have `descriptors` (`None`: any number) and serves `registry_count`
+/// registries.
 ///
 /// # Errors
 /// [`TooFew`].
@@ -179,8 +182,8 @@ fn fit(wanted: &Wanted, connections: usize, answers: usize, available: usize) ->
     (for_connections.min(connections).max(1), fitted_answers.min(answers).max(1))
 }
 
-/// The connections that one client may have of `connections`. Whoever asked for a part of all gets the same part of
-/// fewer, but never less than half of them: as many are left for the others then.
+/// The connections that one client may have of `connections`. Whoever asked for a part of all gets the same
+/// part of fewer, but never less than half of them: as many are left for the others then.
 fn per_client(wanted: &Wanted, connections: usize) -> usize {
     let half = connections.div_ceil(2);
     let Some(asked) = wanted.per_client else { return half };

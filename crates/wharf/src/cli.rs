@@ -18,7 +18,8 @@ struct CommandLine {
     /// The configuration; without it, WHARF_CONFIG, ./wharf.toml, /etc/wharf/wharf.toml or the built-in one
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Set one key, above the file and the environment: `server.domain=cache.example`, `registry.ghcr.io.tag_ttl=5m`
+    /// Set one key, above the file and the environment: `server.domain=cache.example`,
+    /// `registry.ghcr.io.tag_ttl=5m`
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = parse_setting)]
     set: Vec<(String, String)>,
     #[command(subcommand)]
@@ -104,7 +105,8 @@ fn tip(wrong: &str) -> Option<String> {
     let setting = |section: &str, key: &str| {
         let variable = format!("WHARF_{}_{}", section.to_ascii_uppercase(), key.to_ascii_uppercase());
         Some(format!(
-            "write it into the configuration file, `{key}` of [{section}], or set {variable} or --set {section}.{key}=..."
+            "write it into the configuration file, `{key}` of [{section}], or set {variable} or --set \
+             {section}.{key}=..."
         ))
     };
     match name {

@@ -1,4 +1,5 @@
-//! The configuration: a TOML text becomes a value that is whole and consistent, or a list of all that is wrong.
+//! The configuration: a TOML text becomes a value that is whole and consistent, or a list of all that is
+//! wrong.
 //!
 //! Nothing downstream checks again. Secrets are wrapped where they are read, so that neither the value's
 //! `Debug` nor a remark can show one.
@@ -26,6 +27,7 @@ mod reader;
 mod registries;
 mod registry;
 mod remark;
+mod table;
 mod waits;
 
 use std::collections::BTreeSet;
@@ -40,8 +42,9 @@ use self::claims::Claims;
 pub(crate) use self::environment::Environment;
 use self::explain::{Setting, Tables};
 use self::process::ServerSection;
-use self::reader::{Reader, Table, Text};
+use self::reader::{Reader, Text};
 use self::remark::Place;
+use self::table::Table;
 
 pub(crate) use self::form::{Shape, Unit};
 pub(crate) use self::key::{Declared, Preset};
@@ -86,8 +89,8 @@ const BUILTIN: &str = include_str!("config/builtin.toml");
 const BUILTIN_NAME: &str = "built-in configuration";
 
 impl Config {
-    /// Reads `text`, which messages call `source`, in an environment where no variable sets a key. Files that it names are
-    /// read; nothing else is touched.
+    /// Reads `text`, which messages call `source`, in an environment where no variable sets a key. Files that
+    /// it names are read; nothing else is touched.
     ///
     /// # Errors
     /// Every mistake in it.
@@ -159,8 +162,8 @@ fn is_recoverable(error: &toml::de::Error) -> bool {
 fn is_no_toml(source: &str, form: &str) -> Remarks {
     let mut mistakes = Remarks::on(source);
     let text = format!(
-        "this looks like {form}, perhaps of another registry; wharf reads TOML, such as the two lines `[[registry]]` and \
-         `name = \"docker.io\"`, and serves public registries without any file"
+        "this looks like {form}, perhaps of another registry; wharf reads TOML, such as the two lines \
+         `[[registry]]` and `name = \"docker.io\"`, and serves public registries without any file"
     );
     mistakes.add(Place::file(), text);
     mistakes
@@ -249,7 +252,8 @@ fn check_default_registry(reader: &mut Reader<'_>, text: &Text, claims: &Claims)
     reader.refuse(&text.place, format!("there is no registry {:?}; {advice}", text.written));
 }
 
-/// Refuses upstreams that are wharf itself: each request would become another one, until there is room for no more.
+/// Refuses upstreams that are wharf itself: each request would become another one, until there is room for no
+/// more.
 fn check_circles(
     reader: &mut Reader<'_>,
     server: &ServerSection,

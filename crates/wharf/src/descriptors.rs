@@ -1,11 +1,12 @@
-//! The limits of the process: as many files as the system grants, and no core file. And the words for what fits into
-//! them.
+//! The limits of the process: as many files as the system grants, and no core file. And the words for what
+//! fits into them.
 
 use policy::capacity::{Capacity, TooFew, Wanted};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the limit of this process to what it may have, and returns it; none: there is no limit. The soft limit is
-/// low for the sake of programs that use select(2) (systemd.exec(5), "Process Properties"), which this one does not.
+/// Raises the limit of this process to what it may have, and returns it; none: there is no limit. The soft
+/// limit is low for the sake of programs that use select(2) (systemd.exec(5), "Process Properties"), which
+/// this one does not.
 pub(crate) fn raise_limit() -> Option<usize> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
@@ -34,7 +35,8 @@ pub(crate) struct Notice {
 pub(crate) fn describe(limit: Option<usize>, wanted: &Wanted, capacity: &Capacity) -> Notice {
     let limit = limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
     let mut text = format!(
-        "open-file limit is {limit}: serving at most {} connections ({} of one client) and {} requests at once",
+        "open-file limit is {limit}: serving at most {} connections ({} of one client) and {} requests at \
+         once",
         capacity.connections, capacity.per_client, capacity.answers
     );
     let Some(lack) = capacity.lack else { return Notice { text, is_warning: false, is_all: true } };
@@ -61,8 +63,8 @@ fn asked_for(wanted: &Wanted) -> impl Iterator<Item = String> {
 pub(crate) fn refuse(too_few: &TooFew) -> String {
     let TooFew { descriptors, descriptors_min, descriptors_needed } = too_few;
     format!(
-        "open-file limit is {descriptors}, which is too few for a server; raise it to {descriptors_min} at least, better \
-         to {descriptors_needed} (LimitNOFILE=, --ulimit nofile)"
+        "open-file limit is {descriptors}, which is too few for a server; raise it to {descriptors_min} at \
+         least, better to {descriptors_needed} (LimitNOFILE=, --ulimit nofile)"
     )
 }
 

@@ -79,7 +79,8 @@ pub(crate) fn check(config: &Config) -> String {
     let admin = config.server.admin.as_ref().map_or("off".to_owned(), |admin| admin.listen.to_string());
     let door = Door::of(config, plain, tls, None).expect("a valid configuration listens somewhere");
     let mut text = format!(
-        "{}: no mistakes\nlisten  {}\nadmin   {admin}\nbare    {}\nany     {}/v2/?ns=REGISTRY, as containerd asks\n\n",
+        "{}: no mistakes\nlisten  {}\nadmin   {admin}\nbare    {}\nany     {}/v2/?ns=REGISTRY, as containerd \
+         asks\n\n",
         config.origin(),
         listen.join(", "),
         bare(&door),

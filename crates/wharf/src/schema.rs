@@ -1,7 +1,7 @@
 //! The JSON Schema of the configuration (draft-07), from which editors complete and check a `wharf.toml`.
 //!
-//! It follows from the declarations of the keys. It knows each value's shape and no relation between values: `wharf check`
-//! finds more.
+//! It follows from the declarations of the keys. It knows each value's shape and no relation between values:
+//! `wharf check` finds more.
 
 use serde_json::{Map, Value, json};
 
@@ -117,7 +117,8 @@ fn value_of(shape: Shape) -> Value {
         Shape::Time { may_be_zero: true, .. } => pattern(TIME, false),
         Shape::Time { .. } => pattern(TIME_BUT_ZERO, false),
         Shape::Word(words) => {
-            json!({ "type": "string", "anyOf": [{ "enum": words() }, { "pattern": format!("^{VARIABLE}$") }] })
+            let variable = format!("^{VARIABLE}$");
+            json!({ "type": "string", "anyOf": [{ "enum": words() }, { "pattern": variable }] })
         }
         Shape::List(item) => {
             let item = value_of(*item);

@@ -74,7 +74,8 @@ fn what_was_asked_for_comes_before_defaults() {
         // What fits is given as it was asked for.
         (4096, wanted(1000, 700, 1000), (1000, 700, 1000), None),
         (700, wanted(20, 20, 20), (20, 20, 20), None),
-        // The bound of one client is kept where it fits, and shrinks with the others where it is more than half.
+        // The bound of one client is kept where it fits, and shrinks with the others where it is more than
+        // half.
         (4096, wanted(0, 100, 0), (1493, 100, 1223), Some(false)),
         (4096, wanted(0, 5000, 0), (1493, 747, 1223), Some(true)),
         (4096, wanted(0, 10_000, 0), (1493, 1493, 1223), Some(true)),

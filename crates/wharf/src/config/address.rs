@@ -22,8 +22,8 @@ pub(crate) fn parse_host(text: &str) -> Result<String, &'static str> {
     Ok(host)
 }
 
-/// A host with or without a port: `ghcr.io`, `registry.corp.example:8443`, `[fd00::1]:5000`. It comes back in the
-/// one spelling that the table of names knows.
+/// A host with or without a port: `ghcr.io`, `registry.corp.example:8443`, `[fd00::1]:5000`. It comes back in
+/// the one spelling that the table of names knows.
 pub(crate) fn parse_authority(text: &str) -> Result<String, &'static str> {
     if text.contains('/') {
         return Err("this is a URL or a path; write the host alone, with a port where it needs one");
@@ -50,7 +50,8 @@ fn parse_bracketed(rest: &str) -> Option<String> {
     }
 }
 
-/// An upstream: `http` or `https`, a host, a port where it needs one, and a path where the registry shares its host.
+/// An upstream: `http` or `https`, a host, a port where it needs one, and a path where the registry shares
+/// its host.
 pub(crate) fn parse_upstream(text: &str) -> Result<Url, &'static str> {
     let url = parse_url(text, &["https", "http"])
         .ok_or("this is no URL of a registry; write one such as \"https://ghcr.io\"")?;
@@ -62,8 +63,8 @@ pub(crate) fn parse_upstream(text: &str) -> Result<Url, &'static str> {
     }
     if !is_path_of_registry(url.path()) {
         return Err(
-            "this path leads to no registry: in front of repository names it is one itself, in lower case, such as \
-                    \"https://harbor.corp.example/v2/hub-proxy\"",
+            "this path leads to no registry: in front of repository names it is one itself, in lower case, \
+             such as \"https://harbor.corp.example/v2/hub-proxy\"",
         );
     }
     Ok(url)
@@ -113,8 +114,8 @@ pub(crate) fn listeners_overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && (covers(one, other) || covers(other, one))
 }
 
-/// Whether `upstream` is one of these listeners, by an address of this machine or by one of its `own` names and the names
-/// below them. A name without a port leads to whatever stands in front of wharf.
+/// Whether `upstream` is one of these listeners, by an address of this machine or by one of its `own` names
+/// and the names below them. A name without a port leads to whatever stands in front of wharf.
 pub(crate) fn leads_to(upstream: &Url, listeners: &[SocketAddr], own: &[&str]) -> bool {
     let Some(port) = upstream.port_or_known_default() else { return false };
     let ip = match upstream.host() {

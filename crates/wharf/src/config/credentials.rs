@@ -1,11 +1,13 @@
 //! What one registry shows to its upstream: a user name with its password, a certificate with its key.
 //!
-//! Halves are taken from one table only: a user name in `[[registry]]` never meets a password of `[defaults]`.
+//! Halves are taken from one table only: a user name in `[[registry]]` never meets a password of
+//! `[defaults]`.
 
 use secret::Secret;
 
 use super::keys::registry as keys;
-use super::reader::{Reader, Table, Text};
+use super::reader::{Reader, Text};
+use super::table::Table;
 
 const LOGIN: [&str; 3] = [keys::USERNAME.name, keys::PASSWORD.name, keys::PASSWORD_FILE.name];
 const IDENTITY: [&str; 2] = [keys::CLIENT_CERT.name, keys::CLIENT_KEY.name];

@@ -1,8 +1,9 @@
 //! Keys from outside the file: variables such as `WHARF_SERVER_DOMAIN`, and `--set` on the command line.
 //!
-//! The variable of a key is `WHARF_`, its section and its name, in capitals and joined by `_`. Registries have names with
-//! dots and dashes, which no variable can have. So no name is ever read out of a variable: `WHARF_REGISTRIES` or the file
-//! names the registries, each name is turned into the middle of a variable, and what fits none or two of them is a mistake.
+//! The variable of a key is `WHARF_`, its section and its name, in capitals and joined by `_`. Registries
+//! have names with dots and dashes, which no variable can have. So no name is ever read out of a variable:
+//! `WHARF_REGISTRIES` or the file names the registries, each name is turned into the middle of a variable,
+//! and what fits none or two of them is a mistake.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -117,7 +118,8 @@ fn single_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 impl Assignments {
-    /// Sorts what `environment` says. An empty variable counts as unset: compose files and charts leave many so.
+    /// Sorts what `environment` says. An empty variable counts as unset: compose files and charts leave many
+    /// so.
     pub(crate) fn of(environment: &Environment<'_>) -> Self {
         let mut sections: HashMap<&'static str, Assigned> = HashMap::new();
         let mut all = Self::default();
@@ -184,7 +186,8 @@ impl Assignments {
         self.sections.get(path).cloned().unwrap_or_default()
     }
 
-    /// What is set for each of the registries called `names`. What is for none of them, or for two, is a mistake.
+    /// What is set for each of the registries called `names`. What is for none of them, or for two, is a
+    /// mistake.
     pub(crate) fn share_out(&mut self, names: &[String]) -> Vec<Assigned> {
         let mut shares = vec![Assigned::new(); names.len()];
         for (rest, outside) in std::mem::take(&mut self.of_registries) {
@@ -197,7 +200,8 @@ impl Assignments {
                 [] => self.mistakes.push((outside.name, advice_for_registry(&rest, names))),
                 [(one, key), (other, other_key), ..] => {
                     let text = format!(
-                        "could be {key} of {:?} and {other_key} of {:?}; write it into the configuration file, or with --set",
+                        "could be {key} of {:?} and {other_key} of {:?}; write it into the configuration \
+                         file, or with --set",
                         names[one], names[other]
                     );
                     self.mistakes.push((outside.name, text));
@@ -226,7 +230,8 @@ fn candidates(names: &[String], rest: &str) -> impl Iterator<Item = (usize, &'st
     })
 }
 
-/// The key of a registry with this name, if it can be set from outside: the name itself is in the list of all names.
+/// The key of a registry with this name, if it can be set from outside: the name itself is in the list of all
+/// names.
 fn settable(key: &str) -> Option<&'static str> {
     REGISTRY.keys().map(|key| key.name()).find(|known| *known == key && *known != NAME.name)
 }

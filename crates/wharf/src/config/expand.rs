@@ -1,7 +1,7 @@
 //! `${VAR}` and `${VAR:-default}` inside strings.
 //!
-//! `$${` stands for a literal `${`; every other `$` stands for itself, so that a password may hold one. What a
-//! variable holds is taken as it is: a `${` inside it is not looked at again.
+//! `$${` stands for a literal `${`; every other `$` stands for itself, so that a password may hold one. What
+//! a variable holds is taken as it is: a `${` inside it is not looked at again.
 
 use std::fmt;
 

@@ -11,9 +11,10 @@ use super::expand::expand;
 use super::form::Shape;
 use super::key::{Declared, Preset};
 use super::keys::{process, registry};
-use super::reader::{Reader, Table, Value};
+use super::reader::Reader;
 use super::registry::Registry;
 use super::remark::Place;
+use super::table::{Table, Value};
 
 /// One key as it applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +48,8 @@ struct Derived {
     from: String,
 }
 
-/// Every key of `config`, which was read from `tables`. A key of `[defaults]`, or of a section that is not there, only
-/// where it is set.
+/// Every key of `config`, which was read from `tables`. A key of `[defaults]`, or of a section that is not
+/// there, only where it is set.
 pub(crate) fn settings(reader: &mut Reader<'_>, tables: &Tables<'_>, config: &Config) -> Vec<Setting> {
     let tls = reader.section(&tables.server, "tls", &process::TLS);
     let mut all = Explainer { reader, source: &config.source, settings: Vec::new() };

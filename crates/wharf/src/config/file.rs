@@ -6,8 +6,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secret::Secret;
 
-use super::reader::{Reader, Table, Text};
+use super::reader::{Reader, Text};
 use super::remark::Place;
+use super::table::Table;
 
 /// No secret and no bundle of certificates is longer; a path to something endless must not fill the memory.
 pub(super) const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;

@@ -1,7 +1,7 @@
 //! Variables and files of other programs of this kind, which a person may take for ours.
 //!
-//! Whoever comes from `registry:2` sets `REGISTRY_PROXY_USERNAME`, and would find out at the first rate limit that
-//! wharf asks anonymously. So what is not read is said once, with the key that says the same.
+//! Whoever comes from `registry:2` sets `REGISTRY_PROXY_USERNAME`, and would find out at the first rate limit
+//! that wharf asks anonymously. So what is not read is said once, with the key that says the same.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -79,8 +79,8 @@ const OURS: [&str; 7] = [
     "WHARF_REQUIRE_CLIENTS",
 ];
 
-/// One line about the variables among `names` that another program would read and that are not in `read`, which are
-/// those that the configuration asked for. Values are never looked at: they may be secrets.
+/// One line about the variables among `names` that another program would read and that are not in `read`,
+/// which are those that the configuration asked for. Values are never looked at: they may be secrets.
 pub(crate) fn notice_of_variables(
     names: impl IntoIterator<Item = String>,
     read: &HashSet<String>,
@@ -97,8 +97,8 @@ pub(crate) fn notice_of_variables(
         told.push(format!("and {more} more"));
     }
     Some(format!(
-        "wharf does not read these environment variables: {}. To use one, write it into the configuration file, as in \
-         username = \"${{NAME}}\"",
+        "wharf does not read these environment variables: {}. To use one, write it into the configuration \
+         file, as in username = \"${{NAME}}\"",
         told.join("; ")
     ))
 }
@@ -108,8 +108,8 @@ pub(crate) fn is_ours(name: &str) -> bool {
     OURS.contains(&name)
 }
 
-/// Whether Kubernetes sets such a variable in every pod, for a service called `registry` or `wharf`; nobody configures
-/// anything with it.
+/// Whether Kubernetes sets such a variable in every pod, for a service called `registry` or `wharf`; nobody
+/// configures anything with it.
 pub(crate) fn is_of_a_service(name: &str) -> bool {
     name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
@@ -154,8 +154,8 @@ const OF_OTHER_IMAGES: [&str; 4] = [
     "/etc/zot/config.yaml",
 ];
 
-/// What stands under another name in `directories`, where a configuration is looked for, and what was mounted for
-/// another image. `mounts` is what `/proc/self/mountinfo` holds.
+/// What stands under another name in `directories`, where a configuration is looked for, and what was mounted
+/// for another image. `mounts` is what `/proc/self/mountinfo` holds.
 pub(crate) fn files_nearby(directories: &[&Path], mounts: &str) -> Vec<PathBuf> {
     let candidates = directories.iter().flat_map(|directory| NEARBY.map(|name| directory.join(name)));
     let of_others = OF_OTHER_IMAGES.map(PathBuf::from).into_iter().filter(|path| is_mounted(path, mounts));

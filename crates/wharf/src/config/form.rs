@@ -8,8 +8,9 @@ use url::Url;
 
 use super::address::{parse_authority, parse_host, parse_proxy};
 use super::duration::{self, parse_duration};
-use super::reader::{Reader, Table, Text};
+use super::reader::{Reader, Text};
 use super::remark::Place;
+use super::table::Table;
 
 /// How a value of the type `T` is written.
 pub(crate) struct Form<T: 'static> {

@@ -14,8 +14,8 @@ const HINTS: [(&[&str], &str); 13] = [
             "limit",
             "gc",
         ],
-        "wharf deletes nothing by itself; to make room, delete old files in the blobs directories below root, also while \
-         it runs",
+        "wharf deletes nothing by itself; to make room, delete old files in the blobs directories below \
+         root, also while it runs",
     ),
     (
         &["htpasswd", "auth", "users", "basic_auth", "access_control", "accesscontrol"],
@@ -23,8 +23,8 @@ const HINTS: [(&[&str], &str); 13] = [
     ),
     (
         &["acme", "letsencrypt", "autocert"],
-        "wharf fetches no certificates; let certbot do that, and name its files as cert_file and key_file in [server.tls]: \
-         renewed ones are read without a restart",
+        "wharf fetches no certificates; let certbot do that, and name its files as cert_file and key_file in \
+         [server.tls]: renewed ones are read without a restart",
     ),
     (
         &["ttl", "cache_ttl", "manifest_ttl", "expire", "expiry"],

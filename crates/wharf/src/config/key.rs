@@ -1,10 +1,12 @@
 //! A key of the configuration, declared once.
 //!
-//! Everything that has to know a key follows from its declaration: reading it, the list of known keys, `[defaults]`,
-//! its variable, the tables of `docs/reference/configuration.md`, the JSON Schema and `wharf check --explain`.
+//! Everything that has to know a key follows from its declaration: reading it, the list of known keys,
+//! `[defaults]`, its variable, the tables of `docs/reference/configuration.md`, the JSON Schema and `wharf
+//! check --explain`.
 
 use super::form::{Form, Shape};
-use super::reader::{Reader, Table};
+use super::reader::Reader;
+use super::table::Table;
 
 /// The declaration of one key, whose value has the type `T`.
 pub(crate) struct Key<T: 'static> {
@@ -16,7 +18,8 @@ pub(crate) struct Key<T: 'static> {
     pub(crate) default: Preset<T>,
     /// Whether a running wharf takes over a change; otherwise it needs a restart.
     pub(crate) reloadable: bool,
-    /// What it does, in sentences of Markdown; the first one stands alone. Links are relative to `docs/reference/`.
+    /// What it does, in sentences of Markdown; the first one stands alone. Links are relative to
+    /// `docs/reference/`.
     pub(crate) doc: &'static str,
 }
 

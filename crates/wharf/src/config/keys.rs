@@ -1,5 +1,5 @@
-//! Every key of the configuration, by section. To add one: declare it in the file of its section and list it in its
-//! group; then read it where that section is read.
+//! Every key of the configuration, by section. To add one: declare it in the file of its section and list it
+//! in its group; then read it where that section is read.
 
 pub(crate) mod process;
 pub(crate) mod registry;

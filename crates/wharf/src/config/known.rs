@@ -49,7 +49,8 @@ const MISNOMERS: [(&str, &str); 26] = [
     ("gitlab.com", "registry.gitlab.com"),
 ];
 
-/// Registries that many clients pull from, and names a letter away from one of these that are a registry themselves.
+/// Registries that many clients pull from, and names a letter away from one of these that are a registry
+/// themselves.
 const PUBLIC: [&str; 22] = [
     DOCKER_HUB,
     "ghcr.io",

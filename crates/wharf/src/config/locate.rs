@@ -45,7 +45,8 @@ fn advice(path: &Path, error: &io::Error) -> String {
 /// `/etc/wharf/wharf.toml`, else the built-in configuration; and above it, what `environment` sets.
 ///
 /// # Errors
-/// A file that was named must exist; any file that exists must be readable and right, and so must the environment.
+/// A file that was named must exist; any file that exists must be readable and right, and so must the
+/// environment.
 pub(crate) fn load(named: Option<&Path>, environment: Environment<'_>) -> Result<Config, LoadError> {
     let read = RefCell::new(HashSet::new());
     let recorded = |name: &str| {
@@ -87,7 +88,8 @@ fn notice_of_files(paths: &[PathBuf]) -> Option<String> {
     let [one, two] = PLACES;
     (!names.is_empty()).then(|| {
         format!(
-            "not read: {}. Without --config and WHARF_CONFIG, wharf reads {one} or {two}, and neither is there",
+            "not read: {}. Without --config and WHARF_CONFIG, wharf reads {one} or {two}, and neither is \
+             there",
             names.join(", ")
         )
     })

@@ -12,8 +12,9 @@ use super::environment::variable_of;
 use super::form::OFF;
 use super::key::Key;
 use super::keys::process as keys;
-use super::reader::{Reader, Table, Text};
+use super::reader::{Reader, Text};
 use super::remark::Place;
+use super::table::Table;
 
 /// The directory where nothing says another one.
 pub(crate) const ROOT_DEFAULT: &str = "./wharf-data";
@@ -238,8 +239,8 @@ pub(crate) fn read_log(reader: &mut Reader<'_>, log: &Table<'_>) -> Log {
     }
 }
 
-/// The variable with the default of where to store: an image sets it, so that a file which is added later finds what was
-/// stored without one. `WHARF_STORAGE_ROOT` counts more than the file, this one less.
+/// The variable with the default of where to store: an image sets it, so that a file which is added later
+/// finds what was stored without one. `WHARF_STORAGE_ROOT` counts more than the file, this one less.
 pub(crate) const ROOT_VARIABLE: &str = "WHARF_ROOT";
 
 /// The directory under which registries without a root of their own store.

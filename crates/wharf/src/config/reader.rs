@@ -17,6 +17,7 @@ use super::hint;
 use super::keys::{self, Section};
 use super::nearest::nearest;
 use super::remark::{Place, Remarks};
+use super::table::{Table, Value};
 
 /// What gives the value of an environment variable.
 pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -30,27 +31,6 @@ pub(crate) struct Reader<'a> {
     warnings: Remarks,
 }
 
-/// A section of the file, or several of which a nearer one hides the keys of a further one.
-#[derive(Clone)]
-pub(crate) struct Table<'a> {
-    layers: Vec<Layer<'a>>,
-}
-
-/// One section: what the file says, beneath what is said outside of it.
-#[derive(Clone)]
-struct Layer<'a> {
-    place: Place,
-    entries: Option<&'a DeTable<'a>>,
-    assigned: Rc<Assigned>,
-}
-
-/// A value in the file, or one from outside.
-#[derive(Clone, Copy)]
-pub(crate) enum Value<'s, 't> {
-    Toml(&'t Spanned<DeValue<'t>>),
-    Outside(&'s str),
-}
-
 /// A string with its variables replaced. It has no `Debug`, because it may be a secret.
 #[derive(Clone)]
 pub(crate) struct Text {
@@ -60,77 +40,6 @@ pub(crate) struct Text {
     pub(crate) value: String,
     /// What is written there: a remark may show this and never `value`.
     pub(crate) written: String,
-}
-
-impl Layer<'_> {
-    fn has(&self, key: &str) -> bool {
-        self.assigned.contains_key(key) || self.entries.is_some_and(|entries| entries.contains_key(key))
-    }
-}
-
-impl<'a> Table<'a> {
-    /// The whole file.
-    pub(crate) fn top(entries: &'a DeTable<'a>) -> Self {
-        Self::one(Place::file(), Some(entries))
-    }
-
-    /// The built-in configuration.
-    pub(crate) fn builtin(entries: &'a DeTable<'a>) -> Self {
-        Self::one(Place::Outside("the built-in configuration".to_owned()), Some(entries))
-    }
-
-    /// A table that is not in the file, and that remarks call `name`.
-    pub(crate) fn outside(name: &str) -> Self {
-        Self::one(Place::Outside(name.to_owned()), None)
-    }
-
-    fn one(place: Place, entries: Option<&'a DeTable<'a>>) -> Self {
-        Self { layers: vec![Layer { place, entries, assigned: Rc::default() }] }
-    }
-
-    /// The same table with these values from outside above those that it has.
-    pub(crate) fn assigned(mut self, assigned: Assigned) -> Self {
-        if let Some(layer) = self.layers.first_mut() {
-            Rc::make_mut(&mut layer.assigned).extend(assigned);
-        }
-        self
-    }
-
-    /// Whether neither the file nor anything outside of it has the section.
-    pub(crate) fn is_absent(&self) -> bool {
-        self.layers.is_empty()
-    }
-
-    /// The same table with the keys of `beneath` showing through where it has none.
-    pub(crate) fn over(mut self, beneath: &Self) -> Self {
-        self.layers.extend(beneath.layers.iter().cloned());
-        self
-    }
-
-    /// The section that the nearest of these keys stands in, alone: keys that only mean something together are
-    /// taken from one place.
-    pub(crate) fn holding(&self, keys: &[&str]) -> Self {
-        let layer = self.layers.iter().find(|layer| keys.iter().any(|key| layer.has(key)));
-        Self { layers: layer.cloned().into_iter().collect() }
-    }
-
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.layers.iter().any(|layer| layer.has(key))
-    }
-
-    /// The text of `key` as it is written, if it is one.
-    pub(crate) fn peek(&self, key: &str) -> Option<&str> {
-        let layer = self.layers.iter().find(|layer| layer.has(key))?;
-        match layer.assigned.get(key) {
-            Some(outside) => Some(&outside.value),
-            None => layer.entries?.get(key)?.get_ref().as_str(),
-        }
-    }
-
-    /// Where the table begins.
-    pub(crate) fn place(&self) -> Place {
-        self.layers.first().map_or_else(Place::file, |layer| layer.place.clone())
-    }
 }
 
 impl<'a> Reader<'a> {
@@ -223,10 +132,10 @@ impl<'a> Reader<'a> {
             Some((place, Value::Outside(_))) => (place, None),
             None => match assigned.values().next() {
                 Some(outside) => (Place::Outside(outside.name.clone()), None),
-                None => return Table { layers: Vec::new() },
+                None => return Table::absent(),
             },
         };
-        let table = Table { layers: vec![Layer { place, entries, assigned }] };
+        let table = Table::one(place, entries, assigned);
         self.refuse_unknown_keys(&table, &section.names());
         table
     }
@@ -266,7 +175,7 @@ impl<'a> Reader<'a> {
                 }
                 Place::Outside(_) => Place::Outside(format!("the built-in {key} {called}")),
             };
-            let table = Table::one(place, Some(entries));
+            let table = Table::one(place, Some(entries), Rc::default());
             self.refuse_unknown_keys(&table, &keys);
             tables.push(table);
         }
@@ -275,7 +184,7 @@ impl<'a> Reader<'a> {
 
     /// Refuses every key of the nearest layer that is not in `keys`.
     pub(crate) fn refuse_unknown_keys(&mut self, table: &Table<'_>, keys: &[&str]) {
-        let Some(entries) = table.layers.first().and_then(|layer| layer.entries) else { return };
+        let Some(entries) = table.entries() else { return };
         let unknown: Vec<&str> =
             entries.keys().map(|key| key.get_ref().as_ref()).filter(|key| !keys.contains(key)).collect();
         for key in unknown {
@@ -315,7 +224,8 @@ impl<'a> Reader<'a> {
         self.text_or_empty(table, key).filter(|text| !text.value.is_empty())
     }
 
-    /// A path. What only a shell understands is refused, because it would name something in the working directory.
+    /// A path. What only a shell understands is refused, because it would name something in the working
+    /// directory.
     pub(crate) fn path(&mut self, table: &Table<'_>, key: &str) -> Option<Text> {
         let path = self.text(table, key)?;
         let Some(rest) = path.value.strip_prefix('~') else { return Some(path) };
@@ -403,7 +313,8 @@ impl<'a> Reader<'a> {
         length
     }
 
-    /// What is written for a length of time. A bare number gets a remark of its own: it lacks more than quotes.
+    /// What is written for a length of time. A bare number gets a remark of its own: it lacks more than
+    /// quotes.
     pub(crate) fn duration_text(&mut self, table: &Table<'_>, key: &str) -> Option<Text> {
         let (place, value) = self.find(table, key)?;
         let number = match value {
@@ -476,24 +387,12 @@ impl<'a> Reader<'a> {
 
     /// The nearest value of `key`, and where it stands.
     pub(crate) fn find<'s, 't>(&self, table: &'s Table<'t>, key: &str) -> Option<(Place, Value<'s, 't>)> {
-        let layer = table.layers.iter().find(|layer| layer.has(key))?;
-        if let Some(outside) = layer.assigned.get(key) {
-            return Some((Place::Outside(outside.name.clone()), Value::Outside(&outside.value)));
-        }
-        let (written, value) = layer.entries?.get_key_value(key)?;
-        let place = match &layer.place {
-            // The lines of another text than the file mean nothing to anybody.
-            Place::Outside(name) => Place::Outside(name.clone()),
-            Place::Line { key: section, .. } => {
-                let dot = if section.is_empty() { "" } else { "." };
-                Place::Line { line: self.line(written.span().start), key: format!("{section}{dot}{key}") }
-            }
-        };
-        Some((place, Value::Toml(value)))
+        table.find(key, |offset| self.line(offset))
     }
 }
 
-/// What somebody calls the first of several sections: `[registry.foo]`. A name with dots is one section in another.
+/// What somebody calls the first of several sections: `[registry.foo]`. A name with dots is one section in
+/// another.
 fn name_of_subsection(table: &DeTable<'_>) -> Option<String> {
     let (key, value) = table.iter().next()?;
     let inner = value.get_ref().as_table()?;

@@ -4,8 +4,9 @@ use super::address::parse_authority;
 use super::environment::{Assigned, Outside};
 use super::expand::expand;
 use super::keys::registry::{NAME, REGISTRY};
-use super::reader::{Reader, Table};
+use super::reader::Reader;
 use super::remark::Place;
+use super::table::Table;
 
 /// The tables of all registries, with what is set for each from outside the file.
 pub(crate) fn tables<'t>(reader: &mut Reader<'_>, top: &Table<'t>, builtin: &Table<'t>) -> Vec<Table<'t>> {
@@ -20,7 +21,8 @@ pub(crate) fn tables<'t>(reader: &mut Reader<'_>, top: &Table<'t>, builtin: &Tab
     tables.into_iter().zip(shares).map(|(table, share)| table.assigned(share)).collect()
 }
 
-/// The tables of the registries in `list`, in its order. One that the file does not know has nothing but its name.
+/// The tables of the registries in `list`, in its order. One that the file does not know has nothing but its
+/// name.
 fn listed<'t>(reader: &mut Reader<'_>, written: Vec<Table<'t>>, list: &Outside) -> Vec<Table<'t>> {
     let mut written: Vec<(Option<String>, Table<'t>)> =
         written.into_iter().map(|table| (name_of(reader, &table), table)).collect();

@@ -12,8 +12,9 @@ use super::address::{parse_authority, parse_upstream};
 use super::claims::Claims;
 use super::keys::registry as keys;
 use super::known;
-use super::reader::{Reader, Table, Text};
+use super::reader::{Reader, Text};
 use super::remark::Place;
+use super::table::Table;
 
 /// One registry: how it is called, whom it asks, what it keeps and where.
 #[derive(Clone, Debug)]
@@ -168,8 +169,8 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
     let header_timeout = keys::HEADER_TIMEOUT.value(reader, table);
     let is_cut_short = connect_timeout > upstream::connect_timeout_max(header_timeout);
     if is_cut_short && table.has(keys::CONNECT_TIMEOUT.name) {
-        let text = "is more than nine tenths of header_timeout, which counts from the same moment, and gets no more \
-                    than those; make header_timeout longer as well";
+        let text = "is more than nine tenths of header_timeout, which counts from the same moment, and gets \
+                    no more than those; make header_timeout longer as well";
         reader.warn(&reader.place(table, keys::CONNECT_TIMEOUT.name), text);
     }
     Rules {

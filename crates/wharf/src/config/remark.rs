@@ -47,8 +47,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// One sentence about one place. It never holds a value that came from the environment or from a file, save the
-/// names, hosts and directories of registries that collide.
+/// One sentence about one place. It never holds a value that came from the environment or from a file, save
+/// the names, hosts and directories of registries that collide.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Remark {
     pub(crate) place: Place,

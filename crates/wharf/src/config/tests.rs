@@ -316,17 +316,15 @@ colour = "green"
 fn a_file_in_another_form_is_told_in_one_line() {
     check_refused(
         "version: 0.1\nproxy:\n  remoteurl: https://registry-1.docker.io\n  username: me\n",
-        &[
-            "wharf.toml:1: this looks like YAML, perhaps of another registry; wharf reads TOML, such as the two lines \
-           `[[registry]]` and `name = \"docker.io\"`, and serves public registries without any file",
-        ],
+        &["wharf.toml:1: this looks like YAML, perhaps of another registry; wharf reads TOML, such as the \
+             two lines `[[registry]]` and `name = \"docker.io\"`, and serves public registries without any \
+             file"],
     );
     check_refused(
         "{\n  \"http\": { \"port\": 5000 }\n}\n",
-        &[
-            "wharf.toml:1: this looks like JSON, perhaps of another registry; wharf reads TOML, such as the two lines \
-           `[[registry]]` and `name = \"docker.io\"`, and serves public registries without any file",
-        ],
+        &["wharf.toml:1: this looks like JSON, perhaps of another registry; wharf reads TOML, such as the \
+             two lines `[[registry]]` and `name = \"docker.io\"`, and serves public registries without any \
+             file"],
     );
 }
 
@@ -338,7 +336,8 @@ fn keys_of_other_programs_are_answered_with_what_there_is() {
         &[
             "wharf.toml:2: storage.max_size: there is no such key; wharf deletes nothing by itself; to \
              make room, delete old files in the blobs directories below root, also while it runs",
-            "wharf.toml:4: server.port: there is no such key; write listen, as in [server] listen = \"0.0.0.0:5000\"",
+            "wharf.toml:4: server.port: there is no such key; write listen, as in [server] listen = \
+             \"0.0.0.0:5000\"",
             "wharf.toml:5: server.htpasswd: there is no such key; wharf asks clients for no login; \
              let a proxy in front of it ask, such as nginx with auth_basic",
             "wharf.toml:8: registry[ghcr.io].remoteurl: there is no such key; write upstream",
@@ -352,14 +351,14 @@ fn a_path_that_only_a_shell_understands_is_refused() {
         "[storage]\nroot = \"~/wharf\"\n[admin]\ntoken_file = \"~wharf/token\"\n\
          [[registry]]\nname = \"ghcr.io\"\nroot = \"~\"\nca_file = \"~/ca.pem\"\n",
         &[
-            "wharf.toml:2: storage.root: \"~/wharf\": only a shell knows what \"~\" means; write the whole path, or \
-             \"${HOME}/wharf\"",
-            "wharf.toml:4: admin.token_file: \"~wharf/token\": only a shell knows what \"~\" means; write the whole \
-             path; one in the working directory begins with \"./\"",
-            "wharf.toml:7: registry[ghcr.io].root: \"~\": only a shell knows what \"~\" means; write the whole path, \
-             or \"${HOME}\"",
-            "wharf.toml:8: registry[ghcr.io].ca_file: \"~/ca.pem\": only a shell knows what \"~\" means; write the \
-             whole path, or \"${HOME}/ca.pem\"",
+            "wharf.toml:2: storage.root: \"~/wharf\": only a shell knows what \"~\" means; write the whole \
+             path, or \"${HOME}/wharf\"",
+            "wharf.toml:4: admin.token_file: \"~wharf/token\": only a shell knows what \"~\" means; write \
+             the whole path; one in the working directory begins with \"./\"",
+            "wharf.toml:7: registry[ghcr.io].root: \"~\": only a shell knows what \"~\" means; write the \
+             whole path, or \"${HOME}\"",
+            "wharf.toml:8: registry[ghcr.io].ca_file: \"~/ca.pem\": only a shell knows what \"~\" means; \
+             write the whole path, or \"${HOME}/ca.pem\"",
         ],
     );
     assert_eq!(parse("[storage]\nroot = \"./~x\"\n").registries[0].root.to_str(), Some("./~x/docker.io"));
@@ -396,18 +395,17 @@ fn the_line_end_of_a_secret_that_came_by_a_variable_is_no_part_of_it() {
     assert_eq!((username.as_str(), password.expose().as_str()), ("me", "canary"));
     check_refused(
         "[[registry]]\nname = \"ghcr.io\"\nusername = \"u\"\npassword = \"can\\nary\"\n",
-        &[
-            "wharf.toml:3: registry[ghcr.io].username: has a password with a line end or another control character in \
-           it; correct the password",
-        ],
+        &["wharf.toml:3: registry[ghcr.io].username: has a password with a line end or another control \
+             character in it; correct the password"],
     );
 }
 
 #[test]
 fn a_name_that_is_a_slip_away_from_a_known_one_is_warned_of() {
     check_warned(
-        "[[registry]]\nname = \"dockr.io\"\n[[registry]]\nname = \"ghrc.io\"\n[[registry]]\nname = \"icr.io\"\n\
-         [[registry]]\nname = \"eu.gcr.io\"\n[[registry]]\nname = \"qay.io\"\nupstream = \"https://qay.io\"\n",
+        "[[registry]]\nname = \"dockr.io\"\n[[registry]]\nname = \"ghrc.io\"\n[[registry]]\nname = \
+         \"icr.io\"\n[[registry]]\nname = \"eu.gcr.io\"\n[[registry]]\nname = \"qay.io\"\nupstream = \
+         \"https://qay.io\"\n",
         &[
             r#"wharf.toml:2: registry[dockr.io].name: looks like a typo for "docker.io"; correct it if that is what you meant"#,
             r#"wharf.toml:4: registry[ghrc.io].name: looks like a typo for "ghcr.io"; correct it if that is what you meant"#,
@@ -446,10 +444,12 @@ name = "ghcr.io"
 #[test]
 fn a_count_is_a_whole_number_above_zero() {
     check_refused(
-        "[defaults]\nconnections_max = 0\n[[registry]]\nname = \"ghcr.io\"\nconnections_per_blob_max = \"4\"\n",
+        "[defaults]\nconnections_max = 0\n[[registry]]\nname = \"ghcr.io\"\nconnections_per_blob_max = \
+         \"4\"\n",
         &[
             "wharf.toml:2: defaults.connections_max: expected a whole number from 1 to 1000, without quotes",
-            "wharf.toml:5: registry[ghcr.io].connections_per_blob_max: expected a whole number from 1 to 1000, without quotes",
+            "wharf.toml:5: registry[ghcr.io].connections_per_blob_max: expected a whole number from 1 to \
+             1000, without quotes",
         ],
     );
 }
@@ -459,8 +459,10 @@ fn what_cannot_be_read_as_toml_is_told_alone() {
     check_refused(
         "[server\nlisten = \"a\"\n[[registry]]\npassword = \"canary\nname = 5\n",
         &[
-            "wharf.toml:1: this is not TOML: unclosed table, expected `]`; correct the line, or the one before it",
-            "wharf.toml:4: this is not TOML: invalid basic string, expected `\"`; correct the line, or the one before it",
+            "wharf.toml:1: this is not TOML: unclosed table, expected `]`; correct the line, or the one \
+             before it",
+            "wharf.toml:4: this is not TOML: invalid basic string, expected `\"`; correct the line, or the \
+             one before it",
         ],
     );
 }
@@ -476,15 +478,13 @@ fn a_section_of_the_wrong_shape_says_how_to_write_it() {
     );
     check_refused(
         "registry = [1]",
-        &[
-            "wharf.toml:1: registry: expected a list of sections; write [[registry]], in double brackets, before each one",
-        ],
+        &["wharf.toml:1: registry: expected a list of sections; write [[registry]], in double brackets, \
+             before each one"],
     );
     check_refused(
         "registry = []",
-        &[
-            "wharf.toml:1: registry: is an empty list; name a registry, or leave the key out for the built-in ones",
-        ],
+        &["wharf.toml:1: registry: is an empty list; name a registry, or leave the key out for the \
+             built-in ones"],
     );
     check_refused(
         "[server]\nlisten = []\ndomain = [\"x\"]\n",
@@ -507,14 +507,14 @@ fn control_characters_in_a_key_do_not_reach_the_terminal() {
 fn credentials_need_both_halves_from_one_place() {
     let half = "has no username beside it; add username, or leave it out";
     check_refused(
-        "[defaults]\nusername = \"all\"\npassword = \"p\"\n[[registry]]\nname = \"ghcr.io\"\npassword = \"x\"\n",
+        "[defaults]\nusername = \"all\"\npassword = \"p\"\n[[registry]]\nname = \"ghcr.io\"\npassword = \
+         \"x\"\n",
         &[&format!("wharf.toml:6: registry[ghcr.io].password: {half}")],
     );
     check_refused(
         "[[registry]]\nname = \"ghcr.io\"\nusername = \"${EMPTY:-}\"\npassword = \"x\"\n",
-        &[
-            "wharf.toml:3: registry[ghcr.io].username: is empty, but there is a password; give both, or neither",
-        ],
+        &["wharf.toml:3: registry[ghcr.io].username: is empty, but there is a password; give both, or \
+             neither"],
     );
     check_refused(
         "[[registry]]\nname = \"ghcr.io\"\nusername = \"x\"\npassword = \"${EMPTY:-}\"\n",
@@ -571,7 +571,8 @@ fn names_that_are_not_the_registrys_own_are_refused() {
         &[
             r#"wharf.toml:2: registry[registry-1.docker.io].name: "registry-1.docker.io" is another name for "docker.io"; write name = "docker.io""#,
             r#"wharf.toml:4: registry[ghcr].name: "ghcr" is another name for "ghcr.io"; write name = "ghcr.io""#,
-            "wharf.toml:6: registry[https://quay.io].name: this is a URL or a path; write the host alone, with a port where it needs one",
+            "wharf.toml:6: registry[https://quay.io].name: this is a URL or a path; write the host alone, \
+             with a port where it needs one",
         ],
     );
 }
@@ -580,9 +581,8 @@ fn names_that_are_not_the_registrys_own_are_refused() {
 fn labels_that_collide_are_refused() {
     check_refused(
         "[[registry]]\nname = \"a.b\"\n[[registry]]\nname = \"a-b\"\n",
-        &[
-            "wharf.toml:4: registry[a-b].name: `a-b` would name both `a.b` and `a-b`; rename one, or give it other hosts",
-        ],
+        &["wharf.toml:4: registry[a-b].name: `a-b` would name both `a.b` and `a-b`; rename one, or give it \
+             other hosts"],
     );
 }
 
@@ -610,10 +610,8 @@ fn the_plain_listener_can_be_turned_off_where_there_is_tls() {
         assert_eq!(config.server.tls.unwrap().listen, ["0.0.0.0:5000".parse().unwrap()]);
         check_refused(
             &format!("[server]\nlisten = {off}\n"),
-            &[
-                "wharf.toml:2: server.listen: is off, and without [server.tls] nothing would listen; write an address \
-               such as \"0.0.0.0:5000\"",
-            ],
+            &["wharf.toml:2: server.listen: is off, and without [server.tls] nothing would listen; write \
+                 an address such as \"0.0.0.0:5000\""],
         );
     }
     check_refused(
@@ -634,7 +632,8 @@ fn a_certificate_that_is_for_no_name_of_a_registry_is_warned_of() {
     let path = |name: &str| directory.path().join(name).display().to_string();
     let text = |domain: &str| {
         format!(
-            "[server]\n{domain}\n[server.tls]\ncert_file = {:?}\nkey_file = {:?}\n[[registry]]\nname = \"ghcr.io\"\n",
+            "[server]\n{domain}\n[server.tls]\ncert_file = {:?}\nkey_file = {:?}\n[[registry]]\nname = \
+             \"ghcr.io\"\n",
             path("cert.pem"),
             path("key.pem")
         )
@@ -663,9 +662,8 @@ fn a_certificate_that_is_for_no_name_of_a_registry_is_warned_of() {
 fn the_default_of_the_admin_listener_is_an_address_like_another() {
     check_refused(
         "[server]\nlisten = [\"0.0.0.0:5001\"]\n",
-        &[
-            "wharf.toml:2: server.listen: 0.0.0.0:5001 is where the admin listener is by default; set listen of [admin] to another address or to \"off\", or change this port",
-        ],
+        &["wharf.toml:2: server.listen: 0.0.0.0:5001 is where the admin listener is by default; set listen \
+             of [admin] to another address or to \"off\", or change this port"],
     );
     assert!(
         parse("[server]\nlisten = \"127.0.0.1:5001\"\n[admin]\nlisten = \"off\"\n").server.admin.is_none()
@@ -690,12 +688,19 @@ insecure_skip_verify = true
 connect_timeout = "20s"
 "#,
         &[
-            "wharf.toml:3: defaults.username: anyone who can reach wharf can pull whatever this account can; use a read-only account that sees only what they may see",
-            "wharf.toml:3: defaults.username: goes to every registry that sets none of its own; move it to the [[registry]] that it belongs to",
-            "wharf.toml:7: registry[corp.example:5000].upstream: credentials go to this upstream without TLS, readable to anyone on the way",
-            "wharf.toml:7: registry[corp.example:5000].upstream: the upstream is asked without TLS, so anyone on the way can change what a tag means; use https if it offers that",
-            "wharf.toml:12: registry[ghcr.io].insecure_skip_verify: anyone can pose as this upstream and is shown its credentials; give its ca_file instead",
-            "wharf.toml:13: registry[ghcr.io].connect_timeout: is more than nine tenths of header_timeout, which counts from the same moment, and gets no more than those; make header_timeout longer as well",
+            "wharf.toml:3: defaults.username: anyone who can reach wharf can pull whatever this account can; \
+             use a read-only account that sees only what they may see",
+            "wharf.toml:3: defaults.username: goes to every registry that sets none of its own; move it to \
+             the [[registry]] that it belongs to",
+            "wharf.toml:7: registry[corp.example:5000].upstream: credentials go to this upstream without \
+             TLS, readable to anyone on the way",
+            "wharf.toml:7: registry[corp.example:5000].upstream: the upstream is asked without TLS, so \
+             anyone on the way can change what a tag means; use https if it offers that",
+            "wharf.toml:12: registry[ghcr.io].insecure_skip_verify: anyone can pose as this upstream and is \
+             shown its credentials; give its ca_file instead",
+            "wharf.toml:13: registry[ghcr.io].connect_timeout: is more than nine tenths of header_timeout, \
+             which counts from the same moment, and gets no more than those; make header_timeout longer as \
+             well",
         ],
     );
 }
@@ -849,15 +854,13 @@ fn t05_the_memory_for_bodies_has_room_for_the_largest_manifest() {
     assert_eq!(parse("[server]\nbody_bytes_max = 16_777_216\n").body_bytes_max, 16 << 20);
     check_refused(
         "[server]\nbody_bytes_max = 16_777_215\n",
-        &[
-            "wharf.toml:2: server.body_bytes_max: is too little for a large manifest; write at least 16777216 (16 MiB)",
-        ],
+        &["wharf.toml:2: server.body_bytes_max: is too little for a large manifest; write at least \
+             16777216 (16 MiB)"],
     );
     check_refused(
         "[server]\nbody_bytes_max = 0\n",
-        &[
-            "wharf.toml:2: server.body_bytes_max: expected a whole number from 1 to 1099511627776, without quotes",
-        ],
+        &["wharf.toml:2: server.body_bytes_max: expected a whole number from 1 to 1099511627776, without \
+             quotes"],
     );
 }
 
@@ -893,16 +896,13 @@ fn newcomer_an_upstream_that_is_not_where_a_known_registry_is_says_where_that_is
     }
     check_refused(
         &at("hub.example", "https://docker.io"),
-        &[
-            "wharf.toml:3: registry[hub.example].upstream: Docker Hub's registry is https://registry-1.docker.io; \
-           write upstream = \"https://registry-1.docker.io\"",
-        ],
+        &["wharf.toml:3: registry[hub.example].upstream: Docker Hub's registry is \
+             https://registry-1.docker.io; write upstream = \"https://registry-1.docker.io\""],
     );
     check_refused(
         &at("ghcr.io", "https://github.com"),
-        &[
-            "wharf.toml:3: registry[ghcr.io].upstream: ghcr.io's registry is https://ghcr.io; leave the key out",
-        ],
+        &["wharf.toml:3: registry[ghcr.io].upstream: ghcr.io's registry is https://ghcr.io; leave the key \
+             out"],
     );
 }
 
@@ -954,10 +954,8 @@ fn newcomer_a_registry_as_a_subsection_and_a_level_of_another_program_are_told_w
     }
     check_refused(
         "[log]\nlevel = \"warning\"\n",
-        &[
-            "wharf.toml:2: log.level: \"warning\" is not one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"; did you \
-           mean \"warn\"?",
-        ],
+        &["wharf.toml:2: log.level: \"warning\" is not one of \"error\", \"warn\", \"info\", \"debug\", \
+             \"trace\"; did you mean \"warn\"?"],
     );
 }
 

@@ -1,5 +1,5 @@
-//! The waits that follow from others: whoever waits for something waits longer than that may take, or the setting of
-//! it would have no effect.
+//! The waits that follow from others: whoever waits for something waits longer than that may take, or the
+//! setting of it would have no effect.
 
 use std::time::Duration;
 

@@ -25,8 +25,8 @@ fn a_default_installation_is_told_what_it_serves_and_warned_of_nothing() {
         (1024, "192 connections (96 of one client) and 157 requests"),
     ] {
         let text = format!(
-            "open-file limit is {limit}: serving at most {serving} at once. For more, raise it to 25872 (LimitNOFILE=, \
-             --ulimit nofile)"
+            "open-file limit is {limit}: serving at most {serving} at once. For more, raise it to 25872 \
+             (LimitNOFILE=, --ulimit nofile)"
         );
         assert_eq!(said(Some(limit), &DEFAULTS), Notice { text, is_warning: false, is_all: false });
     }
@@ -50,8 +50,8 @@ fn f43_a_refusal_says_what_to_raise() {
     for limit in [0, 64, 512, 1023] {
         let refused = refuse(&plan(Some(limit), &DEFAULTS, 7).unwrap_err());
         let expected = format!(
-            "open-file limit is {limit}, which is too few for a server; raise it to 1024 at least, better to 25872 \
-             (LimitNOFILE=, --ulimit nofile)"
+            "open-file limit is {limit}, which is too few for a server; raise it to 1024 at least, better to \
+             25872 (LimitNOFILE=, --ulimit nofile)"
         );
         assert_eq!(refused, expected);
     }

@@ -232,9 +232,10 @@ fn mistakes_name_the_variable_beside_those_of_the_file() {
             r#"WHARF_SERVER_LISTEN: "5000": write an address and a port, such as "0.0.0.0:5000""#,
             r#"WHARF_SERVER_SENDFILE: "yes" is neither true nor false"#,
             r#"WHARF_SERVER_SHUTDOWN_GRACE: the number has no unit; write "60s" if seconds are meant"#,
-            "WHARF_SERVER_TLS_KEY_FILE: cannot read the file \"/nonexistent/key\": No such file or directory (os error 2); \
-             correct the path, or let this user read it",
-            "WHARF_SERVER_TLS_KEY_FILE: cert_file is missing; name a file in PEM form with WHARF_SERVER_TLS_CERT_FILE",
+            "WHARF_SERVER_TLS_KEY_FILE: cannot read the file \"/nonexistent/key\": No such file or directory \
+             (os error 2); correct the path, or let this user read it",
+            "WHARF_SERVER_TLS_KEY_FILE: cert_file is missing; name a file in PEM form with \
+             WHARF_SERVER_TLS_CERT_FILE",
             "WHARF_STORAGE_ROOT: \"~/wharf\": only a shell knows what \"~\" means; write the whole path, or \
              \"${HOME}/wharf\"",
         ],
@@ -265,12 +266,13 @@ fn a_variable_that_nobody_reads_is_a_mistake_where_it_looks_like_a_key() {
         ("WHARF_REGISTRY", "there is no such variable; did you mean WHARF_REGISTRIES?"),
         (
             "WHARF_TAG_TTL",
-            "there is no such variable; did you mean WHARF_REGISTRY_<NAME>_TAG_TTL or WHARF_DEFAULTS_TAG_TTL?",
+            "there is no such variable; did you mean WHARF_REGISTRY_<NAME>_TAG_TTL or \
+             WHARF_DEFAULTS_TAG_TTL?",
         ),
         (
             "WHARF_STORAGE_MAX_SIZE",
-            "there is no such variable; wharf deletes nothing by itself; to make room, delete old files in the blobs \
-             directories below root, also while it runs",
+            "there is no such variable; wharf deletes nothing by itself; to make room, delete old files in \
+             the blobs directories below root, also while it runs",
         ),
         ("WHARF_STORAGE_COLOUR", "there is no such variable; known in [storage] are root"),
         (
@@ -285,8 +287,9 @@ fn a_variable_that_nobody_reads_is_a_mistake_where_it_looks_like_a_key() {
         ),
         (
             "WHARF_REGISTRY_CORP_EXAMPLE_UPSTREAM",
-            "is for no registry that there is; known are docker.io, ghcr.io, quay.io, gcr.io, registry.k8s.io, \
-             mcr.microsoft.com, public.ecr.aws, so add its name to WHARF_REGISTRIES, or to the file as a [[registry]]",
+            "is for no registry that there is; known are docker.io, ghcr.io, quay.io, gcr.io, \
+             registry.k8s.io, mcr.microsoft.com, public.ecr.aws, so add its name to WHARF_REGISTRIES, or to \
+             the file as a [[registry]]",
         ),
     ] {
         check_refused("", &[(name, "canary")], &[&format!("{name}: {expected}")]);
@@ -327,10 +330,8 @@ fn a_variable_that_can_mean_two_things_is_refused() {
     check_refused(
         "",
         &[("WHARF_REGISTRIES", "a-b.example a.b.example")],
-        &[
-            "WHARF_REGISTRIES: `a-b-example` would name both `a-b.example` and `a.b.example`; rename one, or give it \
-           other hosts",
-        ],
+        &["WHARF_REGISTRIES: `a-b-example` would name both `a-b.example` and `a.b.example`; rename one, or \
+             give it other hosts"],
     );
 }
 

@@ -10,9 +10,9 @@ fn variables_of_other_registries_are_named_with_the_key_that_says_the_same() {
     let said = notice(&["HOME", "REGISTRY_PROXY_USERNAME", "REGISTRY_PROXY_REMOTEURL", "PATH"], &[]);
     assert_eq!(
         said.unwrap(),
-        "wharf does not read these environment variables: REGISTRY_PROXY_REMOTEURL (set name of a [[registry]] \
-         instead); REGISTRY_PROXY_USERNAME (set username of a [[registry]] instead). \
-         To use one, write it into the configuration file, as in username = \"${NAME}\""
+        "wharf does not read these environment variables: REGISTRY_PROXY_REMOTEURL (set name of a \
+         [[registry]] instead); REGISTRY_PROXY_USERNAME (set username of a [[registry]] instead). To use \
+         one, write it into the configuration file, as in username = \"${NAME}\""
     );
     for (name, expected) in [
         ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "(set [storage] root instead)"),

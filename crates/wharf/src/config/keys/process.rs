@@ -49,8 +49,8 @@ pub(crate) static LISTEN: Key<Vec<Text>> = Key {
     form: form::ADDRESSES_OR_OFF,
     default: Preset::Written("0.0.0.0:5000"),
     reloadable: false,
-    doc: "Where clients connect over plain HTTP. `[::]:5000` takes IPv4 as well. With `[server.tls]` it may be \
-          `\"off\"` (or `[]`): then nobody connects without TLS.",
+    doc: "Where clients connect over plain HTTP. `[::]:5000` takes IPv4 as well. With `[server.tls]` it may \
+          be `\"off\"` (or `[]`): then nobody connects without TLS.",
 };
 
 pub(crate) static DOMAIN: Key<Text> = Key {
@@ -67,9 +67,10 @@ pub(crate) static HOSTS: Key<Vec<Text>> = Key {
     form: form::HOSTS,
     default: Preset::Absent,
     reloadable: true,
-    doc: "Further names of wharf itself, without a port, such as `wharf.tools.svc.cluster.local`. Needed where \
-          `domain` is set and clients use a name with a dot that is neither the domain nor a registry's: any other is \
-          answered 404, because a web page can have any name that its owner lets lead to wharf.",
+    doc: "Further names of wharf itself, without a port, such as `wharf.tools.svc.cluster.local`. Needed \
+          where `domain` is set and clients use a name with a dot that is neither the domain nor a \
+          registry's: any other is answered 404, because a web page can have any name that its owner lets \
+          lead to wharf.",
 };
 
 pub(crate) static DEFAULT_REGISTRY: Key<Text> = Key {
@@ -93,9 +94,9 @@ pub(crate) static SENDFILE: Key<bool> = Key {
     form: form::FLAG,
     default: Preset::Value(server::Settings::SENDFILE),
     reloadable: false,
-    doc: "Hand stored blobs to the kernel as files instead of copying them through the process. Off, they cost one \
-          and a half times to twice the processor time. Where the store's file system cannot do it, they are copied in \
-          any case. See [Serving without copying](../explanation/zero-copy.md).",
+    doc: "Hand stored blobs to the kernel as files instead of copying them through the process. Off, they \
+          cost one and a half times to twice the processor time. Where the store's file system cannot do it, \
+          they are copied in any case. See [Serving without copying](../explanation/zero-copy.md).",
 };
 
 pub(crate) static CONNECTION_COUNT_MAX: Key<usize> = Key {
@@ -111,8 +112,8 @@ pub(crate) static CLIENT_CONNECTION_COUNT_MAX: Key<usize> = Key {
     form: form::count::<COUNT_MAX>(),
     default: Preset::Computed("half of `connection_count_max`"),
     reloadable: true,
-    doc: "How many of them one client may have: one IPv4 address, or one IPv6 network of 64 bits. Where all clients \
-          come through one proxy or one NAT address, set it as high as `connection_count_max`.",
+    doc: "How many of them one client may have: one IPv4 address, or one IPv6 network of 64 bits. Where all \
+          clients come through one proxy or one NAT address, set it as high as `connection_count_max`.",
 };
 
 pub(crate) static ANSWER_COUNT_MAX: Key<usize> = Key {
@@ -120,8 +121,8 @@ pub(crate) static ANSWER_COUNT_MAX: Key<usize> = Key {
     form: form::count::<COUNT_MAX>(),
     default: Preset::Value(policy::capacity::ANSWERS),
     reloadable: true,
-    doc: "Requests that are being answered at once, waiting for an upstream or sending a body. Further ones get 503. \
-          See [Who may wait](#who-may-wait).",
+    doc: "Requests that are being answered at once, waiting for an upstream or sending a body. Further ones \
+          get 503. See [Who may wait](#who-may-wait).",
 };
 
 pub(crate) static BODY_BYTES_MAX: Key<usize> = Key {
@@ -167,7 +168,8 @@ pub(crate) static CERT_FILE: Key<Vec<u8>> = Key {
     form: form::CERTIFICATES,
     default: Preset::Required,
     reloadable: true,
-    doc: "The certificate, followed by the rest of its chain, in PEM. See [which names it needs](../how-to/tls.md).",
+    doc: "The certificate, followed by the rest of its chain, in PEM. See [which names it \
+          needs](../how-to/tls.md).",
 };
 
 pub(crate) static KEY_FILE: Key<Vec<u8>> = Key {
@@ -198,8 +200,8 @@ pub(crate) static TOKEN_FILE: Key<Secret<String>> = Key {
     form: form::SECRET_FILE,
     default: Preset::Absent,
     reloadable: false,
-    doc: "A file with one line, which clients must send as `Authorization: Bearer <line>`. `/livez` and `/readyz` need \
-          no token.",
+    doc: "A file with one line, which clients must send as `Authorization: Bearer <line>`. `/livez` and \
+          `/readyz` need no token.",
 };
 
 pub(crate) static ADMIN_HOSTS: Key<Vec<Text>> = Key {
@@ -207,8 +209,8 @@ pub(crate) static ADMIN_HOSTS: Key<Vec<Text>> = Key {
     form: form::HOSTS,
     default: Preset::Absent,
     reloadable: false,
-    doc: "Names that a client may use for this listener without the token. An address, `localhost` and whoever sends \
-          the token need none.",
+    doc: "Names that a client may use for this listener without the token. An address, `localhost` and \
+          whoever sends the token need none.",
 };
 
 pub(crate) static ADMIN: Section = Section {
@@ -254,8 +256,8 @@ pub(crate) static FORMAT: Key<LogFormat> = Key {
     },
     default: Preset::Computed("`\"short\"` on a terminal, else `\"text\"`"),
     reloadable: false,
-    doc: "The shape of a line. `short` is for people: what matters first, in colours on a terminal unless `NO_COLOR` \
-          is set.",
+    doc: "The shape of a line. `short` is for people: what matters first, in colours on a terminal unless \
+          `NO_COLOR` is set.",
 };
 
 pub(crate) static ACCESS: Key<bool> = Key {

@@ -29,8 +29,8 @@ pub(crate) static ALIASES: Key<Vec<Text>> = Key {
     form: form::AUTHORITIES,
     default: Preset::Absent,
     reloadable: true,
-    doc: "Further names for `ns`, path prefixes and virtual hosts. `docker.io` always has `registry-1.docker.io` and \
-          `index.docker.io`.",
+    doc: "Further names for `ns`, path prefixes and virtual hosts. `docker.io` always has \
+          `registry-1.docker.io` and `index.docker.io`.",
 };
 
 pub(crate) static HOSTS: Key<Vec<Text>> = Key {
@@ -63,8 +63,8 @@ pub(crate) static USERNAME: Key<Text> = Key {
     form: form::USERNAME,
     default: Preset::Absent,
     reloadable: true,
-    doc: "The login's name. Needs `password` or `password_file`. If user name and password are both empty, wharf asks \
-          anonymously.",
+    doc: "The login's name. Needs `password` or `password_file`. If user name and password are both empty, \
+          wharf asks anonymously.",
 };
 
 pub(crate) static PASSWORD: Key<Text> = Key {
@@ -88,8 +88,9 @@ pub(crate) static CA_FILE: Key<Vec<u8>> = Key {
     form: form::CERTIFICATES,
     default: Preset::Absent,
     reloadable: true,
-    doc: "PEM certificates that are trusted for this registry, beside the system's and the bundled ones: authorities, \
-          or the registry's own certificate, such as a self-signed one from `openssl req -x509`.",
+    doc: "PEM certificates that are trusted for this registry, beside the system's and the bundled ones: \
+          authorities, or the registry's own certificate, such as a self-signed one from `openssl req \
+          -x509`.",
 };
 
 pub(crate) static CLIENT_CERT: Key<Vec<u8>> = Key {
@@ -121,8 +122,9 @@ pub(crate) static TRUSTED_HOSTS: Key<Vec<Text>> = Key {
     form: form::AUTHORITIES,
     default: Preset::Absent,
     reloadable: true,
-    doc: "Further hosts of this upstream: they may be its token service and see its credentials, may sit on a private \
-          address, and are shown the client certificate. Without a port: the scheme's default port.",
+    doc: "Further hosts of this upstream: they may be its token service and see its credentials, may sit on \
+          a private address, and are shown the client certificate. Without a port: the scheme's default \
+          port.",
 };
 
 pub(crate) static PROXY: Key<Url> = Key {
@@ -130,8 +132,9 @@ pub(crate) static PROXY: Key<Url> = Key {
     form: form::PROXY,
     default: Preset::Computed("the environment's"),
     reloadable: true,
-    doc: "`http`, `https`, `socks5` or `socks5h`, with a login if needed. Used for everything that this registry \
-          fetches. Without it (or empty), `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` apply.",
+    doc: "`http`, `https`, `socks5` or `socks5h`, with a login if needed. Used for everything that this \
+          registry fetches. Without it (or empty), `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` \
+          apply.",
 };
 
 pub(crate) static CONNECT_TIMEOUT: Key<Duration> = Key {
@@ -139,8 +142,9 @@ pub(crate) static CONNECT_TIMEOUT: Key<Duration> = Key {
     form: form::TIMEOUT,
     default: Preset::Value(upstream::Settings::CONNECT_TIMEOUT),
     reloadable: true,
-    doc: "Name resolution (within what `resolv.conf` allows), TCP and TLS together. It is a part of `header_timeout` \
-          and gets nine tenths of that at most; where more is set, a warning says so at the start and in `wharf check`.",
+    doc: "Name resolution (within what `resolv.conf` allows), TCP and TLS together. It is a part of \
+          `header_timeout` and gets nine tenths of that at most; where more is set, a warning says so at the \
+          start and in `wharf check`.",
 };
 
 pub(crate) static HEADER_TIMEOUT: Key<Duration> = Key {
@@ -148,9 +152,10 @@ pub(crate) static HEADER_TIMEOUT: Key<Duration> = Key {
     form: form::TIMEOUT,
     default: Preset::Value(upstream::Settings::HEADER_TIMEOUT),
     reloadable: true,
-    doc: "The head of one answer, and a whole manifest or list with all its attempts. A blob may take 5 s more to \
-          begin, because of redirects. After two fifths of it without an answer, the request is sent once more over a \
-          new connection, and the first answer counts; such second tries come out of the same budget as retries.",
+    doc: "The head of one answer, and a whole manifest or list with all its attempts. A blob may take 5 s \
+          more to begin, because of redirects. After two fifths of it without an answer, the request is sent \
+          once more over a new connection, and the first answer counts; such second tries come out of the \
+          same budget as retries.",
 };
 
 pub(crate) static IDLE_TIMEOUT: Key<Duration> = Key {
@@ -166,8 +171,8 @@ pub(crate) static CONNECTIONS_PER_BLOB: Key<usize> = Key {
     form: form::count::<CONNECTIONS_MAX>(),
     default: Preset::Value(cache::Settings::CONNECTIONS_PER_BLOB),
     reloadable: true,
-    doc: "Connections that may share one blob. `1` turns sharing off. Four take most of what a throttling network \
-          withholds, and are fewer than a browser opens to one host.",
+    doc: "Connections that may share one blob. `1` turns sharing off. Four take most of what a throttling \
+          network withholds, and are fewer than a browser opens to one host.",
 };
 
 pub(crate) static CONNECTIONS: Key<usize> = Key {
@@ -175,9 +180,9 @@ pub(crate) static CONNECTIONS: Key<usize> = Key {
     form: form::count::<CONNECTIONS_MAX>(),
     default: Preset::Value(cache::Settings::CONNECTIONS),
     reloadable: true,
-    doc: "A blob gets a further connection only while fewer than this many fetch blobs of this registry. Each blob \
-          gets its first one in any case. Sixteen leave room for four clients that pull three blobs at a time, beside a \
-          large blob that has four.",
+    doc: "A blob gets a further connection only while fewer than this many fetch blobs of this registry. \
+          Each blob gets its first one in any case. Sixteen leave room for four clients that pull three \
+          blobs at a time, beside a large blob that has four.",
 };
 
 pub(crate) static TAG_TTL: Key<Duration> = Key {
@@ -185,8 +190,8 @@ pub(crate) static TAG_TTL: Key<Duration> = Key {
     form: form::TTL,
     default: Preset::Value(TagRule::DEFAULT.ttl),
     reloadable: true,
-    doc: "How long the upstream's word on a tag holds. `0s`: it is asked on each pull, with one HEAD for all who ask at \
-          that moment.",
+    doc: "How long the upstream's word on a tag holds. `0s`: it is asked on each pull, with one HEAD for all \
+          who ask at that moment.",
 };
 
 pub(crate) static STALE_IF_ERROR: Key<StaleLimit> = Key {
@@ -217,9 +222,9 @@ pub(crate) static AUTH_TTL: Key<Duration> = Key {
     form: form::TTL,
     default: Preset::Value(cache::Settings::AUTH_TTL),
     reloadable: true,
-    doc: "Only for registries with a login or a client certificate: how long the upstream's grant of a stored manifest \
-          or blob to a repository holds before it is asked again, with one HEAD. `tag_ttl` counts as no longer than \
-          this.",
+    doc: "Only for registries with a login or a client certificate: how long the upstream's grant of a \
+          stored manifest or blob to a repository holds before it is asked again, with one HEAD. `tag_ttl` \
+          counts as no longer than this.",
 };
 
 pub(crate) static OFFLINE: Key<bool> = Key {

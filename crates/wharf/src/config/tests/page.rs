@@ -1,5 +1,5 @@
-//! The tables of `docs/reference/configuration.md` are what the declarations say. `WHARF_WRITE_PAGES=1 cargo test -p
-//! wharf page` writes them anew, and the schema beside them.
+//! The tables of `docs/reference/configuration.md` are what the declarations say. `WHARF_WRITE_PAGES=1 cargo
+//! test -p wharf page` writes them anew, and the schema beside them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
