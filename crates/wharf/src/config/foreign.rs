@@ -98,7 +98,7 @@ pub(crate) fn notice_of_variables(
     }
     Some(format!(
         "wharf does not read these environment variables: {}. To use one, write it into the configuration \
-         file, as in username = \"${{NAME}}\"",
+         file, as in username = \"${{NAME}}\", or set wharf's own, such as WHARF_REGISTRY_DOCKER_IO_USERNAME",
         told.join("; ")
     ))
 }

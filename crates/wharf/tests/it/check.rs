@@ -98,6 +98,18 @@ fn what_only_the_upstream_client_can_judge_is_refused_too() {
     assert!(complained.starts_with("ghcr.io: ca_file: "), "{complained}");
 }
 
+#[test]
+fn the_schema_is_printed_whatever_the_configuration_is() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("wharf.toml"), BAD).unwrap();
+    let (code, said, complained) = run(directory.path(), &["check", "--schema"]);
+    assert_eq!((code, complained.as_str()), (Some(0), ""));
+    let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/wharf.schema.json");
+    assert!(said == fs::read_to_string(reference).unwrap(), "an editor that has the file sees the same");
+    let (code, _, complained) = run(directory.path(), &["check", "--schema", "--online"]);
+    assert_eq!(code, Some(2), "{complained}");
+}
+
 /// Asserts which configuration is the one that was read.
 #[track_caller]
 fn check_read(command: &mut std::process::Command, expected: &str) {

@@ -306,8 +306,23 @@ fn what_is_meant_for_something_else_is_no_mistake() {
         "WHARF_REGISTRY_PORT",
         "WHARF_ADMIN_SERVICE_PORT_HTTP",
     ];
-    let of_others =
-        ["WHARF_IMAGE", "WHARF_VERSION", "WHARF_SEED", "WHARF_KILLS", "WHARF_LONG", "WHARF_BIN", "HOME"];
+    // Of compose files and scripts, and those that ask wharf's own tests for more.
+    let of_others = [
+        "WHARF_IMAGE",
+        "WHARF_VERSION",
+        "WHARF_BIN",
+        "WHARF_SEED",
+        "WHARF_SEEDS",
+        "WHARF_KILLS",
+        "WHARF_FLIPS",
+        "WHARF_LONG",
+        "WHARF_FAULTS",
+        "WHARF_POWER_CUTS",
+        "WHARF_MALFORMED_COUNT",
+        "WHARF_MODERN_BIN",
+        "WHARF_REQUIRE_CLIENTS",
+        "HOME",
+    ];
     for name in of_services.into_iter().chain(of_others) {
         right("", &[(name, "tcp://10.0.0.1:5000")]);
     }

@@ -12,7 +12,8 @@ fn variables_of_other_registries_are_named_with_the_key_that_says_the_same() {
         said.unwrap(),
         "wharf does not read these environment variables: REGISTRY_PROXY_REMOTEURL (set name of a \
          [[registry]] instead); REGISTRY_PROXY_USERNAME (set username of a [[registry]] instead). To use \
-         one, write it into the configuration file, as in username = \"${NAME}\""
+         one, write it into the configuration file, as in username = \"${NAME}\", or set \
+         wharf's own, such as WHARF_REGISTRY_DOCKER_IO_USERNAME"
     );
     for (name, expected) in [
         ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "(set [storage] root instead)"),
