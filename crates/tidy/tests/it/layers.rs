@@ -22,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tidy", &[]),
     ("properties", &["oci", "policy", "server", "storage", "upstream"]),
     // The program's configuration is compiled into one of its targets, with all that it needs.
-    ("fuzz", &["budget", "cache", "policy", "properties", "secret", "server", "upstream"]),
+    ("fuzz", &["budget", "cache", "oci", "policy", "properties", "secret", "server", "upstream"]),
 ];
 
 /// Crates from outside that only the named crates may use.
