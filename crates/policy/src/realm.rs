@@ -58,6 +58,11 @@ pub enum RealmError {
 }
 
 impl TrustedHost {
+    /// The host, as URLs have it, and its port, where it was given one.
+    pub fn with_port(&self) -> Option<(String, u16)> {
+        Some((self.host.to_string(), self.port?))
+    }
+
     fn covers(&self, url: &Url) -> bool {
         let port = match (self.port, url.scheme()) {
             (Some(port), _) => Some(port),

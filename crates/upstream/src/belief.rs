@@ -1,8 +1,7 @@
 //! Remembers how far this upstream's answers to HEAD can be believed.
 
-use std::sync::{Mutex, PoisonError};
-
 use oci::Repository;
+use parking_lot::Mutex;
 use policy::head_trust::{HeadTrust, No, Proof, Stakes};
 use policy::table::Table;
 use tokio::time::Instant;
@@ -96,7 +95,7 @@ impl Belief {
         change: impl FnOnce(&mut HeadTrust, std::time::Instant) -> T,
     ) -> T {
         // What is behind this lock is changed in single steps, so a panic elsewhere does not spoil it.
-        let mut repositories = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut repositories = self.repositories.lock();
         let trust = repositories.get_or_insert_with(repository, || self.at_first);
         change(trust, Instant::now().into_std())
     }

@@ -33,6 +33,8 @@ pub(crate) struct Clients {
     proxy_hosts: HashSet<String>,
     /// Looks at names that a proxy would resolve.
     pub(crate) lookout: Arc<Lookout>,
+    /// Which address of a name answers.
+    pub(crate) race: Arc<Race>,
 }
 
 /// Two clients that differ in one thing.
@@ -48,14 +50,16 @@ impl Clients {
     /// # Errors
     /// [`SettingsError`].
     pub(crate) fn new(settings: &Settings, authorities: &Authorities) -> Result<Self, SettingsError> {
-        let proxy_hosts = match &settings.proxy {
-            Some(proxy) => proxy.host_str().map(str::to_owned).into_iter().collect(),
-            None => environment_proxy_hosts(),
+        let proxies = match &settings.proxy {
+            Some(proxy) => vec![proxy.clone()],
+            None => environment_proxies(),
         };
+        let proxy_hosts: HashSet<_> = proxies.iter().filter_map(proxy_host).collect();
         let roots = authorities.and(&settings.ca)?;
         let identity = settings.client_identity.as_ref();
         let trusted = tls::trusted(&roots, identity, settings.insecure_skip_verify)?;
-        let system = SystemResolver::new(Race::new(settings));
+        let race = Arc::new(Race::new(settings, &proxies));
+        let system = SystemResolver::new(race.clone());
         let guarded = GuardedResolver::new(system.clone(), proxy_hosts.clone());
         let lookout = Arc::new(Lookout::new(system.clone()));
         Ok(Self {
@@ -65,6 +69,7 @@ impl Clients {
             })?,
             proxy_hosts,
             lookout,
+            race,
         })
     }
 
@@ -134,17 +139,21 @@ fn describe(error: &reqwest::Error) -> String {
     crate::error::causes(error)
 }
 
-/// The hosts of the proxies that reqwest takes from the environment.
-fn environment_proxy_hosts() -> HashSet<String> {
+/// The proxies that reqwest takes from the environment.
+fn environment_proxies() -> Vec<Url> {
     let keys = ["http_proxy", "https_proxy", "all_proxy"];
     let values = keys.iter().flat_map(|key| [std::env::var(key), std::env::var(key.to_uppercase())]);
-    values.flatten().filter_map(|value| proxy_host(&value)).collect()
+    values.flatten().filter_map(|value| parse_environment_proxy(&value)).collect()
 }
 
-/// The host of a proxy as the environment names it: a URL, or host and port alone.
-fn proxy_host(value: &str) -> Option<String> {
+/// A proxy as the environment names it: a URL, or host and port alone.
+fn parse_environment_proxy(value: &str) -> Option<Url> {
     let url = if value.contains("://") { Url::parse(value) } else { Url::parse(&format!("http://{value}")) };
-    Some(url.ok()?.host_str()?.trim_end_matches('.').to_owned())
+    url.ok().filter(|url| url.host_str().is_some_and(|host| !host.is_empty()))
+}
+
+fn proxy_host(proxy: &Url) -> Option<String> {
+    Some(proxy.host_str()?.trim_end_matches('.').to_owned())
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 mod failures;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use parking_lot::{Mutex, MutexGuard};
 use policy::breaker::State;
 use policy::reach::{Class, Leave, Outcome, Path, Reach, Scope};
 use policy::rests::{Limit, REST_MIN, Rests};
@@ -232,7 +233,7 @@ impl Gate {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 }
 

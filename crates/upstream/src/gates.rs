@@ -1,9 +1,10 @@
 //! The gates of all hosts that one upstream leads to. Each host's failures and limits are its own: a content network
 //! that is down stops what it serves, and not the registry.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use policy::reach::Path;
 use policy::table::Table;
 use reqwest::Response;
@@ -92,7 +93,7 @@ impl Gates {
     fn known(&self, host: &str) -> Option<Arc<Gate>> {
         match &self.home {
             Some((home, gate)) if home == host => Some(Arc::clone(gate)),
-            _ => self.others.lock().unwrap_or_else(PoisonError::into_inner).get_mut(host).cloned(),
+            _ => self.others.lock().get_mut(host).cloned(),
         }
     }
 
@@ -110,7 +111,7 @@ impl Gates {
             probe.set_query(None);
             Gate::new(&self.registry, self.metrics.clone(), Role::Other, probe, REMEMBERED_OF_OTHERS_MAX)
         };
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut others = self.others.lock();
         Arc::clone(others.get_or_insert_with(&host, make))
     }
 }

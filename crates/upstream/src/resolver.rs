@@ -10,7 +10,7 @@ mod unresolved;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::{Either, select};
@@ -20,6 +20,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name as DnsName, RecordType};
 use hickory_resolver::{Hosts, TokioResolver};
+use parking_lot::Mutex;
 use policy::address::{self, Inside};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -68,8 +69,8 @@ pub(crate) struct AddressRefused {
 }
 
 impl SystemResolver {
-    pub(crate) fn new(race: Race) -> Self {
-        Self { loaded: Arc::default(), race: Arc::new(race) }
+    pub(crate) fn new(race: Arc<Race>) -> Self {
+        Self { loaded: Arc::default(), race }
     }
 
     async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
@@ -89,7 +90,7 @@ impl SystemResolver {
             let metadata = tokio::fs::metadata(path).await;
             *changed_at = metadata.and_then(|metadata| metadata.modified()).ok();
         }
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.loaded.lock();
         match &*loaded {
             Some(current) if current.changed_at == changed_at => Ok(current.clone()),
             _ => {

@@ -1,11 +1,12 @@
 //! One request over the wire: which client may carry it, how long it may take, and what went wrong.
 
 use std::error::Error as StdError;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use budget::Memory;
 use http::{HeaderMap, Method};
+use parking_lot::Mutex;
 use policy::address;
 use policy::reach::Path;
 use policy::realm::Territory;
@@ -110,14 +111,14 @@ impl Patience {
 impl Transport {
     /// A new operation begins: a tenth of a retry is earned.
     pub(crate) fn deposit(&self) {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).deposit();
+        self.budget.lock().deposit();
     }
 
     /// Whether something may be asked a second time; if so, it is taken out of the budget. What has failed before
     /// is not worth it, and what nobody knows to work leaves some for what does.
     pub(crate) fn may_ask_again(&self, patience: &Patience) -> bool {
         let keep = if patience.is_known { 0 } else { RETRY_RESERVE_OF_KNOWN };
-        patience.may_retry && self.budget.lock().unwrap_or_else(PoisonError::into_inner).withdraw(keep)
+        patience.may_retry && self.budget.lock().withdraw(keep)
     }
 
     /// Sends the request and waits for the head of the answer, whatever its status.
@@ -180,7 +181,12 @@ impl Transport {
         let deadline = deadline.min(started + self.header_timeout);
         let answered = match tokio::time::timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(Failure::Http(error.without_url())),
+            Ok(Err(error)) => {
+                if error.is_connect() {
+                    self.clients.race.forget(outgoing.url.host_str().unwrap_or_default());
+                }
+                Err(Failure::Http(error.without_url()))
+            }
             Err(_) => Err(Failure::Elapsed),
         };
         let status = answered.as_ref().ok().map(|response| response.status().as_u16());

@@ -1,10 +1,11 @@
 //! Showing the configured login, and leaving those alone who refused it.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HeaderValue;
+use parking_lot::{Mutex, MutexGuard};
 use policy::login::{Advice, Standing};
 use policy::table::Table;
 use tokio::sync::OwnedMutexGuard;
@@ -95,7 +96,7 @@ impl Login {
             standing.fail_check(now);
             standing.advise(now)
         };
-        *place.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        *place.refusal.lock() = Some(error.clone());
         if let Advice::Leave(pause) = advice {
             let (registry, host, seconds) = (&self.registry, host_of(url), pause.as_secs());
             warn!(%registry, %host, %error, seconds, "the configured login was refused; it is not shown again before that");
@@ -103,7 +104,7 @@ impl Login {
     }
 
     fn place(&self, url: &Url) -> Arc<Place> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.places.lock();
         Arc::clone(places.get_or_insert_with(url, Arc::default))
     }
 }
@@ -114,7 +115,7 @@ impl Place {
     }
 
     fn why(&self, url: &Url) -> Error {
-        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let refusal = self.refusal.lock().clone();
         let in_doubt = || {
             let detail =
                 "has just refused the configured credentials, and is being asked whether it means it";
@@ -124,7 +125,7 @@ impl Place {
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.standing.lock()
     }
 }
 
@@ -138,7 +139,7 @@ impl Showing {
     pub(super) fn refused(self, error: Option<&Error>) {
         self.place.standing().refuse(Instant::now().into_std());
         if let Some(error) = error {
-            *self.place.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+            *self.place.refusal.lock() = Some(error.clone());
         }
     }
 }

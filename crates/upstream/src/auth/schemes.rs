@@ -1,8 +1,8 @@
 //! Remembers what the registry's host, and those that it redirects to, last asked for.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use url::{Origin, Url};
 
@@ -79,7 +79,7 @@ impl Schemes {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Origin, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

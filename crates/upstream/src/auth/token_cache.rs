@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::HeaderValue;
 use oci::Repository;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use url::{Origin, Url};
 
@@ -148,7 +149,7 @@ impl TokenCache {
     pub(super) async fn give_up_older(&self, repository: &Repository, since: Instant) -> bool {
         let is_for_it = |key: &TokenKey| key.scope.split(' ').any(|scope| names(scope, repository));
         let slots: Vec<_> = {
-            let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            let slots = self.slots.lock();
             slots.iter().filter(|(key, _)| is_for_it(key)).map(|(_, slot)| slot.clone()).collect()
         };
         let mut is_any = false;
@@ -165,7 +166,7 @@ impl TokenCache {
     }
 
     fn slot(&self, key: &TokenKey) -> Arc<Slot> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.lock();
         if let Some(slot) = slots.get(key) {
             return slot.clone();
         }

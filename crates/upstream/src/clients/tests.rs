@@ -1,6 +1,6 @@
 use url::Url;
 
-use super::{Clients, proxy_host};
+use super::{Clients, parse_environment_proxy, proxy_host};
 use crate::settings::{Settings, SettingsError};
 use crate::tls::Authorities;
 
@@ -22,7 +22,8 @@ fn proxies_of_the_environment_are_read_like_the_http_client_reads_them() {
         ("", None),
     ];
     for (value, host) in cases {
-        assert_eq!(proxy_host(value).as_deref(), host, "{value}");
+        let found = parse_environment_proxy(value).as_ref().and_then(proxy_host);
+        assert_eq!(found.as_deref(), host, "{value}");
     }
 }
 

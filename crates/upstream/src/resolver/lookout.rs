@@ -3,9 +3,9 @@
 //! What is found out here need not be what the proxy finds out. But a name that leads inside by everybody's reckoning
 //! is seen through.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use policy::address;
 use policy::table::Table;
 use tokio::time::Instant;
@@ -47,7 +47,7 @@ impl Lookout {
     pub(crate) async fn check(&self, name: &str) -> Result<(), AddressRefused> {
         let is_due = |at: Instant| at.elapsed() >= ANSWER_TTL;
         {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut seen = self.seen.lock();
             let is_silent = seen.silent_since.is_some_and(|at| !is_due(at));
             match seen.names.get_mut(name) {
                 Some((at, answer)) if !is_due(*at) => return answer.clone(),
@@ -56,7 +56,7 @@ impl Lookout {
             }
         }
         let looked_up = tokio::time::timeout(ANSWER_WAIT_MAX, self.system.addresses(name)).await;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         let Ok(found) = looked_up else {
             seen.silent_since = Some(Instant::now());
             return Ok(());

@@ -1,14 +1,18 @@
 //! Which of a name's addresses answers. Connections are begun to one after the other, a quarter of a second apart,
 //! and the first that opens goes in front (RFC 8305, section 5). The HTTP client alone would go through the
 //! addresses of one family in turn, and give a dead one its whole share of the time for connecting.
+//!
+//! The HTTP client opens its own connection afterwards: it cannot be given one. So a race costs one connection more, and
+//! there is one for each name with several addresses, and another only when its winner no longer answers.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::{Mutex, MutexGuard};
+use policy::realm::TrustedHost;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use url::Url;
@@ -21,17 +25,17 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 const LAST_ATTEMPT_MAX: Duration = Duration::from_secs(1);
 /// Addresses that are tried, of a name with more.
 const ATTEMPT_COUNT_MAX: usize = 8;
-/// How long a winner goes in front without a race.
-const WINNER_TTL: Duration = Duration::from_secs(60);
+/// How long a winner that answers goes in front without another race. By then another address may be the nearer one.
+const WINNER_TTL: Duration = Duration::from_secs(3600);
 /// Names whose winners are remembered.
 const WINNER_COUNT_MAX: usize = 256;
-/// The port of hosts that nobody configured: those that registries redirect to.
-const PORT_DEFAULT: u16 = 443;
 
 /// The races of one upstream. The port must be known to connect, and is no part of what is resolved.
 #[derive(Debug, Default)]
 pub(crate) struct Race {
     ports: HashMap<String, u16>,
+    /// Of hosts that the configuration names without a port, and those that registries redirect to.
+    port_default: u16,
     winners: Mutex<HashMap<String, Winner>>,
 }
 
@@ -42,19 +46,26 @@ struct Winner {
 }
 
 impl Race {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    /// The races of the upstream that `settings` describe, of its trusted hosts and of `proxies`.
+    pub(crate) fn new(settings: &Settings, proxies: &[Url]) -> Self {
         let of_url = |url: &Url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?));
-        let of_text = |text: &String| {
-            let (host, port) = text.rsplit_once(':')?;
-            Some((host.to_owned(), port.parse().ok()?))
-        };
-        let trusted = settings.trusted_hosts.iter().filter_map(of_text);
-        let urls = settings.proxy.iter().chain([&settings.upstream]).filter_map(of_url);
-        Self { ports: trusted.chain(urls).collect(), winners: Mutex::default() }
+        let with_port = |text: &String| text.parse::<TrustedHost>().ok()?.with_port();
+        let trusted = settings.trusted_hosts.iter().filter_map(with_port);
+        let urls = proxies.iter().chain([&settings.upstream]).filter_map(of_url);
+        Self {
+            ports: trusted.chain(urls).collect(),
+            port_default: if settings.upstream.scheme() == "http" { 80 } else { 443 },
+            winners: Mutex::default(),
+        }
     }
 
-    /// The addresses with the one that answers in front. When none does, they stay as they are, and nobody runs
-    /// for as long as a winner is remembered: the port that was tried need not be the one that is meant.
+    /// Forgets the winner of `name`, which could not be connected to.
+    pub(crate) fn forget(&self, name: &str) {
+        self.lock().remove(name);
+    }
+
+    /// The addresses with the one that answers in front. When none does, they stay as they are, and there is no
+    /// other race for as long as a winner is remembered: the port that was tried need not be the one that is meant.
     pub(crate) async fn order(&self, name: &str, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
         if addresses.len() < 2 {
             return addresses;
@@ -62,7 +73,7 @@ impl Race {
         let winner = match self.remembered(name).filter(|winner| addresses.contains(winner)) {
             Some(winner) => Some(winner),
             None => {
-                let port = self.ports.get(name).copied().unwrap_or(PORT_DEFAULT);
+                let port = self.ports.get(name).copied().unwrap_or(self.port_default);
                 let winner = first_to_answer(&alternating(&addresses), port).await;
                 self.remember(name, winner.unwrap_or(addresses[0]));
                 winner
@@ -90,8 +101,7 @@ impl Race {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Winner>> {
-        // The map is whole between any two of its steps.
-        self.winners.lock().unwrap_or_else(PoisonError::into_inner)
+        self.winners.lock()
     }
 }
 

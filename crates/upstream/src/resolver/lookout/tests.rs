@@ -24,7 +24,7 @@ async fn t26_what_is_remembered_is_bounded() {
         // What is no name needs no server to be none.
         lookout.check(&format!("a..{number}")).await.unwrap();
     }
-    let seen = lookout.seen.lock().unwrap();
+    let seen = lookout.seen.lock();
     let kept =
         (0..NAME_COUNT_MAX + 10).filter(|number| seen.names.contains(&*format!("a..{number}"))).count();
     assert_eq!(kept, NAME_COUNT_MAX);

@@ -1,8 +1,9 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use testkit::FakeRegistry;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -18,7 +19,7 @@ const ALIVE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const DEAD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 fn race(port: u16) -> Race {
-    Race { ports: HashMap::from([(NAME.to_owned(), port)]), winners: Mutex::default() }
+    Race { ports: HashMap::from([(NAME.to_owned(), port)]), port_default: 443, winners: Mutex::default() }
 }
 
 /// An address that neither takes a connection nor refuses it, as one behind a black hole: its queue is full.
@@ -77,12 +78,15 @@ async fn f21_when_no_address_answers_they_stay_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f21_a_winner_is_remembered_for_a_minute() {
+async fn f21_a_winner_is_remembered_until_it_no_longer_answers() {
     let race = race(1);
     race.remember(NAME, ALIVE);
     tokio::time::advance(WINNER_TTL - Duration::from_millis(1)).await;
     assert_eq!(race.remembered(NAME), Some(ALIVE));
     tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(race.remembered(NAME), None);
+    race.remember(NAME, ALIVE);
+    race.forget(NAME);
     assert_eq!(race.remembered(NAME), None);
     for number in 0..1000 {
         race.remember(&number.to_string(), ALIVE);
@@ -101,10 +105,13 @@ fn f21_families_take_turns() {
 fn f21_the_ports_are_those_of_the_configuration() {
     let mut settings = Settings::new("test", "https://registry.test".parse().unwrap());
     settings.trusted_hosts = vec!["minio.test:9000".to_owned(), "auth.test".to_owned()];
-    settings.proxy = Some("http://proxy.test:3128".parse().unwrap());
-    let ports = Race::new(&settings).ports;
+    let proxies = ["http://proxy.test:3128".parse().unwrap()];
+    let race = Race::new(&settings, &proxies);
     let wanted = [("registry.test", 443), ("minio.test", 9000), ("proxy.test", 3128)];
-    assert_eq!(ports, wanted.map(|(host, port)| (host.to_owned(), port)).into());
+    assert_eq!(race.ports, wanted.map(|(host, port)| (host.to_owned(), port)).into());
+    assert_eq!(race.port_default, 443);
+    let settings = Settings::new("test", "http://registry.test:5000".parse().unwrap());
+    assert_eq!(Race::new(&settings, &[]).port_default, 80, "hosts beside it speak as it does");
 }
 
 /// A name with a dead and a living address, raced or not.
@@ -133,7 +140,7 @@ async fn f21_a_request_goes_around_a_black_hole_within_a_moment() {
     settings.connect_timeout = Duration::from_secs(4);
     let roots = tls::Authorities::load().and(&[]).unwrap();
     let mut took = Vec::new();
-    for race in [Some(Arc::new(Race::new(&settings))), None] {
+    for race in [Some(Arc::new(Race::new(&settings, &[]))), None] {
         let resolver = Several(race);
         let build = |builder: reqwest::ClientBuilder| builder.dns_resolver(resolver.clone());
         let pair = Pair::new(&settings, &tls::verified(&roots), build).unwrap();
