@@ -3,6 +3,7 @@
 mod dependencies;
 mod faults;
 mod layers;
+mod licences;
 mod modules;
 mod old_cargo;
 mod sources;

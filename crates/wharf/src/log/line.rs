@@ -2,7 +2,7 @@
 //!
 //! Text: `2026-01-31T12:00:00.000000Z  INFO access: request outcome=hit status=200 user_agent="curl 8"`. JSON: an
 //! object with `time`, `level`, `module` and the event's fields. Short: see [`short`]. Control characters are escaped
-//! in all, and no field is longer than [`FIELD_BYTES_MAX`].
+//! in all, and no field is longer than `FIELD_BYTES_MAX`.
 
 use std::fmt;
 
