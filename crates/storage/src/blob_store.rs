@@ -47,17 +47,19 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// When it could be neither set aside nor removed.
     async fn set_aside(&self, digest: &Digest) -> Result<(), StoreError>;
 
-    /// Removes a blob. Those who have it open can finish. Fine when it is gone already.
+    /// Removes a blob. Those who have it open can finish, and its room is free when the last one has. A spool for the
+    /// digest is another matter and goes on. Fine when the blob is gone already.
     ///
     /// # Errors
     /// I/O errors.
     async fn remove(&self, digest: &Digest) -> Result<(), StoreError>;
 
-    /// All blobs, in no order. An error is about a part of the store; others may follow.
+    /// All blobs, in no order, with few of them in memory at a time. What comes or goes meanwhile may be among them or
+    /// not. An error is about a part of the store; others may follow.
     fn entries(&self) -> BoxStream<'_, Result<BlobEntry, StoreError>>;
 }
 
-/// A stored blob, as far as its name and its file's attributes tell.
+/// A stored blob, as far as its name and its attributes tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobEntry {
     /// Its digest.
@@ -66,4 +68,7 @@ pub struct BlobEntry {
     pub size: u64,
     /// When its content was last written.
     pub modified_at: SystemTime,
+    /// When it was last read, as far as that is noted; else when it was written. Of files that are mounted with
+    /// `relatime`, as most are, that is right to the day, and with `noatime` it is the time of writing.
+    pub used_at: SystemTime,
 }

@@ -7,18 +7,19 @@
 mod blobs;
 mod records;
 mod spools;
+mod upkeep;
 
 use bytes::Bytes;
 use oci::{Algorithm, Digest};
 
-use crate::blob_store::BlobStore;
 use crate::content::OpenBlob;
-use crate::record_store::{HeldManifest, RecordStore, StoredManifest};
+use crate::maintain::Store;
+use crate::record_store::{HeldManifest, StoredManifest};
 
 /// An engine under test: one place in which its stores are.
 pub trait Engine {
     /// Its store.
-    type Store: BlobStore + RecordStore;
+    type Store: Store;
 
     /// Opens the store, with everything that earlier stores of this place were given. Called again only after
     /// the earlier one and its spools were dropped.
@@ -33,6 +34,7 @@ pub async fn run<E: Engine>(new_place: impl Fn() -> E) {
     blobs::run(&new_place).await;
     spools::run(&new_place).await;
     records::run(&new_place).await;
+    upkeep::run(&new_place).await;
 }
 
 /// Bytes that repeat nowhere near, and their digest.

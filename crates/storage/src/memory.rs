@@ -20,9 +20,11 @@ use crate::blob_store::{BlobEntry, BlobStore};
 use crate::content::{OpenBlob, Validator};
 use crate::error::StoreError;
 use crate::growth::Growth;
+use crate::maintain::Maintain;
 use crate::record_store::{HeldManifest, LIST_COUNT_MAX, RecordStore, StoredList, StoredManifest};
 use crate::spool::Spool;
 use crate::spool::finish::VerifiedSpool;
+use crate::usage::{Held, Usage};
 use crate::verified_manifest::VerifiedManifest;
 use content::InMemory;
 
@@ -109,10 +111,36 @@ impl BlobStore for MemoryStore {
 
     fn entries(&self) -> BoxStream<'_, Result<BlobEntry, StoreError>> {
         let entry = |(digest, blob): (&Digest, &OpenBlob)| {
-            Ok(BlobEntry { digest: digest.clone(), size: blob.size(), modified_at: UNIX_EPOCH })
+            Ok(BlobEntry {
+                digest: digest.clone(),
+                size: blob.size(),
+                modified_at: UNIX_EPOCH,
+                used_at: UNIX_EPOCH,
+            })
         };
         let entries: Vec<_> = self.shelves().blobs.iter().map(entry).collect();
         stream::iter(entries).boxed()
+    }
+}
+
+#[async_trait]
+impl Maintain for MemoryStore {
+    async fn take_stock(&self) {}
+
+    async fn sweep(&self) {}
+
+    fn usage(&self) -> Usage {
+        let shelves = self.shelves();
+        let held = |sizes: &mut dyn Iterator<Item = u64>| {
+            sizes.fold(Held::default(), |held, size| Held { bytes: held.bytes + size, count: held.count + 1 })
+        };
+        let unfinished = shelves.spools.values().filter(|(content, _)| !content.is_deleted());
+        Usage {
+            blobs: held(&mut shelves.blobs.values().map(OpenBlob::size)),
+            manifests: held(&mut shelves.manifests.values().map(|bytes| bytes.len() as u64)),
+            partial: held(&mut unfinished.map(|(_, growth)| growth.written().end())),
+            ..Usage::default()
+        }
     }
 }
 

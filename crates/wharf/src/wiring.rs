@@ -7,7 +7,7 @@ use budget::Memory;
 use cache::{Backend, Bounds};
 use policy::capacity::{self, Capacity, TooFew};
 use server::{BindError, Server, Snapshot, Sockets};
-use storage::fs::FsStore;
+use storage::Store;
 use telemetry::Metrics;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -188,7 +188,7 @@ async fn open_stores(
     registries: &[Registry],
     metrics: &Metrics,
     capacity: &Capacity,
-) -> Result<Vec<FsStore>, StartError> {
+) -> Result<Vec<Arc<dyn Store>>, StartError> {
     let open = |registry| open_store(registry, metrics, capacity);
     let opening: Vec<_> = registries.iter().map(open).collect();
     let mut stores = Vec::new();
@@ -203,7 +203,7 @@ fn open_store(
     registry: &Registry,
     metrics: &Metrics,
     capacity: &Capacity,
-) -> JoinHandle<Result<FsStore, RegistryError>> {
+) -> JoinHandle<Result<Arc<dyn Store>, RegistryError>> {
     let (name, root) = (registry.names.name.clone(), registry.root.clone());
     let metrics = metrics.registry(&name);
     let (kept_open_max, collected_bytes_max) = (capacity.kept_open as u64, capacity.collected_bytes);
@@ -222,6 +222,7 @@ fn open_store(
         };
         settings
             .open(&root, metrics)
+            .map(|store| Arc::new(store) as Arc<dyn Store>)
             .map_err(|error| RegistryError { reason: disk::describe(&name, &root, &error), name })
     })
 }
@@ -237,11 +238,10 @@ struct Common {
 }
 
 impl Common {
-    fn backend(&self, registry: &Registry, upstream: HttpUpstream, store: FsStore) -> Arc<Backend> {
+    fn backend(&self, registry: &Registry, upstream: HttpUpstream, store: Arc<dyn Store>) -> Arc<Backend> {
         let name = &registry.names.name;
         let upstream = upstream.drawing_on(self.memory.clone());
-        let store = Arc::new(store);
-        self.tasks.spawn(sweep(Arc::clone(&store), self.stop_fills.clone()));
+        self.tasks.spawn(maintain(Arc::clone(&store), self.stop_fills.clone()));
         Arc::new(Backend::new(cache::Parts {
             name: name.clone(),
             upstream: Arc::new(upstream),
@@ -261,11 +261,17 @@ impl Common {
     }
 }
 
-/// Sweeps until the process ends: what is left behind by transfers that nobody took up again must not pile up.
-async fn sweep(store: Arc<FsStore>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL)).await.is_some() {
-        store.sweep().await;
-    }
+/// Counts what a store holds, and sweeps it until the process ends: what is left behind by transfers that nobody took up
+/// again must not pile up.
+async fn maintain(store: Arc<dyn Store>, stop: CancellationToken) {
+    let upkeep = async {
+        store.take_stock().await;
+        loop {
+            tokio::time::sleep(SWEEP_INTERVAL).await;
+            store.sweep().await;
+        }
+    };
+    let _: Option<()> = stop.run_until_cancelled(upkeep).await;
 }
 
 /// Everything that could be made, or what is wrong with each of those that could not.

@@ -23,7 +23,7 @@ pub(super) async fn run<E: Engine>(new_place: &impl Fn() -> E) {
     repositories_in_the_order_of_their_names(new_place()).await;
 }
 
-fn repository(name: &str) -> Repository {
+pub(super) fn repository(name: &str) -> Repository {
     name.parse().unwrap()
 }
 
@@ -31,11 +31,11 @@ fn tag(name: &str) -> Tag {
     name.parse().unwrap()
 }
 
-fn media_type(name: &str) -> MediaType {
+pub(super) fn media_type(name: &str) -> MediaType {
     name.parse().unwrap()
 }
 
-fn manifest(text: &'static str) -> VerifiedManifest {
+pub(super) fn manifest(text: &'static str) -> VerifiedManifest {
     VerifiedManifest::check(Bytes::from_static(text.as_bytes()), None).unwrap()
 }
 

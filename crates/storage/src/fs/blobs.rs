@@ -1,24 +1,20 @@
 //! Blobs as files.
 
 use std::fs::File;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
-use std::vec;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
-use oci::{Algorithm, Digest};
-use rustix::fs::{FileType, OFlags};
+use futures_util::stream::BoxStream;
+use oci::Digest;
+use rustix::fs::OFlags;
 use tracing::debug;
 
-use super::disk::{Found, size_of};
+use super::disk::Found;
 use super::file_source::FileSource;
 use super::jobs::Sort;
 use super::kept::Keep;
-use super::layout::ALGORITHMS;
 use super::store::FsStore;
 use crate::blob_store::{BlobEntry, BlobStore};
 use crate::content::{OpenBlob, Validator};
@@ -32,9 +28,6 @@ const READ_AT_ONCE_BYTES: u64 = 128 * 1024;
 /// A blob up to this size is kept open when it can be opened without waiting: opening it costs as much as sending it
 /// does. If somebody else removes it, its room on the disk is free once it is no longer kept.
 const KEPT_OPEN_BYTES_MAX: u64 = 64 * 1024;
-
-/// A list, some items of which may have failed, or all at once.
-type Listed<T> = Result<Vec<Result<T, StoreError>>, StoreError>;
 
 #[async_trait]
 impl BlobStore for FsStore {
@@ -92,15 +85,7 @@ impl BlobStore for FsStore {
     }
 
     fn entries(&self) -> BoxStream<'_, Result<BlobEntry, StoreError>> {
-        stream::iter(ALGORITHMS)
-            .then(move |algorithm| self.run(Sort::Long, move |store| store.blob_directories(algorithm)))
-            .flat_map(each)
-            .then(move |directory| async move {
-                let (algorithm, directory) = directory?;
-                self.run(Sort::Long, move |store| store.entries_in(algorithm, &directory)).await
-            })
-            .flat_map(each)
-            .boxed()
+        self.all_entries().boxed()
     }
 }
 
@@ -154,40 +139,6 @@ impl FsStore {
         let source = FileSource::new(Arc::clone(&self.workshop().access), file);
         OpenBlob::verified(Arc::new(source), size)
     }
-
-    /// The directories that hold blobs of an algorithm: 256 at most, unless someone else made some.
-    fn blob_directories(&self, algorithm: Algorithm) -> Listed<(Algorithm, PathBuf)> {
-        let parent = self.root().layout().blobs_of(algorithm);
-        let mut directories = Vec::new();
-        self.root().disk().list(&parent, &mut |name| {
-            if name.len() == 2 {
-                directories.push(Ok((algorithm, parent.join(name))));
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(directories)
-    }
-
-    /// One directory of blobs is held in memory at a time.
-    fn entries_in(&self, algorithm: Algorithm, directory: &Path) -> Listed<BlobEntry> {
-        let mut digests = Vec::new();
-        self.root().disk().list(directory, &mut |name| {
-            let name = name.to_string_lossy();
-            // Whatever else lies here is not ours to list.
-            digests.extend(format!("{}:{name}", algorithm.as_str()).parse::<Digest>());
-            ControlFlow::Continue(())
-        })?;
-        Ok(digests.into_iter().filter_map(|digest| self.entry(digest).transpose()).collect())
-    }
-
-    fn entry(&self, digest: Digest) -> Result<Option<BlobEntry>, StoreError> {
-        let stat = self.root().disk().stat(&self.root().layout().blob(&digest))?;
-        Ok(stat.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).map(|stat| {
-            let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-            let modified_at = UNIX_EPOCH + Duration::from_secs(seconds);
-            BlobEntry { digest, size: size_of(&stat), modified_at }
-        }))
-    }
 }
 
 /// Each takes one of the descriptors that the store may keep.
@@ -195,11 +146,6 @@ impl Keep<Digest> for OpenBlob {
     fn weight(&self, _: &Digest) -> u64 {
         1
     }
-}
-
-/// The items of a list, or its one failure.
-fn each<T>(listed: Listed<T>) -> stream::Iter<vec::IntoIter<Result<T, StoreError>>> {
-    stream::iter(listed.unwrap_or_else(|error| vec![Err(error)]))
 }
 
 /// Whether it is the digest of no bytes at all.

@@ -38,7 +38,7 @@ pub(crate) struct Collecting {
     /// Places of those that are whole and not stored yet, each with an open file.
     pub(super) unstored: Arc<Semaphore>,
     /// Whole blobs that wait to be put into files.
-    settles: Together<Settling>,
+    settles: Arc<Together<Settling>>,
 }
 
 /// One of them.
@@ -66,7 +66,7 @@ pub(crate) struct Collected {
 impl Collecting {
     pub(super) fn new(workshop: Arc<Workshop>, bytes: Option<Budget>, unstored_count_max: usize) -> Self {
         let unstored = Arc::new(Semaphore::new(unstored_count_max));
-        Self { workshop, bytes, unstored, settles: Together::default() }
+        Self { workshop, bytes, unstored, settles: Arc::default() }
     }
 
     /// Begins to collect a blob whose slot the caller has locked. `None`: all that is collected takes enough memory.
@@ -87,21 +87,21 @@ impl Collecting {
             is_given_up: AtomicBool::new(false),
         }))
     }
+}
 
-    /// Puts all that waits into files, and what comes meanwhile.
-    fn settle_all(&self) {
-        loop {
-            let waiting = self.settles.take();
-            if waiting.is_empty() {
-                return;
-            }
-            let settle = |Settling { collected, tell }: Settling| (collected.settle(false), tell);
-            // Told together, so that threads are woken once.
-            let settled: Vec<_> = waiting.into_iter().map(settle).collect();
-            for (settled, tell) in settled {
-                // Nobody may wait for it any more.
-                let _ = tell.send(settled);
-            }
+/// Puts all that waits into files, and what comes meanwhile.
+fn settle_all(settles: &Together<Settling>) {
+    loop {
+        let waiting = settles.take();
+        if waiting.is_empty() {
+            return;
+        }
+        let settle = |Settling { collected, tell }: Settling| (collected.settle(false), tell);
+        // Told together, so that threads are woken once.
+        let settled: Vec<_> = waiting.into_iter().map(settle).collect();
+        for (settled, tell) in settled {
+            // Nobody may wait for it any more.
+            let _ = tell.send(settled);
         }
     }
 }
@@ -167,11 +167,11 @@ impl Collected {
         let (tell, told) = oneshot::channel();
         let settling = Settling { collected: Arc::clone(self), tell };
         let lead = |turn| {
-            let collecting = Arc::clone(&self.collecting);
+            // Not the store: whoever is told last may want to open the root anew.
+            let (settles, jobs) = (Arc::clone(&self.collecting.settles), self.jobs().clone());
             async move {
-                let jobs = collecting.workshop.jobs().clone();
                 let settle = move || {
-                    collecting.settle_all();
+                    settle_all(&settles);
                     drop(turn);
                     Ok::<_, StoreError>(())
                 };

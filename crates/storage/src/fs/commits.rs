@@ -265,7 +265,7 @@ impl Commits {
             }
             Ok(())
         };
-        let publish = || publish::written(self.root(), &target, Durability::PowerLoss, write);
+        let publish = || publish::written(self.root(), &target, blob.size(), Durability::PowerLoss, write);
         self.blobs.change(blob.digest(), None, publish)
     }
 }

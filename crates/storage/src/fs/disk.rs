@@ -1,14 +1,16 @@
 //! Every system call of the file engine, and nothing else. Each names itself and its path when it fails.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, Advice, CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{
+    self, Advice, CWD, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, Stat,
+};
 use rustix::io::{self, Errno, ReadWriteFlags, retry_on_intr};
 
 use super::fault::{Call, Extent, Faults};
@@ -35,6 +37,13 @@ pub(crate) enum Found {
     Unfit,
     /// A regular file and its size in bytes.
     Regular(File, u64),
+}
+
+/// The names in an open directory.
+#[derive(Debug)]
+pub(crate) struct Names {
+    directory: Option<Dir>,
+    path: PathBuf,
 }
 
 impl Disk {
@@ -234,6 +243,17 @@ impl Disk {
         renamed.map_err(|errno| StoreError::os("rename", to, errno))
     }
 
+    /// Gives a file another name, if there is nothing of that name yet. False: there may be something.
+    pub(crate) fn rename_to_new(&self, from: &Path, to: &Path) -> Result<bool, StoreError> {
+        let rename = |_| fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE);
+        match self.faults.before_rename(from, to).and_then(rename) {
+            Ok(()) => Ok(true),
+            // INVAL, NOSYS: the file system or the kernel knows no such thing (NFS, some FUSE ones).
+            Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => Ok(false),
+            Err(errno) => Err(StoreError::os("rename", to, errno)),
+        }
+    }
+
     /// Removes a name; fine when it is gone already.
     pub(crate) fn unlink(&self, path: &Path) -> Result<(), StoreError> {
         match self.call("unlink", Call::Unlink, path, || fs::unlink(path)) {
@@ -252,6 +272,11 @@ impl Disk {
         }
     }
 
+    /// The length of an open file in bytes, as a system call that does not fail for an open file tells it.
+    pub(crate) fn len(&self, file: &File) -> Option<u64> {
+        fs::fstat(file).ok().map(|stat| size_of(&stat))
+    }
+
     /// Shows `visit` each name in a directory, in no order, until it breaks off. An absent directory has no
     /// names.
     pub(crate) fn list(
@@ -259,23 +284,27 @@ impl Disk {
         path: &Path,
         visit: &mut dyn FnMut(&OsStr) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
+        let mut names = self.names(path)?;
+        while let Some(name) = names.read()? {
+            if visit(&name).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names in a directory, in no order, to be read little by little. An absent directory has no names.
+    pub(crate) fn names(&self, path: &Path) -> Result<Names, StoreError> {
         let opened = self.call("readdir", Call::ReadDirectory, path, || {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             Dir::new(fs::open(path, flags, Mode::empty())?)
         });
         let directory = match opened {
-            Ok(directory) => directory,
-            Err(error) if error.is_absence() || error.is(Errno::LOOP) => return Ok(()),
+            Ok(directory) => Some(directory),
+            Err(error) if error.is_absence() || error.is(Errno::LOOP) => None,
             Err(error) => return Err(error),
         };
-        for entry in directory {
-            let entry = entry.map_err(|errno| StoreError::os("readdir", path, errno))?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." && visit(OsStr::from_bytes(name)).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        Ok(Names { directory, path: path.to_owned() })
     }
 
     fn before(&self, name: &'static str, call: Call, path: &Path) -> Result<Extent, StoreError> {
@@ -294,8 +323,36 @@ impl Disk {
     }
 }
 
+impl Names {
+    /// Up to `count` further names; fewer: those were the last.
+    pub(crate) fn next(&mut self, count: usize) -> Result<Vec<OsString>, StoreError> {
+        let mut names = Vec::new();
+        while names.len() < count {
+            let Some(name) = self.read()? else { break };
+            names.push(name);
+        }
+        Ok(names)
+    }
+
+    fn read(&mut self) -> Result<Option<OsString>, StoreError> {
+        while let Some(entry) = self.directory.as_mut().and_then(Dir::read) {
+            let entry = entry.map_err(|errno| StoreError::os("readdir", &self.path, errno))?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                return Ok(Some(OsStr::from_bytes(name).to_owned()));
+            }
+        }
+        Ok(None)
+    }
+}
+
 fn is_regular(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+/// The length in bytes that a `stat` tells; `None`: it is of no regular file.
+pub(crate) fn regular_len(stat: &Stat) -> Option<u64> {
+    is_regular(stat).then(|| size_of(stat))
 }
 
 /// The size that a `stat` tells; no regular file has a negative one.

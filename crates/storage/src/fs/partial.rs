@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::IoSlice;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,6 +49,10 @@ pub(crate) struct Partial {
 #[derive(Debug)]
 struct Names {
     is_owned: bool,
+    /// Whether the file stands under its name, and so counts among the partial files.
+    is_there: bool,
+    /// How long the file is, in bytes.
+    len: u64,
     /// What stands in the sidecar; `None`: there is no sidecar.
     noted: Option<Sidecar>,
     /// How much of what is written the sidecar lists, in bytes, and since when.
@@ -62,11 +67,12 @@ impl Partial {
         digest: &Digest,
         growth: Arc<Growth>,
         file: File,
-        may_have_tail: bool,
+        len: u64,
         noted: Option<Sidecar>,
     ) -> Self {
         let layout = workshop.root.layout();
         let noted_bytes = growth.written_bytes();
+        let may_have_tail = growth.written().end() < len;
         Self {
             workshop: Arc::clone(workshop),
             digest: digest.clone(),
@@ -75,7 +81,14 @@ impl Partial {
             path: layout.partial(digest),
             sidecar_path: layout.sidecar(digest),
             may_have_tail,
-            names: Mutex::new(Names { is_owned: true, noted, noted_bytes, noted_at: Instant::now() }),
+            names: Mutex::new(Names {
+                is_owned: true,
+                is_there: true,
+                len,
+                noted,
+                noted_bytes,
+                noted_at: Instant::now(),
+            }),
         }
     }
 
@@ -153,15 +166,27 @@ impl Partial {
 
     /// Cuts off what lies beyond the content, which is `size` bytes long and all written.
     pub(crate) fn cut_to(&self, size: u64) -> Result<(), StoreError> {
-        if self.may_have_tail {
+        // A write that failed may have left bytes behind the content too.
+        let mut names = self.names.lock();
+        if self.may_have_tail || names.len > size {
             self.workshop.root.disk().truncate(self.source.file(), &self.path, size)?;
+            self.note_len(&mut names, size);
         }
         Ok(())
     }
 
     pub(crate) fn write(&self, offset: u64, pieces: &[Bytes]) -> Result<(), StoreError> {
         let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-        self.workshop.root.disk().write_all(self.source.file(), &self.path, &mut slices, offset)
+        let disk = self.workshop.root.disk();
+        let end = offset + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        let written = disk.write_all(self.source.file(), &self.path, &mut slices, offset);
+        // Of a write that failed, the file tells how far it came.
+        let end = if written.is_ok() { end } else { disk.len(self.source.file()).unwrap_or(end) };
+        let mut names = self.names.lock();
+        if end > names.len {
+            self.note_len(&mut names, end);
+        }
+        written
     }
 
     /// Makes the bytes durable. On an error the file is deleted: its sync must not be tried again.
@@ -173,7 +198,10 @@ impl Partial {
     /// error it is deleted.
     pub(crate) fn publish(&self, target: &Path) -> Result<(), StoreError> {
         let mut names = self.owned("admit")?;
-        let published = publish::durable_file(&self.workshop.root, &self.path, target);
+        let published = publish::durable_file(&self.workshop.root, &self.path, target, names.len);
+        if published.is_ok() {
+            self.note_gone(&mut names);
+        }
         if published.is_err() || names.noted.is_some() {
             // The file is gone from here, or of no further use.
             self.remove(&mut names);
@@ -219,10 +247,27 @@ impl Partial {
 
     fn remove(&self, names: &mut Names) {
         names.is_owned = false;
-        for name in [&self.sidecar_path, &self.path] {
-            self.workshop.root.swallow(self.workshop.root.unlink(name));
+        let root = &self.workshop.root;
+        root.swallow(root.unlink(&self.sidecar_path));
+        let removed = root.unlink(&self.path);
+        if removed.is_ok() {
+            self.note_gone(names);
         }
+        root.swallow(removed);
         self.workshop.left.remove(&self.digest);
+    }
+
+    fn note_len(&self, names: &mut Names, len: u64) {
+        if names.is_there {
+            self.workshop.root.meter().partial_resized(names.len, len);
+        }
+        names.len = len;
+    }
+
+    fn note_gone(&self, names: &mut Names) {
+        if mem::take(&mut names.is_there) {
+            self.workshop.root.meter().partial_gone(&self.digest, names.len);
+        }
     }
 
     fn owned(&self, call: &'static str) -> Result<MutexGuard<'_, Names>, StoreError> {

@@ -29,22 +29,24 @@ pub(crate) fn bytes(
     pieces: &[Bytes],
     durability: Durability,
 ) -> Result<(), StoreError> {
-    written(root, target, durability, |file, temporary| {
+    let len = pieces.iter().map(|piece| piece.len() as u64).sum();
+    written(root, target, len, durability, |file, temporary| {
         let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
         root.disk().write_all(file, temporary, &mut slices, 0)
     })
 }
 
-/// Publishes what `write` puts into the empty file that it is given, together with the file's path.
+/// Publishes the `len` bytes that `write` puts into the empty file that it is given, together with the file's path.
 pub(crate) fn written(
     root: &Root,
     target: &Path,
+    len: u64,
     durability: Durability,
     write: impl FnOnce(&File, &Path) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let temporary = root.temporary_path();
     let published = write_temporary(root, &temporary, durability, write)
-        .and_then(|()| move_into_place(root, &temporary, target, durability));
+        .and_then(|()| move_into_place(root, &temporary, target, len, durability));
     if published.is_err() {
         // If this fails too, the next start empties the directory.
         let _ = root.unlink(&temporary);
@@ -52,10 +54,10 @@ pub(crate) fn written(
     published
 }
 
-/// Publishes a file with durable bytes that stands under `source` as `target`; the name outlives a power loss once its
-/// directory is synced, which is left to the caller.
-pub(crate) fn durable_file(root: &Root, source: &Path, target: &Path) -> Result<(), StoreError> {
-    move_into_place(root, source, target, Durability::ProcessDeath)
+/// Publishes a file of `len` durable bytes that stands under `source` as `target`; the name outlives a power loss once
+/// its directory is synced, which is left to the caller.
+pub(crate) fn durable_file(root: &Root, source: &Path, target: &Path, len: u64) -> Result<(), StoreError> {
+    move_into_place(root, source, target, len, Durability::ProcessDeath)
 }
 
 fn write_temporary(
@@ -76,10 +78,11 @@ fn move_into_place(
     root: &Root,
     source: &Path,
     target: &Path,
+    len: u64,
     durability: Durability,
 ) -> Result<(), StoreError> {
     let directory = parent(target);
-    root.in_directory(directory, || root.rename(source, target))?;
+    root.in_directory(directory, || root.rename(source, target, Some(len)))?;
     match durability {
         Durability::ProcessDeath => Ok(()),
         Durability::PowerLoss => root.disk().sync_directory(directory),

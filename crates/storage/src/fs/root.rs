@@ -14,8 +14,10 @@ use rustix::fs::FileType;
 use telemetry::RegistryMetrics;
 use tracing::{error, warn};
 
-use super::disk::{Disk, Found};
+use super::counted::Counted;
+use super::disk::{Disk, Found, regular_len};
 use super::layout::Layout;
+use super::meter::Meter;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// Directories remembered as durable. One that was forgotten costs an `fsync` with nothing to write.
@@ -30,6 +32,7 @@ pub(crate) struct Root {
     layout: Layout,
     disk: Disk,
     metrics: Arc<RegistryMetrics>,
+    meter: Meter,
     /// Directories whose own names are known to be durable.
     durable_directories: Mutex<HashSet<PathBuf>>,
     /// Directories made so far.
@@ -47,6 +50,7 @@ impl Root {
             layout,
             disk,
             metrics,
+            meter: Meter::default(),
             durable_directories: Mutex::new(HashSet::new()),
             made_count: AtomicU64::new(0),
             temporary_prefix: fastrand::u64(..),
@@ -65,6 +69,11 @@ impl Root {
 
     pub(crate) fn metrics(&self) -> &RegistryMetrics {
         &self.metrics
+    }
+
+    /// How much the store holds.
+    pub(super) fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Fails when the root has vanished: its volume was unmounted, or it was removed. To be asked where
@@ -185,14 +194,39 @@ impl Root {
         self.durable_directories.lock()
     }
 
-    /// Gives a file another name, replacing what is there.
-    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
-        self.disk.rename(from, to)
+    /// Gives a file another name, replacing what is there. `len` is its length in bytes, where the caller knows it.
+    pub(crate) fn rename(&self, from: &Path, to: &Path, len: Option<u64>) -> Result<(), StoreError> {
+        let (left, entered) = (Counted::of(&self.layout, from), Counted::of(&self.layout, to));
+        let Some(entered) = entered else { return self.disk.rename(from, to) };
+        // What leaves a directory of blobs or manifests enters the quarantine, whose number is the highest.
+        let mut left = left.map(|left| self.meter.lock(left));
+        let mut entered = self.meter.lock(entered);
+        let len = if len.is_some() { len } else { self.len_of(from)? };
+        if !self.disk.rename_to_new(from, to)? {
+            let replaced = self.len_of(to)?;
+            self.disk.rename(from, to)?;
+            replaced.into_iter().for_each(|len| entered.remove(len));
+        }
+        if let Some(len) = len {
+            entered.add(len);
+            left.iter_mut().for_each(|left| left.remove(len));
+        }
+        Ok(())
     }
 
     /// Removes a name; fine when it is gone already.
     pub(crate) fn unlink(&self, path: &Path) -> Result<(), StoreError> {
-        self.disk.unlink(path)
+        let Some(counted) = Counted::of(&self.layout, path) else { return self.disk.unlink(path) };
+        let mut counted = self.meter.lock(counted);
+        let len = self.len_of(path)?;
+        self.disk.unlink(path)?;
+        len.into_iter().for_each(|len| counted.remove(len));
+        Ok(())
+    }
+
+    /// The length in bytes of what is under a name; `None`: no regular file is.
+    pub(super) fn len_of(&self, path: &Path) -> Result<Option<u64>, StoreError> {
+        Ok(self.disk.stat(path)?.as_ref().and_then(regular_len))
     }
 
     /// Moves what is damaged under `path` to the quarantine: out of the way of whoever asks for it, and within reach of
@@ -205,7 +239,7 @@ impl Root {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let target = directory.join(format!("{seconds:010}-{name}"));
-        let moved = self.in_directory(&directory, || self.rename(path, &target));
+        let moved = self.in_directory(&directory, || self.rename(path, &target, None));
         match moved {
             Ok(()) => warn!(from = %path.display(), to = %target.display(), "damaged file set aside"),
             Err(error) => {

@@ -1,6 +1,7 @@
 //! A store in a directory, and how its work gets off the runtime's threads.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use budget::Budget;
 use oci::{Digest, Repository, Tag};
@@ -42,6 +43,8 @@ struct Parts {
     /// Held by the one who lists repositories.
     listing: Arc<tokio::sync::Mutex<()>>,
     levels: Levels,
+    /// Where the next sweep goes on counting.
+    counted_again: AtomicUsize,
 }
 
 impl FsStore {
@@ -59,6 +62,7 @@ impl FsStore {
             tags: Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR),
             listing: Arc::default(),
             levels: Levels::default(),
+            counted_again: AtomicUsize::new(0),
         }))
     }
 
@@ -121,6 +125,11 @@ impl FsStore {
 
     pub(super) fn levels(&self) -> &Levels {
         &self.0.levels
+    }
+
+    /// The number of the directory with which the next sweep goes on counting, and some multiple of their count.
+    pub(super) fn counted_again(&self) -> &AtomicUsize {
+        &self.0.counted_again
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::Stat;
 
-use super::jobs::Sort;
+use super::disk::regular_len;
 use super::layout::parse_partial_name;
 use super::left::LEFT_COUNT_MAX;
 use super::store::FsStore;
@@ -21,12 +21,6 @@ const PARTIAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const NAME_COUNT_MAX: usize = LEFT_COUNT_MAX;
 
 impl FsStore {
-    /// Removes partial files that nobody has touched for a day. Done at every start; worth doing every hour.
-    pub async fn sweep(&self) {
-        let swept = self.run(Sort::Long, Self::sweep_partials).await;
-        self.root().swallow(swept);
-    }
-
     /// The sweep of a start, when nobody else uses the store yet.
     pub(super) fn sweep_at_start(&self) {
         self.root().swallow(self.empty_temporary());
@@ -50,7 +44,8 @@ impl FsStore {
         Ok(())
     }
 
-    fn sweep_partials(&self) -> Result<(), StoreError> {
+    /// Removes partial files that nobody has touched for a day. Done at every start; worth doing every hour.
+    pub(super) fn sweep_partials(&self) -> Result<(), StoreError> {
         let directory = self.root().layout().partials();
         let now = SystemTime::now();
         for name in self.names_in(&directory)? {
@@ -58,11 +53,21 @@ impl FsStore {
             let path = directory.join(name);
             let slot = self.slots().of(&digest);
             let slot = slot.lock();
-            let is_old = self.root().disk().stat(&path)?.is_some_and(|stat| is_old(&stat, now));
-            if is_old && !slot.is_live() {
-                // The sidecar of a file goes with it, and goes first: without one, no bytes are believed.
-                self.root().swallow(self.root().unlink(&self.root().layout().sidecar(&digest)));
-                self.root().swallow(self.root().unlink(&path));
+            let Some(stat) = self.root().disk().stat(&path)?.filter(|stat| is_old(stat, now)) else {
+                continue;
+            };
+            if slot.is_live() {
+                continue;
+            }
+            // The sidecar of a file goes with it, and goes first: without one, no bytes are believed.
+            let sidecar = self.root().layout().sidecar(&digest);
+            self.root().swallow(self.root().unlink(&sidecar));
+            if path == sidecar {
+                continue;
+            }
+            match (self.root().unlink(&path), regular_len(&stat)) {
+                (Ok(()), Some(len)) => self.root().meter().partial_gone(&digest, len),
+                (removed, _) => self.root().swallow(removed),
             }
         }
         Ok(())

@@ -25,8 +25,8 @@ pub(super) const COLLECTED_BYTES_MAX: u64 = 256 * 1024;
 /// What of an earlier spool can be used.
 struct Remains {
     file: File,
+    len: u64,
     written: Extents,
-    has_tail: bool,
     noted: Sidecar,
 }
 
@@ -39,9 +39,10 @@ impl Workshop {
         }
         match self.try_take_up(digest) {
             Ok(remains) => remains.map(|remains| {
-                let Remains { file, written, has_tail, noted } = remains;
+                let Remains { file, len, written, noted } = remains;
+                self.root.meter().partial_found(digest, len);
                 let growth = Arc::new(Growth::new(written, noted.size));
-                Partial::new(self, digest, growth, file, has_tail, Some(noted))
+                Partial::new(self, digest, growth, file, len, Some(noted))
             }),
             Err(error) => {
                 debug!(%digest, %error, "partial file cannot be taken up");
@@ -73,7 +74,8 @@ impl Workshop {
             }
             created => created?,
         };
-        Ok(Partial::new(self, digest, growth, file, false, None))
+        self.root.meter().partial_made(digest);
+        Ok(Partial::new(self, digest, growth, file, 0, None))
     }
 
     /// Nothing is cut off that was written, for somebody may still read it. The order matters at each step:
@@ -104,7 +106,7 @@ impl Workshop {
         let was_synced = old.is_some_and(|old| old.synced);
         let durability = if was_synced { Durability::PowerLoss } else { Durability::ProcessDeath };
         noted.write(&self.root, &sidecar_path, durability)?;
-        Ok(Some(Remains { file, has_tail: written.end() < len, written, noted }))
+        Ok(Some(Remains { file, len, written, noted }))
     }
 
     /// Whether a file that nothing vouches for is all of a small blob: its digest tells.
@@ -122,12 +124,16 @@ impl Workshop {
     /// Makes room for a new file; the old one is never emptied, for someone may still read it. The note goes first,
     /// because it must never stand beside bytes that it does not describe.
     fn clear(&self, digest: &Digest) -> Result<(), StoreError> {
-        for name in [self.root.layout().sidecar(digest), self.root.layout().partial(digest)] {
-            if self.root.unlink(&name).is_err() {
-                // It is no file; whatever it is, it has no place here.
-                self.root.set_aside(&name)?;
-            }
-        }
+        self.remove(&self.root.layout().sidecar(digest))?;
+        let path = self.root.layout().partial(digest);
+        let len = self.root.len_of(&path)?;
+        self.remove(&path)?;
+        len.into_iter().for_each(|len| self.root.meter().partial_gone(digest, len));
         Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), StoreError> {
+        // Where that fails it is no file; whatever it is, it has no place here.
+        self.root.unlink(path).or_else(|_| self.root.set_aside(path))
     }
 }

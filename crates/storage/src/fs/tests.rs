@@ -7,6 +7,7 @@ mod manifests;
 mod resume;
 mod root;
 mod script;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

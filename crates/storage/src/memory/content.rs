@@ -31,6 +31,11 @@ impl InMemory {
         Self::default().spool_of(wanted, Growth::new(Extents::default(), None))
     }
 
+    /// Whether the bytes were given up.
+    pub(super) fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Acquire)
+    }
+
     /// A spool that goes on with what an earlier one has. `None`: that is of no use, or somebody counts on it as
     /// verified.
     pub(super) fn succeed(
@@ -38,7 +43,7 @@ impl InMemory {
         wanted: &Digest,
         growth: &Growth,
     ) -> Option<(Arc<Spool>, Arc<Self>, Arc<Growth>)> {
-        if !growth.retire() || self.is_deleted.load(Ordering::Acquire) {
+        if !growth.retire() || self.is_deleted() {
             return None;
         }
         let successor = Self { pieces: Arc::clone(&self.pieces), is_deleted: AtomicBool::new(false) };

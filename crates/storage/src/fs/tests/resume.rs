@@ -14,6 +14,7 @@ use crate::blob_store::BlobStore;
 use crate::conformance::{Engine, content, read};
 use crate::error::StoreErrorKind;
 use crate::fs::fault::{Call, Fault};
+use crate::maintain::Maintain;
 
 const MIB: u64 = 1 << 20;
 

@@ -13,6 +13,7 @@ use crate::blob_store::BlobStore;
 use crate::conformance::{content, pieces, read, whole};
 use crate::error::{StoreError, VerifyError};
 use crate::fs::FsStore;
+use crate::maintain::Maintain;
 use crate::record_store::RecordStore;
 use crate::verified_manifest::VerifiedManifest;
 
@@ -64,6 +65,7 @@ pub(super) struct Acknowledged {
 /// Runs the script. Whatever fails, the rest is tried all the same.
 pub(super) async fn play(store: &FsStore) -> Acknowledged {
     let mut done = Acknowledged::default();
+    store.take_stock().await;
     for number in [0, 1, 2] {
         let (bytes, digest) = blob(number);
         // In order; with the front last; with the front first.

@@ -1,0 +1,130 @@
+//! Upkeep: a store knows what it holds, and what is removed disturbs nobody who has it.
+
+use futures_util::StreamExt;
+use oci::Algorithm;
+
+use super::blobs::put;
+use super::records::{manifest, media_type, repository};
+use super::{Engine, content, pieces, read};
+use crate::blob_store::BlobStore;
+use crate::maintain::Maintain;
+use crate::record_store::RecordStore;
+use crate::usage::{Held, Usage};
+
+pub(super) async fn run<E: Engine>(new_place: &impl Fn() -> E) {
+    usage_follows_every_change(new_place()).await;
+    usage_outlives_the_store(new_place()).await;
+    removal_disturbs_nobody(new_place()).await;
+    entries_go_on_while_blobs_are_removed(new_place()).await;
+}
+
+fn held(bytes: u64, count: u64) -> Held {
+    Held { bytes, count }
+}
+
+async fn usage_follows_every_change<E: Engine>(place: E) {
+    let store = place.open();
+    store.take_stock().await;
+    assert_eq!(store.usage(), Usage::default());
+    let (large, small) = (content(1_000_000, Algorithm::Sha256), content(5_000, Algorithm::Sha512));
+    for _ in 0..2 {
+        for (bytes, digest) in [&large, &small] {
+            put(&store, bytes, digest).await;
+        }
+        assert_eq!(store.usage().blobs, held(1_005_000, 2), "a second put adds nothing");
+    }
+    let manifest = manifest(r#"{"schemaVersion":2}"#);
+    for name in ["library/mine", "library/other"] {
+        store.put_manifest(&repository(name), &media_type("a/b"), &manifest).await.unwrap();
+        assert_eq!(store.usage().manifests, held(19, 1), "repositories share it");
+    }
+    for _ in 0..2 {
+        store.remove(&small.1).await.unwrap();
+        assert_eq!(store.usage().blobs, held(1_000_000, 1), "what is gone cannot go again");
+    }
+    store.set_aside(&large.1).await.unwrap();
+    store.set_aside_manifest(manifest.digest()).await.unwrap();
+    let usage = store.usage();
+    assert_eq!((usage.blobs, usage.manifests, usage.partial), (held(0, 0), held(0, 0), held(0, 0)));
+    let unfinished = store.spool(&large.1).await.unwrap();
+    unfinished.write(0, pieces(&large.0.slice(..600_000), 50_000)).await.unwrap();
+    assert_eq!((store.usage().blobs, store.usage().partial), (held(0, 0), held(600_000, 1)));
+    unfinished.write(600_000, pieces(&large.0.slice(600_000..), 50_000)).await.unwrap();
+    store.admit(unfinished.finish(1_000_000).await.unwrap()).await.unwrap();
+    assert_eq!((store.usage().blobs, store.usage().partial), (held(1_000_000, 1), held(0, 0)));
+    let given_up = store.spool(&small.1).await.unwrap();
+    given_up.write(0, vec![small.0.slice(..10)]).await.unwrap();
+    given_up.discard().await;
+    assert_eq!(store.usage().partial, held(0, 0));
+    store.sweep().await;
+    assert_eq!(store.usage().blobs, held(1_000_000, 1), "what is stored is not swept");
+}
+
+async fn usage_outlives_the_store<E: Engine>(place: E) {
+    let (bytes, digest) = content(300_000, Algorithm::Sha256);
+    {
+        let store = place.open();
+        put(&store, &bytes, &digest).await;
+        let manifest = manifest(r#"{"schemaVersion":2}"#);
+        store.put_manifest(&repository("a"), &media_type("a/b"), &manifest).await.unwrap();
+        let (bytes, digest) = content(1_000_000, Algorithm::Sha256);
+        let left = store.spool(&digest).await.unwrap();
+        left.write(0, vec![bytes.slice(..700_000)]).await.unwrap();
+        left.park().await;
+    }
+    let store = place.open();
+    let usage = Usage {
+        blobs: held(300_000, 1),
+        manifests: held(19, 1),
+        partial: held(700_000, 1),
+        ..Usage::default()
+    };
+    assert!(store.usage().is_counting || store.usage() == usage);
+    store.take_stock().await;
+    assert_eq!(store.usage(), usage);
+    store.take_stock().await;
+    assert_eq!(store.usage(), usage, "counted twice, it is the same");
+    store.remove(&digest).await.unwrap();
+    assert_eq!(store.usage().blobs, held(0, 0));
+}
+
+async fn removal_disturbs_nobody<E: Engine>(place: E) {
+    let store = place.open();
+    for len in [1_000, 500_000] {
+        let (bytes, digest) = content(len, Algorithm::Sha256);
+        let size = len as u64;
+        put(&store, &bytes, &digest).await;
+        let open = BlobStore::open(&store, &digest).await.unwrap().unwrap();
+        let spool = store.spool(&digest).await.unwrap();
+        spool.write(0, vec![bytes.slice(..len / 2)]).await.unwrap();
+        let reader = spool.content();
+        store.remove(&digest).await.unwrap();
+        assert!(BlobStore::open(&store, &digest).await.unwrap().is_none());
+        assert_eq!(read(&open, 0, size).await, bytes, "an answer under way goes on");
+        spool.write(size / 2, vec![bytes.slice(len / 2..)]).await.unwrap();
+        let verified = spool.finish(size).await.unwrap();
+        store.remove(&digest).await.unwrap();
+        store.admit(verified).await.unwrap();
+        assert_eq!(read(&reader, 0, size).await, bytes, "a fill under way goes on");
+        let again = BlobStore::open(&store, &digest).await.unwrap().expect("it was admitted after that");
+        assert_eq!(read(&again, 0, size).await, bytes);
+    }
+}
+
+async fn entries_go_on_while_blobs_are_removed<E: Engine>(place: E) {
+    let store = place.open();
+    let blobs: Vec<_> = (1..40).map(|len| content(len, Algorithm::Sha256)).collect();
+    for (bytes, digest) in &blobs {
+        put(&store, bytes, digest).await;
+    }
+    let mut entries = store.entries();
+    let mut seen_count = 0;
+    while let Some(entry) = entries.next().await {
+        let entry = entry.unwrap();
+        assert!(entry.used_at >= entry.modified_at, "writing is using");
+        store.remove(&entry.digest).await.unwrap();
+        seen_count += 1;
+    }
+    assert_eq!(seen_count, blobs.len());
+    assert_eq!(store.entries().count().await, 0);
+}

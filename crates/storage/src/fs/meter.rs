@@ -1,0 +1,178 @@
+//! How much a store holds, kept with every change.
+//!
+//! Each directory has a lock, under which its files are given names and lose them, and under which it is counted. So a
+//! file is counted once, whether it came before its directory was counted or after. Nothing that is read takes such a
+//! lock.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use oci::Digest;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::counted::{Counted, Kind};
+use crate::usage::{Held, Usage};
+
+/// The figures of one store.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    /// What each directory holds; `None`: it was not counted yet, so its changes need no counting.
+    directories: Box<[Mutex<Option<Held>>]>,
+    uncounted_count: AtomicUsize,
+    blobs: Sum,
+    manifests: Sum,
+    quarantine: Sum,
+    partial: Sum,
+    /// Whose partial files are counted; `None`: all.
+    partial_digests: Mutex<Option<HashSet<Digest>>>,
+}
+
+/// One of the figures. Its two numbers are read one after the other.
+#[derive(Debug, Default)]
+struct Sum {
+    bytes: AtomicU64,
+    count: AtomicU64,
+}
+
+/// A directory that nobody else changes or counts.
+pub(super) struct Locked<'a> {
+    sum: &'a Sum,
+    uncounted_count: &'a AtomicUsize,
+    held: MutexGuard<'a, Option<Held>>,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self {
+            directories: (0..Counted::COUNT).map(|_| Mutex::default()).collect(),
+            uncounted_count: AtomicUsize::new(Counted::COUNT),
+            blobs: Sum::default(),
+            manifests: Sum::default(),
+            quarantine: Sum::default(),
+            partial: Sum::default(),
+            partial_digests: Mutex::new(Some(HashSet::new())),
+        }
+    }
+}
+
+impl Meter {
+    pub(super) fn usage(&self) -> Usage {
+        let is_counting =
+            self.uncounted_count.load(Ordering::Acquire) > 0 || self.partial_digests.lock().is_some();
+        Usage {
+            blobs: self.blobs.held(),
+            manifests: self.manifests.held(),
+            partial: self.partial.held(),
+            quarantine: self.quarantine.held(),
+            is_counting,
+        }
+    }
+
+    /// To be called for a lower number before a higher one.
+    pub(super) fn lock(&self, counted: Counted) -> Locked<'_> {
+        let sum = match counted.kind() {
+            Kind::Blob => &self.blobs,
+            Kind::Manifest => &self.manifests,
+            Kind::Damaged => &self.quarantine,
+        };
+        let held = self.directories[counted.number()].lock();
+        Locked { sum, uncounted_count: &self.uncounted_count, held }
+    }
+
+    /// A new, empty partial file. The caller has locked the digest's slot, here and below.
+    pub(super) fn partial_made(&self, digest: &Digest) {
+        let is_new =
+            self.partial_digests.lock().as_mut().is_none_or(|digests| digests.insert(digest.clone()));
+        if is_new {
+            self.partial.add(0);
+        }
+    }
+
+    /// A partial file that is there, of `len` bytes.
+    pub(super) fn partial_found(&self, digest: &Digest, len: u64) {
+        let is_new =
+            self.partial_digests.lock().as_mut().is_some_and(|digests| digests.insert(digest.clone()));
+        if is_new {
+            self.partial.add(len);
+        }
+    }
+
+    /// A counted partial file became longer or shorter.
+    pub(super) fn partial_resized(&self, from: u64, to: u64) {
+        if to >= from {
+            self.partial.bytes.fetch_add(to - from, Ordering::Relaxed);
+        } else {
+            lower(&self.partial.bytes, from - to);
+        }
+    }
+
+    /// A partial file of `len` bytes is not there any more.
+    pub(super) fn partial_gone(&self, digest: &Digest, len: u64) {
+        let is_counted = self.partial_digests.lock().as_mut().is_none_or(|digests| digests.remove(digest));
+        if is_counted {
+            self.partial.remove(len);
+        }
+    }
+
+    /// All partial files are counted from here on.
+    pub(super) fn partials_are_counted(&self) {
+        *self.partial_digests.lock() = None;
+    }
+}
+
+impl Locked<'_> {
+    /// A file of `len` bytes came.
+    pub(super) fn add(&mut self, len: u64) {
+        if let Some(held) = &mut *self.held {
+            held.bytes += len;
+            held.count += 1;
+            self.sum.add(len);
+        }
+    }
+
+    /// A file of `len` bytes went.
+    pub(super) fn remove(&mut self, len: u64) {
+        if let Some(held) = &mut *self.held {
+            // Somebody may have put the file there by hand since the directory was counted.
+            let removed = Held { bytes: held.bytes.min(len), count: held.count.min(1) };
+            held.bytes -= removed.bytes;
+            held.count -= removed.count;
+            lower(&self.sum.bytes, removed.bytes);
+            lower(&self.sum.count, removed.count);
+        }
+    }
+
+    /// The directory was counted: this is what it holds.
+    pub(super) fn set(&mut self, now: Held) {
+        let before = self.held.replace(now);
+        let Held { bytes, count } = before.unwrap_or_default();
+        self.sum.bytes.fetch_add(now.bytes.wrapping_sub(bytes), Ordering::Relaxed);
+        self.sum.count.fetch_add(now.count.wrapping_sub(count), Ordering::Relaxed);
+        if before.is_none() {
+            self.uncounted_count.fetch_sub(1, Ordering::Release);
+        }
+    }
+}
+
+impl Sum {
+    fn held(&self) -> Held {
+        Held { bytes: self.bytes.load(Ordering::Relaxed), count: self.count.load(Ordering::Relaxed) }
+    }
+
+    fn add(&self, len: u64) {
+        self.bytes.fetch_add(len, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn remove(&self, len: u64) {
+        lower(&self.bytes, len);
+        lower(&self.count, 1);
+    }
+}
+
+/// Somebody who changes files by hand makes a figure wrong, and never negative.
+fn lower(figure: &AtomicU64, by: u64) {
+    let lowered = |now: u64| Some(now.saturating_sub(by));
+    // It always gives a number.
+    let _ = figure.fetch_update(Ordering::Relaxed, Ordering::Relaxed, lowered);
+}

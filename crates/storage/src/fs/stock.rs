@@ -1,0 +1,141 @@
+//! How what a store holds is counted, once by each process and little by little ever after.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+
+use super::counted::Counted;
+use super::jobs::Sort;
+use super::layout::parse_partial_name;
+use super::store::FsStore;
+use crate::error::StoreError;
+use crate::maintain::Maintain;
+use crate::usage::{Held, Usage};
+
+/// A job that counts ends with the directory in which it has seen so many files, so that other long work comes in
+/// between.
+const FILE_COUNT_PER_TURN: u64 = 4096;
+
+/// In so many sweeps every directory is counted anew, for what somebody did to the files by hand: once a day.
+const SWEEPS_PER_STOCK: usize = 24;
+
+/// Which directories there are, so that those that are not need not be looked for one by one.
+pub(super) struct Look {
+    /// How many directories had been made before.
+    made_count: u64,
+    /// Those that there are; `None`: it cannot be told.
+    present: Option<HashSet<Counted>>,
+}
+
+#[async_trait]
+impl Maintain for FsStore {
+    async fn take_stock(&self) {
+        self.count_from(0, Counted::COUNT).await;
+        let counted = self.run(Sort::Long, Self::count_partials).await;
+        self.root().swallow(counted);
+    }
+
+    async fn sweep(&self) {
+        let swept = self.run(Sort::Long, Self::sweep_partials).await;
+        self.root().swallow(swept);
+        let share = Counted::COUNT.div_ceil(SWEEPS_PER_STOCK);
+        let first = self.counted_again().fetch_add(share, Ordering::Relaxed) % Counted::COUNT;
+        self.count_from(first, (first + share).min(Counted::COUNT)).await;
+    }
+
+    fn usage(&self) -> Usage {
+        self.root().meter().usage()
+    }
+}
+
+impl FsStore {
+    /// Counts the directories with numbers from `next` to `end`.
+    async fn count_from(&self, mut next: usize, end: usize) {
+        while next < end {
+            match self.run(Sort::Long, move |store| Ok(store.count_turn(&store.look(), next, end))).await {
+                Ok(then) => next = then,
+                // The process ends.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Counts some directories. Returns the number of the next one.
+    pub(super) fn count_turn(&self, look: &Look, first: usize, end: usize) -> usize {
+        let mut seen_count = 0;
+        for directory in Counted::from(first).take_while(|directory| directory.number() < end) {
+            let mut locked = self.root().meter().lock(directory);
+            // A directory that was made since then is made before its lock is taken to put a file into it.
+            let is_absent = look.present.as_ref().is_some_and(|present| !present.contains(&directory))
+                && look.made_count == self.root().made_count();
+            let counted = if is_absent { Ok(Held::default()) } else { self.count(directory) };
+            match counted {
+                Ok(held) => {
+                    locked.set(held);
+                    seen_count += held.count;
+                }
+                // It stays as it is until it is counted again.
+                failed => self.root().swallow(failed.map(drop)),
+            }
+            if seen_count >= FILE_COUNT_PER_TURN {
+                return directory.number() + 1;
+            }
+        }
+        end
+    }
+
+    pub(super) fn look(&self) -> Look {
+        let made_count = self.root().made_count();
+        let present = Counted::present(self.root().layout(), |parent, show| {
+            self.root().disk().list(parent, &mut |name| {
+                name.to_str().into_iter().for_each(&mut *show);
+                ControlFlow::Continue(())
+            })
+        });
+        let present = present.map_err(|error| self.root().swallow(Err(error))).ok();
+        Look { made_count, present }
+    }
+
+    /// Counts a directory that the caller has locked. Whoever wants to change it waits meanwhile; whoever reads in it
+    /// does not.
+    fn count(&self, directory: Counted) -> Result<Held, StoreError> {
+        let path = directory.path(self.root().layout());
+        let mut counting = Ok(Held::default());
+        self.root().disk().list(&path, &mut |name| {
+            if name.to_str().is_some_and(|name| directory.takes(name))
+                && let Ok(held) = &mut counting
+            {
+                match self.root().len_of(&path.join(name)) {
+                    Ok(len) => {
+                        held.bytes += len.unwrap_or(0);
+                        held.count += u64::from(len.is_some());
+                    }
+                    Err(error) => counting = Err(error),
+                }
+            }
+            if counting.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        counting
+    }
+
+    /// Counts what was left of earlier spools. Spools of this process are counted already.
+    fn count_partials(&self) -> Result<(), StoreError> {
+        let directory = self.root().layout().partials();
+        let mut digests = Vec::new();
+        self.root().disk().list(&directory, &mut |name| {
+            digests.extend(name.to_str().and_then(parse_partial_name));
+            ControlFlow::Continue(())
+        })?;
+        for digest in digests {
+            let slot = self.slots().of(&digest);
+            let _locked = slot.lock();
+            if let Some(len) = self.root().len_of(&self.root().layout().partial(&digest))? {
+                self.root().meter().partial_found(&digest, len);
+            }
+        }
+        self.root().meter().partials_are_counted();
+        Ok(())
+    }
+}
