@@ -1,4 +1,4 @@
-//! What a backend answers, before it is HTTP.
+//! The answers of a backend, before they are HTTP.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +34,7 @@ pub struct ManifestAnswer {
     pub bytes: Option<Bytes>,
     /// The manifest, if it is too large for memory. Both may be absent when only the description was wanted.
     pub file: Option<BlobReader>,
-    /// How it was come by.
+    /// Where it came from.
     pub outcome: Outcome,
     /// For a tag: how long ago the upstream last confirmed what it names.
     pub age: Option<Duration>,
@@ -73,7 +73,7 @@ impl ManifestAnswer {
 /// A blob, or a range of it.
 #[derive(Debug)]
 pub struct BlobAnswer {
-    /// The whole blob's size in bytes; none only for a HEAD of a blob that is there and whose size nobody tells.
+    /// The whole blob's size in bytes; `None` only for a HEAD of a blob that is there and whose size is not told.
     pub size: Option<u64>,
     /// The bytes that `body` carries.
     pub range: ByteRange,
@@ -83,11 +83,11 @@ pub struct BlobAnswer {
     pub body: Option<BlobReader>,
     /// For a body that is on its way into the store.
     pub keeping: Option<Keeping>,
-    /// How it was come by.
+    /// Where it came from.
     pub outcome: Outcome,
 }
 
-/// What becomes of a blob that is on its way into the store while it is answered.
+/// Tells whether a blob that is on its way into the store will get there.
 #[derive(Clone, Debug)]
 pub struct Keeping(Arc<AtomicBool>);
 
@@ -114,7 +114,7 @@ pub struct ListAnswer {
     pub next: Option<String>,
     /// The referrers API's `OCI-Filters-Applied`.
     pub filters_applied: Option<String>,
-    /// How it was come by.
+    /// Where it came from.
     pub outcome: Outcome,
     /// For a stale page: how long ago the upstream gave it.
     pub age: Option<Duration>,
@@ -127,6 +127,6 @@ pub struct CatalogAnswer {
     pub repositories: Vec<Repository>,
     /// Whether more follow.
     pub more: bool,
-    /// What the list takes of memory until it is sent.
+    /// The memory that the list takes until it is sent.
     pub memory: Share,
 }

@@ -87,7 +87,7 @@ impl Asker {
     /// Gives `pull` as much time as a client waits for a whole document.
     ///
     /// # Errors
-    /// Those of `pull`; [`PullError::UpstreamUnavailable`] when the time is over.
+    /// The error of `pull`; [`PullError::UpstreamUnavailable`] when the time is over.
     pub(crate) async fn within_deadline<T>(
         &self,
         pull: impl Future<Output = Result<T, PullError>>,
@@ -107,7 +107,7 @@ impl Asking {
     /// [`Upstream::head_manifest`].
     ///
     /// # Errors
-    /// Those of the upstream.
+    /// The upstream's.
     pub(crate) async fn head_manifest(
         &self,
         repository: &Repository,
@@ -120,7 +120,7 @@ impl Asking {
     /// [`Upstream::get_manifest`].
     ///
     /// # Errors
-    /// Those of the upstream.
+    /// The upstream's.
     pub(crate) async fn get_manifest(
         &self,
         repository: &Repository,
@@ -132,7 +132,7 @@ impl Asking {
     /// [`Upstream::head_blob`].
     ///
     /// # Errors
-    /// Those of the upstream.
+    /// The upstream's.
     pub(crate) async fn head_blob(
         &self,
         repository: &Repository,
@@ -158,7 +158,7 @@ impl Asking {
     /// [`Upstream::list`].
     ///
     /// # Errors
-    /// Those of the upstream.
+    /// The upstream's.
     pub(crate) async fn list(&self, request: &ListRequest) -> Result<ListPage, PullError> {
         Ok(self.upstream.list(request).await?)
     }

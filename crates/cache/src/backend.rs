@@ -13,19 +13,19 @@ use upstream::Upstream;
 use crate::answer::{BlobAnswer, CatalogAnswer, ListAnswer, ManifestAnswer, Want};
 use crate::asker::Asker;
 use crate::blobs::Blobs;
-use crate::blobs::ranges::BlobParts;
 use crate::error::PullError;
 use crate::grants::Grants;
 use crate::listings::Listings;
 use crate::manifests::Manifests;
 use crate::named_sizes::NamedSizes;
 use crate::permits::{Bounds, Permits};
+use crate::pull_ranges::BlobParts;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::store_tables::StoreTables;
 use crate::tags::Tags;
 
-/// What a backend is made of.
+/// The parts of a backend.
 #[derive(Debug)]
 pub struct Parts {
     /// The registry's name, as configured.
@@ -36,7 +36,7 @@ pub struct Parts {
     pub blobs: Arc<dyn BlobStore>,
     /// The store of tags, manifests and links.
     pub records: Arc<dyn RecordStore>,
-    /// What may depend on the upstreams of all backends of the process together.
+    /// Admission limits of the upstreams of all backends together.
     pub bounds_of_all: Bounds,
     /// The memory that bodies of all backends of the process share.
     pub memory: Memory,
@@ -205,7 +205,7 @@ impl Backend {
         self.listings.referrers(repository, digest, artifact_type, page).await
     }
 
-    /// What this registry holds here, by repository name; `None` when the listing is turned off.
+    /// Lists the repositories that this registry holds something of; `None` when the listing is turned off.
     ///
     /// # Errors
     /// [`PullError::Store`] when the store cannot be listed; [`PullError::Overloaded`] when there is no memory left for

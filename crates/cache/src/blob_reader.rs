@@ -56,7 +56,7 @@ impl FilePiece {
 pub struct BlobReader {
     remaining: u64,
     source: Source,
-    /// What is being copied, in several reads.
+    /// The piece that is being copied, in several reads.
     copied: Option<FilePiece>,
     /// One of these reads, which waits for the disk.
     reading: Option<BoxFuture<'static, Result<Bytes, PullError>>>,
@@ -83,7 +83,7 @@ impl BlobReader {
         Self { remaining, source, copied: None, reading: None }
     }
 
-    /// How many bytes are still to come.
+    /// Bytes that are still to come.
     pub fn remaining(&self) -> u64 {
         self.remaining
     }
@@ -126,7 +126,7 @@ impl BlobReader {
         Poll::Ready(Some(piece.map(Piece::Bytes)))
     }
 
-    /// What comes next, at most what remains.
+    /// The next piece, cut to the remaining length.
     fn poll_source(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, PullError>> {
         if let Some(piece) = self.copied.take() {
             return Poll::Ready(Ok(Piece::File(piece)));

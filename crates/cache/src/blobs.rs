@@ -1,16 +1,13 @@
 //! The blobs of one registry: what is known of them, and the table of those on their way.
 
-pub(crate) mod pull;
-pub(crate) mod ranges;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{Digest, Repository};
 
 use crate::asker::Asker;
+use crate::connections::Connections;
 use crate::error::PullError;
-use crate::fill::lanes::Lanes;
 use crate::fill::table::FillTable;
 use crate::flight::Flights;
 use crate::grants::Grants;
@@ -20,13 +17,13 @@ use crate::shared::Shared;
 use crate::store_tables::StoreTables;
 use crate::stored_blobs::StoredBlobs;
 
-/// How long a digest whose bytes were wrong stays under suspicion.
+/// A digest whose bytes were wrong stays suspect for this time.
 const SUSPECT_TTL: Duration = Duration::from_secs(60);
 
 /// Suspects that are remembered at a time.
 const SUSPECT_COUNT_MAX: usize = 4096;
 
-/// After so many wrong bodies within a minute a digest is left alone for that minute.
+/// After this many wrong bodies within a minute, a digest is left alone for that minute.
 const MISMATCH_COUNT_MAX: u32 = 2;
 
 /// Owns what is known of blobs. Pulls and transfers share it.
@@ -40,10 +37,12 @@ pub(crate) struct Blobs {
     pub(crate) stored: Arc<StoredBlobs>,
     /// Blobs on their way.
     pub(crate) fills: FillTable,
-    pub(crate) lanes: Arc<Lanes>,
+    /// Connections that bring blobs.
+    pub(crate) connections: Arc<Connections>,
     /// Digests whose bytes were wrong lately, and how often.
     suspects: Recent<Digest, u32>,
-    size_flights: Flights<(Repository, Digest), Option<u64>>,
+    /// HEADs under way.
+    pub(crate) size_flights: Flights<(Repository, Digest), Option<u64>>,
 }
 
 impl Blobs {
@@ -60,7 +59,7 @@ impl Blobs {
             sizes,
             stored: tables.blobs.clone(),
             fills: tables.fills.clone(),
-            lanes: Arc::new(Lanes::new()),
+            connections: Arc::new(Connections::new()),
             suspects: Recent::new(SUSPECT_TTL, SUSPECT_COUNT_MAX),
             size_flights: shared.flights(),
             shared,
@@ -71,9 +70,9 @@ impl Blobs {
     /// so this one is asked for as a whole from now on, and if `has_ranges`, no others are shared for a while.
     pub(crate) fn note_mismatch(&self, digest: &Digest, has_ranges: bool) {
         self.shared.metrics.verify_failed();
-        self.lanes.ask_plainly(digest);
+        self.connections.ask_plainly(digest);
         if has_ranges {
-            self.lanes.note_refusal();
+            self.connections.note_refusal();
         }
         let earlier = self.suspects.get(digest).unwrap_or_default();
         self.suspects.insert(digest.clone(), earlier + 1);
@@ -81,7 +80,7 @@ impl Blobs {
 
     /// # Errors
     /// [`PullError::DigestMismatch`] for a blob whose bytes have just been wrong twice.
-    fn refuse_suspect(&self, digest: &Digest) -> Result<(), PullError> {
+    pub(crate) fn refuse_suspect(&self, digest: &Digest) -> Result<(), PullError> {
         if self.suspects.get(digest).is_some_and(|count| count >= MISMATCH_COUNT_MAX) {
             let detail = format!("the upstream keeps sending other bytes than {digest}");
             return Err(PullError::DigestMismatch { detail });

@@ -13,13 +13,13 @@ pub enum PullError {
     /// The registry itself said that it does not have it.
     #[error("not found: {detail}")]
     NotFound {
-        /// What the upstream answered.
+        /// The upstream's answer.
         detail: String,
     },
     /// The registry itself, or its token service, refused.
     #[error("denied: {detail}")]
     Denied {
-        /// What the upstream answered, and whether credentials were sent.
+        /// The upstream's answer, and whether credentials were sent.
         detail: String,
     },
     /// A status that says no, without a sign that the registry itself gave it: nothing follows from it, but that it
@@ -28,15 +28,15 @@ pub enum PullError {
     Unconfirmed {
         /// The status.
         status: u16,
-        /// What the upstream answered.
+        /// The upstream's answer.
         detail: String,
     },
     /// The upstream asked us to slow down, and nothing stored can be served instead.
     #[error("throttled: {detail}")]
     Throttled {
-        /// How long the upstream wants to be left alone.
+        /// The time for which the upstream wants to be left alone.
         retry_after: Option<Duration>,
-        /// What the upstream answered.
+        /// The upstream's answer.
         detail: String,
     },
     /// The upstream could not be asked, or its answer was unusable.
@@ -47,7 +47,8 @@ pub enum PullError {
         /// What happened.
         detail: String,
     },
-    /// As much is under way for this registry, or in memory, as may be, and nothing stored can be served instead.
+    /// A bound is reached, of work under way for this registry or of bytes in memory, and nothing stored can be served
+    /// instead.
     #[error("as much is under way already as may be")]
     Overloaded,
     /// The registry is configured offline, and the store does not hold what was asked for.
@@ -90,7 +91,7 @@ impl PullError {
         matches!(self, Self::NotFound { .. } | Self::Denied { .. })
     }
 
-    /// What happened, without what the kind of error says already.
+    /// The details, without the kind of the error.
     pub fn detail(&self) -> Option<&str> {
         match self {
             Self::NotFound { detail }

@@ -1,21 +1,14 @@
-//! A fill: one upstream transfer into the store, with one writer and any number of readers.
+//! A fill: one blob on its way from the upstream, with one writer and any number of readers.
 //!
 //! The writer publishes how far the bytes have come; readers follow from the file at their own pace. A
 //! writer that ends in any way but success turns every reader's stream into an error, never into an end.
 
-mod claims;
-mod fetch;
-pub(crate) mod lanes;
-mod parts;
-pub(crate) mod passing;
-pub(crate) mod pump;
-pub(crate) mod reader;
-mod relay;
-mod resumption;
-pub(crate) mod seat;
-mod spans;
+pub(crate) mod claims;
+pub(crate) mod reader_handle;
+pub(crate) mod readers;
+pub(crate) mod relay;
+pub(crate) mod spans;
 pub(crate) mod table;
-pub(crate) mod transfer;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -23,17 +16,18 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use budget::{Budget, Memory};
 use bytes::Bytes;
 use oci::{Digest, Hasher, Repository};
+use policy::pace::Pace;
 use storage::{OpenBlob, Spool};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::PullError;
-use crate::permits::UpstreamPermit;
-use relay::Relay;
-use seat::Reader;
-use spans::Spans;
+use crate::permits::{PermitHolder, UpstreamPermit};
+use claims::Claims;
+use readers::{Reader, Readers};
+use relay::{Pushed, Relay, Standing};
 
-/// How far a fill has come, as its readers see it.
+/// The stage of a fill, as its readers see it.
 #[derive(Clone, Debug)]
 pub(crate) enum Phase {
     /// The upstream has not answered yet.
@@ -51,24 +45,25 @@ pub(crate) struct Progress {
     pub(crate) phase: Phase,
     /// The whole blob's size in bytes, once known.
     pub(crate) size: Option<u64>,
-    /// What it is as long as it comes without one.
+    /// The size by another's word, while the transfer does not tell it.
     pub(crate) promised: Promised,
 }
 
-/// The size of a blob whose transfer does not tell it, by somebody else's word. What answers by it is held to it.
+/// The size of a blob whose transfer does not tell it, by the word of a manifest or a HEAD. What answers by it is held
+/// to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promised {
-    /// Nobody was asked.
+    /// Not looked for yet.
     Unasked,
-    /// Bytes, as a manifest or a HEAD says.
+    /// In bytes.
     Size(u64),
-    /// Nobody tells.
+    /// Neither tells it.
     Untold,
 }
 
-/// What can be read at a position.
+/// The bytes at a position.
 pub(crate) enum Available {
-    /// So many bytes, from this content.
+    /// This many bytes, from this content.
     Stored(OpenBlob, u64),
     /// These bytes, which no file holds, and the hash of the blob up to their end if it was kept.
     Relayed(Bytes, Option<Box<Hasher>>),
@@ -78,10 +73,12 @@ pub(crate) enum Available {
     Gone,
 }
 
+/// Where a fill's bytes are.
 #[derive(Debug)]
 enum Content {
-    /// It turned out to be in the store already.
-    Held(OpenBlob),
+    /// The blob is in the store already, and is hashed.
+    Stored(OpenBlob),
+    /// The upstream's bytes go here.
     Spool(Arc<Spool>),
 }
 
@@ -93,20 +90,12 @@ pub(crate) struct Fill {
     repository: Repository,
     progress: watch::Sender<Progress>,
     content: OnceLock<Content>,
+    /// Where the bytes pass once the store has failed.
     relay: Mutex<Option<Relay>>,
     /// The memory that all fills of the process share.
     memory: Memory,
-    spans: Mutex<Spans>,
-    /// Wakes the transfers, each to see whether it was taken over.
-    takeovers: Notify,
-    readers: Mutex<Vec<Weak<Reader>>>,
-    permit: Mutex<Option<UpstreamPermit>>,
-    /// Cancelled when the permit is another's: what has come so far is all that this fill brings.
-    gave_way: CancellationToken,
-    /// True once the front asks for the whole blob, and no transfer for a part of it.
-    is_asked_plainly: AtomicBool,
-    /// True once a range brought any of its bytes.
-    has_ranges: AtomicBool,
+    claims: Claims,
+    readers: Readers,
     /// Whether it is known that the store will not have the blob.
     is_lost: Arc<AtomicBool>,
 }
@@ -122,20 +111,10 @@ impl Fill {
             content: OnceLock::new(),
             relay: Mutex::new(None),
             memory,
-            spans: Mutex::new(Spans::default()),
-            takeovers: Notify::new(),
-            readers: Mutex::new(Vec::new()),
-            permit: Mutex::new(None),
-            gave_way: CancellationToken::new(),
-            is_asked_plainly: AtomicBool::new(false),
-            has_ranges: AtomicBool::new(false),
+            claims: Claims::default(),
+            readers: Readers::default(),
             is_lost: Arc::default(),
         }
-    }
-
-    /// The memory that all fills of the process share for bytes that wait for the disk.
-    pub(crate) fn batches(&self) -> &Budget {
-        &self.memory.batches
     }
 
     pub(crate) fn digest(&self) -> &Digest {
@@ -144,6 +123,21 @@ impl Fill {
 
     pub(crate) fn repository(&self) -> &Repository {
         &self.repository
+    }
+
+    /// The memory that all fills of the process share for bytes that wait for the disk.
+    pub(crate) fn batches(&self) -> &Budget {
+        &self.memory.batches
+    }
+
+    /// The claims of its transfers.
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// Cancelled once its permit is another's, with which it ends.
+    pub(crate) fn gave_way(&self) -> &CancellationToken {
+        self.readers.gave_way()
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
@@ -155,8 +149,13 @@ impl Fill {
     }
 
     /// Whether the upstream has begun to answer.
-    fn has_answered(&self) -> bool {
+    pub(crate) fn has_answered(&self) -> bool {
         !matches!(self.progress.borrow().phase, Phase::Asking)
+    }
+
+    /// Whether it ended, well or not.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.progress.borrow().phase, Phase::Verified | Phase::Failed(_))
     }
 
     /// Waits until a reader may answer its client: the size is known or promised and, for a blob of up to
@@ -164,7 +163,7 @@ impl Fill {
     ///
     /// # Errors
     /// The fill's; [`PullError::UpstreamUnavailable`] as soon as it is clear that a blob is longer than that and that
-    /// nobody tells how long.
+    /// its size cannot be learned.
     pub(crate) async fn ready(&self, verify_first_bytes_max: u64) -> Result<u64, PullError> {
         let mut progress = self.watch();
         let is_ready = |progress: &Progress| match progress.phase {
@@ -172,7 +171,7 @@ impl Fill {
             Phase::Flowing => match (progress.size, progress.promised) {
                 (Some(size), _) | (None, Promised::Size(size)) => size > verify_first_bytes_max,
                 (None, Promised::Unasked) => false,
-                (None, Promised::Untold) => self.received_bytes() > verify_first_bytes_max,
+                (None, Promised::Untold) => self.claims.received_bytes() > verify_first_bytes_max,
             },
             Phase::Verified | Phase::Failed(_) => true,
         };
@@ -189,108 +188,56 @@ impl Fill {
         }
     }
 
-    fn promised(&self) -> Promised {
-        self.progress.borrow().promised
-    }
-
-    /// What was found out about the size of a blob that comes without one.
-    fn promise(&self, promised: Promised) {
-        self.progress.send_modify(|progress| progress.promised = promised);
-    }
-
-    /// What is readable at `position`.
+    /// Looks for bytes at `position`.
     pub(crate) fn available(&self, position: u64) -> Available {
         let relay = lock(&self.relay);
-        // What was stored beyond the relay's beginning is not what the relay hashes.
+        // Bytes stored beyond the relay's beginning are not the ones that the relay hashes.
         let stored_max = relay.as_ref().map_or(u64::MAX, |relay| relay.origin().saturating_sub(position));
         let stored = match self.content.get() {
-            Some(Content::Held(blob)) => Some((blob.clone(), blob.size().saturating_sub(position))),
+            Some(Content::Stored(blob)) => Some((blob.clone(), blob.size().saturating_sub(position))),
             Some(Content::Spool(spool)) => Some((spool.content(), spool.available_from(position))),
             None => None,
         };
-        match (stored, &*relay) {
-            (Some((blob, length)), _) if length.min(stored_max) > 0 => {
-                Available::Stored(blob, length.min(stored_max))
-            }
-            (_, Some(relay)) => relay.available(position),
-            _ => Available::Nothing,
+        if let Some((blob, length)) = stored
+            && length.min(stored_max) > 0
+        {
+            return Available::Stored(blob, length.min(stored_max));
+        }
+        match relay.as_ref().map(|relay| relay.at(position)) {
+            Some(relay::Found::Bytes(bytes, hash)) => Available::Relayed(bytes, hash),
+            Some(relay::Found::Gone) => Available::Gone,
+            Some(relay::Found::Nothing) | None => Available::Nothing,
         }
     }
 
-    /// Where the relay began, if there is one.
-    pub(crate) fn relay_origin(&self) -> Option<u64> {
-        lock(&self.relay).as_ref().map(Relay::origin)
-    }
-
-    /// Whether the store failed and the bytes only pass through memory.
-    pub(crate) fn is_relaying(&self) -> bool {
-        lock(&self.relay).is_some()
-    }
-
-    /// The hash of the blob up to `position`, if that is where the relay began.
-    fn hash_at_origin(&self, position: u64) -> Option<Hasher> {
-        let relay = lock(&self.relay);
-        let relay = relay.as_ref().filter(|relay| relay.origin() == position)?;
-        Some(relay.origin_hash().clone())
-    }
-
-    /// The store failed: what comes from `start` on, where the blob has that hash, only passes through.
-    fn begin_relay(&self, start: u64, hash: Hasher) {
-        self.lose();
-        *lock(&self.relay) = Some(Relay::new(start, hash, self.memory.windows.clone()));
-    }
-
-    /// Makes the fill ask for the whole blob only, or for parts again.
-    fn ask_plainly(&self, is_asked_plainly: bool) {
-        self.is_asked_plainly.store(is_asked_plainly, Ordering::Relaxed);
-    }
-
-    fn is_asked_plainly(&self) -> bool {
-        self.is_asked_plainly.load(Ordering::Relaxed)
-    }
-
-    fn note_range(&self) {
-        self.has_ranges.store(true, Ordering::Relaxed);
-    }
-
-    fn has_ranges(&self) -> bool {
-        self.has_ranges.load(Ordering::Relaxed)
-    }
-
-    /// The store will not have the blob.
-    fn lose(&self) {
-        self.is_lost.store(true, Ordering::Relaxed);
-    }
-
-    /// What tells whether it is lost by then. It does not keep the fill.
-    pub(crate) fn loss(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.is_lost)
-    }
-
-    /// Whether everything from `position` on is there or will come. A relay that has moved on has left a gap behind what
-    /// was stored before.
-    pub(crate) fn has_all_from(&self, position: u64) -> bool {
-        lock(&self.relay).as_ref().is_none_or(|relay| relay.needed_by(position).is_some())
-    }
-
-    /// The blob turned out to be in the store. Readers may follow it; whether it is right is told later.
-    fn hold(&self, blob: OpenBlob) {
+    /// The blob turned out to be in the store. Readers may follow it; the digest is checked meanwhile.
+    pub(crate) fn serve_stored(&self, blob: OpenBlob) {
         let size = blob.size();
         // A fill is given its content once, by its only writer.
-        let _ = self.content.set(Content::Held(blob));
+        let _ = self.content.set(Content::Stored(blob));
         self.flowing(Some(size));
     }
 
     /// Whether the bytes come from the store and not from the upstream.
-    pub(crate) fn is_held(&self) -> bool {
-        matches!(self.content.get(), Some(Content::Held(_)))
+    pub(crate) fn is_stored(&self) -> bool {
+        matches!(self.content.get(), Some(Content::Stored(_)))
     }
 
-    fn attach(&self, spool: Arc<Spool>) {
+    /// The upstream's bytes go into `spool`, and readers follow it.
+    pub(crate) fn attach(&self, spool: Arc<Spool>) {
         let _ = self.content.set(Content::Spool(spool));
     }
 
-    fn flowing(&self, size: Option<u64>) {
+    /// Where the upstream's bytes go, if the store took them at first.
+    pub(crate) fn spool(&self) -> Option<&Arc<Spool>> {
+        match self.content.get() {
+            Some(Content::Spool(spool)) => Some(spool),
+            Some(Content::Stored(_)) | None => None,
+        }
+    }
+
+    /// Bytes begin to flow; the upstream may have told the size.
+    pub(crate) fn flowing(&self, size: Option<u64>) {
         self.progress.send_modify(|progress| {
             progress.size = progress.size.or(size);
             // The answer to a transfer beside the front may come when everything is over.
@@ -300,11 +247,39 @@ impl Fill {
         });
     }
 
-    fn set_size(&self, size: u64) {
+    pub(crate) fn set_size(&self, size: u64) {
         self.progress.send_modify(|progress| progress.size = Some(size));
     }
 
-    fn verified(&self) {
+    pub(crate) fn promised(&self) -> Promised {
+        self.progress.borrow().promised
+    }
+
+    /// Notes what a manifest or a HEAD says of the size of a blob that comes without one.
+    pub(crate) fn promise(&self, promised: Promised) {
+        self.progress.send_modify(|progress| progress.promised = promised);
+    }
+
+    /// Gives the span `id` back, and wakes everything that may want its bytes. Returns its pace, if anything came.
+    pub(crate) fn release(&self, id: u64) -> Option<Pace> {
+        let pace = self.claims.release(id);
+        self.publish();
+        pace
+    }
+
+    /// The blob's tail is no longer expected: any transfer may claim it.
+    pub(crate) fn expect_no_tail(&self) {
+        self.claims.expect_no_tail();
+        self.publish();
+    }
+
+    /// Wakes the readers: more bytes are readable.
+    pub(crate) fn publish(&self) {
+        self.progress.send_modify(|_| {});
+    }
+
+    /// Everything is there, and right.
+    pub(crate) fn verified(&self) {
         self.end(Phase::Verified);
     }
 
@@ -314,29 +289,99 @@ impl Fill {
 
     fn end(&self, phase: Phase) {
         self.progress.send_modify(|progress| progress.phase = phase);
-        self.drop_permit();
-        // No upstream keeps anybody waiting any more, not even a reader who does not look.
-        self.readers().iter().for_each(|reader| reader.stop_waiting());
+        self.readers.drop_permit();
+        // No client waits for the upstream any more, not even one whose reader does not look.
+        self.readers.all().iter().for_each(|reader| drop(reader.take_client()));
     }
 
-    /// Whether it ended, well or not.
-    pub(crate) fn is_over(&self) -> bool {
-        matches!(self.progress.borrow().phase, Phase::Verified | Phase::Failed(_))
+    /// The upstream has done its part.
+    pub(crate) fn drop_permit(&self) {
+        self.readers.drop_permit();
     }
 
-    /// Wakes the readers: more bytes are readable.
-    fn publish(&self) {
-        self.progress.send_modify(|_| {});
+    /// The store will not have the blob.
+    pub(crate) fn lose(&self) {
+        self.is_lost.store(true, Ordering::Relaxed);
+    }
+
+    /// Becomes true when the blob is lost to the store. It does not keep the fill.
+    pub(crate) fn loss(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_lost)
     }
 }
 
-/// What a reader is told when its writer is gone without a word.
+/// Passing the bytes through memory, because the store failed.
+impl Fill {
+    /// The store failed: what comes from `start` on, where the blob has that hash, only passes through.
+    pub(crate) fn begin_relay(&self, start: u64, hash: Hasher) {
+        self.lose();
+        *lock(&self.relay) = Some(Relay::new(start, hash, self.memory.windows.clone()));
+    }
+
+    /// Whether the store failed and the bytes only pass through memory.
+    pub(crate) fn is_relaying(&self) -> bool {
+        lock(&self.relay).is_some()
+    }
+
+    /// Where the relay began, if there is one.
+    pub(crate) fn relay_origin(&self) -> Option<u64> {
+        lock(&self.relay).as_ref().map(Relay::origin)
+    }
+
+    /// The hash of the blob up to `position`, if that is where the relay began.
+    pub(crate) fn hash_at_origin(&self, position: u64) -> Option<Hasher> {
+        let relay = lock(&self.relay);
+        let relay = relay.as_ref().filter(|relay| relay.origin() == position)?;
+        Some(relay.origin_hash().clone())
+    }
+
+    /// Whether everything from `position` on is there or will come. A relay that has moved on has left a gap behind what
+    /// was stored before.
+    pub(crate) fn has_all_from(&self, position: u64) -> bool {
+        lock(&self.relay).as_ref().is_none_or(|relay| relay.needed_by(position).is_some())
+    }
+
+    /// Puts a chunk into the relay's window. If that is full, these readers hold the others up.
+    pub(crate) fn push_to_relay(&self, chunk: &Bytes, hash: &Hasher) -> (Pushed, Vec<Weak<Reader>>) {
+        let (readers, is_sized) = (self.readers.all(), self.size().is_some());
+        let standings: Vec<Standing> = readers.iter().map(|reader| reader.standing()).collect();
+        let mut relay = lock(&self.relay);
+        let Some(relay) = relay.as_mut() else { return (Pushed::Unneeded, Vec::new()) };
+        let pushed = relay.push(chunk, hash, &standings, is_sized);
+        if !matches!(pushed, Pushed::Full(_)) {
+            return (pushed, Vec::new());
+        }
+        let laggards = readers.iter().zip(relay.laggards(&standings, is_sized));
+        let laggards = laggards.filter(|(_, is_behind)| *is_behind);
+        (pushed, laggards.map(|(reader, _)| Arc::downgrade(reader)).collect())
+    }
+}
+
+impl PermitHolder for Fill {
+    fn has_clients(&self) -> bool {
+        !self.readers.all().is_empty()
+    }
+
+    fn keep_permit(&self, permit: UpstreamPermit) {
+        self.readers.keep_permit(permit);
+    }
+
+    fn give_way(&self) -> Option<UpstreamPermit> {
+        self.readers.give_way()
+    }
+
+    fn is_over(&self) -> bool {
+        Fill::is_over(self)
+    }
+}
+
+/// The error of readers whose writer is gone without a word.
 fn vanished() -> PullError {
     PullError::unavailable("the transfer from the upstream was aborted")
 }
 
-/// The state behind these locks is changed in single steps, so a panic elsewhere does not spoil it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // The relay is changed in single steps, so a panic elsewhere does not spoil it.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

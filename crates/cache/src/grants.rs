@@ -23,14 +23,14 @@ use crate::shared::Shared;
 /// Grants that are known at a time. A further one costs the oldest another HEAD.
 const GRANT_COUNT_MAX: usize = 32 * 1024;
 
-/// What a grant is for. The same digest can be both, and is asked for in two ways.
+/// The object of a grant. The same digest can be both, and each is asked for in its own way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Content {
     Blob,
     Manifest,
 }
 
-/// What the upstream lets be read through which repository.
+/// The grants of one registry.
 #[derive(Debug)]
 pub(crate) struct Grants {
     shared: Arc<Shared>,
@@ -38,8 +38,8 @@ pub(crate) struct Grants {
     /// Grants that the upstream gave within the last `auth_ttl`.
     recent: Recent<(Repository, Digest), ()>,
     flights: Flights<(Content, Repository, Digest), ()>,
-    /// Blobs that the registry has refused a moment ago, be they stored or not: whoever asks again and again learns
-    /// nothing from the time it takes.
+    /// Blobs that the registry has refused a moment ago, stored or not: the time of an answer must not tell which of the
+    /// two a blob is.
     refused_blobs: Refusals<(Repository, Digest)>,
 }
 
@@ -154,11 +154,11 @@ impl Grants {
         }
     }
 
-    /// As [`note`](Self::note), for a blob that is about to be stored. This comes before the blob: whoever finds the
-    /// blob in the store finds its grant as well.
+    /// As [`note`](Self::note), for a blob that is about to be stored. The grant is stored before the blob, so that a
+    /// stored blob never lacks it.
     ///
     /// # Errors
-    /// Those of the store: then the blob must not be stored.
+    /// Store errors: then the blob must not be stored.
     pub(crate) async fn note_stored(
         &self,
         repository: &Repository,
@@ -197,7 +197,7 @@ impl Grants {
         }
     }
 
-    /// What was granted before stays granted as long as the upstream does not take it away.
+    /// An earlier grant holds until the upstream takes it away.
     fn excuse(&self, was_granted: bool, answer: Result<(), PullError>) -> Result<(), PullError> {
         match answer {
             Err(error) if !was_granted => Err(error),
@@ -207,7 +207,7 @@ impl Grants {
                 Ok(())
             }
             Err(PullError::Offline) => Ok(()),
-            // A lack of permits is no word of the upstream's, and whoever lost access could bring it about.
+            // The upstream was not asked, and a client that lost access could bring a lack of permits about.
             Err(error) if error.is_outage() && error != PullError::Overloaded => {
                 self.shared.metrics.stale(error.reason());
                 Ok(())

@@ -19,8 +19,7 @@ use crate::shared::Shared;
 /// A stored page that says the same and is younger than this is not written again.
 const LIST_AGE_MAX: Duration = Duration::from_secs(3600);
 
-/// What a name in the answer to `_catalog` takes beside its letters, in bytes, with its part of what stands around all
-/// names.
+/// Bytes that a name takes in the answer to `_catalog` beside its letters, with its share of the text around all names.
 const NAME_BYTES: usize = 32;
 
 /// The page size of `_catalog` when the client names none.
@@ -39,7 +38,7 @@ impl Listings {
         Self { flights: shared.flights(), shared, asker }
     }
 
-    /// What this registry holds here, by repository name; `None` when the listing is turned off.
+    /// Lists the repositories that this registry holds something of; `None` when the listing is turned off.
     ///
     /// # Errors
     /// [`PullError::Store`] when the store cannot be listed; [`PullError::Overloaded`] when there is no memory left for
@@ -190,7 +189,7 @@ async fn keep_list(
     shared.records.put_list(repository, key, list).await
 }
 
-/// What a page is stored under: the same for the same question.
+/// The key of a stored page: the same for the same request.
 fn key_of(request: &ListRequest) -> String {
     let (what, page) = match request {
         ListRequest::Tags { page, .. } => ("tags".to_owned(), page),

@@ -58,7 +58,7 @@ impl Manifests {
         &self.stored
     }
 
-    /// What fetches and verifies manifests.
+    /// Fetches and verifies manifests.
     pub(crate) fn fetcher(&self) -> &Arc<ManifestFetcher> {
         &self.fetcher
     }
@@ -144,7 +144,7 @@ impl Manifests {
         Ok((stored, joined))
     }
 
-    /// What the upstream says of a digest. An incomplete description is none.
+    /// Asks the upstream to describe a digest. An incomplete description is none.
     async fn describe(
         &self,
         repository: &Repository,
@@ -181,7 +181,7 @@ impl Manifests {
     }
 }
 
-/// What came of asking for a description.
+/// The answer to a request for a description.
 #[derive(Clone, Debug)]
 enum Description {
     Head(ManifestHead),
@@ -189,7 +189,7 @@ enum Description {
     Stored(HeldManifest),
 }
 
-/// What a HEAD says of a manifest, if it says all of it: a type that any file has is none.
+/// The media type and size that a HEAD gave, if it gave both. A type that any file has is none.
 pub(crate) fn describe(media_type: Option<MediaType>, size: Option<u64>) -> Option<(MediaType, u64)> {
     media_type.filter(MediaType::is_specific).zip(size)
 }

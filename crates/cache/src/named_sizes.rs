@@ -7,7 +7,7 @@ use oci::{Digest, Manifest, Repository};
 
 use crate::recent::Recent;
 
-/// How long a size is remembered: a client asks for the blobs of a manifest next.
+/// A size is remembered for this time: a client asks for the blobs of a manifest next.
 const SIZES_TTL: Duration = Duration::from_secs(3600);
 
 /// Sizes that are remembered at a time.

@@ -1,4 +1,4 @@
-//! How a request was answered.
+//! The outcome of a request.
 
 use telemetry::Answered;
 

@@ -8,7 +8,7 @@
 //! that delivers now may hang a moment later, with all who follow it. So a client counts until what it reads is
 //! complete here, against a bound that is larger than that of upstream requests.
 //!
-//! A transfer that every client has left goes on, with a permit that nobody else needs. When the permits run out, the
+//! A transfer that every client has left goes on, with a permit that no client needs. When the permits run out, the
 //! transfer that has held its permit longest gives it to a client that is there, and stops; its bytes stay.
 
 use std::fmt;
@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::PullError;
 
-/// How much may depend on one upstream, or on all upstreams of the process together.
+/// Admission limits of one upstream, or of all upstreams of the process together.
 #[derive(Clone, Debug)]
 pub struct Bounds {
     clients: Arc<Semaphore>,
@@ -125,7 +125,7 @@ impl Permits {
         Self { own, of_all }
     }
 
-    /// Counts a client, at once or not at all: a queue in front of a registry that is too slow already helps nobody.
+    /// Counts a client, at once or not at all: a queue in front of a registry that is too slow already would not help.
     ///
     /// # Errors
     /// [`PullError::Overloaded`].
@@ -152,8 +152,8 @@ impl Permits {
         permit.ok_or(PullError::Overloaded)
     }
 
-    /// As [`request`](Self::request), for a transfer, which keeps the permit until it is over or gives way. A transfer
-    /// without clients makes nobody give way.
+    /// As [`request`](Self::request), for a transfer, which keeps the permit until it is over or gives way. For a transfer
+    /// without clients no other one gives way.
     ///
     /// # Errors
     /// [`PullError::Overloaded`].

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use policy::capacity::{self, Share};
 use policy::freshness::TagRule;
 
-/// What one backend is told to do.
+/// The rules and bounds of one backend.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// When a tag is checked again, and what stands in when the upstream cannot be asked.
@@ -21,11 +21,11 @@ pub struct Settings {
     pub hub_names: bool,
     /// Blobs up to this size, in bytes, are verified before the first byte leaves.
     pub verify_first_bytes_max: u64,
-    /// How long a not-found or a refusal is remembered.
+    /// The time for which a not-found or a refusal is remembered.
     pub negative_ttl: Duration,
     /// The longest a manifest request waits for the upstream before it gets a stale copy or an error.
     pub manifest_deadline: Duration,
-    /// How long a range far ahead of a fill waits for it before a transfer of its own is started.
+    /// The time that a range far ahead of a fill waits for it before a transfer of its own is started.
     pub far_range_wait: Duration,
     /// Transfers that one fill may run side by side for its front and for ranges far ahead of it.
     pub transfers_per_fill_max: usize,
@@ -35,14 +35,14 @@ pub struct Settings {
     pub connections_max: usize,
     /// The longest a fill goes on without a new byte before it gives up.
     pub fill_stall_max: Duration,
-    /// For how long a body may bring less than 1 KiB/s before it is taken up again.
+    /// The longest time for which a body may bring less than 1 KiB/s before it is resumed.
     pub drip_max: Duration,
     /// Requests that wait for the upstream or are served along a transfer from it. A further one is refused at once.
     pub waiting_count_max: usize,
-    /// Questions to the upstream and transfers from it, each shared by however many requests. A further one is
-    /// refused at once.
+    /// Requests to the upstream and transfers from it, each shared by any number of clients. A further one is refused at
+    /// once.
     pub asking_count_max: usize,
-    /// The wall's clock, by which records are dated and aged. Somebody may set it at any time, in either direction.
+    /// The wall clock, by which records are dated and aged. It may be set at any time, in either direction.
     pub wall_clock: fn() -> SystemTime,
 }
 
@@ -95,7 +95,7 @@ impl Settings {
     #[must_use]
     pub fn waiting(self, header_timeout: Duration, idle_timeout: Duration) -> Self {
         Self {
-            // What the tag names, and the manifest itself.
+            // One answer for the tag, and one for the manifest itself.
             manifest_deadline: header_timeout.saturating_mul(2),
             drip_max: self.drip_max.max(idle_timeout),
             // Silence ends one transfer, and the next one has the half of it to begin.

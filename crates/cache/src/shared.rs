@@ -1,4 +1,4 @@
-//! What all rooms of one backend share: its name, its rules, its store, its tasks.
+//! The common ground of one backend's rooms: its name, its rules, its stores, its tasks.
 
 use std::hash::Hash;
 use std::sync::Arc;

@@ -68,7 +68,7 @@ impl StoredBlobs {
     /// Publishes a verified blob.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Store errors.
     pub(crate) async fn admit(&self, digest: &Digest, verified: VerifiedSpool) -> Result<(), StoreError> {
         if let Some(validator) = self.shared.blobs.admit(verified).await? {
             self.verified.note_stored(digest, validator);

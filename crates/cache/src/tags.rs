@@ -243,8 +243,8 @@ impl Tags {
     ) -> bool {
         let outlives_outage = plan == TagPlan::Revalidate { if_unreachable: Unreachable::Serve };
         match error {
-            // Where repositories are granted one by one, only a grant that still holds is good enough: a lack of
-            // permits is no word of the upstream's, and whoever lost access could bring it about.
+            // With credentials, only a grant that still holds is good enough: the upstream was not asked, and a client
+            // that lost access could bring a lack of permits about.
             PullError::Overloaded
                 if record.is_some_and(|record| self.grants.must_ask(repository, &record.digest)) =>
             {

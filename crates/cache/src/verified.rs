@@ -1,7 +1,7 @@
 //! Stored blobs whose bytes are known to be right: hashed by this process, and unchanged since.
 //!
-//! Whoever truncates or overwrites a file changes its validator, and what a disk does to it in silence is
-//! found when the process, or the entry here, is renewed.
+//! Truncating or overwriting a file changes its validator. Silent damage by the disk is found when the process starts
+//! again, or when the entry here expires.
 
 use std::io;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use storage::{OpenBlob, Validator};
 
 use crate::recent::Recent;
 
-/// How long a blob is believed without being hashed again.
+/// A blob is trusted for this time without being hashed again.
 const VERIFIED_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// How many blobs are known at a time. A further one costs the oldest another hashing.
+/// Blobs that are known at a time. A further one costs the oldest another hashing.
 const VERIFIED_COUNT_MAX: usize = 32 * 1024;
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Verified {
     }
 
     /// Notes that the blob's bytes are right, if they still are those of the content that had the validator
-    /// `verified`. Whoever changes it after this look at it changes what is noted here.
+    /// `verified`. A later change to the content changes its validator, so that it no longer matches.
     pub(crate) fn note(&self, digest: &Digest, blob: &OpenBlob, verified: &Validator) {
         if let Some(validator) = blob.validator().filter(|now| now.has_bytes_of(verified)) {
             self.note_stored(digest, validator);

@@ -16,5 +16,6 @@ pub mod pace;
 pub mod reach;
 pub mod realm;
 pub mod rests;
+pub mod resume;
 pub mod retry;
 pub mod table;

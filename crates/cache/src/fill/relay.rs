@@ -7,20 +7,18 @@ use budget::{Budget, Share};
 use bytes::Bytes;
 use oci::Hasher;
 
-use super::Available;
-
-/// What the window holds at the most, in bytes.
+/// The most that one window holds, in bytes.
 const WINDOW_BYTES_MAX: u64 = 8 << 20;
 
-/// What it may hold whatever other windows take, in bytes: with one reader it needs no more. It is larger than what
-/// readers leave to the end until the digest is right.
+/// A window may hold this many bytes however much other windows take: with one reader it needs no more. It is larger
+/// than the tail that readers keep back until the digest is right.
 const WINDOW_BYTES_MIN: u64 = 512 * 1024;
 
-/// How long one reader may hold the others up, in all. A full window then moves on without it.
+/// The total time for which one reader may hold the others up. After that a full window moves on without it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The hash is kept at the end of a chunk once so many bytes have come since the last one. In between readers go on
-/// hashing by themselves, so that a window of many small chunks does not hold more hashes than bytes.
+/// The hash is kept at the end of a chunk once this many bytes have come since the last kept one. In between readers
+/// hash by themselves, so that a window of many small chunks does not hold more hashes than bytes.
 const HASHED_BYTES_MIN: usize = 4096;
 
 /// The window. Its start moves only forward.
@@ -33,9 +31,9 @@ pub(crate) struct Relay {
     start: u64,
     end: u64,
     chunks: VecDeque<Chunk>,
-    /// How many bytes have come since a hash was kept.
+    /// Bytes since the last kept hash.
     unhashed: usize,
-    /// What all windows of the process may take of memory.
+    /// The memory that all windows of the process share.
     windows: Budget,
 }
 
@@ -47,21 +45,31 @@ struct Chunk {
     _share: Share,
 }
 
+/// A look into the window.
+pub(super) enum Found {
+    /// These bytes, and the hash of the blob up to their end if it was kept.
+    Bytes(Bytes, Option<Box<Hasher>>),
+    /// Nothing yet.
+    Nothing,
+    /// Nothing any more: it has moved on.
+    Gone,
+}
+
 /// A reader, as the window sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
     /// `u64::MAX` once it needs nothing any more.
     pub(super) position: u64,
-    /// How long the others have waited for it so far.
+    /// The time for which others have waited for it so far.
     pub(super) held_up: Duration,
 }
 
-/// What became of a chunk.
+/// The fate of a chunk.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Pushed {
+pub(crate) enum Pushed {
     Taken,
-    /// The window is full. The readers at its beginning may hold the others up for so long; as long as they like, when
-    /// they hold nobody up.
+    /// The window is full. The readers at its beginning may hold the others up for this time; `None`: they hold no one up,
+    /// and may take as long as they like.
     Full(Option<Duration>),
     /// No reader needs it.
     Unneeded,
@@ -91,20 +99,20 @@ impl Relay {
         &self.origin_hash
     }
 
-    pub(crate) fn available(&self, position: u64) -> Available {
+    pub(super) fn at(&self, position: u64) -> Found {
         if position < self.start {
-            return Available::Gone;
+            return Found::Gone;
         }
         let mut start = self.start;
         for chunk in &self.chunks {
             let end = start + chunk.bytes.len() as u64;
             if position < end {
                 let offset = usize::try_from(position - start).expect("an offset into a chunk in memory");
-                return Available::Relayed(chunk.bytes.slice(offset..), chunk.hash.clone());
+                return Found::Bytes(chunk.bytes.slice(offset..), chunk.hash.clone());
             }
             start = end;
         }
-        Available::Nothing
+        Found::Nothing
     }
 
     /// The first byte that a reader at `position` will need of the window; `None` when that has passed.
@@ -113,9 +121,9 @@ impl Relay {
         (needed >= self.start).then_some(needed)
     }
 
-    /// Takes in the next chunk, up to whose end the blob has that hash, if there is room. Room is made by dropping what no
-    /// reader needs, and what only those need who have held the others up for too long. A reader who is alone needs only
-    /// a little of it, and holds nobody up.
+    /// Takes in the next chunk, if there is room. `hash` is that of the blob up to the chunk's end. Room is made by
+    /// dropping bytes that no reader needs, or only readers who have held the others up for too long. A single reader
+    /// needs only a small window, and holds no one up.
     pub(super) fn push(
         &mut self,
         chunk: &Bytes,
@@ -163,13 +171,13 @@ impl Relay {
         readers.iter().map(|reader| self.needed_of(reader).is_some_and(is_behind)).collect()
     }
 
-    /// Whether the reader who needs `needed` next is more than half of the window behind the fastest. Who has not even
-    /// that between them has the same pace. Nobody can be fast while nothing may leave.
+    /// Whether the reader who needs `needed` next is more than half of the window behind the fastest. Readers closer
+    /// together than that have the same pace. No reader is fast while nothing may leave.
     fn is_behind(&self, needed: u64, fastest: u64, is_sized: bool) -> bool {
         !is_sized || fastest.saturating_sub(needed) > (self.end - self.start) / 2
     }
 
-    /// What the readers need next that the window has or will have, and how long each has held the others up.
+    /// For each reader that still needs the window: the position it needs next, and how long it has held others up.
     fn needed(&self, readers: &[Standing]) -> Vec<(u64, Duration)> {
         readers.iter().filter_map(|reader| Some((self.needed_of(reader)?, reader.held_up))).collect()
     }

@@ -1,10 +1,12 @@
-//! Who fetches what: the parts of a blob that transfers have claimed. Pure bookkeeping.
+//! The spans of a blob that its transfers have claimed. Pure bookkeeping.
 //!
-//! No part belongs for ever to a transfer that is slower than another would be: whoever is idle takes from it, and one
-//! that is far behind the others is replaced.
+//! A claim lasts only as long as its transfer is fast enough: an idle transfer takes bytes from one that it would
+//! outrun, and a transfer that is far behind the others is replaced.
 
 mod course;
 mod doubt;
+mod lost;
+mod meter;
 mod span;
 
 use oci::ByteRange;
@@ -15,20 +17,25 @@ use tokio::time::Instant;
 use doubt::Doubt;
 use span::{Cut, Span};
 
+pub(crate) use span::Reach;
+
 /// A far transfer goes on to the next multiple of this, so that neighbouring ranges are not each a transfer.
 const FAR_SPAN_BYTES: u64 = 1 << 20;
 
-/// One that begins where another range ended goes on for so long at the least: its client reads on.
+/// The least that a far transfer fetches if it begins where another range ended: its client reads on.
 const FAR_SPAN_BYTES_READ_ON: u64 = 4 << 20;
 
-/// And for so long at the most. What lies behind is asked for once it is wanted, and may be on its way by then.
+/// The most that a far transfer fetches. Bytes behind it are asked for once they are wanted, and may be on their way by
+/// then.
 const FAR_SPAN_BYTES_MAX: u64 = 16 << 20;
 
-/// Small ranges are fetched beside the transfer that will come past them, which then brings them once more: leaving it
-/// in the middle would waste more, and cost it a request. Up to this share of a blob, and one of them in any case.
+/// A small range is fetched beside the transfer that will come past it and then bring it once more: stopping that
+/// transfer in the middle would waste more, and cost a request. Such ranges may add up to a 32nd of a blob; the first
+/// one is always allowed.
 const ASIDE_SHARE: u64 = 32;
 
-/// How often bytes are taken from a slow transfer: so often in any case, and once more for so many bytes received.
+/// Bytes are taken from slow transfers at most `TAKEOVER_COUNT` times, and once more for each `TAKEOVER_BYTES`
+/// received.
 const TAKEOVER_COUNT: u64 = 8;
 const TAKEOVER_BYTES: u64 = 4 << 20;
 
@@ -36,20 +43,20 @@ const TAKEOVER_BYTES: u64 = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Spans {
     live: Vec<Span>,
-    /// Small ranges that are fetched beside a live span which they may lie in.
+    /// Small ranges that are fetched beside the live spans, which may cover them too.
     asides: Vec<Span>,
     aside_bytes: u64,
-    /// How many bytes of the blob's end have been asked for, and will be claimed once it is known where they begin.
+    /// Length of the blob's tail that was asked for, in bytes. It is claimed once the answer tells where it begins.
     expected_tail: u64,
     last_id: u64,
-    /// What the last claim took from a live span.
+    /// The live span that the last claim cut short, as it was before.
     last_cut: Option<Cut>,
-    /// How long a part is, in bytes; `u64::MAX` while the blob is not shared.
+    /// Length of a part in bytes; `u64::MAX` while the blob is not shared.
     part_bytes: u64,
     received_bytes: u64,
-    /// Those of them that were received for clients' ranges.
+    /// The share of them that far transfers received.
     far_bytes: u64,
-    /// How often bytes were taken from a slow transfer.
+    /// Number of times that bytes were taken from a slow transfer.
     takeover_count: u64,
     doubt: Doubt,
     /// Bytes that came once more because a transfer went on over what slow ones had brought.
@@ -75,28 +82,19 @@ impl Default for Spans {
     }
 }
 
-/// How far a transfer goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reach {
-    /// From here on it takes in what has arrived, and no more.
-    pub(crate) enough: u64,
-    /// From here on the bytes are another's.
-    pub(crate) stop: u64,
-}
-
-/// What the front of a fill does next.
+/// The next step of a fill's front.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     /// Fetch this.
     Fetch(u64, ByteRange),
-    /// Every gap is being fetched by somebody: wait for a change.
+    /// Other transfers fetch every gap: wait for a change.
     Wait,
     /// No gap is left.
     Complete,
 }
 
 impl Spans {
-    /// How long the parts are that are claimed from now on, in bytes.
+    /// Sets the length of the parts that are claimed from now on, in bytes.
     pub(crate) fn set_part_bytes(&mut self, part_bytes: u64) {
         self.part_bytes = part_bytes;
     }
@@ -106,14 +104,14 @@ impl Spans {
         self.received_bytes
     }
 
-    /// Those received by the front and the parts. Transfers for clients' ranges come and go as those like, and would
-    /// blur what a further connection brings.
+    /// Bytes that the front and the parts have received. Far transfers come and go with their clients, and would hide
+    /// how much a further connection brings.
     pub(crate) fn shared_bytes(&self) -> u64 {
         self.received_bytes - self.far_bytes
     }
 
-    /// Claims the first part of the first gap that nobody fetches, else what a slow transfer had yet to fetch. `idle`
-    /// is how fast the front itself was, if that is known.
+    /// Claims a part of the first gap that no transfer fetches, else the rest of a slow transfer. `idle` is the pace of
+    /// the front's last span, if it is known.
     pub(crate) fn claim_front(&mut self, gaps: &[ByteRange], idle: Option<Pace>, now: Instant) -> Claim {
         let Some(end) = gaps.last().map(|gap| gap.end) else { return Claim::Complete };
         let (free, cut) = match gaps.iter().find_map(|gap| self.first_free(*gap)) {
@@ -128,8 +126,8 @@ impl Spans {
         Claim::Fetch(id, range)
     }
 
-    /// Claims the first gap to its end, if nobody fetches its first byte. Otherwise everybody else is told to stop:
-    /// what they bring cannot be stored any more.
+    /// Claims the first gap to its end, if no transfer fetches its first byte. Otherwise all transfers are told to stop:
+    /// their bytes cannot be stored any more.
     pub(crate) fn claim_in_order(&mut self, gaps: &[ByteRange], now: Instant) -> Claim {
         let Some(first) = gaps.first() else { return Claim::Complete };
         match self.first_free(*first).filter(|free| free.start == first.start) {
@@ -143,9 +141,9 @@ impl Spans {
         }
     }
 
-    /// Claims the next part for a further transfer: the first that nobody fetches, else what lies two parts
-    /// ahead in the span with the longest way to go, else what a slow transfer had yet to fetch. `idle` is how fast
-    /// the transfer was that goes on with this, if that is known. `None`: there is nothing left to share.
+    /// Claims the next part for a further transfer: of the first gap that no transfer fetches, else from two parts ahead
+    /// in the span with the longest way to go, else the rest of a slow transfer. `idle` is the pace of the transfer that
+    /// takes it, if it is known. `None`: nothing is left to share.
     pub(crate) fn claim_part(
         &mut self,
         gaps: &[ByteRange],
@@ -165,7 +163,7 @@ impl Spans {
         Some(claimed)
     }
 
-    /// Takes from the span whose rest will take longest what an idle transfer brings much sooner.
+    /// Takes the rest of the slowest span, as far as an idle transfer would bring it much sooner.
     fn take_over(&mut self, end: u64, idle: Option<Pace>, now: Instant) -> Option<(ByteRange, Cut)> {
         let idle = idle.filter(|_| end < u64::MAX && self.may_take_over())?;
         let slow = self.live.iter_mut().filter(|span| !span.is_plain).filter_map(|span| {
@@ -174,7 +172,7 @@ impl Spans {
             Some((tenure.rest_bytes / tenure.rate.max(1), kept, span))
         });
         let (_, kept, span) = slow.max_by_key(|(time, ..)| *time)?;
-        let rest = ByteRange { start: span.next + kept, end: span.stop.min(end) };
+        let rest = ByteRange { start: span.next + kept, end: span.reach.stop.min(end) };
         self.takeover_count += 1;
         Some((rest, span.keep(kept)))
     }
@@ -183,22 +181,22 @@ impl Spans {
         self.takeover_count < TAKEOVER_COUNT + self.received_bytes / TAKEOVER_BYTES
     }
 
-    /// Whether others have all that the transfer `id` had yet to fetch.
+    /// Whether other transfers have the whole rest of the transfer `id`.
     pub(crate) fn is_taken_over(&self, id: u64) -> bool {
         self.live.iter().chain(&self.asides).any(|span| span.id == id && span.is_taken_over)
     }
 
-    /// Takes all but the next two parts from the longest span that is not a part itself. The first of the two is
-    /// enough for it, if the part behind them comes by then. Of the second it gets what has arrived when it is left, so
-    /// that this does not come twice.
+    /// Takes all but the next two parts from the longest span that is not a part itself. That span is done after the
+    /// first of the two, if the part behind them comes by then. The second absorbs the bytes that are on the wire when
+    /// it stops, so that they do not come twice.
     fn cut_longest(&mut self, end: u64) -> Option<(ByteRange, Cut)> {
         if self.are_ranges_in_doubt() {
             return None;
         }
         let wholes = self.live.iter_mut().filter(|span| !span.is_part);
-        let span = wholes.max_by_key(|span| span.stop.min(end).saturating_sub(span.next))?;
+        let span = wholes.max_by_key(|span| span.reach.stop.min(end).saturating_sub(span.next))?;
         let enough = span.next.saturating_add(self.part_bytes);
-        let rest = ByteRange { start: enough.saturating_add(self.part_bytes), end: span.stop.min(end) };
+        let rest = ByteRange { start: enough.saturating_add(self.part_bytes), end: span.reach.stop.min(end) };
         if rest.start >= rest.end {
             return None;
         }
@@ -207,9 +205,9 @@ impl Spans {
         Some((rest, cut))
     }
 
-    /// Claims the bytes from `range.start` on: a small range for itself, another one cutting short the transfer that
-    /// would have reached it. `None`: they are there, or are being received, or `count_max` transfers run already,
-    /// those for parts not counted.
+    /// Claims the bytes from `range.start` on. A small range is fetched beside the transfer that covers it; a larger one
+    /// cuts that transfer short. `None`: the bytes are there or about to come, or `count_max` transfers run already (not
+    /// counting those for parts).
     pub(crate) fn claim_far(
         &mut self,
         range: ByteRange,
@@ -228,7 +226,7 @@ impl Spans {
             return None;
         }
         let reads_on = gap.start == start && start > 0;
-        // What reaches the end leaves nothing behind for the transfer that comes towards it.
+        // A range that reaches the end leaves nothing for the covering transfer to do behind it: better to cut that.
         if !reads_on
             && range.len() <= SMALL_RANGE_BYTES_MAX
             && range.end < end
@@ -238,14 +236,14 @@ impl Spans {
         }
         let ahead = self.live.iter().map(|span| span.from).filter(|from| *from > start).min();
         let mut stop = ahead.unwrap_or(gap.end).min(gap.end);
-        // A blob of which not even the size is known may be on its way as a whole already.
+        // While the size is unknown, all of the blob may be on the wire already.
         let may_cut = end < u64::MAX && !self.are_ranges_in_doubt();
-        let covering = self.live.iter_mut().find(|span| span.next < start && start < span.stop);
+        let covering = self.live.iter_mut().find(|span| span.next < start && start < span.reach.stop);
         if covering.is_some() && !may_cut {
             return None;
         }
         let cut = covering.map(|covering| {
-            stop = stop.min(covering.stop);
+            stop = stop.min(covering.reach.stop);
             covering.cut_at(start, start)
         });
         let wanted = if reads_on { range.end.max(start + FAR_SPAN_BYTES_READ_ON) } else { range.end };
@@ -275,15 +273,15 @@ impl Spans {
         self.last_id
     }
 
-    /// Notes that the last `length` bytes have been asked for, and will be claimed once it is known where they begin.
-    /// `false`: the end of the blob was so before.
+    /// Notes that the last `length` bytes have been asked for. They are claimed once the answer tells where they begin.
+    /// `false`: the blob's tail was asked for already.
     pub(crate) fn expect_tail(&mut self, length: u64) -> bool {
         let is_first = self.expected_tail == 0;
         self.expected_tail = self.expected_tail.max(length);
         is_first
     }
 
-    /// Whoever wants them claims them from now on.
+    /// The tail is no longer expected: any transfer may claim it.
     pub(crate) fn expect_no_tail(&mut self) {
         self.expected_tail = 0;
     }
@@ -308,10 +306,10 @@ impl Spans {
         self.last_id
     }
 
-    /// Whether no byte is two transfers'. One that was taken over brings no more.
+    /// Whether no two transfers have claimed the same byte. A transfer that was taken over brings no more.
     fn is_disjoint(&self) -> bool {
         let working = || self.live.iter().filter(|span| !span.is_taken_over);
-        let apart = |one: &Span, other: &Span| one.stop <= other.from || other.stop <= one.from;
+        let apart = |one: &Span, other: &Span| one.reach.stop <= other.from || other.reach.stop <= one.from;
         working().all(|one| working().all(|other| one.id == other.id || apart(one, other)))
     }
 
@@ -319,8 +317,8 @@ impl Spans {
     fn first_free(&self, gap: ByteRange) -> Option<ByteRange> {
         let mut start = gap.start;
         // Each round steps over one span, so there are at most as many rounds as spans.
-        while let Some(span) = self.live.iter().find(|span| span.from <= start && start < span.stop) {
-            start = span.stop;
+        while let Some(span) = self.live.iter().find(|span| span.from <= start && start < span.reach.stop) {
+            start = span.reach.stop;
         }
         let end = self.live.iter().map(|span| span.from).filter(|from| *from > start).min();
         let end = end.map_or(gap.end, |from| from.min(gap.end));

@@ -7,7 +7,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use oci::{Digest, Repository};
 
-use super::seat::Seat;
+use super::reader_handle::ReaderHandle;
 use super::{Fill, vanished};
 use crate::error::PullError;
 
@@ -15,17 +15,17 @@ use crate::error::PullError;
 #[derive(Clone, Debug)]
 pub(crate) struct FillTable {
     fills: Arc<DashMap<Digest, Arc<Fill>>>,
-    /// What fills may take of memory.
+    /// The memory that fills share.
     memory: Memory,
 }
 
 /// A caller's part in a fill.
 #[derive(Debug)]
-pub(crate) struct Boarding {
+pub(crate) struct Joined {
     pub(crate) fill: Arc<Fill>,
-    pub(crate) seat: Seat,
-    /// Whether the fill was there already.
-    pub(crate) joined: bool,
+    pub(crate) reader: ReaderHandle,
+    /// Whether the caller started the fill.
+    pub(crate) is_first: bool,
 }
 
 /// The writing side of a fill. Dropped unfinished, it fails every reader; in any case it takes the fill off
@@ -47,19 +47,19 @@ impl FillTable {
         digest: &Digest,
         repository: &Repository,
         start: impl FnOnce(FillWriter),
-    ) -> Boarding {
+    ) -> Joined {
         let entry = self.fills.entry(digest.clone());
         if let Entry::Occupied(entry) = &entry
-            && let Some(seat) = entry.get().take_seat()
+            && let Some(reader) = ReaderHandle::of(entry.get())
         {
-            return Boarding { fill: entry.get().clone(), seat, joined: true };
+            return Joined { fill: entry.get().clone(), reader, is_first: false };
         }
         let fill = Arc::new(Fill::new(digest.clone(), repository.clone(), self.memory.clone()));
-        let seat = fill.take_seat().expect("a new fill has given way to nobody");
+        let reader = ReaderHandle::of(&fill).expect("a new fill has not given way");
         // One that gave way is on its way out; this one goes on with its bytes.
         drop(entry.insert(fill.clone()));
         start(FillWriter { fill: fill.clone(), table: self.clone() });
-        Boarding { fill, seat, joined: false }
+        Joined { fill, reader, is_first: true }
     }
 
     /// The fill for `digest`, if there is one.

@@ -13,7 +13,7 @@ use crate::named_sizes::NamedSizes;
 use crate::recent::Recent;
 use crate::shared::Shared;
 
-/// How long a manifest that came wrong twice in a row is left alone.
+/// A manifest that came wrong twice in a row is left alone for this time.
 const SUSPECT_TTL: Duration = Duration::from_secs(60);
 
 /// Suspects that are remembered at a time.
@@ -23,7 +23,7 @@ const SUSPECT_COUNT_MAX: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct ManifestFetcher {
     shared: Arc<Shared>,
-    /// What came with wrong bytes twice in a row lately, and how they were wrong.
+    /// References whose bytes were wrong twice in a row lately, and how.
     suspects: Recent<(Repository, Reference), String>,
     /// For blobs that come without a size.
     sizes: Arc<NamedSizes>,

@@ -1,4 +1,4 @@
-//! What the upstream answers when it is asked what a tag names.
+//! Asking the upstream which manifest a tag names.
 
 use oci::{Digest, MediaType, Reference, Repository, Tag};
 use policy::head_trust::Stakes;
@@ -10,7 +10,7 @@ use crate::error::PullError;
 use crate::manifests::describe;
 use crate::manifests::fetch::ManifestFetcher;
 
-/// What the upstream says that a tag names.
+/// The manifest that a tag names, as the upstream says.
 #[derive(Clone, Debug)]
 pub(super) struct TagCheck {
     pub(super) digest: Digest,

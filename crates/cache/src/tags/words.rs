@@ -1,4 +1,4 @@
-//! What is known of each tag, and the rule that an older word never overwrites a newer one.
+//! The one owner of all that is known of a tag, and of the rule that an older word never overwrites a newer one.
 //!
 //! The upstream's word on a tag is what it names, or that it is gone. The newest word is on disk, as far as the disk
 //! takes it, and the time of it in memory: the disk is not written for a check that changed nothing.
@@ -17,10 +17,10 @@ use crate::shared::Shared;
 /// A record on disk whose check is younger than this is not rewritten by a check that changed nothing.
 const RECORD_AGE_MAX: Duration = Duration::from_secs(3600);
 
-/// How long the newest word on a tag is remembered beside its record on disk.
+/// The newest word on a tag is remembered for this time beside its record on disk.
 const NEWEST_TTL: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a digest that a HEAD named waits for the GET that makes the tag servable.
+/// A digest that a HEAD named waits for this time for the GET that makes the tag servable.
 const PROMISED_TTL: Duration = Duration::from_secs(600);
 
 /// Tags, and promises, that are remembered at a time.
@@ -33,7 +33,7 @@ type Key = (Repository, Tag);
 pub(crate) struct AskedAt {
     /// Tells which of two is later: the wall clock may be set back in between.
     moment: Instant,
-    /// What the record tells the next process.
+    /// The time for the record on disk.
     time: SystemTime,
 }
 

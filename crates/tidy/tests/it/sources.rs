@@ -25,10 +25,6 @@ const FIELD_COUNT_MAX: usize = 12;
 
 /// Structs with more, each with the reason.
 const MAY_BE_WIDE: &[(&str, &str)] = &[
-    ("crates/cache/src/backend.rs: Backend", "to be parted into rooms"),
-    ("crates/cache/src/fill.rs: Fill", "to be parted into rooms"),
-    ("crates/cache/src/fill/spans/span.rs: Span", "to be parted"),
-    ("crates/cache/src/fill/transfer.rs: Transfer", "to be parted into rooms"),
     ("crates/cache/src/settings.rs: Settings", "one setting each, read and never changed"),
     ("crates/server/src/access.rs: Entry", "one field of the access line each"),
     ("crates/server/src/settings.rs: Settings", "one setting each, read and never changed"),

@@ -1,8 +1,9 @@
-//! How a transfer goes on, and when it ends: what it was cut short for is its own again if that does not come.
+//! The course of a transfer: how far it goes, and when it ends. A transfer that was cut short gets its bytes back if the
+//! transfer that took them does not bring them.
 //!
 //! A claim only reserves. The connection that asked for the whole blob may be the only one that brings anything: some
-//! upstreams take every request for a range and never answer it. So it is left only for a transfer that was seen to
-//! bring its bytes.
+//! upstreams take every request for a range and never answer it. So that connection stops only in front of a transfer
+//! that was seen to bring its bytes.
 
 use oci::ByteRange;
 use policy::approach::SMALL_RANGE_BYTES_MAX;
@@ -11,16 +12,16 @@ use tokio::time::Instant;
 
 use super::{ASIDE_SHARE, Reach, Spans};
 
-/// How many bytes may come once more in any case because a transfer goes on over what slow ones have brought; and
-/// beyond that, a thirty-second of what was received.
+/// Bytes that may come once more because a transfer goes on over bytes that slow ones have brought. A 32nd of all
+/// received bytes is added to that.
 const PASSED_BYTES_MIN: u64 = 1 << 20;
 
 /// The way on for a transfer that has come to its stop.
 struct WayOn {
     stop: u64,
-    /// Who loses what it claimed there.
+    /// The transfer that loses its claim there.
     loser: Option<u64>,
-    /// What the transfer brings once more, in bytes.
+    /// Bytes that come once more.
     passed_bytes: u64,
 }
 
@@ -28,19 +29,19 @@ impl Spans {
     /// Notes the progress of `id` and returns how far it goes.
     pub(crate) fn advance(&mut self, id: u64, next: u64, now: Instant) -> Reach {
         let Some(span) = self.live.iter_mut().chain(&mut self.asides).find(|span| span.id == id) else {
-            return Reach { enough: next, stop: next };
+            return Reach::to(next);
         };
         let came = next.saturating_sub(span.next);
         self.received_bytes += came;
         self.far_bytes += if span.is_far { came } else { 0 };
         span.advance(next, now);
         self.doubt.note_pace(span, now);
-        let (enough, stop, rate) = (span.enough, span.stop, span.rate(now));
+        let (Reach { enough, stop }, rate) = (span.reach, span.meter.rate(now));
         if next < enough || enough == stop || span.is_followed {
             return Reach { enough, stop };
         }
-        if !self.live.iter().any(|other| other.from == stop && other.keeps_up_with(rate, now)) {
-            return Reach { enough: stop, stop };
+        if !self.live.iter().any(|other| other.from == stop && other.meter.keeps_up_with(rate, now)) {
+            return Reach::to(stop);
         }
         if let Some(span) = self.live.iter_mut().find(|span| span.id == id) {
             span.is_followed = true;
@@ -66,19 +67,19 @@ impl Spans {
     /// Notes that `id` has received so many bytes of what comes before its claim.
     pub(crate) fn skip(&mut self, id: u64, bytes: u64, now: Instant) {
         if let Some(span) = self.live.iter_mut().find(|span| span.id == id) {
-            span.skip(bytes, now);
+            span.meter.receive(bytes, now);
         }
     }
 
     /// Notes whether `id` receives nothing, because its bytes wait for the disk.
     pub(crate) fn hold_up(&mut self, id: u64, is_held_up: bool, now: Instant) {
         if let Some(span) = self.live.iter_mut().chain(&mut self.asides).find(|span| span.id == id) {
-            span.hold_up(is_held_up, now);
+            span.meter.hold_up(is_held_up, now);
         }
     }
 
-    /// How far the transfer `id` goes beyond its stop, to which it has come. `None`: there it ends, for another one
-    /// brings what comes next, or has brought it.
+    /// The next stop of the transfer `id`, which has come to its present one. `None`: it ends there, because another
+    /// transfer brings the bytes behind it, or has brought them.
     pub(crate) fn go_on(&mut self, id: u64, gaps: &[ByteRange], now: Instant) -> Option<u64> {
         let way = self.way_on(id, gaps, now)?;
         if let Some(loser) = way.loser
@@ -88,10 +89,10 @@ impl Spans {
             self.doubt.count += 1;
         }
         self.passed_bytes += way.passed_bytes;
-        // What was cut from it last is not what it has now.
+        // The remembered cut no longer describes its claim.
         self.last_cut = None;
         let span = self.live.iter_mut().find(|span| span.id == id)?;
-        (span.enough, span.stop, span.is_followed) = (way.stop, way.stop, false);
+        (span.reach, span.is_followed) = (Reach::to(way.stop), false);
         // With a long way to go, it can be cut short again.
         span.is_part &= way.loser.is_some();
         Some(way.stop)
@@ -99,24 +100,24 @@ impl Spans {
 
     fn way_on(&self, id: u64, gaps: &[ByteRange], now: Instant) -> Option<WayOn> {
         let goes_on =
-            |span: &&super::Span| span.id == id && !span.is_taken_over && span.stop < span.asked_end;
+            |span: &&super::Span| span.id == id && !span.is_taken_over && span.reach.stop < span.asked_end;
         let span = self.live.iter().find(goes_on)?;
-        let (at, rate) = (span.stop, span.rate(now));
-        let holder = |at: u64| self.live.iter().find(move |other| other.from <= at && at < other.stop);
+        let (at, rate) = (span.reach.stop, span.meter.rate(now));
+        let holder = |at: u64| self.live.iter().find(move |other| other.covers(at));
         let free = gaps.iter().find(|gap| gap.start <= at && at < gap.end);
         let way = match (holder(at), free) {
             (Some(other), _) => {
                 let brought = other.brought_bytes();
-                // What has only just begun is told by how much came.
-                let is_under_way = match other.evidence(now) {
-                    Some(_) => other.keeps_up_with(rate, now),
+                // A transfer that has only just begun is judged by its bytes; its rate says nothing yet.
+                let is_under_way = match other.meter.evidence(now) {
+                    Some(_) => other.meter.keeps_up_with(rate, now),
                     None => brought > SMALL_RANGE_BYTES_MAX && !self.are_ranges_in_doubt(),
                 };
                 // The whole would have to come once more if that one broke off.
                 if is_under_way && !span.is_plain {
                     return None;
                 }
-                WayOn { stop: other.stop, loser: Some(other.id), passed_bytes: brought }
+                WayOn { stop: other.reach.stop, loser: Some(other.id), passed_bytes: brought }
             }
             (None, Some(gap)) => {
                 let ahead = self.live.iter().map(|other| other.from).filter(|from| *from > at).min();
@@ -124,8 +125,8 @@ impl Spans {
             }
             (None, None) => {
                 let next = gaps.iter().map(|gap| gap.start).filter(|start| *start > at).min()?;
-                let is_followed = holder(next).is_some_and(|other| other.keeps_up_with(rate, now));
-                // What comes next would be asked for as a range, and no range has come whole of late.
+                let is_followed = holder(next).is_some_and(|other| other.meter.keeps_up_with(rate, now));
+                // The next gap would be asked for as a range, and no range has come whole of late.
                 if !span.is_plain && (self.doubt.count == 0 || is_followed && !self.are_ranges_in_doubt()) {
                     return None;
                 }
@@ -136,28 +137,27 @@ impl Spans {
         (span.is_plain || self.may_pass(way.passed_bytes)).then_some(way)
     }
 
-    /// Where no range comes, what they did bring is little, and there is no other way.
+    /// Where no range comes, ranges have brought little, and there is no other way.
     fn may_pass(&self, bytes: u64) -> bool {
         let passed_bytes_max = PASSED_BYTES_MIN + self.received_bytes / ASIDE_SHARE;
         bytes == 0 || self.are_ranges_in_doubt() || self.passed_bytes + bytes <= passed_bytes_max
     }
 
-    /// Gives back what `id` has not fetched. If that is all, and nobody has claimed anything since, the transfer
-    /// that was cut short for it goes on as if nothing had been: an upstream that gives no parts is not asked
-    /// for the rest a second time. Nor is one that breaks them off asked for more of them than need be. Returns how
-    /// fast it was, if it brought anything.
+    /// Gives back the rest of `id`. If it has brought nothing and no other claim was made since, the transfer that was
+    /// cut short for it goes on as if never cut: so an upstream that gives no parts is not asked for the rest a second
+    /// time, and one that breaks parts off is asked for as few as possible. Returns its pace, if it brought anything.
     pub(crate) fn release(&mut self, id: u64, now: Instant) -> Option<Pace> {
         if let Some(index) = self.asides.iter().position(|span| span.id == id) {
             return self.asides.swap_remove(index).pace(now);
         }
         let index = self.live.iter().position(|span| span.id == id)?;
         let span = &self.live[index];
-        if span.next < span.enough && !span.is_taken_over && span.is_stalled(now) {
+        if span.next < span.reach.enough && !span.is_taken_over && span.is_stalled(now) {
             self.doubt_range(id, now);
         }
         let released = self.live.swap_remove(index);
         let brought_nothing = released.brought_bytes() == 0;
-        let is_whole = released.next >= released.stop && !brought_nothing && !released.is_taken_over;
+        let is_whole = released.next >= released.reach.stop && !brought_nothing && !released.is_taken_over;
         if released.is_whole() && released.from > 0 && !released.is_plain {
             self.doubt.note_whole(&released, now);
         }
@@ -167,9 +167,9 @@ impl Spans {
             {
                 span.undo(&cut);
             }
-        } else if let Some(before) = self.live.iter_mut().find(|span| span.stop == released.from) {
-            if released.next < released.enough {
-                before.enough = before.stop;
+        } else if let Some(before) = self.live.iter_mut().find(|span| span.reach.stop == released.from) {
+            if released.next < released.reach.enough {
+                before.reach.enough = before.reach.stop;
             }
             before.is_followed |= is_whole;
         }

@@ -92,16 +92,20 @@ fn no_two_live_spans_overlap() {
                 4 => spans.set_part_bytes(*random.choice(&[MIB, 3 * MIB, u64::MAX]).unwrap()),
                 _ => {
                     if let Some(span) = random.choice(&spans.live) {
-                        let (id, next) = (span.id, (span.next + MIB).min(span.stop));
+                        let (id, next) = (span.id, (span.next + MIB).min(span.reach.stop));
                         spans.advance(id, next, at);
                     }
                 }
             }
             let live: Vec<_> = spans.live.iter().filter(|span| !span.is_taken_over).collect();
             for (index, one) in live.iter().enumerate() {
-                assert!(one.next <= one.stop && one.enough <= one.stop && one.stop <= one.asked_end);
+                assert!(
+                    one.next <= one.reach.stop
+                        && one.reach.enough <= one.reach.stop
+                        && one.reach.stop <= one.asked_end
+                );
                 for other in live.iter().skip(index + 1) {
-                    let apart = one.stop <= other.from || other.stop <= one.from;
+                    let apart = one.reach.stop <= other.from || other.reach.stop <= one.from;
                     assert!(apart, "{one:?} and {other:?}");
                 }
             }

@@ -13,8 +13,8 @@ fn repository() -> Repository {
 #[tokio::test]
 async fn f42_a_writer_that_vanishes_fails_its_readers_and_frees_the_digest() {
     let table = FillTable::new(Memory::default());
-    let boarding = table.join_or_start(&digest(), &repository(), drop);
-    let ready = boarding.fill.ready(0).await;
+    let joined = table.join_or_start(&digest(), &repository(), drop);
+    let ready = joined.fill.ready(0).await;
     assert!(matches!(ready, Err(PullError::UpstreamUnavailable { .. })), "{ready:?}");
     assert!(table.get(&digest()).is_none());
 }
@@ -28,6 +28,6 @@ async fn a_writer_that_ends_late_does_not_take_its_successor_off_the_table() {
     table.fills.remove(&digest());
     let second = table.join_or_start(&digest(), &repository(), |writer| writers.push(writer));
     drop(first);
-    assert!(!second.joined);
-    assert!(table.join_or_start(&digest(), &repository(), drop).joined);
+    assert!(second.is_first);
+    assert!(!table.join_or_start(&digest(), &repository(), drop).is_first);
 }

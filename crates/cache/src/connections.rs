@@ -1,4 +1,4 @@
-//! How many transfers bring blobs from one registry at once, and whether it welcomes several for one blob.
+//! The connections that bring blobs from one registry, and whether it gives parts of blobs as asked.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,28 +8,28 @@ use oci::Digest;
 
 use crate::recent::Recent;
 
-/// How long a registry that refused a part is asked for one transfer per blob only.
+/// After a registry refused a part, each blob gets one connection only for this time.
 const REFUSAL_TTL: Duration = Duration::from_secs(300);
 
-/// How long a blob that was wrong, or did not come, is asked for as a whole only; and of how many blobs that is
-/// remembered.
+/// A blob whose ranges were wrong, or did not come, is asked for as a whole only for this time. The table remembers
+/// `PLAIN_COUNT_MAX` of them.
 const PLAIN_TTL: Duration = Duration::from_secs(24 * 3600);
 const PLAIN_COUNT_MAX: usize = 4096;
 
-/// The transfers of one registry.
+/// The connections that bring blobs from one registry.
 #[derive(Debug)]
-pub(crate) struct Lanes {
+pub(crate) struct Connections {
     count: AtomicUsize,
     refused: Recent<(), ()>,
     /// Blobs that are asked for as a whole.
     plain: Recent<Digest, ()>,
 }
 
-/// One transfer under way.
+/// One connection under way.
 #[derive(Debug)]
-pub(crate) struct Lane(Arc<Lanes>);
+pub(crate) struct Connection(Arc<Connections>);
 
-impl Lanes {
+impl Connections {
     pub(crate) fn new() -> Self {
         Self {
             count: AtomicUsize::new(0),
@@ -38,17 +38,17 @@ impl Lanes {
         }
     }
 
-    /// Every blob gets its first transfer, however many there are.
-    pub(crate) fn enter(self: &Arc<Self>) -> Lane {
+    /// Every blob gets its first connection, however many there are.
+    pub(crate) fn open(self: &Arc<Self>) -> Connection {
         self.count.fetch_add(1, Ordering::Relaxed);
-        Lane(Arc::clone(self))
+        Connection(Arc::clone(self))
     }
 
-    /// A further transfer, if fewer than `count_max` are under way.
-    pub(crate) fn try_enter(self: &Arc<Self>, count_max: usize) -> Option<Lane> {
+    /// A further connection, if fewer than `count_max` are under way.
+    pub(crate) fn try_open(self: &Arc<Self>, count_max: usize) -> Option<Connection> {
         let enter = |count| (count < count_max).then_some(count + 1);
         self.count.try_update(Ordering::Relaxed, Ordering::Relaxed, enter).ok()?;
-        Some(Lane(Arc::clone(self)))
+        Some(Connection(Arc::clone(self)))
     }
 
     /// The registry did not give a part of a blob as asked.
@@ -56,7 +56,7 @@ impl Lanes {
         self.refused.insert((), ());
     }
 
-    /// What came of the blob in ranges was wrong, or did not come: from now on the whole is asked for.
+    /// The blob's ranges were wrong, or did not come: from now on the whole is asked for.
     pub(crate) fn ask_plainly(&self, digest: &Digest) {
         self.plain.insert(digest.clone(), ());
     }
@@ -71,7 +71,7 @@ impl Lanes {
     }
 }
 
-impl Drop for Lane {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.0.count.fetch_sub(1, Ordering::Relaxed);
     }

@@ -10,18 +10,18 @@ use policy::approach::{self, SMALL_RANGE_BYTES_MAX};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Transfer;
 use super::passing::{self, Passing, Rest};
-use super::seat::Seat;
-use super::transfer::Transfer;
-use super::{Available, Fill, Phase, Progress};
 use crate::blob_reader::{BlobReader, FilePiece, Piece};
 use crate::error::PullError;
+use crate::fill::reader_handle::ReaderHandle;
+use crate::fill::{Available, Fill, Phase, Progress};
 
 /// An answer that reaches the blob's end keeps back this much until the digest is verified.
 const TAIL_BYTES: u64 = 64 * 1024;
 
-/// An answer waits so long for its first byte before its head goes out. A transfer that is given up within
-/// that time is an error that clients understand, and not a body that breaks off.
+/// The time that an answer's head waits for the first byte of its body. A transfer that is given up within that time is
+/// an error that clients understand, and not a body that breaks off.
 const FIRST_BYTE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The longest pause between two transfers for a byte that none of them brought.
@@ -34,7 +34,7 @@ struct Follower {
     /// Starts a transfer of its own when the range lies far ahead.
     far: Option<Far>,
     progress: watch::Receiver<Progress>,
-    seat: Seat,
+    reader: ReaderHandle,
     range: ByteRange,
     /// The blob's size, as the client is told it.
     size: u64,
@@ -42,36 +42,35 @@ struct Follower {
     reads_unverified_tail: bool,
     /// Whether a relay has given it bytes.
     has_joined_relay: bool,
-    /// The hash of the blob up to its position, if it can be told: what it has got is a part of what was hashed.
+    /// The hash of the blob up to its position, if all bytes that it has got were hashed with the relay's.
     hasher: Option<Hasher>,
-    verify_first_bytes_max: u64,
 }
 
+/// Starts transfers for a range far ahead of the front.
 struct Far {
     transfer: Arc<Transfer>,
     is_small: bool,
-    /// Where the last transfer was started, when the next may be at the earliest if that brought nothing, and the
-    /// pause after that one.
+    /// Where the last transfer was started, the earliest time for another one there, and the pause after that.
     started: Option<(u64, Instant, Duration)>,
 }
 
 /// Where an answer's bytes come from.
 enum Reading {
     Following(Box<Follower>),
-    /// The relay has moved on without it.
+    /// From the upstream, for this reader alone: the relay has moved on without it.
     Passing(Box<Passing>),
 }
 
-/// What a look at the fill finds.
+/// The result of a look at the fill.
 enum Found {
-    /// This can leave; its length.
+    /// This can leave; and its length.
     Piece(Piece, u64),
     Nothing,
-    /// What comes next was dropped.
+    /// The next byte was dropped.
     Gone,
 }
 
-/// What a client asked for, once the blob's size is known.
+/// A client's request, once the blob's size is known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     /// It lies inside the blob.
@@ -87,26 +86,25 @@ impl Wanted {
         self.is_closed && self.range.len() <= SMALL_RANGE_BYTES_MAX
     }
 
-    /// Whether it lies in the end of the blob that others wait for. Who reads that and not what comes
-    /// before puts no body together from it. It is what clients read first that pull lazily: the table of contents.
+    /// Whether it lies in the tail that others wait for. A client that reads only the tail cannot put a body together
+    /// from it. Clients that pull lazily read it first, for the table of contents.
     fn lies_in_tail(&self) -> bool {
         self.is_closed && self.range.start > 0 && self.range.start >= self.size.saturating_sub(TAIL_BYTES)
     }
 }
 
-/// A reader over what is wanted, once its first byte is there or has been waited for.
+/// A reader over the wanted range, once its first byte is there or has been waited for.
 ///
 /// # Errors
 /// The fill's, when it fails before.
 pub(crate) async fn follow(
     fill: &Arc<Fill>,
-    seat: Seat,
+    reader: ReaderHandle,
     transfer: Arc<Transfer>,
     wanted: Wanted,
 ) -> Result<BlobReader, PullError> {
     let range = wanted.range;
-    let verify_first_bytes_max = transfer.settings().verify_first_bytes_max;
-    seat.move_to(range.start);
+    reader.move_to(range.start);
     if fill.is_relaying() {
         // It waits for no reader at the beginning any more.
         fill.publish();
@@ -117,13 +115,12 @@ pub(crate) async fn follow(
         transfer,
         far: (range.start > 0).then_some(far),
         progress: fill.watch(),
-        seat,
+        reader,
         range,
         size: wanted.size,
         reads_unverified_tail: wanted.lies_in_tail(),
         has_joined_relay: false,
         hasher: None,
-        verify_first_bytes_max,
     };
     // Beyond that time the head goes out, and the body says what becomes of it.
     tokio::time::timeout(FIRST_BYTE_WAIT_MAX, follower.begin()).await.unwrap_or(Ok(()))?;
@@ -156,15 +153,15 @@ impl Follower {
         while self.range.start < self.range.end && matches!(self.look()?, Found::Nothing) {
             self.wait(self.range.start).await;
         }
-        // It was only looked at.
+        // The piece was only looked at.
         self.hasher = None;
         Ok(())
     }
 
-    /// Nothing at the end of the range, and nowhere else.
+    /// The next piece. [`Found::Nothing`] only at the end of the range.
     async fn next(&mut self) -> Result<Found, PullError> {
         loop {
-            let position = self.seat.position();
+            let position = self.reader.position();
             if position >= self.range.end {
                 return Ok(Found::Nothing);
             }
@@ -183,19 +180,19 @@ impl Follower {
 
     fn move_to(&self, position: u64) {
         // At its end it needs nothing any more, however long its client takes for what it was given.
-        self.seat.move_to(if position < self.range.end { position } else { u64::MAX });
+        self.reader.move_to(if position < self.range.end { position } else { u64::MAX });
         if self.fill.is_relaying() {
             // The relay may be waiting for this reader.
             self.fill.publish();
         }
     }
 
-    /// What can leave now.
+    /// Looks for a piece that can leave now.
     fn look(&mut self) -> Result<Found, PullError> {
         let progress = self.progress.borrow_and_update().clone();
-        let position = self.seat.position();
+        let position = self.reader.position();
         if let Phase::Failed(error) = progress.phase {
-            // A transfer that broke off after it had left this reader behind is not this reader's any more.
+            // Once the relay has left this reader behind, a failure of the transfer is not this reader's any more.
             let is_left_behind = || matches!(self.fill.available(position), Available::Gone);
             return match error {
                 PullError::UpstreamUnavailable { .. } if is_left_behind() => self.take(position, 0),
@@ -211,7 +208,7 @@ impl Follower {
         if position < limit { self.take(position, limit - position) } else { Ok(Found::Nothing) }
     }
 
-    /// What can be had at `position`, at most `length_max` bytes. The caller moves on by as much.
+    /// The piece at `position`, at most `length_max` bytes. The caller moves on by its length.
     fn take(&mut self, position: u64, length_max: u64) -> Result<Found, PullError> {
         let available = self.fill.available(position);
         if matches!(available, Available::Relayed(..) | Available::Gone) && self.is_unhashed(position) {
@@ -247,9 +244,9 @@ impl Follower {
     }
 
     /// Takes the rest from the upstream, for this reader alone: the relay has moved on without it. An answer that reaches
-    /// the blob's end ends only if what came here and what comes there are right together.
+    /// the blob's end ends cleanly only if both parts together have the digest.
     async fn pass_on(&mut self) -> Result<Passing, PullError> {
-        let position = self.seat.position();
+        let position = self.reader.position();
         let begun = self.hasher.take().or_else(|| self.fill.hash_at_origin(position));
         let reaches_end = self.range.end == self.size && !self.reads_unverified_tail;
         let hasher = match begun {
@@ -266,7 +263,7 @@ impl Follower {
         };
         let rest =
             Rest { range: ByteRange { start: position, end: self.range.end }, size: self.size, hasher };
-        passing::pass_on(self.transfer.clone(), self.seat.take_client(), rest).await
+        passing::pass_on(self.transfer.clone(), self.reader.take_client(), rest).await
     }
 
     /// Whether this answer has bytes from the store that lie beyond where the relay began: the digest that the
@@ -276,12 +273,12 @@ impl Follower {
         is_beyond && !self.has_joined_relay && position > self.range.start
     }
 
-    /// Where this answer must stop for now. Unverified bytes may leave, but never the end of the blob to somebody who
+    /// Where this answer must stop for now. Unverified bytes may leave, but never the tail of the blob to a client that
     /// may have the rest, so no client gets a complete wrong body.
     fn limit(&self, progress: &Progress) -> u64 {
         match &progress.phase {
             Phase::Verified => self.range.end,
-            Phase::Flowing if self.size > self.verify_first_bytes_max => {
+            Phase::Flowing if !self.transfer.is_verified_first(self.size) => {
                 if self.range.end == self.size && !self.reads_unverified_tail {
                     self.size.saturating_sub(TAIL_BYTES)
                 } else {
@@ -292,7 +289,7 @@ impl Follower {
         }
     }
 
-    /// Waits for the fill to move. A range that will not be reached in time gets a transfer.
+    /// Waits for the fill to move. A range that the fill will not reach in time gets a transfer of its own.
     async fn wait(&mut self, position: u64) {
         let range = ByteRange { start: position, end: self.range.end };
         match self.far.as_mut().map(|far| far.advance(&self.fill, range)) {
@@ -310,7 +307,7 @@ impl Far {
         if fill.size().is_none() {
             return wait_max;
         }
-        let approach = fill.approach(range.start);
+        let approach = fill.claims().approach(range.start);
         if let Some(patience) = approach::wait(approach.as_ref(), self.is_small, wait_max) {
             return patience;
         }
@@ -322,11 +319,11 @@ impl Far {
             return not_before - now;
         }
         if self.transfer.clone().spawn_far(fill, range) {
-            // Asked for again if that does not help, and less and less often.
+            // If this one brings nothing either, the next one comes later still.
             let pause = before.map_or(wait_max, |(.., pause)| pause);
             self.started = Some((range.start, now + pause, (pause * 2).min(FAR_PAUSE_MAX)));
         }
-        // The bound may be reached: a transfer that ends says so.
+        // As many transfers may run as are allowed; one that ends wakes this reader.
         wait_max
     }
 }

@@ -8,7 +8,7 @@ use futures_util::stream::{self, BoxStream};
 use oci::{ByteRange, Digest, Hasher};
 use upstream::BlobRange;
 
-use super::transfer::Transfer;
+use super::Transfer;
 use crate::asker::Asking;
 use crate::blob_reader::{BlobReader, Piece};
 use crate::error::PullError;
@@ -31,13 +31,13 @@ pub(super) struct Passing {
 pub(crate) struct Passage {
     /// The whole blob's size in bytes.
     pub(crate) size: u64,
-    /// What the reader gives.
+    /// The bytes that the reader gives.
     pub(crate) range: ByteRange,
     pub(crate) reader: BlobReader,
 }
 
-/// Asks the upstream for the blob and passes on what `resolve` makes of its size. `client` and `asking` are kept to the
-/// end.
+/// Asks the upstream for the blob and passes on the range that `resolve` returns for its size. `client` and `asking` are
+/// held to the end.
 pub(crate) async fn pass(
     transfer: Arc<Transfer>,
     client: Option<ClientPermit>,
@@ -76,16 +76,16 @@ pub(crate) async fn pass(
     Ok(Passage { size, range, reader: BlobReader::streamed(remaining, passing.chunks()) })
 }
 
-/// What a reader lacks whose bytes a relay has dropped.
+/// The bytes that a relay has dropped before a reader got them.
 pub(super) struct Rest {
     pub(super) range: ByteRange,
     /// The whole blob's size in bytes, as the client was told it.
     pub(super) size: u64,
-    /// The hash of the blob up to the range's start, if the range reaches the blob's end: what came before is part of it.
+    /// The hash of the blob up to the range's start, if the range reaches the blob's end.
     pub(super) hasher: Option<Hasher>,
 }
 
-/// Asks the upstream for what a reader lacks, for that reader alone. `client` is kept to the end.
+/// Asks the upstream for a reader's rest, for that reader alone. `client` is held to the end.
 ///
 /// # Errors
 /// The upstream's; [`PullError::UpstreamUnavailable`] too when no place with it is free.
@@ -170,7 +170,7 @@ fn verify(transfer: &Transfer, got: Digest) -> Result<(), PullError> {
         return Ok(());
     }
     transfer.metrics().verify_failed();
-    transfer.blobs.lanes.ask_plainly(&transfer.digest);
+    transfer.blobs.connections.ask_plainly(&transfer.digest);
     let detail = format!("{} was asked for, and the upstream's bytes have the digest {got}", transfer.digest);
     Err(PullError::DigestMismatch { detail })
 }

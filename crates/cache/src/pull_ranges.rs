@@ -6,11 +6,11 @@ use std::vec;
 use oci::{ByteRange, Digest, Meant, RangeSet, Repository};
 use storage::OpenBlob;
 
-use super::Blobs;
-use super::pull::DESCRIBE_UNHASHED_BYTES_MIN;
 use crate::blob_reader::BlobReader;
+use crate::blobs::Blobs;
 use crate::error::PullError;
 use crate::grants::Content;
+use crate::pull_blob::DESCRIBE_UNHASHED_BYTES_MIN;
 
 /// Parts of a stored blob, which is known to be right: one after the other, each with its range.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Blobs {
         digest: &Digest,
         ranges: &RangeSet,
     ) -> Result<Option<BlobParts>, PullError> {
-        // What the store cannot give is asked for as a whole, which counts the store's failure.
+        // If the store fails, the whole is asked for, and that counts the failure.
         let Ok(Some(blob)) = self.shared.blobs.open(digest).await else { return Ok(None) };
         self.grants.prove(Content::Blob, repository, digest).await?;
         let size = blob.size();

@@ -7,22 +7,24 @@ use policy::head_trust::Stakes;
 use storage::OpenBlob;
 use telemetry::BypassReason;
 
-use super::Blobs;
 use crate::answer::{BlobAnswer, Keeping, Want};
 use crate::blob_reader::BlobReader;
+use crate::blobs::Blobs;
 use crate::error::PullError;
-use crate::fill::reader::Wanted;
-use crate::fill::table::{Boarding, FillWriter};
-use crate::fill::transfer::{First, Transfer};
-use crate::fill::{passing, reader};
+use crate::fill::table::{FillWriter, Joined};
 use crate::grants::Content;
 use crate::outcome::Outcome;
 use crate::permits::ClientPermit;
+use crate::transfer::Transfer;
+use crate::transfer::far::First;
+use crate::transfer::follow::{self, Wanted};
+use crate::transfer::passing;
 
-/// A larger stored blob is described by its file's length, unhashed: what is wrong with it shows when it is read.
-pub(super) const DESCRIBE_UNHASHED_BYTES_MIN: u64 = 256 << 20;
+/// A larger stored blob is described by its file's length, unhashed: damage shows when it is read.
+pub(crate) const DESCRIBE_UNHASHED_BYTES_MIN: u64 = 256 << 20;
 
-/// So many fills for other repositories may be refused before a caller takes their refusal for its own.
+/// A caller joins this many fills that are then refused to other repositories, before it takes their refusal for its
+/// own.
 const REFUSED_JOIN_COUNT_MAX: u32 = 8;
 
 // An answer's future is moved around before it is polled. The roads that a hit does not take are boxed, here and for
@@ -67,8 +69,8 @@ impl Blobs {
             Want::Get if blob.size() > self.shared.settings.verify_first_bytes_max => {
                 let transfer = self.transfer(repository, digest);
                 let start = |writer| transfer.clone().spawn_hashing(writer, blob.clone());
-                let (boarding, size) = self.board(&transfer, None, start).await?;
-                return self.follow(transfer, boarding, size, range, None).await.map(Some);
+                let (joined, size) = self.join(&transfer, None, start).await?;
+                return self.follow(transfer, joined, size, range, None).await.map(Some);
             }
             Want::Head if blob.size() > DESCRIBE_UNHASHED_BYTES_MIN => true,
             Want::Get | Want::Head => self.stored.is_right(digest, &blob).await,
@@ -106,46 +108,46 @@ impl Blobs {
         let transfer = self.transfer(repository, digest);
         let first = First::of(range);
         let start = |writer| transfer.clone().spawn(writer, first);
-        let (boarding, size) = self.board(&transfer, first, start).await?;
-        let fill = &boarding.fill;
-        // What was stored meanwhile, or what another repository fetches, is this one's only if it is granted.
-        if fill.is_held() || fill.repository() != repository {
+        let (joined, size) = self.join(&transfer, first, start).await?;
+        let fill = &joined.fill;
+        // A blob that was stored meanwhile, or that another repository fetches, must be granted to this one first.
+        if fill.is_stored() || fill.repository() != repository {
             self.grants.prove(Content::Blob, repository, digest).await?;
         }
-        self.follow(transfer, boarding, size, range, Some(client)).await
+        self.follow(transfer, joined, size, range, Some(client)).await
     }
 
     /// Answers along a fill. `client` is kept to the fill's end.
     async fn follow(
         self: &Arc<Self>,
         transfer: Arc<Transfer>,
-        boarding: Boarding,
+        joined: Joined,
         size: u64,
         range: Option<&RangeRequest>,
         client: Option<ClientPermit>,
     ) -> Result<BlobAnswer, PullError> {
-        let Boarding { fill, seat, joined } = boarding;
+        let Joined { fill, reader, is_first } = joined;
         let resolved = resolve(range, size)?;
         if !fill.has_all_from(resolved.start) {
             return self.pass(transfer, range, client).await;
         }
-        seat.hold(client);
-        if joined && !fill.is_held() {
+        reader.keep_client(client);
+        if !is_first && !fill.is_stored() {
             self.shared.metrics.joined();
         }
-        let outcome = match joined {
+        let outcome = match is_first {
             _ if fill.is_relaying() => {
                 self.shared.metrics.bypassed(BypassReason::StoreFailed);
                 Outcome::Bypass
             }
-            _ if fill.is_held() => Outcome::Hit,
-            true => Outcome::Join,
-            false => Outcome::Miss,
+            _ if fill.is_stored() => Outcome::Hit,
+            true => Outcome::Miss,
+            false => Outcome::Join,
         };
         let is_closed = !matches!(range, None | Some(RangeRequest::From { last: None, .. }));
         let is_anothers = fill.repository() != &transfer.repository;
         let wanted = Wanted { range: resolved, size, is_closed };
-        let body = reader::follow(&fill, seat, transfer, wanted).await.map_err(|error| match error {
+        let body = follow::follow(&fill, reader, transfer, wanted).await.map_err(|error| match error {
             // Refused in the middle of a transfer for another repository: that says nothing about this one.
             PullError::NotFound { detail }
             | PullError::Denied { detail }
@@ -163,25 +165,25 @@ impl Blobs {
 
     /// Joins the fill for the transfer's digest or starts it, and waits until an answer can be given. What the
     /// upstream refuses another repository says nothing about this one: then it is asked again.
-    async fn board(
+    async fn join(
         &self,
         transfer: &Arc<Transfer>,
         first: Option<First>,
         start: impl Fn(FillWriter),
-    ) -> Result<(Boarding, u64), PullError> {
-        let mut patience = REFUSED_JOIN_COUNT_MAX;
+    ) -> Result<(Joined, u64), PullError> {
+        let mut refused_count = 0;
         loop {
-            let boarding = self.fills.join_or_start(&transfer.digest, &transfer.repository, &start);
-            if let Some(first) = first.filter(|_| boarding.joined && boarding.fill.size().is_none()) {
-                transfer.clone().spawn_first(&boarding.fill, first);
+            let joined = self.fills.join_or_start(&transfer.digest, &transfer.repository, &start);
+            if let Some(first) = first.filter(|_| !joined.is_first && joined.fill.size().is_none()) {
+                transfer.clone().spawn_first(&joined.fill, first);
             }
-            let ready = boarding.fill.ready(self.shared.settings.verify_first_bytes_max).await;
-            let is_anothers = boarding.fill.repository() != &transfer.repository;
+            let ready = joined.fill.ready(self.shared.settings.verify_first_bytes_max).await;
+            let is_anothers = joined.fill.repository() != &transfer.repository;
             match ready {
                 Err(
                     PullError::NotFound { .. } | PullError::Denied { .. } | PullError::Unconfirmed { .. },
-                ) if is_anothers && patience > 0 => patience -= 1,
-                ready => return ready.map(|size| (boarding, size)),
+                ) if is_anothers && refused_count < REFUSED_JOIN_COUNT_MAX => refused_count += 1,
+                ready => return ready.map(|size| (joined, size)),
             }
         }
     }
@@ -218,7 +220,7 @@ impl Blobs {
         range: Option<&RangeRequest>,
     ) -> Result<BlobAnswer, PullError> {
         // A fill that only hashes what is stored says nothing: that is missing or wrong by now.
-        let coming = self.fills.get(digest).filter(|fill| !fill.is_held());
+        let coming = self.fills.get(digest).filter(|fill| !fill.is_stored());
         let (size, outcome) = match coming.and_then(|fill| fill.size()) {
             Some(size) => {
                 self.grants.prove(Content::Blob, repository, digest).await?;
@@ -226,7 +228,7 @@ impl Blobs {
             }
             None => self.ask_size(repository, digest).await?,
         };
-        // The upstream has it, which is what a HEAD asks. Only fetching it would tell its size.
+        // The upstream has the blob, which answers the HEAD. Only fetching it would tell its size.
         let (resolved, partial) = match size {
             Some(size) => (resolve(range, size)?, range.is_some()),
             None => (ByteRange { start: 0, end: 0 }, false),

@@ -16,22 +16,22 @@ use storage::Spool;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::debug;
 
+use super::Transfer;
 use super::fetch::{Claimed, Role};
 use super::pump::{Sink, Stop};
-use super::transfer::Transfer;
-use super::{Content, Fill};
+use crate::fill::Fill;
 
-/// What is measured and decided about one fill.
+/// Measurements and decisions about one fill.
 struct Sharing {
-    /// Further transfers that are to run beside the front.
+    /// Number of further transfers that should run beside the front.
     wanted: usize,
     is_settled: bool,
     trial: Option<(Trial, Instant)>,
     /// Connections on trial that were replaced because they were far slower than the others.
     replaced_count: u32,
-    /// How fast the part was that ended last.
+    /// Pace of the part that ended last.
     idle: Option<Pace>,
-    /// When it was measured, and how many bytes the front and the parts had received by then; the newest last.
+    /// Times of measurement with the bytes that the front and the parts had received by then; the newest last.
     measured: VecDeque<(Instant, u64)>,
     rate: u64,
     rate_before: u64,
@@ -41,7 +41,7 @@ impl Transfer {
     /// Shares the fill among further transfers for as long as it is polled. Returns when there will be none.
     pub(super) async fn share(&self, fill: &Arc<Fill>) {
         let connections_max = self.settings().connections_per_blob_max;
-        let Some(Content::Spool(spool)) = fill.content.get() else { return };
+        let Some(spool) = fill.spool() else { return };
         let mut progress = fill.watch();
         let Ok(size) = progress.wait_for(|progress| progress.size.is_some()).await.map(|told| told.size)
         else {
@@ -59,10 +59,10 @@ impl Transfer {
                 _ = ticks.tick() => {
                     if fill.is_relaying() {
                         // From here on the bytes are wanted in order.
-                        fill.set_part_bytes(u64::MAX);
+                        fill.claims().set_part_bytes(u64::MAX);
                         return;
                     }
-                    if fill.end_lost(size) {
+                    if fill.claims().end_lost(size) {
                         debug!(registry = %self.registry(), digest = %self.digest, "a transfer is far slower than the others and is ended");
                     }
                     let remaining_bytes = spool.gaps(size).iter().map(oci::ByteRange::len).sum();
@@ -74,7 +74,7 @@ impl Transfer {
                     } else {
                         // Each part would cost everything before it.
                         sharing.wanted = 0;
-                        fill.set_part_bytes(u64::MAX);
+                        fill.claims().set_part_bytes(u64::MAX);
                     }
                     if plan == Plan::Add && may_add && let Some(part) = self.start_part(fill, spool, size, None) {
                         sharing.begin_trial(&flow);
@@ -91,11 +91,6 @@ impl Transfer {
         }
     }
 
-    /// Whether nothing is known that speaks against asking for parts of the blob.
-    pub(super) fn may_ask_for_parts(&self, fill: &Fill) -> bool {
-        self.blobs.lanes.serve_parts() && !fill.is_asked_plainly()
-    }
-
     /// The transfer of the next part; none when nothing is left to share, or the registry is busy enough.
     fn start_part<'a>(
         &'a self,
@@ -104,18 +99,17 @@ impl Transfer {
         size: u64,
         idle: Option<Pace>,
     ) -> Option<impl Future<Output = (Result<(), Stop>, Option<Pace>)> + use<'a>> {
-        let lane = self.blobs.lanes.try_enter(self.settings().connections_max)?;
-        let (span, range) = fill.claim_part(|| spool.gaps(size), idle)?;
-        let claimed = Claimed { fill: fill.clone(), span };
+        let connection = self.blobs.connections.try_open(self.settings().connections_max)?;
+        let (span, range) = fill.claims().claim_part(|| spool.gaps(size), idle)?;
+        let claimed = Claimed::new(fill, span, connection);
         self.metrics().part_started();
         debug!(registry = %self.registry(), digest = %self.digest, start = range.start, end = range.end, "fetching a part beside the front");
         let mut sink = Sink::Spool(spool.clone());
         Some(async move {
-            let fetched = self.fetch(fill, &mut sink, span, range, Role::Part).await;
+            let fetched = self.fetch(fill, &mut sink, (span, range), Role::Part).await;
             let pace = claimed.give_back();
-            drop(lane);
             if let Err(stop) = &fetched {
-                // Whoever takes the next part takes what is missing of this one.
+                // Its missing bytes are part of the next claim.
                 debug!(registry = %self.registry(), digest = %self.digest, ?stop, "a part ended early");
             }
             (fetched, pace)
@@ -131,14 +125,14 @@ impl Sharing {
             trial: None,
             replaced_count: 0,
             idle: None,
-            measured: VecDeque::from([(Instant::now(), fill.shared_bytes())]),
+            measured: VecDeque::from([(Instant::now(), fill.claims().shared_bytes())]),
             rate: 0,
             rate_before: 0,
         }
     }
 
     fn measure(&mut self, fill: &Fill, remaining_bytes: u64, connections: usize) -> Flow {
-        let (now, received_bytes) = (Instant::now(), fill.shared_bytes());
+        let (now, received_bytes) = (Instant::now(), fill.claims().shared_bytes());
         let rate_since = |(at, before): &(Instant, u64)| {
             let elapsed_ms = u64::try_from((now - *at).as_millis()).unwrap_or(u64::MAX).max(1);
             (received_bytes - before).saturating_mul(1000) / elapsed_ms
@@ -161,7 +155,7 @@ impl Sharing {
         }
     }
 
-    /// What to do now; a trial that is over is over after this.
+    /// Decides what to do now. A trial that has ended is cleared.
     fn plan(&mut self, flow: &Flow) -> Plan {
         let plan = if self.is_settled { Plan::Wait } else { connections::plan(flow) };
         match plan {
@@ -190,7 +184,7 @@ impl Sharing {
             1 => u64::MAX,
             _ => connections::part_bytes(&Flow { connections, ..*flow }),
         };
-        fill.set_part_bytes(part_bytes);
+        fill.claims().set_part_bytes(part_bytes);
     }
 
     /// A part that failed costs its connection, and the trial if there is one. One that was replaced is followed by

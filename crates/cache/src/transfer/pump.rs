@@ -12,23 +12,21 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use oci::Hasher;
+use policy::resume::FLOOR_RATE;
 use storage::{Spool, StoreError};
 use tokio::time::Instant;
 
-use super::Fill;
-use super::relay::{PATIENCE, Pushed};
+use crate::fill::Fill;
+use crate::fill::relay::{PATIENCE, Pushed};
 
-/// What a batch holds at the most, in bytes.
+/// The most that one batch holds, in bytes.
 const BATCH_BYTES_MAX: u64 = 1 << 20;
 
-/// What it may hold however much the batches of others take, in bytes: so each transfer goes on while the disk is slow.
+/// A batch may hold this many bytes however much other batches take: so each transfer goes on while the disk is slow.
 const BATCH_BYTES_MIN: u64 = 64 * 1024;
 
-/// The slowest body that is still waited for, in bytes per second.
-pub(crate) const FLOOR_RATE: u64 = 1024;
-
-/// How long a transfer that has enough reads on: what its connection holds by then comes within that time.
-const LEAVING_TIME: Duration = Duration::from_millis(25);
+/// Grace period for reading bytes that are on the wire already, once a span is covered.
+const DRAIN_TIME: Duration = Duration::from_millis(25);
 
 /// Where the bytes go.
 pub(crate) enum Sink {
@@ -36,6 +34,24 @@ pub(crate) enum Sink {
     Spool(Arc<Spool>),
     /// Through memory to the readers, because the store failed.
     Relay { hasher: Box<Hasher>, front: u64 },
+}
+
+impl Sink {
+    /// The blob's size in bytes as an upstream told it before, to this process or an earlier one.
+    pub(super) fn size_on_record(&self) -> Option<u64> {
+        match self {
+            Self::Spool(spool) => spool.size(),
+            Self::Relay { .. } => None,
+        }
+    }
+
+    /// The hash and the length of what came in order from the blob's beginning on.
+    pub(super) fn front(&self) -> (Hasher, u64) {
+        match self {
+            Self::Spool(spool) => spool.front(),
+            Self::Relay { hasher, front } => (Hasher::clone(hasher), *front),
+        }
+    }
 }
 
 /// Why a transfer stopped before its end.
@@ -47,9 +63,9 @@ pub(crate) enum Stop {
     Cut(&'static str),
     /// The store refused the bytes, and they cannot go another way.
     Store(StoreError),
-    /// Others have all that it had yet to fetch: it was too slow beside them, or what it brings cannot be stored.
+    /// Other transfers have its whole rest: it was too slow beside them, or its bytes cannot be stored.
     TakenOver,
-    /// Nobody reads, and nothing can be kept.
+    /// It has no readers, and the store takes nothing.
     Abandoned,
 }
 
@@ -65,7 +81,7 @@ pub(crate) struct Pump<'a> {
     pub(crate) skip: u64,
     /// Whether this is the front of the fill, which may turn from the store to the relay.
     pub(crate) may_relay: bool,
-    /// For how long the body may come below the floor.
+    /// The longest time for which the body may come below [`FLOOR_RATE`].
     pub(crate) drip_max: Duration,
     /// Called with the number of bytes of each chunk that arrives.
     pub(crate) received: &'a (dyn Fn(u64) + Send + Sync),
@@ -86,7 +102,7 @@ impl Pump<'_> {
         let mut floor = Floor::new(self.drip_max);
         let mut is_held_up = false;
         let fill = Arc::clone(self.fill);
-        let mut taken_over = pin!(fill.taken_over(self.span));
+        let mut taken_over = pin!(fill.claims().taken_over(self.span));
         loop {
             if write.is_none() && batch.length > 0 {
                 match sink {
@@ -101,7 +117,7 @@ impl Pump<'_> {
             }
             if is_held_up == batch.has_room() {
                 is_held_up = !is_held_up;
-                self.fill.hold_up(self.span, is_held_up);
+                self.fill.claims().hold_up(self.span, is_held_up);
             }
             tokio::select! {
                 biased;
@@ -117,8 +133,8 @@ impl Pump<'_> {
                 }
                 () = &mut taken_over, if ended.is_none() => ended = Some(Err(Stop::TakenOver)),
                 () = reached(self.leave_at), if ended.is_none() && batch.has_room() => {
-                    // What another transfer had ahead may have been given back meanwhile.
-                    if self.position >= self.fill.advance(self.span, self.position).enough {
+                    // The transfer ahead may have given its span back meanwhile, and then this one goes on.
+                    if self.position >= self.fill.claims().advance(self.span, self.position).enough {
                         ended = Some(Ok(()));
                     } else {
                         self.leave_at = None;
@@ -144,36 +160,37 @@ impl Pump<'_> {
         let skipped = self.skip.min(bytes.len() as u64);
         self.skip -= skipped;
         if skipped > 0 {
-            self.fill.skip(self.span, skipped);
+            self.fill.claims().skip(self.span, skipped);
         }
         bytes = bytes.slice(skipped as usize..);
         let stop = self.stop_for(sink, self.position + bytes.len() as u64);
         bytes.truncate(usize::try_from(stop.saturating_sub(self.position)).unwrap_or(usize::MAX));
         self.position += bytes.len() as u64;
         batch.push(bytes);
-        let reach = self.fill.advance(self.span, self.position);
+        let reach = self.fill.claims().advance(self.span, self.position);
         if self.position >= reach.enough {
-            self.leave_at.get_or_insert_with(|| Instant::now() + LEAVING_TIME);
+            self.leave_at.get_or_insert_with(|| Instant::now() + DRAIN_TIME);
         }
         (self.position >= reach.stop).then_some(Ok(()))
     }
 
-    /// Where the span stops, for bytes up to `end` that have come. What comes next may be nobody's who brings it.
+    /// Where the span stops, now that bytes up to `end` have come. The claim behind it may be one that does not come:
+    /// then this transfer goes on over it.
     fn stop_for(&self, sink: &Sink, end: u64) -> u64 {
-        let mut stop = self.fill.advance(self.span, self.position).stop;
+        let mut stop = self.fill.claims().advance(self.span, self.position).stop;
         let Sink::Spool(spool) = sink else { return stop };
         let gaps = || spool.gaps(self.fill.size().unwrap_or(u64::MAX));
         while end >= stop
-            && let Some(further) = self.fill.go_on(self.span, gaps)
+            && let Some(further) = self.fill.claims().go_on(self.span, gaps)
         {
             stop = further;
         }
         stop
     }
 
-    /// The store failed. What it holds without a hole is read back as far as it was not hashed yet; from there
-    /// on the bytes go through the relay, in order. The batch that the store refused is still in memory: if it
-    /// comes next, the transfer goes on, else it begins anew there.
+    /// The store failed. The stored bytes before the first hole are read back, as far as they were not hashed yet; from
+    /// there on the bytes go through the relay, in order. The batch that the store refused is still in memory: if it
+    /// comes next, the transfer goes on, else a new one begins at the hole.
     async fn turn_to_relay(&self, sink: &mut Sink, refused: Batch, error: StoreError) -> Result<(), Stop> {
         let Sink::Spool(spool) = &*sink else { return Err(Stop::Store(error)) };
         if !self.may_relay {
@@ -201,8 +218,8 @@ impl Pump<'_> {
         Ok(())
     }
 
-    /// Puts a chunk into the window. While that is full, the others wait for its slowest readers, for a while in all; each
-    /// reader is charged the time that it takes from them.
+    /// Puts a chunk into the window. While that is full, the transfer waits for its slowest readers, and charges each of
+    /// them the time; once that is used up, the window moves on.
     async fn push(&self, chunk: &Bytes, hash: &Hasher) -> Result<(), Stop> {
         let mut progress = self.fill.watch();
         loop {
@@ -225,7 +242,7 @@ struct Batch {
     offset: u64,
     chunks: Vec<Bytes>,
     length: u64,
-    /// What the batches of all transfers may take of memory, and what this one takes.
+    /// The memory that the batches of all transfers share, and this one's share of it.
     batches: Budget,
     share: Share,
 }
@@ -247,7 +264,7 @@ impl Batch {
         }
     }
 
-    /// What came so far; what comes next goes on behind it.
+    /// Takes the bytes so far out; the next ones go on behind them.
     fn take(&mut self) -> Self {
         let next = Self::at(self.offset + self.length, &self.batches);
         mem::replace(self, next)
@@ -261,7 +278,7 @@ fn write_batch(spool: Arc<Spool>, batch: Batch) -> Write {
     })
 }
 
-/// That time; never, when there is none.
+/// Returns at that time; never, when there is none.
 async fn reached(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
@@ -269,7 +286,7 @@ async fn reached(time: Option<Instant>) {
     }
 }
 
-/// The end of the write under way; never, when there is none.
+/// Returns when the write under way ends; never, when there is none.
 async fn finished(write: &mut Option<Write>) -> (Batch, Result<(), StoreError>) {
     match write {
         Some(write) => write.await,
@@ -277,7 +294,7 @@ async fn finished(write: &mut Option<Write>) -> (Batch, Result<(), StoreError>) 
     }
 }
 
-/// Watches that a body does not drip: a transfer below the floor is as good as cut.
+/// Ends a body that drips: a transfer below the floor is as good as cut.
 struct Floor {
     window: Duration,
     since: Instant,

@@ -1,0 +1,107 @@
+//! The readers of a fill as the fill sees them, and the upstream permit that it keeps for them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::relay::Standing;
+use crate::permits::{ClientPermit, UpstreamPermit};
+
+/// All readers of one fill.
+#[derive(Debug, Default)]
+pub(super) struct Readers {
+    list: Mutex<Vec<Weak<Reader>>>,
+    permit: Mutex<Option<UpstreamPermit>>,
+    /// Cancelled when the permit is taken away: the fill ends with the bytes that it has.
+    gave_way: CancellationToken,
+}
+
+/// One reader.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    position: AtomicU64,
+    /// The total time for which a relay has waited for it, in nanoseconds.
+    held_up: AtomicU64,
+    client: Mutex<Option<ClientPermit>>,
+}
+
+impl Readers {
+    /// A further reader, at the beginning of the blob; `None` in a fill that gave way.
+    pub(super) fn add(&self) -> Option<Arc<Reader>> {
+        let reader = Arc::new(Reader::default());
+        let mut list = lock(&self.list);
+        // Under the lock: a fill that gives way has no readers, and must not get one meanwhile.
+        if self.gave_way.is_cancelled() {
+            return None;
+        }
+        list.retain(|reader| reader.strong_count() > 0);
+        list.push(Arc::downgrade(&reader));
+        Some(reader)
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Reader>> {
+        lock(&self.list).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(super) fn keep_permit(&self, permit: UpstreamPermit) {
+        *lock(&self.permit) = Some(permit);
+    }
+
+    pub(super) fn drop_permit(&self) {
+        drop(lock(&self.permit).take());
+    }
+
+    /// Hands the permit over, if there are no readers. From then on there will be none.
+    pub(super) fn give_way(&self) -> Option<UpstreamPermit> {
+        let list = lock(&self.list);
+        if list.iter().any(|reader| reader.strong_count() > 0) {
+            return None;
+        }
+        let permit = lock(&self.permit).take()?;
+        self.gave_way.cancel();
+        Some(permit)
+    }
+
+    /// Cancelled once the fill gave way.
+    pub(super) fn gave_way(&self) -> &CancellationToken {
+        &self.gave_way
+    }
+}
+
+impl Reader {
+    pub(crate) fn position(&self) -> u64 {
+        self.position.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn move_to(&self, position: u64) {
+        self.position.store(position, Ordering::Release);
+    }
+
+    /// Counts the reader's client among those that wait for the upstream.
+    pub(super) fn keep_client(&self, client: Option<ClientPermit>) {
+        *lock(&self.client) = client;
+    }
+
+    /// The client waits for the upstream no more, or for something else.
+    pub(super) fn take_client(&self) -> Option<ClientPermit> {
+        lock(&self.client).take()
+    }
+
+    /// Notes that a relay has waited for it.
+    pub(crate) fn charge(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.held_up.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let held_up = Duration::from_nanos(self.held_up.load(Ordering::Relaxed));
+        Standing { position: self.position.load(Ordering::Acquire), held_up }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change under these locks is one step, so a panic elsewhere does not spoil what they guard.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

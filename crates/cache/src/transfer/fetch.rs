@@ -1,0 +1,196 @@
+//! One request for one claimed span of a blob, and how its answer is received.
+
+use std::sync::Arc;
+
+use oci::ByteRange;
+use policy::pace::Pace;
+use policy::resume::Mode;
+use storage::StoreError;
+use upstream::{BlobRange, BlobStream, ErrorKind};
+
+use super::Transfer;
+use super::pump::{Pump, Sink, Stop};
+use crate::connections::Connection;
+use crate::fill::{Fill, Promised};
+
+/// Which part of the fill a transfer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It completes the blob from its first missing byte on.
+    Front(Mode),
+    /// It serves a range that the front will not reach soon.
+    Far,
+    /// It fetches a part just ahead of the front, to make the blob come faster.
+    Part,
+}
+
+/// A claimed span with its connection, given back however its transfer ends, a panic included.
+pub(super) struct Claimed {
+    fill: Arc<Fill>,
+    span: u64,
+    _connection: Connection,
+}
+
+impl Claimed {
+    pub(super) fn new(fill: &Arc<Fill>, span: u64, connection: Connection) -> Self {
+        Self { fill: Arc::clone(fill), span, _connection: connection }
+    }
+
+    /// Gives the span back now. Returns its pace, if anything came.
+    pub(super) fn give_back(self) -> Option<Pace> {
+        self.fill.release(self.span)
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        self.fill.release(self.span);
+    }
+}
+
+impl Transfer {
+    /// Fetches one claimed span. `sink` is where its bytes go.
+    pub(super) async fn fetch(
+        &self,
+        fill: &Arc<Fill>,
+        sink: &mut Sink,
+        (span, range): (u64, ByteRange),
+        role: Role,
+    ) -> Result<(), Stop> {
+        // The size that an earlier process was told lets a hole be asked for alone, and not with all that is behind it.
+        let size = fill.size().or_else(|| sink.size_on_record());
+        let reaches_end = size.is_none_or(|size| range.end >= size);
+        let request = request(range, reaches_end, role);
+        if matches!(request, BlobRange::Whole | BlobRange::From(_)) {
+            fill.claims().note_open_end(span);
+        }
+        if role == Role::Front(Mode::Whole) {
+            fill.claims().note_plain(span);
+        }
+        let asking = self.asking();
+        let answer = tokio::select! {
+            // An answer that is there is taken, even if the span is another's by now: it says something about ranges.
+            biased;
+            answer = asking.get_blob(&self.repository, &self.digest, request) => answer,
+            () = fill.claims().taken_over(span) => return Err(Stop::TakenOver),
+        };
+        let refuses_parts = match &answer {
+            Ok(stream) => stream.start != range.start,
+            // There may be no rest.
+            Err(_) if role == Role::Front(Mode::Rest) => false,
+            // That a further connection was refused says nothing about ranges.
+            Err(error) => error.is_range_refused(),
+        };
+        if refuses_parts {
+            self.blobs.connections.note_refusal();
+            fill.claims().set_part_bytes(u64::MAX);
+        }
+        let stream = answer.map_err(Stop::Upstream)?;
+        if request != BlobRange::Whole {
+            fill.claims().note_range();
+        }
+        let skip = match range.start.checked_sub(stream.start) {
+            Some(0) => 0,
+            // The body began too early. Only the front has everything up to its claim, so only it may drop those bytes
+            // and go on; and only to the blob's end, or all of it would come again for the next hole.
+            Some(skip)
+                if role == Role::Front(Mode::Whole) || role == Role::Front(Mode::Ranges) && reaches_end =>
+            {
+                fill.claims().note_plain(span);
+                skip
+            }
+            // As an unusable answer it makes the front ask for the rest in one piece.
+            Some(_) if role == Role::Front(Mode::Ranges) => {
+                let error = upstream::Error::new(ErrorKind::Invalid, self.registry(), RANGE_IGNORED);
+                return Err(Stop::Upstream(error));
+            }
+            Some(_) => return Err(Stop::Cut(RANGE_IGNORED)),
+            None => return Err(Stop::Cut("the upstream began after the byte that was asked for")),
+        };
+        self.take_size(fill, sink, stream.size).await?;
+        self.receive(fill, sink, (span, range.start), skip, role, stream).await
+    }
+
+    /// Receives the body of the claimed span `span` from `position` on, after `skip` bytes to drop first.
+    pub(super) async fn receive(
+        &self,
+        fill: &Arc<Fill>,
+        sink: &mut Sink,
+        (span, position): (u64, u64),
+        skip: u64,
+        role: Role,
+        stream: BlobStream,
+    ) -> Result<(), Stop> {
+        let received = |bytes| self.metrics().fetched_bytes(bytes);
+        let store_failed = |error: &StoreError| self.store_failed(error);
+        let mut pump = Pump {
+            fill,
+            span,
+            position,
+            leave_at: None,
+            skip,
+            may_relay: matches!(role, Role::Front(_)),
+            drip_max: self.settings().drip_max,
+            received: &received,
+            store_failed: &store_failed,
+        };
+        pump.run(sink, stream.body).await?;
+        conclude_span(fill, span, pump.position)
+    }
+
+    /// The first answer tells the size; a later one that disagrees is not of the same blob.
+    pub(super) async fn take_size(
+        &self,
+        fill: &Arc<Fill>,
+        sink: &Sink,
+        told: Option<u64>,
+    ) -> Result<(), Stop> {
+        match (fill.size(), told) {
+            (Some(known), Some(told)) if known != told => {
+                return Err(Stop::Cut("the upstream changed its mind about the blob's size"));
+            }
+            (None, Some(size)) => {
+                if let Sink::Spool(spool) = sink
+                    && let Err(error) = spool.set_size(size)
+                {
+                    // The size serves a resumption after a restart; without it there will be none.
+                    self.store_failed(&error);
+                }
+            }
+            _ => {}
+        }
+        // Where there are holes, an upstream that tells no size has told it before.
+        let told = told.or_else(|| sink.size_on_record());
+        if told.or(fill.size()).is_none() && fill.promised() == Promised::Unasked {
+            // Clients are answered by it while the bytes flow. The digest tells whether it was true.
+            let promised = self.look_up_size().await;
+            fill.promise(promised.map_or(Promised::Untold, Promised::Size));
+        }
+        fill.flowing(told);
+        Ok(())
+    }
+}
+
+/// The request that brings `range`. `reaches_end`: the range goes to the blob's end, as far as is known.
+fn request(range: ByteRange, reaches_end: bool, role: Role) -> BlobRange {
+    match (role, range.start, reaches_end) {
+        (Role::Front(Mode::Whole), ..) => BlobRange::Whole,
+        // An upstream that refuses a further connection is not asked again, and stays well otherwise.
+        (Role::Far | Role::Part, ..) => BlobRange::Further(range),
+        (Role::Front(Mode::Ranges | Mode::Rest), 0, true) => BlobRange::Whole,
+        (Role::Front(Mode::Ranges | Mode::Rest), start, true) => BlobRange::From(start),
+        (Role::Front(Mode::Ranges | Mode::Rest), _, false) => BlobRange::Span(range),
+    }
+}
+
+/// A body that ended cleanly is complete if it reached its span's end. Where the blob's length is unknown, that remains
+/// to be seen.
+fn conclude_span(fill: &Fill, span: u64, position: u64) -> Result<(), Stop> {
+    let Some(size) = fill.size() else { return Ok(()) };
+    if position < fill.claims().advance(span, position).enough.min(size) {
+        return Err(Stop::Cut("the body was shorter than announced"));
+    }
+    Ok(())
+}
+
+const RANGE_IGNORED: &str = "the upstream ignored the range that was asked for";

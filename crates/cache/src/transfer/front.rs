@@ -1,0 +1,206 @@
+//! The front of a fill: it claims what is missing, fetches it, and decides how to go on until nothing is missing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oci::ByteRange;
+use policy::connections::INTERVAL;
+use policy::head_trust::Stakes;
+use policy::pace::Pace;
+use policy::resume::{Ended, Ending, Failure, FailureKind, Mode, Next, Resume};
+use tokio::time::Instant;
+use tracing::debug;
+use upstream::ErrorKind;
+
+use super::Transfer;
+use super::fetch::{Claimed, Role};
+use super::pump::{Sink, Stop};
+use crate::error::PullError;
+use crate::fill::Fill;
+use crate::fill::spans::Claim;
+
+/// The time that a registry whose range did not come has for answering a HEAD.
+const SIGN_WAIT_MAX: Duration = Duration::from_secs(5);
+
+impl Transfer {
+    /// Fetches until nothing is missing, resuming where a transfer broke off.
+    ///
+    /// # Errors
+    /// That of the last transfer, once `policy::resume` gives the blob up.
+    pub(super) async fn fetch_all(&self, fill: &Arc<Fill>, sink: &mut Sink) -> Result<(), PullError> {
+        let claims = fill.claims();
+        let now = Instant::now().into_std();
+        let mut resume = Resume::new(self.settings().fill_stall_max, claims.received_bytes(), now);
+        let mut mode = if claims.is_asked_plainly() { Mode::Whole } else { Mode::Ranges };
+        let mut progress = fill.watch();
+        let mut pace = None;
+        loop {
+            // Before the look at what is missing: a change after that look ends the wait below.
+            progress.mark_unchanged();
+            if mode == Mode::Ranges && claims.are_ranges_in_doubt() && resume.ask_whole() {
+                mode = self.turn_to(fill, Mode::Whole);
+            }
+            let (span, range) = match claim(fill, sink, mode, pace) {
+                Claim::Complete => return Ok(()),
+                Claim::Wait => {
+                    // Other transfers have the rest. They publish each write and their end; but one that has become slow
+                    // may publish nothing for long, and is to be taken over.
+                    let _ = tokio::time::timeout(INTERVAL, progress.changed()).await;
+                    continue;
+                }
+                Claim::Fetch(span, range) => (span, range),
+            };
+            let received_before = claims.received_bytes();
+            let claimed = Claimed::new(fill, span, self.blobs.connections.open());
+            let fetched = self.fetch(fill, sink, (span, range), Role::Front(mode)).await;
+            pace = claimed.give_back();
+            let has_grown = claims.received_bytes() > received_before;
+            // Where no length was told, a connection may break after the last byte: the digest tells.
+            if fill.size().is_none() && (has_grown || fetched.is_ok()) {
+                let (hasher, length) = sink.front();
+                if hasher.finish() == self.digest {
+                    fill.set_size(length);
+                    continue;
+                }
+            }
+            let ended = ended(fill, mode, range.start, &fetched, has_grown);
+            match self.decide(&mut resume, &ended).await {
+                Next::GoOn(next) if next == mode => {}
+                Next::GoOn(next) => mode = self.turn_to(fill, next),
+                Next::Again(next, pause) => {
+                    debug!(digest = %self.digest, ?fetched, ?next, "resuming");
+                    self.metrics().resumed();
+                    mode = self.turn_to(fill, next);
+                    tokio::time::sleep(pause).await;
+                }
+                Next::EndHere => fill.set_size(sink.front().1),
+                // A probe has been answered by now.
+                Next::GiveUp | Next::Probe(_) => return Err(self.give_up(fetched)),
+            }
+        }
+    }
+
+    /// Asks `policy::resume`, and answers its question about the registry.
+    async fn decide(&self, resume: &mut Resume, ended: &Ended) -> Next {
+        let verdict = resume.next(ended);
+        if verdict.asks_plainly_next_time {
+            self.blobs.connections.ask_plainly(&self.digest);
+        }
+        match verdict.next {
+            Next::Probe(pause) => resume.probed(self.registry_is_there().await, ended.mode, pause),
+            next => next,
+        }
+    }
+
+    /// Whether the registry answers a HEAD of the blob.
+    async fn registry_is_there(&self) -> bool {
+        let asking = self.asking();
+        let head = asking.head_blob(&self.repository, &self.digest, Stakes::Nothing);
+        tokio::time::timeout(SIGN_WAIT_MAX, head).await.is_ok_and(|head| head.is_ok())
+    }
+
+    /// The front goes on in that mode. As long as it asks for the whole, no other transfer asks for a part, and none
+    /// keeps a span that does not come: all of the blob would have to come once more for what is missing before it.
+    fn turn_to(&self, fill: &Fill, mode: Mode) -> Mode {
+        let claims = fill.claims();
+        match mode {
+            Mode::Ranges => claims.ask_plainly(false),
+            Mode::Whole => {
+                claims.ask_plainly(true);
+                claims.set_part_bytes(u64::MAX);
+                claims.make_way();
+            }
+            // The rest is asked for in the same way as the blob before.
+            Mode::Rest => {}
+        }
+        mode
+    }
+
+    fn give_up(&self, fetched: Result<(), Stop>) -> PullError {
+        match fetched {
+            Err(Stop::Upstream(error)) => error.into(),
+            Err(Stop::Cut(what)) => {
+                PullError::unavailable(format!("the upstream's transfer broke off: {what}"))
+            }
+            Err(Stop::Store(error)) => {
+                self.store_failed(&error);
+                PullError::from(&error)
+            }
+            Err(Stop::TakenOver | Stop::Abandoned) | Ok(()) => {
+                PullError::unavailable("every client left, and nothing can be stored")
+            }
+        }
+    }
+}
+
+/// Claims the front's next span. `pace` is that of its last span, if anything came.
+fn claim(fill: &Fill, sink: &Sink, mode: Mode, pace: Option<Pace>) -> Claim {
+    let missing = || missing(fill, sink, mode == Mode::Whole);
+    match sink {
+        Sink::Spool(_) => fill.claims().claim_front(missing, pace),
+        // Without the store, bytes are of use only in order.
+        Sink::Relay { .. } => fill.claims().claim_in_order(missing),
+    }
+}
+
+/// The gaps in the sink; the last one is open-ended while the size is unknown. `is_one_piece`: from the first gap to the
+/// last, with the bytes in between, for an upstream that would send those again for each gap.
+fn missing(fill: &Fill, sink: &Sink, is_one_piece: bool) -> Vec<ByteRange> {
+    let size = fill.size();
+    let gaps = match sink {
+        Sink::Spool(spool) => spool.gaps(size.unwrap_or(u64::MAX)),
+        Sink::Relay { front, .. } => {
+            let rest = ByteRange { start: *front, end: size.unwrap_or(u64::MAX) };
+            if rest.start < rest.end { vec![rest] } else { Vec::new() }
+        }
+    };
+    match gaps[..] {
+        [first, .., last] if is_one_piece => vec![ByteRange { start: first.start, end: last.end }],
+        _ => gaps,
+    }
+}
+
+fn ended(fill: &Fill, mode: Mode, start: u64, fetched: &Result<(), Stop>, has_grown: bool) -> Ended {
+    Ended {
+        mode,
+        start,
+        ending: ending(fetched),
+        has_size: fill.size().is_some(),
+        has_grown,
+        has_answered: fill.has_answered(),
+        received_bytes: fill.claims().received_bytes(),
+        now: Instant::now().into_std(),
+        jitter: fastrand::f64(),
+    }
+}
+
+fn ending(fetched: &Result<(), Stop>) -> Ending {
+    let error = match fetched {
+        Ok(()) => return Ending::Clean,
+        Err(Stop::TakenOver) => return Ending::TakenOver,
+        Err(Stop::Cut(_)) => return Ending::Failed(Failure::of(FailureKind::Cut)),
+        Err(Stop::Store(_) | Stop::Abandoned) => return Ending::Failed(Failure::of(FailureKind::Ours)),
+        Err(Stop::Upstream(error)) => error,
+    };
+    let kind = match error.kind() {
+        ErrorKind::NotFound | ErrorKind::Denied => FailureKind::Refused,
+        ErrorKind::TimedOut => FailureKind::TimedOut,
+        // A gateway's 502 to 504 pass; another one is the answer to this request.
+        ErrorKind::Unreachable if error.status().is_some_and(|status| !(502..=504).contains(&status)) => {
+            FailureKind::Answered
+        }
+        ErrorKind::Resting => FailureKind::Resting,
+        ErrorKind::Invalid => FailureKind::Invalid,
+        ErrorKind::Unreachable
+        | ErrorKind::Interrupted
+        | ErrorKind::Unconfirmed
+        | ErrorKind::Throttled
+        | ErrorKind::Overloaded => FailureKind::Troubled,
+    };
+    Ending::Failed(Failure {
+        kind,
+        is_answered: error.status().is_some(),
+        is_range_refused: error.is_range_refused(),
+        retry_after: error.retry_after(),
+    })
+}

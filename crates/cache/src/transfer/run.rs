@@ -1,0 +1,191 @@
+//! The life of a fill's writer, from the last look into the store to the commit.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use oci::Hasher;
+use policy::head_trust::Stakes;
+use storage::{OpenBlob, Spool, StoreError, VerifiedSpool, VerifyError};
+use telemetry::FillEnd;
+use tracing::{debug, warn};
+
+use super::Transfer;
+use super::far::First;
+use super::pump::Sink;
+use crate::error::PullError;
+use crate::fill::Fill;
+use crate::fill::table::FillWriter;
+use crate::permits::PermitHolder;
+
+impl Transfer {
+    /// Spawns the writer of a fill that serves a stored blob while it is hashed. The upstream is not asked.
+    pub(crate) fn spawn_hashing(self: Arc<Self>, writer: FillWriter, blob: OpenBlob) {
+        let tasks = self.blobs.shared.tasks.clone();
+        tasks.spawn(async move {
+            let hashed = tokio::select! {
+                hashed = self.hash_while_serving(writer.fill(), blob) => hashed,
+                () = self.blobs.shared.cancel.cancelled() => Err(shutting_down()),
+            };
+            if let Err(error) = hashed {
+                writer.fail(error);
+            }
+        });
+    }
+
+    /// Spawns the writer of a fill that fetches the blob. It outlives every client.
+    pub(crate) fn spawn(self: Arc<Self>, writer: FillWriter, first: Option<First>) {
+        let tasks = self.blobs.shared.tasks.clone();
+        tasks.spawn(async move {
+            self.metrics().fill_started();
+            let fill = writer.fill().clone();
+            let cancel = &self.blobs.shared.cancel;
+            let ended = tokio::select! {
+                result = self.run(&fill, first) => result,
+                () = cancel.cancelled() => Err(shutting_down()),
+                // A client that asks for the blob from now on starts another fill, which continues from these bytes.
+                () = fill.gave_way().cancelled() => Err(PullError::Overloaded),
+            };
+            match fill.spool() {
+                // It will not be completed, and would keep a full disk full.
+                Some(spool) if fill.is_relaying() => spool.clone().discard().await,
+                Some(spool) if ended.is_err() => put_away(spool.clone(), cancel.is_cancelled()).await,
+                _ => {}
+            }
+            let end = ended.as_ref().map_or_else(|error| FillEnd::Failed(error.reason()), |()| FillEnd::Done);
+            self.metrics().fill_ended(end);
+            if let Err(error) = ended {
+                debug!(registry = %self.registry(), repository = %self.repository, digest = %self.digest, %error, "fill ended");
+                writer.fail(error);
+            }
+        });
+    }
+
+    async fn run(self: &Arc<Self>, fill: &Arc<Fill>, first: Option<First>) -> Result<(), PullError> {
+        // A caller may have missed just before another fill's commit: look once more.
+        if let Some(blob) = self.blobs.stored.open(&self.digest).await {
+            if !self.is_verified_first(blob.size()) {
+                return self.hash_while_serving(fill, blob).await;
+            }
+            if self.blobs.stored.check(&self.digest, &blob).await {
+                fill.serve_stored(blob);
+                fill.verified();
+                return Ok(());
+            }
+        }
+        let holder: Arc<dyn PermitHolder> = fill.clone();
+        self.blobs.asker.permit_transfer(&holder)?;
+        fill.claims().ask_plainly(self.blobs.connections.asks_plainly(&self.digest));
+        let mut sink = self.begin(fill, first).await?;
+        tokio::select! {
+            biased;
+            fetched = self.fetch_all(fill, &mut sink) => fetched?,
+            // It only helps: the front alone says when everything is there.
+            () = async { self.share(fill).await; pending().await } => {}
+        }
+        // From here on there is nothing that could be left to a later fill.
+        fill.drop_permit();
+        match sink {
+            Sink::Spool(spool) => self.commit(fill, spool).await,
+            Sink::Relay { hasher, front } => self.conclude_relay(fill, *hasher, front),
+        }
+    }
+
+    /// Opens the spool, with the bytes that an earlier fill has left there. If the store fails, the bytes will pass
+    /// through memory.
+    async fn begin(self: &Arc<Self>, fill: &Arc<Fill>, first: Option<First>) -> Result<Sink, PullError> {
+        let spool = match self.blobs.shared.blobs.spool(&self.digest).await {
+            Ok(spool) => spool,
+            Err(error) => {
+                self.store_failed(&error);
+                let hasher = Hasher::new(self.digest.algorithm());
+                fill.begin_relay(0, hasher.clone());
+                return Ok(Sink::Relay { hasher: Box::new(hasher), front: 0 });
+            }
+        };
+        if !spool.is_empty() {
+            self.metrics().resumed();
+        }
+        fill.attach(spool.clone());
+        self.take_up(fill, &spool).await?;
+        if let Some(first) = first {
+            self.clone().spawn_first(fill, first);
+        }
+        Ok(Sink::Spool(spool))
+    }
+
+    /// Serves a stored blob that is too large to wait for its hash: all but its tail leaves meanwhile.
+    async fn hash_while_serving(&self, fill: &Arc<Fill>, blob: OpenBlob) -> Result<(), PullError> {
+        fill.serve_stored(blob.clone());
+        if self.blobs.stored.check(&self.digest, &blob).await {
+            fill.verified();
+            return Ok(());
+        }
+        // Some of its bytes have left, so the upstream's cannot follow them.
+        Err(PullError::Store { detail: "a stored file was damaged or could not be read".to_owned() })
+    }
+
+    /// A partial file that lacks nothing needs no transfer. Where repositories are granted one by one, the
+    /// upstream is asked all the same whether this one may have the blob.
+    async fn take_up(&self, fill: &Arc<Fill>, spool: &Arc<Spool>) -> Result<(), PullError> {
+        let Some(size) = spool.size().filter(|size| *size == spool.watermark()) else { return Ok(()) };
+        if self.settings().links {
+            self.asking().head_blob(&self.repository, &self.digest, Stakes::Held).await?;
+        }
+        fill.set_size(size);
+        Ok(())
+    }
+
+    /// Verifies and publishes. Readers are told as soon as the digest is right; they need not wait for the
+    /// disk. A commit that fails costs the copy, never the pull.
+    async fn commit(&self, fill: &Arc<Fill>, spool: Arc<Spool>) -> Result<(), PullError> {
+        let size = fill.size().unwrap_or_else(|| spool.watermark());
+        match spool.finish(size).await {
+            Ok(verified) => {
+                fill.verified();
+                if let Err(error) = self.keep(verified).await {
+                    fill.lose();
+                    self.store_failed(&error);
+                }
+                Ok(())
+            }
+            Err(VerifyError::Store(error)) => {
+                self.store_failed(&error);
+                Err(PullError::from(&error))
+            }
+            Err(error) => Err(self.mismatch(fill, &error.to_string())),
+        }
+    }
+
+    async fn keep(&self, verified: VerifiedSpool) -> Result<(), StoreError> {
+        self.blobs.grants.note_stored(&self.repository, &self.digest).await?;
+        self.blobs.stored.admit(&self.digest, verified).await
+    }
+
+    fn conclude_relay(&self, fill: &Arc<Fill>, hasher: Hasher, front: u64) -> Result<(), PullError> {
+        let got = hasher.finish();
+        if got != self.digest || fill.size().is_some_and(|size| size != front) {
+            return Err(self.mismatch(fill, &format!("the upstream's bytes have the digest {got}")));
+        }
+        fill.verified();
+        Ok(())
+    }
+
+    fn mismatch(&self, fill: &Fill, what: &str) -> PullError {
+        self.blobs.note_mismatch(&self.digest, fill.claims().has_ranges());
+        warn!(registry = %self.registry(), repository = %self.repository, digest = %self.digest, what, "digest mismatch");
+        PullError::DigestMismatch { detail: format!("{} was asked for: {what}", self.digest) }
+    }
+}
+
+/// Keeps the bytes so far for a later fill, over a restart too. An empty file is deleted.
+async fn put_away(spool: Arc<Spool>, is_shutdown: bool) {
+    match is_shutdown {
+        _ if spool.is_empty() => spool.discard().await,
+        true => spool.park().await,
+        false => spool.leave().await,
+    }
+}
+
+fn shutting_down() -> PullError {
+    PullError::unavailable("wharf is shutting down")
+}
