@@ -50,7 +50,7 @@ pub struct RegistryNames {
 }
 
 /// The registries and every way to name them. A registry is a `T`: anything that the caller serves requests with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutingTable<T = usize> {
     /// The tables below hold positions in this list.
     registries: Vec<T>,
@@ -205,6 +205,17 @@ impl<T> RoutingTable<T> {
             hosts: self.hosts.clone(),
             own_hosts: self.own_hosts.clone(),
         }
+    }
+
+    /// Tells whether `other` has the same names for wharf itself: the domain, the own hosts, and the default registry.
+    pub fn has_same_own_names(&self, other: &Self) -> bool
+    where
+        T: PartialEq,
+    {
+        let default = self.default.map(|index| &self.registries[index]);
+        default == other.default.map(|index| &other.registries[index])
+            && self.domain == other.domain
+            && self.own_hosts == other.own_hosts
     }
 
     /// The registries, in the order that the table was made from.

@@ -17,6 +17,6 @@ pub use declare::Declaration;
 pub use metrics::{EXPOSITION_TYPE, Metrics, declarations};
 pub use registry_metrics::RegistryMetrics;
 pub use values::{
-    Answered, BypassReason, CloseReason, FillEnd, Kind, LeftAlone, PullFailure, Reloaded, StoreCall,
+    Answered, BypassReason, CloseReason, FillEnd, Kind, LeftAlone, PullFailure, Reloaded, StoreCall, Stored,
     UpstreamKind,
 };

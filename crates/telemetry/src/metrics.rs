@@ -16,7 +16,7 @@ use crate::declare::{Declaration, metrics};
 use crate::label::label_set;
 use crate::process;
 use crate::registry_metrics::{LiveRegistries, RegistryMetrics};
-use crate::series::{BySort, CountedElsewhere, Counts, LateGauge, LookedUp};
+use crate::series::{CountedElsewhere, Counts, LateGauge, LookedUp, LookedUpBy};
 use crate::values::{Answered, CloseReason, Reloaded, Status};
 
 /// The `Content-Type` of [`Metrics::encode`]: OpenMetrics text, which Prometheus has read since 2.5.
@@ -27,6 +27,7 @@ const LATENESS_SECONDS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1,
 
 label_set! { struct ByUnrouted { reason: Answered, status: Status, } }
 label_set! { struct ByClose { why: CloseReason, } }
+label_set! { struct BySort { sort: &'static str, } }
 label_set! { struct ByReload { result: Reloaded, } }
 
 metrics! {
@@ -55,7 +56,7 @@ metrics! {
         "log_lines_dropped", "Log lines lost because the reader of the log did not keep up"
             => log_lines_dropped: CountedElsewhere = CountedElsewhere::default();
         "body_memory", "Bytes of bodies in memory now, by what they belong to", in Bytes
-            => body_memory: BySort = BySort::default();
+            => body_memory: LookedUpBy<BySort> = LookedUpBy::default();
         "process_resident_memory", "Memory that the kernel holds for this process", in Bytes
             => resident_memory: LookedUp = LookedUp::at(process::resident_bytes);
         "process_open_files", "File descriptors in use, sockets among them"
@@ -172,7 +173,9 @@ impl Metrics {
 
     /// Sets the source of the bytes that bodies take of memory, by sort, which is read whenever the metrics are asked for.
     pub fn count_body_memory(&self, source: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) {
-        self.own.body_memory.look_at(source);
+        self.own
+            .body_memory
+            .look_at(move || source().into_iter().map(|(sort, bytes)| (BySort { sort }, bytes)).collect());
     }
 
     /// The whole exposition in OpenMetrics text ([`EXPOSITION_TYPE`]).

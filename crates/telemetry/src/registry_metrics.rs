@@ -14,9 +14,10 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use crate::declare::metrics;
 use crate::label::{OfRegistry, label_set};
-use crate::series::{Counts, Histograms, LateGauge, LookedUp};
+use crate::series::{Counts, Histograms, LateGauge, LookedUpBy};
 use crate::values::{
-    Answered, BypassReason, Changed, FillEnd, Kind, LeftAlone, PullFailure, Status, StoreCall, UpstreamKind,
+    Answered, BypassReason, Changed, FillEnd, Kind, LeftAlone, PullFailure, Status, StoreCall, Stored,
+    UpstreamKind,
 };
 
 /// Upper bounds in seconds: from a warm manifest (under a millisecond) to a client's patience (30 s).
@@ -35,6 +36,7 @@ label_set! { struct ByFailure { reason: PullFailure, } }
 label_set! { struct ByBypass { reason: BypassReason, } }
 label_set! { struct ByLeftAlone { reason: LeftAlone, } }
 label_set! { struct ByCall { call: StoreCall, } }
+label_set! { struct ByStored { kind: Stored, } }
 label_set! { struct ByChange { changed: Changed, } }
 
 metrics! {
@@ -70,10 +72,10 @@ metrics! {
             => quarantined: Counter = Counter::default();
         "store_failures", "Calls to the storage that failed, by call"
             => store_failures: Counts<ByCall> = Counts::new();
-        "stored", "Bytes of blobs and manifests in the store", in Bytes
-            => stored_bytes: LookedUp = LookedUp::default();
-        "stored_objects", "Blobs and manifests in the store"
-            => stored_objects: LookedUp = LookedUp::default();
+        "stored", "Bytes in the store, by kind", in Bytes
+            => stored_bytes: LookedUpBy<ByStored> = LookedUpBy::default();
+        "stored_objects", "Files in the store, by kind"
+            => stored_objects: LookedUpBy<ByStored> = LookedUpBy::default();
         "upstream_requests", "Requests sent to the upstream, by what was asked and the status that came back"
             => upstream_requests: Counts<ByUpstreamRequest> = Counts::new();
         "upstream_answer", "Time from a request to the upstream to the end of the head of its answer", in Seconds
@@ -188,15 +190,20 @@ impl RegistryMetrics {
         self.store_failures.inc(ByCall { call: StoreCall::named(call) });
     }
 
-    /// Sets where the bytes and the number of the stored objects are looked up when the metrics are asked for; a source
-    /// that has no number any more leaves the series out.
+    /// Sets where it is looked up what the store holds, when the metrics are asked for: the kind, the bytes and the number
+    /// of objects. The series exist as long as the source knows.
     pub fn look_up_stored(
         &self,
-        bytes: impl Fn() -> Option<u64> + Send + Sync + 'static,
-        objects: impl Fn() -> Option<u64> + Send + Sync + 'static,
+        source: impl Fn() -> Option<[(Stored, u64, u64); 4]> + Clone + Send + Sync + 'static,
     ) {
-        self.stored_bytes.look_at(bytes);
-        self.stored_objects.look_at(objects);
+        let (bytes, objects) = (source.clone(), source);
+        let by = |kind| ByStored { kind };
+        self.stored_bytes.look_at(move || {
+            bytes().into_iter().flatten().map(|(kind, bytes, _)| (by(kind), bytes)).collect()
+        });
+        self.stored_objects.look_at(move || {
+            objects().into_iter().flatten().map(|(kind, _, count)| (by(kind), count)).collect()
+        });
     }
 
     /// The breaker's state: 0 closed, 1 half open, 2 open.

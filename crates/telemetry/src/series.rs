@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::RwLock;
-use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
-use crate::label::{Labels, OfRegistry};
+use crate::label::{LabelNames, Labels, OfRegistry};
 
 /// A metric as it is printed: for the whole process, or for one registry among others.
 pub(crate) trait Series {
@@ -279,47 +279,47 @@ impl Series for CountedElsewhere {
     }
 }
 
-/// Gauges by `sort` that somebody else keeps.
-#[derive(Default)]
-pub(crate) struct BySort(Source<Vec<(&'static str, u64)>>);
+/// Gauges told apart by their labels that somebody else keeps. They exist as long as their source has them.
+pub(crate) struct LookedUpBy<L>(Source<Vec<(L, u64)>>);
 
-impl BySort {
-    pub(crate) fn look_at(&self, source: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) {
+impl<L: LabelNames + EncodeLabelSet + Copy> LookedUpBy<L> {
+    pub(crate) fn look_at(&self, source: impl Fn() -> Vec<(L, u64)> + Send + Sync + 'static) {
         self.0.look_at(source);
     }
 
-    fn get(&self) -> Vec<(&'static str, u64)> {
-        self.0.get().unwrap_or_default()
+    fn get(&self) -> impl Iterator<Item = (L, i64)> + use<L> {
+        let values = self.0.get().unwrap_or_default();
+        values.into_iter().map(|(labels, value)| (labels, i64::try_from(value).unwrap_or(i64::MAX)))
     }
 }
 
-impl fmt::Debug for BySort {
+impl<L> Default for LookedUpBy<L> {
+    fn default() -> Self {
+        Self(Source::default())
+    }
+}
+
+impl<L> fmt::Debug for LookedUpBy<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BySort").field(&self.get()).finish()
+        f.debug_struct("LookedUpBy").finish_non_exhaustive()
     }
 }
 
-impl Series for BySort {
+impl<L: LabelNames + EncodeLabelSet + Copy> Series for LookedUpBy<L> {
     const TYPE: MetricType = MetricType::Gauge;
-    const LABELS: &'static [&'static str] = &["sort"];
+    const LABELS: &'static [&'static str] = L::NAMES;
 
     fn exists(&self) -> bool {
-        !self.get().is_empty()
+        self.get().next().is_some()
     }
 
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        for (sort, bytes) in self.get() {
-            let value = i64::try_from(bytes).unwrap_or(i64::MAX);
-            encoder.encode_family(&[("sort", sort)])?.encode_gauge(&value)?;
-        }
-        Ok(())
+        self.get().try_for_each(|(labels, value)| encoder.encode_family(&labels)?.encode_gauge(&value))
     }
 
     fn encode_of(&self, registry: &OfRegistry, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
-        for (sort, bytes) in self.get() {
-            let value = i64::try_from(bytes).unwrap_or(i64::MAX);
-            encoder.encode_family(&(registry.clone(), [("sort", sort)]))?.encode_gauge(&value)?;
-        }
-        Ok(())
+        self.get().try_for_each(|(labels, value)| {
+            encoder.encode_family(&(registry.clone(), labels))?.encode_gauge(&value)
+        })
     }
 }

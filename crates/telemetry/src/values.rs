@@ -236,6 +236,20 @@ label! {
 }
 
 label! {
+    /// The kinds of stored objects.
+    pub enum Stored {
+        /// Verified blobs.
+        Blob = "blob",
+        /// Verified manifests.
+        Manifest = "manifest",
+        /// Unfinished blobs.
+        Partial = "partial",
+        /// What was found damaged and set aside.
+        Quarantine = "quarantine",
+    }
+}
+
+label! {
     /// The calls to the storage.
     pub enum StoreCall {
         /// open(2) of what is there.

@@ -8,8 +8,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use url::Url;
 
-use crate::config::{self, Config, Environment, LoadError};
-use crate::{health, log, online, report, runtime, schema, wiring};
+use crate::config::Config;
+use crate::told::{self, Told};
+use crate::{health, log, online, reload_request, report, runtime, schema, wiring};
 
 /// A pull-through cache for many container registries behind one address.
 #[derive(Debug, Parser)]
@@ -42,18 +43,18 @@ enum Command {
         #[arg(long, conflicts_with_all = ["online", "explain"])]
         schema: bool,
     },
+    /// Have the running wharf read its configuration again, and print what changed
+    Reload {
+        /// Its admin listener, http://HOST:PORT; without it, the one in the configuration
+        #[arg(long, value_name = "URL")]
+        url: Option<Url>,
+    },
     /// Ask a running wharf whether it is ready; for container health checks
     Health {
         /// What to ask; without it, the first address that the configuration listens on
         #[arg(long, value_name = "URL")]
         url: Option<Url>,
     },
-}
-
-/// What the command line says about the configuration.
-struct Told {
-    config: Option<PathBuf>,
-    set: Vec<(String, String)>,
 }
 
 /// A key and its value.
@@ -71,6 +72,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve => serve(told),
         Command::Check { schema: true, .. } => print(&schema::text()),
         Command::Check { online, explain, .. } => check(told, online, explain),
+        Command::Reload { url } => ask_reload(&told, url.as_ref()),
         Command::Health { url } => ask_health(told, url),
     };
     match result {
@@ -131,36 +133,23 @@ fn is_file_name(text: &str) -> bool {
 }
 
 /// `outcome` is what the mistakes led to, behind their count.
-fn load(told: Told, outcome: &str) -> Result<Config, String> {
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
-    // A variable that is no UTF-8 cannot be part of a text and counts as unset.
-    let variables = |name: &str| std::env::var(name).ok();
-    let environment = Environment { names, variables: &variables, set: told.set };
-    config::load(told.config.as_deref(), environment).map_err(|error| match error {
-        LoadError::Unreadable { .. } => error.to_string(),
-        LoadError::Wrong(mistakes) => {
-            let (count, plural) = (mistakes.count(), if mistakes.count() == 1 { "" } else { "s" });
-            let warnings: String =
-                mistakes.warning_lines().map(|line| format!("warning: {line}\n")).collect();
-            format!("{mistakes}\n{warnings}{count} mistake{plural} in the configuration{outcome}")
-        }
-    })
+fn load(told: &Told, outcome: &str) -> Result<Config, String> {
+    told.load().map_err(|error| told::describe(&error, outcome))
 }
 
 fn serve(told: Told) -> Result<(), String> {
-    let config = load(told, "; nothing was started")?;
+    let config = load(&told, "; nothing was started")?;
     let log = log::start(&config.log);
     let runtime = runtime::builder().build();
     let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let dropped = log.dropped_lines();
-    let result = runtime.block_on(wiring::serve(config, dropped));
+    let result = runtime.block_on(wiring::serve(told, config, &log));
     // What is left is work for clients that are gone; the log's last lines go out when `log` is dropped.
     runtime.shutdown_background();
     result.map_err(|error| error.to_string())
 }
 
 fn check(told: Told, is_online: bool, is_explained: bool) -> Result<(), String> {
-    let config = load(told, "")?;
+    let config = load(&told, "")?;
     wiring::check(&config).map_err(|error| error.to_string())?;
     print(&report::check(&config))?;
     if is_explained {
@@ -184,10 +173,16 @@ fn print(text: &str) -> Result<(), String> {
         .map_err(|error| format!("cannot write: {error}"))
 }
 
+/// A configuration with mistakes is not asked for: they are told right here.
+fn ask_reload(told: &Told, url: Option<&Url>) -> Result<(), String> {
+    let config = load(told, "; nothing was reloaded")?;
+    print(&reload_request::request(&config, url)?)
+}
+
 fn ask_health(told: Told, url: Option<Url>) -> Result<(), String> {
     let url = match url {
         Some(url) => url,
-        None => health::url_of(&load(told, "")?),
+        None => health::url_of(&load(&told, "")?),
     };
     health::ask(&url).map_err(|error| format!("{url}: {error}"))
 }

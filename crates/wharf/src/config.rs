@@ -7,6 +7,7 @@
 mod address;
 mod claims;
 mod credentials;
+pub(crate) mod diff;
 mod duration;
 mod environment;
 mod expand;
@@ -76,7 +77,7 @@ pub(crate) struct Config {
     pub(crate) outside: Vec<String>,
     /// Every key with its value and where that was said.
     pub(crate) settings: Vec<Setting>,
-    /// What is allowed but risky.
+    /// What is allowed but risky; and the files that the configuration points to.
     pub(crate) warnings: Remarks,
     /// What was found beside the file and looks as if it was meant for wharf, one sentence each.
     pub(crate) notices: Vec<String>,
@@ -119,11 +120,13 @@ impl Config {
         let builtin = DeTable::parse(BUILTIN).expect("a test reads the built-in configuration");
         let config =
             read(&mut reader, source, &Table::top(tree.get_ref()), &Table::builtin(builtin.get_ref()));
-        let (further, warnings) = reader.finish();
+        let (further, warnings, files) = reader.finish();
         mistakes.append(further.without_lines(&garbled));
         match config {
-            Some(config) if mistakes.is_empty() => Ok(Self { warnings, ..config }),
-            _ => Err(mistakes.with_warnings(warnings)),
+            Some(config) if mistakes.is_empty() => {
+                Ok(Self { warnings: warnings.with_files(files), ..config })
+            }
+            _ => Err(mistakes.with_warnings(warnings).with_files(files)),
         }
     }
 

@@ -16,6 +16,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Registry, reload};
 
 use self::line::Line;
 use self::short::ACCESS;
@@ -32,7 +33,20 @@ const OWN_TARGETS: [&str; 5] = ["wharf", "server", "cache", "storage", "upstream
 #[must_use]
 pub(crate) struct RunningLog {
     errors: ErrorCounter,
+    levels: Levels,
     _writer: WorkerGuard,
+}
+
+/// Changes which lines the running log takes.
+#[derive(Clone)]
+pub(crate) struct Levels(reload::Handle<Targets, Registry>);
+
+impl Levels {
+    /// Takes the lines that `settings` want from now on. The shape of lines stays.
+    pub(crate) fn set(&self, settings: &Log) {
+        // It fails only when there is no log any more.
+        let _ = self.0.reload(targets(settings));
+    }
 }
 
 impl RunningLog {
@@ -40,6 +54,11 @@ impl RunningLog {
     pub(crate) fn dropped_lines(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
         let errors = self.errors.clone();
         move || errors.dropped_lines() as u64
+    }
+
+    /// What changes which lines are written.
+    pub(crate) fn levels(&self) -> Levels {
+        self.levels.clone()
     }
 }
 
@@ -68,10 +87,10 @@ pub(crate) fn start(settings: &Log) -> RunningLog {
     let errors = writer.error_counter();
     let is_coloured = is_coloured(io::stderr().is_terminal(), |name| std::env::var(name).ok());
     let line = Line::new(format_of(settings), is_coloured);
-    tracing::subscriber::set_global_default(subscriber(settings, line, move || NonBlocking::clone(&writer)))
-        .expect("the log is started once");
+    let (subscriber, levels) = subscriber(settings, line, move || NonBlocking::clone(&writer));
+    tracing::subscriber::set_global_default(subscriber).expect("the log is started once");
     std::panic::set_hook(Box::new(log_panic));
-    RunningLog { errors, _writer: guard }
+    RunningLog { errors, levels, _writer: guard }
 }
 
 /// A panic goes the way of every other line: written straight to standard error, it could wait for a reader.
@@ -81,18 +100,27 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(target: "wharf", place, "panic, which is a bug: {message}");
 }
 
-fn subscriber<W, M>(settings: &Log, line: Line, writer: M) -> impl tracing::Subscriber + Send + Sync
+fn subscriber<W, M>(
+    settings: &Log,
+    line: Line,
+    writer: M,
+) -> (impl tracing::Subscriber + Send + Sync + use<W, M>, Levels)
 where
     W: io::Write,
     M: Fn() -> W + Send + Sync + 'static,
 {
+    let (targets, handle) = reload::Layer::new(targets(settings));
+    let layer = tracing_subscriber::fmt::layer().event_format(line).with_ansi(false).with_writer(writer);
+    (tracing_subscriber::registry().with(targets).with(layer), Levels(handle))
+}
+
+/// The lines that these settings want.
+fn targets(settings: &Log) -> Targets {
     let level = LevelFilter::from_level(settings.level);
-    let targets = Targets::new()
+    Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_targets(OWN_TARGETS.map(|target| (target, level)))
-        .with_target(ACCESS, if settings.access { LevelFilter::INFO } else { LevelFilter::OFF });
-    let layer = tracing_subscriber::fmt::layer().event_format(line).with_ansi(false).with_writer(writer);
-    tracing_subscriber::registry().with(targets).with(layer)
+        .with_target(ACCESS, if settings.access { LevelFilter::INFO } else { LevelFilter::OFF })
 }
 
 #[cfg(test)]

@@ -5,16 +5,22 @@ mod cli;
 mod config;
 mod descriptors;
 mod disk;
+mod exchange;
 mod health;
 mod log;
 mod machine;
 mod notify;
 mod online;
 mod panics;
+mod registry_set;
+mod reload;
+mod reload_request;
 mod report;
 mod runtime;
 mod schema;
 mod signals;
+mod told;
+mod watch;
 mod wiring;
 
 /// The C library's keeps what a crowd of clients used, and each further crowd may cost more.

@@ -9,6 +9,9 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 /// Everything that answers is up.
 pub(crate) const READY: &str = "READY=1";
 
+/// The configuration is being read again; [`READY`] says that this is over.
+pub(crate) const RELOADING: &str = "RELOADING=1";
+
 /// The last answers are being finished.
 pub(crate) const STOPPING: &str = "STOPPING=1";
 

@@ -1,10 +1,12 @@
-//! What signals do: SIGTERM or SIGINT once to finish, a second time to end at once. Signals that people send to other
-//! servers by habit, to reload a configuration or to open a log anew, stop nothing: they get a line that says so.
+//! What signals do: SIGTERM or SIGINT once to finish, a second time to end at once. SIGHUP reads
+//! the configuration again. Signals that people send to other servers by habit, to open a log anew, stop nothing: they get
+//! a line that says so.
 
 use std::io::{self, IsTerminal};
 
 use server::Control;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::notify::{self, notify};
@@ -15,6 +17,8 @@ pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    /// Changes with each SIGHUP that asks for a reload.
+    reloads: watch::Sender<()>,
     user_1: Signal,
     user_2: Signal,
     alarm: Signal,
@@ -26,6 +30,8 @@ pub(crate) struct Signals {
 enum Meaning {
     /// To stop; the signal's name and number.
     Stop(&'static str, i32),
+    /// To read the configuration again.
+    Reload,
     /// Nothing that is done here; the signal's name, and what to do instead.
     Nothing(&'static str, &'static str),
 }
@@ -38,7 +44,7 @@ impl Signals {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub(crate) fn catch() -> io::Result<Self> {
+    pub(crate) fn catch(reloads: watch::Sender<()>) -> io::Result<Self> {
         let terminal = Terminal::of_this_process();
         // A write beyond the largest file that this process may make. Once the signal is caught, the write fails with
         // EFBIG, as on a disk that is full, and that is told by the store.
@@ -47,6 +53,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            reloads,
             user_1: signal(SignalKind::user_defined1())?,
             user_2: signal(SignalKind::user_defined2())?,
             alarm: signal(SignalKind::alarm())?,
@@ -58,7 +65,7 @@ impl Signals {
     /// number, as a shell would say it of a process that the signal killed. `server` counts
     /// the requests that are being answered.
     pub(crate) async fn obey(mut self, shutdown: CancellationToken, server: Control) {
-        let (name, _) = self.stop().await;
+        let (name, _) = self.stop(false).await;
         let (count, grace) = (server.running(), server.shutdown_grace());
         let plural = if count == 1 { "" } else { "s" };
         tracing::info!(
@@ -66,16 +73,19 @@ impl Signals {
         );
         notify(notify::STOPPING);
         shutdown.cancel();
-        let (name, number) = self.stop().await;
+        let (name, number) = self.stop(true).await;
         tracing::warn!("{name} again: stopping at once");
         std::process::exit(128 + number);
     }
 
     /// Waits for a signal to stop, and returns its name and number. Each other signal gets its line.
-    async fn stop(&mut self) -> (&'static str, i32) {
+    async fn stop(&mut self, is_stopping: bool) -> (&'static str, i32) {
         loop {
             match self.next().await {
                 Meaning::Stop(name, number) => return (name, number),
+                Meaning::Reload if is_stopping => tracing::warn!("SIGHUP ignored: wharf is stopping"),
+                // Whoever reloads is there until the stop.
+                Meaning::Reload => drop(self.reloads.send(())),
                 Meaning::Nothing(name, instead) => tracing::warn!("{name} ignored: {instead}"),
             }
         }
@@ -100,7 +110,7 @@ fn hangup(is_terminal_gone: bool) -> Meaning {
     if is_terminal_gone {
         Meaning::Stop("SIGHUP", SignalKind::hangup().as_raw_value())
     } else {
-        Meaning::Nothing("SIGHUP", "wharf cannot reload its configuration yet; restart it to apply a change")
+        Meaning::Reload
     }
 }
 

@@ -1,35 +1,29 @@
 //! How the rooms are put together. Whatever two of them share is made here and handed down.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use budget::Memory;
-use cache::{Backend, Bounds};
+use cache::Bounds;
 use policy::capacity::{self, Capacity, TooFew};
-use server::{BindError, Server, Snapshot, Sockets};
-use storage::Store;
+use server::{BindError, Reloads, Server, Snapshot, Sockets};
 use telemetry::Metrics;
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use upstream::{Authorities, HttpUpstream, SettingsError};
+use upstream::Authorities;
 
 use crate::binding;
-use crate::config::{Config, LogFormat, Registry};
+use crate::config::{Config, LogFormat};
 use crate::descriptors::{self, Notice};
 use crate::disk::{self, RegistryError};
-use crate::log;
+use crate::log::{self, RunningLog};
 use crate::machine;
 use crate::notify::{self, notify};
 use crate::panics;
+use crate::registry_set::{self, Common, RegistrySet};
+use crate::reload::{Causes, Reloader, Targets};
 use crate::report::{self, Listeners};
 use crate::signals::Signals;
-
-/// How often each store looks for leftovers.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
-
-/// How long transfers that nobody waits for any more may take to put away what they have.
-const PARK_WAIT_MAX: Duration = Duration::from_secs(10);
+use crate::told::Told;
 
 /// Why nothing is served.
 #[derive(Debug, thiserror::Error)]
@@ -49,59 +43,77 @@ pub(crate) enum StartError {
 ///
 /// # Errors
 /// [`StartError`] when it cannot begin; once it serves, nothing ends it but a signal.
-pub(crate) async fn serve(
-    config: Config,
-    dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
-) -> Result<(), StartError> {
+pub(crate) async fn serve(told: Told, config: Config, log: &RunningLog) -> Result<(), StartError> {
     install_tls();
-    let signals = Signals::catch().map_err(StartError::Signals)?;
-    let metrics = metrics_of(&config);
-    metrics.count_dropped_log_lines(dropped_log_lines);
-    panics::count_in(Arc::clone(&metrics));
-    descriptors::forbid_core_files();
-    let descriptor_limit = descriptors::raise_limit();
-    let capacity = capacity::plan(descriptor_limit, &config.wanted, config.registries.len());
-    let capacity = capacity.map_err(StartError::Descriptors)?;
-    // Whatever else can fail comes before the stores, so that a start in vain leaves no directory behind.
-    let in_vain = |error: BindError| StartError::Bind(binding::describe(&error, &config.server));
-    let sockets = Sockets::bind(&config.server).map_err(in_vain)?;
-    let authorities = Authorities::load();
-    let upstreams = config.registries.iter().map(|registry| upstream(registry, &authorities, &metrics));
-    let upstreams = all_or_errors(upstreams)?;
-    let memory = Memory::new(config.body_bytes_max);
-    let counted = memory.clone();
-    metrics.count_body_memory(move || counted.taken().to_vec());
-    let common = Common {
-        metrics: Arc::clone(&metrics),
-        bounds_of_all: Bounds::new(capacity.all.waiting, capacity.all.asking),
-        capacity,
-        memory,
-        tasks: TaskTracker::new(),
-        stop_fills: CancellationToken::new(),
-    };
-    let stores = open_stores(&config.registries, &metrics, &capacity).await?;
-    let parts = config.registries.iter().zip(upstreams).zip(stores);
-    let backends: Vec<_> =
-        parts.map(|((registry, upstream), store)| common.backend(registry, upstream, store)).collect();
-    let routes = config.routes.map(|index| Arc::clone(&backends[*index]));
-    let snapshot = Snapshot { routes, settings: server_settings(&config, &capacity) };
-    let parts = server::Parts { snapshot, metrics: Arc::clone(&metrics), reloads: None };
-    let server = Server::listen(parts, sockets).map_err(in_vain)?;
-
-    say_what(&config, &descriptors::describe(descriptor_limit, &config.wanted, &capacity));
-    say_where(&config, &server);
-    let shutdown = CancellationToken::new();
-    tokio::spawn(signals.obey(shutdown.clone(), server.control()));
-    notify(notify::READY);
-    server.serve(shutdown).await;
-
-    common.stop_fills.cancel();
-    common.tasks.close();
-    if tokio::time::timeout(PARK_WAIT_MAX, common.tasks.wait()).await.is_err() {
+    let (hangup, hangups) = watch::channel(());
+    let signals = Signals::catch(hangup).map_err(StartError::Signals)?;
+    let (reloads, requests) = Reloads::new();
+    let Started { server, reloader } = start(told, config, log, reloads).await?;
+    let set = run(server, reloader, signals, Causes { hangups, requests }).await;
+    if !set.stop().await {
         tracing::warn!("transfers were still running; what they had is fetched again");
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Everything that is ready, before anybody is served.
+struct Started {
+    server: Server,
+    reloader: Reloader,
+}
+
+/// Makes everything and listens.
+async fn start(
+    told: Told,
+    config: Config,
+    log: &RunningLog,
+    reloads: Reloads,
+) -> Result<Started, StartError> {
+    let metrics = metrics_of(&config);
+    metrics.count_dropped_log_lines(log.dropped_lines());
+    panics::count_in(Arc::clone(&metrics));
+    descriptors::forbid_core_files();
+    let descriptors = descriptors::raise_limit();
+    let capacity = capacity::plan(descriptors, &config.wanted, config.registries.len());
+    let capacity = capacity.map_err(StartError::Descriptors)?;
+    // Whatever else can fail comes before the stores, so that a start in vain leaves no directory behind.
+    let in_vain = |error: BindError| StartError::Bind(binding::describe(&error, &config.server));
+    let sockets = Sockets::bind(&config.server).map_err(in_vain)?;
+    let mut set = RegistrySet::new(common(&config, &capacity, &metrics));
+    let refused = |errors| StartError::Registries { errors, registry_count: config.registries.len() };
+    let prepared = set.prepare(&config, &capacity).await.map_err(refused)?;
+    let routes = set.commit(prepared, &config);
+    let snapshot = Snapshot { routes, settings: server_settings(&config, &capacity) };
+    let parts = server::Parts { snapshot, metrics: Arc::clone(&metrics), reloads: Some(reloads) };
+    let server = Server::listen(parts, sockets).map_err(in_vain)?;
+
+    say_what(&config, &descriptors::describe(descriptors, &config.wanted, &capacity));
+    say_where(&config, &server);
+    let targets = Targets { control: server.control(), levels: log.levels(), metrics, descriptors };
+    Ok(Started { server, reloader: Reloader::new(told, config, set, targets) })
+}
+
+/// Serves and reloads until a signal says to stop, and returns the registries that are served then.
+async fn run(server: Server, reloader: Reloader, signals: Signals, causes: Causes) -> RegistrySet {
+    let shutdown = CancellationToken::new();
+    tokio::spawn(signals.obey(shutdown.clone(), server.control()));
+    let reloading = tokio::spawn(reloader.run(causes, shutdown.clone()));
+    notify(notify::READY);
+    server.serve(shutdown).await;
+    reloading.await.expect("reloading does not panic")
+}
+
+fn common(config: &Config, capacity: &Capacity, metrics: &Arc<Metrics>) -> Common {
+    let memory = Memory::new(config.body_bytes_max);
+    let counted = memory.clone();
+    metrics.count_body_memory(move || counted.taken().to_vec());
+    Common {
+        metrics: Arc::clone(metrics),
+        bounds_of_all: Bounds::new(capacity.all.waiting, capacity.all.asking),
+        memory,
+        stop: CancellationToken::new(),
+    }
 }
 
 /// Says which version runs with which configuration, and then what to beware of: nobody can make anything of a warning
@@ -138,7 +150,7 @@ fn say_where(config: &Config, server: &Server) {
 }
 
 /// The server's settings with the bounds that fit.
-fn server_settings(config: &Config, capacity: &Capacity) -> server::Settings {
+pub(crate) fn server_settings(config: &Config, capacity: &Capacity) -> server::Settings {
     server::Settings {
         connection_count_max: capacity.connections,
         client_connection_count_max: capacity.per_client,
@@ -155,8 +167,9 @@ pub(crate) fn check(config: &Config) -> Result<(), StartError> {
     install_tls();
     let metrics = metrics_of(config);
     let authorities = Authorities::load();
-    let upstreams = config.registries.iter().map(|registry| upstream(registry, &authorities, &metrics));
-    all_or_errors(upstreams).map(|_| ())
+    let upstreams = config.registries.iter().map(|it| registry_set::upstream(it, &authorities, &metrics));
+    let refused = |errors| StartError::Registries { errors, registry_count: config.registries.len() };
+    registry_set::all_or_errors(upstreams).map(|_| ()).map_err(refused)
 }
 
 fn metrics_of(config: &Config) -> Arc<Metrics> {
@@ -167,122 +180,4 @@ fn metrics_of(config: &Config) -> Arc<Metrics> {
 /// The first call decides for the whole process; a later one changes nothing.
 fn install_tls() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-}
-
-fn upstream(
-    registry: &Registry,
-    authorities: &Authorities,
-    metrics: &Metrics,
-) -> Result<HttpUpstream, RegistryError> {
-    let name = &registry.names.name;
-    HttpUpstream::new(registry.upstream.clone(), authorities, metrics.registry(name))
-        .map_err(|error: SettingsError| RegistryError { name: name.clone(), reason: error.to_string() })
-}
-
-/// Opens the stores of all registries. What a new one waits for is the disk, which makes many of them durable at once as
-/// fast as one.
-///
-/// # Errors
-/// [`StartError::Registries`].
-async fn open_stores(
-    registries: &[Registry],
-    metrics: &Metrics,
-    capacity: &Capacity,
-) -> Result<Vec<Arc<dyn Store>>, StartError> {
-    let open = |registry| open_store(registry, metrics, capacity);
-    let opening: Vec<_> = registries.iter().map(open).collect();
-    let mut stores = Vec::new();
-    for store in opening {
-        stores.push(store.await.expect("opening a store neither panics nor is cancelled"));
-    }
-    all_or_errors(stores.into_iter())
-}
-
-/// Begins to open a registry's store, on a thread that may block.
-fn open_store(
-    registry: &Registry,
-    metrics: &Metrics,
-    capacity: &Capacity,
-) -> JoinHandle<Result<Arc<dyn Store>, RegistryError>> {
-    let (name, root) = (registry.names.name.clone(), registry.root.clone());
-    let metrics = metrics.registry(&name);
-    let (kept_open_max, collected_bytes_max) = (capacity.kept_open as u64, capacity.collected_bytes);
-    tokio::task::spawn_blocking(move || {
-        if let Some(above) = disk::open_to_everyone(&root).filter(|_| !machine::is_container()) {
-            let reason = format!(
-                "everyone may rename what is in {0}, and so put another store in place of this one; `chmod o-w {0}`",
-                above.display()
-            );
-            return Err(RegistryError { name, reason });
-        }
-        let settings = storage::fs::Settings {
-            kept_open_count_max: kept_open_max,
-            collected_bytes_max,
-            ..storage::fs::Settings::default()
-        };
-        settings
-            .open(&root, metrics)
-            .map(|store| Arc::new(store) as Arc<dyn Store>)
-            .map_err(|error| RegistryError { reason: disk::describe(&name, &root, &error), name })
-    })
-}
-
-/// What registries have in common.
-struct Common {
-    metrics: Arc<Metrics>,
-    bounds_of_all: Bounds,
-    capacity: Capacity,
-    memory: Memory,
-    tasks: TaskTracker,
-    stop_fills: CancellationToken,
-}
-
-impl Common {
-    fn backend(&self, registry: &Registry, upstream: HttpUpstream, store: Arc<dyn Store>) -> Arc<Backend> {
-        let name = &registry.names.name;
-        let upstream = upstream.drawing_on(self.memory.clone());
-        self.tasks.spawn(maintain(Arc::clone(&store), self.stop_fills.clone()));
-        Arc::new(Backend::new(cache::Parts {
-            name: name.clone(),
-            upstream: Arc::new(upstream),
-            blobs: store.clone(),
-            records: store,
-            bounds_of_all: self.bounds_of_all.clone(),
-            memory: self.memory.clone(),
-            settings: cache::Settings {
-                waiting_count_max: self.capacity.per_registry.waiting,
-                asking_count_max: self.capacity.per_registry.asking,
-                ..registry.cache.clone()
-            },
-            metrics: self.metrics.registry(name),
-            tasks: self.tasks.clone(),
-            cancel: self.stop_fills.clone(),
-        }))
-    }
-}
-
-/// Counts what a store holds, and sweeps it until the process ends: what is left behind by transfers that nobody took up
-/// again must not pile up.
-async fn maintain(store: Arc<dyn Store>, stop: CancellationToken) {
-    let upkeep = async {
-        store.take_stock().await;
-        loop {
-            tokio::time::sleep(SWEEP_INTERVAL).await;
-            store.sweep().await;
-        }
-    };
-    let _: Option<()> = stop.run_until_cancelled(upkeep).await;
-}
-
-/// Everything that could be made, or what is wrong with each of those that could not.
-fn all_or_errors<T>(results: impl Iterator<Item = Result<T, RegistryError>>) -> Result<Vec<T>, StartError> {
-    let (mut made, mut errors) = (Vec::new(), Vec::new());
-    for result in results {
-        match result {
-            Ok(value) => made.push(value),
-            Err(error) => errors.push(error),
-        }
-    }
-    let registry_count = made.len() + errors.len();
-    if errors.is_empty() { Ok(made) } else { Err(StartError::Registries { errors, registry_count }) }
 }

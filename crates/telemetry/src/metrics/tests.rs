@@ -1,5 +1,5 @@
 use super::*;
-use crate::values::{BypassReason, FillEnd, Kind, LeftAlone, PullFailure, UpstreamKind};
+use crate::values::{BypassReason, FillEnd, Kind, LeftAlone, PullFailure, Stored, UpstreamKind};
 
 fn metrics() -> Metrics {
     Metrics::new(&["docker.io".to_owned(), "ghcr.io".to_owned()])
@@ -48,7 +48,10 @@ fn every_event(hub: &RegistryMetrics) {
     hub.first_byte(Kind::Manifest, 0.003);
     hub.upstream_answered(UpstreamKind::Token, Duration::from_millis(30));
     hub.left_alone(LeftAlone::Host);
-    hub.look_up_stored(|| Some(4096), || Some(2));
+    hub.look_up_stored(|| {
+        let none = [Stored::Manifest, Stored::Partial, Stored::Quarantine].map(|kind| (kind, 0, 0));
+        Some([(Stored::Blob, 4096, 2), none[0], none[1], none[2]])
+    });
 }
 
 #[test]
@@ -80,8 +83,8 @@ fn every_event_of_a_registry_has_a_series() {
         r#"wharf_upstream_answer_seconds_bucket{le="0.05",registry="docker.io",kind="token"} 1"#,
         r#"wharf_upstream_answer_seconds_bucket{le="0.025",registry="docker.io",kind="token"} 0"#,
         r#"wharf_upstream_left_alone_total{registry="docker.io",reason="host"} 1"#,
-        r#"wharf_stored_bytes{registry="docker.io"} 4096"#,
-        r#"wharf_stored_objects{registry="docker.io"} 2"#,
+        r#"wharf_stored_bytes{registry="docker.io",kind="blob"} 4096"#,
+        r#"wharf_stored_objects{registry="docker.io",kind="blob"} 2"#,
     ] {
         check(&metrics, line);
     }

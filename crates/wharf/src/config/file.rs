@@ -1,6 +1,7 @@
 //! Files that the configuration points to: secrets and certificates.
 
 use std::fs;
+use std::path::Path;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,6 +21,7 @@ impl Reader<'_> {
     /// The content of the file that `key` names, or `None` after a remark.
     fn content(&mut self, table: &Table<'_>, key: &str) -> Option<(Text, Vec<u8>)> {
         let path = self.path(table, key)?;
+        self.note_file(Path::new(&path.value));
         let read = fs::metadata(&path.value).and_then(|about| {
             if about.len() > FILE_BYTES_MAX || !about.is_file() {
                 return Err(std::io::Error::other("it is no file of at most 4 MiB"));

@@ -3,6 +3,7 @@
 //! Reading never stops at a mistake: what cannot be read is remarked on with its line and key and counts as
 //! absent, so that one run tells everything.
 
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub(crate) struct Reader<'a> {
     assignments: Assignments,
     mistakes: Remarks,
     warnings: Remarks,
+    /// Files that the configuration points to, also those that cannot be read.
+    files: Vec<PathBuf>,
 }
 
 /// A string with its variables replaced. It has no `Debug`, because it may be a secret.
@@ -52,6 +55,7 @@ impl<'a> Reader<'a> {
             assignments: Assignments::of(environment),
             mistakes: Remarks::on(file),
             warnings: Remarks::on(file),
+            files: Vec::new(),
         };
         reader.tell_of_assignments();
         reader
@@ -89,9 +93,14 @@ impl<'a> Reader<'a> {
         (self.variables)(name).filter(|value| !value.is_empty())
     }
 
-    /// The mistakes and the warnings.
-    pub(crate) fn finish(self) -> (Remarks, Remarks) {
-        (self.mistakes, self.warnings)
+    /// The mistakes and the warnings, and the files that were read.
+    pub(crate) fn finish(self) -> (Remarks, Remarks, Vec<PathBuf>) {
+        (self.mistakes, self.warnings, self.files)
+    }
+
+    /// Notes that the configuration depends on a file, so that a change of it is one of the configuration.
+    pub(crate) fn note_file(&mut self, path: &Path) {
+        self.files.push(path.to_owned());
     }
 
     pub(crate) fn has_mistakes(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 
 /// Where a key stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,11 +63,13 @@ pub(crate) struct Remarks {
     remarks: BTreeSet<Remark>,
     /// What is allowed but risky, where these are mistakes.
     warnings: BTreeSet<Remark>,
+    /// Files that the configuration points to: a change of one may be the correction of a mistake.
+    files: Vec<PathBuf>,
 }
 
 impl Remarks {
     pub(crate) fn on(file: &str) -> Self {
-        Self { file: file.to_owned(), remarks: BTreeSet::new(), warnings: BTreeSet::new() }
+        Self { file: file.to_owned(), remarks: BTreeSet::new(), warnings: BTreeSet::new(), files: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, place: Place, text: impl Into<String>) {
@@ -104,6 +107,17 @@ impl Remarks {
     pub(crate) fn with_warnings(mut self, warnings: Self) -> Self {
         self.warnings.extend(warnings.remarks);
         self
+    }
+
+    /// The same with the files that the configuration points to.
+    pub(crate) fn with_files(mut self, files: Vec<PathBuf>) -> Self {
+        self.files = files;
+        self
+    }
+
+    /// The files that the configuration points to.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// Drops the remarks on `lines`, where something graver was said already.

@@ -30,7 +30,7 @@ fn written(settings: &Log, events: impl FnOnce()) -> Vec<String> {
     let lines = Lines::default();
     let writer = lines.clone();
     let line = Line::new(format_of(settings), false);
-    tracing::subscriber::with_default(subscriber(settings, line, move || writer.clone()), events);
+    tracing::subscriber::with_default(subscriber(settings, line, move || writer.clone()).0, events);
     lines.text().lines().map(without_time).collect()
 }
 
@@ -123,7 +123,7 @@ fn short(is_coloured: bool, events: impl FnOnce()) -> String {
     let lines = Lines::default();
     let writer = lines.clone();
     let line = Line::new(LogFormat::Short, is_coloured);
-    let subscriber = subscriber(&settings(LogFormat::Short), line, move || writer.clone());
+    let subscriber = subscriber(&settings(LogFormat::Short), line, move || writer.clone()).0;
     tracing::subscriber::with_default(subscriber, events);
     lines.text()
 }
@@ -205,4 +205,24 @@ fn colours_are_for_terminals_whose_owner_did_not_refuse_them() {
     check(true, &[("NO_COLOR", "1")], false);
     check(true, &[("TERM", "dumb")], false);
     check(false, &[], false);
+}
+
+#[test]
+fn f41_the_level_changes_while_the_log_runs() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let first = settings(LogFormat::Text);
+    let (subscriber, levels) = subscriber(&first, Line::new(LogFormat::Text, false), move || writer.clone());
+    let debug = Log { level: tracing::Level::DEBUG, access: false, ..first.clone() };
+    tracing::subscriber::with_default(subscriber, || {
+        for (settings, text) in [(&first, "one"), (&debug, "two"), (&first, "three")] {
+            levels.set(settings);
+            tracing::debug!(target: "wharf", "debug {text}");
+            tracing::info!(target: "access", "access {text}");
+        }
+    });
+    let told: Vec<String> = lines.text().lines().map(without_time).collect();
+    let told: Vec<&str> =
+        told.iter().filter_map(|line| line.split_once(": ")).map(|(_, text)| text).collect();
+    assert_eq!(told, ["access one", "debug two", "access three"]);
 }

@@ -7,6 +7,7 @@ mod environment;
 mod examples;
 mod log;
 mod program;
+mod reload;
 mod serve;
 mod start;
 mod stop;

@@ -60,3 +60,34 @@ async fn registries_are_served_when_none_of_them_can_be_reached() {
         |line: &str| line.starts_with("wharf_stale_total{registry=\"docker.io\"") && !line.ends_with(" 0");
     assert!(metrics.lines().any(is_stale), "{metrics}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_say_what_each_store_holds() {
+    let hub = FakeRegistry::start().await;
+    let image = Image::small("held");
+    hub.put_image("library/app", "latest", &image);
+    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    let manifest = program.get("docker.io.localhost", "/v2/app/manifests/latest").await.unwrap();
+    let (mut count, mut bytes) = (0, 0);
+    for blob in image.blobs() {
+        let target = format!("/v2/library/app/blobs/{}", blob.digest);
+        bytes += program.get("docker.io.localhost", &target).await.unwrap().body.len();
+        count += 1;
+    }
+    let expected = [
+        format!("wharf_stored_bytes{{registry=\"docker.io\",kind=\"blob\"}} {bytes}"),
+        format!("wharf_stored_objects{{registry=\"docker.io\",kind=\"blob\"}} {count}"),
+        format!("wharf_stored_bytes{{registry=\"docker.io\",kind=\"manifest\"}} {}", manifest.body.len()),
+        "wharf_stored_objects{registry=\"docker.io\",kind=\"manifest\"} 1".to_owned(),
+    ];
+    // Small blobs are stored a moment after they were served.
+    let settled = async {
+        loop {
+            let metrics = program.metrics().await;
+            if expected.iter().all(|line| metrics.lines().any(|it| it == line)) {
+                break;
+            }
+        }
+    };
+    within(&format!("{expected:?}"), settled).await;
+}

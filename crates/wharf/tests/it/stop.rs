@@ -100,10 +100,7 @@ async fn a_signal_that_means_something_to_other_servers_stops_nothing() {
     let hub = FakeRegistry::start().await;
     let mut program = Program::start(&configuration(&registry("docker.io", &hub)));
     let said = [
-        (
-            Signal::HUP,
-            "WARN wharf::signals: SIGHUP ignored: wharf cannot reload its configuration yet; restart it",
-        ),
+        (Signal::HUP, "INFO wharf::reload: reload (SIGHUP): wharf.toml says what is in force already"),
         (Signal::USR1, "WARN wharf::signals: SIGUSR1 ignored: "),
         (Signal::USR2, "WARN wharf::signals: SIGUSR2 ignored: "),
         (Signal::ALARM, "WARN wharf::signals: SIGALRM ignored: "),
@@ -139,7 +136,7 @@ fn a_program_ends_with_the_terminal_that_it_was_started_in() {
     let text = configuration("[[registry]]\nname = \"docker.io\"\n");
     let mut terminal = Terminal::start(&text, &[], "admin on http://");
     terminal.signal(Signal::HUP);
-    terminal.wait_for("SIGHUP ignored");
+    terminal.wait_for("reload (SIGHUP)");
     terminal.hang_up();
     terminal.signal(Signal::HUP);
     assert_eq!(terminal.wait(), Ok(0));

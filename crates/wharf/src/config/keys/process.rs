@@ -85,7 +85,7 @@ pub(crate) static SHUTDOWN_GRACE: Key<Duration> = Key {
     name: "shutdown_grace",
     form: form::TIME,
     default: Preset::Value(server::Settings::SHUTDOWN_GRACE),
-    reloadable: false,
+    reloadable: true,
     doc: "How long running answers may go on after SIGTERM or SIGINT.",
 };
 
@@ -93,7 +93,7 @@ pub(crate) static SENDFILE: Key<bool> = Key {
     name: "sendfile",
     form: form::FLAG,
     default: Preset::Value(server::Settings::SENDFILE),
-    reloadable: false,
+    reloadable: true,
     doc: "Hand stored blobs to the kernel as files instead of copying them through the process. Off, they \
           cost one and a half times to twice the processor time. Where the store's file system cannot do it, \
           they are copied in any case. See [Serving without copying](../explanation/zero-copy.md).",
@@ -199,7 +199,7 @@ pub(crate) static TOKEN_FILE: Key<Secret<String>> = Key {
     name: "token_file",
     form: form::SECRET_FILE,
     default: Preset::Absent,
-    reloadable: false,
+    reloadable: true,
     doc: "A file with one line, which clients must send as `Authorization: Bearer <line>`. `/livez` and \
           `/readyz` need no token.",
 };
@@ -208,7 +208,7 @@ pub(crate) static ADMIN_HOSTS: Key<Vec<Text>> = Key {
     name: "hosts",
     form: form::HOSTS,
     default: Preset::Absent,
-    reloadable: false,
+    reloadable: true,
     doc: "Names that a client may use for this listener without the token. An address, `localhost` and \
           whoever sends the token need none.",
 };

@@ -1,0 +1,308 @@
+//! What a reload changes: pure, from the configuration in force and the one that was read.
+
+use std::fmt::{self, Write as _};
+
+use server::{AdminSettings, TlsSettings};
+
+use super::{Config, Registry};
+
+/// So many names are written out; further ones are counted.
+const NAMED_COUNT_MAX: usize = 8;
+
+/// Everything that differs between two configurations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Diff {
+    /// Names of registries, in the order of the file.
+    pub(crate) added: Vec<String>,
+    pub(crate) removed: Vec<String>,
+    pub(crate) changed: Vec<(String, RegistryChange)>,
+    /// What changed for the whole process.
+    pub(crate) process: Vec<&'static str>,
+    /// Keys that differ and are not taken over before a restart.
+    pub(crate) waiting: Vec<Waiting>,
+}
+
+/// What differs between two registries of one name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RegistryChange {
+    /// How the upstream is asked: its address, its login, its certificates, its timeouts.
+    pub(crate) upstream: bool,
+    /// The rules for tags, offline, and the bounds.
+    pub(crate) rules: bool,
+    /// Aliases and hosts.
+    pub(crate) names: bool,
+}
+
+/// A key whose change waits for a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// The key and its section.
+    pub(crate) key: &'static str,
+    /// What is in force until then.
+    pub(crate) in_force: String,
+}
+
+impl Diff {
+    /// What is different in `new` from `running`, the configuration in force.
+    pub(crate) fn between(running: &Config, new: &Config) -> Self {
+        let find = |config: &Config, name: &str| -> Option<Registry> {
+            config.registries.iter().find(|it| it.names.name == name).cloned()
+        };
+        let name = |registry: &Registry| registry.names.name.clone();
+        let mut diff =
+            Self { waiting: waiting(running, new), process: process(running, new), ..Self::default() };
+        for registry in &new.registries {
+            match find(running, &registry.names.name) {
+                None => diff.added.push(name(registry)),
+                Some(before) => {
+                    let change = RegistryChange::between(&before, registry);
+                    if change != RegistryChange::default() {
+                        diff.changed.push((name(registry), change));
+                    }
+                }
+            }
+        }
+        let is_gone = |registry: &&Registry| find(new, &registry.names.name).is_none();
+        diff.removed = running.registries.iter().filter(is_gone).map(name).collect();
+        diff
+    }
+
+    /// Whether nothing changes, not even after a restart.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The configuration that is in force once `new` takes the place of `running`: `new`, but for what only a restart changes.
+pub(crate) fn in_force(running: &Config, new: &Config) -> Config {
+    let root_of = |registry: &Registry| {
+        let before = running.registries.iter().find(|it| it.names.name == registry.names.name);
+        before.map_or_else(|| registry.root.clone(), |before| before.root.clone())
+    };
+    let registries = new.registries.iter();
+    let (admin, admin_hosts) = admin_in_force(running, new);
+    Config {
+        server: server::Settings {
+            listen: running.server.listen.clone(),
+            tls: tls_in_force(running.server.tls.as_ref(), new.server.tls.as_ref()),
+            admin,
+            admin_hosts,
+            ..new.server.clone()
+        },
+        body_bytes_max: running.body_bytes_max,
+        log: super::Log { format: running.log.format, ..new.log.clone() },
+        registries: registries.map(|it| Registry { root: root_of(it), ..it.clone() }).collect(),
+        ..new.clone()
+    }
+}
+
+/// The listener of now with the certificate of then.
+fn tls_in_force(running: Option<&TlsSettings>, new: Option<&TlsSettings>) -> Option<TlsSettings> {
+    let running = running?;
+    let identity = new.map_or(&running.identity, |new| &new.identity).clone();
+    Some(TlsSettings { listen: running.listen.clone(), identity })
+}
+
+/// The listener of now with the token of then; but a token that suits another address is not taken over.
+fn admin_in_force(running: &Config, new: &Config) -> (Option<AdminSettings>, Vec<String>) {
+    match (&running.server.admin, &new.server.admin) {
+        (Some(before), Some(after)) if before.listen == after.listen => {
+            (Some(after.clone()), new.server.admin_hosts.clone())
+        }
+        (before, _) => (before.clone(), running.server.admin_hosts.clone()),
+    }
+}
+
+fn waiting(running: &Config, new: &Config) -> Vec<Waiting> {
+    let (before, after) = (&running.server, &new.server);
+    let list = |addresses: &[std::net::SocketAddr]| {
+        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        if texts.is_empty() { "off".to_owned() } else { texts.join(", ") }
+    };
+    let tls = |server: &server::Settings| list(server.tls.as_ref().map_or(&[][..], |tls| &tls.listen));
+    let admin =
+        |server: &server::Settings| list(&server.admin.iter().map(|admin| admin.listen).collect::<Vec<_>>());
+    let format = |config: &Config| {
+        config.log.format.map_or_else(|| "unset".to_owned(), |it| format!("{it:?}").to_lowercase())
+    };
+    let bytes = |config: &Config| config.body_bytes_max.to_string();
+    let rows = [
+        ("listen of [server]", list(&before.listen), list(&after.listen)),
+        ("listen of [server.tls]", tls(before), tls(after)),
+        ("listen of [admin]", admin(before), admin(after)),
+        ("body_bytes_max of [server]", bytes(running), bytes(new)),
+        ("format of [log]", format(running), format(new)),
+    ];
+    let differing = rows.into_iter().filter(|(_, before, after)| before != after);
+    let mut waiting: Vec<_> = differing.map(|(key, in_force, _)| Waiting { key, in_force }).collect();
+    let moved = running.registries.iter().filter(|registry| {
+        let after = new.registries.iter().find(|it| it.names.name == registry.names.name);
+        after.is_some_and(|after| after.root != registry.root)
+    });
+    let moved: Vec<String> = moved.map(|it| it.root.display().to_string()).collect();
+    if !moved.is_empty() {
+        waiting.push(Waiting { key: "root", in_force: several(&moved) });
+    }
+    waiting
+}
+
+fn process(running: &Config, new: &Config) -> Vec<&'static str> {
+    let (before, after) = (&running.server, &new.server);
+    let identity = |server: &server::Settings| server.tls.as_ref().map(|tls| tls.identity.clone());
+    let both_tls = before.tls.is_some() && after.tls.is_some();
+    let token = |server: &server::Settings| {
+        server.admin.as_ref().and_then(|admin| admin.token.as_ref().map(|token| token.expose().clone()))
+    };
+    let routing = |config: &Config| config.routes.map(|index| config.registries[*index].names.name.clone());
+    let rows = [
+        ("domain, hosts or default_registry", names_of_the_process(&routing(running), &routing(new))),
+        ("certificate", both_tls && identity(before) != identity(after)),
+        ("limits", running.wanted != new.wanted),
+        (
+            "token_file or hosts of [admin]",
+            token(before) != token(after) || before.admin_hosts != after.admin_hosts,
+        ),
+        ("log", (running.log.level, running.log.access) != (new.log.level, new.log.access)),
+        ("sendfile", before.sendfile != after.sendfile),
+        ("shutdown_grace", before.shutdown_grace != after.shutdown_grace),
+    ];
+    rows.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what).collect()
+}
+
+type Routes = policy::host::RoutingTable<String>;
+
+/// Whether wharf's own names differ; those of the registries are told with them.
+fn names_of_the_process(before: &Routes, after: &Routes) -> bool {
+    !before.has_same_own_names(after)
+}
+
+impl RegistryChange {
+    /// What is different in `after`.
+    pub(crate) fn between(before: &Registry, after: &Registry) -> Self {
+        Self {
+            upstream: !is_same_upstream(&before.upstream, &after.upstream),
+            rules: !is_same_rules(&before.cache, &after.cache),
+            names: before.names != after.names,
+        }
+    }
+}
+
+/// Taken apart, so that no setting can be forgotten.
+fn is_same_upstream(one: &upstream::Settings, other: &upstream::Settings) -> bool {
+    let upstream::Settings {
+        name,
+        upstream,
+        credentials,
+        ca,
+        client_identity,
+        insecure_skip_verify,
+        trusted_hosts,
+        proxy,
+        connect_timeout,
+        header_timeout,
+        idle_timeout,
+    } = one;
+    let login = |settings: &upstream::Settings| {
+        settings.credentials.as_ref().map(|(user, password)| (user.clone(), password.expose().clone()))
+    };
+    let identity =
+        |settings: &upstream::Settings| settings.client_identity.as_ref().map(|it| it.expose().clone());
+    credentials.is_some() == other.credentials.is_some()
+        && login(one) == login(other)
+        && client_identity.is_some() == other.client_identity.is_some()
+        && identity(one) == identity(other)
+        && (name, upstream, ca) == (&other.name, &other.upstream, &other.ca)
+        && (insecure_skip_verify, trusted_hosts, proxy)
+            == (&other.insecure_skip_verify, &other.trusted_hosts, &other.proxy)
+        && (connect_timeout, header_timeout, idle_timeout)
+            == (&other.connect_timeout, &other.header_timeout, &other.idle_timeout)
+}
+
+/// As above. What the machine decides is no rule.
+fn is_same_rules(one: &cache::Settings, other: &cache::Settings) -> bool {
+    let cache::Settings {
+        tags,
+        links,
+        auth_ttl,
+        catalog,
+        hub_names,
+        verify_first_bytes_max,
+        negative_ttl,
+        manifest_deadline,
+        far_range_wait,
+        transfers_per_fill_max,
+        connections_per_blob_max,
+        connections_max,
+        fill_stall_max,
+        drip_max,
+        waiting_count_max: _,
+        asking_count_max: _,
+        wall_clock: _,
+    } = one;
+    (tags, links, auth_ttl, catalog, hub_names)
+        == (&other.tags, &other.links, &other.auth_ttl, &other.catalog, &other.hub_names)
+        && (verify_first_bytes_max, negative_ttl, manifest_deadline, far_range_wait)
+            == (
+                &other.verify_first_bytes_max,
+                &other.negative_ttl,
+                &other.manifest_deadline,
+                &other.far_range_wait,
+            )
+        && (transfers_per_fill_max, connections_per_blob_max, connections_max, fill_stall_max, drip_max)
+            == (
+                &other.transfers_per_fill_max,
+                &other.connections_per_blob_max,
+                &other.connections_max,
+                &other.fill_stall_max,
+                &other.drip_max,
+            )
+}
+
+impl fmt::Display for RegistryChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = [(self.upstream, "upstream"), (self.rules, "rules"), (self.names, "names")];
+        let words: Vec<&str> =
+            words.into_iter().filter(|(differs, _)| *differs).map(|(_, word)| word).collect();
+        f.write_str(&words.join(", "))
+    }
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} needs a restart; until then it is {}", self.key, self.in_force)
+    }
+}
+
+/// One line: `added quay.io; changed docker.io (upstream); certificate`.
+impl fmt::Display for Diff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        for (word, names) in [("added", &self.added), ("removed", &self.removed)] {
+            if !names.is_empty() {
+                parts.push(format!("{word} {}", several(names)));
+            }
+        }
+        let changed: Vec<String> =
+            self.changed.iter().map(|(name, change)| format!("{name} ({change})")).collect();
+        if !changed.is_empty() {
+            parts.push(format!("changed {}", several(&changed)));
+        }
+        if !self.process.is_empty() {
+            parts.push(format!("changed {}", self.process.join(", ")));
+        }
+        f.write_str(if parts.is_empty() { "nothing changed" } else { "" })?;
+        f.write_str(&parts.join("; "))
+    }
+}
+
+fn several(names: &[String]) -> String {
+    let mut text = names[..names.len().min(NAMED_COUNT_MAX)].join(", ");
+    if names.len() > NAMED_COUNT_MAX {
+        // Writing to a string does not fail.
+        let _ = write!(text, " and {} more", names.len() - NAMED_COUNT_MAX);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

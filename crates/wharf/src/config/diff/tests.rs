@@ -1,0 +1,171 @@
+use std::path::Path;
+
+use super::*;
+use crate::config::keys::SECTIONS;
+
+fn parse(text: &str) -> Config {
+    Config::parse("wharf.toml", text, &|_| None).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}"))
+}
+
+/// Texts for each key: a section with one value, and with another one. `AT` stands for a directory with files in it.
+const ROWS: &[(&str, &str, &str, &str)] = &[
+    ("server", "listen", "\"127.0.0.1:5000\"", "\"127.0.0.1:6000\""),
+    ("server", "domain", "\"one.example\"", "\"two.example\""),
+    ("server", "hosts", "[\"one.example\"]", "[\"two.example\"]"),
+    ("server", "default_registry", "\"a.example\"", "\"b.example\""),
+    ("server", "shutdown_grace", "\"10s\"", "\"20s\""),
+    ("server", "sendfile", "true", "false"),
+    ("server", "connection_count_max", "100", "200"),
+    ("server", "client_connection_count_max", "10", "20"),
+    ("server", "answer_count_max", "100", "200"),
+    ("server", "body_bytes_max", "100000000", "200000000"),
+    ("server.tls", "listen", "\"127.0.0.1:5443\"", "\"127.0.0.1:6443\""),
+    ("server.tls", "cert_file", "\"AT/one.pem\"", "\"AT/two.pem\""),
+    ("server.tls", "key_file", "\"AT/one.key\"", "\"AT/two.key\""),
+    ("admin", "listen", "\"127.0.0.1:5001\"", "\"127.0.0.1:6001\""),
+    ("admin", "token_file", "\"AT/one\"", "\"AT/two\""),
+    ("admin", "hosts", "[\"one.example\"]", "[\"two.example\"]"),
+    ("storage", "root", "\"one\"", "\"two\""),
+    ("log", "level", "\"info\"", "\"debug\""),
+    ("log", "format", "\"text\"", "\"json\""),
+    ("log", "access", "true", "false"),
+    ("registry", "name", "\"one.example\"", "\"two.example\""),
+    ("registry", "aliases", "[\"one.example\"]", "[\"two.example\"]"),
+    ("registry", "hosts", "[\"one.example\"]", "[\"two.example\"]"),
+    ("registry", "upstream", "\"https://one.example\"", "\"https://two.example\""),
+    ("registry", "root", "\"one\"", "\"two\""),
+    ("registry", "username", "\"one\"\npassword = \"p\"", "\"two\"\npassword = \"p\""),
+    ("registry", "password", "\"one\"\nusername = \"u\"", "\"two\"\nusername = \"u\""),
+    ("registry", "password_file", "\"AT/one\"\nusername = \"u\"", "\"AT/two\"\nusername = \"u\""),
+    ("registry", "ca_file", "\"AT/one.pem\"", "\"AT/two.pem\""),
+    (
+        "registry",
+        "client_cert",
+        "\"AT/one.pem\"\nclient_key = \"AT/one.key\"",
+        "\"AT/two.pem\"\nclient_key = \"AT/two.key\"",
+    ),
+    (
+        "registry",
+        "client_key",
+        "\"AT/one.key\"\nclient_cert = \"AT/one.pem\"",
+        "\"AT/two.key\"\nclient_cert = \"AT/one.pem\"",
+    ),
+    ("registry", "insecure_skip_verify", "false", "true"),
+    ("registry", "trusted_hosts", "[\"one.example\"]", "[\"two.example\"]"),
+    ("registry", "proxy", "\"http://one.example:1\"", "\"http://two.example:1\""),
+    ("registry", "connect_timeout", "\"1s\"", "\"2s\""),
+    ("registry", "header_timeout", "\"11s\"", "\"12s\""),
+    ("registry", "idle_timeout", "\"11s\"", "\"12s\""),
+    ("registry", "connections_per_blob_max", "1", "2"),
+    ("registry", "connections_max", "1", "2"),
+    ("registry", "tag_ttl", "\"1s\"", "\"2s\""),
+    ("registry", "stale_if_error", "\"1s\"", "\"2s\""),
+    ("registry", "on_upstream_404", "\"404\"", "\"serve\""),
+    ("registry", "auth_ttl", "\"1s\"", "\"2s\""),
+    ("registry", "offline", "false", "true"),
+    ("registry", "catalog", "true", "false"),
+];
+
+fn put_files(directory: &Path) {
+    for name in ["one", "two"] {
+        let identity = rcgen::generate_simple_self_signed(vec![format!("{name}.example")]).unwrap();
+        std::fs::write(directory.join(name), format!("secret-{name}\n")).unwrap();
+        std::fs::write(directory.join(format!("{name}.pem")), identity.cert.pem()).unwrap();
+        std::fs::write(directory.join(format!("{name}.key")), identity.signing_key.serialize_pem()).unwrap();
+    }
+}
+
+/// A configuration in which the key has this value.
+fn with(directory: &Path, section: &str, key: &str, value: &str) -> Config {
+    let tls = match (section, key, value.contains("two")) {
+        ("server.tls", "cert_file", true) => "key_file = \"AT/two.key\"",
+        ("server.tls", "cert_file", false) => "key_file = \"AT/one.key\"",
+        ("server.tls", "key_file", true) => "cert_file = \"AT/two.pem\"",
+        ("server.tls", "key_file", false) => "cert_file = \"AT/one.pem\"",
+        ("server.tls", ..) => "cert_file = \"AT/one.pem\"\nkey_file = \"AT/one.key\"",
+        _ => "",
+    };
+    let others = "[[registry]]\nname = \"a.example\"\n[[registry]]\nname = \"b.example\"\n";
+    let text = match (section, key) {
+        ("registry", "name") => format!("[[registry]]\nname = {value}\n{others}"),
+        ("registry", _) => format!("{others}[[registry]]\nname = \"c.example\"\n{key} = {value}\n"),
+        _ => format!("[{section}]\n{key} = {value}\n{tls}\n{others}"),
+    };
+    parse(&text.replace("AT", &directory.display().to_string()))
+}
+
+/// Each key does what its declaration promises: it is taken over, or it is named as waiting for a restart.
+#[test]
+fn f41_what_a_reload_takes_over_and_what_waits_for_a_restart_is_as_declared() {
+    let directory = tempfile::tempdir().unwrap();
+    put_files(directory.path());
+    for section in SECTIONS {
+        for declared in section.keys() {
+            let (section, key) = (section.name, declared.name());
+            let row = ROWS.iter().find(|row| (row.0, row.1) == (section, key));
+            let (.., one, two) = row.unwrap_or_else(|| panic!("{section}.{key} has no row"));
+            if (section, key) == ("registry", "client_key") {
+                // Two keys for one certificate are never both right.
+                continue;
+            }
+            let (running, new) =
+                (with(directory.path(), section, key, one), with(directory.path(), section, key, two));
+            let diff = Diff::between(&running, &new);
+            let in_force = in_force(&running, &new);
+            assert!(!diff.is_empty(), "{section}.{key}");
+            assert_eq!(diff.waiting.is_empty(), declared.is_reloadable(), "{section}.{key}: {diff:?}");
+            let left = Diff::between(&in_force, &new);
+            assert_eq!(left.waiting, diff.waiting, "{section}.{key}: what waits goes on waiting");
+            let left = Diff { waiting: Vec::new(), ..left };
+            assert!(left.is_empty(), "{section}.{key}: the rest is taken over: {left:?}");
+            assert!(Diff::between(&new, &new).is_empty(), "{section}.{key}");
+            assert!(Diff::between(&running, &running.clone()).is_empty(), "{section}.{key}");
+        }
+    }
+}
+
+#[test]
+fn f41_a_summary_names_what_changed_in_one_line() {
+    let running = parse(
+        "[log]\nlevel = \"info\"\n[[registry]]\nname = \"a.example\"\n[[registry]]\nname = \"b.example\"\n\
+         tag_ttl = \"1s\"\n[[registry]]\nname = \"c.example\"\n",
+    );
+    let new = parse(
+        "[server]\nlisten = \"127.0.0.1:6000\"\n[log]\nlevel = \"debug\"\n[[registry]]\nname = \"b.example\"\n\
+         tag_ttl = \"2s\"\nusername = \"u\"\npassword = \"p\"\n[[registry]]\nname = \"c.example\"\n\
+         [[registry]]\nname = \"d.example\"\n",
+    );
+    let diff = Diff::between(&running, &new);
+    assert_eq!(
+        diff.to_string(),
+        "added d.example; removed a.example; changed b.example (upstream, rules); changed log"
+    );
+    assert_eq!(
+        diff.waiting.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["listen of [server] needs a restart; until then it is 0.0.0.0:5000"]
+    );
+    assert_eq!(Diff::between(&new, &new).to_string(), "nothing changed");
+}
+
+/// A token that was taken away for a listener on loopback must not open one that all can reach.
+#[test]
+fn f41_an_admin_listener_that_stays_keeps_its_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    std::fs::write(&token, "s3cret\n").unwrap();
+    let running = parse(&format!("[admin]\nlisten = \"0.0.0.0:5001\"\ntoken_file = {token:?}\n"));
+    for text in ["[admin]\nlisten = \"127.0.0.1:5001\"\n", "[admin]\nlisten = \"off\"\n"] {
+        let admin = in_force(&running, &parse(text)).server.admin.unwrap();
+        assert_eq!(admin.listen, "0.0.0.0:5001".parse().unwrap());
+        assert_eq!(admin.token.unwrap().expose(), "s3cret");
+    }
+    let none = in_force(&parse("[admin]\nlisten = \"off\"\n"), &running).server.admin;
+    assert!(none.is_none());
+}
+
+#[test]
+fn f41_the_order_of_registries_is_no_change() {
+    let one = parse("[[registry]]\nname = \"a.example\"\n[[registry]]\nname = \"b.example\"\n");
+    let other = parse("[[registry]]\nname = \"b.example\"\n[[registry]]\nname = \"a.example\"\n");
+    assert!(Diff::between(&one, &other).is_empty());
+}

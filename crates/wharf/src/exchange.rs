@@ -1,0 +1,116 @@
+//! One HTTP exchange with a wharf, by hand: a program that asks one question needs no client library.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+/// An answer's head is shorter.
+const HEAD_BYTES_MAX: usize = 4096;
+
+/// More than any answer has, in bytes.
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
+
+/// A connection of which nothing is waited for beyond the deadline.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TcpStream,
+    deadline: Instant,
+}
+
+/// An answer as far as its reader cares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The first line.
+    pub(crate) line: String,
+    pub(crate) body: String,
+}
+
+impl Socket {
+    /// Connects; everything on the connection is over within `wait_max`.
+    ///
+    /// # Errors
+    /// The last address's.
+    pub(crate) fn connect(host: &str, port: u16, wait_max: Duration) -> io::Result<Self> {
+        let deadline = Instant::now() + wait_max;
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        for address in (host, port).to_socket_addrs()? {
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            match TcpStream::connect_timeout(&address, left) {
+                Ok(stream) => return Ok(Self { stream, deadline }),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(self.left()?))?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.left()?))?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// Where this machine reaches a listener on `address`.
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Asks `question`, and returns the first line of the answer.
+///
+/// # Errors
+/// Those of the connection.
+pub(crate) fn first_line(mut stream: impl Read + Write, question: &str) -> io::Result<String> {
+    stream.write_all(question.as_bytes())?;
+    stream.flush()?;
+    let mut head = Vec::new();
+    while !head.contains(&b'\n') && head.len() < HEAD_BYTES_MAX {
+        let mut buffer = [0; 1024];
+        let length = stream.read(&mut buffer)?;
+        if length == 0 {
+            break;
+        }
+        head.extend_from_slice(&buffer[..length]);
+    }
+    Ok(line_of(&head))
+}
+
+/// Asks `question`, which closes the connection, and returns the whole answer.
+///
+/// # Errors
+/// Those of the connection.
+pub(crate) fn whole(mut stream: impl Read + Write, question: &str) -> io::Result<Answer> {
+    stream.write_all(question.as_bytes())?;
+    stream.flush()?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    let body = end.map_or(&[][..], |end| &answer[end + 4..]);
+    Ok(Answer { line: line_of(&answer), body: String::from_utf8_lossy(body).into_owned() })
+}
+
+fn line_of(answer: &[u8]) -> String {
+    let line = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    String::from_utf8_lossy(line).trim_end().to_owned()
+}

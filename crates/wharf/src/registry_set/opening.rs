@@ -1,0 +1,82 @@
+//! Opens stores.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use policy::capacity::Capacity;
+use storage::{Store, StoreErrorKind};
+use telemetry::Metrics;
+use tokio::task::JoinHandle;
+
+use super::all_or_errors;
+use crate::config::Registry;
+use crate::disk::{self, RegistryError};
+use crate::machine;
+
+/// How long the lock of a store may be held by what is left of a registry that was removed.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Between two tries to have the lock.
+const LOCK_WAIT: Duration = Duration::from_millis(50);
+
+/// Opens the stores of these registries. What a new one waits for is the disk, which makes many of them durable at once
+/// as fast as one. `was_ours` tells of a root whose lock we may have held a moment ago.
+///
+/// # Errors
+/// Every store that cannot be opened, with the reason.
+pub(super) async fn open_all(
+    registries: &[&Registry],
+    metrics: &Metrics,
+    capacity: &Capacity,
+    was_ours: impl Fn(&Path) -> bool,
+) -> Result<Vec<Arc<dyn Store>>, Vec<RegistryError>> {
+    let open = |registry: &&Registry| open(registry, metrics, capacity, was_ours(&registry.root));
+    let opening: Vec<_> = registries.iter().map(open).collect();
+    let mut stores = Vec::new();
+    for store in opening {
+        stores.push(store.await.expect("opening a store neither panics nor is cancelled"));
+    }
+    all_or_errors(stores.into_iter())
+}
+
+/// Begins to open a registry's store, on a thread that may block.
+fn open(
+    registry: &Registry,
+    metrics: &Metrics,
+    capacity: &Capacity,
+    was_ours: bool,
+) -> JoinHandle<Result<Arc<dyn Store>, RegistryError>> {
+    let (name, root) = (registry.names.name.clone(), registry.root.clone());
+    let metrics = metrics.registry(&name);
+    let settings = storage::fs::Settings {
+        kept_open_count_max: capacity.kept_open as u64,
+        collected_bytes_max: capacity.collected_bytes,
+        ..storage::fs::Settings::default()
+    };
+    tokio::task::spawn_blocking(move || {
+        if let Some(above) = disk::open_to_everyone(&root).filter(|_| !machine::is_container()) {
+            let reason = format!(
+                "everyone may rename what is in {0}, and so put another store in place of this one; `chmod o-w {0}`",
+                above.display()
+            );
+            return Err(RegistryError { name, reason });
+        }
+        let began = Instant::now();
+        loop {
+            match settings.open(&root, Arc::clone(&metrics)) {
+                Ok(store) => return Ok(Arc::new(store) as Arc<dyn Store>),
+                Err(error)
+                    if was_ours
+                        && error.kind() == StoreErrorKind::Locked
+                        && began.elapsed() < LOCK_WAIT_MAX =>
+                {
+                    std::thread::sleep(LOCK_WAIT);
+                }
+                Err(error) => {
+                    return Err(RegistryError { reason: disk::describe(&name, &root, &error), name });
+                }
+            }
+        }
+    })
+}
