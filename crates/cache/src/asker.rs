@@ -163,3 +163,6 @@ impl Asking {
         Ok(self.upstream.list(request).await?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,11 +11,12 @@ pub(crate) mod spans;
 pub(crate) mod table;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use budget::{Budget, Memory};
 use bytes::Bytes;
 use oci::{Digest, Hasher, Repository};
+use parking_lot::Mutex;
 use policy::pace::Pace;
 use storage::{OpenBlob, Spool};
 use tokio::sync::watch;
@@ -190,7 +191,7 @@ impl Fill {
 
     /// Looks for bytes at `position`.
     pub(crate) fn available(&self, position: u64) -> Available {
-        let relay = lock(&self.relay);
+        let relay = self.relay.lock();
         // Bytes stored beyond the relay's beginning are not the ones that the relay hashes.
         let stored_max = relay.as_ref().map_or(u64::MAX, |relay| relay.origin().saturating_sub(position));
         let stored = match self.content.get() {
@@ -315,22 +316,22 @@ impl Fill {
     /// The store failed: what comes from `start` on, where the blob has that hash, only passes through.
     pub(crate) fn begin_relay(&self, start: u64, hash: Hasher) {
         self.lose();
-        *lock(&self.relay) = Some(Relay::new(start, hash, self.memory.windows.clone()));
+        *self.relay.lock() = Some(Relay::new(start, hash, self.memory.windows.clone()));
     }
 
     /// Whether the store failed and the bytes only pass through memory.
     pub(crate) fn is_relaying(&self) -> bool {
-        lock(&self.relay).is_some()
+        self.relay.lock().is_some()
     }
 
     /// Where the relay began, if there is one.
     pub(crate) fn relay_origin(&self) -> Option<u64> {
-        lock(&self.relay).as_ref().map(Relay::origin)
+        self.relay.lock().as_ref().map(Relay::origin)
     }
 
     /// The hash of the blob up to `position`, if that is where the relay began.
     pub(crate) fn hash_at_origin(&self, position: u64) -> Option<Hasher> {
-        let relay = lock(&self.relay);
+        let relay = self.relay.lock();
         let relay = relay.as_ref().filter(|relay| relay.origin() == position)?;
         Some(relay.origin_hash().clone())
     }
@@ -338,14 +339,14 @@ impl Fill {
     /// Whether everything from `position` on is there or will come. A relay that has moved on has left a gap behind what
     /// was stored before.
     pub(crate) fn has_all_from(&self, position: u64) -> bool {
-        lock(&self.relay).as_ref().is_none_or(|relay| relay.needed_by(position).is_some())
+        self.relay.lock().as_ref().is_none_or(|relay| relay.needed_by(position).is_some())
     }
 
     /// Puts a chunk into the relay's window. If that is full, these readers hold the others up.
     pub(crate) fn push_to_relay(&self, chunk: &Bytes, hash: &Hasher) -> (Pushed, Vec<Weak<Reader>>) {
         let (readers, is_sized) = (self.readers.all(), self.size().is_some());
         let standings: Vec<Standing> = readers.iter().map(|reader| reader.standing()).collect();
-        let mut relay = lock(&self.relay);
+        let mut relay = self.relay.lock();
         let Some(relay) = relay.as_mut() else { return (Pushed::Unneeded, Vec::new()) };
         let pushed = relay.push(chunk, hash, &standings, is_sized);
         if !matches!(pushed, Pushed::Full(_)) {
@@ -378,11 +379,6 @@ impl PermitHolder for Fill {
 /// The error of readers whose writer is gone without a word.
 fn vanished() -> PullError {
     PullError::unavailable("the transfer from the upstream was aborted")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // The relay is changed in single steps, so a panic elsewhere does not spoil it.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -12,8 +12,9 @@
 //! transfer that has held its permit longest gives it to a client that is there, and stops; its bytes stay.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::PullError;
@@ -81,8 +82,7 @@ impl Bounds {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn resize(&self, client_count_max: usize, request_count_max: usize) {
-        // Every change under this lock is one step, so a panic elsewhere does not spoil the counts.
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock();
         let after = [client_count_max, request_count_max];
         let before = std::mem::replace(&mut *counts, after);
         for ((semaphore, before), after) in [&self.clients, &self.requests].into_iter().zip(before).zip(after)
@@ -103,19 +103,14 @@ impl Bounds {
     /// The permit of the transfer that has held its own longest, of those without clients.
     fn reclaim(&self) -> Option<UpstreamPermit> {
         // Giving a permit up takes no step that needs this lock.
-        self.lock_holders().iter().filter_map(Weak::upgrade).find_map(|holder| holder.give_way())
+        self.holders.lock().iter().filter_map(Weak::upgrade).find_map(|holder| holder.give_way())
     }
 
     /// Notes that `holder` has a permit from now on.
     fn note(&self, holder: &Arc<dyn PermitHolder>) {
-        let mut holders = self.lock_holders();
+        let mut holders = self.holders.lock();
         holders.retain(|holder| holder.upgrade().is_some_and(|holder| !holder.is_over()));
         holders.push(Arc::downgrade(holder));
-    }
-
-    fn lock_holders(&self) -> MutexGuard<'_, Vec<Weak<dyn PermitHolder>>> {
-        // Every change under this lock is one step, so a panic elsewhere does not spoil the list.
-        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Facts that expire. When full, the oldest fact makes room. Nothing is held across an await.
@@ -38,14 +38,14 @@ impl<K: Hash + Eq + Clone, V: Clone> Recent<K, V> {
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<V> {
-        let facts = self.lock();
+        let facts = self.facts.lock();
         let fact = facts.by_key.get(key)?;
         (fact.at.elapsed() < self.ttl).then(|| fact.value.clone())
     }
 
     pub(crate) fn insert(&self, key: K, value: V) {
         let at = Instant::now();
-        let mut facts = self.lock();
+        let mut facts = self.facts.lock();
         facts.last_serial += 1;
         let serial = facts.last_serial;
         facts.by_key.insert(key.clone(), Fact { serial, at, value });
@@ -68,13 +68,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Recent<K, V> {
     }
 
     pub(crate) fn take(&self, key: &K) -> Option<V> {
-        let fact = self.lock().by_key.remove(key)?;
+        let fact = self.facts.lock().by_key.remove(key)?;
         (fact.at.elapsed() < self.ttl).then_some(fact.value)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Facts<K, V>> {
-        // Every change under this lock leaves the facts usable, so a panic elsewhere does not spoil them.
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use oci::ByteRange;
+use parking_lot::Mutex;
 use policy::approach::Approach;
 use policy::pace::Pace;
 use tokio::sync::Notify;
@@ -57,12 +57,12 @@ impl Claims {
 
     /// Whether and how the byte at `position` is on its way.
     pub(crate) fn approach(&self, position: u64) -> Option<Approach> {
-        self.lock().approach(position, Instant::now())
+        self.spans.lock().approach(position, Instant::now())
     }
 
     /// Notes that the last `length` bytes have been asked for. `false`: the blob's tail was asked for already.
     pub(crate) fn expect_tail(&self, length: u64) -> bool {
-        self.lock().expect_tail(length)
+        self.spans.lock().expect_tail(length)
     }
 
     /// Claims the expected tail. `gaps` as for [`claim_front`](Self::claim_front).
@@ -78,7 +78,7 @@ impl Claims {
     }
 
     pub(super) fn expect_no_tail(&self) {
-        self.lock().expect_no_tail();
+        self.spans.lock().expect_no_tail();
     }
 
     /// Ends the transfer that is farthest behind the others, for a blob of `size` bytes.
@@ -92,53 +92,53 @@ impl Claims {
     }
 
     fn claim<T>(&self, claim: impl FnOnce(&mut Spans, Instant) -> T) -> T {
-        let claimed = claim(&mut self.lock(), Instant::now());
+        let claimed = claim(&mut self.spans.lock(), Instant::now());
         self.takeovers.notify_waiters();
         claimed
     }
 
     pub(crate) fn set_part_bytes(&self, part_bytes: u64) {
-        self.lock().set_part_bytes(part_bytes);
+        self.spans.lock().set_part_bytes(part_bytes);
     }
 
     /// Bytes that all transfers have received so far.
     pub(crate) fn received_bytes(&self) -> u64 {
-        self.lock().received_bytes()
+        self.spans.lock().received_bytes()
     }
 
     /// Bytes that the front and the parts have received.
     pub(crate) fn shared_bytes(&self) -> u64 {
-        self.lock().shared_bytes()
+        self.spans.lock().shared_bytes()
     }
 
     /// Notes that the transfer `id` has received everything before `next`; returns how far it goes.
     pub(crate) fn advance(&self, id: u64, next: u64) -> Reach {
-        self.lock().advance(id, next, Instant::now())
+        self.spans.lock().advance(id, next, Instant::now())
     }
 
     /// Notes that the body of `id` goes on to the blob's end.
     pub(crate) fn note_open_end(&self, id: u64) {
-        self.lock().note_open_end(id);
+        self.spans.lock().note_open_end(id);
     }
 
     /// Notes that the body of `id` is the whole blob, for ranges do not come.
     pub(crate) fn note_plain(&self, id: u64) {
-        self.lock().note_plain(id);
+        self.spans.lock().note_plain(id);
     }
 
     /// Notes that the transfer `id` has received `bytes` that lie before its claim.
     pub(crate) fn skip(&self, id: u64, bytes: u64) {
-        self.lock().skip(id, bytes, Instant::now());
+        self.spans.lock().skip(id, bytes, Instant::now());
     }
 
     /// Notes whether the transfer `id` receives nothing, because its bytes wait for the disk.
     pub(crate) fn hold_up(&self, id: u64, is_held_up: bool) {
-        self.lock().hold_up(id, is_held_up, Instant::now());
+        self.spans.lock().hold_up(id, is_held_up, Instant::now());
     }
 
     /// Whether so many ranges have failed that no transfer is cut short for a further one.
     pub(crate) fn are_ranges_in_doubt(&self) -> bool {
-        self.lock().are_ranges_in_doubt()
+        self.spans.lock().are_ranges_in_doubt()
     }
 
     /// The next stop of the transfer `id`, which has come to its present one; `None`: it ends there. `gaps` as for
@@ -153,7 +153,7 @@ impl Claims {
             let mut woken = pin!(self.takeovers.notified());
             // Before the look: what happens after it must not be missed.
             woken.as_mut().enable();
-            if self.lock().is_taken_over(id) {
+            if self.spans.lock().is_taken_over(id) {
                 return;
             }
             woken.await;
@@ -162,7 +162,7 @@ impl Claims {
 
     /// Gives the span `id` back; returns its pace, if anything came.
     pub(super) fn release(&self, id: u64) -> Option<Pace> {
-        self.lock().release(id, Instant::now())
+        self.spans.lock().release(id, Instant::now())
     }
 
     /// Makes all transfers ask for the whole blob only, or for parts again.
@@ -185,14 +185,9 @@ impl Claims {
         self.has_ranges.load(Ordering::Relaxed)
     }
 
-    /// Whether a transfer could change the claims now.
+    /// Whether no transfer can change the claims now.
     #[cfg(test)]
     pub(super) fn is_locked(&self) -> bool {
-        self.spans.try_lock().is_err()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Spans> {
-        // A claim is made in single steps, so a panic elsewhere does not spoil the others.
-        self.spans.lock().unwrap_or_else(PoisonError::into_inner)
+        self.spans.is_locked()
     }
 }

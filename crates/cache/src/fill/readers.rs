@@ -1,9 +1,10 @@
 //! The readers of a fill as the fill sees them, and the upstream permit that it keeps for them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::relay::Standing;
@@ -31,7 +32,7 @@ impl Readers {
     /// A further reader, at the beginning of the blob; `None` in a fill that gave way.
     pub(super) fn add(&self) -> Option<Arc<Reader>> {
         let reader = Arc::new(Reader::default());
-        let mut list = lock(&self.list);
+        let mut list = self.list.lock();
         // Under the lock: a fill that gives way has no readers, and must not get one meanwhile.
         if self.gave_way.is_cancelled() {
             return None;
@@ -42,24 +43,24 @@ impl Readers {
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Reader>> {
-        lock(&self.list).iter().filter_map(Weak::upgrade).collect()
+        self.list.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     pub(super) fn keep_permit(&self, permit: UpstreamPermit) {
-        *lock(&self.permit) = Some(permit);
+        *self.permit.lock() = Some(permit);
     }
 
     pub(super) fn drop_permit(&self) {
-        drop(lock(&self.permit).take());
+        drop(self.permit.lock().take());
     }
 
     /// Hands the permit over, if there are no readers. From then on there will be none.
     pub(super) fn give_way(&self) -> Option<UpstreamPermit> {
-        let list = lock(&self.list);
+        let list = self.list.lock();
         if list.iter().any(|reader| reader.strong_count() > 0) {
             return None;
         }
-        let permit = lock(&self.permit).take()?;
+        let permit = self.permit.lock().take()?;
         self.gave_way.cancel();
         Some(permit)
     }
@@ -81,12 +82,12 @@ impl Reader {
 
     /// Counts the reader's client among those that wait for the upstream.
     pub(super) fn keep_client(&self, client: Option<ClientPermit>) {
-        *lock(&self.client) = client;
+        *self.client.lock() = client;
     }
 
     /// The client waits for the upstream no more, or for something else.
     pub(super) fn take_client(&self) -> Option<ClientPermit> {
-        lock(&self.client).take()
+        self.client.lock().take()
     }
 
     /// Notes that a relay has waited for it.
@@ -99,9 +100,4 @@ impl Reader {
         let held_up = Duration::from_nanos(self.held_up.load(Ordering::Relaxed));
         Standing { position: self.position.load(Ordering::Acquire), held_up }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every change under these locks is one step, so a panic elsewhere does not spoil what they guard.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -169,6 +169,7 @@ impl Spans {
         let slow = self.live.iter_mut().filter(|span| !span.is_plain).filter_map(|span| {
             let tenure = span.tenure(end, now);
             let kept = pace::kept_bytes(&tenure, &idle)?;
+            // Sorted by the time that its rest would take, in seconds.
             Some((tenure.rest_bytes / tenure.rate.max(1), kept, span))
         });
         let (_, kept, span) = slow.max_by_key(|(time, ..)| *time)?;
@@ -196,6 +197,7 @@ impl Spans {
         let wholes = self.live.iter_mut().filter(|span| !span.is_part);
         let span = wholes.max_by_key(|span| span.reach.stop.min(end).saturating_sub(span.next))?;
         let enough = span.next.saturating_add(self.part_bytes);
+        // One part of slack between the two, for bytes on the wire.
         let rest = ByteRange { start: enough.saturating_add(self.part_bytes), end: span.reach.stop.min(end) };
         if rest.start >= rest.end {
             return None;
@@ -218,13 +220,16 @@ impl Spans {
         let start = range.start;
         let gap = gaps.iter().find(|gap| gap.start <= start && start < gap.end)?;
         let end = gaps.last()?.end;
+        // Parts have a bound of their own.
         let count = self.live.iter().filter(|span| !span.is_part).count() + self.asides.len();
+        // Received and not written yet, or the very next byte of a transfer, or within the tail that was asked for.
         let is_coming = self.live.iter().any(|span| span.from <= start && start <= span.next)
             || self.asides.iter().any(|span| span.covers(start))
             || start.saturating_add(self.expected_tail) >= end;
         if count >= count_max || is_coming {
             return None;
         }
+        // The byte before it is there: this client reads on from an earlier range, and will want more.
         let reads_on = gap.start == start && start > 0;
         // A range that reaches the end leaves nothing for the covering transfer to do behind it: better to cut that.
         if !reads_on
@@ -234,6 +239,7 @@ impl Spans {
         {
             return Some((self.claim_aside(range, now), range));
         }
+        // It may go up to the next claim, or the end of the gap.
         let ahead = self.live.iter().map(|span| span.from).filter(|from| *from > start).min();
         let mut stop = ahead.unwrap_or(gap.end).min(gap.end);
         // While the size is unknown, all of the blob may be on the wire already.
@@ -242,6 +248,7 @@ impl Spans {
         if covering.is_some() && !may_cut {
             return None;
         }
+        // The covering transfer ends where this one begins. Its rest, behind this range, is a gap again.
         let cut = covering.map(|covering| {
             stop = stop.min(covering.reach.stop);
             covering.cut_at(start, start)
@@ -253,6 +260,7 @@ impl Spans {
         if let Some(span) = self.live.last_mut() {
             span.is_far = true;
         }
+        // Remembered until the next claim: a transfer that brings nothing gives it back.
         self.last_cut = cut;
         Some((id, claimed))
     }

@@ -39,7 +39,7 @@ async fn rewriting_one_key_does_not_grow_the_memory() {
     for round in 0..1_000 {
         recent.insert("tag", round);
     }
-    assert!(recent.lock().order.len() <= 9);
+    assert!(recent.facts.lock().order.len() <= 9);
     assert_eq!(recent.get(&"tag"), Some(999));
 }
 

@@ -104,22 +104,26 @@ impl Pump<'_> {
         let fill = Arc::clone(self.fill);
         let mut taken_over = pin!(fill.claims().taken_over(self.span));
         loop {
+            // One write at a time: bytes that arrive meanwhile make the next batch.
             if write.is_none() && batch.length > 0 {
                 match sink {
                     Sink::Spool(spool) => write = Some(write_batch(spool.clone(), batch.take())),
                     Sink::Relay { .. } => self.relay(sink, batch.take().chunks).await?,
                 }
             }
+            // Only once everything that came is written.
             if write.is_none()
                 && let Some(ended) = ended
             {
                 return ended;
             }
+            // A full batch stops the reading below. The time that the disk takes is not the upstream's.
             if is_held_up == batch.has_room() {
                 is_held_up = !is_held_up;
                 self.fill.claims().hold_up(self.span, is_held_up);
             }
             tokio::select! {
+                // Writes first, so that a fast body cannot starve them.
                 biased;
                 (written, result) = finished(&mut write), if write.is_some() => {
                     write = None;

@@ -37,9 +37,11 @@ impl Spans {
         span.advance(next, now);
         self.doubt.note_pace(span, now);
         let (Reach { enough, stop }, rate) = (span.reach, span.meter.rate(now));
+        // Not there yet; or cut to no slack; or already judged.
         if next < enough || enough == stop || span.is_followed {
             return Reach { enough, stop };
         }
+        // The transfer behind it must be seen to come, or this one goes on through the slack up to its stop.
         if !self.live.iter().any(|other| other.from == stop && other.meter.keeps_up_with(rate, now)) {
             return Reach::to(stop);
         }
@@ -85,6 +87,7 @@ impl Spans {
         if let Some(loser) = way.loser
             && let Some(span) = self.live.iter_mut().find(|span| span.id == loser)
         {
+            // It fetches nothing more. That it was overtaken is evidence against ranges.
             span.keep(0);
             self.doubt.count += 1;
         }
@@ -106,6 +109,7 @@ impl Spans {
         let holder = |at: u64| self.live.iter().find(move |other| other.covers(at));
         let free = gaps.iter().find(|gap| gap.start <= at && at < gap.end);
         let way = match (holder(at), free) {
+            // Another transfer has claimed the bytes behind the stop: it keeps them if it comes.
             (Some(other), _) => {
                 let brought = other.brought_bytes();
                 // A transfer that has only just begun is judged by its bytes; its rate says nothing yet.
@@ -119,10 +123,12 @@ impl Spans {
                 }
                 WayOn { stop: other.reach.stop, loser: Some(other.id), passed_bytes: brought }
             }
+            // They are free: this transfer takes them, up to the next claim.
             (None, Some(gap)) => {
                 let ahead = self.live.iter().map(|other| other.from).filter(|from| *from > at).min();
                 WayOn { stop: gap.end.min(ahead.unwrap_or(u64::MAX)), loser: None, passed_bytes: 0 }
             }
+            // They are there. Passing over them to the next gap fetches them twice, but needs no further request.
             (None, None) => {
                 let next = gaps.iter().map(|gap| gap.start).filter(|start| *start > at).min()?;
                 let is_followed = holder(next).is_some_and(|other| other.meter.keeps_up_with(rate, now));
@@ -152,6 +158,7 @@ impl Spans {
         }
         let index = self.live.iter().position(|span| span.id == id)?;
         let span = &self.live[index];
+        // It fell silent in the middle.
         if span.next < span.reach.enough && !span.is_taken_over && span.is_stalled(now) {
             self.doubt_range(id, now);
         }
@@ -168,6 +175,7 @@ impl Spans {
                 span.undo(&cut);
             }
         } else if let Some(before) = self.live.iter_mut().find(|span| span.reach.stop == released.from) {
+            // The transfer in front of it takes the slack after all if this one left off early, and else ends there.
             if released.next < released.reach.enough {
                 before.reach.enough = before.reach.stop;
             }

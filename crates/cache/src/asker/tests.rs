@@ -1,0 +1,144 @@
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use policy::freshness::{StaleLimit, TagRule, Upstream404};
+use upstream::{Error, ErrorKind};
+
+use super::*;
+use crate::permits::Bounds;
+
+/// An upstream that fails in one way.
+#[derive(Debug)]
+struct Failing(ErrorKind);
+
+impl Failing {
+    fn fail<T>(&self) -> Result<T, Error> {
+        Err(Error::new(self.0, "memory.test", "failed on purpose"))
+    }
+}
+
+#[async_trait]
+impl Upstream for Failing {
+    async fn head_manifest(&self, _: &Repository, _: &Reference, _: Stakes) -> Result<Described, Error> {
+        self.fail()
+    }
+
+    async fn get_manifest(&self, _: &Repository, _: &Reference) -> Result<ManifestBody, Error> {
+        self.fail()
+    }
+
+    async fn head_blob(&self, _: &Repository, _: &Digest, _: Stakes) -> Result<BlobHead, Error> {
+        self.fail()
+    }
+
+    async fn get_blob(&self, _: &Repository, _: &Digest, _: BlobRange) -> Result<BlobStream, Error> {
+        self.fail()
+    }
+
+    async fn list(&self, _: &ListRequest) -> Result<ListPage, Error> {
+        self.fail()
+    }
+}
+
+/// A transfer that has a client, or none.
+#[derive(Debug, Default)]
+struct Holder {
+    has_clients: bool,
+    permit: Mutex<Option<UpstreamPermit>>,
+}
+
+impl PermitHolder for Holder {
+    fn has_clients(&self) -> bool {
+        self.has_clients
+    }
+
+    fn keep_permit(&self, permit: UpstreamPermit) {
+        *self.permit.lock().unwrap() = Some(permit);
+    }
+
+    fn give_way(&self) -> Option<UpstreamPermit> {
+        if self.has_clients { None } else { self.permit.lock().unwrap().take() }
+    }
+
+    fn is_over(&self) -> bool {
+        self.permit.lock().unwrap().is_none()
+    }
+}
+
+fn asker(is_offline: bool, bounds: Bounds, kind: ErrorKind) -> Asker {
+    let tags = TagRule {
+        ttl: Duration::ZERO,
+        stale_if_error: StaleLimit::Forever,
+        on_upstream_404: Upstream404::NotFound,
+        offline: is_offline,
+    };
+    let permits = Permits::new(bounds, Bounds::new(100, 100));
+    Asker::new("memory.test".into(), Arc::new(Failing(kind)), &Settings::new(tags), permits)
+}
+
+fn holder(has_clients: bool) -> Arc<dyn PermitHolder> {
+    Arc::new(Holder { has_clients, ..Holder::default() })
+}
+
+#[test]
+fn offline_every_door_is_closed_and_no_permit_is_taken() {
+    let asker = asker(true, Bounds::new(0, 0), ErrorKind::NotFound);
+    assert_eq!(asker.admit().err(), Some(PullError::Offline));
+    assert_eq!(asker.ask().err(), Some(PullError::Offline));
+    assert_eq!(asker.permit_transfer(&holder(true)).err(), Some(PullError::Offline));
+}
+
+#[test]
+fn a_permit_comes_back_with_what_it_was_for() {
+    let asker = asker(false, Bounds::new(1, 1), ErrorKind::NotFound);
+    let client = asker.admit().unwrap();
+    assert_eq!(asker.admit().err(), Some(PullError::Overloaded));
+    let asking = asker.ask().unwrap();
+    assert_eq!(asker.ask().err(), Some(PullError::Overloaded));
+    // A transfer's connections need no permit beside its own.
+    let _ = asker.ask_for_transfer();
+    drop((client, asking));
+    assert!(asker.admit().is_ok() && asker.ask().is_ok());
+}
+
+#[test]
+fn a_transfer_without_clients_gives_way_to_a_client_and_makes_no_other_give_way() {
+    let asker = asker(false, Bounds::new(1, 1), ErrorKind::NotFound);
+    let (left, other, followed) = (holder(false), holder(false), holder(true));
+    asker.permit_transfer(&left).unwrap();
+    assert_eq!(asker.permit_transfer(&other).err(), Some(PullError::Overloaded));
+    asker.permit_transfer(&followed).unwrap();
+    assert!(left.is_over() && !followed.is_over());
+    assert_eq!(asker.ask().err(), Some(PullError::Overloaded), "one that is followed stays");
+}
+
+#[tokio::test]
+async fn an_upstreams_error_is_a_pulls_by_what_can_be_done() {
+    let repository: Repository = "library/app".parse().unwrap();
+    let digest = Digest::of(oci::Algorithm::Sha256, b"blob");
+    for (kind, is_outage, is_definite_no) in [
+        (ErrorKind::NotFound, false, true),
+        (ErrorKind::Denied, false, true),
+        (ErrorKind::Unconfirmed, true, false),
+        (ErrorKind::Throttled, true, false),
+        (ErrorKind::Unreachable, true, false),
+        (ErrorKind::TimedOut, true, false),
+        (ErrorKind::Resting, true, false),
+        (ErrorKind::Invalid, true, false),
+        (ErrorKind::Interrupted, true, false),
+        (ErrorKind::Overloaded, true, false),
+    ] {
+        let asking = asker(false, Bounds::new(1, 1), kind).ask().unwrap();
+        let error = asking.head_blob(&repository, &digest, Stakes::Nothing).await.unwrap_err();
+        assert_eq!((error.is_outage(), error.is_definite_no()), (is_outage, is_definite_no), "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_has_a_deadline_that_names_the_registry() {
+    let asker = asker(false, Bounds::new(1, 1), ErrorKind::NotFound);
+    let never = std::future::pending::<Result<(), PullError>>();
+    let error = asker.within_deadline(never).await.unwrap_err();
+    assert!(matches!(&error, PullError::UpstreamUnavailable { timed_out: true, .. }), "{error}");
+    assert!(error.to_string().contains("memory.test did not answer within 10s"), "{error}");
+}
