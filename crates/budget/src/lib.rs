@@ -31,6 +31,13 @@ impl Memory {
         Self { documents: quarter(), lists: quarter(), windows: quarter(), batches: quarter() }
     }
 
+    /// Changes the bound on all sorts together.
+    pub fn resize(&self, bytes_max: u64) {
+        for budget in [&self.documents, &self.lists, &self.windows, &self.batches] {
+            budget.resize(bytes_max / 4);
+        }
+    }
+
     /// Returns the bytes that are taken now, by sort.
     pub fn taken(&self) -> [(&'static str, u64); 4] {
         [
@@ -54,14 +61,14 @@ pub struct Budget(Arc<Account>);
 
 #[derive(Debug)]
 struct Account {
-    bytes_max: u64,
+    bytes_max: AtomicU64,
     taken: AtomicU64,
 }
 
 impl Budget {
     /// Makes a budget of `bytes_max` bytes, all of them free.
     pub fn new(bytes_max: u64) -> Self {
-        Self(Arc::new(Account { bytes_max, taken: AtomicU64::new(0) }))
+        Self(Arc::new(Account { bytes_max: AtomicU64::new(bytes_max), taken: AtomicU64::new(0) }))
     }
 
     /// Takes `bytes` at once, or returns none where fewer are free.
@@ -77,7 +84,7 @@ impl Budget {
 
     /// Tells whether nothing is left to take.
     pub fn is_spent(&self) -> bool {
-        self.taken() >= self.0.bytes_max
+        self.taken() >= self.bytes_max()
     }
 
     /// Returns the bytes that are taken now.
@@ -87,11 +94,17 @@ impl Budget {
 
     /// Returns the size of the budget, in bytes.
     pub fn bytes_max(&self) -> u64 {
-        self.0.bytes_max
+        self.0.bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// Changes the size of the budget. Where more is taken than that, nothing is until enough came back.
+    pub fn resize(&self, bytes_max: u64) {
+        self.0.bytes_max.store(bytes_max, Ordering::Relaxed);
     }
 
     fn add(&self, bytes: u64) -> bool {
-        let add = |taken: u64| taken.checked_add(bytes).filter(|sum| *sum <= self.0.bytes_max);
+        let bytes_max = self.bytes_max();
+        let add = |taken: u64| taken.checked_add(bytes).filter(|sum| *sum <= bytes_max);
         self.0.taken.try_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
     }
 

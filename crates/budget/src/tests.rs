@@ -67,3 +67,17 @@ fn what_is_taken_beyond_the_bound_comes_back_too() {
     drop(share);
     assert_eq!(budget.taken(), 0);
 }
+
+#[test]
+fn f41_a_bound_that_changes_holds_for_whoever_holds_the_budget() {
+    let memory = Memory::new(400);
+    let held = memory.clone().lists.take(100).unwrap();
+    assert!(memory.lists.take(1).is_none());
+    memory.resize(800);
+    let more = memory.lists.take(100).unwrap();
+    memory.resize(400);
+    drop(more);
+    assert!(memory.lists.take(1).is_none() && memory.lists.is_spent());
+    drop(held);
+    assert!(memory.lists.take(100).is_some());
+}

@@ -18,6 +18,10 @@ pub trait Maintain: fmt::Debug + Send + Sync + 'static {
     /// Removes what was left behind and was not taken up for a day. To be called every hour.
     async fn sweep(&self);
 
+    /// Changes how many small blobs may be kept open between two who ask for them, and what bytes of small blobs on their
+    /// way may take of memory, where the engine does either.
+    fn set_bounds(&self, kept_open_count_max: u64, collected_bytes_max: u64);
+
     /// What the store holds now: known without a look at the disk.
     fn usage(&self) -> Usage;
 }

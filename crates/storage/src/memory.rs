@@ -129,6 +129,8 @@ impl Maintain for MemoryStore {
 
     async fn sweep(&self) {}
 
+    fn set_bounds(&self, _: u64, _: u64) {}
+
     fn usage(&self) -> Usage {
         let shelves = self.shelves();
         let held = |sizes: &mut dyn Iterator<Item = u64>| {

@@ -96,7 +96,7 @@ impl RegistrySet {
         config: &Config,
         capacity: &Capacity,
     ) -> Result<Prepared, Vec<RegistryError>> {
-        let upstreams = self.make_upstreams(config)?;
+        let upstreams = self.make_upstreams(config).await?;
         let to_open: Vec<&Registry> = config.registries.iter().filter(|it| self.needs_store(it)).collect();
         let refused: Vec<_> = to_open.iter().filter_map(|it| self.refuse_root(it)).collect();
         if !refused.is_empty() {
@@ -163,10 +163,12 @@ impl RegistrySet {
                 }
             };
             served.backend.bounds().resize(capacity.per_registry.waiting, capacity.per_registry.asking);
+            served.store.set_bounds(capacity.kept_open as u64, capacity.collected_bytes);
             self.past_roots.remove(&served.registry.root);
             self.served.insert(name, served);
         }
         self.common.bounds_of_all.resize(capacity.all.waiting, capacity.all.asking);
+        self.common.memory.resize(config.body_bytes_max);
         *self.names.lock() = self.served.keys().cloned().collect();
         for (_, served) in before {
             self.retire(served);
@@ -202,20 +204,29 @@ impl RegistrySet {
     }
 
     /// An upstream for each registry that needs one: those that are new, and those whose upstream is another one.
-    fn make_upstreams(&self, config: &Config) -> Result<Vec<Option<Arc<HttpUpstream>>>, Vec<RegistryError>> {
+    async fn make_upstreams(
+        &self,
+        config: &Config,
+    ) -> Result<Vec<Option<Arc<HttpUpstream>>>, Vec<RegistryError>> {
         let is_same = |it: &Registry| {
             self.served.get(&it.names.name).is_some_and(|served| !served.change_to(it).upstream)
         };
-        // They are read from many files.
-        let authorities = config.registries.iter().any(|it| !is_same(it)).then(Authorities::load);
-        let made = config.registries.iter().map(|registry| match &authorities {
-            Some(authorities) if !is_same(registry) => {
-                let upstream = upstream(registry, authorities, &self.common.metrics)?;
-                Ok(Some(Arc::new(upstream.drawing_on(self.common.memory.clone()))))
-            }
-            _ => Ok(None),
+        let wanted: Vec<Option<Registry>> =
+            config.registries.iter().map(|it| (!is_same(it)).then(|| it.clone())).collect();
+        if wanted.iter().all(Option::is_none) {
+            return Ok(wanted.into_iter().map(|_| None).collect());
+        }
+        let (metrics, memory) = (Arc::clone(&self.common.metrics), self.common.memory.clone());
+        // The authorities are read from many files, and each client is made of all of them: not beside those who are served.
+        let making = tokio::task::spawn_blocking(move || {
+            let authorities = Authorities::load();
+            let make = |registry: Registry| {
+                upstream(&registry, &authorities, &metrics)
+                    .map(|upstream| Arc::new(upstream.drawing_on(memory.clone())))
+            };
+            all_or_errors(wanted.into_iter().map(|registry| registry.map(make).transpose()))
         });
-        all_or_errors(made)
+        making.await.expect("making an upstream neither panics nor is cancelled")
     }
 
     fn needs_store(&self, registry: &Registry) -> bool {

@@ -64,6 +64,13 @@ pub(crate) struct Collected {
 }
 
 impl Collecting {
+    /// Changes what their bytes may take of memory, in a store that collects at all.
+    pub(super) fn set_bytes_max(&self, bytes_max: u64) {
+        if let Some(bytes) = &self.bytes {
+            bytes.resize(bytes_max);
+        }
+    }
+
     pub(super) fn new(workshop: Arc<Workshop>, bytes: Option<Budget>, unstored_count_max: usize) -> Self {
         let unstored = Arc::new(Semaphore::new(unstored_count_max));
         Self { workshop, bytes, unstored, settles: Arc::default() }

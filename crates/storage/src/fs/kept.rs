@@ -29,6 +29,11 @@ pub(super) trait Keep<K>: Clone {
     fn weight(&self, key: &K) -> u64;
 }
 
+/// The most that is no more than `weight_max` in parts of one size: the cache rounds each part up.
+fn in_parts(weight_max: u64) -> u64 {
+    weight_max - weight_max % PART_COUNT as u64
+}
+
 /// What is kept of one sort of file.
 pub(super) struct Kept<K, V> {
     entries: Cache<K, Entry<V>, Scales>,
@@ -64,10 +69,14 @@ where
 {
     /// What weighs `weight_max` in all, each for `believed_for`.
     pub(super) fn new(weight_max: u64, believed_for: Duration) -> Self {
-        // The cache takes as many parts as there are 32 items for, and rounds each up.
-        let weight_max = weight_max - weight_max % PART_COUNT as u64;
-        let entries = Cache::with_weighter(PART_COUNT * 32, weight_max, Scales);
+        // The cache takes as many parts as there are 32 items for.
+        let entries = Cache::with_weighter(PART_COUNT * 32, in_parts(weight_max), Scales);
         Self { entries, changes: Mutex::default(), believed_for }
+    }
+
+    /// Changes what may be kept. What is too much goes at once.
+    pub(super) fn resize(&self, weight_max: u64) {
+        self.entries.set_capacity(in_parts(weight_max));
     }
 
     /// What is kept, if there is anything that is believed. What no longer is goes.

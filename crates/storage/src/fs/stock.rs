@@ -45,6 +45,11 @@ impl Maintain for FsStore {
         self.count_from(first, (first + share).min(Counted::COUNT)).await;
     }
 
+    fn set_bounds(&self, kept_open_count_max: u64, collected_bytes_max: u64) {
+        self.keep_open_at_most(kept_open_count_max);
+        self.collecting().set_bytes_max(collected_bytes_max);
+    }
+
     fn usage(&self) -> Usage {
         self.root().meter().usage()
     }

@@ -92,6 +92,11 @@ impl FsStore {
         &self.0.slots
     }
 
+    /// Changes how many small blobs may be kept open.
+    pub(super) fn keep_open_at_most(&self, count_max: u64) {
+        self.0.blobs.resize(count_max);
+    }
+
     pub(super) fn collecting(&self) -> &Arc<Collecting> {
         &self.0.collecting
     }

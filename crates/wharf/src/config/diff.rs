@@ -89,7 +89,6 @@ pub(crate) fn in_force(running: &Config, new: &Config) -> Config {
             admin_hosts,
             ..new.server.clone()
         },
-        body_bytes_max: running.body_bytes_max,
         log: super::Log { format: running.log.format, ..new.log.clone() },
         registries: registries.map(|it| Registry { root: root_of(it), ..it.clone() }).collect(),
         ..new.clone()
@@ -125,12 +124,10 @@ fn waiting(running: &Config, new: &Config) -> Vec<Waiting> {
     let format = |config: &Config| {
         config.log.format.map_or_else(|| "unset".to_owned(), |it| format!("{it:?}").to_lowercase())
     };
-    let bytes = |config: &Config| config.body_bytes_max.to_string();
     let rows = [
         ("listen of [server]", list(&before.listen), list(&after.listen)),
         ("listen of [server.tls]", tls(before), tls(after)),
         ("listen of [admin]", admin(before), admin(after)),
-        ("body_bytes_max of [server]", bytes(running), bytes(new)),
         ("format of [log]", format(running), format(new)),
     ];
     let differing = rows.into_iter().filter(|(_, before, after)| before != after);
@@ -163,6 +160,7 @@ fn process(running: &Config, new: &Config) -> Vec<&'static str> {
             token(before) != token(after) || before.admin_hosts != after.admin_hosts,
         ),
         ("log", (running.log.level, running.log.access) != (new.log.level, new.log.access)),
+        ("body_bytes_max", running.body_bytes_max != new.body_bytes_max),
         ("sendfile", before.sendfile != after.sendfile),
         ("shutdown_grace", before.shutdown_grace != after.shutdown_grace),
     ];

@@ -10,6 +10,7 @@ use super::{Place, metrics};
 use crate::blob_store::BlobStore;
 use crate::conformance::read;
 use crate::fs::{FsStore, Settings, open};
+use crate::maintain::Maintain;
 
 const SMALL: usize = 64 * 1024;
 
@@ -65,6 +66,27 @@ async fn a_blob_that_is_stored_again_is_the_one_that_is_opened() {
     put(&store, SMALL, 1).await;
     let second = BlobStore::open(&store, &digest).await.unwrap().unwrap();
     assert_ne!(first.validator().unwrap(), second.validator().unwrap());
+}
+
+#[tokio::test]
+async fn f41_a_bound_that_is_lowered_closes_what_is_too_much() {
+    let place = Place::fast();
+    let settings = Settings { kept_open_count_max: 100, ..Settings::default() };
+    let store = settings.open(&place.root(), metrics()).unwrap();
+    let mut digests = Vec::new();
+    for number in 0..100 {
+        digests.push(put(&store, 1000, number).await);
+        assert!(is_found(&store, &digests[usize::from(number)]).await);
+    }
+    store.set_bounds(8, 0);
+    for digest in &digests {
+        fs::remove_file(place.layout().blob(digest)).unwrap();
+    }
+    let mut kept_count = 0;
+    for digest in &digests {
+        kept_count += u64::from(is_found(&store, digest).await);
+    }
+    assert!(kept_count <= 8, "{kept_count}");
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ pub(crate) static BODY_BYTES_MAX: Key<usize> = Key {
     name: "body_bytes_max",
     form: BODY_BYTES,
     default: Preset::Value(budget::BODY_BYTES_DEFAULT as usize),
-    reloadable: false,
+    reloadable: true,
     doc: "The memory that bodies may take in all (64 MiB by default); at least 16 MiB. See [Memory for \
           bodies](#memory-for-bodies).",
 };
