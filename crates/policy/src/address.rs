@@ -11,7 +11,7 @@ use url::Host;
 
 /// Why an address may not be reached through foreign text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Inside {
+pub enum InternalAddress {
     /// This host: `0.0.0.0/8` and `::`.
     Unspecified,
     /// `127.0.0.0/8` and `::1`.
@@ -28,7 +28,7 @@ pub enum Inside {
     Reserved,
 }
 
-impl fmt::Display for Inside {
+impl fmt::Display for InternalAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unspecified => "an unspecified address",
@@ -48,8 +48,8 @@ impl fmt::Display for Inside {
 /// carries.
 ///
 /// # Errors
-/// [`Inside`] names the kind of inside address.
-pub fn check(address: IpAddr) -> Result<(), Inside> {
+/// [`InternalAddress`] names the kind of inside address.
+pub fn check(address: IpAddr) -> Result<(), InternalAddress> {
     match address {
         IpAddr::V4(address) => check_v4(address),
         IpAddr::V6(address) => check_v6(address),
@@ -61,8 +61,8 @@ pub fn check(address: IpAddr) -> Result<(), Inside> {
 /// `url` has already read the hexadecimal, octal, decimal, shortened and dot-ended spellings of IPv4.
 ///
 /// # Errors
-/// [`Inside`] names the kind of inside address in the URL.
-pub fn check_host<S>(host: &Host<S>) -> Result<(), Inside> {
+/// [`InternalAddress`] names the kind of inside address in the URL.
+pub fn check_host<S>(host: &Host<S>) -> Result<(), InternalAddress> {
     match host {
         Host::Domain(_) => Ok(()),
         Host::Ipv4(address) => check_v4(*address),
@@ -72,16 +72,16 @@ pub fn check_host<S>(host: &Host<S>) -> Result<(), Inside> {
 
 /// Why a name is not one of the outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InsideName {
+pub enum InternalName {
     /// One label: whoever resolves it adds a domain of its own.
     Label,
     /// Under a suffix that nobody can register under: set aside (RFC 6761, RFC 6762, RFC 7686, RFC 8375), or invented.
     Suffix,
     /// It stands for an address that is written in it, as names under `nip.io` do.
-    Carries(Inside),
+    Carries(InternalAddress),
 }
 
-impl fmt::Display for InsideName {
+impl fmt::Display for InternalName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Label => f.write_str("a name without a domain"),
@@ -98,19 +98,19 @@ const CARRIERS: [&str; 2] = ["nip.io", "sslip.io"];
 /// else may be known.
 ///
 /// # Errors
-/// [`InsideName`] says why the name is refused.
-pub fn check_name(name: &str) -> Result<(), InsideName> {
+/// [`InternalName`] says why the name is refused.
+pub fn check_name(name: &str) -> Result<(), InternalName> {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let labels: Vec<&str> = name.split('.').collect();
     let (&[_, .., last], Some(is_listed)) = (&labels[..], suffix::is_listed(&name)) else {
-        return Err(InsideName::Label);
+        return Err(InternalName::Label);
     };
     // The documentation's domain (RFC 2606) leads nowhere.
     let is_public = is_listed && !matches!(last, "arpa" | "onion" | "local" | "internal");
     if !is_public && last != "example" {
-        return Err(InsideName::Suffix);
+        return Err(InternalName::Suffix);
     }
-    carried(&name, &labels).try_for_each(|address| check(address).map_err(InsideName::Carries))
+    carried(&name, &labels).try_for_each(|address| check(address).map_err(InternalName::Carries))
 }
 
 /// The addresses that are written in a name: `10.0.0.1`, `app-10-0-0-1`, `fd00--1`; `0a000001` under those domains
@@ -143,42 +143,44 @@ const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::n
 
 /// RFC 6890. `198.18.0.0/15` (benchmarks) is let through: local proxies answer every name out of it, and
 /// refusing it would break all pulls behind one.
-fn check_v4(address: Ipv4Addr) -> Result<(), Inside> {
+fn check_v4(address: Ipv4Addr) -> Result<(), InternalAddress> {
     if METADATA_V4.contains(&address) {
-        return Err(Inside::Metadata);
+        return Err(InternalAddress::Metadata);
     }
     match address.octets() {
-        [0, ..] => Err(Inside::Unspecified),
-        [127, ..] => Err(Inside::Loopback),
-        [10, ..] | [192, 168, ..] | [172, 16..=31, ..] | [100, 64..=127, ..] => Err(Inside::Private),
-        [169, 254, ..] => Err(Inside::LinkLocal),
-        [224..=239, ..] | [255, 255, 255, 255] => Err(Inside::Multicast),
-        [192, 0, 0 | 2, _] | [198, 51, 100, _] | [203, 0, 113, _] | [240..=255, ..] => Err(Inside::Reserved),
+        [0, ..] => Err(InternalAddress::Unspecified),
+        [127, ..] => Err(InternalAddress::Loopback),
+        [10, ..] | [192, 168, ..] | [172, 16..=31, ..] | [100, 64..=127, ..] => Err(InternalAddress::Private),
+        [169, 254, ..] => Err(InternalAddress::LinkLocal),
+        [224..=239, ..] | [255, 255, 255, 255] => Err(InternalAddress::Multicast),
+        [192, 0, 0 | 2, _] | [198, 51, 100, _] | [203, 0, 113, _] | [240..=255, ..] => {
+            Err(InternalAddress::Reserved)
+        }
         _ => Ok(()),
     }
 }
 
-fn check_v6(address: Ipv6Addr) -> Result<(), Inside> {
+fn check_v6(address: Ipv6Addr) -> Result<(), InternalAddress> {
     let carried = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
         check_v4(Ipv4Addr::new(a, b, c, d))
     };
     match address.segments() {
-        [0, 0, 0, 0, 0, 0, 0, 0] => Err(Inside::Unspecified),
-        [0, 0, 0, 0, 0, 0, 0, 1] => Err(Inside::Loopback),
+        [0, 0, 0, 0, 0, 0, 0, 0] => Err(InternalAddress::Unspecified),
+        [0, 0, 0, 0, 0, 0, 0, 1] => Err(InternalAddress::Loopback),
         // Mapped (RFC 4291, section 2.5.5.2), compatible (2.5.5.1) and "translated" (RFC 2765).
         [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => carried(high, low),
         // NAT64 (RFC 6052) and 6to4 (RFC 3056).
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => carried(high, low),
-        [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] => Err(Inside::Private),
-        [0xfe80..=0xfebf, ..] => Err(Inside::LinkLocal),
-        [0xff00..=0xffff, ..] => Err(Inside::Multicast),
+        [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] => Err(InternalAddress::Private),
+        [0xfe80..=0xfebf, ..] => Err(InternalAddress::LinkLocal),
+        [0xff00..=0xffff, ..] => Err(InternalAddress::Multicast),
         // NAT64 within a site, discard, Teredo, benchmarks, documentation, segment routing.
         [0x64, 0xff9b, 1, ..]
         | [0x100, 0, 0, 0, ..]
         | [0x2001, 0 | 2 | 0xdb8, ..]
         | [0x3fff, 0..=0x0fff, ..]
-        | [0x5f00, ..] => Err(Inside::Reserved),
+        | [0x5f00, ..] => Err(InternalAddress::Reserved),
         _ => Ok(()),
     }
 }

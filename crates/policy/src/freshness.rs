@@ -67,7 +67,7 @@ pub enum Upstream404 {
 pub enum TagPlan {
     /// Serve the record; the upstream is not asked.
     Serve,
-    /// Ask the upstream whether the record still holds.
+    /// Operation the upstream whether the record still holds.
     Revalidate {
         /// What to do when it cannot be asked.
         if_unreachable: Unreachable,

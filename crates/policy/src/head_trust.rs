@@ -7,14 +7,14 @@
 use std::time::{Duration, Instant};
 
 /// The time for which an agreement between HEAD and GET counts.
-pub const AGREED_FOR: Duration = Duration::from_secs(3600);
+pub const AGREEMENT_TTL: Duration = Duration::from_secs(3600);
 
-/// The time for which no HEAD counts after a GET belied one.
-pub const BELIED_FOR: Duration = Duration::from_secs(3600);
+/// The time for which no HEAD counts after a GET note_contradiction one.
+pub const CONTRADICTION_TTL: Duration = Duration::from_secs(3600);
 
 /// The two sorts of no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum No {
+pub enum Negative {
     /// 404 or 410.
     Absent,
     /// 401, 403 or 451.
@@ -65,13 +65,13 @@ impl HeadTrust {
     }
 
     /// Weighs a HEAD that says `no`.
-    pub fn weigh(&self, no: No, stakes: Stakes, now: Instant) -> Proof {
+    pub fn weigh(&self, no: Negative, stakes: Stakes, now: Instant) -> Proof {
         let is_recent = |at: Instant, lasts: Duration| now.saturating_duration_since(at) < lasts;
-        if stakes == Stakes::Held || self.belied_at.is_some_and(|at| is_recent(at, BELIED_FOR)) {
+        if stakes == Stakes::Held || self.belied_at.is_some_and(|at| is_recent(at, CONTRADICTION_TTL)) {
             return Proof::None;
         }
-        match if no == No::Absent { self.absent } else { self.refused } {
-            Some(seen) if seen.at.is_none_or(|at| is_recent(at, AGREED_FOR)) => {
+        match if no == Negative::Absent { self.absent } else { self.refused } {
+            Some(seen) if seen.at.is_none_or(|at| is_recent(at, AGREEMENT_TTL)) => {
                 Proof::AsGet { is_own_word: seen.is_own_word }
             }
             _ => Proof::None,
@@ -79,15 +79,15 @@ impl HeadTrust {
     }
 
     /// A GET said the same `no` as the HEAD before it.
-    pub fn agreed(&mut self, no: No, is_own_word: bool, now: Instant) {
-        let slot = if no == No::Absent { &mut self.absent } else { &mut self.refused };
+    pub fn note_agreement(&mut self, no: Negative, is_own_word: bool, now: Instant) {
+        let slot = if no == Negative::Absent { &mut self.absent } else { &mut self.refused };
         if slot.is_none_or(|seen| seen.at.is_some()) {
             *slot = Some(Agreement { at: Some(now), is_own_word });
         }
     }
 
     /// A GET gave what the HEAD before it denied.
-    pub fn belied(&mut self, now: Instant) {
+    pub fn note_contradiction(&mut self, now: Instant) {
         self.belied_at = Some(now);
     }
 }

@@ -19,7 +19,7 @@ pub const REFUSAL_COUNT_MAX: u32 = 5;
 
 /// How one place, a token service or a registry, has received the login lately.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Standing {
+pub struct LoginState {
     accepted_at: Option<Instant>,
     checked_at: Option<Instant>,
     refusals_in_a_row: u32,
@@ -37,23 +37,23 @@ struct Pause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
     /// Show it.
-    Show,
+    Send,
     /// Show it, but not many at once: nobody knows yet whether it is right.
-    ShowAlone,
+    SendAlone,
     /// Check it first, alone.
     Check,
     /// Do not show it for this long.
-    Leave(Duration),
+    Wait(Duration),
 }
 
-impl Standing {
+impl LoginState {
     /// Advises what to do with the login at `now`.
     pub fn advise(&self, now: Instant) -> Advice {
         match self.pause {
-            Some(pause) if now < pause.until => Advice::Leave(pause.until - now),
+            Some(pause) if now < pause.until => Advice::Wait(pause.until - now),
             Some(_) => Advice::Check,
-            None if is_within(self.accepted_at, now) => Advice::Show,
-            None => Advice::ShowAlone,
+            None if is_within(self.accepted_at, now) => Advice::Send,
+            None => Advice::SendAlone,
         }
     }
 

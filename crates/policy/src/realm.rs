@@ -24,7 +24,7 @@ pub struct TrustedHostError;
 
 /// The hosts of one upstream.
 #[derive(Clone, Debug)]
-pub struct Territory {
+pub struct UpstreamScope {
     upstream: Url,
     trusted: Vec<TrustedHost>,
 }
@@ -106,7 +106,7 @@ impl fmt::Display for TrustedHost {
     }
 }
 
-impl Territory {
+impl UpstreamScope {
     /// The territory of `upstream` (an `http` or `https` URL) and the hosts listed with it.
     pub fn new(upstream: Url, trusted: Vec<TrustedHost>) -> Self {
         Self { upstream, trusted }
@@ -136,7 +136,7 @@ impl Territory {
     ///
     /// A registry behind a proxy that takes TLS off often names itself by `http`. Where that is its own host, `https`
     /// is meant: it has just answered by it. Any other `http` realm of an `https` host is refused.
-    pub fn plan_realm_of(&self, host: &Url, realm: &str) -> RealmPlan {
+    pub fn plan_realm_for(&self, host: &Url, realm: &str) -> RealmPlan {
         let Ok(mut url) = Url::parse(realm) else { return RealmPlan::Refused(RealmError::Url) };
         if url.scheme() == "http" && host.scheme() == "https" {
             let is_own =

@@ -109,7 +109,7 @@ pub struct Ended {
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Next {
-    /// Ask at once for what is missing by now.
+    /// Operation at once for what is missing by now.
     GoOn(Mode),
     /// Resume after a pause.
     Again(Mode, Duration),

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use policy::address;
-use policy::realm::{RealmPlan, Territory, TrustedHost};
+use policy::realm::{RealmPlan, TrustedHost, UpstreamScope};
 use url::Url;
 
 use crate::split_line;
@@ -28,12 +28,12 @@ pub fn check(input: &[u8]) {
     let trusted: Vec<TrustedHost> = listed.split(' ').take(4).filter_map(parse_trusted).collect();
     for (upstream, host, port, domain) in UPSTREAMS {
         let upstream = Url::parse(upstream).expect("a URL");
-        let territory = Territory::new(upstream.clone(), trusted.clone());
+        let territory = UpstreamScope::new(upstream.clone(), trusted.clone());
         // For whom it is not trusted with the credentials, nothing is got with them.
         let stranger = Url::parse("https://stranger.example").expect("a URL");
         let is_listed = territory.may_see_credentials(&stranger);
-        assert!(is_listed || !matches!(territory.plan_realm_of(&stranger, realm), RealmPlan::Trusted(_)));
-        let (url, is_trusted) = match territory.plan_realm_of(&upstream, realm) {
+        assert!(is_listed || !matches!(territory.plan_realm_for(&stranger, realm), RealmPlan::Trusted(_)));
+        let (url, is_trusted) = match territory.plan_realm_for(&upstream, realm) {
             RealmPlan::Trusted(url) => (url, true),
             RealmPlan::Anonymous(url) => (url, false),
             RealmPlan::Refused(_) => continue,

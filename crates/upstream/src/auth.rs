@@ -4,16 +4,16 @@
 //! What is earned for a host is sent to that host alone. The login leaves this room only for hosts and realms that
 //! `policy::realm` trusts. Once challenged, later requests bring along what the host will ask for.
 
-pub(crate) mod dialogue;
-pub(crate) mod host;
+pub(crate) mod challenge_loop;
+pub(crate) mod context;
+mod credential;
+pub(crate) mod hop;
 mod login;
 pub(crate) mod root;
 mod schemes;
 pub(crate) mod scope;
-mod ticket;
 pub(crate) mod token;
 mod token_cache;
-pub(crate) mod wires;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,16 +31,16 @@ use tracing::warn;
 use crate::error::{Error, ErrorKind};
 use crate::gates::Gates;
 use crate::location::host_of;
+use crate::negative_answer;
 use crate::settings::{Settings, SettingsError};
-use crate::transport::{Patience, Transport};
-use crate::word;
-use host::{Host, Role};
-use login::{Login, Showing};
+use crate::transport::{Allowance, Transport};
+use context::RequestContext;
+pub(crate) use credential::Credential;
+use hop::{Host, Role};
+use login::{Login, LoginPermit};
 use schemes::{Realm, Scheme, Schemes};
 use scope::Scope;
-pub(crate) use ticket::Ticket;
 use token_cache::{Token, TokenCache, TokenKey};
-use wires::Wires;
 
 /// For how long the root's word that nothing is wanted holds.
 const ROOT_TTL: Duration = Duration::from_secs(600);
@@ -115,30 +115,35 @@ impl Auth {
     /// # Errors
     /// The token service's, unless it answered and gave nothing: then the host is asked without, for it may not
     /// mind, or name another service.
-    async fn prepare(&self, wires: Wires<'_>, host: &Host, patience: &mut Patience) -> Result<Ticket, Error> {
+    async fn prepare(
+        &self,
+        context: RequestContext<'_>,
+        host: &Host,
+        allowance: &mut Allowance,
+    ) -> Result<Credential, Error> {
         if host.role == Role::Returned {
-            return Ok(Ticket::default());
+            return Ok(Credential::default());
         }
-        let (ticket, key, with_login) = match self.schemes.of(host) {
-            None => return Ok(Ticket::default()),
-            Some((Scheme::Basic, _)) if !self.may_show_login(wires.transport, host) => {
-                return Ok(Ticket::default());
+        let (credential, key, with_login) = match self.schemes.of(host) {
+            None => return Ok(Credential::default()),
+            Some((Scheme::Basic, _)) if !self.may_show_login(context.transport, host) => {
+                return Ok(Credential::default());
             }
-            Some((Scheme::Basic, _)) => (self.basic_ticket(wires, host, patience).await, None, true),
+            Some((Scheme::Basic, _)) => (self.basic_credential(context, host, allowance).await, None, true),
             Some((Scheme::Bearer { realm, service }, scope)) => {
                 let key = self.key(host, &realm, service, scope);
                 let with_login = key.with_login;
-                (self.token_ticket(wires, key.clone(), patience).await, Some(key), with_login)
+                (self.token_credential(context, key.clone(), allowance).await, Some(key), with_login)
             }
         };
-        match ticket {
+        match credential {
             Err(error)
                 if matches!(
                     error.kind(),
                     ErrorKind::Denied | ErrorKind::Unconfirmed | ErrorKind::Invalid
                 ) =>
             {
-                Ok(Ticket::refused(key, with_login, error))
+                Ok(Credential::refused(key, with_login, error))
             }
             other => other,
         }
@@ -148,12 +153,12 @@ impl Auth {
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] when it is known to be wrong; those of asking about that.
-    async fn basic_ticket(
+    async fn basic_credential(
         &self,
-        wires: Wires<'_>,
+        context: RequestContext<'_>,
         host: &Host,
-        patience: &mut Patience,
-    ) -> Result<Ticket, Error> {
+        allowance: &mut Allowance,
+    ) -> Result<Credential, Error> {
         let login = self.login.as_ref().expect("only asked for where a login is configured");
         let wrong = |kind| {
             let detail = "the configured credentials were refused";
@@ -168,38 +173,39 @@ impl Auth {
                 return Err(wrong(ErrorKind::Unconfirmed));
             }
             let header = Some(&login.basic);
-            let response = root::ask(wires, wires.root, header, patience).await?;
+            let response = root::ask(context, context.root, header, allowance).await?;
             match response.status() {
                 StatusCode::UNAUTHORIZED => {
-                    let (wrong, budget) = (wrong(ErrorKind::Denied), &wires.transport.memory.documents);
-                    Err(word::weigh_of_token_service(wrong, response, patience.deadline, budget).await)
+                    let (wrong, budget) = (wrong(ErrorKind::Denied), &context.transport.memory.documents);
+                    Err(negative_answer::weigh_of_token_service(wrong, response, allowance.deadline, budget)
+                        .await)
                 }
                 _ => Ok(()),
             }
         };
-        let showing: Showing = login.show(&place, check).await?;
-        Ok(Ticket::basic(login.basic.clone(), showing))
+        let showing: LoginPermit = login.show(&place, check).await?;
+        Ok(Credential::basic(login.basic.clone(), showing))
     }
 
-    async fn token_ticket(
+    async fn token_credential(
         &self,
-        wires: Wires<'_>,
+        context: RequestContext<'_>,
         key: TokenKey,
-        patience: &mut Patience,
-    ) -> Result<Ticket, Error> {
-        let deadline = patience.deadline;
-        let fetch = self.fetch_token(wires.transport, &key, patience);
+        allowance: &mut Allowance,
+    ) -> Result<Credential, Error> {
+        let deadline = allowance.deadline;
+        let fetch = self.fetch_token(context.transport, &key, allowance);
         let got = tokio::time::timeout_at(deadline, self.tokens.get(&key, fetch)).await;
         let late = |_| Error::new(ErrorKind::TimedOut, host_of(&key.realm), "gave no token in time");
         let (held, is_fresh) = got.unwrap_or_else(|elapsed| Err(late(elapsed)))?;
-        Ok(Ticket::token(key, held, is_fresh))
+        Ok(Credential::token(key, held, is_fresh))
     }
 
     async fn fetch_token(
         &self,
         transport: &Transport,
         key: &TokenKey,
-        patience: &mut Patience,
+        allowance: &mut Allowance,
     ) -> Result<Token, Error> {
         let any = token::Question { realm: &key.realm, service: key.service.as_deref(), scope: None };
         let question = token::Question { scope: Some(&key.scope), ..any };
@@ -208,7 +214,7 @@ impl Auth {
             Some(login) => {
                 let check = async {
                     let basic = Some(&login.basic);
-                    let got = token::fetch(transport, &self.gates, &any, basic, patience).await;
+                    let got = token::fetch(transport, &self.gates, &any, basic, allowance).await;
                     got.map(|_| ()).map_err(Error::from)
                 };
                 Some(login.show(&key.realm, check).await?)
@@ -216,7 +222,7 @@ impl Auth {
             None => None,
         };
         let basic = login.map(|login| &login.basic);
-        let got = token::fetch(transport, &self.gates, &question, basic, patience).await;
+        let got = token::fetch(transport, &self.gates, &question, basic, allowance).await;
         match (&got, showing) {
             (Ok(token), Some(showing)) if token.with_login => showing.accepted(),
             (Err(token::Failure::Login(error)), Some(showing)) => showing.refused(Some(error)),
@@ -240,7 +246,7 @@ impl Auth {
     fn may_show_login(&self, transport: &Transport, host: &Host) -> bool {
         let is_allowed = match host.role {
             Role::Home => true,
-            Role::Other => transport.territory.may_see_credentials(&host.url),
+            Role::Other => transport.upstream_scope.may_see_credentials(&host.url),
             Role::Returned => false,
         };
         self.login.is_some() && is_allowed
@@ -251,17 +257,22 @@ impl Auth {
     ///
     /// # Errors
     /// Those of asking.
-    async fn ask_root(&self, wires: Wires<'_>, host: &Host, patience: &mut Patience) -> Result<(), Error> {
+    async fn ask_root(
+        &self,
+        context: RequestContext<'_>,
+        host: &Host,
+        allowance: &mut Allowance,
+    ) -> Result<(), Error> {
         let late =
-            |_| Error::new(ErrorKind::TimedOut, host_of(wires.root), "did not answer for /v2/ in time");
-        let turn = tokio::time::timeout_at(patience.deadline, self.root_asked_at.lock());
+            |_| Error::new(ErrorKind::TimedOut, host_of(context.root), "did not answer for /v2/ in time");
+        let turn = tokio::time::timeout_at(allowance.deadline, self.root_asked_at.lock());
         let mut asked_at = turn.await.map_err(late)?;
         if asked_at.is_some_and(|at| at.elapsed() < ROOT_TTL) || self.schemes.of(host).is_some() {
             return Ok(());
         }
-        let response = root::ask(wires, wires.root, None, patience).await?;
+        let response = root::ask(context, context.root, None, allowance).await?;
         *asked_at = Some(Instant::now());
-        match self.read_demand(wires.transport, host, response.headers()) {
+        match self.read_demand(context.transport, host, response.headers()) {
             Demand::Bearer { realm, service, .. } => {
                 self.learn(host, &Scheme::Bearer { realm, service }, None)
             }
@@ -318,8 +329,8 @@ impl Auth {
     }
 
     /// The error for a request that `host` refused. It tells apart what the operator can do about it.
-    pub(crate) fn refusal(&self, host: &str, ticket: &Ticket, status: u16) -> Error {
-        let reason = match (&self.login, ticket.has_login) {
+    pub(crate) fn refusal(&self, host: &str, credential: &Credential, status: u16) -> Error {
+        let reason = match (&self.login, credential.has_login) {
             (None, _) => "private or missing, and no credentials are configured for this registry",
             (Some(_), true) => "the configured credentials give no access",
             (Some(_), false) => "private or missing, and the configured credentials were not asked for",
@@ -338,7 +349,7 @@ fn plan_realm(
     if realm.len() > PARAMETER_BYTES_MAX || service.is_some_and(|text| text.len() > PARAMETER_BYTES_MAX) {
         return Err(RealmError::Url);
     }
-    match transport.territory.plan_realm_of(&host.url, realm) {
+    match transport.upstream_scope.plan_realm_for(&host.url, realm) {
         RealmPlan::Trusted(url) => Ok(Realm { url, is_trusted: true }),
         RealmPlan::Anonymous(url) => Ok(Realm { url, is_trusted: false }),
         RealmPlan::Refused(error) => Err(error),

@@ -13,12 +13,12 @@ use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant};
 use url::Url;
 
+use crate::auth::context::RequestContext;
 use crate::auth::root;
-use crate::auth::wires::Wires;
 use crate::error::{Error, ErrorKind};
 use crate::location::host_of;
 use crate::settings::SettingsError;
-use crate::transport::Patience;
+use crate::transport::Allowance;
 
 /// For how long it is remembered that neither root looks like a registry's.
 const DOUBT_TTL: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ pub(crate) struct Base {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// All.
-    Said(Base),
+    HostAnswer(Base),
     /// A path that is one or the other.
     Open {
         /// It is the first part of names.
@@ -48,7 +48,7 @@ pub(crate) enum Place {
 
 /// A place, and what was found out about it.
 #[derive(Debug)]
-pub(crate) struct Whereabouts {
+pub(crate) struct BaseLocator {
     place: Place,
     /// The lock is held while the roots are asked, so that they are asked once.
     found: Mutex<Option<Found>>,
@@ -64,7 +64,7 @@ struct Found {
 
 /// How much the answer of a root looks like a registry's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Look {
+pub(crate) enum RootKind {
     /// Not at all.
     Other,
     /// It asks who we are, or welcomes a program.
@@ -109,11 +109,11 @@ impl Place {
             if !is_name(behind) {
                 return Err(SettingsError::UpstreamPath);
             }
-            return Ok(Self::Said(Base::new(upstream, before, behind)));
+            return Ok(Self::HostAnswer(Base::new(upstream, before, behind)));
         }
         let below = Base::new(upstream, &parts, &[]);
         if parts.is_empty() || !is_name(&parts) {
-            return Ok(Self::Said(below));
+            return Ok(Self::HostAnswer(below));
         }
         Ok(Self::Open { front: Base::new(upstream, &[], &parts), below })
     }
@@ -121,12 +121,12 @@ impl Place {
     /// Where it is, as far as the setting tells.
     pub(crate) fn likely(&self) -> &Base {
         match self {
-            Self::Said(base) | Self::Open { front: base, .. } => base,
+            Self::HostAnswer(base) | Self::Open { front: base, .. } => base,
         }
     }
 }
 
-impl Whereabouts {
+impl BaseLocator {
     pub(crate) fn new(place: Place) -> Self {
         Self { place, found: Mutex::default() }
     }
@@ -139,18 +139,22 @@ impl Whereabouts {
     ///
     /// # Errors
     /// Those of asking: then nothing is known.
-    pub(crate) async fn find(&self, wires: Wires<'_>, patience: &mut Patience) -> Result<&Base, Error> {
+    pub(crate) async fn find(
+        &self,
+        context: RequestContext<'_>,
+        allowance: &mut Allowance,
+    ) -> Result<&Base, Error> {
         let (front, below) = match &self.place {
-            Place::Said(base) => return Ok(base),
+            Place::HostAnswer(base) => return Ok(base),
             Place::Open { front, below } => (front, below),
         };
         let late =
             |_| Error::new(ErrorKind::TimedOut, host_of(&front.root), "did not answer for /v2/ in time");
-        let turn = tokio::time::timeout_at(patience.deadline, self.found.lock());
+        let turn = tokio::time::timeout_at(allowance.deadline, self.found.lock());
         let mut found = turn.await.map_err(late)?;
         let is_known = |found: &Found| found.is_sure || found.at.elapsed() < DOUBT_TTL;
         if !found.as_ref().is_some_and(is_known) {
-            *found = Some(look(wires, front, below, patience).await?);
+            *found = Some(look(context, front, below, allowance).await?);
         }
         let is_below = found.as_ref().is_some_and(|found| found.is_below);
         Ok(if is_below { below } else { front })
@@ -170,33 +174,38 @@ impl Whereabouts {
 }
 
 /// Asks both roots. The one below the path first: a registry there is there for this path alone.
-async fn look(wires: Wires<'_>, front: &Base, below: &Base, patience: &mut Patience) -> Result<Found, Error> {
+async fn look(
+    context: RequestContext<'_>,
+    front: &Base,
+    below: &Base,
+    allowance: &mut Allowance,
+) -> Result<Found, Error> {
     let found = |is_below, is_sure| Ok(Found { is_below, is_sure, at: Instant::now() });
-    let below = root::ask(wires, &below.root, None, patience).await.map(|answer| look_of(&answer));
-    if matches!(below, Ok(Look::Certain)) {
+    let below = root::ask(context, &below.root, None, allowance).await.map(|answer| root_kind_of(&answer));
+    if matches!(below, Ok(RootKind::Certain)) {
         return found(true, true);
     }
-    let front = look_of(&root::ask(wires, &front.root, None, patience).await?);
+    let front = root_kind_of(&root::ask(context, &front.root, None, allowance).await?);
     match (below, front) {
-        (_, Look::Certain) => found(false, true),
+        (_, RootKind::Certain) => found(false, true),
         (Err(error), _) => Err(error),
-        (Ok(Look::Likely), Look::Other) => found(true, true),
-        (_, Look::Likely) => found(false, true),
-        (_, Look::Other) => found(false, false),
+        (Ok(RootKind::Likely), RootKind::Other) => found(true, true),
+        (_, RootKind::Likely) => found(false, true),
+        (_, RootKind::Other) => found(false, false),
     }
 }
 
 /// How much the answer of a root looks like a registry's.
-pub(crate) fn look_of(answer: &Response) -> Look {
+pub(crate) fn root_kind_of(answer: &Response) -> RootKind {
     let (status, headers) = (answer.status(), answer.headers());
     if !matches!(status, StatusCode::OK | StatusCode::UNAUTHORIZED) {
-        return Look::Other;
+        return RootKind::Other;
     }
     if headers.contains_key("docker-distribution-api-version") {
-        return Look::Certain;
+        return RootKind::Certain;
     }
     let is_welcome = status == StatusCode::OK && is_json(headers);
-    if is_welcome || has_challenge(headers) { Look::Likely } else { Look::Other }
+    if is_welcome || has_challenge(headers) { RootKind::Likely } else { RootKind::Other }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -9,18 +9,18 @@ use http::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, Hea
 use http::{Method, StatusCode};
 use oci::{Digest, Repository};
 use policy::head_trust::Stakes;
-use policy::reach::Class;
+use policy::host_health::TargetKind;
 use telemetry::UpstreamKind;
 use tokio::time::Instant;
 
-use crate::ask::{Ask, Reply, path};
-use crate::belief::Next;
 use crate::content_range::ContentRange;
 use crate::contract::{BlobHead, BlobRange, BlobStream};
 use crate::error::{Error, ErrorKind};
 use crate::exchange;
-use crate::heads::{content_length, is_web_page};
+use crate::head_trust::Next;
+use crate::operation::{Operation, Reply, target_of};
 use crate::registry::Registry;
+use crate::response_headers::{content_length, is_web_page};
 use crate::whole_body::interrupted;
 
 /// What a blob's head may take longer than a manifest: the content network is asked too.
@@ -35,29 +35,29 @@ pub(crate) async fn head(
     stakes: Stakes,
 ) -> Result<BlobHead, Error> {
     let since = Instant::now();
-    let mut ask = ask(registry, UpstreamKind::HeadBlob, Method::HEAD, repository, digest);
+    let mut operation = operation(registry, UpstreamKind::HeadBlob, Method::HEAD, repository, digest);
     let deadline = deadline(registry);
-    let answered = exchange::open(registry, repository, &ask, deadline).await;
+    let answered = exchange::open(registry, repository, &operation, deadline).await;
     let (is_there, no) = match answered.and_then(refuse_page) {
         Ok(reply) => match told_size(&reply, digest) {
             None => (true, None),
             size => return Ok(BlobHead { size }),
         },
-        Err(error) => match registry.blob_belief.after_head(repository, error, stakes) {
+        Err(error) => match registry.blob_head_trust.after_head(repository, error, stakes) {
             Next::End(error) => return Err(error),
             Next::Get(no) => (false, no),
         },
     };
-    ask.method = Method::GET;
-    ask.path = path(repository, Class::Blobs, &Method::GET, digest.to_string());
-    ask.range = Some(HeaderValue::from_static("bytes=0-0"));
-    let mut got = exchange::open(registry, repository, &ask, deadline).await.and_then(refuse_page);
+    operation.method = Method::GET;
+    operation.target = target_of(repository, TargetKind::Blobs, &Method::GET, digest.to_string());
+    operation.range = Some(HeaderValue::from_static("bytes=0-0"));
+    let mut got = exchange::open(registry, repository, &operation, deadline).await.and_then(refuse_page);
     if let Err(error) = &got
         && registry.may_be_said_to_a_dead_token(error, repository, stakes, since).await
     {
-        got = exchange::open(registry, repository, &ask, deadline).await.and_then(refuse_page);
+        got = exchange::open(registry, repository, &operation, deadline).await.and_then(refuse_page);
     }
-    registry.blob_belief.note(repository, no, &got);
+    registry.blob_head_trust.note(repository, no, &got);
     match got {
         Ok(reply) => Ok(BlobHead { size: told_size(&reply, digest) }),
         // A blob without a first byte is empty.
@@ -92,10 +92,10 @@ pub(crate) async fn get(
     digest: &Digest,
     range: BlobRange,
 ) -> Result<BlobStream, Error> {
-    let mut ask = ask(registry, UpstreamKind::GetBlob, Method::GET, repository, digest);
-    ask.range = range_header(range);
-    ask.is_further = matches!(range, BlobRange::Further(_) | BlobRange::Last(_));
-    let reply = exchange::open(registry, repository, &ask, deadline(registry)).await?;
+    let mut operation = operation(registry, UpstreamKind::GetBlob, Method::GET, repository, digest);
+    operation.range = range_header(range);
+    operation.is_further = matches!(range, BlobRange::Further(_) | BlobRange::Last(_));
+    let reply = exchange::open(registry, repository, &operation, deadline(registry)).await?;
     let length = content_length(reply.response.headers());
     if reply.response.status() == StatusCode::PARTIAL_CONTENT {
         return part(reply, range);
@@ -181,16 +181,16 @@ fn body(reply: Reply, told: Option<u64>) -> BoxStream<'static, Result<Bytes, Err
     counted.boxed()
 }
 
-fn ask(
+fn operation(
     registry: &Registry,
     kind: UpstreamKind,
     method: Method,
     repository: &Repository,
     digest: &Digest,
-) -> Ask {
-    let path = path(repository, Class::Blobs, &method, digest.to_string());
+) -> Operation {
+    let target = target_of(repository, TargetKind::Blobs, &method, digest.to_string());
     let url = registry.url(&format!("{repository}/blobs/{digest}"));
-    Ask { kind, method, url, accept: None, range: None, path, is_further: false }
+    Operation { kind, method, url, accept: None, range: None, target, is_further: false }
 }
 
 /// None for the whole, which is no range: not even an empty blob refuses that.

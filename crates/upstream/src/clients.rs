@@ -9,7 +9,7 @@ use reqwest::{Client, Proxy, retry};
 use rustls::ClientConfig;
 use url::Url;
 
-use crate::resolver::lookout::Lookout;
+use crate::resolver::proxy_names::ProxyNames;
 use crate::resolver::race::Race;
 use crate::resolver::{GuardedResolver, SystemResolver};
 use crate::settings::{Settings, SettingsError, connect_timeout_max};
@@ -32,7 +32,7 @@ pub(crate) struct Clients {
     pub(crate) guarded: Pair,
     proxy_hosts: HashSet<String>,
     /// Looks at names that a proxy would resolve.
-    pub(crate) lookout: Arc<Lookout>,
+    pub(crate) proxy_names: Arc<ProxyNames>,
     /// Which address of a name answers.
     pub(crate) race: Arc<Race>,
 }
@@ -61,14 +61,14 @@ impl Clients {
         let race = Arc::new(Race::new(settings, &proxies));
         let system = SystemResolver::new(race.clone());
         let guarded = GuardedResolver::new(system.clone(), proxy_hosts.clone());
-        let lookout = Arc::new(Lookout::new(system.clone()));
+        let proxy_names = Arc::new(ProxyNames::new(system.clone()));
         Ok(Self {
             direct: Pair::new(settings, &trusted, |builder| builder.dns_resolver(system.clone()))?,
             guarded: Pair::new(settings, &tls::verified(&roots), |builder| {
                 builder.dns_resolver(guarded.clone())
             })?,
             proxy_hosts,
-            lookout,
+            proxy_names,
             race,
         })
     }

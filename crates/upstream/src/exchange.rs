@@ -8,13 +8,13 @@ use oci::Repository;
 use policy::retry::{ATTEMPT_COUNT_MAX, backoff};
 use tokio::time::Instant;
 
-use crate::ask::{Ask, Reply};
 use crate::error::{Error, ErrorKind};
-use crate::heads::is_web_page;
+use crate::operation::{Operation, Reply};
 use crate::registry::Registry;
-use crate::transport::{Patience, Transport};
+use crate::response_headers::is_web_page;
+use crate::transport::{Allowance, Transport};
 use crate::whole_body::read_body;
-use crate::{judge, redirect};
+use crate::{redirect, status};
 
 /// A whole document.
 #[derive(Debug)]
@@ -49,17 +49,17 @@ struct Attempts<'a> {
 pub(crate) async fn open(
     registry: &Registry,
     repository: &Repository,
-    ask: &Ask,
+    operation: &Operation,
     deadline: Instant,
 ) -> Result<Reply, Error> {
-    let mut attempts = Attempts::new(&registry.transport, ask);
-    let mut patience = Patience::until(deadline);
+    let mut attempts = Attempts::new(&registry.transport, operation);
+    let mut allowance = Allowance::until(deadline);
     loop {
-        match attempt(registry, repository, ask, &mut patience).await {
+        match attempt(registry, repository, operation, &mut allowance).await {
             Ok(reply) => return Ok(reply),
             // A HEAD that was answered is not sent again: a GET may be answered otherwise.
-            Err(error) if ask.method == Method::HEAD && error.status().is_some() => return Err(error),
-            Err(error) => attempts.wait_after(error, &mut patience).await?,
+            Err(error) if operation.method == Method::HEAD && error.status().is_some() => return Err(error),
+            Err(error) => attempts.wait_after(error, &mut allowance).await?,
         }
     }
 }
@@ -72,20 +72,20 @@ pub(crate) async fn open(
 pub(crate) async fn read(
     registry: &Registry,
     repository: &Repository,
-    ask: &Ask,
+    operation: &Operation,
     bound: Bound<'_>,
     deadline: Instant,
 ) -> Result<Document, Error> {
-    let mut attempts = Attempts::new(&registry.transport, ask);
-    let mut patience = Patience::until(deadline);
+    let mut attempts = Attempts::new(&registry.transport, operation);
+    let mut allowance = Allowance::until(deadline);
     loop {
-        let read = match attempt(registry, repository, ask, &mut patience).await {
-            Ok(reply) => collect(registry, ask, reply, bound, &patience).await,
+        let read = match attempt(registry, repository, operation, &mut allowance).await {
+            Ok(reply) => collect(registry, operation, reply, bound, &allowance).await,
             Err(error) => Err(error),
         };
         match read {
             Ok(document) => return Ok(document),
-            Err(error) => attempts.wait_after(error, &mut patience).await?,
+            Err(error) => attempts.wait_after(error, &mut allowance).await?,
         }
     }
 }
@@ -93,34 +93,34 @@ pub(crate) async fn read(
 async fn attempt(
     registry: &Registry,
     repository: &Repository,
-    ask: &Ask,
-    patience: &mut Patience,
+    operation: &Operation,
+    allowance: &mut Allowance,
 ) -> Result<Reply, Error> {
-    let (reply, ticket) = redirect::follow(registry, repository, ask, patience).await?;
-    judge::judge(registry, ask, reply, &ticket, patience.deadline).await
+    let (reply, credential) = redirect::follow(registry, repository, operation, allowance).await?;
+    status::check(registry, operation, reply, &credential, allowance.deadline).await
 }
 
 /// Reads a body whole. One that breaks off, or does not end in time, is a failure of its path, and of nothing else.
 async fn collect(
     registry: &Registry,
-    ask: &Ask,
+    operation: &Operation,
     reply: Reply,
     bound: Bound<'_>,
-    patience: &Patience,
+    allowance: &Allowance,
 ) -> Result<Document, Error> {
     let host = reply.host.clone();
-    let read = collect_body(reply, bound, patience).await;
+    let read = collect_body(reply, bound, allowance).await;
     let is_lost = |error: &&Error| matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::TimedOut);
-    registry.gates.conclude(&host, &ask.path, read.as_ref().err().filter(is_lost));
+    registry.gates.conclude(&host, &operation.target, read.as_ref().err().filter(is_lost));
     read
 }
 
 impl<'a> Attempts<'a> {
-    fn new(transport: &'a Transport, ask: &Ask) -> Self {
-        if !ask.is_further {
+    fn new(transport: &'a Transport, operation: &Operation) -> Self {
+        if !operation.is_further {
             transport.deposit();
         }
-        Self { transport, is_further: ask.is_further, made: 1, before: None }
+        Self { transport, is_further: operation.is_further, made: 1, before: None }
     }
 
     /// Waits for the next attempt.
@@ -128,7 +128,7 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// When another attempt cannot help, is not allowed, or would come too late: `error` itself, or if that
     /// only says that the upstream is left alone by now, what led to it.
-    async fn wait_after(&mut self, error: Error, patience: &mut Patience) -> Result<(), Error> {
+    async fn wait_after(&mut self, error: Error, allowance: &mut Allowance) -> Result<(), Error> {
         if error.kind() == ErrorKind::Resting {
             return Err(self.before.take().unwrap_or(error));
         }
@@ -136,11 +136,11 @@ impl<'a> Attempts<'a> {
             return Err(error);
         }
         let pause = backoff(self.made + 1, fastrand::u64(..));
-        if Instant::now() + pause >= patience.deadline || !self.transport.may_ask_again(patience) {
+        if Instant::now() + pause >= allowance.deadline || !self.transport.may_ask_again(allowance) {
             return Err(error);
         }
         self.made += 1;
-        patience.repeat();
+        allowance.repeat();
         self.before = Some(error);
         tokio::time::sleep(pause).await;
         Ok(())
@@ -149,11 +149,11 @@ impl<'a> Attempts<'a> {
 
 /// Reads a body whole, within the deadline and a bound that is checked as it streams. All documents here are JSON,
 /// so a page of HTML is none; one that is only called so is for the caller to judge.
-async fn collect_body(reply: Reply, bound: Bound<'_>, patience: &Patience) -> Result<Document, Error> {
+async fn collect_body(reply: Reply, bound: Bound<'_>, allowance: &Allowance) -> Result<Document, Error> {
     let Reply { response, host, .. } = reply;
     let headers = response.headers().clone();
     let body = read_body(response, bound.bytes_max, bound.budget, &host);
-    let read = tokio::time::timeout_at(patience.deadline, body).await;
+    let read = tokio::time::timeout_at(allowance.deadline, body).await;
     let Ok(bytes) = read else {
         return Err(Error::new(ErrorKind::TimedOut, host, "did not finish its answer in time"));
     };

@@ -10,8 +10,8 @@ use http::Method;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use parking_lot::{Mutex, MutexGuard};
 use policy::breaker::State;
-use policy::reach::{Class, Leave, Outcome, Path, Reach, Scope};
-use policy::rests::{Limit, REST_MIN, Rests};
+use policy::host_health::{HostHealth, InFlight, RequestOutcome, Target, TargetGroup, TargetKind};
+use policy::throttling::{LimitedKind, THROTTLE_PAUSE_MIN, Throttling};
 use reqwest::Response;
 use telemetry::{LeftAlone, RegistryMetrics, UpstreamKind};
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use url::Url;
 use self::failures::Failures;
 use crate::error::{Error, ErrorKind};
 use crate::location::host_of;
-use crate::transport::{Outgoing, Patience, Transport};
+use crate::transport::{Allowance, Outgoing, Transport};
 
 /// The gate of one host.
 pub(crate) struct Gate {
@@ -45,18 +45,18 @@ pub(crate) enum Role {
 
 #[derive(Debug)]
 struct Inner {
-    reach: Reach,
-    rests: Rests,
+    reach: HostHealth,
+    throttling: Throttling,
     failures: Failures,
 }
 
-/// Leave to send one request. It is given back by saying how the request ended; dropped, it says nothing about what
+/// InFlight to send one request. It is given back by saying how the request ended; dropped, it says nothing about what
 /// was asked, as when the caller went away.
 #[derive(Debug)]
 pub(crate) struct Permit {
     gate: Arc<Gate>,
-    path: Arc<Path>,
-    leave: Option<Leave>,
+    target: Arc<Target>,
+    in_flight: Option<InFlight>,
     /// Whoever leaves later than this has waited for an answer that did not come.
     silent_at: Instant,
 }
@@ -74,7 +74,7 @@ impl Gate {
         if role == Role::Registry {
             metrics.breaker(State::Closed.as_number());
         }
-        let reach = Reach::new(remembered_max, remembered_max);
+        let reach = HostHealth::new(remembered_max, remembered_max);
         Arc::new(Self {
             registry: registry.to_owned(),
             host: host_of(&probe),
@@ -83,13 +83,13 @@ impl Gate {
             role,
             inner: Mutex::new(Inner {
                 reach,
-                rests: Rests::default(),
+                throttling: Throttling::default(),
                 failures: Failures::new(remembered_max),
             }),
         })
     }
 
-    /// Leave to ask for this path. Finds out first whether the host is back, where that is due.
+    /// InFlight to ask for this path. Finds out first whether the host is back, where that is due.
     ///
     /// # Errors
     /// [`ErrorKind::Throttled`] while the repository or the host rests after a 429, [`ErrorKind::Resting`] while
@@ -97,27 +97,32 @@ impl Gate {
     pub(crate) async fn enter(
         self: &Arc<Self>,
         transport: &Transport,
-        path: &Arc<Path>,
-        patience: &mut Patience,
+        target: &Arc<Target>,
+        allowance: &mut Allowance,
     ) -> Result<Permit, Error> {
-        self.probe_if_due(transport, patience).await;
-        self.admit(path, transport.header_timeout, patience)
+        self.probe_if_due(transport, allowance).await;
+        self.admit(target, transport.header_timeout, allowance)
     }
 
     fn admit(
         self: &Arc<Self>,
-        path: &Arc<Path>,
+        target: &Arc<Target>,
         header_timeout: Duration,
-        patience: &mut Patience,
+        allowance: &mut Allowance,
     ) -> Result<Permit, Error> {
         let now = Instant::now();
         let mut inner = self.lock();
-        self.check_rests(&mut inner, path, now)?;
-        patience.note_standing(inner.reach.may_retry(path), inner.reach.serves(&path.scope));
-        let admitted = inner.reach.admit(path, now.into_std());
-        let leave = admitted.map_err(|refusal| inner.failures.describe(&self.host, path, refusal))?;
+        self.check_throttling(&mut inner, target, now)?;
+        allowance.note_history(inner.reach.may_retry(target), inner.reach.serves(&target.group));
+        let admitted = inner.reach.admit(target, now.into_std());
+        let in_flight = admitted.map_err(|refusal| inner.failures.describe(&self.host, target, refusal))?;
         let silent_at = now + header_timeout.mul_f32(0.9);
-        Ok(Permit { gate: Arc::clone(self), path: Arc::clone(path), leave: Some(leave), silent_at })
+        Ok(Permit {
+            gate: Arc::clone(self),
+            target: Arc::clone(target),
+            in_flight: Some(in_flight),
+            silent_at,
+        })
     }
 
     /// Whether a further connection may ask for this path. However that ends, nothing is concluded from it: a host that
@@ -125,52 +130,53 @@ impl Gate {
     ///
     /// # Errors
     /// As for [`enter`](Self::enter).
-    pub(crate) fn check_further(&self, path: &Arc<Path>) -> Result<(), Error> {
+    pub(crate) fn check_further(&self, target: &Arc<Target>) -> Result<(), Error> {
         let now = Instant::now();
         let mut inner = self.lock();
-        self.check_rests(&mut inner, path, now)?;
-        let admitted = inner.reach.admit_unseen(path, now.into_std());
-        admitted.map_err(|refusal| inner.failures.describe(&self.host, path, refusal))
+        self.check_throttling(&mut inner, target, now)?;
+        let admitted = inner.reach.admit_unseen(target, now.into_std());
+        admitted.map_err(|refusal| inner.failures.describe(&self.host, target, refusal))
     }
 
     /// The host answered 429 to this path, and wants to be left alone for `pause`.
-    pub(crate) fn rest(&self, path: &Path, pause: Duration) {
-        let (repository, limit) = (&path.scope.repository, limit_of(path.scope.class));
-        if self.lock().rests.begin(repository, limit, pause, Instant::now().into_std()) {
+    pub(crate) fn rest(&self, target: &Target, pause: Duration) {
+        let (repository, limit) = (&target.group.repository, limit_of(target.group.kind));
+        if self.lock().throttling.begin(repository, limit, pause, Instant::now().into_std()) {
             self.metrics.left_alone(LeftAlone::Throttled);
-            let (registry, host, seconds) = (&self.registry, &self.host, pause.max(REST_MIN).as_secs());
+            let (registry, host, seconds) =
+                (&self.registry, &self.host, pause.max(THROTTLE_PAUSE_MIN).as_secs());
             warn!(%registry, %host, %repository, ?limit, seconds, "upstream throttles and is left alone");
         }
     }
 
     /// The answer to this path said that it is to be asked for again after `pause`.
-    pub(crate) fn rest_path(&self, path: &Arc<Path>, pause: Duration) {
+    pub(crate) fn rest_path(&self, target: &Arc<Target>, pause: Duration) {
         let mut inner = self.lock();
-        inner.reach.rest(path, pause.max(REST_MIN), Instant::now().into_std());
+        inner.reach.rest(target, pause.max(THROTTLE_PAUSE_MIN), Instant::now().into_std());
         let detail = format!("answered 503 and asked to be left alone for {} s", pause.as_secs());
-        inner.failures.note(path, &Error::new(ErrorKind::Unreachable, &self.host, detail));
+        inner.failures.note(target, &Error::new(ErrorKind::Unreachable, &self.host, detail));
         drop(inner);
         self.metrics.left_alone(LeftAlone::Path);
-        let (registry, host, repository) = (&self.registry, &self.host, &path.scope.repository);
-        let (class, seconds) = (path.scope.class, pause.as_secs());
-        info!(%registry, %host, %repository, ?class, seconds, "upstream asked for a rest of one thing");
+        let (registry, host, repository) = (&self.registry, &self.host, &target.group.repository);
+        let (kind, seconds) = (target.group.kind, pause.as_secs());
+        info!(%registry, %host, %repository, class = ?kind, seconds, "upstream asked for a rest of one thing");
     }
 
     /// Notes that what had begun to come for this path is whole; or is `lost`, for it broke off or did not end in time.
-    pub(crate) fn conclude(&self, path: &Arc<Path>, lost: Option<&Error>) {
+    pub(crate) fn conclude(&self, target: &Arc<Target>, lost: Option<&Error>) {
         let mut inner = self.lock();
         match lost {
-            None => inner.reach.complete(path),
+            None => inner.reach.complete(target),
             Some(error) => {
-                inner.reach.spoil(path, Instant::now().into_std());
-                inner.failures.note(path, error);
+                inner.reach.spoil(target, Instant::now().into_std());
+                inner.failures.note(target, error);
             }
         }
     }
 
-    fn check_rests(&self, inner: &mut Inner, path: &Path, now: Instant) -> Result<(), Error> {
-        let limit = limit_of(path.scope.class);
-        let Some(left) = inner.rests.left(&path.scope.repository, limit, now.into_std()) else {
+    fn check_throttling(&self, inner: &mut Inner, target: &Target, now: Instant) -> Result<(), Error> {
+        let limit = limit_of(target.group.kind);
+        let Some(left) = inner.throttling.left(&target.group.repository, limit, now.into_std()) else {
             return Ok(());
         };
         let detail = format!("answered 429 and is left alone for {} s", left.as_secs() + 1);
@@ -180,12 +186,12 @@ impl Gate {
     /// Asks the host on our own where that is due. Whoever finds a host that is left alone waits for the outcome; in
     /// doubt everybody goes on meanwhile. The request runs in a task of its own: no client can hold it back, or end
     /// it by leaving.
-    async fn probe_if_due(self: &Arc<Self>, transport: &Transport, patience: &Patience) {
+    async fn probe_if_due(self: &Arc<Self>, transport: &Transport, allowance: &Allowance) {
         let Some((probing, is_left_alone)) = self.take_probe() else { return };
         let probe = tokio::spawn(probing.run(transport.clone()));
         if is_left_alone {
             // An outcome that does not come in time is none, as is a task that panicked.
-            let _ = tokio::time::timeout_at(patience.deadline, probe).await;
+            let _ = tokio::time::timeout_at(allowance.deadline, probe).await;
         }
     }
 
@@ -201,7 +207,7 @@ impl Gate {
     }
 
     /// Changes what is known, and tells of a change of the host's state.
-    fn change(&self, error: Option<&Error>, change: impl FnOnce(&mut Reach)) {
+    fn change(&self, error: Option<&Error>, change: impl FnOnce(&mut HostHealth)) {
         let mut inner = self.lock();
         let before = inner.reach.state();
         change(&mut inner.reach);
@@ -238,11 +244,11 @@ impl Gate {
 }
 
 /// What a limit told for a thing of this class is on.
-fn limit_of(class: Class) -> Limit {
-    match class {
-        Class::Manifests => Limit::Manifests,
-        Class::Tags | Class::Referrers => Limit::Lists,
-        Class::Blobs | Class::Token => Limit::Everything,
+fn limit_of(kind: TargetKind) -> LimitedKind {
+    match kind {
+        TargetKind::Manifests => LimitedKind::Manifests,
+        TargetKind::Tags | TargetKind::Referrers => LimitedKind::Lists,
+        TargetKind::Blobs | TargetKind::Token => LimitedKind::Everything,
     }
 }
 
@@ -251,73 +257,81 @@ impl Permit {
     pub(crate) fn report(mut self, sent: &Result<Response, Error>) {
         let error = failure_of(sent, &self.gate.host);
         // Documents are read whole before anybody gets anything of them.
-        let is_document = !self.path.is_head && !matches!(self.path.scope.class, Class::Blobs | Class::Token);
+        let is_document =
+            !self.target.is_head && !matches!(self.target.group.kind, TargetKind::Blobs | TargetKind::Token);
         let outcome = match outcome_of(sent) {
-            Outcome::Served if is_document && sent.as_ref().is_ok_and(|it| it.status().is_success()) => {
-                Outcome::Begun
+            RequestOutcome::Served
+                if is_document && sent.as_ref().is_ok_and(|it| it.status().is_success()) =>
+            {
+                RequestOutcome::Begun
             }
             other => other,
         };
         self.settle(outcome, error.as_ref());
     }
 
-    fn settle(&mut self, outcome: Outcome, error: Option<&Error>) {
-        let Some(leave) = self.leave.take() else { return };
+    fn settle(&mut self, outcome: RequestOutcome, error: Option<&Error>) {
+        let Some(in_flight) = self.in_flight.take() else { return };
         let now = Instant::now().into_std();
         let mut is_left_alone = false;
         if let Some(error) = error
-            && matches!(outcome, Outcome::Spoilt | Outcome::Failed | Outcome::Unconnected)
+            && matches!(
+                outcome,
+                RequestOutcome::Spoilt | RequestOutcome::Failed | RequestOutcome::Unconnected
+            )
         {
-            self.gate.lock().failures.note(&self.path, error);
+            self.gate.lock().failures.note(&self.target, error);
         }
-        self.gate.change(error, |reach| is_left_alone = reach.settle(&self.path, leave, outcome, now));
+        self.gate.change(error, |reach| is_left_alone = reach.settle(&self.target, in_flight, outcome, now));
         if is_left_alone {
             self.gate.metrics.left_alone(LeftAlone::Path);
             let (registry, host) = (&self.gate.registry, &self.gate.host);
-            let Scope { repository, class } = &*self.path.scope;
+            let TargetGroup { repository, kind } = &*self.target.group;
             let error = error.map(tracing::field::display);
-            debug!(%registry, %host, %repository, ?class, error, "one thing keeps failing upstream and is left alone");
+            debug!(%registry, %host, %repository, class = ?kind, error, "one thing keeps failing upstream and is left alone");
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.leave.is_none() {
+        if self.in_flight.is_none() {
             return;
         }
         if Instant::now() < self.silent_at {
-            return self.settle(Outcome::Abandoned, None);
+            return self.settle(RequestOutcome::Abandoned, None);
         }
         let silence = Error::new(ErrorKind::TimedOut, &self.gate.host, "did not answer in time");
-        self.settle(Outcome::Failed, Some(&silence));
+        self.settle(RequestOutcome::Failed, Some(&silence));
     }
 }
 
 /// The failure that an answer, or the lack of one, is; none for an answer that says something about what was asked.
 fn failure_of(sent: &Result<Response, Error>, host: &str) -> Option<Error> {
     match sent {
-        Ok(response) => matches!(outcome_of(sent), Outcome::Spoilt | Outcome::Failed).then(|| {
-            let detail = format!("answered {}", response.status().as_u16());
-            Error::new(ErrorKind::Unreachable, host, detail)
-        }),
+        Ok(response) => {
+            matches!(outcome_of(sent), RequestOutcome::Spoilt | RequestOutcome::Failed).then(|| {
+                let detail = format!("answered {}", response.status().as_u16());
+                Error::new(ErrorKind::Unreachable, host, detail)
+            })
+        }
         Err(error) => Some(error.clone()),
     }
 }
 
 /// What an answer, or the lack of one, says. From 502 on a status says that what stands behind the host failed.
-fn outcome_of(sent: &Result<Response, Error>) -> Outcome {
+fn outcome_of(sent: &Result<Response, Error>) -> RequestOutcome {
     match sent {
         Ok(response) => match response.status().as_u16() {
-            ..400 => Outcome::Served,
-            408 | 500 => Outcome::Spoilt,
-            502.. => Outcome::Failed,
-            _ => Outcome::Answered,
+            ..400 => RequestOutcome::Served,
+            408 | 500 => RequestOutcome::Spoilt,
+            502.. => RequestOutcome::Failed,
+            _ => RequestOutcome::Answered,
         },
-        Err(error) if error.is_unconnected() => Outcome::Unconnected,
+        Err(error) if error.is_unconnected() => RequestOutcome::Unconnected,
         // What must not be asked was not asked.
-        Err(error) if error.kind() == ErrorKind::Invalid => Outcome::Abandoned,
-        Err(_) => Outcome::Failed,
+        Err(error) if error.kind() == ErrorKind::Invalid => RequestOutcome::Abandoned,
+        Err(_) => RequestOutcome::Failed,
     }
 }
 
@@ -331,21 +345,21 @@ impl Probing {
     async fn run(mut self, transport: Transport) {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let scope = Arc::new(Scope { repository: String::new(), class: Class::Manifests });
+        let group = Arc::new(TargetGroup { repository: String::new(), kind: TargetKind::Manifests });
         let outgoing = Outgoing {
             kind: UpstreamKind::Version,
             method: Method::GET,
             url: self.gate.probe.clone(),
             headers,
-            path: Arc::new(Path { scope, is_head: false, reference: String::new() }),
+            target: Arc::new(Target { group, is_head: false, reference: String::new() }),
             is_further: false,
         };
-        let mut patience = Patience::until(Instant::now() + transport.header_timeout);
-        let sent = transport.send(&outgoing, &mut patience).await;
+        let mut allowance = Allowance::until(Instant::now() + transport.header_timeout);
+        let sent = transport.send(&outgoing, &mut allowance).await;
         self.report(outcome_of(&sent), failure_of(&sent, &self.gate.host).as_ref());
     }
 
-    fn report(&mut self, outcome: Outcome, error: Option<&Error>) {
+    fn report(&mut self, outcome: RequestOutcome, error: Option<&Error>) {
         self.is_reported = true;
         let now = Instant::now().into_std();
         if let Some(error) = error {
@@ -358,7 +372,7 @@ impl Probing {
 impl Drop for Probing {
     fn drop(&mut self) {
         if !self.is_reported {
-            self.report(Outcome::Abandoned, None);
+            self.report(RequestOutcome::Abandoned, None);
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use policy::reach::Path;
-use policy::table::Table;
+use policy::host_health::Target;
+use policy::lru::LruMap;
 use reqwest::Response;
 use telemetry::RegistryMetrics;
 use url::Url;
@@ -14,7 +14,7 @@ use url::Url;
 use crate::error::Error;
 use crate::gate::{Gate, Role};
 use crate::location::host_of;
-use crate::transport::{Outgoing, Patience, Transport};
+use crate::transport::{Allowance, Outgoing, Transport};
 
 /// Other hosts whose state is remembered.
 const HOST_COUNT_MAX: usize = 32;
@@ -30,7 +30,7 @@ pub(crate) struct Gates {
     metrics: Arc<RegistryMetrics>,
     /// The registry's own host and its gate.
     home: Option<(String, Arc<Gate>)>,
-    others: Mutex<Table<String, Arc<Gate>>>,
+    others: Mutex<LruMap<String, Arc<Gate>>>,
 }
 
 impl Gates {
@@ -43,7 +43,7 @@ impl Gates {
     /// The gates of token services. They are no registry's: where both have the same host, the failures of one are
     /// not the other's.
     pub(crate) fn of_others(registry: &str, metrics: Arc<RegistryMetrics>) -> Self {
-        let others = Mutex::new(Table::new(HOST_COUNT_MAX));
+        let others = Mutex::new(LruMap::new(HOST_COUNT_MAX));
         Self { registry: registry.to_owned(), metrics, home: None, others }
     }
 
@@ -55,37 +55,37 @@ impl Gates {
         &self,
         transport: &Transport,
         outgoing: &Outgoing,
-        patience: &mut Patience,
+        allowance: &mut Allowance,
     ) -> Result<Response, Error> {
         let gate = self.of(&outgoing.url);
         if outgoing.is_further {
-            gate.check_further(&outgoing.path)?;
-            return transport.send(outgoing, patience).await;
+            gate.check_further(&outgoing.target)?;
+            return transport.send(outgoing, allowance).await;
         }
-        let permit = gate.enter(transport, &outgoing.path, patience).await?;
-        let sent = transport.send(outgoing, patience).await;
+        let permit = gate.enter(transport, &outgoing.target, allowance).await?;
+        let sent = transport.send(outgoing, allowance).await;
         permit.report(&sent);
         sent
     }
 
     /// `host` answered 429 to this path.
-    pub(crate) fn rest(&self, host: &str, path: &Path, pause: Duration) {
+    pub(crate) fn rest(&self, host: &str, target: &Target, pause: Duration) {
         if let Some(gate) = self.known(host) {
-            gate.rest(path, pause);
+            gate.rest(target, pause);
         }
     }
 
     /// `host` said when this path is to be asked for again.
-    pub(crate) fn rest_path(&self, host: &str, path: &Arc<Path>, pause: Duration) {
+    pub(crate) fn rest_path(&self, host: &str, target: &Arc<Target>, pause: Duration) {
         if let Some(gate) = self.known(host) {
-            gate.rest_path(path, pause);
+            gate.rest_path(target, pause);
         }
     }
 
     /// Notes that what `host` began to give for this path came whole, or is `lost`.
-    pub(crate) fn conclude(&self, host: &str, path: &Arc<Path>, lost: Option<&Error>) {
+    pub(crate) fn conclude(&self, host: &str, target: &Arc<Target>, lost: Option<&Error>) {
         if let Some(gate) = self.known(host) {
-            gate.conclude(path, lost);
+            gate.conclude(target, lost);
         }
     }
 

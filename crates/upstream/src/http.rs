@@ -6,18 +6,18 @@ use async_trait::async_trait;
 use budget::Memory;
 use oci::{Digest, Reference, Repository};
 use policy::head_trust::Stakes;
-use policy::realm::Territory;
+use policy::realm::UpstreamScope;
 use telemetry::RegistryMetrics;
 
 use crate::auth::Auth;
-use crate::base::{Place, Whereabouts};
-use crate::belief::Belief;
+use crate::base::{BaseLocator, Place};
 use crate::clients::Clients;
 use crate::contract::{
     BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, Upstream,
 };
 use crate::error::Error;
 use crate::gates::Gates;
+use crate::head_trust::RepositoryHeadTrust;
 use crate::registry::Registry;
 use crate::settings::{Settings, SettingsError};
 use crate::tls::Authorities;
@@ -41,16 +41,17 @@ impl HttpUpstream {
         authorities: &Authorities,
         metrics: Arc<RegistryMetrics>,
     ) -> Result<Self, SettingsError> {
-        let whereabouts = Whereabouts::new(Place::read(&settings.upstream)?);
-        let root = &whereabouts.likely().root;
+        let base_locator = BaseLocator::new(Place::read(&settings.upstream)?);
+        let root = &base_locator.likely().root;
         let trusted = settings.trusted_hosts.iter().map(|text| {
             text.parse().map_err(|source| SettingsError::TrustedHost { text: text.clone(), source })
         });
-        let territory = Territory::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?);
+        let upstream_scope =
+            UpstreamScope::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?);
         let transport = Transport {
             registry: settings.name.clone(),
             clients: Clients::new(&settings, authorities)?,
-            territory,
+            upstream_scope,
             metrics: metrics.clone(),
             memory: Memory::default(),
             header_timeout: settings.header_timeout,
@@ -59,15 +60,22 @@ impl HttpUpstream {
         let gates = Gates::of_registry(&settings.name, metrics.clone(), root);
         let auth = Auth::new(&settings, metrics)?;
         let header_timeout = settings.header_timeout;
-        let [manifest_belief, blob_belief] = [(); 2].map(|()| Belief::of(root));
-        let registry =
-            Registry { transport, gates, auth, whereabouts, manifest_belief, blob_belief, header_timeout };
+        let [manifest_head_trust, blob_head_trust] = [(); 2].map(|()| RepositoryHeadTrust::of(root));
+        let registry = Registry {
+            transport,
+            gates,
+            auth,
+            base_locator,
+            manifest_head_trust,
+            blob_head_trust,
+            header_timeout,
+        };
         Ok(Self { registry })
     }
 
     /// The same upstream, whose answers in memory are counted with those of others.
     #[must_use]
-    pub fn drawing_on(mut self, memory: Memory) -> Self {
+    pub fn with_memory(mut self, memory: Memory) -> Self {
         self.registry.transport.memory = memory;
         self
     }

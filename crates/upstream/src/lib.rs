@@ -4,14 +4,13 @@
 //! [`Authorities`] are everybody's. Nothing is cached here but tokens, and no byte of an answer is trusted:
 //! verifying content is the cache's work.
 
-mod ask;
 mod auth;
 mod base;
-mod belief;
 mod blob;
 mod clients;
 mod content_range;
 mod contract;
+mod diagnosis;
 mod error;
 mod exchange;
 #[cfg(feature = "fuzzing")]
@@ -19,24 +18,25 @@ mod exchange;
 pub mod fuzzing;
 mod gate;
 mod gates;
-mod heads;
+mod head_trust;
+mod hedge;
 mod http;
-mod judge;
 mod link;
 mod list;
 mod location;
 mod manifest;
+mod negative_answer;
+mod operation;
 mod probe;
 mod redirect;
 mod registry;
 mod resolver;
-mod second_try;
+mod response_headers;
 mod settings;
+mod status;
 mod tls;
 mod transport;
-mod trouble;
 mod whole_body;
-mod word;
 
 pub use contract::{
     BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, ManifestHead, Upstream,

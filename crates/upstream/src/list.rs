@@ -3,17 +3,17 @@
 use http::Method;
 use http::header::LINK;
 use oci::{Manifest, ManifestKind, Page, Repository};
-use policy::reach::Class;
+use policy::host_health::TargetKind;
 use telemetry::UpstreamKind;
 use url::Url;
 
-use crate::ask::{Ask, path};
 use crate::contract::{ListPage, ListRequest};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{self, Bound};
-use crate::heads::media_type;
 use crate::link::next_query;
+use crate::operation::{Operation, target_of};
 use crate::registry::Registry;
+use crate::response_headers::media_type;
 
 /// The largest page that is read, in bytes.
 pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -22,23 +22,23 @@ const ACCEPTED_LISTS: &str = "application/vnd.oci.image.index.v1+json, applicati
 
 pub(crate) async fn get(registry: &Registry, request: &ListRequest) -> Result<ListPage, Error> {
     let (repository, url) = url_of(registry, request);
-    let path = match request {
-        ListRequest::Tags { .. } => path(repository, Class::Tags, &Method::GET, String::new()),
+    let target = match request {
+        ListRequest::Tags { .. } => target_of(repository, TargetKind::Tags, &Method::GET, String::new()),
         ListRequest::Referrers { digest, .. } => {
-            path(repository, Class::Referrers, &Method::GET, digest.to_string())
+            target_of(repository, TargetKind::Referrers, &Method::GET, digest.to_string())
         }
     };
-    let ask = Ask {
+    let operation = Operation {
         kind: UpstreamKind::List,
         method: Method::GET,
         url,
         accept: Some(ACCEPTED_LISTS),
         range: None,
-        path,
+        target,
         is_further: false,
     };
     let bound = Bound { bytes_max: LIST_BYTES_MAX, budget: &registry.transport.memory.lists };
-    let document = exchange::read(registry, repository, &ask, bound, registry.deadline()).await?;
+    let document = exchange::read(registry, repository, &operation, bound, registry.deadline()).await?;
     if !is_list(request, &document.bytes) {
         // An error message, say. It must not pass for a list, nor take the place of one.
         return Err(Error::new(ErrorKind::Invalid, document.host, "answered with something that is no list"));
@@ -47,7 +47,7 @@ pub(crate) async fn get(registry: &Registry, request: &ListRequest) -> Result<Li
     let filters = document.headers.get("oci-filters-applied").and_then(|value| value.to_str().ok());
     Ok(ListPage {
         media_type: media_type(&document.headers),
-        next: next_query(links, &ask.url),
+        next: next_query(links, &operation.url),
         filters_applied: filters.map(str::to_owned),
         bytes: document.bytes,
     })

@@ -4,17 +4,17 @@ use http::Method;
 use http::header::HeaderMap;
 use oci::{ACCEPTED_MANIFESTS, Digest, Reference, Repository};
 use policy::head_trust::Stakes;
-use policy::reach::Class;
+use policy::host_health::TargetKind;
 use telemetry::UpstreamKind;
 use tokio::time::Instant;
 
-use crate::ask::{Ask, path};
-use crate::belief::Next;
 use crate::contract::{Described, ManifestBody, ManifestHead};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{self, Bound};
-use crate::heads::{content_length, is_web_page, media_type};
+use crate::head_trust::Next;
+use crate::operation::{Operation, target_of};
 use crate::registry::Registry;
+use crate::response_headers::{content_length, is_web_page, media_type};
 
 /// The largest manifest that is read, in bytes. The specification asks to support four megabytes.
 pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -31,7 +31,7 @@ pub(crate) async fn describe(
         Ok(head) => return Ok(Described::Head(head)),
         Err(error) => error,
     };
-    let no = match registry.manifest_belief.after_head(repository, error, stakes) {
+    let no = match registry.manifest_head_trust.after_head(repository, error, stakes) {
         Next::End(error) => return Err(error),
         Next::Get(no) => no,
     };
@@ -41,7 +41,7 @@ pub(crate) async fn describe(
     {
         got = get(registry, repository, reference).await;
     }
-    registry.manifest_belief.note(repository, no, &got);
+    registry.manifest_head_trust.note(repository, no, &got);
     got.map(Described::Whole)
 }
 
@@ -50,8 +50,8 @@ async fn head(
     repository: &Repository,
     reference: &Reference,
 ) -> Result<ManifestHead, Error> {
-    let ask = ask(registry, UpstreamKind::HeadManifest, Method::HEAD, repository, reference);
-    let reply = exchange::open(registry, repository, &ask, registry.deadline()).await?;
+    let operation = operation(registry, UpstreamKind::HeadManifest, Method::HEAD, repository, reference);
+    let reply = exchange::open(registry, repository, &operation, registry.deadline()).await?;
     let headers = reply.response.headers();
     if is_web_page(headers) {
         return Err(Error::new(ErrorKind::Invalid, reply.host, "answered with a web page"));
@@ -68,9 +68,9 @@ pub(crate) async fn get(
     repository: &Repository,
     reference: &Reference,
 ) -> Result<ManifestBody, Error> {
-    let ask = ask(registry, UpstreamKind::GetManifest, Method::GET, repository, reference);
+    let operation = operation(registry, UpstreamKind::GetManifest, Method::GET, repository, reference);
     let bound = Bound { bytes_max: MANIFEST_BYTES_MAX, budget: &registry.transport.memory.documents };
-    let document = exchange::read(registry, repository, &ask, bound, registry.deadline()).await?;
+    let document = exchange::read(registry, repository, &operation, bound, registry.deadline()).await?;
     Ok(ManifestBody {
         media_type: media_type(&document.headers),
         digest: claimed_digest(&document.headers),
@@ -78,16 +78,16 @@ pub(crate) async fn get(
     })
 }
 
-fn ask(
+fn operation(
     registry: &Registry,
     kind: UpstreamKind,
     method: Method,
     repository: &Repository,
     reference: &Reference,
-) -> Ask {
+) -> Operation {
     let url = registry.url(&format!("{repository}/manifests/{reference}"));
-    let path = path(repository, Class::Manifests, &method, reference.to_string());
-    Ask { kind, method, url, accept: Some(ACCEPTED_MANIFESTS), range: None, path, is_further: false }
+    let target = target_of(repository, TargetKind::Manifests, &method, reference.to_string());
+    Operation { kind, method, url, accept: Some(ACCEPTED_MANIFESTS), range: None, target, is_further: false }
 }
 
 fn claimed_digest(headers: &HeaderMap) -> Option<Digest> {

@@ -8,17 +8,17 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT, AUTHORIZATION, DATE, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, StatusCode};
 use oci::Challenge;
-use policy::realm::{RealmPlan, Territory};
+use policy::realm::{RealmPlan, UpstreamScope};
 use reqwest::{Client, Response};
 use url::Url;
 
-use crate::base::{Look, Place, look_of};
+use crate::base::{Place, RootKind, root_kind_of};
 use crate::clients::Clients;
+use crate::diagnosis;
 use crate::error::{Error, ErrorKind};
 use crate::location::host_of;
 use crate::settings::{Settings, SettingsError};
 use crate::tls::Authorities;
-use crate::trouble;
 
 /// A clock that is further off is worth a word: tokens and certificates live by it.
 const CLOCK_ERROR_MAX: Duration = Duration::from_secs(5 * 60);
@@ -48,7 +48,7 @@ pub enum Login {
 #[derive(Debug)]
 pub struct Probe {
     clients: Clients,
-    territory: Territory,
+    upstream_scope: UpstreamScope,
     place: Place,
     root: Url,
     /// The value of a Basic `Authorization`, marked sensitive.
@@ -71,7 +71,7 @@ impl Probe {
         let place = Place::read(&settings.upstream)?;
         Ok(Self {
             clients: Clients::new(settings, authorities)?,
-            territory: Territory::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?),
+            upstream_scope: UpstreamScope::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?),
             root: place.likely().root.clone(),
             place,
             basic,
@@ -102,25 +102,25 @@ impl Probe {
         Ok(Reached { login, remarks })
     }
 
-    /// The registry's root and its answer, by the rule of [`Whereabouts`](crate::base::Whereabouts).
+    /// The registry's root and its answer, by the rule of [`BaseLocator`](crate::base::BaseLocator).
     async fn find(&self) -> Result<(&Url, Response), Error> {
         let Place::Open { front, below } = &self.place else {
             return Ok((&self.root, self.ask(&self.root, None).await?));
         };
         let there = self.ask(&below.root, None).await;
-        let look_there = there.as_ref().map_or(Look::Other, look_of);
-        if let (Look::Certain, Ok(answer)) = (look_there, there) {
+        let look_there = there.as_ref().map_or(RootKind::Other, root_kind_of);
+        if let (RootKind::Certain, Ok(answer)) = (look_there, there) {
             return Ok((&below.root, answer));
         }
         let answer = self.ask(&front.root, None).await?;
-        if look_there > look_of(&answer) {
+        if look_there > root_kind_of(&answer) {
             return Ok((&below.root, self.ask(&below.root, None).await?));
         }
         Ok((&front.root, answer))
     }
 
     async fn ask(&self, url: &Url, authorization: Option<&HeaderValue>) -> Result<Response, Error> {
-        let is_own = self.territory.contains(url);
+        let is_own = self.upstream_scope.contains(url);
         let client: &Client =
             if is_own { &self.clients.direct.unpooled } else { &self.clients.guarded.unpooled };
         let mut request = client.get(url.clone()).header(ACCEPT, "application/json");
@@ -134,7 +134,7 @@ impl Probe {
                 let text = "does not answer in time; check the address, and that no firewall is in between";
                 return Error::new(ErrorKind::TimedOut, host, text);
             }
-            Error::new(kind, host, trouble::describe(&error, url, self.clients.has_proxy()))
+            Error::new(kind, host, diagnosis::describe(&error, url, self.clients.has_proxy()))
         })
     }
 
@@ -154,7 +154,7 @@ impl Probe {
         let mut trouble = "asks for a login of a kind that wharf does not know".to_owned();
         for challenge in &challenges {
             let Challenge::Bearer { realm, service, .. } = challenge else { continue };
-            match self.territory.plan_realm_of(root, realm) {
+            match self.upstream_scope.plan_realm_for(root, realm) {
                 RealmPlan::Trusted(url) => return self.get_token(url, service.as_deref(), basic).await,
                 RealmPlan::Anonymous(url) => {
                     trouble = format!(

@@ -8,15 +8,15 @@ use oci::Repository;
 use telemetry::UpstreamKind;
 use url::Url;
 
-use crate::ask::{Ask, Reply};
-use crate::auth::Ticket;
-use crate::auth::dialogue::Said;
-use crate::auth::host::{Host, Role};
-use crate::auth::wires::Wires;
+use crate::auth::Credential;
+use crate::auth::challenge_loop::HostAnswer;
+use crate::auth::context::RequestContext;
+use crate::auth::hop::{Host, Role};
 use crate::error::{Error, ErrorKind};
 use crate::location::{host_of, is_same_origin, next_hop};
+use crate::operation::{Operation, Reply};
 use crate::registry::Registry;
-use crate::transport::Patience;
+use crate::transport::Allowance;
 
 /// Hops that are followed, the first request apart.
 const HOP_COUNT_MAX: usize = 5;
@@ -29,28 +29,28 @@ const HOP_COUNT_MAX: usize = 5;
 pub(crate) async fn follow(
     registry: &Registry,
     repository: &Repository,
-    ask: &Ask,
-    patience: &mut Patience,
-) -> Result<(Reply, Ticket), Error> {
-    let likely = &registry.whereabouts.likely().root;
-    let wires = Wires { transport: &registry.transport, gates: &registry.gates, root: likely };
-    let base = registry.whereabouts.find(wires, patience).await?;
-    let wires = Wires { root: &base.root, ..wires };
-    let first = registry.whereabouts.moved(&ask.url, base);
+    operation: &Operation,
+    allowance: &mut Allowance,
+) -> Result<(Reply, Credential), Error> {
+    let likely = &registry.base_locator.likely().root;
+    let context = RequestContext { transport: &registry.transport, gates: &registry.gates, root: likely };
+    let base = registry.base_locator.find(context, allowance).await?;
+    let context = RequestContext { root: &base.root, ..context };
+    let first = registry.base_locator.moved(&operation.url, base);
     let mut host = Host {
         url: first.clone(),
         role: Role::Home,
         repository: name_in(&first).unwrap_or_else(|| repository.clone()),
-        need: ask.need(),
+        need: operation.need(),
     };
-    let mut kind = ask.kind;
+    let mut kind = operation.kind;
     let mut seen = vec![first.clone()];
     loop {
-        let Said { response, ticket, is_registry } =
-            registry.auth.converse(wires, &host, ask, kind, patience).await?;
+        let HostAnswer { response, credential, is_registry } =
+            registry.auth.send_authenticated(context, &host, operation, kind, allowance).await?;
         let Some(next) = next_hop(&host.url, &response)? else {
             let reply = Reply { response, host: host_of(&host.url), is_home: host.is_home(), is_registry };
-            return Ok((reply, ticket));
+            return Ok((reply, credential));
         };
         if seen.contains(&next) || seen.len() > HOP_COUNT_MAX {
             let what = if seen.contains(&next) { "redirects in a circle" } else { "redirects too often" };

@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::auth::Auth;
-use crate::base::Whereabouts;
-use crate::belief::Belief;
+use crate::base::BaseLocator;
 use crate::error::{Error, ErrorKind};
 use crate::gates::Gates;
+use crate::head_trust::RepositoryHeadTrust;
 use crate::transport::Transport;
 
 /// One registry, as its operations need it.
@@ -20,9 +20,9 @@ pub(crate) struct Registry {
     pub(crate) transport: Transport,
     pub(crate) gates: Gates,
     pub(crate) auth: Auth,
-    pub(crate) whereabouts: Whereabouts,
-    pub(crate) manifest_belief: Belief,
-    pub(crate) blob_belief: Belief,
+    pub(crate) base_locator: BaseLocator,
+    pub(crate) manifest_head_trust: RepositoryHeadTrust,
+    pub(crate) blob_head_trust: RepositoryHeadTrust,
     /// The longest wait for the head of one answer.
     pub(crate) header_timeout: Duration,
 }
@@ -49,6 +49,6 @@ impl Registry {
 
     /// The URL of `path` behind `/v2/` at the likely place, which has only characters that a path may hold as they are.
     pub(crate) fn url(&self, path: &str) -> Url {
-        self.whereabouts.likely().url(path)
+        self.base_locator.likely().url(path)
     }
 }

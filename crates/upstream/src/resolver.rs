@@ -3,9 +3,9 @@
 //! `/etc/hosts` first, then the servers of `/etc/resolv.conf`; both files are read again when they change, so
 //! that a start before the network is up heals by itself. Of several addresses the one that answers goes first.
 
-pub(crate) mod lookout;
+mod name_error;
+pub(crate) mod proxy_names;
 pub(crate) mod race;
-mod unresolved;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -21,11 +21,11 @@ use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name as DnsName, RecordType};
 use hickory_resolver::{Hosts, TokioResolver};
 use parking_lot::Mutex;
-use policy::address::{self, Inside};
+use policy::address::{self, InternalAddress};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+pub(crate) use self::name_error::NameError;
 use self::race::Race;
-pub(crate) use self::unresolved::NameError;
 
 /// The files that say how names are resolved.
 const SYSTEM_FILES: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
@@ -65,7 +65,7 @@ pub(crate) struct GuardedResolver {
 #[error("{name} has {inside}; if it belongs to this registry, list it in trusted_hosts")]
 pub(crate) struct AddressRefused {
     name: String,
-    inside: Inside,
+    inside: InternalAddress,
 }
 
 impl SystemResolver {

@@ -99,7 +99,7 @@ pub(crate) fn trusted(
     skip_verify: bool,
 ) -> Result<ClientConfig, SettingsError> {
     let verifier: Arc<dyn ServerCertVerifier> =
-        if skip_verify { Arc::new(Anyone { provider: provider() }) } else { trust.verifier() };
+        if skip_verify { Arc::new(AcceptAnyCertificate { provider: provider() }) } else { trust.verifier() };
     let builder = versions(builder()).dangerous().with_custom_certificate_verifier(verifier);
     let Some(identity) = identity else { return Ok(http1_only(builder.with_no_client_auth())) };
     let (chain, key) = parse_identity(identity.expose())?;
@@ -144,11 +144,11 @@ fn parse_identity(
 /// Takes any certificate, as `insecure_skip_verify` says. That the peer holds the certificate's key is
 /// checked all the same.
 #[derive(Debug)]
-struct Anyone {
+struct AcceptAnyCertificate {
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

@@ -8,8 +8,8 @@ use budget::Memory;
 use http::{HeaderMap, Method};
 use parking_lot::Mutex;
 use policy::address;
-use policy::reach::Path;
-use policy::realm::Territory;
+use policy::host_health::Target;
+use policy::realm::UpstreamScope;
 use policy::retry::{RETRY_RESERVE_OF_KNOWN, RetryBudget};
 use reqwest::{Client, Response};
 use telemetry::{RegistryMetrics, UpstreamKind};
@@ -18,17 +18,17 @@ use tracing::debug;
 use url::{Host, Url};
 
 use crate::clients::Clients;
+use crate::diagnosis;
 use crate::error::{Error, ErrorKind, causes};
 use crate::location::host_of;
 use crate::resolver::AddressRefused;
-use crate::trouble;
 
 /// The wires of one upstream. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     pub(crate) registry: String,
     pub(crate) clients: Clients,
-    pub(crate) territory: Territory,
+    pub(crate) upstream_scope: UpstreamScope,
     pub(crate) metrics: Arc<RegistryMetrics>,
     /// What whole answers in memory may take.
     pub(crate) memory: Memory,
@@ -46,7 +46,7 @@ pub(crate) struct Outgoing {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     /// What a failure is about.
-    pub(crate) path: Arc<Path>,
+    pub(crate) target: Arc<Target>,
     /// Whether it goes over a further connection, beside one that brings the same. Then a refusal is about that
     /// connection only.
     pub(crate) is_further: bool,
@@ -62,12 +62,12 @@ impl Outgoing {
 
 /// What is left for one operation.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Allowance {
     pub(crate) deadline: Instant,
     /// A kept connection that turns out to be dead costs no attempt, once.
     pub(crate) may_resend: bool,
     /// Whether a request that stays silent may be sent once more beside itself.
-    pub(crate) may_send_beside: bool,
+    pub(crate) may_hedge: bool,
     /// Whether this is not the first attempt.
     is_repeated: bool,
     /// Whether nothing that was asked had failed lately, so that a failure may be a passing one.
@@ -82,12 +82,12 @@ pub(crate) enum Failure {
     Http(reqwest::Error),
 }
 
-impl Patience {
+impl Allowance {
     pub(crate) fn until(deadline: Instant) -> Self {
         Self {
             deadline,
             may_resend: true,
-            may_send_beside: true,
+            may_hedge: true,
             is_repeated: false,
             may_retry: true,
             is_known: true,
@@ -95,7 +95,7 @@ impl Patience {
     }
 
     /// How what is asked now has fared lately. What becomes of the first attempt does not count against the next.
-    pub(crate) fn note_standing(&mut self, may_retry: bool, is_known: bool) {
+    pub(crate) fn note_history(&mut self, may_retry: bool, is_known: bool) {
         if !self.is_repeated {
             self.may_retry &= may_retry;
             self.is_known &= is_known;
@@ -116,9 +116,9 @@ impl Transport {
 
     /// Whether something may be asked a second time; if so, it is taken out of the budget. What has failed before
     /// is not worth it, and what nobody knows to work leaves some for what does.
-    pub(crate) fn may_ask_again(&self, patience: &Patience) -> bool {
-        let keep = if patience.is_known { 0 } else { RETRY_RESERVE_OF_KNOWN };
-        patience.may_retry && self.budget.lock().withdraw(keep)
+    pub(crate) fn may_ask_again(&self, allowance: &Allowance) -> bool {
+        let keep = if allowance.is_known { 0 } else { RETRY_RESERVE_OF_KNOWN };
+        allowance.may_retry && self.budget.lock().withdraw(keep)
     }
 
     /// Sends the request and waits for the head of the answer, whatever its status.
@@ -126,20 +126,24 @@ impl Transport {
     /// # Errors
     /// [`ErrorKind::Unreachable`], [`ErrorKind::TimedOut`]; [`ErrorKind::Invalid`] for a URL that leads inside
     /// our own network.
-    pub(crate) async fn send(&self, outgoing: &Outgoing, patience: &mut Patience) -> Result<Response, Error> {
+    pub(crate) async fn send(
+        &self,
+        outgoing: &Outgoing,
+        allowance: &mut Allowance,
+    ) -> Result<Response, Error> {
         let url = &outgoing.url;
-        let pair = if self.territory.contains(url) {
+        let pair = if self.upstream_scope.contains(url) {
             &self.clients.direct
         } else {
-            self.refuse_inside(url).await?;
+            self.refuse_internal(url).await?;
             &self.clients.guarded
         };
         let has_proxy = self.clients.has_proxy();
-        match self.send_twice_if_silent(pair, outgoing, patience).await {
+        match self.send_hedged(pair, outgoing, allowance).await {
             Ok(response) => Ok(response),
-            Err(failure) if failure.is_broken_connection() && patience.may_resend => {
-                patience.may_resend = false;
-                let resent = self.send_once(&pair.unpooled, outgoing, patience.deadline).await;
+            Err(failure) if failure.is_broken_connection() && allowance.may_resend => {
+                allowance.may_resend = false;
+                let resent = self.send_once(&pair.unpooled, outgoing, allowance.deadline).await;
                 resent.map_err(|failure| failure.describe(url, has_proxy))
             }
             Err(failure) => Err(failure.describe(url, has_proxy)),
@@ -148,14 +152,14 @@ impl Transport {
 
     /// An address written in the URL is never resolved, so it is checked here. So is a name that a proxy would
     /// resolve.
-    async fn refuse_inside(&self, url: &Url) -> Result<(), Error> {
+    async fn refuse_internal(&self, url: &Url) -> Result<(), Error> {
         let inside = match url.host().map(|host| (address::check_host(&host), host)) {
             Some((Ok(()), _)) if self.clients.is_proxy(url) => "the proxy".to_owned(),
             Some((Ok(()), Host::Domain(name))) if self.clients.has_proxy() => match address::check_name(name)
             {
                 Ok(()) => {
-                    let looked_up = self.clients.lookout.check(name).await;
-                    return looked_up.map_err(|refused| refused_inside(url, &refused));
+                    let looked_up = self.clients.proxy_names.check(name).await;
+                    return looked_up.map_err(|refused| refused_internal(url, &refused));
                 }
                 Err(inside) => inside.to_string(),
             },
@@ -198,7 +202,7 @@ impl Transport {
             registry = %self.registry,
             kind = outgoing.kind.as_str(),
             host = %host_of(&outgoing.url),
-            path = outgoing.own_path(),
+            target = outgoing.own_path(),
             status,
             elapsed_ms = started.elapsed().as_millis(),
             "upstream request"
@@ -241,17 +245,17 @@ impl Failure {
             return Error::new(ErrorKind::TimedOut, host, "did not answer in time");
         }
         if let Some(refused) = find_refused(error) {
-            return refused_inside(url, refused);
+            return refused_internal(url, refused);
         }
         if error.is_builder() {
             return Error::new(ErrorKind::Invalid, host, format!("cannot be asked: {}", causes(error)));
         }
-        let described = Error::new(ErrorKind::Unreachable, host, trouble::describe(error, url, has_proxy));
+        let described = Error::new(ErrorKind::Unreachable, host, diagnosis::describe(error, url, has_proxy));
         if error.is_connect() { described.without_connection() } else { described }
     }
 }
 
-fn refused_inside(url: &Url, refused: &AddressRefused) -> Error {
+fn refused_internal(url: &Url, refused: &AddressRefused) -> Error {
     Error::new(ErrorKind::Invalid, host_of(url), format!("is not reached: {refused}"))
 }
 

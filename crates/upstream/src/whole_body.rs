@@ -5,7 +5,7 @@ use bytes::Bytes;
 use reqwest::Response;
 
 use crate::error::{Error, ErrorKind, causes};
-use crate::heads::content_length;
+use crate::response_headers::content_length;
 
 /// Reads a body of at most `bytes_max`, which stays counted in `budget` for as long as anybody holds its bytes.
 ///

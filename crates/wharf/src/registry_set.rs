@@ -222,7 +222,7 @@ impl RegistrySet {
             let authorities = Authorities::load();
             let make = |registry: Registry| {
                 upstream(&registry, &authorities, &metrics)
-                    .map(|upstream| Arc::new(upstream.drawing_on(memory.clone())))
+                    .map(|upstream| Arc::new(upstream.with_memory(memory.clone())))
             };
             all_or_errors(wanted.into_iter().map(|registry| registry.map(make).transpose()))
         });

@@ -2,9 +2,9 @@ use std::net::IpAddr;
 
 use url::Url;
 
-use super::{Inside, InsideName, check, check_host, check_name};
+use super::{InternalAddress, InternalName, check, check_host, check_name};
 
-fn host_verdict(url: &str) -> Result<(), Inside> {
+fn host_verdict(url: &str) -> Result<(), InternalAddress> {
     let url = Url::parse(url).unwrap();
     check_host(&url.host().unwrap())
 }
@@ -12,48 +12,48 @@ fn host_verdict(url: &str) -> Result<(), Inside> {
 #[test]
 fn s02_inside_addresses_are_refused() {
     let cases = [
-        ("0.0.0.0", Inside::Unspecified),
-        ("0.1.2.3", Inside::Unspecified),
-        ("127.0.0.1", Inside::Loopback),
-        ("127.255.255.254", Inside::Loopback),
-        ("10.0.0.1", Inside::Private),
-        ("172.16.0.1", Inside::Private),
-        ("172.31.255.255", Inside::Private),
-        ("192.168.1.1", Inside::Private),
-        ("100.64.0.1", Inside::Private),
-        ("100.100.100.200", Inside::Private),
-        ("169.254.169.254", Inside::LinkLocal),
-        ("169.254.170.2", Inside::LinkLocal),
-        ("168.63.129.16", Inside::Metadata),
-        ("192.0.0.192", Inside::Metadata),
-        ("192.0.0.8", Inside::Reserved),
-        ("192.0.2.1", Inside::Reserved),
-        ("198.51.100.1", Inside::Reserved),
-        ("203.0.113.1", Inside::Reserved),
-        ("224.0.0.1", Inside::Multicast),
-        ("239.255.255.255", Inside::Multicast),
-        ("240.0.0.1", Inside::Reserved),
-        ("255.255.255.255", Inside::Multicast),
-        ("::", Inside::Unspecified),
-        ("::1", Inside::Loopback),
-        ("::ffff:127.0.0.1", Inside::Loopback),
-        ("::ffff:10.0.0.1", Inside::Private),
-        ("::ffff:a9fe:a9fe", Inside::LinkLocal),
-        ("::127.0.0.1", Inside::Loopback),
-        ("::ffff:0:7f00:1", Inside::Loopback),
-        ("64:ff9b::7f00:1", Inside::Loopback),
-        ("64:ff9b::a9fe:a9fe", Inside::LinkLocal),
-        ("64:ff9b:1::1", Inside::Reserved),
-        ("2002:7f00:1::", Inside::Loopback),
-        ("2002:c0a8:101::1", Inside::Private),
-        ("fc00::1", Inside::Private),
-        ("fd00:ec2::254", Inside::Private),
-        ("fec0::1", Inside::Private),
-        ("fe80::1", Inside::LinkLocal),
-        ("ff02::1", Inside::Multicast),
-        ("2001::1", Inside::Reserved),
-        ("2001:db8::1", Inside::Reserved),
-        ("100::1", Inside::Reserved),
+        ("0.0.0.0", InternalAddress::Unspecified),
+        ("0.1.2.3", InternalAddress::Unspecified),
+        ("127.0.0.1", InternalAddress::Loopback),
+        ("127.255.255.254", InternalAddress::Loopback),
+        ("10.0.0.1", InternalAddress::Private),
+        ("172.16.0.1", InternalAddress::Private),
+        ("172.31.255.255", InternalAddress::Private),
+        ("192.168.1.1", InternalAddress::Private),
+        ("100.64.0.1", InternalAddress::Private),
+        ("100.100.100.200", InternalAddress::Private),
+        ("169.254.169.254", InternalAddress::LinkLocal),
+        ("169.254.170.2", InternalAddress::LinkLocal),
+        ("168.63.129.16", InternalAddress::Metadata),
+        ("192.0.0.192", InternalAddress::Metadata),
+        ("192.0.0.8", InternalAddress::Reserved),
+        ("192.0.2.1", InternalAddress::Reserved),
+        ("198.51.100.1", InternalAddress::Reserved),
+        ("203.0.113.1", InternalAddress::Reserved),
+        ("224.0.0.1", InternalAddress::Multicast),
+        ("239.255.255.255", InternalAddress::Multicast),
+        ("240.0.0.1", InternalAddress::Reserved),
+        ("255.255.255.255", InternalAddress::Multicast),
+        ("::", InternalAddress::Unspecified),
+        ("::1", InternalAddress::Loopback),
+        ("::ffff:127.0.0.1", InternalAddress::Loopback),
+        ("::ffff:10.0.0.1", InternalAddress::Private),
+        ("::ffff:a9fe:a9fe", InternalAddress::LinkLocal),
+        ("::127.0.0.1", InternalAddress::Loopback),
+        ("::ffff:0:7f00:1", InternalAddress::Loopback),
+        ("64:ff9b::7f00:1", InternalAddress::Loopback),
+        ("64:ff9b::a9fe:a9fe", InternalAddress::LinkLocal),
+        ("64:ff9b:1::1", InternalAddress::Reserved),
+        ("2002:7f00:1::", InternalAddress::Loopback),
+        ("2002:c0a8:101::1", InternalAddress::Private),
+        ("fc00::1", InternalAddress::Private),
+        ("fd00:ec2::254", InternalAddress::Private),
+        ("fec0::1", InternalAddress::Private),
+        ("fe80::1", InternalAddress::LinkLocal),
+        ("ff02::1", InternalAddress::Multicast),
+        ("2001::1", InternalAddress::Reserved),
+        ("2001:db8::1", InternalAddress::Reserved),
+        ("100::1", InternalAddress::Reserved),
     ];
     for (text, inside) in cases {
         let address: IpAddr = text.parse().unwrap();
@@ -108,11 +108,11 @@ fn s02_every_spelling_of_an_inside_host_is_seen_through() {
         "http://\u{ff11}\u{ff12}\u{ff17}.0.0.1/",
     ];
     for url in loopback {
-        assert_eq!(host_verdict(url), Err(Inside::Loopback), "{url}");
+        assert_eq!(host_verdict(url), Err(InternalAddress::Loopback), "{url}");
     }
-    assert_eq!(host_verdict("http://0xa9fea9fe/"), Err(Inside::LinkLocal));
-    assert_eq!(host_verdict("http://2852039166./"), Err(Inside::LinkLocal));
-    assert_eq!(host_verdict("http://0/"), Err(Inside::Unspecified));
+    assert_eq!(host_verdict("http://0xa9fea9fe/"), Err(InternalAddress::LinkLocal));
+    assert_eq!(host_verdict("http://2852039166./"), Err(InternalAddress::LinkLocal));
+    assert_eq!(host_verdict("http://0/"), Err(InternalAddress::Unspecified));
 }
 
 #[test]
@@ -125,36 +125,36 @@ fn s02_names_are_left_to_the_check_after_resolution() {
 #[test]
 fn t26_names_that_cannot_be_anybodys_outside_are_seen_through() {
     let inside = [
-        ("localhost", InsideName::Label),
-        ("intranet", InsideName::Label),
-        ("intranet.", InsideName::Label),
-        ("com", InsideName::Label),
-        ("", InsideName::Label),
-        ("a.localhost", InsideName::Suffix),
-        ("metadata.google.internal", InsideName::Suffix),
-        ("METADATA.google.INTERNAL.", InsideName::Suffix),
-        ("vault.corp.lan", InsideName::Suffix),
-        ("printer.local", InsideName::Suffix),
-        ("router.home.arpa", InsideName::Suffix),
-        ("1.0.0.10.in-addr.arpa", InsideName::Suffix),
-        ("kubernetes.default.svc", InsideName::Suffix),
-        ("kubernetes.default.svc.cluster.local", InsideName::Suffix),
-        ("vault.service.consul", InsideName::Suffix),
-        ("db.corp", InsideName::Suffix),
-        ("x.test", InsideName::Suffix),
-        ("x.invalid", InsideName::Suffix),
-        ("hidden.onion", InsideName::Suffix),
-        ("ip-10-0-0-1.ec2.internal", InsideName::Suffix),
-        ("10.0.0.1.nip.io", InsideName::Carries(Inside::Private)),
-        ("app.127.0.0.1.nip.io", InsideName::Carries(Inside::Loopback)),
-        ("169-254-169-254.sslip.io", InsideName::Carries(Inside::LinkLocal)),
-        ("app-192-168-1-1.nip.io", InsideName::Carries(Inside::Private)),
-        ("customer-10-8-33-1-v4.nip.io", InsideName::Carries(Inside::Private)),
-        ("0a000001.nip.io", InsideName::Carries(Inside::Private)),
-        ("x.7F000001.nip.io", InsideName::Carries(Inside::Loopback)),
-        ("--1.sslip.io", InsideName::Carries(Inside::Loopback)),
-        ("fd00--1.sslip.io", InsideName::Carries(Inside::Private)),
-        ("10.0.0.1.traefik.me", InsideName::Carries(Inside::Private)),
+        ("localhost", InternalName::Label),
+        ("intranet", InternalName::Label),
+        ("intranet.", InternalName::Label),
+        ("com", InternalName::Label),
+        ("", InternalName::Label),
+        ("a.localhost", InternalName::Suffix),
+        ("metadata.google.internal", InternalName::Suffix),
+        ("METADATA.google.INTERNAL.", InternalName::Suffix),
+        ("vault.corp.lan", InternalName::Suffix),
+        ("printer.local", InternalName::Suffix),
+        ("router.home.arpa", InternalName::Suffix),
+        ("1.0.0.10.in-addr.arpa", InternalName::Suffix),
+        ("kubernetes.default.svc", InternalName::Suffix),
+        ("kubernetes.default.svc.cluster.local", InternalName::Suffix),
+        ("vault.service.consul", InternalName::Suffix),
+        ("db.corp", InternalName::Suffix),
+        ("x.test", InternalName::Suffix),
+        ("x.invalid", InternalName::Suffix),
+        ("hidden.onion", InternalName::Suffix),
+        ("ip-10-0-0-1.ec2.internal", InternalName::Suffix),
+        ("10.0.0.1.nip.io", InternalName::Carries(InternalAddress::Private)),
+        ("app.127.0.0.1.nip.io", InternalName::Carries(InternalAddress::Loopback)),
+        ("169-254-169-254.sslip.io", InternalName::Carries(InternalAddress::LinkLocal)),
+        ("app-192-168-1-1.nip.io", InternalName::Carries(InternalAddress::Private)),
+        ("customer-10-8-33-1-v4.nip.io", InternalName::Carries(InternalAddress::Private)),
+        ("0a000001.nip.io", InternalName::Carries(InternalAddress::Private)),
+        ("x.7F000001.nip.io", InternalName::Carries(InternalAddress::Loopback)),
+        ("--1.sslip.io", InternalName::Carries(InternalAddress::Loopback)),
+        ("fd00--1.sslip.io", InternalName::Carries(InternalAddress::Private)),
+        ("10.0.0.1.traefik.me", InternalName::Carries(InternalAddress::Private)),
     ];
     for (name, expected) in inside {
         assert_eq!(check_name(name), Err(expected), "{name}");

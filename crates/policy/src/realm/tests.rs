@@ -2,11 +2,11 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use url::Url;
 
-use super::{RealmError, RealmPlan, Territory, TrustedHost};
+use super::{RealmError, RealmPlan, TrustedHost, UpstreamScope};
 
-fn territory(upstream: &str, trusted: &[&str]) -> Territory {
+fn territory(upstream: &str, trusted: &[&str]) -> UpstreamScope {
     let trusted = trusted.iter().map(|host| host.parse().unwrap()).collect();
-    Territory::new(Url::parse(upstream).unwrap(), trusted)
+    UpstreamScope::new(Url::parse(upstream).unwrap(), trusted)
 }
 
 /// `t`rusted, `a`nonymous or `r`efused.
@@ -137,13 +137,13 @@ fn k5_an_http_realm_on_the_registrys_own_host_is_asked_by_https() {
 
 /// The plan for the challenge of the upstream itself.
 fn plan_at_home(upstream: &str, realm: &str) -> RealmPlan {
-    territory(upstream, &[]).plan_realm_of(&Url::parse(upstream).unwrap(), realm)
+    territory(upstream, &[]).plan_realm_for(&Url::parse(upstream).unwrap(), realm)
 }
 
 #[test]
 fn k1_a_host_behind_a_redirect_is_paid_for_with_the_login_only_if_it_may_see_it() {
     let of = |upstream: &str, trusted: &[&str], host: &str, realm: &str| {
-        let plan = territory(upstream, trusted).plan_realm_of(&Url::parse(host).unwrap(), realm);
+        let plan = territory(upstream, trusted).plan_realm_for(&Url::parse(host).unwrap(), realm);
         match plan {
             RealmPlan::Trusted(_) => 't',
             RealmPlan::Anonymous(_) => 'a',

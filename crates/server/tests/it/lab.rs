@@ -159,7 +159,7 @@ fn backend(name: &str, fake: &FakeRegistry, plan: &Plan, store: Store) -> Backen
     let mut upstream = upstream::Settings::new(name, fake.url().parse().unwrap());
     upstream.trusted_hosts = vec![fake.host_of(Endpoint::Token), fake.host_of(Endpoint::Cdn)];
     let upstream = HttpUpstream::new(upstream, &Authorities::load(), Arc::clone(&metrics)).unwrap();
-    let upstream = upstream.drawing_on(plan.memory.clone());
+    let upstream = upstream.with_memory(plan.memory.clone());
     let (blobs, records) = store;
     let mut settings = cache::Settings::new(TagRule {
         ttl: plan.tag_ttl,

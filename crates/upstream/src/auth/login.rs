@@ -1,4 +1,4 @@
-//! Showing the configured login, and leaving those alone who refused it.
+//! LoginPermit the configured login, and leaving those alone who refused it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::header::HeaderValue;
 use parking_lot::{Mutex, MutexGuard};
-use policy::login::{Advice, Standing};
-use policy::table::Table;
+use policy::login::{Advice, LoginState};
+use policy::lru::LruMap;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use tracing::warn;
@@ -27,13 +27,13 @@ pub(super) struct Login {
     registry: String,
     /// The value of a Basic `Authorization`, marked sensitive.
     pub(super) basic: HeaderValue,
-    places: Mutex<Table<Url, Arc<Place>>>,
+    places: Mutex<LruMap<Url, Arc<Place>>>,
 }
 
 /// Where the login is shown: a token service, or a registry.
 #[derive(Debug, Default)]
 pub(super) struct Place {
-    standing: Mutex<Standing>,
+    standing: Mutex<LoginState>,
     /// Why it was refused last.
     refusal: Mutex<Option<Error>>,
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -41,14 +41,14 @@ pub(super) struct Place {
 
 /// Leave to show the login once. As long as nobody knows whether it is right, one has it at a time.
 #[derive(Debug)]
-pub(super) struct Showing {
+pub(super) struct LoginPermit {
     place: Arc<Place>,
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Login {
     pub(super) fn new(registry: &str, basic: HeaderValue) -> Self {
-        Self { registry: registry.to_owned(), basic, places: Mutex::new(Table::new(PLACE_COUNT_MAX)) }
+        Self { registry: registry.to_owned(), basic, places: Mutex::new(LruMap::new(PLACE_COUNT_MAX)) }
     }
 
     /// Leave to show the login at `url`. `check` shows it there without asking for anything in particular; it is
@@ -60,23 +60,23 @@ impl Login {
         &self,
         url: &Url,
         check: impl Future<Output = Result<(), Error>>,
-    ) -> Result<Showing, Error> {
+    ) -> Result<LoginPermit, Error> {
         let place = self.place(url);
         match place.advise() {
-            Advice::Show => return Ok(Showing { place, _turn: None }),
-            Advice::Leave(_) => return Err(place.why(url)),
-            Advice::ShowAlone | Advice::Check => {}
+            Advice::Send => return Ok(LoginPermit { place, _turn: None }),
+            Advice::Wait(_) => return Err(place.why(url)),
+            Advice::SendAlone | Advice::Check => {}
         }
         let turn = tokio::time::timeout(TURN_WAIT_MAX, place.turn.clone().lock_owned()).await.ok();
         match place.advise() {
-            Advice::Show => Ok(Showing { place, _turn: None }),
-            Advice::Leave(_) => Err(place.why(url)),
-            Advice::ShowAlone => Ok(Showing { place, _turn: turn }),
+            Advice::Send => Ok(LoginPermit { place, _turn: None }),
+            Advice::Wait(_) => Err(place.why(url)),
+            Advice::SendAlone => Ok(LoginPermit { place, _turn: turn }),
             Advice::Check if turn.is_none() => Err(place.why(url)),
             Advice::Check => match check.await {
                 Ok(()) => {
                     place.standing().pass_check(Instant::now().into_std());
-                    Ok(Showing { place, _turn: None })
+                    Ok(LoginPermit { place, _turn: None })
                 }
                 Err(error) => {
                     // Whoever it was that refused: it is not asked again at once.
@@ -97,7 +97,7 @@ impl Login {
             standing.advise(now)
         };
         *place.refusal.lock() = Some(error.clone());
-        if let Advice::Leave(pause) = advice {
+        if let Advice::Wait(pause) = advice {
             let (registry, host, seconds) = (&self.registry, host_of(url), pause.as_secs());
             warn!(%registry, %host, %error, seconds, "the configured login was refused; it is not shown again before that");
         }
@@ -124,12 +124,12 @@ impl Place {
         refusal.unwrap_or_else(in_doubt)
     }
 
-    fn standing(&self) -> MutexGuard<'_, Standing> {
+    fn standing(&self) -> MutexGuard<'_, LoginState> {
         self.standing.lock()
     }
 }
 
-impl Showing {
+impl LoginPermit {
     /// The request got what it asked for.
     pub(super) fn accepted(self) {
         self.place.standing().accept(Instant::now().into_std());

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
-use policy::reach::{Class, Path, Scope};
+use policy::host_health::{Target, TargetGroup, TargetKind};
 use policy::retry::RETRY_AFTER_DEFAULT;
 use reqwest::Response;
 use telemetry::UpstreamKind;
 use url::Url;
 
-use super::wires::Wires;
+use super::context::RequestContext;
 use crate::error::{Error, ErrorKind};
-use crate::heads::retry_after;
 use crate::location::{host_of, is_same_origin, next_hop};
-use crate::transport::{Outgoing, Patience};
+use crate::response_headers::retry_after;
+use crate::transport::{Allowance, Outgoing};
 
 /// Hops that are followed: `/v2` and `/v2/` are one to some servers and two to others.
 const HOP_COUNT_MAX: usize = 2;
@@ -26,14 +26,14 @@ const HOP_COUNT_MAX: usize = 2;
 /// Those of sending; [`ErrorKind::Unreachable`] and [`ErrorKind::Throttled`] for an
 /// answer that says nothing about the registry.
 pub(crate) async fn ask(
-    wires: Wires<'_>,
+    context: RequestContext<'_>,
     root: &Url,
     authorization: Option<&HeaderValue>,
-    patience: &mut Patience,
+    allowance: &mut Allowance,
 ) -> Result<Response, Error> {
     let host = host_of(root);
-    let scope = Arc::new(Scope { repository: String::new(), class: Class::Token });
-    let path = Arc::new(Path { scope, is_head: false, reference: String::new() });
+    let group = Arc::new(TargetGroup { repository: String::new(), kind: TargetKind::Token });
+    let target = Arc::new(Target { group, is_head: false, reference: String::new() });
     let mut url = root.clone();
     let mut hop_count = 0;
     loop {
@@ -47,10 +47,10 @@ pub(crate) async fn ask(
             method: Method::GET,
             url,
             headers,
-            path: Arc::clone(&path),
+            target: Arc::clone(&target),
             is_further: false,
         };
-        let response = wires.send(&outgoing, patience).await?;
+        let response = context.send(&outgoing, allowance).await?;
         let status = response.status();
         let answered = |kind| {
             let detail = format!("answered {} for /v2/", status.as_u16());
@@ -58,8 +58,8 @@ pub(crate) async fn ask(
         };
         if status == StatusCode::TOO_MANY_REQUESTS {
             let pause = retry_after(response.headers()).unwrap_or(RETRY_AFTER_DEFAULT);
-            wires.transport.metrics.throttled();
-            wires.gates.rest(&host, &path, pause);
+            context.transport.metrics.throttled();
+            context.gates.rest(&host, &target, pause);
             return Err(answered(ErrorKind::Throttled).with_retry_after(pause));
         }
         if status.is_server_error() {

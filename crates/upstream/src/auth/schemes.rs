@@ -6,7 +6,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use url::{Origin, Url};
 
-use super::host::Host;
+use super::hop::Host;
 use super::scope::{Scope, Scopes};
 
 /// The most hosts that are remembered, the registry's own among them.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
-use policy::reach::{Class, Path, Scope};
+use policy::host_health::{Target, TargetGroup, TargetKind};
 use policy::retry::{RETRY_AFTER_DEFAULT, parse_retry_after};
 use reqwest::Response;
 use serde::Deserialize;
@@ -17,11 +17,11 @@ use url::Url;
 use super::token_cache::Token;
 use crate::error::{Error, ErrorKind};
 use crate::gates::Gates;
-use crate::heads::is_web_page;
 use crate::location::{host_of, is_same_origin, next_hop};
-use crate::transport::{Outgoing, Patience, Transport};
+use crate::negative_answer;
+use crate::response_headers::is_web_page;
+use crate::transport::{Allowance, Outgoing, Transport};
 use crate::whole_body::read_body;
-use crate::word;
 
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -85,14 +85,16 @@ pub(super) async fn fetch(
     gates: &Gates,
     question: &Question<'_>,
     basic: Option<&HeaderValue>,
-    patience: &mut Patience,
+    allowance: &mut Allowance,
 ) -> Result<Token, Failure> {
-    let scope = Scope { repository: question.scope.unwrap_or_default().to_owned(), class: Class::Token };
-    let path = Arc::new(Path { scope: Arc::new(scope), is_head: false, reference: String::new() });
+    let group =
+        TargetGroup { repository: question.scope.unwrap_or_default().to_owned(), kind: TargetKind::Token };
+    let target = Arc::new(Target { group: Arc::new(group), is_head: false, reference: String::new() });
     let mut url = question.url();
     let mut authorization = basic;
     let mut seen = Vec::new();
-    let mut response = gates.send(transport, &outgoing(url.clone(), authorization, &path), patience).await?;
+    let mut response =
+        gates.send(transport, &outgoing(url.clone(), authorization, &target), allowance).await?;
     while let Some(next) = next_hop(&url, &response)? {
         seen.push(url.clone());
         if seen.contains(&next) || seen.len() > HOP_COUNT_MAX {
@@ -106,18 +108,18 @@ pub(super) async fn fetch(
         url = next;
         // Whoever adds a slash and forgets the query means the same question.
         url.set_query(query.as_deref());
-        response = gates.send(transport, &outgoing(url.clone(), authorization, &path), patience).await?;
+        response = gates.send(transport, &outgoing(url.clone(), authorization, &target), allowance).await?;
     }
     let host = host_of(&url);
     if response.status() != StatusCode::OK {
         let error = refused(&response, &host, authorization.is_some());
         if let (ErrorKind::Throttled, Some(pause)) = (error.kind(), error.retry_after()) {
             transport.metrics.throttled();
-            gates.rest(&host, &path, pause);
+            gates.rest(&host, &target, pause);
         }
         let error = if error.kind() == ErrorKind::Denied {
             let budget = &transport.memory.documents;
-            word::weigh_of_token_service(error, response, patience.deadline, budget).await
+            negative_answer::weigh_of_token_service(error, response, allowance.deadline, budget).await
         } else {
             error
         };
@@ -134,15 +136,15 @@ pub(super) async fn fetch(
     Ok(Token { with_login: authorization.is_some(), ..token })
 }
 
-fn outgoing(url: Url, authorization: Option<&HeaderValue>, path: &Arc<Path>) -> Outgoing {
+fn outgoing(url: Url, authorization: Option<&HeaderValue>, target: &Arc<Target>) -> Outgoing {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if let Some(authorization) = authorization {
         headers.insert(AUTHORIZATION, authorization.clone());
     }
-    let (kind, method, path) = (UpstreamKind::Token, Method::GET, Arc::clone(path));
-    Outgoing { kind, method, url, headers, path, is_further: false }
+    let (kind, method, target) = (UpstreamKind::Token, Method::GET, Arc::clone(target));
+    Outgoing { kind, method, url, headers, target, is_further: false }
 }
 
 impl Question<'_> {

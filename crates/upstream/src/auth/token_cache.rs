@@ -47,7 +47,7 @@ pub(crate) struct Token {
 
 /// A token that is held, and how it has fared.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct CachedToken {
     pub(super) header: HeaderValue,
     pub(super) with_login: bool,
     lifetime: Duration,
@@ -75,10 +75,10 @@ struct Contents {
 #[derive(Debug)]
 struct Fetched {
     done_at: Instant,
-    result: Result<Arc<Held>, Error>,
+    result: Result<Arc<CachedToken>, Error>,
 }
 
-impl Held {
+impl CachedToken {
     /// The registry took it.
     pub(super) fn note_success(&self) {
         self.has_worked.store(true, Ordering::Relaxed);
@@ -113,7 +113,7 @@ impl TokenCache {
         &self,
         key: &TokenKey,
         fetch: impl Future<Output = Result<Token, Error>>,
-    ) -> Result<(Arc<Held>, bool), Error> {
+    ) -> Result<(Arc<CachedToken>, bool), Error> {
         let began = Instant::now();
         let slot = self.slot(key);
         let mut contents = slot.lock().await;
@@ -127,7 +127,7 @@ impl TokenCache {
         let replaced_at = contents.given_up_at;
         let result = fetch.await.map(|Token { header, lifetime, with_login }| {
             let has_worked = AtomicBool::new(false);
-            Arc::new(Held { header, with_login, lifetime, asked_at, replaced_at, has_worked })
+            Arc::new(CachedToken { header, with_login, lifetime, asked_at, replaced_at, has_worked })
         });
         contents.fetched = Some(Fetched { done_at: Instant::now(), result: result.clone() });
         result.map(|held| (held, true))
@@ -135,7 +135,7 @@ impl TokenCache {
 
     /// Gives up a token that a registry refused. Whoever comes next fetches another; one that has come meanwhile
     /// stays.
-    pub(super) async fn give_up(&self, key: &TokenKey, refused: &Arc<Held>) {
+    pub(super) async fn give_up(&self, key: &TokenKey, refused: &Arc<CachedToken>) {
         let slot = self.slot(key);
         let mut contents = slot.lock().await;
         let is_it = |fetched: &Fetched| fetched.result.as_ref().is_ok_and(|held| Arc::ptr_eq(held, refused));
@@ -155,7 +155,8 @@ impl TokenCache {
         let mut is_any = false;
         for slot in slots {
             let mut contents = slot.lock().await;
-            let is_old = |held: &Arc<Held>| held.asked_at < since && held.has_worked.load(Ordering::Relaxed);
+            let is_old =
+                |held: &Arc<CachedToken>| held.asked_at < since && held.has_worked.load(Ordering::Relaxed);
             if contents.fetched.as_ref().and_then(|fetched| fetched.result.as_ref().ok()).is_some_and(is_old)
             {
                 contents.fetched = None;

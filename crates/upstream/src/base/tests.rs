@@ -1,6 +1,6 @@
 use url::Url;
 
-use super::{Place, Whereabouts};
+use super::{BaseLocator, Place};
 use crate::settings::SettingsError;
 
 fn read(upstream: &str) -> Result<Place, SettingsError> {
@@ -31,7 +31,7 @@ fn k20_what_stands_behind_v2_is_the_beginning_of_names() {
         ("http://10.0.0.1:5000/a/b/v2", "http://10.0.0.1:5000/a/b/v2/x/tags/list"),
     ];
     for (upstream, url) in cases {
-        let Place::Said(base) = read(upstream).unwrap() else { panic!("{upstream} is clear") };
+        let Place::HostAnswer(base) = read(upstream).unwrap() else { panic!("{upstream} is clear") };
         assert_eq!(base.url("x/tags/list").as_str(), url, "{upstream}");
         assert!(base.root.path().ends_with("/v2/"), "{upstream}");
     }
@@ -45,11 +45,11 @@ fn k20_a_path_without_v2_may_be_either() {
         assert_eq!(front.url("x/tags/list").as_str(), "https://nexus.example/v2/repository/hub/x/tags/list");
         assert_eq!(front.root.as_str(), "https://nexus.example/v2/");
         assert_eq!(below.url("x/tags/list").as_str(), "https://nexus.example/repository/hub/v2/x/tags/list");
-        let whereabouts = Whereabouts::new(place);
+        let base_locator = BaseLocator::new(place);
         let mut asked = front.url("x/tags/list");
         asked.set_query(Some("n=1"));
-        assert_eq!(whereabouts.moved(&asked, &front), asked);
-        let moved = whereabouts.moved(&asked, &below);
+        assert_eq!(base_locator.moved(&asked, &front), asked);
+        let moved = base_locator.moved(&asked, &below);
         assert_eq!(moved.as_str(), "https://nexus.example/repository/hub/v2/x/tags/list?n=1");
     }
 }

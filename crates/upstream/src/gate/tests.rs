@@ -2,14 +2,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use policy::reach::{Class, Outcome, Path};
+use policy::host_health::{RequestOutcome, Target, TargetKind};
 use telemetry::Metrics;
 use tokio::time::Instant;
 
 use super::{Gate, Role};
-use crate::ask;
 use crate::error::{Error, ErrorKind};
-use crate::transport::Patience;
+use crate::operation::target_of;
+use crate::transport::Allowance;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -19,17 +19,17 @@ fn gate() -> (Arc<Gate>, Metrics) {
     (Gate::new("corp", metrics.registry("corp"), Role::Registry, root, 64), metrics)
 }
 
-fn path(repository: &str, class: Class, reference: &str) -> Arc<Path> {
-    ask::path(&repository.parse().unwrap(), class, &Method::GET, reference.to_owned())
+fn target(repository: &str, kind: TargetKind, reference: &str) -> Arc<Target> {
+    target_of(&repository.parse().unwrap(), kind, &Method::GET, reference.to_owned())
 }
 
-fn admit(gate: &Arc<Gate>, path: &Arc<Path>) -> Result<super::Permit, Error> {
-    gate.admit(path, HEADER_TIMEOUT, &mut Patience::until(Instant::now() + HEADER_TIMEOUT))
+fn admit(gate: &Arc<Gate>, target: &Arc<Target>) -> Result<super::Permit, Error> {
+    gate.admit(target, HEADER_TIMEOUT, &mut Allowance::until(Instant::now() + HEADER_TIMEOUT))
 }
 
-fn fail(gate: &Arc<Gate>, path: &Arc<Path>, error: &Error, count: usize) {
+fn fail(gate: &Arc<Gate>, target: &Arc<Target>, error: &Error, count: usize) {
     for _ in 0..count {
-        admit(gate, path).unwrap().report(&Err(error.clone()));
+        admit(gate, target).unwrap().report(&Err(error.clone()));
     }
 }
 
@@ -54,7 +54,7 @@ fn state(metrics: &Metrics) -> String {
 #[tokio::test(start_paused = true)]
 async fn f01_after_five_failures_requests_are_answered_here_at_once() {
     let (gate, metrics) = gate();
-    let latest = path("library/app", Class::Manifests, "latest");
+    let latest = target("library/app", TargetKind::Manifests, "latest");
     assert_eq!(state(&metrics), "0");
     fail(&gate, &latest, &unconnected(), 5);
     assert_eq!(state(&metrics), "2");
@@ -68,7 +68,7 @@ async fn f01_after_five_failures_requests_are_answered_here_at_once() {
     assert_eq!(state(&metrics), "1");
     assert!(gate.take_probe().is_none(), "one at a time");
     assert!(admit(&gate, &latest).is_err(), "no client's request is a probe");
-    probing.report(Outcome::Answered, None);
+    probing.report(RequestOutcome::Answered, None);
     assert_eq!(state(&metrics), "0");
     assert!(admit(&gate, &latest).is_ok());
 }
@@ -76,7 +76,7 @@ async fn f01_after_five_failures_requests_are_answered_here_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_ends_in_a_panic_is_made_again() {
     let (gate, metrics) = gate();
-    fail(&gate, &path("library/app", Class::Manifests, "latest"), &unconnected(), 5);
+    fail(&gate, &target("library/app", TargetKind::Manifests, "latest"), &unconnected(), 5);
     tokio::time::advance(Duration::from_secs(1)).await;
     drop(gate.take_probe().unwrap());
     assert_eq!(state(&metrics), "2");
@@ -87,12 +87,15 @@ async fn a_probe_that_ends_in_a_panic_is_made_again() {
 #[tokio::test(start_paused = true)]
 async fn k13_silence_for_one_path_is_about_that_path() {
     let (gate, metrics) = gate();
-    let tags = path("library/app", Class::Tags, "");
+    let tags = target("library/app", TargetKind::Tags, "");
     fail(&gate, &tags, &late(), 5);
     let error = admit(&gate, &tags).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Resting);
     assert!(error.to_string().contains("failed at this several times"), "{error}");
-    for other in [path("library/app", Class::Manifests, "latest"), path("library/other", Class::Tags, "")] {
+    for other in [
+        target("library/app", TargetKind::Manifests, "latest"),
+        target("library/other", TargetKind::Tags, ""),
+    ] {
         assert!(admit(&gate, &other).is_ok());
     }
     assert_eq!(state(&metrics), "0");
@@ -103,7 +106,7 @@ async fn k13_silence_for_one_path_is_about_that_path() {
 async fn k13_who_waits_in_vain_and_leaves_has_seen_a_failure_and_who_leaves_soon_has_not() {
     let (gate, _metrics) = gate();
     for (waited, is_failure) in [(Duration::from_secs(1), false), (HEADER_TIMEOUT, true)] {
-        let latest = path("library/app", Class::Manifests, "latest");
+        let latest = target("library/app", TargetKind::Manifests, "latest");
         for _ in 0..5 {
             let permit = admit(&gate, &latest).unwrap();
             tokio::time::advance(waited).await;
@@ -116,16 +119,16 @@ async fn k13_who_waits_in_vain_and_leaves_has_seen_a_failure_and_who_leaves_soon
 #[tokio::test(start_paused = true)]
 async fn f10_a_limit_on_manifests_leaves_blobs_and_lists_alone() {
     let (gate, _metrics) = gate();
-    let latest = path("library/app", Class::Manifests, "latest");
+    let latest = target("library/app", TargetKind::Manifests, "latest");
     gate.rest(&latest, Duration::from_secs(60));
     for reference in ["latest", "other"] {
-        let error = admit(&gate, &path("library/app", Class::Manifests, reference)).unwrap_err();
+        let error = admit(&gate, &target("library/app", TargetKind::Manifests, reference)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Throttled);
         assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
         assert_eq!(error.status(), None, "nobody was asked");
     }
-    for class in [Class::Blobs, Class::Tags, Class::Referrers] {
-        assert!(admit(&gate, &path("library/app", class, "x")).is_ok(), "{class:?}");
+    for kind in [TargetKind::Blobs, TargetKind::Tags, TargetKind::Referrers] {
+        assert!(admit(&gate, &target("library/app", kind, "x")).is_ok(), "{kind:?}");
     }
     tokio::time::advance(Duration::from_secs(60)).await;
     assert!(admit(&gate, &latest).is_ok());
@@ -134,21 +137,21 @@ async fn f10_a_limit_on_manifests_leaves_blobs_and_lists_alone() {
 #[tokio::test(start_paused = true)]
 async fn f10_a_limit_on_blobs_stops_everything_for_a_second_at_least() {
     let (gate, _metrics) = gate();
-    gate.rest(&path("library/app", Class::Blobs, "x"), Duration::ZERO);
-    for class in [Class::Blobs, Class::Manifests, Class::Tags] {
-        assert_eq!(admit(&gate, &path("library/app", class, "x")).unwrap_err().kind(), ErrorKind::Throttled);
+    gate.rest(&target("library/app", TargetKind::Blobs, "x"), Duration::ZERO);
+    for kind in [TargetKind::Blobs, TargetKind::Manifests, TargetKind::Tags] {
+        assert_eq!(admit(&gate, &target("library/app", kind, "x")).unwrap_err().kind(), ErrorKind::Throttled);
     }
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(admit(&gate, &path("library/app", Class::Blobs, "x")).is_ok());
+    assert!(admit(&gate, &target("library/app", TargetKind::Blobs, "x")).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn f10_a_limit_is_one_repositorys_until_another_tells_it_too() {
     let (gate, metrics) = gate();
-    gate.rest(&path("library/one", Class::Manifests, "latest"), Duration::from_secs(60));
-    let third = path("library/three", Class::Manifests, "latest");
+    gate.rest(&target("library/one", TargetKind::Manifests, "latest"), Duration::from_secs(60));
+    let third = target("library/three", TargetKind::Manifests, "latest");
     assert!(admit(&gate, &third).is_ok());
-    gate.rest(&path("library/two", Class::Manifests, "latest"), Duration::from_secs(60));
+    gate.rest(&target("library/two", TargetKind::Manifests, "latest"), Duration::from_secs(60));
     assert_eq!(admit(&gate, &third).unwrap_err().kind(), ErrorKind::Throttled);
     let told = "wharf_upstream_left_alone_total{registry=\"corp\",reason=\"throttled\"}";
     assert_eq!(sample(&metrics, told), "2");
@@ -157,7 +160,7 @@ async fn f10_a_limit_is_one_repositorys_until_another_tells_it_too() {
 #[tokio::test(start_paused = true)]
 async fn k14_a_further_connection_is_let_through_and_held_back_like_any_other() {
     let (gate, _metrics) = gate();
-    let blob = path("library/app", Class::Blobs, "x");
+    let blob = target("library/app", TargetKind::Blobs, "x");
     gate.check_further(&blob).unwrap();
     fail(&gate, &blob, &late(), 5);
     assert_eq!(gate.check_further(&blob).unwrap_err().kind(), ErrorKind::Resting);
@@ -166,7 +169,7 @@ async fn k14_a_further_connection_is_let_through_and_held_back_like_any_other() 
 #[tokio::test(start_paused = true)]
 async fn newcomer_8_what_is_left_alone_says_why_it_failed_last() {
     let (gate, _metrics) = gate();
-    let latest = path("library/app", Class::Manifests, "latest");
+    let latest = target("library/app", TargetKind::Manifests, "latest");
     let bad = |status: u16| {
         let response = http::Response::builder().status(status).body("").unwrap();
         Ok(reqwest::Response::from(response))
@@ -178,18 +181,18 @@ async fn newcomer_8_what_is_left_alone_says_why_it_failed_last() {
     assert!(told.contains("failed at this several times in a row"), "{told}");
     assert!(told.ends_with("(last error: it answered 502)"), "{told}");
     // Another path of another repository failed later, and that is not why this one is left alone.
-    fail(&gate, &path("library/other", Class::Manifests, "1"), &late(), 1);
+    fail(&gate, &target("library/other", TargetKind::Manifests, "1"), &late(), 1);
     let told = admit(&gate, &latest).unwrap_err().to_string();
     assert!(told.ends_with("(last error: it answered 502)"), "{told}");
     // A client that leaves after having waited for all of the time is a failure as well.
-    let silent = path("library/silent", Class::Blobs, "sha256:1");
+    let silent = target("library/silent", TargetKind::Blobs, "sha256:1");
     while let Ok(permit) = admit(&gate, &silent) {
         tokio::time::advance(HEADER_TIMEOUT).await;
         drop(permit);
     }
     let told = admit(&gate, &silent).unwrap_err().to_string();
     assert!(told.ends_with("(last error: it did not answer in time)"), "{told}");
-    let broken = path("library/broken", Class::Tags, "");
+    let broken = target("library/broken", TargetKind::Tags, "");
     let lost = Error::new(ErrorKind::Interrupted, "registry.example", "broke off its answer");
     (0..5).for_each(|_| gate.conclude(&broken, Some(&lost)));
     let told = admit(&gate, &broken).unwrap_err().to_string();
@@ -204,8 +207,8 @@ async fn newcomer_8_a_host_that_is_left_alone_says_why() {
     let (gate, _metrics) = gate();
     let refused = "could not be reached: nothing listens on port 443 there; check the address and the port";
     let refused = Error::new(ErrorKind::Unreachable, "registry.example", refused).without_connection();
-    fail(&gate, &path("library/app", Class::Manifests, "latest"), &refused, 5);
-    let never_asked = path("library/never-asked", Class::Blobs, "sha256:1");
+    fail(&gate, &target("library/app", TargetKind::Manifests, "latest"), &refused, 5);
+    let never_asked = target("library/never-asked", TargetKind::Blobs, "sha256:1");
     let told = admit(&gate, &never_asked).unwrap_err().to_string();
     assert!(
         told.ends_with(
@@ -217,7 +220,7 @@ async fn newcomer_8_a_host_that_is_left_alone_says_why() {
     // What our own request finds out is later.
     tokio::time::advance(Duration::from_secs(1)).await;
     let (mut probing, _) = gate.take_probe().unwrap();
-    probing.report(Outcome::Unconnected, Some(&unconnected()));
+    probing.report(RequestOutcome::Unconnected, Some(&unconnected()));
     let told = gate.check_further(&never_asked).unwrap_err().to_string();
     assert!(told.ends_with("(last error: it could not be reached)"), "{told}");
 }

@@ -4,23 +4,23 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it meets what it did not expect")]
 
 mod auth;
-mod belief;
 mod blobs;
 mod breaker;
 mod challenges;
 mod economy;
-mod heads;
+mod head_trust;
+mod hedge;
+mod host_health;
 mod lists;
 mod manifests;
 mod memory;
 mod paths;
 mod probe;
-mod reach;
 mod realms;
 mod redirects;
+mod response_headers;
 mod retries;
 mod rig;
-mod second_try;
 mod secrets;
 mod throttling;
 mod tls;

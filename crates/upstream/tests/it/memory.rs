@@ -16,7 +16,7 @@ async fn rig() -> (Rig, Memory) {
     let behaviour = Behaviour { auth: Auth::Anonymous, ..Behaviour::default() };
     let registry = testkit::FakeRegistry::start_with(behaviour).await;
     let (upstream, metrics) = build(settings(&registry));
-    (Rig { registry, upstream: upstream.drawing_on(memory.clone()), metrics }, memory)
+    (Rig { registry, upstream: upstream.with_memory(memory.clone()), metrics }, memory)
 }
 
 fn put(rig: &Rig, marker: u8, len: usize) -> String {

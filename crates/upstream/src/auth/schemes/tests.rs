@@ -1,7 +1,7 @@
 use url::Url;
 
 use super::{HOST_COUNT_MAX, Realm, Scheme, Schemes};
-use crate::auth::host::{Host, Role};
+use crate::auth::hop::{Host, Role};
 use crate::auth::scope::{Need, Scope};
 
 fn host(url: &str, role: Role) -> Host {

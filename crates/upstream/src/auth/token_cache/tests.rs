@@ -7,7 +7,9 @@ use futures_util::future::join_all;
 use http::header::HeaderValue;
 use url::Url;
 
-use super::{AGE_MIN, ALLOWANCE_TTL, EXPIRY_MARGIN, Held, TOKEN_COUNT_MAX, Token, TokenCache, TokenKey};
+use super::{
+    AGE_MIN, ALLOWANCE_TTL, CachedToken, EXPIRY_MARGIN, TOKEN_COUNT_MAX, Token, TokenCache, TokenKey,
+};
 use crate::error::{Error, ErrorKind};
 
 fn key(scope: &str) -> TokenKey {
@@ -34,7 +36,7 @@ async fn get(cache: &TokenCache, fetch: impl Future<Output = Result<Token, Error
     held(cache, fetch).await.header.clone()
 }
 
-async fn held(cache: &TokenCache, fetch: impl Future<Output = Result<Token, Error>>) -> Arc<Held> {
+async fn held(cache: &TokenCache, fetch: impl Future<Output = Result<Token, Error>>) -> Arc<CachedToken> {
     cache.get(&key("a"), fetch).await.unwrap().0
 }
 
@@ -48,7 +50,7 @@ async fn f11_one_refresh_for_all_who_wait() {
     let key = key("a");
     let got = join_all((0..50).map(|_| cache.get(&key, slow()))).await;
     assert_eq!(count.get(), 1);
-    let first = |got: Result<(Arc<Held>, bool), Error>| got.unwrap();
+    let first = |got: Result<(Arc<CachedToken>, bool), Error>| got.unwrap();
     assert!(
         got.into_iter().map(first).all(|(held, is_fresh)| held.header == HeaderValue::from(1) && is_fresh)
     );

@@ -12,12 +12,12 @@ use http::header::{
 };
 use http::{Method, Version};
 use oci::{Challenge, Digest, ErrorBody};
-use policy::head_trust::No;
+use policy::head_trust::Negative;
 use reqwest::Response;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
-use crate::heads::is_web_page;
+use crate::response_headers::is_web_page;
 use crate::whole_body::read_body;
 
 /// The largest error body that is read, in bytes.
@@ -28,10 +28,10 @@ const ERROR_BYTES_MAX: usize = 64 * 1024;
 const BEFORE_TEXT: &[u8] = b"\xEF\xBB\xBF\xFE\xFF\0 \t\r\n\x0B\x0C";
 
 /// The no that the status says; none for a status that says something else.
-pub(crate) fn no_of(status: u16) -> Option<No> {
+pub(crate) fn negative_of(status: u16) -> Option<Negative> {
     match status {
-        404 | 410 => Some(No::Absent),
-        401 | 403 | 451 => Some(No::Refused),
+        404 | 410 => Some(Negative::Absent),
+        401 | 403 | 451 => Some(Negative::Refused),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::super::{Class, Leave, Outcome, Path, Reach, Scope};
+use super::super::{HostHealth, InFlight, RequestOutcome, Target, TargetGroup, TargetKind};
 use crate::breaker::{PROBE_INTERVAL_MAX, State};
 
 /// What may happen next. Numbers pick a repository or a tag.
@@ -20,7 +20,7 @@ enum Step {
     Bad {
         repository: u16,
         tag: u8,
-        outcome: Outcome,
+        outcome: RequestOutcome,
     },
     /// The same, left without an answer for now.
     Hang {
@@ -30,7 +30,7 @@ enum Step {
     /// One of those that hang ends.
     End {
         which: usize,
-        outcome: Outcome,
+        outcome: RequestOutcome,
     },
     Wait {
         ms: u64,
@@ -39,10 +39,10 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let bad_end = prop_oneof![
-        20 => Just(Outcome::Failed),
-        1 => Just(Outcome::Answered),
-        1 => Just(Outcome::Spoilt),
-        1 => Just(Outcome::Abandoned),
+        20 => Just(RequestOutcome::Failed),
+        1 => Just(RequestOutcome::Answered),
+        1 => Just(RequestOutcome::Spoilt),
+        1 => Just(RequestOutcome::Abandoned),
     ];
     let step = prop_oneof![
         1 => (0..4u8, 0..4u8).prop_map(|(repository, tag)| Step::Good { repository, tag }),
@@ -55,35 +55,35 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..400)
 }
 
-fn path(repository: String, tag: u8) -> Arc<Path> {
-    let scope = Arc::new(Scope { repository, class: Class::Manifests });
-    Arc::new(Path { scope, is_head: false, reference: tag.to_string() })
+fn target(repository: String, tag: u8) -> Arc<Target> {
+    let group = Arc::new(TargetGroup { repository, kind: TargetKind::Manifests });
+    Arc::new(Target { group, is_head: false, reference: tag.to_string() })
 }
 
 struct World {
-    reach: Reach,
+    reach: HostHealth,
     now: Instant,
-    hanging: Vec<(Arc<Path>, Leave)>,
+    hanging: Vec<(Arc<Target>, InFlight)>,
     answers_itself: bool,
 }
 
 impl World {
     fn new(answers_itself: bool) -> Self {
-        Self { reach: Reach::new(128, 128), now: Instant::now(), hanging: Vec::new(), answers_itself }
+        Self { reach: HostHealth::new(128, 128), now: Instant::now(), hanging: Vec::new(), answers_itself }
     }
 
     /// Our own request is made whenever it is due, as in front of every request.
     fn probe(&mut self) {
         if self.reach.take_probe(self.now) {
-            let outcome = if self.answers_itself { Outcome::Answered } else { Outcome::Failed };
+            let outcome = if self.answers_itself { RequestOutcome::Answered } else { RequestOutcome::Failed };
             self.reach.probed(outcome, self.now);
         }
     }
 
-    fn ask(&mut self, path: &Arc<Path>, outcome: Outcome) -> bool {
+    fn ask(&mut self, target: &Arc<Target>, outcome: RequestOutcome) -> bool {
         self.probe();
-        let Ok(leave) = self.reach.admit(path, self.now) else { return false };
-        self.reach.settle(path, leave, outcome, self.now);
+        let Ok(in_flight) = self.reach.admit(target, self.now) else { return false };
+        self.reach.settle(target, in_flight, outcome, self.now);
         true
     }
 
@@ -91,18 +91,18 @@ impl World {
         match *step {
             Step::Good { .. } => {}
             Step::Bad { repository, tag, outcome } => {
-                self.ask(&path(format!("bad/{repository}"), tag), outcome);
+                self.ask(&target(format!("bad/{repository}"), tag), outcome);
             }
             Step::Hang { repository, tag } => {
                 self.probe();
-                let path = path(format!("bad/{repository}"), tag);
-                if let Ok(leave) = self.reach.admit(&path, self.now) {
-                    self.hanging.push((path, leave));
+                let target = target(format!("bad/{repository}"), tag);
+                if let Ok(in_flight) = self.reach.admit(&target, self.now) {
+                    self.hanging.push((target, in_flight));
                 }
             }
             Step::End { which, outcome } if !self.hanging.is_empty() => {
-                let (path, leave) = self.hanging.swap_remove(which % self.hanging.len());
-                self.reach.settle(&path, leave, outcome, self.now);
+                let (target, in_flight) = self.hanging.swap_remove(which % self.hanging.len());
+                self.reach.settle(&target, in_flight, outcome, self.now);
             }
             Step::End { .. } => {}
             Step::Wait { ms } => self.now += Duration::from_millis(ms),
@@ -116,12 +116,12 @@ proptest! {
         let mut world = World::new(true);
         // Whoever was never asked cannot be told from a made-up name.
         for repository in 0..4 {
-            let asked = world.ask(&path(format!("good/{repository}"), 0), Outcome::Served);
+            let asked = world.ask(&target(format!("good/{repository}"), 0), RequestOutcome::Served);
             prop_assert!(asked);
         }
         for step in &steps {
             if let Step::Good { repository, tag } = *step {
-                let asked = world.ask(&path(format!("good/{repository}"), tag), Outcome::Served);
+                let asked = world.ask(&target(format!("good/{repository}"), tag), RequestOutcome::Served);
                 prop_assert!(asked);
             }
             world.take(step);
@@ -135,16 +135,16 @@ proptest! {
         for step in &steps {
             world.take(step);
         }
-        for (path, leave) in std::mem::take(&mut world.hanging) {
-            world.reach.settle(&path, leave, Outcome::Failed, world.now);
+        for (target, in_flight) in std::mem::take(&mut world.hanging) {
+            world.reach.settle(&target, in_flight, RequestOutcome::Failed, world.now);
         }
         world.answers_itself = true;
         world.now += 2 * PROBE_INTERVAL_MAX;
         for repository in (0..400).step_by(37) {
             for tag in 0..3 {
-                let path = path(format!("bad/{repository}"), tag);
-                let asked = world.ask(&path, Outcome::Served);
-                prop_assert!(asked, "{:?}", path);
+                let target = target(format!("bad/{repository}"), tag);
+                let asked = world.ask(&target, RequestOutcome::Served);
+                prop_assert!(asked, "{:?}", target);
             }
         }
     }
@@ -153,7 +153,7 @@ proptest! {
     fn k13_a_registry_that_answers_nothing_is_soon_asked_little(repositories in prop::collection::vec(0..50u16, 200)) {
         let mut world = World::new(false);
         let sent = repositories.iter().filter(|repository| {
-            world.ask(&path(format!("bad/{repository}"), 0), Outcome::Failed)
+            world.ask(&target(format!("bad/{repository}"), 0), RequestOutcome::Failed)
         }).count();
         prop_assert!(sent <= 50, "{} requests", sent);
     }

@@ -5,23 +5,23 @@ use http::header::HeaderMap;
 use policy::retry::RETRY_AFTER_DEFAULT;
 use tokio::time::Instant;
 
-use crate::ask::{Ask, Reply};
-use crate::auth::Ticket;
+use crate::auth::Credential;
 use crate::error::{Error, ErrorKind};
-use crate::heads::retry_after;
+use crate::negative_answer;
+use crate::operation::{Operation, Reply};
 use crate::registry::Registry;
-use crate::word;
+use crate::response_headers::retry_after;
 
 /// Judges an answer by its status. A refusal by a host that the registry redirected to is about a signature that
 /// went stale, not about us. The caller judges the body, because it knows the digest that it must have.
 ///
 /// # Errors
 /// [`Error`]; [`ErrorKind::NotFound`] and [`ErrorKind::Denied`] only where that is a registry's own word.
-pub(crate) async fn judge(
+pub(crate) async fn check(
     registry: &Registry,
-    ask: &Ask,
+    operation: &Operation,
     reply: Reply,
-    ticket: &Ticket,
+    credential: &Credential,
     deadline: Instant,
 ) -> Result<Reply, Error> {
     let status = reply.response.status().as_u16();
@@ -32,40 +32,40 @@ pub(crate) async fn judge(
     let documents = &registry.transport.memory.documents;
     match status {
         200 => Ok(reply),
-        206 if ask.may_be_partial() => Ok(reply),
+        206 if operation.may_be_partial() => Ok(reply),
         404 | 410 => {
             let absence = answered(ErrorKind::NotFound);
-            Err(word::weigh(absence, reply.response, &ask.method, deadline, documents).await)
+            Err(negative_answer::weigh(absence, reply.response, &operation.method, deadline, documents).await)
         }
         401 | 403 | 451 if reply.is_registry => {
-            let refusal = registry.auth.refusal(&reply.host, ticket, status);
-            Err(word::weigh(refusal, reply.response, &ask.method, deadline, documents).await)
+            let refusal = registry.auth.refusal(&reply.host, credential, status);
+            Err(negative_answer::weigh(refusal, reply.response, &operation.method, deadline, documents).await)
         }
-        429 => Err(throttled(registry, ask, &reply)),
+        429 => Err(throttled(registry, operation, &reply)),
         416 => Err(answered(ErrorKind::Invalid).with_range_refused()),
-        503 => Err(unavailable(registry, ask, &reply)),
+        503 => Err(unavailable(registry, operation, &reply)),
         408 | 500 | 502.. => Err(answered(ErrorKind::Unreachable)),
-        401 | 403 if ask.method == Method::GET => Err(answered(ErrorKind::Unreachable)),
+        401 | 403 if operation.method == Method::GET => Err(answered(ErrorKind::Unreachable)),
         _ => Err(answered(ErrorKind::Invalid)),
     }
 }
 
-fn throttled(registry: &Registry, ask: &Ask, reply: &Reply) -> Error {
+fn throttled(registry: &Registry, operation: &Operation, reply: &Reply) -> Error {
     registry.transport.metrics.throttled();
     let pause = retry_after(reply.response.headers()).unwrap_or(RETRY_AFTER_DEFAULT);
-    if !ask.is_of_part() {
-        registry.gates.rest(&reply.host, &ask.path, pause);
+    if !operation.is_of_part() {
+        registry.gates.rest(&reply.host, &operation.target, pause);
     }
     Error::new(ErrorKind::Throttled, &reply.host, "answered 429").with_status(429).with_retry_after(pause)
 }
 
 /// A 503 that says for how long is a request to be left alone; one that does not is an outage.
-fn unavailable(registry: &Registry, ask: &Ask, reply: &Reply) -> Error {
+fn unavailable(registry: &Registry, operation: &Operation, reply: &Reply) -> Error {
     let error = Error::new(ErrorKind::Unreachable, &reply.host, "answered 503").with_status(503);
     match retry_after(reply.response.headers()) {
         Some(pause) if !pause.is_zero() => {
-            if !ask.is_of_part() {
-                registry.gates.rest_path(&reply.host, &ask.path, pause);
+            if !operation.is_of_part() {
+                registry.gates.rest_path(&reply.host, &operation.target, pause);
             }
             error.with_retry_after(pause).without_retry()
         }

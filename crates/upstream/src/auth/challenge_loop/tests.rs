@@ -5,8 +5,8 @@ use http::StatusCode;
 use http::header::HeaderValue;
 use url::Url;
 
-use super::{CHALLENGE_COUNT_MAX, Facts, Step, Ticket, Tried, Wanted};
-use crate::auth::token_cache::{Held, Token, TokenCache, TokenKey};
+use super::{Attempted, CHALLENGE_COUNT_MAX, Credential, Facts, Step, Wanted};
+use crate::auth::token_cache::{CachedToken, Token, TokenCache, TokenKey};
 use crate::error::{Error, ErrorKind};
 
 fn key(scope: &str) -> TokenKey {
@@ -14,7 +14,7 @@ fn key(scope: &str) -> TokenKey {
     TokenKey { host: url.origin(), realm: url, service: None, scope: scope.to_owned(), with_login: false }
 }
 
-async fn held(has_worked: bool) -> Arc<Held> {
+async fn held(has_worked: bool) -> Arc<CachedToken> {
     let token = async {
         let lifetime = Duration::from_secs(3600);
         Ok::<_, Error>(Token { header: HeaderValue::from(1), lifetime, with_login: false })
@@ -76,8 +76,8 @@ async fn k2_k3_t23_what_a_refused_token_leads_to() {
         (true, true, 403, wants("b", true), 't'),
     ];
     for (has_worked, is_fresh, status, wanted, expected) in cases {
-        let ticket = Ticket::token(key("a"), held(has_worked).await, is_fresh);
-        let step = Tried::default().next(&wanted, &ticket, facts(status));
+        let credential = Credential::token(key("a"), held(has_worked).await, is_fresh);
+        let step = Attempted::default().next(&wanted, &credential, facts(status));
         assert_eq!(letter(&step), expected, "{has_worked} {is_fresh} {status} {wanted:?}");
     }
 }
@@ -96,16 +96,16 @@ fn k6_what_a_bare_request_leads_to() {
             (wants("a", false), login(status, true), 't'),
         ];
         for (wanted, facts, expected) in cases {
-            let step = Tried::default().next(&wanted, &Ticket::default(), facts);
+            let step = Attempted::default().next(&wanted, &Credential::default(), facts);
             assert_eq!(letter(&step), expected, "{wanted:?} {facts:?}");
         }
         let error = Error::new(ErrorKind::Denied, "auth.example", "refused");
-        let refused = |with_login| Ticket::refused(Some(key("a")), with_login, error.clone());
-        let step = Tried::default().next(&Wanted::Nothing, &refused(true), login(status, true));
+        let refused = |with_login| Credential::refused(Some(key("a")), with_login, error.clone());
+        let step = Attempted::default().next(&Wanted::Nothing, &refused(true), login(status, true));
         assert_eq!(letter(&step), 'x', "the login was not accepted: the answer without says nothing");
-        let step = Tried::default().next(&Wanted::Nothing, &refused(false), login(status, true));
+        let step = Attempted::default().next(&Wanted::Nothing, &refused(false), login(status, true));
         assert_eq!(letter(&step), 'c');
-        let step = Tried::default().next(&wants("a", false), &refused(false), login(status, true));
+        let step = Attempted::default().next(&wants("a", false), &refused(false), login(status, true));
         assert_eq!(letter(&step), 'x', "the same token was asked for a moment ago");
     }
 }
@@ -119,19 +119,19 @@ async fn k2_every_dialogue_ends() {
     });
     let mut numbers = seed.map(|number| usize::try_from(number >> 33).unwrap());
     for _ in 0..2000 {
-        let (mut tried, mut ticket, mut count) = (Tried::default(), Ticket::default(), 0);
+        let (mut attempted, mut credential, mut count) = (Attempted::default(), Credential::default(), 0);
         loop {
-            tried.note(&ticket);
+            attempted.note(&credential);
             let wanted = &answers[numbers.next().unwrap() % answers.len()];
             let status = [401, 403, 404, 410][numbers.next().unwrap() % 4];
             let known = numbers.next().unwrap() % 2 == 0;
             let facts = Facts { may_login: false, is_known: known, ..facts(status) };
             count += 1;
             let has_worked = numbers.next().unwrap() % 2 == 0;
-            ticket = match tried.next(wanted, &ticket, facts) {
-                Step::Token(key, _) => Ticket::token(key, held(has_worked).await, has_worked),
-                Step::Known => Ticket::token(key("k"), held(has_worked).await, false),
-                Step::Bare(_) => Ticket::bare_after(&ticket),
+            credential = match attempted.next(wanted, &credential, facts) {
+                Step::Token(key, _) => Credential::token(key, held(has_worked).await, has_worked),
+                Step::Known => Credential::token(key("k"), held(has_worked).await, false),
+                Step::Bare(_) => Credential::none_after(&credential),
                 Step::Basic | Step::Root => unreachable!("there is no login"),
                 Step::Conclude | Step::Refused(_) | Step::WrongLogin => break,
             };

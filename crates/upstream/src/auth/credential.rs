@@ -5,14 +5,14 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::HeaderValue;
 
-use super::login::Showing;
-use super::token_cache::{Held, TokenKey};
+use super::login::LoginPermit;
+use super::token_cache::{CachedToken, TokenKey};
 use crate::error::Error;
 
 /// What a request carries.
 #[derive(Debug, Default)]
-pub(crate) struct Ticket {
-    pub(super) offer: Offer,
+pub(crate) struct Credential {
+    pub(super) offer: CredentialKind,
     /// Whether the login was shown, for this ticket or for one before it that the same host refused.
     pub(super) has_login: bool,
     /// Why there is nothing to offer, although the host is known to want something.
@@ -21,13 +21,13 @@ pub(crate) struct Ticket {
 
 /// What is offered.
 #[derive(Debug, Default)]
-pub(super) enum Offer {
+pub(super) enum CredentialKind {
     #[default]
     Nothing,
     /// The login itself.
-    Basic { header: HeaderValue, showing: Option<Showing> },
+    Basic { header: HeaderValue, showing: Option<LoginPermit> },
     /// A token, and whether it was fetched for this very request.
-    Token { key: TokenKey, held: Arc<Held>, is_fresh: bool },
+    Token { key: TokenKey, held: Arc<CachedToken>, is_fresh: bool },
 }
 
 /// A token service, or the host itself, was asked before the request was made, and gave nothing.
@@ -38,14 +38,18 @@ pub(super) struct Refusal {
     pub(super) error: Error,
 }
 
-impl Ticket {
-    pub(super) fn basic(header: HeaderValue, showing: Showing) -> Self {
-        Self { offer: Offer::Basic { header, showing: Some(showing) }, has_login: true, refusal: None }
+impl Credential {
+    pub(super) fn basic(header: HeaderValue, showing: LoginPermit) -> Self {
+        Self {
+            offer: CredentialKind::Basic { header, showing: Some(showing) },
+            has_login: true,
+            refusal: None,
+        }
     }
 
-    pub(super) fn token(key: TokenKey, held: Arc<Held>, is_fresh: bool) -> Self {
+    pub(super) fn token(key: TokenKey, held: Arc<CachedToken>, is_fresh: bool) -> Self {
         let has_login = held.with_login;
-        Self { offer: Offer::Token { key, held, is_fresh }, has_login, refusal: None }
+        Self { offer: CredentialKind::Token { key, held, is_fresh }, has_login, refusal: None }
     }
 
     pub(super) fn refused(key: Option<TokenKey>, with_login: bool, error: Error) -> Self {
@@ -53,33 +57,33 @@ impl Ticket {
     }
 
     /// A request without anything, after a host refused `before`.
-    pub(super) fn bare_after(before: &Self) -> Self {
+    pub(super) fn none_after(before: &Self) -> Self {
         Self { has_login: before.has_login, ..Self::default() }
     }
 
     pub(crate) fn header(&self) -> Option<&HeaderValue> {
         match &self.offer {
-            Offer::Nothing => None,
-            Offer::Basic { header, .. } => Some(header),
-            Offer::Token { held, .. } => Some(&held.header),
+            CredentialKind::Nothing => None,
+            CredentialKind::Basic { header, .. } => Some(header),
+            CredentialKind::Token { held, .. } => Some(&held.header),
         }
     }
 
     pub(super) fn is_bare(&self) -> bool {
-        matches!(self.offer, Offer::Nothing)
+        matches!(self.offer, CredentialKind::Nothing)
     }
 
     /// Notes how the host received it.
     pub(super) fn note(&mut self, status: StatusCode) {
         let is_taken = status.as_u16() < 400 || status == StatusCode::RANGE_NOT_SATISFIABLE;
         match &mut self.offer {
-            Offer::Token { held, .. } if is_taken => held.note_success(),
-            Offer::Basic { showing, .. } => match showing.take() {
+            CredentialKind::Token { held, .. } if is_taken => held.note_success(),
+            CredentialKind::Basic { showing, .. } => match showing.take() {
                 Some(showing) if is_taken => showing.accepted(),
                 Some(showing) if status == StatusCode::UNAUTHORIZED => showing.refused(None),
                 _ => {}
             },
-            Offer::Token { .. } | Offer::Nothing => {}
+            CredentialKind::Token { .. } | CredentialKind::Nothing => {}
         }
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::breaker::{Admission, Breaker, FAILURE_COUNT_MAX, PROBE_INTERVAL_MAX, PROBE_INTERVAL_MIN, State};
-use crate::table::Table;
+use crate::lru::LruMap;
 
 /// Repositories that have failed in a row, for there to be doubt about the host.
 pub const DOUBT_REPOSITORY_COUNT: usize = 3;
@@ -29,7 +29,7 @@ pub const ROOM_PAUSE: Duration = Duration::from_secs(1);
 /// What kind of thing is asked for. Within a repository, one kind may fail and the others not: its tags may be too
 /// many to list, or its blobs be on a disk that is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum TargetKind {
     /// Manifests, by tag or digest.
     Manifests,
     /// Blobs.
@@ -44,18 +44,18 @@ pub enum Class {
 
 /// A repository, as far as one kind of thing is asked of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Scope {
+pub struct TargetGroup {
     /// Its name.
     pub repository: String,
     /// The kind of thing that is asked of it.
-    pub class: Class,
+    pub kind: TargetKind,
 }
 
 /// The thing that one request asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Path {
+pub struct Target {
     /// Of which repository.
-    pub scope: Arc<Scope>,
+    pub group: Arc<TargetGroup>,
     /// True if by `HEAD`: some registries answer that worse than `GET`, or not at all.
     pub is_head: bool,
     /// The tag or digest; empty where the class says it all.
@@ -64,11 +64,11 @@ pub struct Path {
 
 /// The end of a request, as far as reach goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// By what was asked for, or the way to it.
     Served,
-    /// By the head of what was asked for. Whether the rest comes too is told by [`Reach::complete`] or
-    /// [`Reach::spoil`].
+    /// By the head of what was asked for. Whether the rest comes too is told by [`HostHealth::complete`] or
+    /// [`HostHealth::spoil`].
     Begun,
     /// By another answer: a refusal, an absence, a challenge.
     Answered,
@@ -82,12 +82,12 @@ pub enum Outcome {
     Abandoned,
 }
 
-/// Leave for one request, given back to [`Reach::settle`].
+/// InFlight for one request, given back to [`HostHealth::settle`].
 #[derive(Debug)]
 #[must_use]
-pub struct Leave {
-    path: Admission,
-    counts_for_scope: bool,
+pub struct InFlight {
+    target: Admission,
+    counts_for_group: bool,
     is_doubtful: bool,
 }
 
@@ -99,19 +99,19 @@ pub enum Refusal {
     /// The repository keeps failing, and has its few requests under way; or so have all that are in doubt.
     Repository(Duration),
     /// The path is left alone.
-    Path(Duration),
+    Target(Duration),
 }
 
 /// The state of one host and of all that lies behind it. The caller owns the clock and keeps this behind its lock.
 #[derive(Clone, Debug)]
-pub struct Reach {
+pub struct HostHealth {
     host: Host,
     /// Those that fail.
-    paths: Table<Arc<Path>, Breaker>,
-    failing: Table<Arc<Scope>, Failing>,
+    targets: LruMap<Arc<Target>, Breaker>,
+    failing: LruMap<Arc<TargetGroup>, Failing>,
     /// Those that gave what was asked for, and have not kept failing since. An absence is no place here: anybody can
     /// make up names.
-    serving: Table<Arc<Scope>, ()>,
+    serving: LruMap<Arc<TargetGroup>, ()>,
     doubtful_in_flight: u32,
 }
 
@@ -125,7 +125,7 @@ struct Host {
     unconnected_in_a_row: u32,
     failures_in_a_row: u32,
     /// Whose failures they were; no more of them than doubt takes.
-    repositories: Vec<Arc<Scope>>,
+    repositories: Vec<Arc<TargetGroup>>,
     /// Whether one request may pass although the host is left alone: our own was heard and got no good answer,
     /// which may be true of that one path only.
     may_try: bool,
@@ -137,14 +137,14 @@ struct Failing {
     in_flight: u32,
 }
 
-impl Reach {
+impl HostHealth {
     /// Of a host of which nothing is known; it remembers so many paths, and so many repositories of each sort.
-    pub fn new(path_count_max: usize, scope_count_max: usize) -> Self {
+    pub fn new(target_count_max: usize, group_count_max: usize) -> Self {
         Self {
             host: Host::default(),
-            paths: Table::new(path_count_max),
-            failing: Table::new(scope_count_max),
-            serving: Table::new(scope_count_max),
+            targets: LruMap::new(target_count_max),
+            failing: LruMap::new(group_count_max),
+            serving: LruMap::new(group_count_max),
             doubtful_in_flight: 0,
         }
     }
@@ -153,102 +153,108 @@ impl Reach {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub fn admit(&mut self, path: &Arc<Path>, now: Instant) -> Result<Leave, Refusal> {
-        self.check_host_and_scope(&path.scope, now)?;
-        let admission = self.paths.get_mut(&**path).map_or(Admission::Pass, |breaker| breaker.admit(now));
+    pub fn admit(&mut self, target: &Arc<Target>, now: Instant) -> Result<InFlight, Refusal> {
+        self.check_host_and_group(&target.group, now)?;
+        let admission = self.targets.get_mut(&**target).map_or(Admission::Pass, |breaker| breaker.admit(now));
         if let Admission::Refuse(pause) = admission {
-            return Err(Refusal::Path(pause));
+            return Err(Refusal::Target(pause));
         }
         self.host.may_try = false;
-        let failing = self.failing.get_mut(&*path.scope);
-        let counts_for_scope = failing.map(|failing| failing.in_flight += 1).is_some();
-        let is_doubtful = self.is_doubtful(&path.scope);
+        let failing = self.failing.get_mut(&*target.group);
+        let counts_for_group = failing.map(|failing| failing.in_flight += 1).is_some();
+        let is_doubtful = self.is_doubtful(&target.group);
         self.doubtful_in_flight += u32::from(is_doubtful);
-        Ok(Leave { path: admission, counts_for_scope, is_doubtful })
+        Ok(InFlight { target: admission, counts_for_group, is_doubtful })
     }
 
     /// Tells whether a request may be sent now that leaves no trace here, however it ends.
     ///
     /// # Errors
     /// [`Refusal`]; what is left alone gets no probe by this.
-    pub fn admit_unseen(&mut self, path: &Arc<Path>, now: Instant) -> Result<(), Refusal> {
-        self.check_host_and_scope(&path.scope, now)?;
-        match self.paths.get_mut(&**path).map(|breaker| breaker.state()) {
+    pub fn admit_unseen(&mut self, target: &Arc<Target>, now: Instant) -> Result<(), Refusal> {
+        self.check_host_and_group(&target.group, now)?;
+        match self.targets.get_mut(&**target).map(|breaker| breaker.state()) {
             None | Some(State::Closed) => Ok(()),
-            Some(State::HalfOpen | State::Open) => Err(Refusal::Path(ROOM_PAUSE)),
+            Some(State::HalfOpen | State::Open) => Err(Refusal::Target(ROOM_PAUSE)),
         }
     }
 
-    fn check_host_and_scope(&mut self, scope: &Arc<Scope>, now: Instant) -> Result<(), Refusal> {
+    fn check_host_and_group(&mut self, group: &Arc<TargetGroup>, now: Instant) -> Result<(), Refusal> {
         if self.host.is_open && !self.host.may_try {
             let probe_at = self.host.probe_at.unwrap_or(now);
             return Err(Refusal::Host(probe_at.saturating_duration_since(now)));
         }
         let enough = self.enough();
-        let is_full = self.failing.get_mut(&**scope).is_some_and(|failing| {
+        let is_full = self.failing.get_mut(&**group).is_some_and(|failing| {
             failing.failures_in_a_row >= enough && failing.in_flight >= FAILING_REPOSITORY_COUNT_MAX
         });
-        let doubt_is_full = self.is_doubtful(scope) && self.doubtful_in_flight >= DOUBTFUL_COUNT_MAX;
+        let doubt_is_full = self.is_doubtful(group) && self.doubtful_in_flight >= DOUBTFUL_COUNT_MAX;
         if is_full || doubt_is_full { Err(Refusal::Repository(ROOM_PAUSE)) } else { Ok(()) }
     }
 
     /// Settles a request that ended in `outcome`. Returns true if the path is left alone from now on and was not before.
-    pub fn settle(&mut self, path: &Arc<Path>, leave: Leave, outcome: Outcome, now: Instant) -> bool {
+    pub fn settle(
+        &mut self,
+        target: &Arc<Target>,
+        in_flight: InFlight,
+        outcome: RequestOutcome,
+        now: Instant,
+    ) -> bool {
         let mut is_left_alone = false;
-        self.doubtful_in_flight -= u32::from(leave.is_doubtful);
-        if leave.counts_for_scope
-            && let Some(failing) = self.failing.get_mut(&*path.scope)
+        self.doubtful_in_flight -= u32::from(in_flight.is_doubtful);
+        if in_flight.counts_for_group
+            && let Some(failing) = self.failing.get_mut(&*target.group)
         {
             // The entry may be a later one than that which counted.
             failing.in_flight = failing.in_flight.saturating_sub(1);
         }
         match outcome {
-            Outcome::Served => {
-                self.paths.remove(&**path);
-                self.answered(&path.scope);
-                self.serving.get_or_insert_with(&path.scope, || ());
+            RequestOutcome::Served => {
+                self.targets.remove(&**target);
+                self.answered(&target.group);
+                self.serving.get_or_insert_with(&target.group, || ());
             }
-            Outcome::Begun => {
-                self.abandon_path(path, leave.path);
-                self.answered(&path.scope);
+            RequestOutcome::Begun => {
+                self.abandon_target(target, in_flight.target);
+                self.answered(&target.group);
             }
-            Outcome::Answered => {
-                self.paths.remove(&**path);
-                self.answered(&path.scope);
+            RequestOutcome::Answered => {
+                self.targets.remove(&**target);
+                self.answered(&target.group);
             }
-            Outcome::Spoilt => {
-                is_left_alone = self.fail_path(path, leave.path, now);
-                self.answered(&path.scope);
+            RequestOutcome::Spoilt => {
+                is_left_alone = self.fail_target(target, in_flight.target, now);
+                self.answered(&target.group);
             }
-            Outcome::Failed => {
-                self.host.note_failure(&path.scope);
-                is_left_alone = self.fail_path(path, leave.path, now);
-                self.fail_scope(&path.scope);
+            RequestOutcome::Failed => {
+                self.host.note_failure(&target.group);
+                is_left_alone = self.fail_target(target, in_flight.target, now);
+                self.fail_group(&target.group);
             }
-            Outcome::Unconnected => {
+            RequestOutcome::Unconnected => {
                 self.host.note_unconnected(now);
-                self.abandon_path(path, leave.path);
+                self.abandon_target(target, in_flight.target);
             }
-            Outcome::Abandoned => self.abandon_path(path, leave.path),
+            RequestOutcome::Abandoned => self.abandon_target(target, in_flight.target),
         }
-        self.forget_idle(&path.scope);
+        self.forget_idle(&target.group);
         is_left_alone
     }
 
     /// Notes that an answer which had begun is whole.
-    pub fn complete(&mut self, path: &Arc<Path>) {
-        self.paths.remove(&**path);
-        self.serving.get_or_insert_with(&path.scope, || ());
+    pub fn complete(&mut self, target: &Arc<Target>) {
+        self.targets.remove(&**target);
+        self.serving.get_or_insert_with(&target.group, || ());
     }
 
     /// Notes that an answer which had begun broke off, or did not end in time.
-    pub fn spoil(&mut self, path: &Arc<Path>, now: Instant) {
-        self.fail_path(path, Admission::Probe, now);
+    pub fn spoil(&mut self, target: &Arc<Target>, now: Instant) {
+        self.fail_target(target, Admission::Probe, now);
     }
 
     /// The path's answer was to be left alone for `pause`.
-    pub fn rest(&mut self, path: &Arc<Path>, pause: Duration, now: Instant) {
-        self.paths.get_or_insert_with(path, Breaker::default).rest(pause, now);
+    pub fn rest(&mut self, target: &Arc<Target>, pause: Duration, now: Instant) {
+        self.targets.get_or_insert_with(target, Breaker::default).rest(pause, now);
     }
 
     /// Tells whether a request of our own should ask the host now. The one who is told so reports back to
@@ -264,12 +270,17 @@ impl Reach {
     }
 
     /// Settles our own request to the host.
-    pub fn probed(&mut self, outcome: Outcome, now: Instant) {
+    pub fn probed(&mut self, outcome: RequestOutcome, now: Instant) {
         self.host.is_probing = false;
-        let is_there =
-            matches!(outcome, Outcome::Served | Outcome::Begun | Outcome::Answered | Outcome::Spoilt);
-        let is_gone = matches!(outcome, Outcome::Failed | Outcome::Unconnected);
-        self.host.may_try = self.host.is_open && outcome == Outcome::Failed;
+        let is_there = matches!(
+            outcome,
+            RequestOutcome::Served
+                | RequestOutcome::Begun
+                | RequestOutcome::Answered
+                | RequestOutcome::Spoilt
+        );
+        let is_gone = matches!(outcome, RequestOutcome::Failed | RequestOutcome::Unconnected);
+        self.host.may_try = self.host.is_open && outcome == RequestOutcome::Failed;
         if self.host.is_open && is_there {
             self.host = Host { probe_at: Some(now + PROBE_INTERVAL_MIN), ..Host::default() };
         } else if !self.host.is_open && self.is_in_doubt() && is_gone {
@@ -283,13 +294,13 @@ impl Reach {
 
     /// Tells whether a failure of the path may be a passing one, so that asking again may help: it has not failed
     /// lately, and nothing speaks against its repository.
-    pub fn may_retry(&self, path: &Arc<Path>) -> bool {
-        !self.paths.contains(&**path) && !self.is_doubtful(&path.scope)
+    pub fn may_retry(&self, target: &Arc<Target>) -> bool {
+        !self.targets.contains(&**target) && !self.is_doubtful(&target.group)
     }
 
     /// Tells whether the repository gave what it was asked for lately.
-    pub fn serves(&self, scope: &Scope) -> bool {
-        self.serving.contains(scope)
+    pub fn serves(&self, group: &TargetGroup) -> bool {
+        self.serving.contains(group)
     }
 
     /// The host's state.
@@ -307,8 +318,8 @@ impl Reach {
             && self.host.repositories.len() >= DOUBT_REPOSITORY_COUNT
     }
 
-    fn is_doubtful(&self, scope: &Scope) -> bool {
-        self.is_in_doubt() && !self.serving.contains(scope)
+    fn is_doubtful(&self, group: &TargetGroup) -> bool {
+        self.is_in_doubt() && !self.serving.contains(group)
     }
 
     /// Failures in a row of one thing that tell enough about it.
@@ -316,41 +327,41 @@ impl Reach {
         if self.is_in_doubt() { 1 } else { FAILURE_COUNT_MAX }
     }
 
-    fn answered(&mut self, scope: &Arc<Scope>) {
+    fn answered(&mut self, group: &Arc<TargetGroup>) {
         self.host.answered();
-        if let Some(failing) = self.failing.get_mut(&**scope) {
+        if let Some(failing) = self.failing.get_mut(&**group) {
             failing.failures_in_a_row = 0;
         }
     }
 
-    fn fail_path(&mut self, path: &Arc<Path>, admission: Admission, now: Instant) -> bool {
+    fn fail_target(&mut self, target: &Arc<Target>, admission: Admission, now: Instant) -> bool {
         let enough = self.enough();
-        let breaker = self.paths.get_or_insert_with(path, Breaker::default);
+        let breaker = self.targets.get_or_insert_with(target, Breaker::default);
         let before = breaker.state();
         breaker.fail(admission, enough, now);
         (before, breaker.state()) == (State::Closed, State::Open)
     }
 
-    fn abandon_path(&mut self, path: &Arc<Path>, admission: Admission) {
-        if let Some(breaker) = self.paths.get_mut(&**path) {
+    fn abandon_target(&mut self, target: &Arc<Target>, admission: Admission) {
+        if let Some(breaker) = self.targets.get_mut(&**target) {
             breaker.abandon(admission);
         }
     }
 
-    fn fail_scope(&mut self, scope: &Arc<Scope>) {
+    fn fail_group(&mut self, group: &Arc<TargetGroup>) {
         let enough = self.enough();
-        let failing = self.failing.get_or_insert_with(scope, Failing::default);
+        let failing = self.failing.get_or_insert_with(group, Failing::default);
         failing.failures_in_a_row = failing.failures_in_a_row.saturating_add(1);
         if failing.failures_in_a_row >= enough {
-            self.serving.remove(&**scope);
+            self.serving.remove(&**group);
         }
     }
 
     /// An entry is there for what fails, or for what is under way and was counted in it.
-    fn forget_idle(&mut self, scope: &Arc<Scope>) {
+    fn forget_idle(&mut self, group: &Arc<TargetGroup>) {
         let is_idle = |failing: &mut Failing| failing.failures_in_a_row == 0 && failing.in_flight == 0;
-        if self.failing.get_mut(&**scope).is_some_and(is_idle) {
-            self.failing.remove(&**scope);
+        if self.failing.get_mut(&**group).is_some_and(is_idle) {
+            self.failing.remove(&**group);
         }
     }
 }
@@ -362,12 +373,12 @@ impl Host {
         *self = kept;
     }
 
-    fn note_failure(&mut self, scope: &Arc<Scope>) {
+    fn note_failure(&mut self, group: &Arc<TargetGroup>) {
         self.unconnected_in_a_row = 0;
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-        let is_known = self.repositories.iter().any(|known| known.repository == scope.repository);
+        let is_known = self.repositories.iter().any(|known| known.repository == group.repository);
         if !is_known && self.repositories.len() < DOUBT_REPOSITORY_COUNT {
-            self.repositories.push(Arc::clone(scope));
+            self.repositories.push(Arc::clone(group));
         }
     }
 

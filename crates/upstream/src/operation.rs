@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, RANGE};
 use http::{HeaderMap, Method};
 use oci::Repository;
-use policy::reach::{Class, Path, Scope};
+use policy::host_health::{Target, TargetGroup, TargetKind};
 use reqwest::Response;
 use telemetry::UpstreamKind;
 use url::Url;
@@ -14,14 +14,14 @@ use crate::auth::scope::Need;
 
 /// What is asked of the registry: everything but the authorization.
 #[derive(Clone, Debug)]
-pub(crate) struct Ask {
+pub(crate) struct Operation {
     pub(crate) kind: UpstreamKind,
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) accept: Option<&'static str>,
     pub(crate) range: Option<HeaderValue>,
     /// What a failure is about.
-    pub(crate) path: Arc<Path>,
+    pub(crate) target: Arc<Target>,
     /// Whether it goes over a further connection, beside one that brings the same.
     pub(crate) is_further: bool,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Reply {
     pub(crate) is_registry: bool,
 }
 
-impl Ask {
+impl Operation {
     /// Whether part of the content is an answer too: it says where it belongs.
     pub(crate) fn may_be_partial(&self) -> bool {
         self.range.is_some() || self.kind == UpstreamKind::GetBlob
@@ -51,10 +51,10 @@ impl Ask {
 
     /// What it needs of a token.
     pub(crate) fn need(&self) -> Need {
-        match self.path.scope.class {
-            Class::Tags => Need::Tags,
-            Class::Referrers => Need::Referrers,
-            Class::Manifests | Class::Blobs | Class::Token => Need::Content,
+        match self.target.group.kind {
+            TargetKind::Tags => Need::Tags,
+            TargetKind::Referrers => Need::Referrers,
+            TargetKind::Manifests | TargetKind::Blobs | TargetKind::Token => Need::Content,
         }
     }
 
@@ -76,7 +76,12 @@ impl Ask {
 }
 
 /// What a failure of a request is about.
-pub(crate) fn path(repository: &Repository, class: Class, method: &Method, reference: String) -> Arc<Path> {
-    let scope = Arc::new(Scope { repository: repository.to_string(), class });
-    Arc::new(Path { scope, is_head: *method == Method::HEAD, reference })
+pub(crate) fn target_of(
+    repository: &Repository,
+    kind: TargetKind,
+    method: &Method,
+    reference: String,
+) -> Arc<Target> {
+    let group = Arc::new(TargetGroup { repository: repository.to_string(), kind });
+    Arc::new(Target { group, is_head: *method == Method::HEAD, reference })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use policy::address;
-use policy::table::Table;
+use policy::lru::LruMap;
 use tokio::time::Instant;
 
 use super::{AddressRefused, SystemResolver};
@@ -22,7 +22,7 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Looks names up before a proxy does.
 #[derive(Debug)]
-pub(crate) struct Lookout {
+pub(crate) struct ProxyNames {
     system: SystemResolver,
     seen: Mutex<Seen>,
 }
@@ -30,13 +30,13 @@ pub(crate) struct Lookout {
 #[derive(Debug)]
 struct Seen {
     /// When each name was looked up, and whether it may be asked for.
-    names: Table<String, (Instant, Result<(), AddressRefused>)>,
+    names: LruMap<String, (Instant, Result<(), AddressRefused>)>,
     silent_since: Option<Instant>,
 }
 
-impl Lookout {
+impl ProxyNames {
     pub(crate) fn new(system: SystemResolver) -> Self {
-        let seen = Seen { names: Table::new(NAME_COUNT_MAX), silent_since: None };
+        let seen = Seen { names: LruMap::new(NAME_COUNT_MAX), silent_since: None };
         Self { system, seen: Mutex::new(seen) }
     }
 

@@ -2,13 +2,13 @@
 
 use oci::Repository;
 use parking_lot::Mutex;
-use policy::head_trust::{HeadTrust, No, Proof, Stakes};
-use policy::table::Table;
+use policy::head_trust::{HeadTrust, Negative, Proof, Stakes};
+use policy::lru::LruMap;
 use tokio::time::Instant;
 use url::Url;
 
 use crate::error::{Error, ErrorKind};
-use crate::word::no_of;
+use crate::negative_answer::negative_of;
 
 /// The host of Docker Hub, whose HEAD and GET agree, and which counts GETs.
 const DOCKER_HUB: &str = "registry-1.docker.io";
@@ -19,9 +19,9 @@ const REPOSITORY_COUNT_MAX: usize = 1024;
 /// For one kind of content of one upstream. Each repository is known apart: what stands behind one name of a host may
 /// be another registry's copy, and another program, than what stands behind the next.
 #[derive(Debug)]
-pub(crate) struct Belief {
+pub(crate) struct RepositoryHeadTrust {
     at_first: HeadTrust,
-    repositories: Mutex<Table<Repository, HeadTrust>>,
+    repositories: Mutex<LruMap<Repository, HeadTrust>>,
 }
 
 /// What to do after a HEAD that gave nothing.
@@ -29,14 +29,14 @@ pub(crate) enum Next {
     /// Nothing more: this is how it ends.
     End(Error),
     /// A GET decides. The HEAD said this no, or none.
-    Get(Option<No>),
+    Get(Option<Negative>),
 }
 
-impl Belief {
+impl RepositoryHeadTrust {
     pub(crate) fn of(upstream: &Url) -> Self {
         let is_docker_hub = upstream.host_str() == Some(DOCKER_HUB);
         let at_first = if is_docker_hub { HeadTrust::known() } else { HeadTrust::default() };
-        Self { at_first, repositories: Mutex::new(Table::new(REPOSITORY_COUNT_MAX)) }
+        Self { at_first, repositories: Mutex::new(LruMap::new(REPOSITORY_COUNT_MAX)) }
     }
 
     /// Decides after a HEAD that ended in `error`.
@@ -60,14 +60,14 @@ impl Belief {
     }
 
     fn weigh(&self, repository: &Repository, error: Error, stakes: Stakes) -> Next {
-        let Some(no) = error.status().and_then(no_of) else { return Next::End(error) };
+        let Some(no) = error.status().and_then(negative_of) else { return Next::End(error) };
         let proof = self.change(repository, |trust, now| trust.weigh(no, stakes, now));
         match (proof, no) {
             (Proof::None, _) => Next::Get(Some(no)),
-            (Proof::AsGet { is_own_word: true }, No::Absent) => {
+            (Proof::AsGet { is_own_word: true }, Negative::Absent) => {
                 Next::End(error.with_kind(ErrorKind::NotFound))
             }
-            (Proof::AsGet { is_own_word: true }, No::Refused) => {
+            (Proof::AsGet { is_own_word: true }, Negative::Refused) => {
                 Next::End(error.with_kind(ErrorKind::Denied))
             }
             (Proof::AsGet { is_own_word: false }, _) => Next::End(error),
@@ -75,15 +75,15 @@ impl Belief {
     }
 
     /// Notes what a GET said after a HEAD had said `no`.
-    pub(crate) fn note<T>(&self, repository: &Repository, no: Option<No>, got: &Result<T, Error>) {
+    pub(crate) fn note<T>(&self, repository: &Repository, no: Option<Negative>, got: &Result<T, Error>) {
         let Some(no) = no else { return };
         match got {
-            Ok(_) => self.change(repository, HeadTrust::belied),
+            Ok(_) => self.change(repository, HeadTrust::note_contradiction),
             Err(error) => {
                 let is_own_word = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied);
-                let said = error.status().and_then(no_of);
+                let said = error.status().and_then(negative_of);
                 if said == Some(no) && (is_own_word || error.kind() == ErrorKind::Unconfirmed) {
-                    self.change(repository, |trust, now| trust.agreed(no, is_own_word, now));
+                    self.change(repository, |trust, now| trust.note_agreement(no, is_own_word, now));
                 }
             }
         }

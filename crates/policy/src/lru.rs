@@ -6,13 +6,13 @@ use std::hash::Hash;
 
 /// At most `count_max` entries.
 #[derive(Clone, Debug)]
-pub struct Table<K, V> {
+pub struct LruMap<K, V> {
     entries: HashMap<K, (u64, V)>,
     touches: u64,
     count_max: usize,
 }
 
-impl<K: Hash + Eq + Clone, V> Table<K, V> {
+impl<K: Hash + Eq + Clone, V> LruMap<K, V> {
     /// An empty one.
     pub fn new(count_max: usize) -> Self {
         Self { entries: HashMap::new(), touches: 0, count_max }

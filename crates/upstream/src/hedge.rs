@@ -10,7 +10,7 @@ use tracing::debug;
 
 use crate::clients::Pair;
 use crate::location::host_of;
-use crate::transport::{Failure, Outgoing, Patience, Transport};
+use crate::transport::{Allowance, Failure, Outgoing, Transport};
 
 /// The share of the time for an answer that passes before the second try: 4 of 10 s.
 const SILENCE: f32 = 0.4;
@@ -23,28 +23,28 @@ impl Transport {
     ///
     /// # Errors
     /// The [`Failure`] of the last connection that failed.
-    pub(crate) async fn send_twice_if_silent(
+    pub(crate) async fn send_hedged(
         &self,
         pair: &Pair,
         outgoing: &Outgoing,
-        patience: &mut Patience,
+        allowance: &mut Allowance,
     ) -> Result<Response, Failure> {
         let silent_at = Instant::now() + self.header_timeout.mul_f32(SILENCE);
-        let first = self.send_once(&pair.pooled, outgoing, patience.deadline);
+        let first = self.send_once(&pair.pooled, outgoing, allowance.deadline);
         tokio::pin!(first);
         if let Ok(answered) = timeout_at(silent_at, &mut first).await {
             return answered;
         }
-        let is_time_left = silent_at + self.header_timeout.mul_f32(REST_MIN) <= patience.deadline;
-        let may_send = patience.may_send_beside && !outgoing.is_further && is_time_left;
-        if !may_send || !self.may_ask_again(patience) {
+        let is_time_left = silent_at + self.header_timeout.mul_f32(REST_MIN) <= allowance.deadline;
+        let may_send = allowance.may_hedge && !outgoing.is_further && is_time_left;
+        if !may_send || !self.may_ask_again(allowance) {
             return first.await;
         }
-        patience.may_send_beside = false;
+        allowance.may_hedge = false;
         self.metrics.second_try();
         let host = host_of(&outgoing.url);
         debug!(registry = %self.registry, %host, kind = outgoing.kind.as_str(), "no answer; asking over a new connection too");
-        let second = self.send_once(&pair.unpooled, outgoing, patience.deadline);
+        let second = self.send_once(&pair.unpooled, outgoing, allowance.deadline);
         tokio::pin!(second);
         tokio::select! {
             answered = &mut first => if answered.is_ok() { answered } else { second.await },

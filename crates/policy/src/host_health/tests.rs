@@ -4,39 +4,51 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{
-    Class, DOUBTFUL_COUNT_MAX, FAILING_REPOSITORY_COUNT_MAX, Leave, Outcome, Path, Reach, Refusal, Scope,
+    DOUBTFUL_COUNT_MAX, FAILING_REPOSITORY_COUNT_MAX, HostHealth, InFlight, Refusal, RequestOutcome, Target,
+    TargetGroup, TargetKind,
 };
 use crate::breaker::{FAILURE_COUNT_MAX, PROBE_INTERVAL_MIN, State};
 
-fn path(repository: &str, class: Class, reference: &str) -> Arc<Path> {
-    let scope = Arc::new(Scope { repository: repository.to_owned(), class });
-    Arc::new(Path { scope, is_head: false, reference: reference.to_owned() })
+fn target(repository: &str, kind: TargetKind, reference: &str) -> Arc<Target> {
+    let group = Arc::new(TargetGroup { repository: repository.to_owned(), kind });
+    Arc::new(Target { group, is_head: false, reference: reference.to_owned() })
 }
 
-fn manifest(repository: &str, tag: &str) -> Arc<Path> {
-    path(repository, Class::Manifests, tag)
+fn manifest(repository: &str, tag: &str) -> Arc<Target> {
+    target(repository, TargetKind::Manifests, tag)
 }
 
-fn reach() -> Reach {
-    Reach::new(64, 64)
+fn reach() -> HostHealth {
+    HostHealth::new(64, 64)
 }
 
 /// Sends one request, which ends so at once.
-fn ask(reach: &mut Reach, path: &Arc<Path>, outcome: Outcome, now: Instant) -> Result<(), Refusal> {
-    let leave = reach.admit(path, now)?;
-    reach.settle(path, leave, outcome, now);
+fn ask(
+    reach: &mut HostHealth,
+    target: &Arc<Target>,
+    outcome: RequestOutcome,
+    now: Instant,
+) -> Result<(), Refusal> {
+    let in_flight = reach.admit(target, now)?;
+    reach.settle(target, in_flight, outcome, now);
     Ok(())
 }
 
-fn sent(reach: &mut Reach, path: &Arc<Path>, outcome: Outcome, count: usize, now: Instant) -> usize {
-    (0..count).filter(|_| ask(reach, path, outcome, now).is_ok()).count()
+fn sent(
+    reach: &mut HostHealth,
+    target: &Arc<Target>,
+    outcome: RequestOutcome,
+    count: usize,
+    now: Instant,
+) -> usize {
+    (0..count).filter(|_| ask(reach, target, outcome, now).is_ok()).count()
 }
 
 /// Repositories fail one after the other, until there is doubt about the host.
-fn doubted(now: Instant) -> Reach {
+fn doubted(now: Instant) -> HostHealth {
     let mut reach = reach();
     for number in 0..5 {
-        ask(&mut reach, &manifest(&format!("bad/{number}"), "latest"), Outcome::Failed, now).unwrap();
+        ask(&mut reach, &manifest(&format!("bad/{number}"), "latest"), RequestOutcome::Failed, now).unwrap();
     }
     assert!(reach.is_in_doubt());
     reach
@@ -44,12 +56,12 @@ fn doubted(now: Instant) -> Reach {
 
 #[test]
 fn k13_what_fails_is_left_alone_and_nothing_beside_it() {
-    use Outcome::{Abandoned, Answered, Failed, Served, Spoilt, Unconnected};
+    use RequestOutcome::{Abandoned, Answered, Failed, Served, Spoilt, Unconnected};
     let asked = manifest("bad", "latest");
     let beside = [
         ("itself", asked.clone()),
         ("another tag", manifest("bad", "other")),
-        ("another kind", path("bad", Class::Blobs, "latest")),
+        ("another kind", target("bad", TargetKind::Blobs, "latest")),
         ("another repository", manifest("good", "latest")),
     ];
     // How twenty requests end, and which of the four may be asked then.
@@ -66,8 +78,8 @@ fn k13_what_fails_is_left_alone_and_nothing_beside_it() {
         let mut reach = reach();
         let count = sent(&mut reach, &asked, outcome, 20, now);
         assert_eq!(count, if may_ask[0] { 20 } else { 5 }, "{outcome:?}");
-        for ((what, path), may_ask) in beside.iter().zip(may_ask) {
-            assert_eq!(reach.admit(path, now).is_ok(), may_ask, "{what} after {outcome:?}");
+        for ((what, target), may_ask) in beside.iter().zip(may_ask) {
+            assert_eq!(reach.admit(target, now).is_ok(), may_ask, "{what} after {outcome:?}");
         }
     }
 }
@@ -76,23 +88,23 @@ fn k13_what_fails_is_left_alone_and_nothing_beside_it() {
 fn k13_a_path_left_alone_is_found_again_by_one_request_for_it_at_a_time() {
     let now = Instant::now();
     let (mut reach, bad) = (reach(), manifest("bad", "latest"));
-    sent(&mut reach, &bad, Outcome::Failed, 5, now);
-    assert_eq!(reach.admit(&bad, now).unwrap_err(), Refusal::Path(PROBE_INTERVAL_MIN));
+    sent(&mut reach, &bad, RequestOutcome::Failed, 5, now);
+    assert_eq!(reach.admit(&bad, now).unwrap_err(), Refusal::Target(PROBE_INTERVAL_MIN));
     let later = now + PROBE_INTERVAL_MIN;
     let probe = reach.admit(&bad, later).unwrap();
-    assert_eq!(reach.admit(&bad, later).unwrap_err(), Refusal::Path(Duration::ZERO));
-    reach.settle(&bad, probe, Outcome::Answered, later);
-    assert_eq!(sent(&mut reach, &bad, Outcome::Answered, 20, later), 20);
+    assert_eq!(reach.admit(&bad, later).unwrap_err(), Refusal::Target(Duration::ZERO));
+    reach.settle(&bad, probe, RequestOutcome::Answered, later);
+    assert_eq!(sent(&mut reach, &bad, RequestOutcome::Answered, 20, later), 20);
 }
 
 #[test]
 fn k13_who_leaves_in_the_middle_of_a_probe_keeps_nobody_out() {
     let now = Instant::now();
     let (mut reach, bad) = (reach(), manifest("bad", "latest"));
-    sent(&mut reach, &bad, Outcome::Failed, 5, now);
+    sent(&mut reach, &bad, RequestOutcome::Failed, 5, now);
     let later = now + PROBE_INTERVAL_MIN;
-    ask(&mut reach, &bad, Outcome::Abandoned, later).unwrap();
-    ask(&mut reach, &bad, Outcome::Answered, later).unwrap();
+    ask(&mut reach, &bad, RequestOutcome::Abandoned, later).unwrap();
+    ask(&mut reach, &bad, RequestOutcome::Answered, later).unwrap();
 }
 
 #[test]
@@ -100,18 +112,18 @@ fn k13_a_repository_that_fails_gets_few_requests_at_a_time_until_it_answers() {
     let now = Instant::now();
     let mut reach = reach();
     for number in 0..FAILURE_COUNT_MAX {
-        ask(&mut reach, &manifest("bad", &number.to_string()), Outcome::Failed, now).unwrap();
+        ask(&mut reach, &manifest("bad", &number.to_string()), RequestOutcome::Failed, now).unwrap();
     }
-    let under_way: Vec<(Arc<Path>, Leave)> = (0..20)
+    let under_way: Vec<(Arc<Target>, InFlight)> = (0..20)
         .map(|number| manifest("bad", &format!("new-{number}")))
-        .filter_map(|path| Some((path.clone(), reach.admit(&path, now).ok()?)))
+        .filter_map(|target| Some((target.clone(), reach.admit(&target, now).ok()?)))
         .collect();
     assert_eq!(under_way.len(), FAILING_REPOSITORY_COUNT_MAX as usize);
     assert!(matches!(reach.admit(&manifest("bad", "more"), now), Err(Refusal::Repository(_))));
-    assert!(reach.admit(&path("bad", Class::Blobs, "b"), now).is_ok(), "its blobs are another matter");
+    assert!(reach.admit(&target("bad", TargetKind::Blobs, "b"), now).is_ok(), "its blobs are another matter");
     assert!(reach.admit(&manifest("good", "latest"), now).is_ok());
-    for (path, leave) in under_way {
-        reach.settle(&path, leave, Outcome::Answered, now);
+    for (target, in_flight) in under_way {
+        reach.settle(&target, in_flight, RequestOutcome::Answered, now);
     }
     let many =
         (0..20).filter(|number| reach.admit(&manifest("bad", &format!("again-{number}")), now).is_ok());
@@ -121,10 +133,10 @@ fn k13_a_repository_that_fails_gets_few_requests_at_a_time_until_it_answers() {
 #[test]
 fn k13_one_failing_path_asked_without_end_raises_no_doubt() {
     let mut now = Instant::now();
-    let (mut reach, bad) = (reach(), path("bad", Class::Tags, ""));
+    let (mut reach, bad) = (reach(), target("bad", TargetKind::Tags, ""));
     let mut count = 0;
     for _ in 0..50 * 60 {
-        count += sent(&mut reach, &bad, Outcome::Failed, 1, now);
+        count += sent(&mut reach, &bad, RequestOutcome::Failed, 1, now);
         now += Duration::from_millis(20);
         assert!(!reach.take_probe(now) && !reach.is_in_doubt());
     }
@@ -135,9 +147,9 @@ fn k13_one_failing_path_asked_without_end_raises_no_doubt() {
 #[test]
 fn k13_doubt_asks_the_host_by_a_request_of_our_own_and_believes_it() {
     for (outcome, state) in [
-        (Outcome::Answered, State::Closed),
-        (Outcome::Failed, State::Open),
-        (Outcome::Unconnected, State::Open),
+        (RequestOutcome::Answered, State::Closed),
+        (RequestOutcome::Failed, State::Open),
+        (RequestOutcome::Unconnected, State::Open),
     ] {
         let now = Instant::now();
         let mut reach = doubted(now);
@@ -155,8 +167,8 @@ fn k13_a_probe_that_fails_after_somebody_was_answered_opens_nothing() {
     let now = Instant::now();
     let mut reach = doubted(now);
     assert!(reach.take_probe(now));
-    ask(&mut reach, &manifest("good", "latest"), Outcome::Answered, now).unwrap();
-    reach.probed(Outcome::Failed, now);
+    ask(&mut reach, &manifest("good", "latest"), RequestOutcome::Answered, now).unwrap();
+    reach.probed(RequestOutcome::Failed, now);
     assert_eq!(reach.state(), State::Closed);
 }
 
@@ -165,9 +177,9 @@ fn k13_in_doubt_who_answered_goes_on_and_the_others_share_few_requests() {
     let now = Instant::now();
     let mut reach = reach();
     let good = manifest("good", "latest");
-    ask(&mut reach, &good, Outcome::Served, now).unwrap();
+    ask(&mut reach, &good, RequestOutcome::Served, now).unwrap();
     for number in 0..5 {
-        ask(&mut reach, &manifest(&format!("bad/{number}"), "latest"), Outcome::Failed, now).unwrap();
+        ask(&mut reach, &manifest(&format!("bad/{number}"), "latest"), RequestOutcome::Failed, now).unwrap();
     }
     let hanging =
         (0..1000).filter(|number| reach.admit(&manifest(&format!("made-up/{number}"), "x"), now).is_ok());
@@ -181,14 +193,14 @@ fn k13_in_doubt_who_answered_goes_on_and_the_others_share_few_requests() {
 fn k13_in_doubt_one_failure_is_enough_for_a_path() {
     let now = Instant::now();
     let mut reach = doubted(now);
-    assert_eq!(sent(&mut reach, &manifest("next", "latest"), Outcome::Failed, 3, now), 1);
+    assert_eq!(sent(&mut reach, &manifest("next", "latest"), RequestOutcome::Failed, 3, now), 1);
 }
 
 #[test]
 fn f01_a_host_that_is_gone_is_asked_more_and_more_seldom_and_by_us() {
     let mut now = Instant::now();
     let (mut reach, any) = (reach(), manifest("any", "latest"));
-    assert_eq!(sent(&mut reach, &any, Outcome::Unconnected, 20, now), 5);
+    assert_eq!(sent(&mut reach, &any, RequestOutcome::Unconnected, 20, now), 5);
     let mut pauses = Vec::new();
     for _ in 0..8 {
         let Err(Refusal::Host(pause)) = reach.admit(&any, now) else { panic!("a request too early") };
@@ -198,12 +210,12 @@ fn f01_a_host_that_is_gone_is_asked_more_and_more_seldom_and_by_us() {
         assert!(reach.take_probe(now));
         assert_eq!(reach.state(), State::HalfOpen);
         assert!(reach.admit(&any, now).is_err(), "no client's request is a probe");
-        reach.probed(Outcome::Unconnected, now);
+        reach.probed(RequestOutcome::Unconnected, now);
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
     now += Duration::from_secs(30);
     assert!(reach.take_probe(now));
-    reach.probed(Outcome::Answered, now);
+    reach.probed(RequestOutcome::Answered, now);
     assert_eq!((reach.state(), reach.admit(&any, now).is_ok()), (State::Closed, true));
 }
 
@@ -211,13 +223,13 @@ fn f01_a_host_that_is_gone_is_asked_more_and_more_seldom_and_by_us() {
 fn k13_a_host_whose_own_page_never_works_is_found_again_by_a_request_that_does() {
     let now = Instant::now();
     let (mut reach, any) = (reach(), manifest("any", "latest"));
-    sent(&mut reach, &any, Outcome::Unconnected, 5, now);
+    sent(&mut reach, &any, RequestOutcome::Unconnected, 5, now);
     let later = now + PROBE_INTERVAL_MIN;
     assert!(reach.take_probe(later));
-    reach.probed(Outcome::Failed, later);
-    let leave = reach.admit(&any, later).unwrap();
+    reach.probed(RequestOutcome::Failed, later);
+    let in_flight = reach.admit(&any, later).unwrap();
     assert!(matches!(reach.admit(&any, later), Err(Refusal::Host(_))), "one for each probe");
-    reach.settle(&any, leave, Outcome::Answered, later);
+    reach.settle(&any, in_flight, RequestOutcome::Answered, later);
     assert_eq!(reach.state(), State::Closed);
 }
 
@@ -227,7 +239,7 @@ fn k13_what_begins_and_never_ends_is_a_failure_of_its_path() {
     let (mut reach, bad) = (reach(), manifest("bad", "latest"));
     let mut attempts = 0;
     for _ in 0..100 {
-        if ask(&mut reach, &bad, Outcome::Begun, now).is_ok() {
+        if ask(&mut reach, &bad, RequestOutcome::Begun, now).is_ok() {
             attempts += 1;
             reach.spoil(&bad, now);
         }
@@ -235,9 +247,9 @@ fn k13_what_begins_and_never_ends_is_a_failure_of_its_path() {
     }
     assert_eq!(attempts, 5 + 3, "after 1, 2 and 4 s");
     now += Duration::from_secs(60);
-    ask(&mut reach, &bad, Outcome::Begun, now).unwrap();
+    ask(&mut reach, &bad, RequestOutcome::Begun, now).unwrap();
     reach.complete(&bad);
-    assert_eq!(sent(&mut reach, &bad, Outcome::Served, 20, now), 20);
+    assert_eq!(sent(&mut reach, &bad, RequestOutcome::Served, 20, now), 20);
 }
 
 #[test]
@@ -245,9 +257,9 @@ fn k13_connections_that_fail_now_and_then_leave_it_closed() {
     let now = Instant::now();
     let (mut reach, any) = (reach(), manifest("any", "latest"));
     for _ in 0..20 {
-        sent(&mut reach, &any, Outcome::Unconnected, 4, now);
-        ask(&mut reach, &any, Outcome::Spoilt, now).unwrap();
-        reach = Reach { paths: crate::table::Table::new(8), ..reach };
+        sent(&mut reach, &any, RequestOutcome::Unconnected, 4, now);
+        ask(&mut reach, &any, RequestOutcome::Spoilt, now).unwrap();
+        reach = HostHealth { targets: crate::lru::LruMap::new(8), ..reach };
     }
     assert_eq!(reach.state(), State::Closed);
 }
@@ -257,10 +269,10 @@ fn k14_a_request_that_leaves_no_trace_takes_no_probe_and_changes_nothing() {
     let now = Instant::now();
     let (mut reach, bad) = (reach(), manifest("bad", "latest"));
     reach.admit_unseen(&bad, now).unwrap();
-    sent(&mut reach, &bad, Outcome::Failed, 5, now);
+    sent(&mut reach, &bad, RequestOutcome::Failed, 5, now);
     let later = now + PROBE_INTERVAL_MIN;
     assert!(reach.admit_unseen(&bad, later).is_err());
-    ask(&mut reach, &bad, Outcome::Answered, later).unwrap();
+    ask(&mut reach, &bad, RequestOutcome::Answered, later).unwrap();
     reach.admit_unseen(&bad, later).unwrap();
 }
 
@@ -269,9 +281,9 @@ fn k13_only_what_has_not_failed_lately_is_worth_asking_again() {
     let now = Instant::now();
     let (mut reach, bad) = (reach(), manifest("bad", "latest"));
     assert!(reach.may_retry(&bad));
-    ask(&mut reach, &bad, Outcome::Spoilt, now).unwrap();
+    ask(&mut reach, &bad, RequestOutcome::Spoilt, now).unwrap();
     assert!(!reach.may_retry(&bad));
-    ask(&mut reach, &bad, Outcome::Answered, now).unwrap();
+    ask(&mut reach, &bad, RequestOutcome::Answered, now).unwrap();
     assert!(reach.may_retry(&bad));
     assert!(!doubted(now).may_retry(&bad));
 }
@@ -280,11 +292,11 @@ fn k13_only_what_has_not_failed_lately_is_worth_asking_again() {
 fn f09_a_path_that_said_for_how_long_rests_so_long() {
     let now = Instant::now();
     let (mut reach, busy) = (reach(), manifest("busy", "latest"));
-    let leave = reach.admit(&busy, now).unwrap();
-    reach.settle(&busy, leave, Outcome::Failed, now);
+    let in_flight = reach.admit(&busy, now).unwrap();
+    reach.settle(&busy, in_flight, RequestOutcome::Failed, now);
     reach.rest(&busy, Duration::from_secs(20), now);
     reach.rest(&busy, Duration::from_secs(2), now);
-    assert_eq!(reach.admit(&busy, now).unwrap_err(), Refusal::Path(Duration::from_secs(20)));
+    assert_eq!(reach.admit(&busy, now).unwrap_err(), Refusal::Target(Duration::from_secs(20)));
     assert!(reach.admit(&manifest("busy", "other"), now).is_ok());
     assert!(reach.admit(&busy, now + Duration::from_secs(20)).is_ok());
 }
@@ -294,8 +306,8 @@ fn k13_what_is_remembered_is_bounded_whoever_makes_up_names() {
     let now = Instant::now();
     let mut reach = reach();
     for number in 0..10_000 {
-        let outcome = if number % 7 == 0 { Outcome::Served } else { Outcome::Failed };
+        let outcome = if number % 7 == 0 { RequestOutcome::Served } else { RequestOutcome::Failed };
         let _ = ask(&mut reach, &manifest(&format!("made-up/{number}"), "x"), outcome, now);
     }
-    assert!(reach.paths.len() <= 64 && reach.failing.len() <= 64 && reach.serving.len() <= 64);
+    assert!(reach.targets.len() <= 64 && reach.failing.len() <= 64 && reach.serving.len() <= 64);
 }

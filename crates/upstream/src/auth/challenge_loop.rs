@@ -9,17 +9,17 @@ use http::StatusCode;
 use reqwest::Response;
 use telemetry::UpstreamKind;
 
-use super::host::{Host, Role};
+use super::context::RequestContext;
+use super::credential::CredentialKind;
+use super::hop::{Host, Role};
 use super::schemes::Scheme;
-use super::ticket::Offer;
-use super::token_cache::{Held, TokenKey};
-use super::wires::Wires;
-use super::{Auth, Demand, Ticket};
-use crate::ask::Ask;
+use super::token_cache::{CachedToken, TokenKey};
+use super::{Auth, Credential, Demand};
 use crate::error::{Error, ErrorKind};
 use crate::location::host_of;
-use crate::transport::{Outgoing, Patience};
-use crate::word;
+use crate::negative_answer;
+use crate::operation::Operation;
+use crate::transport::{Allowance, Outgoing};
 
 /// Tokens that one dialogue fetches because it was challenged: for one challenge that came without a token, and one
 /// that an old token or one for another scope earned.
@@ -27,17 +27,17 @@ const CHALLENGE_COUNT_MAX: usize = 2;
 
 /// A host's last word.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct HostAnswer {
     pub(crate) response: Response,
     /// What it was shown.
-    pub(crate) ticket: Ticket,
+    pub(crate) credential: Credential,
     /// Whether it speaks as a registry does: it is ours, or it has asked who we are.
     pub(crate) is_registry: bool,
 }
 
 /// What was offered already.
 #[derive(Debug, Default)]
-struct Tried {
+struct Attempted {
     bare: bool,
     basic: bool,
     /// Whether what the host is known to want was looked up, or asked for at its root.
@@ -64,13 +64,13 @@ struct Facts {
 enum Step {
     /// Believe it.
     Conclude,
-    /// Ask without anything, and give up this token.
-    Bare(Option<(TokenKey, Arc<Held>)>),
-    /// Ask with the login itself.
+    /// Operation without anything, and give up this token.
+    Bare(Option<(TokenKey, Arc<CachedToken>)>),
+    /// Operation with the login itself.
     Basic,
-    /// Ask with a token for this; give up the one held for it.
-    Token(TokenKey, Option<Arc<Held>>),
-    /// Ask with what the host is known to want.
+    /// Operation with a token for this; give up the one held for it.
+    Token(TokenKey, Option<Arc<CachedToken>>),
+    /// Operation with what the host is known to want.
     Known,
     /// Find out at the root what it wants, and ask with that.
     Root,
@@ -85,41 +85,41 @@ impl Auth {
     ///
     /// # Errors
     /// Those of sending and of token services; [`ErrorKind::Invalid`] for a realm that cannot be asked.
-    pub(crate) async fn converse(
+    pub(crate) async fn send_authenticated(
         &self,
-        wires: Wires<'_>,
+        context: RequestContext<'_>,
         host: &Host,
-        ask: &Ask,
+        operation: &Operation,
         kind: UpstreamKind,
-        patience: &mut Patience,
-    ) -> Result<Said, Error> {
-        let mut tried = Tried::default();
-        let mut ticket = self.prepare(wires, host, patience).await?;
+        allowance: &mut Allowance,
+    ) -> Result<HostAnswer, Error> {
+        let mut attempted = Attempted::default();
+        let mut credential = self.prepare(context, host, allowance).await?;
         loop {
-            tried.note(&ticket);
-            let headers = ask.headers(ticket.header());
+            attempted.note(&credential);
+            let headers = operation.headers(credential.header());
             let outgoing = Outgoing {
                 kind,
-                method: ask.method.clone(),
+                method: operation.method.clone(),
                 url: host.url.clone(),
                 headers,
-                path: Arc::clone(&ask.path),
-                is_further: ask.is_further,
+                target: Arc::clone(&operation.target),
+                is_further: operation.is_further,
             };
-            let response = wires.send(&outgoing, patience).await?;
-            ticket.note(response.status());
-            let is_registry = host.is_home() || tried.challenge_count > 0 || !ticket.is_bare();
-            let next = match self.next_step(wires, host, &response, &ticket, &mut tried)? {
+            let response = context.send(&outgoing, allowance).await?;
+            credential.note(response.status());
+            let is_registry = host.is_home() || attempted.challenge_count > 0 || !credential.is_bare();
+            let next = match self.next_step(context, host, &response, &credential, &mut attempted)? {
                 Step::Conclude => None,
                 Step::Refused(error) => return Err(error),
                 Step::WrongLogin => {
-                    let refusal = self.refusal(&host_of(&host.url), &ticket, 401);
-                    return Err(word::weigh(
+                    let refusal = self.refusal(&host_of(&host.url), &credential, 401);
+                    return Err(negative_answer::weigh(
                         refusal,
                         response,
-                        &ask.method,
-                        patience.deadline,
-                        &wires.transport.memory.documents,
+                        &operation.method,
+                        allowance.deadline,
+                        &context.transport.memory.documents,
                     )
                     .await);
                 }
@@ -127,27 +127,27 @@ impl Auth {
                     if let Some((key, held)) = dead {
                         self.tokens.give_up(&key, &held).await;
                     }
-                    Some(Ticket::bare_after(&ticket))
+                    Some(Credential::none_after(&credential))
                 }
                 Step::Basic => {
                     self.learn(host, &Scheme::Basic, None);
-                    Some(self.basic_ticket(wires, host, patience).await?)
+                    Some(self.basic_credential(context, host, allowance).await?)
                 }
                 Step::Token(key, dead) => {
                     if let Some(held) = dead {
                         self.tokens.give_up(&key, &held).await;
                     }
-                    Some(self.token_ticket(wires, key, patience).await?)
+                    Some(self.token_credential(context, key, allowance).await?)
                 }
-                Step::Known => self.known_ticket(wires, host, patience).await?,
+                Step::Known => self.known_credential(context, host, allowance).await?,
                 Step::Root => {
-                    self.ask_root(wires, host, patience).await?;
-                    self.known_ticket(wires, host, patience).await?
+                    self.ask_root(context, host, allowance).await?;
+                    self.known_credential(context, host, allowance).await?
                 }
             };
             match next {
-                Some(next) => ticket = next,
-                None => return Ok(Said { response, ticket, is_registry }),
+                Some(next) => credential = next,
+                None => return Ok(HostAnswer { response, credential, is_registry }),
             }
         }
     }
@@ -156,27 +156,27 @@ impl Auth {
     ///
     /// # Errors
     /// Those of [`prepare`](Self::prepare), and a refusal of the login, which makes the answer worthless.
-    async fn known_ticket(
+    async fn known_credential(
         &self,
-        wires: Wires<'_>,
+        context: RequestContext<'_>,
         host: &Host,
-        patience: &mut Patience,
-    ) -> Result<Option<Ticket>, Error> {
-        let ticket = self.prepare(wires, host, patience).await?;
-        match ticket.refusal {
+        allowance: &mut Allowance,
+    ) -> Result<Option<Credential>, Error> {
+        let credential = self.prepare(context, host, allowance).await?;
+        match credential.refusal {
             Some(refusal) if refusal.with_login => Err(refusal.error),
-            _ if ticket.is_bare() => Ok(None),
-            _ => Ok(Some(ticket)),
+            _ if credential.is_bare() => Ok(None),
+            _ => Ok(Some(credential)),
         }
     }
 
     fn next_step(
         &self,
-        wires: Wires<'_>,
+        context: RequestContext<'_>,
         host: &Host,
         response: &Response,
-        ticket: &Ticket,
-        tried: &mut Tried,
+        credential: &Credential,
+        attempted: &mut Attempted,
     ) -> Result<Step, Error> {
         let status = response.status();
         if !matches!(status.as_u16(), 401 | 403 | 404 | 410) || host.role == Role::Returned {
@@ -184,34 +184,34 @@ impl Auth {
         }
         let demand = match status {
             // Whoever was shown something and says that there is nothing means it.
-            StatusCode::NOT_FOUND | StatusCode::GONE if !ticket.is_bare() => Demand::Nothing,
-            _ => self.read_demand(wires.transport, host, response.headers()),
+            StatusCode::NOT_FOUND | StatusCode::GONE if !credential.is_bare() => Demand::Nothing,
+            _ => self.read_demand(context.transport, host, response.headers()),
         };
         let known = self.schemes.of(host);
         let facts = Facts {
             status,
-            may_login: self.may_show_login(wires.transport, host),
-            is_known: known.is_some_and(|(scheme, _)| scheme != Scheme::Basic || !tried.basic),
+            may_login: self.may_show_login(context.transport, host),
+            is_known: known.is_some_and(|(scheme, _)| scheme != Scheme::Basic || !attempted.basic),
             has_root: host.is_home(),
         };
         let wanted = match demand {
             Demand::Bearer { realm, service, scope, is_scope_lacking } => {
                 let key = self.key(host, &realm, service.clone(), scope.of(&host.repository));
                 let wanted = Wanted::Token { key: Box::new(key), is_scope_lacking };
-                let step = tried.next(&wanted, ticket, facts);
+                let step = attempted.next(&wanted, credential, facts);
                 if matches!(step, Step::Token(..)) {
                     self.learn(host, &Scheme::Bearer { realm, service }, Some(&scope));
                 }
                 return Ok(step);
             }
-            Demand::Unusable(error) if status == StatusCode::UNAUTHORIZED && ticket.is_bare() => {
+            Demand::Unusable(error) if status == StatusCode::UNAUTHORIZED && credential.is_bare() => {
                 let detail = format!("is no use: {error}");
                 return Err(Error::new(ErrorKind::Invalid, host_of(&host.url), detail));
             }
             Demand::Basic => Wanted::Basic,
             Demand::Unusable(_) | Demand::Nothing => Wanted::Nothing,
         };
-        Ok(tried.next(&wanted, ticket, facts))
+        Ok(attempted.next(&wanted, credential, facts))
     }
 }
 
@@ -223,38 +223,39 @@ enum Wanted {
     Token { key: Box<TokenKey>, is_scope_lacking: bool },
 }
 
-impl Tried {
-    fn note(&mut self, ticket: &Ticket) {
-        match &ticket.offer {
-            Offer::Nothing => self.bare = true,
-            Offer::Basic { .. } => self.basic = true,
-            Offer::Token { .. } => {}
+impl Attempted {
+    fn note(&mut self, credential: &Credential) {
+        match &credential.offer {
+            CredentialKind::Nothing => self.bare = true,
+            CredentialKind::Basic { .. } => self.basic = true,
+            CredentialKind::Token { .. } => {}
         }
     }
 
     /// What to do about a 401, 403, 404 or 410 to `ticket`.
-    fn next(&mut self, wanted: &Wanted, ticket: &Ticket, facts: Facts) -> Step {
-        match (&ticket.offer, wanted) {
-            (Offer::Token { key, held, is_fresh }, Wanted::Token { key: asked, is_scope_lacking })
-                if *key == **asked =>
-            {
+    fn next(&mut self, wanted: &Wanted, credential: &Credential, facts: Facts) -> Step {
+        match (&credential.offer, wanted) {
+            (
+                CredentialKind::Token { key, held, is_fresh },
+                Wanted::Token { key: asked, is_scope_lacking },
+            ) if *key == **asked => {
                 let lacks = *is_scope_lacking || facts.status == StatusCode::FORBIDDEN;
                 let may_help = if lacks { held.may_allow_too_little() } else { held.may_be_dead() };
                 let is_final = *is_fresh || !may_help;
                 if is_final { Step::Conclude } else { self.answer(asked, Some(held)) }
             }
             (offer, Wanted::Token { key, .. }) => {
-                if let Offer::Token { key, .. } = offer {
+                if let CredentialKind::Token { key, .. } = offer {
                     self.spent.push(key.clone());
                 }
-                match &ticket.refusal {
+                match &credential.refusal {
                     Some(refusal) if refusal.key.as_ref() == Some(&**key) => {
                         Step::Refused(refusal.error.clone())
                     }
                     _ => self.answer(key, None),
                 }
             }
-            (Offer::Token { key, held, is_fresh }, Wanted::Basic | Wanted::Nothing) => {
+            (CredentialKind::Token { key, held, is_fresh }, Wanted::Basic | Wanted::Nothing) => {
                 let is_dead = !is_fresh
                     && match facts.status {
                         StatusCode::UNAUTHORIZED => held.may_be_dead(),
@@ -274,17 +275,19 @@ impl Tried {
                     _ => Step::Conclude,
                 }
             }
-            (Offer::Basic { .. }, Wanted::Basic | Wanted::Nothing) => {
+            (CredentialKind::Basic { .. }, Wanted::Basic | Wanted::Nothing) => {
                 // Not everything need be private.
                 let is_bare_left = !self.bare && facts.status == StatusCode::UNAUTHORIZED;
                 if is_bare_left { Step::Bare(None) } else { Step::Conclude }
             }
-            (Offer::Nothing, Wanted::Basic | Wanted::Nothing) => self.after_nothing(wanted, ticket, facts),
+            (CredentialKind::Nothing, Wanted::Basic | Wanted::Nothing) => {
+                self.after_nothing(wanted, credential, facts)
+            }
         }
     }
 
-    fn after_nothing(&mut self, wanted: &Wanted, ticket: &Ticket, facts: Facts) -> Step {
-        match &ticket.refusal {
+    fn after_nothing(&mut self, wanted: &Wanted, credential: &Credential, facts: Facts) -> Step {
+        match &credential.refusal {
             Some(refusal) if refusal.with_login => return Step::Refused(refusal.error.clone()),
             Some(_) => return Step::Conclude,
             None => {}
@@ -301,14 +304,14 @@ impl Tried {
         self.known = true;
         if facts.is_known {
             Step::Known
-        } else if facts.may_login && facts.has_root && !ticket.has_login {
+        } else if facts.may_login && facts.has_root && !credential.has_login {
             Step::Root
         } else {
             Step::Conclude
         }
     }
 
-    fn answer(&mut self, key: &TokenKey, dead: Option<&Arc<Held>>) -> Step {
+    fn answer(&mut self, key: &TokenKey, dead: Option<&Arc<CachedToken>>) -> Step {
         if self.challenge_count == CHALLENGE_COUNT_MAX || self.spent.contains(key) {
             return Step::Conclude;
         }

@@ -5,16 +5,16 @@
 
 use std::time::{Duration, Instant};
 
-use crate::table::Table;
+use crate::lru::LruMap;
 
 /// The shortest rest after a request for one, whatever it said.
-pub const REST_MIN: Duration = Duration::from_secs(1);
+pub const THROTTLE_PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Repositories whose rests are remembered.
 const REPOSITORY_COUNT_MAX: usize = 256;
 
 /// What a limit is on. Docker Hub limits manifests only, and a pull under way must be able to finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Limit {
+pub enum LimitedKind {
     /// Manifests.
     Manifests,
     /// Lists of tags and of referrers.
@@ -25,28 +25,28 @@ pub enum Limit {
 
 /// The rests of one host. The caller owns the clock and keeps this behind its lock.
 #[derive(Clone, Debug)]
-pub struct Rests {
-    repositories: Table<(String, Limit), Instant>,
+pub struct Throttling {
+    repositories: LruMap<(String, LimitedKind), Instant>,
     registry: [Option<Instant>; 3],
     /// Who told each limit last.
     told_by: [Option<(String, Instant)>; 3],
 }
 
-impl Default for Rests {
+impl Default for Throttling {
     fn default() -> Self {
         Self {
-            repositories: Table::new(REPOSITORY_COUNT_MAX),
+            repositories: LruMap::new(REPOSITORY_COUNT_MAX),
             registry: [None; 3],
             told_by: [const { None }; 3],
         }
     }
 }
 
-impl Rests {
+impl Throttling {
     /// A request for `repository` was told to come again after `pause`. Returns whether this is news; a shorter
     /// rest than the one under way is none.
-    pub fn begin(&mut self, repository: &str, limit: Limit, pause: Duration, now: Instant) -> bool {
-        let until = now + pause.max(REST_MIN);
+    pub fn begin(&mut self, repository: &str, limit: LimitedKind, pause: Duration, now: Instant) -> bool {
+        let until = now + pause.max(THROTTLE_PAUSE_MIN);
         let index = limit as usize;
         let told_by = self.told_by[index].replace((repository.to_owned(), until));
         let is_the_registrys =
@@ -62,9 +62,9 @@ impl Rests {
     }
 
     /// Returns the time for which `repository` still gets no requests under this limit.
-    pub fn left(&mut self, repository: &str, limit: Limit, now: Instant) -> Option<Duration> {
-        let of_all = [limit, Limit::Everything].map(|limit| self.registry[limit as usize]);
-        let own = [limit, Limit::Everything]
+    pub fn left(&mut self, repository: &str, limit: LimitedKind, now: Instant) -> Option<Duration> {
+        let of_all = [limit, LimitedKind::Everything].map(|limit| self.registry[limit as usize]);
+        let own = [limit, LimitedKind::Everything]
             .map(|limit| self.repositories.get_mut(&(repository.to_owned(), limit)).copied());
         let until = of_all.into_iter().chain(own).flatten().max()?;
         until.checked_duration_since(now).filter(|left| !left.is_zero())
