@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or draws a random number; the caller hands those values in, so that
 //! every decision can be tested as a table.
 
+pub mod access;
 pub mod address;
 pub mod approach;
 pub mod breaker;

@@ -9,6 +9,7 @@ use cache::{Backend, PullError, Want};
 use http::{Method, Request, Response, request};
 use http_body::Body;
 use oci::{Digest, Page, RangeSet, Reference, Repository, RequestError};
+use policy::access::{self, Decision, Identity};
 use policy::host::{Route, RoutingTable};
 use telemetry::{Answered, Metrics};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use crate::body::AnswerBody;
 use crate::clock::Clock;
 use crate::condition;
 use crate::health;
+use crate::identity;
 use crate::permits::Permits;
 use crate::request_id::RequestIds;
 use crate::respond::error::{self, Asked, Failed, Refusal};
@@ -76,11 +78,12 @@ impl Public {
             let answer = if closes { answer.closing() } else { answer };
             return answer.into_response(&head.method, Some(entry));
         }
+        let identity = identity::identify(client);
         let snapshot = self.current.get();
         let (answered, namespace) = match admitted.and_then(|()| route(&snapshot.routes, &head)) {
             Ok(route) => {
                 let namespace = route.namespace().map(str::to_owned);
-                (serve(&snapshot, route, &head, &mut entry).await, namespace)
+                (serve(&snapshot, route, &identity, &head, &mut entry).await, namespace)
             }
             Err(refusal) => (Err(refusal), None),
         };
@@ -131,12 +134,16 @@ fn route(routes: &RoutingTable<Arc<Backend>>, head: &request::Parts) -> Result<R
 async fn serve(
     snapshot: &Snapshot,
     route: Route<Arc<Backend>>,
+    identity: &Identity,
     head: &request::Parts,
     entry: &mut Entry,
 ) -> Result<Answer, Refusal> {
     let (backend, path, place) = match route {
         Route::Registry { registry, path, link } => (registry, path, link),
-        Route::Version => return Ok(version()),
+        Route::Version => {
+            let Decision::Allow = access::decide(identity, None, &oci::Request::Version);
+            return Ok(version());
+        }
     };
     entry.routed(&backend);
     let asked = oci::Request::parse(&path, head.uri.query());
@@ -144,6 +151,7 @@ async fn serve(
     let visit = Visit { routes: &snapshot.routes, backend: &backend, path, place, head };
     let asked = asked.map_err(|error| visit.refuse_request(error))?;
     entry.asked(&asked);
+    let Decision::Allow = access::decide(identity, Some(backend.name()), &asked);
     // The backend has deadlines of its own; this one covers whatever they do not, such as a hung disk.
     // Pinned where it is: the timeout would keep room for it twice.
     let pull = pin!(visit.pull(asked));

@@ -1,9 +1,10 @@
 //! HTTP for registry clients and for the operator.
 //!
-//! A request on the public listener goes through these rooms in order: `listen` accepts it, `tls`
-//! decrypts it on the listeners that speak TLS, `connection` serves HTTP/1.1 on it under the deadlines of `clock`, `site` refuses malformed heads, `handle` finds the
-//! registry and asks its backend, `respond` puts the answer into HTTP, `body` sends it, through
-//! `sendfile` where it is in a file, and `report` tells its end to `access`. Beside them, `lateness` measures how long they wait for one another. Only this crate knows HTTP service types.
+//! A request on the public listener goes through these rooms in order: `listen` accepts it, `tls` decrypts it on the
+//! listeners that speak TLS, `connection` serves HTTP/1.1 on it under the deadlines of `clock`, `site` refuses malformed
+//! heads, `identity` says who asks, `handle` finds the registry and asks its backend, `respond` puts the answer into
+//! HTTP, `body` sends it, through `sendfile` where it is in a file, and `report` tells its end to `access`. Beside them,
+//! `lateness` measures how long they wait for one another. Only this crate knows HTTP service types.
 
 mod about;
 mod access;
@@ -17,6 +18,7 @@ mod connection;
 pub mod fuzzing;
 mod handle;
 mod health;
+mod identity;
 mod lateness;
 mod listen;
 mod multipart;

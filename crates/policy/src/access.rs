@@ -1,0 +1,37 @@
+//! Who may read what.
+//!
+//! wharf has no way yet to know its clients, so there is one kind of [`Identity`] and one [`Decision`]. Every request
+//! passes [`decide`] all the same, before anything is looked up for it: whoever adds a way to know clients adds a
+//! variant here, and the compiler names the one place in the server that has to answer it.
+
+use std::net::IpAddr;
+
+use oci::Request;
+
+/// The client behind a request, as far as wharf knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// A client that proved nothing.
+    Anonymous {
+        /// The address it connects from; an IPv4 address is never written as an IPv6 one.
+        address: IpAddr,
+    },
+}
+
+/// Whether a request may be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It may.
+    Allow,
+}
+
+/// Decides whether `identity` may read what it `asked` of a registry. `registry` is none for `/v2/` where no registry
+/// is named: that tells a client no more than that this is a registry.
+pub fn decide(identity: &Identity, registry: Option<&str>, asked: &Request) -> Decision {
+    match (identity, registry, asked) {
+        (Identity::Anonymous { .. }, _, _) => Decision::Allow,
+    }
+}
+
+#[cfg(test)]
+mod tests;
