@@ -193,7 +193,7 @@ async fn health_is_asked_without_any_other_program() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
+async fn systemd_is_told_when_it_is_ready_when_it_reloads_and_when_it_stops() {
     let hub = FakeRegistry::start().await;
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let path = directory.path().join("notify");
@@ -208,6 +208,8 @@ async fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
     };
     assert_eq!(next(), "READY=1");
     assert_eq!(program.get("127.0.0.1", "/readyz").await.unwrap().status, 200);
+    program.signal(Signal::HUP);
+    assert_eq!([next(), next()], ["RELOADING=1", "READY=1"]);
     program.signal(Signal::TERM);
     assert_eq!(next(), "STOPPING=1");
     assert!(program.wait().success());
