@@ -96,6 +96,22 @@ impl RegistrySet {
         config: &Config,
         capacity: &Capacity,
     ) -> Result<Prepared, Vec<RegistryError>> {
+        let prepared = self.try_prepare(config, capacity).await;
+        if prepared.is_err() {
+            // Metrics begin with the first who counts in them.
+            let names = config.registries.iter().map(|registry| &registry.names.name);
+            let unknown =
+                names.filter(|name| !self.served.contains_key(*name) && !self.retired.contains_key(*name));
+            unknown.for_each(|name| self.common.metrics.remove_registry(name));
+        }
+        prepared
+    }
+
+    async fn try_prepare(
+        &mut self,
+        config: &Config,
+        capacity: &Capacity,
+    ) -> Result<Prepared, Vec<RegistryError>> {
         let upstreams = self.make_upstreams(config).await?;
         let to_open: Vec<&Registry> = config.registries.iter().filter(|it| self.needs_store(it)).collect();
         let refused: Vec<_> = to_open.iter().filter_map(|it| self.refuse_root(it)).collect();
@@ -239,12 +255,18 @@ impl RegistrySet {
         slot.is_some_and(|slot| slot.lock().as_ref().is_some_and(|served| served.registry.root == root))
     }
 
-    /// Says that a root is still in use by a registry of another name that was removed.
+    /// Says that a root is in use by a registry of another name: one that is removed finishes its transfers first.
     fn refuse_root(&self, registry: &Registry) -> Option<RegistryError> {
-        let (other, _) =
-            self.retired.iter().find(|(other, _)| self.is_retired_over(other, &registry.root))?;
+        let is_its_root = |root: &Path| absolute(root) == absolute(&registry.root);
+        let served = self.served.values().find(|it| is_its_root(&it.registry.root));
+        let served = served.map(|it| it.registry.names.name.clone());
+        let retired = || {
+            let is_over = |slot: &Slot| slot.lock().as_ref().is_some_and(|it| is_its_root(&it.registry.root));
+            self.retired.iter().find(|(_, slot)| is_over(slot)).map(|(name, _)| name.clone())
+        };
+        let other = served.or_else(retired)?;
         let reason = format!(
-            "{other}, which was removed, still finishes transfers in {}; reload again when they are over",
+            "{} is the root of {other}, whose transfers have to end first; reload without {other}, and then again",
             registry.root.display()
         );
         Some(RegistryError { name: registry.names.name.clone(), reason })
@@ -270,6 +292,11 @@ impl Served {
     fn change_to(&self, registry: &Registry) -> RegistryChange {
         RegistryChange::between(&self.registry, registry)
     }
+}
+
+/// The path from the top. Two of them can still lead to one directory; then its lock tells.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn closing(name: &str) -> RegistryError {

@@ -69,19 +69,23 @@ impl Reloader {
         let mut looks = tokio::time::interval(WATCH_INTERVAL);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
+            let (cause, request) = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return self.set,
-                Ok(()) = causes.hangups.changed() => drop(self.reload("SIGHUP").await),
-                Some(request) = causes.requests.recv() => {
-                    let answer = self.reload("wharf reload").await;
-                    request.answer(answer);
+                Ok(()) = causes.hangups.changed() => ("SIGHUP", None),
+                Some(request) = causes.requests.recv() => ("wharf reload", Some(request)),
+                _ = looks.tick() => match self.have_files_changed().await {
+                    true => ("a changed file", None),
+                    false => continue,
+                },
+            };
+            tokio::select! {
+                biased;
+                answer = self.reload(cause) => {
+                    request.into_iter().for_each(|request: ReloadRequest| request.answer(answer.clone()));
                 }
-                _ = looks.tick() => {
-                    if self.have_files_changed().await {
-                        drop(self.reload("a changed file").await);
-                    }
-                }
+                // A disk that hangs does not hold up the stop.
+                () = shutdown.cancelled() => return self.set,
             }
         }
     }
@@ -147,7 +151,7 @@ impl Reloader {
         let loading = tokio::task::spawn_blocking(move || {
             // Looked at before they are read: a change meanwhile is one to come back for.
             let before = Prints::of(&paths);
-            let loaded = told.load();
+            let loaded = told.load_again(own.as_deref());
             let files: Vec<_> = match &loaded {
                 // Its own file is watched also where it is gone and something else was read.
                 Ok(config) => told::files_in(config).into_iter().chain(own).collect(),

@@ -1,6 +1,7 @@
 //! What the command line says about the configuration, and how it is loaded by that: at the start, and again with each
 //! reload.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Config, Environment, LoadError};
@@ -25,6 +26,22 @@ impl Told {
         let variables = |name: &str| std::env::var(name).ok();
         let environment = Environment { names, variables: &variables, set: self.set.clone() };
         config::load(self.config.as_deref(), environment)
+    }
+}
+
+impl Told {
+    /// [`load`](Self::load) for a process that was started with the file `before`.
+    ///
+    /// # Errors
+    /// Also for a file that can only be read once, such as a pipe: nobody may write into it a second time.
+    pub(crate) fn load_again(&self, before: Option<&Path>) -> Result<Config, LoadError> {
+        match before.and_then(|path| Some((path, std::fs::metadata(path).ok()?))) {
+            Some((path, about)) if !about.is_file() && !about.is_dir() => Err(LoadError::Unreadable {
+                path: path.to_owned(),
+                source: io::Error::other("it is no regular file, and so it is read at the start only"),
+            }),
+            _ => self.load(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use testkit::client::{self, Connection};
 use testkit::{
@@ -146,6 +147,52 @@ async fn f41_a_registry_that_is_removed_finishes_and_one_that_comes_back_goes_on
     assert_eq!(quay.log().count_at(Endpoint::Cdn, Kind::GetBlob), 1, "what was stored is there");
 }
 
+/// The directory of one registry cannot become another one's in one step: nobody can say when the first is done with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn f41_a_root_goes_from_one_name_to_another_in_two_steps() {
+    let hub = FakeRegistry::start().await;
+    let image = Image::small("kept");
+    hub.put_image("library/app", "latest", &image);
+    let program = Program::start(&configuration(&registry("one.example", &hub)));
+    let manifest = "/v2/library/app/manifests/latest";
+    assert_eq!(get(&program, "one.example", manifest).await.status, 200);
+    let renamed = registry("two.example", &hub) + "root = \"wharf-data/one.example\"\n";
+    let (status, told) = reload(&program, &configuration(&renamed)).await;
+    assert_eq!(status, 422);
+    assert!(
+        told.contains("is the root of one.example") && told.contains("reload without one.example"),
+        "{told}"
+    );
+    assert_eq!(get(&program, "one.example", manifest).await.status, 200);
+    let other = registry("three.example", &hub);
+    assert_eq!(reload(&program, &configuration(&other)).await.0, 200);
+    program.wait_for_line("one.example: its last transfers are over, and its store is closed");
+    let (status, told) = reload(&program, &configuration(&format!("{other}{renamed}"))).await;
+    assert_eq!(status, 200, "{told}");
+    let before = hub.log().count(Kind::GetManifest);
+    assert_eq!(get(&program, "two.example", manifest).await.body, image.manifest.bytes());
+    assert_eq!(hub.log().count(Kind::GetManifest), before);
+}
+
+/// A pipe is empty the second time: reading it would wait for ever, and the stop with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn f41_a_configuration_from_a_pipe_is_read_once_and_the_program_still_ends() {
+    let hub = FakeRegistry::start().await;
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let path = directory.path().join("pipe");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let text = configuration(&registry("docker.io", &hub));
+    let writer = std::thread::spawn(move || fs::write(path, text).unwrap());
+    let command = crate::program::command(directory.path(), &["serve", "--config", "pipe"]);
+    let mut program = Program::run(directory, command);
+    writer.join().unwrap();
+    program.signal(Signal::HUP);
+    program.wait_for_line("pipe: it is no regular file, and so it is read at the start only");
+    assert_eq!(program.get("127.0.0.1", "/readyz").await.unwrap().status, 200);
+    program.signal(Signal::TERM);
+    assert_eq!(program.wait().code(), Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn f41_a_transfer_goes_on_when_the_rules_of_its_registry_change() {
     let hub = FakeRegistry::start().await;
@@ -261,6 +308,8 @@ async fn f41_a_bad_file_is_refused_whole_with_every_mistake_and_the_old_one_goes
         let (status, told) = reload(&program, &format!("{text}{wrong}")).await;
         assert_eq!(status, 422, "{told}");
     }
+    let metrics = program.metrics().await;
+    assert!(!metrics.contains("ghcr.io"), "no series of what is not served: {metrics}");
     fs::remove_file(program.directory.path().join("wharf.toml")).unwrap();
     program.signal(Signal::HUP);
     program.wait_for_line("wharf.toml is gone; put it back");
