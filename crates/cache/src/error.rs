@@ -86,6 +86,11 @@ impl PullError {
         )
     }
 
+    /// The same, or the registry is configured offline: in both cases nothing is known against a stored copy.
+    pub(crate) fn is_outage_or_offline(&self) -> bool {
+        self.is_outage() || *self == Self::Offline
+    }
+
     /// Whether the registry itself has said no: only then may anything be given up, forgotten or remembered for it.
     pub fn is_definite_no(&self) -> bool {
         matches!(self, Self::NotFound { .. } | Self::Denied { .. })

@@ -89,7 +89,7 @@ impl Listings {
         self.list(repository, request).await.map_err(|error| match error {
             // The status as it came, which is a no to every client.
             PullError::Unconfirmed { .. } => error,
-            error if error.is_outage() || error == PullError::Offline => {
+            error if error.is_outage_or_offline() => {
                 PullError::NotFound { detail: format!("referrers are not held here, and {error}") }
             }
             error => error,
@@ -102,7 +102,7 @@ impl Listings {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        if error.is_outage() || error == PullError::Offline {
+        if error.is_outage_or_offline() {
             if let Some(seen) = self.stale_list(repository, &key).await? {
                 self.shared.metrics.stale(error.reason());
                 return Ok(seen);

@@ -289,7 +289,7 @@ fn named(digest: &Digest, manifest: &HeldManifest) -> Named {
 /// Clients probe some tags for signatures during pulls of images that are held here. An error would fail those pulls
 /// when the upstream cannot be asked; an absence does not, and verifiers fail closed on it.
 fn absent_if_referrers(tag: &Tag, error: PullError) -> PullError {
-    if (error.is_outage() || error == PullError::Offline) && is_referrers_tag(tag) {
+    if error.is_outage_or_offline() && is_referrers_tag(tag) {
         return PullError::NotFound { detail: format!("{tag} is not held here, and {error}") };
     }
     error

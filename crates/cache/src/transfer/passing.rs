@@ -88,7 +88,7 @@ pub(super) struct Rest {
 /// Asks the upstream for a reader's rest, for that reader alone. `client` is held to the end.
 ///
 /// # Errors
-/// The upstream's; [`PullError::UpstreamUnavailable`] too when no place with it is free.
+/// The upstream's; [`PullError::UpstreamUnavailable`] too when no permit is free.
 pub(super) async fn pass_on(
     transfer: Arc<Transfer>,
     client: Option<ClientPermit>,

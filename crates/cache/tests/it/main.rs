@@ -23,6 +23,7 @@ mod sharing;
 mod simulation;
 mod store_faults;
 mod succession;
+mod unhashed;
 mod untold;
 mod upstream;
 mod waits;

@@ -263,7 +263,7 @@ async fn f26_a_relay_goes_on_without_a_client_that_does_not_read() {
 }
 
 /// The file that holds the only blob stored under this directory.
-fn blob_file(blobs: &Path) -> PathBuf {
+pub(crate) fn blob_file(blobs: &Path) -> PathBuf {
     let mut path = blobs.to_owned();
     while path.is_dir() {
         path = std::fs::read_dir(&path).unwrap().next().unwrap().unwrap().path();
@@ -271,7 +271,7 @@ fn blob_file(blobs: &Path) -> PathBuf {
     path
 }
 
-fn flip(path: &Path, offset: usize) {
+pub(crate) fn flip(path: &Path, offset: usize) {
     let mut bytes = std::fs::read(path).unwrap();
     bytes[offset] ^= 1;
     std::fs::write(path, bytes).unwrap();
