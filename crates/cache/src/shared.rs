@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use budget::Memory;
 use storage::{BlobStore, RecordStore, StoreError};
-use telemetry::RegistryMetrics;
+use telemetry::{RegistryMetrics, StoreCall};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -54,7 +54,7 @@ impl Shared {
 
     /// Counts and logs a stored file that cannot be read.
     pub(crate) fn read_failed(&self, what: &str, digest: &oci::Digest, error: &std::io::Error) {
-        self.metrics.store_failed("pread");
+        self.metrics.store_failed(StoreCall::Pread);
         warn!(registry = %self.name, %digest, %error, "a stored {what} cannot be read");
     }
 }

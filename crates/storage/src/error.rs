@@ -6,13 +6,14 @@ use std::io;
 use std::sync::Arc;
 
 use oci::Digest;
+use telemetry::StoreCall;
 
 /// A call that the store could not carry out. One line of text names the call, its target and the reason; the reason is
 /// the [`source`](Error::source) as well. Clones are the same error, for each who waited for the call.
 #[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
-    call: &'static str,
+    call: StoreCall,
     target: String,
     source: Arc<dyn Error + Send + Sync>,
 }
@@ -52,7 +53,7 @@ impl StoreError {
         target: impl Into<String>,
         source: impl Error + Send + Sync + 'static,
     ) -> Self {
-        Self { kind, call, target: target.into(), source: Arc::new(source) }
+        Self { kind, call: StoreCall::named(call), target: target.into(), source: Arc::new(source) }
     }
 
     /// An error that this crate found by itself; `reason` is a fragment fit for a log.
@@ -70,8 +71,8 @@ impl StoreError {
         self.kind
     }
 
-    /// The call that failed, such as `fsync`: from a closed set, so that it can label a metric.
-    pub fn call(&self) -> &'static str {
+    /// The call that failed, such as `fsync`.
+    pub fn call(&self) -> StoreCall {
         self.call
     }
 

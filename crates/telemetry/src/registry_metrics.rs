@@ -185,9 +185,9 @@ impl RegistryMetrics {
         self.quarantined.inc();
     }
 
-    /// A call to the storage failed; `call` is its name, such as `fsync`.
-    pub fn store_failed(&self, call: &'static str) {
-        self.store_failures.inc(ByCall { call: StoreCall::named(call) });
+    /// A call to the storage failed.
+    pub fn store_failed(&self, call: StoreCall) {
+        self.store_failures.inc(ByCall { call });
     }
 
     /// Sets where it is looked up what the store holds, when the metrics are asked for: the kind, the bytes and the number

@@ -286,6 +286,20 @@ label! {
         Flock = "flock",
         /// A job of the store on a thread that may block.
         SpawnBlocking = "spawn_blocking",
+        /// A spool is told its size.
+        SetSize = "set_size",
+        /// A spool's blob is given its name.
+        Admit = "admit",
+        /// A spool is verified.
+        Finish = "finish",
+        /// A spool is left for later.
+        Park = "park",
+        /// What a spool has is noted.
+        Note = "note",
+        /// A spool is deleted.
+        Discard = "discard",
+        /// Work on a spool's file.
+        Run = "run",
         /// Any other.
         Other = "other",
     }
@@ -293,8 +307,16 @@ label! {
 
 impl StoreCall {
     /// The call of this name.
-    pub(crate) fn named(name: &str) -> Self {
-        Self::ALL.iter().copied().find(|call| call.as_str() == name).unwrap_or(Self::Other)
+    pub fn named(name: &str) -> Self {
+        let call = Self::ALL.iter().copied().find(|call| call.as_str() == name);
+        debug_assert!(call.is_some(), "no label is declared for the call {name:?}");
+        call.unwrap_or(Self::Other)
+    }
+}
+
+impl fmt::Display for StoreCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

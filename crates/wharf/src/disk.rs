@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, StatVfsMountFlags, statat, statvfs};
 use storage::{StoreError, StoreErrorKind};
+use telemetry::StoreCall;
 
 /// So many registries are named where one reason holds for more.
 const NAMED_COUNT_MAX: usize = 3;
@@ -100,7 +101,7 @@ fn denied(error: &StoreError, place: &Path, root: &Path, shared: &Path) -> Strin
     let user = rustix::process::geteuid().as_raw();
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let (store, shared) = (absolute(root), absolute(shared));
-    let makes = error.call().starts_with("mkdir");
+    let makes = error.call() == StoreCall::Mkdir;
     if !makes && !place.starts_with(&store) {
         let store = store.display();
         return format!(

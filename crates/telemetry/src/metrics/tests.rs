@@ -1,5 +1,5 @@
 use super::*;
-use crate::values::{BypassReason, FillEnd, Kind, LeftAlone, PullFailure, Stored, UpstreamKind};
+use crate::values::{BypassReason, FillEnd, Kind, LeftAlone, PullFailure, StoreCall, Stored, UpstreamKind};
 
 fn metrics() -> Metrics {
     Metrics::new(&["docker.io".to_owned(), "ghcr.io".to_owned()])
@@ -41,7 +41,7 @@ fn every_event(hub: &RegistryMetrics) {
     hub.revalidated(true);
     hub.verify_failed();
     hub.quarantined();
-    hub.store_failed("fsync");
+    hub.store_failed(StoreCall::Fsync);
     hub.breaker(2);
     hub.rate_limit(100, 42);
     hub.throttled();

@@ -28,7 +28,10 @@ fn error_numbers_have_the_kinds_that_callers_act_on() {
 fn an_error_names_the_call_the_path_and_the_reason() {
     let error = StoreError::os("fsync", Path::new("/srv/wharf/blobs"), Errno::IO);
     assert_eq!(error.to_string(), "fsync /srv/wharf/blobs: Input/output error (os error 5)");
-    assert_eq!((error.call(), error.target(), error.errno()), ("fsync", "/srv/wharf/blobs", Some(5)));
+    assert_eq!(
+        (error.call().as_str(), error.target(), error.errno()),
+        ("fsync", "/srv/wharf/blobs", Some(5))
+    );
     let own = StoreError::own(StoreErrorKind::Locked, "flock", "lock", "someone has it");
     assert_eq!((own.to_string().as_str(), own.errno()), ("flock lock: someone has it", None));
     assert_eq!(own.reason().to_string(), "someone has it");

@@ -341,7 +341,7 @@ async fn a_sync_that_fails_fails_all_who_waited_for_it() {
         let inject = || place.faults.inject(Some(Call::Sync), skip, failing);
         for done in commit_together(&store, &blobs, inject).await {
             let error = done.unwrap_err();
-            assert_eq!((error.call(), error.errno()), (call, Some(Errno::IO.raw_os_error())));
+            assert_eq!((error.call().as_str(), error.errno()), (call, Some(Errno::IO.raw_os_error())));
         }
         assert!(!place.faults.is_pending());
         assert_eq!((place.names_in("partial").len(), place.names_in("blobs/sha256/00").len()), (0, left));

@@ -154,7 +154,7 @@ async fn a_failed_sync_is_never_tried_again_on_the_same_file() {
     place.faults.reset();
     place.faults.inject(Some(Call::Sync), 0, crate::fs::fault::Fault::Errno(5));
     let error = store.admit(verified).await.unwrap_err();
-    assert_eq!((error.call(), error.errno()), ("fdatasync", Some(5)));
+    assert_eq!((error.call().as_str(), error.errno()), ("fdatasync", Some(5)));
     let synced: Vec<_> = place.faults.steps().into_iter().filter(|step| step.call == Call::Sync).collect();
     assert_eq!(synced.len(), 1);
     assert_eq!(place.names_in("partial"), [""; 0]);

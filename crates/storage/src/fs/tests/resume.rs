@@ -427,7 +427,7 @@ async fn a_failed_write_leaves_nothing_that_counts() {
     spool.write(0, vec![bytes.slice(..10_000)]).await.unwrap();
     place.faults.inject(Some(Call::Write), 0, Fault::Errno(Errno::NOSPC.raw_os_error()));
     let error = spool.write(10_000, vec![bytes.slice(10_000..20_000)]).await.unwrap_err();
-    assert_eq!((error.kind(), error.call()), (StoreErrorKind::Full, "pwritev"));
+    assert_eq!((error.kind(), error.call().as_str()), (StoreErrorKind::Full, "pwritev"));
     assert_eq!((spool.watermark(), spool.front().1), (10_000, 10_000));
     // Space was made; the same bytes may come again.
     place.faults.inject(Some(Call::Write), 0, Fault::Short);
