@@ -1,7 +1,7 @@
-//! Bytes in memory, counted against bounds that hold for all answers and transfers of the process together.
+//! Memory budgets: bytes held in memory, counted against limits for the whole process.
 //!
-//! A bound for each answer alone is not enough: a few hundred clients that do not read add up. So every body takes its
-//! bytes out of a [`Budget`] first. They go back when the last holder of the body drops it.
+//! A limit for each answer is not enough: a few hundred clients that do not read add up. So every body takes
+//! its bytes from a [`Budget`] first. They return when the last owner drops the body.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,8 @@ use bytes::Bytes;
 /// The default bound on the memory of all bodies together, in bytes.
 pub const BODY_BYTES_DEFAULT: u64 = 64 << 20;
 
-/// The bound on the memory of all bodies together. Each sort has a quarter, so that none keeps another from going on.
+/// The bound on the memory of all bodies together. Each sort has a quarter, so that none keeps another from
+/// going on.
 #[derive(Clone, Debug)]
 pub struct Memory {
     /// Manifests and tokens on their way from an upstream, and manifests that cannot be stored.
@@ -38,7 +39,7 @@ impl Memory {
         }
     }
 
-    /// Returns the bytes that are taken now, by sort.
+    /// Returns the bytes in use, by kind.
     pub fn taken(&self) -> [(&'static str, u64); 4] {
         [
             ("documents", self.documents.taken()),
@@ -71,23 +72,24 @@ impl Budget {
         Self(Arc::new(Account { bytes_max: AtomicU64::new(bytes_max), taken: AtomicU64::new(0) }))
     }
 
-    /// Takes `bytes` at once, or returns none where fewer are free.
+    /// Takes `bytes`, or returns `None` if fewer are free.
     pub fn take(&self, bytes: u64) -> Option<Share> {
         self.add(bytes).then(|| Share { budget: self.clone(), bytes })
     }
 
-    /// Takes `bytes` even where fewer are free. Only for small amounts without which nothing could go on.
+    /// Takes `bytes` even if fewer are free. Use it only for small amounts that a transfer needs to make
+    /// progress.
     pub fn overdraw(&self, bytes: u64) -> Share {
         self.0.taken.fetch_add(bytes, Ordering::Relaxed);
         Share { budget: self.clone(), bytes }
     }
 
-    /// Tells whether nothing is left to take.
+    /// Tells whether no byte is free.
     pub fn is_spent(&self) -> bool {
         self.taken() >= self.bytes_max()
     }
 
-    /// Returns the bytes that are taken now.
+    /// Returns the bytes in use.
     pub fn taken(&self) -> u64 {
         self.0.taken.load(Ordering::Relaxed)
     }
@@ -113,7 +115,7 @@ impl Budget {
     }
 }
 
-/// A part of a [`Budget`]; its drop gives it back.
+/// Bytes taken from a [`Budget`]. Dropping it returns them.
 #[derive(Debug)]
 pub struct Share {
     budget: Budget,
@@ -126,7 +128,7 @@ impl Share {
         self.bytes
     }
 
-    /// Grows the share to `bytes`. Returns false, and changes nothing, where too few are free.
+    /// Grows the share to `bytes`. Returns false and changes nothing if too few are free.
     pub fn grow_to(&mut self, bytes: u64) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         let is_taken = more == 0 || self.budget.add(more);
@@ -136,20 +138,20 @@ impl Share {
         is_taken
     }
 
-    /// Takes `bytes` more even where fewer are free. See [`Budget::overdraw`].
+    /// Takes `bytes` more even if fewer are free. See [`Budget::overdraw`].
     pub fn overdraw(&mut self, bytes: u64) {
         self.budget.0.taken.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
     }
 
-    /// Shrinks the share to `bytes` and gives the rest back.
+    /// Shrinks the share to `bytes` and returns the rest to the budget.
     pub fn shrink_to(&mut self, bytes: u64) {
         let less = self.bytes.saturating_sub(bytes);
         self.budget.give_back(less);
         self.bytes -= less;
     }
 
-    /// Ties the share to `bytes`: it goes back when the last clone and the last slice of them is dropped.
+    /// Ties the share to `bytes`. It returns to the budget when the last clone or slice of them is dropped.
     pub fn attach(self, bytes: Bytes) -> Bytes {
         Bytes::from_owner(Counted { bytes, _share: self })
     }

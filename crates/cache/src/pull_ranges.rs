@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::vec;
 
-use oci::{ByteRange, Digest, Meant, RangeSet, Repository};
+use oci::{ByteRange, Digest, RangeSet, Repository, ResolvedRanges};
 use storage::OpenBlob;
 
 use crate::blob_reader::BlobReader;
@@ -57,9 +57,9 @@ impl Blobs {
         self.grants.prove(Content::Blob, repository, digest).await?;
         let size = blob.size();
         let ranges = match ranges.resolve(size) {
-            Meant::Whole => return Ok(None),
-            Meant::Nothing => return Err(PullError::RangeNotSatisfiable { size }),
-            Meant::Parts(parts) => parts.into_iter(),
+            ResolvedRanges::WholeContent => return Ok(None),
+            ResolvedRanges::Unsatisfiable => return Err(PullError::RangeNotSatisfiable { size }),
+            ResolvedRanges::Parts(parts) => parts.into_iter(),
         };
         let is_right = self.stored.is_known(digest, &blob)
             || size <= DESCRIBE_UNHASHED_BYTES_MIN && self.stored.is_right(digest, &blob).await;

@@ -1,7 +1,7 @@
 //! Authentication challenges (RFC 9110, section 11.6.1): the value of `WWW-Authenticate`.
 //!
-//! Upstreams write them loosely: several challenges in one header, odd spacing, schemes in any case. What
-//! cannot be read is skipped, and what is left decides.
+//! Upstreams write them loosely: several challenges in one header, odd spacing, schemes in any case. The
+//! parser skips text that it cannot read and uses the rest.
 
 /// The most challenges read from one header; an upstream has at most three in practice.
 const CHALLENGE_COUNT_MAX: usize = 16;
@@ -16,21 +16,22 @@ pub enum Challenge {
     },
     /// `Bearer`, as registries use it: a token is fetched from `realm`.
     Bearer {
-        /// URL of the token service, as written. Foreign text: whether credentials may go there is
-        /// another decision.
+        /// URL of the token service, as written. It is foreign text: `policy::realm` decides whether
+        /// credentials may go there.
         realm: String,
         /// The `service` to name in the token request.
         service: Option<String>,
         /// The `scope` to name in the token request.
         scope: Option<String>,
-        /// Why the last token was refused, such as `invalid_token` or `insufficient_scope` (RFC 6750, section 3).
+        /// Why the last token was refused, such as `invalid_token` or `insufficient_scope` (RFC 6750, section
+        /// 3).
         error: Option<String>,
     },
 }
 
 impl Challenge {
-    /// Every challenge in `header` that wharf can answer, in the order written. Other schemes, a `Bearer`
-    /// without a realm, and text outside the grammar are left out.
+    /// Returns every challenge in `header` that wharf can answer, in the order written. It skips other
+    /// schemes, a `Bearer` without a realm, and text outside the grammar.
     pub fn parse_all(header: &str) -> Vec<Self> {
         let mut reader = Reader { rest: header };
         let mut challenges = Vec::new();
@@ -97,7 +98,7 @@ impl<'a> Reader<'a> {
         self.rest = self.rest.trim_start_matches([' ', '\t', ',']);
     }
 
-    /// Gives up on the present list element: goes to the next comma.
+    /// Skips the rest of this list element, up to the next comma.
     fn skip_element(&mut self) {
         self.rest = self.rest.find(',').map_or("", |comma| &self.rest[comma..]);
     }
@@ -113,8 +114,9 @@ impl<'a> Reader<'a> {
         Some(self.read_while(is_token)).filter(|token| !token.is_empty())
     }
 
-    /// Reads what follows a scheme. None when it is outside the grammar, so that the challenge is dropped. (The
-    /// bare value that `Negotiate` and its like carry reads as a parameter, or as a scheme, that nobody knows.)
+    /// Reads the parameters behind a scheme. `None` means that they are outside the grammar and the challenge
+    /// is dropped. (The bare value of `Negotiate` and similar schemes reads as an unknown parameter or
+    /// scheme.)
     fn read_parameters(&mut self) -> Option<Parameters> {
         let mut parameters = Parameters::default();
         loop {
@@ -135,7 +137,7 @@ impl<'a> Reader<'a> {
             };
             self.rest = value;
             self.skip_blanks();
-            // A value that runs into other text means that a quote was lost; nothing up to the next comma counts.
+            // A value that runs into other text has lost a quote: skip everything up to the next comma.
             let value =
                 self.read_value().filter(|_| self.rest.is_empty() || self.rest.starts_with([' ', '\t', ',']));
             let Some(value) = value else {
@@ -164,7 +166,7 @@ impl<'a> Reader<'a> {
                 other => value.push(other),
             }
         }
-        // The quote never closes, so no comma behind it can be trusted to part two challenges.
+        // The quote never closes, so a comma behind it need not separate two challenges.
         self.rest = "";
         None
     }

@@ -1,23 +1,23 @@
-//! Descriptors (image-spec, "OCI Content Descriptors"): what a manifest says of a content it refers to.
+//! Descriptors (image-spec, "OCI Content Descriptors"): a manifest's reference to a content.
 
 use serde::Deserialize;
 
 use crate::digest::{Digest, DigestError};
-use crate::loose::Loose;
+use crate::lenient::LenientValue;
 use crate::media_type::MediaType;
 
-/// What a manifest says of one content. Its `urls` are not kept: wharf never fetches from them.
+/// A manifest's reference to one content. It leaves out `urls`: wharf never fetches from them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     /// The content's media type; `application/octet-stream` where the manifest names none.
     pub media_type: MediaType,
     /// The content's digest.
     pub digest: Digest,
-    /// The content's length in bytes; none where the manifest names none that makes sense.
+    /// The content's length in bytes; `None` where the manifest gives no length or an impossible one.
     pub size: Option<u64>,
 }
 
-/// Why a descriptor is none.
+/// The reasons why a descriptor is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DescriptorError {
     /// `digest` is no digest.
@@ -25,22 +25,22 @@ pub enum DescriptorError {
     Digest(#[from] DigestError),
 }
 
-/// A descriptor as JSON has it. Properties not named here are ignored, and of those that are only the digest must
-/// be right: whoever has that has the content.
+/// A descriptor as JSON has it. Other properties are ignored. Only the digest must be right, because it alone
+/// identifies the content.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RawDescriptor {
     #[serde(default)]
-    media_type: Loose,
+    media_type: LenientValue,
     digest: String,
     #[serde(default)]
-    size: Loose,
+    size: LenientValue,
 }
 
 impl RawDescriptor {
-    /// The media type as it stands there.
+    /// Returns the media type as the manifest writes it.
     pub(crate) fn media_type(&self) -> Option<&str> {
-        if let Loose::Text(text) = &self.media_type { Some(text) } else { None }
+        if let LenientValue::Text(text) = &self.media_type { Some(text) } else { None }
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Digest {
     hex: Arc<str>,
 }
 
-/// Why a text is not a digest.
+/// The reasons why a text is no digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
     /// No colon between algorithm and hex.
@@ -56,12 +56,12 @@ pub enum DigestError {
 }
 
 impl Digest {
-    /// Whether it is the digest of no bytes at all, so that a length of zero can be true.
-    pub fn is_of_nothing(&self) -> bool {
+    /// Tells whether this is the digest of empty content. Only then can a length of zero be true.
+    pub fn is_of_empty_content(&self) -> bool {
         Self::of(self.algorithm, b"") == *self
     }
 
-    /// The digest of `bytes` under `algorithm`.
+    /// Hashes `bytes` with `algorithm`.
     pub fn of(algorithm: Algorithm, bytes: &[u8]) -> Self {
         let mut hasher = Hasher::new(algorithm);
         hasher.update(bytes);
@@ -122,7 +122,7 @@ enum State {
 }
 
 impl Hasher {
-    /// A hasher that has seen no byte.
+    /// Starts an empty hash.
     pub fn new(algorithm: Algorithm) -> Self {
         Self(match algorithm {
             Algorithm::Sha256 => State::Sha256(Sha256::new()),
@@ -130,7 +130,7 @@ impl Hasher {
         })
     }
 
-    /// Takes in the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             State::Sha256(state) => state.update(bytes),
@@ -138,7 +138,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of everything taken in.
+    /// Returns the digest of all bytes added.
     pub fn finish(self) -> Digest {
         match self.0 {
             State::Sha256(state) => {

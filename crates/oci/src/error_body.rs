@@ -1,18 +1,18 @@
-//! Error bodies (distribution-spec, "Error Codes"): by these a registry is known from a router or a portal.
+//! Error bodies (distribution-spec, "Error Codes"): they distinguish a registry from a router or a portal.
 
 use serde::Deserialize;
 
-use crate::loose::Loose;
+use crate::lenient::LenientValue;
 
-/// The most errors of one body that are looked at.
+/// The most errors of one body that are read.
 const ERROR_COUNT_MAX: usize = 16;
 
-/// What an error body says of the thing that was asked for.
+/// What a registry's error body is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorBody {
-    /// It is a registry's error, about that thing.
+    /// The requested resource.
     AboutIt,
-    /// It is a registry's error, and it is about the moment: too many requests, or no answer for now.
+    /// The registry's present state: too many requests, or no answer for now.
     AboutTheMoment,
 }
 
@@ -24,18 +24,19 @@ struct Document {
 #[derive(Deserialize)]
 struct Entry {
     #[serde(default)]
-    code: Loose,
+    code: LenientValue,
 }
 
-/// Codes that say nothing of what was asked for: it cannot be told just now, or the registry does not know why.
+/// Codes that say nothing about the requested resource: the registry cannot tell now, or does not know why.
 const ABOUT_THE_MOMENT: [&str; 5] =
     ["INTERNAL_ERROR", "INTERNAL_SERVER_ERROR", "TOOMANYREQUESTS", "UNAVAILABLE", "UNKNOWN"];
 
 impl ErrorBody {
-    /// Reads `{"errors":[{"code":"MANIFEST_UNKNOWN", ...}]}`. None for anything else: other services write JSON
-    /// too, but no codes "containing only uppercase alphabetic characters and underscores".
+    /// Reads `{"errors":[{"code":"MANIFEST_UNKNOWN", ...}]}`. Returns `None` for anything else: other
+    /// services write JSON too, but no codes "containing only uppercase alphabetic characters and
+    /// underscores".
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        // The library would take a list for the fields in their order.
+        // serde would accept a JSON array as the fields in their order.
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return None;
         }

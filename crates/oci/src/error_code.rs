@@ -1,5 +1,5 @@
-//! Error codes of the distribution API (distribution-spec, "Error Codes"), with those beyond the list that
-//! clients know from the reference implementation.
+//! Error codes of the distribution API (distribution-spec, "Error Codes"), and further codes that clients
+//! know from the reference implementation.
 
 use std::fmt;
 
@@ -8,23 +8,21 @@ use std::fmt;
 pub enum ErrorCode {
     /// No such blob in this repository.
     BlobUnknown,
-    /// The text in the digest's place is no digest.
+    /// A digest was expected, and the text is none.
     DigestInvalid,
-    /// The manifest is not what it says it is.
-    ManifestInvalid,
     /// No such manifest in this repository.
     ManifestUnknown,
     /// The repository name is outside the grammar.
     NameInvalid,
     /// No such repository, or no such registry here.
     NameUnknown,
-    /// The text in the tag's place is no tag (not in the specification's list).
+    /// A tag was expected, and the text is none (not in the specification's list).
     TagInvalid,
-    /// The page size is no number (not in the specification's list).
+    /// The page size is not a number (not in the specification's list).
     PaginationNumberInvalid,
     /// The range cannot be served (not in the specification's list).
     RangeInvalid,
-    /// The client must say who it is.
+    /// The client must authenticate.
     Unauthorized,
     /// The client, or wharf's own account at the upstream, may not read this.
     Denied,
@@ -39,12 +37,11 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// The code as it stands in an error body.
+    /// Returns the code as an error body spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BlobUnknown => "BLOB_UNKNOWN",
             Self::DigestInvalid => "DIGEST_INVALID",
-            Self::ManifestInvalid => "MANIFEST_INVALID",
             Self::ManifestUnknown => "MANIFEST_UNKNOWN",
             Self::NameInvalid => "NAME_INVALID",
             Self::NameUnknown => "NAME_UNKNOWN",

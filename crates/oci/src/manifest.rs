@@ -1,8 +1,8 @@
-//! Manifests (image-spec, "Image Manifest" and "Image Index"): what wharf must know of them.
+//! Manifests (image-spec, "Image Manifest" and "Image Index"): the parts that wharf reads.
 //!
-//! A manifest is served as the bytes that were hashed, never written anew. It is read for two things: to
-//! refuse documents that two clients would understand differently (CVE-2021-41190), and to learn which
-//! contents belong to it.
+//! wharf serves a manifest as the bytes that were hashed and never rewrites it. It parses a manifest for two
+//! reasons: to refuse documents that two clients would understand differently (CVE-2021-41190), and to learn
+//! which contents belong to it.
 
 mod error;
 mod kind;
@@ -13,22 +13,22 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 
 use crate::descriptor::{Descriptor, DescriptorError, RawDescriptor};
 use crate::digest::DigestError;
-use crate::loose::Loose;
+use crate::lenient::LenientValue;
 use crate::media_type::MediaType;
 use error::DEPTH_MAX;
 pub use error::{DESCRIPTOR_COUNT_MAX, MANIFEST_BYTES_MAX, ManifestError};
 pub use kind::ManifestKind;
-use kind::Parts;
+use kind::Structure;
 
-/// What a manifest is and refers to. Documents of kinds not known here have no references, and are no error.
+/// A manifest's kind and references. Documents of unknown kinds have no references and are no error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// What kind it is.
+    /// The kind of manifest.
     pub kind: ManifestKind,
-    /// The media type to serve it under: its own where it names one, as old Docker manifests and some OCI ones do
-    /// not; else the one that it came under, if its parts fit that; else the one that its parts show.
+    /// The media type to serve it under: its own if it names one (old Docker manifests and some OCI ones do
+    /// not), else the `Content-Type` it came with if its parts fit that, else the type that its parts show.
     pub media_type: MediaType,
-    /// What the document is attached to.
+    /// The manifest that the document is attached to.
     pub subject: Option<Descriptor>,
     /// An image's configuration.
     pub config: Option<Descriptor>,
@@ -39,11 +39,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads a manifest that came with the header `Content-Type: served`, which need not be right.
+    /// Reads a manifest that came with the header `Content-Type: served`, which may be wrong.
     ///
     /// # Errors
-    /// [`ManifestError`]: the document is too large, not readable, ambiguous, or no manifest at all. Properties not
-    /// known here are ignored; `null` counts as absent.
+    /// [`ManifestError`]: the document is too large, not readable, ambiguous, or no manifest at all.
+    /// Properties not known here are ignored; `null` counts as absent.
     pub fn parse(bytes: &[u8], served: Option<&MediaType>) -> Result<Self, ManifestError> {
         if bytes.len() > MANIFEST_BYTES_MAX {
             return Err(ManifestError::TooLarge);
@@ -58,7 +58,7 @@ impl Manifest {
         Ok(Self {
             kind,
             media_type,
-            // Nobody pulls by it, so it need not be right.
+            // No client pulls by it, so a malformed one is ignored.
             subject: document.subject.and_then(|raw| Descriptor::try_from(raw).ok()),
             config: document.config.map_or(Ok(None), parse_descriptor)?,
             layers: parse_descriptors(document.layers)?,
@@ -67,31 +67,31 @@ impl Manifest {
     }
 }
 
-/// The properties that matter, before their values are checked.
+/// The properties that wharf reads, before it checks their values.
 #[derive(Default)]
 struct Document {
-    media_type: Loose,
+    media_type: LenientValue,
     subject: Option<RawDescriptor>,
     config: Option<RawDescriptor>,
     layers: Option<Vec<RawDescriptor>>,
     manifests: Option<Vec<RawDescriptor>>,
     names_manifests: bool,
-    schema_version: Loose,
-    fs_layers: Loose,
-    signatures: Loose,
+    schema_version: LenientValue,
+    fs_layers: LenientValue,
+    signatures: LenientValue,
 }
 
 impl Document {
-    fn parts(&self) -> Parts {
+    fn parts(&self) -> Structure {
         let config_type = self.config.as_ref().and_then(RawDescriptor::media_type);
-        Parts {
+        Structure {
             schema_version: self.schema_version.number(),
             has_image_parts: self.layers.is_some() || self.config.is_some(),
             has_manifests: self.manifests.is_some(),
             has_no_manifests: self.names_manifests && self.manifests.is_none(),
-            has_fs_layers: matches!(self.fs_layers, Loose::List { .. }),
-            has_signatures: matches!(self.signatures, Loose::List { is_empty: false }),
-            is_dockers: config_type.is_some_and(|text| text.starts_with("application/vnd.docker.")),
+            has_fs_layers: matches!(self.fs_layers, LenientValue::List { .. }),
+            has_signatures: matches!(self.signatures, LenientValue::List { is_empty: false }),
+            has_docker_config: config_type.is_some_and(|text| text.starts_with("application/vnd.docker.")),
         }
     }
 }
@@ -104,9 +104,9 @@ fn parse_document(bytes: &[u8]) -> Result<Document, ManifestError> {
     Ok(document)
 }
 
-/// Reads an object's properties by hand, because two things that a derived reader accepts are refused here:
-/// a property given twice, and one that is a known name in other letters. Clients written in Go match names
-/// without regard to case, so to them `Layers` is `layers`.
+/// Reads an object's properties by hand, because it refuses two things that a derived reader accepts: a
+/// property given twice, and a known name in other letters. Clients written in Go ignore the case of names,
+/// so they read `Layers` as `layers`.
 struct DocumentVisitor;
 
 impl<'de> Visitor<'de> for DocumentVisitor {
@@ -152,7 +152,8 @@ impl<'de> Visitor<'de> for DocumentVisitor {
     }
 }
 
-/// None for a content that can never be asked for here, because its digest cannot be verified.
+/// Returns `None` for a content under a digest algorithm that wharf cannot verify. No client can ask for it
+/// here.
 fn parse_descriptor(raw: RawDescriptor) -> Result<Option<Descriptor>, ManifestError> {
     match Descriptor::try_from(raw) {
         Ok(descriptor) => Ok(Some(descriptor)),
@@ -169,7 +170,7 @@ fn parse_descriptors(raw: Option<Vec<RawDescriptor>>) -> Result<Vec<Descriptor>,
     raw.into_iter().filter_map(|raw| parse_descriptor(raw).transpose()).collect()
 }
 
-/// The deepest nesting of objects and arrays, whether or not the text is JSON otherwise.
+/// Returns the deepest nesting of objects and arrays, whether or not the rest of the text is JSON.
 fn depth(bytes: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let mut is_in_string = false;

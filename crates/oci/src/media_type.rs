@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// What wharf asks every upstream for: all manifest kinds in use, so that an answer never depends on what
-/// one client happened to accept.
+/// The `Accept` header of every manifest request: all manifest kinds in use, so that an answer never depends
+/// on the types that one client accepts.
 pub const ACCEPTED_MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.artifact.manifest.v1+json, \
@@ -18,13 +18,13 @@ const MEDIA_TYPE_BYTES_MAX: usize = 255;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct MediaType(Arc<str>);
 
-/// A text that is no media type.
+/// The text is not a media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a media type")]
 pub struct MediaTypeError;
 
 impl MediaType {
-    /// A type that wharf knows by name.
+    /// Makes one of the media types that this crate names.
     pub(crate) fn known(text: &'static str) -> Self {
         Self(text.into())
     }
@@ -34,12 +34,12 @@ impl MediaType {
         Self::known("application/octet-stream")
     }
 
-    /// The value as the upstream wrote it, parameters included.
+    /// Returns the value as the upstream wrote it, parameters included.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The value without parameters, for comparing with a manifest's `mediaType`.
+    /// Returns the value without parameters, for comparison with a manifest's `mediaType`.
     pub fn essence(&self) -> &str {
         self.0.split(';').next().unwrap_or_default().trim_end()
     }

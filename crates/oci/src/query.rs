@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Query<'a>(&'a str);
 
-/// Why a query string cannot be used.
+/// The reasons why a query string cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// A `%` without two hex digits, or bytes that are no UTF-8 once decoded.
@@ -19,20 +19,20 @@ pub enum QueryError {
 }
 
 impl<'a> Query<'a> {
-    /// Takes the text behind the question mark; none reads as empty.
+    /// Takes the text behind the question mark. `None` reads as empty.
     pub fn new(query: Option<&'a str>) -> Self {
         Self(query.unwrap_or_default())
     }
 
-    /// The first value of `key`, decoded once; none when the key is missing or has no value.
+    /// Returns the first value of `key`, decoded once, or `None` if the key is missing or has no value.
     ///
     /// # Errors
-    /// [`QueryError::Encoding`] when that value cannot be decoded. Other keys are not looked at.
+    /// [`QueryError::Encoding`] if that value cannot be decoded. Other keys are not read.
     pub fn value(&self, key: &'static str) -> Result<Option<String>, QueryError> {
         self.values(key).next().transpose()
     }
 
-    /// Every non-empty value of `key`, decoded once, in the order sent.
+    /// Returns every non-empty value of `key`, decoded once, in the order sent.
     pub fn values(&self, key: &'static str) -> impl Iterator<Item = Result<String, QueryError>> + use<'a> {
         self.0
             .split('&')
@@ -45,26 +45,13 @@ impl<'a> Query<'a> {
 /// Undoes percent-encoding. A `+` stays a `+`: no value of this API may hold a space, and media types such as
 /// `application/vnd.example+json` are often sent unescaped.
 fn percent_decode(text: &str) -> Option<String> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let (high, low) = (hex_value(bytes.next()?)?, hex_value(bytes.next()?)?);
-            decoded.push(high << 4 | low);
-        } else {
-            decoded.push(byte);
-        }
-    }
-    String::from_utf8(decoded).ok()
-}
-
-fn hex_value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
+    let is_escape = |behind: &str| {
+        behind.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    // The library would leave a `%` without two digits as it is.
+    let is_well_formed = text.split('%').skip(1).all(is_escape);
+    let decoded = percent_encoding::percent_decode_str(text).decode_utf8().ok();
+    decoded.filter(|_| is_well_formed).map(Into::into)
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
-//! Byte ranges (RFC 9110, section 14): what a client asks for, and what that means for a blob of known size.
+//! Byte ranges (RFC 9110, section 14): the ranges of a request, and the bytes that they select from a blob of
+//! known size.
 
 mod one;
 mod set;
 
 pub use one::{ByteRange, RangeRequest};
-pub use set::{Meant, RANGE_COUNT_MAX, RangeSet};
+pub use set::{RANGE_COUNT_MAX, RangeSet, ResolvedRanges};
 
-/// A `Range` header that is understood and does not name one range.
+/// The header is well formed and does not name exactly one range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
-    /// More than one range: read it as a [`RangeSet`].
+    /// It names several ranges: read it as a [`RangeSet`].
     #[error("the header names more than one byte range")]
     Multiple,
 }
@@ -17,9 +18,9 @@ pub enum RangeError {
 impl RangeRequest {
     /// Reads the value of a `Range` header (RFC 9110, section 14.2).
     ///
-    /// `Ok(None)` stands for a header that is to be ignored, so that the whole content is the answer: another
-    /// unit, or a text outside the grammar. Numbers beyond `u64` count as `u64::MAX`, which lies past the end
-    /// of every content.
+    /// `Ok(None)` means that the header is ignored and the answer is the whole content: it has another unit,
+    /// or is outside the grammar. Numbers beyond `u64` count as `u64::MAX`, which lies past the end of every
+    /// content.
     ///
     /// # Errors
     /// [`RangeError::Multiple`] when the header names several well-formed ranges.

@@ -13,28 +13,28 @@ const TAG_BYTES_MAX: usize = 128;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(Arc<str>);
 
-/// What a manifest is asked for by.
+/// The reference by which a client asks for a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reference {
-    /// A name that the upstream may move.
+    /// A name that the upstream may point at another manifest.
     Tag(Tag),
-    /// The content itself.
+    /// The digest of the content.
     Digest(Digest),
 }
 
-/// Why a text is not a reference.
+/// The reasons why a text is no reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
-    /// It has a colon, so it must be a digest, and is none.
+    /// The text has a colon and is no digest.
     #[error(transparent)]
     Digest(#[from] DigestError),
-    /// It has no colon and is no tag.
+    /// The text has no colon and is no tag.
     #[error("a tag has 1 to {TAG_BYTES_MAX} of a-z A-Z 0-9 . _ - and starts with none of . -")]
     Tag,
 }
 
 impl Tag {
-    /// The tag as text.
+    /// Returns the tag as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

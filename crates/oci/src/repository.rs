@@ -7,12 +7,12 @@ use std::sync::Arc;
 /// The longest name accepted, in bytes; the specification advises clients to keep host and name within it.
 const REPOSITORY_BYTES_MAX: usize = 255;
 
-/// A validated `<name>`: path components of lower-case letters and digits, parted inside by `.`, `_`, `__`
+/// A validated `<name>`: path components of lower-case letters and digits, separated inside by `.`, `_`, `__`
 /// or any run of `-`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Repository(Arc<str>);
 
-/// Why a text is not a repository name.
+/// The reasons why a text is no repository name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RepositoryError {
     /// Empty, or longer than 255 bytes.
@@ -21,19 +21,18 @@ pub enum RepositoryError {
     /// A component outside the grammar.
     #[error("a repository name has components of a-z 0-9, separated by one '.', '_', '__' or dashes")]
     Component,
-    /// A name that would be one in lower case.
+    /// The text would be a name in lower case.
     #[error("repository names are lower-case")]
     UpperCase,
 }
 
 impl Repository {
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the name has a single component, as Docker Hub's official images do before `library/` is put
-    /// in front.
+    /// Tells whether the name has a single component.
     pub fn is_single_component(&self) -> bool {
         !self.0.contains('/')
     }

@@ -1,7 +1,7 @@
 //! Requests of the pull half of the distribution API (distribution-spec, "Endpoints"), as one closed enum.
 //!
-//! Repository names contain slashes and may contain words such as `manifests`, so a path is read from the
-//! right. The path arrives undecoded: an escape has no business in it, except the colon of a digest.
+//! Repository names contain slashes and may contain words such as `manifests`, so the parser reads a path
+//! from the right. The path arrives undecoded. It may hold no escape except for the colon of a digest.
 
 use std::borrow::Cow;
 
@@ -41,7 +41,7 @@ pub enum Request {
     Tags {
         /// `<name>`.
         repository: Repository,
-        /// Which part of the list.
+        /// The requested part of the list.
         page: Page,
     },
     /// `/v2/<name>/referrers/<digest>`.
@@ -52,34 +52,34 @@ pub enum Request {
         digest: Digest,
         /// Only referrers of this artifact type, a media type.
         artifact_type: Option<String>,
-        /// Which part of the list.
+        /// The requested part of the list.
         page: Page,
     },
     /// `/v2/_catalog`.
     Catalog {
-        /// Which part of the list.
+        /// The requested part of the list.
         page: Page,
     },
 }
 
-/// Which part of a list is asked for (distribution-spec, "Listing Tags").
+/// The requested part of a list (distribution-spec, "Listing Tags").
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// How many entries at most, 0 to [`PAGE_COUNT_MAX`]; larger numbers are cut to that. Zero asks for an
-    /// empty list, as the specification has it, without a `Link`. None: the server's choice.
+    /// The most entries to return, 0 to [`PAGE_COUNT_MAX`]; larger numbers are cut to that. Zero asks for an
+    /// empty list without a `Link`, as the specification says. `None` leaves the number to the server.
     pub n: Option<u32>,
-    /// Only entries behind this one. Visible ASCII.
+    /// The entry behind which the page starts. Visible ASCII.
     pub last: Option<String>,
-    /// An upstream's own way to say where the page begins: one of [`CURSOR_KEYS`] and its opaque value, as it
-    /// stood in the `Link` that the client follows. Visible ASCII.
+    /// An upstream's own cursor: one of [`CURSOR_KEYS`] and its opaque value, from the `Link` that the client
+    /// follows. Visible ASCII.
     pub cursor: Option<(&'static str, String)>,
 }
 
 impl Page {
-    /// Reads the part of a list that a query asks for; keys that no list has are ignored.
+    /// Reads the page that a query asks for. It ignores keys that no list has.
     ///
     /// # Errors
-    /// [`QueryError`] for a value that cannot be used.
+    /// [`QueryError`] if a value cannot be used.
     pub fn parse(query: Query<'_>) -> Result<Self, QueryError> {
         let n = match query.value("n")? {
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -96,25 +96,25 @@ impl Page {
         Ok(Self { n, last, cursor })
     }
 
-    /// Whether it begins anywhere but at the list's begin.
+    /// Tells whether this page is not the first one.
     pub fn continues(&self) -> bool {
         self.last.is_some() || self.cursor.is_some()
     }
 }
 
-/// Query keys by which some registries continue a list instead of the specification's `last`.
+/// Query keys with which some registries continue a list instead of the specification's `last`.
 pub const CURSOR_KEYS: [&str; 4] = ["next_page", "next", "page_token", "page"];
 
-/// Why a path and a query are no request of the API.
+/// The reasons why a path and a query are no request of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// The path is none of the API's.
+    /// The API has no such path.
     #[error("no such endpoint")]
     NotFound,
     /// `<name>` is outside the grammar.
     #[error(transparent)]
     NameInvalid(RepositoryError),
-    /// No digest stands where one must.
+    /// `<digest>` is no digest.
     #[error(transparent)]
     DigestInvalid(DigestError),
     /// `<reference>` has no colon and is no tag.
@@ -129,7 +129,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// The code of the error body.
+    /// Returns the code for the error body.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NotFound => ErrorCode::NameUnknown,
@@ -146,8 +146,8 @@ impl Request {
     /// Reads a path such as `/v2/library/alpine/manifests/latest`, raw as it stood in the request line, and
     /// the query behind it.
     ///
-    /// Only the query keys `n`, `last`, `artifactType` and the [`CURSOR_KEYS`] are read, and only where the
-    /// endpoint has them; every other key is ignored. (`ns` is read before, where the registry is chosen.)
+    /// It reads only the query keys `n`, `last`, `artifactType` and the [`CURSOR_KEYS`], and only where the
+    /// endpoint has them. (Routing reads `ns` before.)
     ///
     /// # Errors
     /// [`RequestError`], of which only [`RequestError::NotFound`] is a 404; the others are 400.
@@ -185,30 +185,9 @@ impl Request {
     }
 }
 
-impl Request {
-    /// The request as Docker Hub understands it: its official images are in `library/`, which people leave
-    /// out of a name with one component.
-    ///
-    /// # Errors
-    /// [`RequestError::NameInvalid`] when the name is too long for that.
-    pub fn in_library(mut self) -> Result<Self, RequestError> {
-        let repository = match &mut self {
-            Self::Version | Self::Catalog { .. } => return Ok(self),
-            Self::Manifest { repository, .. }
-            | Self::Blob { repository, .. }
-            | Self::Tags { repository, .. }
-            | Self::Referrers { repository, .. } => repository,
-        };
-        if repository.is_single_component() {
-            *repository = parse_name(&format!("library/{repository}"))?;
-        }
-        Ok(self)
-    }
-}
-
-/// Whether the path behind `/v2/` has only visible ASCII, no backslash, no empty or dot segment, and no escape
-/// but for colons in the last segment, where a digest may stand. The last segment may be empty: such a path is
-/// none of the API's, but it is no attack either.
+/// Tells whether the path behind `/v2/` has only visible ASCII, no backslash, no empty or dot segment, and no
+/// escape except for colons in the last segment, which may be a digest. The last segment may be empty: the
+/// API has no such path, but it is no attack either.
 fn is_plain(rest: &str) -> bool {
     let has_good_bytes = rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     let has_dots = rest.split('/').any(|segment| segment == "." || segment == "..");

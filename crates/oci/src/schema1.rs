@@ -1,7 +1,7 @@
 //! Signed manifests of Docker's schema 1 (`application/vnd.docker.distribution.manifest.v1+prettyjws`).
 //!
-//! The signatures stand inside the document that they sign, and a registry may make them anew for each answer. So
-//! the digest is over the document without them: its first `formatLength` bytes and, behind those, `formatTail`, as
+//! The signatures are part of the document that they sign, and a registry may sign again for each answer. So
+//! the digest covers the document without them: its first `formatLength` bytes followed by `formatTail`, as
 //! the protected part of each signature says.
 
 use base64::Engine as _;
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 use crate::digest::{Algorithm, Digest};
-use crate::loose::Loose;
+use crate::lenient::LenientValue;
 
 /// The most signatures that are read; documents in the wild have one.
 const SIGNATURE_COUNT_MAX: usize = 16;
@@ -23,13 +23,13 @@ struct Ending {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
-    schema_version: Loose,
-    fs_layers: Loose,
+    schema_version: LenientValue,
+    fs_layers: LenientValue,
 }
 
 impl Document {
     fn is_of_schema_1(&self) -> bool {
-        self.schema_version.number() == Some(1) && matches!(self.fs_layers, Loose::List { .. })
+        self.schema_version.number() == Some(1) && matches!(self.fs_layers, LenientValue::List { .. })
     }
 }
 
@@ -46,8 +46,8 @@ struct Protected {
 }
 
 impl Digest {
-    /// The digest that registries and clients give a manifest: of its bytes, or for a signed one of schema 1 of
-    /// its bytes without the signatures.
+    /// Returns the digest by which registries and clients know a manifest: the hash of its bytes, or for a
+    /// signed schema 1 manifest the hash without the signatures.
     pub fn of_manifest(algorithm: Algorithm, bytes: &[u8]) -> Self {
         match signed_payload(bytes) {
             Some(payload) => Self::of(algorithm, &payload),
@@ -55,18 +55,18 @@ impl Digest {
         }
     }
 
-    /// Whether a manifest of these bytes has this digest, counted with its signatures or without them.
+    /// Tells whether a manifest of these bytes has this digest, with or without its signatures.
     pub fn is_of_manifest(&self, bytes: &[u8]) -> bool {
         Self::of(self.algorithm(), bytes) == *self
             || signed_payload(bytes).is_some_and(|payload| Self::of(self.algorithm(), &payload) == *self)
     }
 }
 
-/// The document without its signatures. None where there are none, or where anything else would be left out too:
-/// what the digest does not cover must not say anything.
+/// Returns the document without its signatures. `None` means that it has none, or that other properties would
+/// be left out too: bytes that the digest does not cover must carry no meaning.
 fn signed_payload(bytes: &[u8]) -> Option<Vec<u8>> {
     let at = find(bytes, br#""signatures""#)?;
-    // What stands before the comma is the payload's, so the comma is where `formatLength` says.
+    // The payload ends before this comma, so `formatLength` must point there.
     let comma = bytes[..at].iter().rposition(|byte| *byte == b',')?;
     let mut ending = b"{".to_vec();
     ending.extend_from_slice(&bytes[comma + 1..]);
@@ -83,7 +83,7 @@ fn signed_payload(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut payload = bytes[..first.format_length].to_vec();
     payload.extend(decode(&first.format_tail)?);
     let document: Document = serde_json::from_slice(&payload).ok()?;
-    // Manifests of any other kind are hashed with all that stands in them.
+    // The digest of every other kind of manifest covers the whole document.
     document.is_of_schema_1().then_some(payload)
 }
 
@@ -99,7 +99,7 @@ fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_whitespace)
 }
 
-/// The last place where `wanted` stands.
+/// Returns the last offset of `wanted`.
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     (0..bytes.len().checked_sub(wanted.len())? + 1).rev().find(|at| bytes[*at..].starts_with(wanted))
 }

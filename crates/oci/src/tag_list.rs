@@ -2,28 +2,28 @@
 
 use serde::Deserialize;
 
-use crate::loose::Loose;
+use crate::lenient::LenientValue;
 
 #[derive(Deserialize)]
 struct TagList {
     #[serde(default)]
-    name: Loose,
+    name: LenientValue,
     #[serde(default)]
-    tags: Loose,
+    tags: LenientValue,
 }
 
-/// Whether the document is a list of tags: an object with `tags`, or at least with the repository's `name`, for an
-/// empty list is `null` to some registries and left out by others.
+/// Tells whether the document is a tag list: an object with `tags`, or at least with the repository's `name`.
+/// Some registries write `null` for an empty list, and others leave `tags` out.
 pub fn is_tag_list(bytes: &[u8]) -> bool {
-    // The library would take a list for the fields in their order.
+    // serde would accept a JSON array as the fields in their order.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return false;
     }
     let Ok(TagList { name, tags }) = serde_json::from_slice(bytes) else { return false };
     match tags {
-        Loose::List { .. } => true,
-        Loose::Nothing => matches!(name, Loose::Text(_)),
-        Loose::Text(_) | Loose::Number(_) | Loose::Other => false,
+        LenientValue::List { .. } => true,
+        LenientValue::Nothing => matches!(name, LenientValue::Text(_)),
+        LenientValue::Text(_) | LenientValue::Number(_) | LenientValue::Other => false,
     }
 }
 

@@ -26,7 +26,6 @@
 //! A chosen registry's own name is taken off the path once. What is left is never read for a prefix again, so a
 //! repository that begins with the name of its own registry can be reached as `/v2/<own name>/<repository>`.
 
-mod authority;
 mod own;
 mod table;
 
@@ -35,6 +34,7 @@ use std::collections::{HashMap, HashSet};
 use oci::Query;
 
 use self::table::Builder;
+use crate::host_port::HostPort;
 
 pub use self::own::{is_address_or_listed, registry_name};
 
@@ -256,7 +256,7 @@ impl<T> RoutingTable<T> {
         path: &str,
         query: Option<&str>,
     ) -> Result<Route, RouteError> {
-        let host = authority::parse_host(authority).ok_or(RouteError::BadAuthority)?;
+        let host = parse_host(authority).ok_or(RouteError::BadAuthority)?;
         let by_host = self.find_virtual_host(&host)?;
         let by_ns = self.find_ns(query)?;
         let ns = by_ns.as_ref().map(|(index, _)| *index);
@@ -297,14 +297,14 @@ impl<T> RoutingTable<T> {
     /// domain is set: no other name is answered then.
     #[must_use]
     pub fn with_own_hosts(mut self, hosts: impl IntoIterator<Item = String>) -> Self {
-        self.own_hosts.extend(hosts.into_iter().filter_map(|host| authority::parse_host(&host)));
+        self.own_hosts.extend(hosts.into_iter().filter_map(|host| parse_host(&host)));
         self
     }
 
     /// Returns the part of a host before the domain, such as `nvcr.io`; without a domain, the part before an address or
     /// `localhost`.
     pub fn label_of(&self, authority: &str) -> Option<String> {
-        let host = authority::parse_host(authority)?;
+        let host = parse_host(authority)?;
         let label = match &self.domain {
             Some(domain) => host.strip_suffix(domain.as_str())?.strip_suffix('.')?,
             None => own::before_address(&host)?,
@@ -320,13 +320,13 @@ impl<T> RoutingTable<T> {
     /// Tells whether a host or a `host:port` can only be wharf itself: `localhost`, an address that never leaves a machine,
     /// the domain, or one of the [own hosts](Self::with_own_hosts).
     pub fn is_own(&self, authority: &str) -> bool {
-        let Some(host) = authority::parse_host(authority) else { return false };
+        let Some(host) = parse_host(authority) else { return false };
         own::is_loopback(&host) || self.domain.as_ref() == Some(&host) || self.own_hosts.contains(&host)
     }
 
     /// Tells whether a host names a registry: as a virtual host, or by a registry's own name.
     pub fn host_names_registry(&self, authority: &str) -> bool {
-        let Some(host) = authority::parse_host(authority) else { return false };
+        let Some(host) = parse_host(authority) else { return false };
         matches!(self.find_virtual_host(&host), Ok(Some(_))) || self.names.contains_key(&host)
     }
 
@@ -410,6 +410,11 @@ struct Prefix {
 fn longest_label(labels: &HashMap<String, usize>, host: &str) -> Option<usize> {
     let dots = host.rmatch_indices('.').map(|(dot, _)| dot);
     dots.filter_map(|dot| labels.get(&host[..dot])).next().copied()
+}
+
+/// The host of an authority, without its port.
+fn parse_host(authority: &str) -> Option<String> {
+    HostPort::parse(authority).map(HostPort::into_host)
 }
 
 fn is_below(host: &str, domain: &str) -> bool {

@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
+use crate::host_port::HostPort;
+
 /// A host that the operator says is part of the upstream: `auth.corp.example`, `10.1.2.3:9000` or
 /// `[fd00::1]:5000`. Without a port it means the default port of the URL's scheme.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,14 +85,8 @@ impl FromStr for TrustedHost {
             return Err(TrustedHostError);
         }
         // The port is read apart, because a URL forgets a port that is its scheme's default.
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-                let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-                let port = port.parse().ok().filter(|_| is_number).ok_or(TrustedHostError)?;
-                (host, Some(port))
-            }
-            _ => (text, None),
-        };
+        let (host, port) = HostPort::split(text).ok_or(TrustedHostError)?;
+        let port = port.map(|port| port.parse().map_err(|_| TrustedHostError)).transpose()?;
         let url = Url::parse(&format!("https://{host}/")).map_err(|_| TrustedHostError)?;
         let host = url.host().map(host_to_owned).ok_or(TrustedHostError)?;
         Ok(Self { host, port })

@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::header::{HeaderMap, HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE};
-use oci::{Algorithm, Digest, Meant, RANGE_COUNT_MAX, RangeRequest, RangeSet};
+use oci::{Algorithm, Digest, RANGE_COUNT_MAX, RangeRequest, RangeSet, ResolvedRanges};
 use policy::retry::{RETRY_AFTER_MAX, parse_retry_after};
 
 /// Checks that ranges lie inside their content and that waits are bounded. The input's first eight bytes are
@@ -47,7 +47,7 @@ fn check_range(range: RangeRequest, size: u64) {
 /// Parts lie inside their content, and are together no more than that.
 fn check_parts(ranges: &RangeSet, size: u64) {
     for size in [size, size & 0xffff, 0, 1, u64::MAX] {
-        let Meant::Parts(parts) = ranges.resolve(size) else { continue };
+        let ResolvedRanges::Parts(parts) = ranges.resolve(size) else { continue };
         assert!((1..=RANGE_COUNT_MAX).contains(&parts.len()), "{} parts", parts.len());
         assert!(parts.iter().all(|part| part.start < part.end && part.end <= size), "{parts:?} of {size}");
         assert!(parts.iter().map(|part| u128::from(part.len())).sum::<u128>() <= u128::from(size));

@@ -2,6 +2,7 @@
 
 use http::uri::PathAndQuery;
 use oci::{PAGE_COUNT_MAX, Page, Reference, Request};
+use policy::docker_hub;
 
 use crate::name::check_paths;
 
@@ -25,9 +26,9 @@ fn check_parts(path: &str, query: Option<&str>) {
     let printed = print(&request);
     let (path, query) = printed.split_once('?').expect("it is printed with a query");
     assert_eq!(Request::parse(path, Some(query)).as_ref(), Ok(&request), "{printed}");
-    if let Ok(in_library) = request.in_library() {
+    if let Ok(in_library) = docker_hub::in_library(request) {
         check_request(&in_library);
-        assert_eq!(in_library.clone().in_library(), Ok(in_library), "the library has no library");
+        assert_eq!(docker_hub::in_library(in_library.clone()), Ok(in_library), "the library has no library");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Values that must not be printed by accident, and URLs that print without what they carry in secret.
+//! Values that cannot be printed by accident, and URLs that print without their secrets.
 //!
 //! Neither type can be serialised, and both show `***` in every message, log line and panic.
 

@@ -1,4 +1,4 @@
-//! A URL that prints without what it carries in secret.
+//! A URL that prints without its secrets.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,12 +8,12 @@ use url::{ParseError, Url};
 /// A URL whose `Display` and `Debug` show scheme, host, port and path only.
 ///
 /// User name and password become `***@`, and the query becomes `?***`: the signed addresses that registries
-/// redirect to carry a key there. The fragment is left out.
+/// redirect to carry a key there. It omits the fragment.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedactedUrl(Url);
 
 impl RedactedUrl {
-    /// The URL with everything it carries. Every call is a place to look at in a review.
+    /// Returns the whole URL. A review looks at every call.
     pub fn expose(&self) -> &Url {
         &self.0
     }
@@ -25,7 +25,7 @@ impl From<Url> for RedactedUrl {
     }
 }
 
-/// The error is that of the `url` crate, which does not quote the text.
+/// The error comes from the `url` crate, which does not quote the text.
 impl FromStr for RedactedUrl {
     type Err = ParseError;
 

@@ -1,13 +1,13 @@
-//! A value that is shown only where the code says so.
+//! A value that prints only where the code asks for it.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
-/// A value kept out of messages: it has no `Display`, cannot be serialised, and its `Debug` is `***`.
+/// A value that stays out of messages: it has no `Display`, cannot be serialised, and its `Debug` is `***`.
 ///
-/// There is no comparison either, because one that stops at the first difference tells a guesser how far he
-/// got.
+/// It has no comparison either: one that stops at the first difference tells an attacker how much of a guess
+/// was right.
 #[derive(Clone)]
 pub struct Secret<T>(T);
 
@@ -17,7 +17,7 @@ impl<T> Secret<T> {
         Self(value)
     }
 
-    /// The value itself. Every call is a place to look at in a review.
+    /// Returns the value. A review looks at every call.
     pub fn expose(&self) -> &T {
         &self.0
     }
@@ -35,8 +35,8 @@ impl<T> fmt::Debug for Secret<T> {
     }
 }
 
-/// Reads the value as if it stood there openly. The error names the expected type, and a value that serde
-/// quotes in it is replaced, so that a secret of the wrong type is not printed.
+/// Reads the value like any other. The error replaces serde's message, which would quote a secret of the
+/// wrong type.
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Secret<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let hidden = |_| serde::de::Error::custom("the secret has the wrong type");

@@ -147,7 +147,7 @@ async fn serve(
     };
     entry.routed(&backend);
     let asked = oci::Request::parse(&path, head.uri.query());
-    let asked = if backend.hub_names() { asked.and_then(oci::Request::in_library) } else { asked };
+    let asked = if backend.hub_names() { asked.and_then(policy::docker_hub::in_library) } else { asked };
     let visit = Visit { routes: &snapshot.routes, backend: &backend, path, place, head };
     let asked = asked.map_err(|error| visit.refuse_request(error))?;
     entry.asked(&asked);

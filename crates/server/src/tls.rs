@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use policy::host_port::HostPort;
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -160,10 +161,7 @@ impl TlsName {
 
     /// Whether the `Host` of a request, with or without a port, is this name.
     pub(crate) fn is_host(&self, authority: &str) -> bool {
-        let host = match authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-            _ => authority,
-        };
+        let host = HostPort::split(authority).map_or(authority, |(host, _)| host);
         host.trim_end_matches('.').eq_ignore_ascii_case(self.0.trim_end_matches('.'))
     }
 }

@@ -1,16 +1,18 @@
-//! Which part of a host name somebody can register: the public suffix list.
+//! The public suffix list: which part of a host name can be registered.
 //!
-//! The list is code, ten thousand nested matches that each user of it compiles anew. Optimised, that took 40 s in each
-//! of two crates; here it is compiled once, and not optimised (`Cargo.toml`). A lookup takes microseconds all the same.
+//! The list is code, ten thousand nested matches that each user of it compiles anew. Optimised, that took 40
+//! s in each of two crates; here it is compiled once, and not optimised (`Cargo.toml`). A lookup takes
+//! microseconds all the same.
 
-/// Whether the list knows the suffix of this name. None for a name without one, such as the empty name.
+/// Tells whether the list knows the suffix of this name. Returns `None` for a name without one, such as the
+/// empty name.
 #[inline(never)]
 pub fn is_listed(name: &str) -> Option<bool> {
     Some(psl::suffix(name.as_bytes())?.is_known())
 }
 
-/// The domain that its owner registered, without a trailing dot. None for a public suffix itself and for names under a
-/// suffix that is not on the list.
+/// Returns the registered domain, without a trailing dot. Returns `None` for a public suffix itself and for
+/// names under a suffix that is not on the list.
 #[inline(never)]
 pub fn registrable_domain(name: &str) -> Option<&[u8]> {
     let domain = psl::domain(name.as_bytes())?;

@@ -61,7 +61,9 @@ pub(crate) async fn head(
     match got {
         Ok(reply) => Ok(BlobHead { size: told_size(&reply, digest) }),
         // A blob without a first byte is empty.
-        Err(error) if error.is_range_refused() && digest.is_of_nothing() => Ok(BlobHead { size: Some(0) }),
+        Err(error) if error.is_range_refused() && digest.is_of_empty_content() => {
+            Ok(BlobHead { size: Some(0) })
+        }
         Err(error) if error.is_range_refused() => Ok(BlobHead { size: None }),
         Err(_) if is_there => Ok(BlobHead { size: None }),
         Err(error) => Err(error),
@@ -83,7 +85,7 @@ fn told_size(reply: &Reply, digest: &Digest) -> Option<u64> {
         None if reply.response.status() == StatusCode::PARTIAL_CONTENT => None,
         None => content_length(reply.response.headers()),
     };
-    told.filter(|size| *size > 0 || digest.is_of_nothing())
+    told.filter(|size| *size > 0 || digest.is_of_empty_content())
 }
 
 pub(crate) async fn get(

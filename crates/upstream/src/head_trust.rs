@@ -2,6 +2,7 @@
 
 use oci::Repository;
 use parking_lot::Mutex;
+use policy::docker_hub;
 use policy::head_trust::{HeadTrust, Negative, Proof, Stakes};
 use policy::lru::LruMap;
 use tokio::time::Instant;
@@ -9,9 +10,6 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind};
 use crate::negative_answer::negative_of;
-
-/// The host of Docker Hub, whose HEAD and GET agree, and which counts GETs.
-const DOCKER_HUB: &str = "registry-1.docker.io";
 
 /// The most repositories whose HEADs are known. A further one costs the oldest another GET.
 const REPOSITORY_COUNT_MAX: usize = 1024;
@@ -34,7 +32,8 @@ pub(crate) enum Next {
 
 impl RepositoryHeadTrust {
     pub(crate) fn of(upstream: &Url) -> Self {
-        let is_docker_hub = upstream.host_str() == Some(DOCKER_HUB);
+        // Docker Hub answers HEAD as it answers GET, and counts only GETs against its rate limit.
+        let is_docker_hub = upstream.host_str() == Some(docker_hub::REGISTRY_HOST);
         let at_first = if is_docker_hub { HeadTrust::known() } else { HeadTrust::default() };
         Self { at_first, repositories: Mutex::new(LruMap::new(REPOSITORY_COUNT_MAX)) }
     }

@@ -5,7 +5,6 @@ fn codes_are_spelled_as_clients_know_them() {
     for (code, wanted) in [
         (ErrorCode::BlobUnknown, "BLOB_UNKNOWN"),
         (ErrorCode::DigestInvalid, "DIGEST_INVALID"),
-        (ErrorCode::ManifestInvalid, "MANIFEST_INVALID"),
         (ErrorCode::ManifestUnknown, "MANIFEST_UNKNOWN"),
         (ErrorCode::NameInvalid, "NAME_INVALID"),
         (ErrorCode::NameUnknown, "NAME_UNKNOWN"),

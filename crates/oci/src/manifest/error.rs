@@ -1,4 +1,4 @@
-//! What a manifest may not be, and how large it may be.
+//! The reasons to refuse a manifest, and its size limits.
 
 use crate::descriptor::DescriptorError;
 
@@ -8,10 +8,10 @@ pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The most layers, or the most child manifests, that one manifest may name.
 pub const DESCRIPTOR_COUNT_MAX: usize = 10_000;
 
-/// How deep objects and arrays may be nested in one manifest.
+/// The deepest nesting of objects and arrays in one manifest.
 pub(super) const DEPTH_MAX: usize = 32;
 
-/// Why a document must not be served as a manifest.
+/// The reasons why a document must not be served as a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// More than [`MANIFEST_BYTES_MAX`] bytes.
@@ -26,13 +26,13 @@ pub enum ManifestError {
     /// Not JSON, not an object, or a property of the wrong shape. The text says which and where.
     #[error("the manifest is not readable: {0}")]
     Unreadable(String),
-    /// A descriptor that is none.
+    /// An invalid descriptor.
     #[error("the manifest has a bad descriptor: {0}")]
     Descriptor(#[from] DescriptorError),
     /// Both an index and an image, so that clients could differ about what it is.
     #[error("the manifest is both an index and an image")]
     Ambiguous,
-    /// JSON that has nothing of a manifest: an error message, say.
+    /// JSON without any part of a manifest, such as an error message.
     #[error("the document has neither config, layers nor manifests")]
     NotAManifest,
 }

@@ -1,5 +1,5 @@
-//! What kind of manifest a document is. Its own word goes before that of the header under which it came, and what it
-//! consists of goes before both: JSON that no client could pull anything by is no manifest, whatever it is called.
+//! Decides which kind of manifest a document is. Its own `mediaType` outweighs the `Content-Type` header, and
+//! its structure outweighs both: JSON without pullable parts is no manifest, whatever its media type says.
 
 use super::error::ManifestError;
 use crate::media_type::MediaType;
@@ -20,39 +20,39 @@ pub enum ManifestKind {
     Index,
     /// Docker's schema 1, signed or not.
     Schema1,
-    /// A kind that is not known here, which its own media type or `schemaVersion` shows to be a manifest.
+    /// An unknown kind that its own media type or `schemaVersion` shows to be a manifest.
     Other,
 }
 
-/// What a media type says of a document.
+/// The kind of document that a media type claims.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Claim {
+enum TypeClaim {
     Of(ManifestKind),
-    /// `text/plain`, `application/json` and the like: nothing.
+    /// `text/plain`, `application/json` and similar types claim nothing.
     Nothing,
 }
 
-/// What a document consists of.
+/// The parts that a document has.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Parts {
+pub(super) struct Structure {
     pub(super) schema_version: Option<i64>,
     /// `config` or `layers`.
     pub(super) has_image_parts: bool,
     pub(super) has_manifests: bool,
-    /// `manifests` is there but `null`, as programs in Go write an empty list.
+    /// `manifests` is present but `null`: Go programs write an empty list like that.
     pub(super) has_no_manifests: bool,
     pub(super) has_fs_layers: bool,
     pub(super) has_signatures: bool,
-    /// The config has a media type of Docker's own.
-    pub(super) is_dockers: bool,
+    /// The config has one of Docker's media types.
+    pub(super) has_docker_config: bool,
 }
 
-/// The kind of a document of these parts, and the media type to serve it under.
+/// Returns the kind of a document with these parts, and the media type to serve it under.
 ///
 /// # Errors
 /// [`ManifestError::Ambiguous`], [`ManifestError::NotAManifest`].
 pub(super) fn recognise(
-    parts: &Parts,
+    parts: &Structure,
     inside: Option<MediaType>,
     served: Option<&MediaType>,
 ) -> Result<(ManifestKind, MediaType), ManifestError> {
@@ -60,7 +60,7 @@ pub(super) fn recognise(
         return Err(ManifestError::Ambiguous);
     }
     if let Some(inside) = inside
-        && let Claim::Of(kind) = claim(&inside)
+        && let TypeClaim::Of(kind) = claim(&inside)
     {
         let contradicts = match kind {
             ManifestKind::Image => parts.has_manifests,
@@ -71,13 +71,13 @@ pub(super) fn recognise(
             return Err(ManifestError::Ambiguous);
         }
         if parts.are_of(kind) {
-            // As the upstream wrote it, with its parameters, where the two agree.
+            // Where the two agree, keep the header's spelling with its parameters.
             let agrees = served.filter(|it| it.essence().eq_ignore_ascii_case(inside.essence()));
             return Ok((kind, agrees.cloned().unwrap_or(inside)));
         }
     }
     if let Some(served) = served
-        && let Claim::Of(kind) = claim(served)
+        && let TypeClaim::Of(kind) = claim(served)
         && parts.are_of(kind)
         && (kind != ManifestKind::Other || parts.schema_version.is_some())
     {
@@ -87,7 +87,7 @@ pub(super) fn recognise(
     Ok((kind, MediaType::known(media_type)))
 }
 
-impl Parts {
+impl Structure {
     fn are_of(&self, kind: ManifestKind) -> bool {
         match kind {
             ManifestKind::Image => self.has_image_parts,
@@ -99,11 +99,14 @@ impl Parts {
         }
     }
 
-    /// What a document is that nothing names. Only what the specifications require of each kind tells: image-spec,
-    /// "schemaVersion", "config", "manifests"; Docker's schema 2 always names itself, but for some early images.
+    /// Infers the kind of a document that no media type names, from the properties that the specifications
+    /// require: image-spec, "schemaVersion", "config", "manifests". Docker's schema 2 always names itself,
+    /// except in some early images.
     fn infer(&self) -> Option<(ManifestKind, &'static str)> {
         match self.schema_version {
-            Some(2) if self.has_image_parts && self.is_dockers => Some((ManifestKind::Image, DOCKER_IMAGE)),
+            Some(2) if self.has_image_parts && self.has_docker_config => {
+                Some((ManifestKind::Image, DOCKER_IMAGE))
+            }
             Some(2) if self.has_image_parts => Some((ManifestKind::Image, OCI_IMAGE)),
             Some(2) if self.has_manifests => Some((ManifestKind::Index, OCI_INDEX)),
             Some(1) if self.has_fs_layers && self.has_signatures => {
@@ -115,20 +118,20 @@ impl Parts {
     }
 }
 
-fn claim(media_type: &MediaType) -> Claim {
+fn claim(media_type: &MediaType) -> TypeClaim {
     match media_type.essence().to_ascii_lowercase().as_str() {
-        OCI_IMAGE | DOCKER_IMAGE => Claim::Of(ManifestKind::Image),
-        OCI_INDEX | DOCKER_LIST => Claim::Of(ManifestKind::Index),
-        SCHEMA_1 | SIGNED_SCHEMA_1 => Claim::Of(ManifestKind::Schema1),
-        other if other.starts_with("application/vnd.") => Claim::Of(ManifestKind::Other),
-        _ => Claim::Nothing,
+        OCI_IMAGE | DOCKER_IMAGE => TypeClaim::Of(ManifestKind::Image),
+        OCI_INDEX | DOCKER_LIST => TypeClaim::Of(ManifestKind::Index),
+        SCHEMA_1 | SIGNED_SCHEMA_1 => TypeClaim::Of(ManifestKind::Schema1),
+        other if other.starts_with("application/vnd.") => TypeClaim::Of(ManifestKind::Other),
+        _ => TypeClaim::Nothing,
     }
 }
 
 impl MediaType {
-    /// Whether it names a kind of document, as opposed to `application/json`, `text/plain` or
-    /// `application/octet-stream`, which servers send for whatever they do not know.
+    /// Tells whether the type names a kind of document. `application/json`, `text/plain` and
+    /// `application/octet-stream` do not: servers send them for every unknown content.
     pub fn is_specific(&self) -> bool {
-        claim(self) != Claim::Nothing
+        claim(self) != TypeClaim::Nothing
     }
 }

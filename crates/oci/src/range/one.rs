@@ -10,17 +10,17 @@ pub struct ByteRange {
 }
 
 impl ByteRange {
-    /// All of a content of `size` bytes.
+    /// Returns the range of a whole content of `size` bytes.
     pub fn whole(size: u64) -> Self {
         Self { start: 0, end: size }
     }
 
-    /// How many bytes the range has.
+    /// Returns the number of bytes in the range.
     pub fn len(&self) -> u64 {
         self.end - self.start
     }
 
-    /// Whether the range has no byte.
+    /// Tells whether the range has no byte.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
@@ -33,20 +33,20 @@ pub enum RangeRequest {
     From {
         /// Offset of the first byte.
         start: u64,
-        /// Offset of the last byte; none: to the end.
+        /// Offset of the last byte; `None` reads to the end.
         last: Option<u64>,
     },
     /// `bytes=-<len>`: the last `len` bytes.
     Suffix {
-        /// How many bytes.
+        /// The number of bytes.
         len: u64,
     },
 }
 
 impl RangeRequest {
-    /// The bytes meant, for a content of `size` bytes; an end beyond the content is cut to it.
+    /// Returns the selected bytes of a content of `size` bytes. An end beyond the content is cut to it.
     ///
-    /// None when nothing of the content is meant (to be answered 416): a start at or past the end, a last
+    /// Returns `None` if the range selects no byte (the answer is 416): a start at or past the end, a last
     /// byte before the start, a suffix of no bytes, and any range of an empty content, for which no
     /// `Content-Range` could be written.
     pub fn resolve(&self, size: u64) -> Option<ByteRange> {

@@ -2,11 +2,11 @@
 
 use super::one::{ByteRange, RangeRequest, is_blank, parse_spec};
 
-/// How many ranges one header may name. The container tools of podman ask for up to 1,024 parts of a layer at once.
+/// The most ranges in one header. Podman's tools ask for up to 1,024 parts of a layer at once.
 pub const RANGE_COUNT_MAX: usize = 1024;
 
-/// How many of the ranges may overlap others. More make an answer that is far larger than its content, and serve no
-/// client (RFC 9110, section 14.2).
+/// The most ranges that may overlap others. More would make an answer far larger than its content, and no
+/// client needs that (RFC 9110, section 14.2).
 const OVERLAP_COUNT_MAX: usize = 2;
 
 /// The ranges that a `Range` header names.
@@ -18,29 +18,29 @@ pub enum RangeSet {
     Several(Vec<RangeRequest>),
 }
 
-/// What a [`RangeSet`] means for a content of known size.
+/// The bytes that a [`RangeSet`] selects from a content of known size.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Meant {
-    /// No byte of it: to be answered 416.
-    Nothing,
-    /// These parts, at least one, in the order in which they were asked for.
+pub enum ResolvedRanges {
+    /// No byte: the answer is 416.
+    Unsatisfiable,
+    /// These parts, at least one, in the order of the header.
     Parts(Vec<ByteRange>),
-    /// More than is given in parts: the header is to be ignored, so that the whole content is the answer.
-    Whole,
+    /// Too much for an answer in parts: the header is ignored, and the answer is the whole content.
+    WholeContent,
 }
 
 impl RangeSet {
     /// Reads the value of a `Range` header (RFC 9110, section 14.2).
     ///
-    /// None stands for a header that is to be ignored, so that the whole content is the answer: another unit, a text
-    /// outside the grammar, or too many ranges. Numbers beyond `u64` count as `u64::MAX`, which lies past the end of
-    /// every content.
+    /// `None` means that the header is ignored and the answer is the whole content: it has another unit, is
+    /// outside the grammar, or names too many ranges. Numbers beyond `u64` count as `u64::MAX`, which lies
+    /// past the end of every content.
     pub fn parse(header: &str) -> Option<Self> {
         let (unit, set) = header.split_once('=')?;
         if !unit.trim_matches(is_blank).eq_ignore_ascii_case("bytes") {
             return None;
         }
-        // Empty list elements are to be skipped by recipients (section 5.6.1.2).
+        // Recipients skip empty list elements (section 5.6.1.2).
         let mut specs =
             set.split(',').map(|spec| spec.trim_matches(is_blank)).filter(|spec| !spec.is_empty());
         let first = parse_spec(specs.next()?)?;
@@ -55,25 +55,25 @@ impl RangeSet {
         Some(Self::Several(ranges))
     }
 
-    /// The bytes meant, for a content of `size` bytes. Ranges that lie outside are left out, the others stay apart and
-    /// in their order: some clients take each part for the range at the same place.
-    pub fn resolve(&self, size: u64) -> Meant {
+    /// Returns the selected bytes of a content of `size` bytes. Ranges outside the content are left out. The
+    /// others are neither merged nor sorted: some clients match parts to ranges by position.
+    pub fn resolve(&self, size: u64) -> ResolvedRanges {
         let parts: Vec<ByteRange> = match self {
             Self::One(range) => range.resolve(size).into_iter().collect(),
             Self::Several(ranges) => ranges.iter().filter_map(|range| range.resolve(size)).collect(),
         };
         let asked: u128 = parts.iter().map(|part| u128::from(part.len())).sum();
         if parts.is_empty() {
-            Meant::Nothing
+            ResolvedRanges::Unsatisfiable
         } else if asked > u128::from(size) || overlap_count(&parts) > OVERLAP_COUNT_MAX {
-            Meant::Whole
+            ResolvedRanges::WholeContent
         } else {
-            Meant::Parts(parts)
+            ResolvedRanges::Parts(parts)
         }
     }
 }
 
-/// How many of the parts begin before the end of one that begins before them.
+/// Counts the parts that start before an earlier part has ended.
 fn overlap_count(parts: &[ByteRange]) -> usize {
     let mut sorted = parts.to_vec();
     sorted.sort_unstable_by_key(|part| (part.start, part.end));

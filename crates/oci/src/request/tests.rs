@@ -109,18 +109,3 @@ fn a_cursor_of_the_upstreams_own_comes_back_as_it_was() {
     let refused = Request::parse("/v2/a/tags/list", Some("next_page=%0a"));
     assert_eq!(refused, Err(RequestError::QueryInvalid(QueryError::Value("next_page"))));
 }
-
-#[test]
-fn the_library_is_for_names_with_one_component() {
-    let check = |path: &str, expected: &str| {
-        let asked = Request::parse(path, None).and_then(Request::in_library);
-        assert_eq!(asked, Request::parse(expected, None));
-    };
-    check("/v2/alpine/manifests/1", "/v2/library/alpine/manifests/1");
-    check("/v2/alpine/tags/list", "/v2/library/alpine/tags/list");
-    check("/v2/org/alpine/manifests/1", "/v2/org/alpine/manifests/1");
-    check("/v2/_catalog", "/v2/_catalog");
-    check("/v2/", "/v2/");
-    let long = format!("/v2/{}/tags/list", "a".repeat(250));
-    assert!(Request::parse(&long, None).is_ok_and(|asked| asked.in_library().is_err()));
-}

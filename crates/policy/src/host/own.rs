@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::authority::{parse_host, split_port};
+use super::parse_host;
+use crate::host_port::HostPort;
 
 /// The domains whose names mean whatever address stands in them.
 const ADDRESS_DOMAINS: [&str; 2] = [".nip.io", ".sslip.io"];
@@ -67,13 +68,10 @@ fn strip_address(front: &str) -> Option<&str> {
 /// The text as the name of a registry, in lower case: a host name with a dot, or any host with a port. None when it
 /// cannot be one, or is rather the name of a user or a project.
 pub fn registry_name(text: &str) -> Option<String> {
-    let (host, port) = split_port(text)?;
-    match port {
-        _ if host.is_empty() => None,
-        Some(port) => Some(format!("{host}:{port}")),
-        None if host.contains('.') || host.starts_with('[') => Some(host),
-        None => None,
-    }
+    let name = HostPort::parse(text)?;
+    let has_dot = name.host().contains('.') || name.host().starts_with('[');
+    let is_one = !name.host().is_empty() && (has_dot || name.port().is_some());
+    is_one.then(|| name.to_string())
 }
 
 #[cfg(test)]

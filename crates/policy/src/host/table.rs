@@ -4,11 +4,9 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
-use super::authority::{parse_host, split_port};
-use super::{RegistryNames, RoutingTable, TableError, longest_label};
-
-/// Docker Hub's names: where one is configured, all are its own.
-const HUB_NAMES: [&str; 3] = ["docker.io", "registry-1.docker.io", "index.docker.io"];
+use super::{RegistryNames, RoutingTable, TableError, longest_label, parse_host};
+use crate::docker_hub;
+use crate::host_port::HostPort;
 
 /// The table in the making, and what was found wrong so far.
 pub(super) struct Builder<'a> {
@@ -66,8 +64,10 @@ impl<'a> Builder<'a> {
         for alias in &registry.aliases {
             self.add_name(index, alias);
         }
-        let is_hub = HUB_NAMES.iter().any(|name| self.table.names.get(*name) == Some(&index));
-        for name in HUB_NAMES.iter().filter(|_| is_hub) {
+        // A registry with one of Docker Hub's names has all of them.
+        let hub_names = [docker_hub::NAME].into_iter().chain(docker_hub::ALIASES);
+        let is_hub = hub_names.clone().any(|name| self.table.names.get(name) == Some(&index));
+        for name in hub_names.filter(|_| is_hub) {
             self.add_name(index, name);
         }
     }
@@ -75,18 +75,17 @@ impl<'a> Builder<'a> {
     /// Takes in a name or alias with the labels made from it. False when it cannot be had.
     fn add_name(&mut self, index: usize, name: &str) -> bool {
         // `v2` as a registry's name would make the API's own paths ambiguous.
-        let parts = split_port(name).filter(|(host, _)| !host.is_empty() && host != "v2");
-        let Some((host, port)) = parts else {
+        let parsed = HostPort::parse(name).filter(|it| !it.host().is_empty() && it.host() != "v2");
+        let Some(parsed) = parsed else {
             self.errors.push(TableError::BadName { name: name.to_owned() });
             return false;
         };
-        let (name, label) = match port {
-            Some(port) => (format!("{host}:{port}"), format!("{host}-{port}")),
-            None => (host.clone(), host.clone()),
-        };
-        if !self.claim(|table| &mut table.names, name, index) {
+        if !self.claim(|table| &mut table.names, parsed.to_string(), index) {
             return false;
         }
+        let port = parsed.port();
+        let host = parsed.into_host();
+        let label = port.map_or_else(|| host.clone(), |port| format!("{host}-{port}"));
         if host.starts_with('[') {
             // An IPv6 address fits into no host name and into no path segment that clients write.
             return true;
@@ -118,8 +117,9 @@ impl<'a> Builder<'a> {
     }
 
     fn set_domain(&mut self, domain: &str) {
-        match split_port(domain) {
-            Some((host, None)) if !host.is_empty() && !host.starts_with('[') => {
+        let host = HostPort::parse(domain).filter(|it| it.port().is_none()).map(HostPort::into_host);
+        match host {
+            Some(host) if !host.is_empty() && !host.starts_with('[') => {
                 let full = |(label, index): (&String, &usize)| (format!("{label}.{host}"), *index);
                 self.table.hosts = self.table.labels.iter().map(full).collect();
                 self.table.domain = Some(host);

@@ -105,7 +105,7 @@ impl FsStore {
     fn open_blocking(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
         let path = self.root().layout().blob(digest);
         match self.root().disk().open_regular(&path, OFlags::RDONLY)? {
-            Found::Regular(file, size) if size > 0 || is_of_nothing(digest) => {
+            Found::Regular(file, size) if size > 0 || is_of_empty_content(digest) => {
                 Ok(Some(self.open_blob(file, size)))
             }
             // An empty file is what a crash leaves on disks that do not keep their word.
@@ -149,6 +149,6 @@ impl Keep<Digest> for OpenBlob {
 }
 
 /// Whether it is the digest of no bytes at all.
-fn is_of_nothing(digest: &Digest) -> bool {
+fn is_of_empty_content(digest: &Digest) -> bool {
     Digest::of(digest.algorithm(), b"") == *digest
 }

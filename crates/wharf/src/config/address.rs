@@ -2,9 +2,10 @@
 //!
 //! No refusal repeats what it refuses: a URL may carry a password.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use oci::Repository;
+use policy::host_port::HostPort;
 use url::{Host, Url};
 
 /// A host name or an IPv4 address, in lower case, without port, scheme or path.
@@ -28,8 +29,8 @@ pub(crate) fn parse_authority(text: &str) -> Result<String, &'static str> {
     if text.contains('/') {
         return Err("this is a URL or a path; write the host alone, with a port where it needs one");
     }
-    if let Some(rest) = text.strip_prefix('[') {
-        return parse_bracketed(rest)
+    if text.starts_with('[') {
+        return parse_bracketed(text)
             .ok_or("this is no IPv6 address; write \"[fd00::1]\" or \"[fd00::1]:5000\"");
     }
     let Some((host, port)) = text.rsplit_once(':') else { return parse_host(text) };
@@ -40,14 +41,10 @@ pub(crate) fn parse_authority(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// What stands behind the `[` of an IPv6 address.
-fn parse_bracketed(rest: &str) -> Option<String> {
-    let (address, port) = rest.split_once(']')?;
-    let address: Ipv6Addr = address.parse().ok()?;
-    match port {
-        "" => Some(format!("[{address}]")),
-        port => Some(format!("[{address}]:{}", parse_port(port.strip_prefix(':')?)?)),
-    }
+/// An IPv6 address in brackets. Port 0 and an empty port are slips here.
+fn parse_bracketed(text: &str) -> Option<String> {
+    let parsed = HostPort::parse(text).filter(|it| it.port() != Some(0) && !text.ends_with(':'))?;
+    Some(parsed.to_string())
 }
 
 /// An upstream: `http` or `https`, a host, a port where it needs one, and a path where the registry shares

@@ -1,5 +1,7 @@
 //! What is known of public registries, so that a name alone is enough.
 
+use policy::docker_hub;
+
 use super::nearest::is_slip;
 
 /// A registry that calls itself something else than where it is reached.
@@ -10,14 +12,11 @@ struct Known {
 }
 
 /// Every other registry is reached at `https://<its name>`.
-const KNOWN: [Known; 1] = [Known {
-    name: DOCKER_HUB,
-    upstream: "https://registry-1.docker.io",
-    aliases: &["registry-1.docker.io", "index.docker.io"],
-}];
+const KNOWN: [Known; 1] =
+    [Known { name: docker_hub::NAME, upstream: docker_hub::UPSTREAM, aliases: &docker_hub::ALIASES }];
 
 /// The one registry whose one-part names mean `library/<name>`.
-pub(crate) const DOCKER_HUB: &str = "docker.io";
+pub(crate) const DOCKER_HUB: &str = docker_hub::NAME;
 
 /// What people call a registry that clients call otherwise.
 const MISNOMERS: [(&str, &str); 26] = [

@@ -10,9 +10,9 @@ fn parse(header: &str) -> Option<RangeSet> {
 fn parts(header: &str) -> String {
     let Some(set) = parse(header) else { return "ignored".to_owned() };
     match set.resolve(100) {
-        Meant::Nothing => "nothing".to_owned(),
-        Meant::Whole => "whole".to_owned(),
-        Meant::Parts(parts) => {
+        ResolvedRanges::Unsatisfiable => "nothing".to_owned(),
+        ResolvedRanges::WholeContent => "whole".to_owned(),
+        ResolvedRanges::Parts(parts) => {
             let parts: Vec<_> = parts.iter().map(|part| format!("{}..{}", part.start, part.end)).collect();
             parts.join(" ")
         }
@@ -56,7 +56,7 @@ fn client_f3_a_header_names_no_more_ranges_than_one_client_needs() {
     };
     let Some(RangeSet::Several(ranges)) = parse(&header(RANGE_COUNT_MAX)) else { panic!("it is ignored") };
     assert_eq!(ranges.len(), RANGE_COUNT_MAX);
-    let Meant::Parts(parts) = RangeSet::Several(ranges).resolve(1 << 20) else { panic!("no parts") };
+    let ResolvedRanges::Parts(parts) = RangeSet::Several(ranges).resolve(1 << 20) else { panic!("no parts") };
     assert_eq!(parts.len(), RANGE_COUNT_MAX);
     assert_eq!(parse(&header(RANGE_COUNT_MAX + 1)), None);
     assert_eq!(parse(&header(100_000)), None);
@@ -65,7 +65,7 @@ fn client_f3_a_header_names_no_more_ranges_than_one_client_needs() {
 #[test]
 fn the_largest_numbers_do_not_overflow() {
     let set = parse("bytes=0-,1-,-18446744073709551615").unwrap();
-    assert_eq!(set.resolve(u64::MAX), Meant::Whole);
+    assert_eq!(set.resolve(u64::MAX), ResolvedRanges::WholeContent);
 }
 
 proptest! {
@@ -81,13 +81,13 @@ proptest! {
             .collect();
         let set = RangeSet::parse(&format!("bytes={}", specs.join(","))).unwrap();
         match set.resolve(size) {
-            Meant::Nothing => prop_assert!(alone.is_empty()),
-            Meant::Parts(parts) => {
+            ResolvedRanges::Unsatisfiable => prop_assert!(alone.is_empty()),
+            ResolvedRanges::Parts(parts) => {
                 let asked: u64 = parts.iter().map(ByteRange::len).sum();
                 prop_assert!(asked <= size);
                 prop_assert_eq!(parts, alone);
             }
-            Meant::Whole => {
+            ResolvedRanges::WholeContent => {
                 let asked: u64 = alone.iter().map(ByteRange::len).sum();
                 prop_assert!(asked > size || overlap_count(&alone) > OVERLAP_COUNT_MAX);
             }
@@ -100,7 +100,7 @@ proptest! {
             if let RangeSet::Several(ranges) = &set {
                 prop_assert!((2..=RANGE_COUNT_MAX).contains(&ranges.len()));
             }
-            if let Meant::Parts(parts) = set.resolve(size) {
+            if let ResolvedRanges::Parts(parts) = set.resolve(size) {
                 prop_assert!(parts.iter().all(|part| part.start < part.end && part.end <= size));
             }
         }
