@@ -29,8 +29,8 @@ impl Lateness {
         Ok((!buckets.is_empty()).then_some(Self(buckets)))
     }
 
-    /// What came since `before`: the bound of the bucket that the 99th percentile lies in, in milliseconds, and the
-    /// share that was later than is bearable, in percent.
+    /// What came since `before`: the bound of the bucket that the 99th percentile lies in, in milliseconds,
+    /// and the share that was later than is bearable, in percent.
     pub(crate) fn since(&self, before: &Self) -> Figures {
         let counts: Vec<(f64, f64)> =
             self.0.iter().zip(&before.0).map(|(now, before)| (now.0, now.1 - before.1)).collect();

@@ -1,8 +1,8 @@
 //! Who may read what.
 //!
-//! wharf has no way yet to know its clients, so there is one kind of [`Identity`] and one [`Decision`]. Every request
-//! passes [`decide`] all the same, before anything is looked up for it: whoever adds a way to know clients adds a
-//! variant here, and the compiler names the one place in the server that has to answer it.
+//! wharf has no way yet to know its clients, so there is one kind of [`Identity`] and one [`Decision`]. Every
+//! request passes [`decide`] all the same, before anything is looked up for it: whoever adds a way to know
+//! clients adds a variant here, and the compiler names the one place in the server that has to answer it.
 
 use std::net::IpAddr;
 
@@ -25,8 +25,8 @@ pub enum Decision {
     Allow,
 }
 
-/// Decides whether `identity` may read what it `asked` of a registry. `registry` is none for `/v2/` where no registry
-/// is named: that tells a client no more than that this is a registry.
+/// Decides whether `identity` may read what it `asked` of a registry. `registry` is none for `/v2/` where no
+/// registry is named: that tells a client no more than that this is a registry.
 pub fn decide(identity: &Identity, registry: Option<&str>, asked: &Request) -> Decision {
     match (identity, registry, asked) {
         (Identity::Anonymous { .. }, _, _) => Decision::Allow,

@@ -1,15 +1,15 @@
-//! Which network addresses foreign text may lead us to.
+//! Decides which network addresses foreign text may lead to.
 //!
-//! Redirects and token realms are written by others; an address inside our own network must not be reached
-//! through them. The caller asks for every address after name resolution, just before it connects, so that a
-//! name cannot be swapped for another address in between.
+//! Redirects and token realms are foreign text. They must not lead to an address inside our own network. The
+//! caller checks every address after name resolution, just before it connects, so that a name cannot change
+//! its address in between.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::Host;
 
-/// Why an address may not be reached through foreign text.
+/// An address that foreign text may not lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InternalAddress {
     /// This host: `0.0.0.0/8` and `::`.
@@ -24,7 +24,7 @@ pub enum InternalAddress {
     Metadata,
     /// Multicast and broadcast.
     Multicast,
-    /// Set aside by the registries of addresses: reserved, documentation, translation within a site.
+    /// Reserved by IANA: reserved, documentation, translation within a site.
     Reserved,
 }
 
@@ -42,13 +42,12 @@ impl fmt::Display for InternalAddress {
     }
 }
 
-/// Tells whether `address` lies outside, where anyone may send us.
+/// Checks that `address` is public, so that foreign text may lead to it.
 ///
-/// An IPv6 address that carries an IPv4 address (mapped, compatible, translated, 6to4) is as good as what it
-/// carries.
+/// An IPv6 address that embeds an IPv4 address (mapped, compatible, translated, 6to4) counts as that address.
 ///
 /// # Errors
-/// [`InternalAddress`] names the kind of inside address.
+/// [`InternalAddress`] names the kind of address.
 pub fn check(address: IpAddr) -> Result<(), InternalAddress> {
     match address {
         IpAddr::V4(address) => check_v4(address),
@@ -56,12 +55,12 @@ pub fn check(address: IpAddr) -> Result<(), InternalAddress> {
     }
 }
 
-/// Like [`check`] for the host of a URL. A name passes here: its addresses are checked once they are known.
+/// Like [`check`] for the host of a URL. A name passes: the caller checks its addresses after resolving it.
 ///
 /// `url` has already read the hexadecimal, octal, decimal, shortened and dot-ended spellings of IPv4.
 ///
 /// # Errors
-/// [`InternalAddress`] names the kind of inside address in the URL.
+/// [`InternalAddress`] names the kind of address in the URL.
 pub fn check_host<S>(host: &Host<S>) -> Result<(), InternalAddress> {
     match host {
         Host::Domain(_) => Ok(()),
@@ -70,14 +69,15 @@ pub fn check_host<S>(host: &Host<S>) -> Result<(), InternalAddress> {
     }
 }
 
-/// Why a name is not one of the outside.
+/// The reasons why a name belongs to a private network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InternalName {
-    /// One label: whoever resolves it adds a domain of its own.
+    /// One label: the resolver adds a local domain.
     Label,
-    /// Under a suffix that nobody can register under: set aside (RFC 6761, RFC 6762, RFC 7686, RFC 8375), or invented.
+    /// Under a suffix that is closed to registration: reserved (RFC 6761, RFC 6762, RFC 7686, RFC 8375), or
+    /// invented.
     Suffix,
-    /// It stands for an address that is written in it, as names under `nip.io` do.
+    /// The name resolves to an internal address that is written in it, as names under `nip.io` do.
     Carries(InternalAddress),
 }
 
@@ -91,11 +91,11 @@ impl fmt::Display for InternalName {
     }
 }
 
-/// Domains of which every name stands for the address that is written in it, in hexadecimal too.
+/// Domains whose names resolve to the address that is written in them, in hexadecimal too.
 const CARRIERS: [&str; 2] = ["nip.io", "sslip.io"];
 
-/// Tells whether a name can belong to somebody outside, as far as the name itself tells. Where a proxy resolves it, nothing
-/// else may be known.
+/// Checks that a name can be public, judging by the name alone. Where a proxy resolves it, the caller may
+/// know nothing else.
 ///
 /// # Errors
 /// [`InternalName`] says why the name is refused.
@@ -105,7 +105,7 @@ pub fn check_name(name: &str) -> Result<(), InternalName> {
     let (&[_, .., last], Some(is_listed)) = (&labels[..], suffix::is_listed(&name)) else {
         return Err(InternalName::Label);
     };
-    // The documentation's domain (RFC 2606) leads nowhere.
+    // The domain for documentation (RFC 2606) leads nowhere.
     let is_public = is_listed && !matches!(last, "arpa" | "onion" | "local" | "internal");
     if !is_public && last != "example" {
         return Err(InternalName::Suffix);
@@ -113,8 +113,8 @@ pub fn check_name(name: &str) -> Result<(), InternalName> {
     carried(&name, &labels).try_for_each(|address| check(address).map_err(InternalName::Carries))
 }
 
-/// The addresses that are written in a name: `10.0.0.1`, `app-10-0-0-1`, `fd00--1`; `0a000001` under those domains
-/// only where that is known to be one.
+/// Returns the addresses that are written in a name: `10.0.0.1`, `app-10-0-0-1`, `fd00--1`, and under the
+/// domains above also `0a000001`.
 fn carried<'a>(name: &'a str, labels: &'a [&'a str]) -> impl Iterator<Item = IpAddr> + 'a {
     let dotted = labels.windows(4).filter_map(read_quad);
     let dashed = labels.iter().flat_map(|label| {
@@ -138,10 +138,10 @@ fn read_quad(parts: &[&str]) -> Option<IpAddr> {
     Some(IpAddr::from(octets))
 }
 
-/// Azure's platform service and Oracle's metadata service, which sit outside the private ranges.
+/// Azure's platform service and Oracle's metadata service, which have addresses outside the private ranges.
 const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
 
-/// RFC 6890. `198.18.0.0/15` (benchmarks) is let through: local proxies answer every name out of it, and
+/// RFC 6890. `198.18.0.0/15` (benchmarks) is allowed: some local proxies resolve every name to it, and
 /// refusing it would break all pulls behind one.
 fn check_v4(address: Ipv4Addr) -> Result<(), InternalAddress> {
     if METADATA_V4.contains(&address) {

@@ -1,38 +1,40 @@
-//! Whether a client's range waits for the bytes that are on their way to it, or is asked for by itself.
+//! Decides whether a client's range waits for a transfer that is on its way there, or gets a request of its
+//! own.
 //!
-//! A blob on its way comes from its begin, or from where others want it. A range ahead of that costs nothing if it is
-//! there soon, and a request where it is not. Clients that read an image lazily ask for dozens of small ranges, one
-//! after the other, and wait for each.
+//! Transfers of a blob start at its first byte, or where other clients read. A range ahead of them costs
+//! nothing if it arrives soon, and a request if it does not. Clients that read an image lazily request dozens
+//! of small ranges, one after the other, and wait for each.
 
 use std::time::Duration;
 
 use crate::pace::Pace;
 
-/// The largest range that counts as small, in bytes: it costs next to nothing, and its client wants that and no more.
+/// The largest range that counts as small, in bytes: it costs almost nothing, and its client wants no more.
 pub const SMALL_RANGE_BYTES_MAX: u64 = 128 * 1024;
 
-/// A byte so near, in bytes, comes as soon as an answer of its own would.
+/// A byte within this distance, in bytes, arrives as soon as the answer to a request of its own would.
 pub const NEAR_BYTES: u64 = 64 * 1024;
 
-/// A wait for a small range that nobody notices.
+/// A wait for a small range that is too short to notice.
 const SHORT_WAIT: Duration = Duration::from_millis(50);
 
-/// How often a wait is thought over: the rate changes.
+/// The interval at which a wait is decided again, because the rate changes.
 const REVIEW_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The connection that will bring a byte, if it goes on for so long.
+/// The transfer that will deliver a byte if it runs that far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Approach {
-    /// Bytes that it brings before that one.
+    /// The bytes that it delivers before that one.
     pub distance: u64,
-    /// Since its request.
+    /// The time since its request.
     pub age: Duration,
-    /// Its recent rate; none while that cannot be told.
+    /// Its recent pace; `None` until it is known.
     pub pace: Option<Pace>,
 }
 
-/// How long a range waits before it is thought about again; `None`: it is asked for now. `approach` is none where
-/// nobody brings its first byte; `wait_max` is how long a range may wait for bytes on their way.
+/// Returns how long a range waits before the next decision, or `None` if it is requested now. `approach` is
+/// `None` if no transfer will deliver its first byte. `wait_max` is the longest wait of a range for a
+/// transfer.
 pub fn wait(approach: Option<&Approach>, is_small: bool, wait_max: Duration) -> Option<Duration> {
     let approach = approach?;
     let Some(pace) = &approach.pace else {
@@ -40,7 +42,7 @@ pub fn wait(approach: Option<&Approach>, is_small: bool, wait_max: Duration) -> 
         return wait_max.checked_sub(approach.age).filter(|rest| !rest.is_zero() && !is_too_far);
     };
     let arrival_ms = u128::from(approach.distance) * 1000 / u128::from(pace.rate.max(1));
-    // An answer of its own takes as long as that of the connection on its way did.
+    // The answer to a request of its own takes as long as that of this transfer did.
     let bearable = if is_small { pace.latency.max(SHORT_WAIT).min(wait_max) } else { wait_max };
     (arrival_ms <= bearable.as_millis() && pace.rate > 0).then_some(REVIEW_INTERVAL)
 }

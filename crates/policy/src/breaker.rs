@@ -1,11 +1,12 @@
-//! Leaves one thing alone that keeps failing.
+//! A circuit breaker for one thing that keeps failing.
 //!
-//! Closed, every request passes. A run of failures opens the breaker; from then on one request at a time, and
-//! at most one per interval, passes as a probe. A probe that fails doubles the interval; any answer closes.
+//! While it is closed, every request passes. A run of failures opens it; then one request at a time, at most
+//! one per interval, passes as a probe. A failed probe doubles the interval, and any answer closes the
+//! breaker.
 
 use std::time::{Duration, Instant};
 
-/// Failures in a row that open a breaker, where nothing else is known.
+/// The default number of failures in a row that opens a breaker.
 pub const FAILURE_COUNT_MAX: u32 = 5;
 /// The pause before the first probe.
 pub const PROBE_INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -26,24 +27,24 @@ struct Open {
     is_probing: bool,
 }
 
-/// What a request may do. One that passes reports back by exactly one of [`Breaker::succeed`],
-/// [`Breaker::fail`] and [`Breaker::abandon`].
+/// The decision about one request. A request that passes reports back with exactly one of
+/// [`Breaker::succeed`], [`Breaker::fail`] and [`Breaker::abandon`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Go ahead.
+    /// Send the request.
     Pass,
-    /// Go ahead, alone: the state depends on how it ends.
+    /// Send the request, alone: its end decides the state.
     Probe,
-    /// Do not ask; a probe is due after this time, or one is under way.
+    /// Do not send it. A probe is due after this time, or one is in flight.
     Refuse(Duration),
 }
 
-/// The state as the metric prints it.
+/// The state, as the metric shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// All is well.
+    /// Requests pass.
     Closed,
-    /// A probe is under way.
+    /// A probe is in flight.
     HalfOpen,
     /// Requests are refused.
     Open,
@@ -61,7 +62,7 @@ impl State {
 }
 
 impl Breaker {
-    /// Tells whether a request may be sent now.
+    /// Decides whether a request may be sent now.
     pub fn admit(&mut self, now: Instant) -> Admission {
         match &mut self.open {
             None => Admission::Pass,
@@ -73,15 +74,16 @@ impl Breaker {
         }
     }
 
-    /// There was an answer. A request admitted before the breaker opened proves that too.
+    /// Notes an answer. A request that was admitted before the breaker opened counts too.
     pub fn succeed(&mut self) {
         *self = Self::default();
     }
 
-    /// There was none, or one that says that it cannot be given. `enough` failures in a row open the breaker.
+    /// Notes a failure: no answer, or one that reports a failure. `enough` failures in a row open the
+    /// breaker.
     ///
-    /// While the breaker is open only the probe's own failure counts: the requests that were admitted before
-    /// it opened tell nothing new.
+    /// While the breaker is open, only the probe's failure counts. Requests that were admitted before tell
+    /// nothing new.
     pub fn fail(&mut self, admission: Admission, enough: u32, now: Instant) {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         match (&mut self.open, admission) {
@@ -98,7 +100,7 @@ impl Breaker {
         }
     }
 
-    /// Leaves the thing alone for `pause`, as it asked. A longer pause that runs already stays.
+    /// Admits no request for `pause`, as the upstream asked. A longer pause that is running stays.
     pub fn rest(&mut self, pause: Duration, now: Instant) {
         let probe_at = now + pause;
         let open =
@@ -107,15 +109,15 @@ impl Breaker {
         open.is_probing = false;
     }
 
-    /// The request ended without telling anything, such as when its caller went away. The next one may be the
-    /// probe at once: whoever leaves must not be able to keep others out.
+    /// Notes a request that ended without a result, such as when its client disconnected. The next request
+    /// may be the probe at once, so that a client that disconnects cannot block others.
     pub fn abandon(&mut self, admission: Admission) {
         if let (Some(open), Admission::Probe) = (&mut self.open, admission) {
             open.is_probing = false;
         }
     }
 
-    /// The state.
+    /// Returns the state.
     pub fn state(&self) -> State {
         match &self.open {
             None => State::Closed,

@@ -1,8 +1,8 @@
-//! Decides how much a process takes on at once, so that a client that is accepted finds files and upstream
-//! connections left.
+//! Decides how many connections and answers a process accepts at once, so that files and upstream connections
+//! remain for each accepted client.
 //!
-//! One plan holds for the whole process. It is made of what the system grants and of what the operator asked
-//! for, and nothing else computes a share.
+//! One plan covers the whole process. It depends on the limits of the system and on the operator's settings.
+//! No other code computes a share.
 
 /// The default bound on client connections.
 pub const CONNECTIONS: usize = 10_000;
@@ -36,7 +36,7 @@ const COLLECTED_BYTES_MAX: u64 = 32 << 20;
 /// clients only looks as if it worked.
 const DESCRIPTORS_MIN: usize = 1024;
 
-/// Where only one of two bounds was asked for, the other one keeps this part of the descriptors.
+/// If the operator set only one of the two bounds, the other keeps one part in this many of the descriptors.
 const KEPT_FOR_THE_OTHER: usize = 4;
 
 /// The bounds that the operator asked for; `None` asks for nothing.
@@ -81,21 +81,21 @@ pub struct Share {
     pub asking: usize,
 }
 
-/// Descriptors are too few for everything that was wanted.
+/// The descriptors do not suffice for all wanted bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lack {
     /// The number of descriptors that would suffice.
     pub descriptors_needed: usize,
-    /// Whether the operator gets less than was asked for, and not just less than the defaults.
+    /// Whether a bound is less than the operator set, and not only less than a default.
     pub is_less_than_asked: bool,
 }
 
-/// Descriptors are so few that serving would be a pretence.
+/// There are too few descriptors to serve at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooFew {
-    /// The number of descriptors that there are.
+    /// The number of descriptors available.
     pub descriptors: usize,
-    /// The number that a start takes.
+    /// The number that a start needs.
     pub descriptors_min: usize,
     /// The number that would suffice for everything that was wanted.
     pub descriptors_needed: usize,
@@ -162,7 +162,7 @@ pub fn plan(descriptors: Option<usize>, wanted: &Wanted, registry_count: usize) 
 fn fit(wanted: &Wanted, connections: usize, answers: usize, available: usize) -> (usize, usize) {
     let most = available - available / KEPT_FOR_THE_OTHER;
     let (for_connections, for_answers) = match (wanted.connections, wanted.answers) {
-        // What was asked for comes before a default.
+        // The operator's bound takes precedence over the default.
         (Some(asked), None) => {
             let given = asked.min(most);
             (given, available - given)
@@ -171,7 +171,7 @@ fn fit(wanted: &Wanted, connections: usize, answers: usize, available: usize) ->
             let given = descriptors_of(asked).min(most);
             (available - given, given)
         }
-        // Both are lowered alike.
+        // Both shrink by the same factor.
         (Some(_), Some(_)) | (None, None) => {
             let need = connections as f64 + answers as f64 * (DESCRIPTOR_EIGHTHS as f64 / 8.0);
             let fitted = |count: usize| (count as f64 / need * available as f64) as usize;
@@ -182,8 +182,8 @@ fn fit(wanted: &Wanted, connections: usize, answers: usize, available: usize) ->
     (for_connections.min(connections).max(1), fitted_answers.min(answers).max(1))
 }
 
-/// The connections that one client may have of `connections`. Whoever asked for a part of all gets the same
-/// part of fewer, but never less than half of them: as many are left for the others then.
+/// Returns one client's bound out of `connections`. A setting shrinks in proportion to the connections, but
+/// never below half of them: the other half is enough for other clients.
 fn per_client(wanted: &Wanted, connections: usize) -> usize {
     let half = connections.div_ceil(2);
     let Some(asked) = wanted.per_client else { return half };

@@ -1,52 +1,52 @@
-//! Whether a blob that is being fetched gets a further connection, and how much of the blob each one takes.
+//! Decides whether a fill gets a further connection, and how much of the blob each connection fetches.
 //!
-//! Content networks commonly limit the rate of each connection, not of the client. So a blob begins with one
-//! request, and as long as the rest would take long, one more connection is tried at a time. One that does not
-//! make the blob faster shows that something else is the limit, and ends the trying. No blob that is small or
-//! comes fast costs a request more.
+//! Content networks commonly limit the rate of each connection, not of the client. So a blob starts with one
+//! request. While the rest would take long, one connection at a time is added on trial. If it does not make
+//! the blob faster, something else is the limit, and no more are added. A blob that is small or fast costs no
+//! further request.
 
 use std::time::Duration;
 
 /// The interval at which the rate is measured and a decision taken.
 pub const INTERVAL: Duration = Duration::from_millis(250);
-/// A rest that arrives within this time needs no further connection.
+/// If the rest arrives within this time, no connection is added.
 pub const REMAINING_TIME_MIN: Duration = Duration::from_secs(1);
-/// A smaller rest is never shared, however slowly it comes.
+/// A smaller rest is never split, however slow it is.
 pub const REMAINING_BYTES_MIN: u64 = 4 * 1024 * 1024;
-/// How long a new connection may take until the gain shows: it has a request to send, redirects to follow, and
-/// begins slowly.
+/// How long a new connection may take to show a gain: it sends a request, follows redirects, and starts
+/// slowly.
 pub const TRIAL_MAX: Duration = Duration::from_secs(3);
-/// The most connections on trial that are replaced, for one blob, because they are far slower than the others.
+/// The most trial connections of one blob that are replaced because they are far slower than the others.
 pub const REPLACED_COUNT_MAX: u32 = 2;
-/// The time that a blob may come at less than [`DRIP_RATE`] before a further connection is tried all the same.
+/// After this time below [`DRIP_RATE`], a connection is added even if the rate is unsteady.
 pub const STEADY_TIME: Duration = Duration::from_secs(2);
-/// A transfer slower than this, in bytes per second, only drips.
+/// A transfer below this rate, in bytes per second, counts as stalled.
 pub const DRIP_RATE: u64 = 32 * 1024;
-/// The shortest part that is asked for.
+/// The shortest part that is requested.
 pub const PART_BYTES_MIN: u64 = 1024 * 1024;
-/// The longest part: it bounds how far the bytes behind a hole get ahead of those who read in order.
+/// The longest part: it bounds how far the bytes behind a hole get ahead of clients that read in order.
 pub const PART_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// How long a part takes to arrive, so that the way to its first byte is a small share of it.
+/// The intended transfer time of a part, so that the latency of its first byte is a small share of it.
 const PART_TIME: Duration = Duration::from_secs(2);
 
-/// What is known about a blob on its way, at the end of an interval.
+/// The state of a fill at the end of an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// Bytes that have not arrived yet.
     pub remaining_bytes: u64,
-    /// Bytes per second that all connections brought together in the last interval.
+    /// Bytes per second of all connections together in the last interval.
     pub rate: u64,
     /// The same, in the interval before that.
     pub rate_before: u64,
-    /// The same over at least [`STEADY_TIME`]; none before that.
+    /// The same over at least [`STEADY_TIME`]; `None` before that.
     pub rate_for_long: Option<u64>,
-    /// Connections that bring this blob now.
+    /// Connections that fetch this blob now.
     pub connections: usize,
     /// The connection that is on trial.
     pub trial: Option<Trial>,
 }
 
-/// A connection was added, and it is not known yet whether that helps.
+/// A connection that was added and whose gain is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trial {
     /// Bytes per second before it was added.
@@ -57,20 +57,20 @@ pub struct Trial {
     pub age: Duration,
 }
 
-/// What to do.
+/// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Nothing for now.
+    /// Do nothing for now.
     Wait,
-    /// Add a connection, and put it on trial. If there was a trial, it was passed.
+    /// Add a connection on trial. A trial that was running has passed.
     Add,
-    /// The trial is passed; for now nothing more is needed.
+    /// The trial passed, and no further connection is needed for now.
     Pass,
-    /// The trial is failed: let that connection finish its part, and add none any more.
+    /// The trial failed: let that connection finish its part and stop adding.
     Settle,
 }
 
-/// Decides about one blob.
+/// Decides for one blob.
 pub fn plan(flow: &Flow) -> Plan {
     let rate = flow.mean_rate();
     if let Some(trial) = &flow.trial
@@ -79,13 +79,13 @@ pub fn plan(flow: &Flow) -> Plan {
         return if trial.age >= TRIAL_MAX { Plan::Settle } else { Plan::Wait };
     }
     let is_long = u128::from(flow.remaining_bytes) * 1000 > u128::from(rate) * REMAINING_TIME_MIN.as_millis();
-    // While the rate still grows by itself, a gain could not be told from that growth. A rate of nothing may be over in
-    // a moment.
+    // While the rate still grows by itself, a gain cannot be told from that growth. A rate of zero may pass
+    // in a moment.
     let is_steady = flow.rate_before > 0
         && flow.rate > 0
         && flow.rate <= flow.rate_before.saturating_add(flow.rate_before / 4);
-    // One connection may drip, or say nothing, where another one does not. If the upstream as a whole is in trouble,
-    // the trial fails, and that was all.
+    // One connection may stall where another does not. If the whole upstream is in trouble, the trial fails,
+    // and no more are added.
     let is_dripping = flow.rate_for_long.is_some_and(|rate| rate < DRIP_RATE);
     match (is_long && (is_steady || is_dripping) && flow.remaining_bytes >= REMAINING_BYTES_MIN, &flow.trial)
     {
@@ -95,8 +95,8 @@ pub fn plan(flow: &Flow) -> Plan {
     }
 }
 
-/// How long a part should be: what a connection brings in two seconds, and less towards the end, so that all
-/// connections finish at about the same time.
+/// Returns the length of the next part: the bytes that a connection fetches in two seconds, and fewer towards
+/// the end, so that all connections finish at about the same time.
 pub fn part_bytes(flow: &Flow) -> u64 {
     let connections = u64::try_from(flow.connections).unwrap_or(u64::MAX).max(1);
     let rate = flow.mean_rate() / connections;
@@ -113,7 +113,8 @@ impl Flow {
 }
 
 impl Trial {
-    /// What the rate must come to: the new connection brings at least half of what the others bring each, and no drip.
+    /// Returns the rate that passes the trial: the new connection adds at least half of the average of the
+    /// others, and the total does not count as stalled.
     fn rate_wanted(&self) -> u64 {
         let share = self.rate / u64::try_from(self.connections).unwrap_or(u64::MAX).max(1);
         self.rate.saturating_add(share / 2).max(DRIP_RATE)

@@ -1,5 +1,5 @@
-//! What is special about Docker Hub: it has three names, it is reached at another host than its name, and its official
-//! images are in `library/`, which people leave out.
+//! What is special about Docker Hub: it has three names, it is reached at another host than its name, and its
+//! official images are in `library/`, which people leave out.
 
 use oci::{Repository, Request, RequestError};
 

@@ -1,12 +1,12 @@
 //! Decides when a cached tag may be served without asking the upstream.
 //!
-//! Only tags are decided here: a digest names its content, so what is stored under one is fresh for ever.
+//! This covers only tags: a digest names its content, so a blob or manifest stored by digest never expires.
 
 use std::time::{Duration, SystemTime};
 
 use oci::{Digest, MediaType};
 
-/// What is known of a tag, and since when.
+/// The manifest that a tag named at the last check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagRecord {
     /// The manifest that the tag named.
@@ -15,25 +15,25 @@ pub struct TagRecord {
     pub media_type: MediaType,
     /// The manifest's length in bytes.
     pub size: u64,
-    /// The time at which the upstream last said so.
+    /// The time of the last check.
     pub checked_at: SystemTime,
 }
 
-/// What the operator set for a tag.
+/// The settings for a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagRule {
-    /// The time for which an upstream's word holds; zero: it is asked on every pull.
+    /// How long a check stays valid. Zero checks on every pull.
     pub ttl: Duration,
-    /// For how long a record may stand in for an upstream that cannot be asked.
+    /// How long a record may be served while the upstream is unreachable.
     pub stale_if_error: StaleLimit,
     /// The answer to a pull of a cached tag that the upstream no longer has.
     pub on_upstream_404: Upstream404,
-    /// The upstream is never asked.
+    /// No request is sent to the upstream.
     pub offline: bool,
 }
 
 impl TagRule {
-    /// The rule for a registry that the operator said nothing about.
+    /// The rule for a registry without settings.
     pub const DEFAULT: Self = Self {
         ttl: Duration::ZERO,
         stale_if_error: StaleLimit::Forever,
@@ -42,46 +42,46 @@ impl TagRule {
     };
 }
 
-/// For how long a record may stand in for an upstream that cannot be asked.
+/// How long a record may be served while the upstream is unreachable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StaleLimit {
-    /// Without end.
+    /// Forever.
     Forever,
-    /// For this long after it ceased to be fresh.
+    /// For this long after its `ttl` ended.
     For(Duration),
     /// Not at all.
     Never,
 }
 
-/// What an upstream's 404 on a cached tag means.
+/// The meaning of an upstream's 404 on a cached tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upstream404 {
-    /// The tag is gone; clients are told so.
+    /// The tag is gone; clients get a 404.
     NotFound,
-    /// The record outlives its upstream.
+    /// The record is served.
     Serve,
 }
 
-/// What to do for a pull by tag.
+/// The decision for a pull by tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TagPlan {
-    /// Serve the record; the upstream is not asked.
+    /// Serve the record without a check.
     Serve,
     /// Operation the upstream whether the record still holds.
     Revalidate {
-        /// What to do when it cannot be asked.
+        /// The fallback if the upstream is unreachable.
         if_unreachable: Unreachable,
     },
-    /// Nothing is known: fetch.
+    /// There is no record: fetch.
     Fetch,
-    /// Nothing is known and the upstream is never asked.
+    /// There is no record, and the registry is offline.
     Absent,
 }
 
-/// What to do when the upstream cannot be asked: it timed out, refused, failed, or throttles.
+/// The fallback if the upstream is unreachable: it timed out, refused, failed, or throttles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreachable {
-    /// Serve the record and say that it is stale.
+    /// Serve the record, marked stale.
     Serve,
     /// Pass the failure on.
     Fail,
@@ -89,9 +89,9 @@ pub enum Unreachable {
 
 /// Decides on a pull by tag at the time `now`.
 ///
-/// A record from the future (the clock was set back) has no known age. It is taken as no longer fresh, so that
-/// it is checked once instead of being served unasked until the clock has caught up, and as just checked where
-/// its staleness is measured, so that it can still bridge an outage.
+/// A record from the future (the clock was set back) has no known age. It counts as expired, so that it is
+/// checked once instead of being served unchecked until the clock catches up. It counts as just checked for
+/// `stale_if_error`, so that it can still bridge an outage.
 pub fn plan_tag(record: Option<&TagRecord>, rule: &TagRule, now: SystemTime) -> TagPlan {
     let Some(record) = record else {
         return if rule.offline { TagPlan::Absent } else { TagPlan::Fetch };
@@ -104,7 +104,8 @@ pub fn plan_tag(record: Option<&TagRecord>, rule: &TagRule, now: SystemTime) -> 
     TagPlan::Revalidate { if_unreachable: if may_stand_in { Unreachable::Serve } else { Unreachable::Fail } }
 }
 
-/// Tells whether an upstream's word of that age may stand in while it cannot be asked. Offline, any word may.
+/// Tells whether a record of that age may be served while the upstream is unreachable. Offline, any record
+/// may.
 pub fn may_stand_in(age: Duration, rule: &TagRule) -> bool {
     rule.offline
         || match rule.stale_if_error {

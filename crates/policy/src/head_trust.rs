@@ -1,18 +1,19 @@
-//! Whether a registry's HEAD is believed when it says no.
+//! Decides whether to believe a negative answer to HEAD.
 //!
-//! There are registries and proxies whose HEAD says 404, or 403, where a GET gives the content. So a GET decides,
-//! until HEAD and GET were seen to agree about this repository: from then on a HEAD alone is believed about what is not
-//! held here, so that probes for signatures and missing tags cost no GET. What is held is never given up for a HEAD.
+//! Some registries and proxies answer HEAD with 404 or 403 where a GET returns the content. So a GET decides
+//! until HEAD and GET have agreed for this repository. After that, a HEAD alone is believed about content
+//! that is not stored here, so that probes for signatures and missing tags cost no GET. Stored content is
+//! never given up because of a HEAD.
 
 use std::time::{Duration, Instant};
 
-/// The time for which an agreement between HEAD and GET counts.
+/// How long an agreement between HEAD and GET counts.
 pub const AGREEMENT_TTL: Duration = Duration::from_secs(3600);
 
-/// The time for which no HEAD counts after a GET note_contradiction one.
+/// How long no HEAD is believed after a GET contradicted one.
 pub const CONTRADICTION_TTL: Duration = Duration::from_secs(3600);
 
-/// The two sorts of no.
+/// The two kinds of negative answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Negative {
     /// 404 or 410.
@@ -21,28 +22,28 @@ pub enum Negative {
     Refused,
 }
 
-/// The stakes of believing a no.
+/// The cost of believing a negative answer wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stakes {
-    /// Something is held here, or was granted, and would be given up.
+    /// Stored content, or a grant, would be given up.
     Held,
-    /// A client is told no, and that is all.
+    /// A client gets a negative answer, and nothing else changes.
     Nothing,
 }
 
-/// The proof that a HEAD gives when it says no.
+/// How much a negative answer to HEAD proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// Nothing: a GET decides.
     None,
-    /// As much as the GET that it was last seen to agree with: that one was the registry's own word, or not.
+    /// As much as the GET that it last agreed with.
     AsGet {
-        /// Whether it was.
+        /// Whether that GET was answered by the registry itself, and not by a router or portal.
         is_own_word: bool,
     },
 }
 
-/// What the HEADs of one repository were worth so far, for one kind of content.
+/// The record of HEAD against GET for one repository and one kind of content.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeadTrust {
     absent: Option<Agreement>,
@@ -52,19 +53,19 @@ pub struct HeadTrust {
 
 #[derive(Clone, Copy, Debug)]
 struct Agreement {
-    /// When it was seen; none for one that is known and needs no seeing.
+    /// The time of the agreement; `None` for a registry that is known to agree.
     at: Option<Instant>,
     is_own_word: bool,
 }
 
 impl HeadTrust {
-    /// For a registry that is known to answer HEAD as it answers GET.
+    /// Returns the state for a registry that is known to answer HEAD as it answers GET.
     pub fn known() -> Self {
         let known = Some(Agreement { at: None, is_own_word: true });
         Self { absent: known, refused: known, belied_at: None }
     }
 
-    /// Weighs a HEAD that says `no`.
+    /// Evaluates a HEAD that was answered with `no`.
     pub fn weigh(&self, no: Negative, stakes: Stakes, now: Instant) -> Proof {
         let is_recent = |at: Instant, lasts: Duration| now.saturating_duration_since(at) < lasts;
         if stakes == Stakes::Held || self.belied_at.is_some_and(|at| is_recent(at, CONTRADICTION_TTL)) {
@@ -78,7 +79,7 @@ impl HeadTrust {
         }
     }
 
-    /// A GET said the same `no` as the HEAD before it.
+    /// Notes that a GET gave the same `no` as the HEAD before it.
     pub fn note_agreement(&mut self, no: Negative, is_own_word: bool, now: Instant) {
         let slot = if no == Negative::Absent { &mut self.absent } else { &mut self.refused };
         if slot.is_none_or(|seen| seen.at.is_some()) {
@@ -86,7 +87,7 @@ impl HeadTrust {
         }
     }
 
-    /// A GET gave what the HEAD before it denied.
+    /// Notes that a GET returned the content that the HEAD before it denied.
     pub fn note_contradiction(&mut self, now: Instant) {
         self.belied_at = Some(now);
     }

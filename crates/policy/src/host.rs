@@ -1,30 +1,31 @@
-//! Which registry a request is meant for.
+//! Routing: decides which registry a request is for.
 //!
-//! A request can say so in three places: its `Host`, a prefix in its path, and the query key `ns` that
-//! containerd adds for mirrors. `Host` and `ns` must agree, because a guess would hand out one registry's
-//! image under another's name. A path may say something else all the same: where one of them has chosen, the
-//! path names a repository, which may begin with a registry's name, as projects that cache others do. Only
+//! A request can name its registry in three places: its `Host`, a prefix in its path, and the query key `ns`
+//! that containerd adds for mirrors. `Host` and `ns` must agree, because a guess would serve one registry's
+//! image under another's name. The path may differ: once `Host` or `ns` has chosen, the path names a
+//! repository, which may begin with a registry's name, as in projects that cache other registries. Only
 //! configured registries are ever chosen.
 //!
 //! The rule, in order:
 //!
-//! 1. A virtual host: `<label>.<domain>`, an entry of `hosts`, or, where no domain is set, any host that begins
-//!    with a label and a dot, such as `docker.io.localhost`. With a domain, any other host name is refused, below
-//!    it and elsewhere: it is no name of ours, unless it is listed, is an address or has one part.
+//! 1. A virtual host: `<label>.<domain>`, an entry of `hosts`, or, where no domain is set, any host that
+//!    begins with a label and a dot, such as `docker.io.localhost`. With a domain, any other host name is
+//!    refused, below it and elsewhere, unless it is listed, is an address or has one part.
 //! 2. `?ns=` with a registry's name or alias.
 //! 3. A host that is itself a registry's name or alias, for networks that resolve it to wharf.
 //! 4. A path prefix that is a registry's name or alias: `/P/v2/…`, `/v2/P/…`, `/v2/P/v2/…`, `/P/…`.
 //! 5. The default registry; not for a host that names another registry, such as `nvcr.io.localhost`.
 //!
-//! A registry's *labels* are its names and aliases, and the same with dashes for dots (`docker-io`), which one
-//! wildcard certificate covers. A name with a port, `registry.corp.example:8443`, has the labels
-//! `registry.corp.example-8443` and `registry-corp-example-8443`, and, unless another registry claims them, those
-//! without the port as well. A path prefix has the colon as it is or as `%3A`; since no image reference can
-//! have one there, `registry.corp.example-8443` and the name without the port are understood too. `ns` always
-//! gives the port, as clients do.
+//! A registry's *labels* are its names and aliases, and the same with dashes for dots (`docker-io`), which
+//! one wildcard certificate covers. A name with a port, `registry.corp.example:8443`, has the labels
+//! `registry.corp.example-8443` and `registry-corp-example-8443`, and, unless another registry claims them,
+//! those without the port as well. A path prefix has the colon as it is or as `%3A`; since no image reference
+//! can have one there, `registry.corp.example-8443` and the name without the port are understood too. `ns`
+//! always gives the port, as clients do.
 //!
-//! A chosen registry's own name is taken off the path once. What is left is never read for a prefix again, so a
-//! repository that begins with the name of its own registry can be reached as `/v2/<own name>/<repository>`.
+//! The chosen registry's own name is removed from the path once. The rest is not searched for a prefix again,
+//! so a repository that begins with the name of its own registry can be reached as `/v2/<own
+//! name>/<repository>`.
 
 mod own;
 mod table;
@@ -41,7 +42,7 @@ pub use self::own::{is_address_or_listed, registry_name};
 /// The names of one registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegistryNames {
-    /// Its name, `host` or `host:port`, in any case.
+    /// The registry's name, `host` or `host:port`, in any case.
     pub name: String,
     /// Further names, of the same form. Docker Hub's need not be given.
     pub aliases: Vec<String>,
@@ -49,7 +50,8 @@ pub struct RegistryNames {
     pub hosts: Vec<String>,
 }
 
-/// The registries and every way to name them. A registry is a `T`: anything that the caller serves requests with.
+/// The registries and every way to name them. A registry is a `T`: anything that the caller serves requests
+/// with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutingTable<T = usize> {
     /// The tables below hold positions in this list.
@@ -58,9 +60,9 @@ pub struct RoutingTable<T = usize> {
     default: Option<usize>,
     /// Names and aliases, lower-case, with their ports.
     names: HashMap<String, usize>,
-    /// What may stand first in a path besides a name.
+    /// Path prefixes besides the names.
     prefixes: HashMap<String, usize>,
-    /// What may stand first in a host name.
+    /// First parts of host names.
     labels: HashMap<String, usize>,
     /// Whole host names.
     hosts: HashMap<String, usize>,
@@ -68,24 +70,24 @@ pub struct RoutingTable<T = usize> {
     own_hosts: HashSet<String>,
 }
 
-/// Where a request goes.
+/// The result of routing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route<T = usize> {
     /// To a registry.
     Registry {
         /// The registry, as the table holds it.
         registry: T,
-        /// The path without the prefix, `/v2/…`. A path that is none of the API's comes back unchanged.
+        /// The path without the prefix, `/v2/…`. A path outside the API is returned unchanged.
         path: String,
-        /// How the client named the registry, for links back.
+        /// How the client named the registry, for links in the answer.
         link: LinkShape,
     },
-    /// `/v2/` on a host that names no registry: the API is here, and no upstream is meant.
+    /// `/v2/` on a host that names no registry: it asks for the API version and for no upstream.
     Version,
 }
 
 impl<T> Route<T> {
-    /// The value of `ns` that the request had.
+    /// Returns the request's value of `ns`.
     pub fn namespace(&self) -> Option<&str> {
         match self {
             Self::Registry { link, .. } => link.ns.as_deref(),
@@ -94,10 +96,10 @@ impl<T> Route<T> {
     }
 }
 
-/// Why a request goes nowhere.
+/// The reasons why a request cannot be routed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
-    /// A name under the domain that is no registry's, or a host name that is none of ours.
+    /// A name under the domain that belongs to no registry, or an unknown host name.
     #[error("no registry has this host name")]
     UnknownHost,
     /// `ns` names a registry that is not configured.
@@ -114,7 +116,7 @@ pub enum RouteError {
     BadAuthority,
 }
 
-/// Why names make no table.
+/// A mistake in the registries' names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
     /// Not `host` or `host:port`, or reserved for a path of the API.
@@ -137,34 +139,34 @@ pub enum TableError {
     /// The default registry is not among the registries.
     #[error("the default registry `{0}` is not configured")]
     UnknownDefault(String),
-    /// Two registries would answer to one name.
+    /// Two registries claim one name.
     #[error("`{name}` would name both `{first}` and `{second}`")]
     Overlap {
         /// A name, alias, label or host.
         name: String,
         /// Name of the registry that has it.
         first: String,
-        /// Name of the registry that wants it too.
+        /// Name of the registry that claims it too.
         second: String,
     },
 }
 
-/// How the client named the registry, so that a `Link` can be given in the same form.
+/// How the client named the registry, so that a `Link` uses the same form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkShape {
-    /// What stands for `/v2` in the client's paths.
+    /// The client's prefix in place of `/v2`.
     base: String,
-    /// The value of `ns`, where that was given.
+    /// The value of `ns`, if the request had one.
     ns: Option<String>,
 }
 
 impl LinkShape {
-    /// The client's form of a path `/v2/…`.
+    /// Returns a path `/v2/…` in the client's form.
     pub fn path(&self, path: &str) -> String {
         format!("{}{}", self.base, path.strip_prefix("/v2").unwrap_or(path))
     }
 
-    /// The client's form of a path `/v2/…` with a query, to which `ns` is added back where it was given.
+    /// Returns a path `/v2/…` with a query in the client's form, with `ns` if the request had one.
     pub fn target(&self, path: &str, query: &str) -> String {
         let ns = self.ns.as_ref().map(|ns| format!("ns={}", ns.replace(':', "%3A")));
         let query: Vec<&str> =
@@ -175,8 +177,8 @@ impl LinkShape {
 }
 
 impl RoutingTable {
-    /// Makes the table, or says everything that is wrong with the names. It holds each registry's position in
-    /// `registries`; [`map`](RoutingTable::map) puts something else in its place.
+    /// Builds the table, or reports every mistake in the names. It holds each registry's index in
+    /// `registries`; [`map`](RoutingTable::map) replaces the index with another value.
     ///
     /// `domain` is the domain whose subdomains are virtual hosts; `default_registry` is a name or alias.
     ///
@@ -192,7 +194,7 @@ impl RoutingTable {
 }
 
 impl<T> RoutingTable<T> {
-    /// The same table with what `replace` makes of each registry.
+    /// Returns the same table with the value that `replace` returns for each registry.
     #[must_use]
     pub fn map<U>(&self, replace: impl FnMut(&T) -> U) -> RoutingTable<U> {
         RoutingTable {
@@ -207,7 +209,8 @@ impl<T> RoutingTable<T> {
         }
     }
 
-    /// Tells whether `other` has the same names for wharf itself: the domain, the own hosts, and the default registry.
+    /// Tells whether `other` has the same names for wharf itself: the domain, the own hosts, and the default
+    /// registry.
     pub fn has_same_own_names(&self, other: &Self) -> bool
     where
         T: PartialEq,
@@ -218,7 +221,7 @@ impl<T> RoutingTable<T> {
             && self.own_hosts == other.own_hosts
     }
 
-    /// The registries, in the order that the table was made from.
+    /// Returns the registries, in the order of [`RoutingTable::new`].
     pub fn registries(&self) -> &[T] {
         &self.registries
     }
@@ -229,7 +232,7 @@ impl<T> RoutingTable<T> {
     /// `path` and `query` are as sent, undecoded.
     ///
     /// # Errors
-    /// [`RouteError`]. All but [`RouteError::BadAuthority`] are answered 404, so that a client goes on to the
+    /// [`RouteError`]. All but [`RouteError::BadAuthority`] become a 404, so that a client goes on to the
     /// registry itself.
     pub fn route(&self, authority: &str, path: &str, query: Option<&str>) -> Result<Route<T>, RouteError>
     where
@@ -244,7 +247,7 @@ impl<T> RoutingTable<T> {
         })
     }
 
-    /// Tells whether the default registry is chosen for a request, because the request names none.
+    /// Tells whether a request gets the default registry because it names none.
     pub fn is_by_default(&self, authority: &str, path: &str, query: Option<&str>) -> bool {
         self.default.is_some() && self.route_or(None, authority, path, query) == Err(RouteError::NoSelector)
     }
@@ -274,7 +277,7 @@ impl<T> RoutingTable<T> {
             prefix => prefix,
         };
         let prefixed = prefix.as_ref().map(|prefix| prefix.index);
-        // A host that is a registry's name is often that of wharf's machine as well.
+        // A host that is a registry's name is often the name of wharf's machine too.
         if by_host.or(ns).or(prefixed).is_none() && matches!(path, "/v2" | "/v2/") {
             return Ok(Route::Version);
         }
@@ -293,16 +296,16 @@ impl<T> RoutingTable<T> {
         Ok(Route::Registry { registry: index, path, link })
     }
 
-    /// With these host names for wharf itself, beside its addresses; they name no registry. They matter where a
-    /// domain is set: no other name is answered then.
+    /// Adds host names of wharf itself, beside its addresses. They name no registry. They matter if a domain
+    /// is set: no other name is answered then.
     #[must_use]
     pub fn with_own_hosts(mut self, hosts: impl IntoIterator<Item = String>) -> Self {
         self.own_hosts.extend(hosts.into_iter().filter_map(|host| parse_host(&host)));
         self
     }
 
-    /// Returns the part of a host before the domain, such as `nvcr.io`; without a domain, the part before an address or
-    /// `localhost`.
+    /// Returns the part of a host before the domain, such as `nvcr.io`; without a domain, the part before an
+    /// address or `localhost`.
     pub fn label_of(&self, authority: &str) -> Option<String> {
         let host = parse_host(authority)?;
         let label = match &self.domain {
@@ -317,8 +320,8 @@ impl<T> RoutingTable<T> {
         self.names.contains_key(&name.to_ascii_lowercase())
     }
 
-    /// Tells whether a host or a `host:port` can only be wharf itself: `localhost`, an address that never leaves a machine,
-    /// the domain, or one of the [own hosts](Self::with_own_hosts).
+    /// Tells whether a host or a `host:port` can only be wharf itself: `localhost`, a loopback address, the
+    /// domain, or one of the [own hosts](Self::with_own_hosts).
     pub fn is_own(&self, authority: &str) -> bool {
         let Some(host) = parse_host(authority) else { return false };
         own::is_loopback(&host) || self.domain.as_ref() == Some(&host) || self.own_hosts.contains(&host)
@@ -330,7 +333,7 @@ impl<T> RoutingTable<T> {
         matches!(self.find_virtual_host(&host), Ok(Some(_))) || self.names.contains_key(&host)
     }
 
-    /// Tells whether a registry's name stands before the API's own part of a path. One behind `/v2/` may as well be the
+    /// Tells whether a path has a registry's name in front of `/v2/`. A name behind `/v2/` may also be the
     /// first component of a repository's name.
     pub fn path_names_registry(&self, path: &str) -> bool {
         self.find_prefix(path).is_some_and(|prefix| !prefix.may_be_a_repository)
@@ -348,7 +351,7 @@ impl<T> RoutingTable<T> {
         match &self.domain {
             _ if self.own_hosts.contains(host) => Ok(None),
             Some(domain) if is_below(host, domain) => Err(RouteError::UnknownHost),
-            // A page on the web can be under any name that its owner lets lead to us, so names are listed.
+            // A web page's owner can point any name at us (DNS rebinding), so only listed names are answered.
             Some(domain) if host != domain && !own::is_local(host) && !self.names.contains_key(host) => {
                 Err(RouteError::UnknownHost)
             }
@@ -381,7 +384,7 @@ impl<T> RoutingTable<T> {
         Some(Prefix { index: *index, base, path: format!("/v2{rest}"), may_be_a_repository })
     }
 
-    /// The registry that `ns` names, and its name as given there; several values must agree like any selectors.
+    /// Returns the registry that `ns` names, and the name as written there. Several values must agree.
     fn find_ns(&self, query: Option<&str>) -> Result<Option<(usize, String)>, RouteError> {
         let mut found: Option<(usize, String)> = None;
         for value in Query::new(query).values("ns") {
@@ -399,14 +402,14 @@ impl<T> RoutingTable<T> {
 /// A registry's name at the front of a path.
 struct Prefix {
     index: usize,
-    /// The front of the path as the client wrote it, for which `/v2` stands in `path`.
+    /// The start of the path as the client wrote it; `path` has `/v2` in its place.
     base: String,
     path: String,
-    /// Whether it may as well be the first component of a repository's name.
+    /// Whether it may also be the first component of a repository's name.
     may_be_a_repository: bool,
 }
 
-/// The registry whose label `host` begins with, before a dot; of several, the longest label counts.
+/// Returns the registry whose label is the start of `host`, up to a dot. The longest label wins.
 fn longest_label(labels: &HashMap<String, usize>, host: &str) -> Option<usize> {
     let dots = host.rmatch_indices('.').map(|(dot, _)| dot);
     dots.filter_map(|dot| labels.get(&host[..dot])).next().copied()

@@ -1,15 +1,15 @@
-//! How far a failure reaches: what failed is left alone, and nothing beside it is.
+//! Circuit breaking at one host, by target: only what failed gets no further requests.
 //!
-//! A status from 502 on, silence, and a connection that breaks say that something behind the host is ill, and
-//! perhaps only there. So they count for the path that was asked, and for its repository:
+//! A status from 502 on, silence, and a broken connection show a failure behind the host, perhaps of one
+//! target only. So they count for that target and for its repository:
 //!
-//! - A **path** that fails several times in a row is left alone; a request for it is its probe.
-//! - A **repository** whose requests keep failing gets few at a time. An answer ends that.
-//! - The **host** is left alone where no connection comes about. Several repositories that fail in a row only raise
-//!   doubt. What is true then is found out by a request of our own, which nobody can choose or hold back.
+//! - A **target** that fails several times in a row gets no requests except a probe.
+//! - A **repository** whose requests keep failing gets few at a time, until one is answered.
+//! - The **host** gets no requests if connecting fails. Several repositories that fail in a row only raise
+//!   doubt. A probe by wharf itself then decides, because no client can choose or delay it.
 //!
-//! While there is doubt, one failure of a path is enough, and repositories that have given nothing lately share few
-//! requests: those that do give go on as before, whoever asks for the others and how often.
+//! While there is doubt, one failure of a target is enough, and repositories that have served nothing lately
+//! share few requests. Repositories that do serve go on as before, however often clients ask for the others.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,17 +17,18 @@ use std::time::{Duration, Instant};
 use crate::breaker::{Admission, Breaker, FAILURE_COUNT_MAX, PROBE_INTERVAL_MAX, PROBE_INTERVAL_MIN, State};
 use crate::lru::LruMap;
 
-/// Repositories that have failed in a row, for there to be doubt about the host.
+/// The number of repositories that must fail in a row to raise doubt about the host.
 pub const DOUBT_REPOSITORY_COUNT: usize = 3;
-/// Requests under way for one repository that keeps failing.
+/// The most requests in flight for one repository that keeps failing.
 pub const FAILING_REPOSITORY_COUNT_MAX: u32 = 4;
-/// Requests under way, while there is doubt, for all repositories together that have given nothing lately.
+/// The most requests in flight, while there is doubt, for all repositories together that have served nothing
+/// lately.
 pub const DOUBTFUL_COUNT_MAX: u32 = 32;
-/// The pause that a caller is told where only room for one more request is missing.
+/// The pause to report if only room for one more request is missing.
 pub const ROOM_PAUSE: Duration = Duration::from_secs(1);
 
-/// What kind of thing is asked for. Within a repository, one kind may fail and the others not: its tags may be too
-/// many to list, or its blobs be on a disk that is gone.
+/// The kind of thing that a request is for. Within a repository, one kind may fail alone: its tags may be too
+/// many to list, or its blobs on a lost disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TargetKind {
     /// Manifests, by tag or digest.
@@ -38,51 +39,51 @@ pub enum TargetKind {
     Tags,
     /// Lists of referrers.
     Referrers,
-    /// A token for it.
+    /// A token for the repository.
     Token,
 }
 
-/// A repository, as far as one kind of thing is asked of it.
+/// The targets of one kind in one repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TargetGroup {
-    /// Its name.
+    /// The repository's name.
     pub repository: String,
-    /// The kind of thing that is asked of it.
+    /// The kind of target.
     pub kind: TargetKind,
 }
 
-/// The thing that one request asks for.
+/// The thing that one request is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
-    /// Of which repository.
+    /// Its repository and kind.
     pub group: Arc<TargetGroup>,
-    /// True if by `HEAD`: some registries answer that worse than `GET`, or not at all.
+    /// Whether the request is a `HEAD`: some registries answer that worse than `GET`, or not at all.
     pub is_head: bool,
-    /// The tag or digest; empty where the class says it all.
+    /// The tag or digest; empty for a kind without references.
     pub reference: String,
 }
 
-/// The end of a request, as far as reach goes.
+/// The end of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestOutcome {
-    /// By what was asked for, or the way to it.
+    /// The host served the target, or redirected to it.
     Served,
-    /// By the head of what was asked for. Whether the rest comes too is told by [`HostHealth::complete`] or
+    /// The head of the target arrived. The end of its body is reported by [`HostHealth::complete`] or
     /// [`HostHealth::spoil`].
     Begun,
-    /// By another answer: a refusal, an absence, a challenge.
+    /// The host gave another answer: a refusal, an absence, a challenge.
     Answered,
-    /// By an answer that the host failed at this: a 500, a body that broke off.
+    /// The host failed at this target: a 500, a body that broke off.
     Spoilt,
-    /// By a status from 502 on, by silence, by a connection that broke.
+    /// A status from 502 on, silence, or a broken connection.
     Failed,
-    /// Without a connection: name resolution, TCP or TLS failed.
+    /// Connecting failed: name resolution, TCP or TLS.
     Unconnected,
-    /// Without telling anything, such as when its caller went away.
+    /// The request ended without a result, such as when its client disconnected.
     Abandoned,
 }
 
-/// InFlight for one request, given back to [`HostHealth::settle`].
+/// An admitted request. The caller returns it to [`HostHealth::settle`].
 #[derive(Debug)]
 #[must_use]
 pub struct InFlight {
@@ -91,26 +92,27 @@ pub struct InFlight {
     is_doubtful: bool,
 }
 
-/// A refusal to send a request, with the time after which to come again.
+/// The reason not to send a request, with the time until the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The host is left alone.
+    /// The host gets no requests.
     Host(Duration),
-    /// The repository keeps failing, and has its few requests under way; or so have all that are in doubt.
+    /// The repository keeps failing and has its few requests in flight; or all doubtful repositories together
+    /// have theirs.
     Repository(Duration),
-    /// The path is left alone.
+    /// The target gets no requests.
     Target(Duration),
 }
 
-/// The state of one host and of all that lies behind it. The caller owns the clock and keeps this behind its lock.
+/// The state of one host and its targets. The caller owns the clock and keeps this behind its lock.
 #[derive(Clone, Debug)]
 pub struct HostHealth {
     host: Host,
-    /// Those that fail.
+    /// The targets that fail.
     targets: LruMap<Arc<Target>, Breaker>,
     failing: LruMap<Arc<TargetGroup>, Failing>,
-    /// Those that gave what was asked for, and have not kept failing since. An absence is no place here: anybody can
-    /// make up names.
+    /// The groups that served a target and have not kept failing since. A 404 does not count: a client can
+    /// invent names.
     serving: LruMap<Arc<TargetGroup>, ()>,
     doubtful_in_flight: u32,
 }
@@ -124,10 +126,10 @@ struct Host {
     interval: Duration,
     unconnected_in_a_row: u32,
     failures_in_a_row: u32,
-    /// Whose failures they were; no more of them than doubt takes.
+    /// The repositories of those failures, at most [`DOUBT_REPOSITORY_COUNT`].
     repositories: Vec<Arc<TargetGroup>>,
-    /// Whether one request may pass although the host is left alone: our own was heard and got no good answer,
-    /// which may be true of that one path only.
+    /// Whether one request may pass although the host gets none: the probe connected and got a bad answer,
+    /// which may be true of its path only.
     may_try: bool,
 }
 
@@ -138,7 +140,8 @@ struct Failing {
 }
 
 impl HostHealth {
-    /// Of a host of which nothing is known; it remembers so many paths, and so many repositories of each sort.
+    /// Makes the state of an unknown host. It remembers at most this many targets, and this many groups of
+    /// each sort.
     pub fn new(target_count_max: usize, group_count_max: usize) -> Self {
         Self {
             host: Host::default(),
@@ -149,10 +152,10 @@ impl HostHealth {
         }
     }
 
-    /// Tells whether a request may be sent now.
+    /// Decides whether a request may be sent now.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`Refusal`] if it may not.
     pub fn admit(&mut self, target: &Arc<Target>, now: Instant) -> Result<InFlight, Refusal> {
         self.check_host_and_group(&target.group, now)?;
         let admission = self.targets.get_mut(&**target).map_or(Admission::Pass, |breaker| breaker.admit(now));
@@ -167,10 +170,10 @@ impl HostHealth {
         Ok(InFlight { target: admission, counts_for_group, is_doubtful })
     }
 
-    /// Tells whether a request may be sent now that leaves no trace here, however it ends.
+    /// Decides whether a request may be sent now whose result is not recorded.
     ///
     /// # Errors
-    /// [`Refusal`]; what is left alone gets no probe by this.
+    /// [`Refusal`] if it may not. Such a request is never a probe.
     pub fn admit_unseen(&mut self, target: &Arc<Target>, now: Instant) -> Result<(), Refusal> {
         self.check_host_and_group(&target.group, now)?;
         match self.targets.get_mut(&**target).map(|breaker| breaker.state()) {
@@ -192,7 +195,8 @@ impl HostHealth {
         if is_full || doubt_is_full { Err(Refusal::Repository(ROOM_PAUSE)) } else { Ok(()) }
     }
 
-    /// Settles a request that ended in `outcome`. Returns true if the path is left alone from now on and was not before.
+    /// Settles a request that ended in `outcome`. Returns true if the target gets no requests from now on and
+    /// did before.
     pub fn settle(
         &mut self,
         target: &Arc<Target>,
@@ -205,7 +209,7 @@ impl HostHealth {
         if in_flight.counts_for_group
             && let Some(failing) = self.failing.get_mut(&*target.group)
         {
-            // The entry may be a later one than that which counted.
+            // The entry may have been replaced since the request was counted.
             failing.in_flight = failing.in_flight.saturating_sub(1);
         }
         match outcome {
@@ -241,24 +245,23 @@ impl HostHealth {
         is_left_alone
     }
 
-    /// Notes that an answer which had begun is whole.
+    /// Notes that a body arrived complete.
     pub fn complete(&mut self, target: &Arc<Target>) {
         self.targets.remove(&**target);
         self.serving.get_or_insert_with(&target.group, || ());
     }
 
-    /// Notes that an answer which had begun broke off, or did not end in time.
+    /// Notes that a body broke off, or did not end in time.
     pub fn spoil(&mut self, target: &Arc<Target>, now: Instant) {
         self.fail_target(target, Admission::Probe, now);
     }
 
-    /// The path's answer was to be left alone for `pause`.
+    /// Notes that the answer for this target asked for a pause.
     pub fn rest(&mut self, target: &Arc<Target>, pause: Duration, now: Instant) {
         self.targets.get_or_insert_with(target, Breaker::default).rest(pause, now);
     }
 
-    /// Tells whether a request of our own should ask the host now. The one who is told so reports back to
-    /// [`probed`](Self::probed).
+    /// Tells whether to probe the host now. A caller that gets true reports back to [`probed`](Self::probed).
     pub fn take_probe(&mut self, now: Instant) -> bool {
         let is_wanted = self.host.is_open || self.is_in_doubt();
         let is_due = self.host.probe_at.is_none_or(|probe_at| now >= probe_at);
@@ -269,7 +272,7 @@ impl HostHealth {
         true
     }
 
-    /// Settles our own request to the host.
+    /// Settles the probe of the host.
     pub fn probed(&mut self, outcome: RequestOutcome, now: Instant) {
         self.host.is_probing = false;
         let is_there = matches!(
@@ -286,24 +289,24 @@ impl HostHealth {
         } else if !self.host.is_open && self.is_in_doubt() && is_gone {
             self.host.open(now);
         } else {
-            // Left alone and still not there, or in doubt and there: it is asked more and more seldom.
+            // The host is closed and still down, or in doubt and up: probe at growing intervals.
             self.host.interval = self.host.next_interval();
             self.host.probe_at = Some(now + self.host.interval);
         }
     }
 
-    /// Tells whether a failure of the path may be a passing one, so that asking again may help: it has not failed
-    /// lately, and nothing speaks against its repository.
+    /// Tells whether a failure of the target may be transient, so that a retry may help: it has not failed
+    /// lately, and its repository is not in doubt.
     pub fn may_retry(&self, target: &Arc<Target>) -> bool {
         !self.targets.contains(&**target) && !self.is_doubtful(&target.group)
     }
 
-    /// Tells whether the repository gave what it was asked for lately.
+    /// Tells whether the repository served a target lately.
     pub fn serves(&self, group: &TargetGroup) -> bool {
         self.serving.contains(group)
     }
 
-    /// The host's state.
+    /// Returns the host's breaker state.
     pub fn state(&self) -> State {
         match (self.host.is_open, self.host.is_probing) {
             (false, _) => State::Closed,
@@ -312,7 +315,7 @@ impl HostHealth {
         }
     }
 
-    /// Tells whether so much failed in a row that the host itself may be what fails.
+    /// Tells whether so many requests failed in a row that the host itself may be down.
     pub fn is_in_doubt(&self) -> bool {
         self.host.failures_in_a_row >= FAILURE_COUNT_MAX
             && self.host.repositories.len() >= DOUBT_REPOSITORY_COUNT
@@ -322,7 +325,7 @@ impl HostHealth {
         self.is_in_doubt() && !self.serving.contains(group)
     }
 
-    /// Failures in a row of one thing that tell enough about it.
+    /// Returns the failures in a row that open a breaker.
     fn enough(&self) -> u32 {
         if self.is_in_doubt() { 1 } else { FAILURE_COUNT_MAX }
     }
@@ -357,7 +360,7 @@ impl HostHealth {
         }
     }
 
-    /// An entry is there for what fails, or for what is under way and was counted in it.
+    /// Removes an entry without failures and without counted requests in flight.
     fn forget_idle(&mut self, group: &Arc<TargetGroup>) {
         let is_idle = |failing: &mut Failing| failing.failures_in_a_row == 0 && failing.in_flight == 0;
         if self.failing.get_mut(&**group).is_some_and(is_idle) {
@@ -368,7 +371,7 @@ impl HostHealth {
 
 impl Host {
     fn answered(&mut self) {
-        // A probe under way reports back all the same, and the next one keeps its distance.
+        // A probe in flight still reports back, and the next one keeps its interval.
         let kept = Self { is_probing: self.is_probing, probe_at: self.probe_at, ..Self::default() };
         *self = kept;
     }

@@ -2,12 +2,13 @@
 //!
 //! Every reader of such a text splits it here. They differ on purpose in which hosts they take:
 //!
-//! - A `Host` header and a registry's name: [`HostPort::parse`]. It allows underscores, which container networks have,
-//!   and an empty port, which the RFC allows.
-//! - A trusted host ([`crate::realm::TrustedHost`]): the host goes through the URL parser, because it is compared with
-//!   hosts of URLs. So `bücher.example` and `0x7f.1` mean what they mean there. An empty port is a mistake.
-//! - The configuration of wharf: it also refuses what no host name may be (RFC 1123: a label of 64 bytes, a hyphen at
-//!   its end) and port 0, because that is a slip of whoever wrote it.
+//! - A `Host` header and a registry's name: [`HostPort::parse`]. It allows underscores, which container
+//!   networks have, and an empty port, which the RFC allows.
+//! - A trusted host ([`crate::realm::TrustedHost`]): the host goes through the URL parser, because it is
+//!   compared with hosts of URLs. So `bücher.example` and `0x7f.1` mean what they mean there. An empty port
+//!   is a mistake.
+//! - The configuration of wharf: it also refuses what no host name may be (RFC 1123: a label of 64 bytes, a
+//!   hyphen at its end) and port 0, because that is a slip of whoever wrote it.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -39,8 +40,8 @@ impl HostPort {
         (is_name || text.is_empty()).then(|| Self { host: host.to_ascii_lowercase(), port })
     }
 
-    /// Splits a text into its host, an IPv6 address with its brackets, and the digits behind the colon. `None` where
-    /// something other than digits stands there, or a colon in the host.
+    /// Splits a text into its host, an IPv6 address with its brackets, and the digits behind the colon.
+    /// `None` where something other than digits stands there, or a colon in the host.
     pub fn split(text: &str) -> Option<(&str, Option<&str>)> {
         let (host, port) = match text.rfind(']') {
             Some(bracket) => {
@@ -53,7 +54,8 @@ impl HostPort {
         port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit())).then_some((host, port))
     }
 
-    /// The host: lower-case, without the dot that may end it, an IPv6 address in brackets and in its canonical form.
+    /// The host: lower-case, without the dot that may end it, an IPv6 address in brackets and in its
+    /// canonical form.
     pub fn host(&self) -> &str {
         &self.host
     }

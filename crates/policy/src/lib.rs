@@ -1,7 +1,7 @@
-//! wharf's decisions: values in, a verdict out.
+//! wharf's decisions as pure functions.
 //!
-//! Nothing here does I/O, reads a clock or draws a random number; the caller hands those values in, so that
-//! every decision can be tested as a table.
+//! Nothing here does I/O, reads a clock or draws a random number. The caller passes those values in, so that
+//! every decision can be tested with a table.
 
 pub mod access;
 pub mod address;

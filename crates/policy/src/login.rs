@@ -1,9 +1,10 @@
-//! Decides when a login that was refused may be shown again.
+//! Decides when refused credentials may be sent again.
 //!
-//! A wrong password that is tried with every request locks its account and gets our address blocked. But a refusal
-//! need not be about the password: some token services refuse what the account may not read with the same status.
-//! So a refusal only raises a doubt. The next who would show the login first checks it by asking for nothing in
-//! particular, and only a login that fails this check is left alone, for a time that doubles with each failure.
+//! A wrong password sent with every request locks its account and gets our address blocked. But a refusal may
+//! have another reason: some token services use the same status for a repository that the account may not
+//! read. So a refusal only raises doubt. The next request that needs the credentials first checks them with a
+//! token request without a scope. Only if that check fails are they withheld, for a time that doubles with
+//! each failure.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +12,13 @@ use std::time::{Duration, Instant};
 pub const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest pause between two checks.
 pub const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// For how long a login that was accepted may be shown by many at once.
+/// How long credentials that were accepted may be sent by many requests at once.
 pub const ACCEPTED_TTL: Duration = Duration::from_secs(60);
-/// How many refusals in a row a login survives that passed a check within [`ACCEPTED_TTL`]: they are about what was
-/// asked for.
+/// The refusals in a row that do not raise doubt if a check passed within [`ACCEPTED_TTL`]: they are about
+/// the requested repository.
 pub const REFUSAL_COUNT_MAX: u32 = 5;
 
-/// How one place, a token service or a registry, has received the login lately.
+/// The recent results of the credentials at one token service or registry.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LoginState {
     accepted_at: Option<Instant>,
@@ -28,26 +29,26 @@ pub struct LoginState {
 
 #[derive(Clone, Copy, Debug)]
 struct Pause {
-    /// Zero where a refusal has only raised a doubt.
+    /// Zero if a refusal has only raised doubt.
     length: Duration,
     until: Instant,
 }
 
-/// What may be done with the login now.
+/// The decision about the credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
-    /// Show it.
+    /// Send them.
     Send,
-    /// Show it, but not many at once: nobody knows yet whether it is right.
+    /// Send them with one request at a time: it is not known yet whether they are right.
     SendAlone,
-    /// Check it first, alone.
+    /// Check them first, with one request.
     Check,
-    /// Do not show it for this long.
+    /// Withhold them for this long.
     Wait(Duration),
 }
 
 impl LoginState {
-    /// Advises what to do with the login at `now`.
+    /// Decides at `now`.
     pub fn advise(&self, now: Instant) -> Advice {
         match self.pause {
             Some(pause) if now < pause.until => Advice::Wait(pause.until - now),
@@ -57,14 +58,14 @@ impl LoginState {
         }
     }
 
-    /// A request with the login got what it asked for.
+    /// Notes that a request with the credentials succeeded.
     pub fn accept(&mut self, now: Instant) {
         self.accepted_at = Some(now);
         self.refusals_in_a_row = 0;
         self.pause = None;
     }
 
-    /// A request with the login was refused, for whatever reason.
+    /// Notes that a request with the credentials was refused, for whatever reason.
     pub fn refuse(&mut self, now: Instant) {
         self.refusals_in_a_row = self.refusals_in_a_row.saturating_add(1);
         let survived = if is_within(self.checked_at, now) { REFUSAL_COUNT_MAX } else { 0 };
@@ -73,13 +74,13 @@ impl LoginState {
         }
     }
 
-    /// The check found the login right.
+    /// Notes that the check passed.
     pub fn pass_check(&mut self, now: Instant) {
         self.accept(now);
         self.checked_at = Some(now);
     }
 
-    /// The check found the login wrong.
+    /// Notes that the check failed.
     pub fn fail_check(&mut self, now: Instant) {
         let before = self.pause.map_or(Duration::ZERO, |pause| pause.length);
         let length = (before * 2).clamp(PAUSE_MIN, PAUSE_MAX);

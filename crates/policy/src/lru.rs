@@ -1,10 +1,10 @@
-//! A map that cannot grow: when it is full, what was touched longest ago makes room.
+//! A bounded map: when it is full, the least recently used entry makes room.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// At most `count_max` entries.
+/// A map of at most `count_max` entries.
 #[derive(Clone, Debug)]
 pub struct LruMap<K, V> {
     entries: HashMap<K, (u64, V)>,
@@ -13,7 +13,7 @@ pub struct LruMap<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V> LruMap<K, V> {
-    /// An empty one.
+    /// Makes an empty map.
     pub fn new(count_max: usize) -> Self {
         Self { entries: HashMap::new(), touches: 0, count_max }
     }
@@ -23,7 +23,7 @@ impl<K: Hash + Eq + Clone, V> LruMap<K, V> {
         self.entries.len()
     }
 
-    /// Tells whether there is such an entry; this does not touch it.
+    /// Tells whether the map has an entry, without marking it as used.
     pub fn contains<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -31,7 +31,7 @@ impl<K: Hash + Eq + Clone, V> LruMap<K, V> {
         self.entries.contains_key(key)
     }
 
-    /// The entry; this touches it.
+    /// Returns an entry and marks it as used.
     pub fn get_mut<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
@@ -42,7 +42,7 @@ impl<K: Hash + Eq + Clone, V> LruMap<K, V> {
         Some(value)
     }
 
-    /// The entry, made if it is not there. This touches it.
+    /// Returns an entry, which `make` creates if it is missing, and marks it as used.
     pub fn get_or_insert_with(&mut self, key: &K, make: impl FnOnce() -> V) -> &mut V {
         if !self.entries.contains_key(key) && self.entries.len() >= self.count_max {
             self.make_room();
@@ -54,7 +54,7 @@ impl<K: Hash + Eq + Clone, V> LruMap<K, V> {
         value
     }
 
-    /// Takes the entry out.
+    /// Removes an entry.
     pub fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -62,8 +62,8 @@ impl<K: Hash + Eq + Clone, V> LruMap<K, V> {
         self.entries.remove(key).map(|(_, value)| value)
     }
 
-    /// A look at every entry costs less than keeping them in order would: this happens once a failure, and
-    /// only where hundreds of things fail.
+    /// Scanning all entries costs less than keeping them in order: it happens once per failure, and only
+    /// while hundreds of things fail.
     fn make_room(&mut self) {
         let oldest = self.entries.iter().min_by_key(|(_, (touched, _))| *touched);
         if let Some(key) = oldest.map(|(key, _)| key.clone()) {

@@ -1,8 +1,8 @@
-//! Decides which hosts are an upstream's own, and which token realms may see its credentials.
+//! Decides which hosts belong to an upstream, and which token realms may see its credentials.
 //!
-//! A realm is written by whoever answers in the upstream's name. Sending credentials wherever it points gave
-//! them away in several registries' clients (CVE-2020-15157, CVE-2026-33540); exact origin alone breaks
-//! Docker Hub, whose realm is another host of the same domain.
+//! A realm is foreign text. Clients that sent credentials to any realm gave them away (CVE-2020-15157,
+//! CVE-2026-33540). Requiring the same origin breaks Docker Hub, whose realm is another host of the same
+//! domain.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use url::{Host, Url};
 
 use crate::host_port::HostPort;
 
-/// A host that the operator says is part of the upstream: `auth.corp.example`, `10.1.2.3:9000` or
+/// A host that the operator lists as part of the upstream: `auth.corp.example`, `10.1.2.3:9000` or
 /// `[fd00::1]:5000`. Without a port it means the default port of the URL's scheme.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedHost {
@@ -19,7 +19,7 @@ pub struct TrustedHost {
     port: Option<u16>,
 }
 
-/// A text that names no host.
+/// The text names no host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a trusted host reads <host> or <host>:<port>, without scheme or path")]
 pub struct TrustedHostError;
@@ -31,36 +31,36 @@ pub struct UpstreamScope {
     trusted: Vec<TrustedHost>,
 }
 
-/// What a token request to a realm may carry.
+/// The credentials that a token request to a realm may carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RealmPlan {
-    /// Credentials, when there are any.
+    /// The configured credentials, if any.
     Trusted(Url),
-    /// Nothing: the realm is not known to belong to the upstream.
+    /// None: the realm may not belong to the upstream.
     Anonymous(Url),
     /// No request at all.
     Refused(RealmError),
 }
 
-/// Why a realm is not asked.
+/// The reasons not to send a token request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RealmError {
-    /// No absolute URL with a host.
+    /// The realm is no absolute URL with a host.
     #[error("the token realm is not a URL")]
     Url,
-    /// Neither `http` nor `https`.
+    /// The scheme is neither `http` nor `https`.
     #[error("the token realm is neither http nor https")]
     Scheme,
-    /// A user or a password stands in it.
+    /// The URL has a user or a password.
     #[error("the token realm has a user in its URL")]
     Userinfo,
-    /// It would carry the token of an `https` upstream in the clear.
+    /// The request would carry the token of an `https` upstream in the clear.
     #[error("the token realm is http while the upstream is https")]
     Downgrade,
 }
 
 impl TrustedHost {
-    /// The host, as URLs have it, and its port, where it was given one.
+    /// Returns the host, as URLs have it, and its port, if one was given.
     pub fn with_port(&self) -> Option<(String, u16)> {
         Some((self.host.to_string(), self.port?))
     }
@@ -103,21 +103,21 @@ impl fmt::Display for TrustedHost {
 }
 
 impl UpstreamScope {
-    /// The territory of `upstream` (an `http` or `https` URL) and the hosts listed with it.
+    /// Makes the scope of `upstream` (an `http` or `https` URL) and its trusted hosts.
     pub fn new(upstream: Url, trusted: Vec<TrustedHost>) -> Self {
         Self { upstream, trusted }
     }
 
-    /// Tells whether the URL's host and port are the upstream's own, or listed with it.
+    /// Tells whether the URL's host and port belong to the upstream or are trusted.
     pub fn contains(&self, url: &Url) -> bool {
         self.is_upstream(url) || self.trusted.iter().any(|trusted| trusted.covers(url))
     }
 
-    /// What a token request to the realm of a challenge may carry.
+    /// Decides which credentials a token request to the realm of a challenge may carry.
     ///
-    /// Credentials go to the upstream's own host and port, to hosts listed with it, and over `https` to hosts
-    /// of the same registrable domain. That domain must end in a suffix on the public suffix list: under an
-    /// invented one (`corp.lan`, `cluster.local`) nobody can tell where one owner ends.
+    /// Credentials go to the upstream's host and port, to trusted hosts, and over `https` to hosts of the
+    /// same registrable domain. That domain must end in a suffix on the public suffix list: under an invented
+    /// one (`corp.lan`, `cluster.local`) the boundary between owners is unknown.
     pub fn plan_realm(&self, realm: &str) -> RealmPlan {
         match Url::parse(realm).map_err(|_| RealmError::Url).and_then(|url| self.check_realm(url)) {
             Err(error) => RealmPlan::Refused(error),
@@ -126,12 +126,12 @@ impl UpstreamScope {
         }
     }
 
-    /// As [`plan_realm`](Self::plan_realm), for the challenge that `host` gave: the upstream, or a host that it
-    /// redirected to. What the credentials earn is sent to that host, so they are sent for it only if it may see them
-    /// itself.
+    /// As [`plan_realm`](Self::plan_realm), for a challenge by `host`: the upstream, or a host that it
+    /// redirected to. The token goes to that host, so credentials are sent for it only if the host may see
+    /// them itself.
     ///
-    /// A registry behind a proxy that takes TLS off often names itself by `http`. Where that is its own host, `https`
-    /// is meant: it has just answered by it. Any other `http` realm of an `https` host is refused.
+    /// A registry behind a proxy that terminates TLS often names itself with `http`. If that is its own host,
+    /// `https` is used: it has just answered over it. Any other `http` realm of an `https` host is refused.
     pub fn plan_realm_for(&self, host: &Url, realm: &str) -> RealmPlan {
         let Ok(mut url) = Url::parse(realm) else { return RealmPlan::Refused(RealmError::Url) };
         if url.scheme() == "http" && host.scheme() == "https" {
@@ -178,7 +178,7 @@ impl UpstreamScope {
     }
 }
 
-/// Whether two hosts are one; a trailing dot makes no difference.
+/// Tells whether two hosts are the same, apart from a trailing dot.
 fn same_host(one: Option<&Host>, other: Option<&Host>) -> bool {
     match (one, other) {
         (Some(Host::Domain(one)), Some(Host::Domain(other))) => {

@@ -1,39 +1,38 @@
-//! What a blob's first connection does after its transfer has ended: go on, try again, take the end for the end, or
-//! give up.
+//! Decides what a fill does after its first transfer has ended: go on, retry, accept the end, or give up.
 //!
-//! A transfer that broke off is resumed from the last byte that is there. Some upstreams answer a plain request well and
-//! a range with an error, with a connection that closes, with a redirect that leads nowhere, or not at all. A blob that
-//! broke off there must not stay broken: so where the range cannot be had, the whole is asked for once, past what is
-//! there.
+//! A transfer that broke off resumes after the last stored byte. Some upstreams answer a plain request well
+//! but fail a range request: with an error, a closed connection, a dead redirect, or silence. Such a blob
+//! must still complete. So if the range fails, the whole blob is requested once, and the stored bytes are
+//! skipped.
 
 use std::time::{Duration, Instant};
 
-/// The slowest body that is still waited for, in bytes per second.
+/// The slowest accepted body, in bytes per second.
 pub const FLOOR_RATE: u64 = 1024;
 
-/// Resumptions in a row that may bring no new byte.
+/// The most resumptions in a row without a new byte.
 pub const FRUITLESS_COUNT_MAX: u32 = 5;
 
-/// How often the whole is asked for again where the upstream was left alone just then.
+/// How often the request for the whole is repeated while the upstream's breaker refuses it.
 pub const REST_COUNT_MAX: u32 = 3;
 
-/// The pause before that, where the upstream names none.
+/// The pause before that, if the upstream names none.
 pub const REST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The longest pause that an upstream may ask for before the same is asked again: a client waits for it.
+/// The longest pause that an upstream may ask for before a retry, because a client waits for it.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 
 /// The pause before a resumption, before jitter; it doubles with each one that comes too slowly.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
-/// How the first connection asks for what is missing.
+/// How the first transfer requests the missing bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// By a range, unless it is the whole blob.
     Ranges,
-    /// For the whole blob, past what is there: ranges do not come, or were wrong.
+    /// The whole blob, skipping the stored bytes: ranges fail, or were wrong.
     Whole,
-    /// For what follows a body that ended before the digest was right. The blob's size is unknown.
+    /// The bytes behind a body that ended before the digest matched. The blob's size is unknown.
     Rest,
 }
 
@@ -48,10 +47,10 @@ pub enum Ending {
     Failed(Failure),
 }
 
-/// What is known of a failure.
+/// The facts about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What kind it is.
+    /// The kind of failure.
     pub kind: FailureKind,
     /// Whether the upstream gave an answer with a status.
     pub is_answered: bool,
@@ -95,8 +94,8 @@ pub struct Ended {
     pub has_size: bool,
     /// Whether bytes came while it was under way.
     pub has_grown: bool,
-    /// Whether the upstream has answered any request for this blob. Before that, the request itself was tried again
-    /// already.
+    /// Whether the upstream has answered any request for this blob. Before that, the request itself was tried
+    /// again already.
     pub has_answered: bool,
     /// Bytes that all transfers of the blob have received so far.
     pub received_bytes: u64,
@@ -106,7 +105,7 @@ pub struct Ended {
     pub jitter: f64,
 }
 
-/// What to do.
+/// The next step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Next {
     /// Operation at once for what is missing by now.
@@ -130,7 +129,8 @@ pub struct Verdict {
     pub asks_plainly_next_time: bool,
 }
 
-/// How one blob has come so far. What counts is how much comes in a while, whatever single bytes each transfer brings.
+/// How one blob has come so far. What counts is how much comes in a while, whatever single bytes each
+/// transfer brings.
 #[derive(Clone, Debug)]
 pub struct Resume {
     /// How long the blob may come below [`FLOOR_RATE`].
@@ -166,7 +166,8 @@ enum Whole {
     Never,
     /// When a range has failed so.
     Soon,
-    /// The same, if the registry shows that it is there: silence costs the client more than any other failure.
+    /// The same, if the registry shows that it is there: silence costs the client more than any other
+    /// failure.
     SoonIfThere,
     /// When no range is asked for any more.
     Late,
@@ -251,7 +252,8 @@ impl Resume {
             {
                 failure
             }
-            // The digest says that this was not all. The rest is asked for once, and if there is none, this was all.
+            // The digest says that this was not all. The rest is asked for once, and if there is none, this
+            // was all.
             Ending::Clean | Ending::Failed(_) if ended.mode == Mode::Rest => return Next::EndHere.into(),
             Ending::Clean | Ending::Failed(_) => return Next::GoOn(Mode::Rest).into(),
         };
@@ -271,7 +273,8 @@ impl Resume {
         }
     }
 
-    /// What to do once it is known whether the registry answers. `mode` and `pause` are those of [`Next::Probe`].
+    /// What to do once it is known whether the registry answers. `mode` and `pause` are those of
+    /// [`Next::Probe`].
     pub fn probed(&mut self, is_there: bool, mode: Mode, pause: Option<Duration>) -> Next {
         if is_there { self.turn_to_whole(pause) } else { again_or_give_up(mode, pause) }
     }
@@ -286,8 +289,8 @@ impl Resume {
             }
         }
         let next = again_or_give_up(Mode::Ranges, pause.filter(|_| !self.is_last));
-        // It was never sent, so it is not known yet whether the whole comes. The next fill does not spend the one
-        // request that is let through on a range.
+        // It was never sent, so it is not known yet whether the whole comes. The next fill does not spend the
+        // one request that is let through on a range.
         Verdict { next, asks_plainly_next_time: is_resting }
     }
 
@@ -338,8 +341,8 @@ impl Resume {
         Some(ceiling.mul_f64(0.5 + ended.jitter.clamp(0.0, 1.0) / 2.0))
     }
 
-    /// Whether the last while brought as much as the slowest body that is waited for. A while that is not over yet
-    /// proves nothing.
+    /// Whether the last while brought as much as the slowest body that is waited for. A while that is not
+    /// over yet proves nothing.
     fn comes_fast_enough(&mut self) -> bool {
         if self.last.at.saturating_duration_since(self.since.at) < self.stall_max {
             return true;

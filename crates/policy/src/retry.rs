@@ -1,23 +1,23 @@
-//! Whether and when a failed upstream request is tried again.
+//! Decides whether and when a failed upstream request is retried.
 //!
-//! Retries are capped three ways: by the attempts of one request, by a budget that ties them to a tenth of
-//! the traffic, and by the caller's deadline. What the upstream says in `Retry-After` comes before all.
+//! Three limits apply: attempts per request, a budget of a tenth of the traffic, and the caller's deadline.
+//! `Retry-After` takes precedence over all of them.
 
 use std::time::{Duration, SystemTime};
 
-/// The most times one request is sent, the first included.
+/// The most attempts of one request, the first included.
 pub const ATTEMPT_COUNT_MAX: u32 = 3;
 /// The pause before the second attempt, before jitter; it doubles from there.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// The longest pause before an attempt, before jitter.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// The rest of an upstream that throttles without saying for how long.
+/// The pause after a 429 without `Retry-After`.
 pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(10);
-/// The longest `Retry-After` that is believed.
+/// The longest `Retry-After` that is honoured.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// How long to wait before attempt `attempt` (2, 3, ...): an exponential step of which `random` picks a point
-/// in the upper half, so that callers who failed together do not come back together.
+/// Returns the wait before attempt `attempt` (2, 3, ...): an exponential step of which `random` picks a point
+/// in the upper half, so that requests that failed together are not retried together.
 pub fn backoff(attempt: u32, random: u64) -> Duration {
     let doublings = attempt.saturating_sub(2).min(16);
     let step = (BACKOFF_MIN * (1 << doublings)).min(BACKOFF_MAX);
@@ -34,8 +34,8 @@ pub struct RetryBudget {
 
 /// The reserve, in retries.
 pub const RETRY_RESERVE: u32 = 10;
-/// The part of it that stays for repositories which gave something lately, so that what never works cannot use up the
-/// retries of what does.
+/// The part of it that is kept for repositories that served content lately, so that failing ones cannot use
+/// up their retries.
 pub const RETRY_RESERVE_OF_KNOWN: u32 = 5;
 const TENTHS_PER_RETRY: u32 = 10;
 
@@ -47,13 +47,13 @@ impl Default for RetryBudget {
 }
 
 impl RetryBudget {
-    /// A request was sent for the first time.
+    /// Counts a first attempt.
     pub fn deposit(&mut self) {
         self.tenths = (self.tenths + 1).min(RETRY_RESERVE * TENTHS_PER_RETRY);
     }
 
-    /// Takes one retry out, where `keep` stay for others; false when there are not so many, and the request must
-    /// not be sent again.
+    /// Takes one retry if `keep` remain for others. Returns false if not; then the request must not be
+    /// retried.
     pub fn withdraw(&mut self, keep: u32) -> bool {
         match self.tenths.checked_sub(TENTHS_PER_RETRY) {
             Some(rest) if rest >= keep * TENTHS_PER_RETRY => {
@@ -66,7 +66,7 @@ impl RetryBudget {
 }
 
 /// Reads a `Retry-After` value (RFC 9110, section 10.2.3): seconds, or an HTTP date compared with `now`.
-/// None for anything else. At most [`RETRY_AFTER_MAX`], whatever is written; a date in the past is zero.
+/// Returns `None` for anything else, and at most [`RETRY_AFTER_MAX`]. A date in the past is zero.
 pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {

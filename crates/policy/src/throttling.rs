@@ -1,34 +1,35 @@
-//! For how long a registry that said "too many requests" is left alone, and with what.
+//! How long a registry that answered 429 gets no requests, and of which kind.
 //!
-//! A limit that one repository told is that repository's at first: behind one registry's name there may be several,
-//! each with limits of its own. Told by a second repository as well, it is the registry's.
+//! A 429 counts for its repository at first: one host may front several registries, each with limits of its
+//! own. If a second repository gets one too, the pause covers the registry.
 
 use std::time::{Duration, Instant};
 
 use crate::lru::LruMap;
 
-/// The shortest rest after a request for one, whatever it said.
+/// The shortest pause after a 429, whatever `Retry-After` says.
 pub const THROTTLE_PAUSE_MIN: Duration = Duration::from_secs(1);
-/// Repositories whose rests are remembered.
+/// The most repositories whose pauses are remembered.
 const REPOSITORY_COUNT_MAX: usize = 256;
 
-/// What a limit is on. Docker Hub limits manifests only, and a pull under way must be able to finish.
+/// The requests that a rate limit covers. Docker Hub limits manifests only, and a pull in progress must be
+/// able to finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LimitedKind {
     /// Manifests.
     Manifests,
     /// Lists of tags and of referrers.
     Lists,
-    /// Everything, as where blobs are limited.
+    /// Everything; a limit on blobs counts as this.
     Everything,
 }
 
-/// The rests of one host. The caller owns the clock and keeps this behind its lock.
+/// The pauses of one host. The caller owns the clock and keeps this behind its lock.
 #[derive(Clone, Debug)]
 pub struct Throttling {
     repositories: LruMap<(String, LimitedKind), Instant>,
     registry: [Option<Instant>; 3],
-    /// Who told each limit last.
+    /// The repository that was last told of each limit.
     told_by: [Option<(String, Instant)>; 3],
 }
 
@@ -43,8 +44,8 @@ impl Default for Throttling {
 }
 
 impl Throttling {
-    /// A request for `repository` was told to come again after `pause`. Returns whether this is news; a shorter
-    /// rest than the one under way is none.
+    /// Notes that a request for `repository` was told to wait for `pause`. Returns true if that extends the
+    /// present pause.
     pub fn begin(&mut self, repository: &str, limit: LimitedKind, pause: Duration, now: Instant) -> bool {
         let until = now + pause.max(THROTTLE_PAUSE_MIN);
         let index = limit as usize;
@@ -61,7 +62,7 @@ impl Throttling {
         is_news
     }
 
-    /// Returns the time for which `repository` still gets no requests under this limit.
+    /// Returns how long `repository` still gets no requests of this kind.
     pub fn left(&mut self, repository: &str, limit: LimitedKind, now: Instant) -> Option<Duration> {
         let of_all = [limit, LimitedKind::Everything].map(|limit| self.registry[limit as usize]);
         let own = [limit, LimitedKind::Everything]

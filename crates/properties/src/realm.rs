@@ -17,7 +17,8 @@ const UPSTREAMS: [(&str, &str, u16, Option<&str>); 4] = [
 ];
 
 /// Checks that credentials stay with the upstream, its owner and whom the operator trusts. The input is a
-/// list of trusted hosts parted by spaces, a line end, and a realm; 16 bytes of it are also read as an address.
+/// list of trusted hosts parted by spaces, a line end, and a realm; 16 bytes of it are also read as an
+/// address.
 pub fn check(input: &[u8]) {
     if let Some(bytes) = input.first_chunk::<16>() {
         check_address(Ipv6Addr::from(*bytes).into());

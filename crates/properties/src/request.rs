@@ -6,8 +6,8 @@ use policy::docker_hub;
 
 use crate::name::check_paths;
 
-/// Checks that a request that is understood prints and reads the same, is bounded, and stays in the store. The
-/// input is a target.
+/// Checks that a request that is understood prints and reads the same, is bounded, and stays in the store.
+/// The input is a target.
 pub fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     // As a test or another caller might hand it over, and as HTTP lets it through.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Checks that a token goes out as it came, in one field, marked as a secret, and for a time that makes sense.
+/// Checks that a token goes out as it came, in one field, marked as a secret, and for a time that makes
+/// sense.
 pub fn check(input: &[u8]) {
     let Some((header, lifetime)) = upstream::fuzzing::parse_token(input) else { return };
     assert!(header.is_sensitive());

@@ -1,4 +1,5 @@
-//! The outside world: a forward proxy for plain HTTP under which every host has whatever name a test gives it.
+//! The outside world: a forward proxy for plain HTTP under which every host has whatever name a test gives
+//! it.
 
 use std::collections::HashMap;
 use std::io;

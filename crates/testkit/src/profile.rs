@@ -1,5 +1,5 @@
-//! How well-known registries answer, as far as that is publicly known and the fake registry can play it. None of them is
-//! asked here; `docs/reference/upstreams.md` says what each profile stands for.
+//! How well-known registries answer, as far as that is publicly known and the fake registry can play it. None
+//! of them is asked here; `docs/reference/upstreams.md` says what each profile stands for.
 
 use std::time::Duration;
 

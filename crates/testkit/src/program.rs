@@ -163,8 +163,8 @@ impl Program {
         Starting::configured(executable, store, &configuration).ready()
     }
 
-    /// Starts `executable` with this configuration, which is put into `directory`. It must listen on ports of the
-    /// kernel's choice.
+    /// Starts `executable` with this configuration, which is put into `directory`. It must listen on ports of
+    /// the kernel's choice.
     ///
     /// # Panics
     /// As [`Program::start`].

@@ -1,8 +1,8 @@
 //! Answering the challenges of a registry, and of the hosts that it redirects to (distribution-spec,
 //! "Authentication"): nothing, Basic, or a Bearer token.
 //!
-//! What is earned for a host is sent to that host alone. The login leaves this room only for hosts and realms that
-//! `policy::realm` trusts. Once challenged, later requests bring along what the host will ask for.
+//! What is earned for a host is sent to that host alone. The login leaves this room only for hosts and realms
+//! that `policy::realm` trusts. Once challenged, later requests bring along what the host will ask for.
 
 pub(crate) mod challenge_loop;
 pub(crate) mod context;
@@ -104,8 +104,8 @@ impl Auth {
         })
     }
 
-    /// Forgets the tokens for `repository` that opened something before the question that began at `since`. Says whether
-    /// there was one: it may have died, and some registries say "not found" to a dead token.
+    /// Forgets the tokens for `repository` that opened something before the question that began at `since`.
+    /// Says whether there was one: it may have died, and some registries say "not found" to a dead token.
     pub(crate) async fn forget_older_tokens(&self, repository: &Repository, since: Instant) -> bool {
         self.tokens.give_up_older(repository, since).await
     }
@@ -113,8 +113,8 @@ impl Auth {
     /// What to send before being challenged: nothing at first, later what the host wanted last time.
     ///
     /// # Errors
-    /// The token service's, unless it answered and gave nothing: then the host is asked without, for it may not
-    /// mind, or name another service.
+    /// The token service's, unless it answered and gave nothing: then the host is asked without, for it may
+    /// not mind, or name another service.
     async fn prepare(
         &self,
         context: RequestContext<'_>,
@@ -252,8 +252,9 @@ impl Auth {
         self.login.is_some() && is_allowed
     }
 
-    /// Asks the registry's root what it wants, once for all who wonder, and remembers that. A root that wants nothing
-    /// is shown the login itself from then on: it is the registry's own host, and the login is there to be used.
+    /// Asks the registry's root what it wants, once for all who wonder, and remembers that. A root that wants
+    /// nothing is shown the login itself from then on: it is the registry's own host, and the login is there
+    /// to be used.
     ///
     /// # Errors
     /// Those of asking.
@@ -282,8 +283,8 @@ impl Auth {
         Ok(())
     }
 
-    /// What the headers of an answer ask for: a Bearer token whose realm can be asked, else Basic. Basic comes first
-    /// where it may be answered and the realm may not see the login.
+    /// What the headers of an answer ask for: a Bearer token whose realm can be asked, else Basic. Basic
+    /// comes first where it may be answered and the realm may not see the login.
     fn read_demand(&self, transport: &Transport, host: &Host, headers: &HeaderMap) -> Demand {
         let (mut bearer, mut realm_error, mut has_basic) = (None, None, false);
         let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());

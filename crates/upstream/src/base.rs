@@ -1,9 +1,9 @@
 //! Finds where below its host a registry is.
 //!
-//! A registry may share its host with others: a Harbor project, a Quay organisation and GitLab's dependency proxy are
-//! the first part of each repository's name (`/v2/<path>/<name>/...`), while a Nexus repository and others have a root
-//! of their own (`/<path>/v2/<name>/...`). An upstream whose path has a part `v2` says which it is. For any other path
-//! both roots are asked, once.
+//! A registry may share its host with others: a Harbor project, a Quay organisation and GitLab's dependency
+//! proxy are the first part of each repository's name (`/v2/<path>/<name>/...`), while a Nexus repository and
+//! others have a root of their own (`/<path>/v2/<name>/...`). An upstream whose path has a part `v2` says
+//! which it is. For any other path both roots are asked, once.
 
 use http::StatusCode;
 use http::header::{HeaderMap, WWW_AUTHENTICATE};

@@ -26,8 +26,8 @@ use crate::whole_body::interrupted;
 /// What a blob's head may take longer than a manifest: the content network is asked too.
 const REDIRECT_ALLOWANCE: Duration = Duration::from_secs(5);
 
-/// By `HEAD`; where that proves nothing, as with addresses that are signed for `GET` only, or leaves the size out, by
-/// a `GET` of one byte.
+/// By `HEAD`; where that proves nothing, as with addresses that are signed for `GET` only, or leaves the size
+/// out, by a `GET` of one byte.
 pub(crate) async fn head(
     registry: &Registry,
     repository: &Repository,
@@ -78,7 +78,8 @@ fn refuse_page(reply: Reply) -> Result<Reply, Error> {
     Ok(reply)
 }
 
-/// The whole blob's size, as a head tells it. A length of zero is none, unless the digest is that of no bytes.
+/// The whole blob's size, as a head tells it. A length of zero is none, unless the digest is that of no
+/// bytes.
 fn told_size(reply: &Reply, digest: &Digest) -> Option<u64> {
     let told = match content_range(reply) {
         Some(range) => range.size,
@@ -121,8 +122,8 @@ fn refused(reply: &Reply, detail: impl Into<String>) -> Error {
     Error::new(ErrorKind::Invalid, &reply.host, detail).with_status(status).with_range_refused()
 }
 
-/// What a head says that no part of a blob can be. The digest judges a whole body, whatever its head says; a part may
-/// reach a client before that, so for a part the head counts.
+/// What a head says that no part of a blob can be. The digest judges a whole body, whatever its head says; a
+/// part may reach a client before that, so for a part the head counts.
 fn betrays_itself(headers: &HeaderMap) -> Option<&'static str> {
     let is_multipart = headers.get(CONTENT_TYPE).is_some_and(|value| {
         value.as_bytes().get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"))

@@ -15,8 +15,8 @@ use crate::resolver::{GuardedResolver, SystemResolver};
 use crate::settings::{Settings, SettingsError, connect_timeout_max};
 use crate::tls::{self, Authorities};
 
-/// Idle connections kept per host: what a dozen parallel pulls use at once. A further one is opened for each request,
-/// which costs more than all the rest of a small blob.
+/// Idle connections kept per host: what a dozen parallel pulls use at once. A further one is opened for each
+/// request, which costs more than all the rest of a small blob.
 const IDLE_CONNECTION_COUNT_MAX: usize = 64;
 /// How long an idle connection is kept. Firewalls forget silent connections within minutes.
 const IDLE_CONNECTION_TTL: Duration = Duration::from_secs(60);
@@ -98,9 +98,9 @@ impl Pair {
                 .retry(retry::never())
                 .referer(false)
                 .http1_only()
-                // RFC 9112, sections 5.1 and 5.2: whoever passes an answer on removes such a blank and unfolds such
-                // a value. A line that is no field at all is left out: one odd line costs no pull, and what
-                // frames the body is not guessed, for its digest tells.
+                // RFC 9112, sections 5.1 and 5.2: whoever passes an answer on removes such a blank and
+                // unfolds such a value. A line that is no field at all is left out: one odd line costs no
+                // pull, and what frames the body is not guessed, for its digest tells.
                 .http1_allow_spaces_after_header_name_in_responses(true)
                 .http1_allow_obsolete_multiline_headers_in_responses(true)
                 .http1_ignore_invalid_headers_in_responses(true)

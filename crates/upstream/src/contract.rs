@@ -16,9 +16,9 @@ use crate::error::Error;
 /// end. What a header claims is passed on as a claim.
 #[async_trait]
 pub trait Upstream: fmt::Debug + Send + Sync + 'static {
-    /// Describes a manifest in the upstream's words. The upstream is asked by `HEAD`, which Docker Hub does not count as a pull.
-    /// Where that gives nothing and proves nothing, as [`policy::head_trust`] says, a `GET` decides, whose manifest is
-    /// handed over.
+    /// Describes a manifest in the upstream's words. The upstream is asked by `HEAD`, which Docker Hub does
+    /// not count as a pull. Where that gives nothing and proves nothing, as [`policy::head_trust`] says, a
+    /// `GET` decides, whose manifest is handed over.
     ///
     /// # Errors
     /// [`Error`].
@@ -39,8 +39,8 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
         reference: &Reference,
     ) -> Result<ManifestBody, Error>;
 
-    /// Describes a blob in the upstream's words, without downloading it: by `HEAD`, and where that gives nothing and proves
-    /// nothing, or leaves the size out, by a `GET` of one byte.
+    /// Describes a blob in the upstream's words, without downloading it: by `HEAD`, and where that gives
+    /// nothing and proves nothing, or leaves the size out, by a `GET` of one byte.
     ///
     /// # Errors
     /// [`Error`].
@@ -118,11 +118,11 @@ pub enum BlobRange {
     From(u64),
     /// These bytes; not empty.
     Span(ByteRange),
-    /// These bytes, over a further connection beside one that brings the same blob. If the upstream refuses, however
-    /// it does, that is not tried again, and tells nothing about the upstream.
+    /// These bytes, over a further connection beside one that brings the same blob. If the upstream refuses,
+    /// however it does, that is not tried again, and tells nothing about the upstream.
     Further(ByteRange),
-    /// So many last bytes, or all of a shorter blob; as for [`Further`](Self::Further). Some upstreams know no such
-    /// ranges.
+    /// So many last bytes, or all of a shorter blob; as for [`Further`](Self::Further). Some upstreams know
+    /// no such ranges.
     Last(u64),
 }
 
@@ -179,8 +179,8 @@ pub struct ListPage {
     pub bytes: Bytes,
     /// `Content-Type`.
     pub media_type: Option<MediaType>,
-    /// The query of the `Link` to the next page: `last`, `n` and `artifactType` as the upstream wrote them. None
-    /// where the upstream pages by anything else, which no client could bring back through us.
+    /// The query of the `Link` to the next page: `last`, `n` and `artifactType` as the upstream wrote them.
+    /// None where the upstream pages by anything else, which no client could bring back through us.
     pub next: Option<String>,
     /// `OCI-Filters-Applied`.
     pub filters_applied: Option<String>,

@@ -1,5 +1,6 @@
-//! Describes why a request came to nothing, for the person who has to do something about it: what happened and, behind
-//! a semicolon, what to do, where that follows from it. The libraries' own texts name their own parts.
+//! Describes why a request came to nothing, for the person who has to do something about it: what happened
+//! and, behind a semicolon, what to do, where that follows from it. The libraries' own texts name their own
+//! parts.
 
 use std::error::Error as StdError;
 use std::io;
@@ -19,8 +20,8 @@ const NAME_COUNT_MAX: usize = 3;
 /// And so much of each, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// What went wrong with a request to `url`, as it goes on from the host's name. `has_proxy`: it may have gone through
-/// a proxy.
+/// What went wrong with a request to `url`, as it goes on from the host's name. `has_proxy`: it may have gone
+/// through a proxy.
 pub(crate) fn describe(error: &reqwest::Error, url: &Url, has_proxy: bool) -> String {
     if let Some(text) = known(error, url) {
         return text;

@@ -12,8 +12,9 @@ pub enum ErrorKind {
     NotFound,
     /// The registry itself refuses us, or its token service does.
     Denied,
-    /// A status that says no, 404 or 403 for example, in an answer that shows no sign of a registry: it may be a
-    /// router's or a portal's, and proves nothing. It may also be that of a static web server that serves as one.
+    /// A status that says no, 404 or 403 for example, in an answer that shows no sign of a registry: it may
+    /// be a router's or a portal's, and proves nothing. It may also be that of a static web server that
+    /// serves as one.
     Unconfirmed,
     /// The upstream asked us to slow down, now or a moment ago.
     Throttled,
@@ -150,8 +151,8 @@ impl Error {
         self.0.is_unconnected
     }
 
-    /// Tells whether the upstream answered a ranged request with 416, with another range, or without saying which:
-    /// the blob must be asked for from its beginning.
+    /// Tells whether the upstream answered a ranged request with 416, with another range, or without saying
+    /// which: the blob must be asked for from its beginning.
     pub fn is_range_refused(&self) -> bool {
         self.0.is_range_refused
     }

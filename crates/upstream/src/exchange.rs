@@ -41,8 +41,8 @@ struct Attempts<'a> {
     before: Option<Error>,
 }
 
-/// Asks until there is an answer with a success status, whose body is left to the caller. A HEAD that failed with
-/// a status is left to the caller too.
+/// Asks until there is an answer with a success status, whose body is left to the caller. A HEAD that failed
+/// with a status is left to the caller too.
 ///
 /// # Errors
 /// [`Error`].
@@ -67,8 +67,8 @@ pub(crate) async fn open(
 /// Like [`open`], and reads a body within `bound`. One that breaks off is asked for again.
 ///
 /// # Errors
-/// [`Error`]; [`ErrorKind::Invalid`] for a larger body and for a web page; [`ErrorKind::Overloaded`] when there is
-/// no memory left for it.
+/// [`Error`]; [`ErrorKind::Invalid`] for a larger body and for a web page; [`ErrorKind::Overloaded`] when
+/// there is no memory left for it.
 pub(crate) async fn read(
     registry: &Registry,
     repository: &Repository,
@@ -100,7 +100,8 @@ async fn attempt(
     status::check(registry, operation, reply, &credential, allowance.deadline).await
 }
 
-/// Reads a body whole. One that breaks off, or does not end in time, is a failure of its path, and of nothing else.
+/// Reads a body whole. One that breaks off, or does not end in time, is a failure of its path, and of nothing
+/// else.
 async fn collect(
     registry: &Registry,
     operation: &Operation,
@@ -147,8 +148,8 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// Reads a body whole, within the deadline and a bound that is checked as it streams. All documents here are JSON,
-/// so a page of HTML is none; one that is only called so is for the caller to judge.
+/// Reads a body whole, within the deadline and a bound that is checked as it streams. All documents here are
+/// JSON, so a page of HTML is none; one that is only called so is for the caller to judge.
 async fn collect_body(reply: Reply, bound: Bound<'_>, allowance: &Allowance) -> Result<Document, Error> {
     let Reply { response, host, .. } = reply;
     let headers = response.headers().clone();

@@ -50,8 +50,8 @@ struct Inner {
     failures: Failures,
 }
 
-/// InFlight to send one request. It is given back by saying how the request ended; dropped, it says nothing about what
-/// was asked, as when the caller went away.
+/// Permission to send one request. It is given back by saying how the request ended; dropped, it says nothing
+/// about what was asked, as when the caller went away.
 #[derive(Debug)]
 pub(crate) struct Permit {
     gate: Arc<Gate>,
@@ -62,8 +62,8 @@ pub(crate) struct Permit {
 }
 
 impl Gate {
-    /// Of a host of which nothing is known; it remembers so many of the paths, and so many of the repositories, that
-    /// fail.
+    /// Of a host of which nothing is known; it remembers so many of the paths, and so many of the
+    /// repositories, that fail.
     pub(crate) fn new(
         registry: &str,
         metrics: Arc<RegistryMetrics>,
@@ -89,11 +89,11 @@ impl Gate {
         })
     }
 
-    /// InFlight to ask for this path. Finds out first whether the host is back, where that is due.
+    /// Permission to ask for this path. Finds out first whether the host is back, where that is due.
     ///
     /// # Errors
-    /// [`ErrorKind::Throttled`] while the repository or the host rests after a 429, [`ErrorKind::Resting`] while
-    /// the path, the repository or the host is left alone after failures; with the time that is left.
+    /// [`ErrorKind::Throttled`] while the repository or the host rests after a 429, [`ErrorKind::Resting`]
+    /// while the path, the repository or the host is left alone after failures; with the time that is left.
     pub(crate) async fn enter(
         self: &Arc<Self>,
         transport: &Transport,
@@ -125,8 +125,8 @@ impl Gate {
         })
     }
 
-    /// Whether a further connection may ask for this path. However that ends, nothing is concluded from it: a host that
-    /// does not want several connections is no host that fails.
+    /// Whether a further connection may ask for this path. However that ends, nothing is concluded from it: a
+    /// host that does not want several connections is no host that fails.
     ///
     /// # Errors
     /// As for [`enter`](Self::enter).
@@ -162,7 +162,8 @@ impl Gate {
         info!(%registry, %host, %repository, class = ?kind, seconds, "upstream asked for a rest of one thing");
     }
 
-    /// Notes that what had begun to come for this path is whole; or is `lost`, for it broke off or did not end in time.
+    /// Notes that what had begun to come for this path is whole; or is `lost`, for it broke off or did not
+    /// end in time.
     pub(crate) fn conclude(&self, target: &Arc<Target>, lost: Option<&Error>) {
         let mut inner = self.lock();
         match lost {
@@ -183,9 +184,9 @@ impl Gate {
         Err(Error::new(ErrorKind::Throttled, &self.host, detail).with_retry_after(left))
     }
 
-    /// Asks the host on our own where that is due. Whoever finds a host that is left alone waits for the outcome; in
-    /// doubt everybody goes on meanwhile. The request runs in a task of its own: no client can hold it back, or end
-    /// it by leaving.
+    /// Asks the host on our own where that is due. Whoever finds a host that is left alone waits for the
+    /// outcome; in doubt everybody goes on meanwhile. The request runs in a task of its own: no client can
+    /// hold it back, or end it by leaving.
     async fn probe_if_due(self: &Arc<Self>, transport: &Transport, allowance: &Allowance) {
         let Some((probing, is_left_alone)) = self.take_probe() else { return };
         let probe = tokio::spawn(probing.run(transport.clone()));
@@ -306,7 +307,8 @@ impl Drop for Permit {
     }
 }
 
-/// The failure that an answer, or the lack of one, is; none for an answer that says something about what was asked.
+/// The failure that an answer, or the lack of one, is; none for an answer that says something about what was
+/// asked.
 fn failure_of(sent: &Result<Response, Error>, host: &str) -> Option<Error> {
     match sent {
         Ok(response) => {
@@ -319,7 +321,8 @@ fn failure_of(sent: &Result<Response, Error>, host: &str) -> Option<Error> {
     }
 }
 
-/// What an answer, or the lack of one, says. From 502 on a status says that what stands behind the host failed.
+/// What an answer, or the lack of one, says. From 502 on a status says that what stands behind the host
+/// failed.
 fn outcome_of(sent: &Result<Response, Error>) -> RequestOutcome {
     match sent {
         Ok(response) => match response.status().as_u16() {

@@ -1,5 +1,5 @@
-//! The gates of all hosts that one upstream leads to. Each host's failures and limits are its own: a content network
-//! that is down stops what it serves, and not the registry.
+//! The gates of all hosts that one upstream leads to. Each host's failures and limits are its own: a content
+//! network that is down stops what it serves, and not the registry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +40,8 @@ impl Gates {
         Self { home: Some((host_of(root), gate)), ..Self::of_others(registry, metrics) }
     }
 
-    /// The gates of token services. They are no registry's: where both have the same host, the failures of one are
-    /// not the other's.
+    /// The gates of token services. They are no registry's: where both have the same host, the failures of
+    /// one are not the other's.
     pub(crate) fn of_others(registry: &str, metrics: Arc<RegistryMetrics>) -> Self {
         let others = Mutex::new(LruMap::new(HOST_COUNT_MAX));
         Self { registry: registry.to_owned(), metrics, home: None, others }

@@ -14,8 +14,8 @@ use crate::negative_answer::negative_of;
 /// The most repositories whose HEADs are known. A further one costs the oldest another GET.
 const REPOSITORY_COUNT_MAX: usize = 1024;
 
-/// For one kind of content of one upstream. Each repository is known apart: what stands behind one name of a host may
-/// be another registry's copy, and another program, than what stands behind the next.
+/// For one kind of content of one upstream. Each repository is known apart: what stands behind one name of a
+/// host may be another registry's copy, and another program, than what stands behind the next.
 #[derive(Debug)]
 pub(crate) struct RepositoryHeadTrust {
     at_first: HeadTrust,

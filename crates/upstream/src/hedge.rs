@@ -1,8 +1,8 @@
-//! A second try for a request whose connection stays silent: one bad connection among good ones, as where an edge of a
-//! content network has just died, must not take all the time that there is.
+//! A second try for a request whose connection stays silent: one bad connection among good ones, as where an
+//! edge of a content network has just died, must not take all the time that there is.
 //!
-//! What is asked here is idempotent, so the same request goes out once more over a new connection, and the first
-//! answer wins. That is once for each operation, and out of the budget for retries.
+//! What is asked here is idempotent, so the same request goes out once more over a new connection, and the
+//! first answer wins. That is once for each operation, and out of the budget for retries.
 
 use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
@@ -18,8 +18,8 @@ const SILENCE: f32 = 0.4;
 const REST_MIN: f32 = 0.2;
 
 impl Transport {
-    /// Sends the request over a kept connection if there is one, and, if no answer comes for long, over a new one as
-    /// well.
+    /// Sends the request over a kept connection if there is one, and, if no answer comes for long, over a new
+    /// one as well.
     ///
     /// # Errors
     /// The [`Failure`] of the last connection that failed.

@@ -9,9 +9,9 @@ const KEYS: [&str; 3] = ["last", "n", "artifactType"];
 const QUERY_BYTES_MAX: usize = 2048;
 
 /// The query of the link to the next page in the values of a page's `Link` headers, of which the keys that we
-/// know are kept as they were written. None unless they can be brought back to us and continue the list: whoever
-/// followed any other link would be refused, or get the first page again, for ever. Where the link leads is not looked at: the next page is asked of
-/// the same list.
+/// know are kept as they were written. None unless they can be brought back to us and continue the list:
+/// whoever followed any other link would be refused, or get the first page again, for ever. Where the link
+/// leads is not looked at: the next page is asked of the same list.
 pub(crate) fn next_query<'a>(values: impl Iterator<Item = &'a str>, page: &Url) -> Option<String> {
     let target = values.flat_map(links).find(|(_, parameters)| is_next(parameters))?.0;
     let url = page.join(target).ok()?;

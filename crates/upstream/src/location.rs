@@ -19,7 +19,8 @@ pub(crate) fn next_hop(current: &Url, response: &Response) -> Result<Option<Url>
     next.map(Some).map_err(|what| Error::new(ErrorKind::Invalid, host_of(current), what))
 }
 
-/// The address that a `Location` names, seen from `current` (RFC 9110, section 10.2.2), or why nobody goes there.
+/// The address that a `Location` names, seen from `current` (RFC 9110, section 10.2.2), or why nobody goes
+/// there.
 pub(crate) fn resolve_location(current: &Url, location: &[u8]) -> Result<Url, &'static str> {
     let text = std::str::from_utf8(location).ok();
     let Some(mut next) = text.and_then(|text| current.join(text).ok()) else {

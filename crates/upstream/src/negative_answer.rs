@@ -1,9 +1,9 @@
-//! Decides whose word a no is. A router without a rule for the host, a gateway, a portal: all of them say 404 and 403 too, and
-//! know nothing of the thing that was asked for.
+//! Decides whose word a no is. A router without a rule for the host, a gateway, a portal: all of them say 404
+//! and 403 too, and know nothing of the thing that was asked for.
 //!
-//! An error body in the registry's own form proves most: nobody else writes one. Headers prove less, because proxies
-//! add them to their own answers as well (nginx's `add_header ... always`), so they count only where no body says
-//! something else. An answer that was not read to its end proves nothing.
+//! An error body in the registry's own form proves most: nobody else writes one. Headers prove less, because
+//! proxies add them to their own answers as well (nginx's `add_header ... always`), so they count only where
+//! no body says something else. An answer that was not read to its end proves nothing.
 
 use budget::Budget;
 use bytes::Bytes;
@@ -23,8 +23,8 @@ use crate::whole_body::read_body;
 /// The largest error body that is read, in bytes.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
 
-/// What an error body may begin with before its text: byte-order marks of UTF-8 and UTF-16, blanks, and the zero bytes
-/// that UTF-16 has between letters.
+/// What an error body may begin with before its text: byte-order marks of UTF-8 and UTF-16, blanks, and the
+/// zero bytes that UTF-16 has between letters.
 const BEFORE_TEXT: &[u8] = b"\xEF\xBB\xBF\xFE\xFF\0 \t\r\n\x0B\x0C";
 
 /// The no that the status says; none for a status that says something else.
@@ -36,8 +36,8 @@ pub(crate) fn negative_of(status: u16) -> Option<Negative> {
     }
 }
 
-/// Turns `error`, which says no, into what it proves: it keeps its kind only where the answer is the registry's own
-/// word.
+/// Turns `error`, which says no, into what it proves: it keeps its kind only where the answer is the
+/// registry's own word.
 pub(crate) async fn weigh(
     error: Error,
     response: Response,
@@ -58,8 +58,8 @@ pub(crate) async fn weigh(
     if is_own_word { error } else { error.with_kind(ErrorKind::Unconfirmed) }
 }
 
-/// The same for a token service, whose errors have no form that all of them keep to: it is believed unless the answer
-/// is a page, was cut off, cannot be read, or is about the moment.
+/// The same for a token service, whose errors have no form that all of them keep to: it is believed unless
+/// the answer is a page, was cut off, cannot be read, or is about the moment.
 pub(crate) async fn weigh_of_token_service(
     error: Error,
     response: Response,
@@ -77,8 +77,8 @@ pub(crate) async fn weigh_of_token_service(
     if is_own_word { error } else { error.with_kind(ErrorKind::Unconfirmed) }
 }
 
-/// Reads an error body. None for one that proves nothing: a page for people, one that is too large, and one that breaks
-/// off or does not end in time.
+/// Reads an error body. None for one that proves nothing: a page for people, one that is too large, and one
+/// that breaks off or does not end in time.
 async fn read_whole(response: Response, deadline: Instant, budget: &Budget, host: &str) -> Option<Bytes> {
     if is_web_page(response.headers()) {
         return None;
@@ -99,8 +99,8 @@ fn is_registrys(headers: &HeaderMap, body: &[u8], has_end: bool) -> bool {
     }
 }
 
-/// Tells whether the head alone shows a registry. A `Docker-Content-Digest` that is no digest belies it: registries
-/// write none.
+/// Tells whether the head alone shows a registry. A `Docker-Content-Digest` that is no digest belies it:
+/// registries write none.
 fn speaks_by_headers(headers: &HeaderMap) -> bool {
     let name = "docker-content-digest";
     let is_digest = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.parse::<Digest>().is_ok());
@@ -108,8 +108,8 @@ fn speaks_by_headers(headers: &HeaderMap) -> bool {
         && (headers.contains_key(name) || names_version(headers) || has_registrys_challenge(headers))
 }
 
-/// Tells whether `Docker-Distribution-Api-Version` is there, as `registry/2.0`; several versions are parted by blanks
-/// or commas.
+/// Tells whether `Docker-Distribution-Api-Version` is there, as `registry/2.0`; several versions are parted
+/// by blanks or commas.
 fn names_version(headers: &HeaderMap) -> bool {
     let values = headers.get_all("docker-distribution-api-version").iter();
     let mut versions =
@@ -121,8 +121,8 @@ fn names_version(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Tells whether there is a registry's challenge: a `Bearer` one that names a service or a scope, as the distribution
-/// specification has it; or any, beside the header that names the version.
+/// Tells whether there is a registry's challenge: a `Bearer` one that names a service or a scope, as the
+/// distribution specification has it; or any, beside the header that names the version.
 fn has_registrys_challenge(headers: &HeaderMap) -> bool {
     let names_version = names_version(headers);
     let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
@@ -145,8 +145,8 @@ fn is_encoded(headers: &HeaderMap) -> bool {
     values.any(|value| !value.is_empty() && !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// Tells whether a body is HTML or XML by its looks, whatever its `Content-Type` says: no registry writes its errors
-/// in either.
+/// Tells whether a body is HTML or XML by its looks, whatever its `Content-Type` says: no registry writes its
+/// errors in either.
 fn is_markup(body: &[u8]) -> bool {
     body.iter().find(|byte| !BEFORE_TEXT.contains(byte)) == Some(&b'<')
 }

@@ -44,7 +44,8 @@ impl Operation {
         self.range.is_some() || self.kind == UpstreamKind::GetBlob
     }
 
-    /// Whether it is for a part of something. That this is refused says nothing about the whole, which is asked for next.
+    /// Whether it is for a part of something. That this is refused says nothing about the whole, which is
+    /// asked for next.
     pub(crate) fn is_of_part(&self) -> bool {
         self.is_further || self.range.is_some()
     }

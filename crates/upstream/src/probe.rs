@@ -1,5 +1,5 @@
-//! Whether a registry can be used: one question to its root, and one login, for an operator who wants to know before
-//! a client does.
+//! Whether a registry can be used: one question to its root, and one login, for an operator who wants to know
+//! before a client does.
 
 use std::time::{Duration, SystemTime};
 
@@ -78,7 +78,8 @@ impl Probe {
         })
     }
 
-    /// Asks the registry's root, and logs in if there is a login. Nothing is asked twice, and nothing is kept.
+    /// Asks the registry's root, and logs in if there is a login. Nothing is asked twice, and nothing is
+    /// kept.
     ///
     /// # Errors
     /// [`Error`] says why the registry cannot be used, and what to do. The text holds no credential.

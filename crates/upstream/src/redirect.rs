@@ -1,8 +1,8 @@
 //! Following redirects, which registries use to hand blobs over to a content network.
 //!
-//! What one host is shown is shown to no other. What the registry is shown is dropped at the first change of scheme,
-//! host or port and never taken up again (CVE-2024-45336); another host that asks who we are is answered for itself.
-//! A redirect never leads from `https` to `http`.
+//! What one host is shown is shown to no other. What the registry is shown is dropped at the first change of
+//! scheme, host or port and never taken up again (CVE-2024-45336); another host that asks who we are is
+//! answered for itself. A redirect never leads from `https` to `http`.
 
 use oci::Repository;
 use telemetry::UpstreamKind;
@@ -24,8 +24,8 @@ const HOP_COUNT_MAX: usize = 5;
 /// Asks, and goes where the answers lead, at most [`HOP_COUNT_MAX`] hops. Each host is shown what is its own.
 ///
 /// # Errors
-/// Those of [`Auth::converse`](crate::auth::Auth::converse); [`ErrorKind::Invalid`] for a loop, a chain too long, a
-/// downgrade, or an address that cannot be followed.
+/// Those of [`Auth::converse`](crate::auth::Auth::converse); [`ErrorKind::Invalid`] for a loop, a chain too
+/// long, a downgrade, or an address that cannot be followed.
 pub(crate) async fn follow(
     registry: &Registry,
     repository: &Repository,

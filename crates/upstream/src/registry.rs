@@ -28,8 +28,8 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Whether a no, to a question that began at `since`, is to be asked again before anything is given up for it: it was
-    /// said to a token that may have died.
+    /// Whether a no, to a question that began at `since`, is to be asked again before anything is given up
+    /// for it: it was said to a token that may have died.
     pub(crate) async fn may_be_said_to_a_dead_token(
         &self,
         error: &Error,
@@ -47,7 +47,8 @@ impl Registry {
         Instant::now() + self.header_timeout
     }
 
-    /// The URL of `path` behind `/v2/` at the likely place, which has only characters that a path may hold as they are.
+    /// The URL of `path` behind `/v2/` at the likely place, which has only characters that a path may hold as
+    /// they are.
     pub(crate) fn url(&self, path: &str) -> Url {
         self.base_locator.likely().url(path)
     }

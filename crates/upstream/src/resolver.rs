@@ -1,7 +1,8 @@
 //! Names to addresses, without the C library: a static binary has none of its resolver's parts.
 //!
 //! `/etc/hosts` first, then the servers of `/etc/resolv.conf`; both files are read again when they change, so
-//! that a start before the network is up heals by itself. Of several addresses the one that answers goes first.
+//! that a start before the network is up heals by itself. Of several addresses the one that answers goes
+//! first.
 
 mod name_error;
 pub(crate) mod proxy_names;

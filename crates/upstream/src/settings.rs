@@ -12,9 +12,9 @@ use url::Url;
 pub struct Settings {
     /// The registry's name, for metrics and logs.
     pub name: String,
-    /// Scheme, host, port, and a path if the registry shares its host: what stands behind a part `v2` of it is the
-    /// beginning of each repository's name, and what stands before it leads to the root. A path without that part is
-    /// one or the other, which is found out by asking.
+    /// Scheme, host, port, and a path if the registry shares its host: what stands behind a part `v2` of it
+    /// is the beginning of each repository's name, and what stands before it leads to the root. A path
+    /// without that part is one or the other, which is found out by asking.
     pub upstream: Url,
     /// User name and password.
     pub credentials: Option<(String, Secret<String>)>,
@@ -37,8 +37,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
 }
 
-/// The most that a connection may take of the wait for the whole head: nine tenths, so that what takes all of its time
-/// is known to be the connection.
+/// The most that a connection may take of the wait for the whole head: nine tenths, so that what takes all of
+/// its time is known to be the connection.
 pub fn connect_timeout_max(header_timeout: Duration) -> Duration {
     header_timeout / 10 * 9
 }

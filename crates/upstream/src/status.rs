@@ -12,8 +12,8 @@ use crate::operation::{Operation, Reply};
 use crate::registry::Registry;
 use crate::response_headers::retry_after;
 
-/// Judges an answer by its status. A refusal by a host that the registry redirected to is about a signature that
-/// went stale, not about us. The caller judges the body, because it knows the digest that it must have.
+/// Judges an answer by its status. A refusal by a host that the registry redirected to is about a signature
+/// that went stale, not about us. The caller judges the body, because it knows the digest that it must have.
 ///
 /// # Errors
 /// [`Error`]; [`ErrorKind::NotFound`] and [`ErrorKind::Denied`] only where that is a registry's own word.

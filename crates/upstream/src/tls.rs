@@ -21,7 +21,8 @@ use crate::settings::SettingsError;
 
 pub(crate) use self::pinned::is_cause;
 
-/// The certificate authorities that every upstream believes: the bundled ones and the system's. Cheap to clone.
+/// The certificate authorities that every upstream believes: the bundled ones and the system's. Cheap to
+/// clone.
 ///
 /// Reading them takes longer than everything else that an upstream is made of (some systems have a file for
 /// each), so that is done once for all of them.

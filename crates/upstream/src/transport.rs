@@ -47,13 +47,14 @@ pub(crate) struct Outgoing {
     pub(crate) headers: HeaderMap,
     /// What a failure is about.
     pub(crate) target: Arc<Target>,
-    /// Whether it goes over a further connection, beside one that brings the same. Then a refusal is about that
-    /// connection only.
+    /// Whether it goes over a further connection, beside one that brings the same. Then a refusal is about
+    /// that connection only.
     pub(crate) is_further: bool,
 }
 
 impl Outgoing {
-    /// The path, where wharf has written it. One that a redirect or a challenge names may be as good as a password.
+    /// The path, where wharf has written it. One that a redirect or a challenge names may be as good as a
+    /// password.
     fn own_path(&self) -> Option<&str> {
         let is_foreign = matches!(self.kind, UpstreamKind::Redirect | UpstreamKind::Token);
         (!is_foreign).then(|| self.url.path())
@@ -94,7 +95,8 @@ impl Allowance {
         }
     }
 
-    /// How what is asked now has fared lately. What becomes of the first attempt does not count against the next.
+    /// How what is asked now has fared lately. What becomes of the first attempt does not count against the
+    /// next.
     pub(crate) fn note_history(&mut self, may_retry: bool, is_known: bool) {
         if !self.is_repeated {
             self.may_retry &= may_retry;
@@ -114,8 +116,8 @@ impl Transport {
         self.budget.lock().deposit();
     }
 
-    /// Whether something may be asked a second time; if so, it is taken out of the budget. What has failed before
-    /// is not worth it, and what nobody knows to work leaves some for what does.
+    /// Whether something may be asked a second time; if so, it is taken out of the budget. What has failed
+    /// before is not worth it, and what nobody knows to work leaves some for what does.
     pub(crate) fn may_ask_again(&self, allowance: &Allowance) -> bool {
         let keep = if allowance.is_known { 0 } else { RETRY_RESERVE_OF_KNOWN };
         allowance.may_retry && self.budget.lock().withdraw(keep)
@@ -124,8 +126,8 @@ impl Transport {
     /// Sends the request and waits for the head of the answer, whatever its status.
     ///
     /// # Errors
-    /// [`ErrorKind::Unreachable`], [`ErrorKind::TimedOut`]; [`ErrorKind::Invalid`] for a URL that leads inside
-    /// our own network.
+    /// [`ErrorKind::Unreachable`], [`ErrorKind::TimedOut`]; [`ErrorKind::Invalid`] for a URL that leads
+    /// inside our own network.
     pub(crate) async fn send(
         &self,
         outgoing: &Outgoing,
@@ -150,8 +152,8 @@ impl Transport {
         }
     }
 
-    /// An address written in the URL is never resolved, so it is checked here. So is a name that a proxy would
-    /// resolve.
+    /// An address written in the URL is never resolved, so it is checked here. So is a name that a proxy
+    /// would resolve.
     async fn refuse_internal(&self, url: &Url) -> Result<(), Error> {
         let inside = match url.host().map(|host| (address::check_host(&host), host)) {
             Some((Ok(()), _)) if self.clients.is_proxy(url) => "the proxy".to_owned(),

@@ -7,11 +7,12 @@ use reqwest::Response;
 use crate::error::{Error, ErrorKind, causes};
 use crate::response_headers::content_length;
 
-/// Reads a body of at most `bytes_max`, which stays counted in `budget` for as long as anybody holds its bytes.
+/// Reads a body of at most `bytes_max`, which stays counted in `budget` for as long as anybody holds its
+/// bytes.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] for a larger one, [`ErrorKind::Interrupted`] when it breaks off, [`ErrorKind::Overloaded`]
-/// when the budget has no room for it.
+/// [`ErrorKind::Invalid`] for a larger one, [`ErrorKind::Interrupted`] when it breaks off,
+/// [`ErrorKind::Overloaded`] when the budget has no room for it.
 pub(crate) async fn read_body(
     mut response: Response,
     bytes_max: usize,

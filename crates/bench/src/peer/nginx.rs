@@ -59,7 +59,8 @@ impl NginxCache<'_> {
         let port = free_port()?;
         let server = format!(
             "sendfile on; tcp_nopush on;
-             proxy_cache_path {}/data levels=1:2 keys_zone=all:32m max_size=100g inactive=7d use_temp_path=off;
+             proxy_cache_path {}/data levels=1:2 keys_zone=all:32m max_size=100g
+               inactive=7d use_temp_path=off;
              server {{ listen 127.0.0.1:{port}; location / {{
                proxy_pass {}; proxy_http_version 1.1; proxy_set_header Connection \"\";
                proxy_cache all; proxy_cache_valid 200 24h; proxy_cache_lock on;

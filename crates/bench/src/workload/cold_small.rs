@@ -1,4 +1,5 @@
-//! Many small blobs that are not stored yet: what each costs until it is durable, as far as the server promises that.
+//! Many small blobs that are not stored yet: what each costs until it is durable, as far as the server
+//! promises that.
 
 use std::fs;
 use std::io;
@@ -78,7 +79,8 @@ fn pull(bench: &Bench, peer: &Peer, blobs: &[Question], connections: usize) -> i
     ])
 }
 
-/// Waits until no file is unfinished and returns the time that took: zero for a server without such a directory.
+/// Waits until no file is unfinished and returns the time that took: zero for a server without such a
+/// directory.
 fn wait_until_stored(partial: &Path) -> io::Result<Duration> {
     let started = Instant::now();
     while fs::read_dir(partial).is_ok_and(|mut files| files.next().is_some()) {

@@ -1,5 +1,5 @@
-//! Somebody wants something small while others keep the server busy: with large files, in the page cache and not,
-//! or with a registry that hangs.
+//! Somebody wants something small while others keep the server busy: with large files, in the page cache and
+//! not, or with a registry that hangs.
 
 use std::cell::Cell;
 use std::io::{self, Write as _};

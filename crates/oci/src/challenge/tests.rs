@@ -22,8 +22,9 @@ proptest! {
         let header = format!(
             "Basic realm={quoted_realm},{blank}Bearer service{blank}={blank}{quoted_service}{blank},realm={quoted_realm}",
         );
-        let bearer = Challenge::Bearer { realm: realm.clone(), service: Some(service), scope: None, error: None };
-        prop_assert_eq!(Challenge::parse_all(&header), [Challenge::Basic { realm: Some(realm) }, bearer]);
+        let basic = Challenge::Basic { realm: Some(realm.clone()) };
+        let bearer = Challenge::Bearer { realm, service: Some(service), scope: None, error: None };
+        prop_assert_eq!(Challenge::parse_all(&header), [basic, bearer]);
     }
 
     #[test]

@@ -61,7 +61,8 @@ proptest! {
     fn what_is_read_can_stand_in_a_path_of_a_file(text in "[a-z./_%\\\\-]{0,12}") {
         if let Ok(repository) = text.parse::<Repository>() {
             let components: Vec<&str> = repository.as_str().split('/').collect();
-            prop_assert!(components.iter().all(|it| it.starts_with(|first: char| first.is_ascii_alphanumeric())));
+            let starts_well = |it: &&str| it.starts_with(|first: char| first.is_ascii_alphanumeric());
+            prop_assert!(components.iter().all(starts_well));
             prop_assert!(!text.contains(['%', '\\']));
         }
     }

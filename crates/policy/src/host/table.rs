@@ -8,11 +8,11 @@ use super::{RegistryNames, RoutingTable, TableError, longest_label, parse_host};
 use crate::docker_hub;
 use crate::host_port::HostPort;
 
-/// The table in the making, and what was found wrong so far.
+/// An unfinished table, and the mistakes found so far.
 pub(super) struct Builder<'a> {
     registries: &'a [RegistryNames],
     table: RoutingTable,
-    /// Hosts of names with a port, which become labels where nothing else claims them.
+    /// Hosts of names with a port. They become labels if nothing else claims them.
     portless: Vec<(String, usize)>,
     errors: Vec<TableError>,
 }
@@ -72,7 +72,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Takes in a name or alias with the labels made from it. False when it cannot be had.
+    /// Adds a name or alias with its labels. Returns false if that is not possible.
     fn add_name(&mut self, index: usize, name: &str) -> bool {
         // `v2` as a registry's name would make the API's own paths ambiguous.
         let parsed = HostPort::parse(name).filter(|it| !it.host().is_empty() && it.host() != "v2");
@@ -87,7 +87,7 @@ impl<'a> Builder<'a> {
         let host = parsed.into_host();
         let label = port.map_or_else(|| host.clone(), |port| format!("{host}-{port}"));
         if host.starts_with('[') {
-            // An IPv6 address fits into no host name and into no path segment that clients write.
+            // An IPv6 address cannot be part of a host name, or of a path segment that clients write.
             return true;
         }
         let is_free = self.claim(|table| &mut table.labels, label.clone(), index)
@@ -99,8 +99,8 @@ impl<'a> Builder<'a> {
         is_free
     }
 
-    /// Lets a name with a port be written without it, where that means one registry only. An address or a
-    /// one-part name is left out: `10.0.0.5.nip.io` is rather the machine at that address.
+    /// Allows a name with a port to be written without it, if that is unambiguous. This skips addresses and
+    /// one-part names: `10.0.0.5.nip.io` more likely means the machine at that address.
     fn add_portless_labels(&mut self) {
         for (host, index) in &self.portless {
             let is_shared = self.portless.iter().any(|(other, owner)| other == host && owner != index);
@@ -146,7 +146,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Gives `key` to a registry in one of the maps. False, and an error, when another registry has it.
+    /// Gives `key` to a registry in one of the maps. Returns false and adds an error if another registry has
+    /// it.
     fn claim(
         &mut self,
         map: impl FnOnce(&mut RoutingTable) -> &mut HashMap<String, usize>,

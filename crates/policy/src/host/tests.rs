@@ -717,7 +717,9 @@ proptest! {
             }
             if let Some((_, query)) = target.split_once('?').filter(|(_, query)| query.starts_with("ns=")) {
                 let by_ns = route(&table, "10.0.0.5", &format!("/v2/x/manifests/y?{query}"));
-                let Ok(Route::Registry { registry: by_ns, .. }) = by_ns else { panic!("`{query}` names a registry") };
+                let Ok(Route::Registry { registry: by_ns, .. }) = by_ns else {
+                    panic!("`{query}` names a registry")
+                };
                 prop_assert_eq!(by_ns, index);
             }
         }
@@ -730,7 +732,8 @@ proptest! {
         path in ".{0,60}",
         query in proptest::option::of(".{0,40}"),
     ) {
-        if let Ok(Route::Registry { registry: index, .. }) = table.route(&authority, &path, query.as_deref()) {
+        let route = table.route(&authority, &path, query.as_deref());
+        if let Ok(Route::Registry { registry: index, .. }) = route {
             prop_assert!(index < registries().len());
         }
     }

@@ -23,8 +23,8 @@ pub struct Behaviour {
     pub scopes: ScopeRules,
     /// What a token gets that is not good any more.
     pub dead_token: DeadToken,
-    /// The status for repositories where a request shows nothing, without a challenge: private is told as absent. Only
-    /// `/v2/` challenges then.
+    /// The status for repositories where a request shows nothing, without a challenge: private is told as
+    /// absent. Only `/v2/` challenges then.
     pub hidden: Option<u16>,
     /// How long a token is good, on the runtime's clock; `None` is until `FakeRegistry::revoke_tokens`.
     pub token_lifetime: Option<Duration>,
@@ -111,8 +111,8 @@ pub struct ScopeRules {
     pub prefix: String,
     /// The action that lists take.
     pub list_action: String,
-    /// The status for a good token whose scope does not say enough, with `error="insufficient_scope"`; none is 401
-    /// like for any other.
+    /// The status for a good token whose scope does not say enough, with `error="insufficient_scope"`; none
+    /// is 401 like for any other.
     pub lacking: Option<u16>,
 }
 

@@ -1,7 +1,8 @@
 //! Asking one host until it has nothing more to ask of us.
 //!
-//! A refusal is believed after everything that a patient client would try: without a token that may have died, with
-//! what the challenge names, and with the login. Each is offered once, so that the number of requests is bounded.
+//! A refusal is believed after everything that a patient client would try: without a token that may have
+//! died, with what the challenge names, and with the login. Each is offered once, so that the number of
+//! requests is bounded.
 
 use std::sync::Arc;
 
@@ -21,8 +22,8 @@ use crate::negative_answer;
 use crate::operation::Operation;
 use crate::transport::{Allowance, Outgoing};
 
-/// Tokens that one dialogue fetches because it was challenged: for one challenge that came without a token, and one
-/// that an old token or one for another scope earned.
+/// Tokens that one dialogue fetches because it was challenged: for one challenge that came without a token,
+/// and one that an old token or one for another scope earned.
 const CHALLENGE_COUNT_MAX: usize = 2;
 
 /// A host's last word.
@@ -81,7 +82,8 @@ enum Step {
 }
 
 impl Auth {
-    /// Asks `host`, as often as it takes. `kind` is that of the request in the chain of redirects that it is part of.
+    /// Asks `host`, as often as it takes. `kind` is that of the request in the chain of redirects that it is
+    /// part of.
     ///
     /// # Errors
     /// Those of sending and of token services; [`ErrorKind::Invalid`] for a realm that cannot be asked.

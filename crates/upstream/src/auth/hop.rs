@@ -23,8 +23,8 @@ pub(crate) enum Role {
     Home,
     /// Where it redirected to.
     Other,
-    /// The registry again, sent back to by another. What it is asked there is that other's choice, so that it is
-    /// shown nothing (CVE-2024-45336).
+    /// The registry again, sent back to by another. What it is asked there is that other's choice, so that it
+    /// is shown nothing (CVE-2024-45336).
     Returned,
 }
 

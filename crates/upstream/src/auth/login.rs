@@ -51,8 +51,8 @@ impl Login {
         Self { registry: registry.to_owned(), basic, places: Mutex::new(LruMap::new(PLACE_COUNT_MAX)) }
     }
 
-    /// Leave to show the login at `url`. `check` shows it there without asking for anything in particular; it is
-    /// awaited only when there is doubt.
+    /// Leave to show the login at `url`. `check` shows it there without asking for anything in particular; it
+    /// is awaited only when there is doubt.
     ///
     /// # Errors
     /// Why it was refused last, while it is left alone; those of `check`.

@@ -19,8 +19,8 @@ use crate::transport::{Allowance, Outgoing};
 /// Hops that are followed: `/v2` and `/v2/` are one to some servers and two to others.
 const HOP_COUNT_MAX: usize = 2;
 
-/// The answer of `root`, whatever its status below 500 but 429. Redirects are followed within the origin only, so
-/// that `authorization` stays there.
+/// The answer of `root`, whatever its status below 500 but 429. Redirects are followed within the origin
+/// only, so that `authorization` stays there.
 ///
 /// # Errors
 /// Those of sending; [`ErrorKind::Unreachable`] and [`ErrorKind::Throttled`] for an

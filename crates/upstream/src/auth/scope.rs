@@ -1,7 +1,7 @@
 //! Which scope a token is asked for.
 //!
-//! A challenge names what the request at hand needs. What it names is asked for, and remembered for requests of
-//! the same need, as far as it allows reading: an action that writes is never asked for.
+//! A challenge names what the request at hand needs. What it names is asked for, and remembered for requests
+//! of the same need, as far as it allows reading: an action that writes is never asked for.
 
 use std::collections::HashMap;
 
@@ -18,8 +18,8 @@ const PULL: &str = "pull";
 /// Parts of the names of actions that do more than read. `*` is all of them.
 const WRITING: [&str; 8] = ["*", "push", "write", "delete", "create", "update", "purge", "admin"];
 
-/// What a request needs. Registries may want other actions for each (`metadata_read` for lists, say), so what is
-/// learnt for one says nothing about another.
+/// What a request needs. Registries may want other actions for each (`metadata_read` for lists, say), so what
+/// is learnt for one says nothing about another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Need {
     /// Manifests and blobs.
@@ -80,8 +80,8 @@ impl Scope {
     }
 }
 
-/// `<type>:<name>:<actions>`, of which the name may hold a port, `repository:host:5000/name:pull`, so that it is
-/// read from both ends; or a bare word, which is all name.
+/// `<type>:<name>:<actions>`, of which the name may hold a port, `repository:host:5000/name:pull`, so that it
+/// is read from both ends; or a bare word, which is all name.
 struct Resource<'a> {
     kind: Option<&'a str>,
     name: &'a str,

@@ -73,13 +73,14 @@ impl From<Error> for Failure {
     }
 }
 
-/// Asks the realm for a token, with `basic` or anonymously; without a scope this is what a login is, and tells whether
-/// the credentials are right. Redirects are followed; the credentials go along to the realm's own origin only, and once
-/// dropped are not taken up again.
+/// Asks the realm for a token, with `basic` or anonymously; without a scope this is what a login is, and
+/// tells whether the credentials are right. Redirects are followed; the credentials go along to the realm's
+/// own origin only, and once dropped are not taken up again.
 ///
 /// # Errors
-/// [`Failure`]: [`ErrorKind::Denied`] when the realm refuses; [`ErrorKind::Throttled`], [`ErrorKind::Unreachable`] and
-/// [`ErrorKind::TimedOut`] as for any request; [`ErrorKind::Invalid`] for an answer without a token.
+/// [`Failure`]: [`ErrorKind::Denied`] when the realm refuses; [`ErrorKind::Throttled`],
+/// [`ErrorKind::Unreachable`] and [`ErrorKind::TimedOut`] as for any request; [`ErrorKind::Invalid`] for an
+/// answer without a token.
 pub(super) async fn fetch(
     transport: &Transport,
     gates: &Gates,

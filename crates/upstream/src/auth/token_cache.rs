@@ -84,13 +84,14 @@ impl CachedToken {
         self.has_worked.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a registry that calls it invalid may mean that it died: it opened something before, or is not new.
+    /// Whether a registry that calls it invalid may mean that it died: it opened something before, or is not
+    /// new.
     pub(super) fn may_be_dead(&self) -> bool {
         self.has_worked.load(Ordering::Relaxed) || self.asked_at.elapsed() >= AGE_MIN
     }
 
-    /// Whether a new one may allow what the registry says this one does not. It rarely does, so that this is tried
-    /// only now and then.
+    /// Whether a new one may allow what the registry says this one does not. It rarely does, so that this is
+    /// tried only now and then.
     pub(super) fn may_allow_too_little(&self) -> bool {
         let is_due = |at: Instant| at.elapsed() >= ALLOWANCE_TTL;
         (self.has_worked.load(Ordering::Relaxed) || is_due(self.asked_at))
@@ -104,8 +105,8 @@ impl CachedToken {
 }
 
 impl TokenCache {
-    /// A token for `key`, and whether it was fetched after this call began. `fetch` is awaited only when there is
-    /// none; whoever waits for it meanwhile shares its result, good or bad.
+    /// A token for `key`, and whether it was fetched after this call began. `fetch` is awaited only when
+    /// there is none; whoever waits for it meanwhile shares its result, good or bad.
     ///
     /// # Errors
     /// Those of `fetch`.
@@ -133,8 +134,8 @@ impl TokenCache {
         result.map(|held| (held, true))
     }
 
-    /// Gives up a token that a registry refused. Whoever comes next fetches another; one that has come meanwhile
-    /// stays.
+    /// Gives up a token that a registry refused. Whoever comes next fetches another; one that has come
+    /// meanwhile stays.
     pub(super) async fn give_up(&self, key: &TokenKey, refused: &Arc<CachedToken>) {
         let slot = self.slot(key);
         let mut contents = slot.lock().await;
@@ -144,8 +145,8 @@ impl TokenCache {
         }
     }
 
-    /// Gives up the tokens for `repository` that opened something and were asked for before `since`. Says whether there
-    /// was one.
+    /// Gives up the tokens for `repository` that opened something and were asked for before `since`. Says
+    /// whether there was one.
     pub(super) async fn give_up_older(&self, repository: &Repository, since: Instant) -> bool {
         let is_for_it = |key: &TokenKey| key.scope.split(' ').any(|scope| names(scope, repository));
         let slots: Vec<_> = {
@@ -178,8 +179,8 @@ impl TokenCache {
     }
 }
 
-/// Whether a scope such as `repository:library/alpine:pull` is about this repository, whatever prefix the registry has for
-/// it.
+/// Whether a scope such as `repository:library/alpine:pull` is about this repository, whatever prefix the
+/// registry has for it.
 fn names(scope: &str, repository: &Repository) -> bool {
     let named = scope.split(':').nth(1).and_then(|name| name.strip_suffix(repository.as_str()));
     named.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('/'))

@@ -1,4 +1,5 @@
-//! Remembers why a host failed last, so that a client which is told that the host is left alone learns the reason too.
+//! Remembers why a host failed last, so that a client which is told that the host is left alone learns the
+//! reason too.
 
 use std::sync::Arc;
 
@@ -40,7 +41,8 @@ impl Failures {
                 let what = "failed several times in a row and is left alone for a moment";
                 (pause, what, self.of_host.clone())
             }
-            // While there is doubt about the host, this holds for repositories that have not failed themselves.
+            // While there is doubt about the host, this holds for repositories that have not failed
+            // themselves.
             Refusal::Repository(pause) => {
                 let what =
                     "keeps failing here, and has as many requests under way as it gets until it answers";

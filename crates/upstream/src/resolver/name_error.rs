@@ -37,7 +37,8 @@ impl NameError {
         Self { name: name.to_owned(), asked: name_servers(&text), kind }
     }
 
-    /// What happened and what to do, as it goes on from the name `host`. The name may be another one: a proxy's.
+    /// What happened and what to do, as it goes on from the name `host`. The name may be another one: a
+    /// proxy's.
     pub(crate) fn in_words(&self, host: &str) -> String {
         let name = self.name.trim_end_matches('.');
         let subject = if name.eq_ignore_ascii_case(host) { "" } else { "cannot be reached: " };

@@ -1,7 +1,7 @@
 //! Names that a proxy would resolve, looked up here first where that works.
 //!
-//! What is found out here need not be what the proxy finds out. But a name that leads inside by everybody's reckoning
-//! is seen through.
+//! What is found out here need not be what the proxy finds out. But a name that leads inside by everybody's
+//! reckoning is seen through.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use super::{AddressRefused, SystemResolver};
 const NAME_COUNT_MAX: usize = 256;
 /// For how long it is.
 const ANSWER_TTL: Duration = Duration::from_secs(60);
-/// The longest wait for an answer. Behind a proxy there may be no name server for the outside, and questions to it go
-/// unanswered; then none is asked for [`ANSWER_TTL`].
+/// The longest wait for an answer. Behind a proxy there may be no name server for the outside, and questions
+/// to it go unanswered; then none is asked for [`ANSWER_TTL`].
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Looks names up before a proxy does.

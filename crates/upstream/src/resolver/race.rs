@@ -1,9 +1,11 @@
-//! Which of a name's addresses answers. Connections are begun to one after the other, a quarter of a second apart,
-//! and the first that opens goes in front (RFC 8305, section 5). The HTTP client alone would go through the
-//! addresses of one family in turn, and give a dead one its whole share of the time for connecting.
+//! Which of a name's addresses answers. Connections are begun to one after the other, a quarter of a second
+//! apart, and the first that opens goes in front (RFC 8305, section 5). The HTTP client alone would go
+//! through the addresses of one family in turn, and give a dead one its whole share of the time for
+//! connecting.
 //!
-//! The HTTP client opens its own connection afterwards: it cannot be given one. So a race costs one connection more, and
-//! there is one for each name with several addresses, and another only when its winner no longer answers.
+//! The HTTP client opens its own connection afterwards: it cannot be given one. So a race costs one
+//! connection more, and there is one for each name with several addresses, and another only when its winner
+//! no longer answers.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -25,7 +27,8 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 const LAST_ATTEMPT_MAX: Duration = Duration::from_secs(1);
 /// Addresses that are tried, of a name with more.
 const ATTEMPT_COUNT_MAX: usize = 8;
-/// How long a winner that answers goes in front without another race. By then another address may be the nearer one.
+/// How long a winner that answers goes in front without another race. By then another address may be the
+/// nearer one.
 const WINNER_TTL: Duration = Duration::from_secs(3600);
 /// Names whose winners are remembered.
 const WINNER_COUNT_MAX: usize = 256;
@@ -64,8 +67,9 @@ impl Race {
         self.lock().remove(name);
     }
 
-    /// The addresses with the one that answers in front. When none does, they stay as they are, and there is no
-    /// other race for as long as a winner is remembered: the port that was tried need not be the one that is meant.
+    /// The addresses with the one that answers in front. When none does, they stay as they are, and there is
+    /// no other race for as long as a winner is remembered: the port that was tried need not be the one that
+    /// is meant.
     pub(crate) async fn order(&self, name: &str, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
         if addresses.len() < 2 {
             return addresses;

@@ -1,7 +1,7 @@
 //! Accepts a server whose very certificate the operator gave as `ca_file`, though no authority signed it.
 //!
-//! `openssl req -x509` marks the certificates that it makes as authorities, and RFC 5280 lets no authority be a server
-//! at once. Whoever names such a certificate in `ca_file` means exactly that one.
+//! `openssl req -x509` marks the certificates that it makes as authorities, and RFC 5280 lets no authority be
+//! a server at once. Whoever names such a certificate in `ca_file` means exactly that one.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ pub(super) struct Verifier {
     pub(super) pinned: Arc<[CertificateDer<'static>]>,
 }
 
-/// Whether `error` says only that no authority signed the certificate. The dates were right then: they are checked
-/// before who signed it.
+/// Whether `error` says only that no authority signed the certificate. The dates were right then: they are
+/// checked before who signed it.
 fn is_only_unsigned(error: &rustls::Error) -> bool {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,

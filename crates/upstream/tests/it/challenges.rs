@@ -94,7 +94,8 @@ async fn k2_a_new_token_that_fails_too_ends_it() {
         rig.registry.log().clear();
         for count in [1, 1, 1] {
             let error = rig.get(&digest).await.unwrap_err();
-            // Only a challenge shows that it was the registry that gave the answer; the bare request may get one.
+            // Only a challenge shows that it was the registry that gave the answer; the bare request may get
+            // one.
             let is_refusal = match dead_token {
                 DeadToken::Challenged => error.kind() == ErrorKind::Denied,
                 _ => matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unconfirmed),

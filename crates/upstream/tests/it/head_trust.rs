@@ -245,7 +245,8 @@ async fn k7_agreement_about_blobs_and_refusals_is_learnt_apart() {
     }
 }
 
-/// A web server that only serves files agrees with itself too. That saves GETs; its word proves as little as before.
+/// A web server that only serves files agrees with itself too. That saves GETs; its word proves as little as
+/// before.
 #[tokio::test]
 async fn k7_agreement_makes_nobody_a_registry() {
     let rig = Rig::start(plain()).await;

@@ -209,7 +209,8 @@ async fn k14_a_further_connection_that_is_refused_is_refused_alone() {
                 request.endpoint == endpoint && request.range.as_deref() == Some("bytes=500-999")
             };
             let asked = rig.registry.log().count_where(is_ranged);
-            // A kept connection that turns out to be dead is replaced by a new one, as ever; silence is waited for once.
+            // A kept connection that turns out to be dead is replaced by a new one, as ever; silence is
+            // waited for once.
             let most = if what == "silence" { count } else { 2 * count };
             assert!((count..=most).contains(&asked), "{what} at {endpoint:?}: {asked}");
             let whole = rig.blob(&blob, BlobRange::Whole).await;

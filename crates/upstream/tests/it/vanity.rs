@@ -120,8 +120,8 @@ fn names<'a>(registry: &FakeRegistry, names: [&'a str; 3]) -> Vec<(&'a str, std:
 #[tokio::test]
 async fn k1_s01_a_stranger_behind_a_redirect_gets_an_anonymous_token_and_never_the_login() {
     let vanity = FakeRegistry::start_with(anonymous()).await;
-    // The second names the vanity host's own token service, which may see the login: what that gave for it would be
-    // sent to the stranger.
+    // The second names the vanity host's own token service, which may see the login: what that gave for it
+    // would be sent to the stranger.
     for realm in ["http://auth.real.example/token", "http://auth.vanity.example/token"] {
         let auth =
             Auth::Bearer { credentials: Some(("robot".to_owned(), PASSWORD.to_owned())), anonymous: true };

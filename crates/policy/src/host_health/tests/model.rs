@@ -150,7 +150,9 @@ proptest! {
     }
 
     #[test]
-    fn k13_a_registry_that_answers_nothing_is_soon_asked_little(repositories in prop::collection::vec(0..50u16, 200)) {
+    fn k13_a_registry_that_answers_nothing_is_soon_asked_little(
+        repositories in prop::collection::vec(0..50u16, 200),
+    ) {
         let mut world = World::new(false);
         let sent = repositories.iter().filter(|repository| {
             world.ask(&target(format!("bad/{repository}"), 0), RequestOutcome::Failed)
