@@ -72,7 +72,7 @@ impl Backend {
     /// they were given to whoever asked then.
     #[must_use]
     pub fn succeeded_by(&self, parts: Parts) -> Self {
-        Self::with_tables(parts, Some(self.tables.clone()))
+        Self::with_tables(parts, Some(self.tables.for_successor()))
     }
 
     fn with_tables(parts: Parts, tables: Option<StoreTables>) -> Self {

@@ -89,6 +89,8 @@ pub(crate) struct Fill {
     digest: Digest,
     /// The repository through which the upstream is asked.
     repository: Repository,
+    /// The backend that asks, as a number; see [`table::FillTable::for_successor`].
+    backend: u64,
     progress: watch::Sender<Progress>,
     content: OnceLock<Content>,
     /// Where the bytes pass once the store has failed.
@@ -102,12 +104,13 @@ pub(crate) struct Fill {
 }
 
 impl Fill {
-    fn new(digest: Digest, repository: Repository, memory: Memory) -> Self {
+    fn new(digest: Digest, repository: Repository, backend: u64, memory: Memory) -> Self {
         let progress =
             watch::Sender::new(Progress { phase: Phase::Asking, size: None, promised: Promised::Unasked });
         Self {
             digest,
             repository,
+            backend,
             progress,
             content: OnceLock::new(),
             relay: Mutex::new(None),
@@ -124,6 +127,11 @@ impl Fill {
 
     pub(crate) fn repository(&self) -> &Repository {
         &self.repository
+    }
+
+    /// The backend that asks, as a number.
+    fn backend(&self) -> u64 {
+        self.backend
     }
 
     /// The memory that all fills of the process share for bytes that wait for the disk.

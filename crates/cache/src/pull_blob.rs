@@ -23,8 +23,7 @@ use crate::transfer::passing;
 /// A larger stored blob is described by its file's length, unhashed: damage shows when it is read.
 pub(crate) const DESCRIBE_UNHASHED_BYTES_MIN: u64 = 256 << 20;
 
-/// A caller joins this many fills that are then refused to other repositories, before it takes their refusal for its
-/// own.
+/// A caller joins this many fills that are then refused under other grants, before it takes their refusal for its own.
 const REFUSED_JOIN_COUNT_MAX: u32 = 8;
 
 // An answer's future is moved around before it is polled. The roads that a hit does not take are boxed, here and for
@@ -109,9 +108,8 @@ impl Blobs {
         let first = First::of(range);
         let start = |writer| transfer.clone().spawn(writer, first);
         let (joined, size) = self.join(&transfer, first, start).await?;
-        let fill = &joined.fill;
-        // A blob that was stored meanwhile, or that another repository fetches, must be granted to this one first.
-        if fill.is_stored() || fill.repository() != repository {
+        // A blob that was stored meanwhile, or that is fetched under another grant, must be granted here first.
+        if joined.fill.is_stored() || joined.is_anothers {
             self.grants.prove(Content::Blob, repository, digest).await?;
         }
         self.follow(transfer, joined, size, range, Some(client)).await
@@ -126,7 +124,7 @@ impl Blobs {
         range: Option<&RangeRequest>,
         client: Option<ClientPermit>,
     ) -> Result<BlobAnswer, PullError> {
-        let Joined { fill, reader, is_first } = joined;
+        let Joined { fill, reader, is_first, is_anothers } = joined;
         let resolved = resolve(range, size)?;
         if !fill.has_all_from(resolved.start) {
             return self.pass(transfer, range, client).await;
@@ -145,10 +143,9 @@ impl Blobs {
             false => Outcome::Join,
         };
         let is_closed = !matches!(range, None | Some(RangeRequest::From { last: None, .. }));
-        let is_anothers = fill.repository() != &transfer.repository;
         let wanted = Wanted { range: resolved, size, is_closed };
         let body = follow::follow(&fill, reader, transfer, wanted).await.map_err(|error| match error {
-            // Refused in the middle of a transfer for another repository: that says nothing about this one.
+            // Refused in the middle of a transfer under another grant: that says nothing about this one.
             PullError::NotFound { detail }
             | PullError::Denied { detail }
             | PullError::Unconfirmed { detail, .. }
@@ -164,7 +161,7 @@ impl Blobs {
     }
 
     /// Joins the fill for the transfer's digest or starts it, and waits until an answer can be given. What the
-    /// upstream refuses another repository says nothing about this one: then it is asked again.
+    /// upstream refuses under another grant says nothing about this one: then it is asked again.
     async fn join(
         &self,
         transfer: &Arc<Transfer>,
@@ -178,11 +175,10 @@ impl Blobs {
                 transfer.clone().spawn_first(&joined.fill, first);
             }
             let ready = joined.fill.ready(self.shared.settings.verify_first_bytes_max).await;
-            let is_anothers = joined.fill.repository() != &transfer.repository;
             match ready {
                 Err(
                     PullError::NotFound { .. } | PullError::Denied { .. } | PullError::Unconfirmed { .. },
-                ) if is_anothers && refused_count < REFUSED_JOIN_COUNT_MAX => refused_count += 1,
+                ) if joined.is_anothers && refused_count < REFUSED_JOIN_COUNT_MAX => refused_count += 1,
                 ready => return ready.map(|size| (joined, size)),
             }
         }

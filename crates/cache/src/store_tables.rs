@@ -26,6 +26,11 @@ pub(crate) struct StoreTables {
 }
 
 impl StoreTables {
+    /// The same tables for a backend that takes the place of the one that has these.
+    pub(crate) fn for_successor(&self) -> Self {
+        Self { fills: self.fills.for_successor(), ..self.clone() }
+    }
+
     /// Empty tables.
     pub(crate) fn new(shared: &Arc<Shared>, settings: &Settings) -> Self {
         Self {

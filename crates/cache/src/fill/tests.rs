@@ -5,8 +5,12 @@ use super::*;
 
 #[test]
 fn no_span_is_given_back_between_a_look_at_the_gaps_and_the_claim() {
-    let fill =
-        Fill::new(Digest::of(Algorithm::Sha256, b"blob"), "library/app".parse().unwrap(), Memory::default());
+    let fill = Fill::new(
+        Digest::of(Algorithm::Sha256, b"blob"),
+        "library/app".parse().unwrap(),
+        0,
+        Memory::default(),
+    );
     let gaps = || {
         assert!(fill.claims().is_locked(), "a transfer could write the gap and give its span back");
         vec![ByteRange { start: 0, end: 8 }]

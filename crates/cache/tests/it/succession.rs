@@ -6,6 +6,7 @@ use std::time::Duration;
 use cache::{Backend, Bounds, Outcome, Parts, PullError, Settings, Want};
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use tokio::sync::Semaphore;
+use upstream::ErrorKind;
 
 use crate::upstream::Manner;
 use crate::world::{World, noise, read, repository};
@@ -122,4 +123,49 @@ async fn f41_a_bound_that_is_lowered_counts_what_is_taken_and_one_that_is_raised
     );
     successor.bounds().resize(1, 1_000_000);
     assert!(pull_tag(&successor, "3").await.is_ok());
+}
+
+/// The transfer runs under the old login, and what that may read, the new one may not.
+#[tokio::test(start_paused = true)]
+async fn f41_a_transfer_of_the_old_login_is_joined_only_once_the_new_one_is_granted_the_blob() {
+    for want in [Want::Get, Want::Head] {
+        let world = World::with(|settings| settings.links = true);
+        let content = noise(3_000_000);
+        let digest = world.upstream.put_blob(&content);
+        let gate = Arc::new(Semaphore::new(8));
+        world.upstream.set_manner(Manner { gate: Some(gate.clone()), ..Manner::default() });
+        let first = world.get(&digest).await.unwrap();
+        let new = succeed(&world, |settings| settings.links = true);
+        world.upstream.deny(&repository());
+        let refused = new.backend.pull_blob(&repository(), &digest, None, want).await;
+        assert!(matches!(refused, Err(PullError::Denied { .. })), "{want:?}: {refused:?}");
+        world.upstream.allow(&repository());
+        // Longer than the refusal is remembered.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let (heads, bodies) = (world.upstream.count("HEAD blob"), world.upstream.count("GET blob"));
+        let granted = new.backend.pull_blob(&repository(), &digest, None, want).await.unwrap();
+        assert_eq!(granted.outcome, Outcome::Join);
+        assert_eq!(world.upstream.count("HEAD blob"), heads + 1, "{:?}", world.upstream.asked());
+        assert_eq!(world.upstream.count("GET blob"), bodies, "{:?}", world.upstream.asked());
+        gate.add_permits(1_000_000);
+        for answer in [first, granted] {
+            if let Some(body) = answer.body {
+                assert!(read(body).await.1.unwrap() == content);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f41_what_is_refused_to_the_old_login_is_asked_again_for_the_new_one() {
+    let world = World::new();
+    let content = noise(300_000);
+    let digest = world.upstream.put_blob(&content);
+    let late = Duration::from_secs(1);
+    world.upstream.script([Manner { head: late, refuse: Some(ErrorKind::Denied), ..Manner::default() }]);
+    let new = succeed(&world, |_| {});
+    let (old, new) = tokio::join!(world.pull(&digest), new.pull(&digest));
+    assert!(matches!(old, Err(PullError::Denied { .. })), "{old:?}");
+    assert_eq!(new.unwrap(), content);
+    assert_eq!(world.upstream.count("GET blob"), 2, "{:?}", world.upstream.asked());
 }
