@@ -32,6 +32,12 @@ const KEPT_OPEN_SHARE: usize = 10;
 /// Bytes of small blobs on their way that all stores together hold in memory.
 const COLLECTED_BYTES_MAX: u64 = 32 << 20;
 
+/// Small blobs of all stores together that are whole and wait for the disk, each with an open file.
+const UNSTORED_COUNT_MAX: usize = 1024;
+
+/// However many registries there are, each may have so many, so that a slow disk makes them durable together.
+const UNSTORED_COUNT_MIN: usize = 16;
+
 /// With fewer descriptors wharf refuses to start, unless all that was wanted fits: a server for a handful of
 /// clients only looks as if it worked.
 const DESCRIPTORS_MIN: usize = 1024;
@@ -67,6 +73,8 @@ pub struct Capacity {
     pub kept_open: usize,
     /// Bytes of small blobs on their way that one registry's store may hold in memory.
     pub collected_bytes: u64,
+    /// Small blobs of one registry that may be whole and wait for the disk.
+    pub unstored: usize,
     /// Set where descriptors are too few for everything that was wanted.
     pub lack: Option<Lack>,
 }
@@ -135,6 +143,7 @@ pub fn plan(descriptors: Option<usize>, wanted: &Wanted, registry_count: usize) 
             all: Share::of_all(answers),
             kept_open: kept_open / registry_count,
             collected_bytes: COLLECTED_BYTES_MAX / registry_count as u64,
+            unstored: (UNSTORED_COUNT_MAX / registry_count).max(UNSTORED_COUNT_MIN),
             lack,
         }
     };

@@ -1,4 +1,4 @@
-//! What every engine has to do, as a suite that runs against any of them.
+//! The suite that every engine has to pass.
 //!
 //! Behind the feature `conformance`. A case that fails panics and says what it expected.
 
@@ -70,7 +70,7 @@ pub(crate) async fn read(blob: &OpenBlob, offset: u64, end: u64) -> Vec<u8> {
     bytes
 }
 
-/// What is in memory of a manifest that was found, which must not be a file.
+/// The manifest that was found, which must be in memory.
 pub(crate) fn whole(found: Option<HeldManifest>) -> Option<StoredManifest> {
     found.map(|found| match found {
         HeldManifest::Whole(manifest) => manifest,

@@ -53,7 +53,7 @@ pub(crate) trait ReadAt: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// What tells later whether these are still the bytes that they are now, `size` in all; `None`: nothing does.
+    /// The validator of the content, which has `size` bytes; `None`: the engine has none, or the size is another.
     fn validator(&self, size: u64) -> Option<Validator>;
 
     /// Whether nobody but this process can change the bytes.
@@ -96,8 +96,8 @@ impl OpenBlob {
         }
     }
 
-    /// What changes when anybody changes the bytes. `None`: the engine cannot tell, or the content is no longer as
-    /// long as it was.
+    /// The validator of the content: it changes when anybody changes the bytes. `None`: the engine has none, or the
+    /// content is no longer as long as it was.
     pub fn validator(&self) -> Option<Validator> {
         self.source.validator(self.size())
     }

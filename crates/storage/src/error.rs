@@ -1,4 +1,4 @@
-//! What can go wrong in a store, in terms of what its caller can do about it.
+//! The errors of a store, by what its caller can do about them.
 
 use std::error::Error;
 use std::fmt;
@@ -66,7 +66,7 @@ impl StoreError {
         Self::new(kind, call, target, io::Error::other(reason.into()))
     }
 
-    /// What it means for the caller.
+    /// The kind, for the caller to act on.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
@@ -76,7 +76,7 @@ impl StoreError {
         self.call
     }
 
-    /// What the call was about, in the engine's terms: of the file engine, a path.
+    /// The object of the call, in the engine's terms: for the file engine, a path.
     pub fn target(&self) -> &str {
         &self.target
     }

@@ -6,6 +6,7 @@
 //! asked for.
 
 mod backings;
+mod batcher;
 mod blobs;
 mod buffer_pool;
 mod capabilities;
@@ -15,14 +16,14 @@ mod counted;
 mod disk;
 mod entries;
 pub mod fault;
+mod file_cache;
 mod file_source;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod jobs;
-mod kept;
 mod layout;
-mod left;
+mod leftovers;
 mod levels;
 mod lists;
 mod meter;
@@ -30,6 +31,7 @@ mod open_root;
 mod opening;
 mod os_error;
 pub(crate) mod partial;
+mod partial_files;
 mod publish;
 mod records;
 mod repositories;
@@ -43,8 +45,6 @@ mod store;
 mod sweep;
 mod take_up;
 mod timestamp;
-mod together;
-mod workshop;
 
 #[cfg(any(test, feature = "fault"))]
 pub use opening::open_with;

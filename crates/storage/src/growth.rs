@@ -1,4 +1,4 @@
-//! What of a content has been written so far, shared by those who write it and those who read it meanwhile.
+//! The written ranges of a growing content, shared by its writers and its readers.
 //!
 //! A byte that was written is never written again: writers claim what is still missing and write only that.
 //! So neither a second transfer with other bytes nor a late writer can change what was hashed or read.
@@ -54,7 +54,7 @@ pub(crate) struct Claim {
     is_scattered: bool,
 }
 
-/// What stands in the way of finishing.
+/// The reason why a content cannot be finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unfinished {
     Closed,
@@ -192,7 +192,7 @@ impl Growth {
 }
 
 impl Claim {
-    /// What is to be written, in order.
+    /// The ranges to be written, in order.
     pub(crate) fn ranges(&self) -> &[ByteRange] {
         &self.ranges
     }

@@ -5,7 +5,7 @@
 //! only, and come out of it as a [`VerifiedSpool`] only when they have the digest that was asked for; manifests pass
 //! through [`VerifiedManifest`].
 //!
-//! What a store promises: a name never stands for other bytes than its digest says, however the process or
+//! A store promises that a name never stands for other bytes than its digest says, however the process or
 //! the machine ends. Cached data may be lost, never wrong.
 //!
 //! Behind the feature `conformance` are the suite that every engine passes and an engine in memory, for tests.

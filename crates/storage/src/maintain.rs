@@ -1,4 +1,4 @@
-//! What a store asks to be done for it now and then, and what it tells about itself.
+//! The upkeep of a store, and how much it holds.
 
 use std::fmt;
 
@@ -18,11 +18,11 @@ pub trait Maintain: fmt::Debug + Send + Sync + 'static {
     /// Removes what was left behind and was not taken up for a day. To be called every hour.
     async fn sweep(&self);
 
-    /// Changes how many small blobs may be kept open between two who ask for them, and what bytes of small blobs on their
-    /// way may take of memory, where the engine does either.
-    fn set_bounds(&self, kept_open_count_max: u64, collected_bytes_max: u64);
+    /// Changes how many small blobs may be kept open between two requests, how many bytes of small blobs that are not
+    /// complete may be in memory, and how many small blobs may wait for the disk, where the engine does any of it.
+    fn set_bounds(&self, kept_open_count_max: u64, collected_bytes_max: u64, unstored_count_max: usize);
 
-    /// What the store holds now: known without a look at the disk.
+    /// How much the store holds now. Takes no look at the disk.
     fn usage(&self) -> Usage;
 }
 

@@ -129,7 +129,7 @@ impl Maintain for MemoryStore {
 
     async fn sweep(&self) {}
 
-    fn set_bounds(&self, _: u64, _: u64) {}
+    fn set_bounds(&self, _: u64, _: u64, _: usize) {}
 
     fn usage(&self) -> Usage {
         let shelves = self.shelves();

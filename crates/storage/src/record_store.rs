@@ -19,7 +19,7 @@ pub const LIST_COUNT_MAX: usize = 64;
 /// a caller that stores a manifest and then the tag that names it never has a tag without its manifest.
 #[async_trait]
 pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
-    /// A manifest that the repository has; none: it is not there, or was found damaged and set aside. One that is
+    /// A manifest that the repository has; `None`: it is not there, or was found damaged and set aside. One that is
     /// given in memory was hashed when it was read. A file is still to be hashed.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// I/O errors.
     async fn remove_manifest(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError>;
 
-    /// What is known of a tag; none: nothing, or an unreadable record that was set aside.
+    /// The record of a tag; `None`: there is none, or it was unreadable and set aside.
     ///
     /// # Errors
     /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
@@ -92,7 +92,7 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// I/O errors.
     async fn remove_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError>;
 
-    /// The page of a list that was stored under `key`; none: it was never stored, or was found damaged and set aside.
+    /// The page of a list that was stored under `key`; `None`: it was never stored, or was found damaged and set aside.
     ///
     /// # Errors
     /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).

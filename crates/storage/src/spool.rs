@@ -23,7 +23,7 @@ use front::Front;
 /// and by the end, so that no write takes long.
 const CATCH_UP_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// What is hashed at once of what is read back while others wait for the disk.
+/// Bytes that are read back and hashed in one turn, so that other jobs of the disk come in between.
 const HASH_TURN_BYTES: u64 = 8 << 20;
 
 /// Unverified bytes on their way to becoming the content of a digest.
@@ -67,7 +67,7 @@ impl Spool {
     /// Writes `batch`, one piece after the other, at `offset`, and hashes what has become contiguous. Several
     /// calls for different offsets may be under way at once. Bytes that were written before stay as they are.
     ///
-    /// What blocks runs where blocking is allowed, and to its end even when the caller drops the future.
+    /// Blocking work runs off the runtime's threads, and to its end even when the caller drops the future.
     ///
     /// # Errors
     /// I/O errors, after which nothing of the batch counts as written; [`StoreErrorKind::Size`] when
@@ -196,14 +196,14 @@ impl Spool {
     /// spool was finished, discarded, or succeeded by another one.
     pub async fn park(self: Arc<Self>) {
         let park = |spool: &Arc<Self>| if spool.growth.close() { spool.backing.park() } else { Ok(()) };
-        self.end("park", Work::Keep, park).await;
+        self.end("park", Work::Cached, park).await;
     }
 
     /// Leaves what is there to a later spool, as long as the machine goes on: for a transfer that broke off.
     /// Nothing happens when the spool was finished, discarded, parked, or succeeded by another one.
     pub async fn leave(self: Arc<Self>) {
         let leave = |spool: &Arc<Self>| if spool.growth.close() { spool.backing.leave() } else { Ok(()) };
-        self.end("note", Work::Keep, leave).await;
+        self.end("note", Work::Cached, leave).await;
     }
 
     async fn end(
@@ -254,7 +254,7 @@ impl Spool {
     }
 }
 
-/// Those bytes of `batch`, which begins at `offset`, that lie in `range`.
+/// The bytes of `batch`, which begins at `offset`, that lie in `range`.
 fn cut(offset: u64, batch: &[Bytes], range: ByteRange) -> Vec<Bytes> {
     let mut pieces = Vec::with_capacity(batch.len());
     let mut start = offset;

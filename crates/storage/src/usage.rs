@@ -9,7 +9,7 @@ pub struct Held {
     pub count: u64,
 }
 
-/// What a store holds, by kind. Small records (tags, grants, lists, notes) are not counted.
+/// How much a store holds, by kind. Small records (tags, grants, lists, notes) are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Verified blobs.
@@ -18,7 +18,7 @@ pub struct Usage {
     pub manifests: Held,
     /// Unfinished blobs, as long as their files are: one that is written out of turn may take less.
     pub partial: Held,
-    /// What was found damaged and set aside.
+    /// Files that were found damaged and set aside.
     pub quarantine: Held,
     /// Whether what earlier processes left is still being counted. As long as it is, the figures are too small.
     pub is_counting: bool,

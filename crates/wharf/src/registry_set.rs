@@ -179,7 +179,7 @@ impl RegistrySet {
                 }
             };
             served.backend.bounds().resize(capacity.per_registry.waiting, capacity.per_registry.asking);
-            served.store.set_bounds(capacity.kept_open as u64, capacity.collected_bytes);
+            served.store.set_bounds(capacity.kept_open as u64, capacity.collected_bytes, capacity.unstored);
             self.past_roots.remove(&served.registry.root);
             self.served.insert(name, served);
         }

@@ -42,8 +42,11 @@ fn every_share_follows_from_the_answers() {
         assert_eq!(capacity.per_registry, Share { waiting, asking }, "{answers}");
         assert_eq!(capacity.all, Share { waiting: waiting_of_all, asking: asking_of_all }, "{answers}");
     }
-    for (registry_count, kept_open) in [(0, 4096), (1, 4096), (100, 40), (5000, 0)] {
-        assert_eq!(plan(None, &DEFAULTS, registry_count).unwrap().kept_open, kept_open, "{registry_count}");
+    for (registry_count, kept_open, unstored) in
+        [(0, 4096, 1024), (1, 4096, 1024), (10, 409, 102), (64, 64, 16), (100, 40, 16), (5000, 0, 16)]
+    {
+        let capacity = plan(None, &DEFAULTS, registry_count).unwrap();
+        assert_eq!((capacity.kept_open, capacity.unstored), (kept_open, unstored), "{registry_count}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! How an engine recognises bytes that it has seen before.
 
-/// What an engine says of stored bytes, so that a change shows: whoever changes them changes this. Only the engine that
-/// made one knows what it means.
+/// An engine's mark of stored bytes: any change of the bytes changes it. Only the engine that made it knows what it
+/// means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validator {
     bytes: [u64; 4],

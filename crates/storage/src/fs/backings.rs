@@ -29,7 +29,7 @@ async fn run(jobs: &Jobs, work: Work, job: Job) -> Result<(), StoreError> {
     let sort = match work {
         Work::Write => Sort::Cpu,
         Work::ReadBack => Sort::Long,
-        Work::Finish | Work::Delete | Work::Keep => Sort::Write,
+        Work::Finish | Work::Delete | Work::Cached => Sort::Write,
     };
     let work = move || {
         job();
@@ -53,7 +53,7 @@ impl Backing for Partial {
     }
 
     async fn run(&self, work: Work, job: Job) -> Result<(), StoreError> {
-        run(self.workshop().jobs(), work, job).await
+        run(self.partial_files().jobs(), work, job).await
     }
 
     fn write_inline(

@@ -12,9 +12,9 @@ use rustix::fs::OFlags;
 use tracing::debug;
 
 use super::disk::Found;
+use super::file_cache::Cached;
 use super::file_source::FileSource;
 use super::jobs::Sort;
-use super::kept::Keep;
 use super::store::FsStore;
 use crate::blob_store::{BlobEntry, BlobStore};
 use crate::content::{OpenBlob, Validator};
@@ -35,10 +35,10 @@ impl BlobStore for FsStore {
         if let Some(blob) = self.blobs().get(digest) {
             return Ok(Some(blob));
         }
-        let look = self.blobs().look();
+        let stamp = self.blobs().read_stamp();
         if let Some(found) = self.open_cached(digest) {
             if let Some(blob) = found.as_ref().filter(|blob| blob.size() <= KEPT_OPEN_BYTES_MAX) {
-                self.blobs().keep(digest, blob.clone(), look);
+                self.blobs().insert_read(digest, blob.clone(), stamp);
             }
             return Ok(found);
         }
@@ -92,7 +92,7 @@ impl BlobStore for FsStore {
 impl FsStore {
     /// The blob, or that there is none, if that takes no waiting.
     fn open_cached(&self, digest: &Digest) -> Option<Option<OpenBlob>> {
-        if !self.workshop().access.can.is_local {
+        if !self.partial_files().access.can.is_local {
             return None;
         }
         match self.root().disk().open_cached(&self.root().layout().blob(digest))? {
@@ -136,13 +136,13 @@ impl FsStore {
 
     /// The verified content of a file of `size` bytes.
     pub(super) fn open_file(&self, file: File, size: u64) -> OpenBlob {
-        let source = FileSource::new(Arc::clone(&self.workshop().access), file);
+        let source = FileSource::new(Arc::clone(&self.partial_files().access), file);
         OpenBlob::verified(Arc::new(source), size)
     }
 }
 
 /// Each takes one of the descriptors that the store may keep.
-impl Keep<Digest> for OpenBlob {
+impl Cached<Digest> for OpenBlob {
     fn weight(&self, _: &Digest) -> u64 {
         1
     }

@@ -22,7 +22,7 @@ pub(crate) struct BufferPool {
 }
 
 /// A buffer on loan; goes back on drop.
-pub(crate) struct Lent {
+pub(crate) struct PooledBuffer {
     buffer: Buffer,
     len: usize,
     pool: Arc<BufferPool>,
@@ -30,10 +30,10 @@ pub(crate) struct Lent {
 
 impl BufferPool {
     /// A buffer with arbitrary contents.
-    pub(crate) fn lend(self: &Arc<Self>) -> Lent {
+    pub(crate) fn lend(self: &Arc<Self>) -> PooledBuffer {
         let idle = self.idle.lock().pop();
         let buffer = idle.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
-        Lent { buffer, len: 0, pool: Arc::clone(self) }
+        PooledBuffer { buffer, len: 0, pool: Arc::clone(self) }
     }
 }
 
@@ -44,7 +44,7 @@ impl fmt::Debug for BufferPool {
     }
 }
 
-impl Lent {
+impl PooledBuffer {
     /// The whole buffer, to be filled from its beginning.
     pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut self.buffer
@@ -57,13 +57,13 @@ impl Lent {
     }
 }
 
-impl AsRef<[u8]> for Lent {
+impl AsRef<[u8]> for PooledBuffer {
     fn as_ref(&self) -> &[u8] {
         &self.buffer[..self.len]
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledBuffer {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
         let mut idle = self.pool.idle.lock();

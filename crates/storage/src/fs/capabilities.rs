@@ -1,4 +1,4 @@
-//! What the file system beneath a root can do.
+//! The capabilities of the file system beneath a root.
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -9,14 +9,14 @@ use rustix::fs::OFlags;
 use super::disk::{Disk, Found};
 use super::layout::Layout;
 
-/// What `statfs` calls ext2 to ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS, bcachefs and ZFS (statfs(2)).
+/// The `statfs` numbers of ext2 to ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS, bcachefs and ZFS (statfs(2)).
 const LOCAL_FILE_SYSTEMS: [i128; 8] =
     [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0xf2f5_2010, 0xca45_1a4e, 0x2fc1_2fc1];
 
-/// Those of them that make everything durable at once: ext2 to ext4, XFS, Btrfs, tmpfs and F2FS.
+/// The ones on which one call makes everything durable: ext2 to ext4, XFS, Btrfs, tmpfs and F2FS.
 const SYNCED_TOGETHER: [i128; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010];
 
-/// What is found out once, when a store is opened.
+/// Found out once, when a store is opened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Capabilities {
     /// Whether the file system can hand bytes to a socket.

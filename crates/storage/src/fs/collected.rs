@@ -17,28 +17,30 @@ use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::batcher::Batcher;
 use super::jobs::{Jobs, Sort};
 use super::partial::Partial;
+use super::partial_files::PartialFiles;
 use super::slots::{Slot, Tenant};
 use super::take_up::COLLECTED_BYTES_MAX;
-use super::together::Together;
-use super::workshop::Workshop;
 use crate::content::{ReadAt, SendAt, Validator};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::extents::Extents;
 use crate::growth::Growth;
 use crate::pieces::Pieces;
 
-/// What the small blobs of one store that are on their way share.
+/// The state that the collected blobs of one store share.
 #[derive(Debug)]
 pub(crate) struct Collecting {
-    workshop: Arc<Workshop>,
-    /// What their bytes may take of memory; `None`: they go into files at once.
+    partial_files: Arc<PartialFiles>,
+    /// The bound on their bytes in memory; `None`: they go into files at once.
     pub(super) bytes: Option<Budget>,
     /// Places of those that are whole and not stored yet, each with an open file.
     pub(super) unstored: Arc<Semaphore>,
+    /// How many such places there are.
+    unstored_count_max: Mutex<usize>,
     /// Whole blobs that wait to be put into files.
-    settles: Arc<Together<Settling>>,
+    settles: Arc<Batcher<Settling>>,
 }
 
 /// One of them.
@@ -64,16 +66,32 @@ pub(crate) struct Collected {
 }
 
 impl Collecting {
-    /// Changes what their bytes may take of memory, in a store that collects at all.
+    pub(super) fn new(
+        partial_files: Arc<PartialFiles>,
+        bytes: Option<Budget>,
+        unstored_count_max: usize,
+    ) -> Self {
+        let unstored = Arc::new(Semaphore::new(unstored_count_max));
+        let unstored_count_max = Mutex::new(unstored_count_max);
+        Self { partial_files, bytes, unstored, unstored_count_max, settles: Arc::default() }
+    }
+
+    /// Changes the bound on their bytes in memory, in a store that collects at all.
     pub(super) fn set_bytes_max(&self, bytes_max: u64) {
         if let Some(bytes) = &self.bytes {
             bytes.resize(bytes_max);
         }
     }
 
-    pub(super) fn new(workshop: Arc<Workshop>, bytes: Option<Budget>, unstored_count_max: usize) -> Self {
-        let unstored = Arc::new(Semaphore::new(unstored_count_max));
-        Self { workshop, bytes, unstored, settles: Arc::default() }
+    /// Changes how many may be whole and not stored yet. Places that are in use when the bound is lowered stay.
+    pub(super) fn set_unstored_count_max(&self, count_max: usize) {
+        let mut now = self.unstored_count_max.lock();
+        if count_max >= *now {
+            self.unstored.add_permits(count_max - *now);
+            *now = count_max;
+        } else {
+            *now -= self.unstored.forget_permits(*now - count_max);
+        }
     }
 
     /// Begins to collect a blob whose slot the caller has locked. `None`: all that is collected takes enough memory.
@@ -97,7 +115,7 @@ impl Collecting {
 }
 
 /// Puts all that waits into files, and what comes meanwhile.
-fn settle_all(settles: &Together<Settling>) {
+fn settle_all(settles: &Batcher<Settling>) {
     loop {
         let waiting = settles.take();
         if waiting.is_empty() {
@@ -123,7 +141,7 @@ impl Collected {
     }
 
     pub(crate) fn jobs(&self) -> &Jobs {
-        self.collecting.workshop.jobs()
+        self.collecting.partial_files.jobs()
     }
 
     /// The file that the bytes have gone into; `None`: they are in memory.
@@ -197,7 +215,7 @@ impl Collected {
         if self.is_given_up.load(Ordering::Acquire) {
             return Err(self.is_gone());
         }
-        let partial = self.collecting.workshop.begin(&self.digest, Arc::clone(&self.growth))?;
+        let partial = self.collecting.partial_files.begin(&self.digest, Arc::clone(&self.growth))?;
         let mut share = self.gate.lock();
         let written = self.pieces.runs().iter().try_for_each(|(at, run)| partial.write(*at, run));
         // What is listed was written before.

@@ -17,15 +17,15 @@ use rustix::io::Errno;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::backings::file_of;
+use super::batcher::Batcher;
+use super::file_cache::FileCache;
 use super::file_source::FileSource;
 use super::jobs::Sort;
-use super::kept::Kept;
 use super::partial::Partial;
+use super::partial_files::PartialFiles;
 use super::publish::{self, Durability};
 use super::root::Root;
 use super::take_up::COLLECTED_BYTES_MAX;
-use super::together::Together;
-use super::workshop::Workshop;
 use crate::content::{OpenBlob, ReadAt, Validator};
 use crate::error::StoreError;
 use crate::spool::finish::VerifiedSpool;
@@ -33,25 +33,25 @@ use crate::spool::finish::VerifiedSpool;
 /// How much of a blob from elsewhere is copied at once.
 const COPY_BYTES: usize = 1024 * 1024;
 
-/// So many files and directories are made durable with one sync of the file system. That also waits for what other
-/// programs have written there, so a few are not worth it.
+/// From so many files and directories on, one sync of the file system makes them durable. It also waits for writes of
+/// other programs, so for a few it is not worth it.
 const TOGETHER_COUNT_MIN: usize = 8;
 
-/// What is told in the end: the validator of the file, if there is one.
+/// The outcome of a commit: the validator of the file, if there is one.
 type Told = Result<Option<Validator>, StoreError>;
 type Tell = oneshot::Sender<Told>;
 
-/// What one who waits is told.
+/// The outcome of a commit and the one who waits for it.
 struct Reply(Tell, Told);
 
 /// How the blobs of one store get under their names. Clones are the same.
 #[derive(Clone, Debug)]
 pub(super) struct Commits {
-    workshop: Arc<Workshop>,
+    partial_files: Arc<PartialFiles>,
     /// Small ones, open.
-    blobs: Arc<Kept<Digest, OpenBlob>>,
+    blobs: Arc<FileCache<Digest, OpenBlob>>,
     /// Blobs that wait to be stored.
-    pub(super) waiting: Arc<Together<Commit>>,
+    pub(super) waiting: Arc<Batcher<Commit>>,
 }
 
 /// One blob on its way to a durable name.
@@ -79,12 +79,12 @@ struct Named {
 }
 
 impl Commits {
-    pub(super) fn new(workshop: Arc<Workshop>, blobs: Arc<Kept<Digest, OpenBlob>>) -> Self {
-        Self { workshop, blobs, waiting: Arc::default() }
+    pub(super) fn new(partial_files: Arc<PartialFiles>, blobs: Arc<FileCache<Digest, OpenBlob>>) -> Self {
+        Self { partial_files, blobs, waiting: Arc::default() }
     }
 
     fn root(&self) -> &Root {
-        &self.workshop.root
+        &self.partial_files.root
     }
 
     async fn write<T: Send + 'static>(
@@ -92,15 +92,16 @@ impl Commits {
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let commits = self.clone();
-        self.workshop.jobs().run(Sort::Write, move || work(&commits)).await
+        self.partial_files.jobs().run(Sort::Write, move || work(&commits)).await
     }
 
     /// Stores a verified blob under its name.
     pub(super) async fn commit(&self, blob: VerifiedSpool) -> Told {
-        let is_own = file_of(&blob).is_some_and(|file| Arc::ptr_eq(file.workshop(), &self.workshop));
+        let is_own =
+            file_of(&blob).is_some_and(|file| Arc::ptr_eq(file.partial_files(), &self.partial_files));
         let step = if !is_own {
             return self.write(move |commits| commits.copy(&blob)).await.map(|()| None);
-        } else if blob.size() <= COLLECTED_BYTES_MAX && self.workshop.access.can.is_local {
+        } else if blob.size() <= COLLECTED_BYTES_MAX && self.partial_files.access.can.is_local {
             Step::Unnamed(blob)
         } else {
             // Elsewhere each sync may wait for another machine, so they are better done side by side.
@@ -114,7 +115,7 @@ impl Commits {
         let (tell, told) = oneshot::channel();
         let commits = self.clone();
         let lead = |turn| {
-            let jobs = self.workshop.jobs().clone();
+            let jobs = self.partial_files.jobs().clone();
             async move {
                 let commit = move || {
                     let replies = commits.commit_all();
@@ -162,13 +163,13 @@ impl Commits {
         }
     }
 
-    /// Makes all of these durable with one sync, if they are many. None: they are not, or it is not possible here.
+    /// Makes all of these durable with one sync, if they are many. `None`: they are not, or it is not possible here.
     fn sync_together(
         &self,
         unnamed: &[(VerifiedSpool, Tell)],
         named: &[(Named, Tell)],
     ) -> Option<Result<(), StoreError>> {
-        if unnamed.len() + named.len() < TOGETHER_COUNT_MIN || !self.workshop.access.can.syncs_together {
+        if unnamed.len() + named.len() < TOGETHER_COUNT_MIN || !self.partial_files.access.can.syncs_together {
             return None;
         }
         // All are files of one directory, or were, and of one file system therefore.

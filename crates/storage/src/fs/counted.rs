@@ -14,7 +14,7 @@ const FANNED_OUT_COUNT: usize = ALGORITHMS.len() * 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Counted(usize);
 
-/// What a directory's files are.
+/// The kind of a directory's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Blob,

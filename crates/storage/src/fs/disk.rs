@@ -29,7 +29,7 @@ pub(crate) struct Disk {
     faults: Faults,
 }
 
-/// What is found under a name.
+/// The kind of file under a name.
 #[derive(Debug)]
 pub(crate) enum Found {
     Nothing,
@@ -115,7 +115,7 @@ impl Disk {
         }
     }
 
-    /// What is under a name, a link itself and not its target; none: nothing is.
+    /// The attributes of a name, of a link itself and not of its target; `None`: there is no such name.
     pub(crate) fn stat(&self, path: &Path) -> Result<Option<Stat>, StoreError> {
         match self.call("stat", Call::Stat, path, || fs::lstat(path)) {
             Ok(stat) => Ok(Some(stat)),
@@ -124,7 +124,7 @@ impl Disk {
         }
     }
 
-    /// What a name leads to, links followed.
+    /// The attributes of a name, links followed.
     pub(crate) fn stat_target(&self, path: &Path) -> Result<Stat, StoreError> {
         self.call("stat", Call::Stat, path, || fs::stat(path))
     }

@@ -84,7 +84,7 @@ mod plan {
 
     use super::{Call, Extent};
 
-    /// What happens to the chosen call.
+    /// The fate of the chosen call.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Fault {
         /// It fails with this error number, without effect.
@@ -102,7 +102,7 @@ mod plan {
     pub struct Step {
         /// Its kind.
         pub call: Call,
-        /// What it is about; empty for reads, which go by an open file.
+        /// The path of its file; empty for reads, which go by an open file.
         pub path: PathBuf,
         /// The new name, of a rename.
         pub target: Option<PathBuf>,

@@ -20,10 +20,10 @@ use crate::content::{ReadAt, SendAt, Validator};
 /// them in stretches.
 const SAMPLE_STEP_BYTES: usize = 128 * 1024;
 
-/// What is read at once to be hashed, in bytes.
+/// Bytes of one read for hashing.
 const HASH_READ_BYTES: u64 = 1 << 20;
 
-/// What reading the files of one store takes.
+/// The means of reading that the files of one store share.
 #[derive(Debug, Default)]
 pub(crate) struct FileAccess {
     pub(crate) disk: Disk,
@@ -121,7 +121,7 @@ impl ReadAt for FileSource {
         self.run(Sort::Read, move |file| file.load_blocking(offset, len)).await
     }
 
-    /// What the file system says of the file: whoever changes its bytes by any call changes this too.
+    /// Inode, size and times of the file: every system call that changes its bytes changes one of them.
     fn validator(&self, size: u64) -> Option<Validator> {
         let stat = rustix::fs::fstat(&self.file).ok()?;
         if u64::try_from(stat.st_size) != Ok(size) {

@@ -21,12 +21,12 @@ pub fn print_tag_record(tag: &Tag, record: &TagRecord) -> Vec<u8> {
     serde_json::to_vec_pretty(&TagFile::new(tag, record)).expect("strings and numbers are always JSON")
 }
 
-/// What a partial file's note says.
+/// The meaning of a partial file's note.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Note {
-    /// What is believed of the file: starts and ends.
+    /// The ranges of the file that are believed: starts and ends.
     pub trusted: Vec<(u64, u64)>,
-    /// What size the content is said to have.
+    /// The size of the content, according to the note.
     pub size: Option<u64>,
     /// The note as it is written again.
     pub again: Vec<u8>,

@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 /// How long a level is believed that no directory was made in since. What others do to the files counts then.
-const BELIEVED_FOR: Duration = Duration::from_secs(10);
+const ENTRY_TTL: Duration = Duration::from_secs(10);
 
 /// The keys of one level held at once, in bytes with what they take beside their text; a level with more is read
 /// again for each further batch.
 const LEVEL_BYTES_MAX: usize = 4 << 20;
 
-/// What the kept levels of one store may take, in bytes.
+/// The kept levels of one store, in bytes at most.
 const KEPT_BYTES_MAX: usize = 8 << 20;
 
 /// A level with fewer keys costs less to read than it is worth.
 const KEPT_KEY_COUNT_MIN: usize = 64;
 
-/// What a key takes beside its text, in bytes.
+/// Memory of a key beside its text, in bytes.
 const KEY_BYTES: usize = 48;
 
 /// A level's keys from `start` on, in order.
@@ -40,7 +40,7 @@ impl Level {
         self.keys[first..].iter().map(String::as_str)
     }
 
-    /// Where the next batch starts; none: this was the last.
+    /// Where the next batch starts; `None`: this was the last.
     pub(super) fn next_start(&self) -> Option<String> {
         let last = self.keys.last().filter(|_| !self.is_rest)?;
         Some(format!("{last}\0"))
@@ -124,14 +124,14 @@ impl Levels {
     pub(super) fn get(&self, prefix: &str, start: &str, made_count: u64) -> Option<Arc<Level>> {
         let levels = self.kept.lock();
         let level = levels.get(prefix)?;
-        let is_fresh = level.made_count == made_count && level.made_at.elapsed() < BELIEVED_FOR;
+        let is_fresh = level.made_count == made_count && level.made_at.elapsed() < ENTRY_TTL;
         (is_fresh && level.has_keys_from(start)).then(|| Arc::clone(level))
     }
 
     pub(super) fn keep(&self, prefix: &str, level: Level) -> Arc<Level> {
         let level = Arc::new(level);
         let mut levels = self.kept.lock();
-        levels.retain(|_, kept| kept.made_count == level.made_count && kept.made_at.elapsed() < BELIEVED_FOR);
+        levels.retain(|_, kept| kept.made_count == level.made_count && kept.made_at.elapsed() < ENTRY_TTL);
         if level.keys.len() < KEPT_KEY_COUNT_MIN {
             return level;
         }

@@ -20,7 +20,7 @@ const LIST_FILE_BYTES_MAX: usize = 5 * 1024 * 1024;
 /// The first line of a page's file.
 #[derive(Serialize, Deserialize)]
 struct ListLine {
-    /// What was asked.
+    /// The query that was asked.
     key: String,
     media_type: String,
     next: Option<String>,
@@ -72,7 +72,8 @@ impl FsStore {
         publish::bytes(self.root(), &path, &[line.into(), list.bytes.clone()], Durability::PowerLoss)
     }
 
-    /// Whoever asks for page after page with a beginning of their own must not fill the disk.
+    /// Removes the oldest page of a repository that has as many as it may have: clients choose the keys, and must not
+    /// be able to fill the disk.
     fn make_room_for_a_list(&self, directory: &Path) -> Result<(), StoreError> {
         let mut oldest: Option<(i64, PathBuf)> = None;
         let mut count = 0;
@@ -98,7 +99,7 @@ impl FsStore {
     }
 }
 
-/// A page that was stored under `key`; none for bytes that nobody wrote.
+/// A page that was stored under `key`; `None` for bytes that nobody wrote.
 fn parse(key: &str, file: &Bytes) -> Option<StoredList> {
     let end = file.iter().position(|byte| *byte == b'\n')?;
     let line: ListLine = serde_json::from_slice(&file[..end]).ok()?;

@@ -16,7 +16,7 @@ use crate::usage::{Held, Usage};
 /// The figures of one store.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    /// What each directory holds; `None`: it was not counted yet, so its changes need no counting.
+    /// The files of each directory; `None`: it was not counted yet, so its changes need no counting.
     directories: Box<[Mutex<Option<Held>>]>,
     uncounted_count: AtomicUsize,
     blobs: Sum,

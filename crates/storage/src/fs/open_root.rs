@@ -22,7 +22,7 @@ const VERSION: u32 = 1;
 /// More than any `VERSION` file has.
 const VERSION_BYTES_MAX: usize = 64;
 
-/// What an interrupted first start leaves, and what a fresh file system brings along.
+/// Names that an interrupted first start leaves, or a fresh file system brings along.
 const NAMES_OF_AN_EMPTY_ROOT: [&str; 3] = ["lock", "tmp", "lost+found"];
 
 /// Opens a root, making it if there is nothing. Reads no directory of a store: the time it takes does
@@ -109,7 +109,7 @@ fn make_root(disk: &Disk, path: &Path) -> Result<(), StoreError> {
     disk.sync_directory(parent)
 }
 
-/// The root's version; none: there is no `VERSION` file.
+/// The root's version; `None`: there is no `VERSION` file.
 fn read_version(disk: &Disk, layout: &Layout) -> Result<Option<u32>, StoreError> {
     let path = layout.version();
     let refused =

@@ -13,21 +13,21 @@ use super::disk::Disk;
 use super::fault::Faults;
 use super::file_source::FileAccess;
 use super::jobs::Jobs;
-use super::left::Left;
+use super::leftovers::Leftovers;
 use super::open_root;
+use super::partial_files::PartialFiles;
 use super::store::FsStore;
-use super::workshop::Workshop;
 use crate::error::StoreError;
 
 /// The kernel's name for this start of the machine.
 const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
 
-/// What one store may take of the process and of memory.
+/// The resources that one store may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How many blobs of up to 64 KiB stay open between two who ask for them. Each takes a file descriptor.
+    /// How many blobs of up to 64 KiB stay open between two requests. Each takes a file descriptor.
     pub kept_open_count_max: u64,
-    /// What bytes of small blobs on their way may take of memory; 0: they go into files at once.
+    /// Bytes in memory of small blobs that are not complete yet; 0: they go into files at once.
     pub collected_bytes_max: u64,
     /// How many small blobs may be whole and not yet durable under their names. Each takes a file descriptor, and a
     /// further one waits: then the disk sets the pace.
@@ -107,10 +107,11 @@ impl Settings {
         let can = Capabilities::of(&disk, root.layout());
         let jobs = if can.is_local { Jobs::of_local_disk() } else { Jobs::default() };
         let access = Arc::new(FileAccess { disk, buffers: Arc::new(BufferPool::default()), jobs, can });
-        let workshop = Arc::new(Workshop { root, access, boot_id, left: Left::default() });
+        let partial_files = Arc::new(PartialFiles { root, access, boot_id, left: Leftovers::default() });
         let collected_bytes = (self.collected_bytes_max > 0).then(|| Budget::new(self.collected_bytes_max));
-        let collecting = Collecting::new(Arc::clone(&workshop), collected_bytes, self.unstored_count_max);
-        let store = FsStore::new(workshop, collecting, self.kept_open_count_max);
+        let collecting =
+            Collecting::new(Arc::clone(&partial_files), collected_bytes, self.unstored_count_max);
+        let store = FsStore::new(partial_files, collecting, self.kept_open_count_max);
         store.sweep_at_start();
         Ok(store)
     }

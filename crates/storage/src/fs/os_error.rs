@@ -1,4 +1,4 @@
-//! What the operating system's error numbers mean to a store's caller.
+//! The kinds of errors that the operating system's error numbers stand for.
 
 use std::io;
 use std::path::Path;

@@ -15,27 +15,27 @@ use oci::Digest;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::file_source::FileSource;
+use super::partial_files::PartialFiles;
 use super::publish::{self, Durability};
 use super::sidecar::Sidecar;
 use super::slots::Tenant;
-use super::workshop::Workshop;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::extents::Extents;
 use crate::growth::Growth;
 
-/// What is written into a file with holes is on record after so much of it: a share of the whole, so that a
-/// kill costs less than a hundredth, within bounds, so that neither small nor large files are noted too often.
+/// Bytes written to a file with holes between two checkpoints: a share of the whole, so that a kill costs less than a
+/// hundredth, within bounds, so that neither small nor large files are noted too often.
 const CHECKPOINT_SHARE: u64 = 128;
 const CHECKPOINT_BYTES_MIN: u64 = 1 << 20;
 const CHECKPOINT_BYTES_MAX: u64 = 16 << 20;
 
-/// And with the first write after so much time, so that a slow transfer loses no more than that.
+/// The longest time between two checkpoints of a file that grows, so that a slow transfer loses no more than that.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An open partial file.
 #[derive(Debug)]
 pub(crate) struct Partial {
-    workshop: Arc<Workshop>,
+    partial_files: Arc<PartialFiles>,
     digest: Digest,
     growth: Arc<Growth>,
     source: Arc<FileSource>,
@@ -53,7 +53,7 @@ struct Names {
     is_there: bool,
     /// How long the file is, in bytes.
     len: u64,
-    /// What stands in the sidecar; `None`: there is no sidecar.
+    /// The content of the sidecar; `None`: there is no sidecar.
     noted: Option<Sidecar>,
     /// How much of what is written the sidecar lists, in bytes, and since when.
     noted_bytes: u64,
@@ -63,21 +63,21 @@ struct Names {
 impl Partial {
     /// The partial file of a digest: `file`, with what `growth` tells of and `noted` says.
     pub(super) fn new(
-        workshop: &Arc<Workshop>,
+        partial_files: &Arc<PartialFiles>,
         digest: &Digest,
         growth: Arc<Growth>,
         file: File,
         len: u64,
         noted: Option<Sidecar>,
     ) -> Self {
-        let layout = workshop.root.layout();
+        let layout = partial_files.root.layout();
         let noted_bytes = growth.written_bytes();
         let may_have_tail = growth.written().end() < len;
         Self {
-            workshop: Arc::clone(workshop),
+            partial_files: Arc::clone(partial_files),
             digest: digest.clone(),
             growth,
-            source: Arc::new(FileSource::new(Arc::clone(&workshop.access), file)),
+            source: Arc::new(FileSource::new(Arc::clone(&partial_files.access), file)),
             path: layout.partial(digest),
             sidecar_path: layout.sidecar(digest),
             may_have_tail,
@@ -96,8 +96,8 @@ impl Partial {
         &self.path
     }
 
-    pub(crate) fn workshop(&self) -> &Arc<Workshop> {
-        &self.workshop
+    pub(crate) fn partial_files(&self) -> &Arc<PartialFiles> {
+        &self.partial_files
     }
 
     pub(crate) fn growth(&self) -> &Arc<Growth> {
@@ -122,9 +122,9 @@ impl Partial {
         if has_list || is_scattered {
             return self.list(&mut names, &self.growth.written());
         }
-        let boot_id = self.workshop.boot_id.clone();
+        let boot_id = self.partial_files.boot_id.clone();
         let note = Sidecar { size, boot_id, synced: false, front: None, beyond: Vec::new() };
-        note.write(&self.workshop.root, &self.sidecar_path, Durability::ProcessDeath)?;
+        note.write(&self.partial_files.root, &self.sidecar_path, Durability::ProcessDeath)?;
         names.noted = Some(note);
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Partial {
         let lag_bytes = self.growth.written_bytes().saturating_sub(names.noted_bytes);
         if is_due(lag_bytes, names.noted_at.elapsed(), self.growth.size()) {
             let listed = self.list(&mut names, &self.growth.written());
-            self.workshop.root.swallow(listed);
+            self.partial_files.root.swallow(listed);
         }
     }
 
@@ -158,8 +158,8 @@ impl Partial {
     fn list(&self, names: &mut Names, written: &Extents) -> Result<(), StoreError> {
         // Tried again no sooner than if it had gone well.
         (names.noted_bytes, names.noted_at) = (written.count(), Instant::now());
-        let note = Sidecar::listing(written, self.growth.size(), self.workshop.boot_id.clone(), false);
-        note.write(&self.workshop.root, &self.sidecar_path, Durability::ProcessDeath)?;
+        let note = Sidecar::listing(written, self.growth.size(), self.partial_files.boot_id.clone(), false);
+        note.write(&self.partial_files.root, &self.sidecar_path, Durability::ProcessDeath)?;
         names.noted = Some(note);
         Ok(())
     }
@@ -169,7 +169,7 @@ impl Partial {
         // A write that failed may have left bytes behind the content too.
         let mut names = self.names.lock();
         if self.may_have_tail || names.len > size {
-            self.workshop.root.disk().truncate(self.source.file(), &self.path, size)?;
+            self.partial_files.root.disk().truncate(self.source.file(), &self.path, size)?;
             self.note_len(&mut names, size);
         }
         Ok(())
@@ -177,7 +177,7 @@ impl Partial {
 
     pub(crate) fn write(&self, offset: u64, pieces: &[Bytes]) -> Result<(), StoreError> {
         let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-        let disk = self.workshop.root.disk();
+        let disk = self.partial_files.root.disk();
         let end = offset + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         let written = disk.write_all(self.source.file(), &self.path, &mut slices, offset);
         // Of a write that failed, the file tells how far it came.
@@ -191,14 +191,18 @@ impl Partial {
 
     /// Makes the bytes durable. On an error the file is deleted: its sync must not be tried again.
     pub(crate) fn sync_content(&self) -> Result<(), StoreError> {
-        self.workshop.root.disk().sync_data(self.source.file(), &self.path).inspect_err(|_| self.delete())
+        self.partial_files
+            .root
+            .disk()
+            .sync_data(self.source.file(), &self.path)
+            .inspect_err(|_| self.delete())
     }
 
     /// Publishes the file, whose bytes are durable, as `target`, a name that is durable once the directory is. On an
     /// error it is deleted.
     pub(crate) fn publish(&self, target: &Path) -> Result<(), StoreError> {
         let mut names = self.owned("admit")?;
-        let published = publish::durable_file(&self.workshop.root, &self.path, target, names.len);
+        let published = publish::durable_file(&self.partial_files.root, &self.path, target, names.len);
         if published.is_ok() {
             self.note_gone(&mut names);
         }
@@ -207,7 +211,7 @@ impl Partial {
             self.remove(&mut names);
         } else {
             names.is_owned = false;
-            self.workshop.left.remove(&self.digest);
+            self.partial_files.left.remove(&self.digest);
         }
         published
     }
@@ -231,9 +235,9 @@ impl Partial {
     }
 
     fn keep(&self, written: &Extents) -> Result<(), StoreError> {
-        let root = &self.workshop.root;
+        let root = &self.partial_files.root;
         root.disk().sync_data(self.source.file(), &self.path)?;
-        let note = Sidecar::listing(written, self.growth.size(), self.workshop.boot_id.clone(), true);
+        let note = Sidecar::listing(written, self.growth.size(), self.partial_files.boot_id.clone(), true);
         note.write(root, &self.sidecar_path, Durability::PowerLoss)
     }
 
@@ -247,26 +251,26 @@ impl Partial {
 
     fn remove(&self, names: &mut Names) {
         names.is_owned = false;
-        let root = &self.workshop.root;
+        let root = &self.partial_files.root;
         root.swallow(root.unlink(&self.sidecar_path));
         let removed = root.unlink(&self.path);
         if removed.is_ok() {
             self.note_gone(names);
         }
         root.swallow(removed);
-        self.workshop.left.remove(&self.digest);
+        self.partial_files.left.remove(&self.digest);
     }
 
     fn note_len(&self, names: &mut Names, len: u64) {
         if names.is_there {
-            self.workshop.root.meter().partial_resized(names.len, len);
+            self.partial_files.root.meter().partial_resized(names.len, len);
         }
         names.len = len;
     }
 
     fn note_gone(&self, names: &mut Names) {
         if mem::take(&mut names.is_there) {
-            self.workshop.root.meter().partial_gone(&self.digest, names.len);
+            self.partial_files.root.meter().partial_gone(&self.digest, names.len);
         }
     }
 
@@ -287,7 +291,7 @@ impl Partial {
 impl Tenant for Partial {
     fn vacate(&self, may_be_gone_on_with: bool) {
         if may_be_gone_on_with {
-            self.workshop.root.swallow(self.leave());
+            self.partial_files.root.swallow(self.leave());
         }
         // Once whatever is being done by name is done.
         self.names.lock().is_owned = false;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::root::Root;
 use crate::error::StoreError;
 
-/// What a published file has to outlive.
+/// The failure that a published file has to survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
     /// The end of the process, in whatever way.

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::file_cache::Cached;
 use super::jobs::Sort;
-use super::kept::Keep;
 use super::publish::{self, Durability};
 use super::small_file::{Content, Small};
 use super::store::FsStore;
@@ -28,7 +28,7 @@ const RECORD_BYTES_MAX: usize = 16 * 1024;
 /// More than any manifest has that is let in: they are refused above 4 MiB.
 const MANIFEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What is kept in memory of one file takes so much beside its content: hashes, allocations.
+/// Memory of a cached record beside its content, in bytes: hashes, allocations.
 const ENTRY_BYTES: usize = 256;
 
 /// A tag's record as it stands on disk. The tag is in it because file systems that ignore case take `Latest`
@@ -54,7 +54,7 @@ impl TagFile {
         }
     }
 
-    /// The tag and what is known of it; none for values that nobody wrote.
+    /// The tag and what is known of it; `None` for values that nobody wrote.
     pub(super) fn meaning(&self) -> Option<(&str, TagRecord)> {
         let record = TagRecord {
             digest: self.digest.parse().ok()?,
@@ -66,7 +66,7 @@ impl TagFile {
     }
 }
 
-/// What a repository says about a manifest, as it stands on disk.
+/// A repository's record of a manifest, as it stands on disk.
 #[derive(Serialize, Deserialize)]
 struct ManifestFile {
     media_type: String,
@@ -204,10 +204,10 @@ impl FsStore {
         if let Some(manifest) = self.manifests().get(key) {
             return Ok(Some(HeldManifest::Whole(manifest)));
         }
-        let look = self.manifests().look();
+        let stamp = self.manifests().read_stamp();
         let found = self.manifest_blocking(&key.0, &key.1)?;
         match &found {
-            Some(HeldManifest::Whole(manifest)) => self.manifests().keep(key, manifest.clone(), look),
+            Some(HeldManifest::Whole(manifest)) => self.manifests().insert_read(key, manifest.clone(), stamp),
             Some(HeldManifest::File { .. }) => {}
             None => self.manifests().forget(key),
         }
@@ -320,14 +320,14 @@ impl FsStore {
     }
 }
 
-impl Keep<(Repository, Digest)> for StoredManifest {
+impl Cached<(Repository, Digest)> for StoredManifest {
     fn weight(&self, (repository, digest): &(Repository, Digest)) -> u64 {
         let key_bytes = repository.as_str().len() + digest.hex().len();
         (ENTRY_BYTES + key_bytes + self.media_type.as_str().len() + self.bytes.len()) as u64
     }
 }
 
-impl Keep<(Repository, Tag)> for TagRecord {
+impl Cached<(Repository, Tag)> for TagRecord {
     fn weight(&self, (repository, tag): &(Repository, Tag)) -> u64 {
         let key_bytes = repository.as_str().len() + tag.as_str().len();
         (ENTRY_BYTES + key_bytes + self.media_type.as_str().len() + self.digest.hex().len()) as u64

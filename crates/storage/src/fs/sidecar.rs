@@ -1,4 +1,4 @@
-//! What is noted beside a partial file, so that a later process knows how much of it to believe.
+//! The note beside a partial file, which tells a later process how much of the file to believe.
 //!
 //! A file that was written in order is as long as what was written into it: the kernel keeps what a killed
 //! process has written, so its length says where to go on. A file written out of order has holes, so there
@@ -29,15 +29,15 @@ const BEYOND_COUNT_MAX: usize = 64;
 pub(crate) struct Sidecar {
     /// The whole content's size in bytes, once known.
     pub(crate) size: Option<u64>,
-    /// Which start of the machine the bytes were written in; none: that could not be told.
+    /// Which start of the machine the bytes were written in; `None`: that could not be told.
     pub(crate) boot_id: Option<String>,
-    /// What is noted was made durable.
+    /// Whether the noted bytes were made durable.
     #[serde(default)]
     pub(crate) synced: bool,
-    /// No hole lies below this offset; none: there is none at all.
+    /// No hole lies below this offset; `None`: there is none at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) front: Option<u64>,
-    /// What is written beyond the first hole: starts and ends. Programs that do not know it believe the front.
+    /// The ranges that are written beyond the first hole: starts and ends. Programs that do not know it believe the front.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) beyond: Vec<(u64, u64)>,
 }
@@ -61,7 +61,7 @@ impl Sidecar {
         Self { size, boot_id, synced, front: Some(front), beyond }
     }
 
-    /// What of a file of `len` bytes is believed, in a machine started as `boot_id`.
+    /// The ranges of a file of `len` bytes that are believed, in a machine started as `boot_id`.
     pub(crate) fn trusted(&self, len: u64, boot_id: Option<&str>) -> Extents {
         let end = len.min(self.size.unwrap_or(u64::MAX));
         let is_same_start = boot_id.is_some() && self.boot_id.as_deref() == boot_id;
@@ -75,7 +75,7 @@ impl Sidecar {
         }
     }
 
-    /// Reads the sidecar at `path`; none: there is none that can be read.
+    /// Reads the sidecar at `path`; `None`: there is none that can be read.
     pub(crate) fn read(root: &Root, path: &Path) -> Result<Option<Self>, StoreError> {
         let Found::Regular(file, size) = root.disk().open_regular(path, OFlags::RDONLY)? else {
             return Ok(None);

@@ -16,7 +16,7 @@ use crate::growth::Growth;
 /// Slots kept before those of no further use are dropped.
 const IDLE_SLOT_COUNT_MAX: usize = 64;
 
-/// Who writes the partial file of each digest.
+/// The slots of all digests.
 #[derive(Debug, Default)]
 pub(crate) struct Slots(Mutex<Table>);
 
@@ -30,13 +30,13 @@ struct Table {
 /// The latest spool of a digest. Whoever opens, replaces or sweeps the partial file holds its lock.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
-    /// What the spool has its bytes in.
+    /// The spool's backing.
     tenant: Option<Weak<dyn Tenant>>,
     /// Outlives the spool where readers still have its content.
     growth: Weak<Growth>,
 }
 
-/// What may use the name of a digest's partial file, until a successor comes.
+/// A spool's backing, which may use the name of the digest's partial file until a successor comes.
 pub(crate) trait Tenant: fmt::Debug + Send + Sync {
     /// Leaves the name to a successor, and what is there too, if that may be gone on with. Called with the slot locked,
     /// once no write is under way.

@@ -10,7 +10,7 @@ use super::disk::Found;
 use super::store::FsStore;
 use crate::error::StoreError;
 
-/// What a small file holds.
+/// The content of a small file.
 pub(super) enum Content {
     Nothing,
     /// It is no file, or longer than anything that was put there.
@@ -18,7 +18,7 @@ pub(super) enum Content {
     Bytes(Bytes),
 }
 
-/// What is found where a small file should be.
+/// A small file that was looked for.
 pub(super) enum Small {
     Nothing,
     /// It is no file, or longer than anything that was put there.

@@ -16,7 +16,7 @@ use crate::spool::Spool;
 impl FsStore {
     /// A spool in memory, where it takes no look at the disk to know that nothing is left of an earlier one.
     pub(super) fn collect(&self, digest: &Digest) -> Option<Arc<Spool>> {
-        if self.workshop().left.may_have(digest) {
+        if self.partial_files().left.may_have(digest) {
             return None;
         }
         let slot = self.slots().of(digest);
@@ -44,7 +44,7 @@ impl FsStore {
         let slot = self.slots().of(digest);
         let mut locked = slot.lock();
         let may_take_up = locked.retire() && may_take_up;
-        let taken_up = may_take_up.then(|| self.workshop().take_up(digest)).flatten();
+        let taken_up = may_take_up.then(|| self.partial_files().take_up(digest)).flatten();
         let partial = match taken_up {
             Some(partial) => partial,
             None => {
@@ -52,7 +52,7 @@ impl FsStore {
                     return Ok(spool);
                 }
                 let growth = Growth::new(Extents::default(), None);
-                self.workshop().begin(digest, Arc::new(growth))?
+                self.partial_files().begin(digest, Arc::new(growth))?
             }
         };
         let growth = Arc::clone(partial.growth());

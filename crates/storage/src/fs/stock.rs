@@ -25,7 +25,7 @@ const SWEEPS_PER_STOCK: usize = 24;
 pub(super) struct Look {
     /// How many directories had been made before.
     made_count: u64,
-    /// Those that there are; `None`: it cannot be told.
+    /// The directories that exist; `None`: they could not be listed.
     present: Option<HashSet<Counted>>,
 }
 
@@ -45,9 +45,10 @@ impl Maintain for FsStore {
         self.count_from(first, (first + share).min(Counted::COUNT)).await;
     }
 
-    fn set_bounds(&self, kept_open_count_max: u64, collected_bytes_max: u64) {
+    fn set_bounds(&self, kept_open_count_max: u64, collected_bytes_max: u64, unstored_count_max: usize) {
         self.keep_open_at_most(kept_open_count_max);
         self.collecting().set_bytes_max(collected_bytes_max);
+        self.collecting().set_unstored_count_max(unstored_count_max);
     }
 
     fn usage(&self) -> Usage {

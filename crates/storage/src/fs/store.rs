@@ -9,18 +9,18 @@ use policy::freshness::TagRecord;
 
 use super::collected::Collecting;
 use super::commits::Commits;
+use super::file_cache::{CONTENT_BYTES_MAX, ENTRY_TTL, FileCache};
 use super::jobs::{Jobs, Sort};
-use super::kept::{BELIEVED_FOR, CONTENT_BYTES_MAX, Kept};
 use super::levels::Levels;
+use super::partial_files::PartialFiles;
 use super::root::Root;
 use super::slots::Slots;
-use super::workshop::Workshop;
 use crate::content::OpenBlob;
 use crate::error::StoreError;
 use crate::record_store::StoredManifest;
 
-/// What manifests in memory may take in one store, in bytes: half of it are those that are kept. Beyond it they are
-/// sent as files.
+/// Memory of one store's manifests, in bytes: half of it for those in the cache, the rest for others that are being
+/// sent. Beyond it they are sent as files.
 pub(super) const MANIFEST_BYTES_MAX: u64 = 2 * CONTENT_BYTES_MAX;
 
 /// A store in a directory of its own, which it alone uses until it and its spools are dropped. Cheap to
@@ -30,16 +30,16 @@ pub struct FsStore(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
-    workshop: Arc<Workshop>,
+    partial_files: Arc<PartialFiles>,
     slots: Slots,
     collecting: Arc<Collecting>,
     commits: Commits,
     /// Small ones, open.
-    blobs: Arc<Kept<Digest, OpenBlob>>,
-    manifests: Kept<(Repository, Digest), StoredManifest>,
-    /// What manifests take of memory: those that are kept, and those that are not any more and still sent.
+    blobs: Arc<FileCache<Digest, OpenBlob>>,
+    manifests: FileCache<(Repository, Digest), StoredManifest>,
+    /// Memory of manifests: of those in the cache, and of those that have left it and are still sent.
     manifest_bytes: Budget,
-    tags: Kept<(Repository, Tag), TagRecord>,
+    tags: FileCache<(Repository, Tag), TagRecord>,
     /// Held by the one who lists repositories.
     listing: Arc<tokio::sync::Mutex<()>>,
     levels: Levels,
@@ -49,17 +49,21 @@ struct Parts {
 
 impl FsStore {
     /// The store of an open root, which keeps `kept_open_count_max` small blobs open.
-    pub(super) fn new(workshop: Arc<Workshop>, collecting: Collecting, kept_open_count_max: u64) -> Self {
-        let blobs = Arc::new(Kept::new(kept_open_count_max, BELIEVED_FOR));
+    pub(super) fn new(
+        partial_files: Arc<PartialFiles>,
+        collecting: Collecting,
+        kept_open_count_max: u64,
+    ) -> Self {
+        let blobs = Arc::new(FileCache::new(kept_open_count_max, ENTRY_TTL));
         Self(Arc::new(Parts {
-            commits: Commits::new(Arc::clone(&workshop), Arc::clone(&blobs)),
-            workshop,
+            commits: Commits::new(Arc::clone(&partial_files), Arc::clone(&blobs)),
+            partial_files,
             slots: Slots::default(),
             collecting: Arc::new(collecting),
             blobs,
-            manifests: Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR),
+            manifests: FileCache::new(CONTENT_BYTES_MAX, ENTRY_TTL),
             manifest_bytes: Budget::new(MANIFEST_BYTES_MAX),
-            tags: Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR),
+            tags: FileCache::new(CONTENT_BYTES_MAX, ENTRY_TTL),
             listing: Arc::default(),
             levels: Levels::default(),
             counted_again: AtomicUsize::new(0),
@@ -77,15 +81,15 @@ impl FsStore {
     }
 
     pub(super) fn root(&self) -> &Root {
-        &self.0.workshop.root
+        &self.0.partial_files.root
     }
 
     pub(super) fn jobs(&self) -> &Jobs {
-        self.0.workshop.jobs()
+        self.0.partial_files.jobs()
     }
 
-    pub(super) fn workshop(&self) -> &Arc<Workshop> {
-        &self.0.workshop
+    pub(super) fn partial_files(&self) -> &Arc<PartialFiles> {
+        &self.0.partial_files
     }
 
     pub(super) fn slots(&self) -> &Slots {
@@ -106,20 +110,20 @@ impl FsStore {
     }
 
     /// Small blobs, open.
-    pub(super) fn blobs(&self) -> &Kept<Digest, OpenBlob> {
+    pub(super) fn blobs(&self) -> &FileCache<Digest, OpenBlob> {
         &self.0.blobs
     }
 
-    pub(super) fn manifests(&self) -> &Kept<(Repository, Digest), StoredManifest> {
+    pub(super) fn manifests(&self) -> &FileCache<(Repository, Digest), StoredManifest> {
         &self.0.manifests
     }
 
-    /// What manifests take of memory: those that are kept, and those that are not any more and still sent.
+    /// Memory of manifests: of those in the cache, and of those that have left it and are still sent.
     pub(super) fn manifest_bytes(&self) -> &Budget {
         &self.0.manifest_bytes
     }
 
-    pub(super) fn tags(&self) -> &Kept<(Repository, Tag), TagRecord> {
+    pub(super) fn tags(&self) -> &FileCache<(Repository, Tag), TagRecord> {
         &self.0.tags
     }
 

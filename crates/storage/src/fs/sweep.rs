@@ -9,7 +9,7 @@ use rustix::fs::Stat;
 
 use super::disk::regular_len;
 use super::layout::parse_partial_name;
-use super::left::LEFT_COUNT_MAX;
+use super::leftovers::LEFTOVER_COUNT_MAX;
 use super::store::FsStore;
 use crate::error::StoreError;
 
@@ -18,7 +18,7 @@ const PARTIAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Names looked at in one directory and sweep, so that a directory full of garbage delays nothing; the next
 /// sweep goes on.
-const NAME_COUNT_MAX: usize = LEFT_COUNT_MAX;
+const NAME_COUNT_MAX: usize = LEFTOVER_COUNT_MAX;
 
 impl FsStore {
     /// The sweep of a start, when nobody else uses the store yet.
@@ -31,7 +31,7 @@ impl FsStore {
     fn learn_what_is_left(&self) -> Result<(), StoreError> {
         let names = self.names_in(&self.root().layout().partials())?;
         if names.len() < NAME_COUNT_MAX {
-            self.workshop().left.set(names.iter().filter_map(|name| parse_partial_name(name.to_str()?)));
+            self.partial_files().left.set(names.iter().filter_map(|name| parse_partial_name(name.to_str()?)));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What is made of the partial file that an earlier spool left, and of nothing.
+//! How a partial file is begun, or taken up where an earlier spool left it.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,9 +11,9 @@ use tracing::debug;
 
 use super::disk::Found;
 use super::partial::Partial;
+use super::partial_files::PartialFiles;
 use super::publish::Durability;
 use super::sidecar::Sidecar;
-use super::workshop::Workshop;
 use crate::error::StoreError;
 use crate::extents::Extents;
 use crate::growth::Growth;
@@ -22,7 +22,7 @@ use crate::growth::Growth;
 /// before its digest is right.
 pub(super) const COLLECTED_BYTES_MAX: u64 = 256 * 1024;
 
-/// What of an earlier spool can be used.
+/// The usable part of an earlier spool.
 struct Remains {
     file: File,
     len: u64,
@@ -30,7 +30,7 @@ struct Remains {
     noted: Sidecar,
 }
 
-impl Workshop {
+impl PartialFiles {
     /// The partial file of a digest with what is there, as far as it can be trusted. `None`: nothing is of use. Whatever
     /// is wrong with it, the answer is to begin anew.
     pub(super) fn take_up(self: &Arc<Self>, digest: &Digest) -> Option<Partial> {

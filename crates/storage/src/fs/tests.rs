@@ -1,4 +1,5 @@
 mod collected;
+mod commits;
 mod damage;
 mod durability;
 mod faults;
@@ -7,6 +8,7 @@ mod manifests;
 mod resume;
 mod root;
 mod script;
+mod sweep;
 mod usage;
 
 use std::path::{Path, PathBuf};

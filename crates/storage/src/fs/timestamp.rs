@@ -16,7 +16,7 @@ pub(crate) fn format(time: SystemTime) -> String {
     time.and_then(|time| time.format(&Rfc3339).ok()).expect("a year from 1970 to 9999 can be written")
 }
 
-/// The time that [`format`] wrote; none for any other text.
+/// The time that [`format`] wrote; `None` for any other text.
 pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     let time = SystemTime::from(OffsetDateTime::parse(text, &Rfc3339).ok()?);
     // RFC 3339 allows other offsets, fractions and small letters.

@@ -1,4 +1,4 @@
-//! What a spool needs of the place that its bytes are in.
+//! The place that a spool has its bytes in.
 
 use std::any::Any;
 use std::fmt;
@@ -27,7 +27,7 @@ pub(crate) enum Work {
     /// Deletes what is there.
     Delete,
     /// Keeps what is there for a later spool.
-    Keep,
+    Cached,
 }
 
 /// Where the bytes of a spool are until they are verified: near enough to be read back while the next ones come. What
@@ -38,7 +38,7 @@ pub(crate) trait Backing: fmt::Debug + Send + Sync + 'static {
     /// Where readers find the bytes.
     fn source(self: Arc<Self>) -> Arc<dyn ReadAt>;
 
-    /// What errors say the bytes are in.
+    /// The name of the place, for errors.
     fn target(&self) -> String;
 
     /// Whether work of this sort blocks nobody now.

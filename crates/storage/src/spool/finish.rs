@@ -126,7 +126,7 @@ impl VerifiedSpool {
         self.validator
     }
 
-    /// What counts it among those that are not stored yet, to be held until it is.
+    /// Takes its place among the blobs that wait to be stored, to be held until it is stored.
     pub(crate) fn take_place(&mut self) -> Option<OwnedSemaphorePermit> {
         self.place.take()
     }
@@ -137,7 +137,7 @@ impl VerifiedSpool {
         self.spool.backing.read_back(offset, len.min(rest))
     }
 
-    /// What its bytes are in, if that is a `B`.
+    /// The backing that has its bytes, if that is a `B`.
     pub(crate) fn backing<B: Backing>(&self) -> Option<&B> {
         self.spool.backing.as_any().downcast_ref()
     }

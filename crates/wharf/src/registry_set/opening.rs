@@ -52,7 +52,7 @@ fn open(
     let settings = storage::fs::Settings {
         kept_open_count_max: capacity.kept_open as u64,
         collected_bytes_max: capacity.collected_bytes,
-        ..storage::fs::Settings::default()
+        unstored_count_max: capacity.unstored,
     };
     tokio::task::spawn_blocking(move || {
         if let Some(above) = disk::open_to_everyone(&root).filter(|_| !machine::is_container()) {

@@ -78,7 +78,7 @@ async fn f41_a_bound_that_is_lowered_closes_what_is_too_much() {
         digests.push(put(&store, 1000, number).await);
         assert!(is_found(&store, &digests[usize::from(number)]).await);
     }
-    store.set_bounds(8, 0);
+    store.set_bounds(8, 0, 1);
     for digest in &digests {
         fs::remove_file(place.layout().blob(digest)).unwrap();
     }

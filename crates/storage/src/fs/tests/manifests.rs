@@ -9,7 +9,7 @@ use super::Place;
 use super::script::{media_type, repository};
 use crate::conformance::{Engine, read};
 use crate::fs::FsStore;
-use crate::fs::kept::CONTENT_BYTES_MAX;
+use crate::fs::file_cache::CONTENT_BYTES_MAX;
 use crate::fs::store::MANIFEST_BYTES_MAX;
 use crate::record_store::{HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, RecordStore};
 use crate::verified_manifest::VerifiedManifest;

@@ -1,4 +1,4 @@
-//! Work that comes one by one and is done together: whoever comes while nobody is at it does all that waits.
+//! Work that comes one by one and is done in batches: the first to come leads and does everything that waits.
 
 use std::future::Future;
 use std::mem;
@@ -7,27 +7,27 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
-/// The right to do what waits; held by one at a time.
+/// The right to do the waiting work; held by one task at a time.
 pub(crate) type Lead = OwnedMutexGuard<()>;
 
-/// What waits to be done.
+/// Work that waits to be done.
 #[derive(Debug)]
-pub(crate) struct Together<T> {
+pub(crate) struct Batcher<T> {
     waiting: Mutex<Vec<T>>,
     lead: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl<T> Default for Together<T> {
+impl<T> Default for Batcher<T> {
     fn default() -> Self {
         Self { waiting: Mutex::default(), lead: Arc::default() }
     }
 }
 
-impl<T> Together<T> {
+impl<T> Batcher<T> {
     /// Adds something, which tells `told` when it is done, and waits for that. If nobody is at it, `lead` is called for
     /// all that waits, and need not be polled to its end once it has begun.
     ///
-    /// None: whoever was at it ended without a word.
+    /// `None`: whoever was at it ended without a word.
     pub(crate) async fn add<R, F>(
         &self,
         work: T,
@@ -58,7 +58,7 @@ impl<T> Together<T> {
 }
 
 #[cfg(test)]
-impl<T> Together<T> {
+impl<T> Batcher<T> {
     /// Nothing is done until this is dropped.
     pub(super) async fn hold_the_lead(&self) -> Lead {
         Arc::clone(&self.lead).lock_owned().await

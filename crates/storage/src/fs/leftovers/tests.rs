@@ -1,6 +1,6 @@
 use oci::{Algorithm, Digest};
 
-use super::{LEFT_COUNT_MAX, Left};
+use super::{LEFTOVER_COUNT_MAX, Leftovers};
 
 fn digest(number: usize) -> Digest {
     Digest::of(Algorithm::Sha256, &number.to_le_bytes())
@@ -8,7 +8,7 @@ fn digest(number: usize) -> Digest {
 
 #[test]
 fn nothing_is_ruled_out_before_the_directory_was_listed() {
-    let left = Left::default();
+    let left = Leftovers::default();
     assert!(left.may_have(&digest(1)));
     left.set([digest(1)]);
     assert!(left.may_have(&digest(1)) && !left.may_have(&digest(2)));
@@ -19,10 +19,10 @@ fn nothing_is_ruled_out_before_the_directory_was_listed() {
 
 #[test]
 fn with_too_many_every_digest_is_looked_for() {
-    let left = Left::default();
+    let left = Leftovers::default();
     left.set([]);
-    (0..LEFT_COUNT_MAX).for_each(|number| left.add(&digest(number)));
-    assert!(!left.may_have(&digest(LEFT_COUNT_MAX)));
-    left.add(&digest(LEFT_COUNT_MAX));
-    assert!(left.may_have(&digest(LEFT_COUNT_MAX + 7)));
+    (0..LEFTOVER_COUNT_MAX).for_each(|number| left.add(&digest(number)));
+    assert!(!left.may_have(&digest(LEFTOVER_COUNT_MAX)));
+    left.add(&digest(LEFTOVER_COUNT_MAX));
+    assert!(left.may_have(&digest(LEFTOVER_COUNT_MAX + 7)));
 }

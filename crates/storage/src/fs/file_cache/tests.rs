@@ -1,9 +1,9 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use super::{BELIEVED_FOR, CONTENT_BYTES_MAX, Keep, Kept};
+use super::{CONTENT_BYTES_MAX, Cached, ENTRY_TTL, FileCache};
 
-impl Keep<u32> for Vec<u8> {
+impl Cached<u32> for Vec<u8> {
     fn weight(&self, _: &u32) -> u64 {
         self.len() as u64 + 100
     }
@@ -11,11 +11,11 @@ impl Keep<u32> for Vec<u8> {
 
 type Done<T> = Result<T, Infallible>;
 
-fn kept() -> Kept<u32, Vec<u8>> {
-    Kept::new(CONTENT_BYTES_MAX, BELIEVED_FOR)
+fn kept() -> FileCache<u32, Vec<u8>> {
+    FileCache::new(CONTENT_BYTES_MAX, ENTRY_TTL)
 }
 
-fn read(kept: &Kept<u32, Vec<u8>>, key: u32, value: &[u8]) {
+fn read(kept: &FileCache<u32, Vec<u8>>, key: u32, value: &[u8]) {
     let found = kept.read(&key, || Done::Ok(Some(value.to_vec())));
     assert_eq!(found, Ok(Some(value.to_vec())));
 }
@@ -83,7 +83,7 @@ fn of_two_changes_at_a_time_neither_is_taken_for_the_last() {
 
 #[test]
 fn what_was_kept_too_long_is_not_believed() {
-    let kept = Kept::new(CONTENT_BYTES_MAX, Duration::ZERO);
+    let kept = FileCache::new(CONTENT_BYTES_MAX, Duration::ZERO);
     read(&kept, 1, b"old");
     assert_eq!(kept.get(&1), None);
 }

@@ -7,11 +7,11 @@ use oci::Digest;
 use parking_lot::Mutex;
 
 /// Digests remembered. When there are more, every one is looked for.
-pub(super) const LEFT_COUNT_MAX: usize = 4096;
+pub(super) const LEFTOVER_COUNT_MAX: usize = 4096;
 
-/// What may be left of earlier spools. At first nothing is known.
+/// The digests that earlier spools may have left files of. At first nothing is known.
 #[derive(Debug, Default)]
-pub(crate) struct Left(Mutex<State>);
+pub(crate) struct Leftovers(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -20,7 +20,7 @@ struct State {
     is_complete: bool,
 }
 
-impl Left {
+impl Leftovers {
     /// Of these digests, and of no others, something is there.
     pub(super) fn set(&self, digests: impl IntoIterator<Item = Digest>) {
         *self.0.lock() = State { digests: digests.into_iter().collect(), is_complete: true };
@@ -33,7 +33,7 @@ impl Left {
 
     pub(super) fn add(&self, digest: &Digest) {
         let mut state = self.0.lock();
-        if state.digests.len() < LEFT_COUNT_MAX {
+        if state.digests.len() < LEFTOVER_COUNT_MAX {
             state.digests.insert(digest.clone());
         } else {
             *state = State::default();
