@@ -76,7 +76,7 @@ impl Bounds {
         Self { clients, requests, counts, holders: Arc::default() }
     }
 
-    /// Changes the bounds. Nobody loses a permit: if fewer are left than are taken, none is given out until enough have
+    /// Changes the bounds. Taken permits stay valid: if there are more of them than that, none is given out until enough have
     /// come back.
     ///
     /// # Panics

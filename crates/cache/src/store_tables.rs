@@ -1,5 +1,5 @@
-//! What is known of one store. It holds for whatever rules the store is served under, so a backend with other rules takes
-//! it over from the one before it.
+//! The tables that belong to one store. They do not depend on the registry's rules, so a backend with other rules takes
+//! them over from its predecessor.
 
 use std::sync::Arc;
 

@@ -41,7 +41,7 @@ impl Permits {
         self.existing.load(Ordering::Relaxed).saturating_sub(self.semaphore.available_permits())
     }
 
-    /// Changes their number. Nobody loses a permit: if fewer are left than are taken, none is given out until enough
+    /// Changes their number. Taken permits stay valid: if there are more of them than that, none is given out until enough
     /// have come back.
     ///
     /// # Panics

@@ -1,4 +1,4 @@
-//! The way of a request to reload the configuration, from the admin listener to whoever can do it.
+//! Hands requests to reload the configuration from the admin listener to the task that does it.
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,9 +21,9 @@ pub struct ReloadRequest {
 }
 
 impl ReloadRequest {
-    /// Tells the one who asked how it ended.
+    /// Reports how the reload ended.
     pub fn answer(self, answer: ReloadAnswer) {
-        // One who asked and left changes nothing.
+        // The client may have left.
         let _ = self.answer.send(answer);
     }
 }
@@ -39,7 +39,7 @@ impl Reloads {
         (Self(sender), receiver)
     }
 
-    /// Asks for a reload and waits until it is over. None: nobody does it any more.
+    /// Asks for a reload and waits until it is over. None: that task has ended.
     pub(crate) async fn request(&self) -> Option<ReloadAnswer> {
         let (answer, answered) = oneshot::channel();
         self.0.send(ReloadRequest { answer }).await.ok()?;

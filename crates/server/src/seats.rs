@@ -54,7 +54,7 @@ impl Seats {
         })
     }
 
-    /// Changes their number. Nobody loses a seat.
+    /// Changes their number. Taken seats stay valid.
     pub(crate) fn resize(&self, count: usize, per_client_max: usize) {
         self.free.resize(count);
         self.per_client_max.store(per_client_max, Ordering::Relaxed);

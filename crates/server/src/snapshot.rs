@@ -1,4 +1,4 @@
-//! What is served now. A reload replaces it as a whole, so that each request sees one configuration from its beginning to
+//! The configuration that is served. A reload replaces it as a whole, so that each request sees one configuration from its beginning to
 //! its end.
 
 use std::sync::Arc;
@@ -83,7 +83,7 @@ impl Control {
         self.current.0.store(Arc::new(snapshot));
     }
 
-    /// What is served now.
+    /// The snapshot in use.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.get()
     }

@@ -183,7 +183,7 @@ impl Series for LateGauge {
     }
 }
 
-/// The door to a value that somebody else keeps; nothing until it is known where.
+/// A function that looks up a value kept elsewhere; none until it is set.
 struct Source<T>(RwLock<Option<Box<dyn Fn() -> T + Send + Sync>>>);
 
 impl<T> Source<T> {
@@ -202,7 +202,7 @@ impl<T> Default for Source<T> {
     }
 }
 
-/// A gauge whose number somebody else keeps, and which is looked up when the metrics are asked for. It exists as long
+/// A gauge whose number is kept elsewhere and looked up at each scrape. It exists as long
 /// as its source has a number.
 #[derive(Default)]
 pub(crate) struct LookedUp(Source<Option<u64>>);
@@ -247,7 +247,7 @@ impl Series for LookedUp {
     }
 }
 
-/// A counter that somebody else counts; 0 until its source is known.
+/// A counter that is kept elsewhere; 0 until its source is set.
 #[derive(Default)]
 pub(crate) struct CountedElsewhere(Source<u64>);
 
@@ -279,7 +279,7 @@ impl Series for CountedElsewhere {
     }
 }
 
-/// Gauges told apart by their labels that somebody else keeps. They exist as long as their source has them.
+/// Gauges by label that are kept elsewhere. They exist as long as their source has them.
 pub(crate) struct LookedUpBy<L>(Source<Vec<(L, u64)>>);
 
 impl<L: LabelNames + EncodeLabelSet + Copy> LookedUpBy<L> {

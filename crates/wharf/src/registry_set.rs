@@ -1,10 +1,10 @@
 //! The registries that are served: a set that a reload changes as a whole.
 //!
-//! A change is prepared first. Everything that can fail happens then, beside what is served. Committing it cannot fail.
-//! A registry that did not change keeps its backend, and with that its connections, tables and open files. One whose
-//! rules or upstream changed gets a backend that takes over the store's tables. One that is gone goes on in the
-//! background until its last transfer is over; then its store is closed. If it comes back before that, it goes on with
-//! what it has.
+//! A change is first prepared, while the old set goes on serving, and then committed. Only preparing can fail.
+//! A registry that did not change keeps its backend, and with that its connections, tables and open files. A registry
+//! with other rules or another upstream gets a backend that takes over the tables of its store. A removed registry
+//! finishes its transfers in the background; then its store is closed. If it is added again before that, it continues
+//! with the same store.
 
 mod lifetime;
 mod opening;
@@ -29,7 +29,7 @@ use crate::config::diff::RegistryChange;
 use crate::config::{Config, Registry};
 use crate::disk::RegistryError;
 
-/// How long transfers that nobody waits for any more may take to put away what they have.
+/// The time for transfers without clients to put away their bytes at a stop.
 const PARK_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// What registries have in common.
@@ -49,9 +49,9 @@ pub(crate) struct RegistrySet {
     served: BTreeMap<String, Served>,
     /// Those that finish their last transfers.
     retired: HashMap<String, Slot>,
-    /// The names of `served`, for those who find out that a retired one has ended.
+    /// The names of `served` and of the change in preparation. The end of a retired registry leaves their metrics alone.
     names: Arc<Mutex<BTreeSet<String>>>,
-    /// Roots that were ours: their locks may be held for a moment longer.
+    /// Roots of removed registries: their locks may still be held for a moment.
     past_roots: HashSet<PathBuf>,
 }
 
@@ -96,13 +96,15 @@ impl RegistrySet {
         config: &Config,
         capacity: &Capacity,
     ) -> Result<Prepared, Vec<RegistryError>> {
+        let names = || config.registries.iter().map(|registry| registry.names.name.clone());
+        // From here on, upstreams and stores count in the metrics of these names, so these must stay.
+        self.names.lock().extend(names());
         let prepared = self.try_prepare(config, capacity).await;
         if prepared.is_err() {
-            // Metrics begin with the first who counts in them.
-            let names = config.registries.iter().map(|registry| &registry.names.name);
-            let unknown =
-                names.filter(|name| !self.served.contains_key(*name) && !self.retired.contains_key(*name));
-            unknown.for_each(|name| self.common.metrics.remove_registry(name));
+            *self.names.lock() = self.served.keys().cloned().collect();
+            let is_retired = |name: &String| self.retired.get(name).is_some_and(|slot| slot.lock().is_some());
+            let unknown = names().filter(|name| !self.served.contains_key(name) && !is_retired(name));
+            unknown.for_each(|name| self.common.metrics.remove_registry(&name));
         }
         prepared
     }
@@ -233,7 +235,7 @@ impl RegistrySet {
             return Ok(wanted.into_iter().map(|_| None).collect());
         }
         let (metrics, memory) = (Arc::clone(&self.common.metrics), self.common.memory.clone());
-        // The authorities are read from many files, and each client is made of all of them: not beside those who are served.
+        // Reading the authorities and building clients from them takes long, and would block a thread that serves.
         let making = tokio::task::spawn_blocking(move || {
             let authorities = Authorities::load();
             let make = |registry: Registry| {
@@ -304,7 +306,7 @@ fn closing(name: &str) -> RegistryError {
     RegistryError { name: name.to_owned(), reason }
 }
 
-/// The upstream of a registry, which asks nobody anything yet.
+/// Makes the upstream of a registry. It sends no request yet.
 ///
 /// # Errors
 /// What is wrong with its settings.
@@ -318,7 +320,7 @@ pub(crate) fn upstream(
         .map_err(|error: SettingsError| RegistryError { name: name.clone(), reason: error.to_string() })
 }
 
-/// Everything that could be made, or what is wrong with each of those that could not.
+/// All values, or all errors.
 pub(crate) fn all_or_errors<T>(
     results: impl Iterator<Item = Result<T, RegistryError>>,
 ) -> Result<Vec<T>, Vec<RegistryError>> {

@@ -132,7 +132,7 @@ impl Reloader {
         Ok(Done { diff, warnings })
     }
 
-    /// Refuses what is read in place of a file that is gone: nobody wants the built-in registries instead of his own.
+    /// Refuses to switch to another file, or to the built-in registries, because the file in use is gone.
     fn refuse_another_source(&self, config: &Config) -> Result<(), Refused> {
         let before = &self.in_force;
         if before.is_builtin() || before.source == config.source {

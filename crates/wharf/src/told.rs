@@ -33,7 +33,7 @@ impl Told {
     /// [`load`](Self::load) for a process that was started with the file `before`.
     ///
     /// # Errors
-    /// Also for a file that can only be read once, such as a pipe: nobody may write into it a second time.
+    /// Also for a file that can only be read once, such as a pipe: reading it again could wait for ever.
     pub(crate) fn load_again(&self, before: Option<&Path>) -> Result<Config, LoadError> {
         match before.and_then(|path| Some((path, std::fs::metadata(path).ok()?))) {
             Some((path, about)) if !about.is_file() && !about.is_dir() => Err(LoadError::Unreadable {

@@ -1,7 +1,7 @@
 //! Finds out that a file changed: one that was written, replaced, or is reached through a link that leads elsewhere now,
 //! as Kubernetes swaps `..data`.
 //!
-//! The files are looked at every few seconds. That works on every file system, also where nobody tells of changes.
+//! The files are looked at every few seconds. That also works on file systems that announce no changes.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

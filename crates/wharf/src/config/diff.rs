@@ -38,12 +38,12 @@ pub(crate) struct RegistryChange {
 pub(crate) struct Waiting {
     /// The key and its section.
     pub(crate) key: &'static str,
-    /// What is in force until then.
+    /// The value in force until then.
     pub(crate) in_force: String,
 }
 
 impl Diff {
-    /// What is different in `new` from `running`, the configuration in force.
+    /// Compares `new` with `running`, the configuration in force.
     pub(crate) fn between(running: &Config, new: &Config) -> Self {
         let find = |config: &Config, name: &str| -> Option<Registry> {
             config.registries.iter().find(|it| it.names.name == name).cloned()
@@ -175,7 +175,7 @@ fn names_of_the_process(before: &Routes, after: &Routes) -> bool {
 }
 
 impl RegistryChange {
-    /// What is different in `after`.
+    /// Compares two registries of one name.
     pub(crate) fn between(before: &Registry, after: &Registry) -> Self {
         Self {
             upstream: !is_same_upstream(&before.upstream, &after.upstream),

@@ -44,7 +44,7 @@ pub(super) struct Lifetime {
     upkeep: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
-/// A registry that was removed, until its last transfer is over or somebody takes it back.
+/// A removed registry, until its last transfer is over or it is added again.
 pub(super) type Slot = Arc<Mutex<Option<Served>>>;
 
 impl Served {
@@ -176,7 +176,7 @@ async fn maintain(store: Arc<dyn Store>, stop: CancellationToken) {
 }
 
 /// Waits until nothing uses a registry that was removed, then closes its store, which frees the lock of its root. Ends
-/// early if somebody takes the registry back.
+/// early if the registry is added again.
 pub(super) async fn drain(
     name: String,
     slot: Slot,
@@ -185,7 +185,7 @@ pub(super) async fn drain(
 ) {
     loop {
         tokio::time::sleep(DRAIN_LOOK_INTERVAL).await;
-        // Whoever takes it back looks into the slot under this lock, so it is either whole or closed.
+        // A registry is taken back under this lock, so it is either whole or closed.
         let mut slot = slot.lock();
         match &*slot {
             None => return,

@@ -14,7 +14,7 @@ use crate::config::Registry;
 use crate::disk::{self, RegistryError};
 use crate::machine;
 
-/// How long the lock of a store may be held by what is left of a registry that was removed.
+/// The longest wait for a lock that the last job of a removed registry may still hold.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Between two tries to have the lock.
