@@ -84,7 +84,7 @@ impl TagWords {
         })?;
         match self.newest.get(&(repository.clone(), tag.clone())) {
             Some((asked_at, Some(digest))) if digest == record.digest => record.checked_at = asked_at.time,
-            // The disk did not let go of it.
+            // It was removed after the look above.
             Some((_, None)) => return None,
             Some(_) | None => {}
         }
@@ -160,6 +160,10 @@ impl TagWords {
         };
         if let Err(error) = written {
             self.shared.store_failed(&error);
+            if digest.is_none() {
+                // The record is still there. It is to be removed by the next refusal, which must find it.
+                return;
+            }
         }
         self.newest.insert(key, (asked_at, digest));
     }

@@ -302,3 +302,24 @@ async fn signatures_whose_manifest_is_lost_are_absent_not_failing_where_no_upstr
     let world = World::over(online.upstream.clone(), blobs, records, |it| it.tags.offline = true);
     assert!(matches!(world.manifest(&tag, Want::Get).await, Err(PullError::NotFound { .. })));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_whose_removal_the_disk_refused_is_removed_by_the_next_refusal() {
+    let (world, faults, _directory) = world_on_files(|_| {});
+    world.upstream.put_manifest(&repository(), "1", ONE);
+    world.manifest("1", Want::Get).await.unwrap();
+    world.upstream.delete_tag(&repository(), "1");
+    faults.inject(Some(Call::Unlink), 0, Fault::Errno(5));
+    for _ in 0..2 {
+        assert!(matches!(world.manifest("1", Want::Get).await, Err(PullError::NotFound { .. })));
+        assert!(!faults.is_pending());
+        // Longer than the refusal is remembered.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+    }
+    world.upstream.set_down(Some(ErrorKind::Unreachable));
+    let restarted = world.restarted();
+    for world in [world, restarted] {
+        let pulled = world.manifest("1", Want::Get).await;
+        assert!(matches!(pulled, Err(PullError::UpstreamUnavailable { .. })), "{pulled:?}");
+    }
+}
