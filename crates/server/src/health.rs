@@ -1,4 +1,4 @@
-//! Liveness and readiness, on any host and on both listeners. They say nothing about what is served.
+//! Liveness and readiness, on any host and on every listener. They say nothing about what is served.
 
 use http::{Method, StatusCode, header, header::HeaderValue, request};
 use telemetry::Answered;
@@ -6,16 +6,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::respond::Answer;
 
-/// The answer to `/livez` (the process answers) and `/readyz` (and takes on new work); none for any other
-/// request.
+/// The answer to `/livez`: the process answers.
+pub fn live() -> (StatusCode, &'static str) {
+    (StatusCode::OK, "ok\n")
+}
+
+/// The answer to `/readyz`: whether the process takes on new work.
+pub fn ready(is_stopping: bool) -> (StatusCode, &'static str) {
+    if is_stopping { (StatusCode::SERVICE_UNAVAILABLE, "stopping\n") } else { (StatusCode::OK, "ok\n") }
+}
+
+/// The answer to a request for one of the two; none for any other request.
 pub(crate) fn answer(head: &request::Parts, shutdown: &CancellationToken) -> Option<Answer> {
     if head.method != Method::GET && head.method != Method::HEAD {
         return None;
     }
     let (status, text) = match head.uri.path() {
-        "/livez" => (StatusCode::OK, "ok\n"),
-        "/readyz" if shutdown.is_cancelled() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
-        "/readyz" => (StatusCode::OK, "ok\n"),
+        "/livez" => live(),
+        "/readyz" => ready(shutdown.is_cancelled()),
         _ => return None,
     };
     let text_type = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -1,14 +1,16 @@
-//! HTTP for registry clients and for the operator.
+//! HTTP for registry clients, and connections for the admin listener.
 //!
 //! A request on the public listener goes through these rooms in order: `listen` accepts it, `tls` decrypts it on the
 //! listeners that speak TLS, `connection` serves HTTP/1.1 on it under the deadlines of `clock`, `site` refuses malformed
 //! heads, `identity` says who asks, `handle` finds the registry and asks its backend, `respond` puts the answer into
 //! HTTP, `body` sends it, through `sendfile` where it is in a file, and `report` tells its end to `access`. Beside them,
-//! `lateness` measures how long they wait for one another. Only this crate knows HTTP service types.
+//! `lateness` measures how long they wait for one another.
+//!
+//! A listener beside the public one (`side`) shares `listen`, `seats`, `connection` and `clock` with it, and may check
+//! heads with `site`; what it answers is its own.
 
 mod about;
 mod access;
-mod admin;
 mod body;
 mod clock;
 mod condition;
@@ -17,13 +19,12 @@ mod connection;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handle;
-mod health;
+pub mod health;
 mod identity;
 mod lateness;
 mod listen;
 mod multipart;
 mod permits;
-mod reload;
 mod renewal;
 mod report;
 mod request_id;
@@ -32,7 +33,8 @@ mod seats;
 mod sendfile;
 mod server;
 mod settings;
-mod site;
+mod side;
+pub mod site;
 mod snapshot;
 mod socket;
 mod surface;
@@ -41,8 +43,11 @@ mod turns;
 mod unsent;
 mod wrong_port;
 
-pub use reload::{ReloadAnswer, ReloadRequest, Reloads};
-pub use server::{BindError, Parts, Server, Sockets};
-pub use settings::{AdminSettings, Settings, TlsSettings};
+pub use hyper::body::Incoming;
+pub use listen::{BindError, BoundSocket};
+pub use respond::foreign::foreign;
+pub use server::{Parts, Server, Sockets};
+pub use settings::{Settings, TlsSettings};
+pub use side::SideService;
 pub use snapshot::{Control, Snapshot};
 pub use tls::{TlsIdentity, TlsIdentityError};

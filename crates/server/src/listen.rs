@@ -17,18 +17,60 @@ const BACKLOG_COUNT: u32 = 4096;
 /// fail again and burn a processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A socket on `address` that nobody can connect to yet. Its port can be taken over at once from a process that just
-/// ended.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
 }
 
-/// Lets clients connect to `socket`. This fails where another process that was bound too has begun to listen.
-pub(crate) fn listen(socket: TcpSocket) -> io::Result<TcpListener> {
-    socket.listen(BACKLOG_COUNT)
+/// A socket that nobody can connect to yet: to be had before anything is done that a start which fails for it would leave
+/// behind.
+#[derive(Debug)]
+pub struct BoundSocket {
+    socket: TcpSocket,
+    address: SocketAddr,
+}
+
+impl BoundSocket {
+    /// Binds a socket to `address`. Its port can be taken over at once from a process that just ended.
+    ///
+    /// # Errors
+    /// [`BindError`] if the address cannot be had.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let bind = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            Ok(socket)
+        };
+        let socket = bind().map_err(|source| BindError { address, source })?;
+        Ok(Self { socket, address })
+    }
+
+    /// Lets clients connect. This fails where another process that was bound too has begun to listen.
+    pub(crate) fn listen(self) -> Result<Listening, BindError> {
+        let Self { socket, address } = self;
+        let listening = socket.listen(BACKLOG_COUNT).and_then(|listener| {
+            let address = listener.local_addr()?;
+            Ok(Listening { listener, address })
+        });
+        listening.map_err(|source| BindError { address, source })
+    }
+}
+
+/// A socket that clients can connect to.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) listener: TcpListener,
+    /// Its address, with the port that was chosen for port 0.
+    pub(crate) address: SocketAddr,
 }
 
 /// Accepts until `shutdown` is cancelled, and closes the listening socket then. Each connection gets

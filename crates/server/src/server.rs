@@ -1,35 +1,30 @@
 //! The server: its listeners, and its end.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use telemetry::Metrics;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::Admin;
 use crate::connection::{self, Terms};
 use crate::handle::Public;
 use crate::lateness;
-use crate::listen;
+use crate::listen::{self, BindError, BoundSocket, Listening};
 use crate::permits::Permits;
-use crate::reload::Reloads;
 use crate::renewal;
 use crate::request_id::RequestIds;
 use crate::seats::{Seat, Seats};
 use crate::settings::Settings;
+use crate::side::SideService;
 use crate::snapshot::{Control, Current, Snapshot};
 use crate::surface::Surface;
 use crate::tls::Certificates;
 use crate::turns::Turns;
 use crate::wrong_port::WrongPorts;
-
-/// Connections of the admin listener open at once: a scraper or two and a person.
-const ADMIN_CONNECTION_COUNT_MAX: usize = 64;
 
 /// The longest that a client beyond the bounds takes for each step until it is turned away.
 pub(crate) const TURN_AWAY_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -41,27 +36,13 @@ pub struct Parts {
     pub snapshot: Snapshot,
     /// The process's numbers.
     pub metrics: Arc<Metrics>,
-    /// Takes the admin listener's requests to reload; none: it answers that there is nothing to reload.
-    pub reloads: Option<Reloads>,
 }
 
-/// An address that cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}")]
-pub struct BindError {
-    /// The address.
-    pub address: SocketAddr,
-    /// What the system said.
-    pub source: io::Error,
-}
-
-/// The sockets of a server, which nobody can connect to yet: to be had before anything is done that a start which
-/// fails for them would leave behind.
+/// The sockets of the public listeners.
 #[derive(Debug)]
 pub struct Sockets {
-    plain: Vec<(TcpSocket, SocketAddr)>,
-    tls: Vec<(TcpSocket, SocketAddr)>,
-    admin: Option<(TcpSocket, SocketAddr)>,
+    plain: Vec<BoundSocket>,
+    tls: Vec<BoundSocket>,
 }
 
 impl Sockets {
@@ -73,14 +54,10 @@ impl Sockets {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn bind(settings: &Settings) -> Result<Self, BindError> {
-        let bind = |address: &SocketAddr| {
-            let bound = listen::bind(*address).map(|socket| (socket, *address));
-            bound.map_err(|source| BindError { address: *address, source })
-        };
+        let bind = |address: &SocketAddr| BoundSocket::bind(*address);
         Ok(Self {
             plain: settings.listen.iter().map(bind).collect::<Result<_, _>>()?,
             tls: settings.tls.iter().flat_map(|tls| &tls.listen).map(bind).collect::<Result<_, _>>()?,
-            admin: settings.admin.as_ref().map(|admin| bind(&admin.listen)).transpose()?,
         })
     }
 }
@@ -89,11 +66,18 @@ impl Sockets {
 #[derive(Debug)]
 pub struct Server {
     metrics: Arc<Metrics>,
-    reloads: Option<Reloads>,
-    listeners: Vec<(TcpListener, SocketAddr)>,
-    tls_listeners: Vec<(TcpListener, SocketAddr)>,
-    admin: Option<(TcpListener, SocketAddr)>,
+    listeners: Vec<Listening>,
+    tls_listeners: Vec<Listening>,
+    sides: Vec<Side>,
     control: Control,
+}
+
+/// A listener beside the public ones.
+#[derive(Debug)]
+struct Side {
+    listening: Listening,
+    connection_count_max: usize,
+    service: Arc<dyn SideService>,
 }
 
 impl Server {
@@ -115,15 +99,16 @@ impl Server {
     /// # Errors
     /// [`BindError`] for an address on which another process listens since it was bound here.
     pub fn listen(parts: Parts, sockets: Sockets) -> Result<Self, BindError> {
-        let listen_all = |sockets: Vec<_>| sockets.into_iter().map(listen_on).collect::<Result<Vec<_>, _>>();
-        let Parts { snapshot, metrics, reloads } = parts;
+        let listen_all = |sockets: Vec<BoundSocket>| {
+            sockets.into_iter().map(BoundSocket::listen).collect::<Result<Vec<_>, _>>()
+        };
+        let Parts { snapshot, metrics } = parts;
         let settings = &snapshot.settings;
         Ok(Self {
             metrics,
-            reloads,
             listeners: listen_all(sockets.plain)?,
             tls_listeners: listen_all(sockets.tls)?,
-            admin: sockets.admin.map(listen_on).transpose()?,
+            sides: Vec::new(),
             control: Control {
                 places: Arc::new(Permits::new(settings.answer_count_max)),
                 seats: Seats::new(settings.connection_count_max, settings.client_connection_count_max),
@@ -135,17 +120,29 @@ impl Server {
 
     /// The public listeners' addresses, with the ports that were chosen for port 0.
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|(_, address)| *address).collect()
+        self.listeners.iter().map(|it| it.address).collect()
     }
 
     /// The addresses of the public listeners that speak TLS.
     pub fn tls_addresses(&self) -> Vec<SocketAddr> {
-        self.tls_listeners.iter().map(|(_, address)| *address).collect()
+        self.tls_listeners.iter().map(|it| it.address).collect()
     }
 
-    /// The admin listener's address, if there is one.
-    pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().map(|(_, address)| *address)
+    /// Listens on `socket` too, for `service`, which has at most `connection_count_max` connections at once. Returns the
+    /// address, with the port that was chosen for port 0.
+    ///
+    /// # Errors
+    /// [`BindError`] if another process listens there since it was bound.
+    pub fn attach(
+        &mut self,
+        socket: BoundSocket,
+        connection_count_max: usize,
+        service: Arc<dyn SideService>,
+    ) -> Result<SocketAddr, BindError> {
+        let listening = socket.listen()?;
+        let address = listening.address;
+        self.sides.push(Side { listening, connection_count_max, service });
+        Ok(address)
     }
 
     /// Changes what is served while the server runs.
@@ -168,7 +165,7 @@ impl Server {
 
     /// Starts the listeners and the watches as tasks of `connections`.
     fn start(self, connections: &TaskTracker, shutdown: &CancellationToken) {
-        let Self { metrics, reloads, listeners, tls_listeners, admin, control } = self;
+        let Self { metrics, listeners, tls_listeners, sides, control } = self;
         let Control { current, places, seats, certificates } = control;
         let turns = Arc::new(Turns::default());
         let wrong_ports = Arc::new(WrongPorts::default());
@@ -185,11 +182,10 @@ impl Server {
         };
         let start = |listener, tls, doors, seats| accept(listener, tls, doors, seats, connections, shutdown);
 
-        if let Some((listener, _)) = admin {
-            let admin = Admin::new(current.clone(), Arc::clone(&metrics), reloads, shutdown.clone());
-            let seats = Seats::new(ADMIN_CONNECTION_COUNT_MAX, ADMIN_CONNECTION_COUNT_MAX);
-            let terms = terms(Surface::Admin(admin), None);
-            start(listener, None, Doors { own: Arc::clone(&terms), extra: terms }, seats);
+        for Side { listening, connection_count_max, service } in sides {
+            let seats = Seats::new(connection_count_max, connection_count_max);
+            let terms = terms(Surface::Side(service), None);
+            start(listening.listener, None, Doors { own: Arc::clone(&terms), extra: terms }, seats);
         }
         let public = Arc::new(Public {
             current: current.clone(),
@@ -203,8 +199,8 @@ impl Server {
             extra: terms(Surface::Crowded(public), Some(TURN_AWAY_WAIT_MAX)),
         };
         let acceptor = certificates.as_ref().map(Certificates::acceptor);
-        let plain = listeners.into_iter().map(|(listener, _)| (listener, None));
-        let encrypted = tls_listeners.into_iter().map(|(listener, _)| (listener, acceptor.clone()));
+        let plain = listeners.into_iter().map(|it| (it.listener, None));
+        let encrypted = tls_listeners.into_iter().map(|it| (it.listener, acceptor.clone()));
         for (listener, tls) in plain.chain(encrypted) {
             start(listener, tls, doors.clone(), Arc::clone(&seats));
         }
@@ -216,15 +212,6 @@ impl Server {
         let watch = lateness::watch(Arc::clone(&metrics));
         connections.spawn(shutdown.clone().run_until_cancelled_owned(watch));
     }
-}
-
-/// Listens on a socket; its address gets the port that was chosen for port 0.
-fn listen_on((socket, address): (TcpSocket, SocketAddr)) -> Result<(TcpListener, SocketAddr), BindError> {
-    let listening = listen::listen(socket).and_then(|listener| {
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    });
-    listening.map_err(|source| BindError { address, source })
 }
 
 /// The terms for connections with a seat of their own, and for those with an extra one.

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use policy::capacity;
-use secret::Secret;
 
 use crate::tls::TlsIdentity;
 
@@ -15,10 +14,6 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Further addresses of the public listener, where it speaks TLS.
     pub tls: Option<TlsSettings>,
-    /// The admin listener; none: there is no such listener.
-    pub admin: Option<AdminSettings>,
-    /// The host names by which the admin listener may be asked for, beside addresses and `localhost`.
-    pub admin_hosts: Vec<String>,
     /// Whether stored blobs are handed to the kernel as files (`sendfile`) instead of being copied through
     /// this process.
     pub sendfile: bool,
@@ -59,28 +54,17 @@ pub struct TlsSettings {
     pub identity: TlsIdentity,
 }
 
-/// The admin listener.
-#[derive(Clone, Debug)]
-pub struct AdminSettings {
-    /// Its address; loopback unless a token is set (the configuration sees to that).
-    pub listen: SocketAddr,
-    /// What a client must send as `Authorization: Bearer`; none: nothing is asked.
-    pub token: Option<Secret<String>>,
-}
-
 impl Settings {
     /// The default of `sendfile`.
     pub const SENDFILE: bool = true;
     /// The default of `shutdown_grace`.
     pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
 
-    /// The defaults for these addresses, without an admin listener.
+    /// The defaults for these addresses.
     pub fn new(listen: Vec<SocketAddr>) -> Self {
         Self {
             listen,
             tls: None,
-            admin: None,
-            admin_hosts: Vec::new(),
             sendfile: Self::SENDFILE,
             connection_count_max: capacity::CONNECTIONS,
             client_connection_count_max: capacity::CONNECTIONS / 2,

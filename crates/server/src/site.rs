@@ -19,7 +19,7 @@ const TARGET_BYTES_MAX: usize = 8 * 1024;
 
 /// What is wrong with a request's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum HeadFault {
+pub enum HeadFault {
     /// A method other than GET and HEAD.
     #[error(
         "this is a pull-only cache: it answers GET and HEAD, and takes no push; push to the registry itself"
@@ -56,7 +56,7 @@ pub(crate) enum HeadFault {
 
 /// How a request announces its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub enum Framing {
     /// There is none.
     Empty,
     /// In chunks, whose number is known once they are read: some clients send none, and say so.
@@ -73,7 +73,7 @@ pub(crate) fn check(head: &request::Parts) -> Result<Framing, HeadFault> {
 }
 
 /// The same for any method.
-pub(crate) fn check_form(head: &request::Parts) -> Result<Framing, HeadFault> {
+pub fn check_form(head: &request::Parts) -> Result<Framing, HeadFault> {
     let framing = framing(&head.headers)?;
     let target_bytes = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target_bytes > TARGET_BYTES_MAX {
@@ -99,16 +99,9 @@ fn framing(headers: &HeaderMap) -> Result<Framing, HeadFault> {
 
 /// Refuses what a page in a browser sends. A page can have a name that its owner lets lead to us, and would read
 /// for its owner what only this network may see.
-pub(crate) fn refuse_pages(headers: &HeaderMap) -> Result<(), HeadFault> {
+pub fn refuse_pages(headers: &HeaderMap) -> Result<(), HeadFault> {
     let is_of_a_page = |name: &HeaderName| name == header::ORIGIN || name.as_str().starts_with("sec-fetch-");
     if headers.keys().any(is_of_a_page) { Err(HeadFault::Page) } else { Ok(()) }
-}
-
-/// The same where people look with a browser: what they typed, and what our own pages ask for, is served.
-pub(crate) fn refuse_foreign_pages(headers: &HeaderMap) -> Result<(), HeadFault> {
-    let mut sites = headers.get_all("sec-fetch-site").iter();
-    let is_own = sites.all(|site| site == "none" || site == "same-origin");
-    if is_own && !headers.contains_key(header::ORIGIN) { Ok(()) } else { Err(HeadFault::Page) }
 }
 
 /// Reads the chunks of a request, of which there must be none, and no trailer. The connection has to end with the
@@ -126,7 +119,7 @@ pub(crate) async fn read_nothing<B: Body + Unpin>(mut body: B, wait_max: Duratio
 
 /// The host that a request is meant for, port included, as the client wrote it. Empty when an HTTP/1.0
 /// client named none.
-pub(crate) fn authority(head: &request::Parts) -> Result<&str, HeadFault> {
+pub fn authority(head: &request::Parts) -> Result<&str, HeadFault> {
     let authority = named_authority(head)?;
     // A certificate vouches for one name; what another name serves is asked for on a connection to it
     // (RFC 9110, section 15.5.20).

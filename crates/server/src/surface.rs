@@ -1,15 +1,15 @@
-//! The two faces of the server: what clients pull from, and what its operator looks at.
+//! The faces of the server: what clients pull from, and what other services have beside that.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use http_body::Body;
+use hyper::body::Incoming;
 
-use crate::admin::Admin;
-use crate::body::AnswerBody;
+use crate::body::{AnswerBody, Content};
 use crate::clock::Clock;
 use crate::handle::Public;
+use crate::side::SideService;
 
 /// What a listener serves.
 #[derive(Debug)]
@@ -17,21 +17,25 @@ pub(crate) enum Surface {
     Public(Arc<Public>),
     /// The public surface for a client beyond the bounds.
     Crowded(Arc<Public>),
-    Admin(Admin),
+    /// Another service's.
+    Side(Arc<dyn SideService>),
 }
 
 impl Surface {
     /// Answers one request.
-    pub(crate) async fn answer<B: Body + Unpin>(
+    pub(crate) async fn answer(
         &self,
-        request: Request<B>,
+        request: Request<Incoming>,
         client: SocketAddr,
         clock: &Arc<Clock>,
     ) -> Response<AnswerBody> {
         match self {
             Self::Public(public) => public.answer(request, client, clock).await,
             Self::Crowded(public) => public.turn_away(request, client, clock),
-            Self::Admin(admin) => admin.answer(&request.into_parts().0).await,
+            Self::Side(service) => service.answer(request).await.map(|bytes| {
+                let length = bytes.len() as u64;
+                AnswerBody::new(Content::Whole(bytes), length, None)
+            }),
         }
     }
 }

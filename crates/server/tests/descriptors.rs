@@ -27,7 +27,6 @@ async fn accepting_rests_and_goes_on_when_descriptors_are_free_again() {
             settings: Settings::new(vec!["127.0.0.1:0".parse().unwrap()]),
         },
         metrics: Arc::new(Metrics::new(&[])),
-        reloads: None,
     };
     let server = Server::bind(parts).unwrap();
     let address = server.local_addresses()[0];

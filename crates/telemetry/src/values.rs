@@ -75,8 +75,6 @@ label! {
         Health = "health",
         /// The root, or a path that is elsewhere.
         About = "about",
-        /// On the admin listener.
-        Admin = "admin",
         /// A push or another method.
         Unsupported = "unsupported",
         /// A head that cannot be read.

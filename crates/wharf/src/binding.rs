@@ -3,16 +3,18 @@
 use std::io;
 use std::net::SocketAddr;
 
-use server::{BindError, Settings};
+use server::BindError;
+
+use crate::config::Config;
 
 /// Ports below this one are for privileged processes, unless the system says otherwise (ip(7),
 /// `ip_unprivileged_port_start`).
 const UNPRIVILEGED_PORT_MIN: u16 = 1024;
 
 /// Which address cannot be had, why, and what to do.
-pub(crate) fn describe(error: &BindError, settings: &Settings) -> String {
+pub(crate) fn describe(error: &BindError, config: &Config) -> String {
     let BindError { address, source } = error;
-    let key = key_of(address, settings);
+    let key = key_of(address, config);
     let port = address.port();
     let advice = match source.kind() {
         io::ErrorKind::AddrInUse => format!(
@@ -34,9 +36,9 @@ pub(crate) fn describe(error: &BindError, settings: &Settings) -> String {
 }
 
 /// The key that names this address.
-fn key_of(address: &SocketAddr, settings: &Settings) -> &'static str {
-    let is_tls = settings.tls.as_ref().is_some_and(|tls| tls.listen.contains(address));
-    let is_admin = settings.admin.as_ref().is_some_and(|admin| admin.listen == *address);
+fn key_of(address: &SocketAddr, config: &Config) -> &'static str {
+    let is_tls = config.server.tls.as_ref().is_some_and(|tls| tls.listen.contains(address));
+    let is_admin = config.admin.as_ref().is_some_and(|admin| admin.listen == *address);
     match (is_tls, is_admin) {
         (true, _) => "listen of [server.tls]",
         (_, true) => "listen of [admin]",

@@ -63,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) source: String,
     /// With the default bounds on what is served at once: [`Config::wanted`] and the machine decide on these.
     pub(crate) server: server::Settings,
+    /// The admin listener; none: there is no such listener.
+    pub(crate) admin: Option<admin::Settings>,
     /// The bounds that the operator asked for.
     pub(crate) wanted: Wanted,
     /// What bodies may take of memory in all, in bytes.
@@ -232,7 +234,8 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
         domain: server.domain.clone(),
         body_bytes_max: server.body_bytes_max as u64,
         wanted: server.wanted,
-        server: waits::outlast(server.settings(admin), &registries),
+        server: waits::outlast(server.settings(), &registries),
+        admin,
         routes,
         log,
         registries,
@@ -260,7 +263,7 @@ fn check_default_registry(reader: &mut Reader<'_>, text: &Text, claims: &Claims)
 fn check_circles(
     reader: &mut Reader<'_>,
     server: &ServerSection,
-    admin: Option<&server::AdminSettings>,
+    admin: Option<&admin::Settings>,
     upstreams: &[(Place, Url)],
 ) {
     let tls = server.tls.iter().flat_map(|(tls, _)| &tls.listen);

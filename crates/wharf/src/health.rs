@@ -29,7 +29,7 @@ pub(crate) enum HealthError {
 /// The question to a wharf with this configuration on this machine: without TLS, if it answers anywhere without.
 pub(crate) fn url_of(config: &Config) -> Url {
     let server = &config.server;
-    let plain = server.listen.first().or(server.admin.as_ref().map(|admin| &admin.listen));
+    let plain = server.listen.first().or(config.admin.as_ref().map(|admin| &admin.listen));
     let tls = server.tls.as_ref().and_then(|tls| tls.listen.first());
     let (scheme, address) = match (plain, tls) {
         (Some(address), _) => ("http", address),

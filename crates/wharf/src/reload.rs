@@ -6,10 +6,12 @@
 //! has yet to restart wharf for another change.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use admin::{Admin, ReloadAnswer, ReloadRequest};
 use policy::capacity;
-use server::{Control, ReloadAnswer, ReloadRequest, Snapshot};
+use server::{Control, Snapshot};
 use telemetry::{Metrics, Reloaded};
 use tokio::sync::{mpsc, watch as signal};
 use tokio_util::sync::CancellationToken;
@@ -31,8 +33,9 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 /// What reloading changes, beside the registries.
 pub(crate) struct Targets {
     pub(crate) control: Control,
+    pub(crate) admin: Option<Arc<Admin>>,
     pub(crate) levels: Levels,
-    pub(crate) metrics: std::sync::Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     /// How many files the process may have open; none: any number.
     pub(crate) descriptors: Option<usize>,
 }
@@ -167,7 +170,7 @@ impl Reloader {
 
     /// Serves `config` from now on.
     async fn serve(&mut self, config: Config) -> Result<(), Refused> {
-        let Targets { control, levels, descriptors, .. } = &self.targets;
+        let Targets { control, admin, levels, descriptors, .. } = &self.targets;
         let capacity = capacity::plan(*descriptors, &config.wanted, config.registries.len())
             .map_err(|few| Refused(descriptors::refuse(&few)))?;
         let prepared = self.set.prepare(&config, &capacity).await;
@@ -175,6 +178,9 @@ impl Reloader {
         let prepared = prepared.map_err(|errors| Refused(disk::lines(&errors, registry_count)))?;
         let routes = self.set.commit(prepared, &config);
         control.replace(Snapshot { routes, settings: wiring::server_settings(&config, &capacity) });
+        if let (Some(admin), Some(settings)) = (admin, &config.admin) {
+            admin.replace(settings);
+        }
         levels.set(&config.log);
         self.in_force = config;
         Ok(())

@@ -19,7 +19,7 @@ const HANGUP: &str =
 /// # Errors
 /// Why nothing was reloaded, in lines for the operator.
 pub(crate) fn request(config: &Config, url: Option<&Url>) -> Result<String, String> {
-    let admin = config.server.admin.as_ref();
+    let admin = config.admin.as_ref();
     let (host, port) = match (url, admin) {
         (Some(url), _) => match (url.scheme(), url.host_str(), url.port_or_known_default()) {
             ("http", Some(host), Some(port)) => (host.trim_matches(['[', ']']).to_owned(), port),

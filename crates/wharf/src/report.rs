@@ -76,7 +76,7 @@ pub(crate) fn check(config: &Config) -> String {
     let tls = config.server.tls.as_ref().map_or(&[][..], |tls| &tls.listen);
     let mut listen: Vec<String> = plain.iter().map(SocketAddr::to_string).collect();
     listen.extend(tls.iter().map(|address| format!("{address} (TLS)")));
-    let admin = config.server.admin.as_ref().map_or("off".to_owned(), |admin| admin.listen.to_string());
+    let admin = config.admin.as_ref().map_or("off".to_owned(), |admin| admin.listen.to_string());
     let door = Door::of(config, plain, tls, None).expect("a valid configuration listens somewhere");
     let mut text = format!(
         "{}: no mistakes\nlisten  {}\nadmin   {admin}\nbare    {}\nany     {}/v2/?ns=REGISTRY, as containerd \

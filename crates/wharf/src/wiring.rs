@@ -1,11 +1,13 @@
 //! How the rooms are put together. Whatever two of them share is made here and handed down.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use admin::{Admin, Reloads};
 use budget::Memory;
 use cache::Bounds;
 use policy::capacity::{self, Capacity, TooFew};
-use server::{BindError, Reloads, Server, Snapshot, Sockets};
+use server::{BindError, BoundSocket, Server, Snapshot, Sockets};
 use telemetry::Metrics;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -48,8 +50,9 @@ pub(crate) async fn serve(told: Told, config: Config, log: &RunningLog) -> Resul
     let (hangup, hangups) = watch::channel(());
     let signals = Signals::catch(hangup).map_err(StartError::Signals)?;
     let (reloads, requests) = Reloads::new();
-    let Started { server, reloader } = start(told, config, log, reloads).await?;
-    let set = run(server, reloader, signals, Causes { hangups, requests }).await;
+    let shutdown = CancellationToken::new();
+    let Started { server, reloader } = start(told, config, log, reloads, &shutdown).await?;
+    let set = run(server, reloader, signals, Causes { hangups, requests }, shutdown).await;
     if !set.stop().await {
         tracing::warn!("transfers were still running; what they had is fetched again");
     }
@@ -69,6 +72,7 @@ async fn start(
     config: Config,
     log: &RunningLog,
     reloads: Reloads,
+    shutdown: &CancellationToken,
 ) -> Result<Started, StartError> {
     let metrics = metrics_of(&config);
     metrics.count_dropped_log_lines(log.dropped_lines());
@@ -78,25 +82,43 @@ async fn start(
     let capacity = capacity::plan(descriptors, &config.wanted, config.registries.len());
     let capacity = capacity.map_err(StartError::Descriptors)?;
     // Whatever else can fail comes before the stores, so that a start in vain leaves no directory behind.
-    let in_vain = |error: BindError| StartError::Bind(binding::describe(&error, &config.server));
+    let in_vain = |error: BindError| StartError::Bind(binding::describe(&error, &config));
     let sockets = Sockets::bind(&config.server).map_err(in_vain)?;
+    let admin_socket = config.admin.as_ref().map(|admin| BoundSocket::bind(admin.listen));
+    let admin_socket = admin_socket.transpose().map_err(in_vain)?;
     let mut set = RegistrySet::new(common(&config, &capacity, &metrics));
     let refused = |errors| StartError::Registries { errors, registry_count: config.registries.len() };
     let prepared = set.prepare(&config, &capacity).await.map_err(refused)?;
     let routes = set.commit(prepared, &config);
     let snapshot = Snapshot { routes, settings: server_settings(&config, &capacity) };
-    let parts = server::Parts { snapshot, metrics: Arc::clone(&metrics), reloads: Some(reloads) };
-    let server = Server::listen(parts, sockets).map_err(in_vain)?;
+    let parts = server::Parts { snapshot, metrics: Arc::clone(&metrics) };
+    let mut server = Server::listen(parts, sockets).map_err(in_vain)?;
+    let admin_parts = admin::Parts {
+        control: server.control(),
+        metrics: Arc::clone(&metrics),
+        reloads: Some(reloads),
+        shutdown: shutdown.clone(),
+    };
+    let admin = config.admin.as_ref().map(|settings| Admin::new(settings, admin_parts));
+    let admin_address = match (&admin, admin_socket) {
+        (Some(admin), Some(socket)) => Some(admin.listen(socket, &mut server).map_err(in_vain)?),
+        _ => None,
+    };
 
     say_what(&config, &descriptors::describe(descriptors, &config.wanted, &capacity));
-    say_where(&config, &server);
-    let targets = Targets { control: server.control(), levels: log.levels(), metrics, descriptors };
+    say_where(&config, &server, admin_address);
+    let targets = Targets { control: server.control(), admin, levels: log.levels(), metrics, descriptors };
     Ok(Started { server, reloader: Reloader::new(told, config, set, targets) })
 }
 
 /// Serves and reloads until a signal says to stop, and returns the registries that are served then.
-async fn run(server: Server, reloader: Reloader, signals: Signals, causes: Causes) -> RegistrySet {
-    let shutdown = CancellationToken::new();
+async fn run(
+    server: Server,
+    reloader: Reloader,
+    signals: Signals,
+    causes: Causes,
+    shutdown: CancellationToken,
+) -> RegistrySet {
     tokio::spawn(signals.obey(shutdown.clone(), server.control()));
     let reloading = tokio::spawn(reloader.run(causes, shutdown.clone()));
     notify(notify::READY);
@@ -136,10 +158,9 @@ fn say_what(config: &Config, room: &Notice) {
 }
 
 /// Says where it listens and how clients are told.
-fn say_where(config: &Config, server: &Server) {
+fn say_where(config: &Config, server: &Server, admin: Option<SocketAddr>) {
     let (plain, tls) = (server.local_addresses(), server.tls_addresses());
-    let (admin, own) = (server.admin_address(), machine::own_address());
-    let listeners = Listeners { plain: &plain, tls: &tls, admin, own };
+    let listeners = Listeners { plain: &plain, tls: &tls, admin, own: machine::own_address() };
     let lines = match log::format_of(&config.log) {
         LogFormat::Short => report::start_short(config, listeners),
         LogFormat::Text | LogFormat::Json => report::start(config, listeners),

@@ -4,7 +4,7 @@
 const BYTES_MAX: usize = 120;
 
 /// The text in backticks: visible ASCII, anything else as `?`, cut where it is long.
-pub(crate) fn foreign(text: &str) -> String {
+pub fn foreign(text: &str) -> String {
     let is_plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'`';
     let shown: String = text
         .bytes()

@@ -8,7 +8,7 @@ use budget::Memory;
 use cache::{Backend, Bounds};
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use policy::host::{RegistryNames, RoutingTable};
-use server::{Control, Parts, Reloads, Server, Settings, Snapshot};
+use server::{Control, Parts, Server, Settings, Snapshot};
 use storage::{BlobStore, MemoryStore, RecordStore};
 use telemetry::Metrics;
 use testkit::client::{Connection, Response, request};
@@ -42,7 +42,6 @@ pub(crate) struct Plan {
     pub(crate) waiting_count_max: usize,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) memory: Memory,
-    pub(crate) reloads: Option<Reloads>,
 }
 
 pub(crate) struct Lab {
@@ -50,7 +49,6 @@ pub(crate) struct Lab {
     pub(crate) quay: FakeRegistry,
     pub(crate) address: SocketAddr,
     pub(crate) tls: Option<SocketAddr>,
-    pub(crate) admin: Option<SocketAddr>,
     pub(crate) control: Control,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: CancellationToken,
@@ -65,6 +63,14 @@ impl Lab {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Plan)) -> Self {
+        Self::start_beside(change, |_, _| ()).await.0
+    }
+
+    /// A lab whose server is handed to `attach`, with the signal for its end, before it serves.
+    pub(crate) async fn start_beside<T>(
+        change: impl FnOnce(&mut Plan),
+        attach: impl FnOnce(&mut Server, &CancellationToken) -> T,
+    ) -> (Self, T) {
         let names = ["docker.io".to_owned(), "quay.io".to_owned()];
         let mut plan = Plan {
             settings: Settings::new(vec![loopback()]),
@@ -77,7 +83,6 @@ impl Lab {
             waiting_count_max: 2048,
             metrics: Arc::new(Metrics::new(&names)),
             memory: Memory::default(),
-            reloads: None,
         };
         plan.settings.sendfile = crate::SENDFILE;
         change(&mut plan);
@@ -90,14 +95,14 @@ impl Lab {
         let metrics = Arc::clone(&plan.metrics);
         let routes = routes.map(|index| Arc::clone(&registries[*index]));
         let snapshot = Snapshot { routes, settings: plan.settings };
-        let server =
-            Server::bind(Parts { snapshot, metrics: Arc::clone(&metrics), reloads: plan.reloads }).unwrap();
+        let mut server = Server::bind(Parts { snapshot, metrics: Arc::clone(&metrics) }).unwrap();
         let control = server.control();
-        let (address, admin) = (server.local_addresses()[0], server.admin_address());
+        let address = server.local_addresses()[0];
         let tls = server.tls_addresses().first().copied();
         let shutdown = CancellationToken::new();
+        let attached = attach(&mut server, &shutdown);
         let served = tokio::spawn(server.serve(shutdown.clone()));
-        Self { hub, quay, address, tls, admin, control, metrics, shutdown, served, directory }
+        (Self { hub, quay, address, tls, control, metrics, shutdown, served, directory }, attached)
     }
 
     /// One request on a connection of its own.

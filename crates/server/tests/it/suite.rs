@@ -1,7 +1,6 @@
 //! What holds however stored bytes come to the socket.
 
 mod access;
-mod admin;
 mod blobs;
 mod bounds;
 mod clock;

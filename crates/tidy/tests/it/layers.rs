@@ -15,19 +15,36 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("storage", &["budget", "oci", "policy", "telemetry"]),
     ("upstream", &["budget", "oci", "policy", "secret", "telemetry"]),
     ("cache", &["budget", "oci", "policy", "storage", "telemetry", "upstream"]),
-    ("server", &["cache", "oci", "policy", "secret", "storage", "telemetry"]),
-    ("wharf", &["budget", "cache", "oci", "policy", "secret", "server", "storage", "telemetry", "upstream"]),
+    ("server", &["cache", "oci", "policy", "storage", "telemetry"]),
+    ("admin", &["oci", "policy", "secret", "server", "telemetry"]),
+    (
+        "wharf",
+        &[
+            "admin",
+            "budget",
+            "cache",
+            "oci",
+            "policy",
+            "secret",
+            "server",
+            "storage",
+            "telemetry",
+            "upstream",
+        ],
+    ),
     ("testkit", &[]),
     ("bench", &["testkit"]),
     ("tidy", &[]),
     ("properties", &["oci", "policy", "server", "storage", "upstream"]),
     // The program's configuration is compiled into one of its targets, with all that it needs.
-    ("fuzz", &["budget", "cache", "oci", "policy", "properties", "secret", "server", "upstream"]),
+    ("fuzz", &["admin", "budget", "cache", "oci", "policy", "properties", "secret", "server", "upstream"]),
 ];
 
 /// Crates from outside that only the named crates may use.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("tokio", &["storage", "upstream", "cache", "server", "wharf", "testkit", "bench"]),
+    ("tokio", &["storage", "upstream", "cache", "server", "admin", "wharf", "testkit", "bench"]),
+    ("axum", &["admin"]),
+    ("tower-service", &["admin"]),
     ("hyper", &["server", "testkit", "bench"]),
     ("hyper-util", &["server", "testkit", "bench"]),
     ("reqwest", &["upstream"]),

@@ -30,6 +30,7 @@ const MAY_BE_WIDE: &[(&str, &str)] = &[
     ("crates/server/src/settings.rs: Settings", "one setting each, read and never changed"),
     ("crates/telemetry/src/metrics.rs: OfProcess", "one metric each"),
     ("crates/telemetry/src/registry_metrics.rs: RegistryMetrics", "one metric each"),
+    ("crates/wharf/src/config.rs: Config", "one part of the configuration each, read and never changed"),
     ("crates/wharf/src/config/registry.rs: Rules", "one key each"),
     ("crates/wharf/src/log/short.rs: Request", "one field of the access line each"),
 ];

@@ -1,11 +1,8 @@
-use server::AdminSettings;
-
 use super::*;
 
 #[test]
 fn each_failure_says_which_key_and_what_to_do() {
-    let mut settings = Settings::new(vec!["0.0.0.0:80".parse().unwrap()]);
-    settings.admin = Some(AdminSettings { listen: "127.0.0.1:5001".parse().unwrap(), token: None });
+    let config = Config::parse("wharf.toml", "[server]\nlisten = \"0.0.0.0:80\"\n", &|_| None).unwrap();
     for (address, errno, expected) in [
         ("127.0.0.1:5001", 98, "sport = :5001` as root names it), or change listen of [admin]"),
         (
@@ -22,7 +19,7 @@ fn each_failure_says_which_key_and_what_to_do() {
     ] {
         let error =
             BindError { address: address.parse().unwrap(), source: io::Error::from_raw_os_error(errno) };
-        let said = describe(&error, &settings);
+        let said = describe(&error, &config);
         let begin = format!("cannot listen on {address}: ");
         assert!(said.starts_with(&begin) && said.ends_with(expected), "{said}");
     }

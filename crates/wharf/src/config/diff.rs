@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use server::{AdminSettings, TlsSettings};
+use server::TlsSettings;
 
 use super::{Config, Registry};
 
@@ -80,15 +80,13 @@ pub(crate) fn in_force(running: &Config, new: &Config) -> Config {
         before.map_or_else(|| registry.root.clone(), |before| before.root.clone())
     };
     let registries = new.registries.iter();
-    let (admin, admin_hosts) = admin_in_force(running, new);
     Config {
         server: server::Settings {
             listen: running.server.listen.clone(),
             tls: tls_in_force(running.server.tls.as_ref(), new.server.tls.as_ref()),
-            admin,
-            admin_hosts,
             ..new.server.clone()
         },
+        admin: admin_in_force(running.admin.as_ref(), new.admin.as_ref()),
         log: super::Log { format: running.log.format, ..new.log.clone() },
         registries: registries.map(|it| Registry { root: root_of(it), ..it.clone() }).collect(),
         ..new.clone()
@@ -103,12 +101,13 @@ fn tls_in_force(running: Option<&TlsSettings>, new: Option<&TlsSettings>) -> Opt
 }
 
 /// The listener of now with the token of then; but a token that suits another address is not taken over.
-fn admin_in_force(running: &Config, new: &Config) -> (Option<AdminSettings>, Vec<String>) {
-    match (&running.server.admin, &new.server.admin) {
-        (Some(before), Some(after)) if before.listen == after.listen => {
-            (Some(after.clone()), new.server.admin_hosts.clone())
-        }
-        (before, _) => (before.clone(), running.server.admin_hosts.clone()),
+fn admin_in_force(
+    running: Option<&admin::Settings>,
+    new: Option<&admin::Settings>,
+) -> Option<admin::Settings> {
+    match (running, new) {
+        (Some(before), Some(after)) if before.listen == after.listen => Some(after.clone()),
+        (before, _) => before.cloned(),
     }
 }
 
@@ -119,15 +118,14 @@ fn waiting(running: &Config, new: &Config) -> Vec<Waiting> {
         if texts.is_empty() { "off".to_owned() } else { texts.join(", ") }
     };
     let tls = |server: &server::Settings| list(server.tls.as_ref().map_or(&[][..], |tls| &tls.listen));
-    let admin =
-        |server: &server::Settings| list(&server.admin.iter().map(|admin| admin.listen).collect::<Vec<_>>());
+    let admin = |config: &Config| list(&config.admin.iter().map(|admin| admin.listen).collect::<Vec<_>>());
     let format = |config: &Config| {
         config.log.format.map_or_else(|| "unset".to_owned(), |it| format!("{it:?}").to_lowercase())
     };
     let rows = [
         ("listen of [server]", list(&before.listen), list(&after.listen)),
         ("listen of [server.tls]", tls(before), tls(after)),
-        ("listen of [admin]", admin(before), admin(after)),
+        ("listen of [admin]", admin(running), admin(new)),
         ("format of [log]", format(running), format(new)),
     ];
     let differing = rows.into_iter().filter(|(_, before, after)| before != after);
@@ -147,18 +145,17 @@ fn process(running: &Config, new: &Config) -> Vec<&'static str> {
     let (before, after) = (&running.server, &new.server);
     let identity = |server: &server::Settings| server.tls.as_ref().map(|tls| tls.identity.clone());
     let both_tls = before.tls.is_some() && after.tls.is_some();
-    let token = |server: &server::Settings| {
-        server.admin.as_ref().and_then(|admin| admin.token.as_ref().map(|token| token.expose().clone()))
+    let admin = |config: &Config| {
+        let admin = config.admin.as_ref();
+        let token = admin.and_then(|admin| admin.token.as_ref().map(|token| token.expose().clone()));
+        (token, admin.map(|admin| admin.hosts.clone()).unwrap_or_default())
     };
     let routing = |config: &Config| config.routes.map(|index| config.registries[*index].names.name.clone());
     let rows = [
         ("domain, hosts or default_registry", names_of_the_process(&routing(running), &routing(new))),
         ("certificate", both_tls && identity(before) != identity(after)),
         ("limits", running.wanted != new.wanted),
-        (
-            "token_file or hosts of [admin]",
-            token(before) != token(after) || before.admin_hosts != after.admin_hosts,
-        ),
+        ("token_file or hosts of [admin]", admin(running) != admin(new)),
         ("log", (running.log.level, running.log.access) != (new.log.level, new.log.access)),
         ("body_bytes_max", running.body_bytes_max != new.body_bytes_max),
         ("sendfile", before.sendfile != after.sendfile),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use policy::capacity::Wanted;
-use server::{AdminSettings, TlsIdentity, TlsSettings};
+use server::{TlsIdentity, TlsSettings};
 
 use super::address::{listeners_overlap, parse_listen};
 use super::environment::variable_of;
@@ -27,8 +27,6 @@ pub(crate) struct ServerSection {
     pub(crate) domain: Option<String>,
     /// Names of wharf itself.
     pub(crate) hosts: Vec<Text>,
-    /// The names by which the admin listener is asked for, beside addresses and `localhost`.
-    pub(crate) admin_hosts: Vec<String>,
     pub(crate) default_registry: Option<Text>,
     pub(crate) shutdown_grace: Duration,
     pub(crate) sendfile: bool,
@@ -56,11 +54,9 @@ pub(crate) enum LogFormat {
 }
 
 impl ServerSection {
-    /// The settings of the server that this section and `admin` make.
-    pub(crate) fn settings(self, admin: Option<AdminSettings>) -> server::Settings {
+    /// The settings of the server that this section makes.
+    pub(crate) fn settings(self) -> server::Settings {
         server::Settings {
-            admin,
-            admin_hosts: self.admin_hosts,
             shutdown_grace: self.shutdown_grace,
             sendfile: self.sendfile,
             tls: self.tls.map(|(tls, _)| tls),
@@ -73,16 +69,14 @@ pub(crate) fn read_server(
     reader: &mut Reader<'_>,
     server: &Table<'_>,
     admin: &Table<'_>,
-) -> (ServerSection, Option<AdminSettings>) {
+) -> (ServerSection, Option<admin::Settings>) {
     let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
-    let admin_hosts = keys::ADMIN_HOSTS.read(reader, admin).unwrap_or_default();
     let tls = reader.section(server, "tls", &keys::TLS);
     let section = ServerSection {
         listen: read_plain_listen(reader, server, !tls.is_absent(), &mut taken),
         tls: if tls.is_absent() { None } else { read_tls(reader, &tls, &mut taken) },
         domain: keys::DOMAIN.read(reader, server).map(|text| text.value),
         hosts: keys::HOSTS.read(reader, server).unwrap_or_default(),
-        admin_hosts: admin_hosts.into_iter().map(|host| host.value).collect(),
         default_registry: keys::DEFAULT_REGISTRY.read(reader, server).filter(|text| text.value != OFF),
         shutdown_grace: keys::SHUTDOWN_GRACE.value(reader, server),
         sendfile: keys::SENDFILE.value(reader, server),
@@ -170,7 +164,8 @@ fn read_admin(
     reader: &mut Reader<'_>,
     admin: &Table<'_>,
     taken: &mut Vec<(SocketAddr, Place)>,
-) -> Option<AdminSettings> {
+) -> Option<admin::Settings> {
+    let hosts = keys::ADMIN_HOSTS.read(reader, admin).unwrap_or_default();
     let token = keys::TOKEN_FILE.read(reader, admin);
     let listen = match keys::ADMIN_LISTEN.read(reader, admin) {
         Some(text) if text.value == OFF => return None,
@@ -197,7 +192,7 @@ fn read_admin(
                      add token_file, or listen on 127.0.0.1";
         reader.refuse(&place, wrong);
     }
-    Some(AdminSettings { listen, token })
+    Some(admin::Settings { listen, token, hosts: hosts.into_iter().map(|host| host.value).collect() })
 }
 
 /// An address nobody listens on yet.

@@ -55,7 +55,7 @@ fn the_builtin_configuration_is_the_seven_public_registries() {
     );
     assert!(config.warnings.is_empty());
     assert_eq!(config.server.listen, ["0.0.0.0:5000".parse().unwrap()]);
-    assert_eq!(config.server.admin.unwrap().listen, "127.0.0.1:5001".parse().unwrap());
+    assert_eq!(config.admin.unwrap().listen, "127.0.0.1:5001".parse().unwrap());
     assert_eq!(config.log, Log { level: tracing::Level::INFO, format: None, access: true });
     let hub = &config.registries[0];
     assert_eq!(hub.upstream.upstream.as_str(), "https://registry-1.docker.io/");
@@ -100,7 +100,7 @@ fn t15_wharf_s_own_names_are_listed() {
     let text = "[server]\ndomain = \"cache.example\"\nhosts = [\"Wharf.tools.svc\", \"me.cache.example\"]\n\
                 [admin]\nhosts = \"wharf.tools.svc\"\n[[registry]]\nname = \"ghcr.io\"\n";
     let config = parse(text);
-    assert_eq!(config.server.admin_hosts, ["wharf.tools.svc"]);
+    assert_eq!(config.admin.unwrap().hosts, ["wharf.tools.svc"]);
     for host in ["wharf.tools.svc:5000", "me.cache.example"] {
         assert_eq!(config.routes.route(host, "/v2/", None), Ok(Route::Version), "{host}");
     }
@@ -205,7 +205,7 @@ fn every_key_is_taken_over() {
     assert_eq!(config.body_bytes_max, 32 << 20);
     let tls = config.server.tls.expect("a section for TLS");
     assert_eq!(tls.listen, ["127.0.0.1:5443".parse().unwrap()]);
-    assert_eq!(config.server.admin.unwrap().token.unwrap().expose(), "admin-token");
+    assert_eq!(config.admin.unwrap().token.unwrap().expose(), "admin-token");
     assert_eq!(config.domain.as_deref(), Some("registry.example.com"));
     assert_eq!(
         config.log,
@@ -588,7 +588,7 @@ fn labels_that_collide_are_refused() {
 
 #[test]
 fn an_admin_listener_can_be_turned_off() {
-    assert!(parse("[admin]\nlisten = \"off\"\n").server.admin.is_none());
+    assert!(parse("[admin]\nlisten = \"off\"\n").admin.is_none());
     check_refused(
         "[server]\nlisten = \"127.0.0.1:5001\"\n[admin]\nlisten = \"${UNSET}\"\n",
         &["wharf.toml:4: admin.listen: the environment variable UNSET is not set or empty; set it"],
@@ -665,9 +665,7 @@ fn the_default_of_the_admin_listener_is_an_address_like_another() {
         &["wharf.toml:2: server.listen: 0.0.0.0:5001 is where the admin listener is by default; set listen \
              of [admin] to another address or to \"off\", or change this port"],
     );
-    assert!(
-        parse("[server]\nlisten = \"127.0.0.1:5001\"\n[admin]\nlisten = \"off\"\n").server.admin.is_none()
-    );
+    assert!(parse("[server]\nlisten = \"127.0.0.1:5001\"\n[admin]\nlisten = \"off\"\n").admin.is_none());
 }
 
 #[test]

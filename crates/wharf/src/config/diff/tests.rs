@@ -155,11 +155,11 @@ fn f41_an_admin_listener_that_stays_keeps_its_token() {
     std::fs::write(&token, "s3cret\n").unwrap();
     let running = parse(&format!("[admin]\nlisten = \"0.0.0.0:5001\"\ntoken_file = {token:?}\n"));
     for text in ["[admin]\nlisten = \"127.0.0.1:5001\"\n", "[admin]\nlisten = \"off\"\n"] {
-        let admin = in_force(&running, &parse(text)).server.admin.unwrap();
+        let admin = in_force(&running, &parse(text)).admin.unwrap();
         assert_eq!(admin.listen, "0.0.0.0:5001".parse().unwrap());
         assert_eq!(admin.token.unwrap().expose(), "s3cret");
     }
-    let none = in_force(&parse("[admin]\nlisten = \"off\"\n"), &running).server.admin;
+    let none = in_force(&parse("[admin]\nlisten = \"off\"\n"), &running).admin;
     assert!(none.is_none());
 }
 

@@ -1,20 +1,18 @@
 //! The admin listener.
 
-use secret::Secret;
-use server::AdminSettings;
-use testkit::client::{Response, request};
-use testkit::{Image, within};
+use admin::Settings;
+use testkit::Image;
+use testkit::client::Response;
 
-use crate::lab::{HUB, Lab, loopback};
+use crate::lab::HUB;
+use crate::{AdminLab, settings};
 
-async fn lab_with_admin(token: Option<&str>) -> Lab {
-    let token = token.map(|token| Secret::new(token.to_owned()));
-    Lab::start_with(|plan| plan.settings.admin = Some(AdminSettings { listen: loopback(), token })).await
+async fn lab_with_admin(token: Option<&str>) -> AdminLab {
+    AdminLab::start(settings(token)).await
 }
 
-async fn ask(lab: &Lab, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
-    let asked = request(method, lab.admin.unwrap(), "localhost", target, headers);
-    within(target, asked).await.unwrap()
+async fn ask(lab: &AdminLab, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
+    lab.ask_as("localhost", method, target, headers).await
 }
 
 #[tokio::test]
@@ -92,25 +90,20 @@ async fn the_two_listeners_do_not_serve_each_other_s_pages() {
     assert!(head.header("content-length").unwrap().parse::<u64>().unwrap() > 0);
 }
 
-async fn ask_as(lab: &Lab, host: &str, headers: &[(&str, &str)]) -> u16 {
-    within(host, request("GET", lab.admin.unwrap(), host, "/metrics", headers)).await.unwrap().status
+async fn ask_as(lab: &AdminLab, host: &str, headers: &[(&str, &str)]) -> u16 {
+    lab.ask_as(host, "GET", "/metrics", headers).await.status
 }
 
 #[tokio::test]
 async fn t15_the_numbers_are_told_at_addresses_and_listed_names_only() {
-    let listed = |plan: &mut crate::lab::Plan| plan.settings.admin_hosts = vec!["wharf.internal".to_owned()];
-    let lab = Lab::start_with(|plan| {
-        plan.settings.admin = Some(AdminSettings { listen: loopback(), token: None });
-        listed(plan);
-    });
-    let lab = lab.await;
+    let hosts = vec!["wharf.internal".to_owned()];
+    let lab = AdminLab::start(Settings { hosts, ..settings(None) }).await;
     for host in ["127.0.0.1:5001", "localhost", "[::1]:5001", "WHARF.internal:5001"] {
         assert_eq!(ask_as(&lab, host, &[]).await, 200, "{host}");
     }
     for host in ["attacker.example:5001", "wharf", "localhost.attacker.example"] {
         assert_eq!(ask_as(&lab, host, &[]).await, 403, "{host}");
-        let live = within(host, request("GET", lab.admin.unwrap(), host, "/livez", &[])).await.unwrap();
-        assert_eq!(live.status, 200, "{host}");
+        assert_eq!(lab.ask_as(host, "GET", "/livez", &[]).await.status, 200, "{host}");
     }
 }
 
@@ -156,5 +149,44 @@ async fn newcomer_9_the_root_lists_what_there_is() {
             let path = line.split(' ').next().unwrap();
             assert_eq!(ask(&lab, "GET", path, &[]).await.status, 200, "{path}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_path_names_the_methods_that_it_takes() {
+    let lab = lab_with_admin(None).await;
+    for (method, target, allow) in [
+        ("POST", "/metrics", "GET,HEAD"),
+        ("DELETE", "/api/registries", "GET,HEAD"),
+        ("POST", "/livez", "GET,HEAD"),
+        ("OPTIONS", "/", "GET,HEAD"),
+        ("GET", "/api/reload", "POST"),
+    ] {
+        let answer = ask(&lab, method, target, &[]).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, Some(allow)), "{method} {target}");
+        assert!(!answer.text().is_empty() && answer.text().ends_with('\n'), "{method} {target}");
+    }
+    assert_eq!(ask(&lab, "POST", "/nothing", &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn t15_no_answer_gives_a_page_leave_to_read_it() {
+    let lab = lab_with_admin(None).await;
+    let page = ("origin", "http://attacker.example");
+    let preflight = ("access-control-request-method", "POST");
+    for (method, target, headers) in [
+        ("GET", "/livez", &[page][..]),
+        ("GET", "/metrics", &[page]),
+        ("OPTIONS", "/api/reload", &[page, preflight]),
+        ("POST", "/api/reload", &[page]),
+        ("GET", "/metrics", &[]),
+    ] {
+        let answer = ask(&lab, method, target, headers).await;
+        for name in ["access-control-allow-origin", "access-control-allow-credentials", "set-cookie"] {
+            assert_eq!(answer.header(name), None, "{method} {target}");
+        }
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{method} {target}");
+        let is_read = target == "/livez" || headers.is_empty();
+        assert_eq!(answer.status, if is_read { 200 } else { 403 }, "{method} {target}");
     }
 }

@@ -8,7 +8,7 @@ use secret::Secret;
 use subtle::ConstantTimeEq;
 
 /// A token, kept as its digest: comparing digests of a fixed length takes the same time whatever is sent.
-pub(super) struct Token(Digest);
+pub(crate) struct Token(Digest);
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -19,12 +19,12 @@ impl fmt::Debug for Token {
 
 impl Token {
     /// The token as configured.
-    pub(super) fn new(token: &Secret<String>) -> Self {
+    pub(crate) fn new(token: &Secret<String>) -> Self {
         Self(digest(token.expose().as_bytes()))
     }
 
     /// Whether an `Authorization` header has it (RFC 6750, section 2.1).
-    pub(super) fn is_given(&self, authorization: Option<&HeaderValue>) -> bool {
+    pub(crate) fn is_given(&self, authorization: Option<&HeaderValue>) -> bool {
         let Some((scheme, token)) = authorization.and_then(|value| value.to_str().ok()?.split_once(' '))
         else {
             return false;

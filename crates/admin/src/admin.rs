@@ -1,0 +1,98 @@
+//! The service behind the admin listener: the guard, then the router.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use server::{BindError, BoundSocket, Incoming, Server, SideService};
+use tower_service::Service;
+
+use crate::endpoints;
+use crate::guard::{self, Guard};
+use crate::parts::Parts;
+use crate::settings::Settings;
+use crate::text::text;
+
+/// Connections of the admin listener open at once: a scraper or two and a person.
+const CONNECTION_COUNT_MAX: usize = 64;
+
+/// The longest answer, in bytes: the metrics of a thousand registries are shorter.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// The admin service.
+#[derive(Debug)]
+pub struct Admin {
+    guard: ArcSwap<Guard>,
+    router: Router,
+}
+
+impl Admin {
+    /// The service, guarded as `settings` say.
+    pub fn new(settings: &Settings, parts: Parts) -> Arc<Self> {
+        let guard = ArcSwap::from_pointee(Guard::new(settings));
+        Arc::new(Self { guard, router: endpoints::router(parts) })
+    }
+
+    /// Serves on `socket` for as long as `server` runs. Returns its address, with the port that was chosen for port 0.
+    ///
+    /// # Errors
+    /// [`BindError`] if another process listens there since it was bound.
+    pub fn listen(
+        self: &Arc<Self>,
+        socket: BoundSocket,
+        server: &mut Server,
+    ) -> Result<SocketAddr, BindError> {
+        let service = Arc::<Self>::clone(self);
+        server.attach(socket, CONNECTION_COUNT_MAX, service)
+    }
+
+    /// Guards every later request as `settings` say. The address stays.
+    pub fn replace(&self, settings: &Settings) {
+        self.guard.store(Arc::new(Guard::new(settings)));
+    }
+}
+
+#[async_trait]
+impl SideService for Admin {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Bytes> {
+        let (head, body) = request.into_parts();
+        let method = head.method.clone();
+        let refusal = if guard::is_open(&head) { None } else { self.guard.load().refusal(&head) };
+        let answer = match refusal {
+            Some(refusal) => refusal.map(Bytes::from),
+            None => {
+                let request = Request::from_parts(head, Body::new(body));
+                let Ok(answer) = self.router.clone().call(request).await;
+                whole(answer).await
+            }
+        };
+        finish(&method, answer)
+    }
+}
+
+/// The answer with its content in memory.
+async fn whole(answer: Response<Body>) -> Response<Bytes> {
+    let (head, body) = answer.into_parts();
+    match axum::body::to_bytes(body, ANSWER_BYTES_MAX).await {
+        Ok(bytes) => Response::from_parts(head, bytes),
+        Err(error) => {
+            let told = format!("the answer could not be made: {error}\n");
+            text(StatusCode::INTERNAL_SERVER_ERROR, told).map(Bytes::from)
+        }
+    }
+}
+
+/// What every answer has. A HEAD gets the headers of a GET.
+fn finish(method: &Method, mut answer: Response<Bytes>) -> Response<Bytes> {
+    let length = HeaderValue::from(answer.body().len());
+    let headers = answer.headers_mut();
+    headers.entry(header::CONTENT_LENGTH).or_insert(length);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if method == Method::HEAD { answer.map(|_| Bytes::new()) } else { answer }
+}

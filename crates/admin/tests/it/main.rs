@@ -1,0 +1,71 @@
+//! The admin listener of a server before its two fake upstreams, as bytes on a loopback socket.
+
+#![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
+
+mod answers;
+// Not all of what the server's own tests do with it is done here.
+#[allow(dead_code)]
+#[path = "../../../server/tests/it/lab.rs"]
+mod lab;
+mod reload;
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use admin::{Admin, Parts, Reloads, Settings};
+use secret::Secret;
+use server::BoundSocket;
+use testkit::client::{Response, request};
+use testkit::within;
+
+use self::lab::{Lab, loopback};
+
+// What the lab asks of whoever includes it: its stores are in memory here.
+const STORES_FILES: bool = false;
+const SENDFILE: bool = true;
+
+/// A server with an admin listener.
+struct AdminLab {
+    lab: Lab,
+    admin: Arc<Admin>,
+    address: SocketAddr,
+}
+
+impl AdminLab {
+    async fn start(settings: Settings) -> Self {
+        Self::start_with(settings, None).await
+    }
+
+    async fn start_with(settings: Settings, reloads: Option<Reloads>) -> Self {
+        let metrics = Arc::new(telemetry::Metrics::new(&["docker.io".to_owned(), "quay.io".to_owned()]));
+        let shared = Arc::clone(&metrics);
+        let attach = |server: &mut server::Server, shutdown: &tokio_util::sync::CancellationToken| {
+            let parts = Parts { control: server.control(), metrics, reloads, shutdown: shutdown.clone() };
+            let admin = Admin::new(&settings, parts);
+            let address = admin.listen(BoundSocket::bind(settings.listen).unwrap(), server).unwrap();
+            (admin, address)
+        };
+        let (lab, (admin, address)) = Lab::start_beside(|plan| plan.metrics = shared, attach).await;
+        Self { lab, admin, address }
+    }
+
+    /// One request to the admin listener by this name, on a connection of its own.
+    async fn ask_as(&self, host: &str, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
+        within(target, request(method, self.address, host, target, headers)).await.unwrap()
+    }
+}
+
+impl Deref for AdminLab {
+    type Target = Lab;
+
+    fn deref(&self) -> &Lab {
+        &self.lab
+    }
+}
+
+/// The settings of a listener on loopback with this token.
+fn settings(token: Option<&str>) -> Settings {
+    let token = token.map(|token| Secret::new(token.to_owned()));
+    Settings { token, ..Settings::new(loopback()) }
+}
