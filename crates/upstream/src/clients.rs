@@ -9,6 +9,7 @@ use reqwest::{Client, Proxy, retry};
 use rustls::ClientConfig;
 use url::Url;
 
+use crate::error::causes;
 use crate::resolver::proxy_names::ProxyNames;
 use crate::resolver::race::Race;
 use crate::resolver::{GuardedResolver, SystemResolver};
@@ -119,7 +120,10 @@ impl Pair {
                 Some(proxy) => builder.proxy(parse_proxy(proxy)?),
                 None => builder,
             };
-            resolve(builder).build().map_err(|error| SettingsError::Client(describe(&error)))
+            resolve(builder).build().map_err(|error| {
+                let error = error.without_url();
+                SettingsError::Client { reason: causes(&error), source: error.into() }
+            })
         };
         Ok(Self { pooled: build(IDLE_CONNECTION_COUNT_MAX)?, unpooled: build(0)? })
     }
@@ -129,14 +133,14 @@ impl Pair {
 fn parse_proxy(proxy: &Url) -> Result<Proxy, SettingsError> {
     let is_known = matches!(proxy.scheme(), "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h");
     if !is_known || proxy.host().is_none() {
-        return Err(SettingsError::Proxy("an http, https or socks URL with a host is needed".to_owned()));
+        let reason = "an http, https or socks URL with a host is needed".to_owned();
+        return Err(SettingsError::Proxy { reason, source: None });
     }
-    Proxy::all(proxy.clone()).map_err(|error| SettingsError::Proxy(describe(&error)))
-}
-
-/// The message without the URL, which may hold a password.
-fn describe(error: &reqwest::Error) -> String {
-    crate::error::causes(error)
+    Proxy::all(proxy.clone()).map_err(|error| {
+        // The URL may hold a password.
+        let error = error.without_url();
+        SettingsError::Proxy { reason: causes(&error), source: Some(error.into()) }
+    })
 }
 
 /// The proxies that reqwest takes from the environment.

@@ -49,6 +49,7 @@ struct Inner {
     is_range_refused: bool,
     is_unconnected: bool,
     is_of_token_service: bool,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// The longest chain of causes in a message, in bytes.
@@ -69,6 +70,7 @@ impl Error {
             is_range_refused: false,
             is_unconnected: false,
             is_of_token_service: false,
+            source: None,
         }))
     }
 
@@ -82,6 +84,12 @@ impl Error {
     #[must_use]
     pub fn with_retry_after(self, pause: Duration) -> Self {
         self.change(|inner| inner.retry_after = Some(pause))
+    }
+
+    /// With the library's error that caused it, for the log. The message says the same in words. `source` must
+    /// hold no URL and no credential.
+    pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.change(|inner| inner.source = Some(Arc::new(source)))
     }
 
     /// The same, and something else can be done about it.
@@ -170,7 +178,11 @@ impl fmt::Debug for Error {
     }
 }
 
-impl StdError for Error {}
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
 
 /// The causes of `error` on one line, without `error`'s own message. Causes can quote a certificate or an
 /// answer, so control characters are replaced and the length is bounded.

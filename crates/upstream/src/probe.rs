@@ -135,7 +135,8 @@ impl Probe {
                 let text = "does not answer in time; check the address, and that no firewall is in between";
                 return Error::new(ErrorKind::TimedOut, host, text);
             }
-            Error::new(kind, host, diagnosis::describe(&error, url, self.clients.has_proxy()))
+            let detail = diagnosis::describe(&error, url, self.clients.has_proxy());
+            Error::new(kind, host, detail).with_source(error)
         })
     }
 

@@ -87,6 +87,9 @@ impl fmt::Debug for Settings {
     }
 }
 
+/// A library's error, kept as the source of ours.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Settings that cannot be used. The messages name the key.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -107,20 +110,40 @@ pub enum SettingsError {
         source: TrustedHostError,
     },
     /// `ca_file` has no certificate, or one that cannot be used.
-    #[error("ca_file: {0}")]
-    Ca(String),
+    #[error("ca_file: {reason}")]
+    Ca {
+        /// The mistake, in words.
+        reason: String,
+        /// The parser's error.
+        source: Option<Cause>,
+    },
     /// `client_cert` and `client_key` are no pair.
-    #[error("client_cert, client_key: {0}")]
-    ClientIdentity(String),
+    #[error("client_cert, client_key: {reason}")]
+    ClientIdentity {
+        /// The mistake, in words.
+        reason: String,
+        /// The parser's error.
+        source: Option<Cause>,
+    },
     /// `username` has a colon, which Basic credentials cannot carry.
     #[error("username: a colon cannot stand in it")]
     Credentials,
     /// `proxy` is no URL of a proxy.
-    #[error("proxy: {0}")]
-    Proxy(String),
+    #[error("proxy: {reason}")]
+    Proxy {
+        /// The mistake, in words, without the URL: it may hold a password.
+        reason: String,
+        /// The client's error.
+        source: Option<Cause>,
+    },
     /// The HTTP client could not be built.
-    #[error("http client: {0}")]
-    Client(String),
+    #[error("http client: {reason}")]
+    Client {
+        /// The causes on one line.
+        reason: String,
+        /// The client's error.
+        source: Cause,
+    },
 }
 
 #[cfg(test)]

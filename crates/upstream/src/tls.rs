@@ -4,6 +4,7 @@
 
 mod pinned;
 
+use std::error::Error as StdError;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -13,7 +14,7 @@ use rustls::SignatureScheme;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use secret::Secret;
 
@@ -53,13 +54,15 @@ impl Authorities {
         for pem in extra {
             let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
                 .collect::<Result<_, _>>()
-                .map_err(|error| SettingsError::Ca(error.to_string()))?;
+                .map_err(|error| bad_ca(error.to_string(), Some(error)))?;
             if certificates.is_empty() {
-                return Err(SettingsError::Ca("no certificate in the file".to_owned()));
+                return Err(bad_ca("no certificate in the file".to_owned(), None::<rustls::Error>));
             }
             for certificate in certificates {
                 let added = Arc::make_mut(&mut roots).add(certificate.clone());
-                added.map_err(|_| SettingsError::Ca("what it holds is no X.509 certificate".to_owned()))?;
+                added.map_err(|error| {
+                    bad_ca("what it holds is no X.509 certificate".to_owned(), Some(error))
+                })?;
                 pinned.push(certificate);
             }
         }
@@ -107,7 +110,7 @@ pub(crate) fn trusted(
     let config = builder.with_client_auth_cert(chain, key);
     // rustls puts the names of its own values into its words.
     let unfit = "no client can use it: the key must be the one that the certificate was made for";
-    config.map(http1_only).map_err(|_| SettingsError::ClientIdentity(unfit.to_owned()))
+    config.map(http1_only).map_err(|error| bad_identity(unfit.to_owned(), Some(error)))
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -129,16 +132,23 @@ fn http1_only(mut config: ClientConfig) -> ClientConfig {
     config
 }
 
+fn bad_ca<E: StdError + Send + Sync + 'static>(reason: String, source: Option<E>) -> SettingsError {
+    SettingsError::Ca { reason, source: source.map(|error| error.into()) }
+}
+
+fn bad_identity<E: StdError + Send + Sync + 'static>(reason: String, source: Option<E>) -> SettingsError {
+    SettingsError::ClientIdentity { reason, source: source.map(|error| error.into()) }
+}
+
 fn parse_identity(
     pem: &[u8],
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), SettingsError> {
-    let refused = |what: &dyn std::fmt::Display| SettingsError::ClientIdentity(what.to_string());
-    let chain: Vec<_> =
-        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| refused(&error))?;
+    let unreadable = |error: pem::Error| bad_identity(error.to_string(), Some(error));
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(unreadable)?;
     if chain.is_empty() {
-        return Err(refused(&"no certificate in the file"));
+        return Err(bad_identity("no certificate in the file".to_owned(), None::<rustls::Error>));
     }
-    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|error| refused(&error))?;
+    let key = PrivateKeyDer::from_pem_slice(pem).map_err(unreadable)?;
     Ok((chain, key))
 }
 

@@ -233,7 +233,7 @@ impl Failure {
         matches!(self, Self::Http(error) if error.is_request() && !error.is_connect() && !error.is_timeout())
     }
 
-    fn describe(&self, url: &Url, has_proxy: bool) -> Error {
+    fn describe(self, url: &Url, has_proxy: bool) -> Error {
         let host = host_of(url);
         let error = match self {
             Self::Elapsed => return Error::new(ErrorKind::TimedOut, host, "did not answer in time"),
@@ -241,24 +241,28 @@ impl Failure {
         };
         if error.is_timeout() && error.is_connect() {
             let what = "could not be connected to in time";
-            return Error::new(ErrorKind::TimedOut, host, what).without_connection();
+            return Error::new(ErrorKind::TimedOut, host, what).without_connection().with_source(error);
         }
         if error.is_timeout() {
-            return Error::new(ErrorKind::TimedOut, host, "did not answer in time");
+            return Error::new(ErrorKind::TimedOut, host, "did not answer in time").with_source(error);
         }
-        if let Some(refused) = find_refused(error) {
+        if let Some(refused) = find_refused(&error) {
             return refused_internal(url, refused);
         }
         if error.is_builder() {
-            return Error::new(ErrorKind::Invalid, host, format!("cannot be asked: {}", causes(error)));
+            let detail = format!("cannot be asked: {}", causes(&error));
+            return Error::new(ErrorKind::Invalid, host, detail).with_source(error);
         }
-        let described = Error::new(ErrorKind::Unreachable, host, diagnosis::describe(error, url, has_proxy));
-        if error.is_connect() { described.without_connection() } else { described }
+        let is_connect = error.is_connect();
+        let detail = diagnosis::describe(&error, url, has_proxy);
+        let described = Error::new(ErrorKind::Unreachable, host, detail).with_source(error);
+        if is_connect { described.without_connection() } else { described }
     }
 }
 
 fn refused_internal(url: &Url, refused: &AddressRefused) -> Error {
     Error::new(ErrorKind::Invalid, host_of(url), format!("is not reached: {refused}"))
+        .with_source(refused.clone())
 }
 
 fn find_refused(error: &reqwest::Error) -> Option<&AddressRefused> {

@@ -49,5 +49,6 @@ pub(crate) async fn read_body(
 pub(crate) fn interrupted(host: &str, error: reqwest::Error) -> Error {
     let error = error.without_url();
     let what = if error.is_timeout() { "fell silent" } else { "broke off its answer" };
-    Error::new(ErrorKind::Interrupted, host, format!("{what}: {}", causes(&error)))
+    let detail = format!("{what}: {}", causes(&error));
+    Error::new(ErrorKind::Interrupted, host, detail).with_source(error)
 }

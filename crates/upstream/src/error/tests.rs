@@ -60,3 +60,11 @@ fn causes_stand_on_one_bounded_line() {
     let odd: &'static str = format!("a{long}").leak();
     assert_eq!(causes(&chain(&["outermost", odd])).len(), CAUSE_BYTES_MAX - 1);
 }
+
+#[test]
+fn the_cause_stays_in_the_chain_and_out_of_the_message() {
+    let error = Error::new(ErrorKind::Unreachable, "registry.example", "could not be reached");
+    let error = error.with_source(chain(&["connect", "refused"]));
+    assert_eq!(error.to_string(), "registry.example could not be reached");
+    assert_eq!(causes(&error.clone().with_status(502)), "connect: refused");
+}
