@@ -16,7 +16,7 @@ const BEARABLE: f64 = 0.005;
 pub(crate) struct Lateness(Vec<(f64, f64)>);
 
 impl Lateness {
-    /// What the server has counted so far; none: it has no such metric.
+    /// The server's counts so far; `None` if it has no such metric.
     pub(crate) fn read(peer: &Peer) -> io::Result<Option<Self>> {
         let Some(admin) = peer.admin else { return Ok(None) };
         let text = metrics(admin)?;

@@ -48,7 +48,7 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            // It may have ended by itself; there is nobody left to tell.
+            // It may have ended by itself, so the error is ignored.
             let _ = child.kill();
             let _ = child.wait();
         }

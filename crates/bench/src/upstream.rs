@@ -14,7 +14,7 @@ use crate::client::{Question, Target};
 pub(crate) const REPOSITORY: &str = "library/app";
 
 /// Two registries with the same content: one like Docker Hub, with a token service and a redirect to a CDN;
-/// one that answers everybody at once, for peers that can neither.
+/// one that answers every client at once, for peers that support neither.
 #[derive(Debug)]
 pub(crate) struct Upstreams {
     pub(crate) hub: FakeRegistry,
@@ -57,7 +57,7 @@ impl Upstreams {
         std::iter::once(manifest).chain(blobs).collect()
     }
 
-    /// From here on each answer with a blob comes at so many bytes per second.
+    /// Sends each further blob at this many bytes per second.
     pub(crate) fn throttle(&self, bytes_per_second: u64) -> Throttle {
         let rule = || Rule::new(Kind::GetBlob, Fault::Rate(bytes_per_second));
         Throttle([&self.hub, &self.plain].map(|registry| registry.script(rule())))

@@ -1,8 +1,8 @@
-//! Who may read what.
+//! Access control: which client may read which repository.
 //!
-//! wharf has no way yet to know its clients, so there is one kind of [`Identity`] and one [`Decision`]. Every
-//! request passes [`decide`] all the same, before anything is looked up for it: whoever adds a way to know
-//! clients adds a variant here, and the compiler names the one place in the server that has to answer it.
+//! wharf cannot authenticate clients yet, so there is one kind of [`Identity`] and one [`Decision`]. Every
+//! request still passes [`decide`] before any look-up. A change that adds authentication adds a variant here,
+//! and the compiler names the one place in the server that must answer it.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use oci::Request;
 /// The client behind a request, as far as wharf knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// A client that proved nothing.
+    /// A client without credentials.
     Anonymous {
         /// The address it connects from; an IPv4 address is never written as an IPv6 one.
         address: IpAddr,

@@ -101,7 +101,7 @@ impl Breaker {
     }
 
     /// Admits no request for `pause`, as the upstream asked. A longer pause that is running stays.
-    pub fn rest(&mut self, pause: Duration, now: Instant) {
+    pub fn pause(&mut self, pause: Duration, now: Instant) {
         let probe_at = now + pause;
         let open =
             self.open.get_or_insert(Open { probe_at, interval: PROBE_INTERVAL_MIN, is_probing: false });

@@ -67,7 +67,7 @@ pub enum Upstream404 {
 pub enum TagPlan {
     /// Serve the record without a check.
     Serve,
-    /// Operation the upstream whether the record still holds.
+    /// Check with the upstream whether the record still holds.
     Revalidate {
         /// The fallback if the upstream is unreachable.
         if_unreachable: Unreachable,

@@ -257,8 +257,8 @@ impl HostHealth {
     }
 
     /// Notes that the answer for this target asked for a pause.
-    pub fn rest(&mut self, target: &Arc<Target>, pause: Duration, now: Instant) {
-        self.targets.get_or_insert_with(target, Breaker::default).rest(pause, now);
+    pub fn pause_target(&mut self, target: &Arc<Target>, pause: Duration, now: Instant) {
+        self.targets.get_or_insert_with(target, Breaker::default).pause(pause, now);
     }
 
     /// Tells whether to probe the host now. A caller that gets true reports back to [`probed`](Self::probed).

@@ -1,6 +1,6 @@
 //! `host` and `host:port` (RFC 3986, section 3.2), as requests and the configuration write them.
 //!
-//! Every reader of such a text splits it here. They differ on purpose in which hosts they take:
+//! Every parser of such a text splits it here. They differ on purpose in the hosts that they accept:
 //!
 //! - A `Host` header and a registry's name: [`HostPort::parse`]. It allows underscores, which container
 //!   networks have, and an empty port, which the RFC allows.
@@ -8,7 +8,7 @@
 //!   compared with hosts of URLs. So `bücher.example` and `0x7f.1` mean what they mean there. An empty port
 //!   is a mistake.
 //! - The configuration of wharf: it also refuses what no host name may be (RFC 1123: a label of 64 bytes, a
-//!   hyphen at its end) and port 0, because that is a slip of whoever wrote it.
+//!   hyphen at its end) and port 0, because it is more likely a typing mistake.
 
 use std::fmt;
 use std::net::Ipv6Addr;

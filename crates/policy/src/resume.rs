@@ -39,11 +39,11 @@ pub enum Mode {
 /// How a transfer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Its body came to a clean end.
+    /// The body ended cleanly.
     Clean,
-    /// Other connections have what it had yet to fetch.
+    /// Other connections took over the rest of its span.
     TakenOver,
-    /// It broke off, or never began.
+    /// The transfer broke off, or never started.
     Failed(Failure),
 }
 
@@ -52,50 +52,50 @@ pub enum Ending {
 pub struct Failure {
     /// The kind of failure.
     pub kind: FailureKind,
-    /// Whether the upstream gave an answer with a status.
+    /// Whether the upstream answered with a status.
     pub is_answered: bool,
-    /// Whether it answered a range with 416, with another range, or without saying which.
+    /// Whether it answered a range with 416, with another range, or without `Content-Range`.
     pub is_range_refused: bool,
-    /// The time for which it wants to be left alone.
+    /// The pause that it asked for.
     pub retry_after: Option<Duration>,
 }
 
-/// The kinds of [`Failure`], told apart by what may help.
+/// The kinds of [`Failure`], by the step that may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The registry said no: it does not have it, or refuses us.
+    /// The registry gave a negative answer.
     Refused,
     /// A deadline passed.
     TimedOut,
-    /// A status that is the answer to this request, and not a gateway's passing trouble.
+    /// A status that is about this request, and not a gateway's transient error.
     Answered,
-    /// The request was not sent, because the upstream is left alone.
+    /// The request was not sent, because the upstream's breaker is open.
     Resting,
     /// An answer that cannot be used.
     Invalid,
     /// Any other failure of the upstream.
     Troubled,
-    /// The body was cut, too slow, or shorter than announced.
+    /// The body broke off, was too slow, or was shorter than announced.
     Cut,
-    /// It failed on our side, and no request will help.
+    /// The failure is on our side, and no request will help.
     Ours,
 }
 
-/// A transfer that has ended, and how the blob stands.
+/// A transfer that has ended, and the state of the blob.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
-    /// How it was asked for.
+    /// The mode of its request.
     pub mode: Mode,
-    /// The offset of the first byte that was asked for.
+    /// The offset of the first requested byte.
     pub start: u64,
     /// How it ended.
     pub ending: Ending,
     /// Whether the blob's size is known.
     pub has_size: bool,
-    /// Whether bytes came while it was under way.
+    /// Whether bytes arrived during the transfer.
     pub has_grown: bool,
-    /// Whether the upstream has answered any request for this blob. Before that, the request itself was tried
-    /// again already.
+    /// Whether the upstream has answered any request for this blob. Until then, `upstream` has retried the
+    /// request itself.
     pub has_answered: bool,
     /// Bytes that all transfers of the blob have received so far.
     pub received_bytes: u64,
@@ -108,48 +108,49 @@ pub struct Ended {
 /// The next step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Next {
-    /// Operation at once for what is missing by now.
+    /// Request the missing bytes at once.
     GoOn(Mode),
     /// Resume after a pause.
     Again(Mode, Duration),
-    /// Find out whether the registry is there at all, and hand that to [`Resume::probed`] with this pause.
+    /// Probe whether the registry is up, and pass the result to [`Resume::probed`] with this pause.
     Probe(Option<Duration>),
-    /// Take what is there for all of the blob. Its size is unknown, and there is no more; the digest tells.
+    /// Accept the stored bytes as the whole blob. Its size is unknown and no more bytes come; the digest
+    /// decides.
     EndHere,
-    /// Nothing. What is there stays for another time.
+    /// Give up. The stored bytes stay for the next fill.
     GiveUp,
 }
 
 /// A decision.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Verdict {
-    /// What to do now.
+    /// The next step.
     pub next: Next,
-    /// Whether the next fill of this blob is to ask for the whole from the beginning.
+    /// Whether the next fill of this blob starts with a request for the whole.
     pub asks_plainly_next_time: bool,
 }
 
-/// How one blob has come so far. What counts is how much comes in a while, whatever single bytes each
-/// transfer brings.
+/// The progress of one fill. It measures the bytes per period, so that a transfer that brings single bytes
+/// does not count as progress.
 #[derive(Clone, Debug)]
 pub struct Resume {
-    /// How long the blob may come below [`FLOOR_RATE`].
+    /// How long the rate may stay below [`FLOOR_RATE`].
     stall_max: Duration,
-    /// When the present while began, and what had come by then.
+    /// The start of the present period, and the bytes received until then.
     since: Progress,
-    /// The same of the last failure.
+    /// The same for the last failure.
     last: Progress,
-    /// Transfers in a row that brought nothing.
+    /// Transfers in a row without a new byte.
     fruitless_count: u32,
-    /// Transfers in a row that came below the floor.
+    /// Transfers in a row below the floor rate.
     slow_count: u32,
-    /// Whether the whole was asked for because ranges did not come.
+    /// Whether the whole was requested because ranges failed.
     has_asked_whole: bool,
-    /// Whether that was all that was left to try.
+    /// Whether that was the last resort.
     is_last: bool,
-    /// Whether a pause was made that the upstream had asked for, since the last byte came.
+    /// Whether a pause that the upstream asked for was made since the last byte.
     has_waited: bool,
-    /// How often the whole could not be asked for, because the upstream is left alone.
+    /// How often the request for the whole was not sent, because the breaker is open.
     rest_count: u32,
 }
 
@@ -159,17 +160,17 @@ struct Progress {
     received_bytes: u64,
 }
 
-/// When the whole is asked for because a range failed in some way.
+/// When to request the whole after a kind of range failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whole {
-    /// It would be no better.
+    /// Never: it would fail too.
     Never,
-    /// When a range has failed so.
+    /// After the first such failure.
     Soon,
-    /// The same, if the registry shows that it is there: silence costs the client more than any other
+    /// The same, if a probe shows that the registry is up: silence costs the client more than any other
     /// failure.
     SoonIfThere,
-    /// When no range is asked for any more.
+    /// When no further range is requested.
     Late,
 }
 
@@ -179,23 +180,23 @@ impl Failure {
         Self { kind, is_answered: false, is_range_refused: false, retry_after: None }
     }
 
-    /// Whether the upstream could not be asked, as opposed to having nothing further to give.
+    /// Tells whether the upstream was unreachable, as opposed to having no further bytes.
     fn is_outage(&self) -> bool {
         !matches!(self.kind, FailureKind::Invalid | FailureKind::Cut | FailureKind::Ours)
             && !self.is_range_refused
     }
 
-    /// Whether the same request may succeed later.
+    /// Tells whether the same request may succeed later.
     fn may_pass(&self) -> bool {
         !matches!(self.kind, FailureKind::Refused | FailureKind::Ours)
     }
 
-    /// Whether the upstream answered that this is to be asked for after a while.
+    /// Tells whether the upstream answered and asked for a pause.
     fn is_told_to_wait(&self) -> bool {
         self.is_answered && self.retry_after.is_some()
     }
 
-    /// How long that is, if a client waits for it.
+    /// Returns that pause, unless it is too long for a waiting client.
     fn bearable_wait(&self) -> Option<Duration> {
         self.retry_after.filter(|pause| *pause <= RETRY_AFTER_MAX)
     }
@@ -205,7 +206,7 @@ impl Failure {
             FailureKind::Refused | FailureKind::Ours => Whole::Never,
             FailureKind::TimedOut => Whole::SoonIfThere,
             FailureKind::Answered => Whole::Soon,
-            // What is left alone, or throttled, may be so for what ranges did.
+            // An open breaker or a 429 may be the result of range requests.
             FailureKind::Resting | FailureKind::Troubled | FailureKind::Invalid | FailureKind::Cut => {
                 Whole::Late
             }
@@ -220,7 +221,8 @@ impl From<Next> for Verdict {
 }
 
 impl Resume {
-    /// A blob of which `received_bytes` have come by `now`. It may come below [`FLOOR_RATE`] for `stall_max`.
+    /// Starts for a blob with `received_bytes` at `now`. Its rate may stay below [`FLOOR_RATE`] for
+    /// `stall_max`.
     pub fn new(stall_max: Duration, received_bytes: u64, now: Instant) -> Self {
         let begun = Progress { at: now, received_bytes };
         Self {
@@ -236,29 +238,28 @@ impl Resume {
         }
     }
 
-    /// Whether the whole may be asked for because ranges do not come: that is so once.
+    /// Returns true once: the whole may be requested because ranges fail.
     pub fn ask_whole(&mut self) -> bool {
         !std::mem::replace(&mut self.has_asked_whole, true)
     }
 
-    /// What to do after a transfer has ended.
+    /// Decides the next step after a transfer has ended.
     pub fn next(&mut self, ended: &Ended) -> Verdict {
         let failure = match ended.ending {
             Ending::Clean if ended.has_size => return Next::GoOn(ended.mode).into(),
-            // It goes on with what is missing by now.
+            // Go on with the bytes that are missing now.
             Ending::TakenOver => return Next::GoOn(ended.mode).into(),
             Ending::Failed(failure)
                 if ended.has_size || ended.has_grown || ended.mode != Mode::Rest || failure.is_outage() =>
             {
                 failure
             }
-            // The digest says that this was not all. The rest is asked for once, and if there is none, this
-            // was all.
+            // The digest does not match yet. Request the rest once; if there is none, accept the end.
             Ending::Clean | Ending::Failed(_) if ended.mode == Mode::Rest => return Next::EndHere.into(),
             Ending::Clean | Ending::Failed(_) => return Next::GoOn(Mode::Rest).into(),
         };
         if failure.kind == FailureKind::Invalid && ended.start > 0 && ended.mode == Mode::Ranges {
-            // An upstream that cannot resume gives the whole again; what is there is skipped.
+            // An upstream that cannot resume sends the whole again; skip the stored bytes.
             return Next::GoOn(Mode::Whole).into();
         }
         let pause = self.pause(&failure, ended);
@@ -273,13 +274,12 @@ impl Resume {
         }
     }
 
-    /// What to do once it is known whether the registry answers. `mode` and `pause` are those of
-    /// [`Next::Probe`].
+    /// Decides the next step after the probe. `mode` and `pause` are those of [`Next::Probe`].
     pub fn probed(&mut self, is_there: bool, mode: Mode, pause: Option<Duration>) -> Next {
         if is_there { self.turn_to_whole(pause) } else { again_or_give_up(mode, pause) }
     }
 
-    /// The whole was asked for, and was no better.
+    /// The request for the whole failed too.
     fn after_whole(&mut self, failure: &Failure, pause: Option<Duration>) -> Verdict {
         let is_resting = failure.kind == FailureKind::Resting;
         if is_resting {
@@ -289,15 +289,15 @@ impl Resume {
             }
         }
         let next = again_or_give_up(Mode::Ranges, pause.filter(|_| !self.is_last));
-        // It was never sent, so it is not known yet whether the whole comes. The next fill does not spend the
-        // one request that is let through on a range.
+        // The request was never sent, so the whole may still work. The next fill must not spend the one
+        // request that the breaker admits on a range.
         Verdict { next, asks_plainly_next_time: is_resting }
     }
 
-    /// A range failed, and the whole was not asked for yet.
+    /// A range failed, and the whole was not requested yet.
     fn after_range(&mut self, failure: &Failure, ended: &Ended, pause: Option<Duration>) -> Verdict {
         if failure.is_told_to_wait() {
-            // That may be about ranges only. So it is waited for once, until something comes.
+            // The pause may be for ranges only, so it is made once until a byte arrives.
             return match failure.bearable_wait() {
                 Some(wait) if !std::mem::replace(&mut self.has_waited, true) => {
                     Next::Again(Mode::Ranges, wait).into()
@@ -312,20 +312,20 @@ impl Resume {
             Whole::Late if is_repeated && pause.is_none() => self.turn_to_whole(pause).into(),
             whole => Verdict {
                 next: again_or_give_up(Mode::Ranges, pause),
-                // It comes, and too slowly to be waited for. That may be the way of ranges only.
+                // The bytes come too slowly. That may be true of ranges only.
                 asks_plainly_next_time: whole == Whole::Late && !is_repeated && pause.is_none(),
             },
         }
     }
 
-    /// `pause` is what a further range would have had; `None`: there would be none.
+    /// Requests the whole. `pause` is the pause before a further range, or `None` if there would be none.
     fn turn_to_whole(&mut self, pause: Option<Duration>) -> Next {
         self.has_asked_whole = true;
         self.is_last = pause.is_none();
         Next::Again(Mode::Whole, Duration::ZERO)
     }
 
-    /// Takes note of a failure; the pause after it. `None`: the same is not asked for again.
+    /// Notes a failure and returns the pause after it, or `None` if the same request is not retried.
     fn pause(&mut self, failure: &Failure, ended: &Ended) -> Option<Duration> {
         let brought = ended.received_bytes.saturating_sub(self.last.received_bytes);
         let is_slow = brought < floor_bytes(ended.now.saturating_duration_since(self.last.at));

@@ -1,4 +1,4 @@
-//! `WWW-Authenticate`, and the scope that is asked for after it.
+//! `WWW-Authenticate`, and the scope of the token request after it.
 
 use oci::{Challenge, Repository};
 
@@ -18,8 +18,8 @@ pub fn check(input: &[u8]) {
         let [for_met, for_other] = upstream::fuzzing::scopes(scope.as_deref(), &met, &other);
         let fixed = scope.as_deref().and_then(|scope| scope.split_ascii_whitespace().next());
         let fixed = fixed.filter(|scope| !scope.contains(':'));
-        // Whatever the challenge names, nothing that writes is asked for, and never under another
-        // repository's name.
+        // Whatever the challenge names, no writing action is requested, and never under another repository's
+        // name.
         assert!(fixed == Some(&for_met) || for_met.split(' ').all(only_reads), "{for_met}");
         let is_own = for_other.starts_with("repository:other/name:") && only_reads(&for_other);
         assert!(is_own || fixed == Some(&for_other), "{for_other}");

@@ -16,7 +16,7 @@ const UPSTREAMS: [(&str, &str, u16, Option<&str>); 4] = [
     ("https://registry.github.io", "registry.github.io", 443, Some("registry.github.io")),
 ];
 
-/// Checks that credentials stay with the upstream, its owner and whom the operator trusts. The input is a
+/// Checks that credentials stay with the upstream, its owner and the operator's trusted hosts. The input is a
 /// list of trusted hosts parted by spaces, a line end, and a realm; 16 bytes of it are also read as an
 /// address.
 pub fn check(input: &[u8]) {
@@ -30,7 +30,7 @@ pub fn check(input: &[u8]) {
     for (upstream, host, port, domain) in UPSTREAMS {
         let upstream = Url::parse(upstream).expect("a URL");
         let territory = UpstreamScope::new(upstream.clone(), trusted.clone());
-        // For whom it is not trusted with the credentials, nothing is got with them.
+        // No token is fetched with credentials for an untrusted host.
         let stranger = Url::parse("https://stranger.example").expect("a URL");
         let is_listed = territory.may_see_credentials(&stranger);
         assert!(is_listed || !matches!(territory.plan_realm_for(&stranger, realm), RealmPlan::Trusted(_)));
@@ -51,7 +51,7 @@ pub fn check(input: &[u8]) {
         let is_listed = trusted.iter().any(|trusted| is_spelled(trusted, asked, &url));
         let may_be = is_home || is_owners || is_listed;
         assert!(!is_trusted || may_be, "{url} is trusted by {upstream}");
-        // A name with an empty label is nobody's.
+        // A name with an empty label has no owner.
         assert!(is_trusted || !may_be || written.contains(".."), "{url} is not trusted by {upstream}");
     }
 }

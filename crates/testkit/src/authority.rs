@@ -39,7 +39,7 @@ pub struct Identity {
     pub key_pem: String,
 }
 
-/// An authority that nobody trusts who was not given its [`Authority::pem`].
+/// An authority that only clients with its [`Authority::pem`] trust.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: rcgen::Certificate,

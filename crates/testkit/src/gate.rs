@@ -17,12 +17,12 @@ struct Sides {
 }
 
 impl Gate {
-    /// A shut gate that nobody has come to.
+    /// Makes a shut gate without arrivals.
     pub fn new() -> Self {
         Self(Arc::new(Sides { open: watch::Sender::new(false), arrivals: watch::Sender::new(0) }))
     }
 
-    /// Lets everybody through, now and from now on.
+    /// Opens the gate for good.
     pub fn release(&self) {
         self.0.open.send_replace(true);
     }

@@ -118,7 +118,7 @@ fn follow(log: impl BufRead, listening: &Sender<Result<Addresses, String>>) {
         admin = admin.or_else(|| address_after("admin on http://"));
         if let (Some(public), Some(admin)) = (public, admin) {
             is_told = true;
-            // Failing means that nobody waits for it any more.
+            // An error means that the receiver is gone.
             let _ = listening.send(Ok(Addresses { public, admin }));
         }
     }

@@ -1,4 +1,4 @@
-//! A place where no secret may arrive: it answers one thing to everybody and remembers every byte.
+//! A server that must receive no secret: it gives every client the same answer and remembers every byte.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,8 +1,8 @@
-//! Answering the challenges of a registry, and of the hosts that it redirects to (distribution-spec,
-//! "Authentication"): nothing, Basic, or a Bearer token.
+//! Answers the challenges of a registry, and of the hosts that it redirects to (distribution-spec,
+//! "Authentication"), with nothing, Basic credentials, or a Bearer token.
 //!
-//! What is earned for a host is sent to that host alone. The login leaves this room only for hosts and realms
-//! that `policy::realm` trusts. Once challenged, later requests bring along what the host will ask for.
+//! A token goes only to the host that asked for it. Credentials go only to hosts and realms that
+//! `policy::realm` trusts. After the first challenge, later requests carry the authorization from the start.
 
 pub(crate) mod challenge_loop;
 pub(crate) mod context;
@@ -42,47 +42,47 @@ use schemes::{Realm, Scheme, Schemes};
 use scope::Scope;
 use token_cache::{Token, TokenCache, TokenKey};
 
-/// For how long the root's word that nothing is wanted holds.
+/// How long an unchallenged answer of `/v2/` is remembered.
 const ROOT_TTL: Duration = Duration::from_secs(600);
-/// The longest realm, and the longest service, that are read from a challenge, in bytes.
+/// The longest realm, and the longest service, that a challenge may name, in bytes.
 const PARAMETER_BYTES_MAX: usize = 2048;
 
-/// How one registry, and whom it redirects to, is shown who asks.
+/// The authentication state of one registry and of the hosts that it redirects to.
 #[derive(Debug)]
 pub(crate) struct Auth {
     registry: String,
     login: Option<Login>,
     tokens: TokenCache,
-    /// Those of token services.
+    /// Breaker and pause state of the token services (the registry has its own).
     gates: Gates,
     schemes: Schemes,
-    /// When the root was asked what it wants. The lock is held meanwhile, so that it is asked once.
+    /// The time of the last request to `/v2/`. The lock is held during the request, so that only one is sent.
     root_asked_at: tokio::sync::Mutex<Option<Instant>>,
 }
 
-/// What an answer asks for.
+/// The authentication that an answer demands.
 #[derive(Debug)]
 enum Demand {
     Nothing,
-    /// A Bearer challenge that cannot be answered.
+    /// A Bearer challenge with an unusable realm.
     Unusable(RealmError),
     Basic,
     Bearer {
         realm: Realm,
         service: Option<String>,
         scope: Scope,
-        /// Whether it says that the token was good, and allows too little.
+        /// Whether it says that the token is valid but its scope is too small.
         is_scope_lacking: bool,
     },
 }
 
 impl Auth {
     /// # Errors
-    /// [`SettingsError::Credentials`].
+    /// [`SettingsError::Credentials`] if the user name has a colon.
     pub(crate) fn new(settings: &Settings, metrics: Arc<RegistryMetrics>) -> Result<Self, SettingsError> {
         let login = match &settings.credentials {
             Some((user, password)) => {
-                // RFC 7617, section 2: what stands behind the first colon is the password.
+                // RFC 7617, section 2: the password starts behind the first colon.
                 if user.contains(':') {
                     return Err(SettingsError::Credentials);
                 }
@@ -104,17 +104,19 @@ impl Auth {
         })
     }
 
-    /// Forgets the tokens for `repository` that opened something before the question that began at `since`.
-    /// Says whether there was one: it may have died, and some registries say "not found" to a dead token.
+    /// Forgets the tokens for `repository` that worked before `since`, when the operation started. Returns
+    /// true if there was one: it may have been revoked, and some registries answer an invalid token with "not
+    /// found".
     pub(crate) async fn forget_older_tokens(&self, repository: &Repository, since: Instant) -> bool {
         self.tokens.give_up_older(repository, since).await
     }
 
-    /// What to send before being challenged: nothing at first, later what the host wanted last time.
+    /// Returns the authorization for a request without a challenge: none at first, later the kind that the
+    /// host demanded last.
     ///
     /// # Errors
-    /// The token service's, unless it answered and gave nothing: then the host is asked without, for it may
-    /// not mind, or name another service.
+    /// The token service's errors, unless it answered without a token. Then the request goes out without one:
+    /// the host may accept that, or name another service.
     async fn prepare(
         &self,
         context: RequestContext<'_>,
@@ -149,10 +151,10 @@ impl Auth {
         }
     }
 
-    /// The login itself.
+    /// Returns the configured credentials as Basic authorization.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] when it is known to be wrong; those of asking about that.
+    /// [`ErrorKind::Denied`] if they are known to be wrong, and errors of the request that checks them.
     async fn basic_credential(
         &self,
         context: RequestContext<'_>,
@@ -168,7 +170,7 @@ impl Auth {
         place.set_path("/");
         place.set_query(None);
         let check = async {
-            // Only the registry's own root is known to answer for the login alone.
+            // Only the registry's own `/v2/` is known to check credentials without a resource.
             if !host.is_home() {
                 return Err(wrong(ErrorKind::Unconfirmed));
             }
@@ -252,12 +254,12 @@ impl Auth {
         self.login.is_some() && is_allowed
     }
 
-    /// Asks the registry's root what it wants, once for all who wonder, and remembers that. A root that wants
-    /// nothing is shown the login itself from then on: it is the registry's own host, and the login is there
-    /// to be used.
+    /// Requests the registry's `/v2/` for its challenge, once for all operations, and remembers it. If it
+    /// does not challenge, the host gets the Basic credentials from then on: it is the registry's own host,
+    /// and they were configured for it.
     ///
     /// # Errors
-    /// Those of asking.
+    /// Errors of the request.
     async fn ask_root(
         &self,
         context: RequestContext<'_>,
@@ -283,8 +285,8 @@ impl Auth {
         Ok(())
     }
 
-    /// What the headers of an answer ask for: a Bearer token whose realm can be asked, else Basic. Basic
-    /// comes first where it may be answered and the realm may not see the login.
+    /// Reads the demand from the headers of an answer: a Bearer token with a usable realm, else Basic. Basic
+    /// takes precedence if the host may see the credentials and the realm may not.
     fn read_demand(&self, transport: &Transport, host: &Host, headers: &HeaderMap) -> Demand {
         let (mut bearer, mut realm_error, mut has_basic) = (None, None, false);
         let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
@@ -316,7 +318,8 @@ impl Auth {
         }
     }
 
-    /// Remembers the scheme. A login that will not be sent is worth one line, since pulls may fail for it.
+    /// Remembers the scheme. It logs once if the credentials will not be sent, because pulls may fail for
+    /// that.
     fn learn(&self, host: &Host, scheme: &Scheme, scope: Option<&Scope>) {
         let is_news = self.schemes.learn(host, scheme, scope);
         let Scheme::Bearer { realm, .. } = scheme else { return };
@@ -329,7 +332,7 @@ impl Auth {
         }
     }
 
-    /// The error for a request that `host` refused. It tells apart what the operator can do about it.
+    /// Returns the error for a request that `host` refused. Its text differs by what the operator can do.
     pub(crate) fn refusal(&self, host: &str, credential: &Credential, status: u16) -> Error {
         let reason = match (&self.login, credential.has_login) {
             (None, _) => "private or missing, and no credentials are configured for this registry",

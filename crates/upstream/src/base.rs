@@ -1,9 +1,9 @@
-//! Finds where below its host a registry is.
+//! Finds the base URL of a registry.
 //!
 //! A registry may share its host with others: a Harbor project, a Quay organisation and GitLab's dependency
 //! proxy are the first part of each repository's name (`/v2/<path>/<name>/...`), while a Nexus repository and
 //! others have a root of their own (`/<path>/v2/<name>/...`). An upstream whose path has a part `v2` says
-//! which it is. For any other path both roots are asked, once.
+//! which it is. For any other path both roots are requested once.
 
 use http::StatusCode;
 use http::header::{HeaderMap, WWW_AUTHENTICATE};
@@ -20,56 +20,56 @@ use crate::location::host_of;
 use crate::settings::SettingsError;
 use crate::transport::Allowance;
 
-/// For how long it is remembered that neither root looks like a registry's.
+/// How long to remember that neither root looks like a registry.
 const DOUBT_TTL: Duration = Duration::from_secs(60);
 
-/// Where a registry is.
+/// The base URL of a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Base {
     /// Ends in `/v2/`.
     pub(crate) root: Url,
-    /// Stands in front of each repository's name; empty, or ends in a slash.
+    /// The prefix of each repository's name; empty, or ends in a slash.
     prefix: String,
 }
 
-/// What the setting says about it.
+/// The base URL according to the setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// All.
+    /// The setting is unambiguous.
     HostAnswer(Base),
-    /// A path that is one or the other.
+    /// The path may be a name's prefix or lead to a root of its own.
     Open {
-        /// It is the first part of names.
+        /// The base if the path is a prefix of names.
         front: Base,
-        /// It has a root of its own.
+        /// The base if the path leads to a root of its own.
         below: Base,
     },
 }
 
-/// A place, and what was found out about it.
+/// The setting, and the base that was found.
 #[derive(Debug)]
 pub(crate) struct BaseLocator {
     place: Place,
-    /// The lock is held while the roots are asked, so that they are asked once.
+    /// The lock is held during the requests, so that they are sent once.
     found: Mutex<Option<Found>>,
 }
 
 #[derive(Debug)]
 struct Found {
     is_below: bool,
-    /// Whether a registry answered; else it is looked for again.
+    /// Whether a registry answered; otherwise the search is repeated.
     is_sure: bool,
     at: Instant,
 }
 
-/// How much the answer of a root looks like a registry's.
+/// How likely it is that a registry gave the answer of a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RootKind {
-    /// Not at all.
+    /// It shows no sign of a registry.
     Other,
-    /// It asks who we are, or welcomes a program.
+    /// It sends a challenge, or a JSON body.
     Likely,
-    /// It says that it is one.
+    /// It names the registry API's version.
     Certain,
 }
 
@@ -118,7 +118,7 @@ impl Place {
         Ok(Self::Open { front: Base::new(upstream, &[], &parts), below })
     }
 
-    /// Where it is, as far as the setting tells.
+    /// Returns the likely base.
     pub(crate) fn likely(&self) -> &Base {
         match self {
             Self::HostAnswer(base) | Self::Open { front: base, .. } => base,
@@ -135,10 +135,10 @@ impl BaseLocator {
         self.place.likely()
     }
 
-    /// Where the registry is. Asks it, the first time that nobody knows.
+    /// Returns the base. The first call that does not know it sends requests.
     ///
     /// # Errors
-    /// Those of asking: then nothing is known.
+    /// Errors of the requests; the base stays unknown.
     pub(crate) async fn find(
         &self,
         context: RequestContext<'_>,
@@ -160,7 +160,7 @@ impl BaseLocator {
         Ok(if is_below { below } else { front })
     }
 
-    /// Where to ask, for what was to be asked at the likely place.
+    /// Moves a URL from the likely base to `base`.
     pub(crate) fn moved(&self, url: &Url, base: &Base) -> Url {
         let likely = self.likely();
         if likely == base {
@@ -173,7 +173,7 @@ impl BaseLocator {
     }
 }
 
-/// Asks both roots. The one below the path first: a registry there is there for this path alone.
+/// Requests both roots, first the one below the path: a registry there serves this path alone.
 async fn look(
     context: RequestContext<'_>,
     front: &Base,
@@ -195,7 +195,7 @@ async fn look(
     }
 }
 
-/// How much the answer of a root looks like a registry's.
+/// How likely it is that a registry gave the answer of a root.
 pub(crate) fn root_kind_of(answer: &Response) -> RootKind {
     let (status, headers) = (answer.status(), answer.headers());
     if !matches!(status, StatusCode::OK | StatusCode::UNAUTHORIZED) {

@@ -1,4 +1,4 @@
-//! Blobs: whole, from an offset, or a span, and always by a fresh question to the registry.
+//! Requests for blobs: whole, from an offset, or a span. Each one starts at the registry again.
 
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ use crate::registry::Registry;
 use crate::response_headers::{content_length, is_web_page};
 use crate::whole_body::interrupted;
 
-/// What a blob's head may take longer than a manifest: the content network is asked too.
+/// The extra time for the head of a blob: it includes a request to the content network.
 const REDIRECT_ALLOWANCE: Duration = Duration::from_secs(5);
 
-/// By `HEAD`; where that proves nothing, as with addresses that are signed for `GET` only, or leaves the size
-/// out, by a `GET` of one byte.
+/// Describes a blob by `HEAD`. If that proves nothing (some URLs are signed for `GET` only) or has no size,
+/// it sends a `GET` of one byte.
 pub(crate) async fn head(
     registry: &Registry,
     repository: &Repository,
@@ -70,7 +70,7 @@ pub(crate) async fn head(
     }
 }
 
-/// A page for people says nothing about a blob; with its bytes, the digest would tell.
+/// A web page says nothing about a blob. For a body the digest would show that.
 fn refuse_page(reply: Reply) -> Result<Reply, Error> {
     if is_web_page(reply.response.headers()) {
         return Err(Error::new(ErrorKind::Invalid, reply.host, "answered with a web page"));
@@ -78,8 +78,8 @@ fn refuse_page(reply: Reply) -> Result<Reply, Error> {
     Ok(reply)
 }
 
-/// The whole blob's size, as a head tells it. A length of zero is none, unless the digest is that of no
-/// bytes.
+/// Returns the whole blob's size from a head. A length of zero is invalid unless the digest is that of empty
+/// content.
 fn told_size(reply: &Reply, digest: &Digest) -> Option<u64> {
     let told = match content_range(reply) {
         Some(range) => range.size,
@@ -103,7 +103,7 @@ pub(crate) async fn get(
     if reply.response.status() == StatusCode::PARTIAL_CONTENT {
         return part(reply, range);
     }
-    // A 200 that says which bytes it has is believed where its length says the same.
+    // A 200 with a `Content-Range` is believed if its length agrees.
     if let Some(told) = content_range(&reply) {
         let is_whole = told.range.start == 0 && length.is_some() && length == told.size;
         if !is_whole && length != Some(told.range.len()) {
@@ -116,14 +116,14 @@ pub(crate) async fn get(
     Ok(BlobStream { start: 0, end: length, size: length, body: body(reply, length) })
 }
 
-/// The error of an answer to a ranged request with which nothing can be done, but the whole can be asked for.
+/// Returns the error for an unusable answer to a range request, after which the whole may be requested.
 fn refused(reply: &Reply, detail: impl Into<String>) -> Error {
     let status = reply.response.status().as_u16();
     Error::new(ErrorKind::Invalid, &reply.host, detail).with_status(status).with_range_refused()
 }
 
-/// What a head says that no part of a blob can be. The digest judges a whole body, whatever its head says; a
-/// part may reach a client before that, so for a part the head counts.
+/// Returns why a head cannot belong to a part of a blob. The digest checks a whole body, whatever its head
+/// says; a part may reach a client before that check, so for a part the head counts.
 fn betrays_itself(headers: &HeaderMap) -> Option<&'static str> {
     let is_multipart = headers.get(CONTENT_TYPE).is_some_and(|value| {
         value.as_bytes().get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"))
@@ -140,7 +140,7 @@ fn betrays_itself(headers: &HeaderMap) -> Option<&'static str> {
     }
 }
 
-/// The stream of a part, which must begin where it was asked to.
+/// Returns the stream of a part, which must start at the requested offset.
 fn part(reply: Reply, range: BlobRange) -> Result<BlobStream, Error> {
     if let Some(what) = betrays_itself(reply.response.headers()) {
         return Err(refused(&reply, what));
@@ -165,7 +165,7 @@ fn part(reply: Reply, range: BlobRange) -> Result<BlobStream, Error> {
     Ok(BlobStream { start: told.range.start, end: Some(told.range.end), size: told.size, body })
 }
 
-/// The body's bytes. One whose length was told ends there or in an error, whatever frames it.
+/// Returns the body's bytes. A body of known length ends there or in an error, whatever its framing.
 fn body(reply: Reply, told: Option<u64>) -> BoxStream<'static, Result<Bytes, Error>> {
     let Reply { response, host, .. } = reply;
     let name = host.clone();
@@ -196,7 +196,7 @@ fn operation(
     Operation { kind, method, url, accept: None, range: None, target, is_further: false }
 }
 
-/// None for the whole, which is no range: not even an empty blob refuses that.
+/// Returns `None` for the whole blob. Even an empty blob can serve that.
 fn range_header(range: BlobRange) -> Option<HeaderValue> {
     let text = match range {
         BlobRange::Whole | BlobRange::From(0) => return None,

@@ -1,4 +1,4 @@
-//! The HTTP clients of one upstream: one pair for its own hosts, one for wherever it sends us.
+//! The HTTP clients of one upstream: one pair for its own hosts, one for the hosts that it redirects to.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,25 +16,25 @@ use crate::resolver::{GuardedResolver, SystemResolver};
 use crate::settings::{Settings, SettingsError, connect_timeout_max};
 use crate::tls::{self, Authorities};
 
-/// Idle connections kept per host: what a dozen parallel pulls use at once. A further one is opened for each
-/// request, which costs more than all the rest of a small blob.
+/// Idle connections kept per host: what a dozen parallel pulls use at once. Beyond that each request opens a
+/// connection, which costs more than the rest of a small blob.
 const IDLE_CONNECTION_COUNT_MAX: usize = 64;
-/// How long an idle connection is kept. Firewalls forget silent connections within minutes.
+/// How long an idle connection is kept. Firewalls drop idle connections within minutes.
 const IDLE_CONNECTION_TTL: Duration = Duration::from_secs(60);
 /// Fields that the head of an answer may have. The library's own bound on the whole head is 408 KiB.
 const HEAD_FIELD_COUNT_MAX: usize = 1024;
 
-/// The clients of one upstream. They share nothing with another upstream's but certificate authorities.
+/// The clients of one upstream. They share only certificate authorities with other upstreams.
 #[derive(Clone, Debug)]
 pub(crate) struct Clients {
-    /// For the upstream's own host and those listed with it.
+    /// For the upstream's own host and trusted hosts.
     pub(crate) direct: Pair,
-    /// For every other host: addresses inside our own network are refused.
+    /// For every other host. It refuses internal addresses.
     pub(crate) guarded: Pair,
     proxy_hosts: HashSet<String>,
-    /// Looks at names that a proxy would resolve.
+    /// Checks names that a proxy would resolve.
     pub(crate) proxy_names: Arc<ProxyNames>,
-    /// Which address of a name answers.
+    /// Finds the address of a name that answers.
     pub(crate) race: Arc<Race>,
 }
 
@@ -43,13 +43,13 @@ pub(crate) struct Clients {
 pub(crate) struct Pair {
     /// Keeps connections for the next request.
     pub(crate) pooled: Client,
-    /// Opens a connection for each request: the way out when a kept one turns out to be dead.
+    /// Opens a connection for each request, as the fallback if a kept one is dead.
     pub(crate) unpooled: Client,
 }
 
 impl Clients {
     /// # Errors
-    /// [`SettingsError`].
+    /// [`SettingsError`] for the first setting that cannot be used.
     pub(crate) fn new(settings: &Settings, authorities: &Authorities) -> Result<Self, SettingsError> {
         let proxies = match &settings.proxy {
             Some(proxy) => vec![proxy.clone()],
@@ -79,7 +79,7 @@ impl Clients {
         !self.proxy_hosts.is_empty()
     }
 
-    /// Whether the URL names a proxy's host. Its address passes the guarded resolver, so foreign text must
+    /// Whether the URL names a proxy's host. The guarded resolver allows its address, so foreign text must
     /// not name it.
     pub(crate) fn is_proxy(&self, url: &Url) -> bool {
         url.host_str().is_some_and(|host| self.proxy_hosts.contains(host.trim_end_matches('.')))
@@ -99,14 +99,14 @@ impl Pair {
                 .retry(retry::never())
                 .referer(false)
                 .http1_only()
-                // RFC 9112, sections 5.1 and 5.2: whoever passes an answer on removes such a blank and
-                // unfolds such a value. A line that is no field at all is left out: one odd line costs no
-                // pull, and what frames the body is not guessed, for its digest tells.
+                // RFC 9112, sections 5.1 and 5.2: a proxy removes such a blank and unfolds such a value. A
+                // line that is no field is skipped, so that one odd line fails no pull. Wrong framing cannot
+                // hurt, because the digest is checked.
                 .http1_allow_spaces_after_header_name_in_responses(true)
                 .http1_allow_obsolete_multiline_headers_in_responses(true)
                 .http1_ignore_invalid_headers_in_responses(true)
                 .http1_max_headers(HEAD_FIELD_COUNT_MAX)
-                // Another crate's features could switch decoding on, and digests are of the bytes as sent.
+                // Another crate's features could enable decoding, and digests refer to the bytes as sent.
                 .no_gzip()
                 .no_brotli()
                 .no_zstd()
@@ -129,7 +129,7 @@ impl Pair {
     }
 }
 
-/// The scheme is checked here, because reqwest quietly goes without a proxy of a kind that it does not know.
+/// The scheme is checked here, because reqwest silently ignores a proxy of an unknown kind.
 fn parse_proxy(proxy: &Url) -> Result<Proxy, SettingsError> {
     let is_known = matches!(proxy.scheme(), "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h");
     if !is_known || proxy.host().is_none() {

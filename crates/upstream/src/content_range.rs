@@ -1,4 +1,4 @@
-//! Which bytes a 206 holds.
+//! The `Content-Range` header of a 206.
 
 use oci::ByteRange;
 
@@ -7,7 +7,7 @@ use oci::ByteRange;
 pub(crate) struct ContentRange {
     /// The bytes that follow; not empty.
     pub(crate) range: ByteRange,
-    /// The size of the whole, if told.
+    /// The size of the whole, if given.
     pub(crate) size: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! The contract between the cache and an upstream: questions and answers.
+//! The contract between the cache and an upstream.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use crate::error::Error;
 
 /// A registry that content is pulled from (distribution-spec, "Pull").
 ///
-/// Every method is bounded in time up to the end of the answer's head, and for whole documents up to their
-/// end. What a header claims is passed on as a claim.
+/// Every method has a deadline for the answer's head, and for whole documents one for their end. Headers are
+/// passed on as unverified claims.
 #[async_trait]
 pub trait Upstream: fmt::Debug + Send + Sync + 'static {
-    /// Describes a manifest in the upstream's words. The upstream is asked by `HEAD`, which Docker Hub does
-    /// not count as a pull. Where that gives nothing and proves nothing, as [`policy::head_trust`] says, a
-    /// `GET` decides, whose manifest is handed over.
+    /// Describes a manifest in the upstream's words. It sends a `HEAD`, which Docker Hub does not count as a
+    /// pull. If that fails and proves nothing (see [`policy::head_trust`]), a `GET` decides, and its manifest
+    /// is returned.
     ///
     /// # Errors
     /// [`Error`].
@@ -39,8 +39,8 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
         reference: &Reference,
     ) -> Result<ManifestBody, Error>;
 
-    /// Describes a blob in the upstream's words, without downloading it: by `HEAD`, and where that gives
-    /// nothing and proves nothing, or leaves the size out, by a `GET` of one byte.
+    /// Describes a blob in the upstream's words, without downloading it: by `HEAD`, and if that fails and
+    /// proves nothing, or has no size, by a `GET` of one byte.
     ///
     /// # Errors
     /// [`Error`].
@@ -51,11 +51,11 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
         stakes: Stakes,
     ) -> Result<BlobHead, Error>;
 
-    /// A blob or a part of it. Every call asks the registry itself, so that a resumption gets a freshly
-    /// signed address.
+    /// Fetches a blob or a part of it. Every call starts at the registry, so that a resumption gets a freshly
+    /// signed URL.
     ///
     /// # Errors
-    /// [`Error`]; [`Error::is_range_refused`] tells that the whole must be asked for instead.
+    /// [`Error`]; [`Error::is_range_refused`] means that the whole must be requested instead.
     async fn get_blob(
         &self,
         repository: &Repository,
@@ -76,7 +76,7 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
 pub enum Described {
     /// `HEAD` was answered.
     Head(ManifestHead),
-    /// A `GET` decided, and gave all of it.
+    /// A `GET` decided, and returned the manifest.
     Whole(ManifestBody),
 }
 
@@ -102,14 +102,14 @@ pub struct ManifestBody {
     pub digest: Option<Digest>,
 }
 
-/// The claims about a blob.
+/// The claims in the answer about a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlobHead {
-    /// Its size in bytes, if the upstream tells. Zero only where the digest is that of no bytes.
+    /// Its size in bytes, if known. Zero only if the digest is that of empty content.
     pub size: Option<u64>,
 }
 
-/// Which part of a blob is asked for.
+/// The requested part of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlobRange {
     /// All of it.
@@ -118,24 +118,24 @@ pub enum BlobRange {
     From(u64),
     /// These bytes; not empty.
     Span(ByteRange),
-    /// These bytes, over a further connection beside one that brings the same blob. If the upstream refuses,
-    /// however it does, that is not tried again, and tells nothing about the upstream.
+    /// These bytes, over a further connection beside a transfer of the same blob. A refusal is not retried,
+    /// and does not count against the upstream.
     Further(ByteRange),
-    /// So many last bytes, or all of a shorter blob; as for [`Further`](Self::Further). Some upstreams know
-    /// no such ranges.
+    /// This many last bytes, or all of a shorter blob; otherwise like [`Further`](Self::Further). Some
+    /// upstreams do not support such ranges.
     Last(u64),
 }
 
 /// A blob's bytes as they arrive, not verified.
 pub struct BlobStream {
-    /// Offset of the body's first byte: what was asked for, or 0 when the upstream ignored the range.
+    /// Offset of the body's first byte: the requested one, or 0 if the upstream ignored the range.
     pub start: u64,
-    /// Offset behind the body's last byte, if the upstream tells. The body then either ends there or fails.
+    /// Offset behind the body's last byte, if known. The body then either ends there or fails.
     pub end: Option<u64>,
-    /// The size of the whole blob, if the upstream tells.
+    /// The size of the whole blob, if known.
     pub size: Option<u64>,
     /// The bytes. A cut, a reset or silence is an [`Interrupted`](crate::ErrorKind::Interrupted) error. A
-    /// clean end of a body without a told length is taken for its end.
+    /// body without a known length ends where the connection does.
     pub body: BoxStream<'static, Result<Bytes, Error>>,
 }
 
@@ -149,7 +149,7 @@ impl fmt::Debug for BlobStream {
     }
 }
 
-/// Which list is asked for.
+/// The requested list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListRequest {
     /// `/v2/<name>/tags/list`.

@@ -1,6 +1,5 @@
-//! Describes why a request came to nothing, for the person who has to do something about it: what happened
-//! and, behind a semicolon, what to do, where that follows from it. The libraries' own texts name their own
-//! parts.
+//! Describes why a request failed, for the operator: what happened and, behind a semicolon, what to do. The
+//! libraries' messages name their own internals.
 
 use std::error::Error as StdError;
 use std::io;
@@ -15,13 +14,13 @@ use crate::location::host_of;
 use crate::resolver::NameError;
 use crate::tls::is_cause;
 
-/// So many names of a foreign certificate are shown.
+/// The most names of a foreign certificate in a message.
 const NAME_COUNT_MAX: usize = 3;
-/// And so much of each, in bytes.
+/// The most bytes of each.
 const NAME_BYTES_MAX: usize = 64;
 
-/// What went wrong with a request to `url`, as it goes on from the host's name. `has_proxy`: it may have gone
-/// through a proxy.
+/// Describes a failed request to `url`, as the rest of a sentence about the host. `has_proxy` says that it
+/// may have used a proxy.
 pub(crate) fn describe(error: &reqwest::Error, url: &Url, has_proxy: bool) -> String {
     if let Some(text) = known(error, url) {
         return text;
@@ -41,7 +40,7 @@ pub(crate) fn describe(error: &reqwest::Error, url: &Url, has_proxy: bool) -> St
     format!("broke the connection{proxy}: {cause}{advice}")
 }
 
-/// The first cause that is of a known kind.
+/// Describes the first cause of a known kind.
 fn known(error: &reqwest::Error, url: &Url) -> Option<String> {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = next {
@@ -66,7 +65,7 @@ fn known(error: &reqwest::Error, url: &Url) -> Option<String> {
     None
 }
 
-/// The TLS error that `error` wraps, through as many of its kind as there are: they hide it from `source`.
+/// Returns the TLS error inside `error`, through any number of nested I/O errors: they hide it from `source`.
 fn tls_inside(error: &io::Error) -> Option<&rustls::Error> {
     let inner = error.get_ref()?;
     inner.downcast_ref().or_else(|| tls_inside(inner.downcast_ref()?))
@@ -125,7 +124,7 @@ fn tls_failure(error: &rustls::Error, url: &Url) -> String {
     }
 }
 
-/// The alert as the RFC calls it, with blanks: `certificate required`.
+/// Returns the alert's name from the RFC, with blanks: `certificate required`.
 fn alert_in_words(alert: AlertDescription) -> String {
     let Some(name) = alert.as_str() else { return format!("alert {}", u8::from(alert)) };
     let mut words = String::new();
@@ -141,7 +140,8 @@ fn alert_in_words(alert: AlertDescription) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// One sentence for every fault of a certificate. The libraries' own texts show the names of their values.
+/// Returns one sentence for every fault of a certificate. The libraries' messages show the names of their
+/// values.
 fn certificate_failure(error: &CertificateError) -> String {
     let is = |meant: fn(&webpki::Error) -> bool| is_cause(error, meant);
     match error {
@@ -188,7 +188,7 @@ fn certificate_failure(error: &CertificateError) -> String {
         }
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => weak_signature(),
-        // Still told by some causes.
+        // Some causes still use it.
         #[expect(deprecated, reason = "rustls sends it for what it knows no details of")]
         CertificateError::UnsupportedSignatureAlgorithm => weak_signature(),
         CertificateError::Other(_) if is(|it| matches!(it, webpki::Error::CaUsedAsEndEntity)) => {
@@ -212,7 +212,7 @@ fn weak_signature() -> String {
         .to_owned()
 }
 
-/// A name from a certificate: bounded, and without characters that act on a terminal.
+/// Prints a name from a certificate: bounded, and without terminal control characters.
 fn shown(name: &str) -> String {
     // It comes as `DnsName("example.com")`.
     let name = name.split_once('"').map_or(name, |(_, rest)| rest.trim_end_matches(['"', ')']));
@@ -223,13 +223,13 @@ fn shown(name: &str) -> String {
 /// A day, such as `29 Nov 2026`.
 fn date(time: UnixTime) -> String {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()));
-    // The library has no words for years beyond four digits.
+    // The library cannot print years beyond four digits.
     let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
     let text = httpdate::fmt_http_date(time.unwrap_or(last).min(last));
     text.get(5..16).unwrap_or(&text).to_owned()
 }
 
-/// The URL's host with its port, be it the scheme's own or not: under another scheme it would be another one.
+/// Returns the URL's host with its port, even if it is the scheme's default: another scheme has another one.
 fn with_port(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port_or_known_default() {

@@ -1,20 +1,20 @@
-//! The errors of asking an upstream.
+//! The errors of requests to an upstream.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The kinds of [`Error`], told apart by what a caller can do.
+/// The kinds of [`Error`], by what a caller can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The registry itself says that it does not have it.
+    /// The registry itself answers that it does not exist.
     NotFound,
-    /// The registry itself refuses us, or its token service does.
+    /// The registry or its token service refuses access.
     Denied,
-    /// A status that says no, 404 or 403 for example, in an answer that shows no sign of a registry: it may
-    /// be a router's or a portal's, and proves nothing. It may also be that of a static web server that
-    /// serves as one.
+    /// A negative status, such as 404 or 403, in an answer that shows no sign of a registry: it may come from
+    /// a router or a portal, and proves nothing. It may also come from a static web server that serves as a
+    /// registry.
     Unconfirmed,
     /// The upstream asked us to slow down, now or a moment ago.
     Throttled,
@@ -22,14 +22,14 @@ pub enum ErrorKind {
     Unreachable,
     /// A deadline passed.
     TimedOut,
-    /// Not asked at all: the upstream failed lately and is left alone.
+    /// Not sent: the upstream failed lately, and its breaker is open.
     Resting,
     /// An answer that cannot be used: an encoded or too large body, a portal's page, a redirect loop, a
     /// range that was not asked for, a status without meaning here.
     Invalid,
     /// The body broke off.
     Interrupted,
-    /// Its answer was not read: as many bytes of answers are in memory as may be.
+    /// The answer was not read: the memory budget for answers is used up.
     Overloaded,
 }
 
@@ -52,7 +52,7 @@ struct Inner {
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// The longest chain of causes in a message, in bytes.
+/// The longest list of causes in a message, in bytes.
 const CAUSE_BYTES_MAX: usize = 256;
 
 impl Error {
@@ -86,23 +86,23 @@ impl Error {
         self.change(|inner| inner.retry_after = Some(pause))
     }
 
-    /// With the library's error that caused it, for the log. The message says the same in words. `source` must
-    /// hold no URL and no credential.
+    /// With the library's error that caused it, for the log. The message says the same in words. `source`
+    /// must hold no URL and no credential.
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.change(|inner| inner.source = Some(Arc::new(source)))
     }
 
-    /// The same, and something else can be done about it.
+    /// The same error with another kind.
     pub(crate) fn with_kind(self, kind: ErrorKind) -> Self {
         self.change(|inner| inner.kind = kind)
     }
 
-    /// The same, said by the token service and not by the registry.
+    /// Marks the error as the token service's, not the registry's.
     pub(crate) fn by_token_service(self) -> Self {
         self.change(|inner| inner.is_of_token_service = true)
     }
 
-    /// Whether the token service said it.
+    /// Tells whether the token service gave it.
     pub(crate) fn is_of_token_service(&self) -> bool {
         self.0.is_of_token_service
     }
@@ -129,7 +129,7 @@ impl Error {
         self.0.kind
     }
 
-    /// The host that it is about: the registry, its token service or where it redirected to.
+    /// Returns the host that it is about: the registry, its token service or a redirect target.
     pub fn host(&self) -> &str {
         &self.0.host
     }
@@ -139,7 +139,7 @@ impl Error {
         &self.0.detail
     }
 
-    /// The status that the host answered; none when it did not, or was not asked.
+    /// Returns the status that the host answered; `None` without an answer.
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
@@ -154,7 +154,7 @@ impl Error {
         self.0.is_retryable
     }
 
-    /// Whether no connection came about: name resolution, TCP or TLS failed.
+    /// Tells whether connecting failed: name resolution, TCP or TLS.
     pub(crate) fn is_unconnected(&self) -> bool {
         self.0.is_unconnected
     }

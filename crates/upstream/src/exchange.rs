@@ -1,4 +1,5 @@
-//! One operation on the registry: authorize, ask, follow, judge the answer, and try again where that helps.
+//! Runs one operation on the registry: authorize, send, follow redirects, check the answer, and retry if that
+//! may help.
 
 use budget::Budget;
 use bytes::Bytes;
@@ -20,12 +21,12 @@ use crate::{redirect, status};
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) headers: HeaderMap,
-    /// Who gave it.
+    /// The host that gave it.
     pub(crate) host: String,
     pub(crate) bytes: Bytes,
 }
 
-/// What the body of a whole document may take of memory: one, and all together.
+/// The memory limits for a whole document: for one, and for all together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bound<'a> {
     pub(crate) bytes_max: usize,
@@ -37,12 +38,12 @@ struct Attempts<'a> {
     transport: &'a Transport,
     is_further: bool,
     made: u32,
-    /// Why the attempt before failed.
+    /// The error of the attempt before.
     before: Option<Error>,
 }
 
-/// Asks until there is an answer with a success status, whose body is left to the caller. A HEAD that failed
-/// with a status is left to the caller too.
+/// Sends until an answer has a success status, and leaves the body to the caller. A HEAD that fails with a
+/// status is returned at once.
 ///
 /// # Errors
 /// [`Error`].
@@ -57,18 +58,18 @@ pub(crate) async fn open(
     loop {
         match attempt(registry, repository, operation, &mut allowance).await {
             Ok(reply) => return Ok(reply),
-            // A HEAD that was answered is not sent again: a GET may be answered otherwise.
+            // A HEAD that was answered is not retried: a GET may get another answer.
             Err(error) if operation.method == Method::HEAD && error.status().is_some() => return Err(error),
             Err(error) => attempts.wait_after(error, &mut allowance).await?,
         }
     }
 }
 
-/// Like [`open`], and reads a body within `bound`. One that breaks off is asked for again.
+/// Like [`open`], and reads a body within `bound`. One that breaks off is requested again.
 ///
 /// # Errors
-/// [`Error`]; [`ErrorKind::Invalid`] for a larger body and for a web page; [`ErrorKind::Overloaded`] when
-/// there is no memory left for it.
+/// [`Error`]; [`ErrorKind::Invalid`] for a larger body and for a web page; [`ErrorKind::Overloaded`] if the
+/// memory budget is used up.
 pub(crate) async fn read(
     registry: &Registry,
     repository: &Repository,
@@ -100,8 +101,7 @@ async fn attempt(
     status::check(registry, operation, reply, &credential, allowance.deadline).await
 }
 
-/// Reads a body whole. One that breaks off, or does not end in time, is a failure of its path, and of nothing
-/// else.
+/// Reads a whole body. One that breaks off, or does not end in time, counts as a failure of its target only.
 async fn collect(
     registry: &Registry,
     operation: &Operation,
@@ -127,8 +127,8 @@ impl<'a> Attempts<'a> {
     /// Waits for the next attempt.
     ///
     /// # Errors
-    /// When another attempt cannot help, is not allowed, or would come too late: `error` itself, or if that
-    /// only says that the upstream is left alone by now, what led to it.
+    /// `error` if another attempt cannot help, is not allowed, or would come too late. If `error` only says
+    /// that the breaker is open by now, the error before it.
     async fn wait_after(&mut self, error: Error, allowance: &mut Allowance) -> Result<(), Error> {
         if error.kind() == ErrorKind::Resting {
             return Err(self.before.take().unwrap_or(error));

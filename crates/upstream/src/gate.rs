@@ -1,4 +1,4 @@
-//! Decides whether one host may be asked: by how far its failures reach, and by the rests that it asked for.
+//! Admits requests to one host, by the health of the host and its targets, and by pauses after 429.
 
 mod failures;
 
@@ -27,43 +27,43 @@ use crate::transport::{Allowance, Outgoing, Transport};
 pub(crate) struct Gate {
     registry: String,
     host: String,
-    /// What we ask on our own to find out whether the host is there.
+    /// The URL of wharf's own probe.
     probe: Url,
     metrics: Arc<RegistryMetrics>,
     role: Role,
     inner: Mutex<Inner>,
 }
 
-/// What the host is to us.
+/// The role of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// The registry itself, whose state is shown as the registry's.
+    /// The registry itself; its state is exported as the registry's.
     Registry,
-    /// Where the registry sends us: a content network, a token service.
+    /// A host that the registry refers to: a content network, a token service.
     Other,
 }
 
 #[derive(Debug)]
 struct Inner {
-    reach: HostHealth,
+    health: HostHealth,
     throttling: Throttling,
     failures: Failures,
 }
 
-/// Permission to send one request. It is given back by saying how the request ended; dropped, it says nothing
-/// about what was asked, as when the caller went away.
+/// Permission to send one request. [`Permit::report`] returns it with the result. Dropping it counts as a
+/// disconnected client.
 #[derive(Debug)]
 pub(crate) struct Permit {
     gate: Arc<Gate>,
     target: Arc<Target>,
     in_flight: Option<InFlight>,
-    /// Whoever leaves later than this has waited for an answer that did not come.
+    /// A request that is dropped later than this counts as unanswered.
     silent_at: Instant,
 }
 
 impl Gate {
-    /// Of a host of which nothing is known; it remembers so many of the paths, and so many of the
-    /// repositories, that fail.
+    /// Makes the gate of an unknown host. It remembers at most `remembered_max` failing targets, and as many
+    /// groups.
     pub(crate) fn new(
         registry: &str,
         metrics: Arc<RegistryMetrics>,
@@ -74,7 +74,7 @@ impl Gate {
         if role == Role::Registry {
             metrics.breaker(State::Closed.as_number());
         }
-        let reach = HostHealth::new(remembered_max, remembered_max);
+        let health = HostHealth::new(remembered_max, remembered_max);
         Arc::new(Self {
             registry: registry.to_owned(),
             host: host_of(&probe),
@@ -82,18 +82,18 @@ impl Gate {
             metrics,
             role,
             inner: Mutex::new(Inner {
-                reach,
+                health,
                 throttling: Throttling::default(),
                 failures: Failures::new(remembered_max),
             }),
         })
     }
 
-    /// Permission to ask for this path. Finds out first whether the host is back, where that is due.
+    /// Admits a request for this target. If a probe of the host is due, that comes first.
     ///
     /// # Errors
-    /// [`ErrorKind::Throttled`] while the repository or the host rests after a 429, [`ErrorKind::Resting`]
-    /// while the path, the repository or the host is left alone after failures; with the time that is left.
+    /// [`ErrorKind::Throttled`] during a pause after a 429, [`ErrorKind::Resting`] while the target, the
+    /// repository or the host gets no requests after failures; with the remaining time.
     pub(crate) async fn enter(
         self: &Arc<Self>,
         transport: &Transport,
@@ -113,8 +113,8 @@ impl Gate {
         let now = Instant::now();
         let mut inner = self.lock();
         self.check_throttling(&mut inner, target, now)?;
-        allowance.note_history(inner.reach.may_retry(target), inner.reach.serves(&target.group));
-        let admitted = inner.reach.admit(target, now.into_std());
+        allowance.note_history(inner.health.may_retry(target), inner.health.serves(&target.group));
+        let admitted = inner.health.admit(target, now.into_std());
         let in_flight = admitted.map_err(|refusal| inner.failures.describe(&self.host, target, refusal))?;
         let silent_at = now + header_timeout.mul_f32(0.9);
         Ok(Permit {
@@ -125,8 +125,8 @@ impl Gate {
         })
     }
 
-    /// Whether a further connection may ask for this path. However that ends, nothing is concluded from it: a
-    /// host that does not want several connections is no host that fails.
+    /// Admits a further connection for this target. Its result is not recorded: a host that refuses several
+    /// connections is not failing.
     ///
     /// # Errors
     /// As for [`enter`](Self::enter).
@@ -134,42 +134,42 @@ impl Gate {
         let now = Instant::now();
         let mut inner = self.lock();
         self.check_throttling(&mut inner, target, now)?;
-        let admitted = inner.reach.admit_unseen(target, now.into_std());
+        let admitted = inner.health.admit_unseen(target, now.into_std());
         admitted.map_err(|refusal| inner.failures.describe(&self.host, target, refusal))
     }
 
-    /// The host answered 429 to this path, and wants to be left alone for `pause`.
-    pub(crate) fn rest(&self, target: &Target, pause: Duration) {
+    /// Notes that the host answered 429 for this target, and asked for `pause`.
+    pub(crate) fn throttle(&self, target: &Target, pause: Duration) {
         let (repository, limit) = (&target.group.repository, limit_of(target.group.kind));
         if self.lock().throttling.begin(repository, limit, pause, Instant::now().into_std()) {
             self.metrics.left_alone(LeftAlone::Throttled);
             let (registry, host, seconds) =
                 (&self.registry, &self.host, pause.max(THROTTLE_PAUSE_MIN).as_secs());
-            warn!(%registry, %host, %repository, ?limit, seconds, "upstream throttles and is left alone");
+            warn!(%registry, %host, %repository, ?limit, seconds, "upstream throttles; requests pause");
         }
     }
 
-    /// The answer to this path said that it is to be asked for again after `pause`.
-    pub(crate) fn rest_path(&self, target: &Arc<Target>, pause: Duration) {
+    /// Notes that the answer for this target asked for `pause`.
+    pub(crate) fn pause_target(&self, target: &Arc<Target>, pause: Duration) {
         let mut inner = self.lock();
-        inner.reach.rest(target, pause.max(THROTTLE_PAUSE_MIN), Instant::now().into_std());
-        let detail = format!("answered 503 and asked to be left alone for {} s", pause.as_secs());
+        inner.health.pause_target(target, pause.max(THROTTLE_PAUSE_MIN), Instant::now().into_std());
+        let detail = format!("answered 503 and asked for a pause of {} s", pause.as_secs());
         inner.failures.note(target, &Error::new(ErrorKind::Unreachable, &self.host, detail));
         drop(inner);
         self.metrics.left_alone(LeftAlone::Path);
         let (registry, host, repository) = (&self.registry, &self.host, &target.group.repository);
         let (kind, seconds) = (target.group.kind, pause.as_secs());
-        info!(%registry, %host, %repository, class = ?kind, seconds, "upstream asked for a rest of one thing");
+        info!(%registry, %host, %repository, class = ?kind, seconds, "upstream asked for a pause for one target");
     }
 
-    /// Notes that what had begun to come for this path is whole; or is `lost`, for it broke off or did not
+    /// Notes that the body for this target arrived complete; or was `lost`, because it broke off or did not
     /// end in time.
     pub(crate) fn conclude(&self, target: &Arc<Target>, lost: Option<&Error>) {
         let mut inner = self.lock();
         match lost {
-            None => inner.reach.complete(target),
+            None => inner.health.complete(target),
             Some(error) => {
-                inner.reach.spoil(target, Instant::now().into_std());
+                inner.health.spoil(target, Instant::now().into_std());
                 inner.failures.note(target, error);
             }
         }
@@ -180,42 +180,42 @@ impl Gate {
         let Some(left) = inner.throttling.left(&target.group.repository, limit, now.into_std()) else {
             return Ok(());
         };
-        let detail = format!("answered 429 and is left alone for {} s", left.as_secs() + 1);
+        let detail = format!("answered 429 and gets no requests for {} s", left.as_secs() + 1);
         Err(Error::new(ErrorKind::Throttled, &self.host, detail).with_retry_after(left))
     }
 
-    /// Asks the host on our own where that is due. Whoever finds a host that is left alone waits for the
-    /// outcome; in doubt everybody goes on meanwhile. The request runs in a task of its own: no client can
-    /// hold it back, or end it by leaving.
+    /// Probes the host if that is due. If the host's breaker is open, the request waits for the result; if
+    /// the host is only in doubt, it goes on. The probe runs in a task of its own, so no client can delay or
+    /// cancel it.
     async fn probe_if_due(self: &Arc<Self>, transport: &Transport, allowance: &Allowance) {
         let Some((probing, is_left_alone)) = self.take_probe() else { return };
         let probe = tokio::spawn(probing.run(transport.clone()));
         if is_left_alone {
-            // An outcome that does not come in time is none, as is a task that panicked.
+            // A result that does not come in time is ignored, as is a task that panicked.
             let _ = tokio::time::timeout_at(allowance.deadline, probe).await;
         }
     }
 
-    /// The request of our own, if it is due, and whether the host is left alone.
+    /// Returns the probe, if it is due, and whether the host's breaker is open.
     fn take_probe(self: &Arc<Self>) -> Option<(Probing, bool)> {
         let mut inner = self.lock();
-        let before = inner.reach.state();
-        if !inner.reach.take_probe(Instant::now().into_std()) {
+        let before = inner.health.state();
+        if !inner.health.take_probe(Instant::now().into_std()) {
             return None;
         }
-        self.show(before, inner.reach.state(), None);
+        self.show(before, inner.health.state(), None);
         Some((Probing { gate: Arc::clone(self), is_reported: false }, before != State::Closed))
     }
 
-    /// Changes what is known, and tells of a change of the host's state.
+    /// Updates the health, and reports a change of the host's state.
     fn change(&self, error: Option<&Error>, change: impl FnOnce(&mut HostHealth)) {
         let mut inner = self.lock();
-        let before = inner.reach.state();
-        change(&mut inner.reach);
-        self.show(before, inner.reach.state(), error);
+        let before = inner.health.state();
+        change(&mut inner.health);
+        self.show(before, inner.health.state(), error);
     }
 
-    /// One line and one gauge per change of state. Probes come and go; what they find out is worth a line.
+    /// Updates the gauge and logs one line per change of state. Probes that change nothing are not logged.
     fn show(&self, before: State, after: State, error: Option<&Error>) {
         if before == after {
             return;
@@ -232,7 +232,7 @@ impl Gate {
                     LeftAlone::Host
                 });
                 let error = error.map(tracing::field::display);
-                warn!(%registry, %host, error, "upstream keeps failing and is left alone");
+                warn!(%registry, %host, error, "upstream keeps failing; requests pause");
             }
             (_, State::Closed, _) => info!(%registry, %host, "upstream answers again"),
             _ => {}
@@ -244,7 +244,7 @@ impl Gate {
     }
 }
 
-/// What a limit told for a thing of this class is on.
+/// Returns the requests that a 429 for this kind of target covers.
 fn limit_of(kind: TargetKind) -> LimitedKind {
     match kind {
         TargetKind::Manifests => LimitedKind::Manifests,
@@ -254,10 +254,10 @@ fn limit_of(kind: TargetKind) -> LimitedKind {
 }
 
 impl Permit {
-    /// Notes how the request ended.
+    /// Reports the result of the request.
     pub(crate) fn report(mut self, sent: &Result<Response, Error>) {
         let error = failure_of(sent, &self.gate.host);
-        // Documents are read whole before anybody gets anything of them.
+        // Documents are read whole before a client gets any byte of them.
         let is_document =
             !self.target.is_head && !matches!(self.target.group.kind, TargetKind::Blobs | TargetKind::Token);
         let outcome = match outcome_of(sent) {
@@ -283,13 +283,14 @@ impl Permit {
         {
             self.gate.lock().failures.note(&self.target, error);
         }
-        self.gate.change(error, |reach| is_left_alone = reach.settle(&self.target, in_flight, outcome, now));
+        self.gate
+            .change(error, |health| is_left_alone = health.settle(&self.target, in_flight, outcome, now));
         if is_left_alone {
             self.gate.metrics.left_alone(LeftAlone::Path);
             let (registry, host) = (&self.gate.registry, &self.gate.host);
             let TargetGroup { repository, kind } = &*self.target.group;
             let error = error.map(tracing::field::display);
-            debug!(%registry, %host, %repository, class = ?kind, error, "one thing keeps failing upstream and is left alone");
+            debug!(%registry, %host, %repository, class = ?kind, error, "one target keeps failing upstream; requests for it pause");
         }
     }
 }
@@ -307,8 +308,7 @@ impl Drop for Permit {
     }
 }
 
-/// The failure that an answer, or the lack of one, is; none for an answer that says something about what was
-/// asked.
+/// Returns the failure in a result; `None` for an answer about the requested target.
 fn failure_of(sent: &Result<Response, Error>, host: &str) -> Option<Error> {
     match sent {
         Ok(response) => {
@@ -321,8 +321,7 @@ fn failure_of(sent: &Result<Response, Error>, host: &str) -> Option<Error> {
     }
 }
 
-/// What an answer, or the lack of one, says. From 502 on a status says that what stands behind the host
-/// failed.
+/// Classifies a result. A status from 502 on says that a server behind the host failed.
 fn outcome_of(sent: &Result<Response, Error>) -> RequestOutcome {
     match sent {
         Ok(response) => match response.status().as_u16() {
@@ -332,13 +331,13 @@ fn outcome_of(sent: &Result<Response, Error>) -> RequestOutcome {
             _ => RequestOutcome::Answered,
         },
         Err(error) if error.is_unconnected() => RequestOutcome::Unconnected,
-        // What must not be asked was not asked.
+        // The request was not sent.
         Err(error) if error.kind() == ErrorKind::Invalid => RequestOutcome::Abandoned,
         Err(_) => RequestOutcome::Failed,
     }
 }
 
-/// A request of our own under way.
+/// A probe in flight.
 struct Probing {
     gate: Arc<Gate>,
     is_reported: bool,
@@ -368,7 +367,7 @@ impl Probing {
         if let Some(error) = error {
             self.gate.lock().failures.note_of_host(error);
         }
-        self.gate.change(error, |reach| reach.probed(outcome, now));
+        self.gate.change(error, |health| health.probed(outcome, now));
     }
 }
 

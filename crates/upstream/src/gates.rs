@@ -1,5 +1,5 @@
-//! The gates of all hosts that one upstream leads to. Each host's failures and limits are its own: a content
-//! network that is down stops what it serves, and not the registry.
+//! The gates of all hosts that one upstream leads to. Each host has its own failures and limits: a content
+//! network that is down does not stop the registry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +16,9 @@ use crate::gate::{Gate, Role};
 use crate::location::host_of;
 use crate::transport::{Allowance, Outgoing, Transport};
 
-/// Other hosts whose state is remembered.
+/// The most other hosts to remember.
 const HOST_COUNT_MAX: usize = 32;
-/// Paths of the registry, and repositories of it, whose failures are remembered.
+/// The most failing targets of the registry to remember, and the most groups.
 const REMEMBERED_MAX: usize = 512;
 /// The same for each other host.
 const REMEMBERED_OF_OTHERS_MAX: usize = 64;
@@ -34,14 +34,14 @@ pub(crate) struct Gates {
 }
 
 impl Gates {
-    /// The gates of a registry whose own `/v2/` is `root`, and of those that it redirects to.
+    /// Makes the gates of a registry with the root `root`, and of the hosts that it redirects to.
     pub(crate) fn of_registry(registry: &str, metrics: Arc<RegistryMetrics>, root: &Url) -> Self {
         let gate = Gate::new(registry, metrics.clone(), Role::Registry, root.clone(), REMEMBERED_MAX);
         Self { home: Some((host_of(root), gate)), ..Self::of_others(registry, metrics) }
     }
 
-    /// The gates of token services. They are no registry's: where both have the same host, the failures of
-    /// one are not the other's.
+    /// Makes the gates of token services. If a service shares its host with the registry, their failures are
+    /// still counted apart.
     pub(crate) fn of_others(registry: &str, metrics: Arc<RegistryMetrics>) -> Self {
         let others = Mutex::new(LruMap::new(HOST_COUNT_MAX));
         Self { registry: registry.to_owned(), metrics, home: None, others }
@@ -50,7 +50,7 @@ impl Gates {
     /// Sends a request through its host's gate.
     ///
     /// # Errors
-    /// Those of [`Gate::enter`] and [`Transport::send`].
+    /// Errors of [`Gate::enter`] and [`Transport::send`].
     pub(crate) async fn send(
         &self,
         transport: &Transport,
@@ -69,16 +69,16 @@ impl Gates {
     }
 
     /// `host` answered 429 to this path.
-    pub(crate) fn rest(&self, host: &str, target: &Target, pause: Duration) {
+    pub(crate) fn throttle(&self, host: &str, target: &Target, pause: Duration) {
         if let Some(gate) = self.known(host) {
-            gate.rest(target, pause);
+            gate.throttle(target, pause);
         }
     }
 
     /// `host` said when this path is to be asked for again.
-    pub(crate) fn rest_path(&self, host: &str, target: &Arc<Target>, pause: Duration) {
+    pub(crate) fn pause_target(&self, host: &str, target: &Arc<Target>, pause: Duration) {
         if let Some(gate) = self.known(host) {
-            gate.rest_path(target, pause);
+            gate.pause_target(target, pause);
         }
     }
 
@@ -89,7 +89,7 @@ impl Gates {
         }
     }
 
-    /// A gate that is not there has been asked nothing lately.
+    /// A host without a gate got no request lately.
     fn known(&self, host: &str) -> Option<Arc<Gate>> {
         match &self.home {
             Some((home, gate)) if home == host => Some(Arc::clone(gate)),
@@ -105,7 +105,7 @@ impl Gates {
             return Arc::clone(gate);
         }
         let make = || {
-            // Its front page is what a host answers to anybody; a path or a query may be a secret.
+            // The probe requests the front page: a path or a query may be a secret.
             let mut probe = url.clone();
             probe.set_path("/");
             probe.set_query(None);

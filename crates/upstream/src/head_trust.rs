@@ -1,4 +1,4 @@
-//! Remembers how far this upstream's answers to HEAD can be believed.
+//! Remembers for each repository how far to believe the upstream's answers to HEAD.
 
 use oci::Repository;
 use parking_lot::Mutex;
@@ -11,22 +11,22 @@ use url::Url;
 use crate::error::{Error, ErrorKind};
 use crate::negative_answer::negative_of;
 
-/// The most repositories whose HEADs are known. A further one costs the oldest another GET.
+/// The most repositories to remember. The least recently used one costs another GET.
 const REPOSITORY_COUNT_MAX: usize = 1024;
 
-/// For one kind of content of one upstream. Each repository is known apart: what stands behind one name of a
-/// host may be another registry's copy, and another program, than what stands behind the next.
+/// The state for one kind of content of one upstream, by repository: one host may front copies of several
+/// registries, served by different programs.
 #[derive(Debug)]
 pub(crate) struct RepositoryHeadTrust {
     at_first: HeadTrust,
     repositories: Mutex<LruMap<Repository, HeadTrust>>,
 }
 
-/// What to do after a HEAD that gave nothing.
+/// The next step after a failed HEAD.
 pub(crate) enum Next {
-    /// Nothing more: this is how it ends.
+    /// End with this error.
     End(Error),
-    /// A GET decides. The HEAD said this no, or none.
+    /// Send a GET, which decides. The HEAD gave this negative answer, or none.
     Get(Option<Negative>),
 }
 
@@ -41,13 +41,13 @@ impl RepositoryHeadTrust {
     /// Decides after a HEAD that ended in `error`.
     pub(crate) fn after_head(&self, repository: &Repository, error: Error, stakes: Stakes) -> Next {
         match error.kind() {
-            // The token service has refused, which it would do again.
+            // The token service refused, and would refuse a GET too.
             ErrorKind::Denied | ErrorKind::Unconfirmed if error.is_of_token_service() => Next::End(error),
             ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Unconfirmed => {
                 self.weigh(repository, error, stakes)
             }
             ErrorKind::Invalid => Next::Get(None),
-            // Whoever answers a HEAD with an error may know GET better.
+            // A server that fails at HEAD may still answer GET.
             ErrorKind::Unreachable if error.status().is_some() && error.retryable() => Next::Get(None),
             ErrorKind::Unreachable
             | ErrorKind::Throttled
@@ -73,7 +73,7 @@ impl RepositoryHeadTrust {
         }
     }
 
-    /// Notes what a GET said after a HEAD had said `no`.
+    /// Notes the result of a GET after a HEAD gave `no`.
     pub(crate) fn note<T>(&self, repository: &Repository, no: Option<Negative>, got: &Result<T, Error>) {
         let Some(no) = no else { return };
         match got {

@@ -1,8 +1,8 @@
-//! A second try for a request whose connection stays silent: one bad connection among good ones, as where an
-//! edge of a content network has just died, must not take all the time that there is.
+//! Hedged requests: a second request if a connection stays silent. One bad connection, such as to a dead edge
+//! node of a content network, must not use up the whole deadline.
 //!
-//! What is asked here is idempotent, so the same request goes out once more over a new connection, and the
-//! first answer wins. That is once for each operation, and out of the budget for retries.
+//! All requests are idempotent, so the same one is sent again over a new connection, and the first answer
+//! wins. This happens once per operation, and counts against the retry budget.
 
 use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
@@ -12,14 +12,14 @@ use crate::clients::Pair;
 use crate::location::host_of;
 use crate::transport::{Allowance, Failure, Outgoing, Transport};
 
-/// The share of the time for an answer that passes before the second try: 4 of 10 s.
+/// The share of the header timeout before the second request: 4 of 10 s.
 const SILENCE: f32 = 0.4;
-/// The share of it that must be left for the second try.
+/// The share of it that must remain for the second request.
 const REST_MIN: f32 = 0.2;
 
 impl Transport {
-    /// Sends the request over a kept connection if there is one, and, if no answer comes for long, over a new
-    /// one as well.
+    /// Sends the request over a kept connection if there is one, and if it stays silent, over a new one as
+    /// well.
     ///
     /// # Errors
     /// The [`Failure`] of the last connection that failed.

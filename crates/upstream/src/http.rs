@@ -1,4 +1,4 @@
-//! The upstream that speaks HTTP.
+//! The upstream over HTTP.
 
 use std::sync::Arc;
 
@@ -31,8 +31,8 @@ pub struct HttpUpstream {
 }
 
 impl HttpUpstream {
-    /// The upstream that `settings` describe; it believes `authorities` and those of its settings, and its
-    /// requests are counted in `metrics`.
+    /// Makes the upstream that `settings` describe. It trusts `authorities` and the authorities in its
+    /// settings, and counts its requests in `metrics`.
     ///
     /// # Errors
     /// [`SettingsError`] for the first setting that cannot be used.
@@ -73,7 +73,7 @@ impl HttpUpstream {
         Ok(Self { registry })
     }
 
-    /// The same upstream, whose answers in memory are counted with those of others.
+    /// Sets the memory budget, which other upstreams may share.
     #[must_use]
     pub fn with_memory(mut self, memory: Memory) -> Self {
         self.registry.transport.memory = memory;

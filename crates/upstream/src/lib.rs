@@ -1,8 +1,8 @@
-//! The registry that we pull from: requests to it, and what its answers mean.
+//! The upstream registry: requests to it, and the meaning of its answers.
 //!
-//! Everything of one [`HttpUpstream`] is its own: connections, tokens, breaker, retry budget; only the
-//! [`Authorities`] are everybody's. Nothing is cached here but tokens, and no byte of an answer is trusted:
-//! verifying content is the cache's work.
+//! Each [`HttpUpstream`] has its own connections, tokens, breakers and retry budget; they share only the
+//! [`Authorities`]. This crate caches only tokens, and trusts no byte of an answer: the cache verifies
+//! content.
 
 mod auth;
 mod base;

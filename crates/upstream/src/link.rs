@@ -1,17 +1,16 @@
-//! The way to the next page of a list (distribution-spec, "Listing Tags"; RFC 8288).
+//! The link to the next page of a list (distribution-spec, "Listing Tags"; RFC 8288).
 
 use oci::{CURSOR_KEYS, Page, Query};
 use url::Url;
 
-/// Query keys that a client can bring back to us, besides the upstreams' own.
+/// Query keys of the specification that a client can send back.
 const KEYS: [&str; 3] = ["last", "n", "artifactType"];
-/// The longest query that is passed on, in bytes.
+/// The longest query to pass on, in bytes.
 const QUERY_BYTES_MAX: usize = 2048;
 
-/// The query of the link to the next page in the values of a page's `Link` headers, of which the keys that we
-/// know are kept as they were written. None unless they can be brought back to us and continue the list:
-/// whoever followed any other link would be refused, or get the first page again, for ever. Where the link
-/// leads is not looked at: the next page is asked of the same list.
+/// Returns the query of the link to the next page, with only the known keys, as written. Returns `None`
+/// unless a client can send them back and they continue the list: any other link would be refused, or return
+/// the first page for ever. The link's path is ignored: the next page comes from the same list.
 pub(crate) fn next_query<'a>(values: impl Iterator<Item = &'a str>, page: &Url) -> Option<String> {
     let target = values.flat_map(links).find(|(_, parameters)| is_next(parameters))?.0;
     let url = page.join(target).ok()?;
@@ -28,7 +27,7 @@ fn links(value: &str) -> impl Iterator<Item = (&str, &str)> {
     value.split('<').skip(1).filter_map(|link| link.split_once('>'))
 }
 
-/// Whether the parameters have `rel=next`, alone or among other relations.
+/// Tells whether the parameters have `rel=next`, alone or among other relations.
 fn is_next(parameters: &str) -> bool {
     parameters.split([';', ',']).filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
         let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();

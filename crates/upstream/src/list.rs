@@ -1,4 +1,4 @@
-//! Tags and referrers: passed through as the upstream wrote them.
+//! Requests for lists of tags and referrers, which are passed through unchanged.
 
 use http::Method;
 use http::header::LINK;
@@ -15,9 +15,9 @@ use crate::operation::{Operation, target_of};
 use crate::registry::Registry;
 use crate::response_headers::media_type;
 
-/// The largest page that is read, in bytes.
+/// The largest page, in bytes.
 pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// What a page of referrers may be; tags are plain JSON.
+/// The `Accept` header: referrers are an index, tags plain JSON.
 const ACCEPTED_LISTS: &str = "application/vnd.oci.image.index.v1+json, application/json";
 
 pub(crate) async fn get(registry: &Registry, request: &ListRequest) -> Result<ListPage, Error> {
@@ -40,7 +40,7 @@ pub(crate) async fn get(registry: &Registry, request: &ListRequest) -> Result<Li
     let bound = Bound { bytes_max: LIST_BYTES_MAX, budget: &registry.transport.memory.lists };
     let document = exchange::read(registry, repository, &operation, bound, registry.deadline()).await?;
     if !is_list(request, &document.bytes) {
-        // An error message, say. It must not pass for a list, nor take the place of one.
+        // It may be an error message, which must not replace a stored list.
         return Err(Error::new(ErrorKind::Invalid, document.host, "answered with something that is no list"));
     }
     let links = document.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
@@ -53,7 +53,7 @@ pub(crate) async fn get(registry: &Registry, request: &ListRequest) -> Result<Li
     })
 }
 
-/// Whether the document is such a list at all (distribution-spec, "Listing Tags", "Listing Referrers").
+/// Tells whether the document is the requested list (distribution-spec, "Listing Tags", "Listing Referrers").
 fn is_list(request: &ListRequest, bytes: &[u8]) -> bool {
     match request {
         ListRequest::Tags { .. } => oci::is_tag_list(bytes),

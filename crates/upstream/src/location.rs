@@ -1,4 +1,4 @@
-//! Where URLs and redirects lead.
+//! Resolves redirects, and compares and prints URLs.
 
 use http::header::LOCATION;
 use reqwest::Response;
@@ -6,10 +6,10 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind};
 
-/// Where the answer leads, when it is a redirect with an address.
+/// Returns the target of an answer that is a redirect with a `Location`.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] for an address that cannot be followed.
+/// [`ErrorKind::Invalid`] for a `Location` that cannot be followed.
 pub(crate) fn next_hop(current: &Url, response: &Response) -> Result<Option<Url>, Error> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
@@ -19,8 +19,7 @@ pub(crate) fn next_hop(current: &Url, response: &Response) -> Result<Option<Url>
     next.map(Some).map_err(|what| Error::new(ErrorKind::Invalid, host_of(current), what))
 }
 
-/// The address that a `Location` names, seen from `current` (RFC 9110, section 10.2.2), or why nobody goes
-/// there.
+/// Resolves a `Location` against `current` (RFC 9110, section 10.2.2), or returns why it cannot be followed.
 pub(crate) fn resolve_location(current: &Url, location: &[u8]) -> Result<Url, &'static str> {
     let text = std::str::from_utf8(location).ok();
     let Some(mut next) = text.and_then(|text| current.join(text).ok()) else {
@@ -44,7 +43,7 @@ pub(crate) fn is_same_origin(one: &Url, other: &Url) -> bool {
         && one.port_or_known_default() == other.port_or_known_default()
 }
 
-/// The host of a URL for people, with its port unless that is the scheme's default.
+/// Returns the host of a URL for messages, with its port unless that is the scheme's default.
 pub(crate) fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {

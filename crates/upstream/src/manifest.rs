@@ -1,4 +1,4 @@
-//! Manifests: asked for with every type at once, so that an answer never depends on what a client accepts.
+//! Requests for manifests. They accept every type, so that an answer never depends on the client's `Accept`.
 
 use http::Method;
 use http::header::HeaderMap;
@@ -16,10 +16,10 @@ use crate::operation::{Operation, target_of};
 use crate::registry::Registry;
 use crate::response_headers::{content_length, is_web_page, media_type};
 
-/// The largest manifest that is read, in bytes. The specification asks to support four megabytes.
+/// The largest manifest, in bytes. The specification asks to support four megabytes.
 pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// By `HEAD`; where that proves nothing, by `GET`.
+/// Describes a manifest by `HEAD`, and if that proves nothing, by `GET`.
 pub(crate) async fn describe(
     registry: &Registry,
     repository: &Repository,

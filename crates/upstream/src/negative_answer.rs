@@ -1,9 +1,9 @@
-//! Decides whose word a no is. A router without a rule for the host, a gateway, a portal: all of them say 404
-//! and 403 too, and know nothing of the thing that was asked for.
+//! Decides whether the registry itself gave a negative answer. A router without a rule for the host, a
+//! gateway, a portal: all of them answer 404 and 403 too, and know nothing about the target.
 //!
-//! An error body in the registry's own form proves most: nobody else writes one. Headers prove less, because
-//! proxies add them to their own answers as well (nginx's `add_header ... always`), so they count only where
-//! no body says something else. An answer that was not read to its end proves nothing.
+//! An error body in the registry's own format proves most: only registries write one. Headers prove less,
+//! because proxies add them to their own answers as well (nginx's `add_header ... always`), so they count
+//! only if the body does not contradict them. An answer that was not read to its end proves nothing.
 
 use budget::Budget;
 use bytes::Bytes;
@@ -23,11 +23,11 @@ use crate::whole_body::read_body;
 /// The largest error body that is read, in bytes.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
 
-/// What an error body may begin with before its text: byte-order marks of UTF-8 and UTF-16, blanks, and the
-/// zero bytes that UTF-16 has between letters.
+/// Bytes that may precede the text of an error body: byte-order marks of UTF-8 and UTF-16, blanks, and the
+/// zero bytes of UTF-16.
 const BEFORE_TEXT: &[u8] = b"\xEF\xBB\xBF\xFE\xFF\0 \t\r\n\x0B\x0C";
 
-/// The no that the status says; none for a status that says something else.
+/// Returns the negative answer that a status gives, or `None`.
 pub(crate) fn negative_of(status: u16) -> Option<Negative> {
     match status {
         404 | 410 => Some(Negative::Absent),
@@ -36,8 +36,8 @@ pub(crate) fn negative_of(status: u16) -> Option<Negative> {
     }
 }
 
-/// Turns `error`, which says no, into what it proves: it keeps its kind only where the answer is the
-/// registry's own word.
+/// Checks a negative answer. The error keeps its kind only if the registry itself answered; otherwise it
+/// becomes [`ErrorKind::Unconfirmed`].
 pub(crate) async fn weigh(
     error: Error,
     response: Response,
@@ -58,8 +58,8 @@ pub(crate) async fn weigh(
     if is_own_word { error } else { error.with_kind(ErrorKind::Unconfirmed) }
 }
 
-/// The same for a token service, whose errors have no form that all of them keep to: it is believed unless
-/// the answer is a page, was cut off, cannot be read, or is about the moment.
+/// The same for a token service. Their errors share no format, so the answer is believed unless it is a page,
+/// was cut off, cannot be read, or is about the service's present state.
 pub(crate) async fn weigh_of_token_service(
     error: Error,
     response: Response,
@@ -77,8 +77,8 @@ pub(crate) async fn weigh_of_token_service(
     if is_own_word { error } else { error.with_kind(ErrorKind::Unconfirmed) }
 }
 
-/// Reads an error body. None for one that proves nothing: a page for people, one that is too large, and one
-/// that breaks off or does not end in time.
+/// Reads an error body. Returns `None` for one that proves nothing: a web page, one that is too large, and
+/// one that breaks off or does not end in time.
 async fn read_whole(response: Response, deadline: Instant, budget: &Budget, host: &str) -> Option<Bytes> {
     if is_web_page(response.headers()) {
         return None;
@@ -88,19 +88,18 @@ async fn read_whole(response: Response, deadline: Instant, budget: &Budget, host
     (!is_markup(&body)).then_some(body)
 }
 
-/// Tells whether an answer with this whole body is a registry's own word about what was asked for.
+/// Tells whether an answer with this body comes from a registry and is about the target.
 fn is_registrys(headers: &HeaderMap, body: &[u8], has_end: bool) -> bool {
     match ErrorBody::read(body) {
         Some(ErrorBody::AboutIt) => true,
         Some(ErrorBody::AboutTheMoment) => false,
-        // The end of the connection may be that of a body of which nothing came.
+        // An end of the connection may hide a body of which no byte arrived.
         None if body.is_empty() => has_end && speaks_by_headers(headers),
         None => !is_encoded(headers) && has_registrys_challenge(headers),
     }
 }
 
-/// Tells whether the head alone shows a registry. A `Docker-Content-Digest` that is no digest belies it:
-/// registries write none.
+/// Tells whether the headers alone show a registry. A malformed `Docker-Content-Digest` contradicts that.
 fn speaks_by_headers(headers: &HeaderMap) -> bool {
     let name = "docker-content-digest";
     let is_digest = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.parse::<Digest>().is_ok());
@@ -108,8 +107,8 @@ fn speaks_by_headers(headers: &HeaderMap) -> bool {
         && (headers.contains_key(name) || names_version(headers) || has_registrys_challenge(headers))
 }
 
-/// Tells whether `Docker-Distribution-Api-Version` is there, as `registry/2.0`; several versions are parted
-/// by blanks or commas.
+/// Tells whether `Docker-Distribution-Api-Version` is there, as `registry/2.0`; several versions are
+/// separated by blanks or commas.
 fn names_version(headers: &HeaderMap) -> bool {
     let values = headers.get_all("docker-distribution-api-version").iter();
     let mut versions =
@@ -132,7 +131,7 @@ fn has_registrys_challenge(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Tells whether the body's end can be told from the end of the connection.
+/// Tells whether the body's end can be distinguished from the end of the connection.
 fn has_end(response: &Response) -> bool {
     let headers = response.headers();
     response.version() >= Version::HTTP_2
@@ -145,8 +144,8 @@ fn is_encoded(headers: &HeaderMap) -> bool {
     values.any(|value| !value.is_empty() && !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// Tells whether a body is HTML or XML by its looks, whatever its `Content-Type` says: no registry writes its
-/// errors in either.
+/// Tells whether a body looks like HTML or XML, whatever its `Content-Type` says: no registry uses these for
+/// errors.
 fn is_markup(body: &[u8]) -> bool {
     body.iter().find(|byte| !BEFORE_TEXT.contains(byte)) == Some(&b'<')
 }

@@ -1,4 +1,4 @@
-//! A question to the registry, and the answer at the end of the redirects.
+//! One operation on the registry, and the answer at the end of the redirects.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::auth::scope::Need;
 
-/// What is asked of the registry: everything but the authorization.
+/// A request to the registry, without its authorization.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
     pub(crate) kind: UpstreamKind,
@@ -20,9 +20,9 @@ pub(crate) struct Operation {
     pub(crate) url: Url,
     pub(crate) accept: Option<&'static str>,
     pub(crate) range: Option<HeaderValue>,
-    /// What a failure is about.
+    /// The target that a failure counts for.
     pub(crate) target: Arc<Target>,
-    /// Whether it goes over a further connection, beside one that brings the same.
+    /// Whether it is a further connection for a blob that another transfer already fetches.
     pub(crate) is_further: bool,
 }
 
@@ -30,27 +30,27 @@ pub(crate) struct Operation {
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) response: Response,
-    /// Who gave it.
+    /// The host that gave it.
     pub(crate) host: String,
-    /// Whether it came from the registry's own scheme, host and port, without a detour.
+    /// Whether it came from the registry's own scheme, host and port, without a detour over another host.
     pub(crate) is_home: bool,
-    /// Whether a registry gave it: ours, or one that we were redirected to and that asked who we are.
+    /// Whether a registry gave it: ours, or a redirect target that sent a challenge.
     pub(crate) is_registry: bool,
 }
 
 impl Operation {
-    /// Whether part of the content is an answer too: it says where it belongs.
+    /// Tells whether a partial answer is acceptable: it says where it belongs.
     pub(crate) fn may_be_partial(&self) -> bool {
         self.range.is_some() || self.kind == UpstreamKind::GetBlob
     }
 
-    /// Whether it is for a part of something. That this is refused says nothing about the whole, which is
-    /// asked for next.
+    /// Tells whether it requests a part. A refused part says nothing about the whole, which is requested
+    /// next.
     pub(crate) fn is_of_part(&self) -> bool {
         self.is_further || self.range.is_some()
     }
 
-    /// What it needs of a token.
+    /// Returns the permissions that its token needs.
     pub(crate) fn need(&self) -> Need {
         match self.target.group.kind {
             TargetKind::Tags => Need::Tags,
@@ -61,7 +61,7 @@ impl Operation {
 
     pub(crate) fn headers(&self, authorization: Option<&HeaderValue>) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        // Digests and lengths are of the bytes as they are, never of an encoding of them.
+        // Digests and lengths refer to the unencoded bytes.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(accept) = self.accept {
             headers.insert(ACCEPT, HeaderValue::from_static(accept));

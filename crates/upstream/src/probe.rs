@@ -1,5 +1,4 @@
-//! Whether a registry can be used: one question to its root, and one login, for an operator who wants to know
-//! before a client does.
+//! Checks that a registry can be used, with one request to its root and one login, before clients need it.
 
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +19,7 @@ use crate::location::host_of;
 use crate::settings::{Settings, SettingsError};
 use crate::tls::Authorities;
 
-/// A clock that is further off is worth a word: tokens and certificates live by it.
+/// A larger clock error gets a remark: tokens and certificates depend on the clock.
 const CLOCK_ERROR_MAX: Duration = Duration::from_secs(5 * 60);
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
@@ -29,22 +28,22 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 pub struct Reached {
     /// The result of the login.
     pub login: Login,
-    /// Oddities, each with what to do about it.
+    /// Remarks, each with what to do.
     pub remarks: Vec<String>,
 }
 
 /// The result of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Login {
-    /// None is configured.
+    /// No credentials are configured.
     None,
-    /// It was accepted.
+    /// The registry accepted them.
     Accepted,
-    /// The registry did not ask for it, at its root.
+    /// The registry's root did not ask for them.
     NotAsked,
 }
 
-/// The registry that `settings` describe, about to be asked.
+/// A check of the registry that `settings` describe.
 #[derive(Debug)]
 pub struct Probe {
     clients: Clients,
@@ -78,8 +77,8 @@ impl Probe {
         })
     }
 
-    /// Asks the registry's root, and logs in if there is a login. Nothing is asked twice, and nothing is
-    /// kept.
+    /// Requests the registry's root, and logs in if credentials are configured. It sends each request once,
+    /// and keeps nothing.
     ///
     /// # Errors
     /// [`Error`] says why the registry cannot be used, and what to do. The text holds no credential.
@@ -103,7 +102,7 @@ impl Probe {
         Ok(Reached { login, remarks })
     }
 
-    /// The registry's root and its answer, by the rule of [`BaseLocator`](crate::base::BaseLocator).
+    /// Finds the registry's root and its answer, by the rule of [`BaseLocator`](crate::base::BaseLocator).
     async fn find(&self) -> Result<(&Url, Response), Error> {
         let Place::Open { front, below } = &self.place else {
             return Ok((&self.root, self.ask(&self.root, None).await?));
@@ -140,13 +139,13 @@ impl Probe {
         })
     }
 
-    /// Answers the challenge in `headers`, if there is anything to answer it with.
+    /// Answers the challenge in `headers` with the configured credentials.
     async fn log_in(&self, root: &Url, headers: &HeaderMap) -> Result<Login, Error> {
         let host = host_of(root);
         let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         let challenges: Vec<Challenge> = values.flat_map(Challenge::parse_all).collect();
         let Some(basic) = &self.basic else {
-            // Where tokens are given out, nobody has to say who they are to get one.
+            // A token service may give out tokens without credentials.
             if challenges.iter().any(|challenge| matches!(challenge, Challenge::Bearer { .. })) {
                 return Ok(Login::None);
             }
@@ -165,7 +164,7 @@ impl Probe {
                         host_of(&url)
                     );
                 }
-                RealmPlan::Refused(error) => trouble = format!("names no token service of use: {error}"),
+                RealmPlan::Refused(error) => trouble = format!("names an unusable token service: {error}"),
             }
         }
         if challenges.iter().any(|challenge| matches!(challenge, Challenge::Basic { .. })) {
@@ -175,7 +174,7 @@ impl Probe {
         Err(Error::new(ErrorKind::Denied, host, trouble))
     }
 
-    /// Asks for a token for nothing in particular, which tells whether the login is right.
+    /// Requests a token without a scope, which shows whether the credentials are right.
     async fn get_token(
         &self,
         mut url: Url,
@@ -189,7 +188,7 @@ impl Probe {
         judge_login(host_of(&url), answer.status())
     }
 
-    /// The root's answer is neither a welcome nor a question for a login.
+    /// Returns the error for a root that answers with neither 200 nor 401.
     fn refused(&self, status: StatusCode, headers: &HeaderMap) -> Error {
         let host = host_of(&self.root);
         let plain = self.root.scheme() == "http";
@@ -226,14 +225,14 @@ fn judge_login(host: String, status: StatusCode) -> Result<Login, Error> {
     Err(Error::new(ErrorKind::Denied, host, detail).with_status(status.as_u16()))
 }
 
-/// Whether an answer looks as if a registry gave it, and not a page that greets visitors.
+/// Tells whether a registry gave the answer, and not a web server's front page.
 fn is_registry(headers: &HeaderMap) -> bool {
     let kind =
         headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     headers.contains_key(API_VERSION) || kind.starts_with("application/json")
 }
 
-/// What to say of this machine's clock, when a registry's tells another time.
+/// Returns a remark if this machine's clock differs from the registry's.
 fn clock_remark(headers: &HeaderMap, now: SystemTime) -> Option<String> {
     let there = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
     let (off, word) = match now.duration_since(there) {

@@ -1,8 +1,8 @@
-//! Following redirects, which registries use to hand blobs over to a content network.
+//! Follows redirects, which registries use to serve blobs from a content network.
 //!
-//! What one host is shown is shown to no other. What the registry is shown is dropped at the first change of
-//! scheme, host or port and never taken up again (CVE-2024-45336); another host that asks who we are is
-//! answered for itself. A redirect never leads from `https` to `http`.
+//! An authorization goes to one host only. The registry's is dropped at the first change of scheme, host or
+//! port and never sent again (CVE-2024-45336). Another host's challenge is answered for that host. A redirect
+//! never leads from `https` to `http`.
 
 use oci::Repository;
 use telemetry::UpstreamKind;
@@ -18,14 +18,15 @@ use crate::operation::{Operation, Reply};
 use crate::registry::Registry;
 use crate::transport::Allowance;
 
-/// Hops that are followed, the first request apart.
+/// The most redirects to follow.
 const HOP_COUNT_MAX: usize = 5;
 
-/// Asks, and goes where the answers lead, at most [`HOP_COUNT_MAX`] hops. Each host is shown what is its own.
+/// Sends the operation and follows at most [`HOP_COUNT_MAX`] redirects. Each host gets only its own
+/// authorization.
 ///
 /// # Errors
-/// Those of [`Auth::converse`](crate::auth::Auth::converse); [`ErrorKind::Invalid`] for a loop, a chain too
-/// long, a downgrade, or an address that cannot be followed.
+/// Those of [`Auth::converse`](crate::auth::Auth::converse); [`ErrorKind::Invalid`] for a loop, too many
+/// redirects, a downgrade, or a `Location` that cannot be followed.
 pub(crate) async fn follow(
     registry: &Registry,
     repository: &Repository,
@@ -68,7 +69,7 @@ pub(crate) async fn follow(
     }
 }
 
-/// The repository in a URL of the pull API, if it is one: a host that is redirected to may call it otherwise.
+/// Returns the repository in a URL of the pull API: a redirect target may use another name.
 fn name_in(url: &Url) -> Option<Repository> {
     let (_, rest) = url.path().split_once("/v2/")?;
     let parted = ["/manifests/", "/blobs/", "/referrers/"].iter().find_map(|kind| rest.rsplit_once(kind));

@@ -1,4 +1,4 @@
-//! What asking one registry takes.
+//! The state of one upstream registry.
 
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Whether a no, to a question that began at `since`, is to be asked again before anything is given up
-    /// for it: it was said to a token that may have died.
+    /// Tells whether a negative answer must be confirmed before stored content is given up: the request,
+    /// which began at `since`, may have carried a token that was revoked.
     pub(crate) async fn may_be_said_to_a_dead_token(
         &self,
         error: &Error,
@@ -42,13 +42,12 @@ impl Registry {
             && self.auth.forget_older_tokens(repository, since).await
     }
 
-    /// When the head of an answer, or a whole document, must be there.
+    /// Returns the deadline for the head of an answer, or for a whole document.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.header_timeout
     }
 
-    /// The URL of `path` behind `/v2/` at the likely place, which has only characters that a path may hold as
-    /// they are.
+    /// Returns the URL of `path` behind `/v2/` at the likely base. `path` must need no escapes.
     pub(crate) fn url(&self, path: &str) -> Url {
         self.base_locator.likely().url(path)
     }

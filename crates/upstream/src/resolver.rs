@@ -1,8 +1,8 @@
-//! Names to addresses, without the C library: a static binary has none of its resolver's parts.
+//! Resolves names without the C library, whose resolver a static binary lacks.
 //!
-//! `/etc/hosts` first, then the servers of `/etc/resolv.conf`; both files are read again when they change, so
-//! that a start before the network is up heals by itself. Of several addresses the one that answers goes
-//! first.
+//! It reads `/etc/hosts` first, then asks the servers of `/etc/resolv.conf`. Both files are read again when
+//! they change, so that a start before the network is up recovers. Of several addresses, the one that answers
+//! goes first.
 
 mod name_error;
 pub(crate) mod proxy_names;
@@ -32,7 +32,7 @@ use self::race::Race;
 const SYSTEM_FILES: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
 /// How long the answer for one address family waits for the other's (RFC 8305, section 3).
 const OTHER_FAMILY_DELAY: Duration = Duration::from_millis(50);
-/// How long a name that did not exist is taken not to exist.
+/// How long a name that does not exist is remembered.
 const NEGATIVE_TTL: Duration = Duration::from_secs(1);
 
 type ResolveError = Box<dyn std::error::Error + Send + Sync>;
@@ -51,17 +51,17 @@ struct Loaded {
     dns: TokioResolver,
 }
 
-/// Like [`SystemResolver`], for hosts that foreign text names: addresses inside our own network are left out,
-/// and a name that has no others is refused. What is given out here is what gets connected to, so that a
-/// name which changes between two look-ups gains nothing.
+/// Like [`SystemResolver`], for hosts that foreign text names: it drops internal addresses, and refuses a
+/// name without others. The client connects to exactly these addresses, so a name that changes between two
+/// look-ups gains nothing (DNS rebinding).
 #[derive(Clone)]
 pub(crate) struct GuardedResolver {
     system: SystemResolver,
-    /// Names of proxies, which the operator wrote.
+    /// Names of proxies, which the operator configured.
     exempt: Arc<HashSet<String>>,
 }
 
-/// A name that leads inside.
+/// A name with an internal address.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{name} has {inside}; if it belongs to this registry, list it in trusted_hosts")]
 pub(crate) struct AddressRefused {
@@ -104,7 +104,7 @@ impl SystemResolver {
 }
 
 impl Loaded {
-    /// What `/etc/hosts` says. A name that stands there for one family has no address of the other.
+    /// Returns the addresses in `/etc/hosts`. A name listed for one family has no address of the other.
     fn listed(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
         let name = DnsName::from_utf8(name)?;
         let of = |family| self.hosts.lookup_static_host(&Query::query(name.clone(), family));
@@ -114,7 +114,7 @@ impl Loaded {
     }
 }
 
-/// A configuration that cannot be read means a server on this host, as it does to the C library.
+/// If the configuration cannot be read, use a server on this host, as the C library does.
 fn load_dns() -> Result<TokioResolver, NetError> {
     let mut builder = TokioResolver::builder_tokio().unwrap_or_else(|error| {
         tracing::warn!(%error, "resolv.conf cannot be used; asking 127.0.0.1");
@@ -128,8 +128,8 @@ fn load_dns() -> Result<TokioResolver, NetError> {
     builder.build()
 }
 
-/// Asks for both families at once. A server that answers for one and drops the question for the other must
-/// not use up the time for connecting.
+/// Queries both families at once. A server that drops the query for one family must not use up the time for
+/// connecting.
 async fn both_families(dns: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, NetError> {
     let (v6, v4) = (Box::pin(dns.ipv6_lookup(name)), Box::pin(dns.ipv4_lookup(name)));
     let (first, other) = match select(v6, v4).await {
@@ -147,7 +147,7 @@ async fn both_families(dns: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, N
         .flat_map(|lookup| lookup.answers())
         .filter_map(|record| record.data.ip_addr())
         .collect();
-    // The connector begins with the first one's family.
+    // The connector starts with the first address's family.
     addresses.sort_by_key(IpAddr::is_ipv4);
     if addresses.is_empty() { first.map(|_| addresses) } else { Ok(addresses) }
 }
@@ -158,7 +158,7 @@ impl GuardedResolver {
     }
 }
 
-/// Keeps what lies outside. With nothing left the name is refused for the first address's sake.
+/// Keeps the public addresses. If none is left, the error names the first internal one.
 fn keep_outside(name: &str, addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, AddressRefused> {
     let (outside, inside): (Vec<_>, Vec<_>) =
         addresses.into_iter().partition(|address| address::check(*address).is_ok());

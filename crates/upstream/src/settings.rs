@@ -1,4 +1,4 @@
-//! One upstream's address, identity and bounds.
+//! The settings of one upstream.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use url::Url;
 pub struct Settings {
     /// The registry's name, for metrics and logs.
     pub name: String,
-    /// Scheme, host, port, and a path if the registry shares its host: what stands behind a part `v2` of it
-    /// is the beginning of each repository's name, and what stands before it leads to the root. A path
-    /// without that part is one or the other, which is found out by asking.
+    /// Scheme, host, port, and a path if the registry shares its host. The path behind a part `v2` is the
+    /// prefix of each repository's name, and the path before it leads to the root. Without such a part it is
+    /// one or the other, and requests find out which.
     pub upstream: Url,
     /// User name and password.
     pub credentials: Option<(String, Secret<String>)>,
-    /// PEM files with certificate authorities that are trusted beside the system's and the bundled ones.
+    /// PEM files with certificate authorities to trust beside the system's and the bundled ones.
     pub ca: Vec<Vec<u8>>,
-    /// A PEM text with a certificate chain and its key, shown to the upstream's own hosts.
+    /// A PEM text with a client certificate chain and its key, for the upstream's own hosts.
     pub client_identity: Option<Secret<Vec<u8>>>,
-    /// Takes any certificate from the upstream's own hosts. Others are verified all the same.
+    /// Accepts any certificate from the upstream's own hosts. Others are still verified.
     pub insecure_skip_verify: bool,
-    /// Further hosts of this upstream, `<host>` or `<host>:<port>`: they may be its token realm, may sit on a
-    /// private address, and are shown the client certificate.
+    /// Further hosts of this upstream, `<host>` or `<host>:<port>`: they may be its token realm, may have a
+    /// private address, and get the client certificate.
     pub trusted_hosts: Vec<String>,
-    /// A proxy for all requests; none: what the environment says.
+    /// A proxy for all requests; `None` uses the environment's.
     pub proxy: Option<Url>,
     /// The longest wait for a connection: name resolution, TCP and TLS together.
     pub connect_timeout: Duration,
@@ -37,8 +37,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
 }
 
-/// The most that a connection may take of the wait for the whole head: nine tenths, so that what takes all of
-/// its time is known to be the connection.
+/// Returns the longest connect timeout: nine tenths of the header timeout, so that a timeout while connecting
+/// is reported as such.
 pub fn connect_timeout_max(header_timeout: Duration) -> Duration {
     header_timeout / 10 * 9
 }
@@ -96,7 +96,7 @@ pub enum SettingsError {
     /// `upstream` is not such a URL.
     #[error("upstream: an http or https URL without user, query and fragment is needed")]
     Upstream,
-    /// What stands behind `/v2` in the path of `upstream` is no name.
+    /// The path of `upstream` behind `/v2` is no repository name.
     #[error(
         "upstream: what stands behind /v2 goes in front of repository names, so it must be one itself, in lower case"
     )]
@@ -126,7 +126,7 @@ pub enum SettingsError {
         source: Option<Cause>,
     },
     /// `username` has a colon, which Basic credentials cannot carry.
-    #[error("username: a colon cannot stand in it")]
+    #[error("username: it must not contain a colon")]
     Credentials,
     /// `proxy` is no URL of a proxy.
     #[error("proxy: {reason}")]

@@ -1,4 +1,4 @@
-//! Judges an answer by its status.
+//! Turns the status of an answer into a result.
 
 use http::Method;
 use http::header::HeaderMap;
@@ -12,11 +12,11 @@ use crate::operation::{Operation, Reply};
 use crate::registry::Registry;
 use crate::response_headers::retry_after;
 
-/// Judges an answer by its status. A refusal by a host that the registry redirected to is about a signature
-/// that went stale, not about us. The caller judges the body, because it knows the digest that it must have.
+/// Turns the status of an answer into a result. A refusal by a redirect target means that the signed URL
+/// expired. The caller checks the body, because it knows the digest.
 ///
 /// # Errors
-/// [`Error`]; [`ErrorKind::NotFound`] and [`ErrorKind::Denied`] only where that is a registry's own word.
+/// [`Error`]; [`ErrorKind::NotFound`] and [`ErrorKind::Denied`] only if the registry itself answered.
 pub(crate) async fn check(
     registry: &Registry,
     operation: &Operation,
@@ -54,18 +54,18 @@ fn throttled(registry: &Registry, operation: &Operation, reply: &Reply) -> Error
     registry.transport.metrics.throttled();
     let pause = retry_after(reply.response.headers()).unwrap_or(RETRY_AFTER_DEFAULT);
     if !operation.is_of_part() {
-        registry.gates.rest(&reply.host, &operation.target, pause);
+        registry.gates.throttle(&reply.host, &operation.target, pause);
     }
     Error::new(ErrorKind::Throttled, &reply.host, "answered 429").with_status(429).with_retry_after(pause)
 }
 
-/// A 503 that says for how long is a request to be left alone; one that does not is an outage.
+/// A 503 with `Retry-After` asks for a pause; one without is an outage.
 fn unavailable(registry: &Registry, operation: &Operation, reply: &Reply) -> Error {
     let error = Error::new(ErrorKind::Unreachable, &reply.host, "answered 503").with_status(503);
     match retry_after(reply.response.headers()) {
         Some(pause) if !pause.is_zero() => {
             if !operation.is_of_part() {
-                registry.gates.rest_path(&reply.host, &operation.target, pause);
+                registry.gates.pause_target(&reply.host, &operation.target, pause);
             }
             error.with_retry_after(pause).without_retry()
         }

@@ -1,6 +1,6 @@
-//! The certificates of encrypted connections: which authorities we believe, and which identity we show.
+//! TLS towards upstreams: trusted authorities and the client certificate.
 //!
-//! Roots are the system's, those compiled in (an image made from scratch has no others), and the operator's.
+//! The roots are the system's, the bundled ones (a `scratch` image has no others), and the operator's.
 
 mod pinned;
 
@@ -22,17 +22,16 @@ use crate::settings::SettingsError;
 
 pub(crate) use self::pinned::is_cause;
 
-/// The certificate authorities that every upstream believes: the bundled ones and the system's. Cheap to
-/// clone.
+/// The certificate authorities that every upstream trusts: the bundled ones and the system's. Cheap to clone.
 ///
-/// Reading them takes longer than everything else that an upstream is made of (some systems have a file for
-/// each), so that is done once for all of them.
+/// Reading them takes longer than the rest of making an upstream (some systems have a file for each), so it
+/// happens once for all of them.
 #[derive(Clone, Debug)]
 pub struct Authorities(Arc<RootCertStore>);
 
 impl Authorities {
-    /// Reads the system's. An image made from scratch has none, and one that cannot be used is left out:
-    /// others wrote those files.
+    /// Reads the system's. A `scratch` image has none. Unusable ones are skipped, because the operator did
+    /// not write those files.
     pub fn load() -> Self {
         Self::with_system(rustls_native_certs::load_native_certs().certs)
     }
@@ -44,7 +43,7 @@ impl Authorities {
         Self(Arc::new(roots))
     }
 
-    /// These and, for one upstream alone, those in `extra` (PEM).
+    /// Adds the authorities in `extra` (PEM) for one upstream.
     ///
     /// # Errors
     /// [`SettingsError::Ca`] for an extra text without a usable certificate.
@@ -70,12 +69,12 @@ impl Authorities {
     }
 }
 
-/// The certificates that one upstream is verified by.
+/// The certificates that verify one upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct Trust {
     /// The authorities.
     roots: Arc<RootCertStore>,
-    /// The operator's certificates, each of which also stands for itself.
+    /// The operator's certificates, each of which is also accepted as a server's own.
     pinned: Arc<[CertificateDer<'static>]>,
 }
 
@@ -87,16 +86,16 @@ impl Trust {
     }
 }
 
-/// A configuration for hosts that are verified by `trust` and learn nothing about us.
+/// Makes a configuration for other hosts: verified by `trust`, without a client certificate.
 pub(crate) fn verified(trust: &Trust) -> ClientConfig {
     let builder = versions(builder()).dangerous().with_custom_certificate_verifier(trust.verifier());
     http1_only(builder.with_no_client_auth())
 }
 
-/// A configuration for the upstream's own hosts.
+/// Makes a configuration for the upstream's own hosts.
 ///
 /// # Errors
-/// [`SettingsError::ClientIdentity`].
+/// [`SettingsError::ClientIdentity`] if the certificate and the key are no pair.
 pub(crate) fn trusted(
     trust: &Trust,
     identity: Option<&Secret<Vec<u8>>>,
@@ -108,7 +107,7 @@ pub(crate) fn trusted(
     let Some(identity) = identity else { return Ok(http1_only(builder.with_no_client_auth())) };
     let (chain, key) = parse_identity(identity.expose())?;
     let config = builder.with_client_auth_cert(chain, key);
-    // rustls puts the names of its own values into its words.
+    // rustls's message shows the names of its own values.
     let unfit = "no client can use it: the key must be the one that the certificate was made for";
     config.map(http1_only).map_err(|error| bad_identity(unfit.to_owned(), Some(error)))
 }
@@ -152,8 +151,8 @@ fn parse_identity(
     Ok((chain, key))
 }
 
-/// Takes any certificate, as `insecure_skip_verify` says. That the peer holds the certificate's key is
-/// checked all the same.
+/// Accepts any certificate, for `insecure_skip_verify`. It still checks that the peer holds the certificate's
+/// key.
 #[derive(Debug)]
 struct AcceptAnyCertificate {
     provider: Arc<CryptoProvider>,

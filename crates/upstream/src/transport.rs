@@ -1,4 +1,4 @@
-//! One request over the wire: which client may carry it, how long it may take, and what went wrong.
+//! Sends one request: chooses the client, applies the deadline, and describes failures.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -23,61 +23,60 @@ use crate::error::{Error, ErrorKind, causes};
 use crate::location::host_of;
 use crate::resolver::AddressRefused;
 
-/// The wires of one upstream. Cheap to clone.
+/// The HTTP clients and limits of one upstream. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     pub(crate) registry: String,
     pub(crate) clients: Clients,
     pub(crate) upstream_scope: UpstreamScope,
     pub(crate) metrics: Arc<RegistryMetrics>,
-    /// What whole answers in memory may take.
+    /// The memory budget for whole answers.
     pub(crate) memory: Memory,
     /// The longest wait for the head of one answer.
     pub(crate) header_timeout: Duration,
-    /// Of all that is asked a second time.
+    /// The retry budget.
     pub(crate) budget: Arc<Mutex<RetryBudget>>,
 }
 
-/// A request as it goes over the wire.
+/// One HTTP request.
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
     pub(crate) kind: UpstreamKind,
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
-    /// What a failure is about.
+    /// The target that a failure counts for.
     pub(crate) target: Arc<Target>,
-    /// Whether it goes over a further connection, beside one that brings the same. Then a refusal is about
-    /// that connection only.
+    /// Whether it is a further connection for a blob that another transfer already fetches. Then a refusal
+    /// counts for that connection only.
     pub(crate) is_further: bool,
 }
 
 impl Outgoing {
-    /// The path, where wharf has written it. One that a redirect or a challenge names may be as good as a
-    /// password.
+    /// Returns the path if wharf wrote it. A path from a redirect or a challenge may hold a secret.
     fn own_path(&self) -> Option<&str> {
         let is_foreign = matches!(self.kind, UpstreamKind::Redirect | UpstreamKind::Token);
         (!is_foreign).then(|| self.url.path())
     }
 }
 
-/// What is left for one operation.
+/// The deadline and the remaining retries of one operation.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     pub(crate) deadline: Instant,
-    /// A kept connection that turns out to be dead costs no attempt, once.
+    /// Whether a request over a dead kept connection may be sent again without counting as an attempt.
     pub(crate) may_resend: bool,
-    /// Whether a request that stays silent may be sent once more beside itself.
+    /// Whether a silent request may be hedged.
     pub(crate) may_hedge: bool,
     /// Whether this is not the first attempt.
     is_repeated: bool,
-    /// Whether nothing that was asked had failed lately, so that a failure may be a passing one.
+    /// Whether no target of this operation failed lately, so that a failure may be transient.
     may_retry: bool,
-    /// Whether everything asked belongs to repositories that gave something lately.
+    /// Whether all targets belong to repositories that served content lately.
     is_known: bool,
 }
 
-/// Why one connection brought no answer.
+/// The reasons why a connection gave no answer.
 pub(crate) enum Failure {
     Elapsed,
     Http(reqwest::Error),
@@ -95,8 +94,7 @@ impl Allowance {
         }
     }
 
-    /// How what is asked now has fared lately. What becomes of the first attempt does not count against the
-    /// next.
+    /// Notes the recent history of a target. A failure of the first attempt does not count against the next.
     pub(crate) fn note_history(&mut self, may_retry: bool, is_known: bool) {
         if !self.is_repeated {
             self.may_retry &= may_retry;
@@ -104,20 +102,20 @@ impl Allowance {
         }
     }
 
-    /// The next attempt begins.
+    /// Starts the next attempt.
     pub(crate) fn repeat(&mut self) {
         self.is_repeated = true;
     }
 }
 
 impl Transport {
-    /// A new operation begins: a tenth of a retry is earned.
+    /// Starts an operation, which adds a tenth of a retry to the budget.
     pub(crate) fn deposit(&self) {
         self.budget.lock().deposit();
     }
 
-    /// Whether something may be asked a second time; if so, it is taken out of the budget. What has failed
-    /// before is not worth it, and what nobody knows to work leaves some for what does.
+    /// Takes a retry from the budget, if allowed. Targets that failed before get none, and unknown
+    /// repositories leave some for known ones.
     pub(crate) fn may_ask_again(&self, allowance: &Allowance) -> bool {
         let keep = if allowance.is_known { 0 } else { RETRY_RESERVE_OF_KNOWN };
         allowance.may_retry && self.budget.lock().withdraw(keep)
@@ -126,8 +124,8 @@ impl Transport {
     /// Sends the request and waits for the head of the answer, whatever its status.
     ///
     /// # Errors
-    /// [`ErrorKind::Unreachable`], [`ErrorKind::TimedOut`]; [`ErrorKind::Invalid`] for a URL that leads
-    /// inside our own network.
+    /// [`ErrorKind::Unreachable`], [`ErrorKind::TimedOut`]; [`ErrorKind::Invalid`] for a URL with an internal
+    /// address.
     pub(crate) async fn send(
         &self,
         outgoing: &Outgoing,
@@ -152,8 +150,8 @@ impl Transport {
         }
     }
 
-    /// An address written in the URL is never resolved, so it is checked here. So is a name that a proxy
-    /// would resolve.
+    /// Refuses internal hosts. An address in the URL is never resolved, so it is checked here, as is a name
+    /// that a proxy would resolve.
     async fn refuse_internal(&self, url: &Url) -> Result<(), Error> {
         let inside = match url.host().map(|host| (address::check_host(&host), host)) {
             Some((Ok(()), _)) if self.clients.is_proxy(url) => "the proxy".to_owned(),
@@ -213,7 +211,7 @@ impl Transport {
     }
 }
 
-/// A request that is counted when it ends, also where nobody waits for its answer any more.
+/// Counts a request when it ends, even if it was cancelled.
 struct Counted<'a> {
     metrics: &'a RegistryMetrics,
     kind: UpstreamKind,
@@ -227,8 +225,8 @@ impl Drop for Counted<'_> {
 }
 
 impl Failure {
-    /// Whether the connection ended while the answer was awaited. A server that closes an idle connection at
-    /// the moment it is used again looks like that.
+    /// Tells whether the connection ended before the answer. That happens if a server closes an idle
+    /// connection just as it is used again.
     fn is_broken_connection(&self) -> bool {
         matches!(self, Self::Http(error) if error.is_request() && !error.is_connect() && !error.is_timeout())
     }

@@ -1,4 +1,4 @@
-//! Reading the body of an answer whole, within a bound.
+//! Reads the whole body of an answer, within a limit.
 
 use budget::Budget;
 use bytes::Bytes;
@@ -7,8 +7,7 @@ use reqwest::Response;
 use crate::error::{Error, ErrorKind, causes};
 use crate::response_headers::content_length;
 
-/// Reads a body of at most `bytes_max`, which stays counted in `budget` for as long as anybody holds its
-/// bytes.
+/// Reads a body of at most `bytes_max`, which stays counted in `budget` until its bytes are dropped.
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] for a larger one, [`ErrorKind::Interrupted`] when it breaks off,
@@ -21,8 +20,13 @@ pub(crate) async fn read_body(
 ) -> Result<Bytes, Error> {
     let too_large =
         || Error::new(ErrorKind::Invalid, host, format!("answered with more than {bytes_max} bytes"));
-    let no_room =
-        || Error::new(ErrorKind::Overloaded, host, "was not listened to: too much is in memory here already");
+    let no_room = || {
+        Error::new(
+            ErrorKind::Overloaded,
+            host,
+            "was not read: the memory for answers is used up here; try again later",
+        )
+    };
     let told =
         content_length(response.headers()).map_or(0, |told| usize::try_from(told).unwrap_or(usize::MAX));
     if told > bytes_max {
@@ -35,7 +39,7 @@ pub(crate) async fn read_body(
             return Err(too_large());
         }
         bytes.extend_from_slice(&chunk);
-        // Without a told length it grows in leaps.
+        // Without a known length the buffer doubles.
         if !share.grow_to(bytes.capacity() as u64) {
             return Err(no_room());
         }
@@ -45,7 +49,7 @@ pub(crate) async fn read_body(
     Ok(share.attach(bytes))
 }
 
-/// The error of a body that broke off or fell silent.
+/// Returns the error of a body that broke off or stalled.
 pub(crate) fn interrupted(host: &str, error: reqwest::Error) -> Error {
     let error = error.without_url();
     let what = if error.is_timeout() { "fell silent" } else { "broke off its answer" };

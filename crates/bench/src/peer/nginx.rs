@@ -47,7 +47,7 @@ impl NginxStatic<'_> {
     }
 }
 
-/// nginx with `proxy_cache` before the registry that needs no token and sends nobody elsewhere.
+/// nginx with `proxy_cache` before the registry without tokens and redirects.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NginxCache<'a> {
     pub(crate) program: &'a Path,

@@ -64,7 +64,7 @@ pub(crate) fn run(bench: &Bench) -> io::Result<Table> {
 /// Requests that wait for the registry that hangs.
 const STUCK: usize = 2000;
 
-/// Warm blobs of one registry while nobody, and while many, wait for another one's upstream.
+/// Warm blobs of one registry while no client, and while many clients, wait for another registry's upstream.
 pub(crate) fn beside_a_hung_registry(bench: &Bench) -> io::Result<Table> {
     let blobs = small_content(bench);
     let peer = bench.wharf(&Setup { hung: true, server: PLACES, ..Setup::default() })?;

@@ -82,8 +82,8 @@ fn an_abandoned_probe_makes_room_for_another_at_once() {
 fn a_rest_lasts_as_long_as_was_asked_and_ends_with_a_probe() {
     let now = Instant::now();
     let mut breaker = Breaker::default();
-    breaker.rest(Duration::from_secs(20), now);
-    breaker.rest(Duration::from_secs(2), now);
+    breaker.pause(Duration::from_secs(20), now);
+    breaker.pause(Duration::from_secs(2), now);
     assert_eq!(breaker.admit(now), Admission::Refuse(Duration::from_secs(20)));
     assert_eq!(breaker.admit(now + Duration::from_secs(20)), Admission::Probe);
 }

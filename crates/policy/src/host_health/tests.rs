@@ -18,40 +18,40 @@ fn manifest(repository: &str, tag: &str) -> Arc<Target> {
     target(repository, TargetKind::Manifests, tag)
 }
 
-fn reach() -> HostHealth {
+fn health() -> HostHealth {
     HostHealth::new(64, 64)
 }
 
 /// Sends one request, which ends so at once.
 fn ask(
-    reach: &mut HostHealth,
+    health: &mut HostHealth,
     target: &Arc<Target>,
     outcome: RequestOutcome,
     now: Instant,
 ) -> Result<(), Refusal> {
-    let in_flight = reach.admit(target, now)?;
-    reach.settle(target, in_flight, outcome, now);
+    let in_flight = health.admit(target, now)?;
+    health.settle(target, in_flight, outcome, now);
     Ok(())
 }
 
 fn sent(
-    reach: &mut HostHealth,
+    health: &mut HostHealth,
     target: &Arc<Target>,
     outcome: RequestOutcome,
     count: usize,
     now: Instant,
 ) -> usize {
-    (0..count).filter(|_| ask(reach, target, outcome, now).is_ok()).count()
+    (0..count).filter(|_| ask(health, target, outcome, now).is_ok()).count()
 }
 
 /// Repositories fail one after the other, until there is doubt about the host.
 fn doubted(now: Instant) -> HostHealth {
-    let mut reach = reach();
+    let mut health = health();
     for number in 0..5 {
-        ask(&mut reach, &manifest(&format!("bad/{number}"), "latest"), RequestOutcome::Failed, now).unwrap();
+        ask(&mut health, &manifest(&format!("bad/{number}"), "latest"), RequestOutcome::Failed, now).unwrap();
     }
-    assert!(reach.is_in_doubt());
-    reach
+    assert!(health.is_in_doubt());
+    health
 }
 
 #[test]
@@ -75,11 +75,11 @@ fn k13_what_fails_is_left_alone_and_nothing_beside_it() {
     ];
     for (outcome, may_ask) in table {
         let now = Instant::now();
-        let mut reach = reach();
-        let count = sent(&mut reach, &asked, outcome, 20, now);
+        let mut health = health();
+        let count = sent(&mut health, &asked, outcome, 20, now);
         assert_eq!(count, if may_ask[0] { 20 } else { 5 }, "{outcome:?}");
         for ((what, target), may_ask) in beside.iter().zip(may_ask) {
-            assert_eq!(reach.admit(target, now).is_ok(), may_ask, "{what} after {outcome:?}");
+            assert_eq!(health.admit(target, now).is_ok(), may_ask, "{what} after {outcome:?}");
         }
     }
 }
@@ -87,61 +87,64 @@ fn k13_what_fails_is_left_alone_and_nothing_beside_it() {
 #[test]
 fn k13_a_path_left_alone_is_found_again_by_one_request_for_it_at_a_time() {
     let now = Instant::now();
-    let (mut reach, bad) = (reach(), manifest("bad", "latest"));
-    sent(&mut reach, &bad, RequestOutcome::Failed, 5, now);
-    assert_eq!(reach.admit(&bad, now).unwrap_err(), Refusal::Target(PROBE_INTERVAL_MIN));
+    let (mut health, bad) = (health(), manifest("bad", "latest"));
+    sent(&mut health, &bad, RequestOutcome::Failed, 5, now);
+    assert_eq!(health.admit(&bad, now).unwrap_err(), Refusal::Target(PROBE_INTERVAL_MIN));
     let later = now + PROBE_INTERVAL_MIN;
-    let probe = reach.admit(&bad, later).unwrap();
-    assert_eq!(reach.admit(&bad, later).unwrap_err(), Refusal::Target(Duration::ZERO));
-    reach.settle(&bad, probe, RequestOutcome::Answered, later);
-    assert_eq!(sent(&mut reach, &bad, RequestOutcome::Answered, 20, later), 20);
+    let probe = health.admit(&bad, later).unwrap();
+    assert_eq!(health.admit(&bad, later).unwrap_err(), Refusal::Target(Duration::ZERO));
+    health.settle(&bad, probe, RequestOutcome::Answered, later);
+    assert_eq!(sent(&mut health, &bad, RequestOutcome::Answered, 20, later), 20);
 }
 
 #[test]
 fn k13_who_leaves_in_the_middle_of_a_probe_keeps_nobody_out() {
     let now = Instant::now();
-    let (mut reach, bad) = (reach(), manifest("bad", "latest"));
-    sent(&mut reach, &bad, RequestOutcome::Failed, 5, now);
+    let (mut health, bad) = (health(), manifest("bad", "latest"));
+    sent(&mut health, &bad, RequestOutcome::Failed, 5, now);
     let later = now + PROBE_INTERVAL_MIN;
-    ask(&mut reach, &bad, RequestOutcome::Abandoned, later).unwrap();
-    ask(&mut reach, &bad, RequestOutcome::Answered, later).unwrap();
+    ask(&mut health, &bad, RequestOutcome::Abandoned, later).unwrap();
+    ask(&mut health, &bad, RequestOutcome::Answered, later).unwrap();
 }
 
 #[test]
 fn k13_a_repository_that_fails_gets_few_requests_at_a_time_until_it_answers() {
     let now = Instant::now();
-    let mut reach = reach();
+    let mut health = health();
     for number in 0..FAILURE_COUNT_MAX {
-        ask(&mut reach, &manifest("bad", &number.to_string()), RequestOutcome::Failed, now).unwrap();
+        ask(&mut health, &manifest("bad", &number.to_string()), RequestOutcome::Failed, now).unwrap();
     }
     let under_way: Vec<(Arc<Target>, InFlight)> = (0..20)
         .map(|number| manifest("bad", &format!("new-{number}")))
-        .filter_map(|target| Some((target.clone(), reach.admit(&target, now).ok()?)))
+        .filter_map(|target| Some((target.clone(), health.admit(&target, now).ok()?)))
         .collect();
     assert_eq!(under_way.len(), FAILING_REPOSITORY_COUNT_MAX as usize);
-    assert!(matches!(reach.admit(&manifest("bad", "more"), now), Err(Refusal::Repository(_))));
-    assert!(reach.admit(&target("bad", TargetKind::Blobs, "b"), now).is_ok(), "its blobs are another matter");
-    assert!(reach.admit(&manifest("good", "latest"), now).is_ok());
+    assert!(matches!(health.admit(&manifest("bad", "more"), now), Err(Refusal::Repository(_))));
+    assert!(
+        health.admit(&target("bad", TargetKind::Blobs, "b"), now).is_ok(),
+        "its blobs are another matter"
+    );
+    assert!(health.admit(&manifest("good", "latest"), now).is_ok());
     for (target, in_flight) in under_way {
-        reach.settle(&target, in_flight, RequestOutcome::Answered, now);
+        health.settle(&target, in_flight, RequestOutcome::Answered, now);
     }
     let many =
-        (0..20).filter(|number| reach.admit(&manifest("bad", &format!("again-{number}")), now).is_ok());
+        (0..20).filter(|number| health.admit(&manifest("bad", &format!("again-{number}")), now).is_ok());
     assert_eq!(many.count(), 20);
 }
 
 #[test]
 fn k13_one_failing_path_asked_without_end_raises_no_doubt() {
     let mut now = Instant::now();
-    let (mut reach, bad) = (reach(), target("bad", TargetKind::Tags, ""));
+    let (mut health, bad) = (health(), target("bad", TargetKind::Tags, ""));
     let mut count = 0;
     for _ in 0..50 * 60 {
-        count += sent(&mut reach, &bad, RequestOutcome::Failed, 1, now);
+        count += sent(&mut health, &bad, RequestOutcome::Failed, 1, now);
         now += Duration::from_millis(20);
-        assert!(!reach.take_probe(now) && !reach.is_in_doubt());
+        assert!(!health.take_probe(now) && !health.is_in_doubt());
     }
     assert!(count <= 12, "{count} requests in a minute");
-    assert_eq!(reach.state(), State::Closed);
+    assert_eq!(health.state(), State::Closed);
 }
 
 #[test]
@@ -152,162 +155,162 @@ fn k13_doubt_asks_the_host_by_a_request_of_our_own_and_believes_it() {
         (RequestOutcome::Unconnected, State::Open),
     ] {
         let now = Instant::now();
-        let mut reach = doubted(now);
-        assert!(reach.take_probe(now));
-        assert!(!reach.take_probe(now), "one at a time");
-        assert_eq!(reach.state(), State::Closed, "in the meantime all goes on");
-        reach.probed(outcome, now);
-        assert_eq!(reach.state(), state, "{outcome:?}");
-        assert!(!reach.take_probe(now), "and not again at once");
+        let mut health = doubted(now);
+        assert!(health.take_probe(now));
+        assert!(!health.take_probe(now), "one at a time");
+        assert_eq!(health.state(), State::Closed, "in the meantime all goes on");
+        health.probed(outcome, now);
+        assert_eq!(health.state(), state, "{outcome:?}");
+        assert!(!health.take_probe(now), "and not again at once");
     }
 }
 
 #[test]
 fn k13_a_probe_that_fails_after_somebody_was_answered_opens_nothing() {
     let now = Instant::now();
-    let mut reach = doubted(now);
-    assert!(reach.take_probe(now));
-    ask(&mut reach, &manifest("good", "latest"), RequestOutcome::Answered, now).unwrap();
-    reach.probed(RequestOutcome::Failed, now);
-    assert_eq!(reach.state(), State::Closed);
+    let mut health = doubted(now);
+    assert!(health.take_probe(now));
+    ask(&mut health, &manifest("good", "latest"), RequestOutcome::Answered, now).unwrap();
+    health.probed(RequestOutcome::Failed, now);
+    assert_eq!(health.state(), State::Closed);
 }
 
 #[test]
 fn k13_in_doubt_who_answered_goes_on_and_the_others_share_few_requests() {
     let now = Instant::now();
-    let mut reach = reach();
+    let mut health = health();
     let good = manifest("good", "latest");
-    ask(&mut reach, &good, RequestOutcome::Served, now).unwrap();
+    ask(&mut health, &good, RequestOutcome::Served, now).unwrap();
     for number in 0..5 {
-        ask(&mut reach, &manifest(&format!("bad/{number}"), "latest"), RequestOutcome::Failed, now).unwrap();
+        ask(&mut health, &manifest(&format!("bad/{number}"), "latest"), RequestOutcome::Failed, now).unwrap();
     }
     let hanging =
-        (0..1000).filter(|number| reach.admit(&manifest(&format!("made-up/{number}"), "x"), now).is_ok());
+        (0..1000).filter(|number| health.admit(&manifest(&format!("made-up/{number}"), "x"), now).is_ok());
     assert_eq!(hanging.count(), DOUBTFUL_COUNT_MAX as usize);
     for number in 0..1000 {
-        assert!(reach.admit(&manifest("good", &number.to_string()), now).is_ok());
+        assert!(health.admit(&manifest("good", &number.to_string()), now).is_ok());
     }
 }
 
 #[test]
 fn k13_in_doubt_one_failure_is_enough_for_a_path() {
     let now = Instant::now();
-    let mut reach = doubted(now);
-    assert_eq!(sent(&mut reach, &manifest("next", "latest"), RequestOutcome::Failed, 3, now), 1);
+    let mut health = doubted(now);
+    assert_eq!(sent(&mut health, &manifest("next", "latest"), RequestOutcome::Failed, 3, now), 1);
 }
 
 #[test]
 fn f01_a_host_that_is_gone_is_asked_more_and_more_seldom_and_by_us() {
     let mut now = Instant::now();
-    let (mut reach, any) = (reach(), manifest("any", "latest"));
-    assert_eq!(sent(&mut reach, &any, RequestOutcome::Unconnected, 20, now), 5);
+    let (mut health, any) = (health(), manifest("any", "latest"));
+    assert_eq!(sent(&mut health, &any, RequestOutcome::Unconnected, 20, now), 5);
     let mut pauses = Vec::new();
     for _ in 0..8 {
-        let Err(Refusal::Host(pause)) = reach.admit(&any, now) else { panic!("a request too early") };
-        assert!(!reach.take_probe(now + pause - Duration::from_nanos(1)));
+        let Err(Refusal::Host(pause)) = health.admit(&any, now) else { panic!("a request too early") };
+        assert!(!health.take_probe(now + pause - Duration::from_nanos(1)));
         now += pause;
         pauses.push(pause.as_secs());
-        assert!(reach.take_probe(now));
-        assert_eq!(reach.state(), State::HalfOpen);
-        assert!(reach.admit(&any, now).is_err(), "no client's request is a probe");
-        reach.probed(RequestOutcome::Unconnected, now);
+        assert!(health.take_probe(now));
+        assert_eq!(health.state(), State::HalfOpen);
+        assert!(health.admit(&any, now).is_err(), "no client's request is a probe");
+        health.probed(RequestOutcome::Unconnected, now);
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
     now += Duration::from_secs(30);
-    assert!(reach.take_probe(now));
-    reach.probed(RequestOutcome::Answered, now);
-    assert_eq!((reach.state(), reach.admit(&any, now).is_ok()), (State::Closed, true));
+    assert!(health.take_probe(now));
+    health.probed(RequestOutcome::Answered, now);
+    assert_eq!((health.state(), health.admit(&any, now).is_ok()), (State::Closed, true));
 }
 
 #[test]
 fn k13_a_host_whose_own_page_never_works_is_found_again_by_a_request_that_does() {
     let now = Instant::now();
-    let (mut reach, any) = (reach(), manifest("any", "latest"));
-    sent(&mut reach, &any, RequestOutcome::Unconnected, 5, now);
+    let (mut health, any) = (health(), manifest("any", "latest"));
+    sent(&mut health, &any, RequestOutcome::Unconnected, 5, now);
     let later = now + PROBE_INTERVAL_MIN;
-    assert!(reach.take_probe(later));
-    reach.probed(RequestOutcome::Failed, later);
-    let in_flight = reach.admit(&any, later).unwrap();
-    assert!(matches!(reach.admit(&any, later), Err(Refusal::Host(_))), "one for each probe");
-    reach.settle(&any, in_flight, RequestOutcome::Answered, later);
-    assert_eq!(reach.state(), State::Closed);
+    assert!(health.take_probe(later));
+    health.probed(RequestOutcome::Failed, later);
+    let in_flight = health.admit(&any, later).unwrap();
+    assert!(matches!(health.admit(&any, later), Err(Refusal::Host(_))), "one for each probe");
+    health.settle(&any, in_flight, RequestOutcome::Answered, later);
+    assert_eq!(health.state(), State::Closed);
 }
 
 #[test]
 fn k13_what_begins_and_never_ends_is_a_failure_of_its_path() {
     let mut now = Instant::now();
-    let (mut reach, bad) = (reach(), manifest("bad", "latest"));
+    let (mut health, bad) = (health(), manifest("bad", "latest"));
     let mut attempts = 0;
     for _ in 0..100 {
-        if ask(&mut reach, &bad, RequestOutcome::Begun, now).is_ok() {
+        if ask(&mut health, &bad, RequestOutcome::Begun, now).is_ok() {
             attempts += 1;
-            reach.spoil(&bad, now);
+            health.spoil(&bad, now);
         }
         now += Duration::from_millis(100);
     }
     assert_eq!(attempts, 5 + 3, "after 1, 2 and 4 s");
     now += Duration::from_secs(60);
-    ask(&mut reach, &bad, RequestOutcome::Begun, now).unwrap();
-    reach.complete(&bad);
-    assert_eq!(sent(&mut reach, &bad, RequestOutcome::Served, 20, now), 20);
+    ask(&mut health, &bad, RequestOutcome::Begun, now).unwrap();
+    health.complete(&bad);
+    assert_eq!(sent(&mut health, &bad, RequestOutcome::Served, 20, now), 20);
 }
 
 #[test]
 fn k13_connections_that_fail_now_and_then_leave_it_closed() {
     let now = Instant::now();
-    let (mut reach, any) = (reach(), manifest("any", "latest"));
+    let (mut health, any) = (health(), manifest("any", "latest"));
     for _ in 0..20 {
-        sent(&mut reach, &any, RequestOutcome::Unconnected, 4, now);
-        ask(&mut reach, &any, RequestOutcome::Spoilt, now).unwrap();
-        reach = HostHealth { targets: crate::lru::LruMap::new(8), ..reach };
+        sent(&mut health, &any, RequestOutcome::Unconnected, 4, now);
+        ask(&mut health, &any, RequestOutcome::Spoilt, now).unwrap();
+        health = HostHealth { targets: crate::lru::LruMap::new(8), ..health };
     }
-    assert_eq!(reach.state(), State::Closed);
+    assert_eq!(health.state(), State::Closed);
 }
 
 #[test]
 fn k14_a_request_that_leaves_no_trace_takes_no_probe_and_changes_nothing() {
     let now = Instant::now();
-    let (mut reach, bad) = (reach(), manifest("bad", "latest"));
-    reach.admit_unseen(&bad, now).unwrap();
-    sent(&mut reach, &bad, RequestOutcome::Failed, 5, now);
+    let (mut health, bad) = (health(), manifest("bad", "latest"));
+    health.admit_unseen(&bad, now).unwrap();
+    sent(&mut health, &bad, RequestOutcome::Failed, 5, now);
     let later = now + PROBE_INTERVAL_MIN;
-    assert!(reach.admit_unseen(&bad, later).is_err());
-    ask(&mut reach, &bad, RequestOutcome::Answered, later).unwrap();
-    reach.admit_unseen(&bad, later).unwrap();
+    assert!(health.admit_unseen(&bad, later).is_err());
+    ask(&mut health, &bad, RequestOutcome::Answered, later).unwrap();
+    health.admit_unseen(&bad, later).unwrap();
 }
 
 #[test]
 fn k13_only_what_has_not_failed_lately_is_worth_asking_again() {
     let now = Instant::now();
-    let (mut reach, bad) = (reach(), manifest("bad", "latest"));
-    assert!(reach.may_retry(&bad));
-    ask(&mut reach, &bad, RequestOutcome::Spoilt, now).unwrap();
-    assert!(!reach.may_retry(&bad));
-    ask(&mut reach, &bad, RequestOutcome::Answered, now).unwrap();
-    assert!(reach.may_retry(&bad));
+    let (mut health, bad) = (health(), manifest("bad", "latest"));
+    assert!(health.may_retry(&bad));
+    ask(&mut health, &bad, RequestOutcome::Spoilt, now).unwrap();
+    assert!(!health.may_retry(&bad));
+    ask(&mut health, &bad, RequestOutcome::Answered, now).unwrap();
+    assert!(health.may_retry(&bad));
     assert!(!doubted(now).may_retry(&bad));
 }
 
 #[test]
 fn f09_a_path_that_said_for_how_long_rests_so_long() {
     let now = Instant::now();
-    let (mut reach, busy) = (reach(), manifest("busy", "latest"));
-    let in_flight = reach.admit(&busy, now).unwrap();
-    reach.settle(&busy, in_flight, RequestOutcome::Failed, now);
-    reach.rest(&busy, Duration::from_secs(20), now);
-    reach.rest(&busy, Duration::from_secs(2), now);
-    assert_eq!(reach.admit(&busy, now).unwrap_err(), Refusal::Target(Duration::from_secs(20)));
-    assert!(reach.admit(&manifest("busy", "other"), now).is_ok());
-    assert!(reach.admit(&busy, now + Duration::from_secs(20)).is_ok());
+    let (mut health, busy) = (health(), manifest("busy", "latest"));
+    let in_flight = health.admit(&busy, now).unwrap();
+    health.settle(&busy, in_flight, RequestOutcome::Failed, now);
+    health.pause_target(&busy, Duration::from_secs(20), now);
+    health.pause_target(&busy, Duration::from_secs(2), now);
+    assert_eq!(health.admit(&busy, now).unwrap_err(), Refusal::Target(Duration::from_secs(20)));
+    assert!(health.admit(&manifest("busy", "other"), now).is_ok());
+    assert!(health.admit(&busy, now + Duration::from_secs(20)).is_ok());
 }
 
 #[test]
 fn k13_what_is_remembered_is_bounded_whoever_makes_up_names() {
     let now = Instant::now();
-    let mut reach = reach();
+    let mut health = health();
     for number in 0..10_000 {
         let outcome = if number % 7 == 0 { RequestOutcome::Served } else { RequestOutcome::Failed };
-        let _ = ask(&mut reach, &manifest(&format!("made-up/{number}"), "x"), outcome, now);
+        let _ = ask(&mut health, &manifest(&format!("made-up/{number}"), "x"), outcome, now);
     }
-    assert!(reach.targets.len() <= 64 && reach.failing.len() <= 64 && reach.serving.len() <= 64);
+    assert!(health.targets.len() <= 64 && health.failing.len() <= 64 && health.serving.len() <= 64);
 }

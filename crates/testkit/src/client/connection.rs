@@ -39,7 +39,7 @@ impl Connection {
         Ok(Self::over(Stream::Plain(TcpStream::connect(address).await?)))
     }
 
-    /// Connects with a receive buffer of about so many bytes, so that a reader that stops is soon felt at
+    /// Connects with a receive buffer of about this many bytes, so that a reader that stops is soon felt at
     /// the other end.
     ///
     /// # Errors

@@ -72,16 +72,16 @@ impl Default for Behaviour {
 /// Who may pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Auth {
-    /// Everybody, unasked.
+    /// Every client, without a challenge.
     Anonymous,
-    /// Whoever sends these with each request (RFC 7617).
+    /// Clients that send these with each request (RFC 7617).
     Basic {
         /// The name.
         user: String,
         /// The password.
         password: String,
     },
-    /// Whoever has a token of the token service.
+    /// Clients with a token of the token service.
     Bearer {
         /// Name and password that the token service accepts; all others are wrong.
         credentials: Option<(String, String)>,
@@ -105,7 +105,7 @@ impl Auth {
 /// What the scope of a token must say to open a repository, and how one is told that lacks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeRules {
-    /// The one scope that the registry knows, whatever is asked for; none is one for each repository.
+    /// The one scope that the registry uses for every repository; `None` uses one for each.
     pub only: Option<String>,
     /// What stands in front of a repository's name in scopes.
     pub prefix: String,
@@ -140,7 +140,7 @@ pub enum DeadToken {
 /// How much of the referrers API there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Referrers {
-    /// None: 404.
+    /// `None` answers 404.
     Off,
     /// Lists all, whatever `artifactType` asks for.
     Unfiltered,

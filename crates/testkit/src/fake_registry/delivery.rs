@@ -26,7 +26,7 @@ pub(crate) struct Delivery {
     pub(crate) instead: Option<(Bytes, Break)>,
     /// Where the body breaks off.
     pub(crate) break_at: Option<(u64, Break)>,
-    /// Passed after so many body bytes.
+    /// Passed after this many body bytes.
     pub(crate) pauses: Vec<(u64, Gate)>,
     pub(crate) pace: Pace,
     /// Bytes of the content whose lowest bit is turned over.

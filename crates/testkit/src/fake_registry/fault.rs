@@ -88,8 +88,7 @@ pub enum Fault {
     HtmlPortal,
     /// 200 and these bytes, under the headers that the true answer had.
     Body(Bytes),
-    /// The true answer; but whoever has it finds that the tag points elsewhere. A HEAD and the GET after it
-    /// disagree.
+    /// The true answer, after which the tag points elsewhere. A HEAD and the GET after it disagree.
     MoveTag {
         /// Where the tag is.
         repository: String,

@@ -26,7 +26,7 @@ pub enum Door {
     Mute,
 }
 
-/// A port of our own on which nobody listens yet.
+/// A reserved port without a listener.
 #[derive(Debug)]
 pub(crate) struct Port {
     address: SocketAddr,

@@ -143,7 +143,7 @@ impl Log {
         inner.refused_credentials = 0;
     }
 
-    /// Returns once `is_so` holds; it is asked again after every change.
+    /// Returns once `is_so` holds; it is evaluated after every change.
     ///
     /// # Panics
     /// When it does not hold within half a minute, with `what` and all requests in the message.

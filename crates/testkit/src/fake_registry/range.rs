@@ -5,7 +5,7 @@
 pub enum RangeLie {
     /// 416, although there are such bytes.
     NotSatisfiable,
-    /// Another range than asked, honestly labelled: it begins so many bytes later (or earlier).
+    /// Another range than requested, correctly labelled: it starts this many bytes later (or earlier).
     Shifted(i64),
     /// Labelled as asked, but the bytes begin so much later (or earlier).
     ClaimsAsked(i64),

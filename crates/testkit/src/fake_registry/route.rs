@@ -7,7 +7,7 @@ pub enum Endpoint {
     Registry,
     /// `/token`, with or without a slash behind it
     Token,
-    /// Where blobs are redirected to; refuses whoever sends a credential.
+    /// The target of blob redirects; it refuses requests with a credential.
     Cdn,
 }
 

@@ -158,7 +158,7 @@ pub(crate) fn is_let_in(state: &State, route: &Route, request: &Incoming) -> boo
     }
 }
 
-/// The answer for whoever is not let in.
+/// Returns the answer to a client without access.
 pub(crate) fn refuse(state: &State, route: &Route, request: &Incoming) -> Reply {
     let behaviour = state.behaviour();
     let credential = request.header("authorization").map(Credential::parse);
@@ -192,7 +192,7 @@ pub(crate) fn refuse(state: &State, route: &Route, request: &Incoming) -> Reply 
     }
 }
 
-/// The `WWW-Authenticate` for whoever is not let in; `None` where everybody is.
+/// Returns the `WWW-Authenticate` for a client without access; `None` if every client has it.
 pub(crate) fn challenge(state: &State, route: &Route, request: &Incoming) -> Option<String> {
     let behaviour = state.behaviour();
     match behaviour.auth {

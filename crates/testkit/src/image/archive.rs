@@ -40,9 +40,9 @@ pub fn archive(entries: &[Entry<'_>]) -> Vec<u8> {
     archive
 }
 
-/// What stands before the content of a file of mode 0644 and of so many bytes: for archives too large for
-/// memory. The content is filled up to a multiple of the header's length, and two empty blocks of that length
-/// end the archive.
+/// Returns the header of a file of mode 0644 and this many bytes: for archives too large for memory. The
+/// content is filled up to a multiple of the header's length, and two empty blocks of that length end the
+/// archive.
 ///
 /// # Panics
 /// When the path is longer than 100 bytes.

@@ -4,8 +4,8 @@ use std::fs;
 
 use crate::tree;
 
-/// Digests are of bytes as they were sent. The HTTP client's features are united over all crates, so that any of
-/// them could switch decoding on; what that takes must not even be there.
+/// Digests are of bytes as they were sent. The HTTP client's features are united over all crates, so that any
+/// of them could switch decoding on; what that takes must not even be there.
 #[test]
 fn s26_no_dependency_decodes_bodies() {
     let lock = fs::read_to_string(tree::root().join("Cargo.lock")).expect("a lock file");

@@ -44,8 +44,8 @@ fn every_dependency_may_be_given_away_and_none_is_banned() {
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
-/// Everything from outside that a build or a test on this kind of machine takes in, with its licence; nothing is fetched
-/// for that.
+/// Everything from outside that a build or a test on this kind of machine takes in, with its licence; nothing
+/// is fetched for that.
 fn packages() -> BTreeSet<(String, String)> {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(tree::root()).args(["tree", "--workspace", "--locked", "--offline"]);

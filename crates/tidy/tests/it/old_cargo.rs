@@ -1,11 +1,12 @@
-//! What an old cargo makes of the workspace: it must get as far as the edition, where it says that it is too old.
+//! What an old cargo makes of the workspace: it must get as far as the edition, where it says that it is too
+//! old.
 
 use std::fs;
 
 use crate::tree;
 
-/// Debian 12 has cargo 1.65, which knows two resolvers, and of `debug` only numbers, true and false. Whatever else it
-/// meets first, it complains of without a word on versions.
+/// Debian 12 has cargo 1.65, which knows two resolvers, and of `debug` only numbers, true and false. Whatever
+/// else it meets first, it complains of without a word on versions.
 #[test]
 fn an_old_cargo_gets_as_far_as_saying_that_it_is_too_old() {
     let text = fs::read_to_string(tree::root().join("Cargo.toml")).expect("the workspace has a manifest");

@@ -1,8 +1,8 @@
-//! Asking one host until it has nothing more to ask of us.
+//! Sends a request to one host and answers its challenges until the answer is final.
 //!
-//! A refusal is believed after everything that a patient client would try: without a token that may have
-//! died, with what the challenge names, and with the login. Each is offered once, so that the number of
-//! requests is bounded.
+//! A refusal is final after every attempt that may help: without a token that may have been revoked, with the
+//! scope that the challenge names, and with the credentials. Each is tried once, so the number of requests is
+//! bounded.
 
 use std::sync::Arc;
 
@@ -22,71 +22,70 @@ use crate::negative_answer;
 use crate::operation::Operation;
 use crate::transport::{Allowance, Outgoing};
 
-/// Tokens that one dialogue fetches because it was challenged: for one challenge that came without a token,
-/// and one that an old token or one for another scope earned.
+/// The most tokens that one request fetches after challenges: one after a request without a token, and one
+/// after a request with an old token or one for another scope.
 const CHALLENGE_COUNT_MAX: usize = 2;
 
-/// A host's last word.
+/// A host's final answer.
 #[derive(Debug)]
 pub(crate) struct HostAnswer {
     pub(crate) response: Response,
-    /// What it was shown.
+    /// The authorization that the request carried.
     pub(crate) credential: Credential,
-    /// Whether it speaks as a registry does: it is ours, or it has asked who we are.
+    /// Whether the host acts as a registry: it is ours, or it sent a challenge.
     pub(crate) is_registry: bool,
 }
 
-/// What was offered already.
+/// The attempts made so far.
 #[derive(Debug, Default)]
 struct Attempted {
     bare: bool,
     basic: bool,
-    /// Whether what the host is known to want was looked up, or asked for at its root.
+    /// Whether the remembered demand was used, or requested at `/v2/`.
     known: bool,
     challenge_count: usize,
-    /// Tokens that were refused and that there is no reason to fetch anew.
+    /// Tokens that were refused and that a new one would not improve.
     spent: Vec<TokenKey>,
 }
 
-/// What is known besides the answer.
+/// Facts beside the answer that decide the next step.
 #[derive(Clone, Copy, Debug)]
 struct Facts {
     status: StatusCode,
-    /// Whether a login is configured that this host may see.
+    /// Whether credentials are configured that this host may see.
     may_login: bool,
-    /// Whether the host is known to want something that can be offered.
+    /// Whether a demand of this host is remembered that can be met.
     is_known: bool,
-    /// Whether the root can be asked what it wants.
+    /// Whether `/v2/` can be requested for a challenge.
     has_root: bool,
 }
 
-/// What to do about an answer.
+/// The next step after an answer.
 #[derive(Debug)]
 enum Step {
-    /// Believe it.
+    /// Accept it.
     Conclude,
-    /// Operation without anything, and give up this token.
+    /// Send again without authorization, and drop this token.
     Bare(Option<(TokenKey, Arc<CachedToken>)>),
-    /// Operation with the login itself.
+    /// Send again with the credentials.
     Basic,
-    /// Operation with a token for this; give up the one held for it.
+    /// Send again with a token for this key; drop the cached one.
     Token(TokenKey, Option<Arc<CachedToken>>),
-    /// Operation with what the host is known to want.
+    /// Send again with the remembered demand.
     Known,
-    /// Find out at the root what it wants, and ask with that.
+    /// Request `/v2/` for a challenge, and send again with that.
     Root,
-    /// The token service, or the host, has refused the login just now, so that the answer says nothing.
+    /// The token service, or the host, refused the credentials just now, so the answer proves nothing.
     Refused(Error),
-    /// The host has refused the login in this dialogue, so that what it says without one says nothing.
+    /// The host refused the credentials in this loop, so its answer without them proves nothing.
     WrongLogin,
 }
 
 impl Auth {
-    /// Asks `host`, as often as it takes. `kind` is that of the request in the chain of redirects that it is
-    /// part of.
+    /// Sends the operation to `host` until the answer is final. `kind` is the metric's kind of this hop.
     ///
     /// # Errors
-    /// Those of sending and of token services; [`ErrorKind::Invalid`] for a realm that cannot be asked.
+    /// Errors of sending and of token services; [`ErrorKind::Invalid`] for an unusable realm.
     pub(crate) async fn send_authenticated(
         &self,
         context: RequestContext<'_>,
@@ -154,10 +153,12 @@ impl Auth {
         }
     }
 
-    /// What the host is known to want; none where that cannot be had, so that the answer at hand stands.
+    /// Returns the authorization that the host is known to demand, or `None` if there is none, so that the
+    /// present answer stands.
     ///
     /// # Errors
-    /// Those of [`prepare`](Self::prepare), and a refusal of the login, which makes the answer worthless.
+    /// Errors of [`prepare`](Self::prepare), and a refusal of the credentials, after which the answer proves
+    /// nothing.
     async fn known_credential(
         &self,
         context: RequestContext<'_>,
@@ -185,7 +186,7 @@ impl Auth {
             return Ok(Step::Conclude);
         }
         let demand = match status {
-            // Whoever was shown something and says that there is nothing means it.
+            // A host that got an authorization and answers 404 means it.
             StatusCode::NOT_FOUND | StatusCode::GONE if !credential.is_bare() => Demand::Nothing,
             _ => self.read_demand(context.transport, host, response.headers()),
         };
@@ -207,7 +208,7 @@ impl Auth {
                 return Ok(step);
             }
             Demand::Unusable(error) if status == StatusCode::UNAUTHORIZED && credential.is_bare() => {
-                let detail = format!("is no use: {error}");
+                let detail = format!("sends an unusable challenge: {error}");
                 return Err(Error::new(ErrorKind::Invalid, host_of(&host.url), detail));
             }
             Demand::Basic => Wanted::Basic,
@@ -217,7 +218,7 @@ impl Auth {
     }
 }
 
-/// A demand, as far as the next step depends on it.
+/// The parts of a demand that decide the next step.
 #[derive(Debug)]
 enum Wanted {
     Nothing,
@@ -234,7 +235,7 @@ impl Attempted {
         }
     }
 
-    /// What to do about a 401, 403, 404 or 410 to `ticket`.
+    /// Decides the next step after a 401, 403, 404 or 410 to `credential`.
     fn next(&mut self, wanted: &Wanted, credential: &Credential, facts: Facts) -> Step {
         match (&credential.offer, wanted) {
             (
@@ -278,7 +279,7 @@ impl Attempted {
                 }
             }
             (CredentialKind::Basic { .. }, Wanted::Basic | Wanted::Nothing) => {
-                // Not everything need be private.
+                // The content may be public, so one attempt without credentials is left.
                 let is_bare_left = !self.bare && facts.status == StatusCode::UNAUTHORIZED;
                 if is_bare_left { Step::Bare(None) } else { Step::Conclude }
             }

@@ -1,4 +1,4 @@
-//! The ways to the hosts of one upstream.
+//! The transport and the gates that a request uses.
 
 use reqwest::Response;
 use url::Url;
@@ -7,12 +7,12 @@ use crate::error::Error;
 use crate::gates::Gates;
 use crate::transport::{Allowance, Outgoing, Transport};
 
-/// The wires to the registry and whom it redirects to, and their gates.
+/// The transport, the gates, and the root of one registry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestContext<'a> {
     pub(crate) transport: &'a Transport,
     pub(crate) gates: &'a Gates,
-    /// Where the registry's own `/v2/` is.
+    /// The URL of the registry's own `/v2/`.
     pub(crate) root: &'a Url,
 }
 

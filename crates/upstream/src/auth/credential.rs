@@ -1,4 +1,4 @@
-//! The credential of one request, and what is known about it.
+//! The authorization of one request, and its state.
 
 use std::sync::Arc;
 
@@ -9,28 +9,29 @@ use super::login::LoginPermit;
 use super::token_cache::{CachedToken, TokenKey};
 use crate::error::Error;
 
-/// What a request carries.
+/// The authorization of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Credential {
     pub(super) offer: CredentialKind,
-    /// Whether the login was shown, for this ticket or for one before it that the same host refused.
+    /// Whether the configured credentials were sent, for this one or for an earlier one that the same host
+    /// refused.
     pub(super) has_login: bool,
-    /// Why there is nothing to offer, although the host is known to want something.
+    /// Why there is no authorization although the host is known to demand one.
     pub(super) refusal: Option<Refusal>,
 }
 
-/// What is offered.
+/// The kind of authorization.
 #[derive(Debug, Default)]
 pub(super) enum CredentialKind {
     #[default]
     Nothing,
-    /// The login itself.
+    /// The configured credentials.
     Basic { header: HeaderValue, showing: Option<LoginPermit> },
     /// A token, and whether it was fetched for this very request.
     Token { key: TokenKey, held: Arc<CachedToken>, is_fresh: bool },
 }
 
-/// A token service, or the host itself, was asked before the request was made, and gave nothing.
+/// A token service, or the host itself, refused before the request was sent.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) key: Option<TokenKey>,
@@ -56,7 +57,7 @@ impl Credential {
         Self { refusal: Some(Refusal { key, with_login, error }), has_login: with_login, ..Self::default() }
     }
 
-    /// A request without anything, after a host refused `before`.
+    /// Returns no authorization, after a host refused `before`.
     pub(super) fn none_after(before: &Self) -> Self {
         Self { has_login: before.has_login, ..Self::default() }
     }
@@ -73,7 +74,7 @@ impl Credential {
         matches!(self.offer, CredentialKind::Nothing)
     }
 
-    /// Notes how the host received it.
+    /// Notes the host's answer.
     pub(super) fn note(&mut self, status: StatusCode) {
         let is_taken = status.as_u16() < 400 || status == StatusCode::RANGE_NOT_SATISFIABLE;
         match &mut self.offer {

@@ -1,30 +1,30 @@
-//! A host that a question is put to.
+//! One host in a chain of redirects.
 
 use oci::Repository;
 use url::Url;
 
 use super::scope::Need;
 
-/// A host in the course of a request.
+/// One host in a chain of redirects, with the URL that is requested there.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
-    /// What is asked there.
+    /// The URL of this hop.
     pub(crate) url: Url,
     pub(crate) role: Role,
-    /// The repository as this host calls it.
+    /// The repository's name at this host.
     pub(crate) repository: Repository,
     pub(crate) need: Need,
 }
 
-/// Where in a chain of redirects a host stands.
+/// The position of a host in a chain of redirects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// The registry itself.
     Home,
-    /// Where it redirected to.
+    /// Another host that it redirected to.
     Other,
-    /// The registry again, sent back to by another. What it is asked there is that other's choice, so that it
-    /// is shown nothing (CVE-2024-45336).
+    /// The registry again, after another host redirected back to it. That host chose the URL, so the request
+    /// carries no credentials (CVE-2024-45336).
     Returned,
 }
 

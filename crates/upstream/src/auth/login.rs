@@ -1,4 +1,4 @@
-//! LoginPermit the configured login, and leaving those alone who refused it.
+//! Sends the configured credentials, and withholds them from services that refused them.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use url::Url;
 use crate::error::{Error, ErrorKind};
 use crate::location::host_of;
 
-/// The most places whose standing is known. A registry has one or two.
+/// The most services whose state is remembered. A registry has one or two.
 const PLACE_COUNT_MAX: usize = 16;
-/// The longest wait for another request to find out whether the login is right.
+/// The longest wait for another request that checks the credentials.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// The login of one registry.
+/// The credentials of one registry.
 #[derive(Debug)]
 pub(super) struct Login {
     registry: String,
@@ -30,16 +30,16 @@ pub(super) struct Login {
     places: Mutex<LruMap<Url, Arc<Place>>>,
 }
 
-/// Where the login is shown: a token service, or a registry.
+/// The state of one service that gets the credentials: a token service, or a registry.
 #[derive(Debug, Default)]
 pub(super) struct Place {
     standing: Mutex<LoginState>,
-    /// Why it was refused last.
+    /// The last refusal.
     refusal: Mutex<Option<Error>>,
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// Leave to show the login once. As long as nobody knows whether it is right, one has it at a time.
+/// Permission to send the credentials once. Until they are known to be right, one request has it at a time.
 #[derive(Debug)]
 pub(super) struct LoginPermit {
     place: Arc<Place>,
@@ -51,11 +51,11 @@ impl Login {
         Self { registry: registry.to_owned(), basic, places: Mutex::new(LruMap::new(PLACE_COUNT_MAX)) }
     }
 
-    /// Leave to show the login at `url`. `check` shows it there without asking for anything in particular; it
-    /// is awaited only when there is doubt.
+    /// Returns permission to send the credentials to `url`. `check` sends them there without requesting a
+    /// resource; it is awaited only if there is doubt.
     ///
     /// # Errors
-    /// Why it was refused last, while it is left alone; those of `check`.
+    /// The last refusal, while the credentials are withheld; errors of `check`.
     pub(super) async fn show(
         &self,
         url: &Url,
@@ -79,7 +79,7 @@ impl Login {
                     Ok(LoginPermit { place, _turn: None })
                 }
                 Err(error) => {
-                    // Whoever it was that refused: it is not asked again at once.
+                    // Any refusal counts, so that the check is not repeated at once.
                     if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unconfirmed) {
                         self.fail_check(&place, url, &error);
                     }
@@ -99,7 +99,7 @@ impl Login {
         *place.refusal.lock() = Some(error.clone());
         if let Advice::Wait(pause) = advice {
             let (registry, host, seconds) = (&self.registry, host_of(url), pause.as_secs());
-            warn!(%registry, %host, %error, seconds, "the configured login was refused; it is not shown again before that");
+            warn!(%registry, %host, %error, seconds, "the configured login was refused; wharf withholds it for this time");
         }
     }
 
@@ -117,8 +117,7 @@ impl Place {
     fn why(&self, url: &Url) -> Error {
         let refusal = self.refusal.lock().clone();
         let in_doubt = || {
-            let detail =
-                "has just refused the configured credentials, and is being asked whether it means it";
+            let detail = "has just refused the configured credentials; another request is checking them";
             Error::new(ErrorKind::Unconfirmed, host_of(url), detail).with_status(401)
         };
         refusal.unwrap_or_else(in_doubt)
@@ -130,12 +129,12 @@ impl Place {
 }
 
 impl LoginPermit {
-    /// The request got what it asked for.
+    /// Notes that the request succeeded.
     pub(super) fn accepted(self) {
         self.place.standing().accept(Instant::now().into_std());
     }
 
-    /// The request was refused, for whatever reason.
+    /// Notes that the request was refused, for whatever reason.
     pub(super) fn refused(self, error: Option<&Error>) {
         self.place.standing().refuse(Instant::now().into_std());
         if let Some(error) = error {

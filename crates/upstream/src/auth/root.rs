@@ -1,4 +1,4 @@
-//! Asking a registry's root, `/v2/`, about nothing but itself (distribution-spec, "Determining Support").
+//! Requests a registry's root, `/v2/` (distribution-spec, "Determining Support").
 
 use std::sync::Arc;
 
@@ -16,15 +16,15 @@ use crate::location::{host_of, is_same_origin, next_hop};
 use crate::response_headers::retry_after;
 use crate::transport::{Allowance, Outgoing};
 
-/// Hops that are followed: `/v2` and `/v2/` are one to some servers and two to others.
+/// The most redirects to follow: some servers redirect `/v2` to `/v2/` or back.
 const HOP_COUNT_MAX: usize = 2;
 
-/// The answer of `root`, whatever its status below 500 but 429. Redirects are followed within the origin
-/// only, so that `authorization` stays there.
+/// Returns the answer of `root` with any status below 500 except 429. Redirects are followed within the
+/// origin only, so that `authorization` stays there.
 ///
 /// # Errors
-/// Those of sending; [`ErrorKind::Unreachable`] and [`ErrorKind::Throttled`] for an
-/// answer that says nothing about the registry.
+/// Errors of sending; [`ErrorKind::Unreachable`] and [`ErrorKind::Throttled`] for an answer that says nothing
+/// about the registry.
 pub(crate) async fn ask(
     context: RequestContext<'_>,
     root: &Url,
@@ -59,7 +59,7 @@ pub(crate) async fn ask(
         if status == StatusCode::TOO_MANY_REQUESTS {
             let pause = retry_after(response.headers()).unwrap_or(RETRY_AFTER_DEFAULT);
             context.transport.metrics.throttled();
-            context.gates.rest(&host, &target, pause);
+            context.gates.throttle(&host, &target, pause);
             return Err(answered(ErrorKind::Throttled).with_retry_after(pause));
         }
         if status.is_server_error() {

@@ -1,4 +1,5 @@
-//! Remembers what the registry's host, and those that it redirects to, last asked for.
+//! Remembers the authentication scheme that the registry's host, and the hosts that it redirects to, last
+//! demanded.
 
 use std::collections::HashMap;
 
@@ -9,10 +10,10 @@ use url::{Origin, Url};
 use super::hop::Host;
 use super::scope::{Scope, Scopes};
 
-/// The most hosts that are remembered, the registry's own among them.
+/// The most hosts to remember, including the registry's own.
 const HOST_COUNT_MAX: usize = 16;
 
-/// How a host wants to be shown who asks.
+/// The authentication scheme of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
     /// RFC 7617.
@@ -21,19 +22,19 @@ pub(super) enum Scheme {
     Bearer {
         /// The service.
         realm: Realm,
-        /// What it is to be told whom the token is for.
+        /// The `service` parameter of the token request.
         service: Option<String>,
     },
 }
 
-/// A token service, and whether it may see the login.
+/// A token service, and whether it may see the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Realm {
     pub(super) url: Url,
     pub(super) is_trusted: bool,
 }
 
-/// What hosts have asked for, each for itself.
+/// The remembered schemes by origin.
 #[derive(Debug, Default)]
 pub(super) struct Schemes(Mutex<HashMap<Origin, Known>>);
 
@@ -46,7 +47,7 @@ struct Known {
 }
 
 impl Schemes {
-    /// What `host` will ask for, with the scope where that is a token.
+    /// Returns the scheme that `host` will demand, with the scope of the token.
     pub(super) fn of(&self, host: &Host) -> Option<(Scheme, String)> {
         let mut known = self.lock();
         let known = known.get_mut(&host.url.origin())?;
@@ -54,7 +55,7 @@ impl Schemes {
         Some((known.scheme.clone(), known.scopes.of(host.need, &host.repository)))
     }
 
-    /// Remembers what `host` asked for. Whether its realm is news.
+    /// Remembers the scheme that `host` demanded. Returns true if it differs from the last one.
     pub(super) fn learn(&self, host: &Host, scheme: &Scheme, scope: Option<&Scope>) -> bool {
         let mut all = self.lock();
         let origin = host.url.origin();

@@ -1,25 +1,25 @@
-//! Which scope a token is asked for.
+//! Decides the scope of a token request.
 //!
-//! A challenge names what the request at hand needs. What it names is asked for, and remembered for requests
-//! of the same need, as far as it allows reading: an action that writes is never asked for.
+//! A challenge names the scope that a request needs. The token request asks for that scope, and remembers it
+//! for requests with the same need. It drops actions that write.
 
 use std::collections::HashMap;
 
 use oci::Repository;
 
-/// The most repositories of one registry for which a name of its own is remembered.
+/// The most repositories of one registry whose own scope is remembered.
 const RENAMED_COUNT_MAX: usize = 256;
-/// The most scopes of one challenge that are asked for.
+/// The most scopes of one challenge that are requested.
 const SCOPE_COUNT_MAX: usize = 4;
 /// The longest scope of a challenge that is read, in bytes.
 const SCOPE_BYTES_MAX: usize = 1024;
-/// What reading takes where no challenge says otherwise.
+/// The action that reading needs unless a challenge names another.
 const PULL: &str = "pull";
 /// Parts of the names of actions that do more than read. `*` is all of them.
 const WRITING: [&str; 8] = ["*", "push", "write", "delete", "create", "update", "purge", "admin"];
 
-/// What a request needs. Registries may want other actions for each (`metadata_read` for lists, say), so what
-/// is learnt for one says nothing about another.
+/// The permissions that a request needs. Registries may demand different actions for each (such as
+/// `metadata_read` for lists), so each is remembered apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Need {
     /// Manifests and blobs.
@@ -30,18 +30,18 @@ pub(crate) enum Need {
     Referrers,
 }
 
-/// What a challenge asks for.
+/// The scope that a challenge demands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// These actions on the repository that was asked for.
+    /// These actions on the requested repository.
     Own(String),
     /// A word that is the same for every repository, such as `aws`.
     Fixed(String),
-    /// Something under another name, as it is sent. True for this repository alone.
+    /// A scope with another name, in the form to send. It holds for this repository alone.
     Renamed(String),
 }
 
-/// What a registry's challenges said about scopes.
+/// The scopes that a registry's challenges named.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scopes {
     by_need: HashMap<Need, Scope>,
@@ -49,7 +49,7 @@ pub(crate) struct Scopes {
 }
 
 impl Scope {
-    /// Reads the scope of a challenge that was met when asking for `repository`.
+    /// Reads the scope of a challenge to a request for `repository`.
     pub(crate) fn read(scope: Option<&str>, repository: &Repository) -> Self {
         let text = scope.filter(|scope| scope.len() <= SCOPE_BYTES_MAX).unwrap_or_default();
         let named: Vec<_> = text.split_ascii_whitespace().take(SCOPE_COUNT_MAX).map(Resource::read).collect();
@@ -71,7 +71,7 @@ impl Scope {
         }
     }
 
-    /// The text for `repository`: scopes parted by blanks.
+    /// Returns the scopes for `repository`, separated by blanks.
     pub(crate) fn of(&self, repository: &Repository) -> String {
         match self {
             Self::Own(actions) => format!("repository:{repository}:{actions}"),
@@ -80,12 +80,12 @@ impl Scope {
     }
 }
 
-/// `<type>:<name>:<actions>`, of which the name may hold a port, `repository:host:5000/name:pull`, so that it
-/// is read from both ends; or a bare word, which is all name.
+/// `<type>:<name>:<actions>`, where the name may hold a port, `repository:host:5000/name:pull`, so it is read
+/// from both ends; or a bare word, which is the name.
 struct Resource<'a> {
     kind: Option<&'a str>,
     name: &'a str,
-    /// Those that only read.
+    /// The actions that only read.
     actions: Vec<&'a str>,
 }
 
@@ -117,7 +117,7 @@ fn is_reading(action: &str) -> bool {
 }
 
 impl Scopes {
-    /// Remembers what a challenge asked for.
+    /// Remembers the scope of a challenge.
     pub(crate) fn learn(&mut self, need: Need, repository: &Repository, scope: &Scope) {
         let key = (need, repository.clone());
         match scope {
@@ -134,7 +134,7 @@ impl Scopes {
         }
     }
 
-    /// The scope for `repository`, as far as it can be known before the registry names it.
+    /// Returns the expected scope for `repository` before the registry names it.
     pub(crate) fn of(&self, need: Need, repository: &Repository) -> String {
         if let Some(text) = self.renamed.get(&(need, repository.clone())) {
             return text.clone();

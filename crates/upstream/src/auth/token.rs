@@ -1,5 +1,4 @@
-//! One question to a token service, and reading its answer (Docker's token authentication specification,
-//! "Requesting a token").
+//! Requests a token from a token service (Docker's token authentication specification, "Requesting a token").
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -25,24 +24,24 @@ use crate::whole_body::read_body;
 
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// How long a token is good for when the answer does not say, or says something senseless.
+/// The lifetime of a token if the answer gives none, or an invalid one.
 const LIFETIME_DEFAULT: Duration = Duration::from_secs(60);
-/// The longest that is believed.
+/// The longest lifetime that is accepted.
 const LIFETIME_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Hops that are followed, the first request apart.
+/// The most redirects to follow.
 const HOP_COUNT_MAX: usize = 3;
 
-/// What a token service is asked.
+/// A token request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question<'a> {
     pub(super) realm: &'a Url,
     pub(super) service: Option<&'a str>,
-    /// Scopes parted by blanks; none asks for nothing in particular.
+    /// Scopes separated by blanks; `None` requests a token without a scope.
     pub(super) scope: Option<&'a str>,
 }
 
-/// `issued_at` is not read: it is the service's clock, and a token that ends early costs one refresh.
+/// `issued_at` is not read: it uses the service's clock, and a token that ends early costs one refresh.
 #[derive(Deserialize)]
 struct Answer {
     token: Option<String>,
@@ -50,10 +49,10 @@ struct Answer {
     expires_in: Option<Value>,
 }
 
-/// Why there is no token.
+/// The reasons why there is no token.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The service was shown the credentials and refused.
+    /// The service got the credentials and refused.
     Login(Error),
     /// Anything else.
     Other(Error),
@@ -73,9 +72,9 @@ impl From<Error> for Failure {
     }
 }
 
-/// Asks the realm for a token, with `basic` or anonymously; without a scope this is what a login is, and
-/// tells whether the credentials are right. Redirects are followed; the credentials go along to the realm's
-/// own origin only, and once dropped are not taken up again.
+/// Requests a token from the realm, with `basic` or anonymously. Without a scope this only checks the
+/// credentials. Redirects are followed; the credentials go to the realm's own origin only, and once dropped
+/// are not sent again.
 ///
 /// # Errors
 /// [`Failure`]: [`ErrorKind::Denied`] when the realm refuses; [`ErrorKind::Throttled`],
@@ -107,7 +106,7 @@ pub(super) async fn fetch(
         }
         let query = next.query().or(url.query()).map(str::to_owned);
         url = next;
-        // Whoever adds a slash and forgets the query means the same question.
+        // A redirect that adds a slash and drops the query means the same request.
         url.set_query(query.as_deref());
         response = gates.send(transport, &outgoing(url.clone(), authorization, &target), allowance).await?;
     }
@@ -116,7 +115,7 @@ pub(super) async fn fetch(
         let error = refused(&response, &host, authorization.is_some());
         if let (ErrorKind::Throttled, Some(pause)) = (error.kind(), error.retry_after()) {
             transport.metrics.throttled();
-            gates.rest(&host, &target, pause);
+            gates.throttle(&host, &target, pause);
         }
         let error = if error.kind() == ErrorKind::Denied {
             let budget = &transport.memory.documents;
@@ -182,9 +181,9 @@ fn refused(response: &Response, host: &str, has_credentials: bool) -> Error {
     }
 }
 
-/// None: there is no token in it that can be sent.
+/// Returns `None` if the answer holds no usable token.
 pub(crate) fn parse(bytes: &[u8]) -> Option<Token> {
-    // The library would take a list for the fields in their order.
+    // serde would accept a JSON array as the fields in their order.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return None;
     }
@@ -196,7 +195,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Token> {
     Some(Token { header, lifetime: lifetime(answer.expires_in.as_ref()), with_login: false })
 }
 
-/// Services write numbers, numbers as text, zero and nonsense; none of that may cost a pull.
+/// Services write numbers, numbers as text, zero and nonsense; none of these may fail a pull.
 fn lifetime(expires_in: Option<&Value>) -> Duration {
     let seconds = match expires_in {
         Some(Value::Number(number)) => number.as_f64(),

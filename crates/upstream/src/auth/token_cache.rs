@@ -1,4 +1,4 @@
-//! Tokens by what they were given for, with one request in flight for each.
+//! Tokens by host, realm, service and scope, with one request in flight for each.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,17 +16,17 @@ use crate::error::Error;
 
 /// The most tokens kept. One is needed per repository in use.
 const TOKEN_COUNT_MAX: usize = 1024;
-/// A token is given up this long before it expires, but never before half its life is over.
+/// A token is replaced this long before it expires, but never before half its lifetime.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(30);
-/// How old a token that has opened nothing yet must be before a refusal is put down to its age.
+/// The age from which a refusal of a token that never worked may be due to its age.
 const AGE_MIN: Duration = Duration::from_secs(10);
-/// How often at most a token is fetched anew because the registry found that it allows too little.
+/// The shortest interval between new tokens that are fetched because the registry finds the scope too small.
 const ALLOWANCE_TTL: Duration = Duration::from_secs(60);
 
-/// What a token was given for. One that was given for the login's sake is never taken for one that was not.
+/// The key of a token. Tokens with and without credentials are never mixed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TokenKey {
-    /// The host that it is sent to, and no other.
+    /// The only host that it is sent to.
     pub(super) host: Origin,
     pub(super) realm: Url,
     pub(super) service: Option<String>,
@@ -34,25 +34,25 @@ pub(super) struct TokenKey {
     pub(super) with_login: bool,
 }
 
-/// A token as it comes from its service.
+/// A token from its service.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     /// The value of `Authorization`, marked sensitive.
     pub(crate) header: HeaderValue,
-    /// How long it is good for, from when it was asked for.
+    /// Its lifetime, counted from the request.
     pub(crate) lifetime: Duration,
-    /// Whether its service saw the login for it.
+    /// Whether the request carried the credentials.
     pub(crate) with_login: bool,
 }
 
-/// A token that is held, and how it has fared.
+/// A cached token and its history.
 #[derive(Debug)]
 pub(super) struct CachedToken {
     pub(super) header: HeaderValue,
     pub(super) with_login: bool,
     lifetime: Duration,
     asked_at: Instant,
-    /// When the one before it was given up.
+    /// When its predecessor was dropped.
     replaced_at: Option<Instant>,
     has_worked: AtomicBool,
 }
@@ -63,7 +63,7 @@ pub(super) struct TokenCache {
     slots: Mutex<HashMap<TokenKey, Arc<Slot>>>,
 }
 
-/// The lock is held while a token is fetched, so that others wait for it instead of asking too.
+/// The lock is held while a token is fetched, so that other requests wait for it.
 type Slot = tokio::sync::Mutex<Contents>;
 
 #[derive(Debug, Default)]
@@ -79,19 +79,18 @@ struct Fetched {
 }
 
 impl CachedToken {
-    /// The registry took it.
+    /// Notes that the registry accepted it.
     pub(super) fn note_success(&self) {
         self.has_worked.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a registry that calls it invalid may mean that it died: it opened something before, or is not
+    /// Tells whether a refusal may mean that the token expired or was revoked: it worked before, or is not
     /// new.
     pub(super) fn may_be_dead(&self) -> bool {
         self.has_worked.load(Ordering::Relaxed) || self.asked_at.elapsed() >= AGE_MIN
     }
 
-    /// Whether a new one may allow what the registry says this one does not. It rarely does, so that this is
-    /// tried only now and then.
+    /// Tells whether a new token may have a larger scope. It rarely has, so this is tried only now and then.
     pub(super) fn may_allow_too_little(&self) -> bool {
         let is_due = |at: Instant| at.elapsed() >= ALLOWANCE_TTL;
         (self.has_worked.load(Ordering::Relaxed) || is_due(self.asked_at))
@@ -105,11 +104,11 @@ impl CachedToken {
 }
 
 impl TokenCache {
-    /// A token for `key`, and whether it was fetched after this call began. `fetch` is awaited only when
-    /// there is none; whoever waits for it meanwhile shares its result, good or bad.
+    /// Returns a token for `key`, and whether it was fetched after this call began. `fetch` is awaited only
+    /// if there is none; requests that wait meanwhile share its result or error.
     ///
     /// # Errors
-    /// Those of `fetch`.
+    /// Errors of `fetch`.
     pub(super) async fn get(
         &self,
         key: &TokenKey,
@@ -134,8 +133,7 @@ impl TokenCache {
         result.map(|held| (held, true))
     }
 
-    /// Gives up a token that a registry refused. Whoever comes next fetches another; one that has come
-    /// meanwhile stays.
+    /// Drops a token that a registry refused. The next request fetches another. A newer token stays.
     pub(super) async fn give_up(&self, key: &TokenKey, refused: &Arc<CachedToken>) {
         let slot = self.slot(key);
         let mut contents = slot.lock().await;
@@ -145,8 +143,8 @@ impl TokenCache {
         }
     }
 
-    /// Gives up the tokens for `repository` that opened something and were asked for before `since`. Says
-    /// whether there was one.
+    /// Drops the tokens for `repository` that worked and were requested before `since`. Returns true if there
+    /// was one.
     pub(super) async fn give_up_older(&self, repository: &Repository, since: Instant) -> bool {
         let is_for_it = |key: &TokenKey| key.scope.split(' ').any(|scope| names(scope, repository));
         let slots: Vec<_> = {
@@ -179,14 +177,13 @@ impl TokenCache {
     }
 }
 
-/// Whether a scope such as `repository:library/alpine:pull` is about this repository, whatever prefix the
-/// registry has for it.
+/// Tells whether a scope such as `repository:library/alpine:pull` names this repository, with any prefix.
 fn names(scope: &str, repository: &Repository) -> bool {
     let named = scope.split(':').nth(1).and_then(|name| name.strip_suffix(repository.as_str()));
     named.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('/'))
 }
 
-/// Drops what has expired, and if that is nothing, everything that nobody is using: tokens are cheap to get
+/// Drops expired tokens, and if there are none, all tokens that are not in use: they are cheap to fetch
 /// again.
 fn make_room(slots: &mut HashMap<TokenKey, Arc<Slot>>) {
     let now = Instant::now();
@@ -199,7 +196,8 @@ fn make_room(slots: &mut HashMap<TokenKey, Arc<Slot>>) {
 }
 
 impl Fetched {
-    /// Whether this answers a caller who came at `began`. A failure does only for those who waited for it.
+    /// Tells whether this result is for a call that began at `began`. An error is only for calls that waited
+    /// for it.
     fn serves(&self, began: Instant) -> bool {
         match &self.result {
             Ok(held) => held.is_alive(),

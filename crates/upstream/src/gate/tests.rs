@@ -120,7 +120,7 @@ async fn k13_who_waits_in_vain_and_leaves_has_seen_a_failure_and_who_leaves_soon
 async fn f10_a_limit_on_manifests_leaves_blobs_and_lists_alone() {
     let (gate, _metrics) = gate();
     let latest = target("library/app", TargetKind::Manifests, "latest");
-    gate.rest(&latest, Duration::from_secs(60));
+    gate.throttle(&latest, Duration::from_secs(60));
     for reference in ["latest", "other"] {
         let error = admit(&gate, &target("library/app", TargetKind::Manifests, reference)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Throttled);
@@ -137,7 +137,7 @@ async fn f10_a_limit_on_manifests_leaves_blobs_and_lists_alone() {
 #[tokio::test(start_paused = true)]
 async fn f10_a_limit_on_blobs_stops_everything_for_a_second_at_least() {
     let (gate, _metrics) = gate();
-    gate.rest(&target("library/app", TargetKind::Blobs, "x"), Duration::ZERO);
+    gate.throttle(&target("library/app", TargetKind::Blobs, "x"), Duration::ZERO);
     for kind in [TargetKind::Blobs, TargetKind::Manifests, TargetKind::Tags] {
         assert_eq!(admit(&gate, &target("library/app", kind, "x")).unwrap_err().kind(), ErrorKind::Throttled);
     }
@@ -148,10 +148,10 @@ async fn f10_a_limit_on_blobs_stops_everything_for_a_second_at_least() {
 #[tokio::test(start_paused = true)]
 async fn f10_a_limit_is_one_repositorys_until_another_tells_it_too() {
     let (gate, metrics) = gate();
-    gate.rest(&target("library/one", TargetKind::Manifests, "latest"), Duration::from_secs(60));
+    gate.throttle(&target("library/one", TargetKind::Manifests, "latest"), Duration::from_secs(60));
     let third = target("library/three", TargetKind::Manifests, "latest");
     assert!(admit(&gate, &third).is_ok());
-    gate.rest(&target("library/two", TargetKind::Manifests, "latest"), Duration::from_secs(60));
+    gate.throttle(&target("library/two", TargetKind::Manifests, "latest"), Duration::from_secs(60));
     assert_eq!(admit(&gate, &third).unwrap_err().kind(), ErrorKind::Throttled);
     let told = "wharf_upstream_left_alone_total{registry=\"corp\",reason=\"throttled\"}";
     assert_eq!(sample(&metrics, told), "2");
@@ -197,9 +197,9 @@ async fn newcomer_8_what_is_left_alone_says_why_it_failed_last() {
     (0..5).for_each(|_| gate.conclude(&broken, Some(&lost)));
     let told = admit(&gate, &broken).unwrap_err().to_string();
     assert!(told.ends_with("(last error: it broke off its answer)"), "{told}");
-    gate.rest_path(&broken, Duration::from_secs(7));
+    gate.pause_target(&broken, Duration::from_secs(7));
     let told = admit(&gate, &broken).unwrap_err().to_string();
-    assert!(told.ends_with("(last error: it answered 503 and asked to be left alone for 7 s)"), "{told}");
+    assert!(told.ends_with("(last error: it answered 503 and asked for a pause of 7 s)"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,7 +212,7 @@ async fn newcomer_8_a_host_that_is_left_alone_says_why() {
     let told = admit(&gate, &never_asked).unwrap_err().to_string();
     assert!(
         told.ends_with(
-            "is left alone for a moment (last error: it could not be reached: nothing listens on port 443 there; \
+            "gets no requests for a moment (last error: it could not be reached: nothing listens on port 443 there; \
              check the address and the port)"
         ),
         "{told}"

@@ -1,11 +1,11 @@
-//! A name that leads nowhere, in words: which name, who was asked, what to look at.
+//! The error of a name that does not resolve: it names the servers that were asked, and what to check.
 
 use hickory_resolver::net::{DnsError, NetError};
 
-/// As many servers as the C library asks.
+/// The number of servers that the C library asks.
 const NAME_SERVER_COUNT_MAX: usize = 3;
 
-/// A name for which there is no address.
+/// A name without an address.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.in_words(""))]
 pub(crate) struct NameError {
@@ -20,12 +20,12 @@ enum NameErrorKind {
     Absent,
     /// No server answered.
     Silent,
-    /// What a server said instead.
+    /// The code that a server answered.
     Refused(String),
 }
 
 impl NameError {
-    /// The name that could not be resolved for this reason by the servers that `resolv_conf` names.
+    /// Makes the error for a name that the servers in `resolv_conf` did not resolve.
     pub(super) fn new(name: &str, error: &NetError, resolv_conf: &str) -> Self {
         let kind = match error {
             NetError::Dns(DnsError::NoRecordsFound(_)) => NameErrorKind::Absent,
@@ -37,8 +37,8 @@ impl NameError {
         Self { name: name.to_owned(), asked: name_servers(&text), kind }
     }
 
-    /// What happened and what to do, as it goes on from the name `host`. The name may be another one: a
-    /// proxy's.
+    /// Says what happened and what to do, as the rest of a sentence about `host`. The name may differ from
+    /// it: a proxy's.
     pub(crate) fn in_words(&self, host: &str) -> String {
         let name = self.name.trim_end_matches('.');
         let subject = if name.eq_ignore_ascii_case(host) { "" } else { "cannot be reached: " };

@@ -1,7 +1,6 @@
-//! Names that a proxy would resolve, looked up here first where that works.
+//! Checks names that a proxy would resolve, by resolving them here first where that works.
 //!
-//! What is found out here need not be what the proxy finds out. But a name that leads inside by everybody's
-//! reckoning is seen through.
+//! The proxy may resolve a name differently. But a name with an internal address everywhere is caught.
 
 use std::time::Duration;
 
@@ -12,15 +11,15 @@ use tokio::time::Instant;
 
 use super::{AddressRefused, SystemResolver};
 
-/// Names of which the answer is remembered.
+/// The most names whose result is remembered.
 const NAME_COUNT_MAX: usize = 256;
-/// For how long it is.
+/// How long a result is remembered.
 const ANSWER_TTL: Duration = Duration::from_secs(60);
-/// The longest wait for an answer. Behind a proxy there may be no name server for the outside, and questions
-/// to it go unanswered; then none is asked for [`ANSWER_TTL`].
+/// The longest wait for a result. Behind a proxy there may be no name server for public names; after a
+/// timeout no query is sent for [`ANSWER_TTL`].
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Looks names up before a proxy does.
+/// Resolves names before a proxy does.
 #[derive(Debug)]
 pub(crate) struct ProxyNames {
     system: SystemResolver,
@@ -29,7 +28,7 @@ pub(crate) struct ProxyNames {
 
 #[derive(Debug)]
 struct Seen {
-    /// When each name was looked up, and whether it may be asked for.
+    /// The time and the result of each look-up.
     names: LruMap<String, (Instant, Result<(), AddressRefused>)>,
     silent_since: Option<Instant>,
 }
@@ -40,10 +39,10 @@ impl ProxyNames {
         Self { system, seen: Mutex::new(seen) }
     }
 
-    /// Whether `name` leads outside. One that cannot be looked up here passes.
+    /// Checks that `name` has no internal address. A name that cannot be resolved here passes.
     ///
     /// # Errors
-    /// [`AddressRefused`] when one of its addresses lies inside: the proxy may take any.
+    /// [`AddressRefused`] if one of its addresses is internal: the proxy may use any.
     pub(crate) async fn check(&self, name: &str) -> Result<(), AddressRefused> {
         let is_due = |at: Instant| at.elapsed() >= ANSWER_TTL;
         {

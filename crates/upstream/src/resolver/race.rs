@@ -1,11 +1,10 @@
-//! Which of a name's addresses answers. Connections are begun to one after the other, a quarter of a second
-//! apart, and the first that opens goes in front (RFC 8305, section 5). The HTTP client alone would go
-//! through the addresses of one family in turn, and give a dead one its whole share of the time for
-//! connecting.
+//! Finds the address of a name that answers (Happy Eyeballs, RFC 8305, section 5): it connects to one after
+//! the other, a quarter of a second apart, and the first that opens goes to the front. The HTTP client alone
+//! would try the addresses of one family in turn, and spend its whole share of the connect timeout on a dead
+//! one.
 //!
-//! The HTTP client opens its own connection afterwards: it cannot be given one. So a race costs one
-//! connection more, and there is one for each name with several addresses, and another only when its winner
-//! no longer answers.
+//! The HTTP client cannot take over a connection and opens its own. So a race costs one connection more. It
+//! runs once for each name with several addresses, and again only if its winner no longer answers.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -23,21 +22,20 @@ use crate::settings::Settings;
 
 /// RFC 8305, section 8: "Connection Attempt Delay".
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// How long the last attempt is waited for. The client tries all the same afterwards, and reports.
+/// The longest wait for the last attempt. The client then tries by itself, and reports the error.
 const LAST_ATTEMPT_MAX: Duration = Duration::from_secs(1);
-/// Addresses that are tried, of a name with more.
+/// The most addresses of a name to try.
 const ATTEMPT_COUNT_MAX: usize = 8;
-/// How long a winner that answers goes in front without another race. By then another address may be the
-/// nearer one.
+/// How long a winner is remembered without another race. After that, another address may be nearer.
 const WINNER_TTL: Duration = Duration::from_secs(3600);
-/// Names whose winners are remembered.
+/// The most names whose winners are remembered.
 const WINNER_COUNT_MAX: usize = 256;
 
-/// The races of one upstream. The port must be known to connect, and is no part of what is resolved.
+/// The races of one upstream. Connecting needs a port, which a resolver does not get.
 #[derive(Debug, Default)]
 pub(crate) struct Race {
     ports: HashMap<String, u16>,
-    /// Of hosts that the configuration names without a port, and those that registries redirect to.
+    /// The port of hosts that the configuration names without one, and of redirect targets.
     port_default: u16,
     winners: Mutex<HashMap<String, Winner>>,
 }
@@ -49,7 +47,7 @@ struct Winner {
 }
 
 impl Race {
-    /// The races of the upstream that `settings` describe, of its trusted hosts and of `proxies`.
+    /// Makes the races for the upstream in `settings`, its trusted hosts and `proxies`.
     pub(crate) fn new(settings: &Settings, proxies: &[Url]) -> Self {
         let of_url = |url: &Url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?));
         let with_port = |text: &String| text.parse::<TrustedHost>().ok()?.with_port();
@@ -62,14 +60,13 @@ impl Race {
         }
     }
 
-    /// Forgets the winner of `name`, which could not be connected to.
+    /// Forgets the winner of `name` after connecting to it failed.
     pub(crate) fn forget(&self, name: &str) {
         self.lock().remove(name);
     }
 
-    /// The addresses with the one that answers in front. When none does, they stay as they are, and there is
-    /// no other race for as long as a winner is remembered: the port that was tried need not be the one that
-    /// is meant.
+    /// Returns the addresses with the one that answers first. If none answers, the order stays, and no race
+    /// runs until [`WINNER_TTL`] has passed: the port that was tried may be wrong.
     pub(crate) async fn order(&self, name: &str, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
         if addresses.len() < 2 {
             return addresses;
@@ -109,7 +106,7 @@ impl Race {
     }
 }
 
-/// One family after the other in turn, so that a family that leads nowhere costs one delay.
+/// Alternates between the families, so that a dead family costs one delay.
 fn alternating(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let is_first_family = |address: &IpAddr| address.is_ipv6() == addresses[0].is_ipv6();
     let (first, second): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(is_first_family);
@@ -122,7 +119,7 @@ fn alternating(addresses: &[IpAddr]) -> Vec<IpAddr> {
     order
 }
 
-/// The next attempt begins when the one before has failed, or has taken too long.
+/// Starts the next attempt when the one before has failed, or has taken too long.
 async fn first_to_answer(addresses: &[IpAddr], port: u16) -> Option<IpAddr> {
     let mut waiting = addresses.iter().take(ATTEMPT_COUNT_MAX).map(|address| SocketAddr::new(*address, port));
     let mut attempts = FuturesUnordered::new();

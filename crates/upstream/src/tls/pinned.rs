@@ -1,7 +1,7 @@
-//! Accepts a server whose very certificate the operator gave as `ca_file`, though no authority signed it.
+//! Accepts a server whose own certificate is in `ca_file`, although no authority signed it.
 //!
-//! `openssl req -x509` marks the certificates that it makes as authorities, and RFC 5280 lets no authority be
-//! a server at once. Whoever names such a certificate in `ca_file` means exactly that one.
+//! `openssl req -x509` marks its certificates as authorities, and RFC 5280 forbids an authority's certificate
+//! for a server. An operator who lists such a certificate in `ca_file` means exactly that one.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 
-/// Verifies as usual; and takes the operator's own certificates for themselves, where name and dates fit.
+/// Verifies as usual, and accepts the operator's own certificates if name and dates fit.
 #[derive(Debug)]
 pub(super) struct Verifier {
     pub(super) usual: Arc<WebPkiServerVerifier>,
     pub(super) pinned: Arc<[CertificateDer<'static>]>,
 }
 
-/// Whether `error` says only that no authority signed the certificate. The dates were right then: they are
-/// checked before who signed it.
+/// Tells whether `error` says only that no authority signed the certificate. Its dates are right then: they
+/// are checked before the signer.
 fn is_only_unsigned(error: &rustls::Error) -> bool {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
@@ -30,7 +30,7 @@ fn is_only_unsigned(error: &rustls::Error) -> bool {
     }
 }
 
-/// Whether `error` wraps a cause of this kind, for which rustls has no word of its own.
+/// Tells whether `error` wraps a cause of this kind, for which rustls has no variant.
 pub(crate) fn is_cause(error: &CertificateError, is_meant: impl Fn(&webpki::Error) -> bool) -> bool {
     let CertificateError::Other(other) = error else { return false };
     other.0.downcast_ref().is_some_and(is_meant)

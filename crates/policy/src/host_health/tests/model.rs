@@ -61,7 +61,7 @@ fn target(repository: String, tag: u8) -> Arc<Target> {
 }
 
 struct World {
-    reach: HostHealth,
+    health: HostHealth,
     now: Instant,
     hanging: Vec<(Arc<Target>, InFlight)>,
     answers_itself: bool,
@@ -69,21 +69,21 @@ struct World {
 
 impl World {
     fn new(answers_itself: bool) -> Self {
-        Self { reach: HostHealth::new(128, 128), now: Instant::now(), hanging: Vec::new(), answers_itself }
+        Self { health: HostHealth::new(128, 128), now: Instant::now(), hanging: Vec::new(), answers_itself }
     }
 
     /// Our own request is made whenever it is due, as in front of every request.
     fn probe(&mut self) {
-        if self.reach.take_probe(self.now) {
+        if self.health.take_probe(self.now) {
             let outcome = if self.answers_itself { RequestOutcome::Answered } else { RequestOutcome::Failed };
-            self.reach.probed(outcome, self.now);
+            self.health.probed(outcome, self.now);
         }
     }
 
     fn ask(&mut self, target: &Arc<Target>, outcome: RequestOutcome) -> bool {
         self.probe();
-        let Ok(in_flight) = self.reach.admit(target, self.now) else { return false };
-        self.reach.settle(target, in_flight, outcome, self.now);
+        let Ok(in_flight) = self.health.admit(target, self.now) else { return false };
+        self.health.settle(target, in_flight, outcome, self.now);
         true
     }
 
@@ -96,13 +96,13 @@ impl World {
             Step::Hang { repository, tag } => {
                 self.probe();
                 let target = target(format!("bad/{repository}"), tag);
-                if let Ok(in_flight) = self.reach.admit(&target, self.now) {
+                if let Ok(in_flight) = self.health.admit(&target, self.now) {
                     self.hanging.push((target, in_flight));
                 }
             }
             Step::End { which, outcome } if !self.hanging.is_empty() => {
                 let (target, in_flight) = self.hanging.swap_remove(which % self.hanging.len());
-                self.reach.settle(&target, in_flight, outcome, self.now);
+                self.health.settle(&target, in_flight, outcome, self.now);
             }
             Step::End { .. } => {}
             Step::Wait { ms } => self.now += Duration::from_millis(ms),
@@ -125,7 +125,7 @@ proptest! {
                 prop_assert!(asked);
             }
             world.take(step);
-            prop_assert_eq!(world.reach.state(), State::Closed);
+            prop_assert_eq!(world.health.state(), State::Closed);
         }
     }
 
@@ -136,7 +136,7 @@ proptest! {
             world.take(step);
         }
         for (target, in_flight) in std::mem::take(&mut world.hanging) {
-            world.reach.settle(&target, in_flight, RequestOutcome::Failed, world.now);
+            world.health.settle(&target, in_flight, RequestOutcome::Failed, world.now);
         }
         world.answers_itself = true;
         world.now += 2 * PROBE_INTERVAL_MAX;
