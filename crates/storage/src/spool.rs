@@ -237,7 +237,7 @@ impl Spool {
             let _ = tell.send(job(&spool));
         };
         self.backing.run(work, Box::new(job)).await?;
-        told.await.unwrap_or_else(|_| Err(self.refused("run", Refusal::Closed).into()))
+        told.await.unwrap_or_else(|_| Err(self.refused("spawn_blocking", Refusal::Closed).into()))
     }
 
     fn refused(&self, call: &'static str, refusal: Refusal) -> StoreError {

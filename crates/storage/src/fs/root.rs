@@ -199,7 +199,7 @@ impl Root {
         let (left, entered) = (Counted::of(&self.layout, from), Counted::of(&self.layout, to));
         let Some(entered) = entered else { return self.disk.rename(from, to) };
         // What leaves a directory of blobs or manifests enters the quarantine, whose number is the highest.
-        let mut left = left.map(|left| self.meter.lock(left));
+        let mut left = left.filter(|left| *left != entered).map(|left| self.meter.lock(left));
         let mut entered = self.meter.lock(entered);
         let len = if len.is_some() { len } else { self.len_of(from)? };
         if !self.disk.rename_to_new(from, to)? {

@@ -1,4 +1,7 @@
+use oci::Algorithm;
+
 use super::MemoryStore;
+use crate::blob_store::BlobStore;
 use crate::conformance::{self, Engine};
 
 struct InMemory(MemoryStore);
@@ -14,4 +17,19 @@ impl Engine for InMemory {
 #[tokio::test]
 async fn the_memory_engine_conforms() {
     conformance::run(|| InMemory(MemoryStore::new())).await;
+}
+
+/// An engine whose blobs are no files has nothing that a socket could be handed, and serves all the same.
+#[tokio::test]
+async fn what_is_in_no_file_is_read_and_never_sent_as_one() {
+    let store = MemoryStore::new();
+    let (bytes, digest) = conformance::content(300_000, Algorithm::Sha256);
+    let spool = store.spool(&digest).await.unwrap();
+    spool.write(0, vec![bytes.clone()]).await.unwrap();
+    assert!(spool.content().as_file().is_none());
+    store.admit(spool.finish(300_000).await.unwrap()).await.unwrap();
+    let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
+    assert!(blob.as_file().is_none() && blob.validator().is_none() && blob.is_immutable());
+    assert_eq!(conformance::read(&blob, 0, 300_000).await, bytes);
+    assert_eq!(blob.digest(digest.algorithm()).await.unwrap(), digest);
 }
