@@ -31,6 +31,18 @@ fn the_unit_starts_what_wharf_understands() {
     }
 }
 
+/// What reloads asks the wharf of the same configuration, in a way that wharf understands.
+#[test]
+fn f41_the_unit_reloads_with_the_configuration_that_it_starts_with() {
+    let start = exec_start();
+    let line = value_of("ExecReload");
+    let settings = |line: &str| line.split_once(" --config ").map(|(_, path)| path.to_owned());
+    assert_eq!(settings(&line), settings(&start));
+    let arguments = line.strip_prefix("/usr/local/bin/wharf reload ").expect("it runs `wharf reload`");
+    let mut command = Command::new(WHARF);
+    assert_runs(command.arg("reload").args(arguments.split(' ')).arg("--help"));
+}
+
 #[test]
 fn systemd_accepts_the_unit() {
     if !Path::new(ANALYZE).exists() {
