@@ -27,6 +27,16 @@ pub(crate) enum Content {
     Parts(Box<Multipart>),
 }
 
+/// What an answer sends, before it has a connection to send it on.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) content: Content,
+    /// The content's length in bytes.
+    pub(crate) length: u64,
+    /// Is told of every byte and of the end; none: the request is not logged.
+    pub(crate) entry: Option<Entry>,
+}
+
 /// An answer's body. It ends after exactly the length it was made with, or with an error.
 pub(crate) struct AnswerBody {
     content: Content,
@@ -34,8 +44,8 @@ pub(crate) struct AnswerBody {
     report: Arc<Report>,
     /// Where files go, if the connection can send them.
     lane: Option<Lane>,
-    /// Whom it takes turns with; none: nobody.
-    turns: Option<Arc<Turns>>,
+    /// The turns that it takes with the other bodies of the server.
+    turns: Arc<Turns>,
     /// What it has sent since its turn came, in bytes.
     burst: usize,
     wait: Option<Wait>,
@@ -48,17 +58,17 @@ impl fmt::Debug for AnswerBody {
 }
 
 impl AnswerBody {
-    /// A body of `content`, which has `length` bytes. The entry, if any, is told of every byte and of the end.
-    pub(crate) fn new(content: Content, length: u64, entry: Option<Entry>) -> Self {
-        let report = Report::new(length, entry);
-        Self { content, remaining: length, report, lane: None, turns: None, burst: 0, wait: None }
-    }
-
-    /// Keeps `answering` until all of the body is out. Files go into `lane`; without one they are copied.
-    pub(crate) fn hold(&mut self, answering: Answering, lane: Option<Lane>, turns: &Arc<Turns>) {
-        self.report.hold(answering);
-        self.lane = lane;
-        self.turns = Some(Arc::clone(turns));
+    /// The body of an answer on one connection. `answering` is kept until all of it is out. Files go into `lane`; without
+    /// one they are copied.
+    pub(crate) fn new(
+        outgoing: Outgoing,
+        answering: Answering,
+        lane: Option<Lane>,
+        turns: Arc<Turns>,
+    ) -> Self {
+        let Outgoing { content, length, entry } = outgoing;
+        let report = Report::new(length, entry, answering);
+        Self { content, remaining: length, report, lane, turns, burst: 0, wait: None }
     }
 
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Chunk, PullError>> {
@@ -87,11 +97,9 @@ impl AnswerBody {
     fn account(&mut self, chunk: &Chunk) {
         self.remaining = self.remaining.saturating_sub(chunk.remaining() as u64);
         self.burst += chunk.remaining();
-        if let Some(turns) = &self.turns
-            && self.burst >= turns.bytes(matches!(chunk, Chunk::Memory(_)))
-        {
+        if self.burst >= self.turns.bytes(matches!(chunk, Chunk::Memory(_))) {
             self.burst = 0;
-            self.wait = Some(turns.wait());
+            self.wait = Some(self.turns.wait());
         }
     }
 }

@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::body::AnswerBody;
 use crate::clock::{Clock, Limits, Overdue};
 use crate::report::Answering;
 use crate::sendfile::Broken;
@@ -130,13 +131,13 @@ pub(crate) async fn serve(
         async move {
             // Boxed, because what it takes to find an answer is large, and is gone once its head is there: a
             // connection that rests or sends a body does without.
-            let mut response = if is_misled {
+            let response = if is_misled {
                 wrong_port::answer(request.method())
             } else {
                 Box::pin(terms.surface.answer(request, client, &clock)).await
             };
-            response.body_mut().hold(answering, lane, &terms.turns);
-            Ok::<_, Infallible>(response)
+            let turns = Arc::clone(&terms.turns);
+            Ok::<_, Infallible>(response.map(|outgoing| AnswerBody::new(outgoing, answering, lane, turns)))
         }
     });
     let mut connection = builder().serve_connection(TokioIo::new(socket), service);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::about;
 use crate::access::Entry;
-use crate::body::AnswerBody;
+use crate::body::Outgoing;
 use crate::clock::Clock;
 use crate::condition;
 use crate::health;
@@ -58,7 +58,7 @@ impl Public {
         request: Request<B>,
         client: SocketAddr,
         clock: &Arc<Clock>,
-    ) -> Response<AnswerBody> {
+    ) -> Response<Outgoing> {
         let (head, body) = request.into_parts();
         if let Some(answer) = health::answer(&head, &self.shutdown) {
             self.metrics.unrouted(Answered::Health, answer.status().as_u16());
@@ -99,7 +99,7 @@ impl Public {
         request: Request<B>,
         client: SocketAddr,
         clock: &Arc<Clock>,
-    ) -> Response<AnswerBody> {
+    ) -> Response<Outgoing> {
         let (head, _body) = request.into_parts();
         if let Some(answer) = health::answer(&head, &self.shutdown) {
             self.metrics.unrouted(Answered::Health, answer.status().as_u16());

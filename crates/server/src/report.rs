@@ -16,7 +16,7 @@ struct State {
     missing: u64,
     /// Told before the connection's clock is.
     entry: Option<Entry>,
-    answering: Option<Answering>,
+    _answering: Answering,
 }
 
 /// Held while a request is answered: its drop tells the connection's clock that the answer is over.
@@ -38,18 +38,15 @@ impl Drop for Answering {
 }
 
 impl Report {
-    /// The report on an answer of `length` bytes. The entry, if any, is told of every byte and of the end.
-    pub(crate) fn new(length: u64, entry: Option<Entry>) -> Arc<Self> {
-        let report = Arc::new(Self(Mutex::new(State { missing: length, entry, answering: None })));
+    /// The report on an answer of `length` bytes, which keeps `answering` until the answer is over. The entry, if any,
+    /// is told of every byte and of the end.
+    pub(crate) fn new(length: u64, entry: Option<Entry>, answering: Answering) -> Arc<Self> {
+        let state = State { missing: length, entry, _answering: answering };
+        let report = Arc::new(Self(Mutex::new(state)));
         if length == 0 {
             report.taken(0);
         }
         report
-    }
-
-    /// Keeps `answering` until the answer is over.
-    pub(crate) fn hold(&self, answering: Answering) {
-        self.state().answering = Some(answering);
     }
 
     /// `count` more bytes of the content are out of our hands.

@@ -15,7 +15,7 @@ use http::{Method, Response, StatusCode};
 use telemetry::Answered;
 
 use crate::access::Entry;
-use crate::body::{AnswerBody, Content};
+use crate::body::{Content, Outgoing};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -114,17 +114,17 @@ impl Answer {
 
     /// The answer as it goes out. A HEAD gets the same headers as a GET; `entry`, where the request is
     /// logged, is told what was answered and travels with the body.
-    pub(crate) fn into_response(self, method: &Method, mut entry: Option<Entry>) -> Response<AnswerBody> {
+    pub(crate) fn into_response(self, method: &Method, mut entry: Option<Entry>) -> Response<Outgoing> {
         if let Some(entry) = &mut entry {
             entry.answered(self.outcome, self.status.as_u16(), self.keeping);
         }
         let is_bare = self.status == StatusCode::NOT_MODIFIED;
-        let body = if is_bare || method == Method::HEAD {
-            AnswerBody::new(Content::Whole(Bytes::new()), 0, entry)
+        let outgoing = if is_bare || method == Method::HEAD {
+            Outgoing { content: Content::Whole(Bytes::new()), length: 0, entry }
         } else {
-            AnswerBody::new(self.content, self.length, entry)
+            Outgoing { content: self.content, length: self.length, entry }
         };
-        let mut response = Response::new(body);
+        let mut response = Response::new(outgoing);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         let headers = response.headers_mut();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use crate::body::{AnswerBody, Content};
+use crate::body::{Content, Outgoing};
 use crate::clock::Clock;
 use crate::handle::Public;
 use crate::side::SideService;
@@ -28,13 +28,13 @@ impl Surface {
         request: Request<Incoming>,
         client: SocketAddr,
         clock: &Arc<Clock>,
-    ) -> Response<AnswerBody> {
+    ) -> Response<Outgoing> {
         match self {
             Self::Public(public) => public.answer(request, client, clock).await,
             Self::Crowded(public) => public.turn_away(request, client, clock),
             Self::Side(service) => service.answer(request).await.map(|bytes| {
                 let length = bytes.len() as u64;
-                AnswerBody::new(Content::Whole(bytes), length, None)
+                Outgoing { content: Content::Whole(bytes), length, entry: None }
             }),
         }
     }

@@ -12,7 +12,7 @@ use telemetry::Answered;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::body::AnswerBody;
+use crate::body::Outgoing;
 use crate::respond::Answer;
 
 /// The first byte of a TLS record that begins a handshake (RFC 8446, section 5.1).
@@ -76,7 +76,7 @@ pub(crate) async fn is_http(stream: &TcpStream) -> bool {
 }
 
 /// What a client reads that speaks plain HTTP to a port that speaks TLS.
-pub(crate) fn answer(method: &Method) -> Response<AnswerBody> {
+pub(crate) fn answer(method: &Method) -> Response<Outgoing> {
     let document = serde_json::json!({
         "errors": [{
             "code": ErrorCode::Unsupported.as_str(),

@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::clock::{Clock, Limits};
+use crate::report::Answering;
 use crate::socket::{Socket, Stream};
 
 const SIZE: usize = 3_000_000;
@@ -70,12 +71,14 @@ async fn received(server: http1::Builder, pieces: Vec<FilePiece>) -> Vec<u8> {
         half_closed_max: day,
         linger_max: day,
     };
-    let socket = Socket::new(Stream::Plain(stream), Clock::new(limits));
+    let clock = Clock::new(limits);
+    let socket = Socket::new(Stream::Plain(stream), Arc::clone(&clock));
     let lane = socket.lane().unwrap();
     let answer = move || {
         let mut chunks = VecDeque::from([Chunk::Memory(Bytes::from_static(b"begin"))]);
         for piece in &pieces {
-            chunks.push_back(lane.push(piece.clone(), Report::new(piece.length, None)));
+            let report = Report::new(piece.length, None, Answering::begin(&clock));
+            chunks.push_back(lane.push(piece.clone(), report));
             chunks.push_back(Chunk::Memory(Bytes::from_static(b"end")));
         }
         http::Response::new(Chunks(chunks))
