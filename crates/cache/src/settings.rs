@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use policy::capacity::{self, Share};
+use policy::capacity::{self, UpstreamShare};
 use policy::freshness::TagRule;
 
 /// The rules and bounds of one backend.
@@ -59,7 +59,7 @@ impl Settings {
 
     /// The defaults for a public registry under `tags`.
     pub fn new(tags: TagRule) -> Self {
-        let share = Share::of_one(capacity::ANSWERS);
+        let share = UpstreamShare::of_one(capacity::ANSWERS);
         Self {
             tags,
             links: false,

@@ -11,9 +11,9 @@ const ERROR_COUNT_MAX: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorBody {
     /// The requested resource.
-    AboutIt,
+    AboutResource,
     /// The registry's present state: too many requests, or no answer for now.
-    AboutTheMoment,
+    Temporary,
 }
 
 #[derive(Deserialize)]
@@ -28,7 +28,7 @@ struct Entry {
 }
 
 /// Codes that say nothing about the requested resource: the registry cannot tell now, or does not know why.
-const ABOUT_THE_MOMENT: [&str; 5] =
+const TEMPORARY_CODES: [&str; 5] =
     ["INTERNAL_ERROR", "INTERNAL_SERVER_ERROR", "TOOMANYREQUESTS", "UNAVAILABLE", "UNKNOWN"];
 
 impl ErrorBody {
@@ -49,8 +49,8 @@ impl ErrorBody {
         if codes.is_empty() || !codes.iter().all(is_code) {
             return None;
         }
-        let is_about_the_moment = |code: &String| ABOUT_THE_MOMENT.contains(&code.as_str());
-        let about = if codes.iter().any(is_about_the_moment) { Self::AboutTheMoment } else { Self::AboutIt };
+        let is_temporary = |code: &String| TEMPORARY_CODES.contains(&code.as_str());
+        let about = if codes.iter().any(is_temporary) { Self::Temporary } else { Self::AboutResource };
         Some(about)
     }
 }

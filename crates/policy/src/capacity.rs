@@ -15,21 +15,22 @@ pub const ANSWERS: usize = 8_192;
 /// upstreams.
 const OWN_COUNT: usize = 512;
 
-/// The share of all answers, in eighths, that may have a question or a transfer upstream.
+/// The share of all answers, in eighths, that may have an upstream request in flight.
 const ASKING_EIGHTHS: usize = 3;
 
-/// Descriptors for all answers, in eighths of their number. Each answer reads from a file, and those that ask
-/// an upstream have a connection to it. (A transfer writes to the file that its readers read from. One that
-/// outlives all its clients has a file of its own, and [`OWN_COUNT`] has room for some hundreds of these.)
+/// Descriptors for all answers, in eighths of their number. Each answer reads from a file, and an answer with
+/// an upstream request has a connection too. (A transfer writes to the file that its readers read from. One
+/// that outlives all its clients has a file of its own, and [`OWN_COUNT`] has room for some hundreds of
+/// these.)
 const DESCRIPTOR_EIGHTHS: usize = 8 + ASKING_EIGHTHS;
 
-/// Small blobs that all stores together keep open.
+/// The most small blobs that all stores together keep open.
 const KEPT_OPEN_COUNT_MAX: usize = 4096;
 
-/// Where descriptors are few, one of this many is for a small blob that is kept open.
+/// If descriptors are few, one in this many is for a small blob that is kept open.
 const KEPT_OPEN_SHARE: usize = 10;
 
-/// Bytes of small blobs on their way that all stores together hold in memory.
+/// The most bytes of small blobs in transfer that all stores together hold in memory.
 const COLLECTED_BYTES_MAX: u64 = 32 << 20;
 
 /// Small blobs of all stores together that are whole and wait for the disk, each with an open file.
@@ -38,14 +39,14 @@ const UNSTORED_COUNT_MAX: usize = 1024;
 /// However many registries there are, each may have so many, so that a slow disk makes them durable together.
 const UNSTORED_COUNT_MIN: usize = 16;
 
-/// With fewer descriptors wharf refuses to start, unless all that was wanted fits: a server for a handful of
-/// clients only looks as if it worked.
+/// With fewer descriptors wharf refuses to start, unless they suffice for all wanted bounds: a server for a
+/// handful of clients only seems to work.
 const DESCRIPTORS_MIN: usize = 1024;
 
 /// If the operator set only one of the two bounds, the other keeps one part in this many of the descriptors.
 const KEPT_FOR_THE_OTHER: usize = 4;
 
-/// The bounds that the operator asked for; `None` asks for nothing.
+/// The bounds that the operator set; `None` leaves a bound to wharf.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Client connections at once.
@@ -61,37 +62,38 @@ pub struct Wanted {
 pub struct Capacity {
     /// Client connections at once.
     pub connections: usize,
-    /// Connections of one client. By default half of them all, so that as many are left for the others.
+    /// Connections of one client. By default half of all connections, so that the other half remains for
+    /// other clients.
     pub per_client: usize,
     /// Requests that are answered at once.
     pub answers: usize,
     /// The part of the answers that may depend on one registry's upstream.
-    pub per_registry: Share,
+    pub per_registry: UpstreamShare,
     /// The part of the answers that may depend on all upstreams together.
-    pub all: Share,
+    pub all: UpstreamShare,
     /// Small blobs that one registry's store may keep open.
     pub kept_open: usize,
-    /// Bytes of small blobs on their way that one registry's store may hold in memory.
+    /// Bytes of small blobs in transfer that one registry's store may hold in memory.
     pub collected_bytes: u64,
     /// Small blobs of one registry that may be whole and wait for the disk.
     pub unstored: usize,
-    /// Set where descriptors are too few for everything that was wanted.
-    pub lack: Option<Lack>,
+    /// Set if the descriptors do not suffice for all wanted bounds.
+    pub shortfall: Option<Shortfall>,
 }
 
-/// How many answers may depend on upstreams. One that hangs leaves the others room to fetch, and several that
-/// hang leave room for stored content.
+/// The answers that may depend on upstreams. One upstream that hangs leaves room for the others, and several
+/// that hang leave room for stored content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
+pub struct UpstreamShare {
     /// Requests that wait for an upstream or are served along a transfer from it.
     pub waiting: usize,
-    /// Questions to an upstream and transfers from it, each shared by any number of requests.
+    /// Requests to an upstream and transfers from it, each shared by any number of clients' requests.
     pub asking: usize,
 }
 
 /// The descriptors do not suffice for all wanted bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lack {
+pub struct Shortfall {
     /// The number of descriptors that would suffice.
     pub descriptors_needed: usize,
     /// Whether a bound is less than the operator set, and not only less than a default.
@@ -100,25 +102,26 @@ pub struct Lack {
 
 /// There are too few descriptors to serve at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooFew {
+pub struct TooFewDescriptors {
     /// The number of descriptors available.
     pub descriptors: usize,
     /// The number that a start needs.
     pub descriptors_min: usize,
-    /// The number that would suffice for everything that was wanted.
+    /// The number that would suffice for all wanted bounds.
     pub descriptors_needed: usize,
 }
 
-impl Share {
-    /// One registry's share of `answers`: three quarters may wait for it, and a quarter may ask it.
+impl UpstreamShare {
+    /// Returns one registry's share of `answers`: three quarters may wait for it, and a quarter may have
+    /// requests to it.
     pub const fn of_one(answers: usize) -> Self {
         Self { waiting: eighths(answers, 6), asking: eighths(answers, 2) }
     }
 
-    /// The share of `answers` that all registries have together: seven eighths may wait, and three eighths
-    /// may ask.
+    /// Returns the share of `answers` for all registries together: seven eighths may wait, and three eighths
+    /// may have requests.
     pub const fn of_all(answers: usize) -> Self {
-        // Rounded down, so that one answer is for hits even where there are few.
+        // Round down, so that one answer remains for hits even if there are few.
         let waiting = answers.saturating_mul(7) / 8;
         Self { waiting: if waiting == 0 { 1 } else { waiting }, asking: eighths(answers, ASKING_EIGHTHS) }
     }
@@ -128,23 +131,27 @@ impl Share {
 /// registries.
 ///
 /// # Errors
-/// [`TooFew`].
-pub fn plan(descriptors: Option<usize>, wanted: &Wanted, registry_count: usize) -> Result<Capacity, TooFew> {
+/// [`TooFewDescriptors`] if `descriptors` suffice neither for all wanted bounds nor for a start.
+pub fn plan(
+    descriptors: Option<usize>,
+    wanted: &Wanted,
+    registry_count: usize,
+) -> Result<Capacity, TooFewDescriptors> {
     let connections = wanted.connections.unwrap_or(CONNECTIONS);
     let answers = wanted.answers.unwrap_or(ANSWERS);
     let kept_open = descriptors.map_or(KEPT_OPEN_COUNT_MAX, kept_open_of);
-    let capacity = |connections, answers, lack| {
+    let capacity = |connections, answers, shortfall| {
         let registry_count = registry_count.max(1);
         Capacity {
             connections,
             per_client: per_client(wanted, connections),
             answers,
-            per_registry: Share::of_one(answers),
-            all: Share::of_all(answers),
+            per_registry: UpstreamShare::of_one(answers),
+            all: UpstreamShare::of_all(answers),
             kept_open: kept_open / registry_count,
             collected_bytes: COLLECTED_BYTES_MAX / registry_count as u64,
             unstored: (UNSTORED_COUNT_MAX / registry_count).max(UNSTORED_COUNT_MIN),
-            lack,
+            shortfall,
         }
     };
     let clients_need = connections.saturating_add(descriptors_of(answers));
@@ -155,7 +162,7 @@ pub fn plan(descriptors: Option<usize>, wanted: &Wanted, registry_count: usize) 
     }
     let descriptors_needed = clients_need.saturating_add(OWN_COUNT + KEPT_OPEN_COUNT_MAX);
     if descriptors < DESCRIPTORS_MIN {
-        return Err(TooFew { descriptors, descriptors_min: DESCRIPTORS_MIN, descriptors_needed });
+        return Err(TooFewDescriptors { descriptors, descriptors_min: DESCRIPTORS_MIN, descriptors_needed });
     }
     let (fitted_connections, fitted_answers) = fit(wanted, connections, answers, available);
     let mut fitted = capacity(fitted_connections, fitted_answers, None);
@@ -163,11 +170,11 @@ pub fn plan(descriptors: Option<usize>, wanted: &Wanted, registry_count: usize) 
     let is_less_than_asked = is_less(wanted.connections, fitted.connections)
         || is_less(wanted.per_client, fitted.per_client)
         || is_less(wanted.answers, fitted.answers);
-    fitted.lack = Some(Lack { descriptors_needed, is_less_than_asked });
+    fitted.shortfall = Some(Shortfall { descriptors_needed, is_less_than_asked });
     Ok(fitted)
 }
 
-/// Shares `available` descriptors between connections and answers, which together want more.
+/// Divides `available` descriptors between connections and answers that together want more.
 fn fit(wanted: &Wanted, connections: usize, answers: usize, available: usize) -> (usize, usize) {
     let most = available - available / KEPT_FOR_THE_OTHER;
     let (for_connections, for_answers) = match (wanted.connections, wanted.answers) {
@@ -204,7 +211,7 @@ fn per_client(wanted: &Wanted, connections: usize) -> usize {
     asked.min(part.max(half)).min(connections)
 }
 
-/// The small blobs that all stores together may keep open with this many descriptors.
+/// Returns the number of small blobs that all stores together may keep open with this many descriptors.
 fn kept_open_of(descriptors: usize) -> usize {
     (descriptors / KEPT_OPEN_SHARE).min(KEPT_OPEN_COUNT_MAX)
 }

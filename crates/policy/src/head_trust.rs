@@ -39,7 +39,7 @@ pub enum Proof {
     /// As much as the GET that it last agreed with.
     AsGet {
         /// Whether that GET was answered by the registry itself, and not by a router or portal.
-        is_own_word: bool,
+        is_authoritative: bool,
     },
 }
 
@@ -55,35 +55,35 @@ pub struct HeadTrust {
 struct Agreement {
     /// The time of the agreement; `None` for a registry that is known to agree.
     at: Option<Instant>,
-    is_own_word: bool,
+    is_authoritative: bool,
 }
 
 impl HeadTrust {
     /// Returns the state for a registry that is known to answer HEAD as it answers GET.
     pub fn known() -> Self {
-        let known = Some(Agreement { at: None, is_own_word: true });
+        let known = Some(Agreement { at: None, is_authoritative: true });
         Self { absent: known, refused: known, belied_at: None }
     }
 
     /// Evaluates a HEAD that was answered with `no`.
-    pub fn weigh(&self, no: Negative, stakes: Stakes, now: Instant) -> Proof {
+    pub fn evaluate(&self, no: Negative, stakes: Stakes, now: Instant) -> Proof {
         let is_recent = |at: Instant, lasts: Duration| now.saturating_duration_since(at) < lasts;
         if stakes == Stakes::Held || self.belied_at.is_some_and(|at| is_recent(at, CONTRADICTION_TTL)) {
             return Proof::None;
         }
         match if no == Negative::Absent { self.absent } else { self.refused } {
             Some(seen) if seen.at.is_none_or(|at| is_recent(at, AGREEMENT_TTL)) => {
-                Proof::AsGet { is_own_word: seen.is_own_word }
+                Proof::AsGet { is_authoritative: seen.is_authoritative }
             }
             _ => Proof::None,
         }
     }
 
     /// Notes that a GET gave the same `no` as the HEAD before it.
-    pub fn note_agreement(&mut self, no: Negative, is_own_word: bool, now: Instant) {
+    pub fn note_agreement(&mut self, no: Negative, is_authoritative: bool, now: Instant) {
         let slot = if no == Negative::Absent { &mut self.absent } else { &mut self.refused };
         if slot.is_none_or(|seen| seen.at.is_some()) {
-            *slot = Some(Agreement { at: Some(now), is_own_word });
+            *slot = Some(Agreement { at: Some(now), is_authoritative });
         }
     }
 

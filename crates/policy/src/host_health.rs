@@ -68,17 +68,17 @@ pub struct Target {
 pub enum RequestOutcome {
     /// The host served the target, or redirected to it.
     Served,
-    /// The head of the target arrived. The end of its body is reported by [`HostHealth::complete`] or
-    /// [`HostHealth::spoil`].
-    Begun,
+    /// The head of the target arrived. The end of its body is reported by [`HostHealth::complete_body`] or
+    /// [`HostHealth::fail_body`].
+    HeadReceived,
     /// The host gave another answer: a refusal, an absence, a challenge.
     Answered,
     /// The host failed at this target: a 500, a body that broke off.
-    Spoilt,
+    TargetFailed,
     /// A status from 502 on, silence, or a broken connection.
     Failed,
     /// Connecting failed: name resolution, TCP or TLS.
-    Unconnected,
+    NotConnected,
     /// The request ended without a result, such as when its client disconnected.
     Abandoned,
 }
@@ -218,7 +218,7 @@ impl HostHealth {
                 self.answered(&target.group);
                 self.serving.get_or_insert_with(&target.group, || ());
             }
-            RequestOutcome::Begun => {
+            RequestOutcome::HeadReceived => {
                 self.abandon_target(target, in_flight.target);
                 self.answered(&target.group);
             }
@@ -226,7 +226,7 @@ impl HostHealth {
                 self.targets.remove(&**target);
                 self.answered(&target.group);
             }
-            RequestOutcome::Spoilt => {
+            RequestOutcome::TargetFailed => {
                 is_left_alone = self.fail_target(target, in_flight.target, now);
                 self.answered(&target.group);
             }
@@ -235,7 +235,7 @@ impl HostHealth {
                 is_left_alone = self.fail_target(target, in_flight.target, now);
                 self.fail_group(&target.group);
             }
-            RequestOutcome::Unconnected => {
+            RequestOutcome::NotConnected => {
                 self.host.note_unconnected(now);
                 self.abandon_target(target, in_flight.target);
             }
@@ -246,13 +246,13 @@ impl HostHealth {
     }
 
     /// Notes that a body arrived complete.
-    pub fn complete(&mut self, target: &Arc<Target>) {
+    pub fn complete_body(&mut self, target: &Arc<Target>) {
         self.targets.remove(&**target);
         self.serving.get_or_insert_with(&target.group, || ());
     }
 
     /// Notes that a body broke off, or did not end in time.
-    pub fn spoil(&mut self, target: &Arc<Target>, now: Instant) {
+    pub fn fail_body(&mut self, target: &Arc<Target>, now: Instant) {
         self.fail_target(target, Admission::Probe, now);
     }
 
@@ -278,11 +278,11 @@ impl HostHealth {
         let is_there = matches!(
             outcome,
             RequestOutcome::Served
-                | RequestOutcome::Begun
+                | RequestOutcome::HeadReceived
                 | RequestOutcome::Answered
-                | RequestOutcome::Spoilt
+                | RequestOutcome::TargetFailed
         );
-        let is_gone = matches!(outcome, RequestOutcome::Failed | RequestOutcome::Unconnected);
+        let is_gone = matches!(outcome, RequestOutcome::Failed | RequestOutcome::NotConnected);
         self.host.may_try = self.host.is_open && outcome == RequestOutcome::Failed;
         if self.host.is_open && is_there {
             self.host = Host { probe_at: Some(now + PROBE_INTERVAL_MIN), ..Host::default() };

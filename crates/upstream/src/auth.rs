@@ -36,7 +36,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::transport::{Allowance, Transport};
 use context::RequestContext;
 pub(crate) use credential::Credential;
-use hop::{Host, Role};
+use hop::{Hop, HopRole};
 use login::{Login, LoginPermit};
 use schemes::{Realm, Scheme, Schemes};
 use scope::Scope;
@@ -120,15 +120,15 @@ impl Auth {
     async fn prepare(
         &self,
         context: RequestContext<'_>,
-        host: &Host,
+        host: &Hop,
         allowance: &mut Allowance,
     ) -> Result<Credential, Error> {
-        if host.role == Role::Returned {
+        if host.role == HopRole::Returned {
             return Ok(Credential::default());
         }
         let (credential, key, with_login) = match self.schemes.of(host) {
             None => return Ok(Credential::default()),
-            Some((Scheme::Basic, _)) if !self.may_show_login(context.transport, host) => {
+            Some((Scheme::Basic, _)) if !self.may_send_login(context.transport, host) => {
                 return Ok(Credential::default());
             }
             Some((Scheme::Basic, _)) => (self.basic_credential(context, host, allowance).await, None, true),
@@ -158,7 +158,7 @@ impl Auth {
     async fn basic_credential(
         &self,
         context: RequestContext<'_>,
-        host: &Host,
+        host: &Hop,
         allowance: &mut Allowance,
     ) -> Result<Credential, Error> {
         let login = self.login.as_ref().expect("only asked for where a login is configured");
@@ -166,9 +166,9 @@ impl Auth {
             let detail = "the configured credentials were refused";
             Error::new(kind, host_of(&host.url), format!("answered 401: {detail}")).with_status(401)
         };
-        let mut place = host.url.clone();
-        place.set_path("/");
-        place.set_query(None);
+        let mut root = host.url.clone();
+        root.set_path("/");
+        root.set_query(None);
         let check = async {
             // Only the registry's own `/v2/` is known to check credentials without a resource.
             if !host.is_home() {
@@ -179,14 +179,14 @@ impl Auth {
             match response.status() {
                 StatusCode::UNAUTHORIZED => {
                     let (wrong, budget) = (wrong(ErrorKind::Denied), &context.transport.memory.documents);
-                    Err(negative_answer::weigh_of_token_service(wrong, response, allowance.deadline, budget)
+                    Err(negative_answer::verify_token_refusal(wrong, response, allowance.deadline, budget)
                         .await)
                 }
                 _ => Ok(()),
             }
         };
-        let showing: LoginPermit = login.show(&place, check).await?;
-        Ok(Credential::basic(login.basic.clone(), showing))
+        let permit: LoginPermit = login.permit(&root, check).await?;
+        Ok(Credential::basic(login.basic.clone(), permit))
     }
 
     async fn token_credential(
@@ -209,25 +209,25 @@ impl Auth {
         key: &TokenKey,
         allowance: &mut Allowance,
     ) -> Result<Token, Error> {
-        let any = token::Question { realm: &key.realm, service: key.service.as_deref(), scope: None };
-        let question = token::Question { scope: Some(&key.scope), ..any };
+        let any = token::TokenRequest { realm: &key.realm, service: key.service.as_deref(), scope: None };
+        let request = token::TokenRequest { scope: Some(&key.scope), ..any };
         let login = self.login.as_ref().filter(|_| key.with_login);
-        let showing = match login {
+        let permit = match login {
             Some(login) => {
                 let check = async {
                     let basic = Some(&login.basic);
                     let got = token::fetch(transport, &self.gates, &any, basic, allowance).await;
                     got.map(|_| ()).map_err(Error::from)
                 };
-                Some(login.show(&key.realm, check).await?)
+                Some(login.permit(&key.realm, check).await?)
             }
             None => None,
         };
         let basic = login.map(|login| &login.basic);
-        let got = token::fetch(transport, &self.gates, &question, basic, allowance).await;
-        match (&got, showing) {
-            (Ok(token), Some(showing)) if token.with_login => showing.accepted(),
-            (Err(token::Failure::Login(error)), Some(showing)) => showing.refused(Some(error)),
+        let got = token::fetch(transport, &self.gates, &request, basic, allowance).await;
+        match (&got, permit) {
+            (Ok(token), Some(permit)) if token.with_login => permit.accepted(),
+            (Err(token::TokenFailure::Login(error)), Some(permit)) => permit.refused(Some(error)),
             _ => {}
         }
         got.map_err(|failure| {
@@ -240,16 +240,16 @@ impl Auth {
         })
     }
 
-    fn key(&self, host: &Host, realm: &Realm, service: Option<String>, scope: String) -> TokenKey {
+    fn key(&self, host: &Hop, realm: &Realm, service: Option<String>, scope: String) -> TokenKey {
         let with_login = self.login.is_some() && realm.is_trusted;
         TokenKey { host: host.url.origin(), realm: realm.url.clone(), service, scope, with_login }
     }
 
-    fn may_show_login(&self, transport: &Transport, host: &Host) -> bool {
+    fn may_send_login(&self, transport: &Transport, host: &Hop) -> bool {
         let is_allowed = match host.role {
-            Role::Home => true,
-            Role::Other => transport.upstream_scope.may_see_credentials(&host.url),
-            Role::Returned => false,
+            HopRole::Home => true,
+            HopRole::Other => transport.upstream_scope.may_see_credentials(&host.url),
+            HopRole::Returned => false,
         };
         self.login.is_some() && is_allowed
     }
@@ -263,7 +263,7 @@ impl Auth {
     async fn ask_root(
         &self,
         context: RequestContext<'_>,
-        host: &Host,
+        host: &Hop,
         allowance: &mut Allowance,
     ) -> Result<(), Error> {
         let late =
@@ -287,7 +287,7 @@ impl Auth {
 
     /// Reads the demand from the headers of an answer: a Bearer token with a usable realm, else Basic. Basic
     /// takes precedence if the host may see the credentials and the realm may not.
-    fn read_demand(&self, transport: &Transport, host: &Host, headers: &HeaderMap) -> Demand {
+    fn read_demand(&self, transport: &Transport, host: &Hop, headers: &HeaderMap) -> Demand {
         let (mut bearer, mut realm_error, mut has_basic) = (None, None, false);
         let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         for challenge in values.flat_map(Challenge::parse_all) {
@@ -306,7 +306,7 @@ impl Auth {
                 Challenge::Bearer { .. } => {}
             }
         }
-        let prefers_basic = has_basic && self.may_show_login(transport, host);
+        let prefers_basic = has_basic && self.may_send_login(transport, host);
         match (bearer, realm_error) {
             (Some((realm, ..)), _) if prefers_basic && !realm.is_trusted => Demand::Basic,
             (Some((realm, service, scope, is_scope_lacking)), _) => {
@@ -320,7 +320,7 @@ impl Auth {
 
     /// Remembers the scheme. It logs once if the credentials will not be sent, because pulls may fail for
     /// that.
-    fn learn(&self, host: &Host, scheme: &Scheme, scope: Option<&Scope>) {
+    fn learn(&self, host: &Hop, scheme: &Scheme, scope: Option<&Scope>) {
         let is_news = self.schemes.learn(host, scheme, scope);
         let Scheme::Bearer { realm, .. } = scheme else { return };
         if self.login.is_some() && !realm.is_trusted && is_news {
@@ -346,7 +346,7 @@ impl Auth {
 
 fn plan_realm(
     transport: &Transport,
-    host: &Host,
+    host: &Hop,
     realm: &str,
     service: Option<&str>,
 ) -> Result<Realm, RealmError> {

@@ -34,11 +34,11 @@ pub(crate) struct Base {
 
 /// The base URL according to the setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum BaseSetting {
     /// The setting is unambiguous.
     HostAnswer(Base),
     /// The path may be a name's prefix or lead to a root of its own.
-    Open {
+    Ambiguous {
         /// The base if the path is a prefix of names.
         front: Base,
         /// The base if the path leads to a root of its own.
@@ -49,7 +49,7 @@ pub(crate) enum Place {
 /// The setting, and the base that was found.
 #[derive(Debug)]
 pub(crate) struct BaseLocator {
-    place: Place,
+    setting: BaseSetting,
     /// The lock is held during the requests, so that they are sent once.
     found: Mutex<Option<Found>>,
 }
@@ -89,7 +89,7 @@ impl Base {
     }
 }
 
-impl Place {
+impl BaseSetting {
     /// Reads the setting.
     ///
     /// # Errors
@@ -115,24 +115,24 @@ impl Place {
         if parts.is_empty() || !is_name(&parts) {
             return Ok(Self::HostAnswer(below));
         }
-        Ok(Self::Open { front: Base::new(upstream, &[], &parts), below })
+        Ok(Self::Ambiguous { front: Base::new(upstream, &[], &parts), below })
     }
 
     /// Returns the likely base.
     pub(crate) fn likely(&self) -> &Base {
         match self {
-            Self::HostAnswer(base) | Self::Open { front: base, .. } => base,
+            Self::HostAnswer(base) | Self::Ambiguous { front: base, .. } => base,
         }
     }
 }
 
 impl BaseLocator {
-    pub(crate) fn new(place: Place) -> Self {
-        Self { place, found: Mutex::default() }
+    pub(crate) fn new(setting: BaseSetting) -> Self {
+        Self { setting, found: Mutex::default() }
     }
 
     pub(crate) fn likely(&self) -> &Base {
-        self.place.likely()
+        self.setting.likely()
     }
 
     /// Returns the base. The first call that does not know it sends requests.
@@ -144,9 +144,9 @@ impl BaseLocator {
         context: RequestContext<'_>,
         allowance: &mut Allowance,
     ) -> Result<&Base, Error> {
-        let (front, below) = match &self.place {
-            Place::HostAnswer(base) => return Ok(base),
-            Place::Open { front, below } => (front, below),
+        let (front, below) = match &self.setting {
+            BaseSetting::HostAnswer(base) => return Ok(base),
+            BaseSetting::Ambiguous { front, below } => (front, below),
         };
         let late =
             |_| Error::new(ErrorKind::TimedOut, host_of(&front.root), "did not answer for /v2/ in time");

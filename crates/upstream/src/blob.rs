@@ -39,7 +39,7 @@ pub(crate) async fn head(
     let deadline = deadline(registry);
     let answered = exchange::open(registry, repository, &operation, deadline).await;
     let (is_there, no) = match answered.and_then(refuse_page) {
-        Ok(reply) => match told_size(&reply, digest) {
+        Ok(reply) => match stated_size(&reply, digest) {
             None => (true, None),
             size => return Ok(BlobHead { size }),
         },
@@ -59,7 +59,7 @@ pub(crate) async fn head(
     }
     registry.blob_head_trust.note(repository, no, &got);
     match got {
-        Ok(reply) => Ok(BlobHead { size: told_size(&reply, digest) }),
+        Ok(reply) => Ok(BlobHead { size: stated_size(&reply, digest) }),
         // A blob without a first byte is empty.
         Err(error) if error.is_range_refused() && digest.is_of_empty_content() => {
             Ok(BlobHead { size: Some(0) })
@@ -80,13 +80,13 @@ fn refuse_page(reply: Reply) -> Result<Reply, Error> {
 
 /// Returns the whole blob's size from a head. A length of zero is invalid unless the digest is that of empty
 /// content.
-fn told_size(reply: &Reply, digest: &Digest) -> Option<u64> {
-    let told = match content_range(reply) {
+fn stated_size(reply: &Reply, digest: &Digest) -> Option<u64> {
+    let stated = match content_range(reply) {
         Some(range) => range.size,
         None if reply.response.status() == StatusCode::PARTIAL_CONTENT => None,
         None => content_length(reply.response.headers()),
     };
-    told.filter(|size| *size > 0 || digest.is_of_empty_content())
+    stated.filter(|size| *size > 0 || digest.is_of_empty_content())
 }
 
 pub(crate) async fn get(
@@ -104,9 +104,9 @@ pub(crate) async fn get(
         return part(reply, range);
     }
     // A 200 with a `Content-Range` is believed if its length agrees.
-    if let Some(told) = content_range(&reply) {
-        let is_whole = told.range.start == 0 && length.is_some() && length == told.size;
-        if !is_whole && length != Some(told.range.len()) {
+    if let Some(stated) = content_range(&reply) {
+        let is_whole = stated.range.start == 0 && length.is_some() && length == stated.size;
+        if !is_whole && length != Some(stated.range.len()) {
             return Err(refused(&reply, "answered 200 with a range that its length contradicts"));
         }
         if !is_whole {
@@ -124,7 +124,7 @@ fn refused(reply: &Reply, detail: impl Into<String>) -> Error {
 
 /// Returns why a head cannot belong to a part of a blob. The digest checks a whole body, whatever its head
 /// says; a part may reach a client before that check, so for a part the head counts.
-fn betrays_itself(headers: &HeaderMap) -> Option<&'static str> {
+fn why_not_a_part(headers: &HeaderMap) -> Option<&'static str> {
     let is_multipart = headers.get(CONTENT_TYPE).is_some_and(|value| {
         value.as_bytes().get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"))
     });
@@ -142,36 +142,36 @@ fn betrays_itself(headers: &HeaderMap) -> Option<&'static str> {
 
 /// Returns the stream of a part, which must start at the requested offset.
 fn part(reply: Reply, range: BlobRange) -> Result<BlobStream, Error> {
-    if let Some(what) = betrays_itself(reply.response.headers()) {
+    if let Some(what) = why_not_a_part(reply.response.headers()) {
         return Err(refused(&reply, what));
     }
-    let Some(told) = content_range(&reply) else {
+    let Some(stated) = content_range(&reply) else {
         return Err(refused(&reply, "answered with a part without saying which bytes"));
     };
     let (start, end_max) = match range {
         BlobRange::Whole => (Some(0), None),
         BlobRange::From(start) => (Some(start), None),
         BlobRange::Span(span) | BlobRange::Further(span) => (Some(span.start), Some(span.end)),
-        BlobRange::Last(length) => (told.size.map(|size| size.saturating_sub(length)), None),
+        BlobRange::Last(length) => (stated.size.map(|size| size.saturating_sub(length)), None),
     };
-    if Some(told.range.start) != start || end_max.is_some_and(|end_max| told.range.end > end_max) {
-        let (first, last) = (told.range.start, told.range.end - 1);
+    if Some(stated.range.start) != start || end_max.is_some_and(|end_max| stated.range.end > end_max) {
+        let (first, last) = (stated.range.start, stated.range.end - 1);
         return Err(refused(&reply, format!("answered with bytes {first}-{last}, which were not asked for")));
     }
-    if content_length(reply.response.headers()).is_some_and(|length| length != told.range.len()) {
+    if content_length(reply.response.headers()).is_some_and(|length| length != stated.range.len()) {
         return Err(refused(&reply, "answered with two different lengths for one part"));
     }
-    let body = body(reply, Some(told.range.len()));
-    Ok(BlobStream { start: told.range.start, end: Some(told.range.end), size: told.size, body })
+    let body = body(reply, Some(stated.range.len()));
+    Ok(BlobStream { start: stated.range.start, end: Some(stated.range.end), size: stated.size, body })
 }
 
 /// Returns the body's bytes. A body of known length ends there or in an error, whatever its framing.
-fn body(reply: Reply, told: Option<u64>) -> BoxStream<'static, Result<Bytes, Error>> {
+fn body(reply: Reply, stated: Option<u64>) -> BoxStream<'static, Result<Bytes, Error>> {
     let Reply { response, host, .. } = reply;
     let name = host.clone();
     let chunks = response.bytes_stream().map_err(move |error| interrupted(&name, error));
-    let Some(told) = told else { return chunks.boxed() };
-    let counted = stream::try_unfold((chunks, told, host), |(mut chunks, left, host)| async move {
+    let Some(stated) = stated else { return chunks.boxed() };
+    let counted = stream::try_unfold((chunks, stated, host), |(mut chunks, left, host)| async move {
         match chunks.try_next().await? {
             Some(chunk) => match left.checked_sub(chunk.len() as u64) {
                 Some(left) => Ok(Some((chunk, (chunks, left, host)))),

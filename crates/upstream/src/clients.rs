@@ -28,9 +28,9 @@ const HEAD_FIELD_COUNT_MAX: usize = 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Clients {
     /// For the upstream's own host and trusted hosts.
-    pub(crate) direct: Pair,
+    pub(crate) direct: ClientPair,
     /// For every other host. It refuses internal addresses.
-    pub(crate) guarded: Pair,
+    pub(crate) guarded: ClientPair,
     proxy_hosts: HashSet<String>,
     /// Checks names that a proxy would resolve.
     pub(crate) proxy_names: Arc<ProxyNames>,
@@ -40,7 +40,7 @@ pub(crate) struct Clients {
 
 /// Two clients that differ in one thing.
 #[derive(Clone, Debug)]
-pub(crate) struct Pair {
+pub(crate) struct ClientPair {
     /// Keeps connections for the next request.
     pub(crate) pooled: Client,
     /// Opens a connection for each request, as the fallback if a kept one is dead.
@@ -64,8 +64,8 @@ impl Clients {
         let guarded = GuardedResolver::new(system.clone(), proxy_hosts.clone());
         let proxy_names = Arc::new(ProxyNames::new(system.clone()));
         Ok(Self {
-            direct: Pair::new(settings, &trusted, |builder| builder.dns_resolver(system.clone()))?,
-            guarded: Pair::new(settings, &tls::verified(&roots), |builder| {
+            direct: ClientPair::new(settings, &trusted, |builder| builder.dns_resolver(system.clone()))?,
+            guarded: ClientPair::new(settings, &tls::verified(&roots), |builder| {
                 builder.dns_resolver(guarded.clone())
             })?,
             proxy_hosts,
@@ -86,7 +86,7 @@ impl Clients {
     }
 }
 
-impl Pair {
+impl ClientPair {
     pub(crate) fn new(
         settings: &Settings,
         tls: &ClientConfig,

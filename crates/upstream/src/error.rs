@@ -74,13 +74,13 @@ impl Error {
         }))
     }
 
-    /// With the status that the host answered.
+    /// Adds the status that the host answered.
     #[must_use]
     pub fn with_status(self, status: u16) -> Self {
         self.change(|inner| inner.status = Some(status))
     }
 
-    /// With the time that the host wants to be left alone.
+    /// Adds the pause that the host asked for.
     #[must_use]
     pub fn with_retry_after(self, pause: Duration) -> Self {
         self.change(|inner| inner.retry_after = Some(pause))
@@ -144,7 +144,7 @@ impl Error {
         self.0.status
     }
 
-    /// Returns the time for which the host wants to be left alone.
+    /// Returns the pause that the host asked for.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }

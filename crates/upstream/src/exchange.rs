@@ -28,7 +28,7 @@ pub(crate) struct Document {
 
 /// The memory limits for a whole document: for one, and for all together.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bound<'a> {
+pub(crate) struct BodyLimit<'a> {
     pub(crate) bytes_max: usize,
     pub(crate) budget: &'a Budget,
 }
@@ -74,14 +74,14 @@ pub(crate) async fn read(
     registry: &Registry,
     repository: &Repository,
     operation: &Operation,
-    bound: Bound<'_>,
+    limit: BodyLimit<'_>,
     deadline: Instant,
 ) -> Result<Document, Error> {
     let mut attempts = Attempts::new(&registry.transport, operation);
     let mut allowance = Allowance::until(deadline);
     loop {
         let read = match attempt(registry, repository, operation, &mut allowance).await {
-            Ok(reply) => collect(registry, operation, reply, bound, &allowance).await,
+            Ok(reply) => collect(registry, operation, reply, limit, &allowance).await,
             Err(error) => Err(error),
         };
         match read {
@@ -106,11 +106,11 @@ async fn collect(
     registry: &Registry,
     operation: &Operation,
     reply: Reply,
-    bound: Bound<'_>,
+    limit: BodyLimit<'_>,
     allowance: &Allowance,
 ) -> Result<Document, Error> {
     let host = reply.host.clone();
-    let read = collect_body(reply, bound, allowance).await;
+    let read = collect_body(reply, limit, allowance).await;
     let is_lost = |error: &&Error| matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::TimedOut);
     registry.gates.conclude(&host, &operation.target, read.as_ref().err().filter(is_lost));
     read
@@ -150,10 +150,10 @@ impl<'a> Attempts<'a> {
 
 /// Reads a body whole, within the deadline and a bound that is checked as it streams. All documents here are
 /// JSON, so a page of HTML is none; one that is only called so is for the caller to judge.
-async fn collect_body(reply: Reply, bound: Bound<'_>, allowance: &Allowance) -> Result<Document, Error> {
+async fn collect_body(reply: Reply, limit: BodyLimit<'_>, allowance: &Allowance) -> Result<Document, Error> {
     let Reply { response, host, .. } = reply;
     let headers = response.headers().clone();
-    let body = read_body(response, bound.bytes_max, bound.budget, &host);
+    let body = read_body(response, limit.bytes_max, limit.budget, &host);
     let read = tokio::time::timeout_at(allowance.deadline, body).await;
     let Ok(bytes) = read else {
         return Err(Error::new(ErrorKind::TimedOut, host, "did not finish its answer in time"));

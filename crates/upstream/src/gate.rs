@@ -30,13 +30,13 @@ pub(crate) struct Gate {
     /// The URL of wharf's own probe.
     probe: Url,
     metrics: Arc<RegistryMetrics>,
-    role: Role,
+    role: HostRole,
     inner: Mutex<Inner>,
 }
 
 /// The role of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum HostRole {
     /// The registry itself; its state is exported as the registry's.
     Registry,
     /// A host that the registry refers to: a content network, a token service.
@@ -67,11 +67,11 @@ impl Gate {
     pub(crate) fn new(
         registry: &str,
         metrics: Arc<RegistryMetrics>,
-        role: Role,
+        role: HostRole,
         probe: Url,
         remembered_max: usize,
     ) -> Arc<Self> {
-        if role == Role::Registry {
+        if role == HostRole::Registry {
             metrics.breaker(State::Closed.as_number());
         }
         let health = HostHealth::new(remembered_max, remembered_max);
@@ -167,9 +167,9 @@ impl Gate {
     pub(crate) fn conclude(&self, target: &Arc<Target>, lost: Option<&Error>) {
         let mut inner = self.lock();
         match lost {
-            None => inner.health.complete(target),
+            None => inner.health.complete_body(target),
             Some(error) => {
-                inner.health.spoil(target, Instant::now().into_std());
+                inner.health.fail_body(target, Instant::now().into_std());
                 inner.failures.note(target, error);
             }
         }
@@ -220,13 +220,13 @@ impl Gate {
         if before == after {
             return;
         }
-        if self.role == Role::Registry {
+        if self.role == HostRole::Registry {
             self.metrics.breaker(after.as_number());
         }
         let (registry, host) = (&self.registry, &self.host);
         match (before, after, error) {
             (State::Closed, _, error) => {
-                self.metrics.left_alone(if self.role == Role::Registry {
+                self.metrics.left_alone(if self.role == HostRole::Registry {
                     LeftAlone::Registry
                 } else {
                     LeftAlone::Host
@@ -264,7 +264,7 @@ impl Permit {
             RequestOutcome::Served
                 if is_document && sent.as_ref().is_ok_and(|it| it.status().is_success()) =>
             {
-                RequestOutcome::Begun
+                RequestOutcome::HeadReceived
             }
             other => other,
         };
@@ -278,7 +278,7 @@ impl Permit {
         if let Some(error) = error
             && matches!(
                 outcome,
-                RequestOutcome::Spoilt | RequestOutcome::Failed | RequestOutcome::Unconnected
+                RequestOutcome::TargetFailed | RequestOutcome::Failed | RequestOutcome::NotConnected
             )
         {
             self.gate.lock().failures.note(&self.target, error);
@@ -311,12 +311,11 @@ impl Drop for Permit {
 /// Returns the failure in a result; `None` for an answer about the requested target.
 fn failure_of(sent: &Result<Response, Error>, host: &str) -> Option<Error> {
     match sent {
-        Ok(response) => {
-            matches!(outcome_of(sent), RequestOutcome::Spoilt | RequestOutcome::Failed).then(|| {
+        Ok(response) => matches!(outcome_of(sent), RequestOutcome::TargetFailed | RequestOutcome::Failed)
+            .then(|| {
                 let detail = format!("answered {}", response.status().as_u16());
                 Error::new(ErrorKind::Unreachable, host, detail)
-            })
-        }
+            }),
         Err(error) => Some(error.clone()),
     }
 }
@@ -326,11 +325,11 @@ fn outcome_of(sent: &Result<Response, Error>) -> RequestOutcome {
     match sent {
         Ok(response) => match response.status().as_u16() {
             ..400 => RequestOutcome::Served,
-            408 | 500 => RequestOutcome::Spoilt,
+            408 | 500 => RequestOutcome::TargetFailed,
             502.. => RequestOutcome::Failed,
             _ => RequestOutcome::Answered,
         },
-        Err(error) if error.is_unconnected() => RequestOutcome::Unconnected,
+        Err(error) if error.is_unconnected() => RequestOutcome::NotConnected,
         // The request was not sent.
         Err(error) if error.kind() == ErrorKind::Invalid => RequestOutcome::Abandoned,
         Err(_) => RequestOutcome::Failed,

@@ -12,7 +12,7 @@ use telemetry::RegistryMetrics;
 use url::Url;
 
 use crate::error::Error;
-use crate::gate::{Gate, Role};
+use crate::gate::{Gate, HostRole};
 use crate::location::host_of;
 use crate::transport::{Allowance, Outgoing, Transport};
 
@@ -36,7 +36,7 @@ pub(crate) struct Gates {
 impl Gates {
     /// Makes the gates of a registry with the root `root`, and of the hosts that it redirects to.
     pub(crate) fn of_registry(registry: &str, metrics: Arc<RegistryMetrics>, root: &Url) -> Self {
-        let gate = Gate::new(registry, metrics.clone(), Role::Registry, root.clone(), REMEMBERED_MAX);
+        let gate = Gate::new(registry, metrics.clone(), HostRole::Registry, root.clone(), REMEMBERED_MAX);
         Self { home: Some((host_of(root), gate)), ..Self::of_others(registry, metrics) }
     }
 
@@ -109,7 +109,7 @@ impl Gates {
             let mut probe = url.clone();
             probe.set_path("/");
             probe.set_query(None);
-            Gate::new(&self.registry, self.metrics.clone(), Role::Other, probe, REMEMBERED_OF_OTHERS_MAX)
+            Gate::new(&self.registry, self.metrics.clone(), HostRole::Other, probe, REMEMBERED_OF_OTHERS_MAX)
         };
         let mut others = self.others.lock();
         Arc::clone(others.get_or_insert_with(&host, make))

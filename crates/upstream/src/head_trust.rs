@@ -44,7 +44,7 @@ impl RepositoryHeadTrust {
             // The token service refused, and would refuse a GET too.
             ErrorKind::Denied | ErrorKind::Unconfirmed if error.is_of_token_service() => Next::End(error),
             ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Unconfirmed => {
-                self.weigh(repository, error, stakes)
+                self.evaluate(repository, error, stakes)
             }
             ErrorKind::Invalid => Next::Get(None),
             // A server that fails at HEAD may still answer GET.
@@ -58,18 +58,18 @@ impl RepositoryHeadTrust {
         }
     }
 
-    fn weigh(&self, repository: &Repository, error: Error, stakes: Stakes) -> Next {
+    fn evaluate(&self, repository: &Repository, error: Error, stakes: Stakes) -> Next {
         let Some(no) = error.status().and_then(negative_of) else { return Next::End(error) };
-        let proof = self.change(repository, |trust, now| trust.weigh(no, stakes, now));
+        let proof = self.change(repository, |trust, now| trust.evaluate(no, stakes, now));
         match (proof, no) {
             (Proof::None, _) => Next::Get(Some(no)),
-            (Proof::AsGet { is_own_word: true }, Negative::Absent) => {
+            (Proof::AsGet { is_authoritative: true }, Negative::Absent) => {
                 Next::End(error.with_kind(ErrorKind::NotFound))
             }
-            (Proof::AsGet { is_own_word: true }, Negative::Refused) => {
+            (Proof::AsGet { is_authoritative: true }, Negative::Refused) => {
                 Next::End(error.with_kind(ErrorKind::Denied))
             }
-            (Proof::AsGet { is_own_word: false }, _) => Next::End(error),
+            (Proof::AsGet { is_authoritative: false }, _) => Next::End(error),
         }
     }
 
@@ -79,10 +79,10 @@ impl RepositoryHeadTrust {
         match got {
             Ok(_) => self.change(repository, HeadTrust::note_contradiction),
             Err(error) => {
-                let is_own_word = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied);
+                let is_authoritative = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied);
                 let said = error.status().and_then(negative_of);
-                if said == Some(no) && (is_own_word || error.kind() == ErrorKind::Unconfirmed) {
-                    self.change(repository, |trust, now| trust.note_agreement(no, is_own_word, now));
+                if said == Some(no) && (is_authoritative || error.kind() == ErrorKind::Unconfirmed) {
+                    self.change(repository, |trust, now| trust.note_agreement(no, is_authoritative, now));
                 }
             }
         }

@@ -8,7 +8,7 @@ use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-use crate::clients::Pair;
+use crate::clients::ClientPair;
 use crate::location::host_of;
 use crate::transport::{Allowance, Failure, Outgoing, Transport};
 
@@ -25,7 +25,7 @@ impl Transport {
     /// The [`Failure`] of the last connection that failed.
     pub(crate) async fn send_hedged(
         &self,
-        pair: &Pair,
+        pair: &ClientPair,
         outgoing: &Outgoing,
         allowance: &mut Allowance,
     ) -> Result<Response, Failure> {

@@ -10,7 +10,7 @@ use policy::realm::UpstreamScope;
 use telemetry::RegistryMetrics;
 
 use crate::auth::Auth;
-use crate::base::{BaseLocator, Place};
+use crate::base::{BaseLocator, BaseSetting};
 use crate::clients::Clients;
 use crate::contract::{
     BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, Upstream,
@@ -41,7 +41,7 @@ impl HttpUpstream {
         authorities: &Authorities,
         metrics: Arc<RegistryMetrics>,
     ) -> Result<Self, SettingsError> {
-        let base_locator = BaseLocator::new(Place::read(&settings.upstream)?);
+        let base_locator = BaseLocator::new(BaseSetting::read(&settings.upstream)?);
         let root = &base_locator.likely().root;
         let trusted = settings.trusted_hosts.iter().map(|text| {
             text.parse().map_err(|source| SettingsError::TrustedHost { text: text.clone(), source })

@@ -44,7 +44,7 @@ pub use contract::{
 pub use error::{Error, ErrorKind};
 pub use http::HttpUpstream;
 pub use list::LIST_BYTES_MAX;
-pub use manifest::MANIFEST_BYTES_MAX;
+pub use oci::MANIFEST_BYTES_MAX;
 pub use probe::{Login, Probe, Reached};
 pub use settings::{Settings, SettingsError, connect_timeout_max};
 pub use tls::Authorities;

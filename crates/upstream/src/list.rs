@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::contract::{ListPage, ListRequest};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{self, Bound};
+use crate::exchange::{self, BodyLimit};
 use crate::link::next_query;
 use crate::operation::{Operation, target_of};
 use crate::registry::Registry;
@@ -37,8 +37,8 @@ pub(crate) async fn get(registry: &Registry, request: &ListRequest) -> Result<Li
         target,
         is_further: false,
     };
-    let bound = Bound { bytes_max: LIST_BYTES_MAX, budget: &registry.transport.memory.lists };
-    let document = exchange::read(registry, repository, &operation, bound, registry.deadline()).await?;
+    let limit = BodyLimit { bytes_max: LIST_BYTES_MAX, budget: &registry.transport.memory.lists };
+    let document = exchange::read(registry, repository, &operation, limit, registry.deadline()).await?;
     if !is_list(request, &document.bytes) {
         // It may be an error message, which must not replace a stored list.
         return Err(Error::new(ErrorKind::Invalid, document.host, "answered with something that is no list"));

@@ -2,7 +2,7 @@
 
 use http::Method;
 use http::header::HeaderMap;
-use oci::{ACCEPTED_MANIFESTS, Digest, Reference, Repository};
+use oci::{ACCEPTED_MANIFESTS, Digest, MANIFEST_BYTES_MAX, Reference, Repository};
 use policy::head_trust::Stakes;
 use policy::host_health::TargetKind;
 use telemetry::UpstreamKind;
@@ -10,14 +10,11 @@ use tokio::time::Instant;
 
 use crate::contract::{Described, ManifestBody, ManifestHead};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{self, Bound};
+use crate::exchange::{self, BodyLimit};
 use crate::head_trust::Next;
 use crate::operation::{Operation, target_of};
 use crate::registry::Registry;
 use crate::response_headers::{content_length, is_web_page, media_type};
-
-/// The largest manifest, in bytes. The specification asks to support four megabytes.
-pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Describes a manifest by `HEAD`, and if that proves nothing, by `GET`.
 pub(crate) async fn describe(
@@ -69,8 +66,8 @@ pub(crate) async fn get(
     reference: &Reference,
 ) -> Result<ManifestBody, Error> {
     let operation = operation(registry, UpstreamKind::GetManifest, Method::GET, repository, reference);
-    let bound = Bound { bytes_max: MANIFEST_BYTES_MAX, budget: &registry.transport.memory.documents };
-    let document = exchange::read(registry, repository, &operation, bound, registry.deadline()).await?;
+    let limit = BodyLimit { bytes_max: MANIFEST_BYTES_MAX, budget: &registry.transport.memory.documents };
+    let document = exchange::read(registry, repository, &operation, limit, registry.deadline()).await?;
     Ok(ManifestBody {
         media_type: media_type(&document.headers),
         digest: claimed_digest(&document.headers),

@@ -38,7 +38,7 @@ pub(crate) fn negative_of(status: u16) -> Option<Negative> {
 
 /// Checks a negative answer. The error keeps its kind only if the registry itself answered; otherwise it
 /// becomes [`ErrorKind::Unconfirmed`].
-pub(crate) async fn weigh(
+pub(crate) async fn verify(
     error: Error,
     response: Response,
     method: &Method,
@@ -46,35 +46,35 @@ pub(crate) async fn weigh(
     budget: &Budget,
 ) -> Error {
     let headers = response.headers().clone();
-    let is_own_word = if method == Method::HEAD {
-        !is_web_page(&headers) && speaks_by_headers(&headers)
+    let is_authoritative = if method == Method::HEAD {
+        !is_web_page(&headers) && headers_show_registry(&headers)
     } else {
         let has_end = has_end(&response);
         match read_whole(response, deadline, budget, error.host()).await {
-            Some(body) => is_registrys(&headers, &body, has_end),
+            Some(body) => is_from_registry(&headers, &body, has_end),
             None => false,
         }
     };
-    if is_own_word { error } else { error.with_kind(ErrorKind::Unconfirmed) }
+    if is_authoritative { error } else { error.with_kind(ErrorKind::Unconfirmed) }
 }
 
 /// The same for a token service. Their errors share no format, so the answer is believed unless it is a page,
 /// was cut off, cannot be read, or is about the service's present state.
-pub(crate) async fn weigh_of_token_service(
+pub(crate) async fn verify_token_refusal(
     error: Error,
     response: Response,
     deadline: Instant,
     budget: &Budget,
 ) -> Error {
     let is_encoded = is_encoded(response.headers());
-    let is_own_word = match read_whole(response, deadline, budget, error.host()).await {
+    let is_authoritative = match read_whole(response, deadline, budget, error.host()).await {
         Some(body) => match ErrorBody::read(&body) {
-            Some(about) => about == ErrorBody::AboutIt,
+            Some(about) => about == ErrorBody::AboutResource,
             None => !is_encoded,
         },
         None => false,
     };
-    if is_own_word { error } else { error.with_kind(ErrorKind::Unconfirmed) }
+    if is_authoritative { error } else { error.with_kind(ErrorKind::Unconfirmed) }
 }
 
 /// Reads an error body. Returns `None` for one that proves nothing: a web page, one that is too large, and
@@ -89,22 +89,22 @@ async fn read_whole(response: Response, deadline: Instant, budget: &Budget, host
 }
 
 /// Tells whether an answer with this body comes from a registry and is about the target.
-fn is_registrys(headers: &HeaderMap, body: &[u8], has_end: bool) -> bool {
+fn is_from_registry(headers: &HeaderMap, body: &[u8], has_end: bool) -> bool {
     match ErrorBody::read(body) {
-        Some(ErrorBody::AboutIt) => true,
-        Some(ErrorBody::AboutTheMoment) => false,
+        Some(ErrorBody::AboutResource) => true,
+        Some(ErrorBody::Temporary) => false,
         // An end of the connection may hide a body of which no byte arrived.
-        None if body.is_empty() => has_end && speaks_by_headers(headers),
-        None => !is_encoded(headers) && has_registrys_challenge(headers),
+        None if body.is_empty() => has_end && headers_show_registry(headers),
+        None => !is_encoded(headers) && has_registry_challenge(headers),
     }
 }
 
 /// Tells whether the headers alone show a registry. A malformed `Docker-Content-Digest` contradicts that.
-fn speaks_by_headers(headers: &HeaderMap) -> bool {
+fn headers_show_registry(headers: &HeaderMap) -> bool {
     let name = "docker-content-digest";
     let is_digest = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.parse::<Digest>().is_ok());
     headers.get_all(name).iter().all(is_digest)
-        && (headers.contains_key(name) || names_version(headers) || has_registrys_challenge(headers))
+        && (headers.contains_key(name) || names_version(headers) || has_registry_challenge(headers))
 }
 
 /// Tells whether `Docker-Distribution-Api-Version` is there, as `registry/2.0`; several versions are
@@ -122,7 +122,7 @@ fn names_version(headers: &HeaderMap) -> bool {
 
 /// Tells whether there is a registry's challenge: a `Bearer` one that names a service or a scope, as the
 /// distribution specification has it; or any, beside the header that names the version.
-fn has_registrys_challenge(headers: &HeaderMap) -> bool {
+fn has_registry_challenge(headers: &HeaderMap) -> bool {
     let names_version = names_version(headers);
     let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(Challenge::parse_all).any(|challenge| match challenge {

@@ -11,7 +11,7 @@ use policy::realm::{RealmPlan, UpstreamScope};
 use reqwest::{Client, Response};
 use url::Url;
 
-use crate::base::{Place, RootKind, root_kind_of};
+use crate::base::{BaseSetting, RootKind, root_kind_of};
 use crate::clients::Clients;
 use crate::diagnosis;
 use crate::error::{Error, ErrorKind};
@@ -48,7 +48,7 @@ pub enum Login {
 pub struct Probe {
     clients: Clients,
     upstream_scope: UpstreamScope,
-    place: Place,
+    setting: BaseSetting,
     root: Url,
     /// The value of a Basic `Authorization`, marked sensitive.
     basic: Option<HeaderValue>,
@@ -67,12 +67,12 @@ impl Probe {
             value.set_sensitive(true);
             value
         });
-        let place = Place::read(&settings.upstream)?;
+        let setting = BaseSetting::read(&settings.upstream)?;
         Ok(Self {
             clients: Clients::new(settings, authorities)?,
             upstream_scope: UpstreamScope::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?),
-            root: place.likely().root.clone(),
-            place,
+            root: setting.likely().root.clone(),
+            setting,
             basic,
         })
     }
@@ -104,7 +104,7 @@ impl Probe {
 
     /// Finds the registry's root and its answer, by the rule of [`BaseLocator`](crate::base::BaseLocator).
     async fn find(&self) -> Result<(&Url, Response), Error> {
-        let Place::Open { front, below } = &self.place else {
+        let BaseSetting::Ambiguous { front, below } = &self.setting else {
             return Ok((&self.root, self.ask(&self.root, None).await?));
         };
         let there = self.ask(&below.root, None).await;

@@ -11,7 +11,7 @@ use url::Url;
 use crate::auth::Credential;
 use crate::auth::challenge_loop::HostAnswer;
 use crate::auth::context::RequestContext;
-use crate::auth::hop::{Host, Role};
+use crate::auth::hop::{Hop, HopRole};
 use crate::error::{Error, ErrorKind};
 use crate::location::{host_of, is_same_origin, next_hop};
 use crate::operation::{Operation, Reply};
@@ -38,9 +38,9 @@ pub(crate) async fn follow(
     let base = registry.base_locator.find(context, allowance).await?;
     let context = RequestContext { root: &base.root, ..context };
     let first = registry.base_locator.moved(&operation.url, base);
-    let mut host = Host {
+    let mut host = Hop {
         url: first.clone(),
-        role: Role::Home,
+        role: HopRole::Home,
         repository: name_in(&first).unwrap_or_else(|| repository.clone()),
         need: operation.need(),
     };
@@ -58,9 +58,9 @@ pub(crate) async fn follow(
             return Err(Error::new(ErrorKind::Invalid, host_of(&host.url), what));
         }
         host.role = match host.role {
-            Role::Home if is_same_origin(&first, &next) => Role::Home,
-            _ if is_same_origin(&first, &next) => Role::Returned,
-            _ => Role::Other,
+            HopRole::Home if is_same_origin(&first, &next) => HopRole::Home,
+            _ if is_same_origin(&first, &next) => HopRole::Returned,
+            _ => HopRole::Other,
         };
         host.repository = name_in(&next).unwrap_or(host.repository);
         host.url = next.clone();

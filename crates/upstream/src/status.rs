@@ -35,11 +35,13 @@ pub(crate) async fn check(
         206 if operation.may_be_partial() => Ok(reply),
         404 | 410 => {
             let absence = answered(ErrorKind::NotFound);
-            Err(negative_answer::weigh(absence, reply.response, &operation.method, deadline, documents).await)
+            Err(negative_answer::verify(absence, reply.response, &operation.method, deadline, documents)
+                .await)
         }
         401 | 403 | 451 if reply.is_registry => {
             let refusal = registry.auth.refusal(&reply.host, credential, status);
-            Err(negative_answer::weigh(refusal, reply.response, &operation.method, deadline, documents).await)
+            Err(negative_answer::verify(refusal, reply.response, &operation.method, deadline, documents)
+                .await)
         }
         429 => Err(throttled(registry, operation, &reply)),
         416 => Err(answered(ErrorKind::Invalid).with_range_refused()),

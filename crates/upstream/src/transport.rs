@@ -179,7 +179,7 @@ impl Transport {
         deadline: Instant,
     ) -> Result<Response, Failure> {
         let started = Instant::now();
-        let mut counted = Counted { metrics: &self.metrics, kind: outgoing.kind, status: None };
+        let mut counted = CountedRequest { metrics: &self.metrics, kind: outgoing.kind, status: None };
         let request =
             client.request(outgoing.method.clone(), outgoing.url.clone()).headers(outgoing.headers.clone());
         let deadline = deadline.min(started + self.header_timeout);
@@ -212,13 +212,13 @@ impl Transport {
 }
 
 /// Counts a request when it ends, even if it was cancelled.
-struct Counted<'a> {
+struct CountedRequest<'a> {
     metrics: &'a RegistryMetrics,
     kind: UpstreamKind,
     status: Option<u16>,
 }
 
-impl Drop for Counted<'_> {
+impl Drop for CountedRequest<'_> {
     fn drop(&mut self) {
         self.metrics.upstream_request(self.kind, self.status);
     }

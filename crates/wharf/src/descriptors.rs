@@ -1,7 +1,7 @@
 //! The limits of the process: as many files as the system grants, and no core file. And the words for what
 //! fits into them.
 
-use policy::capacity::{Capacity, TooFew, Wanted};
+use policy::capacity::{Capacity, TooFewDescriptors, Wanted};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the limit of this process to what it may have, and returns it; none: there is no limit. The soft
@@ -39,7 +39,7 @@ pub(crate) fn describe(limit: Option<usize>, wanted: &Wanted, capacity: &Capacit
          once",
         capacity.connections, capacity.per_client, capacity.answers
     );
-    let Some(lack) = capacity.lack else { return Notice { text, is_warning: false, is_all: true } };
+    let Some(lack) = capacity.shortfall else { return Notice { text, is_warning: false, is_all: true } };
     if lack.is_less_than_asked {
         let asked: Vec<String> = asked_for(wanted).collect();
         text.push_str(&format!(", less than {}", asked.join(", ")));
@@ -60,8 +60,8 @@ fn asked_for(wanted: &Wanted) -> impl Iterator<Item = String> {
 }
 
 /// Says why so few descriptors are refused.
-pub(crate) fn refuse(too_few: &TooFew) -> String {
-    let TooFew { descriptors, descriptors_min, descriptors_needed } = too_few;
+pub(crate) fn refuse(too_few: &TooFewDescriptors) -> String {
+    let TooFewDescriptors { descriptors, descriptors_min, descriptors_needed } = too_few;
     format!(
         "open-file limit is {descriptors}, which is too few for a server; raise it to {descriptors_min} at \
          least, better to {descriptors_needed} (LimitNOFILE=, --ulimit nofile)"

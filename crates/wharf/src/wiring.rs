@@ -6,7 +6,7 @@ use std::sync::Arc;
 use admin::{Admin, Reloads};
 use budget::Memory;
 use cache::Bounds;
-use policy::capacity::{self, Capacity, TooFew};
+use policy::capacity::{self, Capacity, TooFewDescriptors};
 use server::{BindError, BoundSocket, Server, Snapshot, Sockets};
 use telemetry::Metrics;
 use tokio::sync::watch;
@@ -34,7 +34,7 @@ pub(crate) enum StartError {
     #[error("{}", disk::lines(errors, *registry_count))]
     Registries { errors: Vec<RegistryError>, registry_count: usize },
     #[error("{}", descriptors::refuse(.0))]
-    Descriptors(TooFew),
+    Descriptors(TooFewDescriptors),
     #[error("{0}")]
     Bind(String),
     #[error("cannot catch signals: {0}")]

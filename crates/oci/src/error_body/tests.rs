@@ -7,7 +7,7 @@ fn k12_a_registrys_error_is_known_by_its_codes() {
         r#"{"errors":[{"code":"UNAUTHORIZED"},{"code":"DENIED"}]}"#,
         "\n{ \"errors\": [ { \"code\": \"NOT_FOUND\", \"detail\": null } ], \"more\": 1 }\n",
     ] {
-        assert_eq!(ErrorBody::read(text.as_bytes()), Some(ErrorBody::AboutIt), "{text}");
+        assert_eq!(ErrorBody::read(text.as_bytes()), Some(ErrorBody::AboutResource), "{text}");
     }
     for text in [
         r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"pull rate limit"}]}"#,
@@ -15,7 +15,7 @@ fn k12_a_registrys_error_is_known_by_its_codes() {
         r#"{"errors":[{"code":"UNKNOWN","message":"unknown error"}]}"#,
         r#"{"errors":[{"code":"INTERNAL_ERROR"}]}"#,
     ] {
-        assert_eq!(ErrorBody::read(text.as_bytes()), Some(ErrorBody::AboutTheMoment), "{text}");
+        assert_eq!(ErrorBody::read(text.as_bytes()), Some(ErrorBody::Temporary), "{text}");
     }
 }
 

@@ -25,22 +25,26 @@ fn enough_descriptors_give_everything() {
     for descriptors in [None, Some(usize::MAX), Some(1 << 20), Some(25_872), Some(24_196)] {
         let capacity = plan(descriptors, &DEFAULTS, 7).unwrap();
         assert_eq!(bounds(&capacity), (10_000, 5_000, 8_192), "{descriptors:?}");
-        assert_eq!(capacity.lack, None, "{descriptors:?}");
+        assert_eq!(capacity.shortfall, None, "{descriptors:?}");
     }
 }
 
 #[test]
 fn every_share_follows_from_the_answers() {
     let capacity = plan(None, &DEFAULTS, 7).unwrap();
-    assert_eq!(capacity.per_registry, Share { waiting: 6144, asking: 2048 });
-    assert_eq!(capacity.all, Share { waiting: 7168, asking: 3072 });
+    assert_eq!(capacity.per_registry, UpstreamShare { waiting: 6144, asking: 2048 });
+    assert_eq!(capacity.all, UpstreamShare { waiting: 7168, asking: 3072 });
     assert_eq!((capacity.kept_open, capacity.collected_bytes), (585, (32 << 20) / 7));
     for (answers, waiting, asking, waiting_of_all, asking_of_all) in
         [(1, 1, 1, 1, 1), (2, 2, 1, 1, 1), (8, 6, 2, 7, 3), (100, 75, 25, 87, 38), (1001, 751, 251, 875, 376)]
     {
         let capacity = plan(None, &wanted(0, 0, answers), 1).unwrap();
-        assert_eq!(capacity.per_registry, Share { waiting, asking }, "{answers}");
-        assert_eq!(capacity.all, Share { waiting: waiting_of_all, asking: asking_of_all }, "{answers}");
+        assert_eq!(capacity.per_registry, UpstreamShare { waiting, asking }, "{answers}");
+        assert_eq!(
+            capacity.all,
+            UpstreamShare { waiting: waiting_of_all, asking: asking_of_all },
+            "{answers}"
+        );
     }
     for (registry_count, kept_open, unstored) in
         [(0, 4096, 1024), (1, 4096, 1024), (10, 409, 102), (64, 64, 16), (100, 40, 16), (5000, 0, 16)]
@@ -57,8 +61,8 @@ fn f43_few_descriptors_leave_some_for_files_and_upstreams() {
     {
         let capacity = plan(Some(descriptors), &DEFAULTS, 1).unwrap();
         assert_eq!(bounds(&capacity), (connections, clients, answers), "{descriptors}");
-        let lack = Lack { descriptors_needed: 25_872, is_less_than_asked: false };
-        assert_eq!(capacity.lack, Some(lack), "nobody asked for more: {descriptors}");
+        let shortfall = Shortfall { descriptors_needed: 25_872, is_less_than_asked: false };
+        assert_eq!(capacity.shortfall, Some(shortfall), "nobody asked for more: {descriptors}");
         assert!(taken(&capacity, 1) <= descriptors, "{descriptors}: {capacity:?}");
     }
 }
@@ -85,7 +89,11 @@ fn what_was_asked_for_comes_before_defaults() {
     ] {
         let capacity = plan(Some(descriptors), &wanted, 3).unwrap();
         assert_eq!(bounds(&capacity), expected, "{descriptors} {wanted:?}");
-        assert_eq!(capacity.lack.map(|lack| lack.is_less_than_asked), is_less_than_asked, "{wanted:?}");
+        assert_eq!(
+            capacity.shortfall.map(|shortfall| shortfall.is_less_than_asked),
+            is_less_than_asked,
+            "{wanted:?}"
+        );
         assert!(taken(&capacity, 3) <= descriptors, "{wanted:?}: {capacity:?}");
     }
 }
@@ -94,7 +102,7 @@ fn what_was_asked_for_comes_before_defaults() {
 fn f43_a_server_for_a_handful_of_clients_does_not_start() {
     for descriptors in [0, 64, 512, 1023] {
         let refused = plan(Some(descriptors), &DEFAULTS, 7).unwrap_err();
-        let expected = TooFew { descriptors, descriptors_min: 1024, descriptors_needed: 25_872 };
+        let expected = TooFewDescriptors { descriptors, descriptors_min: 1024, descriptors_needed: 25_872 };
         assert_eq!(refused, expected);
     }
 }

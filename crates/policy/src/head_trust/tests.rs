@@ -15,13 +15,13 @@ enum Seen {
 /// What was seen and when, then which no is weighed and when, and what it proves.
 type Case<'a> = (&'a [(Duration, Seen)], Negative, Duration, Proof);
 
-const OWN: Proof = Proof::AsGet { is_own_word: true };
-const OTHER: Proof = Proof::AsGet { is_own_word: false };
+const OWN: Proof = Proof::AsGet { is_authoritative: true };
+const OTHER: Proof = Proof::AsGet { is_authoritative: false };
 
 #[test]
 fn k7_a_head_is_believed_only_after_head_and_get_were_seen_to_agree() {
     use Negative::{Absent, Refused};
-    let note_agreement = |no, is_own_word, at| (at, Seen::Agreed(no, is_own_word));
+    let note_agreement = |no, is_authoritative, at| (at, Seen::Agreed(no, is_authoritative));
     let note_contradiction = |at| (at, Seen::Belied);
     let [zero, later] = [Duration::ZERO, Duration::from_secs(60)];
     let cases: [Case<'_>; 13] = [
@@ -54,12 +54,12 @@ fn k7_a_head_is_believed_only_after_head_and_get_were_seen_to_agree() {
         let mut trust = HeadTrust::default();
         for (at, seen) in seen {
             match *seen {
-                Seen::Agreed(no, is_own_word) => trust.note_agreement(no, is_own_word, start + *at),
+                Seen::Agreed(no, is_authoritative) => trust.note_agreement(no, is_authoritative, start + *at),
                 Seen::Belied => trust.note_contradiction(start + *at),
             }
         }
-        assert_eq!(trust.weigh(no, Stakes::Nothing, start + at), proof, "{seen:?} {no:?} {at:?}");
-        assert_eq!(trust.weigh(no, Stakes::Held, start + at), Proof::None, "{seen:?} {no:?} {at:?}");
+        assert_eq!(trust.evaluate(no, Stakes::Nothing, start + at), proof, "{seen:?} {no:?} {at:?}");
+        assert_eq!(trust.evaluate(no, Stakes::Held, start + at), Proof::None, "{seen:?} {no:?} {at:?}");
     }
 }
 
@@ -67,12 +67,12 @@ fn k7_a_head_is_believed_only_after_head_and_get_were_seen_to_agree() {
 fn k7_a_registry_that_is_known_is_believed_from_the_start_until_it_is_belied() {
     let (start, mut trust) = (Instant::now(), HeadTrust::known());
     for no in [Negative::Absent, Negative::Refused] {
-        assert_eq!(trust.weigh(no, Stakes::Nothing, start), OWN);
+        assert_eq!(trust.evaluate(no, Stakes::Nothing, start), OWN);
         trust.note_agreement(no, false, start);
-        assert_eq!(trust.weigh(no, Stakes::Nothing, start + 10 * AGREEMENT_TTL), OWN);
-        assert_eq!(trust.weigh(no, Stakes::Held, start), Proof::None);
+        assert_eq!(trust.evaluate(no, Stakes::Nothing, start + 10 * AGREEMENT_TTL), OWN);
+        assert_eq!(trust.evaluate(no, Stakes::Held, start), Proof::None);
     }
     trust.note_contradiction(start);
-    assert_eq!(trust.weigh(Negative::Absent, Stakes::Nothing, start + SECOND), Proof::None);
-    assert_eq!(trust.weigh(Negative::Absent, Stakes::Nothing, start + CONTRADICTION_TTL), OWN);
+    assert_eq!(trust.evaluate(Negative::Absent, Stakes::Nothing, start + SECOND), Proof::None);
+    assert_eq!(trust.evaluate(Negative::Absent, Stakes::Nothing, start + CONTRADICTION_TTL), OWN);
 }

@@ -56,7 +56,7 @@ fn doubted(now: Instant) -> HostHealth {
 
 #[test]
 fn k13_what_fails_is_left_alone_and_nothing_beside_it() {
-    use RequestOutcome::{Abandoned, Answered, Failed, Served, Spoilt, Unconnected};
+    use RequestOutcome::{Abandoned, Answered, Failed, NotConnected, Served, TargetFailed};
     let asked = manifest("bad", "latest");
     let beside = [
         ("itself", asked.clone()),
@@ -69,9 +69,9 @@ fn k13_what_fails_is_left_alone_and_nothing_beside_it() {
         (Served, [true, true, true, true]),
         (Answered, [true, true, true, true]),
         (Abandoned, [true, true, true, true]),
-        (Spoilt, [false, true, true, true]),
+        (TargetFailed, [false, true, true, true]),
         (Failed, [false, true, true, true]),
-        (Unconnected, [false, false, false, false]),
+        (NotConnected, [false, false, false, false]),
     ];
     for (outcome, may_ask) in table {
         let now = Instant::now();
@@ -152,7 +152,7 @@ fn k13_doubt_asks_the_host_by_a_request_of_our_own_and_believes_it() {
     for (outcome, state) in [
         (RequestOutcome::Answered, State::Closed),
         (RequestOutcome::Failed, State::Open),
-        (RequestOutcome::Unconnected, State::Open),
+        (RequestOutcome::NotConnected, State::Open),
     ] {
         let now = Instant::now();
         let mut health = doubted(now);
@@ -203,7 +203,7 @@ fn k13_in_doubt_one_failure_is_enough_for_a_path() {
 fn f01_a_host_that_is_gone_is_asked_more_and_more_seldom_and_by_us() {
     let mut now = Instant::now();
     let (mut health, any) = (health(), manifest("any", "latest"));
-    assert_eq!(sent(&mut health, &any, RequestOutcome::Unconnected, 20, now), 5);
+    assert_eq!(sent(&mut health, &any, RequestOutcome::NotConnected, 20, now), 5);
     let mut pauses = Vec::new();
     for _ in 0..8 {
         let Err(Refusal::Host(pause)) = health.admit(&any, now) else { panic!("a request too early") };
@@ -213,7 +213,7 @@ fn f01_a_host_that_is_gone_is_asked_more_and_more_seldom_and_by_us() {
         assert!(health.take_probe(now));
         assert_eq!(health.state(), State::HalfOpen);
         assert!(health.admit(&any, now).is_err(), "no client's request is a probe");
-        health.probed(RequestOutcome::Unconnected, now);
+        health.probed(RequestOutcome::NotConnected, now);
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
     now += Duration::from_secs(30);
@@ -226,7 +226,7 @@ fn f01_a_host_that_is_gone_is_asked_more_and_more_seldom_and_by_us() {
 fn k13_a_host_whose_own_page_never_works_is_found_again_by_a_request_that_does() {
     let now = Instant::now();
     let (mut health, any) = (health(), manifest("any", "latest"));
-    sent(&mut health, &any, RequestOutcome::Unconnected, 5, now);
+    sent(&mut health, &any, RequestOutcome::NotConnected, 5, now);
     let later = now + PROBE_INTERVAL_MIN;
     assert!(health.take_probe(later));
     health.probed(RequestOutcome::Failed, later);
@@ -242,16 +242,16 @@ fn k13_what_begins_and_never_ends_is_a_failure_of_its_path() {
     let (mut health, bad) = (health(), manifest("bad", "latest"));
     let mut attempts = 0;
     for _ in 0..100 {
-        if ask(&mut health, &bad, RequestOutcome::Begun, now).is_ok() {
+        if ask(&mut health, &bad, RequestOutcome::HeadReceived, now).is_ok() {
             attempts += 1;
-            health.spoil(&bad, now);
+            health.fail_body(&bad, now);
         }
         now += Duration::from_millis(100);
     }
     assert_eq!(attempts, 5 + 3, "after 1, 2 and 4 s");
     now += Duration::from_secs(60);
-    ask(&mut health, &bad, RequestOutcome::Begun, now).unwrap();
-    health.complete(&bad);
+    ask(&mut health, &bad, RequestOutcome::HeadReceived, now).unwrap();
+    health.complete_body(&bad);
     assert_eq!(sent(&mut health, &bad, RequestOutcome::Served, 20, now), 20);
 }
 
@@ -260,8 +260,8 @@ fn k13_connections_that_fail_now_and_then_leave_it_closed() {
     let now = Instant::now();
     let (mut health, any) = (health(), manifest("any", "latest"));
     for _ in 0..20 {
-        sent(&mut health, &any, RequestOutcome::Unconnected, 4, now);
-        ask(&mut health, &any, RequestOutcome::Spoilt, now).unwrap();
+        sent(&mut health, &any, RequestOutcome::NotConnected, 4, now);
+        ask(&mut health, &any, RequestOutcome::TargetFailed, now).unwrap();
         health = HostHealth { targets: crate::lru::LruMap::new(8), ..health };
     }
     assert_eq!(health.state(), State::Closed);
@@ -284,7 +284,7 @@ fn k13_only_what_has_not_failed_lately_is_worth_asking_again() {
     let now = Instant::now();
     let (mut health, bad) = (health(), manifest("bad", "latest"));
     assert!(health.may_retry(&bad));
-    ask(&mut health, &bad, RequestOutcome::Spoilt, now).unwrap();
+    ask(&mut health, &bad, RequestOutcome::TargetFailed, now).unwrap();
     assert!(!health.may_retry(&bad));
     ask(&mut health, &bad, RequestOutcome::Answered, now).unwrap();
     assert!(health.may_retry(&bad));

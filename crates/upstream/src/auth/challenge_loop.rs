@@ -12,7 +12,7 @@ use telemetry::UpstreamKind;
 
 use super::context::RequestContext;
 use super::credential::CredentialKind;
-use super::hop::{Host, Role};
+use super::hop::{Hop, HopRole};
 use super::schemes::Scheme;
 use super::token_cache::{CachedToken, TokenKey};
 use super::{Auth, Credential, Demand};
@@ -89,7 +89,7 @@ impl Auth {
     pub(crate) async fn send_authenticated(
         &self,
         context: RequestContext<'_>,
-        host: &Host,
+        host: &Hop,
         operation: &Operation,
         kind: UpstreamKind,
         allowance: &mut Allowance,
@@ -115,7 +115,7 @@ impl Auth {
                 Step::Refused(error) => return Err(error),
                 Step::WrongLogin => {
                     let refusal = self.refusal(&host_of(&host.url), &credential, 401);
-                    return Err(negative_answer::weigh(
+                    return Err(negative_answer::verify(
                         refusal,
                         response,
                         &operation.method,
@@ -162,7 +162,7 @@ impl Auth {
     async fn known_credential(
         &self,
         context: RequestContext<'_>,
-        host: &Host,
+        host: &Hop,
         allowance: &mut Allowance,
     ) -> Result<Option<Credential>, Error> {
         let credential = self.prepare(context, host, allowance).await?;
@@ -176,13 +176,13 @@ impl Auth {
     fn next_step(
         &self,
         context: RequestContext<'_>,
-        host: &Host,
+        host: &Hop,
         response: &Response,
         credential: &Credential,
         attempted: &mut Attempted,
     ) -> Result<Step, Error> {
         let status = response.status();
-        if !matches!(status.as_u16(), 401 | 403 | 404 | 410) || host.role == Role::Returned {
+        if !matches!(status.as_u16(), 401 | 403 | 404 | 410) || host.role == HopRole::Returned {
             return Ok(Step::Conclude);
         }
         let demand = match status {
@@ -193,14 +193,14 @@ impl Auth {
         let known = self.schemes.of(host);
         let facts = Facts {
             status,
-            may_login: self.may_show_login(context.transport, host),
+            may_login: self.may_send_login(context.transport, host),
             is_known: known.is_some_and(|(scheme, _)| scheme != Scheme::Basic || !attempted.basic),
             has_root: host.is_home(),
         };
         let wanted = match demand {
             Demand::Bearer { realm, service, scope, is_scope_lacking } => {
                 let key = self.key(host, &realm, service.clone(), scope.of(&host.repository));
-                let wanted = Wanted::Token { key: Box::new(key), is_scope_lacking };
+                let wanted = DemandKind::Token { key: Box::new(key), is_scope_lacking };
                 let step = attempted.next(&wanted, credential, facts);
                 if matches!(step, Step::Token(..)) {
                     self.learn(host, &Scheme::Bearer { realm, service }, Some(&scope));
@@ -211,8 +211,8 @@ impl Auth {
                 let detail = format!("sends an unusable challenge: {error}");
                 return Err(Error::new(ErrorKind::Invalid, host_of(&host.url), detail));
             }
-            Demand::Basic => Wanted::Basic,
-            Demand::Unusable(_) | Demand::Nothing => Wanted::Nothing,
+            Demand::Basic => DemandKind::Basic,
+            Demand::Unusable(_) | Demand::Nothing => DemandKind::Nothing,
         };
         Ok(attempted.next(&wanted, credential, facts))
     }
@@ -220,7 +220,7 @@ impl Auth {
 
 /// The parts of a demand that decide the next step.
 #[derive(Debug)]
-enum Wanted {
+enum DemandKind {
     Nothing,
     Basic,
     Token { key: Box<TokenKey>, is_scope_lacking: bool },
@@ -236,18 +236,22 @@ impl Attempted {
     }
 
     /// Decides the next step after a 401, 403, 404 or 410 to `credential`.
-    fn next(&mut self, wanted: &Wanted, credential: &Credential, facts: Facts) -> Step {
+    fn next(&mut self, wanted: &DemandKind, credential: &Credential, facts: Facts) -> Step {
         match (&credential.offer, wanted) {
             (
                 CredentialKind::Token { key, held, is_fresh },
-                Wanted::Token { key: asked, is_scope_lacking },
+                DemandKind::Token { key: asked, is_scope_lacking },
             ) if *key == **asked => {
+                // The challenge asks for the token that was just sent. A new one may help only if this one is old
+                // enough to have expired, or if a later one may have a larger scope.
                 let lacks = *is_scope_lacking || facts.status == StatusCode::FORBIDDEN;
                 let may_help = if lacks { held.may_allow_too_little() } else { held.may_be_dead() };
                 let is_final = *is_fresh || !may_help;
                 if is_final { Step::Conclude } else { self.answer(asked, Some(held)) }
             }
-            (offer, Wanted::Token { key, .. }) => {
+            // The host wants a token of another realm or scope. The one that was sent is spent: it is not offered
+            // again, so the loop ends even if two scopes are demanded in turn.
+            (offer, DemandKind::Token { key, .. }) => {
                 if let CredentialKind::Token { key, .. } = offer {
                     self.spent.push(key.clone());
                 }
@@ -258,7 +262,9 @@ impl Attempted {
                     _ => self.answer(key, None),
                 }
             }
-            (CredentialKind::Token { key, held, is_fresh }, Wanted::Basic | Wanted::Nothing) => {
+            // A token was refused without a demand for another. Some registries refuse an expired token like that,
+            // so the request goes out bare once, to get a challenge.
+            (CredentialKind::Token { key, held, is_fresh }, DemandKind::Basic | DemandKind::Nothing) => {
                 let is_dead = !is_fresh
                     && match facts.status {
                         StatusCode::UNAUTHORIZED => held.may_be_dead(),
@@ -268,7 +274,7 @@ impl Attempted {
                 if !is_dead {
                     self.spent.push(key.clone());
                 }
-                let wants_basic = matches!(wanted, Wanted::Basic) && facts.may_login && !self.basic;
+                let wants_basic = matches!(wanted, DemandKind::Basic) && facts.may_login && !self.basic;
                 match (self.bare, facts.status) {
                     (false, StatusCode::UNAUTHORIZED) => {
                         Step::Bare(is_dead.then(|| (key.clone(), held.clone())))
@@ -278,24 +284,24 @@ impl Attempted {
                     _ => Step::Conclude,
                 }
             }
-            (CredentialKind::Basic { .. }, Wanted::Basic | Wanted::Nothing) => {
+            (CredentialKind::Basic { .. }, DemandKind::Basic | DemandKind::Nothing) => {
                 // The content may be public, so one attempt without credentials is left.
                 let is_bare_left = !self.bare && facts.status == StatusCode::UNAUTHORIZED;
                 if is_bare_left { Step::Bare(None) } else { Step::Conclude }
             }
-            (CredentialKind::Nothing, Wanted::Basic | Wanted::Nothing) => {
+            (CredentialKind::Nothing, DemandKind::Basic | DemandKind::Nothing) => {
                 self.after_nothing(wanted, credential, facts)
             }
         }
     }
 
-    fn after_nothing(&mut self, wanted: &Wanted, credential: &Credential, facts: Facts) -> Step {
+    fn after_nothing(&mut self, wanted: &DemandKind, credential: &Credential, facts: Facts) -> Step {
         match &credential.refusal {
             Some(refusal) if refusal.with_login => return Step::Refused(refusal.error.clone()),
             Some(_) => return Step::Conclude,
             None => {}
         }
-        if matches!(wanted, Wanted::Basic) && facts.may_login && !self.basic {
+        if matches!(wanted, DemandKind::Basic) && facts.may_login && !self.basic {
             return Step::Basic;
         }
         if self.basic && matches!(facts.status, StatusCode::NOT_FOUND | StatusCode::GONE) {

@@ -26,7 +26,7 @@ pub(super) enum CredentialKind {
     #[default]
     Nothing,
     /// The configured credentials.
-    Basic { header: HeaderValue, showing: Option<LoginPermit> },
+    Basic { header: HeaderValue, permit: Option<LoginPermit> },
     /// A token, and whether it was fetched for this very request.
     Token { key: TokenKey, held: Arc<CachedToken>, is_fresh: bool },
 }
@@ -40,12 +40,8 @@ pub(super) struct Refusal {
 }
 
 impl Credential {
-    pub(super) fn basic(header: HeaderValue, showing: LoginPermit) -> Self {
-        Self {
-            offer: CredentialKind::Basic { header, showing: Some(showing) },
-            has_login: true,
-            refusal: None,
-        }
+    pub(super) fn basic(header: HeaderValue, permit: LoginPermit) -> Self {
+        Self { offer: CredentialKind::Basic { header, permit: Some(permit) }, has_login: true, refusal: None }
     }
 
     pub(super) fn token(key: TokenKey, held: Arc<CachedToken>, is_fresh: bool) -> Self {
@@ -79,9 +75,9 @@ impl Credential {
         let is_taken = status.as_u16() < 400 || status == StatusCode::RANGE_NOT_SATISFIABLE;
         match &mut self.offer {
             CredentialKind::Token { held, .. } if is_taken => held.note_success(),
-            CredentialKind::Basic { showing, .. } => match showing.take() {
-                Some(showing) if is_taken => showing.accepted(),
-                Some(showing) if status == StatusCode::UNAUTHORIZED => showing.refused(None),
+            CredentialKind::Basic { permit, .. } => match permit.take() {
+                Some(permit) if is_taken => permit.accepted(),
+                Some(permit) if status == StatusCode::UNAUTHORIZED => permit.refused(None),
                 _ => {}
             },
             CredentialKind::Token { .. } | CredentialKind::Nothing => {}

@@ -7,10 +7,10 @@ use super::scope::Need;
 
 /// One host in a chain of redirects, with the URL that is requested there.
 #[derive(Clone, Debug)]
-pub(crate) struct Host {
+pub(crate) struct Hop {
     /// The URL of this hop.
     pub(crate) url: Url,
-    pub(crate) role: Role,
+    pub(crate) role: HopRole,
     /// The repository's name at this host.
     pub(crate) repository: Repository,
     pub(crate) need: Need,
@@ -18,7 +18,7 @@ pub(crate) struct Host {
 
 /// The position of a host in a chain of redirects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum HopRole {
     /// The registry itself.
     Home,
     /// Another host that it redirected to.
@@ -28,8 +28,8 @@ pub(crate) enum Role {
     Returned,
 }
 
-impl Host {
+impl Hop {
     pub(crate) fn is_home(&self) -> bool {
-        self.role == Role::Home
+        self.role == HopRole::Home
     }
 }

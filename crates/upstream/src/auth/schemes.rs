@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use url::{Origin, Url};
 
-use super::hop::Host;
+use super::hop::Hop;
 use super::scope::{Scope, Scopes};
 
 /// The most hosts to remember, including the registry's own.
@@ -48,7 +48,7 @@ struct Known {
 
 impl Schemes {
     /// Returns the scheme that `host` will demand, with the scope of the token.
-    pub(super) fn of(&self, host: &Host) -> Option<(Scheme, String)> {
+    pub(super) fn of(&self, host: &Hop) -> Option<(Scheme, String)> {
         let mut known = self.lock();
         let known = known.get_mut(&host.url.origin())?;
         known.used_at = Instant::now();
@@ -56,7 +56,7 @@ impl Schemes {
     }
 
     /// Remembers the scheme that `host` demanded. Returns true if it differs from the last one.
-    pub(super) fn learn(&self, host: &Host, scheme: &Scheme, scope: Option<&Scope>) -> bool {
+    pub(super) fn learn(&self, host: &Hop, scheme: &Scheme, scope: Option<&Scope>) -> bool {
         let mut all = self.lock();
         let origin = host.url.origin();
         if all.len() >= HOST_COUNT_MAX && !all.contains_key(&origin) {

@@ -34,7 +34,7 @@ const HOP_COUNT_MAX: usize = 3;
 
 /// A token request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Question<'a> {
+pub(super) struct TokenRequest<'a> {
     pub(super) realm: &'a Url,
     pub(super) service: Option<&'a str>,
     /// Scopes separated by blanks; `None` requests a token without a scope.
@@ -51,22 +51,22 @@ struct Answer {
 
 /// The reasons why there is no token.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum TokenFailure {
     /// The service got the credentials and refused.
     Login(Error),
     /// Anything else.
     Other(Error),
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
+impl From<TokenFailure> for Error {
+    fn from(failure: TokenFailure) -> Self {
         match failure {
-            Failure::Login(error) | Failure::Other(error) => error,
+            TokenFailure::Login(error) | TokenFailure::Other(error) => error,
         }
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for TokenFailure {
     fn from(error: Error) -> Self {
         Self::Other(error)
     }
@@ -83,14 +83,14 @@ impl From<Error> for Failure {
 pub(super) async fn fetch(
     transport: &Transport,
     gates: &Gates,
-    question: &Question<'_>,
+    request: &TokenRequest<'_>,
     basic: Option<&HeaderValue>,
     allowance: &mut Allowance,
-) -> Result<Token, Failure> {
+) -> Result<Token, TokenFailure> {
     let group =
-        TargetGroup { repository: question.scope.unwrap_or_default().to_owned(), kind: TargetKind::Token };
+        TargetGroup { repository: request.scope.unwrap_or_default().to_owned(), kind: TargetKind::Token };
     let target = Arc::new(Target { group: Arc::new(group), is_head: false, reference: String::new() });
-    let mut url = question.url();
+    let mut url = request.url();
     let mut authorization = basic;
     let mut seen = Vec::new();
     let mut response =
@@ -119,13 +119,13 @@ pub(super) async fn fetch(
         }
         let error = if error.kind() == ErrorKind::Denied {
             let budget = &transport.memory.documents;
-            negative_answer::weigh_of_token_service(error, response, allowance.deadline, budget).await
+            negative_answer::verify_token_refusal(error, response, allowance.deadline, budget).await
         } else {
             error
         };
         let is_refusal = matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unconfirmed);
         let is_login = is_refusal && authorization.is_some();
-        return Err(if is_login { Failure::Login(error) } else { Failure::Other(error) });
+        return Err(if is_login { TokenFailure::Login(error) } else { TokenFailure::Other(error) });
     }
     let unusable = |what| Error::new(ErrorKind::Invalid, &host, format!("answered a token request {what}"));
     if is_web_page(response.headers()) {
@@ -147,7 +147,7 @@ fn outgoing(url: Url, authorization: Option<&HeaderValue>, target: &Arc<Target>)
     Outgoing { kind, method, url, headers, target, is_further: false }
 }
 
-impl Question<'_> {
+impl TokenRequest<'_> {
     fn url(&self) -> Url {
         let mut url = self.realm.clone();
         if self.service.is_some() || self.scope.is_some() {

@@ -1,10 +1,10 @@
 use url::Url;
 
-use super::{BaseLocator, Place};
+use super::{BaseLocator, BaseSetting};
 use crate::settings::SettingsError;
 
-fn read(upstream: &str) -> Result<Place, SettingsError> {
-    Place::read(&Url::parse(upstream).unwrap())
+fn read(upstream: &str) -> Result<BaseSetting, SettingsError> {
+    BaseSetting::read(&Url::parse(upstream).unwrap())
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn k20_what_stands_behind_v2_is_the_beginning_of_names() {
         ("http://10.0.0.1:5000/a/b/v2", "http://10.0.0.1:5000/a/b/v2/x/tags/list"),
     ];
     for (upstream, url) in cases {
-        let Place::HostAnswer(base) = read(upstream).unwrap() else { panic!("{upstream} is clear") };
+        let BaseSetting::HostAnswer(base) = read(upstream).unwrap() else { panic!("{upstream} is clear") };
         assert_eq!(base.url("x/tags/list").as_str(), url, "{upstream}");
         assert!(base.root.path().ends_with("/v2/"), "{upstream}");
     }
@@ -40,12 +40,14 @@ fn k20_what_stands_behind_v2_is_the_beginning_of_names() {
 #[test]
 fn k20_a_path_without_v2_may_be_either() {
     for upstream in ["https://nexus.example/repository/hub", "https://nexus.example/repository/hub/"] {
-        let place = read(upstream).unwrap();
-        let Place::Open { front, below } = place.clone() else { panic!("{upstream} is not clear") };
+        let setting = read(upstream).unwrap();
+        let BaseSetting::Ambiguous { front, below } = setting.clone() else {
+            panic!("{upstream} is not clear")
+        };
         assert_eq!(front.url("x/tags/list").as_str(), "https://nexus.example/v2/repository/hub/x/tags/list");
         assert_eq!(front.root.as_str(), "https://nexus.example/v2/");
         assert_eq!(below.url("x/tags/list").as_str(), "https://nexus.example/repository/hub/v2/x/tags/list");
-        let base_locator = BaseLocator::new(place);
+        let base_locator = BaseLocator::new(setting);
         let mut asked = front.url("x/tags/list");
         asked.set_query(Some("n=1"));
         assert_eq!(base_locator.moved(&asked, &front), asked);

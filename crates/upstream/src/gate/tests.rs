@@ -6,7 +6,7 @@ use policy::host_health::{RequestOutcome, Target, TargetKind};
 use telemetry::Metrics;
 use tokio::time::Instant;
 
-use super::{Gate, Role};
+use super::{Gate, HostRole};
 use crate::error::{Error, ErrorKind};
 use crate::operation::target_of;
 use crate::transport::Allowance;
@@ -16,7 +16,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 fn gate() -> (Arc<Gate>, Metrics) {
     let metrics = Metrics::new(&["corp".to_owned()]);
     let root = "https://registry.example/v2/".parse().unwrap();
-    (Gate::new("corp", metrics.registry("corp"), Role::Registry, root, 64), metrics)
+    (Gate::new("corp", metrics.registry("corp"), HostRole::Registry, root, 64), metrics)
 }
 
 fn target(repository: &str, kind: TargetKind, reference: &str) -> Arc<Target> {
@@ -220,7 +220,7 @@ async fn newcomer_8_a_host_that_is_left_alone_says_why() {
     // What our own request finds out is later.
     tokio::time::advance(Duration::from_secs(1)).await;
     let (mut probing, _) = gate.take_probe().unwrap();
-    probing.report(RequestOutcome::Unconnected, Some(&unconnected()));
+    probing.report(RequestOutcome::NotConnected, Some(&unconnected()));
     let told = gate.check_further(&never_asked).unwrap_err().to_string();
     assert!(told.ends_with("(last error: it could not be reached)"), "{told}");
 }

@@ -33,9 +33,9 @@ fn k12_a_body_that_is_no_registrys_error_outweighs_headers_that_proxies_copy() {
         (&[BASIC], "Not Authorized\n", false),
         (&[VERSION, BASIC], "Not Authorized\n", true),
     ] {
-        assert_eq!(is_registrys(&headers(head), body.as_bytes(), true), expected, "{head:?} {body:?}");
+        assert_eq!(is_from_registry(&headers(head), body.as_bytes(), true), expected, "{head:?} {body:?}");
     }
-    assert!(!is_registrys(&headers(&[VERSION]), b"", false), "nothing may have come of the body");
+    assert!(!is_from_registry(&headers(&[VERSION]), b"", false), "nothing may have come of the body");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn k12_only_headers_as_a_registry_writes_them_show_one() {
         (&[VERSION, ("docker-content-digest", digest)], true),
         (&[BASIC], false),
     ] {
-        assert_eq!(speaks_by_headers(&headers(head)), expected, "{head:?}");
+        assert_eq!(headers_show_registry(&headers(head)), expected, "{head:?}");
     }
 }
 

@@ -131,6 +131,7 @@ async fn first_to_answer(addresses: &[IpAddr], port: u16) -> Option<IpAddr> {
             }
             None => LAST_ATTEMPT_MAX,
         };
+        // A failed attempt starts the next one at once; a silent one keeps running beside the next.
         match timeout(delay, attempts.next()).await {
             Ok(Some(Ok(address))) => return Some(address),
             Ok(Some(Err(_))) => {}

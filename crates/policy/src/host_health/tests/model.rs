@@ -41,7 +41,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let bad_end = prop_oneof![
         20 => Just(RequestOutcome::Failed),
         1 => Just(RequestOutcome::Answered),
-        1 => Just(RequestOutcome::Spoilt),
+        1 => Just(RequestOutcome::TargetFailed),
         1 => Just(RequestOutcome::Abandoned),
     ];
     let step = prop_oneof![

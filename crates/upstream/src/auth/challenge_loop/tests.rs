@@ -5,7 +5,7 @@ use http::StatusCode;
 use http::header::HeaderValue;
 use url::Url;
 
-use super::{Attempted, CHALLENGE_COUNT_MAX, Credential, Facts, Step, Wanted};
+use super::{Attempted, CHALLENGE_COUNT_MAX, Credential, DemandKind, Facts, Step};
 use crate::auth::token_cache::{CachedToken, Token, TokenCache, TokenKey};
 use crate::error::{Error, ErrorKind};
 
@@ -31,8 +31,8 @@ fn facts(status: u16) -> Facts {
     Facts { status, may_login: false, is_known: true, has_root: true }
 }
 
-fn wants(scope: &str, is_scope_lacking: bool) -> Wanted {
-    Wanted::Token { key: Box::new(key(scope)), is_scope_lacking }
+fn wants(scope: &str, is_scope_lacking: bool) -> DemandKind {
+    DemandKind::Token { key: Box::new(key(scope)), is_scope_lacking }
 }
 
 /// A letter for a step: what a table can hold.
@@ -54,25 +54,25 @@ fn letter(step: &Step) -> char {
 async fn k2_k3_t23_what_a_refused_token_leads_to() {
     // Whether it worked before and was fetched for this request; the status; what is wanted; the step.
     let cases = [
-        (true, false, 401, Wanted::Nothing, 'B'),
-        (true, false, 401, Wanted::Basic, 'B'),
+        (true, false, 401, DemandKind::Nothing, 'B'),
+        (true, false, 401, DemandKind::Basic, 'B'),
         (true, false, 401, wants("a", false), 'T'),
         (true, false, 401, wants("a", true), 'T'),
         (true, false, 401, wants("b", false), 't'),
-        (true, false, 403, Wanted::Nothing, 'B'),
+        (true, false, 403, DemandKind::Nothing, 'B'),
         (true, false, 403, wants("a", true), 'T'),
         (true, false, 403, wants("b", true), 't'),
-        (true, false, 404, Wanted::Nothing, 'c'),
+        (true, false, 404, DemandKind::Nothing, 'c'),
         // New, and refused at once: another would be no better.
-        (false, false, 401, Wanted::Nothing, 'b'),
+        (false, false, 401, DemandKind::Nothing, 'b'),
         (false, false, 401, wants("a", false), 'c'),
         (false, false, 401, wants("a", true), 'c'),
-        (false, false, 403, Wanted::Nothing, 'c'),
+        (false, false, 403, DemandKind::Nothing, 'c'),
         (false, false, 403, wants("a", true), 'c'),
         (false, false, 403, wants("b", true), 't'),
         (true, true, 401, wants("a", false), 'c'),
-        (true, true, 401, Wanted::Nothing, 'b'),
-        (true, true, 403, Wanted::Nothing, 'c'),
+        (true, true, 401, DemandKind::Nothing, 'b'),
+        (true, true, 403, DemandKind::Nothing, 'c'),
         (true, true, 403, wants("b", true), 't'),
     ];
     for (has_worked, is_fresh, status, wanted, expected) in cases {
@@ -87,12 +87,12 @@ fn k6_what_a_bare_request_leads_to() {
     let login = |status, is_known| Facts { may_login: true, is_known, ..facts(status) };
     for status in [401, 403, 404, 410] {
         let cases = [
-            (Wanted::Nothing, login(status, false), 'r'),
-            (Wanted::Nothing, login(status, true), 'k'),
-            (Wanted::Nothing, Facts { has_root: false, ..login(status, false) }, 'c'),
-            (Wanted::Nothing, Facts { is_known: false, ..facts(status) }, 'c'),
-            (Wanted::Basic, login(status, false), 'l'),
-            (Wanted::Basic, Facts { is_known: false, ..facts(status) }, 'c'),
+            (DemandKind::Nothing, login(status, false), 'r'),
+            (DemandKind::Nothing, login(status, true), 'k'),
+            (DemandKind::Nothing, Facts { has_root: false, ..login(status, false) }, 'c'),
+            (DemandKind::Nothing, Facts { is_known: false, ..facts(status) }, 'c'),
+            (DemandKind::Basic, login(status, false), 'l'),
+            (DemandKind::Basic, Facts { is_known: false, ..facts(status) }, 'c'),
             (wants("a", false), login(status, true), 't'),
         ];
         for (wanted, facts, expected) in cases {
@@ -101,9 +101,9 @@ fn k6_what_a_bare_request_leads_to() {
         }
         let error = Error::new(ErrorKind::Denied, "auth.example", "refused");
         let refused = |with_login| Credential::refused(Some(key("a")), with_login, error.clone());
-        let step = Attempted::default().next(&Wanted::Nothing, &refused(true), login(status, true));
+        let step = Attempted::default().next(&DemandKind::Nothing, &refused(true), login(status, true));
         assert_eq!(letter(&step), 'x', "the login was not accepted: the answer without says nothing");
-        let step = Attempted::default().next(&Wanted::Nothing, &refused(false), login(status, true));
+        let step = Attempted::default().next(&DemandKind::Nothing, &refused(false), login(status, true));
         assert_eq!(letter(&step), 'c');
         let step = Attempted::default().next(&wants("a", false), &refused(false), login(status, true));
         assert_eq!(letter(&step), 'x', "the same token was asked for a moment ago");
@@ -113,7 +113,8 @@ fn k6_what_a_bare_request_leads_to() {
 /// Whatever a host says, it is asked a bounded number of times.
 #[tokio::test(start_paused = true)]
 async fn k2_every_dialogue_ends() {
-    let answers = [Wanted::Nothing, Wanted::Basic, wants("a", false), wants("b", true), wants("c", false)];
+    let answers =
+        [DemandKind::Nothing, DemandKind::Basic, wants("a", false), wants("b", true), wants("c", false)];
     let seed = std::iter::successors(Some(7_u64), |seed| {
         Some(seed.wrapping_mul(6364136223846793005).wrapping_add(1))
     });

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
 use super::{Race, WINNER_TTL, alternating};
-use crate::clients::Pair;
+use crate::clients::ClientPair;
 use crate::settings::Settings;
 use crate::tls;
 
@@ -143,7 +143,7 @@ async fn f21_a_request_goes_around_a_black_hole_within_a_moment() {
     for race in [Some(Arc::new(Race::new(&settings, &[]))), None] {
         let resolver = Several(race);
         let build = |builder: reqwest::ClientBuilder| builder.dns_resolver(resolver.clone());
-        let pair = Pair::new(&settings, &tls::verified(&roots), build).unwrap();
+        let pair = ClientPair::new(&settings, &tls::verified(&roots), build).unwrap();
         let started = Instant::now();
         let answer = pair.pooled.get(format!("http://{NAME}:{port}/v2/")).send().await.unwrap();
         assert_eq!(answer.status(), 401);
