@@ -242,15 +242,15 @@ impl Attempted {
                 CredentialKind::Token { key, held, is_fresh },
                 DemandKind::Token { key: asked, is_scope_lacking },
             ) if *key == **asked => {
-                // The challenge asks for the token that was just sent. A new one may help only if this one is old
-                // enough to have expired, or if a later one may have a larger scope.
+                // The challenge asks for the token that was just sent. A new one may help only if this one is
+                // old enough to have expired, or if a later one may have a larger scope.
                 let lacks = *is_scope_lacking || facts.status == StatusCode::FORBIDDEN;
                 let may_help = if lacks { held.may_allow_too_little() } else { held.may_be_dead() };
                 let is_final = *is_fresh || !may_help;
                 if is_final { Step::Conclude } else { self.answer(asked, Some(held)) }
             }
-            // The host wants a token of another realm or scope. The one that was sent is spent: it is not offered
-            // again, so the loop ends even if two scopes are demanded in turn.
+            // The host wants a token of another realm or scope. The one that was sent is spent: it is not
+            // offered again, so the loop ends even if two scopes are demanded in turn.
             (offer, DemandKind::Token { key, .. }) => {
                 if let CredentialKind::Token { key, .. } = offer {
                     self.spent.push(key.clone());
@@ -262,8 +262,8 @@ impl Attempted {
                     _ => self.answer(key, None),
                 }
             }
-            // A token was refused without a demand for another. Some registries refuse an expired token like that,
-            // so the request goes out bare once, to get a challenge.
+            // A token was refused without a demand for another. Some registries refuse an expired token like
+            // that, so the request goes out bare once, to get a challenge.
             (CredentialKind::Token { key, held, is_fresh }, DemandKind::Basic | DemandKind::Nothing) => {
                 let is_dead = !is_fresh
                     && match facts.status {
