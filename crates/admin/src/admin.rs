@@ -88,7 +88,7 @@ async fn whole(answer: Response<Body>) -> Response<Bytes> {
     }
 }
 
-/// What every answer has. A HEAD gets the headers of a GET.
+/// Adds the headers that every answer carries. A HEAD gets the headers of a GET.
 fn finish(method: &Method, mut answer: Response<Bytes>) -> Response<Bytes> {
     let length = HeaderValue::from(answer.body().len());
     let headers = answer.headers_mut();

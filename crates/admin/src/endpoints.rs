@@ -1,4 +1,4 @@
-//! What is at which path. To add an endpoint, write a function that answers it and give it a row in [`ENDPOINTS`]; the
+//! The table of paths. To add an endpoint, write a function that answers it and give it a row in [`ENDPOINTS`]; the
 //! router and the list at `/` follow from that.
 
 mod health;

@@ -1,4 +1,4 @@
-//! Who may ask, and how: what stands before every endpoint.
+//! The guard before every endpoint: it checks the host, the origin and the token of a request.
 //!
 //! A browser sends requests for whatever page it shows, and reaches what the person in front of it reaches. A page gets at
 //! this listener in two ways: it asks for our address outright, and then the browser says so (`Origin`,
@@ -18,12 +18,12 @@ use crate::token::Token;
 /// Endpoints that everybody may ask: they tell no more than that wharf is there, and probes have neither name nor token.
 const OPEN: [&str; 2] = ["/livez", "/readyz"];
 
-/// Whether a request goes past the guard.
+/// Whether a request is answered without these checks.
 pub(crate) fn is_open(head: &request::Parts) -> bool {
     is_read(&head.method) && OPEN.contains(&head.uri.path())
 }
 
-/// What is asked of a request before it is answered.
+/// The checks that a request must pass before it is answered.
 #[derive(Debug)]
 pub(crate) struct Guard {
     /// None: no token is asked for.

@@ -1,4 +1,4 @@
-//! What the endpoints tell of and act on.
+//! The parts of the process that the endpoints report on and act on.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::reload::Reloads;
 
-/// What the admin service is made of.
+/// The parts that an admin service needs.
 #[derive(Debug)]
 pub struct Parts {
-    /// What the server serves.
+    /// The registries that the server serves.
     pub control: Control,
     /// The process's numbers.
     pub metrics: Arc<Metrics>,

@@ -60,7 +60,11 @@ async fn f41_a_reload_is_asked_for_by_post_and_the_answer_says_how_it_ended() {
     let refused = within("an answer", ask("POST", &[])).await.unwrap();
     assert_eq!((refused.status, refused.text().as_str()), (422, "wharf.toml:1: no\n"));
     count.await.unwrap();
-    assert_eq!(within("an answer", ask("POST", &[])).await.unwrap().status, 503, "nobody does it any more");
+    assert_eq!(
+        within("an answer", ask("POST", &[])).await.unwrap().status,
+        503,
+        "the task that reloads has ended"
+    );
     let asked = within("an answer", ask("GET", &[])).await.unwrap();
     assert_eq!((asked.status, asked.header("allow")), (405, Some("POST")));
 }

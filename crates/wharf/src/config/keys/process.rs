@@ -50,7 +50,7 @@ pub(crate) static LISTEN: Key<Vec<Text>> = Key {
     default: Preset::Written("0.0.0.0:5000"),
     reloadable: false,
     doc: "Where clients connect over plain HTTP. `[::]:5000` takes IPv4 as well. With `[server.tls]` it may \
-          be `\"off\"` (or `[]`): then nobody connects without TLS.",
+          be `\"off\"` (or `[]`): then every connection uses TLS.",
 };
 
 pub(crate) static DOMAIN: Key<Text> = Key {

@@ -199,7 +199,7 @@ pub(crate) static STALE_IF_ERROR: Key<StaleLimit> = Key {
     form: form::STALE_LIMIT,
     default: Preset::Value(TagRule::DEFAULT.stale_if_error),
     reloadable: true,
-    doc: "For how long after that a stored tag may stand in when the upstream cannot be asked. `0s`: never.",
+    doc: "When the upstream cannot be asked, a stored tag may stand in for this long after that. `0s`: never.",
 };
 
 pub(crate) static ON_UPSTREAM_404: Key<Upstream404> = Key {
