@@ -1,5 +1,5 @@
-//! One declaration of a metric gives its name, its help, its unit, its labels and its type; the exposition and the
-//! reference page's test read the declarations.
+//! Declarations of metrics: name, help, unit, labels and type. The exposition and the test of the reference
+//! page read them.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use crate::label::OfRegistry;
+use crate::label::RegistryLabel;
 
 /// The unit of a metric, which is part of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,22 +25,22 @@ impl In {
     }
 }
 
-/// A metric of `T`, which holds the numbers themselves.
+/// A metric of the group `T`, which holds its numbers.
 pub(crate) struct Declared<T> {
-    /// Without prefix, unit and suffix.
+    /// The name without prefix, unit and suffix.
     pub(crate) name: &'static str,
     pub(crate) help: &'static str,
     pub(crate) unit: Option<In>,
-    /// Beside `registry`.
+    /// The labels besides `registry`.
     pub(crate) labels: &'static [&'static str],
     pub(crate) metric_type: MetricType,
     pub(crate) exists: fn(&T) -> bool,
     pub(crate) encode: fn(&T, MetricEncoder<'_>) -> fmt::Result,
-    pub(crate) encode_of: fn(&T, &OfRegistry, &mut MetricEncoder<'_>) -> fmt::Result,
+    pub(crate) encode_with: fn(&T, &RegistryLabel, &mut MetricEncoder<'_>) -> fmt::Result,
 }
 
 impl<T> Declared<T> {
-    /// Prints the number of the one `T` that the process has.
+    /// Prints a metric of the process.
     pub(crate) fn print(&self, of: &T, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         if !(self.exists)(of) {
             return Ok(());
@@ -50,10 +50,10 @@ impl<T> Declared<T> {
         (self.encode)(of, metric)
     }
 
-    /// Prints the numbers of several registries beneath one description.
-    pub(crate) fn print_all<'t>(
+    /// Prints a metric of several registries under one description.
+    pub(crate) fn print_registries<'t>(
         &self,
-        registries: impl Iterator<Item = (&'t OfRegistry, &'t T)>,
+        registries: impl Iterator<Item = (&'t RegistryLabel, &'t T)>,
         encoder: &mut DescriptorEncoder<'_>,
     ) -> fmt::Result
     where
@@ -65,11 +65,11 @@ impl<T> Declared<T> {
         }
         let unit = self.unit.map(In::unit);
         let mut metric = encoder.encode_descriptor(self.name, self.help, unit.as_ref(), self.metric_type)?;
-        existing.try_for_each(|(registry, of)| (self.encode_of)(of, registry, &mut metric))
+        existing.try_for_each(|(registry, of)| (self.encode_with)(of, registry, &mut metric))
     }
 }
 
-/// Declares a struct of metrics, one field each: `"name", "help" [, in unit] => field: type = start`.
+/// Declares a struct with one field per metric: `"name", "help" [, in unit] => field: type = start`.
 macro_rules! metrics {
     (
         $(#[$about:meta])*
@@ -82,19 +82,19 @@ macro_rules! metrics {
         $visibility struct $group { $($field: $series,)+ }
 
         impl $group {
-            /// Every metric of the group, in the order in which they are printed.
+            /// Every metric of the group, in the order of the exposition.
             pub(crate) const DECLARED: &'static [$crate::declare::Declared<Self>] = &[$(
                 $crate::declare::Declared {
                     name: $name,
-                    // The library ends the help of its own metrics like this.
+                    // As the library ends the help of its own metrics.
                     help: concat!($help, "."),
                     unit: metrics!(@unit $($unit)?),
                     labels: <$series as $crate::series::Series>::LABELS,
                     metric_type: <$series as $crate::series::Series>::TYPE,
                     exists: |of| $crate::series::Series::exists(&of.$field),
                     encode: |of, encoder| $crate::series::Series::encode(&of.$field, encoder),
-                    encode_of: |of, registry, encoder| {
-                        $crate::series::Series::encode_of(&of.$field, registry, encoder)
+                    encode_with: |of, registry, encoder| {
+                        $crate::series::Series::encode_with(&of.$field, registry, encoder)
                     },
                 },
             )+];
@@ -110,20 +110,20 @@ macro_rules! metrics {
 
 pub(crate) use metrics;
 
-/// A metric as the reference page describes it.
+/// A metric as the reference page documents it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Declaration {
-    /// As it is asked for: with prefix, unit and suffix.
+    /// The full name, with prefix, unit and suffix.
     pub name: String,
     /// `counter`, `gauge`, `histogram` or `info`.
     pub metric_type: &'static str,
-    /// In the order in which they are printed.
+    /// In the order of the exposition.
     pub labels: Vec<&'static str>,
 }
 
 impl<T> Declared<T> {
-    /// The declaration, with `registry` in front of the labels where each registry has one.
-    pub(crate) fn declaration(&self, of_registry: bool) -> Declaration {
+    /// The declaration, with `registry` as the first label of a metric per registry.
+    pub(crate) fn declaration(&self, per_registry: bool) -> Declaration {
         let unit = self.unit.map(|unit| format!("_{}", unit.unit().as_str())).unwrap_or_default();
         let (metric_type, suffix) = match self.metric_type {
             MetricType::Counter => ("counter", "_total"),
@@ -132,7 +132,7 @@ impl<T> Declared<T> {
             MetricType::Info => ("info", "_info"),
             MetricType::Unknown => ("unknown", ""),
         };
-        let registry = of_registry.then_some("registry");
+        let registry = per_registry.then_some("registry");
         Declaration {
             name: format!("wharf_{}{unit}{suffix}", self.name),
             metric_type,

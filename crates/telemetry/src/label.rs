@@ -1,11 +1,11 @@
-//! How label values and label sets are declared: an enum gives the values, a struct the names.
+//! Declarations of labels: an enum lists the values of a label, a struct the labels of a metric.
 
 use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 
-/// Declares an enum whose variants are the values of a label, each with its text.
+/// Declares an enum of the values of a label, each with its text.
 macro_rules! label {
     (
         $(#[$about:meta])*
@@ -16,10 +16,10 @@ macro_rules! label {
         $visibility enum $name { $($(#[$about_value])* $value,)+ }
 
         impl $name {
-            /// Every value, in the order of its declaration.
+            /// Every value, in declaration order.
             $visibility const ALL: &'static [Self] = &[$(Self::$value,)+];
 
-            /// The text of the label.
+            /// The label's text.
             $visibility fn as_str(self) -> &'static str {
                 match self { $(Self::$value => $text,)+ }
             }
@@ -36,7 +36,7 @@ macro_rules! label {
     };
 }
 
-/// Declares a struct whose fields are the labels of a metric beside `registry`, in the order in which they are printed.
+/// Declares a struct of the labels of a metric, besides `registry`, in the order of the exposition.
 macro_rules! label_set {
     ($(#[$about:meta])* struct $name:ident { $($label:ident: $values:ty,)+ }) => {
         $(#[$about])*
@@ -55,29 +55,29 @@ pub(crate) use {label, label_set};
 
 /// The names of the labels in a set.
 pub(crate) trait LabelNames {
-    /// In the order in which they are printed.
+    /// In the order of the exposition.
     const NAMES: &'static [&'static str];
 }
 
-/// A set of labels that a family of series is told apart by.
+/// The labels that distinguish the series of a family.
 pub(crate) trait Labels: LabelNames + EncodeLabelSet + Copy + Ord {
-    /// The combinations that exist from the start. A counter that first shows at 1 has no increase, and an alert on its
-    /// increase misses the first event, which is often the only one. A combination that does not occur is left out; if
-    /// it occurs all the same, it appears with its first event.
+    /// The combinations that exist from the start, at 0. A counter that first appears at 1 shows no increase,
+    /// so an alert on the increase would miss the first event, which is often the only one. An unexpected
+    /// combination appears with its first event.
     fn expected() -> Vec<Self>;
 }
 
 /// The `registry` label: the name of a configured registry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct OfRegistry(Arc<str>);
+pub(crate) struct RegistryLabel(Arc<str>);
 
-impl OfRegistry {
+impl RegistryLabel {
     pub(crate) fn new(name: &str) -> Self {
         Self(name.into())
     }
 }
 
-impl EncodeLabelSet for OfRegistry {
+impl EncodeLabelSet for RegistryLabel {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
         [("registry", &*self.0)].encode(encoder)
     }

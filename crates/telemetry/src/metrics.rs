@@ -1,4 +1,4 @@
-//! The process's metrics: one value built at the start and handed down.
+//! The metrics of the process. One value is built at the start and passed to all parts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::declare::{Declaration, metrics};
 use crate::label::label_set;
 use crate::process;
 use crate::registry_metrics::{LiveRegistries, RegistryMetrics};
-use crate::series::{CountedElsewhere, Counts, LateGauge, LookedUp, LookedUpBy};
+use crate::series::{Counters, OptionalGauge, SampledCounter, SampledGauge, SampledGauges};
 use crate::values::{Answered, CloseReason, Reloaded, Status};
 
 /// The `Content-Type` of [`Metrics::encode`]: OpenMetrics text, which Prometheus has read since 2.5.
 pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Upper bounds in seconds: from the timers' own grain (1 ms) to a stall that clients notice.
+/// Upper bounds in seconds: from the timers' resolution (1 ms) to a stall that clients notice.
 const LATENESS_SECONDS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
 
 label_set! { struct ByUnrouted { reason: Answered, status: Status, } }
@@ -31,50 +31,50 @@ label_set! { struct BySort { sort: &'static str, } }
 label_set! { struct ByReload { result: Reloaded, } }
 
 metrics! {
-    /// The numbers that belong to no registry.
-    struct OfProcess {
+    /// The metrics that belong to no registry.
+    struct ProcessMetrics {
         "unrouted_requests",
         "Requests that no registry answered: an unknown host, a push, a malformed head, a health check"
-            => unrouted: Counts<ByUnrouted> = Counts::new();
+            => unrouted: Counters<ByUnrouted> = Counters::new();
         "connections", "Client connections open now"
             => connections: Gauge = Gauge::default();
         "connections_closed", "Client connections that ended, by why"
-            => connections_closed: Counts<ByClose> = Counts::new();
+            => connections_closed: Counters<ByClose> = Counters::new();
         "draining", "1 while the process finishes its last answers before it stops"
             => draining: Gauge = Gauge::default();
         "tls_certificate_expiry_timestamp",
-        "When the certificate ends that clients are shown, in seconds since 1970", in Seconds
-            => tls_certificate_end: LateGauge = LateGauge::new();
+        "Expiry of the TLS certificate, in seconds since 1970", in Seconds
+            => tls_certificate_end: OptionalGauge = OptionalGauge::new();
         "config_reloads", "Attempts to load a changed configuration, by how they ended"
-            => reloads: Counts<ByReload> = Counts::new();
-        "config_loaded_timestamp", "When the configuration in use was loaded, in seconds since 1970", in Seconds
-            => config_loaded: LateGauge = LateGauge::new();
+            => reloads: Counters<ByReload> = Counters::new();
+        "config_loaded_timestamp", "Time at which the current configuration was loaded, in seconds since 1970", in Seconds
+            => config_loaded: OptionalGauge = OptionalGauge::new();
         "runtime_lateness", "Scheduling delay of the event loop that all connections and transfers share", in Seconds
             => lateness: Histogram = Histogram::new(LATENESS_SECONDS);
         "panics", "Panics, in any request or task: each one is a bug"
             => panics: Counter = Counter::default();
         "log_lines_dropped", "Log lines lost because the reader of the log did not keep up"
-            => log_lines_dropped: CountedElsewhere = CountedElsewhere::default();
-        "body_memory", "Bytes of bodies in memory now, by what they belong to", in Bytes
-            => body_memory: LookedUpBy<BySort> = LookedUpBy::default();
+            => log_lines_dropped: SampledCounter = SampledCounter::default();
+        "body_memory", "Bytes of bodies in memory now, by sort", in Bytes
+            => body_memory: SampledGauges<BySort> = SampledGauges::default();
         "process_resident_memory", "Memory that the kernel holds for this process", in Bytes
-            => resident_memory: LookedUp = LookedUp::at(process::resident_bytes);
+            => resident_memory: SampledGauge = SampledGauge::at(process::resident_bytes);
         "process_open_files", "File descriptors in use, sockets among them"
-            => open_files: LookedUp = LookedUp::at(process::open_files);
+            => open_files: SampledGauge = SampledGauge::at(process::open_files);
     }
 }
 
-impl Collector for OfProcess {
+impl Collector for ProcessMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         Self::DECLARED.iter().try_for_each(|declared| declared.print(self, &mut encoder))
     }
 }
 
-/// Every number of the process: those of each registry, and those that belong to none.
+/// All metrics: those of each registry, and those of the process.
 pub struct Metrics {
     exposed: Registry,
     registries: Arc<LiveRegistries>,
-    own: Arc<OfProcess>,
+    own: Arc<ProcessMetrics>,
 }
 
 impl fmt::Debug for Metrics {
@@ -87,41 +87,42 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// Metrics for these registries; others may [come](Self::registry) and [go](Self::remove_registry).
+    /// Creates metrics for these registries. Others can be [added](Self::registry) and
+    /// [removed](Self::remove_registry).
     pub fn new(registry_names: &[String]) -> Self {
         let mut exposed = Registry::with_prefix("wharf");
         exposed.register(BUILD, "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let registries = Arc::new(LiveRegistries::default());
         for name in registry_names {
-            registries.get_or_begin(name);
+            registries.get_or_insert(name);
         }
-        let own = Arc::new(OfProcess::start());
+        let own = Arc::new(ProcessMetrics::start());
         exposed.register_collector(Box::new(Arc::clone(&registries)));
         exposed.register_collector(Box::new(Arc::clone(&own)));
         Self { exposed, registries, own }
     }
 
-    /// The numbers of one registry. Those of a new one appear at 0.
+    /// Returns the metrics of a registry. Those of a new one appear at 0.
     pub fn registry(&self, name: &str) -> Arc<RegistryMetrics> {
-        self.registries.get_or_begin(name)
+        self.registries.get_or_insert(name)
     }
 
-    /// The registry is served no more: its series are printed no more.
+    /// Removes the series of a registry that is no longer served.
     pub fn remove_registry(&self, name: &str) {
         self.registries.remove(name);
     }
 
-    /// A request ended without any registry having answered it.
+    /// Counts a request that no registry answered.
     pub fn unrouted(&self, reason: Answered, status: u16) {
         self.own.unrouted.inc(ByUnrouted { reason, status: Status::new(Some(status)) });
     }
 
-    /// A client connected. Each call is paired with one of [`connection_closed`](Self::connection_closed).
+    /// Counts a new connection. Each call pairs with one of [`connection_closed`](Self::connection_closed).
     pub fn connection_opened(&self) {
         self.own.connections.inc();
     }
 
-    /// A client's connection ended.
+    /// Counts the end of a connection.
     pub fn connection_closed(&self, why: CloseReason) {
         self.own.connections.dec();
         self.own.connections_closed.inc(ByClose { why });
@@ -137,8 +138,9 @@ impl Metrics {
         self.own.draining.set(1);
     }
 
-    /// The certificate that clients are shown ends then, in seconds since 1970; none: there is none, or it does not say.
-    /// The gauge exists while that is known, because an alert on it would take 0 for one that ended long ago.
+    /// Sets the expiry of the TLS certificate, in seconds since 1970; `None` if there is no certificate, or
+    /// if its expiry is unknown. Then the gauge does not exist, because an alert would take 0 for an expired
+    /// certificate.
     pub fn tls_certificate_ends(&self, seconds: Option<u64>) {
         match seconds {
             Some(seconds) => self.own.tls_certificate_end.set(seconds),
@@ -146,39 +148,39 @@ impl Metrics {
         }
     }
 
-    /// A changed configuration was loaded, or refused.
+    /// Counts a reload.
     pub fn reloaded(&self, result: Reloaded) {
         self.own.reloads.inc(ByReload { result });
     }
 
-    /// The configuration in use was loaded then, in seconds since 1970.
+    /// Sets the time at which the current configuration was loaded, in seconds since 1970.
     pub fn config_loaded(&self, seconds: u64) {
         self.own.config_loaded.set(seconds);
     }
 
-    /// A timer beside the connections and transfers was so late.
+    /// Records how late a timer fired.
     pub fn timer_late(&self, lateness: Duration) {
         self.own.lateness.observe(lateness.as_secs_f64());
     }
 
-    /// A panic struck, in any thread or task.
+    /// Counts a panic in any thread or task.
     pub fn panicked(&self) {
         self.own.panics.inc();
     }
 
-    /// Sets the source of the number of lost log lines, which is read whenever the metrics are asked for.
+    /// Sets the source of the number of lost log lines. Each scrape reads it.
     pub fn count_dropped_log_lines(&self, source: impl Fn() -> u64 + Send + Sync + 'static) {
-        self.own.log_lines_dropped.look_at(source);
+        self.own.log_lines_dropped.set_source(source);
     }
 
-    /// Sets the source of the bytes that bodies take of memory, by sort, which is read whenever the metrics are asked for.
+    /// Sets the source of the bytes of bodies in memory, by sort. Each scrape reads it.
     pub fn count_body_memory(&self, source: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) {
         self.own
             .body_memory
-            .look_at(move || source().into_iter().map(|(sort, bytes)| (BySort { sort }, bytes)).collect());
+            .set_source(move || source().into_iter().map(|(sort, bytes)| (BySort { sort }, bytes)).collect());
     }
 
-    /// The whole exposition in OpenMetrics text ([`EXPOSITION_TYPE`]).
+    /// Returns the whole exposition in OpenMetrics text ([`EXPOSITION_TYPE`]).
     pub fn encode(&self) -> String {
         let mut text = String::new();
         text::encode(&mut text, &self.exposed).expect("writing to a string does not fail");
@@ -186,14 +188,14 @@ impl Metrics {
     }
 }
 
-/// The name of the one metric that the library holds itself.
+/// The name of the one metric that the library holds.
 const BUILD: &str = "build";
 
-/// Every metric that there is.
+/// Returns the declarations of all metrics.
 pub fn declarations() -> Vec<Declaration> {
     let build =
         Declaration { name: format!("wharf_{BUILD}_info"), metric_type: "info", labels: vec!["version"] };
-    let own = OfProcess::DECLARED.iter().map(|declared| declared.declaration(false));
+    let own = ProcessMetrics::DECLARED.iter().map(|declared| declared.declaration(false));
     let of_registries = RegistryMetrics::DECLARED.iter().map(|declared| declared.declaration(true));
     [build].into_iter().chain(own).chain(of_registries).collect()
 }

@@ -1,4 +1,4 @@
-//! What a metric can be: a single series, a family of them, or a number that is looked up when it is asked for.
+//! The kinds of metrics: a single series, a family of series, and values that a scrape reads from a source.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,12 +11,12 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
-use crate::label::{LabelNames, Labels, OfRegistry};
+use crate::label::{LabelNames, Labels, RegistryLabel};
 
-/// A metric as it is printed: for the whole process, or for one registry among others.
+/// A metric that can be printed, for the process or for a registry.
 pub(crate) trait Series {
     const TYPE: MetricType;
-    /// The names of its labels beside `registry`.
+    /// The labels besides `registry`.
     const LABELS: &'static [&'static str] = &[];
 
     /// Whether there is anything to print yet.
@@ -24,14 +24,14 @@ pub(crate) trait Series {
         true
     }
 
-    /// Prints it as the process's own.
+    /// Prints a metric of the process.
     fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result;
 
-    /// Prints it with the label of a registry.
-    fn encode_of(&self, registry: &OfRegistry, encoder: &mut MetricEncoder<'_>) -> fmt::Result;
+    /// Prints a metric with the label of its registry.
+    fn encode_with(&self, registry: &RegistryLabel, encoder: &mut MetricEncoder<'_>) -> fmt::Result;
 }
 
-/// Metrics of the library that stand for a single series.
+/// Implements [`Series`] for the library's single-series metrics.
 macro_rules! single_series {
     ($($metric:ty),+) => {$(
         impl Series for $metric {
@@ -41,7 +41,7 @@ macro_rules! single_series {
                 EncodeMetric::encode(self, encoder)
             }
 
-            fn encode_of(&self, registry: &OfRegistry, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+            fn encode_with(&self, registry: &RegistryLabel, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
                 EncodeMetric::encode(self, encoder.encode_family(registry)?)
             }
         }
@@ -50,18 +50,18 @@ macro_rules! single_series {
 
 single_series!(Counter, Gauge, Histogram);
 
-/// Counters told apart by their labels. Those that are expected exist from the start.
+/// A family of counters. The expected ones exist from the start.
 #[derive(Debug)]
-pub(crate) struct Counts<L>(RwLock<BTreeMap<L, Counter>>);
+pub(crate) struct Counters<L>(RwLock<BTreeMap<L, Counter>>);
 
-impl<L: Labels> Counts<L> {
+impl<L: Labels> Counters<L> {
     pub(crate) fn new() -> Self {
         let counters = L::expected().into_iter().map(|labels| (labels, Counter::default()));
         Self(RwLock::new(counters.collect()))
     }
 
     pub(crate) fn inc(&self, labels: L) {
-        // The series that exist are all that is ever counted, but for the odd one.
+        // Almost always the series exists, so that a read lock is enough.
         if let Some(counter) = self.0.read().get(&labels) {
             counter.inc();
             return;
@@ -70,7 +70,7 @@ impl<L: Labels> Counts<L> {
     }
 }
 
-impl<L: Labels> Series for Counts<L> {
+impl<L: Labels> Series for Counters<L> {
     const TYPE: MetricType = MetricType::Counter;
     const LABELS: &'static [&'static str] = L::NAMES;
 
@@ -85,7 +85,7 @@ impl<L: Labels> Series for Counts<L> {
         Ok(())
     }
 
-    fn encode_of(&self, registry: &OfRegistry, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+    fn encode_with(&self, registry: &RegistryLabel, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
         for (labels, counter) in &*self.0.read() {
             EncodeMetric::encode(counter, encoder.encode_family(&(registry.clone(), *labels))?)?;
         }
@@ -93,7 +93,7 @@ impl<L: Labels> Series for Counts<L> {
     }
 }
 
-/// Histograms told apart by their labels. Each exists from its first event on.
+/// A family of histograms. Each exists from its first event on.
 #[derive(Debug)]
 pub(crate) struct Histograms<L> {
     /// Upper bounds.
@@ -131,7 +131,7 @@ impl<L: Labels> Series for Histograms<L> {
         Ok(())
     }
 
-    fn encode_of(&self, registry: &OfRegistry, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+    fn encode_with(&self, registry: &RegistryLabel, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
         for (labels, histogram) in &*self.by_labels.read() {
             EncodeMetric::encode(histogram, encoder.encode_family(&(registry.clone(), *labels))?)?;
         }
@@ -139,14 +139,14 @@ impl<L: Labels> Series for Histograms<L> {
     }
 }
 
-/// What stands in a [`LateGauge`] before it is set.
+/// The content of an [`OptionalGauge`] without a value.
 const UNSET: i64 = i64::MIN;
 
-/// A gauge that is printed once its value is known: for some numbers 0 would be a lie.
+/// A gauge that is printed only while its value is known, because 0 would be false.
 #[derive(Debug)]
-pub(crate) struct LateGauge(AtomicI64);
+pub(crate) struct OptionalGauge(AtomicI64);
 
-impl LateGauge {
+impl OptionalGauge {
     pub(crate) fn new() -> Self {
         Self(AtomicI64::new(UNSET))
     }
@@ -155,13 +155,13 @@ impl LateGauge {
         self.0.store(i64::try_from(value).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
-    /// Takes it back: there is no such number any more.
+    /// Removes the value.
     pub(crate) fn unset(&self) {
         self.0.store(UNSET, Ordering::Relaxed);
     }
 }
 
-impl Series for LateGauge {
+impl Series for OptionalGauge {
     const TYPE: MetricType = MetricType::Gauge;
 
     fn exists(&self) -> bool {
@@ -175,7 +175,7 @@ impl Series for LateGauge {
         }
     }
 
-    fn encode_of(&self, registry: &OfRegistry, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+    fn encode_with(&self, registry: &RegistryLabel, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
         match self.0.load(Ordering::Relaxed) {
             UNSET => Ok(()),
             value => encoder.encode_family(registry)?.encode_gauge(&value),
@@ -183,11 +183,11 @@ impl Series for LateGauge {
     }
 }
 
-/// A function that looks up a value kept elsewhere; none until it is set.
+/// A function that reads a value from another part of the process; `None` until it is set.
 struct Source<T>(RwLock<Option<Box<dyn Fn() -> T + Send + Sync>>>);
 
 impl<T> Source<T> {
-    fn look_at(&self, source: impl Fn() -> T + Send + Sync + 'static) {
+    fn set_source(&self, source: impl Fn() -> T + Send + Sync + 'static) {
         *self.0.write() = Some(Box::new(source));
     }
 
@@ -202,22 +202,21 @@ impl<T> Default for Source<T> {
     }
 }
 
-/// A gauge whose number is kept elsewhere and looked up at each scrape. It exists as long
-/// as its source has a number.
+/// A gauge that each scrape reads from a source. It exists while the source returns a value.
 #[derive(Default)]
-pub(crate) struct LookedUp(Source<Option<u64>>);
+pub(crate) struct SampledGauge(Source<Option<u64>>);
 
-impl LookedUp {
-    /// A gauge with this source.
+impl SampledGauge {
+    /// Creates a gauge with this source.
     pub(crate) fn at(source: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
-        let looked_up = Self::default();
-        looked_up.look_at(source);
-        looked_up
+        let gauge = Self::default();
+        gauge.set_source(source);
+        gauge
     }
 
-    /// Looks the number up there from now on.
-    pub(crate) fn look_at(&self, source: impl Fn() -> Option<u64> + Send + Sync + 'static) {
-        self.0.look_at(source);
+    /// Sets the source.
+    pub(crate) fn set_source(&self, source: impl Fn() -> Option<u64> + Send + Sync + 'static) {
+        self.0.set_source(source);
     }
 
     fn get(&self) -> Option<i64> {
@@ -225,13 +224,13 @@ impl LookedUp {
     }
 }
 
-impl fmt::Debug for LookedUp {
+impl fmt::Debug for SampledGauge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LookedUp").field(&self.get()).finish()
+        f.debug_tuple("SampledGauge").field(&self.get()).finish()
     }
 }
 
-impl Series for LookedUp {
+impl Series for SampledGauge {
     const TYPE: MetricType = MetricType::Gauge;
 
     fn exists(&self) -> bool {
@@ -242,18 +241,18 @@ impl Series for LookedUp {
         self.get().map_or(Ok(()), |value| EncodeMetric::encode(&ConstGauge::new(value), encoder))
     }
 
-    fn encode_of(&self, registry: &OfRegistry, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+    fn encode_with(&self, registry: &RegistryLabel, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
         self.get().map_or(Ok(()), |value| encoder.encode_family(registry)?.encode_gauge(&value))
     }
 }
 
-/// A counter that is kept elsewhere; 0 until its source is set.
+/// A counter that each scrape reads from a source; 0 until the source is set.
 #[derive(Default)]
-pub(crate) struct CountedElsewhere(Source<u64>);
+pub(crate) struct SampledCounter(Source<u64>);
 
-impl CountedElsewhere {
-    pub(crate) fn look_at(&self, source: impl Fn() -> u64 + Send + Sync + 'static) {
-        self.0.look_at(source);
+impl SampledCounter {
+    pub(crate) fn set_source(&self, source: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.0.set_source(source);
     }
 
     fn get(&self) -> u64 {
@@ -261,30 +260,30 @@ impl CountedElsewhere {
     }
 }
 
-impl fmt::Debug for CountedElsewhere {
+impl fmt::Debug for SampledCounter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("CountedElsewhere").field(&self.get()).finish()
+        f.debug_tuple("SampledCounter").field(&self.get()).finish()
     }
 }
 
-impl Series for CountedElsewhere {
+impl Series for SampledCounter {
     const TYPE: MetricType = MetricType::Counter;
 
     fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
         EncodeMetric::encode(&ConstCounter::new(self.get()), encoder)
     }
 
-    fn encode_of(&self, registry: &OfRegistry, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+    fn encode_with(&self, registry: &RegistryLabel, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
         encoder.encode_family(registry)?.encode_counter::<NoLabelSet, _, u64>(&self.get(), None)
     }
 }
 
-/// Gauges by label that are kept elsewhere. They exist as long as their source has them.
-pub(crate) struct LookedUpBy<L>(Source<Vec<(L, u64)>>);
+/// A family of gauges that each scrape reads from a source. A gauge exists while the source returns it.
+pub(crate) struct SampledGauges<L>(Source<Vec<(L, u64)>>);
 
-impl<L: LabelNames + EncodeLabelSet + Copy> LookedUpBy<L> {
-    pub(crate) fn look_at(&self, source: impl Fn() -> Vec<(L, u64)> + Send + Sync + 'static) {
-        self.0.look_at(source);
+impl<L: LabelNames + EncodeLabelSet + Copy> SampledGauges<L> {
+    pub(crate) fn set_source(&self, source: impl Fn() -> Vec<(L, u64)> + Send + Sync + 'static) {
+        self.0.set_source(source);
     }
 
     fn get(&self) -> impl Iterator<Item = (L, i64)> + use<L> {
@@ -293,19 +292,19 @@ impl<L: LabelNames + EncodeLabelSet + Copy> LookedUpBy<L> {
     }
 }
 
-impl<L> Default for LookedUpBy<L> {
+impl<L> Default for SampledGauges<L> {
     fn default() -> Self {
         Self(Source::default())
     }
 }
 
-impl<L> fmt::Debug for LookedUpBy<L> {
+impl<L> fmt::Debug for SampledGauges<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LookedUpBy").finish_non_exhaustive()
+        f.debug_struct("SampledGauges").finish_non_exhaustive()
     }
 }
 
-impl<L: LabelNames + EncodeLabelSet + Copy> Series for LookedUpBy<L> {
+impl<L: LabelNames + EncodeLabelSet + Copy> Series for SampledGauges<L> {
     const TYPE: MetricType = MetricType::Gauge;
     const LABELS: &'static [&'static str] = L::NAMES;
 
@@ -317,7 +316,7 @@ impl<L: LabelNames + EncodeLabelSet + Copy> Series for LookedUpBy<L> {
         self.get().try_for_each(|(labels, value)| encoder.encode_family(&labels)?.encode_gauge(&value))
     }
 
-    fn encode_of(&self, registry: &OfRegistry, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+    fn encode_with(&self, registry: &RegistryLabel, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
         self.get().try_for_each(|(labels, value)| {
             encoder.encode_family(&(registry.clone(), labels))?.encode_gauge(&value)
         })

@@ -1,4 +1,4 @@
-//! The closed sets behind the labels: no client and no upstream can add a value.
+//! The values of the labels. The sets are closed: no client and no upstream can add a value.
 
 use std::fmt::{self, Write as _};
 
@@ -7,7 +7,7 @@ use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 use crate::label::label;
 
 label! {
-    /// The kinds of clients' requests.
+    /// The kinds of client requests.
     pub enum Kind {
         /// The version check, `/v2/`.
         Version = "version",
@@ -19,7 +19,7 @@ label! {
         Tags = "tags",
         /// The referrers of a digest.
         Referrers = "referrers",
-        /// A page of the repositories held here.
+        /// A page of the stored repositories.
         Catalog = "catalog",
         /// Anything else: a push, a malformed path.
         Other = "other",
@@ -33,11 +33,11 @@ label! {
         Hit = "hit",
         /// From the upstream, and stored.
         Miss = "miss",
-        /// Along a transfer that another request had started.
+        /// From a fill that another request had started.
         Join = "join",
         /// From the store, because the upstream could not be asked.
         Stale = "stale",
-        /// From the store, after the upstream said that it is still right.
+        /// From the store, after the upstream confirmed it.
         Revalidated = "revalidated",
         /// From the upstream, without being stored.
         Bypass = "bypass",
@@ -47,13 +47,13 @@ label! {
         Left = "left",
         /// `/v2/`.
         Version = "version",
-        /// The registry says that there is no such thing.
+        /// The registry says that the object does not exist.
         NotFound = "not_found",
-        /// The upstream says no in words that are not a registry's.
+        /// A negative answer that may not come from the registry.
         Unconfirmed = "unconfirmed",
-        /// The registry refuses.
+        /// The registry refuses access.
         Denied = "denied",
-        /// The registry allows no more requests for now.
+        /// The registry limits requests.
         Throttled = "throttled",
         /// The upstream could not be asked.
         Unavailable = "unavailable",
@@ -61,7 +61,7 @@ label! {
         Timeout = "timeout",
         /// Too many requests, or too much in memory.
         Overloaded = "overloaded",
-        /// The registry is configured not to be asked.
+        /// The registry is configured offline.
         Offline = "offline",
         /// The content has another digest than the one asked for.
         DigestMismatch = "digest_mismatch",
@@ -69,21 +69,21 @@ label! {
         Store = "store",
         /// A range that the blob does not have.
         Range = "range",
-        /// No request of the distribution API.
+        /// Not a request of the distribution API.
         Invalid = "invalid",
         /// A health check.
         Health = "health",
-        /// The root, or a path that is elsewhere.
+        /// The root, or a well-known path of other programs.
         About = "about",
         /// A push or another method.
         Unsupported = "unsupported",
-        /// A head that cannot be read.
+        /// A malformed head.
         Malformed = "malformed",
-        /// TLS for another name.
+        /// The TLS server name differs from the host.
         Misdirected = "misdirected",
         /// A page in a browser.
         Browser = "browser",
-        /// A host name that is no registry's.
+        /// A host name of no registry.
         UnknownHost = "unknown_host",
         /// A registry that is not configured.
         UnknownRegistry = "unknown_registry",
@@ -95,23 +95,23 @@ label! {
 }
 
 label! {
-    /// Why content could not be had from the upstream.
+    /// Why a pull from the upstream failed.
     pub enum PullFailure {
-        /// The registry says that there is no such thing.
+        /// The registry says that the object does not exist.
         NotFound = "not_found",
-        /// The upstream says no in words that are not a registry's.
+        /// A negative answer that may not come from the registry.
         Unconfirmed = "unconfirmed",
-        /// The registry refuses.
+        /// The registry refuses access.
         Denied = "denied",
-        /// The registry allows no more requests for now.
+        /// The registry limits requests.
         Throttled = "throttled",
-        /// It did not answer in time.
+        /// The upstream did not answer in time.
         Timeout = "timeout",
-        /// It could not be asked.
+        /// The upstream could not be asked.
         Unavailable = "unavailable",
-        /// Too many requests wait for it already.
+        /// Too many requests wait for the upstream already.
         Overloaded = "overloaded",
-        /// It is configured not to be asked.
+        /// The registry is configured offline.
         Offline = "offline",
         /// The content has another digest than the one asked for.
         DigestMismatch = "digest_mismatch",
@@ -122,17 +122,17 @@ label! {
     }
 }
 
-/// How a transfer into the store ended.
+/// How a fill ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FillEnd {
     /// The blob is stored.
     Done,
-    /// It failed, and why.
+    /// The fill failed.
     Failed(PullFailure),
 }
 
 impl FillEnd {
-    /// The text of the label.
+    /// The label's text.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -150,13 +150,13 @@ impl EncodeLabelValue for FillEnd {
 label! {
     /// Why an answer was passed through without being stored.
     pub enum BypassReason {
-        /// The store failed before the content came, or while it came.
+        /// The store failed before or during the transfer.
         StoreFailed = "store_failed",
     }
 }
 
 label! {
-    /// Whether a tag names something else than before.
+    /// Whether a tag names another digest than before.
     pub(crate) enum Changed {
         Yes = "yes",
         No = "no",
@@ -164,7 +164,7 @@ label! {
 }
 
 label! {
-    /// Things upstream that are left alone for a while.
+    /// What wharf stops asking for a while.
     pub enum LeftAlone {
         /// One tag, blob or list.
         Path = "path",
@@ -172,15 +172,15 @@ label! {
         Host = "host",
         /// The registry.
         Registry = "registry",
-        /// Anything that answered 429.
+        /// A repository or a host that answered 429.
         Throttled = "throttled",
     }
 }
 
 label! {
-    /// The kinds of our requests to an upstream.
+    /// The kinds of requests to an upstream.
     pub enum UpstreamKind {
-        /// `HEAD` of a manifest: the question "has the tag moved".
+        /// `HEAD` of a manifest: a check whether a tag has moved.
         HeadManifest = "head_manifest",
         /// `GET` of a manifest: what Docker Hub counts as a pull.
         GetManifest = "get_manifest",
@@ -188,13 +188,13 @@ label! {
         HeadBlob = "head_blob",
         /// `GET` of a blob or a part of one.
         GetBlob = "get_blob",
-        /// An exchange with a token realm.
+        /// A request to a token service.
         Token = "token",
         /// A page of tags or of referrers.
         List = "list",
-        /// A further hop that a redirect led to.
+        /// A request that follows a redirect.
         Redirect = "redirect",
-        /// The root, `/v2/`: whether the registry is there, and what it wants to be shown.
+        /// The root, `/v2/`: a probe, or a request for the challenge.
         Version = "version",
     }
 }
@@ -202,33 +202,33 @@ label! {
 label! {
     /// Why a client's connection ended.
     pub enum CloseReason {
-        /// After its last answer.
+        /// Normally, after its last answer.
         Done = "done",
-        /// The client went away.
+        /// The client disconnected.
         Left = "left",
-        /// It made no further request.
+        /// No further request came in time.
         Idle = "idle",
         /// The head of a request took too long.
         SlowHead = "slow_head",
-        /// The client did not read.
+        /// The client did not read in time.
         SlowReader = "slow_reader",
-        /// There was nothing to send for too long.
+        /// No content came to send in time.
         NoAnswer = "no_answer",
         /// A body could not be completed.
         Cut = "cut",
-        /// It spoke no HTTP.
+        /// The client did not speak HTTP.
         Malformed = "malformed",
         /// The TLS handshake failed.
         Tls = "tls",
         /// The client kept its side open after the last answer.
         Linger = "linger",
-        /// The grace period of a stop was over.
+        /// The grace period of a shutdown was over.
         Drain = "drain",
-        /// Its client has too many already.
+        /// The client had too many connections.
         Refused = "refused",
-        /// Its task was thrown away.
+        /// The runtime dropped its task.
         Dropped = "dropped",
-        /// A bug.
+        /// Its task panicked.
         Panic = "panic",
     }
 }
@@ -242,7 +242,7 @@ label! {
         Manifest = "manifest",
         /// Unfinished blobs.
         Partial = "partial",
-        /// What was found damaged and set aside.
+        /// Objects that were found damaged and set aside.
         Quarantine = "quarantine",
     }
 }
@@ -250,7 +250,7 @@ label! {
 label! {
     /// The calls to the storage.
     pub enum StoreCall {
-        /// open(2) of what is there.
+        /// open(2) of an existing file.
         Open = "open",
         /// open(2) of a new file.
         Create = "create",
@@ -282,29 +282,29 @@ label! {
         Readdir = "readdir",
         /// flock(2)
         Flock = "flock",
-        /// A job of the store on a thread that may block.
+        /// A job on a blocking thread.
         SpawnBlocking = "spawn_blocking",
-        /// A spool is told its size.
+        /// Sets the size of a spool.
         SetSize = "set_size",
-        /// A spool's blob is given its name.
+        /// Publishes a verified spool as a blob.
         Admit = "admit",
-        /// A spool is verified.
+        /// Verifies a spool.
         Finish = "finish",
-        /// A spool is left for later.
+        /// Keeps a spool for a later fill.
         Park = "park",
-        /// What a spool has is noted.
+        /// Records which bytes a spool has.
         Note = "note",
-        /// A spool is deleted.
+        /// Deletes a spool.
         Discard = "discard",
-        /// Work on a spool's file.
+        /// Other work on a spool's file.
         Run = "run",
-        /// Any other.
+        /// Any other call.
         Other = "other",
     }
 }
 
 impl StoreCall {
-    /// The call of this name.
+    /// Returns the call with this name.
     pub fn named(name: &str) -> Self {
         let call = Self::ALL.iter().copied().find(|call| call.as_str() == name);
         debug_assert!(call.is_some(), "no label is declared for the call {name:?}");
@@ -321,15 +321,14 @@ impl fmt::Display for StoreCall {
 label! {
     /// How a reload ended.
     pub enum Reloaded {
-        /// The configuration in use is that of the file.
+        /// The new configuration is in use.
         Success = "success",
-        /// The file was refused, and the old configuration goes on.
+        /// The new configuration was refused, and the old one stays in use.
         Failure = "failure",
     }
 }
 
-/// A status code, or the class of one that no registry has a reason to send. An upstream that invents codes
-/// can therefore add no series.
+/// A status code, or only the class of an unusual one, so that an upstream that invents codes adds no series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Status {
     Code(u16),

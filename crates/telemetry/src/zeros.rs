@@ -11,7 +11,7 @@ use crate::values::{
     StoreCall, UpstreamKind,
 };
 
-/// Refusals of contents and lists, with their status.
+/// Refusals of objects and lists, with their status.
 const REFUSALS: [(Answered, u16); 12] = [
     (Answered::NotFound, 404),
     (Answered::Unconfirmed, 404),
@@ -27,7 +27,7 @@ const REFUSALS: [(Answered, u16); 12] = [
     (Answered::Left, 499),
 ];
 
-/// Outcomes of what was fetched.
+/// Outcomes of served objects.
 const FETCHED: [Answered; 3] = [Answered::Hit, Answered::Miss, Answered::Join];
 
 impl Labels for ByRequest {
@@ -136,7 +136,7 @@ impl Labels for ByCall {
     }
 }
 
-/// Sets with a single label of which every value is to be expected.
+/// Implements [`Labels`] for sets with a single label of which every value is expected.
 macro_rules! all_expected {
     ($($labels:ident { $label:ident: $values:ident },)+) => {$(
         impl Labels for $labels {

@@ -91,7 +91,7 @@ fn every_event_of_a_registry_has_a_series() {
 }
 
 #[test]
-fn the_process_counts_what_belongs_to_no_registry() {
+fn events_of_no_registry_are_counted() {
     let metrics = metrics();
     metrics.connection_opened();
     metrics.connection_opened();
@@ -162,7 +162,7 @@ fn every_series_has_the_prefix_a_help_text_and_a_single_family_block() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn memory_and_descriptors_are_read_when_asked_for() {
+fn each_scrape_reads_memory_and_descriptors() {
     let text = metrics().encode();
     for name in ["wharf_process_resident_memory_bytes ", "wharf_process_open_files "] {
         let value = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -170,7 +170,7 @@ fn memory_and_descriptors_are_read_when_asked_for() {
     }
 }
 
-/// The sum of the series of this name with all of these labels; none without any.
+/// The sum of the series with this name and all of these labels; `None` if there is no such series.
 fn sum(text: &str, name: &str, labels: &[&str]) -> Option<u64> {
     let is_meant = |line: &&str| line.starts_with(name) && labels.iter().all(|label| line.contains(label));
     let values: Vec<u64> =
@@ -179,7 +179,7 @@ fn sum(text: &str, name: &str, labels: &[&str]) -> Option<u64> {
 }
 
 #[test]
-fn newcomer_12_what_alerts_ask_for_is_counted_from_the_start() {
+fn newcomer_12_series_for_alerts_exist_from_the_start() {
     let text = metrics().encode();
     for registry in [r#"registry="docker.io""#, r#"registry="ghcr.io""#] {
         for (name, label) in [
@@ -205,7 +205,7 @@ fn newcomer_12_what_alerts_ask_for_is_counted_from_the_start() {
 }
 
 #[test]
-fn nothing_is_counted_before_it_happens() {
+fn every_counter_starts_at_zero() {
     let text = metrics().encode();
     let counted: Vec<_> = text
         .lines()
@@ -215,14 +215,14 @@ fn nothing_is_counted_before_it_happens() {
 }
 
 #[test]
-fn the_certificate_s_end_shows_once_it_is_known() {
+fn the_certificate_s_expiry_appears_once_it_is_known() {
     let metrics = metrics();
     assert!(!metrics.encode().contains("\nwharf_tls_certificate_expiry_timestamp_seconds "));
     metrics.tls_certificate_ends(Some(1_795_966_813));
     check(&metrics, "wharf_tls_certificate_expiry_timestamp_seconds 1795966813");
 }
 
-/// The whole of a registry's series, and nothing of the others', comes and goes with the registry.
+/// All series of a registry, and no other, appear and vanish with it.
 #[test]
 fn a_registry_s_series_appear_and_vanish_with_it() {
     let metrics = metrics();
@@ -239,19 +239,19 @@ fn a_registry_s_series_appear_and_vanish_with_it() {
         kept.map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(without_memory(&metrics.encode()), without_memory(&before));
-    // One that comes back begins again.
+    // A registry that returns starts at 0.
     metrics.registry("quay.io");
     check(&metrics, r#"wharf_joined_total{registry="quay.io"} 0"#);
 }
 
 #[test]
-fn what_still_counts_for_a_registry_that_is_gone_counts_for_nothing() {
+fn events_of_a_removed_registry_are_not_printed() {
     let metrics = metrics();
     let old = metrics.registry("quay.io");
     metrics.remove_registry("quay.io");
     old.joined();
     assert!(!metrics.encode().contains("quay.io"));
-    // Two that follow each other while the first one drains count together.
+    // An old and a new backend of one registry count together.
     let new = metrics.registry("quay.io");
     let same = metrics.registry("quay.io");
     new.joined();
@@ -289,7 +289,7 @@ fn the_reference_has_every_metric_with_its_type_and_labels_and_no_other() {
 }
 
 #[test]
-fn what_is_printed_is_what_is_declared() {
+fn every_declared_metric_is_printed_with_its_labels() {
     let metrics = metrics();
     every_event(&metrics.registry("docker.io"));
     metrics.tls_certificate_ends(Some(1));

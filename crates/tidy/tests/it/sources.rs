@@ -24,7 +24,7 @@ fn no_source_file_is_too_long_to_read_in_one_sitting() {
 const LINE_CHARACTERS_MAX: usize = 110;
 
 /// Crates whose lines are not that narrow yet.
-const MAY_BE_WIDER: &[&str] = &["admin", "cache", "server", "storage", "telemetry", "wharf"];
+const MAY_BE_WIDER: &[&str] = &["admin", "cache", "server", "storage", "wharf"];
 
 #[test]
 fn no_line_is_wider_than_rustfmt_is_told() {
@@ -81,7 +81,7 @@ const MAY_BE_WIDE: &[(&str, &str)] = &[
     ("crates/cache/src/settings.rs: Settings", "one setting each, read and never changed"),
     ("crates/server/src/access.rs: Entry", "one field of the access line each"),
     ("crates/server/src/settings.rs: Settings", "one setting each, read and never changed"),
-    ("crates/telemetry/src/metrics.rs: OfProcess", "one metric each"),
+    ("crates/telemetry/src/metrics.rs: ProcessMetrics", "one metric each"),
     ("crates/telemetry/src/registry_metrics.rs: RegistryMetrics", "one metric each"),
     ("crates/wharf/src/config.rs: Config", "one part of the configuration each, read and never changed"),
     ("crates/wharf/src/config/registry.rs: Rules", "one key each"),
