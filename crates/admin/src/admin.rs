@@ -19,7 +19,7 @@ use crate::parts::Parts;
 use crate::settings::Settings;
 use crate::text::text;
 
-/// Connections of the admin listener open at once: a scraper or two and a person.
+/// Connections of the admin listener open at once: enough for scrapers, probes and a few people.
 const CONNECTION_COUNT_MAX: usize = 64;
 
 /// The longest answer, in bytes: the metrics of a thousand registries are shorter.
@@ -33,16 +33,17 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// The service, guarded as `settings` say.
+    /// Creates the service. `settings` configure its guard.
     pub fn new(settings: &Settings, parts: Parts) -> Arc<Self> {
         let guard = ArcSwap::from_pointee(Guard::new(settings));
         Arc::new(Self { guard, router: endpoints::router(parts) })
     }
 
-    /// Serves on `socket` for as long as `server` runs. Returns its address, with the port that was chosen for port 0.
+    /// Serves on `socket` while `server` runs. Returns its address, with the port that the kernel chose for
+    /// port 0.
     ///
     /// # Errors
-    /// [`BindError`] if another process listens there since it was bound.
+    /// [`BindError`] if another process has begun to listen there since the socket was bound.
     pub fn listen(
         self: &Arc<Self>,
         socket: BoundSocket,
@@ -52,7 +53,7 @@ impl Admin {
         server.attach(socket, CONNECTION_COUNT_MAX, service)
     }
 
-    /// Guards every later request as `settings` say. The address stays.
+    /// Replaces the settings of the guard for later requests. The address stays.
     pub fn replace(&self, settings: &Settings) {
         self.guard.store(Arc::new(Guard::new(settings)));
     }
@@ -69,26 +70,30 @@ impl SideService for Admin {
             None => {
                 let request = Request::from_parts(head, Body::new(body));
                 let Ok(answer) = self.router.clone().call(request).await;
-                whole(answer).await
+                collect(answer).await
             }
         };
         finish(&method, answer)
     }
 }
 
-/// The answer with its content in memory.
-async fn whole(answer: Response<Body>) -> Response<Bytes> {
+/// Reads the answer's content into memory.
+async fn collect(answer: Response<Body>) -> Response<Bytes> {
     let (head, body) = answer.into_parts();
     match axum::body::to_bytes(body, ANSWER_BYTES_MAX).await {
         Ok(bytes) => Response::from_parts(head, bytes),
         Err(error) => {
-            let told = format!("the answer could not be made: {error}\n");
-            text(StatusCode::INTERNAL_SERVER_ERROR, told).map(Bytes::from)
+            tracing::error!(
+                error = telemetry::error_chain(&error),
+                "cannot build an answer of the admin listener"
+            );
+            let message = "wharf could not build the answer; see its log\n";
+            text(StatusCode::INTERNAL_SERVER_ERROR, message).map(Bytes::from)
         }
     }
 }
 
-/// Adds the headers that every answer carries. A HEAD gets the headers of a GET.
+/// Adds the headers of every answer. A HEAD gets the headers of a GET.
 fn finish(method: &Method, mut answer: Response<Bytes>) -> Response<Bytes> {
     let length = HeaderValue::from(answer.body().len());
     let headers = answer.headers_mut();

@@ -1,5 +1,5 @@
-//! The table of paths. To add an endpoint, write a function that answers it and give it a row in [`ENDPOINTS`]; the
-//! router and the list at `/` follow from that.
+//! The table of endpoints. To add one, write its handler and a row in [`ENDPOINTS`]; the router and the list
+//! at `/` follow from the table.
 
 mod health;
 mod registries;
@@ -11,39 +11,39 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{MethodRouter, get, post};
 use http::{Response, StatusCode, Uri};
-use server::foreign;
+use server::quoted;
 use telemetry::EXPOSITION_TYPE;
 
 use crate::parts::Parts;
 use crate::text::{text, typed};
 
-/// One path.
+/// One path and its handlers.
 struct Endpoint {
-    /// The path, behind the method where that is not GET.
+    /// The path, after the method if that is not GET.
     name: &'static str,
     /// Its line in the list.
-    what: &'static str,
-    answers: fn() -> MethodRouter<Arc<Parts>>,
+    description: &'static str,
+    handlers: fn() -> MethodRouter<Arc<Parts>>,
 }
 
 const ENDPOINTS: [Endpoint; 6] = [
-    Endpoint { name: "/", what: "this list", answers: || get(index) },
+    Endpoint { name: "/", description: "this list", handlers: || get(index) },
     Endpoint {
         name: "/metrics",
-        what: "numbers in OpenMetrics text, for Prometheus",
-        answers: || get(metrics),
+        description: "metrics in OpenMetrics text, for Prometheus",
+        handlers: || get(metrics),
     },
     Endpoint {
         name: "/api/registries",
-        what: "the registries that are served, in JSON",
-        answers: || get(registries::list),
+        description: "the served registries, in JSON",
+        handlers: || get(registries::list),
     },
-    Endpoint { name: "/livez", what: "whether wharf runs", answers: || get(health::live) },
-    Endpoint { name: "/readyz", what: "whether it takes requests", answers: || get(health::ready) },
+    Endpoint { name: "/livez", description: "liveness", handlers: || get(health::live) },
+    Endpoint { name: "/readyz", description: "readiness", handlers: || get(health::ready) },
     Endpoint {
         name: "POST /api/reload",
-        what: "reads the configuration again",
-        answers: || post(reload::reload).fallback(reload::refuse_method),
+        description: "reloads the configuration",
+        handlers: || post(reload::reload).fallback(reload::refuse_method),
     },
 ];
 
@@ -53,11 +53,11 @@ impl Endpoint {
     }
 }
 
-/// All endpoints, which tell of `parts` and act on them.
+/// The router of all endpoints over `parts`.
 pub(crate) fn router(parts: Parts) -> Router {
-    let add = |router: Router<Arc<Parts>>, it: &Endpoint| router.route(it.path(), (it.answers)());
+    let add = |router: Router<Arc<Parts>>, it: &Endpoint| router.route(it.path(), (it.handlers)());
     let router = ENDPOINTS.iter().fold(Router::new(), add);
-    router.fallback(nothing).method_not_allowed_fallback(refuse_method).with_state(Arc::new(parts))
+    router.fallback(not_found).method_not_allowed_fallback(refuse_method).with_state(Arc::new(parts))
 }
 
 async fn index() -> Response<String> {
@@ -69,18 +69,18 @@ async fn metrics(State(parts): State<Arc<Parts>>) -> Response<String> {
     typed(StatusCode::OK, EXPOSITION_TYPE, parts.metrics.encode())
 }
 
-async fn nothing(uri: Uri) -> Response<String> {
-    text(StatusCode::NOT_FOUND, format!("there is nothing at {}\n\n{}", foreign(uri.path()), list()))
+async fn not_found(uri: Uri) -> Response<String> {
+    text(StatusCode::NOT_FOUND, format!("there is nothing at {}\n\n{}", quoted(uri.path()), list()))
 }
 
-/// The router says in `Allow` which methods the path takes.
+/// The router adds `Allow` with the methods of the path.
 async fn refuse_method(uri: Uri) -> Response<String> {
-    let told =
-        format!("{} does not take this method; Allow names those that it takes\n", foreign(uri.path()));
-    text(StatusCode::METHOD_NOT_ALLOWED, told)
+    let message =
+        format!("{} does not support this method; Allow lists the supported ones\n", quoted(uri.path()));
+    text(StatusCode::METHOD_NOT_ALLOWED, message)
 }
 
-/// Each path with what is there, one a line.
+/// The list of endpoints, one per line.
 fn list() -> String {
-    ENDPOINTS.iter().map(|it| format!("{:<16}  {}\n", it.name, it.what)).collect()
+    ENDPOINTS.iter().map(|it| format!("{:<16}  {}\n", it.name, it.description)).collect()
 }

@@ -1,34 +1,34 @@
-//! The guard before every endpoint: it checks the host, the origin and the token of a request.
+//! The guard before the endpoints: it checks the host, the origin and the token of a request.
 //!
-//! A browser sends requests for whatever page it shows, and reaches what the person in front of it reaches. A page gets at
-//! this listener in two ways: it asks for our address outright, and then the browser says so (`Origin`,
-//! `Sec-Fetch-Site`); or its own name is made to lead to us, and then `Host` has that name. Both are refused.
-//! docs/explanation/admin-listener.md says why it is these rules.
+//! A web page can make its reader's browser send requests to this listener in two ways. It can use the
+//! listener's address, and then the browser says so (`Origin`, `Sec-Fetch-Site`). Or it can point its own
+//! host name here (DNS rebinding), and then `Host` has that name. The guard refuses both;
+//! docs/explanation/admin-listener.md has the reasons for these rules.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, request};
 use policy::host::is_address_or_listed;
-use server::foreign;
+use server::quoted;
 use server::site::{self, Framing, HeadFault};
 
 use crate::settings::Settings;
 use crate::text::text;
 use crate::token::Token;
 
-/// Endpoints that everybody may ask: they tell no more than that wharf is there, and probes have neither name nor token.
-const OPEN: [&str; 2] = ["/livez", "/readyz"];
+/// Endpoints without checks. They reveal only that wharf runs, and health probes have neither name nor token.
+const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
 
-/// Whether a request is answered without these checks.
+/// Whether a request is answered without checks.
 pub(crate) fn is_open(head: &request::Parts) -> bool {
-    is_read(&head.method) && OPEN.contains(&head.uri.path())
+    is_read(&head.method) && OPEN_PATHS.contains(&head.uri.path())
 }
 
 /// The checks that a request must pass before it is answered.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    /// None: no token is asked for.
+    /// The required token; `None` if every client may send requests.
     token: Option<Token>,
-    /// The names of the listener, beside addresses and `localhost`.
+    /// The listener's names, besides addresses and `localhost`.
     hosts: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ impl Guard {
         Self { token: settings.token.as_ref().map(Token::new), hosts: settings.hosts.clone() }
     }
 
-    /// The answer to a request that is malformed or has no business here; none: it may be answered.
+    /// Returns the refusal of a malformed or unauthorized request, and `None` if the request may pass.
     pub(crate) fn refusal(&self, head: &request::Parts) -> Option<Response<String>> {
         let authority = match check_form(head).and_then(|()| site::authority(head)) {
             Ok(authority) => authority,
@@ -45,13 +45,13 @@ impl Guard {
         };
         let authorization = head.headers.get(header::AUTHORIZATION);
         let is_trusted = self.token.as_ref().is_some_and(|token| token.is_given(authorization));
-        // A page can have a name that its owner lets lead to us. It does not have the token.
+        // DNS rebinding can point a web page's host name here, but the page does not have the token.
         if !is_trusted && !is_address_or_listed(authority, &self.hosts) {
-            let told = format!(
-                "{} is no name of this listener: ask its address, or add the name to hosts of [admin]\n",
-                foreign(authority)
+            let message = format!(
+                "{} is not a name of this listener; use its address, or add the name to hosts of [admin]\n",
+                quoted(authority)
             );
-            return Some(closing(text(StatusCode::FORBIDDEN, told)));
+            return Some(closing(text(StatusCode::FORBIDDEN, message)));
         }
         if self.token.is_some() && !is_trusted {
             let mut answer = text(StatusCode::UNAUTHORIZED, "a token is required\n");
@@ -63,13 +63,13 @@ impl Guard {
     }
 }
 
-/// Refuses what is malformed, and what a page in a browser sends.
+/// Refuses malformed requests and those of web pages.
 fn check_form(head: &request::Parts) -> Result<(), HeadFault> {
     match site::check_form(head)? {
-        // Nothing here takes content, and no client of this listener announces some that it may not have.
+        // No endpoint takes content.
         Framing::Chunked => Err(HeadFault::Body),
         Framing::Empty if is_read(&head.method) => refuse_foreign_pages(&head.headers),
-        // No page of ours changes anything.
+        // wharf's own pages change nothing either.
         Framing::Empty => site::refuse_pages(&head.headers),
     }
 }
@@ -78,8 +78,8 @@ fn is_read(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 
-/// Refuses what pages of others send. People look with a browser too: what they typed, and what our own pages ask for, is
-/// served.
+/// Refuses requests of other sites' pages. Addresses that people type into a browser, and requests of wharf's
+/// own pages, pass.
 fn refuse_foreign_pages(headers: &HeaderMap) -> Result<(), HeadFault> {
     const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     let is_own = headers.get_all(SITE).iter().all(|site| site == "none" || site == "same-origin");
@@ -90,7 +90,7 @@ fn status_of(fault: HeadFault) -> StatusCode {
     if fault == HeadFault::Page { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST }
 }
 
-/// Ends the connection with this answer: nothing of what the client sent besides is read.
+/// Ends the connection with this answer. Further bytes from the client are not read.
 fn closing(mut answer: Response<String>) -> Response<String> {
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer

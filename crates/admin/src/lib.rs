@@ -1,8 +1,8 @@
-//! The admin listener: numbers and states for the operator, and what the operator may ask for, on an address of its own.
+//! The admin listener: metrics, states and commands for the operator, on its own address.
 //!
-//! `server` accepts its connections and gives them seats and deadlines, as it does for clients that pull. A request goes
-//! through `guard`, which refuses what is malformed, what a web page sends and whoever may not ask, and then through a
-//! router to the function in `endpoints` that answers it. Whatever a later endpoint needs goes into [`Parts`].
+//! `server` accepts its connections under its limits and deadlines, as it does for clients that pull. A
+//! request passes `guard`, which refuses malformed, unauthorized and web-page requests, and then a router,
+//! which calls a function in `endpoints`. The functions get their state from [`Parts`].
 
 mod admin;
 mod endpoints;

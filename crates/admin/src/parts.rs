@@ -1,4 +1,4 @@
-//! The parts of the process that the endpoints report on and act on.
+//! The state that the endpoints read and act on.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::reload::Reloads;
 /// The parts that an admin service needs.
 #[derive(Debug)]
 pub struct Parts {
-    /// The registries that the server serves.
+    /// The served configuration.
     pub control: Control,
-    /// The process's numbers.
+    /// The process's metrics.
     pub metrics: Arc<Metrics>,
-    /// Takes the requests to reload; none: there is nothing to reload.
+    /// Sends reload requests; `None` if reloads are not possible.
     pub reloads: Option<Reloads>,
     /// Cancelled when the server is told to stop.
     pub shutdown: CancellationToken,

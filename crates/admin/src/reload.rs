@@ -1,16 +1,16 @@
-//! Hands requests to reload the configuration from the admin listener to the task that does it.
+//! Passes reload requests from the admin listener to the task that reloads the configuration.
 
 use tokio::sync::{mpsc, oneshot};
 
-/// Requests that wait for the one before them.
+/// Reload requests that wait for a running reload.
 const WAITING_COUNT_MAX: usize = 16;
 
-/// How a reload ended.
+/// The result of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReloadAnswer {
-    /// Whether the configuration in use is that of the file now.
+    /// Whether the new configuration is in use.
     pub is_success: bool,
-    /// What changed, or every mistake: lines of text.
+    /// The changes, or all mistakes, as lines of text.
     pub text: String,
 }
 
@@ -21,25 +21,25 @@ pub struct ReloadRequest {
 }
 
 impl ReloadRequest {
-    /// Reports how the reload ended.
+    /// Reports the result.
     pub fn answer(self, answer: ReloadAnswer) {
         // The client may have left.
         let _ = self.answer.send(answer);
     }
 }
 
-/// Takes requests to reload the configuration.
+/// Sends reload requests.
 #[derive(Clone, Debug)]
 pub struct Reloads(mpsc::Sender<ReloadRequest>);
 
 impl Reloads {
-    /// Reloads, and the end at which they are done.
+    /// Creates a sender and the receiver for the task that reloads.
     pub fn new() -> (Self, mpsc::Receiver<ReloadRequest>) {
         let (sender, receiver) = mpsc::channel(WAITING_COUNT_MAX);
         (Self(sender), receiver)
     }
 
-    /// Asks for a reload and waits until it is over. None: that task has ended.
+    /// Requests a reload and waits for its result. `None` if the task that reloads has ended.
     pub(crate) async fn request(&self) -> Option<ReloadAnswer> {
         let (answer, answered) = oneshot::channel();
         self.0.send(ReloadRequest { answer }).await.ok()?;

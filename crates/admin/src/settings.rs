@@ -1,4 +1,4 @@
-//! Where the admin listener is and who may ask it.
+//! The settings of the admin listener.
 
 use std::net::SocketAddr;
 
@@ -7,16 +7,16 @@ use secret::Secret;
 /// The admin listener.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Its address; loopback unless a token is set (the configuration sees to that).
+    /// Its address. The configuration allows only loopback without a token.
     pub listen: SocketAddr,
-    /// What a client must send as `Authorization: Bearer`; none: every client may ask.
+    /// The token that clients must send as `Authorization: Bearer`; `None` if none is required.
     pub token: Option<Secret<String>>,
-    /// The host names that a client may use without the token, beside addresses and `localhost`.
+    /// The host names that clients without the token may use, besides addresses and `localhost`.
     pub hosts: Vec<String>,
 }
 
 impl Settings {
-    /// A listener on `listen` that asks for no token and knows no further name.
+    /// A listener on `listen` without a token and without further names.
     pub fn new(listen: SocketAddr) -> Self {
         Self { listen, token: None, hosts: Vec::new() }
     }

@@ -1,14 +1,14 @@
-//! Answers whose content is text: a status, a type and lines.
+//! Text answers.
 
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
-/// An answer for people. The text ends with a line break.
+/// A plain-text answer. The text must end with a line break.
 pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<String> {
     typed(status, "text/plain; charset=utf-8", text)
 }
 
-/// An answer of this media type.
+/// An answer with this media type.
 pub(crate) fn typed(
     status: StatusCode,
     media_type: &'static str,

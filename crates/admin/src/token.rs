@@ -1,4 +1,4 @@
-//! The admin token, compared without telling how near a guess came.
+//! The admin token, compared in constant time.
 
 use std::fmt;
 
@@ -7,23 +7,24 @@ use oci::{Algorithm, Digest};
 use secret::Secret;
 use subtle::ConstantTimeEq;
 
-/// A token, kept as its digest: comparing digests of a fixed length takes the same time whatever is sent.
+/// A token, stored as its digest. Digests have a fixed length, so a comparison takes the same time for any
+/// input.
 pub(crate) struct Token(Digest);
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Its digest would let a short token be guessed.
+        // A printed digest would let an attacker guess a short token offline.
         f.write_str("***")
     }
 }
 
 impl Token {
-    /// The token as configured.
+    /// Creates the token from its configured text.
     pub(crate) fn new(token: &Secret<String>) -> Self {
         Self(digest(token.expose().as_bytes()))
     }
 
-    /// Whether an `Authorization` header has it (RFC 6750, section 2.1).
+    /// Whether an `Authorization` header carries it (RFC 6750, section 2.1).
     pub(crate) fn is_given(&self, authorization: Option<&HeaderValue>) -> bool {
         let Some((scheme, token)) = authorization.and_then(|value| value.to_str().ok()?.split_once(' '))
         else {

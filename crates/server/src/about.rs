@@ -1,7 +1,7 @@
-//! The answers for people and programs that look at the wrong place: the root of the public listener, where a registry
-//! has nothing, `/metrics`, which is on the admin listener, health under the names that it has elsewhere, and a search.
+//! Answers at paths outside the registry API: the root, `/metrics` (served by the admin listener), the usual
+//! health paths of other programs, and `docker search`.
 //!
-//! They are the same on every host and say nothing about what is configured, so a page in a browser may read them.
+//! They are the same on every host and reveal no configuration, so a web page may read them.
 
 use http::header::{self, HeaderValue};
 use http::{StatusCode, request};
@@ -17,28 +17,28 @@ const ROOT: &str = concat!(
      Pull through it with a container client, for example (HOST is this address without http://):\n\n    \
      docker pull HOST/docker.io/library/alpine\n\n\
      /v2/      the registry API, for clients\n\
-     /livez    whether it runs\n\
-     /readyz   whether it takes requests\n\n\
-     Metrics and the list of registries are on the admin listener: see `admin on` in wharf's first log lines.\n"
+     /livez    liveness\n\
+     /readyz   readiness\n\n\
+     Metrics and the list of registries are on the admin listener: see `admin on` in wharf's first \
+     log lines.\n"
 );
 
-const METRICS: &str = "This is wharf's listener for container clients, and has no metrics. They are at /metrics of the \
-                       admin listener: see `admin on` in wharf's first log lines.\n";
+const METRICS: &str = "This is wharf's listener for container clients; it serves no metrics. They are at \
+                       /metrics of the admin listener: see `admin on` in wharf's first log lines.\n";
 
-const HEALTH: &str =
-    "wharf's health is at /livez (whether it runs) and at /readyz (whether it takes requests).\n";
+const HEALTH: &str = "wharf's health checks are at /livez (liveness) and /readyz (readiness).\n";
 
-const SEARCH: &str = "wharf cannot search: it caches what is pulled by name. Search on the registry's own website, then \
-                      pull through wharf.\n";
+const SEARCH: &str = "wharf cannot search: it caches images that are pulled by name. Search on the registry's \
+                      own website, then pull through wharf.\n";
 
-/// The answer to a request for one of these paths; none for any other. No program may take a text for what it
-/// asked for, so all but the root are 404.
+/// Returns the answer to a request for one of these paths, and `None` for any other path. All but the root
+/// are 404, so that no program mistakes the text for the answer it expects.
 pub(crate) fn answer(head: &request::Parts) -> Option<Answer> {
     let (status, outcome, text) = match head.uri.path() {
         "/" => (StatusCode::OK, Answered::About, ROOT),
         "/metrics" => (StatusCode::NOT_FOUND, Answered::About, METRICS),
         "/health" | "/healthz" => (StatusCode::NOT_FOUND, Answered::About, HEALTH),
-        // What `docker search` asks.
+        // `docker search` requests this path.
         "/v1/search" => (StatusCode::NOT_FOUND, Answered::About, SEARCH),
         _ => return None,
     };

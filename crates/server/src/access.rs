@@ -1,7 +1,7 @@
-//! What is known of one request, told once when it is really over: to the access log and to the metrics.
+//! Access-log entries: one per request, written to the log and counted in the metrics when the request ends.
 //!
-//! An [`Entry`] is made when the head is complete and travels with the answer's body. Whatever happens to
-//! the request, a full answer, a cut one, a client that left, a panic, its drop is the end of the request.
+//! An [`Entry`] is created when the head is complete and travels with the answer's body. Its drop is the end
+//! of the request, whether the answer was complete, broke off, lost its client or met a panic.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::clock::{Clock, Overdue};
 use crate::request_id::RequestId;
 
-/// The longest text of a client's that goes into the log, in bytes.
+/// The longest text from a client in the log, in bytes.
 const FIELD_BYTES_MAX: usize = 256;
 
-/// The status noted for a request whose client left before there was an answer. It is never sent.
+/// The status logged when a client left before its answer began. It is never sent.
 const STATUS_LEFT: u16 = 499;
 
 /// How an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// All of it went out.
+    /// All bytes were sent.
     Complete,
-    /// It broke off here: what came for it was wrong or ended early.
+    /// wharf broke it off: its content was wrong or ended early.
     Cut,
-    /// The client went away.
+    /// The client disconnected.
     Left,
-    /// The connection was given up.
+    /// A deadline of the connection passed.
     Overdue(Overdue),
 }
 
@@ -75,12 +75,12 @@ pub(crate) struct Entry {
     bytes: u64,
     first_byte: Option<Duration>,
     end: Option<End>,
-    /// The request's place among those that are answered.
-    _place: Option<OwnedSemaphorePermit>,
+    /// Counts the request against `answer_count_max`.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Entry {
-    /// An entry for the request that `head` begins.
+    /// Creates the entry of the request with this head.
     pub(crate) fn begin(
         head: &request::Parts,
         id: RequestId,
@@ -108,26 +108,26 @@ impl Entry {
             bytes: 0,
             first_byte: None,
             end: None,
-            _place: None,
+            _permit: None,
         }
     }
 
-    /// The request's id, for the client to name when it asks what went wrong.
+    /// The request's id. Error messages show it, so that the log line can be found.
     pub(crate) fn id(&self) -> RequestId {
         self.id
     }
 
-    /// Keeps the request's place among those that are answered, to its true end.
-    pub(crate) fn hold(&mut self, place: OwnedSemaphorePermit) {
-        self._place = Some(place);
+    /// Keeps the permit until the request ends.
+    pub(crate) fn hold_permit(&mut self, permit: OwnedSemaphorePermit) {
+        self._permit = Some(permit);
     }
 
-    /// The registry that the request is meant for.
+    /// Records the registry that the request was routed to.
     pub(crate) fn routed(&mut self, registry: &Arc<Backend>) {
         self.registry = Some(Arc::clone(registry));
     }
 
-    /// What the request asks for.
+    /// Records what the request asks for.
     pub(crate) fn asked(&mut self, request: &Request) {
         let by_digest = |digest: &Digest| Some(Reference::Digest(digest.clone()));
         let (kind, repository, reference) = match request {
@@ -147,35 +147,35 @@ impl Entry {
         self.reference = reference;
     }
 
-    /// The request is about to be answered with this status; `outcome` is how, or a refusal's word.
+    /// Records the outcome and the status that is about to be sent.
     pub(crate) fn answered(&mut self, outcome: Answered, status: u16, keeping: Option<Keeping>) {
         self.outcome = outcome;
         self.status = status;
         self.keeping = keeping;
     }
 
-    /// Whether what went out was to be stored, and was not.
+    /// Whether the content was meant for the store and is not in it.
     fn is_lost(&self) -> bool {
         self.keeping.as_ref().is_some_and(Keeping::has_failed)
     }
 
-    /// Why the request was refused, or its answer broken off: for the log alone.
+    /// Records why the request was refused or its answer broken off. For the log only.
     pub(crate) fn explain(&mut self, detail: String) {
         self.detail = Some(detail);
     }
 
-    /// `count` bytes of the answer's content are handed to the connection.
+    /// Records that `count` bytes of content went to the connection.
     pub(crate) fn sent(&mut self, count: u64) {
         self.first_byte.get_or_insert_with(|| self.began.elapsed());
         self.bytes += count;
     }
 
-    /// Nothing of the answer is missing.
+    /// Records that the whole answer was sent.
     pub(crate) fn complete(&mut self) {
         self.end.get_or_insert(End::Complete);
     }
 
-    /// The answer breaks off.
+    /// Records that wharf breaks the answer off.
     pub(crate) fn cut(&mut self, detail: String) {
         self.end = Some(End::Cut);
         self.explain(detail);
@@ -191,7 +191,7 @@ impl Entry {
     }
 
     fn count(&self, end: End) {
-        // A client that has left was not refused anything; what we broke off was no success.
+        // A broken body is no success. A client that left keeps the outcome that it had.
         let outcome = if end.is_our_fault() { Answered::Cut } else { self.outcome };
         let Some(registry) = &self.registry else {
             self.metrics.unrouted(outcome, self.status);
@@ -239,18 +239,17 @@ impl Drop for Entry {
     }
 }
 
-/// Milliseconds with three digits behind the point: a warm manifest takes less than one.
+/// Milliseconds with three decimals: a warm manifest takes less than one.
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }
 
-/// As much of a client's text as the log may hold: a copy, because the whole head would stay in memory with it.
+/// Copies a client's text up to the log's bound. A reference would keep the whole head in memory.
 fn excerpt(bytes: &[u8]) -> Box<[u8]> {
     bytes[..bytes.len().min(FIELD_BYTES_MAX)].into()
 }
 
-/// A client's text as the log may hold it: bounded, and without characters that act on a terminal or look
-/// like a line of their own.
+/// Bounds a client's text and replaces control characters, which could drive a terminal or forge a log line.
 pub(crate) fn loggable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(FIELD_BYTES_MAX)]);
     text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()

@@ -1,4 +1,4 @@
-//! The body of an answer: its exact length is known, and its end is reported.
+//! The body of an answer. Its exact length is known, and its end is reported.
 
 use std::fmt;
 use std::future::Future;
@@ -13,40 +13,40 @@ use http_body::{Body, Frame, SizeHint};
 use crate::access::Entry;
 use crate::multipart::Multipart;
 use crate::report::{Answering, Report};
-use crate::sendfile::{Chunk, Lane};
+use crate::sendfile::{Chunk, FileQueue};
 use crate::turns::{Turns, Wait};
 
-/// What an answer carries.
+/// The content of an answer.
 #[derive(Debug)]
 pub(crate) enum Content {
     /// Bytes in memory.
     Whole(Bytes),
-    /// A blob or a part of one, read as the client takes it.
+    /// A blob or a range of it, read at the client's pace.
     Blob(BlobReader),
-    /// Several parts of a blob. Boxed, because few answers are that.
+    /// Several ranges of a blob. Boxed, because such answers are rare and this is large.
     Parts(Box<Multipart>),
 }
 
-/// What an answer sends, before it has a connection to send it on.
+/// An answer's body before it is bound to a connection.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) content: Content,
     /// The content's length in bytes.
     pub(crate) length: u64,
-    /// Is told of every byte and of the end; none: the request is not logged.
+    /// The access-log entry; `None` if the request is not logged.
     pub(crate) entry: Option<Entry>,
 }
 
-/// An answer's body. It ends after exactly the length it was made with, or with an error.
+/// An answer's body. It ends after exactly its declared length, or with an error.
 pub(crate) struct AnswerBody {
     content: Content,
     remaining: u64,
     report: Arc<Report>,
-    /// Where files go, if the connection can send them.
-    lane: Option<Lane>,
-    /// The turns that it takes with the other bodies of the server.
+    /// Takes pieces of files, if the connection can send files.
+    file_queue: Option<FileQueue>,
+    /// Shares the thread fairly with the server's other bodies.
     turns: Arc<Turns>,
-    /// What it has sent since its turn came, in bytes.
+    /// Bytes sent in this turn.
     burst: usize,
     wait: Option<Wait>,
 }
@@ -58,30 +58,32 @@ impl fmt::Debug for AnswerBody {
 }
 
 impl AnswerBody {
-    /// The body of an answer on one connection. `answering` is kept until all of it is out. Files go into `lane`; without
-    /// one they are copied.
+    /// Binds an answer to a connection. `answering` lives until the whole body is sent. Files go to
+    /// `file_queue`; without one they are copied.
     pub(crate) fn new(
         outgoing: Outgoing,
         answering: Answering,
-        lane: Option<Lane>,
+        file_queue: Option<FileQueue>,
         turns: Arc<Turns>,
     ) -> Self {
         let Outgoing { content, length, entry } = outgoing;
         let report = Report::new(length, entry, answering);
-        Self { content, remaining: length, report, lane, turns, burst: 0, wait: None }
+        Self { content, remaining: length, report, file_queue, turns, burst: 0, wait: None }
     }
 
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Chunk, PullError>> {
-        let piece = match (&mut self.content, &self.lane) {
+        let piece = match (&mut self.content, &self.file_queue) {
             (Content::Whole(bytes), _) => Some(Ok(Piece::Bytes(std::mem::take(bytes)))),
             (Content::Blob(reader), Some(_)) => ready!(reader.poll_piece(cx)),
             (Content::Blob(reader), None) => {
                 ready!(reader.poll_chunk(cx)).map(|chunk| chunk.map(Piece::Bytes))
             }
-            (Content::Parts(parts), lane) => ready!(parts.poll_piece(cx, lane.is_some())),
+            (Content::Parts(parts), file_queue) => ready!(parts.poll_piece(cx, file_queue.is_some())),
         };
-        Poll::Ready(match (piece, &self.lane) {
-            (Some(Ok(Piece::File(piece))), Some(lane)) => Ok(lane.push(piece, Arc::clone(&self.report))),
+        Poll::Ready(match (piece, &self.file_queue) {
+            (Some(Ok(Piece::File(piece))), Some(file_queue)) => {
+                Ok(file_queue.push(piece, Arc::clone(&self.report)))
+            }
             (Some(Ok(Piece::Bytes(bytes))), _) => {
                 self.report.taken(bytes.len() as u64);
                 Ok(Chunk::Memory(bytes))

@@ -1,9 +1,8 @@
 //! The deadlines of one connection.
 //!
-//! A connection is always in one phase, and each phase has a longest duration without progress. hyper's own
-//! header timeout cannot tell a connection that rests between two requests from one that drips a head, and
-//! it has none for writing; so the socket and the answers report here, and the connection watches
-//! [`Clock::overdue`].
+//! A connection is always in one phase, and each phase limits the time without progress. hyper's header
+//! timeout cannot tell an idle connection from a head that trickles in, and hyper has no write timeout. So
+//! the socket and the answers report here, and the connection watches [`Clock::overdue`].
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,7 +25,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// The same, with no phase longer than `max`.
+    /// The same limits, none longer than `max`.
     pub(crate) fn within(self, max: Duration) -> Self {
         Self {
             header_wait_max: self.header_wait_max.min(max),
@@ -39,27 +38,27 @@ impl Limits {
     }
 }
 
-/// Why a connection is given up.
+/// Why a connection timed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overdue {
     /// No request came.
     Idle,
-    /// A request's head did not end.
+    /// A request's head took too long.
     Head,
     /// The client did not read.
     Client,
-    /// Nothing came to be sent.
+    /// No content came to send.
     Answer,
-    /// Nothing came to be sent to a client that has shut its sending side: most that do have left.
+    /// No content came for a client that has shut its sending side. Most such clients have left.
     Left,
     /// The client did not close its side after the last answer.
     Linger,
-    /// The server stops, and the time for running answers is over.
+    /// The server is stopping, and the grace period is over.
     Drain,
 }
 
 impl Overdue {
-    /// Why the connection ends.
+    /// The reason as a metric label.
     pub(crate) fn reason(self) -> CloseReason {
         match self {
             Self::Idle => CloseReason::Idle,
@@ -81,7 +80,7 @@ enum Phase {
     Lingering,
 }
 
-/// What a connection is doing and since when; shared by its socket, its answers and its task.
+/// A connection's phase and deadlines, shared by its socket, its answers and its task.
 #[derive(Debug)]
 pub(crate) struct Clock {
     limits: Limits,
@@ -91,11 +90,11 @@ pub(crate) struct Clock {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// Answers under way: more than one where a client sends requests ahead.
+    /// Answers under way; more than one if the client pipelines requests.
     answer_count: usize,
-    /// The last progress: a phase's begin or bytes that the client took.
+    /// The last progress: the phase began, or the client took bytes.
     since: Instant,
-    /// Whether the socket takes no more bytes because the client does not read.
+    /// Whether the socket is full because the client does not read.
     blocked: bool,
     /// Whether the client has shut its sending side.
     half_closed: bool,
@@ -104,7 +103,7 @@ struct State {
 }
 
 impl Clock {
-    /// The clock of a connection accepted now.
+    /// Starts the clock of a new connection.
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
         let state = State {
             phase: Phase::Idle,
@@ -118,12 +117,12 @@ impl Clock {
         Arc::new(Self { limits, state: Mutex::new(state) })
     }
 
-    /// The longest that a client may take to say what it wants.
+    /// The longest time for a request's head.
     pub(crate) fn header_wait_max(&self) -> Duration {
         self.limits.header_wait_max
     }
 
-    /// Bytes came from the client.
+    /// Records that bytes came from the client.
     pub(crate) fn received(&self) {
         let mut state = self.state();
         if state.phase == Phase::Idle {
@@ -131,7 +130,7 @@ impl Clock {
         }
     }
 
-    /// The client will send no more. Says whether it may still read an answer.
+    /// Records that the client has shut its sending side. Returns whether an answer is still under way.
     pub(crate) fn half_closed(&self) -> bool {
         let mut state = self.state();
         state.half_closed = true;
@@ -143,14 +142,14 @@ impl Clock {
         self.state().answer_count > 0
     }
 
-    /// A request's head is complete.
+    /// Records that a request's head is complete.
     pub(crate) fn request_began(&self) {
         let mut state = self.state();
         state.answer_count += 1;
         state.enter(Phase::Answering);
     }
 
-    /// The answer is written or given up.
+    /// Records that an answer was sent or dropped.
     pub(crate) fn answer_ended(&self) {
         let mut state = self.state();
         state.answer_count = state.answer_count.saturating_sub(1);
@@ -159,27 +158,27 @@ impl Clock {
         }
     }
 
-    /// The client took bytes.
+    /// Records that the client took bytes.
     pub(crate) fn sent(&self) {
         let mut state = self.state();
         state.blocked = false;
-        // A client that drips the next head while it reads gains no time for that head.
+        // Reading the last answer gives a client no more time for its next head.
         if matches!(state.phase, Phase::Idle | Phase::Answering) {
             state.since = Instant::now();
         }
     }
 
-    /// The socket takes no more bytes until the client reads.
+    /// Records that the socket is full until the client reads.
     pub(crate) fn blocked(&self) {
         let mut state = self.state();
         if !state.blocked {
             state.blocked = true;
-            // What passed before was our own time, not the client's.
+            // The time until now was wharf's own, not the client's.
             state.since = Instant::now();
         }
     }
 
-    /// Everything that was to be sent has been taken by the socket.
+    /// Records that the socket has taken all buffered bytes.
     pub(crate) fn flushed(&self) {
         let mut state = self.state();
         if state.blocked {
@@ -188,22 +187,22 @@ impl Clock {
         }
     }
 
-    /// Our side of the connection is closed.
+    /// Records that our side of the connection is closed.
     pub(crate) fn lingering(&self) {
         self.state().enter(Phase::Lingering);
     }
 
-    /// Whatever happens, the connection ends within `grace`.
+    /// Ends the connection within `grace`, whatever its phase.
     pub(crate) fn stop_within(&self, grace: Duration) {
         self.state().stop_by = Some(Instant::now() + grace);
     }
 
-    /// Why the connection was given up, once it was.
+    /// Why the connection timed out, once it has.
     pub(crate) fn given_up(&self) -> Option<Overdue> {
         self.state().given_up
     }
 
-    /// Resolves when a deadline has passed.
+    /// Resolves when a deadline passes.
     pub(crate) fn overdue(self: &Arc<Self>) -> Watch {
         let armed = self.deadline().0;
         Watch { clock: Arc::clone(self), armed, sleep: Box::pin(tokio::time::sleep_until(armed)) }
@@ -243,8 +242,8 @@ impl State {
     }
 }
 
-/// Watches one clock. It is to be polled by the task that drives the connection, after the connection itself:
-/// then it sees every change of phase, and one timer, rarely set anew, serves them all.
+/// Watches one clock. The connection's task must poll it after the connection itself: then it sees every
+/// change of phase, and one timer, rarely rearmed, serves all phases.
 #[derive(Debug)]
 pub(crate) struct Watch {
     clock: Arc<Clock>,

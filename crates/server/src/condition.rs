@@ -1,14 +1,14 @@
-//! Conditional requests (RFC 9110, section 13): the only validator is the digest, as a strong entity tag.
+//! Conditional requests (RFC 9110, section 13). The only validator is the digest, as a strong entity tag.
 
 use http::{HeaderMap, HeaderValue, header};
 use oci::{Digest, RangeSet};
 
-/// The entity tag of the content with this digest.
+/// The entity tag of content with this digest.
 pub(crate) fn entity_tag(digest: &Digest) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{digest}\"")).expect("a digest is visible ASCII without quotes")
 }
 
-/// Whether the client says that it holds this content (`If-None-Match`, by the weak comparison).
+/// Whether the client says that it holds this content (`If-None-Match`, weak comparison).
 pub(crate) fn is_held(headers: &HeaderMap, digest: &Digest) -> bool {
     if !headers.contains_key(header::IF_NONE_MATCH) {
         return false;
@@ -26,8 +26,8 @@ pub(crate) fn is_held(headers: &HeaderMap, digest: &Digest) -> bool {
     })
 }
 
-/// The ranges to be served, if any: none when the client asks for none, in two headers, or only if the content were
-/// another one (`If-Range`, by the strong comparison; a date never matches, because none is ever sent).
+/// Returns the ranges to serve. `None` means the whole content: there is no `Range`, there are two, or
+/// `If-Range` does not match (strong comparison; a date never matches, because wharf sends none).
 pub(crate) fn requested_ranges(headers: &HeaderMap, digest: &Digest) -> Option<RangeSet> {
     let mut ranges = headers.get_all(header::RANGE).iter();
     let (Some(range), None) = (ranges.next(), ranges.next()) else { return None };

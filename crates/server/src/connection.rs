@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::body::AnswerBody;
 use crate::clock::{Clock, Limits, Overdue};
 use crate::report::Answering;
-use crate::sendfile::Broken;
+use crate::sendfile::FileSendError;
 use crate::snapshot::Current;
 use crate::socket::{Socket, Stream};
 use crate::surface::Surface;
@@ -33,38 +33,37 @@ use crate::wrong_port::{self, WrongPorts};
 /// The most header fields a request may have.
 const HEADER_COUNT_MAX: usize = 64;
 
-/// The longest head, target included, in bytes: room for 32 KiB of fields (clients list hundreds of ranges in
-/// one) behind a long target.
+/// The longest head including the target, in bytes: 32 KiB of fields (some clients list hundreds of ranges in
+/// one) and a long target.
 const HEAD_BYTES_MAX: usize = 40 * 1024;
 
-/// What hyper gathers of an answer before it writes, and of a head before it refuses, in bytes. One chunk of
-/// a body fills it, so a client that reads slowly holds little memory.
+/// hyper's buffer for an answer before it writes and for a head before it refuses, in bytes. One chunk of a
+/// body fills it, so a slow client holds little memory.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// What every connection of a listener is served with.
+/// The context that the connections of one listener share.
 #[derive(Debug)]
-pub(crate) struct Terms {
+pub(crate) struct ConnectionContext {
     pub(crate) surface: Surface,
     pub(crate) current: Current,
-    /// The longest for each step of a connection that is to be over soon.
-    pub(crate) hurry: Option<Duration>,
+    /// A tighter bound on each step, for connections that only get a refusal.
+    pub(crate) step_wait_max: Option<Duration>,
     pub(crate) turns: Arc<Turns>,
     pub(crate) wrong_ports: Arc<WrongPorts>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: CancellationToken,
 }
 
-impl Terms {
-    /// The limits of a connection that begins now, and whether stored files are handed to the kernel on it instead of
-    /// being copied.
+impl ConnectionContext {
+    /// The limits of a connection that begins now, and whether it may use `sendfile`.
     fn begin(&self) -> (Limits, bool) {
         let snapshot = self.current.peek();
         let limits = snapshot.limits();
-        (self.hurry.map_or(limits, |longest| limits.within(longest)), snapshot.settings.sendfile)
+        (self.step_wait_max.map_or(limits, |longest| limits.within(longest)), snapshot.settings.sendfile)
     }
 }
 
-/// Counts a connection as long as it lives, also through a panic.
+/// Counts a connection for as long as it lives, even if its task panics.
 struct Counted<'a> {
     metrics: &'a Metrics,
     why_closed: CloseReason,
@@ -73,14 +72,15 @@ struct Counted<'a> {
 impl<'a> Counted<'a> {
     fn open(metrics: &'a Metrics) -> Self {
         metrics.connection_opened();
-        // What is true unless something else is found out: the task was thrown away.
+        // The reason if nothing else sets one: the runtime dropped the task.
         Self { metrics, why_closed: CloseReason::Dropped }
     }
 
-    /// The connection with this client is over, and this is why.
-    fn end(&mut self, client: SocketAddr, why: CloseReason) {
+    /// Records why the connection with this client ended.
+    fn end(&mut self, client: SocketAddr, why: CloseReason, error: Option<&dyn Error>) {
         self.why_closed = why;
-        tracing::debug!(%client, why = why.as_str(), "connection ended");
+        let error = error.map(telemetry::error_chain);
+        tracing::debug!(%client, why = why.as_str(), error, "connection ended");
     }
 }
 
@@ -91,109 +91,108 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Serves one connection until it is over.
+/// Serves one connection until it ends.
 pub(crate) async fn serve(
     stream: TcpStream,
     client: SocketAddr,
-    terms: Arc<Terms>,
+    context: Arc<ConnectionContext>,
     tls: Option<TlsAcceptor>,
 ) {
-    let mut counted = Counted::open(&terms.metrics);
-    // Small answers leave at once.
-    if stream.set_nodelay(true).is_err() {
-        // The client is gone already.
-        counted.end(client, CloseReason::Left);
-        return;
+    let mut counted = Counted::open(&context.metrics);
+    // Small answers are sent at once.
+    if let Err(error) = stream.set_nodelay(true) {
+        // The client has already disconnected.
+        return counted.end(client, CloseReason::Left, Some(&error));
     }
-    let (limits, sendfile) = terms.begin();
+    let (limits, sendfile) = context.begin();
     let speaks_tls = tls.is_some();
-    let stream = match meet(stream, tls.as_ref(), &terms.shutdown, limits.header_wait_max).await {
+    let stream = match accept_tls(stream, tls.as_ref(), &context.shutdown, limits.header_wait_max).await {
         Ok(stream) => stream,
-        Err(why) => {
-            counted.end(client, why);
-            return;
+        Err((why, error)) => {
+            return counted.end(client, why, error.as_ref().map(|error| error as &dyn Error));
         }
     };
-    let is_misled = speaks_tls && stream.tls().is_none();
-    if is_misled {
-        terms.wrong_ports.at_tls(client);
+    let is_plain_http_at_tls = speaks_tls && stream.tls().is_none();
+    if is_plain_http_at_tls {
+        context.wrong_ports.at_tls(client);
     }
     let name = stream.tls().and_then(TlsName::of);
     let clock = Clock::new(limits);
     let socket = Socket::new(stream, Arc::clone(&clock));
-    let lane = if sendfile { socket.lane() } else { None };
+    let file_queue = if sendfile { socket.file_queue() } else { None };
     let service = service_fn(|mut request: Request<Incoming>| {
         if let Some(name) = &name {
             request.extensions_mut().insert(name.clone());
         }
         let answering = Answering::begin(&clock);
-        let (terms, clock, lane) = (Arc::clone(&terms), Arc::clone(&clock), lane.clone());
+        let (context, clock, file_queue) = (Arc::clone(&context), Arc::clone(&clock), file_queue.clone());
         async move {
-            // Boxed, because what it takes to find an answer is large, and is gone once its head is there: a
-            // connection that rests or sends a body does without.
-            let response = if is_misled {
+            // Boxed, because this future is large and ends with the answer's head: an idle connection, or one
+            // that sends a body, does not pay for it.
+            let response = if is_plain_http_at_tls {
                 wrong_port::answer(request.method())
             } else {
-                Box::pin(terms.surface.answer(request, client, &clock)).await
+                Box::pin(context.surface.answer(request, client, &clock)).await
             };
-            let turns = Arc::clone(&terms.turns);
-            Ok::<_, Infallible>(response.map(|outgoing| AnswerBody::new(outgoing, answering, lane, turns)))
+            let turns = Arc::clone(&context.turns);
+            Ok::<_, Infallible>(
+                response.map(|outgoing| AnswerBody::new(outgoing, answering, file_queue, turns)),
+            )
         }
     });
     let mut connection = builder().serve_connection(TokioIo::new(socket), service);
-    // Polled after the connection, whose progress moves the deadline.
+    // Polled after the connection, because its progress moves the deadline.
     let mut overdue = pin!(clock.overdue());
     let mut stops = false;
     let ended = loop {
         tokio::select! {
             biased;
             ended = &mut connection => break ended,
-            why = overdue.as_mut() => {
-                counted.end(client, why.reason());
-                return;
-            }
-            () = terms.shutdown.cancelled(), if !stops => {
+            why = overdue.as_mut() => return counted.end(client, why.reason(), None),
+            () = context.shutdown.cancelled(), if !stops => {
                 stops = true;
                 pin::Pin::new(&mut connection).graceful_shutdown();
-                clock.stop_within(terms.current.peek().settings.shutdown_grace);
+                clock.stop_within(context.current.peek().settings.shutdown_grace);
             }
         }
     };
-    counted.end(
-        client,
-        if is_misled { CloseReason::Tls } else { ended.as_ref().map_or_else(why, |()| CloseReason::Done) },
-    );
+    let why = match &ended {
+        _ if is_plain_http_at_tls => CloseReason::Tls,
+        Ok(()) => CloseReason::Done,
+        Err(error) => close_reason(error),
+    };
+    counted.end(client, why, ended.as_ref().err().map(|error| error as &dyn Error));
     let parts = connection.into_parts();
     if ended.as_ref().is_err_and(hyper::Error::is_parse) {
-        terms.wrong_ports.at_plain(&parts.read_buf, client);
+        context.wrong_ports.at_plain(&parts.read_buf, client);
     }
-    // Where a client offered to upgrade, hyper leaves our side open for the other protocol.
+    // If the client offered to upgrade, hyper leaves our side open for the other protocol.
     if ended.is_ok() {
         shut(parts.io.into_inner(), overdue).await;
     }
 }
 
-/// Shuts our side of a connection, as long as it may take.
+/// Shuts our side of a connection, within its deadline.
 async fn shut(mut socket: Socket, overdue: impl Future<Output = Overdue>) {
     if socket.is_shut() {
         return;
     }
     tokio::select! {
         biased;
-        // That the client is gone already changes nothing any more.
+        // An error means that the client has already disconnected.
         _ = socket.shutdown() => {}
         _ = overdue => {}
     }
 }
 
-/// The TLS handshake, where the listener speaks TLS: as long as a request's head may take. Who speaks HTTP there stays
-/// in the clear, to be told so. The error is why the connection is over.
-async fn meet(
+/// Performs the TLS handshake on a TLS listener, within the time for a request's head. A client that speaks
+/// plain HTTP keeps a plain stream, so that it can read a refusal. The error says why the connection ended.
+async fn accept_tls(
     stream: TcpStream,
     tls: Option<&TlsAcceptor>,
     shutdown: &CancellationToken,
     wait_max: Duration,
-) -> Result<Stream, CloseReason> {
+) -> Result<Stream, (CloseReason, Option<io::Error>)> {
     let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
     let accept = async {
         if wrong_port::is_http(&stream).await {
@@ -204,35 +203,32 @@ async fn meet(
     tokio::select! {
         accepted = tokio::time::timeout(wait_max, accept) => match accepted {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "a TLS handshake failed");
-                Err(CloseReason::Tls)
-            }
-            Err(_) => Err(Overdue::Head.reason()),
+            Ok(Err(error)) => Err((CloseReason::Tls, Some(error))),
+            Err(_) => Err((Overdue::Head.reason(), None)),
         },
-        () = shutdown.cancelled() => Err(Overdue::Drain.reason()),
+        () = shutdown.cancelled() => Err((Overdue::Drain.reason(), None)),
     }
 }
 
 fn builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    // The clock has these bounds; hyper's timer would also cut connections that rest between two requests.
+    // The clock has this deadline; hyper's timer would also cut idle connections.
     builder.header_read_timeout(None);
     builder.max_headers(HEADER_COUNT_MAX).max_header_size(HEAD_BYTES_MAX).max_buf_size(BUFFER_BYTES_MAX);
     builder
 }
 
-fn why(error: &hyper::Error) -> CloseReason {
+fn close_reason(error: &hyper::Error) -> CloseReason {
     if error.is_parse() || error.is_parse_too_large() {
         CloseReason::Malformed
-    } else if error.is_user() || is_of_the_store(error) {
+    } else if error.is_user() || is_file_error(error) {
         CloseReason::Cut
     } else {
         CloseReason::Left
     }
 }
 
-fn is_of_the_store(error: &hyper::Error) -> bool {
+fn is_file_error(error: &hyper::Error) -> bool {
     let error = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    error.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<Broken>())
+    error.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<FileSendError>())
 }

@@ -1,5 +1,4 @@
-//! One request on the public listener, from its head to its answer: which registry, which question, whom to
-//! ask, how to say it.
+//! One request on the public listener, from its head to its answer: checks, routing, the backend's result.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -23,36 +22,36 @@ use crate::health;
 use crate::identity;
 use crate::permits::Permits;
 use crate::request_id::RequestIds;
-use crate::respond::error::{self, Asked, Failed, Refusal};
+use crate::respond::error::{self, FailedPull, PullKind, Refusal};
 use crate::respond::unrouted::{self, Named};
 use crate::respond::{Answer, blob, listing, manifest, version};
 use crate::site::{self, Framing, HeadFault};
 use crate::snapshot::{Current, Snapshot};
 
-/// What the public listener serves.
+/// The service of the public listeners.
 #[derive(Debug)]
 pub(crate) struct Public {
     pub(crate) current: Current,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) ids: RequestIds,
-    /// Places for requests that are being answered, health checks apart.
-    pub(crate) places: Arc<Permits>,
+    /// Bound the requests that are answered at once, except health checks.
+    pub(crate) answer_permits: Arc<Permits>,
     /// Cancelled when the server is told to stop.
     pub(crate) shutdown: CancellationToken,
 }
 
-/// A request that found its registry.
-struct Visit<'a> {
+/// A request with its registry.
+struct RoutedRequest<'a> {
     routes: &'a RoutingTable<Arc<Backend>>,
     backend: &'a Backend,
-    /// `/v2/...`, whatever form the client uses.
+    /// `/v2/...`, whatever form the client used.
     path: String,
-    place: policy::host::LinkShape,
+    link_shape: policy::host::LinkShape,
     head: &'a request::Parts,
 }
 
 impl Public {
-    /// Answers a request. It has no body, or is refused: what is there of one ends with the connection.
+    /// Answers a request. A request with a body is refused, and the connection ends with the refusal.
     pub(crate) async fn answer<B: Body + Unpin>(
         &self,
         request: Request<B>,
@@ -89,11 +88,14 @@ impl Public {
         };
         let answer = answered.unwrap_or_else(|refusal| refuse(&refusal, &mut entry));
         let answer = if closes { answer.closing() } else { answer };
-        answer.with_namespace(namespace.as_deref()).of_the_api().into_response(&head.method, Some(entry))
+        answer
+            .with_namespace(namespace.as_deref())
+            .with_api_version()
+            .into_response(&head.method, Some(entry))
     }
 
-    /// Answers a client for whom there is no seat: a health check truthfully, anything else with a refusal. The
-    /// connection ends with it.
+    /// Answers on a connection above the limit: a health check as usual, anything else with a refusal. The
+    /// connection ends with the answer.
     pub(crate) fn turn_away<B>(
         &self,
         request: Request<B>,
@@ -107,17 +109,17 @@ impl Public {
         }
         let mut entry = self.begin(&head, client, clock);
         let answer = refuse(&Refusal::Overloaded, &mut entry);
-        answer.closing().of_the_api().into_response(&head.method, Some(entry))
+        answer.closing().with_api_version().into_response(&head.method, Some(entry))
     }
 
     fn begin(&self, head: &request::Parts, client: SocketAddr, clock: &Arc<Clock>) -> Entry {
         Entry::begin(head, self.ids.next(), client, Arc::clone(&self.metrics), Arc::clone(clock))
     }
 
-    /// Finds the request a place among those that are answered, for as long as its entry lives.
+    /// Takes a permit for the request, which its entry keeps, and checks the head.
     fn admit(&self, head: &request::Parts, entry: &mut Entry) -> Result<Framing, Refusal> {
-        entry.hold(self.places.try_take().ok_or(Refusal::Overloaded)?);
-        // A person looks at the root with a browser.
+        entry.hold_permit(self.answer_permits.try_take().ok_or(Refusal::Overloaded)?);
+        // People open the root in a browser.
         if about::answer(head).is_none() {
             site::refuse_pages(&head.headers)?;
         }
@@ -138,7 +140,7 @@ async fn serve(
     head: &request::Parts,
     entry: &mut Entry,
 ) -> Result<Answer, Refusal> {
-    let (backend, path, place) = match route {
+    let (backend, path, link_shape) = match route {
         Route::Registry { registry, path, link } => (registry, path, link),
         Route::Version => {
             let Decision::Allow = access::decide(identity, None, &oci::Request::Version);
@@ -148,20 +150,20 @@ async fn serve(
     entry.routed(&backend);
     let asked = oci::Request::parse(&path, head.uri.query());
     let asked = if backend.hub_names() { asked.and_then(policy::docker_hub::in_library) } else { asked };
-    let visit = Visit { routes: &snapshot.routes, backend: &backend, path, place, head };
-    let asked = asked.map_err(|error| visit.refuse_request(error))?;
+    let routed = RoutedRequest { routes: &snapshot.routes, backend: &backend, path, link_shape, head };
+    let asked = asked.map_err(|error| routed.refuse_request(error))?;
     entry.asked(&asked);
     let Decision::Allow = access::decide(identity, Some(backend.name()), &asked);
-    // The backend has deadlines of its own; this one covers whatever they do not, such as a hung disk.
-    // Pinned where it is: the timeout would keep room for it twice.
-    let pull = pin!(visit.pull(asked));
+    // The backend has its own deadlines; this one covers the rest, such as a hung disk.
+    // Pinned here, because the timeout would reserve its size twice.
+    let pull = pin!(routed.pull(asked));
     match tokio::time::timeout(snapshot.settings.answer_wait_max, pull).await {
         Ok(answered) => answered,
         Err(_) => Err(Refusal::Late { registry: backend.name().to_owned() }),
     }
 }
 
-/// Where the request names a registry.
+/// The places in a head that can name a registry.
 fn named(head: &request::Parts) -> Result<Named<'_>, HeadFault> {
     Ok(Named { authority: site::authority(head)?, path: head.uri.path(), query: head.uri.query() })
 }
@@ -174,7 +176,7 @@ fn refuse(refusal: &Refusal, entry: &mut Entry) -> Answer {
     refused.into_answer(entry.id())
 }
 
-impl Visit<'_> {
+impl RoutedRequest<'_> {
     async fn pull(&self, asked: oci::Request) -> Result<Answer, Refusal> {
         match asked {
             oci::Request::Version => Ok(version()),
@@ -184,15 +186,16 @@ impl Visit<'_> {
             oci::Request::Blob { repository, digest } => self.pull_blob(repository, digest).await,
             oci::Request::Tags { repository, page } => {
                 let listed = self.backend.tags(&repository, &page).await;
-                let listed = listed.map_err(|error| self.refuse(Asked::Tags, &repository, "", error))?;
-                Ok(listing::answer(listed, self.place()))
+                let listed = listed.map_err(|error| self.refuse(PullKind::Tags, &repository, "", error))?;
+                Ok(listing::answer(listed, self.page_link()))
             }
             oci::Request::Referrers { repository, digest, artifact_type, page } => {
                 let listed =
                     self.backend.referrers(&repository, &digest, artifact_type.as_deref(), &page).await;
-                let target = |error| self.refuse(Asked::Referrers, &repository, &format!("@{digest}"), error);
+                let target =
+                    |error| self.refuse(PullKind::Referrers, &repository, &format!("@{digest}"), error);
                 let listed = listed.map_err(target)?;
-                Ok(listing::answer(listed, self.place()))
+                Ok(listing::answer(listed, self.page_link()))
             }
             oci::Request::Catalog { page } => self.list_repositories(&page).await,
         }
@@ -202,7 +205,7 @@ impl Visit<'_> {
         let manifest = self.backend.pull_manifest(&repository, &reference, self.want()).await;
         let manifest = manifest.map_err(|error| {
             let mark = if matches!(reference, Reference::Tag(_)) { ':' } else { '@' };
-            self.refuse(Asked::Manifest, &repository, &format!("{mark}{reference}"), error)
+            self.refuse(PullKind::Manifest, &repository, &format!("{mark}{reference}"), error)
         })?;
         let is_held = condition::is_held(&self.head.headers, &manifest.digest);
         Ok(if is_held { manifest::unchanged(&manifest) } else { manifest::answer(manifest) })
@@ -212,17 +215,17 @@ impl Visit<'_> {
         let headers = &self.head.headers;
         let is_held = condition::is_held(headers, &digest);
         let want = if is_held { Want::Head } else { self.want() };
-        // A range has a meaning for GET alone (RFC 9110, section 14.2), and a 304 comes before it.
+        // Only a GET can have a range (RFC 9110, section 14.2), and a 304 takes precedence.
         let ranges = match want {
             Want::Get => condition::requested_ranges(headers, &digest),
             Want::Head => None,
         };
-        let refuse = |error| self.refuse(Asked::Blob, &repository, &format!("@{digest}"), error);
+        let refuse = |error| self.refuse(PullKind::Blob, &repository, &format!("@{digest}"), error);
         let range = match ranges {
             None => None,
             Some(RangeSet::One(range)) => Some(range),
             Some(several) => {
-                // What cannot be had in parts is sent whole.
+                // A blob that cannot be served in parts is sent whole.
                 let parts = Box::pin(self.backend.pull_ranges(&repository, &digest, &several)).await;
                 match parts.map_err(refuse)? {
                     Some(parts) => return Ok(blob::parts(parts, &digest)),
@@ -236,8 +239,8 @@ impl Visit<'_> {
 
     async fn list_repositories(&self, page: &Page) -> Result<Answer, Refusal> {
         let listed = self.backend.catalog(page).await;
-        match listed.map_err(|error| self.failed(Asked::Catalog, String::new(), error))? {
-            Some(catalog) => Ok(listing::catalog(catalog, page, self.place())),
+        match listed.map_err(|error| self.failed(PullKind::Catalog, String::new(), error))? {
+            Some(catalog) => Ok(listing::catalog(catalog, page, self.page_link())),
             None => Err(self.refuse_request(RequestError::NotFound)),
         }
     }
@@ -246,21 +249,21 @@ impl Visit<'_> {
         if self.head.method == Method::HEAD { Want::Head } else { Want::Get }
     }
 
-    fn place(&self) -> listing::Asked<'_> {
-        listing::Asked { path: &self.path, link: &self.place }
+    fn page_link(&self) -> listing::PageLink<'_> {
+        listing::PageLink { path: &self.path, shape: &self.link_shape }
     }
 
-    fn refuse(&self, asked: Asked, repository: &Repository, reference: &str, error: PullError) -> Refusal {
-        self.failed(asked, format!("{repository}{reference}"), error)
+    fn refuse(&self, kind: PullKind, repository: &Repository, reference: &str, error: PullError) -> Refusal {
+        self.failed(kind, format!("{repository}{reference}"), error)
     }
 
-    fn failed(&self, asked: Asked, target: String, error: PullError) -> Refusal {
+    fn failed(&self, kind: PullKind, target: String, error: PullError) -> Refusal {
         let (registry, has_login) = (self.backend.name().to_owned(), self.backend.has_login());
         let hint = self.hint();
-        Refusal::Pull(Box::new(Failed { registry, target, asked, has_login, hint, error }))
+        Refusal::Pull(Box::new(FailedPull { registry, target, kind, has_login, hint, error }))
     }
 
-    /// What the client perhaps meant, where it named no registry.
+    /// Suggests the registry that the client may have meant, if it named none.
     fn hint(&self) -> Option<String> {
         let named = named(self.head).ok()?;
         let is_by_default = self.routes.is_by_default(named.authority, named.path, named.query);

@@ -1,4 +1,4 @@
-//! Liveness and readiness, on any host and on every listener. They say nothing about what is served.
+//! Liveness and readiness, on every host and every listener. They reveal no configuration.
 
 use http::{Method, StatusCode, header, header::HeaderValue, request};
 use telemetry::Answered;
@@ -6,17 +6,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::respond::Answer;
 
-/// The answer to `/livez`: the process answers.
+/// The answer to `/livez`: the process is alive.
 pub fn live() -> (StatusCode, &'static str) {
     (StatusCode::OK, "ok\n")
 }
 
-/// The answer to `/readyz`: whether the process takes on new work.
+/// The answer to `/readyz`: whether the process accepts new requests.
 pub fn ready(is_stopping: bool) -> (StatusCode, &'static str) {
     if is_stopping { (StatusCode::SERVICE_UNAVAILABLE, "stopping\n") } else { (StatusCode::OK, "ok\n") }
 }
 
-/// The answer to a request for one of the two; none for any other request.
+/// Returns the answer to a health check, and `None` for any other request.
 pub(crate) fn answer(head: &request::Parts, shutdown: &CancellationToken) -> Option<Answer> {
     if head.method != Method::GET && head.method != Method::HEAD {
         return None;

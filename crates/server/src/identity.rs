@@ -1,13 +1,13 @@
-//! Who asks: the stage between admitting a request and serving it.
+//! Identifies the client, between admission and routing.
 //!
-//! A client proves nothing yet, so its address is all there is. What will be read here of a request (a header, the
-//! certificate of its connection) becomes a variant of [`Identity`], and `policy::access` decides on it.
+//! Clients do not authenticate yet, so the address is all that identifies one. Every later proof (a header, a
+//! client certificate) becomes a variant of [`Identity`], on which `policy::access` decides.
 
 use std::net::SocketAddr;
 
 use policy::access::Identity;
 
-/// The client behind a request that came from this address. Cheap: the warm hit of a small blob passes here too.
+/// Identifies the client at this address. Warm hits pass here too, so this must stay cheap.
 pub(crate) fn identify(client: SocketAddr) -> Identity {
     Identity::Anonymous { address: client.ip().to_canonical() }
 }

@@ -1,4 +1,4 @@
-//! How late the runtime's timers are: what everybody waits for its threads, whoever holds them up.
+//! Measures the scheduling delay of the runtime's timers: the time that every task waits for a thread.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,19 +7,19 @@ use telemetry::Metrics;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-/// Between two looks at a runtime that rests.
-const INTERVAL_AT_REST: Duration = Duration::from_millis(100);
+/// Between two measurements of an idle runtime.
+const IDLE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Between two looks at one that is at work: often enough for the 99th percentile of a busy second.
-const INTERVAL_AT_WORK: Duration = Duration::from_millis(5);
+/// Between two measurements of a busy runtime: enough samples for the 99th percentile of one second.
+const BUSY_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The share of a thread's time from which on a runtime is at work: more than looking at it often takes.
-const WORK_MIN: f64 = 0.02;
+/// The share of one thread's time above which a runtime is busy. Measuring often takes less.
+const BUSY_SHARE_MIN: f64 = 0.02;
 
-/// Measures for ever. Each look is due at its time whenever the one before it came: a stall makes all
-/// that fall into it late, as it would have made requests.
+/// Measures for ever. Measurements have fixed due times, so a stall delays every one that falls into it, as
+/// it delays requests.
 pub(crate) async fn watch(metrics: Arc<Metrics>) {
-    let mut interval = INTERVAL_AT_REST;
+    let mut interval = IDLE_INTERVAL;
     let (mut due, mut busy) = (Instant::now(), busy());
     loop {
         due += interval;
@@ -27,16 +27,16 @@ pub(crate) async fn watch(metrics: Arc<Metrics>) {
         let late = due.elapsed();
         metrics.timer_late(late);
         if late >= interval {
-            // The looks that fell into a stall come one after the other, as often as they were due.
+            // Catch up on the measurements that were due during the stall.
             continue;
         }
         let busy_before = std::mem::replace(&mut busy, self::busy());
-        let is_at_work = busy.saturating_sub(busy_before) > interval.mul_f64(WORK_MIN);
-        interval = if is_at_work { INTERVAL_AT_WORK } else { INTERVAL_AT_REST };
+        let is_busy = busy.saturating_sub(busy_before) > interval.mul_f64(BUSY_SHARE_MIN);
+        interval = if is_busy { BUSY_INTERVAL } else { IDLE_INTERVAL };
     }
 }
 
-/// What the runtime's threads have worked so far, all together.
+/// The time that all threads of the runtime have been busy so far.
 fn busy() -> Duration {
     let metrics = Handle::current().metrics();
     (0..metrics.num_workers()).map(|worker| metrics.worker_total_busy_duration(worker)).sum()

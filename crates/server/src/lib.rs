@@ -1,16 +1,17 @@
 //! HTTP for registry clients, and connections for the admin listener.
 //!
-//! A request on the public listener goes through these rooms in order: `listen` accepts it, `tls` decrypts it on the
-//! listeners that speak TLS, `connection` serves HTTP/1.1 on it under the deadlines of `clock`, `site` refuses malformed
-//! heads, `identity` says who asks, `handle` finds the registry and asks its backend, `respond` puts the answer into
-//! HTTP, `body` sends it, through `sendfile` where it is in a file, and `report` tells its end to `access`. Beside them,
-//! `lateness` measures how long they wait for one another.
+//! A request on the public listener passes these modules in order: `listen` accepts the connection,
+//! `admission` limits the connections, `tls` decrypts them on TLS listeners, and `connection` serves HTTP/1.1
+//! under the deadlines of `clock`. `site` refuses malformed heads, `identity` identifies the client, `handle`
+//! finds the registry and calls its backend, `respond` builds the answer, `body` sends it (`sendfile` does so
+//! for files), and `report` passes its end to `access`. `lateness` measures the runtime's scheduling delay.
 //!
-//! A listener beside the public one (`side`) shares `listen`, `seats`, `connection` and `clock` with it, and may check
-//! heads with `site`; what it answers is its own.
+//! A side service (`side`) has its own listener. It shares `listen`, `admission`, `connection` and `clock`
+//! with the public one, may check heads with `site`, and builds its own answers.
 
 mod about;
 mod access;
+mod admission;
 mod body;
 mod clock;
 mod condition;
@@ -25,11 +26,11 @@ mod lateness;
 mod listen;
 mod multipart;
 mod permits;
+mod quote;
 mod renewal;
 mod report;
 mod request_id;
 mod respond;
-mod seats;
 mod sendfile;
 mod server;
 mod settings;
@@ -45,7 +46,7 @@ mod wrong_port;
 
 pub use hyper::body::Incoming;
 pub use listen::{BindError, BoundSocket};
-pub use respond::foreign::foreign;
+pub use quote::quoted;
 pub use server::{Parts, Server, Sockets};
 pub use settings::{Settings, TlsSettings};
 pub use side::SideService;

@@ -1,4 +1,4 @@
-//! Listening sockets, and accepting from them under a limit.
+//! Listening sockets, and accepting connections from them under a limit.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::seats::{Seat, Seats};
+use crate::admission::{Admission, ConnectionLimit};
 
-/// Connections that the kernel may hold for us until they are accepted.
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG_COUNT: u32 = 4096;
 
-/// How long accepting rests when the process is out of descriptors or memory: trying again at once would
-/// fail again and burn a processor.
+/// The pause after `accept` failed for want of descriptors or memory. An immediate retry would fail again and
+/// burn a processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An address that cannot be listened on.
@@ -23,11 +23,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
-/// A socket that nobody can connect to yet: to be had before anything is done that a start which fails for it would leave
+/// A bound socket that does not listen yet. A start binds its sockets first, so that a failure leaves nothing
 /// behind.
 #[derive(Debug)]
 pub struct BoundSocket {
@@ -36,10 +36,10 @@ pub struct BoundSocket {
 }
 
 impl BoundSocket {
-    /// Binds a socket to `address`. Its port can be taken over at once from a process that just ended.
+    /// Binds a socket to `address`. The port of a process that has just ended can be reused at once.
     ///
     /// # Errors
-    /// [`BindError`] if the address cannot be had.
+    /// [`BindError`] if the address cannot be bound.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -54,7 +54,7 @@ impl BoundSocket {
         Ok(Self { socket, address })
     }
 
-    /// Lets clients connect. This fails where another process that was bound too has begun to listen.
+    /// Lets clients connect. Fails if another process has bound the address too and already listens.
     pub(crate) fn listen(self) -> Result<Listening, BindError> {
         let Self { socket, address } = self;
         let listening = socket.listen(BACKLOG_COUNT).and_then(|listener| {
@@ -69,17 +69,16 @@ impl BoundSocket {
 #[derive(Debug)]
 pub(crate) struct Listening {
     pub(crate) listener: TcpListener,
-    /// Its address, with the port that was chosen for port 0.
+    /// Its address, with the port that the kernel chose for port 0.
     pub(crate) address: SocketAddr,
 }
 
-/// Accepts until `shutdown` is cancelled, and closes the listening socket then. Each connection gets
-/// one of `seats`.
+/// Accepts connections under `limit` until `shutdown` is cancelled, then closes the listening socket.
 pub(crate) async fn accept(
     listener: TcpListener,
-    seats: Arc<Seats>,
+    limit: Arc<ConnectionLimit>,
     shutdown: CancellationToken,
-    mut start: impl FnMut(TcpStream, SocketAddr, Seat),
+    mut start: impl FnMut(TcpStream, SocketAddr, Admission),
 ) {
     let mut is_short = false;
     let accept_next = async {
@@ -87,13 +86,17 @@ pub(crate) async fn accept(
             match listener.accept().await {
                 Ok((stream, client)) => {
                     is_short = false;
-                    let seat = seats.take(client.ip()).await;
-                    start(stream, client, seat);
+                    let admission = limit.admit(client.ip()).await;
+                    start(stream, client, admission);
                 }
                 Err(error) if concerns_one_client(&error) => {}
                 Err(error) => {
                     if !is_short {
-                        tracing::warn!(%error, "accepting connections rests: the process is short of something");
+                        let error = telemetry::error_chain(&error);
+                        tracing::warn!(
+                            error,
+                            "accept paused: the process is out of file descriptors or memory"
+                        );
                     }
                     is_short = true;
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -107,7 +110,7 @@ pub(crate) async fn accept(
     }
 }
 
-/// Whether `accept` failed for a connection that is already gone (accept(2), "Error handling").
+/// Whether `accept` failed because of the one connection, which is gone (accept(2), "Error handling").
 fn concerns_one_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,5 +1,5 @@
-//! Several ranges of one blob in one body (RFC 9110, section 14.6): each behind a line that parts it from the one
-//! before, and a head that says which it is. The parts themselves go out as any range does, as files where they can.
+//! Several ranges of one blob in one body (`multipart/byteranges`; RFC 9110, section 14.6). Each part follows
+//! a boundary and a head that names its range. Parts are sent like any range, as files if possible.
 
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
@@ -10,15 +10,15 @@ use cache::{BlobParts, BlobReader, Piece, PullError};
 use http::HeaderValue;
 use oci::ByteRange;
 
-/// A body of several parts, read as the client takes it.
+/// A body of several parts, read at the client's pace.
 ///
-/// Each head is written when its part's turn comes: a thousand of them, made in advance for a client that does not read,
-/// would take a quarter of a megabyte.
+/// Each part's head is formatted just before the part: a thousand heads in advance, for a client that may not
+/// read, would take a quarter of a megabyte.
 #[derive(Debug)]
 pub(crate) struct Multipart {
     parts: BlobParts,
     boundary: String,
-    /// The part that is being sent.
+    /// The part being sent.
     current: Option<BlobReader>,
     state: State,
 }
@@ -31,7 +31,7 @@ enum State {
 }
 
 impl Multipart {
-    /// The body for these parts, its length in bytes and its media type.
+    /// Returns the body for these parts, its length in bytes and its media type.
     pub(crate) fn new(parts: BlobParts) -> (Self, u64, HeaderValue) {
         let boundary = boundary();
         let mut length = last_line(&boundary).len() as u64;
@@ -45,10 +45,10 @@ impl Multipart {
         (Self { parts, boundary, current: None, state: State::BeforeFirst }, length, media_type)
     }
 
-    /// The next piece; a file only if the connection `sends_files`.
+    /// Polls the next piece. It is a piece of a file only if the connection `sends_files`.
     ///
     /// # Errors
-    /// An error is final, as it is in [`BlobReader`].
+    /// An error is final, as in [`BlobReader`].
     pub(crate) fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
@@ -67,7 +67,7 @@ impl Multipart {
         Poll::Ready(self.next_text().map(|text| Ok(Piece::Bytes(Bytes::from(text)))))
     }
 
-    /// The text before the next part, which becomes the current one, or the text behind the last part.
+    /// Moves to the next part and returns the text before it, or the text after the last part.
     fn next_text(&mut self) -> Option<String> {
         let line_end = if self.state == State::BeforeFirst { "" } else { "\r\n" };
         self.current = None;
@@ -92,9 +92,9 @@ fn head(line_end: &str, boundary: &str, range: ByteRange, size: u64) -> String {
     )
 }
 
-/// A line that stands in no content: nobody can guess it who writes one.
+/// A random boundary, so that no content can contain it on purpose.
 fn boundary() -> String {
-    // The standard library keys its hash maps at random, each map anew.
+    // The standard library seeds each hash map at random.
     let part = || RandomState::new().hash_one(0_u8);
     format!("{:016x}{:016x}", part(), part())
 }

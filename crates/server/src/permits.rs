@@ -1,4 +1,4 @@
-//! Permits whose number can change while some of them are taken.
+//! A semaphore whose number of permits can change while some are in use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A bound on how much goes on at once.
+/// A resizable bound on concurrent work.
 #[derive(Debug)]
 pub(crate) struct Permits {
     semaphore: Arc<Semaphore>,
-    /// How many there are to be.
+    /// The configured number.
     count: Mutex<usize>,
-    /// How many there are; more than `count` while permits that are too many are still taken.
+    /// The current number; above `count` while surplus permits are still in use.
     existing: Arc<AtomicUsize>,
 }
 
@@ -25,24 +25,24 @@ impl Permits {
         }
     }
 
-    /// A permit, if one is free.
+    /// Returns a permit, if one is free.
     pub(crate) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.semaphore).try_acquire_owned().ok()
     }
 
-    /// A permit, once one is free.
+    /// Waits for a permit.
     pub(crate) async fn take(&self) -> OwnedSemaphorePermit {
         let taken = Arc::clone(&self.semaphore).acquire_owned().await;
         taken.expect("the permits are never closed")
     }
 
-    /// How many are taken now.
+    /// The number of permits in use.
     pub(crate) fn taken(&self) -> usize {
         self.existing.load(Ordering::Relaxed).saturating_sub(self.semaphore.available_permits())
     }
 
-    /// Changes their number. Taken permits stay valid: if there are more of them than that, none is given out until enough
-    /// have come back.
+    /// Changes the number of permits. Permits in use stay valid; if they exceed the new number, no further
+    /// one is given out until enough have been returned.
     ///
     /// # Panics
     /// Outside a tokio runtime.

@@ -1,4 +1,4 @@
-//! The end of the certificate that clients are shown: in the metrics, and in the log before it comes.
+//! Watches the expiry of the TLS certificate: a metric, and warnings in the log before it expires.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -7,13 +7,13 @@ use telemetry::Metrics;
 
 use crate::tls::Certificates;
 
-/// So long before its end a certificate should have been renewed: what renews itself does so weeks before.
+/// The time before expiry at which warnings begin. Automatic renewal happens weeks earlier.
 const WARNING_TIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Between two looks at it.
+/// Between two checks.
 const INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
-/// Watches for ever, and warns at once and every day.
+/// Watches for ever. Warns at once and then daily.
 pub(crate) async fn watch(certificates: Arc<Certificates>, metrics: Arc<Metrics>) {
     loop {
         let ends = certificates.current().ends();
@@ -29,14 +29,14 @@ pub(crate) async fn watch(certificates: Arc<Certificates>, metrics: Arc<Metrics>
     }
 }
 
-/// What is to be said of a certificate that ends at `ends`, both since 1970.
+/// The warning for a certificate that expires at `ends`, if one is due. Both times are since 1970.
 fn warning(ends: Duration, now: Duration) -> Option<String> {
-    let advice = "renew cert_file of [server.tls]; wharf takes up the new file by itself";
+    let advice = "renew cert_file of [server.tls]; wharf loads the new file by itself";
     match ends.checked_sub(now) {
-        None => Some(format!("the certificate that clients are shown has ended; {advice}")),
+        None => Some(format!("the TLS certificate has expired; {advice}")),
         Some(left) if left <= WARNING_TIME => {
             let days = left.as_secs() / (24 * 3600);
-            Some(format!("the certificate that clients are shown ends in {days} days; {advice}"))
+            Some(format!("the TLS certificate expires in {days} days; {advice}"))
         }
         Some(_) => None,
     }
@@ -47,15 +47,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_told_fourteen_days_ahead() {
+    fn warnings_begin_fourteen_days_before_expiry() {
         let now = Duration::from_secs(1_795_966_813);
         let day = Duration::from_secs(24 * 3600);
         assert_eq!(warning(now + WARNING_TIME + Duration::from_secs(1), now), None);
         for (ends, words) in [
-            (now + WARNING_TIME, "ends in 14 days"),
-            (now + day, "ends in 1 days"),
-            (now, "ends in 0 days"),
-            (now - Duration::from_secs(1), "has ended"),
+            (now + WARNING_TIME, "expires in 14 days"),
+            (now + day, "expires in 1 days"),
+            (now, "expires in 0 days"),
+            (now - Duration::from_secs(1), "has expired"),
         ] {
             let text = warning(ends, now).unwrap();
             assert!(text.contains(words) && text.contains("cert_file"), "{text}");

@@ -1,30 +1,30 @@
-//! What one answer tells of itself while it goes out. It is shared by the body and by whatever of it still
-//! waits for the socket; when the last of them is gone, the answer is over.
+//! Tracks the delivery of one answer. The body and its pieces that still wait for the socket share the
+//! report; when the last of them is dropped, the answer has ended.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::access::Entry;
 use crate::clock::Clock;
 
-/// The end of one answer, to come.
+/// The delivery of one answer.
 #[derive(Debug)]
 pub(crate) struct Report(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// How many bytes of the content have not been taken yet.
+    /// Bytes of content that are not sent yet.
     missing: u64,
-    /// Told before the connection's clock is.
+    // Declared, and so dropped, before `_answering`: the entry ends before the clock's phase does.
     entry: Option<Entry>,
     _answering: Answering,
 }
 
-/// Held while a request is answered: its drop tells the connection's clock that the answer is over.
+/// A guard for the time in which a request is answered. Its drop ends the answer on the connection's clock.
 #[derive(Debug)]
 pub(crate) struct Answering(Arc<Clock>);
 
 impl Answering {
-    /// A request's head is complete.
+    /// Begins an answer: the request's head is complete.
     pub(crate) fn begin(clock: &Arc<Clock>) -> Self {
         clock.request_began();
         Self(Arc::clone(clock))
@@ -38,8 +38,8 @@ impl Drop for Answering {
 }
 
 impl Report {
-    /// The report on an answer of `length` bytes, which keeps `answering` until the answer is over. The entry, if any,
-    /// is told of every byte and of the end.
+    /// Creates the report on an answer of `length` bytes. It passes every byte and the end to the entry, if
+    /// there is one, and keeps `answering` until the answer ends.
     pub(crate) fn new(length: u64, entry: Option<Entry>, answering: Answering) -> Arc<Self> {
         let state = State { missing: length, entry, _answering: answering };
         let report = Arc::new(Self(Mutex::new(state)));
@@ -49,7 +49,7 @@ impl Report {
         report
     }
 
-    /// `count` more bytes of the content are out of our hands.
+    /// Records that `count` more bytes of content were sent.
     pub(crate) fn taken(&self, count: u64) {
         let mut state = self.state();
         state.missing = state.missing.saturating_sub(count);
@@ -62,7 +62,7 @@ impl Report {
         }
     }
 
-    /// The answer breaks off.
+    /// Records that wharf breaks the answer off.
     pub(crate) fn cut(&self, detail: String) {
         if let Some(entry) = &mut self.state().entry {
             entry.cut(detail);
@@ -70,7 +70,7 @@ impl Report {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is a single step that cannot panic halfway.
+        // No code panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

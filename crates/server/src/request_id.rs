@@ -1,10 +1,10 @@
-//! Names for requests, to find the log line that belongs to an error message.
+//! Request ids, which link an error message to its log line.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A request's name: `<process>-<number>`, such as `9f3c01ab-2a`. Neither part says anything to a stranger.
+/// A request's id: `<process>-<number>`, such as `9f3c01ab-2a`. It reveals no address, name or time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestId {
     process: u32,
@@ -17,7 +17,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Gives out the ids of one process.
+/// Generates the ids of one process.
 #[derive(Debug)]
 pub(crate) struct RequestIds {
     process: u32,
@@ -25,14 +25,14 @@ pub(crate) struct RequestIds {
 }
 
 impl RequestIds {
-    /// A sequence whose first part differs from that of other processes, so that ids survive a restart.
+    /// Starts a sequence with a random first part, so that ids stay unique across restarts.
     pub(crate) fn new() -> Self {
-        // The standard library seeds its hash maps at random; only 32 bits of that are needed.
+        // The standard library seeds each hash map at random; 32 bits are enough.
         let process = (RandomState::new().hash_one(0_u8) >> 32) as u32;
         Self { process, next: AtomicU64::new(1) }
     }
 
-    /// The next id.
+    /// Returns the next id.
     pub(crate) fn next(&self) -> RequestId {
         RequestId { process: self.process, number: self.next.fetch_add(1, Ordering::Relaxed) }
     }

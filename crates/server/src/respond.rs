@@ -1,9 +1,8 @@
-//! From what a backend answered to what the client gets: headers as clients need them, rebuilt from typed
-//! values, so that nothing of an upstream's own headers passes through.
+//! Builds HTTP answers from a backend's results. All headers are made from typed values, so that no header of
+//! an upstream passes through.
 
 pub(crate) mod blob;
 pub(crate) mod error;
-pub(crate) mod foreign;
 pub(crate) mod listing;
 pub(crate) mod manifest;
 pub(crate) mod unrouted;
@@ -20,32 +19,32 @@ use crate::body::{Content, Outgoing};
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
-/// The code and the agent are the only ones that a registry may warn with (distribution-spec, "Warnings").
+/// Registries must warn with this code and this agent (distribution-spec, "Warnings").
 const STALE: HeaderValue = HeaderValue::from_static("299 - \"stale: the upstream cannot be asked\"");
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
-/// As many headers as most answers have, with room for those that the connection adds.
+/// The headers of most answers, including those that the connection adds.
 const HEADER_COUNT: usize = 12;
 
-/// An answer, before it is known whether the method lets its content go out.
+/// An answer, before the request's method decides whether its content is sent.
 #[derive(Debug)]
 pub(crate) struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     content: Content,
-    /// The content's length in bytes, also when only its description is wanted.
+    /// The content's length in bytes, even if a HEAD will not send it.
     length: u64,
     outcome: Answered,
-    /// For content that is on its way into the store.
+    /// The state of content that is being stored.
     keeping: Option<Keeping>,
     /// Whether the connection ends with this answer.
     closes: bool,
-    /// Whether `length` is not known. Only an answer without content may go out then.
-    is_untold: bool,
+    /// Whether `length` is unknown. Such an answer can only answer a HEAD.
+    is_length_unknown: bool,
 }
 
 impl Answer {
-    /// An answer of `length` bytes of `content`.
+    /// Creates an answer of `length` bytes of `content`.
     pub(crate) fn new(
         status: StatusCode,
         outcome: impl Into<Answered>,
@@ -60,19 +59,19 @@ impl Answer {
             outcome: outcome.into(),
             keeping: None,
             closes: false,
-            is_untold: false,
+            is_length_unknown: false,
         }
     }
 
-    /// An answer of these bytes.
+    /// Creates an answer of these bytes.
     pub(crate) fn whole(status: StatusCode, outcome: impl Into<Answered>, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let length = bytes.len() as u64;
         Self::new(status, outcome, Content::Whole(bytes), length)
     }
 
-    /// Tells the log at the end whether the store could take the content.
-    fn on_its_way(self, keeping: Option<Keeping>) -> Self {
+    /// Lets the log say at the end whether the store took the content.
+    fn with_keeping(self, keeping: Option<Keeping>) -> Self {
         Self { keeping, ..self }
     }
 
@@ -88,9 +87,9 @@ impl Answer {
         self
     }
 
-    /// Leaves `Content-Length` out. For answers to HEAD alone.
-    fn of_untold_length(self) -> Self {
-        Self { is_untold: true, ..self }
+    /// Omits `Content-Length`. Only for answers to HEAD.
+    fn without_length(self) -> Self {
+        Self { is_length_unknown: true, ..self }
     }
 
     /// The status.
@@ -98,7 +97,7 @@ impl Answer {
         self.status
     }
 
-    /// Says how the cache came by the answer (RFC 9211).
+    /// Adds `Cache-Status` (RFC 9211), and `Warning` if the answer is stale.
     fn with_outcome(self, outcome: Outcome) -> Self {
         let status = match outcome {
             Outcome::Hit => "wharf; hit",
@@ -112,8 +111,8 @@ impl Answer {
         if outcome == Outcome::Stale { answer.with(header::WARNING, STALE) } else { answer }
     }
 
-    /// The answer as it goes out. A HEAD gets the same headers as a GET; `entry`, where the request is
-    /// logged, is told what was answered and travels with the body.
+    /// Builds the response. A HEAD gets the same headers as a GET. The entry, if the request is logged,
+    /// records the answer and travels with the body.
     pub(crate) fn into_response(self, method: &Method, mut entry: Option<Entry>) -> Response<Outgoing> {
         if let Some(entry) = &mut entry {
             entry.answered(self.outcome, self.status.as_u16(), self.keeping);
@@ -129,7 +128,7 @@ impl Answer {
         *response.headers_mut() = self.headers;
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if !is_bare && !self.is_untold {
+        if !is_bare && !self.is_length_unknown {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.length));
         }
         if self.closes {
@@ -138,7 +137,8 @@ impl Answer {
         response
     }
 
-    /// Says which `ns` the answer goes by, where the request had one (distribution-spec, "Registry Proxying").
+    /// Adds the namespace that the answer is for, if the request had `ns` (distribution-spec, "Registry
+    /// Proxying").
     pub(crate) fn with_namespace(self, namespace: Option<&str>) -> Self {
         match namespace.map(HeaderValue::from_str) {
             Some(Ok(value)) => self.with(NAMESPACE, value),
@@ -146,13 +146,13 @@ impl Answer {
         }
     }
 
-    /// Marks the answer as one of the distribution API's; old clients look for that.
-    pub(crate) fn of_the_api(self) -> Self {
+    /// Marks the answer as one of the distribution API. Old clients need that.
+    pub(crate) fn with_api_version(self) -> Self {
         self.with(API_VERSION, HeaderValue::from_static("registry/2.0"))
     }
 }
 
-/// The answer to `/v2/`: this is a registry, and no upstream was asked.
+/// The answer to `/v2/`: this is a registry. It needs no upstream.
 pub(crate) fn version() -> Answer {
     Answer::whole(StatusCode::OK, Answered::Version, &b"{}"[..]).with(header::CONTENT_TYPE, json())
 }

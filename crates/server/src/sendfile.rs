@@ -1,15 +1,15 @@
-//! Stored bytes that go from the page cache to a socket without being copied through this process.
+//! Sends stored files from the page cache to a socket without copying them through this process.
 //!
-//! hyper takes bodies made of memory only. So a body hands it a [`Chunk`] that stands for a piece of a file:
-//! as long as the piece, and made of [`STAND_IN`], memory that no byte of an answer ever lies in. The piece
-//! itself goes into the connection's [`Lane`]. When hyper writes the stand-in to the socket, the
-//! [`Sender`] recognises it by its address and hands the kernel the file instead. hyper thereby keeps
-//! what it is good at: heads, lengths, order, keep-alive.
+//! hyper only takes bodies in memory. So a body gives it a [`Chunk`] that stands for a piece of a file: it is
+//! as long as the piece and consists of [`STAND_IN`], memory that holds no content. The piece itself goes to
+//! the connection's [`FileQueue`]. When hyper writes the stand-in to the socket, the [`Sender`] recognises it
+//! by its address and passes the file to the kernel instead. hyper keeps heads, lengths, order and
+//! keep-alive.
 //!
-//! The invariant: no byte of the stand-in reaches a client. A hyper that copied chunks instead of passing
-//! them on would take them off before it writes the copy; the lane notices that more was taken off than was
-//! sent, and every later write fails. Everything here is safe code: the stand-in is real memory, and its
-//! address is compared, never made up.
+//! The invariant: no byte of the stand-in reaches a client. If hyper copied chunks instead of passing them
+//! on, it would consume them before it writes the copy. The queue would see more bytes consumed than sent,
+//! and every later write would fail. All of this is safe code: the stand-in is real memory, and its address
+//! is only compared.
 
 mod sender;
 
@@ -22,27 +22,27 @@ use cache::FilePiece;
 
 use crate::report::Report;
 
-pub(crate) use sender::{Broken, Sender};
+pub(crate) use sender::{FileSendError, Sender};
 
-/// What hyper sees in place of a file's bytes. A chunk longer than this shows it several times.
+/// The bytes that hyper sees in place of a file. A longer chunk repeats them.
 static STAND_IN: [u8; 64 * 1024] = [0; 64 * 1024];
 
-/// The files that one connection is sending, in the order of its body's chunks.
+/// The pieces of files that one connection sends, in the order of its body's chunks.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lane(Arc<Mutex<Queue>>);
+pub(crate) struct FileQueue(Arc<Mutex<QueueState>>);
 
 #[derive(Debug, Default)]
-struct Queue {
-    files: VecDeque<Waiting>,
-    /// Bytes handed to the socket, in all.
+struct QueueState {
+    pieces: VecDeque<QueuedPiece>,
+    /// Bytes sent to the socket, in all.
     sent: u64,
-    /// Bytes that hyper took off its chunks, in all.
-    taken_off: u64,
+    /// Bytes that hyper consumed from its chunks, in all.
+    consumed: u64,
 }
 
-/// A piece of a file that is not wholly sent, and who wants to know of it.
+/// A piece of a file that is not completely sent, and the report on its answer.
 #[derive(Debug)]
-struct Waiting {
+struct QueuedPiece {
     piece: FilePiece,
     report: Arc<Report>,
 }
@@ -52,21 +52,21 @@ struct Waiting {
 pub(crate) enum Chunk {
     /// Bytes in memory.
     Memory(Bytes),
-    /// So many bytes of the lane's files.
-    File(u64, Lane),
+    /// This many bytes of the queued files.
+    File(u64, FileQueue),
 }
 
-impl Lane {
-    /// Puts a piece behind the others. The chunk returned must be written next after theirs; `report` is told
-    /// of what the socket takes of it, and kept until it has taken all.
+impl FileQueue {
+    /// Appends a piece. The returned chunk must be written in the same order. `report` records every byte
+    /// that the socket takes, and is kept until it has taken all.
     pub(crate) fn push(&self, piece: FilePiece, report: Arc<Report>) -> Chunk {
         let length = piece.length;
-        self.queue().files.push_back(Waiting { piece, report });
+        self.state().pieces.push_back(QueuedPiece { piece, report });
         Chunk::File(length, self.clone())
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        // Each change is a single step that cannot panic halfway.
+    fn state(&self) -> MutexGuard<'_, QueueState> {
+        // No code panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -104,16 +104,16 @@ impl Buf for Chunk {
     fn advance(&mut self, count: usize) {
         match self {
             Self::Memory(bytes) => bytes.advance(count),
-            Self::File(rest, lane) => {
-                assert!(count as u64 <= *rest, "more is taken off a chunk than there is");
+            Self::File(rest, file_queue) => {
+                assert!(count as u64 <= *rest, "hyper consumed more of a chunk than there is");
                 *rest -= count as u64;
-                lane.queue().taken_off += count as u64;
+                file_queue.state().consumed += count as u64;
             }
         }
     }
 }
 
-/// Whether a slice shows the stand-in.
+/// Whether a slice lies in the stand-in.
 fn is_stand_in(slice: &IoSlice<'_>) -> bool {
     STAND_IN.as_ptr_range().contains(&slice.as_ptr())
 }

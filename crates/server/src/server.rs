@@ -10,14 +10,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{self, Terms};
+use crate::admission::{Admission, ConnectionLimit};
+use crate::connection::{self, ConnectionContext};
 use crate::handle::Public;
 use crate::lateness;
 use crate::listen::{self, BindError, BoundSocket, Listening};
 use crate::permits::Permits;
 use crate::renewal;
 use crate::request_id::RequestIds;
-use crate::seats::{Seat, Seats};
 use crate::settings::Settings;
 use crate::side::SideService;
 use crate::snapshot::{Control, Current, Snapshot};
@@ -26,15 +26,15 @@ use crate::tls::Certificates;
 use crate::turns::Turns;
 use crate::wrong_port::WrongPorts;
 
-/// The longest that a client beyond the bounds takes for each step until it is turned away.
+/// The longest time for each step of a connection above the limit, which only gets a refusal.
 pub(crate) const TURN_AWAY_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// What a server is made of.
+/// The parts of a server.
 #[derive(Debug)]
 pub struct Parts {
-    /// The registries and settings to begin with.
+    /// The registries and settings to start with.
     pub snapshot: Snapshot,
-    /// The process's numbers.
+    /// The process's metrics.
     pub metrics: Arc<Metrics>,
 }
 
@@ -49,7 +49,7 @@ impl Sockets {
     /// Binds every address of the settings.
     ///
     /// # Errors
-    /// [`BindError`] for the first address that cannot be had.
+    /// [`BindError`] for the first address that cannot be bound.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -62,7 +62,7 @@ impl Sockets {
     }
 }
 
-/// A server whose sockets listen and which accepts nobody yet.
+/// A server whose sockets listen. It accepts connections once [`serve`](Self::serve) runs.
 #[derive(Debug)]
 pub struct Server {
     metrics: Arc<Metrics>,
@@ -72,7 +72,7 @@ pub struct Server {
     control: Control,
 }
 
-/// A listener beside the public ones.
+/// The listener of a side service.
 #[derive(Debug)]
 struct Side {
     listening: Listening,
@@ -84,7 +84,7 @@ impl Server {
     /// Binds every address of the settings and listens there.
     ///
     /// # Errors
-    /// [`BindError`] for the first address that cannot be had.
+    /// [`BindError`] for the first address that cannot be used.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -93,11 +93,11 @@ impl Server {
         Self::listen(parts, sockets)
     }
 
-    /// Listens on the sockets, which are those of the parts' settings. To be called once everything that answers is
-    /// ready, because from here on clients are kept waiting instead of being refused.
+    /// Listens on the sockets, which must belong to the settings of `parts`. Call this when everything else
+    /// is ready: from now on clients wait instead of being refused.
     ///
     /// # Errors
-    /// [`BindError`] for an address on which another process listens since it was bound here.
+    /// [`BindError`] for an address on which another process has begun to listen since it was bound here.
     pub fn listen(parts: Parts, sockets: Sockets) -> Result<Self, BindError> {
         let listen_all = |sockets: Vec<BoundSocket>| {
             sockets.into_iter().map(BoundSocket::listen).collect::<Result<Vec<_>, _>>()
@@ -110,29 +110,32 @@ impl Server {
             tls_listeners: listen_all(sockets.tls)?,
             sides: Vec::new(),
             control: Control {
-                places: Arc::new(Permits::new(settings.answer_count_max)),
-                seats: Seats::new(settings.connection_count_max, settings.client_connection_count_max),
+                answer_permits: Arc::new(Permits::new(settings.answer_count_max)),
+                connection_limit: ConnectionLimit::new(
+                    settings.connection_count_max,
+                    settings.client_connection_count_max,
+                ),
                 certificates: settings.tls.as_ref().map(|tls| Certificates::new(&tls.identity)),
                 current: Current::new(snapshot),
             },
         })
     }
 
-    /// The public listeners' addresses, with the ports that were chosen for port 0.
+    /// The public listeners' addresses, with the ports that the kernel chose for port 0.
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(|it| it.address).collect()
     }
 
-    /// The addresses of the public listeners that speak TLS.
+    /// The addresses of the public TLS listeners.
     pub fn tls_addresses(&self) -> Vec<SocketAddr> {
         self.tls_listeners.iter().map(|it| it.address).collect()
     }
 
-    /// Listens on `socket` too, for `service`, which has at most `connection_count_max` connections at once. Returns the
-    /// address, with the port that was chosen for port 0.
+    /// Also listens on `socket`, for `service`, with at most `connection_count_max` connections at once.
+    /// Returns the address, with the port that the kernel chose for port 0.
     ///
     /// # Errors
-    /// [`BindError`] if another process listens there since it was bound.
+    /// [`BindError`] if another process has begun to listen there since the socket was bound.
     pub fn attach(
         &mut self,
         socket: BoundSocket,
@@ -145,14 +148,14 @@ impl Server {
         Ok(address)
     }
 
-    /// Changes what is served while the server runs.
+    /// Returns a handle that changes the served configuration while the server runs.
     pub fn control(&self) -> Control {
         self.control.clone()
     }
 
-    /// Serves until `shutdown` is cancelled and every running answer is finished, or the grace period for
-    /// them is over. New connections are refused from the moment of cancellation, so that clients turn to
-    /// the real registry at once.
+    /// Serves until `shutdown` is cancelled and every running answer has ended or the grace period is over.
+    /// New connections are refused from the cancellation on, so that clients turn to the real registry at
+    /// once.
     pub async fn serve(self, shutdown: CancellationToken) {
         let metrics = Arc::clone(&self.metrics);
         let connections = TaskTracker::new();
@@ -163,46 +166,49 @@ impl Server {
         connections.wait().await;
     }
 
-    /// Starts the listeners and the watches as tasks of `connections`.
+    /// Starts the listeners and the background tasks on `connections`.
     fn start(self, connections: &TaskTracker, shutdown: &CancellationToken) {
         let Self { metrics, listeners, tls_listeners, sides, control } = self;
-        let Control { current, places, seats, certificates } = control;
+        let Control { current, answer_permits, connection_limit, certificates } = control;
         let turns = Arc::new(Turns::default());
         let wrong_ports = Arc::new(WrongPorts::default());
-        let terms = |surface, hurry| {
-            Arc::new(Terms {
+        let context = |surface, step_wait_max| {
+            Arc::new(ConnectionContext {
                 surface,
                 current: current.clone(),
-                hurry,
+                step_wait_max,
                 turns: Arc::clone(&turns),
                 wrong_ports: Arc::clone(&wrong_ports),
                 metrics: Arc::clone(&metrics),
                 shutdown: shutdown.clone(),
             })
         };
-        let start = |listener, tls, doors, seats| accept(listener, tls, doors, seats, connections, shutdown);
+        let start = |listener, tls, contexts, limit| {
+            accept(listener, tls, contexts, limit, connections, shutdown);
+        };
 
         for Side { listening, connection_count_max, service } in sides {
-            let seats = Seats::new(connection_count_max, connection_count_max);
-            let terms = terms(Surface::Side(service), None);
-            start(listening.listener, None, Doors { own: Arc::clone(&terms), extra: terms }, seats);
+            let limit = ConnectionLimit::new(connection_count_max, connection_count_max);
+            let served = context(Surface::Side(service), None);
+            let contexts = Contexts { turned_away: Arc::clone(&served), served };
+            start(listening.listener, None, contexts, limit);
         }
         let public = Arc::new(Public {
             current: current.clone(),
             metrics: Arc::clone(&metrics),
             ids: RequestIds::new(),
-            places,
+            answer_permits,
             shutdown: shutdown.clone(),
         });
-        let doors = Doors {
-            own: terms(Surface::Public(Arc::clone(&public)), None),
-            extra: terms(Surface::Crowded(public), Some(TURN_AWAY_WAIT_MAX)),
+        let contexts = Contexts {
+            served: context(Surface::Public(Arc::clone(&public)), None),
+            turned_away: context(Surface::TurnAway(public), Some(TURN_AWAY_WAIT_MAX)),
         };
         let acceptor = certificates.as_ref().map(Certificates::acceptor);
         let plain = listeners.into_iter().map(|it| (it.listener, None));
         let encrypted = tls_listeners.into_iter().map(|it| (it.listener, acceptor.clone()));
         for (listener, tls) in plain.chain(encrypted) {
-            start(listener, tls, doors.clone(), Arc::clone(&seats));
+            start(listener, tls, contexts.clone(), Arc::clone(&connection_limit));
         }
 
         if let Some(certificates) = certificates {
@@ -214,33 +220,33 @@ impl Server {
     }
 }
 
-/// The terms for connections with a seat of their own, and for those with an extra one.
+/// The contexts of connections that are served, and of those that are refused.
 #[derive(Clone)]
-struct Doors {
-    own: Arc<Terms>,
-    extra: Arc<Terms>,
+struct Contexts {
+    served: Arc<ConnectionContext>,
+    turned_away: Arc<ConnectionContext>,
 }
 
-/// Starts the accepting task of one listener; it and the connections are tasks of `connections`.
+/// Starts the accept loop of one listener. The loop and its connections are tasks of `connections`.
 fn accept(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    doors: Doors,
-    seats: Arc<Seats>,
+    contexts: Contexts,
+    limit: Arc<ConnectionLimit>,
     connections: &TaskTracker,
     shutdown: &CancellationToken,
 ) {
     let tracker = connections.clone();
-    let accepting = listen::accept(listener, seats, shutdown.clone(), move |stream, client, seat| {
-        let terms = Arc::clone(match seat {
-            Seat::Own(_) => &doors.own,
-            Seat::Extra(_) => &doors.extra,
-            Seat::Nothing => return doors.own.metrics.connection_refused(),
+    let accepting = listen::accept(listener, limit, shutdown.clone(), move |stream, client, admission| {
+        let context = Arc::clone(match admission {
+            Admission::Served(_) => &contexts.served,
+            Admission::TurnedAway(_) => &contexts.turned_away,
+            Admission::Closed => return contexts.served.metrics.connection_refused(),
         });
         let tls = tls.clone();
         tracker.spawn(async move {
-            connection::serve(stream, client, terms, tls).await;
-            drop(seat);
+            connection::serve(stream, client, context, tls).await;
+            drop(admission);
         });
     });
     connections.spawn(accepting);

@@ -1,4 +1,4 @@
-//! The listeners' addresses and the bounds on what one client can take up.
+//! The listeners' addresses, and the bounds on connections, requests and waits.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,50 +7,48 @@ use policy::capacity;
 
 use crate::tls::TlsIdentity;
 
-/// Where the server listens and how long it waits. Every wait of a connection is one of these.
+/// The addresses, bounds and deadlines of a server. Every wait of a connection has a deadline here.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Addresses of the public listener.
     pub listen: Vec<SocketAddr>,
-    /// Further addresses of the public listener, where it speaks TLS.
+    /// Further public listeners, which speak TLS.
     pub tls: Option<TlsSettings>,
-    /// Whether stored blobs are handed to the kernel as files (`sendfile`) instead of being copied through
-    /// this process.
+    /// Whether the kernel sends stored blobs as files (`sendfile`), without copies through this process.
     pub sendfile: bool,
-    /// Client connections open at once. Further clients are turned away.
+    /// Client connections open at once. Further ones get a refusal.
     pub connection_count_max: usize,
-    /// How many of them one client may have: one IPv4 address, or one IPv6 network of 64 bits.
+    /// Connections of one client: one IPv4 address, or one IPv6 /64 network.
     pub client_connection_count_max: usize,
-    /// Requests that are being answered at once, waiting for the upstream or sending a body. A further one is
-    /// refused at once: with more, each would only become slower, and hold its buffers and files longer.
+    /// Requests answered at once, whether they wait for the upstream or send a body. A further one is
+    /// refused: more would only make each slower, and hold buffers and files longer.
     pub answer_count_max: usize,
     /// From the first byte of a request to the end of its head.
     pub header_wait_max: Duration,
-    /// How long a connection is kept between two requests. Clients keep theirs for up to 120 s, and one that
-    /// is closed just as it is used again costs the client an error.
+    /// The time that a connection may be idle. Clients keep idle connections for up to 120 s, and a
+    /// connection that closes just as the client reuses it causes an error there.
     pub idle_max: Duration,
-    /// How long an answer may make no progress because the client does not read.
+    /// The time that an answer may make no progress because the client does not read.
     pub stall_max: Duration,
-    /// How long an answer may make no progress because nothing comes for it. Longer than anything that it may
-    /// wait for.
+    /// The time that an answer may make no progress because no content comes. Longer than every other wait of
+    /// an answer.
     pub silence_max: Duration,
-    /// The same for a client that has shut its sending side: it may read on, but nothing tells it from one that
-    /// has left.
+    /// The same for a client that has shut its sending side. It may still read, but looks like one that left.
     pub half_closed_max: Duration,
-    /// How long a request waits for an answer to begin before it is told 504.
+    /// The time until an answer must begin; after it the client gets 504.
     pub answer_wait_max: Duration,
-    /// After the last answer of a connection: how long the client has to take notice and close its side.
+    /// The time that the client has to close its side after the last answer.
     pub linger_max: Duration,
-    /// How long running answers may go on once the server is told to stop.
+    /// The time that running answers have once the server stops.
     pub shutdown_grace: Duration,
 }
 
-/// The public listener where it speaks TLS.
+/// The public TLS listeners.
 #[derive(Clone, Debug)]
 pub struct TlsSettings {
-    /// Its addresses.
+    /// Their addresses.
     pub listen: Vec<SocketAddr>,
-    /// Whom clients meet there.
+    /// Their certificate and key.
     pub identity: TlsIdentity,
 }
 
@@ -60,7 +58,7 @@ impl Settings {
     /// The default of `shutdown_grace`.
     pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
 
-    /// The defaults for these addresses.
+    /// Default settings for these addresses.
     pub fn new(listen: Vec<SocketAddr>) -> Self {
         Self {
             listen,

@@ -1,4 +1,4 @@
-//! What a listener beside the public one serves.
+//! The interface of services that have their own listener beside the public one.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-/// A service with a listener of its own. It gets connections that are accepted, seated, timed and counted like those of
-/// clients that pull, and ended with them.
+/// A service with its own listener. The server accepts, limits, times, counts and drains its connections as
+/// it does for clients that pull.
 #[async_trait]
 pub trait SideService: fmt::Debug + Send + Sync {
-    /// Answers one request. The answer's content is in memory, and its `Content-Length`, if it has one, is right.
+    /// Answers one request. The content is in memory; a `Content-Length`, if present, must be right.
     async fn answer(&self, request: Request<Incoming>) -> Response<Bytes>;
 }

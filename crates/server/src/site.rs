@@ -1,8 +1,8 @@
-//! The checks on a request that come before any routing: what is malformed or has no business at a
-//! pull-only registry is refused here, and the connection ends with the refusal.
+//! Checks a request's head before routing. Malformed requests, and requests that a pull-only registry never
+//! serves, are refused here, and the connection ends with the refusal.
 //!
-//! What a request merely offers is ignored: a protocol to go on with (`Upgrade`; RFC 9110, section 7.8), trailers
-//! (`TE`), to wait before it sends a body (`Expect`) that it does not have.
+//! Mere offers are ignored: another protocol (`Upgrade`; RFC 9110, section 7.8), trailers (`TE`), and
+//! `Expect` without a body.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,54 +17,52 @@ use crate::tls::TlsName;
 /// The longest request target accepted, in bytes.
 const TARGET_BYTES_MAX: usize = 8 * 1024;
 
-/// What is wrong with a request's head.
+/// A fault in a request's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeadFault {
     /// A method other than GET and HEAD.
-    #[error(
-        "this is a pull-only cache: it answers GET and HEAD, and takes no push; push to the registry itself"
-    )]
+    #[error("this is a pull-only cache, which answers only GET and HEAD; push to the registry itself")]
     Method,
     /// A body, or the announcement of one.
-    #[error("a GET or HEAD request has no body here")]
+    #[error("a GET or HEAD request must not have a body here")]
     Body,
     /// No `Host` in HTTP/1.1.
-    #[error("the request has no Host")]
+    #[error("the request has no Host header")]
     HostMissing,
     /// Several `Host` lines.
-    #[error("the request has more than one Host")]
+    #[error("the request has more than one Host header")]
     HostRepeated,
-    /// A `Host` that is no text.
-    #[error("the request's Host is not visible ASCII")]
+    /// A `Host` that is not text.
+    #[error("the request's Host header is not visible ASCII")]
     HostInvalid,
     /// An absolute target that names another host than `Host`, or another protocol than HTTP.
-    #[error("the request's target and its Host name different servers")]
+    #[error("the request's target and its Host header name different servers")]
     TargetDisagrees,
-    /// A `Host` that is not the server that the TLS connection was made to.
+    /// A `Host` other than the server name of the TLS connection.
     #[error("the TLS server name and the Host header differ; open a connection for that host")]
     Misdirected,
-    /// What a page in a browser sends, and no client of a registry.
+    /// A header that only web pages in browsers send.
     #[error(
-        "a web page in a browser asked (`Origin` or `Sec-Fetch-*`), and pages may not read what is served here; \
-         use a container client, or curl"
+        "the request comes from a web page in a browser (`Origin` or `Sec-Fetch-*`), and web pages may not read \
+         from this cache; use a container client, or curl"
     )]
     Page,
-    /// A target too long.
+    /// A target that is too long.
     #[error("the request's target is longer than {TARGET_BYTES_MAX} bytes")]
     TargetTooLong,
 }
 
-/// How a request announces its content.
+/// How a request frames its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// There is none.
+    /// It has no content.
     Empty,
-    /// In chunks, whose number is known once they are read: some clients send none, and say so.
+    /// In chunks. Some clients frame a request like this and send no chunk.
     Chunked,
 }
 
-/// Refuses what a pull never sends (RFC 9112, section 11: a body that one side reads and the other does not
-/// is how requests are smuggled).
+/// Refuses heads that no pull sends (RFC 9112, section 11: a body that only one side reads is how requests
+/// are smuggled).
 pub(crate) fn check(head: &request::Parts) -> Result<Framing, HeadFault> {
     if head.method != Method::GET && head.method != Method::HEAD {
         return Err(HeadFault::Method);
@@ -72,7 +70,7 @@ pub(crate) fn check(head: &request::Parts) -> Result<Framing, HeadFault> {
     check_form(head)
 }
 
-/// The same for any method.
+/// Like [`check`], but for any method.
 pub fn check_form(head: &request::Parts) -> Result<Framing, HeadFault> {
     let framing = framing(&head.headers)?;
     let target_bytes = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
@@ -90,25 +88,25 @@ fn framing(headers: &HeaderMap) -> Result<Framing, HeadFault> {
     let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
     match (codings.next(), codings.next()) {
         (None, _) => Ok(Framing::Empty),
-        // Who waits to be told to go on has something to send.
+        // A client that expects 100 has content to send.
         (Some(_), _) if headers.contains_key(header::EXPECT) => Err(HeadFault::Body),
         (Some(coding), None) if is_chunked(coding) => Ok(Framing::Chunked),
         (Some(_), _) => Err(HeadFault::Body),
     }
 }
 
-/// Refuses what a page in a browser sends. A page can have a name that its owner lets lead to us, and would read
-/// for its owner what only this network may see.
+/// Refuses requests of web pages. DNS rebinding can point a page's host name at this server, and the page
+/// would read for its owner what only this network may see.
 pub fn refuse_pages(headers: &HeaderMap) -> Result<(), HeadFault> {
     let is_of_a_page = |name: &HeaderName| name == header::ORIGIN || name.as_str().starts_with("sec-fetch-");
     if headers.keys().any(is_of_a_page) { Err(HeadFault::Page) } else { Ok(()) }
 }
 
-/// Reads the chunks of a request, of which there must be none, and no trailer. The connection has to end with the
-/// answer all the same: another server on the way may see another end of them.
+/// Reads a chunked body, which must have no chunk and no trailer. The connection must end with the answer
+/// even then, because an intermediary may see another end of the body.
 ///
 /// # Errors
-/// [`HeadFault::Body`], also when the end does not come within `wait_max`.
+/// [`HeadFault::Body`], also if the end does not come within `wait_max`.
 pub(crate) async fn read_nothing<B: Body + Unpin>(mut body: B, wait_max: Duration) -> Result<(), HeadFault> {
     let first = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
     match tokio::time::timeout(wait_max, first).await {
@@ -117,12 +115,15 @@ pub(crate) async fn read_nothing<B: Body + Unpin>(mut body: B, wait_max: Duratio
     }
 }
 
-/// The host that a request is meant for, port included, as the client wrote it. Empty when an HTTP/1.0
-/// client named none.
+/// Returns the host of a request as the client wrote it, with its port. Empty if an HTTP/1.0 client named
+/// none.
+///
+/// # Errors
+/// [`HeadFault`] for a missing, repeated or malformed `Host`, or one that differs from the target or from the
+/// TLS server name.
 pub fn authority(head: &request::Parts) -> Result<&str, HeadFault> {
     let authority = named_authority(head)?;
-    // A certificate vouches for one name; what another name serves is asked for on a connection to it
-    // (RFC 9110, section 15.5.20).
+    // Another host needs its own connection (RFC 9110, section 15.5.20).
     let is_met = |name: &TlsName| authority.is_none_or(|authority| name.is_host(authority));
     if !head.extensions.get::<TlsName>().is_none_or(is_met) {
         return Err(HeadFault::Misdirected);
@@ -130,7 +131,7 @@ pub fn authority(head: &request::Parts) -> Result<&str, HeadFault> {
     Ok(authority.unwrap_or_default())
 }
 
-/// What the target and `Host` name (RFC 9112, section 3.2).
+/// The host that the target and `Host` name (RFC 9112, section 3.2).
 fn named_authority(head: &request::Parts) -> Result<Option<&str>, HeadFault> {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {

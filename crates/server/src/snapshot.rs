@@ -1,5 +1,5 @@
-//! The configuration that is served. A reload replaces it as a whole, so that each request sees one configuration from its beginning to
-//! its end.
+//! The served configuration. A reload replaces it as a whole, so that each request sees one configuration
+//! from beginning to end.
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use arc_swap::{ArcSwap, Guard};
 use cache::Backend;
 use policy::host::RoutingTable;
 
+use crate::admission::ConnectionLimit;
 use crate::clock::Limits;
 use crate::permits::Permits;
-use crate::seats::Seats;
 use crate::settings::Settings;
 use crate::tls::Certificates;
 
-/// The registries that are served and the settings that they are served with.
+/// The served registries and the settings.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Which registry a request is meant for.
+    /// Maps requests to registries.
     pub routes: RoutingTable<Arc<Backend>>,
-    /// Addresses and bounds. The addresses are those that the server was started with.
+    /// Addresses and bounds. The addresses do not change after the start.
     pub settings: Settings,
 }
 
@@ -36,7 +36,7 @@ impl Snapshot {
     }
 }
 
-/// The snapshot in use, shared by all that answer.
+/// The current snapshot, shared by all requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Current(Arc<ArcSwap<Snapshot>>);
 
@@ -45,55 +45,52 @@ impl Current {
         Self(Arc::new(ArcSwap::from_pointee(snapshot)))
     }
 
-    /// The snapshot, for a whole request.
+    /// The current snapshot, to keep for a whole request.
     pub(crate) fn get(&self) -> Arc<Snapshot> {
         self.0.load_full()
     }
 
-    /// The snapshot, for a look at it.
+    /// The current snapshot, to read a value at once.
     pub(crate) fn peek(&self) -> Guard<Arc<Snapshot>> {
         self.0.load()
     }
 }
 
-/// Changes what a server serves while it runs.
+/// A handle that changes the served configuration of a running server.
 #[derive(Clone, Debug)]
 pub struct Control {
     pub(crate) current: Current,
-    /// Places for requests that are being answered.
-    pub(crate) places: Arc<Permits>,
-    /// Seats for client connections.
-    pub(crate) seats: Arc<Seats>,
+    pub(crate) answer_permits: Arc<Permits>,
+    pub(crate) connection_limit: Arc<ConnectionLimit>,
     pub(crate) certificates: Option<Arc<Certificates>>,
 }
 
 impl Control {
-    /// Serves `snapshot` from now on. Requests under way go on with what they began with. The addresses that are listened
-    /// on stay.
+    /// Serves `snapshot` from now on. Running requests keep the old one. The listening addresses stay.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn replace(&self, snapshot: Snapshot) {
         let settings = &snapshot.settings;
-        self.places.resize(settings.answer_count_max);
-        self.seats.resize(settings.connection_count_max, settings.client_connection_count_max);
+        self.answer_permits.resize(settings.answer_count_max);
+        self.connection_limit.resize(settings.connection_count_max, settings.client_connection_count_max);
         if let (Some(certificates), Some(tls)) = (&self.certificates, &settings.tls) {
             certificates.show(&tls.identity);
         }
         self.current.0.store(Arc::new(snapshot));
     }
 
-    /// The snapshot in use.
+    /// The current snapshot.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.get()
     }
 
-    /// How many requests are being answered.
+    /// The number of requests being answered.
     pub fn running(&self) -> usize {
-        self.places.taken()
+        self.answer_permits.taken()
     }
 
-    /// How long running answers may go on once the server is told to stop.
+    /// The time that running answers have once the server stops.
     pub fn shutdown_grace(&self) -> std::time::Duration {
         self.current.peek().settings.shutdown_grace
     }

@@ -1,4 +1,4 @@
-//! A client's socket, which tells the connection's clock of every byte that moves.
+//! A client's socket. It reports every byte that moves to the connection's clock.
 
 use std::io;
 use std::pin::Pin;
@@ -10,13 +10,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::clock::{Clock, Overdue};
-use crate::sendfile::{Lane, Sender};
+use crate::sendfile::{FileQueue, Sender};
 use crate::unsent::Unsent;
 
-/// What is read and thrown away after the last answer, in bytes, before the connection is closed regardless.
+/// Bytes that are read and discarded after the last answer, before the connection is closed regardless.
 const LINGER_BYTES_MAX: usize = 256 * 1024;
 
-/// A connection's bytes, in the clear or encrypted.
+/// A connection's byte stream, plain or TLS.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),
@@ -24,7 +24,7 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// The stream of a connection that is encrypted.
+    /// The TLS stream, if this is one.
     pub(crate) fn tls(&self) -> Option<&TlsStream<TcpStream>> {
         match self {
             Self::Plain(_) => None,
@@ -61,30 +61,30 @@ pub(crate) struct Socket {
     clock: Arc<Clock>,
     sender: Sender,
     unsent: Unsent,
-    /// Whether hyper has yet to learn that the client sends no more.
-    hides_end: bool,
+    /// Whether hyper does not know yet that the client has shut its sending side.
+    hides_eof: bool,
     is_shut: bool,
     discarded: usize,
 }
 
 impl Socket {
-    /// Takes an accepted stream.
+    /// Wraps an accepted stream.
     pub(crate) fn new(stream: Stream, clock: Arc<Clock>) -> Self {
-        let unsent = Unsent::bounded(stream.tcp());
+        let unsent = Unsent::limit(stream.tcp());
         Self {
             stream,
             clock,
             sender: Sender::default(),
             unsent,
-            hides_end: false,
+            hides_eof: false,
             is_shut: false,
             discarded: 0,
         }
     }
 
-    /// Where bodies put files that this socket is to send; none: what is encrypted passes through memory.
-    pub(crate) fn lane(&self) -> Option<Lane> {
-        matches!(self.stream, Stream::Plain(_)).then(|| self.sender.lane())
+    /// The queue for files that this socket sends. `None` on TLS, whose bytes must pass through memory.
+    pub(crate) fn file_queue(&self) -> Option<FileQueue> {
+        matches!(self.stream, Stream::Plain(_)).then(|| self.sender.file_queue())
     }
 
     /// Whether our side is closed.
@@ -92,7 +92,7 @@ impl Socket {
         self.is_shut
     }
 
-    fn note<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn report<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match &written {
             Poll::Pending => self.clock.blocked(),
             Poll::Ready(Ok(_)) => self.clock.sent(),
@@ -101,8 +101,8 @@ impl Socket {
         written
     }
 
-    /// Reads until the client closes its side. Closing while it still sends (a push whose body nobody reads)
-    /// would make the kernel answer with a reset, and a reset can overtake our answer.
+    /// Reads until the client closes its side. If we closed while it still sends (an unread push, for
+    /// example), the kernel would send a reset, which can overtake our answer.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut space = [0_u8; 4096];
         while self.discarded < LINGER_BYTES_MAX {
@@ -127,9 +127,9 @@ impl AsyncRead for Socket {
         if buffer.filled().len() > before {
             self.clock.received();
         } else if self.clock.half_closed() {
-            // The client may have shut its sending side alone. hyper would take it for gone, and its own setting
-            // for that would never look again, so that it would not see a reset.
-            self.hides_end = true;
+            // The client may have shut only its sending side. hyper would treat that as a disconnect; with
+            // its half-close setting it would not read again, and would miss a reset.
+            self.hides_eof = true;
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
@@ -151,30 +151,30 @@ impl AsyncWrite for Socket {
             Stream::Plain(stream) => socket.sender.poll_write(cx, stream, &socket.clock, slices),
             Stream::Tls(stream) => {
                 let written = Pin::new(stream).poll_write_vectored(cx, slices);
-                socket.note(written)
+                socket.report(written)
             }
         };
         let count = ready!(written)?;
-        socket.unsent.took(count, socket.stream.tcp());
+        socket.unsent.record(count, socket.stream.tcp());
         Poll::Ready(Ok(count))
     }
 
     fn is_write_vectored(&self) -> bool {
-        // Then hyper hands body chunks over as they are, instead of copying them behind the head: what
-        // stands for a file must not be copied.
+        // Makes hyper pass body chunks on instead of copying them behind the head. The stand-in for a file
+        // must not be copied.
         true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.hides_end && !self.clock.is_answering() {
-            // All is said; hyper is to read once more, and to find the end.
-            self.hides_end = false;
+        if self.hides_eof && !self.clock.is_answering() {
+            // All answers are complete: let hyper read again and find the end.
+            self.hides_eof = false;
             cx.waker().wake_by_ref();
         }
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => {
-                // What was encrypted may still be waiting for the client.
+                // Encrypted bytes may still wait for the client.
                 let flushed = Pin::new(stream).poll_flush(cx);
                 match &flushed {
                     Poll::Pending => self.clock.blocked(),
@@ -200,8 +200,8 @@ impl AsyncWrite for Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if self.clock.given_up() == Some(Overdue::Client) {
-            // The kernel would go on for minutes to offer what is buffered to a client that does not read.
-            // When the option cannot be set, that is all that happens.
+            // Without this the kernel would retransmit buffered bytes for minutes to a client that does not
+            // read. If the option cannot be set, it does.
             let _ = self.stream.tcp().set_zero_linger();
         }
     }

@@ -1,4 +1,4 @@
-//! The faces of the server: what clients pull from, and what other services have beside that.
+//! The services behind the listeners: the public one, and side services.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,13 +11,12 @@ use crate::clock::Clock;
 use crate::handle::Public;
 use crate::side::SideService;
 
-/// What a listener serves.
+/// The service of a listener.
 #[derive(Debug)]
 pub(crate) enum Surface {
     Public(Arc<Public>),
-    /// The public surface for a client beyond the bounds.
-    Crowded(Arc<Public>),
-    /// Another service's.
+    /// The public service on connections above the limit: it refuses every request but health checks.
+    TurnAway(Arc<Public>),
     Side(Arc<dyn SideService>),
 }
 
@@ -31,7 +30,7 @@ impl Surface {
     ) -> Response<Outgoing> {
         match self {
             Self::Public(public) => public.answer(request, client, clock).await,
-            Self::Crowded(public) => public.turn_away(request, client, clock),
+            Self::TurnAway(public) => public.turn_away(request, client, clock),
             Self::Side(service) => service.answer(request).await.map(|bytes| {
                 let length = bytes.len() as u64;
                 Outgoing { content: Content::Whole(bytes), length, entry: None }

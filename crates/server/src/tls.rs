@@ -1,4 +1,4 @@
-//! TLS towards clients: who we are, and the name under which a client came.
+//! TLS towards clients: the server's certificate, and the server name that a client asked for.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// The first second that no certificate reaches.
+/// The first second after 9999, which no certificate reaches.
 const END_OF_YEAR_9999: u64 = 253_402_300_800;
 
-/// The certificate and the key that clients are shown. Two with the same chain of certificates are equal.
+/// The server's certificate chain and key. Two identities with the same chain are equal.
 #[derive(Clone)]
 pub struct TlsIdentity(Arc<CertifiedKey>);
 
@@ -43,21 +43,21 @@ impl fmt::Debug for TlsIdentity {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsIdentityError {
     /// The certificate file holds none.
-    #[error("there is no certificate in it, or one that is not PEM")]
+    #[error("the file holds no certificate in PEM")]
     Chain,
     /// The key file holds none.
-    #[error("there is no private key in it, or one that is not PEM (encrypted keys are not read)")]
+    #[error("the file holds no private key in PEM (encrypted keys are not supported)")]
     Key,
-    /// The two do not belong together, or are of a kind that is not known.
+    /// The two do not belong together, or are of an unsupported kind.
     #[error("the certificate and the key cannot be used together: {0}")]
     Pair(String),
 }
 
 impl TlsIdentity {
-    /// Reads a chain of certificates, the server's own first, and its key, both in PEM (RFC 7468).
+    /// Parses a certificate chain, the server's own first, and its key, both in PEM (RFC 7468).
     ///
     /// # Errors
-    /// [`TlsIdentityError`], which says what is wrong with which of them.
+    /// [`TlsIdentityError`], which names the faulty file.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsIdentityError> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<_, _>>()
@@ -76,11 +76,11 @@ impl TlsIdentity {
         ParsedCertificate::try_from(self.0.cert.first()?).ok()
     }
 
-    /// When the server's own certificate ends, in seconds since 1970; none where it does not say so readably.
+    /// When the server's own certificate expires, in seconds since 1970; `None` if that cannot be parsed.
     pub fn ends(&self) -> Option<u64> {
         let certificate = self.certificate()?;
-        // Behind every end that a certificate can name (RFC 5280, section 4.1.2.5) it is over, whoever signed it; the
-        // refusal says since when.
+        // rustls has no accessor for the expiry. At a time after every possible expiry (RFC 5280, section
+        // 4.1.2.5) verification fails whatever the signer, and the error tells the expiry.
         let after_all = UnixTime::since_unix_epoch(Duration::from_secs(END_OF_YEAR_9999));
         let nobody = RootCertStore::empty();
         let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
@@ -92,7 +92,7 @@ impl TlsIdentity {
         }
     }
 
-    /// Whether a client that connects to `host`, a name or an IP address, finds it in the certificate (RFC 9525).
+    /// Whether the certificate is valid for `host`, a name or an IP address (RFC 9525).
     pub fn covers(&self, host: &str) -> bool {
         let (Ok(name), Some(certificate)) = (ServerName::try_from(host), self.certificate()) else {
             return false;
@@ -101,11 +101,11 @@ impl TlsIdentity {
     }
 }
 
-/// The certificate that clients are shown now; another one can take its place while the listeners stay.
+/// The current certificate. It can be replaced while the listeners stay.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     shown: ArcSwap<CertifiedKey>,
-    /// Told when another one is shown.
+    /// Notified when the certificate is replaced.
     pub(crate) changed: Notify,
 }
 
@@ -114,7 +114,7 @@ impl Certificates {
         Arc::new(Self { shown: ArcSwap::new(Arc::clone(&identity.0)), changed: Notify::new() })
     }
 
-    /// Shows `identity` to every client that connects from now on.
+    /// Uses `identity` for every later connection.
     pub(crate) fn show(&self, identity: &TlsIdentity) {
         if self.current() != *identity {
             self.shown.store(Arc::clone(&identity.0));
@@ -126,7 +126,7 @@ impl Certificates {
         TlsIdentity(self.shown.load_full())
     }
 
-    /// What speaks TLS 1.2 and 1.3 with clients, and offers HTTP/1.1 alone (RFC 7301).
+    /// An acceptor for TLS 1.2 and 1.3 that offers only HTTP/1.1 (RFC 7301).
     pub(crate) fn acceptor(self: &Arc<Self>) -> TlsAcceptor {
         let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
@@ -144,12 +144,12 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// The server name that a client named in its TLS hello (RFC 6066, section 3); kept with each of its requests.
+/// The server name in a client's TLS hello (RFC 6066, section 3). Each of its requests carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TlsName(Arc<str>);
 
 impl TlsName {
-    /// None: the client named no server, as those do that connect to an address.
+    /// `None` if the client sent no server name, as clients do that connect to an IP address.
     pub(crate) fn of(stream: &TlsStream<TcpStream>) -> Option<Self> {
         stream.get_ref().1.server_name().map(|name| Self(name.into()))
     }
@@ -159,7 +159,7 @@ impl TlsName {
         Self(name.into())
     }
 
-    /// Whether the `Host` of a request, with or without a port, is this name.
+    /// Whether a `Host`, with or without a port, is this name.
     pub(crate) fn is_host(&self, authority: &str) -> bool {
         let host = HostPort::split(authority).map_or(authority, |(host, _)| host);
         host.trim_end_matches('.').eq_ignore_ascii_case(self.0.trim_end_matches('.'))

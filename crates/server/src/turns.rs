@@ -1,4 +1,4 @@
-//! Turns: after so many bytes a body lets the other connections of its thread go first.
+//! Fairness between bodies: after a number of bytes, a body yields to the other connections of its thread.
 
 use std::fmt;
 use std::future::Future;
@@ -9,20 +9,19 @@ use std::task::{Context, Poll};
 
 use tokio::task;
 
-/// How much of files one connection sends at a turn, in bytes.
+/// Bytes of files that one connection sends in a turn.
 const TURN_BYTES: usize = 512 << 10;
 
-/// The same among many, where a turn is long in coming anyway: the fewer there are, the less they cost.
-const TURN_AMONG_MANY_BYTES: usize = 1 << 20;
+/// The same if many bodies wait. Their turns are rare anyway, and fewer turns cost less.
+const CROWDED_TURN_BYTES: usize = 1 << 20;
 
-/// So many that wait for their turn are many.
-const MANY_COUNT: usize = 32;
+/// The number of waiting bodies from which on turns are longer.
+const CROWDED_COUNT: usize = 32;
 
-/// What one connection sends at a turn where bytes are copied, and perhaps encrypted, in bytes: each costs several
-/// times as much.
-const COPYING_TURN_BYTES: usize = 128 << 10;
+/// Bytes that one connection copies, and perhaps encrypts, in a turn. Each costs several times as much.
+const COPIED_TURN_BYTES: usize = 128 << 10;
 
-/// The bodies of one server that wait for their turn.
+/// Counts the bodies of one server that wait for their turn.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     waiting_count: AtomicUsize,
@@ -35,22 +34,22 @@ pub(crate) struct Wait {
 }
 
 impl Turns {
-    /// How many bytes one body may send before it waits.
+    /// The number of bytes that a body may send before it waits.
     pub(crate) fn bytes(&self, are_copied: bool) -> usize {
         if are_copied {
-            COPYING_TURN_BYTES
-        } else if self.waiting_count.load(Ordering::Relaxed) < MANY_COUNT {
+            COPIED_TURN_BYTES
+        } else if self.waiting_count.load(Ordering::Relaxed) < CROWDED_COUNT {
             TURN_BYTES
         } else {
-            TURN_AMONG_MANY_BYTES
+            CROWDED_TURN_BYTES
         }
     }
 
-    /// Lets the others go first.
+    /// Begins a wait until the other bodies of the thread have had their turn.
     pub(crate) fn wait(self: &Arc<Self>) -> Wait {
         self.waiting_count.fetch_add(1, Ordering::Relaxed);
-        // Waking ourselves would not do: the runtime polls a woken task again before it looks at the sockets, and
-        // wakes a yielded one after.
+        // `yield_now` defers the task until the runtime has polled the sockets. A plain wake would run it
+        // before.
         Wait { others: Box::pin(task::yield_now()), turns: Arc::clone(self) }
     }
 }

@@ -1,6 +1,6 @@
-//! Clients that speak TLS to the port for plain HTTP, or the other way round: they are refused, and so is every
-//! later try of theirs, while the log of a mirror that nobody reaches stays empty. So the operator is told, and
-//! who speaks HTTP reads why.
+//! Detects clients that speak TLS to a plain port or plain HTTP to a TLS port. They can never pull, and
+//! without this their failures would appear nowhere. The operator gets a warning, and an HTTP client gets a
+//! refusal.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -21,66 +21,66 @@ const HANDSHAKE: u8 = 0x16;
 /// Between two warnings of one kind.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// When the operator was last told, for each way round.
+/// Limits the warnings of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct WrongPorts {
-    tls_at_plain: Sparse,
-    plain_at_tls: Sparse,
+    tls_at_plain: WarningLimiter,
+    plain_at_tls: WarningLimiter,
 }
 
-/// What happens often and is told seldom.
+/// Lets one warning pass per [`WARNING_INTERVAL`]. Holds the time of the last one.
 #[derive(Debug, Default)]
-struct Sparse(Mutex<Option<Instant>>);
+struct WarningLimiter(Mutex<Option<Instant>>);
 
 impl WrongPorts {
-    /// A client at `client` sent `first`, which is no HTTP, to a plain port.
+    /// Warns if the bytes `first`, which `client` sent to a plain port, begin a TLS handshake.
     pub(crate) fn at_plain(&self, first: &[u8], client: std::net::SocketAddr) {
         if first.first() == Some(&HANDSHAKE) && self.tls_at_plain.is_due() {
             tracing::warn!(
                 %client,
-                "a client speaks TLS to a port for plain HTTP; have it use http:// (an insecure registry, as many \
-                 clients call it), or give wharf a certificate in [server.tls]"
+                "a client speaks TLS to a port for plain HTTP; configure it with http:// (many clients call that \
+                 an insecure registry), or give wharf a certificate in [server.tls]"
             );
         }
     }
 
-    /// A client at `client` sent plain HTTP to a port that speaks TLS.
+    /// Warns that `client` sent plain HTTP to a TLS port.
     pub(crate) fn at_tls(&self, client: std::net::SocketAddr) {
         if self.plain_at_tls.is_due() {
             tracing::warn!(
                 %client,
-                "a client speaks plain HTTP to a port that speaks TLS; have it use https://, or the port of listen \
-                 in [server]"
+                "a client speaks plain HTTP to a port for TLS; configure it with https://, or with the port of \
+                 listen in [server]"
             );
         }
     }
 }
 
-impl Sparse {
+impl WarningLimiter {
     fn is_due(&self) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let is_due = told.is_none_or(|told| now.duration_since(told) >= WARNING_INTERVAL);
+        let is_due = last.is_none_or(|last| now.duration_since(last) >= WARNING_INTERVAL);
         if is_due {
-            *told = Some(now);
+            *last = Some(now);
         }
         is_due
     }
 }
 
-/// Whether the first byte that comes begins a request in plain HTTP: methods are capital letters, and no TLS record
-/// begins with one.
+/// Whether the first byte begins a request in plain HTTP. Methods begin with a capital letter, TLS records do
+/// not.
 pub(crate) async fn is_http(stream: &TcpStream) -> bool {
     let mut first = [0];
     stream.peek(&mut first).await.is_ok_and(|count| count == 1 && first[0].is_ascii_uppercase())
 }
 
-/// What a client reads that speaks plain HTTP to a port that speaks TLS.
+/// The refusal for plain HTTP at a TLS port.
 pub(crate) fn answer(method: &Method) -> Response<Outgoing> {
     let document = serde_json::json!({
         "errors": [{
             "code": ErrorCode::Unsupported.as_str(),
-            "message": "this port speaks TLS, and the request came in plain HTTP: use https:// (wharf cache)",
+            "message": "this port requires TLS, but the request is plain HTTP; use https:// (wharf cache)",
             "detail": null,
         }]
     });
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_operator_is_told_once_a_minute_of_each() {
+    async fn each_warning_is_logged_at_most_once_a_minute() {
         let ports = WrongPorts::default();
         assert!(ports.tls_at_plain.is_due() && ports.plain_at_tls.is_due());
         tokio::time::advance(WARNING_INTERVAL - Duration::from_secs(1)).await;

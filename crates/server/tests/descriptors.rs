@@ -1,5 +1,4 @@
-//! A process that is out of file descriptors. The limit is the whole process's, so this test has one for
-//! itself.
+//! A process without free file descriptors. The limit is per process, so this test has its own program.
 
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 

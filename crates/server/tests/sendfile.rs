@@ -1,4 +1,4 @@
-//! The server's tests once more, with blobs in files that the kernel is handed.
+//! The server's tests with blobs in files that the kernel sends.
 
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
@@ -7,5 +7,4 @@ mod suite;
 
 use suite::lab;
 
-const STORES_FILES: bool = true;
-const SENDFILE: bool = true;
+type Mode = testlab::SentFiles;

@@ -1,4 +1,4 @@
-//! `GET /livez` and `GET /readyz`: the same words as on the public listener.
+//! `GET /livez` and `GET /readyz`, with the same answers as on the public listener.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::parts::Parts;
 use crate::text::text;
 
 pub(super) async fn live() -> Response<String> {
-    let (status, told) = health::live();
-    text(status, told)
+    let (status, message) = health::live();
+    text(status, message)
 }
 
 pub(super) async fn ready(State(parts): State<Arc<Parts>>) -> Response<String> {
-    let (status, told) = health::ready(parts.shutdown.is_cancelled());
-    text(status, told)
+    let (status, message) = health::ready(parts.shutdown.is_cancelled());
+    text(status, message)
 }

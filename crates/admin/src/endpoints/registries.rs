@@ -1,4 +1,4 @@
-//! `GET /api/registries`: the registries that are served now.
+//! `GET /api/registries`: lists the served registries.
 
 use std::sync::Arc;
 

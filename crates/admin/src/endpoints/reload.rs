@@ -1,4 +1,4 @@
-//! `POST /api/reload`: the configuration is read again. The answer says how that ended.
+//! `POST /api/reload`: reloads the configuration. The answer reports the result.
 
 use std::sync::Arc;
 
@@ -14,12 +14,14 @@ pub(super) async fn reload(State(parts): State<Arc<Parts>>) -> Response<String> 
         return text(StatusCode::NOT_FOUND, "this server has no configuration to reload\n");
     };
     match reloads.request().await {
-        Some(ReloadAnswer { is_success: true, text: told }) => text(StatusCode::OK, told),
-        Some(ReloadAnswer { is_success: false, text: told }) => text(StatusCode::UNPROCESSABLE_ENTITY, told),
+        Some(ReloadAnswer { is_success: true, text: report }) => text(StatusCode::OK, report),
+        Some(ReloadAnswer { is_success: false, text: report }) => {
+            text(StatusCode::UNPROCESSABLE_ENTITY, report)
+        }
         None => text(StatusCode::SERVICE_UNAVAILABLE, "wharf is stopping\n"),
     }
 }
 
 pub(super) async fn refuse_method() -> Response<String> {
-    text(StatusCode::METHOD_NOT_ALLOWED, "POST reloads the configuration\n")
+    text(StatusCode::METHOD_NOT_ALLOWED, "use POST to reload the configuration\n")
 }

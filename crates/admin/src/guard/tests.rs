@@ -19,7 +19,7 @@ fn guard(token: Option<&str>) -> Guard {
     })
 }
 
-/// The status of the refusal; none: the request is answered.
+/// The status of the refusal; `None` if the request passes.
 fn refused(token: Option<&str>, method: &str, headers: &[(&str, &str)]) -> Option<u16> {
     let refusal = guard(token).refusal(&head(method, "/metrics", headers));
     refusal.map(|answer| answer.status().as_u16())
@@ -28,7 +28,7 @@ fn refused(token: Option<&str>, method: &str, headers: &[(&str, &str)]) -> Optio
 const LOCAL: (&str, &str) = ("host", "localhost:5001");
 
 #[test]
-fn t15_reads_are_for_addresses_and_listed_names_and_the_token_is_worth_any_name() {
+fn t15_reads_need_an_address_a_listed_name_or_the_token() {
     let bearer = ("authorization", "Bearer s3cret");
     for (host, is_ours) in [
         ("127.0.0.1:5001", true),
@@ -44,7 +44,7 @@ fn t15_reads_are_for_addresses_and_listed_names_and_the_token_is_worth_any_name(
         let without = if is_ours { 401 } else { 403 };
         assert_eq!(refused(Some("s3cret"), "GET", &[host]), Some(without), "{host:?}");
         assert_eq!(refused(Some("s3cret"), "GET", &[host, bearer]), None, "{host:?}");
-        // A token that nobody asked for is worth nothing.
+        // Without a configured token, a sent one changes nothing.
         assert_eq!(refused(None, "GET", &[host, bearer]), (!is_ours).then_some(403), "{host:?}");
     }
 }
@@ -109,7 +109,7 @@ fn malformed_heads_and_content_end_the_connection() {
 }
 
 #[test]
-fn only_reads_of_health_go_past_the_guard() {
+fn only_reads_of_health_skip_the_guard() {
     for (method, target, expected) in [
         ("GET", "/livez", true),
         ("HEAD", "/readyz?verbose", true),

@@ -7,7 +7,7 @@ fn check(authorization: Option<&str>, expected: bool) {
 }
 
 #[test]
-fn only_the_whole_token_in_a_bearer_header_counts() {
+fn only_the_whole_token_in_a_bearer_header_matches() {
     check(Some("Bearer correct horse"), true);
     check(Some("bearer correct horse"), true);
     check(None, false);
@@ -22,7 +22,7 @@ fn only_the_whole_token_in_a_bearer_header_counts() {
 }
 
 #[test]
-fn a_printed_token_does_not_tell_it() {
+fn debug_output_hides_the_token() {
     let token = Token::new(&Secret::new("correct horse".to_owned()));
     assert_eq!(format!("{token:?}"), "***");
 }

@@ -3,8 +3,8 @@
 use admin::Settings;
 use testkit::Image;
 use testkit::client::Response;
+use testlab::HUB;
 
-use crate::lab::HUB;
 use crate::{AdminLab, settings};
 
 async fn lab_with_admin(token: Option<&str>) -> AdminLab {
@@ -16,7 +16,7 @@ async fn ask(lab: &AdminLab, method: &str, target: &str, headers: &[(&str, &str)
 }
 
 #[tokio::test]
-async fn the_metrics_count_what_was_served() {
+async fn the_metrics_count_served_requests() {
     let lab = lab_with_admin(None).await;
     lab.hub.put_image("library/busybox", "1", &Image::small("one"));
     for _ in 0..2 {
@@ -108,7 +108,7 @@ async fn t15_the_numbers_are_told_at_addresses_and_listed_names_only() {
 }
 
 #[tokio::test]
-async fn t15_the_token_is_worth_any_name() {
+async fn t15_the_token_replaces_a_listed_name() {
     let lab = lab_with_admin(Some("s3cret")).await;
     assert_eq!(ask_as(&lab, "wharf.tools.svc", &[("authorization", "Bearer s3cret")]).await, 200);
     assert_eq!(ask_as(&lab, "wharf.tools.svc", &[("authorization", "Bearer wrong")]).await, 403);
@@ -153,7 +153,7 @@ async fn newcomer_9_the_root_lists_what_there_is() {
 }
 
 #[tokio::test]
-async fn a_path_names_the_methods_that_it_takes() {
+async fn a_405_lists_the_methods_of_the_path() {
     let lab = lab_with_admin(None).await;
     for (method, target, allow) in [
         ("POST", "/metrics", "GET,HEAD"),

@@ -1,12 +1,8 @@
-//! The admin listener of a server before its two fake upstreams, as bytes on a loopback socket.
+//! The admin listener of a running server, tested over a loopback socket.
 
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
 mod answers;
-// Not all of what the server's own tests do with it is done here.
-#[allow(dead_code)]
-#[path = "../../../server/tests/it/lab.rs"]
-mod lab;
 mod reload;
 
 use std::net::SocketAddr;
@@ -18,12 +14,9 @@ use secret::Secret;
 use server::BoundSocket;
 use testkit::client::{Response, request};
 use testkit::within;
+use testlab::{InMemory, loopback};
 
-use self::lab::{Lab, loopback};
-
-// What the lab asks of whoever includes it: its stores are in memory here.
-const STORES_FILES: bool = false;
-const SENDFILE: bool = true;
+type Lab = testlab::Lab<InMemory>;
 
 /// A server with an admin listener.
 struct AdminLab {
@@ -46,11 +39,11 @@ impl AdminLab {
             let address = admin.listen(BoundSocket::bind(settings.listen).unwrap(), server).unwrap();
             (admin, address)
         };
-        let (lab, (admin, address)) = Lab::start_beside(|plan| plan.metrics = shared, attach).await;
+        let (lab, (admin, address)) = Lab::start_and_attach(|plan| plan.metrics = shared, attach).await;
         Self { lab, admin, address }
     }
 
-    /// One request to the admin listener by this name, on a connection of its own.
+    /// Sends one request to the admin listener under this host name, on its own connection.
     async fn ask_as(&self, host: &str, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
         within(target, request(method, self.address, host, target, headers)).await.unwrap()
     }
@@ -64,7 +57,7 @@ impl Deref for AdminLab {
     }
 }
 
-/// The settings of a listener on loopback with this token.
+/// The settings of a loopback listener with this token.
 fn settings(token: Option<&str>) -> Settings {
     let token = token.map(|token| Secret::new(token.to_owned()));
     Settings { token, ..Settings::new(loopback()) }

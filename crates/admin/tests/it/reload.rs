@@ -1,4 +1,4 @@
-//! Reloading, as the admin listener asks for it and as it shows there.
+//! Reloads requested at the admin listener, and their effect on it.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use policy::host::{RegistryNames, RoutingTable};
 use server::Snapshot;
 use testkit::client::request;
 use testkit::within;
+use testlab::DOMAIN;
 use tokio::sync::oneshot;
 
-use crate::lab::DOMAIN;
 use crate::{AdminLab, settings};
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn f41_the_admin_token_can_be_changed() {
     assert_eq!((ask("Bearer old").await, ask("Bearer new").await), (401, 200));
 }
 
-/// A lab whose admin listener hands requests to reload to a task that answers each with what `answers` gives.
+/// A lab whose reload requests are answered with `answers`, one each.
 async fn lab_that_reloads(
     token: Option<&str>,
     answers: Vec<ReloadAnswer>,
@@ -88,7 +88,7 @@ async fn f41_no_web_page_and_nobody_without_the_token_reloads() {
     assert_eq!(ask("localhost", vec![token, ("content-length", "3")]).await, 400);
     assert_eq!(ask("localhost", vec![token]).await, 200);
     assert_eq!(count.await.unwrap(), 1);
-    // Only this path takes POST.
+    // No other path supports POST.
     let other = request("POST", lab.address, "localhost", "/api/registries", &[token]).await.unwrap();
     assert_eq!(other.status, 405);
 }

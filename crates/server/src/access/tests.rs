@@ -18,7 +18,7 @@ fn a_client_s_text_is_bounded() {
 }
 
 #[test]
-fn durations_keep_what_a_warm_answer_takes() {
+fn milliseconds_have_three_decimals() {
     assert!((milliseconds(Duration::from_micros(1_234_567)) - 1234.567).abs() < 1e-9);
     assert!((milliseconds(Duration::from_nanos(900)) - 0.0).abs() < 1e-9);
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-/// How many looks were no later than `bound` seconds.
+/// The number of measurements that were at most `bound` seconds late.
 fn count_within(metrics: &Metrics, bound: &str) -> u64 {
     let series = format!("wharf_runtime_lateness_seconds_bucket{{le=\"{bound}\"}} ");
     let text = metrics.encode();
@@ -9,7 +9,7 @@ fn count_within(metrics: &Metrics, bound: &str) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_runtime_at_rest_is_looked_at_ten_times_a_second_and_is_not_late() {
+async fn an_idle_runtime_is_measured_ten_times_a_second_and_is_not_late() {
     let metrics = Arc::new(Metrics::new(&[]));
     tokio::spawn(watch(Arc::clone(&metrics)));
     tokio::time::sleep(Duration::from_millis(1050)).await;
@@ -18,13 +18,13 @@ async fn a_runtime_at_rest_is_looked_at_ten_times_a_second_and_is_not_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stall_makes_every_look_late_that_falls_into_it() {
+async fn a_stall_delays_every_measurement_in_it() {
     let metrics = Arc::new(Metrics::new(&[]));
     tokio::spawn(watch(Arc::clone(&metrics)));
     tokio::task::yield_now().await;
-    // All of a second passes at once.
+    // A whole second passes at once.
     tokio::time::advance(Duration::from_millis(1050)).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     let late = count_within(&metrics, "+Inf") - count_within(&metrics, "0.25");
-    assert!(late >= 7, "{late} looks were late");
+    assert!(late >= 7, "{late} measurements were late");
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 #[tokio::test]
-async fn more_permits_are_there_at_once() {
+async fn added_permits_are_available_at_once() {
     let permits = Permits::new(1);
     let first = permits.try_take().unwrap();
     assert!(permits.try_take().is_none());
@@ -14,7 +14,7 @@ async fn more_permits_are_there_at_once() {
 }
 
 #[tokio::test]
-async fn of_fewer_permits_none_is_taken_away_and_none_given_out_until_enough_came_back() {
+async fn fewer_permits_revoke_none_and_give_out_none_until_enough_return() {
     let permits = Permits::new(3);
     let mut held: Vec<_> = (0..3).map(|_| permits.try_take().unwrap()).collect();
     permits.resize(1);
@@ -24,7 +24,7 @@ async fn of_fewer_permits_none_is_taken_away_and_none_given_out_until_enough_cam
         held.pop();
     }
     tokio::task::yield_now().await;
-    assert!(permits.try_take().is_none(), "one is still taken");
+    assert!(permits.try_take().is_none(), "one is still in use");
     held.pop();
     tokio::task::yield_now().await;
     let last = permits.take().await;
@@ -34,7 +34,7 @@ async fn of_fewer_permits_none_is_taken_away_and_none_given_out_until_enough_cam
 }
 
 #[tokio::test]
-async fn a_bound_that_is_lowered_and_raised_again_is_what_it_was_raised_to() {
+async fn a_bound_that_is_lowered_and_raised_has_the_last_value() {
     let permits = Permits::new(4);
     let held: Vec<_> = (0..4).map(|_| permits.try_take().unwrap()).collect();
     permits.resize(1);

@@ -11,25 +11,25 @@ use crate::body::Content;
 use crate::condition::entity_tag;
 use crate::multipart::Multipart;
 
-/// The blob `digest`, or the range of it that was asked for. The answer to a HEAD has no `Content-Length` where nobody
-/// tells the blob's size (RFC 9110, section 9.3.2: what only generating the content would tell may be left out).
+/// Answers with the blob or the requested range of it. A HEAD has no `Content-Length` if the upstream does
+/// not tell the blob's size (RFC 9110, section 9.3.2, allows that).
 pub(crate) fn answer(blob: BlobAnswer, digest: &Digest) -> Answer {
     let status = if blob.partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     let content = blob.body.map_or(Content::Whole(Bytes::new()), Content::Blob);
-    let answer = Answer::new(status, blob.outcome, content, blob.range.len()).on_its_way(blob.keeping);
+    let answer = Answer::new(status, blob.outcome, content, blob.range.len()).with_keeping(blob.keeping);
     let answer = describe(answer.with_outcome(blob.outcome), digest)
         .with(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     let size = match blob.size {
-        None => return answer.of_untold_length(),
+        None => return answer.without_length(),
         Some(_) if !blob.partial => return answer,
         Some(size) => size,
     };
-    // A range that is served has at least one byte.
+    // A satisfiable range has at least one byte.
     let text = format!("bytes {}-{}/{size}", blob.range.start, blob.range.end - 1);
     answer.with(header::CONTENT_RANGE, HeaderValue::from_str(&text).expect("digits are visible ASCII"))
 }
 
-/// The parts of a stored blob that were asked for: in one body where they are several.
+/// Answers with the requested parts of a stored blob, in one multipart body if there are several.
 pub(crate) fn parts(mut parts: BlobParts, digest: &Digest) -> Answer {
     if parts.ranges().len() == 1
         && let Some((range, reader)) = parts.next()
@@ -43,7 +43,7 @@ pub(crate) fn parts(mut parts: BlobParts, digest: &Digest) -> Answer {
     describe(answer.with_outcome(Outcome::Hit), digest).with(header::CONTENT_TYPE, media_type)
 }
 
-/// The client holds the blob already.
+/// Answers 304: the client already holds the blob.
 pub(crate) fn unchanged(blob: &BlobAnswer, digest: &Digest) -> Answer {
     let answer = Answer::whole(StatusCode::NOT_MODIFIED, blob.outcome, Bytes::new());
     describe(answer.with_outcome(blob.outcome), digest)

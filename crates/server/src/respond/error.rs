@@ -1,8 +1,8 @@
 //! Refusals, and the one place where they become answers (distribution-spec, "Error Codes").
 //!
-//! The status decides where a client goes next, so it follows what clients do with it: after a 404 or 403
-//! they try the real registry at once, after a 502 too, while a 503 or a long `Retry-After` holds some of
-//! them up. The message is often the last thing a person sees, so it says whose fault it is and what to do.
+//! The status is chosen by its effect on clients: after a 404, 403 or 502 they try the real registry at once,
+//! while a 503 or a long `Retry-After` delays some of them. The message is often the last thing a person
+//! sees, so it says whose fault it is and what to do.
 
 use std::time::Duration;
 
@@ -12,25 +12,25 @@ use http::header::{self, HeaderValue};
 use oci::{ErrorCode, RequestError};
 use telemetry::Answered;
 
-use super::foreign::foreign;
 use super::{Answer, json};
+use crate::quote::quoted;
 use crate::request_id::RequestId;
 use crate::site::HeadFault;
 
-/// The longest `Retry-After` sent, in seconds: clients that obey it wait as often as five times, while a
-/// request here costs nothing.
+/// The longest `Retry-After` sent, in seconds. Clients that obey it wait up to five times, while a request
+/// here is cheap.
 const RETRY_AFTER_SECONDS_MAX: u64 = 5;
 
-/// `Retry-After` of a refusal for want of places, in seconds: the shortest that can be said. They are free again as
-/// soon as others are answered.
+/// `Retry-After` when wharf is overloaded, in seconds. Permits come free as soon as other answers end, and
+/// one second is the shortest value.
 const OVERLOADED_RETRY_AFTER_SECONDS: u64 = 1;
 
-/// The longest text of a warning, in bytes. All of them together may have 4,096.
+/// The longest text of a warning, in bytes. All warnings of an answer together may have 4,096.
 const WARNING_BYTES_MAX: usize = 1024;
 
-/// What a failed pull was about.
+/// What a failed pull was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum PullKind {
     Manifest,
     Referrers,
     Blob,
@@ -38,16 +38,16 @@ pub(crate) enum Asked {
     Catalog,
 }
 
-/// A failed pull, and what is known of it.
+/// A failed pull and its context.
 #[derive(Debug)]
-pub(crate) struct Failed {
+pub(crate) struct FailedPull {
     pub(crate) registry: String,
-    /// What was asked for, such as `library/alpine:3.20`; empty where no repository was named.
+    /// The requested object, such as `library/alpine:3.20`; empty if the request named no repository.
     pub(crate) target: String,
-    pub(crate) asked: Asked,
+    pub(crate) kind: PullKind,
     /// Whether wharf has a login for the registry.
     pub(crate) has_login: bool,
-    /// What the client perhaps meant instead.
+    /// Suggests the registry that the client may have meant.
     pub(crate) hint: Option<String>,
     pub(crate) error: PullError,
 }
@@ -55,17 +55,17 @@ pub(crate) struct Failed {
 /// Why a request is not served.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// The head is malformed or asks for something that is not done here.
+    /// The head is malformed, or the request is of a kind that is not served.
     Head(HeadFault),
-    /// No registry is meant, or none that is configured.
+    /// The request names no configured registry.
     Unrouted(ErrorAnswer),
-    /// The path or the query is none of the API's.
+    /// The path or the query does not belong to the API.
     Request { registry: String, path: String, error: RequestError },
     /// The backend failed.
-    Pull(Box<Failed>),
-    /// As many clients are connected, or as many requests answered, as there may be.
+    Pull(Box<FailedPull>),
+    /// The limit of connections or of answers is reached.
     Overloaded,
-    /// The backend took too long to begin.
+    /// The backend's answer did not begin in time.
     Late { registry: String },
 }
 
@@ -75,19 +75,19 @@ impl From<HeadFault> for Refusal {
     }
 }
 
-/// A refusal in the terms of HTTP.
+/// A refusal as an HTTP answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ErrorAnswer {
     pub(crate) status: StatusCode,
     pub(crate) code: ErrorCode,
-    /// One line for the person at the client.
+    /// One line for people.
     pub(crate) message: String,
-    /// The word for it in metrics and log.
+    /// The outcome in metrics and log.
     pub(crate) outcome: Answered,
     pub(crate) extra: Extra,
 }
 
-/// What an error answer says beside its body.
+/// Headers of an error answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extra {
     None,
@@ -95,30 +95,33 @@ pub(crate) enum Extra {
     RetryAfter(u64),
     /// `Content-Range: bytes */size`.
     Size(u64),
-    /// The connection ends, because what follows on it is not to be read as a request.
+    /// The connection ends, because the bytes that follow must not be read as a request.
     Closes,
     /// As `Closes`, and `Allow` names the methods.
     Allow,
-    /// `Warning` repeats the message, because clients ask HEAD first, and its answer has no body.
+    /// `Warning` repeats the message: many clients send HEAD first, whose answer has no body.
     Warns,
 }
 
 impl Refusal {
-    /// Says for the log why the request was refused, where the client is told `message`. The line names the image and
-    /// the outcome already, and what the client's user might do is not repeated for each request; what the operator
-    /// has to add to the configuration is. None where the outcome says all.
+    /// Returns the reason for the log: the error with its causes, and the operator's advice. The log line
+    /// already names the image and the outcome. `message` is the client's text, which is logged if there is
+    /// no other. `None` if the outcome says all.
     pub(crate) fn reason(&self, message: &str) -> Option<String> {
         let Self::Pull(failed) = self else { return Some(message.to_owned()) };
         let detail = match &failed.error {
             PullError::Offline => None,
-            error => Some(error.detail().map_or_else(|| error.to_string(), str::to_owned)),
+            error => Some(match error.detail() {
+                Some(detail) => telemetry::with_causes(detail, error),
+                None => telemetry::error_chain(error),
+            }),
         };
         let parts: Vec<String> = detail.into_iter().chain(failed.hint()).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
 
-/// What the client is told.
+/// Returns the answer to a refused request.
 pub(crate) fn answer(refusal: &Refusal) -> ErrorAnswer {
     match refusal {
         Refusal::Head(fault) => head_fault(*fault),
@@ -136,13 +139,13 @@ pub(crate) fn answer(refusal: &Refusal) -> ErrorAnswer {
                 status,
                 error.code(),
                 Answered::Invalid,
-                format!("{registry}: {error}: {}", foreign(path)),
+                format!("{registry}: {error}: {}", quoted(path)),
             )
         }
         Refusal::Pull(failed) => failed.answer(),
-        Refusal::Overloaded => overloaded("this cache is busy with as much as it may do at once".to_owned()),
+        Refusal::Overloaded => overloaded("this cache is busy: its limit is reached".to_owned()),
         Refusal::Late { registry } => {
-            let message = format!("{registry}: the answer took too long to begin; try again");
+            let message = format!("{registry}: the answer did not begin in time; try again");
             error_answer(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable, Answered::Timeout, message)
         }
     }
@@ -168,7 +171,7 @@ fn head_fault(fault: HeadFault) -> ErrorAnswer {
     ErrorAnswer { extra, ..error_answer(status, code, outcome, fault.to_string()) }
 }
 
-impl Failed {
+impl FailedPull {
     fn answer(&self) -> ErrorAnswer {
         let what = if self.target.is_empty() {
             self.registry.clone()
@@ -178,12 +181,12 @@ impl Failed {
         match &self.error {
             PullError::NotFound { detail } => {
                 let message = format!("{what}: {detail}; check the name, and that it exists there");
-                let code = not_found_code(self.asked);
+                let code = not_found_code(self.kind);
                 error_answer(StatusCode::NOT_FOUND, code, Answered::NotFound, self.hinted(message))
             }
             PullError::Denied { detail } => self.denied(&what, detail),
             PullError::Unconfirmed { status, detail } => {
-                self.with_hint(unconfirmed(&what, self.asked, *status, detail))
+                self.with_hint(unconfirmed(&what, self.kind, *status, detail))
             }
             PullError::Throttled { retry_after, detail } => {
                 self.with_hint(throttled(&what, *retry_after, detail))
@@ -193,7 +196,7 @@ impl Failed {
             }
             PullError::DigestMismatch { detail } => {
                 let message =
-                    format!("{what}: {detail}; nothing of it was kept, and the next request asks afresh");
+                    format!("{what}: {detail}; nothing was stored, and the next request fetches again");
                 error_answer(
                     StatusCode::BAD_GATEWAY,
                     ErrorCode::Unavailable,
@@ -208,12 +211,12 @@ impl Failed {
                 ErrorAnswer { extra: Extra::Size(*size), ..answer }
             }
             PullError::Overloaded => overloaded(format!(
-                "{what}: wharf has as much under way for {} as it may, and no cached copy",
+                "{what}: wharf has no cached copy, and too many requests for {} are under way",
                 self.registry
             )),
             PullError::Offline => {
                 let message = format!(
-                    "{what}: wharf has no cached copy, and is configured with `offline` not to ask the registry"
+                    "{what}: wharf has no cached copy, and `offline` in its configuration forbids requests to the registry"
                 );
                 let answer =
                     error_answer(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, Answered::Offline, message);
@@ -226,15 +229,15 @@ impl Failed {
         }
     }
 
-    /// Clients that push ask first whether the image is there. Where a registry denies what it does not have, this
-    /// is the only answer that they get to see.
+    /// Clients that push check first whether the image exists. If the registry denies what it does not have,
+    /// a push sees only this answer, so it mentions that the cache is pull-only.
     fn denied(&self, what: &str, detail: &str) -> ErrorAnswer {
         let registry = &self.registry;
         let advice = if self.has_login {
             format!("check the name, or give the account that wharf has for {registry} access to it")
         } else {
             format!(
-                "wharf has no login for {registry}: if the image is private, add an account; if not, check the name"
+                "wharf has no login for {registry}: for a private image, add an account; else check the name"
             )
         };
         let message = self.hinted(format!("{what}: {detail}; {advice}")) + "; this cache is pull-only";
@@ -242,8 +245,8 @@ impl Failed {
         ErrorAnswer { extra: Extra::Warns, ..answer }
     }
 
-    /// What the client perhaps meant instead, where it may be why the pull failed. Whatever the default registry says
-    /// to a name that another registry was meant by, is about the wrong thing.
+    /// The suggestion, if it may explain the failure: the default registry was asked for a name that may have
+    /// meant another registry.
     fn hint(&self) -> Option<String> {
         let may_be_why = match &self.error {
             PullError::NotFound { .. }
@@ -272,16 +275,16 @@ impl Failed {
     }
 }
 
-/// Passes the status on as it came, for a web server that only serves files may be a registry too. A token service
-/// refuses with 400 as well.
-fn unconfirmed(what: &str, asked: Asked, status: u16, detail: &str) -> ErrorAnswer {
+/// Keeps the kind of the status, because a static web server may be a registry too. Token services also
+/// refuse with 400.
+fn unconfirmed(what: &str, kind: PullKind, status: u16, detail: &str) -> ErrorAnswer {
     let (status, code) = match status {
         400 | 401 | 403 | 451 => (StatusCode::FORBIDDEN, ErrorCode::Denied),
-        _ => (StatusCode::NOT_FOUND, not_found_code(asked)),
+        _ => (StatusCode::NOT_FOUND, not_found_code(kind)),
     };
     let message = format!(
-        "{what}: {detail}, in an answer that shows no sign of a registry; check the name, and that the \
-         upstream's address leads to a registry"
+        "{what}: {detail}, in an answer that shows no sign of a registry; check the name and the upstream's \
+         address"
     );
     error_answer(status, code, Answered::Unconfirmed, message)
 }
@@ -311,23 +314,23 @@ fn unavailable(what: &str, timed_out: bool, detail: &str) -> ErrorAnswer {
     } else {
         (StatusCode::BAD_GATEWAY, Answered::Unavailable)
     };
-    // What an upstream's error says to do stands behind a semicolon.
+    // An upstream's error puts its own advice after a semicolon.
     let advice = if detail.contains("; ") { "" } else { "; try again when the registry answers" };
-    let message = format!("{what}: wharf has no cached copy, and cannot fetch it: {detail}{advice}");
+    let message = format!("{what}: wharf has no cached copy and cannot fetch one: {detail}{advice}");
     error_answer(status, ErrorCode::Unavailable, outcome, message)
 }
 
-fn not_found_code(asked: Asked) -> ErrorCode {
-    match asked {
-        Asked::Blob => ErrorCode::BlobUnknown,
-        // Some clients take NAME_UNKNOWN at the referrers API as final instead of trying the tag.
-        Asked::Manifest | Asked::Referrers => ErrorCode::ManifestUnknown,
-        Asked::Tags | Asked::Catalog => ErrorCode::NameUnknown,
+fn not_found_code(kind: PullKind) -> ErrorCode {
+    match kind {
+        PullKind::Blob => ErrorCode::BlobUnknown,
+        // After NAME_UNKNOWN from the referrers API some clients do not try the referrers tag.
+        PullKind::Manifest | PullKind::Referrers => ErrorCode::ManifestUnknown,
+        PullKind::Tags | PullKind::Catalog => ErrorCode::NameUnknown,
     }
 }
 
 impl ErrorAnswer {
-    /// The answer with its body, in which `id` lets the reader find the log line.
+    /// Builds the answer. Its body shows the request's id, so that the log line can be found.
     pub(crate) fn into_answer(self, id: RequestId) -> Answer {
         let message = format!("{} (wharf cache, request {id})", self.message);
         let document = serde_json::json!({
@@ -351,8 +354,8 @@ impl ErrorAnswer {
     }
 }
 
-/// A message as a warning. The code and the agent are the only ones that a registry may warn with
-/// (distribution-spec, "Warnings"); what would end the quoted string is left out.
+/// A message as a `Warning`, with the code and agent that registries must use (distribution-spec,
+/// "Warnings"). Characters that would end the quoted string are left out.
 fn warning(message: &str) -> HeaderValue {
     let is_plain = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
     let text: String = message.chars().filter(is_plain).take(WARNING_BYTES_MAX).collect();

@@ -1,4 +1,4 @@
-//! Lists of tags, of referrers and of repositories, page by page.
+//! Pages of tags, referrers and repositories.
 
 use cache::{CatalogAnswer, ListAnswer};
 use http::StatusCode;
@@ -11,22 +11,22 @@ use super::{Answer, json};
 
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
-/// Where the client asked, so that it is sent on to the next page in the same form.
+/// The request's own form, which the link to the next page repeats.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct PageLink<'a> {
     /// `/v2/...`.
     pub(crate) path: &'a str,
     /// How the client named the registry.
-    pub(crate) link: &'a LinkShape,
+    pub(crate) shape: &'a LinkShape,
 }
 
-/// A page as the upstream wrote it.
-pub(crate) fn answer(list: ListAnswer, asked: Asked<'_>) -> Answer {
+/// Answers with a page as the upstream wrote it.
+pub(crate) fn answer(list: ListAnswer, page: PageLink<'_>) -> Answer {
     let media_type = HeaderValue::from_str(&list.media_type).unwrap_or_else(|_| json());
     let mut answer = Answer::whole(StatusCode::OK, list.outcome, list.bytes)
         .with_outcome(list.outcome)
         .with(header::CONTENT_TYPE, media_type);
-    if let Some(link) = list.next.as_deref().and_then(|next| link(asked, next)) {
+    if let Some(link) = list.next.as_deref().and_then(|next| link(page, next)) {
         answer = answer.with(header::LINK, link);
     }
     if let Some(age) = list.age {
@@ -38,8 +38,8 @@ pub(crate) fn answer(list: ListAnswer, asked: Asked<'_>) -> Answer {
     answer
 }
 
-/// A page of the repositories held here (distribution's `_catalog`).
-pub(crate) fn catalog(catalog: CatalogAnswer, page: &Page, asked: Asked<'_>) -> Answer {
+/// Answers with a page of the repositories in the store (distribution's `_catalog`).
+pub(crate) fn catalog(catalog: CatalogAnswer, page: &Page, page_link: PageLink<'_>) -> Answer {
     let names: Vec<&str> = catalog.repositories.iter().map(|repository| repository.as_str()).collect();
     let document = serde_json::json!({ "repositories": names }).to_string();
     let bytes = catalog.memory.attach(document.into_bytes().into_boxed_slice().into());
@@ -49,19 +49,19 @@ pub(crate) fn catalog(catalog: CatalogAnswer, page: &Page, asked: Asked<'_>) -> 
         Some(n) => format!("n={n}&last={last}"),
         None => format!("last={last}"),
     };
-    match link(asked, &next) {
+    match link(page_link, &next) {
         Some(link) => answer.with(header::LINK, link),
         None => answer,
     }
 }
 
-/// `Link` to the next page (RFC 8288) as an absolute-path reference: some clients take only its path and
-/// query, others refuse another scheme or host. None when `next` is nothing that could be sent back.
-pub(crate) fn link(asked: Asked<'_>, next: &str) -> Option<HeaderValue> {
+/// `Link` to the next page (RFC 8288), as an absolute-path reference: some clients take only its path and
+/// query, others refuse another scheme or host. `None` if `next` is not a plain query.
+pub(crate) fn link(page: PageLink<'_>, next: &str) -> Option<HeaderValue> {
     let is_query = next.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"#".contains(&byte));
-    // The client's own `ns` is put back; whatever the upstream has there means nothing here.
+    // The link keeps the client's own `ns`, not one of the upstream.
     let pairs: Vec<&str> = next.split('&').filter(|pair| !pair.starts_with("ns=")).collect();
-    let target = asked.link.target(asked.path, &pairs.join("&"));
+    let target = page.shape.target(page.path, &pairs.join("&"));
     let value = is_query.then(|| HeaderValue::from_str(&format!("<{target}>; rel=\"next\"")));
     value?.ok()
 }

@@ -9,7 +9,7 @@ use super::{Answer, CONTENT_DIGEST};
 use crate::body::Content;
 use crate::condition::entity_tag;
 
-/// The manifest. Its media type is the upstream's own: clients put it into the descriptor they compare with.
+/// Answers with the manifest. The media type is the upstream's: clients compare it with descriptors.
 pub(crate) fn answer(mut manifest: ManifestAnswer) -> Answer {
     let outcome = manifest.outcome;
     let content = match manifest.file.take() {
@@ -22,7 +22,7 @@ pub(crate) fn answer(mut manifest: ManifestAnswer) -> Answer {
     describe(answer, &manifest)
 }
 
-/// The client holds the manifest already.
+/// Answers 304: the client already holds the manifest.
 pub(crate) fn unchanged(manifest: &ManifestAnswer) -> Answer {
     describe(Answer::whole(StatusCode::NOT_MODIFIED, manifest.outcome, Bytes::new()), manifest)
 }

@@ -5,7 +5,7 @@ use oci::{Algorithm, ByteRange, Digest};
 
 use super::*;
 
-/// The bytes of an answer that is in memory, as text.
+/// The content of an answer in memory, as text.
 pub(super) fn text_of(answer: Answer) -> String {
     match answer.content {
         Content::Whole(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
@@ -13,7 +13,7 @@ pub(super) fn text_of(answer: Answer) -> String {
     }
 }
 
-/// The answer to this method, as status, body length and lines of headers in order.
+/// Asserts the status, the body length and the sorted header lines of the answer to this method.
 fn check(answer: Answer, method: &Method, status: u16, body_length: u64, lines: &[&str]) {
     let response = answer.into_response(method, None);
     assert_eq!(response.status().as_u16(), status);
@@ -42,7 +42,7 @@ fn manifest(outcome: Outcome, age: Option<u64>) -> ManifestAnswer {
 const OF_BRACES: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
 #[test]
-fn a_manifest_is_described_alike_for_head_and_get() {
+fn a_manifest_has_the_same_headers_for_head_and_get() {
     let digest = format!("docker-content-digest: {OF_BRACES}");
     let etag = format!("etag: \"{OF_BRACES}\"");
     let lines = [
@@ -56,11 +56,11 @@ fn a_manifest_is_described_alike_for_head_and_get() {
     ];
     let mut lines = lines;
     (lines[3], lines[5]) = (&digest, &etag);
-    let answer = || manifest::answer(manifest(Outcome::Miss, None)).of_the_api();
+    let answer = || manifest::answer(manifest(Outcome::Miss, None)).with_api_version();
     check(answer(), &Method::GET, 200, 2, &lines);
     check(answer(), &Method::HEAD, 200, 0, &lines);
     let described = ManifestAnswer { bytes: None, ..manifest(Outcome::Miss, None) };
-    check(manifest::answer(described).of_the_api(), &Method::HEAD, 200, 0, &lines);
+    check(manifest::answer(described).with_api_version(), &Method::HEAD, 200, 0, &lines);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn blob(range: ByteRange, partial: bool) -> BlobAnswer {
 }
 
 #[test]
-fn a_blob_tells_its_digest_and_that_ranges_are_served() {
+fn a_blob_has_its_digest_and_accept_ranges() {
     let digest = Digest::of(Algorithm::Sha256, b"{}");
     let (named, etag) = (format!("docker-content-digest: {OF_BRACES}"), format!("etag: \"{OF_BRACES}\""));
     let lines = [
@@ -106,7 +106,7 @@ fn a_blob_tells_its_digest_and_that_ranges_are_served() {
 }
 
 #[test]
-fn a_range_tells_its_place() {
+fn a_range_has_content_range() {
     let digest = Digest::of(Algorithm::Sha256, b"{}");
     let part = blob::answer(blob(ByteRange { start: 9, end: 10 }, true), &digest);
     assert_eq!(part.status, StatusCode::PARTIAL_CONTENT);
@@ -115,7 +115,7 @@ fn a_range_tells_its_place() {
 }
 
 #[test]
-fn an_answer_that_ends_the_connection_says_so() {
+fn an_answer_that_ends_the_connection_has_connection_close() {
     let lines = ["connection: close", "content-length: 0", "x-content-type-options: nosniff"];
     check(Answer::whole(StatusCode::OK, Answered::Hit, Bytes::new()).closing(), &Method::GET, 200, 0, &lines);
 }

@@ -1,4 +1,4 @@
-//! The writing half: what hyper writes goes to the socket, with files in the place of their stand-ins.
+//! The writing half: writes hyper's bytes to the socket, with files in place of their stand-ins.
 
 use std::fmt;
 use std::future::Future;
@@ -12,11 +12,11 @@ use storage::OpenBlob;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use super::{Lane, is_stand_in};
+use super::{FileQueue, is_stand_in};
 use crate::clock::Clock;
 
-/// How long bytes that were in the page cache are taken to be there. A client that keeps a piece waiting for
-/// longer costs another look.
+/// The time for which bytes found in the page cache are assumed to stay there. A slower client costs another
+/// check.
 const CACHED_FOR: Duration = Duration::from_secs(1);
 
 type Loading = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
@@ -24,25 +24,25 @@ type Loading = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 /// Sends one connection's files. It belongs to the connection's socket.
 #[derive(Default)]
 pub(crate) struct Sender {
-    lane: Lane,
-    /// Until when, and up to which byte of the first file, sending does not wait for the disk.
+    file_queue: FileQueue,
+    /// The time until which, and the byte up to which, the first file is in the page cache.
     cached: Option<(Instant, u64)>,
-    /// Brings the first file's bytes, up to this one, into the page cache.
+    /// Reads the first file, up to this byte, into the page cache.
     loading: Option<(u64, Loading)>,
 }
 
-/// A stored file whose bytes could not be had: no fault of the client's.
+/// A stored file that cannot be sent. The client did not cause it.
 #[derive(Debug, thiserror::Error)]
-#[error("a stored file cannot be sent: {0}")]
-pub(crate) struct Broken(String);
+#[error("cannot send a stored file")]
+pub(crate) struct FileSendError(#[source] io::Error);
 
 impl Sender {
-    /// Where bodies put their files.
-    pub(crate) fn lane(&self) -> Lane {
-        self.lane.clone()
+    /// The queue into which bodies put their files.
+    pub(crate) fn file_queue(&self) -> FileQueue {
+        self.file_queue.clone()
     }
 
-    /// Writes the beginning of `slices`: of bytes in memory up to a file, or of one file.
+    /// Writes the beginning of `slices`: either the bytes in memory before a file, or one file.
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -51,9 +51,9 @@ impl Sender {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         {
-            let queue = self.lane.queue();
-            if queue.taken_off > queue.sent {
-                return Poll::Ready(Err(io::Error::other("a stand-in for a file was copied")));
+            let queue = self.file_queue.state();
+            if queue.consumed > queue.sent {
+                return Poll::Ready(Err(io::Error::other("hyper copied the stand-in for a file")));
             }
         }
         match slices.iter().position(is_stand_in) {
@@ -61,7 +61,7 @@ impl Sender {
                 let shown = slices.iter().take_while(|slice| is_stand_in(slice)).map(|slice| slice.len());
                 self.poll_send(cx, stream, clock, shown.sum())
             }
-            // The kernel is to put the file's first bytes into the same packet.
+            // `MORE` lets the kernel put the file's first bytes into the same packet.
             Some(count) => poll_memory(cx, stream, clock, &slices[..count], SendFlags::MORE),
             None => poll_memory(cx, stream, clock, slices, SendFlags::empty()),
         }
@@ -80,20 +80,20 @@ impl Sender {
                 let (end, loaded) = (*end, ready!(loading.as_mut().poll(cx)));
                 self.loading = None;
                 if let Err(error) = loaded {
-                    return Poll::Ready(Err(self.broken(error.to_string())));
+                    return Poll::Ready(Err(self.fail(error)));
                 }
-                // They are not looked for again: some file systems cannot tell.
+                // No second check: some file systems cannot tell what is cached.
                 self.note_cached(end);
             }
             ready!(poll_writable(cx, stream, clock))?;
             let (blob, offset, length) = self.first(length_max);
             let Some(file) = blob.as_file() else {
-                return Poll::Ready(Err(self.broken("its file system cannot send it".to_owned())));
+                return Poll::Ready(Err(self.fail(io::Error::other("its file system does not support it"))));
             };
             let end = offset + length as u64;
             if !self.is_cached(end) {
                 if !file.is_cached(offset, length) {
-                    // The socket takes more; from here on it is not the client who is waited for.
+                    // The socket has room, so the answer now waits for the disk, not for the client.
                     clock.sent();
                     self.loading = Some((end, Box::pin(load(blob.clone(), offset, length))));
                     continue;
@@ -101,23 +101,23 @@ impl Sender {
                 self.note_cached(end);
             }
             match stream.try_io(Interest::WRITABLE, || file.send(stream, offset, length)) {
-                Ok(0) => return Poll::Ready(Err(self.broken("it is shorter than it was".to_owned()))),
+                Ok(0) => return Poll::Ready(Err(self.fail(io::Error::other("it is shorter than before")))),
                 Ok(count) => {
                     clock.sent();
                     self.account(count as u64);
                     return Poll::Ready(Ok(count));
                 }
-                // tokio forgets that the socket was writable, so the next look waits for it.
+                // tokio clears the socket's readiness, so the next poll waits for it.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if concerns_the_client(&error) => return Poll::Ready(Err(error)),
-                Err(error) => return Poll::Ready(Err(self.broken(error.to_string()))),
+                Err(error) => return Poll::Ready(Err(self.fail(error))),
             }
         }
     }
 
     fn first(&self, length_max: usize) -> (OpenBlob, u64, usize) {
-        let queue = self.lane.queue();
-        let piece = &queue.files.front().expect("a chunk stands for a file of the lane").piece;
+        let queue = self.file_queue.state();
+        let piece = &queue.pieces.front().expect("each stand-in has a piece in the queue").piece;
         let length = usize::try_from(piece.length).unwrap_or(usize::MAX).min(length_max);
         (piece.blob.clone(), piece.offset, length)
     }
@@ -131,34 +131,35 @@ impl Sender {
     }
 
     fn account(&mut self, count: u64) {
-        let mut queue = self.lane.queue();
+        let mut queue = self.file_queue.state();
         queue.sent += count;
-        let first = queue.files.front_mut().expect("something of it was sent");
+        let first = queue.pieces.front_mut().expect("the piece was just sent");
         first.report.taken(count);
         first.piece.offset += count;
         first.piece.length -= count;
         if first.piece.length == 0 {
-            queue.files.pop_front();
+            queue.pieces.pop_front();
             self.cached = None;
         }
     }
 
-    fn broken(&self, detail: String) -> io::Error {
-        let broken = Broken(detail);
-        if let Some(first) = self.lane.queue().files.front() {
-            first.report.cut(broken.to_string());
+    /// Breaks the answer off, and returns the error for hyper.
+    fn fail(&self, cause: io::Error) -> io::Error {
+        let error = FileSendError(cause);
+        if let Some(first) = self.file_queue.state().pieces.front() {
+            first.report.cut(telemetry::error_chain(&error));
         }
-        io::Error::other(broken)
+        io::Error::other(error)
     }
 }
 
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("lane", &self.lane).finish_non_exhaustive()
+        f.debug_struct("Sender").field("file_queue", &self.file_queue).finish_non_exhaustive()
     }
 }
 
-/// Brings bytes of a file into the page cache.
+/// Reads bytes of a file into the page cache.
 async fn load(blob: OpenBlob, offset: u64, length: usize) -> io::Result<()> {
     match blob.as_file() {
         Some(file) => file.load(offset, length).await,
@@ -196,7 +197,7 @@ fn poll_writable(cx: &mut Context<'_>, stream: &TcpStream, clock: &Clock) -> Pol
     writable
 }
 
-/// Whether sending failed for the connection's sake, and not the file's (send(2), "Errors").
+/// Whether sending failed because of the connection, not the file (send(2), "Errors").
 fn concerns_the_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -22,7 +22,7 @@ use crate::socket::{Socket, Stream};
 const SIZE: usize = 3_000_000;
 
 fn content() -> Bytes {
-    // Never zero, which is what the stand-in consists of.
+    // Never zero: the stand-in consists of zeros.
     (0..SIZE).map(|index| (index % 251) as u8 + 1).collect()
 }
 
@@ -57,7 +57,7 @@ impl Body for Chunks {
     }
 }
 
-/// What a client receives of a body that is sent from memory and, by these pieces, from files.
+/// The bytes that a client receives of a body in memory and of these pieces of files.
 async fn received(server: http1::Builder, pieces: Vec<FilePiece>) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -73,12 +73,12 @@ async fn received(server: http1::Builder, pieces: Vec<FilePiece>) -> Vec<u8> {
     };
     let clock = Clock::new(limits);
     let socket = Socket::new(Stream::Plain(stream), Arc::clone(&clock));
-    let lane = socket.lane().unwrap();
+    let file_queue = socket.file_queue().unwrap();
     let answer = move || {
         let mut chunks = VecDeque::from([Chunk::Memory(Bytes::from_static(b"begin"))]);
         for piece in &pieces {
             let report = Report::new(piece.length, None, Answering::begin(&clock));
-            chunks.push_back(lane.push(piece.clone(), report));
+            chunks.push_back(file_queue.push(piece.clone(), report));
             chunks.push_back(Chunk::Memory(Bytes::from_static(b"end")));
         }
         http::Response::new(Chunks(chunks))
@@ -87,7 +87,7 @@ async fn received(server: http1::Builder, pieces: Vec<FilePiece>) -> Vec<u8> {
     let serving = tokio::spawn(server.serve_connection(TokioIo::new(socket), service));
     client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut received = Vec::new();
-    // A reset is an end like another here.
+    // A reset counts as an end here.
     let _ = client.read_to_end(&mut received).await;
     drop(client);
     let _ = serving.await.unwrap();
@@ -95,13 +95,13 @@ async fn received(server: http1::Builder, pieces: Vec<FilePiece>) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn files_come_in_the_place_of_their_chunks() {
+async fn files_are_sent_in_place_of_their_chunks() {
     let directory = TempStore::new();
     let metrics = Metrics::new(&["test".to_owned()]).registry("test");
     let store = storage::fs::open(&directory.path().join("store"), metrics).unwrap();
     let blob = put(&store).await;
     if blob.as_file().is_none() {
-        // Then no piece of it ever gets here.
+        // This file system cannot send files.
         return;
     }
     let places = [(0, 1), (7, 64 * 1024), (100, 1 << 20), (SIZE - 1, 1), (1, SIZE - 1)];
@@ -126,10 +126,10 @@ async fn a_server_that_copies_its_chunks_sends_nothing_at_all() {
 }
 
 #[test]
-fn a_chunk_shows_as_many_bytes_as_its_file_has() {
-    let lane = Lane::default();
+fn a_chunk_is_as_long_as_its_piece() {
+    let file_queue = FileQueue::default();
     for length in [1, STAND_IN.len(), 2 * STAND_IN.len() + 5] {
-        let mut chunk = Chunk::File(length as u64, lane.clone());
+        let mut chunk = Chunk::File(length as u64, file_queue.clone());
         let mut slices = [IoSlice::new(&[]); 8];
         let count = chunk.chunks_vectored(&mut slices);
         assert!(slices[..count].iter().all(is_stand_in));

@@ -69,7 +69,7 @@ fn k18_what_is_merely_offered_is_ignored() {
 }
 
 #[test]
-fn a_target_has_a_longest_length() {
+fn the_length_of_a_target_is_bounded() {
     let fits = format!("/v2/{}", "a".repeat(TARGET_BYTES_MAX - 4));
     assert_eq!(check(&head("GET", Version::HTTP_11, &fits, &[])), Ok(Framing::Empty));
     let long = format!("{fits}a");
@@ -112,7 +112,7 @@ fn an_absolute_target_agrees_with_the_host() {
     check_authority(old, "http://a.example/v2/", &[], Ok("a.example"));
 }
 
-/// A head that came over TLS, on a connection to `name`.
+/// A head from a TLS connection to the server name `name`.
 fn to_name(name: &str, version: Version, target: &str, headers: &[(&str, &str)]) -> request::Parts {
     let mut head = head("GET", version, target, headers);
     head.extensions.insert(TlsName::new(name));
@@ -120,7 +120,7 @@ fn to_name(name: &str, version: Version, target: &str, headers: &[(&str, &str)])
 }
 
 #[test]
-fn t14_the_server_name_is_held_against_whatever_names_the_host() {
+fn t14_the_server_name_must_match_the_host_wherever_it_is_named() {
     let (new, old) = (Version::HTTP_11, Version::HTTP_10);
     let check = |version, target: &str, host: Option<&str>, wanted: Result<&str, HeadFault>| {
         let headers: Vec<_> = host.map(|host| ("host", host)).into_iter().collect();
@@ -138,14 +138,14 @@ fn t14_the_server_name_is_held_against_whatever_names_the_host() {
 }
 
 #[test]
-fn a_host_that_is_no_text_is_refused() {
+fn a_host_that_is_not_text_is_refused() {
     let mut head = head("GET", Version::HTTP_11, "/v2/", &[]);
     head.headers.insert(header::HOST, http::HeaderValue::from_bytes(b"a\xffb").unwrap());
     assert_eq!(authority(&head), Err(HeadFault::HostInvalid));
 }
 
 #[test]
-fn t15_pages_are_told_by_what_only_browsers_send() {
+fn t15_web_pages_are_recognised_by_headers_that_only_browsers_send() {
     let headers = |name: &'static str, value: &'static str| {
         let mut headers = HeaderMap::new();
         headers.insert(name, HeaderValue::from_static(value));

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_name_is_a_host_whatever_its_case_port_and_last_dot() {
+fn a_server_name_matches_a_host_of_any_case_port_and_final_dot() {
     let name = TlsName::new("docker-io.Cache.example");
     for host in ["docker-io.cache.example", "DOCKER-IO.cache.example:443", "docker-io.cache.example.:5443"] {
         assert!(name.is_host(host), "{host}");
@@ -12,7 +12,7 @@ fn a_name_is_a_host_whatever_its_case_port_and_last_dot() {
 }
 
 #[test]
-fn what_is_no_certificate_or_no_key_is_told_apart() {
+fn a_faulty_certificate_and_a_faulty_key_are_distinguished() {
     let authority = testkit::Authority::new();
     let identity = authority.client_identity();
     let (chain, key) = (identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes());
@@ -26,7 +26,7 @@ fn what_is_no_certificate_or_no_key_is_told_apart() {
 }
 
 #[test]
-fn a_certificate_says_when_it_ends() {
+fn the_expiry_of_a_certificate_is_read() {
     let identity = testkit::Authority::new().server_identity(testkit::Certificate::Valid);
     let identity =
         TlsIdentity::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes()).unwrap();

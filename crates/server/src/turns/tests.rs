@@ -1,22 +1,22 @@
 use std::sync::Arc;
 
-use super::{MANY_COUNT, TURN_AMONG_MANY_BYTES, TURN_BYTES, Turns};
+use super::{CROWDED_COUNT, CROWDED_TURN_BYTES, TURN_BYTES, Turns};
 
 #[test]
-fn a_turn_is_longer_as_long_as_many_wait_for_theirs() {
+fn turns_are_longer_while_many_bodies_wait() {
     let turns = Arc::new(Turns::default());
     let copied_bytes = turns.bytes(true);
-    let mut waits: Vec<_> = (1..MANY_COUNT).map(|_| turns.wait()).collect();
+    let mut waits: Vec<_> = (1..CROWDED_COUNT).map(|_| turns.wait()).collect();
     assert_eq!(turns.bytes(false), TURN_BYTES);
     waits.push(turns.wait());
-    assert_eq!(turns.bytes(false), TURN_AMONG_MANY_BYTES);
-    assert_eq!(turns.bytes(true), copied_bytes, "what is copied takes too long as it is");
+    assert_eq!(turns.bytes(false), CROWDED_TURN_BYTES);
+    assert_eq!(turns.bytes(true), copied_bytes, "copied turns stay short");
     waits.pop();
     assert_eq!(turns.bytes(false), TURN_BYTES);
 }
 
 #[tokio::test]
-async fn a_turn_comes_after_the_others_had_theirs() {
+async fn a_wait_ends_after_the_others_had_their_turn() {
     let turns = Arc::new(Turns::default());
     let (first, second) = (turns.wait(), turns.wait());
     let order = std::sync::Mutex::new(Vec::new());

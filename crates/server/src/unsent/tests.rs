@@ -2,7 +2,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::advance;
 
-use super::{PROOF_BYTES, PROOF_TIME, UNSENT_BYTES_MAX, UNSENT_BYTES_MAX_IF_FAST, Unsent};
+use super::{FAST_BYTES, FAST_TIME, FAST_UNSENT_BYTES_MAX, UNSENT_BYTES_MAX, Unsent};
 
 async fn connected() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -15,24 +15,24 @@ fn bound(stream: &TcpStream) -> u32 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_bound_is_raised_for_a_client_that_proves_fast() {
+async fn the_limit_is_raised_for_a_fast_client() {
     let (stream, _client) = connected().await;
-    let mut unsent = Unsent::bounded(&stream);
-    unsent.took(PROOF_BYTES - 1, &stream);
+    let mut unsent = Unsent::limit(&stream);
+    unsent.record(FAST_BYTES - 1, &stream);
     assert_eq!(bound(&stream), UNSENT_BYTES_MAX);
-    unsent.took(1, &stream);
-    assert_eq!(bound(&stream), UNSENT_BYTES_MAX_IF_FAST);
+    unsent.record(1, &stream);
+    assert_eq!(bound(&stream), FAST_UNSENT_BYTES_MAX);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_bound_stays_for_a_client_on_a_thin_line_until_that_changes() {
+async fn the_limit_stays_for_a_slow_client_until_it_is_fast() {
     let (stream, _client) = connected().await;
-    let mut unsent = Unsent::bounded(&stream);
+    let mut unsent = Unsent::limit(&stream);
     for _ in 0..4 {
-        advance(2 * PROOF_TIME).await;
-        unsent.took(PROOF_BYTES, &stream);
+        advance(2 * FAST_TIME).await;
+        unsent.record(FAST_BYTES, &stream);
         assert_eq!(bound(&stream), UNSENT_BYTES_MAX);
     }
-    unsent.took(PROOF_BYTES, &stream);
-    assert_eq!(bound(&stream), UNSENT_BYTES_MAX_IF_FAST);
+    unsent.record(FAST_BYTES, &stream);
+    assert_eq!(bound(&stream), FAST_UNSENT_BYTES_MAX);
 }

@@ -1,21 +1,22 @@
-//! The access log: one line per request, when it is really over.
+//! The access log: one line per request, written when the request has ended.
 
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use testkit::{BlobSource, Fault, Gate, Image, Kind, Rule, within};
+use server::{TlsIdentity, TlsSettings};
+use testkit::client::Connection;
+use testkit::{Authority, BlobSource, Certificate, Fault, Gate, Image, Kind, Rule, within};
 use tracing::Level;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::lab::{HUB, Lab};
+use crate::lab::{HUB, Lab, SENDS_FILES, loopback};
 
-/// Everything that this thread logs to the target `access`. The tests' runtimes have one thread each, so
-/// that is what one test's server logs.
+/// The log lines of this thread. Each test's runtime has one thread, so these are the lines of its server.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -40,13 +41,19 @@ impl MakeWriter<'_> for Lines {
 
 impl Lines {
     fn capture() -> (Self, DefaultGuard) {
+        Self::capture_from(Level::WARN)
+    }
+
+    /// Captures the access log, and the server's other lines from this level on.
+    fn capture_from(level: Level) -> (Self, DefaultGuard) {
         let lines = Self::default();
         let subscriber = tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
+            .with_max_level(Level::DEBUG)
             .with_writer(lines.clone())
             .finish()
-            .with(Targets::new().with_target("access", Level::INFO).with_target("server", Level::WARN));
+            .with(Targets::new().with_target("access", Level::INFO).with_target("server", level));
         (lines, tracing::subscriber::set_default(subscriber))
     }
 
@@ -55,7 +62,7 @@ impl Lines {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// The first `count` entries, once there are that many. An entry may come a moment after its answer.
+    /// Waits until there are `count` entries. An entry may come a moment after its answer.
     async fn wait_for(&self, count: usize) -> Vec<Value> {
         let written = async {
             while self.entries().len() < count {
@@ -68,7 +75,7 @@ impl Lines {
 }
 
 #[tokio::test]
-async fn an_entry_tells_the_whole_request() {
+async fn an_entry_describes_the_whole_request() {
     let (lines, _guard) = Lines::capture();
     let lab = Lab::start().await;
     let image = Image::small("one");
@@ -113,7 +120,7 @@ async fn the_message_and_the_entry_of_a_refusal_have_the_same_id() {
     let detail = entries[1]["detail"].as_str().unwrap();
     assert!(
         detail.contains("404") && !detail.contains("check the name"),
-        "what to do is for the client: {detail}"
+        "the advice is for the client: {detail}"
     );
 }
 
@@ -152,8 +159,8 @@ async fn every_request_has_one_entry_and_health_checks_have_none() {
     assert_eq!(lines.entries().len(), 4);
 }
 
-/// A lab with a blob that stops half way, and its path.
-async fn lab_with_halting_blob() -> (Lab, String, Gate) {
+/// A lab with a blob whose transfer pauses half way, and the blob's path.
+async fn lab_with_paused_blob() -> (Lab, String, Gate) {
     let lab = Lab::start_with(|plan| plan.settings.half_closed_max = Duration::from_millis(300)).await;
     let digest = lab.hub.put_blob(BlobSource::Generated { seed: 6, len: 1 << 20 });
     let gate = Gate::new();
@@ -162,9 +169,9 @@ async fn lab_with_halting_blob() -> (Lab, String, Gate) {
 }
 
 #[tokio::test]
-async fn an_entry_comes_at_the_end_of_the_body_and_not_before() {
+async fn an_entry_is_written_at_the_end_of_the_body() {
     let (lines, _guard) = Lines::capture();
-    let (lab, target, gate) = lab_with_halting_blob().await;
+    let (lab, target, gate) = lab_with_paused_blob().await;
     let mut connection = lab.connect().await;
     connection.request("GET", HUB, &target, &[]).await.unwrap();
     within("the head", connection.read_head("GET")).await.unwrap();
@@ -178,9 +185,9 @@ async fn an_entry_comes_at_the_end_of_the_body_and_not_before() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_no_error() {
+async fn a_client_that_disconnects_is_not_an_error() {
     let (lines, _guard) = Lines::capture();
-    let (lab, target, gate) = lab_with_halting_blob().await;
+    let (lab, target, gate) = lab_with_paused_blob().await;
     let mut connection = lab.connect().await;
     connection.request("GET", HUB, &target, &[]).await.unwrap();
     within("the head", connection.read_head("GET")).await.unwrap();
@@ -196,7 +203,7 @@ async fn a_client_that_leaves_is_no_error() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_before_the_answer_has_an_entry_too() {
+async fn a_client_that_disconnects_before_the_answer_has_an_entry() {
     let (lines, _guard) = Lines::capture();
     let lab = Lab::start_with(|plan| plan.settings.half_closed_max = Duration::from_millis(300)).await;
     let gate = Gate::new();
@@ -212,7 +219,7 @@ async fn a_client_that_leaves_before_the_answer_has_an_entry_too() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_says_why() {
+async fn a_broken_body_is_logged_with_its_reason() {
     let (lines, _guard) = Lines::capture();
     let lab = Lab::start().await;
     let digest = lab.hub.put_blob(BlobSource::Generated { seed: 6, len: 1 << 20 });
@@ -225,6 +232,44 @@ async fn a_body_that_breaks_off_says_why() {
     let text = lab.metrics.encode();
     let line = "wharf_requests_total{registry=\"docker.io\",kind=\"blob\",outcome=\"cut\",status=\"200\"} 1";
     assert!(text.lines().any(|it| it == line), "{text}");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_sent_is_logged_with_its_cause() {
+    if !SENDS_FILES {
+        return;
+    }
+    let (lines, _guard) = Lines::capture();
+    let lab = Lab::start().await;
+    let digest = lab.hub.put_blob(BlobSource::Generated { seed: 6, len: 48 << 20 });
+    let target = format!("/v2/library/busybox/blobs/{digest}");
+    while lab.get(HUB, &target).await.header("cache-status") != Some("wharf; hit") {}
+    let before = lines.entries().len();
+    let mut client = Connection::open_slow(lab.address, 4096).await.unwrap();
+    client.request("GET", HUB, &target, &[]).await.unwrap();
+    within("the head", client.read_head("GET")).await.unwrap();
+    lab.truncate_blob(&digest, 40 << 20);
+    let (_, end) = within("the connection breaks", client.read_rest()).await;
+    assert!(end.is_err());
+    let entry = lines.wait_for(before + 1).await.pop().unwrap();
+    assert_eq!(entry["end"], "cut");
+    assert_eq!(entry["detail"], "cannot send a stored file: it is shorter than before");
+}
+
+#[tokio::test]
+async fn a_failed_tls_handshake_is_logged_with_its_cause() {
+    let (lines, _guard) = Lines::capture_from(Level::DEBUG);
+    let identity = Authority::new().server_identity(Certificate::Valid);
+    let identity = TlsIdentity::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes());
+    let tls = TlsSettings { listen: vec![loopback()], identity: identity.unwrap() };
+    let lab = Lab::start_with(|plan| plan.settings.tls = Some(tls)).await;
+    let mut client = Connection::open(lab.tls.unwrap()).await.unwrap();
+    client.send(b"\0\0 garbage").await.unwrap();
+    within("the server closes", client.read_raw_to_end()).await.1.ok();
+    let ended = &lines.wait_for(1).await[0];
+    assert_eq!((&ended["message"], &ended["why"]), (&"connection ended".into(), &"tls".into()));
+    let error = ended["error"].as_str().unwrap();
+    assert_eq!(error.matches("InvalidContentType").count(), 1, "{error}");
 }
 
 #[tokio::test]
@@ -247,7 +292,7 @@ async fn a_client_cannot_write_lines_of_its_own() {
 async fn newcomer_28_tls_at_the_plain_port_is_one_warning_that_says_what_to_do() {
     let (lines, _guard) = Lines::capture();
     let lab = Lab::start().await;
-    // Bytes that are no HTTP either are nobody's mistake.
+    // Other bytes that are not HTTP cause no warning.
     lab.send_raw(b"\0\0\0\0\r\n\r\n").await;
     for _ in 0..2 {
         lab.send_raw(&[0x16, 0x03, 0x01, 0x00, 0x05, 0x01, 0x00, 0x00, 0x01, 0x00]).await;

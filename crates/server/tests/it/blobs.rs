@@ -1,12 +1,9 @@
-//! Blobs: whole and in ranges, from the store and on their way into it.
-
-use std::fs::OpenOptions;
-use std::path::PathBuf;
+//! Blobs and ranges of them, from the store and during a fill.
 
 use testkit::client::{Connection, Response};
 use testkit::{BlobSource, Endpoint, Fault, Gate, Kind, Rule, within};
 
-use crate::lab::{HUB, Lab};
+use crate::lab::{HUB, Lab, STORES_FILES};
 
 const SIZE: u64 = 300_000;
 
@@ -38,8 +35,7 @@ fn check_whole(answer: &Response, target: &str) {
     assert_eq!(answer.header("transfer-encoding"), None);
 }
 
-/// The first answer that comes from the store. Publishing a file takes a moment, in which clients share what
-/// was just fetched.
+/// The first answer from the store. Until the file is published, clients join the fill.
 async fn first_hit(lab: &Lab, target: &str) -> Response {
     let hit = async {
         loop {
@@ -53,7 +49,7 @@ async fn first_hit(lab: &Lab, target: &str) -> Response {
     within("a hit", hit).await
 }
 
-/// A range, and the bytes it means: `None` when it lies outside.
+/// A range and its bytes; `None` if it cannot be satisfied.
 const RANGES: [(&str, Option<(u64, u64)>); 10] = [
     ("bytes=0-", Some((0, SIZE))),
     ("bytes=1000-", Some((1000, SIZE))),
@@ -94,7 +90,7 @@ async fn a_blob_is_fetched_once_and_then_served_from_the_store() {
 }
 
 #[tokio::test]
-async fn a_head_downloads_nothing_and_says_what_a_get_would() {
+async fn a_head_fetches_nothing_and_has_the_headers_of_a_get() {
     let (lab, target) = lab_with_blob().await;
     for _ in 0..2 {
         let head = lab.ask("HEAD", HUB, &target, &[("range", "bytes=0-9")]).await;
@@ -125,7 +121,7 @@ async fn ranges_of_a_blob_that_nobody_has_asked_for() {
 }
 
 #[tokio::test]
-async fn a_range_into_a_blob_on_its_way_has_its_head_at_once() {
+async fn a_range_of_a_blob_during_its_fill_is_answered_at_once() {
     let (lab, target) = lab_with_blob().await;
     let gate = Gate::new();
     let script = lab.hub.script(Rule::new(Kind::GetBlob, Fault::PauseAt(200_000, gate.clone())));
@@ -147,11 +143,11 @@ async fn a_range_into_a_blob_on_its_way_has_its_head_at_once() {
     assert!(end.is_ok() && rest == bytes[100_000..]);
 }
 
-/// The parts of a `multipart/byteranges` answer: where each says it belongs, and its bytes.
+/// The parts of a `multipart/byteranges` answer: the `Content-Range` and the bytes of each.
 fn parts_of(answer: &Response) -> Vec<(String, Vec<u8>)> {
     assert_eq!(answer.status, 206, "{}", answer.text());
     assert!(answer.complete);
-    assert_eq!(answer.header("content-range"), None, "it belongs to the parts");
+    assert_eq!(answer.header("content-range"), None, "only the parts have a Content-Range");
     assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
     let boundary =
         answer.header("content-type").unwrap().strip_prefix("multipart/byteranges; boundary=").unwrap();
@@ -227,7 +223,7 @@ async fn client_f3_ranges_that_lie_over_one_another_get_the_whole() {
 }
 
 #[tokio::test]
-async fn client_f3_what_is_left_of_several_ranges_may_be_one_or_none() {
+async fn client_f3_unsatisfiable_ranges_among_several_are_dropped() {
     let (lab, target) = lab_with_blob().await;
     first_hit(&lab, &target).await;
     let one = lab.ask("GET", HUB, &target, &[("range", "bytes=10-19,300000-")]).await;
@@ -272,7 +268,7 @@ async fn client_f3_parts_and_other_answers_share_a_connection() {
 }
 
 #[tokio::test]
-async fn a_range_of_other_content_is_not_served_as_one() {
+async fn a_range_with_another_if_range_gets_the_whole() {
     let (lab, target) = lab_with_blob().await;
     let etag = format!("\"{}\"", target.rsplit('/').next().unwrap());
     let range = ("range", "bytes=100-199");
@@ -331,11 +327,11 @@ async fn wrong_bytes_never_end_in_order() {
     let script = lab.hub.script(wrong);
     let mut client = lab.connect().await;
     client.request("GET", HUB, &target, &[]).await.unwrap();
-    // The last byte stays away until the client has its answer's head: only then does a body have to break.
+    // The last byte waits until the client has the head; only then must the body break.
     assert_eq!(within("the head", client.read_head("GET")).await.unwrap().status, 200);
     gate.release();
     let (body, end) = within("the body breaks", client.read_rest()).await;
-    assert!(end.is_err(), "the body came to its end");
+    assert!(end.is_err(), "the body seemed complete");
     assert!((body.len() as u64) < SIZE);
     script.remove();
     check_whole(&lab.get(HUB, &target).await, &target);
@@ -354,7 +350,7 @@ async fn wrong_bytes_of_a_small_blob_are_an_error() {
 async fn one_connection_serves_one_answer_after_another() {
     let (lab, target) = lab_with_blob().await;
     let mut connection = lab.connect().await;
-    // The second and third are sent before the first is read.
+    // Pipelined: the second and third are sent before the first answer is read.
     connection.request("GET", HUB, &target, &[]).await.unwrap();
     connection.request("HEAD", HUB, &target, &[]).await.unwrap();
     connection.request("GET", HUB, &target, &[("range", "bytes=-10")]).await.unwrap();
@@ -385,8 +381,8 @@ async fn clients_that_take_a_piece_and_leave_stop_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_cut_short_while_it_is_served_breaks_the_connection() {
-    if !crate::STORES_FILES {
+async fn a_file_truncated_while_it_is_sent_breaks_the_connection() {
+    if !STORES_FILES {
         return;
     }
     let lab = Lab::start().await;
@@ -397,11 +393,7 @@ async fn a_file_that_is_cut_short_while_it_is_served_breaks_the_connection() {
     let mut client = Connection::open_slow(lab.address, 4096).await.unwrap();
     client.request("GET", HUB, &target, &[]).await.unwrap();
     assert_eq!(within("the head", client.read_head("GET")).await.unwrap().status, 200);
-    let hex = digest.rsplit(':').next().unwrap();
-    let is_blob = |path: &PathBuf| path.ends_with(hex) && path.to_string_lossy().contains("/blobs/");
-    let path = lab.directory.files().into_iter().find(is_blob).unwrap();
-    let file = OpenOptions::new().write(true).open(lab.directory.path().join(path)).unwrap();
-    file.set_len(40 << 20).unwrap();
+    lab.truncate_blob(&digest, 40 << 20);
     let (received, end) = within("the connection breaks", client.read_rest()).await;
     assert!(end.is_err(), "the body seemed complete");
     assert!(received.len() as u64 <= 40 << 20 && source.bytes().starts_with(&received));
@@ -414,7 +406,7 @@ async fn k9_a_head_is_answered_where_the_upstream_tells_no_length() {
     let untold = lab.hub.script(Rule::new(Kind::GetBlob, Fault::RangeIgnored).and(Fault::Chunked));
     let digest = target.rsplit('/').next().unwrap();
     let mut connection = lab.connect().await;
-    // The connection goes on after it: no client takes the next answer for a body.
+    // The connection stays usable, and the next answer is not taken for a body.
     for _ in 0..2 {
         connection.request("HEAD", HUB, &target, &[]).await.unwrap();
         let answer = within("a HEAD", connection.read_response("HEAD")).await.unwrap();

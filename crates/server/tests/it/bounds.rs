@@ -1,4 +1,4 @@
-//! What one client can take up, in time and in connections.
+//! Deadlines of one client's connection.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use testkit::{BlobSource, Fault, Gate, Image, Kind, Rule, within};
 
 use crate::lab::{HUB, Lab};
 
-/// Small enough to be waited for, large enough for a busy machine to answer in.
+/// Short enough for a test, long enough for a busy machine to answer.
 const SHORT: Duration = Duration::from_millis(300);
 
 const REQUEST: &str = "GET /v2/ HTTP/1.1\r\nHost: docker.io.cache.example\r\n\r\n";
 
-/// Larger than what the sockets of both ends hold.
+/// Larger than the socket buffers of both ends.
 const LARGE: BlobSource = BlobSource::Generated { seed: 3, len: 48 << 20 };
 
 async fn check_ends(connection: &mut Connection) {
@@ -21,7 +21,7 @@ async fn check_ends(connection: &mut Connection) {
     assert_eq!(String::from_utf8_lossy(&received), "");
 }
 
-/// The count of connections that ended for this reason.
+/// The number of connections that ended for this reason.
 fn closed(lab: &Lab, why: &str) -> u64 {
     let wanted = format!("wharf_connections_closed_total{{why=\"{why}\"}} ");
     let text = lab.metrics.encode();
@@ -57,16 +57,16 @@ async fn a_dripping_head_is_given_up_and_others_are_served() {
             break false;
         }
     };
-    assert!(ended, "{dripped} bytes were taken one by one");
+    assert!(ended, "the server took {dripped} single bytes");
 }
 
 #[tokio::test]
-async fn a_connection_may_rest_longer_than_a_head_may_take() {
+async fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
     let lab = Lab::start_with(|plan| plan.settings.header_wait_max = SHORT).await;
     let mut resting = lab.connect().await;
     resting.send(REQUEST.as_bytes()).await.unwrap();
     assert_eq!(within("an answer", resting.read_response("GET")).await.unwrap().status, 200);
-    // The other connection's head, begun now, is given up after the time that a head may take.
+    // Another connection, whose head begins now, times out first.
     let mut slow = lab.connect().await;
     slow.send(b"GET ").await.unwrap();
     check_ends(&mut slow).await;
@@ -103,7 +103,7 @@ async fn a_client_that_does_not_read_is_closed_and_others_are_served() {
 }
 
 #[tokio::test]
-async fn a_client_on_a_thin_line_is_served_to_the_end() {
+async fn a_slow_client_is_served_to_the_end() {
     let stall_max = 2 * SHORT;
     let lab = Lab::start_with(|plan| plan.settings.stall_max = stall_max).await;
     let target = format!("/v2/library/busybox/blobs/{}", lab.hub.put_blob(LARGE));
@@ -114,8 +114,8 @@ async fn a_client_on_a_thin_line_is_served_to_the_end() {
     let began = tokio::time::Instant::now();
     let mut ticks = tokio::time::interval(SHORT / 10);
     let mut received = 0;
-    // For longer than a stall may last the client takes a little at a time, less in all than what the
-    // sockets could hold; then it reads on at full speed.
+    // For longer than a stall may last the client reads slowly, less in all than the socket buffers could
+    // hold. Then it reads at full speed.
     while let Some(piece) = within("a piece", slow.read_piece(64 << 10)).await.unwrap() {
         received += piece.len() as u64;
         if began.elapsed() < 2 * stall_max {
@@ -126,7 +126,7 @@ async fn a_client_on_a_thin_line_is_served_to_the_end() {
 }
 
 #[tokio::test]
-async fn an_answer_for_which_nothing_comes_ends_short_of_its_length() {
+async fn an_answer_whose_content_stops_coming_is_cut() {
     let lab = Lab::start_with(|plan| plan.settings.silence_max = SHORT).await;
     let digest = lab.hub.put_blob(BlobSource::Generated { seed: 4, len: 1 << 20 });
     let gate = Gate::new();
@@ -136,7 +136,7 @@ async fn an_answer_for_which_nothing_comes_ends_short_of_its_length() {
     gate.release();
 }
 
-/// What a client that says no more after its request gets of the answer to it.
+/// The answer to a client that shuts its sending side after its request.
 async fn half_closed(lab: &Lab, target: &str) -> Response {
     let mut client = lab.connect().await;
     client.request("GET", HUB, target, &[]).await.unwrap();
@@ -215,7 +215,7 @@ async fn t20_a_client_that_left_in_the_middle_of_a_body_is_noticed_without_a_res
     while received < 1 << 19 {
         received += within("a piece", client.read_piece(1 << 16)).await.unwrap().unwrap().len();
     }
-    // Nothing is unread, so that closing makes no reset.
+    // All bytes are read, so closing sends no reset.
     drop(client);
     let noticed = async {
         while closed(&lab, "left") == 0 {

@@ -1,4 +1,4 @@
-//! The wall's clock is set while the server runs.
+//! The wall clock is changed while the server runs.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ const TAG: &str = "/v2/library/app/manifests/1";
 
 const YEAR: i64 = 365 * 24 * 3600;
 
-/// How far the wall's clock is from the true time, in seconds. One test sets it.
+/// The difference of the wall clock from the true time, in seconds. Only one test sets it.
 static JUMP: AtomicI64 = AtomicI64::new(0);
 
 fn jumping_clock() -> SystemTime {

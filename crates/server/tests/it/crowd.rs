@@ -1,4 +1,4 @@
-//! More clients and more requests than may be served at once.
+//! More connections and more requests than the limits allow.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -51,7 +51,7 @@ async fn f44_clients_beyond_the_limit_are_turned_away_at_once_and_health_is_answ
     assert_eq!(within("an answer", second.read_response("GET")).await.unwrap().status, 200);
     drop(first);
     let freed = async { while lab.get(HUB, "/v2/").await.status != 200 {} };
-    within("the place that was given back", freed).await;
+    within("the freed connection", freed).await;
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn f44_who_is_turned_away_and_says_nothing_is_not_waited_for() {
     assert_eq!(count_of(&lab, "wharf_connections_closed_total{why=\"idle\"}"), 1);
 }
 
-/// One request from this address of the loopback network.
+/// The status of a request from this loopback address.
 async fn status_from(lab: &Lab, address: [u8; 4]) -> u16 {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((IpAddr::V4(Ipv4Addr::from(address)), 0).into()).unwrap();
@@ -87,7 +87,7 @@ async fn s24_one_client_cannot_take_every_connection() {
     assert_eq!(status_from(&lab, [127, 0, 0, 2]).await, 200);
     own.pop();
     let freed = async { while lab.get(HUB, "/v2/").await.status != 200 {} };
-    within("the place that was given back", freed).await;
+    within("the freed connection", freed).await;
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn f44_requests_beyond_the_limit_are_refused_at_once_and_the_connection_go
         let (body, end) = within("a body", connection.read_rest()).await;
         assert!(end.is_ok() && body.len() == 400_000);
     }
-    // A place is free with the last byte of a body, a moment after the client has it.
+    // A permit is freed a moment after the client has the last byte.
     let freed = async {
         loop {
             third.request("GET", HUB, "/v2/", &[]).await.unwrap();
@@ -127,7 +127,7 @@ async fn f44_requests_beyond_the_limit_are_refused_at_once_and_the_connection_go
             }
         }
     };
-    within("the places that were given back", freed).await;
+    within("the freed permits", freed).await;
 }
 
 #[tokio::test]

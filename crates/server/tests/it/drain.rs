@@ -1,4 +1,4 @@
-//! The end of the server: nobody new, running answers to their end, then nothing.
+//! The server's shutdown: it refuses new connections, finishes running answers, and ends.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const SIZE: u64 = 2 << 20;
 
 const SHORT: Duration = Duration::from_millis(200);
 
-/// A lab in which one client is in the middle of a blob, at a gate.
+/// A lab in which one client is in the middle of a blob, which waits at a gate.
 async fn lab_with_a_running_answer(grace: Duration) -> (Lab, Connection, Gate) {
     let lab = Lab::start_with(|plan| {
         plan.settings.shutdown_grace = grace;
@@ -37,7 +37,7 @@ async fn wait_until_refused(lab: &Lab) {
 }
 
 #[tokio::test]
-async fn running_answers_are_finished_while_new_clients_are_refused() {
+async fn running_answers_finish_while_new_connections_are_refused() {
     let (lab, mut running, gate) = lab_with_a_running_answer(Duration::from_secs(60)).await;
     let mut idle = lab.connect().await;
     idle.request("GET", HUB, "/v2/", &[]).await.unwrap();
@@ -69,7 +69,7 @@ async fn an_answer_that_outlives_the_grace_is_cut() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_being_answered_is_told_to_close() {
+async fn an_answer_during_the_shutdown_has_connection_close() {
     let lab = Lab::start_with(|plan| plan.settings.linger_max = SHORT).await;
     let gate = Gate::new();
     lab.hub.script(Rule::new(Kind::HeadManifest, Fault::Stall(gate.clone())).before_auth());
@@ -91,7 +91,7 @@ async fn readiness_ends_with_the_shutdown_and_liveness_does_not() {
         let answer = lab.get("anything.example", path).await;
         assert_eq!((answer.status, answer.text().as_str()), (200, text));
     }
-    // Requests that are in their head when the server is told to stop still get an answer.
+    // Requests whose heads are incomplete when the shutdown begins still get an answer.
     let (mut live, mut ready) = (lab.connect().await, lab.connect().await);
     live.send(b"GET /livez HTTP/1.1\r\n").await.unwrap();
     ready.send(b"GET /readyz HTTP/1.1\r\n").await.unwrap();

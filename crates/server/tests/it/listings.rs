@@ -1,4 +1,4 @@
-//! Tags, referrers and the catalog, page by page.
+//! Pages of tags, referrers and the catalog.
 
 use testkit::{Artifact, Door, Endpoint, Image, Referrers};
 
@@ -12,7 +12,7 @@ async fn lab_with_tags() -> Lab {
     lab
 }
 
-/// Follows the links from `target` as a client does that takes path and query of them, and returns all tags.
+/// Follows the links from `target` by their path and query, as clients do, and returns all tags.
 async fn walk(lab: &Lab, host: &str, target: &str) -> Vec<String> {
     let mut tags = Vec::new();
     let mut target = target.to_owned();
@@ -56,7 +56,7 @@ async fn a_huge_page_size_is_cut() {
 }
 
 #[tokio::test]
-async fn client_f8_tags_that_were_seen_are_served_and_marked_while_the_upstream_is_away() {
+async fn client_f8_seen_tags_are_served_as_stale_during_an_outage() {
     let lab = lab_with_tags().await;
     let fresh = lab.get(QUAY, "/v2/org/app/tags/list?n=2").await;
     assert_eq!((fresh.status, fresh.header("warning"), fresh.header("age")), (200, None, None));
@@ -97,7 +97,7 @@ async fn referrers_are_passed_through_with_their_filter() {
 }
 
 #[tokio::test]
-async fn no_referrers_are_no_failure() {
+async fn missing_referrers_are_not_found_even_in_an_outage() {
     let lab = Lab::start().await;
     let digest = Image::small("one").digest().to_owned();
     let target = format!("/v2/org/app/referrers/{digest}");
@@ -116,7 +116,7 @@ async fn no_referrers_are_no_failure() {
 }
 
 #[tokio::test]
-async fn the_catalog_lists_what_is_held_here() {
+async fn the_catalog_lists_the_stored_repositories() {
     let lab = lab_with_tags().await;
     lab.quay.put_image("another/app", "1", &Image::small("z"));
     assert_eq!(lab.get(QUAY, "/v2/_catalog").await.text(), "{\"repositories\":[]}");

@@ -1,5 +1,5 @@
-//! The server before its two fake upstreams, as bytes on a loopback socket. Its store is in memory; `copies`
-//! and `sendfile` run the same tests on files.
+//! The server before two fake upstreams, tested over loopback sockets. Its store is in memory; `copies` and
+//! `sendfile` run the same tests on files.
 
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
@@ -8,5 +8,4 @@ mod suite;
 
 use suite::lab;
 
-const STORES_FILES: bool = false;
-const SENDFILE: bool = true;
+type Mode = testlab::InMemory;

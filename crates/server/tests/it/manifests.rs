@@ -1,4 +1,4 @@
-//! Manifests: headers as clients need them, and every way an upstream can fail.
+//! Manifests: the headers that clients need, and the failures of an upstream.
 
 use testkit::client::Response;
 use testkit::{Auth, Behaviour, Door, Endpoint, Fault, Format, Image, Index, Kind, Rule, digest_of};
@@ -14,7 +14,7 @@ async fn lab_with_image() -> (Lab, Image) {
     (lab, image)
 }
 
-/// The headers that do not change from one answer to the next.
+/// The headers that are the same in every answer.
 fn lasting(answer: &Response) -> Vec<(String, String)> {
     let mut headers = answer.headers.clone();
     headers.retain(|(name, _)| !matches!(name.as_str(), "date" | "cache-status" | "age"));
@@ -38,7 +38,7 @@ fn check_error(answer: &Response, status: u16, code: &str, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn head_and_get_say_the_same_by_tag_and_by_digest() {
+async fn head_and_get_have_the_same_headers_by_tag_and_by_digest() {
     let lab = Lab::start().await;
     let index = Index::of(Format::Oci, &[Image::small("one"), Image::small("two")]);
     lab.hub.put_index("library/busybox", "1", &index);
@@ -89,7 +89,7 @@ async fn a_client_s_credentials_go_nowhere() {
 }
 
 #[tokio::test]
-async fn what_the_client_holds_is_not_sent_again() {
+async fn a_manifest_that_the_client_holds_is_not_sent_again() {
     let (lab, image) = lab_with_image().await;
     let etag = format!("\"{}\"", image.digest());
     for method in ["GET", "HEAD"] {
@@ -105,7 +105,7 @@ async fn what_the_client_holds_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn the_answer_says_how_it_was_come_by() {
+async fn cache_status_names_the_outcome() {
     let (lab, image) = lab_with_image().await;
     let by_digest = format!("/v2/library/busybox/manifests/{}", image.digest());
     let cache_status = |answer: &Response| answer.header("cache-status").unwrap().to_owned();
@@ -121,7 +121,7 @@ async fn the_answer_says_how_it_was_come_by() {
 }
 
 #[tokio::test]
-async fn what_the_upstream_lacks_is_not_found() {
+async fn a_manifest_that_the_upstream_lacks_is_not_found() {
     let (lab, _) = lab_with_image().await;
     let answer = lab.get(HUB, "/v2/library/busybox/manifests/none").await;
     check_error(&answer, 404, "MANIFEST_UNKNOWN", &["404"]);
@@ -158,7 +158,7 @@ async fn a_throttled_upstream_is_told_with_a_short_wait() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_fails_is_a_bad_gateway_and_no_absence() {
+async fn a_failing_upstream_is_a_bad_gateway_not_a_404() {
     let lab = Lab::start().await;
     lab.hub.script(Rule::new(Kind::HeadManifest, Fault::Status(503)));
     lab.hub.script(Rule::new(Kind::GetManifest, Fault::Status(503)));
@@ -174,7 +174,7 @@ async fn a_backend_that_hangs_is_answered_for() {
     let lab =
         Lab::start_with(|plan| plan.settings.answer_wait_max = std::time::Duration::from_millis(200)).await;
     lab.hub.set_door(Endpoint::Registry, Door::Mute).await;
-    check_error(&lab.get(HUB, TAGGED).await, 504, "UNAVAILABLE", &["too long"]);
+    check_error(&lab.get(HUB, TAGGED).await, 504, "UNAVAILABLE", &["in time"]);
 }
 
 #[tokio::test]
@@ -211,14 +211,14 @@ async fn names_outside_the_grammar_ask_nobody() {
 
 const SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 
-/// A manifest of schema 1 up to where its signatures begin, which is all that its digest covers, but for the tail.
+/// A manifest of schema 1 up to its signatures. Its digest covers this and the tail.
 const SCHEMA_1: &str = "{\n   \"schemaVersion\": 1,\n   \"name\": \"library/old\",\n   \"tag\": \"1\",\n   \
     \"architecture\": \"amd64\",\n   \"fsLayers\": [\n      {\n         \"blobSum\": \
     \"sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4\"\n      }\n   ],\n   \"history\": [\n      \
     {\n         \"v1Compatibility\": \"{\\\"id\\\":\\\"1\\\"}\"\n      }\n   ]";
 
-/// Signed anew for each answer. The protected part says, in base64url, that the payload is the first 308 bytes and the
-/// tail `\n}`.
+/// The manifest with new signatures. The protected part says, in base64url, that the payload is the first 308
+/// bytes and the tail `\n}`.
 fn signed(time: &str) -> String {
     format!(
         "{SCHEMA_1},\n   \"signatures\": [\n      {{\n         \"header\": {{\"alg\": \"ES256\"}},\n         \"signature\": \
@@ -250,7 +250,7 @@ async fn k10_a_signed_manifest_of_schema_1_is_pulled_by_the_digest_of_what_is_si
         assert_eq!(answer.text(), body);
     };
     check(&lab.get(HUB, TAGGED).await, &first);
-    // Signatures made anew change no digest, so nothing is fetched again.
+    // New signatures do not change the digest, so nothing is fetched again.
     lab.hub.put_manifest_under("library/busybox", &digest, SIGNED, anew);
     for target in [TAGGED, &by_digest] {
         check(&lab.get(HUB, target).await, &first);

@@ -1,15 +1,15 @@
-//! What bodies take of memory when clients do not read them.
+//! The memory of bodies whose clients do not read.
 
 use budget::Memory;
 use bytes::Bytes;
 use testkit::client::Connection;
 use testkit::{Fault, Image, Kind, Rule, digest_of, within};
 
-use crate::lab::{HUB, Lab};
+use crate::lab::{HUB, Lab, STORES_FILES};
 
 const MIB: u64 = 1 << 20;
 
-/// A connection that asks and reads no more than the head of the answer.
+/// Sends a request and reads only the head of the answer.
 async fn unread(lab: &Lab, target: &str) -> (u16, Connection) {
     let mut connection = Connection::open_slow(lab.address, 4096).await.unwrap();
     let request = format!("GET {target} HTTP/1.1\r\nHost: {HUB}\r\n\r\n");
@@ -37,8 +37,8 @@ async fn t05_clients_that_do_not_read_a_large_manifest_cost_no_copy_each() {
         assert_eq!(status, 200, "client {number}");
         connections.push(connection);
     }
-    // The store in memory has one copy, which all share.
-    let copies = if crate::STORES_FILES { 0 } else { 4 * MIB };
+    // The store in memory has one copy, which all answers share.
+    let copies = if STORES_FILES { 0 } else { 4 * MIB };
     assert_eq!(memory.documents.taken(), copies);
     for connection in [connections.remove(0), connections.remove(7)] {
         assert_eq!(within("a manifest", connection.read_digest()).await.unwrap(), digest);
@@ -63,7 +63,7 @@ async fn t05_lists_beyond_their_memory_are_refused_for_a_moment_and_nothing_else
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.text());
     assert_eq!(memory.lists.taken(), list.len() as u64);
     assert_eq!(lab.get(HUB, "/v2/library/busybox/manifests/1").await.status, 200);
-    assert_eq!(lab.get(HUB, "/v2/_catalog").await.status, 200, "what is small finds room");
+    assert_eq!(lab.get(HUB, "/v2/_catalog").await.status, 200, "a small list finds room");
     let rest = memory.lists.take(memory.lists.bytes_max() - memory.lists.taken()).unwrap();
     assert_eq!(lab.get(HUB, "/v2/_catalog").await.status, 503);
     drop(rest);

@@ -1,4 +1,4 @@
-//! What a pull never sends: pushes, bodies, two hosts, other protocols, heads too large.
+//! Requests that no pull sends: pushes, bodies, two hosts, other protocols, oversized heads.
 
 use testkit::within;
 
@@ -32,7 +32,7 @@ async fn every_write_is_refused_on_every_route() {
 #[tokio::test]
 async fn a_push_is_refused_without_taking_its_body() {
     let lab = Lab::start().await;
-    // The body never comes: an answer proves that nobody waits for it.
+    // The body never comes, so an answer proves that the server does not wait for it.
     let head = format!("PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: {HUB}\r\nContent-Length: 1000000\r\n\r\n");
     let mut connection = lab.connect().await;
     connection.send(head.as_bytes()).await.unwrap();
@@ -54,8 +54,7 @@ async fn a_client_in_the_middle_of_its_push_still_reads_the_refusal() {
     assert!(received.starts_with(b"HTTP/1.1 405 "), "{}", String::from_utf8_lossy(&received));
 }
 
-/// Every head is answered with one refusal and the end of the connection; what comes behind it is never
-/// taken for a request.
+/// Asserts one refusal and the end of the connection. The bytes after the head are not taken for a request.
 async fn check_refused(lab: &Lab, status: u16, head: &str) {
     let smuggled = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
     let answer = lab.send_raw(format!("{head}{smuggled}").as_bytes()).await;
@@ -106,7 +105,7 @@ async fn nothing_is_smuggled_behind_a_malformed_head() {
     assert_eq!(lab.upstream_requests(), 0);
 }
 
-/// What the version check answers to these fields, and whether the connection serves a second request.
+/// Asserts that the version check succeeds with these fields, twice on one connection.
 async fn check_ignored(lab: &Lab, method: &str, fields: &str) {
     let mut connection = lab.connect().await;
     for round in ["first", "second"] {
@@ -159,9 +158,9 @@ async fn k18_a_client_that_offers_to_upgrade_in_the_middle_of_its_push_still_rea
     assert!(received.starts_with(b"HTTP/1.1 405 "), "{}", String::from_utf8_lossy(&received));
 }
 
-/// A request whose chunks are none is served; whatever comes behind it is not read.
+/// A chunked request without chunks is served. The bytes after it are not read.
 #[tokio::test]
-async fn k18_a_body_of_no_chunks_is_no_body() {
+async fn k18_a_chunked_body_without_chunks_is_accepted() {
     let lab = Lab::start().await;
     let behind = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
     for fields in [
@@ -180,7 +179,7 @@ async fn k18_a_body_of_no_chunks_is_no_body() {
 }
 
 #[tokio::test]
-async fn k18_chunks_that_do_not_come_are_not_waited_for_longer_than_a_head() {
+async fn k18_missing_chunks_time_out_like_a_head() {
     let lab =
         Lab::start_with(|plan| plan.settings.header_wait_max = std::time::Duration::from_millis(300)).await;
     let head = format!("GET /v2/ HTTP/1.1\r\nHost: {HUB}\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -189,7 +188,7 @@ async fn k18_chunks_that_do_not_come_are_not_waited_for_longer_than_a_head() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_none_is_refused() {
+async fn an_invalid_host_is_refused() {
     let lab = Lab::start().await;
     for host in ["a b", "user@docker.io.cache.example", "a/b", "[::1", "a:b", "a..b"] {
         let answer = lab.get(host, "/v2/").await;
@@ -208,7 +207,7 @@ async fn forwarded_hosts_are_not_believed() {
 #[tokio::test]
 async fn a_tls_hello_is_answered_in_http() {
     let lab = Lab::start().await;
-    // The record and handshake headers of TLS 1.2 and 1.3 hellos, and random bytes in place of the rest.
+    // The record and handshake headers of TLS 1.2 and 1.3 hellos, then random bytes.
     let mut hello = vec![0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];
     hello.extend((0_u16..507).map(|n| (n * 31 % 251) as u8));
     let answer = lab.send_raw(&hello).await;
@@ -222,7 +221,7 @@ async fn a_real_tls_client_learns_that_this_is_http() {
     let ca = elsewhere.authority().unwrap().pem();
     let opened =
         within("the refusal", testkit::client::Connection::open_tls(lab.address, "localhost", &ca)).await;
-    let refusal = format!("{:?}", opened.expect_err("the port speaks no TLS"));
+    let refusal = format!("{:?}", opened.expect_err("the port does not speak TLS"));
     assert!(refusal.contains("InvalidContentType") || refusal.contains("corrupt"), "{refusal}");
 }
 

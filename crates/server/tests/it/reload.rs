@@ -1,4 +1,4 @@
-//! What is served changes while the server runs.
+//! Reloads: the served configuration changes while the server runs.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::lab::{DOMAIN, HUB, Lab, QUAY, loopback};
 
 const LARGE: BlobSource = BlobSource::Generated { seed: 31, len: (12 << 20) + 5 };
 
-/// The snapshot in use with these of its registries.
+/// The current snapshot, reduced to these registries.
 fn only(lab: &Lab, names: &[&str], settings: Settings) -> Snapshot {
     let now = lab.control.snapshot();
     let kept: Vec<&Arc<Backend>> =
@@ -37,10 +37,10 @@ async fn f41_a_request_goes_on_with_what_it_began_with_and_the_next_one_sees_the
     let head = within("a head", connection.read_head("GET")).await.unwrap();
     assert_eq!(head.status, 200);
     lab.control.replace(only(&lab, &["quay.io"], settings(&lab)));
-    assert_eq!(lab.get(HUB, "/v2/").await.status, 404, "the registry is gone for others");
+    assert_eq!(lab.get(HUB, "/v2/").await.status, 404, "other requests see that the registry is gone");
     let (body, end) = within("the rest", connection.read_rest()).await;
     assert!(end.is_ok() && body == LARGE.read(0, usize::try_from(LARGE.len()).unwrap()));
-    // The connection itself stays as well.
+    // The connection stays open too.
     connection.request("GET", QUAY, "/v2/", &[]).await.unwrap();
     assert_eq!(within("an answer", connection.read_response("GET")).await.unwrap().status, 200);
 }
@@ -66,7 +66,7 @@ async fn f41_no_place_for_an_answer_is_a_bound_that_changes_too() {
     let lab = Lab::start().await;
     let none = Settings { answer_count_max: 0, ..settings(&lab) };
     lab.control.replace(only(&lab, &["docker.io"], none));
-    within("the places are taken back", async { while lab.get(HUB, "/v2/").await.status != 503 {} }).await;
+    within("the permits are taken back", async { while lab.get(HUB, "/v2/").await.status != 503 {} }).await;
     let one = Settings { answer_count_max: 1, ..settings(&lab) };
     lab.control.replace(only(&lab, &["docker.io"], one));
     assert_eq!(lab.get(HUB, "/v2/").await.status, 200);

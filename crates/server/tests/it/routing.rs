@@ -1,10 +1,10 @@
-//! Every way to name a registry, and every way to fail to.
+//! Every form that names a registry, and the refusals of all others.
 
 use testkit::{Fault, Image, Kind, Rule, within};
 
 use crate::lab::{HUB, Lab, QUAY};
 
-/// Two registries that hold the same name with different content.
+/// A lab whose registries have different content under the same name.
 async fn two_registries() -> Lab {
     let lab = Lab::start().await;
     lab.hub.put_image("library/busybox", "1", &Image::small("hub"));
@@ -57,7 +57,7 @@ async fn every_form_reaches_its_registry() {
 }
 
 #[tokio::test]
-async fn hub_s_own_images_need_no_library() {
+async fn official_images_of_docker_hub_need_no_library_prefix() {
     let lab = two_registries().await;
     check(&lab, HUB, "/v2/busybox/manifests/1", &hub_digest()).await;
     check(&lab, "cache.example", "/v2/docker.io/busybox/manifests/1", &hub_digest()).await;
@@ -67,7 +67,7 @@ async fn hub_s_own_images_need_no_library() {
 }
 
 #[tokio::test]
-async fn without_a_domain_a_host_that_begins_with_the_name_is_enough() {
+async fn without_a_domain_a_host_that_begins_with_the_registry_name_is_routed() {
     let lab = Lab::start_with(|plan| plan.domain = None).await;
     lab.hub.put_image("library/busybox", "1", &Image::small("hub"));
     for host in ["docker.io.10.0.0.5.nip.io:5000", "docker.io.localhost", "docker-io.localhost"] {
@@ -126,7 +126,7 @@ async fn k19_a_repository_may_begin_with_the_name_of_another_registry() {
 }
 
 #[tokio::test]
-async fn t15_names_that_are_none_of_ours_are_not_served_beside_a_domain() {
+async fn t15_unknown_host_names_are_refused_if_a_domain_is_set() {
     let lab = two_registries().await;
     for host in ["attacker.example", "attacker.example:5000", "docker.io.10.0.0.5.nip.io"] {
         for target in [
@@ -145,7 +145,7 @@ async fn t15_names_that_are_none_of_ours_are_not_served_beside_a_domain() {
 }
 
 #[tokio::test]
-async fn t15_what_a_page_in_a_browser_asks_is_refused() {
+async fn t15_requests_of_web_pages_are_refused() {
     let lab = two_registries().await;
     let target = "/v2/library/busybox/manifests/1";
     for field in [
@@ -186,7 +186,7 @@ async fn client_f6_a_head_that_is_denied_says_why_in_a_warning() {
 }
 
 #[tokio::test]
-async fn the_default_registry_s_refusal_says_what_was_perhaps_meant() {
+async fn a_refusal_of_the_default_registry_has_a_hint() {
     let lab = Lab::start_with(|plan| plan.default_registry = Some("docker.io")).await;
     let missed = lab.get("10.0.0.5", "/v2/nvcr.io/nvidia/cuda/manifests/1").await;
     assert_eq!(missed.status, 404);
@@ -196,7 +196,7 @@ async fn the_default_registry_s_refusal_says_what_was_perhaps_meant() {
 }
 
 #[tokio::test]
-async fn the_version_check_asks_nobody() {
+async fn the_version_check_sends_no_upstream_request() {
     let lab = Lab::start().await;
     let rows = [
         (HUB, "/v2/"),
@@ -221,7 +221,7 @@ async fn the_version_check_asks_nobody() {
 }
 
 #[tokio::test]
-async fn an_old_client_without_a_host_can_name_the_registry_otherwise() {
+async fn an_http_1_0_client_without_a_host_can_name_the_registry_in_the_target() {
     let lab = two_registries().await;
     for target in ["/v2/library/busybox/manifests/1?ns=quay.io", "/quay.io/v2/library/busybox/manifests/1"] {
         let request = format!("GET {target} HTTP/1.0\r\n\r\n");
@@ -243,7 +243,7 @@ async fn an_absolute_target_that_agrees_with_the_host_is_served() {
 }
 
 #[tokio::test]
-async fn newcomer_9_whoever_looks_at_the_root_or_for_metrics_is_told_where_things_are() {
+async fn newcomer_9_the_root_and_the_metrics_path_say_where_things_are() {
     for default in [None, Some("docker.io")] {
         let lab = Lab::start_with(|plan| (plan.domain, plan.default_registry) = (None, default)).await;
         for host in ["127.0.0.1:5000", "docker.io.localhost", "other.example", "nvcr.io.10.0.0.5.nip.io"] {
@@ -260,7 +260,7 @@ async fn newcomer_9_whoever_looks_at_the_root_or_for_metrics_is_told_where_thing
                 ] {
                     assert!(root.text().contains(word), "{word}: {}", root.text());
                 }
-                // No scraper takes it for metrics.
+                // A 404, so that no scraper takes it for metrics.
                 let metrics = lab.ask("GET", host, "/metrics", browser).await;
                 assert_eq!(metrics.status, 404, "{host}");
                 assert_eq!(metrics.header("content-type"), Some("text/plain; charset=utf-8"));
@@ -279,7 +279,7 @@ async fn newcomer_9_whoever_looks_at_the_root_or_for_metrics_is_told_where_thing
         let head = lab.ask("HEAD", "127.0.0.1", "/", &[]).await;
         assert_eq!((head.status, head.body.len()), (200, 0));
         assert_eq!(lab.ask("POST", "127.0.0.1", "/", &[]).await.status, 405);
-        // Everything else is a registry's, and closed to pages.
+        // All other paths belong to registries and are closed to web pages.
         assert_eq!(lab.ask("GET", "127.0.0.1", "/v2/", &[("sec-fetch-site", "none")]).await.status, 403);
         assert_eq!(lab.upstream_requests(), 0);
     }

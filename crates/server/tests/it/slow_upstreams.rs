@@ -1,4 +1,5 @@
-//! Upstreams, over HTTP, some of whose answers hardly come: the others bring what those do not. On paused time.
+//! Upstreams that send some answers very slowly or not at all, so that other connections must take over.
+//! On paused time.
 
 use std::time::Duration;
 
@@ -11,16 +12,16 @@ use crate::lab::{HUB, Lab};
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 16 * MIB;
 
-/// What each connection brings, in bytes per second.
+/// The rate of each connection, in bytes per second.
 const RATE: u64 = 1_600_000;
 
-/// How long one connection takes by itself.
+/// The time that one connection needs for the whole blob.
 const ALONE: Duration = Duration::from_millis(SIZE * 1000 / RATE);
 
 /// 2 KiB a second.
 const DRIP: Fault = Fault::Drip { bytes: 512, every: Duration::from_millis(250) };
 
-/// A registry whose connections are throttled, each by itself, and a blob there.
+/// A registry that throttles each connection, and a blob there.
 async fn lab_with_blob() -> (Lab, String) {
     let lab = Lab::start().await;
     let digest = lab.hub.put_blob(BlobSource::Generated { seed: 24, len: SIZE });
@@ -32,7 +33,7 @@ fn of_blobs(fault: Fault) -> Rule {
     Rule::new(Kind::GetBlob, fault)
 }
 
-/// The digest of what a client gets, or how that ended; and how long it took.
+/// Pulls the blob. Returns the digest of the received bytes or the failure, and the duration.
 async fn pull(lab: &Lab, digest: &str) -> (Result<String, String>, Duration) {
     let before = Instant::now();
     let pulled = async {
@@ -104,7 +105,7 @@ async fn f15_a_blob_whose_ranges_are_wrong_comes_by_a_plain_request_next() {
     assert!(requests.len() == 1 && requests[0].range.is_none(), "{requests:?}");
 }
 
-/// Ways in which ranges fail, and not the whole.
+/// Makes ranged requests fail in one of [`WAYS`]. Requests for the whole blob succeed.
 fn refuse_ranges(lab: &Lab, way: &str) -> Scripted {
     let rule = match way {
         "500" => of_blobs(Fault::Status(500)),
@@ -116,7 +117,7 @@ fn refuse_ranges(lab: &Lab, way: &str) -> Scripted {
         "no answer" => of_blobs(Fault::Stall(Gate::new())),
         "a body that closes" => of_blobs(Fault::CutAt(0)),
         "a web page" => of_blobs(Fault::HtmlPortal),
-        // Nobody listens there.
+        // Nothing listens there.
         _ => of_blobs(Fault::RedirectTo("http://127.0.0.1:1/dead".to_owned())).at(Endpoint::Registry),
     };
     lab.hub.script(rule.ranged())
@@ -146,8 +147,8 @@ async fn f05_a_transfer_that_broke_off_comes_whole_though_no_range_does() {
     }
 }
 
-/// After the outage that broke it off, one request at a time is let through. Where that one was for the range, the next
-/// pull is the one that gets it.
+/// After an outage only one request at a time passes. If that one was a ranged request, the next pull
+/// succeeds.
 #[tokio::test(start_paused = true)]
 async fn f05_a_blob_that_broke_off_before_comes_whole_though_no_range_does() {
     for way in WAYS {
@@ -160,7 +161,7 @@ async fn f05_a_blob_that_broke_off_before_comes_whole_though_no_range_does() {
         let refusals = refuse_ranges(&lab, way);
         let mut pulled = Vec::new();
         for _ in 0..2 {
-            // Longer than anybody is left alone.
+            // Longer than any pause.
             tokio::time::advance(Duration::from_secs(120)).await;
             pulled.push(pull(&lab, &digest).await.0);
             if pulled.contains(&Ok(digest.clone())) {

@@ -1,4 +1,4 @@
-//! What holds however stored bytes come to the socket.
+//! The tests that hold for every way to send stored bytes.
 
 mod access;
 mod blobs;

@@ -1,4 +1,4 @@
-//! The listener that speaks TLS.
+//! The TLS listener.
 
 use server::{TlsIdentity, TlsSettings};
 use testkit::client::Connection;
@@ -21,12 +21,12 @@ async fn connect(lab: &Lab, authority: &Authority) -> Connection {
 }
 
 #[tokio::test]
-async fn blobs_and_ranges_are_served_over_tls_as_in_the_clear() {
+async fn blobs_and_ranges_are_served_over_tls() {
     let (lab, authority) = lab().await;
     let digest = lab.hub.put_blob(LARGE);
     let target = format!("/docker.io/v2/library/app/blobs/{digest}");
     let mut connection = connect(&lab, &authority).await;
-    // Cold, from the fill; then stored; then a part; all on one connection.
+    // A miss, a hit, and a range, all on one connection.
     for range in [None, None, Some((1_000_000, 3_000_000))] {
         let header = range.map(|(first, last)| format!("bytes={first}-{last}"));
         let headers: Vec<_> = header.iter().map(|value| ("Range", value.as_str())).collect();
@@ -72,11 +72,11 @@ async fn t14_an_old_client_s_absolute_target_is_misdirected_like_a_host() {
 }
 
 #[tokio::test]
-async fn what_is_no_tls_is_closed_and_others_are_served() {
+async fn garbage_on_the_tls_port_is_closed_and_others_are_served() {
     let (lab, authority) = lab().await;
     let mut garbage = Connection::open(lab.tls.unwrap()).await.unwrap();
     garbage.send(b"\0\0 no hello, and no request either").await.unwrap();
-    // An alert and the end, or the end alone: in any case no answer.
+    // Perhaps an alert, then the end; never an answer.
     let (received, _) = within("the server closes", garbage.read_raw_to_end()).await;
     assert!(!received.starts_with(b"HTTP"), "{received:?}");
     let mut connection = connect(&lab, &authority).await;
@@ -86,7 +86,7 @@ async fn what_is_no_tls_is_closed_and_others_are_served() {
 }
 
 #[tokio::test]
-async fn newcomer_28_plain_http_at_the_port_for_tls_is_told_in_words() {
+async fn newcomer_28_plain_http_at_the_tls_port_gets_a_refusal() {
     let (lab, _) = lab().await;
     for method in ["GET", "HEAD", "PUT"] {
         let mut plain = Connection::open(lab.tls.unwrap()).await.unwrap();
@@ -102,7 +102,7 @@ async fn newcomer_28_plain_http_at_the_port_for_tls_is_told_in_words() {
             tokio::task::yield_now().await;
         }
     };
-    within("they are counted as what they are", counted).await;
+    within("the connections are counted", counted).await;
     assert_eq!(lab.upstream_requests(), 0);
 }
 
@@ -125,7 +125,7 @@ async fn s24_a_handshake_that_does_not_end_is_given_up() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_certificate_is_in_the_metrics() {
+async fn the_expiry_of_the_certificate_is_in_the_metrics() {
     let (lab, authority) = lab().await;
     drop(connect(&lab, &authority).await);
     let told = async {

@@ -33,6 +33,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("testkit", &[]),
+    ("testlab", &["budget", "cache", "policy", "server", "storage", "telemetry", "testkit", "upstream"]),
     ("bench", &["testkit"]),
     ("tidy", &[]),
     ("properties", &["oci", "policy", "server", "storage", "upstream"]),
@@ -42,7 +43,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// Crates from outside that only the named crates may use.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("tokio", &["storage", "upstream", "cache", "server", "admin", "wharf", "testkit", "bench"]),
+    ("tokio", &["storage", "upstream", "cache", "server", "admin", "wharf", "testkit", "testlab", "bench"]),
     ("axum", &["admin"]),
     ("tower-service", &["admin"]),
     ("hyper", &["server", "testkit", "bench"]),

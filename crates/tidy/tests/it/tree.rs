@@ -35,7 +35,9 @@ fn collect(folder: &Path, extension: &str, found: &mut Vec<(String, String)>) {
 
 /// Whether a source file holds tests only.
 pub(crate) fn is_test(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("/tests.rs") || path.starts_with("crates/testkit/")
+    path.contains("/tests/")
+        || path.ends_with("/tests.rs")
+        || ["testkit", "testlab"].contains(&crate_of(path))
 }
 
 /// The crate that a path below `crates/` belongs to.

@@ -3,7 +3,7 @@ use oci::{DigestError, QueryError, ReferenceError, RepositoryError};
 use super::*;
 use crate::respond::tests::text_of;
 
-/// Every refusal answers with this status, code and outcome, and its message has all of `words`.
+/// Asserts the status, code, outcome and all of `words` in the answer to a refusal.
 fn check(refusal: &Refusal, status: u16, code: &str, outcome: &str, words: &[&str]) -> ErrorAnswer {
     let answer = answer(refusal);
     assert_eq!(answer.status.as_u16(), status, "{refusal:?}");
@@ -19,14 +19,14 @@ fn check_extra(refusal: &Refusal, status: u16, code: &str, outcome: &str, extra:
     assert_eq!(check(refusal, status, code, outcome, &[]).extra, extra, "{refusal:?}");
 }
 
-fn failed(asked: Asked, error: PullError) -> Refusal {
-    failed_with(asked, error, false, None)
+fn failed(kind: PullKind, error: PullError) -> Refusal {
+    failed_with(kind, error, false, None)
 }
 
-fn failed_with(asked: Asked, error: PullError, has_login: bool, hint: Option<&str>) -> Refusal {
+fn failed_with(kind: PullKind, error: PullError, has_login: bool, hint: Option<&str>) -> Refusal {
     let (registry, target) = ("quay.io".to_owned(), "team/app:1".to_owned());
     let hint = hint.map(str::to_owned);
-    Refusal::Pull(Box::new(Failed { registry, target, asked, has_login, hint, error }))
+    Refusal::Pull(Box::new(FailedPull { registry, target, kind, has_login, hint, error }))
 }
 
 fn detail() -> String {
@@ -34,7 +34,7 @@ fn detail() -> String {
 }
 
 #[test]
-fn heads_out_of_order_end_the_connection() {
+fn malformed_heads_end_the_connection() {
     check_extra(&HeadFault::Method.into(), 405, "UNSUPPORTED", "unsupported", Extra::Allow);
     check_extra(&HeadFault::Page.into(), 403, "DENIED", "browser", Extra::Closes);
     check_extra(&HeadFault::TargetTooLong.into(), 414, "UNSUPPORTED", "malformed", Extra::Closes);
@@ -51,7 +51,7 @@ fn heads_out_of_order_end_the_connection() {
 }
 
 #[test]
-fn texts_outside_the_grammar_are_told_apart() {
+fn each_grammar_error_has_its_own_code() {
     let check = |error: RequestError, status: u16, code: &str| {
         check(
             &Refusal::Request { registry: "quay.io".to_owned(), path: "/v2/A\u{7}".to_owned(), error },
@@ -70,9 +70,9 @@ fn texts_outside_the_grammar_are_told_apart() {
 }
 
 #[test]
-fn what_the_upstream_does_not_have_is_not_found_by_its_kind() {
-    let check = |asked, code| {
-        let refusal = failed(asked, PullError::NotFound { detail: detail() });
+fn not_found_has_the_code_of_its_kind() {
+    let check = |kind, code| {
+        let refusal = failed(kind, PullError::NotFound { detail: detail() });
         check(
             &refusal,
             404,
@@ -81,17 +81,17 @@ fn what_the_upstream_does_not_have_is_not_found_by_its_kind() {
             &["quay.io/team/app:1: quay.io answered 418", "check the name"],
         );
     };
-    check(Asked::Blob, "BLOB_UNKNOWN");
-    check(Asked::Manifest, "MANIFEST_UNKNOWN");
-    check(Asked::Referrers, "MANIFEST_UNKNOWN");
-    check(Asked::Tags, "NAME_UNKNOWN");
-    check(Asked::Catalog, "NAME_UNKNOWN");
+    check(PullKind::Blob, "BLOB_UNKNOWN");
+    check(PullKind::Manifest, "MANIFEST_UNKNOWN");
+    check(PullKind::Referrers, "MANIFEST_UNKNOWN");
+    check(PullKind::Tags, "NAME_UNKNOWN");
+    check(PullKind::Catalog, "NAME_UNKNOWN");
 }
 
 #[test]
-fn upstream_failures_say_whose_they_are_and_what_to_do() {
+fn upstream_failures_name_the_upstream_and_say_what_to_do() {
     let check = |error, status, code, outcome, words: &[&str]| {
-        let refusal = failed(Asked::Manifest, error);
+        let refusal = failed(PullKind::Manifest, error);
         check(&refusal, status, code, outcome, &["quay.io/team/app:1: ", "quay.io answered 418"]);
         check(&refusal, status, code, outcome, words);
     };
@@ -102,32 +102,32 @@ fn upstream_failures_say_whose_they_are_and_what_to_do() {
     let timed_out = PullError::UpstreamUnavailable { timed_out: true, detail: detail() };
     check(timed_out, 504, "UNAVAILABLE", "timeout", &["try again"]);
     let mismatch = PullError::DigestMismatch { detail: detail() };
-    check(mismatch, 502, "UNAVAILABLE", "digest_mismatch", &["nothing of it was kept"]);
+    check(mismatch, 502, "UNAVAILABLE", "digest_mismatch", &["nothing was stored"]);
 }
 
 #[test]
-fn what_an_upstream_s_error_says_to_do_is_all_there_is_to_do() {
+fn an_upstream_error_s_own_advice_replaces_the_general_one() {
     let detail = "quay.io does not speak TLS; write http".to_owned();
-    let refusal = failed(Asked::Blob, PullError::UpstreamUnavailable { timed_out: false, detail });
+    let refusal = failed(PullKind::Blob, PullError::UpstreamUnavailable { timed_out: false, detail });
     assert!(answer(&refusal).message.ends_with("; write http"), "{}", answer(&refusal).message);
 }
 
 #[test]
-fn a_refusal_speaks_of_the_login_that_there_is_and_of_what_was_perhaps_meant() {
+fn a_refusal_mentions_the_login_and_the_hint() {
     let denied = || PullError::Denied { detail: detail() };
-    let with_login = answer(&failed_with(Asked::Manifest, denied(), true, None)).message;
+    let with_login = answer(&failed_with(PullKind::Manifest, denied(), true, None)).message;
     assert!(with_login.contains("the account that wharf has for quay.io"), "{with_login}");
     assert!(!with_login.contains("no login"), "{with_login}");
     let not_found = PullError::NotFound { detail: detail() };
     for error in [denied(), not_found] {
-        let hinted = answer(&failed_with(Asked::Manifest, error, false, Some("perhaps that"))).message;
+        let hinted = answer(&failed_with(PullKind::Manifest, error, false, Some("perhaps that"))).message;
         assert!(hinted.contains("; perhaps that"), "{hinted}");
     }
 }
 
-/// `localhost:5000/quay.io/foo/bar`, where quay.io is not configured.
+/// For a pull of `localhost:5000/quay.io/foo/bar` if quay.io is not configured.
 #[test]
-fn newcomer_5_whatever_the_default_registry_says_the_line_for_the_one_that_was_perhaps_meant_is_there() {
+fn newcomer_5_every_failure_of_the_default_registry_has_the_hint() {
     let hint = "no registry was named, so the default registry was used; if `quay.io` is a registry, add [[registry]] name = \
                 'quay.io' to wharf's configuration";
     let errors = [
@@ -140,7 +140,7 @@ fn newcomer_5_whatever_the_default_registry_says_the_line_for_the_one_that_was_p
         PullError::Offline,
     ];
     for error in errors {
-        let refusal = failed_with(Asked::Manifest, error, false, Some(hint));
+        let refusal = failed_with(PullKind::Manifest, error, false, Some(hint));
         let message = answer(&refusal).message;
         assert!(message.contains(hint), "{message}");
         let reason = refusal.reason(&message).unwrap();
@@ -148,14 +148,14 @@ fn newcomer_5_whatever_the_default_registry_says_the_line_for_the_one_that_was_p
         assert_eq!(reason.matches("registry was named").count(), 1, "{reason}");
     }
     let ours =
-        failed_with(Asked::Blob, PullError::Store { detail: "open failed".to_owned() }, false, Some(hint));
+        failed_with(PullKind::Blob, PullError::Store { detail: "open failed".to_owned() }, false, Some(hint));
     assert!(!answer(&ours).message.contains(hint));
 }
 
 #[test]
 fn newcomer_11_the_log_says_nothing_twice() {
     let reason = |error| {
-        let refusal = failed(Asked::Manifest, error);
+        let refusal = failed(PullKind::Manifest, error);
         refusal.reason(&answer(&refusal).message)
     };
     assert_eq!(reason(PullError::Offline), None, "the outcome is `offline`, and the line names the image");
@@ -170,8 +170,9 @@ fn newcomer_11_the_log_says_nothing_twice() {
 }
 
 #[test]
-fn client_f6_a_refusal_without_a_body_says_in_a_header_what_it_says() {
-    let refusal = failed(Asked::Manifest, PullError::Denied { detail: "says \"no\\\u{e9}\"\n".to_owned() });
+fn client_f6_a_refusal_of_a_head_repeats_its_message_in_a_warning() {
+    let refusal =
+        failed(PullKind::Manifest, PullError::Denied { detail: "says \"no\\\u{e9}\"\n".to_owned() });
     let ids = crate::request_id::RequestIds::new();
     let response = answer(&refusal).into_answer(ids.next()).into_response(&http::Method::HEAD, None);
     let warning = response.headers()[header::WARNING].to_str().unwrap();
@@ -181,18 +182,18 @@ fn client_f6_a_refusal_without_a_body_says_in_a_header_what_it_says() {
         "{warning}"
     );
     assert_eq!(warning.matches('"').count(), 2, "{warning}");
-    let long = failed(Asked::Manifest, PullError::Denied { detail: "x".repeat(10_000) });
+    let long = failed(PullKind::Manifest, PullError::Denied { detail: "x".repeat(10_000) });
     let response = answer(&long).into_answer(ids.next()).into_response(&http::Method::HEAD, None);
     assert_eq!(response.headers()[header::WARNING].len(), WARNING_BYTES_MAX + 8);
 }
 
 #[test]
-fn our_own_failures_say_that_they_are_ours() {
-    let offline = failed(Asked::Blob, PullError::Offline);
+fn failures_of_wharf_itself_say_so() {
+    let offline = failed(PullKind::Blob, PullError::Offline);
     check(&offline, 502, "UNAVAILABLE", "offline", &["no cached copy", "`offline`"]);
-    let store = failed(Asked::Blob, PullError::Store { detail: "open failed".to_owned() });
+    let store = failed(PullKind::Blob, PullError::Store { detail: "open failed".to_owned() });
     check(&store, 500, "UNKNOWN", "store", &["this cache's own storage failed (open failed)"]);
-    let overloaded = failed(Asked::Blob, PullError::Overloaded);
+    let overloaded = failed(PullKind::Blob, PullError::Overloaded);
     check(&overloaded, 503, "UNAVAILABLE", "overloaded", &["quay.io", "try again in a second"]);
     check_extra(&overloaded, 503, "UNAVAILABLE", "overloaded", Extra::RetryAfter(1));
     check_extra(&Refusal::Overloaded, 503, "UNAVAILABLE", "overloaded", Extra::RetryAfter(1));
@@ -200,7 +201,7 @@ fn our_own_failures_say_that_they_are_ours() {
     for (status, told, code) in
         [(400, 403, "DENIED"), (401, 403, "DENIED"), (451, 403, "DENIED"), (410, 404, "BLOB_UNKNOWN")]
     {
-        let unconfirmed = failed(Asked::Blob, PullError::Unconfirmed { status, detail: detail() });
+        let unconfirmed = failed(PullKind::Blob, PullError::Unconfirmed { status, detail: detail() });
         check(&unconfirmed, told, code, "unconfirmed", &["no sign of a registry"]);
     }
     let late = Refusal::Late { registry: "quay.io".to_owned() };
@@ -211,7 +212,7 @@ fn our_own_failures_say_that_they_are_ours() {
 fn nobody_is_sent_away_for_long() {
     let check = |upstream: Option<u64>, told: u64| {
         let retry_after = upstream.map(Duration::from_secs);
-        let refusal = failed(Asked::Manifest, PullError::Throttled { retry_after, detail: detail() });
+        let refusal = failed(PullKind::Manifest, PullError::Throttled { retry_after, detail: detail() });
         check_extra(&refusal, 429, "TOOMANYREQUESTS", "throttled", Extra::RetryAfter(told));
     };
     check(None, 1);
@@ -222,14 +223,14 @@ fn nobody_is_sent_away_for_long() {
 }
 
 #[test]
-fn a_range_past_the_end_is_told_the_size() {
-    let refusal = failed(Asked::Blob, PullError::RangeNotSatisfiable { size: 77 });
+fn the_refusal_of_a_range_past_the_end_has_the_size() {
+    let refusal = failed(PullKind::Blob, PullError::RangeNotSatisfiable { size: 77 });
     check_extra(&refusal, 416, "RANGE_INVALID", "range", Extra::Size(77));
 }
 
 #[test]
-fn the_body_is_what_clients_decode() {
-    let refusal = failed(Asked::Blob, PullError::NotFound { detail: "said \"no\"\n".to_owned() });
+fn the_body_is_the_json_that_clients_decode() {
+    let refusal = failed(PullKind::Blob, PullError::NotFound { detail: "said \"no\"\n".to_owned() });
     let id = crate::request_id::RequestIds::new().next();
     let text = text_of(answer(&refusal).into_answer(id));
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -8,7 +8,7 @@ use crate::respond::tests::text_of;
 const BASE: &str = "cache.example";
 
 /// The path and the link shape of a request to `quay.io`.
-fn place(target: &str) -> (String, LinkShape) {
+fn route(target: &str) -> (String, LinkShape) {
     let names = RegistryNames { name: "quay.io".to_owned(), ..RegistryNames::default() };
     let table = RoutingTable::new(Some(BASE), Some("quay.io"), &[names]).unwrap();
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
@@ -27,14 +27,14 @@ fn check_link(target: &str, next: &str, expected: Option<&str>) {
         outcome: Outcome::Miss,
         age: None,
     };
-    let (path, shape) = place(target);
-    let answer = answer(list, Asked { path: &path, link: &shape });
+    let (path, shape) = route(target);
+    let answer = answer(list, PageLink { path: &path, shape: &shape });
     let link = answer.headers.get(header::LINK).map(|link| link.to_str().unwrap());
     assert_eq!(link, expected, "{target} {next}");
 }
 
 #[test]
-fn the_next_page_is_named_in_the_client_s_own_form() {
+fn the_link_keeps_the_client_s_own_form() {
     let next = "n=2&last=b";
     check_link("/v2/a/tags/list", next, Some("</v2/a/tags/list?n=2&last=b>; rel=\"next\""));
     check_link(
@@ -55,7 +55,7 @@ fn an_upstream_cannot_send_the_client_elsewhere() {
 }
 
 #[test]
-fn what_the_upstream_says_of_its_list_is_kept() {
+fn the_upstream_s_media_type_and_filters_are_kept() {
     let list = ListAnswer {
         bytes: Bytes::from_static(b"{\"manifests\":[]}"),
         media_type: "application/vnd.oci.image.index.v1+json".to_owned(),
@@ -64,8 +64,8 @@ fn what_the_upstream_says_of_its_list_is_kept() {
         outcome: Outcome::Stale,
         age: None,
     };
-    let (path, shape) = place("/v2/a/tags/list");
-    let answer = answer(list, Asked { path: &path, link: &shape });
+    let (path, shape) = route("/v2/a/tags/list");
+    let answer = answer(list, PageLink { path: &path, shape: &shape });
     assert_eq!(answer.headers[header::CONTENT_TYPE], "application/vnd.oci.image.index.v1+json");
     assert_eq!(answer.headers[FILTERS_APPLIED], "artifactType");
     assert!(answer.headers.contains_key(header::WARNING));
@@ -75,17 +75,17 @@ fn what_the_upstream_says_of_its_list_is_kept() {
 
 fn check_catalog(names: &[&str], more: bool, n: Option<u32>, body: &str, link: Option<&str>) {
     let repositories = names.iter().map(|name| name.parse().unwrap()).collect();
-    let (path, shape) = place("/v2/_catalog?ns=quay.io");
+    let (path, shape) = route("/v2/_catalog?ns=quay.io");
     let page = Page { n, ..Page::default() };
     let memory = budget::Budget::new(100).take(100).unwrap();
     let answer =
-        catalog(CatalogAnswer { repositories, more, memory }, &page, Asked { path: &path, link: &shape });
+        catalog(CatalogAnswer { repositories, more, memory }, &page, PageLink { path: &path, shape: &shape });
     assert_eq!(answer.headers.get(header::LINK).map(|link| link.to_str().unwrap()), link);
     assert_eq!(text_of(answer), body);
 }
 
 #[test]
-fn the_catalog_goes_on_behind_its_last_name() {
+fn the_catalog_continues_after_its_last_name() {
     let body = "{\"repositories\":[\"a\",\"b/c\"]}";
     check_catalog(&[], false, None, "{\"repositories\":[]}", None);
     check_catalog(&["a", "b/c"], false, Some(2), body, None);

@@ -8,7 +8,7 @@ fn routes(domain: Option<&str>, default: Option<&str>) -> RoutingTable {
     RoutingTable::new(domain, default, &names).unwrap()
 }
 
-/// What a request for no registry of ours is told: the status, the word for the log, and all of `words`.
+/// Asserts the status, the outcome and all of `words` in the answer to a request that names no registry.
 #[track_caller]
 fn check(routes: &RoutingTable, authority: &str, target: &str, status: u16, outcome: &str, words: &[&str]) {
     let (path, query) = match target.split_once('?') {
@@ -33,7 +33,7 @@ fn check(routes: &RoutingTable, authority: &str, target: &str, status: u16, outc
 const ALPINE: &str = "/v2/library/alpine/manifests/1";
 
 #[test]
-fn the_host_that_no_registry_has_is_named_with_the_line_to_add() {
+fn an_unknown_host_is_quoted_with_the_line_to_add() {
     let routes = routes(Some("cache.example"), None);
     check(
         &routes,
@@ -57,12 +57,12 @@ fn the_host_that_no_registry_has_is_named_with_the_line_to_add() {
         ALPINE,
         404,
         "unknown_host",
-        &["`wharf.tools.svc:5000` is no name of this cache", "`cache.example`", "hosts of [server]"],
+        &["`wharf.tools.svc:5000` is not a name of this cache", "`cache.example`", "hosts of [server]"],
     );
 }
 
 #[test]
-fn the_registry_that_a_name_for_an_address_begins_with_is_named() {
+fn a_registry_before_an_address_in_the_host_is_quoted() {
     let routes = routes(None, Some("docker.io"));
     let line = "add [[registry]] name = 'nvcr.io'";
     for authority in ["nvcr.io.localhost:5000", "nvcr.io.10.0.0.5.nip.io"] {
@@ -71,16 +71,16 @@ fn the_registry_that_a_name_for_an_address_begins_with_is_named() {
 }
 
 #[test]
-fn the_registry_that_ns_names_is_named_with_the_line_to_add() {
+fn an_unknown_ns_is_quoted_with_the_line_to_add() {
     let routes = routes(None, Some("docker.io"));
     let check = |query: &str, words: &[&str]| {
         check(&routes, "10.0.0.5", &format!("{ALPINE}?{query}"), 404, "unknown_registry", words);
     };
-    check("ns=nvcr.io", &["`nvcr.io`, which `ns` names, is not configured", "name = 'nvcr.io'"]);
+    check("ns=nvcr.io", &["`ns` names `nvcr.io`, which is not configured", "name = 'nvcr.io'"]);
     check("ns=Corp.example%3A8443", &["`Corp.example:8443`", "name = 'corp.example:8443'"]);
     check("ns=docker.io&ns=nvcr.io", &["`nvcr.io`"]);
-    check("ns=nvcr", &["`nvcr`", "no host name"]);
-    check("ns=a%22%0aname%20%3d%20%22b", &["`a\"?name?=?\"b`", "no host name"]);
+    check("ns=nvcr", &["`nvcr`", "not a host name"]);
+    check("ns=a%22%0aname%20%3d%20%22b", &["`a\"?name?=?\"b`", "not a host name"]);
     check("ns=%zz", &["malformed"]);
 }
 
@@ -93,10 +93,10 @@ fn requests_for_no_registry_send_the_client_on() {
         ALPINE,
         404,
         "no_selector",
-        &["Host was `192.168.1.10:5000`", "`/v2/library/alpine/manifests/1`", "`ns`", "`default_registry`"],
+        &["Host is `192.168.1.10:5000`", "`/v2/library/alpine/manifests/1`", "`ns`", "`default_registry`"],
     );
     for target in ["/v2/nvcr.io/nvidia/cuda/manifests/1", "/nvcr.io/v2/nvidia/cuda/manifests/1"] {
-        let words = ["`nvcr.io`, with which the path begins", "name = 'nvcr.io'"];
+        let words = ["the path begins with `nvcr.io`", "name = 'nvcr.io'"];
         check(&routes, "192.168.1.10", target, 404, "unknown_registry", &words);
     }
     let long = format!("/v2/{}", "x".repeat(7000));
@@ -105,13 +105,13 @@ fn requests_for_no_registry_send_the_client_on() {
 }
 
 #[test]
-fn newcomer_what_disagrees_is_told_with_the_places_that_name_a_registry_and_no_other() {
+fn newcomer_a_disagreement_lists_only_the_places_that_name_a_registry() {
     let routes = routes(None, None);
-    let own = "a mirror for several registries uses wharf's own address, not one registry's host";
+    let own = "a mirror for several registries must use wharf's own address, not one registry's host";
     let target = format!("{ALPINE}?ns=ghcr.io");
     let words = ["the host `docker.io.localhost` and `ns` `ghcr.io` name different", "wrong image", own];
     check(&routes, "docker.io.localhost", &target, 404, "disagree", &words);
-    // Behind `/v2/` it may be a repository's.
+    // After `/v2/` the name may belong to a repository.
     let words = ["the host `docker.io.localhost` and `ns` `ghcr.io` name different", own];
     let target = "/v2/docker.io/a/manifests/1?ns=ghcr.io";
     check(&routes, "docker.io.localhost", target, 404, "disagree", &words);
@@ -127,9 +127,9 @@ fn newcomer_what_disagrees_is_told_with_the_places_that_name_a_registry_and_no_o
     check(&routes, "a b", ALPINE, 400, "malformed", &["`a?b`"]);
 }
 
-/// containerd sends the address that it was given as `ns`.
+/// containerd sends its configured mirror address as `ns`.
 #[test]
-fn newcomer_wharf_s_own_names_are_no_registry_to_add() {
+fn newcomer_wharf_s_own_names_get_no_advice_to_add_a_registry() {
     let routes = routes(Some("cache.example"), None).with_own_hosts(["wharf.corp.example".to_owned()]);
     for (authority, name) in [
         ("localhost:5000", "localhost:5000"),
@@ -138,7 +138,7 @@ fn newcomer_wharf_s_own_names_are_no_registry_to_add() {
         ("cache.example", "cache.example:5000"),
         ("cache.example", "wharf.corp.example"),
     ] {
-        let own = format!("`{name}` is this cache's own address and no registry; write");
+        let own = format!("`{name}` is this cache's own address, not a registry; write");
         for target in [format!("{ALPINE}?ns={name}"), format!("/v2/{name}/library/alpine/manifests/1")] {
             let (path, query) =
                 target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
@@ -150,7 +150,7 @@ fn newcomer_wharf_s_own_names_are_no_registry_to_add() {
 }
 
 #[test]
-fn a_registry_s_name_at_the_front_of_a_path_may_have_been_meant() {
+fn a_registry_name_at_the_front_of_a_path_gives_a_hint() {
     let named = |path| Named { authority: "10.0.0.5", path, query: None };
     let routes = routes(None, Some("docker.io"));
     let hint_of = |path| hint(named(path), &routes);

@@ -1,4 +1,4 @@
-//! Seats for connections: how many there are, and how many of them one client may take.
+//! Limits the connections, in all and per client.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,42 +9,42 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::permits::Permits;
 
-/// Connections beyond the bound that are open at once to be turned away in words. Each is over within a few
-/// milliseconds, or after [`crate::server::TURN_AWAY_WAIT_MAX`] if its client dawdles.
+/// Extra connections above the limit, accepted only to be refused with an answer. Each lasts a few
+/// milliseconds, or up to [`crate::server::TURN_AWAY_WAIT_MAX`] for each step if its client is slow.
 const EXTRA_COUNT_MAX: usize = 128;
 
-/// The seats of one surface.
+/// The connection limit of one service.
 #[derive(Debug)]
-pub(crate) struct Seats {
+pub(crate) struct ConnectionLimit {
     free: Permits,
     extra: Arc<Semaphore>,
     per_client_max: AtomicUsize,
-    /// How many seats each client has. Never longer than there are seats.
+    /// The number of connections of each client. Bounded by the number of connections.
     clients: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// What a new connection gets; given back when it is dropped.
+/// The decision about a new connection. Dropping it frees its permit.
 #[derive(Debug)]
-#[expect(dead_code, reason = "a seat is held for the sake of its drop")]
-pub(crate) enum Seat {
-    /// It is served.
-    Own(OwnSeat),
-    /// It is answered once, and turned away.
-    Extra(OwnedSemaphorePermit),
-    /// It is closed: its client has its share, and takes up all extra seats as well.
-    Nothing,
+#[expect(dead_code, reason = "a permit is held for the sake of its drop")]
+pub(crate) enum Admission {
+    /// The connection is served.
+    Served(ConnectionPermit),
+    /// The connection gets one answer, a refusal, and ends.
+    TurnedAway(OwnedSemaphorePermit),
+    /// The connection is closed without an answer: its client is at its limit, and no extra permit is free.
+    Closed,
 }
 
-/// A seat of a client.
+/// The permit of one connection, counted for its client.
 #[derive(Debug)]
-pub(crate) struct OwnSeat {
-    seats: Arc<Seats>,
+pub(crate) struct ConnectionPermit {
+    limit: Arc<ConnectionLimit>,
     client: IpAddr,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Seats {
-    /// `count` seats, of which one client gets `per_client_max` at the most.
+impl ConnectionLimit {
+    /// Allows `count` connections, of which one client gets at most `per_client_max`.
     pub(crate) fn new(count: usize, per_client_max: usize) -> Arc<Self> {
         Arc::new(Self {
             free: Permits::new(count),
@@ -54,30 +54,31 @@ impl Seats {
         })
     }
 
-    /// Changes their number. Taken seats stay valid.
+    /// Changes the limits. Open connections stay.
     pub(crate) fn resize(&self, count: usize, per_client_max: usize) {
         self.free.resize(count);
         self.per_client_max.store(per_client_max, Ordering::Relaxed);
     }
 
-    /// A seat for a connection from this address. It waits only when every seat is taken, for then nobody else
-    /// could be seated meanwhile.
-    pub(crate) async fn take(self: &Arc<Self>, address: IpAddr) -> Seat {
+    /// Decides about a connection from this address. Waits only if all permits and all extra ones are in use,
+    /// when no other connection could be accepted either.
+    pub(crate) async fn admit(self: &Arc<Self>, address: IpAddr) -> Admission {
         let permit = tokio::select! {
             biased;
             own = self.free.take() => own,
             extra = Arc::clone(&self.extra).acquire_owned() => {
-                return Seat::Extra(extra.expect("the seats are never closed"));
+                return Admission::TurnedAway(extra.expect("the semaphore is never closed"));
             }
         };
         let client = client_of(address);
-        if self.is_counted_in(client) {
-            return Seat::Own(OwnSeat { seats: Arc::clone(self), client, _permit: permit });
+        if self.count_in(client) {
+            return Admission::Served(ConnectionPermit { limit: Arc::clone(self), client, _permit: permit });
         }
-        Arc::clone(&self.extra).try_acquire_owned().map_or(Seat::Nothing, Seat::Extra)
+        Arc::clone(&self.extra).try_acquire_owned().map_or(Admission::Closed, Admission::TurnedAway)
     }
 
-    fn is_counted_in(&self, client: IpAddr) -> bool {
+    /// Counts one more connection of the client, unless it is at its limit.
+    fn count_in(&self, client: IpAddr) -> bool {
         let mut clients = self.clients();
         let count = clients.entry(client).or_default();
         let has_room = *count < self.per_client_max.load(Ordering::Relaxed);
@@ -93,9 +94,9 @@ impl Seats {
     }
 }
 
-impl Drop for OwnSeat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut clients = self.seats.clients();
+        let mut clients = self.limit.clients();
         if let Some(count) = clients.get_mut(&self.client) {
             *count -= 1;
             if *count == 0 {
@@ -105,7 +106,7 @@ impl Drop for OwnSeat {
     }
 }
 
-/// Whom an address belongs to: whoever has an IPv6 address has the 2^64 beside it too.
+/// The client that owns an address. An IPv6 client owns its whole /64 network.
 fn client_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
