@@ -17,7 +17,7 @@ use crate::error::PullError;
 use crate::grants::Grants;
 use crate::listings::Listings;
 use crate::manifests::Manifests;
-use crate::named_sizes::NamedSizes;
+use crate::named_blobs::NamedBlobs;
 use crate::permits::{Bounds, Permits};
 use crate::pull_ranges::BlobParts;
 use crate::settings::Settings;
@@ -90,15 +90,15 @@ impl Backend {
         let permits = Permits::new(tables.bounds.clone(), parts.bounds_of_all);
         let asker = Arc::new(Asker::new(shared.name.clone(), parts.upstream, &shared.settings, permits));
         let grants = Arc::new(Grants::new(shared.clone(), asker.clone()));
-        let sizes = Arc::new(NamedSizes::new());
+        let named = Arc::new(NamedBlobs::new());
         let stored = tables.manifests.clone();
         let manifests =
-            Arc::new(Manifests::new(shared.clone(), asker.clone(), grants.clone(), sizes.clone(), stored));
+            Arc::new(Manifests::new(shared.clone(), asker.clone(), grants.clone(), named.clone(), stored));
         let words = tables.words.clone();
         Self {
             tags: Tags::new(shared.clone(), asker.clone(), grants.clone(), manifests.clone(), words),
             listings: Listings::new(shared.clone(), asker.clone()),
-            blobs: Arc::new(Blobs::new(shared.clone(), asker, grants, sizes, &tables)),
+            blobs: Arc::new(Blobs::new(shared.clone(), asker, grants, named, &tables)),
             manifests,
             tables,
             shared,

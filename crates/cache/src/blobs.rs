@@ -11,7 +11,7 @@ use crate::error::PullError;
 use crate::fill::table::FillTable;
 use crate::flight::Flights;
 use crate::grants::Grants;
-use crate::named_sizes::NamedSizes;
+use crate::named_blobs::NamedBlobs;
 use crate::recent::Recent;
 use crate::shared::Shared;
 use crate::store_tables::StoreTables;
@@ -32,8 +32,8 @@ pub(crate) struct Blobs {
     pub(crate) shared: Arc<Shared>,
     pub(crate) asker: Arc<Asker>,
     pub(crate) grants: Arc<Grants>,
-    /// The sizes that manifests name.
-    pub(crate) sizes: Arc<NamedSizes>,
+    /// The blobs that lately fetched manifests name.
+    pub(crate) named: Arc<NamedBlobs>,
     pub(crate) stored: Arc<StoredBlobs>,
     /// Blobs on their way.
     pub(crate) fills: FillTable,
@@ -50,13 +50,13 @@ impl Blobs {
         shared: Arc<Shared>,
         asker: Arc<Asker>,
         grants: Arc<Grants>,
-        sizes: Arc<NamedSizes>,
+        named: Arc<NamedBlobs>,
         tables: &StoreTables,
     ) -> Self {
         Self {
             asker,
             grants,
-            sizes,
+            named,
             stored: tables.blobs.clone(),
             fills: tables.fills.clone(),
             connections: Arc::new(Connections::new()),

@@ -167,6 +167,13 @@ impl Fill {
         matches!(self.progress.borrow().phase, Phase::Verified | Phase::Failed(_))
     }
 
+    /// Waits until it has ended. Returns whether the whole blob came.
+    pub(crate) async fn ends_whole(&self) -> bool {
+        let mut progress = self.watch();
+        let is_over = |progress: &Progress| matches!(progress.phase, Phase::Verified | Phase::Failed(_));
+        progress.wait_for(is_over).await.is_ok_and(|progress| matches!(progress.phase, Phase::Verified))
+    }
+
     /// Waits until a reader may answer its client: the size is known or promised and, for a blob of up to
     /// `verify_first_bytes_max` bytes, the digest is verified. Returns the size.
     ///

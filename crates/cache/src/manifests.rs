@@ -15,7 +15,7 @@ use crate::asker::Asker;
 use crate::error::PullError;
 use crate::flight::Flights;
 use crate::grants::{Content, Grants};
-use crate::named_sizes::NamedSizes;
+use crate::named_blobs::NamedBlobs;
 use crate::outcome::Outcome;
 use crate::refusals::Refusals;
 use crate::shared::Shared;
@@ -39,7 +39,7 @@ impl Manifests {
         shared: Arc<Shared>,
         asker: Arc<Asker>,
         grants: Arc<Grants>,
-        sizes: Arc<NamedSizes>,
+        named: Arc<NamedBlobs>,
         stored: Arc<StoredManifests>,
     ) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl Manifests {
             fetch_flights: shared.flights(),
             describe_flights: shared.flights(),
             refused: Refusals::new(shared.settings.negative_ttl),
-            fetcher: Arc::new(ManifestFetcher::new(shared, sizes)),
+            fetcher: Arc::new(ManifestFetcher::new(shared, named)),
         }
     }
 

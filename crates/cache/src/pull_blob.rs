@@ -108,6 +108,7 @@ impl Blobs {
         let first = First::of(range);
         let start = |writer| transfer.clone().spawn(writer, first);
         let (joined, size) = self.join(&transfer, first, start).await?;
+        self.read_ahead(repository, digest, range);
         // A blob that was stored meanwhile, or that is fetched under another grant, must be granted here first.
         if joined.fill.is_stored() || joined.is_anothers {
             self.grants.prove(Content::Blob, repository, digest).await?;
@@ -245,11 +246,11 @@ impl Blobs {
         };
         let key = (repository.clone(), digest.clone());
         let (size, joined) = self.size_flights.join_or_start(key, ask).await;
-        let size = size?.or_else(|| self.sizes.get(repository, digest));
+        let size = size?.or_else(|| self.named.size(repository, digest));
         Ok((size, if joined { Outcome::Join } else { Outcome::Miss }))
     }
 
-    fn transfer(self: &Arc<Self>, repository: &Repository, digest: &Digest) -> Arc<Transfer> {
+    pub(crate) fn transfer(self: &Arc<Self>, repository: &Repository, digest: &Digest) -> Arc<Transfer> {
         let blobs = Arc::clone(self);
         Arc::new(Transfer { blobs, repository: repository.clone(), digest: digest.clone() })
     }

@@ -33,6 +33,8 @@ pub struct Settings {
     pub connections_per_blob_max: usize,
     /// A blob gets a further connection only while fewer than this many bring blobs from the registry.
     pub connections_max: usize,
+    /// Layers of one image that are fetched ahead of the client that downloads it, at a time; 0: none.
+    pub read_ahead_count: usize,
     /// The longest a fill goes on without a new byte before it gives up.
     pub fill_stall_max: Duration,
     /// The longest time for which a body may bring less than 1 KiB/s before it is resumed.
@@ -57,6 +59,10 @@ impl Settings {
     /// The default of `connections_max`: four clients that pull three blobs at a time, and a large blob beside them.
     pub const CONNECTIONS: usize = 16;
 
+    /// The default of `read_ahead_count`: with the three layers that clients download at a time, less than half of
+    /// [`CONNECTIONS`](Self::CONNECTIONS).
+    pub const READ_AHEAD: usize = 4;
+
     /// The defaults for a public registry under `tags`.
     pub fn new(tags: TagRule) -> Self {
         let share = UpstreamShare::of_one(capacity::ANSWERS);
@@ -73,6 +79,7 @@ impl Settings {
             transfers_per_fill_max: 4,
             connections_per_blob_max: Self::CONNECTIONS_PER_BLOB,
             connections_max: Self::CONNECTIONS,
+            read_ahead_count: Self::READ_AHEAD,
             fill_stall_max: Duration::from_secs(45),
             drip_max: Duration::from_secs(30),
             waiting_count_max: share.waiting,

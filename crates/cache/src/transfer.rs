@@ -70,7 +70,7 @@ impl Transfer {
 
     /// The blob's size by the word of a manifest that names it, else of one HEAD.
     async fn look_up_size(&self) -> Option<u64> {
-        if let Some(size) = self.blobs.sizes.get(&self.repository, &self.digest) {
+        if let Some(size) = self.blobs.named.size(&self.repository, &self.digest) {
             return Some(size);
         }
         let asking = self.asking();

@@ -61,6 +61,8 @@ metrics! {
             => resumed: Counter = Counter::default();
         "parts", "Parts of large blobs fetched over further connections"
             => parts: Counter = Counter::default();
+        "read_ahead", "Layers whose transfer began before a client asked for them"
+            => read_ahead: Counter = Counter::default();
         "bypassed", "Answers passed through from the upstream without being stored, by reason"
             => bypassed: Counters<ByBypass> = Counters::new();
         "stale", "Answers from the store because the upstream could not be asked, by reason"
@@ -158,6 +160,11 @@ impl RegistryMetrics {
     /// Counts a part of a blob that is fetched over a further connection.
     pub fn part_started(&self) {
         self.parts.inc();
+    }
+
+    /// Counts a layer that is fetched before a client asks for it.
+    pub fn read_ahead(&self) {
+        self.read_ahead.inc();
     }
 
     /// Counts an answer that was passed through without being stored.

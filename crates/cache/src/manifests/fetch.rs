@@ -9,7 +9,7 @@ use upstream::ManifestBody;
 
 use crate::asker::Asking;
 use crate::error::PullError;
-use crate::named_sizes::NamedSizes;
+use crate::named_blobs::NamedBlobs;
 use crate::recent::Recent;
 use crate::shared::Shared;
 
@@ -25,13 +25,13 @@ pub(crate) struct ManifestFetcher {
     shared: Arc<Shared>,
     /// References whose bytes were wrong twice in a row lately, and how.
     suspects: Recent<(Repository, Reference), String>,
-    /// For blobs that come without a size.
-    sizes: Arc<NamedSizes>,
+    /// Learns which blobs each manifest names.
+    named: Arc<NamedBlobs>,
 }
 
 impl ManifestFetcher {
-    pub(crate) fn new(shared: Arc<Shared>, sizes: Arc<NamedSizes>) -> Self {
-        Self { shared, suspects: Recent::new(SUSPECT_TTL, SUSPECT_COUNT_MAX), sizes }
+    pub(crate) fn new(shared: Arc<Shared>, named: Arc<NamedBlobs>) -> Self {
+        Self { shared, suspects: Recent::new(SUSPECT_TTL, SUSPECT_COUNT_MAX), named }
     }
 
     /// The manifest and its media type. Wrong bytes are asked for afresh once, and then left alone for a while.
@@ -140,7 +140,7 @@ impl ManifestFetcher {
         let manifest = Manifest::parse(verified.bytes(), body.media_type.as_ref()).map_err(|error| {
             PullError::unavailable(format!("the upstream sent no manifest for {reference}: {error}"))
         })?;
-        self.sizes.note(repository, &manifest);
+        self.named.note(repository, &manifest);
         Ok((manifest.media_type, verified))
     }
 }

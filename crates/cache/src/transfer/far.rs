@@ -78,7 +78,7 @@ impl Transfer {
     /// range costs next to nothing, and its client has nothing to do before it is there.
     pub(crate) fn spawn_first(self: Arc<Self>, fill: &Arc<Fill>, first: First) {
         let Some(spool) = fill.spool() else { return };
-        let size = spool.size().or_else(|| self.blobs.sizes.get(&self.repository, &self.digest));
+        let size = spool.size().or_else(|| self.blobs.named.size(&self.repository, &self.digest));
         let range = match (first, size) {
             (_, Some(size)) if self.is_verified_first(size) => return,
             (First::Range(range), _) => range,

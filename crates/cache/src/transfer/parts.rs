@@ -20,6 +20,7 @@ use super::Transfer;
 use super::fetch::{Claimed, Role};
 use super::pump::{Sink, Stop};
 use crate::fill::Fill;
+use crate::permits::PermitHolder;
 
 /// Measurements and decisions about one fill.
 struct Sharing {
@@ -68,7 +69,10 @@ impl Transfer {
                     let remaining_bytes = spool.gaps(size).iter().map(oci::ByteRange::len).sum();
                     let flow = sharing.measure(fill, remaining_bytes, parts.len() + 1);
                     let plan = sharing.plan(&flow);
-                    let may_add = flow.connections < connections_max && self.may_ask_for_parts(fill);
+                    // A blob that no client waits for gets one connection.
+                    let may_add = flow.connections < connections_max
+                        && fill.has_clients()
+                        && self.may_ask_for_parts(fill);
                     if self.may_ask_for_parts(fill) {
                         sharing.set_part_bytes(fill, &flow, plan == Plan::Add && may_add);
                     } else {

@@ -18,6 +18,7 @@ mod plain;
 mod plain_after_ranges;
 mod positions;
 mod ranges;
+mod read_ahead;
 mod resume;
 mod sharing;
 mod simulation;

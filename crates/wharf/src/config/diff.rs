@@ -228,6 +228,7 @@ fn is_same_rules(one: &cache::Settings, other: &cache::Settings) -> bool {
         transfers_per_fill_max,
         connections_per_blob_max,
         connections_max,
+        read_ahead_count,
         fill_stall_max,
         drip_max,
         waiting_count_max: _,
@@ -243,14 +244,21 @@ fn is_same_rules(one: &cache::Settings, other: &cache::Settings) -> bool {
                 &other.manifest_deadline,
                 &other.far_range_wait,
             )
-        && (transfers_per_fill_max, connections_per_blob_max, connections_max, fill_stall_max, drip_max)
-            == (
-                &other.transfers_per_fill_max,
-                &other.connections_per_blob_max,
-                &other.connections_max,
-                &other.fill_stall_max,
-                &other.drip_max,
-            )
+        && (
+            transfers_per_fill_max,
+            connections_per_blob_max,
+            connections_max,
+            read_ahead_count,
+            fill_stall_max,
+            drip_max,
+        ) == (
+            &other.transfers_per_fill_max,
+            &other.connections_per_blob_max,
+            &other.connections_max,
+            &other.read_ahead_count,
+            &other.fill_stall_max,
+            &other.drip_max,
+        )
 }
 
 impl fmt::Display for RegistryChange {

@@ -187,9 +187,14 @@ pub(crate) const STALE_LIMIT: Form<StaleLimit> = Form {
 
 /// A whole number from 1 to `MAX`.
 pub(crate) const fn count<const MAX: usize>() -> Form<usize> {
+    count_from::<1, MAX>()
+}
+
+/// A whole number from `MIN` to `MAX`.
+pub(crate) const fn count_from<const MIN: usize, const MAX: usize>() -> Form<usize> {
     Form {
-        shape: Shape::Count { min: 1, max: MAX, unit: Unit::Things },
-        read: |reader, table, key| reader.count(table, key, MAX),
+        shape: Shape::Count { min: MIN, max: MAX, unit: Unit::Things },
+        read: |reader, table, key| reader.count(table, key, MIN..=MAX),
         show: usize::to_string,
     }
 }

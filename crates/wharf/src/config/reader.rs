@@ -3,6 +3,7 @@
 //! Reading never stops at a mistake: what cannot be read is remarked on with its line and key and counts as
 //! absent, so that one run tells everything.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -294,7 +295,12 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number from 1 to `max`.
-    pub(crate) fn count(&mut self, table: &Table<'_>, key: &str, max: usize) -> Option<usize> {
+    pub(crate) fn count(
+        &mut self,
+        table: &Table<'_>,
+        key: &str,
+        bounds: RangeInclusive<usize>,
+    ) -> Option<usize> {
         let (place, value) = self.find(table, key)?;
         let (number, how) = match value {
             Value::Toml(value) => {
@@ -304,9 +310,10 @@ impl<'a> Reader<'a> {
             }
             Value::Outside(text) => (text.replace('_', "").parse().ok(), ""),
         };
-        let number = number.filter(|number| (1..=max).contains(number));
+        let number = number.filter(|number| bounds.contains(number));
         if number.is_none() {
-            self.refuse(&place, format!("expected a whole number from 1 to {max}{how}"));
+            let (min, max) = bounds.into_inner();
+            self.refuse(&place, format!("expected a whole number from {min} to {max}{how}"));
         }
         number
     }

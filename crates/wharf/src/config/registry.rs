@@ -158,6 +158,7 @@ struct Rules {
     idle_timeout: Duration,
     connections_per_blob_max: usize,
     connections_max: usize,
+    read_ahead: usize,
     tags: TagRule,
     catalog: bool,
     auth_ttl: Duration,
@@ -185,6 +186,7 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
         idle_timeout: keys::IDLE_TIMEOUT.value(reader, table),
         connections_per_blob_max: keys::CONNECTIONS_PER_BLOB.value(reader, table),
         connections_max: keys::CONNECTIONS.value(reader, table),
+        read_ahead: keys::READ_AHEAD.value(reader, table),
         tags: TagRule {
             ttl: keys::TAG_TTL.value(reader, table),
             stale_if_error: keys::STALE_IF_ERROR.value(reader, table),
@@ -229,6 +231,7 @@ impl Rules {
             hub_names: names.name == known::DOCKER_HUB,
             connections_per_blob_max: self.connections_per_blob_max,
             connections_max: self.connections_max,
+            read_ahead_count: self.read_ahead,
             ..defaults.waiting(self.header_timeout, self.idle_timeout)
         };
         let upstream = upstream::Settings {

@@ -307,7 +307,7 @@ colour = "green"
             r#"wharf.toml:34: registry[docker.io].idle_timeout: a timeout of zero lets nothing succeed; write a longer one, or leave the key out"#,
             r#"wharf.toml:35: registry[docker.io].on_upstream_404: "500" is not one of "404", "serve"; write one of these"#,
             r#"wharf.toml:36: registry[4]: has no name; write what it caches, such as name = "docker.io""#,
-            r#"wharf.toml:38: registry[4].colour: there is no such key; known here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, tag_ttl, stale_if_error, on_upstream_404, auth_ttl, offline, catalog"#,
+            r#"wharf.toml:38: registry[4].colour: there is no such key; known here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, tag_ttl, stale_if_error, on_upstream_404, auth_ttl, offline, catalog"#,
         ],
     );
 }

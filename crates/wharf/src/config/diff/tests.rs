@@ -58,6 +58,7 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("registry", "idle_timeout", "\"11s\"", "\"12s\""),
     ("registry", "connections_per_blob_max", "1", "2"),
     ("registry", "connections_max", "1", "2"),
+    ("registry", "read_ahead", "0", "1"),
     ("registry", "tag_ttl", "\"1s\"", "\"2s\""),
     ("registry", "stale_if_error", "\"1s\"", "\"2s\""),
     ("registry", "on_upstream_404", "\"404\"", "\"serve\""),

@@ -56,6 +56,7 @@ fn example(key: &str, directory: &std::path::Path) -> String {
         "on_upstream_404" => "serve".to_owned(),
         "sendfile" | "access" | "insecure_skip_verify" | "offline" | "catalog" => "true".to_owned(),
         "body_bytes_max" => "33554432".to_owned(),
+        "read_ahead" => "7".to_owned(),
         key if key.ends_with("_max") => "7".to_owned(),
         key if key.ends_with("timeout") || key.ends_with("ttl") || key.ends_with("grace") => "3s".to_owned(),
         "stale_if_error" => "3s".to_owned(),

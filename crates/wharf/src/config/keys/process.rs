@@ -32,7 +32,7 @@ const FORMATS: [(&str, LogFormat); 3] =
 const BODY_BYTES: Form<usize> = Form {
     shape: Shape::Count { min: BODY_BYTES_MIN, max: MEMORY_BYTES_MAX, unit: Unit::Bytes },
     read: |reader, table, key| {
-        let bytes = reader.count(table, key, MEMORY_BYTES_MAX)?;
+        let bytes = reader.count(table, key, 1..=MEMORY_BYTES_MAX)?;
         if bytes < BODY_BYTES_MIN {
             let place = reader.place(table, key);
             let wrong =

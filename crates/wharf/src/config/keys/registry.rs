@@ -14,6 +14,9 @@ use super::{Group, Section};
 /// No upstream welcomes more connections.
 const CONNECTIONS_MAX: usize = 1000;
 
+/// The most layers of one image that may be read ahead at a time.
+const READ_AHEAD_MAX: usize = 100;
+
 const MISSING: [(&str, Upstream404); 2] = [("404", Upstream404::NotFound), ("serve", Upstream404::Serve)];
 
 pub(crate) static NAME: Key<Text> = Key {
@@ -185,6 +188,16 @@ pub(crate) static CONNECTIONS: Key<usize> = Key {
           blobs at a time, beside a large blob that has four.",
 };
 
+pub(crate) static READ_AHEAD: Key<usize> = Key {
+    name: "read_ahead",
+    form: form::count_from::<0, READ_AHEAD_MAX>(),
+    default: Preset::Value(cache::Settings::READ_AHEAD),
+    reloadable: true,
+    doc: "When a client downloads a layer that is not stored, so many other missing layers of the image are \
+          fetched at a time before the client asks for them, as long as nothing else needs the places. `0`: \
+          none. HEADs, configs and ranges from the middle of a blob start nothing.",
+};
+
 pub(crate) static TAG_TTL: Key<Duration> = Key {
     name: "tag_ttl",
     form: form::TTL,
@@ -263,7 +276,7 @@ pub(crate) static REGISTRY: Section = Section {
             ],
         },
         Group { is_shared: true, keys: &[&CONNECT_TIMEOUT, &HEADER_TIMEOUT, &IDLE_TIMEOUT] },
-        Group { is_shared: true, keys: &[&CONNECTIONS_PER_BLOB, &CONNECTIONS] },
+        Group { is_shared: true, keys: &[&CONNECTIONS_PER_BLOB, &CONNECTIONS, &READ_AHEAD] },
         Group { is_shared: true, keys: &[&TAG_TTL, &STALE_IF_ERROR, &ON_UPSTREAM_404, &AUTH_TTL, &OFFLINE] },
         Group { is_shared: true, keys: &[&CATALOG] },
     ],
