@@ -18,7 +18,7 @@ pub fn with_causes(message: &str, error: &dyn Error) -> String {
     while let Some(cause) = next {
         let text = cause.to_string();
         if !line.contains(&text) {
-            line.push_str(": ");
+            line.push_str(if line.is_empty() { "" } else { ": " });
             line.push_str(&text);
         }
         next = cause.source();
@@ -70,5 +70,6 @@ mod tests {
     fn a_message_can_replace_the_outer_text() {
         let error = chain(&["store: open failed", "Permission denied (os error 13)"]);
         assert_eq!(with_causes("open failed", &error), "open failed: Permission denied (os error 13)");
+        assert_eq!(with_causes("", &error), "Permission denied (os error 13)");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 
-/// Declares an enum of the values of a label, each with its text.
+/// Declares an enum of the values of a label, each with its text; or one `of` some values of another label.
 macro_rules! label {
     (
         $(#[$about:meta])*
@@ -25,6 +25,28 @@ macro_rules! label {
             }
         }
 
+        label!(@encode $name);
+    };
+    (
+        $(#[$about:meta])*
+        $visibility:vis enum $name:ident of $whole:ident { $($value:ident,)+ }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        $visibility enum $name {
+            $(#[doc = concat!("As [`", stringify!($whole), "::", stringify!($value), "`].")] $value,)+
+        }
+
+        impl $name {
+            /// The label's text.
+            $visibility fn as_str(self) -> &'static str {
+                match self { $(Self::$value => $whole::$value.as_str(),)+ }
+            }
+        }
+
+        label!(@encode $name);
+    };
+    (@encode $name:ident) => {
         impl ::prometheus_client::encoding::EncodeLabelValue for $name {
             fn encode(
                 &self,

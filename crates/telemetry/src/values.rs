@@ -96,29 +96,18 @@ label! {
 
 label! {
     /// Why a pull from the upstream failed.
-    pub enum PullFailure {
-        /// The registry says that the object does not exist.
-        NotFound = "not_found",
-        /// A negative answer that may not come from the registry.
-        Unconfirmed = "unconfirmed",
-        /// The registry refuses access.
-        Denied = "denied",
-        /// The registry limits requests.
-        Throttled = "throttled",
-        /// The upstream did not answer in time.
-        Timeout = "timeout",
-        /// The upstream could not be asked.
-        Unavailable = "unavailable",
-        /// Too many requests wait for the upstream already.
-        Overloaded = "overloaded",
-        /// The registry is configured offline.
-        Offline = "offline",
-        /// The content has another digest than the one asked for.
-        DigestMismatch = "digest_mismatch",
-        /// A range that the blob does not have.
-        Range = "range",
-        /// The store failed.
-        Store = "store",
+    pub enum PullFailure of Answered {
+        NotFound,
+        Unconfirmed,
+        Denied,
+        Throttled,
+        Timeout,
+        Unavailable,
+        Overloaded,
+        Offline,
+        DigestMismatch,
+        Range,
+        Store,
     }
 }
 

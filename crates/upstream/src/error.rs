@@ -187,16 +187,7 @@ impl StdError for Error {
 /// The causes of `error` on one line, without `error`'s own message. Causes can quote a certificate or an
 /// answer, so control characters are replaced and the length is bounded.
 pub(crate) fn causes(error: &dyn StdError) -> String {
-    let mut line = String::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !line.ends_with(&text) {
-            line.push_str(if line.is_empty() { "" } else { ": " });
-            line.push_str(&text);
-        }
-        next = cause.source();
-    }
+    let line = telemetry::with_causes("", error);
     let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let end = (0..=CAUSE_BYTES_MAX.min(line.len())).rev().find(|end| line.is_char_boundary(*end));
     line[..end.unwrap_or_default()].to_owned()

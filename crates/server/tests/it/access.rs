@@ -168,14 +168,20 @@ async fn lab_with_paused_blob() -> (Lab, String, Gate) {
     (lab, format!("/v2/library/busybox/blobs/{digest}"), gate)
 }
 
+/// A connection whose answer has begun and now waits at the gate.
+async fn connection_in_the_middle(lab: &Lab, target: &str, gate: &Gate) -> Connection {
+    let mut connection = lab.connect().await;
+    connection.request("GET", HUB, target, &[]).await.unwrap();
+    within("the head", connection.read_head("GET")).await.unwrap();
+    gate.reached(1).await;
+    connection
+}
+
 #[tokio::test]
 async fn an_entry_is_written_at_the_end_of_the_body() {
     let (lines, _guard) = Lines::capture();
     let (lab, target, gate) = lab_with_paused_blob().await;
-    let mut connection = lab.connect().await;
-    connection.request("GET", HUB, &target, &[]).await.unwrap();
-    within("the head", connection.read_head("GET")).await.unwrap();
-    gate.reached(1).await;
+    let mut connection = connection_in_the_middle(&lab, &target, &gate).await;
     assert!(lines.entries().is_empty());
     gate.release();
     let (_, end) = within("the body", connection.read_rest()).await;
@@ -188,11 +194,7 @@ async fn an_entry_is_written_at_the_end_of_the_body() {
 async fn a_client_that_disconnects_is_not_an_error() {
     let (lines, _guard) = Lines::capture();
     let (lab, target, gate) = lab_with_paused_blob().await;
-    let mut connection = lab.connect().await;
-    connection.request("GET", HUB, &target, &[]).await.unwrap();
-    within("the head", connection.read_head("GET")).await.unwrap();
-    gate.reached(1).await;
-    drop(connection);
+    drop(connection_in_the_middle(&lab, &target, &gate).await);
     let entry = lines.wait_for(1).await[0].clone();
     assert_eq!(
         (&entry["end"], &entry["outcome"], &entry["level"]),

@@ -40,18 +40,25 @@ async fn a_push_is_refused_without_taking_its_body() {
     assert_eq!((answer.status, answer.complete), (405, true));
 }
 
-#[tokio::test]
-async fn a_client_in_the_middle_of_its_push_still_reads_the_refusal() {
+/// Pushes with these further fields, and asserts that the client reads the refusal behind its whole body.
+async fn check_push_reads_the_refusal(fields: &str) {
     let lab = Lab::start().await;
     let body = vec![b'x'; 200_000];
-    let head =
-        format!("PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: {HUB}\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: {HUB}\r\n{fields}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
     let mut connection = lab.connect().await;
     connection.send(head.as_bytes()).await.unwrap();
     connection.send(&body).await.unwrap();
     let (received, end) = within("the refusal", connection.read_raw_to_end()).await;
     assert!(end.is_ok(), "{end:?}");
     assert!(received.starts_with(b"HTTP/1.1 405 "), "{}", String::from_utf8_lossy(&received));
+}
+
+#[tokio::test]
+async fn a_client_in_the_middle_of_its_push_still_reads_the_refusal() {
+    check_push_reads_the_refusal("").await;
 }
 
 /// Asserts one refusal and the end of the connection. The bytes after the head are not taken for a request.
@@ -144,18 +151,7 @@ async fn k18_an_offer_to_upgrade_is_answered_by_http_1_1() {
 
 #[tokio::test]
 async fn k18_a_client_that_offers_to_upgrade_in_the_middle_of_its_push_still_reads_the_refusal() {
-    let lab = Lab::start().await;
-    let body = vec![b'x'; 200_000];
-    let head = format!(
-        "PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: {HUB}\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    let mut connection = lab.connect().await;
-    connection.send(head.as_bytes()).await.unwrap();
-    connection.send(&body).await.unwrap();
-    let (received, end) = within("the refusal", connection.read_raw_to_end()).await;
-    assert!(end.is_ok(), "{end:?}");
-    assert!(received.starts_with(b"HTTP/1.1 405 "), "{}", String::from_utf8_lossy(&received));
+    check_push_reads_the_refusal("Connection: Upgrade\r\nUpgrade: h2c\r\n").await;
 }
 
 /// A chunked request without chunks is served. The bytes after it are not read.
