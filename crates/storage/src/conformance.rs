@@ -1,6 +1,6 @@
-//! The suite that every engine has to pass.
+//! The suite that every engine must pass.
 //!
-//! Behind the feature `conformance`. A case that fails panics and says what it expected.
+//! Behind the feature `conformance`. A failed case panics and says what it expected.
 
 #![allow(clippy::unwrap_used, reason = "a suite of tests: every failure is to be loud")]
 
@@ -16,20 +16,20 @@ use crate::content::OpenBlob;
 use crate::maintain::Store;
 use crate::record_store::{HeldManifest, StoredManifest};
 
-/// An engine under test: one place in which its stores are.
+/// An engine under test: one place for its stores.
 pub trait Engine {
     /// Its store.
     type Store: Store;
 
-    /// Opens the store, with everything that earlier stores of this place were given. Called again only after
-    /// the earlier one and its spools were dropped.
+    /// Opens the store, with the content of earlier stores of this place. Called again only after the earlier
+    /// one and its spools were dropped.
     fn open(&self) -> Self::Store;
 }
 
-/// Runs every case, each in a place of its own.
+/// Runs every case, each in its own place.
 ///
 /// # Panics
-/// When the engine fails one.
+/// When the engine fails a case.
 pub async fn run<E: Engine>(new_place: impl Fn() -> E) {
     blobs::run(&new_place).await;
     spools::run(&new_place).await;
@@ -37,7 +37,7 @@ pub async fn run<E: Engine>(new_place: impl Fn() -> E) {
     upkeep::run(&new_place).await;
 }
 
-/// Bytes that repeat nowhere near, and their digest.
+/// Pseudorandom bytes and their digest.
 pub(crate) fn content(len: usize, algorithm: Algorithm) -> (Bytes, Digest) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ len as u64;
     let bytes: Bytes = std::iter::repeat_with(|| {
@@ -54,7 +54,7 @@ pub(crate) fn content(len: usize, algorithm: Algorithm) -> (Bytes, Digest) {
     (bytes, digest)
 }
 
-/// Reads `[offset, end)` in both ways a reader has, and expects them to agree.
+/// Reads `[offset, end)` in both ways, and expects the same bytes.
 pub(crate) async fn read(blob: &OpenBlob, offset: u64, end: u64) -> Vec<u8> {
     let (mut at, mut bytes) = (offset, Vec::new());
     while at < end {
@@ -70,7 +70,7 @@ pub(crate) async fn read(blob: &OpenBlob, offset: u64, end: u64) -> Vec<u8> {
     bytes
 }
 
-/// The manifest that was found, which must be in memory.
+/// The found manifest, which must be in memory.
 pub(crate) fn whole(found: Option<HeldManifest>) -> Option<StoredManifest> {
     found.map(|found| match found {
         HeldManifest::Whole(manifest) => manifest,
@@ -78,7 +78,7 @@ pub(crate) fn whole(found: Option<HeldManifest>) -> Option<StoredManifest> {
     })
 }
 
-/// Cuts content into pieces of `piece_len` bytes, as they come from a network.
+/// Cuts content into pieces of `piece_len` bytes, like chunks from a network.
 pub(crate) fn pieces(bytes: &Bytes, piece_len: usize) -> Vec<Bytes> {
     (0..bytes.len()).step_by(piece_len).map(|at| bytes.slice(at..bytes.len().min(at + piece_len))).collect()
 }

@@ -1,4 +1,4 @@
-//! Content that can be read, wherever an engine has its bytes: verified, or still growing.
+//! Readable content, verified or still growing, wherever an engine stores its bytes.
 
 mod validator;
 
@@ -15,69 +15,70 @@ use crate::growth::Growth;
 
 pub use validator::Validator;
 
-/// How many bytes are hashed in one turn.
+/// Bytes hashed in one job, so that other long jobs of the store get a turn.
 const HASH_TURN_BYTES: u64 = 8 << 20;
 
-/// Readable content; cheap to clone. It stays readable when its name is removed from the store meanwhile.
+/// Readable content; cheap to clone. It stays readable when it is removed from the store.
 ///
-/// Bytes that can be read never change. A read never returns bytes that were not written: not even of a
-/// growing file with holes.
+/// Readable bytes never change. A read never returns bytes that were not written, not even from a growing
+/// file with holes.
 #[derive(Clone, Debug)]
 pub struct OpenBlob {
     source: Arc<dyn ReadAt>,
     bound: Bound,
 }
 
-/// Up to where there is anything to read.
+/// The extent of the readable bytes.
 #[derive(Clone, Debug)]
 enum Bound {
     Verified(u64),
     Growing(Arc<Growth>),
 }
 
-/// Where the bytes of one content are. An engine is asked for bytes that were written, and for no others.
+/// The bytes of one content in an engine. Callers read only bytes that were written.
 #[async_trait]
 pub(crate) trait ReadAt: fmt::Debug + Send + Sync + 'static {
-    /// Reads some of the `len` bytes at `offset`, as far as that takes no waiting; `None`: it would have to wait.
+    /// Reads some of the `len` bytes at `offset` without blocking; `None`: that would block.
     fn try_read(&self, offset: u64, len: usize) -> io::Result<Option<Bytes>>;
 
-    /// Reads `len` bytes at `offset`, where waiting holds nobody up. Fewer come only where the content is shorter than
-    /// it was.
+    /// Reads `len` bytes at `offset`, off the runtime's threads if that blocks. Returns fewer only if the
+    /// content has become shorter.
     async fn read(self: Arc<Self>, offset: u64, len: usize) -> io::Result<Bytes>;
 
-    /// Hashes the bytes of `range`, where that holds nobody up.
+    /// Hashes the bytes of `range`, off the runtime's threads if that blocks.
     async fn hash(self: Arc<Self>, hasher: Hasher, range: ByteRange) -> io::Result<Hasher>;
 
-    /// Brings `len` bytes at `offset` to where [`try_read`](Self::try_read) has them, as far as there is such a place.
+    /// Loads `len` bytes at `offset` so that [`try_read`](Self::try_read) finds them, if the engine can do
+    /// that.
     async fn load(self: Arc<Self>, _offset: u64, _len: usize) -> io::Result<()> {
         Ok(())
     }
 
-    /// The validator of the content, which has `size` bytes; `None`: the engine has none, or the size is another.
+    /// The validator of the content of `size` bytes; `None`: the engine has none, or the size has changed.
     fn validator(&self, size: u64) -> Option<Validator>;
 
-    /// Whether nobody but this process can change the bytes.
+    /// Whether only this process can change the bytes.
     fn is_immutable(&self) -> bool {
         false
     }
 
-    /// The file that the bytes are in, if a socket can be handed bytes of it.
+    /// The file of the bytes, if it can be sent to a socket directly.
     fn as_file(&self) -> Option<&dyn SendAt> {
         None
     }
 }
 
-/// A file whose bytes a socket can be handed without a copy.
+/// A file that can be sent to a socket without a copy.
 pub(crate) trait SendAt: Send + Sync {
-    /// Whether sending these bytes would not wait for the disk.
+    /// Whether these bytes can be sent without waiting for the disk.
     fn is_cached(&self, offset: u64, len: usize) -> bool;
 
-    /// Hands up to `len` bytes at `offset` to a socket that does not block; 0: the file ends there.
+    /// Sends up to `len` bytes at `offset` to a non-blocking socket; 0: the file ends there.
     fn send(&self, socket: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<usize>;
 }
 
 impl OpenBlob {
-    /// Content of which all `size` bytes are verified.
+    /// Content whose `size` bytes are all verified.
     pub(crate) fn verified(source: Arc<dyn ReadAt>, size: u64) -> Self {
         Self { source, bound: Bound::Verified(size) }
     }
@@ -87,8 +88,8 @@ impl OpenBlob {
         Self { source, bound: Bound::Growing(growth) }
     }
 
-    /// The content's size in bytes. Of content still growing: the size that it is to have, or as long as
-    /// that is unknown, how many bytes it has from its beginning.
+    /// The content's size in bytes. For growing content: its final size, or while that is unknown, the length
+    /// of its contiguous beginning.
     pub fn size(&self) -> u64 {
         match &self.bound {
             Bound::Verified(size) => *size,
@@ -96,22 +97,22 @@ impl OpenBlob {
         }
     }
 
-    /// The validator of the content: it changes when anybody changes the bytes. `None`: the engine has none, or the
-    /// content is no longer as long as it was.
+    /// The validator of the content, which changes with its bytes. `None`: the engine has none, or the size
+    /// has changed.
     pub fn validator(&self) -> Option<Validator> {
         self.source.validator(self.size())
     }
 
-    /// Whether nobody but this process can change the bytes, so that they need not be verified twice.
+    /// Whether only this process can change the bytes, so that verifying them once is enough.
     pub fn is_immutable(&self) -> bool {
         self.source.is_immutable()
     }
 
-    /// Reads up to `len_max` bytes at `offset` (of a file: at most 64 KiB, into a pooled buffer) as far as that takes no
-    /// waiting.
+    /// Reads up to `len_max` bytes at `offset` without blocking (from a file: at most 64 KiB, into a pooled
+    /// buffer).
     ///
-    /// `Ok(None)`: it would have to wait, so [`read`](Self::read) is next. Empty bytes: the end of what there is to
-    /// read.
+    /// `Ok(None)`: that would block, so call [`read`](Self::read). Empty bytes: the end of the readable
+    /// bytes.
     ///
     /// # Errors
     /// I/O errors.
@@ -122,13 +123,13 @@ impl OpenBlob {
         }
     }
 
-    /// Reads up to `len_max` bytes at `offset`, off the runtime's threads where that blocks, and within the store's own
-    /// bounds. 128 KiB to 1 MiB at a time are sensible. Fewer bytes than asked for come only at the end of what there is
-    /// to read.
+    /// Reads up to `len_max` bytes at `offset`, off the runtime's threads if that blocks, and within the
+    /// store's bounds. 128 KiB to 1 MiB at a time are sensible. Returns fewer bytes only at the end of the
+    /// readable bytes.
     ///
     /// # Errors
-    /// I/O errors. A file that was cut short behind the store's back is no error here: its bytes end early, which the
-    /// caller can tell by [`size`](Self::size).
+    /// I/O errors. A file that another program truncated is no error: its bytes end before
+    /// [`size`](Self::size).
     pub async fn read(&self, offset: u64, len_max: usize) -> io::Result<Bytes> {
         match self.readable(offset, len_max) {
             0 => Ok(Bytes::new()),
@@ -136,11 +137,11 @@ impl OpenBlob {
         }
     }
 
-    /// Hashes all bytes, in turns, so that other long work of the store comes in between. Its reads do not wait
-    /// for that.
+    /// Hashes all bytes in several jobs, so that other long jobs of the store get a turn. The store's reads
+    /// do not queue behind them.
     ///
     /// # Errors
-    /// I/O errors; [`io::ErrorKind::UnexpectedEof`] when the content is shorter than it was.
+    /// I/O errors; [`io::ErrorKind::UnexpectedEof`] if the content has become shorter.
     pub async fn digest(&self, algorithm: Algorithm) -> io::Result<Digest> {
         let mut hasher = Hasher::new(algorithm);
         let mut start = 0;
@@ -152,8 +153,8 @@ impl OpenBlob {
         Ok(hasher.finish())
     }
 
-    /// The content as a file that can be sent without a copy. `None`: it is elsewhere, or its file system cannot do
-    /// that.
+    /// The content as a file that can be sent without a copy. `None`: it is not in a file, or its file system
+    /// does not support that.
     pub fn as_file(&self) -> Option<OpenFile<'_>> {
         self.source.as_file().map(|file| OpenFile { blob: self, file })
     }
@@ -175,8 +176,8 @@ pub struct OpenFile<'a> {
 }
 
 impl OpenFile<'_> {
-    /// Whether sending these bytes would not wait for the disk, as far as samples tell. False too where the file system
-    /// cannot tell.
+    /// Whether these bytes can be sent without waiting for the disk, judged from samples. False if the file
+    /// system cannot tell.
     pub fn is_cached(&self, offset: u64, len: usize) -> bool {
         match self.blob.readable(offset, len) {
             0 => true,
@@ -184,8 +185,8 @@ impl OpenFile<'_> {
         }
     }
 
-    /// Brings these bytes into the page cache, off the runtime's threads and within the store's own bounds. It may
-    /// bring fewer: where the file ends, and where memory is short.
+    /// Reads these bytes into the page cache, off the runtime's threads and within the store's bounds. It may
+    /// read fewer at the end of the file or when memory is short.
     ///
     /// # Errors
     /// As [`OpenBlob::read`].
@@ -193,11 +194,11 @@ impl OpenFile<'_> {
         Arc::clone(&self.blob.source).load(offset, self.blob.readable(offset, len)).await
     }
 
-    /// Hands up to `len` bytes at `offset` to a socket that does not block. It waits for the disk unless the bytes
-    /// [are cached](Self::is_cached). 0: the end of what there is to read.
+    /// Sends up to `len` bytes at `offset` to a non-blocking socket. It waits for the disk unless the bytes
+    /// [are cached](Self::is_cached). 0: the end of the readable bytes.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] when the socket takes nothing now; the socket's and the disk's.
+    /// [`io::ErrorKind::WouldBlock`] when the socket's buffer is full; errors of the socket and of the disk.
     pub fn send(&self, socket: impl AsFd, offset: u64, len: usize) -> io::Result<usize> {
         self.file.send(socket.as_fd(), offset, self.blob.readable(offset, len))
     }

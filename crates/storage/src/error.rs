@@ -1,4 +1,4 @@
-//! The errors of a store, by what its caller can do about them.
+//! The errors of a store, classified by how its caller reacts.
 
 use std::error::Error;
 use std::fmt;
@@ -8,8 +8,8 @@ use std::sync::Arc;
 use oci::Digest;
 use telemetry::StoreCall;
 
-/// A call that the store could not carry out. One line of text names the call, its target and the reason; the reason is
-/// the [`source`](Error::source) as well. Clones are the same error, for each who waited for the call.
+/// A failed call of the store. Its one line of text names the call, its target and the reason; the reason is
+/// also the [`source`](Error::source). Clones share it, for all callers that waited for the call.
 #[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -18,35 +18,35 @@ pub struct StoreError {
     source: Arc<dyn Error + Send + Sync>,
 }
 
-/// The kinds of [`StoreError`], told apart where callers or operators act differently.
+/// The kinds of [`StoreError`], separate where callers or operators act differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StoreErrorKind {
     /// No space, no inodes or no quota left (`ENOSPC`, `EDQUOT`).
     Full,
     /// The file system refuses writes (`EROFS`).
     ReadOnly,
-    /// The process may not (`EACCES`, `EPERM`).
+    /// The process lacks permission (`EACCES`, `EPERM`).
     Denied,
-    /// Out of file descriptors or memory for the moment (`EMFILE`, `ENFILE`, `ENOMEM`).
+    /// Temporarily out of file descriptors or memory (`EMFILE`, `ENFILE`, `ENOMEM`).
     Busy,
-    /// The root's `VERSION` file is gone: the volume is not mounted, or someone removed the store.
+    /// The root's `VERSION` file is gone: the volume is not mounted, or the store was removed.
     MissingRoot,
     /// Another process uses the root.
     Locked,
-    /// The root holds a layout that this program does not know.
+    /// The root has a layout that this program does not know.
     Version,
-    /// The root is neither empty nor a store, or others may write into it.
+    /// The root is neither empty nor a store, or everyone may write to it.
     Unfit,
     /// Bytes or a size that contradict the size recorded for the blob.
     Size,
-    /// The spool was finished, discarded, parked, or succeeded by another one.
+    /// The spool was finished, discarded, parked, or superseded by another one.
     Closed,
     /// Any other I/O error.
     Io,
 }
 
 impl StoreError {
-    /// An error of what lies beneath the engine.
+    /// An error with a cause below the engine.
     pub(crate) fn new(
         kind: StoreErrorKind,
         call: &'static str,
@@ -56,7 +56,7 @@ impl StoreError {
         Self { kind, call: StoreCall::named(call), target: target.into(), source: Arc::new(source) }
     }
 
-    /// An error that this crate found by itself; `reason` is a fragment fit for a log.
+    /// An error that this crate detected; `reason` is a fragment for a log.
     pub(crate) fn own(
         kind: StoreErrorKind,
         call: &'static str,
@@ -66,7 +66,7 @@ impl StoreError {
         Self::new(kind, call, target, io::Error::other(reason.into()))
     }
 
-    /// The kind, for the caller to act on.
+    /// The kind of error.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
@@ -76,12 +76,12 @@ impl StoreError {
         self.call
     }
 
-    /// The object of the call, in the engine's terms: for the file engine, a path.
+    /// The target of the call, in the engine's terms: for the file engine, a path.
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// Why the call failed, without the call and its target.
+    /// The reason, without the call and its target.
     pub fn reason(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.source
     }
@@ -105,31 +105,31 @@ impl From<StoreError> for io::Error {
     }
 }
 
-/// Why bytes were not accepted as the content of a digest.
+/// The reason why bytes were not accepted as the content of a digest.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// Bytes are missing. The spool stays as it is and can be written on.
+    /// Bytes are missing. The spool is unchanged and can be written further.
     #[error("{missing} of {size} bytes are missing")]
     Incomplete {
-        /// The size to be reached, in bytes.
+        /// The announced size in bytes.
         size: u64,
-        /// How many bytes are missing.
+        /// The number of missing bytes.
         missing: u64,
     },
-    /// More bytes came than the content has. The spool was deleted.
-    #[error("{end} bytes came where {size} were announced")]
+    /// More bytes were received than announced. The spool was deleted.
+    #[error("{end} bytes were received where {size} were announced")]
     TooLong {
-        /// The size to be reached, in bytes.
+        /// The announced size in bytes.
         size: u64,
-        /// Offset behind the last byte received.
+        /// The offset after the last received byte.
         end: u64,
     },
-    /// The bytes hash to something else. The spool was deleted.
+    /// The bytes have another digest. The spool was deleted.
     #[error("the bytes have the digest {found} instead of {wanted}")]
     Mismatch {
-        /// The digest that the content was asked by.
+        /// The requested digest.
         wanted: Digest,
-        /// The digest of what came.
+        /// The digest of the received bytes.
         found: Digest,
     },
     /// The store failed.

@@ -1,9 +1,8 @@
-//! Which bytes of a content are there: sorted, disjoint ranges that never touch each other.
+//! A set of byte offsets: sorted, disjoint ranges that never touch.
 
 use oci::ByteRange;
 
-/// A set of byte offsets, kept as few ranges. Ranges that meet are merged, so a content received in order is
-/// always one range.
+/// A set of byte offsets. Ranges that touch are merged, so content received in order is always one range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extents(Vec<ByteRange>);
 
@@ -15,7 +14,8 @@ impl Extents {
         extents
     }
 
-    /// The offsets of ranges given as start and end, in any order; one that ends before it begins has none.
+    /// The offsets of ranges given as start and end, in any order; a range that ends before it begins is
+    /// empty.
     pub(crate) fn of(ranges: impl IntoIterator<Item = (u64, u64)>) -> Self {
         let mut extents = Self::default();
         for (start, end) in ranges {
@@ -24,12 +24,12 @@ impl Extents {
         extents
     }
 
-    /// The set as ranges.
+    /// The ranges of the set.
     pub(crate) fn ranges(&self) -> &[ByteRange] {
         &self.0
     }
 
-    /// How many offsets are in the set.
+    /// The number of offsets in the set.
     pub(crate) fn count(&self) -> u64 {
         self.0.iter().map(ByteRange::len).sum()
     }
@@ -48,7 +48,7 @@ impl Extents {
         self.0.splice(first..behind, [merged]);
     }
 
-    /// How many offsets from `offset` on are in the set without a gap.
+    /// The number of contiguous offsets in the set from `offset` on.
     pub(crate) fn contiguous_from(&self, offset: u64) -> u64 {
         let next = self.0.partition_point(|extent| extent.end <= offset);
         match self.0.get(next) {
@@ -79,7 +79,7 @@ impl Extents {
         gaps
     }
 
-    /// The offset behind the last one in the set; 0 when it is empty.
+    /// The offset after the last one in the set; 0 when it is empty.
     pub(crate) fn end(&self) -> u64 {
         self.0.last().map_or(0, |extent| extent.end)
     }

@@ -1,9 +1,8 @@
 //! The file engine: plain files that a person can read with `find` and `cat` (`layout.rs` draws the tree).
 //!
-//! Files are the truth; there is no index, only what is kept at hand of small files that were used lately. Disk
-//! work runs on the runtime's threads for blocking work, because a disk that hangs would hold up every
-//! connection of a thread. Only what the kernel promises to find in memory is opened and read where it is
-//! asked for.
+//! Files are the truth; there is no index, only a cache of small files that were used lately. Disk work runs
+//! on the runtime's blocking threads, because a disk that hangs would hold up every connection of a thread.
+//! Only files that the kernel has in memory are opened and read on the caller's thread.
 
 mod backings;
 mod batcher;
@@ -35,6 +34,7 @@ mod partial_files;
 mod publish;
 mod records;
 mod repositories;
+mod resume;
 mod root;
 mod sidecar;
 mod slots;
@@ -43,7 +43,6 @@ mod spools;
 mod stock;
 mod store;
 mod sweep;
-mod take_up;
 mod timestamp;
 
 #[cfg(any(test, feature = "fault"))]

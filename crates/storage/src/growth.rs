@@ -1,7 +1,7 @@
-//! The written ranges of a growing content, shared by its writers and its readers.
+//! The written ranges of growing content, shared by its writers and its readers.
 //!
-//! A byte that was written is never written again: writers claim what is still missing and write only that.
-//! So neither a second transfer with other bytes nor a late writer can change what was hashed or read.
+//! No byte is written twice: writers claim missing ranges and write only those. So neither a second transfer
+//! with different bytes nor a late writer can change bytes that were hashed or read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,10 +14,10 @@ use crate::extents::Extents;
 /// The progress of one spool.
 #[derive(Debug)]
 pub(crate) struct Growth {
-    /// The length of the hole-free front: readers within it need no lock.
+    /// The length of the contiguous beginning, within which readers need no lock.
     watermark: AtomicU64,
     state: Mutex<State>,
-    /// Told when a claim ends.
+    /// Notified when a claim ends.
     settled: Condvar,
 }
 
@@ -33,20 +33,20 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Writing,
-    /// Given up, or left for a later process.
+    /// Deleted, or left for a later process.
     Closed,
-    /// Complete; what is there stands for its digest.
+    /// Complete: no byte changes any more.
     Finished,
 }
 
-/// Why bytes or a size are not taken.
+/// The reason why bytes or a size are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Closed,
     Size,
 }
 
-/// The exclusive right to write some ranges; given back on drop.
+/// The exclusive right to write some ranges; released on drop.
 #[derive(Debug)]
 pub(crate) struct Claim {
     growth: Arc<Growth>,
@@ -54,7 +54,7 @@ pub(crate) struct Claim {
     is_scattered: bool,
 }
 
-/// The reason why a content cannot be finished.
+/// The reason why content cannot be finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unfinished {
     Closed,
@@ -63,7 +63,7 @@ pub(crate) enum Unfinished {
 }
 
 impl Growth {
-    /// A content of which `written` is there.
+    /// Content whose `written` ranges exist already.
     pub(crate) fn new(written: Extents, size: Option<u64>) -> Self {
         let front = written.contiguous_from(0);
         let is_scattered = front < written.end();
@@ -90,7 +90,7 @@ impl Growth {
         self.state().size
     }
 
-    /// Notes the whole content's size, which must not contradict what is known.
+    /// Sets the whole content's size, which must not contradict the written bytes or an earlier size.
     pub(crate) fn set_size(&self, size: u64) -> Result<(), Refusal> {
         let mut state = self.state();
         if state.phase != Phase::Writing {
@@ -104,7 +104,7 @@ impl Growth {
         Ok(())
     }
 
-    /// Claims those parts of `range` that nobody has written or claimed.
+    /// Claims the parts of `range` that are neither written nor claimed.
     pub(crate) fn claim(self: &Arc<Self>, range: ByteRange) -> Result<Claim, Refusal> {
         let mut state = self.state();
         if state.phase != Phase::Writing {
@@ -122,7 +122,7 @@ impl Growth {
         Ok(Claim { growth: Arc::clone(self), ranges, is_scattered: state.is_scattered })
     }
 
-    /// Ends the writing, unless something stands in the way.
+    /// Ends the writing if the content is complete.
     pub(crate) fn finish(&self, size: u64) -> Result<(), Unfinished> {
         let mut state = self.state();
         if state.phase != Phase::Writing {
@@ -141,7 +141,7 @@ impl Growth {
         Ok(())
     }
 
-    /// Refuses all further writing; those under way go on. False: the writing had ended before.
+    /// Refuses all further writes; those in flight continue. False: the writing had ended before.
     pub(crate) fn close(&self) -> bool {
         let mut state = self.state();
         let was_writing = state.phase == Phase::Writing;
@@ -151,35 +151,35 @@ impl Growth {
         was_writing
     }
 
-    /// Closes, and says whether a successor may go on with what is written: not if somebody counts on it as
-    /// verified. Waits until the writes under way have ended, so that none of them meets the successor's.
+    /// Closes, and returns whether a successor may resume the written bytes; it may not if they are finished
+    /// and verified. Waits for the writes in flight, so that none of them mixes with the successor's.
     pub(crate) fn retire(&self) -> bool {
         self.close();
         self.settle().phase == Phase::Closed
     }
 
-    /// Everything that is written, once no write is under way. To be called after the writing was closed.
+    /// All written ranges, once no write is in flight. Call it after the writing was closed.
     pub(crate) fn settled(&self) -> Extents {
         self.settle().written.clone()
     }
 
-    /// Everything that is written by now.
+    /// All ranges written by now.
     pub(crate) fn written(&self) -> Extents {
         self.state().written.clone()
     }
 
-    /// Whether anything was written behind a byte that was not.
+    /// Whether a byte is missing before a written one.
     pub(crate) fn has_holes(&self) -> bool {
         let state = self.state();
         state.written.contiguous_from(0) < state.written.end()
     }
 
-    /// How many bytes are written by now.
+    /// The number of bytes written by now.
     pub(crate) fn written_bytes(&self) -> u64 {
         self.state().written.count()
     }
 
-    /// Waits for the writes under way. A claim ends with its write, so this waits no longer than for the disk.
+    /// Waits for the writes in flight. A claim ends with its write, so this waits only for the disk.
     fn settle(&self) -> MutexGuard<'_, State> {
         let mut state = self.state();
         self.settled.wait_while(&mut state, |state| !state.in_flight.is_empty());
@@ -192,18 +192,18 @@ impl Growth {
 }
 
 impl Claim {
-    /// The ranges to be written, in order.
+    /// The ranges to write, in order.
     pub(crate) fn ranges(&self) -> &[ByteRange] {
         &self.ranges
     }
 
-    /// Whether the content has, or with this claim may come to have, holes; if so, the front must be on
-    /// record before anything is written.
+    /// Whether the content has holes or may get one with this claim; if so, the sidecar must list the
+    /// contiguous beginning before the write.
     pub(crate) fn is_scattered(&self) -> bool {
         self.is_scattered
     }
 
-    /// All of it is written and can be read.
+    /// Marks all ranges as written and readable.
     pub(crate) fn complete(self) {
         let mut state = self.growth.state();
         self.ranges.iter().for_each(|range| state.written.insert(*range));

@@ -1,14 +1,14 @@
-//! Where blobs, manifests and tags are kept.
+//! Stores blobs, manifests and tags.
 //!
-//! The contract is a [`Store`], which is a [`BlobStore`], a [`RecordStore`] and can [`Maintain`] itself, and the values
-//! that they exchange, which name no engine. Below it stands the file engine, [`fs`], which keeps plain files. Foreign bytes get in through a [`Spool`]
-//! only, and come out of it as a [`VerifiedSpool`] only when they have the digest that was asked for; manifests pass
-//! through [`VerifiedManifest`].
+//! The contract is a [`Store`]: a [`BlobStore`] and a [`RecordStore`] that can [`Maintain`] itself. It and
+//! the values that pass through it name no engine. Below it is the file engine, [`fs`], which writes plain
+//! files. Foreign bytes enter only through a [`Spool`], which yields a [`VerifiedSpool`] only when they have
+//! the wanted digest; manifests enter through [`VerifiedManifest`].
 //!
-//! A store promises that a name never stands for other bytes than its digest says, however the process or
-//! the machine ends. Cached data may be lost, never wrong.
+//! A store promises that the content under a digest always has that digest, however the process or the
+//! machine ends. Stored data may be lost, but is never wrong.
 //!
-//! Behind the feature `conformance` are the suite that every engine passes and an engine in memory, for tests.
+//! The feature `conformance` adds the test suite that every engine passes, and an engine in memory for tests.
 
 mod blob_store;
 #[cfg(any(test, feature = "conformance"))]

@@ -1,5 +1,4 @@
-//! The engine that keeps everything in memory and forgets it at the end: for tests and simulations. Its
-//! futures complete at once, on the caller's thread.
+//! An engine in memory, for tests and simulations. Its futures complete at once, on the caller's thread.
 
 mod content;
 
@@ -30,23 +29,23 @@ use content::InMemory;
 
 /// A store in memory, without bounds. Clones are the same store.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryStore(Arc<Mutex<Shelves>>);
+pub struct MemoryStore(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
-struct Shelves {
+struct State {
     blobs: HashMap<Digest, OpenBlob>,
     spools: HashMap<Digest, (Arc<InMemory>, Arc<Growth>)>,
     manifests: HashMap<Digest, Bytes>,
-    /// By name, so that repositories come in the order of their names.
-    repositories: BTreeMap<String, Shelf>,
+    /// Sorted by name, as repositories are listed.
+    repositories: BTreeMap<String, Contents>,
 }
 
 #[derive(Debug, Default)]
-struct Shelf {
+struct Contents {
     tags: HashMap<Tag, TagRecord>,
     manifests: HashMap<Digest, MediaType>,
     links: BTreeSet<Digest>,
-    /// By key, the one that was written longest ago first.
+    /// By key, the oldest first.
     lists: Vec<(String, StoredList)>,
 }
 
@@ -56,19 +55,19 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn shelves(&self) -> MutexGuard<'_, Shelves> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock()
     }
 }
 
-impl Shelves {
-    fn of(&mut self, repository: &Repository) -> &mut Shelf {
+impl State {
+    fn of(&mut self, repository: &Repository) -> &mut Contents {
         self.repositories.entry(repository.as_str().to_owned()).or_default()
     }
 }
 
-impl Shelf {
-    /// Whether anything can be pulled: a list alone says only what the upstream has.
+impl Contents {
+    /// Whether anything can be pulled: a list alone describes only the upstream.
     fn holds_anything(&self) -> bool {
         !(self.tags.is_empty() && self.manifests.is_empty() && self.links.is_empty())
     }
@@ -77,16 +76,16 @@ impl Shelf {
 #[async_trait]
 impl BlobStore for MemoryStore {
     async fn open(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
-        Ok(self.shelves().blobs.get(digest).cloned())
+        Ok(self.state().blobs.get(digest).cloned())
     }
 
     async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
         let spool = {
-            let mut shelves = self.shelves();
+            let mut state = self.state();
             let successor =
-                shelves.spools.get(digest).and_then(|(content, growth)| content.succeed(digest, growth));
+                state.spools.get(digest).and_then(|(content, growth)| content.succeed(digest, growth));
             let (spool, content, growth) = successor.unwrap_or_else(|| InMemory::spool(digest));
-            shelves.spools.insert(digest.clone(), (content, growth));
+            state.spools.insert(digest.clone(), (content, growth));
             spool
         };
         spool.hash_in_turns().await?;
@@ -94,9 +93,9 @@ impl BlobStore for MemoryStore {
     }
 
     async fn admit(&self, blob: VerifiedSpool) -> Result<Option<Validator>, StoreError> {
-        let mut shelves = self.shelves();
-        shelves.spools.remove(blob.digest());
-        shelves.blobs.insert(blob.digest().clone(), blob.content());
+        let mut state = self.state();
+        state.spools.remove(blob.digest());
+        state.blobs.insert(blob.digest().clone(), blob.content());
         Ok(None)
     }
 
@@ -105,7 +104,7 @@ impl BlobStore for MemoryStore {
     }
 
     async fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
-        self.shelves().blobs.remove(digest);
+        self.state().blobs.remove(digest);
         Ok(())
     }
 
@@ -118,7 +117,7 @@ impl BlobStore for MemoryStore {
                 used_at: UNIX_EPOCH,
             })
         };
-        let entries: Vec<_> = self.shelves().blobs.iter().map(entry).collect();
+        let entries: Vec<_> = self.state().blobs.iter().map(entry).collect();
         stream::iter(entries).boxed()
     }
 }
@@ -132,14 +131,14 @@ impl Maintain for MemoryStore {
     fn set_bounds(&self, _: u64, _: u64, _: usize) {}
 
     fn usage(&self) -> Usage {
-        let shelves = self.shelves();
+        let state = self.state();
         let held = |sizes: &mut dyn Iterator<Item = u64>| {
             sizes.fold(Held::default(), |held, size| Held { bytes: held.bytes + size, count: held.count + 1 })
         };
-        let unfinished = shelves.spools.values().filter(|(content, _)| !content.is_deleted());
+        let unfinished = state.spools.values().filter(|(content, _)| !content.is_deleted());
         Usage {
-            blobs: held(&mut shelves.blobs.values().map(OpenBlob::size)),
-            manifests: held(&mut shelves.manifests.values().map(|bytes| bytes.len() as u64)),
+            blobs: held(&mut state.blobs.values().map(OpenBlob::size)),
+            manifests: held(&mut state.manifests.values().map(|bytes| bytes.len() as u64)),
             partial: held(&mut unfinished.map(|(_, growth)| growth.written().end())),
             ..Usage::default()
         }
@@ -153,10 +152,10 @@ impl RecordStore for MemoryStore {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<HeldManifest>, StoreError> {
-        let shelves = self.shelves();
-        let record = shelves.repositories.get(repository.as_str());
-        let media_type = record.and_then(|shelf| shelf.manifests.get(digest)).cloned();
-        let stored = media_type.zip(shelves.manifests.get(digest).cloned());
+        let state = self.state();
+        let record = state.repositories.get(repository.as_str());
+        let media_type = record.and_then(|contents| contents.manifests.get(digest)).cloned();
+        let stored = media_type.zip(state.manifests.get(digest).cloned());
         Ok(stored.map(|(media_type, bytes)| HeldManifest::Whole(StoredManifest { media_type, bytes })))
     }
 
@@ -166,27 +165,27 @@ impl RecordStore for MemoryStore {
         media_type: &MediaType,
         manifest: &VerifiedManifest,
     ) -> Result<(), StoreError> {
-        let mut shelves = self.shelves();
-        shelves.manifests.insert(manifest.digest().clone(), manifest.bytes().clone());
-        shelves.of(repository).manifests.insert(manifest.digest().clone(), media_type.clone());
+        let mut state = self.state();
+        state.manifests.insert(manifest.digest().clone(), manifest.bytes().clone());
+        state.of(repository).manifests.insert(manifest.digest().clone(), media_type.clone());
         Ok(())
     }
 
     async fn set_aside_manifest(&self, digest: &Digest) -> Result<(), StoreError> {
-        self.shelves().manifests.remove(digest);
+        self.state().manifests.remove(digest);
         Ok(())
     }
 
     async fn remove_manifest(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
-        if let Some(shelf) = self.shelves().repositories.get_mut(repository.as_str()) {
-            shelf.manifests.remove(digest);
+        if let Some(contents) = self.state().repositories.get_mut(repository.as_str()) {
+            contents.manifests.remove(digest);
         }
         Ok(())
     }
 
     async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
-        let shelves = self.shelves();
-        Ok(shelves.repositories.get(repository.as_str()).and_then(|shelf| shelf.tags.get(tag)).cloned())
+        let state = self.state();
+        Ok(state.repositories.get(repository.as_str()).and_then(|contents| contents.tags.get(tag)).cloned())
     }
 
     async fn put_tag(
@@ -196,37 +195,40 @@ impl RecordStore for MemoryStore {
         record: &TagRecord,
     ) -> Result<(), StoreError> {
         let record = TagRecord { checked_at: to_the_second(record.checked_at), ..record.clone() };
-        self.shelves().of(repository).tags.insert(tag.clone(), record);
+        self.state().of(repository).tags.insert(tag.clone(), record);
         Ok(())
     }
 
     async fn remove_tag(&self, repository: &Repository, tag: &Tag) -> Result<(), StoreError> {
-        if let Some(shelf) = self.shelves().repositories.get_mut(repository.as_str()) {
-            shelf.tags.remove(tag);
+        if let Some(contents) = self.state().repositories.get_mut(repository.as_str()) {
+            contents.tags.remove(tag);
         }
         Ok(())
     }
 
     async fn has_link(&self, repository: &Repository, digest: &Digest) -> Result<bool, StoreError> {
-        let shelves = self.shelves();
-        Ok(shelves.repositories.get(repository.as_str()).is_some_and(|shelf| shelf.links.contains(digest)))
+        let state = self.state();
+        Ok(state
+            .repositories
+            .get(repository.as_str())
+            .is_some_and(|contents| contents.links.contains(digest)))
     }
 
     async fn put_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
-        self.shelves().of(repository).links.insert(digest.clone());
+        self.state().of(repository).links.insert(digest.clone());
         Ok(())
     }
 
     async fn remove_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
-        if let Some(shelf) = self.shelves().repositories.get_mut(repository.as_str()) {
-            shelf.links.remove(digest);
+        if let Some(contents) = self.state().repositories.get_mut(repository.as_str()) {
+            contents.links.remove(digest);
         }
         Ok(())
     }
 
     async fn list(&self, repository: &Repository, key: &str) -> Result<Option<StoredList>, StoreError> {
-        let shelves = self.shelves();
-        let lists = shelves.repositories.get(repository.as_str()).map(|shelf| &shelf.lists);
+        let state = self.state();
+        let lists = state.repositories.get(repository.as_str()).map(|contents| &contents.lists);
         let found = lists.into_iter().flatten().find(|(stored, _)| stored == key);
         Ok(found.map(|(_, list)| list.clone()))
     }
@@ -237,11 +239,11 @@ impl RecordStore for MemoryStore {
         key: &str,
         list: &StoredList,
     ) -> Result<(), StoreError> {
-        // A copy, as on disk: what the bytes came in belongs to the answer that brought them.
+        // A copy, as on disk: the buffer of these bytes belongs to the upstream's response.
         let bytes = Bytes::copy_from_slice(&list.bytes);
         let list = StoredList { bytes, seen_at: to_the_second(list.seen_at), ..list.clone() };
-        let mut shelves = self.shelves();
-        let lists = &mut shelves.of(repository).lists;
+        let mut state = self.state();
+        let lists = &mut state.of(repository).lists;
         lists.retain(|(stored, _)| stored != key);
         if lists.len() == LIST_COUNT_MAX {
             lists.remove(0);
@@ -251,8 +253,8 @@ impl RecordStore for MemoryStore {
     }
 
     async fn remove_list(&self, repository: &Repository, key: &str) -> Result<(), StoreError> {
-        if let Some(shelf) = self.shelves().repositories.get_mut(repository.as_str()) {
-            shelf.lists.retain(|(stored, _)| stored != key);
+        if let Some(contents) = self.state().repositories.get_mut(repository.as_str()) {
+            contents.lists.retain(|(stored, _)| stored != key);
         }
         Ok(())
     }
@@ -263,14 +265,14 @@ impl RecordStore for MemoryStore {
         count_max: usize,
     ) -> Result<Vec<Repository>, StoreError> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let shelves = self.shelves();
-        let behind = shelves.repositories.range::<str, _>((after, Bound::Unbounded));
-        let held = behind.filter(|(_, shelf)| shelf.holds_anything()).take(count_max);
+        let state = self.state();
+        let behind = state.repositories.range::<str, _>((after, Bound::Unbounded));
+        let held = behind.filter(|(_, contents)| contents.holds_anything()).take(count_max);
         Ok(held.filter_map(|(name, _)| name.parse().ok()).collect())
     }
 }
 
-/// Forgets what the file engine forgets too, so that both tell the same.
+/// Drops the fractions that the file engine drops too, so that both return the same.
 fn to_the_second(time: SystemTime) -> SystemTime {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     UNIX_EPOCH + std::time::Duration::from_secs(since.as_secs())

@@ -1,4 +1,4 @@
-//! Content in memory, kept in the pieces that it came in.
+//! Content in memory, as a list of the pieces in which it was received.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ impl Pieces {
         }
     }
 
-    /// Puts pieces, one after the other, where nothing is yet.
+    /// Inserts consecutive pieces at `offset`, where no bytes are yet.
     pub(crate) fn insert_all(&self, offset: u64, pieces: &[Bytes]) {
         let mut at = offset;
         for piece in pieces {
@@ -26,8 +26,7 @@ impl Pieces {
         }
     }
 
-    /// The bytes at `offset`, as far as they go on without a gap, at most `len_max` of them. What lies in
-    /// one piece is not copied.
+    /// The contiguous bytes at `offset`, at most `len_max`. A range within one piece is not copied.
     pub(crate) fn read(&self, offset: u64, len_max: usize) -> Bytes {
         let pieces = self.0.lock();
         let Some((start, first)) = pieces.range(..=offset).next_back() else { return Bytes::new() };
@@ -35,7 +34,7 @@ impl Pieces {
         if within >= first.len() as u64 {
             return Bytes::new();
         }
-        // It is below the length of a piece in memory, which fits.
+        // It is below the length of a piece in memory, so it fits.
         let mut read = first.slice(within as usize..);
         if read.len() < len_max {
             let mut joined = BytesMut::from(&read[..]);
@@ -51,7 +50,7 @@ impl Pieces {
         read
     }
 
-    /// All pieces, those without a gap between them together, with the offset of the first of each run.
+    /// All pieces as runs of contiguous ones, each with its offset.
     pub(crate) fn runs(&self) -> Vec<(u64, Vec<Bytes>)> {
         let mut runs: Vec<(u64, Vec<Bytes>)> = Vec::new();
         let mut end = None;
@@ -65,7 +64,7 @@ impl Pieces {
         runs
     }
 
-    /// Forgets all pieces.
+    /// Removes all pieces.
     pub(crate) fn clear(&self) {
         self.0.lock().clear();
     }

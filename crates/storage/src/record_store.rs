@@ -1,4 +1,4 @@
-//! The seam between the cache and where manifests and the small facts about repositories are kept.
+//! The interface through which the cache stores manifests and records about repositories.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -12,15 +12,17 @@ use crate::content::OpenBlob;
 use crate::error::StoreError;
 use crate::verified_manifest::VerifiedManifest;
 
-/// Pages of lists that a repository keeps at the most. One more replaces the page that was written longest ago.
+/// The most pages of lists that are stored for one repository. A further page replaces the one that was
+/// written longest ago.
 pub const LIST_COUNT_MAX: usize = 64;
 
-/// Manifests, tags, grants and lists by repository. What a `put_` stored outlives a power loss once it returns, so
-/// a caller that stores a manifest and then the tag that names it never has a tag without its manifest.
+/// Manifests, tags, grants and lists by repository. Once a `put_` method returns, its record survives a power
+/// loss, so a caller that stores a manifest and then the tag that names it never has a tag without its
+/// manifest.
 #[async_trait]
 pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
-    /// A manifest that the repository has; `None`: it is not there, or was found damaged and set aside. One that is
-    /// given in memory was hashed when it was read. A file is still to be hashed.
+    /// A manifest of the repository; `None`: it is not stored, or was found damaged and quarantined. A
+    /// manifest in memory was hashed when it was read; the caller must hash a file.
     ///
     /// # Errors
     /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
@@ -42,33 +44,32 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
         manifest: &VerifiedManifest,
     ) -> Result<(), StoreError>;
 
-    /// Moves a manifest's bytes, which were found damaged, out of the way of every repository. Fine when they are
-    /// not there.
+    /// Quarantines a manifest's damaged bytes, for every repository. It is no error if they are gone already.
     ///
     /// # Errors
     /// I/O errors.
     async fn set_aside_manifest(&self, digest: &Digest) -> Result<(), StoreError>;
 
-    /// Forgets that a repository has a manifest. Fine when it is unknown.
+    /// Forgets that a repository has a manifest. It is no error if there is no such record.
     ///
     /// # Errors
     /// I/O errors.
     async fn remove_manifest(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError>;
 
-    /// The record of a tag; `None`: there is none, or it was unreadable and set aside.
+    /// The record of a tag; `None`: there is none, or it was unreadable and quarantined.
     ///
     /// # Errors
     /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
     async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError>;
 
-    /// Stores what is known of a tag. Times may lose their fractions of a second.
+    /// Stores the record of a tag. Times may lose their fractions of a second.
     ///
     /// # Errors
     /// I/O errors.
     async fn put_tag(&self, repository: &Repository, tag: &Tag, record: &TagRecord)
     -> Result<(), StoreError>;
 
-    /// Forgets a tag. Fine when it is unknown.
+    /// Forgets a tag. It is no error if it is unknown.
     ///
     /// # Errors
     /// I/O errors.
@@ -80,25 +81,27 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
     async fn has_link(&self, repository: &Repository, digest: &Digest) -> Result<bool, StoreError>;
 
-    /// Notes that the upstream granted the blob to the repository.
+    /// Records that the upstream granted the blob to the repository.
     ///
     /// # Errors
     /// I/O errors.
     async fn put_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError>;
 
-    /// Forgets that the upstream granted the blob to the repository. Fine when it is unknown.
+    /// Forgets that the upstream granted the blob to the repository. It is no error if there is no such
+    /// record.
     ///
     /// # Errors
     /// I/O errors.
     async fn remove_link(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError>;
 
-    /// The page of a list that was stored under `key`; `None`: it was never stored, or was found damaged and set aside.
+    /// The page of a list that was stored under `key`; `None`: it was never stored, or was found damaged and
+    /// quarantined.
     ///
     /// # Errors
     /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
     async fn list(&self, repository: &Repository, key: &str) -> Result<Option<StoredList>, StoreError>;
 
-    /// Stores a page of a list under `key`. At most [`LIST_COUNT_MAX`] pages are kept for each repository. Times may
+    /// Stores a page of a list under `key`, at most [`LIST_COUNT_MAX`] pages for each repository. Times may
     /// lose their fractions of a second.
     ///
     /// # Errors
@@ -106,14 +109,14 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     async fn put_list(&self, repository: &Repository, key: &str, list: &StoredList)
     -> Result<(), StoreError>;
 
-    /// Forgets a page of a list. Fine when it is unknown.
+    /// Forgets a page of a list. It is no error if it is unknown.
     ///
     /// # Errors
     /// I/O errors.
     async fn remove_list(&self, repository: &Repository, key: &str) -> Result<(), StoreError>;
 
-    /// The repositories of which a manifest, a tag or a grant is stored, in the order of their names' bytes: at most
-    /// `count_max` of those behind `after`.
+    /// The repositories that have a stored manifest, tag or grant, in byte order of their names: at most
+    /// `count_max` of those after `after`.
     ///
     /// # Errors
     /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
@@ -124,20 +127,20 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<Repository>, StoreError>;
 }
 
-/// The largest manifest that a store gives in memory, in bytes. A larger one is given as a file: clients that do not
-/// read would cost as much memory each.
+/// The largest manifest that a store returns in memory, in bytes. It returns a larger one as a file, because
+/// each client that is slow to read would hold that much memory.
 pub const MANIFEST_IN_MEMORY_BYTES_MAX: u64 = 256 * 1024;
 
-/// A manifest that a store has.
+/// A stored manifest, in memory or in a file.
 #[derive(Clone, Debug)]
 pub enum HeldManifest {
-    /// In memory.
+    /// In memory, and hashed.
     Whole(StoredManifest),
-    /// In a file.
+    /// In a file, and not hashed yet.
     File {
         /// The media type that the upstream served it with.
         media_type: MediaType,
-        /// Its bytes, which nobody has hashed yet.
+        /// Its bytes.
         file: OpenBlob,
     },
 }
@@ -160,16 +163,16 @@ impl HeldManifest {
     }
 }
 
-/// A manifest as it came from the upstream, byte for byte.
+/// A manifest exactly as the upstream served it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredManifest {
     /// The media type that the upstream served it with.
     pub media_type: MediaType,
-    /// Its bytes, which have the digest that it was asked by.
+    /// Its bytes, which have the requested digest.
     pub bytes: Bytes,
 }
 
-/// A page of tags or of referrers as the upstream wrote it.
+/// A page of tags or of referrers as the upstream served it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredList {
     /// The JSON document.
@@ -180,6 +183,6 @@ pub struct StoredList {
     pub next: Option<String>,
     /// The referrers API's `OCI-Filters-Applied`.
     pub filters_applied: Option<String>,
-    /// When the upstream last gave it.
+    /// When the upstream last served it.
     pub seen_at: SystemTime,
 }

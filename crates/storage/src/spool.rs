@@ -1,5 +1,5 @@
-//! The only road from foreign bytes to stored content: written at any offset, hashed from the front, readable
-//! meanwhile, and handed on only when the digest is right.
+//! The only way from foreign bytes to stored content. A spool is written at any offset, hashed from its
+//! beginning, readable meanwhile, and passed on only if the digest is right.
 
 pub(crate) mod backing;
 pub(crate) mod finish;
@@ -19,17 +19,17 @@ use crate::growth::{Growth, Refusal};
 use backing::{Backing, Work};
 use front::Front;
 
-/// How much one write hashes beyond its own bytes when it closes a hole. The rest is taken by later writes
-/// and by the end, so that no write takes long.
+/// Bytes that one write hashes beyond its own when it closes a hole. Later writes and the end hash the rest,
+/// so that no write takes long.
 const CATCH_UP_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Bytes that are read back and hashed in one turn, so that other jobs of the disk come in between.
+/// Bytes that are read back and hashed in one job, so that other jobs of the disk get a turn.
 const HASH_TURN_BYTES: u64 = 8 << 20;
 
-/// Unverified bytes on their way to becoming the content of a digest.
+/// The unverified bytes of a blob.
 ///
-/// A spool that is dropped stays where it is, to be taken up by the next one for the digest. Only the bytes of a small
-/// blob (up to 256 KiB) may still be in memory then, and go.
+/// The file of a dropped spool stays, and the next spool for the digest resumes it. Only a small blob (up to
+/// 256 KiB) may still be in memory then, and its bytes are lost.
 #[derive(Debug)]
 pub struct Spool {
     wanted: Digest,
@@ -39,45 +39,46 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// A spool whose bytes are in `backing`, as far as `growth` tells. What is there already is not hashed yet.
+    /// A spool over `backing`, in which `growth` says which bytes exist. Those are not hashed yet.
     pub(crate) fn new(wanted: &Digest, growth: Arc<Growth>, backing: Arc<dyn Backing>) -> Arc<Self> {
         let front = Mutex::new(Front::new(Hasher::new(wanted.algorithm())));
         Arc::new(Self { wanted: wanted.clone(), growth, front, backing })
     }
 
-    /// The whole content's size in bytes, if it was ever told, by an earlier process too.
+    /// The whole content's size in bytes, if it was ever set, even by an earlier process.
     pub fn size(&self) -> Option<u64> {
         self.growth.size()
     }
 
-    /// Notes the whole content's size. It goes on record with the next write.
+    /// Sets the whole content's size. The next write records it in the sidecar.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Size`] when it contradicts a size noted before or bytes already written;
+    /// [`StoreErrorKind::Size`] when it contradicts the size set before or bytes already written;
     /// [`StoreErrorKind::Closed`] when the writing has ended.
     pub fn set_size(&self, size: u64) -> Result<(), StoreError> {
         self.growth.set_size(size).map_err(|refusal| self.refused("set_size", refusal))
     }
 
-    /// The bytes written so far, readable while more are written and after the blob was admitted.
+    /// The bytes written so far; readable while more are written and after the blob was admitted.
     pub fn content(&self) -> OpenBlob {
         OpenBlob::growing(Arc::clone(&self.backing).source(), Arc::clone(&self.growth))
     }
 
-    /// Writes `batch`, one piece after the other, at `offset`, and hashes what has become contiguous. Several
-    /// calls for different offsets may be under way at once. Bytes that were written before stay as they are.
+    /// Writes the consecutive pieces of `batch` at `offset`, and hashes the bytes that have become
+    /// contiguous. Calls for different offsets may run at the same time. Bytes that were written before are
+    /// not overwritten.
     ///
     /// Blocking work runs off the runtime's threads, and to its end even when the caller drops the future.
     ///
     /// # Errors
-    /// I/O errors, after which nothing of the batch counts as written; [`StoreErrorKind::Size`] when
-    /// it reaches beyond the noted size; [`StoreErrorKind::Closed`] when the writing has ended.
+    /// I/O errors, after which no byte of the batch counts as written; [`StoreErrorKind::Size`] when it
+    /// reaches beyond the size; [`StoreErrorKind::Closed`] when the writing has ended.
     pub async fn write(self: &Arc<Self>, offset: u64, batch: Vec<Bytes>) -> Result<(), StoreError> {
         if let Some(written) = self.write_inline(offset, &batch) {
             return written;
         }
         let write = move |spool: &Arc<Self>| {
-            spool.backing.settle()?;
+            spool.backing.spill()?;
             spool.write_blocking(offset, &batch)
         };
         self.run(Work::Write, write).await
@@ -103,7 +104,7 @@ impl Spool {
         self.hash(&parts)
     }
 
-    /// Hashes `parts` where the front has reached them, and what lies behind them by reading it back.
+    /// Hashes `parts` if the front has reached them, and then reads back and hashes the bytes after them.
     fn hash(&self, parts: &[(u64, Vec<Bytes>)]) -> Result<(), StoreError> {
         let watermark = self.growth.watermark();
         if parts.iter().all(|(start, _)| *start >= watermark) {
@@ -120,31 +121,31 @@ impl Spool {
         caught_up.map_err(|error| StoreError::new(StoreErrorKind::Io, "pread", self.backing.target(), error))
     }
 
-    /// Whether nothing is written.
+    /// Whether no byte is written.
     pub fn is_empty(&self) -> bool {
         self.growth.written_bytes() == 0
     }
 
-    /// How many bytes are there from the beginning without a gap.
+    /// The length of the contiguous beginning.
     pub fn watermark(&self) -> u64 {
         self.growth.watermark()
     }
 
-    /// How many bytes can be read at `offset` without a gap.
+    /// The number of contiguous bytes at `offset`.
     pub fn available_from(&self, offset: u64) -> u64 {
         self.growth.available_from(offset)
     }
 
-    /// Which of the first `size` bytes are missing.
+    /// The missing ranges of the first `size` bytes.
     pub fn gaps(&self, size: u64) -> Vec<ByteRange> {
         self.growth.gaps(size)
     }
 
-    /// The hash of all bytes before the first that was not written, and how many they are: for going on without
-    /// the store after it failed. Fewer, if what was written out of turn cannot be read back.
+    /// The hash of the contiguous beginning, and its length: for continuing without the store after it
+    /// failed. It covers less if bytes that were written out of order cannot be read back.
     pub async fn hash_front(self: &Arc<Self>) -> (Hasher, u64) {
         if let Err(error) = self.run(Work::ReadBack, |spool| spool.hash_front_blocking()).await {
-            debug!(digest = %self.wanted, %error, "could not read back what was written");
+            debug!(digest = %self.wanted, %error, "could not read back written bytes");
         }
         self.front()
     }
@@ -154,7 +155,7 @@ impl Spool {
         self.catch_up(&mut front, self.watermark())
     }
 
-    /// Hashes what is there from the beginning, in turns, so that other work on the disk comes in between.
+    /// Hashes the contiguous beginning in several jobs, so that other jobs of the disk get a turn.
     pub(crate) async fn hash_in_turns(self: &Arc<Self>) -> Result<(), StoreError> {
         while self.backlog_bytes() > 0 {
             self.run(Work::ReadBack, |spool| spool.hash_turn()).await?;
@@ -168,20 +169,20 @@ impl Spool {
         self.catch_up(&mut front, until)
     }
 
-    /// How many bytes from the beginning are there and not hashed yet.
+    /// How many bytes of the contiguous beginning are not hashed yet.
     fn backlog_bytes(&self) -> u64 {
         self.watermark().saturating_sub(self.lock_front().hashed())
     }
 
-    /// The hash of the first bytes, and how many they are by now. Where writes came in order, these are all
-    /// bytes before the first that was not written.
+    /// The hash of the first bytes, and how many it covers by now. If all writes came in order, it covers the
+    /// whole contiguous beginning.
     pub fn front(&self) -> (Hasher, u64) {
         let front = self.lock_front();
         (front.hasher(), front.hashed())
     }
 
-    /// Gives the bytes up and deletes them; readers that have them open can finish. Nothing happens when the
-    /// spool was finished, parked, or succeeded by another one.
+    /// Deletes the bytes; readers that have them open can finish. Has no effect when the spool was finished,
+    /// parked, or superseded by another one.
     pub async fn discard(self: Arc<Self>) {
         let delete = |spool: &Arc<Self>| {
             if spool.growth.close() {
@@ -192,18 +193,18 @@ impl Spool {
         self.end("discard", Work::Delete, delete).await;
     }
 
-    /// Leaves what is there to a later process, made durable: for a graceful stop. Nothing happens when the
-    /// spool was finished, discarded, or succeeded by another one.
+    /// Makes the written bytes durable for a later process: for a graceful stop. Has no effect when the spool
+    /// was finished, discarded, or superseded by another one.
     pub async fn park(self: Arc<Self>) {
         let park = |spool: &Arc<Self>| if spool.growth.close() { spool.backing.park() } else { Ok(()) };
         self.end("park", Work::Cached, park).await;
     }
 
-    /// Leaves what is there to a later spool, as long as the machine goes on: for a transfer that broke off.
-    /// Nothing happens when the spool was finished, discarded, parked, or succeeded by another one.
+    /// Leaves the written bytes to a later spool, until the machine restarts: for a transfer that broke off.
+    /// Has no effect when the spool was finished, discarded, parked, or superseded by another one.
     pub async fn leave(self: Arc<Self>) {
         let leave = |spool: &Arc<Self>| if spool.growth.close() { spool.backing.leave() } else { Ok(()) };
-        self.end("note", Work::Cached, leave).await;
+        self.end("leave", Work::Cached, leave).await;
     }
 
     async fn end(
@@ -217,7 +218,7 @@ impl Spool {
         }
     }
 
-    /// Does some work where the backing has room for it.
+    /// Runs a job where the backing wants it.
     async fn run<T, E>(
         self: &Arc<Self>,
         work: Work,
@@ -230,31 +231,31 @@ impl Spool {
         if self.backing.runs_inline(work) {
             return job(self);
         }
-        let (tell, told) = oneshot::channel();
+        let (responder, response) = oneshot::channel();
         let spool = Arc::clone(self);
         let job = move || {
-            // Nobody may wait for it any more.
-            let _ = tell.send(job(&spool));
+            // The caller may have dropped its future.
+            let _ = responder.send(job(&spool));
         };
         self.backing.run(work, Box::new(job)).await?;
-        told.await.unwrap_or_else(|_| Err(self.refused("spawn_blocking", Refusal::Closed).into()))
+        response.await.unwrap_or_else(|_| Err(self.refused("spawn_blocking", Refusal::Closed).into()))
     }
 
     fn refused(&self, call: &'static str, refusal: Refusal) -> StoreError {
         let (kind, reason) = match refusal {
-            Refusal::Closed => (StoreErrorKind::Closed, "the spool takes no more"),
-            Refusal::Size => (StoreErrorKind::Size, "contradicts the size that is on record"),
+            Refusal::Closed => (StoreErrorKind::Closed, "the spool accepts no more bytes"),
+            Refusal::Size => (StoreErrorKind::Size, "contradicts the recorded size"),
         };
         StoreError::own(kind, call, self.backing.target(), reason)
     }
 
     fn lock_front(&self) -> MutexGuard<'_, Front> {
-        // Should a panic have left hasher and length apart, the digest comes out wrong, which is refused.
+        // If a panic has left hasher and length inconsistent, the digest comes out wrong and is refused.
         self.front.lock()
     }
 }
 
-/// The bytes of `batch`, which begins at `offset`, that lie in `range`.
+/// The bytes of `batch`, which begins at `offset`, within `range`.
 fn cut(offset: u64, batch: &[Bytes], range: ByteRange) -> Vec<Bytes> {
     let mut pieces = Vec::with_capacity(batch.len());
     let mut start = offset;

@@ -1,25 +1,25 @@
-//! How much a store holds.
+//! The number and size of the objects in a store.
 
-/// Objects of one kind.
+/// The objects of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Their content, in bytes: what they take of a disk's blocks is a little more.
+    /// The size of their content in bytes; they occupy a little more on disk.
     pub bytes: u64,
-    /// How many they are.
+    /// The number of objects.
     pub count: u64,
 }
 
-/// How much a store holds, by kind. Small records (tags, grants, lists, notes) are not counted.
+/// The objects in a store by kind. Small records (tags, grants, lists, sidecars) are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Verified blobs.
     pub blobs: Held,
     /// Verified manifests.
     pub manifests: Held,
-    /// Unfinished blobs, as long as their files are: one that is written out of turn may take less.
+    /// Unfinished blobs, by the length of their files; a file with holes may occupy less.
     pub partial: Held,
-    /// Files that were found damaged and set aside.
+    /// Damaged files that were quarantined.
     pub quarantine: Held,
-    /// Whether what earlier processes left is still being counted. As long as it is, the figures are too small.
+    /// Whether the content of earlier processes is still being counted. Until then the figures are too small.
     pub is_counting: bool,
 }

@@ -5,7 +5,7 @@ use oci::{Algorithm, Digest};
 
 use crate::error::VerifyError;
 
-/// A manifest's bytes and the digest that they have. Only [`check`](Self::check) makes one.
+/// A manifest's bytes and their digest. Only [`check`](Self::check) makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedManifest {
     digest: Digest,
@@ -13,8 +13,8 @@ pub struct VerifiedManifest {
 }
 
 impl VerifiedManifest {
-    /// Hashes `bytes`. Where a digest is `wanted`, because the client named it or the upstream claims it,
-    /// they must have it; else they get their SHA-256 digest. A signed manifest of schema 1 is hashed without its
+    /// Hashes `bytes`. They must have the `wanted` digest, if the client named one or the upstream claims
+    /// one; otherwise they get their SHA-256 digest. A signed manifest of schema 1 is hashed without its
     /// signatures, as [`Digest::of_manifest`] says.
     ///
     /// # Errors
@@ -30,7 +30,7 @@ impl VerifiedManifest {
         }
     }
 
-    /// The digest that the bytes have.
+    /// The digest of the bytes.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }

@@ -1,4 +1,4 @@
-//! A process that uses a store is killed over and over, at whatever instant it happens to be in.
+//! Kills a process that uses a store, again and again, at arbitrary instants.
 
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
@@ -43,7 +43,7 @@ fn tag() -> Tag {
     "latest".parse().unwrap()
 }
 
-/// Not a test of its own: the process that [`killed_at_any_instant`] starts and kills.
+/// Not a separate test: the process that [`killed_at_any_instant`] starts and kills.
 #[tokio::test]
 #[ignore = "started by the other test"]
 async fn victim() {
@@ -76,7 +76,7 @@ async fn victim() {
     }
 }
 
-/// Lets a victim finish `round_count` blobs and kills it at once; by then it is somewhere in the next one.
+/// Lets a victim finish `round_count` blobs and kills it at once, somewhere in the next one.
 fn kill_one(root: &Path, round_count: usize) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "victim", "--nocapture", "--test-threads=1"])
@@ -92,7 +92,7 @@ fn kill_one(root: &Path, round_count: usize) {
     assert_eq!(done, round_count, "the victim ended by itself: {status}");
 }
 
-/// Everything under a name is right, and everything half done can be gone on with.
+/// Expects that all published content is right, and that partial content can be resumed.
 async fn inspect(root: &Path) {
     let store = store(root);
     assert_eq!(std::fs::read_dir(root.join("tmp")).unwrap().count(), 0);
@@ -106,8 +106,8 @@ async fn inspect(root: &Path) {
     for (bytes, digest) in &blobs {
         let spool = store.spool(digest).await.unwrap();
         let front = spool.watermark();
-        let taken_up = spool.content().read(0, bytes.len()).await.unwrap();
-        assert_eq!(taken_up, bytes[..front as usize], "front of {digest}");
+        let resumed = spool.content().read(0, bytes.len()).await.unwrap();
+        assert_eq!(resumed, bytes[..front as usize], "front of {digest}");
     }
     for number in 0..BLOB_COUNT {
         if let Some(record) = store.tag(&repository(number), &tag()).await.unwrap() {

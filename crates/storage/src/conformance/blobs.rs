@@ -1,4 +1,4 @@
-//! Blobs: what goes in comes out, in any part, until it is removed.
+//! Blobs: the stored bytes can be read, in any part, until the blob is removed.
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -20,7 +20,7 @@ pub(super) async fn run<E: Engine>(new_place: &impl Fn() -> E) {
     entries_name_every_blob(new_place()).await;
 }
 
-/// Takes `bytes` in, in one go.
+/// Stores `bytes` in one write.
 pub(super) async fn put(store: &impl BlobStore, bytes: &Bytes, digest: &Digest) {
     let spool = store.spool(digest).await.unwrap();
     spool.write(0, pieces(bytes, 100_000)).await.unwrap();
@@ -34,7 +34,7 @@ async fn put_and_get<E: Engine>(place: E) {
             let (bytes, digest) = content(len, algorithm);
             assert!(BlobStore::open(&store, &digest).await.unwrap().is_none(), "{digest} before it is put");
             put(&store, &bytes, &digest).await;
-            let blob = BlobStore::open(&store, &digest).await.unwrap().expect("what was put is there");
+            let blob = BlobStore::open(&store, &digest).await.unwrap().expect("the blob was stored");
             assert_eq!(blob.size(), len as u64);
             assert_eq!(read(&blob, 0, blob.size()).await, bytes);
             put(&store, &bytes, &digest).await;
@@ -119,7 +119,7 @@ async fn removed_and_damaged_blobs_are_gone<E: Engine>(place: E) {
     store.set_aside(&digest).await.unwrap();
     assert!(BlobStore::open(&store, &digest).await.unwrap().is_none());
     let spool = store.spool(&digest).await.unwrap();
-    assert_eq!(spool.watermark(), 0, "nothing of a damaged blob is taken up again");
+    assert_eq!(spool.watermark(), 0, "no byte of a damaged blob is resumed");
     let finished = spool.finish(5_000).await;
     assert!(matches!(finished, Err(VerifyError::Incomplete { size: 5_000, missing: 5_000 })));
     put(&store, &bytes, &digest).await;
@@ -135,7 +135,7 @@ async fn entries_name_every_blob<E: Engine>(place: E) {
         put(&store, &bytes, &digest).await;
         expected.push((digest, len as u64));
     }
-    // One that is not complete is no blob.
+    // An incomplete blob is not stored.
     let unfinished = store.spool(&content(9, Algorithm::Sha256).1).await.unwrap();
     unfinished.write(0, vec![Bytes::from_static(b"some")]).await.unwrap();
     let entries: Vec<_> = store.entries().map(|entry| entry.unwrap()).collect().await;

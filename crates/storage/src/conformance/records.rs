@@ -1,4 +1,4 @@
-//! Manifests, tags and links: each repository has its own, and their names never meet.
+//! Manifests, tags and grants: each repository has its own, and their names never collide.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -152,7 +152,7 @@ async fn lists_are_bounded<E: Engine>(place: E) {
         held += usize::from(store.list(&name, &format!("last={number}")).await.unwrap().is_some());
     }
     assert_eq!(held, LIST_COUNT_MAX);
-    // Writing a page again costs no other page its place.
+    // Writing a page again removes no other page.
     let last = format!("last={}", LIST_COUNT_MAX + 5);
     store.put_list(&name, &last, &list("[]", 2)).await.unwrap();
     assert_eq!(store.list(&name, &last).await.unwrap(), Some(list("[]", 2)));
@@ -253,7 +253,7 @@ async fn repositories_in_the_order_of_their_names<E: Engine>(place: E) {
         }
         assert_eq!(paged, names, "in pages of {page_len}");
     }
-    // `last` need not be a name that exists, nor one that could.
+    // `last` need not be an existing name, nor a valid one.
     assert_eq!(listed(store.repositories(Some("foo/"), 2).await.unwrap()), ["foo/bar", "foo/bar-baz"]);
     assert_eq!(listed(store.repositories(Some("foo/bar/"), 1).await.unwrap()), ["foo/bar/baz"]);
     assert!(store.repositories(Some("~"), 5).await.unwrap().is_empty());

@@ -1,4 +1,4 @@
-//! Spools: bytes in any order, one digest at the end, and what is left behind when there is none.
+//! Spools: bytes in any order, one digest at the end, and resumption of a spool that was not finished.
 
 use bytes::Bytes;
 use oci::{Algorithm, ByteRange, Digest};
@@ -57,7 +57,7 @@ async fn writers_at_once<E: Engine>(place: E) {
     let store = place.open();
     let (bytes, digest) = content(SIZE as usize, Algorithm::Sha256);
     let spool = store.spool(&digest).await.unwrap();
-    // Overlapping on purpose: each byte is in two of them.
+    // They overlap on purpose: each byte is in two of them.
     let writes = (0..SIZE).step_by(50_000).map(|start| {
         let end = (start + 100_000).min(SIZE);
         let (spool, batch) = (spool.clone(), batch(&bytes, start, end));
@@ -91,7 +91,7 @@ async fn the_first_write_of_a_byte_holds<E: Engine>(place: E) {
     let spool = store.spool(&digest).await.unwrap();
     spool.write(40_000, batch(&bytes, 40_000, 60_000)).await.unwrap();
     let reader = spool.content();
-    // A second upstream with other bytes in the middle.
+    // A second upstream with different bytes in the middle.
     let mut forged = bytes.to_vec();
     forged[40_000..60_000].fill(0);
     spool.write(0, vec![forged.into()]).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_mismatch_deletes<E: Engine>(place: E) {
     assert_eq!(late.kind(), StoreErrorKind::Closed);
     assert!(BlobStore::open(&store, &digest).await.unwrap().is_none());
     let fresh = store.spool(&digest).await.unwrap();
-    assert_eq!((fresh.watermark(), fresh.size()), (0, None), "wrong bytes are not taken up again");
+    assert_eq!((fresh.watermark(), fresh.size()), (0, None), "wrong bytes are not resumed");
 }
 
 async fn a_short_finish_keeps<E: Engine>(place: E) {
@@ -156,7 +156,7 @@ async fn sizes_must_agree<E: Engine>(place: E) {
     assert_eq!(beyond.kind(), StoreErrorKind::Size);
     let overflow = spool.write(u64::MAX, vec![bytes.slice(..2)]).await.unwrap_err();
     assert_eq!(overflow.kind(), StoreErrorKind::Size);
-    assert_eq!(spool.watermark(), 60_000, "what is refused leaves nothing behind");
+    assert_eq!(spool.watermark(), 60_000, "a refused write leaves no bytes");
     spool.write(60_000, batch(&bytes, 60_000, 100_000)).await.unwrap();
     spool.finish(100_000).await.unwrap();
 }
@@ -237,7 +237,7 @@ async fn readers_of_a_predecessor_are_undisturbed<E: Engine>(place: E) {
     let reader = old.content();
     let new = store.spool(&digest).await.unwrap();
     assert_eq!(new.gaps(300_000), [ByteRange { start: 50_000, end: 200_000 }]);
-    // Other bytes, from an upstream that went wrong meanwhile.
+    // Different bytes, from an upstream that became wrong meanwhile.
     new.write(0, vec![vec![0; 300_000].into()]).await.unwrap();
     assert_eq!(read(&reader, 0, 50_000).await, bytes[..50_000]);
     assert_eq!(read(&reader, 200_000, 300_000).await, bytes[200_000..]);

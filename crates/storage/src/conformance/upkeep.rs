@@ -1,4 +1,4 @@
-//! Upkeep: a store knows what it holds, and what is removed disturbs nobody who has it.
+//! Maintenance: a store knows its usage, and a removal does not disturb readers.
 
 use futures_util::StreamExt;
 use oci::Algorithm;
@@ -40,7 +40,7 @@ async fn usage_follows_every_change<E: Engine>(place: E) {
     }
     for _ in 0..2 {
         store.remove(&small.1).await.unwrap();
-        assert_eq!(store.usage().blobs, held(1_000_000, 1), "what is gone cannot go again");
+        assert_eq!(store.usage().blobs, held(1_000_000, 1), "a second removal changes nothing");
     }
     store.set_aside(&large.1).await.unwrap();
     store.set_aside_manifest(manifest.digest()).await.unwrap();
@@ -57,7 +57,7 @@ async fn usage_follows_every_change<E: Engine>(place: E) {
     given_up.discard().await;
     assert_eq!(store.usage().partial, held(0, 0));
     store.sweep().await;
-    assert_eq!(store.usage().blobs, held(1_000_000, 1), "what is stored is not swept");
+    assert_eq!(store.usage().blobs, held(1_000_000, 1), "a stored blob is not swept");
 }
 
 async fn usage_outlives_the_store<E: Engine>(place: E) {

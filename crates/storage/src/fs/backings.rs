@@ -1,4 +1,4 @@
-//! How a partial file, and bytes that are collected in memory, are what a spool has its bytes in.
+//! The two backings of a spool in this engine: a partial file, and a small blob collected in memory.
 
 use std::any::Any;
 use std::io;
@@ -17,7 +17,7 @@ use crate::error::StoreError;
 use crate::spool::backing::{Backing, Job, Work};
 use crate::spool::finish::VerifiedSpool;
 
-/// The file that a verified blob's bytes are in, if they are in one.
+/// The file with a verified blob's bytes, if they are in one.
 pub(super) fn file_of(blob: &VerifiedSpool) -> Option<&Partial> {
     match blob.backing::<Collected>() {
         Some(collected) => collected.file().map(|file| &**file),
@@ -65,7 +65,7 @@ impl Backing for Partial {
         None
     }
 
-    fn settle(&self) -> Result<(), StoreError> {
+    fn spill(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -110,7 +110,7 @@ impl Backing for Partial {
     }
 }
 
-/// In memory at first, and in a file later.
+/// In memory at first, in a file later.
 #[async_trait]
 impl Backing for Collected {
     fn source(self: Arc<Self>) -> Arc<dyn ReadAt> {
@@ -125,7 +125,7 @@ impl Backing for Collected {
     }
 
     fn runs_inline(&self, work: Work) -> bool {
-        // What is kept goes into a file.
+        // Parking and leaving write to a file.
         self.file().is_none() && matches!(work, Work::ReadBack | Work::Finish | Work::Delete)
     }
 
@@ -139,12 +139,12 @@ impl Backing for Collected {
         end: u64,
         write: &mut dyn FnMut() -> Result<(), StoreError>,
     ) -> Option<Result<(), StoreError>> {
-        let _gate = self.admit(len, end)?;
+        let _memory = self.admit(len, end)?;
         Some(write())
     }
 
-    fn settle(&self) -> Result<(), StoreError> {
-        self.settle(true)
+    fn spill(&self) -> Result<(), StoreError> {
+        self.spill(true)
     }
 
     fn note_progress(&self, is_scattered: bool) -> Result<(), StoreError> {
@@ -176,12 +176,12 @@ impl Backing for Collected {
     }
 
     fn park(&self) -> Result<(), StoreError> {
-        self.settle(true)?;
+        self.spill(true)?;
         self.file().map_or(Ok(()), |file| file.park())
     }
 
     fn leave(&self) -> Result<(), StoreError> {
-        self.settle(true)?;
+        self.spill(true)?;
         self.file().map_or(Ok(()), |file| file.leave())
     }
 
@@ -194,8 +194,8 @@ impl Backing for Collected {
 
     async fn secure(self: Arc<Self>) -> Option<OwnedSemaphorePermit> {
         let place = self.take_place().await;
-        if let Err(error) = self.settle_whole().await {
-            debug!(digest = %self.digest(), %error, "could not write what was collected");
+        if let Err(error) = self.spill_whole().await {
+            debug!(digest = %self.digest(), %error, "could not write a collected blob to its file");
         }
         Some(place)
     }

@@ -1,4 +1,4 @@
-//! Work that comes one by one and is done in batches: the first to come leads and does everything that waits.
+//! Does single items of work in batches: the first caller leads and does all items that wait.
 
 use std::future::Future;
 use std::mem;
@@ -7,10 +7,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
-/// The right to do the waiting work; held by one task at a time.
+/// The right to do the waiting items; held by one task at a time.
 pub(crate) type Lead = OwnedMutexGuard<()>;
 
-/// Work that waits to be done.
+/// Items of work that wait.
 #[derive(Debug)]
 pub(crate) struct Batcher<T> {
     waiting: Mutex<Vec<T>>,
@@ -24,14 +24,14 @@ impl<T> Default for Batcher<T> {
 }
 
 impl<T> Batcher<T> {
-    /// Adds something, which tells `told` when it is done, and waits for that. If nobody is at it, `lead` is called for
-    /// all that waits, and need not be polled to its end once it has begun.
+    /// Adds an item and waits for its result on `response`. If no task has the lead, calls `lead` for all
+    /// items that wait. Its future need not be polled to its end once it has begun.
     ///
-    /// `None`: whoever was at it ended without a word.
+    /// `None`: the leading task ended without a result.
     pub(crate) async fn add<R, F>(
         &self,
         work: T,
-        mut told: oneshot::Receiver<R>,
+        mut response: oneshot::Receiver<R>,
         lead: impl FnOnce(Lead) -> F,
     ) -> Option<R>
     where
@@ -40,18 +40,18 @@ impl<T> Batcher<T> {
         self.waiting.lock().push(work);
         let turn = tokio::select! {
             biased;
-            told = &mut told => return told.ok(),
+            response = &mut response => return response.ok(),
             turn = Arc::clone(&self.lead).lock_owned() => turn,
         };
         tokio::select! {
             biased;
-            told = &mut told => told.ok(),
-            // What came meanwhile is done as well, but that is not waited for.
-            _ = lead(turn) => told.await.ok(),
+            response = &mut response => response.ok(),
+            // The lead also does items that arrive meanwhile, but this caller does not wait for those.
+            _ = lead(turn) => response.await.ok(),
         }
     }
 
-    /// All that waits by now; nothing may be left undone when the lead is dropped.
+    /// Takes all items that wait. The leading task must find none left before it drops the lead.
     pub(crate) fn take(&self) -> Vec<T> {
         mem::take(&mut *self.waiting.lock())
     }
@@ -59,7 +59,7 @@ impl<T> Batcher<T> {
 
 #[cfg(test)]
 impl<T> Batcher<T> {
-    /// Nothing is done until this is dropped.
+    /// Takes the lead, so that no item is done until it is dropped.
     pub(super) async fn hold_the_lead(&self) -> Lead {
         Arc::clone(&self.lead).lock_owned().await
     }

@@ -22,11 +22,11 @@ use crate::error::StoreError;
 use crate::spool::Spool;
 use crate::spool::finish::VerifiedSpool;
 
-/// A blob up to this size is read in one go: telling the kernel what comes next would only cost a call.
+/// A blob up to this size is read in one call, so a hint to the kernel would be wasted.
 const READ_AT_ONCE_BYTES: u64 = 128 * 1024;
 
-/// A blob up to this size is kept open when it can be opened without waiting: opening it costs as much as sending it
-/// does. If somebody else removes it, its room on the disk is free once it is no longer kept.
+/// A blob up to this size is kept open if it can be opened without blocking: opening it costs as much as
+/// sending it. If another program removes it, its disk space is freed when its entry is dropped.
 const KEPT_OPEN_BYTES_MAX: u64 = 64 * 1024;
 
 #[async_trait]
@@ -50,13 +50,13 @@ impl BlobStore for FsStore {
         if let Some(spool) = self.collect(digest) {
             return Ok(spool);
         }
-        let open = |may_take_up| {
+        let open = |may_resume| {
             let digest = digest.clone();
-            self.run(Sort::Write, move |store| store.spool_blocking(&digest, may_take_up))
+            self.run(Sort::Write, move |store| store.spool_blocking(&digest, may_resume))
         };
         let spool = open(true).await?;
         let Err(error) = spool.hash_in_turns().await else { return Ok(spool) };
-        // Whatever is wrong with what is there, the answer is to start anew.
+        // Whatever is wrong with the file, the remedy is to start again.
         debug!(%digest, %error, "partial file cannot be read");
         self.root().metrics().store_failed(error.call());
         open(false).await
@@ -90,7 +90,7 @@ impl BlobStore for FsStore {
 }
 
 impl FsStore {
-    /// The blob, or that there is none, if that takes no waiting.
+    /// Opens a blob without blocking; `None`: that would block. `Some(None)`: there is no such blob.
     fn open_cached(&self, digest: &Digest) -> Option<Option<OpenBlob>> {
         if !self.partial_files().access.can.is_local {
             return None;
@@ -108,7 +108,7 @@ impl FsStore {
             Found::Regular(file, size) if size > 0 || is_of_empty_content(digest) => {
                 Ok(Some(self.open_blob(file, size)))
             }
-            // An empty file is what a crash leaves on disks that do not keep their word.
+            // A crash leaves an empty file on a disk that ignores syncs.
             Found::Regular(..) | Found::Unfit => {
                 self.root().try_set_aside(&path);
                 Ok(None)
@@ -141,14 +141,14 @@ impl FsStore {
     }
 }
 
-/// Each takes one of the descriptors that the store may keep.
+/// Each entry takes one of the file descriptors that the store may keep open.
 impl Cached<Digest> for OpenBlob {
     fn weight(&self, _: &Digest) -> u64 {
         1
     }
 }
 
-/// Whether it is the digest of no bytes at all.
+/// Whether this is the digest of the empty content.
 fn is_of_empty_content(digest: &Digest) -> bool {
     Digest::of(digest.algorithm(), b"") == *digest
 }

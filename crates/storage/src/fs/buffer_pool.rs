@@ -1,4 +1,4 @@
-//! Read buffers that go round: a warm blob is sent through a few of them, whatever its size.
+//! A pool of read buffers: a warm blob is sent through a few of them, whatever its size.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 /// fills them and the write that empties them.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Buffers kept while nobody uses them: 4 MiB for each store.
+/// Idle buffers kept: 4 MiB for each store.
 const IDLE_COUNT_MAX: usize = 64;
 
 type Buffer = Box<[u8]>;
@@ -21,7 +21,7 @@ pub(crate) struct BufferPool {
     idle: Mutex<Vec<Buffer>>,
 }
 
-/// A buffer on loan; goes back on drop.
+/// A borrowed buffer; returned to the pool on drop.
 pub(crate) struct PooledBuffer {
     buffer: Buffer,
     len: usize,
@@ -45,12 +45,13 @@ impl fmt::Debug for BufferPool {
 }
 
 impl PooledBuffer {
-    /// The whole buffer, to be filled from its beginning.
+    /// The whole buffer; fill it from its beginning.
     pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut self.buffer
     }
 
-    /// The first `len` bytes as shared bytes; the buffer goes back when the last of them is dropped.
+    /// The first `len` bytes as shared bytes; the buffer returns to the pool when the last of them is
+    /// dropped.
     pub(crate) fn freeze(mut self, len: usize) -> Bytes {
         self.len = len.min(self.buffer.len());
         Bytes::from_owner(self)

@@ -1,8 +1,9 @@
-//! A small blob on its way: its bytes stay in memory until they are all there and verified, and then go into a file
-//! at once. A kill costs what was in memory; whoever is answered finds the file, which the kernel keeps.
+//! A small blob on its way into the store: its bytes are collected in memory until they are complete and
+//! verified, and then written to a file at once. A kill loses only bytes in memory; a client gets none before
+//! they are in the file, which survives a kill.
 //!
-//! It turns into a file earlier when it turns out not to be small, when all that is collected takes enough memory, and
-//! when its transfer ends before the blob does.
+//! The bytes are moved to a file earlier when the blob turns out not to be small, when the memory for
+//! collected blobs is used up, and when its transfer ends early.
 
 use std::io;
 use std::path::Path;
@@ -21,8 +22,8 @@ use super::batcher::Batcher;
 use super::jobs::{Jobs, Sort};
 use super::partial::Partial;
 use super::partial_files::PartialFiles;
+use super::resume::COLLECTED_BYTES_MAX;
 use super::slots::{Slot, Tenant};
-use super::take_up::COLLECTED_BYTES_MAX;
 use crate::content::{ReadAt, SendAt, Validator};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::extents::Extents;
@@ -33,21 +34,21 @@ use crate::pieces::Pieces;
 #[derive(Debug)]
 pub(crate) struct Collecting {
     partial_files: Arc<PartialFiles>,
-    /// The bound on their bytes in memory; `None`: they go into files at once.
+    /// The bound on their bytes in memory; `None`: they are written to files at once.
     pub(super) bytes: Option<Budget>,
-    /// Places of those that are whole and not stored yet, each with an open file.
+    /// Places for blobs that are complete and not stored yet, each with an open file.
     pub(super) unstored: Arc<Semaphore>,
-    /// How many such places there are.
+    /// The number of those places.
     unstored_count_max: Mutex<usize>,
-    /// Whole blobs that wait to be put into files.
-    settles: Arc<Batcher<Settling>>,
+    /// Complete blobs that wait to be written to files.
+    spills: Arc<Batcher<Spill>>,
 }
 
-/// One of them.
+/// A complete blob that waits to be written to its file.
 #[derive(Debug)]
-struct Settling {
+struct Spill {
     collected: Arc<Collected>,
-    tell: oneshot::Sender<Result<(), StoreError>>,
+    responder: oneshot::Sender<Result<(), StoreError>>,
 }
 
 /// The bytes of one blob.
@@ -58,10 +59,10 @@ pub(crate) struct Collected {
     collecting: Arc<Collecting>,
     slot: Arc<Mutex<Slot>>,
     pieces: Pieces,
-    /// Held by whoever puts bytes into memory, or takes them away to the file.
-    gate: Mutex<Share>,
+    /// The memory of the bytes. Locked while bytes are added to memory or moved to the file.
+    memory: Mutex<Share>,
     file: OnceLock<Arc<Partial>>,
-    /// Whether the bytes are of no use to anybody but those who read them already.
+    /// Whether the bytes were deleted, and only current readers still need them.
     is_given_up: AtomicBool,
 }
 
@@ -73,17 +74,18 @@ impl Collecting {
     ) -> Self {
         let unstored = Arc::new(Semaphore::new(unstored_count_max));
         let unstored_count_max = Mutex::new(unstored_count_max);
-        Self { partial_files, bytes, unstored, unstored_count_max, settles: Arc::default() }
+        Self { partial_files, bytes, unstored, unstored_count_max, spills: Arc::default() }
     }
 
-    /// Changes the bound on their bytes in memory, in a store that collects at all.
+    /// Changes the bound on their bytes in memory, if this store collects blobs.
     pub(super) fn set_bytes_max(&self, bytes_max: u64) {
         if let Some(bytes) = &self.bytes {
             bytes.resize(bytes_max);
         }
     }
 
-    /// Changes how many may be whole and not stored yet. Places that are in use when the bound is lowered stay.
+    /// Changes how many blobs may be complete and not stored yet. Lowering the bound does not take back
+    /// places in use.
     pub(super) fn set_unstored_count_max(&self, count_max: usize) {
         let mut now = self.unstored_count_max.lock();
         if count_max >= *now {
@@ -94,7 +96,8 @@ impl Collecting {
         }
     }
 
-    /// Begins to collect a blob whose slot the caller has locked. `None`: all that is collected takes enough memory.
+    /// Begins to collect a blob, whose slot the caller has locked. `None`: the memory for collected blobs is
+    /// used up.
     pub(super) fn begin(
         self: &Arc<Self>,
         digest: &Digest,
@@ -107,26 +110,26 @@ impl Collecting {
             collecting: Arc::clone(self),
             slot: Arc::clone(slot),
             pieces: Pieces::default(),
-            gate: Mutex::new(share),
+            memory: Mutex::new(share),
             file: OnceLock::new(),
             is_given_up: AtomicBool::new(false),
         }))
     }
 }
 
-/// Puts all that waits into files, and what comes meanwhile.
-fn settle_all(settles: &Batcher<Settling>) {
+/// Writes all blobs that wait to their files, and those that arrive meanwhile.
+fn spill_all(spills: &Batcher<Spill>) {
     loop {
-        let waiting = settles.take();
+        let waiting = spills.take();
         if waiting.is_empty() {
             return;
         }
-        let settle = |Settling { collected, tell }: Settling| (collected.settle(false), tell);
-        // Told together, so that threads are woken once.
-        let settled: Vec<_> = waiting.into_iter().map(settle).collect();
-        for (settled, tell) in settled {
-            // Nobody may wait for it any more.
-            let _ = tell.send(settled);
+        let spill = |Spill { collected, responder }: Spill| (collected.spill(false), responder);
+        // Replies are sent together, so that threads are woken once.
+        let spilled: Vec<_> = waiting.into_iter().map(spill).collect();
+        for (spilled, responder) in spilled {
+            // The caller may have dropped its future.
+            let _ = responder.send(spilled);
         }
     }
 }
@@ -144,7 +147,7 @@ impl Collected {
         self.collecting.partial_files.jobs()
     }
 
-    /// The file that the bytes have gone into; `None`: they are in memory.
+    /// The file with the bytes; `None`: they are in memory.
     pub(crate) fn file(&self) -> Option<&Arc<Partial>> {
         self.file.get()
     }
@@ -153,16 +156,16 @@ impl Collected {
         &self.pieces
     }
 
-    /// Takes care that no file is made of what is in memory.
+    /// Marks the bytes in memory as deleted, so that they are never written to a file.
     pub(crate) fn give_up(&self) {
         self.is_given_up.store(true, Ordering::Release);
     }
 
-    /// Leave to put `len` more bytes into memory, of which the last comes before `end`; as long as it is held, they
-    /// stay there. `None`: they belong into the file.
+    /// Admits `len` more bytes, the last of them before offset `end`, to memory. While the guard is held, no
+    /// bytes are moved to the file. `None`: they must be written to the file.
     pub(crate) fn admit(&self, len: u64, end: u64) -> Option<MutexGuard<'_, Share>> {
         let end = end.max(self.growth.size().unwrap_or(0));
-        let mut share = self.gate.lock();
+        let mut share = self.memory.lock();
         let is_taken = end <= COLLECTED_BYTES_MAX && self.file.get().is_none() && {
             let bytes = share.bytes() + len;
             share.grow_to(bytes)
@@ -170,45 +173,46 @@ impl Collected {
         is_taken.then_some(share)
     }
 
-    /// Moves the bytes into the file, where blocking is allowed. With `note`, also says beside it what is there: what
-    /// is complete needs no note, for its digest tells.
-    pub(crate) fn settle(&self, note: bool) -> Result<(), StoreError> {
+    /// Moves the bytes to the file; blocks. With `note`, also writes the sidecar, which a complete blob does
+    /// not need because its digest proves it.
+    pub(crate) fn spill(&self, note: bool) -> Result<(), StoreError> {
         let slot = self.slot.lock();
         if self.file.get().is_none() && !slot.is_held_by(self) {
             return Err(self.is_gone());
         }
-        self.settle_locked(note)
+        self.spill_locked(note)
     }
 
-    /// A place among the blobs that are whole and not stored yet, for as long as it is held.
+    /// Waits for a place among the blobs that are complete and not stored yet.
     pub(crate) async fn take_place(&self) -> OwnedSemaphorePermit {
         let place = Arc::clone(&self.collecting.unstored).acquire_owned();
         place.await.expect("the semaphore is never closed")
     }
 
-    /// Moves the bytes, which are whole and right, into the file, off the runtime's threads: one job takes all blobs
-    /// that wait for that.
-    pub(crate) async fn settle_whole(self: &Arc<Self>) -> Result<(), StoreError> {
-        let (tell, told) = oneshot::channel();
-        let settling = Settling { collected: Arc::clone(self), tell };
+    /// Moves the complete and verified bytes to the file, off the runtime's threads. One job does it for all
+    /// blobs that wait.
+    pub(crate) async fn spill_whole(self: &Arc<Self>) -> Result<(), StoreError> {
+        let (responder, response) = oneshot::channel();
+        let spill = Spill { collected: Arc::clone(self), responder };
         let lead = |turn| {
-            // Not the store: whoever is told last may want to open the root anew.
-            let (settles, jobs) = (Arc::clone(&self.collecting.settles), self.jobs().clone());
+            // Not the store: the last caller may want to open the root again.
+            let (spills, jobs) = (Arc::clone(&self.collecting.spills), self.jobs().clone());
             async move {
-                let settle = move || {
-                    settle_all(&settles);
+                let spill = move || {
+                    spill_all(&spills);
                     drop(turn);
                     Ok::<_, StoreError>(())
                 };
-                jobs.run(Sort::Cpu, settle).await
+                jobs.run(Sort::Cpu, spill).await
             }
         };
-        let told = self.collecting.settles.add(settling, told, lead).await;
-        told.unwrap_or_else(|| Err(StoreError::os("spawn_blocking", Path::new(""), Errno::CANCELED)))
+        let response = self.collecting.spills.add(spill, response, lead).await;
+        response.unwrap_or_else(|| Err(StoreError::os("spawn_blocking", Path::new(""), Errno::CANCELED)))
     }
 
-    /// As [`settle`](Self::settle), for who has locked the digest's slot and knows that this is its latest spool.
-    fn settle_locked(&self, note: bool) -> Result<(), StoreError> {
+    /// Like [`spill`](Self::spill), for a caller that has locked the digest's slot and knows that this is its
+    /// latest spool.
+    fn spill_locked(&self, note: bool) -> Result<(), StoreError> {
         if self.file.get().is_some() {
             return Ok(());
         }
@@ -216,16 +220,16 @@ impl Collected {
             return Err(self.is_gone());
         }
         let partial = self.collecting.partial_files.begin(&self.digest, Arc::clone(&self.growth))?;
-        let mut share = self.gate.lock();
+        let mut share = self.memory.lock();
         let written = self.pieces.runs().iter().try_for_each(|(at, run)| partial.write(*at, run));
-        // What is listed was written before.
+        // The sidecar lists only bytes that were written before.
         let noted =
             written.and_then(|()| if note { partial.note_progress(self.growth.has_holes()) } else { Ok(()) });
         if let Err(error) = noted {
             partial.delete();
             return Err(error);
         }
-        // Only this sets it, with the gate held.
+        // Only this line sets it, with the gate locked.
         let _ = self.file.set(Arc::new(partial));
         self.pieces.clear();
         share.shrink_to(0);
@@ -233,14 +237,14 @@ impl Collected {
     }
 
     fn is_gone(&self) -> StoreError {
-        let reason = "the spool was given up, or succeeded by another one";
+        let reason = "the spool was discarded, or superseded by another one";
         StoreError::own(StoreErrorKind::Closed, "create", "memory", reason)
     }
 
-    /// The bytes, as long as they are in memory.
+    /// The bytes, while they are in memory.
     fn read_memory(&self, offset: u64, len: usize) -> Option<Bytes> {
         let is_in_memory = self.file.get().is_none();
-        // What has gone into a file meanwhile is read there.
+        // Bytes that were moved meanwhile are read from the file.
         let read = is_in_memory.then(|| self.pieces.read(offset, len));
         read.filter(|bytes| !bytes.is_empty() || self.file.get().is_none())
     }
@@ -250,7 +254,7 @@ impl Collected {
         Some(Arc::clone(file.source()) as Arc<dyn ReadAt>)
     }
 
-    /// Reads bytes wherever they are by now; where they are in a file, this blocks.
+    /// Reads bytes from memory or from the file; from the file, this blocks.
     pub(crate) fn read_blocking(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         match (self.read_memory(offset, len), self.file.get()) {
             (None, Some(file)) => file.source().read_blocking(offset, len),
@@ -260,13 +264,13 @@ impl Collected {
 }
 
 impl Tenant for Collected {
-    fn vacate(&self, may_be_gone_on_with: bool) {
-        if may_be_gone_on_with && self.growth.written_bytes() > 0 {
-            // A failure costs what was in memory.
-            let _ = self.settle_locked(true);
+    fn vacate(&self, is_resumable: bool) {
+        if is_resumable && self.growth.written_bytes() > 0 {
+            // If it fails, the bytes in memory are lost.
+            let _ = self.spill_locked(true);
         }
         if let Some(file) = self.file.get() {
-            file.vacate(may_be_gone_on_with);
+            file.vacate(is_resumable);
         }
     }
 }
@@ -293,7 +297,7 @@ impl ReadAt for Collected {
             if let Some(file) = self.source() {
                 return file.hash(hasher, ByteRange { start: offset, ..range }).await;
             }
-            // At most a collected blob.
+            // At most the size of a collected blob.
             match self.read_memory(offset, (range.end - offset) as usize) {
                 Some(bytes) if bytes.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Some(bytes) => {

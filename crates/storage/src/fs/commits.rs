@@ -1,9 +1,9 @@
-//! How verified blobs get under their names, and how those that come at the same time share the syncs.
+//! Publishes verified blobs under their names. Blobs that wait at the same time share their syncs.
 //!
-//! A blob's bytes are durable before it has its name. The name is durable before anybody is told that the blob is
-//! stored. Small blobs that wait at the same time take each of these steps together: a few are synced one by one, and
-//! many with one sync of the file system, which takes hardly longer than that of one file. The names of some and the
-//! bytes of those that came after them are made durable at once.
+//! A blob's bytes are durable before it gets its name, and the name is durable before the commit returns.
+//! Small blobs that wait at the same time take each step together: a few are synced one by one, many with one
+//! sync of the file system, which takes hardly longer than that of one file. The same sync makes the names of
+//! one batch and the bytes of the next durable.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,41 +24,41 @@ use super::jobs::Sort;
 use super::partial::Partial;
 use super::partial_files::PartialFiles;
 use super::publish::{self, Durability};
+use super::resume::COLLECTED_BYTES_MAX;
 use super::root::Root;
-use super::take_up::COLLECTED_BYTES_MAX;
 use crate::content::{OpenBlob, ReadAt, Validator};
 use crate::error::StoreError;
 use crate::spool::finish::VerifiedSpool;
 
-/// How much of a blob from elsewhere is copied at once.
+/// Bytes copied at once of a blob from another store.
 const COPY_BYTES: usize = 1024 * 1024;
 
-/// From so many files and directories on, one sync of the file system makes them durable. It also waits for writes of
-/// other programs, so for a few it is not worth it.
+/// From this number of blobs on, one sync of the file system replaces the single syncs. It also waits for
+/// writes of other programs, so it does not pay off for a few.
 const TOGETHER_COUNT_MIN: usize = 8;
 
 /// The outcome of a commit: the validator of the file, if there is one.
-type Told = Result<Option<Validator>, StoreError>;
-type Tell = oneshot::Sender<Told>;
+type Outcome = Result<Option<Validator>, StoreError>;
+type Responder = oneshot::Sender<Outcome>;
 
-/// The outcome of a commit and the one who waits for it.
-struct Reply(Tell, Told);
+/// The outcome of a commit and the channel to its caller.
+struct Reply(Responder, Outcome);
 
-/// How the blobs of one store get under their names. Clones are the same.
+/// The commits of one store; clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Commits {
     partial_files: Arc<PartialFiles>,
-    /// Small ones, open.
+    /// Small blobs, open.
     blobs: Arc<FileCache<Digest, OpenBlob>>,
     /// Blobs that wait to be stored.
     pub(super) waiting: Arc<Batcher<Commit>>,
 }
 
-/// One blob on its way to a durable name.
+/// One blob that waits for a durable name.
 #[derive(Debug)]
 pub(super) struct Commit {
     step: Step,
-    tell: Tell,
+    responder: Responder,
 }
 
 #[derive(Debug)]
@@ -68,13 +68,13 @@ enum Step {
     Named(Named),
 }
 
-/// A blob that has its name, in this directory.
+/// A blob under its name, in this directory.
 #[derive(Debug)]
 struct Named {
     directory: PathBuf,
     file: Arc<FileSource>,
     validator: Option<Validator>,
-    /// Given back when its name is durable.
+    /// Released when the name is durable.
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -96,7 +96,7 @@ impl Commits {
     }
 
     /// Stores a verified blob under its name.
-    pub(super) async fn commit(&self, blob: VerifiedSpool) -> Told {
+    pub(super) async fn commit(&self, blob: VerifiedSpool) -> Outcome {
         let is_own =
             file_of(&blob).is_some_and(|file| Arc::ptr_eq(file.partial_files(), &self.partial_files));
         let step = if !is_own {
@@ -104,7 +104,7 @@ impl Commits {
         } else if blob.size() <= COLLECTED_BYTES_MAX && self.partial_files.access.can.is_local {
             Step::Unnamed(blob)
         } else {
-            // Elsewhere each sync may wait for another machine, so they are better done side by side.
+            // On a network file system each sync may wait for another machine, so they run side by side.
             let mut blob = blob;
             let name = move |commits: &Self| {
                 own_file(&blob).sync_content()?;
@@ -112,14 +112,15 @@ impl Commits {
             };
             self.write(name).await?
         };
-        let (tell, told) = oneshot::channel();
+        let (responder, response) = oneshot::channel();
         let commits = self.clone();
         let lead = |turn| {
             let jobs = self.partial_files.jobs().clone();
             async move {
                 let commit = move || {
                     let replies = commits.commit_all();
-                    // Whoever is told last may want to open the root anew.
+                    // The last caller may want to open the root again, so this lets go of it before the
+                    // replies.
                     drop((commits, turn));
                     replies.into_iter().for_each(Reply::send);
                     Ok::<_, StoreError>(())
@@ -127,21 +128,21 @@ impl Commits {
                 jobs.run(Sort::Write, commit).await
             }
         };
-        let told = self.waiting.add(Commit { step, tell }, told, lead).await;
-        // Who was to tell may have gone without a word.
-        told.unwrap_or_else(|| Err(StoreError::os("fsync", Path::new(""), Errno::CANCELED)))
+        let response = self.waiting.add(Commit { step, responder }, response, lead).await;
+        // The job may have ended without a reply.
+        response.unwrap_or_else(|| Err(StoreError::os("fsync", Path::new(""), Errno::CANCELED)))
     }
 
-    /// Stores all that waits, and what comes meanwhile. To be called by the one who has the lead, who is to send the last
-    /// replies.
+    /// Stores all blobs that wait, and those that arrive meanwhile. The caller has the lead, and sends the
+    /// returned replies.
     fn commit_all(&self) -> Vec<Reply> {
-        let (mut named, mut replies): (Vec<(Named, Tell)>, Vec<Reply>) = Default::default();
+        let (mut named, mut replies): (Vec<(Named, Responder)>, Vec<Reply>) = Default::default();
         loop {
             let mut unnamed = Vec::new();
-            for Commit { step, tell } in self.waiting.take() {
+            for Commit { step, responder } in self.waiting.take() {
                 match step {
-                    Step::Unnamed(blob) => unnamed.push((blob, tell)),
-                    Step::Named(done) => named.push((done, tell)),
+                    Step::Unnamed(blob) => unnamed.push((blob, responder)),
+                    Step::Named(done) => named.push((done, responder)),
                 }
             }
             if unnamed.is_empty() && named.is_empty() {
@@ -154,32 +155,33 @@ impl Commits {
             }
             let unnamed = self.sync_contents(unnamed, is_synced.as_ref(), &mut replies);
             self.make_directories(&unnamed);
-            for (mut blob, tell) in unnamed {
+            for (mut blob, responder) in unnamed {
                 match self.name(&mut blob) {
-                    Ok(done) => named.push((done, tell)),
-                    Err(error) => replies.push(Reply(tell, Err(error))),
+                    Ok(done) => named.push((done, responder)),
+                    Err(error) => replies.push(Reply(responder, Err(error))),
                 }
             }
         }
     }
 
-    /// Makes all of these durable with one sync, if they are many. `None`: they are not, or it is not possible here.
+    /// Makes all these files and names durable with one sync. `None`: they are too few, or the file system
+    /// cannot do it.
     fn sync_together(
         &self,
-        unnamed: &[(VerifiedSpool, Tell)],
-        named: &[(Named, Tell)],
+        unnamed: &[(VerifiedSpool, Responder)],
+        named: &[(Named, Responder)],
     ) -> Option<Result<(), StoreError>> {
         if unnamed.len() + named.len() < TOGETHER_COUNT_MIN || !self.partial_files.access.can.syncs_together {
             return None;
         }
-        // All are files of one directory, or were, and of one file system therefore.
+        // All of them were created in one directory, so they are on one file system.
         let file = match (unnamed.first(), named.first()) {
             (Some((blob, _)), _) => own_file(blob).source(),
             (None, Some((named, _))) => &named.file,
             (None, None) => return None,
         };
         match self.root().disk().sync_file_system(file.file(), self.root().layout().root()) {
-            // The kernel, or whoever filters its calls, knows no such thing.
+            // The kernel does not support it, or a filter of system calls forbids it.
             Err(error) if [Errno::NOSYS, Errno::PERM, Errno::INVAL].iter().any(|errno| error.is(*errno)) => {
                 None
             }
@@ -187,57 +189,62 @@ impl Commits {
         }
     }
 
-    /// Makes the names durable, if that was not done together. Returns what those who wait for it are told.
-    fn conclude(&self, named: Vec<(Named, Tell)>, synced: Option<&Result<(), StoreError>>) -> Vec<Reply> {
+    /// Makes the names durable, unless the shared sync did. Returns the replies.
+    fn conclude(
+        &self,
+        named: Vec<(Named, Responder)>,
+        synced: Option<&Result<(), StoreError>>,
+    ) -> Vec<Reply> {
         let mut replies = Vec::with_capacity(named.len());
         let mut by_directory: BTreeMap<PathBuf, Vec<_>> = BTreeMap::new();
-        for (Named { directory, validator, .. }, tell) in named {
-            by_directory.entry(directory).or_default().push((validator, tell));
+        for (Named { directory, validator, .. }, responder) in named {
+            by_directory.entry(directory).or_default().push((validator, responder));
         }
         for (directory, all) in by_directory {
             let own = synced.is_none().then(|| self.root().disk().sync_directory(&directory));
             let synced = synced.or(own.as_ref()).expect("one of the two was done");
-            for (validator, tell) in all {
-                replies.push(Reply(tell, synced.as_ref().map(|()| validator).map_err(Clone::clone)));
+            for (validator, responder) in all {
+                replies.push(Reply(responder, synced.as_ref().map(|()| validator).map_err(Clone::clone)));
             }
         }
         replies
     }
 
-    /// Makes the bytes durable, if that was not done together. Returns the blobs that may get their names.
+    /// Makes the bytes durable, unless the shared sync did. Returns the blobs that may get their names.
     fn sync_contents(
         &self,
-        unnamed: Vec<(VerifiedSpool, Tell)>,
+        unnamed: Vec<(VerifiedSpool, Responder)>,
         synced: Option<&Result<(), StoreError>>,
         replies: &mut Vec<Reply>,
-    ) -> Vec<(VerifiedSpool, Tell)> {
+    ) -> Vec<(VerifiedSpool, Responder)> {
         let mut durable = Vec::with_capacity(unnamed.len());
-        for (blob, tell) in unnamed {
+        for (blob, responder) in unnamed {
             let synced = match synced {
                 Some(Ok(())) => Ok(()),
                 Some(Err(error)) => {
-                    // As after any sync that failed: another one might succeed and be a lie.
+                    // After a failed sync another one could succeed although the bytes are lost.
                     own_file(&blob).delete();
                     Err(error.clone())
                 }
                 None => own_file(&blob).sync_content(),
             };
             match synced {
-                Ok(()) => durable.push((blob, tell)),
-                Err(error) => replies.push(Reply(tell, Err(error))),
+                Ok(()) => durable.push((blob, responder)),
+                Err(error) => replies.push(Reply(responder, Err(error))),
             }
         }
         durable
     }
 
-    /// Makes the directories that these blobs' names need. What fails is told when a name is given.
-    fn make_directories(&self, blobs: &[(VerifiedSpool, Tell)]) {
+    /// Creates the directories of these blobs' names. A failure shows again, and is reported, when a blob
+    /// gets its name.
+    fn make_directories(&self, blobs: &[(VerifiedSpool, Responder)]) {
         let targets: Vec<_> =
             blobs.iter().map(|(blob, _)| self.root().layout().blob(blob.digest())).collect();
         let _ = self.root().make_directories(targets.iter().filter_map(|target| target.parent()));
     }
 
-    /// Gives a blob with durable bytes its name, which is not durable yet.
+    /// Renames a blob with durable bytes to its name, which is not durable yet.
     fn name(&self, blob: &mut VerifiedSpool) -> Result<Named, StoreError> {
         let place = blob.take_place();
         let target = self.root().layout().blob(blob.digest());
@@ -250,7 +257,7 @@ impl Commits {
         Ok(Named { directory, file: Arc::clone(partial.source()), validator, _place: place })
     }
 
-    /// Publishes a blob whose bytes are elsewhere: in memory, or in another store.
+    /// Publishes a copy of a blob whose bytes are in memory or in another store.
     fn copy(&self, blob: &VerifiedSpool) -> Result<(), StoreError> {
         let target = self.root().layout().blob(blob.digest());
         let write = |file: &File, path: &Path| {
@@ -271,14 +278,14 @@ impl Commits {
     }
 }
 
-/// The file of a blob that is known to be in one of this store's.
+/// The file of a blob that is known to be in a file of this store.
 fn own_file(blob: &VerifiedSpool) -> &Partial {
-    file_of(blob).expect("what has gone into a file stays there")
+    file_of(blob).expect("a blob that was moved to a file stays there")
 }
 
 impl Reply {
     fn send(self) {
-        // Nobody may wait for it any more.
+        // The caller may have dropped its future.
         let _ = self.0.send(self.1);
     }
 }

@@ -1,4 +1,4 @@
-//! The directories whose files count as something that the store holds.
+//! The directories whose files count as content of the store.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use oci::Digest;
 
 use super::layout::{ALGORITHMS, Layout};
 
-/// The directories of blobs, and as many of manifests: 256 for each algorithm.
+/// The number of directories of blobs, and also of manifests: 256 for each algorithm.
 const FANNED_OUT_COUNT: usize = ALGORITHMS.len() * 256;
 
-/// One of the directories; its number.
+/// One of the directories, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Counted(usize);
 
@@ -23,18 +23,18 @@ pub(super) enum Kind {
 }
 
 impl Counted {
-    /// The quarantine comes last, so that whoever needs two directories takes it after the other.
+    /// The quarantine has the highest number, so that a file is moved there with the locks in order.
     const QUARANTINE: Self = Self(2 * FANNED_OUT_COUNT);
 
-    /// How many directories there are.
+    /// The number of directories.
     pub(super) const COUNT: usize = Self::QUARANTINE.0 + 1;
 
-    /// All of them, from the one with number `first` on.
+    /// All directories from number `first` on.
     pub(super) fn from(first: usize) -> impl Iterator<Item = Self> {
         (first..Self::COUNT).map(Self)
     }
 
-    /// The one in which a file of this path would count. `None`: it counts nowhere.
+    /// The directory in which the file of this path counts. `None`: it does not count.
     pub(super) fn of(layout: &Layout, path: &Path) -> Option<Self> {
         let inside = path.strip_prefix(layout.root()).ok()?;
         let mut names = inside.iter().map(|name| name.to_str());
@@ -74,13 +74,13 @@ impl Counted {
         layout.root().join(top).join(self.algorithm()).join(self.two())
     }
 
-    /// Whether a file of this name counts here: whatever else is there is not the store's.
+    /// Whether a file of this name counts here: other files are not the store's.
     pub(super) fn takes(self, name: &str) -> bool {
         let is_digest = || format!("{}:{name}", self.algorithm()).parse::<Digest>().is_ok();
         self == Self::QUARANTINE || (name.starts_with(&self.two()) && is_digest())
     }
 
-    /// The directories that there are: `names_in` shows the names in their parents.
+    /// The directories that exist; `names_in` lists the names in their parents.
     pub(super) fn present<E>(
         layout: &Layout,
         mut names_in: impl FnMut(&Path, &mut dyn FnMut(&str)) -> Result<(), E>,

@@ -1,4 +1,4 @@
-//! Every system call of the file engine, and nothing else. Each names itself and its path when it fails.
+//! All system calls of the file engine, and nothing else. An error names the call and its path.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -19,11 +19,11 @@ use crate::error::StoreError;
 /// The most slices that one `pwritev` takes (`UIO_MAXIOV`).
 const SLICE_COUNT_MAX: usize = 1024;
 
-/// How what may be anything is opened: links are not followed, and a planted pipe does not block. (Reading is
-/// the access without a bit.)
+/// The flags for opening a name that may be anything: links are not followed, and a planted pipe does not
+/// block. (`RDONLY` is no bit.)
 const READING: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
-/// The one door to the disk.
+/// The only access to the disk.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     faults: Faults,
@@ -33,7 +33,7 @@ pub(crate) struct Disk {
 #[derive(Debug)]
 pub(crate) enum Found {
     Nothing,
-    /// Something that no store puts there: a directory, a link, a device.
+    /// Not a regular file: a directory, a link, a device.
     Unfit,
     /// A regular file and its size in bytes.
     Regular(File, u64),
@@ -66,12 +66,12 @@ impl Disk {
         Ok(if is_regular(&stat) { Found::Regular(file, size_of(&stat)) } else { Found::Unfit })
     }
 
-    /// Opens a regular file for reading, and tells its size in bytes, as far as the kernel knows the whole path, or
-    /// that there is no such path (`openat2` with `RESOLVE_CACHED`, Linux 5.12). None says nothing:
-    /// [`open_regular`](Self::open_regular) does, where it may wait.
+    /// Opens a regular file for reading if the kernel has the whole path in memory (`openat2` with
+    /// `RESOLVE_CACHED`, Linux 5.12). `None`: unknown; call [`open_regular`](Self::open_regular), which may
+    /// block.
     pub(crate) fn open_cached(&self, path: &Path) -> Option<Found> {
         if self.faults.may_come() {
-            // Their turn is in the call that tells what is wrong.
+            // Faults are injected into the call that reports errors.
             return None;
         }
         let flags = READING | OFlags::CLOEXEC;
@@ -84,14 +84,14 @@ impl Disk {
         is_regular(&stat).then(|| Found::Regular(file, size_of(&stat)))
     }
 
-    /// Creates a file that must not exist yet, readable by its owner only.
+    /// Creates a file that must not exist yet and that only its owner can read.
     pub(crate) fn create(&self, path: &Path) -> Result<File, StoreError> {
         self.open("create", path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW)
     }
 
-    /// Opens the root's lock file, creating it where the file system allows that.
+    /// Opens the root's lock file, creating it if the file system is writable.
     pub(crate) fn open_lock(&self, path: &Path) -> Result<File, StoreError> {
-        // Network file systems grant an exclusive lock only on what is open for writing.
+        // Network file systems grant an exclusive lock only on a file that is open for writing.
         match self.open("open", path, OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW) {
             Err(error) if error.is(Errno::ROFS) => self.open("open", path, OFlags::RDONLY | OFlags::NOFOLLOW),
             opened => opened,
@@ -115,7 +115,7 @@ impl Disk {
         }
     }
 
-    /// The attributes of a name, of a link itself and not of its target; `None`: there is no such name.
+    /// The attributes of a name, without following links; `None`: there is no such name.
     pub(crate) fn stat(&self, path: &Path) -> Result<Option<Stat>, StoreError> {
         match self.call("stat", Call::Stat, path, || fs::lstat(path)) {
             Ok(stat) => Ok(Some(stat)),
@@ -135,7 +135,7 @@ impl Disk {
         Ok(retry_on_intr(|| io::pread(file, &mut *buffer, offset))?)
     }
 
-    /// Reads until `buffer` is full or the file ends; how many bytes that were.
+    /// Reads until `buffer` is full or the file ends. Returns the number of bytes.
     pub(crate) fn read_full(&self, file: &File, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -147,19 +147,19 @@ impl Disk {
         Ok(filled)
     }
 
-    /// Reads what the page cache holds at `offset` (`RWF_NOWAIT`, Linux 4.14).
+    /// Reads the bytes at `offset` that are in the page cache (`RWF_NOWAIT`, Linux 4.14).
     ///
     /// # Errors
-    /// `EAGAIN` when it holds nothing there; `EOPNOTSUPP` where the file system cannot tell.
+    /// `EAGAIN` when there are none; `EOPNOTSUPP` when the file system cannot tell.
     pub(crate) fn read_cached(&self, file: &File, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.faults.before(Call::Read, Path::new(""))?;
         io::preadv2(file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT)
     }
 
-    /// Hands up to `len` bytes at `offset` to a socket without copying them; 0 only at the end of the file.
+    /// Sends up to `len` bytes at `offset` to a socket without copying them; 0 only at the end of the file.
     ///
     /// # Errors
-    /// `EAGAIN` when the socket takes nothing now; `EINVAL` where the file system cannot do it.
+    /// `EAGAIN` when the socket's buffer is full; `EINVAL` when the file system cannot do it.
     pub(crate) fn send(
         &self,
         file: &File,
@@ -196,7 +196,7 @@ impl Disk {
             };
             let count = written.map_err(|errno| StoreError::os("pwritev", path, errno))?;
             if count == 0 {
-                // Never seen of a regular file; looping on it would hang the writer.
+                // Not expected of a regular file; without this, the loop would never end.
                 return Err(StoreError::os("pwritev", path, Errno::IO));
             }
             offset += count as u64;
@@ -210,8 +210,8 @@ impl Disk {
         self.call("ftruncate", Call::Truncate, path, || retry_on_intr(|| fs::ftruncate(file, len)))
     }
 
-    /// Makes a file's contents durable. After an error the kernel may count the lost pages as clean, so the
-    /// call must not be repeated on the same file: a second one would succeed and be a lie.
+    /// Makes a file's contents durable. After an error the kernel may treat the lost pages as clean, so the
+    /// call must not be repeated on the same file: it would succeed although the bytes are lost.
     pub(crate) fn sync(&self, file: &File, path: &Path) -> Result<(), StoreError> {
         self.call("fsync", Call::Sync, path, || fs::fsync(file))
     }
@@ -221,8 +221,8 @@ impl Disk {
         self.call("fdatasync", Call::Sync, path, || fs::fdatasync(file))
     }
 
-    /// Makes all that was written to the file system of `file` durable, names too. From Linux 5.8 on it tells of writes
-    /// that failed since that file was opened.
+    /// Makes everything written to the file system of `file` durable, including names. From Linux 5.8 on it
+    /// reports writes that failed since that file was opened.
     pub(crate) fn sync_file_system(&self, file: &File, path: &Path) -> Result<(), StoreError> {
         self.call("syncfs", Call::Sync, path, || fs::syncfs(file))
     }
@@ -231,30 +231,30 @@ impl Disk {
     pub(crate) fn sync_directory(&self, path: &Path) -> Result<(), StoreError> {
         let directory = self.open("open", path, OFlags::RDONLY | OFlags::DIRECTORY)?;
         match self.call("fsync", Call::Sync, path, || fs::fsync(&directory)) {
-            // The file system has no such notion (some network and FUSE ones).
+            // Some network and FUSE file systems do not support it.
             Err(error) if error.is(Errno::INVAL) => Ok(()),
             synced => synced,
         }
     }
 
-    /// Gives a file another name, replacing what is there.
+    /// Renames a file, replacing any file under the new name.
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
         let renamed = self.faults.before_rename(from, to).and_then(|_| fs::rename(from, to));
         renamed.map_err(|errno| StoreError::os("rename", to, errno))
     }
 
-    /// Gives a file another name, if there is nothing of that name yet. False: there may be something.
+    /// Renames a file if the new name does not exist yet. False: it exists, or the file system cannot tell.
     pub(crate) fn rename_to_new(&self, from: &Path, to: &Path) -> Result<bool, StoreError> {
         let rename = |_| fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE);
         match self.faults.before_rename(from, to).and_then(rename) {
             Ok(()) => Ok(true),
-            // INVAL, NOSYS: the file system or the kernel knows no such thing (NFS, some FUSE ones).
+            // INVAL, NOSYS: the file system (NFS, some FUSE ones) or the kernel does not support it.
             Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => Ok(false),
             Err(errno) => Err(StoreError::os("rename", to, errno)),
         }
     }
 
-    /// Removes a name; fine when it is gone already.
+    /// Removes a name. It is no error if it is gone already.
     pub(crate) fn unlink(&self, path: &Path) -> Result<(), StoreError> {
         match self.call("unlink", Call::Unlink, path, || fs::unlink(path)) {
             Err(error) if error.is_absence() => Ok(()),
@@ -262,7 +262,7 @@ impl Disk {
         }
     }
 
-    /// Makes a directory for the owner and group; false: something of that name is there already.
+    /// Creates a directory for the owner and group; false: the name exists already.
     pub(crate) fn make_directory(&self, path: &Path) -> Result<bool, StoreError> {
         let mode = Mode::RWXU | Mode::RGRP | Mode::XGRP;
         match self.call("mkdir", Call::MakeDirectory, path, || fs::mkdir(path, mode)) {
@@ -272,12 +272,13 @@ impl Disk {
         }
     }
 
-    /// The length of an open file in bytes, as a system call that does not fail for an open file tells it.
+    /// The length of an open file in bytes. Not subject to injected faults, because `fstat` does not fail
+    /// here.
     pub(crate) fn len(&self, file: &File) -> Option<u64> {
         fs::fstat(file).ok().map(|stat| size_of(&stat))
     }
 
-    /// Shows `visit` each name in a directory, in no order, until it breaks off. An absent directory has no
+    /// Calls `visit` with each name in a directory, in no order, until it breaks. An absent directory has no
     /// names.
     pub(crate) fn list(
         &self,
@@ -293,7 +294,7 @@ impl Disk {
         Ok(())
     }
 
-    /// The names in a directory, in no order, to be read little by little. An absent directory has no names.
+    /// Opens a directory to read its names in batches, in no order. An absent directory has no names.
     pub(crate) fn names(&self, path: &Path) -> Result<Names, StoreError> {
         let opened = self.call("readdir", Call::ReadDirectory, path, || {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -324,7 +325,7 @@ impl Disk {
 }
 
 impl Names {
-    /// Up to `count` further names; fewer: those were the last.
+    /// Up to `count` further names; fewer only at the end.
     pub(crate) fn next(&mut self, count: usize) -> Result<Vec<OsString>, StoreError> {
         let mut names = Vec::new();
         while names.len() < count {
@@ -350,12 +351,12 @@ fn is_regular(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
-/// The length in bytes that a `stat` tells; `None`: it is of no regular file.
+/// The length of a regular file in bytes; `None`: it is no regular file.
 pub(crate) fn regular_len(stat: &Stat) -> Option<u64> {
     is_regular(stat).then(|| size_of(stat))
 }
 
-/// The size that a `stat` tells; no regular file has a negative one.
+/// The size in a `stat`; no regular file has a negative one.
 pub(crate) fn size_of(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }

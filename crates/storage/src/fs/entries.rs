@@ -1,4 +1,4 @@
-//! All blobs of a store, as its directories tell: a batch of them in memory at a time.
+//! Lists all blobs of a store from its directories, a batch in memory at a time.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -19,10 +19,10 @@ use crate::error::StoreError;
 /// Entries in memory at a time.
 const BATCH_COUNT: usize = 1024;
 
-/// A list, some items of which may have failed, or all at once.
+/// A list of items that may each have failed, or the failure of the whole list.
 type Listed<T> = Result<Vec<Result<T, StoreError>>, StoreError>;
 
-/// One directory of blobs, on the way through its names.
+/// The progress through the names of one directory of blobs.
 enum Reading {
     Begins(PathBuf),
     GoesOn(PathBuf, Names),
@@ -40,7 +40,7 @@ impl FsStore {
             })
     }
 
-    /// The directories that hold blobs of an algorithm: 256 at most, unless someone else made some.
+    /// The directories of an algorithm's blobs: 256 at most, unless another program made more.
     fn blob_directories(&self, algorithm: Algorithm) -> Listed<(Algorithm, PathBuf)> {
         let parent = self.root().layout().blobs_of(algorithm);
         let mut directories = Vec::new();
@@ -71,7 +71,7 @@ impl FsStore {
         batches.flat_map(each)
     }
 
-    /// The next batch, and how it goes on.
+    /// The next batch, and the progress after it.
     fn next_entries(
         &self,
         algorithm: Algorithm,
@@ -88,7 +88,7 @@ impl FsStore {
         let batch = names.next(BATCH_COUNT)?;
         let is_last = batch.len() < BATCH_COUNT;
         let digests = batch.iter().filter_map(|name| {
-            // Whatever else lies here is not ours to list.
+            // Other files here are not the store's.
             let digest: Digest = format!("{}:{}", algorithm.as_str(), name.to_str()?).parse().ok()?;
             (self.root().layout().blob(&digest).parent() == Some(&*directory)).then_some(digest)
         });

@@ -1,8 +1,8 @@
-//! Where tests make system calls fail.
+//! Injects faults into system calls, for tests.
 //!
-//! The engine asks here before every call. Without the feature `fault` the question is
-//! compiled away; with it, a test can fail any call of a run with any error, cut a write short, or end the
-//! process's effect on the disk at any point, as `kill -9` does.
+//! The engine calls this module before every system call. Without the feature `fault` that compiles to
+//! nothing. With it, a test can fail any call with any error, cut a write short, or end the process's effect
+//! on the disk at any point, as `kill -9` does.
 
 #[cfg(any(test, feature = "fault"))]
 pub use plan::{Fault, Faults, Hold, Step};
@@ -38,12 +38,12 @@ pub enum Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
     Whole,
-    /// Only for writes: as when the disk fills up on the way.
+    /// Only half of a write, as when the disk becomes full.
     #[cfg_attr(not(any(test, feature = "fault")), expect(dead_code, reason = "only faults cut calls short"))]
     Half,
 }
 
-/// Nothing ever fails by order.
+/// Injects no faults.
 #[cfg(not(any(test, feature = "fault")))]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(());
@@ -97,14 +97,14 @@ mod plan {
         Tear,
     }
 
-    /// A call that was asked for.
+    /// A system call.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Step {
         /// Its kind.
         pub call: Call,
-        /// The path of its file; empty for reads, which go by an open file.
+        /// The path of its file; empty for reads, which use an open file.
         pub path: PathBuf,
-        /// The new name, of a rename.
+        /// The new name, for a rename.
         pub target: Option<PathBuf>,
     }
 
@@ -126,7 +126,7 @@ mod plan {
         held: Option<(Call, Arc<Waiting>)>,
     }
 
-    /// Keeps calls waiting, as a disk that hangs does, until it is dropped.
+    /// Blocks calls until it is dropped, like a disk that hangs.
     #[derive(Debug)]
     pub struct Hold(Arc<Waiting>);
 
@@ -150,24 +150,24 @@ mod plan {
     }
 
     impl Faults {
-        /// Nothing fails by order, and nothing is recorded.
+        /// Injects no faults and records no calls.
         pub(crate) fn none() -> Self {
             Self(None)
         }
 
-        /// Whether anything may fail by order.
+        /// Whether faults may be injected.
         pub(crate) fn may_come(&self) -> bool {
             self.0.is_some()
         }
 
-        /// Lets `fault` happen to the call that comes after `skip` others, of the given kind or of any.
+        /// Injects `fault` into the call after the next `skip` calls, of the given kind or of any.
         pub fn inject(&self, call: Option<Call>, skip: usize, fault: Fault) {
             if let Some(mut plan) = self.plan() {
                 plan.next = Some((call, skip, fault));
             }
         }
 
-        /// Lets calls of this kind wait until the hold is dropped.
+        /// Blocks calls of this kind until the hold is dropped.
         pub fn hold(&self, call: Call) -> Hold {
             let waiting = Arc::<Waiting>::default();
             if let Some(mut plan) = self.plan() {
@@ -176,17 +176,17 @@ mod plan {
             Hold(waiting)
         }
 
-        /// The calls asked for so far, in order, up to the one that stopped the rest.
+        /// The calls so far, in order, up to the one that stopped the rest.
         pub fn steps(&self) -> Vec<Step> {
             self.plan().map(|plan| plan.steps.clone()).unwrap_or_default()
         }
 
-        /// Whether the fault that was asked for has not happened yet.
+        /// Whether the injected fault has not happened yet.
         pub fn is_pending(&self) -> bool {
             self.plan().is_some_and(|plan| plan.next.is_some())
         }
 
-        /// Forgets the record and the plan.
+        /// Clears the record and the plan.
         pub fn reset(&self) {
             if let Some(mut plan) = self.plan() {
                 *plan = Plan::default();

@@ -1,9 +1,9 @@
-//! A cache in memory of small files that are asked for often: the contents of records and manifests, and open files of
-//! blobs. A warm pull need not wait for a thread that may block, only to read the same kilobyte again or to look up the
-//! same name again.
+//! A cache in memory of small files that are read often: the contents of records and manifests, and open
+//! files of blobs. So a warm pull need not wait for a blocking thread.
 //!
-//! Files stay the truth. An entry holds the content that was read from a file or written to it. Any write to the file
-//! drops the entry, and it expires after a minute, so that changes by other programs are noticed soon.
+//! Files stay the truth. An entry has the content that was read from a file or written to it. Any write to
+//! the file drops the entry, and it expires after a minute, so that changes by other programs are noticed
+//! soon.
 
 use std::fmt;
 use std::hash::Hash;
@@ -16,10 +16,11 @@ use quick_cache::sync::Cache;
 /// The time after which an entry expires.
 pub(super) const ENTRY_TTL: Duration = Duration::from_secs(60);
 
-/// The weight of all entries of one sort in one store, in bytes at most: some hundred images' manifests.
+/// The weight of all entries of one sort in one store, in bytes at most: the manifests of some hundred
+/// images.
 pub(super) const CONTENT_BYTES_MAX: u64 = 4 << 20;
 
-/// Shards of a cache, each with a lock of its own. An entry that weighs more than a shard may is not cached.
+/// Shards of a cache, each with its own lock. An entry that weighs more than one shard's share is not cached.
 const SHARD_COUNT: usize = 4;
 
 /// The cached form of a file whose key is a `K`.
@@ -51,7 +52,7 @@ pub(super) struct ReadStamp {
 /// The changes of files so far, to tell whether one may have changed while it was read.
 #[derive(Debug, Default)]
 struct Changes {
-    /// Begins and ends of changes so far.
+    /// The number of beginnings and ends of changes so far.
     count: u64,
     under_way: usize,
 }
@@ -63,12 +64,12 @@ where
 {
     /// A cache of entries that weigh `weight_max` in all and expire after `ttl`.
     pub(super) fn new(weight_max: u64, ttl: Duration) -> Self {
-        // The cache takes as many shards as there are 32 items for.
+        // The cache makes one shard for each 32 expected items.
         let entries = Cache::with_weighter(SHARD_COUNT * 32, in_shards(weight_max), Weights);
         Self { entries, changes: Mutex::default(), ttl }
     }
 
-    /// Changes the weight of all entries. Entries beyond it are dropped at once.
+    /// Changes the bound on the weight of all entries. Entries beyond it are dropped at once.
     pub(super) fn resize(&self, weight_max: u64) {
         self.entries.set_capacity(in_shards(weight_max));
     }
@@ -98,7 +99,7 @@ where
         Ok(found)
     }
 
-    /// To be called before a file is read whose content is to be [cached](Self::insert_read).
+    /// The stamp to take before reading a file whose content is to be [cached](Self::insert_read).
     pub(super) fn read_stamp(&self) -> ReadStamp {
         ReadStamp { change_count: self.changes.lock().count, at: Instant::now() }
     }
@@ -116,7 +117,8 @@ where
         }
     }
 
-    /// Does `change` to the file, after which it holds `value`, or nothing.
+    /// Runs `change`, after which the file has the content `value`; `None`: it is gone, or its content is not
+    /// cached.
     pub(super) fn change<E>(
         &self,
         key: &K,
@@ -127,7 +129,7 @@ where
         let made_at = Instant::now();
         let changed = change();
         let mut changes = self.changes.lock();
-        // Of two changes at a time it is unknown which the file has.
+        // After two concurrent changes it is unknown which content the file has.
         let is_only = changes.count == begin && changes.under_way == 1;
         changes.count += 1;
         changes.under_way -= 1;
@@ -138,7 +140,7 @@ where
             }
             _ => self.entries.remove(key),
         };
-        // The last to close a file that was removed waits for the disk; nobody else is to wait for that.
+        // Closing the last handle of a removed file waits for the disk, so it must not happen under the lock.
         drop(changes);
         drop(removed);
         changed
@@ -151,7 +153,7 @@ where
         changes.count
     }
 
-    /// To be called with the changes locked, so that the entry is the last word.
+    /// The caller has locked `changes`, so the entry is current.
     fn insert(&self, key: &K, value: V, made_at: Instant) {
         self.entries.insert(key.clone(), Entry { value, made_at });
     }
@@ -163,7 +165,8 @@ impl<K, V> fmt::Debug for FileCache<K, V> {
     }
 }
 
-/// The largest weight up to `weight_max` that all shards have an equal part of: the cache rounds each part up.
+/// The largest weight up to `weight_max` that divides evenly among the shards: the cache rounds each share
+/// up.
 fn in_shards(weight_max: u64) -> u64 {
     weight_max - weight_max % SHARD_COUNT as u64
 }

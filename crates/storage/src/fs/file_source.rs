@@ -1,4 +1,5 @@
-//! Content in a file: read into pooled buffers, sent without a copy, hashed off the runtime's threads.
+//! Content in a file: reads it into pooled buffers, sends it without a copy, hashes it off the runtime's
+//! threads.
 
 use std::fs::File;
 use std::io;
@@ -16,14 +17,14 @@ use super::disk::Disk;
 use super::jobs::{Jobs, Sort};
 use crate::content::{ReadAt, SendAt, Validator};
 
-/// How far apart bytes are that tell whether those between them are in memory: the page cache takes bytes in and drops
-/// them in stretches.
+/// The distance between samples that tell whether the bytes between them are in memory: the page cache loads
+/// and drops bytes in stretches.
 const SAMPLE_STEP_BYTES: usize = 128 * 1024;
 
 /// Bytes of one read for hashing.
 const HASH_READ_BYTES: u64 = 1 << 20;
 
-/// The means of reading that the files of one store share.
+/// The shared means of access to the files of one store.
 #[derive(Debug, Default)]
 pub(crate) struct FileAccess {
     pub(crate) disk: Disk,
@@ -48,7 +49,7 @@ impl FileSource {
         &self.file
     }
 
-    /// Reads `len` bytes at `offset`, waiting for the disk. Fewer come only where the file ends.
+    /// Reads `len` bytes at `offset`; blocks. Returns fewer only at the end of the file.
     pub(crate) fn read_blocking(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         let mut buffer = vec![0; len];
         let count = self.access.disk.read_full(&self.file, &mut buffer, offset)?;
@@ -95,12 +96,13 @@ impl FileSource {
 
 #[async_trait]
 impl ReadAt for FileSource {
-    /// At most 64 KiB, into a pooled buffer, as far as the page cache has them (`preadv2` with `RWF_NOWAIT`).
+    /// Reads at most 64 KiB from the page cache into a pooled buffer (`preadv2` with `RWF_NOWAIT`).
     fn try_read(&self, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
         let mut buffer = self.access.buffers.lend();
         let wanted = &mut buffer.as_mut_slice()[..len.min(BUFFER_BYTES)];
         match self.access.disk.read_cached(&self.file, wanted, offset) {
-            // Some kernels report the end of the file for a page that is not in memory; a blocking read knows.
+            // Some kernels report the end of the file for a page that is not in memory; a blocking read
+            // knows.
             Ok(0) => Ok(None),
             Ok(count) => Ok(Some(buffer.freeze(count))),
             // AGAIN: not in memory. OPNOTSUPP, INVAL, NOSYS: the file system or the kernel cannot tell.
@@ -121,13 +123,14 @@ impl ReadAt for FileSource {
         self.run(Sort::Read, move |file| file.load_blocking(offset, len)).await
     }
 
-    /// Inode, size and times of the file: every system call that changes its bytes changes one of them.
+    /// Made of inode, size and times of the file: every system call that changes its bytes changes one of
+    /// them.
     fn validator(&self, size: u64) -> Option<Validator> {
         let stat = rustix::fs::fstat(&self.file).ok()?;
         if u64::try_from(stat.st_size) != Ok(size) {
             return None;
         }
-        // The fields' widths and signs differ between machines; what matters is that a change shows.
+        // The fields' widths and signs differ between machines; only a change of a field matters.
         let number = |field: i128| field as u64;
         let written = [number(stat.st_mtime.into()), number(stat.st_mtime_nsec.into())];
         let changed = [number(stat.st_ctime.into()), number(stat.st_ctime_nsec.into())];

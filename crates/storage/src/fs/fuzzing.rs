@@ -1,5 +1,5 @@
-//! The readers of what lies on disk, for those who check what holds for every input. What a store finds there
-//! may be anything: disks rot, and people edit files.
+//! The parsers of the store's files, for property tests. Their input may be anything: disks rot, and
+//! operators edit files.
 
 use std::path::{Path, PathBuf};
 
@@ -10,31 +10,31 @@ use super::layout::{Layout, parse_partial_name};
 use super::records::TagFile;
 use super::sidecar::Sidecar;
 
-/// The tag and the record that a file's bytes stand for.
+/// The tag and the record in a file.
 pub fn parse_tag_record(bytes: &[u8]) -> Option<(String, TagRecord)> {
     let file: TagFile = serde_json::from_slice(bytes).ok()?;
     file.meaning().map(|(tag, record)| (tag.to_owned(), record))
 }
 
-/// The bytes that stand for a record.
+/// The file of a record.
 pub fn print_tag_record(tag: &Tag, record: &TagRecord) -> Vec<u8> {
     serde_json::to_vec_pretty(&TagFile::new(tag, record)).expect("strings and numbers are always JSON")
 }
 
-/// The meaning of a partial file's note.
+/// The content of a partial file's sidecar.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Note {
-    /// The ranges of the file that are believed: starts and ends.
+    /// The trusted ranges of the file: starts and ends.
     pub trusted: Vec<(u64, u64)>,
-    /// The size of the content, according to the note.
+    /// The size of the content, according to the sidecar.
     pub size: Option<u64>,
-    /// The note as it is written again.
+    /// The sidecar as it is written again.
     pub again: Vec<u8>,
-    /// The note on a file of which what is believed is there.
+    /// The sidecar of a file that has just the trusted ranges.
     pub listed: Vec<u8>,
 }
 
-/// Reads the note on a file of `len` bytes, after a start as `boot_id`.
+/// Reads the sidecar of a file of `len` bytes, in the start `boot_id` of the machine.
 pub fn read_sidecar(bytes: &[u8], len: u64, boot_id: Option<&str>) -> Option<Note> {
     let sidecar: Sidecar = serde_json::from_slice(bytes).ok()?;
     let print = |note: &Sidecar| serde_json::to_vec(note).expect("strings and numbers are always JSON");
@@ -48,12 +48,12 @@ pub fn read_sidecar(bytes: &[u8], len: u64, boot_id: Option<&str>) -> Option<Not
     })
 }
 
-/// The digest that a file in `partial` is named after.
+/// The digest in the name of a file in `partial`.
 pub fn parse_partial(name: &str) -> Option<Digest> {
     parse_partial_name(name)
 }
 
-/// Every path beneath `root` that is made of these names.
+/// All paths below `root` that are made of these names.
 pub fn paths(root: &Path, repository: &Repository, tag: Option<&Tag>, digest: &Digest) -> Vec<PathBuf> {
     let layout = Layout::new(root);
     let mut paths = vec![

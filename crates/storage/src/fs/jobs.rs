@@ -1,4 +1,4 @@
-//! Work that may block, off the runtime's threads.
+//! Runs work that may block off the runtime's threads.
 
 use std::panic;
 use std::path::Path;
@@ -11,25 +11,25 @@ use tokio::task;
 
 use crate::error::StoreError;
 
-/// Jobs of one store, of each sort, that run at once. The threads for blocking work are shared by the whole
-/// process (512 by default), so a store on a disk that hangs must not take them all.
+/// Jobs of one store, of each sort, that run at once. The whole process shares the blocking threads (512 by
+/// default), so a store on a disk that hangs must not take them all.
 const JOB_COUNT_MAX: usize = 24;
 
-/// Long jobs that run at once on a disk that is no local one.
+/// Long jobs that run at once on a disk that is not local.
 const LONG_JOB_COUNT_MAX: usize = 4;
 
-/// The sorts of jobs. Each has a bound of its own: reads do not queue behind writes, so that hits go on while a slow disk
-/// makes commits durable; and neither queues behind jobs that keep a processor busy or take long.
+/// The sorts of jobs. Each has its own bound: reads do not queue behind writes, so that hits continue while a
+/// slow disk syncs; and neither queues behind jobs that keep a processor busy or take long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sort {
-    /// Reads something small.
+    /// Reads a small amount.
     Read,
-    /// May have to wait until bytes are durable.
+    /// May wait until bytes are durable.
     Write,
-    /// Keeps a processor busy, like hashing what comes in.
+    /// Keeps a processor busy, like hashing received bytes.
     Cpu,
-    /// Goes through much of the disk, like hashing what is stored or listing directories. What takes very long is to
-    /// come in turns.
+    /// Reads much of the disk, like hashing stored content or listing directories. Very long work is split
+    /// into several jobs.
     Long,
 }
 
@@ -49,8 +49,8 @@ impl Default for Jobs {
 }
 
 impl Jobs {
-    /// The jobs of a disk of this machine, which takes bytes in as fast as processors hand them over: more jobs at
-    /// once than there are processors would take turns, and the runtime's threads would wait for theirs.
+    /// The jobs of a local disk, which accepts bytes as fast as processors produce them: more jobs at once
+    /// than processors would only take turns, also with the runtime's threads.
     pub(crate) fn of_local_disk() -> Self {
         let processor_count = thread::available_parallelism().map_or(1, usize::from);
         Self::new(processor_count, processor_count)
@@ -66,7 +66,7 @@ impl Jobs {
         }
     }
 
-    /// Does some work. It runs to its end, even when the caller loses interest.
+    /// Runs a job, to its end even when the caller drops the future.
     pub(crate) async fn run<T, E>(
         &self,
         sort: Sort,
@@ -92,7 +92,7 @@ impl Jobs {
             Ok(done) => done,
             Err(error) => match error.try_into_panic() {
                 Ok(payload) => panic::resume_unwind(payload),
-                // The runtime shuts down and has not started the job.
+                // The runtime is shutting down and did not start the job.
                 Err(_) => Err(StoreError::os("spawn_blocking", Path::new(""), Errno::CANCELED).into()),
             },
         }

@@ -1,17 +1,17 @@
-//! Where things are beneath a root. Every path is made of values that were parsed, so none can lead out.
+//! The paths below a root. Every path is made of parsed values, so none can lead outside.
 //!
 //! ```text
 //! VERSION                                         the layout's number: this directory is a store
-//! lock                                            held by the one process that uses it
+//! lock                                            locked by the process that uses it
 //! blobs/<algorithm>/<2 hex>/<hex>                 verified content
 //! manifests/<algorithm>/<2 hex>/<hex>             verified manifests, which the blob endpoint must not serve
-//! repositories/<name>/_tags/<tag>                 JSON: what the tag names, and when that was checked
+//! repositories/<name>/_tags/<tag>                 JSON: the tag's manifest, and when it was checked
 //! repositories/<name>/_manifests/<algorithm>/<hex>  JSON: the media type
 //! repositories/<name>/_blobs/<algorithm>/<hex>    empty: the upstream granted this blob to this repository
-//! repositories/<name>/_lists/<hex>                a line of JSON, then a page of tags or referrers as it came
-//! partial/<algorithm>-<hex>, ….json               unverified bytes, and how far they can be trusted
-//! tmp/                                            files on their way to a name; emptied at the start
-//! quarantine/<seconds>-<name>                     what was found damaged
+//! repositories/<name>/_lists/<hex>                a line of JSON, then a page of tags or referrers as served
+//! partial/<algorithm>-<hex>, ….json               unverified bytes, and which of them can be trusted
+//! tmp/                                            files that have no name yet; emptied at the start
+//! quarantine/<seconds>-<name>                     damaged files
 //! ```
 //! No component of a repository name begins with `_`, so `foo` with a tag `tags` and a repository `foo/tags`
 //! stay apart.
@@ -86,21 +86,21 @@ impl Layout {
         by_digest(self.repository(repository).join("_blobs"), digest)
     }
 
-    /// The directory of the pages of lists that were seen for a repository.
+    /// The directory of a repository's stored pages of lists.
     pub(crate) fn lists(&self, repository: &Repository) -> PathBuf {
         self.repository(repository).join("_lists")
     }
 
-    /// A key is whatever was asked, so its file is named by its hash.
+    /// A key is text that a client chose, so its file is named by its hash.
     pub(crate) fn list(&self, repository: &Repository, key: &str) -> PathBuf {
         self.lists(repository).join(Digest::of(Algorithm::Sha256, key.as_bytes()).hex())
     }
 
-    /// Spreads digests over 256 directories, so that none of them grows beyond what tools handle well.
+    /// Spreads digests over 256 directories, so that none of them becomes too large for common tools.
     fn fanned_out(&self, directory: &str, digest: &Digest) -> PathBuf {
         let first_two = digest.hex().get(..2).expect("a digest has at least 64 hex digits");
         let names = [directory, digest.algorithm().as_str(), first_two, digest.hex()];
-        // Each hit needs one of these paths: it is put together in one allocation.
+        // Each hit builds one of these paths: it takes one allocation.
         let length = names.iter().map(|name| 1 + name.len()).sum::<usize>();
         let mut path = PathBuf::with_capacity(self.root.as_os_str().len() + length);
         path.push(&self.root);
@@ -120,7 +120,7 @@ impl Layout {
         self.partials().join(partial_name(digest) + SIDECAR_SUFFIX)
     }
 
-    /// The directory over those that hold the blobs of an algorithm.
+    /// The parent of the directories with the blobs of an algorithm.
     pub(crate) fn blobs_of(&self, algorithm: Algorithm) -> PathBuf {
         self.root.join("blobs").join(algorithm.as_str())
     }
@@ -128,7 +128,7 @@ impl Layout {
 
 const SIDECAR_SUFFIX: &str = ".json";
 
-/// The digest whose bytes, or whose sidecar, a name in `partial` stands for.
+/// The digest whose bytes, or whose sidecar, is the file of this name in `partial`.
 pub(crate) fn parse_partial_name(name: &str) -> Option<Digest> {
     let name = name.strip_suffix(SIDECAR_SUFFIX).unwrap_or(name);
     let (algorithm, hex) = name.split_once('-')?;

@@ -1,27 +1,28 @@
-//! Which digests may have something in `partial`: so that a pull of a small blob need not look for what is hardly
-//! ever there. Whoever uses a root has it alone, so what is not known here is not there.
+//! Remembers the digests that may have files in `partial`, so that a pull of a small blob need not look for
+//! them. One process uses a root, so a digest that is unknown here has no files.
 
 use std::collections::HashSet;
 
 use oci::Digest;
 use parking_lot::Mutex;
 
-/// Digests remembered. When there are more, every one is looked for.
+/// Digests remembered. When there are more, every digest is looked up on disk.
 pub(super) const LEFTOVER_COUNT_MAX: usize = 4096;
 
-/// The digests that earlier spools may have left files of. At first nothing is known.
+/// The digests of which earlier spools may have left files. At first it knows none, and every digest may have
+/// some.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     digests: HashSet<Digest>,
-    /// Whether nothing is left but of these.
+    /// Whether no other digest has files.
     is_complete: bool,
 }
 
 impl Leftovers {
-    /// Of these digests, and of no others, something is there.
+    /// Notes that these digests, and no others, have files.
     pub(super) fn set(&self, digests: impl IntoIterator<Item = Digest>) {
         *self.0.lock() = State { digests: digests.into_iter().collect(), is_complete: true };
     }

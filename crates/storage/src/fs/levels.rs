@@ -1,4 +1,4 @@
-//! Levels of names that were read lately, so that not every page reads a large directory again.
+//! A cache of levels of repository names, so that not every page lists a large directory again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -6,20 +6,21 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// How long a level is believed that no directory was made in since. What others do to the files counts then.
+/// The time after which a level is read again, to notice directories that other programs made. A directory
+/// that this process makes invalidates all levels at once.
 const ENTRY_TTL: Duration = Duration::from_secs(10);
 
-/// The keys of one level held at once, in bytes with what they take beside their text; a level with more is read
-/// again for each further batch.
+/// The keys of one level in memory, in bytes with their overhead; a larger level is read again for each
+/// further batch.
 const LEVEL_BYTES_MAX: usize = 4 << 20;
 
-/// The kept levels of one store, in bytes at most.
+/// The cached levels of one store, in bytes at most.
 const KEPT_BYTES_MAX: usize = 8 << 20;
 
-/// A level with fewer keys costs less to read than it is worth.
+/// A level with fewer keys is cheap to read and not cached.
 const KEPT_KEY_COUNT_MIN: usize = 64;
 
-/// Memory of a key beside its text, in bytes.
+/// The overhead of a key in memory, in bytes.
 const KEY_BYTES: usize = 48;
 
 /// A level's keys from `start` on, in order.
@@ -27,7 +28,7 @@ const KEY_BYTES: usize = 48;
 pub(super) struct Level {
     start: String,
     keys: Vec<String>,
-    /// Whether no key comes behind these.
+    /// Whether these are the last keys.
     is_rest: bool,
     bytes: usize,
     made_count: u64,
@@ -40,13 +41,13 @@ impl Level {
         self.keys[first..].iter().map(String::as_str)
     }
 
-    /// Where the next batch starts; `None`: this was the last.
+    /// The start of the next batch; `None`: this was the last.
     pub(super) fn next_start(&self) -> Option<String> {
         let last = self.keys.last().filter(|_| !self.is_rest)?;
         Some(format!("{last}\0"))
     }
 
-    /// Whether this tells what comes at `start` or behind it.
+    /// Whether this has the next key at or after `start`.
     pub(super) fn has_keys_from(&self, start: &str) -> bool {
         let reaches = self.is_rest || self.keys.last().is_some_and(|last| last.as_str() >= start);
         self.start.as_str() <= start && reaches
@@ -81,7 +82,7 @@ impl Builder {
                 self.keys.insert(key);
             }
         }
-        // The last key stays, whatever it takes, so that each batch leads on.
+        // The last key stays, whatever its size, so that each batch makes progress.
         while self.level.bytes > self.bytes_max && self.keys.len() > 1 {
             self.level.is_rest = false;
             self.level.bytes -= self.keys.pop_last().as_deref().map_or(0, weight);
@@ -115,12 +116,13 @@ impl Levels {
         Self { kept: Mutex::default(), level_bytes_max }
     }
 
-    /// To be called before a level is read, with how many directories have been made by then.
+    /// Begins to build a level. Call it before the level is read, with the number of directories created so
+    /// far.
     pub(super) fn builder(&self, start: &str, made_count: u64) -> Builder {
         Builder::new(start, made_count, self.level_bytes_max)
     }
 
-    /// The keys of a level from `start` on, if they were read lately and no directory was made since.
+    /// The keys of a level from `start` on, if they were read lately and no directory was created since.
     pub(super) fn get(&self, prefix: &str, start: &str, made_count: u64) -> Option<Arc<Level>> {
         let levels = self.kept.lock();
         let level = levels.get(prefix)?;

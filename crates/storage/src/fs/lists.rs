@@ -1,4 +1,5 @@
-//! Pages of tags and referrers as files: one line of JSON about the page, then the page as it came.
+//! Pages of tags and referrers as files: one line of JSON about the page, then the page as the upstream
+//! served it.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,20 +15,20 @@ use super::timestamp;
 use crate::error::StoreError;
 use crate::record_store::{LIST_COUNT_MAX, StoredList};
 
-/// More than any page with its line has: pages are refused above 4 MiB.
+/// Larger than any page with its line: pages are refused above 4 MiB.
 const LIST_FILE_BYTES_MAX: usize = 5 * 1024 * 1024;
 
 /// The first line of a page's file.
 #[derive(Serialize, Deserialize)]
 struct ListLine {
-    /// The query that was asked.
+    /// The query of the request.
     key: String,
     media_type: String,
     next: Option<String>,
     filters_applied: Option<String>,
     /// RFC 3339, in UTC.
     seen_at: String,
-    /// Of the page. No name vouches for a list, so this line has to.
+    /// The digest of the page, which its file's name does not contain.
     digest: String,
 }
 
@@ -72,8 +73,8 @@ impl FsStore {
         publish::bytes(self.root(), &path, &[line.into(), list.bytes.clone()], Durability::PowerLoss)
     }
 
-    /// Removes the oldest page of a repository that has as many as it may have: clients choose the keys, and must not
-    /// be able to fill the disk.
+    /// Removes the oldest page of a repository that has reached the bound: clients choose the keys, and must
+    /// not be able to fill the disk.
     fn make_room_for_a_list(&self, directory: &Path) -> Result<(), StoreError> {
         let mut oldest: Option<(i64, PathBuf)> = None;
         let mut count = 0;
@@ -99,7 +100,7 @@ impl FsStore {
     }
 }
 
-/// A page that was stored under `key`; `None` for bytes that nobody wrote.
+/// The page that was stored under `key`; `None`: the file is damaged.
 fn parse(key: &str, file: &Bytes) -> Option<StoredList> {
     let end = file.iter().position(|byte| *byte == b'\n')?;
     let line: ListLine = serde_json::from_slice(&file[..end]).ok()?;

@@ -1,7 +1,7 @@
-//! How much a store holds, kept with every change.
+//! The size of a store's content, updated with every change.
 //!
-//! Each directory has a lock, under which its files are given names and lose them, and under which it is counted. So a
-//! file is counted once, whether it came before its directory was counted or after. Nothing that is read takes such a
+//! Each directory has a lock, under which files are added and removed, and under which it is counted. So each
+//! file is counted once, whether it was added before its directory was counted or after. Reads take no such
 //! lock.
 
 use std::collections::HashSet;
@@ -16,25 +16,25 @@ use crate::usage::{Held, Usage};
 /// The figures of one store.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    /// The files of each directory; `None`: it was not counted yet, so its changes need no counting.
+    /// The files of each directory; `None`: it is not counted yet, so its changes do not matter.
     directories: Box<[Mutex<Option<Held>>]>,
     uncounted_count: AtomicUsize,
     blobs: Sum,
     manifests: Sum,
     quarantine: Sum,
     partial: Sum,
-    /// Whose partial files are counted; `None`: all.
+    /// The digests whose partial files are counted; `None`: all.
     partial_digests: Mutex<Option<HashSet<Digest>>>,
 }
 
-/// One of the figures. Its two numbers are read one after the other.
+/// One of the figures. Its two numbers are not read atomically.
 #[derive(Debug, Default)]
 struct Sum {
     bytes: AtomicU64,
     count: AtomicU64,
 }
 
-/// A directory that nobody else changes or counts.
+/// A directory that is locked against changes and counts by others.
 pub(super) struct Locked<'a> {
     sum: &'a Sum,
     uncounted_count: &'a AtomicUsize,
@@ -68,7 +68,7 @@ impl Meter {
         }
     }
 
-    /// To be called for a lower number before a higher one.
+    /// Locks a directory. A caller that needs two locks the lower number first.
     pub(super) fn lock(&self, counted: Counted) -> Locked<'_> {
         let sum = match counted.kind() {
             Kind::Blob => &self.blobs,
@@ -79,7 +79,7 @@ impl Meter {
         Locked { sum, uncounted_count: &self.uncounted_count, held }
     }
 
-    /// A new, empty partial file. The caller has locked the digest's slot, here and below.
+    /// Counts a new, empty partial file. The caller has locked the digest's slot, here and below.
     pub(super) fn partial_made(&self, digest: &Digest) {
         let is_new =
             self.partial_digests.lock().as_mut().is_none_or(|digests| digests.insert(digest.clone()));
@@ -88,7 +88,7 @@ impl Meter {
         }
     }
 
-    /// A partial file that is there, of `len` bytes.
+    /// Counts an existing partial file of `len` bytes.
     pub(super) fn partial_found(&self, digest: &Digest, len: u64) {
         let is_new =
             self.partial_digests.lock().as_mut().is_some_and(|digests| digests.insert(digest.clone()));
@@ -97,7 +97,7 @@ impl Meter {
         }
     }
 
-    /// A counted partial file became longer or shorter.
+    /// Notes the new length of a counted partial file.
     pub(super) fn partial_resized(&self, from: u64, to: u64) {
         if to >= from {
             self.partial.bytes.fetch_add(to - from, Ordering::Relaxed);
@@ -106,7 +106,7 @@ impl Meter {
         }
     }
 
-    /// A partial file of `len` bytes is not there any more.
+    /// Notes that a partial file of `len` bytes was removed or renamed.
     pub(super) fn partial_gone(&self, digest: &Digest, len: u64) {
         let is_counted = self.partial_digests.lock().as_mut().is_none_or(|digests| digests.remove(digest));
         if is_counted {
@@ -114,14 +114,14 @@ impl Meter {
         }
     }
 
-    /// All partial files are counted from here on.
+    /// Notes that all partial files are counted.
     pub(super) fn partials_are_counted(&self) {
         *self.partial_digests.lock() = None;
     }
 }
 
 impl Locked<'_> {
-    /// A file of `len` bytes came.
+    /// Notes a new file of `len` bytes.
     pub(super) fn add(&mut self, len: u64) {
         if let Some(held) = &mut *self.held {
             held.bytes += len;
@@ -130,10 +130,10 @@ impl Locked<'_> {
         }
     }
 
-    /// A file of `len` bytes went.
+    /// Notes the removal of a file of `len` bytes.
     pub(super) fn remove(&mut self, len: u64) {
         if let Some(held) = &mut *self.held {
-            // Somebody may have put the file there by hand since the directory was counted.
+            // Another program may have put the file there since the directory was counted.
             let removed = Held { bytes: held.bytes.min(len), count: held.count.min(1) };
             held.bytes -= removed.bytes;
             held.count -= removed.count;
@@ -142,7 +142,7 @@ impl Locked<'_> {
         }
     }
 
-    /// The directory was counted: this is what it holds.
+    /// Notes the result of counting the directory.
     pub(super) fn set(&mut self, now: Held) {
         let before = self.held.replace(now);
         let Held { bytes, count } = before.unwrap_or_default();
@@ -170,9 +170,9 @@ impl Sum {
     }
 }
 
-/// Somebody who changes files by hand makes a figure wrong, and never negative.
+/// Changes by other programs can make a figure wrong, but never negative.
 fn lower(figure: &AtomicU64, by: u64) {
     let lowered = |now: u64| Some(now.saturating_sub(by));
-    // It always gives a number.
+    // The closure always returns a number.
     let _ = figure.fetch_update(Ordering::Relaxed, Ordering::Relaxed, lowered);
 }

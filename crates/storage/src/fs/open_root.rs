@@ -1,4 +1,4 @@
-//! How a root is opened: once, by one process, and only if it is a store or can become one.
+//! Opens a root: for one process at a time, and only if it is a store or can become one.
 
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -16,17 +16,17 @@ use super::publish::{self, Durability};
 use super::root::Root;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// The layout that this program reads and writes.
+/// The version of the layout that this program reads and writes.
 const VERSION: u32 = 1;
 
-/// More than any `VERSION` file has.
+/// Larger than any `VERSION` file.
 const VERSION_BYTES_MAX: usize = 64;
 
-/// Names that an interrupted first start leaves, or a fresh file system brings along.
+/// Names that an interrupted first start or a new file system leaves in an empty root.
 const NAMES_OF_AN_EMPTY_ROOT: [&str; 3] = ["lock", "tmp", "lost+found"];
 
-/// Opens a root, making it if there is nothing. Reads no directory of a store: the time it takes does
-/// not depend on what is stored.
+/// Opens a root, creating it if there is none. Lists no directory of a store, so the time it takes does not
+/// depend on the content.
 pub(super) fn open(path: &Path, disk: Disk, metrics: Arc<RegistryMetrics>) -> Result<Root, StoreError> {
     let layout = Layout::new(path);
     ensure_fit(&disk, path)?;
@@ -46,7 +46,7 @@ pub(super) fn open(path: &Path, disk: Disk, metrics: Arc<RegistryMetrics>) -> Re
 fn write_version(root: &Root) -> Result<(), StoreError> {
     let (layout, temporary) = (root.layout(), root.layout().temporary());
     root.disk().make_directory(&temporary)?;
-    // This once, both count as present although there is no marker yet.
+    // Only here, both count as present although the marker does not exist yet.
     root.trust_directories([temporary, layout.root().to_owned()]);
     let text = Bytes::from(format!("{VERSION}\n"));
     let written = publish::bytes(root, &layout.version(), &[text], Durability::PowerLoss);
@@ -54,7 +54,8 @@ fn write_version(root: &Root) -> Result<(), StoreError> {
     written
 }
 
-/// Where the disk is full or read-only, a store that has its directories can still serve.
+/// Creates the missing top directories. On a full or read-only disk, a store that has them all can still
+/// serve.
 fn make_top_directories(root: &Root) -> Result<(), StoreError> {
     let path = root.layout().root();
     let paths: Vec<PathBuf> = TOP_DIRECTORIES.iter().map(|name| path.join(name)).collect();
@@ -69,9 +70,9 @@ fn make_top_directories(root: &Root) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The root must be a directory, reached by links or not, that only its owner and group can write to: whoever
-/// can write into it can plant links and swap what is verified. Its group may, because container platforms
-/// hand volumes over that way.
+/// The root must be a directory, or a link to one, that only its owner and group can write to: any other
+/// writer could plant links and replace verified content. The group may write, because container platforms
+/// provide volumes that way.
 fn ensure_fit(disk: &Disk, path: &Path) -> Result<(), StoreError> {
     let unfit = |reason: &str| StoreError::own(StoreErrorKind::Unfit, "open", path.to_string_lossy(), reason);
     let stat = match disk.stat_target(path) {
@@ -90,7 +91,7 @@ fn ensure_fit(disk: &Disk, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes the root and whatever is missing above it.
+/// Creates the root and its missing parents.
 fn make_root(disk: &Disk, path: &Path) -> Result<(), StoreError> {
     let parent = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -142,7 +143,7 @@ fn read_version(disk: &Disk, layout: &Layout) -> Result<Option<u32>, StoreError>
     }
 }
 
-/// A directory with anything in it and no `VERSION` is someone else's, or a store whose volume is missing.
+/// A directory with content and without `VERSION` belongs to another program, or its volume is missing.
 fn ensure_empty(disk: &Disk, path: &Path) -> Result<(), StoreError> {
     let mut stranger = None;
     disk.list(path, &mut |name| {

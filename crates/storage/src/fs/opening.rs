@@ -1,4 +1,4 @@
-//! How a store is opened.
+//! Opens a store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
 pub struct Settings {
     /// How many blobs of up to 64 KiB stay open between two requests. Each takes a file descriptor.
     pub kept_open_count_max: u64,
-    /// Bytes in memory of small blobs that are not complete yet; 0: they go into files at once.
+    /// Bytes in memory of incomplete small blobs; 0: they are written to files at once.
     pub collected_bytes_max: u64,
-    /// How many small blobs may be whole and not yet durable under their names. Each takes a file descriptor, and a
-    /// further one waits: then the disk sets the pace.
+    /// How many small blobs may be complete and not yet durable under their names. Each takes a file
+    /// descriptor. Further ones wait, so the disk sets the pace.
     pub unstored_count_max: usize,
 }
 
@@ -40,22 +40,21 @@ impl Default for Settings {
     }
 }
 
-/// Opens the store at `root`, making it if there is nothing or an empty directory.
+/// Opens the store at `root`, creating it if there is none or an empty directory.
 ///
-/// Takes the same few system calls whatever is stored. Leftovers in `tmp` are removed, and partial files that
-/// nobody has touched for a day.
+/// Takes the same few system calls whatever is stored. Removes files in `tmp`, and partial files that were
+/// not changed for a day.
 ///
 /// # Errors
 /// [`Locked`](crate::StoreErrorKind::Locked) when another process uses the root,
 /// [`Version`](crate::StoreErrorKind::Version) when a later program wrote it,
 /// [`Unfit`](crate::StoreErrorKind::Unfit) when it is neither empty nor a store, or when everyone may write
-/// into it (its group may), and I/O errors.
+/// to it (its group may), and I/O errors.
 pub fn open(root: &Path, metrics: Arc<RegistryMetrics>) -> Result<FsStore, StoreError> {
     Settings::default().open(root, metrics)
 }
 
-/// Like [`open`], with faults to come and in a machine whose present start is called `boot_id`. Bytes of small blobs
-/// go into files at once.
+/// Like [`open`], with injected faults and a given boot id. Small blobs are written to files at once.
 ///
 /// # Errors
 /// As [`open`].

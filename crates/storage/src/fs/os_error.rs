@@ -1,4 +1,4 @@
-//! The kinds of errors that the operating system's error numbers stand for.
+//! Store errors from the operating system's error numbers.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::error::{StoreError, StoreErrorKind};
 
 impl StoreError {
-    /// An error that the operating system reported for `call` on `path`.
+    /// The error that the operating system reported for `call` on `path`.
     pub(crate) fn os(call: &'static str, path: &Path, errno: Errno) -> Self {
         let kind = match errno {
             Errno::NOSPC | Errno::DQUOT => StoreErrorKind::Full,
@@ -20,7 +20,7 @@ impl StoreError {
         Self::new(kind, call, path.to_string_lossy(), io::Error::from(errno))
     }
 
-    /// Like [`os`](Self::os), for an error that came through the standard library's type.
+    /// Like [`os`](Self::os), for an error of the standard library's type.
     pub(crate) fn io(call: &'static str, path: &Path, error: &io::Error) -> Self {
         Self::os(call, path, Errno::from_io_error(error).unwrap_or(Errno::IO))
     }
@@ -34,7 +34,7 @@ impl StoreError {
         self.errno() == Some(errno.raw_os_error())
     }
 
-    /// Whether there is nothing at the path: no such name, or something on the way that is no directory.
+    /// Whether the path does not exist: no such name, or a parent is no directory.
     pub(crate) fn is_absence(&self) -> bool {
         self.is(Errno::NOENT) || self.is(Errno::NOTDIR)
     }

@@ -1,7 +1,7 @@
-//! A spool's file in `partial`, and the note beside it.
+//! A spool's file in `partial`, and its sidecar.
 //!
-//! Whatever goes by the file's name happens under one lock and only as long as the spool owns the name. So a
-//! spool that was succeeded by another one cannot delete, publish or describe its successor's file.
+//! Every access by the file's name happens under one lock, and only while the spool owns the name. So a spool
+//! that was superseded by another one cannot delete, publish or describe its successor's file.
 
 use std::fs::File;
 use std::io::IoSlice;
@@ -23,13 +23,14 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::extents::Extents;
 use crate::growth::Growth;
 
-/// Bytes written to a file with holes between two checkpoints: a share of the whole, so that a kill costs less than a
-/// hundredth, within bounds, so that neither small nor large files are noted too often.
+/// Bytes written to a file with holes between two checkpoints: a share of the content, so that a kill loses
+/// less than a hundredth, within bounds, so that neither small nor large files are checkpointed too often.
 const CHECKPOINT_SHARE: u64 = 128;
 const CHECKPOINT_BYTES_MIN: u64 = 1 << 20;
 const CHECKPOINT_BYTES_MAX: u64 = 16 << 20;
 
-/// The longest time between two checkpoints of a file that grows, so that a slow transfer loses no more than that.
+/// The longest time between two checkpoints of a growing file, so that a slow transfer loses no more than
+/// that.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An open partial file.
@@ -41,7 +42,7 @@ pub(crate) struct Partial {
     source: Arc<FileSource>,
     path: PathBuf,
     sidecar_path: PathBuf,
-    /// Whether the file may be longer than what is believed of it.
+    /// Whether the file may be longer than its trusted bytes.
     may_have_tail: bool,
     names: Mutex<Names>,
 }
@@ -49,19 +50,19 @@ pub(crate) struct Partial {
 #[derive(Debug)]
 struct Names {
     is_owned: bool,
-    /// Whether the file stands under its name, and so counts among the partial files.
+    /// Whether the file is under its name, and so counts among the partial files.
     is_there: bool,
-    /// How long the file is, in bytes.
+    /// The length of the file in bytes.
     len: u64,
     /// The content of the sidecar; `None`: there is no sidecar.
     noted: Option<Sidecar>,
-    /// How much of what is written the sidecar lists, in bytes, and since when.
+    /// The number of bytes that the sidecar lists, and when it was written.
     noted_bytes: u64,
     noted_at: Instant,
 }
 
 impl Partial {
-    /// The partial file of a digest: `file`, with what `growth` tells of and `noted` says.
+    /// The partial file of a digest: `file`, with the bytes in `growth` and the sidecar `noted`.
     pub(super) fn new(
         partial_files: &Arc<PartialFiles>,
         digest: &Digest,
@@ -108,11 +109,11 @@ impl Partial {
         &self.source
     }
 
-    /// Brings the note up to date before something is written: the size once it is known, and for a file that
-    /// gets its first hole, what is there without one.
+    /// Updates the sidecar before a write: with the size once it is known, and with the contiguous beginning
+    /// before the file gets its first hole.
     pub(crate) fn note_progress(&self, is_scattered: bool) -> Result<(), StoreError> {
         let mut names = self.owned("write")?;
-        // Once there were holes, what is written stays on record, whatever the order of this write.
+        // Once there were holes, the sidecar keeps its list, whatever the order of this write.
         let has_list = names.noted.as_ref().is_some_and(|noted| noted.front.is_some());
         let size = self.growth.size();
         let is_current = names.noted.as_ref().is_some_and(|noted| noted.size == size);
@@ -129,8 +130,8 @@ impl Partial {
         Ok(())
     }
 
-    /// Lists what is written into a file with holes, when enough has come since the last time. A failure costs
-    /// the list its latest entries, and nothing else.
+    /// Updates the list of a file with holes, if enough was written since the last time. A failure costs only
+    /// the latest entries.
     pub(crate) fn checkpoint(&self) {
         let mut names = self.names.lock();
         let has_list = names.noted.as_ref().is_some_and(|noted| noted.front.is_some());
@@ -144,19 +145,19 @@ impl Partial {
         }
     }
 
-    /// Notes all that is written, for a later spool. To be called after the writing was closed. Nothing happens
-    /// when the file is no longer this spool's.
+    /// Lists all written bytes, for a later spool. Call it after the writing was closed. Has no effect when
+    /// this spool no longer owns the file.
     pub(crate) fn leave(&self) -> Result<(), StoreError> {
         let written = self.growth.settled();
         let mut names = self.names.lock();
         let has_list = names.noted.as_ref().is_some_and(|noted| noted.front.is_some());
-        // Without a list, the file's length tells.
+        // Without a list, the file's length is enough.
         if names.is_owned && has_list { self.list(&mut names, &written) } else { Ok(()) }
     }
 
-    /// Everything that is listed was written before.
+    /// Writes the sidecar with a list of `written`, all of which was written before.
     fn list(&self, names: &mut Names, written: &Extents) -> Result<(), StoreError> {
-        // Tried again no sooner than if it had gone well.
+        // After a failure, the next attempt comes no sooner than after a success.
         (names.noted_bytes, names.noted_at) = (written.count(), Instant::now());
         let note = Sidecar::listing(written, self.growth.size(), self.partial_files.boot_id.clone(), false);
         note.write(&self.partial_files.root, &self.sidecar_path, Durability::ProcessDeath)?;
@@ -164,9 +165,9 @@ impl Partial {
         Ok(())
     }
 
-    /// Cuts off what lies beyond the content, which is `size` bytes long and all written.
+    /// Cuts off any bytes beyond the content, whose `size` bytes are all written.
     pub(crate) fn cut_to(&self, size: u64) -> Result<(), StoreError> {
-        // A write that failed may have left bytes behind the content too.
+        // A failed write may also have left bytes after the content.
         let mut names = self.names.lock();
         if self.may_have_tail || names.len > size {
             self.partial_files.root.disk().truncate(self.source.file(), &self.path, size)?;
@@ -180,7 +181,7 @@ impl Partial {
         let disk = self.partial_files.root.disk();
         let end = offset + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         let written = disk.write_all(self.source.file(), &self.path, &mut slices, offset);
-        // Of a write that failed, the file tells how far it came.
+        // After a failed write, the file's length tells how far it got.
         let end = if written.is_ok() { end } else { disk.len(self.source.file()).unwrap_or(end) };
         let mut names = self.names.lock();
         if end > names.len {
@@ -189,7 +190,7 @@ impl Partial {
         written
     }
 
-    /// Makes the bytes durable. On an error the file is deleted: its sync must not be tried again.
+    /// Makes the bytes durable. On an error the file is deleted: a sync must not be repeated.
     pub(crate) fn sync_content(&self) -> Result<(), StoreError> {
         self.partial_files
             .root
@@ -198,8 +199,8 @@ impl Partial {
             .inspect_err(|_| self.delete())
     }
 
-    /// Publishes the file, whose bytes are durable, as `target`, a name that is durable once the directory is. On an
-    /// error it is deleted.
+    /// Publishes the file, whose bytes are durable, as `target`. That name is durable once its directory was
+    /// synced. On an error the file is deleted.
     pub(crate) fn publish(&self, target: &Path) -> Result<(), StoreError> {
         let mut names = self.owned("admit")?;
         let published = publish::durable_file(&self.partial_files.root, &self.path, target, names.len);
@@ -207,7 +208,7 @@ impl Partial {
             self.note_gone(&mut names);
         }
         if published.is_err() || names.noted.is_some() {
-            // The file is gone from here, or of no further use.
+            // The file was renamed, or is of no further use.
             self.remove(&mut names);
         } else {
             names.is_owned = false;
@@ -216,10 +217,10 @@ impl Partial {
         published
     }
 
-    /// Makes what is there durable and notes what that is. Nothing to keep, or an error: it is deleted.
-    /// To be called after the writing was closed.
+    /// Makes the written bytes durable and lists them. An empty file is deleted, and so is any after an
+    /// error. Call it after the writing was closed.
     pub(crate) fn park(&self) -> Result<(), StoreError> {
-        // Before the sync, so that it tells of nothing that the sync did not cover.
+        // Taken before the sync, so that it lists only bytes that the sync covered.
         let written = self.growth.settled();
         let mut names = self.owned("park")?;
         if written.count() == 0 {
@@ -241,7 +242,7 @@ impl Partial {
         note.write(root, &self.sidecar_path, Durability::PowerLoss)
     }
 
-    /// Deletes the file, if it is still this spool's.
+    /// Deletes the file, if this spool still owns it.
     pub(crate) fn delete(&self) {
         let mut names = self.names.lock();
         if names.is_owned {
@@ -289,17 +290,17 @@ impl Partial {
 }
 
 impl Tenant for Partial {
-    fn vacate(&self, may_be_gone_on_with: bool) {
-        if may_be_gone_on_with {
+    fn vacate(&self, is_resumable: bool) {
+        if is_resumable {
             self.partial_files.root.swallow(self.leave());
         }
-        // Once whatever is being done by name is done.
+        // The lock waits for any access by name.
         self.names.lock().is_owned = false;
     }
 }
 
-/// Whether what was written since the last list is to be listed: `lag_bytes`, in the time that is given, of a
-/// content of so many bytes as far as that is known.
+/// Whether the list must be updated: `lag_bytes` were written in the time `since` the last update, of content
+/// of `size` bytes, if that is known.
 fn is_due(lag_bytes: u64, since: Duration, size: Option<u64>) -> bool {
     let share = size.unwrap_or_default() / CHECKPOINT_SHARE;
     let enough = share.clamp(CHECKPOINT_BYTES_MIN, CHECKPOINT_BYTES_MAX);

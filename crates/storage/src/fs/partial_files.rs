@@ -7,14 +7,14 @@ use super::jobs::Jobs;
 use super::leftovers::Leftovers;
 use super::root::Root;
 
-/// Where partial files are made and read.
+/// The shared state of partial files.
 #[derive(Debug)]
 pub(crate) struct PartialFiles {
     pub(crate) root: Root,
     pub(crate) access: Arc<FileAccess>,
-    /// Which start of the machine this is; `None`: that cannot be told.
+    /// The kernel's id of this start of the machine; `None`: unknown.
     pub(crate) boot_id: Option<String>,
-    /// The digests of which earlier spools may have left something.
+    /// The digests of which earlier spools may have left files.
     pub(crate) left: Leftovers,
 }
 

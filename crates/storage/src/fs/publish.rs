@@ -1,8 +1,8 @@
-//! How a file gets its name: the one place that follows the commit rule.
+//! Publishes files: the only place that implements the commit rule.
 //!
-//! Bytes are written and made durable under a temporary name on the same file system, then renamed, then the
-//! directory is made durable. Whoever looks at any moment, even after a power loss, finds the old content,
-//! the new content, or nothing under the name; never a part of it.
+//! Bytes are written and made durable under a temporary name on the same file system, then the file is
+//! renamed, then the directory is made durable. So at any moment, even after a power loss, the name has the
+//! old content, the new content, or none; never a part of it.
 
 use std::fs::File;
 use std::io::IoSlice;
@@ -13,16 +13,16 @@ use bytes::Bytes;
 use super::root::Root;
 use crate::error::StoreError;
 
-/// The failure that a published file has to survive.
+/// The failure that a published file must survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
-    /// The end of the process, in whatever way.
+    /// The end of the process, even by a kill.
     ProcessDeath,
     /// A power loss too.
     PowerLoss,
 }
 
-/// Publishes `pieces`, one after the other, as the content of `target`, replacing what is there.
+/// Publishes the consecutive `pieces` as the content of `target`, replacing any file there.
 pub(crate) fn bytes(
     root: &Root,
     target: &Path,
@@ -36,7 +36,7 @@ pub(crate) fn bytes(
     })
 }
 
-/// Publishes the `len` bytes that `write` puts into the empty file that it is given, together with the file's path.
+/// Publishes the `len` bytes that `write` writes to an empty file, whose path it gets too.
 pub(crate) fn written(
     root: &Root,
     target: &Path,
@@ -48,14 +48,14 @@ pub(crate) fn written(
     let published = write_temporary(root, &temporary, durability, write)
         .and_then(|()| move_into_place(root, &temporary, target, len, durability));
     if published.is_err() {
-        // If this fails too, the next start empties the directory.
+        // If this fails too, the next start removes the file.
         let _ = root.unlink(&temporary);
     }
     published
 }
 
-/// Publishes a file of `len` durable bytes that stands under `source` as `target`; the name outlives a power loss once
-/// its directory is synced, which is left to the caller.
+/// Publishes the file `source` of `len` durable bytes as `target`. The name survives a power loss once the
+/// caller has synced its directory.
 pub(crate) fn durable_file(root: &Root, source: &Path, target: &Path, len: u64) -> Result<(), StoreError> {
     move_into_place(root, source, target, len, Durability::ProcessDeath)
 }

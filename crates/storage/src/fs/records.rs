@@ -1,4 +1,4 @@
-//! Manifests, tags and links as files.
+//! Manifests, tags and grants as files.
 
 use std::path::Path;
 
@@ -22,17 +22,17 @@ use crate::record_store::{
 };
 use crate::verified_manifest::VerifiedManifest;
 
-/// More than any record has.
+/// Larger than any record.
 const RECORD_BYTES_MAX: usize = 16 * 1024;
 
-/// More than any manifest has that is let in: they are refused above 4 MiB.
+/// Larger than any stored manifest: the upstream's are refused above 4 MiB.
 const MANIFEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Memory of a cached record beside its content, in bytes: hashes, allocations.
+/// The overhead of a cached record in memory, in bytes: hashes, allocations.
 const ENTRY_BYTES: usize = 256;
 
-/// A tag's record as it stands on disk. The tag is in it because file systems that ignore case take `Latest`
-/// and `latest` for one name.
+/// A tag's record on disk. It contains the tag because file systems that ignore case treat `Latest` and
+/// `latest` as one name.
 #[derive(Serialize, Deserialize)]
 pub(super) struct TagFile {
     tag: String,
@@ -54,7 +54,7 @@ impl TagFile {
         }
     }
 
-    /// The tag and what is known of it; `None` for values that nobody wrote.
+    /// The tag and its record; `None`: this program did not write these values.
     pub(super) fn meaning(&self) -> Option<(&str, TagRecord)> {
         let record = TagRecord {
             digest: self.digest.parse().ok()?,
@@ -66,7 +66,7 @@ impl TagFile {
     }
 }
 
-/// A repository's record of a manifest, as it stands on disk.
+/// A repository's record of a manifest on disk.
 #[derive(Serialize, Deserialize)]
 struct ManifestFile {
     media_type: String,
@@ -134,7 +134,7 @@ impl RecordStore for FsStore {
         let file = TagFile::new(tag, record);
         let put = move |store: &Self| {
             let path = store.root().layout().tag(&key.0, &key.1);
-            // As a later reading will have it: times lose their fractions.
+            // As a later read returns it: times lose their fractions.
             let kept = file.meaning().map(|(_, record)| record);
             store.tags().change(&key, kept, || store.write_record(&path, &file))
         };
@@ -199,7 +199,7 @@ impl RecordStore for FsStore {
 }
 
 impl FsStore {
-    /// The manifest, from memory after all if another job has just brought it there.
+    /// Reads a manifest, unless another job has just cached it.
     fn read_manifest(&self, key: &(Repository, Digest)) -> Result<Option<HeldManifest>, StoreError> {
         if let Some(manifest) = self.manifests().get(key) {
             return Ok(Some(HeldManifest::Whole(manifest)));
@@ -238,7 +238,7 @@ impl FsStore {
         };
         let share = self.manifest_bytes().take(size as u64);
         let Some(share) = share.filter(|share| share.bytes() <= MANIFEST_IN_MEMORY_BYTES_MAX) else {
-            // Where there is no memory left, it goes as a file too: that takes none.
+            // Beyond the budget it is sent as a file too, which takes no memory.
             let file = self.open_file(file, size as u64);
             return Ok(Some(HeldManifest::File { media_type, file }));
         };
@@ -253,7 +253,7 @@ impl FsStore {
         }
     }
 
-    /// A copy of its own, as exactly as large as what it holds, and counted here and not where it came from.
+    /// An exact copy of the bytes, counted in this store's budget instead of the response's.
     fn copy_to_keep(&self, manifest: &StoredManifest) -> Option<StoredManifest> {
         let size = manifest.bytes.len() as u64;
         let share = self.manifest_bytes().take(size).filter(|_| size <= MANIFEST_IN_MEMORY_BYTES_MAX)?;
@@ -268,7 +268,7 @@ impl FsStore {
         manifest: &StoredManifest,
     ) -> Result<(), StoreError> {
         let layout = self.root().layout();
-        // The bytes are durable before anything says that they are there.
+        // The bytes are durable before a record refers to them.
         let bytes = [manifest.bytes.clone()];
         publish::bytes(self.root(), &layout.manifest(digest), &bytes, Durability::PowerLoss)?;
         let record = ManifestFile { media_type: manifest.media_type.as_str().to_owned() };
@@ -301,8 +301,7 @@ impl FsStore {
         publish::bytes(self.root(), path, &[text.into()], Durability::PowerLoss)
     }
 
-    /// Reads a record and its meaning. One that has none is set aside: whatever it said, asking the upstream
-    /// again will tell.
+    /// Reads and parses a record. An unreadable one is quarantined: the upstream can be asked again.
     fn read_record<F: DeserializeOwned, T>(
         &self,
         path: &Path,

@@ -1,7 +1,7 @@
-//! Which repositories there are, told by the directories.
+//! Lists the repositories of a store from its directories.
 //!
-//! Names are listed in the order of their bytes, in which `foo-bar` stands between `foo` and `foo/bar`. So
-//! each level is walked by its names and, apart from them, by its names with a slash behind.
+//! Names are listed in byte order, in which `foo-bar` comes between `foo` and `foo/bar`. So a level has two
+//! keys for each name, with and without a trailing slash.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::levels::Level;
 use super::store::FsStore;
 use crate::error::StoreError;
 
-/// A page that is being put together.
+/// A page that is being built.
 struct Page<'a> {
     after: &'a str,
     count_max: usize,
@@ -24,7 +24,7 @@ struct Page<'a> {
 }
 
 impl FsStore {
-    /// One page at a time is looked up: each goes through many directories.
+    /// Builds one page at a time, because each reads many directories.
     pub(super) async fn list_repositories(
         &self,
         after: &str,
@@ -46,14 +46,14 @@ impl FsStore {
         }
         let mut page = Page { after, count_max, found: Vec::new() };
         if count_max > 0 {
-            // It is full or complete; either way, this is the page.
+            // The page is full, or there are no more names.
             let _ = self.walk("", &mut page)?;
         }
         Ok(page.found)
     }
 
-    /// Adds the repositories whose names begin with `prefix`, which is empty or ends in a slash. Breaks off
-    /// when the page is full.
+    /// Adds the repositories whose names begin with `prefix`, which is empty or ends in a slash. Breaks when
+    /// the page is full.
     fn walk(&self, prefix: &str, page: &mut Page<'_>) -> Result<ControlFlow<()>, StoreError> {
         let mut start = first_key(prefix, page.after);
         loop {
@@ -82,7 +82,8 @@ impl FsStore {
         Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    /// Whether a repository's directory holds a tag, a manifest or a grant. Directories outlive what they held.
+    /// Whether a repository's directory contains a tag, a manifest or a grant. Directories outlive their
+    /// files.
     fn holds_anything(&self, directory: &Path) -> Result<bool, StoreError> {
         let by_digest = ["_manifests", "_blobs"].into_iter();
         let by_digest = by_digest.flat_map(|inner| ALGORITHMS.map(|algorithm| (inner, algorithm.as_str())));
@@ -106,14 +107,14 @@ impl FsStore {
         Ok(has_any)
     }
 
-    /// The keys of a level from `start` on, or as many of them as are held at once. `name` stands for a repository
-    /// of that name, `name/` for those below it.
+    /// The keys of a level from `start` on, or as many as fit in memory. The key `name` stands for the
+    /// repository of that name, `name/` for those below it.
     fn level(&self, prefix: &str, start: &str) -> Result<Arc<Level>, StoreError> {
         let made_count = self.root().made_count();
         if let Some(level) = self.levels().get(prefix, start, made_count) {
             return Ok(level);
         }
-        // All of it serves every later page, if it fits.
+        // The whole level serves every later page, if it fits.
         let whole = self.levels().keep(prefix, self.read_level(prefix, "", made_count)?);
         if whole.has_keys_from(start) {
             return Ok(whole);
@@ -123,11 +124,11 @@ impl FsStore {
 
     fn read_level(&self, prefix: &str, start: &str, made_count: u64) -> Result<Level, StoreError> {
         let mut builder = self.levels().builder(start, made_count);
-        // With its slash, a link would be followed.
+        // With the trailing slash, a link would be followed.
         let directory = self.root().layout().repositories().join(prefix.trim_end_matches('/'));
         self.root().disk().list(&directory, &mut |component| {
             if let Some(name) = component.to_str().map(|component| format!("{prefix}{component}"))
-                // What is no repository's name, such as `_tags`, cannot begin one either.
+                // No repository's name begins with an invalid one, such as `_tags`.
                 && name.parse::<Repository>().is_ok()
             {
                 builder.add(name);
@@ -138,12 +139,12 @@ impl FsStore {
     }
 }
 
-/// No key of the level below this one leads to anything behind `after`.
+/// The first key of a level that can lead to a name after `after`.
 fn first_key(prefix: &str, after: &str) -> String {
     let Some(below) = after.strip_prefix(prefix) else { return String::new() };
     match below.split_once('/') {
         Some((name, _)) => format!("{prefix}{name}/"),
-        // No name has this character, so this is the first that can come behind.
+        // No name contains this character, so this is the smallest key after the name.
         None => format!("{after}\0"),
     }
 }

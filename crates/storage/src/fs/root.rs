@@ -1,5 +1,5 @@
-//! An open root: its directories are made when they are needed and never once the root has vanished, and damaged files
-//! are moved out of the way.
+//! An open root: creates its directories when they are needed, but never after the root has vanished, and
+//! quarantines damaged files.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
@@ -20,10 +20,10 @@ use super::layout::Layout;
 use super::meter::Meter;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// Directories remembered as durable. One that was forgotten costs an `fsync` with nothing to write.
+/// Directories remembered as durable. A forgotten one costs an `fsync` that writes nothing.
 const DURABLE_DIRECTORY_COUNT_MAX: usize = 4096;
 
-/// Damaged files kept; the oldest go first.
+/// Damaged files kept; the oldest are removed first.
 const QUARANTINE_COUNT_MAX: usize = 64;
 
 /// An open root.
@@ -35,16 +35,17 @@ pub(crate) struct Root {
     meter: Meter,
     /// Directories whose own names are known to be durable.
     durable_directories: Mutex<HashSet<PathBuf>>,
-    /// Directories made so far.
+    /// Directories created so far.
     made_count: AtomicU64,
     temporary_prefix: u64,
     temporary_count: AtomicU64,
-    /// Closing it, at the latest when the process ends in whatever way, frees the root.
+    /// Closing it, at the latest at the end of the process, frees the root.
     _lock: File,
 }
 
 impl Root {
-    /// A root that holds a store, or is about to. It is this process's as long as `lock` is open.
+    /// A root with a store, or one in which a store is about to be created. This process owns it while `lock`
+    /// is open.
     pub(super) fn new(layout: Layout, disk: Disk, metrics: Arc<RegistryMetrics>, lock: File) -> Self {
         Self {
             layout,
@@ -76,8 +77,8 @@ impl Root {
         &self.meter
     }
 
-    /// Fails when the root has vanished: its volume was unmounted, or it was removed. To be asked where
-    /// something is not there, before that is believed.
+    /// Fails when the root has vanished: its volume was unmounted, or it was removed. Call it before
+    /// believing that a file is absent.
     pub(crate) fn ensure_present(&self) -> Result<(), StoreError> {
         let version = self.layout.version();
         match self.disk.stat(&version)? {
@@ -91,25 +92,25 @@ impl Root {
         }
     }
 
-    /// How many directories were made so far: as long as this stays the same, the names of directories that were
-    /// read are all that are there, as far as this program goes.
+    /// The number of directories created so far. While it stays the same, this process has added no directory
+    /// to those that were listed before.
     pub(crate) fn made_count(&self) -> u64 {
         self.made_count.load(Ordering::Acquire)
     }
 
-    /// Whether the root is there as far as the kernel knows without asking the disk.
+    /// Whether the kernel knows, without accessing the disk, that the root is present.
     pub(crate) fn is_known_present(&self) -> bool {
         matches!(self.disk.open_cached(&self.layout.version()), Some(Found::Regular(..)))
     }
 
-    /// A new name in `tmp`, on the same file system as every place where it may go.
+    /// A new name in `tmp`, on the same file system as every possible target.
     pub(crate) fn temporary_path(&self) -> PathBuf {
         let count = self.temporary_count.fetch_add(1, Ordering::Relaxed);
         self.layout.temporary().join(format!("{:016x}-{count}", self.temporary_prefix))
     }
 
-    /// Does `action`, which needs `directory`. The directory is made if it is missing, and its name is
-    /// durable before `action` is done, so that nothing durable hangs on a name that is not.
+    /// Runs `action`, which needs `directory`. First creates the directory if it is missing and makes its
+    /// name durable, so that no durable file is below a directory that a power loss can remove.
     pub(crate) fn in_directory<T>(
         &self,
         directory: &Path,
@@ -117,7 +118,7 @@ impl Root {
     ) -> Result<T, StoreError> {
         self.ensure_directory(directory)?;
         match action() {
-            // Someone removed the directory by hand.
+            // An operator has removed the directory.
             Err(error) if error.is_absence() => {
                 self.durable_directories().clear();
                 self.ensure_directory(directory)?;
@@ -132,14 +133,14 @@ impl Root {
             return Ok(());
         }
         if directory == self.layout.root() {
-            // Never made anew: beneath a missing mount the bytes would land on another disk.
+            // Never created again: below a missing mount the bytes would go to another disk.
             return self.ensure_present();
         }
         let parent = directory.parent().expect("every directory of a store lies beneath its root");
         self.make_children(parent, &[directory])
     }
 
-    /// Makes those directories that are missing. Siblings share the sync of their parent.
+    /// Creates the missing directories. Siblings share the sync of their parent.
     pub(crate) fn make_directories<'a>(
         &self,
         directories: impl IntoIterator<Item = &'a Path>,
@@ -175,7 +176,7 @@ impl Root {
         Ok(())
     }
 
-    /// Puts a directory where garbage, or a planted link, has taken its name.
+    /// Replaces garbage, or a planted link, under the name of a directory by that directory.
     fn ensure_is_directory(&self, path: &Path) -> Result<(), StoreError> {
         let stat = self.disk.stat(path)?;
         if stat.is_none_or(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::Directory) {
@@ -185,7 +186,7 @@ impl Root {
         Ok(())
     }
 
-    /// Counts these directories, and none but these, as there and durable.
+    /// Treats these directories, and no others, as present and durable.
     pub(super) fn trust_directories(&self, directories: impl IntoIterator<Item = PathBuf>) {
         *self.durable_directories() = directories.into_iter().collect();
     }
@@ -194,11 +195,13 @@ impl Root {
         self.durable_directories.lock()
     }
 
-    /// Gives a file another name, replacing what is there. `len` is its length in bytes, where the caller knows it.
+    /// Renames a file, replacing any file under the new name. `len` is its length in bytes, if the caller
+    /// knows it.
     pub(crate) fn rename(&self, from: &Path, to: &Path, len: Option<u64>) -> Result<(), StoreError> {
         let (left, entered) = (Counted::of(&self.layout, from), Counted::of(&self.layout, to));
         let Some(entered) = entered else { return self.disk.rename(from, to) };
-        // What leaves a directory of blobs or manifests enters the quarantine, whose number is the highest.
+        // A file that leaves a directory of blobs or manifests enters the quarantine, whose number is the
+        // highest.
         let mut left = left.filter(|left| *left != entered).map(|left| self.meter.lock(left));
         let mut entered = self.meter.lock(entered);
         let len = if len.is_some() { len } else { self.len_of(from)? };
@@ -214,7 +217,7 @@ impl Root {
         Ok(())
     }
 
-    /// Removes a name; fine when it is gone already.
+    /// Removes a name. It is no error if it is gone already.
     pub(crate) fn unlink(&self, path: &Path) -> Result<(), StoreError> {
         let Some(counted) = Counted::of(&self.layout, path) else { return self.disk.unlink(path) };
         let mut counted = self.meter.lock(counted);
@@ -224,16 +227,16 @@ impl Root {
         Ok(())
     }
 
-    /// The length in bytes of what is under a name; `None`: no regular file is.
+    /// The length in bytes of the regular file under a name; `None`: there is none.
     pub(super) fn len_of(&self, path: &Path) -> Result<Option<u64>, StoreError> {
         Ok(self.disk.stat(path)?.as_ref().and_then(regular_len))
     }
 
-    /// Moves what is damaged under `path` to the quarantine: out of the way of whoever asks for it, and within reach of
-    /// whoever wonders why. What cannot be moved is removed.
+    /// Moves the damaged file under `path` to the quarantine, where an operator can examine it. If that
+    /// fails, removes it.
     ///
     /// # Errors
-    /// When neither works, so that it is still under `path`.
+    /// Both failed, so it is still under `path`.
     pub(crate) fn set_aside(&self, path: &Path) -> Result<(), StoreError> {
         let directory = self.layout.quarantine();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -241,10 +244,10 @@ impl Root {
         let target = directory.join(format!("{seconds:010}-{name}"));
         let moved = self.in_directory(&directory, || self.rename(path, &target, None));
         match moved {
-            Ok(()) => warn!(from = %path.display(), to = %target.display(), "damaged file set aside"),
+            Ok(()) => warn!(from = %path.display(), to = %target.display(), "damaged file quarantined"),
             Err(error) => {
                 self.unlink(path)?;
-                warn!(path = %path.display(), %error, "damaged file removed, as it could not be set aside");
+                warn!(path = %path.display(), %error, "damaged file removed, because it could not be quarantined");
             }
         }
         self.metrics.quarantined();
@@ -252,16 +255,17 @@ impl Root {
         Ok(())
     }
 
-    /// Like [`set_aside`](Self::set_aside), where the caller's answer is the same either way: what is damaged is not
-    /// there.
+    /// Like [`set_aside`](Self::set_aside), for callers that report the damaged file as absent in either
+    /// case.
     pub(crate) fn try_set_aside(&self, path: &Path) {
         if let Err(error) = self.set_aside(path) {
             self.metrics.store_failed(error.call());
-            error!(path = %path.display(), %error, "damaged file could be neither set aside nor removed");
+            error!(path = %path.display(), %error, "damaged file could be neither quarantined nor removed");
         }
     }
 
-    /// Names begin with the time, so the smallest are the oldest. Files that someone else put here stay.
+    /// Removes the oldest files above the bound. Names begin with the time, so the smallest are the oldest.
+    /// Files with other names stay.
     fn prune(&self, quarantine: &Path) {
         let mut names = Vec::new();
         let listed = self.disk.list(quarantine, &mut |name| {
@@ -280,11 +284,11 @@ impl Root {
         }
     }
 
-    /// Notes a failure that is made good without the caller hearing of it.
+    /// Counts and logs a failure that does not concern the caller.
     pub(crate) fn swallow(&self, result: Result<(), StoreError>) {
         if let Err(error) = result {
             self.metrics.store_failed(error.call());
-            warn!(%error, "store failed while tidying up");
+            warn!(%error, "store cleanup failed");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The note beside a partial file, which tells a later process how much of the file to believe.
+//! The sidecar of a partial file tells a later process which bytes of the file to trust.
 //!
-//! A file that was written in order is as long as what was written into it: the kernel keeps what a killed
-//! process has written, so its length says where to go on. A file written out of order has holes, so there
-//! the note lists what is written. A power loss may spare the length and lose the bytes, so after another
-//! start of the machine only what was made durable before counts.
+//! The length of a file that was written in order says where to resume: the kernel keeps the bytes that a
+//! killed process has written. A file that was written out of order has holes, so its sidecar lists the
+//! written ranges. A power loss may keep the length and lose the bytes, so after a restart of the machine
+//! only bytes that were made durable before are trusted.
 
 use std::path::Path;
 
@@ -18,32 +18,33 @@ use super::root::Root;
 use crate::error::StoreError;
 use crate::extents::Extents;
 
-/// More than any sidecar has.
+/// Larger than any sidecar.
 const SIDECAR_BYTES_MAX: u64 = 4096;
 
-/// Ranges beyond the first hole that a note lists: the longest ones. Each takes up to 43 bytes of it.
+/// The most ranges after the first hole that a sidecar lists: the longest ones. Each takes up to 43 bytes.
 const BEYOND_COUNT_MAX: usize = 64;
 
-/// The note; a small JSON object.
+/// The sidecar; a small JSON object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sidecar {
     /// The whole content's size in bytes, once known.
     pub(crate) size: Option<u64>,
-    /// Which start of the machine the bytes were written in; `None`: that could not be told.
+    /// The kernel's id of the start of the machine in which the bytes were written; `None`: unknown.
     pub(crate) boot_id: Option<String>,
-    /// Whether the noted bytes were made durable.
+    /// Whether the listed bytes were made durable.
     #[serde(default)]
     pub(crate) synced: bool,
-    /// No hole lies below this offset; `None`: there is none at all.
+    /// The length of the contiguous beginning; `None`: the file has no holes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) front: Option<u64>,
-    /// The ranges that are written beyond the first hole: starts and ends. Programs that do not know it believe the front.
+    /// The written ranges after the first hole: starts and ends. Older programs ignore it and trust only the
+    /// front.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) beyond: Vec<(u64, u64)>,
 }
 
 impl Sidecar {
-    /// A note on a file with or without holes, of which `written` is there.
+    /// The sidecar of a file, with or without holes, that has the `written` ranges.
     pub(crate) fn listing(
         written: &Extents,
         size: Option<u64>,
@@ -61,7 +62,7 @@ impl Sidecar {
         Self { size, boot_id, synced, front: Some(front), beyond }
     }
 
-    /// The ranges of a file of `len` bytes that are believed, in a machine started as `boot_id`.
+    /// The trusted ranges of a file of `len` bytes, if this start of the machine is `boot_id`.
     pub(crate) fn trusted(&self, len: u64, boot_id: Option<&str>) -> Extents {
         let end = len.min(self.size.unwrap_or(u64::MAX));
         let is_same_start = boot_id.is_some() && self.boot_id.as_deref() == boot_id;
@@ -92,7 +93,7 @@ impl Sidecar {
         text.push(b'\n');
         let text = [Bytes::from(text)];
         match publish::bytes(root, path, &text, durability) {
-            // Somebody has put a directory there. Anything else is replaced.
+            // Another program has put a directory there. A rename replaces anything else.
             Err(error) if error.is(Errno::ISDIR) => {
                 root.set_aside(path)?;
                 publish::bytes(root, path, &text, durability)

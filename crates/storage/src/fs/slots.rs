@@ -1,7 +1,7 @@
-//! One spool at a time for each digest.
+//! Allows one spool at a time for each digest.
 //!
-//! The cache sees to it that there is only one. But a spool's owner may be cancelled while its last job still
-//! runs, so here each new spool first puts its predecessor out of action.
+//! The cache opens only one. But its task may be cancelled while the spool's last job still runs, so each new
+//! spool first retires its predecessor.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::growth::Growth;
 
-/// Slots kept before those of no further use are dropped.
+/// The number of idle slots at which they are dropped.
 const IDLE_SLOT_COUNT_MAX: usize = 64;
 
 /// The slots of all digests.
@@ -23,24 +23,24 @@ pub(crate) struct Slots(Mutex<Table>);
 #[derive(Debug, Default)]
 struct Table {
     slots: HashMap<Digest, Arc<Mutex<Slot>>>,
-    /// How many were of use when the others were dropped.
+    /// How many were in use when the idle ones were last dropped.
     live_count: usize,
 }
 
-/// The latest spool of a digest. Whoever opens, replaces or sweeps the partial file holds its lock.
+/// The latest spool of a digest. A job locks it to open, replace or sweep the partial file.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
     /// The spool's backing.
     tenant: Option<Weak<dyn Tenant>>,
-    /// Outlives the spool where readers still have its content.
+    /// Outlives the spool while readers have its content.
     growth: Weak<Growth>,
 }
 
-/// A spool's backing, which may use the name of the digest's partial file until a successor comes.
+/// A spool's backing, which may use the name of the digest's partial file until it has a successor.
 pub(crate) trait Tenant: fmt::Debug + Send + Sync {
-    /// Leaves the name to a successor, and what is there too, if that may be gone on with. Called with the slot locked,
-    /// once no write is under way.
-    fn vacate(&self, may_be_gone_on_with: bool);
+    /// Leaves the name to a successor, and the bytes too if they are resumable. Called with the slot locked,
+    /// when no write is in flight.
+    fn vacate(&self, is_resumable: bool);
 }
 
 impl Slots {
@@ -49,7 +49,7 @@ impl Slots {
         let mut table = self.0.lock();
         let Table { slots, live_count } = &mut *table;
         if slots.len() > IDLE_SLOT_COUNT_MAX + 2 * *live_count {
-            // A slot that only the table holds cannot be locked by anyone else.
+            // A slot that only the table refers to is not locked.
             slots.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.lock().is_live());
             *live_count = slots.len();
         }
@@ -58,16 +58,16 @@ impl Slots {
 }
 
 impl Slot {
-    /// Ends the predecessor's access to the file's name. True: its file may be gone on with.
+    /// Ends the predecessor's access to the file's name. Returns whether its file is resumable.
     pub(crate) fn retire(&mut self) -> bool {
-        let may_be_gone_on_with = self.growth.upgrade().is_none_or(|growth| growth.retire());
+        let is_resumable = self.growth.upgrade().is_none_or(|growth| growth.retire());
         if let Some(tenant) = self.tenant.take().and_then(|tenant| tenant.upgrade()) {
-            tenant.vacate(may_be_gone_on_with);
+            tenant.vacate(is_resumable);
         }
-        may_be_gone_on_with
+        is_resumable
     }
 
-    /// From here on the digest has no spool but this one.
+    /// Makes this the digest's only spool.
     pub(crate) fn hold<T: Tenant + 'static>(&mut self, tenant: &Arc<T>, growth: &Arc<Growth>) {
         let tenant: Weak<T> = Arc::downgrade(tenant);
         *self = Self { tenant: Some(tenant), growth: Arc::downgrade(growth) };
@@ -78,7 +78,7 @@ impl Slot {
         self.tenant.as_ref().is_some_and(|held| ptr::addr_eq(held.as_ptr(), tenant))
     }
 
-    /// Whether someone still writes or reads the file.
+    /// Whether the file still has a writer or a reader.
     pub(crate) fn is_live(&self) -> bool {
         self.growth.strong_count() > 0
     }

@@ -1,4 +1,4 @@
-//! Small files that are read whole: records, lists and manifests.
+//! Reads small files whole: records, lists and manifests.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,15 +13,15 @@ use crate::error::StoreError;
 /// The content of a small file.
 pub(super) enum Content {
     Nothing,
-    /// It is no file, or longer than anything that was put there.
+    /// It is no regular file, or longer than any that the store writes.
     Unfit,
     Bytes(Bytes),
 }
 
-/// A small file that was looked for.
+/// An opened small file.
 pub(super) enum Small {
     Nothing,
-    /// It is no file, or longer than anything that was put there.
+    /// It is no regular file, or longer than any that the store writes.
     Unfit,
     /// The file and its length.
     File(File, usize),
@@ -50,7 +50,7 @@ impl FsStore {
         }
     }
 
-    /// All `len` bytes of a file; `None`: it was cut short meanwhile, so whatever it says is not what was written.
+    /// All `len` bytes of a file; `None`: it was truncated meanwhile.
     pub(super) fn read_all(&self, path: &Path, file: &File, len: usize) -> Result<Option<Bytes>, StoreError> {
         let mut buffer = vec![0; len];
         let read = self.root().disk().read_full(file, &mut buffer, 0);

@@ -1,5 +1,5 @@
-//! Which spool a digest gets: one that goes on with what is left of an earlier one, one in memory as long as its
-//! bytes are few, or one on a new file.
+//! Opens the spool of a digest: one that resumes an earlier spool's file, one in memory while its bytes are
+//! few, or one with a new file.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::growth::Growth;
 use crate::spool::Spool;
 
 impl FsStore {
-    /// A spool in memory, where it takes no look at the disk to know that nothing is left of an earlier one.
+    /// A spool in memory, if it is known without accessing the disk that an earlier spool left no file.
     pub(super) fn collect(&self, digest: &Digest) -> Option<Arc<Spool>> {
         if self.partial_files().left.may_have(digest) {
             return None;
         }
         let slot = self.slots().of(digest);
-        // Somebody else may be busy with the digest's file.
+        // Another job may use the digest's file.
         let mut locked = slot.try_lock()?;
         if locked.is_live() {
             return None;
@@ -28,7 +28,7 @@ impl FsStore {
         self.collect_in(digest, &slot, &mut locked)
     }
 
-    /// `None`: all that is collected takes enough memory.
+    /// A spool in memory. `None`: the memory for collected blobs is used up.
     fn collect_in(&self, digest: &Digest, slot: &Arc<Mutex<Slot>>, locked: &mut Slot) -> Option<Arc<Spool>> {
         let collected = self.collecting().begin(digest, slot)?;
         let growth = Arc::clone(collected.growth());
@@ -36,16 +36,12 @@ impl FsStore {
         Some(Spool::new(digest, growth, collected))
     }
 
-    pub(super) fn spool_blocking(
-        &self,
-        digest: &Digest,
-        may_take_up: bool,
-    ) -> Result<Arc<Spool>, StoreError> {
+    pub(super) fn spool_blocking(&self, digest: &Digest, may_resume: bool) -> Result<Arc<Spool>, StoreError> {
         let slot = self.slots().of(digest);
         let mut locked = slot.lock();
-        let may_take_up = locked.retire() && may_take_up;
-        let taken_up = may_take_up.then(|| self.partial_files().take_up(digest)).flatten();
-        let partial = match taken_up {
+        let may_resume = locked.retire() && may_resume;
+        let resumed = may_resume.then(|| self.partial_files().resume(digest)).flatten();
+        let partial = match resumed {
             Some(partial) => partial,
             None => {
                 if let Some(spool) = self.collect_in(digest, &slot, &mut locked) {

@@ -1,4 +1,4 @@
-//! How what a store holds is counted, once by each process and little by little ever after.
+//! Counts the content of a store: once after the start, and then a share of the directories in each sweep.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -14,16 +14,16 @@ use crate::error::StoreError;
 use crate::maintain::Maintain;
 use crate::usage::{Held, Usage};
 
-/// A job that counts ends with the directory in which it has seen so many files, so that other long work comes in
-/// between.
+/// A counting job ends with the directory in which it reaches this number of files, so that other long jobs
+/// get a turn.
 const FILE_COUNT_PER_TURN: u64 = 4096;
 
-/// In so many sweeps every directory is counted anew, for what somebody did to the files by hand: once a day.
+/// Every directory is counted again within this number of sweeps, a day, to notice changes by other programs.
 const SWEEPS_PER_STOCK: usize = 24;
 
-/// Which directories there are, so that those that are not need not be looked for one by one.
-pub(super) struct Look {
-    /// How many directories had been made before.
+/// The directories that exist, so that a count need not open the absent ones one by one.
+pub(super) struct Survey {
+    /// How many directories had been created before the listing.
     made_count: u64,
     /// The directories that exist; `None`: they could not be listed.
     present: Option<HashSet<Counted>>,
@@ -60,29 +60,30 @@ impl FsStore {
     /// Counts the directories with numbers from `next` to `end`.
     async fn count_from(&self, mut next: usize, end: usize) {
         while next < end {
-            match self.run(Sort::Long, move |store| Ok(store.count_turn(&store.look(), next, end))).await {
+            match self.run(Sort::Long, move |store| Ok(store.count_turn(&store.survey(), next, end))).await {
                 Ok(then) => next = then,
-                // The process ends.
+                // The runtime is shutting down.
                 Err(_) => return,
             }
         }
     }
 
-    /// Counts some directories. Returns the number of the next one.
-    pub(super) fn count_turn(&self, look: &Look, first: usize, end: usize) -> usize {
+    /// Counts the next directories. Returns the number of the one after them.
+    pub(super) fn count_turn(&self, survey: &Survey, first: usize, end: usize) -> usize {
         let mut seen_count = 0;
         for directory in Counted::from(first).take_while(|directory| directory.number() < end) {
             let mut locked = self.root().meter().lock(directory);
-            // A directory that was made since then is made before its lock is taken to put a file into it.
-            let is_absent = look.present.as_ref().is_some_and(|present| !present.contains(&directory))
-                && look.made_count == self.root().made_count();
+            // A directory is created before its lock is taken for its first file, so `made_count` shows a new
+            // one.
+            let is_absent = survey.present.as_ref().is_some_and(|present| !present.contains(&directory))
+                && survey.made_count == self.root().made_count();
             let counted = if is_absent { Ok(Held::default()) } else { self.count(directory) };
             match counted {
                 Ok(held) => {
                     locked.set(held);
                     seen_count += held.count;
                 }
-                // It stays as it is until it is counted again.
+                // The old figure stays until the next count.
                 failed => self.root().swallow(failed.map(drop)),
             }
             if seen_count >= FILE_COUNT_PER_TURN {
@@ -92,7 +93,7 @@ impl FsStore {
         end
     }
 
-    pub(super) fn look(&self) -> Look {
+    pub(super) fn survey(&self) -> Survey {
         let made_count = self.root().made_count();
         let present = Counted::present(self.root().layout(), |parent, show| {
             self.root().disk().list(parent, &mut |name| {
@@ -101,11 +102,10 @@ impl FsStore {
             })
         });
         let present = present.map_err(|error| self.root().swallow(Err(error))).ok();
-        Look { made_count, present }
+        Survey { made_count, present }
     }
 
-    /// Counts a directory that the caller has locked. Whoever wants to change it waits meanwhile; whoever reads in it
-    /// does not.
+    /// Counts a directory that the caller has locked. Writers to it wait meanwhile; readers do not.
     fn count(&self, directory: Counted) -> Result<Held, StoreError> {
         let path = directory.path(self.root().layout());
         let mut counting = Ok(Held::default());
@@ -126,7 +126,7 @@ impl FsStore {
         counting
     }
 
-    /// Counts what was left of earlier spools. Spools of this process are counted already.
+    /// Counts the partial files of earlier processes. Those of this process are counted already.
     fn count_partials(&self) -> Result<(), StoreError> {
         let directory = self.root().layout().partials();
         let mut digests = Vec::new();

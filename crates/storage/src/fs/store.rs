@@ -1,4 +1,4 @@
-//! A store in a directory, and how its work gets off the runtime's threads.
+//! A store in a directory, and its parts.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -19,12 +19,11 @@ use crate::content::OpenBlob;
 use crate::error::StoreError;
 use crate::record_store::StoredManifest;
 
-/// Memory of one store's manifests, in bytes: half of it for those in the cache, the rest for others that are being
+/// Memory of one store's manifests, in bytes: half of it for the cache, the rest for others that are being
 /// sent. Beyond it they are sent as files.
 pub(super) const MANIFEST_BYTES_MAX: u64 = 2 * CONTENT_BYTES_MAX;
 
-/// A store in a directory of its own, which it alone uses until it and its spools are dropped. Cheap to
-/// clone.
+/// A store in a directory that it uses exclusively until it and its spools are dropped. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct FsStore(Arc<Parts>);
 
@@ -34,16 +33,16 @@ struct Parts {
     slots: Slots,
     collecting: Arc<Collecting>,
     commits: Commits,
-    /// Small ones, open.
+    /// Small blobs, open.
     blobs: Arc<FileCache<Digest, OpenBlob>>,
     manifests: FileCache<(Repository, Digest), StoredManifest>,
-    /// Memory of manifests: of those in the cache, and of those that have left it and are still sent.
+    /// The memory of manifests: of those in the cache, and of those that have left it and are still sent.
     manifest_bytes: Budget,
     tags: FileCache<(Repository, Tag), TagRecord>,
-    /// Held by the one who lists repositories.
+    /// Held while repositories are listed.
     listing: Arc<tokio::sync::Mutex<()>>,
     levels: Levels,
-    /// Where the next sweep goes on counting.
+    /// Where the next sweep continues to count.
     counted_again: AtomicUsize,
 }
 
@@ -70,7 +69,7 @@ impl FsStore {
         }))
     }
 
-    /// Does some work off the runtime's threads. It runs to its end, even when the caller loses interest.
+    /// Runs a job off the runtime's threads, to its end even when the caller drops the future.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         sort: Sort,
@@ -96,7 +95,7 @@ impl FsStore {
         &self.0.slots
     }
 
-    /// Changes how many small blobs may be kept open.
+    /// Changes how many small blobs may stay open.
     pub(super) fn keep_open_at_most(&self, count_max: u64) {
         self.0.blobs.resize(count_max);
     }
@@ -118,7 +117,7 @@ impl FsStore {
         &self.0.manifests
     }
 
-    /// Memory of manifests: of those in the cache, and of those that have left it and are still sent.
+    /// The memory of manifests: of those in the cache, and of those that have left it and are still sent.
     pub(super) fn manifest_bytes(&self) -> &Budget {
         &self.0.manifest_bytes
     }
@@ -127,7 +126,7 @@ impl FsStore {
         &self.0.tags
     }
 
-    /// Held by the one who lists repositories.
+    /// Held while repositories are listed.
     pub(super) fn listing(&self) -> &Arc<tokio::sync::Mutex<()>> {
         &self.0.listing
     }
@@ -136,7 +135,8 @@ impl FsStore {
         &self.0.levels
     }
 
-    /// The number of the directory with which the next sweep goes on counting, and some multiple of their count.
+    /// The number of the directory at which the next sweep continues to count, plus any multiple of the
+    /// number of directories.
     pub(super) fn counted_again(&self) -> &AtomicUsize {
         &self.0.counted_again
     }
@@ -144,7 +144,7 @@ impl FsStore {
 
 #[cfg(test)]
 impl FsStore {
-    /// Replaces the levels, as long as there are no clones.
+    /// Replaces the levels, while there are no clones.
     pub(super) fn set_levels(&mut self, levels: Levels) {
         Arc::get_mut(&mut self.0).expect("there is no other clone").levels = levels;
     }

@@ -1,4 +1,4 @@
-//! Leftovers of processes that were killed.
+//! Removes files that earlier processes or broken transfers left behind.
 
 use std::ffi::OsString;
 use std::ops::ControlFlow;
@@ -13,15 +13,15 @@ use super::leftovers::LEFTOVER_COUNT_MAX;
 use super::store::FsStore;
 use crate::error::StoreError;
 
-/// How long an untouched partial file is kept for a client that comes back.
+/// How long an untouched partial file is kept to be resumed.
 const PARTIAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Names looked at in one directory and sweep, so that a directory full of garbage delays nothing; the next
-/// sweep goes on.
+/// Names read in one directory and sweep, so that a directory full of garbage delays nothing; the next sweep
+/// continues.
 const NAME_COUNT_MAX: usize = LEFTOVER_COUNT_MAX;
 
 impl FsStore {
-    /// The sweep of a start, when nobody else uses the store yet.
+    /// The sweep at the start, before the store is used.
     pub(super) fn sweep_at_start(&self) {
         self.root().swallow(self.empty_temporary());
         self.root().swallow(self.sweep_partials());
@@ -44,7 +44,7 @@ impl FsStore {
         Ok(())
     }
 
-    /// Removes partial files that nobody has touched for a day. Done at every start; worth doing every hour.
+    /// Removes partial files that were not changed for a day.
     pub(super) fn sweep_partials(&self) -> Result<(), StoreError> {
         let directory = self.root().layout().partials();
         let now = SystemTime::now();
@@ -59,7 +59,7 @@ impl FsStore {
             if slot.is_live() {
                 continue;
             }
-            // The sidecar of a file goes with it, and goes first: without one, no bytes are believed.
+            // The sidecar is removed first: without one, no bytes are trusted.
             let sidecar = self.root().layout().sidecar(&digest);
             self.root().swallow(self.root().unlink(&sidecar));
             if path == sidecar {
@@ -83,7 +83,7 @@ impl FsStore {
     }
 }
 
-/// A time that lies as far in the future is as little use as one in the past: the clock was wrong.
+/// A time that is as far in the future counts as old too: the clock was wrong.
 fn is_old(stat: &Stat, now: SystemTime) -> bool {
     let modified = UNIX_EPOCH + Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
     let age = match now.duration_since(modified) {

@@ -27,11 +27,11 @@ use crate::conformance::{self, Engine};
 use crate::error::StoreError;
 use crate::record_store::RecordStore;
 
-/// A directory for a store, and the faults to come.
+/// A directory for a store, and the faults to inject.
 struct Place {
     directory: TempDir,
     faults: Faults,
-    /// What small blobs may take of memory on their way; 0: they go into files at once.
+    /// Bytes in memory of incomplete small blobs; 0: they are written to files at once.
     collected_bytes: u64,
 }
 
@@ -40,7 +40,7 @@ impl Place {
         Self { directory: tempfile::tempdir().unwrap(), faults: Faults::default(), collected_bytes: 0 }
     }
 
-    /// In memory where there is such a place, for runs that sync by the thousand.
+    /// In a file system in memory if there is one, for runs with thousands of syncs.
     fn fast() -> Self {
         let memory = Path::new("/dev/shm");
         let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
@@ -105,8 +105,7 @@ async fn the_file_engine_conforms_with_small_blobs_collected() {
     conformance::run(|| Place::new().collecting()).await;
 }
 
-/// Opened like in the product, where no faults may come: then files are opened and kept open where they are
-/// asked for.
+/// Opened like in the product, without faults: then files are opened on the caller's thread and kept open.
 struct PlainPlace(Place);
 
 impl Engine for PlainPlace {
@@ -118,12 +117,12 @@ impl Engine for PlainPlace {
 }
 
 #[tokio::test]
-async fn the_file_engine_conforms_with_files_that_are_kept_open() {
+async fn the_file_engine_conforms_with_open_files_cached() {
     conformance::run(|| PlainPlace(Place::new())).await;
 }
 
 #[tokio::test]
-async fn the_file_engine_conforms_without_a_tale_of_the_machines_start() {
+async fn the_file_engine_conforms_without_a_boot_id() {
     let place = Place::new();
     let store = open(&place.root(), metrics()).unwrap();
     drop(store);
@@ -134,7 +133,7 @@ async fn the_file_engine_conforms_without_a_tale_of_the_machines_start() {
 }
 
 #[tokio::test]
-async fn what_the_kernel_has_in_memory_is_opened_without_a_job() {
+async fn a_file_that_the_kernel_has_in_memory_is_opened_without_a_job() {
     let place = Place::fast();
     let store = open(&place.root(), metrics()).unwrap();
     let (bytes, digest) = script::blob(0);
@@ -147,7 +146,7 @@ async fn what_the_kernel_has_in_memory_is_opened_without_a_job() {
 }
 
 #[tokio::test]
-async fn what_is_kept_in_memory_is_found_without_a_job() {
+async fn a_cached_record_is_found_without_a_job() {
     let place = Place::fast();
     let store = open(&place.root(), metrics()).unwrap();
     let (repository, tag, manifest) = (script::repository(), script::tag(), script::manifest());
@@ -160,9 +159,9 @@ async fn what_is_kept_in_memory_is_found_without_a_job() {
     assert_eq!(found.expect("it is in memory").unwrap(), Some(script::record()));
 }
 
-/// Hashing what is stored and listing it take long; what takes no time must not wait for them.
+/// Hashing and listing stored content take long; short work must not wait for them.
 #[tokio::test]
-async fn t07_a_manifest_is_read_while_long_work_has_every_place_that_it_may_have() {
+async fn t07_a_manifest_is_read_while_all_long_jobs_are_taken() {
     let place = Place::fast();
     let store = place.try_open().unwrap();
     let (bytes, digest) = script::blob(0);

@@ -1,15 +1,15 @@
-//! Points in time as text that people read: RFC 3339 in UTC, to the second.
+//! Times as text: RFC 3339 in UTC, to the second.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The last second of the year 9999, which is as far as four digits go.
+/// The last second of the year 9999, the latest that four digits can express.
 const SECONDS_MAX: u64 = 253_402_300_799;
 
-/// `2026-11-21T10:26:59Z`. Fractions are cut off, which makes what was checked seem a little older than it
-/// is; times outside 1970 to 9999 become the nearest one that can be written.
+/// `2026-11-21T10:26:59Z`. Fractions are cut off, so a check seems up to a second older than it is. A time
+/// outside 1970 to 9999 becomes the nearest one inside.
 pub(crate) fn format(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().min(SECONDS_MAX);
     let time = OffsetDateTime::from_unix_timestamp(seconds as i64).ok();

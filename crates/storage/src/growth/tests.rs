@@ -18,7 +18,7 @@ fn with_front(front: u64) -> Arc<Growth> {
 }
 
 #[test]
-fn claims_never_overlap_what_is_written_or_claimed() {
+fn claims_never_overlap_written_or_claimed_ranges() {
     let growth = growth();
     let first = growth.claim(range(20, 30)).unwrap();
     let second = growth.claim(range(5, 40)).unwrap();
@@ -33,7 +33,7 @@ fn claims_never_overlap_what_is_written_or_claimed() {
 }
 
 #[test]
-fn only_one_write_after_the_other_from_the_front_is_in_order() {
+fn only_consecutive_writes_from_the_front_are_in_order() {
     let growth = growth();
     let first = growth.claim(range(10, 20)).unwrap();
     assert!(!first.is_scattered());
@@ -47,13 +47,13 @@ fn only_one_write_after_the_other_from_the_front_is_in_order() {
     assert!(growth.claim(range(30, 40)).unwrap().is_scattered(), "once out of order is enough");
     let overlapping = with_front(0);
     let _under_way = overlapping.claim(range(0, 10)).unwrap();
-    assert!(overlapping.claim(range(0, 20)).unwrap().is_scattered(), "it adds behind what is under way");
+    assert!(overlapping.claim(range(0, 20)).unwrap().is_scattered(), "it adds after a range in flight");
     let gap = with_front(0);
     assert!(gap.claim(range(1, 2)).unwrap().is_scattered());
 }
 
 #[test]
-fn a_size_binds_everyone() {
+fn a_size_binds_all_writers() {
     let growth = growth();
     let claim = growth.claim(range(10, 30)).unwrap();
     assert_eq!(growth.set_size(29), Err(Refusal::Size));
@@ -65,7 +65,7 @@ fn a_size_binds_everyone() {
 }
 
 #[test]
-fn what_stands_in_the_way_of_finishing() {
+fn reasons_against_finishing() {
     let growth = growth();
     assert_eq!(growth.finish(12), Err(Unfinished::Incomplete { missing: 2 }));
     let late = growth.claim(range(10, 20)).unwrap();
@@ -75,25 +75,25 @@ fn what_stands_in_the_way_of_finishing() {
 }
 
 #[test]
-fn what_is_taken_up_with_holes_is_out_of_order_from_the_beginning() {
-    let taken_up = Arc::new(Growth::new(Extents::of([(0, 10), (20, 30)]), Some(40)));
-    assert_eq!((taken_up.watermark(), taken_up.available_from(25), taken_up.written_bytes()), (10, 5, 20));
-    let claim = taken_up.claim(range(0, 40)).unwrap();
+fn resumed_content_with_holes_is_scattered_from_the_beginning() {
+    let resumed = Arc::new(Growth::new(Extents::of([(0, 10), (20, 30)]), Some(40)));
+    assert_eq!((resumed.watermark(), resumed.available_from(25), resumed.written_bytes()), (10, 5, 20));
+    let claim = resumed.claim(range(0, 40)).unwrap();
     assert_eq!(claim.ranges(), [range(10, 20), range(30, 40)]);
     assert!(claim.is_scattered());
     claim.complete();
-    assert_eq!(taken_up.finish(40), Ok(()));
+    assert_eq!(resumed.finish(40), Ok(()));
 }
 
 #[test]
-fn t10_what_is_written_is_gone_on_with_unless_it_counts_as_verified() {
+fn t10_written_bytes_are_resumable_unless_they_are_finished() {
     let idle = growth();
     assert!(idle.retire());
     assert_eq!(idle.claim(range(10, 11)).unwrap_err(), Refusal::Closed);
 
     let scattered = growth();
     scattered.claim(range(15, 20)).unwrap().complete();
-    assert!(scattered.retire(), "a reader beyond a hole is no reason to begin anew");
+    assert!(scattered.retire(), "a reader beyond a hole does not prevent resumption");
     assert_eq!(scattered.settled().ranges(), [range(0, 10), range(15, 20)]);
 
     let finished = growth();
@@ -103,13 +103,13 @@ fn t10_what_is_written_is_gone_on_with_unless_it_counts_as_verified() {
 }
 
 #[test]
-fn a_successor_waits_for_the_writes_under_way() {
+fn a_successor_waits_for_the_writes_in_flight() {
     let busy = growth();
     let claims = [busy.claim(range(10, 20)).unwrap(), busy.claim(range(30, 40)).unwrap()];
     std::thread::scope(|scope| {
         let successor = scope.spawn(|| busy.retire().then(|| busy.settled()));
         while busy.claim(range(50, 60)).is_ok() {
-            // It has not closed yet.
+            // The successor has not closed the growth yet.
             std::thread::yield_now();
         }
         let [first, second] = claims;
@@ -117,7 +117,7 @@ fn a_successor_waits_for_the_writes_under_way() {
         first.complete();
         assert!(!successor.is_finished(), "one is still under way");
         drop(second);
-        let settled = successor.join().unwrap().expect("nobody counts on it");
-        assert_eq!(settled.ranges(), [range(0, 20)], "what was given up was not written");
+        let settled = successor.join().unwrap().expect("it is not finished");
+        assert_eq!(settled.ranges(), [range(0, 20)], "a dropped claim was not written");
     });
 }

@@ -1,4 +1,4 @@
-//! Content in memory: what blobs of the engine for tests are read from, and what spools of it have their bytes in.
+//! Content in memory: the source of the test engine's blobs and the backing of its spools.
 
 use std::any::Any;
 use std::io;
@@ -26,18 +26,17 @@ pub(super) struct InMemory {
 }
 
 impl InMemory {
-    /// A spool that has nothing yet.
+    /// An empty spool.
     pub(super) fn spool(wanted: &Digest) -> (Arc<Spool>, Arc<Self>, Arc<Growth>) {
         Self::default().spool_of(wanted, Growth::new(Extents::default(), None))
     }
 
-    /// Whether the bytes were given up.
+    /// Whether the bytes were deleted.
     pub(super) fn is_deleted(&self) -> bool {
         self.is_deleted.load(Ordering::Acquire)
     }
 
-    /// A spool that goes on with what an earlier one has. `None`: that is of no use, or somebody counts on it as
-    /// verified.
+    /// A spool that resumes the bytes of this one. `None`: they were deleted, or are finished and verified.
     pub(super) fn succeed(
         &self,
         wanted: &Digest,
@@ -82,8 +81,8 @@ impl ReadAt for InMemory {
     }
 }
 
-/// Nothing here blocks: futures complete at once, on the caller's thread, so that simulated time and order stay in the
-/// caller's hands.
+/// Nothing here blocks: futures complete at once, on the caller's thread, so that the caller controls
+/// simulated time and order.
 #[async_trait]
 impl Backing for InMemory {
     fn source(self: Arc<Self>) -> Arc<dyn ReadAt> {
@@ -112,7 +111,7 @@ impl Backing for InMemory {
         Some(write())
     }
 
-    fn settle(&self) -> Result<(), StoreError> {
+    fn spill(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -157,7 +156,7 @@ impl Backing for InMemory {
 }
 
 impl Spool {
-    /// A spool of no store, that has its bytes in memory.
+    /// A spool in memory, without a store.
     pub fn in_memory(wanted: &Digest) -> Arc<Self> {
         InMemory::spool(wanted).0
     }

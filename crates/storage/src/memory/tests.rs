@@ -19,9 +19,9 @@ async fn the_memory_engine_conforms() {
     conformance::run(|| InMemory(MemoryStore::new())).await;
 }
 
-/// An engine whose blobs are no files has nothing that a socket could be handed, and serves all the same.
+/// An engine whose blobs are not files cannot send them as files, but serves them.
 #[tokio::test]
-async fn what_is_in_no_file_is_read_and_never_sent_as_one() {
+async fn content_outside_files_is_read_and_never_sent_as_a_file() {
     let store = MemoryStore::new();
     let (bytes, digest) = conformance::content(300_000, Algorithm::Sha256);
     let spool = store.spool(&digest).await.unwrap();

@@ -1,4 +1,4 @@
-//! The place that a spool has its bytes in.
+//! The interface to the place where a spool puts its bytes.
 
 use std::any::Any;
 use std::fmt;
@@ -15,40 +15,40 @@ use crate::error::StoreError;
 /// Work on a spool's bytes that may block.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
-/// The sorts of work on a spool's bytes, told apart by what they wait for.
+/// The kinds of work on a spool's bytes, by the resource that they need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// Writes what has come and hashes it: keeps a processor busy.
+    /// Writes and hashes received bytes: keeps a processor busy.
     Write,
-    /// Hashes what is read back: takes long.
+    /// Reads back and hashes: takes long.
     ReadBack,
     /// Ends the writing and verifies.
     Finish,
-    /// Deletes what is there.
+    /// Deletes the bytes.
     Delete,
-    /// Keeps what is there for a later spool.
+    /// Leaves the bytes to a later spool.
     Cached,
 }
 
-/// Where the bytes of a spool are until they are verified: near enough to be read back while the next ones come. What
-/// may block is called within [`run`](Self::run) only, or where [`runs_inline`](Self::runs_inline) says that it does
-/// not.
+/// The place of a spool's bytes until they are verified, from which they can be read back while more are
+/// written. Methods that may block are called only within [`run`](Self::run), or if
+/// [`runs_inline`](Self::runs_inline) says that they do not block now.
 #[async_trait]
 pub(crate) trait Backing: fmt::Debug + Send + Sync + 'static {
-    /// Where readers find the bytes.
+    /// The bytes, for readers.
     fn source(self: Arc<Self>) -> Arc<dyn ReadAt>;
 
     /// The name of the place, for errors.
     fn target(&self) -> String;
 
-    /// Whether work of this sort blocks nobody now.
+    /// Whether work of this kind does not block now.
     fn runs_inline(&self, work: Work) -> bool;
 
-    /// Does work where it may block, to its end, even when the caller loses interest.
+    /// Runs a job that may block, to its end even when the caller drops the future.
     async fn run(&self, work: Work, job: Job) -> Result<(), StoreError>;
 
-    /// Calls `write` at once if `len` more bytes, of which the last comes before `end`, go where that does not block.
-    /// `None`: they do not, and nothing was called.
+    /// Calls `write` at once if `len` more bytes, the last of them before offset `end`, can be written
+    /// without blocking. `None`: they cannot, and `write` was not called.
     fn write_inline(
         &self,
         len: u64,
@@ -56,38 +56,38 @@ pub(crate) trait Backing: fmt::Debug + Send + Sync + 'static {
         write: &mut dyn FnMut() -> Result<(), StoreError>,
     ) -> Option<Result<(), StoreError>>;
 
-    /// Makes room for bytes that do not fit where writing does not block. May block.
-    fn settle(&self) -> Result<(), StoreError>;
+    /// Prepares for a write that may block: moves bytes from memory to a file. May block.
+    fn spill(&self) -> Result<(), StoreError>;
 
-    /// Brings what is on record up to date before something is written: of a content that has holes, or may come to
-    /// have them, the bytes without one must be on record first.
+    /// Updates the sidecar before a write. Before content gets its first hole, the sidecar must list the
+    /// contiguous beginning.
     fn note_progress(&self, is_scattered: bool) -> Result<(), StoreError>;
 
-    /// Writes `pieces`, one after the other, at `offset`, where nothing is written yet.
+    /// Writes the consecutive `pieces` at `offset`, where no bytes are written yet.
     fn write_at(&self, offset: u64, pieces: &[Bytes]) -> Result<(), StoreError>;
 
-    /// Puts on record what was written, if that is due.
+    /// Updates the sidecar after a write, if that is due.
     fn checkpoint(&self);
 
     /// Reads `len` bytes that were written at `offset`.
     fn read_back(&self, offset: u64, len: usize) -> io::Result<Bytes>;
 
-    /// Cuts off what lies beyond the content, which is `size` bytes long and all written.
+    /// Cuts off any bytes beyond the content, whose `size` bytes are all written.
     fn cut_to(&self, size: u64) -> Result<(), StoreError>;
 
-    /// Makes what is there durable, for a later process. Called after the writing was closed.
+    /// Makes the bytes durable, for a later process. Called after the writing was closed.
     fn park(&self) -> Result<(), StoreError>;
 
-    /// Leaves what is there to a later spool. Called after the writing was closed.
+    /// Leaves the bytes to a later spool. Called after the writing was closed.
     fn leave(&self) -> Result<(), StoreError>;
 
-    /// Gives the bytes up; readers can finish.
+    /// Deletes the bytes; readers can finish.
     fn delete(&self);
 
-    /// Puts verified bytes where the end of the process does not take them, if they are not there yet. Returns their
-    /// place among those that wait to be stored, where such places are counted.
+    /// Moves verified bytes to a place that survives the end of the process, if they are not there yet.
+    /// Returns the blob's place among those that wait to be stored, if the backing counts them.
     async fn secure(self: Arc<Self>) -> Option<OwnedSemaphorePermit>;
 
-    /// For the engine that made this, to find out whether a spool is one of its own.
+    /// Lets an engine recognise its own backings.
     fn as_any(&self) -> &dyn Any;
 }

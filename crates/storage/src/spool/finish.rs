@@ -1,4 +1,4 @@
-//! The end of a spool: the verdict on its bytes, and what is then known to be right.
+//! The end of a spool: verification of its bytes, and the verified result.
 
 use std::io;
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use crate::content::{OpenBlob, Validator};
 use crate::error::VerifyError;
 use crate::growth::{Refusal, Unfinished};
 
-/// A spool whose bytes are complete and have the digest they were asked by. Only [`Spool::finish`] makes one.
+/// A spool whose bytes are complete and have the wanted digest. Only [`Spool::finish`] makes one.
 #[derive(Debug)]
 pub struct VerifiedSpool {
     spool: Arc<Spool>,
     size: u64,
     validator: Option<Validator>,
-    /// Held until it is stored, where places are counted.
+    /// Held until the blob is stored; `None`: its backing does not count the waiting blobs.
     place: Option<OwnedSemaphorePermit>,
 }
 
-/// How far one job has brought a spool whose writing is over.
+/// The result of the first job after the writing has ended.
 enum Ended {
     Verified(VerifiedSpool),
-    /// Too much is left to be read back. The content had this validator before.
+    /// Too many bytes are left to be read back. This was the content's validator before that.
     Unhashed(Option<Validator>),
 }
 
@@ -41,8 +41,9 @@ impl Spool {
         }
         let validator = self.end_writing(size)?;
         let mut verified = Arc::clone(&self).conclude(size, validator)?;
-        // What is right is secured before anybody hears of it, so that the end of the process takes nothing away that a
-        // client was given. The disk is not waited for; if it takes nothing, the bytes stay where they are.
+        // Verified bytes are moved to a file before a client gets any, so that the end of the process takes
+        // nothing away that a client was given. No sync is waited for; if the disk fails, the bytes stay in
+        // memory.
         verified.place = Arc::clone(&self.backing).secure().await;
         verified.validator = verified.content().validator();
         Ok(verified)
@@ -60,12 +61,12 @@ impl Spool {
             Ended::Verified(verified) => return Ok(verified),
             Ended::Unhashed(validator) => validator,
         };
-        // The conclusion tells what cannot be read.
+        // `conclude` reports what cannot be read.
         let _ = self.hash_in_turns().await;
         self.run(Work::Finish, move |spool| Arc::clone(spool).conclude(size, validator)).await
     }
 
-    /// Takes no more. Gives the validator of the content as it is now.
+    /// Ends the writing. Returns the validator of the content as it is now.
     fn end_writing(&self, size: u64) -> Result<Option<Validator>, VerifyError> {
         match self.growth.finish(size) {
             Ok(()) => {}
@@ -77,11 +78,11 @@ impl Spool {
             }
         }
         self.backing.cut_to(size).inspect_err(|_| self.backing.delete())?;
-        // Taken when the last byte is written and before any is read back, so that a change from then on shows.
+        // Taken after the last write and before any byte is read back, so that a later change shows.
         Ok(self.verified(size).validator())
     }
 
-    /// The verdict on what is there.
+    /// Hashes the rest and compares the digest.
     fn conclude(
         self: Arc<Self>,
         size: u64,
@@ -99,7 +100,7 @@ impl Spool {
         Ok(VerifiedSpool { spool: self, size, validator, place: None })
     }
 
-    /// The content, whose `size` bytes are all there.
+    /// The content, whose `size` bytes are all written.
     fn verified(&self, size: u64) -> OpenBlob {
         OpenBlob::verified(Arc::clone(&self.backing).source(), size)
     }
@@ -121,12 +122,13 @@ impl VerifiedSpool {
         self.size
     }
 
-    /// The validator of the content that was verified, under whatever name; `None`: as [`OpenBlob::validator`].
+    /// The validator of the verified content, under whatever name; `None`: as for [`OpenBlob::validator`].
     pub fn validator(&self) -> Option<Validator> {
         self.validator
     }
 
-    /// Takes its place among the blobs that wait to be stored, to be held until it is stored.
+    /// Takes the blob's place among those that wait to be stored. The caller holds it until the blob is
+    /// stored.
     pub(crate) fn take_place(&mut self) -> Option<OwnedSemaphorePermit> {
         self.place.take()
     }
@@ -137,7 +139,7 @@ impl VerifiedSpool {
         self.spool.backing.read_back(offset, len.min(rest))
     }
 
-    /// The backing that has its bytes, if that is a `B`.
+    /// The backing with its bytes, if it is a `B`.
     pub(crate) fn backing<B: Backing>(&self) -> Option<&B> {
         self.spool.backing.as_any().downcast_ref()
     }

@@ -1,4 +1,4 @@
-//! The running hash over the hole-free beginning of a spool.
+//! The running hash over the contiguous beginning of a spool.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use oci::Hasher;
 
 use super::backing::Backing;
 
-/// How much is read back at once for hashing.
+/// Bytes read back at once for hashing.
 const READ_BACK_BYTES: u64 = 1024 * 1024;
 
-/// A hash and how many bytes it has seen.
+/// A hash and the number of bytes that it covers.
 #[derive(Debug)]
 pub(crate) struct Front {
     hasher: Hasher,
@@ -18,7 +18,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Of nothing yet.
+    /// A front that covers no bytes yet.
     pub(crate) fn new(hasher: Hasher) -> Self {
         Self { hasher, hashed: 0 }
     }
@@ -31,7 +31,7 @@ impl Front {
         self.hashed
     }
 
-    /// Takes in `pieces`, which were just written at `start`, if the hash has come that far. Someone else may
+    /// Hashes `pieces`, which were just written at `start`, if the hash has reached them. Another job may
     /// have read back and hashed some of them already.
     pub(crate) fn absorb(&mut self, start: u64, pieces: &[Bytes]) {
         let mut start = start;
@@ -46,13 +46,13 @@ impl Front {
         }
     }
 
-    /// Hashes on to `until` by reading back what was written out of turn.
+    /// Continues to `until` by reading back bytes that were written out of order.
     pub(crate) fn catch_up(&mut self, backing: &dyn Backing, until: u64) -> io::Result<()> {
         while self.hashed < until {
             let len = (until - self.hashed).min(READ_BACK_BYTES);
             let read = backing.read_back(self.hashed, len as usize)?;
             if read.is_empty() {
-                return Err(io::Error::other("the file is shorter than what was written into it"));
+                return Err(io::Error::other("the file is shorter than the bytes written to it"));
             }
             self.hasher.update(&read);
             self.hashed += read.len() as u64;

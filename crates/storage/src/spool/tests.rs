@@ -17,7 +17,7 @@ fn store(directory: &tempfile::TempDir) -> FsStore {
 }
 
 #[tokio::test]
-async fn what_closes_a_hole_is_hashed_by_and_by() {
+async fn bytes_after_a_closed_hole_are_hashed_gradually() {
     let directory = tempfile::tempdir().unwrap();
     let store = store(&directory);
     let step = CATCH_UP_BYTES_MAX;
@@ -34,9 +34,9 @@ async fn what_closes_a_hole_is_hashed_by_and_by() {
     }
 }
 
-/// A writer that was cancelled may still be at work when its successor comes.
+/// A cancelled writer's job may still run when its successor opens.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_successor_waits_for_a_write_under_way_and_goes_on_behind_it() {
+async fn a_successor_waits_for_a_write_in_flight_and_resumes_after_it() {
     let directory = tempfile::tempdir().unwrap();
     let store = store(&directory);
     let (bytes, digest) = content(300_000, Algorithm::Sha256);
@@ -64,9 +64,9 @@ async fn a_successor_waits_for_a_write_under_way_and_goes_on_behind_it() {
     assert_eq!(read(&blob, 0, 300_000).await, bytes);
 }
 
-/// A write in order may be claimed before one that is not, and come to its note after it.
+/// A write in order may claim its range before a write out of order, and reach the sidecar after it.
 #[tokio::test]
-async fn a_front_once_on_record_stays_on_record() {
+async fn a_recorded_front_stays_recorded() {
     let directory = tempfile::tempdir().unwrap();
     let store = store(&directory);
     let (bytes, digest) = content(100_000, Algorithm::Sha256);
@@ -81,7 +81,8 @@ async fn a_front_once_on_record_stays_on_record() {
     assert_eq!((&note["front"], &note["size"]), (&60_000.into(), &100_000.into()));
 }
 
-/// The bytes of a blob and writes that cover it somehow, with other bytes wherever another write was first.
+/// The bytes of a blob, and writes that cover it in any order, with different bytes wherever an earlier write
+/// was first.
 fn schedules() -> impl Strategy<Value = (Vec<u8>, Vec<(usize, usize)>)> {
     prop::collection::vec(any::<u8>(), 1..200).prop_flat_map(|bytes| {
         let len = bytes.len();
@@ -104,15 +105,15 @@ proptest! {
             for spool in [Spool::in_memory(&digest), store.spool(&digest).await.unwrap()] {
                 let mut is_written = vec![false; bytes.len()];
                 for (start, end) in &writes {
-                    let part: Vec<u8> =
-                        (*start..*end).map(|at| if is_written[at] { !bytes[at] } else { bytes[at] }).collect();
+                    let byte_at = |at: usize| if is_written[at] { !bytes[at] } else { bytes[at] };
+                    let part: Vec<u8> = (*start..*end).map(byte_at).collect();
                     let pieces = part.chunks(7).map(Bytes::copy_from_slice).collect();
                     spool.write(*start as u64, pieces).await.unwrap();
                     is_written[*start..*end].fill(true);
                 }
                 let missing = is_written.iter().filter(|is_written| !**is_written).count() as u64;
                 match spool.clone().finish(size).await {
-                    Err(VerifyError::Incomplete { missing: told, .. }) => assert_eq!(told, missing),
+                    Err(VerifyError::Incomplete { missing: found, .. }) => assert_eq!(found, missing),
                     finished => assert!(finished.is_ok() && missing == 0, "{finished:?}"),
                 }
                 if missing > 0 {

@@ -7,7 +7,7 @@ use crate::error::VerifyError;
 const MANIFEST: &[u8] = br#"{"schemaVersion":2}"#;
 
 #[test]
-fn bytes_get_the_digest_they_have() {
+fn bytes_get_their_digest() {
     let manifest = VerifiedManifest::check(Bytes::from_static(MANIFEST), None).unwrap();
     assert_eq!(manifest.digest(), &Digest::of(Algorithm::Sha256, MANIFEST));
     assert_eq!(manifest.bytes(), MANIFEST);

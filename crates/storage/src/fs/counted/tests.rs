@@ -41,7 +41,7 @@ fn a_file_counts_where_the_store_puts_it_and_nowhere_else() {
 }
 
 #[test]
-fn every_directory_has_a_path_of_its_own() {
+fn every_directory_has_its_own_path() {
     let layout = Layout::new(Path::new("/srv"));
     let paths: std::collections::HashSet<_> = Counted::from(0).map(|counted| counted.path(&layout)).collect();
     assert_eq!(paths.len(), Counted::COUNT);

@@ -21,7 +21,7 @@ fn read(kept: &FileCache<u32, Vec<u8>>, key: u32, value: &[u8]) {
 }
 
 #[test]
-fn what_was_read_or_written_is_there() {
+fn content_that_was_read_or_written_is_cached() {
     let kept = kept();
     read(&kept, 1, b"read");
     kept.change(&2, Some(b"written".to_vec()), || Done::Ok(())).expect("a change");
@@ -31,7 +31,7 @@ fn what_was_read_or_written_is_there() {
 }
 
 #[test]
-fn what_was_removed_or_found_missing_is_gone() {
+fn a_removed_or_missing_file_has_no_entry() {
     let kept = kept();
     read(&kept, 1, b"old");
     kept.change(&1, None, || Done::Ok(())).expect("a removal");
@@ -42,7 +42,7 @@ fn what_was_removed_or_found_missing_is_gone() {
 }
 
 #[test]
-fn a_change_that_failed_leaves_nothing() {
+fn a_failed_change_leaves_no_entry() {
     let kept = kept();
     read(&kept, 1, b"old");
     kept.change(&1, Some(b"new".to_vec()), || Err("the disk is full")).expect_err("a full disk");
@@ -50,7 +50,7 @@ fn a_change_that_failed_leaves_nothing() {
 }
 
 #[test]
-fn what_was_read_before_a_change_does_not_replace_what_it_wrote() {
+fn a_read_before_a_change_does_not_replace_the_entry_of_the_change() {
     let kept = kept();
     let found = kept.read(&1, || {
         kept.change(&1, Some(b"new".to_vec()), || Done::Ok(()))?;
@@ -61,7 +61,7 @@ fn what_was_read_before_a_change_does_not_replace_what_it_wrote() {
 }
 
 #[test]
-fn what_was_read_during_a_change_gives_way_to_it() {
+fn a_read_during_a_change_is_not_cached() {
     let kept = kept();
     let change = || {
         read(&kept, 1, b"old");
@@ -72,7 +72,7 @@ fn what_was_read_during_a_change_gives_way_to_it() {
 }
 
 #[test]
-fn of_two_changes_at_a_time_neither_is_taken_for_the_last() {
+fn two_concurrent_changes_leave_no_entry() {
     let kept = kept();
     let outer = || kept.change(&1, Some(b"inner".to_vec()), || Done::Ok(()));
     kept.change(&1, Some(b"outer".to_vec()), outer).expect("two changes");
@@ -82,14 +82,14 @@ fn of_two_changes_at_a_time_neither_is_taken_for_the_last() {
 }
 
 #[test]
-fn what_was_kept_too_long_is_not_believed() {
+fn an_expired_entry_is_not_used() {
     let kept = FileCache::new(CONTENT_BYTES_MAX, Duration::ZERO);
     read(&kept, 1, b"old");
     assert_eq!(kept.get(&1), None);
 }
 
 #[test]
-fn what_is_kept_stays_within_its_weight() {
+fn entries_stay_within_the_weight() {
     let kept = kept();
     for key in 0..1000 {
         read(&kept, key, &[0; 64 * 1024]);

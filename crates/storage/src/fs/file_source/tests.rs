@@ -34,7 +34,7 @@ async fn a_warm_file_is_read_in_pooled_buffers() {
     let (blob, bytes) = warm_file(&Faults::default());
     assert_eq!(blob.read(0, SIZE * 2).await.unwrap(), bytes);
     let Some(first) = blob.try_read(10, SIZE).unwrap() else {
-        // This file system cannot tell what is in memory; then every read waits, which is right as well.
+        // This file system cannot tell which bytes are in memory; then every read blocks, which is right too.
         return;
     };
     assert!(first.len() <= BUFFER_BYTES && bytes[10..].starts_with(&first));
@@ -44,7 +44,7 @@ async fn a_warm_file_is_read_in_pooled_buffers() {
 }
 
 #[tokio::test]
-async fn a_read_that_would_wait_says_so() {
+async fn a_read_that_would_block_says_so() {
     for errno in [Errno::AGAIN, Errno::OPNOTSUPP, Errno::INVAL, Errno::NOSYS, Errno::INTR] {
         let faults = Faults::default();
         let (blob, bytes) = warm_file(&faults);
@@ -66,7 +66,7 @@ async fn a_read_that_fails_says_so() {
 }
 
 #[tokio::test]
-async fn reading_nothing_asks_nobody() {
+async fn reading_no_bytes_makes_no_call() {
     let faults = Faults::default();
     let (blob, _) = warm_file(&faults);
     for (offset, len) in [(0, 0), (SIZE as u64, 100), (u64::MAX, 100)] {
@@ -77,7 +77,7 @@ async fn reading_nothing_asks_nobody() {
 }
 
 #[test]
-fn a_file_is_sent_from_where_it_is_asked_for_to_its_end() {
+fn a_file_is_sent_from_the_offset_to_its_end() {
     let (blob, bytes) = warm_file(&Faults::default());
     for (offset, len, sent) in [(0, 1000, 1000), (SIZE - 10, 1000, 10), (SIZE, 1000, 0)] {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -90,7 +90,7 @@ fn a_file_is_sent_from_where_it_is_asked_for_to_its_end() {
 }
 
 #[test]
-fn a_socket_that_is_full_says_so() {
+fn a_full_socket_is_reported() {
     let (blob, _) = warm_file(&Faults::default());
     let (ours, _theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
@@ -99,7 +99,7 @@ fn a_socket_that_is_full_says_so() {
 }
 
 #[tokio::test]
-async fn what_is_not_in_memory_is_loaded_before_it_is_sent() {
+async fn bytes_that_are_not_in_memory_are_loaded_before_they_are_sent() {
     let faults = Faults::default();
     let (blob, _) = warm_file(&faults);
     assert!(file(&blob).is_cached(SIZE as u64, 10), "nothing is always there");

@@ -9,7 +9,7 @@ use super::{JOB_COUNT_MAX, Jobs, Sort};
 use crate::error::StoreError;
 
 #[tokio::test]
-async fn reads_go_on_while_every_write_hangs() {
+async fn reads_continue_while_every_write_hangs() {
     let jobs = Jobs::default();
     let (release, hang) = mpsc::channel::<()>();
     let hang = Arc::new(std::sync::Mutex::new(hang));
@@ -42,7 +42,7 @@ async fn reads_go_on_while_every_write_hangs() {
 }
 
 #[tokio::test]
-async fn on_a_local_disk_no_more_jobs_are_busy_than_there_are_processors() {
+async fn a_local_disk_has_at_most_one_cpu_job_for_each_processor() {
     let jobs = Jobs::of_local_disk();
     let processor_count = thread::available_parallelism().unwrap().get();
     let (started, starts) = mpsc::channel();
@@ -75,7 +75,7 @@ async fn on_a_local_disk_no_more_jobs_are_busy_than_there_are_processors() {
     }
 }
 
-/// Takes every place for long work, until what is returned is dropped.
+/// Takes all permits for long jobs until the returned guard is dropped.
 pub(crate) async fn take_all_long_places(jobs: &Jobs) -> mpsc::Sender<()> {
     let (release, hang) = mpsc::channel::<()>();
     let hang = Arc::new(std::sync::Mutex::new(hang));
@@ -83,7 +83,7 @@ pub(crate) async fn take_all_long_places(jobs: &Jobs) -> mpsc::Sender<()> {
         let (jobs, hang) = (jobs.clone(), hang.clone());
         tokio::spawn(async move {
             let work = move || {
-                // Fails when it is dropped, which is what this waits for.
+                // This waits for the sender to be dropped.
                 let _ = hang.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
                 Ok::<_, StoreError>(())
             };
@@ -95,7 +95,7 @@ pub(crate) async fn take_all_long_places(jobs: &Jobs) -> mpsc::Sender<()> {
 }
 
 #[tokio::test]
-async fn t07_long_work_keeps_nothing_else_waiting() {
+async fn t07_long_jobs_do_not_delay_others() {
     for jobs in [Jobs::default(), Jobs::of_local_disk()] {
         let release = take_all_long_places(&jobs).await;
         jobs.run(Sort::Read, || Ok::<_, StoreError>(())).await.unwrap();
@@ -108,7 +108,7 @@ async fn t07_long_work_keeps_nothing_else_waiting() {
 }
 
 #[tokio::test]
-async fn a_job_goes_on_when_nobody_waits_for_it() {
+async fn a_job_continues_when_its_caller_is_dropped() {
     let jobs = Jobs::default();
     let (started, has_started) = mpsc::channel();
     let (finished, has_finished) = mpsc::channel();

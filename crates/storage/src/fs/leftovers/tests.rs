@@ -7,7 +7,7 @@ fn digest(number: usize) -> Digest {
 }
 
 #[test]
-fn nothing_is_ruled_out_before_the_directory_was_listed() {
+fn every_digest_may_have_files_before_the_directory_was_listed() {
     let left = Leftovers::default();
     assert!(left.may_have(&digest(1)));
     left.set([digest(1)]);
@@ -18,7 +18,7 @@ fn nothing_is_ruled_out_before_the_directory_was_listed() {
 }
 
 #[test]
-fn with_too_many_every_digest_is_looked_for() {
+fn with_too_many_leftovers_every_digest_is_looked_up() {
     let left = Leftovers::default();
     left.set([]);
     (0..LEFTOVER_COUNT_MAX).for_each(|number| left.add(&digest(number)));

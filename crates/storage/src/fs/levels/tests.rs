@@ -7,7 +7,7 @@ fn read(levels: &Levels, prefix: &str, name_count: usize) {
 }
 
 #[test]
-fn t08_what_is_kept_of_many_large_levels_stays_within_its_bound() {
+fn t08_many_large_levels_stay_within_the_bound() {
     let levels = Levels::default();
     for prefix in ["a/", "b/", "c/", "d/"] {
         read(&levels, prefix, LEVEL_BYTES_MAX / 200);

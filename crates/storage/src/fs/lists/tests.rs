@@ -8,9 +8,9 @@ use telemetry::Metrics;
 use crate::fs::open;
 use crate::record_store::StoredList;
 
-/// One bit anywhere in a page's file, or a cut at any place: the page is no longer given out, and is set aside.
+/// After a flip of any bit of a page's file, or a cut anywhere, the page is not returned, and is quarantined.
 #[test]
-fn client_f4_a_damaged_list_is_set_aside() {
+fn client_f4_a_damaged_list_is_quarantined() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path(), Metrics::new(&["test".to_owned()]).registry("test")).unwrap();
     let repository: Repository = "a".parse().unwrap();
@@ -25,7 +25,7 @@ fn client_f4_a_damaged_list_is_set_aside() {
     store.put_list_blocking(&repository, "tags", &list).unwrap();
     let right = fs::read(&path).unwrap();
     let mut wrong = vec![right[..0].to_vec(), right[..20].to_vec(), right[..right.len() - 1].to_vec()];
-    // The page lies behind the line; a bit of the line may change what is said about the page, never the page.
+    // The page is after the line; a flipped bit of the line may change the metadata, but never the page.
     wrong.extend((right.len() - list.bytes.len()..right.len()).map(|place| {
         let mut bytes = right.clone();
         bytes[place] ^= 1;
@@ -34,7 +34,7 @@ fn client_f4_a_damaged_list_is_set_aside() {
     for bytes in wrong {
         fs::write(&path, &bytes).unwrap();
         assert_eq!(store.list_blocking(&repository, "tags").unwrap(), None, "{bytes:?}");
-        assert!(!path.exists(), "it is set aside");
+        assert!(!path.exists(), "it is quarantined");
     }
     fs::write(&path, &right).unwrap();
     assert_eq!(store.list_blocking(&repository, "tags").unwrap(), Some(list.clone()));

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::error::{StoreError, StoreErrorKind};
 
 #[test]
-fn error_numbers_have_the_kinds_that_callers_act_on() {
+fn error_numbers_have_their_kinds() {
     for (errno, kind) in [
         (Errno::NOSPC, StoreErrorKind::Full),
         (Errno::DQUOT, StoreErrorKind::Full),
@@ -38,7 +38,7 @@ fn an_error_names_the_call_the_path_and_the_reason() {
 }
 
 #[test]
-fn an_error_keeps_what_lies_beneath_it_in_each_clone() {
+fn each_clone_of_an_error_keeps_its_cause() {
     let error = StoreError::os("fsync", Path::new("/srv/wharf/blobs"), Errno::IO);
     let wrapped = io::Error::other(error.clone());
     drop(error);

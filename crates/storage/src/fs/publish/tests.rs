@@ -45,7 +45,7 @@ fn a_name_has_the_old_content_or_the_new() {
 }
 
 #[test]
-fn a_short_write_goes_on_and_a_full_disk_is_told() {
+fn a_short_write_continues_and_a_full_disk_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let faults = Faults::default();
     let root = root(&directory.path().join("store"), &faults);

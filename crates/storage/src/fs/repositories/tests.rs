@@ -26,7 +26,7 @@ fn put(directory: &Path, name: &str) {
 }
 
 #[test]
-fn a_level_with_more_names_than_are_held_at_once_is_listed_whole() {
+fn a_level_with_more_names_than_fit_in_memory_is_listed_whole() {
     for level_bytes_max in [1, 200, 5_000, 1 << 20] {
         let directory = tempfile::tempdir().unwrap();
         let mut store = store(&directory);
@@ -43,7 +43,7 @@ fn a_level_with_more_names_than_are_held_at_once_is_listed_whole() {
     }
 }
 
-/// How often the directory over all repositories is read for a page.
+/// The number of listings of the top directory for a page.
 fn readings(faults: &Faults, directory: &Path) -> usize {
     let is_reading = |step: &&crate::fs::fault::Step| {
         step.call == Call::ReadDirectory && step.path == directory.join("repositories")
@@ -54,7 +54,7 @@ fn readings(faults: &Faults, directory: &Path) -> usize {
 }
 
 #[tokio::test]
-async fn t08_a_page_costs_no_reading_of_a_level_that_was_read_lately() {
+async fn t08_a_page_does_not_list_a_level_again_that_was_read_lately() {
     let (directory, faults) = (tempfile::tempdir().unwrap(), Faults::default());
     let metrics = Metrics::new(&["test".to_owned()]).registry("test");
     let store = open_with(directory.path(), metrics, faults.clone(), None).unwrap();
@@ -71,7 +71,7 @@ async fn t08_a_page_costs_no_reading_of_a_level_that_was_read_lately() {
     }
     assert_eq!(found, names);
     assert_eq!(readings(&faults, directory.path()), 1);
-    // What is new is seen at once.
+    // A new repository is listed at once.
     let new: Repository = "r250-new".parse().unwrap();
     store.put_link(&new, &Digest::of(Algorithm::Sha256, b"")).await.unwrap();
     names.insert(251, new.as_str().to_owned());
@@ -82,7 +82,7 @@ async fn t08_a_page_costs_no_reading_of_a_level_that_was_read_lately() {
 }
 
 #[tokio::test]
-async fn t08_pages_are_looked_up_one_after_the_other() {
+async fn t08_pages_are_built_one_after_the_other() {
     let directory = tempfile::tempdir().unwrap();
     let store = store(&directory);
     put(directory.path(), "a");
@@ -106,13 +106,13 @@ async fn t19_a_repository_whose_grants_are_all_gone_is_not_listed() {
     assert_eq!(listed(&store, "", 10), ["team/secret"]);
     store.remove_link(&repository, &digest).await.unwrap();
     assert_eq!(listed(&store, "", 10), [""; 0]);
-    // A name above another one is as before.
+    // The parent of another repository is as before.
     put(directory.path(), "team/secret/below");
     assert_eq!(listed(&store, "", 10), ["team/secret/below"]);
 }
 
 #[test]
-fn what_is_no_repository_is_not_listed() {
+fn other_directories_are_not_listed() {
     let directory = tempfile::tempdir().unwrap();
     let store = store(&directory);
     let repositories = directory.path().join("repositories");

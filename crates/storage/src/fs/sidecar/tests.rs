@@ -14,7 +14,7 @@ fn check_ranges(sidecar: &str, len: u64, boot_id: Option<&str>, trusted: &[(u64,
 }
 
 #[test]
-fn what_is_written_in_order_is_believed_until_the_machine_stops() {
+fn bytes_written_in_order_are_trusted_until_the_machine_restarts() {
     check(r#"{"size":100,"boot_id":"a"}"#, 60, Some("a"), 60);
     check(r#"{"size":100,"boot_id":"a"}"#, 60, Some("b"), 0);
     check(r#"{"size":null,"boot_id":"a"}"#, 60, Some("a"), 60);
@@ -23,27 +23,27 @@ fn what_is_written_in_order_is_believed_until_the_machine_stops() {
 }
 
 #[test]
-fn what_is_written_out_of_order_is_believed_up_to_the_first_hole() {
+fn bytes_written_out_of_order_are_trusted_up_to_the_first_hole() {
     check(r#"{"size":100,"boot_id":"a","front":10}"#, 60, Some("a"), 10);
     check(r#"{"size":100,"boot_id":"a","front":10}"#, 60, Some("b"), 0);
     check(r#"{"size":100,"boot_id":"a","front":90}"#, 60, Some("a"), 60);
 }
 
 #[test]
-fn what_was_parked_outlives_a_restart_of_the_machine() {
+fn parked_bytes_survive_a_restart_of_the_machine() {
     check(r#"{"size":100,"boot_id":"a","synced":true,"front":40}"#, 60, Some("b"), 40);
     check(r#"{"size":100,"boot_id":"a","synced":true,"front":40}"#, 60, Some("a"), 40);
     check(r#"{"size":100,"boot_id":"a","synced":true}"#, 60, Some("b"), 0);
 }
 
 #[test]
-fn no_more_than_the_recorded_size_is_believed() {
+fn bytes_beyond_the_recorded_size_are_not_trusted() {
     check(r#"{"size":50,"boot_id":"a"}"#, 60, Some("a"), 50);
     check(r#"{"size":50,"boot_id":"a","synced":true,"front":70}"#, 80, Some("b"), 50);
 }
 
 #[test]
-fn t09_what_is_written_beyond_a_hole_is_believed_as_far_as_it_is_listed() {
+fn t09_bytes_beyond_a_hole_are_trusted_if_they_are_listed() {
     let note = r#"{"size":100,"boot_id":"a","front":10,"beyond":[[20,30],[50,90]]}"#;
     check_ranges(note, 95, Some("a"), &[(0, 10), (20, 30), (50, 90)]);
     check_ranges(note, 60, Some("a"), &[(0, 10), (20, 30), (50, 60)]);
@@ -56,7 +56,7 @@ fn t09_what_is_written_beyond_a_hole_is_believed_as_far_as_it_is_listed() {
 }
 
 #[test]
-fn t09_a_note_that_makes_no_sense_is_read_for_what_sense_it_makes() {
+fn t09_the_valid_part_of_a_corrupt_sidecar_is_used() {
     for (beyond, trusted) in [
         ("[[30,20]]", &[(0, 10)][..]),
         ("[[18446744073709551615,0]]", &[(0, 10)]),
@@ -80,7 +80,7 @@ fn t09_a_note_that_makes_no_sense_is_read_for_what_sense_it_makes() {
 }
 
 #[test]
-fn t09_of_many_ranges_the_longest_are_listed_and_a_note_is_never_too_long_to_be_read() {
+fn t09_the_longest_of_many_ranges_are_listed_and_the_sidecar_stays_readable() {
     let base = u64::MAX / 2;
     let ranges =
         (0..1000_u64).map(|number| (base + number * 1000, base + number * 1000 + 1 + (number * 7) % 999));

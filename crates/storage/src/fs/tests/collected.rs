@@ -1,4 +1,4 @@
-//! Small blobs on their way: in memory, then at once in a file and under their names.
+//! Small blobs are collected in memory, then written to a file at once and published.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -15,7 +15,7 @@ use crate::conformance::{Engine, content, pieces, read};
 use crate::error::VerifyError;
 use crate::fs::FsStore;
 use crate::fs::fault::{Call, Fault};
-use crate::fs::take_up::COLLECTED_BYTES_MAX;
+use crate::fs::resume::COLLECTED_BYTES_MAX;
 use crate::maintain::Maintain;
 
 const LIMIT: usize = COLLECTED_BYTES_MAX as usize;
@@ -41,10 +41,10 @@ pub(super) async fn finished(store: &FsStore, bytes: &Bytes, digest: &Digest) ->
 }
 
 #[tokio::test]
-async fn a_small_blob_costs_no_more_calls_than_its_commit_takes() {
+async fn a_small_blob_costs_only_the_calls_of_its_commit() {
     let place = place();
     let store = place.open();
-    // The first one makes the directories.
+    // The first blob creates the directories.
     let (bytes, digest) = blob(0);
     store.admit(finished(&store, &bytes, &digest).await).await.unwrap();
     store.remove(&digest).await.unwrap();
@@ -56,7 +56,7 @@ async fn a_small_blob_costs_no_more_calls_than_its_commit_takes() {
     let verified = spool.finish(SIZE).await.unwrap();
     assert_eq!((calls(&place), taken(&store)), (vec![Call::Open, Call::Write], 0));
     let validator = store.admit(verified).await.unwrap();
-    // The contents are durable, then the name is there, then it is durable.
+    // The contents become durable, then the file is renamed, then the name becomes durable.
     let expected = [Call::Open, Call::Write, Call::Sync, Call::Rename, Call::Open, Call::Sync];
     assert_eq!(calls(&place), expected);
     let found = BlobStore::open(&store, &digest).await.unwrap().unwrap();
@@ -65,7 +65,7 @@ async fn a_small_blob_costs_no_more_calls_than_its_commit_takes() {
 }
 
 #[tokio::test]
-async fn what_is_finished_outlives_a_kill_before_its_commit() {
+async fn a_finished_blob_survives_a_kill_before_its_commit() {
     for boot_id in ["this start", "next start"] {
         let place = place();
         let (bytes, digest) = blob(0);
@@ -82,7 +82,7 @@ async fn what_is_finished_outlives_a_kill_before_its_commit() {
 }
 
 #[tokio::test]
-async fn a_file_that_nothing_vouches_for_is_believed_only_if_it_is_the_whole_blob() {
+async fn a_file_without_a_sidecar_is_trusted_only_if_it_is_the_whole_blob() {
     let (bytes, digest) = blob(0);
     let mut torn = bytes.to_vec();
     torn[20_000..].fill(0);
@@ -101,21 +101,25 @@ async fn a_file_that_nothing_vouches_for_is_believed_only_if_it_is_the_whole_blo
 }
 
 #[tokio::test]
-async fn what_turns_out_large_goes_into_a_file_and_readers_follow() {
-    for told in [false, true] {
+async fn a_blob_that_turns_out_large_moves_to_a_file_and_readers_follow() {
+    for is_size_known in [false, true] {
         for len in [LIMIT, LIMIT + 1, 3 * LIMIT] {
             let place = place();
             let store = place.open();
             let (bytes, digest) = content(len, Algorithm::Sha256);
             let spool = store.spool(&digest).await.unwrap();
-            if told {
+            if is_size_known {
                 spool.set_size(len as u64).unwrap();
             }
             spool.write(0, vec![bytes.slice(..1_000)]).await.unwrap();
             let reader = spool.content();
             assert_eq!(read(&reader, 0, 1_000).await, bytes[..1_000]);
             let is_small = len <= LIMIT;
-            assert_eq!(taken(&store), if told && !is_small { 0 } else { 1_000 }, "{len}, told: {told}");
+            assert_eq!(
+                taken(&store),
+                if is_size_known && !is_small { 0 } else { 1_000 },
+                "{len}, size known: {is_size_known}"
+            );
             spool.write(1_000, pieces(&bytes.slice(1_000..), 100_000)).await.unwrap();
             assert_eq!(place.names_in("partial").is_empty(), is_small, "{len}");
             assert_eq!(read(&reader, 0, len as u64).await, bytes);
@@ -130,7 +134,7 @@ async fn what_turns_out_large_goes_into_a_file_and_readers_follow() {
 }
 
 #[tokio::test]
-async fn what_all_blobs_on_their_way_take_of_memory_is_bounded() {
+async fn the_memory_of_all_collected_blobs_is_bounded() {
     let place = Place { collected_bytes: 100_000, ..place() };
     let store = place.open();
     let mut spools = Vec::new();
@@ -148,11 +152,11 @@ async fn what_all_blobs_on_their_way_take_of_memory_is_bounded() {
     }
     assert_eq!((taken(&store), place.names_in("partial").len()), (0, 0));
     drop(store.spool(&blob(5).1).await.unwrap().write(0, vec![blob(5).0]).await);
-    assert_eq!(taken(&store), 0, "what is dropped gives back what it took");
+    assert_eq!(taken(&store), 0, "a dropped spool releases its memory");
 }
 
 #[tokio::test]
-async fn what_the_disk_does_not_take_stays_in_memory_and_is_right() {
+async fn a_blob_that_the_disk_refuses_stays_in_memory_intact() {
     for call in [Call::Open, Call::Write] {
         let place = place();
         let store = place.open();
@@ -187,7 +191,7 @@ async fn a_small_blob_with_wrong_bytes_never_reaches_the_disk() {
 }
 
 #[tokio::test]
-async fn what_came_of_a_small_blob_is_gone_on_with() {
+async fn the_received_bytes_of_a_small_blob_are_resumed() {
     for ending in ["a successor", "leave", "park"] {
         for ranges in [&[(0, 20_000)][..], &[(30_000, 40_000), (0, 10_000)]] {
             let place = place();
@@ -217,7 +221,7 @@ async fn what_came_of_a_small_blob_is_gone_on_with() {
 }
 
 #[tokio::test]
-async fn a_spool_that_was_succeeded_leaves_its_successors_file_alone() {
+async fn a_superseded_spool_does_not_touch_its_successors_file() {
     let place = place();
     let store = place.open();
     let (bytes, digest) = blob(0);
@@ -225,7 +229,7 @@ async fn a_spool_that_was_succeeded_leaves_its_successors_file_alone() {
     old.write(0, vec![bytes.clone()]).await.unwrap();
     let verified = old.finish(SIZE).await.unwrap();
     let new = store.spool(&digest).await.unwrap();
-    assert!(new.is_empty(), "somebody counts on what the other has");
+    assert!(new.is_empty(), "the other spool is finished");
     new.write(0, vec![Bytes::from_static(b"else")]).await.unwrap();
     store.admit(verified).await.unwrap_err();
     assert_eq!(new.watermark(), 4);
@@ -237,7 +241,7 @@ async fn a_spool_that_was_succeeded_leaves_its_successors_file_alone() {
 }
 
 #[tokio::test]
-async fn a_small_blob_waits_as_long_as_a_thousand_others_are_not_stored_yet() {
+async fn a_small_blob_waits_while_a_thousand_others_are_not_stored_yet() {
     let place = place();
     let store = place.open();
     let unstored = std::sync::Arc::clone(&store.collecting().unstored);
@@ -252,7 +256,7 @@ async fn a_small_blob_waits_as_long_as_a_thousand_others_are_not_stored_yet() {
     store.admit(verified).await.unwrap();
     assert_eq!(unstored.available_permits(), 1);
     drop(finished(&store, &bytes, &digest).await);
-    assert_eq!(unstored.available_permits(), 1, "what is given up gives its place back");
+    assert_eq!(unstored.available_permits(), 1, "a dropped blob releases its place");
     drop(others);
     for count_max in [16, 1_000, 1] {
         store.set_bounds(0, 0, count_max);

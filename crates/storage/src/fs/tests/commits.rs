@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::fs::FsStore;
 use crate::fs::fault::{Call, Fault, Step};
 
-/// What was made durable since the record was last forgotten.
+/// The files made durable since the record was last cleared.
 fn synced(place: &Place) -> Vec<Step> {
     place.faults.steps().into_iter().filter(|step| step.call == Call::Sync).collect()
 }
@@ -30,7 +30,7 @@ fn neighbours(count: usize) -> Vec<(Bytes, Digest)> {
     (0..).map(blob).filter(|(_, digest)| digest.hex().starts_with("00")).take(count).collect()
 }
 
-/// Lets these blobs wait at the same time for what `before` prepares then; what became of each.
+/// Commits these blobs at the same time, after `before` has run. Returns the result of each.
 async fn commit_together(
     store: &FsStore,
     blobs: &[(Bytes, Digest)],
@@ -111,9 +111,9 @@ async fn new_directories_of_commits_that_wait_at_the_same_time_share_the_sync_of
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sync_that_fails_fails_all_who_waited_for_it() {
+async fn a_failed_sync_fails_all_commits_that_waited_for_it() {
     let failing = Fault::Errno(Errno::IO.raw_os_error());
-    // The sync of the directory; of the bytes of all; of the names of all.
+    // The sync of the directory, of all bytes, and of all names.
     for (count, skip, call, left) in [(5, 5, "fsync", 5), (12, 0, "syncfs", 0), (12, 1, "syncfs", 12)] {
         let (place, store) = place_of_neighbours().await;
         let blobs = neighbours(count);
@@ -130,7 +130,7 @@ async fn a_sync_that_fails_fails_all_who_waited_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_the_file_system_cannot_be_synced_as_a_whole_many_commits_are_made_durable_one_by_one() {
+async fn without_a_sync_of_the_whole_file_system_many_commits_are_synced_one_by_one() {
     for errno in [Errno::NOSYS, Errno::PERM] {
         let (place, store) = place_of_neighbours().await;
         let refuse = || {
@@ -146,7 +146,7 @@ async fn where_the_file_system_cannot_be_synced_as_a_whole_many_commits_are_made
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_nobody_waits_for_any_more_holds_up_no_other() {
+async fn a_cancelled_commit_delays_no_other() {
     let (_place, store) = place_of_neighbours().await;
     let blobs = neighbours(3);
     let turn = store.commits().waiting.hold_the_lead().await;
@@ -157,6 +157,6 @@ async fn a_commit_that_nobody_waits_for_any_more_holds_up_no_other() {
     store.admit(finished(&store, &blobs[1].0, &blobs[1].1).await).await.unwrap();
     assert!(
         BlobStore::open(&store, &blobs[0].1).await.unwrap().is_some(),
-        "whoever is next stores it as well"
+        "the next commit stores it as well"
     );
 }

@@ -1,4 +1,4 @@
-//! Files that someone or something else has changed.
+//! Files that another program or the disk has changed.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -22,7 +22,7 @@ async fn put(store: &FsStore, number: u64) {
     store.admit(spool.finish(bytes.len() as u64).await.unwrap()).await.unwrap();
 }
 
-/// Puts something under a name that is no file of a store.
+/// Puts something that is no regular file under a name.
 fn plant(path: &Path, what: &str, canary: &Path) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     match what {
@@ -40,7 +40,7 @@ fn plant(path: &Path, what: &str, canary: &Path) {
 const STRANGERS: [&str; 5] = ["nothing in it", "a directory", "a link", "a dangling link", "a pipe"];
 
 #[tokio::test]
-async fn what_is_no_blob_is_set_aside_and_can_be_fetched_again() {
+async fn a_blob_that_is_no_file_is_quarantined_and_can_be_fetched_again() {
     for what in STRANGERS {
         let place = Place::new();
         let store = place.open();
@@ -58,7 +58,7 @@ async fn what_is_no_blob_is_set_aside_and_can_be_fetched_again() {
 }
 
 #[tokio::test]
-async fn what_is_no_partial_file_is_set_aside() {
+async fn a_partial_that_is_no_file_is_quarantined() {
     for what in STRANGERS {
         for place_of in [super::Layout::partial, super::Layout::sidecar] {
             let place = Place::new();
@@ -75,7 +75,7 @@ async fn what_is_no_partial_file_is_set_aside() {
 }
 
 #[tokio::test]
-async fn what_is_no_record_is_set_aside() {
+async fn a_record_that_is_no_file_is_quarantined() {
     for what in STRANGERS {
         let place = Place::new();
         let store = place.open();
@@ -96,7 +96,7 @@ async fn what_is_no_record_is_set_aside() {
 }
 
 #[tokio::test]
-async fn a_record_that_says_nothing_is_set_aside() {
+async fn a_meaningless_record_is_quarantined() {
     let good = serde_json::json!({
         "tag": "3.20", "digest": record().digest.to_string(), "media_type": "a/b", "size": 1,
         "checked_at": "2026-11-21T10:26:59Z",
@@ -142,7 +142,7 @@ async fn a_manifest_with_a_flipped_bit_is_never_served() {
         let store = place.open();
         store.put_manifest(&repository(), &media_type(), &manifest()).await.unwrap();
     };
-    // A store that is opened anew has no copy in memory.
+    // A store that is opened again has no copy in memory.
     let find = async || whole(place.open().manifest(&repository(), manifest().digest()).await.unwrap());
     for byte in 0..manifest().bytes().len() {
         put().await;
@@ -176,7 +176,7 @@ async fn a_manifest_in_memory_is_served_whatever_happens_to_its_file() {
 }
 
 #[tokio::test]
-async fn a_blob_cut_short_while_it_is_read_ends_early() {
+async fn a_blob_truncated_while_it_is_read_ends_early() {
     let place = Place::new();
     let store = place.open();
     put(&store, 0).await;
@@ -186,7 +186,7 @@ async fn a_blob_cut_short_while_it_is_read_ends_early() {
     file.set_len(10_000).unwrap();
     assert_eq!(found.read(9_990, 100).await.unwrap().len(), 10);
     assert!(found.read(10_000, 100).await.unwrap().is_empty());
-    // An end where there should be none is not believed of a read that does not wait.
+    // A non-blocking read that finds an unexpected end does not trust it.
     assert_eq!(found.try_read(10_000, 100).unwrap(), None);
     assert!(found.size() > 10_000);
 }
@@ -210,7 +210,7 @@ async fn the_quarantine_is_bounded_and_keeps_the_newest() {
 }
 
 #[tokio::test]
-async fn garbage_everywhere_stops_nothing() {
+async fn garbage_in_every_directory_does_not_stop_the_store() {
     let place = Place::new();
     drop(place.open());
     put(&place.open(), 0).await;

@@ -1,4 +1,5 @@
-//! The commit rule, read off the calls: what is acknowledged hangs on nothing that a power loss could take.
+//! Checks the commit rule in the system calls: acknowledged content depends on nothing that a power loss
+//! could remove.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use crate::conformance::pieces;
 use crate::fs::fault::{Call, Step};
 use crate::record_store::RecordStore;
 
-/// What a power loss would take.
+/// The files and names that a power loss would remove.
 #[derive(Default)]
 struct Volatile {
     /// Files with contents that were not synced.
@@ -52,7 +53,7 @@ impl Volatile {
         }
     }
 
-    /// Expects `path` and every directory on the way to it to outlive a power loss.
+    /// Expects `path` and all its parents to survive a power loss.
     fn assert_durable(&self, path: &Path) {
         assert!(!self.contents.contains(path), "contents of {}", path.display());
         for ancestor in path.ancestors() {
@@ -67,7 +68,7 @@ impl Volatile {
 }
 
 #[tokio::test]
-async fn what_is_acknowledged_outlives_a_power_loss() {
+async fn acknowledged_content_survives_a_power_loss() {
     let place = Place::fast();
     let store = place.try_open().unwrap();
     let layout = place.layout();
@@ -127,7 +128,7 @@ async fn a_manifest_is_durable_before_its_record_is_written() {
 }
 
 #[tokio::test]
-async fn what_is_parked_outlives_a_power_loss() {
+async fn parked_bytes_survive_a_power_loss() {
     let place = Place::fast();
     let store = place.try_open().unwrap();
     let (bytes, digest) = blob(0);
@@ -137,14 +138,14 @@ async fn what_is_parked_outlives_a_power_loss() {
     let volatile = Volatile::after(&place.faults.steps());
     volatile.assert_durable(&place.layout().partial(&digest));
     volatile.assert_durable(&place.layout().sidecar(&digest));
-    // Before anything is added, the note that vouches for the file is durably replaced.
+    // Before the next write, the file's sidecar is durably replaced.
     drop(store.spool(&digest).await.unwrap());
     Volatile::after(&place.faults.steps()).assert_durable(&place.layout().sidecar(&digest));
     assert_eq!(place.sidecar(&digest)["synced"], false);
 }
 
 #[tokio::test]
-async fn a_failed_sync_is_never_tried_again_on_the_same_file() {
+async fn a_failed_sync_is_never_repeated_on_the_same_file() {
     let place = Place::fast();
     let store = place.try_open().unwrap();
     let (bytes, digest) = blob(0);

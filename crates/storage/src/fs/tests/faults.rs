@@ -1,5 +1,5 @@
-//! Every system call of the script fails once, with every error that fits, and at every one of them the
-//! process dies once: no panic, no wrong byte, nothing lost that was promised, no leftovers.
+//! Each system call of the script fails once with each error that it can have, and at each of them the
+//! process is killed once: no panic, no wrong byte, no loss of acknowledged content, no leftovers.
 
 use rustix::io::Errno;
 
@@ -24,7 +24,7 @@ fn fitting(call: Call) -> &'static [Errno] {
     }
 }
 
-/// A place for a run: with small blobs collected in memory, or in files from the beginning.
+/// A place for a run: with small blobs collected in memory, or written to files at once.
 fn place(collects: bool) -> Place {
     if collects { Place::fast().collecting() } else { Place::fast() }
 }
@@ -45,10 +45,10 @@ async fn run_with(collects: bool, skip: usize, fault: Fault, is_power_loss: bool
     let done = match place.try_open() {
         Ok(store) => {
             let done = play(&store).await;
-            let (told, is_killed) = (store.usage(), matches!(fault, Fault::Stop | Fault::Tear));
-            // Where a directory could not be counted, it is not counted yet, and the store says so.
-            let is_right = told.is_counting || is_killed || told == truth(&place.root());
-            assert!(is_right, "{skip}, {fault:?}: {told:?}, {:?}", truth(&place.root()));
+            let (usage, is_killed) = (store.usage(), matches!(fault, Fault::Stop | Fault::Tear));
+            // A directory that could not be counted stays uncounted, and the store says so.
+            let is_right = usage.is_counting || is_killed || usage == truth(&place.root());
+            assert!(is_right, "{skip}, {fault:?}: {usage:?}, {:?}", truth(&place.root()));
             done
         }
         Err(_) => Acknowledged::default(),
@@ -60,7 +60,7 @@ async fn run_with(collects: bool, skip: usize, fault: Fault, is_power_loss: bool
 async fn fail_every_call_once(collects: bool) {
     let steps = steps_of_a_good_run(collects).await;
     let kinds: std::collections::HashSet<_> = steps.iter().map(|step| step.call).collect();
-    // What is collected is never longer than what is believed of it, so nothing is cut off.
+    // A collected blob's file is never longer than its trusted bytes, so it is never truncated.
     let kind_count = if collects { 10 } else { 11 };
     assert_eq!(kinds.len(), kind_count, "the script makes every kind of call");
     for (skip, step) in steps.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Small blobs that stay open between two who ask for them. Their names are taken away behind the store's back:
-//! what is still found then was kept.
+//! Small blobs stay open between two requests. The tests remove their names behind the store's back: a blob
+//! that is still found was kept open.
 
 use std::fs;
 
@@ -44,13 +44,13 @@ async fn a_small_blob_stays_open_and_a_larger_one_does_not() {
 }
 
 #[tokio::test]
-async fn what_the_store_takes_away_does_not_stay_open() {
+async fn a_removed_or_quarantined_blob_does_not_stay_open() {
     let place = Place::fast();
     let store = open(&place.root(), metrics()).unwrap();
     let digest = put(&store, SMALL, 1).await;
     assert!(is_found(&store, &digest).await);
     store.set_aside(&digest).await.unwrap();
-    assert!(!is_found(&store, &digest).await, "it was set aside");
+    assert!(!is_found(&store, &digest).await, "it was quarantined");
     put(&store, SMALL, 1).await;
     assert!(is_found(&store, &digest).await);
     store.remove(&digest).await.unwrap();
@@ -58,7 +58,7 @@ async fn what_the_store_takes_away_does_not_stay_open() {
 }
 
 #[tokio::test]
-async fn a_blob_that_is_stored_again_is_the_one_that_is_opened() {
+async fn a_blob_that_is_stored_again_replaces_the_open_one() {
     let place = Place::fast();
     let store = open(&place.root(), metrics()).unwrap();
     let digest = put(&store, SMALL, 1).await;
@@ -69,7 +69,7 @@ async fn a_blob_that_is_stored_again_is_the_one_that_is_opened() {
 }
 
 #[tokio::test]
-async fn f41_a_bound_that_is_lowered_closes_what_is_too_much() {
+async fn f41_a_lowered_bound_closes_the_excess() {
     let place = Place::fast();
     let settings = Settings { kept_open_count_max: 100, ..Settings::default() };
     let store = settings.open(&place.root(), metrics()).unwrap();
@@ -90,7 +90,7 @@ async fn f41_a_bound_that_is_lowered_closes_what_is_too_much() {
 }
 
 #[tokio::test]
-async fn no_more_stay_open_than_may() {
+async fn open_blobs_are_bounded() {
     let place = Place::fast();
     for (kept_max, blob_count) in [(0, 3), (3, 10), (8, 100), (11, 100)] {
         let settings = Settings { kept_open_count_max: kept_max, ..Settings::default() };

@@ -1,4 +1,4 @@
-//! Manifests in memory are few bytes in all; the others are files.
+//! Manifests in memory have a budget; others are read as files.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use crate::fs::store::MANIFEST_BYTES_MAX;
 use crate::record_store::{HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, RecordStore};
 use crate::verified_manifest::VerifiedManifest;
 
-/// A manifest of so many bytes, unlike every other.
+/// A unique manifest of this size.
 fn manifest(number: usize, size: u64) -> VerifiedManifest {
     let text = format!("{{\"schemaVersion\":2,\"number\":{number}");
     let padding = " ".repeat(usize::try_from(size).unwrap() - text.len() - 1);
@@ -53,7 +53,7 @@ async fn t05_a_large_manifest_is_a_file_and_takes_no_memory() {
 }
 
 #[tokio::test]
-async fn t05_manifests_that_are_sent_to_clients_that_do_not_read_take_no_more_than_their_budget() {
+async fn t05_manifests_for_clients_that_do_not_read_stay_within_their_budget() {
     let place = Place::new();
     let store = place.open();
     let manifests: Vec<_> = (0..100).map(|number| manifest(number, 200_000)).collect();
@@ -78,12 +78,12 @@ async fn t05_manifests_that_are_sent_to_clients_that_do_not_read_take_no_more_th
     }
     assert!(file_count > 100, "{file_count}: there is room for some 40 in memory");
     drop(unread);
-    assert!(store.manifest_bytes().taken() <= CONTENT_BYTES_MAX, "what is kept alone");
+    assert!(store.manifest_bytes().taken() <= CONTENT_BYTES_MAX, "only the cache");
     assert!(matches!(find(&store, manifests[0].digest()).await, HeldManifest::Whole(_)));
 }
 
 #[tokio::test]
-async fn t05_all_who_look_for_a_manifest_at_the_same_time_share_one_copy() {
+async fn t05_concurrent_reads_of_a_manifest_share_one_copy() {
     let place = Place::new();
     let large = manifest(1, 200_000);
     put(&place.open(), &large).await;
@@ -96,7 +96,7 @@ async fn t05_all_who_look_for_a_manifest_at_the_same_time_share_one_copy() {
 }
 
 #[tokio::test]
-async fn t05_a_large_manifest_that_was_found_damaged_is_set_aside() {
+async fn t05_a_damaged_large_manifest_is_quarantined() {
     let place = Place::new();
     let store = place.open();
     let large = manifest(1, 1 << 20);

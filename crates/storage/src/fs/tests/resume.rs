@@ -1,4 +1,4 @@
-//! What becomes of a partial file when its process, its machine or its writer goes.
+//! Resumes a partial file after the end of its process, its machine or its writer.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -16,7 +16,7 @@ use crate::fs::fault::{Call, Fault};
 
 const MIB: u64 = 1 << 20;
 
-/// Writes `ranges` of the first blob and goes, as a killed process does.
+/// Writes `ranges` of the first blob and drops everything, as a kill does.
 pub(super) async fn leave(place: &Place, ranges: &[(u64, u64)]) {
     let store = place.open();
     let (bytes, digest) = blob(0);
@@ -27,8 +27,9 @@ pub(super) async fn leave(place: &Place, ranges: &[(u64, u64)]) {
     }
 }
 
-/// How much of the first blob is there, in a machine started as `boot_id`; the rest is added and admitted.
-async fn taken_up(place: &Place, boot_id: &str) -> u64 {
+/// The length of the first blob's contiguous beginning in the start `boot_id` of the machine; writes the rest
+/// and admits the blob.
+async fn resumed(place: &Place, boot_id: &str) -> u64 {
     let store = place.try_open_after(boot_id).unwrap();
     let (bytes, digest) = blob(0);
     let spool = store.spool(&digest).await.unwrap();
@@ -43,22 +44,23 @@ async fn taken_up(place: &Place, boot_id: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_file_written_in_order_is_taken_up_as_long_as_it_is() {
+async fn a_file_written_in_order_is_resumed_at_its_length() {
     let place = Place::new();
     leave(&place, &[(0, 10_000), (10_000, 25_000)]).await;
     assert_eq!(
         place.sidecar(&blob(0).1),
         serde_json::json!({"size": SIZE, "boot_id": "this start", "synced": false})
     );
-    assert_eq!(taken_up(&place, "this start").await, 25_000);
+    assert_eq!(resumed(&place, "this start").await, 25_000);
 }
 
-/// What of the first blob is missing, in a machine started as `boot_id`; it is added, and the blob admitted.
+/// The missing ranges of the first blob in the start `boot_id` of the machine; writes them and admits the
+/// blob.
 async fn missing(place: &Place, boot_id: &str) -> Vec<(u64, u64)> {
     let store = place.try_open_after(boot_id).unwrap();
     let (bytes, digest) = blob(0);
     let spool = store.spool(&digest).await.unwrap();
-    assert_eq!(spool.front().1, spool.watermark(), "what is there from the beginning is hashed");
+    assert_eq!(spool.front().1, spool.watermark(), "the contiguous beginning is hashed");
     let gaps = spool.gaps(SIZE);
     for gap in &gaps {
         spool.write(gap.start, vec![bytes.slice(gap.start as usize..gap.end as usize)]).await.unwrap();
@@ -69,7 +71,7 @@ async fn missing(place: &Place, boot_id: &str) -> Vec<(u64, u64)> {
     gaps.iter().map(|gap| (gap.start, gap.end)).collect()
 }
 
-/// Writes pieces of a mebibyte each, at these places, and goes. The blob has 40 of them.
+/// Writes pieces of a mebibyte each at these positions, and drops everything. The blob has 40 pieces.
 async fn leave_mebibytes(place: &Place, order: &[u64]) -> Vec<u64> {
     let (bytes, digest) = content(40 * MIB as usize, oci::Algorithm::Sha256);
     let store = place.open();
@@ -87,19 +89,19 @@ async fn leave_mebibytes(place: &Place, order: &[u64]) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn t09_a_file_with_holes_is_taken_up_as_far_as_it_is_on_record() {
+async fn t09_a_file_with_holes_is_resumed_as_far_as_its_sidecar_lists() {
     let place = Place::new();
     leave(&place, &[(0, 10_000), (30_000, 40_000), (10_000, 20_000)]).await;
     let note = place.sidecar(&blob(0).1);
     assert_eq!((&note["front"], &note["beyond"]), (&10_000.into(), &serde_json::Value::Null));
-    // Too little has come since the first hole to be worth another note.
+    // Too little was written since the first hole for another checkpoint.
     assert_eq!(missing(&place, "this start").await, [(10_000, SIZE)]);
 }
 
 #[tokio::test]
-async fn t09_what_is_written_anywhere_is_on_record_with_less_than_a_mebibyte_behind() {
+async fn t09_the_sidecar_lags_behind_the_writes_by_less_than_a_mebibyte() {
     let place = Place::new();
-    // As four connections do: each brings the parts of its own quarter.
+    // As four connections do: each writes the parts of its own quarter.
     let order: Vec<u64> = (0..8).flat_map(|step| [0, 10, 20, 30].map(|quarter| quarter + step)).collect();
     let mut expected = order.clone();
     expected.sort_unstable();
@@ -107,7 +109,7 @@ async fn t09_what_is_written_anywhere_is_on_record_with_less_than_a_mebibyte_beh
 }
 
 #[tokio::test]
-async fn t09_what_was_left_with_holes_survives_being_left_again_and_again() {
+async fn t09_a_file_with_holes_survives_being_left_again_and_again() {
     let place = Place::new();
     leave_mebibytes(&place, &[5, 20]).await;
     assert_eq!(leave_mebibytes(&place, &[6, 30]).await, [5, 6, 20, 30]);
@@ -117,7 +119,7 @@ async fn t09_what_was_left_with_holes_survives_being_left_again_and_again() {
 }
 
 #[tokio::test]
-async fn t09_what_fits_no_note_costs_only_itself() {
+async fn t09_ranges_that_do_not_fit_into_the_sidecar_are_lost_alone() {
     let place = Place::new();
     let (bytes, digest) = content(300_000, oci::Algorithm::Sha256);
     let (store, mut written) = (place.open(), 0);
@@ -140,7 +142,7 @@ async fn t09_what_fits_no_note_costs_only_itself() {
 }
 
 #[tokio::test]
-async fn t09_all_that_a_transfer_brought_before_it_broke_off_is_there_for_the_next() {
+async fn t09_all_bytes_of_a_broken_transfer_are_there_for_the_next() {
     for drops_store in [false, true] {
         let place = Place::new();
         let store = place.open();
@@ -155,7 +157,7 @@ async fn t09_all_that_a_transfer_brought_before_it_broke_off_is_there_for_the_ne
             drop(store);
             assert_eq!(missing(&place, "this start").await, [(20_000, 30_000)]);
         } else {
-            // Its successor asks it what it has.
+            // Its successor asks it for its written ranges.
             let successor = store.spool(&digest).await.unwrap();
             assert_eq!(successor.gaps(40_000), [ByteRange { start: 20_000, end: 30_000 }]);
         }
@@ -163,7 +165,7 @@ async fn t09_all_that_a_transfer_brought_before_it_broke_off_is_there_for_the_ne
 }
 
 #[tokio::test]
-async fn t09_a_note_of_the_form_before_is_taken_up_to_its_front() {
+async fn t09_a_sidecar_of_the_previous_form_is_trusted_up_to_its_front() {
     let place = Place::new();
     leave(&place, &[(0, 25_000)]).await;
     let note = serde_json::json!({"size": SIZE, "boot_id": "this start", "synced": false, "front": 10_000});
@@ -172,7 +174,7 @@ async fn t09_a_note_of_the_form_before_is_taken_up_to_its_front() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_that_fails_costs_no_more_than_the_checkpoint() {
+async fn a_failed_checkpoint_costs_only_the_checkpoint() {
     let place = Place::new();
     let (bytes, digest) = content(40 * MIB as usize, oci::Algorithm::Sha256);
     let store = place.open();
@@ -180,13 +182,13 @@ async fn a_checkpoint_that_fails_costs_no_more_than_the_checkpoint() {
     let piece = |at: u64| vec![bytes.slice((at * MIB) as usize..((at + 1) * MIB) as usize)];
     spool.write(20 * MIB, piece(20)).await.unwrap();
     for (at, call) in [Call::Open, Call::Write, Call::Rename].into_iter().enumerate() {
-        // Of the calls for writing, the first is that of the piece.
+        // The first write call is that of the piece.
         let skip = usize::from(call == Call::Write);
         place.faults.inject(Some(call), skip, Fault::Errno(Errno::NOSPC.raw_os_error()));
         spool.write(at as u64 * MIB, piece(at as u64)).await.unwrap();
         assert!(!place.faults.is_pending(), "{call:?}");
     }
-    assert_eq!(place.sidecar(&digest)["front"], 0, "what stands there is what stood there before");
+    assert_eq!(place.sidecar(&digest)["front"], 0, "the old sidecar stays");
     spool.write(3 * MIB, piece(3)).await.unwrap();
     drop((spool, store));
     let store = place.open();
@@ -195,17 +197,17 @@ async fn a_checkpoint_that_fails_costs_no_more_than_the_checkpoint() {
 }
 
 #[tokio::test]
-async fn nothing_unsynced_is_believed_after_the_machine_stopped() {
+async fn unsynced_bytes_are_not_trusted_after_a_restart_of_the_machine() {
     let place = Place::new();
     leave(&place, &[(0, 25_000)]).await;
-    assert_eq!(taken_up(&place, "next start").await, 0);
+    assert_eq!(resumed(&place, "next start").await, 0);
     let place = Place::new();
     leave(&place, &[(0, 10_000), (30_000, 40_000)]).await;
-    assert_eq!(taken_up(&place, "next start").await, 0);
+    assert_eq!(resumed(&place, "next start").await, 0);
 }
 
 #[tokio::test]
-async fn t09_what_was_parked_is_believed_after_the_machine_stopped() {
+async fn t09_parked_bytes_are_trusted_after_a_restart_of_the_machine() {
     for (ranges, gaps) in [
         (&[(0, 25_000)][..], &[(25_000, SIZE)][..]),
         (&[(0, 25_000), (30_000, 40_000)], &[(25_000, 30_000)]),
@@ -226,7 +228,7 @@ async fn t09_what_was_parked_is_believed_after_the_machine_stopped() {
 }
 
 #[tokio::test]
-async fn what_was_added_to_a_parked_file_is_not_believed_after_the_machine_stopped() {
+async fn bytes_added_to_a_parked_file_are_not_trusted_after_a_restart_of_the_machine() {
     let place = Place::new();
     let (bytes, digest) = blob(0);
     {
@@ -238,11 +240,11 @@ async fn what_was_added_to_a_parked_file_is_not_believed_after_the_machine_stopp
         assert_eq!(spool.watermark(), 10_000);
         spool.write(10_000, vec![bytes.slice(10_000..20_000)]).await.unwrap();
     }
-    assert_eq!(taken_up(&place, "next start").await, 0);
+    assert_eq!(resumed(&place, "next start").await, 0);
 }
 
 #[tokio::test]
-async fn an_empty_spool_leaves_nothing_when_parked() {
+async fn an_empty_spool_leaves_no_file_when_parked() {
     let place = Place::new();
     let store = place.open();
     store.spool(&blob(0).1).await.unwrap().park().await;
@@ -250,25 +252,25 @@ async fn an_empty_spool_leaves_nothing_when_parked() {
 }
 
 #[tokio::test]
-async fn a_file_without_a_note_that_makes_sense_is_not_believed() {
+async fn a_file_without_a_valid_sidecar_is_not_trusted() {
     for note in ["", "{", "null", r#"{"size":"x"}"#, r#"{"boot_id":7}"#, r#"{"size":40000,"boot_id":null}"#] {
         let place = Place::new();
         leave(&place, &[(0, 25_000)]).await;
         fs::write(place.layout().sidecar(&blob(0).1), note).unwrap();
-        assert_eq!(taken_up(&place, "this start").await, 0, "{note}");
+        assert_eq!(resumed(&place, "this start").await, 0, "{note}");
     }
     let place = Place::new();
     leave(&place, &[(0, 25_000)]).await;
     fs::remove_file(place.layout().sidecar(&blob(0).1)).unwrap();
-    assert_eq!(taken_up(&place, "this start").await, 0);
+    assert_eq!(resumed(&place, "this start").await, 0);
 }
 
 #[tokio::test]
-async fn a_note_without_its_file_says_nothing() {
+async fn a_sidecar_without_its_file_is_ignored() {
     let place = Place::new();
     leave(&place, &[(0, 25_000)]).await;
     fs::remove_file(place.layout().partial(&blob(0).1)).unwrap();
-    assert_eq!(taken_up(&place, "this start").await, 0);
+    assert_eq!(resumed(&place, "this start").await, 0);
 }
 
 #[tokio::test]
@@ -277,11 +279,11 @@ async fn bytes_beyond_the_size_are_cut_off() {
     leave(&place, &[(0, 40_000)]).await;
     let file = fs::OpenOptions::new().append(true).open(place.layout().partial(&blob(0).1)).unwrap();
     file.write_all_at(b"tail", SIZE).unwrap();
-    assert_eq!(taken_up(&place, "this start").await, SIZE);
+    assert_eq!(resumed(&place, "this start").await, SIZE);
 }
 
 #[tokio::test]
-async fn a_front_that_is_wrong_on_disk_costs_the_partial_file_and_no_more() {
+async fn a_front_that_is_wrong_on_disk_costs_only_the_partial_file() {
     let place = Place::new();
     let (bytes, digest) = blob(0);
     leave(&place, &[(0, 25_000)]).await;
@@ -294,11 +296,11 @@ async fn a_front_that_is_wrong_on_disk_costs_the_partial_file_and_no_more() {
         spool.finish(SIZE).await.unwrap_err();
     }
     assert_eq!(place.names_in("partial"), [""; 0]);
-    assert_eq!(taken_up(&place, "this start").await, 0);
+    assert_eq!(resumed(&place, "this start").await, 0);
 }
 
 #[tokio::test]
-async fn a_front_that_cannot_be_read_is_left_behind_with_its_sectors() {
+async fn a_front_that_cannot_be_read_is_replaced_by_a_new_file() {
     let place = Place::new();
     leave(&place, &[(0, 25_000)]).await;
     let inode = fs::metadata(place.layout().partial(&blob(0).1)).unwrap().ino();
@@ -314,7 +316,7 @@ async fn a_front_that_cannot_be_read_is_left_behind_with_its_sectors() {
 }
 
 #[tokio::test]
-async fn t10_a_reader_beyond_a_hole_does_not_make_its_successor_begin_anew() {
+async fn t10_a_reader_beyond_a_hole_does_not_stop_a_successor_from_resuming() {
     let place = Place::new();
     let store = place.open();
     let (bytes, digest) = blob(0);
@@ -326,7 +328,7 @@ async fn t10_a_reader_beyond_a_hole_does_not_make_its_successor_begin_anew() {
     drop(old);
     let new = store.spool(&digest).await.unwrap();
     assert_eq!(new.gaps(SIZE), [ByteRange { start: 10_000, end: 30_000 }]);
-    // Wrong bytes go nowhere but into the hole.
+    // Wrong bytes are written only into the hole.
     new.write(0, vec![Bytes::from(vec![0; SIZE as usize])]).await.unwrap();
     assert_eq!(read(&reader, 30_000, SIZE).await, bytes[30_000..]);
     assert_eq!(read(&reader, 0, 10_000).await, bytes[..10_000]);
@@ -340,7 +342,7 @@ async fn t10_a_reader_beyond_a_hole_does_not_make_its_successor_begin_anew() {
 }
 
 #[tokio::test]
-async fn what_lies_beyond_what_is_believed_is_written_over_and_cut_off() {
+async fn untrusted_bytes_are_overwritten_and_cut_off() {
     let place = Place::new();
     let (bytes, digest) = blob(0);
     leave(&place, &[(0, 10_000), (20_000, 30_000)]).await;
@@ -357,7 +359,7 @@ async fn what_lies_beyond_what_is_believed_is_written_over_and_cut_off() {
 }
 
 #[tokio::test]
-async fn a_verified_spool_that_was_succeeded_is_not_admitted() {
+async fn a_superseded_verified_spool_is_not_admitted() {
     let place = Place::new();
     let store = place.open();
     let (bytes, digest) = blob(0);
@@ -369,12 +371,12 @@ async fn a_verified_spool_that_was_succeeded_is_not_admitted() {
     new.write(0, vec![Bytes::from_static(b"else")]).await.unwrap();
     assert_eq!(store.admit(verified).await.unwrap_err().kind(), StoreErrorKind::Closed);
     assert!(BlobStore::open(&store, &digest).await.unwrap().is_none());
-    assert_eq!(read(&reader, 0, SIZE).await, bytes, "what was verified stays what it was");
+    assert_eq!(read(&reader, 0, SIZE).await, bytes, "verified bytes do not change");
     assert_eq!(new.watermark(), 4);
 }
 
 #[tokio::test]
-async fn a_failed_write_leaves_nothing_that_counts() {
+async fn no_byte_of_a_failed_write_counts() {
     let place = Place::new();
     let store = place.open();
     let (bytes, digest) = blob(0);
@@ -384,7 +386,7 @@ async fn a_failed_write_leaves_nothing_that_counts() {
     let error = spool.write(10_000, vec![bytes.slice(10_000..20_000)]).await.unwrap_err();
     assert_eq!((error.kind(), error.call().as_str()), (StoreErrorKind::Full, "pwritev"));
     assert_eq!((spool.watermark(), spool.front().1), (10_000, 10_000));
-    // Space was made; the same bytes may come again.
+    // After space was freed, the same bytes can be written again.
     place.faults.inject(Some(Call::Write), 0, Fault::Short);
     spool.write(10_000, vec![bytes.slice(10_000..)]).await.unwrap();
     store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();

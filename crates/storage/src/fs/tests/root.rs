@@ -1,4 +1,4 @@
-//! Roots: what is opened, what is refused, and what happens when one vanishes.
+//! Roots: which are opened, which are refused, and errors when one vanishes.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -16,7 +16,7 @@ use crate::fs::fault::{Call, Fault};
 use crate::fs::open;
 use crate::record_store::RecordStore;
 
-/// Opening `root` fails in this way, with a text that says these things.
+/// Expects that opening `root` fails with this kind and a text that contains these words.
 fn refused(root: &Path, kind: StoreErrorKind, says: &[&str]) {
     let error = open(root, metrics()).unwrap_err();
     let text = error.to_string();
@@ -27,7 +27,7 @@ fn refused(root: &Path, kind: StoreErrorKind, says: &[&str]) {
 }
 
 #[test]
-fn a_missing_root_is_made_with_its_parents() {
+fn a_missing_root_is_created_with_its_parents() {
     let place = Place::new();
     let root = place.root().join("a/b/docker.io");
     drop(open(&root, metrics()).unwrap());
@@ -37,7 +37,7 @@ fn a_missing_root_is_made_with_its_parents() {
 }
 
 #[test]
-fn an_empty_root_is_taken() {
+fn an_empty_root_is_accepted() {
     for leftovers in [&["lost+found"][..], &["lock", "tmp"], &[]] {
         let place = Place::new();
         for name in leftovers {
@@ -88,7 +88,7 @@ fn other_versions_are_refused() {
 }
 
 #[test]
-fn what_is_not_a_store_is_left_alone() {
+fn a_directory_that_is_no_store_is_not_changed() {
     let place = Place::new();
     fs::create_dir(place.root()).unwrap();
     fs::write(place.root().join("letters.txt"), "dear diary").unwrap();
@@ -96,7 +96,7 @@ fn what_is_not_a_store_is_left_alone() {
     assert_eq!(place.names_in("."), ["letters.txt"]);
     let file = place.root().join("letters.txt");
     refused(&file, StoreErrorKind::Unfit, &["not a directory"]);
-    // A store whose marker was lost is not told from a volume that is not mounted.
+    // A store without its marker looks like a volume that is not mounted.
     let place = Place::new();
     drop(place.open());
     fs::remove_file(place.root().join("VERSION")).unwrap();
@@ -155,7 +155,7 @@ fn a_read_only_file_system_can_be_opened() {
     assert!(!place.faults.is_pending());
 }
 
-/// Each operation of a store, and what it answers.
+/// The result of each operation of a store.
 async fn all_answers(store: &crate::fs::FsStore) -> Vec<(&'static str, Option<StoreError>)> {
     let (_, digest) = blob(0);
     vec![
@@ -173,14 +173,14 @@ async fn all_answers(store: &crate::fs::FsStore) -> Vec<(&'static str, Option<St
 }
 
 #[tokio::test]
-async fn a_vanished_root_is_reported_and_never_made_anew() {
+async fn a_vanished_root_is_reported_and_never_created_again() {
     for is_mount_point in [false, true] {
         let place = Place::new();
         let store = place.open();
         let (bytes, digest) = blob(0);
         let spool = store.spool(&digest).await.unwrap();
         spool.write(0, vec![bytes.clone()]).await.unwrap();
-        // What an unmounted volume leaves is the empty directory that it was mounted on.
+        // An unmounted volume leaves its empty mount point.
         fs::rename(place.root(), place.directory.path().join("elsewhere")).unwrap();
         if is_mount_point {
             fs::create_dir(place.root()).unwrap();
@@ -196,7 +196,7 @@ async fn a_vanished_root_is_reported_and_never_made_anew() {
         let store_is_absent =
             if is_mount_point { place.names_in(".").is_empty() } else { !place.root().exists() };
         assert!(store_is_absent);
-        // Back again, all is well.
+        // Once the root is back, all operations succeed.
         if is_mount_point {
             fs::remove_dir(place.root()).unwrap();
         }
@@ -208,7 +208,7 @@ async fn a_vanished_root_is_reported_and_never_made_anew() {
 }
 
 #[tokio::test]
-async fn directories_removed_by_hand_are_made_again() {
+async fn directories_removed_by_hand_are_created_again() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..2 {
@@ -219,7 +219,7 @@ async fn directories_removed_by_hand_are_made_again() {
         store.put_tag(&repository(), &tag(), &record()).await.unwrap();
         store.put_link(&repository(), &digest).await.unwrap();
         for name in ["blobs", "partial", "tmp", "quarantine", "repositories", "manifests"] {
-            // Not all are needed again, so some stay away.
+            // Not all directories are needed again, so some stay removed.
             let _ = fs::remove_dir_all(place.root().join(name));
         }
         assert!(BlobStore::open(&store, &digest).await.unwrap().is_none());
@@ -228,11 +228,11 @@ async fn directories_removed_by_hand_are_made_again() {
 }
 
 #[tokio::test]
-async fn files_are_not_sent_where_the_file_system_cannot_do_that() {
+async fn files_are_not_sent_if_the_file_system_cannot_do_that() {
     for (errno, can_send) in [(None, true), (Some(Errno::INVAL), false), (Some(Errno::OPNOTSUPP), false)] {
         let place = Place::fast();
         if let Some(errno) = errno {
-            // The first read of a new root is the attempt to send a byte of its marker.
+            // The first read of a new root tries to send a byte of its marker.
             place.faults.inject(Some(Call::Read), 0, Fault::Errno(errno.raw_os_error()));
         }
         let store = place.open();

@@ -1,4 +1,4 @@
-//! One run through everything that a store does, in a fixed order, that goes on when a step fails.
+//! One run through all operations of a store, in a fixed order, which continues when a step fails.
 
 use std::collections::HashSet;
 use std::time::{Duration, UNIX_EPOCH};
@@ -19,12 +19,12 @@ use crate::verified_manifest::VerifiedManifest;
 
 pub(super) const SIZE: u64 = 40_000;
 
-/// The contents that the script stores, told apart by their lengths.
+/// The contents that the script stores; their lengths differ.
 pub(super) fn blob(number: u64) -> (Bytes, Digest) {
     content((SIZE + number) as usize, if number == 1 { Algorithm::Sha512 } else { Algorithm::Sha256 })
 }
 
-/// How many different contents there are.
+/// The number of different contents.
 pub(super) const BLOB_COUNT: u64 = 8;
 
 pub(super) fn repository() -> Repository {
@@ -52,7 +52,7 @@ pub(super) fn record() -> TagRecord {
     }
 }
 
-/// What the store acknowledged.
+/// The operations that the store acknowledged.
 #[derive(Debug, Default)]
 pub(super) struct Acknowledged {
     pub(super) stored: HashSet<Digest>,
@@ -62,7 +62,7 @@ pub(super) struct Acknowledged {
     pub(super) link: bool,
 }
 
-/// Runs the script. Whatever fails, the rest is tried all the same.
+/// Runs the script. After a failed step it continues with the next.
 pub(super) async fn play(store: &FsStore) -> Acknowledged {
     let mut done = Acknowledged::default();
     store.take_stock().await;
@@ -82,7 +82,7 @@ pub(super) async fn play(store: &FsStore) -> Acknowledged {
         spool.discard().await;
     }
     let _ = forge(store, 6).await;
-    // Of what lies beyond the hole too little came to be on record, so the file is longer than what is believed.
+    // The sidecar lists only some of the bytes beyond the hole, so the file is longer than its trusted bytes.
     let _ = leave(store, 7, &[0, 2]).await;
     let (bytes, digest) = blob(7);
     if fill(store, &bytes, &digest, &[0, 1, 2]).await.is_ok() {
@@ -102,7 +102,7 @@ pub(super) async fn play(store: &FsStore) -> Acknowledged {
         done.stored.remove(&damaged);
         done.removed.insert(damaged);
     } else {
-        // Told that it failed, it may have got half the way.
+        // A failed call may have been carried out halfway.
         done.stored.remove(&damaged);
     }
     let _: Vec<_> = store.entries().collect().await;
@@ -142,7 +142,7 @@ async fn fill(store: &FsStore, bytes: &Bytes, digest: &Digest, order: &[u64]) ->
     let verified = spool.finish(size).await?;
     let content = verified.content();
     let admitted = store.admit(verified).await;
-    // Whatever becomes of the commit, those who read the fill get every byte of it.
+    // Whether or not the commit succeeds, readers of the fill get all bytes.
     if let Ok(whole) = content.read(0, size as usize).await {
         assert_eq!(whole, *bytes);
     }
@@ -154,7 +154,7 @@ pub(super) fn third_of(size: u64, third: u64) -> (u64, u64) {
     (size * third / 3, size * (third + 1) / 3)
 }
 
-/// Writes some thirds of a blob and leaves it at that.
+/// Writes some thirds of a blob, and no more.
 async fn leave(
     store: &FsStore,
     number: u64,
@@ -181,7 +181,7 @@ async fn forge(store: &FsStore, number: u64) -> Result<(), VerifyError> {
     Ok(())
 }
 
-/// Opens the store anew, without faults, and expects everything that was promised and nothing wrong.
+/// Opens the store again, without faults, and expects all acknowledged content and no wrong byte.
 pub(super) async fn inspect(place: &Place, done: &Acknowledged, is_power_loss: bool) {
     place.faults.reset();
     let store = place.try_open_after(if is_power_loss { "next start" } else { "this start" }).unwrap();
@@ -207,17 +207,17 @@ pub(super) async fn inspect(place: &Place, done: &Acknowledged, is_power_loss: b
     assert!(store.has_link(&repository(), &blob(0).1).await.unwrap() || !done.link);
 }
 
-/// Takes up whatever is left of a blob and completes it.
+/// Resumes a blob and completes it.
 async fn go_on(store: &FsStore, number: u64) {
     let (bytes, digest) = blob(number);
     let spool = store.spool(&digest).await.unwrap();
     let front = spool.watermark();
-    let taken_up = read(&spool.content(), 0, front).await;
-    // What was forged is as good as what an upstream forges: only the digest tells.
+    let resumed = read(&spool.content(), 0, front).await;
+    // A file forged on disk is like an upstream's wrong bytes: only the digest reveals it.
     let mut forged = bytes.to_vec();
     forged[7] ^= 1;
     assert!(
-        bytes.starts_with(&taken_up) || (number == 6 && forged.starts_with(&taken_up)),
+        bytes.starts_with(&resumed) || (number == 6 && forged.starts_with(&resumed)),
         "front of {number}"
     );
     spool.write(front, vec![bytes.slice(front as usize..)]).await.unwrap();

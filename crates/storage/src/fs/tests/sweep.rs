@@ -1,4 +1,4 @@
-//! Leftovers that nobody took up.
+//! Sweeps remove files that were not resumed.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ use crate::conformance::Engine;
 use crate::maintain::Maintain;
 
 #[tokio::test]
-async fn untouched_partial_files_go_after_a_day() {
+async fn untouched_partial_files_are_removed_after_a_day() {
     let day = Duration::from_secs(24 * 60 * 60);
     let minute = Duration::from_secs(60);
     let now = SystemTime::now();
@@ -31,7 +31,7 @@ async fn untouched_partial_files_go_after_a_day() {
         age(modified);
         let store = place.open();
         assert_eq!(place.names_in("partial").len(), if is_kept { 2 } else { 0 }, "{modified:?}");
-        // One in use is not swept, whatever its age.
+        // A partial file in use is not swept, whatever its age.
         let spool = store.spool(&blob(0).1).await.unwrap();
         age(now - 3 * day);
         store.sweep().await;
@@ -43,7 +43,7 @@ async fn untouched_partial_files_go_after_a_day() {
 }
 
 #[tokio::test]
-async fn files_on_their_way_go_at_the_start() {
+async fn temporary_files_are_removed_at_the_start() {
     let place = Place::new();
     drop(place.open());
     for number in 0..100 {

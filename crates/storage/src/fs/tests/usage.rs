@@ -1,4 +1,4 @@
-//! What a store says that it holds is what its directories say.
+//! The usage that a store reports is the content of its directories.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::record_store::RecordStore;
 use crate::usage::{Held, Usage};
 use crate::verified_manifest::VerifiedManifest;
 
-/// What the regular files below a directory come to, as `du --apparent-size` would have it.
+/// The total of the regular files below a directory, as `du --apparent-size` counts it.
 fn measured(path: &Path, counts: &dyn Fn(&str) -> bool) -> Held {
     let mut held = Held::default();
     for entry in fs::read_dir(path).into_iter().flatten() {
@@ -47,12 +47,12 @@ pub(super) fn truth(root: &Path) -> Usage {
     }
 }
 
-/// A blob of one of the sizes at which something changes.
+/// A blob of one of the sizes at which the behaviour changes.
 fn blob(number: u64) -> (Bytes, Digest) {
     content(1 + (number as usize * 7_919) % 400_000, Algorithm::Sha256)
 }
 
-/// One change, chosen by `seed`; it may find nothing to do.
+/// One change, chosen by `seed`; it may have no effect.
 async fn change(store: &FsStore, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let (bytes, digest) = blob(random.u64(..12));
@@ -99,7 +99,7 @@ async fn change(store: &FsStore, seed: u64) {
     }
 }
 
-/// Changes, starts anew without a word, counts in the midst of changes: and it is right each time.
+/// Makes changes, reopens the store without notice, counts during changes, and compares the usage each time.
 async fn live(place: &Place, seed: u64, opened: impl Fn() -> FsStore) {
     for life in 0..4 {
         let store = opened();
@@ -120,7 +120,7 @@ async fn live(place: &Place, seed: u64, opened: impl Fn() -> FsStore) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_store_says_that_it_holds_is_what_is_there() {
+async fn usage_is_the_content_of_the_directories() {
     for seed in 0..12 {
         let place = Place::fast();
         live(&place, seed, || place.open()).await;
@@ -166,7 +166,7 @@ async fn a_directory_that_cannot_be_counted_is_counted_by_a_later_sweep() {
     fs::write(place.layout().blob(&digest), &bytes).unwrap();
     fs::write(place.root().join("VERSION"), "1\n").unwrap();
     let store = place.open();
-    // Four look for directories, then the one is read.
+    // The first four list parents, then this directory is read.
     place.faults.inject(Some(Call::ReadDirectory), 4, Fault::Errno(5));
     store.take_stock().await;
     assert!(!place.faults.is_pending() && store.usage().is_counting);
@@ -177,7 +177,7 @@ async fn a_directory_that_cannot_be_counted_is_counted_by_a_later_sweep() {
 }
 
 #[tokio::test]
-async fn what_is_removed_by_hand_is_noticed_within_a_day_of_sweeps() {
+async fn files_removed_by_hand_are_noticed_within_a_day_of_sweeps() {
     let place = Place::fast();
     let store = place.open();
     store.take_stock().await;
@@ -202,7 +202,7 @@ async fn what_is_removed_by_hand_is_noticed_within_a_day_of_sweeps() {
 }
 
 #[tokio::test]
-async fn entries_are_read_a_thousand_at_a_time() {
+async fn entries_are_read_in_batches_of_a_thousand() {
     let place = Place::fast();
     drop(place.open());
     let directory = place.root().join("blobs/sha256/ab");
@@ -221,7 +221,7 @@ async fn entries_are_read_a_thousand_at_a_time() {
 }
 
 #[tokio::test]
-async fn an_entry_tells_when_the_blob_was_last_read() {
+async fn an_entry_has_the_time_of_the_last_read() {
     let place = Place::fast();
     let store = place.open();
     let (bytes, digest) = content(1_000, Algorithm::Sha256);
@@ -239,16 +239,16 @@ async fn an_entry_tells_when_the_blob_was_last_read() {
     }
 }
 
-/// A disk that fills up in the midst of a write has taken some of it.
+/// A disk that becomes full during a write has written some of it.
 #[tokio::test]
-async fn what_a_failed_write_left_is_counted_and_cut_off() {
+async fn bytes_of_a_failed_write_are_counted_and_cut_off() {
     let place = Place::fast();
     let store = place.open();
     store.take_stock().await;
     let (bytes, digest) = content(100, Algorithm::Sha256);
     let spool = store.spool(&digest).await.unwrap();
     spool.write(0, vec![bytes.clone()]).await.unwrap();
-    // More pieces than one call takes, of which the second one fails.
+    // There are more pieces than one call takes, and the second call fails.
     place.faults.inject(Some(Call::Write), 1, Fault::Errno(28));
     let pieces = vec![Bytes::from_static(&[1; 1_000]); 1_500];
     spool.write(100, pieces).await.unwrap_err();
@@ -260,14 +260,14 @@ async fn what_a_failed_write_left_is_counted_and_cut_off() {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_made_while_others_are_counted_is_counted_too() {
+async fn a_directory_created_while_others_are_counted_is_counted_too() {
     let place = Place::fast();
     let store = place.open();
-    let look = store.look();
+    let survey = store.survey();
     let (bytes, digest) = content(1_000, Algorithm::Sha256);
     let spool = store.spool(&digest).await.unwrap();
     spool.write(0, vec![bytes]).await.unwrap();
     store.admit(spool.finish(1_000).await.unwrap()).await.unwrap();
-    assert_eq!(store.count_turn(&look, 0, Counted::COUNT), Counted::COUNT);
+    assert_eq!(store.count_turn(&survey, 0, Counted::COUNT), Counted::COUNT);
     assert_eq!(store.usage().blobs, truth(&place.root()).blobs);
 }

@@ -1,4 +1,4 @@
-//! How a partial file is begun, or taken up where an earlier spool left it.
+//! Creates a partial file, or resumes the one that an earlier spool left.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,8 +18,8 @@ use crate::error::StoreError;
 use crate::extents::Extents;
 use crate::growth::Growth;
 
-/// A blob up to this size is collected in memory and goes into its file at once. Of such a one no client gets a byte
-/// before its digest is right.
+/// A blob up to this size is collected in memory and written to its file at once. No client gets a byte of it
+/// before its digest is verified.
 pub(super) const COLLECTED_BYTES_MAX: u64 = 256 * 1024;
 
 /// The usable part of an earlier spool.
@@ -31,13 +31,13 @@ struct Remains {
 }
 
 impl PartialFiles {
-    /// The partial file of a digest with what is there, as far as it can be trusted. `None`: nothing is of use. Whatever
-    /// is wrong with it, the answer is to begin anew.
-    pub(super) fn take_up(self: &Arc<Self>, digest: &Digest) -> Option<Partial> {
+    /// Resumes the partial file of a digest, with its trusted bytes. `None`: it has none, or cannot be read,
+    /// and the caller begins a new one.
+    pub(super) fn resume(self: &Arc<Self>, digest: &Digest) -> Option<Partial> {
         if !self.left.may_have(digest) {
             return None;
         }
-        match self.try_take_up(digest) {
+        match self.try_resume(digest) {
             Ok(remains) => remains.map(|remains| {
                 let Remains { file, len, written, noted } = remains;
                 self.root.meter().partial_found(digest, len);
@@ -45,14 +45,14 @@ impl PartialFiles {
                 Partial::new(self, digest, growth, file, len, Some(noted))
             }),
             Err(error) => {
-                debug!(%digest, %error, "partial file cannot be taken up");
+                debug!(%digest, %error, "partial file cannot be resumed");
                 self.root.metrics().store_failed(error.call());
                 None
             }
         }
     }
 
-    /// A new, empty file for what `growth` will tell of. Whatever was there before goes.
+    /// Creates an empty file for the bytes of `growth`, replacing any file under its name.
     pub(super) fn begin(
         self: &Arc<Self>,
         digest: &Digest,
@@ -67,7 +67,7 @@ impl PartialFiles {
             self.clear(digest)?;
         }
         let file = match create() {
-            // Somebody else put it there.
+            // Another program has created it.
             Err(error) if error.is(Errno::EXIST) => {
                 self.clear(digest)?;
                 create()?
@@ -78,9 +78,9 @@ impl PartialFiles {
         Ok(Partial::new(self, digest, growth, file, 0, None))
     }
 
-    /// Nothing is cut off that was written, for somebody may still read it. The order matters at each step:
-    /// should the process be killed, what is noted holds for what is there.
-    fn try_take_up(&self, digest: &Digest) -> Result<Option<Remains>, StoreError> {
+    /// Does not truncate the file, because a reader may still have it open. The order of the steps matters:
+    /// whenever the process is killed, the sidecar describes the file correctly.
+    fn try_resume(&self, digest: &Digest) -> Result<Option<Remains>, StoreError> {
         let (path, sidecar_path) = (self.root.layout().partial(digest), self.root.layout().sidecar(digest));
         let old = Sidecar::read(&self.root, &sidecar_path)?;
         let Found::Regular(file, len) = self.root.disk().open_regular(&path, OFlags::RDWR)? else {
@@ -94,7 +94,7 @@ impl PartialFiles {
         } else {
             return Ok(None);
         };
-        // As long as there is nothing but what is believed, the file's length tells how far it goes.
+        // If all bytes of the file are trusted, its length is enough.
         let is_in_order = written == Extents::prefix(len);
         let noted = if is_in_order {
             let boot_id = self.boot_id.clone();
@@ -102,27 +102,27 @@ impl PartialFiles {
         } else {
             Sidecar::listing(&written, size, self.boot_id.clone(), false)
         };
-        // What is written from now on is not durable, and a power loss must not bring the old note back.
+        // Bytes written from now on are not durable, and a power loss must not bring the old sidecar back.
         let was_synced = old.is_some_and(|old| old.synced);
         let durability = if was_synced { Durability::PowerLoss } else { Durability::ProcessDeath };
         noted.write(&self.root, &sidecar_path, durability)?;
         Ok(Some(Remains { file, len, written, noted }))
     }
 
-    /// Whether a file that nothing vouches for is all of a small blob: its digest tells.
+    /// Whether a file without a sidecar is a complete small blob: its digest decides.
     fn is_whole(&self, digest: &Digest, file: &File, path: &Path, len: u64) -> Result<bool, StoreError> {
         if !(1..=COLLECTED_BYTES_MAX).contains(&len) {
             return Ok(false);
         }
-        // It is at most some hundred kilobytes.
+        // It is at most `COLLECTED_BYTES_MAX`, so it fits.
         let mut bytes = vec![0; len as usize];
         let read = self.root.disk().read_full(file, &mut bytes, 0);
         let count = read.map_err(|error| StoreError::io("pread", path, &error))?;
         Ok(count == bytes.len() && Digest::of(digest.algorithm(), &bytes) == *digest)
     }
 
-    /// Makes room for a new file; the old one is never emptied, for someone may still read it. The note goes first,
-    /// because it must never stand beside bytes that it does not describe.
+    /// Removes the old file; it is not truncated, because a reader may still have it open. The sidecar is
+    /// removed first, because it must never be beside bytes that it does not describe.
     fn clear(&self, digest: &Digest) -> Result<(), StoreError> {
         self.remove(&self.root.layout().sidecar(digest))?;
         let path = self.root.layout().partial(digest);
@@ -133,7 +133,7 @@ impl PartialFiles {
     }
 
     fn remove(&self, path: &Path) -> Result<(), StoreError> {
-        // Where that fails it is no file; whatever it is, it has no place here.
+        // If that fails, it is no file, and is quarantined.
         self.root.unlink(path).or_else(|_| self.root.set_aside(path))
     }
 }
