@@ -4,10 +4,8 @@
 //! file is counted once, whether it was added before its directory was counted or after. Reads take no such
 //! lock.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use oci::Digest;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::counted::{Counted, Kind};
@@ -23,8 +21,8 @@ pub(crate) struct Meter {
     manifests: Sum,
     quarantine: Sum,
     partial: Sum,
-    /// The digests whose partial files are counted; `None`: all.
-    partial_digests: Mutex<Option<HashSet<Digest>>>,
+    /// Whether the partial files of earlier processes are counted.
+    are_leftovers_counted: AtomicBool,
 }
 
 /// One of the figures. Its two numbers are not read atomically.
@@ -50,15 +48,15 @@ impl Default for Meter {
             manifests: Sum::default(),
             quarantine: Sum::default(),
             partial: Sum::default(),
-            partial_digests: Mutex::new(Some(HashSet::new())),
+            are_leftovers_counted: AtomicBool::new(false),
         }
     }
 }
 
 impl Meter {
     pub(super) fn usage(&self) -> Usage {
-        let is_counting =
-            self.uncounted_count.load(Ordering::Acquire) > 0 || self.partial_digests.lock().is_some();
+        let is_counting = self.uncounted_count.load(Ordering::Acquire) > 0
+            || !self.are_leftovers_counted.load(Ordering::Acquire);
         Usage {
             blobs: self.blobs.held(),
             manifests: self.manifests.held(),
@@ -79,22 +77,10 @@ impl Meter {
         Locked { sum, uncounted_count: &self.uncounted_count, held }
     }
 
-    /// Counts a new, empty partial file. The caller has locked the digest's slot, here and below.
-    pub(super) fn partial_made(&self, digest: &Digest) {
-        let is_new =
-            self.partial_digests.lock().as_mut().is_none_or(|digests| digests.insert(digest.clone()));
-        if is_new {
-            self.partial.add(0);
-        }
-    }
-
-    /// Counts an existing partial file of `len` bytes.
-    pub(super) fn partial_found(&self, digest: &Digest, len: u64) {
-        let is_new =
-            self.partial_digests.lock().as_mut().is_some_and(|digests| digests.insert(digest.clone()));
-        if is_new {
-            self.partial.add(len);
-        }
+    /// Counts a partial file of `len` bytes: one of an earlier process, before the store is used, or a new
+    /// one.
+    pub(super) fn partial_added(&self, len: u64) {
+        self.partial.add(len);
     }
 
     /// Notes the new length of a counted partial file.
@@ -107,16 +93,13 @@ impl Meter {
     }
 
     /// Notes that a partial file of `len` bytes was removed or renamed.
-    pub(super) fn partial_gone(&self, digest: &Digest, len: u64) {
-        let is_counted = self.partial_digests.lock().as_mut().is_none_or(|digests| digests.remove(digest));
-        if is_counted {
-            self.partial.remove(len);
-        }
+    pub(super) fn partial_removed(&self, len: u64) {
+        self.partial.remove(len);
     }
 
-    /// Notes that all partial files are counted.
-    pub(super) fn partials_are_counted(&self) {
-        *self.partial_digests.lock() = None;
+    /// Notes that the partial files of earlier processes are counted.
+    pub(super) fn leftovers_are_counted(&self) {
+        self.are_leftovers_counted.store(true, Ordering::Release);
     }
 }
 

@@ -271,7 +271,7 @@ impl Partial {
 
     fn note_gone(&self, names: &mut Names) {
         if mem::take(&mut names.is_there) {
-            self.partial_files.root.meter().partial_gone(&self.digest, names.len);
+            self.partial_files.root.meter().partial_removed(names.len);
         }
     }
 

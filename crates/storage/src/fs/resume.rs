@@ -40,7 +40,6 @@ impl PartialFiles {
         match self.try_resume(digest) {
             Ok(remains) => remains.map(|remains| {
                 let Remains { file, len, written, noted } = remains;
-                self.root.meter().partial_found(digest, len);
                 let growth = Arc::new(Growth::new(written, noted.size));
                 Partial::new(self, digest, growth, file, len, Some(noted))
             }),
@@ -74,7 +73,7 @@ impl PartialFiles {
             }
             created => created?,
         };
-        self.root.meter().partial_made(digest);
+        self.root.meter().partial_added(0);
         Ok(Partial::new(self, digest, growth, file, 0, None))
     }
 
@@ -128,7 +127,7 @@ impl PartialFiles {
         let path = self.root.layout().partial(digest);
         let len = self.root.len_of(&path)?;
         self.remove(&path)?;
-        len.into_iter().for_each(|len| self.root.meter().partial_gone(digest, len));
+        len.into_iter().for_each(|len| self.root.meter().partial_removed(len));
         Ok(())
     }
 

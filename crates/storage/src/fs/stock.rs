@@ -8,7 +8,6 @@ use async_trait::async_trait;
 
 use super::counted::Counted;
 use super::jobs::Sort;
-use super::layout::parse_partial_name;
 use super::store::FsStore;
 use crate::error::StoreError;
 use crate::maintain::Maintain;
@@ -33,8 +32,6 @@ pub(super) struct Survey {
 impl Maintain for FsStore {
     async fn take_stock(&self) {
         self.count_from(0, Counted::COUNT).await;
-        let counted = self.run(Sort::Long, Self::count_partials).await;
-        self.root().swallow(counted);
     }
 
     async fn sweep(&self) {
@@ -124,24 +121,5 @@ impl FsStore {
             if counting.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         counting
-    }
-
-    /// Counts the partial files of earlier processes. Those of this process are counted already.
-    fn count_partials(&self) -> Result<(), StoreError> {
-        let directory = self.root().layout().partials();
-        let mut digests = Vec::new();
-        self.root().disk().list(&directory, &mut |name| {
-            digests.extend(name.to_str().and_then(parse_partial_name));
-            ControlFlow::Continue(())
-        })?;
-        for digest in digests {
-            let slot = self.slots().of(&digest);
-            let _locked = slot.lock();
-            if let Some(len) = self.root().len_of(&self.root().layout().partial(&digest))? {
-                self.root().meter().partial_found(&digest, len);
-            }
-        }
-        self.root().meter().partials_are_counted();
-        Ok(())
     }
 }

@@ -1,11 +1,13 @@
 //! Removes files that earlier processes or broken transfers left behind.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::Stat;
+use tracing::warn;
 
 use super::disk::regular_len;
 use super::layout::parse_partial_name;
@@ -25,14 +27,35 @@ impl FsStore {
     pub(super) fn sweep_at_start(&self) {
         self.root().swallow(self.empty_temporary());
         self.root().swallow(self.sweep_partials());
-        self.root().swallow(self.learn_what_is_left());
+        self.root().swallow(self.count_leftovers());
     }
 
-    fn learn_what_is_left(&self) -> Result<(), StoreError> {
-        let names = self.names_in(&self.root().layout().partials())?;
-        if names.len() < NAME_COUNT_MAX {
-            self.partial_files().left.set(names.iter().filter_map(|name| parse_partial_name(name.to_str()?)));
+    /// Learns which partial files earlier processes left, and counts them. The store is not used yet, so each
+    /// file is counted once, without a record of which were.
+    fn count_leftovers(&self) -> Result<(), StoreError> {
+        let directory = self.root().layout().partials();
+        let names = self.names_in(&directory)?;
+        let mut digests = HashSet::new();
+        for name in &names {
+            let Some(digest) = name.to_str().and_then(parse_partial_name) else { continue };
+            let path = directory.join(name);
+            if path == self.root().layout().partial(&digest)
+                && let Some(len) = self.root().len_of(&path)?
+            {
+                self.root().meter().partial_added(len);
+            }
+            digests.insert(digest);
         }
+        if names.len() < NAME_COUNT_MAX {
+            self.partial_files().left.set(digests);
+        } else {
+            warn!(
+                directory = %directory.display(),
+                count = names.len(),
+                "too many files of unfinished blobs; only these are counted"
+            );
+        }
+        self.root().meter().leftovers_are_counted();
         Ok(())
     }
 
@@ -66,7 +89,7 @@ impl FsStore {
                 continue;
             }
             match (self.root().unlink(&path), regular_len(&stat)) {
-                (Ok(()), Some(len)) => self.root().meter().partial_gone(&digest, len),
+                (Ok(()), Some(len)) => self.root().meter().partial_removed(len),
                 (removed, _) => self.root().swallow(removed),
             }
         }

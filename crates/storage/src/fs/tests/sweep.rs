@@ -3,12 +3,18 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
+use oci::{Algorithm, Digest};
+
 use super::Place;
 use super::resume::leave;
 use super::script::blob;
+use super::usage::truth;
 use crate::blob_store::BlobStore;
 use crate::conformance::Engine;
+use crate::fs::fault::{Call, Fault};
+use crate::fs::leftovers::LEFTOVER_COUNT_MAX;
 use crate::maintain::Maintain;
+use crate::usage::{Held, Usage};
 
 #[tokio::test]
 async fn untouched_partial_files_are_removed_after_a_day() {
@@ -51,4 +57,55 @@ async fn temporary_files_are_removed_at_the_start() {
     }
     drop(place.open());
     assert_eq!(place.names_in("tmp"), [""; 0]);
+}
+
+/// Files in `partial` that no sidecar describes, of a byte each.
+fn leave_behind(place: &Place, count: u32) -> Vec<Digest> {
+    let digests = (0..count).map(|number| Digest::of(Algorithm::Sha256, &number.to_le_bytes()));
+    digests.inspect(|digest| fs::write(place.layout().partial(digest), "x").unwrap()).collect()
+}
+
+#[tokio::test]
+async fn leftovers_are_counted_before_the_store_is_used() {
+    let place = Place::fast();
+    drop(place.open());
+    let digests = leave_behind(&place, 3);
+    let store = place.open();
+    assert_eq!(store.usage().partial, Held { bytes: 3, count: 3 });
+    store.spool(&digests[0]).await.unwrap().discard().await;
+    assert_eq!(store.usage().partial, Held { bytes: 2, count: 2 });
+    assert!(store.usage().is_counting, "its other directories are not counted yet");
+    store.take_stock().await;
+    assert_eq!(store.usage(), truth(&place.root()));
+}
+
+#[tokio::test]
+async fn a_start_counts_a_bounded_number_of_leftovers() {
+    let place = Place::fast();
+    drop(place.open());
+    let digests = leave_behind(&place, LEFTOVER_COUNT_MAX as u32 + 10);
+    let store = place.open();
+    store.take_stock().await;
+    let counted = LEFTOVER_COUNT_MAX as u64;
+    let partial = Held { bytes: counted, count: counted };
+    assert_eq!(store.usage(), Usage { partial, ..Usage::default() });
+    for digest in &digests {
+        store.spool(digest).await.unwrap().discard().await;
+    }
+    assert_eq!(place.names_in("partial"), [""; 0]);
+    assert_eq!(store.usage(), Usage::default(), "it never becomes negative");
+}
+
+/// A listing that fails leaves the figure unknown, and the store says so.
+#[tokio::test]
+async fn leftovers_that_cannot_be_listed_stay_uncounted() {
+    let place = Place::fast();
+    drop(place.open());
+    leave_behind(&place, 1);
+    // The first listing is that of `tmp`, the second one the sweep's.
+    place.faults.inject(Some(Call::ReadDirectory), 2, Fault::Errno(5));
+    let store = place.open();
+    assert!(!place.faults.is_pending());
+    store.take_stock().await;
+    assert!(store.usage().is_counting);
 }
