@@ -234,7 +234,8 @@ impl Auth {
             let error = Error::from(failure);
             if error.kind() == ErrorKind::Denied {
                 let (registry, scope, has_credentials) = (&self.registry, &key.scope, key.with_login);
-                warn!(%registry, scope, %error, has_credentials, "token refused");
+                let cause = telemetry::error_chain(&error);
+                warn!(%registry, scope, error = cause, has_credentials, "token refused");
             }
             error
         })

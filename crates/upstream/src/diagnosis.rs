@@ -19,10 +19,18 @@ const NAME_COUNT_MAX: usize = 3;
 /// The most bytes of each.
 const NAME_BYTES_MAX: usize = 64;
 
+/// The reader of a description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// May see the addresses and files of this machine.
+    Operator,
+    Client,
+}
+
 /// Describes a failed request to `url`, as the rest of a sentence about the host. `has_proxy` says that it
 /// may have used a proxy.
-pub(crate) fn describe(error: &reqwest::Error, url: &Url, has_proxy: bool) -> String {
-    if let Some(text) = known(error, url) {
+pub(crate) fn describe(error: &reqwest::Error, url: &Url, has_proxy: bool, reader: Reader) -> String {
+    if let Some(text) = known(error, url, reader) {
         return text;
     }
     let cause = causes(error);
@@ -41,11 +49,15 @@ pub(crate) fn describe(error: &reqwest::Error, url: &Url, has_proxy: bool) -> St
 }
 
 /// Describes the first cause of a known kind.
-fn known(error: &reqwest::Error, url: &Url) -> Option<String> {
+fn known(error: &reqwest::Error, url: &Url, reader: Reader) -> Option<String> {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = next {
         if let Some(name) = cause.downcast_ref::<NameError>() {
-            return Some(name.in_words(url.host_str().unwrap_or_default()));
+            let host = url.host_str().unwrap_or_default();
+            return Some(match reader {
+                Reader::Operator => name.in_words(host),
+                Reader::Client => name.for_client(host),
+            });
         }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return Some(tls_failure(tls, url));

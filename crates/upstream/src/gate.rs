@@ -231,7 +231,7 @@ impl Gate {
                 } else {
                     LeftAlone::Host
                 });
-                let error = error.map(tracing::field::display);
+                let error = error.map(|error| telemetry::error_chain(error));
                 warn!(%registry, %host, error, "upstream keeps failing; requests pause");
             }
             (_, State::Closed, _) => info!(%registry, %host, "upstream answers again"),
@@ -289,7 +289,7 @@ impl Permit {
             self.gate.metrics.left_alone(LeftAlone::Path);
             let (registry, host) = (&self.gate.registry, &self.gate.host);
             let TargetGroup { repository, kind } = &*self.target.group;
-            let error = error.map(tracing::field::display);
+            let error = error.map(|error| telemetry::error_chain(error));
             debug!(%registry, %host, %repository, class = ?kind, error, "one target keeps failing upstream; requests for it pause");
         }
     }

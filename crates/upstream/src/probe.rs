@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::base::{BaseSetting, RootKind, root_kind_of};
 use crate::clients::Clients;
-use crate::diagnosis;
+use crate::diagnosis::{self, Reader};
 use crate::error::{Error, ErrorKind};
 use crate::location::host_of;
 use crate::settings::{Settings, SettingsError};
@@ -134,7 +134,7 @@ impl Probe {
                 let text = "does not answer in time; check the address, and that no firewall is in between";
                 return Error::new(ErrorKind::TimedOut, host, text);
             }
-            let detail = diagnosis::describe(&error, url, self.clients.has_proxy());
+            let detail = diagnosis::describe(&error, url, self.clients.has_proxy(), Reader::Operator);
             Error::new(kind, host, detail).with_source(error)
         })
     }

@@ -18,7 +18,7 @@ use tracing::debug;
 use url::{Host, Url};
 
 use crate::clients::Clients;
-use crate::diagnosis;
+use crate::diagnosis::{self, Reader};
 use crate::error::{Error, ErrorKind, causes};
 use crate::location::host_of;
 use crate::resolver::AddressRefused;
@@ -252,7 +252,7 @@ impl Failure {
             return Error::new(ErrorKind::Invalid, host, detail).with_source(error);
         }
         let is_connect = error.is_connect();
-        let detail = diagnosis::describe(&error, url, has_proxy);
+        let detail = diagnosis::describe(&error, url, has_proxy, Reader::Client);
         let described = Error::new(ErrorKind::Unreachable, host, detail).with_source(error);
         if is_connect { described.without_connection() } else { described }
     }

@@ -99,7 +99,8 @@ impl Login {
         *service.refusal.lock() = Some(error.clone());
         if let Advice::Wait(pause) = advice {
             let (registry, host, seconds) = (&self.registry, host_of(url), pause.as_secs());
-            warn!(%registry, %host, %error, seconds, "the configured login was refused; wharf withholds it for this time");
+            let error = telemetry::error_chain(error);
+            warn!(%registry, %host, error, seconds, "the configured login was refused; wharf withholds it for this time");
         }
     }
 

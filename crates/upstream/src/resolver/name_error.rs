@@ -37,28 +37,45 @@ impl NameError {
         Self { name: name.to_owned(), asked: name_servers(&text), kind }
     }
 
-    /// Says what happened and what to do, as the rest of a sentence about `host`. The name may differ from
-    /// it: a proxy's.
-    pub(crate) fn in_words(&self, host: &str) -> String {
+    /// Says what happened and what to do for a client, as the rest of a sentence about `host`. It names no
+    /// server and no file of this machine.
+    pub(crate) fn for_client(&self, host: &str) -> String {
+        let subject = self.subject(host);
+        match &self.kind {
+            NameErrorKind::Absent => format!("{subject}does not resolve; check the name"),
+            NameErrorKind::Silent => {
+                format!("{subject}does not resolve: no DNS server answers; check wharf's network")
+            }
+            NameErrorKind::Refused(why) => {
+                format!("{subject}does not resolve: the DNS server says {why:?}; check wharf's DNS")
+            }
+        }
+    }
+
+    /// Begins the rest of a sentence about `host`. It names the name that failed if that is another one: a
+    /// proxy's.
+    fn subject(&self, host: &str) -> String {
         let name = self.name.trim_end_matches('.');
-        let subject = if name.eq_ignore_ascii_case(host) { "" } else { "cannot be reached: " };
-        let name = if subject.is_empty() { String::new() } else { format!("{name} ") };
+        if name.eq_ignore_ascii_case(host) { String::new() } else { format!("cannot be reached: {name} ") }
+    }
+
+    /// Says what happened and what to do for the operator, as the rest of a sentence about `host`.
+    pub(crate) fn in_words(&self, host: &str) -> String {
+        let subject = self.subject(host);
         let asked = match self.asked.as_slice() {
             [] => "127.0.0.1".to_owned(),
             servers => servers.join(", "),
         };
         match &self.kind {
             NameErrorKind::Absent => {
-                format!(
-                    "{subject}{name}does not resolve (asked {asked}); check the name and /etc/resolv.conf"
-                )
+                format!("{subject}does not resolve (asked {asked}); check the name and /etc/resolv.conf")
             }
             NameErrorKind::Silent => format!(
-                "{subject}{name}does not resolve: no DNS server answers (asked {asked}); check /etc/resolv.conf and \
+                "{subject}does not resolve: no DNS server answers (asked {asked}); check /etc/resolv.conf and \
                  the network"
             ),
             NameErrorKind::Refused(why) => format!(
-                "{subject}{name}does not resolve: the DNS server {asked} says {why:?}; check it, and \
+                "{subject}does not resolve: the DNS server {asked} says {why:?}; check it, and \
                  /etc/resolv.conf"
             ),
         }

@@ -178,6 +178,21 @@ async fn a_proxy_that_cannot_be_found_is_named() {
     assert!(error.contains("proxy.invalid does not resolve") && !error.contains("canary"), "{error}");
 }
 
+/// The resolver's servers and files are the operator's: clients read only what failed, and the log keeps the
+/// rest.
+#[tokio::test]
+async fn a_pull_names_no_dns_server_and_its_cause_does() {
+    let rig = crate::rig::Rig::before(FakeRegistry::start().await, |settings| {
+        settings.upstream = Url::parse("https://registry.invalid").unwrap();
+    });
+    let error = rig.get("latest").await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("registry.invalid does not resolve"), "{text}");
+    assert!(!text.contains("(asked ") && !text.contains("resolv.conf"), "{text}");
+    let line = telemetry::error_chain(&error);
+    assert!(line.starts_with(&text) && line.contains("(asked "), "{line}");
+}
+
 /// The words are those of a pull, too.
 #[tokio::test]
 async fn a_pull_is_told_the_same() {

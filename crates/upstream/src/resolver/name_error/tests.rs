@@ -29,6 +29,14 @@ fn it_is_told_which_name_and_who_was_asked() {
         let of_a_proxy = format!("cannot be reached: registry.example {expected}");
         assert_eq!(error.in_words("another.example"), of_a_proxy);
         assert_eq!(error.to_string(), of_a_proxy);
+        let for_client = error.for_client("registry.example");
+        assert!(
+            for_client.starts_with("does not resolve") && for_client.contains("; check "),
+            "{for_client}"
+        );
+        assert!(!for_client.contains("10.0.0.5") && !for_client.contains('/'), "{for_client}");
+        let of_a_proxy = format!("cannot be reached: registry.example {for_client}");
+        assert_eq!(error.for_client("another.example"), of_a_proxy);
     }
 }
 
