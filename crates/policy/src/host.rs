@@ -34,8 +34,7 @@ use std::collections::{HashMap, HashSet};
 
 use oci::Query;
 
-use self::table::Builder;
-use crate::host_port::HostPort;
+use crate::host_port::parse_host;
 
 pub use self::own::{is_address_or_listed, registry_name};
 
@@ -173,23 +172,6 @@ impl LinkShape {
             [query].into_iter().chain(ns.as_deref()).filter(|part| !part.is_empty()).collect();
         let mark = if query.is_empty() { "" } else { "?" };
         format!("{}{mark}{}", self.path(path), query.join("&"))
-    }
-}
-
-impl RoutingTable {
-    /// Builds the table, or reports every mistake in the names. It holds each registry's index in
-    /// `registries`; [`map`](RoutingTable::map) replaces the index with another value.
-    ///
-    /// `domain` is the domain whose subdomains are virtual hosts; `default_registry` is a name or alias.
-    ///
-    /// # Errors
-    /// Every [`TableError`] found, in the order of the registries.
-    pub fn new(
-        domain: Option<&str>,
-        default_registry: Option<&str>,
-        registries: &[RegistryNames],
-    ) -> Result<Self, Vec<TableError>> {
-        Builder::new(registries).build(domain, default_registry)
     }
 }
 
@@ -413,11 +395,6 @@ struct Prefix {
 fn longest_label(labels: &HashMap<String, usize>, host: &str) -> Option<usize> {
     let dots = host.rmatch_indices('.').map(|(dot, _)| dot);
     dots.filter_map(|dot| labels.get(&host[..dot])).next().copied()
-}
-
-/// The host of an authority, without its port.
-fn parse_host(authority: &str) -> Option<String> {
-    HostPort::parse(authority).map(HostPort::into_host)
 }
 
 fn is_below(host: &str, domain: &str) -> bool {

@@ -78,6 +78,11 @@ impl fmt::Display for HostPort {
     }
 }
 
+/// The host of an authority, without its port.
+pub(crate) fn parse_host(authority: &str) -> Option<String> {
+    HostPort::parse(authority).map(HostPort::into_host)
+}
+
 fn is_label(label: &str) -> bool {
     !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }

@@ -2,8 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::parse_host;
-use crate::host_port::HostPort;
+use crate::host_port::{HostPort, parse_host};
 
 /// Domains whose names resolve to the address that is written in them.
 const ADDRESS_DOMAINS: [&str; 2] = [".nip.io", ".sslip.io"];

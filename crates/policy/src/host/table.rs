@@ -4,12 +4,29 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
-use super::{RegistryNames, RoutingTable, TableError, longest_label, parse_host};
+use super::{RegistryNames, RoutingTable, TableError, longest_label};
 use crate::docker_hub;
-use crate::host_port::HostPort;
+use crate::host_port::{HostPort, parse_host};
+
+impl RoutingTable {
+    /// Builds the table, or reports every mistake in the names. It holds each registry's index in
+    /// `registries`; [`map`](RoutingTable::map) replaces the index with another value.
+    ///
+    /// `domain` is the domain whose subdomains are virtual hosts; `default_registry` is a name or alias.
+    ///
+    /// # Errors
+    /// Every [`TableError`] found, in the order of the registries.
+    pub fn new(
+        domain: Option<&str>,
+        default_registry: Option<&str>,
+        registries: &[RegistryNames],
+    ) -> Result<Self, Vec<TableError>> {
+        Builder::new(registries).build(domain, default_registry)
+    }
+}
 
 /// An unfinished table, and the mistakes found so far.
-pub(super) struct Builder<'a> {
+struct Builder<'a> {
     registries: &'a [RegistryNames],
     table: RoutingTable,
     /// Hosts of names with a port. They become labels if nothing else claims them.
@@ -18,7 +35,7 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(registries: &'a [RegistryNames]) -> Self {
+    fn new(registries: &'a [RegistryNames]) -> Self {
         let table = RoutingTable {
             registries: (0..registries.len()).collect(),
             domain: None,
@@ -32,7 +49,7 @@ impl<'a> Builder<'a> {
         Self { registries, table, portless: Vec::new(), errors: Vec::new() }
     }
 
-    pub(super) fn build(
+    fn build(
         mut self,
         domain: Option<&str>,
         default_registry: Option<&str>,
