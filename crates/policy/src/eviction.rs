@@ -1,7 +1,8 @@
 //! Decides how many bytes a store has to give up, and which images may go.
 //!
-//! A limit has two marks. Nothing goes below the high mark, which is the limit itself; above it, images go until
-//! the low mark is reached. The distance keeps a full store from removing an image for every one that comes.
+//! A limit has two marks. Nothing goes below the high mark, which is the limit itself; above it, images go
+//! until the low mark is reached. The distance keeps a full store from removing an image for every one that
+//! comes.
 
 mod pattern;
 
@@ -25,8 +26,8 @@ pub enum Cap {
 }
 
 impl Cap {
-    /// Returns the bytes of this cap on a file system of `total` bytes. `None`: it is a share, and the size is
-    /// unknown.
+    /// Returns the bytes of this cap on a file system of `total` bytes. `None`: it is a share, and the size
+    /// is unknown.
     pub fn bytes(self, total: Option<u64>) -> Option<u64> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
@@ -71,8 +72,8 @@ pub struct Used {
 }
 
 impl Used {
-    /// Returns the bytes in use once all announced blobs are complete. A blob on its way is part of `partial` and of
-    /// `announced`, so the larger of the two counts.
+    /// Returns the bytes in use once all announced blobs are complete. A blob on its way is part of `partial`
+    /// and of `announced`, so the larger of the two counts.
     pub fn total(&self) -> u64 {
         let coming = self.partial.max(self.announced);
         self.held.saturating_add(self.quarantine).saturating_add(coming)
@@ -100,8 +101,8 @@ pub fn over_cap(used: u64, cap: u64) -> u64 {
     if used <= cap { 0 } else { used - (cap - hundredths(cap, DISTANCE_PERCENT)) }
 }
 
-/// Returns the bytes that have to go so that `floor` bytes stay free, where `awaited` bytes are still to be written;
-/// 0 down to the floor.
+/// Returns the bytes that have to go so that `floor` bytes stay free, where `awaited` bytes are still to be
+/// written; 0 down to the floor.
 pub fn under_floor(free: u64, awaited: u64, floor: u64) -> u64 {
     let wanted = floor.saturating_add(awaited);
     if free >= wanted { 0 } else { wanted.saturating_add(hundredths(floor, DISTANCE_PERCENT)) - free }
@@ -194,8 +195,9 @@ pub fn may_go(candidate: &Candidate, reason: Reason, limits: &Limits) -> Verdict
     }
 }
 
-/// Sorts a repository's tags, each with the time of its last use, so that those that [`Limits::keep_tags`] gives up
-/// come last; returns how many stay. Of tags with the same time, the later name stays: versions count up.
+/// Sorts a repository's tags, each with the time of its last use, so that those that [`Limits::keep_tags`]
+/// gives up come last; returns how many stay. Of tags with the same time, the later name stays: versions
+/// count up.
 pub fn sort_kept_tags<T: Ord>(tags: &mut [(u32, T)], keep_tags: u32) -> usize {
     tags.sort_unstable_by(|one, other| other.cmp(one));
     usize::try_from(keep_tags).unwrap_or(usize::MAX).min(tags.len())

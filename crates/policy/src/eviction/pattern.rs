@@ -6,8 +6,8 @@ use std::str::FromStr;
 /// The longest pattern, in bytes: longer than any repository with any tag.
 const PATTERN_BYTES_MAX: usize = 512;
 
-/// A pattern for a repository and, after a colon, for its tags. `*` stands for any characters, slashes included, and
-/// `?` for one. Without a colon it names every image of the repository, tagged or not.
+/// A pattern for a repository and, after a colon, for its tags. `*` stands for any characters, slashes
+/// included, and `?` for one. Without a colon it names every image of the repository, tagged or not.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ImagePattern {
     repository: String,
