@@ -1,4 +1,4 @@
-//! What to tell the operator when an address cannot be listened on.
+//! Describes to the operator why wharf cannot listen on an address.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,19 +7,19 @@ use server::BindError;
 
 use crate::config::Config;
 
-/// Ports below this one are for privileged processes, unless the system says otherwise (ip(7),
+/// The lowest port that an unprivileged process may listen on by default (ip(7),
 /// `ip_unprivileged_port_start`).
 const UNPRIVILEGED_PORT_MIN: u16 = 1024;
 
-/// Which address cannot be had, why, and what to do.
+/// Names the address, the cause, and what to do.
 pub(crate) fn describe(error: &BindError, config: &Config) -> String {
     let BindError { address, source } = error;
     let key = key_of(address, config);
     let port = address.port();
     let advice = match source.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "another program has this port, often a wharf that runs already, or an older registry; stop it (`ss -ltnp sport = :{port}` as root names \
-             it), or change {key}"
+            "another program uses this port, often another wharf or an older registry; stop it \
+             (`ss -ltnp sport = :{port}` as root names it), or change {key}"
         ),
         io::ErrorKind::AddrNotAvailable => {
             format!(
@@ -27,7 +27,8 @@ pub(crate) fn describe(error: &BindError, config: &Config) -> String {
             )
         }
         io::ErrorKind::PermissionDenied if port < UNPRIVILEGED_PORT_MIN => format!(
-            "ports below {UNPRIVILEGED_PORT_MIN} need the capability CAP_NET_BIND_SERVICE; grant it, or change {key}"
+            "ports below {UNPRIVILEGED_PORT_MIN} need the capability CAP_NET_BIND_SERVICE; grant it, or change \
+             {key}"
         ),
         _ if address.is_ipv6() => format!("if this machine has no IPv6, change {key} to an IPv4 address"),
         _ => format!("change {key}"),

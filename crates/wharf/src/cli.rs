@@ -1,4 +1,4 @@
-//! The command line: what was asked for, and how it ends.
+//! The command line: runs a command and prints its result.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -6,20 +6,22 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
+use telemetry::error_chain;
 use url::Url;
 
 use crate::config::Config;
-use crate::told::{self, Told};
+use crate::config_options::{self, ConfigOptions};
 use crate::{health, log, online, reload_request, report, runtime, schema, wiring};
 
 /// A pull-through cache for many container registries behind one address.
 #[derive(Debug, Parser)]
 #[command(name = "wharf", version, arg_required_else_help = false)]
 struct CommandLine {
-    /// The configuration; without it, WHARF_CONFIG, ./wharf.toml, /etc/wharf/wharf.toml or the built-in one
+    /// The configuration file; without it, WHARF_CONFIG, ./wharf.toml, /etc/wharf/wharf.toml or the built-in
+    /// one
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Set one key, above the file and the environment: `server.domain=cache.example`,
+    /// Set one key; overrides the file and the environment: `server.domain=cache.example`,
     /// `registry.ghcr.io.tag_ttl=5m`
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = parse_setting)]
     set: Vec<(String, String)>,
@@ -31,61 +33,61 @@ struct CommandLine {
 enum Command {
     /// Serve the configured registries (the default)
     Serve,
-    /// Validate the configuration and print what it would serve
+    /// Validate the configuration and print the registries that it serves
     Check {
-        /// Also ask each registry once, and log in where there is a login
+        /// Also send a request to each registry, and log in where a login is configured
         #[arg(long)]
         online: bool,
-        /// Also print each key with its value, where that was said, and the variable that sets it
+        /// Also print each key with its value, where it was set, and the variable that sets it
         #[arg(long)]
         explain: bool,
-        /// Print the JSON Schema of the configuration, for editors, and check nothing
+        /// Print the JSON Schema of the configuration for editors, without checking anything
         #[arg(long, conflicts_with_all = ["online", "explain"])]
         schema: bool,
     },
-    /// Have the running wharf read its configuration again, and print what changed
+    /// Make the running wharf read its configuration again, and print the changes
     Reload {
-        /// Its admin listener, http://HOST:PORT; without it, the one in the configuration
+        /// Its admin listener, http://HOST:PORT; by default the one in the configuration
         #[arg(long, value_name = "URL")]
         url: Option<Url>,
     },
-    /// Ask a running wharf whether it is ready; for container health checks
+    /// Check whether a running wharf is ready; for container health checks
     Health {
-        /// What to ask; without it, the first address that the configuration listens on
+        /// The URL to request; by default /readyz at the first listener of the configuration
         #[arg(long, value_name = "URL")]
         url: Option<Url>,
     },
 }
 
-/// A key and its value.
+/// Splits a key from its value.
 fn parse_setting(text: &str) -> Result<(String, String), &'static str> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, such as server.domain=cache.example")?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// Does what the command line asks for.
+/// Runs the command that the command line names.
 pub(crate) fn run() -> ExitCode {
     let CommandLine { config, set, command } =
         CommandLine::try_parse().unwrap_or_else(|error| with_tip(error).exit());
-    let told = Told { config, set };
+    let options = ConfigOptions { config, set };
     let result = match command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(told),
+        Command::Serve => serve(options),
         Command::Check { schema: true, .. } => print(&schema::text()),
-        Command::Check { online, explain, .. } => check(told, online, explain),
-        Command::Reload { url } => ask_reload(&told, url.as_ref()),
-        Command::Health { url } => ask_health(told, url),
+        Command::Check { online, explain, .. } => check(&options, online, explain),
+        Command::Reload { url } => ask_reload(&options, url.as_ref()),
+        Command::Health { url } => ask_health(&options, url),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            // Nobody may be left to read it; the exit code says it too.
+            // Standard error may be closed; the exit code says it too.
             let _ = writeln!(io::stderr(), "{reason}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// The same error with what was probably meant, where another program would have understood it.
+/// Adds a tip to the error if another program would have understood the argument.
 fn with_tip(mut error: clap::Error) -> clap::Error {
     let wrong = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand].into_iter().find_map(|kind| {
         match error.get(kind) {
@@ -101,7 +103,7 @@ fn with_tip(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// What to write instead of an argument that does not exist.
+/// A replacement for an argument that does not exist.
 fn tip(wrong: &str) -> Option<String> {
     let name = wrong.split('=').next().unwrap_or(wrong);
     let setting = |section: &str, key: &str| {
@@ -132,25 +134,25 @@ fn is_file_name(text: &str) -> bool {
         && (text.contains('/') || matches!(extension, Some("toml" | "yml" | "yaml" | "json" | "conf")))
 }
 
-/// `outcome` is what the mistakes led to, behind their count.
-fn load(told: &Told, outcome: &str) -> Result<Config, String> {
-    told.load().map_err(|error| told::describe(&error, outcome))
+/// `outcome` follows the count of mistakes.
+fn load(options: &ConfigOptions, outcome: &str) -> Result<Config, String> {
+    options.load().map_err(|error| config_options::describe(&error, outcome))
 }
 
-fn serve(told: Told) -> Result<(), String> {
-    let config = load(&told, "; nothing was started")?;
+fn serve(options: ConfigOptions) -> Result<(), String> {
+    let config = load(&options, "; nothing was started")?;
     let log = log::start(&config.log);
     let runtime = runtime::builder().build();
-    let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let result = runtime.block_on(wiring::serve(told, config, &log));
-    // What is left is work for clients that are gone; the log's last lines go out when `log` is dropped.
+    let runtime = runtime.map_err(|error| format!("cannot start the runtime: {}", error_chain(&error)))?;
+    let result = runtime.block_on(wiring::serve(options, config, &log));
+    // The tasks that are left work for clients that are gone. Dropping `log` writes its last lines.
     runtime.shutdown_background();
-    result.map_err(|error| error.to_string())
+    result.map_err(|error| error_chain(&error))
 }
 
-fn check(told: Told, is_online: bool, is_explained: bool) -> Result<(), String> {
-    let config = load(&told, "")?;
-    wiring::check(&config).map_err(|error| error.to_string())?;
+fn check(options: &ConfigOptions, is_online: bool, is_explained: bool) -> Result<(), String> {
+    let config = load(options, "")?;
+    wiring::check(&config).map_err(|error| error_chain(&error))?;
     print(&report::check(&config))?;
     if is_explained {
         print(&format!("\n{}", report::explain(&config)))?;
@@ -159,8 +161,8 @@ fn check(told: Told, is_online: bool, is_explained: bool) -> Result<(), String> 
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let verdict = runtime.block_on(online::ask(&config));
+    let runtime = runtime.map_err(|error| format!("cannot start the runtime: {}", error_chain(&error)))?;
+    let verdict = runtime.block_on(online::check(&config));
     runtime.shutdown_background();
     print(&format!("\n{}", verdict.text))?;
     verdict.failure.map_or(Ok(()), Err)
@@ -170,19 +172,19 @@ fn print(text: &str) -> Result<(), String> {
     let mut out = io::stdout();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
-        .map_err(|error| format!("cannot write: {error}"))
+        .map_err(|error| format!("cannot write: {}", error_chain(&error)))
 }
 
-/// A configuration with mistakes is not asked for: they are told right here.
-fn ask_reload(told: &Told, url: Option<&Url>) -> Result<(), String> {
-    let config = load(told, "; nothing was reloaded")?;
+/// Prints the mistakes of a configuration that has any, instead of requesting a reload.
+fn ask_reload(options: &ConfigOptions, url: Option<&Url>) -> Result<(), String> {
+    let config = load(options, "; nothing was reloaded")?;
     print(&reload_request::request(&config, url)?)
 }
 
-fn ask_health(told: Told, url: Option<Url>) -> Result<(), String> {
+fn ask_health(options: &ConfigOptions, url: Option<Url>) -> Result<(), String> {
     let url = match url {
         Some(url) => url,
-        None => health::url_of(&load(&told, "")?),
+        None => health::url_of(&load(options, "")?),
     };
-    health::ask(&url).map_err(|error| format!("{url}: {error}"))
+    health::ask(&url).map_err(|error| format!("{url}: {}", error_chain(&error)))
 }

@@ -1,8 +1,7 @@
-//! The configuration: a TOML text becomes a value that is whole and consistent, or a list of all that is
-//! wrong.
+//! The configuration: turns a TOML text into a complete and consistent value, or lists every mistake in it.
 //!
-//! Nothing downstream checks again. Secrets are wrapped where they are read, so that neither the value's
-//! `Debug` nor a remark can show one.
+//! No later stage checks again. Secrets are wrapped where they are read, so that neither the value's `Debug`
+//! nor a remark can show one.
 
 mod address;
 mod claims;
@@ -22,19 +21,22 @@ mod key;
 pub(crate) mod keys;
 mod known;
 mod locate;
+mod log;
 mod nearest;
+mod outside;
 mod process;
 mod reader;
 mod registries;
 mod registry;
 mod remark;
+mod sections;
 mod table;
 mod waits;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use policy::capacity::Wanted;
+use policy::capacity::{Capacity, Wanted};
 use policy::host::{RoutingTable, TableError};
 use toml::de::DeTable;
 use url::Url;
@@ -45,55 +47,57 @@ use self::explain::{Setting, Tables};
 use self::process::ServerSection;
 use self::reader::{Reader, Text};
 use self::remark::Place;
+use self::sections::Sections;
 use self::table::Table;
 
-pub(crate) use self::form::{Shape, Unit};
-pub(crate) use self::key::{Declared, Preset};
-pub(crate) use self::locate::{LoadError, PLACES, load};
-pub(crate) use self::process::{Log, LogFormat};
 #[cfg(any(test, fuzzing))]
-pub(crate) use self::reader::Variables;
+pub(crate) use self::expand::Variables;
+pub(crate) use self::form::{Shape, Unit};
+pub(crate) use self::key::{Declared, Preset, Section};
+pub(crate) use self::locate::{LoadError, PLACES, load};
+pub(crate) use self::log::{Log, LogFormat};
 pub(crate) use self::registry::Registry;
 pub(crate) use self::remark::Remarks;
 
-/// Everything that wharf is told, valid as a whole.
+/// The whole configuration, valid.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// Where it was read, as messages call it.
+    /// The file's path as messages write it, or [`BUILTIN_NAME`].
     pub(crate) source: String,
-    /// With the default bounds on what is served at once: [`Config::wanted`] and the machine decide on these.
+    /// The server's settings, with the default limits; see [`Config::server_within`].
     pub(crate) server: server::Settings,
-    /// The admin listener; none: there is no such listener.
+    /// The admin listener, if it is on.
     pub(crate) admin: Option<admin::Settings>,
-    /// The bounds that the operator asked for.
+    /// The limits that the operator asked for.
     pub(crate) wanted: Wanted,
-    /// What bodies may take of memory in all, in bytes.
+    /// The memory for all bodies together, in bytes.
     pub(crate) body_bytes_max: u64,
     /// The domain whose subdomains are virtual hosts.
     pub(crate) domain: Option<String>,
+    /// Holds indices into `registries`.
     pub(crate) routes: RoutingTable,
     pub(crate) log: Log,
-    /// In the order of the file; `routes` speaks of them by index.
+    /// In the order of the file.
     pub(crate) registries: Vec<Registry>,
     /// The variables and options that set keys.
     pub(crate) outside: Vec<String>,
-    /// Every key with its value and where that was said.
+    /// Every key with its value and its source.
     pub(crate) settings: Vec<Setting>,
-    /// What is allowed but risky; and the files that the configuration points to.
+    /// Remarks on risky settings; and the files that the configuration names.
     pub(crate) warnings: Remarks,
-    /// What was found beside the file and looks as if it was meant for wharf, one sentence each.
+    /// Sentences about files and variables that wharf does not read but the operator may expect it to.
     pub(crate) notices: Vec<String>,
 }
 
-/// The configuration of someone who has none.
+/// The configuration that applies without a file.
 const BUILTIN: &str = include_str!("config/builtin.toml");
 
-/// What messages call it.
+/// Its name in messages.
 const BUILTIN_NAME: &str = "built-in configuration";
 
 impl Config {
-    /// Reads `text`, which messages call `source`, in an environment where no variable sets a key. Files that
-    /// it names are read; nothing else is touched.
+    /// Reads `text`, which messages call `source`, in an environment where no variable sets a key. Reads the
+    /// files that it names and has no other effect.
     ///
     /// # Errors
     /// Every mistake in it.
@@ -102,13 +106,13 @@ impl Config {
         Self::read(source, text, &Environment::without_keys(variables))
     }
 
-    /// Reads `text`, which messages call `source`, and what `environment` sets above it.
+    /// Reads `text`, which messages call `source`. Values of `environment` override it.
     ///
     /// # Errors
     /// Every mistake in both.
     pub(crate) fn read(source: &str, text: &str, environment: &Environment<'_>) -> Result<Self, Remarks> {
         let (tree, errors) = DeTable::parse_recoverable(text);
-        let mut reader = Reader::new(source, text, environment);
+        let mut reader = Reader::new(source, text, environment.variables);
         let mut mistakes = Remarks::on(source);
         let mut garbled = BTreeSet::new();
         for error in &errors {
@@ -117,11 +121,12 @@ impl Config {
             garbled.insert(line);
         }
         if !errors.iter().all(is_recoverable) {
-            return Err(foreign::looks_like(text).map_or(mistakes, |form| is_no_toml(source, form)));
+            return Err(foreign::looks_like(text).map_or(mistakes, |form| foreign_format(source, form)));
         }
+        let mut sections = Sections::new(&mut reader, environment);
         let builtin = DeTable::parse(BUILTIN).expect("a test reads the built-in configuration");
-        let config =
-            read(&mut reader, source, &Table::top(tree.get_ref()), &Table::builtin(builtin.get_ref()));
+        let (top, builtin) = (Table::top(tree.get_ref()), Table::builtin(builtin.get_ref()));
+        let config = read(&mut reader, &mut sections, source, &top, &builtin);
         let (further, warnings, files) = reader.finish();
         mistakes.append(further.without_lines(&garbled));
         match config {
@@ -132,12 +137,12 @@ impl Config {
         }
     }
 
-    /// Whether there is no file.
+    /// Whether no file was read.
     pub(crate) fn is_builtin(&self) -> bool {
         self.source == BUILTIN_NAME
     }
 
-    /// Everything that applies without any file.
+    /// The configuration that applies without a file.
     ///
     /// # Errors
     /// Every mistake in `environment`.
@@ -145,7 +150,17 @@ impl Config {
         Self::read(BUILTIN_NAME, "", environment)
     }
 
-    /// Where it was read, in words.
+    /// The server's settings within `capacity`.
+    pub(crate) fn server_within(&self, capacity: &Capacity) -> server::Settings {
+        server::Settings {
+            connection_count_max: capacity.connections,
+            client_connection_count_max: capacity.per_client,
+            answer_count_max: capacity.answers,
+            ..self.server.clone()
+        }
+    }
+
+    /// The sources of the configuration, in words.
     pub(crate) fn origin(&self) -> String {
         let source = &self.source;
         match &self.outside[..] {
@@ -156,15 +171,15 @@ impl Config {
     }
 }
 
-/// After these the parser knows what was meant and the rest of the file can be judged; after any other, what
-/// follows would be full of mistakes that nobody made.
+/// Whether the parser can tell the author's intent and read the rest of the file. After any other error it
+/// would report mistakes that are not there.
 fn is_recoverable(error: &toml::de::Error) -> bool {
     let message = error.message();
     message == "duplicate key" || message.starts_with("string values must be quoted")
 }
 
-/// One remark on a file in another form: its lines are all wrong, and none of them more than another.
-fn is_no_toml(source: &str, form: &str) -> Remarks {
+/// One remark on a file in another format, instead of one on each line.
+fn foreign_format(source: &str, form: &str) -> Remarks {
     let mut mistakes = Remarks::on(source);
     let text = format!(
         "this looks like {form}, perhaps of another registry; wharf reads TOML, such as the two lines \
@@ -174,7 +189,7 @@ fn is_no_toml(source: &str, form: &str) -> Remarks {
     mistakes
 }
 
-/// The parser's message, without the excerpt of the file that its `Display` adds.
+/// The parser's message, without the excerpt of the file in its `Display`, which may show a secret.
 fn describe(error: &toml::de::Error) -> String {
     let advice = match error.message() {
         "duplicate key" => "; keep one of them",
@@ -186,21 +201,16 @@ fn describe(error: &toml::de::Error) -> String {
     format!("this is not TOML: {}{advice}", error.message())
 }
 
-fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Table<'a>) -> Option<Config> {
+fn read<'a>(
+    reader: &mut Reader<'_>,
+    sections: &mut Sections,
+    source: &str,
+    top: &Table<'a>,
+    builtin: &Table<'a>,
+) -> Option<Config> {
     reader.refuse_unknown_keys(top, &keys::TOP);
-    let builtin_server = reader.section(builtin, "server", &keys::process::SERVER);
-    let server = reader.section(top, "server", &keys::process::SERVER);
-    // Where the operator names the registries, the default is one that the operator names too.
-    let is_named = top.has("registry") || reader.registry_list().is_some();
-    let mut tables = Tables {
-        server: if is_named { server } else { server.over(&builtin_server) },
-        admin: reader.section(top, "admin", &keys::process::ADMIN),
-        storage: reader.section(top, "storage", &keys::process::STORAGE),
-        log: reader.section(top, "log", &keys::process::LOG),
-        defaults: reader.section(top, "defaults", &keys::registry::REGISTRY),
-        registries: registries::tables(reader, top, builtin),
-    };
-    let (server, admin) = process::read_server(reader, &tables.server, &tables.admin);
+    let mut tables = read_tables(reader, sections, top, builtin);
+    let (server, admin) = process::read_server(reader, &tables.server, &tables.tls, &tables.admin);
     let log = process::read_log(reader, &tables.log);
     let storage_root = process::read_storage_root(reader, &tables.storage);
     registry::check_defaults(reader, &tables.defaults);
@@ -229,7 +239,8 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
     check_circles(reader, &server, admin.as_ref(), &upstreams);
     let routes = make_routes(reader, &server, &registries, &places)?;
     warn_of_certificate(reader, &server, &registries);
-    let config = Config {
+    Some(Config {
+        settings: explain::settings(reader, &tables, source, &server.wanted, &registries),
         source: source.to_owned(),
         domain: server.domain.clone(),
         body_bytes_max: server.body_bytes_max as u64,
@@ -239,12 +250,32 @@ fn read<'a>(reader: &mut Reader<'_>, source: &str, top: &Table<'a>, builtin: &Ta
         routes,
         log,
         registries,
-        outside: reader.assigned_names(),
-        settings: Vec::new(),
+        outside: sections.assigned_names(),
         warnings: Remarks::on(source),
         notices: Vec::new(),
-    };
-    Some(Config { settings: explain::settings(reader, &tables, &config), ..config })
+    })
+}
+
+fn read_tables<'a>(
+    reader: &mut Reader<'_>,
+    sections: &mut Sections,
+    top: &Table<'a>,
+    builtin: &Table<'a>,
+) -> Tables<'a> {
+    let builtin_server = sections.section(reader, builtin, "server", &keys::process::SERVER);
+    let server = sections.section(reader, top, "server", &keys::process::SERVER);
+    // If the operator lists the registries, the built-in default may not be among them.
+    let is_listed = top.has("registry") || sections.registry_list().is_some();
+    let server = if is_listed { server } else { server.over(&builtin_server) };
+    Tables {
+        tls: sections.section(reader, &server, "tls", &keys::process::TLS),
+        admin: sections.section(reader, top, "admin", &keys::process::ADMIN),
+        storage: sections.section(reader, top, "storage", &keys::process::STORAGE),
+        log: sections.section(reader, top, "log", &keys::process::LOG),
+        defaults: sections.section(reader, top, "defaults", &keys::registry::REGISTRY),
+        registries: registries::tables(reader, sections, top, builtin),
+        server,
+    }
 }
 
 fn check_default_registry(reader: &mut Reader<'_>, text: &Text, claims: &Claims) {
@@ -258,8 +289,7 @@ fn check_default_registry(reader: &mut Reader<'_>, text: &Text, claims: &Claims)
     reader.refuse(&text.place, format!("there is no registry {:?}; {advice}", text.written));
 }
 
-/// Refuses upstreams that are wharf itself: each request would become another one, until there is room for no
-/// more.
+/// Refuses upstreams that lead back to wharf: each request would cause another one without end.
 fn check_circles(
     reader: &mut Reader<'_>,
     server: &ServerSection,
@@ -278,7 +308,7 @@ fn check_circles(
     }
 }
 
-/// Warns of a certificate that no client will take, whichever registry it asks for.
+/// Warns of a certificate that covers none of the names that clients use.
 fn warn_of_certificate(reader: &mut Reader<'_>, server: &ServerSection, registries: &[Registry]) {
     let (Some(domain), Some((tls, place))) = (&server.domain, &server.tls) else { return };
     let labels = registries.iter().flat_map(|registry| {
@@ -292,13 +322,12 @@ fn warn_of_certificate(reader: &mut Reader<'_>, server: &ServerSection, registri
     }
     let example = below.first().unwrap_or(domain);
     let text = format!(
-        "is for none of the names that clients would use, such as {example:?} or {domain:?}; give one that is"
+        "covers none of the names that clients use, such as {example:?} or {domain:?}; use a certificate that does"
     );
     reader.warn(place, text);
 }
 
-/// The table of names, or what makes it ambiguous beyond the names as they are written: labels made from them
-/// can collide too.
+/// Makes the routing table. Remarks on names that collide only once labels are made from them.
 fn make_routes(
     reader: &mut Reader<'_>,
     server: &ServerSection,
@@ -318,14 +347,14 @@ fn make_routes(
         Err(errors) => errors,
     };
     for error in errors {
-        let culprit = match &error {
+        let index = match &error {
             TableError::Overlap { second: name, .. }
             | TableError::BadHost { registry: name, .. }
             | TableError::BadName { name } => names.iter().position(|names| names.name == *name),
             TableError::BadDomain(_) | TableError::UnknownDefault(_) => None,
         };
         let whole_file = Place::file();
-        let place = culprit.and_then(|index| places.get(index)).unwrap_or(&whole_file);
+        let place = index.and_then(|index| places.get(index)).unwrap_or(&whole_file);
         reader.refuse(place, format!("{error}; rename one, or give it other hosts"));
     }
     None

@@ -1,12 +1,11 @@
-//! The limits of the process: as many files as the system grants, and no core file. And the words for what
-//! fits into them.
+//! Sets the limits of the process: as many open files as the system grants, and no core file. Describes the
+//! number of connections and requests that these allow.
 
 use policy::capacity::{Capacity, TooFewDescriptors, Wanted};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the limit of this process to what it may have, and returns it; none: there is no limit. The soft
-/// limit is low for the sake of programs that use select(2) (systemd.exec(5), "Process Properties"), which
-/// this one does not.
+/// Raises the soft limit of open files to the hard limit, and returns it; `None` if there is no limit. The
+/// soft limit is low for programs that use select(2) (systemd.exec(5), "Process Properties"); wharf does not.
 pub(crate) fn raise_limit() -> Option<usize> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
@@ -14,24 +13,25 @@ pub(crate) fn raise_limit() -> Option<usize> {
     limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// Keeps the memory, which holds passwords, out of core files (getrlimit(2), `RLIMIT_CORE`).
+/// Forbids core files, which would contain passwords (getrlimit(2), `RLIMIT_CORE`).
 pub(crate) fn forbid_core_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Core);
-    // A limit may always be lowered; where even that is refused, nothing is worse than before.
+    // Lowering a limit is always allowed.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
 }
 
-/// What a start says about the bounds on what is served at once.
+/// A line about the limits on connections and requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notice {
     pub(crate) text: String,
     /// Whether the operator gets less than the configuration asks for.
     pub(crate) is_warning: bool,
-    /// Whether everything fits.
+    /// Whether the open-file limit allows all of them.
     pub(crate) is_all: bool,
 }
 
-/// Says what `capacity` serves within `limit` descriptors. It is a warning only where `wanted` asks for more.
+/// Describes what `capacity` serves within `limit` descriptors. It is a warning only if `wanted` asks for
+/// more.
 pub(crate) fn describe(limit: Option<usize>, wanted: &Wanted, capacity: &Capacity) -> Notice {
     let limit = limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
     let mut text = format!(
@@ -39,14 +39,14 @@ pub(crate) fn describe(limit: Option<usize>, wanted: &Wanted, capacity: &Capacit
          once",
         capacity.connections, capacity.per_client, capacity.answers
     );
-    let Some(lack) = capacity.shortfall else { return Notice { text, is_warning: false, is_all: true } };
-    if lack.is_less_than_asked {
+    let Some(shortfall) = capacity.shortfall else { return Notice { text, is_warning: false, is_all: true } };
+    if shortfall.is_less_than_asked {
         let asked: Vec<String> = asked_for(wanted).collect();
         text.push_str(&format!(", less than {}", asked.join(", ")));
     }
-    let needed = lack.descriptors_needed;
+    let needed = shortfall.descriptors_needed;
     text.push_str(&format!(". For more, raise it to {needed} (LimitNOFILE=, --ulimit nofile)"));
-    Notice { text, is_warning: lack.is_less_than_asked, is_all: false }
+    Notice { text, is_warning: shortfall.is_less_than_asked, is_all: false }
 }
 
 /// The keys that the operator set, with their values.
@@ -59,7 +59,7 @@ fn asked_for(wanted: &Wanted) -> impl Iterator<Item = String> {
     keys.into_iter().filter_map(|(key, count)| Some(format!("{key} = {}", count?)))
 }
 
-/// Says why so few descriptors are refused.
+/// Describes why wharf refuses to start with so few descriptors.
 pub(crate) fn refuse(too_few: &TooFewDescriptors) -> String {
     let TooFewDescriptors { descriptors, descriptors_min, descriptors_needed } = too_few;
     format!(

@@ -1,57 +1,23 @@
-//! The disks beneath the stores: what to tell the operator when one cannot be used, or can only be read.
+//! Describes to the operator why a store's disk cannot be used, or can only be read.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, StatVfsMountFlags, statat, statvfs};
 use storage::{StoreError, StoreErrorKind};
 use telemetry::StoreCall;
 
-/// So many registries are named where one reason holds for more.
-const NAMED_COUNT_MAX: usize = 3;
+use crate::registry_error::several;
 
-/// How another root is set.
+/// The ways to set another root.
 const ANOTHER_ROOT: &str = "set another root: `root` of [storage], or WHARF_ROOT";
 
-/// Why one registry cannot be served.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name}: {reason}")]
-pub(crate) struct RegistryError {
-    pub(crate) name: String,
-    pub(crate) reason: String,
-}
-
-/// One line for each reason, of all `registry_count` registries, with those that it holds for.
-pub(crate) fn lines(errors: &[RegistryError], registry_count: usize) -> String {
-    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
-    for error in errors {
-        match reasons.iter_mut().find(|(reason, _)| *reason == error.reason) {
-            Some((_, names)) => names.push(&error.name),
-            None => reasons.push((&error.reason, vec![&error.name])),
-        }
-    }
-    let line = |(reason, names): &(&str, Vec<&str>)| format!("{}: {reason}", several(names, registry_count));
-    reasons.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn several(names: &[&str], registry_count: usize) -> String {
-    if names.len() > 1 && names.len() == registry_count {
-        return "all registries".to_owned();
-    }
-    let mut text = names[..names.len().min(NAMED_COUNT_MAX)].join(", ");
-    if names.len() > NAMED_COUNT_MAX {
-        // Writing to a string does not fail.
-        let _ = write!(text, " and {} more", names.len() - NAMED_COUNT_MAX);
-    }
-    text
-}
-
-/// Says why the store of the registry `name` at `root` cannot be opened, and what to do.
+/// Describes why the store of the registry `name` at `root` cannot be opened, and what to do.
 pub(crate) fn describe(name: &str, root: &Path, error: &StoreError) -> String {
     let target = Path::new(error.target());
     let place = existing(target);
     let shown = place.display();
-    // All stores of one wharf lie side by side. What is wrong with the directory above them is one sentence.
+    // The stores of one wharf lie side by side. A fault of the directory above them gets one sentence for
+    // all.
     let shared = root.parent().filter(|_| root.file_name().is_some_and(|last| last == name)).unwrap_or(root);
     if let Some(file) = file_in_the_way(shared) {
         let file = if file == shared { "it".to_owned() } else { file.display().to_string() };
@@ -67,11 +33,9 @@ pub(crate) fn describe(name: &str, root: &Path, error: &StoreError) -> String {
         }
         StoreErrorKind::Locked => {
             let shared = shared.display();
-            return format!(
-                "another wharf stores in {shared}; stop that one, or for this one {ANOTHER_ROOT}"
-            );
+            return format!("another wharf uses {shared}; stop that one, or for this one {ANOTHER_ROOT}");
         }
-        // They say what to do themselves.
+        // These errors say what to do.
         StoreErrorKind::Version | StoreErrorKind::Unfit => {
             let said = error.reason().to_string().replace("set another root", ANOTHER_ROOT);
             return format!("cannot store in {}: {said}", root.display());
@@ -82,7 +46,7 @@ pub(crate) fn describe(name: &str, root: &Path, error: &StoreError) -> String {
             format!("repair the disk, or {ANOTHER_ROOT}")
         }
     };
-    // An error inside a store is that store's own.
+    // An error inside a store concerns that store alone.
     let shown = if target.starts_with(root) && target != root { root } else { shared };
     if target == root {
         return format!(
@@ -95,8 +59,8 @@ pub(crate) fn describe(name: &str, root: &Path, error: &StoreError) -> String {
     format!("cannot store in {}: {error}; {advice}", shown.display())
 }
 
-/// Says what to do where this user may not do it; `place` is the nearest directory that exists, and `shared` the one above
-/// all stores.
+/// Describes what to do if this user lacks a permission. `place` is the nearest existing directory, and
+/// `shared` the one above all stores.
 fn denied(error: &StoreError, place: &Path, root: &Path, shared: &Path) -> String {
     let user = rustix::process::geteuid().as_raw();
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -105,15 +69,17 @@ fn denied(error: &StoreError, place: &Path, root: &Path, shared: &Path) -> Strin
     if !makes && !place.starts_with(&store) {
         let store = store.display();
         return format!(
-            "user {user} cannot reach {store}: permission denied; let it through the directories above, or {ANOTHER_ROOT}"
+            "user {user} cannot reach {store}: permission denied; let it through the directories above, or \
+             {ANOTHER_ROOT}"
         );
     }
-    // Where an image says where to store, that place is ready; others in it cannot be given away from outside.
+    // An image that sets the variable has a directory ready there; others in the image cannot be changed from
+    // outside.
     let other = std::env::var("WHARF_ROOT").map_or_else(
         |_| ANOTHER_ROOT.to_owned(),
-        |ready| format!("set root = {ready:?}, which is there for it"),
+        |ready| format!("set root = {ready:?}, which is made for it"),
     );
-    // A directory that is not ours, such as /srv, is never to be given away.
+    // Never advise to give away a directory that others use too, such as /srv.
     if makes && !place.starts_with(&shared) && !place.starts_with(&store) {
         let (group, shared) = (rustix::process::getegid().as_raw(), shared.display());
         return format!(
@@ -128,24 +94,25 @@ fn denied(error: &StoreError, place: &Path, root: &Path, shared: &Path) -> Strin
     };
     let place = place.display();
     format!(
-        "user {user} cannot {deed} {place}: permission denied; as root, run `chown {all}{user} {place}`, or {other}"
+        "user {user} cannot {deed} {place}: permission denied; as root, run `chown {all}{user} {place}`, or \
+         {other}"
     )
 }
 
-/// What stands at or above `root` and is no directory.
+/// A file at or above `root` that is not a directory.
 fn file_in_the_way(root: &Path) -> Option<&Path> {
     root.ancestors().find(|ancestor| ancestor.exists()).filter(|found| !found.is_dir())
 }
 
-/// The nearest directory at or above `path` that exists: the one that something has to be done about.
+/// The nearest existing directory at or above `path`, which the operator has to change.
 fn existing(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let found = path.ancestors().find(|ancestor| ancestor.is_dir());
     found.map_or_else(|| path.clone(), Path::to_owned)
 }
 
-/// A directory above `root` in which everyone may rename what is there, and so put a store of their own in place of
-/// ours. (One with the sticky bit, as `/tmp` has, lets only owners do that: chmod(1).)
+/// A directory above `root` in which any user may rename files, and so replace the store. With the sticky
+/// bit, as on `/tmp`, only owners may (chmod(1)).
 pub(crate) fn open_to_everyone(root: &Path) -> Option<PathBuf> {
     let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
     let is_open = |directory: &&Path| {
@@ -155,7 +122,7 @@ pub(crate) fn open_to_everyone(root: &Path) -> Option<PathBuf> {
     root.ancestors().skip(1).find(is_open).map(Path::to_owned)
 }
 
-/// What is said once about the stores at `roots` whose disk can only be read.
+/// One notice for all the stores at `roots` whose disk can only be read.
 pub(crate) fn read_only_notice(roots: &[(&str, &Path)]) -> Option<String> {
     let is_read_only =
         |root: &Path| statvfs(root).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY));
@@ -163,7 +130,7 @@ pub(crate) fn read_only_notice(roots: &[(&str, &Path)]) -> Option<String> {
         roots.iter().filter(|(_, root)| is_read_only(root)).map(|(name, _)| *name).collect();
     (!names.is_empty()).then(|| {
         format!(
-            "{}: the disk is read-only; what is stored is served, and nothing new is kept",
+            "{}: the disk is read-only: stored content is served, and nothing new is stored",
             several(&names, roots.len())
         )
     })

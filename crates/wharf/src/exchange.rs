@@ -1,23 +1,23 @@
-//! One HTTP exchange with a wharf, by hand: a program that asks one question needs no client library.
+//! One HTTP exchange with a running wharf, written by hand: one request needs no client library.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-/// An answer's head is shorter.
+/// The bound on the start of an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 4096;
 
-/// More than any answer has, in bytes.
+/// The bound on an answer, in bytes.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
-/// A connection of which nothing is waited for beyond the deadline.
+/// A connection with a deadline for all reads and writes.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
     deadline: Instant,
 }
 
-/// An answer as far as its reader cares.
+/// The parts of an answer that its reader needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// The first line.
@@ -26,10 +26,10 @@ pub(crate) struct Answer {
 }
 
 impl Socket {
-    /// Connects; everything on the connection is over within `wait_max`.
+    /// Connects, with a deadline of `wait_max` for the whole exchange.
     ///
     /// # Errors
-    /// The last address's.
+    /// The error of the last address.
     pub(crate) fn connect(host: &str, port: u16, wait_max: Duration) -> io::Result<Self> {
         let deadline = Instant::now() + wait_max;
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
@@ -67,7 +67,7 @@ impl Write for Socket {
     }
 }
 
-/// Where this machine reaches a listener on `address`.
+/// The address by which this machine reaches a listener on `address`.
 pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -77,12 +77,12 @@ pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Asks `question`, and returns the first line of the answer.
+/// Sends `request`, and returns the first line of the answer.
 ///
 /// # Errors
-/// Those of the connection.
-pub(crate) fn first_line(mut stream: impl Read + Write, question: &str) -> io::Result<String> {
-    stream.write_all(question.as_bytes())?;
+/// I/O errors of the connection.
+pub(crate) fn first_line(mut stream: impl Read + Write, request: &str) -> io::Result<String> {
+    stream.write_all(request.as_bytes())?;
     stream.flush()?;
     let mut head = Vec::new();
     while !head.contains(&b'\n') && head.len() < HEAD_BYTES_MAX {
@@ -96,12 +96,12 @@ pub(crate) fn first_line(mut stream: impl Read + Write, question: &str) -> io::R
     Ok(line_of(&head))
 }
 
-/// Asks `question`, which closes the connection, and returns the whole answer.
+/// Sends `request`, which must ask to close the connection, and returns the whole answer.
 ///
 /// # Errors
-/// Those of the connection.
-pub(crate) fn whole(mut stream: impl Read + Write, question: &str) -> io::Result<Answer> {
-    stream.write_all(question.as_bytes())?;
+/// I/O errors of the connection.
+pub(crate) fn whole(mut stream: impl Read + Write, request: &str) -> io::Result<Answer> {
+    stream.write_all(request.as_bytes())?;
     stream.flush()?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;

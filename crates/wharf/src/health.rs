@@ -1,4 +1,4 @@
-//! `wharf health`: a container's health check that needs neither a shell nor a program for HTTP.
+//! `wharf health`: a container's health check that needs neither a shell nor an HTTP client.
 
 mod tls;
 
@@ -10,23 +10,24 @@ use url::Url;
 use crate::config::Config;
 use crate::exchange::{Socket, first_line, reachable};
 
-/// The longest wait for the whole answer. A health check has its own timeout; this only ends the process.
+/// The longest wait for the whole answer. Health checks have their own timeout; this one only ends the
+/// process.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Why the answer is not a yes.
+/// Why the check failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HealthError {
-    #[error("only http and https are asked, at a host")]
+    #[error("not a URL to check; write http or https and a host")]
     Url,
-    #[error("no TLS: {0}")]
+    #[error("TLS failed")]
     Tls(#[from] rustls::Error),
-    #[error("no answer: {0}")]
+    #[error("no answer")]
     Io(#[from] io::Error),
     #[error("the answer was {0:?}")]
     Answer(String),
 }
 
-/// The question to a wharf with this configuration on this machine: without TLS, if it answers anywhere without.
+/// The URL to check a wharf with this configuration on this machine; without TLS, if a listener has none.
 pub(crate) fn url_of(config: &Config) -> Url {
     let server = &config.server;
     let plain = server.listen.first().or(config.admin.as_ref().map(|admin| &admin.listen));
@@ -39,19 +40,19 @@ pub(crate) fn url_of(config: &Config) -> Url {
     Url::parse(&format!("{scheme}://{reachable}/readyz")).expect("an address and a path make a URL")
 }
 
-/// Asks once.
+/// Sends one request.
 ///
 /// # Errors
-/// Unless the answer's status is 200.
+/// [`HealthError`] unless the answer's status is 200.
 pub(crate) fn ask(url: &Url) -> Result<(), HealthError> {
     let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
         return Err(HealthError::Url);
     };
     let socket = |host: &str| Socket::connect(host.trim_matches(['[', ']']), port, WAIT_MAX);
-    let question = format!("GET {} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n", url.path());
+    let request = format!("GET {} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n", url.path());
     let line = match url.scheme() {
-        "http" => first_line(socket(host)?, &question)?,
-        "https" => first_line(tls::client(host, socket(host)?)?, &question)?,
+        "http" => first_line(socket(host)?, &request)?,
+        "https" => first_line(tls::client(host, socket(host)?)?, &request)?,
         _ => return Err(HealthError::Url),
     };
     if line.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(HealthError::Answer(line)) }

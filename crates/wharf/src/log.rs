@@ -1,8 +1,7 @@
-//! The log: one line per event on standard error, written by a thread of its own.
+//! The log: one line for each event on standard error, written by a separate thread.
 //!
-//! Whoever serves a request never waits for whoever reads the log: lines that cannot be written are dropped
-//! and counted. Whatever a client or an upstream sends stays within one line and without power over a
-//! terminal.
+//! A request never waits for the reader of the log: lines that cannot be written are dropped and counted.
+//! Text of clients and upstreams cannot start another line or control a terminal.
 
 mod escape;
 mod fields;
@@ -22,14 +21,14 @@ use self::line::Line;
 use self::short::ACCESS;
 use crate::config::{Log, LogFormat};
 
-/// Lines that wait for a slow reader, a few megabytes at most.
+/// The most lines that wait for a slow reader, a few megabytes in all.
 const WAITING_LINE_COUNT_MAX: usize = 8192;
 
-/// Our own crates. Others are heard from level warn up only: at a finer one they would print requests with
-/// what authorises them.
+/// wharf's crates. Libraries log from level warn up only: at finer levels they would print requests with
+/// their credentials.
 const OWN_TARGETS: [&str; 5] = ["wharf", "server", "cache", "storage", "upstream"];
 
-/// The log in use. Dropping it writes what waits, as far as somebody reads.
+/// The log in use. Dropping it writes the waiting lines, unless the reader blocks.
 #[must_use]
 pub(crate) struct RunningLog {
     errors: ErrorCounter,
@@ -37,38 +36,38 @@ pub(crate) struct RunningLog {
     _writer: WorkerGuard,
 }
 
-/// Changes which lines the running log takes.
+/// Changes the levels of the running log.
 #[derive(Clone)]
 pub(crate) struct Levels(reload::Handle<Targets, Registry>);
 
 impl Levels {
-    /// Takes the lines that `settings` want from now on. The shape of lines stays.
+    /// Logs at the levels of `settings` from now on. The format of lines stays.
     pub(crate) fn set(&self, settings: &Log) {
-        // It fails only when there is no log any more.
+        // It fails only after the log has ended.
         let _ = self.0.reload(targets(settings));
     }
 }
 
 impl RunningLog {
-    /// What tells how many lines were dropped so far.
+    /// Returns a function that returns the number of lines dropped so far.
     pub(crate) fn dropped_lines(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
         let errors = self.errors.clone();
         move || errors.dropped_lines() as u64
     }
 
-    /// What changes which lines are written.
+    /// Returns the handle that changes the levels.
     pub(crate) fn levels(&self) -> Levels {
         self.levels.clone()
     }
 }
 
-/// The shape of the lines that this process writes: as set, else one for people on a terminal, and one that programs
-/// can take apart elsewhere.
+/// The format of this process's lines: as set, else one for people on a terminal, and elsewhere one for
+/// programs.
 pub(crate) fn format_of(settings: &Log) -> LogFormat {
     settings.format.unwrap_or(if io::stderr().is_terminal() { LogFormat::Short } else { LogFormat::Text })
 }
 
-/// Whether colours may be used: on a terminal that has them, for somebody who wants them (no-color.org).
+/// Whether to use colours: on a terminal that has them, unless the user declines (no-color.org).
 fn is_coloured(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
     let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
     is_terminal && !is_set("NO_COLOR") && variable("TERM").is_none_or(|term| term != "dumb")
@@ -77,7 +76,7 @@ fn is_coloured(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> 
 /// Starts the process's log.
 ///
 /// # Panics
-/// When there is one already.
+/// If the log has been started already.
 pub(crate) fn start(settings: &Log) -> RunningLog {
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
@@ -93,7 +92,7 @@ pub(crate) fn start(settings: &Log) -> RunningLog {
     RunningLog { errors, levels, _writer: guard }
 }
 
-/// A panic goes the way of every other line: written straight to standard error, it could wait for a reader.
+/// Logs a panic like any other line: a direct write to standard error could block.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let message = panic.payload_as_str().unwrap_or("without a message");
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -114,7 +113,7 @@ where
     (tracing_subscriber::registry().with(targets).with(layer), Levels(handle))
 }
 
-/// The lines that these settings want.
+/// The levels of these settings, by target.
 fn targets(settings: &Log) -> Targets {
     let level = LevelFilter::from_level(settings.level);
     Targets::new()

@@ -1,9 +1,9 @@
-//! What the machine tells about itself.
+//! Facts about the machine.
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::Path;
 
-/// An address of documentation (RFC 5737), to which a route leads wherever one leads to the internet.
+/// An address for documentation (RFC 5737): it takes the default route.
 const FAR_AWAY: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
 
 /// Whether this process runs in a container, whose own addresses mean nothing to clients.
@@ -12,15 +12,15 @@ pub(crate) fn is_container() -> bool {
         || ["container", "KUBERNETES_SERVICE_HOST"].into_iter().any(|name| std::env::var_os(name).is_some())
 }
 
-/// The address that other machines reach this one by: the one that it would use itself towards the internet, else
-/// any that is not its own loopback. None where that cannot be told.
+/// The address by which other machines reach this one: the source address of its route to the internet, else
+/// any reachable address of its own. `None` if neither is known.
 pub(crate) fn own_address() -> Option<Ipv4Addr> {
     if is_container() {
         return None;
     }
     let towards_the_internet = || {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-        // This sends nothing: it only has the system choose the way.
+        // This sends nothing; the system only chooses the route.
         socket.connect(FAR_AWAY).ok()?;
         match socket.local_addr().ok()?.ip() {
             IpAddr::V4(ip) if is_reachable(ip) => Some(ip),
@@ -35,8 +35,8 @@ fn is_reachable(ip: Ipv4Addr) -> bool {
     !ip.is_loopback() && !ip.is_unspecified() && !ip.is_link_local()
 }
 
-/// The addresses of this machine that others may reach, as `/proc/net/fib_trie` lists them: each on a line of its own,
-/// with `host LOCAL` on the next.
+/// The addresses of this machine that others may reach. `/proc/net/fib_trie` lists each on one line, with
+/// `host LOCAL` on the next.
 fn local_addresses(trie: &str) -> Vec<Ipv4Addr> {
     let lines: Vec<&str> = trie.lines().map(str::trim).collect();
     let mut found = Vec::new();

@@ -1,8 +1,9 @@
-//! wharf: one process that pulls through many container registries, and keeps what it has pulled.
+//! wharf: a pull-through cache for many container registries in one process.
 
 mod binding;
 mod cli;
 mod config;
+mod config_options;
 mod descriptors;
 mod disk;
 mod exchange;
@@ -12,6 +13,7 @@ mod machine;
 mod notify;
 mod online;
 mod panics;
+mod registry_error;
 mod registry_set;
 mod reload;
 mod reload_request;
@@ -19,11 +21,10 @@ mod report;
 mod runtime;
 mod schema;
 mod signals;
-mod told;
 mod watch;
 mod wiring;
 
-/// The C library's keeps what a crowd of clients used, and each further crowd may cost more.
+/// The C library's allocator keeps the memory of past clients, and may take more with each further crowd.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

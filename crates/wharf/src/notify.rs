@@ -1,4 +1,4 @@
-//! Telling systemd how far we are, as sd_notify(3) describes it: one datagram per state.
+//! Reports the process's state to systemd, one datagram for each (sd_notify(3)).
 
 use std::ffi::OsStr;
 use std::io;
@@ -6,20 +6,20 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Everything that answers is up.
+/// wharf serves.
 pub(crate) const READY: &str = "READY=1";
 
-/// The configuration is being read again; [`READY`] says that this is over.
+/// wharf reads its configuration again, until the next [`READY`].
 pub(crate) const RELOADING: &str = "RELOADING=1";
 
-/// The last answers are being finished.
+/// wharf finishes the last answers.
 pub(crate) const STOPPING: &str = "STOPPING=1";
 
-/// Sends `state` to whoever started this process and wants to know; without anybody, does nothing.
+/// Sends `state` to the service manager, if there is one.
 pub(crate) fn notify(state: &str) {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()) else { return };
     if let Err(error) = send(state, &socket) {
-        tracing::warn!(%error, state, "cannot tell the service manager");
+        tracing::warn!(error = &error as &dyn std::error::Error, state, "cannot notify the service manager");
     }
 }
 
@@ -29,7 +29,7 @@ fn send(state: &str, socket: &OsStr) -> io::Result<()> {
         path => SocketAddr::from_pathname(OsStr::from_bytes(path))?,
     };
     let sender = UnixDatagram::unbound()?;
-    // A manager that does not read must not hold up the start.
+    // A manager that does not read must not delay the start.
     sender.set_nonblocking(true)?;
     sender.send_to_addr(state.as_bytes(), &address)?;
     Ok(())

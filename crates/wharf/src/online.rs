@@ -1,9 +1,10 @@
-//! `wharf check --online`: each registry is asked once, with its login, so that an operator hears of what is wrong before
-//! a client does.
+//! `wharf check --online`: sends a request to each registry, with its login, so that the operator learns of
+//! faults before clients do.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use telemetry::error_chain;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use upstream::{Authorities, Login, Probe, Reached};
@@ -11,46 +12,46 @@ use upstream::{Authorities, Login, Probe, Reached};
 use crate::config::{Config, Registry};
 use crate::report::push_table;
 
-/// Registries that are asked at the same time.
-const AT_ONCE_COUNT_MAX: usize = 32;
+/// The most registries that are checked at the same time.
+const CHECK_COUNT_MAX: usize = 32;
 
-/// The longest wait for one registry, from the first question to the last answer.
+/// The longest wait for one registry, from the first request to the last answer.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// What came of asking one registry.
+/// The result of checking one registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// It is configured not to be asked.
+    /// The configuration forbids requests to it.
     Offline,
     Reached(Reached),
     /// Why it cannot be used, and what to do.
     Failed(String),
 }
 
-/// What came of asking them all.
+/// The result of checking all registries.
 #[derive(Debug)]
 pub(crate) struct Verdict {
-    /// A table, and remarks beneath.
+    /// A table, and remarks below it.
     pub(crate) text: String,
-    /// How many cannot be used, in words; none: all can.
+    /// How many registries cannot be used, in words; `None` if all can.
     pub(crate) failure: Option<String>,
 }
 
-/// Asks every registry of `config`, many at the same time.
-pub(crate) async fn ask(config: &Config) -> Verdict {
+/// Checks every registry of `config`, many at the same time.
+pub(crate) async fn check(config: &Config) -> Verdict {
     let authorities = Authorities::load();
-    let places = Arc::new(Semaphore::new(AT_ONCE_COUNT_MAX));
-    let mut asking = JoinSet::new();
+    let places = Arc::new(Semaphore::new(CHECK_COUNT_MAX));
+    let mut checks = JoinSet::new();
     for (index, registry) in config.registries.iter().enumerate() {
         let probe = (!registry.cache.tags.offline).then(|| Probe::new(&registry.upstream, &authorities));
         let places = Arc::clone(&places);
-        asking.spawn(async move {
+        checks.spawn(async move {
             let _place = places.acquire_owned().await.expect("the places are never closed");
-            (index, outcome(probe.transpose().map_err(|error| error.to_string())).await)
+            (index, outcome(probe.transpose().map_err(|error| error_chain(&error))).await)
         });
     }
     let mut outcomes = vec![Outcome::Offline; config.registries.len()];
-    for (index, outcome) in asking.join_all().await {
+    for (index, outcome) in checks.join_all().await {
         outcomes[index] = outcome;
     }
     judge(&config.registries, &outcomes)
@@ -60,13 +61,14 @@ async fn outcome(probe: Result<Option<Probe>, String>) -> Outcome {
     let probe = match probe {
         Ok(Some(probe)) => probe,
         Ok(None) => return Outcome::Offline,
-        Err(wrong) => return Outcome::Failed(wrong),
+        Err(reason) => return Outcome::Failed(reason),
     };
     match tokio::time::timeout(WAIT_MAX, probe.run()).await {
         Ok(Ok(reached)) => Outcome::Reached(reached),
+        // The text of this error is a diagnosis of its causes.
         Ok(Err(error)) => Outcome::Failed(error.to_string()),
         Err(_) => Outcome::Failed(format!(
-            "no answer within {WAIT_MAX:?}; check the address, and that no firewall is in between"
+            "no answer within {WAIT_MAX:?}; check the address, and whether a firewall blocks it"
         )),
     }
 }
@@ -77,14 +79,14 @@ fn judge(registries: &[Registry], outcomes: &[Outcome]) -> Verdict {
     for (registry, outcome) in registries.iter().zip(outcomes) {
         let name = &registry.names.name;
         let (word, text) = match outcome {
-            Outcome::Offline => ("-", "offline = true: not asked".to_owned()),
+            Outcome::Offline => ("-", "offline = true: not checked".to_owned()),
             Outcome::Failed(why) => ("FAILED", why.clone()),
             Outcome::Reached(reached) => {
                 remarks.extend(reached.remarks.iter().map(|remark| format!("warning: {name}: {remark}\n")));
                 let text = match reached.login {
                     Login::None => "answers",
                     Login::Accepted => "answers, and accepts the login",
-                    Login::NotAsked => "answers, and asked for no login",
+                    Login::NotAsked => "answers, and did not ask for the login",
                 };
                 ("ok", text.to_owned())
             }

@@ -1,11 +1,11 @@
-//! Panics are counted where they strike: the tasks that they end are of many rooms, and some are nobody's.
+//! Counts panics in the hook, because no caller sees the end of some tasks.
 
 use std::panic;
 use std::sync::Arc;
 
 use telemetry::Metrics;
 
-/// Counts every panic of the process from now on, before it is printed as ever.
+/// Counts every panic of the process from now on, and then runs the hook before it, which prints the panic.
 pub(crate) fn count_in(metrics: Arc<Metrics>) {
     let print = panic::take_hook();
     panic::set_hook(Box::new(move |what| {

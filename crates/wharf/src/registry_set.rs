@@ -1,58 +1,54 @@
-//! The registries that are served: a set that a reload changes as a whole.
+//! The set of served registries, which a reload changes as a whole.
 //!
-//! A change is first prepared, while the old set goes on serving, and then committed. Only preparing can fail.
-//! A registry that did not change keeps its backend, and with that its connections, tables and open files. A registry
-//! with other rules or another upstream gets a backend that takes over the tables of its store. A removed registry
-//! finishes its transfers in the background; then its store is closed. If it is added again before that, it continues
-//! with the same store.
+//! A change is first prepared, while the old set goes on serving, and then committed. Only preparing can
+//! fail. An unchanged registry keeps its backend, with its connections, tables and open files. A registry
+//! with other rules or another upstream gets a new backend over the same store, which takes over the store's
+//! tables. A removed registry finishes its transfers in the background, and then its store is closed. If it
+//! is added again before that, it continues with the same store.
 
 mod lifetime;
 mod opening;
+mod past_roots;
+mod shared;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use budget::Memory;
-use cache::{Backend, Bounds};
+use cache::Backend;
 use parking_lot::Mutex;
 use policy::capacity::Capacity;
 use policy::host::RoutingTable;
 use storage::Store;
-use telemetry::Metrics;
-use tokio_util::sync::CancellationToken;
-use upstream::{Authorities, HttpUpstream, SettingsError};
+use telemetry::{Metrics, error_chain};
+use upstream::{Authorities, HttpUpstream};
 
 use self::lifetime::{Lifetime, Served, Slot};
+use self::past_roots::PastRoots;
 use crate::config::diff::RegistryChange;
 use crate::config::{Config, Registry};
-use crate::disk::RegistryError;
+use crate::registry_error::{RegistryError, all_or_errors};
 
-/// The time for transfers without clients to put away their bytes at a stop.
+pub(crate) use self::shared::Shared;
+
+/// The reason to refuse a registry whose store is being closed.
+const CLOSING: &str = "the registry was removed, and its store is still being closed; reload again";
+
+/// The longest wait at a stop for transfers without clients to store their bytes.
 const PARK_WAIT_MAX: Duration = Duration::from_secs(10);
-
-/// What registries have in common.
-#[derive(Debug)]
-pub(crate) struct Common {
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) bounds_of_all: Bounds,
-    pub(crate) memory: Memory,
-    /// Ends the transfers of all registries.
-    pub(crate) stop: CancellationToken,
-}
 
 /// The registries, by name.
 #[derive(Debug)]
 pub(crate) struct RegistrySet {
-    common: Common,
+    shared: Shared,
     served: BTreeMap<String, Served>,
-    /// Those that finish their last transfers.
+    /// Removed registries that finish their last transfers.
     retired: HashMap<String, Slot>,
-    /// The names of `served` and of the change in preparation. The end of a retired registry leaves their metrics alone.
+    /// The names of `served` and of the change in preparation. A retired registry of such a name ends without
+    /// removing the metrics.
     names: Arc<Mutex<BTreeSet<String>>>,
-    /// Roots of removed registries: their locks may still be held for a moment.
-    past_roots: HashSet<PathBuf>,
+    past_roots: PastRoots,
 }
 
 /// A change that can no longer fail.
@@ -62,49 +58,49 @@ pub(crate) struct Prepared {
     capacity: Capacity,
 }
 
-/// What becomes of one registry.
+/// The change of one registry.
 #[derive(Debug)]
 enum Step {
-    /// Its backend stays.
+    /// It keeps its backend.
     Keep,
-    /// It gets another backend over its store; none: with the upstream that it has.
+    /// It gets another backend over its store. `None` keeps its upstream.
     Succeed(Option<Arc<HttpUpstream>>),
     /// It is new.
     Begin(Arc<HttpUpstream>, Arc<dyn Store>),
-    /// It was removed and is back before its last transfer was over.
+    /// It was removed and is added again before its last transfer has ended.
     Return(Arc<HttpUpstream>, Box<Served>),
 }
 
 impl RegistrySet {
     /// A set without registries.
-    pub(crate) fn new(common: Common) -> Self {
+    pub(crate) fn new(shared: Shared) -> Self {
         Self {
-            common,
+            shared,
             served: BTreeMap::new(),
             retired: HashMap::new(),
             names: Arc::default(),
-            past_roots: HashSet::new(),
+            past_roots: PastRoots::default(),
         }
     }
 
     /// Prepares to serve the registries of `config`, within `capacity`.
     ///
     /// # Errors
-    /// Every registry that cannot be served, with the reason. Nothing has changed then.
+    /// Every registry that cannot be served, with the reason. Then the set is unchanged.
     pub(crate) async fn prepare(
         &mut self,
         config: &Config,
         capacity: &Capacity,
     ) -> Result<Prepared, Vec<RegistryError>> {
         let names = || config.registries.iter().map(|registry| registry.names.name.clone());
-        // From here on, upstreams and stores count in the metrics of these names, so these must stay.
+        // From here on, upstreams and stores count in the metrics of these names, so the metrics must stay.
         self.names.lock().extend(names());
         let prepared = self.try_prepare(config, capacity).await;
         if prepared.is_err() {
             *self.names.lock() = self.served.keys().cloned().collect();
             let is_retired = |name: &String| self.retired.get(name).is_some_and(|slot| slot.lock().is_some());
             let unknown = names().filter(|name| !self.served.contains_key(name) && !is_retired(name));
-            unknown.for_each(|name| self.common.metrics.remove_registry(&name));
+            unknown.for_each(|name| self.shared.metrics.remove_registry(&name));
         }
         prepared
     }
@@ -120,7 +116,7 @@ impl RegistrySet {
         if !refused.is_empty() {
             return Err(refused);
         }
-        let (metrics, past_roots) = (&self.common.metrics, &self.past_roots);
+        let (metrics, past_roots) = (&self.shared.metrics, &self.past_roots);
         let opened = opening::open_all(&to_open, metrics, capacity, |root| past_roots.contains(root)).await?;
         let mut opened: HashMap<String, Arc<dyn Store>> =
             to_open.iter().map(|it| it.names.name.clone()).zip(opened).collect();
@@ -129,7 +125,7 @@ impl RegistrySet {
             let name = &registry.names.name;
             match self.step(registry, upstream, opened.remove(name)) {
                 Some(step) => registries.push((registry.clone(), step)),
-                None => refused.push(closing(name)),
+                None => refused.push(RegistryError::new(name, CLOSING)),
             }
         }
         if !refused.is_empty() {
@@ -139,7 +135,8 @@ impl RegistrySet {
         Ok(Prepared { registries, capacity: *capacity })
     }
 
-    /// What becomes of a registry, with the upstream and the store that were made for it. None: its store is being closed.
+    /// Returns the change of a registry, with the upstream and the store that were made for it. `None` while
+    /// its store is being closed.
     fn step(
         &mut self,
         registry: &Registry,
@@ -152,11 +149,11 @@ impl RegistrySet {
             (Some(_), upstream, _) => Step::Succeed(upstream),
             (None, Some(upstream), Some(store)) => Step::Begin(upstream, store),
             (None, Some(upstream), None) => Step::Return(upstream, Box::new(self.take_back(name)?)),
-            (None, None, _) => unreachable!("a registry that is not served gets an upstream"),
+            (None, None, _) => unreachable!("a new registry gets an upstream"),
         })
     }
 
-    /// Serves what was prepared, and returns which registry a request is meant for. Those that are not in it are retired.
+    /// Serves the prepared registries, retires the others, and returns the routing table.
     pub(crate) fn commit(&mut self, prepared: Prepared, config: &Config) -> RoutingTable<Arc<Backend>> {
         let Prepared { registries, capacity } = prepared;
         let mut before = std::mem::take(&mut self.served);
@@ -170,14 +167,14 @@ impl RegistrySet {
                 }
                 Step::Succeed(upstream) => {
                     let served = before.remove(&name).expect("a changed registry was served");
-                    served.succeed(registry, upstream, &self.common, &capacity)
+                    served.succeed(registry, upstream, &self.shared, &capacity)
                 }
                 Step::Return(upstream, served) => {
                     let served = *served;
-                    served.succeed(registry, Some(upstream), &self.common, &capacity).maintained()
+                    served.succeed(registry, Some(upstream), &self.shared, &capacity).maintained()
                 }
                 Step::Begin(upstream, store) => {
-                    Served::begin(registry, upstream, store, &self.common, &capacity).maintained()
+                    Served::begin(registry, upstream, store, &self.shared, &capacity).maintained()
                 }
             };
             served.backend.bounds().resize(capacity.per_registry.waiting, capacity.per_registry.asking);
@@ -185,8 +182,8 @@ impl RegistrySet {
             self.past_roots.remove(&served.registry.root);
             self.served.insert(name, served);
         }
-        self.common.bounds_of_all.resize(capacity.all.waiting, capacity.all.asking);
-        self.common.memory.resize(config.body_bytes_max);
+        self.shared.bounds_of_all.resize(capacity.all.waiting, capacity.all.asking);
+        self.shared.memory.resize(config.body_bytes_max);
         *self.names.lock() = self.served.keys().cloned().collect();
         for (_, served) in before {
             self.retire(served);
@@ -197,7 +194,7 @@ impl RegistrySet {
         })
     }
 
-    /// Retires again what a change took back that is not made.
+    /// Retires the registries again that a failed change has taken back.
     fn abandon(&mut self, registries: Vec<(Registry, Step)>) {
         for (_, step) in registries {
             if let Step::Return(_, served) = step {
@@ -206,10 +203,10 @@ impl RegistrySet {
         }
     }
 
-    /// Ends all transfers, those of retired registries too, once they have put away what they have. False: some take too
-    /// long for that.
+    /// Ends all transfers, also of retired registries, once their bytes are stored. Returns false if some
+    /// take longer than [`PARK_WAIT_MAX`].
     pub(crate) async fn stop(self) -> bool {
-        self.common.stop.cancel();
+        self.shared.stop.cancel();
         let retired = self.retired.into_values().filter_map(|slot| slot.lock().take());
         let lifetimes: Vec<Lifetime> =
             self.served.into_values().chain(retired).map(|served| served.lifetime).collect();
@@ -221,7 +218,7 @@ impl RegistrySet {
         tokio::time::timeout(PARK_WAIT_MAX, all).await.is_ok()
     }
 
-    /// An upstream for each registry that needs one: those that are new, and those whose upstream is another one.
+    /// Makes an upstream for each registry that is new or has another upstream than before.
     async fn make_upstreams(
         &self,
         config: &Config,
@@ -234,8 +231,8 @@ impl RegistrySet {
         if wanted.iter().all(Option::is_none) {
             return Ok(wanted.into_iter().map(|_| None).collect());
         }
-        let (metrics, memory) = (Arc::clone(&self.common.metrics), self.common.memory.clone());
-        // Reading the authorities and building clients from them takes long, and would block a thread that serves.
+        let (metrics, memory) = (Arc::clone(&self.shared.metrics), self.shared.memory.clone());
+        // Reading the authorities and building clients takes long and would block a thread of the runtime.
         let making = tokio::task::spawn_blocking(move || {
             let authorities = Authorities::load();
             let make = |registry: Registry| {
@@ -257,7 +254,7 @@ impl RegistrySet {
         slot.is_some_and(|slot| slot.lock().as_ref().is_some_and(|served| served.registry.root == root))
     }
 
-    /// Says that a root is in use by a registry of another name: one that is removed finishes its transfers first.
+    /// Refuses a root that a registry of another name uses, which may have been removed but not yet closed.
     fn refuse_root(&self, registry: &Registry) -> Option<RegistryError> {
         let is_its_root = |root: &Path| absolute(root) == absolute(&registry.root);
         let served = self.served.values().find(|it| is_its_root(&it.registry.root));
@@ -268,10 +265,11 @@ impl RegistrySet {
         };
         let other = served.or_else(retired)?;
         let reason = format!(
-            "{} is the root of {other}, whose transfers have to end first; reload without {other}, and then again",
+            "{} is still the root of {other}, which has to finish its transfers; reload without {other} first, \
+             then reload again",
             registry.root.display()
         );
-        Some(RegistryError { name: registry.names.name.clone(), reason })
+        Some(RegistryError::new(&registry.names.name, reason))
     }
 
     fn take_back(&mut self, name: &str) -> Option<Served> {
@@ -280,12 +278,12 @@ impl RegistrySet {
 
     fn retire(&mut self, mut served: Served) {
         let name = served.registry.names.name.clone();
-        self.past_roots.insert(served.registry.root.clone());
+        self.past_roots.insert(&served.registry.root);
         served.lifetime.stop_upkeep();
         let slot: Slot = Arc::new(Mutex::new(Some(served)));
         self.retired.retain(|_, slot| slot.lock().is_some());
         self.retired.insert(name.clone(), Arc::clone(&slot));
-        let (names, metrics) = (Arc::clone(&self.names), Arc::clone(&self.common.metrics));
+        let (names, metrics) = (Arc::clone(&self.names), Arc::clone(&self.shared.metrics));
         tokio::spawn(lifetime::drain(name, slot, names, metrics));
     }
 }
@@ -296,20 +294,15 @@ impl Served {
     }
 }
 
-/// The path from the top. Two of them can still lead to one directory; then its lock tells.
+/// The absolute path. Two of them can still lead to one directory; its lock detects that.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn closing(name: &str) -> RegistryError {
-    let reason = "it was removed, and its store is being closed at this moment; reload again".to_owned();
-    RegistryError { name: name.to_owned(), reason }
-}
-
-/// Makes the upstream of a registry. It sends no request yet.
+/// Makes the upstream of a registry without sending a request.
 ///
 /// # Errors
-/// What is wrong with its settings.
+/// The mistake in its settings.
 pub(crate) fn upstream(
     registry: &Registry,
     authorities: &Authorities,
@@ -317,19 +310,5 @@ pub(crate) fn upstream(
 ) -> Result<HttpUpstream, RegistryError> {
     let name = &registry.names.name;
     HttpUpstream::new(registry.upstream.clone(), authorities, metrics.registry(name))
-        .map_err(|error: SettingsError| RegistryError { name: name.clone(), reason: error.to_string() })
-}
-
-/// All values, or all errors.
-pub(crate) fn all_or_errors<T>(
-    results: impl Iterator<Item = Result<T, RegistryError>>,
-) -> Result<Vec<T>, Vec<RegistryError>> {
-    let (mut made, mut errors) = (Vec::new(), Vec::new());
-    for result in results {
-        match result {
-            Ok(value) => made.push(value),
-            Err(error) => errors.push(error),
-        }
-    }
-    if errors.is_empty() { Ok(made) } else { Err(errors) }
+        .map_err(|error| RegistryError::new(name, error_chain(&error)).caused_by(error))
 }

@@ -1,16 +1,16 @@
-//! Reloading: the configuration is read again, and what changed in it is served.
+//! Reloading: reads the configuration again and serves it.
 //!
-//! It is read on SIGHUP, at a request of `wharf reload` through the admin listener, and when one of its files changes. A
-//! configuration with a mistake is refused whole, and the one in force goes on. What only a restart changes is named,
-//! and the rest is taken over: a password or a certificate that is renewed by a machine must not wait for a person who
-//! has yet to restart wharf for another change.
+//! A reload follows SIGHUP, a request of `wharf reload` through the admin listener, and a change of one of
+//! the configuration's files. A configuration with a mistake is refused as a whole, and the one in force
+//! stays. A reload applies every change but those that need a restart, which it names: a password or a
+//! certificate that a machine renews must not wait for a person to restart wharf because of another change.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use admin::{Admin, ReloadAnswer, ReloadRequest};
-use policy::capacity;
+use policy::capacity::{self, TooFewDescriptors};
 use server::{Control, Snapshot};
 use telemetry::{Metrics, Reloaded};
 use tokio::sync::{mpsc, watch as signal};
@@ -18,29 +18,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::diff::{self, Diff};
 use crate::config::{Config, LoadError};
+use crate::config_options::{self, ConfigOptions};
 use crate::descriptors;
-use crate::disk;
 use crate::log::Levels;
 use crate::notify::{self, notify};
+use crate::registry_error::{self, RegistryError};
 use crate::registry_set::RegistrySet;
-use crate::told::{self, Told};
-use crate::watch::{Prints, Watch};
-use crate::wiring;
+use crate::watch::{FileStates, Watcher};
 
-/// Between two looks at the files of the configuration.
-const WATCH_INTERVAL: Duration = Duration::from_secs(2);
-
-/// What reloading changes, beside the registries.
+/// The parts that a reload changes, besides the registries.
 pub(crate) struct Targets {
     pub(crate) control: Control,
     pub(crate) admin: Option<Arc<Admin>>,
     pub(crate) levels: Levels,
     pub(crate) metrics: Arc<Metrics>,
-    /// How many files the process may have open; none: any number.
+    /// The limit on open files of the process, if there is one.
     pub(crate) descriptors: Option<usize>,
 }
 
-/// What asks for a reload, beside the files themselves.
+/// The causes of reloads, besides changed files.
 pub(crate) struct Causes {
     /// Changes with each SIGHUP.
     pub(crate) hangups: signal::Receiver<()>,
@@ -49,75 +45,75 @@ pub(crate) struct Causes {
 
 /// Reloads one after the other.
 pub(crate) struct Reloader {
-    told: Told,
+    options: ConfigOptions,
     in_force: Config,
     set: RegistrySet,
     targets: Targets,
-    watch: Watch,
+    watcher: Watcher,
 }
 
-/// Why a configuration was refused: lines of text.
-struct Refused(String);
+/// Why a configuration was refused: one or more lines, for the operator.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("{}", config_options::describe(.0, ""))]
+    Load(#[source] LoadError),
+    /// The file in use is gone, and another source took its place.
+    #[error("{before} is gone; put it back, or restart wharf to run with the {after}")]
+    OtherSource { before: String, after: String },
+    #[error("{}", descriptors::refuse(.0))]
+    Descriptors(TooFewDescriptors),
+    /// Registries that cannot be served, of `registry_count` in all.
+    #[error("{}", registry_error::lines(errors, *registry_count))]
+    Registries { errors: Vec<RegistryError>, registry_count: usize },
+}
 
 impl Reloader {
-    /// A reloader of what `config`, which is in force, was loaded by.
-    pub(crate) fn new(told: Told, config: Config, set: RegistrySet, targets: Targets) -> Self {
+    /// A reloader while `config`, which was loaded by `options`, is in force.
+    pub(crate) fn new(options: ConfigOptions, config: Config, set: RegistrySet, targets: Targets) -> Self {
         targets.metrics.config_loaded(now());
-        let watch = Watch::new(Prints::of(&told::files_in(&config)));
-        Self { told, in_force: config, set, targets, watch }
+        let watcher = Watcher::new(FileStates::of(&config_options::files_in(&config)));
+        Self { options, in_force: config, set, targets, watcher }
     }
 
-    /// Reloads whenever there is a cause, until `shutdown`. Returns the registries that are served then.
+    /// Reloads on each cause until `shutdown`. Returns the registries served at that time.
     pub(crate) async fn run(mut self, mut causes: Causes, shutdown: CancellationToken) -> RegistrySet {
-        let mut looks = tokio::time::interval(WATCH_INTERVAL);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let (cause, request) = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return self.set,
                 Ok(()) = causes.hangups.changed() => ("SIGHUP", None),
                 Some(request) = causes.requests.recv() => ("wharf reload", Some(request)),
-                _ = looks.tick() => match self.have_files_changed().await {
-                    true => ("a changed file", None),
-                    false => continue,
-                },
+                () = self.watcher.changed() => ("a changed file", None),
             };
             tokio::select! {
                 biased;
                 answer = self.reload(cause) => {
                     request.into_iter().for_each(|request: ReloadRequest| request.answer(answer.clone()));
                 }
-                // A disk that hangs does not hold up the stop.
+                // A disk that hangs does not delay the stop.
                 () = shutdown.cancelled() => return self.set,
             }
         }
     }
 
-    async fn have_files_changed(&mut self) -> bool {
-        let paths = self.watch.paths();
-        // A file system that hangs holds up no other task.
-        let prints = tokio::task::spawn_blocking(move || Prints::of(&paths)).await;
-        prints.is_ok_and(|prints| self.watch.look(prints))
-    }
-
-    /// Reads the configuration again and serves what changed. `cause` is for the log.
+    /// Reads the configuration again and serves it. `cause` is for the log.
     async fn reload(&mut self, cause: &'static str) -> ReloadAnswer {
         notify(notify::RELOADING);
-        let done = self.try_reload().await;
-        let answer = match done {
-            Ok(told) => {
+        let answer = match self.try_reload().await {
+            Ok(done) => {
                 self.targets.metrics.reloaded(Reloaded::Success);
                 self.targets.metrics.config_loaded(now());
-                told.log(cause, &self.in_force.source);
-                ReloadAnswer { is_success: true, text: told.text(&self.in_force.source) }
+                done.log(cause, &self.in_force.source);
+                ReloadAnswer { is_success: true, text: done.text(&self.in_force.source) }
             }
-            Err(Refused(text)) => {
+            Err(refused) => {
                 self.targets.metrics.reloaded(Reloaded::Failure);
+                let text = refused.to_string();
                 for line in text.lines().filter(|line| !line.starts_with("warning: ")) {
                     tracing::error!("{line}");
                 }
-                tracing::error!("reload ({cause}) refused; the configuration in force goes on");
-                let text = text + "\nrefused; the configuration in force goes on\n";
+                tracing::error!("reload ({cause}) refused; the configuration in force stays");
+                let text = text + "\nrefused; the configuration in force stays\n";
                 ReloadAnswer { is_success: false, text }
             }
         };
@@ -126,7 +122,7 @@ impl Reloader {
     }
 
     async fn try_reload(&mut self) -> Result<Done, Refused> {
-        let config = self.load().await.map_err(|error| Refused(told::describe(&error, "")))?;
+        let config = self.load().await.map_err(Refused::Load)?;
         self.refuse_another_source(&config)?;
         let diff = Diff::between(&self.in_force, &config);
         let warnings = new_warnings(&self.in_force, &config);
@@ -141,30 +137,27 @@ impl Reloader {
         if before.is_builtin() || before.source == config.source {
             return Ok(());
         }
-        Err(Refused(format!(
-            "{} is gone; put it back, or restart wharf to run with the {}",
-            before.source, config.source
-        )))
+        Err(Refused::OtherSource { before: before.source.clone(), after: config.source.clone() })
     }
 
-    /// Loads the configuration on a thread that may block, and watches the files of this one from now on.
+    /// Loads the configuration on a thread that may block, and watches its files from now on.
     async fn load(&mut self) -> Result<Config, LoadError> {
-        let (told, paths) = (self.told.clone(), self.watch.paths());
-        let own = told::own_file(&self.in_force);
+        let (options, paths) = (self.options.clone(), self.watcher.paths());
+        let own = config_options::own_file(&self.in_force);
         let loading = tokio::task::spawn_blocking(move || {
-            // Looked at before they are read: a change meanwhile is one to come back for.
-            let before = Prints::of(&paths);
-            let loaded = told.load_again(own.as_deref());
+            // The state is taken before the files are read, so a change in between causes another reload.
+            let before = FileStates::of(&paths);
+            let loaded = options.load_again(own.as_deref());
             let files: Vec<_> = match &loaded {
-                // Its own file is watched also where it is gone and something else was read.
-                Ok(config) => told::files_in(config).into_iter().chain(own).collect(),
-                // The mistake may be in any file, also in one that was right.
-                Err(error) => told::files_of(error).into_iter().chain(paths).collect(),
+                // The file in use is watched even if it is gone and another source was read.
+                Ok(config) => config_options::files_in(config).into_iter().chain(own).collect(),
+                // The mistake may be in any file, even in one that was valid before.
+                Err(error) => config_options::files_of(error).into_iter().chain(paths).collect(),
             };
             (loaded, before.updated(&files))
         });
-        let (loaded, prints) = loading.await.expect("loading neither panics nor is cancelled");
-        self.watch = Watch::new(prints);
+        let (loaded, states) = loading.await.expect("loading neither panics nor is cancelled");
+        self.watcher.have_read(states);
         loaded
     }
 
@@ -172,12 +165,12 @@ impl Reloader {
     async fn serve(&mut self, config: Config) -> Result<(), Refused> {
         let Targets { control, admin, levels, descriptors, .. } = &self.targets;
         let capacity = capacity::plan(*descriptors, &config.wanted, config.registries.len())
-            .map_err(|few| Refused(descriptors::refuse(&few)))?;
+            .map_err(Refused::Descriptors)?;
         let prepared = self.set.prepare(&config, &capacity).await;
         let registry_count = config.registries.len();
-        let prepared = prepared.map_err(|errors| Refused(disk::lines(&errors, registry_count)))?;
+        let prepared = prepared.map_err(|errors| Refused::Registries { errors, registry_count })?;
         let routes = self.set.commit(prepared, &config);
-        control.replace(Snapshot { routes, settings: wiring::server_settings(&config, &capacity) });
+        control.replace(Snapshot { routes, settings: config.server_within(&capacity) });
         if let (Some(admin), Some(settings)) = (admin, &config.admin) {
             admin.replace(settings);
         }
@@ -187,17 +180,17 @@ impl Reloader {
     }
 }
 
-/// What there is to say of a reload that was done.
+/// The report on a reload.
 struct Done {
     diff: Diff,
-    /// Those that the configuration in force did not have.
+    /// The warnings that the configuration before it did not have.
     warnings: Vec<String>,
 }
 
 impl Done {
     fn log(&self, cause: &str, source: &str) {
         if self.diff.is_empty() {
-            tracing::info!("reload ({cause}): {source} says what is in force already");
+            tracing::info!("reload ({cause}): {source} is already in force");
             return;
         }
         tracing::info!("reload ({cause}) of {source}: {}", self.diff);

@@ -1,17 +1,17 @@
-//! The runtime that serves, and in which order it does what is ready.
+//! The runtime that serves, and the order in which it runs ready tasks.
 
 use tokio::runtime::Builder;
 
-/// After so many turns of connections at most, sockets and timers are looked at. The runtime's own 61 are meant
-/// for turns of microseconds; one that encrypts takes a hundred of them.
+/// The most task polls between two checks of sockets and timers. The runtime's default of 61 is meant for
+/// polls of microseconds; a poll that encrypts takes a hundred of them.
 const EVENT_INTERVAL: u32 = 31;
 
-/// No more of what is ready is taken from the kernel at a time, so that all of it has had its turn before the next look.
-/// With more, a crowd's connections go over from a thread's own queue of 256 into one that is looked at last, and those
-/// that answer at once overtake them again and again.
+/// The most events taken from the kernel at a time, so that each has been polled before the next check. With
+/// more, a crowd's connections overflow from a thread's local queue of 256 into the global queue, which is
+/// polled last, and connections with quick answers overtake them again and again.
 const EVENT_COUNT_MAX: usize = EVENT_INTERVAL as usize;
 
-/// A runtime yet to be built.
+/// The builder of the runtime.
 pub(crate) fn builder() -> Builder {
     let mut builder = Builder::new_multi_thread();
     builder

@@ -1,14 +1,14 @@
 //! The JSON Schema of the configuration (draft-07), from which editors complete and check a `wharf.toml`.
 //!
-//! It follows from the declarations of the keys. It knows each value's shape and no relation between values:
-//! `wharf check` finds more.
+//! It follows from the declarations of the keys. It describes each value's shape and no relation between
+//! values, so `wharf check` finds more mistakes.
 
 use serde_json::{Map, Value, json};
 
-use crate::config::keys::{SECTIONS, Section};
-use crate::config::{Declared, Preset, Shape, Unit};
+use crate::config::keys::SECTIONS;
+use crate::config::{Declared, Preset, Section, Shape, Unit};
 
-/// A text with a variable may turn out as anything.
+/// A text with a variable may have any value.
 const VARIABLE: &str = r".*\$\{.*";
 
 const ADDRESS: &str = r"(?:[0-9.]+|\[[0-9A-Fa-f:.%]+\]):[0-9]+";
@@ -16,7 +16,7 @@ const HOST: &str = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?";
 const AUTHORITY: &str = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?";
 const UPSTREAM: &str = r"https?://[^@?#\s]+";
 const PROXY: &str = r"(?:https?|socks5h?)://[^\s]+";
-/// Only a shell knows what `~` means.
+/// Only a shell expands `~`.
 const PATH: &str = r"[^~].*";
 const TIME: &str = r"(?:[0-9]+(?:ms|s|m|h|d))+";
 const TIME_BUT_ZERO: &str = r"(?:0+(?:ms|s|m|h|d))*0*[1-9][0-9]*(?:ms|s|m|h|d)(?:[0-9]+(?:ms|s|m|h|d))*";
@@ -30,7 +30,7 @@ pub(crate) fn schema() -> Value {
             Some((outer, inner)) => top[outer]["properties"][inner] = table,
             None if name == "registry" => {
                 top.insert("defaults".to_owned(), defaults_of(section));
-                table["description"] = json!("One registry that is cached.");
+                table["description"] = json!("One registry that wharf caches.");
                 let list = json!({ "type": "array", "minItems": 1, "items": table });
                 top.insert(name.to_owned(), with_description(list, section.doc));
             }
@@ -68,7 +68,7 @@ fn table_of(section: &Section) -> Value {
 }
 
 fn defaults_of(registry: &Section) -> Value {
-    object(registry.shared_keys(), "What holds for every registry that does not say otherwise.")
+    object(registry.shared_keys(), "Defaults for all registries, which each registry can override.")
 }
 
 fn object(keys: impl Iterator<Item = &'static dyn Declared>, doc: &str) -> Value {
@@ -147,7 +147,7 @@ fn default_of(shape: Shape, text: &str) -> Value {
 
 /// Markdown as plain text: a link becomes its words, and code loses its marks.
 fn plain(markdown: &str) -> String {
-    // A pointer to another part of the page leads nowhere from an editor.
+    // An editor cannot follow a reference to another part of the page.
     let mut rest = markdown.split(" See [").next().unwrap_or_default();
     let mut text = String::with_capacity(rest.len());
     while let Some((before, link)) = rest.split_once('[') {

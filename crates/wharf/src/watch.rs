@@ -1,15 +1,22 @@
-//! Finds out that a file changed: one that was written, replaced, or is reached through a link that leads elsewhere now,
-//! as Kubernetes swaps `..data`.
+//! Detects that a file has changed: that it was written or replaced, or that a link on its path leads
+//! elsewhere, as when Kubernetes swaps `..data`.
 //!
-//! The files are looked at every few seconds. That also works on file systems that announce no changes.
+//! It polls the files every few seconds, which also works on file systems that announce no changes.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// What tells one state of a file from another. Whatever is written into a file changes its times, and a file that takes
-/// another one's place has another inode.
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+/// The time between two polls.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Distinguishes the states of a file: a write changes its times, and a file that takes its place has another
+/// inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Print {
+struct FileState {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -17,26 +24,26 @@ struct Print {
     changed: (i64, i64),
 }
 
-/// The state of several files; `None` for one that is not there.
+/// The states of several files; `None` for a file that does not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Prints(Vec<(PathBuf, Option<Print>)>);
+pub(crate) struct FileStates(Vec<(PathBuf, Option<FileState>)>);
 
-impl Prints {
-    /// The state of these files now. Links are followed.
+impl FileStates {
+    /// The states of these files now. Follows links.
     pub(crate) fn of(paths: &[PathBuf]) -> Self {
-        Self(paths.iter().map(|path| (path.clone(), print(path))).collect())
+        Self(paths.iter().map(|path| (path.clone(), state_of(path))).collect())
     }
 
-    /// The state of `files`: as it was, for those that are known, and as it is now for the others.
+    /// The states of `files`: unchanged for those that are known, and as of now for the others.
     pub(crate) fn updated(&self, files: &[PathBuf]) -> Self {
-        let known = |path: &PathBuf| self.0.iter().find(|(other, _)| other == path).map(|(_, print)| *print);
-        let mut prints: Vec<(PathBuf, Option<Print>)> = Vec::new();
+        let known = |path: &PathBuf| self.0.iter().find(|(other, _)| other == path).map(|(_, state)| *state);
+        let mut states: Vec<(PathBuf, Option<FileState>)> = Vec::new();
         for path in files {
-            if !prints.iter().any(|(other, _)| other == path) {
-                prints.push((path.clone(), known(path).unwrap_or_else(|| print(path))));
+            if !states.iter().any(|(other, _)| other == path) {
+                states.push((path.clone(), known(path).unwrap_or_else(|| state_of(path))));
             }
         }
-        Self(prints)
+        Self(states)
     }
 
     /// The files.
@@ -45,9 +52,9 @@ impl Prints {
     }
 }
 
-fn print(path: &Path) -> Option<Print> {
+fn state_of(path: &Path) -> Option<FileState> {
     let about = std::fs::metadata(path).ok()?;
-    Some(Print {
+    Some(FileState {
         device: about.dev(),
         inode: about.ino(),
         bytes: about.size(),
@@ -56,29 +63,19 @@ fn print(path: &Path) -> Option<Print> {
     })
 }
 
-/// Decides when a change is one to act on.
+/// Decides when a change is complete.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Watch {
-    /// As it was when the files were read last.
-    read: Prints,
-    /// As it was at the last look, where that is something else.
-    seen: Option<Prints>,
+struct Watch {
+    /// The states when the files were last read.
+    read: FileStates,
+    /// The states at the last poll, if they differ from `read`.
+    seen: Option<FileStates>,
 }
 
 impl Watch {
-    /// Watches files that are read in this state.
-    pub(crate) fn new(read: Prints) -> Self {
-        Self { read, seen: None }
-    }
-
-    /// The files that are watched.
-    pub(crate) fn paths(&self) -> Vec<PathBuf> {
-        self.read.paths()
-    }
-
-    /// Takes in the state of the files now. True: they changed, and have been the same for two looks. So a file that is
-    /// being written is left alone until it is whole, and so is a certificate until its key is there as well.
-    pub(crate) fn look(&mut self, now: Prints) -> bool {
+    /// Takes the states of the files now. Returns true if they have changed and were the same in two polls.
+    /// So a reload waits until a file is written completely, and until a new certificate has its key.
+    fn observe(&mut self, now: FileStates) -> bool {
         if now == self.read {
             self.seen = None;
             return false;
@@ -86,6 +83,58 @@ impl Watch {
         let is_settled = self.seen.as_ref() == Some(&now);
         self.seen = Some(now);
         is_settled
+    }
+}
+
+/// Polls files until they change.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    watch: Watch,
+    ticks: Interval,
+    /// A poll whose result [`changed`](Self::changed) has not taken yet.
+    poll: Option<JoinHandle<FileStates>>,
+}
+
+impl Watcher {
+    /// Watches files that were read in these states.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub(crate) fn new(read: FileStates) -> Self {
+        let mut ticks = interval(POLL_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { watch: Watch { read, seen: None }, ticks, poll: None }
+    }
+
+    /// The watched files.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.watch.read.paths()
+    }
+
+    /// Watches the files that were read in these states from now on.
+    pub(crate) fn have_read(&mut self, read: FileStates) {
+        self.watch = Watch { read, seen: None };
+        self.poll = None;
+    }
+
+    /// Waits until the files have changed. Returns at each further poll until [`have_read`](Self::have_read).
+    ///
+    /// # Cancel safety
+    /// A cancelled wait loses no poll.
+    pub(crate) async fn changed(&mut self) {
+        loop {
+            if self.poll.is_none() {
+                self.ticks.tick().await;
+                let paths = self.paths();
+                // A file system that hangs delays no other task.
+                self.poll = Some(spawn_blocking(move || FileStates::of(&paths)));
+            }
+            let states = self.poll.as_mut().expect("a poll was started").await;
+            self.poll = None;
+            if states.is_ok_and(|states| self.watch.observe(states)) {
+                return;
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! How the rooms are put together. Whatever two of them share is made here and handed down.
+//! Puts the crates together: makes every part that two of them share, and hands it down.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,60 +15,66 @@ use upstream::Authorities;
 
 use crate::binding;
 use crate::config::{Config, LogFormat};
+use crate::config_options::ConfigOptions;
 use crate::descriptors::{self, Notice};
-use crate::disk::{self, RegistryError};
+use crate::disk;
 use crate::log::{self, RunningLog};
 use crate::machine;
 use crate::notify::{self, notify};
 use crate::panics;
-use crate::registry_set::{self, Common, RegistrySet};
+use crate::registry_error::{self, RegistryError, all_or_errors};
+use crate::registry_set::{self, RegistrySet, Shared};
 use crate::reload::{Causes, Reloader, Targets};
 use crate::report::{self, Listeners};
 use crate::signals::Signals;
-use crate::told::Told;
 
-/// Why nothing is served.
+/// Why wharf does not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    /// Each registry that cannot be served, with the reason, of so many.
-    #[error("{}", disk::lines(errors, *registry_count))]
+    /// Registries that cannot be served, of `registry_count` in all.
+    #[error("{}", registry_error::lines(errors, *registry_count))]
     Registries { errors: Vec<RegistryError>, registry_count: usize },
     #[error("{}", descriptors::refuse(.0))]
     Descriptors(TooFewDescriptors),
-    #[error("{0}")]
-    Bind(String),
-    #[error("cannot catch signals: {0}")]
-    Signals(std::io::Error),
+    /// The text names the address, the cause and what to do.
+    #[error("{text}")]
+    Bind { text: String, source: BindError },
+    #[error("cannot catch signals")]
+    Signals(#[source] std::io::Error),
 }
 
-/// Serves until a signal says to stop.
+/// Serves until a signal asks to stop.
 ///
 /// # Errors
-/// [`StartError`] when it cannot begin; once it serves, nothing ends it but a signal.
-pub(crate) async fn serve(told: Told, config: Config, log: &RunningLog) -> Result<(), StartError> {
+/// [`StartError`] if it cannot start. Once it serves, only a signal ends it.
+pub(crate) async fn serve(
+    options: ConfigOptions,
+    config: Config,
+    log: &RunningLog,
+) -> Result<(), StartError> {
     install_tls();
     let (hangup, hangups) = watch::channel(());
     let signals = Signals::catch(hangup).map_err(StartError::Signals)?;
     let (reloads, requests) = Reloads::new();
     let shutdown = CancellationToken::new();
-    let Started { server, reloader } = start(told, config, log, reloads, &shutdown).await?;
+    let Started { server, reloader } = start(options, config, log, reloads, &shutdown).await?;
     let set = run(server, reloader, signals, Causes { hangups, requests }, shutdown).await;
     if !set.stop().await {
-        tracing::warn!("transfers were still running; what they had is fetched again");
+        tracing::warn!("some transfers were still running; wharf will fetch their bytes again");
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Everything that is ready, before anybody is served.
+/// The parts that are ready before the first request.
 struct Started {
     server: Server,
     reloader: Reloader,
 }
 
-/// Makes everything and listens.
+/// Makes all parts and listens.
 async fn start(
-    told: Told,
+    options: ConfigOptions,
     config: Config,
     log: &RunningLog,
     reloads: Reloads,
@@ -81,18 +87,19 @@ async fn start(
     let descriptors = descriptors::raise_limit();
     let capacity = capacity::plan(descriptors, &config.wanted, config.registries.len());
     let capacity = capacity.map_err(StartError::Descriptors)?;
-    // Whatever else can fail comes before the stores, so that a start in vain leaves no directory behind.
-    let in_vain = |error: BindError| StartError::Bind(binding::describe(&error, &config));
-    let sockets = Sockets::bind(&config.server).map_err(in_vain)?;
+    // The stores come last of all that can fail, so that a failed start leaves no directory behind.
+    let refused = |source: BindError| StartError::Bind { text: binding::describe(&source, &config), source };
+    let sockets = Sockets::bind(&config.server).map_err(refused)?;
     let admin_socket = config.admin.as_ref().map(|admin| BoundSocket::bind(admin.listen));
-    let admin_socket = admin_socket.transpose().map_err(in_vain)?;
-    let mut set = RegistrySet::new(common(&config, &capacity, &metrics));
-    let refused = |errors| StartError::Registries { errors, registry_count: config.registries.len() };
-    let prepared = set.prepare(&config, &capacity).await.map_err(refused)?;
+    let admin_socket = admin_socket.transpose().map_err(refused)?;
+    let mut set = RegistrySet::new(shared(&config, &capacity, &metrics));
+    let prepared = set.prepare(&config, &capacity).await;
+    let registry_count = config.registries.len();
+    let prepared = prepared.map_err(|errors| StartError::Registries { errors, registry_count })?;
     let routes = set.commit(prepared, &config);
-    let snapshot = Snapshot { routes, settings: server_settings(&config, &capacity) };
+    let snapshot = Snapshot { routes, settings: config.server_within(&capacity) };
     let parts = server::Parts { snapshot, metrics: Arc::clone(&metrics) };
-    let mut server = Server::listen(parts, sockets).map_err(in_vain)?;
+    let mut server = Server::listen(parts, sockets).map_err(refused)?;
     let admin_parts = admin::Parts {
         control: server.control(),
         metrics: Arc::clone(&metrics),
@@ -101,17 +108,17 @@ async fn start(
     };
     let admin = config.admin.as_ref().map(|settings| Admin::new(settings, admin_parts));
     let admin_address = match (&admin, admin_socket) {
-        (Some(admin), Some(socket)) => Some(admin.listen(socket, &mut server).map_err(in_vain)?),
+        (Some(admin), Some(socket)) => Some(admin.listen(socket, &mut server).map_err(refused)?),
         _ => None,
     };
 
-    say_what(&config, &descriptors::describe(descriptors, &config.wanted, &capacity));
-    say_where(&config, &server, admin_address);
+    log_version(&config, &descriptors::describe(descriptors, &config.wanted, &capacity));
+    log_addresses(&config, &server, admin_address);
     let targets = Targets { control: server.control(), admin, levels: log.levels(), metrics, descriptors };
-    Ok(Started { server, reloader: Reloader::new(told, config, set, targets) })
+    Ok(Started { server, reloader: Reloader::new(options, config, set, targets) })
 }
 
-/// Serves and reloads until a signal says to stop, and returns the registries that are served then.
+/// Serves and reloads until a signal asks to stop. Returns the registries served at that time.
 async fn run(
     server: Server,
     reloader: Reloader,
@@ -126,11 +133,11 @@ async fn run(
     reloading.await.expect("reloading does not panic")
 }
 
-fn common(config: &Config, capacity: &Capacity, metrics: &Arc<Metrics>) -> Common {
+fn shared(config: &Config, capacity: &Capacity, metrics: &Arc<Metrics>) -> Shared {
     let memory = Memory::new(config.body_bytes_max);
     let counted = memory.clone();
     metrics.count_body_memory(move || counted.taken().to_vec());
-    Common {
+    Shared {
         metrics: Arc::clone(metrics),
         bounds_of_all: Bounds::new(capacity.all.waiting, capacity.all.asking),
         memory,
@@ -138,9 +145,9 @@ fn common(config: &Config, capacity: &Capacity, metrics: &Arc<Metrics>) -> Commo
     }
 }
 
-/// Says which version runs with which configuration, and then what to beware of: nobody can make anything of a warning
-/// by a program that has not said its name.
-fn say_what(config: &Config, room: &Notice) {
+/// Logs the version and the configuration, then the warnings: a warning means little before the program has
+/// given its name.
+fn log_version(config: &Config, limits: &Notice) {
     tracing::info!("{}", report::title(config));
     for line in config.notices.iter().cloned().chain(config.warnings.lines()) {
         tracing::warn!("{line}");
@@ -150,15 +157,15 @@ fn say_what(config: &Config, room: &Notice) {
     if let Some(notice) = disk::read_only_notice(&roots) {
         tracing::warn!("{notice}");
     }
-    if room.is_warning {
-        tracing::warn!("{}", room.text);
-    } else if !room.is_all || log::format_of(&config.log) != LogFormat::Short {
-        tracing::info!("{}", room.text);
+    if limits.is_warning {
+        tracing::warn!("{}", limits.text);
+    } else if !limits.is_all || log::format_of(&config.log) != LogFormat::Short {
+        tracing::info!("{}", limits.text);
     }
 }
 
-/// Says where it listens and how clients are told.
-fn say_where(config: &Config, server: &Server, admin: Option<SocketAddr>) {
+/// Logs the listeners' addresses and how to configure clients.
+fn log_addresses(config: &Config, server: &Server, admin: Option<SocketAddr>) {
     let (plain, tls) = (server.local_addresses(), server.tls_addresses());
     let listeners = Listeners { plain: &plain, tls: &tls, admin, own: machine::own_address() };
     let lines = match log::format_of(&config.log) {
@@ -170,17 +177,7 @@ fn say_where(config: &Config, server: &Server, admin: Option<SocketAddr>) {
     }
 }
 
-/// The server's settings with the bounds that fit.
-pub(crate) fn server_settings(config: &Config, capacity: &Capacity) -> server::Settings {
-    server::Settings {
-        connection_count_max: capacity.connections,
-        client_connection_count_max: capacity.per_client,
-        answer_count_max: capacity.answers,
-        ..config.server.clone()
-    }
-}
-
-/// Finds what only the rooms themselves can tell to be wrong, without touching a store or a socket.
+/// Finds mistakes that only making the upstreams shows, without touching a store or a socket.
 ///
 /// # Errors
 /// [`StartError::Registries`].
@@ -190,7 +187,7 @@ pub(crate) fn check(config: &Config) -> Result<(), StartError> {
     let authorities = Authorities::load();
     let upstreams = config.registries.iter().map(|it| registry_set::upstream(it, &authorities, &metrics));
     let refused = |errors| StartError::Registries { errors, registry_count: config.registries.len() };
-    registry_set::all_or_errors(upstreams).map(|_| ()).map_err(refused)
+    all_or_errors(upstreams).map(|_| ()).map_err(refused)
 }
 
 fn metrics_of(config: &Config) -> Arc<Metrics> {
@@ -198,7 +195,7 @@ fn metrics_of(config: &Config) -> Arc<Metrics> {
     Arc::new(Metrics::new(&names))
 }
 
-/// The first call decides for the whole process; a later one changes nothing.
+/// Sets the process's TLS library. Later calls have no effect.
 fn install_tls() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

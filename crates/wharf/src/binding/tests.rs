@@ -19,8 +19,8 @@ fn each_failure_says_which_key_and_what_to_do() {
     ] {
         let error =
             BindError { address: address.parse().unwrap(), source: io::Error::from_raw_os_error(errno) };
-        let said = describe(&error, &config);
-        let begin = format!("cannot listen on {address}: ");
-        assert!(said.starts_with(&begin) && said.ends_with(expected), "{said}");
+        let text = describe(&error, &config);
+        let start = format!("cannot listen on {address}: ");
+        assert!(text.starts_with(&start) && text.ends_with(expected), "{text}");
     }
 }

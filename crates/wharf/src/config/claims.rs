@@ -1,4 +1,4 @@
-//! What only one registry can have: a name, a host, a directory.
+//! Names, hosts and directories, each of which only one registry can have.
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::reader::Reader;
 use super::remark::Place;
 
-/// What the registries read so far have taken.
+/// The claims of the registries read so far.
 #[derive(Default)]
 pub(crate) struct Claims {
     names: HashMap<String, Place>,
@@ -15,17 +15,17 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// Takes a name or an alias: both stand in `ns`, in a path and in a host. False when it is taken.
+    /// Claims a name or an alias: both stand in `ns`, in a path and in a host. Returns false if it is taken.
     pub(crate) fn claim_name(&mut self, reader: &mut Reader<'_>, place: &Place, name: &str) -> bool {
         claim(&mut self.names, reader, place, name)
     }
 
-    /// Takes a host name.
+    /// Claims a host name.
     pub(crate) fn claim_host(&mut self, reader: &mut Reader<'_>, place: &Place, host: &str) {
         claim(&mut self.hosts, reader, place, host);
     }
 
-    /// Takes a directory with all that is in it.
+    /// Claims a directory with everything in it.
     pub(crate) fn claim_root(&mut self, reader: &mut Reader<'_>, place: &Place, root: &Path) {
         if root.as_os_str().is_empty() {
             reader.refuse(place, "is empty; write a directory, or leave the key out");
@@ -39,7 +39,7 @@ impl Claims {
                 (true, false) => "lies inside the directory of",
                 (false, true) => "holds the directory of",
             };
-            let text = format!("{root:?} {wrong} {taken}; give each registry a directory of its own");
+            let text = format!("{root:?} {wrong} {taken}; give each registry its own directory");
             reader.refuse(place, text);
             return;
         }
@@ -57,7 +57,7 @@ impl Claims {
 
 fn claim(taken: &mut HashMap<String, Place>, reader: &mut Reader<'_>, place: &Place, value: &str) -> bool {
     if let Some(other) = taken.get(value) {
-        let text = format!("{value:?} is taken by {other} already; remove one of the two");
+        let text = format!("{value:?} is already taken by {other}; remove one of the two");
         reader.refuse(place, text);
         return false;
     }
@@ -65,8 +65,8 @@ fn claim(taken: &mut HashMap<String, Place>, reader: &mut Reader<'_>, place: &Pl
     true
 }
 
-/// The path as it would be without `.` and `..`, from the working directory. Links are not followed: two that
-/// lead to one directory are caught by the lock in it.
+/// The absolute path without `.` and `..`. Does not follow links: the lock in a directory detects two of
+/// them.
 fn plain(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut plain = PathBuf::new();

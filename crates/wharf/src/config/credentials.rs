@@ -1,6 +1,6 @@
-//! What one registry shows to its upstream: a user name with its password, a certificate with its key.
+//! The credentials of one registry: a user name with its password, a certificate with its key.
 //!
-//! Halves are taken from one table only: a user name in `[[registry]]` never meets a password of
+//! Both halves come from one table: a user name in `[[registry]]` is never combined with a password of
 //! `[defaults]`.
 
 use secret::Secret;
@@ -13,7 +13,7 @@ const LOGIN: [&str; 3] = [keys::USERNAME.name, keys::PASSWORD.name, keys::PASSWO
 const IDENTITY: [&str; 2] = [keys::CLIENT_CERT.name, keys::CLIENT_KEY.name];
 
 impl Reader<'_> {
-    /// The user name and the password. Both empty, as `${VAR:-}` can leave them, mean anonymous.
+    /// The user name and the password. Both empty, as `${VAR:-}` may leave them, mean anonymous.
     pub(crate) fn login(&mut self, table: &Table<'_>) -> Option<(String, Secret<String>)> {
         let table = table.holding(&LOGIN);
         let username = keys::USERNAME.read(self, &table).map(without_line_end);
@@ -35,10 +35,10 @@ impl Reader<'_> {
             (true, false) => "is empty, but there is a password; give both, or neither",
             (false, true) => "has an empty password; give both, or neither",
             (false, false) if username.value.contains(|c: char| c == ':' || c.is_control()) => {
-                "holds \":\" or a control character, which no registry can tell from the password; correct it"
+                "contains \":\" or a control character, which HTTP Basic credentials cannot carry; correct it"
             }
             (false, false) if password.expose().contains(char::is_control) => {
-                "has a password with a line end or another control character in it; correct the password"
+                "has a password that contains a line end or another control character; correct the password"
             }
             (false, false) => return Some((username.value, password)),
         };
@@ -50,17 +50,17 @@ impl Reader<'_> {
         let has_password = table.has("password") || table.has("password_file");
         if table.has("password") && table.has("password_file") {
             let place = self.place(table, "password_file");
-            self.refuse(&place, "password is given as well; keep one of the two");
+            self.refuse(&place, "password is set as well; keep one of the two");
             return false;
         }
         if table.has("username") && !has_password {
             let place = self.place(table, "username");
-            self.refuse(&place, "has no password beside it; add password or password_file, or leave it out");
+            self.refuse(&place, "has no password; add password or password_file, or leave username out");
         }
         if has_password && !table.has("username") {
             let key = if table.has("password") { "password" } else { "password_file" };
             let place = self.place(table, key);
-            self.refuse(&place, "has no username beside it; add username, or leave it out");
+            self.refuse(&place, "has no username; add username, or leave this key out");
         }
         table.has("username") && has_password
     }
@@ -73,7 +73,7 @@ impl Reader<'_> {
         for (one, other) in [("client_cert", "client_key"), ("client_key", "client_cert")] {
             if table.has(one) && !table.has(other) {
                 let place = self.place(&table, one);
-                self.refuse(&place, format!("has no {other} beside it; add it, or leave {one} out"));
+                self.refuse(&place, format!("needs {other} as well; add it, or leave {one} out"));
             }
         }
         let (mut identity, key) = (certificate?, key?);
@@ -82,12 +82,12 @@ impl Reader<'_> {
         Some(Secret::new(identity))
     }
 
-    /// Warns of what in `[defaults]` would be shown to every registry.
+    /// Warns of credentials in `[defaults]`, which every registry would receive.
     pub(crate) fn warn_of_shared_credentials(&mut self, defaults: &Table<'_>) {
         for key in ["username", "client_cert"] {
             if defaults.has(key) {
                 let place = self.place(defaults, key);
-                let text = "goes to every registry that sets none of its own; \
+                let text = "goes to every registry that does not set this key; \
                             move it to the [[registry]] that it belongs to";
                 self.warn(&place, text);
             }
@@ -95,7 +95,7 @@ impl Reader<'_> {
     }
 }
 
-/// A variable that was made from a file, as a secret of Kubernetes is, often ends as the file does.
+/// Removes the line end of a variable that was made from a file, such as a Kubernetes secret.
 fn without_line_end(mut text: Text) -> Text {
     text.value.truncate(text.value.trim_end_matches(['\r', '\n']).len());
     text

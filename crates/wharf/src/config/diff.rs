@@ -1,4 +1,4 @@
-//! What a reload changes: pure, from the configuration in force and the one that was read.
+//! The changes of a reload: a pure comparison of the configuration in force with the new one.
 
 use std::fmt::{self, Write as _};
 
@@ -6,34 +6,34 @@ use server::TlsSettings;
 
 use super::{Config, Registry};
 
-/// So many names are written out; further ones are counted.
+/// The most names in a text; further ones are counted.
 const NAMED_COUNT_MAX: usize = 8;
 
-/// Everything that differs between two configurations.
+/// The differences between two configurations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Diff {
     /// Names of registries, in the order of the file.
     pub(crate) added: Vec<String>,
     pub(crate) removed: Vec<String>,
     pub(crate) changed: Vec<(String, RegistryChange)>,
-    /// What changed for the whole process.
+    /// Changes of the whole process.
     pub(crate) process: Vec<&'static str>,
-    /// Keys that differ and are not taken over before a restart.
+    /// Keys whose change needs a restart.
     pub(crate) waiting: Vec<Waiting>,
 }
 
-/// What differs between two registries of one name.
+/// The differences between two registries of one name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RegistryChange {
-    /// How the upstream is asked: its address, its login, its certificates, its timeouts.
+    /// The upstream: its address, login, certificates and timeouts.
     pub(crate) upstream: bool,
-    /// The rules for tags, offline, and the bounds.
+    /// The rules for tags, `offline`, and the bounds.
     pub(crate) rules: bool,
     /// Aliases and hosts.
     pub(crate) names: bool,
 }
 
-/// A key whose change waits for a restart.
+/// A key whose change needs a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
     /// The key and its section.
@@ -67,13 +67,13 @@ impl Diff {
         diff
     }
 
-    /// Whether nothing changes, not even after a restart.
+    /// Whether nothing differs, not even a key that needs a restart.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// The configuration that is in force once `new` takes the place of `running`: `new`, but for what only a restart changes.
+/// The configuration in force after `new` replaces `running`: `new`, except for keys that need a restart.
 pub(crate) fn in_force(running: &Config, new: &Config) -> Config {
     let root_of = |registry: &Registry| {
         let before = running.registries.iter().find(|it| it.names.name == registry.names.name);
@@ -93,14 +93,14 @@ pub(crate) fn in_force(running: &Config, new: &Config) -> Config {
     }
 }
 
-/// The listener of now with the certificate of then.
+/// The running listener with the new certificate.
 fn tls_in_force(running: Option<&TlsSettings>, new: Option<&TlsSettings>) -> Option<TlsSettings> {
     let running = running?;
     let identity = new.map_or(&running.identity, |new| &new.identity).clone();
     Some(TlsSettings { listen: running.listen.clone(), identity })
 }
 
-/// The listener of now with the token of then; but a token that suits another address is not taken over.
+/// The running listener with the new token, unless the new one is for another address.
 fn admin_in_force(
     running: Option<&admin::Settings>,
     new: Option<&admin::Settings>,
@@ -166,7 +166,7 @@ fn process(running: &Config, new: &Config) -> Vec<&'static str> {
 
 type Routes = policy::host::RoutingTable<String>;
 
-/// Whether wharf's own names differ; those of the registries are told with them.
+/// Whether wharf's own names differ. Names of registries count as changes of these.
 fn names_of_the_process(before: &Routes, after: &Routes) -> bool {
     !before.has_same_own_names(after)
 }
@@ -182,7 +182,7 @@ impl RegistryChange {
     }
 }
 
-/// Taken apart, so that no setting can be forgotten.
+/// Destructured, so that no setting can be forgotten.
 fn is_same_upstream(one: &upstream::Settings, other: &upstream::Settings) -> bool {
     let upstream::Settings {
         name,
@@ -213,7 +213,7 @@ fn is_same_upstream(one: &upstream::Settings, other: &upstream::Settings) -> boo
             == (&other.connect_timeout, &other.header_timeout, &other.idle_timeout)
 }
 
-/// As above. What the machine decides is no rule.
+/// Destructured likewise. Leaves out values that depend on the machine.
 fn is_same_rules(one: &cache::Settings, other: &cache::Settings) -> bool {
     let cache::Settings {
         tags,

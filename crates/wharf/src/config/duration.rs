@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// What a mistake about a length of time tells people to write.
+/// The advice on a malformed length of time.
 pub(crate) const EXAMPLE: &str = "write a number and a unit, such as \"60s\", \"5m\", \"1h30m\" or \"7d\"";
 
 /// Units from long to short, in milliseconds. `ms` stands before `m` because it begins with it.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("ms", 1), ("m", 60_000), ("s", 1000)];
 
-/// The length of time, or `None` when the text is not one or does not fit into milliseconds.
+/// The length of time, or `None` if the text is not one or its milliseconds overflow.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     if text.is_empty() {
         return None;
@@ -26,7 +26,7 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(milliseconds))
 }
 
-/// The length of time as people write it, in the largest unit that leaves no rest.
+/// The length of time as people write it, in the largest unit that divides it.
 pub(crate) fn write(length: Duration) -> String {
     let milliseconds = length.as_millis();
     // From long to short: a minute is tried before the milliseconds that it is a multiple of.

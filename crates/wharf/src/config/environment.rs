@@ -1,30 +1,32 @@
 //! Keys from outside the file: variables such as `WHARF_SERVER_DOMAIN`, and `--set` on the command line.
 //!
 //! The variable of a key is `WHARF_`, its section and its name, in capitals and joined by `_`. Registries
-//! have names with dots and dashes, which no variable can have. So no name is ever read out of a variable:
-//! `WHARF_REGISTRIES` or the file names the registries, each name is turned into the middle of a variable,
-//! and what fits none or two of them is a mistake.
+//! have names with dots and dashes, which no variable can have. So wharf never reads a name out of a
+//! variable: `WHARF_REGISTRIES` or the file lists the registries, and each name becomes the middle of a
+//! variable. A variable that fits none or two of them is a mistake.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::expand::Variables;
 use super::foreign;
 use super::hint;
+use super::key::Section;
+use super::keys::SECTIONS;
 use super::keys::registry::{NAME, REGISTRY};
-use super::keys::{SECTIONS, Section};
 use super::nearest::{is_slip, nearest};
-use super::reader::Variables;
+use super::outside::{Assigned, Outside};
 
 /// The variable that lists the names of all registries.
 pub(crate) const REGISTRIES: &str = "WHARF_REGISTRIES";
 
-/// How the variables of one registry begin.
+/// The start of the variables of one registry.
 const OF_A_REGISTRY: &str = "WHARF_REGISTRY_";
 
 /// The path of the section whose keys every registry inherits.
 const DEFAULTS: &str = "defaults";
 
-/// Everything that a process is told beside the file.
+/// The configuration of a process outside the file.
 pub(crate) struct Environment<'a> {
     /// The names of all variables.
     pub(crate) names: Vec<String>,
@@ -33,38 +35,15 @@ pub(crate) struct Environment<'a> {
     pub(crate) set: Vec<(String, String)>,
 }
 
-/// A value from outside the file. It has no `Debug`, because it may be a secret.
-#[derive(Clone)]
-pub(crate) struct Outside {
-    /// The variable's name, or the option with its key: messages call the value's place so.
-    pub(crate) name: String,
-    pub(crate) value: String,
-}
-
-impl Outside {
-    /// The texts of a list.
-    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
-        texts(&self.value)
-    }
-}
-
-/// The texts of a list in a variable: blanks or commas stand between them.
-pub(crate) fn texts(list: &str) -> impl Iterator<Item = &str> {
-    list.split(|c: char| c == ',' || c.is_whitespace()).filter(|text| !text.is_empty())
-}
-
-/// The keys of one section that have a value from outside.
-pub(crate) type Assigned = BTreeMap<&'static str, Outside>;
-
 /// All values from outside, by section.
 #[derive(Default)]
 pub(crate) struct Assignments {
     sections: HashMap<&'static str, Rc<Assigned>>,
     /// The names of all registries, where they are listed.
     pub(crate) registries: Option<Outside>,
-    /// For a registry: what follows the beginning that all such variables share.
+    /// Values for registries, each with the rest of its variable after [`OF_A_REGISTRY`].
     of_registries: Vec<(String, Outside)>,
-    /// For a registry of this name, from the command line.
+    /// Values for registries from the command line, each with the registry's name and the key.
     set_for_registries: Vec<(String, &'static str, Outside)>,
     /// The variables and options that set keys.
     pub(crate) names: Vec<String>,
@@ -93,12 +72,12 @@ pub(crate) fn variable_of_registry(name: &str, key: &str) -> String {
     format!("{OF_A_REGISTRY}{}_{}", in_a_variable(name), in_a_variable(key))
 }
 
-/// The text in capitals, with `_` for every character that no variable may have.
+/// The text in capitals, with `_` for every character that is not allowed in a variable.
 fn in_a_variable(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
-/// Each section that stands once in a configuration, with the path by which variables call it.
+/// Each section that stands once in a configuration, with its path in variables.
 fn sections() -> impl Iterator<Item = (&'static str, &'static Section)> {
     SECTIONS
         .into_iter()
@@ -118,8 +97,8 @@ fn single_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 impl Assignments {
-    /// Sorts what `environment` says. An empty variable counts as unset: compose files and charts leave many
-    /// so.
+    /// Sorts the values of `environment`. An empty variable counts as unset: compose files and charts often
+    /// leave variables empty.
     pub(crate) fn of(environment: &Environment<'_>) -> Self {
         let mut sections: HashMap<&'static str, Assigned> = HashMap::new();
         let mut all = Self::default();
@@ -152,7 +131,7 @@ impl Assignments {
         all
     }
 
-    /// Takes one key of the command line.
+    /// Adds one key of the command line.
     fn set(&mut self, key: &str, value: &str, sections: &mut HashMap<&'static str, Assigned>) {
         let outside = Outside { name: format!("--set {key}"), value: value.to_owned() };
         let (path, name) = key.rsplit_once('.').unwrap_or(("", key));
@@ -176,19 +155,19 @@ impl Assignments {
         }
     }
 
-    /// The mistakes so far, each with the variable that it is about.
+    /// Removes the mistakes found so far, each with its variable.
     pub(crate) fn take_mistakes(&mut self) -> Vec<(String, String)> {
         std::mem::take(&mut self.mistakes)
     }
 
-    /// What is set in the section at `path`.
+    /// The values of the section at `path`.
     pub(crate) fn section(&self, path: &str) -> Rc<Assigned> {
         self.sections.get(path).cloned().unwrap_or_default()
     }
 
-    /// What is set for each of the registries called `names`. What is for none of them, or for two, is a
+    /// The values for each of the registries called `names`. A value for none of them, or for two, is a
     /// mistake.
-    pub(crate) fn share_out(&mut self, names: &[String]) -> Vec<Assigned> {
+    pub(crate) fn distribute(&mut self, names: &[String]) -> Vec<Assigned> {
         let mut shares = vec![Assigned::new(); names.len()];
         for (rest, outside) in std::mem::take(&mut self.of_registries) {
             let meant: Vec<(usize, &'static str)> = candidates(names, &rest).collect();
@@ -222,7 +201,7 @@ impl Assignments {
     }
 }
 
-/// The registries and keys that a variable can mean, from what follows `WHARF_REGISTRY_`.
+/// The registries and keys that a variable can mean, by its rest after `WHARF_REGISTRY_`.
 fn candidates(names: &[String], rest: &str) -> impl Iterator<Item = (usize, &'static str)> {
     names.iter().enumerate().filter_map(move |(index, name)| {
         let key = rest.strip_prefix(&in_a_variable(name))?.strip_prefix('_')?;
@@ -230,13 +209,13 @@ fn candidates(names: &[String], rest: &str) -> impl Iterator<Item = (usize, &'st
     })
 }
 
-/// The key of a registry with this name, if it can be set from outside: the name itself is in the list of all
-/// names.
+/// The key of a registry with this name, if it can be set from outside. The registry's name cannot: it stands
+/// in the list of all names.
 fn settable(key: &str) -> Option<&'static str> {
     REGISTRY.keys().map(|key| key.name()).find(|known| *known == key && *known != NAME.name)
 }
 
-/// What was probably meant by a variable that sets no key. `None`: it may be meant for something else.
+/// Advice on a variable that sets no key, or `None` if the variable may be meant for another program.
 fn advice_for(name: &str, known: &HashMap<String, (&'static str, &'static str)>) -> Option<String> {
     if foreign::is_of_a_service(name) {
         return None;
@@ -252,7 +231,7 @@ fn advice_for(name: &str, known: &HashMap<String, (&'static str, &'static str)>)
         return Some(match (hint::for_key(key), nearest(key, known.iter().copied())) {
             (Some(hint), _) => hint.to_owned(),
             (None, Some(meant)) => format!("did you mean {}?", variable_of(path, meant)),
-            (None, None) => format!("known in [{path}] are {}", known.join(", ")),
+            (None, None) => format!("the keys of [{path}] are {}", known.join(", ")),
         });
     }
     if let Some((path, key)) = single_keys().find(|(_, key)| *key == own) {
@@ -268,7 +247,7 @@ fn advice_for(name: &str, known: &HashMap<String, (&'static str, &'static str)>)
     Some(format!("did you mean {meant}?"))
 }
 
-/// What was probably meant by a variable for a registry, from what follows `WHARF_REGISTRY_`.
+/// Advice on a variable for a registry that sets no key, by its rest after `WHARF_REGISTRY_`.
 fn advice_for_registry(rest: &str, names: &[String]) -> String {
     let of_one = names.iter().find_map(|name| {
         let key = rest.strip_prefix(&in_a_variable(name))?.strip_prefix('_')?;
@@ -282,7 +261,9 @@ fn advice_for_registry(rest: &str, names: &[String]) -> String {
             (None, Some(meant)) => {
                 format!("there is no such key; did you mean {}?", variable_of_registry(name, meant))
             }
-            (None, None) => format!("there is no such key; known here are {}", REGISTRY.names().join(", ")),
+            (None, None) => {
+                format!("there is no such key; the keys here are {}", REGISTRY.names().join(", "))
+            }
         };
     }
     let whole = format!("{OF_A_REGISTRY}{rest}");
@@ -292,15 +273,15 @@ fn advice_for_registry(rest: &str, names: &[String]) -> String {
         .collect();
     let near = all.iter().map(|known| (strsim::osa_distance(&whole, known), known)).min();
     match near.filter(|(distance, _)| *distance <= 2) {
-        Some((_, meant)) => format!("is for no registry that there is; did you mean {meant}?"),
-        None => format!("is for no registry that there is; {}", known(names)),
+        Some((_, meant)) => format!("belongs to no configured registry; did you mean {meant}?"),
+        None => format!("belongs to no configured registry; {}", known(names)),
     }
 }
 
-/// What there is, for a registry that there is not.
+/// Advice on a registry that is not configured.
 fn known(names: &[String]) -> String {
     format!(
-        "known are {}, so add its name to {REGISTRIES}, or to the file as a [[registry]]",
+        "configured are {}; add its name to {REGISTRIES}, or a [[registry]] to the file",
         names.join(", ")
     )
 }

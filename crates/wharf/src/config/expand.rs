@@ -1,9 +1,12 @@
 //! `${VAR}` and `${VAR:-default}` inside strings.
 //!
-//! `$${` stands for a literal `${`; every other `$` stands for itself, so that a password may hold one. What
-//! a variable holds is taken as it is: a `${` inside it is not looked at again.
+//! `$${` stands for a literal `${`; every other `$` stands for itself, so that a password may contain one.
+//! The value of a variable is taken as it is: a `${` in it is not expanded.
 
 use std::fmt;
+
+/// Returns the value of an environment variable.
+pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Why a string cannot be expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +15,7 @@ pub(crate) enum ExpandError {
     Empty(String),
     /// `${` without `}`.
     Unclosed,
-    /// What stands between the braces is not a name.
+    /// The text between the braces is not a name.
     Name(String),
 }
 
@@ -34,8 +37,8 @@ impl fmt::Display for ExpandError {
     }
 }
 
-/// Replaces every variable by what `variable` gives for its name.
-pub(crate) fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, ExpandError> {
+/// Replaces every variable by its value.
+pub(crate) fn expand(text: &str, variable: Variables<'_>) -> Result<String, ExpandError> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -56,7 +59,7 @@ pub(crate) fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> R
     Ok(expanded)
 }
 
-fn value_of(inside: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, ExpandError> {
+fn value_of(inside: &str, variable: Variables<'_>) -> Result<String, ExpandError> {
     let (name, default) = match inside.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inside, None),

@@ -1,16 +1,16 @@
-//! What each key is and where that was said.
+//! Lists each key with its value and where that was set.
 
-use policy::capacity;
+use policy::capacity::{self, Wanted};
 use secret::RedactedUrl;
 use toml::de::DeValue;
 use url::Url;
 
-use super::Config;
 use super::environment::{variable_of, variable_of_registry};
 use super::expand::expand;
 use super::form::Shape;
 use super::key::{Declared, Preset};
 use super::keys::{process, registry};
+use super::outside;
 use super::reader::Reader;
 use super::registry::Registry;
 use super::remark::Place;
@@ -21,9 +21,9 @@ use super::table::{Table, Value};
 pub(crate) struct Setting {
     /// The whole key, such as `registry[docker.io].tag_ttl`.
     pub(crate) key: String,
-    /// The value as the file would have it. Secrets and logins are hidden.
+    /// The value as the file would write it. Secrets and logins are hidden.
     pub(crate) value: String,
-    /// Where it was said: `wharf.toml:12`, a variable, `default`.
+    /// Where it was set: `wharf.toml:12`, a variable, `default`.
     pub(crate) from: String,
     /// The variable that sets it.
     pub(crate) variable: String,
@@ -34,37 +34,44 @@ pub(crate) struct Setting {
 /// The sections of a configuration as they were read.
 pub(crate) struct Tables<'t> {
     pub(crate) server: Table<'t>,
+    pub(crate) tls: Table<'t>,
     pub(crate) admin: Table<'t>,
     pub(crate) storage: Table<'t>,
     pub(crate) log: Table<'t>,
     pub(crate) defaults: Table<'t>,
-    /// Of the registries in the configuration's order.
+    /// In the order of the configuration.
     pub(crate) registries: Vec<Table<'t>>,
 }
 
-/// A value that no section holds.
+/// A value and its source.
 struct Derived {
     value: String,
     from: String,
 }
 
-/// Every key of `config`, which was read from `tables`. A key of `[defaults]`, or of a section that is not
-/// there, only where it is set.
-pub(crate) fn settings(reader: &mut Reader<'_>, tables: &Tables<'_>, config: &Config) -> Vec<Setting> {
-    let tls = reader.section(&tables.server, "tls", &process::TLS);
-    let mut all = Explainer { reader, source: &config.source, settings: Vec::new() };
+/// Every key of a configuration: the sections and registries that were read from `source`. Leaves out keys of
+/// `[defaults]` and of absent sections that are not set.
+pub(crate) fn settings(
+    reader: &Reader<'_>,
+    tables: &Tables<'_>,
+    source: &str,
+    wanted: &Wanted,
+    registries: &[Registry],
+) -> Vec<Setting> {
+    let mut all =
+        Explainer { reader, source, wanted, registry_count: registries.len(), settings: Vec::new() };
     for (section, table) in [
         (&process::SERVER, &tables.server),
-        (&process::TLS, &tls),
+        (&process::TLS, &tables.tls),
         (&process::ADMIN, &tables.admin),
         (&process::STORAGE, &tables.storage),
         (&process::LOG, &tables.log),
     ] {
-        let only_set = section.name == process::TLS.name && tls.is_absent();
+        let only_set = section.name == process::TLS.name && tables.tls.is_absent();
         let variable = |key: &str| variable_of(section.name, key);
         for key in section.keys().filter(|key| !only_set || table.has(key.name())) {
             all.explain(section.name, key, table, &variable, |explainer| {
-                explainer.derived_of_process(section.name, key.name(), config)
+                explainer.derived_of_process(section.name, key.name())
             });
         }
     }
@@ -72,7 +79,7 @@ pub(crate) fn settings(reader: &mut Reader<'_>, tables: &Tables<'_>, config: &Co
     for key in registry::REGISTRY.shared_keys().filter(|key| tables.defaults.has(key.name())) {
         all.explain("defaults", key, &tables.defaults, &variable, |_| None);
     }
-    for (table, registry) in tables.registries.iter().zip(&config.registries) {
+    for (table, registry) in tables.registries.iter().zip(registries) {
         let name = &registry.names.name;
         let variable = |key: &str| variable_of_registry(name, key);
         for key in registry::REGISTRY.keys() {
@@ -86,6 +93,8 @@ pub(crate) fn settings(reader: &mut Reader<'_>, tables: &Tables<'_>, config: &Co
 struct Explainer<'r, 'a> {
     reader: &'r Reader<'a>,
     source: &'r str,
+    wanted: &'r Wanted,
+    registry_count: usize,
     settings: Vec<Setting>,
 }
 
@@ -126,7 +135,7 @@ impl Explainer<'_, '_> {
         }
     }
 
-    /// The value as the file would have it, with its variables replaced.
+    /// The value as the file would write it, with its variables expanded.
     fn shown(&self, shape: Shape, value: Value<'_, '_>) -> String {
         let expanded = |text: &str| expand(text, self.reader.variables()).unwrap_or_else(|_| text.to_owned());
         match (shape, value) {
@@ -140,17 +149,17 @@ impl Explainer<'_, '_> {
                 }
                 DeValue::Boolean(flag) => flag.to_string(),
                 DeValue::Integer(number) => number.to_string(),
-                // Nothing else is right for any key, and this is asked of right configurations only.
+                // No key takes another type, and the configuration is valid here.
                 _ => "-".to_owned(),
             },
         }
     }
 
-    /// What follows from other values for a key of the process that nobody set.
-    fn derived_of_process(&self, section: &str, key: &str, config: &Config) -> Option<Derived> {
+    /// The value that an unset key of the process takes from other values.
+    fn derived_of_process(&self, section: &str, key: &str) -> Option<Derived> {
         let by_default = |value: String| Some(Derived { value, from: "default".to_owned() });
         if section == process::SERVER.name && key == process::CLIENT_CONNECTION_COUNT_MAX.name {
-            let capacity = capacity::plan(None, &config.wanted, config.registries.len()).ok()?;
+            let capacity = capacity::plan(None, self.wanted, self.registry_count).ok()?;
             return by_default(capacity.per_client.to_string());
         }
         if section == process::STORAGE.name && key == process::STORAGE_ROOT.name {
@@ -164,7 +173,7 @@ impl Explainer<'_, '_> {
     }
 }
 
-/// What follows from other values for a key of a registry that nobody set.
+/// The value that an unset key of a registry takes from other values.
 fn derived_of_registry(key: &str, registry: &Registry) -> Option<Derived> {
     let value = if key == registry::UPSTREAM.name {
         registry.upstream.upstream.as_str().trim_end_matches('/').to_owned()
@@ -181,7 +190,7 @@ fn derived_of_registry(key: &str, registry: &Registry) -> Option<Derived> {
     Some(Derived { value: format!("{value:?}"), from: "default".to_owned() })
 }
 
-/// A text as the file would have it.
+/// A text as the file would write it.
 fn written(shape: Shape, text: &str) -> String {
     match shape {
         Shape::Secret => "(secret)".to_owned(),
@@ -191,9 +200,7 @@ fn written(shape: Shape, text: &str) -> String {
             Err(_) => format!("{text:?}"),
         },
         Shape::Flag | Shape::Count { .. } => text.to_owned(),
-        Shape::List(_) | Shape::OrOff(Shape::List(_)) => {
-            list(super::environment::texts(text).map(str::to_owned))
-        }
+        Shape::List(_) | Shape::OrOff(Shape::List(_)) => list(outside::texts(text).map(str::to_owned)),
         _ => format!("{text:?}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Files that the configuration points to: secrets and certificates.
+//! Reads the files that the configuration names: secrets and certificates.
 
 use std::fs;
 use std::path::Path;
@@ -6,15 +6,16 @@ use std::path::Path;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secret::Secret;
+use telemetry::error_chain;
 
 use super::reader::{Reader, Text};
 use super::remark::Place;
 use super::table::Table;
 
-/// No secret and no bundle of certificates is longer; a path to something endless must not fill the memory.
+/// The bound on a file, so that a path to an endless file cannot fill the memory.
 pub(super) const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// What some editors put in front of a text.
+/// Some editors put it in front of a text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 impl Reader<'_> {
@@ -24,7 +25,7 @@ impl Reader<'_> {
         self.note_file(Path::new(&path.value));
         let read = fs::metadata(&path.value).and_then(|about| {
             if about.len() > FILE_BYTES_MAX || !about.is_file() {
-                return Err(std::io::Error::other("it is no file of at most 4 MiB"));
+                return Err(std::io::Error::other("it is not a regular file of at most 4 MiB"));
             }
             fs::read(&path.value)
         });
@@ -32,8 +33,9 @@ impl Reader<'_> {
             Ok(content) => Some((path, content)),
             Err(error) => {
                 let wrong = format!(
-                    "cannot read the file {:?}: {error}; correct the path, or let this user read it",
-                    path.written
+                    "cannot read the file {:?}: {}; correct the path, or let this user read it",
+                    path.written,
+                    error_chain(&error)
                 );
                 self.refuse(&path.place, wrong);
                 None
@@ -41,7 +43,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The secret in the file that `key` names, without the line end that editors put there.
+    /// The secret in the file that `key` names, without a final line end.
     pub(crate) fn secret_file(&mut self, table: &Table<'_>, key: &str) -> Option<Secret<String>> {
         let (path, content) = self.content(table, key)?;
         let secret = String::from_utf8(content).ok();
@@ -50,7 +52,7 @@ impl Reader<'_> {
         let Some(secret) = secret.filter(|secret| !secret.is_empty() && !secret.contains(char::is_control))
         else {
             let wrong = format!(
-                "the file {:?} does not hold one line of text; put the secret alone into it",
+                "the file {:?} does not contain exactly one line of text; put the secret alone into it",
                 path.written
             );
             self.refuse(&path.place, wrong);
@@ -60,12 +62,12 @@ impl Reader<'_> {
         Some(Secret::new(secret))
     }
 
-    /// Warns of a blank that nobody sees, at an end of a secret.
+    /// Warns of an invisible blank at an end of a secret.
     pub(crate) fn warn_of_blanks(&mut self, place: &Place, secret: &str) {
         let ends = [secret.chars().next(), secret.chars().next_back()];
         if ends.into_iter().flatten().any(char::is_whitespace) {
             let text =
-                "starts or ends with a space, which is taken as part of the secret; remove it if it is not";
+                "starts or ends with a space, which counts as part of the secret; remove it if it is not";
             self.warn(place, text);
         }
     }
@@ -76,7 +78,7 @@ impl Reader<'_> {
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
         if !found.is_ok_and(|certificates| !certificates.is_empty()) {
             let wrong = format!(
-                "the file {:?} holds no certificate in PEM form; \
+                "the file {:?} contains no certificate in PEM form; \
                  it must have a part that begins with \"-----BEGIN CERTIFICATE-----\"",
                 path.written
             );
@@ -91,7 +93,7 @@ impl Reader<'_> {
         let (path, content) = self.content(table, key)?;
         if PrivateKeyDer::from_pem_slice(&content).is_err() {
             let wrong = format!(
-                "the file {:?} holds no unencrypted private key in PEM form; \
+                "the file {:?} contains no unencrypted private key in PEM form; \
                  it must have a part that begins with \"-----BEGIN PRIVATE KEY-----\"",
                 path.written
             );

@@ -1,25 +1,26 @@
-//! Variables and files of other programs of this kind, which a person may take for ours.
+//! Variables and files of similar programs, which operators may expect wharf to read.
 //!
-//! Whoever comes from `registry:2` sets `REGISTRY_PROXY_USERNAME`, and would find out at the first rate limit
-//! that wharf asks anonymously. So what is not read is said once, with the key that says the same.
+//! An operator who replaces `registry:2` may set `REGISTRY_PROXY_USERNAME`, and would learn only at the first
+//! rate limit that wharf pulls anonymously. So wharf names the variables that it does not read, with its own
+//! keys.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// So many variables are named; further ones are counted.
+/// The most variables in a notice; further ones are counted.
 const NAMED_COUNT_MAX: usize = 8;
 
-/// What a key of ours says the same as a foreign variable.
+/// The counterpart of a foreign variable.
 enum Same {
     /// This key.
     Key(&'static str),
-    /// None: what wharf does instead.
+    /// None, for this reason.
     Nothing(&'static str),
 }
 
 use Same::{Key, Nothing};
 
-/// Foreign variables by name, or by how the name begins where that ends in `_`. The first that fits decides.
+/// Foreign variables: names, and prefixes, which end in `_`. The first match decides.
 const VARIABLES: [(&str, Same); 37] = [
     // distribution (registry:2, registry:3): every key of its file is a variable too.
     ("REGISTRY_PROXY_REMOTEURL", Key("name of a [[registry]]")),
@@ -37,14 +38,14 @@ const VARIABLES: [(&str, Same); 37] = [
     ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", Key("[storage] root")),
     ("REGISTRY_STORAGE_DELETE_", Nothing("wharf takes no delete requests")),
     ("REGISTRY_STORAGE_", Nothing("wharf stores in files, below [storage] root")),
-    ("REGISTRY_AUTH_", Nothing("wharf asks clients for no login")),
+    ("REGISTRY_AUTH_", Nothing("wharf requires no login of clients")),
     ("REGISTRY_LOG_LEVEL", Key("[log] level")),
     ("REGISTRY_LOG_FORMATTER", Key("[log] format")),
     ("REGISTRY_LOG_ACCESSLOG_", Key("[log] access")),
-    ("REGISTRY_PROXY_", Nothing("wharf has nothing of the kind")),
-    ("REGISTRY_LOG_", Nothing("wharf has nothing of the kind")),
+    ("REGISTRY_PROXY_", Nothing("wharf has no such feature")),
+    ("REGISTRY_LOG_", Nothing("wharf has no such feature")),
     ("REGISTRY_REDIS_", Nothing("not needed")),
-    ("REGISTRY_HEALTH_", Nothing("/livez and /readyz are always there")),
+    ("REGISTRY_HEALTH_", Nothing("/livez and /readyz are always on")),
     ("REGISTRY_NOTIFICATIONS_", Nothing("wharf sends no notifications")),
     // rpardini/docker-registry-proxy.
     ("REGISTRIES", Key("name of a [[registry]] for each")),
@@ -56,19 +57,19 @@ const VARIABLES: [(&str, Same); 37] = [
     (
         "ENABLE_MANIFEST_CACHE",
         Nothing(
-            "manifests are always kept; tag_ttl says for how long a tag is served without asking upstream",
+            "manifests are always stored; tag_ttl says how long a tag is served without asking the upstream",
         ),
     ),
     ("MANIFEST_CACHE_", Key("tag_ttl")),
     ("VERIFY_SSL", Key("insecure_skip_verify of a [[registry]]")),
-    // Variables that our own examples name in their file, which means nothing without such a file.
+    // Variables of our example files, which have no effect without such a file.
     ("DOCKERHUB_USERNAME", Key("username = \"${DOCKERHUB_USERNAME}\" of [[registry]] docker.io")),
     ("DOCKERHUB_PASSWORD", Key("password = \"${DOCKERHUB_PASSWORD}\" of [[registry]] docker.io")),
     ("GHCR_USERNAME", Key("username = \"${GHCR_USERNAME}\" of [[registry]] ghcr.io")),
     ("GHCR_PASSWORD", Key("password = \"${GHCR_PASSWORD}\" of [[registry]] ghcr.io")),
 ];
 
-/// What begins with `WHARF_` and is for what runs wharf: our compose file, build scripts and tests.
+/// Variables that begin with `WHARF_` and set no key: of our compose file, build scripts and tests.
 const OURS: [&str; 7] = [
     "WHARF_CONFIG",
     "WHARF_ROOT",
@@ -79,37 +80,36 @@ const OURS: [&str; 7] = [
     "WHARF_REQUIRE_CLIENTS",
 ];
 
-/// One line about the variables among `names` that another program would read and that are not in `read`,
-/// which are those that the configuration asked for. Values are never looked at: they may be secrets.
+/// One line about the variables among `names` that other programs read, unless the configuration has `read`
+/// them. Never looks at values: they may be secrets.
 pub(crate) fn notice_of_variables(
     names: impl IntoIterator<Item = String>,
     read: &HashSet<String>,
 ) -> Option<String> {
     let mut names: Vec<String> = names.into_iter().filter(|name| !read.contains(name)).collect();
     names.sort();
-    let mut told: Vec<String> = names.iter().filter_map(|name| tell(name)).collect();
-    if told.is_empty() {
+    let mut found: Vec<String> = names.iter().filter_map(|name| describe(name)).collect();
+    if found.is_empty() {
         return None;
     }
-    let more = told.len().saturating_sub(NAMED_COUNT_MAX);
-    told.truncate(NAMED_COUNT_MAX);
+    let more = found.len().saturating_sub(NAMED_COUNT_MAX);
+    found.truncate(NAMED_COUNT_MAX);
     if more > 0 {
-        told.push(format!("and {more} more"));
+        found.push(format!("and {more} more"));
     }
     Some(format!(
         "wharf does not read these environment variables: {}. To use one, write it into the configuration \
          file, as in username = \"${{NAME}}\", or set wharf's own, such as WHARF_REGISTRY_DOCKER_IO_USERNAME",
-        told.join("; ")
+        found.join("; ")
     ))
 }
 
-/// Whether wharf knows what the variable is for, and it sets no key.
+/// Whether the variable belongs to wharf and sets no key.
 pub(crate) fn is_ours(name: &str) -> bool {
     OURS.contains(&name)
 }
 
-/// Whether Kubernetes sets such a variable in every pod, for a service called `registry` or `wharf`; nobody
-/// configures anything with it.
+/// Whether Kubernetes sets the variable in every pod, for a service called `registry` or `wharf`.
 pub(crate) fn is_of_a_service(name: &str) -> bool {
     name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
@@ -117,8 +117,8 @@ pub(crate) fn is_of_a_service(name: &str) -> bool {
         || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// A variable and what says the same here, if it is one that somebody may count on.
-fn tell(name: &str) -> Option<String> {
+/// A foreign variable with its counterpart.
+fn describe(name: &str) -> Option<String> {
     if is_of_a_service(name) {
         return None;
     }
@@ -127,13 +127,13 @@ fn tell(name: &str) -> Option<String> {
         Some((_, Key(key))) => Some(format!("{name} (set {key} instead)")),
         Some((_, Nothing(why))) => Some(format!("{name} ({why})")),
         None if name.starts_with("WHARF_") && !OURS.contains(&name) => {
-            Some(format!("{name} (no variable of wharf's)"))
+            Some(format!("{name} (wharf has no such variable)"))
         }
         None => None,
     }
 }
 
-/// Files that look like a configuration that somebody meant for wharf, or brought from another registry.
+/// Names of files that look like a configuration for wharf or for another registry.
 const NEARBY: [&str; 9] = [
     "Wharf.toml",
     "wharf.conf",
@@ -146,7 +146,8 @@ const NEARBY: [&str; 9] = [
     "config.json",
 ];
 
-/// Where images of other registries have theirs: whoever puts one there has a container of wharf read it.
+/// The configuration files of other registries' images, which an operator may mount into a container of
+/// wharf.
 const OF_OTHER_IMAGES: [&str; 4] = [
     "/etc/docker/registry/config.yml",
     "/etc/distribution/config.yml",
@@ -154,21 +155,21 @@ const OF_OTHER_IMAGES: [&str; 4] = [
     "/etc/zot/config.yaml",
 ];
 
-/// What stands under another name in `directories`, where a configuration is looked for, and what was mounted
-/// for another image. `mounts` is what `/proc/self/mountinfo` holds.
+/// Files in `directories`, which are searched for a configuration, that have another name, and files that
+/// were mounted as for another image. `mounts` is the content of `/proc/self/mountinfo`.
 pub(crate) fn files_nearby(directories: &[&Path], mounts: &str) -> Vec<PathBuf> {
     let candidates = directories.iter().flat_map(|directory| NEARBY.map(|name| directory.join(name)));
     let of_others = OF_OTHER_IMAGES.map(PathBuf::from).into_iter().filter(|path| is_mounted(path, mounts));
     candidates.chain(of_others).filter(|path| path.is_file()).collect()
 }
 
-/// Whether `path`, or a directory that holds it, is a mount of its own: proc_pid_mountinfo(5), fifth field.
+/// Whether `path` or a directory above it is a mount point (proc_pid_mountinfo(5), fifth field).
 fn is_mounted(path: &Path, mounts: &str) -> bool {
     let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
     points.into_iter().any(|point| point != "/" && path.starts_with(point))
 }
 
-/// What a text that is no TOML is more likely to be, if its first lines tell.
+/// The format of a text that is not TOML, by its first lines.
 pub(crate) fn looks_like(text: &str) -> Option<&'static str> {
     let mut lines = text.lines().map(str::trim_end);
     let first = lines.find(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))?;

@@ -1,4 +1,4 @@
-//! The forms of values: how each one is read, and what people and editors are told about it.
+//! The forms of values: how each one is read, shown, and described to editors.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use super::table::Table;
 /// How a value of the type `T` is written.
 pub(crate) struct Form<T: 'static> {
     pub(crate) shape: Shape,
-    /// Reads the key of this name, or remarks on it.
+    /// Reads the key of this name, or adds a remark.
     pub(crate) read: fn(&mut Reader<'_>, &Table<'_>, &str) -> Option<T>,
-    /// Writes a default as the file would, without quotes.
+    /// Formats a default as the file would write it, without quotes.
     pub(crate) show: fn(&T) -> String,
 }
 
-/// What may be written, whatever type it is read as.
+/// The texts that a key accepts, apart from the type of its value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shape {
     Text,
-    /// A text that nothing ever prints.
+    /// A text that is never printed.
     Secret,
     Host,
     /// A host with or without a port.
@@ -33,7 +33,7 @@ pub(crate) enum Shape {
     /// The name or an alias of a registry.
     Registry,
     Upstream,
-    /// A URL that may carry a login.
+    /// A URL that may hold a login.
     Proxy,
     /// An IP address and a port.
     Address,
@@ -52,13 +52,13 @@ pub(crate) enum Shape {
     },
     /// One of these words.
     Word(fn() -> Vec<&'static str>),
-    /// One text alone stands for a list of one.
+    /// A list, or one text in place of a list of one.
     List(&'static Shape),
     /// The shape, or the word `off`.
     OrOff(&'static Shape),
 }
 
-/// What a number counts.
+/// The unit of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// The things that the key names.
@@ -69,7 +69,7 @@ pub(crate) enum Unit {
 /// The word that turns a key off.
 pub(crate) const OFF: &str = "off";
 
-/// The word for a time without an end.
+/// The word for an unlimited time.
 const FOREVER: &str = "forever";
 
 pub(crate) const TEXT: Form<Text> = text(Shape::Text);
@@ -86,7 +86,7 @@ pub(crate) const USERNAME: Form<Text> =
     Form { shape: Shape::Text, read: |reader, table, key| reader.text_or_empty(table, key), show: show_text };
 pub(crate) const PASSWORD: Form<Text> = Form { shape: Shape::Secret, ..USERNAME };
 
-/// Where an empty text means the same as no key.
+/// An empty text means the same as no key.
 pub(crate) const HOST: Form<Text> = Form {
     shape: Shape::Host,
     read: |reader, table, key| {
@@ -136,7 +136,7 @@ pub(crate) const CERTIFICATES: Form<Vec<u8>> = Form {
 pub(crate) const PRIVATE_KEY: Form<Vec<u8>> =
     Form { read: |reader, table, key| reader.private_key(table, key), ..CERTIFICATES };
 
-/// Where an empty text means the same as no key.
+/// An empty text means the same as no key.
 pub(crate) const PROXY: Form<Url> = Form {
     shape: Shape::Proxy,
     read: |reader, table, key| {
@@ -157,13 +157,13 @@ pub(crate) const TIME: Form<Duration> = Form {
     read: |reader, table, key| reader.duration(table, key),
     show: |length| duration::write(*length),
 };
-/// A length of time during which something is waited for.
+/// A timeout.
 pub(crate) const TIMEOUT: Form<Duration> = Form {
     shape: Shape::Time { may_be_zero: false, may_be_forever: false },
     read: |reader, table, key| reader.timeout(table, key),
     ..TIME
 };
-/// For how long an answer holds; no end is more than any clock will show.
+/// The time for which an answer stays valid; `forever` is the longest duration.
 pub(crate) const TTL: Form<Duration> = Form {
     shape: Shape::Time { may_be_zero: true, may_be_forever: true },
     read: |reader, table, key| {
@@ -214,7 +214,7 @@ impl Reader<'_> {
         None
     }
 
-    /// The texts of a list that `parse` takes, in its spelling. The others get a remark each.
+    /// The texts of a list that `parse` accepts, in its spelling. Each other text gets a remark.
     fn parsed_texts(
         &mut self,
         table: &Table<'_>,
@@ -231,7 +231,7 @@ impl Reader<'_> {
         list
     }
 
-    /// A length of time that may have no end; `0s` is none at all.
+    /// A length of time, which may be unlimited; `0s` means never.
     fn length_or_forever(&mut self, table: &Table<'_>, key: &str) -> Option<StaleLimit> {
         let text = self.duration_text(table, key)?;
         let limit = match text.value.as_str() {

@@ -1,5 +1,5 @@
-//! What holds for every text that someone gives as a configuration. The program's tests replay what is kept
-//! in `crates/fuzz/corpus/config`; `.ci/fuzz` searches for more.
+//! The properties of every text read as a configuration. Tests replay the corpus in
+//! `crates/fuzz/corpus/config`; `.ci/fuzz` searches for more inputs.
 
 use policy::host::Route;
 
@@ -8,11 +8,11 @@ use super::Config;
 /// The value of every variable: it may be a secret, so no remark may show it.
 const CANARY: &str = "canary-7f3a";
 
-/// What only stands in remarks that show names of registries, hosts or directories: what collides must be
-/// told as it is, and none of it is secret.
-const COLLISIONS: [&str; 4] = ["is taken by", "the directory of", "would name both", "did you mean"];
+/// Texts that stand only in remarks which show names of registries, hosts or directories: a collision must be
+/// named, and none of these is secret.
+const COLLISIONS: [&str; 4] = ["already taken by", "the directory of", "would name both", "did you mean"];
 
-/// Checks that a configuration is whole or refused in words that name lines of it and show no secret, and
+/// Checks that a configuration is valid or refused with remarks that name its lines and show no secret, and
 /// that each registry is found by its name.
 pub(crate) fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };

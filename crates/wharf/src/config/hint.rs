@@ -1,6 +1,6 @@
-//! Keys that people bring from other programs, and what says the same here.
+//! Keys of other programs, each with its counterpart here.
 
-/// Each key with what to do. Only for keys that we have nowhere under this name.
+/// Keys that wharf does not have, each with advice.
 const HINTS: [(&[&str], &str); 13] = [
     (
         &[
@@ -14,21 +14,21 @@ const HINTS: [(&[&str], &str); 13] = [
             "limit",
             "gc",
         ],
-        "wharf deletes nothing by itself; to make room, delete old files in the blobs directories below \
-         root, also while it runs",
+        "wharf deletes nothing by itself; to free space, delete old files in the blobs directories below root, \
+         even while it runs",
     ),
     (
         &["htpasswd", "auth", "users", "basic_auth", "access_control", "accesscontrol"],
-        "wharf asks clients for no login; let a proxy in front of it ask, such as nginx with auth_basic",
+        "wharf requires no login of clients; put a proxy in front of it that does, such as nginx with auth_basic",
     ),
     (
         &["acme", "letsencrypt", "autocert"],
-        "wharf fetches no certificates; let certbot do that, and name its files as cert_file and key_file in \
-         [server.tls]: renewed ones are read without a restart",
+        "wharf requests no certificates; use certbot, and set its files as cert_file and key_file in [server.tls]: \
+         wharf reads renewed ones without a restart",
     ),
     (
         &["ttl", "cache_ttl", "manifest_ttl", "expire", "expiry"],
-        "write tag_ttl for how long a tag is served without asking upstream",
+        "write tag_ttl, the time for which a tag is served without asking the upstream",
     ),
     (&["remoteurl", "remote_url", "remote", "url", "urls", "endpoint", "server_url"], "write upstream"),
     (&["addr", "address", "bind", "port", "host"], "write listen, as in [server] listen = \"0.0.0.0:5000\""),
@@ -44,7 +44,7 @@ const HINTS: [(&[&str], &str); 13] = [
     (&["delete", "readonly", "read_only", "push"], "leave it out: wharf only pulls"),
 ];
 
-/// What to do instead of writing `key`, if it is known from elsewhere.
+/// Advice on `key`, if another program has it.
 pub(crate) fn for_key(key: &str) -> Option<&'static str> {
     let key = key.to_ascii_lowercase().replace('-', "_");
     HINTS.iter().find(|(keys, _)| keys.contains(&key.as_str())).map(|(_, hint)| *hint)

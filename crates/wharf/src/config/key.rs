@@ -1,8 +1,7 @@
 //! A key of the configuration, declared once.
 //!
-//! Everything that has to know a key follows from its declaration: reading it, the list of known keys,
-//! `[defaults]`, its variable, the tables of `docs/reference/configuration.md`, the JSON Schema and `wharf
-//! check --explain`.
+//! Every use of a key follows from its declaration: reading it, the list of known keys, `[defaults]`, its
+//! variable, the tables of `docs/reference/configuration.md`, the JSON Schema and `wharf check --explain`.
 
 use super::form::{Form, Shape};
 use super::reader::Reader;
@@ -14,23 +13,22 @@ pub(crate) struct Key<T: 'static> {
     pub(crate) name: &'static str,
     /// How the value is written and read, with its unit.
     pub(crate) form: Form<T>,
-    /// The value where nobody sets one.
+    /// The value if the key is not set.
     pub(crate) default: Preset<T>,
-    /// Whether a running wharf takes over a change; otherwise it needs a restart.
+    /// Whether a reload applies a change; otherwise it needs a restart.
     pub(crate) reloadable: bool,
-    /// What it does, in sentences of Markdown; the first one stands alone. Links are relative to
-    /// `docs/reference/`.
+    /// Sentences about it, in Markdown; the first one stands alone. Links are relative to `docs/reference/`.
     pub(crate) doc: &'static str,
 }
 
-/// The value of a key that nobody sets.
+/// The value of a key that is not set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Preset<T> {
     /// This one.
     Value(T),
-    /// This one, as it would be written in the file, without quotes.
+    /// This one, as the file would write it, without quotes.
     Written(&'static str),
-    /// One that follows from other values, as Markdown says it.
+    /// One that follows from other values; the text, in Markdown, says how.
     Computed(&'static str),
     /// None: the key turns something on.
     Absent,
@@ -42,14 +40,14 @@ pub(crate) enum Preset<T> {
 pub(crate) trait Declared: Sync {
     fn name(&self) -> &'static str;
     fn shape(&self) -> Shape;
-    /// The default, as it would be written in the file, without quotes.
+    /// The default, as the file would write it, without quotes.
     fn default(&self) -> Preset<String>;
     fn is_reloadable(&self) -> bool;
     fn doc(&self) -> &'static str;
 }
 
 impl<T> Key<T> {
-    /// The value that somebody set, or `None` where nobody did or after a remark.
+    /// The value that is set, or `None` if there is none or after a remark.
     pub(crate) fn read(&self, reader: &mut Reader<'_>, table: &Table<'_>) -> Option<T> {
         (self.form.read)(reader, table, self.name)
     }
@@ -66,7 +64,7 @@ impl<T> Key<T> {
         self.read(reader, table).unwrap_or_else(|| default.clone())
     }
 
-    /// The default of a key that declares it as it would be written.
+    /// The default of a key that declares it as written.
     ///
     /// # Panics
     /// If the declaration has no [`Preset::Written`].
@@ -101,5 +99,46 @@ impl<T: Sync> Declared for Key<T> {
 
     fn doc(&self) -> &'static str {
         self.doc
+    }
+}
+
+/// A section of the file and the keys that it may hold.
+pub(crate) struct Section {
+    /// The name in brackets, such as `server.tls`.
+    pub(crate) name: &'static str,
+    /// One sentence about it.
+    pub(crate) doc: &'static str,
+    pub(crate) groups: &'static [Group],
+    /// The names of sections within it.
+    pub(crate) subsections: &'static [&'static str],
+}
+
+/// Keys that belong together: one table of the reference page.
+pub(crate) struct Group {
+    /// Whether `[defaults]` may hold these keys too.
+    pub(crate) is_shared: bool,
+    pub(crate) keys: &'static [&'static dyn Declared],
+}
+
+impl Section {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &'static dyn Declared> + use<> {
+        self.groups.iter().flat_map(|group| group.keys.iter().copied())
+    }
+
+    /// The keys that `[defaults]` may hold too.
+    pub(crate) fn shared_keys(&self) -> impl Iterator<Item = &'static dyn Declared> + use<> {
+        let shared = self.groups.iter().filter(|group| group.is_shared);
+        shared.flat_map(|group| group.keys.iter().copied())
+    }
+
+    /// The keys that `[defaults]` must not hold.
+    pub(crate) fn own_keys(&self) -> impl Iterator<Item = &'static dyn Declared> + use<> {
+        let own = self.groups.iter().filter(|group| !group.is_shared);
+        own.flat_map(|group| group.keys.iter().copied())
+    }
+
+    /// Its keys and subsections.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        self.keys().map(|key| key.name()).chain(self.subsections.iter().copied()).collect()
     }
 }

@@ -1,10 +1,10 @@
-//! What is known of public registries, so that a name alone is enough.
+//! Facts about public registries, so that a name alone is enough.
 
 use policy::docker_hub;
 
 use super::nearest::is_slip;
 
-/// A registry that calls itself something else than where it is reached.
+/// A registry whose name differs from its host.
 struct Known {
     name: &'static str,
     upstream: &'static str,
@@ -15,10 +15,10 @@ struct Known {
 const KNOWN: [Known; 1] =
     [Known { name: docker_hub::NAME, upstream: docker_hub::UPSTREAM, aliases: &docker_hub::ALIASES }];
 
-/// The one registry whose one-part names mean `library/<name>`.
+/// The registry whose one-part names mean `library/<name>`.
 pub(crate) const DOCKER_HUB: &str = docker_hub::NAME;
 
-/// What people call a registry that clients call otherwise.
+/// Wrong names of registries, each with the right one.
 const MISNOMERS: [(&str, &str); 26] = [
     ("docker", DOCKER_HUB),
     ("docker.com", DOCKER_HUB),
@@ -48,8 +48,7 @@ const MISNOMERS: [(&str, &str); 26] = [
     ("gitlab.com", "registry.gitlab.com"),
 ];
 
-/// Registries that many clients pull from, and names a letter away from one of these that are a registry
-/// themselves.
+/// Popular registries, and registries whose names differ from one of these by a letter.
 const PUBLIC: [&str; 22] = [
     DOCKER_HUB,
     "ghcr.io",
@@ -75,13 +74,13 @@ const PUBLIC: [&str; 22] = [
     "docker.pkg.github.com",
 ];
 
-/// Where the registry of this name is reached when the configuration does not say.
+/// The default upstream of the registry of this name.
 pub(crate) fn upstream_of(name: &str) -> String {
     let known = KNOWN.iter().find(|known| known.name == name);
     known.map_or_else(|| format!("https://{name}"), |known| known.upstream.to_owned())
 }
 
-/// By what other names clients call the registry of this name.
+/// Other names that clients use for the registry of this name.
 pub(crate) fn aliases_of(name: &str) -> &'static [&'static str] {
     KNOWN.iter().find(|known| known.name == name).map_or(&[], |known| known.aliases)
 }
@@ -91,26 +90,26 @@ pub(crate) fn name_behind_alias(name: &str) -> Option<&'static str> {
     KNOWN.iter().find(|known| known.aliases.contains(&name)).map(|known| known.name)
 }
 
-/// The registry that is meant by a `name` which nothing can be reached at.
+/// The registry that a wrong `name` probably means.
 pub(crate) fn name_meant_by(name: &str) -> Option<&'static str> {
     MISNOMERS.iter().find(|(wrong, _)| *wrong == name).map(|(_, right)| *right)
 }
 
-/// Hosts under which a registry answers although it has a better one.
+/// Hosts at which a registry answers too, although another one is better.
 const SECOND_BEST: [&str; 2] = ["index.docker.io", "registry.hub.docker.com"];
 
-/// A registry that is meant by a host which is not the one that it is reached at.
+/// The registry that a wrong host probably means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Meant {
     /// Its name.
     pub(crate) name: &'static str,
-    /// Whether it answers at the other host too.
+    /// Whether it answers at the wrong host too.
     pub(crate) answers: bool,
 }
 
-/// The registry that is meant by an upstream at `host`, if it is reached elsewhere.
+/// The registry that an upstream at `host` probably means, if its own host is another one.
 pub(crate) fn registry_meant_by_host(host: &str) -> Option<Meant> {
-    // A name of one part, such as `docker`, may be a machine of somebody's own network.
+    // A name of one part, such as `docker`, may be a machine of the local network.
     let misnomer = name_meant_by(host).filter(|_| host.contains('.'));
     let known = KNOWN.iter().find(|known| known.name == host).map(|known| known.name);
     let name = misnomer.or(known).or_else(|| name_behind_alias(host))?;
@@ -118,7 +117,7 @@ pub(crate) fn registry_meant_by_host(host: &str) -> Option<Meant> {
     (!is_right).then(|| Meant { name, answers: SECOND_BEST.contains(&host) })
 }
 
-/// The well-known registry that `name`, which is none, is a slip of the finger away from.
+/// The well-known registry whose name differs from `name`, which is unknown, by one typing mistake.
 pub(crate) fn name_near(name: &str) -> Option<&'static str> {
     let is_known = PUBLIC.contains(&name);
     PUBLIC.into_iter().find(|known| !is_known && is_slip(name, known))

@@ -1,4 +1,4 @@
-//! Which file is read.
+//! Finds the configuration file and reads it.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -9,28 +9,28 @@ use std::path::{Path, PathBuf};
 use super::file::FILE_BYTES_MAX;
 use super::{Config, Environment, Remarks, foreign};
 
-/// Looked for in this order when nobody names a file.
+/// The places of the configuration, in order, if no file is named.
 pub(crate) const PLACES: [&str; 2] = ["./wharf.toml", "/etc/wharf/wharf.toml"];
 
-/// Why there is no configuration.
+/// Why the configuration cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
-    /// The file is there or was asked for, and cannot be read.
+    /// The file exists or was named, and cannot be read.
     #[error("cannot read the configuration {}: {source}{}", path.display(), advice(path, source))]
     Unreadable { path: PathBuf, source: io::Error },
-    /// The file was read and is wrong.
+    /// The file has mistakes.
     #[error("{0}")]
     Wrong(Remarks),
 }
 
-/// What to do about a file that cannot be read, where the system's own words do not say it.
+/// Advice on a file that cannot be read, if the system's message does not suffice.
 fn advice(path: &Path, error: &io::Error) -> String {
     if path.starts_with("~") {
-        return "; only a shell knows what \"~\" means, so write the whole path".to_owned();
+        return "; only a shell expands \"~\", so write the whole path".to_owned();
     }
     match error.kind() {
         io::ErrorKind::IsADirectory => {
-            "; Docker makes such a directory where the file that a volume names is not on the host".to_owned()
+            "; Docker creates a directory if the file of a volume does not exist on the host".to_owned()
         }
         io::ErrorKind::PermissionDenied => {
             let user = rustix::process::geteuid().as_raw();
@@ -41,12 +41,11 @@ fn advice(path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// Loads `named` (from the command line), else the file that `WHARF_CONFIG` names, else `./wharf.toml`, else
-/// `/etc/wharf/wharf.toml`, else the built-in configuration; and above it, what `environment` sets.
+/// Loads the file `named` on the command line, else the file in `WHARF_CONFIG`, else `./wharf.toml`, else
+/// `/etc/wharf/wharf.toml`, else the built-in configuration. Values of `environment` override it.
 ///
 /// # Errors
-/// A file that was named must exist; any file that exists must be readable and right, and so must the
-/// environment.
+/// If a named file does not exist, a file cannot be read, or the file or the environment has mistakes.
 pub(crate) fn load(named: Option<&Path>, environment: Environment<'_>) -> Result<Config, LoadError> {
     let read = RefCell::new(HashSet::new());
     let recorded = |name: &str| {
@@ -82,14 +81,14 @@ fn find(named: Option<&Path>, environment: &Environment<'_>) -> Result<Config, L
     Config::builtin(environment).map_err(LoadError::Wrong)
 }
 
-/// One sentence about files that may have been meant.
+/// One sentence about files that the operator may expect wharf to read.
 fn notice_of_files(paths: &[PathBuf]) -> Option<String> {
     let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     let [one, two] = PLACES;
     (!names.is_empty()).then(|| {
         format!(
-            "not read: {}. Without --config and WHARF_CONFIG, wharf reads {one} or {two}, and neither is \
-             there",
+            "not read: {}. Without --config and WHARF_CONFIG, wharf reads {one} or {two}, and neither \
+             exists",
             names.join(", ")
         )
     })
@@ -101,7 +100,7 @@ fn read(path: &Path, environment: &Environment<'_>) -> Result<Config, LoadError>
     Config::read(&path.display().to_string(), &text, environment).map_err(LoadError::Wrong)
 }
 
-/// A path to something endless must not fill the memory; a pipe is welcome.
+/// Reads a file, which may be a pipe. An endless file cannot fill the memory.
 fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;

@@ -1,7 +1,7 @@
-//! The word somebody probably meant.
+//! Finds the word that a misspelt one probably means.
 
-/// The candidate nearest to `word`: at most a third of its letters differ, or one is the beginning of the
-/// other (`user` for `username`).
+/// The candidate nearest to `word`: at most a third of its letters differ, or one is a prefix of the other
+/// (`user` for `username`).
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase().replace('-', "_");
     candidates
@@ -15,7 +15,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
-/// Whether one letter was left out, put in or replaced, or two that are neighbours were swapped.
+/// Whether one letter is missing, added or replaced, or two adjacent letters are swapped.
 pub(crate) fn is_slip(word: &str, meant: &str) -> bool {
     strsim::osa_distance(word, meant) == 1
 }

@@ -1,4 +1,4 @@
-//! `[server]`, `[admin]`, `[log]` and `[storage]`: what belongs to the process and to no registry.
+//! Reads `[server]`, `[admin]`, `[log]` and `[storage]`, which concern the process and no single registry.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,17 +12,18 @@ use super::environment::variable_of;
 use super::form::OFF;
 use super::key::Key;
 use super::keys::process as keys;
+use super::log::Log;
 use super::reader::{Reader, Text};
 use super::remark::Place;
 use super::table::Table;
 
-/// The directory where nothing says another one.
+/// The default directory.
 pub(crate) const ROOT_DEFAULT: &str = "./wharf-data";
 
-/// `[server]`, apart from what the server's own settings hold.
+/// The values of `[server]`.
 pub(crate) struct ServerSection {
     pub(crate) listen: Vec<SocketAddr>,
-    /// With the place of its certificate.
+    /// With the place of the certificate.
     pub(crate) tls: Option<(TlsSettings, Place)>,
     pub(crate) domain: Option<String>,
     /// Names of wharf itself.
@@ -34,27 +35,8 @@ pub(crate) struct ServerSection {
     pub(crate) body_bytes_max: usize,
 }
 
-/// How the log is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Log {
-    pub(crate) level: tracing::Level,
-    /// None: whatever suits who reads it.
-    pub(crate) format: Option<LogFormat>,
-    /// Whether each request gets a line.
-    pub(crate) access: bool,
-}
-
-/// The shape of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
-    /// For people: what matters first, and no more than fits on a screen.
-    Short,
-}
-
 impl ServerSection {
-    /// The settings of the server that this section makes.
+    /// The settings of the server.
     pub(crate) fn settings(self) -> server::Settings {
         server::Settings {
             shutdown_grace: self.shutdown_grace,
@@ -68,13 +50,13 @@ impl ServerSection {
 pub(crate) fn read_server(
     reader: &mut Reader<'_>,
     server: &Table<'_>,
+    tls: &Table<'_>,
     admin: &Table<'_>,
 ) -> (ServerSection, Option<admin::Settings>) {
     let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
-    let tls = reader.section(server, "tls", &keys::TLS);
     let section = ServerSection {
         listen: read_plain_listen(reader, server, !tls.is_absent(), &mut taken),
-        tls: if tls.is_absent() { None } else { read_tls(reader, &tls, &mut taken) },
+        tls: if tls.is_absent() { None } else { read_tls(reader, tls, &mut taken) },
         domain: keys::DOMAIN.read(reader, server).map(|text| text.value),
         hosts: keys::HOSTS.read(reader, server).unwrap_or_default(),
         default_registry: keys::DEFAULT_REGISTRY.read(reader, server).filter(|text| text.value != OFF),
@@ -90,7 +72,7 @@ pub(crate) fn read_server(
     (section, read_admin(reader, admin, &mut taken))
 }
 
-/// Where clients connect without TLS: nowhere, if that is said and there is TLS.
+/// The addresses without TLS; none if they are off and there is TLS.
 fn read_plain_listen(
     reader: &mut Reader<'_>,
     server: &Table<'_>,
@@ -116,7 +98,7 @@ fn read_plain_listen(
     Vec::new()
 }
 
-/// The public listener's addresses, of `[server]` or of `[server.tls]`.
+/// The addresses of `[server]` or of `[server.tls]`.
 fn read_listen(
     reader: &mut Reader<'_>,
     table: &Table<'_>,
@@ -176,7 +158,7 @@ fn read_admin(
                 keys::ADMIN_LISTEN.written().parse().expect("the default addresses are well formed");
             if let Some((other, place)) = taken.iter().find(|(other, _)| listeners_overlap(other, &default)) {
                 let wrong = format!(
-                    "{other} is where the admin listener is by default; set listen of [admin] to another \
+                    "{other} is the default address of the admin listener; set listen of [admin] to another \
                      address or to \"off\", or change this port"
                 );
                 let place = place.clone();
@@ -195,7 +177,7 @@ fn read_admin(
     Some(admin::Settings { listen, token, hosts: hosts.into_iter().map(|host| host.value).collect() })
 }
 
-/// An address nobody listens on yet.
+/// An address that no other listener uses.
 fn claim_listener(
     reader: &mut Reader<'_>,
     text: &Text,
@@ -210,7 +192,7 @@ fn claim_listener(
     };
     if let Some((other, place)) = taken.iter().find(|(other, _)| listeners_overlap(other, &address)) {
         let wrong = format!(
-            "{address} is taken by {other} ({}) already; leave one out, or change a port",
+            "{address} is already taken by {other} ({}); leave one out, or change a port",
             place.name()
         );
         reader.refuse(&text.place, wrong);
@@ -234,11 +216,11 @@ pub(crate) fn read_log(reader: &mut Reader<'_>, log: &Table<'_>) -> Log {
     }
 }
 
-/// The variable with the default of where to store: an image sets it, so that a file which is added later
-/// finds what was stored without one. `WHARF_STORAGE_ROOT` counts more than the file, this one less.
+/// The variable with the default of `root`. An image sets it, so that a configuration file which is added
+/// later keeps the store. `WHARF_STORAGE_ROOT` overrides the file; the file overrides this one.
 pub(crate) const ROOT_VARIABLE: &str = "WHARF_ROOT";
 
-/// The directory under which registries without a root of their own store.
+/// The directory for the stores of registries that set no `root`.
 pub(crate) fn read_storage_root(reader: &mut Reader<'_>, storage: &Table<'_>) -> PathBuf {
     let root = keys::STORAGE_ROOT.read(reader, storage).filter(|root| {
         if root.value.is_empty() {

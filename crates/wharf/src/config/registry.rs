@@ -1,4 +1,4 @@
-//! `[[registry]]` and the `[defaults]` beneath it.
+//! Reads `[[registry]]` and the `[defaults]` below it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,18 +16,17 @@ use super::reader::{Reader, Text};
 use super::remark::Place;
 use super::table::Table;
 
-/// One registry: how it is called, whom it asks, what it keeps and where.
+/// One registry: its names, its upstream, its cache and its store.
 #[derive(Clone, Debug)]
 pub(crate) struct Registry {
     pub(crate) names: RegistryNames,
     pub(crate) upstream: upstream::Settings,
     pub(crate) cache: cache::Settings,
-    /// The directory that this registry alone writes to.
+    /// The directory of its store.
     pub(crate) root: PathBuf,
 }
 
-/// Reads `[defaults]` for its own sake, so that a mistake in it is found even where every registry says
-/// otherwise.
+/// Reads `[defaults]` alone, so that a mistake in it is found even if every registry overrides it.
 pub(crate) fn check_defaults(reader: &mut Reader<'_>, defaults: &Table<'_>) {
     for key in keys::REGISTRY.own_keys().map(|key| key.name()) {
         if defaults.has(key) {
@@ -39,7 +38,7 @@ pub(crate) fn check_defaults(reader: &mut Reader<'_>, defaults: &Table<'_>) {
     read_rules(reader, defaults);
 }
 
-/// Reads one `[[registry]]`, whose `table` shows the defaults where it has no key of its own.
+/// Reads one `[[registry]]`, whose `table` falls back to the defaults.
 pub(crate) fn read_registry(
     reader: &mut Reader<'_>,
     table: &Table<'_>,
@@ -81,7 +80,10 @@ pub(crate) fn read_registry(
 fn read_name(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Text> {
     if !table.has(keys::NAME.name) {
         let example = "name = \"docker.io\"";
-        reader.refuse(&table.place(), format!("has no name; write what it caches, such as {example}"));
+        reader.refuse(
+            &table.place(),
+            format!("has no name; write the name of the registry to cache, such as {example}"),
+        );
     }
     let mut name = keys::NAME.read(reader, table)?;
     match parse_authority(&name.value) {
@@ -126,7 +128,7 @@ fn read_upstream(reader: &mut Reader<'_>, table: &Table<'_>, name: Option<&Text>
     }
 }
 
-/// Remarks on an address that people know of a registry, and that is not where its registry is.
+/// Remarks on a well-known address that is not the address of a registry.
 fn check_host(reader: &mut Reader<'_>, place: &Place, name: Option<&Text>, url: &Url) {
     let host = url.host_str().filter(|_| url.port().is_none());
     let Some(meant) = host.and_then(known::registry_meant_by_host) else { return };
@@ -137,7 +139,7 @@ fn check_host(reader: &mut Reader<'_>, place: &Place, name: Option<&Text>, url: 
         _ => format!("write upstream = {right:?}"),
     };
     let text = format!("{called}'s registry is {right}; {advice}");
-    // `/v1/` is that of an API which is no longer there.
+    // `/v1/` belongs to an API that no longer exists.
     if meant.answers && matches!(url.path().trim_end_matches('/'), "" | "/v2") {
         reader.warn(place, text);
     } else {
@@ -145,7 +147,7 @@ fn check_host(reader: &mut Reader<'_>, place: &Place, name: Option<&Text>, url: 
     }
 }
 
-/// What `[defaults]` and a `[[registry]]` can both say.
+/// The values that both `[defaults]` and a `[[registry]]` can set.
 struct Rules {
     login: Option<(String, Secret<String>)>,
     identity: Option<Secret<Vec<u8>>>,
@@ -170,8 +172,8 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
     let header_timeout = keys::HEADER_TIMEOUT.value(reader, table);
     let is_cut_short = connect_timeout > upstream::connect_timeout_max(header_timeout);
     if is_cut_short && table.has(keys::CONNECT_TIMEOUT.name) {
-        let text = "is more than nine tenths of header_timeout, which counts from the same moment, and gets \
-                    no more than those; make header_timeout longer as well";
+        let text = "is more than nine tenths of header_timeout, which starts at the same moment, and is cut to \
+                    that; raise header_timeout as well";
         reader.warn(&reader.place(table, keys::CONNECT_TIMEOUT.name), text);
     }
     Rules {
@@ -198,19 +200,19 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
     }
 }
 
-/// What is allowed but should be known to whoever starts this.
+/// Warns of settings that are allowed but risky.
 fn warn_of_risks(reader: &mut Reader<'_>, table: &Table<'_>, upstream: &(Place, Url), rules: &Rules) {
     let (place, url) = upstream;
     if url.scheme() == "http" {
-        let text = "the upstream is asked without TLS, so anyone on the way can change what a tag means; \
-                    use https if it offers that";
+        let text = "requests to this upstream go without TLS, so anyone on the path can change what a tag names; \
+                    use https if the upstream offers it";
         reader.warn(place, text);
         if rules.login.is_some() {
-            reader.warn(place, "credentials go to this upstream without TLS, readable to anyone on the way");
+            reader.warn(place, "credentials go to this upstream without TLS, readable by anyone on the path");
         }
     }
     if rules.insecure_skip_verify {
-        let text = "anyone can pose as this upstream and is shown its credentials; give its ca_file instead";
+        let text = "anyone can pose as this upstream and receive its credentials; set ca_file instead";
         reader.warn(&reader.place(table, keys::INSECURE_SKIP_VERIFY.name), text);
     }
     if rules.login.is_some() {
@@ -224,7 +226,7 @@ impl Rules {
     fn into_registry(self, names: RegistryNames, upstream: Url, root: PathBuf) -> Registry {
         let defaults = cache::Settings::new(self.tags);
         let cache = cache::Settings {
-            // What one repository was granted through an account proves nothing for another.
+            // A grant to one repository through an account proves nothing for another one.
             links: self.login.is_some() || self.identity.is_some(),
             auth_ttl: self.auth_ttl,
             catalog: self.catalog,

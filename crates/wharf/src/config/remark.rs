@@ -1,17 +1,17 @@
-//! What is said about a configuration: where, which key, what is wrong and what to do.
+//! Remarks on a configuration: each with its place, its key, the mistake and advice.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a key stands.
+/// The place of a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
     /// In the file.
     Line {
         /// Counted from 1.
         line: usize,
-        /// The whole key, such as `registry[docker.io].tag_ttl`; empty when the remark is on the file itself.
+        /// The whole key, such as `registry[docker.io].tag_ttl`; empty if the remark concerns the file.
         key: String,
     },
     /// In the variable or the option of this name.
@@ -29,7 +29,7 @@ impl Place {
         Self::Line { line, key: String::new() }
     }
 
-    /// What messages call it.
+    /// Its name in messages.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Line { key, .. } => key,
@@ -38,7 +38,7 @@ impl Place {
     }
 }
 
-/// The name, and the line that it stands on.
+/// The name and the line.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -48,8 +48,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// One sentence about one place. It never holds a value that came from the environment or from a file, save
-/// the names, hosts and directories of registries that collide.
+/// One sentence about one place. It never contains a value of the environment or of a file, except names,
+/// hosts and directories of registries that collide.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Remark {
     pub(crate) place: Place,
@@ -61,9 +61,9 @@ pub(crate) struct Remark {
 pub(crate) struct Remarks {
     file: String,
     remarks: BTreeSet<Remark>,
-    /// What is allowed but risky, where these are mistakes.
+    /// Warnings found along with these mistakes.
     warnings: BTreeSet<Remark>,
-    /// Files that the configuration points to: a change of one may be the correction of a mistake.
+    /// Files that the configuration names: a change of one may correct a mistake.
     files: Vec<PathBuf>,
 }
 
@@ -89,7 +89,7 @@ impl Remarks {
         self.remarks.iter().map(|remark| self.line_of(remark))
     }
 
-    /// The warnings beside these mistakes, in the same form.
+    /// The warnings found along with these mistakes, in the same form.
     pub(crate) fn warning_lines(&self) -> impl Iterator<Item = String> {
         self.warnings.iter().map(|remark| self.line_of(remark))
     }
@@ -103,24 +103,24 @@ impl Remarks {
         })
     }
 
-    /// These mistakes, with the `warnings` that were found beside them.
+    /// These mistakes with `warnings`.
     pub(crate) fn with_warnings(mut self, warnings: Self) -> Self {
         self.warnings.extend(warnings.remarks);
         self
     }
 
-    /// The same with the files that the configuration points to.
+    /// The same with the files that the configuration names.
     pub(crate) fn with_files(mut self, files: Vec<PathBuf>) -> Self {
         self.files = files;
         self
     }
 
-    /// The files that the configuration points to.
+    /// The files that the configuration names.
     pub(crate) fn files(&self) -> &[PathBuf] {
         &self.files
     }
 
-    /// Drops the remarks on `lines`, where something graver was said already.
+    /// Drops the remarks on `lines`, which have graver mistakes.
     pub(crate) fn without_lines(mut self, lines: &BTreeSet<usize>) -> Self {
         let is_on = |place: &Place| matches!(place, Place::Line { line, .. } if lines.contains(line));
         self.remarks.retain(|remark| !is_on(&remark.place));
@@ -144,7 +144,7 @@ impl fmt::Display for Remarks {
     }
 }
 
-/// A quoted key can hold any character; a terminal gets to see none of those that control it.
+/// Escapes control characters, which a quoted key may contain, for a terminal.
 fn printable(line: &str) -> String {
     let mut printable = String::with_capacity(line.len());
     for c in line.chars() {

@@ -1,21 +1,21 @@
-//! A section of the configuration as a stack of layers: what is said outside of the file above the file, and
-//! a registry above `[defaults]`.
+//! A section of the configuration as a stack of layers: values from outside the file above the file, and a
+//! registry above `[defaults]`.
 
 use std::rc::Rc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::environment::Assigned;
+use super::outside::Assigned;
 use super::remark::Place;
 
-/// A section of the file, or several of which a nearer one hides the keys of a further one.
+/// A section of the file, or several, of which a nearer one hides the keys of a further one.
 #[derive(Clone)]
 pub(crate) struct Table<'a> {
     layers: Vec<Layer<'a>>,
 }
 
-/// One section: what the file says, beneath what is said outside of it.
+/// One section: its values in the file, below its values from outside.
 #[derive(Clone)]
 struct Layer<'a> {
     place: Place,
@@ -53,7 +53,7 @@ impl<'a> Table<'a> {
         Self::one(Place::Outside(name.to_owned()), None, Rc::default())
     }
 
-    /// A section that nobody has said anything about.
+    /// A section without values.
     pub(crate) fn absent() -> Self {
         Self { layers: Vec::new() }
     }
@@ -63,12 +63,12 @@ impl<'a> Table<'a> {
         Self { layers: vec![Layer { place, entries, assigned }] }
     }
 
-    /// What the file says in the nearest section.
+    /// The entries of the nearest section in the file.
     pub(crate) fn entries(&self) -> Option<&'a DeTable<'a>> {
         self.layers.first().and_then(|layer| layer.entries)
     }
 
-    /// The same table with these values from outside above those that it has.
+    /// The same table with these values from outside on top.
     pub(crate) fn assigned(mut self, assigned: Assigned) -> Self {
         if let Some(layer) = self.layers.first_mut() {
             Rc::make_mut(&mut layer.assigned).extend(assigned);
@@ -76,19 +76,18 @@ impl<'a> Table<'a> {
         self
     }
 
-    /// Whether neither the file nor anything outside of it has the section.
+    /// Whether the section has no values, neither in the file nor outside.
     pub(crate) fn is_absent(&self) -> bool {
         self.layers.is_empty()
     }
 
-    /// The same table with the keys of `beneath` showing through where it has none.
-    pub(crate) fn over(mut self, beneath: &Self) -> Self {
-        self.layers.extend(beneath.layers.iter().cloned());
+    /// The same table, which falls back to `below`.
+    pub(crate) fn over(mut self, below: &Self) -> Self {
+        self.layers.extend(below.layers.iter().cloned());
         self
     }
 
-    /// The section that the nearest of these keys stands in, alone: keys that only mean something together
-    /// are taken from one place.
+    /// Only the section of the nearest of these keys: keys that belong together are taken from one place.
     pub(crate) fn holding(&self, keys: &[&str]) -> Self {
         let layer = self.layers.iter().find(|layer| keys.iter().any(|key| layer.has(key)));
         Self { layers: layer.cloned().into_iter().collect() }
@@ -98,7 +97,7 @@ impl<'a> Table<'a> {
         self.layers.iter().any(|layer| layer.has(key))
     }
 
-    /// The text of `key` as it is written, if it is one.
+    /// The text of `key` as written, if it is a text.
     pub(crate) fn peek(&self, key: &str) -> Option<&str> {
         let layer = self.layers.iter().find(|layer| layer.has(key))?;
         match layer.assigned.get(key) {
@@ -107,12 +106,12 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Where the table begins.
+    /// The start of the table.
     pub(crate) fn place(&self) -> Place {
         self.layers.first().map_or_else(Place::file, |layer| layer.place.clone())
     }
 
-    /// The nearest value of `key`, and where it stands; `line_of` counts the lines of the file up to a byte.
+    /// The nearest value of `key`, and its place; `line_of` returns the line of a byte.
     pub(crate) fn find(&self, key: &str, line_of: impl Fn(usize) -> usize) -> Option<(Place, Value<'_, 'a>)> {
         let layer = self.layers.iter().find(|layer| layer.has(key))?;
         if let Some(outside) = layer.assigned.get(key) {
@@ -120,7 +119,7 @@ impl<'a> Table<'a> {
         }
         let (written, value) = layer.entries?.get_key_value(key)?;
         let place = match &layer.place {
-            // The lines of another text than the file mean nothing to anybody.
+            // Line numbers of a text other than the file have no meaning.
             Place::Outside(name) => Place::Outside(name.clone()),
             Place::Line { key: section, .. } => {
                 let dot = if section.is_empty() { "" } else { "." };
@@ -128,5 +127,18 @@ impl<'a> Table<'a> {
             }
         };
         Some((place, Value::Toml(value)))
+    }
+}
+
+/// The kind of a value, with its article.
+pub(crate) fn kind(value: &Spanned<DeValue<'_>>) -> &'static str {
+    match value.get_ref() {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a section",
     }
 }

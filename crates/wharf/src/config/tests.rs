@@ -109,15 +109,15 @@ fn t15_wharf_s_own_names_are_listed() {
         "[server]\nhosts = [\"a b\", \"wharf:5000\"]\n[admin]\nhosts = [\"http://wharf\"]\n\
          [[registry]]\nname = \"ghcr.io\"\n",
         &[
-            r#"wharf.toml:2: server.hosts: "a b": this is no host name; use letters, digits, "-" and dots"#,
-            r#"wharf.toml:2: server.hosts: "wharf:5000": a port has no place here; write the host name alone"#,
-            r#"wharf.toml:4: admin.hosts: "http://wharf": a scheme has no place here; write the host name alone"#,
+            r#"wharf.toml:2: server.hosts: "a b": this is not a host name; use letters, digits, "-" and dots"#,
+            r#"wharf.toml:2: server.hosts: "wharf:5000": a port is not allowed here; write the host name alone"#,
+            r#"wharf.toml:4: admin.hosts: "http://wharf": a scheme is not allowed here; write the host name alone"#,
         ],
     );
     check_refused(
         "[server]\nhosts = \"hub.example\"\n[[registry]]\nname = \"ghcr.io\"\nhosts = \"hub.example\"\n",
         &[
-            r#"wharf.toml:2: server.hosts: "hub.example" is taken by registry[ghcr.io].hosts (line 5) already; remove one of the two"#,
+            r#"wharf.toml:2: server.hosts: "hub.example" is already taken by registry[ghcr.io].hosts (line 5); remove one of the two"#,
         ],
     );
 }
@@ -283,7 +283,7 @@ colour = "green"
 "#,
         &[
             r#"wharf.toml:3: server.listen: "5002": write an address and a port, such as "0.0.0.0:5000""#,
-            r#"wharf.toml:3: server.listen: 127.0.0.1:5000 is taken by 0.0.0.0:5000 (server.listen) already; leave one out, or change a port"#,
+            r#"wharf.toml:3: server.listen: 127.0.0.1:5000 is already taken by 0.0.0.0:5000 (server.listen); leave one out, or change a port"#,
             r#"wharf.toml:4: server.domian: there is no such key; did you mean "domain"?"#,
             r#"wharf.toml:5: server.default_registry: there is no registry "dcoker.io"; did you mean "docker.io"?"#,
             r#"wharf.toml:6: server.shutdown_grace: the number has no unit; write "60s" if seconds are meant"#,
@@ -295,19 +295,19 @@ colour = "green"
             r#"wharf.toml:16: defaults.tag_ttl: "5 minutes" is not a length of time; write one such as "0s", "60s", "1h" or "forever""#,
             r#"wharf.toml:19: registry[docker.io].username: the environment variable DOCKERHUB_USERNAME is not set or empty; set it, or write ${DOCKERHUB_USERNAME:-} if it may be empty"#,
             r#"wharf.toml:21: registry[docker.io].password_file: cannot read the file "/nonexistent/password": No such file or directory (os error 2); correct the path, or let this user read it"#,
-            r#"wharf.toml:21: registry[docker.io].password_file: password is given as well; keep one of the two"#,
-            r#"wharf.toml:22: registry[docker.io].trusted_hosts: "https://auth.example": this is a URL or a path; write the host alone, with a port where it needs one"#,
-            r#"wharf.toml:27: registry[ghcr.io].username: has no password beside it; add password or password_file, or leave it out"#,
-            r#"wharf.toml:28: registry[ghcr.io].hosts: "hub.example.com" is taken by registry[docker.io].hosts (line 23) already; remove one of the two"#,
-            r#"wharf.toml:29: registry[ghcr.io].root: "/srv/hub/inside" lies inside the directory of registry[docker.io].root (line 24); give each registry a directory of its own"#,
-            r#"wharf.toml:30: registry[ghcr.io].upstream: credentials have no place in a URL; use username and password"#,
+            r#"wharf.toml:21: registry[docker.io].password_file: password is set as well; keep one of the two"#,
+            "wharf.toml:22: registry[docker.io].trusted_hosts: \"https://auth.example\": this is a URL or a path; write the host alone, with a port if it needs one",
+            r#"wharf.toml:27: registry[ghcr.io].username: has no password; add password or password_file, or leave username out"#,
+            r#"wharf.toml:28: registry[ghcr.io].hosts: "hub.example.com" is already taken by registry[docker.io].hosts (line 23); remove one of the two"#,
+            r#"wharf.toml:29: registry[ghcr.io].root: "/srv/hub/inside" lies inside the directory of registry[docker.io].root (line 24); give each registry its own directory"#,
+            r#"wharf.toml:30: registry[ghcr.io].upstream: credentials are not allowed in a URL; use username and password"#,
             r#"wharf.toml:31: registry[ghcr.io].client_cert: cannot read the file "/nonexistent/cert.pem": No such file or directory (os error 2); correct the path, or let this user read it"#,
-            r#"wharf.toml:31: registry[ghcr.io].client_cert: has no client_key beside it; add it, or leave client_cert out"#,
-            r#"wharf.toml:33: registry[docker.io].name: "docker.io" is taken by registry[docker.io].name (line 18) already; remove one of the two"#,
+            r#"wharf.toml:31: registry[ghcr.io].client_cert: needs client_key as well; add it, or leave client_cert out"#,
+            r#"wharf.toml:33: registry[docker.io].name: "docker.io" is already taken by registry[docker.io].name (line 18); remove one of the two"#,
             r#"wharf.toml:34: registry[docker.io].idle_timeout: a timeout of zero lets nothing succeed; write a longer one, or leave the key out"#,
             r#"wharf.toml:35: registry[docker.io].on_upstream_404: "500" is not one of "404", "serve"; write one of these"#,
-            r#"wharf.toml:36: registry[4]: has no name; write what it caches, such as name = "docker.io""#,
-            r#"wharf.toml:38: registry[4].colour: there is no such key; known here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, tag_ttl, stale_if_error, on_upstream_404, auth_ttl, offline, catalog"#,
+            r#"wharf.toml:36: registry[4]: has no name; write the name of the registry to cache, such as name = "docker.io""#,
+            r#"wharf.toml:38: registry[4].colour: there is no such key; the keys here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, tag_ttl, stale_if_error, on_upstream_404, auth_ttl, offline, catalog"#,
         ],
     );
 }
@@ -335,11 +335,11 @@ fn keys_of_other_programs_are_answered_with_what_there_is() {
          [[registry]]\nname = \"ghcr.io\"\nremoteurl = \"https://ghcr.io\"\n",
         &[
             "wharf.toml:2: storage.max_size: there is no such key; wharf deletes nothing by itself; to \
-             make room, delete old files in the blobs directories below root, also while it runs",
+             free space, delete old files in the blobs directories below root, even while it runs",
             "wharf.toml:4: server.port: there is no such key; write listen, as in [server] listen = \
              \"0.0.0.0:5000\"",
-            "wharf.toml:5: server.htpasswd: there is no such key; wharf asks clients for no login; \
-             let a proxy in front of it ask, such as nginx with auth_basic",
+            "wharf.toml:5: server.htpasswd: there is no such key; wharf requires no login of clients; \
+             put a proxy in front of it that does, such as nginx with auth_basic",
             "wharf.toml:8: registry[ghcr.io].remoteurl: there is no such key; write upstream",
         ],
     );
@@ -351,13 +351,13 @@ fn a_path_that_only_a_shell_understands_is_refused() {
         "[storage]\nroot = \"~/wharf\"\n[admin]\ntoken_file = \"~wharf/token\"\n\
          [[registry]]\nname = \"ghcr.io\"\nroot = \"~\"\nca_file = \"~/ca.pem\"\n",
         &[
-            "wharf.toml:2: storage.root: \"~/wharf\": only a shell knows what \"~\" means; write the whole \
+            "wharf.toml:2: storage.root: \"~/wharf\": only a shell expands \"~\"; write the whole \
              path, or \"${HOME}/wharf\"",
-            "wharf.toml:4: admin.token_file: \"~wharf/token\": only a shell knows what \"~\" means; write \
+            "wharf.toml:4: admin.token_file: \"~wharf/token\": only a shell expands \"~\"; write \
              the whole path; one in the working directory begins with \"./\"",
-            "wharf.toml:7: registry[ghcr.io].root: \"~\": only a shell knows what \"~\" means; write the \
+            "wharf.toml:7: registry[ghcr.io].root: \"~\": only a shell expands \"~\"; write the \
              whole path, or \"${HOME}\"",
-            "wharf.toml:8: registry[ghcr.io].ca_file: \"~/ca.pem\": only a shell knows what \"~\" means; \
+            "wharf.toml:8: registry[ghcr.io].ca_file: \"~/ca.pem\": only a shell expands \"~\"; \
              write the whole path, or \"${HOME}/ca.pem\"",
         ],
     );
@@ -372,7 +372,7 @@ fn a_blank_that_nobody_sees_is_warned_of() {
         fs::write(&path, content).unwrap();
         format!("[[registry]]\nname = \"ghcr.io\"\nusername = \"u\"\npassword_file = {path:?}\n")
     };
-    let blank = "starts or ends with a space, which is taken as part of the secret; remove it if it is not";
+    let blank = "starts or ends with a space, which counts as part of the secret; remove it if it is not";
     let of_the_login = "wharf.toml:3: registry[ghcr.io].username: anyone who can reach wharf can pull whatever this \
                         account can; use a read-only account that sees only what they may see";
     for content in ["canary ", " canary\n", "canary\u{a0}\r\n"] {
@@ -395,8 +395,8 @@ fn the_line_end_of_a_secret_that_came_by_a_variable_is_no_part_of_it() {
     assert_eq!((username.as_str(), password.expose().as_str()), ("me", "canary"));
     check_refused(
         "[[registry]]\nname = \"ghcr.io\"\nusername = \"u\"\npassword = \"can\\nary\"\n",
-        &["wharf.toml:3: registry[ghcr.io].username: has a password with a line end or another control \
-             character in it; correct the password"],
+        &["wharf.toml:3: registry[ghcr.io].username: has a password that contains a line end or another \
+             control character; correct the password"],
     );
 }
 
@@ -473,7 +473,7 @@ fn a_section_of_the_wrong_shape_says_how_to_write_it() {
         "server = \"x\"\n[registry.\"docker.io\"]\ntag_ttl = \"5m\"\n",
         &[
             "wharf.toml:1: server: expected a section, found a string; write [server]",
-            "wharf.toml:2: registry: write [[registry]] with name = \"docker.io\" in it, and so for each",
+            "wharf.toml:2: registry: write [[registry]] with name = \"docker.io\" in it, one for each registry",
         ],
     );
     check_refused(
@@ -505,7 +505,7 @@ fn control_characters_in_a_key_do_not_reach_the_terminal() {
 
 #[test]
 fn credentials_need_both_halves_from_one_place() {
-    let half = "has no username beside it; add username, or leave it out";
+    let half = "has no username; add username, or leave this key out";
     check_refused(
         "[defaults]\nusername = \"all\"\npassword = \"p\"\n[[registry]]\nname = \"ghcr.io\"\npassword = \
          \"x\"\n",
@@ -523,7 +523,7 @@ fn credentials_need_both_halves_from_one_place() {
     check_refused(
         "[[registry]]\nname = \"ghcr.io\"\nusername = \"a:b\"\npassword = \"x\"\n",
         &[
-            r#"wharf.toml:3: registry[ghcr.io].username: holds ":" or a control character, which no registry can tell from the password; correct it"#,
+            r#"wharf.toml:3: registry[ghcr.io].username: contains ":" or a control character, which HTTP Basic credentials cannot carry; correct it"#,
         ],
     );
 }
@@ -572,7 +572,7 @@ fn names_that_are_not_the_registrys_own_are_refused() {
             r#"wharf.toml:2: registry[registry-1.docker.io].name: "registry-1.docker.io" is another name for "docker.io"; write name = "docker.io""#,
             r#"wharf.toml:4: registry[ghcr].name: "ghcr" is another name for "ghcr.io"; write name = "ghcr.io""#,
             "wharf.toml:6: registry[https://quay.io].name: this is a URL or a path; write the host alone, \
-             with a port where it needs one",
+             with a port if it needs one",
         ],
     );
 }
@@ -621,7 +621,7 @@ fn the_plain_listener_can_be_turned_off_where_there_is_tls() {
     check_refused(
         &format!("[server]\nlisten = [\"off\", \"127.0.0.1:1\"]\n{tls}"),
         &[
-            r#"wharf.toml:2: server.listen: "off": this is no address to listen on; write one such as "0.0.0.0:5000" or "[::]:5000""#,
+            r#"wharf.toml:2: server.listen: "off": this is not an address to listen on; write one such as "0.0.0.0:5000" or "[::]:5000""#,
         ],
     );
 }
@@ -649,8 +649,8 @@ fn a_certificate_that_is_for_no_name_of_a_registry_is_warned_of() {
         let identity = identity.unwrap();
         fs::write(path("cert.pem"), identity.cert.pem()).unwrap();
         fs::write(path("key.pem"), identity.signing_key.serialize_pem()).unwrap();
-        let warning = "wharf.toml:4: server.tls.cert_file: is for none of the names that clients would use, such as \
-                       \"ghcr-io.cache.example\" or \"cache.example\"; give one that is";
+        let warning = "wharf.toml:4: server.tls.cert_file: covers none of the names that clients use, such as \
+                       \"ghcr-io.cache.example\" or \"cache.example\"; use a certificate that does";
         let expected = if is_warned { vec![warning] } else { vec![] };
         check_warned(&text("domain = \"cache.example\""), &expected);
         // Without a domain, the names are not known here.
@@ -662,8 +662,10 @@ fn a_certificate_that_is_for_no_name_of_a_registry_is_warned_of() {
 fn the_default_of_the_admin_listener_is_an_address_like_another() {
     check_refused(
         "[server]\nlisten = [\"0.0.0.0:5001\"]\n",
-        &["wharf.toml:2: server.listen: 0.0.0.0:5001 is where the admin listener is by default; set listen \
-             of [admin] to another address or to \"off\", or change this port"],
+        &[
+            "wharf.toml:2: server.listen: 0.0.0.0:5001 is the default address of the admin listener; set listen \
+             of [admin] to another address or to \"off\", or change this port",
+        ],
     );
     assert!(parse("[server]\nlisten = \"127.0.0.1:5001\"\n[admin]\nlisten = \"off\"\n").admin.is_none());
 }
@@ -688,17 +690,17 @@ connect_timeout = "20s"
         &[
             "wharf.toml:3: defaults.username: anyone who can reach wharf can pull whatever this account can; \
              use a read-only account that sees only what they may see",
-            "wharf.toml:3: defaults.username: goes to every registry that sets none of its own; move it to \
+            "wharf.toml:3: defaults.username: goes to every registry that does not set this key; move it to \
              the [[registry]] that it belongs to",
             "wharf.toml:7: registry[corp.example:5000].upstream: credentials go to this upstream without \
-             TLS, readable to anyone on the way",
-            "wharf.toml:7: registry[corp.example:5000].upstream: the upstream is asked without TLS, so \
-             anyone on the way can change what a tag means; use https if it offers that",
-            "wharf.toml:12: registry[ghcr.io].insecure_skip_verify: anyone can pose as this upstream and is \
-             shown its credentials; give its ca_file instead",
-            "wharf.toml:13: registry[ghcr.io].connect_timeout: is more than nine tenths of header_timeout, \
-             which counts from the same moment, and gets no more than those; make header_timeout longer as \
-             well",
+             TLS, readable by anyone on the path",
+            "wharf.toml:7: registry[corp.example:5000].upstream: requests to this upstream go without TLS, so \
+             anyone on the path can change what a tag names; use https if the upstream offers it",
+            "wharf.toml:12: registry[ghcr.io].insecure_skip_verify: anyone can pose as this upstream and \
+             receive its credentials; set ca_file instead",
+            "wharf.toml:13: registry[ghcr.io].connect_timeout: is more than nine tenths of \
+             header_timeout, which starts at the same moment, and is cut to that; raise header_timeout \
+             as well",
         ],
     );
 }
@@ -946,7 +948,7 @@ fn newcomer_a_registry_as_a_subsection_and_a_level_of_another_program_are_told_w
         check_refused(
             &format!("[{header}]\nupstream = \"https://ghcr.io\"\n"),
             &[&format!(
-                "wharf.toml:1: registry: write [[registry]] with name = {name:?} in it, and so for each"
+                "wharf.toml:1: registry: write [[registry]] with name = {name:?} in it, one for each registry"
             )],
         );
     }

@@ -1,14 +1,15 @@
-//! The waits that follow from others: whoever waits for something waits longer than that may take, or the
-//! setting of it would have no effect.
+//! Derives timeouts from other ones: a wait must be longer than the time that its cause may take, or the
+//! setting of that time would have no effect.
 
 use std::time::Duration;
 
 use super::registry::Registry;
 
-/// What an answer has to begin once everything that it waited for is there or has failed.
+/// The time for an answer to start after the wait has ended.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// The server's waits, as long as the slowest of its registries needs and never shorter than by default.
+/// Returns the server's settings with waits as long as the slowest registry needs, and never below the
+/// default.
 pub(super) fn outlast(server: server::Settings, registries: &[Registry]) -> server::Settings {
     let longest = |of: fn(&cache::Settings) -> Duration| registries.iter().map(|it| of(&it.cache)).max();
     let manifest = longest(|cache| cache.manifest_deadline).unwrap_or_default();

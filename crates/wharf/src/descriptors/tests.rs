@@ -35,12 +35,12 @@ fn a_default_installation_is_told_what_it_serves_and_warned_of_nothing() {
 #[test]
 fn less_than_was_asked_for_is_a_warning() {
     let wanted = Wanted { connections: Some(10_000), answers: Some(8192), ..DEFAULTS };
-    let expected = "open-file limit is 8192: serving at most 3226 connections (1613 of one client) and 2643 requests at \
-                    once, less than connection_count_max = 10000, answer_count_max = 8192. For more, raise it to 25872 \
-                    (LimitNOFILE=, --ulimit nofile)";
+    let expected = "open-file limit is 8192: serving at most 3226 connections (1613 of one client) and 2643 \
+                    requests at once, less than connection_count_max = 10000, answer_count_max = 8192. For \
+                    more, raise it to 25872 (LimitNOFILE=, --ulimit nofile)";
     let notice = said(Some(8192), &wanted);
     assert_eq!((notice.text.as_str(), notice.is_warning), (expected, true));
-    // All that was asked for is there: a default that shrank is nobody's wish.
+    // Everything asked for fits: the default that shrank was not asked for.
     let notice = said(Some(8192), &Wanted { answers: Some(1000), ..DEFAULTS });
     assert!(!notice.is_warning && !notice.is_all, "{notice:?}");
 }

@@ -3,21 +3,6 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
-fn errors(list: &[(&str, &str)]) -> Vec<RegistryError> {
-    let error =
-        |(name, reason): &(&str, &str)| RegistryError { name: (*name).into(), reason: (*reason).into() };
-    list.iter().map(error).collect()
-}
-
-#[test]
-fn one_reason_is_one_line() {
-    let same = errors(&[("a", "no"), ("b", "no"), ("c", "no"), ("d", "no"), ("e", "no")]);
-    assert_eq!(lines(&same, 5), "all registries: no");
-    assert_eq!(lines(&same, 6), "a, b, c and 2 more: no");
-    assert_eq!(lines(&same[..1], 1), "a: no");
-    assert_eq!(lines(&errors(&[("a", "no"), ("b", "never"), ("c", "no")]), 3), "a, c: no\nb: never");
-}
-
 #[test]
 fn a_directory_that_everyone_may_rename_in_is_found_above_the_root() {
     let directory = tempfile::tempdir().unwrap();
@@ -32,7 +17,7 @@ fn a_directory_that_everyone_may_rename_in_is_found_above_the_root() {
 }
 
 #[test]
-fn what_has_to_be_given_is_the_nearest_directory_that_exists() {
+fn the_directory_to_change_is_the_nearest_that_exists() {
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(existing(&directory.path().join("a/b/c")), directory.path());
     fs::write(directory.path().join("file"), "").unwrap();
@@ -48,7 +33,7 @@ fn a_disk_that_can_be_written_to_gets_no_notice() {
 
 /// Containers and most machines have a mount that can only be read.
 #[test]
-fn a_disk_that_can_only_be_read_is_told_once_for_all_registries() {
+fn a_disk_that_can_only_be_read_gets_one_notice_for_all_registries() {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
     let read_only =
@@ -56,6 +41,7 @@ fn a_disk_that_can_only_be_read_is_told_once_for_all_registries() {
     let Some(read_only) = read_only else { return };
     let root = Path::new(read_only[4]);
     let notice = read_only_notice(&[("docker.io", root), ("ghcr.io", root)]);
-    let expected = "all registries: the disk is read-only; what is stored is served, and nothing new is kept";
+    let expected =
+        "all registries: the disk is read-only: stored content is served, and nothing new is stored";
     assert_eq!(notice.as_deref(), Some(expected), "{}", root.display());
 }

@@ -2,9 +2,11 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
+use telemetry::error_chain;
+
 use super::*;
 
-/// Asserts what `ask` makes of an answer of these bytes.
+/// Asserts the result of `ask` for these bytes of an answer.
 #[track_caller]
 fn check(answer: &'static [u8], expected: Result<(), &str>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -39,15 +41,17 @@ fn only_200_is_healthy() {
 }
 
 #[test]
-fn nobody_there_is_not_healthy() {
+fn a_closed_port_is_not_healthy() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = Url::parse(&format!("http://{}/readyz", listener.local_addr().unwrap())).unwrap();
     drop(listener);
-    assert!(matches!(ask(&url), Err(HealthError::Io(_))));
+    let error = ask(&url).unwrap_err();
+    assert!(matches!(error, HealthError::Io(_)));
+    assert_eq!(error_chain(&error), "no answer: Connection refused (os error 111)");
 }
 
 #[test]
-fn other_schemes_are_not_asked() {
+fn other_schemes_are_refused() {
     for url in ["ftp://127.0.0.1:5000/readyz", "file:///readyz"] {
         assert!(matches!(ask(&Url::parse(url).unwrap()), Err(HealthError::Url)), "{url}");
     }
@@ -77,7 +81,8 @@ fn where_nothing_plain_is_public_the_admin_listener_is_asked_and_else_tls() {
         [("127.0.0.1:5001", "http://127.0.0.1:5001/readyz"), ("off", "https://127.0.0.1:5443/readyz")]
     {
         let text = format!(
-            "[server]\nlisten = \"off\"\n[server.tls]\ncert_file = {:?}\nkey_file = {:?}\n[admin]\nlisten = {admin:?}\n",
+            "[server]\nlisten = \"off\"\n[server.tls]\ncert_file = {:?}\nkey_file = {:?}\n\
+             [admin]\nlisten = {admin:?}\n",
             path("cert.pem"),
             path("key.pem")
         );

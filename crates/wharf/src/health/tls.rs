@@ -1,4 +1,4 @@
-//! TLS for a question to this very machine.
+//! TLS for a request to this machine.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -6,34 +6,36 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, OtherError, SignatureScheme, StreamOwned,
+};
 
-/// TLS over `stream` with whoever is there. Whether it answers is all that is asked, and nothing is told to it, so its
-/// certificate, which is for other names than a loopback address, may be any.
+/// Starts TLS over `stream` and accepts any certificate: it covers other names than a loopback address, and
+/// the request holds no secret.
 ///
 /// # Errors
-/// When `host` cannot be the name of a server.
+/// If `host` is not a valid server name.
 pub(super) fn client<S: Read + Write>(
     host: &str,
     stream: S,
 ) -> Result<StreamOwned<ClientConnection, S>, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let anyone = Anyone(provider.signature_verification_algorithms);
+    let any = AnyCertificate(provider.signature_verification_algorithms);
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(anyone))
+        .with_custom_certificate_verifier(Arc::new(any))
         .with_no_client_auth();
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
-    let name = name.map_err(|error| Error::General(error.to_string()))?;
+    let name = name.map_err(|error| OtherError(Arc::new(error)))?;
     Ok(StreamOwned::new(ClientConnection::new(Arc::new(config), name)?, stream))
 }
 
-/// Takes any certificate whose key its owner has.
+/// Accepts any certificate if the server has its key.
 #[derive(Debug)]
-struct Anyone(WebPkiSupportedAlgorithms);
+struct AnyCertificate(WebPkiSupportedAlgorithms);
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

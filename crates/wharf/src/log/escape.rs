@@ -1,12 +1,12 @@
-//! Text that stays on its line, and is not too long for it.
+//! Keeps a text on its line and within its bound.
 
 use std::fmt::Write as _;
 
-/// The longest text of one field, in bytes. What comes from clients is cut shorter where it comes in.
+/// The bound on the text of one field, in bytes. Texts of clients were cut to less before.
 const FIELD_BYTES_MAX: usize = 1024;
 
-/// Escapes as JSON does (RFC 8259, section 7), and beyond it every other control character. Without quotes
-/// around it, a text keeps its quotes as they are.
+/// Escapes a text as JSON does (RFC 8259, section 7), and every other control character as well. Leaves
+/// quotes and backslashes unescaped if the text has no quotes around it.
 pub(super) fn escape(out: &mut String, text: &str, is_quoted: bool) {
     for c in text.chars() {
         match c {
@@ -24,7 +24,7 @@ pub(super) fn escape(out: &mut String, text: &str, is_quoted: bool) {
     }
 }
 
-/// The longest beginning of `text` within the bound.
+/// The start of `text` within the bound.
 pub(super) fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(FIELD_BYTES_MAX)]
 }

@@ -2,12 +2,13 @@
 
 use std::fmt::{self, Write as _};
 
+use telemetry::error_chain;
 use tracing::field::{Field, Visit};
 
 use super::escape::{cut, escape};
 use crate::config::LogFormat;
 
-/// The fields of one event, written as they come; the message goes in front of the others.
+/// The fields of one event in the order of the event, with the message in front.
 pub(super) struct Fields {
     format: LogFormat,
     pub(super) message: String,
@@ -65,7 +66,7 @@ impl Visit for Fields {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.put_text(field, &value.to_string());
+        self.put_text(field, &error_chain(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -89,7 +90,7 @@ impl Visit for Fields {
     }
 }
 
-/// Whether a value reads as one word.
+/// Whether a value needs no quotes.
 fn is_plain(text: &str) -> bool {
     !text.is_empty()
         && text.chars().all(|c| !c.is_control() && !c.is_whitespace() && !matches!(c, '"' | '=' | '\\'))

@@ -1,8 +1,8 @@
-//! How one event becomes one line.
+//! Formats one event as one line.
 //!
-//! Text: `2026-01-31T12:00:00.000000Z  INFO access: request outcome=hit status=200 user_agent="curl 8"`. JSON: an
-//! object with `time`, `level`, `module` and the event's fields. Short: see [`short`]. Control characters are escaped
-//! in all, and no field is longer than `FIELD_BYTES_MAX`.
+//! Text: `2026-01-31T12:00:00.000000Z  INFO access: request outcome=hit status=200 user_agent="curl 8"`.
+//! JSON: an object with `time`, `level`, `module` and the event's fields. Short: see [`short`]. Every format
+//! escapes control characters and cuts fields at `FIELD_BYTES_MAX`.
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ use super::fields::Fields;
 use super::short;
 use crate::config::LogFormat;
 
-/// The shape of every line.
+/// The format of every line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line {
     format: LogFormat,
-    /// Whether the short form may have colours.
+    /// Whether the short format uses colours.
     is_coloured: bool,
 }
 

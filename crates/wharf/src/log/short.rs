@@ -1,7 +1,8 @@
-//! How one event becomes one line for a person in front of a terminal.
+//! Formats one event as one line for a person at a terminal.
 //!
 //! A request: `11:30:55Z hit          200 GET docker.io/library/alpine@sha256:fb25670cf427  1.1 MB in 1 ms
-//! 192.168.1.20`. Anything else: the time, the level from WARN up, the message and its fields, without the module.
+//! 192.168.1.20`. Other events: the time, the level from WARN up, the message and its fields, without the
+//! module.
 
 use std::fmt::{self, Write};
 
@@ -12,16 +13,16 @@ use super::escape::{cut, escape};
 use super::fields::Fields;
 use crate::config::LogFormat;
 
-/// The target of the line that each request gets.
+/// The target of access lines, one for each request.
 pub(super) const ACCESS: &str = "access";
 
-/// So much of a digest's hex is shown: as much as Docker shows of an image's.
+/// The number of a digest's hex digits in a line: as many as Docker shows of an image's.
 const DIGEST_SHOWN_COUNT: usize = 12;
 
-/// As wide as the longest outcome that is not a refusal.
+/// The width of the longest outcome that is not a refusal.
 const OUTCOME_WIDTH: usize = 11;
 
-/// What makes a terminal write in a colour (ECMA-48, 8.3.117), and in none.
+/// The colours of a terminal (ECMA-48, 8.3.117).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Colour {
     None,
@@ -70,7 +71,7 @@ pub(super) fn write(writer: &mut dyn Write, event: &Event<'_>, time: &str, is_co
     writeln!(writer, "{}{fields}", paint(colour, name))
 }
 
-/// What is shown of one request.
+/// The shown fields of one request.
 #[derive(Debug, Default)]
 struct Request {
     outcome: String,
@@ -101,8 +102,8 @@ impl Request {
         }
     }
 
-    /// What was asked for, as a person would name the image.
-    fn what(&self) -> String {
+    /// The requested image or path, as a person would write it.
+    fn subject(&self) -> String {
         if self.repository.is_empty() {
             return if self.path.is_empty() { self.registry.clone() } else { self.path.clone() };
         }
@@ -124,7 +125,7 @@ impl Request {
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.status, self.method, self.what())?;
+        write!(f, "{} {} {}", self.status, self.method, self.subject())?;
         if self.bytes > 0 {
             write!(f, "  {}", size(self.bytes))?;
         }
@@ -144,7 +145,7 @@ impl fmt::Display for Request {
     }
 }
 
-/// Bytes in the unit that a person would use.
+/// The size in a unit for people.
 fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "kB", "MB", "GB"] {

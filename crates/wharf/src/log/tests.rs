@@ -49,14 +49,31 @@ fn settings(format: LogFormat) -> Log {
 const EVIL: &str = "a\r\nb\u{1b}[31m\u{7f}\u{9b}\t\0\"\\ü";
 
 fn evil_event() {
-    tracing::info!(target: "access", client = EVIL, shown = %EVIL, status = 200, ok = true, ms = 0.25, none = None::<u64>, "got {EVIL}");
+    tracing::info!(
+        target: "access",
+        client = EVIL,
+        shown = %EVIL,
+        status = 200,
+        ok = true,
+        ms = 0.25,
+        none = None::<u64>,
+        "got {EVIL}"
+    );
 }
 
 #[test]
 fn text_lines_hold_one_event_each() {
     let lines = written(&settings(LogFormat::Text), || {
         tracing::info!(target: "wharf", "started");
-        tracing::warn!(target: "cache", name = "docker.io", empty = "", spaced = "a b", nan = f64::NAN, left = -1, "odd");
+        tracing::warn!(
+            target: "cache",
+            name = "docker.io",
+            empty = "",
+            spaced = "a b",
+            nan = f64::NAN,
+            left = -1,
+            "odd"
+        );
         evil_event();
     });
     let evil = r#"a\r\nb\u001b[31m\u007f\u009b\t\u0000\"\\ü"#;
@@ -71,6 +88,33 @@ fn text_lines_hold_one_event_each() {
             ),
         ]
     );
+}
+
+/// Three errors, of which the first quotes the second, as errors of the store do.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("open x: {source}")]
+    Store { source: Box<Failure> },
+    #[error("cannot read it")]
+    Read { source: io::Error },
+}
+
+#[test]
+fn an_error_is_logged_with_each_of_its_causes_once() {
+    let read = Failure::Read { source: io::Error::other("the disk is gone") };
+    let error = Failure::Store { source: Box::new(read) };
+    let error: &(dyn std::error::Error + 'static) = &error;
+    for (format, expected) in [
+        (LogFormat::Text, "  WARN wharf: failed error=\"open x: cannot read it: the disk is gone\""),
+        (
+            LogFormat::Json,
+            "{\"time\":\"\",\"level\":\"warn\",\"module\":\"wharf\",\"message\":\"failed\",\
+             \"error\":\"open x: cannot read it: the disk is gone\"}",
+        ),
+    ] {
+        let lines = written(&settings(format), || tracing::warn!(target: "wharf", error, "failed"));
+        assert_eq!(lines, [expected], "{format:?}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! One registry while it is served, and its end.
+//! One registry from its first request to the end of its last transfer.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -14,16 +14,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use upstream::HttpUpstream;
 
-use super::Common;
+use super::shared::Shared;
 use crate::config::Registry;
 
-/// How often each store looks for leftovers.
+/// The time between two sweeps of a store.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// How often a registry that was removed is looked at, until its last transfer is over.
-const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// The time between two checks whether a removed registry has finished its last transfer.
+const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A registry and everything that belongs to it alone.
+/// A registry with its own parts.
 #[derive(Debug)]
 pub(super) struct Served {
     pub(super) registry: Registry,
@@ -31,7 +31,7 @@ pub(super) struct Served {
     pub(super) backend: Arc<Backend>,
     pub(super) store: Arc<dyn Store>,
     pub(super) lifetime: Lifetime,
-    /// Backends before this one, over the same store, that still answer requests.
+    /// Earlier backends over the same store, which may still answer requests.
     predecessors: Vec<Weak<Backend>>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Lifetime {
     upkeep: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
-/// A removed registry, until its last transfer is over or it is added again.
+/// A removed registry, until its last transfer has ended or it is added again.
 pub(super) type Slot = Arc<Mutex<Option<Served>>>;
 
 impl Served {
@@ -53,26 +53,26 @@ impl Served {
         registry: Registry,
         upstream: Arc<HttpUpstream>,
         store: Arc<dyn Store>,
-        common: &Common,
+        shared: &Shared,
         capacity: &Capacity,
     ) -> Self {
         let lifetime =
-            Lifetime { tasks: TaskTracker::new(), cancel: common.stop.child_token(), upkeep: None };
-        let parts = parts(&registry, &upstream, &store, &lifetime, common, capacity);
+            Lifetime { tasks: TaskTracker::new(), cancel: shared.stop.child_token(), upkeep: None };
+        let parts = parts(&registry, &upstream, &store, &lifetime, shared, capacity);
         let backend = Arc::new(Backend::new(parts));
         Self { registry, upstream, backend, store, lifetime, predecessors: Vec::new() }
     }
 
-    /// The same registry with other rules, and with `upstream` if that is another one.
+    /// The same registry with other rules, and with `upstream` if there is one.
     pub(super) fn succeed(
         self,
         registry: Registry,
         upstream: Option<Arc<HttpUpstream>>,
-        common: &Common,
+        shared: &Shared,
         capacity: &Capacity,
     ) -> Self {
         let upstream = upstream.unwrap_or_else(|| Arc::clone(&self.upstream));
-        let parts = parts(&registry, &upstream, &self.store, &self.lifetime, common, capacity);
+        let parts = parts(&registry, &upstream, &self.store, &self.lifetime, shared, capacity);
         let backend = Arc::new(self.backend.succeeded_by(parts));
         let mut predecessors = self.predecessors;
         predecessors.retain(|predecessor| predecessor.strong_count() > 0);
@@ -80,7 +80,7 @@ impl Served {
         Self { registry, upstream, backend, predecessors, store: self.store, lifetime: self.lifetime }
     }
 
-    /// The same registry, whose store is kept up from now on, and whose metrics say what it holds.
+    /// The same registry, whose store is maintained from now on and shows its usage in the metrics.
     pub(super) fn maintained(mut self) -> Self {
         show_usage(self.backend.metrics(), &self.store);
         let stop = self.lifetime.cancel.child_token();
@@ -89,7 +89,7 @@ impl Served {
         self
     }
 
-    /// Whether no request and no task uses it any more.
+    /// Whether neither a request nor a task uses it any more.
     fn is_idle(&self) -> bool {
         Arc::strong_count(&self.backend) == 1
             && self.predecessors.iter().all(|predecessor| predecessor.strong_count() == 0)
@@ -98,7 +98,7 @@ impl Served {
 }
 
 impl Lifetime {
-    /// Ends the upkeep of the store.
+    /// Stops maintaining the store.
     pub(super) fn stop_upkeep(&mut self) {
         if let Some((stop, _)) = &self.upkeep {
             stop.cancel();
@@ -109,7 +109,7 @@ impl Lifetime {
         self.tasks.is_empty() && self.upkeep.as_ref().is_none_or(|(_, upkeep)| upkeep.is_finished())
     }
 
-    /// Waits until every task has ended, transfers among them early.
+    /// Cancels the transfers, and waits until every task has ended.
     pub(super) async fn end(self) {
         self.cancel.cancel();
         self.tasks.close();
@@ -122,7 +122,7 @@ fn parts(
     upstream: &Arc<HttpUpstream>,
     store: &Arc<dyn Store>,
     lifetime: &Lifetime,
-    common: &Common,
+    shared: &Shared,
     capacity: &Capacity,
 ) -> cache::Parts {
     let name = &registry.names.name;
@@ -131,20 +131,20 @@ fn parts(
         upstream: Arc::<HttpUpstream>::clone(upstream),
         blobs: store.clone(),
         records: store.clone(),
-        bounds_of_all: common.bounds_of_all.clone(),
-        memory: common.memory.clone(),
+        bounds_of_all: shared.bounds_of_all.clone(),
+        memory: shared.memory.clone(),
         settings: cache::Settings {
             waiting_count_max: capacity.per_registry.waiting,
             asking_count_max: capacity.per_registry.asking,
             ..registry.cache.clone()
         },
-        metrics: common.metrics.registry(name),
+        metrics: shared.metrics.registry(name),
         tasks: lifetime.tasks.clone(),
         cancel: lifetime.cancel.clone(),
     }
 }
 
-/// Has the metrics say what the store holds, once it is counted, for as long as it is open. They do not hold it open.
+/// Shows the usage of the store in the metrics once it is counted. The metrics do not keep the store open.
 fn show_usage(metrics: &RegistryMetrics, store: &Arc<dyn Store>) {
     let store = Arc::downgrade(store);
     metrics.look_up_stored(move || {
@@ -159,11 +159,11 @@ fn show_usage(metrics: &RegistryMetrics, store: &Arc<dyn Store>) {
     });
 }
 
-/// Counts what a store holds, and sweeps it until the registry's end: what is left behind by transfers that nobody took up
-/// again must not pile up.
+/// Counts the content of a store, and sweeps it until the registry's end, so that unfinished blobs that no
+/// transfer continues do not pile up.
 async fn maintain(store: Arc<dyn Store>, stop: CancellationToken) {
     let upkeep = async {
-        // A registry that comes back was counted before.
+        // A registry that is added again was counted before.
         if store.usage().is_counting {
             store.take_stock().await;
         }
@@ -175,8 +175,8 @@ async fn maintain(store: Arc<dyn Store>, stop: CancellationToken) {
     let _: Option<()> = stop.run_until_cancelled(upkeep).await;
 }
 
-/// Waits until nothing uses a registry that was removed, then closes its store, which frees the lock of its root. Ends
-/// early if the registry is added again.
+/// Waits until no request or task uses a removed registry, then closes its store, which frees the lock of its
+/// root. Ends early if the registry is added again.
 pub(super) async fn drain(
     name: String,
     slot: Slot,
@@ -184,8 +184,8 @@ pub(super) async fn drain(
     metrics: Arc<Metrics>,
 ) {
     loop {
-        tokio::time::sleep(DRAIN_LOOK_INTERVAL).await;
-        // A registry is taken back under this lock, so it is either whole or closed.
+        tokio::time::sleep(DRAIN_CHECK_INTERVAL).await;
+        // A registry is also taken back under this lock, so it is either whole or closed.
         let mut slot = slot.lock();
         match &*slot {
             None => return,
@@ -196,7 +196,7 @@ pub(super) async fn drain(
                 if !names.contains(&name) {
                     metrics.remove_registry(&name);
                 }
-                tracing::info!("{name}: its last transfers are over, and its store is closed");
+                tracing::info!("{name}: the last transfer has ended, and the store is closed");
                 return;
             }
         }

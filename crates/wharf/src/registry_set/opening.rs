@@ -9,19 +9,19 @@ use storage::{Store, StoreErrorKind};
 use telemetry::Metrics;
 use tokio::task::JoinHandle;
 
-use super::all_or_errors;
 use crate::config::Registry;
-use crate::disk::{self, RegistryError};
+use crate::disk;
 use crate::machine;
+use crate::registry_error::{RegistryError, all_or_errors};
 
 /// The longest wait for a lock that the last job of a removed registry may still hold.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Between two tries to have the lock.
+/// The pause between two attempts to take the lock.
 const LOCK_WAIT: Duration = Duration::from_millis(50);
 
-/// Opens the stores of these registries. What a new one waits for is the disk, which makes many of them durable at once
-/// as fast as one. `was_ours` tells of a root whose lock we may have held a moment ago.
+/// Opens the stores of these registries, all at once: a new store waits for the disk, which syncs many stores
+/// as fast as one. `was_ours` tells whether wharf may have held the lock of a root a moment ago.
 ///
 /// # Errors
 /// Every store that cannot be opened, with the reason.
@@ -40,7 +40,7 @@ pub(super) async fn open_all(
     all_or_errors(stores.into_iter())
 }
 
-/// Begins to open a registry's store, on a thread that may block.
+/// Starts to open a registry's store, on a thread that may block.
 fn open(
     registry: &Registry,
     metrics: &Metrics,
@@ -57,10 +57,10 @@ fn open(
     tokio::task::spawn_blocking(move || {
         if let Some(above) = disk::open_to_everyone(&root).filter(|_| !machine::is_container()) {
             let reason = format!(
-                "everyone may rename what is in {0}, and so put another store in place of this one; `chmod o-w {0}`",
+                "any user may rename files in {0} and so replace this store; run `chmod o-w {0}`",
                 above.display()
             );
-            return Err(RegistryError { name, reason });
+            return Err(RegistryError::new(name, reason));
         }
         let began = Instant::now();
         loop {
@@ -74,9 +74,13 @@ fn open(
                     std::thread::sleep(LOCK_WAIT);
                 }
                 Err(error) => {
-                    return Err(RegistryError { reason: disk::describe(&name, &root, &error), name });
+                    let reason = disk::describe(&name, &root, &error);
+                    return Err(RegistryError::new(name, reason).caused_by(error));
                 }
             }
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

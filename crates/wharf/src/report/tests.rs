@@ -1,4 +1,4 @@
-use super::door::UNKNOWN_ADDRESS;
+use super::entry_point::UNKNOWN_ADDRESS;
 use super::*;
 use crate::config::Environment;
 
@@ -119,9 +119,9 @@ fn every_host_that_is_shown_leads_to_its_registry() {
              [[registry]]\nname = \"10.0.0.5:5000\"\nupstream = \"https://10.0.0.5:5000\"\n"
         );
         let config = config(&text);
-        let door = Door::of(&config, &config.server.listen, &[], None).unwrap();
+        let entry = EntryPoint::of(&config, &config.server.listen, &[], None).unwrap();
         for (expected, registry) in config.registries.iter().enumerate() {
-            let address = door.address_of(registry).unwrap().replace(UNKNOWN_ADDRESS, "192.0.2.1");
+            let address = entry.address_of(registry).unwrap().replace(UNKNOWN_ADDRESS, "192.0.2.1");
             let (host, path) = match address.split_once('/') {
                 Some((host, prefix)) => (host, format!("/v2/{prefix}/library/alpine/manifests/1")),
                 None => (&*address, "/v2/library/alpine/manifests/1".to_owned()),
@@ -141,7 +141,7 @@ fn check_shows_a_table_and_the_warnings() {
     let config = config(
         r#"
 [server]
-domain = "registry.example.com"
+domain = "w.example"
 [storage]
 root = "/srv/wharf"
 [[registry]]
@@ -153,21 +153,24 @@ name = "[fd00::1]:5000"
 upstream = "http://[fd00::1]:5000"
 "#,
     );
-    let expected = "\
+    let rows = "\
 wharf.toml: no mistakes
 listen  0.0.0.0:5000
 admin   127.0.0.1:5001
-bare    http://registry.example.com:5000 serves no default registry; set default_registry in [server] to choose one
-any     http://registry.example.com:5000/v2/?ns=REGISTRY, as containerd asks
+bare    http://w.example:5000 serves no default registry; set default_registry in [server] to choose one
+any     http://w.example:5000/v2/?ns=REGISTRY, as containerd asks
 
-REGISTRY        UPSTREAM                      ADDRESS                              CREDENTIALS  ROOT
-docker.io       https://registry-1.docker.io  docker.io.registry.example.com:5000  password     /srv/wharf/docker.io
-[fd00::1]:5000  http://[fd00::1]:5000         -                                    no           /srv/wharf/[fd00::1]:5000
+REGISTRY        UPSTREAM                      ADDRESS                   CREDENTIALS  ROOT
+docker.io       https://registry-1.docker.io  docker.io.w.example:5000  password     /srv/wharf/docker.io
+[fd00::1]:5000  http://[fd00::1]:5000         -                         no           /srv/wharf/[fd00::1]:5000
 
-warning: wharf.toml:8: registry[docker.io].username: anyone who can reach wharf can pull whatever this account can; use a read-only account that sees only what they may see
-warning: wharf.toml:12: registry[[fd00::1]:5000].upstream: the upstream is asked without TLS, so anyone on the way can change what a tag means; use https if it offers that
 ";
-    assert_eq!(check(&config), expected);
+    let warnings = "\
+        warning: wharf.toml:8: registry[docker.io].username: anyone who can reach wharf can pull whatever \
+        this account can; use a read-only account that sees only what they may see\n\
+        warning: wharf.toml:12: registry[[fd00::1]:5000].upstream: requests to this upstream go without \
+        TLS, so anyone on the path can change what a tag names; use https if the upstream offers it\n";
+    assert_eq!(check(&config), format!("{rows}{warnings}"));
 }
 
 #[test]
@@ -236,7 +239,8 @@ fn with_tls_the_hints_name_what_the_certificate_covers() {
     let config = tls_config(&directory, &["*.cache.example"], domain);
     let text = check(&config);
     let expected = "listen  0.0.0.0:443 (TLS)\nadmin   127.0.0.1:5001\n\
-                    bare    https://cache.example serves no default registry; set default_registry in [server] to choose one\n\
+                    bare    https://cache.example serves no default registry; set default_registry in \
+                    [server] to choose one\n\
                     any     https://cache.example/v2/?ns=REGISTRY, as containerd asks\n";
     assert!(text.contains(expected) && text.contains("  docker-io.cache.example  "), "{text}");
 }

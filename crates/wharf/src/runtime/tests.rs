@@ -7,13 +7,13 @@ use tokio::sync::Notify;
 
 use super::builder;
 
-/// More than a thread's own queue holds, and each with two descriptors within the usual bound on them.
+/// More than a thread's local queue holds. Each has two descriptors, which stay within the usual limit.
 const CONNECTION_COUNT: u32 = 300;
 
-/// After so many turns of the first that has had them, all are counted.
+/// The turns of the fastest connection at which all are counted.
 const TURN_COUNT: u32 = 50;
 
-/// Takes turns: each turn waits for a byte, and sends the next one as soon as it waits.
+/// Takes turns: each turn waits for a byte, and sends the next one while it waits.
 async fn take_turns(turns: Arc<Vec<AtomicU32>>, index: usize, done: Arc<Notify>) {
     let (mut server, mut client) = UnixStream::pair().unwrap();
     client.write_u8(0).await.unwrap();
@@ -33,11 +33,11 @@ fn a_crowd_of_connections_that_are_always_ready_take_equal_turns() {
     let runtime = builder().worker_threads(1).build().unwrap();
     let turns = Arc::new((0..CONNECTION_COUNT).map(|_| AtomicU32::new(0)).collect::<Vec<_>>());
     let done = Arc::new(Notify::new());
-    for index in 0..turns.len() {
-        runtime.spawn(take_turns(Arc::clone(&turns), index, Arc::clone(&done)));
-    }
-    // Counted on the runtime's only thread, so that none is had meanwhile.
+    // The runtime's only thread starts all of them, and counts, so that none takes a turn meanwhile.
     let counted = runtime.spawn(async move {
+        for index in 0..turns.len() {
+            tokio::spawn(take_turns(Arc::clone(&turns), index, Arc::clone(&done)));
+        }
         done.notified().await;
         turns.iter().map(|turns| turns.load(Ordering::Relaxed)).collect::<Vec<_>>()
     });

@@ -2,8 +2,8 @@ use super::*;
 
 #[test]
 fn a_hangup_stops_only_what_lost_its_terminal() {
-    assert_eq!(hangup(true), Meaning::Stop("SIGHUP", 1));
-    assert_eq!(hangup(false), Meaning::Reload);
+    assert_eq!(hangup(true), Effect::Stop("SIGHUP", 1));
+    assert_eq!(hangup(false), Effect::Reload);
 }
 
 #[test]

@@ -47,8 +47,8 @@ impl<'a> Containerd<'a> {
         Self::start_by(surroundings, directory, "containerd", &text)
     }
 
-    /// `program`, a containerd 2 with its Kubernetes interface, which reads the files about wharf by itself; with
-    /// further lines in its settings.
+    /// `program`, a containerd 2 with its Kubernetes interface, which reads the files about wharf by itself;
+    /// with further lines in its settings.
     pub(crate) fn start_with_cri(
         lab: &'a Lab,
         directory: &Path,

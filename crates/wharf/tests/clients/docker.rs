@@ -22,7 +22,8 @@ pub(crate) struct Docker<'a> {
 
 impl<'a> Docker<'a> {
     pub(crate) fn start(lab: &'a Lab, directory: &Path) -> Self {
-        // BuildKit of this age forgets that the mirror was given as http, unless it stands here with its scheme.
+        // BuildKit of this age forgets that the mirror was given as http, unless it stands here with its
+        // scheme.
         let plain = [HUB, CORP].map(|registry| format!("http://{}", lab.vhost(registry)));
         let mirrors = [format!("http://{}", lab.vhost(HUB))];
         let settings = json!({ "registry-mirrors": mirrors, "insecure-registries": plain });

@@ -27,7 +27,8 @@ pub(crate) const DOMAIN: &str = "wharf.test";
 /// wharf by fails, and no test sends anything out.
 const REAL_NAMES: [&str; 5] = [HUB, "registry-1.docker.io", "index.docker.io", "auth.docker.io", CORP];
 
-/// The digest of `{}`, the config of most artifacts. No client fetches it: they know it, or its descriptor has it.
+/// The digest of `{}`, the config of most artifacts. No client fetches it: they know it, or its descriptor
+/// has it.
 const EMPTY_OBJECT: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 const LOGGED_WITHIN: Duration = Duration::from_secs(10);
 const FILLED_WITHIN: Duration = Duration::from_secs(60);
@@ -257,7 +258,7 @@ format = "json"
 
 [defaults]
 header_timeout = "5s"
-# Bytes are counted here. A transfer that is cut short because others share the blob leaves some in its socket.
+# The tests count bytes. A transfer that is cut short because others share the blob leaves some in its socket.
 connections_per_blob_max = 1
 
 [[registry]]

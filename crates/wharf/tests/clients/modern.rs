@@ -1,5 +1,6 @@
-//! Clients that Debian does not have, or not as new as people use them: `.ci/modern` builds them from their published
-//! modules, names their directory in `WHARF_MODERN_BIN`, and runs these tests beside those of the older clients.
+//! Clients that Debian does not have, or not as new as people use them: `.ci/modern` builds them from their
+//! published modules, names their directory in `WHARF_MODERN_BIN`, and runs these tests beside those of the
+//! older clients.
 
 mod builds;
 mod charts;
@@ -16,7 +17,8 @@ use std::io::{self, Write};
 use crate::lab::Lab;
 use crate::process::{Surroundings, modern_directory};
 
-/// Whether these programs are among those that `.ci/modern` has built. Otherwise the test is skipped, and says so.
+/// Whether these programs are among those that `.ci/modern` has built. Otherwise the test is skipped, and
+/// says so.
 fn built(programs: &[&str]) -> bool {
     let directory = modern_directory();
     let missing: Vec<_> = programs

@@ -10,7 +10,8 @@ use crate::process::{Process, Surroundings};
 
 /// Set for the test that runs inside.
 const INSIDE: &str = "WHARF_TEST_NETWORK";
-/// Namespaces for network, processes and mounts. Whatever is started inside ends with the first process in it.
+/// Namespaces for network, processes and mounts. Whatever is started inside ends with the first process in
+/// it.
 const UNSHARE: [&str; 9] = [
     "--pdeathsig",
     "KILL",

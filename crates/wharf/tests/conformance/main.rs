@@ -1,7 +1,9 @@
-//! What the OCI distribution-spec asks of a registry that is pulled from, written as tests of the whole program
-//! before a fake registry. Clauses are those of version 1.1.1 and of its "Endpoints" (`end-1` to `end-12b`).
+//! What the OCI distribution-spec asks of a registry that is pulled from, written as tests of the whole
+//! program before a fake registry. Clauses are those of version 1.1.1 and of its "Endpoints" (`end-1` to
+//! `end-12b`).
 //!
-//! Each requirement is checked in every form of address that wharf has, cold, warm, and with the upstream gone.
+//! Each requirement is checked in every form of address that wharf has, cold, warm, and with the upstream
+//! gone.
 
 mod blobs;
 mod listings;

@@ -58,8 +58,8 @@ async fn a_stale_tag_warns_as_the_specification_writes_it() {
         .await;
 }
 
-/// end-3: an index, and an index within an index, are manifests like any other, and what they name is pulled by
-/// digest.
+/// end-3: an index, and an index within an index, are manifests like any other, and what they name is pulled
+/// by digest.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_within_an_index_is_pulled_level_by_level() {
     let stage = Stage::new().await;
@@ -133,7 +133,8 @@ async fn a_manifest_that_is_not_there_is_unknown() {
         .await;
 }
 
-/// "Pulling manifests" gives the grammar of names and tags; what is outside it is refused, and nobody is asked.
+/// "Pulling manifests" gives the grammar of names and tags; what is outside it is refused, and nobody is
+/// asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_reference_or_name_is_refused() {
     let stage = Stage::new().await;

@@ -1,4 +1,5 @@
-//! Well-known registries, as far as what is publicly known of them can be played, pulled through as clients ask.
+//! Well-known registries, as far as what is publicly known of them can be played, pulled through as clients
+//! ask.
 
 use futures_util::future::join_all;
 use testkit::client::{self, Response};
@@ -184,7 +185,8 @@ async fn every_known_registry_lists_its_tags() {
     }
 }
 
-/// Neither the login nor a token reaches a server that must not see it: content networks refuse whoever shows one.
+/// Neither the login nor a token reaches a server that must not see it: content networks refuse whoever shows
+/// one.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_known_registry_makes_wharf_show_a_credential_to_another_host() {
     let (registries, store) = (play_all().await, TempStore::new());

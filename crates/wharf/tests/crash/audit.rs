@@ -77,7 +77,8 @@ impl Audit {
         };
         let len = fs::metadata(path).expect("a file").len();
         let note = fs::read(path.with_file_name(format!("{name}.json"))).unwrap_or_default();
-        // Without a note that can be read, nothing is believed but a whole blob, for which its digest vouches.
+        // Without a note that can be read, nothing is believed but a whole blob, for which its digest
+        // vouches.
         let Ok(note) = serde_json::from_slice::<Value>(&note) else {
             if len <= COLLECTED_BYTES_MAX
                 && digest_of(&fs::read(path).expect("a file")) == format!("sha256:{hex}")

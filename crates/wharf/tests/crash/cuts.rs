@@ -1,9 +1,9 @@
 //! The power fails at any instant, under clients that pull.
 //!
-//! What was pulled is durable once its writing is over: a client gets the last bytes of a blob when its digest
-//! is right and need not wait for the disk, and may find a manifest that another client's pull is about to make
-//! durable. So clients pull for a while, the fills are waited for, and the power fails somewhere in a second
-//! burst, which promises nothing.
+//! What was pulled is durable once its writing is over: a client gets the last bytes of a blob when its
+//! digest is right and need not wait for the disk, and may find a manifest that another client's pull is
+//! about to make durable. So clients pull for a while, the fills are waited for, and the power fails
+//! somewhere in a second burst, which promises nothing.
 
 use std::fs::File;
 use std::path::Path;

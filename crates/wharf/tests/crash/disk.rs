@@ -1,7 +1,8 @@
 //! A file system on a disk that can lose its power: a file behind a loop device.
 //!
-//! The ioctl that shuts a file system down without flushing its log is what xfstests cuts the power with. From
-//! then on nothing reaches the disk, and what was in memory alone is lost; mounting again replays the journal.
+//! The ioctl that shuts a file system down without flushing its log is what xfstests cuts the power with.
+//! From then on nothing reaches the disk, and what was in memory alone is lost; mounting again replays the
+//! journal.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -56,7 +56,8 @@ impl Received {
 /// The largest range that is fetched beside a transfer that comes past it, in bytes.
 const SMALL_RANGE_BYTES: u64 = 128 * 1024;
 
-/// What a connection may hold on its way when it is left, in bytes: a piece that the upstream has counted and not sent.
+/// What a connection may hold on its way when it is left, in bytes: a piece that the upstream has counted and
+/// not sent.
 const ON_ITS_WAY_BYTES: u64 = 64 * 1024;
 
 impl Library {
@@ -162,8 +163,8 @@ impl Library {
     }
 
     /// Of what the disk held when the program started, nothing has been sent again. Ranges may cost what
-    /// docs/reference/guarantees.md allows them: a small one beside the whole, and what is on its way on a connection that
-    /// is left for them.
+    /// docs/reference/guarantees.md allows them: a small one beside the whole, and what is on its way on a
+    /// connection that is left for them.
     pub(crate) fn expect_nothing_twice(&self, before: &Audit) {
         let log = self.upstream.log();
         for blob in &self.blobs {
@@ -186,8 +187,8 @@ impl Library {
     pub(crate) async fn forgotten_by_upstream(&self) {
         let endpoints = [Endpoint::Registry, Endpoint::Cdn];
         for endpoint in endpoints {
-            // A connection of the program may still wait to be accepted, with its request. One that comes after
-            // it is accepted after it.
+            // A connection of the program may still wait to be accepted, with its request. One that comes
+            // after it is accepted after it.
             let before = self.upstream.log().connections(endpoint);
             drop(tokio::net::TcpStream::connect(self.upstream.address_of(endpoint)).await);
             let accepted = |log: &Log| log.connections(endpoint) > before;

@@ -8,33 +8,39 @@ use crate::program::{command, configuration, registry, run};
 
 const GOOD: &str = r#"
 [server]
-domain = "registry.example.com"
+domain = "w.example"
 [storage]
-root = "/srv/wharf"
+root = "/w"
 [[registry]]
 name = "docker.io"
 [[registry]]
-name = "corp.example:8443"
+name = "c.example:8443"
 upstream = "http://10.1.2.3:8443"
 username = "me"
 password = "canary-password"
 "#;
 
-const GOOD_SAYS: &str = "\
+const GOOD_ROWS: &str = "\
 wharf.toml: no mistakes
 listen  0.0.0.0:5000
 admin   127.0.0.1:5001
-bare    http://registry.example.com:5000 serves no default registry; set default_registry in [server] to choose one
-any     http://registry.example.com:5000/v2/?ns=REGISTRY, as containerd asks
+bare    http://w.example:5000 serves no default registry; set default_registry in [server] to choose one
+any     http://w.example:5000/v2/?ns=REGISTRY, as containerd asks
 
-REGISTRY           UPSTREAM                      ADDRESS                                      CREDENTIALS  ROOT
-docker.io          https://registry-1.docker.io  docker.io.registry.example.com:5000          no           /srv/wharf/docker.io
-corp.example:8443  http://10.1.2.3:8443          corp.example-8443.registry.example.com:5000  password     /srv/wharf/corp.example:8443
+REGISTRY        UPSTREAM                      ADDRESS                        CREDENTIALS  ROOT
+docker.io       https://registry-1.docker.io  docker.io.w.example:5000       no           /w/docker.io
+c.example:8443  http://10.1.2.3:8443          c.example-8443.w.example:5000  password     /w/c.example:8443
 
-warning: wharf.toml:10: registry[corp.example:8443].upstream: credentials go to this upstream without TLS, readable to anyone on the way
-warning: wharf.toml:10: registry[corp.example:8443].upstream: the upstream is asked without TLS, so anyone on the way can change what a tag means; use https if it offers that
-warning: wharf.toml:11: registry[corp.example:8443].username: anyone who can reach wharf can pull whatever this account can; use a read-only account that sees only what they may see
 ";
+
+const GOOD_WARNINGS: [&str; 3] = [
+    "warning: wharf.toml:10: registry[c.example:8443].upstream: credentials go to this upstream without TLS, \
+     readable by anyone on the path",
+    "warning: wharf.toml:10: registry[c.example:8443].upstream: requests to this upstream go without TLS, so \
+     anyone on the path can change what a tag names; use https if the upstream offers it",
+    "warning: wharf.toml:11: registry[c.example:8443].username: anyone who can reach wharf can pull whatever \
+     this account can; use a read-only account that sees only what they may see",
+];
 
 const BAD: &str = r#"
 [server]
@@ -47,7 +53,7 @@ password = "canary-password"
 
 const BAD_SAYS: &str = r#"wharf.toml:3: server.listn: there is no such key; did you mean "listen"?
 wharf.toml:6: registry[docker.io].tag_ttl: "5x" is not a length of time; write one such as "0s", "60s", "1h" or "forever"
-wharf.toml:7: registry[docker.io].password: has no username beside it; add username, or leave it out
+wharf.toml:7: registry[docker.io].password: has no username; add username, or leave this key out
 3 mistakes in the configuration
 "#;
 
@@ -55,7 +61,8 @@ wharf.toml:7: registry[docker.io].password: has no username beside it; add usern
 fn a_right_configuration_is_shown_as_it_would_be_served() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("wharf.toml"), GOOD).unwrap();
-    assert_eq!(run(directory.path(), &["check"]), (Some(0), GOOD_SAYS.to_owned(), String::new()));
+    let expected = format!("{GOOD_ROWS}{}\n", GOOD_WARNINGS.join("\n"));
+    assert_eq!(run(directory.path(), &["check"]), (Some(0), expected, String::new()));
     let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "checking stores nothing");
 }
@@ -152,9 +159,9 @@ fn variables_of_another_registry_are_not_ignored_in_silence() {
     let output = command(directory.path(), &["check"]).envs(variables).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    let expected = "\nwarning: wharf does not read these environment variables: REGISTRY_PROXY_PASSWORD (set password or \
-                    password_file of a [[registry]] instead); REGISTRY_PROXY_USERNAME (set username of a [[registry]] \
-                    instead). ";
+    let expected = "\nwarning: wharf does not read these environment variables: REGISTRY_PROXY_PASSWORD (set \
+                    password or password_file of a [[registry]] instead); REGISTRY_PROXY_USERNAME (set \
+                    username of a [[registry]] instead). ";
     assert!(said.contains(expected) && !said.contains("canary"), "{said}");
 
     let text = "[[registry]]\nname = \"docker.io\"\nusername = \"${REGISTRY_PROXY_USERNAME}\"\n\
@@ -172,7 +179,7 @@ fn a_configuration_in_the_wrong_place_is_noticed() {
     fs::write(directory.path().join("Wharf.toml"), "").unwrap();
     let (code, said, _) = run(directory.path(), &["check"]);
     let expected = "\nwarning: not read: ./Wharf.toml, ./config.toml. Without --config and WHARF_CONFIG, wharf reads \
-                    ./wharf.toml or /etc/wharf/wharf.toml, and neither is there\n";
+                    ./wharf.toml or /etc/wharf/wharf.toml, and neither exists\n";
     assert!(code == Some(0) && said.contains(expected), "{said}");
     fs::write(directory.path().join("wharf.toml"), "").unwrap();
     let (code, said, _) = run(directory.path(), &["check"]);
@@ -227,11 +234,11 @@ fn a_configuration_that_cannot_be_read_says_what_to_do() {
     for (arguments, expected) in [
         (
             &["check"][..],
-            "cannot read the configuration wharf.toml: Is a directory (os error 21); Docker makes such a directory where the file that a volume names is not on the host\n",
+            "cannot read the configuration wharf.toml: Is a directory (os error 21); Docker creates a directory if the file of a volume does not exist on the host\n",
         ),
         (
             &["check", "--config", "~/wharf.toml"],
-            "cannot read the configuration ~/wharf.toml: No such file or directory (os error 2); only a shell knows what \"~\" means, so write the whole path\n",
+            "cannot read the configuration ~/wharf.toml: No such file or directory (os error 2); only a shell expands \"~\", so write the whole path\n",
         ),
         (
             &["check", "--config", "utf16.toml"],
@@ -265,7 +272,7 @@ async fn what_a_registry_says_is_known_before_a_client_asks() {
     let table = "\nREGISTRY    ONLINE\n\
                  right.test  ok      answers, and accepts the login\n\
                  open.test   ok      answers\n\
-                 gone.test   -       offline = true: not asked\n";
+                 gone.test   -       offline = true: not checked\n";
     assert!(said.ends_with(table), "{said}");
 
     let wrong = format!(

@@ -53,7 +53,8 @@ fn every_example_is_right() {
     }
 }
 
-/// The variables of wharf that a compose file or a manifest of Kubernetes sets, as the shell's `${...}` leaves them.
+/// The variables of wharf that a compose file or a manifest of Kubernetes sets, as the shell's `${...}`
+/// leaves them.
 fn variables_in(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for line in text.lines().map(|line| line.trim().trim_start_matches("- ").trim_matches(['{', '}', ' '])) {
@@ -184,7 +185,8 @@ fn texts(directory: &str) -> Vec<(PathBuf, String)> {
     paths.into_iter().filter_map(read).collect()
 }
 
-/// Table 2, number 1, of a first day: a volume where the image has no directory is root's, and nothing starts.
+/// Table 2, number 1, of a first day: a volume where the image has no directory is root's, and nothing
+/// starts.
 #[test]
 fn every_container_stores_where_the_image_has_a_volume_for_it() {
     let volume = in_the_image("VOLUME");
@@ -196,7 +198,8 @@ fn every_container_stores_where_the_image_has_a_volume_for_it() {
         let words: Vec<&str> = text.split_whitespace().collect();
         let mounts = words.windows(2).filter(|pair| matches!(pair[0], "-v" | "--volume" | "-"));
         for mount in mounts.map(|pair| pair[1].trim_matches(['"', '\''])) {
-            // A named volume, or a directory of the host that holds data. What ends in `:ro` is a file to read.
+            // A named volume, or a directory of the host that holds data. What ends in `:ro` is a file to
+            // read.
             let Some((source, target)) = mount.split_once(':') else { continue };
             if source.contains("wharf") && target.starts_with('/') && !target.ends_with(":ro") {
                 assert_eq!(target, volume, "{}: {mount}", path.display());

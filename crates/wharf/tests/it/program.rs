@@ -1,4 +1,5 @@
-//! The program as an operator runs it: a configuration, a directory, a log that is read, signals by process id.
+//! The program as an operator runs it: a configuration, a directory, a log that is read, signals by process
+//! id.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};

@@ -192,7 +192,7 @@ async fn f41_a_registry_that_is_removed_finishes_and_one_that_comes_back_goes_on
     }
     assert_eq!(quay.log().count_at(Endpoint::Cdn, Kind::GetBlob), 1);
     drop((first, second));
-    program.wait_for_line("quay.io: its last transfers are over, and its store is closed");
+    program.wait_for_line("quay.io: the last transfer has ended, and the store is closed");
     assert!(!program.metrics().await.contains("registry=\"quay.io\""));
     // Its root is free: under another name it is another registry's.
     let root = program.directory.path().join("wharf-data/quay.io");
@@ -203,7 +203,8 @@ async fn f41_a_registry_that_is_removed_finishes_and_one_that_comes_back_goes_on
     assert_eq!(quay.log().count_at(Endpoint::Cdn, Kind::GetBlob), 1, "what was stored is there");
 }
 
-/// The directory of one registry cannot become another one's in one step: nobody can say when the first is done with it.
+/// The directory of one registry cannot become another one's in one step: nobody can say when the first is
+/// done with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn f41_a_root_goes_from_one_name_to_another_in_two_steps() {
     let hub = FakeRegistry::start().await;
@@ -216,13 +217,13 @@ async fn f41_a_root_goes_from_one_name_to_another_in_two_steps() {
     let (status, told) = reload(&program, &configuration(&renamed)).await;
     assert_eq!(status, 422);
     assert!(
-        told.contains("is the root of one.example") && told.contains("reload without one.example"),
+        told.contains("is still the root of one.example") && told.contains("reload without one.example"),
         "{told}"
     );
     assert_eq!(get(&program, "one.example", manifest).await.status, 200);
     let other = registry("three.example", &hub);
     assert_eq!(reload(&program, &configuration(&other)).await.0, 200);
-    program.wait_for_line("one.example: its last transfers are over, and its store is closed");
+    program.wait_for_line("one.example: the last transfer has ended, and the store is closed");
     let (status, told) = reload(&program, &configuration(&format!("{other}{renamed}"))).await;
     assert_eq!(status, 200, "{told}");
     let before = hub.log().count(Kind::GetManifest);
@@ -243,7 +244,7 @@ async fn f41_a_configuration_from_a_pipe_is_read_once_and_the_program_still_ends
     let mut program = Program::run(directory, command);
     writer.join().unwrap();
     program.signal(Signal::HUP);
-    program.wait_for_line("pipe: it is no regular file, and so it is read at the start only");
+    program.wait_for_line("pipe: it is not a regular file, so it can only be read at the start");
     assert_eq!(program.get("127.0.0.1", "/readyz").await.unwrap().status, 200);
     program.signal(Signal::TERM);
     assert_eq!(program.wait().code(), Some(0));
@@ -347,7 +348,7 @@ async fn f41_a_bad_file_is_refused_whole_with_every_mistake_and_the_old_one_goes
         assert!(told.contains(mistake), "{told}");
         program.wait_for_line(mistake);
     }
-    assert!(told.ends_with("\nrefused; the configuration in force goes on\n"), "{told}");
+    assert!(told.ends_with("\nrefused; the configuration in force stays\n"), "{told}");
     let (code, _, checked) = run(program.directory.path(), &["check"]);
     assert_eq!(code, Some(1));
     for mistake in mistakes {
@@ -369,7 +370,7 @@ async fn f41_a_bad_file_is_refused_whole_with_every_mistake_and_the_old_one_goes
     fs::remove_file(program.directory.path().join("wharf.toml")).unwrap();
     program.signal(Signal::HUP);
     program.wait_for_line("wharf.toml is gone; put it back");
-    program.wait_for_line("reload (SIGHUP) refused; the configuration in force goes on");
+    program.wait_for_line("reload (SIGHUP) refused; the configuration in force stays");
     let metrics = program.metrics().await;
     let failures = metrics.lines().find(|line| line.contains("{result=\"failure\"}")).unwrap();
     assert!(!failures.ends_with(" 0"), "{failures}");
@@ -388,7 +389,8 @@ async fn f41_a_file_that_was_gone_is_loaded_when_it_is_back() {
     program.wait_for_line("of wharf.toml: changed docker.io (rules)");
 }
 
-/// `wharf.toml` -> `..data/wharf.toml`, `..data` -> a directory of each version: how Kubernetes mounts a ConfigMap.
+/// `wharf.toml` -> `..data/wharf.toml`, `..data` -> a directory of each version: how Kubernetes mounts a
+/// ConfigMap.
 #[tokio::test(flavor = "multi_thread")]
 async fn f41_a_file_that_is_swapped_by_a_link_is_loaded_without_anybody_asking() {
     let (hub, quay) = (FakeRegistry::start().await, FakeRegistry::start().await);

@@ -53,7 +53,7 @@ async fn a_second_process_on_the_same_root_is_refused() {
     assert_eq!(code, Some(1));
     assert_eq!(
         complained,
-        "all registries: another wharf stores in ./wharf-data; stop that one, or for this one set another root: \
+        "all registries: another wharf uses ./wharf-data; stop that one, or for this one set another root: \
          `root` of [storage], or WHARF_ROOT\n"
     );
     assert_eq!(program.get("127.0.0.1", "/readyz").await.unwrap().status, 200);
@@ -89,8 +89,9 @@ fn an_address_that_is_taken_is_named() {
     assert_eq!(
         complained,
         format!(
-            "cannot listen on {address}: Address already in use (os error 98); another program has this port, often a \
-             wharf that runs already, or an older registry; stop it (`ss -ltnp sport = :{port}` as root names it), or change listen of [server]\n"
+            "cannot listen on {address}: Address already in use (os error 98); another program uses this port, \
+             often another wharf or an older registry; stop it (`ss -ltnp sport = :{port}` as root names \
+             it), or change listen of [server]\n"
         )
     );
 }
@@ -233,8 +234,8 @@ fn what_keeps_all_registries_from_starting_is_one_line() {
             (
                 Some(1),
                 format!(
-                    "all registries: everyone may rename what is in {shown}, and so put another store in place of this one; \
-                 `chmod o-w {shown}`\n"
+                    "all registries: any user may rename files in {shown} and so replace this store; run \
+                     `chmod o-w {shown}`\n"
                 )
             )
         );
@@ -248,8 +249,8 @@ fn what_keeps_all_registries_from_starting_is_one_line() {
         (
             Some(1),
             format!(
-                "all registries: user {user} cannot create directories in {shown}: permission denied; as root, run `chown {user} {shown}`, \
-             or set another root: `root` of [storage], or WHARF_ROOT\n"
+                "all registries: user {user} cannot create directories in {shown}: permission denied; as \
+                 root, run `chown {user} {shown}`, or set another root: `root` of [storage], or WHARF_ROOT\n"
             )
         )
     );
@@ -269,7 +270,8 @@ fn newcomer_a_root_that_cannot_be_made_is_to_be_made_by_root_and_nothing_else_gi
         let user = UNPRIVILEGED;
         let expected = format!(
             "all registries: user {user} cannot create {shown}: permission denied; as root, run \
-             `install -d -o {user} -g {user} {shown}`, or set another root: `root` of [storage], or WHARF_ROOT\n"
+             `install -d -o {user} -g {user} {shown}`, or set another root: `root` of [storage], or \
+             WHARF_ROOT\n"
         );
         assert_eq!((code, complained), (Some(1), expected));
     }
@@ -285,7 +287,8 @@ fn run_unprivileged(directory: &std::path::Path) -> Option<(Option<i32>, String)
     }
     std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
     let program = directory.join("program");
-    // A file that this process had open to write could not be run while another test starts a program (ETXTBSY).
+    // A file that this process had open to write could not be run while another test starts a program
+    // (ETXTBSY).
     let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_wharf")).arg(&program).status();
     assert!(copied.unwrap().success());
     let mut command = std::process::Command::new(program);

@@ -100,7 +100,7 @@ async fn a_signal_that_means_something_to_other_servers_stops_nothing() {
     let hub = FakeRegistry::start().await;
     let mut program = Program::start(&configuration(&registry("docker.io", &hub)));
     let said = [
-        (Signal::HUP, "INFO wharf::reload: reload (SIGHUP): wharf.toml says what is in force already"),
+        (Signal::HUP, "INFO wharf::reload: reload (SIGHUP): wharf.toml is already in force"),
         (Signal::USR1, "WARN wharf::signals: SIGUSR1 ignored: "),
         (Signal::USR2, "WARN wharf::signals: SIGUSR2 ignored: "),
         (Signal::ALARM, "WARN wharf::signals: SIGALRM ignored: "),

@@ -85,8 +85,8 @@ impl Terminal {
     }
 }
 
-/// The same program, to which signals mean what they mean to one that a person starts, also where whatever runs the
-/// tests ignores them.
+/// The same program, to which signals mean what they mean to one that a person starts, also where whatever
+/// runs the tests ignores them.
 fn with_signals(plain: &Command) -> Command {
     let mut command = Command::new("/usr/bin/env");
     command.arg("--default-signal=HUP").arg(plain.get_program()).args(plain.get_args());

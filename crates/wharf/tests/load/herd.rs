@@ -1,5 +1,5 @@
-//! A thousand clients that each pull the layers of one cold image side by side, as Docker does, and as many on a
-//! transfer that never brings a byte.
+//! A thousand clients that each pull the layers of one cold image side by side, as Docker does, and as many
+//! on a transfer that never brings a byte.
 
 use std::time::Instant;
 

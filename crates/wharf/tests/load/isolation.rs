@@ -23,8 +23,8 @@ async fn f49_a_hung_a_flooded_and_a_full_registry_leave_the_healthy_one_alone() 
     let path = stored_blob(&program, &well, "well.test", source).await;
     let cold: Vec<_> = (0..10).map(|n| well.put_blob(vec![n; 10_000])).collect();
     hung.set_door(Endpoint::Registry, Door::Mute).await;
-    // A disk on which nothing can be opened is as good as a full one, and needs no mount. Blobs up to 256 KiB would not
-    // need that directory.
+    // A disk on which nothing can be opened is as good as a full one, and needs no mount. Blobs up to 256 KiB
+    // would not need that directory.
     let partial = store.path().join("data/full.test/partial");
     std::fs::remove_dir_all(&partial).expect("removed");
     std::fs::write(&partial, "").expect("written");

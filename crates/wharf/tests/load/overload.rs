@@ -139,7 +139,8 @@ async fn f44_ten_times_the_requests_for_a_slow_upstream_leave_room_for_what_is_s
     assert!(waited.iter().all(|answer| [404, 504].contains(&answer.status)));
     let (refused, late): (Vec<_>, Vec<_>) = others.iter().partition(|answer| answer.status == 503);
     refused.iter().for_each(|answer| check_refusal(answer));
-    // On a machine that is slow enough the first ones are told 504 meanwhile, and others wait in their places.
+    // On a machine that is slow enough the first ones are told 504 meanwhile, and others wait in their
+    // places.
     assert!(
         late.iter().all(|answer| answer.status == 504) && refused.len() >= 300,
         "{} refused",

@@ -1,5 +1,5 @@
-//! Connections that are no HTTP, or HTTP of the worst kind: nobody else notices them, nothing is smuggled past
-//! the parser, and nothing stays behind.
+//! Connections that are no HTTP, or HTTP of the worst kind: nobody else notices them, nothing is smuggled
+//! past the parser, and nothing stays behind.
 
 mod corpus;
 mod judge;
@@ -87,7 +87,8 @@ impl World {
         assert!(grown < GROWTH_BYTES_MAX, "memory grew by {grown} bytes");
     }
 
-    /// The upstream was asked for nothing but what stood in some client's request, and saw none of its headers.
+    /// The upstream was asked for nothing but what stood in some client's request, and saw none of its
+    /// headers.
     fn check_upstream(&self, sent: &[u8]) {
         for request in self.upstream.requests() {
             let path = request.target.split('?').next().unwrap_or_default();

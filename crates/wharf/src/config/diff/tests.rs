@@ -7,7 +7,8 @@ fn parse(text: &str) -> Config {
     Config::parse("wharf.toml", text, &|_| None).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}"))
 }
 
-/// Texts for each key: a section with one value, and with another one. `AT` stands for a directory with files in it.
+/// Texts for each key: a section with one value, and with another one. `AT` stands for a directory with files
+/// in it.
 const ROWS: &[(&str, &str, &str, &str)] = &[
     ("server", "listen", "\"127.0.0.1:5000\"", "\"127.0.0.1:6000\""),
     ("server", "domain", "\"one.example\"", "\"two.example\""),

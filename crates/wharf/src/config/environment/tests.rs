@@ -2,6 +2,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::config::Config;
+use crate::config::outside::texts;
 
 /// A configuration with this file and these variables, or the mistakes.
 fn read(text: &str, variables: &[(&str, &str)], set: &[(&str, &str)]) -> Result<Config, String> {
@@ -227,8 +228,8 @@ fn mistakes_name_the_variable_beside_those_of_the_file() {
         &[
             r#"wharf.toml:2: server.domian: there is no such key; did you mean "domain"?"#,
             r#"WHARF_LOG_LEVEL: "warning" is not one of "error", "warn", "info", "debug", "trace"; did you mean "warn"?"#,
-            "WHARF_REGISTRY_GHCR_IO_PASSWORD: has no username beside it; add username, or leave it out",
-            "WHARF_REGISTRY_GHCR_IO_UPSTREAM: credentials have no place in a URL; use username and password",
+            "WHARF_REGISTRY_GHCR_IO_PASSWORD: has no username; add username, or leave this key out",
+            "WHARF_REGISTRY_GHCR_IO_UPSTREAM: credentials are not allowed in a URL; use username and password",
             "WHARF_SERVER_ANSWER_COUNT_MAX: expected a whole number from 1 to 16777216",
             r#"WHARF_SERVER_LISTEN: "5000": write an address and a port, such as "0.0.0.0:5000""#,
             r#"WHARF_SERVER_SENDFILE: "yes" is neither true nor false"#,
@@ -237,22 +238,22 @@ fn mistakes_name_the_variable_beside_those_of_the_file() {
              (os error 2); correct the path, or let this user read it",
             "WHARF_SERVER_TLS_KEY_FILE: cert_file is missing; name a file in PEM form with \
              WHARF_SERVER_TLS_CERT_FILE",
-            "WHARF_STORAGE_ROOT: \"~/wharf\": only a shell knows what \"~\" means; write the whole path, or \
+            "WHARF_STORAGE_ROOT: \"~/wharf\": only a shell expands \"~\"; write the whole path, or \
              \"${HOME}/wharf\"",
         ],
     );
     check_refused(
         "",
         &[("WHARF_REGISTRIES", " , ")],
-        &["WHARF_REGISTRIES: names no registry; write names with blanks between them"],
+        &["WHARF_REGISTRIES: names no registry; write names separated by blanks"],
     );
     check_refused(
         "",
         &[("WHARF_REGISTRIES", "ghcr.io GHCR.IO docker https://quay.io")],
         &[
             "WHARF_REGISTRIES: \"docker\" is another name for \"docker.io\"; write name = \"docker.io\"",
-            "WHARF_REGISTRIES: \"ghcr.io\" is taken by WHARF_REGISTRIES already; remove one of the two",
-            "WHARF_REGISTRIES: this is a URL or a path; write the host alone, with a port where it needs one",
+            "WHARF_REGISTRIES: \"ghcr.io\" is already taken by WHARF_REGISTRIES; remove one of the two",
+            "WHARF_REGISTRIES: this is a URL or a path; write the host alone, with a port if it needs one",
         ],
     );
 }
@@ -272,10 +273,10 @@ fn a_variable_that_nobody_reads_is_a_mistake_where_it_looks_like_a_key() {
         ),
         (
             "WHARF_STORAGE_MAX_SIZE",
-            "there is no such variable; wharf deletes nothing by itself; to make room, delete old files in \
-             the blobs directories below root, also while it runs",
+            "there is no such variable; wharf deletes nothing by itself; to free space, delete old files \
+             in the blobs directories below root, even while it runs",
         ),
-        ("WHARF_STORAGE_COLOUR", "there is no such variable; known in [storage] are root"),
+        ("WHARF_STORAGE_COLOUR", "there is no such variable; the keys of [storage] are root"),
         (
             "WHARF_REGISTRY_DOCKER_IO_USERNAM",
             "there is no such key; did you mean WHARF_REGISTRY_DOCKER_IO_USERNAME?",
@@ -284,13 +285,13 @@ fn a_variable_that_nobody_reads_is_a_mistake_where_it_looks_like_a_key() {
         ("WHARF_REGISTRY_DOCKER_IO_REMOTEURL", "there is no such key; write upstream"),
         (
             "WHARF_REGISTRY_DOCKERIO_USERNAME",
-            "is for no registry that there is; did you mean WHARF_REGISTRY_DOCKER_IO_USERNAME?",
+            "belongs to no configured registry; did you mean WHARF_REGISTRY_DOCKER_IO_USERNAME?",
         ),
         (
             "WHARF_REGISTRY_CORP_EXAMPLE_UPSTREAM",
-            "is for no registry that there is; known are docker.io, ghcr.io, quay.io, gcr.io, \
-             registry.k8s.io, mcr.microsoft.com, public.ecr.aws, so add its name to WHARF_REGISTRIES, or to \
-             the file as a [[registry]]",
+            "belongs to no configured registry; configured are docker.io, ghcr.io, quay.io, gcr.io, \
+             registry.k8s.io, mcr.microsoft.com, public.ecr.aws; add its name to WHARF_REGISTRIES, or a \
+             [[registry]] to the file",
         ),
     ] {
         check_refused("", &[(name, "canary")], &[&format!("{name}: {expected}")]);
@@ -359,7 +360,7 @@ fn an_option_that_sets_no_key_says_what_there_is() {
         ("registry.docker.io.name", "write one such as"),
         (
             "registry.corp.example.tag_ttl",
-            "there is no registry \"corp.example\"; known are docker.io, ghcr.io",
+            "there is no registry \"corp.example\"; configured are docker.io, ghcr.io",
         ),
     ] {
         let mistakes = read("", &[], &[(key, "canary")]).unwrap_err();

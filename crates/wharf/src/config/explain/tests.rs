@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::Environment;
+use crate::config::{Config, Environment};
 
 #[test]
 fn a_value_is_written_as_the_file_would_have_it() {

@@ -21,7 +21,7 @@ fn variables_of_other_registries_are_named_with_the_key_that_says_the_same() {
         ("REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL", "([server.tls] takes a certificate and its key)"),
         ("AUTH_REGISTRIES", "(set username and password of each [[registry]] instead)"),
         ("MANIFEST_CACHE_PRIMARY_TIME", "(set tag_ttl instead)"),
-        ("WHARF_LISTEN", "(no variable of wharf's)"),
+        ("WHARF_LISTEN", "(wharf has no such variable)"),
         ("DOCKERHUB_USERNAME", "${DOCKERHUB_USERNAME}"),
     ] {
         let said = notice(&[name], &[]).unwrap_or_else(|| panic!("nothing is said of {name}"));

@@ -4,8 +4,8 @@ use crate::config::keys;
 #[test]
 fn keys_of_other_programs_lead_to_ours() {
     for (key, expected) in [
-        ("max_size", "to make room"),
-        ("Max-Size", "to make room"),
+        ("max_size", "to free space"),
+        ("Max-Size", "to free space"),
         ("htpasswd", "a proxy in front"),
         ("remoteurl", "upstream"),
         ("ttl", "tag_ttl"),
@@ -15,7 +15,7 @@ fn keys_of_other_programs_lead_to_ours() {
     assert_eq!(for_key("colour"), None);
 }
 
-/// Whoever has the program alone has no `docs` beside it.
+/// The program may be installed without `docs`.
 #[test]
 fn no_hint_points_into_the_repository() {
     assert!(HINTS.iter().all(|(_, hint)| !hint.contains("docs/") && !hint.contains(".md")));

@@ -5,17 +5,16 @@ use std::time::Duration;
 use secret::Secret;
 
 use super::super::form::{self, Form, Shape, Unit};
-use super::super::key::{Key, Preset};
-use super::super::process::LogFormat;
+use super::super::key::{Group, Key, Preset, Section};
+use super::super::log::LogFormat;
 use super::super::reader::Text;
-use super::{Group, Section};
 
-/// The highest bound that can be set: no process has so many descriptors.
+/// The highest limit that can be set; no process has so many descriptors.
 const COUNT_MAX: usize = 1 << 24;
 
-/// The least memory for bodies, in bytes: a quarter of it has room for one manifest of the largest size.
+/// The least memory for bodies, in bytes: a quarter of it holds one manifest of the largest size.
 const BODY_BYTES_MIN: usize = 16 << 20;
-/// The most memory that can be set, in bytes: no machine has so much.
+/// The most memory that can be set, in bytes; no machine has so much.
 const MEMORY_BYTES_MAX: usize = 1 << 40;
 
 const LEVELS: [(&str, tracing::Level); 5] = [
@@ -49,8 +48,8 @@ pub(crate) static LISTEN: Key<Vec<Text>> = Key {
     form: form::ADDRESSES_OR_OFF,
     default: Preset::Written("0.0.0.0:5000"),
     reloadable: false,
-    doc: "Where clients connect over plain HTTP. `[::]:5000` takes IPv4 as well. With `[server.tls]` it may \
-          be `\"off\"` (or `[]`): then every connection uses TLS.",
+    doc: "Addresses for clients over plain HTTP. `[::]:5000` accepts IPv4 as well. With `[server.tls]` it \
+          may be `\"off\"` (or `[]`): then every connection uses TLS.",
 };
 
 pub(crate) static DOMAIN: Key<Text> = Key {
@@ -67,10 +66,10 @@ pub(crate) static HOSTS: Key<Vec<Text>> = Key {
     form: form::HOSTS,
     default: Preset::Absent,
     reloadable: true,
-    doc: "Further names of wharf itself, without a port, such as `wharf.tools.svc.cluster.local`. Needed \
-          where `domain` is set and clients use a name with a dot that is neither the domain nor a \
-          registry's: any other is answered 404, because a web page can have any name that its owner lets \
-          lead to wharf.",
+    doc: "Further names of wharf itself, without a port, such as `wharf.tools.svc.cluster.local`. Needed if \
+          `domain` is set and clients use a name with a dot that is neither the domain nor a registry's: \
+          wharf answers any other name with 404, because the owner of a web page can point its name at \
+          wharf.",
 };
 
 pub(crate) static DEFAULT_REGISTRY: Key<Text> = Key {
@@ -86,7 +85,7 @@ pub(crate) static SHUTDOWN_GRACE: Key<Duration> = Key {
     form: form::TIME,
     default: Preset::Value(server::Settings::SHUTDOWN_GRACE),
     reloadable: true,
-    doc: "How long running answers may go on after SIGTERM or SIGINT.",
+    doc: "The time for running answers to finish after SIGTERM or SIGINT.",
 };
 
 pub(crate) static SENDFILE: Key<bool> = Key {
@@ -94,9 +93,9 @@ pub(crate) static SENDFILE: Key<bool> = Key {
     form: form::FLAG,
     default: Preset::Value(server::Settings::SENDFILE),
     reloadable: true,
-    doc: "Hand stored blobs to the kernel as files instead of copying them through the process. Off, they \
-          cost one and a half times to twice the processor time. Where the store's file system cannot do it, \
-          they are copied in any case. See [Serving without copying](../explanation/zero-copy.md).",
+    doc: "Passes stored blobs to the kernel as files instead of copying them through the process. Without \
+          it, they cost 1.5 to 2 times the processor time. If the store's file system does not support it, \
+          wharf copies them in any case. See [Serving without copying](../explanation/zero-copy.md).",
 };
 
 pub(crate) static CONNECTION_COUNT_MAX: Key<usize> = Key {
@@ -104,7 +103,7 @@ pub(crate) static CONNECTION_COUNT_MAX: Key<usize> = Key {
     form: form::count::<COUNT_MAX>(),
     default: Preset::Value(policy::capacity::CONNECTIONS),
     reloadable: true,
-    doc: "Client connections at once. Further connections get 503 with `Retry-After`.",
+    doc: "The most client connections at once. Further connections get 503 with `Retry-After`.",
 };
 
 pub(crate) static CLIENT_CONNECTION_COUNT_MAX: Key<usize> = Key {
@@ -112,8 +111,8 @@ pub(crate) static CLIENT_CONNECTION_COUNT_MAX: Key<usize> = Key {
     form: form::count::<COUNT_MAX>(),
     default: Preset::Computed("half of `connection_count_max`"),
     reloadable: true,
-    doc: "How many of them one client may have: one IPv4 address, or one IPv6 network of 64 bits. Where all \
-          clients come through one proxy or one NAT address, set it as high as `connection_count_max`.",
+    doc: "The most connections of one client: an IPv4 address, or an IPv6 network of 64 bits. If all \
+          clients come through one proxy or NAT address, set it as high as `connection_count_max`.",
 };
 
 pub(crate) static ANSWER_COUNT_MAX: Key<usize> = Key {
@@ -121,8 +120,8 @@ pub(crate) static ANSWER_COUNT_MAX: Key<usize> = Key {
     form: form::count::<COUNT_MAX>(),
     default: Preset::Value(policy::capacity::ANSWERS),
     reloadable: true,
-    doc: "Requests that are being answered at once, waiting for an upstream or sending a body. Further ones \
-          get 503. See [Who may wait](#who-may-wait).",
+    doc: "The most requests that are answered at once, whether they wait for an upstream or send a body. \
+          Further ones get 503. See [Who may wait](#who-may-wait).",
 };
 
 pub(crate) static BODY_BYTES_MAX: Key<usize> = Key {
@@ -130,13 +129,13 @@ pub(crate) static BODY_BYTES_MAX: Key<usize> = Key {
     form: BODY_BYTES,
     default: Preset::Value(budget::BODY_BYTES_DEFAULT as usize),
     reloadable: true,
-    doc: "The memory that bodies may take in all (64 MiB by default); at least 16 MiB. See [Memory for \
+    doc: "The memory for all bodies together (64 MiB by default); at least 16 MiB. See [Memory for \
           bodies](#memory-for-bodies).",
 };
 
 pub(crate) static SERVER: Section = Section {
     name: "server",
-    doc: "Where clients connect, and how many of them.",
+    doc: "The listeners for clients, and their limits.",
     groups: &[Group {
         is_shared: false,
         keys: &[
@@ -160,7 +159,7 @@ pub(crate) static TLS_LISTEN: Key<Vec<Text>> = Key {
     form: form::ADDRESSES,
     default: Preset::Written("0.0.0.0:5443"),
     reloadable: false,
-    doc: "Where clients connect over TLS, beside `listen` of `[server]`, which may be off.",
+    doc: "Addresses for clients over TLS, in addition to `listen` of `[server]`, which may be off.",
 };
 
 pub(crate) static CERT_FILE: Key<Vec<u8>> = Key {
@@ -192,7 +191,7 @@ pub(crate) static ADMIN_LISTEN: Key<Text> = Key {
     form: form::ADDRESS,
     default: Preset::Written("127.0.0.1:5001"),
     reloadable: false,
-    doc: "Its address. Anything but loopback needs `token_file`.",
+    doc: "Its address. Any address but loopback needs `token_file`.",
 };
 
 pub(crate) static TOKEN_FILE: Key<Secret<String>> = Key {
@@ -209,8 +208,8 @@ pub(crate) static ADMIN_HOSTS: Key<Vec<Text>> = Key {
     form: form::HOSTS,
     default: Preset::Absent,
     reloadable: true,
-    doc: "Names that a client may use for this listener without the token. An address, `localhost` and \
-          whoever sends the token need none.",
+    doc: "Names that a client without the token may use for this listener. Addresses and `localhost` are \
+          always allowed.",
 };
 
 pub(crate) static ADMIN: Section = Section {
@@ -225,12 +224,13 @@ pub(crate) static STORAGE_ROOT: Key<Text> = Key {
     form: form::PATH,
     default: Preset::Computed("`WHARF_ROOT` of the environment, else `\"./wharf-data\"`"),
     reloadable: false,
-    doc: "Each registry stores in `<root>/<its name>`, unless it sets its own `root`. Created when missing.",
+    doc: "The directory of all stores: a registry stores in `<root>/<its name>`, unless it sets its own \
+          `root`. Created if missing.",
 };
 
 pub(crate) static STORAGE: Section = Section {
     name: "storage",
-    doc: "Where registries store.",
+    doc: "The place of the stores.",
     groups: &[Group { is_shared: false, keys: &[&STORAGE_ROOT] }],
     subsections: &[],
 };
@@ -244,7 +244,7 @@ pub(crate) static LEVEL: Key<tracing::Level> = Key {
     },
     default: Preset::Value(tracing::Level::INFO),
     reloadable: true,
-    doc: "What wharf says about itself, on standard error. Libraries are heard from `warn` up only.",
+    doc: "The level of the log on standard error. Libraries log from `warn` up only.",
 };
 
 pub(crate) static FORMAT: Key<LogFormat> = Key {
@@ -256,8 +256,8 @@ pub(crate) static FORMAT: Key<LogFormat> = Key {
     },
     default: Preset::Computed("`\"short\"` on a terminal, else `\"text\"`"),
     reloadable: false,
-    doc: "The shape of a line. `short` is for people: what matters first, in colours on a terminal unless \
-          `NO_COLOR` is set.",
+    doc: "The format of a line. `short` is for people: the most important fields first, in colours on a \
+          terminal unless `NO_COLOR` is set.",
 };
 
 pub(crate) static ACCESS: Key<bool> = Key {
@@ -270,7 +270,7 @@ pub(crate) static ACCESS: Key<bool> = Key {
 
 pub(crate) static LOG: Section = Section {
     name: "log",
-    doc: "What the log says, and how.",
+    doc: "The level and the format of the log.",
     groups: &[Group { is_shared: false, keys: &[&LEVEL, &FORMAT, &ACCESS] }],
     subsections: &[],
 };

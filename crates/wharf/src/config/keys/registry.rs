@@ -7,11 +7,10 @@ use secret::Secret;
 use url::Url;
 
 use super::super::form::{self, Form, Shape};
-use super::super::key::{Key, Preset};
+use super::super::key::{Group, Key, Preset, Section};
 use super::super::reader::Text;
-use super::{Group, Section};
 
-/// No upstream welcomes more connections.
+/// The highest number that can be set; no upstream welcomes more connections.
 const CONNECTIONS_MAX: usize = 1000;
 
 /// The most layers of one image that may be read ahead at a time.
@@ -24,7 +23,7 @@ pub(crate) static NAME: Key<Text> = Key {
     form: Form { shape: Shape::Authority, ..form::TEXT },
     default: Preset::Required,
     reloadable: true,
-    doc: "What image references call it: `docker.io`, `registry.corp.example:8443`.",
+    doc: "Its name in image references: `docker.io`, `registry.corp.example:8443`.",
 };
 
 pub(crate) static ALIASES: Key<Vec<Text>> = Key {
@@ -49,7 +48,7 @@ pub(crate) static UPSTREAM: Key<Text> = Key {
     form: form::UPSTREAM,
     default: Preset::Computed("`https://<name>`; `https://registry-1.docker.io` for `docker.io`"),
     reloadable: true,
-    doc: "The registry's address: `http` or `https`, host and port, and a path where it shares its host. No \
+    doc: "The registry's address: `http` or `https`, host and port, and a path if it shares its host. No \
           credentials. See [An upstream below a path](#an-upstream-below-a-path).",
 };
 
@@ -67,7 +66,7 @@ pub(crate) static USERNAME: Key<Text> = Key {
     default: Preset::Absent,
     reloadable: true,
     doc: "The login's name. Needs `password` or `password_file`. If user name and password are both empty, \
-          wharf asks anonymously.",
+          wharf pulls anonymously.",
 };
 
 pub(crate) static PASSWORD: Key<Text> = Key {
@@ -83,7 +82,7 @@ pub(crate) static PASSWORD_FILE: Key<Secret<String>> = Key {
     form: form::SECRET_FILE,
     default: Preset::Absent,
     reloadable: true,
-    doc: "A file with the password as its only line. Not together with `password`.",
+    doc: "A file with the password as its only line. Cannot be combined with `password`.",
 };
 
 pub(crate) static CA_FILE: Key<Vec<u8>> = Key {
@@ -91,8 +90,8 @@ pub(crate) static CA_FILE: Key<Vec<u8>> = Key {
     form: form::CERTIFICATES,
     default: Preset::Absent,
     reloadable: true,
-    doc: "PEM certificates that are trusted for this registry, beside the system's and the bundled ones: \
-          authorities, or the registry's own certificate, such as a self-signed one from `openssl req \
+    doc: "PEM certificates that are trusted for this registry, in addition to the system's and the bundled \
+          ones: authorities, or the registry's own certificate, such as a self-signed one from `openssl req \
           -x509`.",
 };
 
@@ -109,7 +108,7 @@ pub(crate) static CLIENT_KEY: Key<Vec<u8>> = Key {
     form: form::PRIVATE_KEY,
     default: Preset::Absent,
     reloadable: true,
-    doc: "Its PEM key, not encrypted.",
+    doc: "Its PEM key, unencrypted.",
 };
 
 pub(crate) static INSECURE_SKIP_VERIFY: Key<bool> = Key {
@@ -117,7 +116,7 @@ pub(crate) static INSECURE_SKIP_VERIFY: Key<bool> = Key {
     form: form::FLAG,
     default: Preset::Value(false),
     reloadable: true,
-    doc: "Take any certificate from the upstream and from `trusted_hosts`.",
+    doc: "Accepts any certificate from the upstream and from `trusted_hosts`.",
 };
 
 pub(crate) static TRUSTED_HOSTS: Key<Vec<Text>> = Key {
@@ -125,9 +124,9 @@ pub(crate) static TRUSTED_HOSTS: Key<Vec<Text>> = Key {
     form: form::AUTHORITIES,
     default: Preset::Absent,
     reloadable: true,
-    doc: "Further hosts of this upstream: they may be its token service and see its credentials, may sit on \
-          a private address, and are shown the client certificate. Without a port: the scheme's default \
-          port.",
+    doc: "Further hosts of this upstream. They may be its token service, receive its credentials and the \
+          client certificate, and have private addresses. Without a port, the scheme's default port \
+          applies.",
 };
 
 pub(crate) static PROXY: Key<Url> = Key {
@@ -135,9 +134,8 @@ pub(crate) static PROXY: Key<Url> = Key {
     form: form::PROXY,
     default: Preset::Computed("the environment's"),
     reloadable: true,
-    doc: "`http`, `https`, `socks5` or `socks5h`, with a login if needed. Used for everything that this \
-          registry fetches. Without it (or empty), `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` \
-          apply.",
+    doc: "`http`, `https`, `socks5` or `socks5h`, with a login if needed. Used for all requests of this \
+          registry. If it is unset or empty, `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` apply.",
 };
 
 pub(crate) static CONNECT_TIMEOUT: Key<Duration> = Key {
@@ -145,9 +143,9 @@ pub(crate) static CONNECT_TIMEOUT: Key<Duration> = Key {
     form: form::TIMEOUT,
     default: Preset::Value(upstream::Settings::CONNECT_TIMEOUT),
     reloadable: true,
-    doc: "Name resolution (within what `resolv.conf` allows), TCP and TLS together. It is a part of \
-          `header_timeout` and gets nine tenths of that at most; where more is set, a warning says so at the \
-          start and in `wharf check`.",
+    doc: "Name resolution (within the limits of `resolv.conf`), TCP and TLS together. It is part of \
+          `header_timeout` and at most nine tenths of it; a longer value causes a warning at the start and \
+          in `wharf check`.",
 };
 
 pub(crate) static HEADER_TIMEOUT: Key<Duration> = Key {
@@ -156,9 +154,9 @@ pub(crate) static HEADER_TIMEOUT: Key<Duration> = Key {
     default: Preset::Value(upstream::Settings::HEADER_TIMEOUT),
     reloadable: true,
     doc: "The head of one answer, and a whole manifest or list with all its attempts. A blob may take 5 s \
-          more to begin, because of redirects. After two fifths of it without an answer, the request is sent \
-          once more over a new connection, and the first answer counts; such second tries come out of the \
-          same budget as retries.",
+          longer to begin, because of redirects. After two fifths of this time without an answer, wharf \
+          sends the request once more over a new connection and takes the first answer; such hedges come \
+          out of the same budget as retries.",
 };
 
 pub(crate) static IDLE_TIMEOUT: Key<Duration> = Key {
@@ -166,7 +164,7 @@ pub(crate) static IDLE_TIMEOUT: Key<Duration> = Key {
     form: form::TIMEOUT,
     default: Preset::Value(upstream::Settings::IDLE_TIMEOUT),
     reloadable: true,
-    doc: "The longest silence within a body before the transfer is taken up again.",
+    doc: "The longest silence within a body before wharf resumes the transfer.",
 };
 
 pub(crate) static CONNECTIONS_PER_BLOB: Key<usize> = Key {
@@ -174,8 +172,8 @@ pub(crate) static CONNECTIONS_PER_BLOB: Key<usize> = Key {
     form: form::count::<CONNECTIONS_MAX>(),
     default: Preset::Value(cache::Settings::CONNECTIONS_PER_BLOB),
     reloadable: true,
-    doc: "Connections that may share one blob. `1` turns sharing off. Four take most of what a throttling \
-          network withholds, and are fewer than a browser opens to one host.",
+    doc: "The most connections that share one blob. `1` turns sharing off. Four recover most of the \
+          bandwidth that a throttling network withholds, and are fewer than a browser opens to one host.",
 };
 
 pub(crate) static CONNECTIONS: Key<usize> = Key {
@@ -184,8 +182,8 @@ pub(crate) static CONNECTIONS: Key<usize> = Key {
     default: Preset::Value(cache::Settings::CONNECTIONS),
     reloadable: true,
     doc: "A blob gets a further connection only while fewer than this many fetch blobs of this registry. \
-          Each blob gets its first one in any case. Sixteen leave room for four clients that pull three \
-          blobs at a time, beside a large blob that has four.",
+          Each blob always gets its first one. Sixteen suffice for four clients that pull three blobs at a \
+          time, plus a large blob with four.",
 };
 
 pub(crate) static READ_AHEAD: Key<usize> = Key {
@@ -193,9 +191,9 @@ pub(crate) static READ_AHEAD: Key<usize> = Key {
     form: form::count_from::<0, READ_AHEAD_MAX>(),
     default: Preset::Value(cache::Settings::READ_AHEAD),
     reloadable: true,
-    doc: "When a client downloads a layer that is not stored, so many other missing layers of the image are \
-          fetched at a time before the client asks for them, as long as nothing else needs the places. `0`: \
-          none. HEADs, configs and ranges from the middle of a blob start nothing.",
+    doc: "The most missing layers of an image that wharf fetches at a time before a client asks for them, \
+          once the client downloads another missing layer of it. Other requests to the upstream come first. \
+          `0`: none. HEADs, configs and ranges from the middle of a blob start nothing.",
 };
 
 pub(crate) static TAG_TTL: Key<Duration> = Key {
@@ -203,8 +201,8 @@ pub(crate) static TAG_TTL: Key<Duration> = Key {
     form: form::TTL,
     default: Preset::Value(TagRule::DEFAULT.ttl),
     reloadable: true,
-    doc: "How long the upstream's word on a tag holds. `0s`: it is asked on each pull, with one HEAD for all \
-          who ask at that moment.",
+    doc: "How long the upstream's word on a tag stays valid. `0s`: each pull checks the tag with a HEAD \
+          request, which simultaneous pulls share.",
 };
 
 pub(crate) static STALE_IF_ERROR: Key<StaleLimit> = Key {
@@ -212,7 +210,8 @@ pub(crate) static STALE_IF_ERROR: Key<StaleLimit> = Key {
     form: form::STALE_LIMIT,
     default: Preset::Value(TagRule::DEFAULT.stale_if_error),
     reloadable: true,
-    doc: "When the upstream cannot be asked, a stored tag may stand in for this long after that. `0s`: never.",
+    doc: "How long after `tag_ttl` a stored tag may be served while the upstream is unreachable. `0s`: \
+          never.",
 };
 
 pub(crate) static ON_UPSTREAM_404: Key<Upstream404> = Key {
@@ -227,7 +226,8 @@ pub(crate) static ON_UPSTREAM_404: Key<Upstream404> = Key {
     },
     default: Preset::Value(TagRule::DEFAULT.on_upstream_404),
     reloadable: true,
-    doc: "Whether a stored tag that the upstream no longer has is refused, or served all the same.",
+    doc: "Whether a stored tag that the upstream no longer has is refused (`404`) or still served \
+          (`serve`).",
 };
 
 pub(crate) static AUTH_TTL: Key<Duration> = Key {
@@ -236,8 +236,8 @@ pub(crate) static AUTH_TTL: Key<Duration> = Key {
     default: Preset::Value(cache::Settings::AUTH_TTL),
     reloadable: true,
     doc: "Only for registries with a login or a client certificate: how long the upstream's grant of a \
-          stored manifest or blob to a repository holds before it is asked again, with one HEAD. `tag_ttl` \
-          counts as no longer than this.",
+          stored manifest or blob to a repository stays valid. Then one HEAD request renews it. `tag_ttl` \
+          is never longer than this.",
 };
 
 pub(crate) static OFFLINE: Key<bool> = Key {
@@ -245,7 +245,8 @@ pub(crate) static OFFLINE: Key<bool> = Key {
     form: form::FLAG,
     default: Preset::Value(TagRule::DEFAULT.offline),
     reloadable: true,
-    doc: "Never ask the upstream. What is stored is served; everything else is answered 502.",
+    doc: "Never sends a request to the upstream. wharf serves stored content and answers everything else \
+          with 502.",
 };
 
 pub(crate) static CATALOG: Key<bool> = Key {
@@ -258,7 +259,7 @@ pub(crate) static CATALOG: Key<bool> = Key {
 
 pub(crate) static REGISTRY: Section = Section {
     name: "registry",
-    doc: "One registry that is cached.",
+    doc: "One registry that wharf caches.",
     groups: &[
         Group { is_shared: false, keys: &[&NAME, &ALIASES, &HOSTS, &UPSTREAM, &ROOT] },
         Group {

@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::config::keys::{Group, SECTIONS, Section};
+use crate::config::key::{Group, Section};
+use crate::config::keys::SECTIONS;
 use crate::config::{Declared, Preset, Shape, Unit};
 
 /// Marks the end of a table. Its begin names the section and the first key.

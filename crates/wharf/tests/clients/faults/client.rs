@@ -19,8 +19,8 @@ use super::row::Row;
 
 /// Where the file is that tells images apart.
 const FILE: &str = "/etc/marker";
-/// How often docker asks for a layer again, after 5 s. Unless told otherwise it asks five times, and rests for
-/// up to 20 s between them.
+/// How often docker asks for a layer again, after 5 s. Unless told otherwise it asks five times, and rests
+/// for up to 20 s between them.
 const DOCKER_ATTEMPTS: u64 = 1;
 
 /// A client with a store of its own.

@@ -144,8 +144,8 @@ fn first(host: &str) -> String {
     format!("[host.\"http://{host}\"]\ncapabilities = [\"pull\", \"resolve\", \"referrers\"]\n")
 }
 
-/// A dockerd that is told about wharf by files in `/etc/docker/certs.d` alone. Each is a directory's name and the
-/// content of its file.
+/// A dockerd that is told about wharf by files in `/etc/docker/certs.d` alone. Each is a directory's name and
+/// the content of its file.
 fn start_with_hosts<'a>(lab: &'a Lab, directory: &Path, hosts: &[(&str, String)]) -> Docker<'a> {
     let etc = directory.join("etc-docker");
     for (name, text) in hosts {

@@ -1,5 +1,5 @@
-//! Lazy pulls: the stargz snapshotter mounts a layer and fetches what is read of it. It is a daemon beside containerd,
-//! or built into containerd as k3s has it, or into BuildKit.
+//! Lazy pulls: the stargz snapshotter mounts a layer and fetches what is read of it. It is a daemon beside
+//! containerd, or built into containerd as k3s has it, or into BuildKit.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -17,14 +17,16 @@ use super::built;
 use super::nodes::{self, Node, push_pause};
 
 const LAZY: &str = "team/lazy";
-/// The bulk of the layer, of which nothing is read. Nothing makes it smaller. It lies before and behind a small file.
+/// The bulk of the layer, of which nothing is read. Nothing makes it smaller. It lies before and behind a
+/// small file.
 const BULK_BYTES: usize = 24 << 20;
 /// Nothing in advance and nothing in the background: what is asked for was read.
 const READ_ONLY: &str = "noprefetch = true\nno_background_fetch = true\n";
 /// What a pull may take of a layer of which it reads one small file: the table of contents and some chunks.
 const LAZY_BYTES_MAX: u64 = 1 << 20;
 
-/// What reads of the image: it needs a bit of each of its layers, and of the one with the bulk its middle and its end.
+/// What reads of the image: it needs a bit of each of its layers, and of the one with the bulk its middle and
+/// its end.
 const READ: [&str; 4] = ["/bin/cat", "/etc/marker", "/2-small", "/4-small"];
 const SAYS: &str = "1 of the hub\nsmall, in the middle\nsmall, at the end\n";
 
@@ -98,7 +100,8 @@ fn a_lazy_pod_with_the_snapshotter_beside_containerd_takes_small_ranges() {
     });
 }
 
-/// A program that starts both in one namespace of mounts, for containerd must see what the snapshotter mounts.
+/// A program that starts both in one namespace of mounts, for containerd must see what the snapshotter
+/// mounts.
 fn write_containerd_with_stargz(lab: &Lab, directory: &Path) -> String {
     let mut settings = READ_ONLY.to_owned();
     for registry in [HUB, CORP] {
@@ -126,8 +129,8 @@ fn can_mount() -> bool {
     opened.is_ok() && available(&["runc", "busybox"])
 }
 
-/// Pulls an image of eStargz layers cold, warm and with the registries gone, and looks at what was asked for of the
-/// layer that is nearly all bulk.
+/// Pulls an image of eStargz layers cold, warm and with the registries gone, and looks at what was asked for
+/// of the layer that is nearly all bulk.
 fn pull_lazily(lab: &mut Lab, pull: impl Fn(&Lab, &Path)) {
     push_both(lab, "1", Form::Oci);
     push_lazy(lab);

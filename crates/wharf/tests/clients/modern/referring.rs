@@ -44,7 +44,8 @@ impl Referring {
         format!("{NAME}/{repository}")
     }
 
-    /// Takes over a manifest of `from` with the blobs and the manifests that it names, and points `tag` to it.
+    /// Takes over a manifest of `from` with the blobs and the manifests that it names, and points `tag` to
+    /// it.
     pub(super) fn take(&self, from: &Registry, repository: &str, reference: &str, tag: Option<&str>) {
         let bytes = from.manifest(repository, reference);
         let manifest: Value = serde_json::from_slice(&bytes).expect("a manifest is JSON");
@@ -62,7 +63,8 @@ impl Referring {
         self.registry.put_manifest(repository, tag, media_type, bytes.clone());
     }
 
-    /// From here on, connecting to the registry is refused; wharf is killed and starts again on what it has stored.
+    /// From here on, connecting to the registry is refused; wharf is killed and starts again on what it has
+    /// stored.
     pub(super) fn lose_registry_and_restart(&mut self) {
         for endpoint in [Endpoint::Registry, Endpoint::Token, Endpoint::Cdn] {
             self.runtime.block_on(self.registry.set_door(endpoint, Door::Refuse));

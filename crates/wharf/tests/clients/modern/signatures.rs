@@ -1,4 +1,5 @@
-//! cosign and oras: what is attached to an image, found by the referrers API and by the tags that stand in for it.
+//! cosign and oras: what is attached to an image, found by the referrers API and by the tags that stand in
+//! for it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -82,7 +82,8 @@ impl Known {
         answer.status == 200 && answer.digest() == Some(&self.canary)
     }
 
-    /// Every answer is whole and about what it says, and the canary's, if it came, is the last one and its own.
+    /// Every answer is whole and about what it says, and the canary's, if it came, is the last one and its
+    /// own.
     ///
     /// # Errors
     /// What is wrong.

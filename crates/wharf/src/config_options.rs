@@ -1,54 +1,54 @@
-//! What the command line says about the configuration, and how it is loaded by that: at the start, and again with each
-//! reload.
+//! The options about the configuration on the command line, and loading it by them: at the start, and again
+//! with each reload.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use telemetry::error_chain;
+
 use crate::config::{self, Config, Environment, LoadError};
 
-/// What the command line says about the configuration.
+/// The options about the configuration on the command line.
 #[derive(Clone, Default)]
-pub(crate) struct Told {
-    /// The file; none: it is looked for.
+pub(crate) struct ConfigOptions {
+    /// The file. Without it, the usual places are searched.
     pub(crate) config: Option<PathBuf>,
     /// Keys with their values.
     pub(crate) set: Vec<(String, String)>,
 }
 
-impl Told {
-    /// Loads the configuration. Its files are read; nothing else is touched.
+impl ConfigOptions {
+    /// Loads the configuration. Reads its files and has no other effect.
     ///
     /// # Errors
     /// As [`config::load`].
     pub(crate) fn load(&self) -> Result<Config, LoadError> {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
-        // A variable that is no UTF-8 cannot be part of a text and counts as unset.
+        // A variable that is not UTF-8 cannot be part of a text and counts as unset.
         let variables = |name: &str| std::env::var(name).ok();
         let environment = Environment { names, variables: &variables, set: self.set.clone() };
         config::load(self.config.as_deref(), environment)
     }
-}
 
-impl Told {
     /// [`load`](Self::load) for a process that was started with the file `before`.
     ///
     /// # Errors
-    /// Also for a file that can only be read once, such as a pipe: reading it again could wait for ever.
+    /// Also for a file that can only be read once, such as a pipe: a second read could block for ever.
     pub(crate) fn load_again(&self, before: Option<&Path>) -> Result<Config, LoadError> {
         match before.and_then(|path| Some((path, std::fs::metadata(path).ok()?))) {
             Some((path, about)) if !about.is_file() && !about.is_dir() => Err(LoadError::Unreadable {
                 path: path.to_owned(),
-                source: io::Error::other("it is no regular file, and so it is read at the start only"),
+                source: io::Error::other("it is not a regular file, so it can only be read at the start"),
             }),
             _ => self.load(),
         }
     }
 }
 
-/// Everything that is wrong, in lines; `outcome` is what the mistakes led to, behind their count.
+/// The mistakes, one on each line, and their count, followed by `outcome`.
 pub(crate) fn describe(error: &LoadError, outcome: &str) -> String {
     match error {
-        LoadError::Unreadable { .. } => error.to_string(),
+        LoadError::Unreadable { .. } => error_chain(error),
         LoadError::Wrong(mistakes) => {
             let (count, plural) = (mistakes.count(), if mistakes.count() == 1 { "" } else { "s" });
             let warnings: String =
@@ -58,7 +58,7 @@ pub(crate) fn describe(error: &LoadError, outcome: &str) -> String {
     }
 }
 
-/// The files that a configuration which cannot be loaded depends on.
+/// The files that a configuration depends on which could not be loaded.
 pub(crate) fn files_of(error: &LoadError) -> Vec<PathBuf> {
     match error {
         LoadError::Unreadable { path, .. } => vec![path.clone()],
@@ -66,7 +66,7 @@ pub(crate) fn files_of(error: &LoadError) -> Vec<PathBuf> {
     }
 }
 
-/// The files that a configuration depends on: its own, and those that it points to.
+/// The files that a configuration depends on: its own, and those that it names.
 pub(crate) fn files_in(config: &Config) -> Vec<PathBuf> {
     own_file(config).into_iter().chain(config.warnings.files().iter().cloned()).collect()
 }

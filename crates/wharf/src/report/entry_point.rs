@@ -1,4 +1,4 @@
-//! How clients find the registries at one of our listeners.
+//! The addresses by which clients reach the registries at one listener.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -6,28 +6,28 @@ use policy::host::Route;
 
 use crate::config::{Config, Registry};
 
-/// The name that stands for this machine where nobody has told what it is called.
+/// Stands for this machine if neither a name nor an address of it is known.
 pub(super) const UNKNOWN_ADDRESS: &str = "<address>";
 
-/// Where Docker finds the Hub.
+/// The mirror of Docker Hub for Docker.
 pub(super) struct Mirror {
     pub(super) url: String,
-    /// Whether that is so only once the Hub is the default registry.
+    /// Whether it works only once Docker Hub is the default registry.
     pub(super) needs_default: bool,
 }
 
-/// One listener, and what this machine is called there.
-pub(super) struct Door<'a> {
+/// One listener, and the name of this machine there.
+pub(super) struct EntryPoint<'a> {
     pub(super) config: &'a Config,
     pub(super) address: SocketAddr,
-    /// Whether TLS is spoken at `address`.
+    /// Whether the listener uses TLS.
     pub(super) is_tls: bool,
-    /// What others reach this machine by, if that is known.
+    /// The address by which other machines reach this one, if it is known.
     pub(super) own: Option<Ipv4Addr>,
 }
 
-impl<'a> Door<'a> {
-    /// The door that clients are shown: the one with TLS, if there is one.
+impl<'a> EntryPoint<'a> {
+    /// The listener that clients should use: one with TLS, if there is one.
     pub(super) fn of(
         config: &'a Config,
         plain: &[SocketAddr],
@@ -42,7 +42,7 @@ impl<'a> Door<'a> {
         Some(Self { config, address, is_tls, own })
     }
 
-    /// What all registries share: a host, and a port where it is not the scheme's own.
+    /// The host of all registries, with the port unless it is the scheme's default.
     pub(super) fn base(&self) -> String {
         let host = match (&self.config.domain, self.address.ip()) {
             (Some(domain), _) => domain.clone(),
@@ -58,17 +58,18 @@ impl<'a> Door<'a> {
         self.url(&self.base())
     }
 
-    /// The virtual host of `registry`, if it can have one that clients accept: over TLS, one in the certificate. None
-    /// without a domain: `docker.io.localhost` is a name that curl and browsers know by themselves, and Debian's resolver,
-    /// and so every container client, does not; and names below `nip.io` depend on somebody else's DNS, which many
-    /// routers block for addresses of the own network.
+    /// The virtual host of `registry`, if clients accept one: with TLS, the certificate must cover it. `None`
+    /// without a domain: curl and browsers resolve `docker.io.localhost`, but Debian's resolver and so every
+    /// container client does not; and names below `nip.io` depend on a foreign DNS server, whose answers with
+    /// private addresses many routers block.
     fn virtual_host(&self, registry: &Registry) -> Option<String> {
         let (name, domain) = (&registry.names.name, self.config.domain.as_ref()?);
         if name.starts_with('[') {
             return None;
         }
         let label = name.replace(':', "-");
-        // A wildcard certificate covers one label: that of the name with dashes for dots (RFC 9525, section 6.3).
+        // A wildcard certificate covers one label, such as the name with dashes for dots (RFC 9525, section
+        // 6.3).
         let labels = [label.clone(), label.replace('.', "-")];
         labels.into_iter().find_map(|label| {
             let host = format!("{label}.{domain}");
@@ -77,16 +78,17 @@ impl<'a> Door<'a> {
         })
     }
 
-    /// The registry that the bare address means, if any.
+    /// The registry of requests that name none, if there is one.
     pub(super) fn bare(&self) -> Option<&'a Registry> {
-        // Any address is routed like any other; in a container the own one is not known.
+        // All addresses are routed alike; in a container wharf does not know its own.
         let address = self.with_port("127.0.0.1");
         let route = self.config.routes.route(&address, "/v2/library/alpine/manifests/latest", None);
         let Ok(Route::Registry { registry: index, .. }) = route else { return None };
         Some(&self.config.registries[index])
     }
 
-    /// Where Docker finds the Hub: at the bare address, if that means the Hub, for then no name has to resolve.
+    /// The mirror for Docker: the bare address, if Docker Hub is the default registry, for then no name has
+    /// to resolve.
     pub(super) fn docker_mirror(&self) -> Option<Mirror> {
         let hub = self.config.registries.iter().find(|registry| registry.cache.hub_names)?;
         if self.bare().is_some_and(|bare| bare.cache.hub_names) {
@@ -94,20 +96,19 @@ impl<'a> Door<'a> {
         }
         match self.virtual_host(hub) {
             Some(host) => Some(Mirror { url: self.url(&host), needs_default: false }),
-            // Docker takes a path for a mirror from 25 on, and Debian has an older one.
+            // Docker accepts a mirror with a path from version 25 on, and Debian has an older one.
             None if self.bare().is_none() => Some(Mirror { url: self.base_url(), needs_default: true }),
             None => None,
         }
     }
 
-    /// What stands for the registry in front of an image's name: its virtual host, else the address with its name
-    /// behind it.
+    /// The registry's part of an image reference: its virtual host, else the address followed by its name.
     pub(super) fn address_of(&self, registry: &Registry) -> Option<String> {
         self.virtual_host(registry).or_else(|| self.prefixed(registry))
     }
 
-    /// The address with the registry's name as a prefix of the path. A name with a port has a dash for the colon, which
-    /// no image's name can hold; one that is an IPv6 address has no such form.
+    /// The address with the registry's name as a path prefix. A dash replaces the colon before a port, which
+    /// an image reference cannot have there; an IPv6 address has no such form.
     fn prefixed(&self, registry: &Registry) -> Option<String> {
         let name = &registry.names.name;
         (!name.starts_with('[')).then(|| format!("{}/{}", self.base(), name.replace(':', "-")))
@@ -133,7 +134,7 @@ impl<'a> Door<'a> {
         }
     }
 
-    /// This machine, where we listen on all of its addresses.
+    /// The host of this machine if wharf listens on all of its addresses.
     fn own(&self) -> String {
         self.own.map_or_else(|| UNKNOWN_ADDRESS.to_owned(), |own| own.to_string())
     }

@@ -1,0 +1,27 @@
+use std::error::Error;
+
+use storage::StoreError;
+
+use super::*;
+use crate::config::Config;
+use crate::registry_error::lines;
+
+/// The operator reads what to do; the store's own error stays for the caller.
+#[tokio::test]
+async fn a_store_that_cannot_be_opened_keeps_the_error_of_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("a.example");
+    let text = format!("[[registry]]\nname = \"a.example\"\nroot = {root:?}\n");
+    let config = Config::parse("wharf.toml", &text, &|_| None).unwrap();
+    let capacity = policy::capacity::plan(None, &config.wanted, 1).unwrap();
+    let metrics = Metrics::new(&["a.example".to_owned()]);
+    let registries = [&config.registries[0]];
+    let held = open_all(&registries, &metrics, &capacity, |_| false).await.unwrap();
+    let errors = open_all(&registries, &metrics, &capacity, |_| false).await.unwrap_err();
+    let cause = errors[0].source().and_then(|cause| cause.downcast_ref::<StoreError>()).unwrap();
+    assert_eq!(cause.kind(), StoreErrorKind::Locked);
+    let printed = lines(&errors, 2);
+    assert!(printed.starts_with("a.example: another wharf uses "), "{printed}");
+    assert!(!printed.contains('\n'), "{printed}");
+    drop(held);
+}

@@ -1,0 +1,20 @@
+//! The parts that all registries share.
+
+use std::sync::Arc;
+
+use budget::Memory;
+use cache::Bounds;
+use telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
+
+/// The parts that all registries share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) metrics: Arc<Metrics>,
+    /// The bounds on requests to all upstreams together.
+    pub(crate) bounds_of_all: Bounds,
+    /// The memory for bodies.
+    pub(crate) memory: Memory,
+    /// Ends the transfers of all registries.
+    pub(crate) stop: CancellationToken,
+}
