@@ -25,7 +25,7 @@ impl Certificate {
         Ok(Self { chain, key, der: made.cert.der().clone() })
     }
 
-    /// A client that trusts this certificate alone and speaks what both servers prefer.
+    /// A client that trusts only this certificate and uses the protocol that both servers prefer.
     pub(crate) fn trusted(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).expect("our own certificate can be trusted");

@@ -1,5 +1,5 @@
-//! The client that loads a server: one HTTP/1.1 connection that can throw a body away inside the kernel, so
-//! that the client's own work does not limit what is measured.
+//! The client that loads a server: one HTTP/1.1 connection that can discard a body inside the kernel, so that
+//! the client's own work does not limit the measured rate.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,17 +15,17 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// What is read, or thrown away, at once.
+/// The bytes to read or discard at a time.
 const PIECE_BYTES: usize = 512 * 1024;
 
-/// The longest head that a server of ours sends.
+/// The bound on the head of an answer.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Older registries hide what is not asked for.
+/// Older registries hide manifests of types that the client does not accept.
 const ACCEPT: &str =
     "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*";
 
-/// Where and how to connect.
+/// The address and the protocol of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
@@ -33,17 +33,17 @@ pub(crate) struct Target {
     pub(crate) tls: Option<Arc<ClientConfig>>,
 }
 
-/// One question and what its answer must be.
+/// One request and its expected answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Question {
+pub(crate) struct Request {
     pub(crate) path: String,
     /// `bytes=<first>-<last>`, inclusive.
     pub(crate) range: Option<(u64, u64)>,
-    /// The whole content, of which the body is the whole or the range.
+    /// The whole content; the body is all of it or the range.
     pub(crate) content: Bytes,
 }
 
-impl Question {
+impl Request {
     pub(crate) fn whole(path: impl Into<String>, content: Bytes) -> Self {
         Self { path: path.into(), range: None, content }
     }
@@ -60,16 +60,16 @@ fn offset(position: u64) -> usize {
     usize::try_from(position).expect("content in memory has offsets that fit")
 }
 
-/// How closely a body is looked at. Its status and its length are checked always.
+/// How closely a body is checked. The status and the length are always checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
     /// Every byte is compared with the content, whose digest is known.
     Bytes,
-    /// The bytes are thrown away in the kernel.
+    /// The kernel discards the bytes.
     Length,
 }
 
-/// When the parts of an answer came, counted from the request.
+/// The times at which the parts of an answer arrived, since the request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
     pub(crate) first_byte: Duration,
@@ -105,21 +105,22 @@ impl Client {
         Ok(Self { stream, host: target.host.clone(), buffer: vec![0; PIECE_BYTES], filled: 0 })
     }
 
-    /// Asks, reads the answer to its end and checks it. `progress` is told of body bytes as they come.
-    pub(crate) async fn ask(
+    /// Sends the request, reads the answer to its end and checks it. Calls `progress` with the number of body
+    /// bytes as they arrive.
+    pub(crate) async fn fetch(
         &mut self,
-        question: &Question,
+        request: &Request,
         check: Check,
         mut progress: impl FnMut(usize),
     ) -> io::Result<Timing> {
         let started = Instant::now();
-        self.send(question).await?;
+        self.send(request).await?;
         let (status, length) = self.read_head().await?;
-        let expected = question.expected();
-        let wanted = if question.range.is_some() { 206 } else { 200 };
+        let expected = request.expected();
+        let wanted = if request.range.is_some() { 206 } else { 200 };
         if status != wanted || length != Some(expected.len()) {
             return Err(wrong(
-                question,
+                request,
                 &format!("status {status}, length {length:?}, {} wanted", expected.len()),
             ));
         }
@@ -135,7 +136,7 @@ impl Client {
                 }
                 let piece = &self.buffer[..self.filled];
                 if check == Check::Bytes && expected.get(position..position + piece.len()) != Some(piece) {
-                    return Err(wrong(question, &format!("other bytes than expected at {position}")));
+                    return Err(wrong(request, &format!("other bytes than expected at {position}")));
                 }
                 std::mem::take(&mut self.filled)
             } else {
@@ -151,11 +152,11 @@ impl Client {
         matches!(self.stream, Stream::Plain(_))
     }
 
-    async fn send(&mut self, question: &Question) -> io::Result<()> {
-        let range = question.range.map(|(first, last)| format!("Range: bytes={first}-{last}\r\n"));
+    async fn send(&mut self, request: &Request) -> io::Result<()> {
+        let range = request.range.map(|(first, last)| format!("Range: bytes={first}-{last}\r\n"));
         let head = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: {ACCEPT}\r\n{}\r\n",
-            question.path,
+            request.path,
             self.host,
             range.unwrap_or_default()
         );
@@ -168,7 +169,7 @@ impl Client {
         }
     }
 
-    /// The status and `Content-Length`; what came of the body stays in the buffer.
+    /// Returns the status and `Content-Length`. The start of the body stays in the buffer.
     async fn read_head(&mut self) -> io::Result<(u16, Option<usize>)> {
         self.filled = 0;
         let end = loop {
@@ -205,7 +206,7 @@ impl Client {
         Ok(())
     }
 
-    /// Throws away up to `count_max` bytes without copying them (tcp(7): `MSG_TRUNC`).
+    /// Discards up to `count_max` bytes without copying them (tcp(7): `MSG_TRUNC`).
     async fn discard(&mut self, count_max: usize) -> io::Result<usize> {
         let Stream::Plain(stream) = &self.stream else { return Ok(0) };
         let space = &mut self.buffer[..count_max.min(PIECE_BYTES)];
@@ -222,6 +223,6 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
-fn wrong(question: &Question, what: &str) -> io::Error {
-    io::Error::other(format!("{}: {what}", question.path))
+fn wrong(request: &Request, what: &str) -> io::Error {
+    io::Error::other(format!("{}: {what}", request.path))
 }

@@ -1,4 +1,4 @@
-//! How late the timers of a server's runtime are, as wharf's own metrics tell.
+//! The delay of timers on a server's runtime, from wharf's own metrics.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -8,10 +8,10 @@ use crate::report::Figures;
 
 const BUCKET: &str = "wharf_runtime_lateness_seconds_bucket{le=\"";
 
-/// What is bearable, in seconds, and one of the metric's bounds.
+/// The longest acceptable delay, in seconds; it is one of the metric's bounds.
 const BEARABLE: f64 = 0.005;
 
-/// The metric's buckets: their upper bounds in seconds, and how many looks at the timer were within each.
+/// The metric's buckets: their upper bounds in seconds, and the number of measurements within each.
 #[derive(Clone, Debug)]
 pub(crate) struct Lateness(Vec<(f64, f64)>);
 
@@ -29,8 +29,8 @@ impl Lateness {
         Ok((!buckets.is_empty()).then_some(Self(buckets)))
     }
 
-    /// What came since `before`: the bound of the bucket that the 99th percentile lies in, in milliseconds,
-    /// and the share that was later than is bearable, in percent.
+    /// The measurements since `before`: the bound of the bucket with the 99th percentile, in milliseconds,
+    /// and the share above the acceptable delay, in percent.
     pub(crate) fn since(&self, before: &Self) -> Figures {
         let counts: Vec<(f64, f64)> =
             self.0.iter().zip(&before.0).map(|(now, before)| (now.0, now.1 - before.1)).collect();
@@ -44,7 +44,7 @@ impl Lateness {
     }
 }
 
-/// What `server` did meanwhile to its own timers, as figures; none of a server that does not tell.
+/// The delays of timers on `server` during `measure`, as figures; none for a server without this metric.
 pub(crate) fn during(server: &Peer, measure: impl FnOnce() -> io::Result<Figures>) -> io::Result<Figures> {
     let before = Lateness::read(server)?;
     let mut figures = measure()?;

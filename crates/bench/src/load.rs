@@ -1,4 +1,4 @@
-//! Load: many connections that ask over and over, for a time or until each is done.
+//! Load: many connections that send requests for a time, or until all are answered.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use tokio::task::LocalSet;
 
-use crate::client::{Check, Client, Question, Target, Timing};
+use crate::client::{Check, Client, Request, Target, Timing};
 use crate::peer::Peer;
 use crate::processor;
 
-/// What a server did under load.
+/// The measurement of a server under load.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Measured {
     pub(crate) wall: Duration,
@@ -22,11 +22,11 @@ pub(crate) struct Measured {
     pub(crate) bytes: u64,
     /// Answers received whole.
     pub(crate) answers: u64,
-    /// The most memory the server was seen with, in bytes.
+    /// The highest memory usage of the server, in bytes.
     pub(crate) resident_max: u64,
     pub(crate) first_bytes: Vec<Duration>,
     pub(crate) wholes: Vec<Duration>,
-    /// Processors that were busy with neither the server nor this process, on average.
+    /// The average number of processors busy with neither the server nor this process.
     pub(crate) foreign: f64,
 }
 
@@ -56,10 +56,10 @@ pub(crate) fn percentile(times: &[Duration], share: f64) -> f64 {
     sorted.get((last as f64 * share).round() as usize).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
 }
 
-/// What the connections of one load share.
+/// The state that the connections of one load share.
 struct Shared {
     measured: RefCell<Measured>,
-    /// Whether what comes now counts.
+    /// Whether answers count now.
     counts: Cell<bool>,
     stops: Cell<bool>,
     next: Cell<usize>,
@@ -90,18 +90,18 @@ impl Shared {
         }
     }
 
-    fn next<'a>(&self, questions: &'a [Question]) -> &'a Question {
+    fn next<'a>(&self, requests: &'a [Request]) -> &'a Request {
         let next = self.next.get();
         self.next.set(next + 1);
-        &questions[next % questions.len()]
+        &requests[next % requests.len()]
     }
 }
 
-/// Loads `peer` with `connections` that ask in turn for `questions`, for `duration`. Answers that are under
-/// way then are read to their end and checked, but not counted.
+/// Loads `peer` for `duration` with `connections` that send `requests` in turn. Answers that are unfinished
+/// then are read to their end and checked, but not counted.
 pub(crate) fn for_a_time(
     peer: &Peer,
-    questions: &[Question],
+    requests: &[Request],
     connections: usize,
     duration: Duration,
 ) -> io::Result<Measured> {
@@ -115,12 +115,12 @@ pub(crate) fn for_a_time(
         let tasks: Vec<_> = clients
             .into_iter()
             .map(|mut client| {
-                let (shared, questions) = (Rc::clone(&shared), questions.to_vec());
+                let (shared, requests) = (Rc::clone(&shared), requests.to_vec());
                 tokio::task::spawn_local(async move {
                     while !shared.stops.get() {
-                        let question = shared.next(&questions);
+                        let request = shared.next(&requests);
                         let timing =
-                            client.ask(question, Check::Length, |bytes| shared.progress(bytes)).await?;
+                            client.fetch(request, Check::Length, |bytes| shared.progress(bytes)).await?;
                         shared.answered(timing);
                     }
                     Ok::<_, io::Error>(())
@@ -139,10 +139,10 @@ pub(crate) fn for_a_time(
     })
 }
 
-/// `connections` at once ask for all of `questions`, each in order, `lanes` at a time; until all are done.
+/// `connections` at once send all of `requests`, each in order, `lanes` at a time.
 pub(crate) fn to_the_end(
     peer: &Peer,
-    questions: &[Question],
+    requests: &[Request],
     connections: usize,
     lanes: usize,
     check: Check,
@@ -153,11 +153,11 @@ pub(crate) fn to_the_end(
         let mut tasks = Vec::new();
         for _ in 0..connections {
             let next = Rc::new(Cell::new(0));
-            for _ in 0..lanes.min(questions.len()) {
+            for _ in 0..lanes.min(requests.len()) {
                 let (shared, next) = (Rc::clone(&shared), Rc::clone(&next));
-                let (questions, target) = (questions.to_vec(), peer.target.clone());
+                let (requests, target) = (requests.to_vec(), peer.target.clone());
                 tasks.push(tokio::task::spawn_local(async move {
-                    ask_all(&target, &questions, &next, &shared, check).await
+                    fetch_all(&target, &requests, &next, &shared, check).await
                 }));
             }
         }
@@ -170,9 +170,9 @@ pub(crate) fn to_the_end(
     })
 }
 
-async fn ask_all(
+async fn fetch_all(
     target: &Target,
-    questions: &[Question],
+    requests: &[Request],
     next: &Cell<usize>,
     shared: &Shared,
     check: Check,
@@ -181,15 +181,15 @@ async fn ask_all(
     loop {
         let index = next.get();
         next.set(index + 1);
-        let Some(question) = questions.get(index) else { return Ok(()) };
-        let timing = client.ask(question, check, |bytes| shared.progress(bytes)).await?;
+        let Some(request) = requests.get(index) else { return Ok(()) };
+        let timing = client.fetch(request, check, |bytes| shared.progress(bytes)).await?;
         shared.answered(timing);
     }
 }
 
-/// One question on a connection of its own.
-pub(crate) fn once(peer: &Peer, question: &Question, check: Check) -> io::Result<Timing> {
-    run(async { Client::open(&peer.target).await?.ask(question, check, |_| {}).await })
+/// One request on a new connection.
+pub(crate) fn once(peer: &Peer, request: &Request, check: Check) -> io::Result<Timing> {
+    run(async { Client::open(&peer.target).await?.fetch(request, check, |_| {}).await })
 }
 
 /// Runs on one thread, as the client has one processor.
@@ -219,7 +219,7 @@ impl Meter {
         }
     }
 
-    /// Lets `duration` pass and returns the most memory that the server was seen with.
+    /// Waits for `duration`, and returns the highest memory usage of the server.
     async fn watch(&self, duration: Duration) -> u64 {
         let mut resident_max = 0;
         while self.started.elapsed() < duration {

@@ -1,8 +1,8 @@
-//! The benchmark: wharf beside what its users would run instead, in one run on one machine.
+//! The benchmark: compares wharf with its alternatives, in one run on one machine.
 //!
 //! The server under test has one processor to itself; clients and upstreams share another. Servers take
-//! turns, figures are medians, and processor time stands beside each rate, because it survives a noisy
-//! machine. Bodies are checked: see `client::Check`.
+//! turns, figures are medians, and each rate comes with the processor time, which a noisy machine affects
+//! less. Bodies are checked: see `client::Check`.
 
 mod certificate;
 mod client;
@@ -23,26 +23,26 @@ use std::time::Duration;
 use clap::Parser;
 use serde_json::{Value, json};
 
-use crate::peer::{Distribution, Yard};
+use crate::peer::{Distribution, Workspace};
 use crate::processor::Processors;
 use crate::report::{Table, markdown, plot};
 use crate::upstream::Upstreams;
 use crate::workload::{ALL, Bench, Programs};
 
-/// Measures wharf beside nginx and registries in proxy mode, and writes a table, JSON and plots.
+/// Compares wharf with nginx and registries in proxy mode, and writes tables, JSON and plots.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The program to measure, built as it is published.
+    /// The wharf program to measure, built for release.
     #[arg(long, default_value = "target/dist/wharf")]
     wharf: PathBuf,
-    /// A further registry in proxy mode: NAME=PROGRAM takes distribution's configuration; with arguments,
-    /// {config}, {port}, {upstream} and {data} are filled in.
+    /// A further registry in proxy mode: NAME=PROGRAM reads distribution's configuration; in arguments,
+    /// {config}, {port}, {upstream} and {data} are replaced.
     #[arg(long = "peer", value_name = "NAME=PROGRAM ...", value_parser = Distribution::parse)]
     peers: Vec<Distribution>,
     /// Only these workloads.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// How often each measurement is repeated.
+    /// The number of repetitions of each measurement.
     #[arg(long, default_value_t = 5)]
     repetitions: usize,
     /// Seconds of one measurement of a load.
@@ -51,13 +51,13 @@ struct Arguments {
     /// The size of the large blob, in MiB.
     #[arg(long, default_value_t = 256)]
     blob_mib: u64,
-    /// The most blobs on disk in the workload about what is stored.
+    /// The most blobs on disk in the workload grow-stored.
     #[arg(long, default_value_t = 1_000_000)]
     stored_max: u64,
-    /// Where the servers keep their files meanwhile; a temporary directory without it.
+    /// The directory for the files of the servers; by default a temporary one.
     #[arg(long)]
     scratch: Option<PathBuf>,
-    /// Where results.md, results.json and the plots go; without it, the tables are only printed.
+    /// The directory for results.md, results.json and the plots; by default the tables are only printed.
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -67,9 +67,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let unknown = arguments.only.iter().find(|name| ALL.iter().all(|(known, _)| known != name));
     if let Some(name) = unknown {
         let known: Vec<_> = ALL.iter().map(|(name, _)| *name).collect();
-        return Err(format!("there is no workload {name}; there are {}", known.join(", ")).into());
+        return Err(format!("there is no workload {name}; the workloads are {}", known.join(", ")).into());
     }
-    // Another crate of the tree may bring a second provider, so the choice is made here.
+    // Another crate may bring a second provider, so this chooses one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let processors = Processors::choose()?;
     processors.keep_off()?;
@@ -78,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => tempfile::tempdir()?,
     };
     let bench = Bench {
-        yard: Yard { processors, directory: scratch.path().to_owned() },
+        workspace: Workspace { processors, directory: scratch.path().to_owned() },
         upstreams: Upstreams::start()?,
         programs: find_programs(&arguments)?,
         repetitions: arguments.repetitions.max(1),

@@ -1,4 +1,4 @@
-//! The servers that are measured, each a process of its own on the server's processor.
+//! The measured servers, each a separate process on the server's processor.
 
 mod nginx;
 mod registry;
@@ -18,28 +18,28 @@ use std::time::{Duration, Instant};
 use crate::client::Target;
 use crate::processor::Processors;
 
-/// How long a server may take until it listens.
+/// The longest time until a server listens.
 const START_MAX: Duration = Duration::from_secs(60);
 
-/// A running server, ended when this is dropped.
+/// A running server; dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) name: String,
     pub(crate) target: Target,
-    /// Where it stores what it caches.
+    /// The directory of its store.
     pub(crate) data: PathBuf,
-    /// Where it tells its metrics.
+    /// The address of its metrics.
     pub(crate) admin: Option<SocketAddr>,
     child: Option<Child>,
 }
 
 impl Peer {
-    /// A server of this process, whose processor time means nothing.
+    /// A server in this process, whose processor time has no meaning.
     pub(crate) fn direct(target: Target) -> Self {
         Self { name: "direct".to_owned(), target, data: PathBuf::new(), admin: None, child: None }
     }
 
-    /// The process whose usage is the server's.
+    /// The process whose usage counts.
     pub(crate) fn id(&self) -> u32 {
         self.child.as_ref().map_or_else(std::process::id, Child::id)
     }
@@ -48,22 +48,22 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            // It may have ended by itself, so the error is ignored.
+            // It may have ended already.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 }
 
-/// What it takes to start servers.
+/// The processors and the directory for servers.
 #[derive(Debug)]
-pub(crate) struct Yard {
+pub(crate) struct Workspace {
     pub(crate) processors: Processors,
-    /// Where each server gets a directory.
+    /// The parent of each server's directory.
     pub(crate) directory: PathBuf,
 }
 
-/// A server about to be started.
+/// The command that starts a server.
 pub(crate) struct Launch<'a> {
     pub(crate) name: &'a str,
     pub(crate) program: &'a Path,
@@ -71,7 +71,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) port: u16,
 }
 
-impl Yard {
+impl Workspace {
     /// An empty directory for the server `name`.
     pub(crate) fn clear(&self, name: &str) -> io::Result<PathBuf> {
         let directory = self.directory.join(name.replace(' ', "-"));

@@ -1,4 +1,4 @@
-//! Processors: who runs on which, and what a process has used of them.
+//! Assigns processors, and measures their usage by a process.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::param::clock_ticks_per_second;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// The processor of the server that is measured, and the one of everything else: clients and upstreams.
+/// The processor of the measured server, and the one of clients and upstreams.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Processors {
     pub(crate) server: usize,
@@ -18,7 +18,7 @@ impl Processors {
     /// The first two that this process may use.
     ///
     /// # Errors
-    /// With fewer than two there is nothing to keep apart.
+    /// If there are fewer than two.
     pub(crate) fn choose() -> io::Result<Self> {
         let allowed = sched_getaffinity(None)?;
         let mut usable = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
@@ -28,7 +28,7 @@ impl Processors {
         }
     }
 
-    /// Keeps this process, with the threads that it starts from here on, off the server's processor.
+    /// Keeps this process, with its future threads, off the server's processor.
     pub(crate) fn keep_off(self) -> io::Result<()> {
         let mut set = CpuSet::new();
         set.set(self.rest);
@@ -36,7 +36,7 @@ impl Processors {
     }
 }
 
-/// What a process and its descendants have used so far.
+/// The usage of a process and its descendants so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     /// User and system time.
@@ -45,7 +45,7 @@ pub(crate) struct Usage {
     pub(crate) resident: u64,
 }
 
-/// The usage of the process `root` and of its living descendants. What of them has ended counts for nothing.
+/// The usage of the process `root` and of its living descendants.
 pub(crate) fn usage(root: u32) -> Usage {
     let processes: Vec<Stat> = fs::read_dir("/proc")
         .into_iter()
@@ -75,7 +75,7 @@ pub(crate) fn busy_ticks() -> u64 {
     [0, 1, 2, 5, 6, 7].iter().filter_map(|index| fields.get(*index)).sum()
 }
 
-/// So many ticks as [`busy_ticks`] counts are one second of one processor.
+/// The ticks of [`busy_ticks`] in one second of one processor.
 pub(crate) fn ticks_per_second() -> f64 {
     clock_ticks_per_second() as f64
 }
@@ -88,7 +88,7 @@ struct Stat {
 }
 
 impl Stat {
-    /// Reads `/proc/<id>/stat` (proc(5)); none when the process is gone.
+    /// Reads `/proc/<id>/stat` (proc(5)). Returns `None` if the process has ended.
     fn read(id: u32) -> Option<Self> {
         let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
         // The name in parentheses may hold anything; the fields after it count from 3.

@@ -1,4 +1,4 @@
-//! What was measured, and its forms: text, JSON, plots.
+//! The measured figures as text, JSON and plots.
 
 pub(crate) mod markdown;
 pub(crate) mod plot;
@@ -14,7 +14,7 @@ pub(crate) struct Table {
     /// Its name on the command line.
     pub(crate) name: &'static str,
     pub(crate) title: String,
-    /// What `Row::at` counts, such as `connections`.
+    /// The unit of `Row::at`, such as `connections`.
     pub(crate) variable: &'static str,
     pub(crate) rows: Vec<Row>,
 }
@@ -47,7 +47,7 @@ impl Table {
         peers
     }
 
-    /// The names of the figures in the order in which they come.
+    /// The names of the figures in the order of their first use.
     pub(crate) fn figures(&self) -> Vec<&'static str> {
         let mut names = Vec::new();
         for (name, _) in self.rows.iter().flat_map(|row| &row.figures) {

@@ -1,4 +1,4 @@
-//! The upstreams: registries of the test kit on a runtime of their own, and the content that they hold.
+//! The upstreams: registries of the test kit on a separate runtime, and their content.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use testkit::{
 };
 use tokio::runtime::Runtime;
 
-use crate::client::{Question, Target};
+use crate::client::{Request, Target};
 
 /// The repository of all content.
 pub(crate) const REPOSITORY: &str = "library/app";
@@ -19,9 +19,9 @@ pub(crate) const REPOSITORY: &str = "library/app";
 pub(crate) struct Upstreams {
     pub(crate) hub: FakeRegistry,
     pub(crate) plain: FakeRegistry,
-    /// Takes connections and says nothing.
+    /// Accepts connections and never answers.
     pub(crate) hung: FakeRegistry,
-    /// The registries' tasks live on it, so it goes last.
+    /// It runs the registries' tasks, so it is dropped last.
     _runtime: Runtime,
 }
 
@@ -37,23 +37,23 @@ impl Upstreams {
         Ok(Self { hub, plain, hung, _runtime: runtime })
     }
 
-    /// Noise of `len` bytes, as a blob at both.
-    pub(crate) fn put_blob(&self, seed: u64, len: u64) -> Question {
+    /// Random bytes as a blob at both registries.
+    pub(crate) fn put_blob(&self, seed: u64, len: u64) -> Request {
         let content = BlobSource::Generated { seed, len }.bytes();
         let digest = self.hub.put_blob(content.clone());
         self.plain.put_blob(content.clone());
-        Question::whole(format!("/v2/{REPOSITORY}/blobs/{digest}"), content)
+        Request::whole(format!("/v2/{REPOSITORY}/blobs/{digest}"), content)
     }
 
-    /// An image under `tag` at both: its manifest by tag, and its blobs.
-    pub(crate) fn put_image(&self, tag: &str, seed: u64, layers: &[u64]) -> Vec<Question> {
+    /// An image under `tag` at both registries: its manifest by tag, and its blobs.
+    pub(crate) fn put_image(&self, tag: &str, seed: u64, layers: &[u64]) -> Vec<Request> {
         let image = Image::generated(seed, layers);
         self.hub.put_image(REPOSITORY, tag, &image);
         self.plain.put_image(REPOSITORY, tag, &image);
-        let manifest = Question::whole(format!("/v2/{REPOSITORY}/manifests/{tag}"), image.manifest.bytes());
+        let manifest = Request::whole(format!("/v2/{REPOSITORY}/manifests/{tag}"), image.manifest.bytes());
         let blobs = image
             .blobs()
-            .map(|blob| Question::whole(format!("/v2/{REPOSITORY}/blobs/{}", blob.digest), blob.bytes()));
+            .map(|blob| Request::whole(format!("/v2/{REPOSITORY}/blobs/{}", blob.digest), blob.bytes()));
         std::iter::once(manifest).chain(blobs).collect()
     }
 
@@ -68,18 +68,18 @@ impl Upstreams {
         self.plain.log().clear();
     }
 
-    /// Requests for content, tokens and everything else that came since the last time they were forgotten.
+    /// The number of all requests, for content, tokens and others, since they were last cleared.
     pub(crate) fn request_count(&self) -> usize {
         self.hub.requests().len() + self.plain.requests().len()
     }
 
-    /// Body bytes sent for these questions.
-    pub(crate) fn bytes_sent(&self, questions: &[Question]) -> u64 {
-        let references = questions.iter().filter_map(|question| question.path.rsplit('/').next());
+    /// Body bytes sent for these requests.
+    pub(crate) fn bytes_sent(&self, requests: &[Request]) -> u64 {
+        let references = requests.iter().filter_map(|request| request.path.rsplit('/').next());
         references.map(|name| self.hub.log().body_bytes(name) + self.plain.log().body_bytes(name)).sum()
     }
 
-    /// The registry that answers at once, as a server to be measured against.
+    /// The registry that answers at once, as a server to compare with.
     pub(crate) fn direct(&self) -> Target {
         let address = self.plain.address_of(Endpoint::Registry);
         Target { address, host: address.to_string(), tls: None }
@@ -100,7 +100,7 @@ impl Throttle {
     }
 }
 
-/// Content for a question that a static server must hold as a file.
-pub(crate) fn file_of(question: &Question) -> (&str, &Bytes) {
-    (question.path.trim_start_matches('/'), &question.content)
+/// Content for a request to a static server, which holds it as a file.
+pub(crate) fn file_of(request: &Request) -> (&str, &Bytes) {
+    (request.path.trim_start_matches('/'), &request.content)
 }

@@ -1,4 +1,4 @@
-//! What is measured: each workload is a function from the bench to a table.
+//! The workloads: each is a function from the bench to a table.
 
 mod cold;
 mod cold_small;
@@ -10,13 +10,13 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::client::{Check, Question};
+use crate::client::{Check, Request};
 use crate::load;
-use crate::peer::{Distribution, NginxCache, NginxStatic, Peer, Setup, Wharf, Yard};
+use crate::peer::{Distribution, NginxCache, NginxStatic, Peer, Setup, Wharf, Workspace};
 use crate::report::{Figures, Table, medians};
 use crate::upstream::Upstreams;
 
-/// The programs that were found or given.
+/// The programs to measure.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     pub(crate) wharf: PathBuf,
@@ -27,15 +27,15 @@ pub(crate) struct Programs {
 /// Everything that a workload needs.
 #[derive(Debug)]
 pub(crate) struct Bench {
-    pub(crate) yard: Yard,
+    pub(crate) workspace: Workspace,
     pub(crate) upstreams: Upstreams,
     pub(crate) programs: Programs,
     pub(crate) repetitions: usize,
-    /// How long one measurement of a load lasts.
+    /// The time of one measurement of a load.
     pub(crate) duration: Duration,
     /// The size of the large blob.
     pub(crate) blob_bytes: u64,
-    /// Blobs on disk in the workload about what is stored.
+    /// The most blobs on disk in the workload `grow-stored`.
     pub(crate) stored_max: u64,
 }
 
@@ -64,36 +64,40 @@ pub(crate) const ALL: &[Workload] = &[
 
 impl Bench {
     fn wharf(&self, setup: &Setup<'_>) -> io::Result<Peer> {
-        Wharf { program: &self.programs.wharf }.start(&self.yard, &self.upstreams, setup)
+        Wharf { program: &self.programs.wharf }.start(&self.workspace, &self.upstreams, setup)
     }
 
-    /// nginx with the content as files, where there is nginx.
-    fn nginx_static(&self, name: &str, content: &[Question], kind: Kind) -> io::Result<Option<Peer>> {
+    /// nginx with the content as files, if nginx is installed.
+    fn nginx_static(&self, name: &str, content: &[Request], kind: Kind) -> io::Result<Option<Peer>> {
         let Some(program) = &self.programs.nginx else { return Ok(None) };
         let nginx =
             NginxStatic { program, sendfile: kind != Kind::Copying, nopush: kind != Kind::Small, tls: None };
-        nginx.start(&self.yard, name, content).map(Some)
+        nginx.start(&self.workspace, name, content).map(Some)
     }
 
     fn nginx_cache(&self) -> io::Result<Option<Peer>> {
         let Some(program) = &self.programs.nginx else { return Ok(None) };
-        NginxCache { program }.start(&self.yard, "nginx proxy_cache", &self.upstreams).map(Some)
+        NginxCache { program }.start(&self.workspace, "nginx proxy_cache", &self.upstreams).map(Some)
     }
 
     fn registries(&self) -> io::Result<Vec<Peer>> {
-        self.programs.registries.iter().map(|registry| registry.start(&self.yard, &self.upstreams)).collect()
+        self.programs
+            .registries
+            .iter()
+            .map(|registry| registry.start(&self.workspace, &self.upstreams))
+            .collect()
     }
 
-    /// Everything that caches, each with an empty store.
+    /// All caches, each with an empty store.
     fn caches(&self) -> io::Result<Vec<Peer>> {
-        let mut peers = vec![self.wharf(&Setup { server: PLACES, ..Setup::default() })?];
+        let mut peers = vec![self.wharf(&Setup { server: LIMITS, ..Setup::default() })?];
         peers.extend(self.nginx_cache()?);
         peers.extend(self.registries()?);
         Ok(peers)
     }
 
-    /// Measures each server `repetitions` times, in turn and each time in the other order, so that what
-    /// disturbs the machine disturbs all of them; the medians, in the order of `peers`.
+    /// Measures each server `repetitions` times, in turn and each time in reverse order, so that a
+    /// disturbance of the machine affects all of them. Returns the medians, in the order of `peers`.
     fn interleave(
         &self,
         peers: &[Peer],
@@ -113,10 +117,10 @@ impl Bench {
     }
 }
 
-/// All clients of the benchmark have one address, and each of a thousand opens several connections.
-const PLACES: &str = "client_connection_count_max = 10_000\nanswer_count_max = 16_384";
+/// Limits for a thousand clients with one address and several connections each.
+const LIMITS: &str = "client_connection_count_max = 10_000\nanswer_count_max = 16_384";
 
-/// What a static nginx is to be good at.
+/// The content for which a static nginx is tuned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Large,
@@ -125,11 +129,11 @@ enum Kind {
     Copying,
 }
 
-/// Pulls every question once, so that the server has the content, and once more, so that it has seen a hit;
-/// every byte is compared both times.
-fn warm(peer: &Peer, questions: &[Question]) -> io::Result<()> {
+/// Sends every request twice: first so that the server stores the content, then so that it has had a hit.
+/// Compares every byte both times.
+fn warm(peer: &Peer, requests: &[Request]) -> io::Result<()> {
     for _ in 0..2 {
-        load::to_the_end(peer, questions, 1, 1, Check::Bytes).map_err(|error| named(peer, &error))?;
+        load::to_the_end(peer, requests, 1, 1, Check::Bytes).map_err(|error| named(peer, &error))?;
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! nginx: serving files, which is the practical limit, and as a cache that knows nothing of registries.
+//! nginx: as a server of files, which is the practical limit, and as a cache without knowledge of registries.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{Launch, Peer, Yard, free_port};
-use crate::client::Question;
+use super::{Launch, Peer, Workspace, free_port};
+use crate::client::Request;
 use crate::upstream::{Upstreams, file_of};
 
 /// nginx that serves the same bytes as static files.
@@ -13,19 +13,19 @@ use crate::upstream::{Upstreams, file_of};
 pub(crate) struct NginxStatic<'a> {
     pub(crate) program: &'a Path,
     pub(crate) sendfile: bool,
-    /// Whether the last segment of an answer may wait for company: better rates for large files, delayed
-    /// ends of small ones.
+    /// Whether the last segment of an answer may be delayed: better rates for large files, slower ends of
+    /// small ones.
     pub(crate) nopush: bool,
     /// Certificate and key in PEM.
     pub(crate) tls: Option<(&'a Path, &'a Path)>,
 }
 
 impl NginxStatic<'_> {
-    pub(crate) fn start(&self, yard: &Yard, name: &str, content: &[Question]) -> io::Result<Peer> {
-        let directory = yard.clear(name)?;
+    pub(crate) fn start(&self, workspace: &Workspace, name: &str, content: &[Request]) -> io::Result<Peer> {
+        let directory = workspace.clear(name)?;
         let data = directory.join("data");
-        for question in content {
-            let (path, bytes) = file_of(question);
+        for request in content {
+            let (path, bytes) = file_of(request);
             let file = data.join(path);
             fs::create_dir_all(file.parent().unwrap_or(&data))?;
             fs::write(file, bytes)?;
@@ -43,19 +43,19 @@ impl NginxStatic<'_> {
             tls.unwrap_or_default(),
             data.display(),
         );
-        start(yard, self.program, name, &directory, port, &server)
+        start(workspace, self.program, name, &directory, port, &server)
     }
 }
 
-/// nginx with `proxy_cache` before the registry without tokens and redirects.
+/// nginx with `proxy_cache` in front of the registry without tokens and redirects.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NginxCache<'a> {
     pub(crate) program: &'a Path,
 }
 
 impl NginxCache<'_> {
-    pub(crate) fn start(&self, yard: &Yard, name: &str, upstreams: &Upstreams) -> io::Result<Peer> {
-        let directory = yard.clear(name)?;
+    pub(crate) fn start(&self, workspace: &Workspace, name: &str, upstreams: &Upstreams) -> io::Result<Peer> {
+        let directory = workspace.clear(name)?;
         let port = free_port()?;
         let server = format!(
             "sendfile on; tcp_nopush on;
@@ -69,12 +69,12 @@ impl NginxCache<'_> {
             directory.display(),
             upstreams.plain.url(),
         );
-        start(yard, self.program, name, &directory, port, &server)
+        start(workspace, self.program, name, &directory, port, &server)
     }
 }
 
 fn start(
-    yard: &Yard,
+    workspace: &Workspace,
     program: &Path,
     name: &str,
     directory: &Path,
@@ -103,7 +103,7 @@ fn start(
         "-c".to_owned(),
         settings.display().to_string(),
     ];
-    yard.launch(&Launch { name, program, arguments, port }, directory)
+    workspace.launch(&Launch { name, program, arguments, port }, directory)
 }
 
 fn on_or_off(is_on: bool) -> &'static str {

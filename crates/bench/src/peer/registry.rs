@@ -1,13 +1,13 @@
-//! Registries in proxy mode: Debian's `docker-registry`, and whatever else is given as a command.
+//! Registries in proxy mode: Debian's `docker-registry`, and others given as commands.
 
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use super::{Launch, Peer, Yard, free_port};
+use super::{Launch, Peer, Workspace, free_port};
 use crate::upstream::Upstreams;
 
-/// A registry that reads the configuration of distribution, or takes what it needs from its arguments.
+/// A registry that reads the configuration of distribution, or takes all settings as arguments.
 #[derive(Clone, Debug)]
 pub(crate) struct Distribution {
     pub(crate) name: String,
@@ -32,8 +32,8 @@ impl Distribution {
         Ok(if arguments.is_empty() { peer } else { Self { arguments, ..peer } })
     }
 
-    pub(crate) fn start(&self, yard: &Yard, upstreams: &Upstreams) -> io::Result<Peer> {
-        let directory = yard.clear(&self.name)?;
+    pub(crate) fn start(&self, workspace: &Workspace, upstreams: &Upstreams) -> io::Result<Peer> {
+        let directory = workspace.clear(&self.name)?;
         let port = free_port()?;
         let (config, data) = (directory.join("config.yml"), directory.join("data"));
         let upstream = upstreams.hub.url();
@@ -56,6 +56,6 @@ impl Distribution {
                 .replace("{data}", &data.display().to_string())
         });
         let launch = Launch { name: &self.name, program: &self.program, arguments: filled.collect(), port };
-        yard.launch(&launch, &directory)
+        workspace.launch(&launch, &directory)
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::{Launch, Peer, Yard, free_port};
+use super::{Launch, Peer, Workspace, free_port};
 use crate::upstream::Upstreams;
 
 /// The program.
@@ -15,23 +15,23 @@ pub(crate) struct Wharf<'a> {
     pub(crate) program: &'a Path,
 }
 
-/// How it is configured beyond its defaults.
+/// Its configuration beyond the defaults.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup<'a> {
     pub(crate) name: &'a str,
     /// Keys of `[server]`.
     pub(crate) server: &'a str,
-    /// Certificate and key in PEM, for a listener that speaks TLS.
+    /// Certificate and key in PEM, for a TLS listener.
     pub(crate) tls: Option<(&'a Path, &'a Path)>,
     /// Keys of `[defaults]`.
     pub(crate) defaults: &'a str,
-    /// Registries; the first answers what names none.
+    /// Registries; the first is the default registry.
     pub(crate) registries: usize,
     /// True for the upstream that answers at once, without tokens and redirects.
     pub(crate) plain: bool,
-    /// Whether there is also `hung.example`, whose upstream says nothing.
+    /// Whether there is also `hung.example`, whose upstream never answers.
     pub(crate) hung: bool,
-    /// A store that is there already, instead of an empty one.
+    /// An existing store, instead of an empty one.
     pub(crate) data: Option<PathBuf>,
 }
 
@@ -51,8 +51,13 @@ impl Default for Setup<'_> {
 }
 
 impl Wharf<'_> {
-    pub(crate) fn start(&self, yard: &Yard, upstreams: &Upstreams, setup: &Setup<'_>) -> io::Result<Peer> {
-        let directory = yard.clear(setup.name)?;
+    pub(crate) fn start(
+        &self,
+        workspace: &Workspace,
+        upstreams: &Upstreams,
+        setup: &Setup<'_>,
+    ) -> io::Result<Peer> {
+        let directory = workspace.clear(setup.name)?;
         let port = free_port()?;
         let data = setup.data.clone().unwrap_or_else(|| directory.join("data"));
         let (tls_port, admin_port) = (free_port()?, free_port()?);
@@ -92,7 +97,7 @@ impl Wharf<'_> {
         let arguments = ["serve", "--config"].map(str::to_owned).into_iter();
         let arguments = arguments.chain([config.display().to_string()]).collect();
         let launch = Launch { name: setup.name, program: self.program, arguments, port };
-        let mut peer = yard.launch(&launch, &directory)?;
+        let mut peer = workspace.launch(&launch, &directory)?;
         peer.data = data;
         peer.admin = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, admin_port)));
         if setup.tls.is_some() {

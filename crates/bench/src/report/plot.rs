@@ -1,4 +1,4 @@
-//! Plots: one figure of a table against its variable, as SVG that reads well on light and on dark.
+//! Plots: one figure of a table against its variable, as SVG for light and dark backgrounds.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ const RIGHT: f64 = 150.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 50.0;
 
-/// Told apart by most eyes, on white and on black.
+/// Colours that most people can distinguish, on white and on black.
 const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c", "#a6761d"];
 
@@ -30,7 +30,7 @@ impl Axis {
         let values = values.filter(|value| value.is_finite() && *value > 0.0);
         let first = values.clone().min_by(f64::total_cmp)?;
         let last = values.max_by(f64::total_cmp)?;
-        // A little air, and room for a single value.
+        // A margin, so that a single value has a range as well.
         Some(Self { first: first / 1.15, last: last * 1.15, from, to })
     }
 
@@ -50,7 +50,7 @@ impl Axis {
     }
 }
 
-/// The figure `name` of every server; `None` where fewer than two values of the variable have it.
+/// The figure `name` of every server; `None` if fewer than two values of the variable have it.
 pub(crate) fn render(table: &Table, name: &str) -> Option<String> {
     let figure = |row: &super::Row| Some(row.figures.iter().find(|(known, _)| *known == name)?.1);
     let points: Vec<(&str, f64, f64)> = table

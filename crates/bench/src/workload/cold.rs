@@ -1,16 +1,17 @@
-//! What is not stored yet: one client, a herd of them, and an upstream that throttles each connection.
+//! Content that is not stored yet: for one client, for a herd, and from an upstream that throttles each
+//! connection.
 
 use std::io;
 use std::time::Duration;
 
 use super::{Bench, named};
-use crate::client::{Check, Question};
+use crate::client::{Check, Request};
 use crate::lateness;
 use crate::load::{self, Measured, percentile};
 use crate::peer::Peer;
 use crate::report::{Figures, Table};
 
-/// What the image of these workloads is made of, in bytes.
+/// The sizes of the image's layers, in bytes.
 const LAYERS: [u64; 8] = [128 << 20, 48 << 20, 32 << 20, 16 << 20, 8 << 20, 3 << 20, 400_000, 30_000];
 
 /// Connections of one client.
@@ -19,13 +20,13 @@ const LANES: usize = 8;
 /// The throttle of each answer of a slow upstream, in bytes per second.
 const SLOW: u64 = 50_000_000;
 
-/// The throttle of each answer of a content network that is usual, in bytes per second.
+/// A usual throttle of each answer of a content network, in bytes per second.
 const THROTTLED: u64 = 20_000_000;
 
-/// What pulling the image takes once it is held.
+/// The figure of a pull of the stored image.
 const SENDING: &str = "seconds when held";
 
-/// The image of the herd; small, because a thousand clients take a thousand times as much.
+/// The layers of the herd's image, in bytes; small, because a thousand clients multiply it.
 const HERD_LAYERS: [u64; 4] = [16 << 20, 6 << 20, 1 << 20, 100_000];
 
 pub(crate) fn image(bench: &Bench) -> io::Result<Table> {
@@ -81,8 +82,8 @@ pub(crate) fn blob(bench: &Bench) -> io::Result<Table> {
     Ok(table)
 }
 
-/// Pulls of a cold image by each number of clients at once; every repetition with a new image and empty
-/// stores, so nothing is warm.
+/// Pulls of a cold image by each number of clients at once. Every repetition has a new image and empty
+/// stores.
 fn pulls(
     bench: &Bench,
     table: &mut Table,
@@ -112,7 +113,7 @@ fn pulls(
                     Ok(of_pull(&measured, sent, requests))
                 })?;
                 if !with_direct {
-                    // The same clients once more, now that the image is held: the time that sending takes.
+                    // The same clients once more with the stored image: the time of sending alone.
                     let (held, ..) = pull(bench, peer, &image, count, check)?;
                     figures.insert(1, (SENDING, held.wall.as_secs_f64()));
                 }
@@ -140,18 +141,18 @@ fn pulls(
     Ok(())
 }
 
-/// `count` clients pull the image: what was measured, the upstream's bytes in images, and its requests.
+/// `count` clients pull the image. Returns the measurement, the upstream's bytes in images, and its requests.
 fn pull(
     bench: &Bench,
     peer: &Peer,
-    image: &[Question],
+    image: &[Request],
     count: usize,
     check: Check,
 ) -> io::Result<(Measured, f64, f64)> {
     bench.upstreams.forget_requests();
     let lanes = if image.len() > 1 { LANES } else { 1 };
     let measured = load::to_the_end(peer, image, count, lanes, check).map_err(|error| named(peer, &error))?;
-    let bytes: usize = image.iter().map(|question| question.content.len()).sum();
+    let bytes: usize = image.iter().map(|request| request.content.len()).sum();
     let sent = bench.upstreams.bytes_sent(image) as f64 / bytes as f64;
     Ok((measured, sent, bench.upstreams.request_count() as f64))
 }

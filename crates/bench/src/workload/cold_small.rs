@@ -1,13 +1,13 @@
-//! Many small blobs that are not stored yet: what each costs until it is durable, as far as the server
-//! promises that.
+//! Many small blobs that are not stored yet: the cost of each until it is durable, if the server promises
+//! that.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Bench, PLACES, named};
-use crate::client::{Check, Question};
+use super::{Bench, LIMITS, named};
+use crate::client::{Check, Request};
 use crate::load::{self, percentile};
 use crate::peer::{Peer, Setup};
 use crate::processor;
@@ -16,12 +16,12 @@ use crate::report::{Figures, Table, medians};
 /// Blobs of each repetition. They have 2 to 8 KiB, as configurations and attestations do.
 const BLOB_COUNT: u64 = 4000;
 
-/// The longest that a server may take to store everything.
+/// The longest time for a server to store everything.
 const STORED_MAX: Duration = Duration::from_secs(60);
 
-/// Every repetition begins with empty stores.
+/// Every repetition starts with empty stores.
 pub(crate) fn run(bench: &Bench) -> io::Result<Table> {
-    let blobs: Vec<Question> = (0..BLOB_COUNT)
+    let blobs: Vec<Request> = (0..BLOB_COUNT)
         .map(|number| bench.upstreams.put_blob(500_000 + number, 2048 + number * 1543 % 6144))
         .collect();
     let mut table = Table::new("cold-small", "4000 cold blobs of 2 to 8 KiB", "connections");
@@ -47,9 +47,9 @@ pub(crate) fn run(bench: &Bench) -> io::Result<Table> {
     Ok(table)
 }
 
-/// All with the upstream that answers at once; wharf with tokens and redirects too.
+/// All servers with the upstream that answers at once; wharf also with tokens and redirects.
 fn servers(bench: &Bench) -> io::Result<Vec<Peer>> {
-    let setup = Setup { server: PLACES, ..Setup::default() };
+    let setup = Setup { server: LIMITS, ..Setup::default() };
     let mut peers = vec![
         bench.wharf(&Setup { plain: true, ..setup.clone() })?,
         bench.wharf(&Setup { name: "wharf with tokens and redirects", ..setup })?,
@@ -58,8 +58,8 @@ fn servers(bench: &Bench) -> io::Result<Vec<Peer>> {
     Ok(peers)
 }
 
-/// `connections` take the blobs between them. The processor time counts until everything is in its place.
-fn pull(bench: &Bench, peer: &Peer, blobs: &[Question], connections: usize) -> io::Result<Figures> {
+/// `connections` share the blobs. The processor time counts until everything is stored.
+fn pull(bench: &Bench, peer: &Peer, blobs: &[Request], connections: usize) -> io::Result<Figures> {
     bench.upstreams.forget_requests();
     let before = processor::usage(peer.id()).cpu;
     let measured =
@@ -79,7 +79,7 @@ fn pull(bench: &Bench, peer: &Peer, blobs: &[Question], connections: usize) -> i
     ])
 }
 
-/// Waits until no file is unfinished and returns the time that took: zero for a server without such a
+/// Waits until no file is unfinished, and returns the time of the wait: zero for a server without such a
 /// directory.
 fn wait_until_stored(partial: &Path) -> io::Result<Duration> {
     let started = Instant::now();

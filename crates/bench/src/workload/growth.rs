@@ -1,4 +1,4 @@
-//! What each figure grows with: connections, what is stored, registries.
+//! The growth of figures with connections, stored blobs and registries.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::{Bench, Kind, named, warm};
-use crate::client::{Check, Question};
+use crate::client::{Check, Request};
 use crate::load;
 use crate::peer::Setup;
 use crate::processor;
@@ -16,7 +16,7 @@ use crate::workload::warm::{of_answers, of_transfers};
 pub(crate) fn connections(bench: &Bench) -> io::Result<Table> {
     let large = [bench.upstreams.put_blob(1, bench.blob_bytes)];
     let small = [bench.upstreams.put_blob(2, 16 << 10)];
-    let content: Vec<Question> = large.iter().chain(&small).cloned().collect();
+    let content: Vec<Request> = large.iter().chain(&small).cloned().collect();
     let mut peers = Vec::new();
     peers.extend(bench.nginx_static("nginx sendfile", &content, Kind::Large)?);
     peers.push(bench.wharf(&Setup::default())?);
@@ -50,7 +50,7 @@ pub(crate) fn stored(bench: &Bench) -> io::Result<Table> {
         warm(&peer, &image)?;
         peer.data.clone()
     };
-    let kept = bench.yard.directory.join("stored");
+    let kept = bench.workspace.directory.join("stored");
     fs::rename(&data, &kept)?;
     let mut count = 0;
     for wanted in [1000, 10_000, 100_000, 1_000_000] {
@@ -79,8 +79,8 @@ pub(crate) fn stored(bench: &Bench) -> io::Result<Table> {
     Ok(table)
 }
 
-/// Puts blobs number `from` to `to` where the store keeps blobs. Their bytes are not asked for, so a few
-/// bytes and a name that could be a digest do.
+/// Puts blobs number `from` to `to` into the store. No client fetches them, so a few bytes under the name of
+/// a digest suffice.
 fn add_blobs(directory: &Path, from: u64, to: u64) -> io::Result<()> {
     for number in from..to {
         // Spread over the directories as digests are.

@@ -1,5 +1,5 @@
-//! Somebody wants something small while others keep the server busy: with large files, in the page cache and
-//! not, or with a registry that hangs.
+//! Small requests while other clients keep the server busy: with large files, in the page cache and not, or
+//! with a registry that hangs.
 
 use std::cell::Cell;
 use std::io::{self, Write as _};
@@ -7,9 +7,9 @@ use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::{Bench, Kind, PLACES, named, warm};
+use super::{Bench, Kind, LIMITS, named, warm};
 use crate::certificate::Certificate;
-use crate::client::{Check, Client, Question};
+use crate::client::{Check, Client, Request};
 use crate::lateness;
 use crate::load::{self, percentile};
 use crate::peer::{Peer, Setup};
@@ -19,15 +19,15 @@ use crate::workload::warm::{forget_cached, of_answers, small_content};
 /// Connections that pull cold files.
 const PULLS: usize = 8;
 
-/// The small request is made so often.
+/// The time between two small requests.
 const EVERY: Duration = Duration::from_millis(2);
 
-/// How long a small request takes while files are sent: from the page cache, and cold from the disk.
+/// The time of a small request while files are sent: from the page cache, and cold from the disk.
 pub(crate) fn run(bench: &Bench) -> io::Result<Table> {
-    let large: Vec<Question> =
+    let large: Vec<Request> =
         (0..PULLS as u64).map(|number| bench.upstreams.put_blob(50 + number, bench.blob_bytes / 4)).collect();
     let small = bench.upstreams.put_blob(49, 4096);
-    let content: Vec<Question> = large.iter().chain([&small]).cloned().collect();
+    let content: Vec<Request> = large.iter().chain([&small]).cloned().collect();
     let mut peers = Vec::new();
     peers.extend(bench.nginx_static("nginx sendfile", &content, Kind::Large)?);
     peers.push(bench.wharf(&Setup::default())?);
@@ -36,7 +36,7 @@ pub(crate) fn run(bench: &Bench) -> io::Result<Table> {
         server: "sendfile = false",
         ..Setup::default()
     })?);
-    let certificate = Certificate::make(&bench.yard.clear("certificate")?)?;
+    let certificate = Certificate::make(&bench.workspace.clear("certificate")?)?;
     let tls = Some((certificate.chain.as_path(), certificate.key.as_path()));
     let mut encrypted = bench.wharf(&Setup { name: "wharf TLS", tls, ..Setup::default() })?;
     encrypted.target.tls = Some(certificate.trusted());
@@ -67,7 +67,7 @@ const STUCK: usize = 2000;
 /// Warm blobs of one registry while no client, and while many clients, wait for another registry's upstream.
 pub(crate) fn beside_a_hung_registry(bench: &Bench) -> io::Result<Table> {
     let blobs = small_content(bench);
-    let peer = bench.wharf(&Setup { hung: true, server: PLACES, ..Setup::default() })?;
+    let peer = bench.wharf(&Setup { hung: true, server: LIMITS, ..Setup::default() })?;
     warm(&peer, &blobs)?;
     let mut runs = [Vec::new(), Vec::new()];
     for _ in 0..bench.repetitions {
@@ -78,7 +78,7 @@ pub(crate) fn beside_a_hung_registry(bench: &Bench) -> io::Result<Table> {
                 write!(connection, "GET /hung.example/v2/a/manifests/{number} HTTP/1.1\r\nHost: a\r\n\r\n")?;
                 stuck.push(connection);
             }
-            // All of them are waiting then, and none has been given up.
+            // By then all of them wait, and none has timed out.
             std::thread::sleep(Duration::from_secs(2));
             let measured =
                 load::for_a_time(&peer, &blobs, 16, bench.duration).map_err(|error| named(&peer, &error))?;
@@ -93,18 +93,18 @@ pub(crate) fn beside_a_hung_registry(bench: &Bench) -> io::Result<Table> {
     Ok(table)
 }
 
-fn beside(peer: &Peer, large: &[Question], small: &Question) -> io::Result<Figures> {
+fn beside(peer: &Peer, large: &[Request], small: &Request) -> io::Result<Figures> {
     load::run(async {
         let running = Rc::new(Cell::new(large.len()));
         let started = Instant::now();
         let pulls: Vec<_> = large
             .iter()
             .cloned()
-            .map(|question| {
+            .map(|request| {
                 let (target, running) = (peer.target.clone(), Rc::clone(&running));
                 tokio::task::spawn_local(async move {
                     let pulled =
-                        async { Client::open(&target).await?.ask(&question, Check::Length, |_| {}).await };
+                        async { Client::open(&target).await?.fetch(&request, Check::Length, |_| {}).await };
                     let pulled = pulled.await;
                     running.set(running.get() - 1);
                     pulled
@@ -116,13 +116,13 @@ fn beside(peer: &Peer, large: &[Question], small: &Question) -> io::Result<Figur
         let mut pace = tokio::time::interval(EVERY);
         while running.get() > 0 {
             pace.tick().await;
-            times.push(client.ask(small, Check::Length, |_| {}).await?.whole);
+            times.push(client.fetch(small, Check::Length, |_| {}).await?.whole);
         }
         let wall = started.elapsed();
         for pull in pulls {
             pull.await.map_err(io::Error::other)??;
         }
-        let bytes: usize = large.iter().map(|question| question.content.len()).sum();
+        let bytes: usize = large.iter().map(|request| request.content.len()).sum();
         Ok(vec![
             ("small p50 ms", percentile(&times, 0.5)),
             ("small p99 ms", percentile(&times, 0.99)),

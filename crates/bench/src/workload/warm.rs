@@ -1,11 +1,11 @@
-//! What is stored already: large blobs, ranges, manifests, small blobs; in the clear and over TLS.
+//! Stored content: large blobs, ranges, manifests, small blobs; without and with TLS.
 
 use std::fs;
 use std::io;
 
 use super::{Bench, Kind, named, warm};
 use crate::certificate::Certificate;
-use crate::client::{Check, Question};
+use crate::client::{Check, Request};
 use crate::load::{self, Measured, percentile};
 use crate::peer::{NginxStatic, Peer, Setup};
 use crate::report::{Figures, Table};
@@ -13,7 +13,7 @@ use crate::report::{Figures, Table};
 /// Connections of the large transfers.
 const CONNECTIONS: [usize; 3] = [1, 8, 64];
 
-/// Connections that ask for small things.
+/// Connections for small answers.
 const SMALL_CONNECTIONS: usize = 16;
 
 const SMALL_BLOB_COUNT: u64 = 2000;
@@ -31,14 +31,14 @@ pub(crate) fn range(bench: &Bench) -> io::Result<Table> {
     let whole = bench.upstreams.put_blob(1, bench.blob_bytes);
     let peers = peers_for(bench, std::slice::from_ref(&whole), Kind::Large)?;
     let mut random = fastrand::Rng::with_seed(7);
-    let ranges: Vec<Question> = (0..256)
+    let ranges: Vec<Request> = (0..256)
         .map(|_| {
             let first = random.u64(0..=bench.blob_bytes - RANGE_BYTES);
-            Question { range: Some((first, first + RANGE_BYTES - 1)), ..whole.clone() }
+            Request { range: Some((first, first + RANGE_BYTES - 1)), ..whole.clone() }
         })
         .collect();
     let table = Table::new("warm-range", "Ranges of 1 MiB of that blob", "connections");
-    // A cache that does not know ranges of what it holds is no peer here.
+    // Caches that do not serve ranges of stored content are left out.
     let peers: Vec<Peer> =
         peers.into_iter().filter(|peer| load::once(peer, &ranges[0], Check::Bytes).is_ok()).collect();
     transfers(bench, table, &peers, &ranges, &[1, 8])
@@ -46,12 +46,12 @@ pub(crate) fn range(bench: &Bench) -> io::Result<Table> {
 
 pub(crate) fn blob_over_tls(bench: &Bench) -> io::Result<Table> {
     let content = [bench.upstreams.put_blob(1, bench.blob_bytes)];
-    let certificate = Certificate::make(&bench.yard.clear("certificate")?)?;
+    let certificate = Certificate::make(&bench.workspace.clear("certificate")?)?;
     let tls = Some((certificate.chain.as_path(), certificate.key.as_path()));
     let mut peers = vec![bench.wharf(&Setup { name: "wharf TLS", tls, ..Setup::default() })?];
     if let Some(program) = &bench.programs.nginx {
         let nginx = NginxStatic { program, sendfile: true, nopush: true, tls };
-        peers.push(nginx.start(&bench.yard, "nginx TLS", &content)?);
+        peers.push(nginx.start(&bench.workspace, "nginx TLS", &content)?);
     }
     for peer in &mut peers {
         peer.target.tls = Some(certificate.trusted());
@@ -66,7 +66,7 @@ pub(crate) fn manifest_by_digest(bench: &Bench) -> io::Result<Table> {
     let manifest = bench.upstreams.put_image("warm", 11, &[20_000, 30_000, 40_000]).swap_remove(0);
     let digest = testkit::digest_of(&manifest.content);
     let path = manifest.path.replace("warm", &digest);
-    let by_digest = [Question::whole(path, manifest.content)];
+    let by_digest = [Request::whole(path, manifest.content)];
     let peers = peers_for(bench, &by_digest, Kind::Small)?;
     small(
         bench,
@@ -94,7 +94,7 @@ pub(crate) fn small_blobs(bench: &Bench) -> io::Result<Table> {
 }
 
 /// Blobs of 4 to 64 KiB, in an order that has nothing to do with their sizes.
-pub(crate) fn small_content(bench: &Bench) -> Vec<Question> {
+pub(crate) fn small_content(bench: &Bench) -> Vec<Request> {
     let mut random = fastrand::Rng::with_seed(3);
     (0..SMALL_BLOB_COUNT)
         .map(|number| bench.upstreams.put_blob(1000 + number, random.u64(4096..=65_536)))
@@ -102,7 +102,7 @@ pub(crate) fn small_content(bench: &Bench) -> Vec<Question> {
 }
 
 /// The servers, all of them warm.
-fn peers_for(bench: &Bench, content: &[Question], kind: Kind) -> io::Result<Vec<Peer>> {
+fn peers_for(bench: &Bench, content: &[Request], kind: Kind) -> io::Result<Vec<Peer>> {
     let mut peers = Vec::new();
     peers.extend(bench.nginx_static("nginx sendfile", content, kind)?);
     peers.push(bench.wharf(&Setup::default())?);
@@ -127,18 +127,18 @@ fn transfers(
     bench: &Bench,
     mut table: Table,
     peers: &[Peer],
-    questions: &[Question],
+    requests: &[Request],
     connections: &[usize],
 ) -> io::Result<Table> {
     for &count in connections {
         for peer in peers {
             // Untimed: at this many connections at once, every byte of every body is right.
-            let some = &questions[..questions.len().min(4)];
+            let some = &requests[..requests.len().min(4)];
             load::to_the_end(peer, some, count.min(8), 1, Check::Bytes)
                 .map_err(|error| named(peer, &error))?;
         }
         let medians = bench.interleave(peers, |peer| {
-            let measured = load::for_a_time(peer, questions, count, bench.duration)
+            let measured = load::for_a_time(peer, requests, count, bench.duration)
                 .map_err(|error| named(peer, &error))?;
             Ok(of_transfers(&measured))
         })?;
@@ -159,10 +159,10 @@ pub(crate) fn of_transfers(measured: &Measured) -> Figures {
 }
 
 /// Rates and costs of small answers.
-fn small(bench: &Bench, mut table: Table, peers: &[Peer], questions: &[Question]) -> io::Result<Table> {
+fn small(bench: &Bench, mut table: Table, peers: &[Peer], requests: &[Request]) -> io::Result<Table> {
     let medians = bench.interleave(peers, |peer| {
         bench.upstreams.forget_requests();
-        let measured = load::for_a_time(peer, questions, SMALL_CONNECTIONS, bench.duration)
+        let measured = load::for_a_time(peer, requests, SMALL_CONNECTIONS, bench.duration)
             .map_err(|error| named(peer, &error))?;
         let mut figures = of_answers(&measured);
         let asked = bench.upstreams.request_count() as f64 / measured.answers as f64;
@@ -196,7 +196,7 @@ fn push_all(table: &mut Table, peers: &[Peer], at: usize, medians: Vec<Figures>,
     }
 }
 
-/// Files of the content below `directory`, so that a page cache can be told to forget them.
+/// Files of the content below `directory`, so that they can be dropped from the page cache.
 pub(crate) fn forget_cached(directory: &std::path::Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
