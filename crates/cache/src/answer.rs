@@ -21,7 +21,7 @@ pub enum Want {
     Get,
 }
 
-/// A manifest, byte for byte as the upstream served it.
+/// A manifest exactly as the upstream served it.
 #[derive(Debug)]
 pub struct ManifestAnswer {
     /// The digest of the bytes.
@@ -34,9 +34,9 @@ pub struct ManifestAnswer {
     pub bytes: Option<Bytes>,
     /// The manifest, if it is too large for memory. Both may be absent when only the description was wanted.
     pub file: Option<BlobReader>,
-    /// Where it came from.
+    /// The outcome of the request.
     pub outcome: Outcome,
-    /// For a tag: how long ago the upstream last confirmed what it names.
+    /// For a tag: how long ago the upstream last confirmed the digest.
     pub age: Option<Duration>,
 }
 
@@ -58,13 +58,13 @@ impl ManifestAnswer {
         Self { digest: digest.clone(), media_type, size, bytes, file, outcome, age }
     }
 
-    /// The answer with the upstream's description, which nothing stored bears out.
+    /// The answer with the upstream's description, without stored content.
     pub(crate) fn described(digest: &Digest, media_type: MediaType, size: u64) -> Self {
         let digest = digest.clone();
         Self { digest, media_type, size, bytes: None, file: None, outcome: Outcome::Miss, age: None }
     }
 
-    /// Whether the manifest itself is at hand, and not only its description.
+    /// Whether this has the manifest itself, and not only its description.
     pub(crate) fn has_content(&self) -> bool {
         self.bytes.is_some() || self.file.is_some()
     }
@@ -73,37 +73,38 @@ impl ManifestAnswer {
 /// A blob, or a range of it.
 #[derive(Debug)]
 pub struct BlobAnswer {
-    /// The whole blob's size in bytes; `None` only for a HEAD of a blob that is there and whose size is not told.
+    /// The whole blob's size in bytes; `None` only for a HEAD, if the blob exists but the upstream does not
+    /// say its size.
     pub size: Option<u64>,
     /// The bytes that `body` carries.
     pub range: ByteRange,
-    /// Whether a range was asked for and is answered as one (status 206).
+    /// Whether a range was requested and is served as one (status 206).
     pub partial: bool,
     /// The bytes; absent when only the description was wanted.
     pub body: Option<BlobReader>,
-    /// For a body that is on its way into the store.
+    /// For a body from a fill.
     pub keeping: Option<Keeping>,
-    /// Where it came from.
+    /// The outcome of the request.
     pub outcome: Outcome,
 }
 
-/// Tells whether a blob that is on its way into the store will get there.
+/// Tells whether the blob of a fill is still expected to be stored.
 #[derive(Clone, Debug)]
 pub struct Keeping(Arc<AtomicBool>);
 
 impl Keeping {
-    /// `loss` becomes true when the store has failed.
+    /// `loss` becomes true when the store fails.
     pub(crate) fn new(loss: Arc<AtomicBool>) -> Self {
         Self(loss)
     }
 
-    /// Whether it is known by now that the store could not take it.
+    /// Whether the store has failed to take the blob.
     pub fn has_failed(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// A page of tags or of referrers, as the upstream wrote it.
+/// A page of tags or of referrers, as the upstream served it.
 #[derive(Clone, Debug)]
 pub struct ListAnswer {
     /// The JSON document.
@@ -114,19 +115,19 @@ pub struct ListAnswer {
     pub next: Option<String>,
     /// The referrers API's `OCI-Filters-Applied`.
     pub filters_applied: Option<String>,
-    /// Where it came from.
+    /// The outcome of the request.
     pub outcome: Outcome,
-    /// For a stale page: how long ago the upstream gave it.
+    /// For a stale page: how long ago the upstream served it.
     pub age: Option<Duration>,
 }
 
-/// A page of the repositories that this backend holds something of.
+/// A page of the repositories with stored content.
 #[derive(Debug)]
 pub struct CatalogAnswer {
     /// Sorted names.
     pub repositories: Vec<Repository>,
     /// Whether more follow.
     pub more: bool,
-    /// The memory that the list takes until it is sent.
+    /// The memory of the list, held until it is sent.
     pub memory: Share,
 }

@@ -1,5 +1,5 @@
-//! The only door to the upstream: it takes the permits, knows whether the registry is configured offline, bounds the
-//! time, and turns the upstream's errors into those of a pull.
+//! The only access to the upstream: takes the permits, refuses if the registry is configured offline, bounds
+//! the time, and converts the upstream's errors to those of a pull.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::error::PullError;
 use crate::permits::{ClientPermit, PermitHolder, Permits, UpstreamPermit};
 use crate::settings::Settings;
 
-/// Gives out the right to ask one upstream.
+/// Grants the right to send requests to one upstream.
 #[derive(Debug)]
 pub(crate) struct Asker {
     /// The registry's name, as configured.
@@ -24,16 +24,16 @@ pub(crate) struct Asker {
     is_offline: bool,
 }
 
-/// The right to ask. Dropping it gives the permit back.
+/// The right to send a request. Dropping it releases the permit.
 #[derive(Debug)]
 pub(crate) struct Asking {
     upstream: Arc<dyn Upstream>,
-    /// `None` for a transfer: that keeps the permit where it can be reclaimed.
+    /// `None` for a transfer, whose permit is kept where it can be reclaimed.
     _permit: Option<UpstreamPermit>,
 }
 
 impl Asker {
-    /// A door to `upstream`.
+    /// Access to `upstream`.
     pub(crate) fn new(
         registry: Arc<str>,
         upstream: Arc<dyn Upstream>,
@@ -49,8 +49,8 @@ impl Asker {
         }
     }
 
-    /// Counts a client among those that wait for the upstream, until the permit is dropped. Every pull that the store
-    /// alone cannot answer comes through here first.
+    /// Counts a client among those that wait for the upstream, until the permit is dropped. Every pull that
+    /// the store alone cannot answer calls this first.
     ///
     /// # Errors
     /// [`PullError::Offline`], [`PullError::Overloaded`].
@@ -59,7 +59,7 @@ impl Asker {
         self.permits.client()
     }
 
-    /// The right to one request for a client that is there.
+    /// The right to one request for a connected client.
     ///
     /// # Errors
     /// [`PullError::Offline`], [`PullError::Overloaded`].
@@ -69,7 +69,7 @@ impl Asker {
         Ok(Asking { upstream: self.upstream.clone(), _permit: Some(permit) })
     }
 
-    /// Gives `holder` the permit for a transfer, so that a client can reclaim it when no other is left.
+    /// Gives `holder` the permit for a transfer. When no other permit is left, a client can reclaim it.
     ///
     /// # Errors
     /// [`PullError::Offline`], [`PullError::Overloaded`].
@@ -78,16 +78,16 @@ impl Asker {
         self.permits.transfer(holder)
     }
 
-    /// The right to ask for a transfer that [has its permit](Self::permit_transfer). Its further connections need none
-    /// of their own: another bound limits them.
+    /// The right to send the requests of a transfer that [has its permit](Self::permit_transfer). Its further
+    /// connections need no permit: they have their own bound.
     pub(crate) fn ask_for_transfer(&self) -> Asking {
         Asking { upstream: self.upstream.clone(), _permit: None }
     }
 
-    /// Gives `pull` as much time as a client waits for a whole document.
+    /// Runs `pull` for at most the time that a client waits for a whole document.
     ///
     /// # Errors
-    /// The error of `pull`; [`PullError::UpstreamUnavailable`] when the time is over.
+    /// The error of `pull`; [`PullError::UpstreamUnavailable`] after that time.
     pub(crate) async fn within_deadline<T>(
         &self,
         pull: impl Future<Output = Result<T, PullError>>,
@@ -145,7 +145,7 @@ impl Asking {
     /// [`Upstream::get_blob`].
     ///
     /// # Errors
-    /// The upstream's own, because a transfer decides by them how it goes on.
+    /// The upstream's own, because a transfer decides by them how to continue.
     pub(crate) async fn get_blob(
         &self,
         repository: &Repository,

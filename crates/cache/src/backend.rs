@@ -1,4 +1,4 @@
-//! A backend: one upstream, one store, one set of rooms. Nothing in it is shared with another backend.
+//! A backend: one upstream, one store, one set of tables. It shares none of them with another backend.
 
 use std::sync::Arc;
 
@@ -30,11 +30,11 @@ use crate::tags::Tags;
 pub struct Parts {
     /// The registry's name, as configured.
     pub name: String,
-    /// The registry to ask.
+    /// The upstream registry.
     pub upstream: Arc<dyn Upstream>,
     /// The store of blobs.
     pub blobs: Arc<dyn BlobStore>,
-    /// The store of tags, manifests and links.
+    /// The store of tags, manifests and grants.
     pub records: Arc<dyn RecordStore>,
     /// Admission limits of the upstreams of all backends together.
     pub bounds_of_all: Bounds,
@@ -44,7 +44,7 @@ pub struct Parts {
     pub settings: Settings,
     /// This registry's numbers.
     pub metrics: Arc<RegistryMetrics>,
-    /// Owns every task that the backend spawns.
+    /// Tracks every task that the backend spawns.
     pub tasks: TaskTracker,
     /// Ends fills at shutdown.
     pub cancel: CancellationToken,
@@ -67,9 +67,9 @@ impl Backend {
         Self::with_tables(parts, None)
     }
 
-    /// A backend with other rules, or another upstream, over the store of this one, whose place it takes. It joins the
-    /// transfers that are under way, and knows what is known of the store. Grants and refusals are asked for again:
-    /// they were given to whoever asked then.
+    /// A successor of this backend over the same store, with other rules or another upstream. It joins the
+    /// transfers in flight and takes over the tables of the store. It asks for grants and refusals again,
+    /// because they belong to the old login.
     #[must_use]
     pub fn succeeded_by(&self, parts: Parts) -> Self {
         Self::with_tables(parts, Some(self.tables.for_successor()))
@@ -105,7 +105,8 @@ impl Backend {
         }
     }
 
-    /// What may depend on this registry's upstream; to be [resized](Bounds::resize) when the process may do more, or less.
+    /// The admission limits of this registry's upstream; [resize](Bounds::resize) them when the process's
+    /// capacity changes.
     pub fn bounds(&self) -> &Bounds {
         &self.tables.bounds
     }
@@ -130,7 +131,7 @@ impl Backend {
         self.shared.settings.hub_names
     }
 
-    /// Pulls a manifest. The digest that a HEAD names can be pulled afterwards.
+    /// Pulls a manifest. After a HEAD, its digest can be pulled.
     ///
     /// # Errors
     /// See [`PullError`]. An outage is an error only when nothing stored may stand in.
@@ -143,18 +144,19 @@ impl Backend {
         match reference {
             Reference::Digest(digest) => match self.manifests.pull_stored(repository, digest).await? {
                 Some(hit) => Ok(hit),
-                // A tag may have just named it, and is served from then on.
+                // If a HEAD of a tag has just named it, the tag can be served from now on.
                 None => Box::pin(self.tags.pull_digest(repository, digest, want)).await,
             },
             Reference::Tag(tag) => self.tags.pull(repository, tag, want).await,
         }
     }
 
-    /// Pulls a blob or a range of it. A HEAD downloads nothing; a GET that misses starts a fill, and answers
-    /// with the first byte, or some seconds after the size is known (for a small blob: as soon as it is verified).
+    /// Pulls a blob or a range of it. A HEAD downloads no body. A GET that misses starts a fill, and returns
+    /// with the first byte, or some seconds after the size is known (for a small blob: as soon as it is
+    /// verified).
     ///
     /// # Errors
-    /// See [`PullError`]; after an answer the body can still fail, and must then not be ended cleanly.
+    /// See [`PullError`]. The body can still fail after that; then the connection must not end it cleanly.
     pub async fn pull_blob(
         &self,
         repository: &Repository,
@@ -165,9 +167,8 @@ impl Backend {
         self.blobs.pull(repository, digest, range, want).await
     }
 
-    /// Opens several ranges of a blob. `None` where they are not given in parts, and the whole blob is the answer
-    /// (RFC 9110, section 14.2): it is not stored, its bytes have yet to be hashed and that takes long, or
-    /// the ranges together are more than the blob.
+    /// Opens several ranges of a blob. `None`: the whole blob is the answer (RFC 9110, section 14.2), because
+    /// it is not stored, is not hashed yet and hashing takes long, or is smaller than the ranges together.
     ///
     /// # Errors
     /// As [`pull_blob`](Self::pull_blob).
@@ -180,8 +181,8 @@ impl Backend {
         self.blobs.pull_ranges(repository, digest, ranges).await
     }
 
-    /// The tags of a repository, from the upstream. While it cannot be asked, the last answer stands in, marked as
-    /// stale; without one, the failure is the answer, because a list says what is absent too.
+    /// The tags of a repository, from the upstream. While the upstream is unavailable, returns the last
+    /// stored page, marked as stale; without one, the error, because a list also says what is absent.
     ///
     /// # Errors
     /// See [`PullError`].
@@ -189,9 +190,9 @@ impl Backend {
         self.listings.tags(repository, page).await
     }
 
-    /// The referrers of a digest (distribution-spec, "Listing Referrers"). While the upstream cannot be asked, the
-    /// last answer stands in, marked as stale; without one it is a not-found, which no client takes for a failed
-    /// pull.
+    /// The referrers of a digest (distribution-spec, "Listing Referrers"). While the upstream is unavailable,
+    /// returns the last stored page, marked as stale; without one, a not-found, which no client treats as a
+    /// failed pull.
     ///
     /// # Errors
     /// See [`PullError`].
@@ -205,11 +206,11 @@ impl Backend {
         self.listings.referrers(repository, digest, artifact_type, page).await
     }
 
-    /// Lists the repositories that this registry holds something of; `None` when the listing is turned off.
+    /// Lists the repositories with stored content; `None`: the listing is turned off.
     ///
     /// # Errors
-    /// [`PullError::Store`] when the store cannot be listed; [`PullError::Overloaded`] when there is no memory left for
-    /// the list.
+    /// [`PullError::Store`] when the store cannot be listed; [`PullError::Overloaded`] when no memory is left
+    /// for the list.
     pub async fn catalog(&self, page: &Page) -> Result<Option<CatalogAnswer>, PullError> {
         self.listings.catalog(page).await
     }

@@ -1,4 +1,4 @@
-//! The bytes of an answer, from wherever they come.
+//! The body of an answer, from the store or from a fill.
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,17 +11,19 @@ use futures_util::stream::BoxStream;
 use oci::ByteRange;
 use storage::OpenBlob;
 
+use crate::detail::Detail;
 use crate::error::PullError;
 
-/// The longest piece of a file, in bytes: what one connection sends before the others of its thread get a
-/// turn.
+/// The longest piece of a file, in bytes: one connection sends this much before the others of its thread get
+/// a turn.
 pub(crate) const PIECE_BYTES_MAX: u64 = 512 * 1024;
 
-/// One blocking read when the page cache does not have the bytes. It costs two hops between threads, and the system
-/// reads ahead meanwhile; what is larger keeps the others of the connection's thread waiting when it is sent.
+/// The size of one blocking read, for bytes that are not in the page cache. It costs two thread switches, and
+/// the kernel reads ahead meanwhile; a larger one would delay the other connections of the thread when it is
+/// sent.
 const BLOCKING_READ_BYTES: u64 = 128 * 1024;
 
-/// One read that must not block; small enough for its buffer to stay in the processor's cache.
+/// The size of one non-blocking read; its buffer fits into the processor's cache.
 const INLINE_READ_BYTES: u64 = 64 * 1024;
 
 /// A part of an answer's bytes.
@@ -29,36 +31,36 @@ const INLINE_READ_BYTES: u64 = 64 * 1024;
 pub enum Piece {
     /// In memory; never empty.
     Bytes(Bytes),
-    /// In a file that can be handed to a socket.
+    /// In a file that can be sent to a socket directly.
     File(FilePiece),
 }
 
-/// Bytes of readable content: not necessarily verified, but never to change.
+/// Bytes of readable content: perhaps not verified yet, but immutable.
 #[derive(Clone, Debug)]
 pub struct FilePiece {
-    /// The content; it is [a file](OpenBlob::as_file) where a [`Piece`] says so.
+    /// The content; it is [a file](OpenBlob::as_file) if a [`Piece`] says so.
     pub blob: OpenBlob,
-    /// Where the piece begins.
+    /// The offset of the piece.
     pub offset: u64,
-    /// Its length in bytes: at least 1, at most 512 KiB.
+    /// The length of the piece in bytes: at least 1, at most 512 KiB.
     pub length: u64,
 }
 
 impl FilePiece {
-    /// The beginning of what there is to be read between `offset` and `end`, which is beyond it.
+    /// The first piece of the bytes from `offset` to `end`, which is larger.
     pub(crate) fn first(blob: OpenBlob, offset: u64, end: u64) -> Self {
         Self { blob, offset, length: (end - offset).min(PIECE_BYTES_MAX) }
     }
 }
 
 /// A stream of exactly [`BlobReader::remaining`] bytes, or of fewer and then an error. It never ends early
-/// without one.
+/// without an error.
 pub struct BlobReader {
     remaining: u64,
     source: Source,
-    /// The piece that is being copied, in several reads.
+    /// The rest of the piece that is being copied.
     copied: Option<FilePiece>,
-    /// One of these reads, which waits for the disk.
+    /// The blocking read of that piece, if one is in progress.
     reading: Option<BoxFuture<'static, Result<Bytes, PullError>>>,
 }
 
@@ -74,7 +76,7 @@ impl BlobReader {
         Self::of(range.len(), Source::Stored(blob, range.start))
     }
 
-    /// Reads what `pieces` gives: `length` bytes. A file among them need not be one that can be sent.
+    /// Reads `length` bytes from `pieces`. A file among them need not be one that can be sent.
     pub(crate) fn streamed(length: u64, pieces: BoxStream<'static, Result<Piece, PullError>>) -> Self {
         Self::of(length, Source::Streamed(pieces))
     }
@@ -83,12 +85,12 @@ impl BlobReader {
         Self { remaining, source, copied: None, reading: None }
     }
 
-    /// Bytes that are still to come.
+    /// The number of remaining bytes.
     pub fn remaining(&self) -> u64 {
         self.remaining
     }
 
-    /// The next bytes, copied where they are in a file; never empty ones.
+    /// The next bytes, copied if they are in a file; never empty.
     ///
     /// # Errors
     /// An error is final: the body cannot be completed, and the connection must not end it cleanly.
@@ -104,11 +106,11 @@ impl BlobReader {
         Poll::Ready(Some(chunk.inspect(|bytes| self.remaining -= bytes.len() as u64)))
     }
 
-    /// The next piece, for a connection that can send files. Where a file cannot be sent, bytes come instead.
+    /// The next piece, for a connection that can send files. If a file cannot be sent, returns bytes instead.
     ///
     /// # Errors
-    /// As [`poll_chunk`](Self::poll_chunk). Also when sending the piece of a file fails, the body cannot be
-    /// completed.
+    /// As [`poll_chunk`](Self::poll_chunk). The body also cannot be completed when sending a piece of a file
+    /// fails.
     pub fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Piece, PullError>>> {
         if self.remaining == 0 {
             return Poll::Ready(None);
@@ -153,7 +155,7 @@ impl BlobReader {
         Poll::Ready(piece)
     }
 
-    /// The first bytes of `piece`; the rest of it is what comes next.
+    /// The first bytes of `piece`; the rest becomes the next piece.
     fn poll_copy(
         &mut self,
         context: &mut Context<'_>,
@@ -187,19 +189,22 @@ impl fmt::Debug for BlobReader {
     }
 }
 
-/// The first bytes of a piece, if they can be had without waiting.
+/// The first bytes of a piece, if they can be read without blocking.
 fn read_cached(piece: &FilePiece) -> Option<Bytes> {
     let length = usize::try_from(piece.length.min(INLINE_READ_BYTES)).expect("64 KiB fit a usize");
-    // A read that failed is tried again where it may block: the body under way cannot be had otherwise.
+    // A failed read is repeated as a blocking read: that may still save the body.
     piece.blob.try_read(piece.offset, length).ok().flatten().filter(|bytes| !bytes.is_empty())
 }
 
-/// Reads the first bytes of a piece on a thread that may block. Never returns empty bytes.
+/// Reads the first bytes of a piece on a blocking thread. Never returns empty bytes.
 async fn read(piece: FilePiece) -> Result<Bytes, PullError> {
     let length = usize::try_from(piece.length.min(BLOCKING_READ_BYTES)).expect("128 KiB fit a usize");
     match piece.blob.read(piece.offset, length).await {
         Ok(bytes) if !bytes.is_empty() => Ok(bytes),
-        Ok(_) => Err(PullError::Store { detail: "a stored file is shorter than it was".to_owned() }),
-        Err(error) => Err(PullError::Store { detail: format!("reading failed: {}", error.kind()) }),
+        Ok(_) => Err(PullError::Store { detail: "a stored file has become shorter".into() }),
+        Err(error) => {
+            let text = format!("reading failed: {}", error.kind());
+            Err(PullError::Store { detail: Detail::hiding(text, error) })
+        }
     }
 }

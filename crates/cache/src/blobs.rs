@@ -1,4 +1,4 @@
-//! The blobs of one registry: what is known of them, and the table of those on their way.
+//! The blobs of one registry: their state, and the table of fills.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use crate::shared::Shared;
 use crate::store_tables::StoreTables;
 use crate::stored_blobs::StoredBlobs;
 
-/// A digest whose bytes were wrong stays suspect for this time.
+/// A digest with wrong bytes stays suspect for this time.
 const SUSPECT_TTL: Duration = Duration::from_secs(60);
 
-/// Suspects that are remembered at a time.
+/// The most suspects that are remembered.
 const SUSPECT_COUNT_MAX: usize = 4096;
 
-/// After this many wrong bodies within a minute, a digest is left alone for that minute.
+/// After this number of wrong bodies within a minute, a digest is not requested for that minute.
 const MISMATCH_COUNT_MAX: u32 = 2;
 
-/// Owns what is known of blobs. Pulls and transfers share it.
+/// The state of blobs, shared by pulls and transfers.
 #[derive(Debug)]
 pub(crate) struct Blobs {
     pub(crate) shared: Arc<Shared>,
@@ -35,13 +35,13 @@ pub(crate) struct Blobs {
     /// The blobs that lately fetched manifests name.
     pub(crate) named: Arc<NamedBlobs>,
     pub(crate) stored: Arc<StoredBlobs>,
-    /// Blobs on their way.
+    /// The fills in flight.
     pub(crate) fills: FillTable,
-    /// Connections that bring blobs.
+    /// The connections that fetch blobs.
     pub(crate) connections: Arc<Connections>,
-    /// Digests whose bytes were wrong lately, and how often.
+    /// Digests with recently wrong bytes, and how often.
     suspects: Recent<Digest, u32>,
-    /// HEADs under way.
+    /// HEADs in flight.
     pub(crate) size_flights: Flights<(Repository, Digest), Option<u64>>,
 }
 
@@ -66,8 +66,9 @@ impl Blobs {
         }
     }
 
-    /// Notes that the upstream's bytes for a blob were wrong. Ranges may be what was wrong, of this blob and of others:
-    /// so this one is asked for as a whole from now on, and if `has_ranges`, no others are shared for a while.
+    /// Notes that the upstream's bytes for a blob were wrong. Its ranges may be the cause, for other blobs
+    /// too: so this one is requested as a whole from now on, and if `has_ranges`, no blob is shared among
+    /// connections for a while.
     pub(crate) fn note_mismatch(&self, digest: &Digest, has_ranges: bool) {
         self.shared.metrics.verify_failed();
         self.connections.ask_plainly(digest);
@@ -79,11 +80,11 @@ impl Blobs {
     }
 
     /// # Errors
-    /// [`PullError::DigestMismatch`] for a blob whose bytes have just been wrong twice.
+    /// [`PullError::DigestMismatch`] if the blob's bytes were recently wrong twice.
     pub(crate) fn refuse_suspect(&self, digest: &Digest) -> Result<(), PullError> {
         if self.suspects.get(digest).is_some_and(|count| count >= MISMATCH_COUNT_MAX) {
             let detail = format!("the upstream keeps sending other bytes than {digest}");
-            return Err(PullError::DigestMismatch { detail });
+            return Err(PullError::DigestMismatch { detail: detail.into() });
         }
         Ok(())
     }

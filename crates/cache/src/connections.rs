@@ -1,4 +1,4 @@
-//! The connections that bring blobs from one registry, and whether it gives parts of blobs as asked.
+//! The connections that fetch blobs from one registry, and whether it serves ranges of blobs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,24 +8,24 @@ use oci::Digest;
 
 use crate::recent::Recent;
 
-/// After a registry refused a part, each blob gets one connection only for this time.
+/// After a registry refused a range, each blob gets only one connection for this time.
 const REFUSAL_TTL: Duration = Duration::from_secs(300);
 
-/// A blob whose ranges were wrong, or did not come, is asked for as a whole only for this time. The table remembers
+/// A blob whose ranges were wrong or missing is requested only as a whole for this time. The table remembers
 /// `PLAIN_COUNT_MAX` of them.
 const PLAIN_TTL: Duration = Duration::from_secs(24 * 3600);
 const PLAIN_COUNT_MAX: usize = 4096;
 
-/// The connections that bring blobs from one registry.
+/// The connections that fetch blobs from one registry.
 #[derive(Debug)]
 pub(crate) struct Connections {
     count: AtomicUsize,
     refused: Recent<(), ()>,
-    /// Blobs that are asked for as a whole.
+    /// Blobs that are requested only as a whole.
     plain: Recent<Digest, ()>,
 }
 
-/// One connection under way.
+/// One connection in use.
 #[derive(Debug)]
 pub(crate) struct Connection(Arc<Connections>);
 
@@ -38,25 +38,25 @@ impl Connections {
         }
     }
 
-    /// Every blob gets its first connection, however many there are.
+    /// A blob's first connection, which is never refused.
     pub(crate) fn open(self: &Arc<Self>) -> Connection {
         self.count.fetch_add(1, Ordering::Relaxed);
         Connection(Arc::clone(self))
     }
 
-    /// A further connection, if fewer than `count_max` are under way.
+    /// A further connection, if fewer than `count_max` are in use.
     pub(crate) fn try_open(self: &Arc<Self>, count_max: usize) -> Option<Connection> {
         let enter = |count| (count < count_max).then_some(count + 1);
         self.count.try_update(Ordering::Relaxed, Ordering::Relaxed, enter).ok()?;
         Some(Connection(Arc::clone(self)))
     }
 
-    /// The registry did not give a part of a blob as asked.
+    /// Notes that the registry did not serve a range as requested.
     pub(crate) fn note_refusal(&self) {
         self.refused.insert((), ());
     }
 
-    /// The blob's ranges were wrong, or did not come: from now on the whole is asked for.
+    /// Notes that the blob's ranges were wrong or missing: from now on it is requested as a whole.
     pub(crate) fn ask_plainly(&self, digest: &Digest) {
         self.plain.insert(digest.clone(), ());
     }
@@ -65,7 +65,7 @@ impl Connections {
         self.plain.get(digest).is_some()
     }
 
-    /// Whether nothing is known that speaks against asking for parts.
+    /// Whether the registry is not known to refuse ranges.
     pub(crate) fn serve_parts(&self) -> bool {
         self.refused.get(&()).is_none()
     }

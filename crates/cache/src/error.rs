@@ -1,81 +1,76 @@
-//! Why a pull failed, in terms of what the client is told.
+//! Why a pull failed, in terms of the response to the client.
 
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use storage::StoreError;
 use telemetry::PullFailure;
 use upstream::ErrorKind;
 
-/// A failed pull. Cheap to clone, because every reader of a fill gets it. `detail` is one line that is fit
-/// for clients: it names the upstream and what it answered, never a secret.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+use crate::detail::Detail;
+
+/// A failed pull. Cheap to clone, because every reader of a fill gets it. Its message and `detail` are one
+/// line for clients: they name the upstream and what it did, never a path or a secret. The
+/// [`source`](Error::source) is for the log: the errors of the store and of the libraries behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PullError {
-    /// The registry itself said that it does not have it.
-    #[error("not found: {detail}")]
+    /// The registry itself answered that it does not exist.
     NotFound {
-        /// The upstream's answer.
-        detail: String,
+        /// The upstream's response.
+        detail: Detail,
     },
-    /// The registry itself, or its token service, refused.
-    #[error("denied: {detail}")]
+    /// The registry itself, or its token service, refused access.
     Denied {
-        /// The upstream's answer, and whether credentials were sent.
-        detail: String,
+        /// The upstream's response, and whether credentials were sent.
+        detail: Detail,
     },
-    /// A status that says no, without a sign that the registry itself gave it: nothing follows from it, but that it
-    /// can be passed on where nothing stored stands in.
-    #[error("unconfirmed: {detail}")]
+    /// A negative status without a sign that the registry itself gave it. It proves nothing, but is passed on
+    /// if no stored copy may be served.
     Unconfirmed {
         /// The status.
         status: u16,
-        /// The upstream's answer.
-        detail: String,
+        /// The upstream's response.
+        detail: Detail,
     },
-    /// The upstream asked us to slow down, and nothing stored can be served instead.
-    #[error("throttled: {detail}")]
+    /// The upstream asked us to slow down, and no stored copy may be served.
     Throttled {
-        /// The time for which the upstream wants to be left alone.
+        /// The pause that the upstream asked for.
         retry_after: Option<Duration>,
-        /// The upstream's answer.
-        detail: String,
+        /// The upstream's response.
+        detail: Detail,
     },
-    /// The upstream could not be asked, or its answer was unusable.
-    #[error("upstream unavailable: {detail}")]
+    /// The upstream could not be asked, or its response was unusable.
     UpstreamUnavailable {
-        /// Whether a deadline passed, as opposed to a refusal or a broken answer.
+        /// Whether a deadline passed, as opposed to a refusal or a broken response.
         timed_out: bool,
         /// What happened.
-        detail: String,
+        detail: Detail,
     },
-    /// A bound is reached, of work under way for this registry or of bytes in memory, and nothing stored can be served
-    /// instead.
-    #[error("as much is under way already as may be")]
+    /// A bound on work in flight for this registry, or on bytes in memory, is reached, and no stored copy may
+    /// be served.
     Overloaded,
-    /// The registry is configured offline, and the store does not hold what was asked for.
-    #[error("configured offline, and not held")]
+    /// The registry is configured offline, and the content is not stored.
     Offline,
-    /// The upstream's bytes do not have the digest that was asked for.
-    #[error("digest mismatch: {detail}")]
+    /// The upstream's bytes do not have the requested digest.
     DigestMismatch {
-        /// Which digest, and what came instead.
-        detail: String,
+        /// The requested digest and the one of the bytes.
+        detail: Detail,
     },
-    /// The asked range starts at or past the end of the blob.
-    #[error("the range lies outside the blob of {size} bytes")]
+    /// The requested range starts at or after the end of the blob.
     RangeNotSatisfiable {
         /// The blob's size in bytes.
         size: u64,
     },
-    /// The store failed in a way that the upstream could not make good.
-    #[error("store: {detail}")]
+    /// The store failed, and the upstream could not make up for it.
     Store {
-        /// Which call failed, without paths.
-        detail: String,
+        /// The call that failed, without paths.
+        detail: Detail,
     },
 }
 
 impl PullError {
-    /// Whether the upstream could not be asked, so that a stale copy may stand in. Refusals are no outage.
+    /// Whether the upstream could not be asked, so that a stale copy may be served. Refusals are no outage.
     pub fn is_outage(&self) -> bool {
         matches!(
             self,
@@ -86,18 +81,24 @@ impl PullError {
         )
     }
 
-    /// The same, or the registry is configured offline: in both cases nothing is known against a stored copy.
+    /// Whether this is an outage, or the registry is configured offline: neither speaks against a stored
+    /// copy.
     pub(crate) fn is_outage_or_offline(&self) -> bool {
         self.is_outage() || *self == Self::Offline
     }
 
-    /// Whether the registry itself has said no: only then may anything be given up, forgotten or remembered for it.
+    /// Whether the registry itself refused: only then may stored content be dropped or the refusal be
+    /// remembered.
     pub fn is_definite_no(&self) -> bool {
         matches!(self, Self::NotFound { .. } | Self::Denied { .. })
     }
 
     /// The details, without the kind of the error.
     pub fn detail(&self) -> Option<&str> {
+        self.full_detail().map(|detail| &**detail)
+    }
+
+    fn full_detail(&self) -> Option<&Detail> {
         match self {
             Self::NotFound { detail }
             | Self::Denied { detail }
@@ -127,27 +128,52 @@ impl PullError {
         }
     }
 
-    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+    pub(crate) fn unavailable(detail: impl Into<Detail>) -> Self {
         Self::UpstreamUnavailable { timed_out: false, detail: detail.into() }
     }
 
-    pub(crate) fn timed_out(detail: impl Into<String>) -> Self {
+    pub(crate) fn timed_out(detail: impl Into<Detail>) -> Self {
         Self::UpstreamUnavailable { timed_out: true, detail: detail.into() }
+    }
+}
+
+impl fmt::Display for PullError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound { detail } => write!(f, "not found: {detail}"),
+            Self::Denied { detail } => write!(f, "denied: {detail}"),
+            Self::Unconfirmed { detail, .. } => write!(f, "unconfirmed: {detail}"),
+            Self::Throttled { detail, .. } => write!(f, "throttled: {detail}"),
+            Self::UpstreamUnavailable { detail, .. } => write!(f, "upstream unavailable: {detail}"),
+            Self::Overloaded => f.write_str("too many requests are in flight"),
+            Self::Offline => f.write_str("configured offline, and not stored"),
+            Self::DigestMismatch { detail } => write!(f, "digest mismatch: {detail}"),
+            Self::RangeNotSatisfiable { size } => {
+                write!(f, "the range lies outside the blob of {size} bytes")
+            }
+            Self::Store { detail } => write!(f, "store: {detail}"),
+        }
+    }
+}
+
+impl Error for PullError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.full_detail()?.source()
     }
 }
 
 impl From<&upstream::Error> for PullError {
     fn from(error: &upstream::Error) -> Self {
-        let detail = error.to_string();
+        let detail = Detail::of(error.clone());
         match error.kind() {
             ErrorKind::NotFound => Self::NotFound { detail },
             ErrorKind::Denied => Self::Denied { detail },
             ErrorKind::Unconfirmed => Self::Unconfirmed { status: error.status().unwrap_or(404), detail },
             ErrorKind::Throttled => Self::Throttled { retry_after: error.retry_after(), detail },
             ErrorKind::Overloaded => Self::Overloaded,
-            ErrorKind::TimedOut => Self::UpstreamUnavailable { timed_out: true, detail },
+            ErrorKind::TimedOut => Self::timed_out(detail),
             ErrorKind::Unreachable | ErrorKind::Resting | ErrorKind::Invalid | ErrorKind::Interrupted => {
-                Self::UpstreamUnavailable { timed_out: false, detail }
+                Self::unavailable(detail)
             }
         }
     }
@@ -161,6 +187,10 @@ impl From<upstream::Error> for PullError {
 
 impl From<&StoreError> for PullError {
     fn from(error: &StoreError) -> Self {
-        Self::Store { detail: format!("{} failed", error.call()) }
+        let text = format!("{} failed", error.call());
+        Self::Store { detail: Detail::hiding(text, error.clone()) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
-//! A fill: one blob on its way from the upstream, with one writer and any number of readers.
+//! A fill: one blob on its way into the store, with one writer and any number of readers.
 //!
-//! The writer publishes how far the bytes have come; readers follow from the file at their own pace. A
-//! writer that ends in any way but success turns every reader's stream into an error, never into an end.
+//! The writer publishes its progress; readers follow from the file at their own pace. A writer that ends
+//! without success turns every reader's stream into an error, never into an end.
 
 pub(crate) mod claims;
 pub(crate) mod reader_handle;
@@ -26,18 +26,18 @@ use crate::error::PullError;
 use crate::permits::{PermitHolder, UpstreamPermit};
 use claims::Claims;
 use readers::{Reader, Readers};
-use relay::{Pushed, Relay, Standing};
+use relay::{Pushed, ReaderState, Relay};
 
 /// The stage of a fill, as its readers see it.
 #[derive(Clone, Debug)]
 pub(crate) enum Phase {
     /// The upstream has not answered yet.
     Asking,
-    /// Bytes are coming in, unverified.
+    /// The transfer delivers bytes, which are not verified.
     Flowing,
-    /// Everything is there and the digest is right.
+    /// All bytes are received and the digest is right.
     Verified,
-    /// It is over, and not well.
+    /// It has failed.
     Failed(PullError),
 }
 
@@ -46,19 +46,19 @@ pub(crate) struct Progress {
     pub(crate) phase: Phase,
     /// The whole blob's size in bytes, once known.
     pub(crate) size: Option<u64>,
-    /// The size by another's word, while the transfer does not tell it.
+    /// The size from another source, while the transfer does not tell it.
     pub(crate) promised: Promised,
 }
 
-/// The size of a blob whose transfer does not tell it, by the word of a manifest or a HEAD. What answers by it is held
-/// to it.
+/// The size of a blob whose transfer does not tell it, from a manifest or a HEAD. An answer that was given
+/// this size fails if it is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promised {
-    /// Not looked for yet.
+    /// Not looked up yet.
     Unasked,
     /// In bytes.
     Size(u64),
-    /// Neither tells it.
+    /// Neither of them has it.
     Untold,
 }
 
@@ -66,40 +66,40 @@ pub(crate) enum Promised {
 pub(crate) enum Available {
     /// This many bytes, from this content.
     Stored(OpenBlob, u64),
-    /// These bytes, which no file holds, and the hash of the blob up to their end if it was kept.
+    /// These bytes, which are not stored, and the hash of the blob up to their end if it was kept.
     Relayed(Bytes, Option<Box<Hasher>>),
-    /// Nothing yet.
+    /// None yet.
     Nothing,
-    /// Nothing any more: the relay has moved on.
+    /// None any more: the relay has moved on.
     Gone,
 }
 
-/// Where a fill's bytes are.
+/// The place of a fill's bytes.
 #[derive(Debug)]
 enum Content {
-    /// The blob is in the store already, and is hashed.
+    /// The blob is stored already, and is being hashed.
     Stored(OpenBlob),
-    /// The upstream's bytes go here.
+    /// The upstream's bytes are written here.
     Spool(Arc<Spool>),
 }
 
-/// One blob on its way in; shared by its writer and its readers.
+/// One blob on its way into the store; shared by its writer and its readers.
 #[derive(Debug)]
 pub(crate) struct Fill {
     digest: Digest,
-    /// The repository through which the upstream is asked.
+    /// The repository in the upstream requests.
     repository: Repository,
-    /// The backend that asks, as a number; see [`table::FillTable::for_successor`].
+    /// The number of the backend that started it; see [`table::FillTable::for_successor`].
     backend: u64,
     progress: watch::Sender<Progress>,
     content: OnceLock<Content>,
-    /// Where the bytes pass once the store has failed.
+    /// The window of the bytes after the store has failed.
     relay: Mutex<Option<Relay>>,
     /// The memory that all fills of the process share.
     memory: Memory,
     claims: Claims,
     readers: Readers,
-    /// Whether it is known that the store will not have the blob.
+    /// Whether the blob will not be stored.
     is_lost: Arc<AtomicBool>,
 }
 
@@ -129,7 +129,7 @@ impl Fill {
         &self.repository
     }
 
-    /// The backend that asks, as a number.
+    /// The number of the backend that started it.
     fn backend(&self) -> u64 {
         self.backend
     }
@@ -144,7 +144,7 @@ impl Fill {
         &self.claims
     }
 
-    /// Cancelled once its permit is another's, with which it ends.
+    /// Cancelled once its permit was reclaimed, which ends the fill.
     pub(crate) fn gave_way(&self) -> &CancellationToken {
         self.readers.gave_way()
     }
@@ -162,12 +162,12 @@ impl Fill {
         !matches!(self.progress.borrow().phase, Phase::Asking)
     }
 
-    /// Whether it ended, well or not.
+    /// Whether it has ended, with or without success.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.progress.borrow().phase, Phase::Verified | Phase::Failed(_))
     }
 
-    /// Waits until it has ended. Returns whether the whole blob came.
+    /// Waits until it has ended. Returns whether it succeeded.
     pub(crate) async fn ends_whole(&self) -> bool {
         let mut progress = self.watch();
         let is_over = |progress: &Progress| matches!(progress.phase, Phase::Verified | Phase::Failed(_));
@@ -178,8 +178,8 @@ impl Fill {
     /// `verify_first_bytes_max` bytes, the digest is verified. Returns the size.
     ///
     /// # Errors
-    /// The fill's; [`PullError::UpstreamUnavailable`] as soon as it is clear that a blob is longer than that and that
-    /// its size cannot be learned.
+    /// The fill's; [`PullError::UpstreamUnavailable`] once a blob has turned out longer than that, if its
+    /// size cannot be learned.
     pub(crate) async fn ready(&self, verify_first_bytes_max: u64) -> Result<u64, PullError> {
         let mut progress = self.watch();
         let is_ready = |progress: &Progress| match progress.phase {
@@ -191,23 +191,23 @@ impl Fill {
             },
             Phase::Verified | Phase::Failed(_) => true,
         };
-        // The sender lives in this fill, which is borrowed here, so the wait cannot be orphaned.
-        let progress = progress.wait_for(is_ready).await.map_err(|_| vanished())?;
+        // The sender lives in this fill, which is borrowed here, so it is not dropped during the wait.
+        let progress = progress.wait_for(is_ready).await.map_err(|_| aborted())?;
         match &progress.phase {
             Phase::Failed(error) => Err(error.clone()),
             _ => match (progress.size, progress.promised) {
                 (Some(size), _) | (None, Promised::Size(size)) => Ok(size),
                 _ => Err(PullError::unavailable(
-                    "the upstream does not tell the blob's size; it is fetched all the same, and can be pulled then",
+                    "the upstream does not tell the blob's size; wharf fetches it and can serve it then",
                 )),
             },
         }
     }
 
-    /// Looks for bytes at `position`.
+    /// The bytes at `position`, if there are any.
     pub(crate) fn available(&self, position: u64) -> Available {
         let relay = self.relay.lock();
-        // Bytes stored beyond the relay's beginning are not the ones that the relay hashes.
+        // Stored bytes after the relay's origin are not the ones that the relay hashes.
         let stored_max = relay.as_ref().map_or(u64::MAX, |relay| relay.origin().saturating_sub(position));
         let stored = match self.content.get() {
             Some(Content::Stored(blob)) => Some((blob.clone(), blob.size().saturating_sub(position))),
@@ -226,25 +226,25 @@ impl Fill {
         }
     }
 
-    /// The blob turned out to be in the store. Readers may follow it; the digest is checked meanwhile.
+    /// Serves a stored blob to the readers, while its digest is checked.
     pub(crate) fn serve_stored(&self, blob: OpenBlob) {
         let size = blob.size();
-        // A fill is given its content once, by its only writer.
+        // A fill gets its content once, from its only writer.
         let _ = self.content.set(Content::Stored(blob));
         self.flowing(Some(size));
     }
 
-    /// Whether the bytes come from the store and not from the upstream.
+    /// Whether its bytes are from the store and not from the upstream.
     pub(crate) fn is_stored(&self) -> bool {
         matches!(self.content.get(), Some(Content::Stored(_)))
     }
 
-    /// The upstream's bytes go into `spool`, and readers follow it.
+    /// Makes readers follow `spool`, to which the upstream's bytes are written.
     pub(crate) fn attach(&self, spool: Arc<Spool>) {
         let _ = self.content.set(Content::Spool(spool));
     }
 
-    /// Where the upstream's bytes go, if the store took them at first.
+    /// The spool of the upstream's bytes, unless the store failed at the beginning.
     pub(crate) fn spool(&self) -> Option<&Arc<Spool>> {
         match self.content.get() {
             Some(Content::Spool(spool)) => Some(spool),
@@ -252,11 +252,11 @@ impl Fill {
         }
     }
 
-    /// Bytes begin to flow; the upstream may have told the size.
+    /// Notes that the upstream has answered, with its size if it told one.
     pub(crate) fn flowing(&self, size: Option<u64>) {
         self.progress.send_modify(|progress| {
             progress.size = progress.size.or(size);
-            // The answer to a transfer beside the front may come when everything is over.
+            // A transfer beside the front may be answered after the end of the fill.
             if matches!(progress.phase, Phase::Asking) {
                 progress.phase = Phase::Flowing;
             }
@@ -271,30 +271,31 @@ impl Fill {
         self.progress.borrow().promised
     }
 
-    /// Notes what a manifest or a HEAD says of the size of a blob that comes without one.
+    /// Notes the size from a manifest or a HEAD, for a blob that the upstream sends without one.
     pub(crate) fn promise(&self, promised: Promised) {
         self.progress.send_modify(|progress| progress.promised = promised);
     }
 
-    /// Gives the span `id` back, and wakes everything that may want its bytes. Returns its pace, if anything came.
+    /// Releases the span `id`, and wakes all tasks that may claim its bytes. Returns its pace, if it received
+    /// any bytes.
     pub(crate) fn release(&self, id: u64) -> Option<Pace> {
         let pace = self.claims.release(id);
         self.publish();
         pace
     }
 
-    /// The blob's tail is no longer expected: any transfer may claim it.
+    /// Lets any transfer claim the blob's tail, which is no longer expected.
     pub(crate) fn expect_no_tail(&self) {
         self.claims.expect_no_tail();
         self.publish();
     }
 
-    /// Wakes the readers: more bytes are readable.
+    /// Wakes the readers, because more bytes are readable.
     pub(crate) fn publish(&self) {
         self.progress.send_modify(|_| {});
     }
 
-    /// Everything is there, and right.
+    /// Ends the fill with success.
     pub(crate) fn verified(&self) {
         self.end(Phase::Verified);
     }
@@ -306,68 +307,69 @@ impl Fill {
     fn end(&self, phase: Phase) {
         self.progress.send_modify(|progress| progress.phase = phase);
         self.readers.drop_permit();
-        // No client waits for the upstream any more, not even one whose reader does not look.
+        // No client waits for the upstream any more, even if its reader has not noticed yet.
         self.readers.all().iter().for_each(|reader| drop(reader.take_client()));
     }
 
-    /// The upstream has done its part.
+    /// Releases the upstream permit, because no further request is needed.
     pub(crate) fn drop_permit(&self) {
         self.readers.drop_permit();
     }
 
-    /// The store will not have the blob.
+    /// Notes that the blob will not be stored.
     pub(crate) fn lose(&self) {
         self.is_lost.store(true, Ordering::Relaxed);
     }
 
-    /// Becomes true when the blob is lost to the store. It does not keep the fill.
+    /// A flag that becomes true when the blob will not be stored. It does not keep the fill alive.
     pub(crate) fn loss(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_lost)
     }
 }
 
-/// Passing the bytes through memory, because the store failed.
+/// The relay of the bytes through memory, after the store has failed.
 impl Fill {
-    /// The store failed: what comes from `start` on, where the blob has that hash, only passes through.
+    /// Begins the relay at `start`, where the blob has this hash.
     pub(crate) fn begin_relay(&self, start: u64, hash: Hasher) {
         self.lose();
         *self.relay.lock() = Some(Relay::new(start, hash, self.memory.windows.clone()));
     }
 
-    /// Whether the store failed and the bytes only pass through memory.
+    /// Whether the store has failed and the bytes pass through memory only.
     pub(crate) fn is_relaying(&self) -> bool {
         self.relay.lock().is_some()
     }
 
-    /// Where the relay began, if there is one.
+    /// The origin of the relay, if there is one.
     pub(crate) fn relay_origin(&self) -> Option<u64> {
         self.relay.lock().as_ref().map(Relay::origin)
     }
 
-    /// The hash of the blob up to `position`, if that is where the relay began.
+    /// The hash of the blob up to `position`, if that is the relay's origin.
     pub(crate) fn hash_at_origin(&self, position: u64) -> Option<Hasher> {
         let relay = self.relay.lock();
         let relay = relay.as_ref().filter(|relay| relay.origin() == position)?;
         Some(relay.origin_hash().clone())
     }
 
-    /// Whether everything from `position` on is there or will come. A relay that has moved on has left a gap behind what
-    /// was stored before.
+    /// Whether all bytes from `position` on are available or will be. A relay that has moved on leaves a gap
+    /// after the stored bytes.
     pub(crate) fn has_all_from(&self, position: u64) -> bool {
         self.relay.lock().as_ref().is_none_or(|relay| relay.needed_by(position).is_some())
     }
 
-    /// Puts a chunk into the relay's window. If that is full, these readers hold the others up.
+    /// Pushes a chunk into the relay's window. If that is full, also returns the readers that delay the
+    /// others.
     pub(crate) fn push_to_relay(&self, chunk: &Bytes, hash: &Hasher) -> (Pushed, Vec<Weak<Reader>>) {
         let (readers, is_sized) = (self.readers.all(), self.size().is_some());
-        let standings: Vec<Standing> = readers.iter().map(|reader| reader.standing()).collect();
+        let states: Vec<ReaderState> = readers.iter().map(|reader| reader.state()).collect();
         let mut relay = self.relay.lock();
         let Some(relay) = relay.as_mut() else { return (Pushed::Unneeded, Vec::new()) };
-        let pushed = relay.push(chunk, hash, &standings, is_sized);
+        let pushed = relay.push(chunk, hash, &states, is_sized);
         if !matches!(pushed, Pushed::Full(_)) {
             return (pushed, Vec::new());
         }
-        let laggards = readers.iter().zip(relay.laggards(&standings, is_sized));
+        let laggards = readers.iter().zip(relay.laggards(&states, is_sized));
         let laggards = laggards.filter(|(_, is_behind)| *is_behind);
         (pushed, laggards.map(|(reader, _)| Arc::downgrade(reader)).collect())
     }
@@ -391,8 +393,8 @@ impl PermitHolder for Fill {
     }
 }
 
-/// The error of readers whose writer is gone without a word.
-fn vanished() -> PullError {
+/// The error of readers whose writer ended without a result.
+fn aborted() -> PullError {
     PullError::unavailable("the transfer from the upstream was aborted")
 }
 

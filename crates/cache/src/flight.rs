@@ -1,6 +1,6 @@
-//! Single flight for small results: callers that ask the same thing at the same time share one answer.
+//! Single flight for small results: concurrent callers with the same key share one result.
 //!
-//! The work runs in a task of its own, so a caller who leaves takes nothing from the others.
+//! The work runs in its own task, so a caller that leaves does not affect the others.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::PullError;
 
-type Landing<V> = watch::Receiver<Option<Result<V, PullError>>>;
+type PendingResult<V> = watch::Receiver<Option<Result<V, PullError>>>;
 
-/// The flights under way, by key.
+/// The requests in flight, by key.
 #[derive(Debug)]
 pub(crate) struct Flights<K: Hash + Eq, V> {
-    landings: Arc<DashMap<K, Landing<V>>>,
+    pending: Arc<DashMap<K, PendingResult<V>>>,
     tasks: TaskTracker,
 }
 
@@ -27,11 +27,11 @@ where
     V: Clone + Send + Sync + 'static,
 {
     pub(crate) fn new(tasks: TaskTracker) -> Self {
-        Self { landings: Arc::default(), tasks }
+        Self { pending: Arc::default(), tasks }
     }
 
-    /// The result of the flight for `key`; `start` makes it when none is under way. The flag says whether
-    /// the caller joined one.
+    /// The result of the flight for `key`, which `start` creates if there is none. The flag says whether the
+    /// caller joined an existing one.
     pub(crate) async fn join_or_start<F>(
         &self,
         key: K,
@@ -40,47 +40,47 @@ where
     where
         F: Future<Output = Result<V, PullError>> + Send + 'static,
     {
-        let (mut landing, joined) = self.board(key, start);
-        let landed = landing.wait_for(Option::is_some).await;
-        let result = match landed {
+        let (mut result_receiver, joined) = self.join(key, start);
+        let finished = result_receiver.wait_for(Option::is_some).await;
+        let result = match finished {
             Ok(result) => result.clone().expect("wait_for returned a landed result"),
             Err(_) => Err(PullError::unavailable("the request that others waited for was aborted")),
         };
         (result, joined)
     }
 
-    fn board<F>(&self, key: K, start: impl FnOnce() -> F) -> (Landing<V>, bool)
+    fn join<F>(&self, key: K, start: impl FnOnce() -> F) -> (PendingResult<V>, bool)
     where
         F: Future<Output = Result<V, PullError>> + Send + 'static,
     {
-        match self.landings.entry(key.clone()) {
+        match self.pending.entry(key.clone()) {
             Entry::Occupied(entry) => (entry.get().clone(), true),
             Entry::Vacant(entry) => {
-                let (sender, landing) = watch::channel(None);
-                entry.insert(landing.clone());
+                let (sender, result_receiver) = watch::channel(None);
+                entry.insert(result_receiver.clone());
                 let work = start();
-                let takeoff = Takeoff { landings: self.landings.clone(), key };
+                let removal = RemoveOnDrop { pending: self.pending.clone(), key };
                 self.tasks.spawn(async move {
                     let result = work.await;
-                    // Off the table first: who asks from now on gets a fresh answer.
-                    drop(takeoff);
+                    // Removed first: a caller that comes later gets a fresh result.
+                    drop(removal);
                     sender.send_replace(Some(result));
                 });
-                (landing, false)
+                (result_receiver, false)
             }
         }
     }
 }
 
-/// Takes the flight off the table when its task ends in any way, a panic included.
-struct Takeoff<K: Hash + Eq, V> {
-    landings: Arc<DashMap<K, Landing<V>>>,
+/// Removes the flight from the table when its task ends, even by a panic.
+struct RemoveOnDrop<K: Hash + Eq, V> {
+    pending: Arc<DashMap<K, PendingResult<V>>>,
     key: K,
 }
 
-impl<K: Hash + Eq, V> Drop for Takeoff<K, V> {
+impl<K: Hash + Eq, V> Drop for RemoveOnDrop<K, V> {
     fn drop(&mut self) {
-        self.landings.remove(&self.key);
+        self.pending.remove(&self.key);
     }
 }
 

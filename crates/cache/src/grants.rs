@@ -1,8 +1,9 @@
-//! Grants: through which repository the upstream lets something be read, and how long its word on that holds.
+//! Grants: the upstream's permissions for repositories to read blobs and manifests, and how long each is
+//! valid.
 //!
-//! Only registries with credentials have them: there one repository's grant proves nothing for another, and access
-//! that was taken away must end here too. What was granted is on disk; that it was granted lately is in memory, so
-//! that neither a restart nor a clock that was set back makes a grant live longer.
+//! Only registries with credentials have them: there one repository's grant proves nothing for another, and
+//! access that the registry revokes must end here too. The grants are on disk; the times of the recent ones
+//! are in memory, so that neither a restart nor a clock that was set back makes a grant live longer.
 
 use std::sync::Arc;
 
@@ -20,10 +21,10 @@ use crate::recent::Recent;
 use crate::refusals::Refusals;
 use crate::shared::Shared;
 
-/// Grants that are known at a time. A further one costs the oldest another HEAD.
+/// Recent grants that are remembered. A further one replaces the oldest, which then needs another HEAD.
 const GRANT_COUNT_MAX: usize = 32 * 1024;
 
-/// The object of a grant. The same digest can be both, and each is asked for in its own way.
+/// The object of a grant. One digest can be both, with a different request for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Content {
     Blob,
@@ -38,8 +39,8 @@ pub(crate) struct Grants {
     /// Grants that the upstream gave within the last `auth_ttl`.
     recent: Recent<(Repository, Digest), ()>,
     flights: Flights<(Content, Repository, Digest), ()>,
-    /// Blobs that the registry has refused a moment ago, stored or not: the time of an answer must not tell which of the
-    /// two a blob is.
+    /// Blobs that the registry has just refused, stored or not: the response time must not reveal which of
+    /// them are stored.
     refused_blobs: Refusals<(Repository, Digest)>,
 }
 
@@ -54,11 +55,12 @@ impl Grants {
         }
     }
 
-    /// Proves that the repository may have what is stored: the upstream must have granted it through that one, and
-    /// again within each `auth_ttl`. No body is fetched for that. An upstream that cannot be asked takes nothing away.
+    /// Proves that the repository may read stored content: the upstream must have granted it to the
+    /// repository, and again within each `auth_ttl`. That costs a HEAD and no body. An upstream that cannot
+    /// be asked revokes nothing.
     ///
     /// # Errors
-    /// The upstream's refusal. Whatever keeps wharf from asking, where nothing was granted before.
+    /// The upstream's refusal. Without an earlier grant, also any error that keeps wharf from asking.
     pub(crate) async fn prove(
         &self,
         content: Content,
@@ -68,17 +70,17 @@ impl Grants {
         if !self.must_ask(repository, digest) {
             return Ok(());
         }
-        Box::pin(self.prove_anew(content, repository, digest)).await
+        Box::pin(self.prove_upstream(content, repository, digest)).await
     }
 
-    async fn prove_anew(
+    async fn prove_upstream(
         &self,
         content: Content,
         repository: &Repository,
         digest: &Digest,
     ) -> Result<(), PullError> {
         let was_granted = match content {
-            // It was stored for the repository because it was granted through it.
+            // A manifest is stored for a repository only after a grant.
             Content::Manifest => true,
             Content::Blob => self.is_linked(repository, digest).await,
         };
@@ -89,9 +91,9 @@ impl Grants {
         let answer = self.ask(content, repository, digest).await;
         match &answer {
             Ok(()) => self.note(repository, digest),
-            Err(error) if self.takes_away(error) => {
+            Err(error) if self.revokes(error) => {
                 self.recent.take(&key);
-                info!(registry = %self.shared.name, %repository, %digest, %error, "access was taken away");
+                info!(registry = %self.shared.name, %repository, %digest, %error, "the registry revoked access");
             }
             Err(_) => {}
         }
@@ -101,10 +103,10 @@ impl Grants {
         if let Err(error) = self.record(content, repository, digest, was_granted, &answer).await {
             self.shared.store_failed(&error);
         }
-        self.excuse(was_granted, answer)
+        self.tolerate(was_granted, answer)
     }
 
-    /// Asks once for all who want to know at the same time.
+    /// Asks the upstream, once for all concurrent callers.
     async fn ask(&self, content: Content, repository: &Repository, digest: &Digest) -> Result<(), PullError> {
         let _client = self.asker.admit()?;
         let start = || {
@@ -120,12 +122,12 @@ impl Grants {
         let flight = self.flights.join_or_start((content, repository.clone(), digest.clone()), start);
         match content {
             Content::Blob => flight.await.0,
-            // It may be a whole document that is fetched.
+            // It may fetch a whole document.
             Content::Manifest => self.asker.within_deadline(async { flight.await.0 }).await,
         }
     }
 
-    /// Keeps what was granted or taken away over a restart.
+    /// Stores a new or revoked grant.
     async fn record(
         &self,
         content: Content,
@@ -137,28 +139,28 @@ impl Grants {
         let records = &self.shared.records;
         match (content, answer) {
             (Content::Blob, Ok(())) if !was_granted => records.put_link(repository, digest).await,
-            (Content::Blob, Err(error)) if was_granted && self.takes_away(error) => {
+            (Content::Blob, Err(error)) if was_granted && self.revokes(error) => {
                 records.remove_link(repository, digest).await
             }
-            (Content::Manifest, Err(error)) if self.takes_away(error) => {
+            (Content::Manifest, Err(error)) if self.revokes(error) => {
                 records.remove_manifest(repository, digest).await
             }
             _ => Ok(()),
         }
     }
 
-    /// Notes that the upstream has just let this be read.
+    /// Notes that the upstream has just granted this.
     pub(crate) fn note(&self, repository: &Repository, digest: &Digest) {
         if self.shared.settings.links {
             self.recent.insert((repository.clone(), digest.clone()), ());
         }
     }
 
-    /// As [`note`](Self::note), for a blob that is about to be stored. The grant is stored before the blob, so that a
-    /// stored blob never lacks it.
+    /// As [`note`](Self::note), for a blob that is about to be stored. The grant is stored before the blob,
+    /// so that no stored blob lacks it.
     ///
     /// # Errors
-    /// Store errors: then the blob must not be stored.
+    /// Store errors; then the caller must not store the blob.
     pub(crate) async fn note_stored(
         &self,
         repository: &Repository,
@@ -171,12 +173,12 @@ impl Grants {
         self.shared.records.put_link(repository, digest).await
     }
 
-    /// Whether nothing that the upstream said lately lets the repository have this.
+    /// Whether the repository has no recent grant for this.
     pub(crate) fn must_ask(&self, repository: &Repository, digest: &Digest) -> bool {
         self.shared.settings.links && self.recent.get(&(repository.clone(), digest.clone())).is_none()
     }
 
-    /// The blobs that the registry has refused a moment ago.
+    /// The blobs that the registry has just refused.
     pub(crate) fn refused_blobs(&self) -> &Refusals<(Repository, Digest)> {
         &self.refused_blobs
     }
@@ -188,8 +190,8 @@ impl Grants {
         })
     }
 
-    /// Whether the upstream has said no, as opposed to nothing.
-    fn takes_away(&self, error: &PullError) -> bool {
+    /// Whether the upstream refused, as opposed to not answering.
+    fn revokes(&self, error: &PullError) -> bool {
         match error {
             PullError::Denied { .. } => true,
             PullError::NotFound { .. } => self.shared.settings.tags.on_upstream_404 == Upstream404::NotFound,
@@ -197,8 +199,8 @@ impl Grants {
         }
     }
 
-    /// An earlier grant holds until the upstream takes it away.
-    fn excuse(&self, was_granted: bool, answer: Result<(), PullError>) -> Result<(), PullError> {
+    /// Applies the rule that an earlier grant is valid until the upstream revokes it.
+    fn tolerate(&self, was_granted: bool, answer: Result<(), PullError>) -> Result<(), PullError> {
         match answer {
             Err(error) if !was_granted => Err(error),
             Err(PullError::NotFound { .. })
@@ -207,7 +209,7 @@ impl Grants {
                 Ok(())
             }
             Err(PullError::Offline) => Ok(()),
-            // The upstream was not asked, and a client that lost access could bring a lack of permits about.
+            // The upstream was not asked, and a client that has lost access could cause a lack of permits.
             Err(error) if error.is_outage() && error != PullError::Overloaded => {
                 self.shared.metrics.stale(error.reason());
                 Ok(())
@@ -229,12 +231,12 @@ async fn ask_for_manifest(
     let reference = Reference::Digest(digest.clone());
     let is_proof = match asking.head_manifest(repository, &reference, Stakes::Held).await? {
         Described::Head(ManifestHead { digest: Some(named), .. }) => named == *digest,
-        // Any page has a head like that. The bytes tell.
+        // Any web page has such a head. The bytes decide.
         Described::Head(ManifestHead { digest: None, .. }) => {
             digest.is_of_manifest(&asking.get_manifest(repository, &reference).await?.bytes)
         }
         Described::Whole(body) => digest.is_of_manifest(&body.bytes),
     };
-    let other = || PullError::unavailable(format!("the upstream answers for {digest} with something else"));
+    let other = || PullError::unavailable(format!("the upstream returned other content for {digest}"));
     if is_proof { Ok(()) } else { Err(other()) }
 }

@@ -1,7 +1,7 @@
-//! One backend's life: what it holds, what it asks its upstream, and how many clients share one transfer.
+//! A backend: serves a registry from a store and an upstream, with one transfer for all clients of a blob.
 //!
-//! The only room that sees both the upstream and the store. It knows no HTTP: it takes typed requests and
-//! gives typed answers, and every error says what the caller can do.
+//! This is the only crate that sees both the upstream and the store. It knows no HTTP: it takes typed
+//! requests and returns typed answers, and every error says what the caller can do.
 
 mod answer;
 mod asker;
@@ -9,6 +9,7 @@ mod backend;
 mod blob_reader;
 mod blobs;
 mod connections;
+mod detail;
 mod error;
 mod fill;
 mod flight;
@@ -34,6 +35,7 @@ mod verified;
 pub use answer::{BlobAnswer, CatalogAnswer, Keeping, ListAnswer, ManifestAnswer, Want};
 pub use backend::{Backend, Parts};
 pub use blob_reader::{BlobReader, FilePiece, Piece};
+pub use detail::Detail;
 pub use error::PullError;
 pub use outcome::Outcome;
 pub use permits::Bounds;

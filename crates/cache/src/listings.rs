@@ -1,5 +1,5 @@
-//! Lists: tags and referrers are the upstream's word, passed through, of which the last is stored for the time when the
-//! upstream cannot be asked. The catalog is what the store has.
+//! Lists of tags and referrers, passed through from the upstream and stored for outages, and the catalog of
+//! stored repositories.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +11,20 @@ use upstream::ListRequest;
 
 use crate::answer::{CatalogAnswer, ListAnswer};
 use crate::asker::Asker;
+use crate::detail::Detail;
 use crate::error::PullError;
 use crate::flight::Flights;
 use crate::outcome::Outcome;
 use crate::shared::Shared;
 
-/// A stored page that says the same and is younger than this is not written again.
+/// A stored page with the same content that is younger than this is not written again.
 const LIST_AGE_MAX: Duration = Duration::from_secs(3600);
 
-/// Bytes that a name takes in the answer to `_catalog` beside its letters, with its share of the text around all names.
+/// The overhead of a name in the response to `_catalog`, in bytes, with its share of the text around all
+/// names.
 const NAME_BYTES: usize = 32;
 
-/// The page size of `_catalog` when the client names none.
+/// The page size of `_catalog` if the client names none.
 const PAGE_COUNT_DEFAULT: usize = 1000;
 
 /// The lists of one registry.
@@ -38,11 +40,11 @@ impl Listings {
         Self { flights: shared.flights(), shared, asker }
     }
 
-    /// Lists the repositories that this registry holds something of; `None` when the listing is turned off.
+    /// Lists the repositories with stored content; `None`: the listing is turned off.
     ///
     /// # Errors
-    /// [`PullError::Store`] when the store cannot be listed; [`PullError::Overloaded`] when there is no memory left for
-    /// the list.
+    /// [`PullError::Store`] when the store cannot be listed; [`PullError::Overloaded`] when no memory is left
+    /// for the list.
     pub(crate) async fn catalog(&self, page: &Page) -> Result<Option<CatalogAnswer>, PullError> {
         if !self.shared.settings.catalog {
             return Ok(None);
@@ -57,8 +59,8 @@ impl Listings {
         Ok(Some(CatalogAnswer { repositories, more, memory }))
     }
 
-    /// The tags of a repository, from the upstream. While it cannot be asked, the last answer stands in, marked as
-    /// stale; without one, the failure is the answer, because a list says what is absent too.
+    /// The tags of a repository, from the upstream. While the upstream is unavailable, returns the last
+    /// stored page, marked as stale; without one, the error, because a list also says what is absent.
     ///
     /// # Errors
     /// See [`PullError`].
@@ -67,9 +69,9 @@ impl Listings {
         self.list(repository, request).await
     }
 
-    /// The referrers of a digest (distribution-spec, "Listing Referrers"). While the upstream cannot be asked, the
-    /// last answer stands in, marked as stale; without one it is a not-found, which no client takes for a failed
-    /// pull.
+    /// The referrers of a digest (distribution-spec, "Listing Referrers"). While the upstream cannot be
+    /// asked, the last answer stands in, marked as stale; without one it is a not-found, which no client
+    /// takes for a failed pull.
     ///
     /// # Errors
     /// See [`PullError`].
@@ -87,10 +89,11 @@ impl Listings {
             page: page.clone(),
         };
         self.list(repository, request).await.map_err(|error| match error {
-            // The status as it came, which is a no to every client.
+            // The status is passed on, and every client treats it as a refusal.
             PullError::Unconfirmed { .. } => error,
             error if error.is_outage_or_offline() => {
-                PullError::NotFound { detail: format!("referrers are not held here, and {error}") }
+                let text = format!("referrers are not stored here, and {error}");
+                PullError::NotFound { detail: Detail::quoting(text, error) }
             }
             error => error,
         })
@@ -115,7 +118,7 @@ impl Listings {
         Err(error)
     }
 
-    /// Asks the upstream once for all who ask the same at the same time, and stores what it says.
+    /// Asks the upstream, once for all concurrent callers with the same request, and stores the page.
     async fn list_upstream(
         &self,
         repository: &Repository,
@@ -152,10 +155,10 @@ impl Listings {
         self.asker.within_deadline(asked).await
     }
 
-    /// The stored page, as long as a stored tag of its age would stand in for the upstream.
+    /// The stored page, if a stored tag of its age could be served as stale.
     ///
     /// # Errors
-    /// [`PullError::Overloaded`] when there is no memory left for it: that is no absence.
+    /// [`PullError::Overloaded`] when no memory is left for it.
     async fn stale_list(&self, repository: &Repository, key: &str) -> Result<Option<ListAnswer>, PullError> {
         let stored = self.shared.records.list(repository, key).await.unwrap_or_else(|error| {
             self.shared.store_failed(&error);
@@ -172,7 +175,7 @@ impl Listings {
     }
 }
 
-/// Writes a page. The disk is written only when that is news, or when what is there has grown old.
+/// Stores a page if its content is new, or if the stored one is old.
 async fn keep_list(
     shared: &Shared,
     repository: &Repository,
@@ -189,7 +192,7 @@ async fn keep_list(
     shared.records.put_list(repository, key, list).await
 }
 
-/// The key of a stored page: the same for the same request.
+/// The key of a stored page, derived from its request.
 fn key_of(request: &ListRequest) -> String {
     let (what, page) = match request {
         ListRequest::Tags { page, .. } => ("tags".to_owned(), page),

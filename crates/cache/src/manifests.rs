@@ -1,4 +1,4 @@
-//! Manifests by digest: stored once and served for ever.
+//! Manifests by digest, which are stored once and stay valid for ever.
 
 pub(crate) mod fetch;
 pub(crate) mod stored;
@@ -53,17 +53,17 @@ impl Manifests {
         }
     }
 
-    /// The manifests that the store has.
+    /// The stored manifests.
     pub(crate) fn stored(&self) -> &Arc<StoredManifests> {
         &self.stored
     }
 
-    /// Fetches and verifies manifests.
+    /// The fetcher of missing manifests.
     pub(crate) fn fetcher(&self) -> &Arc<ManifestFetcher> {
         &self.fetcher
     }
 
-    /// Answers from the store; `None` when it does not have the manifest.
+    /// Answers from the store; `None`: the manifest is not stored.
     ///
     /// # Errors
     /// Those of [`Grants::prove`].
@@ -77,8 +77,8 @@ impl Manifests {
         Ok(Some(ManifestAnswer::of_stored(digest, stored, Outcome::Hit, None)))
     }
 
-    /// Asks the upstream for a manifest that the store does not have. `promised` is the tag under which it has just
-    /// named it: an upstream may know nothing of it under its digest.
+    /// Pulls a manifest that is not stored from the upstream. `promised` is the tag whose HEAD has just named
+    /// it: some upstreams do not serve it by digest.
     ///
     /// # Errors
     /// See [`PullError`].
@@ -108,9 +108,9 @@ impl Manifests {
         pulled
     }
 
-    /// Fetches by digest, shared by all who ask at the same time, and stores what is right. If the upstream does not
-    /// give it so, it is asked by `promised`, the tag under which it has named it. Returns whether another caller's
-    /// request was joined.
+    /// Fetches by digest, once for all concurrent callers, and stores a verified manifest. If the upstream
+    /// does not serve it by digest, asks for `promised`, the tag that named it. Returns whether the caller
+    /// joined another one's request.
     ///
     /// # Errors
     /// See [`PullError`].
@@ -144,7 +144,7 @@ impl Manifests {
         Ok((stored, joined))
     }
 
-    /// Asks the upstream to describe a digest. An incomplete description is none.
+    /// Asks the upstream for a description of a digest. `None`: the description is incomplete or wrong.
     async fn describe(
         &self,
         repository: &Repository,
@@ -185,16 +185,16 @@ impl Manifests {
 #[derive(Clone, Debug)]
 enum Description {
     Head(ManifestHead),
-    /// The upstream sent the whole manifest, which is stored by now.
+    /// The upstream sent the whole manifest, which is stored now.
     Stored(HeldManifest),
 }
 
-/// The media type and size that a HEAD gave, if it gave both. A type that any file has is none.
+/// The media type and size of a HEAD's response, if it has both. A type for arbitrary files does not count.
 pub(crate) fn describe(media_type: Option<MediaType>, size: Option<u64>) -> Option<(MediaType, u64)> {
     media_type.filter(MediaType::is_specific).zip(size)
 }
 
-/// Whether an upstream that names a digest and then does not give it may give it under the tag.
+/// Whether an upstream that names a digest and then does not serve it may serve it by the tag.
 fn may_know_by_tag(error: &PullError) -> bool {
     error.is_definite_no()
         || matches!(

@@ -1,5 +1,5 @@
-//! The blobs that lately fetched manifests name: their sizes, which are claims and help where a blob comes without a
-//! size, and the layers beside them.
+//! The blobs that recently fetched manifests name: their claimed sizes, for blobs that the upstream sends
+//! without a size, and the other layers of their image.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use crate::recent::Recent;
 
-/// A blob is remembered for this time: a client asks for the blobs of a manifest next.
+/// A blob is remembered for this time: a client requests the blobs of a manifest next.
 const BLOB_TTL: Duration = Duration::from_secs(3600);
 
-/// Blobs that are remembered at a time.
+/// The most blobs that are remembered.
 const BLOB_COUNT_MAX: usize = 4096;
 
 /// The most blobs that one manifest adds. Images have some dozens of layers.
@@ -24,7 +24,7 @@ const BLOB_COUNT_PER_MANIFEST_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct NamedBlobs(Recent<(Repository, Digest), NamedBlob>);
 
-/// A blob as the manifest that was fetched last describes it.
+/// A blob as the last fetched manifest describes it.
 #[derive(Clone, Debug)]
 struct NamedBlob {
     size: Option<u64>,
@@ -32,12 +32,12 @@ struct NamedBlob {
     layers: Option<Arc<Layers>>,
 }
 
-/// The layers of one image that a registry hands out, in the order in which clients ask for them.
+/// The layers of one image that its registry serves, in the order in which clients request them.
 #[derive(Debug)]
 pub(crate) struct Layers {
     digests: Vec<Digest>,
     is_read_ahead: AtomicBool,
-    /// When a client last asked for one of them that was not stored.
+    /// When a client last requested one of them that was not stored.
     asked_at: Mutex<Instant>,
 }
 
@@ -50,7 +50,7 @@ impl NamedBlobs {
         Self(Recent::new(BLOB_TTL, BLOB_COUNT_MAX))
     }
 
-    /// Notes the blobs that a manifest names.
+    /// Notes the blobs in a manifest.
     pub(crate) fn note(&self, repository: &Repository, manifest: &Manifest) {
         let layers = manifest.layers.iter().take(BLOB_COUNT_PER_MANIFEST_MAX);
         let digests = layers.clone().filter(|layer| is_handed_out(layer)).map(|it| it.digest.clone());
@@ -66,19 +66,20 @@ impl NamedBlobs {
         }
     }
 
-    /// The blob's size in bytes, if a manifest of the repository has named it lately.
+    /// The blob's size in bytes, according to a recent manifest of the repository.
     pub(crate) fn size(&self, repository: &Repository, digest: &Digest) -> Option<u64> {
         self.0.get(&(repository.clone(), digest.clone()))?.size
     }
 
-    /// The layers of the image that has this layer, if the image's manifest was fetched lately.
+    /// The layers of the image with this layer, if the image's manifest was fetched recently.
     pub(crate) fn layers_beside(&self, repository: &Repository, digest: &Digest) -> Option<Arc<Layers>> {
         self.0.get(&(repository.clone(), digest.clone()))?.layers
     }
 }
 
 impl Layers {
-    /// The right to read ahead, now that a client asks for a layer that is not stored; `None` while another task has it.
+    /// The right to read ahead, when a client requests a layer that is not stored; `None` while another task
+    /// has it.
     pub(crate) fn begin_read_ahead(self: &Arc<Self>) -> Option<ReadAheadTurn> {
         *self.asked_at.lock() = Instant::now();
         (!self.is_read_ahead.swap(true, Ordering::Relaxed)).then(|| ReadAheadTurn(Arc::clone(self)))
@@ -90,7 +91,7 @@ impl ReadAheadTurn {
         &self.0.digests
     }
 
-    /// When a client last asked for a layer of the image that was not stored.
+    /// When a client last requested a layer of the image that was not stored.
     pub(crate) fn asked_at(&self) -> Instant {
         *self.0.asked_at.lock()
     }
@@ -102,7 +103,7 @@ impl Drop for ReadAheadTurn {
     }
 }
 
-/// Whether a registry hands the layer out. Foreign layers, also called non-distributable, come from elsewhere
+/// Whether a registry serves the layer. Foreign layers, also called non-distributable, are served elsewhere
 /// (image-spec, "Non-Distributable Layers").
 fn is_handed_out(layer: &Descriptor) -> bool {
     let media_type = layer.media_type.as_str();

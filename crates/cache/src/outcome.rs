@@ -9,11 +9,11 @@ pub enum Outcome {
     Hit,
     /// Fetched from the upstream for this request.
     Miss,
-    /// Served along a transfer that another request had started.
+    /// Served from a fill or a request that another request had started.
     Join,
-    /// Served from the store although the upstream could not be asked.
+    /// Served from the store because the upstream was unavailable.
     Stale,
-    /// Served from the store after the upstream confirmed that the tag still names it.
+    /// Served from the store after the upstream confirmed that the tag names it.
     Revalidated,
     /// Passed through from the upstream without being stored.
     Bypass,

@@ -1,15 +1,16 @@
 //! Admission limits per upstream: client requests that wait for it, and requests in flight to it.
 //!
-//! A registry that hangs or is flooded runs out of its own share, and leaves what the process has for the others; all
-//! of them together leave room for what is stored.
+//! A registry that hangs or is flooded uses up only its own share of the process; all registries together
+//! leave room for hits.
 //!
-//! Clients and upstream requests are counted apart. A client that joins what another one started costs the upstream
-//! nothing, so a herd needs one upstream permit. But it is an answer under way, and it has no known end: a transfer
-//! that delivers now may hang a moment later, with all who follow it. So a client counts until what it reads is
-//! complete here, against a bound that is larger than that of upstream requests.
+//! Clients and upstream requests are counted separately. A client that joins a fill costs the upstream
+//! nothing, so a herd needs one upstream permit. But its response is in flight and has no known end: a
+//! transfer may hang at any time, with all clients that follow it. So a client counts until the blob that it
+//! reads is complete here, against a bound that is larger than that of upstream requests.
 //!
-//! A transfer that every client has left goes on, with a permit that no client needs. When the permits run out, the
-//! transfer that has held its permit longest gives it to a client that is there, and stops; its bytes stay.
+//! A transfer continues when all its clients have left, and keeps its permit. When the permits run out, the
+//! transfer without clients that has held its permit longest gives it to a connected client, and stops; its
+//! bytes stay.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -24,19 +25,20 @@ use crate::error::PullError;
 pub struct Bounds {
     clients: Arc<Semaphore>,
     requests: Arc<Semaphore>,
-    /// How many permits of each kind there are to be.
+    /// The bound of each kind of permit.
     counts: Arc<Mutex<[usize; 2]>>,
-    /// Transfers that hold an upstream permit, in the order in which they got it. Some may be over.
+    /// Transfers that hold an upstream permit, in the order in which they got it. Some may have ended.
     holders: Arc<Mutex<Vec<Weak<dyn PermitHolder>>>>,
 }
 
-/// A client's share of [`Bounds`]: it waits for the upstream, or its body comes from there.
+/// A client's share of [`Bounds`], while it waits for the upstream or reads a body from there.
 #[derive(Debug)]
 pub(crate) struct ClientPermit {
     _permits: [OwnedSemaphorePermit; 2],
 }
 
-/// The right to one request to the upstream, or to one transfer from it. Both go on when the client leaves.
+/// The right to one request to the upstream, or to one transfer from it. Both continue when the client
+/// leaves.
 #[derive(Debug)]
 pub(crate) struct UpstreamPermit {
     /// Counted against the registry's bound.
@@ -47,16 +49,16 @@ pub(crate) struct UpstreamPermit {
 
 /// A transfer that keeps an upstream permit after its clients have left.
 pub(crate) trait PermitHolder: fmt::Debug + Send + Sync {
-    /// Whether a client is there, waiting or reading.
+    /// Whether a client waits or reads.
     fn has_clients(&self) -> bool;
 
-    /// Keeps the permit until the transfer is over or gives way.
+    /// Keeps the permit until the transfer ends or gives way.
     fn keep_permit(&self, permit: UpstreamPermit);
 
-    /// Ends the transfer and hands its permit over, unless it has clients. From then on no client joins it.
+    /// Ends the transfer and returns its permit, unless it has clients. From then on no client joins it.
     fn give_way(&self) -> Option<UpstreamPermit>;
 
-    /// Whether the transfer has ended, well or not.
+    /// Whether the transfer has ended, with or without success.
     fn is_over(&self) -> bool;
 }
 
@@ -68,7 +70,7 @@ pub(crate) struct Permits {
 }
 
 impl Bounds {
-    /// At most `client_count_max` clients that wait, and `request_count_max` requests and transfers.
+    /// Admits at most `client_count_max` clients that wait, and `request_count_max` requests and transfers.
     pub fn new(client_count_max: usize, request_count_max: usize) -> Self {
         let [clients, requests] =
             [client_count_max, request_count_max].map(|it| Arc::new(Semaphore::new(it)));
@@ -76,8 +78,8 @@ impl Bounds {
         Self { clients, requests, counts, holders: Arc::default() }
     }
 
-    /// Changes the bounds. Taken permits stay valid: if there are more of them than that, none is given out until enough have
-    /// come back.
+    /// Changes the bounds. Permits in use stay valid: while there are more than the new bound, no further one
+    /// is granted.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -100,13 +102,13 @@ impl Bounds {
         }
     }
 
-    /// The permit of the transfer that has held its own longest, of those without clients.
+    /// The permit of the transfer that has held it longest, of those without clients.
     fn reclaim(&self) -> Option<UpstreamPermit> {
-        // Giving a permit up takes no step that needs this lock.
+        // `give_way` does not take this lock.
         self.holders.lock().iter().filter_map(Weak::upgrade).find_map(|holder| holder.give_way())
     }
 
-    /// Notes that `holder` has a permit from now on.
+    /// Notes that `holder` has a permit.
     fn note(&self, holder: &Arc<dyn PermitHolder>) {
         let mut holders = self.holders.lock();
         holders.retain(|holder| holder.upgrade().is_some_and(|holder| !holder.is_over()));
@@ -120,7 +122,8 @@ impl Permits {
         Self { own, of_all }
     }
 
-    /// Counts a client, at once or not at all: a queue in front of a registry that is too slow already would not help.
+    /// Counts a client, at once or not at all: a queue for a registry that is too slow already would not
+    /// help.
     ///
     /// # Errors
     /// [`PullError::Overloaded`].
@@ -129,8 +132,8 @@ impl Permits {
         Ok(ClientPermit { _permits })
     }
 
-    /// A permit for a client that is there, at once or not at all. If none is free, a transfer without clients gives
-    /// way.
+    /// A permit for a connected client, at once or not at all. If none is free, a transfer without clients
+    /// gives way.
     ///
     /// # Errors
     /// [`PullError::Overloaded`].
@@ -147,8 +150,8 @@ impl Permits {
         permit.ok_or(PullError::Overloaded)
     }
 
-    /// As [`request`](Self::request), for a transfer, which keeps the permit until it is over or gives way. For a transfer
-    /// without clients no other one gives way.
+    /// As [`request`](Self::request), for a transfer, which keeps the permit until it ends or gives way. No
+    /// other transfer gives way to one without clients.
     ///
     /// # Errors
     /// [`PullError::Overloaded`].

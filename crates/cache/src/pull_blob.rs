@@ -1,4 +1,5 @@
-//! The roads to a blob: from the store; from the store while it is hashed; along a fill; past a store that fails.
+//! The ways to pull a blob: from the store, from the store while it is hashed, from a fill, or past a failing
+//! store.
 
 use std::sync::Arc;
 
@@ -20,14 +21,16 @@ use crate::transfer::far::First;
 use crate::transfer::follow::{self, Wanted};
 use crate::transfer::passing;
 
-/// A larger stored blob is described by its file's length, unhashed: damage shows when it is read.
+/// A larger stored blob is described by its file's length without hashing it: damage is found when it is
+/// read.
 pub(crate) const DESCRIBE_UNHASHED_BYTES_MIN: u64 = 256 << 20;
 
-/// A caller joins this many fills that are then refused under other grants, before it takes their refusal for its own.
+/// After a caller has joined this number of fills that were refused under other grants, it returns their
+/// refusal.
 const REFUSED_JOIN_COUNT_MAX: u32 = 8;
 
-// An answer's future is moved around before it is polled. The roads that a hit does not take are boxed, here and for
-// manifests, so that a hit does not pay for their size.
+// A response's future is moved before it is polled. The futures that a hit does not need are boxed, here and
+// for manifests, so that a hit does not pay for their size.
 impl Blobs {
     /// Pulls a blob or a range of it.
     ///
@@ -53,9 +56,9 @@ impl Blobs {
         Box::pin(self.pull_missing(repository, digest, range.as_ref(), want)).await
     }
 
-    /// A stored blob that this process has not hashed yet. The upstream is not needed. A small one is hashed first, a
-    /// large one while it is served. `None`: its bytes turned out to be wrong, and none of them has left; so it is
-    /// missing.
+    /// Pulls a stored blob that this process has not hashed yet, without the upstream. A small one is hashed
+    /// first, a large one while it is served. `None`: its bytes are wrong and none was served, so it counts
+    /// as missing.
     async fn pull_unhashed(
         self: &Arc<Self>,
         repository: &Repository,
@@ -77,7 +80,7 @@ impl Blobs {
         if is_right { answer_stored(blob, range, want).map(Some) } else { Ok(None) }
     }
 
-    /// A blob that the store does not have.
+    /// Pulls a blob that is not stored.
     async fn pull_missing(
         self: &Arc<Self>,
         repository: &Repository,
@@ -96,7 +99,7 @@ impl Blobs {
         answer
     }
 
-    /// Fetches a blob, or follows the fill that fetches it already.
+    /// Fetches a blob, or follows a fill that already fetches it.
     async fn fetch(
         self: &Arc<Self>,
         repository: &Repository,
@@ -109,14 +112,15 @@ impl Blobs {
         let start = |writer| transfer.clone().spawn(writer, first);
         let (joined, size) = self.join(&transfer, first, start).await?;
         self.read_ahead(repository, digest, range);
-        // A blob that was stored meanwhile, or that is fetched under another grant, must be granted here first.
-        if joined.fill.is_stored() || joined.is_anothers {
+        // If the blob was stored meanwhile, or is fetched under another grant, this repository needs a grant
+        // first.
+        if joined.fill.is_stored() || joined.has_other_grant {
             self.grants.prove(Content::Blob, repository, digest).await?;
         }
         self.follow(transfer, joined, size, range, Some(client)).await
     }
 
-    /// Answers along a fill. `client` is kept to the fill's end.
+    /// Answers from a fill. `client` is kept to the fill's end.
     async fn follow(
         self: &Arc<Self>,
         transfer: Arc<Transfer>,
@@ -125,7 +129,7 @@ impl Blobs {
         range: Option<&RangeRequest>,
         client: Option<ClientPermit>,
     ) -> Result<BlobAnswer, PullError> {
-        let Joined { fill, reader, is_first, is_anothers } = joined;
+        let Joined { fill, reader, is_first, has_other_grant } = joined;
         let resolved = resolve(range, size)?;
         if !fill.has_all_from(resolved.start) {
             return self.pass(transfer, range, client).await;
@@ -146,11 +150,11 @@ impl Blobs {
         let is_closed = !matches!(range, None | Some(RangeRequest::From { last: None, .. }));
         let wanted = Wanted { range: resolved, size, is_closed };
         let body = follow::follow(&fill, reader, transfer, wanted).await.map_err(|error| match error {
-            // Refused in the middle of a transfer under another grant: that says nothing about this one.
+            // A refusal of another grant says nothing about this one.
             PullError::NotFound { detail }
             | PullError::Denied { detail }
             | PullError::Unconfirmed { detail, .. }
-                if is_anothers =>
+                if has_other_grant =>
             {
                 PullError::unavailable(detail)
             }
@@ -161,8 +165,8 @@ impl Blobs {
         Ok(BlobAnswer { size, range: resolved, partial, body, keeping, outcome })
     }
 
-    /// Joins the fill for the transfer's digest or starts it, and waits until an answer can be given. What the
-    /// upstream refuses under another grant says nothing about this one: then it is asked again.
+    /// Joins the fill for the transfer's digest or starts it, and waits until an answer can be given. A
+    /// refusal of another grant says nothing about this one, so then the upstream is asked again.
     async fn join(
         &self,
         transfer: &Arc<Transfer>,
@@ -179,13 +183,14 @@ impl Blobs {
             match ready {
                 Err(
                     PullError::NotFound { .. } | PullError::Denied { .. } | PullError::Unconfirmed { .. },
-                ) if joined.is_anothers && refused_count < REFUSED_JOIN_COUNT_MAX => refused_count += 1,
+                ) if joined.has_other_grant && refused_count < REFUSED_JOIN_COUNT_MAX => refused_count += 1,
                 ready => return ready.map(|size| (joined, size)),
             }
         }
     }
 
-    /// The store fails and the transfer under way has moved past what this client needs.
+    /// Answers from the upstream directly: the store has failed, and the relay has moved past the bytes that
+    /// this client needs.
     async fn pass(
         &self,
         transfer: Arc<Transfer>,
@@ -209,14 +214,14 @@ impl Blobs {
         })
     }
 
-    /// Describes a blob that the store does not have.
+    /// Describes a blob that is not stored.
     async fn describe(
         &self,
         repository: &Repository,
         digest: &Digest,
         range: Option<&RangeRequest>,
     ) -> Result<BlobAnswer, PullError> {
-        // A fill that only hashes what is stored says nothing: that is missing or wrong by now.
+        // A fill that hashes a stored blob says nothing here: that blob is missing or wrong by now.
         let coming = self.fills.get(digest).filter(|fill| !fill.is_stored());
         let (size, outcome) = match coming.and_then(|fill| fill.size()) {
             Some(size) => {
@@ -225,7 +230,8 @@ impl Blobs {
             }
             None => self.ask_size(repository, digest).await?,
         };
-        // The upstream has the blob, which answers the HEAD. Only fetching it would tell its size.
+        // Without a size, the HEAD still says that the upstream has the blob. Only a fetch would tell its
+        // size.
         let (resolved, partial) = match size {
             Some(size) => (resolve(range, size)?, range.is_some()),
             None => (ByteRange { start: 0, end: 0 }, false),
@@ -233,7 +239,7 @@ impl Blobs {
         Ok(BlobAnswer { size, range: resolved, partial, body: None, keeping: None, outcome })
     }
 
-    /// The blob's size by one HEAD for all who ask, else by the word of a manifest.
+    /// The blob's size from one HEAD for all concurrent callers, otherwise from a manifest.
     async fn ask_size(
         &self,
         repository: &Repository,
@@ -256,7 +262,7 @@ impl Blobs {
     }
 }
 
-/// The answer with a stored blob that is known to be right, or with its description.
+/// The answer with a verified stored blob, or with its description.
 fn answer_stored(blob: OpenBlob, range: Option<&RangeRequest>, want: Want) -> Result<BlobAnswer, PullError> {
     let (size, partial) = (blob.size(), range.is_some());
     let range = resolve(range, size)?;

@@ -1,4 +1,4 @@
-//! Several ranges of a blob at once, which the store alone can answer.
+//! Pulls several ranges of a stored blob at once.
 
 use std::sync::Arc;
 use std::vec;
@@ -12,7 +12,7 @@ use crate::error::PullError;
 use crate::grants::Content;
 use crate::pull_blob::DESCRIBE_UNHASHED_BYTES_MIN;
 
-/// Parts of a stored blob, which is known to be right: one after the other, each with its range.
+/// Parts of a verified stored blob, one after the other, each with its range.
 #[derive(Debug)]
 pub struct BlobParts {
     size: u64,
@@ -26,7 +26,7 @@ impl BlobParts {
         self.size
     }
 
-    /// The ranges that are still to come: at least one at first.
+    /// The remaining ranges: at least one at first.
     pub fn ranges(&self) -> &[ByteRange] {
         self.ranges.as_slice()
     }
@@ -42,7 +42,7 @@ impl Iterator for BlobParts {
 }
 
 impl Blobs {
-    /// Opens several ranges of a stored blob; `None` where the whole blob is the answer.
+    /// Opens several ranges of a stored blob; `None`: the whole blob is the answer.
     ///
     /// # Errors
     /// As [`pull`](Self::pull).
@@ -52,7 +52,7 @@ impl Blobs {
         digest: &Digest,
         ranges: &RangeSet,
     ) -> Result<Option<BlobParts>, PullError> {
-        // If the store fails, the whole is asked for, and that counts the failure.
+        // If the store fails, the caller pulls the whole blob, which counts the failure.
         let Ok(Some(blob)) = self.shared.blobs.open(digest).await else { return Ok(None) };
         self.grants.prove(Content::Blob, repository, digest).await?;
         let size = blob.size();

@@ -1,9 +1,9 @@
-//! Read ahead: when a client downloads a layer that the store lacks, the other missing layers of the image are fetched
-//! before the client asks for them. Clients download three layers at a time or so, each over one connection; a registry
-//! often gives more than that.
+//! Read ahead: when a client downloads a layer that is not stored, the other missing layers of the image are
+//! fetched before the client requests them. Clients download about three layers at a time, each over one
+//! connection; a registry often delivers more than that.
 //!
-//! A layer that is read ahead is a fill without clients. When permits for the upstream run out, such a fill gives way,
-//! and no further connection is opened for it.
+//! A layer that is read ahead is a fill without clients. When upstream permits run out, such a fill gives
+//! way, and no further connection is opened for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +18,13 @@ use crate::fill::Fill;
 use crate::named_blobs::ReadAheadTurn;
 use crate::permits::PermitHolder;
 
-/// A client that asked for a layer within this time is still pulling the image: it may be reading stored layers.
+/// A client that requested a layer within this time counts as pulling the image: it may be reading stored
+/// layers.
 const ASKED_LATELY: Duration = Duration::from_secs(10);
 
 impl Blobs {
-    /// Begins to fetch the other missing layers of the image that has the layer `digest`, which a client is downloading.
-    /// Does nothing for what is no layer of an image whose manifest was fetched lately.
+    /// Begins to fetch the other missing layers of the image with the layer `digest`, which a client is
+    /// downloading. Has no effect unless `digest` is a layer of an image whose manifest was fetched recently.
     pub(crate) fn read_ahead(
         self: &Arc<Self>,
         repository: &Repository,
@@ -44,8 +45,8 @@ impl Blobs {
         });
     }
 
-    /// Fetches missing layers, some at a time, for as long as a client pulls the image. After a failure no
-    /// further layer is begun: clients meet the same failure, and report it.
+    /// Fetches missing layers, some at a time, while a client pulls the image. After a failure no further
+    /// layer is begun: clients get the same error, and report it.
     async fn fetch_layers(self: &Arc<Self>, repository: &Repository, turn: &ReadAheadTurn) {
         let mut under_way = FuturesUnordered::new();
         for digest in turn.digests() {
@@ -62,11 +63,11 @@ impl Blobs {
                 under_way.push(async move { fill.ends_whole().await });
             }
         }
-        // The turn ends with the last of them, so that an image never has more than its share.
+        // The turn ends with the last of them, so that an image never has more than `read_ahead_count`.
         while under_way.next().await.is_some() {}
     }
 
-    /// Whether a client downloads a layer of the image, or asked for one a moment ago.
+    /// Whether a client downloads a layer of the image, or has just requested one.
     fn is_wanted(&self, turn: &ReadAheadTurn) -> bool {
         if turn.asked_at().elapsed() < ASKED_LATELY {
             return true;
@@ -75,7 +76,7 @@ impl Blobs {
         fills.any(|fill| fill.has_clients())
     }
 
-    /// A fill for a layer, without a client if it is new.
+    /// Joins the fill for a layer, or starts one without a client.
     fn begin_fill(self: &Arc<Self>, repository: &Repository, digest: &Digest) -> Arc<Fill> {
         let transfer = self.transfer(repository, digest);
         let joined = self.fills.join_or_start(digest, repository, |writer| {

@@ -1,4 +1,4 @@
-//! A small memory of things that happened lately: bounded in number and in age.
+//! A table of recent facts, bounded in number and in age.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Facts that expire. When full, the oldest fact makes room. Nothing is held across an await.
+/// Facts that expire. When the table is full, a new fact replaces the oldest.
 #[derive(Debug)]
 pub(crate) struct Recent<K, V> {
     ttl: Duration,
@@ -18,7 +18,7 @@ pub(crate) struct Recent<K, V> {
 #[derive(Debug)]
 struct Facts<K, V> {
     by_key: HashMap<K, Fact<V>>,
-    /// Keys in the order of their writing. A key written again stands here twice; the earlier entry is
+    /// Keys in the order in which they were written. A key written again is here twice; the earlier entry is
     /// recognised by its serial number and skipped.
     order: VecDeque<(u64, Instant, K)>,
     last_serial: u64,
@@ -51,7 +51,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Recent<K, V> {
         facts.by_key.insert(key.clone(), Fact { serial, at, value });
         facts.order.push_back((serial, at, key));
         if facts.order.len() > 2 * self.count_max {
-            // Keys written again and again: only the last writing of each counts.
+            // Of keys written again and again, only the last entry counts.
             let Facts { by_key, order, .. } = &mut *facts;
             order.retain(|(serial, _, key)| by_key.get(key).is_some_and(|fact| fact.serial == *serial));
         }

@@ -1,4 +1,5 @@
-//! A short memory of what the registry itself has said no to, so that the same question is not asked at once again.
+//! Remembers the registry's own refusals for a short time, so that the same request is not sent again at
+//! once.
 
 use std::hash::Hash;
 use std::time::Duration;
@@ -9,23 +10,24 @@ use crate::recent::Recent;
 /// Refusals that one table remembers.
 const REFUSAL_COUNT_MAX: usize = 4096;
 
-/// Definite refusals by what was asked for.
+/// Definite refusals by target.
 #[derive(Debug)]
 pub(crate) struct Refusals<K>(Recent<K, PullError>);
 
 impl<K: Hash + Eq + Clone> Refusals<K> {
-    /// Each refusal is remembered for `ttl`.
+    /// A table that remembers each refusal for `ttl`.
     pub(crate) fn new(ttl: Duration) -> Self {
         Self(Recent::new(ttl, REFUSAL_COUNT_MAX))
     }
 
     /// # Errors
-    /// The refusal, if the registry has refused this a moment ago.
+    /// The refusal, if the registry has just refused this.
     pub(crate) fn check(&self, key: &K) -> Result<(), PullError> {
         self.0.get(key).map_or(Ok(()), Err)
     }
 
-    /// Remembers an answer if it is the registry's own no. Any other failure says nothing about the next request.
+    /// Remembers an answer if it is the registry's own refusal. Any other failure says nothing about the next
+    /// request.
     pub(crate) fn remember<T>(&self, key: K, answer: &Result<T, PullError>) {
         if let Err(error) = answer
             && error.is_definite_no()

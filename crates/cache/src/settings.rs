@@ -8,43 +8,43 @@ use policy::freshness::TagRule;
 /// The rules and bounds of one backend.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// When a tag is checked again, and what stands in when the upstream cannot be asked.
+    /// When a tag is checked again, and when a stale one may be served.
     pub tags: TagRule,
-    /// Whether stored blobs are linked to the repositories through which the upstream granted them. True
-    /// for a registry with credentials: there one repository's grant proves nothing for another.
+    /// Whether stored content is linked to the repositories to which the upstream granted it. True for a
+    /// registry with credentials: there one repository's grant proves nothing for another.
     pub links: bool,
-    /// With `links`: how long the upstream's grant holds before it is asked again.
+    /// With `links`: how long a grant is valid before the upstream is asked again.
     pub auth_ttl: Duration,
-    /// Whether `_catalog` answers.
+    /// Whether `_catalog` is served.
     pub catalog: bool,
-    /// Whether one-part repository names get `library/` put in front, as on Docker Hub.
+    /// Whether one-part repository names get the prefix `library/`, as on Docker Hub.
     pub hub_names: bool,
-    /// Blobs up to this size, in bytes, are verified before the first byte leaves.
+    /// Blobs up to this size, in bytes, are verified before a client gets the first byte.
     pub verify_first_bytes_max: u64,
     /// The time for which a not-found or a refusal is remembered.
     pub negative_ttl: Duration,
     /// The longest a manifest request waits for the upstream before it gets a stale copy or an error.
     pub manifest_deadline: Duration,
-    /// The time that a range far ahead of a fill waits for it before a transfer of its own is started.
+    /// The time that a client's range far ahead of the front waits before it gets its own transfer.
     pub far_range_wait: Duration,
-    /// Transfers that one fill may run side by side for its front and for ranges far ahead of it.
+    /// The most transfers of one fill for its front and for far ranges together.
     pub transfers_per_fill_max: usize,
-    /// Connections that may share one large blob, the first one included, where that makes it come faster.
+    /// The most connections that share one large blob to make it faster, including the first one.
     pub connections_per_blob_max: usize,
-    /// A blob gets a further connection only while fewer than this many bring blobs from the registry.
+    /// A blob gets a further connection only while fewer than this number fetch blobs from the registry.
     pub connections_max: usize,
-    /// Layers of one image that are fetched ahead of the client that downloads it, at a time; 0: none.
+    /// Layers of one image that are fetched at a time ahead of the client that downloads it; 0: none.
     pub read_ahead_count: usize,
-    /// The longest a fill goes on without a new byte before it gives up.
+    /// The longest time that a fill continues without a new byte before it fails.
     pub fill_stall_max: Duration,
-    /// The longest time for which a body may bring less than 1 KiB/s before it is resumed.
+    /// The longest time that a body may be slower than 1 KiB/s before it is resumed.
     pub drip_max: Duration,
-    /// Requests that wait for the upstream or are served along a transfer from it. A further one is refused at once.
+    /// Requests that wait for the upstream or follow a transfer from it. A further one is refused at once.
     pub waiting_count_max: usize,
-    /// Requests to the upstream and transfers from it, each shared by any number of clients. A further one is refused at
-    /// once.
+    /// Requests to the upstream and transfers from it, each shared by any number of clients. A further one is
+    /// refused at once.
     pub asking_count_max: usize,
-    /// The wall clock, by which records are dated and aged. It may be set at any time, in either direction.
+    /// The wall clock, which dates records. It may be set at any time, in either direction.
     pub wall_clock: fn() -> SystemTime,
 }
 
@@ -53,14 +53,15 @@ impl Settings {
     pub const AUTH_TTL: Duration = Duration::from_secs(15 * 60);
     /// The default of `catalog`.
     pub const CATALOG: bool = true;
-    /// The default of `connections_per_blob_max`. What throttles each connection seldom leaves less than a quarter of
-    /// a line to one. And a browser opens no fewer to one host.
+    /// The default of `connections_per_blob_max`. Throttles for each connection seldom leave it less than a
+    /// quarter of the line, and a browser opens no fewer connections to one host.
     pub const CONNECTIONS_PER_BLOB: usize = 4;
-    /// The default of `connections_max`: four clients that pull three blobs at a time, and a large blob beside them.
+    /// The default of `connections_max`: four clients that pull three blobs at a time, and a large blob
+    /// beside them.
     pub const CONNECTIONS: usize = 16;
 
-    /// The default of `read_ahead_count`: with the three layers that clients download at a time, less than half of
-    /// [`CONNECTIONS`](Self::CONNECTIONS).
+    /// The default of `read_ahead_count`: together with the three layers that clients download at a time,
+    /// less than half of [`CONNECTIONS`](Self::CONNECTIONS).
     pub const READ_AHEAD: usize = 4;
 
     /// The defaults for a public registry under `tags`.
@@ -88,24 +89,24 @@ impl Settings {
         }
     }
 
-    /// The same, with rules that do not undo each other.
+    /// The same settings, with rules that do not contradict each other.
     pub(crate) fn consistent(mut self) -> Self {
         if self.links {
-            // A tag that is served unasked is a grant that is not asked again.
+            // A tag that is served without a check also skips the check of its grant.
             self.tags.ttl = self.tags.ttl.min(self.auth_ttl);
         }
         self
     }
 
-    /// The same, waiting for an upstream as long as that is allowed to take: `header_timeout` for each answer's head,
-    /// `idle_timeout` between two bytes. What depends on one waits no shorter than the one itself.
+    /// The same settings, with deadlines that allow for the upstream's timeouts: `header_timeout` for each
+    /// response head, `idle_timeout` between two bytes.
     #[must_use]
     pub fn waiting(self, header_timeout: Duration, idle_timeout: Duration) -> Self {
         Self {
-            // One answer for the tag, and one for the manifest itself.
+            // One response for the tag, and one for the manifest.
             manifest_deadline: header_timeout.saturating_mul(2),
             drip_max: self.drip_max.max(idle_timeout),
-            // Silence ends one transfer, and the next one has the half of it to begin.
+            // A silent transfer ends after `idle_timeout`, and the next one has half of that to begin.
             fill_stall_max: self.fill_stall_max.max(idle_timeout.saturating_add(idle_timeout / 2)),
             ..self
         }

@@ -1,4 +1,4 @@
-//! The common ground of one backend's rooms: its name, its rules, its stores, its tasks.
+//! The state that all parts of one backend share: name, settings, stores, tasks.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use tracing::warn;
 use crate::flight::Flights;
 use crate::settings::Settings;
 
-/// Shared by all rooms of one backend, and by the tasks that they spawn.
+/// Shared by all parts of one backend, and by the tasks that they spawn.
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// The registry's name, as configured.
     pub(crate) name: Arc<str>,
     pub(crate) settings: Settings,
     pub(crate) metrics: Arc<RegistryMetrics>,
-    /// Owns every task that the backend spawns.
+    /// Tracks every task that the backend spawns.
     pub(crate) tasks: TaskTracker,
     /// Ends transfers at shutdown.
     pub(crate) cancel: CancellationToken,
@@ -32,7 +32,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The wall clock's time, by which records are dated and aged.
+    /// The wall clock's time, which dates records.
     pub(crate) fn now(&self) -> SystemTime {
         (self.settings.wall_clock)()
     }
@@ -46,10 +46,10 @@ impl Shared {
         Flights::new(self.tasks.clone())
     }
 
-    /// Counts and logs a failure of the store. The pull goes on without the store.
+    /// Counts and logs a failure of the store. The pull continues without the store.
     pub(crate) fn store_failed(&self, error: &StoreError) {
         self.metrics.store_failed(error.call());
-        warn!(registry = %self.name, %error, "store failed; going on without it");
+        warn!(registry = %self.name, %error, "store failed; continuing without it");
     }
 
     /// Counts and logs a stored file that cannot be read.

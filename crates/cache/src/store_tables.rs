@@ -1,5 +1,5 @@
-//! The tables that belong to one store. They do not depend on the registry's rules, so a backend with other rules takes
-//! them over from its predecessor.
+//! The tables that belong to one store. They do not depend on the registry's rules, so a successor with other
+//! rules takes them over.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use crate::shared::Shared;
 use crate::stored_blobs::StoredBlobs;
 use crate::tags::words::TagWords;
 
-/// The tables of one store, shared by every backend that serves it, one after the other.
+/// The tables of one store, shared by all its successive backends.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreTables {
-    /// Blobs on their way into the store. With a table for each backend, a blob could be fetched twice.
+    /// Fills in flight. With a table for each backend, a blob could be fetched twice.
     pub(crate) fills: FillTable,
-    /// Blobs whose bytes are known to be right.
+    /// Stored blobs, and which of them are verified.
     pub(crate) blobs: Arc<StoredBlobs>,
     pub(crate) manifests: Arc<StoredManifests>,
     /// The newest word on each tag. With a table for each backend, an older word could overwrite a newer one.
     pub(crate) words: Arc<TagWords>,
-    /// What may depend on the registry's upstream.
+    /// The admission limits of the registry's upstream.
     pub(crate) bounds: Bounds,
 }
 
 impl StoreTables {
-    /// The same tables for a backend that takes the place of the one that has these.
+    /// The same tables for a successor of the backend.
     pub(crate) fn for_successor(&self) -> Self {
         Self { fills: self.fills.for_successor(), ..self.clone() }
     }

@@ -1,4 +1,4 @@
-//! The blobs that the store has, and which of them are known to be right.
+//! The stored blobs, and which of them are verified.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::verified::Verified;
 #[derive(Debug)]
 pub(crate) struct StoredBlobs {
     shared: Arc<Shared>,
-    /// Files whose bytes are known to be right.
+    /// Files with verified bytes.
     verified: Verified,
     hash_flights: Flights<Digest, bool>,
 }
@@ -24,7 +24,7 @@ impl StoredBlobs {
         Self { verified: Verified::new(), hash_flights: shared.flights(), shared }
     }
 
-    /// The blob as stored; its bytes may have yet to be hashed. A store that fails counts as one without the blob.
+    /// The stored blob, whose bytes may not be verified yet. A failure of the store counts as a missing blob.
     pub(crate) async fn open(&self, digest: &Digest) -> Option<OpenBlob> {
         self.shared.blobs.open(digest).await.unwrap_or_else(|error| {
             self.shared.store_failed(&error);
@@ -32,12 +32,12 @@ impl StoredBlobs {
         })
     }
 
-    /// Whether the blob's bytes are known to be right, without reading them.
+    /// Whether the blob's bytes are known to be right; does not read them.
     pub(crate) fn is_known(&self, digest: &Digest, blob: &OpenBlob) -> bool {
         self.verified.is_known(digest, blob)
     }
 
-    /// Whether the blob has its digest. It is hashed once for all who ask.
+    /// Whether the blob has its digest. It is hashed once for all callers.
     pub(crate) async fn is_right(self: &Arc<Self>, digest: &Digest, blob: &OpenBlob) -> bool {
         if self.is_known(digest, blob) {
             return true;
@@ -49,17 +49,17 @@ impl StoredBlobs {
         self.hash_flights.join_or_start(digest.clone(), check).await.0.unwrap_or(false)
     }
 
-    /// Whether the blob has its digest; hashes it if that is not known. A damaged one is set aside.
+    /// Whether the blob has its digest; hashes it if necessary. A damaged one is quarantined.
     pub(crate) async fn check(&self, digest: &Digest, blob: &OpenBlob) -> bool {
         match self.verified.check(digest, blob).await {
             Ok(true) => return true,
             Ok(false) => {
-                warn!(registry = %self.shared.name, %digest, "a stored blob is damaged and set aside");
+                warn!(registry = %self.shared.name, %digest, "a stored blob is damaged; quarantining it");
                 if let Err(error) = self.shared.blobs.set_aside(digest).await {
                     self.shared.store_failed(&error);
                 }
             }
-            // Unreadable for the moment is not wrong: the file stays where it is.
+            // The file may be readable later, so it stays.
             Err(error) => self.shared.read_failed("blob", digest, &error),
         }
         false

@@ -1,5 +1,5 @@
-//! Pulling by tag: a tag is checked as its rule says, and its stored manifest stands in where the upstream cannot be
-//! asked.
+//! Pulls by tag: checks a tag as its rule says, and serves its stored manifest as stale when the upstream is
+//! unavailable.
 
 mod check;
 pub(crate) mod words;
@@ -14,6 +14,7 @@ use storage::HeldManifest;
 
 use crate::answer::{ManifestAnswer, Want};
 use crate::asker::Asker;
+use crate::detail::Detail;
 use crate::error::PullError;
 use crate::flight::Flights;
 use crate::grants::Grants;
@@ -43,7 +44,7 @@ struct Checked {
     said: Result<TagCheck, PullError>,
 }
 
-/// Why nothing came of asking the upstream, and when it was asked, if it was.
+/// Why a pull from the upstream failed, and when the upstream was asked, if it was.
 struct Failed {
     error: PullError,
     asked_at: Option<AskedAt>,
@@ -105,8 +106,8 @@ impl Tags {
         Err(self.refuse(repository, tag, record.as_ref(), failed).await)
     }
 
-    /// Pulls a manifest by digest that the store does not have. If a tag has just named it, the tag can be served
-    /// from now on.
+    /// Pulls a manifest by digest that is not stored. If a HEAD of a tag has just named it, the tag can be
+    /// served from now on.
     ///
     /// # Errors
     /// See [`PullError`].
@@ -125,7 +126,7 @@ impl Tags {
         Ok(answer)
     }
 
-    /// Asks the upstream, and serves what it names.
+    /// Checks the tag, and serves the manifest that it names.
     async fn pull_checked(
         &self,
         repository: &Repository,
@@ -152,7 +153,7 @@ impl Tags {
         pulled.map_err(|error| Failed { error, asked_at })
     }
 
-    /// Asks what the tag names, once for all who ask at the same time.
+    /// Asks the upstream which manifest the tag names, once for all concurrent callers.
     async fn check(&self, repository: &Repository, tag: &Tag, stakes: Stakes) -> Result<Checked, PullError> {
         let check = || {
             let (asking, fetcher) = (self.asker.ask(), self.manifests.fetcher().clone());
@@ -184,8 +185,8 @@ impl Tags {
         } else if let Some((media_type, verified)) = &check.manifest {
             (stored.keep(repository, media_type, verified).await, Outcome::Miss)
         } else {
-            // A HEAD cannot show that there is a manifest behind what it names. Where a tag is held, that is found out
-            // before any client is sent away from it.
+            // A HEAD does not prove that the manifest exists. If an older one is stored for the tag, the new
+            // one is fetched before any client is told of it.
             if want == Want::Head
                 && !is_held
                 && let Some((media_type, size)) = check.described
@@ -209,9 +210,9 @@ impl Tags {
     ) -> Result<(HeldManifest, Outcome), PullError> {
         let fetched = self.manifests.fetch(repository, digest, Some(tag)).await;
         let (manifest, joined) = fetched.map_err(|error| match error {
-            // It has just said that the tag exists; that it lacks the manifest is no word about the tag.
+            // The upstream has just said that the tag exists; a missing manifest says nothing about the tag.
             PullError::NotFound { detail } | PullError::Unconfirmed { detail, .. } => {
-                PullError::unavailable(format!("{tag} names {digest}, and yet {detail}"))
+                PullError::unavailable(detail.within(format!("{tag} names {digest}, but {detail}")))
             }
             error => error,
         })?;
@@ -220,7 +221,7 @@ impl Tags {
         Ok((manifest, if joined { Outcome::Join } else { Outcome::Miss }))
     }
 
-    /// Answers with what the record names, if that is stored.
+    /// Answers with the manifest that the record names, if it is stored.
     async fn serve(
         &self,
         repository: &Repository,
@@ -233,7 +234,7 @@ impl Tags {
         Some(ManifestAnswer::of_stored(&record.digest, stored, outcome, Some(age)))
     }
 
-    /// Whether the record may be served although the upstream was asked in vain.
+    /// Whether the record may be served after this error of the upstream.
     fn may_stand_in(
         &self,
         repository: &Repository,
@@ -243,8 +244,8 @@ impl Tags {
     ) -> bool {
         let outlives_outage = plan == TagPlan::Revalidate { if_unreachable: Unreachable::Serve };
         match error {
-            // With credentials, only a grant that still holds is good enough: the upstream was not asked, and a client
-            // that lost access could bring a lack of permits about.
+            // With credentials, only a valid grant is enough: the upstream was not asked, and a client that
+            // has lost access could cause a lack of permits.
             PullError::Overloaded
                 if record.is_some_and(|record| self.grants.must_ask(repository, &record.digest)) =>
             {
@@ -257,8 +258,8 @@ impl Tags {
         }
     }
 
-    /// The answer when nothing stored stands in. A tag that the upstream says is gone is forgotten, so that a later
-    /// outage does not bring it back; where repositories are granted one by one, a refused one is too.
+    /// The error when no stored manifest may be served. A tag that the upstream says is gone is forgotten, so
+    /// that a later outage does not bring it back; with grants for each repository, a refused one is too.
     async fn refuse(
         &self,
         repository: &Repository,
@@ -286,17 +287,18 @@ fn named(digest: &Digest, manifest: &HeldManifest) -> Named {
     Named { digest: digest.clone(), media_type: manifest.media_type().clone(), size: manifest.size() }
 }
 
-/// Clients probe some tags for signatures during pulls of images that are held here. An error would fail those pulls
-/// when the upstream cannot be asked; an absence does not, and verifiers fail closed on it.
+/// Clients probe some tags for signatures during pulls of stored images. During an outage, an error would
+/// fail those pulls; an absence does not, and verifiers fail closed on it.
 fn absent_if_referrers(tag: &Tag, error: PullError) -> PullError {
     if error.is_outage_or_offline() && is_referrers_tag(tag) {
-        return PullError::NotFound { detail: format!("{tag} is not held here, and {error}") };
+        let text = format!("{tag} is not stored here, and {error}");
+        return PullError::NotFound { detail: Detail::quoting(text, error) };
     }
     error
 }
 
-/// The referrers tag schema (distribution-spec, "Referrers Tag Schema"), also with the suffixes that
-/// signing tools put behind it.
+/// The referrers tag schema (distribution-spec, "Referrers Tag Schema"), also with the suffixes of signing
+/// tools.
 fn is_referrers_tag(tag: &Tag) -> bool {
     let hex = tag.as_str().strip_prefix("sha256-").unwrap_or_default();
     let hex = hex.split('.').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A blob as one repository asks for it: what writes a fill, and what follows it.
+//! A blob of one repository: the tasks that write a fill, and the readers that follow it.
 
 pub(crate) mod far;
 mod fetch;
@@ -22,14 +22,14 @@ use crate::blobs::Blobs;
 use crate::fill::Fill;
 use crate::settings::Settings;
 
-/// The time that a HEAD has for telling a size that the transfer does not tell.
+/// The deadline of a HEAD for a size that the transfer does not tell.
 const SIZE_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// A blob as one repository asks for it. Cheap to make.
+/// A blob that is pulled through one repository. Cheap to make.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     pub(crate) blobs: Arc<Blobs>,
-    /// The repository through which the upstream is asked.
+    /// The repository in the upstream requests.
     pub(crate) repository: Repository,
     pub(crate) digest: Digest,
 }
@@ -48,27 +48,28 @@ impl Transfer {
         &self.blobs.shared.name
     }
 
-    /// The right to ask the upstream, as long as the fill goes on.
+    /// The right to send requests to the upstream, for the duration of the fill.
     fn asking(&self) -> Asking {
         self.blobs.asker.ask_for_transfer()
     }
 
-    /// The store failed; the pull goes on without it.
+    /// Counts and logs a failure of the store.
     fn store_failed(&self, error: &StoreError) {
         self.blobs.shared.store_failed(error);
     }
 
-    /// Whether clients get no byte of a blob of that size before all of it is there. Then no range of it is urgent.
+    /// Whether clients get no byte of a blob of this size before all of it is verified. Then no range of it
+    /// is urgent.
     fn is_verified_first(&self, size: u64) -> bool {
         size <= self.settings().verify_first_bytes_max
     }
 
-    /// Whether nothing is known that speaks against asking for parts of the blob.
+    /// Whether ranges of the blob may be requested.
     fn may_ask_for_parts(&self, fill: &Fill) -> bool {
         self.blobs.connections.serve_parts() && !fill.claims().is_asked_plainly()
     }
 
-    /// The blob's size by the word of a manifest that names it, else of one HEAD.
+    /// The blob's size from a manifest that names it, otherwise from one HEAD.
     async fn look_up_size(&self) -> Option<u64> {
         if let Some(size) = self.blobs.named.size(&self.repository, &self.digest) {
             return Some(size);

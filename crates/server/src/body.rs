@@ -91,7 +91,7 @@ impl AnswerBody {
             (Some(Err(error)), _) => Err(error),
             (None | Some(Ok(Piece::File(_))), _) => Err(PullError::UpstreamUnavailable {
                 timed_out: false,
-                detail: format!("the content ended {} bytes early", self.remaining),
+                detail: format!("the content ended {} bytes early", self.remaining).into(),
             }),
         })
     }

@@ -88,7 +88,8 @@ impl Error {
 
     /// With the library's error that caused it, for the log. The message says the same in words. `source`
     /// must hold no URL and no credential.
-    pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
+    #[must_use]
+    pub fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.change(|inner| inner.source = Some(Arc::new(source)))
     }
 

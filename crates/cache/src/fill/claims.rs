@@ -1,4 +1,5 @@
-//! The claims of a fill's transfers: [`Spans`] behind a lock and on the clock, and the way in which they ask.
+//! The claims of a fill's transfers: [`Spans`] behind a lock and with a clock, and the mode of their
+//! requests.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,27 +17,27 @@ use super::spans::{Claim, Reach, Spans};
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     spans: Mutex<Spans>,
-    /// Wakes the transfers, each to see whether it was taken over.
+    /// Wakes the transfers, so that each checks whether it was taken over.
     takeovers: Notify,
-    /// Whether the front asks for the whole blob, and no transfer for a part of it.
+    /// Whether the front requests the whole blob, and no transfer requests a range.
     is_asked_plainly: AtomicBool,
-    /// Whether a range brought any of the blob's bytes.
+    /// Whether a request for a range was answered.
     has_ranges: AtomicBool,
 }
 
 impl Claims {
-    /// `gaps` looks for missing bytes while no span can be given back: bytes that a transfer has written by then are no
-    /// gap, and bytes that it has not written are still claimed.
+    /// [`Spans::claim_front`]. `gaps` is called while no span can be released: bytes that a transfer has
+    /// written by then are no gap, and bytes that it has not written are still claimed.
     pub(crate) fn claim_front(&self, gaps: impl FnOnce() -> Vec<ByteRange>, idle: Option<Pace>) -> Claim {
         self.claim(|spans, now| spans.claim_front(&gaps(), idle, now))
     }
 
-    /// `gaps` as for [`claim_front`](Self::claim_front).
+    /// [`Spans::claim_in_order`]. `gaps` as for [`claim_front`](Self::claim_front).
     pub(crate) fn claim_in_order(&self, gaps: impl FnOnce() -> Vec<ByteRange>) -> Claim {
         self.claim(|spans, now| spans.claim_in_order(&gaps(), now))
     }
 
-    /// `gaps` as for [`claim_front`](Self::claim_front).
+    /// [`Spans::claim_part`]. `gaps` as for [`claim_front`](Self::claim_front).
     pub(crate) fn claim_part(
         &self,
         gaps: impl FnOnce() -> Vec<ByteRange>,
@@ -45,7 +46,7 @@ impl Claims {
         self.claim(|spans, now| spans.claim_part(&gaps(), idle, now))
     }
 
-    /// `gaps` as for [`claim_front`](Self::claim_front).
+    /// [`Spans::claim_far`]. `gaps` as for [`claim_front`](Self::claim_front).
     pub(crate) fn claim_far(
         &self,
         range: ByteRange,
@@ -55,12 +56,12 @@ impl Claims {
         self.claim(|spans, now| spans.claim_far(range, &gaps(), count_max, now))
     }
 
-    /// Whether and how the byte at `position` is on its way.
+    /// The approach of the transfer that will fetch the byte at `position`, if there is one.
     pub(crate) fn approach(&self, position: u64) -> Option<Approach> {
         self.spans.lock().approach(position, Instant::now())
     }
 
-    /// Notes that the last `length` bytes have been asked for. `false`: the blob's tail was asked for already.
+    /// Notes that the last `length` bytes were requested. `false`: the blob's tail was requested already.
     pub(crate) fn expect_tail(&self, length: u64) -> bool {
         self.spans.lock().expect_tail(length)
     }
@@ -86,7 +87,7 @@ impl Claims {
         self.claim(|spans, now| spans.end_lost(size, now))
     }
 
-    /// Ends ranges that do not come, because the whole is about to be asked for.
+    /// Ends ranges that make no progress, because the whole is about to be requested.
     pub(crate) fn make_way(&self) {
         self.claim(|spans, now| spans.make_way(now));
     }
@@ -111,27 +112,27 @@ impl Claims {
         self.spans.lock().shared_bytes()
     }
 
-    /// Notes that the transfer `id` has received everything before `next`; returns how far it goes.
+    /// Notes that the transfer `id` has received everything before `next`; returns its reach.
     pub(crate) fn advance(&self, id: u64, next: u64) -> Reach {
         self.spans.lock().advance(id, next, Instant::now())
     }
 
-    /// Notes that the body of `id` goes on to the blob's end.
+    /// Notes that the body of `id` extends to the blob's end.
     pub(crate) fn note_open_end(&self, id: u64) {
         self.spans.lock().note_open_end(id);
     }
 
-    /// Notes that the body of `id` is the whole blob, for ranges do not come.
+    /// Notes that the body of `id` is the whole blob, because ranges failed.
     pub(crate) fn note_plain(&self, id: u64) {
         self.spans.lock().note_plain(id);
     }
 
-    /// Notes that the transfer `id` has received `bytes` that lie before its claim.
+    /// Notes that the transfer `id` has received `bytes` bytes before its claim.
     pub(crate) fn skip(&self, id: u64, bytes: u64) {
         self.spans.lock().skip(id, bytes, Instant::now());
     }
 
-    /// Notes whether the transfer `id` receives nothing, because its bytes wait for the disk.
+    /// Notes whether the transfer `id` is paused because its bytes wait for the disk.
     pub(crate) fn hold_up(&self, id: u64, is_held_up: bool) {
         self.spans.lock().hold_up(id, is_held_up, Instant::now());
     }
@@ -141,17 +142,17 @@ impl Claims {
         self.spans.lock().are_ranges_in_doubt()
     }
 
-    /// The next stop of the transfer `id`, which has come to its present one; `None`: it ends there. `gaps` as for
-    /// [`claim_front`](Self::claim_front).
-    pub(crate) fn go_on(&self, id: u64, gaps: impl FnOnce() -> Vec<ByteRange>) -> Option<u64> {
-        self.claim(|spans, now| spans.go_on(id, &gaps(), now))
+    /// The next stop of the transfer `id`, which has reached its present one; `None`: it ends there. `gaps`
+    /// as for [`claim_front`](Self::claim_front).
+    pub(crate) fn extend(&self, id: u64, gaps: impl FnOnce() -> Vec<ByteRange>) -> Option<u64> {
+        self.claim(|spans, now| spans.extend(id, &gaps(), now))
     }
 
-    /// Returns once other transfers have the whole rest of the transfer `id`.
+    /// Returns once other transfers have claimed the whole rest of the transfer `id`.
     pub(crate) async fn taken_over(&self, id: u64) {
         loop {
             let mut woken = pin!(self.takeovers.notified());
-            // Before the look: what happens after it must not be missed.
+            // Enabled before the check, so that no later change is missed.
             woken.as_mut().enable();
             if self.spans.lock().is_taken_over(id) {
                 return;
@@ -160,32 +161,32 @@ impl Claims {
         }
     }
 
-    /// Gives the span `id` back; returns its pace, if anything came.
+    /// Releases the span `id`; returns its pace, if it received any bytes.
     pub(super) fn release(&self, id: u64) -> Option<Pace> {
         self.spans.lock().release(id, Instant::now())
     }
 
-    /// Makes all transfers ask for the whole blob only, or for parts again.
+    /// Makes all transfers request only the whole blob, or ranges again.
     pub(crate) fn ask_plainly(&self, is_asked_plainly: bool) {
         self.is_asked_plainly.store(is_asked_plainly, Ordering::Relaxed);
     }
 
-    /// Whether no transfer asks for a part of the blob.
+    /// Whether no transfer requests a range of the blob.
     pub(crate) fn is_asked_plainly(&self) -> bool {
         self.is_asked_plainly.load(Ordering::Relaxed)
     }
 
-    /// Notes that a range was answered.
+    /// Notes that a request for a range was answered.
     pub(crate) fn note_range(&self) {
         self.has_ranges.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a range brought any of the blob's bytes.
+    /// Whether a request for a range was answered.
     pub(crate) fn has_ranges(&self) -> bool {
         self.has_ranges.load(Ordering::Relaxed)
     }
 
-    /// Whether no transfer can change the claims now.
+    /// Whether the claims are locked.
     #[cfg(test)]
     pub(super) fn is_locked(&self) -> bool {
         self.spans.is_locked()

@@ -1,4 +1,4 @@
-//! A reader's own hold on its fill.
+//! A reader's handle on its fill.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use super::Fill;
 use super::readers::Reader;
 use crate::permits::ClientPermit;
 
-/// A reader in a fill, which a relay does not overtake until the handle is dropped. It is taken before the fill starts,
-/// so that a reader who still waits for the headers counts as one.
+/// A reader of a fill, which a relay does not overtake until the handle is dropped. It is created before the
+/// fill starts, so that a reader that still waits for the headers counts.
 #[derive(Debug)]
 pub(crate) struct ReaderHandle {
     fill: Arc<Fill>,
@@ -21,16 +21,17 @@ impl ReaderHandle {
         Some(Self { fill: Arc::clone(fill), reader })
     }
 
-    /// Counts the reader's client among those that wait for the upstream, until the fill ends or the handle is dropped.
+    /// Counts the reader's client among those that wait for the upstream, until the fill ends or the handle
+    /// is dropped.
     pub(crate) fn keep_client(&self, client: Option<ClientPermit>) {
         self.reader.keep_client(client);
-        // It may have ended just before.
+        // The fill may have ended just before.
         if self.fill.is_over() {
             drop(self.take_client());
         }
     }
 
-    /// Takes the client's permit, because it waits for something else from now on; `None` once the fill is over.
+    /// Takes the client's permit, when it no longer waits for this fill; `None` once the fill has ended.
     pub(crate) fn take_client(&self) -> Option<ClientPermit> {
         self.reader.take_client()
     }
@@ -46,7 +47,7 @@ impl ReaderHandle {
 
 impl Drop for ReaderHandle {
     fn drop(&mut self) {
-        // A relay may be waiting for this reader. It needs nothing any more.
+        // A relay may be waiting for this reader, which needs no more bytes.
         self.move_to(u64::MAX);
         if self.fill.is_relaying() {
             self.fill.publish();

@@ -1,4 +1,4 @@
-//! The readers of a fill as the fill sees them, and the upstream permit that it keeps for them.
+//! The readers of a fill, and the upstream permit that the fill keeps for them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::relay::Standing;
+use super::relay::ReaderState;
 use crate::permits::{ClientPermit, UpstreamPermit};
 
 /// All readers of one fill.
@@ -15,7 +15,7 @@ use crate::permits::{ClientPermit, UpstreamPermit};
 pub(super) struct Readers {
     list: Mutex<Vec<Weak<Reader>>>,
     permit: Mutex<Option<UpstreamPermit>>,
-    /// Cancelled when the permit is taken away: the fill ends with the bytes that it has.
+    /// Cancelled when the permit is reclaimed: the fill ends with the bytes that it has.
     gave_way: CancellationToken,
 }
 
@@ -54,7 +54,7 @@ impl Readers {
         drop(self.permit.lock().take());
     }
 
-    /// Hands the permit over, if there are no readers. From then on there will be none.
+    /// Returns the permit, if there are no readers. From then on none is added.
     pub(super) fn give_way(&self) -> Option<UpstreamPermit> {
         let list = self.list.lock();
         if list.iter().any(|reader| reader.strong_count() > 0) {
@@ -85,19 +85,19 @@ impl Reader {
         *self.client.lock() = client;
     }
 
-    /// The client waits for the upstream no more, or for something else.
+    /// Takes the permit of a client that no longer waits for this fill.
     pub(super) fn take_client(&self) -> Option<ClientPermit> {
         self.client.lock().take()
     }
 
-    /// Notes that a relay has waited for it.
+    /// Adds to the time for which a relay has waited for it.
     pub(crate) fn charge(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.held_up.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn state(&self) -> ReaderState {
         let held_up = Duration::from_nanos(self.held_up.load(Ordering::Relaxed));
-        Standing { position: self.position.load(Ordering::Acquire), held_up }
+        ReaderState { position: self.position.load(Ordering::Acquire), held_up }
     }
 }

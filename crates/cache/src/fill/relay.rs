@@ -1,4 +1,4 @@
-//! Bytes that pass through memory because the store failed: a bounded window that follows the readers.
+//! The relay of bytes through memory after the store has failed: a bounded window that follows the readers.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,26 +7,26 @@ use budget::{Budget, Share};
 use bytes::Bytes;
 use oci::Hasher;
 
-/// The most that one window holds, in bytes.
+/// The largest size of one window, in bytes.
 const WINDOW_BYTES_MAX: u64 = 8 << 20;
 
-/// A window may hold this many bytes however much other windows take: with one reader it needs no more. It is larger
-/// than the tail that readers keep back until the digest is right.
+/// The size that one window may have however much memory other windows use, in bytes: with one reader it
+/// needs no more. It is larger than the tail that readers keep back until the digest is verified.
 const WINDOW_BYTES_MIN: u64 = 512 * 1024;
 
-/// The total time for which one reader may hold the others up. After that a full window moves on without it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// The total time for which one reader may delay the others. After that a full window moves on without it.
+pub(crate) const DELAY_MAX: Duration = Duration::from_secs(10);
 
-/// The hash is kept at the end of a chunk once this many bytes have come since the last kept one. In between readers
-/// hash by themselves, so that a window of many small chunks does not hold more hashes than bytes.
+/// A chunk keeps its hash if at least this number of bytes came since the last kept one. Between kept hashes
+/// the readers hash themselves, so that a window of many small chunks does not hold more hashes than bytes.
 const HASHED_BYTES_MIN: usize = 4096;
 
 /// The window. Its start moves only forward.
 #[derive(Debug)]
 pub(crate) struct Relay {
-    /// Where the store failed: what comes before is in its spool.
+    /// Where the store failed: the bytes before are in its spool.
     origin: u64,
-    /// The hash of what comes before.
+    /// The hash of the bytes before.
     origin_hash: Hasher,
     start: u64,
     end: u64,
@@ -45,20 +45,20 @@ struct Chunk {
     _share: Share,
 }
 
-/// A look into the window.
+/// The bytes of the window at a position.
 pub(super) enum Found {
     /// These bytes, and the hash of the blob up to their end if it was kept.
     Bytes(Bytes, Option<Box<Hasher>>),
-    /// Nothing yet.
+    /// None yet.
     Nothing,
-    /// Nothing any more: it has moved on.
+    /// None any more: the window has moved on.
     Gone,
 }
 
-/// A reader, as the window sees it.
+/// The state of a reader.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Standing {
-    /// `u64::MAX` once it needs nothing any more.
+pub(super) struct ReaderState {
+    /// `u64::MAX` once it needs no more bytes.
     pub(super) position: u64,
     /// The time for which others have waited for it so far.
     pub(super) held_up: Duration,
@@ -68,15 +68,15 @@ pub(super) struct Standing {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
     Taken,
-    /// The window is full. The readers at its beginning may hold the others up for this time; `None`: they hold no one up,
-    /// and may take as long as they like.
+    /// The window is full. The readers at its beginning may delay the others for this time; `None`: they
+    /// delay no other, and have no deadline.
     Full(Option<Duration>),
     /// No reader needs it.
     Unneeded,
 }
 
 impl Relay {
-    /// An empty window at `start`, where the blob has that hash.
+    /// An empty window at `start`, where the blob has this hash.
     pub(crate) fn new(start: u64, hash: Hasher, windows: Budget) -> Self {
         Self {
             origin: start,
@@ -115,20 +115,20 @@ impl Relay {
         Found::Nothing
     }
 
-    /// The first byte that a reader at `position` will need of the window; `None` when that has passed.
+    /// The first byte of the window that a reader at `position` needs; `None`: it was dropped already.
     pub(crate) fn needed_by(&self, position: u64) -> Option<u64> {
         let needed = position.max(self.origin);
         (needed >= self.start).then_some(needed)
     }
 
-    /// Takes in the next chunk, if there is room. `hash` is that of the blob up to the chunk's end. Room is made by
-    /// dropping bytes that no reader needs, or only readers who have held the others up for too long. A single reader
-    /// needs only a small window, and holds no one up.
+    /// Adds the next chunk, if there is room. `hash` is that of the blob up to the chunk's end. To make room,
+    /// drops bytes that no reader needs, or only readers that have delayed the others for too long. A single
+    /// reader needs only a small window, and delays no other.
     pub(super) fn push(
         &mut self,
         chunk: &Bytes,
         hash: &Hasher,
-        readers: &[Standing],
+        readers: &[ReaderState],
         is_sized: bool,
     ) -> Pushed {
         loop {
@@ -137,7 +137,7 @@ impl Relay {
                 return Pushed::Unneeded;
             };
             self.drop_before(oldest);
-            // Of a blob whose size is unknown nothing leaves before its end.
+            // Of a blob with an unknown size, no reader serves a byte before its end.
             let is_alone = is_sized && needed.len() == 1;
             if let Some(share) = self.room_for(chunk.len() as u64, is_alone) {
                 self.end += chunk.len() as u64;
@@ -149,10 +149,10 @@ impl Relay {
                 self.chunks.push_back(Chunk { bytes: chunk.clone(), hash, _share: share });
                 return Pushed::Taken;
             }
-            // There is one: an empty window has room.
+            // There is a chunk: an empty window has room.
             let first = self.start + self.chunks.front().map_or(0, |chunk| chunk.bytes.len() as u64);
             let holders = || needed.iter().filter(|(needed, _)| *needed < first);
-            let left = holders().map(|(_, held_up)| PATIENCE.saturating_sub(*held_up)).max();
+            let left = holders().map(|(_, held_up)| DELAY_MAX.saturating_sub(*held_up)).max();
             if !is_alone && left.is_some_and(|left| left.is_zero()) {
                 self.drop_before(first);
                 continue;
@@ -163,26 +163,28 @@ impl Relay {
         }
     }
 
-    /// Which of the readers hold the others up while the window is full: all that are far behind the fastest, so that they
-    /// do not take turns.
-    pub(super) fn laggards(&self, readers: &[Standing], is_sized: bool) -> Vec<bool> {
+    /// Which of the readers delay the others while the window is full: all that are far behind the fastest,
+    /// so that they do not take turns.
+    pub(super) fn laggards(&self, readers: &[ReaderState], is_sized: bool) -> Vec<bool> {
         let fastest = self.needed(readers).iter().map(|(needed, _)| *needed).max().unwrap_or(0);
         let is_behind = |needed| self.is_behind(needed, fastest, is_sized);
         readers.iter().map(|reader| self.needed_of(reader).is_some_and(is_behind)).collect()
     }
 
-    /// Whether the reader who needs `needed` next is more than half of the window behind the fastest. Readers closer
-    /// together than that have the same pace. No reader is fast while nothing may leave.
+    /// Whether the reader that needs `needed` next is more than half of the window behind the fastest.
+    /// Readers closer together than that count as equally fast. While the size is unknown, every reader
+    /// counts as behind.
     fn is_behind(&self, needed: u64, fastest: u64, is_sized: bool) -> bool {
         !is_sized || fastest.saturating_sub(needed) > (self.end - self.start) / 2
     }
 
-    /// For each reader that still needs the window: the position it needs next, and how long it has held others up.
-    fn needed(&self, readers: &[Standing]) -> Vec<(u64, Duration)> {
+    /// For each reader that still needs the window: the position that it needs next, and how long it has
+    /// delayed others.
+    fn needed(&self, readers: &[ReaderState]) -> Vec<(u64, Duration)> {
         readers.iter().filter_map(|reader| Some((self.needed_of(reader)?, reader.held_up))).collect()
     }
 
-    fn needed_of(&self, reader: &Standing) -> Option<u64> {
+    fn needed_of(&self, reader: &ReaderState) -> Option<u64> {
         self.needed_by(reader.position).filter(|needed| *needed != u64::MAX)
     }
 

@@ -1,7 +1,7 @@
-//! The spans of a blob that its transfers have claimed. Pure bookkeeping.
+//! The spans of a blob that its transfers have claimed: bookkeeping without I/O.
 //!
-//! A claim lasts only as long as its transfer is fast enough: an idle transfer takes bytes from one that it would
-//! outrun, and a transfer that is far behind the others is replaced.
+//! A transfer loses its claim when it is too slow: an idle transfer takes over bytes that it would fetch
+//! sooner, and a transfer that is far slower than the others is replaced.
 
 mod course;
 mod doubt;
@@ -19,23 +19,23 @@ use span::{Cut, Span};
 
 pub(crate) use span::Reach;
 
-/// A far transfer goes on to the next multiple of this, so that neighbouring ranges are not each a transfer.
+/// A far transfer extends to the next multiple of this, so that neighbouring ranges share a transfer.
 const FAR_SPAN_BYTES: u64 = 1 << 20;
 
-/// The least that a far transfer fetches if it begins where another range ended: its client reads on.
+/// The least that a far transfer fetches if it begins at the end of another range: its client reads on.
 const FAR_SPAN_BYTES_READ_ON: u64 = 4 << 20;
 
-/// The most that a far transfer fetches. Bytes behind it are asked for once they are wanted, and may be on their way by
-/// then.
+/// The most that a far transfer fetches. The bytes after it are requested once a client wants them, if no
+/// transfer fetches them by then.
 const FAR_SPAN_BYTES_MAX: u64 = 16 << 20;
 
-/// A small range is fetched beside the transfer that will come past it and then bring it once more: stopping that
-/// transfer in the middle would waste more, and cost a request. Such ranges may add up to a 32nd of a blob; the first
-/// one is always allowed.
+/// A small range is fetched in addition to the transfer that covers it and fetches it again: stopping that
+/// transfer in the middle would waste more, and cost a request. Such ranges may add up to a 32nd of a blob;
+/// the first one is always allowed.
 const ASIDE_SHARE: u64 = 32;
 
-/// Bytes are taken from slow transfers at most `TAKEOVER_COUNT` times, and once more for each `TAKEOVER_BYTES`
-/// received.
+/// Bytes are taken over from slow transfers at most `TAKEOVER_COUNT` times, and once more for each
+/// `TAKEOVER_BYTES` received.
 const TAKEOVER_COUNT: u64 = 8;
 const TAKEOVER_BYTES: u64 = 4 << 20;
 
@@ -43,10 +43,11 @@ const TAKEOVER_BYTES: u64 = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Spans {
     live: Vec<Span>,
-    /// Small ranges that are fetched beside the live spans, which may cover them too.
+    /// Small ranges that are fetched in addition to the live spans, which may cover them too.
     asides: Vec<Span>,
     aside_bytes: u64,
-    /// Length of the blob's tail that was asked for, in bytes. It is claimed once the answer tells where it begins.
+    /// Length of the requested tail of the blob, in bytes. It is claimed once the response tells where it
+    /// begins.
     expected_tail: u64,
     last_id: u64,
     /// The live span that the last claim cut short, as it was before.
@@ -56,10 +57,10 @@ pub(crate) struct Spans {
     received_bytes: u64,
     /// The share of them that far transfers received.
     far_bytes: u64,
-    /// Number of times that bytes were taken from a slow transfer.
+    /// Number of takeovers from slow transfers.
     takeover_count: u64,
     doubt: Doubt,
-    /// Bytes that came once more because a transfer went on over what slow ones had brought.
+    /// Bytes that were fetched again because a transfer continued over the bytes of slow ones.
     passed_bytes: u64,
 }
 
@@ -104,14 +105,14 @@ impl Spans {
         self.received_bytes
     }
 
-    /// Bytes that the front and the parts have received. Far transfers come and go with their clients, and would hide
-    /// how much a further connection brings.
+    /// Bytes that the front and the parts have received. Far transfers come and go with their clients, and
+    /// would hide the effect of a further connection.
     pub(crate) fn shared_bytes(&self) -> u64 {
         self.received_bytes - self.far_bytes
     }
 
-    /// Claims a part of the first gap that no transfer fetches, else the rest of a slow transfer. `idle` is the pace of
-    /// the front's last span, if it is known.
+    /// Claims a part of the first gap that no transfer fetches, otherwise the rest of a slow transfer. `idle`
+    /// is the pace of the front's last span, if it is known.
     pub(crate) fn claim_front(&mut self, gaps: &[ByteRange], idle: Option<Pace>, now: Instant) -> Claim {
         let Some(end) = gaps.last().map(|gap| gap.end) else { return Claim::Complete };
         let (free, cut) = match gaps.iter().find_map(|gap| self.first_free(*gap)) {
@@ -126,8 +127,8 @@ impl Spans {
         Claim::Fetch(id, range)
     }
 
-    /// Claims the first gap to its end, if no transfer fetches its first byte. Otherwise all transfers are told to stop:
-    /// their bytes cannot be stored any more.
+    /// Claims the whole first gap, if no transfer fetches its first byte. Otherwise stops all transfers,
+    /// because their bytes cannot be stored any more.
     pub(crate) fn claim_in_order(&mut self, gaps: &[ByteRange], now: Instant) -> Claim {
         let Some(first) = gaps.first() else { return Claim::Complete };
         match self.first_free(*first).filter(|free| free.start == first.start) {
@@ -141,9 +142,9 @@ impl Spans {
         }
     }
 
-    /// Claims the next part for a further transfer: of the first gap that no transfer fetches, else from two parts ahead
-    /// in the span with the longest way to go, else the rest of a slow transfer. `idle` is the pace of the transfer that
-    /// takes it, if it is known. `None`: nothing is left to share.
+    /// Claims the next part for a further transfer: of the first gap that no transfer fetches, otherwise from
+    /// two parts ahead in the span with the longest rest, otherwise the rest of a slow transfer. `idle` is
+    /// the pace of the transfer that takes it, if it is known. `None`: nothing is left to share.
     pub(crate) fn claim_part(
         &mut self,
         gaps: &[ByteRange],
@@ -163,13 +164,13 @@ impl Spans {
         Some(claimed)
     }
 
-    /// Takes the rest of the slowest span, as far as an idle transfer would bring it much sooner.
+    /// Takes over the rest of the slowest span, as far as an idle transfer would fetch it much sooner.
     fn take_over(&mut self, end: u64, idle: Option<Pace>, now: Instant) -> Option<(ByteRange, Cut)> {
         let idle = idle.filter(|_| end < u64::MAX && self.may_take_over())?;
         let slow = self.live.iter_mut().filter(|span| !span.is_plain).filter_map(|span| {
             let tenure = span.tenure(end, now);
             let kept = pace::kept_bytes(&tenure, &idle)?;
-            // Sorted by the time that its rest would take, in seconds.
+            // The key is the time that its rest would take, in seconds.
             Some((tenure.rest_bytes / tenure.rate.max(1), kept, span))
         });
         let (_, kept, span) = slow.max_by_key(|(time, ..)| *time)?;
@@ -182,14 +183,14 @@ impl Spans {
         self.takeover_count < TAKEOVER_COUNT + self.received_bytes / TAKEOVER_BYTES
     }
 
-    /// Whether other transfers have the whole rest of the transfer `id`.
+    /// Whether other transfers have claimed the whole rest of the transfer `id`.
     pub(crate) fn is_taken_over(&self, id: u64) -> bool {
         self.live.iter().chain(&self.asides).any(|span| span.id == id && span.is_taken_over)
     }
 
-    /// Takes all but the next two parts from the longest span that is not a part itself. That span is done after the
-    /// first of the two, if the part behind them comes by then. The second absorbs the bytes that are on the wire when
-    /// it stops, so that they do not come twice.
+    /// Takes all but the next two parts from the longest span that is not a part itself. That span ends after
+    /// the first of the two, if the transfer after them delivers by then. The second absorbs the bytes that
+    /// are on the wire when it stops, so that they are not fetched twice.
     fn cut_longest(&mut self, end: u64) -> Option<(ByteRange, Cut)> {
         if self.are_ranges_in_doubt() {
             return None;
@@ -207,9 +208,9 @@ impl Spans {
         Some((rest, cut))
     }
 
-    /// Claims the bytes from `range.start` on. A small range is fetched beside the transfer that covers it; a larger one
-    /// cuts that transfer short. `None`: the bytes are there or about to come, or `count_max` transfers run already (not
-    /// counting those for parts).
+    /// Claims the bytes from `range.start` on. A small range is fetched in addition to the transfer that
+    /// covers it; a larger one cuts that transfer short. `None`: the bytes are received or about to be, or
+    /// `count_max` transfers run already (not counting those for parts).
     pub(crate) fn claim_far(
         &mut self,
         range: ByteRange,
@@ -220,18 +221,19 @@ impl Spans {
         let start = range.start;
         let gap = gaps.iter().find(|gap| gap.start <= start && start < gap.end)?;
         let end = gaps.last()?.end;
-        // Parts have a bound of their own.
+        // Parts have their own bound.
         let count = self.live.iter().filter(|span| !span.is_part).count() + self.asides.len();
-        // Received and not written yet, or the very next byte of a transfer, or within the tail that was asked for.
+        // Received and not written yet, or the very next byte of a transfer, or within the requested tail.
         let is_coming = self.live.iter().any(|span| span.from <= start && start <= span.next)
             || self.asides.iter().any(|span| span.covers(start))
             || start.saturating_add(self.expected_tail) >= end;
         if count >= count_max || is_coming {
             return None;
         }
-        // The byte before it is there: this client reads on from an earlier range, and will want more.
+        // The byte before it is stored: this client reads on from an earlier range, and will want more.
         let reads_on = gap.start == start && start > 0;
-        // A range that reaches the end leaves nothing for the covering transfer to do behind it: better to cut that.
+        // After a range that reaches the end, the covering transfer has nothing left to fetch: better to cut
+        // it.
         if !reads_on
             && range.len() <= SMALL_RANGE_BYTES_MAX
             && range.end < end
@@ -239,7 +241,7 @@ impl Spans {
         {
             return Some((self.claim_aside(range, now), range));
         }
-        // It may go up to the next claim, or the end of the gap.
+        // It may extend to the next claim, or to the end of the gap.
         let ahead = self.live.iter().map(|span| span.from).filter(|from| *from > start).min();
         let mut stop = ahead.unwrap_or(gap.end).min(gap.end);
         // While the size is unknown, all of the blob may be on the wire already.
@@ -248,7 +250,7 @@ impl Spans {
         if covering.is_some() && !may_cut {
             return None;
         }
-        // The covering transfer ends where this one begins. Its rest, behind this range, is a gap again.
+        // The covering transfer ends where this one begins. Its rest, after this range, is a gap again.
         let cut = covering.map(|covering| {
             stop = stop.min(covering.reach.stop);
             covering.cut_at(start, start)
@@ -260,12 +262,12 @@ impl Spans {
         if let Some(span) = self.live.last_mut() {
             span.is_far = true;
         }
-        // Remembered until the next claim: a transfer that brings nothing gives it back.
+        // Remembered until the next claim: if this transfer receives nothing, the cut is undone.
         self.last_cut = cut;
         Some((id, claimed))
     }
 
-    /// Whether a small range of a blob that ends at `end` may come twice.
+    /// Whether a small range of a blob that ends at `end` may be fetched twice.
     fn may_go_aside(&self, range: ByteRange, end: u64) -> bool {
         let share = if end < u64::MAX { end / ASIDE_SHARE } else { 0 };
         self.aside_bytes == 0 || self.aside_bytes + range.len() <= share
@@ -281,20 +283,20 @@ impl Spans {
         self.last_id
     }
 
-    /// Notes that the last `length` bytes have been asked for. They are claimed once the answer tells where they begin.
-    /// `false`: the blob's tail was asked for already.
+    /// Notes that the last `length` bytes were requested. They are claimed once the response tells where they
+    /// begin. `false`: the blob's tail was requested already.
     pub(crate) fn expect_tail(&mut self, length: u64) -> bool {
         let is_first = self.expected_tail == 0;
         self.expected_tail = self.expected_tail.max(length);
         is_first
     }
 
-    /// The tail is no longer expected: any transfer may claim it.
+    /// Lets any transfer claim the tail, which is no longer expected.
     pub(crate) fn expect_no_tail(&mut self) {
         self.expected_tail = 0;
     }
 
-    /// The transfer that will bring the byte at `position`, if there is one.
+    /// The approach of the transfer that will fetch the byte at `position`, if there is one.
     pub(crate) fn approach(&self, position: u64, now: Instant) -> Option<Approach> {
         let mut spans = self.asides.iter().chain(&self.live);
         spans.find(|span| span.covers(position)).map(|span| span.approach(position, now))
@@ -314,7 +316,7 @@ impl Spans {
         self.last_id
     }
 
-    /// Whether no two transfers have claimed the same byte. A transfer that was taken over brings no more.
+    /// Whether no two transfers have claimed the same byte. A transfer that was taken over does not count.
     fn is_disjoint(&self) -> bool {
         let working = || self.live.iter().filter(|span| !span.is_taken_over);
         let apart = |one: &Span, other: &Span| one.reach.stop <= other.from || other.reach.stop <= one.from;

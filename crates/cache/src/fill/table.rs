@@ -1,4 +1,4 @@
-//! The fills under way in one backend, by digest.
+//! The fills in flight of one store, by digest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,10 +9,10 @@ use dashmap::mapref::entry::Entry;
 use oci::{Digest, Repository};
 
 use super::reader_handle::ReaderHandle;
-use super::{Fill, vanished};
+use super::{Fill, aborted};
 use crate::error::PullError;
 
-/// Gives every caller the same fill while there is one. It never waits; `start` only spawns.
+/// The fills in flight: all callers for a digest share one.
 #[derive(Clone, Debug)]
 pub(crate) struct FillTable {
     fills: Arc<DashMap<Digest, Arc<Fill>>>,
@@ -23,19 +23,19 @@ pub(crate) struct FillTable {
     last_backend: Arc<AtomicU64>,
 }
 
-/// A caller's part in a fill.
+/// A caller's access to a fill.
 #[derive(Debug)]
 pub(crate) struct Joined {
     pub(crate) fill: Arc<Fill>,
     pub(crate) reader: ReaderHandle,
     /// Whether the caller started the fill.
     pub(crate) is_first: bool,
-    /// Whether the fill runs under another grant: that of another repository, or of a backend with another login.
-    pub(crate) is_anothers: bool,
+    /// Whether the fill runs under another grant: of another repository, or of a backend with another login.
+    pub(crate) has_other_grant: bool,
 }
 
-/// The writing side of a fill. Dropped unfinished, it fails every reader; in any case it takes the fill off
-/// the table.
+/// The writing side of a fill. Dropping it removes the fill from the table, and fails every reader if the
+/// fill is unfinished.
 #[derive(Debug)]
 pub(crate) struct FillWriter {
     fill: Arc<Fill>,
@@ -47,14 +47,14 @@ impl FillTable {
         Self { fills: Arc::default(), memory, backend: 0, last_backend: Arc::default() }
     }
 
-    /// The same table for a backend that takes this one's place. It joins the fills under way, but what was granted to
-    /// the earlier backend is not granted to it.
+    /// The same table for a successor of the backend. It joins the fills in flight, but does not inherit
+    /// grants.
     pub(crate) fn for_successor(&self) -> Self {
         let backend = self.last_backend.fetch_add(1, Ordering::Relaxed) + 1;
         Self { backend, ..self.clone() }
     }
 
-    /// The fill for `digest`, asked for through `repository` if it is new.
+    /// Joins the fill for `digest`, or starts one through `repository`. `start` must only spawn the writer.
     pub(crate) fn join_or_start(
         &self,
         digest: &Digest,
@@ -66,15 +66,15 @@ impl FillTable {
             && let Some(reader) = ReaderHandle::of(entry.get())
         {
             let fill = entry.get().clone();
-            let is_anothers = fill.repository() != repository || fill.backend() != self.backend;
-            return Joined { fill, reader, is_first: false, is_anothers };
+            let has_other_grant = fill.repository() != repository || fill.backend() != self.backend;
+            return Joined { fill, reader, is_first: false, has_other_grant };
         }
         let fill = Arc::new(Fill::new(digest.clone(), repository.clone(), self.backend, self.memory.clone()));
         let reader = ReaderHandle::of(&fill).expect("a new fill has not given way");
-        // One that gave way is on its way out; this one goes on with its bytes.
+        // A fill that gave way is about to end; this one resumes its bytes.
         drop(entry.insert(fill.clone()));
         start(FillWriter { fill: fill.clone(), table: self.clone() });
-        Joined { fill, reader, is_first: true, is_anothers: false }
+        Joined { fill, reader, is_first: true, has_other_grant: false }
     }
 
     /// The fill for `digest`, if there is one.
@@ -90,7 +90,7 @@ impl FillWriter {
 
     /// Ends the fill with an error for every reader.
     pub(crate) fn fail(self, error: PullError) {
-        // Off the table first: who asks from now on starts afresh.
+        // Removed first: a caller that comes later starts a new fill.
         self.leave_table();
         self.fill.fail(error);
     }
@@ -104,7 +104,7 @@ impl Drop for FillWriter {
     fn drop(&mut self) {
         self.leave_table();
         if !self.fill.is_over() {
-            self.fill.fail(vanished());
+            self.fill.fail(aborted());
         }
     }
 }

@@ -24,7 +24,7 @@ async fn callers_at_the_same_time_share_one_flight() {
     let ((first, second), ()) = tokio::join!(all, release);
     assert_eq!((first, second), ((Ok(7), false), (Ok(7), true)));
     assert_eq!(starts.load(Ordering::SeqCst), 1);
-    assert!(flights.landings.is_empty());
+    assert!(flights.pending.is_empty());
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Fetching a manifest whose bytes have the digest that it was asked by, or that the upstream claims.
+//! Fetches manifests and verifies that they have the requested digest, or the one that the upstream claims.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,23 +8,24 @@ use storage::VerifiedManifest;
 use upstream::ManifestBody;
 
 use crate::asker::Asking;
+use crate::detail::Detail;
 use crate::error::PullError;
 use crate::named_blobs::NamedBlobs;
 use crate::recent::Recent;
 use crate::shared::Shared;
 
-/// A manifest that came wrong twice in a row is left alone for this time.
+/// A manifest that was wrong twice in a row is not requested for this time.
 const SUSPECT_TTL: Duration = Duration::from_secs(60);
 
-/// Suspects that are remembered at a time.
+/// The most suspects that are remembered.
 const SUSPECT_COUNT_MAX: usize = 4096;
 
 /// Fetches manifests and verifies them.
 #[derive(Debug)]
 pub(crate) struct ManifestFetcher {
     shared: Arc<Shared>,
-    /// References whose bytes were wrong twice in a row lately, and how.
-    suspects: Recent<(Repository, Reference), String>,
+    /// References whose bytes were recently wrong twice in a row, with the detail.
+    suspects: Recent<(Repository, Reference), Detail>,
     /// Learns which blobs each manifest names.
     named: Arc<NamedBlobs>,
 }
@@ -34,11 +35,12 @@ impl ManifestFetcher {
         Self { shared, suspects: Recent::new(SUSPECT_TTL, SUSPECT_COUNT_MAX), named }
     }
 
-    /// The manifest and its media type. Wrong bytes are asked for afresh once, and then left alone for a while.
+    /// The manifest and its media type. After wrong bytes it is requested once more, and then not again for a
+    /// while.
     ///
     /// # Errors
-    /// [`PullError::DigestMismatch`]; [`PullError::UpstreamUnavailable`] when it is no manifest at all; those of
-    /// the upstream.
+    /// [`PullError::DigestMismatch`]; [`PullError::UpstreamUnavailable`] when it is no manifest at all; those
+    /// of the upstream.
     pub(crate) async fn fetch(
         &self,
         asking: &Asking,
@@ -50,7 +52,7 @@ impl ManifestFetcher {
         self.try_again(asking, repository, reference, first).await
     }
 
-    /// As [`fetch`](Self::fetch), where the upstream has sent the manifest already.
+    /// As [`fetch`](Self::fetch), for a manifest that the upstream has sent already.
     ///
     /// # Errors
     /// As there.
@@ -66,7 +68,7 @@ impl ManifestFetcher {
     }
 
     /// # Errors
-    /// [`PullError::DigestMismatch`] for what came with wrong bytes twice in a row a moment ago.
+    /// [`PullError::DigestMismatch`] if the bytes were recently wrong twice in a row.
     pub(crate) fn refuse_suspect(
         &self,
         repository: &Repository,
@@ -93,11 +95,12 @@ impl ManifestFetcher {
         second
     }
 
-    /// The manifest that the upstream promised under `tag`, asked for by the tag: there are upstreams that know
-    /// manifests by their tags only.
+    /// Fetches by `tag` the manifest that a HEAD of the tag named: some upstreams serve manifests by tag
+    /// only.
     ///
     /// # Errors
-    /// As for [`fetch`](Self::fetch); [`PullError::DigestMismatch`] also when the tag names another one by now.
+    /// As for [`fetch`](Self::fetch); also [`PullError::DigestMismatch`] when the tag names another manifest
+    /// by now.
     pub(crate) async fn fetch_promised(
         &self,
         asking: &Asking,
@@ -129,16 +132,19 @@ impl ManifestFetcher {
         self.shared.metrics.fetched_bytes(body.bytes.len() as u64);
         let wanted = match reference {
             Reference::Digest(digest) => Some(digest),
-            // A header that claims another digest than the bytes have means that somebody lies.
+            // A header with another digest than the bytes' shows that one of the two is wrong.
             Reference::Tag(_) => promised.or(body.digest.as_ref()),
         };
         let verified = VerifiedManifest::check(body.bytes, wanted).map_err(|error| {
             self.shared.metrics.verify_failed();
-            PullError::DigestMismatch { detail: format!("manifest {reference}: {error}") }
+            PullError::DigestMismatch {
+                detail: Detail::quoting(format!("manifest {reference}: {error}"), error),
+            }
         })?;
-        // The right digest of something else does not make it a manifest.
+        // A right digest does not make the bytes a manifest.
         let manifest = Manifest::parse(verified.bytes(), body.media_type.as_ref()).map_err(|error| {
-            PullError::unavailable(format!("the upstream sent no manifest for {reference}: {error}"))
+            let text = format!("the upstream sent no manifest for {reference}: {error}");
+            PullError::unavailable(Detail::quoting(text, error))
         })?;
         self.named.note(repository, &manifest);
         Ok((manifest.media_type, verified))

@@ -1,4 +1,4 @@
-//! Stored manifests: small ones come in memory, large ones go out as files.
+//! Stored manifests: small ones are returned in memory, large ones as files.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::verified::Verified;
 #[derive(Debug)]
 pub(crate) struct StoredManifests {
     shared: Arc<Shared>,
-    /// Files whose bytes are known to be right. Blobs have a table of their own: one digest can be both, in two files.
+    /// Files with verified bytes. Blobs have another table: one digest can be both, in two files.
     verified: Verified,
     hash_flights: Flights<Digest, bool>,
 }
@@ -24,7 +24,7 @@ impl StoredManifests {
         Self { verified: Verified::new(), hash_flights: shared.flights(), shared }
     }
 
-    /// The manifest as stored, its bytes known to be right. A store that fails counts as one that does not have it.
+    /// The stored manifest, with verified bytes. A failure of the store counts as a missing manifest.
     pub(crate) async fn find(
         self: &Arc<Self>,
         repository: &Repository,
@@ -40,8 +40,8 @@ impl StoredManifests {
         }
     }
 
-    /// Stores a manifest; returns what is to be served from now on, which for a large one is its file, so that its
-    /// bytes need not stay in memory. Where the store fails, they do.
+    /// Stores a manifest, and returns it for serving: a large one as a file, so that its bytes need not stay
+    /// in memory, unless the store fails.
     pub(crate) async fn keep(
         self: &Arc<Self>,
         repository: &Repository,
@@ -59,7 +59,7 @@ impl StoredManifests {
         file.unwrap_or(whole)
     }
 
-    /// Whether a file has the digest. It is hashed once for all who ask, and again only when it has changed.
+    /// Whether a file has the digest. It is hashed once for all callers, and again only after a change.
     async fn is_right(self: &Arc<Self>, digest: &Digest, file: &OpenBlob) -> bool {
         if self.verified.is_known(digest, file) {
             return true;
@@ -71,7 +71,7 @@ impl StoredManifests {
         self.hash_flights.join_or_start(digest.clone(), check).await.0.unwrap_or(false)
     }
 
-    /// Whether a file is a manifest of the first schema, whose digest is not that of all its bytes.
+    /// Whether a file is a signed manifest of schema 1, whose digest does not cover all its bytes.
     async fn is_signed(&self, digest: &Digest, file: &OpenBlob) -> bool {
         let Some(validator) = file.validator() else { return false };
         let size = usize::try_from(file.size()).unwrap_or(usize::MAX);
@@ -87,12 +87,12 @@ impl StoredManifests {
             Ok(true) => return true,
             Ok(false) if self.is_signed(digest, file).await => return true,
             Ok(false) => {
-                warn!(registry = %self.shared.name, %digest, "a stored manifest is damaged and set aside");
+                warn!(registry = %self.shared.name, %digest, "a stored manifest is damaged; quarantining it");
                 if let Err(error) = self.shared.records.set_aside_manifest(digest).await {
                     self.shared.store_failed(&error);
                 }
             }
-            // Unreadable for the moment is not wrong: the file stays where it is.
+            // The file may be readable later, so it stays.
             Err(error) => self.shared.read_failed("manifest", digest, &error),
         }
         false

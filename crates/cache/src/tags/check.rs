@@ -1,4 +1,4 @@
-//! Asking the upstream which manifest a tag names.
+//! Asks the upstream which manifest a tag names.
 
 use oci::{Digest, MediaType, Reference, Repository, Tag};
 use policy::head_trust::Stakes;
@@ -10,17 +10,17 @@ use crate::error::PullError;
 use crate::manifests::describe;
 use crate::manifests::fetch::ManifestFetcher;
 
-/// The manifest that a tag names, as the upstream says.
+/// The upstream's answer: the manifest that a tag names.
 #[derive(Clone, Debug)]
 pub(super) struct TagCheck {
     pub(super) digest: Digest,
     /// The manifest itself, when it had to be fetched to learn the digest.
     pub(super) manifest: Option<(MediaType, VerifiedManifest)>,
-    /// The media type and the size in bytes, when a HEAD gave both.
+    /// The media type and the size in bytes, if a HEAD's response had both.
     pub(super) described: Option<(MediaType, u64)>,
 }
 
-/// Asks by HEAD. Where that proves nothing or leaves the digest out, a GET decides: the digest is then computed.
+/// Asks by HEAD. If that proves nothing or lacks the digest, a GET decides, and the digest is computed.
 ///
 /// # Errors
 /// See [`PullError`].

@@ -1,7 +1,8 @@
-//! The one owner of all that is known of a tag, and of the rule that an older word never overwrites a newer one.
+//! Owns the state of all tags, and the rule that an older word never overwrites a newer one.
 //!
-//! The upstream's word on a tag is what it names, or that it is gone. The newest word is on disk, as far as the disk
-//! takes it, and the time of it in memory: the disk is not written for a check that changed nothing.
+//! The upstream's word on a tag is the manifest that it names, or that it is gone. The newest word is on
+//! disk, unless the disk failed, and its time is in memory: a check that changed nothing does not write to
+//! the disk.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,21 +18,21 @@ use crate::shared::Shared;
 /// A record on disk whose check is younger than this is not rewritten by a check that changed nothing.
 const RECORD_AGE_MAX: Duration = Duration::from_secs(3600);
 
-/// The newest word on a tag is remembered for this time beside its record on disk.
+/// The newest word on a tag is remembered for this time in addition to its record on disk.
 const NEWEST_TTL: Duration = Duration::from_secs(24 * 3600);
 
-/// A digest that a HEAD named waits for this time for the GET that makes the tag servable.
+/// A digest that a HEAD named waits this long for the GET that makes the tag servable.
 const PROMISED_TTL: Duration = Duration::from_secs(600);
 
-/// Tags, and promises, that are remembered at a time.
+/// The most tags, and the most promises, that are remembered.
 const TAG_COUNT_MAX: usize = 4096;
 
 type Key = (Repository, Tag);
 
-/// When the upstream was asked. What it says of a later moment is newer, whenever it arrives.
+/// When the upstream was asked. The answer to a later request is newer, whenever it arrives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AskedAt {
-    /// Tells which of two is later: the wall clock may be set back in between.
+    /// Orders two requests, because the wall clock may be set back between them.
     moment: Instant,
     /// The time for the record on disk.
     time: SystemTime,
@@ -53,16 +54,16 @@ pub(crate) struct Named {
     pub(crate) size: u64,
 }
 
-/// Owns what is known of each tag.
+/// The state of all tags.
 #[derive(Debug)]
 pub(crate) struct TagWords {
     shared: Arc<Shared>,
-    /// The newest word on a tag: when it was given, and which digest the tag named; `None` where it was gone. The
-    /// record on disk may be older; if the disk refused the word, the record says something else.
+    /// The newest word on a tag: when the upstream was asked, and the digest; `None`: the tag was gone. The
+    /// record on disk may be older; if the disk failed, it may say something else.
     newest: Recent<Key, (AskedAt, Option<Digest>)>,
-    /// Tags whose new digest a HEAD named, waiting for the manifest itself.
+    /// Tags whose new digest a HEAD named, while the manifest itself is missing.
     promised: Recent<(Repository, Digest), (Tag, AskedAt)>,
-    /// Words on one tag are written one after the other.
+    /// Serialises the writes for one tag.
     writes: Flights<Key, ()>,
 }
 
@@ -76,7 +77,8 @@ impl TagWords {
         }
     }
 
-    /// The tag's record, as fresh as the newest word on it. A store that fails counts as one without a record.
+    /// The tag's record, as fresh as the newest word on it. A failure of the store counts as a missing
+    /// record.
     pub(crate) async fn record(&self, repository: &Repository, tag: &Tag) -> Option<TagRecord> {
         let mut record = self.shared.records.tag(repository, tag).await.unwrap_or_else(|error| {
             self.shared.store_failed(&error);
@@ -84,15 +86,15 @@ impl TagWords {
         })?;
         match self.newest.get(&(repository.clone(), tag.clone())) {
             Some((asked_at, Some(digest))) if digest == record.digest => record.checked_at = asked_at.time,
-            // It was removed after the look above.
+            // It was removed after the read above.
             Some((_, None)) => return None,
             Some(_) | None => {}
         }
         Some(record)
     }
 
-    /// Takes in that the tag names this manifest, said by the upstream when it was asked at `asked_at`. When this
-    /// returns, that or something newer is on disk, as far as the disk takes it.
+    /// Records that the tag names this manifest, according to the answer to the request at `asked_at`. When
+    /// this returns, that or a newer word is on disk, unless the disk failed.
     pub(crate) async fn confirm(
         self: &Arc<Self>,
         repository: &Repository,
@@ -100,26 +102,26 @@ impl TagWords {
         asked_at: AskedAt,
         named: &Named,
     ) {
-        self.take_in((repository.clone(), tag.clone()), asked_at, Some(named)).await;
+        self.record_word((repository.clone(), tag.clone()), asked_at, Some(named)).await;
     }
 
-    /// Takes in that the tag is gone, so that a later outage does not bring it back.
+    /// Records that the tag is gone, so that a later outage does not bring it back.
     pub(crate) async fn forget(self: &Arc<Self>, repository: &Repository, tag: &Tag, asked_at: AskedAt) {
-        self.take_in((repository.clone(), tag.clone()), asked_at, None).await;
+        self.record_word((repository.clone(), tag.clone()), asked_at, None).await;
     }
 
-    /// Notes that a HEAD of the tag named a manifest that is not stored yet. The tag becomes servable with the
-    /// manifest, which the client asks for next by its digest.
+    /// Notes that a HEAD of the tag named a manifest that is not stored yet. The tag becomes servable with
+    /// the manifest, which the client requests next by its digest.
     pub(crate) fn promise(&self, repository: &Repository, digest: &Digest, tag: &Tag, asked_at: AskedAt) {
         self.promised.insert((repository.clone(), digest.clone()), (tag.clone(), asked_at));
     }
 
-    /// The tag that has just named this manifest, which is not stored yet.
+    /// The tag whose HEAD has just named this manifest, which is not stored yet.
     pub(crate) fn promised(&self, repository: &Repository, digest: &Digest) -> Option<Tag> {
         self.promised.get(&(repository.clone(), digest.clone())).map(|(tag, _)| tag)
     }
 
-    /// The manifest is stored: the tag that named it is confirmed, if there is one.
+    /// Confirms the tag whose HEAD named this manifest, if there is one: the manifest is stored now.
     pub(crate) async fn keep_promise(self: &Arc<Self>, repository: &Repository, named: &Named) {
         let key = (repository.clone(), named.digest.clone());
         if let Some((tag, asked_at)) = self.promised.take(&key) {
@@ -127,10 +129,11 @@ impl TagWords {
         }
     }
 
-    /// Writes a word unless a newer one is known. An older word must not end up over a newer one, so the words on one
-    /// tag are written one after the other: a caller that waited for another's word looks again after it.
-    async fn take_in(self: &Arc<Self>, key: Key, asked_at: AskedAt, named: Option<&Named>) {
-        while self.is_news(&key, asked_at) {
+    /// Writes a word unless a newer one is known. The words on one tag are written one after the other, and a
+    /// caller that waited for another's write checks again after it, so an older word never overwrites a
+    /// newer one.
+    async fn record_word(self: &Arc<Self>, key: Key, asked_at: AskedAt, named: Option<&Named>) {
+        while self.is_newest(&key, asked_at) {
             let write = || {
                 let (words, key, named) = (Arc::clone(self), key.clone(), named.cloned());
                 async move {
@@ -145,8 +148,8 @@ impl TagWords {
     }
 
     async fn write(&self, key: Key, asked_at: AskedAt, named: Option<Named>) {
-        // A newer word may have been written between the caller's look and this turn.
-        if !self.is_news(&key, asked_at) {
+        // A newer word may have been written since the caller's check.
+        if !self.is_newest(&key, asked_at) {
             return;
         }
         let digest = named.as_ref().map(|named| named.digest.clone());
@@ -161,14 +164,14 @@ impl TagWords {
         if let Err(error) = written {
             self.shared.store_failed(&error);
             if digest.is_none() {
-                // The record is still there. It is to be removed by the next refusal, which must find it.
+                // The record is still there. The next refusal must find and remove it.
                 return;
             }
         }
         self.newest.insert(key, (asked_at, digest));
     }
 
-    /// Writes a record if it is news, or if the one on disk has grown old.
+    /// Writes a record if it is new, or if the one on disk is old.
     async fn write_record(
         &self,
         repository: &Repository,
@@ -186,8 +189,8 @@ impl TagWords {
         on_disk.map(|_| ())
     }
 
-    /// Whether no word on the tag is known that is as new as this one.
-    fn is_news(&self, key: &Key, asked_at: AskedAt) -> bool {
+    /// Whether this word is newer than every known word on the tag.
+    fn is_newest(&self, key: &Key, asked_at: AskedAt) -> bool {
         self.newest.get(key).is_none_or(|(newest, _)| newest.moment < asked_at.moment)
     }
 }

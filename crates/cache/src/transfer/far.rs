@@ -1,4 +1,4 @@
-//! Transfers for ranges that clients want and the front will not reach soon.
+//! Far transfers, for ranges of clients that the front will not reach soon.
 
 use std::sync::Arc;
 
@@ -9,21 +9,21 @@ use tracing::debug;
 use upstream::BlobRange;
 
 use super::Transfer;
-use super::fetch::{Claimed, Role};
+use super::fetch::{Claimed, RANGE_IGNORED, Role};
 use super::pump::{Sink, Stop};
 use crate::fill::Fill;
 
-/// A small range that a client asks for before the blob's size is known.
+/// A small range that a client requests before the blob's size is known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum First {
-    /// These bytes, or those of them that exist.
+    /// These bytes, as far as they exist.
     Range(ByteRange),
-    /// This many last bytes.
+    /// The last bytes, of this number.
     Last(u64),
 }
 
 impl First {
-    /// `None` for a range that is not small, or that the blob's first bytes bring.
+    /// `None` for a range that is not small, or that is near the blob's beginning.
     pub(crate) fn of(range: Option<&RangeRequest>) -> Option<Self> {
         match *range? {
             RangeRequest::From { start, last: Some(last) } if start > NEAR_BYTES && last >= start => {
@@ -38,7 +38,7 @@ impl First {
     }
 }
 
-/// The end of a blob that was asked for and not claimed yet; over however that ends.
+/// The requested tail of a blob, which is not claimed yet. Dropping it ends the expectation.
 struct Expected<'a>(&'a Arc<Fill>);
 
 impl Drop for Expected<'_> {
@@ -48,14 +48,14 @@ impl Drop for Expected<'_> {
 }
 
 impl Transfer {
-    /// Starts a transfer of its own for a range that the front will not reach soon. `false`: there is no need, or it
-    /// is not possible now.
+    /// Starts a far transfer for a range that the front will not reach soon. `false`: it is not needed, or
+    /// not possible now.
     pub(super) fn spawn_far(self: Arc<Self>, fill: &Arc<Fill>, range: ByteRange) -> bool {
         let Some(spool) = fill.spool() else { return false };
         if fill.is_relaying() || !self.may_ask_for_parts(fill) {
             return false;
         }
-        // Before the first answer, the size is unknown, and no range is too far.
+        // Before the first response the size is unknown, and no range is too far.
         let size = fill.size().or_else(|| spool.size()).unwrap_or(u64::MAX);
         if self.is_verified_first(size) {
             return false;
@@ -74,8 +74,8 @@ impl Transfer {
         true
     }
 
-    /// Asks for what a client wants before the blob's size is known, at the same time as for the blob: a small
-    /// range costs next to nothing, and its client has nothing to do before it is there.
+    /// Requests a client's small range at the same time as the blob, before its size is known: the range
+    /// costs next to nothing, and its client waits for it.
     pub(crate) fn spawn_first(self: Arc<Self>, fill: &Arc<Fill>, first: First) {
         let Some(spool) = fill.spool() else { return };
         let size = spool.size().or_else(|| self.blobs.named.size(&self.repository, &self.digest));
@@ -91,11 +91,11 @@ impl Transfer {
                 return;
             }
         };
-        // Bytes that are there or on their way need no transfer.
+        // Bytes that are stored or about to be received need no transfer.
         let _ = self.spawn_far(fill, range);
     }
 
-    /// Spawns a transfer beside the front. If it fails, the front fetches its bytes, and reports if it cannot.
+    /// Spawns a transfer beside the front. If it fails, the front fetches its bytes.
     fn spawn_beside(
         self: Arc<Self>,
         fill: &Arc<Fill>,
@@ -115,8 +115,8 @@ impl Transfer {
         });
     }
 
-    /// Fetches the last `length` bytes of a blob whose size is not known, unless they are claimed by the time the
-    /// answer says where they begin. Until then they are expected.
+    /// Fetches the last `length` bytes of a blob whose size is not known, unless they are claimed by the time
+    /// the response says where they begin. Until then they are expected.
     async fn fetch_last(&self, fill: &Arc<Fill>, spool: &Arc<Spool>, length: u64) -> Result<(), Stop> {
         let connection = self.blobs.connections.open();
         let expected = Expected(fill);
@@ -125,7 +125,7 @@ impl Transfer {
         let stream = answer.map_err(Stop::Upstream)?;
         fill.claims().note_range();
         let Some(size) = stream.size.filter(|size| size.saturating_sub(length) == stream.start) else {
-            return Err(Stop::Cut("the upstream ignored the range that was asked for"));
+            return Err(Stop::Cut(RANGE_IGNORED));
         };
         let range = ByteRange { start: stream.start, end: size };
         let claim = fill.claims().claim_expected(range, || spool.gaps(size));

@@ -1,4 +1,4 @@
-//! One request for one claimed span of a blob, and how its answer is received.
+//! Sends one request for a claimed span of a blob, and receives the response.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use super::pump::{Pump, Sink, Stop};
 use crate::connections::Connection;
 use crate::fill::{Fill, Promised};
 
-/// Which part of the fill a transfer is.
+/// The role of a transfer in its fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// It completes the blob from its first missing byte on.
     Front(Mode),
     /// It serves a range that the front will not reach soon.
     Far,
-    /// It fetches a part just ahead of the front, to make the blob come faster.
+    /// It fetches a part just ahead of the front, to make the blob faster.
     Part,
 }
 
-/// A claimed span with its connection, given back however its transfer ends, a panic included.
+/// A claimed span with its connection, released however its transfer ends, even by a panic.
 pub(super) struct Claimed {
     fill: Arc<Fill>,
     span: u64,
@@ -36,7 +36,7 @@ impl Claimed {
         Self { fill: Arc::clone(fill), span, _connection: connection }
     }
 
-    /// Gives the span back now. Returns its pace, if anything came.
+    /// Releases the span now. Returns its pace, if it received any bytes.
     pub(super) fn give_back(self) -> Option<Pace> {
         self.fill.release(self.span)
     }
@@ -49,7 +49,7 @@ impl Drop for Claimed {
 }
 
 impl Transfer {
-    /// Fetches one claimed span. `sink` is where its bytes go.
+    /// Fetches one claimed span into `sink`.
     pub(super) async fn fetch(
         &self,
         fill: &Arc<Fill>,
@@ -57,7 +57,7 @@ impl Transfer {
         (span, range): (u64, ByteRange),
         role: Role,
     ) -> Result<(), Stop> {
-        // The size that an earlier process was told lets a hole be asked for alone, and not with all that is behind it.
+        // With the size from an earlier process, a hole can be requested without the bytes after it.
         let size = fill.size().or_else(|| sink.size_on_record());
         let reaches_end = size.is_none_or(|size| range.end >= size);
         let request = request(range, reaches_end, role);
@@ -69,16 +69,17 @@ impl Transfer {
         }
         let asking = self.asking();
         let answer = tokio::select! {
-            // An answer that is there is taken, even if the span is another's by now: it says something about ranges.
+            // A response that has arrived is used even if the span was taken over: it says something about
+            // ranges.
             biased;
             answer = asking.get_blob(&self.repository, &self.digest, request) => answer,
             () = fill.claims().taken_over(span) => return Err(Stop::TakenOver),
         };
         let refuses_parts = match &answer {
             Ok(stream) => stream.start != range.start,
-            // There may be no rest.
+            // There may be no further bytes.
             Err(_) if role == Role::Front(Mode::Rest) => false,
-            // That a further connection was refused says nothing about ranges.
+            // A refusal of a further connection says nothing about ranges.
             Err(error) => error.is_range_refused(),
         };
         if refuses_parts {
@@ -91,21 +92,22 @@ impl Transfer {
         }
         let skip = match range.start.checked_sub(stream.start) {
             Some(0) => 0,
-            // The body began too early. Only the front has everything up to its claim, so only it may drop those bytes
-            // and go on; and only to the blob's end, or all of it would come again for the next hole.
+            // The body began too early. Only the front has all bytes up to its claim, so only it may drop
+            // those bytes and continue; and only to the blob's end, or all of it would be fetched again for
+            // the next hole.
             Some(skip)
                 if role == Role::Front(Mode::Whole) || role == Role::Front(Mode::Ranges) && reaches_end =>
             {
                 fill.claims().note_plain(span);
                 skip
             }
-            // As an unusable answer it makes the front ask for the rest in one piece.
+            // As an unusable response it makes the front request the rest in one piece.
             Some(_) if role == Role::Front(Mode::Ranges) => {
                 let error = upstream::Error::new(ErrorKind::Invalid, self.registry(), RANGE_IGNORED);
                 return Err(Stop::Upstream(error));
             }
             Some(_) => return Err(Stop::Cut(RANGE_IGNORED)),
-            None => return Err(Stop::Cut("the upstream began after the byte that was asked for")),
+            None => return Err(Stop::Cut("the upstream began after the requested byte")),
         };
         self.take_size(fill, sink, stream.size).await?;
         self.receive(fill, sink, (span, range.start), skip, role, stream).await
@@ -138,7 +140,7 @@ impl Transfer {
         conclude_span(fill, span, pump.position)
     }
 
-    /// The first answer tells the size; a later one that disagrees is not of the same blob.
+    /// Takes the size from the first response; a later one that disagrees is not of the same blob.
     pub(super) async fn take_size(
         &self,
         fill: &Arc<Fill>,
@@ -147,22 +149,22 @@ impl Transfer {
     ) -> Result<(), Stop> {
         match (fill.size(), told) {
             (Some(known), Some(told)) if known != told => {
-                return Err(Stop::Cut("the upstream changed its mind about the blob's size"));
+                return Err(Stop::Cut("the upstream changed the blob's size"));
             }
             (None, Some(size)) => {
                 if let Sink::Spool(spool) = sink
                     && let Err(error) = spool.set_size(size)
                 {
-                    // The size serves a resumption after a restart; without it there will be none.
+                    // Without the recorded size, the blob cannot be resumed after a restart.
                     self.store_failed(&error);
                 }
             }
             _ => {}
         }
-        // Where there are holes, an upstream that tells no size has told it before.
+        // If there are holes, the upstream has told the size before.
         let told = told.or_else(|| sink.size_on_record());
         if told.or(fill.size()).is_none() && fill.promised() == Promised::Unasked {
-            // Clients are answered by it while the bytes flow. The digest tells whether it was true.
+            // Clients get this size while bytes arrive. The digest shows whether it was right.
             let promised = self.look_up_size().await;
             fill.promise(promised.map_or(Promised::Untold, Promised::Size));
         }
@@ -171,11 +173,11 @@ impl Transfer {
     }
 }
 
-/// The request that brings `range`. `reaches_end`: the range goes to the blob's end, as far as is known.
+/// The request for `range`. `reaches_end`: the range extends to the blob's end, as far as is known.
 fn request(range: ByteRange, reaches_end: bool, role: Role) -> BlobRange {
     match (role, range.start, reaches_end) {
         (Role::Front(Mode::Whole), ..) => BlobRange::Whole,
-        // An upstream that refuses a further connection is not asked again, and stays well otherwise.
+        // A refusal of a further connection is not retried, and does not count against the upstream.
         (Role::Far | Role::Part, ..) => BlobRange::Further(range),
         (Role::Front(Mode::Ranges | Mode::Rest), 0, true) => BlobRange::Whole,
         (Role::Front(Mode::Ranges | Mode::Rest), start, true) => BlobRange::From(start),
@@ -183,8 +185,8 @@ fn request(range: ByteRange, reaches_end: bool, role: Role) -> BlobRange {
     }
 }
 
-/// A body that ended cleanly is complete if it reached its span's end. Where the blob's length is unknown, that remains
-/// to be seen.
+/// Checks that a body that ended cleanly reached its span's end. While the blob's size is unknown, that is
+/// decided later.
 fn conclude_span(fill: &Fill, span: u64, position: u64) -> Result<(), Stop> {
     let Some(size) = fill.size() else { return Ok(()) };
     if position < fill.claims().advance(span, position).enough.min(size) {
@@ -193,4 +195,4 @@ fn conclude_span(fill: &Fill, span: u64, position: u64) -> Result<(), Stop> {
     Ok(())
 }
 
-const RANGE_IGNORED: &str = "the upstream ignored the range that was asked for";
+pub(super) const RANGE_IGNORED: &str = "the upstream ignored the requested range";

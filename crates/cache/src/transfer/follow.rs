@@ -1,4 +1,4 @@
-//! The reading side of a fill: follows the writer at its own pace and keeps back what is not verified.
+//! The reading side of a fill: follows the writer at its own pace and keeps the unverified tail back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,32 +17,33 @@ use crate::error::PullError;
 use crate::fill::reader_handle::ReaderHandle;
 use crate::fill::{Available, Fill, Phase, Progress};
 
-/// An answer that reaches the blob's end keeps back this much until the digest is verified.
+/// A body that reaches the blob's end keeps its last bytes, of this number, back until the digest is
+/// verified.
 const TAIL_BYTES: u64 = 64 * 1024;
 
-/// The time that an answer's head waits for the first byte of its body. A transfer that is given up within that time is
-/// an error that clients understand, and not a body that breaks off.
+/// The time that a response's head waits for the first byte of its body. If the transfer fails within that
+/// time, the client gets an error response, and not a body that breaks off.
 const FIRST_BYTE_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// The longest pause between two transfers for a byte that none of them brought.
+/// The longest pause between two transfers for a byte that none of them delivered.
 const FAR_PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Follows a fill over a range. Dropping it changes nothing for the fill.
+/// Follows a fill over a range. Dropping it does not affect the fill.
 struct Follower {
     fill: Arc<Fill>,
     transfer: Arc<Transfer>,
-    /// Starts a transfer of its own when the range lies far ahead.
+    /// Starts far transfers when the range is far ahead.
     far: Option<Far>,
     progress: watch::Receiver<Progress>,
     reader: ReaderHandle,
     range: ByteRange,
-    /// The blob's size, as the client is told it.
+    /// The blob's size, as the client is told.
     size: u64,
     /// Whether it may read the blob's end before the digest is verified.
     reads_unverified_tail: bool,
-    /// Whether a relay has given it bytes.
+    /// Whether it has read bytes from a relay.
     has_joined_relay: bool,
-    /// The hash of the blob up to its position, if all bytes that it has got were hashed with the relay's.
+    /// The hash of the blob up to its position, if all bytes that it has read were hashed with the relay's.
     hasher: Option<Hasher>,
 }
 
@@ -50,34 +51,34 @@ struct Follower {
 struct Far {
     transfer: Arc<Transfer>,
     is_small: bool,
-    /// Where the last transfer was started, the earliest time for another one there, and the pause after that.
+    /// The position of the last transfer, the earliest time for another one there, and the pause after that.
     started: Option<(u64, Instant, Duration)>,
 }
 
-/// Where an answer's bytes come from.
+/// The source of a body's bytes.
 enum Reading {
     Following(Box<Follower>),
     /// From the upstream, for this reader alone: the relay has moved on without it.
     Passing(Box<Passing>),
 }
 
-/// The result of a look at the fill.
+/// The bytes in the fill at the reader's position.
 enum Found {
-    /// This can leave; and its length.
+    /// A piece that can be served, and its length.
     Piece(Piece, u64),
     Nothing,
-    /// The next byte was dropped.
+    /// The relay has dropped the next byte.
     Gone,
 }
 
 /// A client's request, once the blob's size is known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
-    /// It lies inside the blob.
+    /// The range, which is inside the blob.
     pub(crate) range: ByteRange,
-    /// The whole blob's, in bytes.
+    /// The whole blob's size in bytes.
     pub(crate) size: u64,
-    /// Whether the client named its last byte, or its length: it wants that and no more.
+    /// Whether the client named the range's last byte or its length, and so wants no more.
     pub(crate) is_closed: bool,
 }
 
@@ -86,17 +87,17 @@ impl Wanted {
         self.is_closed && self.range.len() <= SMALL_RANGE_BYTES_MAX
     }
 
-    /// Whether it lies in the tail that others wait for. A client that reads only the tail cannot put a body together
-    /// from it. Clients that pull lazily read it first, for the table of contents.
+    /// Whether it is inside the tail that other readers keep back. A client that reads only the tail does not
+    /// get a complete body. Clients that pull lazily read it first, for the table of contents.
     fn lies_in_tail(&self) -> bool {
         self.is_closed && self.range.start > 0 && self.range.start >= self.size.saturating_sub(TAIL_BYTES)
     }
 }
 
-/// A reader over the wanted range, once its first byte is there or has been waited for.
+/// A reader of the wanted range. Waits for its first byte, but not longer than `FIRST_BYTE_WAIT_MAX`.
 ///
 /// # Errors
-/// The fill's, when it fails before.
+/// The fill's, if it fails in that time.
 pub(crate) async fn follow(
     fill: &Arc<Fill>,
     reader: ReaderHandle,
@@ -106,7 +107,7 @@ pub(crate) async fn follow(
     let range = wanted.range;
     reader.move_to(range.start);
     if fill.is_relaying() {
-        // It waits for no reader at the beginning any more.
+        // The relay no longer waits for a reader at the beginning.
         fill.publish();
     }
     let far = Far { transfer: transfer.clone(), is_small: wanted.is_small(), started: None };
@@ -122,7 +123,7 @@ pub(crate) async fn follow(
         has_joined_relay: false,
         hasher: None,
     };
-    // Beyond that time the head goes out, and the body says what becomes of it.
+    // After that time the head is sent, and a failure breaks the body off.
     tokio::time::timeout(FIRST_BYTE_WAIT_MAX, follower.begin()).await.unwrap_or(Ok(()))?;
     Ok(BlobReader::streamed(range.end - range.start, pieces(follower)))
 }
@@ -148,12 +149,12 @@ fn pieces(follower: Follower) -> BoxStream<'static, Result<Piece, PullError>> {
 }
 
 impl Follower {
-    /// Waits until the first byte can leave.
+    /// Waits until the first byte can be served.
     async fn begin(&mut self) -> Result<(), PullError> {
         while self.range.start < self.range.end && matches!(self.look()?, Found::Nothing) {
             self.wait(self.range.start).await;
         }
-        // The piece was only looked at.
+        // The piece was not consumed.
         self.hasher = None;
         Ok(())
     }
@@ -179,7 +180,7 @@ impl Follower {
     }
 
     fn move_to(&self, position: u64) {
-        // At its end it needs nothing any more, however long its client takes for what it was given.
+        // At its end it needs no more bytes, however slow its client is.
         self.reader.move_to(if position < self.range.end { position } else { u64::MAX });
         if self.fill.is_relaying() {
             // The relay may be waiting for this reader.
@@ -187,12 +188,12 @@ impl Follower {
         }
     }
 
-    /// Looks for a piece that can leave now.
+    /// The piece that can be served now, if there is one.
     fn look(&mut self) -> Result<Found, PullError> {
         let progress = self.progress.borrow_and_update().clone();
         let position = self.reader.position();
         if let Phase::Failed(error) = progress.phase {
-            // Once the relay has left this reader behind, a failure of the transfer is not this reader's any more.
+            // Once the relay has moved past this reader, a failure of the transfer no longer concerns it.
             let is_left_behind = || matches!(self.fill.available(position), Available::Gone);
             return match error {
                 PullError::UpstreamUnavailable { .. } if is_left_behind() => self.take(position, 0),
@@ -201,14 +202,14 @@ impl Follower {
         }
         if progress.size.is_some_and(|size| size != self.size) {
             return Err(PullError::unavailable(
-                "the blob has not the size that a manifest or a HEAD has told",
+                "the blob does not have the size that a manifest or a HEAD announced",
             ));
         }
         let limit = self.limit(&progress);
         if position < limit { self.take(position, limit - position) } else { Ok(Found::Nothing) }
     }
 
-    /// The piece at `position`, at most `length_max` bytes. The caller moves on by its length.
+    /// The piece at `position`, at most `length_max` bytes. The caller advances by its length.
     fn take(&mut self, position: u64, length_max: u64) -> Result<Found, PullError> {
         let available = self.fill.available(position);
         if matches!(available, Available::Relayed(..) | Available::Gone) && self.is_unhashed(position) {
@@ -234,7 +235,7 @@ impl Follower {
         }
     }
 
-    /// Takes note of relayed bytes; `hash` is that of the blob up to their end, if it is known.
+    /// Updates the hash with relayed bytes; `hash` is that of the blob up to their end, if it is known.
     fn hash(&mut self, position: u64, bytes: &[u8], hash: Option<Hasher>) {
         self.hasher = hash.or_else(|| {
             let mut hasher = self.hasher.take().or_else(|| self.fill.hash_at_origin(position))?;
@@ -243,8 +244,8 @@ impl Follower {
         });
     }
 
-    /// Takes the rest from the upstream, for this reader alone: the relay has moved on without it. An answer that reaches
-    /// the blob's end ends cleanly only if both parts together have the digest.
+    /// Fetches the rest from the upstream, for this reader alone, because the relay has moved on. A body that
+    /// reaches the blob's end ends cleanly only if both parts together have the digest.
     async fn pass_on(&mut self) -> Result<Passing, PullError> {
         let position = self.reader.position();
         let begun = self.hasher.take().or_else(|| self.fill.hash_at_origin(position));
@@ -253,7 +254,7 @@ impl Follower {
             _ if !reaches_end => None,
             Some(hasher) => Some(hasher),
             None if position == 0 => Some(Hasher::new(self.fill.digest().algorithm())),
-            // Nothing has left: a part of a blob is for the client to verify.
+            // No byte was served yet, so this is a part of a blob, which the client verifies.
             None if position == self.range.start => None,
             None => {
                 return Err(PullError::unavailable(
@@ -266,15 +267,15 @@ impl Follower {
         passing::pass_on(self.transfer.clone(), self.reader.take_client(), rest).await
     }
 
-    /// Whether this answer has bytes from the store that lie beyond where the relay began: the digest that the
-    /// relay verifies is not of them.
+    /// Whether this body has stored bytes from beyond the relay's origin, which the relay's digest does not
+    /// cover.
     fn is_unhashed(&self, position: u64) -> bool {
         let is_beyond = self.fill.relay_origin().is_some_and(|origin| position > origin);
         is_beyond && !self.has_joined_relay && position > self.range.start
     }
 
-    /// Where this answer must stop for now. Unverified bytes may leave, but never the tail of the blob to a client that
-    /// may have the rest, so no client gets a complete wrong body.
+    /// The position at which this body must stop for now. Unverified bytes may be served, but not the tail of
+    /// the blob to a client that may have the rest, so no client gets a complete wrong body.
     fn limit(&self, progress: &Progress) -> u64 {
         match &progress.phase {
             Phase::Verified => self.range.end,
@@ -289,7 +290,7 @@ impl Follower {
         }
     }
 
-    /// Waits for the fill to move. A range that the fill will not reach in time gets a transfer of its own.
+    /// Waits for progress of the fill. A range that the fill will not reach in time gets a far transfer.
     async fn wait(&mut self, position: u64) {
         let range = ByteRange { start: position, end: self.range.end };
         match self.far.as_mut().map(|far| far.advance(&self.fill, range)) {
@@ -300,8 +301,8 @@ impl Follower {
 }
 
 impl Far {
-    /// Starts a transfer for `range` if it is time for that. Returns how long to wait before the next look, unless the
-    /// fill moves before.
+    /// Starts a transfer for `range` if it is due. Returns the time until the next check, unless the fill
+    /// makes progress before.
     fn advance(&mut self, fill: &Arc<Fill>, range: ByteRange) -> Duration {
         let wait_max = self.transfer.settings().far_range_wait;
         if fill.size().is_none() {
@@ -319,11 +320,11 @@ impl Far {
             return not_before - now;
         }
         if self.transfer.clone().spawn_far(fill, range) {
-            // If this one brings nothing either, the next one comes later still.
+            // If this one delivers nothing either, the pause before the next is longer.
             let pause = before.map_or(wait_max, |(.., pause)| pause);
             self.started = Some((range.start, now + pause, (pause * 2).min(FAR_PAUSE_MAX)));
         }
-        // As many transfers may run as are allowed; one that ends wakes this reader.
+        // If the bound on transfers is reached, one that ends wakes this reader.
         wait_max
     }
 }

@@ -1,4 +1,5 @@
-//! The front of a fill: it claims what is missing, fetches it, and decides how to go on until nothing is missing.
+//! The front of a fill: claims the missing bytes, fetches them, and decides how to continue until none is
+//! missing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +20,14 @@ use crate::error::PullError;
 use crate::fill::Fill;
 use crate::fill::spans::Claim;
 
-/// The time that a registry whose range did not come has for answering a HEAD.
+/// The deadline of a HEAD to a registry whose range failed.
 const SIGN_WAIT_MAX: Duration = Duration::from_secs(5);
 
 impl Transfer {
-    /// Fetches until nothing is missing, resuming where a transfer broke off.
+    /// Fetches until no byte is missing, resuming where a transfer broke off.
     ///
     /// # Errors
-    /// That of the last transfer, once `policy::resume` gives the blob up.
+    /// The error of the last transfer, once `policy::resume` gives up.
     pub(super) async fn fetch_all(&self, fill: &Arc<Fill>, sink: &mut Sink) -> Result<(), PullError> {
         let claims = fill.claims();
         let now = Instant::now().into_std();
@@ -35,7 +36,7 @@ impl Transfer {
         let mut progress = fill.watch();
         let mut pace = None;
         loop {
-            // Before the look at what is missing: a change after that look ends the wait below.
+            // Marked before the claim, so that a change after it ends the wait below.
             progress.mark_unchanged();
             if mode == Mode::Ranges && claims.are_ranges_in_doubt() && resume.ask_whole() {
                 mode = self.turn_to(fill, Mode::Whole);
@@ -43,8 +44,8 @@ impl Transfer {
             let (span, range) = match claim(fill, sink, mode, pace) {
                 Claim::Complete => return Ok(()),
                 Claim::Wait => {
-                    // Other transfers have the rest. They publish each write and their end; but one that has become slow
-                    // may publish nothing for long, and is to be taken over.
+                    // Other transfers have the rest. They publish each write and their end; but a slow one
+                    // may publish nothing for long, and must be taken over.
                     let _ = tokio::time::timeout(INTERVAL, progress.changed()).await;
                     continue;
                 }
@@ -55,7 +56,8 @@ impl Transfer {
             let fetched = self.fetch(fill, sink, (span, range), Role::Front(mode)).await;
             pace = claimed.give_back();
             let has_grown = claims.received_bytes() > received_before;
-            // Where no length was told, a connection may break after the last byte: the digest tells.
+            // If the upstream told no size, the connection may have broken after the last byte: the digest
+            // decides.
             if fill.size().is_none() && (has_grown || fetched.is_ok()) {
                 let (hasher, length) = sink.front();
                 if hasher.finish() == self.digest {
@@ -74,13 +76,13 @@ impl Transfer {
                     tokio::time::sleep(pause).await;
                 }
                 Next::EndHere => fill.set_size(sink.front().1),
-                // A probe has been answered by now.
+                // `decide` has answered a probe already.
                 Next::GiveUp | Next::Probe(_) => return Err(self.give_up(fetched)),
             }
         }
     }
 
-    /// Asks `policy::resume`, and answers its question about the registry.
+    /// Asks `policy::resume`, and runs the probe that it may request.
     async fn decide(&self, resume: &mut Resume, ended: &Ended) -> Next {
         let verdict = resume.next(ended);
         if verdict.asks_plainly_next_time {
@@ -99,8 +101,9 @@ impl Transfer {
         tokio::time::timeout(SIGN_WAIT_MAX, head).await.is_ok_and(|head| head.is_ok())
     }
 
-    /// The front goes on in that mode. As long as it asks for the whole, no other transfer asks for a part, and none
-    /// keeps a span that does not come: all of the blob would have to come once more for what is missing before it.
+    /// Switches the front to this mode. While it requests the whole blob, no other transfer requests a range,
+    /// and none keeps a span that makes no progress: for bytes missing before it, all of the blob would be
+    /// fetched again.
     fn turn_to(&self, fill: &Fill, mode: Mode) -> Mode {
         let claims = fill.claims();
         match mode {
@@ -110,7 +113,7 @@ impl Transfer {
                 claims.set_part_bytes(u64::MAX);
                 claims.make_way();
             }
-            // The rest is asked for in the same way as the blob before.
+            // The rest is requested in the same way as the blob before.
             Mode::Rest => {}
         }
         mode
@@ -127,24 +130,24 @@ impl Transfer {
                 PullError::from(&error)
             }
             Err(Stop::TakenOver | Stop::Abandoned) | Ok(()) => {
-                PullError::unavailable("every client left, and nothing can be stored")
+                PullError::unavailable("all clients left, and the blob cannot be stored")
             }
         }
     }
 }
 
-/// Claims the front's next span. `pace` is that of its last span, if anything came.
+/// Claims the front's next span. `pace` is that of its last span, if it received any bytes.
 fn claim(fill: &Fill, sink: &Sink, mode: Mode, pace: Option<Pace>) -> Claim {
     let missing = || missing(fill, sink, mode == Mode::Whole);
     match sink {
         Sink::Spool(_) => fill.claims().claim_front(missing, pace),
-        // Without the store, bytes are of use only in order.
+        // Without the store, bytes are useful only in order.
         Sink::Relay { .. } => fill.claims().claim_in_order(missing),
     }
 }
 
-/// The gaps in the sink; the last one is open-ended while the size is unknown. `is_one_piece`: from the first gap to the
-/// last, with the bytes in between, for an upstream that would send those again for each gap.
+/// The gaps in the sink; the last one is open-ended while the size is unknown. `is_one_piece`: one range from
+/// the first gap to the last, for an upstream that would send the bytes between again for each gap.
 fn missing(fill: &Fill, sink: &Sink, is_one_piece: bool) -> Vec<ByteRange> {
     let size = fill.size();
     let gaps = match sink {
@@ -185,7 +188,7 @@ fn ending(fetched: &Result<(), Stop>) -> Ending {
     let kind = match error.kind() {
         ErrorKind::NotFound | ErrorKind::Denied => FailureKind::Refused,
         ErrorKind::TimedOut => FailureKind::TimedOut,
-        // A gateway's 502 to 504 pass; another one is the answer to this request.
+        // A gateway's 502 to 504 are temporary; another status answers this request.
         ErrorKind::Unreachable if error.status().is_some_and(|status| !(502..=504).contains(&status)) => {
             FailureKind::Answered
         }

@@ -1,8 +1,8 @@
-//! Sharing a large blob among several transfers: while that makes it come faster, parts just ahead of the
-//! front are fetched over further connections.
+//! Shares a large blob among several transfers: parts just ahead of the front are fetched over further
+//! connections, while that makes the blob faster.
 //!
-//! They run within the fill's own task and end with it. One that fails leaves its part to the others, and so does any
-//! transfer of the fill that is far slower than the others.
+//! They run within the fill's own task and end with it. A transfer that fails, or is far slower than the
+//! others, leaves its part to them.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -32,14 +32,15 @@ struct Sharing {
     replaced_count: u32,
     /// Pace of the part that ended last.
     idle: Option<Pace>,
-    /// Times of measurement with the bytes that the front and the parts had received by then; the newest last.
+    /// Times of measurement with the bytes that the front and the parts had received by then; the newest
+    /// last.
     measured: VecDeque<(Instant, u64)>,
     rate: u64,
     rate_before: u64,
 }
 
 impl Transfer {
-    /// Shares the fill among further transfers for as long as it is polled. Returns when there will be none.
+    /// Shares the fill among further transfers while it is polled. Returns when there will be none.
     pub(super) async fn share(&self, fill: &Arc<Fill>) {
         let connections_max = self.settings().connections_per_blob_max;
         let Some(spool) = fill.spool() else { return };
@@ -59,7 +60,7 @@ impl Transfer {
                 Some((ended, pace)) = parts.next(), if !parts.is_empty() => sharing.note_end(&ended, pace),
                 _ = ticks.tick() => {
                     if fill.is_relaying() {
-                        // From here on the bytes are wanted in order.
+                        // From here on the bytes are needed in order.
                         fill.claims().set_part_bytes(u64::MAX);
                         return;
                     }
@@ -69,18 +70,21 @@ impl Transfer {
                     let remaining_bytes = spool.gaps(size).iter().map(oci::ByteRange::len).sum();
                     let flow = sharing.measure(fill, remaining_bytes, parts.len() + 1);
                     let plan = sharing.plan(&flow);
-                    // A blob that no client waits for gets one connection.
+                    // A blob without clients gets only one connection.
                     let may_add = flow.connections < connections_max
                         && fill.has_clients()
                         && self.may_ask_for_parts(fill);
                     if self.may_ask_for_parts(fill) {
                         sharing.set_part_bytes(fill, &flow, plan == Plan::Add && may_add);
                     } else {
-                        // Each part would cost everything before it.
+                        // With each part the upstream would send all bytes before it.
                         sharing.wanted = 0;
                         fill.claims().set_part_bytes(u64::MAX);
                     }
-                    if plan == Plan::Add && may_add && let Some(part) = self.start_part(fill, spool, size, None) {
+                    if plan == Plan::Add
+                        && may_add
+                        && let Some(part) = self.start_part(fill, spool, size, None)
+                    {
                         sharing.begin_trial(&flow);
                         parts.push(part);
                     }
@@ -95,7 +99,8 @@ impl Transfer {
         }
     }
 
-    /// The transfer of the next part; none when nothing is left to share, or the registry is busy enough.
+    /// The transfer of the next part; `None`: nothing is left to share, or the registry has enough
+    /// connections.
     fn start_part<'a>(
         &'a self,
         fill: &'a Arc<Fill>,
@@ -113,7 +118,7 @@ impl Transfer {
             let fetched = self.fetch(fill, &mut sink, (span, range), Role::Part).await;
             let pace = claimed.give_back();
             if let Err(stop) = &fetched {
-                // Its missing bytes are part of the next claim.
+                // The next claim includes its missing bytes.
                 debug!(registry = %self.registry(), digest = %self.digest, ?stop, "a part ended early");
             }
             (fetched, pace)
@@ -159,7 +164,7 @@ impl Sharing {
         }
     }
 
-    /// Decides what to do now. A trial that has ended is cleared.
+    /// Decides the next step, and clears a trial that has ended.
     fn plan(&mut self, flow: &Flow) -> Plan {
         let plan = if self.is_settled { Plan::Wait } else { connections::plan(flow) };
         match plan {
@@ -181,7 +186,7 @@ impl Sharing {
         self.trial = Some((trial, Instant::now()));
     }
 
-    /// While a blob is not shared, the front takes all that is left in one piece.
+    /// While a blob is not shared, the front fetches the rest in one piece.
     fn set_part_bytes(&self, fill: &Fill, flow: &Flow, adds_one: bool) {
         let connections = self.wanted + 1 + usize::from(adds_one);
         let part_bytes = match connections {
@@ -191,8 +196,9 @@ impl Sharing {
         fill.claims().set_part_bytes(part_bytes);
     }
 
-    /// A part that failed costs its connection, and the trial if there is one. One that was replaced is followed by
-    /// another, and the trial begins anew: what was slow is one connection, and not what all of them pass through.
+    /// Notes the end of a part. A failed one costs its connection, and the trial if there is one. A part that
+    /// was taken over is followed by another, and the trial begins again: one connection was slow, and not
+    /// the shared line.
     fn note_end(&mut self, ended: &Result<(), Stop>, pace: Option<Pace>) {
         self.idle = pace;
         match ended {

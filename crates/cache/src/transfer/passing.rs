@@ -1,4 +1,5 @@
-//! A body passed straight through: for a blob that cannot be stored and whose transfer cannot be joined.
+//! Passages: bodies that are passed through to one client, when a blob cannot be stored and its transfer
+//! cannot be joined.
 
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use crate::blob_reader::{BlobReader, Piece};
 use crate::error::PullError;
 use crate::permits::ClientPermit;
 
-/// An upstream's body on its way to one client, keeping back its newest chunk until the digest of a whole
-/// blob is verified. Part of a blob cannot be verified by anyone but the client.
+/// An upstream's body for one client. It keeps its newest chunk back until the digest of a whole blob is
+/// verified. Only the client can verify a part of a blob.
 pub(super) struct Passing {
     body: BoxStream<'static, Result<Bytes, upstream::Error>>,
     transfer: Arc<Transfer>,
@@ -27,16 +28,16 @@ pub(super) struct Passing {
     _asking: Asking,
 }
 
-/// A blob as passed through.
+/// The blob of a passage.
 pub(crate) struct Passage {
     /// The whole blob's size in bytes.
     pub(crate) size: u64,
-    /// The bytes that the reader gives.
+    /// The range that the reader returns.
     pub(crate) range: ByteRange,
     pub(crate) reader: BlobReader,
 }
 
-/// Asks the upstream for the blob and passes on the range that `resolve` returns for its size. `client` and `asking` are
+/// Requests the blob and passes on the range that `resolve` returns for its size. `client` and `asking` are
 /// held to the end.
 pub(crate) async fn pass(
     transfer: Arc<Transfer>,
@@ -58,7 +59,7 @@ pub(crate) async fn pass(
     };
     let range = resolve(size)?;
     let Some(skip) = range.start.checked_sub(stream.start) else {
-        return Err(PullError::unavailable("the upstream began after the byte that was asked for"));
+        return Err(PullError::unavailable("the upstream began after the requested byte"));
     };
     let is_whole = range.start == 0 && range.end == size;
     let remaining = range.end - range.start;
@@ -76,16 +77,16 @@ pub(crate) async fn pass(
     Ok(Passage { size, range, reader: BlobReader::streamed(remaining, passing.chunks()) })
 }
 
-/// The bytes that a relay has dropped before a reader got them.
+/// The bytes that a relay has dropped before a reader read them.
 pub(super) struct Rest {
     pub(super) range: ByteRange,
-    /// The whole blob's size in bytes, as the client was told it.
+    /// The whole blob's size in bytes, as the client was told.
     pub(super) size: u64,
     /// The hash of the blob up to the range's start, if the range reaches the blob's end.
     pub(super) hasher: Option<Hasher>,
 }
 
-/// Asks the upstream for a reader's rest, for that reader alone. `client` is held to the end.
+/// Requests the rest of the bytes for one reader alone. `client` is held to the end.
 ///
 /// # Errors
 /// The upstream's; [`PullError::UpstreamUnavailable`] too when no permit is free.
@@ -97,8 +98,8 @@ pub(super) async fn pass_on(
     let ByteRange { start, end } = rest.range;
     let asking = transfer.blobs.asker.ask().map_err(|_| {
         PullError::unavailable(
-            "the client was too slow for a transfer that cannot be stored, and too many others need the upstream \
-             to ask it for the rest; ask again",
+            "the client was too slow for a transfer that cannot be stored, and too many other requests are in \
+             flight to fetch the rest; try again",
         )
     })?;
     let request = match (start, end == rest.size) {
@@ -108,10 +109,10 @@ pub(super) async fn pass_on(
     };
     let stream = asking.get_blob(&transfer.repository, &transfer.digest, request).await?;
     if stream.size.is_some_and(|size| size != rest.size) {
-        return Err(PullError::unavailable("the upstream changed its mind about the blob's size"));
+        return Err(PullError::unavailable("the upstream changed the blob's size"));
     }
     let Some(skip) = start.checked_sub(stream.start) else {
-        return Err(PullError::unavailable("the upstream began after the byte that was asked for"));
+        return Err(PullError::unavailable("the upstream began after the requested byte"));
     };
     Ok(Passing {
         body: stream.body,
@@ -134,7 +135,7 @@ impl Passing {
         .boxed()
     }
 
-    /// The chunk before the newest one; the last comes only once the digest is right.
+    /// The chunk before the newest one; the last one only once the digest is verified.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, PullError> {
         while self.remaining > 0 {
             let mut bytes = match self.body.next().await {
@@ -171,6 +172,6 @@ fn verify(transfer: &Transfer, got: Digest) -> Result<(), PullError> {
     }
     transfer.metrics().verify_failed();
     transfer.blobs.connections.ask_plainly(&transfer.digest);
-    let detail = format!("{} was asked for, and the upstream's bytes have the digest {got}", transfer.digest);
-    Err(PullError::DigestMismatch { detail })
+    let detail = format!("{} was requested, and the upstream's bytes have the digest {got}", transfer.digest);
+    Err(PullError::DigestMismatch { detail: detail.into() })
 }

@@ -1,5 +1,5 @@
-//! From an upstream's body into a fill: batches are written off the runtime's threads, one at a time, and
-//! whatever arrives meanwhile makes the next batch. That is the back-pressure, and it needs no timer.
+//! Receives an upstream's body into a fill: batches are written off the runtime's threads, one at a time, and
+//! the bytes that arrive meanwhile form the next batch. That gives back-pressure without a timer.
 
 use std::mem;
 use std::pin::pin;
@@ -17,18 +17,19 @@ use storage::{Spool, StoreError};
 use tokio::time::Instant;
 
 use crate::fill::Fill;
-use crate::fill::relay::{PATIENCE, Pushed};
+use crate::fill::relay::{DELAY_MAX, Pushed};
 
-/// The most that one batch holds, in bytes.
+/// The largest size of one batch, in bytes.
 const BATCH_BYTES_MAX: u64 = 1 << 20;
 
-/// A batch may hold this many bytes however much other batches take: so each transfer goes on while the disk is slow.
+/// The size that one batch may have however much memory other batches use, in bytes: so each transfer
+/// continues while the disk is slow.
 const BATCH_BYTES_MIN: u64 = 64 * 1024;
 
-/// Grace period for reading bytes that are on the wire already, once a span is covered.
+/// The grace period for reading bytes that are already on the wire, once a span is covered.
 const DRAIN_TIME: Duration = Duration::from_millis(25);
 
-/// Where the bytes go.
+/// The target of the bytes.
 pub(crate) enum Sink {
     /// Into the store's spool.
     Spool(Arc<Spool>),
@@ -37,7 +38,7 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
-    /// The blob's size in bytes as an upstream told it before, to this process or an earlier one.
+    /// The blob's size in bytes that an upstream told before, to this process or an earlier one.
     pub(super) fn size_on_record(&self) -> Option<u64> {
         match self {
             Self::Spool(spool) => spool.size(),
@@ -45,7 +46,7 @@ impl Sink {
         }
     }
 
-    /// The hash and the length of what came in order from the blob's beginning on.
+    /// The hash and the length of the blob's contiguous beginning.
     pub(super) fn front(&self) -> (Hasher, u64) {
         match self {
             Self::Spool(spool) => spool.front(),
@@ -57,35 +58,35 @@ impl Sink {
 /// Why a transfer stopped before its end.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The upstream's body failed, or never came.
+    /// The upstream's request or body failed.
     Upstream(upstream::Error),
-    /// It was cut, or too slow, or shorter than it said.
+    /// The body was cut, too slow, or shorter than announced.
     Cut(&'static str),
-    /// The store refused the bytes, and they cannot go another way.
+    /// The store refused the bytes, and they cannot be relayed.
     Store(StoreError),
-    /// Other transfers have its whole rest: it was too slow beside them, or its bytes cannot be stored.
+    /// Other transfers have claimed its whole rest: it was too slow, or its bytes cannot be stored.
     TakenOver,
-    /// It has no readers, and the store takes nothing.
+    /// It has no readers, and the store has failed.
     Abandoned,
 }
 
-/// One claimed span being received.
+/// The reception of one claimed span.
 pub(crate) struct Pump<'a> {
     pub(crate) fill: &'a Arc<Fill>,
     pub(crate) span: u64,
-    /// The position of the next byte to be received.
+    /// The position of the next byte to receive.
     pub(crate) position: u64,
     /// When to leave the rest to another transfer, once this one has enough.
     pub(crate) leave_at: Option<Instant>,
-    /// Bytes to drop first, because the upstream began earlier than asked.
+    /// Bytes to drop first, because the upstream began before the requested byte.
     pub(crate) skip: u64,
-    /// Whether this is the front of the fill, which may turn from the store to the relay.
+    /// Whether this is the front of the fill, which may switch from the store to the relay.
     pub(crate) may_relay: bool,
     /// The longest time for which the body may come below [`FLOOR_RATE`].
     pub(crate) drip_max: Duration,
-    /// Called with the number of bytes of each chunk that arrives.
+    /// Called with the size of each received chunk.
     pub(crate) received: &'a (dyn Fn(u64) + Send + Sync),
-    /// Called when the sink turns from the store to the relay.
+    /// Called when the sink switches from the store to the relay.
     pub(crate) store_failed: &'a (dyn Fn(&StoreError) + Send + Sync),
 }
 
@@ -93,8 +94,8 @@ type Body = BoxStream<'static, Result<Bytes, upstream::Error>>;
 type Write = BoxFuture<'static, (Batch, Result<(), StoreError>)>;
 
 impl Pump<'_> {
-    /// Receives until the span's end, wherever that is by then. Bytes received before a failure are written
-    /// all the same.
+    /// Receives until the span's end, which may change meanwhile. Bytes received before a failure are still
+    /// written.
     pub(crate) async fn run(&mut self, sink: &mut Sink, mut body: Body) -> Result<(), Stop> {
         let mut batch = Batch::at(self.position, self.fill.batches());
         let mut write: Option<Write> = None;
@@ -104,20 +105,20 @@ impl Pump<'_> {
         let fill = Arc::clone(self.fill);
         let mut taken_over = pin!(fill.claims().taken_over(self.span));
         loop {
-            // One write at a time: bytes that arrive meanwhile make the next batch.
+            // One write at a time: bytes that arrive meanwhile form the next batch.
             if write.is_none() && batch.length > 0 {
                 match sink {
                     Sink::Spool(spool) => write = Some(write_batch(spool.clone(), batch.take())),
                     Sink::Relay { .. } => self.relay(sink, batch.take().chunks).await?,
                 }
             }
-            // Only once everything that came is written.
+            // Returns only once all received bytes are written.
             if write.is_none()
                 && let Some(ended) = ended
             {
                 return ended;
             }
-            // A full batch stops the reading below. The time that the disk takes is not the upstream's.
+            // A full batch stops the reading below. The upstream is not blamed for the time of the disk.
             if is_held_up == batch.has_room() {
                 is_held_up = !is_held_up;
                 self.fill.claims().hold_up(self.span, is_held_up);
@@ -137,7 +138,7 @@ impl Pump<'_> {
                 }
                 () = &mut taken_over, if ended.is_none() => ended = Some(Err(Stop::TakenOver)),
                 () = reached(self.leave_at), if ended.is_none() && batch.has_room() => {
-                    // The transfer ahead may have given its span back meanwhile, and then this one goes on.
+                    // The transfer ahead may have released its span meanwhile; then this one continues.
                     if self.position >= self.fill.claims().advance(self.span, self.position).enough {
                         ended = Some(Ok(()));
                     } else {
@@ -148,7 +149,7 @@ impl Pump<'_> {
         }
     }
 
-    /// Takes in one chunk; says when the span is over and how.
+    /// Receives one chunk. Returns the result of the span once it has ended.
     fn receive(
         &mut self,
         sink: &Sink,
@@ -178,23 +179,24 @@ impl Pump<'_> {
         (self.position >= reach.stop).then_some(Ok(()))
     }
 
-    /// Where the span stops, now that bytes up to `end` have come. The claim behind it may be one that does not come:
-    /// then this transfer goes on over it.
+    /// The stop of the span, after bytes up to `end` were received. If the transfer after it does not
+    /// deliver, this one continues over its claim.
     fn stop_for(&self, sink: &Sink, end: u64) -> u64 {
         let mut stop = self.fill.claims().advance(self.span, self.position).stop;
         let Sink::Spool(spool) = sink else { return stop };
         let gaps = || spool.gaps(self.fill.size().unwrap_or(u64::MAX));
         while end >= stop
-            && let Some(further) = self.fill.claims().go_on(self.span, gaps)
+            && let Some(further) = self.fill.claims().extend(self.span, gaps)
         {
             stop = further;
         }
         stop
     }
 
-    /// The store failed. The stored bytes before the first hole are read back, as far as they were not hashed yet; from
-    /// there on the bytes go through the relay, in order. The batch that the store refused is still in memory: if it
-    /// comes next, the transfer goes on, else a new one begins at the hole.
+    /// Switches to the relay after a failure of the store. The stored bytes before the first hole are read
+    /// back, as far as they are not hashed yet; from there on the bytes are relayed in order. The batch that
+    /// the store refused is still in memory: if it is next in order, the transfer continues, otherwise a new
+    /// one begins at the hole.
     async fn turn_to_relay(&self, sink: &mut Sink, refused: Batch, error: StoreError) -> Result<(), Stop> {
         let Sink::Spool(spool) = &*sink else { return Err(Stop::Store(error)) };
         if !self.may_relay {
@@ -222,8 +224,8 @@ impl Pump<'_> {
         Ok(())
     }
 
-    /// Puts a chunk into the window. While that is full, the transfer waits for its slowest readers, and charges each of
-    /// them the time; once that is used up, the window moves on.
+    /// Pushes a chunk into the window. While that is full, the transfer waits for its slowest readers, and
+    /// charges each of them the time; once their time is used up, the window moves on.
     async fn push(&self, chunk: &Bytes, hash: &Hasher) -> Result<(), Stop> {
         let mut progress = self.fill.watch();
         loop {
@@ -234,19 +236,19 @@ impl Pump<'_> {
                 Pushed::Full(patience) => patience,
             };
             let since = Instant::now();
-            // Readers publish when they have moved on in a relay; the deadline bounds a silent one.
-            let _ = tokio::time::timeout(patience.unwrap_or(PATIENCE), progress.changed()).await;
+            // Readers publish when they advance in a relay; the deadline bounds a silent one.
+            let _ = tokio::time::timeout(patience.unwrap_or(DELAY_MAX), progress.changed()).await;
             laggards.iter().filter_map(Weak::upgrade).for_each(|reader| reader.charge(since.elapsed()));
         }
     }
 }
 
-/// Bytes received that a write has or will have.
+/// Received bytes that are being written or will be.
 struct Batch {
     offset: u64,
     chunks: Vec<Bytes>,
     length: u64,
-    /// The memory that the batches of all transfers share, and this one's share of it.
+    /// The memory of the batches of all transfers, and this one's share of it.
     batches: Budget,
     share: Share,
 }
@@ -268,7 +270,7 @@ impl Batch {
         }
     }
 
-    /// Takes the bytes so far out; the next ones go on behind them.
+    /// Takes the bytes so far; the batch continues after them.
     fn take(&mut self) -> Self {
         let next = Self::at(self.offset + self.length, &self.batches);
         mem::replace(self, next)
@@ -282,7 +284,7 @@ fn write_batch(spool: Arc<Spool>, batch: Batch) -> Write {
     })
 }
 
-/// Returns at that time; never, when there is none.
+/// Returns at `time`; never, if it is `None`.
 async fn reached(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
@@ -290,7 +292,7 @@ async fn reached(time: Option<Instant>) {
     }
 }
 
-/// Returns when the write under way ends; never, when there is none.
+/// Returns when the current write ends; never, if there is none.
 async fn finished(write: &mut Option<Write>) -> (Batch, Result<(), StoreError>) {
     match write {
         Some(write) => write.await,
@@ -298,7 +300,7 @@ async fn finished(write: &mut Option<Write>) -> (Batch, Result<(), StoreError>) 
     }
 }
 
-/// Ends a body that drips: a transfer below the floor is as good as cut.
+/// Ends a body that is slower than the floor: such a transfer is as good as cut.
 struct Floor {
     window: Duration,
     since: Instant,
@@ -311,14 +313,14 @@ impl Floor {
     }
 
     /// The next chunk of the body. The window counts only time spent waiting for the upstream's bytes or
-    /// writing them, so a fast upstream behind a slow disk passes with ease.
+    /// writing them, so a fast upstream with a slow disk passes.
     async fn next(&mut self, body: &mut Body) -> Result<Option<Bytes>, Stop> {
         let chunk = match tokio::time::timeout_at(self.since + self.window, body.next()).await {
             Err(_) if self.bytes >= FLOOR_RATE * self.window.as_secs() => {
                 *self = Self::new(self.window);
                 return Ok(Some(Bytes::new()));
             }
-            Err(_) => return Err(Stop::Cut("the body dripped below 1 KiB/s")),
+            Err(_) => return Err(Stop::Cut("the body was slower than 1 KiB/s")),
             Ok(None) => return Ok(None),
             Ok(Some(Err(error))) => return Err(Stop::Upstream(error)),
             Ok(Some(Ok(chunk))) => chunk,

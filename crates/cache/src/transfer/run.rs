@@ -1,4 +1,4 @@
-//! The life of a fill's writer, from the last look into the store to the commit.
+//! The task that writes a fill, from a last check of the store to the commit.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::fill::table::FillWriter;
 use crate::permits::PermitHolder;
 
 impl Transfer {
-    /// Spawns the writer of a fill that serves a stored blob while it is hashed. The upstream is not asked.
+    /// Spawns the writer of a fill that serves a stored blob while it hashes it, without the upstream.
     pub(crate) fn spawn_hashing(self: Arc<Self>, writer: FillWriter, blob: OpenBlob) {
         let tasks = self.blobs.shared.tasks.clone();
         tasks.spawn(async move {
@@ -42,26 +42,32 @@ impl Transfer {
             let ended = tokio::select! {
                 result = self.run(&fill, first) => result,
                 () = cancel.cancelled() => Err(shutting_down()),
-                // A client that asks for the blob from now on starts another fill, which continues from these bytes.
+                // The next client that requests the blob starts another fill, which resumes these bytes.
                 () = fill.gave_way().cancelled() => Err(PullError::Overloaded),
             };
             match fill.spool() {
-                // It will not be completed, and would keep a full disk full.
+                // It will not be completed, and would waste space on a full disk.
                 Some(spool) if fill.is_relaying() => spool.clone().discard().await,
-                Some(spool) if ended.is_err() => put_away(spool.clone(), cancel.is_cancelled()).await,
+                Some(spool) if ended.is_err() => leave_or_park(spool.clone(), cancel.is_cancelled()).await,
                 _ => {}
             }
             let end = ended.as_ref().map_or_else(|error| FillEnd::Failed(error.reason()), |()| FillEnd::Done);
             self.metrics().fill_ended(end);
             if let Err(error) = ended {
-                debug!(registry = %self.registry(), repository = %self.repository, digest = %self.digest, %error, "fill ended");
+                debug!(
+                    registry = %self.registry(),
+                    repository = %self.repository,
+                    digest = %self.digest,
+                    %error,
+                    "fill ended"
+                );
                 writer.fail(error);
             }
         });
     }
 
     async fn run(self: &Arc<Self>, fill: &Arc<Fill>, first: Option<First>) -> Result<(), PullError> {
-        // A caller may have missed just before another fill's commit: look once more.
+        // The caller may have missed just before another fill's commit, so this checks again.
         if let Some(blob) = self.blobs.stored.open(&self.digest).await {
             if !self.is_verified_first(blob.size()) {
                 return self.hash_while_serving(fill, blob).await;
@@ -79,10 +85,10 @@ impl Transfer {
         tokio::select! {
             biased;
             fetched = self.fetch_all(fill, &mut sink) => fetched?,
-            // It only helps: the front alone says when everything is there.
+            // Sharing only helps: the front alone decides when the blob is complete.
             () = async { self.share(fill).await; pending().await } => {}
         }
-        // From here on there is nothing that could be left to a later fill.
+        // From here on no bytes could be left to a later fill.
         fill.drop_permit();
         match sink {
             Sink::Spool(spool) => self.commit(fill, spool).await,
@@ -90,8 +96,7 @@ impl Transfer {
         }
     }
 
-    /// Opens the spool, with the bytes that an earlier fill has left there. If the store fails, the bytes will pass
-    /// through memory.
+    /// Opens the spool, with the bytes that an earlier fill has left. If the store fails, begins a relay.
     async fn begin(self: &Arc<Self>, fill: &Arc<Fill>, first: Option<First>) -> Result<Sink, PullError> {
         let spool = match self.blobs.shared.blobs.spool(&self.digest).await {
             Ok(spool) => spool,
@@ -106,27 +111,27 @@ impl Transfer {
             self.metrics().resumed();
         }
         fill.attach(spool.clone());
-        self.take_up(fill, &spool).await?;
+        self.use_complete_spool(fill, &spool).await?;
         if let Some(first) = first {
             self.clone().spawn_first(fill, first);
         }
         Ok(Sink::Spool(spool))
     }
 
-    /// Serves a stored blob that is too large to wait for its hash: all but its tail leaves meanwhile.
+    /// Serves a stored blob that is too large to be hashed first: readers get all but its tail meanwhile.
     async fn hash_while_serving(&self, fill: &Arc<Fill>, blob: OpenBlob) -> Result<(), PullError> {
         fill.serve_stored(blob.clone());
         if self.blobs.stored.check(&self.digest, &blob).await {
             fill.verified();
             return Ok(());
         }
-        // Some of its bytes have left, so the upstream's cannot follow them.
-        Err(PullError::Store { detail: "a stored file was damaged or could not be read".to_owned() })
+        // Clients have got some of its bytes, so the upstream's cannot follow them.
+        Err(PullError::Store { detail: "a stored file was damaged or could not be read".into() })
     }
 
-    /// A partial file that lacks nothing needs no transfer. Where repositories are granted one by one, the
-    /// upstream is asked all the same whether this one may have the blob.
-    async fn take_up(&self, fill: &Arc<Fill>, spool: &Arc<Spool>) -> Result<(), PullError> {
+    /// Takes the size from a partial file that is complete, so that it needs no transfer. With grants for
+    /// each repository, a HEAD still asks the upstream whether this one may read the blob.
+    async fn use_complete_spool(&self, fill: &Arc<Fill>, spool: &Arc<Spool>) -> Result<(), PullError> {
         let Some(size) = spool.size().filter(|size| *size == spool.watermark()) else { return Ok(()) };
         if self.settings().links {
             self.asking().head_blob(&self.repository, &self.digest, Stakes::Held).await?;
@@ -135,8 +140,8 @@ impl Transfer {
         Ok(())
     }
 
-    /// Verifies and publishes. Readers are told as soon as the digest is right; they need not wait for the
-    /// disk. A commit that fails costs the copy, never the pull.
+    /// Verifies and publishes the blob. Readers end as soon as the digest is right; they need not wait for
+    /// the disk. A failed commit loses the copy, but does not fail the pull.
     async fn commit(&self, fill: &Arc<Fill>, spool: Arc<Spool>) -> Result<(), PullError> {
         let size = fill.size().unwrap_or_else(|| spool.watermark());
         match spool.finish(size).await {
@@ -173,12 +178,12 @@ impl Transfer {
     fn mismatch(&self, fill: &Fill, what: &str) -> PullError {
         self.blobs.note_mismatch(&self.digest, fill.claims().has_ranges());
         warn!(registry = %self.registry(), repository = %self.repository, digest = %self.digest, what, "digest mismatch");
-        PullError::DigestMismatch { detail: format!("{} was asked for: {what}", self.digest) }
+        PullError::DigestMismatch { detail: format!("{} was requested: {what}", self.digest).into() }
     }
 }
 
-/// Keeps the bytes so far for a later fill, over a restart too. An empty file is deleted.
-async fn put_away(spool: Arc<Spool>, is_shutdown: bool) {
+/// Leaves the bytes to a later fill, even after a restart. An empty file is deleted.
+async fn leave_or_park(spool: Arc<Spool>, is_shutdown: bool) {
     match is_shutdown {
         _ if spool.is_empty() => spool.discard().await,
         true => spool.park().await,

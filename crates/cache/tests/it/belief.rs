@@ -10,7 +10,11 @@ use crate::world::{World, noise, repository};
 
 const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-const ONE: &str = r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[]}"#;
+const ONE: &str = concat!(
+    r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","#,
+    r#""digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":"#,
+    r#"0},"layers":[]}"#,
+);
 
 /// JSON that services in front of a registry answer with status 200.
 const NO_MANIFESTS: [&str; 9] = [
@@ -25,7 +29,11 @@ const NO_MANIFESTS: [&str; 9] = [
     r#"{"config":null,"layers":null,"manifests":null}"#,
 ];
 
-const TWO: &str = r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[ ]}"#;
+const TWO: &str = concat!(
+    r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","#,
+    r#""digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":"#,
+    r#"0},"layers":[ ]}"#,
+);
 const AUTH_TTL: Duration = Duration::from_secs(15 * 60);
 
 async fn pull(world: &World, reference: &str, want: Want) -> Result<ManifestAnswer, PullError> {

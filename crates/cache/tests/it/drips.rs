@@ -1,4 +1,5 @@
-//! Connections that drip, or say nothing any more, beside others that do not: no blob waits for the slowest of them.
+//! Connections that drip, or say nothing any more, beside others that do not: no blob waits for the slowest
+//! of them.
 
 use std::time::Duration;
 

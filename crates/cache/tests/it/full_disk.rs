@@ -95,8 +95,8 @@ async fn read_some(reader: &mut BlobReader, length: usize) -> BytesMut {
     came
 }
 
-/// A reader over `range` that has read `before` bytes when another one has come to the end and the window has passed it.
-/// Returns what has come to it.
+/// A reader over `range` that has read `before` bytes when another one has come to the end and the window has
+/// passed it. Returns what has come to it.
 async fn passed_by(world: &World, digest: &Digest, range: &str, before: usize) -> (BytesMut, BlobReader) {
     // It comes first, so that the window begins where it is.
     let lively = world.get(digest).await.unwrap().body.unwrap();

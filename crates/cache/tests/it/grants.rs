@@ -139,7 +139,8 @@ async fn s16_a_public_registry_is_never_asked_about_a_digest_that_is_held() {
     assert_eq!(world.upstream.count("HEAD"), 0);
 }
 
-/// Held through another repository or not held at all: a refused one costs one question, and then none for a moment.
+/// Held through another repository or not held at all: a refused one costs one question, and then none for a
+/// moment.
 #[tokio::test(start_paused = true)]
 async fn t01_a_refused_repository_asks_once_whether_the_blob_is_held_or_not() {
     let world = private();

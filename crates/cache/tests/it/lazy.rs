@@ -1,4 +1,5 @@
-//! Clients that pull lazily: a table of contents at the end of a cold blob first, then a small range now and then.
+//! Clients that pull lazily: a table of contents at the end of a cold blob first, then a small range now and
+//! then.
 
 use std::time::Duration;
 
@@ -207,8 +208,8 @@ async fn client_f5_a_far_range_goes_at_once_when_the_rate_says_that_the_front_co
 
 #[tokio::test(start_paused = true)]
 async fn client_f9_many_open_ranges_at_once_come_nearly_once() {
-    // What containerd does with a layer that it fetches in chunks: it asks from each chunk's begin on, and hangs up
-    // after the chunk.
+    // What containerd does with a layer that it fetches in chunks: it asks from each chunk's begin on, and
+    // hangs up after the chunk.
     let blob = noise(64 * MIB);
     for (pace, connections) in
         [(PACE, 1), (PACE, 4), (Duration::from_millis(1), 4), (Duration::from_millis(20), 4)]

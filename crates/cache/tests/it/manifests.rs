@@ -12,8 +12,16 @@ use upstream::ErrorKind;
 use crate::store_faults::world_on_files;
 use crate::world::{World, repository};
 
-pub(crate) const ONE: &str = r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[]}"#;
-const TWO: &str = r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[ ]}"#;
+pub(crate) const ONE: &str = concat!(
+    r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","#,
+    r#""digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":"#,
+    r#"0},"layers":[]}"#,
+);
+const TWO: &str = concat!(
+    r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","#,
+    r#""digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":"#,
+    r#"0},"layers":[ ]}"#,
+);
 
 impl World {
     async fn manifest(&self, reference: &str, want: Want) -> Result<ManifestAnswer, PullError> {

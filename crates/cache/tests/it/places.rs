@@ -13,7 +13,11 @@ use upstream::ErrorKind;
 use crate::upstream::{Manner, PIECE};
 use crate::world::{World, next, noise, read, repository};
 
-const MANIFEST: &str = r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[]}"#;
+const MANIFEST: &str = concat!(
+    r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","#,
+    r#""digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":"#,
+    r#"0},"layers":[]}"#,
+);
 
 const MIB: usize = 1 << 20;
 
@@ -96,8 +100,8 @@ async fn f49_a_stored_blob_that_must_be_hashed_first_needs_no_place() {
     assert!(world.pull(&digest).await.is_ok());
 }
 
-/// The reader of a cold blob that has its first byte. The transfer stops after four pieces, until the gate gets more
-/// permits.
+/// The reader of a cold blob that has its first byte. The transfer stops after four pieces, until the gate
+/// gets more permits.
 async fn start(world: &World, length: usize) -> (Digest, BlobReader, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(4));
     world.upstream.script([Manner { gate: Some(gate.clone()), ..Manner::default() }]);

@@ -1,5 +1,5 @@
-//! Upstreams whose plain answers are good and whose ranges are not: nothing is lost to them that one plain connection
-//! brings.
+//! Upstreams whose plain answers are good and whose ranges are not: nothing is lost to them that one plain
+//! connection brings.
 
 use std::time::Duration;
 

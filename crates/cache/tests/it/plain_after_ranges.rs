@@ -1,5 +1,5 @@
-//! Upstreams whose plain answers are good, and of whose ranges only the first come, or only the first bytes: the whole is
-//! asked for once, and that is soon.
+//! Upstreams whose plain answers are good, and of whose ranges only the first come, or only the first bytes:
+//! the whole is asked for once, and that is soon.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::world::noise;
 
 const MIB: usize = 1 << 20;
 
-/// Pulls a blob of which the first ranges, so many, come well and the others in that way. The whole is asked for twice,
-/// at the most: at first, and once after ranges that failed.
+/// Pulls a blob of which the first ranges, so many, come well and the others in that way. The whole is asked
+/// for twice, at the most: at first, and once after ranges that failed.
 async fn pull_after(blob: &Bytes, good_count: usize, ill: &Manner, what: &str) {
     let (world, digest) = world_with(blob, only_whole(ill.clone()));
     world.upstream.script((0..=good_count).map(|_| well()));

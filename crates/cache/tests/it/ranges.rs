@@ -131,7 +131,9 @@ async fn client_f1_ranges_of_a_blob_that_is_verified_first_cost_no_request_and_n
         if is_named {
             // Its size is known before it is asked for.
             let text = format!(
-                r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{digest}","size":200000}},"layers":[]}}"#
+                "{{\"schemaVersion\":2,\"config\":{{\"mediaType\":\
+                 \"application/vnd.oci.image.config.v1+json\",\"digest\":\"{digest}\",\"size\":200000}},\
+                 \"layers\":[]}}"
             );
             world.upstream.put_manifest(&repository(), "1", &text);
             let reference: oci::Reference = "1".parse().unwrap();

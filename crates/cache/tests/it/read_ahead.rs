@@ -36,7 +36,9 @@ async fn pulled_manifest_of(
     });
     let described = described.collect::<Vec<_>>().join(",");
     let manifest = format!(
-        r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":700}},"layers":[{described}]}}"#
+        "{{\"schemaVersion\":2,\"config\":{{\"mediaType\":\
+         \"application/vnd.oci.image.config.v1+json\",\"digest\":\"{config}\",\"size\":700}},\
+         \"layers\":[{described}]}}"
     );
     world.upstream.put_manifest(&repository(), "1", &manifest);
     let reference: Reference = "1".parse().unwrap();

@@ -1,9 +1,9 @@
-//! Seeded lives of a backend on paused time: clients come, leave, read slowly and ask for ranges while the upstream
-//! misbehaves, tags move and the process restarts. A failure names its seed; `WHARF_SEED` replays one, and
-//! `WHARF_SEEDS` asks for more of them.
+//! Seeded lives of a backend on paused time: clients come, leave, read slowly and ask for ranges while the
+//! upstream misbehaves, tags move and the process restarts. A failure names its seed; `WHARF_SEED` replays
+//! one, and `WHARF_SEEDS` asks for more of them.
 //!
-//! In half of the lives the upstream is only slow, or breaks off: there no byte comes twice beyond what is on its way
-//! when a transfer is left.
+//! In half of the lives the upstream is only slow, or breaks off: there no byte comes twice beyond what is on
+//! its way when a transfer is left.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -249,7 +249,8 @@ async fn recover(world: &World, model: &Model) {
     }
     if model.is_tame {
         let total: usize = model.blobs.iter().map(|(_, blob)| blob.len()).sum();
-        // Whoever leaves a transfer may be in the middle of a piece, and small ranges come once more with the rest.
+        // Whoever leaves a transfer may be in the middle of a piece, and small ranges come once more with the
+        // rest.
         let bound = total
             + world.upstream.count("GET blob") * PIECE
             + small_range_bytes(&world.upstream.asked())

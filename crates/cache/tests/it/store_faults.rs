@@ -318,7 +318,8 @@ async fn f32_a_flipped_bit_on_disk_reaches_no_client_as_a_whole_and_is_healed() 
     }
 }
 
-/// Flips a bit. The clock of some file systems ticks rarely, so it goes on until the time of the last change moves.
+/// Flips a bit. The clock of some file systems ticks rarely, so it goes on until the time of the last change
+/// moves.
 fn damage(path: &Path) {
     let written_at = || std::fs::metadata(path).unwrap().modified().unwrap();
     let before = written_at();

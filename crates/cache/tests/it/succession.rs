@@ -80,7 +80,11 @@ async fn f41_offline_holds_for_the_next_request_and_stored_bytes_are_known() {
     assert_eq!(online.get(&absent).await.unwrap().outcome, Outcome::Miss);
 }
 
-const MANIFEST: &str = r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[]}"#;
+const MANIFEST: &str = concat!(
+    r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","#,
+    r#""digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":"#,
+    r#"0},"layers":[]}"#,
+);
 
 /// Starts a pull of a tag in a task of its own, and waits until the upstream was asked.
 async fn start_pull(world: &World, tag: &str) -> tokio::task::JoinHandle<Result<Outcome, PullError>> {

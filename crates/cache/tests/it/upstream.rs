@@ -68,7 +68,8 @@ pub(crate) struct Manner {
 pub(crate) struct Drip {
     /// After so many bytes.
     pub(crate) after: usize,
-    /// In pieces of this length; 0: nothing comes any more, and after the time between pieces the body breaks off.
+    /// In pieces of this length; 0: nothing comes any more, and after the time between pieces the body breaks
+    /// off.
     pub(crate) piece: usize,
     /// Time between pieces.
     pub(crate) pace: Duration,

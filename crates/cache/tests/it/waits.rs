@@ -12,7 +12,11 @@ use tokio::time::Instant;
 use crate::upstream::{Manner, PIECE};
 use crate::world::{World, noise, repository};
 
-const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","size":2,"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},"layers":[]}"#;
+const MANIFEST: &str = concat!(
+    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":"#,
+    r#"{"mediaType":"application/vnd.oci.image.config.v1+json","size":2,"digest":"sha256:"#,
+    r#"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},"layers":[]}"#,
+);
 
 fn patient(header_timeout: u64, idle_timeout: u64) -> World {
     let seconds = Duration::from_secs;

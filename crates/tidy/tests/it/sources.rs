@@ -23,16 +23,10 @@ fn no_source_file_is_too_long_to_read_in_one_sitting() {
 /// The widest line, in characters: rustfmt's `max_width`, which it does not apply to comments and macros.
 const LINE_CHARACTERS_MAX: usize = 110;
 
-/// Crates whose lines are not that narrow yet.
-const MAY_BE_WIDER: &[&str] = &["cache"];
-
 #[test]
 fn no_line_is_wider_than_rustfmt_is_told() {
     let mut wide = Vec::new();
     for (path, text) in tree::files("crates", "rs") {
-        if MAY_BE_WIDER.contains(&tree::crate_of(&path)) {
-            continue;
-        }
         for (index, line) in text.lines().enumerate() {
             if without_strings(line).chars().count() > LINE_CHARACTERS_MAX {
                 wide.push(format!("{path}:{}", index + 1));

@@ -1,9 +1,9 @@
-//! The course of a transfer: how far it goes, and when it ends. A transfer that was cut short gets its bytes back if the
-//! transfer that took them does not bring them.
+//! The course of a transfer: how far it goes, and when it ends. A transfer that was cut short gets its bytes
+//! back if the transfer that took them does not deliver.
 //!
-//! A claim only reserves. The connection that asked for the whole blob may be the only one that brings anything: some
-//! upstreams take every request for a range and never answer it. So that connection stops only in front of a transfer
-//! that was seen to bring its bytes.
+//! A claim is only a reservation. The connection that requested the whole blob may be the only one that
+//! delivers: some upstreams accept every request for a range and never answer it. So that connection stops
+//! only before a transfer that was seen to deliver.
 
 use oci::ByteRange;
 use policy::approach::SMALL_RANGE_BYTES_MAX;
@@ -12,21 +12,21 @@ use tokio::time::Instant;
 
 use super::{ASIDE_SHARE, Reach, Spans};
 
-/// Bytes that may come once more because a transfer goes on over bytes that slow ones have brought. A 32nd of all
+/// Bytes that may be fetched again because a transfer continues over the bytes of slow ones. A 32nd of all
 /// received bytes is added to that.
 const PASSED_BYTES_MIN: u64 = 1 << 20;
 
-/// The way on for a transfer that has come to its stop.
-struct WayOn {
+/// The continuation of a transfer that has reached its stop.
+struct Continuation {
     stop: u64,
     /// The transfer that loses its claim there.
     loser: Option<u64>,
-    /// Bytes that come once more.
+    /// Bytes that are fetched again.
     passed_bytes: u64,
 }
 
 impl Spans {
-    /// Notes the progress of `id` and returns how far it goes.
+    /// Notes the progress of `id` and returns its reach.
     pub(crate) fn advance(&mut self, id: u64, next: u64, now: Instant) -> Reach {
         let Some(span) = self.live.iter_mut().chain(&mut self.asides).find(|span| span.id == id) else {
             return Reach::to(next);
@@ -37,11 +37,12 @@ impl Spans {
         span.advance(next, now);
         self.doubt.note_pace(span, now);
         let (Reach { enough, stop }, rate) = (span.reach, span.meter.rate(now));
-        // Not there yet; or cut to no slack; or already judged.
+        // It has not reached that yet, or has no slack, or was already judged.
         if next < enough || enough == stop || span.is_followed {
             return Reach { enough, stop };
         }
-        // The transfer behind it must be seen to come, or this one goes on through the slack up to its stop.
+        // The transfer after it must be seen to deliver, or this one continues through the slack up to its
+        // stop.
         if !self.live.iter().any(|other| other.from == stop && other.meter.keeps_up_with(rate, now)) {
             return Reach::to(stop);
         }
@@ -51,14 +52,14 @@ impl Spans {
         Reach { enough, stop }
     }
 
-    /// Notes that the body of `id` goes on to the blob's end.
+    /// Notes that the body of `id` extends to the blob's end.
     pub(crate) fn note_open_end(&mut self, id: u64) {
         if let Some(span) = self.live.iter_mut().find(|span| span.id == id) {
             span.asked_end = u64::MAX;
         }
     }
 
-    /// Notes that the body of `id` is the whole blob, for ranges do not come.
+    /// Notes that the body of `id` is the whole blob, because ranges failed.
     pub(crate) fn note_plain(&mut self, id: u64) {
         self.note_open_end(id);
         if let Some(span) = self.live.iter_mut().find(|span| span.id == id) {
@@ -66,28 +67,28 @@ impl Spans {
         }
     }
 
-    /// Notes that `id` has received so many bytes of what comes before its claim.
+    /// Notes that `id` has received `bytes` bytes before its claim.
     pub(crate) fn skip(&mut self, id: u64, bytes: u64, now: Instant) {
         if let Some(span) = self.live.iter_mut().find(|span| span.id == id) {
             span.meter.receive(bytes, now);
         }
     }
 
-    /// Notes whether `id` receives nothing, because its bytes wait for the disk.
+    /// Notes whether `id` is paused because its bytes wait for the disk.
     pub(crate) fn hold_up(&mut self, id: u64, is_held_up: bool, now: Instant) {
         if let Some(span) = self.live.iter_mut().chain(&mut self.asides).find(|span| span.id == id) {
             span.meter.hold_up(is_held_up, now);
         }
     }
 
-    /// The next stop of the transfer `id`, which has come to its present one. `None`: it ends there, because another
-    /// transfer brings the bytes behind it, or has brought them.
-    pub(crate) fn go_on(&mut self, id: u64, gaps: &[ByteRange], now: Instant) -> Option<u64> {
-        let way = self.way_on(id, gaps, now)?;
+    /// The next stop of the transfer `id`, which has reached its present one. `None`: it ends there, because
+    /// another transfer fetches the bytes after it, or has fetched them.
+    pub(crate) fn extend(&mut self, id: u64, gaps: &[ByteRange], now: Instant) -> Option<u64> {
+        let way = self.continuation(id, gaps, now)?;
         if let Some(loser) = way.loser
             && let Some(span) = self.live.iter_mut().find(|span| span.id == loser)
         {
-            // It fetches nothing more. That it was overtaken is evidence against ranges.
+            // It fetches no more bytes. That it was overtaken is evidence against ranges.
             span.keep(0);
             self.doubt.count += 1;
         }
@@ -96,12 +97,12 @@ impl Spans {
         self.last_cut = None;
         let span = self.live.iter_mut().find(|span| span.id == id)?;
         (span.reach, span.is_followed) = (Reach::to(way.stop), false);
-        // With a long way to go, it can be cut short again.
+        // With a long rest, it can be cut short again.
         span.is_part &= way.loser.is_some();
         Some(way.stop)
     }
 
-    fn way_on(&self, id: u64, gaps: &[ByteRange], now: Instant) -> Option<WayOn> {
+    fn continuation(&self, id: u64, gaps: &[ByteRange], now: Instant) -> Option<Continuation> {
         let goes_on =
             |span: &&super::Span| span.id == id && !span.is_taken_over && span.reach.stop < span.asked_end;
         let span = self.live.iter().find(goes_on)?;
@@ -109,56 +110,59 @@ impl Spans {
         let holder = |at: u64| self.live.iter().find(move |other| other.covers(at));
         let free = gaps.iter().find(|gap| gap.start <= at && at < gap.end);
         let way = match (holder(at), free) {
-            // Another transfer has claimed the bytes behind the stop: it keeps them if it comes.
+            // Another transfer has claimed the bytes after the stop: it keeps them if it delivers.
             (Some(other), _) => {
                 let brought = other.brought_bytes();
-                // A transfer that has only just begun is judged by its bytes; its rate says nothing yet.
+                // A transfer that has just begun is judged by its bytes; its rate says nothing yet.
                 let is_under_way = match other.meter.evidence(now) {
                     Some(_) => other.meter.keeps_up_with(rate, now),
                     None => brought > SMALL_RANGE_BYTES_MAX && !self.are_ranges_in_doubt(),
                 };
-                // The whole would have to come once more if that one broke off.
+                // If that transfer broke off, the whole would have to be fetched again.
                 if is_under_way && !span.is_plain {
                     return None;
                 }
-                WayOn { stop: other.reach.stop, loser: Some(other.id), passed_bytes: brought }
+                Continuation { stop: other.reach.stop, loser: Some(other.id), passed_bytes: brought }
             }
-            // They are free: this transfer takes them, up to the next claim.
+            // The bytes are free: this transfer takes them, up to the next claim.
             (None, Some(gap)) => {
                 let ahead = self.live.iter().map(|other| other.from).filter(|from| *from > at).min();
-                WayOn { stop: gap.end.min(ahead.unwrap_or(u64::MAX)), loser: None, passed_bytes: 0 }
+                Continuation { stop: gap.end.min(ahead.unwrap_or(u64::MAX)), loser: None, passed_bytes: 0 }
             }
-            // They are there. Passing over them to the next gap fetches them twice, but needs no further request.
+            // The bytes are stored. Continuing over them to the next gap fetches them twice, but needs no
+            // further request.
             (None, None) => {
                 let next = gaps.iter().map(|gap| gap.start).filter(|start| *start > at).min()?;
                 let is_followed = holder(next).is_some_and(|other| other.meter.keeps_up_with(rate, now));
-                // The next gap would be asked for as a range, and no range has come whole of late.
+                // The next gap would be requested as a range, and no range was complete recently.
                 if !span.is_plain && (self.doubt.count == 0 || is_followed && !self.are_ranges_in_doubt()) {
                     return None;
                 }
-                WayOn { stop: next, loser: None, passed_bytes: next - at }
+                Continuation { stop: next, loser: None, passed_bytes: next - at }
             }
         };
-        let way = WayOn { stop: way.stop.min(span.asked_end), ..way };
+        let way = Continuation { stop: way.stop.min(span.asked_end), ..way };
         (span.is_plain || self.may_pass(way.passed_bytes)).then_some(way)
     }
 
-    /// Where no range comes, ranges have brought little, and there is no other way.
+    /// Whether so many bytes may be fetched again. If ranges fail, there is no other way, and they have
+    /// delivered little.
     fn may_pass(&self, bytes: u64) -> bool {
         let passed_bytes_max = PASSED_BYTES_MIN + self.received_bytes / ASIDE_SHARE;
         bytes == 0 || self.are_ranges_in_doubt() || self.passed_bytes + bytes <= passed_bytes_max
     }
 
-    /// Gives back the rest of `id`. If it has brought nothing and no other claim was made since, the transfer that was
-    /// cut short for it goes on as if never cut: so an upstream that gives no parts is not asked for the rest a second
-    /// time, and one that breaks parts off is asked for as few as possible. Returns its pace, if it brought anything.
+    /// Releases the rest of `id`. If it has received nothing and no other claim was made since, the transfer
+    /// that was cut short for it continues as if never cut: so an upstream that serves no ranges gets no
+    /// second request for the rest, and one that breaks ranges off gets as few as possible. Returns its pace,
+    /// if it received any bytes.
     pub(crate) fn release(&mut self, id: u64, now: Instant) -> Option<Pace> {
         if let Some(index) = self.asides.iter().position(|span| span.id == id) {
             return self.asides.swap_remove(index).pace(now);
         }
         let index = self.live.iter().position(|span| span.id == id)?;
         let span = &self.live[index];
-        // It fell silent in the middle.
+        // It became silent in the middle.
         if span.next < span.reach.enough && !span.is_taken_over && span.is_stalled(now) {
             self.doubt_range(id, now);
         }
@@ -175,7 +179,8 @@ impl Spans {
                 span.undo(&cut);
             }
         } else if let Some(before) = self.live.iter_mut().find(|span| span.reach.stop == released.from) {
-            // The transfer in front of it takes the slack after all if this one left off early, and else ends there.
+            // If this one ended early, the transfer before it also fetches the slack; otherwise it ends
+            // there.
             if released.next < released.reach.enough {
                 before.reach.enough = before.reach.stop;
             }

@@ -1,4 +1,5 @@
-//! Finding lost transfers, which are far slower than others are or were, and counting them against ranges.
+//! Finds lost transfers, which are far slower than others are or were, and counts them as evidence against
+//! ranges.
 
 use std::time::Duration;
 
@@ -9,19 +10,21 @@ use super::Spans;
 use super::doubt::DOUBT_COUNT_MAX;
 use super::span::Span;
 
-/// The weight of a failed range while nothing else came: the next one shows whether the upstream paused for a moment.
+/// The weight of a failed range while no other transfer delivered: the next one shows whether the upstream
+/// only paused.
 const DOUBT_ALONE: u32 = 2;
 
-/// The age at which a range is measured against earlier transfers: the upstream as a whole may be slow for a moment.
+/// The age from which a range is compared with earlier transfers: the upstream as a whole may be slow for a
+/// moment.
 const ALONE_TIME_MIN: Duration = Duration::from_secs(3);
 
-/// Where no range has come whole, the transfers count as stalled once all of them together are this many times slower than
-/// the best one was. Many upstreams begin with a burst, so a smaller loss of speed is no stall.
+/// If no range was complete, the transfers count as stalled once all of them together are this many times
+/// slower than the best one was. Many upstreams begin with a burst, so a smaller loss of speed is no stall.
 const STALLED_SHARE: u64 = 16;
 
 impl Spans {
-    /// Ends the transfer that is farthest behind the others; the next claim gets its rest. Returns whether there was
-    /// one.
+    /// Ends the transfer that is farthest behind the others; the next claim gets its rest. Returns whether
+    /// there was one.
     pub(crate) fn end_lost(&mut self, end: u64, now: Instant) -> bool {
         if end == u64::MAX || !self.may_take_over() {
             return false;
@@ -43,8 +46,8 @@ impl Spans {
         true
     }
 
-    /// Ends ranges that do not come, because the whole is about to be asked for. A hole that such a range left before
-    /// the whole's position would cost all of it once more.
+    /// Ends ranges that make no progress, because the whole is about to be requested. If such a range left a
+    /// hole before the whole's position, all of it would be fetched again.
     pub(crate) fn make_way(&mut self, now: Instant) {
         let is_in_doubt = self.are_ranges_in_doubt();
         for span in &mut self.live {
@@ -54,14 +57,14 @@ impl Spans {
         }
     }
 
-    /// Notes that the transfer `id`, if it is a range, hardly came.
+    /// Notes that the transfer `id`, if it is a range, has failed.
     pub(super) fn doubt_range(&mut self, id: u64, now: Instant) {
         let Some(span) = self.live.iter().chain(&self.asides).find(|span| span.id == id) else { return };
         if span.from == 0 || span.is_plain {
             return;
         }
         let mut others = self.live.iter().filter(|other| other.id != id && !other.is_taken_over);
-        // The first connection goes on in any case, so one failed range beside it says little.
+        // The first connection continues in any case, so one failed range beside it says little.
         if others.any(|other| other.from == 0 || other.is_plain) {
             self.doubt.count += 1;
         } else if self.doubt.since.is_none_or(|since| span.meter.is_asked_since(since)) {
@@ -70,7 +73,7 @@ impl Spans {
         }
     }
 
-    /// Whether another transfer comes about as well as ranges did before.
+    /// Whether another transfer is about as fast as ranges were before.
     fn do_others_come(&self, id: u64, now: Instant) -> bool {
         let before = self.doubt.whole_pace.or(self.doubt.best_pace).map_or(0, |pace| pace.rate);
         let others = self.pace_of_others(id, now).map_or(0, |pace| pace.rate);
@@ -89,14 +92,14 @@ impl Spans {
         Some(Pace { latency, rate: sum / paces.len() as u64 })
     }
 
-    /// The pace of earlier ranges, if all transfers together are far slower by now: then none of them tells how fast a
-    /// new one would be.
+    /// The pace of earlier ranges, if all transfers together are far slower now: then none of them shows how
+    /// fast a new one would be.
     fn pace_before(&self, span: &Span, now: Instant) -> Option<Pace> {
         let together =
             self.live.iter().fold(0_u64, |sum, span| sum.saturating_add(span.meter.rate_unless_silent(now)));
         let is_slow = |share: u64| move |pace: &Pace| together.saturating_mul(share) <= pace.rate;
         let before = self.doubt.whole_pace.filter(is_slow(LOST_SHARE));
-        // Where the first connection is silent too, ranges are not what is wrong.
+        // If the first connection is silent too, ranges are not the cause.
         let has_first = self.live.iter().any(|span| span.from == 0 && !span.is_taken_over);
         let best = self.doubt.best_pace.filter(|_| !has_first);
         let before = before.or_else(|| best.filter(is_slow(STALLED_SHARE)));

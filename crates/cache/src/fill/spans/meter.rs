@@ -1,4 +1,4 @@
-//! Measuring the pace of one transfer.
+//! Measures the pace of one transfer.
 
 use std::time::Duration;
 
@@ -6,26 +6,27 @@ use policy::approach::NEAR_BYTES;
 use policy::pace::{LOST_SHARE, Pace};
 use tokio::time::Instant;
 
-/// The shortest time over which a rate is taken.
+/// The shortest time over which a rate is measured.
 pub(super) const WINDOW: Duration = Duration::from_secs(1);
 
 /// A rate that was measured for a shorter time does not predict when a byte arrives.
 pub(super) const FORECAST_MIN: Duration = Duration::from_millis(250);
 
-/// A rate that was measured for a shorter time says nothing about other transfers: many upstreams begin with a burst.
+/// A rate that was measured for a shorter time says nothing about other transfers: many upstreams begin with
+/// a burst.
 const EVIDENCE_MIN: Duration = Duration::from_millis(500);
 
 /// The shortest time that a body counts as having taken: its bytes may have waited in a buffer.
 const RECEIVING_MIN: Duration = Duration::from_millis(50);
 
-/// Measures one transfer, from its request on.
+/// The measurements of one transfer, from its request on.
 #[derive(Debug)]
 pub(super) struct Meter {
     asked_at: Instant,
     first_byte_at: Option<Instant>,
     last_byte_at: Instant,
     received_bytes: u64,
-    /// Two earlier readings. The rate is taken from the older one as long as the newer one is too new.
+    /// Two earlier readings. The rate is measured from the older one while the newer one is too new.
     marks: [Mark; 2],
     /// Whether its bytes wait for the disk, so that it cannot receive more.
     is_held_up: bool,
@@ -40,7 +41,7 @@ struct Mark {
 }
 
 impl Meter {
-    /// A transfer that is asked for now.
+    /// The meter of a transfer that is requested now.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             asked_at: now,
@@ -53,15 +54,15 @@ impl Meter {
         }
     }
 
-    /// Notes that `bytes` more have arrived.
+    /// Notes that `bytes` more bytes were received.
     pub(super) fn receive(&mut self, bytes: u64, now: Instant) {
         let mark = Mark { at: now, received_bytes: self.received_bytes };
         if self.first_byte_at.is_none() {
             self.first_byte_at = Some(now);
             self.marks = [mark; 2];
         } else if now - self.marks[1].at >= WINDOW {
-            // The newer mark has grown old enough to be measured from, and the older one is not needed any more. So
-            // the rate is taken over one to two windows.
+            // The newer mark is old enough now, and the older one is not needed any more. So the rate is
+            // measured over one to two windows.
             self.marks = [self.marks[1], mark];
         }
         self.last_byte_at = now;
@@ -81,7 +82,7 @@ impl Meter {
         now - self.asked_at
     }
 
-    /// Whether it was asked for at that time or later.
+    /// Whether it was requested at this time or later.
     pub(super) fn is_asked_since(&self, at: Instant) -> bool {
         self.asked_at >= at
     }
@@ -91,7 +92,7 @@ impl Meter {
         !self.is_held_up && now - self.free_at >= WINDOW
     }
 
-    /// Whether nothing came of late.
+    /// Whether no byte was received lately.
     pub(super) fn is_silent(&self, now: Instant) -> bool {
         now - self.last_byte_at >= WINDOW
     }
@@ -101,7 +102,7 @@ impl Meter {
         self.recent_pace(EVIDENCE_MIN, now)
     }
 
-    /// Whether it brings its bytes now, and not far more slowly than one that brings `rate` bytes per second.
+    /// Whether it delivers now, and not far more slowly than `rate` bytes per second.
     pub(super) fn keeps_up_with(&self, rate: u64, now: Instant) -> bool {
         let silence = now - self.last_byte_at;
         self.evidence(now).is_some_and(|pace| {

@@ -1,4 +1,4 @@
-//! One stretch of a blob that a transfer has claimed, and how far it goes.
+//! One span of a blob that a transfer has claimed, and its reach.
 
 use policy::approach::Approach;
 use policy::pace::{Pace, Tenure};
@@ -9,24 +9,25 @@ use super::meter::{FORECAST_MIN, Meter};
 #[derive(Debug)]
 pub(super) struct Span {
     pub(super) id: u64,
-    /// Where the claim began. Bytes received since then may not be written yet, and still belong to it.
+    /// The start of the claim. Bytes received since then may not be written yet, and still belong to it.
     pub(super) from: u64,
     /// The first byte that this transfer has not received yet.
     pub(super) next: u64,
     pub(super) reach: Reach,
     /// The end of the requested body.
     pub(super) asked_end: u64,
-    /// Whether the transfer behind its stop was seen to bring bytes.
+    /// Whether the transfer after its stop was seen to deliver.
     pub(super) is_followed: bool,
-    /// Whether it was cut to the length of a part, and is not cut again to make room for one.
+    /// Whether it was cut to the length of a part, and is not cut again for another one.
     pub(super) is_part: bool,
-    /// Whether it is for a client's range, and not to bring the blob sooner.
+    /// Whether it serves a client's range, and does not make the blob faster.
     pub(super) is_far: bool,
-    /// Whether other transfers have its whole rest.
+    /// Whether other transfers have claimed its whole rest.
     pub(super) is_taken_over: bool,
-    /// Whether its body is the whole blob, after ranges that did not come: no other transfer brings its bytes sooner.
+    /// Whether its body is the whole blob, after ranges that failed: no other transfer fetches its bytes
+    /// sooner.
     pub(super) is_plain: bool,
-    /// Whether it ends sooner than was asked for.
+    /// Whether it ends sooner than was requested.
     pub(super) is_cut: bool,
     pub(super) meter: Meter,
 }
@@ -34,13 +35,13 @@ pub(super) struct Span {
 /// The bounds of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reach {
-    /// From here on it only drains bytes that have arrived.
+    /// From here on it only drains bytes that are on the wire.
     pub(crate) enough: u64,
     /// From here on the bytes belong to another transfer.
     pub(crate) stop: u64,
 }
 
-/// A span that was cut short for another, as it was before.
+/// The state of a span before it was cut short for another.
 #[derive(Debug)]
 pub(super) struct Cut {
     pub(super) id: u64,
@@ -51,7 +52,7 @@ pub(super) struct Cut {
 }
 
 impl Reach {
-    /// All of a span that ends at `stop`.
+    /// The reach of a whole span that ends at `stop`.
     pub(super) fn to(stop: u64) -> Self {
         Self { enough: stop, stop }
     }
@@ -97,7 +98,7 @@ impl Span {
         cut
     }
 
-    /// Takes its rest away, all but the next `kept` bytes.
+    /// Cuts it to the next `kept` bytes.
     pub(super) fn keep(&mut self, kept: u64) -> Cut {
         let stop = self.next + kept;
         let cut = self.cut_at(stop, stop);
@@ -105,7 +106,7 @@ impl Span {
         cut
     }
 
-    /// Restores it, as if it had never been cut.
+    /// Undoes a cut.
     pub(super) fn undo(&mut self, cut: &Cut) {
         (self.reach, self.is_part) = (cut.reach, cut.is_part);
         (self.is_taken_over, self.is_cut) = (cut.is_taken_over, cut.is_cut);
@@ -117,7 +118,7 @@ impl Span {
         Tenure { age: self.meter.age(now), rate: self.meter.rate(now), rest_bytes }
     }
 
-    /// Whether it brings the byte at `position`, or has received it and not written yet.
+    /// Whether it will fetch the byte at `position`, or has received it and not written it yet.
     pub(super) fn covers(&self, position: u64) -> bool {
         self.from <= position && position < self.reach.stop
     }
@@ -128,22 +129,22 @@ impl Span {
         Approach { distance, age: self.meter.age(now), pace: self.meter.recent_pace(FORECAST_MIN, now) }
     }
 
-    /// Bytes of its claim that have arrived.
+    /// Received bytes of its claim.
     pub(super) fn brought_bytes(&self) -> u64 {
         self.next - self.from
     }
 
-    /// Whether it is the upstream's doing if it is slow, and a request for less would be no slower.
+    /// Whether the upstream is the cause if it is slow, and a smaller request would be no slower.
     pub(super) fn may_be_lost(&self, now: Instant) -> bool {
         !self.is_plain && self.meter.is_free(now)
     }
 
-    /// Whether it began to come and has fallen silent.
+    /// Whether it delivered bytes and became silent.
     pub(super) fn is_stalled(&self, now: Instant) -> bool {
         self.brought_bytes() > 0 && self.may_be_lost(now) && self.meter.is_silent(now)
     }
 
-    /// Whether all that was asked for has come.
+    /// Whether it has received all requested bytes.
     pub(super) fn is_whole(&self) -> bool {
         let is_all = self.next >= self.reach.stop && !self.is_cut || self.next >= self.asked_end;
         is_all && self.brought_bytes() > 0 && !self.is_taken_over

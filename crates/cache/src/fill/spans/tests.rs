@@ -70,7 +70,7 @@ fn no_two_live_spans_overlap() {
             match random.u8(0..7) {
                 6 => {
                     let id = random.u64(spans.last_id.saturating_sub(3)..=spans.last_id);
-                    let _ = spans.go_on(id, &gaps, at);
+                    let _ = spans.extend(id, &gaps, at);
                 }
                 0 => drop(spans.claim_front(&gaps, None, at)),
                 1 => drop(spans.claim_far(range(start, 40 * MIB), &gaps, 4, at)),
@@ -338,7 +338,8 @@ fn client_f5_how_a_byte_is_on_its_way() {
     assert_eq!(spans.approach(40 * MIB, began + seconds(2)), None);
 }
 
-/// A fill of 40 MiB in parts of 8 MiB, two of them beside the front, all claimed at the time that is returned.
+/// A fill of 40 MiB in parts of 8 MiB, two of them beside the front, all claimed at the time that is
+/// returned.
 fn three_transfers() -> (Spans, Instant) {
     let (mut spans, began) = (Spans::default(), now());
     spans.claim_front(&[range(0, 40 * MIB)], None, began);

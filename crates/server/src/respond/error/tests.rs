@@ -72,7 +72,7 @@ fn each_grammar_error_has_its_own_code() {
 #[test]
 fn not_found_has_the_code_of_its_kind() {
     let check = |kind, code| {
-        let refusal = failed(kind, PullError::NotFound { detail: detail() });
+        let refusal = failed(kind, PullError::NotFound { detail: detail().into() });
         check(
             &refusal,
             404,
@@ -95,30 +95,30 @@ fn upstream_failures_name_the_upstream_and_say_what_to_do() {
         check(&refusal, status, code, outcome, &["quay.io/team/app:1: ", "quay.io answered 418"]);
         check(&refusal, status, code, outcome, words);
     };
-    let denied = PullError::Denied { detail: detail() };
+    let denied = PullError::Denied { detail: detail().into() };
     check(denied, 403, "DENIED", "denied", &["no login for quay.io", "check the name", "pull-only"]);
-    let unavailable = PullError::UpstreamUnavailable { timed_out: false, detail: detail() };
+    let unavailable = PullError::UpstreamUnavailable { timed_out: false, detail: detail().into() };
     check(unavailable, 502, "UNAVAILABLE", "unavailable", &["no cached copy", "try again"]);
-    let timed_out = PullError::UpstreamUnavailable { timed_out: true, detail: detail() };
+    let timed_out = PullError::UpstreamUnavailable { timed_out: true, detail: detail().into() };
     check(timed_out, 504, "UNAVAILABLE", "timeout", &["try again"]);
-    let mismatch = PullError::DigestMismatch { detail: detail() };
+    let mismatch = PullError::DigestMismatch { detail: detail().into() };
     check(mismatch, 502, "UNAVAILABLE", "digest_mismatch", &["nothing was stored"]);
 }
 
 #[test]
 fn an_upstream_error_s_own_advice_replaces_the_general_one() {
-    let detail = "quay.io does not speak TLS; write http".to_owned();
+    let detail = "quay.io does not speak TLS; write http".into();
     let refusal = failed(PullKind::Blob, PullError::UpstreamUnavailable { timed_out: false, detail });
     assert!(answer(&refusal).message.ends_with("; write http"), "{}", answer(&refusal).message);
 }
 
 #[test]
 fn a_refusal_mentions_the_login_and_the_hint() {
-    let denied = || PullError::Denied { detail: detail() };
+    let denied = || PullError::Denied { detail: detail().into() };
     let with_login = answer(&failed_with(PullKind::Manifest, denied(), true, None)).message;
     assert!(with_login.contains("the account that wharf has for quay.io"), "{with_login}");
     assert!(!with_login.contains("no login"), "{with_login}");
-    let not_found = PullError::NotFound { detail: detail() };
+    let not_found = PullError::NotFound { detail: detail().into() };
     for error in [denied(), not_found] {
         let hinted = answer(&failed_with(PullKind::Manifest, error, false, Some("perhaps that"))).message;
         assert!(hinted.contains("; perhaps that"), "{hinted}");
@@ -131,12 +131,12 @@ fn newcomer_5_every_failure_of_the_default_registry_has_the_hint() {
     let hint = "no registry was named, so the default registry was used; if `quay.io` is a registry, add [[registry]] name = \
                 'quay.io' to wharf's configuration";
     let errors = [
-        PullError::NotFound { detail: detail() },
-        PullError::Denied { detail: detail() },
-        PullError::Unconfirmed { status: 404, detail: detail() },
-        PullError::Throttled { retry_after: None, detail: detail() },
-        PullError::UpstreamUnavailable { timed_out: false, detail: detail() },
-        PullError::UpstreamUnavailable { timed_out: true, detail: detail() },
+        PullError::NotFound { detail: detail().into() },
+        PullError::Denied { detail: detail().into() },
+        PullError::Unconfirmed { status: 404, detail: detail().into() },
+        PullError::Throttled { retry_after: None, detail: detail().into() },
+        PullError::UpstreamUnavailable { timed_out: false, detail: detail().into() },
+        PullError::UpstreamUnavailable { timed_out: true, detail: detail().into() },
         PullError::Offline,
     ];
     for error in errors {
@@ -148,7 +148,7 @@ fn newcomer_5_every_failure_of_the_default_registry_has_the_hint() {
         assert_eq!(reason.matches("registry was named").count(), 1, "{reason}");
     }
     let ours =
-        failed_with(PullKind::Blob, PullError::Store { detail: "open failed".to_owned() }, false, Some(hint));
+        failed_with(PullKind::Blob, PullError::Store { detail: "open failed".into() }, false, Some(hint));
     assert!(!answer(&ours).message.contains(hint));
 }
 
@@ -159,7 +159,7 @@ fn newcomer_11_the_log_says_nothing_twice() {
         refusal.reason(&answer(&refusal).message)
     };
     assert_eq!(reason(PullError::Offline), None, "the outcome is `offline`, and the line names the image");
-    let not_found = reason(PullError::NotFound { detail: detail() }).unwrap();
+    let not_found = reason(PullError::NotFound { detail: detail().into() }).unwrap();
     assert_eq!(not_found, detail());
     for error in [PullError::Overloaded, PullError::RangeNotSatisfiable { size: 77 }] {
         let reason = reason(error).unwrap();
@@ -171,8 +171,7 @@ fn newcomer_11_the_log_says_nothing_twice() {
 
 #[test]
 fn client_f6_a_refusal_of_a_head_repeats_its_message_in_a_warning() {
-    let refusal =
-        failed(PullKind::Manifest, PullError::Denied { detail: "says \"no\\\u{e9}\"\n".to_owned() });
+    let refusal = failed(PullKind::Manifest, PullError::Denied { detail: "says \"no\\\u{e9}\"\n".into() });
     let ids = crate::request_id::RequestIds::new();
     let response = answer(&refusal).into_answer(ids.next()).into_response(&http::Method::HEAD, None);
     let warning = response.headers()[header::WARNING].to_str().unwrap();
@@ -182,7 +181,7 @@ fn client_f6_a_refusal_of_a_head_repeats_its_message_in_a_warning() {
         "{warning}"
     );
     assert_eq!(warning.matches('"').count(), 2, "{warning}");
-    let long = failed(PullKind::Manifest, PullError::Denied { detail: "x".repeat(10_000) });
+    let long = failed(PullKind::Manifest, PullError::Denied { detail: "x".repeat(10_000).into() });
     let response = answer(&long).into_answer(ids.next()).into_response(&http::Method::HEAD, None);
     assert_eq!(response.headers()[header::WARNING].len(), WARNING_BYTES_MAX + 8);
 }
@@ -191,7 +190,7 @@ fn client_f6_a_refusal_of_a_head_repeats_its_message_in_a_warning() {
 fn failures_of_wharf_itself_say_so() {
     let offline = failed(PullKind::Blob, PullError::Offline);
     check(&offline, 502, "UNAVAILABLE", "offline", &["no cached copy", "`offline`"]);
-    let store = failed(PullKind::Blob, PullError::Store { detail: "open failed".to_owned() });
+    let store = failed(PullKind::Blob, PullError::Store { detail: "open failed".into() });
     check(&store, 500, "UNKNOWN", "store", &["this cache's own storage failed (open failed)"]);
     let overloaded = failed(PullKind::Blob, PullError::Overloaded);
     check(&overloaded, 503, "UNAVAILABLE", "overloaded", &["quay.io", "try again in a second"]);
@@ -201,7 +200,7 @@ fn failures_of_wharf_itself_say_so() {
     for (status, told, code) in
         [(400, 403, "DENIED"), (401, 403, "DENIED"), (451, 403, "DENIED"), (410, 404, "BLOB_UNKNOWN")]
     {
-        let unconfirmed = failed(PullKind::Blob, PullError::Unconfirmed { status, detail: detail() });
+        let unconfirmed = failed(PullKind::Blob, PullError::Unconfirmed { status, detail: detail().into() });
         check(&unconfirmed, told, code, "unconfirmed", &["no sign of a registry"]);
     }
     let late = Refusal::Late { registry: "quay.io".to_owned() };
@@ -212,7 +211,8 @@ fn failures_of_wharf_itself_say_so() {
 fn nobody_is_sent_away_for_long() {
     let check = |upstream: Option<u64>, told: u64| {
         let retry_after = upstream.map(Duration::from_secs);
-        let refusal = failed(PullKind::Manifest, PullError::Throttled { retry_after, detail: detail() });
+        let refusal =
+            failed(PullKind::Manifest, PullError::Throttled { retry_after, detail: detail().into() });
         check_extra(&refusal, 429, "TOOMANYREQUESTS", "throttled", Extra::RetryAfter(told));
     };
     check(None, 1);
@@ -230,7 +230,7 @@ fn the_refusal_of_a_range_past_the_end_has_the_size() {
 
 #[test]
 fn the_body_is_the_json_that_clients_decode() {
-    let refusal = failed(PullKind::Blob, PullError::NotFound { detail: "said \"no\"\n".to_owned() });
+    let refusal = failed(PullKind::Blob, PullError::NotFound { detail: "said \"no\"\n".into() });
     let id = crate::request_id::RequestIds::new().next();
     let text = text_of(answer(&refusal).into_answer(id));
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -14,8 +14,8 @@ fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// The front of a blob of 40 MiB in parts of 8 MiB, and one part beside it from 18 MiB on. The front is at 2 MiB after
-/// half a second and at its stop, at 18 MiB, after four: that time is returned.
+/// The front of a blob of 40 MiB in parts of 8 MiB, and one part beside it from 18 MiB on. The front is at 2
+/// MiB after half a second and at its stop, at 18 MiB, after four: that time is returned.
 fn front_at_its_stop(part: impl Fn(&mut Spans, Instant)) -> (Spans, Instant) {
     let (mut spans, began) = (Spans::default(), Instant::now());
     spans.claim_front(&[range(0, u64::MAX)], None, began);
@@ -84,21 +84,21 @@ fn a_part_that_came_whole_lets_the_front_be_left() {
     });
     assert_eq!(spans.advance(1, 18 * MIB, now), Reach { enough: 10 * MIB, stop: 18 * MIB });
     let gaps = [range(14 * MIB, 18 * MIB), range(26 * MIB, 40 * MIB)];
-    assert_eq!(spans.go_on(1, &gaps, now), None);
+    assert_eq!(spans.extend(1, &gaps, now), None);
 }
 
 #[test]
 fn a_front_goes_on_through_what_nobody_brings_and_its_end_is_the_blobs() {
     let (mut spans, now) = front_at_its_stop(|_, _| {});
     assert_eq!(spans.claim_part(&GAPS, None, now), Some((3, range(26 * MIB, 34 * MIB))));
-    assert_eq!(spans.go_on(1, &GAPS, now), Some(26 * MIB));
+    assert_eq!(spans.extend(1, &GAPS, now), Some(26 * MIB));
     assert!(spans.is_taken_over(2), "whoever was to bring it is told");
     assert_eq!(spans.advance(2, 19 * MIB, now).stop, 18 * MIB, "and brings nothing any more");
     spans.release(2, now);
     assert_eq!(spans.advance(1, 20 * MIB, now), Reach { enough: 26 * MIB, stop: 26 * MIB });
-    assert_eq!(spans.go_on(1, &[range(20 * MIB, 40 * MIB)], now), Some(34 * MIB));
-    assert_eq!(spans.go_on(1, &[range(20 * MIB, 40 * MIB)], now), Some(40 * MIB));
-    assert_eq!(spans.go_on(1, &[range(20 * MIB, 40 * MIB)], now), None);
+    assert_eq!(spans.extend(1, &[range(20 * MIB, 40 * MIB)], now), Some(34 * MIB));
+    assert_eq!(spans.extend(1, &[range(20 * MIB, 40 * MIB)], now), Some(40 * MIB));
+    assert_eq!(spans.extend(1, &[range(20 * MIB, 40 * MIB)], now), None);
     assert_eq!(spans.passed_bytes, 0);
     assert_eq!(spans.claim_front(&[range(20 * MIB, 40 * MIB)], None, now), Claim::Wait);
 }
@@ -113,9 +113,9 @@ fn a_front_that_has_all_again_is_shared_again_until_no_range_has_come_for_long()
     let mut count = 0;
     while let Some((id, part)) = spans.claim_part(&GAPS, None, now) {
         assert_eq!(spans.advance(1, part.start, now).stop, part.start);
-        assert_eq!(spans.go_on(1, &GAPS, now), Some(part.end));
+        assert_eq!(spans.extend(1, &GAPS, now), Some(part.end));
         spans.release(id, now);
-        assert_eq!(spans.go_on(1, &GAPS, now), Some(40 * MIB));
+        assert_eq!(spans.extend(1, &GAPS, now), Some(40 * MIB));
         count += 1;
     }
     assert_eq!(count, DOUBT_COUNT_MAX);
@@ -132,16 +132,16 @@ fn what_drips_is_passed_over_and_what_comes_well_is_not() {
     };
     let budget = PASSED_BYTES_MIN + 18 * MIB / ASIDE_SHARE;
     let (mut spans, now) = front_at_its_stop(dripped(budget + MIB));
-    assert_eq!(spans.go_on(1, &GAPS, now), None, "that would be too much to bring once more");
+    assert_eq!(spans.extend(1, &GAPS, now), None, "that would be too much to bring once more");
     let (mut spans, now) = front_at_its_stop(dripped(budget));
-    assert_eq!(spans.go_on(1, &GAPS, now), Some(26 * MIB));
+    assert_eq!(spans.extend(1, &GAPS, now), Some(26 * MIB));
     assert_eq!(spans.passed_bytes, budget);
     let (mut spans, now) = front_at_its_stop(|spans, began| {
         for tenth in 20..40 {
             spans.advance(2, 18 * MIB + tenth * 2 * MIB / 10, began + millis(tenth * 100));
         }
     });
-    assert_eq!(spans.go_on(1, &GAPS, now), None);
+    assert_eq!(spans.extend(1, &GAPS, now), None);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn what_has_only_just_begun_is_told_by_how_much_came() {
         let (mut spans, now) = front_at_its_stop(|spans, began| {
             spans.advance(2, 18 * MIB + bytes, began + millis(3900));
         });
-        assert_eq!(spans.go_on(1, &GAPS, now), way, "{bytes}");
+        assert_eq!(spans.extend(1, &GAPS, now), way, "{bytes}");
     }
 }
 
@@ -166,9 +166,9 @@ fn what_a_slow_part_left_behind_is_passed_over_while_no_range_comes_whole() {
     let gaps = [range(14 * MIB, 18 * MIB), range(18 * MIB + 300_000, 40 * MIB)];
     let (mut spans, now) = front_at_its_stop(left_behind(300_000));
     assert_eq!(spans.doubt.count, 1);
-    assert_eq!(spans.go_on(1, &gaps, now), Some(18 * MIB + 300_000));
+    assert_eq!(spans.extend(1, &gaps, now), Some(18 * MIB + 300_000));
     assert_eq!(spans.passed_bytes, 300_000);
-    assert_eq!(spans.go_on(1, &gaps, now), Some(40 * MIB));
+    assert_eq!(spans.extend(1, &gaps, now), Some(40 * MIB));
 
     // Where another range has come whole since, the next one will as well.
     let (mut spans, now) = front_at_its_stop(left_behind(300_000));
@@ -176,14 +176,14 @@ fn what_a_slow_part_left_behind_is_passed_over_while_no_range_comes_whole() {
     spans.advance(id, part.end, now);
     spans.release(id, now);
     assert_eq!(spans.doubt.count, 0);
-    assert_eq!(spans.go_on(1, &[gaps[0], range(part.end, 40 * MIB)], now), None);
+    assert_eq!(spans.extend(1, &[gaps[0], range(part.end, 40 * MIB)], now), None);
 
     // Or where one is just bringing what comes next.
     let (mut spans, now) = front_at_its_stop(left_behind(300_000));
     let (id, part) = spans.claim_part(&gaps[1..], None, now - millis(1000)).unwrap();
     spans.advance(id, part.start + MIB, now - millis(900));
     spans.advance(id, part.start + 3 * MIB, now);
-    assert_eq!(spans.go_on(1, &gaps, now), None);
+    assert_eq!(spans.extend(1, &gaps, now), None);
 }
 
 #[test]
@@ -192,11 +192,11 @@ fn only_a_body_that_goes_on_goes_on() {
     spans.set_part_bytes(8 * MIB);
     assert_eq!(spans.claim_front(&[range(0, 40 * MIB)], None, now), Claim::Fetch(1, range(0, 8 * MIB)));
     spans.advance(1, 8 * MIB, now);
-    assert_eq!(spans.go_on(1, &[range(0, 40 * MIB)], now), None, "it was asked for so far");
+    assert_eq!(spans.extend(1, &[range(0, 40 * MIB)], now), None, "it was asked for so far");
     let (mut spans, now) = front_at_its_stop(|_, _| {});
     assert!(spans.claim_in_order(&GAPS, now) == Claim::Wait);
-    assert_eq!(spans.go_on(1, &GAPS, now), None, "it was taken over");
-    assert_eq!(spans.go_on(99, &GAPS, now), None, "there is no such transfer");
+    assert_eq!(spans.extend(1, &GAPS, now), None, "it was taken over");
+    assert_eq!(spans.extend(99, &GAPS, now), None, "there is no such transfer");
 }
 
 /// Two ranges of 8 MiB after one that came whole, at 4 MiB a second, of a blob whose first 16 MiB are there.
@@ -253,7 +253,7 @@ fn a_body_to_the_blobs_end_goes_on_however_little_was_claimed() {
     spans.claim_front(&[range(0, 40 * MIB)], None, now);
     spans.note_open_end(1);
     spans.advance(1, 8 * MIB, now);
-    assert_eq!(spans.go_on(1, &[range(0, 40 * MIB)], now), Some(40 * MIB));
+    assert_eq!(spans.extend(1, &[range(0, 40 * MIB)], now), Some(40 * MIB));
 }
 
 #[test]
@@ -262,9 +262,9 @@ fn in_doubt_whatever_slow_ranges_brought_is_passed_over() {
         spans.advance(2, 20 * MIB, began + millis(100));
         spans.advance(2, 24 * MIB, began + millis(200));
     });
-    assert_eq!(spans.go_on(1, &GAPS, now), None, "6 MiB are too much");
+    assert_eq!(spans.extend(1, &GAPS, now), None, "6 MiB are too much");
     spans.doubt.count = DOUBT_COUNT_MAX;
-    assert_eq!(spans.go_on(1, &GAPS, now), Some(26 * MIB));
+    assert_eq!(spans.extend(1, &GAPS, now), Some(26 * MIB));
 }
 
 #[test]
