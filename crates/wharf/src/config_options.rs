@@ -75,3 +75,6 @@ pub(crate) fn files_in(config: &Config) -> Vec<PathBuf> {
 pub(crate) fn own_file(config: &Config) -> Option<PathBuf> {
     (!config.is_builtin()).then(|| Path::new(&config.source).to_owned())
 }
+
+#[cfg(test)]
+mod tests;

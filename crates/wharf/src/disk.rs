@@ -69,7 +69,7 @@ fn denied(error: &StoreError, place: &Path, root: &Path, shared: &Path) -> Strin
     if !makes && !place.starts_with(&store) {
         let store = store.display();
         return format!(
-            "user {user} cannot reach {store}: permission denied; let it through the directories above, or \
+            "user {user} cannot reach {store}: permission denied; grant it access to the directories above, or \
              {ANOTHER_ROOT}"
         );
     }
@@ -77,7 +77,7 @@ fn denied(error: &StoreError, place: &Path, root: &Path, shared: &Path) -> Strin
     // outside.
     let other = std::env::var("WHARF_ROOT").map_or_else(
         |_| ANOTHER_ROOT.to_owned(),
-        |ready| format!("set root = {ready:?}, which is made for it"),
+        |ready| format!("set root = {ready:?}, which is ready for it"),
     );
     // Never advise to give away a directory that others use too, such as /srv.
     if makes && !place.starts_with(&shared) && !place.starts_with(&store) {

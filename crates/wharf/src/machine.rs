@@ -13,7 +13,7 @@ pub(crate) fn is_container() -> bool {
 }
 
 /// The address by which other machines reach this one: the source address of its route to the internet, else
-/// any reachable address of its own. `None` if neither is known.
+/// any other reachable address of this machine. `None` if neither is known.
 pub(crate) fn own_address() -> Option<Ipv4Addr> {
     if is_container() {
         return None;

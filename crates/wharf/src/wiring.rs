@@ -199,3 +199,6 @@ fn metrics_of(config: &Config) -> Arc<Metrics> {
 fn install_tls() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ pub(crate) struct Setting {
     pub(crate) from: String,
     /// The variable that sets it.
     pub(crate) variable: String,
-    /// Whether a running wharf takes over a change.
+    /// Whether a reload applies a change.
     pub(crate) is_reloadable: bool,
 }
 

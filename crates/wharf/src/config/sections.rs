@@ -56,7 +56,7 @@ impl Sections {
         key: &str,
         section: &Section,
     ) -> Table<'t> {
-        // [defaults] has the keys of a registry, under a path of its own.
+        // [defaults] has the keys of a registry, under its own path.
         let path = if section.name.ends_with(key) { section.name } else { key };
         let assigned = self.assignments.section(path);
         let (place, entries) = match reader.find(top, key) {

@@ -111,27 +111,34 @@ fn signatures_and_bills_of_materials_come_by_their_fallback_tags() {
     });
 }
 
+/// Pushes an image in each of two forms to both registries. Returns each with its registry, its tag and the text
+/// that its container prints.
+fn push_all(lab: &mut Lab) -> [(&'static str, &'static str, Image, &'static str); 4] {
+    let (hub, corp) = push_both(lab, "1", Form::Docker);
+    let (hub_zstd, corp_zstd) = push_both(lab, "zstd", Form::OciZstd);
+    [
+        (HUB, "1", hub, "1 of the hub"),
+        (CORP, "1", corp, "1 of the company"),
+        (HUB, "zstd", hub_zstd, "zstd of the hub"),
+        (CORP, "zstd", corp_zstd, "zstd of the company"),
+    ]
+}
+
 #[test]
 fn podman_pulls_and_runs() {
     if !available(&["podman", "runc", "busybox", "zstd"]) {
         return;
     }
     let mut lab = Lab::start();
-    let (hub, corp) = push_both(&mut lab, "1", Form::Docker);
-    let (hub_zstd, corp_zstd) = push_both(&mut lab, "zstd", Form::OciZstd);
+    let images = push_all(&mut lab);
     lab.pull_three_times(|lab, directory| {
         let podman = Podman::new(lab, directory);
-        for (registry, tag, image, marker) in [
-            (HUB, "1", &hub, "1 of the hub"),
-            (CORP, "1", &corp, "1 of the company"),
-            (HUB, "zstd", &hub_zstd, "zstd of the hub"),
-            (CORP, "zstd", &corp_zstd, "zstd of the company"),
-        ] {
+        for (registry, tag, image, marker) in &images {
             let reference = format!("{registry}/{APP}:{tag}");
             podman.pull(&reference);
             let digests = (image.config().digest.clone(), image.manifest.digest.clone());
             assert_eq!(podman.digests(&reference), digests, "{reference}");
-            assert_eq!(podman.run(&reference).trim_end(), marker);
+            assert_eq!(podman.run(&reference).trim_end(), *marker);
         }
     });
 }
@@ -156,8 +163,7 @@ fn pull_with_containerd(form: HostsForm) {
         return;
     }
     let mut lab = Lab::start();
-    let (hub, corp) = push_both(&mut lab, "1", Form::Docker);
-    let (hub_zstd, corp_zstd) = push_both(&mut lab, "zstd", Form::OciZstd);
+    let images = push_all(&mut lab);
     let (index, platforms) = for_two_platforms("several platforms");
     for image in &platforms {
         lab.push(Upstream::Corp, "team/multi", &image.manifest.digest, image);
@@ -166,16 +172,11 @@ fn pull_with_containerd(form: HostsForm) {
     lab.pull_three_times(|lab, directory| {
         let containerd = Containerd::start(lab, directory, form);
         let mut expected = BTreeSet::from([index.digest.clone()]);
-        for (registry, tag, image, marker) in [
-            (HUB, "1", &hub, "1 of the hub"),
-            (CORP, "1", &corp, "1 of the company"),
-            (HUB, "zstd", &hub_zstd, "zstd of the hub"),
-            (CORP, "zstd", &corp_zstd, "zstd of the company"),
-        ] {
+        for (registry, tag, image, marker) in &images {
             let reference = format!("{registry}/{APP}:{tag}");
             containerd.pull(&reference);
             assert_eq!(containerd.target(&reference), image.manifest.digest, "{reference}");
-            assert_eq!(containerd.run(&reference).trim_end(), marker);
+            assert_eq!(containerd.run(&reference).trim_end(), *marker);
             expected.extend(contents_of(image).iter().map(|blob| blob.digest.clone()));
         }
         let multi = format!("{CORP}/team/multi:1");
