@@ -111,8 +111,8 @@ fn signatures_and_bills_of_materials_come_by_their_fallback_tags() {
     });
 }
 
-/// Pushes an image in each of two forms to both registries. Returns each with its registry, its tag and the text
-/// that its container prints.
+/// Pushes an image in each of two forms to both registries. Returns each with its registry, its tag and the
+/// text that its container prints.
 fn push_all(lab: &mut Lab) -> [(&'static str, &'static str, Image, &'static str); 4] {
     let (hub, corp) = push_both(lab, "1", Form::Docker);
     let (hub_zstd, corp_zstd) = push_both(lab, "zstd", Form::OciZstd);
