@@ -595,7 +595,7 @@ fn an_admin_listener_can_be_turned_off() {
     );
 }
 
-/// User 001 of a first day had to invent a plain address that nobody was to use.
+/// User 001 of a first day had to invent a plain address that no client was to use.
 #[test]
 fn the_plain_listener_can_be_turned_off_where_there_is_tls() {
     let directory = tempfile::tempdir().unwrap();
@@ -653,7 +653,7 @@ fn a_certificate_that_is_for_no_name_of_a_registry_is_warned_of() {
                        \"ghcr-io.cache.example\" or \"cache.example\"; use a certificate that does";
         let expected = if is_warned { vec![warning] } else { vec![] };
         check_warned(&text("domain = \"cache.example\""), &expected);
-        // Without a domain, the names are not known here.
+        // Without a domain, wharf does not know the names of clients.
         check_warned(&text(""), &[]);
     }
 }
@@ -716,7 +716,7 @@ fn k15_a_connect_timeout_that_has_no_effect_is_warned_of() {
         ("connect_timeout = \"9s\"", 0),
         ("connect_timeout = \"20s\"\nheader_timeout = \"30s\"", 0),
         ("connect_timeout = \"28s\"\nheader_timeout = \"30s\"", 1),
-        // Nobody has set the one that is cut short.
+        // The shortened timeout is the default.
         ("header_timeout = \"2s\"", 0),
     ] {
         assert_eq!(warned(&format!("{registry}{text}\n")), count, "{text}");
@@ -729,7 +729,7 @@ fn k15_a_connect_timeout_that_has_no_effect_is_warned_of() {
     }
 }
 
-/// Every slot that can hold a secret holds one, in a configuration that is right and in one that is wrong.
+/// Every key that can hold a secret holds one, in a valid configuration and in one with mistakes.
 #[test]
 fn no_secret_is_shown() {
     let directory = tempfile::tempdir().unwrap();
@@ -828,7 +828,7 @@ fn tls_needs_a_certificate_and_its_own_key() {
     assert!(taken.contains("wharf.toml:4: server.tls.listen"), "{taken}");
 }
 
-/// Table 2, number 2, of a first day: a file that was added to an image lost the cache without a word.
+/// Table 2, number 2, of a first day: a file that was added to an image lost the cache silently.
 #[test]
 fn a_file_that_is_added_later_finds_what_was_stored_without_one() {
     let in_an_image = |name: &str| (name == "WHARF_ROOT").then(|| "/data".to_owned());
@@ -879,7 +879,7 @@ fn newcomer_an_upstream_that_is_not_where_a_known_registry_is_says_where_that_is
     ] {
         check_refused(&at("docker.io", wrong), &[&format!("{upstream}: {hub}")]);
     }
-    // They answer, by the way of others.
+    // They answer, through other hosts.
     for second_best in
         ["https://index.docker.io", "https://index.docker.io/v2/", "https://registry.hub.docker.com"]
     {

@@ -25,7 +25,7 @@ impl Write for Lines {
     }
 }
 
-/// What `events` writes to a log with these settings, without the time of each line.
+/// The lines that `events` writes to a log with these settings, without their times.
 fn written(settings: &Log, events: impl FnOnce()) -> Vec<String> {
     let lines = Lines::default();
     let writer = lines.clone();
@@ -162,7 +162,7 @@ fn levels_and_the_access_log_are_apart() {
     check(tracing::Level::TRACE, false, &[gate, store, rustls]);
 }
 
-/// What `events` writes for a person.
+/// The lines that `events` writes in the short format.
 fn short(is_coloured: bool, events: impl FnOnce()) -> String {
     let lines = Lines::default();
     let writer = lines.clone();

@@ -22,7 +22,7 @@ fn one_reason_is_one_line() {
     assert_eq!(lines(&errors(&[("a", "no"), ("b", "never"), ("c", "no")]), 3), "a, c: no\nb: never");
 }
 
-/// A file with the marks of a certificate and no certificate between them.
+/// The file has the marks of a certificate and no certificate between them.
 #[test]
 fn a_mistake_in_the_settings_keeps_its_causes_and_prints_each_once() {
     let directory = tempfile::tempdir().unwrap();

@@ -74,7 +74,7 @@ fn newcomer_without_a_domain_the_name_stands_behind_the_address() {
     }
 }
 
-/// Debian's resolver knows no `docker.io.localhost`, so no client that is told of one would get anywhere.
+/// Debian's resolver does not resolve `docker.io.localhost`, so no client could use it.
 #[test]
 fn newcomer_3_no_hint_names_a_host_that_only_browsers_and_curl_resolve() {
     for default in ["", "default_registry = \"docker.io\"\n"] {
@@ -90,7 +90,7 @@ fn newcomer_3_no_hint_names_a_host_that_only_browsers_and_curl_resolve() {
             assert!(!told.contains(".localhost"), "{told}");
             assert!(told.contains(&format!("http://{listen}/corp.example-8443 or ")), "{told}");
             assert!(told.contains(&format!("{{\"registry-mirrors\": [\"http://{listen}\"]}}")), "{told}");
-            // At the bare address Docker finds the Hub only if that means the Hub.
+            // At the bare address Docker finds the Hub only if it is the default registry.
             let also = "and default_registry = \"docker.io\" into [server] of wharf";
             assert_eq!(told.contains(also), default.is_empty(), "{told}");
         }
@@ -251,7 +251,7 @@ fn a_bare_address_that_means_the_hub_is_dockers_mirror() {
     let config = config("[server]\ndefault_registry = \"docker.io\"\n[[registry]]\nname = \"docker.io\"\n");
     let lines = start(&config, listeners(&config, own)).join("\n");
     assert!(lines.contains("docker: put {\"registry-mirrors\": [\"http://192.168.1.10:5000\"]}"), "{lines}");
-    // In a container the own address is not known; it means the same.
+    // In a container wharf does not know its address; the result is the same.
     let lines = start(&config, listeners(&config, None)).join("\n");
     assert!(lines.contains("docker: put {\"registry-mirrors\": [\"http://<address>:5000\"]}"), "{lines}");
 }

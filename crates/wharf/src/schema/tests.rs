@@ -6,7 +6,7 @@ use boon::{Compiler, Draft, SchemaIndex, Schemas};
 use super::*;
 use crate::config::Config;
 
-/// The schema, compiled by a validator that holds it against draft-07 first.
+/// The schema, compiled by a validator that first checks it against draft-07.
 struct Compiled {
     schemas: Schemas,
     index: SchemaIndex,
@@ -63,7 +63,7 @@ fn the_schema_accepts_every_configuration_that_there_is() {
     assert_eq!(compiled.accepts(""), Ok(()));
 }
 
-/// The texts that wharf takes in these places, and whether an editor should.
+/// The texts that wharf accepts for these keys, and whether an editor accepts them.
 #[test]
 fn the_schema_takes_and_refuses_what_the_program_does() {
     let compiled = Compiled::new();

@@ -7,11 +7,11 @@ use std::process::{Command, Stdio};
 
 use testkit::file_header;
 
-/// Writes a tar archive to `path` that holds one file of `size` bytes, no two of its blocks alike.
+/// Writes a tar archive to `path` with one file of `size` bytes, whose blocks all differ.
 pub(crate) fn write_large_layer(path: &Path, size: usize) {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path).expect("the layer is created"));
     let mut block = vec![0_u8; 1 << 20];
-    // A multiplicative generator: cheap, and nothing that a file system or a proxy could squeeze.
+    // A multiplicative generator: cheap, and no file system or proxy can compress it.
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for word in block.chunks_exact_mut(8) {
         state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);

@@ -1,5 +1,5 @@
-//! What `deploy/` ships, used the way its README says: the static binary, the image around it, and
-//! docker-compose with the shipped files, in a network of its own where the port is the shipped one.
+//! The files of `deploy/`, used as its README says: the static binary, the image around it, and
+//! docker-compose with the shipped files, in a private network with the shipped port.
 
 use std::fs;
 use std::io::{self, Write};
@@ -24,7 +24,7 @@ const HUB: &str = "docker.io";
 const GITHUB: &str = "ghcr.io";
 /// The port of the shipped compose file.
 const PORT: u16 = 5000;
-/// Names the client falls back to, and those it asks wharf by. In its network nothing listens at the former.
+/// Names of the fallback registries, where nothing listens in this network, and names of wharf.
 const NAMES: [&str; 6] = [
     "docker.io.wharf.test",
     "ghcr.io.wharf.test",
@@ -33,12 +33,12 @@ const NAMES: [&str; 6] = [
     "auth.docker.io",
     GITHUB,
 ];
-/// The network of the containers, and this machine in it.
+/// The network of the containers, and this machine's address in it.
 const SUBNET: &str = "10.77.0.0/24";
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const HUB_PORT: u16 = 7001;
 const GITHUB_PORT: u16 = 7002;
-/// Who wharf is in the image.
+/// The user of wharf in the image.
 const USER: u32 = 65532;
 const HEALTHY_WITHIN: Duration = Duration::from_secs(120);
 
@@ -99,7 +99,7 @@ fn compose_serves_two_registries_and_keeps_what_was_pulled() {
     docker.pull_and_run(&registries);
     registries.assert_each_blob_was_sent_once();
 
-    // The container goes, its volume stays: what an upgrade does.
+    // The container ends and its volume stays, as in an upgrade.
     docker.compose(&project, &["down"]);
     docker.forget_images(&registries);
     registries.stop();
@@ -119,8 +119,8 @@ fn compose_serves_two_registries_and_keeps_what_was_pulled() {
     docker.process.stop();
 }
 
-/// The file that `WHARF_STATIC_BIN` names, if the test can run with it. Otherwise says that it is skipped, or
-/// fails where `WHARF_REQUIRE_CLIENTS` is set.
+/// The file in `WHARF_STATIC_BIN`, if the test can run with it. Otherwise prints that it is skipped, or fails
+/// if `WHARF_REQUIRE_CLIENTS` is set.
 fn static_binary() -> Option<PathBuf> {
     let binary = std::env::var_os("WHARF_STATIC_BIN").filter(|path| !path.is_empty()).map(PathBuf::from);
     let obstacle = match &binary {
@@ -136,7 +136,7 @@ fn static_binary() -> Option<PathBuf> {
     None
 }
 
-/// No loader and no library is needed: the image has neither.
+/// The binary needs no loader and no library: the image has neither.
 fn assert_is_static(binary: &Path) {
     let output = Command::new("/usr/bin/ldd").arg(binary).output().expect("ldd runs");
     let text = [output.stdout, output.stderr].concat();
@@ -167,8 +167,8 @@ fn copy_compose(directory: &Path) -> PathBuf {
     project
 }
 
-/// The shipped files with what a user edits, the domain and credentials, and what leads the two registries
-/// here instead of to the real ones.
+/// The shipped files with a user's edits, the domain and credentials, and with upstreams here instead of the
+/// real ones.
 fn write_project(directory: &Path) -> PathBuf {
     let project = copy_compose(directory);
     let edited = [("REGISTRY_DOMAIN", DOMAIN), ("GHCR_USERNAME", USERNAME), ("GHCR_PASSWORD", PASSWORD)];
@@ -197,7 +197,7 @@ fn write_project(directory: &Path) -> PathBuf {
     project
 }
 
-/// `deploy/image/build` with either builder of Docker, and what the image promises.
+/// `deploy/image/build` with either builder of Docker, and the promises of the image.
 fn build_image(docker: &Docker<'_>, binary: &Path) {
     for buildkit in ["0", "1"] {
         let mut command = docker.surroundings.command(deploy("image/build"));
@@ -215,7 +215,7 @@ fn build_image(docker: &Docker<'_>, binary: &Path) {
     }
 }
 
-/// The two registries, each with an image of the same name, and what leads to them from the containers.
+/// The two registries, each with an image of the same name, and their addresses for the containers.
 struct Registries {
     forwarders: Vec<Process>,
     hub: Registry,
@@ -238,8 +238,8 @@ impl Registries {
         Self { forwarders, hub, github, hub_image, github_image }
     }
 
-    /// References, what they are and what they say. The first goes to the mirror of Docker Hub, the second
-    /// names wharf's host.
+    /// References, with their images and the expected output. The first goes to the mirror of Docker Hub, the
+    /// second names wharf's host.
     fn expected(&self) -> [(String, &Image, &'static str); 2] {
         [
             ("app:1".to_owned(), &self.hub_image, "hub\n"),
@@ -279,7 +279,7 @@ impl<'a> Docker<'a> {
             "data-root": data,
             "exec-root": directory.join("exec"),
             "pidfile": directory.join("pid"),
-            // Ports are published by docker-proxy alone.
+            // Only docker-proxy publishes ports.
             "iptables": false,
             "ip6tables": false,
             "bip": "10.78.0.1/24",
@@ -308,7 +308,7 @@ impl<'a> Docker<'a> {
         String::from_utf8(self.surroundings.run(&mut command)).expect("docker-compose writes text")
     }
 
-    /// Waits until the health check of the image has said yes.
+    /// Waits until the health check of the image succeeds.
     fn wait_healthy(&self, project: &Path) {
         let id = self.container(project);
         let state = || self.ask(&["inspect", "--format", "{{json .State}}", &id]);
@@ -334,7 +334,7 @@ impl<'a> Docker<'a> {
         self.compose(project, &["ps", "--quiet", "wharf"]).trim_end().to_owned()
     }
 
-    /// What the admin listener says to a neighbour in the container's network.
+    /// The answer of the admin listener to a neighbour in the container's network.
     fn metrics(&self, project: &Path, registries: &Registries) -> String {
         let network = format!("container:{}", self.container(project));
         let [(reference, ..), _] = registries.expected();
@@ -348,7 +348,7 @@ impl<'a> Docker<'a> {
         }
     }
 
-    /// Where the named volume of the shipped file is.
+    /// The path of the named volume of the shipped file.
     fn volume(&self) -> Option<PathBuf> {
         let name = self.ask(&["volume", "ls", "--quiet", "--filter", "name=wharf-data"]);
         (!name.is_empty()).then(|| self.data.join("volumes").join(name.trim_end()).join("_data"))

@@ -1,4 +1,4 @@
-//! containerd: its own daemon for each store, told about wharf by hosts.toml in each of its forms.
+//! containerd: a separate daemon for each store, with wharf in each form of hosts.toml.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,10 +11,10 @@ use crate::process::{Process, Ran, Surroundings};
 
 const CAPABILITIES: &str = "capabilities = [\"pull\", \"resolve\"]\n";
 
-/// How hosts.toml leads to wharf.
+/// The form of hosts.toml.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HostsForm {
-    /// One `_default/hosts.toml`; the request says `?ns=`.
+    /// One `_default/hosts.toml`; the request has `?ns=`.
     DefaultWithNamespace,
     /// One file for each registry, naming its host.
     HostPerRegistry,
@@ -47,7 +47,7 @@ impl<'a> Containerd<'a> {
         Self::start_by(surroundings, directory, "containerd", &text)
     }
 
-    /// `program`, a containerd 2 with its Kubernetes interface, which reads the files about wharf by itself;
+    /// `program`, a containerd 2 with its Kubernetes interface, which reads the files about wharf itself;
     /// with further lines in its settings.
     pub(crate) fn start_with_cri(
         lab: &'a Lab,
@@ -58,7 +58,7 @@ impl<'a> Containerd<'a> {
     ) -> Self {
         let hosts = directory.join("certs.d");
         write_hosts(lab, &hosts, form);
-        // A confined machine refuses to let pods be killed later than others.
+        // A confined machine does not allow a lower OOM score for pods.
         let text = format!(
             "version = 3\nroot = \"{0}/root\"\nstate = \"{0}/state\"\n\
              [grpc]\naddress = \"{0}/sock\"\n[ttrpc]\naddress = \"{0}/sock.ttrpc\"\n\
@@ -101,7 +101,7 @@ impl<'a> Containerd<'a> {
         self.surroundings.try_run(&mut command, within)
     }
 
-    /// The content of a file in the image, which is mounted at `at` for that.
+    /// The content of a file in the image, mounted at `at`.
     pub(crate) fn file(&self, reference: &str, path: &str, at: &Path) -> Vec<u8> {
         let mut command = self.surroundings.command("sh");
         let script = "mkdir -p \"$3\"; ctr --address \"$0\" images mount \"$1\" \"$3\" >&2; cat \"$3$2\"; \
@@ -110,18 +110,18 @@ impl<'a> Containerd<'a> {
         self.surroundings.run(&mut command)
     }
 
-    /// Takes the image with everything that only it has out of the store.
+    /// Removes the image from the store, with all content that no other image uses.
     pub(crate) fn remove(&self, reference: &str) {
         self.surroundings.run(self.ctr().args(["images", "rm", "--sync", reference]));
     }
 
-    /// Pulls what every platform needs.
+    /// Pulls the content for every platform.
     pub(crate) fn pull_all_platforms(&self, reference: &str) {
         let mut pull = self.images("pull");
         pull.arg("--all-platforms").arg("--hosts-dir").arg(&self.hosts).arg(reference).run(self.surroundings);
     }
 
-    /// What the command of the image prints.
+    /// The output of the image's command.
     pub(crate) fn run(&self, reference: &str) -> String {
         let mut command = self.ctr();
         command.args(["run", "--rm", reference, "container"]);
@@ -146,7 +146,7 @@ impl<'a> Containerd<'a> {
     }
 
     fn wait_ready(&mut self) {
-        // The socket is there before the services behind it are: ask one of them.
+        // The socket exists before its services are ready, so this asks one of them.
         let (surroundings, socket) = (self.surroundings, self.socket.clone());
         self.process.wait_ready(|_| {
             socket.exists().then_some(())?;

@@ -1,4 +1,4 @@
-//! Docker: its own daemon for each store, with wharf as the mirror of Docker Hub and as a registry of
+//! Docker: a separate daemon for each store, with wharf as the mirror of Docker Hub and as a registry under
 //! its own name.
 
 use std::fs;
@@ -22,21 +22,20 @@ pub(crate) struct Docker<'a> {
 
 impl<'a> Docker<'a> {
     pub(crate) fn start(lab: &'a Lab, directory: &Path) -> Self {
-        // BuildKit of this age forgets that the mirror was given as http, unless it stands here with its
-        // scheme.
+        // Old BuildKit loses the http scheme of the mirror, unless it is listed here with the scheme.
         let plain = [HUB, CORP].map(|registry| format!("http://{}", lab.vhost(registry)));
         let mirrors = [format!("http://{}", lab.vhost(HUB))];
         let settings = json!({ "registry-mirrors": mirrors, "insecure-registries": plain });
         Self::start_with(&lab.surroundings, directory, settings)
     }
 
-    /// With these keys in its daemon.json, beside those that keep it apart from any other.
+    /// With these keys in its daemon.json, besides those that isolate it.
     pub(crate) fn start_with(surroundings: &'a Surroundings, directory: &Path, settings: Value) -> Self {
         let command = surroundings.command("dockerd");
         Self::start_by(surroundings, directory, command, settings)
     }
 
-    /// With this directory in the place of `/etc/docker`, where the files about registries are.
+    /// With this directory in place of `/etc/docker`, which has the files about registries.
     pub(crate) fn start_with_etc(
         surroundings: &'a Surroundings,
         directory: &Path,
@@ -65,7 +64,7 @@ impl<'a> Docker<'a> {
         docker
     }
 
-    /// Has this mirror of Docker Hub from now on, and no other.
+    /// Uses only this mirror of Docker Hub from now on.
     pub(crate) fn change_mirror(&self, settings: Value) {
         let mirror = settings["registry-mirrors"][0].as_str().expect("a mirror is named").to_owned();
         write_settings(&self.directory, settings);
@@ -75,7 +74,7 @@ impl<'a> Docker<'a> {
         });
     }
 
-    /// The mirrors of Docker Hub, as JSON. Once dockerd has answered this, it can also be told to reload.
+    /// The mirrors of Docker Hub, as JSON. Once dockerd has answered this, it accepts a reload.
     pub(crate) fn mirrors(&self) -> String {
         let mut command = self.command();
         command.args(["info", "--format", "{{json .RegistryConfig.Mirrors}}"]);
@@ -86,12 +85,12 @@ impl<'a> Docker<'a> {
         self.surroundings.try_run(self.command().args(["pull", "--quiet", reference]), within)
     }
 
-    /// The image as a tar archive, its layers as they are unpacked.
+    /// The image as a tar archive, with uncompressed layers.
     pub(crate) fn save(&self, reference: &str) -> Vec<u8> {
         self.surroundings.run(self.command().args(["image", "save", reference]))
     }
 
-    /// Takes the image with its layers out of the store.
+    /// Removes the image with its layers from the store.
     pub(crate) fn remove(&self, reference: &str) {
         self.surroundings.run(self.command().args(["image", "rm", "--force", reference]));
     }
@@ -100,7 +99,7 @@ impl<'a> Docker<'a> {
         self.surroundings.run(self.command().args(["pull", "--quiet", reference]));
     }
 
-    /// What the command of the image prints.
+    /// The output of the image's command.
     pub(crate) fn run(&self, reference: &str) -> String {
         let mut command = self.command();
         command.args(["run", "--rm", "--network", "none", reference]);
@@ -112,12 +111,12 @@ impl<'a> Docker<'a> {
         self.id(reference)
     }
 
-    /// The digest that the store knows the image by.
+    /// The image's digest in the store.
     pub(crate) fn id(&self, reference: &str) -> String {
         self.inspect(reference, "{{.Id}}")
     }
 
-    /// The repository and manifest digest that `reference` was pulled by.
+    /// The repository and manifest digest of the pull of `reference`.
     pub(crate) fn repository_digest(&self, reference: &str) -> String {
         self.inspect(reference, "{{index .RepoDigests 0}}")
     }
@@ -140,13 +139,13 @@ impl<'a> Docker<'a> {
     }
 
     fn wait_ready(&mut self) {
-        // It listens before it answers, and what it is asked meanwhile waits: a connection is enough.
+        // It listens before it answers, and requests wait meanwhile: a connection is enough.
         let socket = self.socket.clone();
         self.process.wait_ready(|_| UnixStream::connect(&socket).ok());
     }
 
     fn command(&self) -> Command {
-        // Debian's own, not another that a PATH may name; or the one that fits a modern daemon.
+        // Debian's program, not another one on a PATH; or the one for a modern daemon.
         let modern = modern_directory().map(|directory| directory.join("docker"));
         let program = modern.filter(|path| path.exists()).unwrap_or_else(|| "/usr/bin/docker".into());
         let mut command = self.surroundings.command(program);

@@ -4,7 +4,7 @@
 //!
 //! The daemons are started once for all rows, in a network where the real registry has its real name and
 //! port. The rows are met there by [`every_client_meets_every_fault`]; the tests named after the faults each
-//! look at their own rows. `WHARF_FAULTS` meets only the rows whose names begin so.
+//! look at their own rows. `WHARF_FAULTS` selects the rows whose names start with its value.
 
 mod bench;
 mod client;
@@ -32,7 +32,7 @@ use row::{Afterwards, CLIENTS, Expected, Row};
 const REAL_NAME: &str = "registry-1.docker.io";
 const PROGRAMS: [&str; 8] =
     ["/usr/bin/docker", "dockerd", "containerd", "ctr", "podman", "runc", "skopeo", "busybox"];
-/// What the line begins with that tells the tests outside what was met inside.
+/// The start of the line that reports the results inside to the tests outside.
 const REPORT: &str = "met: ";
 const FILTER: &str = "WHARF_FAULTS";
 
@@ -45,7 +45,7 @@ fn every_client_meets_every_fault() {
     }
 }
 
-/// What was met in the rows whose names begin with `id` is what the table expects.
+/// Asserts that the results of the rows whose names start with `id` are those of the table.
 fn met(id: &str) {
     static REPORTED: OnceLock<Option<Vec<Value>>> = OnceLock::new();
     let Some(cells) = REPORTED.get_or_init(meet_all_inside) else { return };
@@ -63,7 +63,7 @@ fn met(id: &str) {
     assert!(complaints.is_empty(), "{}", complaints.join("\n\n"));
 }
 
-/// What was met in a cell, for whoever wants to see it.
+/// The result of a cell, for people.
 fn line(cell: &Value) -> String {
     let [row, client, got] = ["row", "client", "got"].map(|key| cell[key].as_str().unwrap_or_default());
     let [took, recovery] = ["took", "recovery"].map(|key| cell[key].as_f64().unwrap_or_default());

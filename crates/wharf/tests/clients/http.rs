@@ -1,5 +1,5 @@
-//! As much of an HTTP/1.1 client as it takes to push to a registry and to read a page: one request for
-//! each connection, blocking, bounded in time.
+//! A minimal HTTP/1.1 client to push to a registry and to read a page: one request for each connection,
+//! blocking, with a timeout.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! Images as a registry stores them: descriptors, manifests and blobs, digests computed here.
+//! Images as a registry stores them: descriptors, manifests and blobs, with computed digests.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -67,7 +67,7 @@ impl Blob {
     }
 }
 
-/// The SHA-256 digest of everything that `content` still holds.
+/// The SHA-256 digest of the rest of `content`.
 pub(crate) fn digest(content: &mut dyn Read) -> String {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
@@ -109,7 +109,7 @@ impl Image {
         Self { manifest, blobs, diff_ids: self.diff_ids.clone() }
     }
 
-    /// The image with one more layer, a file of `size` bytes that no compression makes smaller.
+    /// The image with one more layer, an incompressible file of `size` bytes.
     pub(crate) fn with_large_layer(&self, directory: &Path, size: usize) -> Self {
         let path = directory.join(format!("{}-large.tar", self.config().hex()));
         write_large_layer(&path, size);
@@ -122,7 +122,7 @@ impl Image {
     }
 }
 
-/// How the layers of an image are stored.
+/// The form of an image's layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Docker's media types, gzip.
@@ -133,22 +133,21 @@ pub(crate) enum Form {
     OciZstd,
 }
 
-/// An image that runs: busybox in one layer, and a file that holds `marker` in another. Its command
-/// prints that file, so what ran tells which registry it came from. No layer is the same for two markers:
-/// clients fetch a layer that they already have from nowhere.
+/// An image that runs: busybox in one layer, and a file that holds `marker` in another. Its command prints
+/// that file, so its output tells which registry it came from. Images with two markers share no layer,
+/// because clients do not fetch a layer that they already have.
 pub(crate) fn runnable(form: Form, marker: &str) -> Image {
     on_platform(form, marker, "amd64")
 }
 
-/// An image of one layer, in which `/etc/marker` is [`marked`]: about `size` bytes, stored as large as they
-/// are, for nothing makes them smaller.
+/// An image of one layer, in which `/etc/marker` is [`marked`]: about `size` incompressible bytes.
 pub(crate) fn noisy(marker: &str, size: usize) -> Image {
     let archive = archive(&[Entry::Directory("etc/"), Entry::File("etc/marker", &marked(marker, size))]);
     let diff_ids = vec![digest(&mut archive.as_slice())];
     assemble(DOCKER_MANIFEST, "amd64", vec![stored(Form::Docker, &archive)], diff_ids)
 }
 
-/// `marker` and noise of its own behind it, `size` bytes in all.
+/// `marker` followed by random bytes, `size` bytes in all.
 pub(crate) fn marked(marker: &str, size: usize) -> Vec<u8> {
     let mut content = marker.as_bytes().to_vec();
     let mut block = Sha256::digest(marker);
@@ -176,7 +175,7 @@ pub(crate) fn for_two_platforms(marker: &str) -> (Blob, Vec<Image>) {
     (Blob::new(OCI_INDEX, index.to_string().into_bytes()), images)
 }
 
-/// What is attached to `subject`: a signature the way cosign stores it, under the tag `sha256-<hex>.sig`.
+/// A signature of `subject` as cosign stores it, under the tag `sha256-<hex>.sig`.
 pub(crate) fn signature_of(subject: &Blob) -> Image {
     let payload = json!({ "critical": { "type": "cosign container image signature",
         "image": { "docker-manifest-digest": subject.digest } } });

@@ -1,4 +1,4 @@
-//! Two upstream registries, one wharf before both, and what a client test asks of them.
+//! Two upstream registries, one wharf in front of both, and the checks of client tests.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -17,33 +17,34 @@ use crate::image::{Blob, Image};
 use crate::process::{Process, Surroundings, wait_until};
 use crate::registry::{Access, PASSWORD, Registry, USERNAME};
 
-/// What wharf caches: Docker Hub, whose part the anonymous registry plays, and one with credentials.
+/// The registries that wharf caches: Docker Hub, imitated by the anonymous registry, and one with
+/// credentials.
 pub(crate) const HUB: &str = "docker.io";
 pub(crate) const CORP: &str = "two.test";
 /// The domain below which wharf has a host name for each of them.
 pub(crate) const DOMAIN: &str = "wharf.test";
 
-/// Names the clients fall back to. They lead to this machine, where nothing listens: a client that passes
-/// wharf by fails, and no test sends anything out.
+/// Names of the fallback registries. They lead to this machine, where nothing listens: a client that bypasses
+/// wharf fails, and no test sends a byte outside.
 const REAL_NAMES: [&str; 5] = [HUB, "registry-1.docker.io", "index.docker.io", "auth.docker.io", CORP];
 
-/// The digest of `{}`, the config of most artifacts. No client fetches it: they know it, or its descriptor
-/// has it.
+/// The digest of `{}`, the config of most artifacts. Clients do not fetch it: they know it, or its descriptor
+/// contains it.
 const EMPTY_OBJECT: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 const LOGGED_WITHIN: Duration = Duration::from_secs(10);
 const FILLED_WITHIN: Duration = Duration::from_secs(60);
 
-/// One lab at a time: several daemons and a large image are enough for a small machine.
+/// One lab at a time: several daemons and a large image fill a small machine.
 pub(crate) static TURN: Mutex<()> = Mutex::new(());
 
-/// Everything a client test runs against. Fields drop in order: first the programs, last the directory.
+/// The environment of a client test. Fields drop in order: first the programs, last the directory.
 pub(crate) struct Lab {
     wharf: Process,
     pub(crate) hub: Registry,
     pub(crate) corp: Registry,
     pub(crate) surroundings: Surroundings,
     admin: SocketAddr,
-    /// For each registry the sizes of the blobs that are to be pulled, by digest.
+    /// For each registry the sizes of the expected blobs, by digest.
     expected: BTreeMap<&'static str, BTreeMap<String, u64>>,
     rounds: AtomicU32,
     public: SocketAddr,
@@ -59,7 +60,7 @@ pub(crate) enum Upstream {
 }
 
 impl Upstream {
-    /// What wharf calls it.
+    /// Its name in wharf.
     fn name(self) -> &'static str {
         match self {
             Self::Hub => HUB,
@@ -92,7 +93,7 @@ impl Lab {
         self.directory.path()
     }
 
-    /// A directory that no earlier pull has seen: a client that keeps its store there has been wiped.
+    /// A new directory: a client with its store there starts empty.
     pub(crate) fn fresh_directory(&self, purpose: &str) -> PathBuf {
         let number = self.rounds.fetch_add(1, Ordering::Relaxed);
         let path = self.directory.path().join(format!("{purpose}-{number}"));
@@ -100,7 +101,7 @@ impl Lab {
         path
     }
 
-    /// `host:port` of wharf's bare domain, where a client must say otherwise which registry it means.
+    /// `host:port` of wharf's bare domain, where the path or `ns` must name the registry.
     pub(crate) fn bare_host(&self) -> String {
         format!("{DOMAIN}:{}", self.public.port())
     }
@@ -122,7 +123,7 @@ impl Lab {
         self.expected.entry(upstream.name()).or_default().extend(sizes);
     }
 
-    /// Expects the blobs of what a client has pushed upstream to be pulled, each once.
+    /// Expects the blobs that a client has pushed upstream to be pulled, each once.
     pub(crate) fn expect_blobs_of(&mut self, upstream: Upstream, repository: &str, reference: &str) {
         let mut sizes = self.registry(upstream).blobs_of(repository, reference);
         sizes.remove(EMPTY_OBJECT);
@@ -153,18 +154,18 @@ impl Lab {
         assert_ne!(self.count("wharf_stale_total", ""), 0, "what is served without asking is called stale");
     }
 
-    /// From here on, connecting to wharf is refused.
+    /// Stops wharf: connections to it are refused from here on.
     pub(crate) fn stop_wharf(&mut self) {
         self.wharf.stop();
     }
 
-    /// Kills wharf and starts it again on what it has stored.
+    /// Kills wharf and starts it again over its store.
     pub(crate) fn crash_and_restart(&mut self) {
         self.wharf.crash();
         self.wharf = start_wharf(&self.surroundings, self.directory.path(), self.public);
     }
 
-    /// Every byte of every blob that was pushed has come from its registry once, and nothing else has.
+    /// Every byte of every blob that was pushed has come from its registry once, and no other byte.
     pub(crate) fn assert_each_blob_left_upstream_once(&self) {
         for (name, registry) in [(HUB, &self.hub), (CORP, &self.corp)] {
             assert_eq!(
@@ -189,13 +190,13 @@ impl Lab {
         parts.map(|(status, bytes)| (status.expect("it has one"), bytes.unwrap_or_default())).collect()
     }
 
-    /// Waits until everything that is being fetched has come.
+    /// Waits until no fetch is running.
     pub(crate) fn wait_until_fills_end(&self) {
         let is_over = || (self.count("wharf_fills_in_flight", "") == 0).then_some(());
         wait_until("the fills end", FILLED_WITHIN, is_over);
     }
 
-    /// What wharf has counted in `family`, over all series whose labels contain `label`.
+    /// The sum of `family` over all series whose labels contain `label`.
     pub(crate) fn count(&self, family: &str, label: &str) -> u64 {
         let answer = http::get(self.admin, "/metrics").expect("the admin listener answers");
         assert_eq!(answer.status, 200);
@@ -209,7 +210,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // The runner shows this for a failed test only.
+            // The test runner shows this only for a failed test.
             println!("wharf said:\n{}", self.wharf.log());
         }
     }
@@ -228,7 +229,7 @@ pub(crate) fn wharf_program() -> OsString {
     std::env::var_os("WHARF_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_wharf").into())
 }
 
-/// An address nothing listens on now. Another process could take it before wharf does; then wharf says so.
+/// A free address. If another process takes it before wharf does, wharf reports that.
 pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     listener.local_addr().expect("a listener has an address")

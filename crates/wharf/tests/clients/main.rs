@@ -1,8 +1,8 @@
 //! Real clients pull through one wharf from two real registries that hold the same names with different
 //! content: cold, warm, and with both registries gone.
 //!
-//! Each test starts everything it needs on loopback and ends it. One whose client is not installed says
-//! `skipped` and passes, unless `WHARF_REQUIRE_CLIENTS` is set; `.ci/install` installs all of them.
+//! Each test starts everything it needs on loopback and ends it. A test without its client prints `skipped`
+//! and passes, unless `WHARF_REQUIRE_CLIENTS` is set; `.ci/install` installs all of them.
 
 mod archive;
 mod compose;

@@ -1,5 +1,5 @@
-//! Clients that Debian does not have, or not as new as people use them: `.ci/modern` builds them from their
-//! published modules, names their directory in `WHARF_MODERN_BIN`, and runs these tests beside those of the
+//! Clients that Debian does not have, or only in old versions: `.ci/modern` builds them from their published
+//! modules, sets their directory in `WHARF_MODERN_BIN`, and runs these tests in addition to those of the
 //! older clients.
 
 mod builds;
@@ -17,8 +17,7 @@ use std::io::{self, Write};
 use crate::lab::Lab;
 use crate::process::{Surroundings, modern_directory};
 
-/// Whether these programs are among those that `.ci/modern` has built. Otherwise the test is skipped, and
-/// says so.
+/// Returns true if `.ci/modern` has built these programs. Otherwise prints that the test is skipped.
 fn built(programs: &[&str]) -> bool {
     let directory = modern_directory();
     let missing: Vec<_> = programs
@@ -27,14 +26,14 @@ fn built(programs: &[&str]) -> bool {
         .collect();
     if !missing.is_empty() {
         let test = std::thread::current().name().unwrap_or("?").to_owned();
-        // Past the capture of the test runner, as for Debian's clients.
+        // Bypasses the capture of the test runner, as for Debian's clients.
         writeln!(io::stderr(), "skipped: {test}: .ci/modern has not built {missing:?}")
             .expect("standard error can be written");
     }
     missing.is_empty()
 }
 
-/// Runs a program of `.ci/modern` to its end, and returns what it wrote without the last end of line.
+/// Runs a program of `.ci/modern` to its end, and returns its output without the final line end.
 fn run(surroundings: &Surroundings, program: &str, arguments: &[&str]) -> String {
     let written = surroundings.run(surroundings.command(program).args(arguments));
     String::from_utf8(written).expect("text").trim_end().to_owned()

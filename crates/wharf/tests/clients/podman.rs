@@ -1,4 +1,4 @@
-//! podman: pulls through the mirrors of registries.conf into a store of its own, and runs what came.
+//! podman: pulls through the mirrors of registries.conf into its own store, and runs the image.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +20,7 @@ impl<'a> Podman<'a> {
         Self::with_settings(&lab.surroundings, directory)
     }
 
-    /// With what was or will be written into `directory`.
+    /// With the settings in `directory`, which may be written later.
     pub(crate) fn with_settings(surroundings: &'a Surroundings, directory: &'a Path) -> Self {
         Self { surroundings, directory }
     }
@@ -33,7 +33,7 @@ impl<'a> Podman<'a> {
         self.surroundings.try_run(&mut self.pulling(reference), within)
     }
 
-    /// The content of a file in the image, which is mounted for that.
+    /// The content of a file in the mounted image.
     pub(crate) fn file(&self, reference: &str, path: &str) -> Vec<u8> {
         let mut command = self.surroundings.command("sh");
         let script = "image=\"$0\"; path=\"$1\"; shift; cat \"$(\"$@\" image mount \"$image\")$path\"; \
@@ -42,15 +42,15 @@ impl<'a> Podman<'a> {
         self.surroundings.run(self.complete(command.arg("podman")))
     }
 
-    /// Takes the image with its layers out of the store.
+    /// Removes the image with its layers from the store.
     pub(crate) fn remove(&self, reference: &str) {
         self.surroundings.run(self.command().args(["rmi", "--force", reference]));
     }
 
-    /// What the command of the image prints.
+    /// The output of the image's command.
     pub(crate) fn run(&self, reference: &str) -> String {
         let mut command = self.command();
-        // podman asks for more open files and processes than it has itself, which a confined machine refuses.
+        // podman raises limits on files and processes, which a confined machine refuses.
         command.args(["run", "--rm", "--pull", "never", "--network", "none"]);
         command.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", reference]);
         String::from_utf8(self.surroundings.run(&mut command)).expect("a marker is text")
@@ -77,7 +77,7 @@ impl<'a> Podman<'a> {
         command
     }
 
-    /// Tells podman, the last word of `command` so far, what is its own here.
+    /// Adds podman's own directories to `command`, which ends in `podman`.
     fn complete<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command.env("CONTAINERS_REGISTRIES_CONF", self.directory.join("registries.conf"));
         for (option, name) in [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "tmp")] {

@@ -1,7 +1,7 @@
-//! Programs started by a test, and the end of each of them.
+//! Programs started by a test, and their ends.
 //!
-//! Whatever is started here is killed when its owner is dropped, and by the kernel when the thread that
-//! started it dies: no test leaves a daemon behind, however it ends.
+//! A program is killed when its owner is dropped, and by the kernel when the thread that started it dies: no
+//! test leaves a daemon behind.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -13,20 +13,19 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group};
 
-/// Where Debian puts programs. `/usr/local` is left out: another build of a client may live there.
+/// Where Debian puts programs. Without `/usr/local`, which may have other builds of clients.
 const PROGRAM_DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 const CLIENT_WITHIN: Duration = Duration::from_secs(180);
 
-/// Asks `condition` again and again until it gives a value. The only place that waits.
+/// Calls `condition` again and again until it returns a value. The only place that waits.
 ///
-/// # Panics
-/// When `within` has passed.
+/// # Panics If `within` has passed.
 pub(crate) fn wait_until<T>(what: &str, within: Duration, condition: impl FnMut() -> Option<T>) -> T {
     poll(within, condition).unwrap_or_else(|| panic!("waited {within:?} in vain: {what}"))
 }
 
-/// What `condition` gave, or nothing when `within` has passed.
+/// The value of `condition`, or `None` if `within` has passed.
 fn poll<T>(within: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + within;
     let mut pause = Duration::from_millis(2);
@@ -40,7 +39,7 @@ fn poll<T>(within: Duration, mut condition: impl FnMut() -> Option<T>) -> Option
     }
 }
 
-/// Why the programs cannot be run here, if they cannot.
+/// The reason if the programs cannot run here.
 fn obstacle(programs: &[&str]) -> Option<String> {
     if !geteuid().is_root() {
         return Some("not root".to_owned());
@@ -57,18 +56,18 @@ fn obstacle(programs: &[&str]) -> Option<String> {
     }
 }
 
-/// True when `programs` can be run. Otherwise says on standard error that the test is skipped, or fails
-/// where `WHARF_REQUIRE_CLIENTS` is set.
+/// Returns true if `programs` can run. Otherwise prints that the test is skipped, or fails if
+/// `WHARF_REQUIRE_CLIENTS` is set.
 pub(crate) fn available(programs: &[&str]) -> bool {
     let Some(obstacle) = obstacle(programs) else { return true };
     assert!(std::env::var_os("WHARF_REQUIRE_CLIENTS").is_none(), "clients are required: {obstacle}");
     let name = std::thread::current().name().unwrap_or("?").to_owned();
-    // Past the capture of the test runner: whoever reads its output shall see what was not tested.
+    // Bypasses the capture of the test runner, so that its output shows skipped tests.
     writeln!(io::stderr(), "skipped: {name}: {obstacle}").expect("standard error can be written");
     false
 }
 
-/// Where `.ci/modern` puts newer clients than Debian has; they come before Debian's.
+/// The directory of newer clients from `.ci/modern`; they take precedence over Debian's.
 pub(crate) fn modern_directory() -> Option<PathBuf> {
     std::env::var_os("WHARF_MODERN_BIN").map(PathBuf::from)
 }
@@ -82,7 +81,7 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     program_directories().map(|directory| directory.join(name)).find(|path| path.exists())
 }
 
-/// What all programs of one test have in common: a home, and the names that they can resolve.
+/// The environment of all programs of one test: a home, and the names that they can resolve.
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     home: PathBuf,
@@ -101,19 +100,19 @@ impl Surroundings {
         Self { home, hosts_file, authority: None }
     }
 
-    /// Programs trust who is named in this PEM file, and no other.
+    /// Programs trust only the certificates in this PEM file.
     pub(crate) fn trusting(mut self, authority: &Path) -> Self {
         self.authority = Some(authority.to_owned());
         self
     }
 
-    /// A directory for what programs write.
+    /// A directory for the output of programs.
     pub(crate) fn home(&self) -> &Path {
         &self.home
     }
 
-    /// A command for `program` that sees the private `/etc/hosts` in a mount namespace of its own and dies
-    /// with the thread that spawns it. Its process id is the program's own.
+    /// A command for `program` that sees the private `/etc/hosts` in its own mount namespace and ends with
+    /// the thread that spawns it. Its process id is the program's own.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("/usr/bin/setpriv");
         command
@@ -134,8 +133,7 @@ impl Surroundings {
 
     /// Runs a client to its end.
     ///
-    /// # Panics
-    /// With everything it wrote, when it fails or takes longer than clients may.
+    /// # Panics If it fails or takes too long, with its output.
     pub(crate) fn run(&self, command: &mut Command) -> Vec<u8> {
         let Ran { status, stdout, stderr } = self.try_run(command, CLIENT_WITHIN);
         let status = status.unwrap_or_else(|| panic!("{command:?} does not end:\n{stderr}"));
@@ -144,7 +142,7 @@ impl Surroundings {
         stdout
     }
 
-    /// Runs a client that may fail. It is killed when it takes longer than `within`.
+    /// Runs a client that may fail. It is killed if it takes longer than `within`.
     pub(crate) fn try_run(&self, command: &mut Command, within: Duration) -> Ran {
         let output = tempfile::tempdir_in(&self.home).expect("a directory for the output is created");
         let (stdout, stderr) = (output.path().join("stdout"), output.path().join("stderr"));
@@ -164,16 +162,16 @@ impl Surroundings {
     }
 }
 
-/// How a client ended, and what it wrote.
+/// The exit and the output of a client.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    /// None when it had to be killed.
+    /// `None` if it was killed.
     pub(crate) status: Option<ExitStatus>,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
 }
 
-/// A running program. Dropping it ends it.
+/// A running program. Dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -182,22 +180,21 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a daemon that writes what it has to say into `log`.
+    /// Starts a daemon that logs into `log`.
     pub(crate) fn start(command: &mut Command, log: PathBuf) -> Self {
         let file = File::create(&log).expect("the log is created");
         command.stdout(file.try_clone().expect("the log is shared")).stderr(file);
         Self { child: command.spawn().expect("the daemon starts"), log, stopped: false }
     }
 
-    /// What the program has said so far.
+    /// The output of the program so far.
     pub(crate) fn log(&self) -> String {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     /// Waits until the daemon is ready.
     ///
-    /// # Panics
-    /// With its log, when it ends first or is not ready in time.
+    /// # Panics If it ends first or is not ready in time, with its log.
     pub(crate) fn wait_ready<T>(&mut self, mut ready: impl FnMut(&Self) -> Option<T>) -> T {
         let deadline = Instant::now() + CLIENT_WITHIN / 2;
         wait_until("a daemon is ready", CLIENT_WITHIN, || {
@@ -211,40 +208,40 @@ impl Process {
         })
     }
 
-    /// Holds the program: it keeps its sockets and answers nothing.
+    /// Stops the program: it keeps its sockets and never answers.
     pub(crate) fn hold(&self) {
         kill_process(Pid::from_child(&self.child), Signal::STOP).expect("a running process can be held");
     }
 
-    /// Lets a held program go on.
+    /// Continues a stopped program.
     pub(crate) fn release(&self) {
         kill_process(Pid::from_child(&self.child), Signal::CONT).expect("a held process can be released");
     }
 
-    /// Asks the program to read its settings again.
+    /// Tells the program to read its settings again.
     pub(crate) fn reload(&self) {
         kill_process(Pid::from_child(&self.child), Signal::HUP).expect("a running process can be told");
     }
 
-    /// Asks the program to end, and does not wait for it.
+    /// Tells the program to end, without waiting.
     pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("a running process can be told");
     }
 
-    /// Ends the program the way a power cut would.
+    /// Kills the program.
     pub(crate) fn crash(&mut self) {
         self.child.kill().expect("a running process can be killed");
         self.stop();
     }
 
-    /// Asks the program to end and waits for it; kills it, and what it started, when it does not.
+    /// Tells the program to end, and waits for it. Kills it and its children if it does not end.
     pub(crate) fn stop(&mut self) {
         if std::mem::replace(&mut self.stopped, true) {
             return;
         }
         let pid = Pid::from_child(&self.child);
         if self.ended().is_none() {
-            // It may end by itself at this very moment.
+            // It may have ended meanwhile.
             kill_process(pid, Signal::TERM).ok();
             kill_process(pid, Signal::CONT).ok();
             let deadline = Instant::now() + STOP_WITHIN;
@@ -255,7 +252,7 @@ impl Process {
                 self.ended()
             });
         }
-        // The group of an ended leader still holds whatever it left behind, or is gone.
+        // The group of an ended leader has its remaining children, or no longer exists.
         kill_process_group(pid, Signal::KILL).ok();
     }
 

@@ -1,4 +1,4 @@
-//! Each client with every way to reach wharf that it knows, and every form of image that it can store.
+//! Each client with every way to reach wharf that it supports, and every form of image that it can store.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -91,7 +91,7 @@ fn signatures_and_bills_of_materials_come_by_their_fallback_tags() {
     let signature = signature_of(&hub.manifest);
     let tag = hub.manifest.digest.replace(':', "-");
     lab.hub.push(APP, &format!("{tag}.sig"), &signature);
-    // Nobody reads the config of a signature.
+    // No client reads the config of a signature.
     lab.expect_blobs(Upstream::Hub, &signature.blobs[1..]);
     let (document, referrers) = bill_of_materials_of(&hub.manifest);
     lab.push(Upstream::Hub, APP, &document.manifest.digest, &document);

@@ -1,4 +1,4 @@
-//! The upstream: Debian's `docker-registry`, filled over HTTP, questioned through its access log.
+//! The upstream: Debian's `docker-registry`, filled over HTTP, observed through its access log.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ pub(crate) const PASSWORD: &str = "s3cret";
 /// `puller:s3cret`, as Basic authentication sends it.
 const AUTHORIZATION: &str = "Basic cHVsbGVyOnMzY3JldA==";
 
-/// Who may pull.
+/// The users who may pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Anonymous,
@@ -48,7 +48,7 @@ impl Registry {
         Self::start_with(surroundings, &directory, "registry", access, &settings)
     }
 
-    /// A second door to what the registry in `directory` stores: TLS on the usual port of loopback.
+    /// A second listener for the store in `directory`: TLS on the default port of loopback.
     pub(crate) fn start_tls(surroundings: &Surroundings, directory: &Path, identity: &Identity) -> Self {
         let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| directory.join(name));
         fs::write(&certificate, &identity.certificate_pem).expect("the certificate is written");
@@ -71,7 +71,7 @@ impl Registry {
         let mut command = surroundings.command("docker-registry");
         let log = directory.join(format!("{name}.log"));
         let mut process = Process::start(command.arg("serve").arg(&settings), log);
-        // It was told port 0 and logs the one it got, and whether it speaks TLS there.
+        // It listens on port 0 and logs the real port, and whether it uses TLS.
         let address = process.wait_ready(|process| {
             let log = process.log();
             log.lines().filter_map(parse_log_line).find_map(|line| {
@@ -82,22 +82,22 @@ impl Registry {
         Self { process, address, access }
     }
 
-    /// From here on, connecting to it is refused.
+    /// Stops it: connections to it are refused from here on.
     pub(crate) fn stop(&mut self) {
         self.process.stop();
     }
 
-    /// From here on, connecting succeeds and nothing is answered.
+    /// Connections succeed from here on, and requests get no answer.
     pub(crate) fn hold(&self) {
         self.process.hold();
     }
 
-    /// It answers again, what it was asked meanwhile first.
+    /// It answers again, first the requests that came meanwhile.
     pub(crate) fn release(&self) {
         self.process.release();
     }
 
-    /// Pushes `image` and lets `reference`, a tag or its digest, name it.
+    /// Pushes `image` under `reference`, a tag or its digest.
     pub(crate) fn push(&self, repository: &str, reference: &str, image: &Image) {
         for blob in &image.blobs {
             self.push_blob(repository, blob);
@@ -129,7 +129,7 @@ impl Registry {
         self.get(&format!("/v2/{repository}/manifests/{reference}"), &accept)
     }
 
-    /// A blob, as it is stored. This counts among the bytes that were handed out.
+    /// A blob, as it is stored. This counts among the sent bytes.
     pub(crate) fn blob(&self, repository: &str, digest: &str) -> Vec<u8> {
         self.get(&format!("/v2/{repository}/blobs/{digest}"), "*/*")
     }
@@ -163,7 +163,7 @@ impl Registry {
         send(&Request { method, address: self.address, target, headers }, size, body).expect("it answers")
     }
 
-    /// How many bytes of the blob each finished ranged answer held.
+    /// The number of bytes of the blob in each finished ranged answer.
     pub(crate) fn ranges_sent(&self, blob: &Blob) -> Vec<u64> {
         let answers = self.blob_answers();
         answers
@@ -172,7 +172,7 @@ impl Registry {
             .collect()
     }
 
-    /// How many bytes of each blob were handed out since the registry started, however they were asked for.
+    /// The number of bytes of each blob sent since the start of the registry, by any request.
     pub(crate) fn blob_bytes_sent(&self) -> BTreeMap<String, u64> {
         let mut sent = BTreeMap::new();
         for answer in self.blob_answers() {
@@ -181,7 +181,7 @@ impl Registry {
         sent
     }
 
-    /// How many requests below `repository` it has answered to clients that call themselves `agent`.
+    /// The number of answers below `repository` to clients with the user agent `agent`.
     pub(crate) fn requests_of(&self, agent: &str, repository: &str) -> usize {
         let path = format!("/v2/{repository}/");
         let log = self.process.log();
@@ -230,7 +230,7 @@ fn blob_answer(line: &Value) -> Option<BlobAnswer> {
     let target = line["http.request.uri"].as_str()?;
     let path = target.split_once('?').map_or(target, |(path, _)| path);
     let (_, digest) = path.rsplit_once("/blobs/")?;
-    // What a redirect or a refusal wrote is no content.
+    // The bytes of a redirect or a refusal are no content.
     let status = line["http.response.status"].as_u64()?;
     let ranged = status == 206;
     let content = ranged || status == 200;

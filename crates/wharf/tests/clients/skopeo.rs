@@ -9,7 +9,7 @@ use crate::image::{Blob, Image, digest};
 use crate::lab::{CORP, HUB, Lab};
 use crate::process::{Process, Ran, Surroundings};
 
-/// skopeo with registries.conf, trust policy and lookaside settings of its own.
+/// skopeo with its own registries.conf, trust policy and lookaside settings.
 pub(crate) struct Skopeo<'a> {
     surroundings: &'a Surroundings,
     directory: &'a Path,
@@ -27,7 +27,7 @@ impl<'a> Skopeo<'a> {
         Self { surroundings, directory }
     }
 
-    /// Copies `source`, which is asked over plain HTTP, into the OCI layout `name`.
+    /// Copies `source` over plain HTTP into the OCI layout `name`.
     pub(crate) fn try_copy(&self, source: &str, name: &str, within: Duration) -> Ran {
         let mut command = self.command("copy");
         command.args(["--preserve-digests", "--src-tls-verify=false"]).arg(format!("docker://{source}"));
@@ -47,7 +47,7 @@ impl<'a> Skopeo<'a> {
         layout
     }
 
-    /// Starts to copy `source`; whether that ends well is left open.
+    /// Copies `source`, and may fail.
     pub(crate) fn start_copy(&self, source: &str, name: &str) -> Process {
         let mut command = self.command("copy");
         let layout = self.directory.join(name);
@@ -67,7 +67,7 @@ impl<'a> Skopeo<'a> {
         paths.filter(|path| path.to_string_lossy().contains("/signature-")).collect()
     }
 
-    /// The manifest that `source` names, as it came.
+    /// The manifest that `source` names, byte for byte.
     pub(crate) fn raw_manifest(&self, source: &str) -> Vec<u8> {
         self.surroundings.run(self.command("inspect").arg("--raw").arg(format!("docker://{source}")))
     }
@@ -94,8 +94,8 @@ pub(crate) fn write_settings(lab: &Lab, directory: &Path) {
     write_registries(directory, &mirrors);
 }
 
-/// Writes `registries.conf` with a mirror for each registry, a policy that accepts, and the wish to fetch
-/// cosign's signatures, into `directory`.
+/// Writes `registries.conf` with a mirror for each registry, a policy that accepts, and the setting that
+/// fetches cosign's signatures, into `directory`.
 pub(crate) fn write_registries(directory: &Path, mirrors: &[(&str, String)]) {
     let mut text = String::new();
     for (registry, mirror) in mirrors {

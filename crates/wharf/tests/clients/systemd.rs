@@ -1,4 +1,4 @@
-//! The unit of `deploy/systemd`: what it starts is something that wharf understands.
+//! The unit of `deploy/systemd`: wharf accepts the commands that it runs.
 
 use std::fs;
 use std::io::{self, Write};
@@ -15,10 +15,10 @@ fn the_unit_starts_what_wharf_understands() {
     assert_eq!(program, "/usr/local/bin/wharf");
     let arguments: Vec<&str> = arguments.split(' ').collect();
     let ["serve", "--config", settings] = arguments[..] else { panic!("{line}") };
-    // Arguments that do not exist are refused before help is given.
+    // Unknown arguments are refused before `--help` takes effect.
     let mut command = Command::new(WHARF);
     assert_runs(command.args(&arguments).arg("--help"));
-    // The file that goes to that path, with the credentials left out and with them.
+    // The file at that path, without the credentials and with them.
     assert_eq!(Path::new(settings).file_name(), Some("wharf.toml".as_ref()));
     for credentials in [&[][..], &[("DOCKERHUB_USERNAME", "someone"), ("DOCKERHUB_PASSWORD", "s3cret")]] {
         let mut command = Command::new(WHARF);
@@ -31,7 +31,7 @@ fn the_unit_starts_what_wharf_understands() {
     }
 }
 
-/// What reloads asks the wharf of the same configuration, in a way that wharf understands.
+/// The reload command addresses the wharf of the same configuration, and wharf accepts it.
 #[test]
 fn f41_the_unit_reloads_with_the_configuration_that_it_starts_with() {
     let start = exec_start();
@@ -46,13 +46,13 @@ fn f41_the_unit_reloads_with_the_configuration_that_it_starts_with() {
 #[test]
 fn systemd_accepts_the_unit() {
     if !Path::new(ANALYZE).exists() {
-        // Past the capture of the test runner: whoever reads its output shall see what was not tested.
+        // Bypasses the capture of the test runner, so that its output shows skipped tests.
         writeln!(io::stderr(), "skipped: systemd is not installed").expect("standard error can be written");
         return;
     }
     let directory = tempfile::tempdir().expect("a directory is created");
     let unit = directory.path().join("wharf.service");
-    // It looks whether the program is there; on this machine it is somewhere else.
+    // It checks that the program exists, which has another path on this machine.
     let text = fs::read_to_string(shipped("wharf.service")).expect("the unit is read");
     fs::write(&unit, text.replace("/usr/local/bin/wharf", WHARF)).expect("the unit is written");
     let mut command = Command::new(ANALYZE);
@@ -81,7 +81,7 @@ fn state_directory() -> String {
     format!("/var/lib/{}", value_of("StateDirectory"))
 }
 
-/// What `command` wrote.
+/// The output of `command`.
 fn assert_runs(command: &mut Command) -> String {
     let output = command.output().expect("the program starts");
     let text = [output.stdout, output.stderr].concat();

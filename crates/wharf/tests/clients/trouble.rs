@@ -1,4 +1,4 @@
-//! Crashes, silence, cuts and crowds, as real clients live through them.
+//! Crashes, silence, cuts and crowds, with real clients.
 
 use std::path::Path;
 use std::time::Duration;
@@ -99,7 +99,7 @@ fn containerd_falls_back_when_wharf_does_not_serve() {
         containerd.pull(&reference);
         assert_eq!(containerd.target(&reference), image.manifest.digest);
     };
-    // wharf knows no registry of this name: it must neither guess nor keep the client waiting.
+    // wharf has no registry of this name: it must neither guess nor delay the client.
     pull(&lab, "unknown.test");
     assert_ne!(lab.count("wharf_unrouted_requests_total", "unknown_registry"), 0, "wharf was asked first");
     lab.stop_wharf();

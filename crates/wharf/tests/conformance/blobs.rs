@@ -45,7 +45,7 @@ async fn a_blob_is_pulled() {
     }
 }
 
-/// end-2: the blob of no bytes is a blob, and no range of it can be served.
+/// end-2: the empty blob is a blob, and no range of it can be served.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_empty_blob_is_pulled() {
     let stage = Stage::new().await;
@@ -69,7 +69,7 @@ async fn a_blob_is_pulled_by_its_sha512_digest() {
     stage.everywhere(async |place| assert_blob(&place, &digest, &bytes).await).await;
 }
 
-/// end-2: 404 and `BLOB_UNKNOWN` for a blob that is not there.
+/// end-2: 404 and `BLOB_UNKNOWN` for a blob that does not exist.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_blob_that_is_not_there_is_unknown() {
     let stage = Stage::new().await;
@@ -84,7 +84,7 @@ async fn a_blob_that_is_not_there_is_unknown() {
         .await;
 }
 
-/// end-2: what is no digest is refused, and nobody is asked.
+/// end-2: a text that is no digest is refused without a request to the upstream.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_digest_is_refused() {
     let stage = Stage::new().await;
@@ -109,8 +109,8 @@ fn assert_part(place: &Place<'_>, answer: &Response, whole: &Bytes, first: usize
     assert_eq!(answer.header("content-length"), Some(&*(last - first + 1).to_string()), "{place:?}");
 }
 
-/// end-2 and RFC 9110, section 14: the part that was asked for, with `Content-Range`. Each range is the first
-/// thing that is asked of its own cold blob.
+/// end-2 and RFC 9110, section 14: the requested part, with `Content-Range`. Each range is the first request
+/// for its own cold blob.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_of_a_blob_is_pulled() {
     let len = 300_000;
@@ -146,14 +146,14 @@ async fn a_range_outside_a_blob_is_refused() {
                 assert_eq!(answer.header("content-range"), Some("bytes */2000"), "{place:?} {range}");
             }
             if place.phase == Phase::Cold {
-                // Whatever was refused, the whole is still there to be had.
+                // After a refusal, the whole is still available.
                 assert_eq!(place.get(&path_of(&digest)).await.status, 200);
             }
         })
         .await;
 }
 
-/// RFC 9110, section 14.2: a unit that is not known, and a `Range` on HEAD, are as if they were not there.
+/// RFC 9110, section 14.2: an unknown unit, and a `Range` on HEAD, are ignored.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_that_means_nothing_is_ignored() {
     let stage = Stage::new().await;

@@ -215,7 +215,7 @@ async fn links_lead_through_all_referrers() {
         .await;
 }
 
-/// "Registry Proxying": a proxy that goes by `ns` says so in `OCI-Namespace`.
+/// "Registry Proxying": a proxy that uses `ns` names it in `OCI-Namespace`.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_namespace_that_was_gone_by_is_named() {
     let (stage, _) = tagged(1).await;

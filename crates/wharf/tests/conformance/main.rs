@@ -1,6 +1,5 @@
-//! What the OCI distribution-spec asks of a registry that is pulled from, written as tests of the whole
-//! program before a fake registry. Clauses are those of version 1.1.1 and of its "Endpoints" (`end-1` to
-//! `end-12b`).
+//! The requirements of the OCI distribution-spec for pulling, as tests of the whole program with a fake
+//! registry. Clauses are those of version 1.1.1 and of its "Endpoints" (`end-1` to `end-12b`).
 //!
 //! Each requirement is checked in every form of address that wharf has, cold, warm, and with the upstream
 //! gone.

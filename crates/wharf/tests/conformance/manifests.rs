@@ -58,7 +58,7 @@ async fn a_stale_tag_warns_as_the_specification_writes_it() {
         .await;
 }
 
-/// end-3: an index, and an index within an index, are manifests like any other, and what they name is pulled
+/// end-3: an index, and an index within an index, are manifests like any other, and their content is pulled
 /// by digest.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_within_an_index_is_pulled_level_by_level() {
@@ -112,7 +112,7 @@ async fn a_manifest_is_pulled_by_its_sha512_digest() {
         .await;
 }
 
-/// end-3: 404 and `MANIFEST_UNKNOWN` for a tag, a digest and a repository that are not there.
+/// end-3: 404 and `MANIFEST_UNKNOWN` for a tag, a digest and a repository that do not exist.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_that_is_not_there_is_unknown() {
     let stage = Stage::new().await;
@@ -133,8 +133,8 @@ async fn a_manifest_that_is_not_there_is_unknown() {
         .await;
 }
 
-/// "Pulling manifests" gives the grammar of names and tags; what is outside it is refused, and nobody is
-/// asked.
+/// "Pulling manifests" gives the grammar of names and tags; other texts are refused without a request to the
+/// upstream.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_reference_or_name_is_refused() {
     let stage = Stage::new().await;

@@ -1,4 +1,4 @@
-//! Where a requirement is checked: a form of address, and how things stand with cache and upstream.
+//! The conditions of a check: a form of address, and the state of cache and upstream.
 
 use serde_json::Value;
 use testkit::client::{self, Response};
@@ -25,7 +25,7 @@ const ERROR_CODES: [&str; 14] = [
     "TOOMANYREQUESTS",
 ];
 
-/// A way of saying which registry is meant.
+/// A form of address that names a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// `Host: <registry>.<anything>`
@@ -46,7 +46,7 @@ pub(crate) enum Form {
     Absolute,
 }
 
-/// Each form has a registry of its own, so that each finds a cold cache.
+/// Each form has its own registry, so that each finds a cold cache.
 const FORMS: [(Form, &str); 8] = [
     (Form::HostLabel, "label.test"),
     (Form::HostName, "name.test"),
@@ -58,18 +58,18 @@ const FORMS: [(Form, &str); 8] = [
     (Form::Absolute, "absolute.test"),
 ];
 
-/// How things stand.
+/// The state of cache and upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Nothing is stored.
     Cold,
     /// Everything was pulled before.
     Warm,
-    /// So it was, and the upstream is gone.
+    /// Everything was pulled before, and the upstream is gone.
     Alone,
 }
 
-/// The program before its upstream.
+/// The program and its upstream.
 pub(crate) struct Stage {
     pub(crate) upstream: FakeRegistry,
     program: Program,
@@ -106,7 +106,7 @@ impl Stage {
         self.in_phase(Phase::Alone, &check).await;
     }
 
-    /// Checks in every form what only the upstream can tell: twice.
+    /// Checks in every form a request that only the upstream can answer, twice.
     pub(crate) async fn while_the_upstream_answers(&self, check: impl AsyncFn(Place<'_>)) {
         self.in_phase(Phase::Cold, &check).await;
         self.in_phase(Phase::Warm, &check).await;
@@ -120,14 +120,14 @@ impl Stage {
 }
 
 impl Place<'_> {
-    /// One request for `path`, which begins behind `/v2/` and may end with a query.
+    /// One request for `path`, the part after `/v2/`, perhaps with a query.
     pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
         let (host, target) = self.address(path);
         let asked = client::request(method, self.program.address, &host, &target, headers);
         within("an answer", asked).await.unwrap_or_else(|error| panic!("{self:?} {target}: {error:?}"))
     }
 
-    /// A GET whose answer came to its end.
+    /// A GET with a whole answer.
     pub(crate) async fn get(&self, path: &str) -> Response {
         let answer = self.ask("GET", path, &[]).await;
         assert!(answer.complete, "{self:?} {path}: the body broke off");
@@ -138,7 +138,7 @@ impl Place<'_> {
         self.ask("GET", path, &[("Range", range)]).await
     }
 
-    /// GET and HEAD, which must differ in the body alone (RFC 9110, section 9.3.2); the answer to the GET.
+    /// GET and HEAD, which must differ only in the body (RFC 9110, section 9.3.2); the answer to the GET.
     pub(crate) async fn get_and_head(&self, path: &str) -> Response {
         let head = self.ask("HEAD", path, &[]).await;
         let got = self.get(path).await;
@@ -152,7 +152,7 @@ impl Place<'_> {
         got
     }
 
-    /// Asks for what a `Link` names, as a client does that resolves it against the URL it asked.
+    /// Follows a `Link`, resolved against the URL of the request.
     pub(crate) async fn follow(&self, link: &str) -> Response {
         let (target, rest) = link.trim_start_matches('<').split_once('>').expect("<target>");
         assert_eq!(rest.trim(), "; rel=\"next\"", "RFC 8288");

@@ -4,8 +4,8 @@ use testkit::digest_of;
 
 use crate::place::{REPOSITORY, Stage, assert_error};
 
-/// end-4a to end-7b, end-9, end-10, end-11, end-13 and end-14: 405 and `UNSUPPORTED`, with the methods there
-/// are (RFC 9110, section 15.5.6), and nothing is passed on.
+/// end-4a to end-7b, end-9, end-10, end-11, end-13 and end-14: 405 and `UNSUPPORTED`, with the allowed
+/// methods (RFC 9110, section 15.5.6), and nothing reaches the upstream.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_pushed_and_nothing_is_deleted() {
     let stage = Stage::new().await;

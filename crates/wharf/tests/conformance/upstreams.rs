@@ -1,5 +1,4 @@
-//! Well-known registries, as far as what is publicly known of them can be played, pulled through as clients
-//! ask.
+//! Well-known registries, imitated as far as their behaviour is public, and the requests of each client.
 
 use futures_util::future::join_all;
 use testkit::client::{self, Response};
@@ -11,7 +10,7 @@ const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.o
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.docker.distribution.manifest.v2+json, */*";
 
-/// A client by the order of its questions (`docs/how-to/clients.md` has the clients).
+/// A client by the order of its requests (`docs/how-to/clients.md` has the clients).
 #[derive(Clone, Copy, Debug)]
 enum Habit {
     /// HEAD of the tag, then everything by digest: containerd, dockerd with its store, BuildKit.
@@ -84,7 +83,7 @@ impl Client<'_> {
         }
     }
 
-    /// What clients look for beside an image, and what nothing has.
+    /// Artifacts that clients look for next to an image, and that do not exist.
     async fn probe(&self, image: &Image) {
         let signature = image.digest().replace(':', "-");
         for absent in [format!("manifests/{signature}.sig"), "manifests/absent".to_owned()] {
@@ -142,7 +141,7 @@ async fn every_known_registry_is_pulled_through_by_every_clients_habit() {
             let most = match habit {
                 // Small ranges may come a second time with the rest.
                 Habit::Lazy => size + 3 * 150,
-                // Where HEAD is refused, the first byte of each blob tells its size.
+                // If HEAD is refused, the first answer for each blob gives its size.
                 Habit::Describing => size + 3,
                 Habit::HeadFirst | Habit::PingFirst => size,
             };
@@ -166,14 +165,14 @@ async fn every_known_registry_is_pulled_through_by_every_clients_habit() {
     }
 }
 
-/// The lists of those that have them.
+/// The lists of registries that have them.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_known_registry_lists_its_tags() {
     let (registries, store) = (play_all().await, TempStore::new());
     let program = start(&registries, &store);
     for (played, image) in &registries {
         let client = Client { program: &program, host: format!("{}.localhost", played.profile.name) };
-        // A list before and after a pull: neither may spoil the other's token.
+        // A list before and after a pull: neither may replace the other's token.
         for _ in 0..2 {
             let tags = client.get(&format!("{REPOSITORY}/tags/list")).await;
             match played.profile.name {
@@ -185,7 +184,7 @@ async fn every_known_registry_lists_its_tags() {
     }
 }
 
-/// Neither the login nor a token reaches a server that must not see it: content networks refuse whoever shows
+/// Neither the login nor a token reaches a server that must not see it: content networks refuse requests with
 /// one.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_known_registry_makes_wharf_show_a_credential_to_another_host() {

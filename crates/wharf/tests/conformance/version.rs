@@ -1,4 +1,4 @@
-//! Whether the API is there at all ("Determining Support", end-1).
+//! Whether the API exists ("Determining Support", end-1).
 
 use crate::place::{Stage, json};
 

@@ -1,4 +1,4 @@
-//! What lies in a store that nobody uses at the moment, read without the program's help.
+//! The content of a store that is not in use, read without the program.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,20 +9,20 @@ use testkit::digest_of;
 
 use crate::library::REPOSITORY;
 
-/// More than any process has on its way to a name at one time.
+/// More files than any process renames at one time.
 const TEMPORARY_COUNT_MAX: usize = 64;
 
 /// A blob up to this size goes into its file at once, when it is verified.
 const COLLECTED_BYTES_MAX: u64 = 256 * 1024;
 
-/// What is in a store.
+/// The content of a store.
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
-    /// Sizes of blobs and manifests by digest, all of which were hashed.
+    /// Sizes of blobs and manifests by digest; all digests were checked.
     pub(crate) stored: BTreeMap<String, u64>,
-    /// How much of a blob is there, as the note beside it tells.
+    /// The stored bytes of a blob, by the note next to it.
     partial: BTreeMap<String, u64>,
-    /// What each tag is on record for.
+    /// The recorded digest of each tag.
     pub(crate) tags: BTreeMap<String, String>,
     /// The sizes of all files together.
     bytes: u64,
@@ -32,10 +32,9 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    /// Looks at everything beneath `root`.
+    /// Reads everything below `root`.
     ///
-    /// # Panics
-    /// When anything under a final name is not what the name says.
+    /// # Panics If a file under a final name has other content than the name says.
     pub(crate) fn of(root: &Path) -> Self {
         let mut audit = Self::default();
         for path in files_beneath(root) {
@@ -77,8 +76,7 @@ impl Audit {
         };
         let len = fs::metadata(path).expect("a file").len();
         let note = fs::read(path.with_file_name(format!("{name}.json"))).unwrap_or_default();
-        // Without a note that can be read, nothing is believed but a whole blob, for which its digest
-        // vouches.
+        // Without a readable note, only a whole blob is trusted, by its digest.
         let Ok(note) = serde_json::from_slice::<Value>(&note) else {
             if len <= COLLECTED_BYTES_MAX
                 && digest_of(&fs::read(path).expect("a file")) == format!("sha256:{hex}")
@@ -96,13 +94,13 @@ impl Audit {
         self.partial.insert(format!("sha256:{hex}"), front + beyond.sum::<u64>());
     }
 
-    /// How many of a blob's bytes there is no need to fetch, as long as the machine has not stopped.
+    /// The bytes of a blob that need not be fetched, unless the machine has stopped.
     pub(crate) fn kept(&self, digest: &str) -> u64 {
         self.stored.get(digest).or_else(|| self.partial.get(digest)).copied().unwrap_or(0)
     }
 
-    /// Counts as not there what was never made durable, which is not believed after the machine has stopped;
-    /// gives how many files that are.
+    /// Drops content that was never made durable, which is not trusted after the machine has stopped. Returns
+    /// the number of such files.
     pub(crate) fn forget_partial(&mut self) -> usize {
         std::mem::take(&mut self.partial).len()
     }
@@ -117,7 +115,7 @@ impl Audit {
     }
 }
 
-/// A start has emptied the directory for files on their way.
+/// A start has emptied the directory for temporary files.
 pub(crate) fn expect_no_temporary_files(root: &Path) {
     let left = files_beneath(&root.join("tmp"));
     assert!(left.is_empty(), "{left:?}");
@@ -128,7 +126,7 @@ fn record(path: &Path) -> Value {
     serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}: {bytes:?}", path.display()))
 }
 
-/// Every file below a directory; none where there is no such directory.
+/// Every file below a directory; none if it does not exist.
 pub(crate) fn files_beneath(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let Ok(entries) = fs::read_dir(directory) else { return files };

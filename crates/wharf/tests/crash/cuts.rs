@@ -1,9 +1,9 @@
 //! The power fails at any instant, under clients that pull.
 //!
-//! What was pulled is durable once its writing is over: a client gets the last bytes of a blob when its
-//! digest is right and need not wait for the disk, and may find a manifest that another client's pull is
-//! about to make durable. So clients pull for a while, the fills are waited for, and the power fails
-//! somewhere in a second burst, which promises nothing.
+//! Pulled content is durable once it is written: a client gets the last bytes of a blob when its digest is
+//! right, without waiting for the disk, and may get a manifest that another client's pull is about to make
+//! durable. So clients pull for a while, the test waits for the fills, and the power fails somewhere in a
+//! second burst, which promises nothing.
 
 use std::fs::File;
 use std::path::Path;
@@ -26,7 +26,7 @@ const CUTS: u64 = 25;
 /// The longest burst of pulls.
 const BURST_MAX: Duration = Duration::from_millis(80);
 
-/// How often everything promised is asked for with the upstream gone.
+/// The number of cycles between two checks of everything promised with the upstream gone.
 const ALONE_EVERY: u64 = 5;
 
 #[test]
@@ -63,7 +63,7 @@ async fn cut_over_and_over(name: &'static str, kind: FileSystem) {
     for mut cycle in schedule.cycles() {
         disk.turn_on(&mut cycle.rng);
         let mut before = Audit::of(&root);
-        // Nothing that was not made durable is believed after the machine has stopped.
+        // Content that was not made durable is not trusted after the machine has stopped.
         torn_count += before.forget_partial();
         before.expect_tidy(library.size(), library.blobs.len());
         library.expect_kept(&promised, &before);
@@ -71,7 +71,7 @@ async fn cut_over_and_over(name: &'static str, kind: FileSystem) {
             library.expect_served_alone(&promised, start()).await;
         }
         lose_some(&root, &mut promised, &mut cycle.rng);
-        // What is removed stays removed.
+        // Removed content stays removed.
         sync(&root);
         let mut before = Audit::of(&root);
         before.forget_partial();
@@ -85,8 +85,8 @@ async fn cut_over_and_over(name: &'static str, kind: FileSystem) {
         let mut load = Load::start(&program, &library, &mut cycle);
         load.run_for(cycle.instant(BURST_MAX)).await;
         if cycle.rng.bool() {
-            // As the kernel does every few seconds: files that are half written get to the disk with their
-            // lengths, and what is written into them from here on does not.
+            // As the kernel does every few seconds: half-written files reach the disk with their lengths, and
+            // later writes do not.
             sync(&root);
             load.run_for(cycle.instant(BURST_MAX / 4)).await;
         }
@@ -102,7 +102,7 @@ async fn cut_over_and_over(name: &'static str, kind: FileSystem) {
     schedule.finish(&format!("{torn_count} partial files were there afterwards"));
 }
 
-/// Writes whatever the file system has in memory.
+/// Writes the file system's memory to the disk.
 fn sync(root: &Path) {
     // Before the first start there is nothing.
     if let Ok(directory) = File::open(root) {

@@ -1,8 +1,7 @@
 //! A file system on a disk that can lose its power: a file behind a loop device.
 //!
-//! The ioctl that shuts a file system down without flushing its log is what xfstests cuts the power with.
-//! From then on nothing reaches the disk, and what was in memory alone is lost; mounting again replays the
-//! journal.
+//! Like xfstests, it cuts the power by the ioctl that shuts a file system down without flushing its log. From
+//! then on nothing reaches the disk, and content only in memory is lost; the next mount replays the journal.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +11,10 @@ use fastrand::Rng;
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
-/// What the kernel calls this start of the machine.
+/// The kernel's identifier of this boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// No smaller XFS can be made.
+/// The smallest XFS.
 const DISK_BYTES: u64 = 300 << 20;
 
 const PROGRAMS: [&str; 6] = ["losetup", "mkfs.ext4", "mkfs.xfs", "mount", "unshare", "xfs_io"];
@@ -26,7 +25,7 @@ pub(crate) struct FileSystem {
     pub(crate) options: &'static [&'static str],
 }
 
-/// The second way takes off what ext4 does for programs that forget to sync.
+/// The second way turns off ext4's help for programs that forget to sync.
 pub(crate) const EXT4: FileSystem =
     FileSystem { name: "ext4", options: &["data=ordered", "data=writeback,noauto_da_alloc"] };
 
@@ -40,7 +39,7 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Makes the file system, which is not mounted yet. In memory where there is such a place.
+    /// Makes the file system, which is not mounted yet. In memory if possible.
     pub(crate) fn new(kind: FileSystem) -> Self {
         let memory = Path::new("/dev/shm");
         let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
@@ -53,11 +52,11 @@ impl Disk {
         disk
     }
 
-    /// Turns the machine on: the file system is mounted, and the machine's start has a new name.
+    /// Turns the machine on: mounts the file system, and gives the boot a new identifier.
     ///
-    /// The cut stops the file system alone, so the kernel would go on under the same name. The program takes
-    /// that for the promise that what a killed process wrote is still in the kernel's memory, which here it
-    /// is not. So in this mount namespace the kernel's name for its start is a file that changes.
+    /// The cut stops only the file system, so the kernel's boot identifier would stay the same. The program
+    /// would conclude that the bytes of a killed process are still in the kernel's memory, which is wrong
+    /// here. So in this mount namespace the boot identifier is a file that changes.
     pub(crate) fn turn_on(&mut self, rng: &mut Rng) {
         let options = self.kind.options[self.mount_count % self.kind.options.len()];
         self.mount_count += 1;
@@ -68,14 +67,14 @@ impl Disk {
         assert_eq!(fs::read_to_string(BOOT_ID).expect("a name"), boot_id);
     }
 
-    /// Cuts the power. Whoever has files open gets errors from here on. With `flushes_log`, what the file
-    /// system knows of its names and sizes gets to the disk at the last moment, and the bytes do not.
+    /// Cuts the power. Open files return errors from here on. With `flushes_log`, the names and sizes of
+    /// files reach the disk at the last moment, and their bytes do not.
     pub(crate) fn cut(&self, flushes_log: bool) {
         let shutdown = if flushes_log { "shutdown -f" } else { "shutdown" };
         run(Command::new("xfs_io").args(["-x", "-c", shutdown]).arg(self.mount_point()));
     }
 
-    /// Takes the dead file system away, and with it whatever the kernel remembers of it. Nobody may use it.
+    /// Unmounts the dead file system, and so drops the kernel's memory of it. It must not be in use.
     pub(crate) fn take_away(&self) {
         run(Command::new("umount").arg(self.mount_point()));
     }
@@ -101,14 +100,14 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // A failing test may leave it mounted, or in use until its process is gone: then it goes with that.
+        // After a failed test it may still be mounted or in use; then it ends with the process.
         let _ = command("umount").arg("--lazy").arg(self.mount_point()).output();
     }
 }
 
-/// Runs a test of this binary, which is otherwise ignored, where its mounts and processes end with it. Prints
-/// what is skipped where that is not possible; that is a failure where `WHARF_REQUIRE_CLIENTS` is set, unless
-/// the kernel has no such file system or no loop devices.
+/// Runs a test of this binary, which is otherwise ignored, in namespaces that end with it. If that is not
+/// possible, prints that the test is skipped; with `WHARF_REQUIRE_CLIENTS` set it fails, unless the kernel
+/// lacks the file system or loop devices.
 pub(crate) fn run_apart(test: &str, kind: &FileSystem) {
     if let Some((obstacle, is_kernel)) = obstacle(kind) {
         let is_required = std::env::var_os("WHARF_REQUIRE_CLIENTS").is_some();
@@ -129,7 +128,7 @@ pub(crate) fn run_apart(test: &str, kind: &FileSystem) {
     assert!(output.status.success() && text.contains("1 passed"), "{test}: {}", output.status);
 }
 
-/// Why power cannot be cut here, and whether that is for want of something in the kernel.
+/// Why the power cannot be cut here, and whether the kernel lacks a feature.
 fn obstacle(kind: &FileSystem) -> Option<(String, bool)> {
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     if !known.lines().any(|line| line.trim_start() == kind.name) {
@@ -151,7 +150,7 @@ fn obstacle(kind: &FileSystem) -> Option<(String, bool)> {
     (!may).then(|| ("no namespaces can be made".to_owned(), false))
 }
 
-/// A program of the system, wherever the caller's path leads.
+/// A program of the system, independent of the caller's path.
 fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");

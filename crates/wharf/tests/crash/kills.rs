@@ -23,7 +23,7 @@ const LIFE_MAX: Duration = Duration::from_millis(90);
 /// The longest life of a process that is killed while it starts.
 const BIRTH_MAX: Duration = Duration::from_millis(30);
 
-/// How often everything promised is asked for with the upstream gone.
+/// The number of cycles between two checks of everything promised with the upstream gone.
 const ALONE_EVERY: u64 = 10;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,7 +64,7 @@ async fn f33_killed_over_and_over_under_load() {
     schedule.finish(&format!("slowest start {slowest_start:?}"));
 }
 
-/// Makes pulls cold again: removes some of what is stored, as an operator may. What is removed is promised no
+/// Makes pulls cold again: removes some of what is stored, as an operator may. Removed content is promised no
 /// more.
 pub(crate) fn lose_some(root: &Path, promised: &mut Received, rng: &mut Rng) {
     for path in audit::files_beneath(&root.join("blobs")) {

@@ -1,4 +1,4 @@
-//! What can be pulled: a few images whose blobs are of all the sizes that matter, under tags that move.
+//! Images to pull: a few with blobs of all relevant sizes, under tags that move.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
@@ -28,16 +28,16 @@ const LAYERS: [&[u64]; 8] = [
 ];
 const TAGS: [&str; 3] = ["latest", "1", "1.0"];
 
-/// The upstream and what it holds.
+/// The upstream and its content.
 pub(crate) struct Library {
     pub(crate) upstream: FakeRegistry,
     pub(crate) images: Vec<Image>,
     pub(crate) blobs: Vec<Blob>,
-    /// What each tag has named, from the last answer that somebody had on.
+    /// The digests that each tag has named since the last answer to a client.
     named: Mutex<BTreeMap<&'static str, Vec<String>>>,
 }
 
-/// What clients were given whole and the program has promised to keep.
+/// Content that clients have received whole and the program has promised to keep.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Received {
     pub(crate) blobs: BTreeSet<String>,
@@ -53,10 +53,10 @@ impl Received {
     }
 }
 
-/// The largest range that is fetched beside a transfer that comes past it, in bytes.
+/// The largest range that is fetched in parallel to a transfer that will reach it, in bytes.
 const SMALL_RANGE_BYTES: u64 = 128 * 1024;
 
-/// What a connection may hold on its way when it is left, in bytes: a piece that the upstream has counted and
+/// The bytes that a connection may have on the way when it is left: a piece that the upstream has counted and
 /// not sent.
 const ON_ITS_WAY_BYTES: u64 = 64 * 1024;
 
@@ -86,8 +86,8 @@ impl Library {
         self.blobs.iter().map(Blob::size).chain(manifests).sum()
     }
 
-    /// Whether clients ask for ranges of this blob. What was written out of order is on record a little later
-    /// than it is written while it is not in the store, so a kill before that may cost a part of it.
+    /// Whether clients ask for ranges of this blob. Bytes written out of order are recorded a little later
+    /// than they are written, so a kill in between may lose some.
     pub(crate) fn is_ranged(&self, blob: &Blob) -> bool {
         blob.size() > 1 && blob.digest.ends_with(['0', '1', '2', '3', '4'])
     }
@@ -105,12 +105,12 @@ impl Library {
     }
 
     fn name(&self, tag: &'static str, digest: &str) {
-        // Noted first: an answer may be there before the note otherwise.
+        // Noted first: otherwise an answer may come before the note.
         self.named().entry(tag).or_default().push(digest.to_owned());
         self.upstream.move_tag(REPOSITORY, tag, digest);
     }
 
-    /// A client was told what a tag names; from here on nothing older may be told.
+    /// A client got the digest of a tag; from here on no older one may be served.
     pub(crate) fn heard(&self, tag: &'static str, digest: &str) {
         let mut named = self.named();
         let names = named.get_mut(tag).expect("a tag of ours");
@@ -139,7 +139,7 @@ impl Library {
         }
     }
 
-    /// Everything promised is served while nobody can be asked, by a program that does nothing else.
+    /// Everything promised is served while the upstream is gone, by a program that does nothing else.
     pub(crate) async fn expect_served_alone(&self, promised: &Received, program: Program) {
         self.upstream.set_door(Endpoint::Registry, Door::Refuse).await;
         for digest in &promised.blobs {
@@ -162,8 +162,8 @@ impl Library {
         self.upstream.set_door(Endpoint::Registry, Door::Open).await;
     }
 
-    /// Of what the disk held when the program started, nothing has been sent again. Ranges may cost what
-    /// docs/reference/guarantees.md allows them: a small one beside the whole, and what is on its way on a
+    /// The upstream has sent nothing again that was on disk when the program started. Ranges may cost as much
+    /// as docs/reference/guarantees.md allows: a small one besides the whole, and the bytes on the way on a
     /// connection that is left for them.
     pub(crate) fn expect_nothing_twice(&self, before: &Audit) {
         let log = self.upstream.log();
@@ -183,12 +183,12 @@ impl Library {
         }
     }
 
-    /// Waits until the upstream has noticed that the program is gone, and has nothing more to send.
+    /// Waits until the upstream has noticed the end of the program, and sends nothing more.
     pub(crate) async fn forgotten_by_upstream(&self) {
         let endpoints = [Endpoint::Registry, Endpoint::Cdn];
         for endpoint in endpoints {
-            // A connection of the program may still wait to be accepted, with its request. One that comes
-            // after it is accepted after it.
+            // A connection of the program may still wait to be accepted, with its request. A later one is
+            // accepted after it.
             let before = self.upstream.log().connections(endpoint);
             drop(tokio::net::TcpStream::connect(self.upstream.address_of(endpoint)).await);
             let accepted = |log: &Log| log.connections(endpoint) > before;

@@ -1,4 +1,4 @@
-//! Clients that pull at the same time, each as it likes, and believe nothing.
+//! Clients that pull at the same time, independently, and check everything.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::schedule::Cycle;
 
 const CLIENT_COUNT: usize = 5;
 
-/// How many bytes of a body a client that leaves has read.
+/// The number of bytes that a leaving client has read.
 const TASTE_BYTES: usize = 200_000;
 
 /// Answers must be whole and right.
 const ON: u8 = 0;
-/// The same, and clients leave after the one at hand.
+/// The same, and clients leave after the current answer.
 const LAST: u8 = 1;
 /// Anything may fail, and nothing is promised any more.
 const OVER: u8 = 2;
@@ -39,7 +39,7 @@ struct Client {
 }
 
 impl Load {
-    /// Lets clients loose on `program`, and a tag move meanwhile.
+    /// Starts clients of `program`, and moves a tag meanwhile.
     pub(crate) fn start(program: &Program, library: &Arc<Library>, cycle: &mut Cycle<'_>) -> Self {
         let stage = Arc::new(AtomicU8::new(ON));
         let mut clients = JoinSet::new();
@@ -64,9 +64,9 @@ impl Load {
         self.stage.store(OVER, Ordering::SeqCst);
     }
 
-    /// Lets each client finish what it is doing; gives what they received.
+    /// Lets each client finish its answer. Returns the received content.
     pub(crate) async fn finish(self) -> Received {
-        // What is over stays over.
+        // The end is final.
         self.stage.fetch_max(LAST, Ordering::SeqCst);
         let mut received = Received::default();
         for client in within("the clients", self.clients.join_all()).await {
@@ -110,14 +110,14 @@ impl Client {
         let Some(connection) = self.open(blob).await? else { return Ok(()) };
         let digest = connection.read_digest().await?;
         assert_eq!(digest, blob.digest, "a whole body of other bytes");
-        // Of an empty blob there is nothing to keep before it has its name.
+        // An empty blob has no bytes to store before it has its name.
         if !self.is(OVER) && !self.library.is_ranged(blob) && blob.size() > 0 {
             received.blobs.insert(digest);
         }
         Ok(())
     }
 
-    /// Reads a little and leaves.
+    /// Reads some bytes and leaves.
     async fn taste(&self, blob: &Blob) -> Result<(), Broken> {
         let Some(mut connection) = self.open(blob).await? else { return Ok(()) };
         let piece = connection.read_piece(TASTE_BYTES).await?.unwrap_or_default();
@@ -164,7 +164,7 @@ impl Client {
         Ok(())
     }
 
-    /// A connection on which the head of a whole blob has come; none: it was refused after the end.
+    /// A connection that has received the head of a whole blob; `None` if it was refused after the end.
     async fn open(&self, blob: &Blob) -> Result<Option<Connection>, Broken> {
         let mut connection = Connection::open(self.address).await?;
         connection.request("GET", &host(), &target_of(&blob.digest), &[]).await?;

@@ -1,8 +1,8 @@
-//! The program is killed, the power is cut and bits rot, over and over: whatever is there afterwards is
-//! right, and what was promised is there.
+//! The program is killed, the power is cut and bits rot, again and again: content that is there afterwards is
+//! right, and promised content is there.
 //!
 //! Every run prints its seed; `WHARF_SEED` runs the same schedule again. The threads of the program are not
-//! part of the schedule, so a failure may take several runs to come back.
+//! part of the schedule, so a failure may take several runs to recur.
 
 mod audit;
 mod cuts;

@@ -1,4 +1,4 @@
-//! One bit of every stored file turns while nobody looks.
+//! One bit of every stored file flips while wharf is stopped.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ const FLIPS: u64 = 150;
 /// Either side of the size up to which a blob is verified before its first byte.
 const SIZES: [u64; 6] = [1, 700, 70_000, 256 * 1024, 256 * 1024 + 1, 400_000];
 
-/// How many of the files are manifests: one in so many.
+/// One file in this many is a manifest.
 const MANIFEST_EVERY: u64 = 8;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,7 +71,7 @@ fn is_right(answer: &Result<Response, Broken>, digest: &str) -> bool {
     answer.status == 200 && answer.complete && digest_of(&answer.body) == digest
 }
 
-/// Flips one bit of every file; gives how many there are.
+/// Flips one bit of every file. Returns the number of files.
 fn flip_all(root: &Path, mut rng: Rng) -> usize {
     let stored = ["blobs", "manifests"].iter().flat_map(|name| audit::files_beneath(&root.join(name)));
     let flip = |path| {

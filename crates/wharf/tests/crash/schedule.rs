@@ -1,11 +1,11 @@
-//! What happens when, decided by one number.
+//! The schedule of events, decided by one number.
 
 use std::env;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-/// So many cycles, each with random numbers of its own.
+/// A number of cycles, each with its own random numbers.
 pub(crate) struct Schedule {
     name: &'static str,
     seed: u64,
@@ -13,7 +13,7 @@ pub(crate) struct Schedule {
     started: Instant,
 }
 
-/// One cycle. Dropped by a panic, it says how to run it again.
+/// One cycle. If a panic drops it, it prints how to run it again.
 pub(crate) struct Cycle<'a> {
     schedule: &'a Schedule,
     pub(crate) number: u64,
@@ -40,12 +40,12 @@ impl Schedule {
         })
     }
 
-    /// Random numbers for what belongs to no cycle.
+    /// Random numbers outside the cycles.
     pub(crate) fn rng(&self) -> Rng {
         Rng::with_seed(self.seed)
     }
 
-    /// Says how it went.
+    /// Prints the result.
     pub(crate) fn finish(&self, what: &str) {
         let (elapsed, count) = (self.started.elapsed(), self.count.max(1));
         let each = elapsed / u32::try_from(count).expect("a number of cycles that ends");
@@ -59,7 +59,7 @@ impl Cycle<'_> {
         max.mul_f64(self.rng.f64())
     }
 
-    /// Random numbers for somebody else.
+    /// Random numbers for another part.
     pub(crate) fn fork(&mut self) -> Rng {
         self.rng.fork()
     }

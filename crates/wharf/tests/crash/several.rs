@@ -1,4 +1,4 @@
-//! The program ends while a blob comes over several connections: what they have brought is not fetched again.
+//! The program ends while a blob arrives over several connections: the received bytes are not fetched again.
 
 use rustix::process::{Pid, Signal, kill_process};
 use testkit::{BlobSource, FakeRegistry, Fault, Kind, Program, Rule, TempStore, within};
@@ -9,13 +9,13 @@ use crate::library::{REGISTRY, target_of};
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 48 * MIB;
 
-/// What each answer may have per second: several connections bring the blob faster than one.
+/// The throttle of each answer, in bytes per second: several connections fetch the blob faster than one.
 const RATE: u64 = 6 * MIB;
 
-/// More than four connections have on their way, from the upstream to the disk.
+/// More bytes than four connections have on the way, from the upstream to the disk.
 const ON_ITS_WAY: u64 = 4 * 512 * 1024;
 
-/// Pulls a blob until half of it has come, lets `end` end the program, and pulls it again.
+/// Pulls a blob until half of it has arrived, lets `end` end the program, and pulls it again.
 async fn end_in_the_middle(end: impl FnOnce(Program)) {
     let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
     let digest = upstream.put_blob(BlobSource::Generated { seed: 9, len: SIZE });

@@ -1,4 +1,4 @@
-//! `wharf check`, and which configuration is read.
+//! `wharf check`, and the choice of the configuration.
 
 use std::fs;
 
@@ -117,7 +117,7 @@ fn the_schema_is_printed_whatever_the_configuration_is() {
     assert_eq!(code, Some(2), "{complained}");
 }
 
-/// Asserts which configuration is the one that was read.
+/// Asserts which configuration was read.
 #[track_caller]
 fn check_read(command: &mut std::process::Command, expected: &str) {
     let output = command.output().unwrap();
@@ -151,7 +151,7 @@ fn a_configuration_that_was_named_must_be_there() {
     );
 }
 
-/// User 000 of a first day: `REGISTRY_PROXY_USERNAME` was ignored without a word.
+/// User 000 of a first day: `REGISTRY_PROXY_USERNAME` was ignored silently.
 #[test]
 fn variables_of_another_registry_are_not_ignored_in_silence() {
     let directory = tempfile::tempdir().unwrap();
@@ -228,7 +228,7 @@ fn arguments_that_other_programs_take_are_answered_with_what_to_write() {
 #[test]
 fn a_configuration_that_cannot_be_read_says_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
-    // What Docker makes where the file of a bind mount is missing.
+    // Docker creates such a directory if the file of a bind mount is missing.
     fs::create_dir(directory.path().join("wharf.toml")).unwrap();
     fs::write(directory.path().join("utf16.toml"), b"\xff\xfe[\0s\0").unwrap();
     for (arguments, expected) in [

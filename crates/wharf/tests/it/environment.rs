@@ -1,4 +1,4 @@
-//! A container that has no file: everything by variables, and what is above what.
+//! A container without a file: every key by variables, and the order of sources.
 
 use std::fs;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use testkit::{Auth, Behaviour, Endpoint, FakeRegistry, Image};
 
 use crate::program::{Program, command, run};
 
-/// A name with everything that no variable can have.
+/// A name with every character that a variable cannot have.
 const NAME: &str = "registry-1.corp.test:8443";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,7 +24,7 @@ async fn a_registry_with_a_login_is_served_without_any_file() {
         ("WHARF_ADMIN_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
         ("WHARF_SERVER_DEFAULT_REGISTRY".to_owned(), NAME.to_owned()),
         ("WHARF_STORAGE_ROOT".to_owned(), "./elsewhere".to_owned()),
-        // Above the default that an image has for it.
+        // It overrides the default of the image.
         ("WHARF_ROOT".to_owned(), "./nowhere".to_owned()),
         ("WHARF_REGISTRIES".to_owned(), NAME.to_owned()),
         (of_the_registry("UPSTREAM"), upstream.url()),

@@ -9,7 +9,7 @@ use testkit::client;
 
 use crate::program::{Program, command};
 
-/// Addresses in the files for clients that name no registry; it is told by `?ns=` instead.
+/// Addresses in the files for clients that name no registry, because `?ns=` does.
 const BARE: [&str; 3] = ["10.0.0.5:5000", "wharf:5000", "registry.home.arpa:5000"];
 
 fn examples() -> Vec<PathBuf> {
@@ -21,7 +21,7 @@ fn examples() -> Vec<PathBuf> {
     directories
 }
 
-/// The variables of an environment file beside the configuration.
+/// The variables of an environment file next to the configuration.
 fn variables(example: &Path) -> Vec<(String, OsString)> {
     let text = fs::read_to_string(example.join("wharf.env")).unwrap_or_default();
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -31,7 +31,7 @@ fn variables(example: &Path) -> Vec<(String, OsString)> {
         .collect()
 }
 
-/// The files of an example, those in directories of it too.
+/// The files of an example, also in its directories.
 fn files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -124,7 +124,7 @@ fn authorities(example: &Path) -> Vec<String> {
         let text = fs::read_to_string(&path).unwrap();
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | ':' | '-' | '_'));
         found.extend(words.filter(|word| word.ends_with(":5000") && *word != "0.0.0.0:5000").map(|word| {
-            // In `http://host:5000` the word begins behind the slashes.
+            // In `http://host:5000` the word starts after the slashes.
             word.trim_start_matches(':').to_owned()
         }));
     }
@@ -133,8 +133,8 @@ fn authorities(example: &Path) -> Vec<String> {
     found
 }
 
-/// The example's configuration on free ports, in the working directory, with nobody to ask: what leads to a
-/// registry is then answered with its being offline, and what does not with an unknown name.
+/// The example's configuration on free ports, in the working directory, and offline: requests for a registry
+/// are answered as offline, and others with an unknown name.
 fn offline(text: &str) -> String {
     let text = text
         .replace("root = \"/var/lib/wharf\"", "root = \"./data\"")
@@ -169,7 +169,7 @@ async fn every_address_in_a_file_for_clients_leads_to_a_registry() {
     }
 }
 
-/// What the Dockerfile says behind `word`.
+/// The text after `word` in the Dockerfile.
 fn in_the_image(word: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/image/Dockerfile");
     let text = fs::read_to_string(path).unwrap();
@@ -177,7 +177,7 @@ fn in_the_image(word: &str) -> String {
     line.trim_matches([' ', '[', ']', '"']).to_owned()
 }
 
-/// Every file in a directory that is part of the repository's set-ups and pages.
+/// Every file of set-ups and pages in a directory.
 fn texts(directory: &str) -> Vec<(PathBuf, String)> {
     let mut paths = Vec::new();
     files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(directory), &mut paths);
@@ -185,8 +185,8 @@ fn texts(directory: &str) -> Vec<(PathBuf, String)> {
     paths.into_iter().filter_map(read).collect()
 }
 
-/// Table 2, number 1, of a first day: a volume where the image has no directory is root's, and nothing
-/// starts.
+/// Table 2, number 1, of a first day: a volume at a path that the image lacks belongs to root, and wharf does
+/// not start.
 #[test]
 fn every_container_stores_where_the_image_has_a_volume_for_it() {
     let volume = in_the_image("VOLUME");
@@ -198,8 +198,8 @@ fn every_container_stores_where_the_image_has_a_volume_for_it() {
         let words: Vec<&str> = text.split_whitespace().collect();
         let mounts = words.windows(2).filter(|pair| matches!(pair[0], "-v" | "--volume" | "-"));
         for mount in mounts.map(|pair| pair[1].trim_matches(['"', '\''])) {
-            // A named volume, or a directory of the host that holds data. What ends in `:ro` is a file to
-            // read.
+            // A named volume, or a directory of the host that holds data. A mount that ends in `:ro` is a
+            // file to read.
             let Some((source, target)) = mount.split_once(':') else { continue };
             if source.contains("wharf") && target.starts_with('/') && !target.ends_with(":ro") {
                 assert_eq!(target, volume, "{}: {mount}", path.display());

@@ -1,4 +1,4 @@
-//! The log: what is never in it, and that nobody waits for it.
+//! The log never contains secrets, and no request waits for it.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::program::{Program, configuration, registry};
 
 const CANARY: &str = "canary-7f3a";
 
-/// A registry that takes this account only, as a token service or by the password itself.
+/// A registry that accepts only this account, by a token or by the password.
 async fn private_registry(is_bearer: bool) -> FakeRegistry {
     let (user, password) = ("robot".to_owned(), format!("{CANARY}-password"));
     let auth = if is_bearer {
@@ -66,7 +66,7 @@ async fn no_secret_is_logged_at_any_level() {
     }
 }
 
-/// What a redirect or a challenge names may be signed in its path.
+/// The target of a redirect or a challenge may have a signature in its path.
 #[tokio::test(flavor = "multi_thread")]
 async fn t28_of_paths_only_the_registrys_own_are_logged() {
     let fake = FakeRegistry::start().await;
@@ -98,7 +98,7 @@ async fn t28_of_paths_only_the_registrys_own_are_logged() {
 }
 
 fn base64(text: &str) -> String {
-    // As far as it does not depend on what stands before and after: the first whole groups of the text.
+    // Only the first whole groups of the text, which do not depend on the text around it.
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     text.as_bytes()
         .chunks_exact(3)
@@ -157,18 +157,18 @@ async fn a_log_that_nobody_reads_holds_up_no_request() {
     drop(unread);
 }
 
-/// A process that is ended and reaped however the test ends.
+/// A process that is killed and reaped at the end of the test.
 struct Ended(std::process::Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // When it has ended already, both fail, and that is well.
+        // Both fail if it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The log, which tells the port elsewhere, is not read here.
+/// This test does not read the log, which names the port elsewhere.
 fn free_address() -> std::net::SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

@@ -1,4 +1,4 @@
-//! The whole process before a fake registry: how it starts, serves, speaks, and ends.
+//! The whole process in front of a fake registry: its start, answers, log and end.
 
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 

@@ -1,5 +1,4 @@
-//! The program as an operator runs it: a configuration, a directory, a log that is read, signals by process
-//! id.
+//! The program as an operator runs it: a configuration, a directory, a log, signals by process id.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
@@ -17,7 +16,7 @@ use testkit::{Endpoint, FakeRegistry};
 /// The longest wait for anything here; only a failing test waits so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running `wharf serve`. Dropping it ends it.
+/// A running `wharf serve`. Dropping it ends the process.
 pub(crate) struct Program {
     child: Child,
     log: Arc<LogLines>,
@@ -33,7 +32,7 @@ struct LogLines {
 }
 
 impl LogLines {
-    /// The first line that contains `text`, once it is there.
+    /// Waits for the first line that contains `text`.
     fn wait_for(&self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut lines = self.lines.lock().unwrap();
@@ -48,7 +47,7 @@ impl LogLines {
     }
 }
 
-/// `wharf` with these arguments in `directory` and with no environment but what is added.
+/// `wharf` with these arguments in `directory`, and with an empty environment.
 pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
     command.args(arguments).current_dir(directory).env_clear().stdin(Stdio::null());
@@ -73,12 +72,12 @@ pub(crate) fn configuration(rest: &str) -> String {
 }
 
 impl Program {
-    /// Starts with `configuration` in a directory of its own, and waits until it listens.
+    /// Starts with `configuration` in a new directory, and waits until it listens.
     pub(crate) fn start(configuration: &str) -> Self {
         Self::start_in(Arc::new(tempfile::tempdir().unwrap()), configuration, &[])
     }
 
-    /// Starts in `directory`, with `variables` for an environment.
+    /// Starts in `directory` with the environment `variables`.
     pub(crate) fn start_in(
         directory: Arc<TempDir>,
         configuration: &str,
@@ -97,7 +96,7 @@ impl Program {
         let (pipe, reader) = (child.stderr.take().unwrap(), Arc::clone(&log));
         std::thread::spawn(move || read_lines(pipe, &reader));
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        // Made before it listens, so that it is ended even if it never does.
+        // Created before it listens, so that the process ends even if it never does.
         let mut program = Self { child, log, address: unknown, admin: unknown, directory };
         let scheme =
             if program.wait_for_line("listening on ").contains("https://") { "https" } else { "http" };
@@ -113,12 +112,12 @@ impl Program {
         rest[..end].parse().unwrap_or_else(|_| panic!("no address in {line:?}"))
     }
 
-    /// The first line of the log that contains `text`, once it is there.
+    /// Waits for the first line of the log that contains `text`.
     pub(crate) fn wait_for_line(&self, text: &str) -> String {
         self.log.wait_for(text)
     }
 
-    /// What was logged so far.
+    /// The log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lines.lock().unwrap().join("\n")
     }
@@ -128,13 +127,13 @@ impl Program {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Lets it write no file longer than this.
+    /// Limits the size of the files that it writes.
     pub(crate) fn limit_file_size(&self, bytes: u64) {
         let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
         prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).unwrap();
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it ends.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -161,7 +160,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // When it has ended already, both fail, and that is well.
+        // Both fail if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

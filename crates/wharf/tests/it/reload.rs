@@ -1,4 +1,4 @@
-//! A configuration that changes while clients are served.
+//! Changes of the configuration while clients are served.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,7 +17,7 @@ use crate::program::{Program, configuration, registry, run};
 
 const CLIENT_COUNT: usize = 100;
 
-/// Has the program load `text`, and returns the status and the words of the answer.
+/// Makes the program load `text`, and returns the status and the text of the answer.
 async fn reload(program: &Program, text: &str) -> (u16, String) {
     fs::write(program.directory.path().join("wharf.toml"), text).unwrap();
     ask_to_reload(program).await
@@ -33,7 +33,7 @@ async fn get(program: &Program, registry: &str, target: &str) -> client::Respons
     program.get(&format!("{registry}.localhost"), target).await.unwrap()
 }
 
-/// A connection on which the head of a blob came; the rest waits for the gate.
+/// A connection that has received the head of a blob; the gate holds the rest.
 async fn begin(program: &Program, registry: &str, digest: &str) -> Connection {
     let mut connection = Connection::open(program.address).await.unwrap();
     let target = format!("/v2/library/app/blobs/{digest}");
@@ -42,12 +42,12 @@ async fn begin(program: &Program, registry: &str, digest: &str) -> Connection {
     connection
 }
 
-/// How often each change is made; `WHARF_RELOAD_ROUNDS` makes it a soak.
+/// The number of rounds of changes; `WHARF_RELOAD_ROUNDS` sets more for a soak test.
 fn round_count() -> usize {
     std::env::var("WHARF_RELOAD_ROUNDS").map_or(3, |rounds| rounds.parse().expect("a number"))
 }
 
-/// Pulls the image of the round, over and over, until all is over. Counts each whole image.
+/// Pulls the image of the round again and again until the end. Counts each whole image.
 async fn pull_images(
     program: Arc<Program>,
     images: Arc<Vec<Image>>,
@@ -74,7 +74,7 @@ async fn f41_under_a_hundred_clients_reloads_lose_no_byte_and_refuse_no_connecti
     let (hub, quay) = (FakeRegistry::start().await, FakeRegistry::start().await);
     let base = configuration(&format!("[log]\naccess = false\n{}", registry("docker.io", &hub)));
     let other = registry("quay.io", &quay);
-    // Each of these touches the registry that is pulled from, or one beside it.
+    // Each of these changes the registry of the pulls, or another one.
     let texts = [
         format!("{base}{other}"),
         format!("{base}tag_ttl = \"1s\"\n{other}"),
@@ -83,7 +83,7 @@ async fn f41_under_a_hundred_clients_reloads_lose_no_byte_and_refuse_no_connecti
         base.replace("access = false", "access = false\nlevel = \"error\""),
         base.clone(),
     ];
-    // With each change another image is pulled cold.
+    // Each change comes with another cold image.
     let image_count = round_count() * texts.len();
     let images: Vec<_> =
         (0..image_count).map(|seed| Image::generated(seed as u64, &[200_000, 900_000])).collect();
@@ -124,7 +124,7 @@ async fn f41_under_a_hundred_clients_reloads_lose_no_byte_and_refuse_no_connecti
     }
 }
 
-/// Whatever a reload makes goes with what it was made for.
+/// Parts made by a reload end with the registry that they were made for.
 #[tokio::test(flavor = "multi_thread")]
 async fn f41_a_hundred_reloads_leave_no_file_open_and_no_series_behind() {
     let (hub, quay) = (FakeRegistry::start().await, FakeRegistry::start().await);
@@ -181,7 +181,7 @@ async fn f41_a_registry_that_is_removed_finishes_and_one_that_comes_back_goes_on
     assert_eq!((status, told.as_str()), (200, "wharf.toml: removed quay.io\n"));
     let gone = program.get("127.0.0.1", "/v2/?ns=quay.io").await.unwrap();
     assert_eq!(gone.status, 404);
-    // It is back at once, with its transfer: nobody waits for the lock of its store.
+    // It is back at once, with its transfer, without waiting for the lock of its store.
     assert_eq!(reload(&program, &both).await.0, 200);
     let mut second = begin(&program, "quay.io", digest).await;
     assert_eq!(reload(&program, &one).await.0, 200);
@@ -194,7 +194,7 @@ async fn f41_a_registry_that_is_removed_finishes_and_one_that_comes_back_goes_on
     drop((first, second));
     program.wait_for_line("quay.io: the last transfer has ended, and the store is closed");
     assert!(!program.metrics().await.contains("registry=\"quay.io\""));
-    // Its root is free: under another name it is another registry's.
+    // Its root is free, so a registry of another name can use it.
     let root = program.directory.path().join("wharf-data/quay.io");
     let renamed = registry("mirror.example", &quay) + &format!("root = {root:?}\n");
     assert_eq!(reload(&program, &format!("{one}{renamed}")).await.0, 200);
@@ -203,8 +203,7 @@ async fn f41_a_registry_that_is_removed_finishes_and_one_that_comes_back_goes_on
     assert_eq!(quay.log().count_at(Endpoint::Cdn, Kind::GetBlob), 1, "what was stored is there");
 }
 
-/// The directory of one registry cannot become another one's in one step: nobody can say when the first is
-/// done with it.
+/// A root cannot pass from one registry to another in one reload, because the first may still use it.
 #[tokio::test(flavor = "multi_thread")]
 async fn f41_a_root_goes_from_one_name_to_another_in_two_steps() {
     let hub = FakeRegistry::start().await;
@@ -231,7 +230,7 @@ async fn f41_a_root_goes_from_one_name_to_another_in_two_steps() {
     assert_eq!(hub.log().count(Kind::GetManifest), before);
 }
 
-/// A pipe is empty the second time: reading it would wait for ever, and the stop with it.
+/// A second read of a pipe would block for ever, and so would the stop.
 #[tokio::test(flavor = "multi_thread")]
 async fn f41_a_configuration_from_a_pipe_is_read_once_and_the_program_still_ends() {
     let hub = FakeRegistry::start().await;
@@ -295,7 +294,7 @@ async fn f41_what_did_not_change_keeps_its_connections_and_what_it_knows() {
     let before = known(&hub);
     assert_eq!(reload(&program, &format!("{text}{}", registry("quay.io", &quay))).await.0, 200);
     pull("2").await;
-    // Rules are no reason for another connection or another token either.
+    // A change of rules needs no other connection and no other token either.
     assert_eq!(reload(&program, &format!("{text}tag_ttl = \"0s\"\ncatalog = false\n")).await.0, 200);
     pull("3").await;
     assert_eq!(known(&hub), before);
@@ -323,7 +322,7 @@ async fn f41_a_changed_password_is_shown_from_the_next_request_on() {
     hub.change(|behaviour| behaviour.auth = credentials("new"));
     hub.revoke_tokens();
     assert_ne!(get(&program, "docker.io", "/v2/library/app/manifests/2").await.status, 200);
-    // Nobody asks for it: the file changed.
+    // The changed file alone causes it.
     fs::write(&password, "new\n").unwrap();
     let line = program.wait_for_line("reload (a changed file) of wharf.toml");
     assert!(line.ends_with("changed docker.io (upstream)"), "{line}");
@@ -360,7 +359,7 @@ async fn f41_a_bad_file_is_refused_whole_with_every_mistake_and_the_old_one_goes
         404,
         "nothing of it is there"
     );
-    // What only the rooms can tell to be wrong is refused as well, and so is a store that cannot be opened.
+    // A mistake that only making the upstream shows is refused too, and so is a store that cannot be opened.
     for wrong in ["proxy = \"http://\"\n", "[[registry]]\nname = \"ghcr.io\"\nroot = \"/proc/wharf\"\n"] {
         let (status, told) = reload(&program, &format!("{text}{wrong}")).await;
         assert_eq!(status, 422, "{told}");
@@ -496,7 +495,7 @@ async fn f41_wharf_reload_tells_what_changed_and_ends_by_that() {
          listen of [server] needs a restart; until then it is 127.0.0.1:0\n"
     );
     program.wait_for_line("listen of [server] needs a restart");
-    // A mistake is told by the command itself.
+    // The command itself reports a mistake.
     put(&format!("{text}tag_tll = \"1m\"\n"));
     let (code, told, complained) = ask();
     assert_eq!((code, told.as_str()), (Some(1), ""));
@@ -504,7 +503,7 @@ async fn f41_wharf_reload_tells_what_changed_and_ends_by_that() {
         complained.contains("tag_tll") && complained.ends_with("; nothing was reloaded\n"),
         "{complained}"
     );
-    // What only the running process can tell comes from there.
+    // The running process reports the mistakes that only it can find.
     put(&format!("{text}[[registry]]\nname = \"ghcr.io\"\nroot = \"/proc/wharf\"\n"));
     let (code, told, complained) = ask();
     assert_eq!((code, told.as_str()), (Some(1), ""));

@@ -1,4 +1,4 @@
-//! What a client gets, seen from outside.
+//! The answers to clients.
 
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ async fn the_metrics_say_what_each_store_holds() {
         format!("wharf_stored_bytes{{registry=\"docker.io\",kind=\"manifest\"}} {}", manifest.body.len()),
         "wharf_stored_objects{registry=\"docker.io\",kind=\"manifest\"} 1".to_owned(),
     ];
-    // Small blobs are stored a moment after they were served.
+    // Small blobs are stored a moment after the answer.
     let settled = async {
         loop {
             let metrics = program.metrics().await;

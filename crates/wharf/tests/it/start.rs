@@ -1,4 +1,4 @@
-//! How it starts, and what keeps it from starting.
+//! The start, and the reasons against one.
 
 use std::io::BufRead;
 use std::net::TcpListener;
@@ -23,7 +23,7 @@ async fn the_log_begins_with_how_to_reach_each_registry() {
     let log = program.log();
     let said: Vec<&str> = log.lines().filter_map(|line| Some(line.split_once(" INFO wharf")?.1)).collect();
     let said = said.iter().filter_map(|line| Some(line.split_once(": ")?.1));
-    // How many files this machine allows is told where they are few.
+    // A low limit of open files adds a line.
     let said: Vec<&str> = said.filter(|line| !line.starts_with("open-file limit")).collect();
     let expected = [
         format!("wharf {} with wharf.toml", env!("CARGO_PKG_VERSION")),
@@ -65,7 +65,7 @@ async fn the_systems_authorities_are_read_once_for_all_registries() {
     let path = directory.path().join("authorities.pem");
     mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let variables = [("SSL_CERT_FILE", path.clone().into())];
-    // It waits for a reader and is gone then: whoever opened the pipe once more would wait for ever.
+    // It waits for a reader and then ends: opening the pipe a second time would block for ever.
     let writer = std::thread::spawn(move || std::fs::write(path, Authority::new().pem()).unwrap());
     let builtin = configuration("");
     let program = Program::start_in(directory, &builtin, &variables);
@@ -121,7 +121,7 @@ fn newcomer_10_a_wrong_root_is_one_line_that_says_how_to_set_another() {
     }
 }
 
-/// A start in vain leaves nothing behind.
+/// A failed start leaves nothing behind.
 #[test]
 fn newcomer_12_a_start_that_fails_makes_no_directories() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -241,7 +241,7 @@ fn what_keeps_all_registries_from_starting_is_one_line() {
         );
     }
     open(0o555);
-    // Root may write anywhere, so somebody else has to try.
+    // Root may write anywhere, so another user has to try.
     let Some((code, complained)) = run_unprivileged(directory.path()) else { return };
     let (user, shown) = (UNPRIVILEGED, data.display());
     assert_eq!(
@@ -280,7 +280,7 @@ fn newcomer_a_root_that_cannot_be_made_is_to_be_made_by_root_and_nothing_else_gi
 /// The user that containers of wharf run as.
 const UNPRIVILEGED: u32 = 65532;
 
-/// Runs `wharf serve` as that user; none where this process may not become it.
+/// Runs `wharf serve` as that user. Returns `None` if this process may not become it.
 fn run_unprivileged(directory: &std::path::Path) -> Option<(Option<i32>, String)> {
     if !rustix::process::geteuid().is_root() {
         return None;
@@ -297,7 +297,7 @@ fn run_unprivileged(directory: &std::path::Path) -> Option<(Option<i32>, String)
     Some((output.status.code(), String::from_utf8(output.stderr).unwrap()))
 }
 
-/// In a container everybody who may write is the container's own, and volumes come open to all.
+/// In a container every user belongs to it, and volumes are often writable by all.
 fn is_container() -> bool {
     ["/.dockerenv", "/run/.containerenv"].iter().any(|path| std::path::Path::new(path).exists())
 }

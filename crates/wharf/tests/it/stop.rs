@@ -1,4 +1,4 @@
-//! How it ends: once told, it finishes what it began; told twice, it ends.
+//! The end: after one signal it finishes running answers; after two it ends at once.
 
 use rustix::process::Signal;
 use testkit::client::Connection;
@@ -7,7 +7,7 @@ use testkit::{FakeRegistry, Fault, Gate, Image, Kind, Rule};
 use crate::program::{Program, configuration, registry};
 use crate::terminal::Terminal;
 
-/// A program in the middle of sending a layer, of which the rest comes when the gate opens.
+/// A program in the middle of sending a layer. The gate holds the rest.
 struct Pull {
     program: Program,
     connection: Connection,
@@ -36,7 +36,7 @@ async fn told_once_it_finishes_the_answers_and_refuses_new_clients() {
     let Pull { mut program, mut connection, gate, layer, _hub } = begin_pull("").await;
     program.signal(Signal::TERM);
     program.wait_for_line("SIGTERM: no new connections, finishing 1 request (up to 60s)");
-    // The listener is closed a moment after the signal was noticed.
+    // The listener closes a moment after the signal.
     let refused = async { while Connection::open(program.address).await.is_ok() {} };
     testkit::within("new clients are refused", refused).await;
     gate.release();
@@ -74,7 +74,7 @@ async fn a_transfer_that_was_cut_off_goes_on_after_the_restart() {
         begin_pull("shutdown_grace = \"0s\"").await;
     let digest = testkit::digest_of(&layer);
     let (first, _) = {
-        // Half of it is there, for the client and so for the disk, before anything ends.
+        // The client has half of it, and so has the disk, before the program ends.
         let mut first = Vec::new();
         while first.len() < 400_000 {
             first.extend_from_slice(&connection.read_piece(64 * 1024).await.unwrap().unwrap());
@@ -154,7 +154,7 @@ async fn of_what_is_kept_nothing_is_said() {
     assert!(line.contains("request outcome=miss status=200") && !line.contains("kept"), "{line}");
 }
 
-/// A write beyond `ulimit -f` would end the process (SIGXFSZ); it is a disk without room instead.
+/// A write beyond `ulimit -f` would end the process (SIGXFSZ); it counts as a full disk instead.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_larger_than_allowed_costs_the_copy_and_not_the_process() {
     let hub = FakeRegistry::start().await;
@@ -166,7 +166,7 @@ async fn a_file_larger_than_allowed_costs_the_copy_and_not_the_process() {
     let answer = program.get("docker.io.localhost", &target).await.unwrap();
     assert!(answer.complete && answer.body == image.layers[0].bytes());
     assert_eq!(program.get("127.0.0.1", "/readyz").await.unwrap().status, 200);
-    // Table 2, number 4, of a first day: the line said `miss` alone, which means that it was kept.
+    // Table 2, number 4, of a first day: the line said only `miss`, which means that it was stored.
     let line = program.wait_for_line(&format!("reference={}", image.layers[0].digest));
     assert!(line.contains("request outcome=miss status=200") && line.contains(" kept=false "), "{line}");
     let bypassed = "wharf_bypassed_total{registry=\"docker.io\",reason=\"store_failed\"} 1";

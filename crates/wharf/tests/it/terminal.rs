@@ -1,4 +1,4 @@
-//! The program as a person runs it: what it says goes to a terminal.
+//! The program as a person runs it, with a terminal.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::program::{PATIENCE, command};
 
-/// A running `wharf serve` whose standard error is a terminal. Dropping it ends it.
+/// A running `wharf serve` whose standard error is a terminal. Dropping it ends the process.
 pub(crate) struct Terminal {
     child: Child,
     /// The other side of the terminal.
@@ -35,7 +35,7 @@ impl Terminal {
         let mut command = with_signals(&command(directory.path(), &["serve"]));
         command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::from(line));
         let child = command.spawn().unwrap();
-        // It holds the program's side of the terminal, which would stay open with it.
+        // It holds the program's side of the terminal open.
         drop(command);
         let screen = Some(File::from(screen));
         let mut terminal = Self { child, screen, text: String::new(), _directory: directory };
@@ -51,7 +51,7 @@ impl Terminal {
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while !seen.contains(&text) {
-                // A terminal whose other side is closed fails (EIO): then this was all.
+                // A terminal whose other side is closed fails (EIO), which ends the output.
                 let Ok(length) = screen.read(&mut buffer) else { break };
                 seen.push_str(&String::from_utf8_lossy(&buffer[..length]));
             }
@@ -63,7 +63,7 @@ impl Terminal {
         (self.screen, self.text) = (Some(screen), seen);
     }
 
-    /// Closes the terminal, as a window is closed.
+    /// Closes the terminal, like a window.
     pub(crate) fn hang_up(&mut self) {
         self.screen = None;
     }
@@ -72,7 +72,7 @@ impl Terminal {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits until it has ended by itself: its exit code, or the signal that ended it.
+    /// Waits until it ends. Returns its exit code, or the signal that ended it.
     pub(crate) fn wait(&mut self) -> Result<i32, Option<i32>> {
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
@@ -85,8 +85,7 @@ impl Terminal {
     }
 }
 
-/// The same program, to which signals mean what they mean to one that a person starts, also where whatever
-/// runs the tests ignores them.
+/// The same program with the default effect of signals, even if the test runner ignores them.
 fn with_signals(plain: &Command) -> Command {
     let mut command = Command::new("/usr/bin/env");
     command.arg("--default-signal=HUP").arg(plain.get_program()).args(plain.get_args());
@@ -105,7 +104,7 @@ fn with_signals(plain: &Command) -> Command {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // When it has ended already, both fail, and that is well.
+        // Both fail if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

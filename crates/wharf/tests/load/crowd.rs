@@ -1,4 +1,4 @@
-//! Many clients in one process, and what they measure.
+//! Many clients in one process, and their measurements.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ pub(crate) const WHARF: &str = env!("CARGO_BIN_EXE_wharf");
 /// The host name of the registry `hub.test`.
 pub(crate) const HUB: &str = "hub.test.localhost";
 
-/// Clients that connect or read at the same time, where only their number matters and not their haste.
+/// Clients that connect or read at the same time, where only their number matters.
 const HASTE: usize = 64;
 
-/// What this process opens beside its clients.
+/// The descriptors of this process besides its clients'.
 const OWN_DESCRIPTOR_COUNT: usize = 1000;
 
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// The crowds take turns: they share this process's descriptors.
+/// The tests run one after another: they share this process's descriptors.
 pub(crate) async fn take_turn() -> MutexGuard<'static, ()> {
     TURN.lock().await
 }
 
-/// How many of `wanted` clients this process can be at once. Says so where it is fewer.
+/// The number of clients, at most `wanted`, that this process can run at once. Prints a lower number.
 pub(crate) fn client_count(wanted: usize) -> usize {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("a limit may be raised so far");
@@ -59,12 +59,12 @@ pub(crate) async fn stored_blob(
     path
 }
 
-/// What `count` clients make, a few at a time.
+/// The results of `count` clients, a few at a time.
 pub(crate) async fn each<F: Future>(count: usize, client: impl Fn(usize) -> F) -> Vec<F::Output> {
     stream::iter(0..count).map(client).buffer_unordered(HASTE).collect().await
 }
 
-/// The descriptors of a program that nobody is connected to.
+/// The descriptors of a program without connections.
 pub(crate) async fn resting_descriptors(program: &Program) -> usize {
     let alone = async { while program.metric("wharf_connections ", "").await > 1.0 {} };
     within("everybody has left", alone).await;
@@ -89,7 +89,7 @@ pub(crate) async fn wait_for_descriptors(program: &Program, count: usize) {
     within("descriptors that are given back", back).await;
 }
 
-/// What of a crowd's memory may stay for good, in bytes: the tables that grew with it.
+/// The memory of a crowd that may remain, in bytes: the tables that grew with it.
 const LEFT_BYTES_MAX: u64 = 24 << 20;
 
 /// Waits until the program has given back the memory of a crowd; before that it had `resident_bytes`.
@@ -103,7 +103,7 @@ pub(crate) async fn wait_for_memory(program: &Program, resident_bytes: u64) {
     within("memory that is given back", back).await;
 }
 
-/// A refusal as it must be.
+/// The required refusal.
 pub(crate) fn check_refusal(answer: &Response) {
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{}", answer.text());
     assert!(answer.complete && answer.text().contains("\"UNAVAILABLE\""), "{}", answer.text());

@@ -1,5 +1,5 @@
-//! A thousand clients that each pull the layers of one cold image side by side, as Docker does, and as many
-//! on a transfer that never brings a byte.
+//! A thousand clients that each pull the layers of one cold image in parallel, as Docker does, and as many on
+//! a transfer that never delivers a byte.
 
 use std::time::Instant;
 
@@ -12,10 +12,10 @@ use crate::crowd::{
     HUB, WHARF, blob, check_health, check_refusal, client_count, each, stored_blob, take_turn,
 };
 
-/// Layers of the image, in bytes. They are larger than what is verified before its first byte leaves.
+/// Layers of the image, in bytes. They are larger than blobs that are verified before the first byte.
 const LAYERS: [usize; 5] = [300_000, 290_000, 280_000, 270_000, 263_000];
 
-/// Where the upstream pauses in each of them, so that all answers are under way at the same time.
+/// The offset at which the upstream pauses in each of them, so that all answers run at the same time.
 const PAUSED_AT: u64 = 100_000;
 
 /// Answers at once, where a registry hangs.
@@ -30,7 +30,7 @@ async fn f23_a_thousand_clients_that_pull_five_layers_each_are_all_served_and_co
     let digests: Vec<String> = layers.iter().map(|layer| upstream.put_blob(layer.clone())).collect();
     let gate = Gate::new();
     upstream.script(Rule::new(Kind::GetBlob, Fault::PauseAt(PAUSED_AT, gate.clone())));
-    // Here a thousand clients have one address; apart from that these are the defaults.
+    // A thousand clients have one address here; otherwise these are the defaults.
     let bounds = "client_connection_count_max = 10_000";
     let program = Program::start_bounded(WHARF, store.path(), &[("hub.test", &upstream)], bounds);
     let answers = each(count, async |index| {
@@ -83,7 +83,7 @@ async fn f49_a_herd_on_a_transfer_without_a_byte_leaves_room_for_everybody_else(
         answer.status
     }));
     let others = async {
-        // Three quarters of all answers wait for the transfer; whoever else wants it is refused meanwhile.
+        // Three quarters of all answers wait for the transfer; other clients of it are refused meanwhile.
         let refused = refusals.acquire_many(ANSWER_COUNT as u32 / 4);
         let _refused = within("refusals", refused).await.expect("an open semaphore");
         let began = Instant::now();
@@ -99,7 +99,7 @@ async fn f49_a_herd_on_a_transfer_without_a_byte_leaves_room_for_everybody_else(
     };
     let (statuses, ()) = tokio::join!(asked, others);
     let count = |wanted: &[u16]| statuses.iter().filter(|status| wanted.contains(status)).count();
-    // On a machine that is slow enough the transfer is given up before it is let go on.
+    // On a slow machine the transfer fails before the gate opens.
     assert_eq!((count(&[200, 504]), count(&[503])), (ANSWER_COUNT / 4 * 3, ANSWER_COUNT / 4));
     assert!(hung.log().body_bytes(&wanted) <= 300_000);
 }

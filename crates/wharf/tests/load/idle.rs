@@ -1,4 +1,4 @@
-//! Connections that rest between two requests, as those of a fleet's nodes do.
+//! Connections that are idle between two requests, as those of many nodes are.
 
 use testkit::client::Connection;
 use testkit::{BlobSource, FakeRegistry, Program, TempStore, within};
@@ -8,7 +8,7 @@ use crate::crowd::{
     wait_for_descriptors, wait_for_memory,
 };
 
-/// What an idle connection may cost, in bytes.
+/// The allowed memory of an idle connection, in bytes.
 const IDLE_BYTES_MAX: u64 = 20 * 1024;
 
 async fn rest(program: &Program) -> Connection {

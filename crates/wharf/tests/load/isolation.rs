@@ -1,4 +1,4 @@
-//! Registries in every kind of trouble beside one that is well.
+//! One healthy registry next to registries with every kind of fault.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use testkit::{BlobSource, Door, Endpoint, FakeRegistry, Program, TempStore, with
 
 use crate::crowd::{WHARF, blob, check_health, check_refusal, each, percentile, stored_blob, take_turn};
 
-/// Sooner than whoever waits for the hung registry is answered, and later than a busy machine needs.
+/// Shorter than the wait for the hung registry, and longer than a busy machine needs.
 const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]

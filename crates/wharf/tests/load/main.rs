@@ -1,7 +1,7 @@
-//! More clients than there is room for, before the real program and a registry that misbehaves on request.
+//! More clients than the program serves at once, with a registry that misbehaves on request.
 //!
-//! What is checked holds on any machine. Figures that depend on it are printed: see them with
-//! `cargo test --release -p wharf --test load -- --nocapture`.
+//! The checks hold on any machine. Figures that depend on the machine are printed: see them with `cargo test
+//! --release -p wharf --test load -- --nocapture`.
 
 mod crowd;
 mod herd;

@@ -1,4 +1,4 @@
-//! Ten times as many clients as there are places.
+//! Ten times as many clients as wharf serves at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ const SEAT_COUNT: usize = 64;
 const PULL_COUNT: usize = 40;
 const SIZE: usize = 256 * 1024;
 
-/// How soon a client that was turned away comes again: ten times as soon as it was told to.
+/// The pause of a refused client: a tenth of the time in `Retry-After`.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// As many clients as there are seats, each of which was served once.
+/// As many clients as connections are allowed, each of which was served once.
 async fn seat(program: &Program) -> Vec<Connection> {
     let mut seated = Vec::new();
     for _ in 0..SEAT_COUNT {
@@ -32,7 +32,7 @@ async fn seat(program: &Program) -> Vec<Connection> {
     seated
 }
 
-/// Each of these clients pulls its share; returns how long that took.
+/// Each of these clients pulls its share. Returns the time.
 async fn pull_all(seated: &mut [Connection], path: &str) -> Duration {
     let began = Instant::now();
     let pulls = seated.iter_mut().map(async |connection| {
@@ -63,12 +63,12 @@ async fn f44_ten_times_the_clients_take_nothing_from_those_who_are_served() {
     let refused = (0..9 * SEAT_COUNT).map(async |_| {
         let mut ticks = tokio::time::interval(RETRY_INTERVAL);
         let mut waits = Vec::new();
-        // Each comes three times at least, however fast the others are served.
+        // Each client tries three times at least, however fast the others are served.
         while !is_over.load(Ordering::Relaxed) || waits.len() < 3 {
             ticks.tick().await;
             let began = Instant::now();
             let answer = within("an answer", get(program.address, HUB, &path, &[])).await.expect("an answer");
-            // Whoever comes when the others have left is served.
+            // A client is served once the others have left.
             if !is_over.load(Ordering::Relaxed) {
                 check_refusal(&answer);
                 waits.push(began.elapsed());
@@ -81,7 +81,7 @@ async fn f44_ten_times_the_clients_take_nothing_from_those_who_are_served() {
     let served = async {
         let took = pull_all(&mut seated, &path).await;
         is_over.store(true, Ordering::Relaxed);
-        // Not before: whoever comes now is served.
+        // Not before: a client is served now.
         drop(seated);
         took
     };
@@ -119,7 +119,7 @@ async fn f44_ten_times_the_requests_for_a_slow_upstream_leave_room_for_what_is_s
         let target = format!("/v2/library/app/manifests/tag{index}");
         within("an answer", program.get("hub.test", &target)).await.expect("an answer")
     };
-    // As many wait as may: from now on everybody else is refused, and what is stored is served.
+    // The allowed number of clients waits: from now on others are refused, and stored content is served.
     let waiting = join_all((0..32).map(&ask));
     let crowd = async {
         within("the upstream is asked", gate.reached(32)).await;
@@ -139,8 +139,7 @@ async fn f44_ten_times_the_requests_for_a_slow_upstream_leave_room_for_what_is_s
     assert!(waited.iter().all(|answer| [404, 504].contains(&answer.status)));
     let (refused, late): (Vec<_>, Vec<_>) = others.iter().partition(|answer| answer.status == 503);
     refused.iter().for_each(|answer| check_refusal(answer));
-    // On a machine that is slow enough the first ones are told 504 meanwhile, and others wait in their
-    // places.
+    // On a slow machine the first ones get 504 meanwhile, and others wait in their place.
     assert!(
         late.iter().all(|answer| answer.status == 504) && refused.len() >= 300,
         "{} refused",

@@ -7,7 +7,7 @@ use crate::crowd::{HUB, WHARF, check_health, client_count, each, stored_blob, ta
 
 const RANGE_COUNT: u64 = 1_000;
 
-/// What such an answer may cost, in bytes: the ranges, and what a connection has by itself.
+/// The allowed memory of such an answer, in bytes: the ranges, and the connection.
 const ANSWER_BYTES_MAX: u64 = 96 * 1024;
 
 async fn unread(program: &Program, path: &str, ranges: &str) -> Connection {

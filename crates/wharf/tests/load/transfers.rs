@@ -1,4 +1,4 @@
-//! Many bodies on their way at once, to clients that take their time.
+//! Many bodies at once, to slow clients.
 
 use sha2::{Digest as _, Sha256};
 use testkit::client::Connection;
@@ -11,14 +11,14 @@ use crate::crowd::{
 
 const SIZE: u64 = 1 << 20;
 
-/// What an active transfer may cost, in bytes: the connection, and no byte of the body.
+/// The allowed memory of an active transfer, in bytes: the connection, and no byte of the body.
 const TRANSFER_BYTES_MAX: u64 = 32 * 1024;
 
 /// Of these one is read for its digest.
 const HASHED_ONE_IN: usize = 50;
 
 async fn begin(program: &Program, path: &str) -> Connection {
-    // Much smaller than the body: the rest of it stays with the program until it is read.
+    // Much smaller than the body: the rest stays with the program until the client reads it.
     let mut connection = Connection::open_slow(program.address, 32 << 10).await.expect("connected");
     connection.request("GET", HUB, path, &[]).await.expect("sent");
     let head = within("a head", connection.read_head("GET")).await.expect("a head");

@@ -1,4 +1,4 @@
-//! What wharf makes of each answer of an upstream: the table of `docs/reference/upstream-answers.md`, played.
+//! The effect of each answer of an upstream: tests of the table in `docs/reference/upstream-answers.md`.
 
 use bytes::Bytes;
 use testkit::{
@@ -7,7 +7,7 @@ use testkit::{
 
 use crate::upstream::{WHARF, blob};
 
-/// What a client asks for.
+/// The request of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Tag,
@@ -16,18 +16,18 @@ enum Asked {
     Tags,
 }
 
-/// Which of the upstream's answers is as the row says; all others are right.
+/// The answer of the upstream that the row replaces; all others are right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Where {
     /// HEAD and GET.
     Both,
     Head,
     Get,
-    /// GET by digest, of what a tag names.
+    /// GET by digest of the manifest that a tag names.
     GetByDigest,
     /// The token service.
     Token,
-    /// Where blobs are redirected to.
+    /// The target of redirects of blobs.
     Redirected,
 }
 
@@ -36,7 +36,7 @@ struct Row {
     place: Where,
     what: &'static str,
     fault: fn() -> Fault,
-    /// What a client gets that asks for what is not held here, and for what is.
+    /// The answers for content that is not stored, and for stored content.
     expected: [&'static str; 2],
 }
 
@@ -74,7 +74,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// What is held under a digest is served unasked, in a registry without a login.
+/// In a registry without a login, content stored under a digest is served without a request to the upstream.
 fn refusals(asked: Asked) -> Vec<Row> {
     let is_asked = matches!(asked, Asked::Tag | Asked::Tags);
     let row = |what, fault, expected: [&'static str; 2]| {
@@ -207,7 +207,7 @@ fn elsewhere() -> Vec<Row> {
 }
 
 impl Row {
-    /// Puts the row's answers in the place of the right ones.
+    /// Replaces the right answers by the row's.
     fn spoil(&self, registry: &FakeRegistry, repository: &str, image: &Image) -> Vec<testkit::Scripted> {
         let (head, get) = match self.asked {
             Asked::Tag | Asked::Digest => (Kind::HeadManifest, Kind::GetManifest),
@@ -226,7 +226,7 @@ impl Row {
         rules.into_iter().map(|rule| registry.script(rule)).collect()
     }
 
-    /// Whether such answers say something about the registry, and not only about what was asked for.
+    /// Whether such answers concern the registry, and not only the requested content.
     fn reaches_others(&self) -> bool {
         self.what == "429" || self.what.starts_with('5') || self.what.starts_with("the connection")
     }
@@ -275,7 +275,7 @@ impl Bench {
         asked.unwrap_or_else(|broken| panic!("{method} {target}: {broken:?}"))
     }
 
-    /// What a client gets, as the table has it.
+    /// The answer to a client, in the form of the table.
     async fn play(&self, number: usize, row: &Row, is_held: bool) -> String {
         let is_plain = !matches!(row.place, Where::Token | Where::Redirected);
         let (name, registry) = if is_plain { ("plain.test", &self.plain) } else { ("hub.test", &self.hub) };
@@ -305,7 +305,7 @@ impl Bench {
             let length = get.body.len().to_string();
             assert_eq!(head.header("content-length"), Some(&*length), "{target}: HEAD tells a true length");
         }
-        // Only its bytes show that something else is no blob, and a HEAD has none.
+        // Only bytes show that an answer is not the blob, and a HEAD has none.
         if (row.asked, row.what) != (Asked::Blob, SOMETHING_ELSE) {
             assert_eq!(head.status, get.status, "{} {target}: HEAD and GET are answered alike", row.what);
         }

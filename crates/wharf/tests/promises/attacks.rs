@@ -1,4 +1,4 @@
-//! What a stranger sends, or an image says, and what comes of it.
+//! Attacks by clients and by images.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use testkit::{FakeRegistry, Format, Image, Program, Sink, TempStore, digest_of, 
 
 use crate::upstream::{WHARF, blob};
 
-/// Requests of each kind that the number of series is measured after, and again after many more.
+/// The number of requests of each kind before the first count of series; many more follow before the second.
 const FEW: u32 = 50;
 const MANY: u32 = 10_000;
 
@@ -37,8 +37,8 @@ async fn s04_urls_in_layers_are_neither_fetched_nor_rewritten() {
     assert_eq!(sink.connections(), 0);
 }
 
-/// Everything before the value of each sample; but not why connections were closed, of which a further reason
-/// may become known at any moment.
+/// Everything before the value of each sample; except the reasons for closed connections, where a further one
+/// may appear at any moment.
 async fn series(program: &Program) -> BTreeSet<String> {
     let metrics = client::get(program.admin, "localhost", "/metrics", &[]).await.expect("metrics").text();
     let samples = metrics.lines().filter(|line| !line.starts_with('#'));
@@ -46,7 +46,7 @@ async fn series(program: &Program) -> BTreeSet<String> {
     samples.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
 }
 
-/// Asks for as many names that never were before, in each of the places where a name can stand.
+/// Requests as many new names in each place where a name can stand.
 async fn ask_for_names(program: &Program, numbers: std::ops::Range<u32>) {
     let mut connection = Connection::open(program.address).await.expect("connected");
     for number in numbers {

@@ -64,7 +64,7 @@ async fn f05_no_client_notices_cuts_at_30_and_60_percent() {
         assert_eq!(body.expect("a clean end"), digest);
     }
     assert_eq!(upstream.log().count_at(Endpoint::Registry, Kind::GetBlob), 3);
-    // What was on its way when the connection ended is all that may come twice.
+    // Only bytes on the way at the end of the connection may come twice.
     let resent = upstream.log().body_bytes(&digest) - size;
     assert!(resent < MIB, "{resent} bytes came twice");
 }

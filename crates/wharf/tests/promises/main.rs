@@ -1,4 +1,4 @@
-//! The promises of the fill, kept by the whole program before an upstream that misbehaves on request.
+//! The promises of the fill: tests of the whole program in front of an upstream that misbehaves on request.
 
 mod answers;
 mod attacks;

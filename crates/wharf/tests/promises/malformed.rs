@@ -1,5 +1,5 @@
-//! Connections that are no HTTP, or HTTP of the worst kind: nobody else notices them, nothing is smuggled
-//! past the parser, and nothing stays behind.
+//! Connections that are not HTTP, or malformed HTTP: other clients do not notice them, no request is smuggled
+//! past the parser, and no resource leaks.
 
 mod corpus;
 mod judge;
@@ -18,13 +18,13 @@ use judge::{Answer, Known};
 /// Connections open at once.
 const CONCURRENT_COUNT: usize = 16;
 
-/// How many mutated connections an ordinary run makes; `WHARF_MALFORMED_COUNT` asks for another number.
+/// The number of mutated connections of a normal run; `WHARF_MALFORMED_COUNT` sets another.
 const COUNT: u64 = 10_000;
 
-/// Where the generator starts; `WHARF_MALFORMED_SEED` asks for another place.
+/// The seed of the generator; `WHARF_MALFORMED_SEED` sets another.
 const SEED: u64 = 20_261_121;
 
-/// What memory may grow by over a run, in bytes: buffers that the allocator keeps, and tables with bounds.
+/// The allowed growth of memory over a run, in bytes: buffers that the allocator keeps, and bounded tables.
 const GROWTH_BYTES_MAX: u64 = 48 << 20;
 
 struct World {
@@ -55,12 +55,12 @@ impl World {
         Self { program, upstream, known, _store: store }
     }
 
-    /// Sends the pieces, one write each, with the canary behind them, and gives what came until the end.
+    /// Sends the pieces, one write each, then the canary, and returns the bytes received until the end.
     async fn send(&self, pieces: &[&[u8]]) -> Result<Vec<Answer>, String> {
         let mut connection = Connection::open(self.program.address).await.expect("connected");
         let canary = self.known.canary_request();
         for piece in pieces.iter().copied().chain([canary.as_bytes()]) {
-            // The server may have ended the connection by then; what it said first is read all the same.
+            // The server may have ended the connection by then; its answer is still read.
             if connection.send(piece).await.is_err() {
                 break;
             }
@@ -69,7 +69,7 @@ impl World {
         judge::read_answers(&received)
     }
 
-    /// A good client on a connection of its own gets what it asks for.
+    /// A good client on another connection gets its content.
     async fn check_good_client(&self) {
         let target = format!("/v2/library/app/blobs/{}", self.known.canary());
         let answer =
@@ -77,7 +77,7 @@ impl World {
         assert_eq!((answer.status, answer.complete, &answer.body[..]), (200, true, judge::CANARY));
     }
 
-    /// Nothing panicked, connections and descriptors are back to where they were, and memory nearly.
+    /// Nothing panicked; connections and descriptors are as before, and memory nearly so.
     async fn check_left_nothing(&self, descriptors: usize, resident_bytes: u64) {
         self.check_good_client().await;
         assert_eq!(self.program.metric("wharf_panics_total", "").await, 0.0);
@@ -87,8 +87,7 @@ impl World {
         assert!(grown < GROWTH_BYTES_MAX, "memory grew by {grown} bytes");
     }
 
-    /// The upstream was asked for nothing but what stood in some client's request, and saw none of its
-    /// headers.
+    /// The upstream got only requests that stood in some client's request, and none of its headers.
     fn check_upstream(&self, sent: &[u8]) {
         for request in self.upstream.requests() {
             let path = request.target.split('?').next().unwrap_or_default();
@@ -169,7 +168,7 @@ async fn mutated_requests_break_nothing() {
     };
     let (seed, count) = (number("WHARF_MALFORMED_SEED", SEED), number("WHARF_MALFORMED_COUNT", COUNT));
     let world = Arc::new(World::start().await);
-    // The first ones warm up what is allocated once.
+    // The first ones warm up one-time allocations.
     check_mutations(&world, seed, 0..count / 8).await;
     let (descriptors, resident) = (world.program.descriptor_count(), world.program.resident_bytes());
     let mut first = count / 8;
@@ -184,7 +183,7 @@ async fn mutated_requests_break_nothing() {
     world.check_left_nothing(descriptors, resident).await;
 }
 
-/// Makes these connections of a seed, several at once, and returns what was sent.
+/// Makes these connections of a seed, several at once, and returns the sent bytes.
 async fn check_mutations(world: &Arc<World>, seed: u64, numbers: std::ops::Range<u64>) -> Vec<u8> {
     let connections = numbers.map(|number| {
         let world = Arc::clone(world);

@@ -1,4 +1,4 @@
-//! What fails upstream stops itself, and nothing beside it.
+//! A fault of the upstream stops only its own path.
 
 use testkit::{BlobSource, Endpoint, FakeRegistry, Fault, Image, Kind, Program, Rule, TempStore, within};
 

@@ -1,4 +1,4 @@
-//! Killed in the middle of a fill.
+//! A kill in the middle of a fill.
 
 use testkit::{BlobSource, FakeRegistry, Fault, Gate, Kind, Program, Rule, TempStore, within};
 

@@ -1,4 +1,4 @@
-//! A large blob from an upstream that throttles each answer comes faster than it would to the client itself.
+//! Through wharf, a large blob from an upstream that throttles each answer arrives faster than directly.
 
 use std::time::{Duration, Instant};
 
@@ -53,8 +53,8 @@ async fn a_cold_pull_beats_a_direct_one_where_the_upstream_throttles_each_answer
     assert!(through * 4 < alone * 3, "{through:?} through wharf, {alone:?} without");
     program.settle().await;
     let sent = upstream.log().body_bytes(&digest);
-    // One answer is left in the middle, some time before the first part begins. What of it was on its way by
-    // then, on a busy machine more than on an idle one, is all that may come twice.
+    // One answer is left in the middle, some time before the first part starts. Only its bytes on the way at
+    // that time, more on a busy machine than on an idle one, may come twice.
     assert!(sent >= size && sent - size < MIB, "{sent} bytes for {size}");
     assert!(program.metric("wharf_parts_total", "hub.test").await >= 2.0);
     assert_eq!(program.open("hub.test", &blob(&digest)).await.read_digest().await.expect("a hit"), digest);

@@ -1,4 +1,4 @@
-//! The words in which the promises speak of the program, its blobs and their bodies.
+//! Short forms of the program, its blobs and their bodies.
 
 use bytes::Bytes;
 use testkit::client::Connection;

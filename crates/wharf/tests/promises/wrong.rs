@@ -1,4 +1,4 @@
-//! Bytes that are not what was asked for.
+//! Bytes with another digest than the requested one.
 
 use testkit::client;
 use testkit::{BlobSource, FakeRegistry, Fault, Image, Kind, Program, Rule, TempStore, digest_of};

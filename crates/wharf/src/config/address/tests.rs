@@ -40,7 +40,7 @@ fn authorities_may_have_a_port() {
     }
 }
 
-/// The table of names has one spelling of each, and `ns` is looked up in it.
+/// The routing table has one spelling of each name, and finds `ns` by it.
 #[test]
 fn an_authority_comes_back_in_one_spelling() {
     for (text, spelled) in

@@ -96,7 +96,7 @@ fn with(directory: &Path, section: &str, key: &str, value: &str) -> Config {
     parse(&text.replace("AT", &directory.display().to_string()))
 }
 
-/// Each key does what its declaration promises: it is taken over, or it is named as waiting for a restart.
+/// Each key does what its declaration promises: a reload applies it, or names it as waiting for a restart.
 #[test]
 fn f41_what_a_reload_takes_over_and_what_waits_for_a_restart_is_as_declared() {
     let directory = tempfile::tempdir().unwrap();
@@ -107,7 +107,7 @@ fn f41_what_a_reload_takes_over_and_what_waits_for_a_restart_is_as_declared() {
             let row = ROWS.iter().find(|row| (row.0, row.1) == (section, key));
             let (.., one, two) = row.unwrap_or_else(|| panic!("{section}.{key} has no row"));
             if (section, key) == ("registry", "client_key") {
-                // Two keys for one certificate are never both right.
+                // Two private keys never both fit one certificate.
                 continue;
             }
             let (running, new) =
@@ -149,7 +149,7 @@ fn f41_a_summary_names_what_changed_in_one_line() {
     assert_eq!(Diff::between(&new, &new).to_string(), "nothing changed");
 }
 
-/// A token that was taken away for a listener on loopback must not open one that all can reach.
+/// A reload that removes the token for a new listener on loopback must not open the public listener.
 #[test]
 fn f41_an_admin_listener_that_stays_keeps_its_token() {
     let directory = tempfile::tempdir().unwrap();

@@ -35,7 +35,7 @@ fn names(config: &Config) -> Vec<&str> {
     config.registries.iter().map(|registry| registry.names.name.as_str()).collect()
 }
 
-/// A value that each key takes, as a variable would hold it.
+/// A valid value of each key, as a variable would hold it.
 fn example(key: &str, directory: &std::path::Path) -> String {
     let file = |name: &str| directory.join(name).display().to_string();
     match key {
@@ -72,7 +72,7 @@ fn write_files(directory: &std::path::Path) {
     std::fs::write(directory.join("secret"), "canary\n").unwrap();
 }
 
-/// Keys that only stand together with one of these, in the same section.
+/// Keys that need one of these in the same section.
 fn companions(key: &str) -> &'static [&'static str] {
     match key {
         "username" => &["password"],
@@ -85,7 +85,7 @@ fn companions(key: &str) -> &'static [&'static str] {
     }
 }
 
-/// A container needs no file: whatever key is declared, now or later, its variable alone sets it.
+/// A container needs no file: a variable alone sets each declared key.
 #[test]
 fn every_key_is_set_by_its_variable_alone() {
     let directory = tempfile::tempdir().unwrap();
@@ -128,7 +128,7 @@ fn no_two_keys_have_one_variable() {
     assert_eq!(distinct.len(), all.len());
     for name in &all {
         assert!(name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'));
-        // Kubernetes has variables of such forms in each pod.
+        // Kubernetes sets such variables in each pod.
         assert!(!foreign::is_of_a_service(name), "{name}");
     }
 }
@@ -203,7 +203,7 @@ fn the_built_in_registries_have_variables_too() {
     assert_eq!((user.as_str(), password.expose().as_str()), ("me", "canary"));
     assert!(config.registries[1].upstream.credentials.is_none());
     assert_eq!(config.origin(), "built-in configuration and 2 variables");
-    // A name in the file with its password outside is one login of one section.
+    // A user name in the file and its password outside are one login of one section.
     let file = "[[registry]]\nname = \"docker.io\"\nusername = \"me\"\n";
     let config = right(file, &[variables[1]]);
     assert!(config.registries[0].upstream.credentials.is_some());
@@ -308,7 +308,7 @@ fn what_is_meant_for_something_else_is_no_mistake() {
         "WHARF_REGISTRY_PORT",
         "WHARF_ADMIN_SERVICE_PORT_HTTP",
     ];
-    // Of compose files and scripts, and those that ask wharf's own tests for more.
+    // Variables of compose files and scripts, and of wharf's own tests.
     let of_others = [
         "WHARF_IMAGE",
         "WHARF_VERSION",
@@ -343,7 +343,7 @@ fn a_variable_that_can_mean_two_things_is_refused() {
     let set = [("registry.a.example.trusted.hosts", "x.example")];
     let config = read("", &[listed], &set).unwrap();
     assert_eq!(config.registries[1].names.hosts, ["x.example"]);
-    // Two registries whose variables are the same cannot be told apart by clients either.
+    // Clients cannot distinguish two registries with the same variables either.
     check_refused(
         "",
         &[("WHARF_REGISTRIES", "a-b.example a.b.example")],

@@ -17,7 +17,7 @@ fn a_value_is_written_as_the_file_would_have_it() {
     }
 }
 
-/// Whoever compares two configurations must find every key in both.
+/// A comparison of two configurations must find every key in both.
 #[test]
 fn every_declared_key_is_explained_once() {
     let config = Config::builtin(&Environment::without_keys(&|_| None)).unwrap();

@@ -1,5 +1,5 @@
-//! The tables of `docs/reference/configuration.md` are what the declarations say. `WHARF_WRITE_PAGES=1 cargo
-//! test -p wharf page` writes them anew, and the schema beside them.
+//! The tables of `docs/reference/configuration.md` and the schema follow the declarations.
+//! `WHARF_WRITE_PAGES=1 cargo test -p wharf page` writes both.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use crate::config::key::{Group, Section};
 use crate::config::keys::SECTIONS;
 use crate::config::{Declared, Preset, Shape, Unit};
 
-/// Marks the end of a table. Its begin names the section and the first key.
+/// Marks the end of a table. The mark at its start names the section and the first key.
 const END: &str = "<!-- end of keys -->";
 
 fn reference(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name)
 }
 
-/// Asserts that the file holds `expected`, or writes it where that is asked for.
+/// Asserts that the file holds `expected`, or writes it if the variable is set.
 fn check(name: &str, expected: &str) {
     let path = reference(name);
     if std::env::var_os("WHARF_WRITE_PAGES").is_some() {
@@ -76,7 +76,7 @@ fn default(key: &dyn Declared) -> String {
     }
 }
 
-/// What a person would call a shape.
+/// The name of a shape for people.
 fn words(shape: Shape) -> String {
     let alone = match shape {
         Shape::Text | Shape::Secret => "string",

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use crate::config::Config;
 
-/// Seconds that are waited: for a manifest, for a new byte of a transfer, below the floor; for an answer to
-/// begin, and for it to go on.
+/// Waits in seconds: for a manifest, and for a new byte of a transfer, below the minimum; for an answer to
+/// start, and for it to continue.
 fn waits(timeouts: &str) -> [u64; 5] {
     let text = format!("[[registry]]\nname = \"ghcr.io\"\n{timeouts}\n[[registry]]\nname = \"quay.io\"\n");
     let config = Config::parse("wharf.toml", &text, &|_: &str| None).unwrap();

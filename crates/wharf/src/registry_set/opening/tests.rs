@@ -6,7 +6,7 @@ use super::*;
 use crate::config::Config;
 use crate::registry_error::lines;
 
-/// The operator reads what to do; the store's own error stays for the caller.
+/// The operator reads advice; the caller can still find the store's error.
 #[tokio::test]
 async fn a_store_that_cannot_be_opened_keeps_the_error_of_the_store() {
     let directory = tempfile::tempdir().unwrap();

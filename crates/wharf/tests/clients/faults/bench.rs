@@ -1,4 +1,4 @@
-//! What the rows of the matrix do to the upstream, to the store and to wharf, and how it is undone.
+//! The faults of the matrix in the upstream, the store and wharf, and their undoing.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -20,14 +20,14 @@ use crate::process::{Process, Surroundings, wait_until};
 
 use super::row::Row;
 
-/// Where in the layer things go wrong: behind what wharf verifies before it sends the first byte, and before
-/// what it keeps back.
+/// The offset of the fault in the layer: after the bytes that wharf verifies before the first byte, and
+/// before the tail that it keeps back.
 pub(crate) const CUT: u64 = 300_000;
 /// The size of the file in each image, which is nearly that of its layer.
 pub(crate) const FILE_BYTES: usize = 600_000;
 /// The tag of every image.
 pub(crate) const TAG: &str = "1";
-/// A registry that nobody pulls from, for rows in which another one is in trouble.
+/// A registry without pulls, for rows in which another registry has a fault.
 pub(crate) const NEIGHBOUR: &str = "neighbour.test";
 /// The room on the small disk.
 const SMALL_DISK: &str = "300k";
@@ -42,14 +42,14 @@ pub(crate) struct Wharf {
 }
 
 impl Wharf {
-    /// One that reads `wharf.toml` in `directory`, not yet started.
+    /// A wharf for `wharf.toml` in `directory`, not yet started.
     pub(crate) fn new(surroundings: Arc<Surroundings>, directory: &Path, public: SocketAddr) -> Self {
         let small_disk = small_disk(directory);
         fs::create_dir(&small_disk).expect("the directory is created");
         Self { surroundings, directory: directory.to_owned(), public, process: None, is_ending: false }
     }
 
-    /// Starts it again if it was killed or told to stop.
+    /// Starts it again if it was killed or stopped.
     pub(crate) fn start(&mut self) {
         if std::mem::take(&mut self.is_ending) {
             self.process = None;
@@ -57,7 +57,7 @@ impl Wharf {
         if self.process.is_some() {
             return;
         }
-        // The small disk is mounted where only this process sees it, and ends with it.
+        // The small disk is mounted in the mount namespace of this process, and ends with it.
         let mount = format!("mount -t tmpfs -o size={SMALL_DISK},mode=700 tmpfs \"$0\"; exec \"$@\"");
         let mut command = self.surroundings.command("sh");
         command.arg("-ceu").arg(mount).arg(small_disk(&self.directory)).arg(wharf_program());
@@ -67,7 +67,7 @@ impl Wharf {
         self.process = Some(process);
     }
 
-    /// The last lines it has written about `repository` since it was started.
+    /// The last lines of its log about `repository` since its start.
     pub(crate) fn lines_about(&self, repository: &str) -> String {
         let log = self.process.as_ref().map(Process::log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().filter(|line| line.contains(repository)).collect();
@@ -88,12 +88,12 @@ impl Wharf {
     }
 }
 
-/// The root of the registry that has little room.
+/// The root of the registry on the small disk.
 pub(crate) fn small_disk(directory: &Path) -> PathBuf {
     directory.join("small-disk")
 }
 
-/// One cell while it is filled.
+/// One cell of the matrix during its run.
 pub(crate) struct Bench<'a> {
     row: &'a Row,
     images: &'a Images,
@@ -108,14 +108,14 @@ pub(crate) struct Bench<'a> {
     is_tag_moved: bool,
 }
 
-/// What a row pulls, and what its tag names after it has moved.
+/// The image of a row, and the image of its tag after the tag has moved.
 pub(crate) struct Images {
     pub(crate) image: Image,
     pub(crate) other: Image,
 }
 
 impl<'a> Bench<'a> {
-    /// Puts the images upstream, and one of them into wharf where it is to be held; nothing is wrong yet.
+    /// Puts the images upstream, and one into wharf if the row has it stored; there is no fault yet.
     pub(crate) fn new(
         row: &'a Row,
         images: &'a Images,
@@ -155,12 +155,12 @@ impl<'a> Bench<'a> {
         bench
     }
 
-    /// Whether the other image is as right as the first.
+    /// Whether the other image is as valid as the first.
     pub(crate) fn may_be_other(&self) -> bool {
         self.is_tag_moved
     }
 
-    /// Nothing is wrong any more: the upstream is as it was, and wharf runs.
+    /// Ends the fault: the upstream is as before, and wharf runs.
     pub(crate) fn undo(mut self) {
         for scripted in self.scripted.drain(..) {
             scripted.remove();
@@ -176,7 +176,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// What goes wrong upstream.
+/// Faults of the upstream.
 impl Bench<'_> {
     pub(crate) fn spoil(&mut self, rule: Rule) {
         self.scripted.push(self.upstream.script(rule));
@@ -209,12 +209,12 @@ impl Bench<'_> {
         }
     }
 
-    /// Nothing of the layer comes before the fault is undone.
+    /// No byte of the layer arrives before the fault is undone.
     pub(crate) fn stall_layer(&mut self) {
         self.spoil(self.layer(Fault::Stall(self.pause.clone())));
     }
 
-    /// Once, the layer stops coming in the middle.
+    /// Once, the layer stops in the middle.
     pub(crate) fn pause_layer(&mut self) {
         self.spoil(self.layer(Fault::PauseAt(CUT, self.pause.clone())).once());
     }
@@ -249,7 +249,7 @@ impl Bench<'_> {
         });
     }
 
-    /// The tokens that were given out are worth nothing, and there are no others.
+    /// The issued tokens are invalid, and there are no new ones.
     pub(crate) fn end_tokens(&self) {
         self.upstream.revoke_tokens();
         self.set_door(Endpoint::Token, Door::Refuse);
@@ -259,7 +259,7 @@ impl Bench<'_> {
         self.upstream.expire_signatures();
     }
 
-    /// Whoever asks what the tag names finds something else when asking for it.
+    /// The manifest differs from the one that a HEAD of the tag names.
     pub(crate) fn move_tag_after_head(&mut self) {
         self.is_tag_moved = true;
         let (repository, digest) = (self.row.repository(), self.images.other.manifest.digest.clone());
@@ -267,7 +267,7 @@ impl Bench<'_> {
         self.spoil(Rule::new(Kind::HeadManifest, moved).once());
     }
 
-    /// Another registry accepts connections and answers nothing, and so many clients wait for it.
+    /// Another registry accepts connections and never answers, and this many clients wait for it.
     pub(crate) fn hang_neighbour(&mut self, clients: usize) {
         self.runtime.block_on(self.neighbour.set_door(Endpoint::Registry, Door::Mute));
         for number in 0..clients {
@@ -284,7 +284,7 @@ impl Bench<'_> {
     }
 }
 
-/// What goes wrong with wharf and what it has stored.
+/// Faults of wharf and of its store.
 impl Bench<'_> {
     pub(crate) fn kill_wharf(&mut self) {
         if let Some(mut process) = self.wharf.process.take() {
@@ -300,13 +300,13 @@ impl Bench<'_> {
     }
 
     pub(crate) fn remove_root(&self) {
-        // What was served before may be on its way into the store.
+        // Content served before may not be stored yet.
         self.stored("blobs", self.layer_blob());
         let away = self.root.with_extension("away");
         fs::rename(&self.root, away).expect("the root is moved away");
     }
 
-    /// Wharf is killed and started again around it, so that it believes nothing of what is stored.
+    /// wharf is killed and started again, so that it checks all stored content.
     pub(crate) fn flip_stored_layer(&mut self) {
         let path = self.stored("blobs", self.layer_blob());
         self.kill_wharf();
@@ -327,7 +327,7 @@ impl Bench<'_> {
         flip_bit(&self.stored("manifests", &self.images.image.manifest), 9);
     }
 
-    /// Where wharf keeps it (ARCHITECTURE.md, "On disk"). It is there soon after the answer has ended.
+    /// Its path in the store (ARCHITECTURE.md, "On disk"). It exists soon after the answer has ended.
     fn stored(&self, kind: &str, blob: &Blob) -> PathBuf {
         let path = self.root.join(kind).join("sha256").join(&blob.hex()[..2]).join(blob.hex());
         let what = format!("{} is stored", path.display());

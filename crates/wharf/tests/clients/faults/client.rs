@@ -1,4 +1,4 @@
-//! The four clients, each told about wharf in its own way, and about the real registry where it can be.
+//! The four clients, each configured for wharf in its own way, and for the real registry if it supports one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,26 +17,24 @@ use crate::skopeo::{Skopeo, write_registries};
 use super::bench::{FILE_BYTES, TAG};
 use super::row::Row;
 
-/// Where the file is that tells images apart.
+/// The path of the file that distinguishes images.
 const FILE: &str = "/etc/marker";
-/// How often docker asks for a layer again, after 5 s. Unless told otherwise it asks five times, and rests
-/// for up to 20 s between them.
+/// How often docker requests a layer again, after 5 s. The default is five times, with pauses of up to 20 s.
 const DOCKER_ATTEMPTS: u64 = 1;
 
-/// A client with a store of its own.
+/// A client with its own store.
 pub(crate) trait Client: Sync {
-    /// How it calls itself to registries; nothing, if it knows only wharf.
+    /// Its user agent, or nothing if it contacts only wharf.
     fn agent(&self) -> Option<&'static str>;
 
-    /// Lets it look for the image of `row` at `wharf`, as `host:port`, first.
+    /// Configures it to try `wharf`, as `host:port`, first for the image of `row`.
     fn aim(&self, row: &Row, wharf: &str);
 
     fn pull(&self, row: &Row, within: Duration) -> Ran;
 
     /// The store holds `image`, whose file has `marker` in it.
     ///
-    /// # Panics
-    /// When it does not.
+    /// # Panics If it does not.
     fn check(&self, row: &Row, image: &Image, marker: &str);
 
     /// Wipes the image from the store.
@@ -49,7 +47,7 @@ pub(crate) struct DockerClient<'a>(Docker<'a>);
 impl<'a> DockerClient<'a> {
     pub(crate) fn start(surroundings: &'a Surroundings, directory: &Path) -> Self {
         let docker = Docker::start_with(surroundings, directory, daemon("http://no-mirror.test/"));
-        // Told to reload before it expects that, it would end.
+        // An earlier reload signal would end it.
         assert!(docker.mirrors().contains("no-mirror.test"), "dockerd has a mirror");
         Self(docker)
     }
@@ -75,7 +73,7 @@ impl Client for DockerClient<'_> {
     fn check(&self, row: &Row, image: &Image, marker: &str) {
         let reference = hub_reference(row);
         assert_eq!(self.0.config(&reference), image.config().digest, "the image of docker");
-        // An archive of archives, neither compressed: the file stands in it as it is.
+        // An archive of archives, both uncompressed, so the file stands in it unchanged.
         let (saved, file) = (self.0.save(&reference), marked(marker, FILE_BYTES));
         assert!(saved.windows(FILE_BYTES).any(|part| part == file), "the file in docker's image");
     }
@@ -98,7 +96,7 @@ impl<'a> ContainerdClient<'a> {
     }
 }
 
-/// `ns` and the host name must agree, so that the image goes by the name of the registry of the row.
+/// `ns` and the host name must agree, so the image has the name of the row's registry.
 fn own_reference(row: &Row) -> String {
     format!("{}/{}:{TAG}", row.registry(), row.repository())
 }
@@ -170,7 +168,7 @@ impl Client for PodmanClient<'_> {
     }
 }
 
-/// skopeo: asks the host that it is told, and no other.
+/// skopeo: contacts only the host in the reference.
 pub(crate) struct SkopeoClient<'a> {
     skopeo: Skopeo<'a>,
     directory: &'a Path,

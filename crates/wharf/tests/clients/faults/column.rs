@@ -21,17 +21,17 @@ use super::bench::{Bench, FILE_BYTES, Images, NEIGHBOUR, Wharf, small_disk};
 use super::client::{Client, ContainerdClient, DockerClient, PodmanClient, SkopeoClient};
 use super::row::{Afterwards, CLIENTS, Expected, Place, Row};
 
-/// The longest that a pull may take, whatever is wrong.
+/// The longest time of a pull, with any fault.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// In which wharf serves again, once a fault is gone.
+/// The longest time until wharf serves again after a fault.
 const RECOVERY: Duration = Duration::from_secs(20);
-/// In which wharf asks again for a digest that was wrong.
+/// The longest time until wharf fetches again a blob that had a wrong digest.
 const LONG_RECOVERY: Duration = Duration::from_secs(75);
 
-/// What containerd says of wrong bytes that it has kept.
+/// containerd's message about wrong bytes that it has kept.
 const WRONG_BYTES: &str = "unexpected commit digest";
 
-/// What one client met.
+/// The results of one client.
 struct Column<'a> {
     number: usize,
     client: Box<dyn Client + 'a>,
@@ -48,7 +48,7 @@ struct Upstreams {
     neighbour: FakeRegistry,
 }
 
-/// How a pull ended.
+/// The end of a pull.
 enum Outcome {
     Image,
     RealRegistry,
@@ -56,7 +56,7 @@ enum Outcome {
     Hang,
 }
 
-/// Lets the client of that number meet `rows`, and says what it met, row by row.
+/// Runs `rows` with the client of this number, and prints the result of each row.
 pub(crate) fn run(
     number: usize,
     rows: &[Row],
@@ -145,8 +145,7 @@ impl Column<'_> {
         self.judge(row, images, may_be_other, &ran, asked)
     }
 
-    /// # Panics
-    /// When the client has an image that is not the right one.
+    /// # Panics If the client has a wrong image.
     fn judge(&self, row: &Row, images: &Images, may_be_other: bool, ran: &Ran, asked: usize) -> Outcome {
         let Some(status) = ran.status else { return Outcome::Hang };
         if !status.success() {
@@ -160,7 +159,7 @@ impl Column<'_> {
         if self.asked_of_real(row) == asked { Outcome::Image } else { Outcome::RealRegistry }
     }
 
-    /// From now on the client looks at the host of this row first.
+    /// The client tries the host of this row first from now on.
     fn aim(&self, row: &Row) {
         self.client.aim(row, &format!("{}:{}", row.host(), self.wharf.public.port()));
     }
@@ -169,7 +168,7 @@ impl Column<'_> {
         self.client.agent().map_or(0, |agent| self.real.requests_of(agent, &row.repository()))
     }
 
-    /// Notes whether the same pull brings the image through wharf, now that nothing is wrong.
+    /// Records whether the same pull gets the image through wharf after the fault.
     fn note_recovery(&mut self, row: &Row, images: &Images, cell: &mut Value) {
         let began = Instant::now();
         if let Err(panic) = caught(|| self.pull_again(row, images)) {
@@ -185,10 +184,10 @@ impl Column<'_> {
         let (wharf, within) = (&self.wharf, if is_suspect { LONG_RECOVERY } else { RECOVERY });
         wait_until("wharf serves again", within, || wharf.serves(row, &images.image).then_some(()));
         if is_suspect {
-            // Other rows came in between.
+            // Other rows ran in between.
             self.aim(row);
         }
-        // There is nothing to forget where the pull has failed.
+        // After a failed pull there is nothing to remove.
         caught(|| self.client.forget(row)).ok();
         let asked = self.asked_of_real(row);
         let outcome = wait_until("the pull ends well or for good", RECOVERY, || {
@@ -201,7 +200,7 @@ impl Column<'_> {
     }
 }
 
-/// What is wrong with `outcome`, if anything is.
+/// The fault of `outcome`, if it has one.
 fn complain(expected: Expected, outcome: &Outcome) -> Option<String> {
     let is_as_expected = match (expected, outcome) {
         (Expected::Image, Outcome::Image) | (Expected::RealRegistry, Outcome::RealRegistry) => true,
@@ -234,7 +233,7 @@ fn caught<T>(action: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(action)).map_err(message)
 }
 
-/// The two images of a row; all that tells them apart is their file.
+/// The two images of a row, which differ only in their file.
 pub(crate) fn images_of(row: &Row) -> Images {
     Images { image: noisy(row.name, FILE_BYTES), other: noisy(&other_marker(row), FILE_BYTES) }
 }
@@ -250,7 +249,7 @@ fn root_of(row: &Row, directory: &Path) -> PathBuf {
     }
 }
 
-/// Every row has a registry of its own: no breaker, rest or suspicion of one row is felt in another.
+/// Every row has its own registry: no breaker or pause of one row affects another.
 fn settings(rows: &[Row], directory: &Path, public: SocketAddr, upstreams: &Upstreams) -> String {
     let authority = directory.join("expired.pem");
     let pem = upstreams.expired.authority().expect("there is one under TLS").pem();

@@ -1,4 +1,4 @@
-//! One fault, and what each client is expected to make of it.
+//! One fault, and its expected effect on each client.
 
 use testkit::Behaviour;
 
@@ -9,66 +9,66 @@ use super::bench::Bench;
 /// The clients, in the order of the columns.
 pub(crate) const CLIENTS: [&str; 4] = ["docker", "containerd", "podman", "skopeo"];
 
-/// How a pull ends. A wrong image, and no end within the client's patience, are never expected.
+/// How a pull ends. A wrong image, or a pull that does not end in time, is never expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
     /// The image, all of it through wharf.
     Image,
-    /// The image, and the client asked the real registry for some of it.
+    /// The image, some of it from the real registry.
     RealRegistry,
-    /// No image, and an error that says this, or one of several things with `|` between them.
+    /// No image, and an error with this text, or with one of several texts separated by `|`.
     Error(&'static str),
-    /// The image, from wherever, or an error that says this. It depends on how far the client had read.
+    /// The image, from any source, or an error with this text. It depends on how far the client had read.
     ImageOr(&'static str),
 }
 
-/// What clients say of a body that ends too early, or is refused before it has begun: what wharf does depends
-/// on when it finds out.
+/// Clients' messages about a body that ends too early, or is refused before it starts: it depends on when
+/// wharf notices the fault.
 pub(crate) const CUT_SHORT: &str = "unexpected EOF|500|502";
 
-/// What the same pull is once the fault is gone.
+/// The result of the same pull after the fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Afterwards {
     /// The image, through wharf, within seconds.
     Served,
-    /// The same, but only after wharf has left the digest alone for a minute.
+    /// The same, but only after wharf's pause of a minute for the digest.
     ServedAfterAMinute,
-    /// The same, once the client has thrown away the wrong bytes that it has kept: at the first attempts it
-    /// may say that they are wrong.
+    /// The same, once the client has dropped the wrong bytes that it has kept: its first attempts may fail
+    /// because of them.
     ServedInTheEnd,
-    /// This fault cannot be taken away.
+    /// This fault cannot be undone.
     NotAsked,
 }
 
 /// A row of the matrix.
 pub(crate) struct Row {
-    /// The repository, and the label of the registry; it begins with the id of the fault.
+    /// The repository, and the label of the registry; it starts with the id of the fault.
     pub(crate) name: &'static str,
-    /// What goes wrong, for people.
+    /// The fault, in words.
     pub(crate) what: &'static str,
-    /// Whether wharf holds the image before.
+    /// Whether wharf has stored the image before.
     pub(crate) held: bool,
     pub(crate) place: Place,
     pub(crate) behaviour: fn(&mut Behaviour),
     pub(crate) begin: fn(&mut Bench<'_>),
-    /// What happens while the client pulls.
+    /// The events during the pull.
     pub(crate) during: Option<fn(&mut Bench<'_>)>,
     pub(crate) expected: [Expected; 4],
     pub(crate) afterwards: Afterwards,
 }
 
-/// What is peculiar about the registry of a row from the start.
+/// The special feature of a row's registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Usual,
-    /// Its upstream shows a certificate of the past.
+    /// Its upstream has an expired certificate.
     ExpiredCertificate,
     /// Its root has room for less than the layer.
     SmallDisk,
 }
 
 impl Row {
-    /// Nothing goes wrong yet, and every client gets the image.
+    /// There is no fault yet, and every client gets the image.
     pub(crate) fn new(name: &'static str, what: &'static str) -> Self {
         Self {
             name,
@@ -108,19 +108,19 @@ impl Row {
         self
     }
 
-    /// The clients that have somewhere else to go do so, skopeo says `error`.
+    /// Clients with a fallback use it; skopeo prints `error`.
     pub(crate) fn falls_back(self, error: &'static str) -> Self {
         let [docker, containerd, podman] = [Expected::RealRegistry; 3];
         self.expected([docker, containerd, podman, Expected::Error(error)])
     }
 
-    /// As before, but podman, which has had the manifest from wharf, wants everything from there.
+    /// As before, but podman, which got the manifest from wharf, fetches everything from there.
     pub(crate) fn falls_back_with_layers(self, error: &'static str) -> Self {
         let [docker, containerd] = [Expected::RealRegistry; 2];
         self.expected([docker, containerd, Expected::Error(error), Expected::Error(error)])
     }
 
-    /// What clients have of the layer may be wrong, and shows when they have the rest of it.
+    /// The client's part of the layer may be wrong, which it notices at the end of the layer.
     pub(crate) fn found_out(self) -> Self {
         let [verified, wrong, cut] =
             ["verification failed", "unexpected commit digest|unexpected EOF", CUT_SHORT];
@@ -148,17 +148,17 @@ impl Row {
         format!("library/{}", self.name)
     }
 
-    /// What wharf calls the registry of this row.
+    /// The name of this row's registry in wharf.
     pub(crate) fn registry(&self) -> String {
         format!("{}.test", self.name)
     }
 
-    /// The name by which wharf is asked for it.
+    /// The host by which clients address it at wharf.
     pub(crate) fn host(&self) -> String {
         format!("{}.{DOMAIN}", self.registry())
     }
 
-    /// The layer cannot be had whole this time: clients that ask again or elsewhere may not even notice.
+    /// The layer is not available in full this time: clients that retry, or use a fallback, may not notice.
     pub(crate) fn cut_short(self) -> Self {
         self.expected([Expected::ImageOr(CUT_SHORT); 4])
     }

@@ -6,7 +6,7 @@ use super::bench::CUT;
 use super::row::Expected::{Error, ImageOr, RealRegistry};
 use super::row::{Afterwards, CUT_SHORT, Place, Row};
 
-/// What clients say when wharf ends under them.
+/// Clients' messages when wharf ends.
 const KILLED: &str = "EOF|connection refused";
 
 /// All rows, in the order of their ids.

@@ -1,4 +1,4 @@
-//! BuildKit as a daemon of its own, with wharf in its `buildkitd.toml`.
+//! BuildKit as a separate daemon, with wharf in its `buildkitd.toml`.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::built;
 
 pub(super) const PROGRAMS: [&str; 2] = ["buildkitd", "buildctl"];
 
-/// A running `buildkitd` that asks wharf first.
+/// A running `buildkitd` with wharf as the first mirror.
 pub(super) struct BuildKit<'a> {
     _process: Process,
     lab: &'a Lab,

@@ -1,4 +1,4 @@
-//! The official conformance suite of the distribution specification, told that nothing can be pushed
+//! The official conformance suite of the distribution specification, without the push tests
 //! (docs/how-to/run-the-oci-conformance-suite.md).
 
 use std::time::Duration;
@@ -43,7 +43,7 @@ fn the_official_conformance_suite_passes_without_pushing() {
     let ran = run_suite(&surroundings, &referring, &image);
     let report = String::from_utf8_lossy(&ran.stdout).into_owned();
     println!("offline:\n{report}{}", ran.stderr);
-    // What only the registry can know, such as what does not exist, cannot be said while it is away.
+    // Only the registry can say that content does not exist, so wharf cannot while the registry is down.
     assert_passed(
         &report,
         &["read-only/head", "read-only/pull", "read-only/referrers", "read-only/tag-list"],

@@ -149,7 +149,7 @@ fn regctl_copies_images_by_name_and_through_its_mirror() {
     });
 }
 
-/// A push says that nothing can be pushed here.
+/// A push fails with a clear message.
 #[test]
 fn crane_is_told_that_wharf_is_pull_only() {
     if !built(&["crane"]) {

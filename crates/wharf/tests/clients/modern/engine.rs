@@ -30,7 +30,7 @@ fn docker_engine_29_pulls_through_its_registry_mirror_by_path() {
     pull_through_mirror(|lab| format!("{}/{HUB}", lab.bare_host()));
 }
 
-/// It says which registry it means by `ns`, as containerd does.
+/// It names the registry by `ns`, as containerd does.
 #[test]
 fn docker_engine_29_pulls_through_its_registry_mirror_by_namespace_parameter() {
     pull_through_mirror(Lab::bare_host);
@@ -78,7 +78,7 @@ fn docker_engine_29_pulls_and_builds_by_one_file_for_all_registries() {
     });
 }
 
-/// One file for each registry, and an image with attestations: what is attached to it is asked for as well.
+/// One file for each registry, and an image with attestations: attached artifacts are requested as well.
 #[test]
 fn client_f2_docker_engine_29_pulls_an_attested_image_while_the_registry_is_away() {
     if !ready() {
@@ -110,7 +110,7 @@ fn client_f2_docker_engine_29_pulls_an_attested_image_while_the_registry_is_away
     });
 }
 
-/// wharf in the place of the real registry, as in docs/how-to/offline.md: no client goes on to another.
+/// wharf in place of the real registry, as in docs/how-to/offline.md: clients use no fallback.
 #[test]
 fn docker_engine_29_pulls_where_wharf_stands_for_the_registry() {
     if !ready() {
@@ -126,7 +126,7 @@ fn docker_engine_29_pulls_where_wharf_stands_for_the_registry() {
     });
 }
 
-/// Debian's runc, with which the containers run, knows no namespace for the time.
+/// Debian's runc, with which the containers run, does not support time namespaces.
 fn features() -> Value {
     json!({ "time-namespaces": false })
 }
@@ -139,13 +139,13 @@ fn install_buildx(lab: &Lab) {
     symlink(buildx, plugins.join("docker-buildx")).expect("linked");
 }
 
-/// The file that asks `host` before the real registry.
+/// The file that puts `host` before the real registry.
 fn first(host: &str) -> String {
     format!("[host.\"http://{host}\"]\ncapabilities = [\"pull\", \"resolve\", \"referrers\"]\n")
 }
 
-/// A dockerd that is told about wharf by files in `/etc/docker/certs.d` alone. Each is a directory's name and
-/// the content of its file.
+/// A dockerd that is configured for wharf only by files in `/etc/docker/certs.d`. Each is a directory's name
+/// and the content of its file.
 fn start_with_hosts<'a>(lab: &'a Lab, directory: &Path, hosts: &[(&str, String)]) -> Docker<'a> {
     let etc = directory.join("etc-docker");
     for (name, text) in hosts {
@@ -159,7 +159,7 @@ fn start_with_hosts<'a>(lab: &'a Lab, directory: &Path, hosts: &[(&str, String)]
 fn check(docker: &Docker<'_>, repository: &str, tag: &str, image: &Image, marker: &str) {
     let reference = format!("{repository}:{tag}");
     docker.pull(&reference);
-    // In the containerd image store an image is known by what its tag names.
+    // In the containerd image store, the digest of an image is the one that its tag names.
     assert_eq!(docker.id(&reference), image.manifest.digest, "{reference}");
     assert_eq!(docker.repository_digest(&reference), format!("{repository}@{}", image.manifest.digest));
     assert_eq!(docker.run(&reference).trim_end(), marker);

@@ -1,5 +1,5 @@
-//! Lazy pulls: the stargz snapshotter mounts a layer and fetches what is read of it. It is a daemon beside
-//! containerd, or built into containerd as k3s has it, or into BuildKit.
+//! Lazy pulls: the stargz snapshotter mounts a layer and fetches the parts that are read. It is a daemon next
+//! to containerd, or built into containerd as k3s has it, or into BuildKit.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -17,16 +17,15 @@ use super::built;
 use super::nodes::{self, Node, push_pause};
 
 const LAZY: &str = "team/lazy";
-/// The bulk of the layer, of which nothing is read. Nothing makes it smaller. It lies before and behind a
-/// small file.
+/// The bulk of the layer, incompressible and never read. It lies before and after a small file.
 const BULK_BYTES: usize = 24 << 20;
-/// Nothing in advance and nothing in the background: what is asked for was read.
+/// No prefetch and no background fetch: every request follows a read.
 const READ_ONLY: &str = "noprefetch = true\nno_background_fetch = true\n";
-/// What a pull may take of a layer of which it reads one small file: the table of contents and some chunks.
+/// The allowed bytes of a layer of which one small file is read: the table of contents and some chunks.
 const LAZY_BYTES_MAX: u64 = 1 << 20;
 
-/// What reads of the image: it needs a bit of each of its layers, and of the one with the bulk its middle and
-/// its end.
+/// The command of the image: it reads a part of each layer, and the middle and the end of the one with the
+/// bulk.
 const READ: [&str; 4] = ["/bin/cat", "/etc/marker", "/2-small", "/4-small"];
 const SAYS: &str = "1 of the hub\nsmall, in the middle\nsmall, at the end\n";
 
@@ -74,7 +73,7 @@ fn a_lazy_pod_takes_small_ranges_and_costs_the_registry_one_transfer() {
     });
 }
 
-/// The snapshotter as a daemon beside containerd, told about wharf as in docs/how-to/clients.md.
+/// The snapshotter as a daemon next to containerd, configured for wharf as in docs/how-to/clients.md.
 #[test]
 fn a_lazy_pod_with_the_snapshotter_beside_containerd_takes_small_ranges() {
     let needed = [&builds::PROGRAMS[..], &nodes::PROGRAMS, &["stargz"]].concat();
@@ -100,8 +99,7 @@ fn a_lazy_pod_with_the_snapshotter_beside_containerd_takes_small_ranges() {
     });
 }
 
-/// A program that starts both in one namespace of mounts, for containerd must see what the snapshotter
-/// mounts.
+/// A program that starts both in one mount namespace, because containerd must see the snapshotter's mounts.
 fn write_containerd_with_stargz(lab: &Lab, directory: &Path) -> String {
     let mut settings = READ_ONLY.to_owned();
     for registry in [HUB, CORP] {
@@ -129,8 +127,8 @@ fn can_mount() -> bool {
     opened.is_ok() && available(&["runc", "busybox"])
 }
 
-/// Pulls an image of eStargz layers cold, warm and with the registries gone, and looks at what was asked for
-/// of the layer that is nearly all bulk.
+/// Pulls an image of eStargz layers cold, warm and with the registries gone, and checks the requests for the
+/// layer with the bulk.
 fn pull_lazily(lab: &mut Lab, pull: impl Fn(&Lab, &Path)) {
     push_both(lab, "1", Form::Oci);
     push_lazy(lab);
@@ -152,7 +150,7 @@ fn pull_lazily(lab: &mut Lab, pull: impl Fn(&Lab, &Path)) {
         assert!(answers.iter().all(|(status, _)| *status == 206), "{round}: ranges alone: {answers:?}");
         assert!(bytes < LAZY_BYTES_MAX, "{round}: {bytes} bytes were read");
     }
-    // Small ranges that were far from what was coming are fetched twice, and nothing else.
+    // Only small ranges far ahead of the transfer are fetched twice.
     let sent = lab.hub.blob_bytes_sent()[bulk];
     println!("the registry has sent {sent} of {size} bytes");
     assert!((*size..*size + LAZY_BYTES_MAX).contains(&sent), "{sent} of {size}");

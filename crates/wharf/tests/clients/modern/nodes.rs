@@ -18,7 +18,7 @@ pub(super) const PROGRAMS: [&str; 4] = ["containerd", "containerd-shim-runc-v2",
 /// The image of the container that holds a pod together.
 const PAUSE: &str = "team/pause";
 const CONTAINER_WITHIN: Duration = Duration::from_secs(60);
-/// The network of the machine: no plugin for networks is needed then.
+/// The network of the machine, which needs no network plugin.
 const NODE_NETWORK: u8 = 2;
 
 /// A running containerd, and the directory where pods write their logs.
@@ -53,7 +53,7 @@ impl<'a> Node<'a> {
         (self.crictl(&["runp", &file]), file)
     }
 
-    /// What the command of the image prints, or the one that is given; the image is pulled first.
+    /// Pulls the image, and returns the output of its command, or of the given one.
     pub(super) fn run(&self, (id, file): &(String, String), reference: &str, command: &[&str]) -> String {
         let name = reference.replace(['/', ':'], "-");
         let log = format!("{name}.log");
@@ -76,7 +76,7 @@ impl<'a> Node<'a> {
         self.crictl(&["rmp", "--force", id]);
     }
 
-    /// The image of that name is known by the digest of its config, and came by the digest of its manifest.
+    /// The image of that name has the digest of its config, and was pulled by the digest of its manifest.
     fn assert_holds(&self, reference: &str, image: &Image) {
         let inspected: Value = serde_json::from_str(&self.crictl(&["inspecti", reference])).expect("JSON");
         let status = &inspected["status"];

@@ -1,4 +1,4 @@
-//! A registry with the referrers API, which Debian's has not, and a wharf before it that can be killed.
+//! A registry with the referrers API, which Debian's lacks, and a wharf in front of it that can be killed.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::image::{OCI_INDEX, OCI_MANIFEST};
 use crate::lab::wharf_program;
 use crate::registry::Registry;
 
-/// What wharf calls the registry.
+/// The name of the registry in wharf.
 const NAME: &str = "referrers.test";
 
 /// Fields drop in order: first wharf, last the directory of its store.
@@ -44,8 +44,7 @@ impl Referring {
         format!("{NAME}/{repository}")
     }
 
-    /// Takes over a manifest of `from` with the blobs and the manifests that it names, and points `tag` to
-    /// it.
+    /// Copies a manifest of `from` with the blobs and manifests that it names, and sets `tag` to it.
     pub(super) fn take(&self, from: &Registry, repository: &str, reference: &str, tag: Option<&str>) {
         let bytes = from.manifest(repository, reference);
         let manifest: Value = serde_json::from_slice(&bytes).expect("a manifest is JSON");
@@ -63,8 +62,7 @@ impl Referring {
         self.registry.put_manifest(repository, tag, media_type, bytes.clone());
     }
 
-    /// From here on, connecting to the registry is refused; wharf is killed and starts again on what it has
-    /// stored.
+    /// Stops the registry; kills wharf and starts it again over its store.
     pub(super) fn lose_registry_and_restart(&mut self) {
         for endpoint in [Endpoint::Registry, Endpoint::Token, Endpoint::Cdn] {
             self.runtime.block_on(self.registry.set_door(endpoint, Door::Refuse));

@@ -1,5 +1,4 @@
-//! cosign and oras: what is attached to an image, found by the referrers API and by the tags that stand in
-//! for it.
+//! cosign and oras: artifacts attached to an image, found by the referrers API and by its fallback tags.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +20,7 @@ const VERIFY: [&str; 5] =
     ["verify", "--key", "cosign.pub", "--insecure-ignore-tlog", "--allow-http-registry"];
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// cosign with a key of its own and no transparency log, which no test can reach.
+/// cosign with its own key and without a transparency log, which tests cannot reach.
 struct Cosign<'a> {
     surroundings: &'a Surroundings,
     keys: PathBuf,
@@ -99,7 +98,7 @@ fn client_f4_cosign_verifies_by_referrers_after_a_restart_while_the_registry_is_
     cosign.sign(&format!("{}/{APP}@{digest}", lab.hub.address), &[]);
     let mut referring = Referring::start();
     referring.take(&lab.hub, APP, digest, Some("1"));
-    // Only the index under the tag names what was attached; with the API there is no such tag.
+    // Only the index under the tag names the artifact; with the API there is no such tag.
     referring.take(&lab.hub, APP, &digest.replace(':', "-"), None);
     let through = |referring: &Referring| format!("{}/{}@{digest}", referring.host(), Referring::name(APP));
     cosign.verify(&through(&referring));

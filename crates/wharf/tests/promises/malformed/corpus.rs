@@ -1,8 +1,8 @@
-//! Connections that other servers have understood in two ways, and how each must end here.
+//! Connections that other servers have interpreted in two ways, each with its required end.
 
 use super::judge::{Answer, Known};
 
-/// Bytes, and what comes of them.
+/// Bytes, and the required result.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) bytes: Vec<u8>,
@@ -10,13 +10,14 @@ pub(super) struct Case {
 }
 
 enum End {
-    /// One answer with this status, and nothing behind it is read.
+    /// One answer with this status; the bytes after the request are not read.
     Refused(u16),
-    /// The end, without a word.
+    /// The connection ends without an answer.
     Silent,
     /// Answers with these statuses, and then the canary's own.
     Served(&'static [u16]),
-    /// One answer with this status; the client's version, or how it frames its request, keeps no connection.
+    /// One answer with this status; the client's version, or the framing of its request, allows no further
+    /// request.
     Last(u16),
 }
 
@@ -114,7 +115,7 @@ fn bodies() -> impl Iterator<Item = Row> {
     ];
     let refused =
         rows.into_iter().map(|(name, fields, behind)| (name, head(fields) + behind, End::Refused(400)));
-    // Chunks that are none make no body, and whatever is behind them is nobody's request.
+    // Malformed chunks make no body, and the bytes after them make no request.
     let empty = [
         ("no chunks", chunked, "0\r\n\r\n{s}"),
         ("no chunks, in other letters", "tRANSFER-eNCODING: cHuNkEd\r\n", "0\r\n\r\n{s}"),
@@ -124,7 +125,7 @@ fn bodies() -> impl Iterator<Item = Row> {
     refused.chain(empty.map(|(name, fields, behind)| (name, head(fields) + behind, End::Last(200))))
 }
 
-/// What a client offers and need not have. The connection goes on.
+/// Offers of the client that wharf may ignore. The connection continues.
 fn offers() -> impl Iterator<Item = Row> {
     let rows = [
         ("an expectation without a body", "Expect: 100-continue\r\n"),
@@ -135,7 +136,7 @@ fn offers() -> impl Iterator<Item = Row> {
     rows.into_iter().map(|(name, fields)| (name, head(fields), End::Served(&[200])))
 }
 
-/// Fields that end where another parser sees them go on.
+/// Fields that end where another parser continues them.
 fn fields() -> impl Iterator<Item = Row> {
     let rows = [
         ("a folded field", "X: a\r\n {s}"),

@@ -1,4 +1,4 @@
-//! What may come back on a connection, whatever was sent on it.
+//! The answers that are allowed on a connection, for any request.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ impl Answer {
         self.header("docker-content-digest")
     }
 
-    /// What parts the ranges of an answer with several.
+    /// The separator between the ranges of an answer.
     fn boundary(&self) -> Option<&str> {
         self.header("content-type")?.strip_prefix("multipart/byteranges; boundary=")
     }
@@ -73,7 +73,7 @@ impl Known {
         )
     }
 
-    /// A request that must never be taken for one, because it stands inside another.
+    /// A request inside another one, which must never be parsed as a request.
     pub(super) fn smuggled_request(&self) -> String {
         self.canary_request().replace(&self.canary, &self.secret).replace("Connection: close\r\n", "")
     }
@@ -82,11 +82,10 @@ impl Known {
         answer.status == 200 && answer.digest() == Some(&self.canary)
     }
 
-    /// Every answer is whole and about what it says, and the canary's, if it came, is the last one and its
-    /// own.
+    /// Every answer is whole and has the content that it names. The canary's answer, if there is one, is the
+    /// last.
     ///
-    /// # Errors
-    /// What is wrong.
+    /// # Errors The fault.
     pub(super) fn check(&self, answers: &[Answer]) -> Result<(), String> {
         for (index, answer) in answers.iter().enumerate() {
             if answer.digest() == Some(&self.secret) && answer.status < 300 {
@@ -119,10 +118,9 @@ impl Known {
     }
 }
 
-/// Reads whole answers, one behind the other, up to the end.
+/// Reads whole answers, one after another, to the end.
 ///
-/// # Errors
-/// What is no answer, or no whole one.
+/// # Errors Bytes that are no answer, or no whole one.
 pub(super) fn read_answers(mut bytes: &[u8]) -> Result<Vec<Answer>, String> {
     let mut answers = Vec::new();
     while !bytes.is_empty() {
@@ -146,7 +144,7 @@ pub(super) fn read_answers(mut bytes: &[u8]) -> Result<Vec<Answer>, String> {
         let Some(length) = length.filter(|_| status >= 200) else {
             return Err(format!("no final answer: {answer:?}"));
         };
-        // A HEAD's answer tells of a body that does not come; no content here begins like an answer.
+        // A HEAD's answer announces a body that does not follow; no content here starts like an answer.
         if !bytes.is_empty() && !bytes.starts_with(b"HTTP/1.") {
             let Some(body) = bytes.get(..length) else {
                 return Err(format!("{answer:?} has a body of only {}", bytes.escape_ascii()));
@@ -159,7 +157,7 @@ pub(super) fn read_answers(mut bytes: &[u8]) -> Result<Vec<Answer>, String> {
     Ok(answers)
 }
 
-/// The bytes of each part of a body: what stands behind the empty line of its head.
+/// The bytes of each part of a body, after the empty line of its head.
 fn parts<'a>(body: &'a [u8], boundary: &str) -> impl Iterator<Item = &'a [u8]> {
     let line = format!("\r\n--{boundary}");
     let mut rest = body.strip_prefix(&line.as_bytes()[2..]);

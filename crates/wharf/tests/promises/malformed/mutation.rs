@@ -1,8 +1,8 @@
-//! Real requests, changed as a seed says.
+//! Real requests, mutated by a seed.
 
 use super::judge::Known;
 
-/// What the requests of real clients hold beside the request line and the host.
+/// Fields of real clients' requests, besides the host.
 const FIELDS: [&str; 6] = [
     "User-Agent: containerd/1.6.20~ds1\r\nAccept: application/vnd.oci.image.index.v1+json, */*\r\nAccept-Encoding: gzip\r\n",
     "User-Agent: skopeo/1.9.3\r\nAccept: application/vnd.oci.image.manifest.v1+json\r\nAccept: application/vnd.docker.distribution.manifest.v2+json\r\nDocker-Distribution-Api-Version: registry/2.0\r\nAccept-Encoding: gzip\r\n",
@@ -12,7 +12,7 @@ const FIELDS: [&str; 6] = [
     "",
 ];
 
-/// Lines that other servers have stumbled over.
+/// Lines that other servers have parsed wrongly.
 const NASTY: [&str; 26] = [
     "Content-Length: 5\r\n",
     "Content-Length: 0\r\n",
@@ -120,7 +120,7 @@ fn mutate(bytes: &mut Vec<u8>, numbers: &mut Numbers) {
             bytes.splice(to..to, copy);
         }
         5 => {
-            // Behind a line end, where a field or a chunk would stand.
+            // After a line end, where a field or a chunk would stand.
             let lines: Vec<usize> = (1..bytes.len()).filter(|at| bytes[at - 1] == b'\n').collect();
             let to = lines.get(numbers.below(lines.len())).copied().unwrap_or_default();
             let line = NASTY[numbers.below(NASTY.len())].bytes();
