@@ -240,7 +240,7 @@ fn every_key_is_taken_over() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once_with_its_line_and_key() {
+fn every_mistake_is_reported_at_once_with_its_line_and_key() {
     check_refused(
         r#"
 [server]
@@ -313,7 +313,7 @@ colour = "green"
 }
 
 #[test]
-fn a_file_in_another_form_is_told_in_one_line() {
+fn a_file_in_another_format_gets_one_remark() {
     check_refused(
         "version: 0.1\nproxy:\n  remoteurl: https://registry-1.docker.io\n  username: me\n",
         &["wharf.toml:1: this looks like YAML, perhaps of another registry; wharf reads TOML, such as the \
@@ -329,7 +329,7 @@ fn a_file_in_another_form_is_told_in_one_line() {
 }
 
 #[test]
-fn keys_of_other_programs_are_answered_with_what_there_is() {
+fn keys_of_other_programs_get_advice() {
     check_refused(
         "[storage]\nmax_size = \"100G\"\n[server]\nport = 5000\nhtpasswd = \"/x\"\n\
          [[registry]]\nname = \"ghcr.io\"\nremoteurl = \"https://ghcr.io\"\n",
@@ -365,7 +365,7 @@ fn a_path_that_only_a_shell_understands_is_refused() {
 }
 
 #[test]
-fn a_blank_that_nobody_sees_is_warned_of() {
+fn an_invisible_blank_causes_a_warning() {
     let directory = tempfile::tempdir().unwrap();
     let registry = |content: &str| {
         let path = directory.path().join("password");
@@ -401,7 +401,7 @@ fn the_line_end_of_a_secret_that_came_by_a_variable_is_no_part_of_it() {
 }
 
 #[test]
-fn a_name_that_is_a_slip_away_from_a_known_one_is_warned_of() {
+fn a_name_with_one_typing_mistake_causes_a_warning() {
     check_warned(
         "[[registry]]\nname = \"dockr.io\"\n[[registry]]\nname = \"ghrc.io\"\n[[registry]]\nname = \
          \"icr.io\"\n[[registry]]\nname = \"eu.gcr.io\"\n[[registry]]\nname = \"qay.io\"\nupstream = \
@@ -421,7 +421,7 @@ fn a_name_that_is_a_slip_away_from_a_known_one_is_warned_of() {
 }
 
 #[test]
-fn slips_of_the_grammar_are_told_together_with_the_rest() {
+fn mistakes_of_grammar_are_reported_together_with_the_rest() {
     check_refused(
         r#"
 [server]
@@ -455,7 +455,7 @@ fn a_count_is_a_whole_number_above_zero() {
 }
 
 #[test]
-fn what_cannot_be_read_as_toml_is_told_alone() {
+fn a_text_that_is_not_toml_gets_no_further_remarks() {
     check_refused(
         "[server\nlisten = \"a\"\n[[registry]]\npassword = \"canary\nname = 5\n",
         &[
@@ -536,7 +536,7 @@ fn empty_credentials_are_anonymous() {
 }
 
 #[test]
-fn what_a_variable_leaves_empty_is_not_set() {
+fn a_text_that_a_variable_leaves_empty_counts_as_unset() {
     let config = parse(
         "[server]\ndomain = \"${A:-}\"\ndefault_registry = \"${A:-}\"\n\
          [[registry]]\nname = \"ghcr.io\"\nproxy = \"${A:-}\"\n",
@@ -627,7 +627,7 @@ fn the_plain_listener_can_be_turned_off_where_there_is_tls() {
 }
 
 #[test]
-fn a_certificate_that_is_for_no_name_of_a_registry_is_warned_of() {
+fn a_certificate_for_no_name_of_a_registry_causes_a_warning() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
     let text = |domain: &str| {
@@ -671,7 +671,7 @@ fn the_default_of_the_admin_listener_is_an_address_like_another() {
 }
 
 #[test]
-fn what_is_allowed_but_risky_is_warned_of() {
+fn risky_settings_cause_warnings() {
     check_warned(
         r#"
 [defaults]
@@ -830,7 +830,7 @@ fn tls_needs_a_certificate_and_its_own_key() {
 
 /// Table 2, number 2, of a first day: a file that was added to an image lost the cache silently.
 #[test]
-fn a_file_that_is_added_later_finds_what_was_stored_without_one() {
+fn a_file_that_is_added_later_keeps_the_store() {
     let in_an_image = |name: &str| (name == "WHARF_ROOT").then(|| "/data".to_owned());
     let root = |config: &Config| config.registries[0].root.clone();
     assert_eq!(
@@ -918,7 +918,7 @@ fn newcomer_warnings_are_kept_beside_mistakes() {
 }
 
 #[test]
-fn newcomer_a_listen_address_that_lacks_half_is_told_at_once_what_to_write() {
+fn newcomer_half_a_listen_address_gets_advice_at_once() {
     let both = "write an address and a port, such as \"0.0.0.0:5000\"";
     let number = format!("expected a string, found a number; {both}");
     let localhost =
@@ -941,7 +941,7 @@ fn newcomer_a_listen_address_that_lacks_half_is_told_at_once_what_to_write() {
 }
 
 #[test]
-fn newcomer_a_registry_as_a_subsection_and_a_level_of_another_program_are_told_what_to_write() {
+fn newcomer_a_registry_as_a_subsection_and_a_level_of_another_program_get_advice() {
     for (header, name) in
         [("registry.foo", "foo"), ("registry.\"docker.io\"", "docker.io"), ("registry.ghcr.io", "ghcr.io")]
     {

@@ -9,7 +9,7 @@ fn said(limit: Option<usize>, wanted: &Wanted) -> Notice {
 }
 
 #[test]
-fn a_default_installation_is_told_what_it_serves_and_warned_of_nothing() {
+fn a_default_installation_gets_a_line_about_its_limits_and_no_warning() {
     for (limit, serving) in [
         (None, "unlimited: serving at most 10000 connections (5000 of one client) and 8192 requests at once"),
         (

@@ -25,7 +25,7 @@ fn the_state_goes_to_an_abstract_name() {
 }
 
 #[test]
-fn a_socket_nobody_holds_is_an_error_and_no_panic() {
+fn a_socket_without_a_listener_is_an_error_and_no_panic() {
     assert!(send(READY, OsStr::new("/nonexistent/notify")).is_err());
     assert!(send(READY, OsStr::new(&"x".repeat(200))).is_err());
 }

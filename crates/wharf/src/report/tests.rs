@@ -184,7 +184,7 @@ fn the_hints_name_this_machine_where_its_address_is_known() {
 }
 
 #[test]
-fn without_a_file_it_is_said_where_one_was_looked_for() {
+fn without_a_file_the_title_names_the_searched_places() {
     let title = title(&Config::builtin(&Environment::without_keys(&|_| None)).unwrap());
     let expected = "with built-in configuration (no ./wharf.toml, no /etc/wharf/wharf.toml)";
     assert!(title.ends_with(expected), "{title}");
@@ -206,7 +206,7 @@ fn tls_config(directory: &tempfile::TempDir, names: &[&str], server: &str) -> Co
 }
 
 #[test]
-fn with_tls_the_hints_name_what_the_certificate_covers() {
+fn with_tls_the_hints_use_names_of_the_certificate() {
     let directory = tempfile::tempdir().unwrap();
     let own = Some(Ipv4Addr::new(192, 168, 1, 10));
     let domain = "domain = \"cache.example\"\nlisten = \"off\"";
@@ -257,7 +257,7 @@ fn a_bare_address_that_means_the_hub_is_dockers_mirror() {
 }
 
 #[test]
-fn a_person_sees_in_a_few_lines_that_it_runs_and_what_to_do_next() {
+fn a_person_sees_in_a_few_lines_that_it_runs_and_the_next_step() {
     let config = config(
         "[server]\ndefault_registry = \"docker.io\"\n[[registry]]\nname = \"docker.io\"\n[[registry]]\nname = \"ghcr.io\"\n",
     );

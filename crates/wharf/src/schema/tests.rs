@@ -137,7 +137,7 @@ fn the_schema_takes_and_refuses_what_the_program_does() {
 }
 
 #[test]
-fn an_editor_is_told_what_each_key_does_and_what_it_is_by_default() {
+fn the_schema_has_a_description_and_a_default_for_each_key() {
     let schema = schema();
     let property = |path: &str| {
         let pointer = format!("/properties/{}", path.replace('.', "/properties/"));

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_hangup_stops_only_what_lost_its_terminal() {
+fn a_hangup_stops_only_a_process_that_lost_its_terminal() {
     assert_eq!(hangup(true), Effect::Stop("SIGHUP", 1));
     assert_eq!(hangup(false), Effect::Reload);
 }

@@ -9,7 +9,7 @@ const WHARF: &str = env!("CARGO_BIN_EXE_wharf");
 const ANALYZE: &str = "/usr/bin/systemd-analyze";
 
 #[test]
-fn the_unit_starts_what_wharf_understands() {
+fn the_unit_starts_commands_that_wharf_accepts() {
     let line = exec_start();
     let (program, arguments) = line.split_once(' ').expect("there are arguments");
     assert_eq!(program, "/usr/local/bin/wharf");

@@ -168,7 +168,7 @@ async fn referrers_are_filtered_by_artifact_type() {
 
 /// end-12a: a digest that nothing refers to has an empty list, never a 404.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_no_referrers_has_an_empty_list() {
+async fn a_digest_without_referrers_has_an_empty_list() {
     let Referred { stage, .. } = referred().await;
     let unknown = digest_of(b"nothing refers to this");
     stage

@@ -94,7 +94,7 @@ warning: wharf.toml:2: registry[dockr.io].name: looks like a typo for \"docker.i
 }
 
 #[test]
-fn what_only_the_upstream_client_can_judge_is_refused_too() {
+fn settings_that_the_upstream_client_rejects_are_refused_too() {
     let directory = tempfile::tempdir().unwrap();
     let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     fs::write(directory.path().join("ca.pem"), pem).unwrap();
@@ -201,7 +201,7 @@ fn a_configuration_of_another_registry_is_one_mistake() {
 }
 
 #[test]
-fn arguments_that_other_programs_take_are_answered_with_what_to_write() {
+fn arguments_of_other_programs_get_a_tip() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, tip) in [
         (&["serve", "config.yml"][..], "name the configuration with `--config config.yml`"),
@@ -251,7 +251,7 @@ fn a_configuration_that_cannot_be_read_says_what_to_do() {
 
 /// Mistakes 4 and 10 to 14 of a first day came to light with the first pull only.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_registry_says_is_known_before_a_client_asks() {
+async fn check_online_reports_faults_before_a_client_pulls() {
     let right =
         FakeRegistry::start_with(Behaviour { auth: Auth::bearer("robot", "canary"), ..Behaviour::default() });
     let (right, open) = (right.await, FakeRegistry::start_anonymous().await);

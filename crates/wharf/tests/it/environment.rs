@@ -59,7 +59,7 @@ password = "${PASSWORD}"
 "#;
 
 #[test]
-fn each_key_is_explained_with_its_value_and_where_that_was_said() {
+fn each_key_is_explained_with_its_value_and_its_source() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("wharf.toml"), FILE).unwrap();
     let mut check = command(

@@ -123,7 +123,7 @@ async fn without_the_access_log_requests_are_not_logged() {
 
 /// A pipe holds 64 KiB and the program some thousand lines more; after that, lines are lost and counted.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_nobody_reads_holds_up_no_request() {
+async fn a_log_without_a_reader_delays_no_request() {
     let hub = FakeRegistry::start().await;
     let directory = tempfile::tempdir().unwrap();
     let public = free_address();

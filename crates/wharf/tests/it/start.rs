@@ -194,7 +194,7 @@ async fn health_is_asked_without_any_other_program() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn systemd_is_told_when_it_is_ready_when_it_reloads_and_when_it_stops() {
+async fn systemd_is_notified_of_the_start_of_reloads_and_of_the_stop() {
     let hub = FakeRegistry::start().await;
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let path = directory.path().join("notify");
@@ -218,7 +218,7 @@ async fn systemd_is_told_when_it_is_ready_when_it_reloads_and_when_it_stops() {
 
 /// Wording 14 and mistakes 2 and 3 of a first day.
 #[test]
-fn what_keeps_all_registries_from_starting_is_one_line() {
+fn one_reason_against_all_registries_is_one_line() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     std::fs::create_dir(&data).unwrap();

@@ -32,7 +32,7 @@ async fn begin_pull(server_keys: &str) -> Pull {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn told_once_it_finishes_the_answers_and_refuses_new_clients() {
+async fn one_signal_lets_it_finish_the_answers_and_refuse_new_clients() {
     let Pull { mut program, mut connection, gate, layer, _hub } = begin_pull("").await;
     program.signal(Signal::TERM);
     program.wait_for_line("SIGTERM: no new connections, finishing 1 request (up to 60s)");
@@ -58,7 +58,7 @@ async fn after_the_grace_it_breaks_off_and_still_ends_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn told_twice_it_ends_at_once() {
+async fn two_signals_end_it_at_once() {
     for (second, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let Pull { mut program, connection: _open, gate: _gate, .. } = begin_pull("").await;
         program.signal(Signal::TERM);
@@ -119,7 +119,7 @@ async fn a_signal_that_means_something_to_other_servers_stops_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_to_reload_does_not_break_off_what_is_being_finished() {
+async fn a_signal_to_reload_does_not_interrupt_the_stop() {
     let Pull { mut program, mut connection, gate, layer, _hub } = begin_pull("").await;
     program.signal(Signal::TERM);
     program.wait_for_line("SIGTERM: no new connections");
@@ -143,7 +143,7 @@ fn a_program_ends_with_the_terminal_that_it_was_started_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_what_is_kept_nothing_is_said() {
+async fn a_stored_blob_s_line_does_not_mention_its_storage() {
     let hub = FakeRegistry::start().await;
     let image = Image::generated(9, &[1_000_000]);
     hub.put_image("library/app", "latest", &image);

@@ -18,7 +18,7 @@ fn numbers_with_units_are_added_up() {
 }
 
 #[test]
-fn what_has_no_unit_or_no_number_is_none() {
+fn a_time_without_a_unit_or_a_number_is_none() {
     for text in
         ["", "60", "s", "5 m", "-1s", "+1s", "1.5h", "1w", "1h30", "forever", "5mm", "٣s", "1S", " 1s"]
     {
@@ -45,7 +45,7 @@ fn a_length_is_written_in_the_largest_unit_that_leaves_no_rest() {
 }
 
 #[test]
-fn what_does_not_fit_is_none() {
+fn a_time_that_overflows_is_none() {
     assert_eq!(parse_duration("18446744073709551615ms"), Some(Duration::from_millis(u64::MAX)));
     for text in ["18446744073709551616ms", "18446744073709551615s", "18446744073709551615ms1ms"] {
         assert_eq!(parse_duration(text), None, "{text}");

@@ -259,7 +259,7 @@ fn mistakes_name_the_variable_beside_those_of_the_file() {
 }
 
 #[test]
-fn a_variable_that_nobody_reads_is_a_mistake_where_it_looks_like_a_key() {
+fn an_unknown_variable_that_looks_like_a_key_is_a_mistake() {
     for (name, expected) in [
         ("WHARF_SERVER_DOMIAN", "there is no such variable; did you mean WHARF_SERVER_DOMAIN?"),
         ("WHARF_SEVER_DOMAIN", "there is no such variable; did you mean WHARF_SERVER_DOMAIN?"),
@@ -299,7 +299,7 @@ fn a_variable_that_nobody_reads_is_a_mistake_where_it_looks_like_a_key() {
 }
 
 #[test]
-fn what_is_meant_for_something_else_is_no_mistake() {
+fn a_variable_for_another_program_is_no_mistake() {
     let of_services = [
         "WHARF_PORT",
         "WHARF_SERVICE_HOST",
@@ -353,7 +353,7 @@ fn a_variable_that_can_mean_two_things_is_refused() {
 }
 
 #[test]
-fn an_option_that_sets_no_key_says_what_there_is() {
+fn an_option_that_sets_no_key_names_the_keys() {
     for (key, expected) in [
         ("server.domian", "did you mean \"server.domain\"?"),
         ("domain", "write one such as server.domain, defaults.tag_ttl or registry.docker.io.tag_ttl"),

@@ -31,7 +31,7 @@ fn variables_are_replaced_and_all_else_stays() {
 }
 
 #[test]
-fn a_default_stands_in_for_what_is_unset_or_empty() {
+fn a_default_replaces_an_unset_or_empty_variable() {
     check("${UNSET:-fallback}", "fallback");
     check("${EMPTY:-fallback}", "fallback");
     check("${UNSET:-}", "");
@@ -51,7 +51,7 @@ fn a_value_is_not_expanded_again() {
 }
 
 #[test]
-fn what_cannot_be_expanded_says_what_to_do() {
+fn a_text_that_cannot_be_expanded_gets_advice() {
     check_refused("x${UNSET}", "the environment variable UNSET is not set or empty; set it");
     check_refused("${EMPTY}", "the environment variable EMPTY is not set or empty; set it");
     check_refused("${USER", "\"${\" has no closing \"}\"; add it, or write \"$${\" for the two characters");

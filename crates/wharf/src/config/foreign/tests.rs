@@ -30,7 +30,7 @@ fn variables_of_other_registries_are_named_with_the_key_that_says_the_same() {
 }
 
 #[test]
-fn nothing_is_said_of_what_is_read_or_means_nothing() {
+fn variables_that_are_read_or_meaningless_get_no_notice() {
     let ours = ["WHARF_CONFIG", "WHARF_PORT", "WHARF_IMAGE"];
     let of_services = [
         "REGISTRY_SERVICE_HOST",
@@ -80,7 +80,7 @@ fn other_forms_of_configuration_are_known_by_their_first_lines() {
 }
 
 #[test]
-fn what_is_mounted_for_another_image_is_meant_for_this_one() {
+fn a_file_mounted_as_for_another_image_gets_a_notice() {
     let mounts = "1 0 0:1 / / rw - overlay overlay rw\n\
                   2 1 8:1 /x.yml /etc/docker/registry/config.yml ro,relatime - ext4 /dev/sda1 rw\n\
                   3 1 8:1 /zot /etc/zot rw - ext4 /dev/sda1 rw\n";

@@ -151,7 +151,7 @@ fn regctl_copies_images_by_name_and_through_its_mirror() {
 
 /// A push fails with a clear message.
 #[test]
-fn crane_is_told_that_wharf_is_pull_only() {
+fn a_push_with_crane_fails_because_wharf_is_pull_only() {
     if !built(&["crane"]) {
         return;
     }
