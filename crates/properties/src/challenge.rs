@@ -2,7 +2,7 @@
 
 use oci::{Challenge, Repository};
 
-/// Checks that nothing grows, and that what was read, written out by the grammar, reads the same.
+/// Checks that no value grows, and that a parsed challenge, written by the grammar, parses to the same.
 pub fn check(input: &[u8]) {
     let Ok(header) = std::str::from_utf8(input) else { return };
     let challenges = Challenge::parse_all(header);
@@ -18,8 +18,7 @@ pub fn check(input: &[u8]) {
         let [for_met, for_other] = upstream::fuzzing::scopes(scope.as_deref(), &met, &other);
         let fixed = scope.as_deref().and_then(|scope| scope.split_ascii_whitespace().next());
         let fixed = fixed.filter(|scope| !scope.contains(':'));
-        // Whatever the challenge names, no writing action is requested, and never under another repository's
-        // name.
+        // For every challenge, no writing action is requested, and no other repository.
         assert!(fixed == Some(&for_met) || for_met.split(' ').all(only_reads), "{for_met}");
         let is_own = for_other.starts_with("repository:other/name:") && only_reads(&for_other);
         assert!(is_own || fixed == Some(&for_other), "{for_other}");

@@ -1,5 +1,5 @@
-//! Small header values with numbers in them, a client's and an upstream's: `Range`, `If-Range`,
-//! `If-None-Match`, `Content-Range`, `Retry-After`; and any of them in the log.
+//! Header values with numbers, of clients and upstreams: `Range`, `If-Range`, `If-None-Match`,
+//! `Content-Range`, `Retry-After`; and any of them in the log.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +7,7 @@ use http::header::{HeaderMap, HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE};
 use oci::{Algorithm, Digest, RANGE_COUNT_MAX, RangeRequest, RangeSet, ResolvedRanges};
 use policy::retry::{RETRY_AFTER_MAX, parse_retry_after};
 
-/// Checks that ranges lie inside their content and that waits are bounded. The input's first eight bytes are
+/// Checks that ranges are inside their content and that waits are bounded. The input's first eight bytes are
 /// a size, the rest is the value.
 pub fn check(input: &[u8]) {
     let Some((size, value)) = input.split_first_chunk::<8>() else { return };
@@ -44,7 +44,7 @@ fn check_range(range: RangeRequest, size: u64) {
     assert_eq!(RangeRequest::parse(&printed), Ok(Some(range)));
 }
 
-/// Parts lie inside their content, and are together no more than that.
+/// Parts are inside their content, and together not larger.
 fn check_parts(ranges: &RangeSet, size: u64) {
     for size in [size, size & 0xffff, 0, 1, u64::MAX] {
         let ResolvedRanges::Parts(parts) = ranges.resolve(size) else { continue };
@@ -76,6 +76,6 @@ fn check_conditions(value: &[u8]) {
 fn check_log(value: &[u8]) {
     let logged = server::fuzzing::loggable(value);
     assert!(!logged.contains(char::is_control));
-    // A byte that is no text is logged as U+FFFD, which takes three.
+    // A byte that is not text is logged as U+FFFD, which takes three bytes.
     assert!(logged.len() <= 3 * value.len() && logged.len() <= 3 * 256);
 }

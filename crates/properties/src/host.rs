@@ -1,4 +1,4 @@
-//! Which registry a request goes to.
+//! The registry of a request.
 
 use std::sync::LazyLock;
 
@@ -9,10 +9,10 @@ use crate::split_line;
 
 const NAMES: [&str; 4] = ["docker.io", "ghcr.io", "registry.corp.example:8443", "[2001:db8::5]:5000"];
 
-/// The domain of the first table, which has the second registry for its default.
+/// The domain of the first table, whose default is the second registry.
 const DOMAIN: &str = "cache.example.com";
 
-/// What the hosts below the domain begin with, and whose they are: the table, written out by hand.
+/// The first labels of the hosts below the domain, and their registries: the table, written by hand.
 const LABELS: [(&str, usize); 12] = [
     ("docker.io", 0),
     ("docker-io", 0),
@@ -41,12 +41,12 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     Tables { with_domain: make(Some(DOMAIN), Some("ghcr.io")), without: make(None, None) }
 });
 
-/// Checks that a host is taken only as the table has it, however it is spelled, that whatever else names a
-/// registry agrees with it, and that links lead back. The input is an authority, a line end, and a target.
+/// Checks that a host is resolved only by the table, in any spelling, that all other names of a registry
+/// agree with it, and that links lead back. The input is an authority, a line end, and a target.
 pub fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let (authority, target) = split_line(text);
-    // What no HTTP library takes for a target never comes here.
+    // A target that no HTTP library accepts never gets here.
     let Ok(target) = target.parse::<PathAndQuery>() else { return };
     let (path, query) = (target.path(), target.query());
     check_with_domain(&TABLES.with_domain, authority, path, query);
@@ -66,7 +66,7 @@ pub fn check(input: &[u8]) {
     }
 }
 
-/// The host alone decides below the domain: either the table written out above has it, or it is refused.
+/// Below the domain only the host decides: either it is in the table above, or it is refused.
 fn check_with_domain(table: &RoutingTable, authority: &str, path: &str, query: Option<&str>) {
     let host = authority.rsplit_once(':').map_or(authority, |(host, port)| {
         if port.bytes().all(|byte| byte.is_ascii_digit()) { host } else { authority }
@@ -102,7 +102,7 @@ fn check_spelling(
     }
 }
 
-/// An `ns` that is written plainly is a name of the registry chosen.
+/// An unencoded `ns` is a name of the chosen registry.
 fn check_ns(query: Option<&str>, index: usize) {
     let pairs = query.unwrap_or_default().split('&');
     for ns in

@@ -1,9 +1,9 @@
-//! What holds for every input of the parsers that read foreign bytes: clients', upstreams', and what lies on
+//! Properties that hold for every input of the parsers of foreign bytes: from clients, from upstreams, and on
 //! disk.
 //!
 //! Each module has one function `check`, which takes any bytes and panics when a property does not hold. The
-//! ordinary tests replay what is kept in `crates/fuzz/corpus`; `.ci/fuzz` searches for more.
-//! A rule that matters is spelled out here a second time, so that one mistake cannot hide in both places.
+//! ordinary tests replay the inputs in `crates/fuzz/corpus`; `.ci/fuzz` searches for more. Important rules
+//! are implemented here a second time, so that one mistake cannot hide in both places.
 
 pub mod challenge;
 pub mod header;
@@ -35,7 +35,7 @@ pub const CHECKS: [(&str, Check); 11] = [
     ("token", token::check),
 ];
 
-/// The first line and what follows it.
+/// The first line and the rest.
 fn split_line(text: &str) -> (&str, &str) {
     text.split_once('\n').unwrap_or((text, ""))
 }

@@ -1,4 +1,4 @@
-//! `Link` to the next page, from an upstream's words to the client and back.
+//! `Link` to the next page, from the upstream to the client and back.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ static TABLE: LazyLock<RoutingTable> = LazyLock::new(|| {
 });
 
 /// Checks that a link that is passed on is one field, leads to the same list, and continues it. Each line of
-/// the input is a `Link` of the upstream's.
+/// the input is a `Link` of the upstream.
 pub fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let values: Vec<&str> = text.split('\n').collect();

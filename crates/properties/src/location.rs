@@ -1,12 +1,12 @@
-//! Where a redirect leads.
+//! The target of a redirect.
 
 use policy::address;
 use url::{Host, Url};
 
 use crate::split_line;
 
-/// Checks that a redirect leads to plain HTTP or HTTPS, never down from HTTPS, and that credentials go along
-/// only to the very same place. The input is a URL of an upstream, a line end, and a `Location`.
+/// Checks that a redirect leads to HTTP or HTTPS, never from HTTPS to HTTP, and that credentials are sent
+/// only to the same origin. The input is a URL of an upstream, a line end, and a `Location`.
 pub fn check(input: &[u8]) {
     let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
     let (current, location) = (&input[..end], input.get(end + 1..).unwrap_or_default());
@@ -20,7 +20,7 @@ pub fn check(input: &[u8]) {
     assert!(!host.is_empty());
     assert_eq!(Url::parse(next.as_str()).as_ref(), Ok(&next), "another reading leads elsewhere");
     assert_eq!(is_home, current.origin() == next.origin());
-    // An address in the URL is judged as the socket would be.
+    // An address in the URL is checked like that of a socket.
     let address = match next.host() {
         Some(Host::Ipv4(address)) => address.into(),
         Some(Host::Ipv6(address)) => address.into(),

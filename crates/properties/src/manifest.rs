@@ -3,8 +3,8 @@
 use oci::{Descriptor, Manifest, ManifestKind, MediaType};
 use serde_json::{Value, json};
 
-/// Checks that what is let in means one thing to every reader, and that printing loses nothing. The input is
-/// the media type of the header, a line end, and the document.
+/// Checks that an accepted manifest means the same to every reader, and that printing loses nothing. The
+/// input is the media type of the header, a line end, and the document.
 pub fn check(input: &[u8]) {
     let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
     let (served, document) = (&input[..end], input.get(end + 1..).unwrap_or_default());
@@ -13,10 +13,10 @@ pub fn check(input: &[u8]) {
     assert!(manifest.media_type.is_specific());
     let printed = print(&manifest).to_string();
     assert_eq!(Manifest::parse(printed.as_bytes(), served.as_ref()), Ok(manifest.clone()), "{printed}");
-    // Parts that are skipped may be looser than what this reader takes.
+    // Skipped parts may be less strict than this reader.
     let Ok(Value::Object(read)) = serde_json::from_slice(document) else { return };
     for known in ["mediaType", "subject", "config", "layers", "manifests"] {
-        // Clients written in Go read a property by its name without regard to case, the last one given.
+        // Clients written in Go match property names without regard to case, and use the last one.
         let alike = read.keys().filter(|name| name.eq_ignore_ascii_case(known));
         assert!(alike.clone().count() <= 1 && alike.clone().all(|name| name == known), "{known}");
     }
@@ -40,7 +40,7 @@ fn print(manifest: &Manifest) -> Value {
     for (name, descriptor) in [("subject", &manifest.subject), ("config", &manifest.config)] {
         document[name] = descriptor.as_ref().map_or(Value::Null, print_descriptor);
     }
-    // Kinds that are not known here may have either.
+    // Unknown kinds may have either.
     for (name, descriptors) in [("layers", &manifest.layers), ("manifests", &manifest.manifests)] {
         if !descriptors.is_empty() {
             document[name] = list(descriptors);

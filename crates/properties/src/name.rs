@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use oci::{Algorithm, Digest, MediaType, Reference, Repository, Tag};
 
-/// Checks that what is a name prints as it was written, and that no path made of it leaves the store.
+/// Checks that a valid name prints as it was written, and that no path made of it leaves the store.
 pub fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let repository = parse::<Repository>(text);
@@ -39,7 +39,7 @@ fn parse<T: FromStr + ToString>(text: &str) -> Option<T> {
     Some(value)
 }
 
-/// Every path lies beneath the root, by plain names that every file system takes.
+/// Checks that every path is below the root, with plain names that every file system accepts.
 pub(crate) fn check_paths(repository: &Repository, tag: Option<&Tag>, digest: &Digest) {
     let root = Path::new("/root");
     for path in storage::fs::fuzzing::paths(root, repository, tag, digest) {

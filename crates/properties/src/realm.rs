@@ -1,4 +1,4 @@
-//! Which token realm may see credentials, and which address foreign text may lead to.
+//! The token realms that may see credentials, and the addresses to which foreign text may lead.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::split_line;
 
-/// Upstreams, each with the host that it is and the domain that is its owner's.
+/// Upstreams, each with its host and its owner's domain.
 const UPSTREAMS: [(&str, &str, u16, Option<&str>); 4] = [
     ("https://registry-1.docker.io", "registry-1.docker.io", 443, Some("docker.io")),
     ("https://registry.corp.lan:5000", "registry.corp.lan", 5000, None),
@@ -16,9 +16,9 @@ const UPSTREAMS: [(&str, &str, u16, Option<&str>); 4] = [
     ("https://registry.github.io", "registry.github.io", 443, Some("registry.github.io")),
 ];
 
-/// Checks that credentials stay with the upstream, its owner and the operator's trusted hosts. The input is a
-/// list of trusted hosts parted by spaces, a line end, and a realm; 16 bytes of it are also read as an
-/// address.
+/// Checks that credentials are sent only to the upstream, its owner and the operator's trusted hosts. The
+/// input is a list of trusted hosts separated by spaces, a line end, and a realm; 16 bytes of it are also
+/// read as an address.
 pub fn check(input: &[u8]) {
     if let Some(bytes) = input.first_chunk::<16>() {
         check_address(Ipv6Addr::from(*bytes).into());
@@ -62,7 +62,7 @@ fn parse_trusted(text: &str) -> Option<TrustedHost> {
     Some(trusted)
 }
 
-/// Whether a trusted host, as it prints, is the host and the port of the URL.
+/// Whether the text of a trusted host is the host and the port of the URL.
 fn is_spelled(trusted: &TrustedHost, asked: &str, url: &Url) -> bool {
     let text = trusted.to_string();
     let default = if url.scheme() == "https" { 443 } else { 80 };
@@ -73,7 +73,7 @@ fn is_spelled(trusted: &TrustedHost, asked: &str, url: &Url) -> bool {
     host.trim_end_matches('.') == asked && port == url.port_or_known_default()
 }
 
-/// What is let through is inside by no definition of the standard library.
+/// No admitted address is internal by a definition of the standard library.
 fn check_address(address: IpAddr) {
     if address::check(address).is_err() {
         return;

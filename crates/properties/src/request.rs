@@ -6,11 +6,11 @@ use policy::docker_hub;
 
 use crate::name::check_paths;
 
-/// Checks that a request that is understood prints and reads the same, is bounded, and stays in the store.
-/// The input is a target.
+/// Checks that a parsed request prints and parses to the same, is bounded, and stays inside the store. The
+/// input is a target.
 pub fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    // As a test or another caller might hand it over, and as HTTP lets it through.
+    // As a test or another caller may pass it, and as HTTP admits it.
     let (path, query) = text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)));
     check_parts(path, query);
     if let Ok(target) = text.parse::<PathAndQuery>() {

@@ -1,12 +1,12 @@
-//! What lies on disk: tags' records and the notes beside partial files.
+//! Files on disk: records of tags and sidecars of partial files.
 
 use std::time::SystemTime;
 
 use oci::Tag;
 use storage::fs::fuzzing::{self, Note};
 
-/// Checks that a record reads as it is written, and that of a partial file never more is believed than there
-/// is. The input's first eight bytes are the partial file's length; the rest is a file.
+/// Checks that a record survives writing and reading, and that no byte beyond a partial file's length is
+/// trusted. The input's first eight bytes are the partial file's length; the rest is a file.
 pub fn check(input: &[u8]) {
     let Some((len, file)) = input.split_first_chunk::<8>() else { return };
     check_record(file);
@@ -25,17 +25,17 @@ pub fn check(input: &[u8]) {
     }
 }
 
-/// As many ranges as are always listed.
+/// The number of ranges that are always listed.
 const LISTED_COUNT: usize = 64;
 
-/// Checks that what is believed lies in the file and in the content, in order, and with holes in between.
+/// Checks that the trusted ranges are inside the file and the content, in order, and separated by holes.
 fn check_ranges(note: &Note, len: u64) {
     let end = note.size.map_or(len, |size| size.min(len));
     assert!(note.trusted.iter().all(|(start, stop)| start < stop && *stop <= end), "{note:?} of {len}");
     assert!(note.trusted.windows(2).all(|pair| pair[0].1 < pair[1].0), "{note:?}");
 }
 
-/// Looks into the note as it is written: what lies on disk may hold keys that this reader does not take.
+/// Examines the sidecar as it is written again: the file may have keys that the reader ignores.
 fn is_synced(note: &[u8]) -> bool {
     serde_json::from_slice(note).is_ok_and(|note: serde_json::Value| note["synced"] == true)
 }
@@ -43,7 +43,7 @@ fn is_synced(note: &[u8]) -> bool {
 fn check_record(file: &[u8]) {
     let Some((name, record)) = fuzzing::parse_tag_record(file) else { return };
     assert!(record.checked_at >= SystemTime::UNIX_EPOCH, "{record:?}");
-    // The reader compares the name with the tag asked for, so one that is none is never served.
+    // The reader compares the name with the requested tag, so an invalid one is never served.
     let Ok(tag) = name.parse::<Tag>() else { return };
     let printed = fuzzing::print_tag_record(&tag, &record);
     assert_eq!(fuzzing::parse_tag_record(&printed), Some((name, record)));

@@ -1,6 +1,6 @@
-//! A registry on loopback that holds one image with one referrer, until Enter is pressed: something for wharf
-//! to stand before where there is no network. Prints a configuration of wharf for it, and what the OCI
-//! conformance suite must be told about what it holds (docs/how-to/run-the-oci-conformance-suite.md).
+//! A registry on loopback with one image and one referrer, which runs until Enter is pressed: an upstream for
+//! wharf without a network. Prints a configuration of wharf for it, and the settings of the OCI conformance
+//! suite for its content (docs/how-to/run-the-oci-conformance-suite.md).
 
 use testkit::{Artifact, Auth, Behaviour, Endpoint, FakeRegistry, Image, Referrers};
 

@@ -1,4 +1,4 @@
-//! A certificate authority that lives as long as a test, and the certificates it signs, good and bad.
+//! A certificate authority for one test, which signs valid and invalid certificates.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-/// What a TLS server of the testkit shows to its clients.
+/// The certificate of a TLS server of the testkit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Certificate {
-    /// Good for `localhost`, `127.0.0.1` and `::1`.
+    /// Valid for `localhost`, `127.0.0.1` and `::1`.
     #[default]
     Valid,
-    /// For the right names, but its time is over.
+    /// For the right names, but expired.
     Expired,
-    /// In its time, but for `elsewhere.example`.
+    /// Not expired, but for `elsewhere.example`.
     WrongName,
     /// The authority's own: self-signed and marked as an authority, as `openssl req -x509` makes them.
     SelfSigned,
 }
 
-/// What certificates are good for that are good for anything.
+/// The names in valid certificates.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// A certificate with its key, both PEM.
@@ -46,7 +46,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new authority with a key of its own.
+    /// A new authority with a new key.
     pub fn new() -> Self {
         let names = NAMES.map(str::to_owned);
         let mut params = CertificateParams::new(names).expect("the names are well formed");
@@ -58,24 +58,25 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    /// The authority's own certificate, PEM: what a client has to trust.
+    /// The authority's own certificate, PEM, which clients must trust.
     pub fn pem(&self) -> String {
         self.certificate.pem()
     }
 
-    /// A server certificate of the given quality.
+    /// A server certificate of the given kind.
     pub fn server_identity(&self, certificate: Certificate) -> Identity {
         let (certificate, key) = self.sign(certificate, ExtendedKeyUsagePurpose::ServerAuth);
         Identity { certificate_pem: certificate.pem(), key_pem: key }
     }
 
-    /// A certificate that servers requiring one of this authority accept from a client.
+    /// A client certificate that servers with this authority accept.
     pub fn client_identity(&self) -> Identity {
         let (certificate, key) = self.sign(Certificate::Valid, ExtendedKeyUsagePurpose::ClientAuth);
         Identity { certificate_pem: certificate.pem(), key_pem: key }
     }
 
-    /// A server's side of TLS; with `client_certificate`, clients must show one that this authority signed.
+    /// A server's TLS configuration; with `client_certificate`, clients must present one that this authority
+    /// signed.
     pub(crate) fn server_config(
         &self,
         certificate: Certificate,
@@ -140,7 +141,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// A client's side of TLS that trusts `root` alone and shows `identity`, if given.
+/// A client's TLS configuration that trusts only `root` and presents `identity`, if given.
 pub(crate) fn client_config(root: CertificateDer<'static>, identity: Option<Certified>) -> Arc<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -154,7 +155,7 @@ pub(crate) fn client_config(root: CertificateDer<'static>, identity: Option<Cert
     })
 }
 
-/// A chain and its key as rustls takes them.
+/// A chain and its key in the types of rustls.
 pub(crate) type Certified = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// Named in every configuration: tests must not depend on a provider installed for the whole process.

@@ -1,6 +1,6 @@
-//! Content by its bytes or by the seed that makes them: gigabytes that take no memory.
+//! Content given by its bytes, or generated from a seed without memory.
 //!
-//! Generated content can be read at any offset, and equal seeds give equal bytes for ever.
+//! Generated content can be read at any offset, and equal seeds always give equal bytes.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -8,17 +8,17 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-/// What is generated at once when the whole content is hashed or collected.
+/// Bytes generated at once when the whole content is hashed or collected.
 const PIECE: usize = 1 << 20;
 
-/// Where the bytes of a blob come from.
+/// The source of a blob's bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub enum BlobSource {
     /// These bytes.
     Bytes(Bytes),
-    /// `len` bytes that follow from `seed` and look like noise, so nothing can squeeze them.
+    /// `len` bytes of incompressible noise, generated from `seed`.
     Generated {
-        /// Which content: two seeds differ in every word.
+        /// The seed: the contents of two seeds differ in every word.
         seed: u64,
         /// Its length in bytes.
         len: u64,
@@ -34,7 +34,7 @@ impl BlobSource {
         }
     }
 
-    /// Whether there is no byte at all.
+    /// Whether it has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -63,7 +63,7 @@ impl BlobSource {
         }
     }
 
-    /// The SHA-256 digest, `sha256:<hex>`, computed anew on every call without holding the content.
+    /// The SHA-256 digest, `sha256:<hex>`, computed on every call without collecting the content.
     pub fn digest(&self) -> String {
         let mut hasher = Sha256::new();
         let mut offset = 0;

@@ -1,7 +1,7 @@
-//! A client that says what it sends to the byte and sees how an answer ends: whole, cut or reset.
+//! A client that sends exact bytes and sees how a response ends: complete, cut or reset.
 //!
-//! It checks nothing and repairs nothing. Bodies are read in pieces as the test asks for them, so a slow
-//! reader is one that does not ask.
+//! It checks and repairs nothing. Bodies are read in pieces when the test reads them, so a test is a slow
+//! reader by not reading.
 
 mod body;
 mod connection;
@@ -14,23 +14,23 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-/// Why an answer did not come to its end.
+/// The reason why a response is incomplete.
 #[derive(Debug)]
 pub enum Broken {
-    /// The connection was closed in order, before the end that the head promised.
+    /// The connection was closed properly, but before the end that the head announced.
     Closed,
     /// The connection was reset.
     Reset,
-    /// What came is no HTTP/1.1.
+    /// The bytes are not HTTP/1.1.
     Malformed(String),
-    /// Anything else, TLS and refused connections included.
+    /// Any other error, including TLS and refused connections.
     Io(std::io::Error),
 }
 
 impl From<std::io::Error> for Broken {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
-            // TLS says so when the connection ends without its closing word.
+            // The TLS library reports a connection that ends without `close_notify`.
             std::io::ErrorKind::UnexpectedEof => Self::Closed,
             std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => Self::Reset,
             _ => Self::Io(error),
@@ -38,7 +38,7 @@ impl From<std::io::Error> for Broken {
     }
 }
 
-/// An answer with as much of its body as came.
+/// A response with the received part of its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// The status.
@@ -47,13 +47,13 @@ pub struct Response {
     pub headers: Vec<(String, String)>,
     /// The body, without the framing of chunks.
     pub body: Bytes,
-    /// Whether the body came to the end that the head promised. A body that only the connection's end
-    /// delimits is complete when that end was in order.
+    /// Whether the body reached the end that the head announced. A body that is delimited by the connection's
+    /// end is complete if that end was proper.
     pub complete: bool,
 }
 
 impl Response {
-    /// The first header of that name in lower case.
+    /// The first header with this name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         head::find(&self.headers, name)
     }
@@ -64,7 +64,7 @@ impl Response {
     }
 }
 
-/// Sends one GET on a connection of its own and reads the answer as far as it goes.
+/// Sends one GET on a new connection and reads the response as far as possible.
 ///
 /// # Errors
 /// When there is no whole head.
@@ -77,7 +77,7 @@ pub async fn get(
     request("GET", address, host, target, headers).await
 }
 
-/// Sends one request without a body on a connection of its own and reads the answer as far as it goes.
+/// Sends one request without a body on a new connection and reads the response as far as possible.
 ///
 /// # Errors
 /// When there is no whole head.

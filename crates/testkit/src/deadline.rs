@@ -1,4 +1,4 @@
-//! A bound on waiting that a paused tokio clock cannot bring forward.
+//! Deadlines in real time, which a paused tokio clock does not affect.
 
 use std::future::Future;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 /// Long enough for a loaded machine, short enough that a hang is reported with its cause.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The output of `future`, which must come within 30 seconds of real time.
+/// The output of `future`, which must complete within 30 seconds of real time.
 ///
 /// # Panics
-/// When it does not; the message is `what`, which names the thing that did not happen.
+/// When it does not; the message contains `what`, the name of the missing event.
 pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
     match bounded(PATIENCE, future).await {
         Some(output) => output,
@@ -21,14 +21,14 @@ pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
     }
 }
 
-/// The output of `future`, or `None` after `patience` of real time. A thread keeps the time: a timer of the
-/// runtime would fire at once where the test has paused the clock.
+/// The output of `future`, or `None` after `patience` of real time. A thread measures the time: a timer of
+/// the runtime would fire at once if the test has paused the clock.
 pub(crate) async fn bounded<F: Future>(patience: Duration, future: F) -> Option<F::Output> {
     let (done, waiting) = mpsc::channel::<()>();
     let (expire, expired) = oneshot::channel::<()>();
     thread::spawn(move || {
         if waiting.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
-            // A failed send means that the future ended in this very moment.
+            // A failed send means that the future has just completed.
             let _ = expire.send(());
         }
     });
@@ -41,7 +41,7 @@ pub(crate) async fn bounded<F: Future>(patience: Duration, future: F) -> Option<
     outcome
 }
 
-/// [`bounded`] by the usual patience, for callers who have more to say than one line.
+/// [`bounded`] by the usual deadline, for callers with a longer message.
 pub(crate) async fn patiently<F: Future>(future: F) -> Option<F::Output> {
     bounded(PATIENCE, future).await
 }

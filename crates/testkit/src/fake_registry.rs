@@ -1,9 +1,9 @@
-//! An upstream that a test holds in its hand: it behaves like Docker Hub until it is told not to.
+//! An upstream under the control of a test: it behaves like Docker Hub unless the test changes that.
 //!
-//! Three servers on three ports of 127.0.0.1: the registry, the token service, and a CDN that refuses
-//! whoever shows it a credential. `Behaviour` says how all answers are, a `Rule` spoils some of them, and
-//! the `Log` has seen everything. HTTP is spoken by hand over the socket, because no HTTP library would
-//! send the answers that matter here.
+//! It has three servers on three ports of 127.0.0.1: the registry, the token service, and a CDN that refuses
+//! requests with a credential. `Behaviour` configures all responses, a `Rule` injects faults into some of
+//! them, and the `Log` records all requests. HTTP is written to the socket by hand, because no HTTP library
+//! would send the responses that matter here.
 
 mod answer;
 mod behaviour;
@@ -44,7 +44,7 @@ use content::Manifest;
 use listener::{Listener, Port};
 use state::State;
 
-/// A registry in this process. Stops when dropped, cutting every connection.
+/// A registry in this process. Stops when dropped, and cuts all connections.
 #[derive(Debug)]
 pub struct FakeRegistry {
     state: Arc<State>,
@@ -56,7 +56,7 @@ impl FakeRegistry {
     /// A registry like Docker Hub, empty.
     ///
     /// # Panics
-    /// This and the other ways to start, when no loopback port can be had.
+    /// This and the other constructors panic when no loopback port is free.
     pub async fn start() -> Self {
         Self::start_with(Behaviour::default()).await
     }
@@ -66,13 +66,13 @@ impl FakeRegistry {
         Self::start_with(Behaviour { auth: Auth::Anonymous, ..Behaviour::default() }).await
     }
 
-    /// A registry that behaves so, without TLS.
+    /// A registry with this behaviour, without TLS.
     pub async fn start_with(behaviour: Behaviour) -> Self {
         Self::listen(behaviour, None)
     }
 
-    /// A registry under TLS at all three endpoints, with certificates of an authority of its own. Its URLs
-    /// say `localhost`.
+    /// A registry with TLS at all three endpoints, with certificates of its own authority. Its URLs use
+    /// `localhost`.
     pub async fn start_tls(behaviour: Behaviour, tls: Tls) -> Self {
         Self::listen(behaviour, Some(tls))
     }
@@ -100,17 +100,17 @@ impl FakeRegistry {
         Self { state, listeners, authority }
     }
 
-    /// Changes how all answers are from now on; those under way stay as they were.
+    /// Changes the behaviour of all later responses; those in flight are not affected.
     pub fn change(&self, change: impl FnOnce(&mut Behaviour)) {
         change(&mut self.state.lock_behaviour());
     }
 
-    /// The registry's URL without a slash at the end.
+    /// The registry's URL without a trailing slash.
     pub fn url(&self) -> String {
         self.url_of(Endpoint::Registry)
     }
 
-    /// An endpoint's URL without a slash at the end.
+    /// An endpoint's URL without a trailing slash.
     pub fn url_of(&self, endpoint: Endpoint) -> String {
         self.state.url(endpoint).to_owned()
     }
@@ -121,37 +121,37 @@ impl FakeRegistry {
         url.split_once("://").map_or(url, |(_, host)| host).to_owned()
     }
 
-    /// Where an endpoint listens.
+    /// The address of an endpoint.
     pub fn address_of(&self, endpoint: Endpoint) -> SocketAddr {
         self.listeners[endpoint.index()].address()
     }
 
-    /// Who signed the certificates, under TLS.
+    /// The authority of the certificates, with TLS.
     pub fn authority(&self) -> Option<&Authority> {
         self.authority.as_ref()
     }
 
-    /// Sets what happens to those who connect to an endpoint; it is so on return.
+    /// Sets what an endpoint does with connections; in force when this returns.
     pub async fn set_door(&self, endpoint: Endpoint, door: Door) {
         self.listeners[endpoint.index()].set_door(door).await;
     }
 
-    /// Puts a rule into force, before all earlier ones.
+    /// Adds a rule, with precedence over all earlier ones.
     pub fn script(&self, rule: Rule) -> Scripted {
         self.state.script.add(rule)
     }
 
-    /// Refuses every token given out so far.
+    /// Refuses all tokens issued so far.
     pub fn revoke_tokens(&self) {
         self.state.tokens.revoke();
     }
 
-    /// Has the CDN answer 403 to every URL given out so far. Answers under way go on.
+    /// Makes the CDN answer 403 to all URLs issued so far. Responses in flight continue.
     pub fn expire_signatures(&self) {
         self.state.expire_signatures();
     }
 
-    /// All that was seen.
+    /// The log of all requests.
     pub fn log(&self) -> &Log {
         &self.state.log
     }
@@ -172,9 +172,9 @@ impl FakeRegistry {
     }
 }
 
-/// What it holds.
+/// The registry's content.
 impl FakeRegistry {
-    /// Puts a blob into every repository, those to come included. Returns its digest.
+    /// Puts a blob into every repository, including later ones. Returns its digest.
     pub fn put_blob(&self, source: impl Into<BlobSource>) -> String {
         let source = source.into();
         let digest = source.digest();
@@ -182,7 +182,7 @@ impl FakeRegistry {
         digest
     }
 
-    /// Puts a blob into one repository, beside those it was put into before. Returns its digest.
+    /// Puts a blob into one repository, in addition to those that have it already. Returns its digest.
     pub fn put_blob_in(&self, repository: &str, source: impl Into<BlobSource>) -> String {
         let source = source.into();
         let digest = source.digest();
@@ -190,12 +190,12 @@ impl FakeRegistry {
         digest
     }
 
-    /// Serves other bytes under a digest from now on: a lie, whether or not the blob was there.
+    /// Serves these wrong bytes under a digest from now on, whether or not the blob existed.
     pub fn put_blob_under(&self, digest: &str, source: impl Into<BlobSource>) {
         self.state.lock_content().replace_blob(digest, source.into());
     }
 
-    /// Forgets a blob.
+    /// Removes a blob.
     pub fn remove_blob(&self, digest: &str) {
         self.state.lock_content().remove_blob(digest);
     }
@@ -217,7 +217,7 @@ impl FakeRegistry {
         digest
     }
 
-    /// Serves other bytes under a manifest's digest from now on: a lie.
+    /// Serves these wrong bytes under a manifest's digest from now on.
     pub fn put_manifest_under(
         &self,
         repository: &str,
@@ -229,7 +229,7 @@ impl FakeRegistry {
         self.state.lock_content().put_manifest(repository, digest, manifest);
     }
 
-    /// Forgets a manifest; tags that point to it answer 404.
+    /// Removes a manifest; tags that point to it answer 404.
     pub fn remove_manifest(&self, repository: &str, digest: &str) {
         self.state.lock_content().remove_manifest(repository, digest);
     }
@@ -239,7 +239,7 @@ impl FakeRegistry {
         self.state.lock_content().move_tag(repository, tag, digest);
     }
 
-    /// Forgets a tag.
+    /// Removes a tag.
     pub fn remove_tag(&self, repository: &str, tag: &str) {
         self.state.lock_content().remove_tag(repository, tag);
     }

@@ -1,5 +1,4 @@
-//! The outside world: a forward proxy for plain HTTP under which every host has whatever name a test gives
-//! it.
+//! A forward proxy for plain HTTP, through which a test can give any name to any local server.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// A proxy that leads names to addresses of this machine; stops when dropped.
+/// A proxy that maps names to local addresses; stops when dropped.
 #[derive(Debug)]
 pub struct ForwardProxy {
     address: SocketAddr,
@@ -31,12 +30,12 @@ impl ForwardProxy {
         Self { address, asked, task }
     }
 
-    /// Its URL without a slash at the end.
+    /// The proxy's URL without a trailing slash.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The targets that it was asked for, as they were written, in order.
+    /// The requested targets as sent, in order.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -62,7 +61,7 @@ async fn accept(
     }
 }
 
-/// One request and its answer, with which the connection ends.
+/// Serves one request, and closes the connection after its response.
 async fn serve(
     mut client: TcpStream,
     names: &HashMap<String, SocketAddr>,

@@ -1,4 +1,4 @@
-//! Where an answer is held until the test lets it go on.
+//! Gates and valves, which hold responses back until the test releases them.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::deadline::within;
 
-/// A gate that answers wait at. Shut when new, open for ever once released; clones are the same gate.
+/// A gate at which responses wait. It is closed when new, and open for ever once released; clones are the
+/// same gate.
 #[derive(Clone, Debug)]
 pub struct Gate(Arc<Sides>);
 
@@ -17,12 +18,12 @@ struct Sides {
 }
 
 impl Gate {
-    /// Makes a shut gate without arrivals.
+    /// Creates a closed gate without arrivals.
     pub fn new() -> Self {
         Self(Arc::new(Sides { open: watch::Sender::new(false), arrivals: watch::Sender::new(0) }))
     }
 
-    /// Opens the gate for good.
+    /// Opens the gate permanently.
     pub fn release(&self) {
         self.0.open.send_replace(true);
     }
@@ -32,16 +33,16 @@ impl Gate {
         *self.0.open.borrow()
     }
 
-    /// How many answers have come to the gate so far, held or not.
+    /// How many responses have reached the gate so far, held or not.
     pub fn arrivals(&self) -> u64 {
         *self.0.arrivals.borrow()
     }
 
-    /// Returns once `count` answers have come to the gate. All bytes before the gate are then with the
-    /// kernel, on their way to the client.
+    /// Returns once `count` responses have reached the gate. All bytes before the gate are written to their
+    /// sockets then.
     ///
     /// # Panics
-    /// When they have not come within half a minute.
+    /// When they do not reach it within half a minute.
     pub async fn reached(&self, count: u64) {
         let mut arrivals = self.0.arrivals.subscribe();
         let what = format!("{count} answers at the gate");
@@ -49,7 +50,7 @@ impl Gate {
         assert!(arrived.is_ok(), "the gate holds the sender of its arrivals");
     }
 
-    /// Comes to the gate and waits until it is open.
+    /// Counts an arrival and waits until the gate is open.
     pub(crate) async fn pass(&self) {
         self.0.arrivals.send_modify(|arrived| *arrived += 1);
         let mut open = self.0.open.subscribe();
@@ -64,30 +65,30 @@ impl Default for Gate {
     }
 }
 
-/// Counts the pieces of a body that may be sent. Shut when new; clones are the same valve, and answers that
-/// share one share its allowance.
+/// Counts the pieces of a body that may be sent. It is closed when new; clones are the same valve, and
+/// responses that share one share its pieces.
 #[derive(Clone, Debug)]
 pub struct Valve(Arc<Semaphore>);
 
 impl Valve {
-    /// A valve that lets nothing through.
+    /// A closed valve.
     pub fn new() -> Self {
         Self(Arc::new(Semaphore::new(0)))
     }
 
-    /// Lets `pieces` more pieces through.
+    /// Allows `pieces` more pieces.
     pub fn allow(&self, pieces: usize) {
         self.0.add_permits(pieces);
     }
 
-    /// Lets everything through from now on.
+    /// Allows all further pieces.
     pub fn open(&self) {
         self.0.close();
     }
 
-    /// Waits until one more piece may go.
+    /// Waits until one more piece is allowed.
     pub(crate) async fn pass(&self) {
-        // A closed semaphore is an open valve: nothing is counted any more.
+        // A closed semaphore means an open valve: pieces are not counted any more.
         if let Ok(permit) = self.0.acquire().await {
             permit.forget();
         }

@@ -1,5 +1,5 @@
-//! Images, indexes and artifacts as registries store them, with every digest computed here
-//! (OCI image-spec; Docker's image manifest version 2, schema 2).
+//! Builds images, indexes and artifacts as registries store them, and computes their digests (OCI image-spec;
+//! Docker's image manifest version 2, schema 2).
 
 mod archive;
 mod artifact;
@@ -24,7 +24,7 @@ use crate::blob_source::BlobSource;
 /// Content with its descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
-    /// What it is.
+    /// The media type.
     pub media_type: String,
     /// `sha256:<hex>` of the content.
     pub digest: String,
@@ -64,7 +64,7 @@ impl Blob {
     }
 }
 
-/// Whose media types a document uses.
+/// The family of media types that a document uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// `application/vnd.oci.image...`
@@ -124,8 +124,8 @@ impl Image {
         Self::builder(Format::Oci).layer(&[file]).command(&[marker]).build()
     }
 
-    /// An OCI image whose layers are noise of exactly these sizes, which costs no memory. No client could
-    /// unpack it. The same seed and sizes give the same image.
+    /// An OCI image whose layers are generated noise of exactly these sizes, which takes no memory. No client
+    /// can unpack it. The same seed and sizes give the same image.
     pub fn generated(seed: u64, layer_bytes: &[u64]) -> Self {
         let builder =
             layer_bytes.iter().zip(0..).fold(Self::builder(Format::Oci), |builder, (len, number)| {
@@ -135,7 +135,7 @@ impl Image {
     }
 
     /// An image that runs: a statically linked busybox in one layer, and in another the file `/etc/marker`,
-    /// which its command prints, so that what ran tells where it came from.
+    /// which its command prints, so that the output identifies the image.
     ///
     /// # Errors
     /// When `busybox` cannot be read.
@@ -162,7 +162,7 @@ impl Image {
         &self.manifest.digest
     }
 
-    /// What the manifest names: the configuration, then the layers.
+    /// The blobs of the manifest: the configuration, then the layers.
     pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
         std::iter::once(&self.config).chain(&self.layers)
     }

@@ -1,4 +1,4 @@
-//! A request as it came in: read from the wire by hand, because what arrives must be seen to the last byte.
+//! A received request, parsed by hand, because tests must see every byte of it.
 
 use std::io;
 
@@ -8,15 +8,15 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// More than any client sends; a longer head ends the connection.
 const HEAD_BYTES_MAX: usize = 256 << 10;
 
-/// What is read from the connection at once: most heads are shorter.
+/// Bytes read from the connection at once: most heads are shorter.
 const READ_BYTES: usize = 8 << 10;
 
-/// The head of one HTTP/1.1 request. Its body, if any, was read and thrown away.
+/// The head of one HTTP/1.1 request. Its body, if any, was read and discarded.
 #[derive(Clone, Debug)]
 pub(crate) struct Incoming {
     /// As sent, so upper case.
     pub(crate) method: String,
-    /// The request target as sent: path and query, or whatever else the client wrote.
+    /// The request target as sent: usually path and query.
     pub(crate) target: String,
     /// In order; names in lower case, values trimmed.
     pub(crate) headers: Vec<(String, String)>,
@@ -48,11 +48,11 @@ impl Incoming {
     }
 }
 
-/// The next request on a connection, or `None` when the client closed between two requests. `pending` holds
-/// what was read beyond the last one.
+/// The next request on a connection, or `None` when the client closed between two requests. `pending` has the
+/// bytes that were read after the last request.
 ///
 /// # Errors
-/// The connection's own, and `InvalidData` for what is no HTTP.
+/// The connection's errors, and `InvalidData` for bytes that are not HTTP.
 pub(crate) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     pending: &mut BytesMut,

@@ -1,10 +1,10 @@
-//! What wharf is tested against: a registry that misbehaves on request, sinks that count credentials,
-//! images built from nothing, and a client that sees exactly how a body ended.
+//! Test doubles for wharf: a registry that misbehaves on request, sinks that count credentials, generated
+//! images, and a client that sees exactly how a body ended.
 //!
-//! Nothing here imports the product: digests are plain text and every format is written a second time, so
-//! that a mistake in the product cannot cancel itself out. Everything listens on a loopback port that the
-//! kernel chose and ends when its value is dropped. No wait sleeps: each is told of what it waits for, and
-//! gives up after half a minute of real time, naming what did not happen.
+//! This crate does not import the product: digests are plain text and every format is implemented a second
+//! time, so that a mistake in the product cannot cancel itself out. All servers listen on a loopback port
+//! that the kernel chose, and stop when their value is dropped. Waits do not poll: each is notified of its
+//! event, and panics after half a minute of real time with the name of the missing event.
 
 mod authority;
 mod blob_source;

@@ -1,5 +1,5 @@
-//! How well-known registries answer, as far as that is publicly known and the fake registry can play it. None
-//! of them is asked here; `docs/reference/upstreams.md` says what each profile stands for.
+//! Profiles of well-known registries: their publicly known behaviour, as far as the fake registry can imitate
+//! it. No request goes to them; `docs/reference/upstreams.md` describes each profile.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use crate::{
     ScopeRules,
 };
 
-/// The login that profiles with one accept.
+/// The login that profiles with a login accept.
 const LOGIN: (&str, &str) = ("robot", "canary-word");
 
-/// How one registry answers.
+/// The behaviour of one registry.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
     /// The registry's name, which is also its name in wharf's configuration.
     pub name: &'static str,
-    /// Whether one must log in.
+    /// Whether a login is required.
     pub has_login: bool,
-    /// Whether another registry stands behind redirects of everything.
+    /// Whether all requests are redirected to another registry.
     is_front: bool,
     behaviour: fn(&mut Behaviour),
     oddities: fn(&FakeRegistry),
@@ -27,11 +27,11 @@ pub struct Profile {
 /// A profile that answers on loopback.
 #[derive(Debug)]
 pub struct Played {
-    /// What the profile is.
+    /// The profile.
     pub profile: Profile,
-    /// The registry that is asked.
+    /// The registry that gets the requests.
     pub front: FakeRegistry,
-    /// The one that it redirects everything to, where it does so.
+    /// The registry to which it redirects all requests, if it does.
     behind: Option<FakeRegistry>,
 }
 
@@ -56,7 +56,7 @@ impl Profile {
     }
 }
 
-/// All of them.
+/// All profiles.
 pub const PROFILES: [Profile; 23] = [
     profile("docker.io", |it| {
         let window = Duration::from_secs(21_600);
@@ -137,7 +137,7 @@ fn only(scope: &str) -> ScopeRules {
     ScopeRules { only: Some(scope.to_owned()), ..ScopeRules::default() }
 }
 
-/// A proxy project says 404 to the HEAD of what it has not fetched yet, and gives it to a GET.
+/// A proxy project answers 404 to a HEAD of content that it has not fetched yet, and serves it to a GET.
 fn refuse_heads(registry: &FakeRegistry) {
     registry.script(Rule::new(Kind::HeadManifest, Fault::Status(404)));
 }
@@ -148,7 +148,7 @@ fn type_as_octets(registry: &FakeRegistry) {
     registry.script(Rule::new(Kind::GetBlob, octets()));
 }
 
-/// Plain files on a web server, which guesses a type and says 404 in words of its own.
+/// Plain files on a web server, which guesses a media type and has its own 404 page.
 fn serve_files(registry: &FakeRegistry) {
     let page = || Fault::StatusWith {
         code: 404,
@@ -165,10 +165,10 @@ fn serve_files(registry: &FakeRegistry) {
 }
 
 impl Profile {
-    /// Starts the registry with `image` as `repository:tag`, and something about the image that refers to it.
+    /// Starts the registry with `image` as `repository:tag`, and an artifact that refers to it.
     ///
     /// # Panics
-    /// When no loopback port can be had.
+    /// When no loopback port is free.
     pub async fn play(self, repository: &str, tag: &str, image: &Image) -> Played {
         let mut behaviour = Behaviour::default();
         (self.behaviour)(&mut behaviour);
@@ -198,7 +198,7 @@ impl Profile {
 }
 
 impl Played {
-    /// The registry that holds the image.
+    /// The registry with the image.
     pub fn holder(&self) -> &FakeRegistry {
         self.behind.as_ref().unwrap_or(&self.front)
     }

@@ -1,4 +1,4 @@
-//! The product's program as a test runs it: its own ports, its own store, ended by its process id.
+//! Runs the product's program for a test, with its own ports and store, and ends it by its process id.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Starting {
     process: Process,
-    /// Where it listens, or what it said instead.
+    /// Its addresses, or its output if it does not listen.
     listening: Receiver<Result<Addresses, String>>,
 }
 
@@ -26,9 +26,9 @@ pub struct Starting {
 #[derive(Debug)]
 pub struct Program {
     process: Process,
-    /// Where it serves clients.
+    /// The address for clients.
     pub address: SocketAddr,
-    /// Where it serves its operator.
+    /// The address of the admin listener.
     pub admin: SocketAddr,
 }
 
@@ -78,7 +78,7 @@ impl Starting {
     /// The program once it listens, if it does within `patience`.
     ///
     /// # Errors
-    /// This again, when it does not listen yet.
+    /// This value again, if it does not listen yet.
     ///
     /// # Panics
     /// When it ends by itself.
@@ -172,7 +172,7 @@ impl Program {
         Starting::configured(executable, directory, configuration).ready()
     }
 
-    /// Ends it at once, as a power button does to a process.
+    /// Kills it at once.
     ///
     /// # Panics
     /// When it cannot be ended.
@@ -222,7 +222,7 @@ impl Program {
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
-    /// Waits until no fill is under way: what was verified is then in the store.
+    /// Waits until no fill is in flight: then all verified blobs are stored.
     ///
     /// # Panics
     /// As [`Program::metric`], and when it takes half a minute.
@@ -262,7 +262,7 @@ impl Program {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have been ended and reaped already; then both fail, and that is well.
+        // It may have been ended and reaped already; then both fail, which is fine.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,4 +1,4 @@
-//! A server that must receive no secret: it gives every client the same answer and remembers every byte.
+//! A server that must not receive a secret: it gives every client the same response and records every byte.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,10 +17,10 @@ use crate::authority::{Authority, Certificate};
 use crate::deadline::within;
 use crate::stream::Stream;
 
-/// Headers that carry what a client knows and a stranger must not learn.
+/// Headers with credentials.
 const SECRET_HEADERS: [&str; 3] = ["authorization:", "proxy-authorization:", "cookie:"];
 
-/// An HTTP server that answers every request alike; stops when dropped.
+/// An HTTP server that gives the same response to every request; stops when dropped.
 #[derive(Debug)]
 pub struct Sink {
     address: SocketAddr,
@@ -31,13 +31,13 @@ pub struct Sink {
 
 #[derive(Debug)]
 struct Seen {
-    /// One buffer for each connection, so that two of them cannot tear a header apart.
+    /// One buffer for each connection, so that two connections cannot split a header.
     received: Mutex<Vec<Vec<u8>>>,
     connections: watch::Sender<u64>,
 }
 
 impl Seen {
-    /// Opens the buffer of a new connection and says which it is.
+    /// Adds the buffer of a new connection and returns its index.
     fn arrive(&self) -> usize {
         let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         received.push(Vec::new());
@@ -56,7 +56,7 @@ impl Sink {
         Self::answering(404, &[], b"").await
     }
 
-    /// A sink that answers with `status`, `headers` and `body`; a token service or a CDN of somebody else.
+    /// A sink that answers with `status`, `headers` and `body`, such as a foreign token service or CDN.
     pub async fn answering(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Self {
         Self::listen(answer(status, headers, body), None).await
     }
@@ -76,22 +76,22 @@ impl Sink {
         Self { address, is_tls, seen, task: task.abort_handle() }
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its host and port as a URL and a `Host` header have them.
+    /// Its host and port as in a URL and a `Host` header.
     pub fn host(&self) -> String {
         format!("{}:{}", if self.is_tls { "localhost" } else { "127.0.0.1" }, self.address.port())
     }
 
-    /// Its URL without a slash at the end.
+    /// Its URL without a trailing slash.
     pub fn url(&self) -> String {
         format!("{}://{}", if self.is_tls { "https" } else { "http" }, self.host())
     }
 
-    /// Connections accepted so far, whatever became of them.
+    /// The number of connections accepted so far.
     pub fn connections(&self) -> u64 {
         *self.seen.connections.borrow()
     }
@@ -101,7 +101,7 @@ impl Sink {
         self.seen.received.lock().unwrap_or_else(PoisonError::into_inner).concat()
     }
 
-    /// The request heads that arrived whole, connection after connection, each with its empty line.
+    /// The complete request heads, connection after connection, each with its empty line.
     pub fn requests(&self) -> Vec<String> {
         let received = self.seen.received.lock().unwrap_or_else(PoisonError::into_inner);
         let texts = received.iter().map(|bytes| String::from_utf8_lossy(bytes));
@@ -119,7 +119,7 @@ impl Sink {
         text.lines().filter(|line| SECRET_HEADERS.iter().any(|name| line.starts_with(name))).count()
     }
 
-    /// Whether `secret` arrived, as it is or within the base64 of a `Basic` credential.
+    /// Whether `secret` arrived, literally or within the base64 of a `Basic` credential.
     ///
     /// # Panics
     /// When `secret` is empty: everything contains it.
@@ -137,7 +137,7 @@ impl Sink {
     /// Returns once `count` connections were accepted.
     ///
     /// # Panics
-    /// When they have not come within half a minute.
+    /// When they are not accepted within half a minute.
     pub async fn wait_for_connections(&self, count: u64) {
         let mut connections = self.seen.connections.subscribe();
         let what = format!("{count} connections to a sink");
@@ -172,7 +172,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, answer: Arc<[u8
     }
 }
 
-/// Answers each request head; whatever else comes is kept all the same.
+/// Answers each request head, and records all bytes.
 async fn serve(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,

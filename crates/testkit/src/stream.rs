@@ -1,4 +1,4 @@
-//! A connection, plain or under TLS, whose end can be chosen: FIN or RST.
+//! A connection, with or without TLS, that the test can end with FIN or RST.
 
 use std::io;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Closes with RST and throws away what the kernel has not sent yet (`SO_LINGER` of zero).
+    /// Closes with RST and discards bytes that the kernel has not sent yet (`SO_LINGER` of zero).
     pub(crate) fn reset(self) -> io::Result<()> {
         let tcp = match &self {
             Self::Plain(tcp) => tcp,

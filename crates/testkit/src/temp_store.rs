@@ -1,16 +1,16 @@
-//! A directory for a store, gone when its value is.
+//! A temporary directory for a store.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// An empty directory of its own that is removed on drop.
+/// A new, empty directory that is removed on drop.
 #[derive(Debug)]
 pub struct TempStore(TempDir);
 
 impl TempStore {
-    /// Makes the directory.
+    /// Creates the directory.
     ///
     /// # Panics
     /// When the system's directory for temporary files cannot be written to.
@@ -18,13 +18,13 @@ impl TempStore {
         Self(tempfile::Builder::new().prefix("wharf-").tempdir().expect("a temporary directory can be made"))
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Every file beneath it (links too, directories not), relative and sorted. Files that vanish meanwhile
-    /// are left out: a store under test may be at work.
+    /// All files below it (including links, without directories), relative and sorted. Files that vanish
+    /// meanwhile are omitted: a store may be using the directory.
     pub fn files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut pending = vec![self.path().to_owned()];

@@ -7,7 +7,7 @@ use upstream::{Error, ErrorKind};
 use super::*;
 use crate::permits::Bounds;
 
-/// An upstream that fails in one way.
+/// An upstream with one kind of error.
 #[derive(Debug)]
 struct Failing(ErrorKind);
 
@@ -81,7 +81,7 @@ fn holder(has_clients: bool) -> Arc<dyn PermitHolder> {
 }
 
 #[test]
-fn offline_every_door_is_closed_and_no_permit_is_taken() {
+fn offline_every_request_is_refused_without_a_permit() {
     let asker = asker(true, Bounds::new(0, 0), ErrorKind::NotFound);
     assert_eq!(asker.admit().err(), Some(PullError::Offline));
     assert_eq!(asker.ask().err(), Some(PullError::Offline));
@@ -89,7 +89,7 @@ fn offline_every_door_is_closed_and_no_permit_is_taken() {
 }
 
 #[test]
-fn a_permit_comes_back_with_what_it_was_for() {
+fn a_permit_is_released_with_its_request() {
     let asker = asker(false, Bounds::new(1, 1), ErrorKind::NotFound);
     let client = asker.admit().unwrap();
     assert_eq!(asker.admit().err(), Some(PullError::Overloaded));
@@ -113,7 +113,7 @@ fn a_transfer_without_clients_gives_way_to_a_client_and_makes_no_other_give_way(
 }
 
 #[tokio::test]
-async fn an_upstreams_error_is_a_pulls_by_what_can_be_done() {
+async fn upstream_errors_become_pull_errors() {
     let repository: Repository = "library/app".parse().unwrap();
     let digest = Digest::of(oci::Algorithm::Sha256, b"blob");
     for (kind, is_outage, is_definite_no) in [

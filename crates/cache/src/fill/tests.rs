@@ -4,7 +4,7 @@ use super::spans::Claim;
 use super::*;
 
 #[test]
-fn no_span_is_given_back_between_a_look_at_the_gaps_and_the_claim() {
+fn no_span_is_released_between_reading_the_gaps_and_the_claim() {
     let fill = Fill::new(
         Digest::of(Algorithm::Sha256, b"blob"),
         "library/app".parse().unwrap(),

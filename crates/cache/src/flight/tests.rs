@@ -28,7 +28,7 @@ async fn callers_at_the_same_time_share_one_flight() {
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_does_not_stop_the_flight() {
+async fn a_caller_that_leaves_does_not_stop_the_flight() {
     let flights = Flights::<u8, u8>::new(TaskTracker::new());
     let gate = Arc::new(Notify::new());
     let waiting = gate.clone();

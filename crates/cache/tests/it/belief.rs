@@ -1,4 +1,4 @@
-//! What an upstream's answer proves: what it never takes away from what is held here.
+//! The evidence in an upstream's response: no unconfirmed one removes stored content.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ async fn k11_json_that_is_no_manifest_never_replaces_a_held_tag() {
                 let stale = pull(&world, "1", want).await.unwrap();
                 assert_eq!((stale.outcome, &stale.digest), (Outcome::Stale, &held), "{text} {media_type}");
             }
-            // As a client does that was told the digest by somebody else.
+            // Like a client that has the digest from another source.
             let by_digest = pull(&world, &wrong.to_string(), Want::Get).await;
             assert!(matches!(by_digest, Err(PullError::UpstreamUnavailable { .. })), "{text} {media_type}");
             assert_eq!(pull(&world, "1", Want::Get).await.unwrap().digest, held);
@@ -66,7 +66,7 @@ async fn k11_json_that_is_no_manifest_never_replaces_a_held_tag() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn k11_bytes_that_are_not_what_was_claimed_never_cost_a_held_tag() {
+async fn k11_bytes_with_another_digest_never_replace_a_held_tag() {
     for head_works in [true, false] {
         let world = World::new();
         let held = world.upstream.put_manifest(&repository(), "1", ONE);
@@ -84,11 +84,11 @@ async fn k11_bytes_that_are_not_what_was_claimed_never_cost_a_held_tag() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn k11_json_that_is_no_manifest_is_no_answer_where_nothing_is_held() {
+async fn k11_json_that_is_no_manifest_is_an_error_if_nothing_is_stored() {
     for text in NO_MANIFESTS {
         let world = World::new();
         let wrong = world.upstream.put_document(&repository(), "1", text, OCI_IMAGE);
-        // The HEAD cannot tell, and the client comes for what it named.
+        // The HEAD cannot tell, and the client requests the named digest.
         let _ = pull(&world, "1", Want::Head).await;
         for reference in [&wrong.to_string(), "1"] {
             let pulled = pull(&world, reference, Want::Get).await;
@@ -105,7 +105,7 @@ fn unconfirmed<T>(pulled: &Result<T, PullError>) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn k12_a_no_that_is_nobodys_word_takes_nothing_away_that_is_held() {
+async fn k12_an_unconfirmed_no_removes_nothing_that_is_stored() {
     for links in [false, true] {
         let world = World::with(|settings| settings.links = links);
         let tagged = world.upstream.put_manifest(&repository(), "1", ONE);
@@ -136,7 +136,7 @@ async fn k12_a_no_that_is_nobodys_word_takes_nothing_away_that_is_held() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn k12_what_is_not_held_is_answered_as_it_came_and_nothing_is_remembered() {
+async fn k12_without_stored_content_the_status_is_passed_on_and_not_remembered() {
     let world = World::new();
     let (tagged, blob) =
         (world.upstream.put_manifest(&repository(), "1", ONE), world.upstream.put_blob(&noise(1000)));
@@ -172,7 +172,7 @@ async fn k12_a_probe_for_a_signature_stays_absent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn k12_a_transfer_goes_on_after_a_no_that_is_nobodys_word() {
+async fn k12_a_transfer_continues_after_an_unconfirmed_no() {
     use crate::upstream::Manner;
     let world = World::new();
     let blob = world.upstream.put_blob(&noise(1_000_000));
@@ -184,7 +184,7 @@ async fn k12_a_transfer_goes_on_after_a_no_that_is_nobodys_word() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn k8_a_manifest_that_is_known_by_its_tag_only_is_brought_by_the_tag() {
+async fn k8_a_manifest_that_is_served_by_tag_only_is_fetched_by_the_tag() {
     for links in [false, true] {
         let world = World::with(|settings| settings.links = links);
         let digest = world.upstream.put_manifest(&repository(), "1", ONE);
@@ -207,7 +207,7 @@ async fn k8_a_manifest_that_is_known_by_its_tag_only_is_brought_by_the_tag() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn k8_a_tag_that_names_something_else_meanwhile_brings_nothing_under_the_digest() {
+async fn k8_a_tag_that_moved_meanwhile_stores_nothing_under_the_digest() {
     let world = World::new();
     let digest = world.upstream.put_manifest(&repository(), "1", ONE);
     world.upstream.delete_tag(&repository(), &digest.to_string());
@@ -218,7 +218,7 @@ async fn k8_a_tag_that_names_something_else_meanwhile_brings_nothing_under_the_d
 }
 
 #[tokio::test(start_paused = true)]
-async fn k10_a_manifest_is_served_under_the_type_that_it_shows_itself() {
+async fn k10_a_manifest_is_served_under_its_own_media_type() {
     for media_type in ["text/plain", "application/json", "application/octet-stream"] {
         let world = World::new();
         let digest = world.upstream.put_document(&repository(), "1", ONE, media_type);
@@ -238,7 +238,7 @@ async fn k11_access_is_not_proved_by_an_answer_about_something_else() {
     let digest = world.upstream.put_manifest(&repository(), "1", ONE);
     pull(&world, "1", Want::Get).await.unwrap();
     tokio::time::advance(AUTH_TTL).await;
-    // What was granted stays granted, for nobody has taken it away; but it is not granted anew.
+    // An earlier grant stays valid, because it was not revoked; but there is no new grant.
     world.upstream.replace_manifest(&repository(), &digest.to_string(), NO_MANIFESTS[0]);
     for count in [2, 3] {
         assert!(pull(&world, &digest.to_string(), Want::Get).await.is_ok());

@@ -69,7 +69,7 @@ async fn f25_a_fill_completes_after_every_client_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f24_a_client_who_leaves_before_the_headers_takes_nothing_from_the_others() {
+async fn f24_a_client_that_leaves_before_the_headers_does_not_affect_the_others() {
     let world = World::new();
     let digest = world.upstream.put_blob(&noise(1 << 20));
     let leaver = world.get(&digest);
@@ -127,7 +127,7 @@ async fn a_missing_blob_is_looked_up_once_in_a_few_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_stored_is_served_while_the_upstream_is_down() {
+async fn stored_content_is_served_while_the_upstream_is_down() {
     let world = World::new();
     let blob = noise(1 << 20);
     let digest = world.upstream.put_blob(&blob);
@@ -174,7 +174,7 @@ async fn s15_a_join_through_another_repository_is_granted_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s15_what_is_refused_to_one_repository_is_asked_again_for_another() {
+async fn s15_a_refusal_for_one_repository_is_asked_again_for_another() {
     let world = World::with(|settings| settings.links = true);
     let blob = noise(1 << 20);
     let digest = world.upstream.put_blob(&blob);
@@ -207,7 +207,7 @@ async fn a_clean_transfer_ends_at_once_and_is_not_resumed() {
 }
 
 #[tokio::test]
-async fn of_a_stored_blob_the_small_pieces_too_are_files_that_wait_in_no_memory() {
+async fn small_pieces_of_a_stored_blob_are_files_too() {
     let directory = tempfile::tempdir().unwrap();
     let metrics = Metrics::new(&["memory.test".to_owned()]).registry("memory.test");
     let store = Arc::new(storage::fs::open(&directory.path().join("store"), metrics).unwrap());

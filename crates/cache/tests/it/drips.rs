@@ -1,5 +1,4 @@
-//! Connections that drip, or say nothing any more, beside others that do not: no blob waits for the slowest
-//! of them.
+//! Connections that drip or become silent beside fast ones: no blob waits for the slowest of them.
 
 use std::time::Duration;
 
@@ -20,12 +19,12 @@ fn well() -> Manner {
     Manner { pace: PACE, head: Duration::from_millis(30), ..Manner::default() }
 }
 
-/// Every way in which one answer goes wrong without ending.
+/// All ways in which a response stalls without ending.
 fn ill() -> Vec<(String, Manner)> {
     let drips = [
         ("2 KiB/s", 512, Duration::from_millis(250)),
         ("a byte a second", 1, Duration::from_secs(1)),
-        // The HTTP client ends what is silent for so long.
+        // The HTTP client ends a body after this silence.
         ("silence", 0, Duration::from_secs(30)),
     ];
     let mut manners = Vec::new();
@@ -47,7 +46,7 @@ fn world(connections_per_blob_max: usize, blob: &Bytes) -> (World, Digest) {
     (world, digest)
 }
 
-/// Pulls the whole blob. How long that took, and how many bytes came twice.
+/// Pulls the whole blob. Returns the time and the number of bytes that were fetched twice.
 async fn pull(world: &World, digest: &Digest, blob: &Bytes) -> (Duration, u64) {
     let before = Instant::now();
     let body = world.pull(digest).await;
@@ -59,7 +58,7 @@ async fn pull(world: &World, digest: &Digest, blob: &Bytes) -> (Duration, u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t24_one_answer_of_several_that_drips_costs_less_than_as_much_again() {
+async fn t24_one_dripping_response_of_several_less_than_doubles_the_time() {
     for (length, answers) in [(16 * MIB, [0, 1, 2, 4].as_slice()), (40 * MIB, &[1])] {
         let blob = noise(length);
         let (without, _) = {
@@ -67,10 +66,10 @@ async fn t24_one_answer_of_several_that_drips_costs_less_than_as_much_again() {
             pull(&world, &digest, &blob).await
         };
         for (name, manner) in ill() {
-            // The front; the first part, which is on trial; and later ones.
+            // The front, the first part, which is on trial, and later ones.
             for nth in answers {
                 if *nth == 0 && manner.refuse.is_some() {
-                    // Without a first head nothing is known that could be shared.
+                    // Without a first head the size is unknown, so the blob is not shared.
                     continue;
                 }
                 let (world, digest) = world(4, &blob);
@@ -87,7 +86,7 @@ async fn t24_one_answer_of_several_that_drips_costs_less_than_as_much_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t24_a_far_transfer_that_drips_and_that_nobody_reads_holds_up_nobody() {
+async fn t24_a_dripping_far_transfer_without_readers_delays_no_reader() {
     let blob = noise(24 * MIB);
     for connections in [1, 4] {
         let (without, _) = {
@@ -104,7 +103,7 @@ async fn t24_a_far_transfer_that_drips_and_that_nobody_reads_holds_up_nobody() {
             let elapsed = before.elapsed();
             let what = format!("{connections} connections: {name}: {elapsed:?} instead of {without:?}");
             assert!(elapsed <= without * 2, "{what}");
-            // As long as no range has come whole, the first connection passes over what a slow one brought.
+            // While no range was complete, the first connection passes over the bytes of a slow one.
             let passed = if connections == 1 { 303_000 } else { 0 };
             assert!(surplus <= 3 * PIECE as u64 + passed, "{what}, {surplus} bytes came twice");
         }
@@ -112,7 +111,7 @@ async fn t24_a_far_transfer_that_drips_and_that_nobody_reads_holds_up_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t24_who_reads_in_order_is_not_kept_waiting_by_a_part_that_drips() {
+async fn t24_a_reader_in_order_is_not_delayed_by_a_dripping_part() {
     let blob = noise(32 * MIB);
     for (name, manner) in ill() {
         let (world, digest) = world(4, &blob);
@@ -130,7 +129,7 @@ async fn t24_who_reads_in_order_is_not_kept_waiting_by_a_part_that_drips() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t24_an_upstream_that_drips_everywhere_is_not_asked_over_and_over() {
+async fn t24_an_upstream_that_drips_everywhere_gets_no_endless_requests() {
     let blob = noise(8 * MIB);
     let (world, digest) = world(4, &blob);
     let drip = Drip { after: 100_000, piece: 16 * 1024, pace: Duration::from_secs(1) };

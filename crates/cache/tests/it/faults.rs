@@ -25,7 +25,7 @@ async fn f05_cuts_at_30_and_60_percent_are_invisible() {
     assert_eq!(world.upstream.blob_bytes(), blob.len() as u64, "no byte twice");
 }
 
-/// A gateway that forbids ranges may say so with a 403 or a 404 of its own.
+/// A gateway that forbids ranges may answer with its own 403 or 404.
 #[tokio::test(start_paused = true)]
 async fn f05_a_resumption_that_a_gateway_refuses_is_tried_once_as_a_whole() {
     let world = World::new();
@@ -37,7 +37,7 @@ async fn f05_a_resumption_that_a_gateway_refuses_is_tried_once_as_a_whole() {
     assert_eq!(world.pull(&digest).await.unwrap(), blob);
     let asked = world.upstream.asked();
     assert!(asked.last().unwrap().ends_with("Whole"), "{asked:?}");
-    // A no to the whole too is the client's error.
+    // If the whole is refused too, the client gets that error.
     let digest = world.upstream.put_blob(&noise(3 << 20));
     world.upstream.script(std::iter::once(cut(1 << 20)).chain(refusals()).chain([refuse.clone()]));
     assert!(world.pull(&digest).await.is_err());
@@ -158,7 +158,7 @@ async fn f08_a_small_wrong_blob_is_refused_before_its_first_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f08_a_digest_that_is_wrong_twice_is_left_alone_for_a_minute() {
+async fn f08_a_digest_that_is_wrong_twice_is_not_requested_for_a_minute() {
     let world = World::new();
     let blob = noise(4096);
     let digest = world.upstream.put_blob(&blob);
@@ -223,7 +223,7 @@ async fn f03_a_refusal_before_the_first_byte_is_not_tried_again_here() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f33_a_restart_takes_up_the_partial_file() {
+async fn f33_a_restart_resumes_the_partial_file() {
     let world = World::new();
     let blob = noise(4 << 20);
     let digest = world.upstream.put_blob(&blob);

@@ -1,4 +1,4 @@
-//! Clients who come one after the other while the disk is full.
+//! Clients that arrive one after the other while the disk is full.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
 
 #[tokio::test(start_paused = true)]
-async fn t13_whoever_comes_after_the_disk_was_full_gets_the_whole_body() {
+async fn t13_a_client_after_the_disk_was_full_gets_the_whole_body() {
     let blob = noise(12 << 20);
     for (full_at, errno) in [(0, ENOSPC), (1 << 20, ENOSPC), (2 << 20, ENOSPC), (5 << 20, EIO)] {
         let (world, faults, _directory) = world_on_files(|settings| settings.connections_per_blob_max = 1);
@@ -51,7 +51,7 @@ async fn t13_whoever_comes_after_the_disk_was_full_gets_the_whole_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t25_with_a_full_disk_a_slow_reader_of_a_blob_of_its_own_holds_little_and_is_waited_for() {
+async fn t25_with_a_full_disk_a_single_slow_reader_takes_little_memory_and_keeps_its_body() {
     let (world, faults, _directory) = world_on_files(|_| {});
     faults.inject(None, 0, Fault::Stop);
     let blobs: Vec<_> = (0..6).map(|number| noise((3 << 20) + number)).collect();
@@ -60,7 +60,7 @@ async fn t25_with_a_full_disk_a_slow_reader_of_a_blob_of_its_own_holds_little_an
         let digest = world.upstream.put_blob(blob);
         readers.push(world.get(&digest).await.unwrap().body.unwrap());
     }
-    // Nobody reads, longer than a reader is waited for that holds others up.
+    // No read for longer than a reader may delay others.
     tokio::time::sleep(Duration::from_secs(40)).await;
     let taken = world.memory.windows.taken();
     assert!(taken > 0 && taken <= 6 * 512 * 1024, "{taken}");
@@ -72,7 +72,7 @@ async fn t25_with_a_full_disk_a_slow_reader_of_a_blob_of_its_own_holds_little_an
 }
 
 #[tokio::test(start_paused = true)]
-async fn t25_a_window_that_cannot_grow_gives_its_oldest_chunk_up() {
+async fn t25_a_window_that_cannot_grow_drops_its_oldest_chunk() {
     let (world, faults, _directory) = world_on_files(|_| {});
     faults.inject(None, 0, Fault::Stop);
     let all = world.memory.windows.take(world.memory.windows.bytes_max()).unwrap();
@@ -95,10 +95,10 @@ async fn read_some(reader: &mut BlobReader, length: usize) -> BytesMut {
     came
 }
 
-/// A reader over `range` that has read `before` bytes when another one has come to the end and the window has
-/// passed it. Returns what has come to it.
+/// A reader over `range` that has read `before` bytes when another one reaches the end and the window has
+/// passed it. Returns the bytes that it has read.
 async fn passed_by(world: &World, digest: &Digest, range: &str, before: usize) -> (BytesMut, BlobReader) {
-    // It comes first, so that the window begins where it is.
+    // It starts first, so that the window begins at its position.
     let lively = world.get(digest).await.unwrap().body.unwrap();
     let mut slow = world.get_range(digest, range).await.unwrap().body.unwrap();
     let came = read_some(&mut slow, before).await;
@@ -106,14 +106,14 @@ async fn passed_by(world: &World, digest: &Digest, range: &str, before: usize) -
     (came, slow)
 }
 
-/// The whole of what came, if its end was clean.
+/// All received bytes, if the end was clean.
 async fn read_on(mut came: BytesMut, reader: BlobReader) -> Result<Bytes, PullError> {
     came.extend_from_slice(&read(reader).await.1?);
     Ok(came.freeze())
 }
 
 #[tokio::test(start_paused = true)]
-async fn t13_a_reader_that_the_window_has_passed_gets_the_rest_on_a_passage_of_its_own() {
+async fn t13_a_reader_that_the_window_has_passed_gets_the_rest_on_its_own_passage() {
     let blob = noise(30 << 20);
     let ranges = [
         ("bytes=0-", 0..blob.len()),
@@ -200,7 +200,7 @@ async fn t13_an_upstream_that_ignores_ranges_gives_the_rest_too_and_one_that_cut
 }
 
 #[tokio::test(start_paused = true)]
-async fn t13_without_a_place_the_reader_that_the_window_has_passed_is_cut_and_told_why() {
+async fn t13_without_a_permit_the_reader_that_the_window_has_passed_gets_an_error() {
     let blob = noise(30 << 20);
     let (world, faults, _directory) = world_on_files(|settings| settings.asking_count_max = 1);
     let digest = world.upstream.put_blob(&blob);
@@ -208,7 +208,7 @@ async fn t13_without_a_place_the_reader_that_the_window_has_passed_is_cut_and_to
     let (came, slow) = passed_by(&world, &digest, "bytes=0-", 1 << 20).await;
     world.settle().await;
     let others = world.upstream.put_blob(&noise(2 << 20));
-    // It keeps the only place, and has a reader.
+    // It keeps the only permit, and has a reader.
     let _other = world.get(&others).await.unwrap().body.unwrap();
     let body = read_on(came, slow).await;
     let told = body.expect_err("there is no place").to_string();
@@ -216,7 +216,7 @@ async fn t13_without_a_place_the_reader_that_the_window_has_passed_is_cut_and_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn t04_with_a_full_disk_a_slow_reader_does_not_set_everybody_s_pace() {
+async fn t04_with_a_full_disk_a_slow_reader_does_not_slow_the_others() {
     let blob = noise(30 << 20);
     for slow_count in [1, 3] {
         let (world, faults, _directory) = world_on_files(|_| {});
@@ -294,7 +294,7 @@ async fn t05_bytes_that_wait_for_a_hanging_disk_are_bounded_in_all() {
     gate.add_permits(1_000_000);
     let batches = &world.memory.batches;
     let mut most = 0;
-    // Each transfer takes a chunk at a time as long as it may.
+    // Each transfer takes one chunk at a time while it may.
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
         most = most.max(batches.taken());

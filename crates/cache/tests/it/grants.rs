@@ -1,4 +1,4 @@
-//! What the upstream granted, and takes away again, where repositories are granted one by one.
+//! Grants that the upstream gives and revokes, for each repository.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn manifest(world: &World, reference: &str) -> Result<ManifestAnswer, Pull
     world.backend.pull_manifest(&repository(), &reference, Want::Get).await
 }
 
-/// A blob that was pulled, and so granted, just now.
+/// A blob that was just pulled, and so granted.
 async fn pulled(world: &World) -> Digest {
     let digest = world.upstream.put_blob(&noise(100_000));
     world.pull(&digest).await.unwrap();
@@ -66,7 +66,7 @@ async fn s16_a_revoked_blob_is_refused_also_in_a_later_outage_and_comes_back_wit
 }
 
 #[tokio::test(start_paused = true)]
-async fn s16_an_outage_takes_no_grant_away() {
+async fn s16_an_outage_revokes_no_grant() {
     let world = private();
     let digest = pulled(&world).await;
     let named = world.upstream.put_manifest(&repository(), "1", MANIFEST);
@@ -139,8 +139,8 @@ async fn s16_a_public_registry_is_never_asked_about_a_digest_that_is_held() {
     assert_eq!(world.upstream.count("HEAD"), 0);
 }
 
-/// Held through another repository or not held at all: a refused one costs one question, and then none for a
-/// moment.
+/// Whether the blob is stored for another repository or not at all, a refusal takes one request, and then
+/// none for a moment.
 #[tokio::test(start_paused = true)]
 async fn t01_a_refused_repository_asks_once_whether_the_blob_is_held_or_not() {
     let world = private();
@@ -161,7 +161,7 @@ async fn t01_a_refused_repository_asks_once_whether_the_blob_is_held_or_not() {
     assert!(world.backend.pull_blob(&other, &held, None, Want::Get).await.is_ok(), "it is asked again");
 }
 
-/// Whoever lost access takes all places: that makes nothing readable.
+/// A client that has lost access takes all permits: that makes nothing readable.
 #[tokio::test(start_paused = true)]
 async fn t21_a_flood_keeps_nothing_readable_that_was_revoked() {
     let world = World::with(|settings| {

@@ -1,4 +1,4 @@
-//! Manifests that are too large for memory go out as files, and are hashed as seldom as blobs.
+//! Manifests that are too large for memory are sent as files, and hashed as seldom as blobs.
 
 use std::path::PathBuf;
 
@@ -39,7 +39,7 @@ fn reads(faults: &Faults) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t05_a_large_manifest_leaves_as_a_file_from_the_first_pull_on() {
+async fn t05_a_large_manifest_is_sent_as_a_file_from_the_first_pull_on() {
     for has_head in [true, false] {
         let (world, _faults, _directory) = world_on_files(|_| {});
         let text = large();
@@ -72,12 +72,12 @@ async fn t05_a_large_manifest_is_hashed_once_and_not_read_for_a_head() {
             }
         }
     }
-    // What the repository says of it is a small file beside it.
+    // The repository's record of it is another small file.
     assert!(reads(&faults) <= 20, "{} reads for 20 answers of which none was sent", reads(&faults));
 }
 
 #[tokio::test(start_paused = true)]
-async fn t05_after_a_restart_a_large_manifest_is_hashed_once_for_all_who_ask() {
+async fn t05_after_a_restart_a_large_manifest_is_hashed_once_for_all_clients() {
     let (world, faults, _directory) = world_on_files(|_| {});
     let digest = world.upstream.put_manifest(&repository(), "1", &large()).to_string();
     drop(get(&world, "1").await);

@@ -1,4 +1,4 @@
-//! Clients that pull lazily: a table of contents at the end of a cold blob first, then a small range now and
+//! Clients that pull lazily: first a table of contents at the end of a cold blob, then small ranges now and
 //! then.
 
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::world::{World, next, noise, read};
 
 const MIB: usize = 1 << 20;
 
-/// To the headers of each answer.
+/// The time to the headers of each response.
 const HEAD: Duration = Duration::from_millis(150);
 
-/// Between pieces: 4 MB/s for each connection.
+/// The time between pieces: 4 MB/s for each connection.
 const PACE: Duration = Duration::from_millis(4);
 
 fn slow() -> Manner {
@@ -32,12 +32,12 @@ fn world_with(blob: &Bytes) -> (World, Digest) {
     (world, digest)
 }
 
-/// How long so many bytes take without wharf.
+/// How long this number of bytes takes without wharf.
 fn direct(bytes: usize) -> Duration {
     HEAD + PACE * u32::try_from(bytes.div_ceil(PIECE)).unwrap()
 }
 
-/// Reads a range; how long that took, and what came of it.
+/// Reads a range. Returns the time and the result.
 async fn time_of_range(
     world: &World,
     digest: &Digest,
@@ -113,19 +113,19 @@ async fn client_f1_an_upstream_without_suffix_ranges_is_asked_once_the_size_is_k
     let (elapsed, range, body) = time_of_range(&world, &digest, "bytes=-8137").await;
     assert_eq!(body, blob.slice(range));
     assert!(elapsed <= HEAD + direct(8137) * 11 / 10, "{elapsed:?}");
-    // Nor is that taken for a refusal of all ranges.
+    // That does not count as a refusal of all ranges.
     read_at_once(&world, &digest, &blob, "bytes=9000000-9010000").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_f1_who_may_have_the_rest_gets_no_end_before_the_digest_is_right() {
+async fn client_f1_a_client_that_may_have_the_rest_gets_no_end_before_the_digest_is_right() {
     let blob = noise(MIB);
     let size = blob.len();
     let protected = [
         "bytes=0-".to_owned(),
         format!("bytes=0-{}", size - 1),
         format!("bytes={}-", size / 2),
-        // A client that goes on where it was cut, in the middle of the tail.
+        // A client that resumes where it was cut, in the middle of the tail.
         format!("bytes={}-", size - 1000),
         format!("bytes={}-{}", size - 65537, size - 1),
         "bytes=-65537".to_owned(),
@@ -167,7 +167,7 @@ async fn client_f5_dozens_of_small_ranges_in_a_row_are_fast_and_come_nearly_once
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_f5_who_reads_on_in_small_ranges_costs_few_requests() {
+async fn client_f5_reading_on_in_small_ranges_takes_few_requests() {
     let blob = noise(24 * MIB);
     let (world, digest) = world_with(&blob);
     for index in 0..100 {
@@ -208,8 +208,8 @@ async fn client_f5_a_far_range_goes_at_once_when_the_rate_says_that_the_front_co
 
 #[tokio::test(start_paused = true)]
 async fn client_f9_many_open_ranges_at_once_come_nearly_once() {
-    // What containerd does with a layer that it fetches in chunks: it asks from each chunk's begin on, and
-    // hangs up after the chunk.
+    // containerd fetches a layer in chunks like this: it requests an open range from each chunk's start, and
+    // closes the connection after the chunk.
     let blob = noise(64 * MIB);
     for (pace, connections) in
         [(PACE, 1), (PACE, 4), (Duration::from_millis(1), 4), (Duration::from_millis(20), 4)]
@@ -246,7 +246,7 @@ async fn client_f9_many_open_ranges_at_once_come_nearly_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_f1_an_answer_that_comes_when_the_blob_is_complete_keeps_nobody_waiting() {
+async fn client_f1_a_response_after_the_blob_is_complete_delays_no_client() {
     let blob = noise(MIB);
     let world = World::new();
     let digest = world.upstream.put_blob(&blob);

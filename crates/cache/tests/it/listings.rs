@@ -1,4 +1,4 @@
-//! Tags and referrers: asked for once, kept, and given out while the upstream cannot be asked.
+//! Tags and referrers: requested once, stored, and served while the upstream is unavailable.
 
 use cache::{ListAnswer, Outcome, PullError, Want};
 use futures_util::future::join_all;
@@ -27,7 +27,7 @@ fn others() -> [Page; 2] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_f4_referrers_that_were_seen_outlive_a_restart_during_an_outage() {
+async fn client_f4_stored_referrers_survive_a_restart_during_an_outage() {
     let world = World::new();
     referrers(&world).await.unwrap();
     world.upstream.set_down(Some(ErrorKind::Unreachable));
@@ -40,7 +40,7 @@ async fn client_f4_referrers_that_were_seen_outlive_a_restart_during_an_outage()
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_f8_tag_lists_that_were_seen_are_served_while_the_upstream_is_away() {
+async fn client_f8_stored_tag_lists_are_served_while_the_upstream_is_down() {
     let world = World::new();
     let fresh = tags(&world).await.unwrap();
     assert_eq!((fresh.outcome, fresh.age), (Outcome::Miss, None));
@@ -88,7 +88,7 @@ async fn client_f8_lists_stand_in_as_long_as_tags_do_and_offline_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t11_however_many_ask_for_the_same_list_the_upstream_is_asked_once() {
+async fn t11_concurrent_requests_for_a_list_share_one_upstream_request() {
     let world = World::new();
     let gate = world.upstream.pause();
     let ask = async {
@@ -102,7 +102,7 @@ async fn t11_however_many_ask_for_the_same_list_the_upstream_is_asked_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t11_however_many_ask_what_a_digest_is_the_upstream_is_asked_once() {
+async fn t11_concurrent_heads_of_a_digest_share_one_upstream_request() {
     let world = World::new();
     let blob = world.upstream.put_blob(&noise(1000));
     let name = repository();

@@ -1,4 +1,4 @@
-//! What lists take of memory.
+//! The memory of lists.
 
 use cache::PullError;
 use oci::Page;

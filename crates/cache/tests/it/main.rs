@@ -1,4 +1,4 @@
-//! The cache's core on paused time, before an upstream and a store in memory.
+//! The cache on paused time, with an upstream and a store in memory.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 

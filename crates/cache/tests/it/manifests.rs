@@ -114,7 +114,7 @@ async fn f31_a_check_that_the_disk_refused_does_not_make_the_older_record_fresh(
     let (media_type, size) = (old.media_type, old.size);
     let record = TagRecord { digest: old.digest, media_type, size, checked_at: SystemTime::UNIX_EPOCH };
     world.records.put_tag(&repository(), &"1".parse().unwrap(), &record).await.unwrap();
-    // The cache that checked it is gone; what comes next has only the record.
+    // The cache that checked it is gone; the next one has only the record.
     let world = World::over(world.upstream.clone(), world.blobs.clone(), world.records.clone(), |settings| {
         settings.tags.ttl = Duration::from_secs(3600);
     });
@@ -247,7 +247,7 @@ async fn f08_a_manifest_that_is_wrong_once_is_asked_for_afresh_and_right() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f08_a_manifest_that_is_wrong_twice_is_left_alone_for_a_minute() {
+async fn f08_a_manifest_that_is_wrong_twice_is_not_requested_for_a_minute() {
     for head_works in [true, false] {
         let world = World::new();
         world.upstream.put_manifest(&repository(), "1", ONE);
@@ -298,7 +298,7 @@ async fn signatures_of_held_images_are_absent_not_failing_during_an_outage() {
     assert_eq!(stale.outcome, Outcome::Stale);
 }
 
-/// The tag is known, and its manifest is lost: as during an outage, that is an absence.
+/// The tag is known, and its manifest is lost: as during an outage, the answer is a not-found.
 #[tokio::test(start_paused = true)]
 async fn signatures_whose_manifest_is_lost_are_absent_not_failing_where_no_upstream_is_asked() {
     let online = World::new();

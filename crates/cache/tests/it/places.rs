@@ -168,7 +168,7 @@ async fn t27_nobody_gives_way_to_a_client_who_left() {
     let (digest, reader, gate) = start(&world, MIB).await;
     drop(reader);
     let other = world.upstream.put_blob(&noise(1000));
-    // Its transfer is spawned, and looks for a place once nobody is there any more.
+    // Its transfer is spawned, and requests a permit after the client has left.
     let mut pull = Box::pin(world.get(&other));
     assert!(futures_util::poll!(&mut pull).is_pending());
     drop(pull);
@@ -185,7 +185,7 @@ async fn t27_who_comes_for_what_is_just_giving_way_goes_on_there() {
     let (_, _followed, _followed_gate) = start(&world, MIB + 1).await;
     drop(reader);
     world.upstream.put_manifest(&repository(), "1", MANIFEST);
-    // Polled until its place was given up, and no longer: the one that gives way has not noticed yet.
+    // Polled until the permit was reclaimed, and no longer: the transfer that gives way has not noticed yet.
     assert_eq!(pull_tag(&world, "1").await, Ok(Outcome::Miss));
     let answer = world.get(&digest).await.unwrap();
     assert_eq!(answer.outcome, Outcome::Miss, "nobody joins what gave way");
@@ -278,7 +278,7 @@ async fn t06_clients_that_stopped_reading_hold_no_place_once_the_transfer_is_ove
             readers.push(reader);
         }
         assert_eq!(pull_tag(&world, "1").await, Err(PullError::Overloaded));
-        // What cannot be resumed has failed.
+        // A transfer that cannot be resumed has failed.
         world.upstream.set_down(ending.err());
         gate.add_permits(1000);
         world.settle().await;

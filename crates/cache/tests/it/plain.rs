@@ -1,5 +1,5 @@
-//! Upstreams whose plain answers are good and whose ranges are not: nothing is lost to them that one plain
-//! connection brings.
+//! Upstreams whose plain responses are good and whose ranges are not: sharing costs nothing compared with one
+//! plain connection.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) fn well() -> Manner {
     Manner { pace: PACE, head: Duration::from_millis(30), ..Manner::default() }
 }
 
-/// Well where the whole is asked for, and in that way for ranges.
+/// Good responses to requests for the whole, and this manner for ranges.
 pub(crate) fn only_whole(ranged: Manner) -> Manner {
     Manner { ranged: Some(Box::new(ranged)), ..well() }
 }
@@ -34,7 +34,7 @@ pub(crate) fn dripping(after: usize, piece: usize, pace: Duration) -> Manner {
     Manner { drip: Some(Drip { after, piece, pace }), ..well() }
 }
 
-/// Ranges that are taken and hardly come.
+/// Ranges that are accepted and hardly delivered.
 fn slow_ranges() -> Vec<(&'static str, Manner)> {
     let silence = Duration::from_secs(30);
     vec![
@@ -58,12 +58,12 @@ pub(crate) fn world_with(blob: &Bytes, manner: Manner) -> (World, Digest) {
     (world, digest)
 }
 
-/// How long one connection takes by itself.
+/// How long a single connection takes.
 pub(crate) fn alone(bytes: usize) -> Duration {
     PACE * u32::try_from(bytes.div_ceil(PIECE)).unwrap()
 }
 
-/// Pulls the whole blob. How long that took, and how many bytes came twice.
+/// Pulls the whole blob. Returns the time and the number of bytes that were fetched twice.
 pub(crate) async fn pull(world: &World, digest: &Digest, blob: &Bytes, what: &str) -> (Duration, usize) {
     let before = Instant::now();
     let body = tokio::time::timeout(Duration::from_secs(600), world.pull(digest)).await;
@@ -125,7 +125,7 @@ async fn t24_every_second_range_that_hardly_comes_costs_little() {
     }
 }
 
-/// Where a client's range far ahead cut the first connection short.
+/// A client's range far ahead cuts the first connection short.
 #[tokio::test(start_paused = true)]
 async fn t24_a_far_range_that_hardly_comes_costs_a_plain_connection_nothing() {
     let blob = noise(24 * MIB);
@@ -158,7 +158,7 @@ async fn f15_a_blob_whose_shared_parts_are_wrong_comes_by_a_plain_request_next()
     assert!(matches!(end, Err(PullError::DigestMismatch { .. })));
     world.settle().await;
     assert!(!world.holds(&digest).await);
-    // However late its client comes back.
+    // However late its client returns.
     tokio::time::advance(Duration::from_secs(3600)).await;
     let asked = world.upstream.count("GET blob");
     assert!(world.pull(&digest).await.unwrap() == blob);
@@ -274,7 +274,7 @@ async fn f05_a_definite_no_to_a_resumption_is_not_asked_about_again() {
     }
 }
 
-/// Who waits for a registry that says nothing is not kept for as long again.
+/// A client that waits for a silent registry does not wait for as long again.
 #[tokio::test(start_paused = true)]
 async fn f05_a_silent_registry_is_not_asked_for_the_whole_as_well() {
     let silent = Manner { head: Duration::from_secs(15), ..refusing(ErrorKind::TimedOut) };
@@ -284,14 +284,14 @@ async fn f05_a_silent_registry_is_not_asked_for_the_whole_as_well() {
     world.settle().await;
     assert_eq!(world.upstream.count("GET blob"), 1);
     assert_eq!(world.upstream.count("HEAD blob"), 1);
-    // Nor does that cost what is there: it is gone on with.
+    // The received bytes are not lost: the next fill resumes them.
     world.upstream.set_down(None);
     world.upstream.set_manner(well());
     assert!(world.pull(&digest).await.unwrap() == blob);
     assert_eq!(world.upstream.blob_bytes(), (blob.len() - MIB) as u64);
 }
 
-/// Ranges that drip say nothing about the whole, which is not asked for by the same client's time.
+/// Dripping ranges say nothing about the whole, but it is not requested within the same client's time.
 #[tokio::test(start_paused = true)]
 async fn f05_a_blob_that_broke_off_and_whose_ranges_drip_comes_with_the_next_fill() {
     let (world, digest, blob) = broken_off(dripping(0, 100, Duration::from_secs(1))).await;
@@ -301,7 +301,7 @@ async fn f05_a_blob_that_broke_off_and_whose_ranges_drip_comes_with_the_next_fil
     assert!(world.upstream.asked().last().unwrap().ends_with("Whole"));
 }
 
-/// An outage that ends soon costs no byte twice.
+/// After a short outage no byte is fetched twice.
 #[tokio::test(start_paused = true)]
 async fn f05_a_short_outage_is_waited_for_and_costs_nothing() {
     for kind in [ErrorKind::Unreachable, ErrorKind::Resting, ErrorKind::Throttled] {
@@ -314,7 +314,7 @@ async fn f05_a_short_outage_is_waited_for_and_costs_nothing() {
     }
 }
 
-/// The path of a blob whose ranges failed may be left alone just when the whole is to be asked for.
+/// The path of a blob whose ranges failed may be paused just when the whole should be requested.
 #[tokio::test(start_paused = true)]
 async fn f05_a_whole_that_could_not_be_asked_for_is_what_the_next_fill_asks_for() {
     let (world, digest, blob) = broken_off(refusing(ErrorKind::Unreachable)).await;

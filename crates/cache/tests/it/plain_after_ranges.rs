@@ -1,5 +1,5 @@
-//! Upstreams whose plain answers are good, and of whose ranges only the first come, or only the first bytes:
-//! the whole is asked for once, and that is soon.
+//! Upstreams whose plain responses are good, but which deliver only the first ranges, or only their first
+//! bytes: the whole is requested once, and soon.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::world::noise;
 
 const MIB: usize = 1 << 20;
 
-/// Pulls a blob of which the first ranges, so many, come well and the others in that way. The whole is asked
-/// for twice, at the most: at first, and once after ranges that failed.
+/// Pulls a blob of which the first `good_count` ranges are good and the others behave like `ill`. The whole
+/// is requested at most twice: at first, and once after failed ranges.
 async fn pull_after(blob: &Bytes, good_count: usize, ill: &Manner, what: &str) {
     let (world, digest) = world_with(blob, only_whole(ill.clone()));
     world.upstream.script((0..=good_count).map(|_| well()));
@@ -24,7 +24,7 @@ async fn pull_after(blob: &Bytes, good_count: usize, ill: &Manner, what: &str) {
     let wholes = asked.iter().filter(|asked| asked.ends_with("Whole")).count();
     assert!(wholes <= 2, "{what}");
     assert!(elapsed < alone(blob.len()) * 2 + Duration::from_secs(10), "{what}");
-    // What is there comes once more, as does what was on its way.
+    // The stored bytes are fetched again, and so are those in flight.
     assert!(surplus <= blob.len() * 6 / 5 + 2 * MIB, "{what}");
     assert!(asked.len() < 20 + blob.len() / MIB, "{what}");
 }
@@ -87,7 +87,7 @@ async fn t24_ranges_of_which_only_the_first_bytes_come_cost_one_plain_request() 
     }
 }
 
-/// Every range stalls when half of it has come, however long it is.
+/// Every range stalls after half of it, however long it is.
 #[tokio::test(start_paused = true)]
 async fn t24_ranges_that_stall_in_the_middle_cost_one_plain_request() {
     for length in [16 * MIB, 40 * MIB] {
@@ -101,7 +101,7 @@ async fn t24_ranges_that_stall_in_the_middle_cost_one_plain_request() {
     }
 }
 
-/// Everything is silent for a moment, and goes on.
+/// All connections are silent for a moment, and then continue.
 #[tokio::test(start_paused = true)]
 async fn t24_a_moment_of_silence_does_not_bring_what_is_there_again() {
     let blob = noise(40 * MIB);
@@ -135,7 +135,7 @@ async fn f05_a_blob_whose_ranges_are_told_to_wait_comes_by_a_plain_request() {
     }
 }
 
-/// Where that is not long, the upstream is given the time that it asks for, and the rest comes as a range.
+/// If the pause is short, wharf waits for it, and requests the rest as a range.
 #[tokio::test(start_paused = true)]
 async fn f05_a_range_that_is_told_to_wait_for_a_moment_is_asked_for_after_it() {
     let blob = noise(4 * MIB);

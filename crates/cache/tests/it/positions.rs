@@ -1,5 +1,5 @@
-//! Every byte position: a blob of 64 KiB cut anywhere, in every way that a length and a range can be told.
-//! By default a sample of the positions; `WHARF_LONG=1` takes all of them.
+//! A blob of 64 KiB cut at every byte position, with every kind of length and range header. By default it
+//! tests a sample of the positions; `WHARF_LONG=1` tests all.
 
 use crate::upstream::Manner;
 use crate::world::{World, noise, read};
@@ -11,7 +11,7 @@ fn positions() -> impl Iterator<Item = usize> {
     (0..=SIZE).filter(move |at| takes_all || *at < 40 || *at > SIZE - 40 || at % 401 == 0)
 }
 
-/// Pulls once through `first` and whatever comes after it; then with a good upstream.
+/// Pulls once with `first` and default responses after it; then with a good upstream.
 async fn check(at: usize, first: Manner, then: Manner, is_invisible: bool) {
     let world = World::with(|settings| settings.verify_first_bytes_max = 0);
     let blob = noise(SIZE);

@@ -10,7 +10,8 @@ use tokio::sync::Semaphore;
 use crate::upstream::Manner;
 use crate::world::{World, next, noise, read, repository};
 
-/// With the requests that each costs on a cold blob: a small one far ahead is asked for beside the blob.
+/// Ranges, each with the number of requests on a cold blob: a small one far ahead is requested in addition to
+/// the blob.
 const RANGES: &[(&str, std::ops::Range<usize>, usize)] = &[
     ("bytes=0-", 0..1_000_000, 1),
     ("bytes=500000-", 500_000..1_000_000, 1),
@@ -120,7 +121,7 @@ async fn many_far_ranges_stay_within_the_bound_of_transfers() {
     assert!(world.holds(&digest).await);
 }
 
-/// No client gets a byte of it before all of it is there, so a range of its own would be sooner for nobody.
+/// No client gets a byte of it before all of it is verified, so a separate range would not be faster.
 #[tokio::test(start_paused = true)]
 async fn client_f1_ranges_of_a_blob_that_is_verified_first_cost_no_request_and_no_byte() {
     for is_named in [false, true] {
@@ -129,7 +130,7 @@ async fn client_f1_ranges_of_a_blob_that_is_verified_first_cost_no_request_and_n
         let digest = world.upstream.put_blob(&blob);
         world.upstream.set_manner(Manner { pace: Duration::from_millis(10), ..Manner::default() });
         if is_named {
-            // Its size is known before it is asked for.
+            // Its size is known before it is requested.
             let text = format!(
                 "{{\"schemaVersion\":2,\"config\":{{\"mediaType\":\
                  \"application/vnd.oci.image.config.v1+json\",\"digest\":\"{digest}\",\"size\":200000}},\

@@ -1,4 +1,4 @@
-//! Layers that are fetched before a client asks for them.
+//! Layers that are fetched before a client requests them.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ struct Image {
     layers: Vec<Digest>,
 }
 
-/// Lets a client pull the manifest of an image with so many layers, each larger than what is verified first.
+/// Pulls the manifest of an image with this number of layers, each larger than blobs that are verified first.
 async fn pulled_manifest(world: &World, layer_count: usize) -> Image {
     pulled_manifest_of(world, layer_count, |_| LAYER).await
 }
@@ -116,7 +116,7 @@ async fn manifests_configs_heads_and_small_ranges_read_nothing_ahead() {
 #[tokio::test(start_paused = true)]
 async fn nothing_further_is_begun_when_the_client_has_left() {
     let world = world(|settings| settings.read_ahead_count = 1);
-    // Each layer takes longer than a client is waited for.
+    // Each layer takes longer than a client counts as pulling.
     world.upstream.set_manner(Manner { pace: Duration::from_millis(500), ..Manner::default() });
     let image = pulled_manifest(&world, 12).await;
     drop(world.get(&image.layers[0]).await.unwrap());

@@ -1,4 +1,4 @@
-//! What several connections brought before a fill ended is not fetched again.
+//! Bytes that several connections fetched before a fill ended are not fetched again.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::world::{World, noise};
 const MIB: usize = 1 << 20;
 const SIZE: usize = 32 * MIB;
 
-/// More than four connections have on their way at any moment.
+/// More bytes than four connections have in flight at any moment.
 const ON_ITS_WAY: u64 = 8 * PIECE as u64;
 
 fn slow() -> Manner {
     Manner { pace: Duration::from_millis(10), ..Manner::default() }
 }
 
-/// Lets bytes come until there are `bytes` of them, and with parts ahead of the front.
+/// Waits until `bytes` bytes were received, with parts ahead of the front.
 async fn fetch_until(world: &World, bytes: usize) {
     let enough = async {
         while world.upstream.blob_bytes() < bytes as u64 {
@@ -70,7 +70,7 @@ fn open(root: &Path) -> Arc<FsStore> {
     Arc::new(storage::fs::open(root, metrics).unwrap())
 }
 
-/// A runtime that is dropped takes its tasks along, wherever they are.
+/// Dropping a runtime ends its tasks at any point.
 #[test]
 fn t09_a_kill_in_the_middle_of_several_connections_costs_two_percent_and_what_was_on_its_way() {
     let directory = tempfile::tempdir().unwrap();
@@ -98,7 +98,7 @@ fn t09_a_kill_in_the_middle_of_several_connections_costs_two_percent_and_what_wa
 }
 
 #[tokio::test(start_paused = true)]
-async fn t10_a_transfer_that_broke_off_is_gone_on_with_beside_a_client_that_does_not_read() {
+async fn t10_a_broken_transfer_is_resumed_beside_a_client_that_does_not_read() {
     for on_files in [false, true] {
         let blob = noise(SIZE);
         let (files, _faults, _directory) = world_on_files(|_| {});
@@ -145,7 +145,7 @@ async fn t09_an_upstream_that_gives_no_ranges_any_more_is_asked_for_the_whole_on
     }
 }
 
-/// Each hole is asked for alone, so that nothing behind it comes along.
+/// Each hole is requested alone, without the bytes after it.
 #[tokio::test(start_paused = true)]
 async fn t09_a_hole_is_asked_for_to_its_end() {
     for no_size in [false, true] {

@@ -1,4 +1,4 @@
-//! Large blobs from an upstream that throttles: several transfers share one when that is faster.
+//! Large blobs from an upstream that throttles: several transfers share a blob if that is faster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const MIB: usize = 1 << 20;
 /// 1.6 MB/s for each connection.
 const PACE: Duration = Duration::from_millis(10);
 
-/// How long `bytes` take over one connection.
+/// The time of `bytes` over one connection.
 fn alone(bytes: usize) -> Duration {
     PACE * u32::try_from(bytes.div_ceil(PIECE)).unwrap()
 }
@@ -40,7 +40,7 @@ fn parts(world: &World) -> u64 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-/// Pulls the whole blob; how long that took.
+/// Pulls the whole blob. Returns the time.
 async fn time_of_pull(world: &World, digest: &Digest, blob: &Bytes) -> Duration {
     let before = Instant::now();
     assert!(world.pull(digest).await.unwrap() == *blob);
@@ -161,7 +161,7 @@ async fn f05_parts_that_are_cut_are_completed_by_others_and_no_byte_comes_twice(
         let blob = noise(32 * MIB);
         let (world, digest) = world_with(&blob, Manner { cut_part_at: Some(cut), ..slow() });
         time_of_pull(&world, &digest, &blob).await;
-        // Where a part was cut, the front goes on to its beginning, and may find it within a piece.
+        // After a cut of a part, the front continues to the gap, which may be within a piece.
         let surplus = surplus(&world, &blob);
         assert!(surplus <= PIECE as u64, "cut at {cut}: {surplus} bytes came twice");
     }
@@ -205,7 +205,7 @@ async fn k14_a_further_connection_that_is_refused_ends_the_trial_and_nothing_els
         let (world, digest) = world_with(&blob, Manner { refuse_part: Some(kind), ..slow() });
         time_of_pull(&world, &digest, &blob).await;
         assert_eq!(world.upstream.count("GET blob"), 2, "{kind:?}: one trial, and no second one");
-        // Ranges work, and another blob is shared as if nothing had been.
+        // Ranges work, and another blob is shared as before.
         world.upstream.set_manner(slow());
         let another = noise(64 * MIB);
         let digest = world.upstream.put_blob(&another);

@@ -1,9 +1,9 @@
-//! Seeded lives of a backend on paused time: clients come, leave, read slowly and ask for ranges while the
-//! upstream misbehaves, tags move and the process restarts. A failure names its seed; `WHARF_SEED` replays
-//! one, and `WHARF_SEEDS` asks for more of them.
+//! A seeded simulation of a backend on paused time: clients come, leave, read slowly and request ranges while
+//! the upstream misbehaves, tags move and the process restarts. A failure names its seed; `WHARF_SEED`
+//! replays one, and `WHARF_SEEDS` sets their number.
 //!
-//! In half of the lives the upstream is only slow, or breaks off: there no byte comes twice beyond what is on
-//! its way when a transfer is left.
+//! In half of the runs the upstream is only slow or breaks off: there no byte is fetched twice, except those
+//! in flight when a transfer is left.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::world::{World, next, noise, read, repository};
 
 const SEEDS_DEFAULT: u64 = 3_000;
 
-/// The length of a blob that several transfers share when it comes slowly.
+/// The length of a blob that several transfers share if it is slow.
 const SHARED: usize = 5_000_000;
 
 #[test]
@@ -39,7 +39,7 @@ fn no_seed_makes_a_wrong_body_or_a_lost_one() {
     }
 }
 
-/// A blob whose ranges were refused, or fell silent, comes once more as a whole.
+/// A blob whose ranges were refused or became silent is fetched once more as a whole.
 fn whole_again_bytes(asked: &[String], blobs: &[(Digest, Bytes)]) -> usize {
     let comes_again = |digest: &Digest| {
         let digest = digest.to_string();
@@ -49,14 +49,15 @@ fn whole_again_bytes(asked: &[String], blobs: &[(Digest, Bytes)]) -> usize {
     blobs.iter().filter(|(digest, _)| comes_again(digest)).map(|(_, blob)| blob.len()).sum()
 }
 
-/// However slow the upstream is, no visit takes longer: what drips is below the floor, or comes to an end.
+/// However slow the upstream is, no visit takes longer: a dripping body is below the floor, or ends.
 const VISITS_TIME_MAX: Duration = Duration::from_secs(2 * 3600);
 
-/// The blobs that the upstream has, and everything that a tag ever named.
+/// The upstream's blobs, and all manifests that a tag ever named.
 struct Model {
     blobs: Vec<(Digest, Bytes)>,
     manifests: HashMap<Digest, String>,
-    /// Whether the upstream gives no wrong bytes, honours ranges and tells sizes, and the process lives on.
+    /// Whether the upstream sends right bytes, honours ranges and tells sizes, and the process does not
+    /// restart.
     is_tame: bool,
 }
 
@@ -123,7 +124,7 @@ async fn visit_range(world: &World, digest: &Digest, blob: &Bytes, is_tame: bool
             let reaches_end = Some(answer.range.end) == answer.size;
             let (came, body) = read(answer.body.unwrap()).await;
             match body {
-                // Bytes before the end of a blob are not verified yet when they leave.
+                // Bytes before the end of a blob are not verified yet when they are served.
                 Ok(body) => assert!(!(reaches_end || is_tame) || body == expected, "a range is wrong"),
                 Err(_) => assert!(came < expected.len(), "a range that failed looks whole"),
             }
@@ -133,17 +134,17 @@ async fn visit_range(world: &World, digest: &Digest, blob: &Bytes, is_tame: bool
     }
 }
 
-/// Asks for what lies far ahead, waits for its transfer or not, and reads nothing of it.
+/// Requests a range far ahead, waits for its transfer or not, and reads no byte.
 async fn visit_far_and_leave(world: &World, digest: &Digest, blob: &Bytes, random: &mut Rng) {
     let start = blob.len() / 2 + random.usize(0..=blob.len() / 2);
     let last = if random.bool() { (start + random.usize(0..300_000)).to_string() } else { String::new() };
     let patience = Duration::from_millis(random.u64(0..4_000));
     let range = format!("bytes={start}-{last}");
-    // The answer waits for the first byte, and that for a transfer of its own.
+    // The answer waits for the first byte, which a far transfer fetches.
     let _ = tokio::time::timeout(patience, world.get_range(digest, &range)).await;
 }
 
-/// Reads the whole blob, or from somewhere on, beginning late and with pauses.
+/// Reads the whole blob, or from some offset on, with a delay at the start and pauses.
 async fn visit_slowly(world: &World, digest: &Digest, blob: &Bytes, is_tame: bool, random: &mut Rng) {
     let start = if random.bool() { 0 } else { random.usize(0..=blob.len()) };
     let Ok(answer) = world.get_range(digest, &format!("bytes={start}-")).await else { return };
@@ -173,7 +174,7 @@ async fn visit_tag(world: &World, model: &Model, random: &mut Rng) {
     }
 }
 
-/// Something goes wrong, or right again.
+/// Begins or ends some fault.
 fn disturb(world: &World, model: &mut Model, random: &mut Rng) {
     let down = [None, None, Some(ErrorKind::Unreachable), Some(ErrorKind::Throttled)];
     world.upstream.set_down(*random.choice(&down).unwrap());
@@ -216,7 +217,7 @@ fn move_tag(world: &World, model: &mut Model, random: &mut Rng) {
     model.manifests.insert(world.upstream.put_manifest(&repository(), "1", &text), text);
 }
 
-/// What was asked for in small ranges beside other transfers, in bytes.
+/// Bytes that were requested in small ranges beside other transfers.
 fn small_range_bytes(asked: &[String]) -> usize {
     let lengths = asked.iter().filter_map(|asked| {
         let (_, range) = asked.split_once("Further(ByteRange { start: ")?;
@@ -226,19 +227,19 @@ fn small_range_bytes(asked: &[String]) -> usize {
     lengths.filter(|length| *length <= 128 * 1024).sum()
 }
 
-/// What may come once more of a blob because its first connection passed over what a slow range had brought.
+/// Bytes of a blob that may be fetched again because its first connection passed over those of a slow range.
 fn passed_bytes_max(world: &World, digest: &Digest, blob: &Bytes) -> usize {
     let has_ranges = world.upstream.count(&format!("GET blob {digest} Further")) > 0;
     if has_ranges { (1 << 20) + blob.len() / 32 } else { 0 }
 }
 
-/// When the upstream is well again, everything can be had, and then without it.
+/// Once the upstream works again, everything can be pulled, and then without it.
 async fn recover(world: &World, model: &Model) {
     world.upstream.set_down(None);
     world.upstream.forget_script();
     world.upstream.set_manner(Manner::default());
     world.settle().await;
-    // Longer than anything is held against a digest or a name.
+    // Longer than any refusal or suspicion is remembered.
     tokio::time::sleep(Duration::from_secs(61)).await;
     for (digest, blob) in &model.blobs {
         let _ = world.pull(digest).await;
@@ -249,8 +250,7 @@ async fn recover(world: &World, model: &Model) {
     }
     if model.is_tame {
         let total: usize = model.blobs.iter().map(|(_, blob)| blob.len()).sum();
-        // Whoever leaves a transfer may be in the middle of a piece, and small ranges come once more with the
-        // rest.
+        // A transfer may be left in the middle of a piece, and small ranges are fetched again with the rest.
         let bound = total
             + world.upstream.count("GET blob") * PIECE
             + small_range_bytes(&world.upstream.asked())

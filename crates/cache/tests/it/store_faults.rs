@@ -1,4 +1,4 @@
-//! A store that fails costs the copy, never the pull.
+//! A failing store loses the copy, but does not fail the pull.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,12 +24,12 @@ const EMFILE: i32 = 24;
 const EROFS: i32 = 30;
 const EDQUOT: i32 = 122;
 
-/// A world over files that can be told to fail.
+/// A world over files, with injectable faults.
 pub(crate) fn world_on_files(change: impl FnOnce(&mut Settings)) -> (World, Faults, tempfile::TempDir) {
     world_collecting(0, change)
 }
 
-/// The same, in which small blobs on their way may take so many bytes of memory.
+/// The same, with this memory for incomplete small blobs.
 fn world_collecting(
     bytes_max: u64,
     change: impl FnOnce(&mut Settings),
@@ -193,7 +193,7 @@ async fn f29_a_disk_that_fills_up_under_several_transfers_costs_no_client_its_bo
 }
 
 #[tokio::test(start_paused = true)]
-async fn f29_what_did_not_fit_does_not_keep_the_disk_full() {
+async fn f29_bytes_that_did_not_fit_do_not_keep_the_disk_full() {
     let (world, faults, directory) = world_on_files(|_| {});
     let digest = world.upstream.put_blob(&noise(3 << 20));
     let gate = Arc::new(Semaphore::new(64));
@@ -251,7 +251,7 @@ async fn f29_a_late_client_of_a_relay_gets_a_passage_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f26_a_relay_goes_on_without_a_client_that_does_not_read() {
+async fn f26_a_relay_continues_without_a_client_that_does_not_read() {
     let (world, faults, _directory) = world_on_files(|_| {});
     let blob = noise(40 << 20);
     let digest = world.upstream.put_blob(&blob);
@@ -262,7 +262,7 @@ async fn f26_a_relay_goes_on_without_a_client_that_does_not_read() {
     assert!(read(stuck).await.1.is_ok_and(|body| body == blob), "the rest comes on a passage of its own");
 }
 
-/// The file that holds the only blob stored under this directory.
+/// The file of the only blob below this directory.
 pub(crate) fn blob_file(blobs: &Path) -> PathBuf {
     let mut path = blobs.to_owned();
     while path.is_dir() {
@@ -278,7 +278,7 @@ pub(crate) fn flip(path: &Path, offset: usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f26_a_relay_goes_on_at_once_when_the_client_that_does_not_read_leaves() {
+async fn f26_a_relay_continues_at_once_when_the_client_that_does_not_read_leaves() {
     let (world, faults, _directory) = world_on_files(|_| {});
     let blob = noise(24 << 20);
     let digest = world.upstream.put_blob(&blob);
@@ -290,7 +290,7 @@ async fn f26_a_relay_goes_on_at_once_when_the_client_that_does_not_read_leaves()
     gate.add_permits(blob.len());
     let began = tokio::time::Instant::now();
     let mut came = 0;
-    // As much as the relay holds comes; then it waits for the other client.
+    // The relay delivers one window; then it waits for the other client.
     while let Ok(chunk) = tokio::time::timeout(Duration::from_secs(1), next(&mut reader)).await {
         came += chunk.unwrap().unwrap().len();
     }
@@ -318,8 +318,7 @@ async fn f32_a_flipped_bit_on_disk_reaches_no_client_as_a_whole_and_is_healed() 
     }
 }
 
-/// Flips a bit. The clock of some file systems ticks rarely, so it goes on until the time of the last change
-/// moves.
+/// Flips a bit. Some file systems have a coarse clock, so it repeats until the modification time changes.
 fn damage(path: &Path) {
     let written_at = || std::fs::metadata(path).unwrap().modified().unwrap();
     let before = written_at();
@@ -334,7 +333,7 @@ fn damage(path: &Path) {
     panic!("the clock of the file system stands still");
 }
 
-/// A store whose first blob is damaged right after it was published.
+/// A store that damages its first blob right after publishing it.
 #[derive(Debug)]
 struct Vandalised {
     store: FsStore,
@@ -439,7 +438,7 @@ async fn f32_a_truncated_file_is_found_out_and_fetched_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f32_what_an_earlier_process_stored_is_hashed_once_and_then_believed() {
+async fn f32_content_of_an_earlier_process_is_hashed_once_and_then_trusted() {
     let (world, faults, directory) = world_on_files(|_| {});
     let blob = noise(3 << 20);
     let digest = world.upstream.put_blob(&blob);
@@ -460,7 +459,7 @@ async fn f32_what_an_earlier_process_stored_is_hashed_once_and_then_believed() {
     assert_eq!(restarted.upstream.count("GET blob"), 1);
     let damaged = world.restarted();
     flip(&blob_file(&directory.path().join("root/blobs/sha256")), 5);
-    // The verdict may come before the first byte; then there is no answer at all.
+    // The hash may be known before the first byte; then the pull fails.
     if let Ok(range) = damaged.get_range(&digest, "bytes=3000000-").await {
         assert!(read(range.body.unwrap()).await.1.is_err(), "a range to the end waits for the verdict too");
     }

@@ -1,4 +1,4 @@
-//! A backend takes the place of another one over the same store, as after a reload with other rules.
+//! A backend succeeds another one over the same store, as after a reload with other rules.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const RULE: TagRule = TagRule {
     offline: false,
 };
 
-/// The world with a backend under other rules in the place of its own, over the same store and upstream.
+/// The world with a successor backend under other rules, over the same store and upstream.
 fn succeed(world: &World, change: impl FnOnce(&mut Settings)) -> World {
     let mut settings = Settings::new(RULE);
     change(&mut settings);
@@ -86,7 +86,7 @@ const MANIFEST: &str = concat!(
     r#"0},"layers":[]}"#,
 );
 
-/// Starts a pull of a tag in a task of its own, and waits until the upstream was asked.
+/// Starts a pull of a tag in its own task, and waits until the upstream was asked.
 async fn start_pull(world: &World, tag: &str) -> tokio::task::JoinHandle<Result<Outcome, PullError>> {
     let (backend, tag, asked) = (Arc::clone(&world.backend), tag.to_owned(), world.upstream.asked().len());
     let pull = tokio::spawn(async move { pull_tag(&backend, &tag).await });
@@ -102,7 +102,7 @@ async fn pull_tag(backend: &Backend, tag: &str) -> Result<Outcome, PullError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f41_a_bound_that_is_lowered_counts_what_is_taken_and_one_that_is_raised_is_there_at_once() {
+async fn f41_a_lowered_bound_counts_permits_in_use_and_a_raised_one_holds_at_once() {
     let world = World::with(|settings| settings.waiting_count_max = 1);
     for tag in ["1", "2", "3"] {
         world.upstream.put_manifest(&repository(), tag, MANIFEST);
@@ -129,7 +129,7 @@ async fn f41_a_bound_that_is_lowered_counts_what_is_taken_and_one_that_is_raised
     assert!(pull_tag(&successor, "3").await.is_ok());
 }
 
-/// The transfer runs under the old login, and what that may read, the new one may not.
+/// The transfer runs under the old login, which may read more than the new one.
 #[tokio::test(start_paused = true)]
 async fn f41_a_transfer_of_the_old_login_is_joined_only_once_the_new_one_is_granted_the_blob() {
     for want in [Want::Get, Want::Head] {
@@ -161,7 +161,7 @@ async fn f41_a_transfer_of_the_old_login_is_joined_only_once_the_new_one_is_gran
 }
 
 #[tokio::test(start_paused = true)]
-async fn f41_what_is_refused_to_the_old_login_is_asked_again_for_the_new_one() {
+async fn f41_a_refusal_of_the_old_login_is_asked_again_for_the_new_one() {
     let world = World::new();
     let content = noise(300_000);
     let digest = world.upstream.put_blob(&content);

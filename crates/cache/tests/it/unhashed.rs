@@ -1,4 +1,4 @@
-//! Stored blobs that this process has not hashed yet: a road of their own, which asks no upstream.
+//! Stored blobs that this process has not hashed yet are served without the upstream.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ async fn stored_before(length: usize, is_offline: bool) -> (World, Digest, Bytes
     let (blobs, records) = (earlier.blobs.clone(), earlier.records.clone());
     let world = World::over(Arc::default(), blobs, records, |settings| {
         settings.tags.offline = is_offline;
-        // Whoever needs the upstream is refused.
+        // Requests that need the upstream are refused.
         (settings.waiting_count_max, settings.asking_count_max) = (0, 0);
     });
     (world, digest, blob, faults, directory)
@@ -76,7 +76,7 @@ async fn a_range_of_a_stored_blob_is_answered_while_it_is_hashed() {
     }
 }
 
-/// It is no more than a missing one, and that is what the client is told.
+/// A damaged blob counts as missing, and the client gets that error.
 #[tokio::test(start_paused = true)]
 async fn a_damaged_blob_is_missing_and_so_it_fails_where_no_upstream_is_asked() {
     for (is_offline, expected) in [(true, PullError::Offline), (false, PullError::Overloaded)] {
@@ -91,7 +91,8 @@ async fn a_damaged_blob_is_missing_and_so_it_fails_where_no_upstream_is_asked() 
                 };
                 let error = first.unwrap_err();
                 if length == LARGE && want == Want::Get {
-                    // It is served while it is hashed: its first bytes have left by then, or are about to.
+                    // It is served while it is hashed: its first bytes were served by then, or are about to
+                    // be.
                     assert!(matches!(error, PullError::Store { .. }), "{error}");
                 } else {
                     assert_eq!(error, expected, "{want:?} of {length} bytes");

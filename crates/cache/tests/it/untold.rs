@@ -1,4 +1,4 @@
-//! Blobs that come without a length.
+//! Blobs that the upstream sends without a length.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::world::{World, next, noise, read, repository};
 
 const SIZE: usize = 1_000_000;
 
-/// A world with a blob that comes without a length, and the gate that each piece of it passes.
+/// A world with a blob without a length, and the gate for each of its pieces.
 fn untold() -> (World, Digest, Arc<Semaphore>) {
     let world = World::new();
     let digest = world.upstream.put_blob(&noise(SIZE));
@@ -21,7 +21,7 @@ fn untold() -> (World, Digest, Arc<Semaphore>) {
     (world, digest, gate)
 }
 
-/// Pulls a manifest that names the blob with this size.
+/// Pulls a manifest that claims this size for the blob.
 async fn pull_manifest(world: &World, digest: &Digest, size: usize) {
     let layer = format!(r#"{{"mediaType":"a/b","digest":"{digest}","size":{size}}}"#);
     world.upstream.put_manifest(&repository(), "1", &format!(r#"{{"schemaVersion":2,"layers":[{layer}]}}"#));
@@ -54,7 +54,7 @@ async fn t12_a_blob_of_untold_length_is_answered_while_it_flows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t12_where_nobody_tells_a_length_the_client_is_told_so_at_once() {
+async fn t12_without_any_length_the_client_gets_an_error_at_once() {
     let (world, digest, gate) = untold();
     world.upstream.hide_sizes();
     gate.add_permits(20);
@@ -63,7 +63,7 @@ async fn t12_where_nobody_tells_a_length_the_client_is_told_so_at_once() {
     };
     assert!(detail.contains("does not tell the blob's size"), "{detail}");
     assert!(world.upstream.blob_bytes() <= 20 * PIECE as u64, "it was refused before it was all there");
-    // The transfer goes on, and whoever comes later has the blob.
+    // The transfer continues, and a later client gets the blob.
     gate.add_permits(1000);
     world.settle().await;
     assert_eq!(world.pull(&digest).await.unwrap(), noise(SIZE));
@@ -71,7 +71,7 @@ async fn t12_where_nobody_tells_a_length_the_client_is_told_so_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn k9_a_head_of_a_blob_whose_length_nobody_tells_is_answered_without_one() {
+async fn k9_a_head_of_a_blob_of_unknown_length_is_answered_without_one() {
     let (world, digest, gate) = untold();
     world.upstream.hide_sizes();
     let name = repository();
@@ -80,7 +80,7 @@ async fn k9_a_head_of_a_blob_whose_length_nobody_tells_is_answered_without_one()
     assert_eq!((answer.size, answer.partial, answer.outcome), (None, false, Outcome::Miss));
     assert!(answer.body.is_none());
     assert_eq!(world.upstream.blob_bytes(), 0, "a HEAD downloads nothing");
-    // What a manifest names, and what was fetched, tells it.
+    // A manifest and a stored blob tell the size.
     pull_manifest(&world, &digest, SIZE).await;
     assert_eq!(head().await.unwrap().size, Some(SIZE as u64));
     gate.add_permits(1000);
@@ -88,7 +88,7 @@ async fn k9_a_head_of_a_blob_whose_length_nobody_tells_is_answered_without_one()
     world.settle().await;
     let answer = head().await.unwrap();
     assert_eq!((answer.size, answer.outcome), (Some(SIZE as u64), Outcome::Hit));
-    // A blob that is not there is not, whatever is told of lengths.
+    // A missing blob is missing, whatever length a manifest claims.
     let missing = oci::Digest::of(oci::Algorithm::Sha256, b"missing");
     let missing = world.backend.pull_blob(&name, &missing, None, Want::Head).await;
     assert!(matches!(missing, Err(PullError::NotFound { .. })), "{missing:?}");
@@ -105,7 +105,7 @@ async fn t12_a_small_blob_of_untold_length_is_answered_once_it_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t12_a_length_that_is_not_true_ends_no_body_cleanly_and_spoils_nothing() {
+async fn t12_a_wrong_length_ends_no_body_cleanly_and_stores_nothing_wrong() {
     for size in [SIZE - 1, SIZE + 1, 300_000, 2 * SIZE] {
         let (world, digest, gate) = untold();
         pull_manifest(&world, &digest, size).await;

@@ -1,4 +1,4 @@
-//! An upstream in memory that can be told to misbehave, and that counts what it is asked.
+//! An upstream in memory that misbehaves on request, and counts its requests.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -31,11 +31,11 @@ pub(crate) struct Manner {
     pub(crate) flip: Option<usize>,
     /// Answer a range request with the whole blob.
     pub(crate) ignore_range: bool,
-    /// Answer as if these many bytes later had been asked for.
+    /// Answer a range that begins this many bytes later.
     pub(crate) late_start: u64,
     /// Leave the size out.
     pub(crate) no_size: bool,
-    /// Answer as some do that know no suffix ranges.
+    /// Answer like an upstream without suffix ranges.
     pub(crate) no_suffix: bool,
     /// Time between pieces.
     pub(crate) pace: Duration,
@@ -53,23 +53,22 @@ pub(crate) struct Manner {
     pub(crate) gate: Option<Arc<Semaphore>>,
     /// Never answer.
     pub(crate) is_mute: bool,
-    /// What is refused may be asked for again after this time.
+    /// The `Retry-After` of refusals.
     pub(crate) retry_after: Option<Duration>,
-    /// Say nothing any more after this share of the body.
+    /// Become silent after this share of the body.
     pub(crate) stall_percent: Option<usize>,
-    /// After this many bytes say nothing for so long, once.
+    /// After this many bytes be silent for this time, once.
     pub(crate) pause_after: Option<(usize, Duration)>,
-    /// Behave so where a range is asked for.
+    /// The manner of requests for a range.
     pub(crate) ranged: Option<Box<Manner>>,
 }
 
-/// A body that goes on slowly.
+/// A body that becomes slow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Drip {
-    /// After so many bytes.
+    /// After this many bytes.
     pub(crate) after: usize,
-    /// In pieces of this length; 0: nothing comes any more, and after the time between pieces the body breaks
-    /// off.
+    /// In pieces of this length; 0: no further bytes, and the body breaks off after the time between pieces.
     pub(crate) piece: usize,
     /// Time between pieces.
     pub(crate) pace: Duration,
@@ -115,7 +114,7 @@ impl MemoryUpstream {
         self.put_document(repository, tag, text, "application/vnd.oci.image.manifest.v1+json")
     }
 
-    /// Puts anything where a manifest is asked for, under a tag and under its digest.
+    /// Puts any bytes in place of a manifest, under a tag and under their digest.
     pub(crate) fn put_document(
         &self,
         repository: &Repository,
@@ -133,7 +132,7 @@ impl MemoryUpstream {
         digest
     }
 
-    /// Puts something else in the place of what a reference named.
+    /// Replaces the content of a reference.
     pub(crate) fn replace_manifest(&self, repository: &Repository, reference: &str, text: &str) {
         let mut state = self.state.lock().unwrap();
         let key = (repository.clone(), reference.to_owned());
@@ -184,19 +183,19 @@ impl MemoryUpstream {
         self.state.lock().unwrap().no_head_size = true;
     }
 
-    /// The next `count` manifests come with a wrong byte, under the right digest.
+    /// Sends the next `count` manifests with a wrong byte, under the right digest.
     pub(crate) fn spoil_manifests(&self, count: usize) {
         self.state.lock().unwrap().wrong_manifest_count = count;
     }
 
-    /// From now on each manifest request takes a permit before it is answered.
+    /// Makes each manifest request wait for a permit from now on.
     pub(crate) fn pause(&self) -> Arc<Semaphore> {
         let pause = Arc::new(Semaphore::new(0));
         self.state.lock().unwrap().pause = Some(pause.clone());
         pause
     }
 
-    /// How many requests began with `what`, for example `GET blob`.
+    /// The number of requests that begin with `what`, for example `GET blob`.
     pub(crate) fn count(&self, what: &str) -> usize {
         self.state.lock().unwrap().asked.iter().filter(|asked| asked.starts_with(what)).count()
     }
@@ -205,12 +204,12 @@ impl MemoryUpstream {
         self.state.lock().unwrap().asked.clone()
     }
 
-    /// Blob bytes handed out.
+    /// The number of blob bytes sent.
     pub(crate) fn blob_bytes(&self) -> u64 {
         self.state.lock().unwrap().blob_bytes
     }
 
-    /// Notes the request; says how the upstream as a whole is.
+    /// Records the request; returns the state of the upstream.
     async fn ask(&self, what: String, repository: &Repository) -> Result<(), Error> {
         let pause = {
             let mut state = self.state.lock().unwrap();
@@ -243,7 +242,7 @@ pub(crate) fn error(kind: ErrorKind) -> Error {
     }
 }
 
-/// Of an upstream that may want to be asked again after a time.
+/// The error of an upstream, with its `Retry-After`.
 fn refusal(kind: ErrorKind, retry_after: Option<Duration>) -> Error {
     match retry_after {
         Some(pause) => error(kind).with_status(503).with_retry_after(pause),
@@ -372,7 +371,7 @@ impl Upstream for MemoryUpstream {
     }
 }
 
-/// The pieces, each in its time.
+/// The pieces, each at its time.
 fn paced(
     pieces: Vec<Result<Bytes, Error>>,
     manner: Manner,
@@ -405,7 +404,7 @@ fn paced(
     })
 }
 
-/// What comes of a body once it drips.
+/// The pieces of a dripping body.
 fn drips(
     body: &Bytes,
     drip: Option<Drip>,

@@ -1,4 +1,4 @@
-//! How long the upstream is waited for, and what comes too slowly to wait for.
+//! Deadlines for the upstream, and bodies that are too slow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ async fn k15_a_manifest_is_waited_for_as_long_as_its_answers_may_take() {
         let world = patient(header_timeout, 30);
         world.upstream.put_manifest(&repository(), "1", MANIFEST);
         let pause = world.upstream.pause();
-        // Both what the tag names and the manifest come so late.
+        // Both the tag's HEAD and the manifest are this late.
         let answers = async {
             for _ in 0..2 {
                 tokio::time::sleep(Duration::from_secs(answers_after)).await;
@@ -72,7 +72,7 @@ fn slow(world: World, manner: Manner) -> (World, Digest, Bytes) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t18_what_comes_by_single_bytes_has_an_end_however_they_come() {
+async fn t18_a_dripping_body_ends_however_it_drips() {
     let one_byte = Manner { cut_at: Some(1), ..Manner::default() };
     let few_bytes = Manner { cut_at: Some(700), pace: Duration::from_secs(1), ..Manner::default() };
     let drip = Manner { pace: Duration::from_secs(29), ..Manner::default() };
@@ -92,7 +92,7 @@ async fn t18_what_comes_by_single_bytes_has_an_end_however_they_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t18_what_breaks_off_often_and_comes_fast_enough_is_resumed_to_the_end() {
+async fn t18_a_fast_body_that_breaks_off_often_is_resumed_to_the_end() {
     for cut_at in [PIECE, 4 * PIECE + 1] {
         let (world, digest, blob) = slow(World::new(), Manner { cut_at: Some(cut_at), ..Manner::default() });
         assert!(world.pull(&digest).await.unwrap() == blob);

@@ -1,4 +1,4 @@
-//! A backend on paused time, and the few words in which the tests speak of it.
+//! A backend on paused time, and shorthands for the tests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) struct World {
     pub(crate) backend: Arc<Backend>,
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
-    /// What bodies take of memory.
+    /// The memory of bodies.
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
 }
@@ -51,7 +51,7 @@ impl World {
         Self::beside_others(upstream, blobs, records, Bounds::new(1_000_000, 1_000_000), change)
     }
 
-    /// A backend of several that share `bounds_of_all`.
+    /// One of several backends that share `bounds_of_all`.
     pub(crate) fn beside_others(
         upstream: Arc<MemoryUpstream>,
         blobs: Arc<dyn BlobStore>,
@@ -93,7 +93,7 @@ impl World {
         self.backend.pull_blob(&repository(), digest, None, Want::Get).await
     }
 
-    /// Pulls a range, as its header reads.
+    /// Pulls a range, given as its header.
     pub(crate) async fn get_range(&self, digest: &Digest, range: &str) -> Result<BlobAnswer, PullError> {
         let range = RangeRequest::parse(range).unwrap();
         self.backend.pull_blob(&repository(), digest, range, Want::Get).await
@@ -121,7 +121,7 @@ pub(crate) fn repository() -> Repository {
     "library/app".parse().unwrap()
 }
 
-/// Bytes that repeat nowhere near a piece's length.
+/// Bytes that do not repeat within a piece.
 pub(crate) fn noise(length: usize) -> Bytes {
     let mut random = fastrand::Rng::with_seed(length as u64);
     std::iter::repeat_with(|| random.u8(..)).take(length).collect()
@@ -131,7 +131,7 @@ pub(crate) async fn next(reader: &mut BlobReader) -> Option<Result<Bytes, PullEr
     std::future::poll_fn(|context| reader.poll_chunk(context)).await
 }
 
-/// Reads to the end; gives what came, and the whole only if the end was clean.
+/// Reads to the end. Returns the number of bytes, and the whole body only if the end was clean.
 pub(crate) async fn read(mut reader: BlobReader) -> (usize, Result<Bytes, PullError>) {
     let mut whole = BytesMut::new();
     loop {

@@ -1,7 +1,7 @@
-//! Searches for a configuration that breaks what `config::fuzzing` promises.
+//! Searches for a configuration that breaks a property of `config::fuzzing`.
 #![no_main]
 
-// The program is no library, so that nothing outside can lean on its inside; its module is compiled in here.
+// The program has no library target, so its module is compiled in here.
 #[path = "../../../wharf/src"]
 mod program {
     #[allow(dead_code, unused_imports, reason = "the program uses what is not used here")]

@@ -3,7 +3,7 @@ use bytes::Bytes;
 use super::{BlobSource, digest_of};
 
 #[test]
-fn the_digest_is_the_one_everybody_knows() {
+fn known_digests() {
     let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     assert_eq!(digest_of(b""), empty);
     assert_eq!(BlobSource::from("abc").digest(), digest_of(b"abc"));
@@ -34,7 +34,7 @@ fn seeds_give_different_noise() {
 }
 
 #[test]
-fn gigabytes_cost_nothing_until_they_are_read() {
+fn generated_gigabytes_take_no_memory() {
     let source = BlobSource::Generated { seed: 3, len: 1 << 50 };
     assert_eq!(source.read((1 << 50) - 5, 100).len(), 5);
 }

@@ -1,26 +1,26 @@
-//! How much of a body is still to come (RFC 9112 section 6.3).
+//! Tracks the remaining part of a body (RFC 9112 section 6.3).
 
 use super::{Broken, Head};
 
-/// What is left of the body at hand.
+/// The remaining part of the current body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// Nothing: it has come to its end.
+    /// None: the body has ended.
     Nothing,
-    /// So many bytes.
+    /// This number of bytes.
     Bytes(u64),
-    /// So many bytes of this chunk; then more chunks.
+    /// This number of bytes of the current chunk, then more chunks.
     Chunk(u64),
-    /// A chunk's line comes first.
+    /// The size line of the next chunk.
     ChunkLine,
     /// The end of a chunk's line, then another chunk.
     ChunkEnd,
-    /// Whatever comes before the connection ends.
+    /// All bytes until the connection ends.
     UntilClose,
 }
 
 impl Left {
-    /// What the head promises, given the method that it answers.
+    /// The body that the head announces, in response to this method.
     pub(crate) fn after(head: &Head, method: &str) -> Result<Self, Broken> {
         if method == "HEAD" || matches!(head.status, 100..200 | 204 | 304) {
             return Ok(Self::Nothing);
@@ -47,7 +47,7 @@ impl Left {
         }
     }
 
-    /// What is left after `count` more bytes, at most [`Left::limit`].
+    /// The remaining part after `count` more bytes, at most [`Left::limit`].
     pub(crate) fn minus(self, count: u64) -> Self {
         match self {
             Self::Bytes(left) if left == count => Self::Nothing,

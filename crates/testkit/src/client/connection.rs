@@ -1,4 +1,4 @@
-//! One connection of a client, used as the test likes.
+//! One connection of a client, under the control of the test.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const READ_MAX: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Connection {
     stream: Stream,
-    /// Read from the socket and not handed out.
+    /// Bytes that were read from the socket and not returned yet.
     pending: BytesMut,
     left: Left,
 }
@@ -39,8 +39,8 @@ impl Connection {
         Ok(Self::over(Stream::Plain(TcpStream::connect(address).await?)))
     }
 
-    /// Connects with a receive buffer of about this many bytes, so that a reader that stops is soon felt at
-    /// the other end.
+    /// Connects with a receive buffer of about this many bytes, so that the server soon notices a reader that
+    /// stops.
     ///
     /// # Errors
     /// What the system says.
@@ -50,7 +50,7 @@ impl Connection {
         Ok(Self::over(Stream::Plain(socket.connect(address).await?)))
     }
 
-    /// Connects and speaks TLS with a server that must be `name` for the authority `ca_pem`.
+    /// Connects with TLS to a server that must have a certificate of the authority `ca_pem` for `name`.
     ///
     /// # Errors
     /// What the system or TLS says.
@@ -61,7 +61,7 @@ impl Connection {
         Self::handshake(address, name, client_config(read_certificate(ca_pem), None)).await
     }
 
-    /// [`Connection::open_tls`], showing a certificate of its own.
+    /// [`Connection::open_tls`] with a client certificate.
     ///
     /// # Errors
     /// What the system or TLS says; a refused certificate shows only when something is read.
@@ -90,7 +90,7 @@ impl Connection {
         Self { stream, pending: BytesMut::new(), left: Left::Nothing }
     }
 
-    /// Sends these bytes and nothing else.
+    /// Sends exactly these bytes.
     ///
     /// # Errors
     /// When the connection is gone.
@@ -99,7 +99,7 @@ impl Connection {
         Ok(self.stream.flush().await?)
     }
 
-    /// Sends a request without a body, and reads nothing: several in a row are pipelined.
+    /// Sends a request without a body, and does not read: several in a row are pipelined.
     ///
     /// # Errors
     /// When the connection is gone.
@@ -134,8 +134,7 @@ impl Connection {
         Ok(head)
     }
 
-    /// Reads some more of the body, at most `max` bytes and without waiting for more than one; `None` at its
-    /// true end.
+    /// Reads more of the body, at least one byte and at most `max`; `None` at its proper end.
     ///
     /// # Errors
     /// When the body breaks off.
@@ -160,7 +159,7 @@ impl Connection {
         Ok(Some(piece))
     }
 
-    /// Reads the rest of the body, and says whether it came to its true end.
+    /// Reads the rest of the body, and returns whether it reached its proper end.
     pub async fn read_rest(&mut self) -> (Bytes, Result<(), Broken>) {
         let mut body = BytesMut::new();
         loop {
@@ -172,7 +171,7 @@ impl Connection {
         }
     }
 
-    /// Reads one whole answer.
+    /// Reads one complete response.
     ///
     /// # Errors
     /// When there is no whole head; a body that breaks off makes an incomplete answer.
@@ -182,7 +181,7 @@ impl Connection {
         Ok(Response { status: head.status, headers: head.headers, body, complete: end.is_ok() })
     }
 
-    /// Reads the rest of the body and gives its digest, `sha256:<hex>`, without keeping it.
+    /// Reads the rest of the body and returns its digest, `sha256:<hex>`, without collecting it.
     ///
     /// # Errors
     /// When the body breaks off.
@@ -194,7 +193,7 @@ impl Connection {
         Ok(named(&hasher.finalize()))
     }
 
-    /// Reads everything until the connection ends, whatever it is, and says how it ended.
+    /// Reads all bytes until the connection ends, and returns how it ended.
     pub async fn read_raw_to_end(&mut self) -> (Bytes, Result<(), Broken>) {
         let end = loop {
             match self.fill().await {
@@ -206,7 +205,7 @@ impl Connection {
         (self.pending.split().freeze(), end)
     }
 
-    /// Says that nothing more will be sent (FIN), and stays open for reading.
+    /// Closes the sending side (FIN), and stays open for reading.
     ///
     /// # Errors
     /// When the connection is gone.

@@ -63,13 +63,13 @@ async fn answers_without_a_head_are_broken() {
 }
 
 #[tokio::test]
-async fn a_reset_is_no_end() {
+async fn a_reset_is_not_an_end() {
     let (address, task) = server(b"HTTP/1.1 200 OK\r\n\r\nabc", true).await;
     let mut connection = Connection::open(address).await.unwrap();
     connection.request("GET", "h", "/", &[]).await.unwrap();
     within("the server", task).await.unwrap();
-    // Close-delimited, so an orderly end would be a complete body. How much of it the kernel still hands
-    // out before the reset is its own affair.
+    // Delimited by the connection's end, so a proper end would be a complete body. How many bytes the kernel
+    // delivers before the reset is not specified.
     let end = match connection.read_head("GET").await {
         Ok(_) => connection.read_rest().await.1,
         Err(broken) => Err(broken),
@@ -78,7 +78,7 @@ async fn a_reset_is_no_end() {
 }
 
 #[tokio::test]
-async fn the_request_is_what_the_test_says() {
+async fn the_request_is_sent_as_given() {
     let (address, task) = server(b"HTTP/1.1 200 OK\r\nX-A:  b \r\nx-a: c\r\n\r\n", false).await;
     let response =
         request("GET", address, "docker.io.example:5", "/v2/?ns=x", &[("Range", "bytes=0-")]).await;
@@ -90,7 +90,7 @@ async fn the_request_is_what_the_test_says() {
 }
 
 #[tokio::test]
-async fn pieces_are_as_small_as_asked_for() {
+async fn pieces_are_as_small_as_requested() {
     let (address, _task) = server(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde", false).await;
     let mut connection = Connection::open_slow(address, 4096).await.unwrap();
     connection.request("GET", "h", "/", &[]).await.unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::{bounded, within};
 
 #[tokio::test]
-async fn what_ends_in_time_is_handed_back() {
+async fn a_future_that_completes_in_time_returns_its_output() {
     assert_eq!(within("a ready future", async { 7 }).await, 7);
 }
 

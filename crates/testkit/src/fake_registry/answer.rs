@@ -1,4 +1,4 @@
-//! What each endpoint says when nothing goes wrong.
+//! The response of each endpoint without faults.
 
 use super::behaviour::Behaviour;
 use super::listing::{referrers, tags};
@@ -13,7 +13,7 @@ pub(crate) fn answer(state: &State, route: &Route, request: &Incoming) -> Reply 
     match route.endpoint {
         Endpoint::Token => token::issue(state, route, request),
         Endpoint::Cdn => serve_cdn(state, route, request),
-        // Outside of the registry's base: where it has one, the host is somebody else's.
+        // Outside of the registry's base, the host belongs to another service.
         Endpoint::Registry if !request.target.starts_with(&state.behaviour().base) => {
             Reply::new(404, "text/html", "<h1>There is no such page</h1>")
         }
@@ -52,7 +52,7 @@ fn serve_registry(state: &State, route: &Route, request: &Incoming) -> Reply {
     reply.with("docker-distribution-api-version", "registry/2.0")
 }
 
-/// Like the object stores behind real registries: a second credential beside the signature is an error.
+/// Like the object stores of real registries: a second credential in addition to the signature is an error.
 fn serve_cdn(state: &State, route: &Route, request: &Incoming) -> Reply {
     if request.header("authorization").is_some() {
         return Reply::new(400, "text/plain", "only one way of authentication is allowed\n").refusing();
@@ -67,7 +67,7 @@ fn serve_cdn(state: &State, route: &Route, request: &Incoming) -> Reply {
     found.unwrap_or_else(|| Reply::new(404, "text/plain", "no such object\n"))
 }
 
-/// A whole blob, ready to be cut into ranges.
+/// A whole blob, from which ranges are taken later.
 fn blob(state: &State, repository: &str, digest: &str) -> Option<Reply> {
     let source = state.lock_content().blob(repository, digest)?.clone();
     let reply = Reply::new(200, "application/octet-stream", source);

@@ -1,4 +1,4 @@
-//! How the registry behaves while no rule of the script says otherwise. Changeable at any time.
+//! The registry's behaviour when no rule of the script applies. It can be changed at any time.
 
 use std::time::Duration;
 
@@ -6,27 +6,27 @@ use serde_json::Value;
 
 use crate::authority::Certificate;
 
-/// What all answers have in common. The default is Docker Hub's way: anonymous bearer tokens from another
+/// The behaviour of all responses. The default is that of Docker Hub: anonymous bearer tokens from another
 /// host, and blobs redirected to a CDN.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
-    /// Who may pull, and how they show it.
+    /// Which clients may pull, and their kind of credential.
     pub auth: Auth,
-    /// The realm that challenges name, in place of the token endpoint's URL.
+    /// The realm in challenges, instead of the token endpoint's URL.
     pub realm: Option<String>,
-    /// `expires_in` of the token answer, any JSON at all; `None` leaves it out. Says nothing about the true
-    /// life of a token.
+    /// `expires_in` of the token response, any JSON; `None` omits it. It does not affect the real lifetime of
+    /// a token.
     pub expires_in: Option<Value>,
-    /// What stands in front of `/v2/`, such as `/repository/hub`. The rest of the host is a portal.
+    /// The path before `/v2/`, such as `/repository/hub`. The rest of the host is a portal.
     pub base: String,
-    /// What scopes must say.
+    /// The required scopes.
     pub scopes: ScopeRules,
-    /// What a token gets that is not good any more.
+    /// The response to an invalid token.
     pub dead_token: DeadToken,
-    /// The status for repositories where a request shows nothing, without a challenge: private is told as
-    /// absent. Only `/v2/` challenges then.
+    /// The status for requests to repositories without a credential, without a challenge: private
+    /// repositories seem absent. Then only `/v2/` sends a challenge.
     pub hidden: Option<u16>,
-    /// How long a token is good, on the runtime's clock; `None` is until `FakeRegistry::revoke_tokens`.
+    /// How long a token is valid, on the runtime's clock; `None`: until `FakeRegistry::revoke_tokens`.
     pub token_lifetime: Option<Duration>,
     /// Whether blobs are answered 307 to the CDN; otherwise the registry serves them itself.
     pub redirects: bool,
@@ -38,11 +38,11 @@ pub struct Behaviour {
     pub referrers: Referrers,
     /// The most tags or referrers on one page.
     pub page_max: usize,
-    /// The limit that manifest requests count towards, with its headers; `None` sends none.
+    /// The rate limit of manifest requests, with its headers; `None`: no limit and no headers.
     pub rate_limit: Option<RateLimit>,
     /// Whether every manifest and blob request to the registry is answered 429.
     pub throttled: bool,
-    /// `Retry-After` of every 429, as it is; it need not make sense.
+    /// `Retry-After` of every 429, sent literally, even if malformed.
     pub retry_after: Option<String>,
 }
 
@@ -83,7 +83,7 @@ pub enum Auth {
     },
     /// Clients with a token of the token service.
     Bearer {
-        /// Name and password that the token service accepts; all others are wrong.
+        /// The only name and password that the token service accepts.
         credentials: Option<(String, String)>,
         /// Whether a token request without credentials gets a token.
         anonymous: bool,
@@ -96,23 +96,23 @@ impl Auth {
         Self::Basic { user: user.to_owned(), password: password.to_owned() }
     }
 
-    /// [`Auth::Bearer`] where only these credentials get a token.
+    /// [`Auth::Bearer`] that issues tokens only for these credentials.
     pub fn bearer(user: &str, password: &str) -> Self {
         Self::Bearer { credentials: Some((user.to_owned(), password.to_owned())), anonymous: false }
     }
 }
 
-/// What the scope of a token must say to open a repository, and how one is told that lacks it.
+/// The scope that a token needs for a repository, and the response to a token without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeRules {
     /// The one scope that the registry uses for every repository; `None` uses one for each.
     pub only: Option<String>,
-    /// What stands in front of a repository's name in scopes.
+    /// The prefix of a repository's name in scopes.
     pub prefix: String,
-    /// The action that lists take.
+    /// The action that lists need.
     pub list_action: String,
-    /// The status for a good token whose scope does not say enough, with `error="insufficient_scope"`; none
-    /// is 401 like for any other.
+    /// The status for a valid token with an insufficient scope, with `error="insufficient_scope"`; `None`:
+    /// 401 as for an invalid token.
     pub lacking: Option<u16>,
 }
 
@@ -122,7 +122,7 @@ impl Default for ScopeRules {
     }
 }
 
-/// What a token gets that is not good any more.
+/// The response to an invalid token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadToken {
     /// 401 and the challenge.
@@ -133,16 +133,16 @@ pub enum DeadToken {
     Basic,
     /// 403 without a challenge.
     Forbidden,
-    /// 404, as if nothing were there.
+    /// 404, as if the repository did not exist.
     Absent,
 }
 
-/// How much of the referrers API there is.
+/// The support of the referrers API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Referrers {
     /// `None` answers 404.
     Off,
-    /// Lists all, whatever `artifactType` asks for.
+    /// Lists all, and ignores `artifactType`.
     Unfiltered,
     /// Filters, and says so with `OCI-Filters-Applied`.
     Filtered,
@@ -159,11 +159,11 @@ pub struct RateLimit {
     pub window: Duration,
 }
 
-/// TLS on all three endpoints.
+/// The TLS settings of all three endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// What the servers show.
+    /// The servers' certificate.
     pub certificate: Certificate,
-    /// Whether clients must show a certificate of the registry's authority.
+    /// Whether clients must present a certificate of the registry's authority.
     pub client_certificate: bool,
 }

@@ -27,7 +27,7 @@ pub(crate) async fn serve(
     tcp: TcpStream,
     connected: Connected,
 ) {
-    // Pieces must leave as they are written: tests count on what they have been sent.
+    // Pieces must be sent as they are written: tests depend on it.
     if tcp.set_nodelay(true).is_err() {
         return;
     }
@@ -39,7 +39,7 @@ pub(crate) async fn serve(
         },
     };
     let mut wire = Wire { stream, pending: BytesMut::new() };
-    // Half a request, or none that makes sense, ends the connection like the client's own end.
+    // An incomplete or malformed request ends the connection, as if the client had closed it.
     while let Ok(Some(request)) = incoming::read(&mut wire.stream, &mut wire.pending).await {
         match exchange(&state, endpoint, &mut wire, &request, connected.number).await {
             Next::Request => {}
@@ -54,7 +54,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// What follows an answer.
+/// What happens after a response.
 enum Next {
     Request,
     Finish,
@@ -81,7 +81,8 @@ async fn exchange(
     let route = Route::read(endpoint, &request.method, &request.target, &state.behaviour().base);
     let number = state.log.arrived(connection, &route, request);
     let reply = scripted_reply(state, &route, request);
-    // The answer is settled; moving before it leaves means that whoever has read it finds the tag moved.
+    // The response is complete; tags move before it is sent, so that a client that has read it finds the tag
+    // moved.
     for (repository, tag, digest) in &reply.moves {
         state.lock_content().move_tag(repository, tag, digest);
     }
@@ -91,7 +92,7 @@ async fn exchange(
     next
 }
 
-/// The true answer, spoilt by whatever the script has for it.
+/// The right response, with the script's faults applied.
 fn scripted_reply(state: &State, route: &Route, request: &Incoming) -> Reply {
     let mut reply = answer(state, route, request);
     let candidate = Candidate {

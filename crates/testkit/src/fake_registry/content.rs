@@ -1,4 +1,4 @@
-//! What the registry holds: blobs, manifests by repository, and tags that move.
+//! The registry's content: blobs, manifests by repository, and tags.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -27,7 +27,7 @@ struct Repository {
     tags: BTreeMap<String, String>,
 }
 
-/// A manifest as it was put.
+/// A stored manifest.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
     pub(crate) media_type: String,
@@ -46,13 +46,13 @@ impl Content {
         self.blobs.insert(digest.to_owned(), StoredBlob { source, repositories });
     }
 
-    /// Replaces what a digest stands for, wherever it is found.
+    /// Replaces the content of a digest in all repositories.
     pub(crate) fn replace_blob(&mut self, digest: &str, source: BlobSource) {
         let repositories = self.blobs.remove(digest).and_then(|blob| blob.repositories);
         self.blobs.insert(digest.to_owned(), StoredBlob { source, repositories });
     }
 
-    /// Forgets a blob.
+    /// Removes a blob.
     pub(crate) fn remove_blob(&mut self, digest: &str) {
         self.blobs.remove(digest);
     }
@@ -69,7 +69,7 @@ impl Content {
         self.repository(repository).manifests.insert(digest.to_owned(), manifest);
     }
 
-    /// Forgets a manifest; tags that point to it dangle.
+    /// Removes a manifest; tags that point to it dangle.
     pub(crate) fn remove_manifest(&mut self, repository: &str, digest: &str) {
         self.repository(repository).manifests.remove(digest);
     }
@@ -79,7 +79,7 @@ impl Content {
         self.repository(repository).tags.insert(tag.to_owned(), digest.to_owned());
     }
 
-    /// Forgets a tag.
+    /// Removes a tag.
     pub(crate) fn remove_tag(&mut self, repository: &str, tag: &str) {
         self.repository(repository).tags.remove(tag);
     }

@@ -1,9 +1,9 @@
-//! The `Authorization` header, taken apart (RFC 9110 section 11.6.2).
+//! Parses the `Authorization` header (RFC 9110 section 11.6.2).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// What a client showed.
+/// The credential of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// RFC 7617.

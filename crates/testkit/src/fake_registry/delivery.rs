@@ -1,7 +1,7 @@
-//! Sending an answer: in which pieces, how fast, and how it breaks.
+//! Sends a response: its pieces, its pace and its faults.
 //!
-//! While an answer is held back, the connection is still watched, so that a client that gives up is seen at
-//! once.
+//! While a response is held back, the connection is still watched, so that a client that closes it is noticed
+//! at once.
 
 use std::io;
 use std::time::Duration;
@@ -14,22 +14,22 @@ use super::reply::{Framing, Message};
 use crate::gate::{Gate, Valve};
 use crate::stream::Stream;
 
-/// The largest piece handed to the kernel at once.
+/// The largest piece written to the socket at once.
 const PIECE: u64 = 64 << 10;
 
-/// How an answer is sent. The default sends it at once and whole.
+/// The delivery of a response. The default sends all of it at once.
 #[derive(Debug, Default)]
 pub(crate) struct Delivery {
     /// Passed before anything is sent.
     pub(crate) stalls: Vec<Gate>,
-    /// These bytes in place of the answer, and the end of the connection.
+    /// These bytes instead of the response, and then the end of the connection.
     pub(crate) instead: Option<(Bytes, Break)>,
-    /// Where the body breaks off.
+    /// The position at which the body breaks off.
     pub(crate) break_at: Option<(u64, Break)>,
     /// Passed after this many body bytes.
     pub(crate) pauses: Vec<(u64, Gate)>,
     pub(crate) pace: Pace,
-    /// Bytes of the content whose lowest bit is turned over.
+    /// Bytes of the content whose lowest bit is inverted.
     pub(crate) flips: Vec<u64>,
     /// Whether the connection ends after the answer.
     pub(crate) is_closing: bool,
@@ -38,16 +38,16 @@ pub(crate) struct Delivery {
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Break {
-    /// In order, as far as TCP can tell.
+    /// By FIN.
     Fin,
     /// By reset.
     Rst,
 }
 
-/// How fast a body is sent.
+/// The pace of a body.
 #[derive(Debug, Default)]
 pub(crate) enum Pace {
-    /// As fast as it goes.
+    /// As fast as possible.
     #[default]
     Free,
     /// Pieces of a size, each after a time.
@@ -64,7 +64,7 @@ impl Pace {
         match self {
             Self::Free => PIECE,
             Self::Every { bytes, .. } | Self::Valved { bytes, .. } => *bytes as u64,
-            // Fifty pieces a second: smooth, and no timer finer than the clock.
+            // Fifty pieces a second: smooth, and not below the timer's resolution.
             Self::Rate { per_second } => (per_second / 50).clamp(1, PIECE),
         }
     }
@@ -83,7 +83,7 @@ impl Pace {
     }
 }
 
-/// A connection and what was read from it beyond the request at hand.
+/// A connection and the bytes that were read after the current request.
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) stream: Stream,
@@ -91,7 +91,7 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Waits for `event` as long as the client is there.
+    /// Waits for `event` while the client is connected.
     async fn hold(&mut self, event: impl Future<Output = ()>) -> io::Result<()> {
         let mut event = std::pin::pin!(event);
         loop {
@@ -114,7 +114,7 @@ impl Wire {
 }
 
 impl Delivery {
-    /// Waits for all that holds the answer back before its first byte.
+    /// Waits for the gates before the first byte.
     pub(crate) async fn stall(&self, wire: &mut Wire) -> io::Result<()> {
         for gate in &self.stalls {
             wire.hold(gate.pass()).await?;
@@ -122,11 +122,11 @@ impl Delivery {
         Ok(())
     }
 
-    /// Sends the body; `sent` is told of each piece before it leaves, so that a client never has bytes that
-    /// were not counted. `Some` is how the connection must be broken now.
+    /// Sends the body. Calls `sent` before each piece is sent, so that a client never has uncounted bytes.
+    /// `Some`: the way to end the connection now.
     ///
     /// # Errors
-    /// The client went away.
+    /// The client has closed the connection.
     pub(crate) async fn send_body(
         &self,
         wire: &mut Wire,
@@ -167,7 +167,7 @@ impl Delivery {
         Ok(None)
     }
 
-    /// The bytes of the body from `from` to `until`, spoilt.
+    /// The bytes of the body from `from` to `until`, with faults.
     fn piece(&self, message: &Message, from: u64, until: u64) -> Bytes {
         let offset = message.start + from;
         let len = usize::try_from(until - from).expect("a piece fits memory");

@@ -1,4 +1,4 @@
-//! Everything that can go wrong with an answer, as a list that rules pick from.
+//! The faults that rules can inject into a response.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::gate::{Gate, Valve};
 
 const PORTAL: &str = "<!DOCTYPE html><html><body><h1>Please log in to the network</h1></body></html>";
 
-/// One thing that goes wrong with an answer. Positions called `k` count body bytes of this answer, from
-/// zero, without the framing of chunks.
+/// One fault of a response. Positions called `k` count body bytes of this response from zero, without the
+/// framing of chunks.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// Nothing is sent before the gate is open.
+    /// Sends no byte before the gate is open.
     Stall(Gate),
     /// This status with an error body: 401 with the challenge, 429 with `Retry-After` if the behaviour has
     /// one.
@@ -30,26 +30,26 @@ pub enum Fault {
         /// The body.
         body: Bytes,
     },
-    /// These bytes in place of an answer, then FIN. Need not be HTTP.
+    /// These bytes instead of a response, then FIN. They need not be HTTP.
     Raw(Bytes),
-    /// No answer at all: FIN.
+    /// No response, and FIN.
     Close,
-    /// No answer at all: RST.
+    /// No response, and RST.
     Reset,
-    /// The whole answer, with no word about the end of the connection, which then ends: what a client finds
-    /// in its pool is dead.
+    /// The whole response, and then an unannounced end of the connection, so that the client's pool has a
+    /// dead connection.
     CloseAfter,
     /// 307 to this URL.
     RedirectTo(String),
-    /// 307 to the same target below this URL, as a name does that only stands in front of another registry.
+    /// 307 to the same target below this URL, like a host that redirects to another registry.
     RedirectBelow(String),
-    /// 307 to the URL that was asked.
+    /// 307 to the requested URL.
     RedirectLoop,
-    /// FIN after `k` body bytes, or after the last where there are fewer, but never an end by chunk.
+    /// FIN after `k` body bytes, or after the last if there are fewer, but never a final chunk.
     CutAt(u64),
-    /// RST after `k` body bytes. Whatever the client has not read is lost, so it may see fewer.
+    /// RST after `k` body bytes. Bytes that the client has not read are lost, so it may see fewer.
     ResetAt(u64),
-    /// `k` body bytes, then nothing before the gate is open. A shorter body never comes to the gate.
+    /// `k` body bytes, then none before the gate is open. A shorter body never reaches the gate.
     PauseAt(u64, Gate),
     /// The body in pieces of `bytes`, one for each `every` on the runtime's clock.
     Drip {
@@ -67,42 +67,43 @@ pub enum Fault {
     },
     /// No more than this many bytes per second, on the runtime's clock.
     Rate(u64),
-    /// The lowest bit of this byte is turned over. Counts in the whole content, so that it is the same byte
-    /// whatever range was asked for.
+    /// The lowest bit of this byte is inverted. The position counts in the whole content, so that it is the
+    /// same byte for every range.
     FlipBit(u64),
-    /// `Content-Length` is this; the body stays what it is, and the connection ends with it.
+    /// This `Content-Length`; the body is unchanged, and the connection ends after it.
     Length(u64),
-    /// Chunks in place of `Content-Length`.
+    /// Chunks instead of `Content-Length`.
     Chunked,
-    /// No `Content-Length`: the connection's end is the body's.
+    /// No `Content-Length`: the body ends with the connection.
     CloseDelimited,
-    /// 200 and everything, whatever range was asked for.
+    /// 200 and the whole content, for every range.
     RangeIgnored,
-    /// A range that is not what was asked for.
+    /// A wrong response to a range.
     Range(RangeLie),
-    /// This header, in place of any of that name (lower case). `content-encoding: gzip`, say.
+    /// This header instead of any with its name (lower case), such as `content-encoding: gzip`.
     Header(&'static str, String),
-    /// Without the header of that name (lower case).
+    /// Without the header with this name (lower case).
     WithoutHeader(&'static str),
-    /// 200 and a page of HTML that wants a login.
+    /// 200 and an HTML login page.
     HtmlPortal,
-    /// 200 and these bytes, under the headers that the true answer had.
+    /// 200 and these bytes, with the headers of the right response.
     Body(Bytes),
-    /// The true answer, after which the tag points elsewhere. A HEAD and the GET after it disagree.
+    /// The right response, after which the tag points to another digest: a HEAD and the GET after it
+    /// disagree.
     MoveTag {
-        /// Where the tag is.
+        /// The repository of the tag.
         repository: String,
         /// Its name.
         tag: String,
-        /// Where it points from then on.
+        /// The new digest.
         digest: String,
     },
 }
 
-/// What faults know about the request that they spoil.
+/// The request, as far as faults need it.
 #[derive(Debug)]
 pub(crate) struct Setting {
-    /// The URL that was asked.
+    /// The requested URL.
     pub(crate) own_url: String,
     /// Its path and query.
     pub(crate) own_target: String,
@@ -112,7 +113,7 @@ pub(crate) struct Setting {
 }
 
 impl Fault {
-    /// Makes `reply` go wrong.
+    /// Applies the fault to `reply`.
     pub(crate) fn apply(self, reply: &mut Reply, setting: &Setting) {
         let delivery = &mut reply.delivery;
         match self {
@@ -159,7 +160,7 @@ impl Fault {
     }
 }
 
-/// An error answer of that status, dressed as the registry would.
+/// An error response with this status, in the registry's format.
 fn refusal(code: u16, setting: &Setting) -> Reply {
     let word = match code {
         401 => "UNAUTHORIZED",

@@ -1,4 +1,4 @@
-//! A listening port whose door the test opens and shuts.
+//! A listening port that the test can open and close.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,18 +11,19 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::log::{Connected, Log};
 use super::route::Endpoint;
 
-/// What happens to those who connect.
+/// What happens to new connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Door {
     /// They are served.
     #[default]
     Open,
-    /// `ECONNREFUSED`, and every connection there was is cut, as when the process dies. The port is kept.
+    /// `ECONNREFUSED`, and all existing connections are cut, as when the process dies. The port stays
+    /// reserved.
     Refuse,
-    /// Accepted and closed before a byte.
+    /// Accepted and closed without a byte.
     CloseOnAccept,
-    /// Accepted, and neither read nor answered until the door is set again, which closes them. Under TLS
-    /// this is a handshake that stalls.
+    /// Accepted, and neither read nor answered until the door is set again, which closes them. With TLS the
+    /// handshake stalls.
     Mute,
 }
 
@@ -30,7 +31,7 @@ pub enum Door {
 #[derive(Debug)]
 pub(crate) struct Port {
     address: SocketAddr,
-    /// Bound and never listening: keeps the port ours while the door refuses.
+    /// Bound and never listening: reserves the port while the door refuses.
     placeholder: TcpSocket,
 }
 
@@ -44,7 +45,7 @@ impl Port {
         self.address
     }
 
-    /// Listens, and hands every connection to `serve`.
+    /// Listens, and passes every connection to `serve`.
     pub(crate) fn listen<S, F>(self, endpoint: Endpoint, log: Arc<Log>, serve: S) -> io::Result<Listener>
     where
         S: Fn(TcpStream, Connected) -> F + Send + 'static,
@@ -75,7 +76,7 @@ impl Listener {
         self.address
     }
 
-    /// Sets the door and returns when it is so.
+    /// Sets the door; in force when this returns.
     pub(crate) async fn set_door(&self, door: Door) {
         self.door.send_replace(door);
         let mut in_effect = self.in_effect.clone();
@@ -137,7 +138,7 @@ where
     }
 }
 
-/// The next connection; never, without a socket. A connection that died in the queue is passed over.
+/// The next connection; never returns without a socket. A connection that died in the queue is skipped.
 async fn accept(socket: Option<&TcpListener>) -> TcpStream {
     let Some(socket) = socket else { return std::future::pending().await };
     loop {

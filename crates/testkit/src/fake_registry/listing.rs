@@ -1,4 +1,4 @@
-//! Lists that come in pages: tags and referrers (distribution-spec, "Listing Tags", "Listing Referrers").
+//! Paginated lists: tags and referrers (distribution-spec, "Listing Tags", "Listing Referrers").
 
 use serde_json::{Value, json};
 
@@ -7,13 +7,13 @@ use super::reply::Reply;
 use super::route::Route;
 use super::state::State;
 
-/// One page and whether there is another: the last item of this page, when the list goes on.
+/// One page, and its last item if there is a further page.
 struct Page<T> {
     items: Vec<T>,
     last: Option<String>,
 }
 
-/// The items after `last`, as many as the client wants and the registry allows.
+/// The items after `last`, as many as the client requests and the registry allows.
 fn page<T>(state: &State, route: &Route, items: Vec<T>, name: impl Fn(&T) -> String) -> Page<T> {
     let page_max = state.lock_behaviour().page_max;
     let wanted = route.query("n").next().and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);

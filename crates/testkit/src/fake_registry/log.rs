@@ -1,4 +1,4 @@
-//! What the registry saw: every request, connection, credential and body byte, in order.
+//! The registry's log: every request, connection, credential and body byte, in order.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -11,16 +11,16 @@ use super::route::{Endpoint, Kind, Route};
 use crate::deadline::patiently;
 use crate::incoming::Incoming;
 
-/// One request, and what became of it so far.
+/// One request, and its progress so far.
 #[derive(Clone, Debug)]
 pub struct RequestRecord {
-    /// Counts from zero over all endpoints, and goes on after [`Log::clear`].
+    /// Counts from zero over all endpoints, and continues after [`Log::clear`].
     pub number: u64,
-    /// Which connection it came on, counted from zero over all endpoints.
+    /// The number of its connection, counted from zero over all endpoints.
     pub connection: u64,
-    /// Which server it came to.
+    /// The server that got it.
     pub endpoint: Endpoint,
-    /// What it asked for.
+    /// The kind of the request.
     pub kind: Kind,
     /// As sent.
     pub method: String,
@@ -36,12 +36,12 @@ pub struct RequestRecord {
     pub range: Option<String>,
     /// The `Authorization` header.
     pub credential: Option<Credential>,
-    /// The status, from just before the head of the answer leaves.
+    /// The status, set just before the head of the response is sent.
     pub status: Option<u16>,
-    /// Body bytes sent so far, without the framing of chunks. Counted just before they leave: a client never
-    /// has bytes that are not here, and one that leaves may have had up to a piece (64 KiB) less.
+    /// Body bytes sent so far, without the framing of chunks. Counted just before they are sent: a client
+    /// never has more, and one that leaves may have up to a piece (64 KiB) less.
     pub body_bytes: u64,
-    /// How the answer ended, once it did. A client may have read the last byte a moment earlier: wait for it.
+    /// How the response ended, once it did. A client may read the last byte a moment earlier: wait for it.
     pub ending: Option<Ending>,
 }
 
@@ -55,15 +55,15 @@ impl RequestRecord {
 /// How an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Everything that the registry had to say was said.
+    /// The complete response was sent.
     Whole,
     /// A rule ended it early.
     Broken,
-    /// The client went away first.
+    /// The client closed first.
     ClientLeft,
 }
 
-/// The memory of a registry. Its waits are told of every change.
+/// The log of a registry. Its waits are notified of every change.
 #[derive(Debug, Default)]
 pub struct Log {
     inner: Mutex<Inner>,
@@ -87,7 +87,7 @@ impl Log {
         self.lock().records.clone()
     }
 
-    /// How many requests of this kind came, to whichever endpoint.
+    /// How many requests of this kind came, at any endpoint.
     pub fn count(&self, kind: Kind) -> usize {
         self.count_where(|record| record.kind == kind)
     }
@@ -97,17 +97,17 @@ impl Log {
         self.count_where(|record| record.endpoint == endpoint && record.kind == kind)
     }
 
-    /// How many requests of this kind named this tag or digest, to whichever endpoint.
+    /// How many requests of this kind named this tag or digest, at any endpoint.
     pub fn count_for(&self, kind: Kind, reference: &str) -> usize {
         self.count_where(|record| record.kind == kind && record.reference.as_deref() == Some(reference))
     }
 
-    /// How many requests are as `is_meant` says.
+    /// How many requests satisfy `is_meant`.
     pub fn count_where(&self, is_meant: impl Fn(&RequestRecord) -> bool) -> usize {
         self.lock().records.iter().filter(|record| is_meant(record)).count()
     }
 
-    /// Connections accepted so far, whether or not a request came on them. Never cleared.
+    /// Connections accepted so far, with or without requests. Never cleared.
     pub fn connections(&self, endpoint: Endpoint) -> u64 {
         self.lock().connections[endpoint.index()]
     }
@@ -134,7 +134,7 @@ impl Log {
         self.lock().refused_credentials
     }
 
-    /// Forgets requests, bytes and refused credentials; what is still under way is not recorded any more.
+    /// Clears requests, bytes and refused credentials; requests in flight are not recorded any more.
     pub fn clear(&self) {
         let mut inner = self.lock();
         inner.first += inner.records.len() as u64;
@@ -166,7 +166,7 @@ impl Log {
         self.wait_until(&what, |log| log.lock().records.len() >= count).await;
     }
 
-    /// Returns once `count` requests of this kind have come, to whichever endpoint.
+    /// Returns once `count` requests of this kind have come, at any endpoint.
     ///
     /// # Panics
     /// As [`Log::wait_until`].
@@ -186,7 +186,7 @@ impl Log {
         Connected { log: self.clone(), endpoint, number }
     }
 
-    /// Notes a request and gives it its number.
+    /// Records a request and returns its number.
     pub(crate) fn arrived(&self, connection: u64, route: &Route, incoming: &Incoming) -> u64 {
         let credential = incoming.header("authorization").map(Credential::parse);
         self.change(|inner| {
@@ -261,14 +261,14 @@ impl Log {
 }
 
 impl Inner {
-    /// The record of that number, unless it was cleared.
+    /// The record with this number, unless it was cleared.
     fn record(&mut self, number: u64) -> Option<&mut RequestRecord> {
         let index = number.checked_sub(self.first)?;
         self.records.get_mut(usize::try_from(index).ok()?)
     }
 }
 
-/// A connection that is open as long as this lives.
+/// A connection that counts as open while this exists.
 #[derive(Debug)]
 pub(crate) struct Connected {
     log: Arc<Log>,

@@ -1,28 +1,28 @@
-//! Ranges of bytes, answered truly (RFC 9110 section 14) or not.
+//! Responses to ranges, right (RFC 9110 section 14) or wrong.
 
-/// How an answer to a range lies. Nothing happens to requests without a satisfiable range.
+/// A wrong response to a range. Requests without a satisfiable range are not affected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RangeLie {
-    /// 416, although there are such bytes.
+    /// 416, although the bytes exist.
     NotSatisfiable,
     /// Another range than requested, correctly labelled: it starts this many bytes later (or earlier).
     Shifted(i64),
-    /// Labelled as asked, but the bytes begin so much later (or earlier).
+    /// Labelled as requested, but the bytes begin this many bytes later (or earlier).
     ClaimsAsked(i64),
-    /// Right but for the size of the whole, which is given as this.
+    /// Right, except that the size of the whole is this.
     WrongTotal(u64),
     /// 206 without `Content-Range`.
     NoContentRange,
 }
 
-/// What a `Range` header asks of content of a known size; `end` is exclusive.
+/// The meaning of a `Range` header for content of a known size; `end` is exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// No header, or one that is to be ignored: another unit, malformed, or several ranges.
+    /// No header, or one that must be ignored: another unit, malformed, or several ranges.
     Whole,
     /// These bytes.
     Span { start: u64, end: u64 },
-    /// Bytes that are not there.
+    /// Bytes that do not exist.
     Nothing,
 }
 

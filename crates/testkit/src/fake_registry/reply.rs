@@ -1,4 +1,4 @@
-//! An answer before it is sent: what the registry would say, then what the script makes of it.
+//! A response before it is sent: the right one, then with the script's faults applied.
 
 use serde_json::json;
 
@@ -7,27 +7,27 @@ use super::range::{Asked, RangeLie};
 use crate::blob_source::BlobSource;
 use crate::incoming::Incoming;
 
-/// A whole answer, body included, with the manner of its delivery.
+/// A complete response with its body and its kind of delivery.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     /// All headers but those about length, range and connection.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: BlobSource,
-    /// Whether it goes to a client without a good credential, or with one that the endpoint does not want.
+    /// Whether it is for a client without a valid credential, or with one that the endpoint refuses.
     pub(crate) is_refusal: bool,
     /// Whether a `Range` header is honoured.
     pub(crate) is_ranged: bool,
     pub(crate) range_lie: Option<RangeLie>,
     pub(crate) framing: Framing,
-    /// Set on the finished head, over whatever is there.
+    /// Headers that replace those of the finished head.
     pub(crate) overrides: Vec<(String, Option<String>)>,
     pub(crate) delivery: Delivery,
-    /// Tags to move once it was delivered: repository, tag, digest.
+    /// Tags to move after the delivery: repository, tag, digest.
     pub(crate) moves: Vec<(String, String, String)>,
 }
 
-/// How the client is told where the body ends.
+/// The framing of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     /// `Content-Length`, true.
@@ -40,7 +40,7 @@ pub(crate) enum Framing {
     Close,
 }
 
-/// What goes over the wire: the head, then a window of the content.
+/// The bytes to send: the head, then a range of the content.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) status: u16,
@@ -49,7 +49,7 @@ pub(crate) struct Message {
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) framing: Framing,
-    /// Whether the connection ends with this answer although nothing was broken.
+    /// Whether the connection ends after this response without a fault.
     pub(crate) is_last: bool,
 }
 
@@ -87,13 +87,13 @@ impl Reply {
         self
     }
 
-    /// The answer as one for want of a good credential.
+    /// Marks the response as one for a missing or invalid credential.
     pub(crate) fn refusing(mut self) -> Self {
         self.is_refusal = true;
         self
     }
 
-    /// Turns it into another answer, delivered as before.
+    /// Replaces the response, and keeps its kind of delivery.
     pub(crate) fn become_other(&mut self, other: Self) {
         self.status = other.status;
         self.headers = other.headers;
@@ -101,7 +101,7 @@ impl Reply {
         self.is_ranged = other.is_ranged;
     }
 
-    /// Settles range and framing, and writes the head.
+    /// Decides range and framing, and writes the head.
     pub(crate) fn message(&self, request: &Incoming) -> Message {
         let size = self.body.len();
         let is_head = request.method == "HEAD";
@@ -151,7 +151,7 @@ impl Reply {
     fn window(&self, asked: Asked, size: u64) -> Window {
         let shifted = |start: u64, by: i64, end: u64| start.saturating_add_signed(by).min(end);
         let label = |start: u64, end: u64, total: u64| {
-            // A range shifted onto its own end is empty: written backwards, as a confused server would.
+            // A range shifted beyond its end is empty: its header is reversed, as a faulty server's would be.
             Some(format!("bytes {start}-{}/{total}", end.saturating_sub(1)))
         };
         let (start, end) = match asked {
@@ -167,7 +167,7 @@ impl Reply {
                 (start, label(start, end, size))
             }
             Some(RangeLie::ClaimsAsked(by)) => {
-                // As many bytes as claimed, where there are so many: the length must not give it away.
+                // As many bytes as claimed, if there are enough: the length must not reveal the fault.
                 let (from, until) = (shifted(start, by, size), shifted(end, by, size));
                 let content_range = label(start, end, size);
                 return Window { status: 206, start: from, end: until, content_range };
@@ -201,7 +201,7 @@ fn write_head(status: u16, headers: &[(String, String)]) -> Vec<u8> {
     head.into_bytes()
 }
 
-/// Clients must not care for the reason (RFC 9112 section 4), so only people get one.
+/// Clients must ignore the reason phrase (RFC 9112 section 4), so it is only for humans.
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",

@@ -1,11 +1,11 @@
-//! Which endpoint was asked for what (distribution-spec, "Endpoints"), read from the raw target.
+//! Parses the raw target of a request: endpoint and object (distribution-spec, "Endpoints").
 
-/// The three servers of a registry in the manner of Docker Hub, each on a port of its own.
+/// The three servers of a registry like Docker Hub, each on its own port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `/v2/...`
     Registry,
-    /// `/token`, with or without a slash behind it
+    /// `/token`, with or without a trailing slash
     Token,
     /// The target of blob redirects; it refuses requests with a credential.
     Cdn,
@@ -15,13 +15,13 @@ impl Endpoint {
     /// All of them.
     pub(crate) const ALL: [Self; 3] = [Self::Registry, Self::Token, Self::Cdn];
 
-    /// Its place in arrays of one entry per endpoint.
+    /// Its index in arrays with one entry per endpoint.
     pub(crate) fn index(self) -> usize {
         self as usize
     }
 }
 
-/// What a request asks for. Blob requests have the same kind at the registry and at the CDN.
+/// The kind of a request. Blob requests have the same kind at the registry and at the CDN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `/v2/`
@@ -40,11 +40,11 @@ pub enum Kind {
     Referrers,
     /// A token.
     Token,
-    /// Anything else, other methods included.
+    /// Any other request, including other methods.
     Other,
 }
 
-/// A request, understood.
+/// A parsed request.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) endpoint: Endpoint,
@@ -56,7 +56,7 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// Reads a request target as it stands on the wire, of a registry whose `/v2/` lies below `base`.
+    /// Parses a raw request target, for a registry whose `/v2/` is below `base`.
     pub(crate) fn read(endpoint: Endpoint, method: &str, target: &str, base: &str) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let path = match endpoint {
@@ -65,7 +65,7 @@ impl Route {
         };
         let is_head = method == "HEAD";
         let (kind, repository, reference) = match endpoint {
-            // The slash is where some services redirect to.
+            // Some services redirect to the form with the slash.
             Endpoint::Token => match path {
                 "/token" | "/token/" => (Kind::Token, None, None),
                 _ => (Kind::Other, None, None),
@@ -88,12 +88,12 @@ impl Route {
         self.query.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether it asks for a blob.
+    /// Whether it is for a blob.
     pub(crate) fn is_blob(&self) -> bool {
         matches!(self.kind, Kind::HeadBlob | Kind::GetBlob)
     }
 
-    /// Whether it asks for a manifest.
+    /// Whether it is for a manifest.
     pub(crate) fn is_manifest(&self) -> bool {
         matches!(self.kind, Kind::HeadManifest | Kind::GetManifest)
     }
@@ -101,7 +101,7 @@ impl Route {
 
 type Parts<'a> = (Kind, Option<&'a str>, Option<&'a str>);
 
-/// Names contain slashes, so the path is read from the right.
+/// Names contain slashes, so the path is parsed from the right.
 fn read_registry(path: &str, is_head: bool) -> Parts<'_> {
     const OTHER: Parts<'static> = (Kind::Other, None, None);
     let Some(rest) = path.strip_prefix("/v2") else { return OTHER };
@@ -135,7 +135,7 @@ fn read_cdn(path: &str, is_head: bool) -> Parts<'_> {
     }
 }
 
-/// Where the CDN serves a blob, signed with a number of its own.
+/// The target of a blob at the CDN, signed with a unique number.
 pub(crate) fn cdn_target(repository: &str, digest: &str, signature: u64) -> String {
     format!("/{repository}/{digest}?signature={signature}")
 }
@@ -150,7 +150,7 @@ fn read_query(query: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Undoes percent-encoding and the plus sign of HTML forms; what is not well formed stays as it is.
+/// Decodes percent-encoding and the plus sign of HTML forms; malformed sequences stay as they are.
 fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());

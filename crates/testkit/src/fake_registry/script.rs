@@ -1,5 +1,5 @@
-//! Which request meets which faults. Rules are tried from the newest to the oldest; the first that applies
-//! decides alone.
+//! Rules that inject faults into responses. Rules are tried from the newest to the oldest; only the first
+//! that applies is used.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::route::{Endpoint, Kind, Route};
 use crate::deadline::within;
 
-/// A condition on requests and the faults that those who meet it get.
+/// A condition on requests, and the faults of the responses to requests that satisfy it.
 #[derive(Clone, Debug)]
 pub struct Rule {
     kind: Kind,
@@ -24,8 +24,8 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// `fault` for every request of this kind where it is answered with content: blobs at the CDN while
-    /// redirects are on, all else at its only endpoint.
+    /// `fault` for every request of this kind at the endpoint that serves the content: the CDN for blobs
+    /// while redirects are on, otherwise the only endpoint of the kind.
     pub fn new(kind: Kind, fault: Fault) -> Self {
         Self {
             kind,
@@ -40,14 +40,14 @@ impl Rule {
         }
     }
 
-    /// One more fault for the same answers; applied after those already there.
+    /// Adds a fault for the same responses; applied after the earlier ones.
     #[must_use]
     pub fn and(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
         self
     }
 
-    /// At this endpoint: a blob at [`Endpoint::Registry`] is the request that gets redirected.
+    /// Only at this endpoint: for a blob at [`Endpoint::Registry`], that is the request that gets redirected.
     #[must_use]
     pub fn at(mut self, endpoint: Endpoint) -> Self {
         self.endpoint = Some(endpoint);
@@ -61,7 +61,7 @@ impl Rule {
         self
     }
 
-    /// For this tag or digest only, as it stands in the path.
+    /// For this tag or digest only, as in the path.
     #[must_use]
     pub fn reference(mut self, reference: &str) -> Self {
         self.reference = Some(reference.to_owned());
@@ -75,15 +75,15 @@ impl Rule {
         self
     }
 
-    /// Also for requests that are refused for want of a good credential. Without this, challenges stay as
-    /// they are and are not counted, so that the first request is the first that would get content.
+    /// Also for requests without a valid credential. Without this, challenges are not affected and not
+    /// counted, so that the first request is the first that would get content.
     #[must_use]
     pub fn before_auth(mut self) -> Self {
         self.is_before_auth = true;
         self
     }
 
-    /// Leaves the first `nth - 1` requests that meet the conditions alone.
+    /// Skips the first `nth - 1` requests that satisfy the conditions.
     #[must_use]
     pub fn from_nth(mut self, nth: u64) -> Self {
         self.nth = nth;
@@ -117,11 +117,11 @@ impl Rule {
     }
 }
 
-/// What rules look at.
+/// The properties of a request that rules check.
 #[derive(Debug)]
 pub(crate) struct Candidate<'a> {
     pub(crate) route: &'a Route,
-    /// Where a request of this kind is answered with content at present.
+    /// The endpoint that currently serves content for requests of this kind.
     pub(crate) content_endpoint: Endpoint,
     pub(crate) is_ranged: bool,
     pub(crate) is_authorized: bool,
@@ -134,7 +134,7 @@ pub(crate) struct Script(Mutex<Vec<Arc<Entry>>>);
 #[derive(Debug)]
 struct Entry {
     rule: Rule,
-    /// Requests that met the conditions; guarded by the script's lock.
+    /// Requests that satisfied the conditions; guarded by the script's lock.
     met: Mutex<u64>,
     applied: watch::Sender<u64>,
 }
@@ -146,7 +146,7 @@ impl Script {
         Scripted { script: self.clone(), entry }
     }
 
-    /// The faults that this request meets: those of the newest rule that applies. Counts it.
+    /// The faults for this request: those of the newest rule that applies. Counts the request.
     pub(crate) fn faults(&self, request: &Candidate<'_>) -> Vec<Fault> {
         let entries = self.lock();
         let applies = entries.iter().rev().find(|entry| entry.rule.is_met(request) && entry.applies());
@@ -159,7 +159,7 @@ impl Script {
 }
 
 impl Entry {
-    /// Counts one more request that meets the conditions, and says whether the rule applies to it.
+    /// Counts a request that satisfies the conditions, and returns whether the rule applies to it.
     fn applies(&self) -> bool {
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         *met += 1;
@@ -182,12 +182,12 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// How many answers it has spoilt so far.
+    /// How many responses it was applied to so far.
     pub fn applied(&self) -> u64 {
         *self.entry.applied.borrow()
     }
 
-    /// Returns once it has been applied `count` times; the answer itself may still be under way.
+    /// Returns once it was applied `count` times; the response itself may still be in flight.
     ///
     /// # Panics
     /// When that does not happen within half a minute.
@@ -198,7 +198,7 @@ impl Scripted {
         assert!(came.is_ok(), "the rule holds the sender");
     }
 
-    /// Takes the rule out of the script.
+    /// Removes the rule from the script.
     pub fn remove(self) {
         self.script.lock().retain(|entry| !Arc::ptr_eq(entry, &self.entry));
     }

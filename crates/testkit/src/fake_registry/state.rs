@@ -1,4 +1,4 @@
-//! What the three servers share.
+//! The state that the three servers share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use super::route::{Endpoint, Kind, Route, cdn_target};
 use super::script::Script;
 use super::token::Tokens;
 
-/// One registry, seen from the inside.
+/// The shared state of one registry.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) log: Arc<Log>,
@@ -18,7 +18,7 @@ pub(crate) struct State {
     pub(crate) tokens: Tokens,
     behaviour: Mutex<Behaviour>,
     content: Mutex<Content>,
-    /// Without a slash at the end, by [`Endpoint::index`].
+    /// Without a trailing slash, by [`Endpoint::index`].
     urls: [String; 3],
     /// The number of the next signature.
     signatures: AtomicU64,
@@ -40,7 +40,7 @@ impl State {
         }
     }
 
-    /// A copy of how the registry behaves at present.
+    /// A copy of the registry's current behaviour.
     pub(crate) fn behaviour(&self) -> Behaviour {
         self.lock_behaviour().clone()
     }
@@ -63,19 +63,19 @@ impl State {
         format!("{}{}", self.url(Endpoint::Cdn), cdn_target(repository, digest, signature))
     }
 
-    /// Whether a request to the CDN carries a signature that was given out and is still good.
+    /// Whether a request to the CDN has a signature that was issued and is still valid.
     pub(crate) fn is_signed(&self, route: &Route) -> bool {
         let valid = self.valid_from.load(Ordering::Relaxed)..self.signatures.load(Ordering::Relaxed);
         let signature = route.query("signature").next().and_then(|text| text.parse().ok());
         signature.is_some_and(|number: u64| valid.contains(&number))
     }
 
-    /// Refuses every signature given out so far.
+    /// Refuses all signatures issued so far.
     pub(crate) fn expire_signatures(&self) {
         self.valid_from.store(self.signatures.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// Where requests of this kind are answered with content at present.
+    /// The endpoint that currently serves content for requests of this kind.
     pub(crate) fn content_endpoint(&self, kind: Kind) -> Endpoint {
         match kind {
             Kind::Token => Endpoint::Token,

@@ -1,4 +1,4 @@
-//! The registry is trusted by every other test, so here nothing is taken on trust.
+//! All other tests trust the fake registry, so these check it.
 
 mod content;
 mod doors;
@@ -15,13 +15,13 @@ use crate::deadline::within;
 
 const REPOSITORY: &str = "library/thing";
 
-/// A registry that asks for nothing and serves blobs itself: one connection, one answer.
+/// A registry without authentication that serves blobs itself: one connection, one response.
 async fn simple() -> FakeRegistry {
     FakeRegistry::start_with(Behaviour { auth: Auth::Anonymous, redirects: false, ..Behaviour::default() })
         .await
 }
 
-/// One request to an endpoint, on a connection of its own.
+/// One request to an endpoint, on a new connection.
 async fn ask(
     registry: &FakeRegistry,
     endpoint: Endpoint,

@@ -17,10 +17,10 @@ use crate::incoming::Incoming;
 
 const SERVICE: &str = "fake.registry";
 
-/// The tokens given out and not revoked.
+/// The issued tokens that were not revoked.
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    /// Tells the tokens of two registries apart.
+    /// Distinguishes the tokens of two registries.
     prefix: String,
     inner: Mutex<Inner>,
 }
@@ -38,13 +38,13 @@ struct Grant {
 }
 
 impl Tokens {
-    /// No tokens yet; `url` is that of the service.
+    /// Without tokens; `url` is that of the service.
     pub(crate) fn new(url: &str) -> Self {
         let port = url.rsplit(':').next().unwrap_or_default();
         Self { prefix: format!("token-{port}"), inner: Mutex::default() }
     }
 
-    /// Refuses every token given out so far.
+    /// Refuses all tokens issued so far.
     pub(crate) fn revoke(&self) {
         self.lock().grants.clear();
     }
@@ -58,7 +58,7 @@ impl Tokens {
         token
     }
 
-    /// What the token is worth for a request that takes `scope`; none is any.
+    /// Whether the token is valid for a request that needs `scope`; `None`: any scope.
     fn worth(&self, token: &str, scope: Option<&Needed>) -> Worth {
         let inner = self.lock();
         let Some(grant) = inner.grants.get(token) else { return Worth::Dead };
@@ -74,7 +74,7 @@ impl Tokens {
     }
 }
 
-/// What a token is worth to a request.
+/// The validity of a token for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Worth {
     Enough,
@@ -82,7 +82,7 @@ enum Worth {
     Dead,
 }
 
-/// What a scope must say.
+/// The required scope.
 enum Needed {
     /// `repository:<name>:<action>`
     Action { name: String, action: String },
@@ -91,7 +91,7 @@ enum Needed {
 }
 
 impl Needed {
-    /// What the route takes; none where any token will do.
+    /// The scope that the route needs; `None`: any token.
     fn of(behaviour: &Behaviour, route: &Route) -> Option<Self> {
         let ScopeRules { only, prefix, list_action, .. } = &behaviour.scopes;
         let repository = route.repository.as_ref()?;
@@ -119,7 +119,7 @@ impl Needed {
     }
 }
 
-/// The answer of the token service.
+/// The response of the token service.
 pub(crate) fn issue(state: &State, route: &Route, request: &Incoming) -> Reply {
     let behaviour = state.behaviour();
     let (Kind::Token, Auth::Bearer { credentials, anonymous }) = (route.kind, &behaviour.auth) else {
@@ -142,7 +142,7 @@ pub(crate) fn issue(state: &State, route: &Route, request: &Incoming) -> Reply {
     Reply::new(200, "application/json", body.to_string().into_bytes())
 }
 
-/// Whether the registry lets this request in.
+/// Whether the registry admits this request.
 pub(crate) fn is_let_in(state: &State, route: &Route, request: &Incoming) -> bool {
     let credential = request.header("authorization").map(Credential::parse);
     match (state.behaviour().auth, credential) {

@@ -10,7 +10,7 @@ fn is_ready(future: &mut std::pin::Pin<&mut impl Future>) -> bool {
 }
 
 #[tokio::test]
-async fn a_gate_counts_who_came_and_holds_them_until_released() {
+async fn a_gate_counts_arrivals_and_holds_them_until_released() {
     let gate = Gate::new();
     let mut held = pin!(gate.pass());
     assert!(!is_ready(&mut held));
@@ -24,7 +24,7 @@ async fn a_gate_counts_who_came_and_holds_them_until_released() {
 }
 
 #[tokio::test]
-async fn a_valve_lets_through_what_was_allowed_and_no_more() {
+async fn a_valve_admits_only_the_allowed_pieces() {
     let valve = Valve::new();
     valve.allow(2);
     valve.pass().await;

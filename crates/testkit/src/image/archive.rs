@@ -1,5 +1,5 @@
-//! Layers before compression: tar archives in the ustar format (POSIX.1-1988), written by hand because forty
-//! lines that give equal bytes for equal entries are less than a dependency told to do the same.
+//! Layers before compression: tar archives in the ustar format (POSIX.1-1988), written by hand, because forty
+//! lines that give equal bytes for equal entries are simpler than a dependency with such settings.
 
 use std::io::Write as _;
 
@@ -14,11 +14,11 @@ pub enum Entry<'a> {
     Program(&'a str, &'a [u8]),
     /// A file of mode 0644 with its content.
     File(&'a str, &'a [u8]),
-    /// A symbolic link and where it leads.
+    /// A symbolic link and its target.
     Link(&'a str, &'a str),
 }
 
-/// The archive of `entries`: owned by root, and of the year 1970.
+/// The archive of `entries`, which are owned by root and dated 1970.
 ///
 /// # Panics
 /// When a path or a target is longer than 100 bytes.

@@ -1,4 +1,4 @@
-//! What is attached to an image: signatures, bills of materials and the like.
+//! Artifacts that refer to an image: signatures, bills of materials and the like.
 
 use serde_json::json;
 
@@ -32,8 +32,8 @@ impl Artifact {
         Self { manifest: Blob::document(media_type, &manifest), config, layer }
     }
 
-    /// The index that registries without the referrers API keep for `subject`, and the tag that they keep
-    /// it under (distribution-spec, "Referrers Tag Schema").
+    /// The index that registries without the referrers API have for `subject`, and its tag
+    /// (distribution-spec, "Referrers Tag Schema").
     pub fn fallback(subject: &Blob, artifacts: &[Self]) -> (String, Blob) {
         let manifests: Vec<_> = artifacts
             .iter()

@@ -1,11 +1,11 @@
-//! Images put together layer by layer.
+//! Builds images layer by layer.
 
 use serde_json::{Map, Value, json};
 
 use super::{Blob, Compression, Entry, Format, Image, archive};
 use crate::blob_source::{BlobSource, digest_of};
 
-/// An image in the making.
+/// An image that is being built.
 #[derive(Clone, Debug)]
 pub struct ImageBuilder {
     format: Format,
@@ -38,14 +38,14 @@ impl ImageBuilder {
         self
     }
 
-    /// How the layers from here on are stored; gzip unless said.
+    /// Sets the compression of the next layers; the default is gzip.
     #[must_use]
     pub fn compression(mut self, compression: Compression) -> Self {
         self.compression = compression;
         self
     }
 
-    /// One more layer of these entries.
+    /// Adds a layer of these entries.
     #[must_use]
     pub fn layer(mut self, entries: &[Entry<'_>]) -> Self {
         let archive = archive(entries);
@@ -55,7 +55,7 @@ impl ImageBuilder {
         self
     }
 
-    /// One more layer of exactly `len` bytes of noise. It passes for an uncompressed archive until somebody
+    /// Adds a layer of exactly `len` bytes of noise. It looks like an uncompressed archive until a client
     /// unpacks it.
     #[must_use]
     pub fn generated_layer(mut self, seed: u64, len: u64) -> Self {
@@ -66,21 +66,21 @@ impl ImageBuilder {
         self
     }
 
-    /// What a container of the image runs.
+    /// Sets the command of the image.
     #[must_use]
     pub fn command(mut self, words: &[&str]) -> Self {
         self.command = words.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
-    /// An annotation of the manifest; Docker's format has none, and there it is left out.
+    /// Adds an annotation to the manifest; omitted in Docker's format, which has none.
     #[must_use]
     pub fn annotation(mut self, key: &str, value: &str) -> Self {
         self.annotations.insert(key.to_owned(), value.into());
         self
     }
 
-    /// The image.
+    /// Builds the image.
     pub fn build(self) -> Image {
         let history: Vec<Value> = self.layers.iter().map(|_| json!({ "created_by": "testkit" })).collect();
         let config = json!({

@@ -1,4 +1,4 @@
-//! How a layer is stored. Equal archives give equal bytes.
+//! The compression of a layer. Equal archives give equal bytes.
 
 use std::io::Write as _;
 
@@ -17,8 +17,8 @@ pub enum Compression {
     /// RFC 1952.
     #[default]
     Gzip,
-    /// RFC 8878: a true frame, of raw blocks. It is as large as the archive, and every decoder takes it; an
-    /// encoder would bring a C library along.
+    /// RFC 8878: a valid frame of raw blocks. It is as large as the archive, and every decoder accepts it; an
+    /// encoder would need a C library.
     Zstd,
 }
 

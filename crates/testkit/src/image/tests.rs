@@ -10,7 +10,7 @@ fn document(blob: &Blob) -> Value {
     serde_json::from_slice(&blob.bytes()).unwrap()
 }
 
-/// Every descriptor must be that of the blob in its place.
+/// Expects that every descriptor is that of its blob.
 fn check_whole(image: &Image) {
     let manifest = document(&image.manifest);
     assert_eq!(manifest["mediaType"], image.manifest.media_type.as_str());
@@ -29,7 +29,7 @@ fn gunzip(stored: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Reads a frame of raw blocks by RFC 8878, independently of what wrote it.
+/// Parses a frame of raw blocks by RFC 8878, independently of the code that wrote it.
 fn unzstd(stored: &[u8]) -> Vec<u8> {
     assert_eq!(stored[..4], [0x28, 0xb5, 0x2f, 0xfd]);
     assert_eq!(stored[4] >> 6, 3, "an eight-byte content size");
@@ -53,7 +53,7 @@ fn unzstd(stored: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn an_archive_says_of_each_entry_what_it_is() {
+fn an_archive_describes_each_entry() {
     let content = [7; 600];
     let bytes = archive(&[
         Entry::Directory("bin/"),
@@ -85,7 +85,7 @@ fn an_archive_says_of_each_entry_what_it_is() {
 }
 
 #[test]
-fn compressed_layers_hold_the_archive_that_the_config_names() {
+fn compressed_layers_contain_the_archive_that_the_config_names() {
     let large = vec![b'x'; 300 << 10];
     let entries = [Entry::File("large", &large)];
     let plain = archive(&entries);
@@ -129,7 +129,7 @@ fn equal_images_are_equal_and_others_share_nothing() {
 }
 
 #[test]
-fn generated_images_are_of_the_size_asked_for() {
+fn generated_images_have_the_requested_size() {
     let image = Image::generated(5, &[1, 0, 70_000]);
     check_whole(&image);
     assert_eq!(image.layers.iter().map(Blob::size).collect::<Vec<_>>(), [1, 0, 70_000]);

@@ -25,7 +25,7 @@ async fn a_request_body_is_skipped() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_an_error() {
+async fn malformed_requests_are_errors() {
     for wire in ["GET /v2/ HTTP/1.1\r\nHost: a", "\x16\x03\x01\r\n\r\n", "GET / HTTP/1.1\r\nno colon\r\n\r\n"]
     {
         let error = read(&mut wire.as_bytes(), &mut BytesMut::new()).await.unwrap_err();

@@ -23,7 +23,7 @@ async fn connections_and_credentials_are_counted() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_request_are_kept() {
+async fn bytes_that_are_no_request_are_recorded() {
     let sink = Sink::start().await;
     let mut connection = Connection::open(sink.address()).await.unwrap();
     connection.send(b"password").await.unwrap();
@@ -35,7 +35,7 @@ async fn bytes_that_are_no_request_are_kept() {
 }
 
 #[tokio::test]
-async fn a_sink_answers_as_told() {
+async fn a_sink_answers_as_configured() {
     let sink = Sink::answering(200, &[("content-type", "application/json")], b"{\"token\":\"t\"}").await;
     let answer = get(sink.address(), &sink.host(), "/", &[]).await.unwrap();
     assert_eq!((answer.status, answer.text().as_str()), (200, "{\"token\":\"t\"}"));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use super::TempStore;
 
 #[test]
-fn files_are_listed_and_gone_with_the_value() {
+fn files_are_listed_and_removed_on_drop() {
     let store = TempStore::new();
     let root = store.path().to_owned();
     fs::create_dir_all(root.join("b/c")).unwrap();

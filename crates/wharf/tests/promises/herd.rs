@@ -11,8 +11,8 @@ const MIB: u64 = 1 << 20;
 async fn f23_a_hundred_clients_on_one_cold_blob_cost_one_transfer() {
     let (upstream, store) = (FakeRegistry::start_anonymous().await, TempStore::new());
     let digest = upstream.put_blob(BlobSource::Generated { seed: 1, len: 64 * MIB });
-    // On a loaded machine the blob is slow, and would get further connections. Those do not depend on the number
-    // of clients, so without them the count is exact.
+    // On a loaded machine the blob is slow, and would get further connections. Those do not depend on the
+    // number of clients, so without them the count is exact.
     let one_connection = "connections_per_blob_max = 1";
     let program = Program::start_with(WHARF, store.path(), &[("hub.test", &upstream)], one_connection);
     let before = program.resident_bytes();

@@ -114,7 +114,7 @@ fn no_two_live_spans_overlap() {
 }
 
 #[test]
-fn what_is_being_received_or_is_there_is_not_claimed_again() {
+fn received_or_stored_bytes_are_not_claimed_again() {
     let mut spans = Spans::default();
     let gaps = [range(0, 10 * MIB)];
     spans.claim_front(&gaps, None, now());
@@ -125,7 +125,7 @@ fn what_is_being_received_or_is_there_is_not_claimed_again() {
 }
 
 #[test]
-fn a_relay_takes_bytes_in_order_only_and_ends_who_has_them() {
+fn a_relay_claims_in_order_and_ends_other_transfers() {
     let mut spans = Spans::default();
     let gaps = [range(0, 10 * MIB)];
     let far = spans.claim_far(range(0, 2 * MIB), &gaps, 4, now());
@@ -183,7 +183,7 @@ fn a_part_that_failed_is_the_next_to_be_taken() {
 }
 
 #[test]
-fn bytes_that_were_received_and_not_yet_written_are_nobody_elses() {
+fn received_bytes_stay_claimed_until_they_are_written() {
     let mut spans = Spans::default();
     let gaps = [range(0, 10 * MIB)];
     let far = spans.claim_far(range(6 * MIB, 10 * MIB), &gaps, 4, now());
@@ -286,7 +286,7 @@ fn client_f1_the_end_of_a_blob_is_fetched_alone_and_comes_once() {
 }
 
 #[test]
-fn client_f1_a_tail_that_is_expected_is_nobody_elses() {
+fn client_f1_an_expected_tail_stays_claimed() {
     let mut spans = Spans::default();
     spans.claim_front(&[range(0, u64::MAX)], None, now());
     assert!(spans.expect_tail(9000) && !spans.expect_tail(8000));
@@ -308,7 +308,7 @@ fn client_f1_small_ranges_beside_others_are_bounded_by_the_blobs_length() {
 }
 
 #[test]
-fn client_f5_who_reads_on_gets_more_at_a_time() {
+fn client_f5_reading_on_claims_more_at_a_time() {
     let mut spans = Spans::default();
     spans.claim_front(&[range(0, 100 * MIB)], None, now());
     let gaps = [range(0, 40 * MIB), range(40 * MIB + 50_000, 100 * MIB)];
@@ -338,8 +338,7 @@ fn client_f5_how_a_byte_is_on_its_way() {
     assert_eq!(spans.approach(40 * MIB, began + seconds(2)), None);
 }
 
-/// A fill of 40 MiB in parts of 8 MiB, two of them beside the front, all claimed at the time that is
-/// returned.
+/// A fill of 40 MiB in parts of 8 MiB, two of them beside the front, all claimed at the returned time.
 fn three_transfers() -> (Spans, Instant) {
     let (mut spans, began) = (Spans::default(), now());
     spans.claim_front(&[range(0, 40 * MIB)], None, began);
@@ -357,7 +356,7 @@ fn seconds(count: u64) -> Duration {
 const IDLE: Option<Pace> = Some(Pace { latency: Duration::from_millis(10), rate: 4 * MIB });
 
 #[test]
-fn t24_whoever_is_idle_takes_over_the_span_whose_rest_takes_longest() {
+fn t24_an_idle_transfer_takes_over_the_span_whose_rest_takes_longest() {
     let (mut spans, began) = three_transfers();
     for second in 1..=2 {
         spans.advance(1, second * MIB, began + seconds(second));
@@ -418,7 +417,7 @@ fn t24_the_transfer_that_is_farthest_behind_the_others_is_ended() {
 }
 
 #[test]
-fn t24_silence_everywhere_ends_nobody() {
+fn t24_silence_everywhere_ends_no_transfer() {
     let (mut spans, began) = three_transfers();
     for (id, from) in [(1, 0), (2, 16 * MIB), (3, 24 * MIB)] {
         spans.advance(id, from + MIB, began + Duration::from_millis(100));

@@ -107,7 +107,7 @@ async fn a_promise_is_kept_once_and_is_no_newer_than_its_question() {
     assert_eq!(record.digest, manifest("two").digest);
 }
 
-/// Between a caller's look and its turn to write, another may have written a newer word.
+/// Between a caller's check and its write, another may have written a newer word.
 #[tokio::test]
 async fn a_word_that_waited_for_its_turn_looks_again() {
     let (words, asked) = (words(), asked());

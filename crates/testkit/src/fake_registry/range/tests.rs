@@ -1,7 +1,7 @@
 use super::Asked::{self, Nothing, Span, Whole};
 
 #[test]
-fn ranges_are_read_as_the_specification_has_them() {
+fn ranges_are_parsed_by_the_specification() {
     let cases = [
         (None, Whole),
         (Some("bytes=0-"), Span { start: 0, end: 10 }),

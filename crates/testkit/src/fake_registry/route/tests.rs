@@ -9,7 +9,7 @@ fn check(endpoint: Endpoint, request: &str, kind: Kind, repository: Option<&str>
 }
 
 #[test]
-fn targets_are_understood() {
+fn targets_are_parsed() {
     check(Registry, "GET /v2/", Kind::Version, None, None);
     check(Registry, "GET /v2", Kind::Version, None, None);
     check(Registry, "GET /v2/a/manifests/latest", Kind::GetManifest, Some("a"), Some("latest"));
@@ -24,7 +24,7 @@ fn targets_are_understood() {
 }
 
 #[test]
-fn what_is_not_understood_is_other() {
+fn unknown_targets_are_other() {
     for request in ["GET /", "GET /v1/x", "GET /v20/a/blobs/d", "GET /v2/a", "GET /v2/a/uploads/d"] {
         check(Registry, request, Kind::Other, None, None);
     }
@@ -44,7 +44,7 @@ fn queries_are_decoded() {
 }
 
 #[test]
-fn the_cdn_reads_what_it_writes() {
+fn the_cdn_parses_its_own_targets() {
     let route = Route::read(Cdn, "GET", &cdn_target("a/b", "sha256:0", 7), "");
     assert_eq!((route.repository.as_deref(), route.reference.as_deref()), (Some("a/b"), Some("sha256:0")));
     assert_eq!(route.query("signature").collect::<Vec<_>>(), ["7"]);

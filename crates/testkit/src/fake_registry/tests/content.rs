@@ -69,7 +69,7 @@ async fn blobs_live_where_they_were_put() {
 }
 
 #[tokio::test]
-async fn lies_are_served_as_told() {
+async fn wrong_bytes_are_served_as_configured() {
     let registry = simple().await;
     let digest = registry.put_blob("truth");
     registry.put_blob_under(&digest, "a longer lie");
@@ -148,7 +148,7 @@ async fn tags_come_in_pages() {
 }
 
 #[tokio::test]
-async fn referrers_are_listed_where_there_is_such_a_thing() {
+async fn referrers_are_listed_if_the_api_is_supported() {
     let registry = simple().await;
     let image = Image::small("subject");
     registry.put_image(REPOSITORY, "v1", &image);

@@ -5,7 +5,7 @@ use crate::client::{Broken, Connection};
 use crate::{Door, Endpoint, within};
 
 #[tokio::test]
-async fn a_door_that_refuses_kills_what_is_open_and_keeps_the_port() {
+async fn a_refusing_door_cuts_open_connections_and_keeps_the_port() {
     let registry = simple().await;
     let address = registry.address_of(Endpoint::Registry);
     let mut connection = Connection::open(address).await.unwrap();
@@ -17,7 +17,7 @@ async fn a_door_that_refuses_kills_what_is_open_and_keeps_the_port() {
     let error = Connection::open(address).await.unwrap_err();
     assert!(matches!(&error, Broken::Io(io) if io.kind() == ErrorKind::ConnectionRefused), "{error:?}");
     assert_eq!(registry.log().open_connections(Endpoint::Registry), 0);
-    // The others are not concerned.
+    // The other endpoints are not affected.
     assert_eq!(ask(&registry, Endpoint::Cdn, "GET", "/", &[]).await.unwrap().status, 403);
     registry.set_door(Endpoint::Registry, Door::Open).await;
     assert_eq!(registry.address_of(Endpoint::Registry), address);
@@ -26,7 +26,7 @@ async fn a_door_that_refuses_kills_what_is_open_and_keeps_the_port() {
 }
 
 #[tokio::test]
-async fn a_door_can_close_on_those_who_enter() {
+async fn a_door_can_close_new_connections() {
     let registry = simple().await;
     registry.set_door(Endpoint::Registry, Door::CloseOnAccept).await;
     let error = ask(&registry, Endpoint::Registry, "GET", "/v2/", &[]).await.unwrap_err();
@@ -35,7 +35,7 @@ async fn a_door_can_close_on_those_who_enter() {
 }
 
 #[tokio::test]
-async fn a_mute_door_takes_everything_and_says_nothing() {
+async fn a_mute_door_accepts_and_never_answers() {
     let registry = simple().await;
     registry.set_door(Endpoint::Registry, Door::Mute).await;
     let mut connection = Connection::open(registry.address_of(Endpoint::Registry)).await.unwrap();

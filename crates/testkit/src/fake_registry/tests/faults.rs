@@ -6,7 +6,7 @@ use crate::{Ending, Endpoint, FakeRegistry, Fault, Kind, Rule, within};
 
 const CONTENT: &str = "0123456789";
 
-/// A registry with one blob, whose every GET meets `fault`.
+/// A registry with one blob, with `fault` for every GET of it.
 async fn with_fault(fault: Fault) -> (FakeRegistry, String) {
     let registry = simple().await;
     let digest = registry.put_blob(CONTENT);
@@ -20,7 +20,7 @@ async fn wait_ended(registry: &FakeRegistry, ending: Ending) {
 }
 
 #[tokio::test]
-async fn a_cut_body_ends_at_that_byte_and_in_order() {
+async fn a_cut_body_ends_at_that_byte_with_a_fin() {
     for at in [0, 1, 9] {
         let (registry, digest) = with_fault(Fault::CutAt(at)).await;
         let mut connection = Connection::open(registry.address_of(Endpoint::Registry)).await.unwrap();
@@ -36,7 +36,7 @@ async fn a_cut_body_ends_at_that_byte_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_cut_ends_in_order_even_when_requests_are_left_unread() {
+async fn a_cut_sends_a_fin_even_with_unread_requests() {
     let (registry, digest) = with_fault(Fault::CutAt(4)).await;
     let mut connection = Connection::open(registry.address_of(Endpoint::Registry)).await.unwrap();
     let target = blob(&digest);
@@ -92,7 +92,7 @@ async fn a_reset_is_a_reset() {
 }
 
 #[tokio::test]
-async fn no_answer_and_answers_that_are_none() {
+async fn missing_and_malformed_responses() {
     let (registry, digest) = with_fault(Fault::Close).await;
     let error = ask(&registry, Endpoint::Registry, "GET", &blob(&digest), &[]).await.unwrap_err();
     assert!(matches!(error, Broken::Closed), "{error:?}");

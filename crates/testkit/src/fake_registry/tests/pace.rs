@@ -39,7 +39,7 @@ async fn a_stalled_answer_waits_for_its_gate() {
 }
 
 #[tokio::test]
-async fn a_paused_body_goes_on_when_released() {
+async fn a_paused_body_continues_when_released() {
     let registry = simple().await;
     let digest = registry.put_blob(CONTENT);
     let (first, second) = (Gate::new(), Gate::new());
@@ -111,7 +111,8 @@ async fn a_valve_lets_pieces_through_one_by_one() {
     assert_eq!(connection.read_rest().await.0, "456789");
 }
 
-/// The clock stands still until everybody waits for it, and then jumps: so it shows what was waited for.
+/// The paused clock advances only when all tasks wait, to the next timer: so it shows the length of the
+/// waits.
 async fn time_of(fault: Fault, len: u64) -> Duration {
     let registry = simple().await;
     let digest = registry.put_blob(BlobSource::Generated { seed: 1, len });
@@ -131,7 +132,7 @@ async fn drips_and_rates_take_their_time() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stops_is_felt() {
+async fn a_reader_that_stops_slows_the_server() {
     let registry = simple().await;
     let len = 64 << 20;
     let digest = registry.put_blob(BlobSource::Generated { seed: 2, len });
@@ -140,7 +141,7 @@ async fn a_reader_that_stops_is_felt() {
     connection.request("GET", "h", &blob(&digest), &[]).await.unwrap();
     connection.read_head("GET").await.unwrap();
     connection.read_piece(1).await.unwrap().unwrap();
-    // Another answer is whole while this one is stuck in the buffers of two sockets.
+    // Another response completes while this one fills the buffers of two sockets.
     let other = registry.put_blob("other");
     assert!(get(&registry, &blob(&other)).await.complete);
     assert!(registry.log().body_bytes(&digest) < len);

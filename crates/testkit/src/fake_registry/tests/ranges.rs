@@ -45,7 +45,7 @@ async fn if_range_asks_for_the_version_too() {
 }
 
 #[tokio::test]
-async fn ranges_can_be_ignored_and_lied_about() {
+async fn ranges_can_be_ignored_or_wrong() {
     let registry = simple().await;
     let digest = registry.put_blob(CONTENT);
     let cases = [
@@ -56,7 +56,7 @@ async fn ranges_can_be_ignored_and_lied_about() {
         (Fault::Range(RangeLie::ClaimsAsked(-3)), (206, "123456", Some("bytes 4-9/10"))),
         (Fault::Range(RangeLie::WrongTotal(99)), (206, "456789", Some("bytes 4-9/99"))),
         (Fault::Range(RangeLie::NoContentRange), (206, "456789", None)),
-        // The fourth of the content is the first of this range, and not of a body that begins elsewhere.
+        // The fourth byte of the content is the first of this range, but not of a body with another start.
         (Fault::FlipBit(4), (206, "556789", Some("bytes 4-9/10"))),
         (Fault::FlipBit(3), (206, "456789", Some("bytes 4-9/10"))),
     ];

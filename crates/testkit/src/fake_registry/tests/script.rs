@@ -10,7 +10,7 @@ async fn statuses(registry: &FakeRegistry, target: &str, count: usize) -> Vec<u1
 }
 
 #[tokio::test]
-async fn rules_apply_from_the_nth_and_so_many_times() {
+async fn rules_apply_from_the_nth_request_a_number_of_times() {
     let registry = simple().await;
     registry.put_manifest(REPOSITORY, Some("x"), "text/plain", "{}");
     let rule = Rule::new(Kind::GetManifest, Fault::Status(500)).from_nth(2).times(2);
@@ -21,7 +21,7 @@ async fn rules_apply_from_the_nth_and_so_many_times() {
 }
 
 #[tokio::test]
-async fn rules_look_at_kind_repository_and_reference() {
+async fn rules_match_kind_repository_and_reference() {
     let registry = simple().await;
     registry.put_manifest(REPOSITORY, Some("x"), "text/plain", "{}");
     registry.put_manifest(REPOSITORY, Some("y"), "text/plain", "{}");
@@ -35,7 +35,7 @@ async fn rules_look_at_kind_repository_and_reference() {
 }
 
 #[tokio::test]
-async fn the_newest_rule_that_applies_decides_alone_and_can_be_removed() {
+async fn only_the_newest_matching_rule_applies_and_it_can_be_removed() {
     let registry = simple().await;
     registry.put_manifest(REPOSITORY, Some("x"), "text/plain", "{}");
     let old = registry.script(Rule::new(Kind::GetManifest, Fault::Status(500)));
@@ -47,7 +47,7 @@ async fn the_newest_rule_that_applies_decides_alone_and_can_be_removed() {
 }
 
 #[tokio::test]
-async fn challenges_are_neither_spoilt_nor_counted_unless_asked_for() {
+async fn challenges_are_not_affected_or_counted_by_default() {
     let registry = FakeRegistry::start().await;
     let spoilt = registry.script(Rule::new(Kind::GetManifest, Fault::Status(500)).once());
     assert_eq!(statuses(&registry, &manifest("x"), 2).await, [401, 401]);
@@ -57,7 +57,7 @@ async fn challenges_are_neither_spoilt_nor_counted_unless_asked_for() {
 }
 
 #[tokio::test]
-async fn blobs_are_spoilt_where_their_bytes_come_from() {
+async fn faults_apply_to_blobs_at_the_endpoint_that_serves_them() {
     let registry = simple().await;
     let digest = registry.put_blob("content");
     registry.script(Rule::new(Kind::GetBlob, Fault::Status(500)));

@@ -29,7 +29,7 @@ async fn all_endpoints_speak_tls_under_one_authority() {
 }
 
 #[tokio::test]
-async fn bad_certificates_are_bad() {
+async fn invalid_certificates_are_refused() {
     for certificate in [Certificate::Expired, Certificate::WrongName] {
         let registry = registry(Tls { certificate, client_certificate: false }).await;
         let ca_pem = registry.authority().unwrap().pem();
@@ -60,7 +60,7 @@ async fn a_client_certificate_can_be_required() {
                 Connection::open_mutual_tls(address, "localhost", &authority.pem(), identity).await
             }
         };
-        // In TLS 1.3 the client learns of the refusal only when it reads; sending may fail before that.
+        // In TLS 1.3 the client sees the refusal only when it reads; sending may fail before that.
         if let Ok(mut connection) = opened {
             let _ = connection.request("GET", "h", "/v2/", &[]).await;
             within("the refusal", connection.read_head("GET")).await.unwrap_err();

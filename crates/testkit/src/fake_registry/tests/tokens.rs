@@ -11,7 +11,7 @@ async fn with_bearer(registry: &FakeRegistry, target: &str, token: &str) -> Resp
     ask(registry, Endpoint::Registry, "GET", target, &headers).await.unwrap()
 }
 
-/// Asks the token service as the challenge says, with or without a `Basic` credential.
+/// Requests a token as the challenge says, with or without a `Basic` credential.
 async fn token_answer(registry: &FakeRegistry, basic: Option<&str>) -> Response {
     let challenge = get(registry, &manifest("x")).await;
     assert_eq!(challenge.status, 401);
@@ -106,7 +106,7 @@ async fn basic_authentication_is_asked_for_with_each_request() {
 }
 
 #[tokio::test]
-async fn the_token_answer_says_whatever_it_is_told() {
+async fn the_token_response_is_configurable() {
     let registry = FakeRegistry::start().await;
     for expires_in in [json!(0), json!(-1), json!(1e12), json!("soon"), json!(null)] {
         registry.change(|behaviour| behaviour.expires_in = Some(expires_in.clone()));

@@ -15,7 +15,7 @@ fn millis(count: u64) -> Duration {
 }
 
 /// The front of a blob of 40 MiB in parts of 8 MiB, and one part beside it from 18 MiB on. The front is at 2
-/// MiB after half a second and at its stop, at 18 MiB, after four: that time is returned.
+/// MiB after half a second and at its stop, at 18 MiB, after four seconds, the returned time.
 fn front_at_its_stop(part: impl Fn(&mut Spans, Instant)) -> (Spans, Instant) {
     let (mut spans, began) = (Spans::default(), Instant::now());
     spans.claim_front(&[range(0, u64::MAX)], None, began);
@@ -31,7 +31,7 @@ fn front_at_its_stop(part: impl Fn(&mut Spans, Instant)) -> (Spans, Instant) {
     (spans, now)
 }
 
-/// What is missing when the front is at its stop and the part has not written anything.
+/// The gaps when the front is at its stop and the part has not written any byte.
 const GAPS: [ByteRange; 1] = [ByteRange { start: 14 * MIB, end: 40 * MIB }];
 
 #[test]
@@ -77,7 +77,7 @@ fn a_front_that_was_to_be_left_stays_so_until_what_follows_it_breaks_off() {
 }
 
 #[test]
-fn a_part_that_came_whole_lets_the_front_be_left() {
+fn a_complete_part_lets_the_front_end_early() {
     let (mut spans, now) = front_at_its_stop(|spans, began| {
         spans.advance(2, 26 * MIB, began + millis(100));
         spans.release(2, began + millis(100));
@@ -88,7 +88,7 @@ fn a_part_that_came_whole_lets_the_front_be_left() {
 }
 
 #[test]
-fn a_front_goes_on_through_what_nobody_brings_and_its_end_is_the_blobs() {
+fn a_front_continues_over_undelivered_parts_to_the_blobs_end() {
     let (mut spans, now) = front_at_its_stop(|_, _| {});
     assert_eq!(spans.claim_part(&GAPS, None, now), Some((3, range(26 * MIB, 34 * MIB))));
     assert_eq!(spans.extend(1, &GAPS, now), Some(26 * MIB));
@@ -123,7 +123,7 @@ fn a_front_that_has_all_again_is_shared_again_until_no_range_has_come_for_long()
 }
 
 #[test]
-fn what_drips_is_passed_over_and_what_comes_well_is_not() {
+fn dripping_parts_are_passed_over_and_fast_ones_are_not() {
     let dripped = |bytes: u64| {
         move |spans: &mut Spans, began: Instant| {
             spans.advance(2, 18 * MIB + 1, began + millis(100));
@@ -145,7 +145,7 @@ fn what_drips_is_passed_over_and_what_comes_well_is_not() {
 }
 
 #[test]
-fn what_has_only_just_begun_is_told_by_how_much_came() {
+fn a_new_transfer_is_judged_by_its_bytes() {
     for (bytes, way) in [(SMALL_RANGE_BYTES_MAX, Some(26 * MIB)), (SMALL_RANGE_BYTES_MAX + 1, None)] {
         let (mut spans, now) = front_at_its_stop(|spans, began| {
             spans.advance(2, 18 * MIB + bytes, began + millis(3900));
@@ -155,7 +155,7 @@ fn what_has_only_just_begun_is_told_by_how_much_came() {
 }
 
 #[test]
-fn what_a_slow_part_left_behind_is_passed_over_while_no_range_comes_whole() {
+fn bytes_of_a_slow_part_are_passed_over_while_no_range_is_complete() {
     let left_behind = |bytes: u64| {
         move |spans: &mut Spans, began: Instant| {
             spans.advance(2, 18 * MIB + bytes, began + millis(100));
@@ -170,7 +170,7 @@ fn what_a_slow_part_left_behind_is_passed_over_while_no_range_comes_whole() {
     assert_eq!(spans.passed_bytes, 300_000);
     assert_eq!(spans.extend(1, &gaps, now), Some(40 * MIB));
 
-    // Where another range has come whole since, the next one will as well.
+    // If another range was complete since, the next one will be too.
     let (mut spans, now) = front_at_its_stop(left_behind(300_000));
     let (id, part) = spans.claim_part(&gaps[1..], None, now).unwrap();
     spans.advance(id, part.end, now);
@@ -178,7 +178,7 @@ fn what_a_slow_part_left_behind_is_passed_over_while_no_range_comes_whole() {
     assert_eq!(spans.doubt.count, 0);
     assert_eq!(spans.extend(1, &[gaps[0], range(part.end, 40 * MIB)], now), None);
 
-    // Or where one is just bringing what comes next.
+    // Or if one is just fetching the next bytes.
     let (mut spans, now) = front_at_its_stop(left_behind(300_000));
     let (id, part) = spans.claim_part(&gaps[1..], None, now - millis(1000)).unwrap();
     spans.advance(id, part.start + MIB, now - millis(900));
@@ -187,7 +187,7 @@ fn what_a_slow_part_left_behind_is_passed_over_while_no_range_comes_whole() {
 }
 
 #[test]
-fn only_a_body_that_goes_on_goes_on() {
+fn only_a_body_that_extends_further_continues() {
     let (mut spans, now) = (Spans::default(), Instant::now());
     spans.set_part_bytes(8 * MIB);
     assert_eq!(spans.claim_front(&[range(0, 40 * MIB)], None, now), Claim::Fetch(1, range(0, 8 * MIB)));
@@ -199,7 +199,7 @@ fn only_a_body_that_goes_on_goes_on() {
     assert_eq!(spans.extend(99, &GAPS, now), None, "there is no such transfer");
 }
 
-/// Two ranges of 8 MiB after one that came whole, at 4 MiB a second, of a blob whose first 16 MiB are there.
+/// Two ranges of 8 MiB after a complete one, at 4 MiB a second, of a blob whose first 16 MiB are stored.
 fn two_ranges_after_a_whole_one() -> (Spans, Instant) {
     let (mut spans, began) = (Spans::default(), Instant::now());
     spans.set_part_bytes(8 * MIB);
@@ -222,7 +222,7 @@ fn ranges_that_are_all_slow_are_measured_against_one_that_came_whole() {
             spans.advance(id, id * 8 * MIB + second * rate, began + millis(second * 1000));
         }
     };
-    // Together they bring a quarter of what that one brought, and less.
+    // Together they have a quarter of that one's rate, or less.
     for (rate, is_ended) in [(100, true), (MIB / 4, true), (MIB, false)] {
         let (mut spans, began) = two_ranges_after_a_whole_one();
         drip(&mut spans, 2, began, rate);
@@ -247,7 +247,7 @@ fn a_range_that_is_slow_beside_a_plain_connection_puts_ranges_in_doubt() {
 }
 
 #[test]
-fn a_body_to_the_blobs_end_goes_on_however_little_was_claimed() {
+fn a_body_to_the_blobs_end_continues_however_little_was_claimed() {
     let (mut spans, now) = (Spans::default(), Instant::now());
     spans.set_part_bytes(8 * MIB);
     spans.claim_front(&[range(0, 40 * MIB)], None, now);
@@ -257,7 +257,7 @@ fn a_body_to_the_blobs_end_goes_on_however_little_was_claimed() {
 }
 
 #[test]
-fn in_doubt_whatever_slow_ranges_brought_is_passed_over() {
+fn in_doubt_all_bytes_of_slow_ranges_are_passed_over() {
     let (mut spans, now) = front_at_its_stop(|spans, began| {
         spans.advance(2, 20 * MIB, began + millis(100));
         spans.advance(2, 24 * MIB, began + millis(200));
@@ -268,7 +268,7 @@ fn in_doubt_whatever_slow_ranges_brought_is_passed_over() {
 }
 
 #[test]
-fn a_body_that_skips_what_is_there_is_as_fast_as_it_comes_and_is_nobodys_to_end() {
+fn a_body_that_skips_stored_bytes_is_measured_by_all_its_bytes() {
     let (mut spans, began) = two_ranges_after_a_whole_one();
     for id in [2, 3] {
         spans.release(id, began + millis(3000));
@@ -329,7 +329,7 @@ fn ranges_none_of_which_came_whole_are_measured_against_the_best_of_them() {
 }
 
 #[test]
-fn the_whole_is_given_what_silent_ranges_hold_and_in_doubt_what_all_of_them_hold() {
+fn the_whole_takes_over_silent_ranges_and_in_doubt_all_of_them() {
     for (doubt, free) in [(0, vec![2]), (DOUBT_COUNT_MAX, vec![2, 3])] {
         let (mut spans, began) = two_ranges_after_a_whole_one();
         spans.advance(3, 25 * MIB, began + millis(4500));
