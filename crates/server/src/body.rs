@@ -127,7 +127,7 @@ impl Body for AnswerBody {
                 Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
             Err(error) => {
-                self.report.cut(error.to_string());
+                self.report.cut(telemetry::error_chain(&error));
                 Poll::Ready(Some(Err(error)))
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use server::{TlsIdentity, TlsSettings};
 use testkit::client::Connection;
-use testkit::{Authority, BlobSource, Certificate, Fault, Gate, Image, Kind, Rule, within};
+use testkit::{Authority, BlobSource, Certificate, Door, Endpoint, Fault, Gate, Image, Kind, Rule, within};
 use tracing::Level;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::filter::Targets;
@@ -234,6 +234,39 @@ async fn a_broken_body_is_logged_with_its_reason() {
     let text = lab.metrics.encode();
     let line = "wharf_requests_total{registry=\"docker.io\",kind=\"blob\",outcome=\"cut\",status=\"200\"} 1";
     assert!(text.lines().any(|it| it == line), "{text}");
+}
+
+#[tokio::test]
+async fn a_failed_pull_is_logged_with_its_causes_and_answered_without_them() {
+    let (lines, _guard) = Lines::capture();
+    let lab = Lab::start().await;
+    lab.hub.set_door(Endpoint::Registry, Door::Refuse).await;
+    let answer = lab.get(HUB, "/v2/library/busybox/manifests/1").await;
+    assert_eq!(answer.status, 502);
+    let entry = &lines.wait_for(1).await[0];
+    let detail = entry["detail"].as_str().unwrap();
+    for cause in ["nothing listens on port", "tcp connect error", "Connection refused (os error 111)"] {
+        assert_eq!(detail.matches(cause).count(), 1, "{cause}: {detail}");
+    }
+    let text = answer.text();
+    assert!(text.contains("nothing listens on port"), "{text}");
+    assert!(!text.contains("connect error") && !text.contains("os error"), "{text}");
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_completed_is_logged_with_its_causes() {
+    let (lines, _guard) = Lines::capture();
+    let lab = Lab::start().await;
+    let digest = lab.hub.put_blob(BlobSource::Generated { seed: 6, len: 4 << 20 });
+    lab.hub.script(Rule::new(Kind::GetBlob, Fault::CutAt(1 << 20)).once());
+    lab.hub.script(Rule::new(Kind::GetBlob, Fault::Close).from_nth(2));
+    let answer = lab.get(HUB, &format!("/v2/library/busybox/blobs/{digest}")).await;
+    assert!(!answer.complete);
+    let entry = &lines.wait_for(1).await[0];
+    assert_eq!(entry["end"], "cut");
+    let detail = entry["detail"].as_str().unwrap();
+    assert!(detail.starts_with("upstream unavailable: "), "{detail}");
+    assert_eq!(detail.matches("error sending request").count(), 1, "{detail}");
 }
 
 #[tokio::test]
