@@ -48,11 +48,12 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     async fn set_aside(&self, digest: &Digest) -> Result<(), StoreError>;
 
     /// Removes a blob. Readers that have it open can finish; its space is freed after the last of them. A
-    /// spool for the digest is not affected. It is no error if the blob is gone already.
+    /// spool for the digest is not affected. Returns the blob's size in bytes;
+    /// 0 if the blob is gone already.
     ///
     /// # Errors
     /// I/O errors.
-    async fn remove(&self, digest: &Digest) -> Result<(), StoreError>;
+    async fn remove(&self, digest: &Digest) -> Result<u64, StoreError>;
 
     /// Lists all blobs, in no order, a batch at a time. Blobs that are added or removed meanwhile may or may
     /// not be listed. An error concerns a part of the store; more entries may follow.

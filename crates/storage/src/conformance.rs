@@ -6,6 +6,7 @@
 
 mod blobs;
 mod records;
+mod removal;
 mod spools;
 mod upkeep;
 
@@ -34,6 +35,7 @@ pub async fn run<E: Engine>(new_place: impl Fn() -> E) {
     blobs::run(&new_place).await;
     spools::run(&new_place).await;
     records::run(&new_place).await;
+    removal::run(&new_place).await;
     upkeep::run(&new_place).await;
 }
 

@@ -37,7 +37,7 @@ pub enum StoreErrorKind {
     Version,
     /// The root is neither empty nor a store, or everyone may write to it.
     Unfit,
-    /// Bytes or a size that contradict the size recorded for the blob.
+    /// Bytes or a size that contradict the size recorded for the blob, or a note that is too large.
     Size,
     /// The spool was finished, discarded, parked, or superseded by another one.
     Closed,

@@ -21,8 +21,10 @@ mod growth;
 mod maintain;
 #[cfg(any(test, feature = "conformance"))]
 mod memory;
+mod note;
 mod pieces;
 mod record_store;
+mod space;
 mod spool;
 mod usage;
 mod verified_manifest;
@@ -32,10 +34,13 @@ pub use content::{OpenBlob, OpenFile, Validator};
 pub use error::{StoreError, StoreErrorKind, VerifyError};
 pub use maintain::{Maintain, Store};
 #[cfg(any(test, feature = "conformance"))]
-pub use memory::MemoryStore;
+pub use memory::{MemoryStore, Operation};
+pub use note::NOTE_BYTES_MAX;
 pub use record_store::{
-    HeldManifest, LIST_COUNT_MAX, MANIFEST_IN_MEMORY_BYTES_MAX, RecordStore, StoredList, StoredManifest,
+    HeldManifest, LIST_COUNT_MAX, MANIFEST_IN_MEMORY_BYTES_MAX, ManifestEntry, RecordStore, StoredList,
+    StoredManifest,
 };
+pub use space::Space;
 pub use spool::Spool;
 pub use spool::finish::VerifiedSpool;
 pub use usage::{Held, Usage};

@@ -5,7 +5,9 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::blob_store::BlobStore;
+use crate::error::StoreError;
 use crate::record_store::RecordStore;
+use crate::space::Space;
 use crate::usage::Usage;
 
 /// Maintenance of a store.
@@ -24,6 +26,13 @@ pub trait Maintain: fmt::Debug + Send + Sync + 'static {
 
     /// How much the store holds now. Does not access the disk.
     fn usage(&self) -> Usage;
+
+    /// The size and the free space of the file system below the store; `None`: the engine has no file system.
+    /// Asks the file system.
+    ///
+    /// # Errors
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    async fn space(&self) -> Result<Option<Space>, StoreError>;
 }
 
 /// The whole contract of an engine.

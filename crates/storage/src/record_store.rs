@@ -50,6 +50,28 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// I/O errors.
     async fn set_aside_manifest(&self, digest: &Digest) -> Result<(), StoreError>;
 
+    /// The records of a repository's manifests in the order of their digests: at most `count_max` of those
+    /// after
+    /// `after`. Fewer than `count_max` are the last ones. A record does not promise that the manifest's bytes
+    /// are there.
+    ///
+    /// # Errors
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    async fn manifests(
+        &self,
+        repository: &Repository,
+        after: Option<&Digest>,
+        count_max: usize,
+    ) -> Result<Vec<ManifestEntry>, StoreError>;
+
+    /// Removes the bytes of a manifest, which all repositories share. Answers that send them go on
+    /// undisturbed. Returns their size; 0 when they are gone already. The caller has removed the records that
+    /// name the manifest, and makes sure that no `put_manifest` stores it meanwhile.
+    ///
+    /// # Errors
+    /// I/O errors.
+    async fn remove_manifest_bytes(&self, digest: &Digest) -> Result<u64, StoreError>;
+
     /// Forgets that a repository has a manifest. It is no error if there is no such record.
     ///
     /// # Errors
@@ -74,6 +96,34 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// I/O errors.
     async fn remove_tag(&self, repository: &Repository, tag: &Tag) -> Result<(), StoreError>;
+
+    /// The tags of a repository in the order of their bytes: at most `count_max` of those after `after`.
+    /// Fewer than
+    /// `count_max` are the last ones.
+    ///
+    /// # Errors
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    async fn tags(
+        &self,
+        repository: &Repository,
+        after: Option<&Tag>,
+        count_max: usize,
+    ) -> Result<Vec<Tag>, StoreError>;
+
+    /// Makes removals durable: when this returns, the tags and manifests that were removed from these
+    /// repositories before it was called stay removed after a power loss.
+    ///
+    /// # Errors
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    async fn sync_removals(&self, repositories: &[Repository]) -> Result<(), StoreError>;
+
+    /// Removes the grants, lists and directories of a repository that has no manifest and no tag. Nothing
+    /// happens when it has any, or is unknown. Repositories below it, such as `foo/bar` below `foo`, stay as
+    /// they are. A `put_` that runs at the same time succeeds; one for a manifest or a tag is never undone.
+    ///
+    /// # Errors
+    /// I/O errors.
+    async fn remove_repository(&self, repository: &Repository) -> Result<(), StoreError>;
 
     /// Whether the upstream granted the blob to the repository.
     ///
@@ -125,6 +175,30 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
         after: Option<&str>,
         count_max: usize,
     ) -> Result<Vec<Repository>, StoreError>;
+
+    /// The note of this name, which consists of lower-case letters; `None`: there is none. Its bytes are not
+    /// verified: a power loss soon after [`put_note`](Self::put_note) can damage them.
+    ///
+    /// # Errors
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    async fn note(&self, name: &str) -> Result<Option<Bytes>, StoreError>;
+
+    /// Replaces the note of this name, of [`NOTE_BYTES_MAX`](crate::NOTE_BYTES_MAX) at most. When the process
+    /// is killed, the old note or the new one is there. This is the only `put_` that does not outlive a power
+    /// loss.
+    ///
+    /// # Errors
+    /// I/O errors; [`Size`](crate::StoreErrorKind::Size) when the note is too large.
+    async fn put_note(&self, name: &str, bytes: &Bytes) -> Result<(), StoreError>;
+}
+
+/// The record of a manifest that a repository has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestEntry {
+    /// The manifest's digest.
+    pub digest: Digest,
+    /// The time at which the record was last stored, exact to the second.
+    pub stored_at: SystemTime,
 }
 
 /// The largest manifest that a store returns in memory, in bytes. It returns a larger one as a file, because

@@ -71,9 +71,26 @@ async fn victim() {
         let (digest, size) = (manifest.digest().clone(), manifest.bytes().len() as u64);
         let record = TagRecord { digest, media_type, size, checked_at };
         store.put_tag(&repository(number), &tag(), &record).await.unwrap();
+        if number % 4 == 3 {
+            evict(&store, &repository(number)).await;
+        }
         println!("done {number}");
         store.remove(&blob(number).1).await.unwrap();
     }
+}
+
+/// Removes a repository in the order of an eviction.
+async fn evict(store: &FsStore, name: &Repository) {
+    store.remove_tag(name, &tag()).await.unwrap();
+    let manifests = store.manifests(name, None, 100).await.unwrap();
+    for entry in &manifests {
+        store.remove_manifest(name, &entry.digest).await.unwrap();
+    }
+    store.sync_removals(std::slice::from_ref(name)).await.unwrap();
+    for entry in &manifests {
+        store.remove_manifest_bytes(&entry.digest).await.unwrap();
+    }
+    store.remove_repository(name).await.unwrap();
 }
 
 /// Lets a victim finish `round_count` blobs and kills it at once, somewhere in the next one.

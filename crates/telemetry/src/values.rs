@@ -263,10 +263,14 @@ label! {
         Unlink = "unlink",
         /// mkdir(2)
         Mkdir = "mkdir",
+        /// rmdir(2)
+        Rmdir = "rmdir",
         /// stat(2)
         Stat = "stat",
         /// fstat(2)
         Fstat = "fstat",
+        /// statvfs(3)
+        Statvfs = "statvfs",
         /// readdir(3)
         Readdir = "readdir",
         /// flock(2)

@@ -363,7 +363,7 @@ impl BlobStore for Vandalised {
         self.store.set_aside(digest).await
     }
 
-    async fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+    async fn remove(&self, digest: &Digest) -> Result<u64, StoreError> {
         self.store.remove(digest).await
     }
 

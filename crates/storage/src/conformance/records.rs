@@ -27,7 +27,7 @@ pub(super) fn repository(name: &str) -> Repository {
     name.parse().unwrap()
 }
 
-fn tag(name: &str) -> Tag {
+pub(super) fn tag(name: &str) -> Tag {
     name.parse().unwrap()
 }
 
@@ -39,7 +39,7 @@ pub(super) fn manifest(text: &'static str) -> VerifiedManifest {
     VerifiedManifest::check(Bytes::from_static(text.as_bytes()), None).unwrap()
 }
 
-fn record(text: &str, seconds: u64) -> TagRecord {
+pub(super) fn record(text: &str, seconds: u64) -> TagRecord {
     TagRecord {
         digest: Digest::of(Algorithm::Sha256, text.as_bytes()),
         media_type: media_type("application/vnd.oci.image.index.v1+json"),
@@ -113,7 +113,7 @@ async fn links<E: Engine>(place: E) {
     }
 }
 
-fn list(text: &'static str, seconds: u64) -> StoredList {
+pub(super) fn list(text: &'static str, seconds: u64) -> StoredList {
     StoredList {
         bytes: Bytes::from_static(text.as_bytes()),
         media_type: "application/vnd.oci.image.index.v1+json".to_owned(),

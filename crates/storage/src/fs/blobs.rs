@@ -75,11 +75,11 @@ impl BlobStore for FsStore {
         self.run(Sort::Write, set_aside).await
     }
 
-    async fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+    async fn remove(&self, digest: &Digest) -> Result<u64, StoreError> {
         let digest = digest.clone();
         let remove = move |store: &Self| {
             let path = store.root().layout().blob(&digest);
-            store.blobs().change(&digest, None, || store.root().unlink(&path))
+            store.blobs().change(&digest, None, || store.root().remove(&path))
         };
         self.run(Sort::Write, remove).await
     }

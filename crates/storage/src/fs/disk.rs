@@ -15,6 +15,7 @@ use rustix::io::{self, Errno, ReadWriteFlags, retry_on_intr};
 
 use super::fault::{Call, Extent, Faults};
 use crate::error::StoreError;
+use crate::space::Space;
 
 /// The most slices that one `pwritev` takes (`UIO_MAXIOV`).
 const SLICE_COUNT_MAX: usize = 1024;
@@ -260,6 +261,25 @@ impl Disk {
             Err(error) if error.is_absence() => Ok(()),
             unlinked => unlinked,
         }
+    }
+
+    /// Removes an empty directory; fine when it is gone already. False: it is not empty, or no directory.
+    pub(crate) fn remove_directory(&self, path: &Path) -> Result<bool, StoreError> {
+        // EXIST: some file systems call it that; BUSY: something is mounted on it.
+        let stays = [Errno::NOTEMPTY, Errno::EXIST, Errno::NOTDIR, Errno::BUSY];
+        match self.call("rmdir", Call::Unlink, path, || fs::rmdir(path)) {
+            Ok(()) => Ok(true),
+            Err(error) if stays.into_iter().any(|errno| error.is(errno)) => Ok(false),
+            Err(error) if error.is_absence() => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The size and the free space of the file system that holds `path`.
+    pub(crate) fn space(&self, path: &Path) -> Result<Space, StoreError> {
+        let stat = self.call("statvfs", Call::Stat, path, || retry_on_intr(|| fs::statvfs(path)))?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok(Space { total: bytes(stat.f_blocks), free: bytes(stat.f_bavail) })
     }
 
     /// Creates a directory for the owner and group; false: the name exists already.

@@ -106,7 +106,8 @@ impl FsStore {
     }
 }
 
-fn modified(stat: &Stat) -> SystemTime {
+/// When the content of a file was last written, to the second.
+pub(super) fn modified(stat: &Stat) -> SystemTime {
     at(stat.st_mtime.into())
 }
 

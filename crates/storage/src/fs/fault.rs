@@ -12,7 +12,7 @@ pub use plan::{Fault, Faults, Hold, Step};
 pub enum Call {
     /// Opening or creating a file.
     Open,
-    /// Asking for a file's kind and size.
+    /// Asking for a file's kind and size, or a file system's size.
     Stat,
     /// Reading a file.
     Read,
@@ -24,7 +24,7 @@ pub enum Call {
     Sync,
     /// Giving a file another name.
     Rename,
-    /// Removing a name.
+    /// Removing the name of a file or an empty directory.
     Unlink,
     /// Making a directory.
     MakeDirectory,
@@ -78,6 +78,7 @@ impl Faults {
 mod plan {
     use std::path::{Path, PathBuf};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use parking_lot::{Condvar, Mutex, MutexGuard};
     use rustix::io::Errno;
@@ -132,13 +133,22 @@ mod plan {
 
     #[derive(Debug, Default)]
     struct Waiting {
+        count: AtomicUsize,
         is_over: Mutex<bool>,
         ended: Condvar,
     }
 
     impl Waiting {
         fn wait(&self) {
+            self.count.fetch_add(1, Ordering::Release);
             self.ended.wait_while(&mut self.is_over.lock(), |is_over| !*is_over);
+        }
+    }
+
+    impl Hold {
+        /// How many calls have been held so far.
+        pub fn held_count(&self) -> usize {
+            self.0.count.load(Ordering::Acquire)
         }
     }
 

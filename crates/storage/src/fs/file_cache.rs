@@ -119,12 +119,12 @@ where
 
     /// Runs `change`, after which the file has the content `value`; `None`: it is gone, or its content is not
     /// cached.
-    pub(super) fn change<E>(
+    pub(super) fn change<T, E>(
         &self,
         key: &K,
         value: Option<V>,
-        change: impl FnOnce() -> Result<(), E>,
-    ) -> Result<(), E> {
+        change: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         let begin = self.begin_change();
         let made_at = Instant::now();
         let changed = change();
@@ -143,6 +143,22 @@ where
         // Closing the last handle of a removed file waits for the disk, so it must not happen under the lock.
         drop(changes);
         drop(removed);
+        changed
+    }
+
+    /// Does `change` to a file that the entries of all keys were read from for which `is_of_file` holds, and
+    /// drops them.
+    pub(super) fn change_shared<T, E>(
+        &self,
+        is_of_file: impl Fn(&K) -> bool,
+        change: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.begin_change();
+        let changed = change();
+        let mut changes = self.changes.lock();
+        changes.count += 1;
+        changes.under_way -= 1;
+        self.entries.retain(|key, _| !is_of_file(key));
         changed
     }
 

@@ -1,17 +1,16 @@
 //! The paths below a root. Every path is made of parsed values, so none can lead outside.
 //!
-//! ```text
-//! VERSION                                         the layout's number: this directory is a store
-//! lock                                            locked by the process that uses it
-//! blobs/<algorithm>/<2 hex>/<hex>                 verified content
-//! manifests/<algorithm>/<2 hex>/<hex>             verified manifests, which the blob endpoint must not serve
-//! repositories/<name>/_tags/<tag>                 JSON: the tag's manifest, and when it was checked
-//! repositories/<name>/_manifests/<algorithm>/<hex>  JSON: the media type
-//! repositories/<name>/_blobs/<algorithm>/<hex>    empty: the upstream granted this blob to this repository
-//! repositories/<name>/_lists/<hex>                a line of JSON, then a page of tags or referrers as served
-//! partial/<algorithm>-<hex>, ….json               unverified bytes, and which of them can be trusted
-//! tmp/                                            files that have no name yet; emptied at the start
-//! quarantine/<seconds>-<name>                     damaged files
+//! ```text VERSION                                         the layout's number: this directory is a store
+//! lock                                            locked by the process that uses it blobs/<algorithm>/<2
+//! hex>/<hex>                 verified content manifests/<algorithm>/<2 hex>/<hex>             verified
+//! manifests, which the blob endpoint must not serve repositories/<name>/_tags/<tag>                 JSON:
+//! the tag's manifest, and when it was checked repositories/<name>/_manifests/<algorithm>/<hex>  JSON: the
+//! media type repositories/<name>/_blobs/<algorithm>/<hex>    empty: the upstream granted this blob to this
+//! repository repositories/<name>/_lists/<hex>                a line of JSON, then a page of tags or
+//! referrers as served partial/<algorithm>-<hex>, ….json               unverified bytes, and which of them
+//! can be trusted tmp/                                            files that have no name yet; emptied at the
+//! start quarantine/<seconds>-<name>                     damaged files notes/<name>
+//! notes of the store as a whole; the first one makes the directory
 //! ```
 //! No component of a repository name begins with `_`, so `foo` with a tag `tags` and a repository `foo/tags`
 //! stay apart.
@@ -19,6 +18,8 @@
 use std::path::{Path, PathBuf};
 
 use oci::{Algorithm, Digest, Repository, Tag};
+
+use crate::note;
 
 /// The directories that every store has.
 pub(crate) const TOP_DIRECTORIES: [&str; 6] =
@@ -75,15 +76,41 @@ impl Layout {
     }
 
     pub(crate) fn tag(&self, repository: &Repository, tag: &Tag) -> PathBuf {
-        self.repository(repository).join("_tags").join(tag.as_str())
+        self.tags(repository).join(tag.as_str())
     }
 
     pub(crate) fn manifest_record(&self, repository: &Repository, digest: &Digest) -> PathBuf {
-        by_digest(self.repository(repository).join("_manifests"), digest)
+        by_digest(self.all_manifest_records(repository), digest)
     }
 
     pub(crate) fn link(&self, repository: &Repository, digest: &Digest) -> PathBuf {
-        by_digest(self.repository(repository).join("_blobs"), digest)
+        by_digest(self.all_links(repository), digest)
+    }
+
+    /// The directory of a repository's manifest records with this algorithm.
+    pub(crate) fn manifest_records(&self, repository: &Repository, algorithm: Algorithm) -> PathBuf {
+        self.all_manifest_records(repository).join(algorithm.as_str())
+    }
+
+    /// The directory over those of a repository's manifest records.
+    pub(crate) fn all_manifest_records(&self, repository: &Repository) -> PathBuf {
+        self.repository(repository).join("_manifests")
+    }
+
+    /// The directory of a repository's tags.
+    pub(crate) fn tags(&self, repository: &Repository) -> PathBuf {
+        self.repository(repository).join("_tags")
+    }
+
+    /// The directory over those of a repository's grants.
+    pub(crate) fn all_links(&self, repository: &Repository) -> PathBuf {
+        self.repository(repository).join("_blobs")
+    }
+
+    /// The file of a note.
+    pub(crate) fn note(&self, name: &str) -> PathBuf {
+        note::assert_name(name);
+        self.root.join("notes").join(name)
     }
 
     /// The directory of a repository's stored pages of lists.
@@ -108,7 +135,7 @@ impl Layout {
         path
     }
 
-    fn repository(&self, repository: &Repository) -> PathBuf {
+    pub(crate) fn repository(&self, repository: &Repository) -> PathBuf {
         self.root.join("repositories").join(repository.as_str())
     }
 

@@ -85,7 +85,7 @@ fn move_into_place(
     root.in_directory(directory, || root.rename(source, target, Some(len)))?;
     match durability {
         Durability::ProcessDeath => Ok(()),
-        Durability::PowerLoss => root.disk().sync_directory(directory),
+        Durability::PowerLoss => root.sync_names(directory),
     }
 }
 

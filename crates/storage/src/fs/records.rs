@@ -18,7 +18,7 @@ use super::store::FsStore;
 use super::timestamp;
 use crate::error::StoreError;
 use crate::record_store::{
-    HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, RecordStore, StoredList, StoredManifest,
+    HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, ManifestEntry, RecordStore, StoredList, StoredManifest,
 };
 use crate::verified_manifest::VerifiedManifest;
 
@@ -80,7 +80,7 @@ impl RecordStore for FsStore {
         digest: &Digest,
     ) -> Result<Option<HeldManifest>, StoreError> {
         let key = (repository.clone(), digest.clone());
-        if let Some(manifest) = self.manifests().get(&key) {
+        if let Some(manifest) = self.manifest_cache().get(&key) {
             return Ok(Some(HeldManifest::Whole(manifest)));
         }
         self.run(Sort::Read, move |store| store.read_manifest(&key)).await
@@ -96,7 +96,7 @@ impl RecordStore for FsStore {
         let stored = StoredManifest { media_type: media_type.clone(), bytes: manifest.bytes().clone() };
         let put = move |store: &Self| {
             let kept = store.copy_to_keep(&stored);
-            store.manifests().change(&key, kept, || store.put_manifest_blocking(&key.0, &key.1, &stored))
+            store.manifest_cache().change(&key, kept, || store.put_manifest_blocking(&key.0, &key.1, &stored))
         };
         self.run(Sort::Write, put).await
     }
@@ -110,17 +110,33 @@ impl RecordStore for FsStore {
         let key = (repository.clone(), digest.clone());
         let remove = move |store: &Self| {
             let path = store.root().layout().manifest_record(&key.0, &key.1);
-            store.manifests().change(&key, None, || store.root().unlink(&path))
+            store.manifest_cache().change(&key, None, || store.root().unlink(&path))
         };
         self.run(Sort::Write, remove).await
     }
 
+    async fn manifests(
+        &self,
+        repository: &Repository,
+        after: Option<&Digest>,
+        count_max: usize,
+    ) -> Result<Vec<ManifestEntry>, StoreError> {
+        let (repository, after) = (repository.clone(), after.cloned());
+        let list = move |store: &Self| store.manifests_blocking(&repository, after, count_max);
+        self.run(Sort::Long, list).await
+    }
+
+    async fn remove_manifest_bytes(&self, digest: &Digest) -> Result<u64, StoreError> {
+        let digest = digest.clone();
+        self.run(Sort::Write, move |store| store.remove_manifest_bytes_blocking(&digest)).await
+    }
+
     async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
         let key = (repository.clone(), tag.clone());
-        if let Some(record) = self.tags().get(&key) {
+        if let Some(record) = self.tag_cache().get(&key) {
             return Ok(Some(record));
         }
-        let read = move |store: &Self| store.tags().read(&key, || store.tag_blocking(&key.0, &key.1));
+        let read = move |store: &Self| store.tag_cache().read(&key, || store.tag_blocking(&key.0, &key.1));
         self.run(Sort::Read, read).await
     }
 
@@ -136,7 +152,7 @@ impl RecordStore for FsStore {
             let path = store.root().layout().tag(&key.0, &key.1);
             // As a later read returns it: times lose their fractions.
             let kept = file.meaning().map(|(_, record)| record);
-            store.tags().change(&key, kept, || store.write_record(&path, &file))
+            store.tag_cache().change(&key, kept, || store.write_record(&path, &file))
         };
         self.run(Sort::Write, put).await
     }
@@ -145,9 +161,30 @@ impl RecordStore for FsStore {
         let key = (repository.clone(), tag.clone());
         let remove = move |store: &Self| {
             let path = store.root().layout().tag(&key.0, &key.1);
-            store.tags().change(&key, None, || store.root().unlink(&path))
+            store.tag_cache().change(&key, None, || store.root().unlink(&path))
         };
         self.run(Sort::Write, remove).await
+    }
+
+    async fn tags(
+        &self,
+        repository: &Repository,
+        after: Option<&Tag>,
+        count_max: usize,
+    ) -> Result<Vec<Tag>, StoreError> {
+        let (repository, after) = (repository.clone(), after.cloned());
+        let list = move |store: &Self| store.tags_blocking(&repository, after.as_ref(), count_max);
+        self.run(Sort::Long, list).await
+    }
+
+    async fn sync_removals(&self, repositories: &[Repository]) -> Result<(), StoreError> {
+        let repositories = repositories.to_vec();
+        self.run(Sort::Write, move |store| store.sync_removals_blocking(&repositories)).await
+    }
+
+    async fn remove_repository(&self, repository: &Repository) -> Result<(), StoreError> {
+        let repository = repository.clone();
+        self.run(Sort::Write, move |store| store.remove_repository_blocking(&repository)).await
     }
 
     async fn has_link(&self, repository: &Repository, digest: &Digest) -> Result<bool, StoreError> {
@@ -196,20 +233,32 @@ impl RecordStore for FsStore {
     ) -> Result<Vec<Repository>, StoreError> {
         self.list_repositories(after.unwrap_or_default(), count_max).await
     }
+
+    async fn note(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
+        let path = self.root().layout().note(name);
+        self.run(Sort::Long, move |store| store.note_blocking(&path)).await
+    }
+
+    async fn put_note(&self, name: &str, bytes: &Bytes) -> Result<(), StoreError> {
+        let (path, bytes) = (self.root().layout().note(name), bytes.clone());
+        self.run(Sort::Long, move |store| store.put_note_blocking(&path, &bytes)).await
+    }
 }
 
 impl FsStore {
     /// Reads a manifest, unless another job has just cached it.
     fn read_manifest(&self, key: &(Repository, Digest)) -> Result<Option<HeldManifest>, StoreError> {
-        if let Some(manifest) = self.manifests().get(key) {
+        if let Some(manifest) = self.manifest_cache().get(key) {
             return Ok(Some(HeldManifest::Whole(manifest)));
         }
-        let stamp = self.manifests().read_stamp();
+        let stamp = self.manifest_cache().read_stamp();
         let found = self.manifest_blocking(&key.0, &key.1)?;
         match &found {
-            Some(HeldManifest::Whole(manifest)) => self.manifests().insert_read(key, manifest.clone(), stamp),
+            Some(HeldManifest::Whole(manifest)) => {
+                self.manifest_cache().insert_read(key, manifest.clone(), stamp)
+            }
             Some(HeldManifest::File { .. }) => {}
-            None => self.manifests().forget(key),
+            None => self.manifest_cache().forget(key),
         }
         Ok(found)
     }
@@ -292,7 +341,7 @@ impl FsStore {
             Err(error) => return Err(error),
         };
         self.root().disk().sync(&file, path)?;
-        self.root().disk().sync_directory(directory)
+        self.root().sync_names(directory)
     }
 
     fn write_record(&self, path: &Path, record: &impl Serialize) -> Result<(), StoreError> {

@@ -98,7 +98,7 @@ impl FsStore {
         Ok(false)
     }
 
-    fn has_names(&self, directory: &Path) -> Result<bool, StoreError> {
+    pub(super) fn has_names(&self, directory: &Path) -> Result<bool, StoreError> {
         let mut has_any = false;
         self.root().disk().list(directory, &mut |_| {
             has_any = true;

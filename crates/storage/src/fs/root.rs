@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 use rustix::fs::FileType;
 use telemetry::RegistryMetrics;
 use tracing::{error, warn};
@@ -37,6 +37,9 @@ pub(crate) struct Root {
     durable_directories: Mutex<HashSet<PathBuf>>,
     /// Directories created so far.
     made_count: AtomicU64,
+    /// Held shared while a file gets its name in a repository's directory, and exclusively while such
+    /// directories are removed.
+    repository_names: RwLock<()>,
     temporary_prefix: u64,
     temporary_count: AtomicU64,
     /// Closing it, at the latest at the end of the process, frees the root.
@@ -54,6 +57,7 @@ impl Root {
             meter: Meter::default(),
             durable_directories: Mutex::new(HashSet::new()),
             made_count: AtomicU64::new(0),
+            repository_names: RwLock::default(),
             temporary_prefix: fastrand::u64(..),
             temporary_count: AtomicU64::new(0),
             _lock: lock,
@@ -116,6 +120,9 @@ impl Root {
         directory: &Path,
         action: impl Fn() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        // No directory is removed between its making and the action. Nothing below waits for this lock again.
+        let is_of_repository = directory.starts_with(self.layout.repositories());
+        let _shared = is_of_repository.then(|| self.repository_names.read());
         self.ensure_directory(directory)?;
         match action() {
             // An operator has removed the directory.
@@ -219,12 +226,57 @@ impl Root {
 
     /// Removes a name. It is no error if it is gone already.
     pub(crate) fn unlink(&self, path: &Path) -> Result<(), StoreError> {
-        let Some(counted) = Counted::of(&self.layout, path) else { return self.disk.unlink(path) };
+        self.remove(path).map(drop)
+    }
+
+    /// Removes a name. Returns the file's length in bytes; 0 when it is gone already or does not count.
+    pub(super) fn remove(&self, path: &Path) -> Result<u64, StoreError> {
+        let Some(counted) = Counted::of(&self.layout, path) else {
+            return self.disk.unlink(path).map(|()| 0);
+        };
         let mut counted = self.meter.lock(counted);
         let len = self.len_of(path)?;
         self.disk.unlink(path)?;
         len.into_iter().for_each(|len| counted.remove(len));
-        Ok(())
+        Ok(len.unwrap_or(0))
+    }
+
+    /// Keeps new names out of all repositories' directories as long as the guard lives. A caller that removes
+    /// such a directory holds it.
+    pub(super) fn close_repositories(&self) -> RwLockWriteGuard<'_, ()> {
+        self.repository_names.write()
+    }
+
+    /// Removes an empty directory. False: it stays, for it is not empty or no directory.
+    pub(super) fn remove_directory(&self, path: &Path) -> Result<bool, StoreError> {
+        let is_gone = self.disk.remove_directory(path)?;
+        if is_gone {
+            self.durable_directories().remove(path);
+        }
+        Ok(is_gone)
+    }
+
+    /// Moves a directory and everything in it to a new name in `tmp`, which is returned. `None`: there is
+    /// nothing.
+    pub(super) fn move_out(&self, path: &Path) -> Result<Option<PathBuf>, StoreError> {
+        if self.disk.stat(path)?.is_none() {
+            return Ok(None);
+        }
+        let target = self.temporary_path();
+        self.in_directory(&self.layout.temporary(), || self.disk.rename(path, &target))?;
+        self.durable_directories().retain(|known| !known.starts_with(path));
+        Ok(Some(target))
+    }
+
+    /// Makes the names in a directory durable. A repository's directory that is gone has taken its names with
+    /// it.
+    pub(super) fn sync_names(&self, directory: &Path) -> Result<(), StoreError> {
+        match self.disk.sync_directory(directory) {
+            Err(error) if error.is_absence() && directory.starts_with(self.layout.repositories()) => {
+                self.ensure_present()
+            }
+            synced => synced,
+        }
     }
 
     /// The length in bytes of the regular file under a name; `None`: there is none.

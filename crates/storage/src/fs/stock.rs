@@ -11,6 +11,7 @@ use super::jobs::Sort;
 use super::store::FsStore;
 use crate::error::StoreError;
 use crate::maintain::Maintain;
+use crate::space::Space;
 use crate::usage::{Held, Usage};
 
 /// A counting job ends with the directory in which it reaches this number of files, so that other long jobs
@@ -51,9 +52,21 @@ impl Maintain for FsStore {
     fn usage(&self) -> Usage {
         self.root().meter().usage()
     }
+
+    async fn space(&self) -> Result<Option<Space>, StoreError> {
+        self.run(Sort::Read, |store| store.space_blocking().map(Some)).await
+    }
 }
 
 impl FsStore {
+    /// The file system is asked through the marker: an empty mount point is another one's.
+    fn space_blocking(&self) -> Result<Space, StoreError> {
+        self.root().disk().space(&self.root().layout().version()).or_else(|error| {
+            self.root().ensure_present()?;
+            Err(error)
+        })
+    }
+
     /// Counts the directories with numbers from `next` to `end`.
     async fn count_from(&self, mut next: usize, end: usize) {
         while next < end {

@@ -113,7 +113,7 @@ impl FsStore {
         &self.0.blobs
     }
 
-    pub(super) fn manifests(&self) -> &FileCache<(Repository, Digest), StoredManifest> {
+    pub(super) fn manifest_cache(&self) -> &FileCache<(Repository, Digest), StoredManifest> {
         &self.0.manifests
     }
 
@@ -122,7 +122,7 @@ impl FsStore {
         &self.0.manifest_bytes
     }
 
-    pub(super) fn tags(&self) -> &FileCache<(Repository, Tag), TagRecord> {
+    pub(super) fn tag_cache(&self) -> &FileCache<(Repository, Tag), TagRecord> {
         &self.0.tags
     }
 

@@ -62,7 +62,7 @@ impl FsStore {
     fn empty_temporary(&self) -> Result<(), StoreError> {
         let directory = self.root().layout().temporary();
         for name in self.names_in(&directory)? {
-            self.root().swallow(self.root().unlink(&directory.join(name)));
+            self.root().swallow(self.remove_tree(&directory.join(name)));
         }
         Ok(())
     }

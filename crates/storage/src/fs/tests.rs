@@ -2,9 +2,11 @@ mod collected;
 mod commits;
 mod damage;
 mod durability;
+mod eviction;
 mod faults;
 mod kept_open;
 mod manifests;
+mod removal;
 mod resume;
 mod root;
 mod script;
@@ -67,6 +69,12 @@ impl Place {
     fn try_open_after(&self, boot_id: &str) -> Result<FsStore, StoreError> {
         let settings = Settings { collected_bytes_max: self.collected_bytes, ..Settings::default() };
         settings.open_with(&self.root(), metrics(), self.faults.clone(), Some(boot_id.to_owned()))
+    }
+
+    /// Opens the store anew, after this one was closed.
+    fn open_again(&self, store: FsStore) -> FsStore {
+        drop(store);
+        self.try_open().unwrap()
     }
 
     fn sidecar(&self, digest: &Digest) -> serde_json::Value {

@@ -45,7 +45,7 @@ fn a_removed_or_missing_file_has_no_entry() {
 fn a_failed_change_leaves_no_entry() {
     let kept = kept();
     read(&kept, 1, b"old");
-    kept.change(&1, Some(b"new".to_vec()), || Err("the disk is full")).expect_err("a full disk");
+    kept.change(&1, Some(b"new".to_vec()), || Err::<(), _>("the disk is full")).expect_err("a full disk");
     assert_eq!(kept.get(&1), None);
 }
 
@@ -69,6 +69,27 @@ fn a_read_during_a_change_is_not_cached() {
     };
     kept.change(&1, Some(b"new".to_vec()), change).expect("a change");
     assert_eq!(kept.get(&1), Some(b"new".to_vec()));
+}
+
+#[test]
+fn a_change_of_a_file_that_several_keys_share_drops_them_all_and_what_was_read_before() {
+    let kept = kept();
+    read(&kept, 1, b"old");
+    read(&kept, 11, b"old");
+    read(&kept, 2, b"other");
+    let change = || {
+        read(&kept, 21, b"old");
+        Done::Ok(7)
+    };
+    let found = kept.read(&31, || {
+        assert_eq!(kept.change_shared(|key| key % 10 == 1, change), Ok(7));
+        Done::Ok(Some(b"old".to_vec()))
+    });
+    assert_eq!(found, Ok(Some(b"old".to_vec())));
+    for key in [1, 11, 21, 31] {
+        assert_eq!(kept.get(&key), None, "{key}");
+    }
+    assert_eq!(kept.get(&2), Some(b"other".to_vec()));
 }
 
 #[test]

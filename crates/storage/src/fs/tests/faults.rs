@@ -9,7 +9,7 @@ use super::usage::truth;
 use crate::fs::fault::{Call, Fault, Step};
 use crate::maintain::Maintain;
 
-fn fitting(call: Call) -> &'static [Errno] {
+pub(super) fn fitting(call: Call) -> &'static [Errno] {
     match call {
         Call::Open => &[Errno::IO, Errno::NOSPC, Errno::MFILE, Errno::ACCESS, Errno::ROFS],
         Call::Stat | Call::Read => &[Errno::IO],

@@ -14,6 +14,7 @@ use crate::conformance::Engine;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::fs::fault::{Call, Fault};
 use crate::fs::open;
+use crate::maintain::Maintain;
 use crate::record_store::RecordStore;
 
 /// Expects that opening `root` fails with this kind and a text that contains these words.
@@ -146,6 +147,20 @@ fn the_time_to_open_does_not_depend_on_what_is_stored() {
     assert_eq!(step_count(), empty);
 }
 
+/// A store that an older program made has no `notes`, and a later one's directories are no reason to refuse a
+/// store.
+#[tokio::test]
+async fn a_store_with_fewer_or_more_directories_can_be_opened() {
+    let place = Place::new();
+    drop(place.open());
+    assert!(!place.root().join("notes").exists(), "nothing is made that an older store lacks");
+    fs::create_dir(place.root().join("later")).unwrap();
+    let store = place.open();
+    assert_eq!(store.note("uses").await.unwrap(), None);
+    store.put_note("uses", manifest().bytes()).await.unwrap();
+    assert!(place.root().join("later").exists() && place.root().join("notes/uses").exists());
+}
+
 #[test]
 fn a_read_only_file_system_can_be_opened() {
     let place = Place::new();
@@ -164,6 +179,12 @@ async fn all_answers(store: &crate::fs::FsStore) -> Vec<(&'static str, Option<St
         ("set_aside", store.set_aside(&digest).await.err()),
         ("manifest", store.manifest(&repository(), manifest().digest()).await.err()),
         ("put_manifest", store.put_manifest(&repository(), &media_type(), &manifest()).await.err()),
+        ("manifests", store.manifests(&repository(), None, 10).await.err()),
+        ("tags", store.tags(&repository(), None, 10).await.err()),
+        ("sync_removals", store.sync_removals(&[repository()]).await.err()),
+        ("note", store.note("uses").await.err()),
+        ("put_note", store.put_note("uses", manifest().bytes()).await.err()),
+        ("space", store.space().await.err()),
         ("tag", store.tag(&repository(), &tag()).await.err()),
         ("put_tag", store.put_tag(&repository(), &tag(), &record()).await.err()),
         ("has_link", store.has_link(&repository(), &digest).await.err()),

@@ -7,9 +7,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use oci::{Algorithm, Digest};
+use oci::{Algorithm, Digest, Repository};
 
-use super::script::{media_type, repository};
+use super::script::media_type;
 use super::{Place, metrics};
 use crate::blob_store::{BlobEntry, BlobStore};
 use crate::conformance::{Engine, content, pieces};
@@ -57,7 +57,7 @@ async fn change(store: &FsStore, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let (bytes, digest) = blob(random.u64(..12));
     let size = bytes.len() as u64;
-    match random.u8(..9) {
+    match random.u8(..12) {
         0 | 1 => {
             let spool = store.spool(&digest).await.unwrap();
             for gap in spool.gaps(size) {
@@ -80,20 +80,30 @@ async fn change(store: &FsStore, seed: u64) {
                 _ => {}
             }
         }
-        4 => store.remove(&digest).await.unwrap(),
+        4 => assert!([0, size].contains(&store.remove(&digest).await.unwrap())),
         5 => store.set_aside(&digest).await.unwrap(),
         6 => {
             let spool = store.spool(&digest).await.unwrap();
             let _ = spool.write(0, vec![vec![0; bytes.len()].into()]).await;
             let _ = spool.finish(size).await;
         }
+        7 => {
+            let name: Repository = format!("r{}/x", random.u8(..3)).parse().unwrap();
+            store.remove_repository(&name).await.unwrap();
+        }
         number => {
+            let name: Repository = format!("r{}/x", random.u8(..3)).parse().unwrap();
             let text = format!("{{\"number\":{}}}", random.u8(..4));
             let manifest = VerifiedManifest::check(text.into(), None).unwrap();
-            if number == 7 {
-                store.put_manifest(&repository(), &media_type(), &manifest).await.unwrap();
-            } else {
-                store.set_aside_manifest(manifest.digest()).await.unwrap();
+            let size = manifest.bytes().len() as u64;
+            match number {
+                8 => store.put_manifest(&name, &media_type(), &manifest).await.unwrap(),
+                9 => store.set_aside_manifest(manifest.digest()).await.unwrap(),
+                10 => store.remove_manifest(&name, manifest.digest()).await.unwrap(),
+                _ => {
+                    let freed = store.remove_manifest_bytes(manifest.digest()).await.unwrap();
+                    assert!([0, size].contains(&freed));
+                }
             }
         }
     }
