@@ -14,10 +14,10 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use crate::declare::metrics;
 use crate::label::{RegistryLabel, label_set};
-use crate::series::{Counters, Histograms, OptionalGauge, SampledGauges};
+use crate::series::{Counters, Histograms, OptionalGauge, SampledGauge, SampledGauges};
 use crate::values::{
-    Answered, BypassReason, Changed, FillEnd, Kind, LeftAlone, PullFailure, Status, StoreCall, Stored,
-    UpstreamKind,
+    Answered, BypassReason, Changed, Evicted, FillEnd, Kind, LeftAlone, PullFailure, Status, StoreCall,
+    Stored, UpstreamKind,
 };
 
 /// Upper bounds in seconds: from a warm manifest (under a millisecond) to the usual timeout of clients (30
@@ -39,6 +39,7 @@ label_set! { struct ByLeftAlone { reason: LeftAlone, } }
 label_set! { struct ByCall { call: StoreCall, } }
 label_set! { struct ByStored { kind: Stored, } }
 label_set! { struct ByChange { changed: Changed, } }
+label_set! { struct ByEvicted { reason: Evicted, } }
 
 metrics! {
     /// The metrics of one registry, shared by all parts that serve, store or fetch for it.
@@ -79,6 +80,16 @@ metrics! {
             => stored_bytes: SampledGauges<ByStored> = SampledGauges::default();
         "stored_objects", "Files in the store, by kind"
             => stored_objects: SampledGauges<ByStored> = SampledGauges::default();
+        "evicted", "Bytes removed from the store to make room or by request, by reason", in Bytes
+            => evicted_bytes: Counters<ByEvicted> = Counters::new();
+        "evicted_images", "Images removed from the store to make room or by request, by reason"
+            => evicted_images: Counters<ByEvicted> = Counters::new();
+        "images", "Manifests in the store, once wharf knows them all"
+            => images: SampledGauge = SampledGauge::default();
+        "oldest_use", "Time since the last use of the least recently used manifest", in Seconds
+            => oldest_use: SampledGauge = SampledGauge::default();
+        "cap", "Most bytes that the store may hold, if there is a limit", in Bytes
+            => cap_bytes: SampledGauge = SampledGauge::default();
         "upstream_requests", "Requests to the upstream, by kind and status"
             => upstream_requests: Counters<ByUpstreamRequest> = Counters::new();
         "upstream_answer", "Time from a request to the upstream to the end of the head of its answer", in Seconds
@@ -212,6 +223,26 @@ impl RegistryMetrics {
         self.stored_objects.set_source(move || {
             objects().into_iter().flatten().map(|(kind, _, count)| (by(kind), count)).collect()
         });
+    }
+
+    /// Counts removed images, and the bytes that this freed.
+    pub fn evicted(&self, reason: Evicted, images: u64, bytes: u64) {
+        self.evicted_images.inc_by(ByEvicted { reason }, images);
+        self.evicted_bytes.inc_by(ByEvicted { reason }, bytes);
+    }
+
+    /// Sets the sources of the number of stored manifests, of the age of the least recent use in seconds, and
+    /// of the store's limit in bytes. Each scrape reads them. A series exists while its source returns a
+    /// value.
+    pub fn look_up_inventory(
+        &self,
+        images: impl Fn() -> Option<u64> + Send + Sync + 'static,
+        oldest_use_seconds: impl Fn() -> Option<u64> + Send + Sync + 'static,
+        cap_bytes: impl Fn() -> Option<u64> + Send + Sync + 'static,
+    ) {
+        self.images.set_source(images);
+        self.oldest_use.set_source(oldest_use_seconds);
+        self.cap_bytes.set_source(cap_bytes);
     }
 
     /// Sets the breaker's state: 0 closed, 1 half open, 2 open.

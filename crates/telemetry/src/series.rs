@@ -61,12 +61,16 @@ impl<L: Labels> Counters<L> {
     }
 
     pub(crate) fn inc(&self, labels: L) {
+        self.inc_by(labels, 1);
+    }
+
+    pub(crate) fn inc_by(&self, labels: L, count: u64) {
         // Almost always the series exists, so that a read lock is enough.
         if let Some(counter) = self.0.read().get(&labels) {
-            counter.inc();
+            counter.inc_by(count);
             return;
         }
-        self.0.write().entry(labels).or_default().inc();
+        self.0.write().entry(labels).or_default().inc_by(count);
     }
 }
 

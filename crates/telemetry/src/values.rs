@@ -153,6 +153,22 @@ label! {
 }
 
 label! {
+    /// The reasons for which wharf removes images from a store.
+    pub enum Evicted {
+        /// The store, or all stores together, held too much.
+        Cap = "cap",
+        /// The file system had too few free bytes.
+        FreeSpace = "free_space",
+        /// The image had not been used for a long time.
+        Unused = "unused",
+        /// The image's repository had enough tags with a more recent use.
+        KeepTags = "keep_tags",
+        /// An operator named the image.
+        Purge = "purge",
+    }
+}
+
+label! {
     /// What wharf stops asking for a while.
     pub enum LeftAlone {
         /// One tag, blob or list.

@@ -3,12 +3,12 @@
 use crate::label::Labels;
 use crate::metrics::{ByClose, ByReload, ByUnrouted};
 use crate::registry_metrics::{
-    ByBypass, ByCall, ByChange, ByEnd, ByFailure, ByKind, ByLeftAlone, ByRequest, ByUpstreamKind,
+    ByBypass, ByCall, ByChange, ByEnd, ByEvicted, ByFailure, ByKind, ByLeftAlone, ByRequest, ByUpstreamKind,
     ByUpstreamRequest,
 };
 use crate::values::{
-    Answered, BypassReason, Changed, CloseReason, FillEnd, Kind, LeftAlone, PullFailure, Reloaded, Status,
-    StoreCall, UpstreamKind,
+    Answered, BypassReason, Changed, CloseReason, Evicted, FillEnd, Kind, LeftAlone, PullFailure, Reloaded,
+    Status, StoreCall, UpstreamKind,
 };
 
 /// Refusals of objects and lists, with their status.
@@ -155,6 +155,7 @@ all_expected! {
     ByBypass { reason: BypassReason },
     ByLeftAlone { reason: LeftAlone },
     ByChange { changed: Changed },
+    ByEvicted { reason: Evicted },
     ByClose { why: CloseReason },
     ByReload { result: Reloaded },
 }

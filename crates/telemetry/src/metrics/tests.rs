@@ -1,5 +1,7 @@
 use super::*;
-use crate::values::{BypassReason, FillEnd, Kind, LeftAlone, PullFailure, StoreCall, Stored, UpstreamKind};
+use crate::values::{
+    BypassReason, Evicted, FillEnd, Kind, LeftAlone, PullFailure, StoreCall, Stored, UpstreamKind,
+};
 
 fn metrics() -> Metrics {
     Metrics::new(&["docker.io".to_owned(), "ghcr.io".to_owned()])
@@ -48,6 +50,8 @@ fn every_event(hub: &RegistryMetrics) {
     hub.first_byte(Kind::Manifest, 0.003);
     hub.upstream_answered(UpstreamKind::Token, Duration::from_millis(30));
     hub.left_alone(LeftAlone::Host);
+    hub.look_up_inventory(|| Some(3), || Some(60), || Some(1000));
+    hub.evicted(Evicted::Cap, 2, 2000);
     hub.look_up_stored(|| {
         let none = [Stored::Manifest, Stored::Partial, Stored::Quarantine].map(|kind| (kind, 0, 0));
         Some([(Stored::Blob, 4096, 2), none[0], none[1], none[2]])
@@ -60,6 +64,11 @@ fn every_event_of_a_registry_has_a_series() {
     every_event(&metrics.registry("docker.io"));
     for line in [
         r#"wharf_served_bytes_total{registry="docker.io"} 10"#,
+        r#"wharf_images{registry="docker.io"} 3"#,
+        r#"wharf_oldest_use_seconds{registry="docker.io"} 60"#,
+        r#"wharf_cap_bytes{registry="docker.io"} 1000"#,
+        r#"wharf_evicted_images_total{registry="docker.io",reason="cap"} 2"#,
+        r#"wharf_evicted_bytes_total{registry="docker.io",reason="cap"} 2000"#,
         r#"wharf_fetched_bytes_total{registry="docker.io"} 7"#,
         r#"wharf_upstream_requests_total{registry="docker.io",kind="head_manifest",status="200"} 1"#,
         r#"wharf_upstream_requests_total{registry="docker.io",kind="token",status="none"} 1"#,

@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("suffix", &[]),
     ("telemetry", &[]),
     ("storage", &["budget", "oci", "policy", "telemetry"]),
+    ("inventory", &["oci", "policy", "storage", "telemetry"]),
     ("upstream", &["budget", "oci", "policy", "secret", "telemetry"]),
     ("cache", &["budget", "oci", "policy", "storage", "telemetry", "upstream"]),
     ("server", &["cache", "oci", "policy", "storage", "telemetry"]),
@@ -43,7 +44,21 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// Crates from outside that only the named crates may use.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("tokio", &["storage", "upstream", "cache", "server", "admin", "wharf", "testkit", "testlab", "bench"]),
+    (
+        "tokio",
+        &[
+            "storage",
+            "upstream",
+            "inventory",
+            "cache",
+            "server",
+            "admin",
+            "wharf",
+            "testkit",
+            "testlab",
+            "bench",
+        ],
+    ),
     ("axum", &["admin"]),
     ("tower-service", &["admin"]),
     ("hyper", &["server", "testkit", "bench"]),

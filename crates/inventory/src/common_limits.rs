@@ -1,0 +1,189 @@
+//! The limits that hold for all stores together: a common cap, and the bytes that stay free on each file
+//! system.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use policy::eviction::{CommonLimits, Reason, Used, over_cap, under_floor};
+use storage::Space;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Seconds;
+use crate::eviction::{Ended, Freed};
+use crate::keeper::Keeper;
+use crate::room::CommonRoom;
+
+/// The disk is looked at so often: other programs write to it too.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Two stores are on one file system if it has the same size, and the same free bytes but for this share of
+/// the size: they are not looked up in the same instant.
+const SAME_FREE_SHARE: u64 = 1000;
+
+/// Bytes that were removed may come free late, when the last client that reads them has ended. For this time
+/// they count as free.
+const LATE_FOR: Duration = Duration::from_secs(60);
+
+/// The keeper of the common limits.
+#[derive(Debug)]
+pub struct CommonKeeper {
+    keepers: RwLock<Vec<Arc<Keeper>>>,
+    limits: RwLock<CommonLimits>,
+    room: Arc<CommonRoom>,
+}
+
+/// A store, as it was looked at.
+struct Looked {
+    keeper: Arc<Keeper>,
+    space: Option<Space>,
+    used: Used,
+}
+
+/// Bytes that were removed for the floor, and when; with the free bytes before.
+#[derive(Clone, Copy, Debug)]
+struct Late {
+    since: time::Instant,
+    total: u64,
+    free_before: u64,
+    removed: u64,
+}
+
+impl CommonKeeper {
+    /// The keeper of these limits, over no store yet.
+    pub fn new(limits: CommonLimits) -> Arc<Self> {
+        Arc::new(Self {
+            keepers: RwLock::default(),
+            limits: RwLock::new(limits),
+            room: Arc::new(CommonRoom::new()),
+        })
+    }
+
+    /// Replaces the stores, as a reload does.
+    pub fn set_keepers(&self, keepers: Vec<Arc<Keeper>>) {
+        for keeper in &keepers {
+            keeper.inventory().set_common(Arc::clone(&self.room));
+        }
+        *self.keepers.write() = keepers;
+    }
+
+    /// Replaces the limits, as a reload does.
+    pub fn set_limits(&self, limits: CommonLimits) {
+        *self.limits.write() = limits;
+    }
+
+    /// Keeps all stores to the common limits until `cancel`.
+    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+        let mut late = Vec::new();
+        while !cancel.is_cancelled() {
+            self.look(&mut late).await;
+            if cancel.run_until_cancelled(time::sleep(LOOK_EVERY)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn look(&self, late: &mut Vec<Late>) {
+        let limits = *self.limits.read();
+        let keepers = self.keepers.read().clone();
+        let mut all = Vec::new();
+        for keeper in keepers {
+            let space = keeper.space().await;
+            all.push(Looked { used: keeper.inventory().used(), space, keeper });
+        }
+        self.keep_to_cap(&limits, &all).await;
+        late.retain(|late| late.since.elapsed() < LATE_FOR);
+        for group in file_systems(&all) {
+            keep_to_floor(&limits, &group, late).await;
+        }
+    }
+
+    async fn keep_to_cap(&self, limits: &CommonLimits, all: &[Looked]) {
+        // A share is one of the file systems together, each of which counts once.
+        let sizes = file_systems(all).into_iter().filter_map(|group| Some(group.first()?.space?.total));
+        let total = sizes.fold(None, |sum: Option<u64>, size| Some(sum.unwrap_or(0).saturating_add(size)));
+        let used = all.iter().fold(Used::default(), |sum, looked| sum.and(&looked.used)).total();
+        let Some(cap) = limits.max.and_then(|cap| cap.bytes(total)) else {
+            self.room.set(None, used, 0);
+            return;
+        };
+        let keepers: Vec<_> = all.iter().map(|looked| Arc::clone(&looked.keeper)).collect();
+        let wanted = over_cap(used, cap);
+        let (freed, ended) = make_common_room(&keepers, wanted, Reason::Cap).await;
+        let used = used.saturating_sub(freed.bytes);
+        self.room.set(Some(cap), used, if ended == Ended::Enough { 0 } else { used });
+    }
+}
+
+/// Removes images of several stores, those first that were used least recently in all of them.
+async fn make_common_room(keepers: &[Arc<Keeper>], wanted: u64, reason: Reason) -> (Freed, Ended) {
+    let mut freed = Freed::default();
+    let mut failed = vec![false; keepers.len()];
+    while freed.bytes < wanted {
+        let mut oldest: Vec<(Seconds, usize)> = (0..keepers.len())
+            .filter(|at| !failed[*at])
+            .filter_map(|at| keepers[at].oldest().map(|used| (used, at)))
+            .collect();
+        oldest.sort_unstable();
+        let Some((first, at)) = oldest.first().copied() else { return (freed, Ended::Nothing) };
+        // Up to the oldest of the store that comes next.
+        let until = oldest.get(1).map_or(Seconds::MAX, |(used, _)| *used);
+        let (more, ended) = keepers[at].make_room_until(wanted - freed.bytes, reason, until).await;
+        freed.add(more);
+        let is_stuck = more.images == 0 && keepers[at].oldest() == Some(first);
+        failed[at] = ended == Ended::Failed || is_stuck;
+    }
+    (freed, Ended::Enough)
+}
+
+async fn keep_to_floor(limits: &CommonLimits, group: &[&Looked], late: &mut Vec<Late>) {
+    let Some(space) = group.first().and_then(|looked| looked.space) else { return };
+    let floor = limits.free_min.and_then(|cap| cap.bytes(Some(space.total)));
+    for looked in group {
+        looked.keeper.inventory().room.set_free(floor.map(|_| space.free), floor.unwrap_or(0));
+    }
+    let Some(floor) = floor else { return };
+    let used = group.iter().fold(Used::default(), |sum, looked| sum.and(&looked.used));
+    let of_this = late.iter().filter(|late| late.total == space.total);
+    let still_late = of_this.map(|late| {
+        let come = space.free.saturating_sub(late.free_before);
+        late.removed.saturating_sub(come)
+    });
+    let free = space.free.saturating_add(still_late.sum());
+    let wanted = under_floor(free, used.awaited(), floor);
+    if wanted == 0 {
+        group.iter().for_each(|looked| looked.keeper.inventory().room.set_floor_exhausted(false));
+        return;
+    }
+    let keepers: Vec<_> = group.iter().map(|looked| Arc::clone(&looked.keeper)).collect();
+    let (freed, ended) = make_common_room(&keepers, wanted, Reason::FreeSpace).await;
+    late.push(Late {
+        since: time::Instant::now(),
+        total: space.total,
+        free_before: space.free,
+        removed: freed.bytes,
+    });
+    for looked in group {
+        looked.keeper.inventory().room.set_floor_exhausted(ended != Ended::Enough);
+    }
+}
+
+/// The stores by file system.
+fn file_systems(all: &[Looked]) -> Vec<Vec<&Looked>> {
+    let mut groups: Vec<Vec<&Looked>> = Vec::new();
+    for looked in all {
+        let Some(space) = looked.space else { continue };
+        let is_same = |group: &&mut Vec<&Looked>| {
+            group.first().and_then(|first| first.space).is_some_and(|first| {
+                let distance = first.free.abs_diff(space.free);
+                first.total == space.total && distance <= space.total / SAME_FREE_SHARE
+            })
+        };
+        match groups.iter_mut().find(is_same) {
+            Some(group) => group.push(looked),
+            None => groups.push(vec![looked]),
+        }
+    }
+    groups
+}

@@ -1,0 +1,329 @@
+//! The removal of images, safe at every point where the process or the machine may end.
+//!
+//! An image goes in this order: its tags, its manifests, and, once that is durable, the bytes of the
+//! manifests and the blobs that nothing else names. Whatever an end in between leaves is a blob that no
+//! manifest names, never an image with a hole.
+
+mod batch;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use oci::{Digest, Repository};
+use policy::eviction::{Candidate, KEEP_USED, Limits, Reason, Verdict, may_go};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Seconds;
+use crate::contents::Contents;
+use crate::failure::Failure;
+use crate::images::{Oldest, Slot};
+use crate::inventory::Inventory;
+use crate::model::{Composition, Image};
+use crate::short_digest::key_of;
+use batch::Batch;
+pub use batch::Freed;
+pub(crate) use batch::Unsynced;
+
+/// Images whose removals become durable together.
+const BATCH_COUNT: usize = 32;
+
+/// After so many failures in one run, the disk is the problem and not a file.
+const FAILURE_COUNT_MAX: usize = 8;
+
+/// How often the composition of an image is looked at anew before it is left for later. Each look learns of
+/// one more level of nested indexes.
+const LOOK_COUNT_MAX: usize = 16;
+
+/// The end of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// As many bytes are free as were wanted.
+    Enough,
+    /// Nothing more may go.
+    Nothing,
+    /// The store failed too often, or the run was cancelled.
+    Failed,
+}
+
+/// Removes images and orphans of one store. One at a time does so.
+#[derive(Debug)]
+pub(crate) struct Evictor<'a> {
+    pub(crate) inventory: &'a Inventory,
+    pub(crate) limits: &'a Limits,
+    pub(crate) unsynced: &'a mut Unsynced,
+    pub(crate) reason: Reason,
+    /// Manifests whose images stay in this run.
+    pub(crate) spared: Arc<HashSet<Slot>>,
+    /// Ends a run after the batch that it is at.
+    pub(crate) cancel: CancellationToken,
+}
+
+impl Evictor<'_> {
+    /// Removes what was used least recently, at `until` at the latest, until `wanted` bytes are free.
+    pub(crate) async fn run(&mut self, wanted: u64, until: Seconds) -> (Freed, Ended) {
+        let mut freed = Freed::default();
+        let mut failure_count = 0;
+        if wanted == 0 {
+            return (freed, Ended::Enough);
+        }
+        loop {
+            let mut batch = Batch::default();
+            while batch.count() < BATCH_COUNT && freed.bytes.saturating_add(batch.claimed_bytes()) < wanted {
+                match self.add_oldest(&mut batch, until).await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        self.inventory.failed(&error, "an image cannot be removed");
+                        failure_count += 1;
+                    }
+                }
+                if failure_count >= FAILURE_COUNT_MAX {
+                    break;
+                }
+            }
+            let is_empty = batch.count() == 0;
+            let done = self.finish(batch).await;
+            freed.add(done.freed);
+            failure_count += done.failure_count;
+            if freed.bytes >= wanted {
+                return (freed, Ended::Enough);
+            }
+            if done.is_broken || failure_count >= FAILURE_COUNT_MAX || self.cancel.is_cancelled() {
+                return (freed, Ended::Failed);
+            }
+            if is_empty && !self.find_orphans().await {
+                return (freed, Ended::Nothing);
+            }
+        }
+    }
+
+    /// Removes one image, if it may go. Returns what that freed.
+    ///
+    /// # Errors
+    /// The image is still there, as a whole or in part.
+    pub(crate) async fn remove(
+        &mut self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<Freed>, Failure> {
+        let slot = self.inventory.model.images.read().find(repository, digest);
+        let Some(slot) = slot else { return Ok(None) };
+        let mut batch = Batch::default();
+        let removed = self.remove_records(&mut batch, slot, Seconds::MAX).await;
+        let done = self.finish(batch).await;
+        removed.map(|is_removed| is_removed.then_some(done.freed))
+    }
+
+    /// Removes the records of the next image in line, or takes the next orphan. Returns whether there was
+    /// one.
+    async fn add_oldest(&mut self, batch: &mut Batch, until: Seconds) -> Result<bool, Failure> {
+        let model = &self.inventory.model;
+        loop {
+            let orphan = model.orphans.lock().oldest().filter(|used| *used <= until);
+            let oldest = model.images.write().take_oldest(until, orphan);
+            match (oldest, orphan) {
+                (Oldest::Found(slot, place), _) => {
+                    self.remove_records(batch, slot, place).await?;
+                    return Ok(true);
+                }
+                (Oldest::Nothing, None) => return Ok(false),
+                (Oldest::Nothing, Some(_)) => {
+                    let orphan = model.orphans.lock().take_oldest(until);
+                    if let Some((place, digest)) = orphan {
+                        self.add_orphan(batch, digest, place).await;
+                        return Ok(true);
+                    }
+                }
+                (Oldest::Unknown, _) => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    async fn add_orphan(&self, batch: &mut Batch, digest: Digest, place: Seconds) {
+        let model = &self.inventory.model;
+        let now = self.inventory.clock().now();
+        let known = model.blobs.get(key_of(&digest));
+        if !known.is_orphan() {
+            return;
+        }
+        let candidate = Candidate {
+            unused: age(now, known.used),
+            is_kept: false,
+            is_busy: self.inventory.serving().is_filling(&digest),
+        };
+        match may_go(&candidate, self.reason, self.limits) {
+            Verdict::Go if known.used <= place => {
+                // The size is what the file has; an orphan that is gone already has none.
+                let size = self.inventory.store().open(&digest).await.ok().flatten().map(|blob| blob.size());
+                batch.add_orphan(digest, size.unwrap_or(0));
+            }
+            Verdict::Go | Verdict::Stay(_) => {
+                let place = if candidate.is_busy { now } else { known.used };
+                model.orphans.lock().add(digest, place);
+            }
+        }
+    }
+
+    /// Removes the tags and manifests of an image, if it may go and was not used after its `place` in line.
+    /// Returns whether it did. If not, it is back in line.
+    async fn remove_records(
+        &mut self,
+        batch: &mut Batch,
+        slot: Slot,
+        place: Seconds,
+    ) -> Result<bool, Failure> {
+        let now = self.inventory.clock().now();
+        let removed = self.try_remove_records(batch, slot, place, now).await;
+        let place = match removed {
+            Ok(None) => return Ok(true),
+            Ok(Some(place)) => place,
+            Err(_) => now,
+        };
+        self.inventory.model.queue(slot, place);
+        removed.map(|_| false)
+    }
+
+    /// `Ok(Some(place))`: it stays, and that is its place in line.
+    async fn try_remove_records(
+        &mut self,
+        batch: &mut Batch,
+        slot: Slot,
+        place: Seconds,
+        now: Seconds,
+    ) -> Result<Option<Seconds>, Failure> {
+        let mut known = HashMap::new();
+        for _ in 0..LOOK_COUNT_MAX {
+            // What is not known is read before anything waits for the removal.
+            if let Some(place) = self.look(slot, &mut known, place, now).await? {
+                return Ok(Some(place));
+            }
+            let alone = self.inventory.gate().write().await;
+            match self.inventory.model.compose(slot, &known) {
+                // A manifest came meanwhile that belongs to the image.
+                Composition::Lacks(_) => drop(alone),
+                Composition::Gone => return Ok(None),
+                Composition::Part => return Ok(Some(now)),
+                Composition::Whole(image) => {
+                    if let Some(place) = self.place_of_staying(&image, place, now) {
+                        return Ok(Some(place));
+                    }
+                    self.remove_members(batch, &image, &known).await?;
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(now))
+    }
+
+    /// Learns what an image names. Returns its place in line if it must stay.
+    async fn look(
+        &self,
+        slot: Slot,
+        known: &mut HashMap<Digest, Contents>,
+        place: Seconds,
+        now: Seconds,
+    ) -> Result<Option<Seconds>, Failure> {
+        for _ in 0..LOOK_COUNT_MAX {
+            match self.inventory.model.compose(slot, known) {
+                Composition::Gone => return Ok(None),
+                Composition::Part => return Ok(Some(now)),
+                Composition::Whole(image) => return Ok(self.place_of_staying(&image, place, now)),
+                Composition::Lacks(digests) => {
+                    let row = self.inventory.model.images.read().row(slot);
+                    let Some(row) = row else { return Ok(None) };
+                    for digest in digests {
+                        let contents = self.inventory.contents(&row.repository, &digest).await?;
+                        // Of a manifest whose bytes are lost, the counts stay as they are until the next
+                        // start.
+                        known.insert(digest, contents.unwrap_or_default());
+                    }
+                }
+            }
+        }
+        Ok(Some(now))
+    }
+
+    fn place_of_staying(&self, image: &Image, place: Seconds, now: Seconds) -> Option<Seconds> {
+        let serving = self.inventory.serving();
+        let candidate = Candidate {
+            unused: age(now, image.used),
+            is_kept: self.is_kept(image),
+            is_busy: image.blobs.iter().any(|blob| serving.is_filling(&blob.digest)),
+        };
+        match may_go(&candidate, self.reason, self.limits) {
+            // Its turn comes later: others were used before it.
+            Verdict::Go => (image.used > place).then_some(image.used),
+            Verdict::Stay(_) if candidate.is_kept || candidate.is_busy => Some(now),
+            Verdict::Stay(_) => Some(image.used.min(now)),
+        }
+    }
+
+    fn is_kept(&self, image: &Image) -> bool {
+        if image.members.iter().any(|row| row.is_pinned || self.spared.contains(&row.slot)) {
+            return true;
+        }
+        if self.limits.keep.is_empty() {
+            return false;
+        }
+        let images = self.inventory.model.images.read();
+        let tags: Vec<_> = image.members.iter().flat_map(|row| images.tags_of(row.slot)).collect();
+        let repository = image.members.first().map_or("", |row| row.repository.as_str());
+        self.limits.keep.iter().any(|pattern| pattern.names(repository, tags.iter().map(oci::Tag::as_str)))
+    }
+
+    /// Removes tags, then manifests: the image's own first, so that what an end in between leaves are whole
+    /// images. The caller holds the gate alone.
+    async fn remove_members(
+        &self,
+        batch: &mut Batch,
+        image: &Image,
+        known: &HashMap<Digest, Contents>,
+    ) -> Result<(), Failure> {
+        let (inventory, serving) = (self.inventory, self.inventory.serving());
+        for row in &image.members {
+            let tags = inventory.model.images.read().tags_of(row.slot);
+            for tag in tags {
+                serving.remove_tag(&row.repository, &tag, &row.digest).await?;
+                inventory.model.images.write().remove_tag(&row.repository, &tag, Some(row.slot));
+            }
+        }
+        for row in image.members.iter().filter(|row| row.is_held) {
+            inventory.store().remove_manifest(&row.repository, &row.digest).await?;
+            let nothing = Contents::default();
+            let contents = known.get(&row.digest).unwrap_or(&nothing);
+            let orphans = inventory.model.remove_manifest(row, contents);
+            let is_shared = inventory.model.has_copy(&row.digest);
+            let manifest_bytes = if is_shared { 0 } else { contents.manifest_bytes };
+            batch.add_manifest(&row.repository, &row.digest, manifest_bytes, orphans);
+        }
+        batch.add_image(image);
+        Ok(())
+    }
+
+    /// Searches the store for orphans, if there were more than are known. Returns whether there may be any.
+    async fn find_orphans(&self) -> bool {
+        if !self.inventory.model.orphans.lock().must_be_searched() {
+            return false;
+        }
+        if let Err(error) = batch::find_orphans(self.inventory).await {
+            self.inventory.failed(&error.into(), "the store cannot be searched for blobs that nothing names");
+            return false;
+        }
+        true
+    }
+
+    async fn finish(&mut self, batch: Batch) -> batch::Done {
+        batch.finish(self.inventory, self.unsynced).await
+    }
+}
+
+/// The latest last use of an image that may go.
+pub(crate) fn latest_use(now: Seconds) -> Seconds {
+    now.saturating_sub(u32::try_from(KEEP_USED.as_secs()).unwrap_or(u32::MAX))
+}
+
+/// The time since a use. A use of which no time is known lies before all others.
+fn age(now: Seconds, used: Seconds) -> Duration {
+    Duration::from_secs(now.saturating_sub(used).into())
+}

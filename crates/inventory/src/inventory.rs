@@ -1,0 +1,380 @@
+//! The inventory of one store: what the program that serves it reports, and what it may ask.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use oci::{Digest, Repository, Tag};
+use parking_lot::{Mutex, RwLock};
+use policy::eviction::{self, Used};
+use storage::{HeldManifest, Store, StoreError};
+use telemetry::RegistryMetrics;
+use tracing::warn;
+
+use crate::clock::{Clock, Seconds, to_system_time};
+use crate::contents::Contents;
+use crate::failure::Failure;
+use crate::images::{Oldest, Slot};
+use crate::model::Model;
+use crate::notes::pins::{NAMES, PinList};
+use crate::room::{Announced, CommonRoom, Room};
+use crate::serving::{AtRest, Serving};
+
+/// How many manifests one page of [`Inventory::images`] looks at, at the most.
+const PAGE_COUNT_MAX: usize = 4096;
+
+/// How often the search for the oldest image goes on before it gives up for the moment.
+const SEARCH_COUNT_MAX: usize = 64;
+
+/// The inventory of one store: its images, their last uses, the blobs that they need.
+pub struct Inventory {
+    name: Arc<str>,
+    store: Arc<dyn Store>,
+    metrics: Arc<RegistryMetrics>,
+    clock: Clock,
+    pub(crate) model: Model,
+    pub(crate) room: Arc<Room>,
+    common: RwLock<Option<Arc<CommonRoom>>>,
+    serving: RwLock<Arc<dyn Serving>>,
+    /// Held shared while a manifest and the counts of what it names are stored, and alone while an image is
+    /// removed.
+    gate: Arc<tokio::sync::RwLock<()>>,
+    pins: Mutex<Option<PinList>>,
+    /// Pins are written one list after the other.
+    pins_turn: tokio::sync::Mutex<()>,
+    is_complete: AtomicBool,
+}
+
+/// The right to store a manifest or a tag: as long as it lives, no image is removed.
+#[derive(Debug)]
+pub struct Storing {
+    _shared: tokio::sync::OwnedRwLockReadGuard<()>,
+}
+
+/// An image, for those who list them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageEntry {
+    /// Its repository.
+    pub repository: Repository,
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// The tags that name it.
+    pub tags: Vec<Tag>,
+    /// When its manifest was last used.
+    pub last_use: SystemTime,
+    /// Whether an operator pinned it.
+    pub is_pinned: bool,
+}
+
+/// A page of images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImagePage {
+    /// The images, in no order.
+    pub images: Vec<ImageEntry>,
+    /// Where the next page begins; `None`: this was the last one.
+    pub next: Option<ImageCursor>,
+}
+
+/// A place among the images. Images that come or go meanwhile may be listed or not; all others are listed
+/// once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImageCursor(Slot);
+
+/// The reasons why a pin cannot be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PinError {
+    /// The pins are not read yet.
+    #[error("the pinned images are not read yet; try again in a moment")]
+    NotReady,
+    /// The notes of pins are damaged, so that this list would replace pins that nobody knows.
+    #[error("the notes of pinned images, {} and {}, are damaged; remove both and restart to begin anew", NAMES[0], NAMES[1])]
+    Damaged,
+    /// The store failed; nothing is changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Inventory {
+    /// The inventory of a store, at the wall clock's time `now`. It knows nothing until
+    /// [`Keeper::run`](crate::Keeper::run) has walked the store.
+    pub fn new(
+        name: &str,
+        store: Arc<dyn Store>,
+        metrics: Arc<RegistryMetrics>,
+        now: SystemTime,
+    ) -> Arc<Self> {
+        let serving: Arc<dyn Serving> = Arc::new(AtRest(Arc::clone(&store)));
+        let inventory = Arc::new(Self {
+            name: name.into(),
+            store,
+            metrics,
+            clock: Clock::starting(now),
+            model: Model::new(),
+            room: Arc::new(Room::new()),
+            common: RwLock::new(None),
+            serving: RwLock::new(serving),
+            gate: Arc::default(),
+            pins: Mutex::new(None),
+            pins_turn: tokio::sync::Mutex::default(),
+            is_complete: AtomicBool::new(false),
+        });
+        inventory.tell_metrics();
+        inventory
+    }
+
+    fn tell_metrics(self: &Arc<Self>) {
+        let weak = Arc::downgrade(self);
+        let complete = move || weak.upgrade().filter(|inventory| inventory.is_complete());
+        let (images, oldest, cap) = (complete.clone(), complete.clone(), complete);
+        self.metrics.look_up_inventory(
+            move || images().map(|inventory| inventory.manifest_count() as u64),
+            move || oldest().and_then(|inventory| inventory.oldest_use()).map(|age| age.as_secs()),
+            move || cap().and_then(|inventory| inventory.room.cap()),
+        );
+    }
+
+    /// Names the program that serves the store from now on. Without one, the store is at rest.
+    pub fn serve_with(&self, serving: Arc<dyn Serving>) {
+        *self.serving.write() = serving;
+    }
+
+    /// The right to store a manifest or a tag. To be taken before a manifest's bytes are written, and to be
+    /// given back when it was reported.
+    pub async fn storing(&self) -> Storing {
+        Storing { _shared: Arc::clone(&self.gate).read_owned().await }
+    }
+
+    /// The store holds this manifest in this repository from now on.
+    pub fn manifest_stored(&self, _: &Storing, repository: &Repository, digest: &Digest, bytes: &[u8]) {
+        let is_pinned = self.is_pinned(repository, digest);
+        let contents = Contents::of(bytes);
+        self.model.store_manifest(repository, digest, &contents, self.clock.now(), is_pinned);
+        self.room.wake.notify_one();
+    }
+
+    /// A client pulled the manifest, by a tag or by its digest. Takes no memory and writes nothing.
+    pub fn manifest_used(&self, repository: &Repository, digest: &Digest) {
+        self.model.use_manifest(repository, digest, self.clock.now());
+    }
+
+    /// The store has a record that the tag names this manifest.
+    pub fn tag_stored(&self, _: &Storing, repository: &Repository, tag: &Tag, digest: &Digest) {
+        self.model.set_tag(repository, tag, digest, self.clock.now());
+    }
+
+    /// The record of a tag was removed.
+    pub fn tag_removed(&self, repository: &Repository, tag: &Tag) {
+        self.model.remove_tag(repository, tag);
+    }
+
+    /// The store holds the blob from now on.
+    pub fn blob_stored(&self, digest: &Digest) {
+        self.model.store_blob(digest, self.clock.now());
+        self.room.wake.notify_one();
+    }
+
+    /// A client pulled the blob or a part of it. Takes no memory and writes nothing.
+    pub fn blob_used(&self, digest: &Digest) {
+        self.model.use_blob(digest, self.clock.now());
+    }
+
+    /// The blob was removed, or was damaged and set aside.
+    pub fn blob_removed(&self, digest: &Digest) {
+        self.model.remove_blob(digest);
+    }
+
+    /// Says that a blob of `size` bytes is on its way into the store, so that room is made ahead.
+    pub fn announce(&self, size: u64) -> Announced {
+        Announced::new(Arc::clone(&self.room), size)
+    }
+
+    /// Whether `size` more bytes can be stored once everything that may go has gone. Takes no look at the
+    /// disk.
+    pub fn fits(&self, size: u64) -> bool {
+        let mut standing = self.room.standing(&self.store.usage());
+        if !self.is_complete() {
+            // Nothing is removed yet, and what is used is not known for sure: the disk decides.
+            standing.free = None;
+        }
+        let common = self.common.read().clone();
+        eviction::fits(&standing, size) && common.is_none_or(|common| common.fits(size))
+    }
+
+    /// Whether the store was walked, so that all images are known.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete.load(Ordering::Acquire)
+    }
+
+    /// A page of images: manifests that no held index of their repository names.
+    pub fn images(&self, from: ImageCursor, count_max: usize) -> ImagePage {
+        let images = self.model.images.read();
+        let (rows, next) = images.rows(from.0, count_max.clamp(1, PAGE_COUNT_MAX));
+        let roots = rows.into_iter().filter(|row| row.is_held && !self.model.is_part(row));
+        let entries = roots.map(|row| ImageEntry {
+            tags: images.tags_of(row.slot),
+            repository: row.repository,
+            digest: row.digest,
+            last_use: to_system_time(row.used),
+            is_pinned: row.is_pinned,
+        });
+        ImagePage { images: entries.collect(), next: next.map(ImageCursor) }
+    }
+
+    /// How many manifests the store holds.
+    pub fn manifest_count(&self) -> usize {
+        self.model.images.read().held_count()
+    }
+
+    /// The time since the least recently used manifest was used; `None`: there is none.
+    pub fn oldest_use(&self) -> Option<Duration> {
+        let used = self.oldest(Seconds::MAX)?;
+        Some(Duration::from_secs(self.clock.now().saturating_sub(used).into()))
+    }
+
+    /// Pins an image, so that no limit and no rule removes it, or takes the pin back. An image that is not
+    /// held is pinned as soon as it is. Returns whether that changed anything.
+    ///
+    /// # Errors
+    /// See [`PinError`].
+    pub async fn set_pinned(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        is_pinned: bool,
+    ) -> Result<bool, PinError> {
+        let _turn = self.pins_turn.lock().await;
+        let mut list = self.pins.lock().clone().ok_or(if self.is_complete() {
+            PinError::Damaged
+        } else {
+            PinError::NotReady
+        })?;
+        let pin = (repository.clone(), digest.clone());
+        let is_news = if is_pinned { list.pins.insert(pin) } else { list.pins.remove(&pin) };
+        if !is_news {
+            return Ok(false);
+        }
+        list.generation += 1;
+        self.store.put_note(list.name(), &list.to_bytes()).await?;
+        *self.pins.lock() = Some(list);
+        let mut images = self.model.images.write();
+        if let Some(slot) = images.find(repository, digest) {
+            images.pin(slot, is_pinned);
+        }
+        drop(images);
+        self.room.wake.notify_one();
+        Ok(true)
+    }
+
+    /// The memory that the inventory takes, in bytes, about.
+    pub fn memory_bytes(&self) -> usize {
+        self.model.memory_bytes()
+    }
+
+    /// What the store takes.
+    pub(crate) fn used(&self) -> Used {
+        self.room.used(&self.store.usage())
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    pub(crate) fn metrics(&self) -> &RegistryMetrics {
+        &self.metrics
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn serving(&self) -> Arc<dyn Serving> {
+        Arc::clone(&self.serving.read())
+    }
+
+    /// Held alone, nothing is stored that a removal would have to know.
+    pub(crate) fn gate(&self) -> &tokio::sync::RwLock<()> {
+        &self.gate
+    }
+
+    pub(crate) fn set_common(&self, common: Arc<CommonRoom>) {
+        *self.common.write() = Some(common);
+    }
+
+    pub(crate) fn set_complete(&self) {
+        self.is_complete.store(true, Ordering::Release);
+    }
+
+    /// The pinned images; `None`: they are not known, so nothing may be removed.
+    pub(crate) fn pins(&self) -> Option<PinList> {
+        self.pins.lock().clone()
+    }
+
+    pub(crate) fn set_pins(&self, list: PinList) {
+        *self.pins.lock() = Some(list);
+    }
+
+    pub(crate) fn is_pinned(&self, repository: &Repository, digest: &Digest) -> bool {
+        let pins = self.pins.lock();
+        let Some(list) = pins.as_ref().filter(|list| !list.pins.is_empty()) else { return false };
+        list.pins.contains(&(repository.clone(), digest.clone()))
+    }
+
+    /// The last use of what was used least recently, manifest or orphan, at `until` at the latest.
+    pub(crate) fn oldest(&self, until: Seconds) -> Option<Seconds> {
+        let orphan = self.model.orphans.lock().oldest().filter(|used| *used <= until);
+        for _ in 0..SEARCH_COUNT_MAX {
+            match self.model.images.write().oldest(until) {
+                Oldest::Found(_, used) => return Some(orphan.map_or(used, |orphan| orphan.min(used))),
+                Oldest::Nothing => return orphan,
+                Oldest::Unknown => {}
+            }
+        }
+        orphan
+    }
+
+    /// What a stored manifest names. `None`: the store does not have its bytes any more.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) async fn contents(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<Contents>, Failure> {
+        match self.store.manifest(repository, digest).await? {
+            Some(HeldManifest::Whole(manifest)) => Ok(Some(Contents::of(&manifest.bytes))),
+            Some(HeldManifest::File { file, .. }) => {
+                let size =
+                    usize::try_from(file.size()).unwrap_or(usize::MAX).min(oci::MANIFEST_BYTES_MAX + 1);
+                let mut bytes = Vec::with_capacity(size);
+                while bytes.len() < size {
+                    let read = file.read(bytes.len() as u64, size - bytes.len()).await;
+                    let piece = read.map_err(|source| Failure::Read { digest: digest.clone(), source })?;
+                    if piece.is_empty() {
+                        break;
+                    }
+                    bytes.extend_from_slice(&piece);
+                }
+                Ok(digest.is_of_manifest(&bytes).then(|| Contents::of(&bytes)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Counts and logs a failure of the store.
+    pub(crate) fn failed(&self, error: &Failure, what: &str) {
+        self.metrics.store_failed(error.call());
+        warn!(registry = %self.name, %error, "{what}");
+    }
+}
+
+impl fmt::Debug for Inventory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inventory").field("name", &self.name).finish_non_exhaustive()
+    }
+}

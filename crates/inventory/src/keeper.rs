@@ -1,0 +1,341 @@
+//! The keeper of one store: walks it, keeps it to its limits, and notes what the next process has to know.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oci::{Digest, Repository, Tag};
+use parking_lot::RwLock;
+use policy::eviction::{Limits, Reason, over_cap, sort_kept_tags};
+use storage::Space;
+use telemetry::Evicted;
+use tokio::sync::Mutex;
+use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::clock::Seconds;
+use crate::contents::NamedBlob;
+use crate::eviction::{Ended, Evictor, Freed, Unsynced, latest_use};
+use crate::failure::Failure;
+use crate::images::Slot;
+use crate::inventory::Inventory;
+use crate::repositories::Number;
+use crate::walk;
+
+/// The note of last uses is written so often, if something changed. So old are the uses that a crash loses.
+const NOTE_EVERY: Duration = Duration::from_secs(600);
+
+/// The rules about unused images and about tags are looked at so often.
+const RULES_EVERY: Duration = Duration::from_secs(600);
+
+/// Without a reason to look, the room is looked at so often.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// Two looks are at least so far apart, however many blobs come.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// After a walk that failed, the next one begins after this time, and after twice as long each time, up to
+/// the maximum.
+const WALK_PAUSE: Duration = Duration::from_secs(10);
+const WALK_PAUSE_MAX: Duration = Duration::from_secs(600);
+
+/// After a run that the store made fail, nothing is removed for this time.
+const FAILURE_PAUSE: Duration = Duration::from_secs(30);
+
+/// Manifests that are looked at in one turn.
+const PAGE_COUNT: usize = 1024;
+
+/// The keeper of one store.
+#[derive(Debug)]
+pub struct Keeper {
+    inventory: Arc<Inventory>,
+    limits: RwLock<Arc<Limits>>,
+    /// One run at a time removes images of the store.
+    turn: Mutex<Unsynced>,
+    /// Ends runs at shutdown.
+    cancel: RwLock<CancellationToken>,
+}
+
+/// The reason why an image was not purged.
+#[derive(Debug, thiserror::Error)]
+pub enum PurgeError {
+    /// The store was not walked yet, or its pins are damaged.
+    #[error("the stored images are not all known yet; try again in a moment")]
+    NotReady,
+    /// It is not there, a part of another image, or one of its blobs is on its way in.
+    #[error("there is no such image, or it is in use or a part of another one")]
+    NotRemoved,
+    /// The store failed; what is left is removed by the next try.
+    #[error("the store failed: {0}")]
+    Store(String),
+}
+
+impl Keeper {
+    /// The keeper of a store.
+    pub fn new(inventory: Arc<Inventory>, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            inventory,
+            limits: RwLock::new(Arc::new(limits)),
+            turn: Mutex::new(Unsynced::default()),
+            cancel: RwLock::default(),
+        })
+    }
+
+    /// The store's inventory.
+    pub fn inventory(&self) -> &Arc<Inventory> {
+        &self.inventory
+    }
+
+    /// Replaces the limits, as a reload does. The next look keeps to them.
+    pub fn set_limits(&self, limits: Limits) {
+        *self.limits.write() = Arc::new(limits);
+        self.inventory.room.wake.notify_one();
+    }
+
+    /// Walks the store, then keeps it to its limits until `cancel`. Writes the last uses before it returns.
+    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+        *self.cancel.write() = cancel.clone();
+        if cancel.run_until_cancelled(self.learn()).await.is_none() {
+            return;
+        }
+        let mut due = Due::new();
+        // A look that has begun ends after its batch, whose removals are to become durable.
+        while !cancel.is_cancelled() {
+            due.look = Instant::now() + LOOK_EVERY;
+            self.look(&mut due).await;
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                () = time::sleep_until(due.look.min(due.note).min(due.rules)) => {}
+                () = self.woken(due.earliest) => {}
+            }
+        }
+        walk::write_uses(&self.inventory).await;
+    }
+
+    /// Walks the store until that has succeeded.
+    async fn learn(&self) {
+        let mut pause = WALK_PAUSE;
+        while let Err(error) = walk::walk(&self.inventory).await {
+            self.inventory
+                .failed(&error, "not all stored images are known, so none is removed; trying again");
+            time::sleep(pause).await;
+            pause = (pause * 2).min(WALK_PAUSE_MAX);
+        }
+    }
+
+    async fn woken(&self, earliest: Instant) {
+        self.inventory.room.wake.notified().await;
+        time::sleep_until(earliest).await;
+    }
+
+    async fn look(&self, due: &mut Due) {
+        let now = Instant::now();
+        due.earliest = now + LOOK_PAUSE;
+        if now >= due.note {
+            due.note = now + NOTE_EVERY;
+            walk::write_uses(&self.inventory).await;
+        }
+        if now >= due.rules {
+            due.rules = now + RULES_EVERY;
+            self.keep_to_rules().await;
+            due.pins = None;
+        }
+        let pins = self.inventory.pins().map(|list| list.generation);
+        if due.pins != Some(pins) {
+            due.pins = Some(pins);
+            self.inventory.room.set_pinned(self.pinned_bytes().await);
+        }
+        if self.keep_to_cap().await == Some(Ended::Failed) {
+            due.earliest = now + FAILURE_PAUSE;
+        }
+    }
+
+    /// Removes images until at least `bytes` are free that were not, or nothing more may go.
+    pub async fn make_room(&self, bytes: u64, reason: Reason) -> Freed {
+        self.make_room_until(bytes, reason, Seconds::MAX).await.0
+    }
+
+    /// As [`make_room`](Self::make_room), of what was last used at `until` at the latest.
+    pub(crate) async fn make_room_until(&self, bytes: u64, reason: Reason, until: Seconds) -> (Freed, Ended) {
+        if !self.may_remove() {
+            return (Freed::default(), Ended::Nothing);
+        }
+        let limits = Arc::clone(&self.limits.read());
+        let until = until.min(latest_use(self.inventory.clock().now()));
+        let mut unsynced = self.turn.lock().await;
+        let mut evictor = self.evictor(&limits, &mut unsynced, reason, Arc::default());
+        let (freed, ended) = evictor.run(bytes, until).await;
+        self.count(reason, freed);
+        (freed, ended)
+    }
+
+    /// Removes one image, pinned or not. Returns what that freed.
+    ///
+    /// # Errors
+    /// See [`PurgeError`].
+    pub async fn purge(&self, repository: &Repository, digest: &Digest) -> Result<Freed, PurgeError> {
+        if !self.inventory.is_complete() {
+            return Err(PurgeError::NotReady);
+        }
+        match self.remove(repository, digest, Reason::Purge, Arc::default()).await {
+            Ok(Some(freed)) => Ok(freed),
+            Ok(None) => Err(PurgeError::NotRemoved),
+            Err(error) => Err(PurgeError::Store(error.to_string())),
+        }
+    }
+
+    /// What was used least recently and may go, by its last use.
+    pub(crate) fn oldest(&self) -> Option<Seconds> {
+        let until = latest_use(self.inventory.clock().now());
+        self.may_remove().then(|| self.inventory.oldest(until))?
+    }
+
+    fn may_remove(&self) -> bool {
+        self.inventory.is_complete() && self.inventory.pins().is_some()
+    }
+
+    fn evictor<'a>(
+        &'a self,
+        limits: &'a Limits,
+        unsynced: &'a mut Unsynced,
+        reason: Reason,
+        spared: Arc<HashSet<Slot>>,
+    ) -> Evictor<'a> {
+        let cancel = self.cancel.read().clone();
+        Evictor { inventory: &self.inventory, limits, unsynced, reason, spared, cancel }
+    }
+
+    async fn remove(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        reason: Reason,
+        spared: Arc<HashSet<Slot>>,
+    ) -> Result<Option<Freed>, Failure> {
+        let limits = Arc::clone(&self.limits.read());
+        let mut unsynced = self.turn.lock().await;
+        let removed = self.evictor(&limits, &mut unsynced, reason, spared).remove(repository, digest).await;
+        if let Ok(Some(freed)) = &removed {
+            self.count(reason, *freed);
+        }
+        removed
+    }
+
+    fn count(&self, reason: Reason, freed: Freed) {
+        if freed == Freed::default() {
+            return;
+        }
+        let why = match reason {
+            Reason::Cap => Evicted::Cap,
+            Reason::FreeSpace => Evicted::FreeSpace,
+            Reason::Unused => Evicted::Unused,
+            Reason::KeepTags => Evicted::KeepTags,
+            Reason::Purge => Evicted::Purge,
+        };
+        self.inventory.metrics().evicted(why, freed.images, freed.bytes);
+        let (registry, images, bytes) = (self.inventory.name(), freed.images, freed.bytes);
+        info!(registry, reason = why.as_str(), images, bytes, "images were removed");
+    }
+
+    /// Removes what is over the store's own cap. `None`: it has none.
+    async fn keep_to_cap(&self) -> Option<Ended> {
+        let cap = self.limits.read().max;
+        let space = match cap {
+            Some(_) => self.space().await,
+            None => None,
+        };
+        let cap = cap.and_then(|cap| cap.bytes(space.map(|space| space.total)));
+        self.inventory.room.set_cap(cap);
+        let wanted = over_cap(self.inventory.used().total(), cap?);
+        let (_, ended) = self.make_room_until(wanted, Reason::Cap, Seconds::MAX).await;
+        self.inventory.room.set_exhausted(ended != Ended::Enough);
+        Some(ended)
+    }
+
+    /// The file system's size and free bytes; `None`: they are not known.
+    pub(crate) async fn space(&self) -> Option<Space> {
+        self.inventory.store().space().await.unwrap_or_else(|error| {
+            self.inventory.failed(&error.into(), "the file system's size cannot be looked up");
+            None
+        })
+    }
+
+    /// The bytes of the blobs that pinned images name, as they claim.
+    async fn pinned_bytes(&self) -> u64 {
+        let Some(list) = self.inventory.pins() else { return 0 };
+        let mut blobs = HashSet::<NamedBlob>::new();
+        for (repository, digest) in &list.pins {
+            if let Ok(Some(contents)) = self.inventory.contents(repository, digest).await {
+                blobs.extend(contents.blobs);
+            }
+        }
+        blobs.iter().filter_map(|blob| blob.size).fold(0, u64::saturating_add)
+    }
+
+    async fn keep_to_rules(&self) {
+        let limits = Arc::clone(&self.limits.read());
+        if let Some(unused_for) = limits.unused_for {
+            let unused_for = u32::try_from(unused_for.as_secs()).unwrap_or(u32::MAX);
+            let until = self.inventory.clock().now().saturating_sub(unused_for);
+            self.make_room_until(u64::MAX, Reason::Unused, until).await;
+        }
+        if let Some(keep_tags) = limits.keep_tags.filter(|_| self.may_remove()) {
+            let (surplus, kept) = self.surplus(keep_tags);
+            let kept = Arc::new(kept);
+            for (repository, digest) in surplus {
+                let removed = self.remove(&repository, &digest, Reason::KeepTags, Arc::clone(&kept)).await;
+                if let Err(error) = removed {
+                    self.inventory.failed(&error, "an image cannot be removed");
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The images that only surplus tags name, and the manifests that a kept tag names.
+    fn surplus(&self, keep_tags: u32) -> (Vec<(Repository, Digest)>, HashSet<Slot>) {
+        let mut tagged: Vec<(Number, Seconds, Tag, Slot)> = Vec::new();
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let images = self.inventory.model.images.read();
+            let (rows, next) = images.rows(at, PAGE_COUNT);
+            for row in rows {
+                let tags = images.tags_of(row.slot).into_iter();
+                tagged.extend(tags.map(|tag| (row.number, row.used, tag, row.slot)));
+            }
+            from = next;
+        }
+        tagged.sort_unstable_by_key(|(number, ..)| *number);
+        let (mut kept, mut given_up) = (HashSet::new(), HashSet::new());
+        for of_repository in tagged.chunk_by_mut(|one, other| one.0 == other.0) {
+            let mut tags: Vec<_> =
+                of_repository.iter().map(|(_, used, tag, slot)| (*used, (tag, *slot))).collect();
+            let kept_count = sort_kept_tags(&mut tags, keep_tags);
+            kept.extend(tags[..kept_count].iter().map(|(_, (_, slot))| *slot));
+            given_up.extend(tags[kept_count..].iter().map(|(_, (_, slot))| *slot));
+        }
+        let images = self.inventory.model.images.read();
+        let surplus = given_up.difference(&kept).filter_map(|slot| images.row(*slot));
+        (surplus.map(|row| (row.repository, row.digest)).collect(), kept)
+    }
+}
+
+/// When what is due next.
+#[derive(Debug)]
+struct Due {
+    look: Instant,
+    /// No look before.
+    earliest: Instant,
+    note: Instant,
+    rules: Instant,
+    /// The generation of the pins whose bytes were summed up; `None`: that is to be done again.
+    pins: Option<Option<u64>>,
+}
+
+impl Due {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { look: now, earliest: now, note: now + NOTE_EVERY, rules: now, pins: None }
+    }
+}

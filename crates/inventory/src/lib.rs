@@ -1,0 +1,40 @@
+//! The images that a store holds: which blobs each needs, when each was last used, and which go when room is
+//! needed.
+//!
+//! The [`Inventory`] of a store is told what is stored, used and removed. It keeps that in memory, some 32
+//! bytes for each blob; everything is learned from the files after a start, while they are served. The
+//! [`Keeper`] removes images to keep the store to its limits, the [`CommonKeeper`] to keep all stores
+//! together to theirs.
+
+#![forbid(unsafe_code)]
+
+mod clock;
+mod common_limits;
+mod contents;
+mod eviction;
+mod failure;
+mod images;
+mod inventory;
+mod keeper;
+mod model;
+mod notes;
+mod orphans;
+mod repositories;
+mod room;
+mod serving;
+mod short_digest;
+mod table;
+mod tag_name;
+mod walk;
+
+pub use common_limits::CommonKeeper;
+pub use contents::{Contents, NamedBlob};
+pub use eviction::Freed;
+pub use inventory::{ImageCursor, ImageEntry, ImagePage, Inventory, PinError, Storing};
+pub use keeper::{Keeper, PurgeError};
+pub use policy::eviction::Reason;
+pub use room::Announced;
+pub use serving::{AtRest, Serving};
+
+#[cfg(test)]
+mod tests;

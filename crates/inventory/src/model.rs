@@ -1,0 +1,287 @@
+//! What a store holds: manifests, tags and blobs, who names whom, and when each was last used.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use oci::{Digest, Repository, Tag};
+use parking_lot::{Mutex, RwLock};
+
+use crate::clock::Seconds;
+use crate::contents::{Contents, NamedBlob};
+use crate::images::{Images, Row, Slot};
+use crate::orphans::Orphans;
+use crate::repositories::Number;
+use crate::short_digest::key_of;
+use crate::table::Table;
+
+/// Pieces of the table of blobs, and of the tables of manifests.
+const BLOB_PIECES: usize = 256;
+const MANIFEST_PIECES: usize = 64;
+
+/// What a store holds.
+#[derive(Debug)]
+pub(crate) struct Model {
+    /// Blobs, by digest: how many held manifests name each.
+    pub(crate) blobs: Table,
+    /// Manifests, by repository and digest: how many held indexes of the repository name each.
+    children: Table,
+    /// Manifests, by digest: in how many repositories they are. Their bytes are shared.
+    copies: Table,
+    pub(crate) images: RwLock<Images>,
+    pub(crate) orphans: Mutex<Orphans>,
+    /// What was removed while the store is walked; `None`: it is not. The walk may have seen it before.
+    removed: Mutex<Option<Removed>>,
+    is_changed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Removed {
+    blobs: HashSet<u64>,
+    tags: HashSet<(Repository, Tag)>,
+}
+
+/// A manifest with the manifests that only it names, and what they name.
+#[derive(Debug)]
+pub(crate) struct Image {
+    /// The image's own manifest first.
+    pub(crate) members: Vec<Row>,
+    /// The last use of a member, or of a blob that no other image needs.
+    pub(crate) used: Seconds,
+    /// The blobs that it names.
+    pub(crate) blobs: Vec<NamedBlob>,
+}
+
+/// What a manifest is, and what else has to be known.
+#[derive(Debug)]
+pub(crate) enum Composition {
+    /// It is not there any more.
+    Gone,
+    /// A held index names it, so it is a part of another image.
+    Part,
+    /// What these manifests name has to be known.
+    Lacks(Vec<Digest>),
+    /// An image.
+    Whole(Image),
+}
+
+impl Model {
+    /// The model of a store that is about to be walked.
+    pub(crate) fn new() -> Self {
+        Self {
+            blobs: Table::new(BLOB_PIECES),
+            children: Table::new(MANIFEST_PIECES),
+            copies: Table::new(MANIFEST_PIECES),
+            images: RwLock::new(Images::new()),
+            orphans: Mutex::default(),
+            removed: Mutex::new(Some(Removed::default())),
+            is_changed: AtomicBool::new(false),
+        }
+    }
+
+    /// The store holds a manifest, which was used at `used`. Returns whether that was not known before. No
+    /// image may be removed meanwhile.
+    pub(crate) fn store_manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        contents: &Contents,
+        used: Seconds,
+        is_pinned: bool,
+    ) -> bool {
+        let stored = self.images.write().store(repository, digest, used, is_pinned);
+        if stored.is_new {
+            self.copies.name(key_of(digest));
+            for child in &contents.children {
+                self.children.name(child_key(stored.number, child));
+            }
+            for blob in &contents.blobs {
+                self.blobs.name(key_of(&blob.digest));
+            }
+        }
+        self.changed();
+        stored.is_new
+    }
+
+    pub(crate) fn use_manifest(&self, repository: &Repository, digest: &Digest, now: Seconds) {
+        if self.images.read().touch(repository, digest, now) {
+            self.changed();
+        }
+    }
+
+    /// The store does not hold a manifest any more, which names `contents`. Returns the blobs that are
+    /// orphans now.
+    pub(crate) fn remove_manifest(&self, row: &Row, contents: &Contents) -> Vec<NamedBlob> {
+        if !self.images.write().remove(row.slot) {
+            return Vec::new();
+        }
+        self.copies.unname(key_of(&row.digest));
+        for child in &contents.children {
+            self.children.unname(child_key(row.number, child));
+        }
+        let is_orphan = |blob: &&NamedBlob| self.blobs.unname(key_of(&blob.digest)).is_orphan();
+        self.changed();
+        contents.blobs.iter().filter(is_orphan).cloned().collect()
+    }
+
+    /// Whether a repository has the manifest.
+    pub(crate) fn has_copy(&self, digest: &Digest) -> bool {
+        self.copies.get(key_of(digest)).count > 0
+    }
+
+    /// A tag names a manifest.
+    pub(crate) fn set_tag(&self, repository: &Repository, tag: &Tag, digest: &Digest, now: Seconds) {
+        let mut images = self.images.write();
+        if let Some(removed) = &mut *self.removed.lock() {
+            removed.tags.remove(&(repository.clone(), tag.clone()));
+        }
+        images.set_tag(repository, tag, digest, now);
+    }
+
+    /// A tag was seen on the walk. What was stored or removed meanwhile is newer.
+    pub(crate) fn find_tag(&self, repository: &Repository, tag: &Tag, digest: &Digest, used: Seconds) {
+        let mut images = self.images.write();
+        let removed = self.removed.lock();
+        let was_removed =
+            removed.as_ref().is_some_and(|all| all.tags.contains(&(repository.clone(), tag.clone())));
+        if !was_removed && !images.has_tag(repository, tag) {
+            images.set_tag(repository, tag, digest, used);
+        }
+    }
+
+    /// A tag is gone.
+    pub(crate) fn remove_tag(&self, repository: &Repository, tag: &Tag) {
+        let mut images = self.images.write();
+        if let Some(removed) = &mut *self.removed.lock() {
+            removed.tags.insert((repository.clone(), tag.clone()));
+        }
+        images.remove_tag(repository, tag, None);
+    }
+
+    /// The store holds a blob.
+    pub(crate) fn store_blob(&self, digest: &Digest, now: Seconds) {
+        let key = key_of(digest);
+        let mut removed = self.removed.lock();
+        if let Some(removed) = &mut *removed {
+            removed.blobs.remove(&key);
+        }
+        let known = self.blobs.hold(key, now);
+        // The walk looks for orphans when the manifests are known.
+        if known.count == 0 && removed.is_none() {
+            self.orphans.lock().add(digest.clone(), now);
+        }
+        drop(removed);
+        self.changed();
+    }
+
+    /// A blob was seen on the walk, after the manifests.
+    pub(crate) fn find_blob(&self, digest: &Digest, used: Seconds) {
+        let key = key_of(digest);
+        let removed = self.removed.lock();
+        if removed.as_ref().is_some_and(|all| all.blobs.contains(&key)) {
+            return;
+        }
+        let known = self.blobs.hold(key, used);
+        if known.count == 0 {
+            self.orphans.lock().add(digest.clone(), known.used);
+        }
+    }
+
+    pub(crate) fn use_blob(&self, digest: &Digest, now: Seconds) {
+        if self.blobs.touch(key_of(digest), now) {
+            self.changed();
+        }
+    }
+
+    /// A blob is gone.
+    pub(crate) fn remove_blob(&self, digest: &Digest) {
+        let key = key_of(digest);
+        let mut removed = self.removed.lock();
+        if let Some(removed) = &mut *removed {
+            removed.blobs.insert(key);
+        }
+        self.blobs.release(key);
+    }
+
+    /// The walk is over.
+    pub(crate) fn walk_ended(&self) {
+        *self.removed.lock() = None;
+    }
+
+    /// Puts a manifest back into the order of last uses.
+    pub(crate) fn queue(&self, slot: Slot, place: Seconds) {
+        self.images.write().queue(slot, place);
+    }
+
+    /// Whether anything changed since this was asked last.
+    pub(crate) fn take_changed(&self) -> bool {
+        self.is_changed.swap(false, Ordering::Relaxed)
+    }
+
+    /// Something changed that is worth a note.
+    pub(crate) fn changed(&self) {
+        if !self.is_changed.load(Ordering::Relaxed) {
+            self.is_changed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The memory of all tables, in bytes, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let tables = [&self.blobs, &self.children, &self.copies];
+        tables.iter().map(|table| table.memory_bytes()).sum::<usize>()
+            + self.images.read().memory_bytes()
+            + self.orphans.lock().memory_bytes()
+    }
+
+    /// What a manifest is, where it is `known` what some manifests name.
+    pub(crate) fn compose(&self, slot: Slot, known: &HashMap<Digest, Contents>) -> Composition {
+        let images = self.images.read();
+        let Some(root) = images.row(slot) else { return Composition::Gone };
+        if self.children.get(child_key(root.number, &root.digest)).count > 0 {
+            return Composition::Part;
+        }
+        let number = root.number;
+        let (mut members, mut ahead, mut lacking) = (Vec::new(), vec![root], Vec::new());
+        // By how many members each child is named, and each blob.
+        let (mut children, mut blobs) = (HashMap::<&Digest, u32>::new(), HashMap::<&Digest, _>::new());
+        while let Some(row) = ahead.pop() {
+            match known.get(&row.digest) {
+                None if row.is_held => lacking.push(row.digest.clone()),
+                None => {}
+                Some(contents) => {
+                    for child in &contents.children {
+                        let count = children.entry(child).or_default();
+                        *count += 1;
+                        let is_only_here = *count == self.children.get(child_key(number, child)).count;
+                        let row = images.find_in(number, child).and_then(|slot| images.row(slot));
+                        ahead.extend(row.filter(|row| is_only_here && row.is_held));
+                    }
+                    for blob in &contents.blobs {
+                        blobs.entry(&blob.digest).or_insert((blob, 0)).1 += 1;
+                    }
+                }
+            }
+            members.push(row);
+        }
+        if !lacking.is_empty() {
+            return Composition::Lacks(lacking);
+        }
+        drop(images);
+        let own_uses = blobs.values().filter_map(|(blob, count)| {
+            let known = self.blobs.get(key_of(&blob.digest));
+            (known.count <= *count).then_some(known.used)
+        });
+        let used = members.iter().map(|row| row.used).chain(own_uses).max().unwrap_or(0);
+        let blobs = blobs.into_values().map(|(blob, _)| blob.clone()).collect();
+        Composition::Whole(Image { members, used, blobs })
+    }
+
+    /// Whether a held index of the repository names the manifest.
+    pub(crate) fn is_part(&self, row: &Row) -> bool {
+        self.children.get(child_key(row.number, &row.digest)).count > 0
+    }
+}
+
+/// The key of a repository's manifest among those that an index names.
+fn child_key(number: Number, digest: &Digest) -> u64 {
+    key_of(digest) ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}

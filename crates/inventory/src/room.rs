@@ -1,0 +1,150 @@
+//! The room of a store against its limits, as far as it is known without I/O, and the blobs that are on their
+//! way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use policy::eviction::{self, Standing, Used};
+use storage::{Held, Usage};
+use tokio::sync::Notify;
+
+/// Stands for a limit or a size that is not known.
+const UNKNOWN: u64 = u64::MAX;
+
+/// The limits and what is known of the room below them.
+#[derive(Debug)]
+pub(crate) struct Room {
+    announced: AtomicU64,
+    cap: AtomicU64,
+    pinned: AtomicU64,
+    free: AtomicU64,
+    floor: AtomicU64,
+    is_exhausted: AtomicBool,
+    is_floor_exhausted: AtomicBool,
+    /// Rung when it is time to look whether anything has to go.
+    pub(crate) wake: Notify,
+}
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self {
+            announced: AtomicU64::new(0),
+            cap: AtomicU64::new(UNKNOWN),
+            pinned: AtomicU64::new(0),
+            free: AtomicU64::new(UNKNOWN),
+            floor: AtomicU64::new(0),
+            is_exhausted: AtomicBool::new(false),
+            is_floor_exhausted: AtomicBool::new(false),
+            wake: Notify::new(),
+        }
+    }
+
+    pub(crate) fn set_cap(&self, cap: Option<u64>) {
+        self.cap.store(cap.unwrap_or(UNKNOWN), Ordering::Relaxed);
+    }
+
+    pub(crate) fn cap(&self) -> Option<u64> {
+        known(&self.cap)
+    }
+
+    pub(crate) fn set_pinned(&self, bytes: u64) {
+        self.pinned.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The file system's free bytes, and how many of them have to stay free.
+    pub(crate) fn set_free(&self, free: Option<u64>, floor: u64) {
+        self.free.store(free.unwrap_or(UNKNOWN), Ordering::Relaxed);
+        self.floor.store(floor, Ordering::Relaxed);
+    }
+
+    /// Whether the store is over its cap and nothing more can go for now.
+    pub(crate) fn set_exhausted(&self, is_exhausted: bool) {
+        self.is_exhausted.store(is_exhausted, Ordering::Relaxed);
+    }
+
+    /// Whether too little is free and nothing more can go for now.
+    pub(crate) fn set_floor_exhausted(&self, is_exhausted: bool) {
+        self.is_floor_exhausted.store(is_exhausted, Ordering::Relaxed);
+    }
+
+    /// What the store takes.
+    pub(crate) fn used(&self, usage: &Usage) -> Used {
+        let Held { bytes: manifests, .. } = usage.manifests;
+        Used {
+            held: usage.blobs.bytes.saturating_add(manifests),
+            partial: usage.partial.bytes,
+            quarantine: usage.quarantine.bytes,
+            announced: self.announced.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn standing(&self, usage: &Usage) -> Standing {
+        Standing {
+            used: self.used(usage),
+            pinned: self.pinned.load(Ordering::Relaxed),
+            is_exhausted: self.is_exhausted.load(Ordering::Relaxed)
+                || self.is_floor_exhausted.load(Ordering::Relaxed),
+            cap: self.cap(),
+            free: known(&self.free).map(|free| (free, self.floor.load(Ordering::Relaxed))),
+        }
+    }
+}
+
+/// The room below the limit of all stores together, as of the last look.
+#[derive(Debug)]
+pub(crate) struct CommonRoom {
+    cap: AtomicU64,
+    used: AtomicU64,
+    /// Bytes of `used` that cannot go.
+    staying: AtomicU64,
+}
+
+impl CommonRoom {
+    pub(crate) fn new() -> Self {
+        Self { cap: AtomicU64::new(UNKNOWN), used: AtomicU64::new(0), staying: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn set(&self, cap: Option<u64>, used: u64, staying: u64) {
+        self.cap.store(cap.unwrap_or(UNKNOWN), Ordering::Relaxed);
+        self.used.store(used, Ordering::Relaxed);
+        self.staying.store(staying, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fits(&self, size: u64) -> bool {
+        let held = self.used.load(Ordering::Relaxed);
+        let standing = Standing {
+            used: Used { held, ..Used::default() },
+            pinned: self.staying.load(Ordering::Relaxed),
+            cap: known(&self.cap),
+            ..Standing::default()
+        };
+        eviction::fits(&standing, size)
+    }
+}
+
+/// The size of a blob that is on its way into the store. It counts as used until this is dropped.
+#[derive(Debug)]
+pub struct Announced {
+    room: Arc<Room>,
+    size: u64,
+}
+
+impl Announced {
+    pub(crate) fn new(room: Arc<Room>, size: u64) -> Self {
+        // Sizes are claims of an upstream: two of them together may exceed what a number holds.
+        let size = size.min(UNKNOWN / 1024);
+        room.announced.fetch_add(size, Ordering::Relaxed);
+        room.wake.notify_one();
+        Self { room, size }
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.room.announced.fetch_sub(self.size, Ordering::Relaxed);
+    }
+}
+
+fn known(value: &AtomicU64) -> Option<u64> {
+    Some(value.load(Ordering::Relaxed)).filter(|value| *value != UNKNOWN)
+}

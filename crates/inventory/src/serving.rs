@@ -1,0 +1,46 @@
+//! What the inventory has to learn from the program that serves the store, and have done by it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use oci::{Digest, Repository, Tag};
+use storage::{Store, StoreError};
+
+/// The program that serves a store. Both methods are called while no manifest can be stored: neither may wait
+/// for [`Inventory::storing`](crate::Inventory::storing), or for a task that does.
+#[async_trait]
+pub trait Serving: fmt::Debug + Send + Sync + 'static {
+    /// Tells whether the blob is on its way into the store.
+    fn is_filling(&self, digest: &Digest) -> bool;
+
+    /// Removes a tag, unless it names another manifest than this one by now.
+    ///
+    /// # Errors
+    /// I/O errors: the tag may still be there.
+    async fn remove_tag(&self, repository: &Repository, tag: &Tag, digest: &Digest)
+    -> Result<(), StoreError>;
+}
+
+/// A store that no program serves: a directory at rest.
+#[derive(Debug)]
+pub struct AtRest(pub Arc<dyn Store>);
+
+#[async_trait]
+impl Serving for AtRest {
+    fn is_filling(&self, _: &Digest) -> bool {
+        false
+    }
+
+    async fn remove_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<(), StoreError> {
+        match self.0.tag(repository, tag).await? {
+            Some(record) if record.digest == *digest => self.0.remove_tag(repository, tag).await,
+            Some(_) | None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The process ends between any two of the disk's calls.
+
+use storage::fs::fault::{Call, Fault, Faults};
+use storage::fs::{FsStore, open_with};
+use tempfile::TempDir;
+
+use super::*;
+
+struct Disk {
+    directory: TempDir,
+    faults: Faults,
+}
+
+impl Disk {
+    fn new() -> Self {
+        let memory = std::path::Path::new("/dev/shm");
+        let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        Self { directory: directory.unwrap(), faults: Faults::default() }
+    }
+
+    fn open(&self) -> Arc<FsStore> {
+        self.faults.reset();
+        let root = self.directory.path().join("store");
+        Arc::new(open_with(&root, metrics(), self.faults.clone(), Some("this start".to_owned())).unwrap())
+    }
+}
+
+/// Images that share a layer, an index with a platform, tags.
+async fn furnish(place: &Place) {
+    let one = place.image("app", &[("base", 100), ("one", 100)]).await;
+    place.tag("app", "v1", &one).await;
+    let amd64 = place.image("app", &[("base", 100), ("amd64", 100)]).await;
+    let index = place.index("app", &[&amd64]).await;
+    place.tag("app", "latest", &index).await;
+    let other = place.image("other/app", &[("base", 100), ("one", 100), ("other", 100)]).await;
+    place.tag("other/app", "v1", &other).await;
+    place.blob("lonely", 100).await;
+    for name in ["app", "other/app"] {
+        let blob = Digest::of(Algorithm::Sha256, &bytes("base", 100));
+        place.store.put_link(&repository(name), &blob).await.unwrap();
+    }
+    pass(700).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_at_any_point_leaves_whole_images_and_orphans() {
+    let disk = Disk::new();
+    let place = Place::over(disk.open()).await;
+    furnish(&place).await;
+    disk.faults.reset();
+    place.evict(u64::MAX).await;
+    let step_count = disk.faults.steps().len();
+    assert!(step_count > 40, "{step_count}");
+    for skip in 0..step_count {
+        let disk = Disk::new();
+        let place = Place::over(disk.open()).await;
+        furnish(&place).await;
+        disk.faults.reset();
+        disk.faults.inject(None, skip, Fault::Stop);
+        place.evict(u64::MAX).await;
+        assert!(!disk.faults.is_pending());
+        drop(place);
+        let place = Place::over(disk.open()).await;
+        place.check_no_holes(&BTreeSet::new()).await;
+        place.check().await;
+        pass(700).await;
+        place.evict(u64::MAX).await;
+        place.check().await;
+        assert_eq!(Truth::of(&*place.store).await.blobs, BTreeSet::new(), "step {skip} {:?}", place.list());
+        assert!(place.store.repositories(None, 10).await.unwrap().is_empty(), "step {skip}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_fails_leaves_whole_images_and_is_made_up_for() {
+    let disk = Disk::new();
+    let place = Place::over(disk.open()).await;
+    furnish(&place).await;
+    disk.faults.reset();
+    place.evict(u64::MAX).await;
+    let step_count = disk.faults.steps().len();
+    for skip in 0..step_count {
+        let disk = Disk::new();
+        let place = Place::over(disk.open()).await;
+        furnish(&place).await;
+        disk.faults.reset();
+        disk.faults.inject(None, skip, Fault::Errno(5));
+        place.evict(u64::MAX).await;
+        place.check_no_holes(&BTreeSet::new()).await;
+        place.check().await;
+        // The same process goes on.
+        pass(700).await;
+        place.evict(u64::MAX).await;
+        place.check().await;
+        assert_eq!(place.store.usage().blobs.bytes, 0, "step {skip}");
+        assert!(Truth::of(&*place.store).await.blobs.is_empty(), "step {skip}");
+    }
+}
+
+/// A power loss may undo what no directory was synced for.
+#[tokio::test(start_paused = true)]
+async fn no_blob_goes_before_the_removal_of_its_records_is_durable() {
+    let disk = Disk::new();
+    let place = Place::over(disk.open()).await;
+    place.image("first", &[("first", 100)]).await;
+    pass(10).await;
+    furnish(&place).await;
+    // Before the first blob goes, everything becomes durable that an earlier process has removed.
+    assert_eq!(place.evict(1).await.images, 1);
+    disk.faults.reset();
+    place.evict(u64::MAX).await;
+    let steps = disk.faults.steps();
+    let is_in = |at: usize, directory: &str| steps[at].path.to_string_lossy().contains(directory);
+    let position = |call: Call, directory: &str, is_last: bool| {
+        let mut found = (0..steps.len()).filter(|at| steps[*at].call == call && is_in(*at, directory));
+        if is_last { found.next_back() } else { found.next() }
+    };
+    let last_record = position(Call::Unlink, "/_manifests/sha256/", true).unwrap();
+    let first_blob = position(Call::Unlink, "/store/blobs/", false).unwrap();
+    let first_bytes = position(Call::Unlink, "/store/manifests/", false).unwrap();
+    assert!(last_record < first_blob && last_record < first_bytes);
+    for name in ["app", "other/app"] {
+        for directory in ["_manifests/sha256", "_tags"] {
+            let path = disk.directory.path().join("store/repositories").join(name).join(directory);
+            let unlinked = (0..steps.len())
+                .rfind(|at| steps[*at].call == Call::Unlink && steps[*at].path.parent() == Some(&path))
+                .unwrap();
+            let synced = (0..steps.len())
+                .filter(|at| steps[*at].call == Call::Sync && steps[*at].path == path)
+                .find(|at| *at > unlinked);
+            assert!(synced.is_some_and(|at| at < first_blob), "{name} {directory}");
+        }
+    }
+}

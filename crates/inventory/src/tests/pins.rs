@@ -1,0 +1,66 @@
+use storage::{Operation, StoreErrorKind};
+
+use super::*;
+use crate::inventory::PinError;
+
+#[tokio::test(start_paused = true)]
+async fn pins_outlive_the_process() {
+    let (place, _) = Place::in_memory().await;
+    let app = repository("app");
+    let one = place.image("app", &[("one", 100)]).await;
+    let two = place.image("app", &[("two", 100)]).await;
+    assert!(place.inventory.set_pinned(&app, &one, true).await.unwrap());
+    assert!(!place.inventory.set_pinned(&app, &one, true).await.unwrap());
+    assert!(place.inventory.set_pinned(&app, &two, true).await.unwrap());
+    assert!(place.inventory.set_pinned(&app, &two, false).await.unwrap());
+    let place = place.restarted().await;
+    let pinned: Vec<_> = place.list().into_iter().filter(|image| image.is_pinned).collect();
+    assert_eq!(pinned.iter().map(|image| &image.digest).collect::<Vec<_>>(), [&one]);
+    pass(700).await;
+    place.evict(u64::MAX).await;
+    assert!(place.has_manifest("app", &one).await && !place.has_manifest("app", &two).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_counts_as_soon_as_its_image_comes() {
+    let (place, _) = Place::in_memory().await;
+    let digest = Digest::of(Algorithm::Sha256, image_text(&[("layer", 10)]).as_bytes());
+    place.inventory.set_pinned(&repository("app"), &digest, true).await.unwrap();
+    place.image("app", &[("layer", 10)]).await;
+    assert!(place.list()[0].is_pinned);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_that_cannot_be_written_is_none() {
+    let (place, store) = Place::in_memory().await;
+    let digest = place.image("app", &[("layer", 10)]).await;
+    store.fail(Operation::PutNote, 0, StoreErrorKind::Full);
+    let failed = place.inventory.set_pinned(&repository("app"), &digest, true).await;
+    assert!(matches!(failed, Err(PinError::Store(_))));
+    assert!(!place.list()[0].is_pinned);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_goes_while_it_is_not_known_what_is_pinned() {
+    let (place, _) = Place::in_memory().await;
+    let digest = place.image("app", &[("layer", 10)]).await;
+    place.store.put_note("pins", &Bytes::from_static(b"\0\0\0\0")).await.unwrap();
+    let place = place.restarted().await;
+    pass(700).await;
+    assert_eq!(place.evict(u64::MAX).await, Freed::default());
+    let failed = place.inventory.set_pinned(&repository("app"), &digest, true).await;
+    assert!(matches!(failed, Err(PinError::Damaged)));
+    // The note before it counts, if there is one.
+    place.store.put_note("pinsodd", &Bytes::from_static(b"wharf-pins 1 1\nend\n")).await.unwrap();
+    let place = place.restarted().await;
+    pass(700).await;
+    assert_eq!(place.evict(u64::MAX).await.images, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_was_not_walked_takes_no_pins() {
+    let place = Place::unwalked(Arc::new(MemoryStore::new()), Limits::default());
+    let digest = Digest::of(Algorithm::Sha256, b"");
+    let failed = place.inventory.set_pinned(&repository("app"), &digest, true).await;
+    assert!(matches!(failed, Err(PinError::NotReady)));
+}

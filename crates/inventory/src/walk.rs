@@ -1,0 +1,162 @@
+//! The walk over a store, which learns all that it holds while it is in use.
+//!
+//! Manifests come first, then blobs, so that a blob that no manifest names is known as one. What is stored
+//! meanwhile is reported and known already; what is removed meanwhile is remembered until the walk is over.
+
+use futures_util::StreamExt;
+use oci::{Repository, Tag};
+use storage::StoreError;
+use tracing::{info, warn};
+
+use crate::clock::Seconds;
+use crate::failure::Failure;
+use crate::inventory::Inventory;
+use crate::notes::pins::{NAMES, PinList};
+use crate::notes::uses::{self, Uses};
+
+/// Records that are asked for at a time.
+const PAGE_COUNT: usize = 256;
+
+/// Walks the store. What an earlier walk that failed has found is not read again.
+///
+/// # Errors
+/// The first failure of the store: as long as one manifest is not known, its blobs may look unused.
+pub(crate) async fn walk(inventory: &Inventory) -> Result<(), Failure> {
+    read_pins(inventory).await?;
+    let uses = read_uses(inventory).await;
+    let mut after: Option<Repository> = None;
+    loop {
+        let name = after.as_ref().map(Repository::as_str);
+        let page = inventory.store().repositories(name, PAGE_COUNT).await?;
+        for repository in &page {
+            walk_manifests(inventory, repository, &uses).await?;
+            walk_tags(inventory, repository).await?;
+        }
+        match page.last() {
+            Some(last) if page.len() >= PAGE_COUNT => after = Some(last.clone()),
+            _ => break,
+        }
+    }
+    let mut entries = inventory.store().entries();
+    while let Some(entry) = entries.next().await {
+        let entry = entry?;
+        let noted = uses.of_blob(&entry.digest).map(|used| used.min(inventory.clock().now()));
+        let used = noted.unwrap_or_else(|| inventory.clock().past(entry.used_at));
+        inventory.model.find_blob(&entry.digest, used);
+    }
+    inventory.model.walk_ended();
+    inventory.set_complete();
+    let (registry, manifests) = (inventory.name(), inventory.manifest_count());
+    info!(registry, manifests, "all stored images are known");
+    Ok(())
+}
+
+async fn walk_manifests(inventory: &Inventory, repository: &Repository, uses: &Uses) -> Result<(), Failure> {
+    let mut after = None;
+    loop {
+        let page = inventory.store().manifests(repository, after.as_ref(), PAGE_COUNT).await?;
+        for entry in &page {
+            if is_known(inventory, repository, &entry.digest) {
+                continue;
+            }
+            // Nothing removes the manifest between the reading and the counting.
+            let _storing = inventory.storing().await;
+            let Some(contents) = inventory.contents(repository, &entry.digest).await? else { continue };
+            let noted = uses.of_manifest(repository, &entry.digest);
+            let used = noted.map_or_else(
+                || inventory.clock().past(entry.stored_at),
+                |used: Seconds| used.min(inventory.clock().now()),
+            );
+            let is_pinned = inventory.is_pinned(repository, &entry.digest);
+            inventory.model.store_manifest(repository, &entry.digest, &contents, used, is_pinned);
+        }
+        match page.last() {
+            Some(last) if page.len() >= PAGE_COUNT => after = Some(last.digest.clone()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn is_known(inventory: &Inventory, repository: &Repository, digest: &oci::Digest) -> bool {
+    let images = inventory.model.images.read();
+    let row = images.find(repository, digest).and_then(|slot| images.row(slot));
+    row.is_some_and(|row| row.is_held)
+}
+
+async fn walk_tags(inventory: &Inventory, repository: &Repository) -> Result<(), StoreError> {
+    let mut after: Option<Tag> = None;
+    loop {
+        let page = inventory.store().tags(repository, after.as_ref(), PAGE_COUNT).await?;
+        for tag in &page {
+            if let Some(record) = inventory.store().tag(repository, tag).await? {
+                // A tag of a manifest that is not held is as old as its last check.
+                let used = inventory.clock().past(record.checked_at);
+                let is_held = is_known(inventory, repository, &record.digest);
+                inventory.model.find_tag(repository, tag, &record.digest, if is_held { 0 } else { used });
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() >= PAGE_COUNT => after = Some(last.clone()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Reads the pins. If they cannot be read, nothing is removed until an operator has looked at them.
+async fn read_pins(inventory: &Inventory) -> Result<(), StoreError> {
+    if inventory.pins().is_some() {
+        return Ok(());
+    }
+    let notes = [inventory.store().note(NAMES[0]).await?, inventory.store().note(NAMES[1]).await?];
+    let registry = inventory.name();
+    match PinList::newest(notes) {
+        Some((list, is_damaged)) => {
+            if is_damaged {
+                warn!(registry, "a note of pinned images is damaged; the one before it counts");
+            }
+            inventory.set_pins(list);
+        }
+        None => warn!(
+            registry,
+            "the notes of pinned images are damaged, so no image is removed; remove them and restart"
+        ),
+    }
+    Ok(())
+}
+
+async fn read_uses(inventory: &Inventory) -> Uses {
+    let registry = inventory.name();
+    match inventory.store().note(uses::NAME).await {
+        Ok(None) => Uses::default(),
+        Ok(Some(note)) => Uses::parse(&note).unwrap_or_else(|| {
+            warn!(registry, "the note of last uses is damaged or of another version; files tell instead");
+            Uses::default()
+        }),
+        Err(error) => {
+            inventory.failed(&error.into(), "the note of last uses cannot be read; files tell instead");
+            Uses::default()
+        }
+    }
+}
+
+/// Writes the note of last uses, if something changed since it was written last.
+pub(crate) async fn write_uses(inventory: &Inventory) {
+    if !inventory.is_complete() || !inventory.model.take_changed() {
+        return;
+    }
+    let mut uses = Uses::default();
+    let mut from = Some(0);
+    while let Some(at) = from {
+        let (rows, next) = inventory.model.images.read().rows(at, PAGE_COUNT);
+        let held = rows.iter().filter(|row| row.is_held);
+        uses.manifests.extend(held.map(|row| (uses::manifest_key(&row.repository, &row.digest), row.used)));
+        from = next;
+    }
+    for piece in 0..inventory.model.blobs.piece_count() {
+        uses.blobs.extend(inventory.model.blobs.uses(piece));
+    }
+    if let Err(error) = inventory.store().put_note(uses::NAME, &uses.to_bytes()).await {
+        inventory.model.changed();
+        inventory.failed(&error.into(), "the note of last uses cannot be written");
+    }
+}
