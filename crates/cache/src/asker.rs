@@ -1,12 +1,10 @@
-//! The only access to the upstream: takes the permits, refuses if the registry is configured offline, bounds
-//! the time, and converts the upstream's errors to those of a pull.
+//! The only access to the upstream: takes the permits, refuses if the registry is configured offline, and
+//! bounds the time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use oci::{Digest, Reference, Repository};
-use policy::head_trust::Stakes;
-use upstream::{BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, Upstream};
+use upstream::Upstream;
 
 use crate::error::PullError;
 use crate::permits::{ClientPermit, PermitHolder, Permits, UpstreamPermit};
@@ -104,63 +102,9 @@ impl Asker {
 }
 
 impl Asking {
-    /// [`Upstream::head_manifest`].
-    ///
-    /// # Errors
-    /// The upstream's.
-    pub(crate) async fn head_manifest(
-        &self,
-        repository: &Repository,
-        reference: &Reference,
-        stakes: Stakes,
-    ) -> Result<Described, PullError> {
-        Ok(self.upstream.head_manifest(repository, reference, stakes).await?)
-    }
-
-    /// [`Upstream::get_manifest`].
-    ///
-    /// # Errors
-    /// The upstream's.
-    pub(crate) async fn get_manifest(
-        &self,
-        repository: &Repository,
-        reference: &Reference,
-    ) -> Result<ManifestBody, PullError> {
-        Ok(self.upstream.get_manifest(repository, reference).await?)
-    }
-
-    /// [`Upstream::head_blob`].
-    ///
-    /// # Errors
-    /// The upstream's.
-    pub(crate) async fn head_blob(
-        &self,
-        repository: &Repository,
-        digest: &Digest,
-        stakes: Stakes,
-    ) -> Result<BlobHead, PullError> {
-        Ok(self.upstream.head_blob(repository, digest, stakes).await?)
-    }
-
-    /// [`Upstream::get_blob`].
-    ///
-    /// # Errors
-    /// The upstream's own, because a transfer decides by them how to continue.
-    pub(crate) async fn get_blob(
-        &self,
-        repository: &Repository,
-        digest: &Digest,
-        range: BlobRange,
-    ) -> Result<BlobStream, upstream::Error> {
-        self.upstream.get_blob(repository, digest, range).await
-    }
-
-    /// [`Upstream::list`].
-    ///
-    /// # Errors
-    /// The upstream's.
-    pub(crate) async fn list(&self, request: &ListRequest) -> Result<ListPage, PullError> {
-        Ok(self.upstream.list(request).await?)
+    /// The upstream, for as many requests as this right covers.
+    pub(crate) fn upstream(&self) -> &dyn Upstream {
+        &*self.upstream
     }
 }
 

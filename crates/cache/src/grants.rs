@@ -93,7 +93,13 @@ impl Grants {
             Ok(()) => self.note(repository, digest),
             Err(error) if self.revokes(error) => {
                 self.recent.take(&key);
-                info!(registry = %self.shared.name, %repository, %digest, %error, "the registry revoked access");
+                info!(
+                    registry = %self.shared.name,
+                    %repository,
+                    %digest,
+                    error = telemetry::error_chain(error),
+                    "the registry revoked access"
+                );
             }
             Err(_) => {}
         }
@@ -220,7 +226,8 @@ impl Grants {
 }
 
 async fn ask_for_blob(asking: &Asking, repository: &Repository, digest: &Digest) -> Result<(), PullError> {
-    asking.head_blob(repository, digest, Stakes::Held).await.map(|_| ())
+    asking.upstream().head_blob(repository, digest, Stakes::Held).await?;
+    Ok(())
 }
 
 async fn ask_for_manifest(
@@ -229,11 +236,11 @@ async fn ask_for_manifest(
     digest: &Digest,
 ) -> Result<(), PullError> {
     let reference = Reference::Digest(digest.clone());
-    let is_proof = match asking.head_manifest(repository, &reference, Stakes::Held).await? {
+    let is_proof = match asking.upstream().head_manifest(repository, &reference, Stakes::Held).await? {
         Described::Head(ManifestHead { digest: Some(named), .. }) => named == *digest,
         // Any web page has such a head. The bytes decide.
         Described::Head(ManifestHead { digest: None, .. }) => {
-            digest.is_of_manifest(&asking.get_manifest(repository, &reference).await?.bytes)
+            digest.is_of_manifest(&asking.upstream().get_manifest(repository, &reference).await?.bytes)
         }
         Described::Whole(body) => digest.is_of_manifest(&body.bytes),
     };

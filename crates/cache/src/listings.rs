@@ -131,7 +131,7 @@ impl Listings {
             let (shared, asking) = (self.shared.clone(), self.asker.ask());
             let (repository, key) = flight_key.clone();
             async move {
-                let page = asking?.list(&request).await?;
+                let page = asking?.upstream().list(&request).await?;
                 let media_type =
                     page.media_type.map_or_else(|| "application/json".to_owned(), |it| it.to_string());
                 let list = StoredList {

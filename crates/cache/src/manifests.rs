@@ -155,7 +155,7 @@ impl Manifests {
             let (repository, reference) = (repository.clone(), Reference::Digest(digest.clone()));
             async move {
                 let asking = asking?;
-                match asking.head_manifest(&repository, &reference, Stakes::Nothing).await? {
+                match asking.upstream().head_manifest(&repository, &reference, Stakes::Nothing).await? {
                     Described::Head(head) => Ok(Description::Head(head)),
                     Described::Whole(body) => {
                         let (media_type, verified) =

@@ -248,7 +248,7 @@ impl Blobs {
         let _client = self.asker.admit()?;
         let ask = || {
             let (asking, repository, digest) = (self.asker.ask(), repository.clone(), digest.clone());
-            async move { Ok(asking?.head_blob(&repository, &digest, Stakes::Nothing).await?.size) }
+            async move { Ok(asking?.upstream().head_blob(&repository, &digest, Stakes::Nothing).await?.size) }
         };
         let key = (repository.clone(), digest.clone());
         let (size, joined) = self.size_flights.join_or_start(key, ask).await;

@@ -75,7 +75,7 @@ impl Transfer {
             return Some(size);
         }
         let asking = self.asking();
-        let head = asking.head_blob(&self.repository, &self.digest, Stakes::Nothing);
+        let head = asking.upstream().head_blob(&self.repository, &self.digest, Stakes::Nothing);
         tokio::time::timeout(SIZE_WAIT_MAX, head).await.ok()?.ok()?.size
     }
 }

@@ -1,19 +1,23 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use oci::{Digest, Reference, Repository};
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
-use upstream::{Error, ErrorKind};
+use policy::head_trust::Stakes;
+use upstream::{
+    BlobHead, BlobRange, BlobStream, Described, Error, ErrorKind, ListPage, ListRequest, ManifestBody,
+};
 
 use super::*;
 use crate::permits::Bounds;
 
-/// An upstream with one kind of error.
+/// An upstream that fails.
 #[derive(Debug)]
-struct Failing(ErrorKind);
+struct Failing;
 
 impl Failing {
     fn fail<T>(&self) -> Result<T, Error> {
-        Err(Error::new(self.0, "memory.test", "failed on purpose"))
+        Err(Error::new(ErrorKind::NotFound, "memory.test", "failed on purpose"))
     }
 }
 
@@ -65,7 +69,7 @@ impl PermitHolder for Holder {
     }
 }
 
-fn asker(is_offline: bool, bounds: Bounds, kind: ErrorKind) -> Asker {
+fn asker(is_offline: bool, bounds: Bounds) -> Asker {
     let tags = TagRule {
         ttl: Duration::ZERO,
         stale_if_error: StaleLimit::Forever,
@@ -73,7 +77,7 @@ fn asker(is_offline: bool, bounds: Bounds, kind: ErrorKind) -> Asker {
         offline: is_offline,
     };
     let permits = Permits::new(bounds, Bounds::new(100, 100));
-    Asker::new("memory.test".into(), Arc::new(Failing(kind)), &Settings::new(tags), permits)
+    Asker::new("memory.test".into(), Arc::new(Failing), &Settings::new(tags), permits)
 }
 
 fn holder(has_clients: bool) -> Arc<dyn PermitHolder> {
@@ -82,7 +86,7 @@ fn holder(has_clients: bool) -> Arc<dyn PermitHolder> {
 
 #[test]
 fn offline_every_request_is_refused_without_a_permit() {
-    let asker = asker(true, Bounds::new(0, 0), ErrorKind::NotFound);
+    let asker = asker(true, Bounds::new(0, 0));
     assert_eq!(asker.admit().err(), Some(PullError::Offline));
     assert_eq!(asker.ask().err(), Some(PullError::Offline));
     assert_eq!(asker.permit_transfer(&holder(true)).err(), Some(PullError::Offline));
@@ -90,7 +94,7 @@ fn offline_every_request_is_refused_without_a_permit() {
 
 #[test]
 fn a_permit_is_released_with_its_request() {
-    let asker = asker(false, Bounds::new(1, 1), ErrorKind::NotFound);
+    let asker = asker(false, Bounds::new(1, 1));
     let client = asker.admit().unwrap();
     assert_eq!(asker.admit().err(), Some(PullError::Overloaded));
     let asking = asker.ask().unwrap();
@@ -103,7 +107,7 @@ fn a_permit_is_released_with_its_request() {
 
 #[test]
 fn a_transfer_without_clients_gives_way_to_a_client_and_makes_no_other_give_way() {
-    let asker = asker(false, Bounds::new(1, 1), ErrorKind::NotFound);
+    let asker = asker(false, Bounds::new(1, 1));
     let (left, other, followed) = (holder(false), holder(false), holder(true));
     asker.permit_transfer(&left).unwrap();
     assert_eq!(asker.permit_transfer(&other).err(), Some(PullError::Overloaded));
@@ -112,31 +116,9 @@ fn a_transfer_without_clients_gives_way_to_a_client_and_makes_no_other_give_way(
     assert_eq!(asker.ask().err(), Some(PullError::Overloaded), "one that is followed stays");
 }
 
-#[tokio::test]
-async fn upstream_errors_become_pull_errors() {
-    let repository: Repository = "library/app".parse().unwrap();
-    let digest = Digest::of(oci::Algorithm::Sha256, b"blob");
-    for (kind, is_outage, is_definite_no) in [
-        (ErrorKind::NotFound, false, true),
-        (ErrorKind::Denied, false, true),
-        (ErrorKind::Unconfirmed, true, false),
-        (ErrorKind::Throttled, true, false),
-        (ErrorKind::Unreachable, true, false),
-        (ErrorKind::TimedOut, true, false),
-        (ErrorKind::Resting, true, false),
-        (ErrorKind::Invalid, true, false),
-        (ErrorKind::Interrupted, true, false),
-        (ErrorKind::Overloaded, true, false),
-    ] {
-        let asking = asker(false, Bounds::new(1, 1), kind).ask().unwrap();
-        let error = asking.head_blob(&repository, &digest, Stakes::Nothing).await.unwrap_err();
-        assert_eq!((error.is_outage(), error.is_definite_no()), (is_outage, is_definite_no), "{kind:?}");
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_document_has_a_deadline_that_names_the_registry() {
-    let asker = asker(false, Bounds::new(1, 1), ErrorKind::NotFound);
+    let asker = asker(false, Bounds::new(1, 1));
     let never = std::future::pending::<Result<(), PullError>>();
     let error = asker.within_deadline(never).await.unwrap_err();
     assert!(matches!(&error, PullError::UpstreamUnavailable { timed_out: true, .. }), "{error}");

@@ -60,3 +60,22 @@ fn errors_with_the_same_message_are_equal_whatever_caused_them() {
     assert!(causes(&plain).is_empty());
     assert_ne!(plain, PullError::timed_out("registry.example broke the connection off"));
 }
+
+#[test]
+fn upstream_errors_become_pull_errors() {
+    for (kind, is_outage, is_definite_no) in [
+        (ErrorKind::NotFound, false, true),
+        (ErrorKind::Denied, false, true),
+        (ErrorKind::Unconfirmed, true, false),
+        (ErrorKind::Throttled, true, false),
+        (ErrorKind::Unreachable, true, false),
+        (ErrorKind::TimedOut, true, false),
+        (ErrorKind::Resting, true, false),
+        (ErrorKind::Invalid, true, false),
+        (ErrorKind::Interrupted, true, false),
+        (ErrorKind::Overloaded, true, false),
+    ] {
+        let error = PullError::from(upstream::Error::new(kind, "registry.example", "failed"));
+        assert_eq!((error.is_outage(), error.is_definite_no()), (is_outage, is_definite_no), "{kind:?}");
+    }
+}

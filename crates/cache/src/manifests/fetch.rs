@@ -118,7 +118,7 @@ impl ManifestFetcher {
         reference: &Reference,
         promised: Option<&Digest>,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
-        let body = asking.get_manifest(repository, reference).await?;
+        let body = asking.upstream().get_manifest(repository, reference).await?;
         self.check(repository, reference, promised, body)
     }
 

@@ -33,7 +33,8 @@ pub(super) async fn check(
 ) -> Result<TagCheck, PullError> {
     let reference = Reference::Tag(tag);
     fetcher.refuse_suspect(repository, &reference)?;
-    let (media_type, verified) = match asking.head_manifest(repository, &reference, stakes).await? {
+    let (media_type, verified) = match asking.upstream().head_manifest(repository, &reference, stakes).await?
+    {
         Described::Head(head) => match from_head(head) {
             Some(check) => return Ok(check),
             None => fetcher.fetch(asking, repository, &reference).await?,

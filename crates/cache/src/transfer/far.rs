@@ -121,7 +121,7 @@ impl Transfer {
         let connection = self.blobs.connections.open();
         let expected = Expected(fill);
         let request = BlobRange::Last(length);
-        let answer = self.asking().get_blob(&self.repository, &self.digest, request).await;
+        let answer = self.asking().upstream().get_blob(&self.repository, &self.digest, request).await;
         let stream = answer.map_err(Stop::Upstream)?;
         fill.claims().note_range();
         let Some(size) = stream.size.filter(|size| size.saturating_sub(length) == stream.start) else {

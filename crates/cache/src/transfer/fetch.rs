@@ -72,7 +72,7 @@ impl Transfer {
             // A response that has arrived is used even if the span was taken over: it says something about
             // ranges.
             biased;
-            answer = asking.get_blob(&self.repository, &self.digest, request) => answer,
+            answer = asking.upstream().get_blob(&self.repository, &self.digest, request) => answer,
             () = fill.claims().taken_over(span) => return Err(Stop::TakenOver),
         };
         let refuses_parts = match &answer {

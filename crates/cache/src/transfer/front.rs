@@ -97,7 +97,7 @@ impl Transfer {
     /// Whether the registry answers a HEAD of the blob.
     async fn registry_is_there(&self) -> bool {
         let asking = self.asking();
-        let head = asking.head_blob(&self.repository, &self.digest, Stakes::Nothing);
+        let head = asking.upstream().head_blob(&self.repository, &self.digest, Stakes::Nothing);
         tokio::time::timeout(SIGN_WAIT_MAX, head).await.is_ok_and(|head| head.is_ok())
     }
 

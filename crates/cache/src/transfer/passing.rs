@@ -47,7 +47,7 @@ pub(crate) async fn pass(
     resolve: impl FnOnce(u64) -> Result<ByteRange, PullError>,
 ) -> Result<Passage, PullError> {
     let request = if from == 0 { BlobRange::Whole } else { BlobRange::From(from) };
-    let stream = asking.get_blob(&transfer.repository, &transfer.digest, request).await?;
+    let stream = asking.upstream().get_blob(&transfer.repository, &transfer.digest, request).await?;
     let told = match stream.size {
         None => transfer.look_up_size().await,
         told => told,
@@ -107,7 +107,7 @@ pub(super) async fn pass_on(
         (_, true) => BlobRange::From(start),
         (_, false) => BlobRange::Span(rest.range),
     };
-    let stream = asking.get_blob(&transfer.repository, &transfer.digest, request).await?;
+    let stream = asking.upstream().get_blob(&transfer.repository, &transfer.digest, request).await?;
     if stream.size.is_some_and(|size| size != rest.size) {
         return Err(PullError::unavailable("the upstream changed the blob's size"));
     }

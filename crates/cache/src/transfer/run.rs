@@ -58,7 +58,7 @@ impl Transfer {
                     registry = %self.registry(),
                     repository = %self.repository,
                     digest = %self.digest,
-                    %error,
+                    error = telemetry::error_chain(&error),
                     "fill ended"
                 );
                 writer.fail(error);
@@ -134,7 +134,7 @@ impl Transfer {
     async fn use_complete_spool(&self, fill: &Arc<Fill>, spool: &Arc<Spool>) -> Result<(), PullError> {
         let Some(size) = spool.size().filter(|size| *size == spool.watermark()) else { return Ok(()) };
         if self.settings().links {
-            self.asking().head_blob(&self.repository, &self.digest, Stakes::Held).await?;
+            self.asking().upstream().head_blob(&self.repository, &self.digest, Stakes::Held).await?;
         }
         fill.set_size(size);
         Ok(())

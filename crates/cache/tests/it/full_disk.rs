@@ -215,6 +215,17 @@ async fn t13_without_a_permit_the_reader_that_the_window_has_passed_gets_an_erro
     assert!(told.contains("too many"), "{told}");
 }
 
+/// Pulls the blob with a pause after each piece.
+async fn pull_with_pauses(world: &World, digest: &Digest, blob: &Bytes, pause: Duration) {
+    let mut reader = world.get(digest).await.unwrap().body.unwrap();
+    let mut came = BytesMut::new();
+    while let Some(bytes) = next(&mut reader).await {
+        came.extend_from_slice(&bytes.unwrap());
+        tokio::time::sleep(pause).await;
+    }
+    assert!(came == *blob);
+}
+
 #[tokio::test(start_paused = true)]
 async fn t04_with_a_full_disk_a_slow_reader_does_not_slow_the_others() {
     let blob = noise(30 << 20);
@@ -224,15 +235,7 @@ async fn t04_with_a_full_disk_a_slow_reader_does_not_slow_the_others() {
         world.upstream.set_manner(Manner { pace: Duration::from_micros(100), ..Manner::default() });
         faults.inject(None, 0, Fault::Stop);
         let (world, digest, blob) = (&world, &digest, &blob);
-        let slow = |_| async move {
-            let mut reader = world.get(digest).await.unwrap().body.unwrap();
-            let mut came = BytesMut::new();
-            while let Some(bytes) = next(&mut reader).await {
-                came.extend_from_slice(&bytes.unwrap());
-                tokio::time::sleep(Duration::from_secs(9)).await;
-            }
-            assert!(came == *blob);
-        };
+        let slow = |_| pull_with_pauses(world, digest, blob, Duration::from_secs(9));
         let fast = async {
             let reader = world.get(digest).await.unwrap().body.unwrap();
             let began = tokio::time::Instant::now();
@@ -252,15 +255,7 @@ async fn t04_readers_of_the_same_pace_share_one_transfer_however_slow_they_are()
     let digest = world.upstream.put_blob(&blob);
     faults.inject(None, 0, Fault::Stop);
     let (world, digest, blob) = (&world, &digest, &blob);
-    let slow = |_| async move {
-        let mut reader = world.get(digest).await.unwrap().body.unwrap();
-        let mut came = BytesMut::new();
-        while let Some(bytes) = next(&mut reader).await {
-            came.extend_from_slice(&bytes.unwrap());
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        assert!(came == *blob);
-    };
+    let slow = |_| pull_with_pauses(world, digest, blob, Duration::from_secs(1));
     join_all((0..3).map(slow)).await;
     assert_eq!(world.upstream.count("GET blob"), 1);
 }
