@@ -46,6 +46,14 @@ pub(crate) enum Ended {
     Failed,
 }
 
+/// The result of a look at an image.
+enum Looked {
+    Gone,
+    /// It stays, and this is its place in line.
+    Stays(Seconds),
+    Goes(Image),
+}
+
 /// Removes images and orphans of one store. One at a time does so.
 #[derive(Debug)]
 pub(crate) struct Evictor<'a> {
@@ -195,8 +203,10 @@ impl Evictor<'_> {
         let mut known = HashMap::new();
         for _ in 0..LOOK_COUNT_MAX {
             // What is not known is read before anything waits for the removal.
-            if let Some(place) = self.look(slot, &mut known, place, now).await? {
-                return Ok(Some(place));
+            match self.look(slot, &mut known, place, now).await? {
+                Looked::Stays(place) => return Ok(Some(place)),
+                Looked::Gone => return Ok(None),
+                Looked::Goes(image) => self.unsynced.note(self.inventory, &image).await,
             }
             let alone = self.inventory.gate().write().await;
             match self.inventory.model.compose(slot, &known) {
@@ -216,22 +226,25 @@ impl Evictor<'_> {
         Ok(Some(now))
     }
 
-    /// Learns what an image names. Returns its place in line if it must stay.
+    /// Learns what an image names, and whether it may go.
     async fn look(
         &self,
         slot: Slot,
         known: &mut HashMap<Digest, Contents>,
         place: Seconds,
         now: Seconds,
-    ) -> Result<Option<Seconds>, Failure> {
+    ) -> Result<Looked, Failure> {
         for _ in 0..LOOK_COUNT_MAX {
             match self.inventory.model.compose(slot, known) {
-                Composition::Gone => return Ok(None),
-                Composition::Part => return Ok(Some(now)),
-                Composition::Whole(image) => return Ok(self.place_of_staying(&image, place, now)),
+                Composition::Gone => return Ok(Looked::Gone),
+                Composition::Part => return Ok(Looked::Stays(now)),
+                Composition::Whole(image) => {
+                    let staying = self.place_of_staying(&image, place, now);
+                    return Ok(staying.map_or(Looked::Goes(image), Looked::Stays));
+                }
                 Composition::Lacks(digests) => {
                     let row = self.inventory.model.images.read().row(slot);
-                    let Some(row) = row else { return Ok(None) };
+                    let Some(row) = row else { return Ok(Looked::Gone) };
                     for digest in digests {
                         let contents = self.inventory.contents(&row.repository, &digest).await?;
                         // Of a manifest whose bytes are lost, the counts stay as they are until the next
@@ -241,7 +254,7 @@ impl Evictor<'_> {
                 }
             }
         }
-        Ok(Some(now))
+        Ok(Looked::Stays(now))
     }
 
     fn place_of_staying(&self, image: &Image, place: Seconds, now: Seconds) -> Option<Seconds> {
@@ -295,7 +308,7 @@ impl Evictor<'_> {
             let orphans = inventory.model.remove_manifest(row, contents);
             let is_shared = inventory.model.has_copy(&row.digest);
             let manifest_bytes = if is_shared { 0 } else { contents.manifest_bytes };
-            batch.add_manifest(&row.repository, &row.digest, manifest_bytes, orphans);
+            batch.add_manifest(&row.repository, manifest_bytes, orphans);
         }
         batch.add_image(image);
         Ok(())

@@ -114,7 +114,7 @@ impl Keeper {
     }
 
     /// Walks the store until that has succeeded.
-    async fn learn(&self) {
+    pub(crate) async fn learn(&self) {
         let mut pause = WALK_PAUSE;
         while let Err(error) = walk::walk(&self.inventory).await {
             self.inventory
@@ -122,6 +122,7 @@ impl Keeper {
             time::sleep(pause).await;
             pause = (pause * 2).min(WALK_PAUSE_MAX);
         }
+        self.turn.lock().await.read(&self.inventory).await;
     }
 
     async fn woken(&self, earliest: Instant) {
@@ -265,9 +266,16 @@ impl Keeper {
     async fn pinned_bytes(&self) -> u64 {
         let Some(list) = self.inventory.pins() else { return 0 };
         let mut blobs = HashSet::<NamedBlob>::new();
-        for (repository, digest) in &list.pins {
-            if let Ok(Some(contents)) = self.inventory.contents(repository, digest).await {
-                blobs.extend(contents.blobs);
+        let mut ahead: Vec<_> = list.pins.iter().cloned().collect();
+        let mut seen: HashSet<_> = list.pins.into_iter().collect();
+        while let Some((repository, digest)) = ahead.pop() {
+            let Ok(Some(contents)) = self.inventory.contents(&repository, &digest).await else { continue };
+            blobs.extend(contents.blobs);
+            for child in contents.children {
+                let child = (repository.clone(), child);
+                if seen.insert(child.clone()) {
+                    ahead.push(child);
+                }
             }
         }
         blobs.iter().filter_map(|blob| blob.size).fold(0, u64::saturating_add)

@@ -285,3 +285,6 @@ impl Model {
 fn child_key(number: Number, digest: &Digest) -> u64 {
     key_of(digest) ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! What the inventory notes for the next process: when each content was last used, and which images are
-//! pinned.
+//! The notes for the next process: last uses, pinned images, and manifests whose removal may be unfinished.
 
+pub(crate) mod leftovers;
 pub(crate) mod pins;
 pub(crate) mod uses;

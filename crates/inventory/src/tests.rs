@@ -110,7 +110,7 @@ impl Place {
 
     pub(crate) async fn over(store: Arc<dyn Store>) -> Self {
         let place = Self::unwalked(store, Limits::default());
-        walk::walk(&place.inventory).await.unwrap();
+        place.keeper.learn().await;
         place
     }
 

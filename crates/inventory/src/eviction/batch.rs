@@ -12,6 +12,7 @@ use crate::clock::Seconds;
 use crate::contents::NamedBlob;
 use crate::inventory::Inventory;
 use crate::model::Image;
+use crate::notes::leftovers;
 use crate::short_digest::key_of;
 
 /// For so long no manifest can be stored while blobs are removed.
@@ -19,9 +20,6 @@ const HOLD_MAX: Duration = Duration::from_millis(20);
 
 /// Repositories whose removals are made durable at a time.
 const SYNC_COUNT: usize = 64;
-
-/// Manifests that could not be removed and are tried again, at the most.
-const LEFT_COUNT_MAX: usize = 1024;
 
 /// What a run removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +54,25 @@ impl Default for Unsynced {
 }
 
 impl Unsynced {
+    /// Takes over what an earlier process may have left.
+    pub(crate) async fn read(&mut self, inventory: &Inventory) {
+        match inventory.store().note(leftovers::NAME).await {
+            Ok(note) => self.manifests.extend(note.iter().flat_map(|note| leftovers::parse(note))),
+            Err(error) => inventory.failed(&error.into(), "the note of unfinished removals cannot be read"),
+        }
+    }
+
+    /// Notes that the bytes of these manifests are about to go. If the note cannot be written, an end of the
+    /// process leaves some bytes behind.
+    pub(super) async fn note(&mut self, inventory: &Inventory, image: &Image) {
+        let held = image.members.iter().filter(|row| row.is_held);
+        self.manifests.extend(held.map(|row| row.digest.clone()));
+        let note = leftovers::to_bytes(&self.manifests);
+        if let Err(error) = inventory.store().put_note(leftovers::NAME, &note).await {
+            inventory.failed(&error.into(), "the note of unfinished removals cannot be written");
+        }
+    }
+
     async fn sync(&mut self, inventory: &Inventory) -> Result<(), StoreError> {
         if self.is_everything {
             let mut after: Option<Repository> = None;
@@ -86,7 +103,6 @@ impl Unsynced {
 pub(super) struct Batch {
     image_count: u64,
     repositories: BTreeSet<Repository>,
-    manifests: Vec<Digest>,
     /// Blobs that nothing names any more, with the repository that did.
     blobs: Vec<(Option<Repository>, Digest)>,
     claimed_bytes: u64,
@@ -119,12 +135,10 @@ impl Batch {
     pub(super) fn add_manifest(
         &mut self,
         repository: &Repository,
-        digest: &Digest,
         manifest_bytes: u64,
         orphans: Vec<NamedBlob>,
     ) {
         self.repositories.insert(repository.clone());
-        self.manifests.push(digest.clone());
         self.claimed_bytes = self.claimed_bytes.saturating_add(manifest_bytes);
         for blob in orphans {
             self.claimed_bytes = self.claimed_bytes.saturating_add(blob.size.unwrap_or(0));
@@ -140,13 +154,12 @@ impl Batch {
 
     /// Makes the removals durable and removes what nothing needs any more.
     pub(super) async fn finish(self, inventory: &Inventory, unsynced: &mut Unsynced) -> Done {
-        if self.repositories.is_empty() && self.blobs.is_empty() {
+        if self.repositories.is_empty() && self.blobs.is_empty() && unsynced.manifests.is_empty() {
             return Done::default();
         }
         let freed = Freed { images: self.image_count, bytes: 0 };
         let mut done = Done { freed, ..Done::default() };
         unsynced.repositories.extend(self.repositories.iter().cloned());
-        unsynced.manifests.extend(self.manifests.iter().cloned());
         if let Err(error) = unsynced.sync(inventory).await {
             inventory.failed(&error.into(), "removals cannot be made durable, so no blob is removed");
             // The blobs are orphans until the disk is well again.
@@ -174,7 +187,7 @@ async fn remove_manifests(inventory: &Inventory, unsynced: &mut Unsynced, done: 
             Err(error) => {
                 inventory.failed(&error.into(), "a manifest that no repository has cannot be removed");
                 done.failure_count += 1;
-                if unsynced.manifests.len() < LEFT_COUNT_MAX {
+                if unsynced.manifests.len() < leftovers::COUNT_MAX {
                     unsynced.manifests.insert(digest);
                 }
             }

@@ -87,6 +87,22 @@ async fn of_each_repository_the_tags_that_were_used_most_recently_stay() {
     place.check().await;
 }
 
+/// The index has an old tag only, and the platform below it one that stays.
+#[tokio::test(start_paused = true)]
+async fn an_image_stays_when_a_platform_of_it_has_a_tag_that_stays() {
+    let (place, _) = Place::in_memory().await;
+    let amd64 = place.image("app", &[("amd64", 10)]).await;
+    let index = place.index("app", &[&amd64]).await;
+    place.tag("app", "v1", &index).await;
+    place.tag("app", "v1-amd64", &amd64).await;
+    pass(10).await;
+    place.inventory.manifest_used(&repository("app"), &amd64);
+    place.keeper.set_limits(Limits { keep_tags: Some(1), ..Limits::default() });
+    pass(700).await;
+    run_for(&place, 5).await;
+    assert!(place.has_manifest("app", &index).await && place.has_manifest("app", &amd64).await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_blob_that_is_announced_gets_room_ahead() {
     let (place, _) = Place::in_memory().await;
@@ -122,7 +138,8 @@ async fn nothing_fits_when_the_rest_was_used_a_moment_ago() {
 #[tokio::test(start_paused = true)]
 async fn pinned_bytes_are_no_room() {
     let (place, _) = Place::in_memory().await;
-    let pinned = place.image("app", &[("pinned", 8_000)]).await;
+    let platform = place.image("app", &[("pinned", 8_000)]).await;
+    let pinned = place.index("app", &[&platform]).await;
     place.inventory.set_pinned(&repository("app"), &pinned, true).await.unwrap();
     place.keeper.set_limits(Limits { max: Some(Cap::Bytes(10_000)), ..Limits::default() });
     run_for(&place, 1).await;

@@ -213,7 +213,7 @@ async fn no_order_of_events_makes_a_hole_or_a_wrong_count() {
         pass(2000).await;
         life.place.evict(u64::MAX).await;
         life.place.check().await;
-        assert_eq!(life.place.store.usage().blobs.bytes, 0, "seed {seed}");
+        assert_eq!(life.place.used(), 0, "seed {seed}");
         assert!(life.place.store.repositories(None, 10).await.unwrap().is_empty(), "seed {seed}");
     }
 }
