@@ -1,7 +1,7 @@
 //! The contents that a manifest names.
 //!
 //! The reader goes by the document's structure alone. What a manifest adds to the counts when it is stored is
-//! taken off when it is removed, so both readings must agree, whatever media type the manifest came with. A
+//! taken off when it is removed, so both readings must agree, independent of the manifest's media type. A
 //! reading that finds too much keeps a blob longer than needed; one that finds too little would remove a blob
 //! in use.
 

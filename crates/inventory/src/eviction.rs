@@ -1,7 +1,7 @@
 //! The removal of images, safe at every point where the process or the machine may end.
 //!
 //! An image goes in this order: its tags, its manifests, and, once that is durable, the bytes of the
-//! manifests and the blobs that nothing else names. Whatever an end in between leaves is a blob that no
+//! manifests and the blobs that nothing else names. If the process ends in between, it leaves a blob that no
 //! manifest names, never an image with a hole.
 
 mod batch;
@@ -68,7 +68,8 @@ pub(crate) struct Evictor<'a> {
 }
 
 impl Evictor<'_> {
-    /// Removes what was used least recently, at `until` at the latest, until `wanted` bytes are free.
+    /// Removes the least recently used images and orphans, none with a last use after `until`, until `wanted`
+    /// bytes are free.
     pub(crate) async fn run(&mut self, wanted: u64, until: Seconds) -> (Freed, Ended) {
         let mut freed = Freed::default();
         let mut failure_count = 0;
@@ -162,7 +163,7 @@ impl Evictor<'_> {
         };
         match may_go(&candidate, self.reason, self.limits) {
             Verdict::Go if known.used <= place => {
-                // The size is what the file has; an orphan that is gone already has none.
+                // An orphan that is gone already has no size.
                 let size = self.inventory.store().open(&digest).await.ok().flatten().map(|blob| blob.size());
                 batch.add_orphan(digest, size.unwrap_or(0));
             }
@@ -202,7 +203,7 @@ impl Evictor<'_> {
     ) -> Result<Option<Seconds>, Failure> {
         let mut known = HashMap::new();
         for _ in 0..LOOK_COUNT_MAX {
-            // What is not known is read before anything waits for the removal.
+            // Manifests are read before the gate is closed.
             match self.look(slot, &mut known, place, now).await? {
                 Looked::Stays(place) => return Ok(Some(place)),
                 Looked::Gone => return Ok(None),

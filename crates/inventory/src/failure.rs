@@ -6,9 +6,9 @@ use oci::Digest;
 use storage::StoreError;
 use telemetry::StoreCall;
 
-/// The store failed.
+/// A failure of the store.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// A call failed.
     #[error(transparent)]
     Store(#[from] StoreError),

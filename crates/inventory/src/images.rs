@@ -1,6 +1,6 @@
 //! The manifests and tags of a store, by number, and the order in which manifests were last used.
 //!
-//! The order is lazy: a use changes a time and nothing else. Whoever takes the oldest compares its place in
+//! The order is lazy: a use changes a time and nothing else. Eviction takes the oldest, compares its place in
 //! the order with its time, and puts it back if it was used since.
 
 use std::cmp::Reverse;
@@ -93,7 +93,7 @@ pub(crate) struct Images {
     first_free_tag: u32,
     tag_index: HashTable<u32>,
     repositories: Repositories,
-    /// What the short forms of SHA-512 digests lack, and how many manifests have the digest.
+    /// The second halves of SHA-512 digests, and the number of manifests with each digest.
     rests: HashMap<ShortDigest, (Rest, u32)>,
     order: BinaryHeap<Reverse<(Seconds, Slot)>>,
     hasher: RandomState,
@@ -156,7 +156,7 @@ impl Images {
         *last = used.max(*last);
     }
 
-    /// What is known of a manifest; `None`: the number is free.
+    /// Returns a manifest; `None`: the number is free.
     pub(crate) fn row(&self, slot: Slot) -> Option<Row> {
         let entry = self.entries.get(slot as usize)?;
         let repository = self.repositories.name(entry.repository)?.clone();

@@ -1,4 +1,5 @@
-//! The inventory of one store: what the program that serves it reports, and what it may ask.
+//! The inventory of one store: it takes reports from the program that serves the store, and answers its
+//! questions.
 
 use std::fmt;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub struct Storing {
     _shared: tokio::sync::OwnedRwLockReadGuard<()>,
 }
 
-/// An image, for those who list them.
+/// An image in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageEntry {
     /// Its repository.
@@ -87,7 +88,7 @@ pub enum PinError {
     /// The pins are not read yet.
     #[error("the pinned images are not read yet; try again in a moment")]
     NotReady,
-    /// The notes of pins are damaged, so that this list would replace pins that nobody knows.
+    /// The notes of pins are damaged, so that a new list would replace unknown pins.
     #[error("the notes of pinned images, {} and {}, are damaged; remove both and restart to begin anew", NAMES[0], NAMES[1])]
     Damaged,
     /// The store failed; nothing is changed.
@@ -194,7 +195,7 @@ impl Inventory {
     pub fn fits(&self, size: u64) -> bool {
         let mut standing = self.room.standing(&self.store.usage());
         if !self.is_complete() {
-            // Nothing is removed yet, and what is used is not known for sure: the disk decides.
+            // wharf removes nothing yet, and the usage may be incomplete, so the disk decides.
             standing.free = None;
         }
         let common = self.common.read().clone();
@@ -271,7 +272,7 @@ impl Inventory {
         self.model.memory_bytes()
     }
 
-    /// What the store takes.
+    /// The store's usage, with announced blobs.
     pub(crate) fn used(&self) -> Used {
         self.room.used(&self.store.usage())
     }
@@ -324,7 +325,7 @@ impl Inventory {
         list.pins.contains(&(repository.clone(), digest.clone()))
     }
 
-    /// The last use of what was used least recently, manifest or orphan, at `until` at the latest.
+    /// The last use of the least recently used manifest or orphan, if it is not after `until`.
     pub(crate) fn oldest(&self, until: Seconds) -> Option<Seconds> {
         let orphan = self.model.orphans.lock().oldest().filter(|used| *used <= until);
         for _ in 0..SEARCH_COUNT_MAX {
@@ -337,7 +338,7 @@ impl Inventory {
         orphan
     }
 
-    /// What a stored manifest names. `None`: the store does not have its bytes any more.
+    /// The contents that a stored manifest names. `None`: the store no longer has its bytes.
     ///
     /// # Errors
     /// I/O errors.

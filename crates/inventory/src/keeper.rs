@@ -1,4 +1,5 @@
-//! The keeper of one store: walks it, keeps it to its limits, and notes what the next process has to know.
+//! The keeper of one store: it walks the store, keeps it to its limits, and writes the notes for the next
+//! process.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -66,9 +67,9 @@ pub enum PurgeError {
     /// It is not there, a part of another image, or one of its blobs is on its way in.
     #[error("there is no such image, or it is in use or a part of another one")]
     NotRemoved,
-    /// The store failed; what is left is removed by the next try.
-    #[error("the store failed: {0}")]
-    Store(String),
+    /// The store failed. Part of the image may be gone; the next try removes the rest.
+    #[error("the store failed")]
+    Store(#[source] Failure),
 }
 
 impl Keeper {
@@ -113,16 +114,25 @@ impl Keeper {
         walk::write_uses(&self.inventory).await;
     }
 
+    /// Walks the store once, for a program that does not [`run`](Self::run) the keeper.
+    ///
+    /// # Errors
+    /// The first failure of the store. Another walk continues where this one failed.
+    pub async fn walk(&self) -> Result<(), Failure> {
+        walk::walk(&self.inventory).await?;
+        self.turn.lock().await.read(&self.inventory).await;
+        Ok(())
+    }
+
     /// Walks the store until that has succeeded.
-    pub(crate) async fn learn(&self) {
+    async fn learn(&self) {
         let mut pause = WALK_PAUSE;
-        while let Err(error) = walk::walk(&self.inventory).await {
+        while let Err(error) = self.walk().await {
             self.inventory
                 .failed(&error, "not all stored images are known, so none is removed; trying again");
             time::sleep(pause).await;
             pause = (pause * 2).min(WALK_PAUSE_MAX);
         }
-        self.turn.lock().await.read(&self.inventory).await;
     }
 
     async fn woken(&self, earliest: Instant) {
@@ -157,7 +167,7 @@ impl Keeper {
         self.make_room_until(bytes, reason, Seconds::MAX).await.0
     }
 
-    /// As [`make_room`](Self::make_room), of what was last used at `until` at the latest.
+    /// Like [`make_room`](Self::make_room), but removes nothing with a last use after `until`.
     pub(crate) async fn make_room_until(&self, bytes: u64, reason: Reason, until: Seconds) -> (Freed, Ended) {
         if !self.may_remove() {
             return (Freed::default(), Ended::Nothing);
@@ -182,11 +192,11 @@ impl Keeper {
         match self.remove(repository, digest, Reason::Purge, Arc::default()).await {
             Ok(Some(freed)) => Ok(freed),
             Ok(None) => Err(PurgeError::NotRemoved),
-            Err(error) => Err(PurgeError::Store(error.to_string())),
+            Err(failure) => Err(PurgeError::Store(failure)),
         }
     }
 
-    /// What was used least recently and may go, by its last use.
+    /// The last use of the least recently used image or orphan that may go.
     pub(crate) fn oldest(&self) -> Option<Seconds> {
         let until = latest_use(self.inventory.clock().now());
         self.may_remove().then(|| self.inventory.oldest(until))?
@@ -239,7 +249,7 @@ impl Keeper {
         info!(registry, reason = why.as_str(), images, bytes, "images were removed");
     }
 
-    /// Removes what is over the store's own cap. `None`: it has none.
+    /// Removes images until the store is below its own cap. `None`: it has no cap.
     async fn keep_to_cap(&self) -> Option<Ended> {
         let cap = self.limits.read().max;
         let space = match cap {
@@ -329,7 +339,7 @@ impl Keeper {
     }
 }
 
-/// When what is due next.
+/// The times of the next tasks.
 #[derive(Debug)]
 struct Due {
     look: Instant,

@@ -1,10 +1,10 @@
 //! The images that a store holds: which blobs each needs, when each was last used, and which go when room is
 //! needed.
 //!
-//! The [`Inventory`] of a store is told what is stored, used and removed. It keeps that in memory, some 32
-//! bytes for each blob; everything is learned from the files after a start, while they are served. The
-//! [`Keeper`] removes images to keep the store to its limits, the [`CommonKeeper`] to keep all stores
-//! together to theirs.
+//! The [`Inventory`] of a store takes reports of contents that are stored, used and removed. It keeps them in
+//! memory, some 32 bytes for each blob; everything is learned from the files after a start, while they are
+//! served. The [`Keeper`] removes images to keep the store to its limits, the [`CommonKeeper`] to keep all
+//! stores together to theirs.
 
 #![forbid(unsafe_code)]
 
@@ -30,6 +30,7 @@ mod walk;
 pub use common_limits::CommonKeeper;
 pub use contents::{Contents, NamedBlob};
 pub use eviction::Freed;
+pub use failure::Failure;
 pub use inventory::{ImageCursor, ImageEntry, ImagePage, Inventory, PinError, Storing};
 pub use keeper::{Keeper, PurgeError};
 pub use policy::eviction::Reason;

@@ -1,4 +1,4 @@
-//! What a store holds: manifests, tags and blobs, who names whom, and when each was last used.
+//! The contents of a store: manifests, tags and blobs, which of them name which, and their last uses.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use crate::table::Table;
 const BLOB_PIECES: usize = 256;
 const MANIFEST_PIECES: usize = 64;
 
-/// What a store holds.
+/// The contents of a store.
 #[derive(Debug)]
 pub(crate) struct Model {
     /// Blobs, by digest: how many held manifests name each.
@@ -29,7 +29,8 @@ pub(crate) struct Model {
     copies: Table,
     pub(crate) images: RwLock<Images>,
     pub(crate) orphans: Mutex<Orphans>,
-    /// What was removed while the store is walked; `None`: it is not. The walk may have seen it before.
+    /// Blobs and tags that were removed during the walk, which may have seen them before; `None`: the walk is
+    /// over.
     removed: Mutex<Option<Removed>>,
     is_changed: AtomicBool,
 }
@@ -40,7 +41,7 @@ struct Removed {
     tags: HashSet<(Repository, Tag)>,
 }
 
-/// A manifest with the manifests that only it names, and what they name.
+/// A manifest with the manifests that only it names, and the blobs that they name.
 #[derive(Debug)]
 pub(crate) struct Image {
     /// The image's own manifest first.
@@ -51,14 +52,14 @@ pub(crate) struct Image {
     pub(crate) blobs: Vec<NamedBlob>,
 }
 
-/// What a manifest is, and what else has to be known.
+/// The role of a manifest.
 #[derive(Debug)]
 pub(crate) enum Composition {
     /// It is not there any more.
     Gone,
     /// A held index names it, so it is a part of another image.
     Part,
-    /// What these manifests name has to be known.
+    /// The answer needs the contents of these manifests.
     Lacks(Vec<Digest>),
     /// An image.
     Whole(Image),
@@ -137,7 +138,7 @@ impl Model {
         images.set_tag(repository, tag, digest, now);
     }
 
-    /// A tag was seen on the walk. What was stored or removed meanwhile is newer.
+    /// The walk saw a tag. A report that came meanwhile is newer.
     pub(crate) fn find_tag(&self, repository: &Repository, tag: &Tag, digest: &Digest, used: Seconds) {
         let mut images = self.images.write();
         let removed = self.removed.lock();
@@ -232,7 +233,7 @@ impl Model {
             + self.orphans.lock().memory_bytes()
     }
 
-    /// What a manifest is, where it is `known` what some manifests name.
+    /// Returns the role of a manifest. `known` has the contents of some manifests.
     pub(crate) fn compose(&self, slot: Slot, known: &HashMap<Digest, Contents>) -> Composition {
         let images = self.images.read();
         let Some(root) = images.row(slot) else { return Composition::Gone };

@@ -47,7 +47,7 @@ impl Orphans {
 
     /// The memory that they take, in bytes, about.
     pub(crate) fn memory_bytes(&self) -> usize {
-        // The text of a digest is an allocation of its own.
+        // Each digest has its own allocation for the text.
         self.order.capacity() * size_of::<(Seconds, Digest)>() + self.order.len() * 80
     }
 }

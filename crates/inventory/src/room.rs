@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 /// Stands for a limit or a size that is not known.
 const UNKNOWN: u64 = u64::MAX;
 
-/// The limits and what is known of the room below them.
+/// The limits, and the room below them as far as it is known.
 #[derive(Debug)]
 pub(crate) struct Room {
     announced: AtomicU64,
@@ -67,7 +67,7 @@ impl Room {
         self.is_floor_exhausted.store(is_exhausted, Ordering::Relaxed);
     }
 
-    /// What the store takes.
+    /// The store's usage, with announced blobs.
     pub(crate) fn used(&self, usage: &Usage) -> Used {
         let Held { bytes: manifests, .. } = usage.manifests;
         Used {

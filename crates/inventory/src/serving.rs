@@ -1,4 +1,4 @@
-//! What the inventory has to learn from the program that serves the store, and have done by it.
+//! The inventory's interface to the program that serves the store.
 
 use std::fmt;
 use std::sync::Arc;

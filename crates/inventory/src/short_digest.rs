@@ -48,7 +48,7 @@ impl ShortDigest {
 }
 
 /// Returns the key by which the tables know a content: the first eight bytes of its digest. Two contents of
-/// one key share what is known of them, so that each may stay longer than it has to.
+/// one key share an entry, so each may stay longer than needed.
 pub(crate) fn key_of(digest: &Digest) -> u64 {
     digest.hex().as_bytes()[..16].iter().fold(0, |key, digit| key << 4 | u64::from(nibble(*digit)))
 }

@@ -56,7 +56,7 @@ impl Table {
         self.change(key, |entry| entry.count += 1);
     }
 
-    /// One manifest less names the content. Returns what is known of it then.
+    /// One manifest less names the content. Returns the new entry.
     pub(crate) fn unname(&self, key: u64) -> Known {
         self.change(key, |entry| {
             if entry.count & !HELD > 0 {
@@ -65,7 +65,7 @@ impl Table {
         })
     }
 
-    /// The store holds the content, which was used at `used`. Returns what is known of it then.
+    /// The store holds the content, which was used at `used`. Returns the new entry.
     pub(crate) fn hold(&self, key: u64, used: Seconds) -> Known {
         self.change(key, |entry| {
             entry.count |= HELD;
@@ -74,7 +74,7 @@ impl Table {
         })
     }
 
-    /// The store does not hold the content any more. Returns what is known of it then.
+    /// The store does not hold the content any more. Returns the new entry.
     pub(crate) fn release(&self, key: u64) -> Known {
         self.change(key, |entry| {
             entry.count &= !HELD;
@@ -90,7 +90,7 @@ impl Table {
         note_use(&piece[at].used, now)
     }
 
-    /// What is known of the content.
+    /// Returns the entry of a content.
     pub(crate) fn get(&self, key: u64) -> Known {
         let piece = self.piece(key).read();
         position(&piece, key).map(|at| piece[at].known()).unwrap_or_default()

@@ -2,7 +2,7 @@
 
 use oci::Tag;
 
-/// The longest name that takes no memory of its own, in bytes.
+/// The longest name that is stored in place, in bytes.
 const SHORT_BYTES_MAX: usize = 14;
 
 /// A tag's name.

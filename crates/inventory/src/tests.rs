@@ -110,7 +110,7 @@ impl Place {
 
     pub(crate) async fn over(store: Arc<dyn Store>) -> Self {
         let place = Self::unwalked(store, Limits::default());
-        place.keeper.learn().await;
+        place.keeper.walk().await.unwrap();
         place
     }
 

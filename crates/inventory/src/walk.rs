@@ -1,7 +1,7 @@
 //! The walk over a store, which learns all that it holds while it is in use.
 //!
-//! Manifests come first, then blobs, so that a blob that no manifest names is known as one. What is stored
-//! meanwhile is reported and known already; what is removed meanwhile is remembered until the walk is over.
+//! Manifests come first, then blobs, so that the walk recognises a blob that no manifest names. Contents that
+//! are stored meanwhile are reported; the model remembers removals until the walk is over.
 
 use futures_util::StreamExt;
 use oci::{Repository, Tag};

@@ -178,7 +178,7 @@ pub fn may_go(candidate: &Candidate, reason: Reason, limits: &Limits) -> Verdict
     if candidate.is_busy {
         return Verdict::Stay(KEEP_USED);
     }
-    // An operator who names an image means it, whatever the rules say and however lately it was used.
+    // A purge is an explicit order, so neither rules nor a recent use count.
     if reason == Reason::Purge {
         return Verdict::Go;
     }

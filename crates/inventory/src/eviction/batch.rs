@@ -37,7 +37,7 @@ impl Freed {
     }
 }
 
-/// What is to be made durable before the next blob is removed, and what is to be removed again.
+/// Removals that must become durable before the next blob is removed, and removals to repeat.
 #[derive(Debug)]
 pub(crate) struct Unsynced {
     /// An earlier process may have removed records without making that durable.
@@ -247,7 +247,7 @@ async fn remove_repositories(inventory: &Inventory, repositories: impl IntoItera
     }
 }
 
-/// The gate, held alone, with a pause now and then for those who store manifests.
+/// The exclusive gate, released now and then so that manifests can be stored.
 #[derive(Debug, Default)]
 struct Turn<'a>(Option<(tokio::sync::RwLockWriteGuard<'a, ()>, Instant)>);
 

@@ -1,7 +1,7 @@
 //! The note of manifests whose bytes are about to be removed, one digest a line.
 //!
 //! The bytes of a manifest without a record are not found by a walk over records. If the process ends between
-//! the removal of the record and that of the bytes, the next one reads here what is left. A digest that stays
+//! the removal of the record and that of the bytes, the next one reads the rest here. A digest that stays
 //! in the note does no harm: its manifest is gone, or a repository has it again and it stays.
 
 use std::collections::BTreeSet;
