@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use budget::Memory;
+use inventory::Inventory;
 use oci::{Digest, Page, RangeRequest, RangeSet, Reference, Repository};
 use storage::{BlobStore, RecordStore};
 use telemetry::RegistryMetrics;
@@ -20,6 +21,7 @@ use crate::manifests::Manifests;
 use crate::named_blobs::NamedBlobs;
 use crate::permits::{Bounds, Permits};
 use crate::pull_ranges::BlobParts;
+use crate::served_store::ServedStore;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::store_tables::StoreTables;
@@ -36,6 +38,8 @@ pub struct Parts {
     pub blobs: Arc<dyn BlobStore>,
     /// The store of tags, manifests and grants.
     pub records: Arc<dyn RecordStore>,
+    /// The images in the store.
+    pub inventory: Arc<Inventory>,
     /// Admission limits of the upstreams of all backends together.
     pub bounds_of_all: Bounds,
     /// The memory that bodies of all backends of the process share.
@@ -84,9 +88,11 @@ impl Backend {
             cancel: parts.cancel,
             blobs: parts.blobs,
             records: parts.records,
+            inventory: parts.inventory,
             memory: parts.memory,
         });
         let tables = tables.unwrap_or_else(|| StoreTables::new(&shared, &shared.settings));
+        shared.inventory.serve_with(Arc::new(ServedStore::new(&shared, &tables)));
         let permits = Permits::new(tables.bounds.clone(), parts.bounds_of_all);
         let asker = Arc::new(Asker::new(shared.name.clone(), parts.upstream, &shared.settings, permits));
         let grants = Arc::new(Grants::new(shared.clone(), asker.clone()));
@@ -141,14 +147,19 @@ impl Backend {
         reference: &Reference,
         want: Want,
     ) -> Result<ManifestAnswer, PullError> {
-        match reference {
+        let pulled = match reference {
             Reference::Digest(digest) => match self.manifests.pull_stored(repository, digest).await? {
                 Some(hit) => Ok(hit),
                 // If a HEAD of a tag has just named it, the tag can be served from now on.
                 None => Box::pin(self.tags.pull_digest(repository, digest, want)).await,
             },
             Reference::Tag(tag) => self.tags.pull(repository, tag, want).await,
+        };
+        // Tools that look whether an image has moved send HEADs; those do not use it.
+        if let (Want::Get, Ok(answer)) = (want, &pulled) {
+            self.shared.inventory.manifest_used(repository, &answer.digest);
         }
+        pulled
     }
 
     /// Pulls a blob or a range of it. A HEAD downloads no body. A GET that misses starts a fill, and returns

@@ -15,10 +15,12 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use budget::{Budget, Memory};
 use bytes::Bytes;
+use inventory::Announced;
 use oci::{Digest, Hasher, Repository};
 use parking_lot::Mutex;
 use policy::pace::Pace;
 use storage::{OpenBlob, Spool};
+use telemetry::BypassReason;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -101,6 +103,10 @@ pub(crate) struct Fill {
     readers: Readers,
     /// Whether the blob will not be stored.
     is_lost: Arc<AtomicBool>,
+    /// The room that the store makes for it, until it has ended.
+    announced: Mutex<Option<Announced>>,
+    /// Why its bytes only pass through memory, if they do.
+    bypass: OnceLock<BypassReason>,
 }
 
 impl Fill {
@@ -118,6 +124,8 @@ impl Fill {
             claims: Claims::default(),
             readers: Readers::default(),
             is_lost: Arc::default(),
+            announced: Mutex::new(None),
+            bypass: OnceLock::new(),
         }
     }
 
@@ -267,6 +275,19 @@ impl Fill {
         self.progress.send_modify(|progress| progress.size = Some(size));
     }
 
+    /// Whether the store makes room for it.
+    pub(crate) fn has_room(&self) -> bool {
+        self.announced.lock().is_some()
+    }
+
+    /// Keeps the room that the store makes for it until it has ended.
+    pub(crate) fn keep_announced(&self, announced: Announced) {
+        *self.announced.lock() = Some(announced);
+        if self.is_over() {
+            drop(self.announced.lock().take());
+        }
+    }
+
     pub(crate) fn promised(&self) -> Promised {
         self.progress.borrow().promised
     }
@@ -307,6 +328,7 @@ impl Fill {
     fn end(&self, phase: Phase) {
         self.progress.send_modify(|progress| progress.phase = phase);
         self.readers.drop_permit();
+        drop(self.announced.lock().take());
         // No client waits for the upstream any more, even if its reader has not noticed yet.
         self.readers.all().iter().for_each(|reader| drop(reader.take_client()));
     }
@@ -327,15 +349,21 @@ impl Fill {
     }
 }
 
-/// The relay of the bytes through memory, after the store has failed.
+/// The relay of the bytes through memory, where the blob is not stored.
 impl Fill {
-    /// Begins the relay at `start`, where the blob has this hash.
-    pub(crate) fn begin_relay(&self, start: u64, hash: Hasher) {
+    /// Begins the relay at `start`, where the blob has this hash. The blob is not stored, for this reason.
+    pub(crate) fn begin_relay(&self, start: u64, hash: Hasher, reason: BypassReason) {
         self.lose();
+        let _ = self.bypass.set(reason);
         *self.relay.lock() = Some(Relay::new(start, hash, self.memory.windows.clone()));
     }
 
-    /// Whether the store has failed and the bytes pass through memory only.
+    /// The reason why the blob is not stored, if its bytes pass through memory only.
+    pub(crate) fn bypass(&self) -> Option<BypassReason> {
+        self.bypass.get().copied()
+    }
+
+    /// Whether the bytes pass through memory only.
     pub(crate) fn is_relaying(&self) -> bool {
         self.relay.lock().is_some()
     }

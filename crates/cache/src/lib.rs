@@ -24,6 +24,7 @@ mod pull_ranges;
 mod read_ahead;
 mod recent;
 mod refusals;
+mod served_store;
 mod settings;
 mod shared;
 mod store_tables;

@@ -45,6 +45,9 @@ impl Blobs {
     ) -> Result<BlobAnswer, PullError> {
         if let Some(blob) = self.stored.open(digest).await {
             self.grants.prove(Content::Blob, repository, digest).await?;
+            if want == Want::Get {
+                self.shared.inventory.blob_used(digest);
+            }
             if self.stored.is_known(digest, &blob) {
                 return answer_stored(blob, range.as_ref(), want);
             }
@@ -132,20 +135,21 @@ impl Blobs {
         let Joined { fill, reader, is_first, has_other_grant } = joined;
         let resolved = resolve(range, size)?;
         if !fill.has_all_from(resolved.start) {
-            return self.pass(transfer, range, client).await;
+            let reason = fill.bypass().unwrap_or(BypassReason::StoreFailed);
+            return self.pass(transfer, range, client, reason).await;
         }
         reader.keep_client(client);
         if !is_first && !fill.is_stored() {
             self.shared.metrics.joined();
         }
-        let outcome = match is_first {
-            _ if fill.is_relaying() => {
-                self.shared.metrics.bypassed(BypassReason::StoreFailed);
+        let outcome = match (fill.bypass(), is_first) {
+            (Some(reason), _) => {
+                self.shared.metrics.bypassed(reason);
                 Outcome::Bypass
             }
             _ if fill.is_stored() => Outcome::Hit,
-            true => Outcome::Miss,
-            false => Outcome::Join,
+            (None, true) => Outcome::Miss,
+            (None, false) => Outcome::Join,
         };
         let is_closed = !matches!(range, None | Some(RangeRequest::From { last: None, .. }));
         let wanted = Wanted { range: resolved, size, is_closed };
@@ -189,16 +193,17 @@ impl Blobs {
         }
     }
 
-    /// Answers from the upstream directly: the store has failed, and the relay has moved past the bytes that
-    /// this client needs.
+    /// Answers from the upstream directly: the blob is not stored, and the relay has moved past the bytes
+    /// that this client needs.
     async fn pass(
         &self,
         transfer: Arc<Transfer>,
         range: Option<&RangeRequest>,
         client: Option<ClientPermit>,
+        reason: BypassReason,
     ) -> Result<BlobAnswer, PullError> {
         let asking = self.asker.ask()?;
-        self.shared.metrics.bypassed(BypassReason::StoreFailed);
+        self.shared.metrics.bypassed(reason);
         let from = match range {
             Some(RangeRequest::From { start, .. }) => *start,
             _ => 0,

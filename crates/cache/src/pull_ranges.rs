@@ -61,6 +61,7 @@ impl Blobs {
             ResolvedRanges::Unsatisfiable => return Err(PullError::RangeNotSatisfiable { size }),
             ResolvedRanges::Parts(parts) => parts.into_iter(),
         };
+        self.shared.inventory.blob_used(digest);
         let is_right = self.stored.is_known(digest, &blob)
             || size <= DESCRIBE_UNHASHED_BYTES_MIN && self.stored.is_right(digest, &blob).await;
         Ok(is_right.then_some(BlobParts { size, ranges, blob }))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use budget::Memory;
+use inventory::Inventory;
 use storage::{BlobStore, RecordStore, StoreError};
 use telemetry::{RegistryMetrics, StoreCall};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) cancel: CancellationToken,
     pub(crate) blobs: Arc<dyn BlobStore>,
     pub(crate) records: Arc<dyn RecordStore>,
+    /// The images in the store, which is told what comes, goes and is used.
+    pub(crate) inventory: Arc<Inventory>,
     /// The memory that bodies of all backends of the process share.
     pub(crate) memory: Memory,
 }

@@ -55,8 +55,9 @@ impl StoredBlobs {
             Ok(true) => return true,
             Ok(false) => {
                 warn!(registry = %self.shared.name, %digest, "a stored blob is damaged; quarantining it");
-                if let Err(error) = self.shared.blobs.set_aside(digest).await {
-                    self.shared.store_failed(&error);
+                match self.shared.blobs.set_aside(digest).await {
+                    Ok(()) => self.shared.inventory.blob_removed(digest),
+                    Err(error) => self.shared.store_failed(&error),
                 }
             }
             // The file may be readable later, so it stays.
@@ -73,6 +74,7 @@ impl StoredBlobs {
         if let Some(validator) = self.shared.blobs.admit(verified).await? {
             self.verified.note_stored(digest, validator);
         }
+        self.shared.inventory.blob_stored(digest);
         Ok(())
     }
 }

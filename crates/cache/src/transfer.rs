@@ -7,6 +7,7 @@ mod front;
 mod parts;
 pub(crate) mod passing;
 mod pump;
+mod room;
 pub(crate) mod run;
 
 use std::sync::Arc;

@@ -223,11 +223,15 @@ impl Images {
 
     /// Notes that a tag names a manifest from now on, which the store may not hold.
     pub(crate) fn set_tag(&mut self, repository: &Repository, tag: &Tag, digest: &Digest, used: Seconds) {
+        let before = self.find_tag(repository, tag);
+        if let Some(at) = before
+            && self.find(repository, digest) == Some(self.tags[at as usize].manifest)
+        {
+            // Nothing new: it is no use of the manifest.
+            return;
+        }
         let slot = self.entry(repository, digest, used);
-        if let Some(at) = self.find_tag(repository, tag) {
-            if self.tags[at as usize].manifest == slot {
-                return;
-            }
+        if let Some(at) = before {
             self.drop_tag(at);
         }
         let next = self.entries[slot as usize].first_tag;

@@ -141,6 +141,8 @@ label! {
     pub enum BypassReason {
         /// The store failed before or during the transfer.
         StoreFailed = "store_failed",
+        /// The blob does not fit below the store's limits, whatever else is removed.
+        NoRoom = "no_room",
     }
 }
 

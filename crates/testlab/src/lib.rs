@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use budget::Memory;
 use cache::{Backend, Bounds};
+use inventory::Inventory;
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use policy::host::{RegistryNames, RoutingTable};
 use server::{Control, Parts, Server, Settings, Snapshot};
@@ -247,11 +248,15 @@ fn backend(name: &str, fake: &FakeRegistry, plan: &Plan, store: Store) -> Backen
     settings.wall_clock = plan.wall_clock;
     settings.verify_first_bytes_max = plan.verify_first_bytes_max;
     settings.waiting_count_max = plan.waiting_count_max;
+    // It is told of this store, and removes nothing from it.
+    let listed = Arc::new(MemoryStore::new());
+    let inventory = Inventory::new(name, listed, Arc::clone(&metrics), SystemTime::now());
     Backend::new(cache::Parts {
         name: name.to_owned(),
         upstream: Arc::new(upstream),
         blobs,
         records,
+        inventory,
         bounds_of_all: Bounds::new(1_000_000, 1_000_000),
         memory: plan.memory.clone(),
         settings,

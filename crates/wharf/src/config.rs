@@ -30,6 +30,7 @@ mod registries;
 mod registry;
 mod remark;
 mod sections;
+mod size;
 mod table;
 mod waits;
 
@@ -37,6 +38,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use policy::capacity::{Capacity, Wanted};
+use policy::eviction::CommonLimits;
 use policy::host::{RoutingTable, TableError};
 use toml::de::DeTable;
 use url::Url;
@@ -72,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) wanted: Wanted,
     /// The memory for all bodies together, in bytes.
     pub(crate) body_bytes_max: u64,
+    /// The room of all stores together.
+    pub(crate) room: CommonLimits,
     /// The domain whose subdomains are virtual hosts.
     pub(crate) domain: Option<String>,
     /// Holds indices into `registries`.
@@ -213,6 +217,7 @@ fn read<'a>(
     let (server, admin) = process::read_server(reader, &tables.server, &tables.tls, &tables.admin);
     let log = process::read_log(reader, &tables.log);
     let storage_root = process::read_storage_root(reader, &tables.storage);
+    let room = process::read_room(reader, &tables.storage);
     registry::check_defaults(reader, &tables.defaults);
 
     let mut claims = Claims::default();
@@ -244,6 +249,7 @@ fn read<'a>(
         source: source.to_owned(),
         domain: server.domain.clone(),
         body_bytes_max: server.body_bytes_max as u64,
+        room,
         wanted: server.wanted,
         server: waits::outlast(server.settings(), &registries),
         admin,

@@ -162,6 +162,7 @@ impl RegistrySet {
             let served = match step {
                 Step::Keep => {
                     let mut served = before.remove(&name).expect("a kept registry was served");
+                    served.keeper.set_limits(registry.limits.clone());
                     served.registry = registry;
                     served
                 }
@@ -184,6 +185,9 @@ impl RegistrySet {
         }
         self.shared.bounds_of_all.resize(capacity.all.waiting, capacity.all.asking);
         self.shared.memory.resize(config.body_bytes_max);
+        let keepers = self.served.values().map(|served| Arc::clone(&served.keeper)).collect();
+        self.shared.common_keeper.set_keepers(keepers);
+        self.shared.common_keeper.set_limits(config.room);
         *self.names.lock() = self.served.keys().cloned().collect();
         for (_, served) in before {
             self.retire(served);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use admin::{Admin, Reloads};
 use budget::Memory;
 use cache::Bounds;
+use inventory::CommonKeeper;
 use policy::capacity::{self, Capacity, TooFewDescriptors};
 use server::{BindError, BoundSocket, Server, Snapshot, Sockets};
 use telemetry::Metrics;
@@ -92,7 +93,9 @@ async fn start(
     let sockets = Sockets::bind(&config.server).map_err(refused)?;
     let admin_socket = config.admin.as_ref().map(|admin| BoundSocket::bind(admin.listen));
     let admin_socket = admin_socket.transpose().map_err(refused)?;
-    let mut set = RegistrySet::new(shared(&config, &capacity, &metrics));
+    let shared = shared(&config, &capacity, &metrics);
+    tokio::spawn(Arc::clone(&shared.common_keeper).run(shared.stop.clone()));
+    let mut set = RegistrySet::new(shared);
     let prepared = set.prepare(&config, &capacity).await;
     let registry_count = config.registries.len();
     let prepared = prepared.map_err(|errors| StartError::Registries { errors, registry_count })?;
@@ -141,6 +144,7 @@ fn shared(config: &Config, capacity: &Capacity, metrics: &Arc<Metrics>) -> Share
         metrics: Arc::clone(metrics),
         bounds_of_all: Bounds::new(capacity.all.waiting, capacity.all.asking),
         memory,
+        common_keeper: CommonKeeper::new(config.room),
         stop: CancellationToken::new(),
     }
 }

@@ -51,10 +51,13 @@ impl StoredManifests {
         let bytes = manifest.bytes().clone();
         let is_large = bytes.len() as u64 > MANIFEST_IN_MEMORY_BYTES_MAX;
         let whole = HeldManifest::Whole(StoredManifest { media_type: media_type.clone(), bytes });
+        let storing = self.shared.inventory.storing().await;
         if let Err(error) = self.shared.records.put_manifest(repository, media_type, manifest).await {
             self.shared.store_failed(&error);
             return whole;
         }
+        self.shared.inventory.manifest_stored(&storing, repository, manifest.digest(), manifest.bytes());
+        drop(storing);
         let file = if is_large { self.find(repository, manifest.digest()).await } else { None };
         file.unwrap_or(whole)
     }

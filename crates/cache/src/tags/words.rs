@@ -157,9 +157,20 @@ impl TagWords {
         let written = match named {
             Some(Named { digest, media_type, size }) => {
                 let record = TagRecord { digest, media_type, size, checked_at: asked_at.time };
-                self.write_record(repository, tag, &record).await
+                let storing = self.shared.inventory.storing().await;
+                let written = self.write_record(repository, tag, &record).await;
+                if written.is_ok() {
+                    self.shared.inventory.tag_stored(&storing, repository, tag, &record.digest);
+                }
+                written
             }
-            None => self.shared.records.remove_tag(repository, tag).await,
+            None => {
+                let removed = self.shared.records.remove_tag(repository, tag).await;
+                if removed.is_ok() {
+                    self.shared.inventory.tag_removed(repository, tag);
+                }
+                removed
+            }
         };
         if let Err(error) = written {
             self.shared.store_failed(&error);

@@ -110,6 +110,9 @@ impl Transfer {
             None => return Err(Stop::Cut("the upstream began after the requested byte")),
         };
         self.take_size(fill, sink, stream.size).await?;
+        if matches!(role, Role::Front(_)) {
+            self.make_room(fill, sink, range.start).await?;
+        }
         self.receive(fill, sink, (span, range.start), skip, role, stream).await
     }
 

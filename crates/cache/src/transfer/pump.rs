@@ -14,6 +14,7 @@ use futures_util::stream::BoxStream;
 use oci::Hasher;
 use policy::resume::FLOOR_RATE;
 use storage::{Spool, StoreError};
+use telemetry::BypassReason;
 use tokio::time::Instant;
 
 use crate::fill::Fill;
@@ -33,7 +34,7 @@ const DRAIN_TIME: Duration = Duration::from_millis(25);
 pub(crate) enum Sink {
     /// Into the store's spool.
     Spool(Arc<Spool>),
-    /// Through memory to the readers, because the store failed.
+    /// Through memory to the readers, because the blob is not stored.
     Relay { hasher: Box<Hasher>, front: u64 },
 }
 
@@ -204,7 +205,7 @@ impl Pump<'_> {
         }
         (self.store_failed)(&error);
         let (hasher, front) = spool.hash_front().await;
-        self.fill.begin_relay(front, hasher.clone());
+        self.fill.begin_relay(front, hasher.clone(), BypassReason::StoreFailed);
         *sink = Sink::Relay { hasher: Box::new(hasher), front };
         self.fill.publish();
         if front != refused.offset {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use oci::Hasher;
 use policy::head_trust::Stakes;
 use storage::{OpenBlob, Spool, StoreError, VerifiedSpool, VerifyError};
-use telemetry::FillEnd;
+use telemetry::{BypassReason, FillEnd};
 use tracing::{debug, warn};
 
 use super::Transfer;
@@ -103,7 +103,7 @@ impl Transfer {
             Err(error) => {
                 self.store_failed(&error);
                 let hasher = Hasher::new(self.digest.algorithm());
-                fill.begin_relay(0, hasher.clone());
+                fill.begin_relay(0, hasher.clone(), BypassReason::StoreFailed);
                 return Ok(Sink::Relay { hasher: Box::new(hasher), front: 0 });
             }
         };

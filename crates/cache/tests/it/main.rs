@@ -20,6 +20,7 @@ mod positions;
 mod ranges;
 mod read_ahead;
 mod resume;
+mod room;
 mod sharing;
 mod simulation;
 mod store_faults;

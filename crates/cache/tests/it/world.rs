@@ -1,14 +1,15 @@
 //! A backend on paused time, and shorthands for the tests.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use budget::Memory;
 use bytes::{Bytes, BytesMut};
 use cache::{Backend, BlobAnswer, BlobReader, Bounds, Parts, PullError, Settings, Want};
+use inventory::Inventory;
 use oci::{Digest, RangeRequest, Repository};
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
-use storage::{BlobStore, MemoryStore, RecordStore};
+use storage::{BlobStore, MemoryStore, RecordStore, Store};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,6 +20,7 @@ pub(crate) struct World {
     pub(crate) upstream: Arc<MemoryUpstream>,
     pub(crate) blobs: Arc<dyn BlobStore>,
     pub(crate) records: Arc<dyn RecordStore>,
+    pub(crate) inventory: Arc<Inventory>,
     pub(crate) backend: Arc<Backend>,
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
@@ -51,11 +53,28 @@ impl World {
         Self::beside_others(upstream, blobs, records, Bounds::new(1_000_000, 1_000_000), change)
     }
 
-    /// One of several backends that share `bounds_of_all`.
+    /// One of several backends that share `bounds_of_all`. Its inventory is told of this store, and can
+    /// remove nothing from it.
     pub(crate) fn beside_others(
         upstream: Arc<MemoryUpstream>,
         blobs: Arc<dyn BlobStore>,
         records: Arc<dyn RecordStore>,
+        bounds_of_all: Bounds,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        Self::listed_in(Arc::new(MemoryStore::new()), upstream, (blobs, records), bounds_of_all, change)
+    }
+
+    /// A backend whose inventory removes images from this store.
+    pub(crate) fn evicting(store: Arc<dyn Store>, change: impl FnOnce(&mut Settings)) -> Self {
+        let stores: (Arc<dyn BlobStore>, Arc<dyn RecordStore>) = (store.clone(), store.clone());
+        Self::listed_in(store, Arc::default(), stores, Bounds::new(1_000_000, 1_000_000), change)
+    }
+
+    fn listed_in(
+        listed: Arc<dyn Store>,
+        upstream: Arc<MemoryUpstream>,
+        (blobs, records): (Arc<dyn BlobStore>, Arc<dyn RecordStore>),
         bounds_of_all: Bounds,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
@@ -70,11 +89,14 @@ impl World {
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
         let metrics = telemetry::Metrics::new(&["memory.test".to_owned()]);
         let memory = Memory::default();
+        let inventory =
+            Inventory::new("memory.test", listed, metrics.registry("memory.test"), SystemTime::now());
         let backend = Backend::new(Parts {
             name: "memory.test".to_owned(),
             upstream: upstream.clone(),
             blobs: blobs.clone(),
             records: records.clone(),
+            inventory: inventory.clone(),
             bounds_of_all,
             memory: memory.clone(),
             settings,
@@ -82,7 +104,8 @@ impl World {
             tasks: tasks.clone(),
             cancel: cancel.clone(),
         });
-        Self { upstream, blobs, records, backend: Arc::new(backend), tasks, cancel, memory, metrics }
+        let backend = Arc::new(backend);
+        Self { upstream, blobs, records, inventory, backend, tasks, cancel, memory, metrics }
     }
 
     pub(crate) fn metrics_text(&self) -> String {

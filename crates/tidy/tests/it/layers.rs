@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("storage", &["budget", "oci", "policy", "telemetry"]),
     ("inventory", &["oci", "policy", "storage", "telemetry"]),
     ("upstream", &["budget", "oci", "policy", "secret", "telemetry"]),
-    ("cache", &["budget", "oci", "policy", "storage", "telemetry", "upstream"]),
+    ("cache", &["budget", "inventory", "oci", "policy", "storage", "telemetry", "upstream"]),
     ("server", &["cache", "oci", "policy", "storage", "telemetry"]),
     ("admin", &["oci", "policy", "secret", "server", "telemetry"]),
     (
@@ -24,6 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "admin",
             "budget",
             "cache",
+            "inventory",
             "oci",
             "policy",
             "secret",
@@ -34,12 +35,29 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("testkit", &[]),
-    ("testlab", &["budget", "cache", "policy", "server", "storage", "telemetry", "testkit", "upstream"]),
+    (
+        "testlab",
+        &["budget", "cache", "inventory", "policy", "server", "storage", "telemetry", "testkit", "upstream"],
+    ),
     ("bench", &["testkit"]),
     ("tidy", &[]),
     ("properties", &["oci", "policy", "server", "storage", "upstream"]),
     // The program's configuration is compiled into one of its targets, with all that it needs.
-    ("fuzz", &["admin", "budget", "cache", "oci", "policy", "properties", "secret", "server", "upstream"]),
+    (
+        "fuzz",
+        &[
+            "admin",
+            "budget",
+            "cache",
+            "inventory",
+            "oci",
+            "policy",
+            "properties",
+            "secret",
+            "server",
+            "upstream",
+        ],
+    ),
 ];
 
 /// Crates from outside that only the named crates may use.

@@ -31,6 +31,8 @@ pub(crate) struct RegistryChange {
     pub(crate) rules: bool,
     /// Aliases and hosts.
     pub(crate) names: bool,
+    /// The room of its store, and the images that go and stay.
+    pub(crate) room: bool,
 }
 
 /// A key whose change needs a restart.
@@ -158,6 +160,7 @@ fn process(running: &Config, new: &Config) -> Vec<&'static str> {
         ("token_file or hosts of [admin]", admin(running) != admin(new)),
         ("log", (running.log.level, running.log.access) != (new.log.level, new.log.access)),
         ("body_bytes_max", running.body_bytes_max != new.body_bytes_max),
+        ("max_size or free_min of [storage]", running.room != new.room),
         ("sendfile", before.sendfile != after.sendfile),
         ("shutdown_grace", before.shutdown_grace != after.shutdown_grace),
     ];
@@ -178,6 +181,7 @@ impl RegistryChange {
             upstream: !is_same_upstream(&before.upstream, &after.upstream),
             rules: !is_same_rules(&before.cache, &after.cache),
             names: before.names != after.names,
+            room: before.limits != after.limits,
         }
     }
 }
@@ -263,7 +267,8 @@ fn is_same_rules(one: &cache::Settings, other: &cache::Settings) -> bool {
 
 impl fmt::Display for RegistryChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = [(self.upstream, "upstream"), (self.rules, "rules"), (self.names, "names")];
+        let words =
+            [(self.upstream, "upstream"), (self.rules, "rules"), (self.names, "names"), (self.room, "room")];
         let words: Vec<&str> =
             words.into_iter().filter(|(differs, _)| *differs).map(|(_, word)| word).collect();
         f.write_str(&words.join(", "))

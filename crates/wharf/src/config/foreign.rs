@@ -26,7 +26,7 @@ const VARIABLES: [(&str, Same); 37] = [
     ("REGISTRY_PROXY_REMOTEURL", Key("name of a [[registry]]")),
     ("REGISTRY_PROXY_USERNAME", Key("username of a [[registry]]")),
     ("REGISTRY_PROXY_PASSWORD", Key("password or password_file of a [[registry]]")),
-    ("REGISTRY_PROXY_TTL", Nothing("wharf deletes nothing by age")),
+    ("REGISTRY_PROXY_TTL", Key("unused_for of a [[registry]]")),
     ("REGISTRY_HTTP_ADDR", Key("[server] listen")),
     ("REGISTRY_HTTP_HOST", Key("[server] domain")),
     ("REGISTRY_HTTP_DRAINTIMEOUT", Key("[server] shutdown_grace")),
@@ -52,7 +52,7 @@ const VARIABLES: [(&str, Same); 37] = [
     ("AUTH_REGISTRIES", Key("username and password of each [[registry]]")),
     ("AUTH_REGISTRIES_", Nothing("not needed")),
     ("AUTH_REGISTRY_", Nothing("not needed")),
-    ("CACHE_MAX_SIZE", Nothing("wharf deletes nothing by itself")),
+    ("CACHE_MAX_SIZE", Key("[storage] max_size")),
     ("CACHE_DIRECTORY", Key("[storage] root")),
     (
         "ENABLE_MANIFEST_CACHE",

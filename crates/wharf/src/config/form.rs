@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use policy::eviction::{Cap, ImagePattern, PatternError};
 use policy::freshness::StaleLimit;
 use secret::Secret;
 use url::Url;
@@ -10,6 +11,7 @@ use super::address::{parse_authority, parse_host, parse_proxy};
 use super::duration::{self, parse_duration};
 use super::reader::{Reader, Text};
 use super::remark::Place;
+use super::size;
 use super::table::Table;
 
 /// How a value of the type `T` is written.
@@ -50,6 +52,10 @@ pub(crate) enum Shape {
         may_be_zero: bool,
         may_be_forever: bool,
     },
+    /// Bytes, or a share of the file system.
+    Size,
+    /// The name of images, with wildcards.
+    Images,
     /// One of these words.
     Word(fn() -> Vec<&'static str>),
     /// A list, or one text in place of a list of one.
@@ -183,6 +189,55 @@ pub(crate) const STALE_LIMIT: Form<StaleLimit> = Form {
         StaleLimit::For(length) => duration::write(*length),
         StaleLimit::Never => duration::write(Duration::ZERO),
     },
+};
+
+/// A size that can be turned off.
+pub(crate) const SIZE_OR_OFF: Form<Option<Cap>> = Form {
+    shape: Shape::OrOff(&Shape::Size),
+    read: |reader, table, key| {
+        let text = reader.text(table, key)?;
+        if text.value == OFF {
+            return Some(None);
+        }
+        let cap = size::parse_size(&text.value);
+        if cap.is_none() {
+            let wrong = "is no size; write a number with a unit, such as \"500GB\" or \"1.5TiB\", a share of the \
+                         file system from \"1%\" to \"100%\", or \"off\"";
+            return reader.refuse_value(&text.place, wrong);
+        }
+        Some(cap)
+    },
+    show: |cap| cap.map_or_else(|| OFF.to_owned(), size::write_size),
+};
+
+/// Patterns that name images.
+pub(crate) const IMAGES: Form<Vec<ImagePattern>> = Form {
+    shape: Shape::List(&Shape::Images),
+    read: |reader, table, key| {
+        let mut patterns = Vec::new();
+        for text in reader.texts(table, key)? {
+            match text.value.parse() {
+                Ok(pattern) => patterns.push(pattern),
+                Err(error) => {
+                    let error: PatternError = error;
+                    reader
+                        .refuse(&text.place, format!("{error}; write, for example, \"library/alpine:3.*\""));
+                }
+            }
+        }
+        Some(patterns)
+    },
+    show: |patterns| patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+};
+
+/// A length of time that can be turned off, with `"off"`.
+pub(crate) const TIME_OR_OFF: Form<Option<Duration>> = Form {
+    shape: Shape::OrOff(&TIMEOUT.shape),
+    read: |reader, table, key| match reader.text(table, key)? {
+        text if text.value == OFF => Some(None),
+        _ => reader.timeout(table, key).map(Some),
+    },
+    show: |length| length.map_or_else(|| OFF.to_owned(), duration::write),
 };
 
 /// A whole number from 1 to `MAX`.

@@ -3,19 +3,8 @@
 /// Keys that wharf does not have, each with advice.
 const HINTS: [(&[&str], &str); 13] = [
     (
-        &[
-            "max_size",
-            "maxsize",
-            "max_bytes",
-            "size_limit",
-            "cache_size",
-            "max_storage",
-            "quota",
-            "limit",
-            "gc",
-        ],
-        "wharf deletes nothing by itself; to free space, delete old files in the blobs directories below root, \
-         even while it runs",
+        &["maxsize", "max_bytes", "size_limit", "cache_size", "max_storage", "quota", "limit", "gc"],
+        "write max_size in [storage] for all registries together, or for one [[registry]]",
     ),
     (
         &["htpasswd", "auth", "users", "basic_auth", "access_control", "accesscontrol"],

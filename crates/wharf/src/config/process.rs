@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use policy::capacity::Wanted;
+use policy::eviction::CommonLimits;
 use server::{TlsIdentity, TlsSettings};
 
 use super::address::{listeners_overlap, parse_listen};
@@ -19,6 +20,14 @@ use super::table::Table;
 
 /// The default directory.
 pub(crate) const ROOT_DEFAULT: &str = "./wharf-data";
+
+/// Reads the room of `[storage]`.
+pub(crate) fn read_room(reader: &mut Reader<'_>, storage: &Table<'_>) -> CommonLimits {
+    CommonLimits {
+        max: keys::STORAGE_MAX_SIZE.value(reader, storage),
+        free_min: keys::FREE_MIN.value(reader, storage),
+    }
+}
 
 /// The values of `[server]`.
 pub(crate) struct ServerSection {

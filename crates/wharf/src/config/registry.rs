@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use policy::eviction::Limits;
 use policy::freshness::TagRule;
 use policy::host::RegistryNames;
 use secret::Secret;
@@ -24,6 +25,8 @@ pub(crate) struct Registry {
     pub(crate) cache: cache::Settings,
     /// The directory of its store.
     pub(crate) root: PathBuf,
+    /// The room that its store may take, and the images that go and stay.
+    pub(crate) limits: Limits,
 }
 
 /// Reads `[defaults]` alone, so that a mistake in it is found even if every registry overrides it.
@@ -164,6 +167,7 @@ struct Rules {
     tags: TagRule,
     catalog: bool,
     auth_ttl: Duration,
+    limits: Limits,
 }
 
 fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
@@ -197,6 +201,12 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
         },
         catalog: keys::CATALOG.value(reader, table),
         auth_ttl: keys::AUTH_TTL.value(reader, table),
+        limits: Limits {
+            max: keys::MAX_SIZE.value(reader, table),
+            unused_for: keys::UNUSED_FOR.value(reader, table),
+            keep_tags: keys::KEEP_TAGS.read(reader, table).and_then(|count| u32::try_from(count).ok()),
+            keep: keys::KEEP.read(reader, table).unwrap_or_default(),
+        },
     }
 }
 
@@ -249,6 +259,6 @@ impl Rules {
             header_timeout: self.header_timeout,
             idle_timeout: self.idle_timeout,
         };
-        Registry { names, upstream, cache, root }
+        Registry { names, upstream, cache, root, limits: self.limits }
     }
 }

@@ -307,7 +307,7 @@ colour = "green"
             r#"wharf.toml:34: registry[docker.io].idle_timeout: a timeout of zero lets nothing succeed; write a longer one, or leave the key out"#,
             r#"wharf.toml:35: registry[docker.io].on_upstream_404: "500" is not one of "404", "serve"; write one of these"#,
             r#"wharf.toml:36: registry[4]: has no name; write the name of the registry to cache, such as name = "docker.io""#,
-            r#"wharf.toml:38: registry[4].colour: there is no such key; the keys here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, tag_ttl, stale_if_error, on_upstream_404, auth_ttl, offline, catalog"#,
+            r#"wharf.toml:38: registry[4].colour: there is no such key; the keys here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, tag_ttl, stale_if_error, on_upstream_404, auth_ttl, offline, catalog, max_size, unused_for, keep_tags, keep"#,
         ],
     );
 }
@@ -331,11 +331,11 @@ fn a_file_in_another_format_gets_one_remark() {
 #[test]
 fn keys_of_other_programs_get_advice() {
     check_refused(
-        "[storage]\nmax_size = \"100G\"\n[server]\nport = 5000\nhtpasswd = \"/x\"\n\
+        "[storage]\nquota = \"100G\"\n[server]\nport = 5000\nhtpasswd = \"/x\"\n\
          [[registry]]\nname = \"ghcr.io\"\nremoteurl = \"https://ghcr.io\"\n",
         &[
-            "wharf.toml:2: storage.max_size: there is no such key; wharf deletes nothing by itself; to \
-             free space, delete old files in the blobs directories below root, even while it runs",
+            "wharf.toml:2: storage.quota: there is no such key; write max_size in [storage] for all \
+             registries together, or for one [[registry]]",
             "wharf.toml:4: server.port: there is no such key; write listen, as in [server] listen = \
              \"0.0.0.0:5000\"",
             "wharf.toml:5: server.htpasswd: there is no such key; wharf requires no login of clients; \

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cache::Backend;
+use inventory::{Inventory, Keeper};
 use parking_lot::Mutex;
 use policy::capacity::Capacity;
 use storage::Store;
@@ -30,6 +31,8 @@ pub(super) struct Served {
     pub(super) upstream: Arc<HttpUpstream>,
     pub(super) backend: Arc<Backend>,
     pub(super) store: Arc<dyn Store>,
+    /// Keeps the store to its limits.
+    pub(super) keeper: Arc<Keeper>,
     pub(super) lifetime: Lifetime,
     /// Earlier backends over the same store, which may still answer requests.
     predecessors: Vec<Weak<Backend>>,
@@ -58,9 +61,13 @@ impl Served {
     ) -> Self {
         let lifetime =
             Lifetime { tasks: TaskTracker::new(), cancel: shared.stop.child_token(), upkeep: None };
-        let parts = parts(&registry, &upstream, &store, &lifetime, shared, capacity);
+        let name = &registry.names.name;
+        let inventory =
+            Inventory::new(name, Arc::clone(&store), shared.metrics.registry(name), SystemTime::now());
+        let keeper = Keeper::new(inventory, registry.limits.clone());
+        let parts = parts(&registry, &upstream, (&store, &keeper), &lifetime, shared, capacity);
         let backend = Arc::new(Backend::new(parts));
-        Self { registry, upstream, backend, store, lifetime, predecessors: Vec::new() }
+        Self { registry, upstream, backend, store, keeper, lifetime, predecessors: Vec::new() }
     }
 
     /// The same registry with other rules, and with `upstream` if there is one.
@@ -72,18 +79,22 @@ impl Served {
         capacity: &Capacity,
     ) -> Self {
         let upstream = upstream.unwrap_or_else(|| Arc::clone(&self.upstream));
-        let parts = parts(&registry, &upstream, &self.store, &self.lifetime, shared, capacity);
+        self.keeper.set_limits(registry.limits.clone());
+        let stored = (&self.store, &self.keeper);
+        let parts = parts(&registry, &upstream, stored, &self.lifetime, shared, capacity);
         let backend = Arc::new(self.backend.succeeded_by(parts));
         let mut predecessors = self.predecessors;
         predecessors.retain(|predecessor| predecessor.strong_count() > 0);
         predecessors.push(Arc::downgrade(&self.backend));
-        Self { registry, upstream, backend, predecessors, store: self.store, lifetime: self.lifetime }
+        Self { registry, upstream, backend, predecessors, ..self }
     }
 
-    /// The same registry, whose store is maintained from now on and shows its usage in the metrics.
+    /// The same registry, whose store is maintained and kept to its limits from now on, and shows its usage
+    /// in the metrics.
     pub(super) fn maintained(mut self) -> Self {
         show_usage(self.backend.metrics(), &self.store);
         let stop = self.lifetime.cancel.child_token();
+        self.lifetime.tasks.spawn(Arc::clone(&self.keeper).run(stop.clone()));
         let upkeep = tokio::spawn(maintain(Arc::clone(&self.store), stop.clone()));
         self.lifetime.upkeep = Some((stop, upkeep));
         self
@@ -120,7 +131,7 @@ impl Lifetime {
 fn parts(
     registry: &Registry,
     upstream: &Arc<HttpUpstream>,
-    store: &Arc<dyn Store>,
+    (store, keeper): (&Arc<dyn Store>, &Arc<Keeper>),
     lifetime: &Lifetime,
     shared: &Shared,
     capacity: &Capacity,
@@ -131,6 +142,7 @@ fn parts(
         upstream: Arc::<HttpUpstream>::clone(upstream),
         blobs: store.clone(),
         records: store.clone(),
+        inventory: Arc::clone(keeper.inventory()),
         bounds_of_all: shared.bounds_of_all.clone(),
         memory: shared.memory.clone(),
         settings: cache::Settings {

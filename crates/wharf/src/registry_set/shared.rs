@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use budget::Memory;
 use cache::Bounds;
+use inventory::CommonKeeper;
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) bounds_of_all: Bounds,
     /// The memory for bodies.
     pub(crate) memory: Memory,
+    /// Keeps all stores together to their limits.
+    pub(crate) common_keeper: Arc<CommonKeeper>,
     /// Ends the transfers of all registries.
     pub(crate) stop: CancellationToken,
 }

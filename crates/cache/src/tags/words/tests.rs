@@ -1,5 +1,6 @@
 use budget::Memory;
 use futures_util::future::join_all;
+use inventory::Inventory;
 use oci::Algorithm;
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use storage::MemoryStore;
@@ -17,14 +18,17 @@ fn words() -> Arc<TagWords> {
         offline: false,
     };
     let store = Arc::new(MemoryStore::new());
+    let metrics = telemetry::Metrics::new(&["memory.test".to_owned()]).registry("memory.test");
+    let inventory = Inventory::new("memory.test", store.clone(), metrics.clone(), SystemTime::now());
     Arc::new(TagWords::new(Arc::new(Shared {
         name: "memory.test".into(),
         settings: Settings::new(rule),
-        metrics: telemetry::Metrics::new(&["memory.test".to_owned()]).registry("memory.test"),
+        metrics,
         tasks: TaskTracker::new(),
         cancel: CancellationToken::new(),
         blobs: store.clone(),
         records: store,
+        inventory,
         memory: Memory::default(),
     })))
 }

@@ -27,6 +27,8 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("admin", "token_file", "\"AT/one\"", "\"AT/two\""),
     ("admin", "hosts", "[\"one.example\"]", "[\"two.example\"]"),
     ("storage", "root", "\"one\"", "\"two\""),
+    ("storage", "max_size", "\"1GB\"", "\"off\""),
+    ("storage", "free_min", "\"1%\"", "\"2%\""),
     ("log", "level", "\"info\"", "\"debug\""),
     ("log", "format", "\"text\"", "\"json\""),
     ("log", "access", "true", "false"),
@@ -66,6 +68,10 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("registry", "auth_ttl", "\"1s\"", "\"2s\""),
     ("registry", "offline", "false", "true"),
     ("registry", "catalog", "true", "false"),
+    ("registry", "max_size", "\"1GB\"", "\"2GB\""),
+    ("registry", "unused_for", "\"30d\"", "\"off\""),
+    ("registry", "keep_tags", "1", "2"),
+    ("registry", "keep", "[\"one\"]", "[\"two:v*\"]"),
 ];
 
 fn put_files(directory: &Path) {

@@ -58,6 +58,10 @@ fn example(key: &str, directory: &std::path::Path) -> String {
         "sendfile" | "access" | "insecure_skip_verify" | "offline" | "catalog" => "true".to_owned(),
         "body_bytes_max" => "33554432".to_owned(),
         "read_ahead" => "7".to_owned(),
+        "max_size" | "free_min" => "500GB".to_owned(),
+        "unused_for" => "90d".to_owned(),
+        "keep_tags" => "7".to_owned(),
+        "keep" => "library/alpine:3.*, tools/*".to_owned(),
         key if key.ends_with("_max") => "7".to_owned(),
         key if key.ends_with("timeout") || key.ends_with("ttl") || key.ends_with("grace") => "3s".to_owned(),
         "stale_if_error" => "3s".to_owned(),
@@ -272,11 +276,14 @@ fn an_unknown_variable_that_looks_like_a_key_is_a_mistake() {
              WHARF_DEFAULTS_TAG_TTL?",
         ),
         (
-            "WHARF_STORAGE_MAX_SIZE",
-            "there is no such variable; wharf deletes nothing by itself; to free space, delete old files \
-             in the blobs directories below root, even while it runs",
+            "WHARF_STORAGE_QUOTA",
+            "there is no such variable; write max_size in [storage] for all registries together, or for one \
+             [[registry]]",
         ),
-        ("WHARF_STORAGE_COLOUR", "there is no such variable; the keys of [storage] are root"),
+        (
+            "WHARF_STORAGE_COLOUR",
+            "there is no such variable; the keys of [storage] are root, max_size, free_min",
+        ),
         (
             "WHARF_REGISTRY_DOCKER_IO_USERNAM",
             "there is no such key; did you mean WHARF_REGISTRY_DOCKER_IO_USERNAME?",

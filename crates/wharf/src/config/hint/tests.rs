@@ -4,8 +4,8 @@ use crate::config::keys;
 #[test]
 fn keys_of_other_programs_lead_to_ours() {
     for (key, expected) in [
-        ("max_size", "to free space"),
-        ("Max-Size", "to free space"),
+        ("quota", "max_size"),
+        ("Max-Bytes", "max_size"),
         ("htpasswd", "a proxy in front"),
         ("remoteurl", "upstream"),
         ("ttl", "tag_ttl"),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use policy::eviction::Cap;
 use secret::Secret;
 
 use super::super::form::{self, Form, Shape, Unit};
@@ -228,10 +229,28 @@ pub(crate) static STORAGE_ROOT: Key<Text> = Key {
           `root`. Created if missing.",
 };
 
+pub(crate) static STORAGE_MAX_SIZE: Key<Option<Cap>> = Key {
+    name: "max_size",
+    form: form::SIZE_OR_OFF,
+    default: Preset::Value(Some(Cap::Percent(90))),
+    reloadable: true,
+    doc: "The most bytes that all stores together may take: `\"500GB\"`, `\"1.5TiB\"`, or a share of the file \
+          system. Above it, the least recently used images of all registries go. See [Room](#room).",
+};
+
+pub(crate) static FREE_MIN: Key<Option<Cap>> = Key {
+    name: "free_min",
+    form: form::SIZE_OR_OFF,
+    default: Preset::Value(Some(Cap::Percent(5))),
+    reloadable: true,
+    doc: "The bytes that stay free on the file system of each store, whoever takes the others. It wins over \
+          every `max_size`.",
+};
+
 pub(crate) static STORAGE: Section = Section {
     name: "storage",
-    doc: "The place of the stores.",
-    groups: &[Group { is_shared: false, keys: &[&STORAGE_ROOT] }],
+    doc: "The place of the stores, and the room that they may take together.",
+    groups: &[Group { is_shared: false, keys: &[&STORAGE_ROOT, &STORAGE_MAX_SIZE, &FREE_MIN] }],
     subsections: &[],
 };
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use policy::eviction::{Cap, ImagePattern};
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use secret::Secret;
 use url::Url;
@@ -12,6 +13,9 @@ use super::super::reader::Text;
 
 /// The highest number that can be set; no upstream welcomes more connections.
 const CONNECTIONS_MAX: usize = 1000;
+
+/// More tags than any repository has.
+const KEEP_TAGS_MAX: usize = 1_000_000;
 
 /// The most layers of one image that may be read ahead at a time.
 const READ_AHEAD_MAX: usize = 100;
@@ -257,6 +261,41 @@ pub(crate) static CATALOG: Key<bool> = Key {
     doc: "Whether `/v2/_catalog` lists the repositories stored here. `false`: 404.",
 };
 
+pub(crate) static MAX_SIZE: Key<Option<Cap>> = Key {
+    name: "max_size",
+    form: form::SIZE_OR_OFF,
+    default: Preset::Value(None),
+    reloadable: true,
+    doc: "The most bytes that the store of this registry may take. Above it, its least recently used images go. \
+          A blob that is larger is passed through.",
+};
+
+pub(crate) static UNUSED_FOR: Key<Option<Duration>> = Key {
+    name: "unused_for",
+    form: form::TIME_OR_OFF,
+    default: Preset::Value(None),
+    reloadable: true,
+    doc: "An image that no client pulled for this time goes, however much room there is.",
+};
+
+pub(crate) static KEEP_TAGS: Key<usize> = Key {
+    name: "keep_tags",
+    form: form::count::<KEEP_TAGS_MAX>(),
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "Of each repository, this many tags stay: those that were used most recently. Images that only other \
+          tags name go.",
+};
+
+pub(crate) static KEEP: Key<Vec<ImagePattern>> = Key {
+    name: "keep",
+    form: form::IMAGES,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "Images that no limit and no rule removes, as `<repository>` or `<repository>:<tag>`. `*` stands for any \
+          characters, `?` for one: `[\"library/alpine:3.*\", \"tools/*\"]`.",
+};
+
 pub(crate) static REGISTRY: Section = Section {
     name: "registry",
     doc: "One registry that wharf caches.",
@@ -280,6 +319,7 @@ pub(crate) static REGISTRY: Section = Section {
         Group { is_shared: true, keys: &[&CONNECTIONS_PER_BLOB, &CONNECTIONS, &READ_AHEAD] },
         Group { is_shared: true, keys: &[&TAG_TTL, &STALE_IF_ERROR, &ON_UPSTREAM_404, &AUTH_TTL, &OFFLINE] },
         Group { is_shared: true, keys: &[&CATALOG] },
+        Group { is_shared: true, keys: &[&MAX_SIZE, &UNUSED_FOR, &KEEP_TAGS, &KEEP] },
     ],
     subsections: &[],
 };

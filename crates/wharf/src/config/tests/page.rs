@@ -93,6 +93,8 @@ fn words(shape: Shape) -> String {
         Shape::Time { may_be_forever: true, .. } => "time or `\"forever\"`",
         Shape::Time { may_be_zero: true, .. } => "time",
         Shape::Time { .. } => "time, not zero",
+        Shape::Size => "size",
+        Shape::Images => "pattern",
         Shape::Word(words) => {
             let words: Vec<String> = words().iter().map(|word| format!("`\"{word}\"`")).collect();
             let (last, others) = words.split_last().expect("a choice has words");
@@ -100,6 +102,7 @@ fn words(shape: Shape) -> String {
         }
         Shape::List(Shape::Host) => "list of host names",
         Shape::List(Shape::Address) => "list of addresses",
+        Shape::List(Shape::Images) => "list of patterns",
         Shape::List(item) => return format!("list of {}", words(*item)),
         Shape::OrOff(inner) => return format!("{} or `\"off\"`", words(*inner)),
     };

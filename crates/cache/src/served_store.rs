@@ -1,0 +1,46 @@
+//! A store that a backend serves, as its inventory sees it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use inventory::Serving;
+use oci::{Digest, Repository, Tag};
+use storage::{RecordStore, StoreError};
+
+use crate::fill::table::FillTable;
+use crate::shared::Shared;
+use crate::store_tables::StoreTables;
+
+/// Answers the inventory's questions about a store.
+#[derive(Debug)]
+pub(crate) struct ServedStore {
+    fills: FillTable,
+    records: Arc<dyn RecordStore>,
+}
+
+impl ServedStore {
+    pub(crate) fn new(shared: &Shared, tables: &StoreTables) -> Self {
+        Self { fills: tables.fills.clone(), records: Arc::clone(&shared.records) }
+    }
+}
+
+#[async_trait]
+impl Serving for ServedStore {
+    fn is_filling(&self, digest: &Digest) -> bool {
+        self.fills.get(digest).is_some()
+    }
+
+    /// No task writes a tag meanwhile: that takes the right to store, which the inventory withholds
+    /// while this runs. The newest word on the tag stays in memory and has no effect without the record.
+    async fn remove_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<(), StoreError> {
+        match self.records.tag(repository, tag).await? {
+            Some(record) if record.digest == *digest => self.records.remove_tag(repository, tag).await,
+            Some(_) | None => Ok(()),
+        }
+    }
+}

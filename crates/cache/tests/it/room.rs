@@ -1,0 +1,162 @@
+//! Room in the store: images that nobody pulls make room for others, and what does not fit is passed through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache::{Outcome, PullError, Want};
+use inventory::{ImageCursor, Keeper};
+use oci::{Digest, Reference};
+use policy::eviction::{Cap, Limits};
+use storage::{Maintain, MemoryStore};
+use tokio_util::sync::CancellationToken;
+
+use crate::upstream::Manner;
+use crate::world::{World, noise, read, repository};
+
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+const LAYER_BYTES: usize = 300_000;
+
+/// Longer than an image that was used lately is kept in any case.
+const LATER: Duration = Duration::from_secs(20 * 60);
+
+/// A backend whose store is kept below a cap.
+struct Kept {
+    world: World,
+    store: Arc<MemoryStore>,
+    stop: CancellationToken,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn kept_below(bytes: usize) -> Kept {
+    let store = Arc::new(MemoryStore::new());
+    let world = World::evicting(store.clone(), |settings| settings.read_ahead_count = 0);
+    let limits = Limits { max: Some(Cap::Bytes(bytes as u64)), ..Limits::default() };
+    let keeper = Keeper::new(world.inventory.clone(), limits);
+    let stop = CancellationToken::new();
+    tokio::spawn(keeper.run(stop.clone()));
+    let kept = Kept { world, store, stop };
+    kept.look().await;
+    assert!(kept.world.inventory.is_complete());
+    kept
+}
+
+impl Kept {
+    /// Lets the keeper look at the store, at least twice.
+    async fn look(&self) {
+        self.look_after(Duration::from_secs(61)).await;
+    }
+
+    async fn look_after(&self, pause: Duration) {
+        tokio::time::advance(pause).await;
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn put_image(&self, tag: &str, seed: usize) -> Digest {
+        let layer = self.world.upstream.put_blob(&noise(LAYER_BYTES + seed));
+        let described =
+            format!(r#"{{"mediaType":"{LAYER}","digest":"{layer}","size":{}}}"#, LAYER_BYTES + seed);
+        let manifest = format!(r#"{{"schemaVersion":2,"layers":[{described}]}}"#);
+        self.world.upstream.put_manifest(&repository(), tag, &manifest);
+        layer
+    }
+
+    async fn pull(&self, tag: &str, want: Want) -> Result<Outcome, PullError> {
+        let reference: Reference = tag.parse().unwrap();
+        self.world.backend.pull_manifest(&repository(), &reference, want).await.map(|answer| answer.outcome)
+    }
+
+    /// Pulls the manifest and the layer, and lets time pass.
+    async fn pull_image(&self, tag: &str, layer: &Digest) {
+        self.pull(tag, Want::Get).await.unwrap();
+        self.world.pull(layer).await.unwrap();
+        self.look().await;
+        tokio::time::advance(LATER).await;
+    }
+
+    fn listed_tags(&self) -> Vec<String> {
+        let images = self.world.inventory.images(ImageCursor::default(), 100).images;
+        let mut tags: Vec<_> =
+            images.iter().flat_map(|image| image.tags.iter().map(ToString::to_string)).collect();
+        tags.sort();
+        tags
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f37_the_least_recently_pulled_image_makes_room_and_the_next_pull_brings_it_again() {
+    let kept = kept_below(2 * LAYER_BYTES + LAYER_BYTES / 2).await;
+    let layers = [("a", 1), ("b", 2), ("c", 3)].map(|(tag, seed)| kept.put_image(tag, seed));
+    kept.pull_image("a", &layers[0]).await;
+    kept.pull_image("b", &layers[1]).await;
+    // A client pulls `a` again; `b` is the least recently used one now.
+    kept.pull_image("a", &layers[0]).await;
+    kept.pull_image("c", &layers[2]).await;
+    kept.look().await;
+    assert_eq!(kept.listed_tags(), ["a", "c"]);
+    assert!(!kept.world.holds(&layers[1]).await);
+    assert!(kept.world.holds(&layers[0]).await && kept.world.holds(&layers[2]).await);
+    let usage = kept.store.usage();
+    assert_eq!((usage.blobs.count, usage.manifests.count), (2, 2));
+    assert_eq!(kept.pull("b", Want::Get).await, Ok(Outcome::Miss));
+    assert_eq!(kept.world.get(&layers[1]).await.unwrap().outcome, Outcome::Miss);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_of_a_tag_is_no_use_of_its_image() {
+    let kept = kept_below(2 * LAYER_BYTES + LAYER_BYTES / 2).await;
+    let layers = [("a", 1), ("b", 2), ("c", 3)].map(|(tag, seed)| kept.put_image(tag, seed));
+    kept.pull_image("a", &layers[0]).await;
+    kept.pull_image("b", &layers[1]).await;
+    kept.pull("a", Want::Head).await.unwrap();
+    kept.pull_image("c", &layers[2]).await;
+    kept.look().await;
+    assert_eq!(kept.listed_tags(), ["b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s34_a_blob_that_does_not_fit_is_passed_through_and_takes_nothing_from_others() {
+    let kept = kept_below(2 * LAYER_BYTES).await;
+    let held = kept.put_image("a", 1);
+    kept.pull_image("a", &held).await;
+    let large = noise(3 * LAYER_BYTES);
+    let digest = kept.world.upstream.put_blob(&large);
+    let answer = kept.world.get(&digest).await.unwrap();
+    assert_eq!(answer.outcome, Outcome::Bypass);
+    assert!(read(answer.body.unwrap()).await.1.is_ok_and(|body| body == large));
+    kept.world.settle().await;
+    kept.look().await;
+    assert!(!kept.world.holds(&digest).await);
+    assert_eq!(kept.listed_tags(), ["a"]);
+    let text = kept.world.metrics_text();
+    assert!(text.contains("wharf_bypassed_total{registry=\"memory.test\",reason=\"no_room\"} 1\n"), "{text}");
+    assert_eq!(kept.store.usage().partial.bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_is_made_before_a_blob_of_known_size_is_complete() {
+    let kept = kept_below(2 * LAYER_BYTES + LAYER_BYTES / 2).await;
+    let layers = [("a", 1), ("b", 2), ("c", 3)].map(|(tag, seed)| kept.put_image(tag, seed));
+    kept.pull_image("a", &layers[0]).await;
+    kept.pull_image("b", &layers[1]).await;
+    kept.pull("c", Want::Get).await.unwrap();
+    let gate = Arc::new(tokio::sync::Semaphore::new(1));
+    kept.world.upstream.set_manner(Manner { gate: Some(gate.clone()), ..Manner::default() });
+    let world = &kept.world;
+    // Only its first piece comes.
+    let answer = world.get(&layers[2]);
+    let answer = answer.await.unwrap();
+    kept.look_after(Duration::from_secs(1)).await;
+    assert!(!world.holds(&layers[0]).await, "the oldest image has gone already");
+    assert!(world.holds(&layers[1]).await);
+    gate.add_permits(10_000);
+    assert!(read(answer.body.unwrap()).await.1.is_ok());
+    world.settle().await;
+    assert!(world.holds(&layers[2]).await);
+}
