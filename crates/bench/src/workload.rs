@@ -54,6 +54,7 @@ pub(crate) const ALL: &[Workload] = &[
     ("hung-registry", neighbour::beside_a_hung_registry),
     ("cold-image", cold::image),
     ("cold-image-slow", cold::slow_image),
+    ("cold-layers", cold::few_at_a_time),
     ("cold-blob", cold::blob),
     ("cold-small", cold_small::run),
     ("herd", cold::herd),

@@ -175,11 +175,14 @@ impl Fill {
         matches!(self.progress.borrow().phase, Phase::Verified | Phase::Failed(_))
     }
 
-    /// Waits until it has ended. Returns whether it succeeded.
-    pub(crate) async fn ends_whole(&self) -> bool {
+    /// Waits until it has a client or has ended. Returns whether it has not failed.
+    pub(crate) async fn is_joined_or_over(&self) -> bool {
         let mut progress = self.watch();
-        let is_over = |progress: &Progress| matches!(progress.phase, Phase::Verified | Phase::Failed(_));
-        progress.wait_for(is_over).await.is_ok_and(|progress| matches!(progress.phase, Phase::Verified))
+        // A client that joins publishes.
+        let is_settled = |progress: &Progress| {
+            matches!(progress.phase, Phase::Verified | Phase::Failed(_)) || self.has_clients()
+        };
+        progress.wait_for(is_settled).await.is_ok_and(|progress| !matches!(progress.phase, Phase::Failed(_)))
     }
 
     /// Waits until a reader may answer its client: the size is known or promised and, for a blob of up to

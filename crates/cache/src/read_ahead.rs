@@ -60,10 +60,10 @@ impl Blobs {
             }
             if self.fills.get(digest).is_none() && self.stored.open(digest).await.is_none() {
                 let fill = self.begin_fill(repository, digest);
-                under_way.push(async move { fill.ends_whole().await });
+                under_way.push(async move { fill.is_joined_or_over().await });
             }
         }
-        // The turn ends with the last of them, so that an image never has more than `read_ahead_count`.
+        // The turn ends with the last of them, so that no second task begins further ones.
         while under_way.next().await.is_some() {}
     }
 

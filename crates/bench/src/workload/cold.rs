@@ -14,6 +14,12 @@ use crate::report::{Figures, Table};
 /// The sizes of the image's layers, in bytes.
 const LAYERS: [u64; 8] = [128 << 20, 48 << 20, 32 << 20, 16 << 20, 8 << 20, 3 << 20, 400_000, 30_000];
 
+/// Twelve layers of one size.
+const EVEN_LAYERS: [u64; 12] = [16 << 20; 12];
+
+/// Layers that docker and containerd download at a time.
+const LAYERS_AT_A_TIME: usize = 3;
+
 /// Connections of one client.
 const LANES: usize = 8;
 
@@ -42,6 +48,40 @@ pub(crate) fn slow_image(bench: &Bench) -> io::Result<Table> {
     let pulled = pulls(bench, &mut table, "slow", &LAYERS, &[1], true);
     throttle.lift();
     pulled.map(|()| table)
+}
+
+/// One client that pulls the manifest and then three layers at a time, as docker and containerd do.
+pub(crate) fn few_at_a_time(bench: &Bench) -> io::Result<Table> {
+    let throttle = bench.upstreams.throttle(SLOW);
+    let title =
+        "A cold image of 192 MiB in 12 layers, three at a time, from an upstream of 50 MB/s for each answer";
+    let mut table = Table::new("cold-layers", title, "clients");
+    let mut runs: Vec<(String, Vec<Figures>)> = Vec::new();
+    for repetition in 0..bench.repetitions {
+        let tag = format!("layers{repetition}");
+        let image = bench.upstreams.put_image(&tag, 9500 + repetition as u64, &EVEN_LAYERS);
+        let (manifest, blobs) = image.split_first().expect("an image has a manifest");
+        let mut peers = bench.caches()?;
+        peers.push(Peer::direct(bench.upstreams.direct()));
+        for peer in &peers {
+            bench.upstreams.forget_requests();
+            load::once(peer, manifest, Check::Bytes).map_err(|error| named(peer, &error))?;
+            let measured = load::to_the_end(peer, blobs, 1, LAYERS_AT_A_TIME, Check::Bytes);
+            let measured = measured.map_err(|error| named(peer, &error))?;
+            let bytes: usize = blobs.iter().map(|request| request.content.len()).sum();
+            let sent = bench.upstreams.bytes_sent(blobs) as f64 / bytes as f64;
+            let figures = of_pull(&measured, sent, bench.upstreams.request_count() as f64);
+            match runs.iter_mut().find(|(name, _)| *name == peer.name) {
+                Some((_, known)) => known.push(figures),
+                None => runs.push((peer.name.clone(), vec![figures])),
+            }
+        }
+    }
+    throttle.lift();
+    for (name, runs) in &runs {
+        table.push(name, 1, crate::report::medians(runs));
+    }
+    Ok(table)
 }
 
 pub(crate) fn herd(bench: &Bench) -> io::Result<Table> {

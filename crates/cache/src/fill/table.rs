@@ -66,6 +66,8 @@ impl FillTable {
             && let Some(reader) = ReaderHandle::of(entry.get())
         {
             let fill = entry.get().clone();
+            // Read ahead waits for the first client.
+            fill.publish();
             let has_other_grant = fill.repository() != repository || fill.backend() != self.backend;
             return Joined { fill, reader, is_first: false, has_other_grant };
         }

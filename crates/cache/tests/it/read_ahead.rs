@@ -114,6 +114,22 @@ async fn manifests_configs_heads_and_small_ranges_read_nothing_ahead() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_layer_that_a_client_joins_is_not_counted_as_read_ahead() {
+    let world = world(|settings| settings.read_ahead_count = 2);
+    let image = pulled_manifest(&world, 8).await;
+    let mut answers = Vec::new();
+    for layer in &image.layers[..3] {
+        answers.push(world.get(layer).await.unwrap());
+    }
+    // The client has three layers, and two more are read ahead.
+    tokio::time::timeout(Duration::from_millis(30), std::future::pending::<()>()).await.unwrap_err();
+    assert_eq!(world.upstream.count("GET blob"), 5, "{:?}", world.upstream.asked());
+    for answer in answers {
+        assert!(read(answer.body.unwrap()).await.1.is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_further_is_begun_when_the_client_has_left() {
     let world = world(|settings| settings.read_ahead_count = 1);
     // Each layer takes longer than a client counts as pulling.
