@@ -1,15 +1,20 @@
 //! The table of endpoints. To add one, write its handler and a row in [`ENDPOINTS`]; the router and the list
 //! at `/` follow from the table.
 
+mod failure;
 mod health;
+mod images;
+mod pins;
 mod registries;
 mod reload;
+mod selection;
+mod stats;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use http::{Response, StatusCode, Uri};
 use server::quoted;
 use telemetry::EXPOSITION_TYPE;
@@ -26,7 +31,7 @@ struct Endpoint {
     handlers: fn() -> MethodRouter<Arc<Parts>>,
 }
 
-const ENDPOINTS: [Endpoint; 6] = [
+const ENDPOINTS: [Endpoint; 11] = [
     Endpoint { name: "/", description: "this list", handlers: || get(index) },
     Endpoint {
         name: "/metrics",
@@ -38,12 +43,37 @@ const ENDPOINTS: [Endpoint; 6] = [
         description: "the served registries, in JSON",
         handlers: || get(registries::list),
     },
+    Endpoint {
+        name: "/api/images",
+        description: "the stored images, in JSON; ?registry= and ?pattern= select",
+        handlers: || get(images::list),
+    },
+    Endpoint {
+        name: "/api/stats",
+        description: "what each registry's store holds, in JSON",
+        handlers: || get(stats::stats),
+    },
     Endpoint { name: "/livez", description: "liveness", handlers: || get(health::live) },
     Endpoint { name: "/readyz", description: "readiness", handlers: || get(health::ready) },
     Endpoint {
         name: "POST /api/reload",
         description: "reloads the configuration",
         handlers: || post(reload::reload).fallback(reload::refuse_method),
+    },
+    Endpoint {
+        name: "DELETE /api/images",
+        description: "removes the image that ?registry=, ?repository= and ?tag= or ?digest= name",
+        handlers: || delete(images::purge),
+    },
+    Endpoint {
+        name: "PUT /api/pins",
+        description: "pins that image, so that wharf does not remove it",
+        handlers: || put(pins::pin),
+    },
+    Endpoint {
+        name: "DELETE /api/pins",
+        description: "takes the pin back",
+        handlers: || delete(pins::unpin),
     },
 ];
 
@@ -82,5 +112,5 @@ async fn refuse_method(uri: Uri) -> Response<String> {
 
 /// The list of endpoints, one per line.
 fn list() -> String {
-    ENDPOINTS.iter().map(|it| format!("{:<16}  {}\n", it.name, it.description)).collect()
+    ENDPOINTS.iter().map(|it| format!("{:<18}  {}\n", it.name, it.description)).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use inventory::CommonKeeper;
 use server::Control;
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Sends reload requests; `None` if reloads are not possible.
     pub reloads: Option<Reloads>,
+    /// Gives the keeper of each registry's store.
+    pub keepers: Arc<CommonKeeper>,
     /// Cancelled when the server is told to stop.
     pub shutdown: CancellationToken,
 }

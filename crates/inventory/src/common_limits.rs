@@ -68,6 +68,11 @@ impl CommonKeeper {
         *self.keepers.write() = keepers;
     }
 
+    /// The keepers of the stores.
+    pub fn keepers(&self) -> Vec<Arc<Keeper>> {
+        self.keepers.read().clone()
+    }
+
     /// Replaces the limits, as a reload does.
     pub fn set_limits(&self, limits: CommonLimits) {
         *self.limits.write() = limits;

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use oci::{Digest, Repository, Tag};
 use parking_lot::{Mutex, RwLock};
 use policy::eviction::{self, Used};
-use storage::{HeldManifest, Store, StoreError};
+use storage::{HeldManifest, Store, StoreError, Usage};
 use telemetry::RegistryMetrics;
 use tracing::warn;
 
@@ -267,6 +267,21 @@ impl Inventory {
         Ok(true)
     }
 
+    /// The name of the registry.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The store's usage. Does not access the disk.
+    pub fn usage(&self) -> Usage {
+        self.store.usage()
+    }
+
+    /// The store's own cap in bytes, if it has one and was looked at since the start.
+    pub fn cap(&self) -> Option<u64> {
+        self.room.cap()
+    }
+
     /// The memory that the inventory takes, in bytes, about.
     pub fn memory_bytes(&self) -> usize {
         self.model.memory_bytes()
@@ -275,10 +290,6 @@ impl Inventory {
     /// The store's usage, with announced blobs.
     pub(crate) fn used(&self) -> Used {
         self.room.used(&self.store.usage())
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use telemetry::error_chain;
 use url::Url;
 
+use crate::commands::{self, Change, ImageName};
 use crate::config::Config;
 use crate::config_options::{self, ConfigOptions};
 use crate::{health, log, online, reload_request, report, runtime, schema, wiring};
@@ -51,12 +52,54 @@ enum Command {
         #[arg(long, value_name = "URL")]
         url: Option<Url>,
     },
+    /// List the images that the running wharf stores
+    List {
+        /// Only images whose repository, and tag after a colon, match: `library/*`, `org/app:v1.*`
+        pattern: Option<String>,
+        /// Print JSON, for scripts
+        #[arg(long)]
+        json: bool,
+        /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+        #[arg(long, value_name = "URL")]
+        url: Option<Url>,
+    },
+    /// Print the number and size of the objects that the running wharf stores for each registry
+    Stats {
+        /// Print JSON, for scripts
+        #[arg(long)]
+        json: bool,
+        /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+        #[arg(long, value_name = "URL")]
+        url: Option<Url>,
+    },
+    /// Remove images from the store of the running wharf; the next pull fetches them again
+    Purge {
+        /// Print the images that would be removed, and remove none
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        images: Images,
+    },
+    /// Pin images, so that the running wharf does not remove them to make room
+    Pin(Images),
+    /// Take the pins of images back
+    Unpin(Images),
     /// Check whether a running wharf is ready; for container health checks
     Health {
         /// The URL to request; by default /readyz at the first listener of the configuration
         #[arg(long, value_name = "URL")]
         url: Option<Url>,
     },
+}
+
+#[derive(Debug, clap::Args)]
+struct Images {
+    /// alpine, docker.io/library/alpine:3.20, ghcr.io/org/app@sha256:...
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<ImageName>,
+    /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+    #[arg(long, value_name = "URL")]
+    url: Option<Url>,
 }
 
 /// Splits a key from its value.
@@ -75,6 +118,17 @@ pub(crate) fn run() -> ExitCode {
         Command::Check { schema: true, .. } => print(&schema::text()),
         Command::Check { online, explain, .. } => check(&options, online, explain),
         Command::Reload { url } => ask_reload(&options, url.as_ref()),
+        Command::List { pattern, json, url } => load(&options, "")
+            .and_then(|config| commands::list(&config, url.as_ref(), pattern.as_deref(), json))
+            .and_then(|text| print(&text)),
+        Command::Stats { json, url } => load(&options, "")
+            .and_then(|config| commands::stats(&config, url.as_ref(), json))
+            .and_then(|text| print(&text)),
+        Command::Purge { dry_run, images } => {
+            change(&options, &images, Change::Purge { is_dry_run: dry_run })
+        }
+        Command::Pin(images) => change(&options, &images, Change::Pin),
+        Command::Unpin(images) => change(&options, &images, Change::Unpin),
         Command::Health { url } => ask_health(&options, url),
     };
     match result {
@@ -179,6 +233,14 @@ fn print(text: &str) -> Result<(), String> {
 fn ask_reload(options: &ConfigOptions, url: Option<&Url>) -> Result<(), String> {
     let config = load(options, "; nothing was reloaded")?;
     print(&reload_request::request(&config, url)?)
+}
+
+/// Prints the results; the images that were not changed are the failure.
+fn change(options: &ConfigOptions, images: &Images, change: Change) -> Result<(), String> {
+    let config = load(options, "; nothing was changed")?;
+    let results = commands::change(&config, images.url.as_ref(), &images.images, change)?;
+    print(&results.done)?;
+    if results.failed.is_empty() { Ok(()) } else { Err(results.failed.trim_end().to_owned()) }
 }
 
 fn ask_health(options: &ConfigOptions, url: Option<Url>) -> Result<(), String> {

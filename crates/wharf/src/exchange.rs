@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const HEAD_BYTES_MAX: usize = 4096;
 
 /// The bound on an answer, in bytes.
-const ANSWER_BYTES_MAX: u64 = 1 << 20;
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// A connection with a deadline for all reads and writes.
 #[derive(Debug)]

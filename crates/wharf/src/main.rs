@@ -2,6 +2,7 @@
 
 mod binding;
 mod cli;
+mod commands;
 mod config;
 mod config_options;
 mod descriptors;

@@ -95,6 +95,7 @@ async fn start(
     let admin_socket = admin_socket.transpose().map_err(refused)?;
     let shared = shared(&config, &capacity, &metrics);
     tokio::spawn(Arc::clone(&shared.common_keeper).run(shared.stop.clone()));
+    let keepers = Arc::clone(&shared.common_keeper);
     let mut set = RegistrySet::new(shared);
     let prepared = set.prepare(&config, &capacity).await;
     let registry_count = config.registries.len();
@@ -107,6 +108,7 @@ async fn start(
         control: server.control(),
         metrics: Arc::clone(&metrics),
         reloads: Some(reloads),
+        keepers,
         shutdown: shutdown.clone(),
     };
     let admin = config.admin.as_ref().map(|settings| Admin::new(settings, admin_parts));

@@ -144,7 +144,7 @@ async fn newcomer_9_the_root_lists_what_there_is() {
     assert!(missing.text().starts_with("there is nothing at `/metric`"), "{}", missing.text());
     for text in [root.text(), missing.text()] {
         let paths: Vec<&str> = text.lines().filter(|line| line.starts_with('/')).collect();
-        assert_eq!(paths.len(), 5, "{text}");
+        assert_eq!(paths.len(), 7, "{text}");
         for line in paths {
             let path = line.split(' ').next().unwrap();
             assert_eq!(ask(&lab, "GET", path, &[]).await.status, 200, "{path}");

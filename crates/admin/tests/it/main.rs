@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
 mod answers;
+mod images;
 mod reload;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use admin::{Admin, Parts, Reloads, Settings};
+use policy::eviction::CommonLimits;
 use secret::Secret;
 use server::BoundSocket;
 use testkit::client::{Response, request};
@@ -34,7 +36,9 @@ impl AdminLab {
         let metrics = Arc::new(telemetry::Metrics::new(&["docker.io".to_owned(), "quay.io".to_owned()]));
         let shared = Arc::clone(&metrics);
         let attach = |server: &mut server::Server, shutdown: &tokio_util::sync::CancellationToken| {
-            let parts = Parts { control: server.control(), metrics, reloads, shutdown: shutdown.clone() };
+            let keepers = inventory::CommonKeeper::new(CommonLimits::default());
+            let shutdown = shutdown.clone();
+            let parts = Parts { control: server.control(), metrics, reloads, keepers, shutdown };
             let admin = Admin::new(&settings, parts);
             let address = admin.listen(BoundSocket::bind(settings.listen).unwrap(), server).unwrap();
             (admin, address)

@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("upstream", &["budget", "oci", "policy", "secret", "telemetry"]),
     ("cache", &["budget", "inventory", "oci", "policy", "storage", "telemetry", "upstream"]),
     ("server", &["cache", "oci", "policy", "storage", "telemetry"]),
-    ("admin", &["oci", "policy", "secret", "server", "telemetry"]),
+    ("admin", &["inventory", "oci", "policy", "secret", "server", "storage", "telemetry"]),
     (
         "wharf",
         &[

@@ -5,6 +5,7 @@
 mod check;
 mod environment;
 mod examples;
+mod images;
 mod log;
 mod program;
 mod reload;

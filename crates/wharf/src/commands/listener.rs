@@ -1,0 +1,78 @@
+//! The admin listener of a running wharf, and requests to it that are answered in JSON.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use telemetry::error_chain;
+use url::Url;
+
+use crate::config::Config;
+use crate::exchange::{self, Socket};
+
+/// The longest wait for an answer.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The address of an admin listener, and the header with its token.
+#[derive(Debug)]
+pub(super) struct Listener {
+    host: String,
+    port: u16,
+    authorization: String,
+}
+
+impl Listener {
+    /// The listener at `url`, or the one in the configuration.
+    ///
+    /// # Errors
+    /// There is none, or the URL is not its address.
+    pub(super) fn find(config: &Config, url: Option<&Url>) -> Result<Self, String> {
+        let admin = config.admin.as_ref();
+        let (host, port) = match (url, admin) {
+            (Some(url), _) => match (url.scheme(), url.host_str(), url.port_or_known_default()) {
+                ("http", Some(host), Some(port)) => (host.trim_matches(['[', ']']).to_owned(), port),
+                _ => return Err(format!("{url}: write the admin listener as http://HOST:PORT")),
+            },
+            (None, Some(admin)) => {
+                let address = exchange::reachable(admin.listen);
+                (address.ip().to_string(), address.port())
+            }
+            (None, None) => {
+                return Err("the configuration has no admin listener; set listen of [admin]".to_owned());
+            }
+        };
+        let token = admin.and_then(|admin| admin.token.as_ref());
+        let authorization =
+            token.map(|token| format!("Authorization: Bearer {}\r\n", token.expose())).unwrap_or_default();
+        Ok(Self { host, port, authorization })
+    }
+
+    /// Sends a request, and returns the answer's text and the document in it.
+    ///
+    /// # Errors
+    /// A line for the operator.
+    pub(super) fn request(&self, method: &str, target: &str) -> Result<(String, Value), String> {
+        let (host, port) = (&self.host, self.port);
+        let shown = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {shown}\r\n{}Content-Length: 0\r\nConnection: close\r\n\r\n",
+            self.authorization
+        );
+        let sent = Socket::connect(host, port, WAIT_MAX).and_then(|it| exchange::whole(it, &request));
+        let answer = sent.map_err(|error| {
+            let why = error_chain(&error);
+            format!("no answer from the admin listener at {shown}: {why}; check that wharf runs there")
+        })?;
+        let document: Result<Value, _> = serde_json::from_str(&answer.body);
+        match (answer.line.split(' ').nth(1), document) {
+            (Some("200"), Ok(document)) => Ok((answer.body, document)),
+            (_, Ok(document)) if document["error"]["message"].is_string() => {
+                Err(document["error"]["message"].as_str().unwrap_or_default().to_owned())
+            }
+            (Some("401" | "403"), _) => {
+                let why = answer.body.trim_end();
+                Err(format!("the running wharf refused the request ({why}); check token_file of [admin]"))
+            }
+            _ => Err(format!("{shown} answered {:?}; name wharf's admin listener with --url", answer.line)),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Tables for people.
+
+use serde_json::Value;
+
+/// The rows below their heads, in columns of equal width.
+pub(super) fn columns<const N: usize>(
+    heads: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut all = vec![heads.map(str::to_owned)];
+    all.extend(rows);
+    let widths: Vec<usize> =
+        (0..N).map(|column| all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    all.iter().map(line).collect()
+}
+
+/// A number of bytes with a unit: `512 B`, `1.5 GiB`. `-`: no number.
+pub(super) fn amount(bytes: &Value) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let Some(bytes) = bytes.as_u64() else { return "-".to_owned() };
+    let (mut unit, mut size) = (0, bytes as f64);
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{size:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_longest_cell() {
+        let rows = [["a", "bb"], ["cccc", ""]].map(|row| row.map(str::to_owned));
+        assert_eq!(columns(["X", "Y"], rows), "X     Y\na     bb\ncccc\n");
+    }
+
+    #[test]
+    fn amounts_have_units() {
+        for (bytes, text) in [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 << 30, "3.0 GiB")] {
+            assert_eq!(amount(&Value::from(bytes)), text);
+        }
+        assert_eq!(amount(&Value::Null), "-");
+    }
+}

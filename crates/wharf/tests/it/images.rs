@@ -1,0 +1,47 @@
+//! The commands about stored images, against a running wharf.
+
+use testkit::{FakeRegistry, Image, Kind, within};
+
+use crate::program::{Program, configuration, registry, run};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_lists_pins_and_purges_a_stored_image() {
+    let hub = FakeRegistry::start().await;
+    hub.put_image("library/app", "1", &Image::small("owned"));
+    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    let target = "/v2/app/manifests/1";
+    assert_eq!(program.get("docker.io.localhost", target).await.unwrap().status, 200);
+    let url = format!("http://{}", program.admin);
+    let wharf = |arguments: &[&str]| {
+        run(program.directory.path(), &[arguments, &["--url", url.as_str()][..]].concat())
+    };
+    let listed = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    // The walk after a start may still run.
+    let complete = async { while listed(&wharf(&["list", "--json"]).1)["complete"] != true {} };
+    within("all images are known", complete).await;
+    let (code, text, _) = wharf(&["list", "library/*:1"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("IMAGE") && text.contains("docker.io/library/app  1"), "{text}");
+    assert_eq!(listed(&wharf(&["list", "other", "--json"]).1)["images"], serde_json::json!([]));
+    let (code, text, _) = wharf(&["stats"]);
+    assert!(code == Some(0) && text.contains("docker.io"), "{text}");
+
+    assert_eq!(wharf(&["pin", "app:1"]).0, Some(0));
+    assert_eq!(listed(&wharf(&["list", "--json"]).1)["images"][0]["pinned"], true);
+    let (code, _, reason) = wharf(&["purge", "app:1"]);
+    assert!(code == Some(1) && reason.contains("is pinned"), "{reason}");
+    assert_eq!(wharf(&["unpin", "docker.io/library/app:1"]).0, Some(0));
+    let (code, text, _) = wharf(&["purge", "--dry-run", "app:1"]);
+    assert!(code == Some(0) && text.contains("would be removed"), "{text}");
+    assert_eq!(program.get("docker.io.localhost", target).await.unwrap().status, 200);
+    assert_eq!(hub.log().count(Kind::GetManifest), 1);
+
+    let (code, text, reason) = wharf(&["purge", "app:1", "app:2"]);
+    assert!(code == Some(1) && text.contains("app:1: removed"), "{text}{reason}");
+    assert!(reason.contains("app:2: ") && !reason.contains("app:1"), "{reason}");
+    assert_eq!(listed(&wharf(&["list", "--json"]).1)["images"], serde_json::json!([]));
+    assert_eq!(program.get("docker.io.localhost", target).await.unwrap().status, 200);
+    assert_eq!(hub.log().count(Kind::GetManifest), 2);
+    assert_eq!(wharf(&["purge"]).0, Some(2));
+    assert_eq!(wharf(&["pin", "no image"]).0, Some(2));
+}
