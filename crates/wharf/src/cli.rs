@@ -12,7 +12,7 @@ use url::Url;
 use crate::commands::{self, Change, ImageName};
 use crate::config::Config;
 use crate::config_options::{self, ConfigOptions};
-use crate::{health, log, online, reload_request, report, runtime, schema, wiring};
+use crate::{health, import, log, online, reload_request, report, runtime, schema, wiring};
 
 /// A pull-through cache for many container registries behind one address.
 #[derive(Debug, Parser)]
@@ -84,6 +84,14 @@ enum Command {
     Pin(Images),
     /// Take the pins of images back
     Unpin(Images),
+    /// Import images from another registry's storage directory or an OCI image layout, while wharf is stopped
+    Import {
+        /// The directory
+        path: PathBuf,
+        /// The registry whose images they are, such as `docker.io`
+        #[arg(long, value_name = "NAME")]
+        registry: String,
+    },
     /// Check whether a running wharf is ready; for container health checks
     Health {
         /// The URL to request; by default /readyz at the first listener of the configuration
@@ -129,6 +137,8 @@ pub(crate) fn run() -> ExitCode {
         }
         Command::Pin(images) => change(&options, &images, Change::Pin),
         Command::Unpin(images) => change(&options, &images, Change::Unpin),
+        Command::Import { path, registry } => load(&options, "; nothing was imported")
+            .and_then(|config| print(&import::import(&config, &path, &registry)?)),
         Command::Health { url } => ask_health(&options, url),
     };
     match result {

@@ -9,6 +9,7 @@ mod descriptors;
 mod disk;
 mod exchange;
 mod health;
+mod import;
 mod log;
 mod machine;
 mod notify;

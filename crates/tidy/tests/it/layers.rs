@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("suffix", &[]),
     ("telemetry", &[]),
     ("storage", &["budget", "oci", "policy", "telemetry"]),
+    ("archive", &["oci", "policy", "storage"]),
     ("inventory", &["oci", "policy", "storage", "telemetry"]),
     ("upstream", &["budget", "oci", "policy", "secret", "telemetry"]),
     ("cache", &["budget", "inventory", "oci", "policy", "storage", "telemetry", "upstream"]),
@@ -22,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "wharf",
         &[
             "admin",
+            "archive",
             "budget",
             "cache",
             "inventory",
@@ -65,6 +67,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     (
         "tokio",
         &[
+            "archive",
             "storage",
             "upstream",
             "inventory",
