@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn amounts_have_units() {
-        for (bytes, text) in [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 << 30, "3.0 GiB")] {
+        for (bytes, text) in [(0_u64, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 << 30, "3.0 GiB")] {
             assert_eq!(amount(&Value::from(bytes)), text);
         }
         assert_eq!(amount(&Value::Null), "-");
