@@ -275,9 +275,10 @@ impl Images {
     }
 
     /// Takes the manifest that was used least recently, at `until` at the latest and before `rival`, out of
-    /// the order. The caller removes it or puts it back.
+    /// the order. The caller removes it or puts it back. `rival` is an orphan's last use: of two with the
+    /// same time the orphan goes, which no client can pull as an image.
     pub(crate) fn take_oldest(&mut self, until: Seconds, rival: Option<Seconds>) -> Oldest {
-        let oldest = self.oldest(rival.map_or(until, |rival| rival.min(until)));
+        let oldest = self.oldest(rival.map_or(until, |rival| rival.saturating_sub(1).min(until)));
         if let Oldest::Found(slot, _) = oldest {
             self.order.pop();
             self.entries[slot as usize].flags &= !QUEUED;

@@ -41,7 +41,8 @@ pub(crate) async fn walk(inventory: &Inventory) -> Result<(), Failure> {
     while let Some(entry) = entries.next().await {
         let entry = entry?;
         let noted = uses.of_blob(&entry.digest).map(|used| used.min(inventory.clock().now()));
-        let used = noted.unwrap_or_else(|| inventory.clock().past(entry.used_at));
+        // Any program that reads the files, such as a backup, would renew them by their time of reading.
+        let used = noted.unwrap_or_else(|| inventory.clock().past(entry.modified_at));
         inventory.model.find_blob(&entry.digest, used);
     }
     inventory.model.walk_ended();

@@ -19,7 +19,7 @@ const PROXY: &str = r"(?:https?|socks5h?)://[^\s]+";
 /// Only a shell expands `~`.
 const PATH: &str = r"[^~].*";
 const TIME: &str = r"(?:[0-9]+(?:ms|s|m|h|d))+";
-const SIZE: &str = r"[0-9]+(?:\.[0-9]{1,3})? ?(?:[kKMGTP]?B|[KMGTP]iB)?|(?:[1-9][0-9]?|100) ?%";
+const SIZE: &str = r"[0-9]+(?:\.[0-9]{1,3})? ?(?:[kKMGTP]?B|[KMGTP]iB)|(?:[1-9][0-9]?|100) ?%";
 const IMAGES: &str = r"[A-Za-z0-9/._*?-]+(?::[A-Za-z0-9._*?-]+)?";
 const TIME_BUT_ZERO: &str = r"(?:0+(?:ms|s|m|h|d))*0*[1-9][0-9]*(?:ms|s|m|h|d)(?:[0-9]+(?:ms|s|m|h|d))*";
 

@@ -66,7 +66,8 @@ fn the_oldest_is_found_although_uses_change_no_order() {
     assert!(images.touch(&app, &digest("a"), 40) && !images.touch(&app, &digest("a"), 44));
     assert_eq!(images.oldest(19), Oldest::Nothing);
     let (a, b, c) = (slot(&images, "a"), slot(&images, "b"), slot(&images, "c"));
-    assert_eq!(images.take_oldest(100, None), Oldest::Found(b, 20));
+    assert_eq!(images.take_oldest(100, Some(20)), Oldest::Nothing, "an orphan of the same time goes first");
+    assert_eq!(images.take_oldest(100, Some(21)), Oldest::Found(b, 20));
     assert_eq!(images.take_oldest(100, None), Oldest::Found(c, 30));
     images.queue(b, 50);
     images.queue(b, 1);

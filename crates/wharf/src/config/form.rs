@@ -201,7 +201,7 @@ pub(crate) const SIZE_OR_OFF: Form<Option<Cap>> = Form {
         }
         let cap = size::parse_size(&text.value);
         if cap.is_none() {
-            let wrong = "is no size; write a number with a unit, such as \"500GB\" or \"1.5TiB\", a share of the \
+            let wrong = "is no size; write a number above zero with a unit, such as \"500GB\" or \"1.5TiB\", a share of the \
                          file system from \"1%\" to \"100%\", or \"off\"";
             return reader.refuse_value(&text.place, wrong);
         }

@@ -240,7 +240,7 @@ impl<'a> Reader<'a> {
             let place = self.place(table, key);
             self.refuse(
                 &place,
-                "a timeout of zero lets nothing succeed; write a longer one, or leave the key out",
+                "a time of zero leaves no time for anything; write a longer one, or leave the key out",
             );
             return None;
         }

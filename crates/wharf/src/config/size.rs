@@ -3,7 +3,7 @@
 use policy::eviction::Cap;
 
 /// Names of units with their bytes. A longer name stands before the one that it ends in.
-const UNITS: [(&str, u64); 13] = [
+const UNITS: [(&str, u64); 12] = [
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
     ("GiB", 1 << 30),
@@ -16,10 +16,9 @@ const UNITS: [(&str, u64); 13] = [
     ("TB", 1_000_000_000_000),
     ("PB", 1_000_000_000_000_000),
     ("B", 1),
-    ("", 1),
 ];
 
-/// Parses a size, or a share of the file system from `1%` to `100%`. `None`: it is neither.
+/// Parses a size above zero, or a share of the file system from `1%` to `100%`. `None`: it is neither.
 pub(crate) fn parse_size(text: &str) -> Option<Cap> {
     if let Some(percent) = text.strip_suffix('%') {
         let percent: u8 = digits(percent.trim_end())?.parse().ok()?;
@@ -33,7 +32,8 @@ pub(crate) fn parse_size(text: &str) -> Option<Cap> {
     // Three decimals are more than anybody needs, and fit beside the largest unit.
     let decimals: u64 = format!("{:0<3}", digits(decimals).filter(|it| it.len() <= 3)?).parse().ok()?;
     let parts = bytes / 1000 * decimals + bytes % 1000 * decimals / 1000;
-    whole.checked_mul(bytes)?.checked_add(parts).map(Cap::Bytes)
+    let size = whole.checked_mul(bytes)?.checked_add(parts)?;
+    (size > 0).then_some(Cap::Bytes(size))
 }
 
 /// Writes a size in the largest unit that divides it.
@@ -41,10 +41,9 @@ pub(crate) fn write_size(cap: Cap) -> String {
     match cap {
         Cap::Percent(percent) => format!("{percent}%"),
         Cap::Bytes(bytes) => {
-            let fits =
-                |(name, unit): &(&str, u64)| !name.is_empty() && bytes > 0 && bytes.is_multiple_of(*unit);
+            let fits = |(_, unit): &(&str, u64)| bytes.is_multiple_of(*unit);
             let fitting = UNITS.into_iter().filter(fits).max_by_key(|(_, unit)| *unit);
-            fitting.map_or_else(|| "0B".to_owned(), |(name, unit)| format!("{}{name}", bytes / unit))
+            fitting.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
         }
     }
 }
@@ -60,8 +59,10 @@ mod tests {
     #[test]
     fn sizes_are_read_as_people_write_them() {
         let table = [
-            ("0", Some(Cap::Bytes(0))),
-            ("1024", Some(Cap::Bytes(1024))),
+            ("0", None),
+            ("0GB", None),
+            ("1024", None),
+            ("1024B", Some(Cap::Bytes(1024))),
             ("500GB", Some(Cap::Bytes(500_000_000_000))),
             ("500 GB", Some(Cap::Bytes(500_000_000_000))),
             ("1.5TiB", Some(Cap::Bytes(3 << 39))),
@@ -92,9 +93,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_as_the_same() {
-        for cap in
-            [Cap::Bytes(0), Cap::Bytes(7), Cap::Bytes(1 << 30), Cap::Bytes(5_000_000_000), Cap::Percent(5)]
-        {
+        for cap in [Cap::Bytes(7), Cap::Bytes(1 << 30), Cap::Bytes(5_000_000_000), Cap::Percent(5)] {
             assert_eq!(parse_size(&write_size(cap)), Some(cap), "{}", write_size(cap));
         }
         assert_eq!(write_size(Cap::Bytes(5_000_000_000)), "5GB");

@@ -270,3 +270,20 @@ fn f41_the_level_changes_while_the_log_runs() {
         told.iter().filter_map(|line| line.split_once(": ")).map(|(_, text)| text).collect();
     assert_eq!(told, ["access one", "debug two", "access three"]);
 }
+
+#[test]
+fn every_crate_that_logs_is_known_as_our_own() {
+    let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crates' directory");
+    let mut logging = Vec::new();
+    for entry in std::fs::read_dir(crates).expect("the crates' directory") {
+        let directory = entry.expect("a crate").path();
+        let manifest = std::fs::read_to_string(directory.join("Cargo.toml")).unwrap_or_default();
+        let product = manifest.split("[dev-dependencies]").next().unwrap_or_default();
+        if product.lines().any(|line| line.starts_with("tracing.workspace")) {
+            logging.push(directory.file_name().expect("a name").to_string_lossy().into_owned());
+        }
+    }
+    assert!(logging.len() > 4, "{logging:?}");
+    logging.retain(|name| !OWN_TARGETS.contains(&name.as_str()));
+    assert_eq!(logging, [""; 0], "their lines below warn would not be printed");
+}
