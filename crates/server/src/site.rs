@@ -70,7 +70,7 @@ pub(crate) fn check(head: &request::Parts) -> Result<Framing, HeadFault> {
     check_form(head)
 }
 
-/// Like [`check`], but for any method.
+/// Like `check`, but for any method.
 pub fn check_form(head: &request::Parts) -> Result<Framing, HeadFault> {
     let framing = framing(&head.headers)?;
     let target_bytes = head.uri.path_and_query().map_or(0, |target| target.as_str().len());

@@ -1,16 +1,18 @@
 //! The paths below a root. Every path is made of parsed values, so none can lead outside.
 //!
-//! ```text VERSION                                         the layout's number: this directory is a store
-//! lock                                            locked by the process that uses it blobs/<algorithm>/<2
-//! hex>/<hex>                 verified content manifests/<algorithm>/<2 hex>/<hex>             verified
-//! manifests, which the blob endpoint must not serve repositories/<name>/_tags/<tag>                 JSON:
-//! the tag's manifest, and when it was checked repositories/<name>/_manifests/<algorithm>/<hex>  JSON: the
-//! media type repositories/<name>/_blobs/<algorithm>/<hex>    empty: the upstream granted this blob to this
-//! repository repositories/<name>/_lists/<hex>                a line of JSON, then a page of tags or
-//! referrers as served partial/<algorithm>-<hex>, ….json               unverified bytes, and which of them
-//! can be trusted tmp/                                            files that have no name yet; emptied at the
-//! start quarantine/<seconds>-<name>                     damaged files notes/<name>
-//! notes of the store as a whole; the first one makes the directory
+//! ```text
+//! VERSION                                           the layout's number: this directory is a store
+//! lock                                              locked by the process that uses it
+//! blobs/<algorithm>/<2 hex>/<hex>                   verified content
+//! manifests/<algorithm>/<2 hex>/<hex>               manifests, which the blob endpoint must not serve
+//! repositories/<name>/_tags/<tag>                   JSON: the tag's manifest, and when it was checked
+//! repositories/<name>/_manifests/<algorithm>/<hex>  JSON: the media type
+//! repositories/<name>/_blobs/<algorithm>/<hex>      empty: this blob is granted to the repository
+//! repositories/<name>/_lists/<hex>                 a line of JSON, then a page of a list as served
+//! partial/<algorithm>-<hex>, ….json                 unverified bytes, and which of them can be trusted
+//! tmp/                                              files that have no name yet; emptied at the start
+//! quarantine/<seconds>-<name>                       damaged files
+//! notes/<name>                                      notes of the store as a whole
 //! ```
 //! No component of a repository name begins with `_`, so `foo` with a tag `tags` and a repository `foo/tags`
 //! stay apart.
