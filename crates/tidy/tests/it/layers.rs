@@ -57,6 +57,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "properties",
             "secret",
             "server",
+            "telemetry",
             "upstream",
         ],
     ),
