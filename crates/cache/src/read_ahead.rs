@@ -58,6 +58,11 @@ impl Blobs {
             if !self.is_wanted(turn) {
                 break;
             }
+            // A layer that is not stored for want of room would come twice.
+            let size = self.named.size(repository, digest);
+            if size.is_some_and(|size| !self.shared.inventory.fits(size)) {
+                continue;
+            }
             if self.fills.get(digest).is_none() && self.stored.open(digest).await.is_none() {
                 let fill = self.begin_fill(repository, digest);
                 under_way.push(async move { fill.is_joined_or_over().await });

@@ -33,8 +33,12 @@ impl Drop for Kept {
 }
 
 async fn kept_below(bytes: usize) -> Kept {
+    kept_reading_ahead(bytes, 0).await
+}
+
+async fn kept_reading_ahead(bytes: usize, count: usize) -> Kept {
     let store = Arc::new(MemoryStore::new());
-    let world = World::evicting(store.clone(), |settings| settings.read_ahead_count = 0);
+    let world = World::evicting(store.clone(), |settings| settings.read_ahead_count = count);
     let limits = Limits { max: Some(Cap::Bytes(bytes as u64)), ..Limits::default() };
     let keeper = Keeper::new(world.inventory.clone(), limits);
     let stop = CancellationToken::new();
@@ -137,6 +141,29 @@ async fn s34_a_blob_that_does_not_fit_is_passed_through_and_takes_nothing_from_o
     let text = kept.world.metrics_text();
     assert!(text.contains("wharf_bypassed_total{registry=\"memory.test\",reason=\"no_room\"} 1\n"), "{text}");
     assert_eq!(kept.store.usage().partial.bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_that_does_not_fit_is_not_read_ahead() {
+    let kept = kept_reading_ahead(2 * LAYER_BYTES, 4).await;
+    let sizes = [LAYER_BYTES, 3 * LAYER_BYTES, LAYER_BYTES / 2];
+    let layers = sizes.map(|size| kept.world.upstream.put_blob(&noise(size)));
+    let described = layers
+        .iter()
+        .zip(sizes)
+        .map(|(digest, size)| format!(r#"{{"mediaType":"{LAYER}","digest":"{digest}","size":{size}}}"#));
+    let described = described.collect::<Vec<_>>().join(",");
+    kept.world.upstream.put_manifest(
+        &repository(),
+        "a",
+        &format!(r#"{{"schemaVersion":2,"layers":[{described}]}}"#),
+    );
+    kept.pull("a", Want::Get).await.unwrap();
+    kept.world.pull(&layers[0]).await.unwrap();
+    kept.world.settle().await;
+    let asked = kept.world.upstream.asked();
+    assert!(!asked.iter().any(|request| request.contains(&layers[1].to_string())), "{asked:?}");
+    assert!(kept.world.holds(&layers[2]).await, "the one after it is");
 }
 
 #[tokio::test(start_paused = true)]
