@@ -38,9 +38,6 @@ impl Serving for ServedStore {
         tag: &Tag,
         digest: &Digest,
     ) -> Result<(), StoreError> {
-        match self.records.tag(repository, tag).await? {
-            Some(record) if record.digest == *digest => self.records.remove_tag(repository, tag).await,
-            Some(_) | None => Ok(()),
-        }
+        inventory::remove_tag_of(&*self.records, repository, tag, digest).await
     }
 }

@@ -35,7 +35,7 @@ pub use inventory::{ImageCursor, ImageEntry, ImagePage, Inventory, PinError, Sto
 pub use keeper::{Keeper, PurgeError};
 pub use policy::eviction::Reason;
 pub use room::Announced;
-pub use serving::{AtRest, Serving};
+pub use serving::{AtRest, Serving, remove_tag_of};
 
 #[cfg(test)]
 mod tests;

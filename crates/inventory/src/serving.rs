@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use oci::{Digest, Repository, Tag};
-use storage::{Store, StoreError};
+use storage::{RecordStore, Store, StoreError};
 
 /// The program that serves a store. Both methods are called while no manifest can be stored: neither may wait
 /// for [`Inventory::storing`](crate::Inventory::storing), or for a task that does.
@@ -38,9 +38,22 @@ impl Serving for AtRest {
         tag: &Tag,
         digest: &Digest,
     ) -> Result<(), StoreError> {
-        match self.0.tag(repository, tag).await? {
-            Some(record) if record.digest == *digest => self.0.remove_tag(repository, tag).await,
-            Some(_) | None => Ok(()),
-        }
+        remove_tag_of(&*self.0, repository, tag, digest).await
+    }
+}
+
+/// Removes a tag, unless it names another manifest than this one. No tag may be written meanwhile.
+///
+/// # Errors
+/// I/O errors.
+pub async fn remove_tag_of<R: RecordStore + ?Sized>(
+    records: &R,
+    repository: &Repository,
+    tag: &Tag,
+    digest: &Digest,
+) -> Result<(), StoreError> {
+    match records.tag(repository, tag).await? {
+        Some(record) if record.digest == *digest => records.remove_tag(repository, tag).await,
+        Some(_) | None => Ok(()),
     }
 }

@@ -1,7 +1,6 @@
 //! The commands about stored images: each asks the running wharf at its admin listener.
 
 mod image_name;
-mod listener;
 mod table;
 
 use std::fmt::Write as _;
@@ -10,11 +9,14 @@ use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
-use self::listener::Listener;
 use self::table::{amount, columns};
+use crate::admin_listener::AdminListener;
 use crate::config::Config;
 
 pub(crate) use self::image_name::ImageName;
+
+/// What to do without an admin listener.
+const NO_LISTENER: &str = "set listen of [admin]";
 
 /// The change that a command makes to images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +37,8 @@ pub(crate) fn list(
     is_json: bool,
 ) -> Result<String, String> {
     let query = pattern.map(|pattern| query(&[("pattern", pattern)])).unwrap_or_default();
-    let (text, document) = Listener::find(config, url)?.request("GET", &format!("/api/images?{query}"))?;
+    let (text, document) =
+        AdminListener::find(config, url, NO_LISTENER)?.request("GET", &format!("/api/images?{query}"))?;
     if is_json {
         return Ok(text);
     }
@@ -67,7 +70,7 @@ fn image_row(image: &Value) -> [String; 5] {
 /// # Errors
 /// A line for the operator.
 pub(crate) fn stats(config: &Config, url: Option<&Url>, is_json: bool) -> Result<String, String> {
-    let (text, document) = Listener::find(config, url)?.request("GET", "/api/stats")?;
+    let (text, document) = AdminListener::find(config, url, NO_LISTENER)?.request("GET", "/api/stats")?;
     if is_json {
         return Ok(text);
     }
@@ -112,7 +115,7 @@ pub(crate) fn change(
     images: &[ImageName],
     change: Change,
 ) -> Result<Results, String> {
-    let listener = Listener::find(config, url)?;
+    let listener = AdminListener::find(config, url, NO_LISTENER)?;
     let mut results = Results::default();
     for image in images {
         let (out, line) = match change_one(config, &listener, image, change) {
@@ -126,7 +129,7 @@ pub(crate) fn change(
 
 fn change_one(
     config: &Config,
-    listener: &Listener,
+    listener: &AdminListener,
     image: &ImageName,
     change: Change,
 ) -> Result<String, String> {

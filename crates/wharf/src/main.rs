@@ -1,5 +1,6 @@
 //! wharf: a pull-through cache for many container registries in one process.
 
+mod admin_listener;
 mod binding;
 mod cli;
 mod commands;

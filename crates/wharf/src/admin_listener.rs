@@ -1,4 +1,4 @@
-//! The admin listener of a running wharf, and requests to it that are answered in JSON.
+//! The admin listener of a running wharf, and requests to it.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use telemetry::error_chain;
 use url::Url;
 
 use crate::config::Config;
-use crate::exchange::{self, Socket};
+use crate::exchange::{self, Answer, Socket};
 
 /// The longest wait for an answer.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// The address of an admin listener, and the header with its token.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(crate) struct AdminListener {
     host: String,
     port: u16,
     authorization: String,
 }
 
-impl Listener {
-    /// The listener at `url`, or the one in the configuration.
+impl AdminListener {
+    /// The listener at `url`, or the one in the configuration. `advice` is for a configuration that has none.
     ///
     /// # Errors
     /// There is none, or the URL is not its address.
-    pub(super) fn find(config: &Config, url: Option<&Url>) -> Result<Self, String> {
+    pub(crate) fn find(config: &Config, url: Option<&Url>, advice: &str) -> Result<Self, String> {
         let admin = config.admin.as_ref();
         let (host, port) = match (url, admin) {
             (Some(url), _) => match (url.scheme(), url.host_str(), url.port_or_known_default()) {
@@ -36,9 +36,7 @@ impl Listener {
                 let address = exchange::reachable(admin.listen);
                 (address.ip().to_string(), address.port())
             }
-            (None, None) => {
-                return Err("the configuration has no admin listener; set listen of [admin]".to_owned());
-            }
+            (None, None) => return Err(format!("the configuration has no admin listener; {advice}")),
         };
         let token = admin.and_then(|admin| admin.token.as_ref());
         let authorization =
@@ -46,22 +44,35 @@ impl Listener {
         Ok(Self { host, port, authorization })
     }
 
-    /// Sends a request, and returns the answer's text and the document in it.
+    /// The address, as a URL has it.
+    pub(crate) fn shown(&self) -> String {
+        let (host, port) = (&self.host, self.port);
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
+    /// Sends a request without content.
     ///
     /// # Errors
-    /// A line for the operator.
-    pub(super) fn request(&self, method: &str, target: &str) -> Result<(String, Value), String> {
-        let (host, port) = (&self.host, self.port);
-        let shown = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    /// A line for the operator: there is no answer.
+    pub(crate) fn send(&self, method: &str, target: &str) -> Result<Answer, String> {
+        let shown = self.shown();
         let request = format!(
             "{method} {target} HTTP/1.1\r\nHost: {shown}\r\n{}Content-Length: 0\r\nConnection: close\r\n\r\n",
             self.authorization
         );
-        let sent = Socket::connect(host, port, WAIT_MAX).and_then(|it| exchange::whole(it, &request));
-        let answer = sent.map_err(|error| {
+        let socket = Socket::connect(&self.host, self.port, WAIT_MAX);
+        socket.and_then(|it| exchange::whole(it, &request)).map_err(|error| {
             let why = error_chain(&error);
             format!("no answer from the admin listener at {shown}: {why}; check that wharf runs there")
-        })?;
+        })
+    }
+
+    /// Sends a request that is answered in JSON. Returns the answer's text and the document in it.
+    ///
+    /// # Errors
+    /// A line for the operator.
+    pub(crate) fn request(&self, method: &str, target: &str) -> Result<(String, Value), String> {
+        let answer = self.send(method, target)?;
         let document: Result<Value, _> = serde_json::from_str(&answer.body);
         match (answer.line.split(' ').nth(1), document) {
             (Some("200"), Ok(document)) => Ok((answer.body, document)),
@@ -72,7 +83,11 @@ impl Listener {
                 let why = answer.body.trim_end();
                 Err(format!("the running wharf refused the request ({why}); check token_file of [admin]"))
             }
-            _ => Err(format!("{shown} answered {:?}; name wharf's admin listener with --url", answer.line)),
+            _ => Err(format!(
+                "{} answered {:?}; name wharf's admin listener with --url",
+                self.shown(),
+                answer.line
+            )),
         }
     }
 }
