@@ -16,7 +16,7 @@ use crate::source::Source;
 use copy::Copied;
 use tree::Tree;
 
-/// What an import may do.
+/// The options of an import.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The hosts whose images belong into the store. An image that the source names without a host always
@@ -44,7 +44,7 @@ pub struct Report {
     pub tags: u64,
     /// Tags that the store already had, or of which it knows something newer.
     pub held_tags: u64,
-    /// What was refused.
+    /// The refused parts of the source.
     pub refusals: Vec<Refusal>,
 }
 

@@ -1,6 +1,6 @@
 //! Imports from directories as other programs write them.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
 use std::fs;
 use std::path::Path;
