@@ -5,9 +5,11 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use archive::{Kind, Options, Report, Source, SourceError, import};
 use oci::{Algorithm, Digest, Repository, Tag};
+use policy::freshness::TagRecord;
 use storage::{BlobStore, MemoryStore, RecordStore, Store};
 use tempfile::TempDir;
 
@@ -126,6 +128,24 @@ async fn a_registry_directory_is_imported_once_and_then_nothing_is_copied() {
     imports_once_and_then_nothing(&MemoryStore::new()).await;
     let directory = tempfile::tempdir().unwrap();
     imports_once_and_then_nothing(&file_store(directory.path())).await;
+}
+
+#[tokio::test]
+async fn a_tag_that_the_store_knows_from_a_later_time_stays_and_an_older_one_is_replaced() {
+    let registry = Registry::new();
+    let named = registry.manifest("org/app", &image(&[], &[]));
+    registry.tag("org/app", "v1", &named.to_string());
+    let minute = Duration::from_secs(60);
+    for (checked_at, expected) in
+        [(SystemTime::now() + minute, digest(b"other")), (SystemTime::now() - minute, named)]
+    {
+        let store = MemoryStore::new();
+        let media_type = "application/vnd.oci.image.manifest.v1+json".parse().unwrap();
+        let record = TagRecord { digest: digest(b"other"), media_type, size: 5, checked_at };
+        store.put_tag(&repository(), &tag("v1"), &record).await.unwrap();
+        run(registry.0.path(), &store, false).await;
+        assert_eq!(store.tag(&repository(), &tag("v1")).await.unwrap().unwrap().digest, expected);
+    }
 }
 
 #[tokio::test]
