@@ -113,6 +113,68 @@ async fn f37_the_least_recently_pulled_image_makes_room_and_the_next_pull_brings
 }
 
 #[tokio::test(start_paused = true)]
+async fn pulling_the_manifest_alone_or_the_layer_alone_is_a_use_of_the_image() {
+    for is_manifest in [true, false] {
+        let kept = kept_below(2 * LAYER_BYTES + LAYER_BYTES / 2).await;
+        let layers = [("a", 1), ("b", 2), ("c", 3)].map(|(tag, seed)| kept.put_image(tag, seed));
+        kept.pull_image("a", &layers[0]).await;
+        kept.pull_image("b", &layers[1]).await;
+        if is_manifest {
+            kept.pull("a", Want::Get).await.unwrap();
+        } else {
+            kept.world.pull(&layers[0]).await.unwrap();
+        }
+        tokio::time::advance(LATER).await;
+        kept.pull_image("c", &layers[2]).await;
+        kept.look().await;
+        assert_eq!(kept.listed_tags(), ["a", "c"], "by its manifest: {is_manifest}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_the_upstream_has_deleted_is_no_longer_listed() {
+    let kept = kept_below(3 * LAYER_BYTES).await;
+    let layer = kept.put_image("a", 1);
+    kept.pull_image("a", &layer).await;
+    assert_eq!(kept.listed_tags(), ["a"]);
+    kept.world.upstream.delete_tag(&repository(), "a");
+    assert!(matches!(kept.pull("a", Want::Get).await, Err(PullError::NotFound { .. })));
+    assert_eq!(kept.listed_tags(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f37_an_image_whose_layer_is_on_its_way_stays_however_long_that_takes() {
+    let slow_bytes = 3 << 20;
+    let kept = kept_below(slow_bytes + LAYER_BYTES + LAYER_BYTES / 2).await;
+    let slow = kept.put_image("slow", slow_bytes - LAYER_BYTES);
+    let others = [("b", 2), ("c", 3)].map(|(tag, seed)| kept.put_image(tag, seed));
+    kept.pull("slow", Want::Get).await.unwrap();
+    kept.world.upstream.script([Manner { pace: Duration::from_secs(7), ..Manner::default() }]);
+    let answer = kept.world.get(&slow).await.unwrap();
+    tokio::time::timeout(LATER, std::future::pending::<()>()).await.unwrap_err();
+    for (tag, layer) in ["b", "c"].into_iter().zip(&others) {
+        kept.pull(tag, Want::Get).await.unwrap();
+        kept.world.pull(layer).await.unwrap();
+    }
+    tokio::time::timeout(Duration::from_secs(60), std::future::pending::<()>()).await.unwrap_err();
+    assert!(!kept.world.holds(&slow).await, "it is still on its way");
+    assert!(kept.listed_tags().contains(&"slow".to_owned()), "{:?}", kept.listed_tags());
+    assert!(read(answer.body.unwrap()).await.1.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blob_that_has_come_is_counted_once_though_a_client_still_reads_it() {
+    let kept = kept_below(2 * LAYER_BYTES + LAYER_BYTES / 2).await;
+    let layer = kept.put_image("a", 0);
+    kept.pull("a", Want::Get).await.unwrap();
+    let answer = kept.world.get(&layer).await.unwrap();
+    kept.world.settle().await;
+    assert!(kept.world.holds(&layer).await);
+    assert!(kept.world.inventory.fits(2 * LAYER_BYTES as u64));
+    drop(answer);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_head_of_a_tag_is_no_use_of_its_image() {
     let kept = kept_below(2 * LAYER_BYTES + LAYER_BYTES / 2).await;
     let layers = [("a", 1), ("b", 2), ("c", 3)].map(|(tag, seed)| kept.put_image(tag, seed));
