@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use telemetry::BypassReason;
-use tracing::debug;
+use tracing::info;
 
 use super::Transfer;
 use super::pump::{Sink, Stop};
@@ -30,7 +30,7 @@ impl Transfer {
             fill.keep_announced(inventory.announce(size));
             return Ok(());
         }
-        debug!(registry = %self.registry(), digest = %self.digest, size, "the blob does not fit into the store and is passed through");
+        info!(registry = %self.registry(), digest = %self.digest, size, "no room in the store for this blob; passing it through");
         let (hasher, front) = spool.hash_front().await;
         fill.begin_relay(front, hasher.clone(), BypassReason::NoRoom);
         *sink = Sink::Relay { hasher: Box::new(hasher), front };
