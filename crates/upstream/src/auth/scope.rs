@@ -92,7 +92,9 @@ struct Resource<'a> {
 impl<'a> Resource<'a> {
     fn read(text: &'a str) -> Self {
         let Some((kind, rest)) = text.split_once(':') else {
-            return Self { kind: None, name: text, actions: vec![PULL] };
+            // A word states no action, but `push` and `*` are the names of some.
+            let actions = if is_reading(text) { vec![PULL] } else { Vec::new() };
+            return Self { kind: None, name: text, actions };
         };
         let (name, actions) = rest.rsplit_once(':').unwrap_or((rest, PULL));
         let actions = actions.split(',').map(str::trim).filter(|action| is_reading(action));

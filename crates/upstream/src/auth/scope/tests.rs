@@ -73,6 +73,17 @@ fn k4_what_a_list_needs_is_asked_for_lists_alone() {
 }
 
 #[test]
+fn a_word_that_names_a_writing_action_is_dropped_beside_other_scopes() {
+    let alpine = repository("library/alpine");
+    let asked = |scope: &str| Scope::read(Some(scope), &alpine).of(&alpine);
+    for word in ["*", "push", "Admin", "registry-write"] {
+        let scope = format!("repository:library/alpine:pull {word}");
+        assert_eq!(asked(&scope), "repository:library/alpine:pull", "{scope}");
+    }
+    assert_eq!(asked("repository:library/alpine:pull aws"), "repository:library/alpine:pull aws");
+}
+
+#[test]
 fn a_word_for_all_is_one_for_lists_too() {
     let alpine = repository("library/alpine");
     let mut scopes = Scopes::default();
