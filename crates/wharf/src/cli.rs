@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use telemetry::error_chain;
 use url::Url;
 
 use crate::commands::{self, Change, ImageName};
 use crate::config::Config;
 use crate::config_options::{self, ConfigOptions};
-use crate::{health, import, log, online, reload_request, report, runtime, schema, wiring};
+use crate::{health, import, log, manual, online, reload_request, report, runtime, schema, wiring};
 
 /// A pull-through cache for many container registries behind one address.
 #[derive(Debug, Parser)]
 #[command(name = "wharf", version, arg_required_else_help = false)]
-struct CommandLine {
+pub(crate) struct CommandLine {
     /// The configuration file; without it, WHARF_CONFIG, ./wharf.toml, /etc/wharf/wharf.toml or the built-in
     /// one
     #[arg(long, global = true, value_name = "FILE")]
@@ -98,6 +99,13 @@ enum Command {
         #[arg(long, value_name = "URL")]
         url: Option<Url>,
     },
+    /// Print a script that completes commands and options in a shell
+    Completions { shell: Shell },
+    /// Print the man page, of wharf or of one command; `wharf man | man -l -` shows it
+    Man {
+        /// The command, such as `list`
+        command: Option<String>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -140,6 +148,10 @@ pub(crate) fn run() -> ExitCode {
         Command::Import { path, registry } => load(&options, "; nothing was imported")
             .and_then(|config| print(&import::import(&config, &path, &registry)?)),
         Command::Health { url } => ask_health(&options, url),
+        Command::Completions { shell } => print(&manual::completions(CommandLine::command(), shell)),
+        Command::Man { command } => {
+            manual::man_page(CommandLine::command(), command.as_deref()).and_then(|page| print(&page))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,6 +13,7 @@ mod health;
 mod import;
 mod log;
 mod machine;
+mod manual;
 mod notify;
 mod online;
 mod panics;
