@@ -38,8 +38,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
 }
 
-/// The sockets of the public listeners.
-#[derive(Debug)]
+/// The sockets of the public listeners; by default none.
+#[derive(Debug, Default)]
 pub struct Sockets {
     plain: Vec<BoundSocket>,
     tls: Vec<BoundSocket>,

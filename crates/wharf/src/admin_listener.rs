@@ -1,12 +1,15 @@
 //! The admin listener of a running wharf, and requests to it.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
+use secret::Secret;
 use serde_json::Value;
 use telemetry::error_chain;
 use url::Url;
 
 use crate::config::Config;
+use crate::directory::Directory;
 use crate::exchange::{self, Answer, Socket};
 
 /// The longest wait for an answer.
@@ -18,6 +21,8 @@ pub(crate) struct AdminListener {
     host: String,
     port: u16,
     authorization: String,
+    /// The stores behind it, if no wharf runs.
+    _directory: Option<Directory>,
 }
 
 impl AdminListener {
@@ -39,9 +44,33 @@ impl AdminListener {
             (None, None) => return Err(format!("the configuration has no admin listener; {advice}")),
         };
         let token = admin.and_then(|admin| admin.token.as_ref());
-        let authorization =
-            token.map(|token| format!("Authorization: Bearer {}\r\n", token.expose())).unwrap_or_default();
-        Ok(Self { host, port, authorization })
+        Ok(Self { host, port, authorization: authorization(token), _directory: None })
+    }
+
+    /// The same, or the stores themselves if neither `url` nor the configuration leads to a running wharf.
+    ///
+    /// # Errors
+    /// A line for the operator.
+    pub(crate) fn find_or_open(config: &Config, url: Option<&Url>) -> Result<Self, String> {
+        if url.is_some() {
+            return Self::find(config, url, "");
+        }
+        let why = match &config.admin {
+            None => "the configuration has no admin listener".to_owned(),
+            Some(admin) => {
+                let address = exchange::reachable(admin.listen);
+                match Socket::connect(&address.ip().to_string(), address.port(), WAIT_MAX) {
+                    Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                        format!("no wharf listens on {address}, the admin listener of the configuration")
+                    }
+                    _ => return Self::find(config, None, ""),
+                }
+            }
+        };
+        let directory = Directory::open(config, &why)?;
+        let (host, port) = (directory.address().ip().to_string(), directory.address().port());
+        let authorization = authorization(Some(directory.token()));
+        Ok(Self { host, port, authorization, _directory: Some(directory) })
     }
 
     /// The address, as a URL has it.
@@ -90,4 +119,9 @@ impl AdminListener {
             )),
         }
     }
+}
+
+/// The header with the token.
+fn authorization(token: Option<&Secret<String>>) -> String {
+    token.map(|token| format!("Authorization: Bearer {}\r\n", token.expose())).unwrap_or_default()
 }

@@ -15,9 +15,6 @@ use crate::config::Config;
 
 pub(crate) use self::image_name::ImageName;
 
-/// What to do without an admin listener.
-const NO_LISTENER: &str = "set listen of [admin]";
-
 /// The change that a command makes to images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -38,7 +35,7 @@ pub(crate) fn list(
 ) -> Result<String, String> {
     let query = pattern.map(|pattern| query(&[("pattern", pattern)])).unwrap_or_default();
     let (text, document) =
-        AdminListener::find(config, url, NO_LISTENER)?.request("GET", &format!("/api/images?{query}"))?;
+        AdminListener::find_or_open(config, url)?.request("GET", &format!("/api/images?{query}"))?;
     if is_json {
         return Ok(text);
     }
@@ -70,7 +67,7 @@ fn image_row(image: &Value) -> [String; 5] {
 /// # Errors
 /// A line for the operator.
 pub(crate) fn stats(config: &Config, url: Option<&Url>, is_json: bool) -> Result<String, String> {
-    let (text, document) = AdminListener::find(config, url, NO_LISTENER)?.request("GET", "/api/stats")?;
+    let (text, document) = AdminListener::find_or_open(config, url)?.request("GET", "/api/stats")?;
     if is_json {
         return Ok(text);
     }
@@ -115,7 +112,7 @@ pub(crate) fn change(
     images: &[ImageName],
     change: Change,
 ) -> Result<Results, String> {
-    let listener = AdminListener::find(config, url, NO_LISTENER)?;
+    let listener = AdminListener::find_or_open(config, url)?;
     let mut results = Results::default();
     for image in images {
         let (out, line) = match change_one(config, &listener, image, change) {

@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod config_options;
 mod descriptors;
+mod directory;
 mod disk;
 mod exchange;
 mod health;

@@ -30,7 +30,7 @@ use crate::config::diff::RegistryChange;
 use crate::config::{Config, Registry};
 use crate::registry_error::{RegistryError, all_or_errors};
 
-pub(crate) use self::shared::Shared;
+pub(crate) use self::shared::{Shared, Upkeep};
 
 /// The reason to refuse a registry whose store is being closed.
 const CLOSING: &str = "the registry was removed, and its store is still being closed; reload again";
@@ -172,10 +172,10 @@ impl RegistrySet {
                 }
                 Step::Return(upstream, served) => {
                     let served = *served;
-                    served.succeed(registry, Some(upstream), &self.shared, &capacity).maintained()
+                    self.maintained(served.succeed(registry, Some(upstream), &self.shared, &capacity))
                 }
                 Step::Begin(upstream, store) => {
-                    Served::begin(registry, upstream, store, &self.shared, &capacity).maintained()
+                    self.maintained(Served::begin(registry, upstream, store, &self.shared, &capacity))
                 }
             };
             served.backend.bounds().resize(capacity.per_registry.waiting, capacity.per_registry.asking);
@@ -196,6 +196,25 @@ impl RegistrySet {
             let name = &config.registries[*index].names.name;
             Arc::clone(&self.served[name].backend)
         })
+    }
+
+    fn maintained(&self, served: Served) -> Served {
+        match self.shared.upkeep {
+            Upkeep::On => served.maintained(),
+            Upkeep::Off => served,
+        }
+    }
+
+    /// Counts the stores' content and learns their images, without any upkeep.
+    ///
+    /// # Errors
+    /// The first failure of a store.
+    pub(crate) async fn learn(&self) -> Result<(), inventory::Failure> {
+        for served in self.served.values() {
+            served.store.take_stock().await;
+            served.keeper.walk().await?;
+        }
+        Ok(())
     }
 
     /// Retires the registries again that a failed change has taken back.

@@ -11,6 +11,7 @@ use policy::capacity::{self, Capacity, TooFewDescriptors};
 use server::{BindError, BoundSocket, Server, Snapshot, Sockets};
 use telemetry::Metrics;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use upstream::Authorities;
 
@@ -24,7 +25,7 @@ use crate::machine;
 use crate::notify::{self, notify};
 use crate::panics;
 use crate::registry_error::{self, RegistryError, all_or_errors};
-use crate::registry_set::{self, RegistrySet, Shared};
+use crate::registry_set::{self, RegistrySet, Shared, Upkeep};
 use crate::reload::{Causes, Reloader, Targets};
 use crate::report::{self, Listeners};
 use crate::signals::Signals;
@@ -40,6 +41,8 @@ pub(crate) enum StartError {
     /// The text names the address, the cause and what to do.
     #[error("{text}")]
     Bind { text: String, source: BindError },
+    #[error("the stored images cannot be read")]
+    Store(#[source] inventory::Failure),
     #[error("cannot catch signals")]
     Signals(#[source] std::io::Error),
 }
@@ -81,36 +84,20 @@ async fn start(
     reloads: Reloads,
     shutdown: &CancellationToken,
 ) -> Result<Started, StartError> {
-    let metrics = metrics_of(&config);
+    let (metrics, descriptors, capacity) = plan(&config)?;
     metrics.count_dropped_log_lines(log.dropped_lines());
     panics::count_in(Arc::clone(&metrics));
     descriptors::forbid_core_files();
-    let descriptors = descriptors::raise_limit();
-    let capacity = capacity::plan(descriptors, &config.wanted, config.registries.len());
-    let capacity = capacity.map_err(StartError::Descriptors)?;
     // The stores come last of all that can fail, so that a failed start leaves no directory behind.
     let refused = |source: BindError| StartError::Bind { text: binding::describe(&source, &config), source };
     let sockets = Sockets::bind(&config.server).map_err(refused)?;
     let admin_socket = config.admin.as_ref().map(|admin| BoundSocket::bind(admin.listen));
     let admin_socket = admin_socket.transpose().map_err(refused)?;
-    let shared = shared(&config, &capacity, &metrics);
+    let shared = shared(&config, &capacity, &metrics, Upkeep::On);
     tokio::spawn(Arc::clone(&shared.common_keeper).run(shared.stop.clone()));
-    let keepers = Arc::clone(&shared.common_keeper);
-    let mut set = RegistrySet::new(shared);
-    let prepared = set.prepare(&config, &capacity).await;
-    let registry_count = config.registries.len();
-    let prepared = prepared.map_err(|errors| StartError::Registries { errors, registry_count })?;
-    let routes = set.commit(prepared, &config);
-    let snapshot = Snapshot { routes, settings: config.server_within(&capacity) };
-    let parts = server::Parts { snapshot, metrics: Arc::clone(&metrics) };
-    let mut server = Server::listen(parts, sockets).map_err(refused)?;
-    let admin_parts = admin::Parts {
-        control: server.control(),
-        metrics: Arc::clone(&metrics),
-        reloads: Some(reloads),
-        keepers,
-        shutdown: shutdown.clone(),
-    };
+    let Assembled { set, mut server, mut admin_parts } =
+        assemble(&config, &capacity, shared, sockets, shutdown).await?;
+    admin_parts.reloads = Some(reloads);
     let admin = config.admin.as_ref().map(|settings| Admin::new(settings, admin_parts));
     let admin_address = match (&admin, admin_socket) {
         (Some(admin), Some(socket)) => Some(admin.listen(socket, &mut server).map_err(refused)?),
@@ -121,6 +108,85 @@ async fn start(
     log_addresses(&config, &server, admin_address);
     let targets = Targets { control: server.control(), admin, levels: log.levels(), metrics, descriptors };
     Ok(Started { server, reloader: Reloader::new(options, config, set, targets) })
+}
+
+/// The metrics, the limit on open files, and the capacity within it.
+fn plan(config: &Config) -> Result<(Arc<Metrics>, Option<usize>, Capacity), StartError> {
+    let descriptors = descriptors::raise_limit();
+    let capacity = capacity::plan(descriptors, &config.wanted, config.registries.len());
+    Ok((metrics_of(config), descriptors, capacity.map_err(StartError::Descriptors)?))
+}
+
+/// The registries, a server of them, and the parts of its admin service.
+struct Assembled {
+    set: RegistrySet,
+    server: Server,
+    admin_parts: admin::Parts,
+}
+
+/// Opens the stores and puts a server in front of them.
+async fn assemble(
+    config: &Config,
+    capacity: &Capacity,
+    shared: Shared,
+    sockets: Sockets,
+    shutdown: &CancellationToken,
+) -> Result<Assembled, StartError> {
+    let (metrics, keepers) = (Arc::clone(&shared.metrics), Arc::clone(&shared.common_keeper));
+    let mut set = RegistrySet::new(shared);
+    let prepared = set.prepare(config, capacity).await;
+    let registry_count = config.registries.len();
+    let prepared = prepared.map_err(|errors| StartError::Registries { errors, registry_count })?;
+    let routes = set.commit(prepared, config);
+    let snapshot = Snapshot { routes, settings: config.server_within(capacity) };
+    let parts = server::Parts { snapshot, metrics: Arc::clone(&metrics) };
+    let server = Server::listen(parts, sockets)
+        .map_err(|source| StartError::Bind { text: binding::describe(&source, config), source })?;
+    let admin_parts = admin::Parts {
+        control: server.control(),
+        metrics,
+        reloads: None,
+        keepers,
+        shutdown: shutdown.clone(),
+    };
+    Ok(Assembled { set, server, admin_parts })
+}
+
+/// Opens the stores of `config` for commands while no wharf serves them, with an admin listener for this
+/// process alone. Nothing is removed from them and no client is served.
+///
+/// # Errors
+/// [`StartError`], such as a store that another process uses.
+pub(crate) async fn open_at_rest(config: &Config, admin: &mut admin::Settings) -> Result<AtRest, StartError> {
+    install_tls();
+    let refused = |source: BindError| StartError::Bind { text: binding::describe(&source, config), source };
+    let (metrics, _, capacity) = plan(config)?;
+    let socket = BoundSocket::bind(admin.listen).map_err(refused)?;
+    let shared = shared(config, &capacity, &metrics, Upkeep::Off);
+    let shutdown = CancellationToken::new();
+    let Assembled { set, mut server, admin_parts } =
+        assemble(config, &capacity, shared, Sockets::default(), &shutdown).await?;
+    admin.listen = Admin::new(admin, admin_parts).listen(socket, &mut server).map_err(refused)?;
+    set.learn().await.map_err(StartError::Store)?;
+    let serving = tokio::spawn(server.serve(shutdown.clone()));
+    Ok(AtRest { set, shutdown, serving })
+}
+
+/// The stores of a configuration, opened for commands.
+#[derive(Debug)]
+pub(crate) struct AtRest {
+    set: RegistrySet,
+    shutdown: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl AtRest {
+    /// Ends the admin listener, and closes the stores.
+    pub(crate) async fn close(self) {
+        self.shutdown.cancel();
+        let _ = self.serving.await;
+        self.set.stop().await;
+    }
 }
 
 /// Serves and reloads until a signal asks to stop. Returns the registries served at that time.
@@ -138,7 +204,7 @@ async fn run(
     reloading.await.expect("reloading does not panic")
 }
 
-fn shared(config: &Config, capacity: &Capacity, metrics: &Arc<Metrics>) -> Shared {
+fn shared(config: &Config, capacity: &Capacity, metrics: &Arc<Metrics>, upkeep: Upkeep) -> Shared {
     let memory = Memory::new(config.body_bytes_max);
     let counted = memory.clone();
     metrics.count_body_memory(move || counted.taken().to_vec());
@@ -148,6 +214,7 @@ fn shared(config: &Config, capacity: &Capacity, metrics: &Arc<Metrics>) -> Share
         memory,
         common_keeper: CommonKeeper::new(config.room),
         stop: CancellationToken::new(),
+        upkeep,
     }
 }
 

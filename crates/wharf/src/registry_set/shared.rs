@@ -20,4 +20,13 @@ pub(crate) struct Shared {
     pub(crate) common_keeper: Arc<CommonKeeper>,
     /// Ends the transfers of all registries.
     pub(crate) stop: CancellationToken,
+    pub(crate) upkeep: Upkeep,
+}
+
+/// Whether stores are counted, swept and kept to their limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upkeep {
+    On,
+    /// For commands on stores that no server uses: they change only what they are told to.
+    Off,
 }

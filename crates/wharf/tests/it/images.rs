@@ -1,5 +1,6 @@
 //! The commands about stored images, against a running wharf.
 
+use rustix::process::Signal;
 use testkit::{FakeRegistry, Image, Kind, within};
 
 use crate::program::{Program, configuration, registry, run};
@@ -44,4 +45,53 @@ async fn an_owner_lists_pins_and_purges_a_stored_image() {
     assert_eq!(hub.log().count(Kind::GetManifest), 2);
     assert_eq!(wharf(&["purge"]).0, Some(2));
     assert_eq!(wharf(&["pin", "no image"]).0, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_no_wharf_runs_the_commands_work_on_the_stores() {
+    let hub = FakeRegistry::start().await;
+    hub.put_image("library/app", "1", &Image::small("at rest"));
+    let text = configuration(&registry("docker.io", &hub));
+    let mut program = Program::start(&text);
+    let target = "/v2/app/manifests/1";
+    assert_eq!(program.get("docker.io.localhost", target).await.unwrap().status, 200);
+    program.signal(Signal::TERM);
+    assert!(program.wait().success());
+    let wharf = |arguments: &[&str]| run(program.directory.path(), arguments);
+
+    let (code, text_, note) = wharf(&["list"]);
+    assert!(code == Some(0) && text_.contains("docker.io/library/app  1"), "{text_}{note}");
+    assert!(note.contains("no wharf listens on 127.0.0.1:0"), "{note}");
+    let stats: serde_json::Value = serde_json::from_str(&wharf(&["stats", "--json"]).1).unwrap();
+    assert_eq!(stats["registries"][0]["manifests"]["objects"], 1, "{stats}");
+    assert_eq!(wharf(&["pin", "app:1"]).0, Some(0));
+    assert_eq!(wharf(&["purge", "app:1"]).0, Some(1), "the pin is kept");
+    assert_eq!(wharf(&["unpin", "app:1"]).0, Some(0));
+    assert_eq!(wharf(&["purge", "app:1"]).0, Some(0));
+    assert_eq!(hub.log().count(Kind::GetManifest), 1, "no command asks an upstream");
+
+    let program = Program::start_in(program.directory.clone(), &text, &[]);
+    assert_eq!(program.get("docker.io.localhost", target).await.unwrap().status, 200);
+    assert_eq!(hub.log().count(Kind::GetManifest), 2, "the image was removed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_does_not_find_the_running_wharf_leaves_its_stores_alone() {
+    let hub = FakeRegistry::start().await;
+    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    let (code, out, reason) = run(program.directory.path(), &["list"]);
+    assert!(code == Some(1) && out.is_empty(), "{out}");
+    assert!(reason.contains("another wharf uses") && reason.contains("--url"), "{reason}");
+}
+
+#[test]
+fn a_command_without_a_store_says_so_and_makes_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let (code, out, reason) = run(directory.path(), &["list"]);
+    assert!(code == Some(1) && out.is_empty(), "{out}");
+    assert!(
+        reason.contains("there is no store on disk, such as ") && reason.contains("wharf-data"),
+        "{reason}"
+    );
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }

@@ -1,0 +1,89 @@
+//! Commands about stored images while no wharf runs: this process opens the stores and answers itself.
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use rustix::process::geteuid;
+use rustix::rand::{GetRandomFlags, getrandom};
+use secret::Secret;
+use telemetry::error_chain;
+use tokio::runtime::Runtime;
+
+use crate::config::Config;
+use crate::wiring::{self, AtRest};
+
+/// The opened stores of a configuration, with an admin listener for this process.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    runtime: Runtime,
+    /// `None` once it is closed.
+    stores: Option<AtRest>,
+    address: SocketAddr,
+    token: Secret<String>,
+}
+
+impl Directory {
+    /// Opens the stores. `why` says why no running wharf is asked.
+    ///
+    /// # Errors
+    /// A line for the operator, such as that a running wharf uses them.
+    pub(crate) fn open(config: &Config, why: &str) -> Result<Self, String> {
+        refuse_roots(config).map_err(|reason| format!("{why}; {reason}"))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
+        let token = token().map_err(|error| format!("cannot make a token: {error}"))?;
+        let mut settings = admin::Settings::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        // Other users of the machine can reach the port, too.
+        settings.token = Some(token.clone());
+        let opened = runtime.block_on(wiring::open_at_rest(config, &mut settings));
+        let stores = Some(opened.map_err(|error| {
+            format!("{why}; if it listens elsewhere, name that with --url\n{}", error_chain(&error))
+        })?);
+        let address = settings.listen;
+        // The output of the command matters, not this.
+        let _ = writeln!(io::stderr(), "({why}; the answer comes from the stores on disk)");
+        Ok(Self { runtime, stores, address, token })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn token(&self) -> &Secret<String> {
+        &self.token
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Some(stores) = self.stores.take() {
+            self.runtime.block_on(stores.close());
+        }
+    }
+}
+
+/// Says why a command must not open the stores: none exists, or another user owns one, who could not use
+/// files that this user writes there.
+fn refuse_roots(config: &Config) -> Result<(), String> {
+    let roots = || config.registries.iter().map(|registry| registry.root.as_path());
+    if !roots().any(Path::exists) {
+        let shown = roots().next().unwrap_or(Path::new("?")).display();
+        return Err(format!("and there is no store on disk, such as {shown}"));
+    }
+    let user = geteuid().as_raw();
+    let owner = |root: &Path| root.metadata().ok().map(|metadata| metadata.uid());
+    match roots().find_map(|root| owner(root).filter(|owner| *owner != user).map(|owner| (root, owner))) {
+        Some((root, owner)) => {
+            Err(format!("{} belongs to user {owner}: run the command as that user", root.display()))
+        }
+        None => Ok(()),
+    }
+}
+
+fn token() -> io::Result<Secret<String>> {
+    let mut bytes = [0; 32];
+    getrandom(&mut bytes, GetRandomFlags::empty())?;
+    Ok(Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+}
