@@ -57,9 +57,9 @@ pub struct Parts {
 /// A registry as wharf serves it.
 #[derive(Debug)]
 pub struct Backend {
-    shared: Arc<Shared>,
-    tables: StoreTables,
-    blobs: Arc<Blobs>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) tables: StoreTables,
+    pub(crate) blobs: Arc<Blobs>,
     manifests: Arc<Manifests>,
     tags: Tags,
     listings: Listings,

@@ -7,6 +7,7 @@ pub(crate) mod claims;
 pub(crate) mod reader_handle;
 pub(crate) mod readers;
 pub(crate) mod relay;
+mod settled;
 pub(crate) mod spans;
 pub(crate) mod table;
 
@@ -50,6 +51,8 @@ pub(crate) struct Progress {
     pub(crate) size: Option<u64>,
     /// The size from another source, while the transfer does not tell it.
     pub(crate) promised: Promised,
+    /// Whether its writer has ended, and with it the write to the store.
+    is_left: bool,
 }
 
 /// The size of a blob whose transfer does not tell it, from a manifest or a HEAD. An answer that was given
@@ -111,8 +114,12 @@ pub(crate) struct Fill {
 
 impl Fill {
     fn new(digest: Digest, repository: Repository, backend: u64, memory: Memory) -> Self {
-        let progress =
-            watch::Sender::new(Progress { phase: Phase::Asking, size: None, promised: Promised::Unasked });
+        let progress = watch::Sender::new(Progress {
+            phase: Phase::Asking,
+            size: None,
+            promised: Promised::Unasked,
+            is_left: false,
+        });
         Self {
             digest,
             repository,

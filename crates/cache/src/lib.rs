@@ -32,6 +32,8 @@ mod stored_blobs;
 mod tags;
 mod transfer;
 mod verified;
+mod warm;
+mod warm_blob;
 
 pub use answer::{BlobAnswer, CatalogAnswer, Keeping, ListAnswer, ManifestAnswer, Want};
 pub use backend::{Backend, Parts};
@@ -42,3 +44,4 @@ pub use outcome::Outcome;
 pub use permits::Bounds;
 pub use pull_ranges::BlobParts;
 pub use settings::Settings;
+pub use warm::{WarmError, WarmProgress, Warmed};

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::fill::table::FillTable;
 use crate::manifests::stored::StoredManifests;
 use crate::permits::Bounds;
@@ -10,6 +12,10 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stored_blobs::StoredBlobs;
 use crate::tags::words::TagWords;
+
+/// The most blobs of one registry that are warmed at a time, for all lists together: as many as are read
+/// ahead of one client.
+const WARM_COUNT_MAX: usize = Settings::READ_AHEAD;
 
 /// The tables of one store, shared by all its successive backends.
 #[derive(Clone, Debug)]
@@ -23,6 +29,8 @@ pub(crate) struct StoreTables {
     pub(crate) words: Arc<TagWords>,
     /// The admission limits of the registry's upstream.
     pub(crate) bounds: Bounds,
+    /// One permit for each blob that may be warmed at a time.
+    pub(crate) warm_turns: Arc<Semaphore>,
 }
 
 impl StoreTables {
@@ -39,6 +47,7 @@ impl StoreTables {
             manifests: Arc::new(StoredManifests::new(Arc::clone(shared))),
             words: Arc::new(TagWords::new(Arc::clone(shared))),
             bounds: Bounds::new(settings.waiting_count_max, settings.asking_count_max),
+            warm_turns: Arc::new(Semaphore::new(WARM_COUNT_MAX)),
         }
     }
 }

@@ -193,7 +193,13 @@ impl Inventory {
     /// Whether `size` more bytes can be stored once everything that may go has gone. Takes no look at the
     /// disk.
     pub fn fits(&self, size: u64) -> bool {
+        self.fits_beside(size, 0)
+    }
+
+    /// As [`fits`](Self::fits), where `staying` bytes of the held ones are not to go.
+    pub fn fits_beside(&self, size: u64, staying: u64) -> bool {
         let mut standing = self.room.standing(&self.store.usage());
+        standing.pinned = standing.pinned.max(staying);
         if !self.is_complete() {
             // wharf removes nothing yet, and the usage may be incomplete, so the disk decides.
             standing.free = None;

@@ -23,8 +23,10 @@ mod repositories;
 mod room;
 mod serving;
 mod short_digest;
+mod survey;
 mod table;
 mod tag_name;
+mod verification;
 mod walk;
 
 pub use common_limits::CommonKeeper;
@@ -36,6 +38,8 @@ pub use keeper::{Keeper, PurgeError};
 pub use policy::eviction::Reason;
 pub use room::Announced;
 pub use serving::{AtRest, Serving, remove_tag_of};
+pub use survey::{Survey, SurveyedBlob, SurveyedManifest, survey};
+pub use verification::{Missing, Shelf, Verification, verify};
 
 #[cfg(test)]
 mod tests;

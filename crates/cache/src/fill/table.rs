@@ -108,6 +108,7 @@ impl Drop for FillWriter {
         if !self.fill.is_over() {
             self.fill.fail(aborted());
         }
+        self.fill.leave();
     }
 }
 

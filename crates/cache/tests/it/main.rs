@@ -29,4 +29,5 @@ mod unhashed;
 mod untold;
 mod upstream;
 mod waits;
+mod warm;
 mod world;

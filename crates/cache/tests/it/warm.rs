@@ -1,0 +1,264 @@
+//! Whole images that come into the store without a client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cache::{Bounds, Outcome, PullError, Settings, Want, WarmError, WarmProgress, Warmed};
+use inventory::Keeper;
+use oci::{Digest, Platforms, Reference};
+use policy::eviction::{Cap, Limits};
+use storage::MemoryStore;
+use tokio_util::sync::CancellationToken;
+use upstream::ErrorKind;
+
+use crate::upstream::{Manner, MemoryUpstream};
+use crate::world::{World, noise, read, repository};
+
+const BYTES: usize = 400_000;
+
+/// An image for two platforms, with a layer that both have.
+struct Image {
+    index: Digest,
+    amd64: [Digest; 2],
+    arm64: [Digest; 2],
+    shared: Digest,
+}
+
+impl Image {
+    fn put(upstream: &MemoryUpstream, tag: &str, seed: usize) -> Self {
+        let blob = |number: usize| upstream.put_blob(&noise(BYTES + seed * 100 + number));
+        let (shared, configs, layers) = (blob(0), [blob(1), blob(2)], [blob(3), blob(4)]);
+        let manifest = |at: usize| {
+            let described = |number: usize, digest: &Digest| {
+                format!(
+                    r#"{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{digest}","size":{}}}"#,
+                    BYTES + seed * 100 + number
+                )
+            };
+            let text = format!(
+                r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[{},{}]}}"#,
+                described(1 + at, &configs[at]),
+                described(0, &shared),
+                described(3 + at, &layers[at])
+            );
+            (upstream.put_manifest(&repository(), &format!("{tag}-{at}"), &text), text.len())
+        };
+        let child = |at: usize, platform: &str| {
+            let (digest, size) = manifest(at);
+            format!(
+                r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{size},"platform":{platform}}}"#
+            )
+        };
+        let text = format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{},{}]}}"#,
+            child(0, r#"{"os":"linux","architecture":"amd64"}"#),
+            child(1, r#"{"os":"linux","architecture":"arm64","variant":"v8"}"#)
+        );
+        let index = upstream.put_manifest(&repository(), tag, &text);
+        let [amd64, arm64] = [0, 1].map(|at| [configs[at].clone(), layers[at].clone()]);
+        Self { index, amd64, arm64, shared }
+    }
+
+    fn of_amd64(&self) -> Vec<&Digest> {
+        self.amd64.iter().chain([&self.shared]).collect()
+    }
+}
+
+async fn warm_for(world: &World, reference: &str, platforms: &str) -> Result<Warmed, WarmError> {
+    let (reference, platforms): (Reference, Platforms) =
+        (reference.parse().unwrap(), platforms.parse().unwrap());
+    world.backend.warm(&repository(), &reference, &platforms, 0, &WarmProgress::default()).await
+}
+
+async fn warm(world: &World) -> Result<Warmed, WarmError> {
+    warm_for(world, "1", "linux/amd64").await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warmed_image_is_pulled_with_the_upstream_gone_and_nothing_else_was_fetched() {
+    let world = World::new();
+    let image = Image::put(&world.upstream, "1", 0);
+    let progress = WarmProgress::default();
+    let reference: Reference = "1".parse().unwrap();
+    let platforms: Platforms = "linux/amd64".parse().unwrap();
+    let warmed = world.backend.warm(&repository(), &reference, &platforms, 0, &progress).await.unwrap();
+    assert_eq!((&warmed.digest, warmed.was_held, warmed.is_stale), (&image.index, false, false));
+    assert_eq!(
+        (warmed.manifests.len(), warmed.platforms.len(), warmed.total_bytes),
+        (2, 1, 3 * BYTES as u64 + 4)
+    );
+    assert_eq!(progress.total.into_inner(), warmed.total_bytes);
+    assert_eq!(progress.done.into_inner(), warmed.total_bytes);
+    assert_eq!(world.upstream.blob_bytes(), warmed.total_bytes);
+    assert!(warmed.fetched_bytes > warmed.total_bytes);
+    world.upstream.set_down(Some(ErrorKind::Unreachable));
+    let restarted = world.restarted();
+    let answer = restarted.backend.pull_manifest(&repository(), &reference, Want::Get).await.unwrap();
+    assert_eq!(answer.digest, image.index);
+    for blob in image.of_amd64() {
+        assert!(read(restarted.get(blob).await.unwrap().body.unwrap()).await.1.is_ok());
+    }
+    assert!(!world.holds(&image.arm64[0]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_is_not_fetched_again_and_a_moved_tag_is() {
+    let world = World::new();
+    Image::put(&world.upstream, "1", 0);
+    warm(&world).await.unwrap();
+    let asked = world.upstream.count("GET");
+    let again = warm(&world).await.unwrap();
+    assert_eq!((again.was_held, again.fetched_bytes), (true, 0));
+    assert_eq!(world.upstream.count("GET"), asked);
+    let all = warm_for(&world, "1", "all").await.unwrap();
+    assert_eq!((all.manifests.len(), world.upstream.blob_bytes()), (3, 5 * BYTES as u64 + 10));
+    assert!(!all.was_held);
+    let moved = Image::put(&world.upstream, "1", 1);
+    let warmed = warm(&world).await.unwrap();
+    assert_eq!((warmed.digest, warmed.was_held), (moved.index, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_digest_and_an_image_without_an_index_are_warmed_too() {
+    let world = World::new();
+    let image = Image::put(&world.upstream, "1", 0);
+    let warmed = warm_for(&world, &image.index.to_string(), "linux/arm64").await.unwrap();
+    assert_eq!(warmed.total_bytes, 3 * BYTES as u64 + 6);
+    let warmed = warm_for(&world, "1-0", "linux/s390x").await.unwrap();
+    assert_eq!((warmed.manifests.len(), warmed.platforms), (1, Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn platforms_that_the_image_does_not_have_are_named() {
+    let world = World::new();
+    Image::put(&world.upstream, "1", 0);
+    let error = warm_for(&world, "1", "linux/s390x").await.unwrap_err();
+    assert!(error.to_string().ends_with("it has linux/amd64, linux/arm64"), "{error}");
+    let warmed = warm_for(&world, "1", "linux/s390x,linux/amd64").await.unwrap();
+    assert_eq!(warmed.unmatched.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_byte_comes_twice_beside_clients_that_pull_the_same() {
+    let world = World::new();
+    world.upstream.set_manner(Manner { pace: Duration::from_millis(5), ..Manner::default() });
+    let image = Image::put(&world.upstream, "1", 0);
+    let pull = async {
+        for blob in image.of_amd64() {
+            world.pull(blob).await.unwrap();
+        }
+    };
+    let (warmed, ()) = tokio::join!(warm(&world), pull);
+    assert_eq!(world.upstream.blob_bytes(), warmed.unwrap().total_bytes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_warming_stops_and_the_next_one_goes_on_where_it_was() {
+    let world = World::new();
+    world.upstream.set_manner(Manner { pace: Duration::from_millis(10), ..Manner::default() });
+    let image = Image::put(&world.upstream, "1", 0);
+    let brief = tokio::time::timeout(Duration::from_millis(40), warm(&world)).await;
+    assert!(brief.is_err());
+    world.settle().await;
+    let before = world.upstream.blob_bytes();
+    assert!(before > 0 && before < 3 * BYTES as u64, "{before}");
+    let warmed = warm(&world).await.unwrap();
+    // Each body that was broken off had one more piece on its way.
+    let rest = world.upstream.blob_bytes();
+    assert!(rest <= warmed.total_bytes + 3 * crate::upstream::PIECE as u64, "{rest}");
+    assert!(world.holds(&image.shared).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_blob_fails_the_image_and_keeps_the_others() {
+    let world = World::new();
+    let image = Image::put(&world.upstream, "1", 0);
+    world.upstream.script(
+        (0..3).map(|at| Manner { refuse: (at == 1).then_some(ErrorKind::NotFound), ..Manner::default() }),
+    );
+    let error = warm(&world).await.unwrap_err();
+    assert!(matches!(error, WarmError::Pull(PullError::NotFound { .. })), "{error:?}");
+    let mut held_count = 0;
+    for blob in image.of_amd64() {
+        held_count += usize::from(world.holds(blob).await);
+    }
+    assert_eq!(held_count, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_upstream_is_down_a_held_image_is_stale_and_a_half_held_one_fails() {
+    let world = World::new();
+    Image::put(&world.upstream, "1", 0);
+    warm(&world).await.unwrap();
+    world.upstream.set_down(Some(ErrorKind::Unreachable));
+    let held = warm(&world).await.unwrap();
+    assert_eq!((held.was_held, held.is_stale), (true, true));
+    let error = warm_for(&world, "1", "all").await.unwrap_err();
+    assert!(matches!(error, WarmError::Pull(PullError::UpstreamUnavailable { .. })), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn warming_waits_for_a_permit_and_takes_none_from_a_client() {
+    let store = Arc::new(MemoryStore::new());
+    let bounds = Bounds::new(1000, 1000);
+    let one = |settings: &mut Settings| settings.asking_count_max = 2;
+    let world = World::beside_others(Arc::default(), store.clone(), store, bounds, one);
+    let image = Image::put(&world.upstream, "1", 0);
+    warm_for(&world, "1-1", "all").await.unwrap();
+    let own = world.upstream.put_blob(&noise(BYTES + 50));
+    world.upstream.set_manner(Manner { pace: Duration::from_millis(10), ..Manner::default() });
+    let client = async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let answer = world.get(&own).await.unwrap();
+        assert_eq!(answer.outcome, Outcome::Miss);
+        read(answer.body.unwrap()).await.1.unwrap()
+    };
+    let (warmed, pulled): (_, Bytes) = tokio::join!(warm(&world), client);
+    assert!(warmed.is_ok(), "{warmed:?}");
+    assert_eq!(pulled.len(), BYTES + 50);
+    assert!(world.holds(&image.amd64[1]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_does_not_fit_is_refused_before_its_first_layer() {
+    let store = Arc::new(MemoryStore::new());
+    let world = World::evicting(store, |_| {});
+    let max = Some(Cap::Bytes(4 * BYTES as u64));
+    let keeper = Keeper::new(world.inventory.clone(), Limits { max, ..Limits::default() });
+    let stop = CancellationToken::new();
+    tokio::spawn(keeper.run(stop.clone()));
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    Image::put(&world.upstream, "1", 0);
+    Image::put(&world.upstream, "2", 1);
+    let first = warm(&world).await.unwrap();
+    let reference: Reference = "2".parse().unwrap();
+    let platforms: Platforms = "linux/amd64".parse().unwrap();
+    let progress = WarmProgress::default();
+    let asked = world.upstream.count("GET blob");
+    let second =
+        world.backend.warm(&repository(), &reference, &platforms, first.total_bytes, &progress).await;
+    assert!(matches!(second, Err(WarmError::NoRoom(bytes)) if bytes == 3 * BYTES as u64 + 304), "{second:?}");
+    assert_eq!(world.upstream.count("GET blob"), asked);
+    stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verification_names_what_is_missing() {
+    let world = World::new();
+    let image = Image::put(&world.upstream, "1", 0);
+    let (reference, platforms): (Reference, Platforms) =
+        ("1".parse().unwrap(), "linux/amd64".parse().unwrap());
+    let missing = async || {
+        let verified = world.backend.verify(&repository(), &reference, &platforms).await.unwrap();
+        verified.missing.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(missing().await, ["the tag 1"]);
+    world.backend.pull_manifest(&repository(), &reference, Want::Get).await.unwrap();
+    let found = missing().await;
+    assert!(found.len() == 1 && found[0].starts_with("the manifest sha256:"), "{found:?}");
+    warm(&world).await.unwrap();
+    assert!(missing().await.is_empty());
+    world.blobs.remove(&image.shared).await.unwrap();
+    assert_eq!(missing().await, [format!("the blob {} of {BYTES} bytes", image.shared)]);
+}
