@@ -10,11 +10,12 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use server::{BindError, BoundSocket, Incoming, Server, SideService};
+use server::{BindError, BoundSocket, Incoming, Server, SideContent, SideService};
 use tower_service::Service;
 
 use crate::endpoints;
 use crate::guard::{self, Guard};
+use crate::lines::Lines;
 use crate::parts::Parts;
 use crate::settings::Settings;
 use crate::text::text;
@@ -61,7 +62,7 @@ impl Admin {
 
 #[async_trait]
 impl SideService for Admin {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Bytes> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<SideContent> {
         let (head, body) = request.into_parts();
         let method = head.method.clone();
         let refusal = if guard::is_open(&head) { None } else { self.guard.load().refusal(&head) };
@@ -69,11 +70,16 @@ impl SideService for Admin {
             Some(refusal) => refusal.map(Bytes::from),
             None => {
                 let request = Request::from_parts(head, Body::new(body));
-                let Ok(answer) = self.router.clone().call(request).await;
+                let Ok(mut answer) = self.router.clone().call(request).await;
+                if let Some(lines) = answer.extensions_mut().remove::<Lines>().and_then(Lines::take) {
+                    // The router gave the length of the empty content.
+                    answer.headers_mut().remove(header::CONTENT_LENGTH);
+                    return finish_head(answer.map(|_| SideContent::Streamed(lines)));
+                }
                 collect(answer).await
             }
         };
-        finish(&method, answer)
+        finish_head(finish(&method, answer).map(SideContent::Whole))
     }
 }
 
@@ -93,11 +99,17 @@ async fn collect(answer: Response<Body>) -> Response<Bytes> {
     }
 }
 
-/// Adds the headers of every answer. A HEAD gets the headers of a GET.
+/// Adds the header of every answer.
+fn finish_head(mut answer: Response<SideContent>) -> Response<SideContent> {
+    let nosniff = HeaderValue::from_static("nosniff");
+    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    answer
+}
+
+/// Adds the headers of every whole answer. A HEAD gets the headers of a GET.
 fn finish(method: &Method, mut answer: Response<Bytes>) -> Response<Bytes> {
     let length = HeaderValue::from(answer.body().len());
     let headers = answer.headers_mut();
     headers.entry(header::CONTENT_LENGTH).or_insert(length);
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if method == Method::HEAD { answer.map(|_| Bytes::new()) } else { answer }
 }

@@ -5,6 +5,7 @@ mod failure;
 mod health;
 mod images;
 mod pins;
+mod pull;
 mod registries;
 mod reload;
 mod selection;
@@ -31,7 +32,7 @@ struct Endpoint {
     handlers: fn() -> MethodRouter<Arc<Parts>>,
 }
 
-const ENDPOINTS: [Endpoint; 11] = [
+const ENDPOINTS: [Endpoint; 13] = [
     Endpoint { name: "/", description: "this list", handlers: || get(index) },
     Endpoint {
         name: "/metrics",
@@ -74,6 +75,16 @@ const ENDPOINTS: [Endpoint; 11] = [
         name: "DELETE /api/pins",
         description: "takes the pin back",
         handlers: || delete(pins::unpin),
+    },
+    Endpoint {
+        name: "POST /api/pull",
+        description: "fetches the images of the content, a JSON object, into the stores; reports on each line",
+        handlers: || post(pull::pull),
+    },
+    Endpoint {
+        name: "POST /api/verify",
+        description: "finds out whether these images can be pulled offline; reports on each line",
+        handlers: || post(pull::verify),
     },
 ];
 

@@ -18,6 +18,12 @@ use crate::token::Token;
 /// Endpoints without checks. They reveal only that wharf runs, and health probes have neither name nor token.
 const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
 
+/// Endpoints that take content.
+const CONTENT_PATHS: [&str; 2] = ["/api/pull", "/api/verify"];
+
+/// The longest content, in bytes: ten thousand images with long names.
+pub(crate) const CONTENT_BYTES_MAX: u64 = 4 << 20;
+
 /// Whether a request is answered without checks.
 pub(crate) fn is_open(head: &request::Parts) -> bool {
     is_read(&head.method) && OPEN_PATHS.contains(&head.uri.path())
@@ -65,8 +71,12 @@ impl Guard {
 
 /// Refuses malformed requests and those of web pages.
 fn check_form(head: &request::Parts) -> Result<(), HeadFault> {
+    if head.method == Method::POST && CONTENT_PATHS.contains(&head.uri.path()) {
+        site::check_form_with_content(head, CONTENT_BYTES_MAX)?;
+        return site::refuse_pages(&head.headers);
+    }
     match site::check_form(head)? {
-        // No endpoint takes content.
+        // No other endpoint takes content.
         Framing::Chunked => Err(HeadFault::Body),
         Framing::Empty if is_read(&head.method) => refuse_foreign_pages(&head.headers),
         // wharf's own pages change nothing either.
@@ -87,7 +97,11 @@ fn refuse_foreign_pages(headers: &HeaderMap) -> Result<(), HeadFault> {
 }
 
 fn status_of(fault: HeadFault) -> StatusCode {
-    if fault == HeadFault::Page { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST }
+    match fault {
+        HeadFault::Page => StatusCode::FORBIDDEN,
+        HeadFault::Content => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::BAD_REQUEST,
+    }
 }
 
 /// Ends the connection with this answer. Further bytes from the client are not read.

@@ -7,6 +7,8 @@
 mod admin;
 mod endpoints;
 mod guard;
+mod image_work;
+mod lines;
 mod parts;
 mod reload;
 mod settings;
@@ -14,6 +16,7 @@ mod text;
 mod token;
 
 pub use admin::Admin;
+pub use image_work::{IMAGE_COUNT_MAX, ImageRequest, ImageWork};
 pub use parts::Parts;
 pub use reload::{ReloadAnswer, ReloadRequest, Reloads};
 pub use settings::Settings;

@@ -7,6 +7,7 @@ use server::Control;
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
+use crate::image_work::ImageWork;
 use crate::reload::Reloads;
 
 /// The parts that an admin service needs.
@@ -20,6 +21,8 @@ pub struct Parts {
     pub reloads: Option<Reloads>,
     /// Gives the keeper of each registry's store.
     pub keepers: Arc<CommonKeeper>,
+    /// Works on many images; `None` if that is not possible.
+    pub image_work: Option<Arc<dyn ImageWork>>,
     /// Cancelled when the server is told to stop.
     pub shutdown: CancellationToken,
 }

@@ -1,4 +1,5 @@
-//! The body of an answer. Its exact length is known, and its end is reported.
+//! The body of an answer. Its exact length is known, unless a side service streams it, and its end is
+//! reported.
 
 use std::fmt;
 use std::future::Future;
@@ -9,6 +10,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use cache::{BlobReader, Piece, PullError};
 use http_body::{Body, Frame, SizeHint};
+
+use tokio::sync::mpsc;
 
 use crate::access::Entry;
 use crate::multipart::Multipart;
@@ -25,6 +28,8 @@ pub(crate) enum Content {
     Blob(BlobReader),
     /// Several ranges of a blob. Boxed, because such answers are rare and this is large.
     Parts(Box<Multipart>),
+    /// Pieces of an answer of a side service, as they come.
+    Streamed(mpsc::Receiver<Bytes>),
 }
 
 /// An answer's body before it is bound to a connection.
@@ -79,6 +84,8 @@ impl AnswerBody {
                 ready!(reader.poll_chunk(cx)).map(|chunk| chunk.map(Piece::Bytes))
             }
             (Content::Parts(parts), file_queue) => ready!(parts.poll_piece(cx, file_queue.is_some())),
+            // `poll_stream` reads it.
+            (Content::Streamed(_), _) => None,
         };
         Poll::Ready(match (piece, &self.file_queue) {
             (Some(Ok(Piece::File(piece))), Some(file_queue)) => {
@@ -94,6 +101,16 @@ impl AnswerBody {
                 detail: format!("the content ended {} bytes early", self.remaining).into(),
             }),
         })
+    }
+
+    /// The next piece of a streamed answer; `None`: the answer is another one.
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Option<Poll<Option<Frame<Chunk>>>> {
+        let Content::Streamed(pieces) = &mut self.content else { return None };
+        let Poll::Ready(piece) = pieces.poll_recv(cx) else { return Some(Poll::Pending) };
+        if piece.is_none() {
+            self.remaining = 0;
+        }
+        Some(Poll::Ready(piece.map(|bytes| Frame::data(Chunk::Memory(bytes)))))
     }
 
     fn account(&mut self, chunk: &Chunk) {
@@ -121,6 +138,9 @@ impl Body for AnswerBody {
             ready!(Pin::new(wait).poll(cx));
             self.wait = None;
         }
+        if let Some(piece) = self.poll_stream(cx) {
+            return piece.map(|piece| piece.map(Ok));
+        }
         match ready!(self.poll_content(cx)) {
             Ok(chunk) => {
                 self.account(&chunk);
@@ -138,6 +158,9 @@ impl Body for AnswerBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.remaining)
+        match self.content {
+            Content::Streamed(_) if self.remaining > 0 => SizeHint::default(),
+            _ => SizeHint::with_exact(self.remaining),
+        }
     }
 }

@@ -26,6 +26,9 @@ pub enum HeadFault {
     /// A body, or the announcement of one.
     #[error("a GET or HEAD request must not have a body here")]
     Body,
+    /// Content without a length, or with too much of it.
+    #[error("the request's content must have a Content-Length of at most a few million bytes")]
+    Content,
     /// No `Host` in HTTP/1.1.
     #[error("the request has no Host header")]
     HostMissing,
@@ -73,11 +76,33 @@ pub(crate) fn check(head: &request::Parts) -> Result<Framing, HeadFault> {
 /// Like `check`, but for any method.
 pub fn check_form(head: &request::Parts) -> Result<Framing, HeadFault> {
     let framing = framing(&head.headers)?;
+    check_target(head)?;
+    Ok(framing)
+}
+
+/// Like [`check_form`], for a request with content of up to `bytes_max`.
+///
+/// # Errors
+/// [`HeadFault::Content`]: its length is unknown, unclear or too large.
+pub fn check_form_with_content(head: &request::Parts, bytes_max: u64) -> Result<(), HeadFault> {
+    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
+    let length = match (lengths.next(), lengths.next()) {
+        (Some(length), None) => length.to_str().ok().and_then(|text| text.parse::<u64>().ok()),
+        _ => None,
+    };
+    let is_bounded = length.is_some_and(|length| length <= bytes_max);
+    if !is_bounded || head.headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(HeadFault::Content);
+    }
+    check_target(head)
+}
+
+fn check_target(head: &request::Parts) -> Result<(), HeadFault> {
     let target_bytes = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target_bytes > TARGET_BYTES_MAX {
         return Err(HeadFault::TargetTooLong);
     }
-    Ok(framing)
+    Ok(())
 }
 
 fn framing(headers: &HeaderMap) -> Result<Framing, HeadFault> {

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use crate::body::{Content, Outgoing};
 use crate::clock::Clock;
 use crate::handle::Public;
-use crate::side::SideService;
+use crate::side::{SideContent, SideService};
 
 /// The service of a listener.
 #[derive(Debug)]
@@ -31,9 +31,15 @@ impl Surface {
         match self {
             Self::Public(public) => public.answer(request, client, clock).await,
             Self::TurnAway(public) => public.turn_away(request, client, clock),
-            Self::Side(service) => service.answer(request).await.map(|bytes| {
-                let length = bytes.len() as u64;
-                Outgoing { content: Content::Whole(bytes), length, entry: None }
+            Self::Side(service) => service.answer(request).await.map(|content| match content {
+                SideContent::Whole(bytes) => {
+                    let length = bytes.len() as u64;
+                    Outgoing { content: Content::Whole(bytes), length, entry: None }
+                }
+                // The length is not known.
+                SideContent::Streamed(pieces) => {
+                    Outgoing { content: Content::Streamed(pieces), length: u64::MAX, entry: None }
+                }
             }),
         }
     }

@@ -147,6 +147,7 @@ async fn assemble(
         metrics,
         reloads: None,
         keepers,
+        image_work: None,
         shutdown: shutdown.clone(),
     };
     Ok(Assembled { set, server, admin_parts })

@@ -38,6 +38,16 @@ impl Failure {
         Self { status: StatusCode::CONFLICT, code: "pinned", message }
     }
 
+    pub(super) fn busy() -> Self {
+        let message = "as many of these requests as wharf takes are in progress; try again later".to_owned();
+        Self { status: StatusCode::TOO_MANY_REQUESTS, code: "busy", message }
+    }
+
+    pub(super) fn not_offered() -> Self {
+        let message = "this server does not offer this".to_owned();
+        Self { status: StatusCode::NOT_FOUND, code: "not_offered", message }
+    }
+
     pub(super) fn not_ready() -> Self {
         let message = "wharf does not know all stored images yet; try again in a moment".to_owned();
         Self { status: StatusCode::CONFLICT, code: "not_ready", message }

@@ -4,13 +4,14 @@
 
 mod answers;
 mod images;
+mod pull;
 mod reload;
 
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use admin::{Admin, Parts, Reloads, Settings};
+use admin::{Admin, ImageWork, Parts, Reloads, Settings};
 use policy::eviction::CommonLimits;
 use secret::Secret;
 use server::BoundSocket;
@@ -33,12 +34,20 @@ impl AdminLab {
     }
 
     async fn start_with(settings: Settings, reloads: Option<Reloads>) -> Self {
+        Self::start_for(settings, reloads, None).await
+    }
+
+    async fn start_for(
+        settings: Settings,
+        reloads: Option<Reloads>,
+        image_work: Option<Arc<dyn ImageWork>>,
+    ) -> Self {
         let metrics = Arc::new(telemetry::Metrics::new(&["docker.io".to_owned(), "quay.io".to_owned()]));
         let shared = Arc::clone(&metrics);
         let attach = |server: &mut server::Server, shutdown: &tokio_util::sync::CancellationToken| {
             let keepers = inventory::CommonKeeper::new(CommonLimits::default());
             let shutdown = shutdown.clone();
-            let parts = Parts { control: server.control(), metrics, reloads, keepers, shutdown };
+            let parts = Parts { control: server.control(), metrics, reloads, keepers, image_work, shutdown };
             let admin = Admin::new(&settings, parts);
             let address = admin.listen(BoundSocket::bind(settings.listen).unwrap(), server).unwrap();
             (admin, address)

@@ -163,6 +163,7 @@ fn head_fault(fault: HeadFault) -> ErrorAnswer {
         HeadFault::Misdirected => (StatusCode::MISDIRECTED_REQUEST, Answered::Misdirected, Extra::None),
         HeadFault::Page => (StatusCode::FORBIDDEN, Answered::Browser, Extra::Closes),
         HeadFault::Body
+        | HeadFault::Content
         | HeadFault::HostMissing
         | HeadFault::HostRepeated
         | HeadFault::HostInvalid

@@ -1,0 +1,88 @@
+//! `POST /api/pull` and `POST /api/verify`: fetch images into the stores, or find out whether they are
+//! complete.
+//!
+//! The content is a JSON object: `images` is a list of references, and `platforms` a text such as
+//! `linux/amd64,linux/arm64` or `all`. The answer has one JSON document on each line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use bytes::Bytes;
+use http::Response;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::failure::{Failure, answer};
+use crate::guard::CONTENT_BYTES_MAX;
+use crate::image_work::{IMAGE_COUNT_MAX, ImageRequest, ImageWork};
+use crate::lines::Lines;
+use crate::parts::Parts;
+
+/// The longest time in which the content must come.
+const CONTENT_WAIT_MAX: Duration = Duration::from_secs(30);
+
+pub(super) async fn pull(State(parts): State<Arc<Parts>>, content: Body) -> Response<String> {
+    begin(&parts, content, |work, request| work.pull(request)).await
+}
+
+pub(super) async fn verify(State(parts): State<Arc<Parts>>, content: Body) -> Response<String> {
+    begin(&parts, content, |work, request| work.verify(request)).await
+}
+
+async fn begin(
+    parts: &Parts,
+    content: Body,
+    begin: impl FnOnce(&dyn ImageWork, ImageRequest) -> Option<mpsc::Receiver<Bytes>>,
+) -> Response<String> {
+    let Some(work) = &parts.image_work else { return answer(Err(Failure::not_offered())) };
+    match read(content).await {
+        Ok(request) => match begin(&**work, request) {
+            Some(lines) => Lines::answer(lines),
+            None => answer(Err(Failure::busy())),
+        },
+        Err(failure) => answer(Err(failure)),
+    }
+}
+
+async fn read(content: Body) -> Result<ImageRequest, Failure> {
+    let bytes_max = usize::try_from(CONTENT_BYTES_MAX).unwrap_or(usize::MAX);
+    let bytes = tokio::time::timeout(CONTENT_WAIT_MAX, to_bytes(content, bytes_max)).await;
+    let bytes =
+        bytes.ok().and_then(Result::ok).ok_or_else(|| Failure::parameter("content", "it did not come"))?;
+    let document: Value =
+        serde_json::from_slice(&bytes).map_err(|error| Failure::parameter("content", error))?;
+    let Value::Object(members) = document else {
+        return Err(Failure::parameter("content", "expected a JSON object"));
+    };
+    let mut request = ImageRequest { images: Vec::new(), platforms: None };
+    for (name, value) in members {
+        match (name.as_str(), value) {
+            ("images", Value::Array(images)) => request.images = texts(images)?,
+            ("platforms", Value::Null) => {}
+            ("platforms", Value::String(text)) => {
+                let platforms = text.parse().map_err(|error| Failure::parameter("platforms", error))?;
+                request.platforms = Some(platforms);
+            }
+            _ => {
+                let wrong =
+                    "unknown, or of the wrong type; send images (a list of texts) and platforms (a text)";
+                return Err(Failure::parameter(&name, wrong));
+            }
+        }
+    }
+    match request.images.len() {
+        0 => Err(Failure::parameter("images", "name at least one")),
+        1..=IMAGE_COUNT_MAX => Ok(request),
+        _ => Err(Failure::parameter("images", format!("name at most {IMAGE_COUNT_MAX}"))),
+    }
+}
+
+fn texts(values: Vec<Value>) -> Result<Vec<String>, Failure> {
+    let text = |value| match value {
+        Value::String(text) => Ok(text),
+        _ => Err(Failure::parameter("images", "each must be a text")),
+    };
+    values.into_iter().map(text).collect()
+}
