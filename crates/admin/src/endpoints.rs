@@ -4,6 +4,8 @@
 mod failure;
 mod health;
 mod images;
+mod openapi;
+mod parameters;
 mod pins;
 mod pull;
 mod registries;
@@ -14,12 +16,16 @@ mod stats;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse as _;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use http::{Response, StatusCode, Uri};
+use serde_json::Value;
 use server::quoted;
 use telemetry::EXPOSITION_TYPE;
 
+use self::parameters::Parameter;
 use crate::parts::Parts;
 use crate::text::{text, typed};
 
@@ -29,74 +35,159 @@ struct Endpoint {
     name: &'static str,
     /// Its line in the list.
     description: &'static str,
+    /// The parameters of its query; others are refused.
+    parameters: &'static [Parameter],
+    /// The schema of the JSON document that a request contains.
+    takes: Option<fn() -> Value>,
+    content: Content,
     handlers: fn() -> MethodRouter<Arc<Parts>>,
 }
 
-const ENDPOINTS: [Endpoint; 13] = [
-    Endpoint { name: "/", description: "this list", handlers: || get(index) },
+/// The content of the answers with status 200.
+enum Content {
+    Text,
+    /// OpenMetrics text.
+    Metrics,
+    /// A JSON document with this schema.
+    Json(fn() -> Value),
+    /// A JSON object on each line.
+    JsonLines,
+}
+
+const ENDPOINTS: [Endpoint; 14] = [
+    Endpoint {
+        name: "/",
+        description: "this list",
+        parameters: &[],
+        takes: None,
+        content: Content::Text,
+        handlers: || get(index),
+    },
     Endpoint {
         name: "/metrics",
         description: "metrics in OpenMetrics text, for Prometheus",
+        parameters: &[],
+        takes: None,
+        content: Content::Metrics,
         handlers: || get(metrics),
     },
     Endpoint {
         name: "/api/registries",
         description: "the served registries, in JSON",
-        handlers: || get(registries::list),
+        parameters: &[],
+        takes: None,
+        content: Content::Json(registries::schema),
+        handlers: || get(registries::registries),
     },
     Endpoint {
         name: "/api/images",
         description: "the stored images, in JSON; ?registry= and ?pattern= select",
+        parameters: &[parameters::REGISTRY, parameters::PATTERN],
+        takes: None,
+        content: Content::Json(images::list_schema),
         handlers: || get(images::list),
     },
     Endpoint {
         name: "/api/stats",
         description: "what each registry's store holds, in JSON",
+        parameters: &[parameters::REGISTRY],
+        takes: None,
+        content: Content::Json(stats::schema),
         handlers: || get(stats::stats),
     },
-    Endpoint { name: "/livez", description: "liveness", handlers: || get(health::live) },
-    Endpoint { name: "/readyz", description: "readiness", handlers: || get(health::ready) },
+    Endpoint {
+        name: "/api/openapi.json",
+        description: "the description of this API, in OpenAPI 3.1",
+        parameters: &[],
+        takes: None,
+        content: Content::Json(openapi::schema),
+        handlers: || get(openapi::openapi),
+    },
+    Endpoint {
+        name: "/livez",
+        description: "liveness",
+        parameters: &[],
+        takes: None,
+        content: Content::Text,
+        handlers: || get(health::live),
+    },
+    Endpoint {
+        name: "/readyz",
+        description: "readiness",
+        parameters: &[],
+        takes: None,
+        content: Content::Text,
+        handlers: || get(health::ready),
+    },
     Endpoint {
         name: "POST /api/reload",
         description: "reloads the configuration",
+        parameters: &[],
+        takes: None,
+        content: Content::Text,
         handlers: || post(reload::reload).fallback(reload::refuse_method),
     },
     Endpoint {
         name: "DELETE /api/images",
         description: "removes the image that ?registry=, ?repository= and ?tag= or ?digest= name",
+        parameters: &parameters::ONE_IMAGE_OR_DRY_RUN,
+        takes: None,
+        content: Content::Json(images::purge_schema),
         handlers: || delete(images::purge),
     },
     Endpoint {
         name: "PUT /api/pins",
         description: "pins that image, so that wharf does not remove it",
+        parameters: &parameters::ONE_IMAGE,
+        takes: None,
+        content: Content::Json(pins::schema),
         handlers: || put(pins::pin),
     },
     Endpoint {
         name: "DELETE /api/pins",
         description: "takes the pin back",
+        parameters: &parameters::ONE_IMAGE,
+        takes: None,
+        content: Content::Json(pins::schema),
         handlers: || delete(pins::unpin),
     },
     Endpoint {
         name: "POST /api/pull",
         description: "fetches the images of the content, a JSON object, into the stores; reports on each line",
+        parameters: &[],
+        takes: Some(pull::schema),
+        content: Content::JsonLines,
         handlers: || post(pull::pull),
     },
     Endpoint {
         name: "POST /api/verify",
         description: "finds out whether these images can be pulled offline; reports on each line",
+        parameters: &[],
+        takes: Some(pull::schema),
+        content: Content::JsonLines,
         handlers: || post(pull::verify),
     },
 ];
 
 impl Endpoint {
-    fn path(&self) -> &'static str {
-        self.name.rsplit(' ').next().unwrap_or(self.name)
+    /// The method and the path.
+    fn route(&self) -> (&'static str, &'static str) {
+        self.name.split_once(' ').unwrap_or(("GET", self.name))
     }
 }
 
 /// The router of all endpoints over `parts`.
 pub(crate) fn router(parts: Parts) -> Router {
-    let add = |router: Router<Arc<Parts>>, it: &Endpoint| router.route(it.path(), (it.handlers)());
+    let add = |router: Router<Arc<Parts>>, it: &Endpoint| {
+        let known = it.parameters;
+        let check = move |request: Request, next: Next| async move {
+            match parameters::refuse_unknown(request.uri(), known) {
+                Ok(()) => next.run(request).await,
+                Err(failure) => failure.answer().into_response(),
+            }
+        };
+        router.route(it.route().1, (it.handlers)().route_layer(middleware::from_fn(check)))
+    };
     let router = ENDPOINTS.iter().fold(Router::new(), add);
     router.fallback(not_found).method_not_allowed_fallback(refuse_method).with_state(Arc::new(parts))
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 /// The media type of such an answer.
-const MEDIA_TYPE: &str = "application/jsonl";
+pub(crate) const MEDIA_TYPE: &str = "application/jsonl";
 
 /// The lines of an answer, which the service takes out of the router's answer.
 #[derive(Clone, Debug)]

@@ -32,6 +32,14 @@ impl<'a> Query<'a> {
         self.values(key).next().transpose()
     }
 
+    /// Returns each parameter as sent: its name, and its value if there is an equals sign.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + use<'a> {
+        self.0.split('&').filter(|pair| !pair.is_empty()).map(|pair| match pair.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (pair, None),
+        })
+    }
+
     /// Returns every non-empty value of `key`, decoded once, in the order sent.
     pub fn values(&self, key: &'static str) -> impl Iterator<Item = Result<String, QueryError>> + use<'a> {
         self.0

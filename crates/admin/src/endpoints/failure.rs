@@ -71,7 +71,7 @@ impl Failure {
         Self { status, code, message: error_chain(error).to_string() }
     }
 
-    fn answer(self) -> Response<String> {
+    pub(super) fn answer(self) -> Response<String> {
         let document = serde_json::json!({ "error": { "code": self.code, "message": self.message } });
         typed(self.status, "application/json", format!("{document}\n"))
     }

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::failure::{Failure, answer};
+use super::openapi::{list as array, object};
 use super::selection::{Selection, images, keepers, optional};
 use crate::parts::Parts;
 
@@ -94,4 +95,38 @@ async fn purge_one(parts: &Parts, uri: &Uri) -> Result<Value, Failure> {
     let removal = tokio::spawn(async move { keeper.purge(&entry.repository, &entry.digest).await });
     let freed = removal.await.expect("a removal does not panic").map_err(|error| Failure::purge(&error))?;
     Ok(json!({ "dry_run": false, "image": image, "freed_bytes": freed.bytes }))
+}
+
+fn image_schema() -> Value {
+    object(&[
+        ("registry", json!({ "type": "string" })),
+        ("repository", json!({ "type": "string" })),
+        ("digest", json!({ "type": "string" })),
+        ("tags", json!({ "type": "array", "items": { "type": "string" } })),
+        ("last_use", json!({ "type": ["string", "null"], "format": "date-time" })),
+        ("pinned", json!({ "type": "boolean" })),
+    ])
+}
+
+/// The schema of the list.
+pub(super) fn list_schema() -> Value {
+    let truncated = "Whether images are missing because the list is too long.";
+    let complete = "Whether wharf knows all stored images yet.";
+    object(&[
+        ("images", array(&image_schema())),
+        ("truncated", json!({ "type": "boolean", "description": truncated })),
+        ("complete", json!({ "type": "boolean", "description": complete })),
+    ])
+}
+
+/// The schema of the answer to a removal.
+pub(super) fn purge_schema() -> Value {
+    let freed = json!({ "type": "integer", "minimum": 0, "description": "Missing after a dry run." });
+    let mut schema = object(&[
+        ("dry_run", json!({ "type": "boolean" })),
+        ("image", image_schema()),
+        ("freed_bytes", freed),
+    ]);
+    schema["required"] = json!(["dry_run", "image"]);
+    schema
 }

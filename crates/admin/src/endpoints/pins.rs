@@ -7,6 +7,7 @@ use http::{Response, Uri};
 use serde_json::{Value, json};
 
 use super::failure::{Failure, answer};
+use super::openapi::object;
 use super::selection::Selection;
 use crate::parts::Parts;
 
@@ -39,4 +40,15 @@ async fn set_pinned(parts: &Parts, uri: &Uri, is_pinned: bool) -> Result<Value, 
         "pinned": is_pinned,
         "changed": is_changed,
     }))
+}
+
+/// The schema of both answers.
+pub(super) fn schema() -> Value {
+    object(&[
+        ("registry", json!({ "type": "string" })),
+        ("repository", json!({ "type": "string" })),
+        ("digest", json!({ "type": "string" })),
+        ("pinned", json!({ "type": "boolean" })),
+        ("changed", json!({ "type": "boolean", "description": "Whether it was not so before." })),
+    ])
 }

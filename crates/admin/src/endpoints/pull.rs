@@ -11,10 +11,11 @@ use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use bytes::Bytes;
 use http::Response;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::failure::{Failure, answer};
+use super::openapi::object;
 use crate::guard::CONTENT_BYTES_MAX;
 use crate::image_work::{IMAGE_COUNT_MAX, ImageRequest, ImageWork};
 use crate::lines::Lines;
@@ -85,4 +86,17 @@ fn texts(values: Vec<Value>) -> Result<Vec<String>, Failure> {
         _ => Err(Failure::parameter("images", "each must be a text")),
     };
     values.into_iter().map(text).collect()
+}
+
+/// The schema of the content.
+pub(super) fn schema() -> Value {
+    let images =
+        json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "maxItems": IMAGE_COUNT_MAX });
+    let platforms = "`all`, or platforms such as `linux/amd64,linux/arm64`.";
+    let mut schema = object(&[
+        ("images", images),
+        ("platforms", json!({ "type": ["string", "null"], "description": platforms })),
+    ]);
+    schema["required"] = json!(["images"]);
+    schema
 }

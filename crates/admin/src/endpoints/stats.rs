@@ -11,6 +11,7 @@ use storage::Held;
 
 use super::failure::answer;
 use super::images::rfc_3339;
+use super::openapi::{list, object};
 use super::selection::keepers;
 use crate::parts::Parts;
 
@@ -36,4 +37,24 @@ fn stats_of(inventory: &Inventory) -> Value {
         "cap_bytes": inventory.cap(),
         "oldest_use": oldest.and_then(rfc_3339),
     })
+}
+
+/// The schema of the answer.
+pub(super) fn schema() -> Value {
+    let number = || json!({ "type": "integer", "minimum": 0 });
+    let held = || object(&[("bytes", number()), ("objects", number())]);
+    let store = object(&[
+        ("registry", json!({ "type": "string" })),
+        ("manifests", held()),
+        ("blobs", held()),
+        ("partial", held()),
+        ("quarantine", held()),
+        (
+            "counting",
+            json!({ "type": "boolean", "description": "Whether the figures may still be too small." }),
+        ),
+        ("cap_bytes", json!({ "type": ["integer", "null"], "minimum": 0 })),
+        ("oldest_use", json!({ "type": ["string", "null"], "format": "date-time" })),
+    ]);
+    object(&[("registries", list(&store))])
 }

@@ -144,7 +144,7 @@ async fn newcomer_9_the_root_lists_what_there_is() {
     assert!(missing.text().starts_with("there is nothing at `/metric`"), "{}", missing.text());
     for text in [root.text(), missing.text()] {
         let paths: Vec<&str> = text.lines().filter(|line| line.starts_with('/')).collect();
-        assert_eq!(paths.len(), 7, "{text}");
+        assert_eq!(paths.len(), 8, "{text}");
         for line in paths {
             let path = line.split(' ').next().unwrap();
             assert_eq!(ask(&lab, "GET", path, &[]).await.status, 200, "{path}");
@@ -189,4 +189,24 @@ async fn t15_no_answer_gives_a_page_leave_to_read_it() {
         let is_read = target == "/livez" || headers.is_empty();
         assert_eq!(answer.status, if is_read { 200 } else { 403 }, "{method} {target}");
     }
+}
+
+#[tokio::test]
+async fn the_description_of_the_api_has_every_endpoint_of_the_list() {
+    let lab = lab_with_admin(None).await;
+    let answer = ask(&lab, "GET", "/api/openapi.json", &[]).await;
+    let document: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
+    let root = ask(&lab, "GET", "/", &[]).await.text();
+    let described: usize =
+        document["paths"].as_object().unwrap().values().map(|it| it.as_object().unwrap().len()).sum();
+    let is_endpoint = |line: &&str| line.contains("  ") && line.contains('/');
+    let mut count = 0;
+    for line in root.lines().filter(is_endpoint) {
+        let name = line.split("  ").next().unwrap();
+        let (method, path) = name.split_once(' ').unwrap_or(("GET", name));
+        let operation = &document["paths"][path][method.to_ascii_lowercase()];
+        assert!(operation["summary"].is_string(), "{line}");
+        count += 1;
+    }
+    assert_eq!((count, described), (14, 14));
 }

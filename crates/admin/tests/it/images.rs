@@ -15,6 +15,10 @@ async fn a_wrong_request_about_images_gets_an_error_in_json() {
         ("DELETE", "/api/images?registry=nowhere&repository=a&tag=1", 404, "unknown_registry", "nowhere"),
         ("PUT", "/api/pins", 400, "invalid_parameter", "registry: "),
         ("DELETE", "/api/pins?registry=nowhere", 404, "unknown_registry", "nowhere"),
+        ("DELETE", "/api/images?dryrun=true", 400, "invalid_parameter", "digest, dry_run"),
+        ("DELETE", "/api/images?dry_run", 400, "invalid_parameter", "write dry_run=..."),
+        ("DELETE", "/api/pins?dry_run=true", 400, "invalid_parameter", "no such parameter"),
+        ("GET", "/metrics?registry=docker.io", 400, "invalid_parameter", "the parameters are: none"),
     ] {
         let answer = lab.ask_as("localhost", method, target, &[]).await;
         let error: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
+mod api;
 mod check;
 mod environment;
 mod examples;

@@ -1,0 +1,68 @@
+//! The answers of the API against its own description.
+
+use boon::{Compiler, Draft, Schemas};
+use serde_json::Value;
+use testkit::client::{Response, request};
+use testkit::{FakeRegistry, Image, within};
+
+use crate::program::{Program, configuration, registry};
+
+/// Fails unless the description has a schema for this endpoint that accepts the document.
+fn assert_described(description: &Value, method: &str, path: &str, document: &Value) {
+    let pointer = |text: &str| text.replace('~', "~0").replace('/', "~1");
+    let at = format!(
+        "api.json#/paths/{}/{}/responses/200/content/{}/schema",
+        pointer(path),
+        method.to_ascii_lowercase(),
+        pointer("application/json")
+    );
+    let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+    compiler.set_default_draft(Draft::V2020_12);
+    compiler.add_resource("api.json", description.clone()).unwrap();
+    let index =
+        compiler.compile(&at, &mut schemas).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+    let outcome = schemas.validate(document, index).map_err(|error| error.to_string());
+    assert_eq!(outcome, Ok(()), "{method} {path}: {document}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_in_json_obeys_its_schema() {
+    let hub = FakeRegistry::start().await;
+    hub.put_image("library/app", "1", &Image::small("described"));
+    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    assert_eq!(program.get("docker.io.localhost", "/v2/app/manifests/1").await.unwrap().status, 200);
+    let ask = async |method: &str, target: &str| -> Response {
+        within(target, request(method, program.admin, "localhost", target, &[])).await.unwrap()
+    };
+    let json = |answer: &Response| serde_json::from_str::<Value>(&answer.text()).unwrap();
+    let complete = async { while json(&ask("GET", "/api/images").await)["complete"] != true {} };
+    within("all images are known", complete).await;
+    let description = json(&ask("GET", "/api/openapi.json").await);
+
+    let image = "registry=docker.io&repository=library/app&tag=1";
+    let mut asked = Vec::new();
+    for (method, path, query) in [
+        ("GET", "/api/registries", ""),
+        ("GET", "/api/images", ""),
+        ("GET", "/api/stats", ""),
+        ("GET", "/api/openapi.json", ""),
+        ("PUT", "/api/pins", image),
+        ("DELETE", "/api/pins", image),
+        ("DELETE", "/api/images", &format!("{image}&dry_run=true")),
+        ("DELETE", "/api/images", image),
+    ] {
+        let answer = ask(method, &format!("{path}?{query}")).await;
+        assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text());
+        assert_described(&description, method, path, &json(&answer));
+        asked.push((method.to_ascii_lowercase(), path.to_owned()));
+    }
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let is_json = operation["responses"]["200"]["content"]["application/json"].is_object();
+            assert!(
+                !is_json || asked.contains(&(method.clone(), path.clone())),
+                "{method} {path} is not tested"
+            );
+        }
+    }
+}
