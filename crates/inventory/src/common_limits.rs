@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use policy::eviction::{CommonLimits, Reason, Used, over_cap, under_floor};
 use storage::Space;
-use tokio::time;
+use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Seconds;
@@ -17,6 +17,9 @@ use crate::room::CommonRoom;
 
 /// The disk is looked at so often: other programs write to it too.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Two looks are at least so far apart, however many blobs come.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
 
 /// Two stores are on one file system if it has the same size, and the same free bytes but for this share of
 /// the size: they are not looked up in the same instant.
@@ -44,7 +47,7 @@ struct Looked {
 /// Bytes that were removed for the floor, and when; with the free bytes before.
 #[derive(Clone, Copy, Debug)]
 struct Late {
-    since: time::Instant,
+    since: Instant,
     total: u64,
     free_before: u64,
     removed: u64,
@@ -65,7 +68,9 @@ impl CommonKeeper {
         for keeper in &keepers {
             keeper.inventory().set_common(Arc::clone(&self.room));
         }
+        self.room.set_stores(keepers.iter().map(|keeper| keeper.inventory().share()).collect());
         *self.keepers.write() = keepers;
+        self.room.wake.notify_one();
     }
 
     /// The keepers of the stores.
@@ -76,20 +81,31 @@ impl CommonKeeper {
     /// Replaces the limits, as a reload does.
     pub fn set_limits(&self, limits: CommonLimits) {
         *self.limits.write() = limits;
+        self.room.wake.notify_one();
     }
 
     /// Keeps all stores to the common limits until `cancel`.
     pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
         let mut late = Vec::new();
         while !cancel.is_cancelled() {
-            self.look(&mut late).await;
-            if cancel.run_until_cancelled(time::sleep(LOOK_EVERY)).await.is_none() {
-                return;
+            let begun = Instant::now();
+            // After a failure of the store there is no hurry.
+            let pause = if self.look(&mut late).await { LOOK_PAUSE } else { LOOK_EVERY };
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = time::sleep_until(begun + LOOK_EVERY) => {}
+                () = self.woken(begun + pause) => {}
             }
         }
     }
 
-    async fn look(&self, late: &mut Vec<Late>) {
+    async fn woken(&self, earliest: Instant) {
+        self.room.wake.notified().await;
+        time::sleep_until(earliest).await;
+    }
+
+    /// Returns whether no store failed.
+    async fn look(&self, late: &mut Vec<Late>) -> bool {
         let limits = *self.limits.read();
         let keepers = self.keepers.read().clone();
         let mut all = Vec::new();
@@ -97,33 +113,33 @@ impl CommonKeeper {
             let space = keeper.space().await;
             all.push(Looked { used: keeper.inventory().used(), space, keeper });
         }
-        self.keep_to_cap(&limits, &all).await;
+        let mut ended = vec![self.keep_to_cap(&limits, &all).await];
         late.retain(|late| late.since.elapsed() < LATE_FOR);
         for group in file_systems(&all) {
-            keep_to_floor(&limits, &group, late).await;
+            ended.push(keep_to_floor(&limits, &group, late).await);
         }
+        !ended.contains(&Ended::Failed)
     }
 
-    async fn keep_to_cap(&self, limits: &CommonLimits, all: &[Looked]) {
+    async fn keep_to_cap(&self, limits: &CommonLimits, all: &[Looked]) -> Ended {
         // A share is one of the file systems together, each of which counts once.
         let sizes = file_systems(all).into_iter().filter_map(|group| Some(group.first()?.space?.total));
         let total = sizes.fold(None, |sum: Option<u64>, size| Some(sum.unwrap_or(0).saturating_add(size)));
         let used = all.iter().fold(Used::default(), |sum, looked| sum.and(&looked.used)).total();
         let Some(cap) = limits.max.and_then(|cap| cap.bytes(total)) else {
-            self.room.set(None, used, 0);
-            return;
+            self.room.set(None, false);
+            return Ended::Enough;
         };
         let keepers: Vec<_> = all.iter().map(|looked| Arc::clone(&looked.keeper)).collect();
-        let wanted = over_cap(used, cap);
-        let (freed, ended) = make_common_room(&keepers, wanted, Reason::Cap).await;
-        let used = used.saturating_sub(freed.bytes);
-        self.room.set(Some(cap), used, if ended == Ended::Enough { 0 } else { used });
+        let (_, ended) = make_common_room(&keepers, over_cap(used, cap), Reason::Cap).await;
+        self.room.set(Some(cap), ended != Ended::Enough);
+        ended
     }
 }
 
 /// Removes images of several stores, those first that were used least recently in all of them.
 async fn make_common_room(keepers: &[Arc<Keeper>], wanted: u64, reason: Reason) -> (Freed, Ended) {
-    let mut freed = Freed::default();
+    let (mut freed, mut has_failed) = (Freed::default(), false);
     let mut failed = vec![false; keepers.len()];
     while freed.bytes < wanted {
         let mut oldest: Vec<(Seconds, usize)> = (0..keepers.len())
@@ -131,24 +147,27 @@ async fn make_common_room(keepers: &[Arc<Keeper>], wanted: u64, reason: Reason) 
             .filter_map(|at| keepers[at].oldest().map(|used| (used, at)))
             .collect();
         oldest.sort_unstable();
-        let Some((first, at)) = oldest.first().copied() else { return (freed, Ended::Nothing) };
+        let Some((first, at)) = oldest.first().copied() else {
+            return (freed, if has_failed { Ended::Failed } else { Ended::Nothing });
+        };
         // Up to the oldest of the store that comes next.
         let until = oldest.get(1).map_or(Seconds::MAX, |(used, _)| *used);
         let (more, ended) = keepers[at].make_room_until(wanted - freed.bytes, reason, until).await;
         freed.add(more);
         let is_stuck = more.images == 0 && keepers[at].oldest() == Some(first);
         failed[at] = ended == Ended::Failed || is_stuck;
+        has_failed |= ended == Ended::Failed;
     }
     (freed, Ended::Enough)
 }
 
-async fn keep_to_floor(limits: &CommonLimits, group: &[&Looked], late: &mut Vec<Late>) {
-    let Some(space) = group.first().and_then(|looked| looked.space) else { return };
+async fn keep_to_floor(limits: &CommonLimits, group: &[&Looked], late: &mut Vec<Late>) -> Ended {
+    let Some(space) = group.first().and_then(|looked| looked.space) else { return Ended::Enough };
     let floor = limits.free_min.and_then(|cap| cap.bytes(Some(space.total)));
     for looked in group {
         looked.keeper.inventory().room.set_free(floor.map(|_| space.free), floor.unwrap_or(0));
     }
-    let Some(floor) = floor else { return };
+    let Some(floor) = floor else { return Ended::Enough };
     let used = group.iter().fold(Used::default(), |sum, looked| sum.and(&looked.used));
     let of_this = late.iter().filter(|late| late.total == space.total);
     let still_late = of_this.map(|late| {
@@ -159,19 +178,22 @@ async fn keep_to_floor(limits: &CommonLimits, group: &[&Looked], late: &mut Vec<
     let wanted = under_floor(free, used.awaited(), floor);
     if wanted == 0 {
         group.iter().for_each(|looked| looked.keeper.inventory().room.set_floor_exhausted(false));
-        return;
+        return Ended::Enough;
     }
     let keepers: Vec<_> = group.iter().map(|looked| Arc::clone(&looked.keeper)).collect();
     let (freed, ended) = make_common_room(&keepers, wanted, Reason::FreeSpace).await;
-    late.push(Late {
-        since: time::Instant::now(),
-        total: space.total,
-        free_before: space.free,
-        removed: freed.bytes,
-    });
+    if freed.bytes > 0 {
+        late.push(Late {
+            since: Instant::now(),
+            total: space.total,
+            free_before: space.free,
+            removed: freed.bytes,
+        });
+    }
     for looked in group {
         looked.keeper.inventory().room.set_floor_exhausted(ended != Ended::Enough);
     }
+    ended
 }
 
 /// The stores by file system.

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::images::{Oldest, Slot};
 use crate::model::Model;
 use crate::notes::pins::{NAMES, PinList};
-use crate::room::{Announced, CommonRoom, Room};
+use crate::room::{Announced, CommonRoom, Room, Share};
 use crate::serving::{AtRest, Serving};
 
 /// How many manifests one page of [`Inventory::images`] looks at, at the most.
@@ -151,7 +151,7 @@ impl Inventory {
         let is_pinned = self.is_pinned(repository, digest);
         let contents = Contents::of(bytes);
         self.model.store_manifest(repository, digest, &contents, self.clock.now(), is_pinned);
-        self.room.wake.notify_one();
+        self.wake_keepers();
     }
 
     /// A client pulled the manifest, by a tag or by its digest. Takes no memory and writes nothing.
@@ -172,7 +172,7 @@ impl Inventory {
     /// The store holds the blob from now on.
     pub fn blob_stored(&self, digest: &Digest) {
         self.model.store_blob(digest, self.clock.now());
-        self.room.wake.notify_one();
+        self.wake_keepers();
     }
 
     /// A client pulled the blob or a part of it. Takes no memory and writes nothing.
@@ -187,7 +187,9 @@ impl Inventory {
 
     /// Says that a blob of `size` bytes is on its way into the store, so that room is made ahead.
     pub fn announce(&self, size: u64) -> Announced {
-        Announced::new(Arc::clone(&self.room), size)
+        let announced = Announced::new(Arc::clone(&self.room), size);
+        self.wake_keepers();
+        announced
     }
 
     /// Whether `size` more bytes can be stored once everything that may go has gone. Takes no look at the
@@ -269,7 +271,7 @@ impl Inventory {
             images.pin(slot, is_pinned);
         }
         drop(images);
-        self.room.wake.notify_one();
+        self.wake_keepers();
         Ok(true)
     }
 
@@ -319,12 +321,26 @@ impl Inventory {
         &self.gate
     }
 
+    /// The store and its own room, for the room of all stores.
+    pub(crate) fn share(&self) -> Share {
+        (Arc::clone(&self.room), Arc::downgrade(&self.store))
+    }
+
     pub(crate) fn set_common(&self, common: Arc<CommonRoom>) {
         *self.common.write() = Some(common);
     }
 
     pub(crate) fn set_complete(&self) {
         self.is_complete.store(true, Ordering::Release);
+        self.wake_keepers();
+    }
+
+    /// It is time to look whether anything has to go.
+    fn wake_keepers(&self) {
+        self.room.wake.notify_one();
+        if let Some(common) = &*self.common.read() {
+            common.wake.notify_one();
+        }
     }
 
     /// The pinned images; `None`: they are not known, so nothing may be removed.

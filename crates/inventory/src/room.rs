@@ -1,11 +1,12 @@
 //! The room of a store against its limits, as far as it is known without I/O, and the blobs that are on their
 //! way.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
+use parking_lot::RwLock;
 use policy::eviction::{self, Standing, Used};
-use storage::{Held, Usage};
+use storage::{Held, Store, Usage};
 use tokio::sync::Notify;
 
 /// Stands for a limit or a size that is not known.
@@ -90,34 +91,52 @@ impl Room {
     }
 }
 
-/// The room below the limit of all stores together, as of the last look.
+/// A store with its own room.
+pub(crate) type Share = (Arc<Room>, Weak<dyn Store>);
+
+/// The room below the limit of all stores together.
 #[derive(Debug)]
 pub(crate) struct CommonRoom {
     cap: AtomicU64,
-    used: AtomicU64,
-    /// Bytes of `used` that cannot go.
-    staying: AtomicU64,
+    is_exhausted: AtomicBool,
+    stores: RwLock<Vec<Share>>,
+    /// Rung when it is time to look whether anything has to go.
+    pub(crate) wake: Notify,
 }
 
 impl CommonRoom {
     pub(crate) fn new() -> Self {
-        Self { cap: AtomicU64::new(UNKNOWN), used: AtomicU64::new(0), staying: AtomicU64::new(0) }
+        Self {
+            cap: AtomicU64::new(UNKNOWN),
+            is_exhausted: AtomicBool::new(false),
+            stores: RwLock::default(),
+            wake: Notify::new(),
+        }
     }
 
-    pub(crate) fn set(&self, cap: Option<u64>, used: u64, staying: u64) {
+    /// Replaces the stores.
+    pub(crate) fn set_stores(&self, stores: Vec<Share>) {
+        *self.stores.write() = stores;
+    }
+
+    /// The limit, and whether the stores are over it and nothing more can go for now.
+    pub(crate) fn set(&self, cap: Option<u64>, is_exhausted: bool) {
         self.cap.store(cap.unwrap_or(UNKNOWN), Ordering::Relaxed);
-        self.used.store(used, Ordering::Relaxed);
-        self.staying.store(staying, Ordering::Relaxed);
+        self.is_exhausted.store(is_exhausted, Ordering::Relaxed);
     }
 
     pub(crate) fn fits(&self, size: u64) -> bool {
-        let held = self.used.load(Ordering::Relaxed);
-        let standing = Standing {
-            used: Used { held, ..Used::default() },
-            pinned: self.staying.load(Ordering::Relaxed),
+        let mut standing = Standing {
+            is_exhausted: self.is_exhausted.load(Ordering::Relaxed),
             cap: known(&self.cap),
             ..Standing::default()
         };
+        for (room, store) in &*self.stores.read() {
+            let Some(store) = store.upgrade() else { continue };
+            let one = room.standing(&store.usage());
+            standing.used = standing.used.and(&one.used);
+            standing.pinned = standing.pinned.saturating_add(one.pinned);
+        }
         eviction::fits(&standing, size)
     }
 }
@@ -134,7 +153,6 @@ impl Announced {
         // Sizes are claims of an upstream: two of them together may exceed what a number holds.
         let size = size.min(UNKNOWN / 1024);
         room.announced.fetch_add(size, Ordering::Relaxed);
-        room.wake.notify_one();
         Self { room, size }
     }
 }

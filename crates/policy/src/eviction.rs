@@ -126,12 +126,15 @@ pub struct Standing {
 /// Tells whether `size` more bytes can be stored, after everything that may go has gone if need be.
 pub fn fits(standing: &Standing, size: u64) -> bool {
     let Standing { used, pinned, is_exhausted, cap, free } = *standing;
-    let staying = if is_exhausted { used.held } else { pinned.min(used.held) };
-    // Bytes on their way are not taken back, and damaged files are not for eviction.
-    let fixed = Used { held: staying, ..used }.total();
-    let fits_cap = cap.is_none_or(|cap| fixed.saturating_add(size) <= cap);
+    // Blobs on their way stay. Unfinished ones that no client asks for any more go, and damaged files too.
+    let staying = if is_exhausted {
+        used
+    } else {
+        Used { held: pinned.min(used.held), partial: used.partial.min(used.announced), quarantine: 0, ..used }
+    };
+    let fits_cap = cap.is_none_or(|cap| staying.total().saturating_add(size) <= cap);
     let fits_disk = free.is_none_or(|(free, floor)| {
-        let evictable = used.held - staying;
+        let evictable = used.total() - staying.total();
         let wanted = size.saturating_add(used.awaited()).saturating_add(floor);
         free.saturating_add(evictable) >= wanted
     });

@@ -226,3 +226,45 @@ async fn the_floor_of_free_space_is_kept_whoever_fills_the_disk() {
     assert_eq!(one.list().len(), held);
     assert!(!one.inventory.fits(1));
 }
+
+/// The keeper of the common limits looks at the disk every few seconds, and a blob may come in one.
+#[tokio::test(start_paused = true)]
+async fn a_blob_that_is_announced_gets_room_ahead_below_a_common_cap_too() {
+    let (one, _) = Place::in_memory().await;
+    let (other, _) = Place::in_memory().await;
+    fill(&one, 10).await;
+    fill(&other, 10).await;
+    pass(700).await;
+    let common = CommonKeeper::new(CommonLimits { max: Some(Cap::Bytes(40_000)), free_min: None });
+    common.set_keepers(vec![Arc::clone(&one.keeper), Arc::clone(&other.keeper)]);
+    let cancel = CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&common).run(cancel.clone()));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(one.list().len() + other.list().len(), 20);
+    let announced = other.inventory.announce(25_000);
+    // The next blob is asked about before the next look.
+    assert!(one.inventory.fits(15_000) && !one.inventory.fits(15_001));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let used = one.used() + other.used();
+    assert!(used <= 40_000 && one.list().len() + other.list().len() < 10, "{used}");
+    drop(announced);
+    common.set_limits(CommonLimits { max: Some(Cap::Bytes(5_000)), free_min: None });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(one.used() + other.used() <= 5_000, "a reload lowered the cap");
+    cancel.cancel();
+    running.await.unwrap();
+}
+
+/// Half of what a store may hold is an unfinished blob that no client asked for again.
+#[tokio::test(start_paused = true)]
+async fn what_an_ended_process_left_unfinished_keeps_no_blob_out() {
+    let (place, _) = Place::in_memory().await;
+    let digest = Digest::of(Algorithm::Sha256, b"never finished");
+    let spool = place.store.spool(&digest).await.unwrap();
+    spool.write(0, vec![bytes("never finished", 9_000)]).await.unwrap();
+    spool.park().await;
+    assert_eq!(place.store.usage().partial.bytes, 9_000);
+    place.keeper.set_limits(Limits { max: Some(Cap::Bytes(10_000)), ..Limits::default() });
+    run_for(&place, 1).await;
+    assert!(place.inventory.fits(10_000) && !place.inventory.fits(10_001));
+}

@@ -75,6 +75,9 @@ fn a_blob_fits_if_what_may_go_makes_room_for_it() {
     let exhausted = Standing { is_exhausted: true, ..base };
     let coming = Standing { used: Used { announced: 30, ..base.used }, ..base };
     let on_disk = Standing { cap: None, free: Some((20, 10)), ..base };
+    // An unfinished blob that nothing fetches, and a damaged file.
+    let left = Used { held: 20, partial: 50, quarantine: 20, announced: 0 };
+    let resumed = Used { announced: 30, ..left };
     let table = [
         (base, 10, true),
         (base, 100, true),
@@ -91,6 +94,14 @@ fn a_blob_fits_if_what_may_go_makes_room_for_it() {
         (Standing { is_exhausted: true, ..on_disk }, 11, false),
         (Standing { pinned: 90, ..on_disk }, 11, false),
         (Standing { used: coming.used, ..on_disk }, 71, false),
+        (Standing { used: left, ..base }, 100, true),
+        (Standing { used: left, ..base }, 101, false),
+        (Standing { used: left, ..exhausted }, 10, true),
+        (Standing { used: left, ..exhausted }, 11, false),
+        (Standing { used: resumed, ..base }, 70, true),
+        (Standing { used: resumed, ..base }, 71, false),
+        (Standing { used: left, ..on_disk }, 100, true),
+        (Standing { used: left, ..on_disk }, 101, false),
         (Standing::default(), u64::MAX, true),
         (Standing { pinned: 1000, ..base }, 10, true),
     ];
