@@ -57,7 +57,12 @@ impl Starting {
         Self::configured(executable, directory, &configuration(root, registries, "", defaults))
     }
 
-    fn configured(executable: &str, directory: &Path, configuration: &str) -> Self {
+    /// Starts `executable` with this configuration, which is put into `directory`. It must listen on ports of
+    /// the kernel's choice.
+    ///
+    /// # Panics
+    /// When there is no such program.
+    pub fn configured(executable: &str, directory: &Path, configuration: &str) -> Self {
         let settings = directory.join("wharf.toml");
         std::fs::write(&settings, configuration).expect("written");
         let mut child = Command::new(executable)

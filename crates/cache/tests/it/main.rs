@@ -21,6 +21,7 @@ mod ranges;
 mod read_ahead;
 mod resume;
 mod room;
+mod room_simulation;
 mod sharing;
 mod simulation;
 mod store_faults;

@@ -67,8 +67,17 @@ impl World {
 
     /// A backend whose inventory removes images from this store.
     pub(crate) fn evicting(store: Arc<dyn Store>, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::evicting_before(Arc::default(), store, change)
+    }
+
+    /// A backend before this upstream, whose inventory removes images from this store.
+    pub(crate) fn evicting_before(
+        upstream: Arc<MemoryUpstream>,
+        store: Arc<dyn Store>,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let stores: (Arc<dyn BlobStore>, Arc<dyn RecordStore>) = (store.clone(), store.clone());
-        Self::listed_in(store, Arc::default(), stores, Bounds::new(1_000_000, 1_000_000), change)
+        Self::listed_in(store, upstream, stores, Bounds::new(1_000_000, 1_000_000), change)
     }
 
     fn listed_in(

@@ -1,5 +1,6 @@
 //! The schedule of events, decided by one number.
 
+use std::cell::Cell;
 use std::env;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,9 @@ pub(crate) struct Schedule {
     name: &'static str,
     seed: u64,
     count: u64,
+    /// No cycle begins after this time.
+    time: Duration,
+    begun_count: Cell<u64>,
     started: Instant,
 }
 
@@ -26,11 +30,23 @@ impl Schedule {
         let seed = number_in("WHARF_SEED").unwrap_or_else(|| fastrand::u64(..));
         let count = number_in(variable).unwrap_or(count);
         println!("{name}: {count} cycles with WHARF_SEED={seed}");
-        Self { name, seed, count, started: Instant::now() }
+        let (time, begun_count) = (Duration::MAX, Cell::new(0));
+        Self { name, seed, count, time, begun_count, started: Instant::now() }
+    }
+
+    /// `count` cycles, or as many as fit into the minutes in the environment's `variable`.
+    pub(crate) fn lasting(name: &'static str, variable: &str, count: u64) -> Self {
+        let Some(minutes) = number_in(variable) else { return Self::new(name, variable, count) };
+        let seed = number_in("WHARF_SEED").unwrap_or_else(|| fastrand::u64(..));
+        println!("{name}: {minutes} minutes with WHARF_SEED={seed}");
+        let (time, begun_count) = (Duration::from_secs(minutes * 60), Cell::new(0));
+        Self { name, seed, count: u64::MAX, time, begun_count, started: Instant::now() }
     }
 
     pub(crate) fn cycles(&self) -> impl Iterator<Item = Cycle<'_>> {
-        (0..self.count).map(|number| {
+        let in_time = |_: &u64| self.started.elapsed() < self.time;
+        (0..self.count).take_while(in_time).map(|number| {
+            self.begun_count.set(number + 1);
             if number > 0 && number.is_multiple_of(500) {
                 eprintln!("{}: {number} cycles in {:?}", self.name, self.started.elapsed());
             }
@@ -47,9 +63,9 @@ impl Schedule {
 
     /// Prints the result.
     pub(crate) fn finish(&self, what: &str) {
-        let (elapsed, count) = (self.started.elapsed(), self.count.max(1));
-        let each = elapsed / u32::try_from(count).expect("a number of cycles that ends");
-        println!("{}: {} cycles in {elapsed:?}, {each:?} each; {what}", self.name, self.count);
+        let (elapsed, count) = (self.started.elapsed(), self.begun_count.get());
+        let each = elapsed / u32::try_from(count.max(1)).expect("a number of cycles that ends");
+        println!("{}: {count} cycles in {elapsed:?}, {each:?} each; {what}", self.name);
     }
 }
 
