@@ -1,38 +1,49 @@
-//! Copies the images of a source into a store.
+//! Imports: the images of directories and archives into the stores of registries.
+//!
+//! Of each image, blobs come first, then manifests, each after those that it names, then tags. So an import
+//! that is killed leaves no listed image that it has not copied, and another run continues it.
 
 mod copy;
+mod docker;
+mod scratch;
+mod stream;
 mod tree;
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use oci::{Digest, Repository};
+use oci::{Descriptor, Digest, MANIFEST_BYTES_MAX, Repository};
 use policy::freshness::TagRecord;
-use storage::{Store, StoreError};
+use storage::StoreError;
 
 use crate::blocking::blocking;
+use crate::confined::read_all;
+use crate::content::Content;
 use crate::listing::{Found, Refusal};
 use crate::source::Source;
-use copy::Copied;
-use tree::Tree;
+use crate::tarball::TarError;
+use crate::target::{Target, Targets};
+pub(crate) use copy::{Copied, admit, blob as copy_blob};
+pub use stream::import_archive;
+pub(crate) use tree::Tree;
 
 /// The options of an import.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
-    /// The hosts whose images belong into the store. An image that the source names without a host always
-    /// does.
-    pub hosts: Vec<String>,
-    /// Whether to store a grant for each blob and repository, as registries with credentials need.
-    pub grants: bool,
+    /// The registry whose images are imported. `None`: the names in the archive tell.
+    pub registry: Option<String>,
+    /// The time of the archive, for tags without one of their own.
+    pub made_at: SystemTime,
 }
 
 /// The outcome of an import.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Images whose manifests and tags are stored, and those of their blobs that the source has.
+    /// Images whose manifests and tags are stored, with those of their blobs that the archive has.
     pub images: u64,
-    /// Those among them that lack a blob or the manifest of a platform. wharf fetches these from the
-    /// upstream.
+    /// Those among them that lack a blob or the manifest of a platform.
     pub incomplete: u64,
     /// Blobs copied.
     pub blobs: u64,
@@ -44,44 +55,55 @@ pub struct Report {
     pub tags: u64,
     /// Tags that the store already had, or of which it knows something newer.
     pub held_tags: u64,
-    /// The refused parts of the source.
+    /// The refused parts of the archive.
     pub refusals: Vec<Refusal>,
 }
 
 /// The reasons why an import ended early. Another run continues it.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The source cannot be read.
+    /// The directory cannot be read.
     #[error("cannot read the source: {0}")]
     Source(#[from] io::Error),
+    /// The archive cannot be read, or is not one that wharf takes.
+    #[error(transparent)]
+    Archive(#[from] TarError),
+    /// A part of the archive exceeds a bound.
+    #[error("{0}")]
+    Bound(String),
+    /// A registry's store cannot be used.
+    #[error("{0}")]
+    Target(String),
     /// The store failed.
     #[error("cannot store: {0}")]
     Store(#[from] StoreError),
 }
 
-/// Copies all images of `source` into `store`. `say` gets the name of each image before it is copied.
-/// Malformed parts of the source are refused one by one, and the others are imported.
+/// Copies all images of a directory. `say` gets the name of each image before it is copied. Malformed parts
+/// of the source are refused one by one, and the others are imported; an image that lacks blobs is imported
+/// too, because wharf pulls the rest when a client asks for it.
 ///
 /// # Errors
-/// [`ImportError`]: the store failed, or the source cannot be listed.
+/// [`ImportError`]: a store failed, or the source cannot be listed.
 pub async fn import(
     source: Arc<Source>,
-    store: &dyn Store,
+    targets: &dyn Targets,
     options: &Options,
-    mut say: impl FnMut(&str),
+    mut say: impl FnMut(&str) + Send,
 ) -> Result<Report, ImportError> {
-    let mut run = Run { source: Arc::clone(&source), store, options, report: Report::default() };
-    let (parts, refusals) = blocking(move || source.parts()).await?;
+    let mut run = Run::begin(targets, options).await?;
+    let parts_of = Arc::clone(&source);
+    let (parts, refusals) = blocking(move || parts_of.parts()).await?;
     run.report.refusals.extend(refusals);
     for part in parts {
-        let source = Arc::clone(&run.source);
         let what = part.as_ref().map_or_else(|| "index.json".to_owned(), ToString::to_string);
-        match blocking(move || source.images(part.as_ref())).await {
+        let images_of = Arc::clone(&source);
+        match blocking(move || images_of.images(part.as_ref())).await {
             Ok(listing) => {
                 run.report.refusals.extend(listing.refusals);
                 for image in listing.images {
-                    say(&format!("{}@{}", image.repository, image.digest));
-                    run.image(&image).await?;
+                    say(&image.to_string());
+                    run.image_of(&source, &image).await?;
                 }
             }
             Err(error) => run.report.refusals.push(Refusal::new(what, error)),
@@ -90,65 +112,119 @@ pub async fn import(
     Ok(run.report)
 }
 
+/// An import, whatever it reads.
+#[derive(Debug)]
 struct Run<'a> {
-    source: Arc<Source>,
-    store: &'a dyn Store,
-    options: &'a Options,
+    targets: &'a dyn Targets,
+    /// The registry that the operator named.
+    chosen: Option<Arc<Target>>,
     report: Report,
 }
 
-impl Run<'_> {
-    async fn image(&mut self, image: &Found) -> Result<(), ImportError> {
-        let name = format!("{}@{}", image.repository, image.digest);
-        if let Some(host) = image.host.as_ref().filter(|host| !self.options.hosts.contains(host)) {
-            let reason = format!("it belongs to the registry {host}; import it with `--registry {host}`");
-            self.report.refusals.push(Refusal::new(name, reason));
-            return Ok(());
-        }
-        let (source, root) = (Arc::clone(&self.source), image.digest.clone());
-        let tree = match blocking(move || Ok(Tree::read(&source, &root))).await? {
+impl<'a> Run<'a> {
+    async fn begin(targets: &'a dyn Targets, options: &Options) -> Result<Self, ImportError> {
+        let chosen = match &options.registry {
+            Some(name) => {
+                let found = targets.find(name).await.map_err(ImportError::Target)?;
+                let unknown = || ImportError::Target(format!("no registry has the name {name:?}"));
+                Some(found.ok_or_else(unknown)?)
+            }
+            None => None,
+        };
+        Ok(Self { targets, chosen, report: Report::default() })
+    }
+
+    /// The registry of an image whose name has this host, or the reason why it is not imported.
+    async fn place(&self, host: Option<&str>) -> Result<Result<Arc<Target>, String>, ImportError> {
+        Ok(match (host, &self.chosen) {
+            (None, Some(chosen)) => Ok(Arc::clone(chosen)),
+            (None, None) => Err("its name has no registry; name it with `--registry NAME`".to_owned()),
+            (Some(host), Some(chosen)) if chosen.has_name(host) => Ok(Arc::clone(chosen)),
+            (Some(host), Some(_)) => {
+                Err(format!("it belongs to the registry {host}; import it with `--registry {host}`"))
+            }
+            (Some(host), None) => {
+                let found = self.targets.find(host).await.map_err(ImportError::Target)?;
+                found.ok_or_else(|| format!("the configuration has no registry {host}"))
+            }
+        })
+    }
+
+    /// Imports an image of a directory.
+    async fn image_of(&mut self, source: &Arc<Source>, image: &Found) -> Result<(), ImportError> {
+        let target = match self.place(image.host.as_deref()).await? {
+            Ok(target) => target,
+            Err(reason) => {
+                self.report.refusals.push(Refusal::new(image, reason));
+                return Ok(());
+            }
+        };
+        let (tree_of, root) = (Arc::clone(source), image.digest.clone());
+        let read = move || {
+            let bytes_of = |digest: &Digest| -> io::Result<_> {
+                let Some((file, _)) = tree_of.content(digest)? else { return Ok(None) };
+                read_all(file, MANIFEST_BYTES_MAX).map(|bytes| Some(bytes.into()))
+            };
+            Ok(Tree::read(&root, bytes_of))
+        };
+        let mut tree = match blocking(read).await? {
             Ok(tree) => tree,
             Err(refusal) => {
                 self.report.refusals.push(refusal);
                 return Ok(());
             }
         };
-        // Children come before the index that names them, and all before the tags.
-        for (media_type, manifest) in &tree.manifests {
-            if self.store.manifest(&image.repository, manifest.digest()).await?.is_none() {
-                self.store.put_manifest(&image.repository, media_type, manifest).await?;
-            }
-        }
         let mut lacks_blobs = false;
-        for digest in &tree.blobs {
-            lacks_blobs |= !self.blob(&image.repository, digest).await?;
+        for blob in tree.blobs() {
+            lacks_blobs |= !self.blob_of(source, &target, &image.repository, &blob).await?;
         }
-        self.tags(image, &tree).await?;
-        self.report.images += 1;
+        self.report.refusals.append(&mut tree.refusals);
         self.report.incomplete += u64::from(lacks_blobs || tree.lacks_manifests);
-        self.report.refusals.extend(tree.refusals);
-        Ok(())
+        self.store_image(&target, image, &tree).await
     }
 
     /// Returns whether the store has the blob afterwards.
-    async fn blob(&mut self, repository: &Repository, digest: &Digest) -> Result<bool, ImportError> {
-        if self.store.open(digest).await?.is_some() {
-            self.grant(repository, digest).await?;
+    async fn blob_of(
+        &mut self,
+        source: &Arc<Source>,
+        target: &Target,
+        repository: &Repository,
+        blob: &Descriptor,
+    ) -> Result<bool, ImportError> {
+        if target.holds(repository, &blob.digest).await? {
             self.report.held_blobs += 1;
             return Ok(true);
         }
-        let (source, wanted) = (Arc::clone(&self.source), digest.clone());
-        let (file, size) = match blocking(move || source.content(&wanted)).await {
-            Ok(Some(found)) => found,
-            Ok(None) => return Ok(false),
-            Err(error) => {
-                self.report.refusals.push(Refusal::new(digest, error));
-                return Ok(false);
+        let (content_of, wanted) = (Arc::clone(source), blob.digest.clone());
+        match blocking(move || content_of.content(&wanted)).await {
+            Ok(Some((file, size))) => {
+                let content = Content::File(Arc::new(file), size);
+                self.copy(target, repository, &blob.digest, &content).await
             }
-        };
-        // A stored blob never lacks its grant.
-        self.grant(repository, digest).await?;
-        match copy::blob(self.store, digest, file, size).await? {
+            Ok(None) => Ok(false),
+            Err(error) => {
+                self.report.refusals.push(Refusal::new(&blob.digest, error));
+                Ok(false)
+            }
+        }
+    }
+
+    /// Copies a blob. Returns whether the store has it afterwards.
+    async fn copy(
+        &mut self,
+        target: &Target,
+        repository: &Repository,
+        digest: &Digest,
+        content: &Content,
+    ) -> Result<bool, ImportError> {
+        target.grant(repository, digest).await?;
+        let copied = copy_blob(target, digest, content).await?;
+        self.count(digest, content.size(), copied)
+    }
+
+    /// Counts a copy. Returns whether the store has the blob.
+    fn count(&mut self, digest: &Digest, size: u64, copied: Copied) -> Result<bool, ImportError> {
+        match copied {
             Copied::Stored => {
                 self.report.blobs += 1;
                 self.report.bytes += size;
@@ -158,34 +234,38 @@ impl Run<'_> {
                 self.report.refusals.push(Refusal::new(digest, reason));
                 Ok(false)
             }
-        }
-    }
-
-    async fn grant(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
-        if !self.options.grants || self.store.has_link(repository, digest).await? {
-            return Ok(());
-        }
-        self.store.put_link(repository, digest).await
-    }
-
-    async fn tags(&mut self, image: &Found, tree: &Tree) -> Result<(), StoreError> {
-        let Some((media_type, manifest)) = tree.manifests.last() else { return Ok(()) };
-        for (tag, checked_at) in &image.tags {
-            let held = self.store.tag(&image.repository, tag).await?;
-            // An older word never replaces a newer one.
-            if held.is_some_and(|held| held.digest == image.digest || held.checked_at >= *checked_at) {
-                self.report.held_tags += 1;
-                continue;
+            Copied::Pulled => {
+                let reason = "a client pulls this blob at the moment; import the archive again";
+                self.report.refusals.push(Refusal::new(digest, reason));
+                Ok(false)
             }
+        }
+    }
+
+    /// Stores the manifests and tags of an image, whose blobs are stored.
+    async fn store_image(&mut self, target: &Target, image: &Found, tree: &Tree) -> Result<(), ImportError> {
+        for member in &tree.manifests {
+            target.put_manifest(&image.repository, &member.media_type, &member.manifest).await?;
+        }
+        self.report.images += 1;
+        let Some(root) = tree.manifests.last() else { return Ok(()) };
+        for (tag, checked_at) in &image.tags {
             let record = TagRecord {
                 digest: image.digest.clone(),
-                media_type: media_type.clone(),
-                size: manifest.bytes().len() as u64,
+                media_type: root.media_type.clone(),
+                size: root.manifest.bytes().len() as u64,
                 checked_at: *checked_at,
             };
-            self.store.put_tag(&image.repository, tag, &record).await?;
-            self.report.tags += 1;
+            // An older word never replaces a newer one.
+            let is_stored = target.inventory.import_tag(&image.repository, tag, &record).await?;
+            *(if is_stored { &mut self.report.tags } else { &mut self.report.held_tags }) += 1;
         }
         Ok(())
     }
+}
+
+/// The blobs of `tree` that are not in `held`.
+fn missing_of(tree: &Tree, held: &HashSet<Digest>) -> HashSet<Digest> {
+    let blobs = tree.blobs().into_iter().map(|blob| blob.digest);
+    blobs.filter(|digest| !held.contains(digest)).collect()
 }

@@ -1,18 +1,31 @@
-//! Images from elsewhere: the storage directory of another registry, and OCI image layouts.
+//! Images on their way between stores: imports from other registries' directories and from archives, and
+//! exports as OCI image layouts.
 //!
-//! A [`Source`] is foreign input. Paths never lead out of it, symbolic links in it are not followed, each
-//! document has a size bound, and a store takes nothing before its digest was verified. [`import`] copies
-//! images through the public contract of a store: manifests, then blobs, then tags. A crash therefore leaves
-//! no tag without its manifest, and another run continues where the last one ended.
+//! What an import reads is foreign. Paths never lead out of it, symbolic links in it are not followed, each
+//! document has a size bound, and a store takes nothing before its digest was verified.
 
 mod blocking;
 mod confined;
+mod content;
+mod export;
+mod image_index;
 mod import;
+mod layout;
 mod listing;
 mod name;
+mod selector;
 mod source;
+mod tarball;
+mod target;
+mod unpack;
 
-pub use import::{ImportError, Options, Report, import};
+pub use blocking::SentBytes;
+pub use export::{ExportError, ExportReport, Progress, export};
+pub use import::{ImportError, Options, Report, import, import_archive};
 pub use listing::Refusal;
 pub use name::ImageName;
+pub use selector::{Selector, SelectorError};
 pub use source::{Kind, Source, SourceError};
+pub use tarball::TarError;
+pub use target::{OpenTargets, Target, Targets};
+pub use unpack::{WriteError, Written, write_export};

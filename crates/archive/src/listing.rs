@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use oci::{Digest, Repository, Tag};
+use serde::{Deserialize, Serialize};
 
 /// A top-level image of a source.
 #[derive(Clone, Debug)]
@@ -17,6 +18,19 @@ pub(crate) struct Found {
     pub(crate) tags: Vec<(Tag, SystemTime)>,
 }
 
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(host) = &self.host {
+            write!(f, "{host}/")?;
+        }
+        write!(f, "{}", self.repository)?;
+        match self.tags.first() {
+            Some((tag, _)) => write!(f, ":{tag}"),
+            None => write!(f, "@{}", self.digest),
+        }
+    }
+}
+
 /// A part of a source: images, and what was malformed.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
@@ -25,7 +39,7 @@ pub(crate) struct Listing {
 }
 
 /// Something that was not imported, and the reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     /// An image, a tag, a blob or a repository.
     pub what: String,

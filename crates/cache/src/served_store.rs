@@ -5,22 +5,29 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use inventory::Serving;
 use oci::{Digest, Repository, Tag};
+use policy::freshness::TagRecord;
 use storage::{RecordStore, StoreError};
 
 use crate::fill::table::FillTable;
 use crate::shared::Shared;
 use crate::store_tables::StoreTables;
+use crate::tags::words::TagWords;
 
 /// Answers the inventory's questions about a store.
 #[derive(Debug)]
 pub(crate) struct ServedStore {
     fills: FillTable,
     records: Arc<dyn RecordStore>,
+    words: Arc<TagWords>,
 }
 
 impl ServedStore {
     pub(crate) fn new(shared: &Shared, tables: &StoreTables) -> Self {
-        Self { fills: tables.fills.clone(), records: Arc::clone(&shared.records) }
+        Self {
+            fills: tables.fills.clone(),
+            records: Arc::clone(&shared.records),
+            words: Arc::clone(&tables.words),
+        }
     }
 }
 
@@ -39,5 +46,14 @@ impl Serving for ServedStore {
         digest: &Digest,
     ) -> Result<(), StoreError> {
         inventory::remove_tag_of(&*self.records, repository, tag, digest).await
+    }
+
+    async fn import_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        record: &TagRecord,
+    ) -> Option<Result<bool, StoreError>> {
+        Some(self.words.import(repository, tag, record).await)
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Seconds;
 use crate::contents::Contents;
 use crate::failure::Failure;
-use crate::images::{Oldest, Slot};
+use crate::images::{Oldest, Row, Slot};
 use crate::inventory::Inventory;
 use crate::model::{Composition, Image};
 use crate::short_digest::key_of;
@@ -274,7 +274,11 @@ impl Evictor<'_> {
     }
 
     fn is_kept(&self, image: &Image) -> bool {
-        if image.members.iter().any(|row| row.is_pinned || self.spared.contains(&row.slot)) {
+        let holds = &self.inventory.model.holds;
+        let stays = |row: &Row| {
+            row.is_pinned || self.spared.contains(&row.slot) || holds.has(&row.repository, &row.digest)
+        };
+        if image.members.iter().any(stays) {
             return true;
         }
         if self.limits.keep.is_empty() {

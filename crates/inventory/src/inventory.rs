@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use oci::{Digest, Repository, Tag};
 use parking_lot::{Mutex, RwLock};
 use policy::eviction::{self, Used};
+use policy::freshness::TagRecord;
 use storage::{HeldManifest, Store, StoreError, Usage};
 use telemetry::RegistryMetrics;
 use tracing::warn;
@@ -16,6 +17,7 @@ use tracing::warn;
 use crate::clock::{Clock, Seconds, to_system_time};
 use crate::contents::Contents;
 use crate::failure::Failure;
+use crate::hold::Hold;
 use crate::images::{Oldest, Slot};
 use crate::model::Model;
 use crate::notes::pins::{NAMES, PinList};
@@ -133,6 +135,41 @@ impl Inventory {
             move || oldest().and_then(|inventory| inventory.oldest_use()).map(|age| age.as_secs()),
             move || cap().and_then(|inventory| inventory.room.cap()),
         );
+    }
+
+    /// Tells whether the blob is on its way into the store. A second spool for it would end the first one.
+    pub fn is_filling(&self, digest: &Digest) -> bool {
+        self.serving().is_filling(digest)
+    }
+
+    /// Stores a tag that an archive names, unless the store has the same word, or a newer one, as
+    /// `record.checked_at` tells. Returns whether it stored the tag.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub async fn import_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        record: &TagRecord,
+    ) -> Result<bool, StoreError> {
+        if let Some(imported) = self.serving().import_tag(repository, tag, record).await {
+            return imported;
+        }
+        let storing = self.storing().await;
+        let held = self.store.tag(repository, tag).await?;
+        if held.is_some_and(|held| held.outweighs(record)) {
+            return Ok(false);
+        }
+        self.store.put_tag(repository, tag, record).await?;
+        self.tag_stored(&storing, repository, tag, &record.digest);
+        Ok(true)
+    }
+
+    /// Keeps these images from eviction as long as the result lives. A purge, which an operator orders,
+    /// removes them nevertheless.
+    pub fn hold(&self, images: impl IntoIterator<Item = (Repository, Digest)>) -> Hold {
+        Hold::new(Arc::clone(&self.model.holds), images)
     }
 
     /// Names the program that serves the store from now on. Without one, the store is at rest.
@@ -300,8 +337,9 @@ impl Inventory {
         self.room.used(&self.store.usage())
     }
 
-    pub(crate) fn store(&self) -> &dyn Store {
-        &*self.store
+    /// The store. What is stored past the reports of this inventory is unknown to it until the next start.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
     pub(crate) fn metrics(&self) -> &RegistryMetrics {

@@ -1,6 +1,7 @@
 //! The contents of a store: manifests, tags and blobs, which of them name which, and their last uses.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use oci::{Digest, Repository, Tag};
@@ -8,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::clock::Seconds;
 use crate::contents::{Contents, NamedBlob};
+use crate::hold::Holds;
 use crate::images::{Images, Row, Slot};
 use crate::orphans::Orphans;
 use crate::repositories::Number;
@@ -29,6 +31,7 @@ pub(crate) struct Model {
     copies: Table,
     pub(crate) images: RwLock<Images>,
     pub(crate) orphans: Mutex<Orphans>,
+    pub(crate) holds: Arc<Holds>,
     /// Blobs and tags that were removed during the walk, which may have seen them before; `None`: the walk is
     /// over.
     removed: Mutex<Option<Removed>>,
@@ -74,6 +77,7 @@ impl Model {
             copies: Table::new(MANIFEST_PIECES),
             images: RwLock::new(Images::new()),
             orphans: Mutex::default(),
+            holds: Arc::default(),
             removed: Mutex::new(Some(Removed::default())),
             is_changed: AtomicBool::new(false),
         }

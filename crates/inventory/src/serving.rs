@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use oci::{Digest, Repository, Tag};
+use policy::freshness::TagRecord;
 use storage::{RecordStore, Store, StoreError};
 
-/// The program that serves a store. Both methods are called while no manifest can be stored: neither may wait
-/// for [`Inventory::storing`](crate::Inventory::storing), or for a task that does.
+/// The program that serves a store. `is_filling` and `remove_tag` are called while no manifest can be stored:
+/// neither may wait for [`Inventory::storing`](crate::Inventory::storing), or for a task that does.
 #[async_trait]
 pub trait Serving: fmt::Debug + Send + Sync + 'static {
     /// Tells whether the blob is on its way into the store.
@@ -20,6 +21,17 @@ pub trait Serving: fmt::Debug + Send + Sync + 'static {
     /// I/O errors: the tag may still be there.
     async fn remove_tag(&self, repository: &Repository, tag: &Tag, digest: &Digest)
     -> Result<(), StoreError>;
+
+    /// Stores a tag that an archive names, and reports it, unless the same word or a newer one is known.
+    /// Returns whether it did. `None`: the program knows no more about tags than the store.
+    async fn import_tag(
+        &self,
+        _repository: &Repository,
+        _tag: &Tag,
+        _record: &TagRecord,
+    ) -> Option<Result<bool, StoreError>> {
+        None
+    }
 }
 
 /// A store that no program serves: a directory at rest.

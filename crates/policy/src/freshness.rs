@@ -19,6 +19,13 @@ pub struct TagRecord {
     pub checked_at: SystemTime,
 }
 
+impl TagRecord {
+    /// Whether this record stays in the place of one from elsewhere: it says the same, or is at least as new.
+    pub fn outweighs(&self, other: &Self) -> bool {
+        self.digest == other.digest || self.checked_at >= other.checked_at
+    }
+}
+
 /// The settings for a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagRule {

@@ -10,10 +10,10 @@ use clap_complete::Shell;
 use telemetry::error_chain;
 use url::Url;
 
-use crate::commands::{self, Change, ImageName};
+use crate::commands::{self, Change, ExportArguments, ImageName, ImportArguments};
 use crate::config::Config;
 use crate::config_options::{self, ConfigOptions};
-use crate::{health, import, log, manual, online, reload_request, report, runtime, schema, wiring};
+use crate::{health, log, manual, online, reload_request, report, runtime, schema, wiring};
 
 /// A pull-through cache for many container registries behind one address.
 #[derive(Debug, Parser)]
@@ -85,14 +85,10 @@ enum Command {
     Pin(Images),
     /// Take the pins of images back
     Unpin(Images),
-    /// Import images from another registry's storage directory or an OCI image layout, while wharf is stopped
-    Import {
-        /// The directory
-        path: PathBuf,
-        /// The registry whose images they are, such as `docker.io`
-        #[arg(long, value_name = "NAME")]
-        registry: String,
-    },
+    /// Export images as an OCI image layout that wharf, skopeo, podman and crane read
+    Export(ExportArguments),
+    /// Import images from an archive, or from the storage directory of another registry
+    Import(ImportArguments),
     /// Check whether a running wharf is ready; for container health checks
     Health {
         /// The URL to request; by default /readyz at the first listener of the configuration
@@ -145,8 +141,10 @@ pub(crate) fn run() -> ExitCode {
         }
         Command::Pin(images) => change(&options, &images, Change::Pin),
         Command::Unpin(images) => change(&options, &images, Change::Unpin),
-        Command::Import { path, registry } => load(&options, "; nothing was imported")
-            .and_then(|config| print(&import::import(&config, &path, &registry)?)),
+        Command::Export(arguments) => load(&options, "; nothing was exported")
+            .and_then(|config| print(&commands::export(&config, &arguments)?)),
+        Command::Import(arguments) => load(&options, "; nothing was imported")
+            .and_then(|config| print(&commands::import(&config, &arguments)?)),
         Command::Health { url } => ask_health(&options, url),
         Command::Completions { shell } => print(&manual::completions(CommandLine::command(), shell)),
         Command::Man { command } => {

@@ -1,6 +1,10 @@
 //! The commands about stored images: each asks the running wharf at its admin listener.
 
+mod export;
 mod image_name;
+mod import;
+mod progress;
+mod stores_at_rest;
 mod table;
 
 use std::fmt::Write as _;
@@ -13,7 +17,9 @@ use self::table::{amount, columns};
 use crate::admin_listener::AdminListener;
 use crate::config::Config;
 
+pub(crate) use self::export::{ExportArguments, export};
 pub(crate) use self::image_name::ImageName;
+pub(crate) use self::import::{ImportArguments, import};
 
 /// The change that a command makes to images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

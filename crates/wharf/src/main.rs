@@ -11,7 +11,6 @@ mod directory;
 mod disk;
 mod exchange;
 mod health;
-mod import;
 mod log;
 mod machine;
 mod manual;

@@ -1,47 +1,52 @@
 //! Copies one blob into a store, through its spool.
 
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use oci::Digest;
-use storage::{Spool, Store, StoreError, VerifyError};
+use storage::{Spool, Store, StoreError, StoreErrorKind, VerifiedSpool, VerifyError};
 
-use crate::blocking::{blocking, read_piece};
+use crate::content::Content;
+use crate::target::Target;
 
 /// Bytes read at once.
 const PIECE_BYTES: usize = 1 << 20;
 
 /// The outcome of a copy.
-pub(super) enum Copied {
+#[derive(Debug)]
+pub(crate) enum Copied {
     Stored,
-    /// The source's bytes are not the blob, or cannot be read.
+    /// The bytes are not the blob, or cannot be read.
     Refused(String),
+    /// A client's pull brings the blob into the store at this moment.
+    Pulled,
 }
 
-/// Copies a file of `size` bytes that should be the blob. Bytes that an interrupted copy left in the spool
-/// are not copied again; if they are wrong, the copy starts anew.
+/// Copies content that should be the blob. Bytes that an interrupted copy left in the spool are not copied
+/// again; if they are wrong, the copy starts anew.
 ///
 /// # Errors
 /// The store failed.
-pub(super) async fn blob(
-    store: &dyn Store,
-    digest: &Digest,
-    file: File,
-    size: u64,
-) -> Result<Copied, StoreError> {
-    let file = Arc::new(file);
+pub(crate) async fn blob(target: &Target, digest: &Digest, content: &Content) -> Result<Copied, StoreError> {
+    let size = content.size();
     loop {
-        let spool = store.spool(digest).await?;
+        if target.inventory.is_filling(digest) {
+            return Ok(Copied::Pulled);
+        }
+        let spool = target.store().spool(digest).await?;
         let was_empty = spool.is_empty();
-        if let Err(error) = fill(&spool, &file, size).await {
+        if let Err(error) = fill(&spool, content).await {
             match error {
                 FillError::Source(error) => {
                     spool.discard().await;
                     return Ok(Copied::Refused(error.to_string()));
                 }
-                // What an earlier fill noted of the blob contradicts this file.
-                FillError::Store(error) if error.kind() == storage::StoreErrorKind::Size && !was_empty => {
+                FillError::Store(error) if error.kind() == StoreErrorKind::Closed => {
+                    return Ok(Copied::Pulled);
+                }
+                // What an earlier fill noted of the blob contradicts this content.
+                FillError::Store(error) if error.kind() == StoreErrorKind::Size && !was_empty => {
                     spool.discard().await;
                     continue;
                 }
@@ -49,9 +54,9 @@ pub(super) async fn blob(
             }
         }
         match spool.clone().finish(size).await {
-            Ok(verified) => {
-                store.admit(verified).await?;
-                return Ok(Copied::Stored);
+            Ok(verified) => return admit(target, verified).await,
+            Err(VerifyError::Store(error)) if error.kind() == StoreErrorKind::Closed => {
+                return Ok(Copied::Pulled);
             }
             Err(VerifyError::Store(error)) => return Err(error),
             // The bytes that were there may be the wrong ones. The spool was deleted.
@@ -66,24 +71,35 @@ pub(super) async fn blob(
     }
 }
 
+/// Publishes a verified blob.
+///
+/// # Errors
+/// The store failed.
+pub(crate) async fn admit(target: &Target, verified: VerifiedSpool) -> Result<Copied, StoreError> {
+    let digest = verified.digest().clone();
+    match target.store().admit(verified).await {
+        Ok(_) => {
+            target.inventory.blob_stored(&digest);
+            Ok(Copied::Stored)
+        }
+        Err(error) if error.kind() == StoreErrorKind::Closed => Ok(Copied::Pulled),
+        Err(error) => Err(error),
+    }
+}
+
 enum FillError {
     Source(io::Error),
     Store(StoreError),
 }
 
-async fn fill(spool: &Arc<Spool>, file: &Arc<File>, size: u64) -> Result<(), FillError> {
+async fn fill(spool: &Arc<Spool>, content: &Content) -> Result<(), FillError> {
+    let size = content.size();
     spool.set_size(size).map_err(FillError::Store)?;
     for gap in spool.gaps(size) {
         let mut start = gap.start;
         while start < gap.end {
             let len = usize::try_from(gap.end - start).unwrap_or(usize::MAX).min(PIECE_BYTES);
-            let file = Arc::clone(file);
-            let read = move || {
-                let mut file = &*file;
-                file.seek(SeekFrom::Start(start))?;
-                read_piece(&mut file, len)
-            };
-            let piece = blocking(read).await.map_err(FillError::Source)?;
+            let piece = content.read(start, len).await.map_err(FillError::Source)?;
             if piece.is_empty() {
                 return Err(FillError::Source(io::Error::other("the file became shorter while it was read")));
             }
@@ -92,4 +108,51 @@ async fn fill(spool: &Arc<Spool>, file: &Arc<File>, size: u64) -> Result<(), Fil
         }
     }
     Ok(())
+}
+
+/// A blob that arrives piece by piece, in order.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    spool: Arc<Spool>,
+    size: u64,
+    written: u64,
+}
+
+impl Incoming {
+    /// Begins a blob of `size` bytes.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) async fn begin(store: &dyn Store, digest: &Digest, size: u64) -> Result<Self, StoreError> {
+        let mut spool = store.spool(digest).await?;
+        // A stream cannot begin anew if bytes of an earlier copy turn out to be wrong.
+        if !spool.is_empty() || spool.size().is_some_and(|known| known != size) {
+            spool.discard().await;
+            spool = store.spool(digest).await?;
+        }
+        spool.set_size(size)?;
+        Ok(Self { spool, size, written: 0 })
+    }
+
+    /// Writes the next bytes.
+    ///
+    /// # Errors
+    /// The store failed; [`StoreErrorKind::Closed`] if a client's pull took the blob over.
+    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        let offset = self.written;
+        self.written += bytes.len() as u64;
+        self.spool.write(offset, vec![bytes]).await
+    }
+
+    /// Verifies the blob. A wrong one leaves nothing behind.
+    ///
+    /// # Errors
+    /// See [`Spool::finish`].
+    pub(crate) async fn finish(self) -> Result<VerifiedSpool, VerifyError> {
+        let verified = Arc::clone(&self.spool).finish(self.size).await;
+        if verified.is_err() {
+            self.spool.discard().await;
+        }
+        verified
+    }
 }

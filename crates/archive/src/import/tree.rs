@@ -1,13 +1,13 @@
-//! The manifests and blobs of one image, as far as a source has them.
+//! The manifests and blobs of one image, as far as an archive has them.
 
 use std::collections::HashSet;
+use std::fmt;
 
-use oci::{Digest, MANIFEST_BYTES_MAX, Manifest, MediaType};
+use bytes::Bytes;
+use oci::{Descriptor, Digest, Manifest, MediaType};
 use storage::VerifiedManifest;
 
-use crate::confined::read_all;
 use crate::listing::Refusal;
-use crate::source::Source;
 
 /// The deepest nesting of indexes.
 const DEPTH_MAX: usize = 4;
@@ -17,54 +17,94 @@ const TREE_BYTES_MAX: usize = 64 << 20;
 
 /// An image with verified manifests.
 #[derive(Debug, Default)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     /// Each manifest after those that it names, so the last one is the image itself.
-    pub(super) manifests: Vec<(MediaType, VerifiedManifest)>,
-    /// Configurations and layers, each once.
-    pub(super) blobs: Vec<Digest>,
-    /// Whether the source lacks the manifest of a platform.
-    pub(super) lacks_manifests: bool,
+    pub(crate) manifests: Vec<Member>,
+    /// Whether the archive lacks the manifest of a platform.
+    pub(crate) lacks_manifests: bool,
     /// Malformed manifests of platforms.
-    pub(super) refusals: Vec<Refusal>,
+    pub(crate) refusals: Vec<Refusal>,
     seen: HashSet<Digest>,
     bytes: usize,
 }
 
+/// A manifest of an image.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) media_type: MediaType,
+    pub(crate) manifest: VerifiedManifest,
+    /// Configuration and layers.
+    pub(crate) blobs: Vec<Descriptor>,
+    /// The manifests that it names.
+    pub(crate) children: Vec<Digest>,
+}
+
 impl Tree {
-    /// Reads the image whose manifest or index has this digest. Blocks.
+    /// Reads the image whose manifest or index has this digest. `bytes_of` gives the unverified bytes of a
+    /// manifest, if there are any. May block, if that does.
     ///
     /// # Errors
     /// The reason why the image itself is refused.
-    pub(super) fn read(source: &Source, root: &Digest) -> Result<Self, Refusal> {
+    pub(crate) fn read<E: fmt::Display>(
+        root: &Digest,
+        mut bytes_of: impl FnMut(&Digest) -> Result<Option<Bytes>, E>,
+    ) -> Result<Self, Refusal> {
         let mut tree = Self::default();
-        if !tree.add(source, root, 0)? {
-            return Err(Refusal::new(root, "the source lacks this manifest"));
+        if !tree.add(&mut bytes_of, root, 0)? {
+            return Err(Refusal::new(root, "the archive lacks this manifest"));
         }
         Ok(tree)
     }
 
-    /// Returns whether the source has the manifest.
-    fn add(&mut self, source: &Source, digest: &Digest, depth: usize) -> Result<bool, Refusal> {
+    /// Configurations and layers, each once.
+    pub(crate) fn blobs(&self) -> Vec<Descriptor> {
+        let mut seen = HashSet::new();
+        let all = self.manifests.iter().flat_map(|member| &member.blobs);
+        all.filter(|blob| seen.insert(blob.digest.clone())).cloned().collect()
+    }
+
+    /// Leaves out the manifests of which a blob is `missing`, and the indexes of which nothing is left.
+    /// Returns whether the image itself is left.
+    pub(crate) fn keep_whole(&mut self, missing: &HashSet<Digest>) -> bool {
+        let mut whole = HashSet::new();
+        let root = self.manifests.last().map(|member| member.manifest.digest().clone());
+        self.manifests.retain(|member| {
+            let has_blobs = !member.blobs.iter().any(|blob| missing.contains(&blob.digest));
+            let has_children =
+                member.children.is_empty() || member.children.iter().any(|child| whole.contains(child));
+            let is_whole = has_blobs && has_children;
+            if is_whole {
+                whole.insert(member.manifest.digest().clone());
+            }
+            is_whole
+        });
+        root.is_some_and(|root| whole.contains(&root))
+    }
+
+    /// Returns whether the archive has the manifest.
+    fn add<E: fmt::Display>(
+        &mut self,
+        bytes_of: &mut impl FnMut(&Digest) -> Result<Option<Bytes>, E>,
+        digest: &Digest,
+        depth: usize,
+    ) -> Result<bool, Refusal> {
         if !self.seen.insert(digest.clone()) {
             return Ok(true);
         }
-        let refused = |reason: &dyn std::fmt::Display| Refusal::new(digest, reason);
+        let refused = |reason: &dyn fmt::Display| Refusal::new(digest, reason);
         if depth > DEPTH_MAX {
             return Err(refused(&format!("indexes are nested deeper than {DEPTH_MAX} levels")));
         }
-        let Some((file, _)) = source.content(digest).map_err(|error| refused(&error))? else {
-            return Ok(false);
-        };
-        let bytes = read_all(file, MANIFEST_BYTES_MAX).map_err(|error| refused(&error))?;
+        let Some(bytes) = bytes_of(digest).map_err(|error| refused(&error))? else { return Ok(false) };
         self.bytes += bytes.len();
         if self.bytes > TREE_BYTES_MAX {
             return Err(refused(&format!("the image's manifests have more than {TREE_BYTES_MAX} bytes")));
         }
-        let verified =
-            VerifiedManifest::check(bytes.into(), Some(digest)).map_err(|error| refused(&error))?;
+        let verified = VerifiedManifest::check(bytes, Some(digest)).map_err(|error| refused(&error))?;
         let manifest = Manifest::parse(verified.bytes(), None).map_err(|error| refused(&error))?;
-        for child in &manifest.manifests {
-            match self.add(source, &child.digest, depth + 1) {
+        let children: Vec<_> = manifest.manifests.into_iter().map(|child| child.digest).collect();
+        for child in &children {
+            match self.add(bytes_of, child, depth + 1) {
                 Ok(is_there) => self.lacks_manifests |= !is_there,
                 Err(refusal) => {
                     self.lacks_manifests = true;
@@ -72,12 +112,8 @@ impl Tree {
                 }
             }
         }
-        for blob in manifest.config.iter().chain(&manifest.layers) {
-            if self.seen.insert(blob.digest.clone()) {
-                self.blobs.push(blob.digest.clone());
-            }
-        }
-        self.manifests.push((manifest.media_type, verified));
+        let blobs = manifest.config.into_iter().chain(manifest.layers).collect();
+        self.manifests.push(Member { media_type: manifest.media_type, manifest: verified, blobs, children });
         Ok(true)
     }
 }

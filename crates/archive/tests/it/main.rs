@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
+mod carry;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use archive::{Kind, Options, Report, Source, SourceError, import};
+use archive::{Kind, OpenTargets, Options, Report, Source, SourceError, Target, import};
+use inventory::Inventory;
 use oci::{Algorithm, Digest, Repository, Tag};
 use policy::freshness::TagRecord;
-use storage::{BlobStore, MemoryStore, RecordStore, Store};
+use storage::{MemoryStore, Store};
 use tempfile::TempDir;
 
 fn digest(bytes: &[u8]) -> Digest {
@@ -87,18 +90,33 @@ impl Registry {
     }
 }
 
-async fn run(path: &Path, store: &dyn Store, grants: bool) -> Report {
+async fn run(path: &Path, store: &Arc<dyn Store>, grants: bool) -> Report {
     let source = Arc::new(Source::open(path).unwrap());
-    let options = Options { hosts: vec!["ghcr.io".to_owned()], grants };
-    import(source, store, &options, |_| {}).await.unwrap()
+    let targets = OpenTargets(vec![target("ghcr.io", store, grants)]);
+    import(source, &targets, &options(Some("ghcr.io")), |_| {}).await.unwrap()
 }
 
-fn file_store(directory: &Path) -> storage::fs::FsStore {
+fn options(registry: Option<&str>) -> Options {
+    Options { registry: registry.map(str::to_owned), made_at: SystemTime::now() }
+}
+
+fn target(name: &str, store: &Arc<dyn Store>, grants: bool) -> Arc<Target> {
+    let metrics = telemetry::Metrics::new(&[name.to_owned()]).registry(name);
+    let inventory = Inventory::new(name, Arc::clone(store), metrics, SystemTime::now());
+    let scratch = std::env::temp_dir();
+    Arc::new(Target { name: name.to_owned(), aliases: Vec::new(), grants, inventory, scratch })
+}
+
+fn memory_store() -> Arc<dyn Store> {
+    Arc::new(MemoryStore::new())
+}
+
+fn file_store(directory: &Path) -> Arc<dyn Store> {
     let metrics = telemetry::Metrics::new(&["test".to_owned()]).registry("test");
-    storage::fs::open(&directory.join("store"), metrics).unwrap()
+    Arc::new(storage::fs::open(&directory.join("store"), metrics).unwrap())
 }
 
-async fn imports_once_and_then_nothing(store: &dyn Store) {
+async fn imports_once_and_then_nothing(store: &Arc<dyn Store>) {
     let registry = Registry::new();
     let (config, layer) = (registry.blob(b"{}"), registry.blob(&vec![7; 3 << 20]));
     let text = image(b"{}", &vec![7; 3 << 20]);
@@ -125,7 +143,7 @@ async fn imports_once_and_then_nothing(store: &dyn Store) {
 
 #[tokio::test]
 async fn a_registry_directory_is_imported_once_and_then_nothing_is_copied() {
-    imports_once_and_then_nothing(&MemoryStore::new()).await;
+    imports_once_and_then_nothing(&memory_store()).await;
     let directory = tempfile::tempdir().unwrap();
     imports_once_and_then_nothing(&file_store(directory.path())).await;
 }
@@ -139,7 +157,7 @@ async fn a_tag_that_the_store_knows_from_a_later_time_stays_and_an_older_one_is_
     for (checked_at, expected) in
         [(SystemTime::now() + minute, digest(b"other")), (SystemTime::now() - minute, named)]
     {
-        let store = MemoryStore::new();
+        let store = memory_store();
         let media_type = "application/vnd.oci.image.manifest.v1+json".parse().unwrap();
         let record = TagRecord { digest: digest(b"other"), media_type, size: 5, checked_at };
         store.put_tag(&repository(), &tag("v1"), &record).await.unwrap();
@@ -168,7 +186,7 @@ async fn what_is_malformed_is_refused_by_name_and_the_rest_is_imported() {
     registry.tag("org/app", "huge", &"a".repeat(1000));
     let huge = registry.manifest("org/app", &"[".repeat(5 << 20));
     registry.manifest("org/App", &image(b"{}", b"layer"));
-    let store = MemoryStore::new();
+    let store = memory_store();
     let report = run(registry.0.path(), &store, false).await;
     let refused: Vec<_> = report.refusals.iter().map(|refusal| refusal.what.clone()).collect();
     for what in [changed, lie.clone(), page, digest(b"gone"), huge] {
@@ -195,7 +213,7 @@ async fn links_do_not_lead_out_of_the_source() {
     std::os::unix::fs::symlink(outside.path().join("secret"), registry.data(&secret)).unwrap();
     registry.blob(b"{}");
     registry.manifest("org/app", &image(b"{}", b"secret"));
-    let store = MemoryStore::new();
+    let store = memory_store();
     let report = run(registry.0.path(), &store, false).await;
     assert_eq!((report.images, report.incomplete), (1, 1));
     assert!(store.open(&secret).await.unwrap().is_none());
@@ -208,7 +226,7 @@ async fn bytes_of_an_interrupted_copy_are_used_or_replaced() {
         let layer = registry.blob(b"layer");
         registry.blob(b"{}");
         registry.manifest("org/app", &image(b"{}", b"layer"));
-        let store = MemoryStore::new();
+        let store = memory_store();
         let spool = store.spool(&layer).await.unwrap();
         spool.write(0, vec![left.to_vec().into()]).await.unwrap();
         spool.leave().await;
@@ -237,7 +255,7 @@ async fn a_layout_gives_images_of_the_registry_that_was_chosen() {
     write(&layout.path().join("index.json"), format!(r#"{{"manifests":[{}]}}"#, entries.join(",")));
     write(&layout.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#);
     assert_eq!(Source::open(layout.path()).unwrap().kind(), Kind::Layout);
-    let store = MemoryStore::new();
+    let store = memory_store();
     let report = run(layout.path(), &store, false).await;
     assert_eq!((report.images, report.incomplete, report.refusals.len()), (1, 0, 2));
     assert!(report.refusals.iter().any(|refusal| refusal.reason.contains("--registry quay.io")));

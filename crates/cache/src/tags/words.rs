@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use oci::{Digest, MediaType, Repository, Tag};
+use parking_lot::Mutex;
 use policy::freshness::TagRecord;
 use storage::StoreError;
 
@@ -127,6 +128,60 @@ impl TagWords {
         if let Some((tag, asked_at)) = self.promised.take(&key) {
             self.confirm(repository, &tag, asked_at, named).await;
         }
+    }
+
+    /// Stores a tag as an archive names it, unless the same word or a newer one is known. The times decide
+    /// that, because the archive was made elsewhere. Returns whether it was stored.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) async fn import(
+        self: &Arc<Self>,
+        repository: &Repository,
+        tag: &Tag,
+        record: &TagRecord,
+    ) -> Result<bool, StoreError> {
+        let key = (repository.clone(), tag.clone());
+        let imported = Arc::new(Mutex::new(Ok(false)));
+        loop {
+            let import = || {
+                let (words, key, record) = (Arc::clone(self), key.clone(), record.clone());
+                let imported = Arc::clone(&imported);
+                async move {
+                    let result = words.import_alone(&key, &record).await;
+                    *imported.lock() = result;
+                    Ok(())
+                }
+            };
+            if let (_, false) = self.writes.join_or_start(key.clone(), import).await {
+                break;
+            }
+        }
+        Arc::into_inner(imported).map_or(Ok(false), Mutex::into_inner)
+    }
+
+    /// No other word on the tag is written meanwhile.
+    async fn import_alone(&self, key: &Key, record: &TagRecord) -> Result<bool, StoreError> {
+        let (repository, tag) = key;
+        let storing = self.shared.inventory.storing().await;
+        let newest = self.newest.get(key);
+        if let Some((asked_at, digest)) = &newest
+            && (asked_at.time >= record.checked_at || digest.as_ref() == Some(&record.digest))
+        {
+            return Ok(false);
+        }
+        let on_disk = self.shared.records.tag(repository, tag).await?;
+        if on_disk.is_some_and(|held| held.outweighs(record)) {
+            return Ok(false);
+        }
+        self.shared.records.put_tag(repository, tag, record).await?;
+        self.shared.inventory.tag_stored(&storing, repository, tag, &record.digest);
+        if let Some((asked_at, _)) = newest {
+            // An answer to a request that was sent since then is newer than the archive.
+            let asked_at = AskedAt { time: record.checked_at, ..asked_at };
+            self.newest.insert(key.clone(), (asked_at, Some(record.digest.clone())));
+        }
+        Ok(true)
     }
 
     /// Writes a word unless a newer one is known. The words on one tag are written one after the other, and a

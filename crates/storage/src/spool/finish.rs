@@ -122,6 +122,15 @@ impl VerifiedSpool {
         self.size
     }
 
+    /// Deletes the blob, which is not to be stored; readers that have it open can finish.
+    pub async fn discard(self) {
+        let delete = |spool: &Arc<Spool>| {
+            spool.backing.delete();
+            Ok(())
+        };
+        self.spool.end("discard", Work::Delete, delete).await;
+    }
+
     /// The validator of the verified content, under whatever name; `None`: as for [`OpenBlob::validator`].
     pub fn validator(&self) -> Option<Validator> {
         self.validator

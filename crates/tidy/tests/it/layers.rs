@@ -13,7 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("suffix", &[]),
     ("telemetry", &[]),
     ("storage", &["budget", "oci", "policy", "telemetry"]),
-    ("archive", &["oci", "policy", "storage"]),
+    ("archive", &["inventory", "oci", "policy", "storage"]),
     ("inventory", &["oci", "policy", "storage", "telemetry"]),
     ("upstream", &["budget", "oci", "policy", "secret", "telemetry"]),
     ("cache", &["budget", "inventory", "oci", "policy", "storage", "telemetry", "upstream"]),

@@ -121,3 +121,31 @@ async fn a_word_that_waited_for_its_turn_looks_again() {
     let record = words.record(&repository, &tag).await.expect("a tag");
     assert_eq!(record.digest, manifest("two").digest);
 }
+
+#[tokio::test]
+async fn an_imported_tag_gives_way_to_a_newer_word_even_if_that_is_in_memory_only() {
+    let [_, asked_at, next] = asked();
+    let (repository, tag) = key();
+    let imported = |seconds: u64| TagRecord {
+        digest: manifest("imported").digest,
+        media_type: manifest("imported").media_type,
+        size: 8,
+        checked_at: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+    };
+    for named in [Some("known"), None] {
+        let words = words();
+        tell(&words, asked_at, named).await;
+        assert!(!words.import(&repository, &tag, &imported(1)).await.unwrap());
+        let kept = words.record(&repository, &tag).await.map(|record| record.digest);
+        assert_eq!(kept, named.map(|text| manifest(text).digest));
+        assert!(words.import(&repository, &tag, &imported(2)).await.unwrap());
+        assert!(!words.import(&repository, &tag, &imported(3)).await.unwrap(), "the same word again");
+        let record = words.record(&repository, &tag).await.expect("a record");
+        assert_eq!((record.digest, record.checked_at), (manifest("imported").digest, imported(2).checked_at));
+        // The upstream's next word counts.
+        tell(&words, next, Some("later")).await;
+        assert_eq!(words.record(&repository, &tag).await.unwrap().digest, manifest("later").digest);
+    }
+    let words = words();
+    assert!(words.import(&repository, &tag, &imported(0)).await.unwrap());
+}

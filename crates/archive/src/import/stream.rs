@@ -1,0 +1,197 @@
+//! Imports an archive in one pass, whatever the order of its entries.
+//!
+//! An archive of wharf names its images first and has the manifests of each before its blobs, so each blob
+//! goes straight into the right store. Other programs write the names last. Until they come, blobs wait
+//! verified in a store's spools, where no client sees them.
+
+mod arrivals;
+mod settle;
+
+use std::collections::{HashMap, HashSet};
+use std::io::Read;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use oci::{Descriptor, Digest, MANIFEST_BYTES_MAX};
+use storage::VerifiedSpool;
+
+use super::copy::Incoming;
+use super::docker::Files;
+use super::scratch::Scratch;
+use super::{ImportError, Options, Report, Run};
+use crate::content::Content;
+use crate::listing::{Found, Refusal};
+use crate::tarball::{Arrival, read_ahead};
+use crate::target::{Owners, Target, Targets};
+
+/// Manifests, configurations and small blobs of one archive that are in memory together, in bytes.
+const DOCUMENT_BYTES_MAX: usize = 128 << 20;
+
+/// A blob up to this size may wait in memory.
+const SMALL_BLOB_BYTES_MAX: u64 = 256 * 1024;
+
+/// The most blobs that wait in spools, each with an open file. A further one is stored at once, in a store
+/// that may not be its own.
+const WAITING_COUNT_MAX: usize = 256;
+
+/// Imports the archive that `input` reads: a tar archive, plain or compressed with gzip or zstd, with an OCI
+/// image layout or as `docker save` writes it. `say` gets the name of each image that was imported. Images
+/// that are not whole are refused, except for platforms that the archive leaves out.
+///
+/// # Errors
+/// [`ImportError`]. Images before the error may have been imported.
+pub async fn import_archive(
+    input: impl Read + Send + 'static,
+    targets: &dyn Targets,
+    options: &Options,
+    say: impl FnMut(&str) + Send,
+) -> Result<Report, ImportError> {
+    let run = Run::begin(targets, options).await?;
+    let mut intake = Intake::new(run, options.made_at, Box::new(say));
+    let mut arrivals = read_ahead(input);
+    while let Some(arrival) = arrivals.recv().await {
+        match arrival? {
+            Arrival::Entry(entry) => {
+                intake.end_entry().await?;
+                intake.begin_entry(entry).await?;
+            }
+            Arrival::Bytes(bytes) => intake.take(bytes).await?,
+        }
+    }
+    intake.end_entry().await?;
+    intake.settle().await
+}
+
+/// The state of an import.
+struct Intake<'a> {
+    run: Run<'a>,
+    say: Box<dyn FnMut(&str) + Send + 'a>,
+    made_at: SystemTime,
+    current: Current,
+    announced: Announced,
+    documents: Documents,
+    owners: Owners,
+    contents: Contents,
+    files: Files,
+    /// `index.json` and `manifest.json`.
+    index: Option<Vec<u8>>,
+    docker: Option<Vec<u8>>,
+}
+
+/// The images that the archive announces at its beginning.
+#[derive(Debug, Default)]
+struct Announced {
+    images: Vec<Found>,
+    /// How many of them are done.
+    done_count: usize,
+    /// The first of them with each digest.
+    at: HashMap<Digest, usize>,
+}
+
+/// The content of the entry that is being read.
+#[derive(Debug)]
+enum Current {
+    /// Of no use.
+    Skipped,
+    /// A document, or a small blob.
+    Memory { name: String, digest: Option<Digest>, bytes: Vec<u8> },
+    /// A blob on its way into a store.
+    Blob { digest: Digest, size: u64, incoming: Incoming, home: Arc<Target> },
+    /// A file whose digest is not known.
+    File { name: String, scratch: Scratch, home: Arc<Target> },
+}
+
+/// Manifests, configurations and small blobs, verified, in memory.
+#[derive(Debug, Default)]
+struct Documents {
+    of: HashMap<Digest, Bytes>,
+    bytes: usize,
+}
+
+impl Documents {
+    fn add(&mut self, digest: Digest, bytes: Bytes) -> Result<(), ImportError> {
+        self.bytes += bytes.len();
+        if self.bytes > DOCUMENT_BYTES_MAX {
+            let reason = format!(
+                "the manifests and configurations of the archive have more than {DOCUMENT_BYTES_MAX} bytes; \
+                 import its images in several archives"
+            );
+            return Err(ImportError::Bound(reason));
+        }
+        self.of.insert(digest, bytes);
+        Ok(())
+    }
+}
+
+/// The blobs that came.
+#[derive(Debug, Default)]
+struct Contents {
+    /// Not stored yet.
+    waiting: HashMap<Digest, Waiting>,
+    /// In this store.
+    stored: HashMap<Digest, Arc<Target>>,
+    /// Not usable, with the reason.
+    refused: HashMap<Digest, String>,
+}
+
+/// A verified blob that is not stored yet.
+#[derive(Debug)]
+enum Waiting {
+    /// In a spool of this store.
+    Spool(Arc<Target>, VerifiedSpool),
+    /// In a file without a name.
+    File(Content),
+}
+
+impl<'a> Intake<'a> {
+    fn new(run: Run<'a>, made_at: SystemTime, say: Box<dyn FnMut(&str) + Send + 'a>) -> Self {
+        Self {
+            run,
+            say,
+            made_at,
+            current: Current::Skipped,
+            announced: Announced::default(),
+            documents: Documents::default(),
+            owners: Owners::default(),
+            contents: Contents::default(),
+            files: Files::default(),
+            index: None,
+            docker: None,
+        }
+    }
+
+    /// The registry in whose store a content waits whose owner is not known.
+    async fn home(&self) -> Result<Arc<Target>, ImportError> {
+        match &self.run.chosen {
+            Some(chosen) => Ok(Arc::clone(chosen)),
+            None => self.run.targets.any().await.map_err(ImportError::Target),
+        }
+    }
+
+    /// Notes that a content belongs to a registry, with all that it names, as far as that came.
+    fn own(&mut self, digest: &Digest, target: &Arc<Target>) {
+        self.owners.add(digest, target, None);
+        let mut ahead = vec![digest.clone()];
+        while let Some(digest) = ahead.pop() {
+            let Some(bytes) = self.documents.of.get(&digest) else { continue };
+            let Ok(manifest) = oci::Manifest::parse(bytes, None) else { continue };
+            let named = manifest.manifests.into_iter().chain(manifest.config).chain(manifest.layers);
+            let is_news = |named: &Descriptor| self.owners.add(&named.digest, target, named.size);
+            ahead.extend(named.filter(is_news).map(|named| named.digest));
+        }
+    }
+}
+
+/// Whether bytes are a manifest.
+fn is_manifest(bytes: &[u8]) -> bool {
+    bytes.len() <= MANIFEST_BYTES_MAX && oci::Manifest::parse(bytes, None).is_ok()
+}
+
+fn refusals_of<'r>(
+    contents: &'r Contents,
+    missing: &'r HashSet<Digest>,
+) -> impl Iterator<Item = Refusal> + use<'r> {
+    let refused = missing.iter().filter_map(|digest| Some((digest, contents.refused.get(digest)?)));
+    refused.map(|(digest, reason)| Refusal::new(digest, reason))
+}

@@ -1,0 +1,280 @@
+//! The entries of an archive, one after the other.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use oci::{Algorithm, Digest};
+use storage::{StoreErrorKind, VerifyError};
+
+use super::{
+    Current, Intake, MANIFEST_BYTES_MAX, SMALL_BLOB_BYTES_MAX, WAITING_COUNT_MAX, Waiting, is_manifest,
+};
+use crate::blocking::blocking;
+use crate::content::Content;
+use crate::image_index::{INDEX_BYTES_MAX, ImageIndex};
+use crate::import::copy::Incoming;
+use crate::import::scratch::Scratch;
+use crate::import::{Copied, ImportError, admit, copy_blob};
+use crate::layout::{ANNOUNCEMENT, digest_in};
+use crate::tarball::{Entry, Kind};
+use crate::target::Target;
+
+/// A blob for which the file system's free bytes are looked at before it is written.
+const LARGE_BLOB_BYTES: u64 = 64 << 20;
+
+impl Intake<'_> {
+    pub(super) async fn begin_entry(&mut self, entry: Entry) -> Result<(), ImportError> {
+        let Entry { name, kind, size, modified_at } = entry;
+        if let Kind::Link(target) = kind {
+            if self.files.links.len() < 100_000 {
+                self.files.links.insert(name, target);
+            }
+            return Ok(());
+        }
+        if matches!(name.as_str(), "index.json" | "manifest.json" | ANNOUNCEMENT) {
+            if size > INDEX_BYTES_MAX as u64 {
+                return Err(ImportError::Bound(format!("{name} has more than {INDEX_BYTES_MAX} bytes")));
+            }
+            // Archives that are made to be reproducible date from the beginning of 1970.
+            if name != ANNOUNCEMENT && modified_at.elapsed().is_ok_and(|age| age < FIFTY_YEARS) {
+                self.made_at = self.made_at.min(modified_at);
+            }
+            self.current = Current::Memory { name, digest: None, bytes: Vec::new() };
+            return Ok(());
+        }
+        let digest = digest_in(&name).or_else(|| digest_of_docker_layer(&name));
+        let is_document = name.ends_with(".json") && !name.contains('/');
+        self.current = match digest {
+            Some(digest) => self.begin_blob(name, digest, size).await?,
+            None if is_document && size <= MANIFEST_BYTES_MAX as u64 => {
+                Current::Memory { name, digest: None, bytes: Vec::new() }
+            }
+            None if name.ends_with(".tar") => {
+                let home = self.home().await?;
+                self.check_room(&home, &name, size).await?;
+                let directory = home.scratch.clone();
+                let scratch = blocking(move || Scratch::new(&directory)).await?;
+                Current::File { name, scratch, home }
+            }
+            None => Current::Skipped,
+        };
+        Ok(())
+    }
+
+    async fn begin_blob(&mut self, name: String, digest: Digest, size: u64) -> Result<Current, ImportError> {
+        // Small contents may be manifests.
+        if size <= SMALL_BLOB_BYTES_MAX || (self.is_unknown(&digest) && size <= MANIFEST_BYTES_MAX as u64) {
+            return Ok(Current::Memory { name, digest: Some(digest), bytes: Vec::new() });
+        }
+        self.files.contents.insert(name.clone(), (digest.clone(), size));
+        if self.owners.size_of(&digest).is_some_and(|claimed| claimed != size) {
+            let reason = format!("it has {size} bytes in the archive, and its manifest claims others");
+            self.contents.refused.insert(digest, reason);
+            return Ok(Current::Skipped);
+        }
+        if self.contents.waiting.contains_key(&digest) || self.contents.stored.contains_key(&digest) {
+            return Ok(Current::Skipped);
+        }
+        let owners = self.owners.of(&digest).to_vec();
+        let home = match owners.first() {
+            Some(owner) => Arc::clone(owner),
+            None => self.home().await?,
+        };
+        if home.store().open(&digest).await?.is_some() {
+            self.contents.stored.insert(digest, home);
+            self.run.report.held_blobs += 1;
+            return Ok(Current::Skipped);
+        }
+        if home.inventory.is_filling(&digest) {
+            self.refuse_pulled(digest);
+            return Ok(Current::Skipped);
+        }
+        self.check_room(&home, &digest.to_string(), size).await?;
+        let incoming = Incoming::begin(home.store(), &digest, size).await?;
+        Ok(Current::Blob { digest, size, incoming, home })
+    }
+
+    fn is_unknown(&self, digest: &Digest) -> bool {
+        self.owners.of(digest).is_empty()
+    }
+
+    fn refuse_pulled(&mut self, digest: Digest) {
+        let reason = "a client pulls this blob at the moment; import the archive again";
+        self.contents.refused.insert(digest, reason.to_owned());
+    }
+
+    async fn check_room(&self, home: &Target, what: &str, size: u64) -> Result<(), ImportError> {
+        if size < LARGE_BLOB_BYTES {
+            return Ok(());
+        }
+        let space = home.store().space().await?;
+        let is_too_large = space.is_some_and(|space| space.free < size);
+        if is_too_large || !home.inventory.fits(size) {
+            let free = space.map_or(0, |space| space.free);
+            let reason = format!(
+                "{what} has {size} bytes, for which the store of {} has no room ({free} bytes are free); raise \
+                 its limit, or free space",
+                home.name
+            );
+            return Err(ImportError::Bound(reason));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn take(&mut self, piece: Bytes) -> Result<(), ImportError> {
+        match &mut self.current {
+            Current::Skipped => {}
+            Current::Memory { bytes, .. } => bytes.extend_from_slice(&piece),
+            Current::Blob { incoming, digest, .. } => match incoming.write(piece).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == StoreErrorKind::Closed => {
+                    let digest = digest.clone();
+                    self.refuse_pulled(digest);
+                    self.current = Current::Skipped;
+                }
+                Err(error) => return Err(error.into()),
+            },
+            Current::File { .. } => {
+                let Current::File { name, mut scratch, home } =
+                    std::mem::replace(&mut self.current, Current::Skipped)
+                else {
+                    return Ok(());
+                };
+                let write = move || scratch.write(&piece).map(|()| scratch);
+                let scratch = blocking(write).await?;
+                self.current = Current::File { name, scratch, home };
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn end_entry(&mut self) -> Result<(), ImportError> {
+        match std::mem::replace(&mut self.current, Current::Skipped) {
+            Current::Skipped => Ok(()),
+            Current::Memory { name, digest: None, bytes } => self.end_document(name, bytes).await,
+            Current::Memory { name, digest: Some(digest), bytes } => {
+                self.end_small(name, digest, bytes.into()).await
+            }
+            Current::Blob { digest, size, incoming, home } => {
+                match incoming.finish().await {
+                    Ok(verified) if self.is_unknown(&digest) && !self.is_full() => {
+                        self.contents.waiting.insert(digest, Waiting::Spool(home, verified));
+                    }
+                    Ok(verified) => {
+                        let copied = admit(&home, verified).await?;
+                        self.end_blob(digest, size, copied, home);
+                    }
+                    Err(VerifyError::Store(error)) if error.kind() == StoreErrorKind::Closed => {
+                        self.refuse_pulled(digest);
+                    }
+                    Err(VerifyError::Store(error)) => return Err(error.into()),
+                    Err(error) => {
+                        self.contents.refused.insert(digest, error.to_string());
+                    }
+                }
+                Ok(())
+            }
+            Current::File { name, scratch, home } => {
+                let (file, size, digest) = scratch.finish();
+                self.files.contents.insert(name, (digest.clone(), size));
+                let is_known = self.contents.waiting.contains_key(&digest)
+                    || self.contents.stored.contains_key(&digest)
+                    || home.store().open(&digest).await?.is_some();
+                if is_known {
+                    self.contents.stored.entry(digest).or_insert(home);
+                    return Ok(());
+                }
+                let content = Content::File(Arc::new(file), size);
+                if self.is_unknown(&digest) && !self.is_full() {
+                    self.contents.waiting.insert(digest, Waiting::File(content));
+                    return Ok(());
+                }
+                let copied = copy_blob(&home, &digest, &content).await?;
+                self.end_blob(digest, size, copied, home);
+                Ok(())
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.contents.waiting.len() >= WAITING_COUNT_MAX
+    }
+
+    fn end_blob(&mut self, digest: Digest, size: u64, copied: Copied, home: Arc<Target>) {
+        match copied {
+            Copied::Stored => {
+                self.run.report.blobs += 1;
+                self.run.report.bytes += size;
+                self.contents.stored.insert(digest, home);
+            }
+            Copied::Refused(reason) => {
+                self.contents.refused.insert(digest, reason);
+            }
+            Copied::Pulled => self.refuse_pulled(digest),
+        }
+    }
+
+    async fn end_document(&mut self, name: String, bytes: Vec<u8>) -> Result<(), ImportError> {
+        match name.as_str() {
+            "index.json" => self.index = Some(bytes),
+            "manifest.json" => self.docker = Some(bytes),
+            ANNOUNCEMENT => {
+                let Ok(index) = ImageIndex::parse(&bytes) else { return Ok(()) };
+                self.announced.images = index.listing(self.made_at).images;
+                for at in 0..self.announced.images.len() {
+                    let image = &self.announced.images[at];
+                    self.announced.at.entry(image.digest.clone()).or_insert(at);
+                    let (digest, host) = (image.digest.clone(), image.host.clone());
+                    if let Ok(target) = self.run.place(host.as_deref()).await? {
+                        self.own(&digest, &target);
+                    }
+                }
+            }
+            _ => {
+                let digest = Digest::of(Algorithm::Sha256, &bytes);
+                self.files.contents.insert(name, (digest.clone(), bytes.len() as u64));
+                self.documents.add(digest, bytes.into())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A content that may be a manifest, a configuration or a small layer.
+    async fn end_small(&mut self, name: String, digest: Digest, bytes: Bytes) -> Result<(), ImportError> {
+        self.files.contents.insert(name, (digest.clone(), bytes.len() as u64));
+        if !digest.is_of_manifest(&bytes) {
+            let reason = format!("its bytes have the digest {}", Digest::of(digest.algorithm(), &bytes));
+            self.contents.refused.insert(digest, reason);
+            return Ok(());
+        }
+        if is_manifest(&bytes) {
+            self.documents.add(digest.clone(), bytes)?;
+            self.begin_image(&digest).await?;
+            let owners = self.owners.of(&digest).to_vec();
+            for owner in owners {
+                // What it names belongs there too.
+                self.own(&digest, &owner);
+            }
+            return Ok(());
+        }
+        let Some(home) = self.owners.of(&digest).first().cloned() else {
+            return self.documents.add(digest, bytes);
+        };
+        if home.store().open(&digest).await?.is_some() {
+            self.contents.stored.insert(digest, home);
+            self.run.report.held_blobs += 1;
+            return Ok(());
+        }
+        let copied = copy_blob(&home, &digest, &Content::Memory(bytes.clone())).await?;
+        self.end_blob(digest, bytes.len() as u64, copied, home);
+        Ok(())
+    }
+}
+
+/// An age that no archive of images has.
+const FIFTY_YEARS: std::time::Duration = std::time::Duration::from_secs(50 * 365 * 24 * 3600);
+
+/// `<hex>.tar`, as podman and skopeo write layers.
+fn digest_of_docker_layer(name: &str) -> Option<Digest> {
+    format!("sha256:{}", name.strip_suffix(".tar")?).parse().ok()
+}

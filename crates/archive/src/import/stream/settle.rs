@@ -1,0 +1,188 @@
+//! Stores the images of an archive once their contents came.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use oci::{Descriptor, Digest};
+
+use super::{Intake, Waiting, refusals_of};
+use crate::content::Content;
+use crate::image_index::ImageIndex;
+use crate::import::{Copied, ImportError, Report, Tree, admit, copy_blob, docker, missing_of};
+use crate::listing::{Found, Refusal};
+use crate::target::Target;
+
+impl Intake<'_> {
+    /// A manifest came. If an announced image begins with it, the images before are complete.
+    pub(super) async fn begin_image(&mut self, digest: &Digest) -> Result<(), ImportError> {
+        let Some(at) = self.announced.at.get(digest).copied() else { return Ok(()) };
+        while self.announced.done_count < at {
+            let image = self.announced.images[self.announced.done_count].clone();
+            self.announced.done_count += 1;
+            self.store_image(&image).await?;
+        }
+        Ok(())
+    }
+
+    /// The archive has ended: stores the rest of its images.
+    pub(super) async fn settle(mut self) -> Result<Report, ImportError> {
+        let mut images = Vec::new();
+        if let Some(index) = self.index.take() {
+            match ImageIndex::parse(&index) {
+                Ok(index) => {
+                    let listing = index.listing(self.made_at);
+                    images.extend(listing.images);
+                    // The names of `docker save` may be in the other document only.
+                    if self.docker.is_none() || !images.is_empty() {
+                        self.run.report.refusals.extend(listing.refusals);
+                    }
+                }
+                Err(error) => {
+                    let reason = format!("it is not readable: {error}");
+                    self.run.report.refusals.push(Refusal::new("index.json", reason));
+                }
+            }
+        } else if self.docker.is_none() {
+            let reason = "the archive has no images: it has neither index.json (an OCI image layout) nor \
+                          manifest.json (`docker save`)";
+            return Err(ImportError::Bound(reason.to_owned()));
+        }
+        if let Some(document) = self.docker.take().filter(|_| images.is_empty()) {
+            images = self.saved_images(&document)?;
+        }
+        let done: HashSet<(String, Digest)> = self.announced.images[..self.announced.done_count]
+            .iter()
+            .map(|image| (image.to_string(), image.digest.clone()))
+            .collect();
+        for image in images {
+            if !done.contains(&(image.to_string(), image.digest.clone())) {
+                self.store_image(&image).await?;
+            }
+        }
+        for (_, waiting) in self.contents.waiting.drain() {
+            if let Waiting::Spool(_, verified) = waiting {
+                verified.discard().await;
+            }
+        }
+        Ok(self.run.report)
+    }
+
+    /// The images of `docker save`, whose manifests are made here.
+    fn saved_images(&mut self, document: &[u8]) -> Result<Vec<Found>, ImportError> {
+        let documents = &self.documents.of;
+        let read =
+            docker::images(document, &self.files, self.made_at, |digest| documents.get(digest).cloned());
+        let (saved, refusals) = match read {
+            Ok(read) => read,
+            Err(refusal) => (Vec::new(), vec![refusal]),
+        };
+        self.run.report.refusals.extend(refusals);
+        let mut images = Vec::new();
+        for image in saved {
+            if let Some(first) = image.names.first() {
+                self.documents.add(first.digest.clone(), image.manifest)?;
+            }
+            images.extend(image.names);
+        }
+        Ok(images)
+    }
+
+    async fn store_image(&mut self, image: &Found) -> Result<(), ImportError> {
+        let target = match self.run.place(image.host.as_deref()).await? {
+            Ok(target) => target,
+            Err(reason) => {
+                self.run.report.refusals.push(Refusal::new(image, reason));
+                return Ok(());
+            }
+        };
+        let documents = &self.documents.of;
+        let bytes_of = |digest: &Digest| Ok::<Option<Bytes>, Infallible>(documents.get(digest).cloned());
+        let mut tree = match Tree::read(&image.digest, bytes_of) {
+            Ok(tree) => tree,
+            Err(mut refusal) => {
+                if let Some(reason) = self.contents.refused.get(&image.digest) {
+                    refusal.reason.clone_from(reason);
+                }
+                self.run.report.refusals.push(Refusal::new(image, refusal));
+                return Ok(());
+            }
+        };
+        let mut held = HashSet::new();
+        for blob in tree.blobs() {
+            if self.obtain(&target, image, &blob).await? {
+                held.insert(blob.digest);
+            }
+        }
+        let missing = missing_of(&tree, &held);
+        self.run.report.refusals.extend(refusals_of(&self.contents, &missing));
+        self.run.report.refusals.append(&mut tree.refusals);
+        if !tree.keep_whole(&missing) {
+            let (count, first) = (missing.len(), missing.iter().next().map(ToString::to_string));
+            let reason = format!(
+                "neither the archive nor the store has {count} of its blobs, such as {}; if the archive holds a \
+                 difference, import the archive before it first",
+                first.unwrap_or_default()
+            );
+            self.run.report.refusals.push(Refusal::new(image, reason));
+            return Ok(());
+        }
+        self.run.report.incomplete += u64::from(!missing.is_empty() || tree.lacks_manifests);
+        self.run.store_image(&target, image, &tree).await?;
+        (self.say)(&image.to_string());
+        Ok(())
+    }
+
+    /// Brings a blob into the image's store. Returns whether it is there.
+    async fn obtain(
+        &mut self,
+        target: &Arc<Target>,
+        image: &Found,
+        blob: &Descriptor,
+    ) -> Result<bool, ImportError> {
+        let digest = &blob.digest;
+        if target.holds(&image.repository, digest).await? {
+            let is_new = self.contents.stored.insert(digest.clone(), Arc::clone(target)).is_none();
+            self.run.report.held_blobs += u64::from(is_new);
+            return Ok(true);
+        }
+        target.grant(&image.repository, digest).await?;
+        let (size, copied) = match self.contents.waiting.remove(digest) {
+            Some(Waiting::Spool(home, verified)) if home.name == target.name => {
+                (verified.size(), admit(target, verified).await?)
+            }
+            Some(Waiting::Spool(home, verified)) => {
+                let content = Content::Held(verified.content());
+                let copied = copy_blob(target, digest, &content).await?;
+                // Another image may need it in the first store.
+                self.contents.waiting.insert(digest.clone(), Waiting::Spool(home, verified));
+                (content.size(), copied)
+            }
+            Some(Waiting::File(content)) => {
+                let copied = copy_blob(target, digest, &content).await?;
+                let size = content.size();
+                self.contents.waiting.insert(digest.clone(), Waiting::File(content));
+                (size, copied)
+            }
+            None => {
+                let Some(content) = self.content_of(digest).await? else { return Ok(false) };
+                (content.size(), copy_blob(target, digest, &content).await?)
+            }
+        };
+        if matches!(copied, Copied::Stored) {
+            self.contents.stored.insert(digest.clone(), Arc::clone(target));
+        }
+        self.run.count(digest, size, copied)
+    }
+
+    async fn content_of(&self, digest: &Digest) -> Result<Option<Content>, ImportError> {
+        if let Some(bytes) = self.documents.of.get(digest) {
+            return Ok(Some(Content::Memory(bytes.clone())));
+        }
+        match self.contents.stored.get(digest) {
+            Some(other) => Ok(other.store().open(digest).await?.map(Content::Held)),
+            None => Ok(None),
+        }
+    }
+}

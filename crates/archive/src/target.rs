@@ -1,0 +1,132 @@
+//! The registries whose stores imports write and exports read.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use inventory::Inventory;
+use oci::{Digest, MediaType, Repository};
+use storage::{Store, StoreError, VerifiedManifest};
+
+/// A registry with its store.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its name, such as `docker.io`.
+    pub name: String,
+    /// Further names under which archives may know it.
+    pub aliases: Vec<String>,
+    /// Whether to store a grant for each blob and repository, as registries with credentials need.
+    pub grants: bool,
+    /// The inventory of its store.
+    pub inventory: Arc<Inventory>,
+    /// A directory on the file system of its store, for files without a name.
+    pub scratch: PathBuf,
+}
+
+/// Finds registries by the names in an archive.
+#[async_trait]
+pub trait Targets: fmt::Debug + Send + Sync {
+    /// The registry of this name; `None`: there is none.
+    ///
+    /// # Errors
+    /// A line for the operator: its store cannot be used.
+    async fn find(&self, name: &str) -> Result<Option<Arc<Target>>, String>;
+
+    /// A registry whose store holds contents for a moment until it is known where they belong.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find); also if there is no registry at all.
+    async fn any(&self) -> Result<Arc<Target>, String>;
+}
+
+/// Registries whose stores are all open.
+#[derive(Clone, Debug, Default)]
+pub struct OpenTargets(pub Vec<Arc<Target>>);
+
+#[async_trait]
+impl Targets for OpenTargets {
+    async fn find(&self, name: &str) -> Result<Option<Arc<Target>>, String> {
+        Ok(self.0.iter().find(|target| target.has_name(name)).cloned())
+    }
+
+    async fn any(&self) -> Result<Arc<Target>, String> {
+        self.0.first().cloned().ok_or_else(|| "wharf serves no registry".to_owned())
+    }
+}
+
+impl Target {
+    /// Whether an archive means this registry by `name`.
+    pub fn has_name(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name) || self.aliases.iter().any(|it| it.eq_ignore_ascii_case(name))
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &**self.inventory.store()
+    }
+
+    /// Whether the store holds the blob, with the repository's grant if it needs one.
+    pub(crate) async fn holds(&self, repository: &Repository, digest: &Digest) -> Result<bool, StoreError> {
+        let is_held = self.store().open(digest).await?.is_some();
+        if is_held {
+            self.grant(repository, digest).await?;
+        }
+        Ok(is_held)
+    }
+
+    /// Stores the repository's grant for a blob. It is stored before the blob, which never lacks it.
+    pub(crate) async fn grant(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {
+        if !self.grants || self.store().has_link(repository, digest).await? {
+            return Ok(());
+        }
+        self.store().put_link(repository, digest).await
+    }
+
+    /// Stores a manifest, whose blobs are stored.
+    pub(crate) async fn put_manifest(
+        &self,
+        repository: &Repository,
+        media_type: &MediaType,
+        manifest: &VerifiedManifest,
+    ) -> Result<(), StoreError> {
+        let storing = self.inventory.storing().await;
+        if self.store().manifest(repository, manifest.digest()).await?.is_none() {
+            self.store().put_manifest(repository, media_type, manifest).await?;
+        }
+        self.inventory.manifest_stored(&storing, repository, manifest.digest(), manifest.bytes());
+        Ok(())
+    }
+}
+
+/// The registries that contents belong to, as far as the manifests that came tell.
+#[derive(Debug, Default)]
+pub(crate) struct Owners(HashMap<Digest, Owned>);
+
+#[derive(Debug, Default)]
+struct Owned {
+    targets: Vec<Arc<Target>>,
+    /// The size in bytes that a manifest gives.
+    size: Option<u64>,
+}
+
+impl Owners {
+    /// Notes that a content belongs to a registry. Returns whether that was not known before.
+    pub(crate) fn add(&mut self, digest: &Digest, target: &Arc<Target>, size: Option<u64>) -> bool {
+        let owned = self.0.entry(digest.clone()).or_default();
+        owned.size = owned.size.or(size);
+        let is_news = !owned.targets.iter().any(|known| known.name == target.name);
+        if is_news {
+            owned.targets.push(Arc::clone(target));
+        }
+        is_news
+    }
+
+    pub(crate) fn of(&self, digest: &Digest) -> &[Arc<Target>] {
+        self.0.get(digest).map_or(&[], |owned| &owned.targets)
+    }
+
+    pub(crate) fn size_of(&self, digest: &Digest) -> Option<u64> {
+        self.0.get(digest)?.size
+    }
+}

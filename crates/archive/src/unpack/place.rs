@@ -1,0 +1,134 @@
+//! The place of an archive on disk.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::syncfs;
+use zstd::Encoder;
+
+use crate::tarball::{END, header_of, padding_after};
+
+/// The level of zstd: layers are compressed already, so a higher one gains little.
+const ZSTD_LEVEL: i32 = 1;
+
+/// Bytes that are collected for one write.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// An archive that is being written under a temporary name. If it is dropped before it is finished, nothing
+/// is left of it.
+pub(super) struct Place {
+    path: PathBuf,
+    temporary: PathBuf,
+    form: Form,
+    is_finished: bool,
+}
+
+enum Form {
+    Directory(Option<File>),
+    Tar { out: BufWriter<File>, padding: u64 },
+    Zstd { out: Encoder<'static, BufWriter<File>>, padding: u64 },
+}
+
+impl Place {
+    /// Begins an archive of the form that its name tells.
+    pub(super) fn new(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| io::Error::other("it is no name of a file"))?;
+        let temporary = path.with_file_name(format!(".{name}.wharf-{:08x}", fastrand::u32(..)));
+        let form = if name.ends_with(".tar") {
+            Form::Tar { out: create(&temporary)?, padding: 0 }
+        } else if name.ends_with(".tar.zst") || name.ends_with(".tzst") {
+            Form::Zstd { out: Encoder::new(create(&temporary)?, ZSTD_LEVEL)?, padding: 0 }
+        } else if path.symlink_metadata().is_ok() {
+            return Err(io::Error::other(
+                "it exists; remove it, or give a name that ends in .tar or .tar.zst for an archive",
+            ));
+        } else {
+            fs::create_dir(&temporary)?;
+            Form::Directory(None)
+        };
+        Ok(Self { path: path.to_owned(), temporary, form, is_finished: false })
+    }
+
+    /// Begins a file.
+    pub(super) fn begin(&mut self, name: &str, size: u64) -> io::Result<()> {
+        match &mut self.form {
+            Form::Directory(file) => {
+                let path = self.temporary.join(name);
+                if let Some(above) = path.parent() {
+                    fs::create_dir_all(above)?;
+                }
+                *file = Some(File::create_new(path)?);
+                Ok(())
+            }
+            Form::Tar { out, padding } => {
+                *padding = padding_after(size);
+                out.write_all(&header_of(name, size))
+            }
+            Form::Zstd { out, padding } => {
+                *padding = padding_after(size);
+                out.write_all(&header_of(name, size))
+            }
+        }
+    }
+
+    /// Writes bytes of the file.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.form {
+            Form::Directory(Some(file)) => file.write_all(bytes),
+            Form::Directory(None) => Ok(()),
+            Form::Tar { out, .. } => out.write_all(bytes),
+            Form::Zstd { out, .. } => out.write_all(bytes),
+        }
+    }
+
+    /// Ends the file.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        let zeros = |padding: u64| vec![0; usize::try_from(padding).unwrap_or(0)];
+        match &mut self.form {
+            Form::Directory(file) => {
+                *file = None;
+                Ok(())
+            }
+            Form::Tar { out, padding } => out.write_all(&zeros(*padding)),
+            Form::Zstd { out, padding } => out.write_all(&zeros(*padding)),
+        }
+    }
+
+    /// Makes the archive durable and gives it its final name.
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.form, Form::Directory(None)) {
+            Form::Directory(_) => syncfs(File::open(&self.temporary)?)?,
+            Form::Tar { mut out, .. } => {
+                out.write_all(&END)?;
+                out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+            }
+            Form::Zstd { mut out, .. } => {
+                out.write_all(&END)?;
+                out.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+            }
+        }
+        fs::rename(&self.temporary, &self.path)?;
+        self.is_finished = true;
+        let above = self.path.parent().filter(|above| !above.as_os_str().is_empty());
+        File::open(above.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // What cannot be removed has a temporary name.
+            let _ = if self.temporary.is_dir() {
+                fs::remove_dir_all(&self.temporary)
+            } else {
+                fs::remove_file(&self.temporary)
+            };
+        }
+    }
+}
+
+fn create(path: &Path) -> io::Result<BufWriter<File>> {
+    Ok(BufWriter::with_capacity(BUFFER_BYTES, File::create_new(path)?))
+}

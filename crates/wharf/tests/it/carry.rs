@@ -1,0 +1,85 @@
+//! `wharf export` and `wharf import`: images on their way from one wharf to another.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+use testkit::{FakeRegistry, Image, within};
+
+use crate::program::{Program, configuration, registry, run};
+
+/// Pulls an image by tag with all its blobs.
+async fn pull(program: &Program, image: &Image) {
+    let blobs = image.blobs().map(|blob| format!("/v2/app/blobs/sha256:{}", blob.hex()));
+    for target in ["/v2/app/manifests/1".to_owned()].into_iter().chain(blobs) {
+        let answer = program.get("docker.io.localhost", &target).await.unwrap();
+        assert_eq!(answer.status, 200, "{target}");
+    }
+}
+
+/// A program that has served the image and was stopped.
+async fn stopped_holder(image: &Image) -> Arc<TempDir> {
+    let hub = FakeRegistry::start().await;
+    hub.put_image("library/app", "1", image);
+    let mut program = Program::start(&configuration(&registry("docker.io", &hub)));
+    pull(&program, image).await;
+    let url = format!("http://{}", program.admin);
+    let count = image.blobs().count();
+    // A client has small blobs before they are stored.
+    let stored = async { while stored_blobs(&program, &url) < count {} };
+    within("all blobs are stored", stored).await;
+    program.signal(Signal::TERM);
+    assert!(program.wait().success());
+    program.directory.clone()
+}
+
+fn stored_blobs(program: &Program, url: &str) -> usize {
+    let (_, text, _) = run(program.directory.path(), &["stats", "--json", "--url", url]);
+    let stats: serde_json::Value = serde_json::from_str(&text).unwrap();
+    stats["registries"][0]["blobs"]["objects"].as_u64().unwrap() as usize
+}
+
+fn offline(upstream: &FakeRegistry) -> String {
+    configuration(&format!("{}offline = true\n", registry("docker.io", upstream)))
+}
+
+fn path_text(directory: &Path, name: &str) -> String {
+    directory.join(name).to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_carried_from_one_store_to_another_and_served_there_without_its_upstream() {
+    let image = Image::small("carried");
+    let directory = stopped_holder(&image).await;
+    let wharf = |arguments: &[&str]| run(directory.path(), arguments);
+    let (code, text, reason) = wharf(&["export", "app:1", "-o", "app.tar.zst", "--list-out", "list"]);
+    assert_eq!(code, Some(0), "{text}{reason}");
+    assert!(text.contains("images   1"), "{text}");
+    let (code, _, reason) = wharf(&["export", "app:2", "*other*", "-o", "none.tar"]);
+    assert!(code == Some(1) && reason.contains("app:2: no store holds"), "{reason}");
+    let (code, text, _) = wharf(&["export", "--all", "-o", "more.tar", "--since", "list"]);
+    assert!(code == Some(0) && text.contains("blobs    0 "), "{text}");
+    assert_eq!(wharf(&["export", "-o", "x.tar"]).0, Some(2));
+
+    let gone = FakeRegistry::start().await;
+    for name in ["app.tar.zst", "-"] {
+        let elsewhere = Arc::new(tempfile::tempdir().unwrap());
+        std::fs::write(elsewhere.path().join("wharf.toml"), offline(&gone)).unwrap();
+        let archive = path_text(directory.path(), "app.tar.zst");
+        let (code, text, reason) = if name == "-" {
+            let mut command = crate::program::command(elsewhere.path(), &["import", "-"]);
+            command.stdin(std::fs::File::open(&archive).unwrap());
+            let output = command.output().unwrap();
+            let text = |bytes| String::from_utf8(bytes).unwrap();
+            (output.status.code(), text(output.stdout), text(output.stderr))
+        } else {
+            run(elsewhere.path(), &["import", &archive])
+        };
+        assert_eq!(code, Some(0), "{text}{reason}");
+        assert!(reason.contains("importing docker.io/library/app:1"), "{reason}");
+        let program = Program::start_in(elsewhere, &offline(&gone), &[]);
+        pull(&program, &image).await;
+    }
+    assert_eq!(gone.requests().len(), 0);
+}
