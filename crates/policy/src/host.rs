@@ -297,6 +297,11 @@ impl<T> RoutingTable<T> {
         Some(label.to_owned())
     }
 
+    /// Returns the registry with this name or alias, in any case.
+    pub fn registry(&self, name: &str) -> Option<&T> {
+        self.names.get(&name.to_ascii_lowercase()).map(|index| &self.registries[*index])
+    }
+
     /// Tells whether a registry has this name or alias.
     pub fn knows(&self, name: &str) -> bool {
         self.names.contains_key(&name.to_ascii_lowercase())

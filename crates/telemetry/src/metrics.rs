@@ -49,6 +49,12 @@ metrics! {
             => reloads: Counters<ByReload> = Counters::new();
         "config_loaded_timestamp", "Time at which the current configuration was loaded, in seconds since 1970", in Seconds
             => config_loaded: OptionalGauge = OptionalGauge::new();
+        "warm_images", "Images of [warm] that the last run found or made complete"
+            => warm_images: OptionalGauge = OptionalGauge::new();
+        "warm_failed_images", "Images of [warm] that the last run did not make complete"
+            => warm_failed: OptionalGauge = OptionalGauge::new();
+        "warm_last_run_timestamp", "Time at which the last run of [warm] ended, in seconds since 1970", in Seconds
+            => warm_last_run: OptionalGauge = OptionalGauge::new();
         "runtime_lateness", "Scheduling delay of the event loop that all connections and transfers share", in Seconds
             => lateness: Histogram = Histogram::new(LATENESS_SECONDS);
         "panics", "Panics, in any request or task: each one is a bug"
@@ -156,6 +162,21 @@ impl Metrics {
     /// Sets the time at which the current configuration was loaded, in seconds since 1970.
     pub fn config_loaded(&self, seconds: u64) {
         self.own.config_loaded.set(seconds);
+    }
+
+    /// Sets the result of the last run of the images that are kept warm. `seconds`: when it ended, since
+    /// 1970.
+    pub fn warmed(&self, image_count: usize, failed_count: usize, seconds: u64) {
+        self.own.warm_images.set(image_count as u64);
+        self.own.warm_failed.set(failed_count as u64);
+        self.own.warm_last_run.set(seconds);
+    }
+
+    /// Removes the result, because no images are kept warm.
+    pub fn forget_warming(&self) {
+        for gauge in [&self.own.warm_images, &self.own.warm_failed, &self.own.warm_last_run] {
+            gauge.unset();
+        }
     }
 
     /// Records how late a timer fired.

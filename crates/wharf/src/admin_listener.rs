@@ -105,18 +105,55 @@ impl AdminListener {
         let document: Result<Value, _> = serde_json::from_str(&answer.body);
         match (answer.line.split(' ').nth(1), document) {
             (Some("200"), Ok(document)) => Ok((answer.body, document)),
+            _ => Err(self.refusal(&answer)),
+        }
+    }
+
+    /// Sends a request with content that is answered with a JSON document on each line. Passes each to `each`
+    /// as it comes.
+    ///
+    /// # Errors
+    /// A line for the operator.
+    pub(crate) fn lines(
+        &self,
+        target: &str,
+        content: &str,
+        mut each: impl FnMut(&Value),
+    ) -> Result<(), String> {
+        let (shown, length) = (self.shown(), content.len());
+        let request = format!(
+            "POST {target} HTTP/1.0\r\nHost: {shown}\r\n{}Content-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{content}",
+            self.authorization
+        );
+        let socket = Socket::connect(&self.host, self.port, WAIT_MAX);
+        let each = |line: &str| {
+            if let Ok(document) = serde_json::from_str(line) {
+                each(&document);
+            }
+        };
+        let answer =
+            socket.and_then(|it| exchange::lines(it, &request, WAIT_MAX, each)).map_err(|error| {
+                let why = error_chain(&error);
+                format!("no answer from the admin listener at {shown}: {why}; check that wharf runs there")
+            })?;
+        if answer.line.split(' ').nth(1) == Some("200") { Ok(()) } else { Err(self.refusal(&answer)) }
+    }
+
+    /// A line for the operator about an answer that is not the wanted one.
+    fn refusal(&self, answer: &Answer) -> String {
+        let document: Result<Value, _> = serde_json::from_str(&answer.body);
+        match (answer.line.split(' ').nth(1), document) {
             (_, Ok(document)) if document["error"]["message"].is_string() => {
-                Err(document["error"]["message"].as_str().unwrap_or_default().to_owned())
+                document["error"]["message"].as_str().unwrap_or_default().to_owned()
             }
             (Some("401" | "403"), _) => {
                 let why = answer.body.trim_end();
-                Err(format!("the running wharf refused the request ({why}); check token_file of [admin]"))
+                format!("the running wharf refused the request ({why}); check token_file of [admin]")
             }
-            _ => Err(format!(
-                "{} answered {:?}; name wharf's admin listener with --url",
-                self.shown(),
-                answer.line
-            )),
+            _ => {
+                format!("{} answered {:?}; name wharf's admin listener with --url", self.shown(), answer.line)
+            }
         }
     }
 }

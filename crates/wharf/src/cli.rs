@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use telemetry::error_chain;
 use url::Url;
 
-use crate::commands::{self, Change, ExportArguments, ImageName, ImportArguments};
+use crate::commands::{self, Change, ExportArguments, ImageList, ImageName, ImportArguments, Work};
 use crate::config::Config;
 use crate::config_options::{self, ConfigOptions};
 use crate::{health, log, manual, online, reload_request, report, runtime, schema, wiring};
@@ -85,6 +85,10 @@ enum Command {
     Pin(Images),
     /// Take the pins of images back
     Unpin(Images),
+    /// Make the running wharf fetch images into its stores, before clients pull them
+    Pull(ImageList),
+    /// Find out whether images can be pulled while their upstreams are gone, and print what is missing
+    Verify(ImageList),
     /// Export images as an OCI image layout that wharf, skopeo, podman and crane read
     Export(ExportArguments),
     /// Import images from an archive, or from the storage directory of another registry
@@ -141,6 +145,12 @@ pub(crate) fn run() -> ExitCode {
         }
         Command::Pin(images) => change(&options, &images, Change::Pin),
         Command::Unpin(images) => change(&options, &images, Change::Unpin),
+        Command::Pull(list) => {
+            load(&options, "").and_then(|config| commands::work(&config, &list, Work::Pull))
+        }
+        Command::Verify(list) => {
+            load(&options, "").and_then(|config| commands::work(&config, &list, Work::Verify))
+        }
         Command::Export(arguments) => load(&options, "; nothing was exported")
             .and_then(|config| print(&commands::export(&config, &arguments)?)),
         Command::Import(arguments) => load(&options, "; nothing was imported")

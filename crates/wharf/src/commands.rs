@@ -1,9 +1,12 @@
 //! The commands about stored images: each asks the running wharf at its admin listener.
 
 mod export;
+mod image_list;
 mod image_name;
 mod import;
 mod progress;
+mod pull;
+mod pull_progress;
 mod stores_at_rest;
 mod table;
 
@@ -18,8 +21,10 @@ use crate::admin_listener::AdminListener;
 use crate::config::Config;
 
 pub(crate) use self::export::{ExportArguments, export};
+pub(crate) use self::image_list::ImageList;
 pub(crate) use self::image_name::ImageName;
 pub(crate) use self::import::{ImportArguments, import};
+pub(crate) use self::pull::{Work, work};
 
 /// The change that a command makes to images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,6 +33,7 @@ mod sections;
 mod size;
 mod table;
 mod waits;
+mod warm;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -60,6 +61,7 @@ pub(crate) use self::locate::{LoadError, PLACES, load};
 pub(crate) use self::log::{Log, LogFormat};
 pub(crate) use self::registry::Registry;
 pub(crate) use self::remark::Remarks;
+pub(crate) use self::warm::Warm;
 
 /// The whole configuration, valid.
 #[derive(Clone, Debug)]
@@ -81,6 +83,8 @@ pub(crate) struct Config {
     /// Holds indices into `registries`.
     pub(crate) routes: RoutingTable,
     pub(crate) log: Log,
+    /// The images that are fetched on a schedule.
+    pub(crate) warm: Warm,
     /// In the order of the file.
     pub(crate) registries: Vec<Registry>,
     /// The variables and options that set keys.
@@ -218,6 +222,7 @@ fn read<'a>(
     let log = process::read_log(reader, &tables.log);
     let storage_root = process::read_storage_root(reader, &tables.storage);
     let room = process::read_room(reader, &tables.storage);
+    let warm = warm::read(reader, &tables.warm);
     registry::check_defaults(reader, &tables.defaults);
 
     let mut claims = Claims::default();
@@ -255,6 +260,7 @@ fn read<'a>(
         admin,
         routes,
         log,
+        warm,
         registries,
         outside: sections.assigned_names(),
         warnings: Remarks::on(source),
@@ -278,6 +284,7 @@ fn read_tables<'a>(
         admin: sections.section(reader, top, "admin", &keys::process::ADMIN),
         storage: sections.section(reader, top, "storage", &keys::process::STORAGE),
         log: sections.section(reader, top, "log", &keys::process::LOG),
+        warm: sections.section(reader, top, "warm", &keys::warm::WARM),
         defaults: sections.section(reader, top, "defaults", &keys::registry::REGISTRY),
         registries: registries::tables(reader, sections, top, builtin),
         server,

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::Path;
 
+use oci::Platform;
+
 /// An address for documentation (RFC 5737): it takes the default route.
 const FAR_AWAY: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
 
@@ -10,6 +12,16 @@ const FAR_AWAY: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
 pub(crate) fn is_container() -> bool {
     ["/.dockerenv", "/run/.containerenv"].into_iter().any(|path| Path::new(path).exists())
         || ["container", "KUBERNETES_SERVICE_HOST"].into_iter().any(|name| std::env::var_os(name).is_some())
+}
+
+/// The platform of the images that run on this machine.
+pub(crate) fn image_platform() -> Platform {
+    let architecture = match std::env::consts::ARCH {
+        "powerpc64" => "ppc64le",
+        "loongarch64" => "loong64",
+        other => other,
+    };
+    Platform::new("linux", architecture, None)
 }
 
 /// The address by which other machines reach this one: the source address of its route to the internet, else

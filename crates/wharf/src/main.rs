@@ -17,6 +17,7 @@ mod manual;
 mod notify;
 mod online;
 mod panics;
+mod references;
 mod registry_error;
 mod registry_set;
 mod reload;
@@ -25,6 +26,7 @@ mod report;
 mod runtime;
 mod schema;
 mod signals;
+mod warming;
 mod watch;
 mod wiring;
 

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch as signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::diff::{self, Diff};
-use crate::config::{Config, LoadError};
+use crate::config::{Config, LoadError, Warm};
 use crate::config_options::{self, ConfigOptions};
 use crate::descriptors;
 use crate::log::Levels;
@@ -32,6 +32,8 @@ pub(crate) struct Targets {
     pub(crate) admin: Option<Arc<Admin>>,
     pub(crate) levels: Levels,
     pub(crate) metrics: Arc<Metrics>,
+    /// The images that are kept warm.
+    pub(crate) warm: signal::Sender<Warm>,
     /// The limit on open files of the process, if there is one.
     pub(crate) descriptors: Option<usize>,
 }
@@ -163,7 +165,7 @@ impl Reloader {
 
     /// Serves `config` from now on.
     async fn serve(&mut self, config: Config) -> Result<(), Refused> {
-        let Targets { control, admin, levels, descriptors, .. } = &self.targets;
+        let Targets { control, admin, levels, warm, descriptors, .. } = &self.targets;
         let capacity = capacity::plan(*descriptors, &config.wanted, config.registries.len())
             .map_err(Refused::Descriptors)?;
         let prepared = self.set.prepare(&config, &capacity).await;
@@ -175,6 +177,11 @@ impl Reloader {
             admin.replace(settings);
         }
         levels.set(&config.log);
+        warm.send_if_modified(|settings| {
+            let is_news = *settings != config.warm;
+            settings.clone_from(&config.warm);
+            is_news
+        });
         self.in_force = config;
         Ok(())
     }

@@ -29,6 +29,7 @@ use crate::registry_set::{self, RegistrySet, Shared, Upkeep};
 use crate::reload::{Causes, Reloader, Targets};
 use crate::report::{self, Listeners};
 use crate::signals::Signals;
+use crate::warming::{Schedule, Warmer};
 
 /// Why wharf does not start.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +107,12 @@ async fn start(
 
     log_version(&config, &descriptors::describe(descriptors, &config.wanted, &capacity));
     log_addresses(&config, &server, admin_address);
-    let targets = Targets { control: server.control(), admin, levels: log.levels(), metrics, descriptors };
+    let (warm, warm_settings) = watch::channel(config.warm.clone());
+    let warmer = Warmer::new(server.control(), shutdown.clone());
+    let schedule = Schedule::new(warmer, warm_settings, Arc::clone(&metrics));
+    tokio::spawn(schedule.run(shutdown.clone()));
+    let targets =
+        Targets { control: server.control(), admin, levels: log.levels(), metrics, warm, descriptors };
     Ok(Started { server, reloader: Reloader::new(options, config, set, targets) })
 }
 
@@ -147,7 +153,7 @@ async fn assemble(
         metrics,
         reloads: None,
         keepers,
-        image_work: None,
+        image_work: Some(Arc::new(Warmer::new(server.control(), shutdown.clone()))),
         shutdown: shutdown.clone(),
     };
     Ok(Assembled { set, server, admin_parts })

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use oci::{Digest, Repository, Tag};
+use cache::Backend;
+use oci::{Digest, Reference, Repository, Tag};
 
 use crate::config::Registry;
 
@@ -81,13 +83,41 @@ impl ImageName {
             let found = registries.iter().find(|(name, all)| is_it(name) || all.iter().any(|it| is_it(it)));
             found.map(|(name, _)| *name)
         };
+        let (registry, repository) = self.find(find)?;
+        let is_short = registry == DOCKER_HUB && !repository.contains('/');
+        let repository = if is_short { format!("library/{repository}") } else { repository.to_owned() };
+        Ok(Located { registry, repository, object: (self.object.0, &self.object.1) })
+    }
+}
+
+impl ImageName {
+    /// The registry that `find` returns for the host, and the repository as it is written.
+    ///
+    /// # Errors
+    /// No configured registry has the name.
+    fn find<T>(&self, find: impl Fn(&str) -> Option<T>) -> Result<(T, &str), String> {
         let (host, repository) = split_host(&self.path)
             .or_else(|| self.path.split_once('/').filter(|(host, _)| find(host).is_some()))
             .unwrap_or((DOCKER_HUB, &self.path));
         let registry = find(host).ok_or_else(|| format!("the configuration has no registry {host:?}"))?;
-        let is_short = registry == DOCKER_HUB && !repository.contains('/');
+        Ok((registry, repository))
+    }
+
+    /// The image in a running server: the backend that `find` returns for the host, the repository and the
+    /// reference.
+    ///
+    /// # Errors
+    /// No configured registry has the name.
+    pub(crate) fn serve_from(
+        &self,
+        find: impl Fn(&str) -> Option<Arc<Backend>>,
+    ) -> Result<(Arc<Backend>, Repository, Reference), String> {
+        let (backend, repository) = self.find(find)?;
+        let is_short = backend.hub_names() && !repository.contains('/');
         let repository = if is_short { format!("library/{repository}") } else { repository.to_owned() };
-        Ok(Located { registry, repository, object: (self.object.0, &self.object.1) })
+        let repository = repository.parse().map_err(|error: oci::RepositoryError| error.to_string())?;
+        let reference = self.object.1.parse().map_err(|error: oci::ReferenceError| error.to_string())?;
+        Ok((backend, repository, reference))
     }
 }
 

@@ -159,6 +159,7 @@ fn process(running: &Config, new: &Config) -> Vec<&'static str> {
         ("limits", running.wanted != new.wanted),
         ("token_file or hosts of [admin]", admin(running) != admin(new)),
         ("log", (running.log.level, running.log.access) != (new.log.level, new.log.access)),
+        ("warm", running.warm != new.warm),
         ("body_bytes_max", running.body_bytes_max != new.body_bytes_max),
         ("max_size or free_min of [storage]", running.room != new.room),
         ("sendfile", before.sendfile != after.sendfile),

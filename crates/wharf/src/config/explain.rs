@@ -9,7 +9,7 @@ use super::environment::{variable_of, variable_of_registry};
 use super::expand::expand;
 use super::form::Shape;
 use super::key::{Declared, Preset};
-use super::keys::{process, registry};
+use super::keys::{process, registry, warm};
 use super::outside;
 use super::reader::Reader;
 use super::registry::Registry;
@@ -38,6 +38,7 @@ pub(crate) struct Tables<'t> {
     pub(crate) admin: Table<'t>,
     pub(crate) storage: Table<'t>,
     pub(crate) log: Table<'t>,
+    pub(crate) warm: Table<'t>,
     pub(crate) defaults: Table<'t>,
     /// In the order of the configuration.
     pub(crate) registries: Vec<Table<'t>>,
@@ -66,8 +67,9 @@ pub(crate) fn settings(
         (&process::ADMIN, &tables.admin),
         (&process::STORAGE, &tables.storage),
         (&process::LOG, &tables.log),
+        (&warm::WARM, &tables.warm),
     ] {
-        let only_set = section.name == process::TLS.name && tables.tls.is_absent();
+        let only_set = [process::TLS.name, warm::WARM.name].contains(&section.name) && table.is_absent();
         let variable = |key: &str| variable_of(section.name, key);
         for key in section.keys().filter(|key| !only_set || table.has(key.name())) {
             all.explain(section.name, key, table, &variable, |explainer| {

@@ -3,12 +3,20 @@
 
 pub(crate) mod process;
 pub(crate) mod registry;
+pub(crate) mod warm;
 
 use super::key::Section;
 
 /// The sections in the order of the reference page. `[defaults]` holds the shared groups of the last one.
-pub(crate) static SECTIONS: [&Section; 6] =
-    [&process::SERVER, &process::TLS, &process::ADMIN, &process::STORAGE, &process::LOG, &registry::REGISTRY];
+pub(crate) static SECTIONS: [&Section; 7] = [
+    &process::SERVER,
+    &process::TLS,
+    &process::ADMIN,
+    &process::STORAGE,
+    &process::LOG,
+    &warm::WARM,
+    &registry::REGISTRY,
+];
 
 /// The names of the sections at the top of the file.
-pub(crate) const TOP: [&str; 6] = ["server", "admin", "storage", "log", "defaults", "registry"];
+pub(crate) const TOP: [&str; 7] = ["server", "admin", "storage", "log", "warm", "defaults", "registry"];

@@ -10,6 +10,7 @@ mod examples;
 mod images;
 mod log;
 mod program;
+mod pull;
 mod reload;
 mod serve;
 mod start;

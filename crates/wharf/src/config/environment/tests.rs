@@ -65,6 +65,10 @@ fn example(key: &str, directory: &std::path::Path) -> String {
         key if key.ends_with("_max") => "7".to_owned(),
         key if key.ends_with("timeout") || key.ends_with("ttl") || key.ends_with("grace") => "3s".to_owned(),
         "stale_if_error" => "3s".to_owned(),
+        "images" => "alpine:3.20, ghcr.io/org/app".to_owned(),
+        "files" => "/etc/wharf/images.txt".to_owned(),
+        "every" => "2h".to_owned(),
+        "platforms" => "linux/amd64, linux/arm64".to_owned(),
         key => panic!("the test has no value for {key}"),
     }
 }
