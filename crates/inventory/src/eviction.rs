@@ -306,7 +306,7 @@ impl Evictor<'_> {
                 inventory.model.images.write().remove_tag(&row.repository, &tag, Some(row.slot));
             }
         }
-        for row in image.members.iter().filter(|row| row.is_held) {
+        for row in image.members.iter().filter(|row| row.is_held || row.is_lost) {
             inventory.store().remove_manifest(&row.repository, &row.digest).await?;
             let nothing = Contents::default();
             let contents = known.get(&row.digest).unwrap_or(&nothing);

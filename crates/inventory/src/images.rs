@@ -33,6 +33,9 @@ const PINNED: u8 = 2;
 /// It has a place in the order. The place stays when the manifest goes, and the next manifest of this number
 /// has it.
 const QUEUED: u8 = 4;
+/// The store holds a record of the manifest, but its bytes were damaged and set aside. The counts of what it
+/// names stay: if it comes back, it names the same.
+const LOST: u8 = 8;
 
 #[derive(Debug)]
 struct Entry {
@@ -61,6 +64,8 @@ pub(crate) struct Row {
     pub(crate) digest: Digest,
     pub(crate) used: Seconds,
     pub(crate) is_held: bool,
+    /// Its bytes were damaged and set aside, so it is not held, but its record is.
+    pub(crate) is_lost: bool,
     pub(crate) is_pinned: bool,
 }
 
@@ -167,6 +172,7 @@ impl Images {
             digest: entry.digest.to_digest(self.rests.get(&entry.digest).map(|(rest, _)| rest)),
             used: entry.used.load(Ordering::Relaxed),
             is_held: entry.flags & HELD != 0,
+            is_lost: entry.flags & LOST != 0,
             is_pinned: entry.flags & PINNED != 0,
         })
     }
@@ -200,20 +206,52 @@ impl Images {
     ) -> Stored {
         let slot = self.entry(repository, digest, used);
         let entry = &mut self.entries[slot as usize];
-        let stored = Stored { number: entry.repository, is_new: entry.flags & HELD == 0 };
+        let stored = Stored { number: entry.repository, is_new: entry.flags & (HELD | LOST) == 0 };
+        let was_lost = entry.flags & LOST != 0;
+        self.held_count += usize::from(entry.flags & HELD == 0);
+        entry.flags &= !LOST;
         entry.flags |= HELD | if is_pinned { PINNED } else { 0 };
-        self.held_count += usize::from(stored.is_new);
+        if was_lost {
+            self.regain(digest);
+        }
         stored
     }
 
-    /// Notes that the store does not hold the manifest any more. Returns whether it did.
+    /// Notes that the lost bytes of a manifest are back, which all repositories share.
+    fn regain(&mut self, digest: &Digest) {
+        let short = ShortDigest::of(digest).0;
+        let lost = self.entries.iter_mut().filter(|entry| {
+            entry.repository != NONE && entry.digest == short && entry.flags & LOST != 0
+        });
+        for entry in lost {
+            entry.flags = entry.flags & !LOST | HELD;
+            self.held_count += 1;
+        }
+    }
+
+    /// Notes that the bytes of a manifest were damaged and set aside, in all repositories.
+    pub(crate) fn lose(&mut self, digest: &Digest) {
+        let short = ShortDigest::of(digest).0;
+        let held = self.entries.iter_mut().filter(|entry| {
+            entry.repository != NONE && entry.digest == short && entry.flags & HELD != 0
+        });
+        let mut count = 0;
+        for entry in held {
+            entry.flags = entry.flags & !HELD | LOST;
+            count += 1;
+        }
+        self.held_count -= count;
+    }
+
+    /// Notes that the store does not hold the manifest any more. Returns whether it did, or had lost only its
+    /// bytes.
     pub(crate) fn remove(&mut self, slot: Slot) -> bool {
         let Some(entry) = self.entries.get_mut(slot as usize) else { return false };
-        let was_held = entry.flags & HELD != 0;
+        let was_counted = entry.flags & (HELD | LOST) != 0;
+        self.held_count -= usize::from(entry.flags & HELD != 0);
         entry.flags &= QUEUED;
-        self.held_count -= usize::from(was_held);
         self.drop_if_unknown(slot);
-        was_held
+        was_counted
     }
 
     pub(crate) fn pin(&mut self, slot: Slot, is_pinned: bool) {
@@ -375,7 +413,7 @@ impl Images {
     /// Drops a manifest that is not held and that no tag names.
     fn drop_if_unknown(&mut self, slot: Slot) {
         let entry = &self.entries[slot as usize];
-        if entry.repository == NONE || entry.flags & HELD != 0 || entry.first_tag != NONE {
+        if entry.repository == NONE || entry.flags & (HELD | LOST) != 0 || entry.first_tag != NONE {
             return;
         }
         let (number, short) = (entry.repository, entry.digest);

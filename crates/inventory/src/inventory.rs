@@ -23,6 +23,7 @@ use crate::model::Model;
 use crate::notes::pins::{NAMES, PinList};
 use crate::room::{Announced, CommonRoom, Room, Share};
 use crate::serving::{AtRest, Serving};
+use crate::short_digest::key_of;
 
 /// How many manifests one page of [`Inventory::images`] looks at, at the most.
 const PAGE_COUNT_MAX: usize = 4096;
@@ -53,6 +54,12 @@ pub struct Inventory {
 #[derive(Debug)]
 pub struct Storing {
     _shared: tokio::sync::OwnedRwLockReadGuard<()>,
+}
+
+/// The right to report that a manifest's bytes are gone: as long as it lives, no manifest is stored.
+#[derive(Debug)]
+pub struct Removing {
+    _alone: tokio::sync::OwnedRwLockWriteGuard<()>,
 }
 
 /// An image in a list.
@@ -220,6 +227,30 @@ impl Inventory {
     /// The blob was removed, or was damaged and set aside.
     pub fn blob_removed(&self, digest: &Digest) {
         self.model.remove_blob(digest);
+    }
+
+    /// Whether the store holds the blob, as far as it was reported.
+    pub fn has_blob(&self, digest: &Digest) -> bool {
+        self.model.blobs.get(key_of(digest)).is_held
+    }
+
+    /// Whether the store holds the manifest in the repository, as far as it was reported.
+    pub fn has_manifest(&self, repository: &Repository, digest: &Digest) -> bool {
+        let images = self.model.images.read();
+        let slot = images.find(repository, digest);
+        slot.and_then(|slot| images.row(slot)).is_some_and(|row| row.is_held)
+    }
+
+    /// The exclusive right to report removed manifests. While it lives, no manifest and no tag is stored, so a
+    /// report is never older than the store.
+    pub async fn removing(&self) -> Removing {
+        Removing { _alone: Arc::clone(&self.gate).write_owned().await }
+    }
+
+    /// The bytes of a manifest were damaged and set aside, for all repositories. Until they come back, no list
+    /// has it, and the blobs that it names stay.
+    pub fn manifest_removed(&self, _: &Removing, digest: &Digest) {
+        self.model.lose_manifest(digest);
     }
 
     /// Says that a blob of `size` bytes is on its way into the store, so that room is made ahead.

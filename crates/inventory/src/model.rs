@@ -128,6 +128,12 @@ impl Model {
         contents.blobs.iter().filter(is_orphan).cloned().collect()
     }
 
+    /// The bytes of a manifest were damaged and set aside.
+    pub(crate) fn lose_manifest(&self, digest: &Digest) {
+        self.images.write().lose(digest);
+        self.changed();
+    }
+
     /// Whether a repository has the manifest.
     pub(crate) fn has_copy(&self, digest: &Digest) -> bool {
         self.copies.get(key_of(digest)).count > 0
@@ -258,7 +264,7 @@ impl Model {
                         *count += 1;
                         let is_only_here = *count == self.children.get(child_key(number, child)).count;
                         let row = images.find_in(number, child).and_then(|slot| images.row(slot));
-                        ahead.extend(row.filter(|row| is_only_here && row.is_held));
+                        ahead.extend(row.filter(|row| is_only_here && (row.is_held || row.is_lost)));
                     }
                     for blob in &contents.blobs {
                         blobs.entry(&blob.digest).or_insert((blob, 0)).1 += 1;

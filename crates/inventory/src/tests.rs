@@ -1,6 +1,7 @@
 mod crash;
 mod eviction;
 mod limits;
+mod lost;
 mod pins;
 mod random;
 mod walking;

@@ -19,6 +19,7 @@ pub mod host_port;
 pub mod login;
 pub mod lru;
 pub mod pace;
+pub mod rate;
 pub mod realm;
 pub mod resume;
 pub mod retry;

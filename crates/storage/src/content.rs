@@ -147,10 +147,19 @@ impl OpenBlob {
         let mut start = 0;
         while start < self.size() {
             let end = self.size().min(start + HASH_TURN_BYTES);
-            hasher = Arc::clone(&self.source).hash(hasher, ByteRange { start, end }).await?;
+            hasher = self.hash(hasher, ByteRange { start, end }).await?;
             start = end;
         }
         Ok(hasher.finish())
+    }
+
+    /// Hashes the bytes of `range`, which ends at [`size`](Self::size) at the latest, in one job. Some MiB at
+    /// a time are sensible.
+    ///
+    /// # Errors
+    /// As [`digest`](Self::digest).
+    pub async fn hash(&self, hasher: Hasher, range: ByteRange) -> io::Result<Hasher> {
+        Arc::clone(&self.source).hash(hasher, range).await
     }
 
     /// The content as a file that can be sent without a copy. `None`: it is not in a file, or its file system

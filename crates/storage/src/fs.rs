@@ -20,6 +20,7 @@ mod file_source;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod inspection;
 mod jobs;
 mod layout;
 mod leftovers;

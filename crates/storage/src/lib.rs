@@ -18,6 +18,7 @@ mod error;
 mod extents;
 pub mod fs;
 mod growth;
+mod inspect;
 mod maintain;
 #[cfg(any(test, feature = "conformance"))]
 mod memory;
@@ -32,6 +33,7 @@ mod verified_manifest;
 pub use blob_store::{BlobEntry, BlobStore};
 pub use content::{OpenBlob, OpenFile, Validator};
 pub use error::{StoreError, StoreErrorKind, VerifyError};
+pub use inspect::{Inspect, Part};
 pub use maintain::{Maintain, Store};
 #[cfg(any(test, feature = "conformance"))]
 pub use memory::{MemoryStore, Operation};

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::blob_store::BlobStore;
 use crate::error::StoreError;
+use crate::inspect::Inspect;
 use crate::record_store::RecordStore;
 use crate::space::Space;
 use crate::usage::Usage;
@@ -36,6 +37,6 @@ pub trait Maintain: fmt::Debug + Send + Sync + 'static {
 }
 
 /// The whole contract of an engine.
-pub trait Store: BlobStore + RecordStore + Maintain {}
+pub trait Store: BlobStore + RecordStore + Maintain + Inspect {}
 
-impl<T: BlobStore + RecordStore + Maintain + ?Sized> Store for T {}
+impl<T: BlobStore + RecordStore + Maintain + Inspect + ?Sized> Store for T {}

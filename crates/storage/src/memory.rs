@@ -21,6 +21,7 @@ use crate::blob_store::{BlobEntry, BlobStore};
 use crate::content::{OpenBlob, Validator};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::growth::Growth;
+use crate::inspect::{Inspect, Part};
 use crate::maintain::Maintain;
 use crate::note::{self, NOTE_BYTES_MAX};
 use crate::record_store::{
@@ -201,6 +202,38 @@ impl Maintain for MemoryStore {
     async fn space(&self) -> Result<Option<Space>, StoreError> {
         let state = self.begin(Operation::Space)?;
         Ok(state.script.space(state.used()))
+    }
+}
+
+#[async_trait]
+impl Inspect for MemoryStore {
+    async fn digests(
+        &self,
+        part: Part,
+        after: Option<&Digest>,
+        count_max: usize,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let state = self.begin(Operation::Digests)?;
+        let mut digests: Vec<Digest> = match part {
+            Part::Blobs => state.blobs.keys().cloned().collect(),
+            Part::Manifests => state.manifests.keys().cloned().collect(),
+        };
+        digests.retain(|digest| after.is_none_or(|after| digest > after));
+        digests.sort_unstable();
+        digests.truncate(count_max);
+        Ok(digests)
+    }
+
+    async fn open_to_hash(&self, part: Part, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {
+        let state = self.begin(Operation::OpenToHash)?;
+        Ok(match part {
+            Part::Blobs => state.blobs.get(digest).map(|(blob, _)| blob.clone()),
+            Part::Manifests => state.manifests.get(digest).map(InMemory::verified),
+        })
+    }
+
+    async fn try_write(&self) -> Result<(), StoreError> {
+        self.begin(Operation::TryWrite).map(drop)
     }
 }
 

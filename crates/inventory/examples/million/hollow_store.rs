@@ -10,7 +10,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use oci::{Algorithm, Digest, MediaType, Repository, Tag};
 use policy::freshness::TagRecord;
 use storage::{
-    BlobEntry, BlobStore, HeldManifest, Maintain, ManifestEntry, OpenBlob, RecordStore, Space, Spool,
+    BlobEntry, BlobStore, HeldManifest, Inspect, Maintain, ManifestEntry, OpenBlob, Part, RecordStore, Space, Spool,
     StoreError, StoredList, StoredManifest, Usage, Validator, VerifiedManifest, VerifiedSpool,
 };
 
@@ -143,6 +143,21 @@ impl Maintain for HollowStore {
 
     async fn space(&self) -> Result<Option<Space>, StoreError> {
         Ok(None)
+    }
+}
+
+#[async_trait]
+impl Inspect for HollowStore {
+    async fn digests(&self, _: Part, _: Option<&Digest>, _: usize) -> Result<Vec<Digest>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn open_to_hash(&self, _: Part, _: &Digest) -> Result<Option<OpenBlob>, StoreError> {
+        Ok(None)
+    }
+
+    async fn try_write(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use super::blobs::put;
 use super::records::{manifest, media_type, repository};
 use super::{Engine, content, pieces, read};
 use crate::blob_store::BlobStore;
+use crate::inspect::{Inspect, Part};
 use crate::maintain::Maintain;
 use crate::record_store::RecordStore;
 use crate::usage::{Held, Usage};
@@ -16,6 +17,9 @@ pub(super) async fn run<E: Engine>(new_place: &impl Fn() -> E) {
     usage_outlives_the_store(new_place()).await;
     removal_disturbs_nobody(new_place()).await;
     entries_go_on_while_blobs_are_removed(new_place()).await;
+    digests_come_in_pages_and_in_order(new_place()).await;
+    content_is_hashed_past_the_caches(new_place()).await;
+    a_trial_write_leaves_nothing(new_place()).await;
 }
 
 fn held(bytes: u64, count: u64) -> Held {
@@ -127,4 +131,56 @@ async fn entries_go_on_while_blobs_are_removed<E: Engine>(place: E) {
     }
     assert_eq!(seen_count, blobs.len());
     assert_eq!(store.entries().count().await, 0);
+}
+
+async fn digests_come_in_pages_and_in_order<E: Engine>(place: E) {
+    let store = place.open();
+    assert!(store.digests(Part::Blobs, None, 10).await.unwrap().is_empty());
+    let mut blobs: Vec<_> = (1..40)
+        .map(|len| content(len, if len % 3 == 0 { Algorithm::Sha512 } else { Algorithm::Sha256 }))
+        .collect();
+    for (bytes, digest) in &blobs {
+        put(&store, bytes, digest).await;
+    }
+    let manifest = manifest(r#"{"schemaVersion":2}"#);
+    store.put_manifest(&repository("a"), &media_type("a/b"), &manifest).await.unwrap();
+    blobs.sort_by(|one, other| one.1.cmp(&other.1));
+    let expected: Vec<_> = blobs.iter().map(|(_, digest)| digest.clone()).collect();
+    for page_count in [1, 7, 39, 100] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.digests(Part::Blobs, after.as_ref(), page_count).await.unwrap();
+            found.extend(page.iter().cloned());
+            match page.last() {
+                Some(last) if page.len() == page_count => after = Some(last.clone()),
+                _ => break,
+            }
+        }
+        assert_eq!(found, expected, "{page_count} at a time");
+    }
+    let manifests = store.digests(Part::Manifests, None, 10).await.unwrap();
+    assert_eq!(manifests, [manifest.digest().clone()]);
+}
+
+async fn content_is_hashed_past_the_caches<E: Engine>(place: E) {
+    let store = place.open();
+    let (bytes, digest) = content(3_000_000, Algorithm::Sha256);
+    assert!(store.open_to_hash(Part::Blobs, &digest).await.unwrap().is_none());
+    put(&store, &bytes, &digest).await;
+    let blob = store.open_to_hash(Part::Blobs, &digest).await.unwrap().expect("it is stored");
+    assert_eq!((blob.size(), blob.digest(digest.algorithm()).await.unwrap()), (3_000_000, digest.clone()));
+    let manifest = manifest(r#"{"schemaVersion":2}"#);
+    store.put_manifest(&repository("a"), &media_type("a/b"), &manifest).await.unwrap();
+    let file = store.open_to_hash(Part::Manifests, manifest.digest()).await.unwrap().expect("it is stored");
+    assert_eq!(file.digest(Algorithm::Sha256).await.unwrap(), *manifest.digest());
+    assert!(store.open_to_hash(Part::Blobs, manifest.digest()).await.unwrap().is_none(), "it is no blob");
+    store.set_aside(&digest).await.unwrap();
+    assert!(store.open_to_hash(Part::Blobs, &digest).await.unwrap().is_none());
+}
+
+async fn a_trial_write_leaves_nothing<E: Engine>(place: E) {
+    let store = place.open();
+    store.take_stock().await;
+    store.try_write().await.unwrap();
+    assert_eq!(store.usage(), Usage::default());
 }

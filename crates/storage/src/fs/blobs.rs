@@ -134,6 +134,12 @@ impl FsStore {
         self.open_file(file, size)
     }
 
+    /// The content of a file of `size` bytes, which is to be hashed and leaves the page cache as it was.
+    pub(super) fn open_cold_file(&self, file: File, size: u64) -> OpenBlob {
+        let source = FileSource::new_cold(Arc::clone(&self.partial_files().access), file);
+        OpenBlob::verified(Arc::new(source), size)
+    }
+
     /// The verified content of a file of `size` bytes.
     pub(super) fn open_file(&self, file: File, size: u64) -> OpenBlob {
         let source = FileSource::new(Arc::clone(&self.partial_files().access), file);

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -175,6 +176,16 @@ impl Disk {
     /// Tells the kernel that a file will be read from front to back. Only a hint.
     pub(crate) fn expect_sequential_reads(&self, file: &File) {
         let _ = fs::fadvise(file, 0, None, Advice::Sequential);
+    }
+
+    /// Tells the kernel to read only the bytes that are asked for. Only a hint.
+    pub(crate) fn expect_random_reads(&self, file: &File) {
+        let _ = fs::fadvise(file, 0, None, Advice::Random);
+    }
+
+    /// Takes bytes out of the page cache that no other reader has in use. Only a hint.
+    pub(crate) fn drop_cached(&self, file: &File, offset: u64, len: u64) {
+        let _ = fs::fadvise(file, offset, NonZeroU64::new(len), Advice::DontNeed);
     }
 
     /// Writes all of `slices` at `offset`.

@@ -38,11 +38,18 @@ pub(crate) struct FileAccess {
 pub(crate) struct FileSource {
     access: Arc<FileAccess>,
     file: File,
+    /// Hashing leaves no bytes in the page cache that were not there before.
+    is_cold: bool,
 }
 
 impl FileSource {
     pub(crate) fn new(access: Arc<FileAccess>, file: File) -> Self {
-        Self { access, file }
+        Self { access, file, is_cold: false }
+    }
+
+    /// A file that is read only to hash it.
+    pub(crate) fn new_cold(access: Arc<FileAccess>, file: File) -> Self {
+        Self { access, file, is_cold: true }
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -74,7 +81,11 @@ impl FileSource {
         while offset < range.end {
             // At most a mebibyte.
             let len = (range.end - offset).min(HASH_READ_BYTES) as usize;
+            let was_cached = !self.is_cold || self.is_cached(offset, len);
             let bytes = self.read_blocking(offset, len)?;
+            if !was_cached {
+                self.access.disk.drop_cached(&self.file, offset, len as u64);
+            }
             if bytes.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

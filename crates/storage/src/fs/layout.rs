@@ -149,6 +149,11 @@ impl Layout {
         self.partials().join(partial_name(digest) + SIDECAR_SUFFIX)
     }
 
+    /// The parent of the directories with the manifests of an algorithm.
+    pub(crate) fn manifests_of(&self, algorithm: Algorithm) -> PathBuf {
+        self.root.join("manifests").join(algorithm.as_str())
+    }
+
     /// The parent of the directories with the blobs of an algorithm.
     pub(crate) fn blobs_of(&self, algorithm: Algorithm) -> PathBuf {
         self.root.join("blobs").join(algorithm.as_str())

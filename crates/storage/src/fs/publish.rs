@@ -54,6 +54,21 @@ pub(crate) fn written(
     published
 }
 
+/// Writes `pieces` to a temporary file and removes it again.
+pub(crate) fn trial(
+    root: &Root,
+    temporary: &Path,
+    pieces: &[Bytes],
+    durability: Durability,
+) -> Result<(), StoreError> {
+    let written = write_temporary(root, temporary, durability, |file, temporary| {
+        let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        root.disk().write_all(file, temporary, &mut slices, 0)
+    });
+    let removed = root.unlink(temporary);
+    written.and(removed)
+}
+
 /// Publishes the file `source` of `len` durable bytes as `target`. The name survives a power loss once the
 /// caller has synced its directory.
 pub(crate) fn durable_file(root: &Root, source: &Path, target: &Path, len: u64) -> Result<(), StoreError> {

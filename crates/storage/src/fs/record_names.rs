@@ -67,7 +67,7 @@ impl FsStore {
     }
 
     /// The first `count` values after `after` that names in a directory stand for, in their order.
-    fn first_names<T: Ord>(
+    pub(super) fn first_names<T: Ord>(
         &self,
         directory: &Path,
         after: Option<&T>,

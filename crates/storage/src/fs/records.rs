@@ -102,8 +102,12 @@ impl RecordStore for FsStore {
     }
 
     async fn set_aside_manifest(&self, digest: &Digest) -> Result<(), StoreError> {
-        let path = self.root().layout().manifest(digest);
-        self.run(Sort::Write, move |store| store.set_aside_blocking(&path)).await
+        let digest = digest.clone();
+        let set_aside = move |store: &Self| {
+            let path = store.root().layout().manifest(&digest);
+            store.manifest_cache().change_shared(|(_, of)| *of == digest, || store.set_aside_blocking(&path))
+        };
+        self.run(Sort::Write, set_aside).await
     }
 
     async fn remove_manifest(&self, repository: &Repository, digest: &Digest) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@ mod damage;
 mod durability;
 mod eviction;
 mod faults;
+mod inspection;
 mod kept_open;
 mod manifests;
 mod removal;

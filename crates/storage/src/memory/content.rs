@@ -10,7 +10,7 @@ use bytes::Bytes;
 use oci::{ByteRange, Digest, Hasher};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::content::{ReadAt, Validator};
+use crate::content::{OpenBlob, ReadAt, Validator};
 use crate::error::StoreError;
 use crate::extents::Extents;
 use crate::growth::Growth;
@@ -29,6 +29,13 @@ impl InMemory {
     /// An empty spool.
     pub(super) fn spool(wanted: &Digest) -> (Arc<Spool>, Arc<Self>, Arc<Growth>) {
         Self::default().spool_of(wanted, Growth::new(Extents::default(), None))
+    }
+
+    /// Verified content.
+    pub(super) fn verified(bytes: &Bytes) -> OpenBlob {
+        let content = Self::default();
+        content.pieces.insert_all(0, std::slice::from_ref(bytes));
+        OpenBlob::verified(Arc::new(content), bytes.len() as u64)
     }
 
     /// Whether the bytes were deleted.

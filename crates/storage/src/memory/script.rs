@@ -37,6 +37,9 @@ pub enum Operation {
     Note,
     PutNote,
     Space,
+    Digests,
+    OpenToHash,
+    TryWrite,
 }
 
 /// The orders of a test.
