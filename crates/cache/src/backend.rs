@@ -5,7 +5,7 @@ use std::sync::Arc;
 use budget::Memory;
 use inventory::Inventory;
 use oci::{Digest, Page, RangeRequest, RangeSet, Reference, Repository};
-use storage::{BlobStore, RecordStore};
+use storage::{BlobStore, RecordStore, Store};
 use telemetry::RegistryMetrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +21,7 @@ use crate::manifests::Manifests;
 use crate::named_blobs::NamedBlobs;
 use crate::permits::{Bounds, Permits};
 use crate::pull_ranges::BlobParts;
+use crate::scrub::{ScrubPace, ScrubReport, ScrubState, Scrubber};
 use crate::served_store::ServedStore;
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -115,6 +116,37 @@ impl Backend {
     /// capacity changes.
     pub fn bounds(&self) -> &Bounds {
         &self.tables.bounds
+    }
+
+    /// The scrubber of the store that this backend serves.
+    pub fn scrubber(self: &Arc<Self>, store: Arc<dyn Store>, pace: ScrubPace) -> Arc<Scrubber> {
+        Scrubber::new(self, store, pace)
+    }
+
+    /// Where the scrub of the store stands.
+    pub fn scrub_report(&self) -> ScrubReport {
+        self.tables.scrub.report()
+    }
+
+    /// Whether the registry is configured offline.
+    pub fn is_offline(&self) -> bool {
+        self.shared.settings.tags.offline
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn scrub_state(&self) -> &Arc<ScrubState> {
+        &self.tables.scrub
+    }
+
+    pub(crate) fn blobs(&self) -> &Arc<Blobs> {
+        &self.blobs
+    }
+
+    pub(crate) fn manifests(&self) -> &Arc<Manifests> {
+        &self.manifests
     }
 
     /// The registry's name, as configured.

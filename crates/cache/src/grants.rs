@@ -149,7 +149,10 @@ impl Grants {
                 records.remove_link(repository, digest).await
             }
             (Content::Manifest, Err(error)) if self.revokes(error) => {
-                records.remove_manifest(repository, digest).await
+                let leaving = self.shared.inventory.leaving(repository, digest).await;
+                records.remove_manifest(repository, digest).await?;
+                self.shared.inventory.manifest_forgotten(leaving);
+                Ok(())
             }
             _ => Ok(()),
         }

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use crate::fill::table::FillTable;
 use crate::manifests::stored::StoredManifests;
 use crate::permits::Bounds;
+use crate::scrub::ScrubState;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stored_blobs::StoredBlobs;
@@ -31,6 +32,8 @@ pub(crate) struct StoreTables {
     pub(crate) bounds: Bounds,
     /// One permit for each blob that may be warmed at a time.
     pub(crate) warm_turns: Arc<Semaphore>,
+    /// Where the scrub of the store stands.
+    pub(crate) scrub: Arc<ScrubState>,
 }
 
 impl StoreTables {
@@ -48,6 +51,7 @@ impl StoreTables {
             words: Arc::new(TagWords::new(Arc::clone(shared))),
             bounds: Bounds::new(settings.waiting_count_max, settings.asking_count_max),
             warm_turns: Arc::new(Semaphore::new(WARM_COUNT_MAX)),
+            scrub: Arc::default(),
         }
     }
 }

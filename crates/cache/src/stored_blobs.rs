@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use inventory::Inventory;
 use oci::Digest;
-use storage::{OpenBlob, StoreError, VerifiedSpool};
+use storage::{BlobStore, OpenBlob, StoreError, VerifiedSpool};
 use tracing::warn;
 
 use crate::flight::Flights;
@@ -26,10 +27,16 @@ impl StoredBlobs {
 
     /// The stored blob, whose bytes may not be verified yet. A failure of the store counts as a missing blob.
     pub(crate) async fn open(&self, digest: &Digest) -> Option<OpenBlob> {
-        self.shared.blobs.open(digest).await.unwrap_or_else(|error| {
-            self.shared.store_failed(&error);
-            None
-        })
+        match self.shared.blobs.open(digest).await {
+            Ok(Some(blob)) => return Some(blob),
+            // The store quarantines some damaged files by itself, and an operator may remove others.
+            Ok(None) if self.shared.inventory.has_blob(digest) => {
+                report_removed(&*self.shared.blobs, &self.shared.inventory, digest).await;
+            }
+            Ok(None) => {}
+            Err(error) => self.shared.store_failed(&error),
+        }
+        None
     }
 
     /// Whether the blob's bytes are known to be right; does not read them.
@@ -55,9 +62,8 @@ impl StoredBlobs {
             Ok(true) => return true,
             Ok(false) => {
                 warn!(registry = %self.shared.name, %digest, "a stored blob is damaged; quarantining it");
-                match self.shared.blobs.set_aside(digest).await {
-                    Ok(()) => self.shared.inventory.blob_removed(digest),
-                    Err(error) => self.shared.store_failed(&error),
+                if let Err(error) = set_aside(&*self.shared.blobs, &self.shared.inventory, digest).await {
+                    self.shared.store_failed(&error);
                 }
             }
             // The file may be readable later, so it stays.
@@ -76,5 +82,28 @@ impl StoredBlobs {
         }
         self.shared.inventory.blob_stored(digest);
         Ok(())
+    }
+}
+
+/// Moves a damaged blob out of the store, and takes it off the inventory.
+///
+/// # Errors
+/// Store errors: the blob may still be there.
+pub(crate) async fn set_aside(
+    blobs: &dyn BlobStore,
+    inventory: &Inventory,
+    digest: &Digest,
+) -> Result<(), StoreError> {
+    blobs.set_aside(digest).await?;
+    report_removed(blobs, inventory, digest).await;
+    Ok(())
+}
+
+/// Takes a blob that is gone off the inventory. If it has just come back, this report may be the later one, so
+/// the store has the last word.
+async fn report_removed(blobs: &dyn BlobStore, inventory: &Inventory, digest: &Digest) {
+    inventory.blob_removed(digest);
+    if blobs.open(digest).await.is_ok_and(|found| found.is_some()) {
+        inventory.blob_stored(digest);
     }
 }

@@ -18,7 +18,7 @@ use crate::clock::{Clock, Seconds, to_system_time};
 use crate::contents::Contents;
 use crate::failure::Failure;
 use crate::hold::Hold;
-use crate::images::{Oldest, Slot};
+use crate::images::{Oldest, Row, Slot};
 use crate::model::Model;
 use crate::notes::pins::{NAMES, PinList};
 use crate::room::{Announced, CommonRoom, Room, Share};
@@ -60,6 +60,14 @@ pub struct Storing {
 #[derive(Debug)]
 pub struct Removing {
     _alone: tokio::sync::OwnedRwLockWriteGuard<()>,
+}
+
+/// A manifest whose record is about to be removed.
+#[derive(Debug)]
+pub struct Leaving {
+    row: Option<Row>,
+    contents: Contents,
+    _removing: Removing,
 }
 
 /// An image in a list.
@@ -251,6 +259,26 @@ impl Inventory {
     /// has it, and the blobs that it names stay.
     pub fn manifest_removed(&self, _: &Removing, digest: &Digest) {
         self.model.lose_manifest(digest);
+    }
+
+    /// Prepares the report that a repository's record of a manifest was removed: reads what the manifest names.
+    /// Nothing is stored until the report, or until the answer is dropped.
+    pub async fn leaving(&self, repository: &Repository, digest: &Digest) -> Leaving {
+        let removing = self.removing().await;
+        let slot = self.model.images.read().find(repository, digest);
+        let row = slot.and_then(|slot| self.model.images.read().row(slot));
+        // The counts of what an unreadable manifest names stay as they are until the next start.
+        let contents = self.contents(repository, digest).await.ok().flatten().unwrap_or_default();
+        Leaving { row, contents, _removing: removing }
+    }
+
+    /// The record of a manifest was removed. Blobs that nothing else names become orphans.
+    pub fn manifest_forgotten(&self, leaving: Leaving) {
+        let Some(row) = leaving.row else { return };
+        let now = self.clock.now();
+        for blob in self.model.remove_manifest(&row, &leaving.contents) {
+            self.model.orphans.lock().add(blob.digest, now);
+        }
     }
 
     /// Says that a blob of `size` bytes is on its way into the store, so that room is made ahead.

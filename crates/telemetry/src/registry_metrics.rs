@@ -74,6 +74,16 @@ metrics! {
             => verify_failures: Counter = Counter::default();
         "quarantined", "Stored objects found damaged and set aside"
             => quarantined: Counter = Counter::default();
+        "scrubbed", "Bytes of stored content that the scrub hashed", in Bytes
+            => scrubbed_bytes: Counter = Counter::default();
+        "scrub_damaged", "Stored objects that the scrub found damaged"
+            => scrub_damaged: Counter = Counter::default();
+        "scrub_healed", "Damaged objects that were fetched again after the scrub found them"
+            => scrub_healed: Counter = Counter::default();
+        "scrub_round", "Bytes that the current round of the scrub has hashed", in Bytes
+            => scrub_round: SampledGauge = SampledGauge::default();
+        "scrub_end_timestamp", "Time at which the last whole round of the scrub ended, in seconds since 1970", in Seconds
+            => scrub_end: SampledGauge = SampledGauge::default();
         "store_failures", "Failed calls to the storage, by call"
             => store_failures: Counters<ByCall> = Counters::new();
         "stored", "Bytes in the store, by kind", in Bytes
@@ -202,6 +212,33 @@ impl RegistryMetrics {
     /// Counts a stored object that was found damaged and set aside.
     pub fn quarantined(&self) {
         self.quarantined.inc();
+    }
+
+    /// Counts bytes that the scrub hashed.
+    pub fn scrubbed_bytes(&self, count: u64) {
+        self.scrubbed_bytes.inc_by(count);
+    }
+
+    /// Counts a stored object that the scrub found damaged.
+    pub fn scrub_damaged(&self) {
+        self.scrub_damaged.inc();
+    }
+
+    /// Counts a damaged object that was fetched again.
+    pub fn scrub_healed(&self) {
+        self.scrub_healed.inc();
+    }
+
+    /// Sets the sources of the bytes that the current round of the scrub has hashed, and of the time in
+    /// seconds since 1970 at which the last whole round ended. A series exists while its source returns a
+    /// value.
+    pub fn look_up_scrub(
+        &self,
+        round_bytes: impl Fn() -> Option<u64> + Send + Sync + 'static,
+        end_seconds: impl Fn() -> Option<u64> + Send + Sync + 'static,
+    ) {
+        self.scrub_round.set_source(round_bytes);
+        self.scrub_end.set_source(end_seconds);
     }
 
     /// Counts a failed call to the storage.

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use inventory::Inventory;
 use oci::{Digest, MediaType, Repository};
-use storage::{HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, OpenBlob, StoredManifest, VerifiedManifest};
+use storage::{
+    HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, OpenBlob, RecordStore, StoreError, StoredManifest,
+    VerifiedManifest,
+};
 use tracing::warn;
 
 use crate::flight::Flights;
@@ -30,10 +34,18 @@ impl StoredManifests {
         repository: &Repository,
         digest: &Digest,
     ) -> Option<HeldManifest> {
-        let found = self.shared.records.manifest(repository, digest).await.unwrap_or_else(|error| {
-            self.shared.store_failed(&error);
-            None
-        })?;
+        let found = match self.shared.records.manifest(repository, digest).await {
+            Ok(Some(found)) => found,
+            Ok(None) if self.shared.inventory.has_manifest(repository, digest) => {
+                self.report_removed(repository, digest).await;
+                return None;
+            }
+            Ok(None) => return None,
+            Err(error) => {
+                self.shared.store_failed(&error);
+                return None;
+            }
+        };
         match &found {
             HeldManifest::File { file, .. } if !self.is_right(digest, file).await => None,
             HeldManifest::File { .. } | HeldManifest::Whole(_) => Some(found),
@@ -91,7 +103,8 @@ impl StoredManifests {
             Ok(false) if self.is_signed(digest, file).await => return true,
             Ok(false) => {
                 warn!(registry = %self.shared.name, %digest, "a stored manifest is damaged; quarantining it");
-                if let Err(error) = self.shared.records.set_aside_manifest(digest).await {
+                let set_aside = set_aside(&*self.shared.records, &self.shared.inventory, digest).await;
+                if let Err(error) = set_aside {
                     self.shared.store_failed(&error);
                 }
             }
@@ -100,4 +113,30 @@ impl StoredManifests {
         }
         false
     }
+
+    /// Takes a manifest off the inventory, unless it has come back: the store quarantines some damaged files by
+    /// itself.
+    async fn report_removed(&self, repository: &Repository, digest: &Digest) {
+        let removing = self.shared.inventory.removing().await;
+        match self.shared.records.manifest(repository, digest).await {
+            Ok(Some(_)) => {}
+            Ok(None) => self.shared.inventory.manifest_removed(&removing, digest),
+            Err(error) => self.shared.store_failed(&error),
+        }
+    }
+}
+
+/// Moves the damaged bytes of a manifest out of the store, and takes it off the inventory.
+///
+/// # Errors
+/// Store errors: the bytes may still be there.
+pub(crate) async fn set_aside(
+    records: &dyn RecordStore,
+    inventory: &Inventory,
+    digest: &Digest,
+) -> Result<(), StoreError> {
+    let removing = inventory.removing().await;
+    records.set_aside_manifest(digest).await?;
+    inventory.manifest_removed(&removing, digest);
+    Ok(())
 }

@@ -22,6 +22,7 @@ mod read_ahead;
 mod resume;
 mod room;
 mod room_simulation;
+mod scrub;
 mod sharing;
 mod simulation;
 mod store_faults;

@@ -85,3 +85,21 @@ async fn a_repository_that_needs_a_blob_is_found() {
     place.inventory.blob_removed(&orphan);
     assert!(!place.inventory.has_blob(&orphan));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_manifest_whose_grant_was_taken_away_leaves_orphans_and_no_image() {
+    let (place, _) = Place::in_memory().await;
+    let digest = place.image("app", &[("layer", 100), ("shared", 10)]).await;
+    place.image("other", &[("shared", 10)]).await;
+    let leaving = place.inventory.leaving(&repository("app"), &digest).await;
+    place.store.remove_manifest(&repository("app"), &digest).await.unwrap();
+    place.inventory.manifest_forgotten(leaving);
+    assert_eq!(place.list().iter().map(|image| image.repository.as_str()).collect::<Vec<_>>(), ["other"]);
+    place.check().await;
+    pass(700).await;
+    place.inventory.manifest_used(&repository("other"), &place.list()[0].digest);
+    place.evict(u64::MAX).await;
+    assert!(!place.has_blob(&Digest::of(Algorithm::Sha256, &bytes("layer", 100))).await);
+    assert!(place.has_blob(&Digest::of(Algorithm::Sha256, &bytes("shared", 10))).await);
+    place.check().await;
+}

@@ -1,0 +1,116 @@
+//! Fetches damaged content again that a held image needs. A client that meets a missing blob would fetch it
+//! too; the scrub does so before the upstream is needed and away.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oci::{Digest, Repository};
+use storage::Part;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::Scrubber;
+use super::note::Note;
+use crate::backend::Backend;
+use crate::fill::Fill;
+
+/// Damaged digests of one round that are fetched again. Clients fetch the others.
+const DAMAGED_COUNT_MAX: usize = 4096;
+
+/// The pause between two looks whether a fetched blob is stored.
+const STORE_WAIT: Duration = Duration::from_millis(20);
+
+/// The damaged content of a round.
+#[derive(Debug, Default)]
+pub(super) struct Damaged {
+    waiting: Vec<(Part, Digest)>,
+    seen_count: usize,
+}
+
+impl Damaged {
+    pub(super) fn add(&mut self, part: Part, digest: &Digest) {
+        if self.seen_count < DAMAGED_COUNT_MAX {
+            self.seen_count += 1;
+            self.waiting.push((part, digest.clone()));
+        }
+    }
+}
+
+impl Scrubber {
+    /// Fetches what was found damaged since the last call, one after the other, each once.
+    pub(super) async fn heal(&self, note: &mut Note, damaged: &mut Damaged, cancel: &CancellationToken) {
+        let waiting = std::mem::take(&mut damaged.waiting);
+        let Some(backend) = self.backend.read().upgrade().filter(|backend| !backend.is_offline()) else {
+            return;
+        };
+        // Manifests first: a manifest that is back tells which blobs are needed.
+        for (_, digest) in waiting.iter().filter(|(part, _)| *part == Part::Manifests) {
+            let Some(repository) = self.inventory.repository_with(digest) else { continue };
+            self.heal_one(note, &backend, Part::Manifests, &repository, digest, cancel).await;
+        }
+        let blobs: HashSet<Digest> = waiting
+            .into_iter()
+            .filter(|(part, _)| *part == Part::Blobs)
+            .map(|(_, digest)| digest)
+            .collect();
+        if blobs.is_empty() {
+            return;
+        }
+        for (digest, repository) in self.inventory.repositories_needing(&blobs).await {
+            self.heal_one(note, &backend, Part::Blobs, &repository, &digest, cancel).await;
+        }
+    }
+
+    async fn heal_one(
+        &self,
+        note: &mut Note,
+        backend: &Arc<Backend>,
+        part: Part,
+        repository: &Repository,
+        digest: &Digest,
+        cancel: &CancellationToken,
+    ) {
+        let heal = async {
+            match part {
+                Part::Manifests => backend.heal_manifest(repository, digest).await,
+                Part::Blobs => backend.heal_blob(repository, digest).await,
+            }
+        };
+        if cancel.run_until_cancelled(heal).await != Some(true) {
+            let registry = &self.registry;
+            warn!(%registry, %repository, %digest, "damaged content was not fetched again; the next pull tries");
+            return;
+        }
+        if let Some(round) = &mut note.round {
+            round.counts.healed += 1;
+        }
+        self.metrics.scrub_healed();
+        info!(registry = %self.registry, %repository, %digest, "damaged content was fetched again");
+    }
+}
+
+impl Backend {
+    /// Fetches a manifest that is not stored. Returns whether it is now.
+    async fn heal_manifest(&self, repository: &Repository, digest: &Digest) -> bool {
+        let fetched = self.manifests().fetch(repository, digest, None).await;
+        fetched.is_ok() && self.manifests().stored().find(repository, digest).await.is_some()
+    }
+
+    /// Fetches a blob that is not stored, as a fill without a client, which gives way to clients. Returns
+    /// whether it is stored now.
+    async fn heal_blob(&self, repository: &Repository, digest: &Digest) -> bool {
+        let blobs = self.blobs();
+        let transfer = blobs.transfer(repository, digest);
+        let joined = blobs.fills.join_or_start(digest, repository, |writer| transfer.spawn(writer, None));
+        let fill = Arc::clone(&joined.fill);
+        drop(joined);
+        fill.ended().await;
+        // The fill leaves the table once its bytes are stored.
+        let is_same = |other: Arc<Fill>| Arc::ptr_eq(&other, &fill);
+        while blobs.fills.get(digest).is_some_and(is_same) {
+            tokio::time::sleep(STORE_WAIT).await;
+        }
+        blobs.stored.open(digest).await.is_some()
+    }
+}
