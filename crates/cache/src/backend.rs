@@ -5,7 +5,7 @@ use std::sync::Arc;
 use budget::Memory;
 use inventory::Inventory;
 use oci::{Digest, Page, RangeRequest, RangeSet, Reference, Repository};
-use storage::{BlobStore, RecordStore, Store};
+use storage::{BlobStore, RecordStore};
 use telemetry::RegistryMetrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,10 +21,11 @@ use crate::manifests::Manifests;
 use crate::named_blobs::NamedBlobs;
 use crate::permits::{Bounds, Permits};
 use crate::pull_ranges::BlobParts;
-use crate::scrub::{ScrubPace, ScrubReport, ScrubState, Scrubber};
+use crate::scrub_state::{ScrubReport, ScrubState};
 use crate::served_store::ServedStore;
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::store_health::StoreHealth;
 use crate::store_tables::StoreTables;
 use crate::tags::Tags;
 
@@ -118,14 +119,14 @@ impl Backend {
         &self.tables.bounds
     }
 
-    /// The scrubber of the store that this backend serves.
-    pub fn scrubber(self: &Arc<Self>, store: Arc<dyn Store>, pace: ScrubPace) -> Arc<Scrubber> {
-        Scrubber::new(self, store, pace)
-    }
-
     /// Where the scrub of the store stands.
     pub fn scrub_report(&self) -> ScrubReport {
         self.tables.scrub.report()
+    }
+
+    /// Whether the store can be written.
+    pub fn store_health(&self) -> &Arc<StoreHealth> {
+        &self.tables.health
     }
 
     /// Whether the registry is configured offline.

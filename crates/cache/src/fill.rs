@@ -184,8 +184,7 @@ impl Fill {
 
     /// Waits until it has ended, with or without success.
     pub(crate) async fn ended(&self) {
-        let is_over =
-            |progress: &Progress| matches!(progress.phase, Phase::Verified | Phase::Failed(_));
+        let is_over = |progress: &Progress| matches!(progress.phase, Phase::Verified | Phase::Failed(_));
         // The sender lives in this fill.
         let _ = self.watch().wait_for(is_over).await;
     }

@@ -8,7 +8,6 @@
 mod heal;
 mod note;
 mod round;
-mod state;
 
 use std::num::NonZeroU64;
 use std::sync::{Arc, Weak};
@@ -25,9 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::backend::Backend;
+use crate::scrub_state::ScrubState;
 use note::Note;
-pub(crate) use state::ScrubState;
-pub use state::ScrubReport;
 
 /// So often a scrub that waits for the inventory looks at it.
 const INVENTORY_WAIT: Duration = Duration::from_secs(1);
@@ -114,7 +112,7 @@ enum Pause {
 
 impl Scrubber {
     /// The scrubber of the store that `backend` serves.
-    pub(crate) fn new(backend: &Arc<Backend>, store: Arc<dyn Store>, pace: ScrubPace) -> Arc<Self> {
+    pub fn new(backend: &Arc<Backend>, store: Arc<dyn Store>, pace: ScrubPace) -> Arc<Self> {
         let shared = backend.shared();
         backend.scrub_state().tell(&shared.metrics);
         Arc::new(Self {
@@ -137,16 +135,16 @@ impl Scrubber {
     /// Scrubs until `cancel`, and notes where it stands.
     pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
         let mut note = self.read_note(&cancel).await;
-        self.state.show(&note);
+        self.state.show(note.report());
         while self.wait_for_turn(&note, &cancel).await {
             if note.round.is_none() {
                 note.begin((self.wall_clock)());
                 tracing::info!(registry = %self.registry, "a scrub of the store begins");
             }
-            self.state.show(&note);
+            self.state.show(note.report());
             let gone_on = self.go_on(&mut note, &cancel).await;
             self.write_note(&note).await;
-            self.state.show(&note);
+            self.state.show(note.report());
             match gone_on {
                 Err(Pause::Stopped) => break,
                 Err(Pause::Failed) => self.sleep(round::FAILURE_PAUSE, &cancel).await,

@@ -8,9 +8,10 @@ use tokio::sync::Semaphore;
 use crate::fill::table::FillTable;
 use crate::manifests::stored::StoredManifests;
 use crate::permits::Bounds;
-use crate::scrub::ScrubState;
+use crate::scrub_state::ScrubState;
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::store_health::StoreHealth;
 use crate::stored_blobs::StoredBlobs;
 use crate::tags::words::TagWords;
 
@@ -34,6 +35,8 @@ pub(crate) struct StoreTables {
     pub(crate) warm_turns: Arc<Semaphore>,
     /// Where the scrub of the store stands.
     pub(crate) scrub: Arc<ScrubState>,
+    /// Whether the store can be written.
+    pub(crate) health: Arc<StoreHealth>,
 }
 
 impl StoreTables {
@@ -52,6 +55,7 @@ impl StoreTables {
             bounds: Bounds::new(settings.waiting_count_max, settings.asking_count_max),
             warm_turns: Arc::new(Semaphore::new(WARM_COUNT_MAX)),
             scrub: Arc::default(),
+            health: Arc::default(),
         }
     }
 }

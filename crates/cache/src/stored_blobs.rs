@@ -99,8 +99,8 @@ pub(crate) async fn set_aside(
     Ok(())
 }
 
-/// Takes a blob that is gone off the inventory. If it has just come back, this report may be the later one, so
-/// the store has the last word.
+/// Takes a blob that is gone off the inventory. If it has just come back, this report may be the later one,
+/// so the store has the last word.
 async fn report_removed(blobs: &dyn BlobStore, inventory: &Inventory, digest: &Digest) {
     inventory.blob_removed(digest);
     if blobs.open(digest).await.is_ok_and(|found| found.is_some()) {

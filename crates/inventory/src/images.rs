@@ -220,9 +220,10 @@ impl Images {
     /// Notes that the lost bytes of a manifest are back, which all repositories share.
     fn regain(&mut self, digest: &Digest) {
         let short = ShortDigest::of(digest).0;
-        let lost = self.entries.iter_mut().filter(|entry| {
-            entry.repository != NONE && entry.digest == short && entry.flags & LOST != 0
-        });
+        let lost = self
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.repository != NONE && entry.digest == short && entry.flags & LOST != 0);
         for entry in lost {
             entry.flags = entry.flags & !LOST | HELD;
             self.held_count += 1;
@@ -232,9 +233,10 @@ impl Images {
     /// Notes that the bytes of a manifest were damaged and set aside, in all repositories.
     pub(crate) fn lose(&mut self, digest: &Digest) {
         let short = ShortDigest::of(digest).0;
-        let held = self.entries.iter_mut().filter(|entry| {
-            entry.repository != NONE && entry.digest == short && entry.flags & HELD != 0
-        });
+        let held = self
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.repository != NONE && entry.digest == short && entry.flags & HELD != 0);
         let mut count = 0;
         for entry in held {
             entry.flags = entry.flags & !HELD | LOST;

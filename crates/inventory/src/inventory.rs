@@ -249,20 +249,20 @@ impl Inventory {
         slot.and_then(|slot| images.row(slot)).is_some_and(|row| row.is_held)
     }
 
-    /// The exclusive right to report removed manifests. While it lives, no manifest and no tag is stored, so a
-    /// report is never older than the store.
+    /// The exclusive right to report removed manifests. While it lives, no manifest and no tag is stored, so
+    /// a report is never older than the store.
     pub async fn removing(&self) -> Removing {
         Removing { _alone: Arc::clone(&self.gate).write_owned().await }
     }
 
-    /// The bytes of a manifest were damaged and set aside, for all repositories. Until they come back, no list
-    /// has it, and the blobs that it names stay.
+    /// The bytes of a manifest were damaged and set aside, for all repositories. Until they come back, no
+    /// list has it, and the blobs that it names stay.
     pub fn manifest_removed(&self, _: &Removing, digest: &Digest) {
         self.model.lose_manifest(digest);
     }
 
-    /// Prepares the report that a repository's record of a manifest was removed: reads what the manifest names.
-    /// Nothing is stored until the report, or until the answer is dropped.
+    /// Prepares the report that a repository's record of a manifest was removed: reads what the manifest
+    /// names. Nothing is stored until the report, or until the answer is dropped.
     pub async fn leaving(&self, repository: &Repository, digest: &Digest) -> Leaving {
         let removing = self.removing().await;
         let slot = self.model.images.read().find(repository, digest);

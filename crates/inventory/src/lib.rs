@@ -36,9 +36,7 @@ pub use contents::{Contents, NamedBlob};
 pub use eviction::Freed;
 pub use failure::Failure;
 pub use hold::Hold;
-pub use inventory::{
-    ImageCursor, ImageEntry, ImagePage, Inventory, Leaving, PinError, Removing, Storing,
-};
+pub use inventory::{ImageCursor, ImageEntry, ImagePage, Inventory, Leaving, PinError, Removing, Storing};
 pub use keeper::{Keeper, PurgeError};
 pub use policy::eviction::Reason;
 pub use room::Announced;

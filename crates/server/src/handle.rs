@@ -59,7 +59,7 @@ impl Public {
         clock: &Arc<Clock>,
     ) -> Response<Outgoing> {
         let (head, body) = request.into_parts();
-        if let Some(answer) = health::answer(&head, &self.shutdown) {
+        if let Some(answer) = health::answer(&head, &self.shutdown, &self.current.peek()) {
             self.metrics.unrouted(Answered::Health, answer.status().as_u16());
             return answer.into_response(&head.method, None);
         }
@@ -103,7 +103,7 @@ impl Public {
         clock: &Arc<Clock>,
     ) -> Response<Outgoing> {
         let (head, _body) = request.into_parts();
-        if let Some(answer) = health::answer(&head, &self.shutdown) {
+        if let Some(answer) = health::answer(&head, &self.shutdown, &self.current.peek()) {
             self.metrics.unrouted(Answered::Health, answer.status().as_u16());
             return answer.closing().into_response(&head.method, None);
         }

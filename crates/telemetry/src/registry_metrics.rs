@@ -74,6 +74,8 @@ metrics! {
             => verify_failures: Counter = Counter::default();
         "quarantined", "Stored objects found damaged and set aside"
             => quarantined: Counter = Counter::default();
+        "store_writable", "Whether the store can be written: 1 yes, 0 no"
+            => store_writable: OptionalGauge = OptionalGauge::new();
         "scrubbed", "Bytes of stored content that the scrub hashed", in Bytes
             => scrubbed_bytes: Counter = Counter::default();
         "scrub_damaged", "Stored objects that the scrub found damaged"
@@ -212,6 +214,11 @@ impl RegistryMetrics {
     /// Counts a stored object that was found damaged and set aside.
     pub fn quarantined(&self) {
         self.quarantined.inc();
+    }
+
+    /// Sets whether the store can be written.
+    pub fn store_writable(&self, is_writable: bool) {
+        self.store_writable.set(is_writable.into());
     }
 
     /// Counts bytes that the scrub hashed.

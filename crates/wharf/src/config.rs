@@ -38,6 +38,7 @@ mod warm;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use cache::ScrubSettings;
 use policy::capacity::{Capacity, Wanted};
 use policy::eviction::CommonLimits;
 use policy::host::{RoutingTable, TableError};
@@ -78,6 +79,8 @@ pub(crate) struct Config {
     pub(crate) body_bytes_max: u64,
     /// The room of all stores together.
     pub(crate) room: CommonLimits,
+    /// When the stores are scrubbed.
+    pub(crate) scrub: ScrubSettings,
     /// The domain whose subdomains are virtual hosts.
     pub(crate) domain: Option<String>,
     /// Holds indices into `registries`.
@@ -223,6 +226,7 @@ fn read<'a>(
     let storage_root = process::read_storage_root(reader, &tables.storage);
     let room = process::read_room(reader, &tables.storage);
     let warm = warm::read(reader, &tables.warm);
+    let scrub = process::read_scrub(reader, &tables.storage);
     registry::check_defaults(reader, &tables.defaults);
 
     let mut claims = Claims::default();
@@ -255,6 +259,7 @@ fn read<'a>(
         domain: server.domain.clone(),
         body_bytes_max: server.body_bytes_max as u64,
         room,
+        scrub,
         wanted: server.wanted,
         server: waits::outlast(server.settings(), &registries),
         admin,

@@ -188,6 +188,7 @@ impl RegistrySet {
         let keepers = self.served.values().map(|served| Arc::clone(&served.keeper)).collect();
         self.shared.common_keeper.set_keepers(keepers);
         self.shared.common_keeper.set_limits(config.room);
+        self.shared.scrub.set(config.scrub);
         *self.names.lock() = self.served.keys().cloned().collect();
         for (_, served) in before {
             self.retire(served);

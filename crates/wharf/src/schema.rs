@@ -19,6 +19,7 @@ const PROXY: &str = r"(?:https?|socks5h?)://[^\s]+";
 /// Only a shell expands `~`.
 const PATH: &str = r"[^~].*";
 const TIME: &str = r"(?:[0-9]+(?:ms|s|m|h|d))+";
+const RATE: &str = r"[0-9]+(?:\.[0-9]{1,3})? ?(?:[kKMGTP]?B|[KMGTP]iB)(?: ?/s)?";
 const SIZE: &str = r"[0-9]+(?:\.[0-9]{1,3})? ?(?:[kKMGTP]?B|[KMGTP]iB)|(?:[1-9][0-9]?|100) ?%";
 const IMAGES: &str = r"[A-Za-z0-9/._*?-]+(?::[A-Za-z0-9._*?-]+)?";
 const TIME_BUT_ZERO: &str = r"(?:0+(?:ms|s|m|h|d))*0*[1-9][0-9]*(?:ms|s|m|h|d)(?:[0-9]+(?:ms|s|m|h|d))*";
@@ -119,6 +120,7 @@ fn value_of(shape: Shape) -> Value {
         Shape::Time { may_be_zero: true, .. } => pattern(TIME, false),
         Shape::Time { .. } => pattern(TIME_BUT_ZERO, false),
         Shape::Size => pattern(SIZE, false),
+        Shape::Rate => pattern(RATE, false),
         Shape::Images => pattern(IMAGES, false),
         Shape::Word(words) => {
             let variable = format!("^{VARIABLE}$");

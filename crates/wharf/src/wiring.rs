@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use admin::{Admin, Reloads};
 use budget::Memory;
-use cache::Bounds;
+use cache::{Bounds, ScrubPace};
 use inventory::CommonKeeper;
 use policy::capacity::{self, Capacity, TooFewDescriptors};
 use server::{BindError, BoundSocket, Server, Snapshot, Sockets};
@@ -220,6 +220,7 @@ fn shared(config: &Config, capacity: &Capacity, metrics: &Arc<Metrics>, upkeep: 
         bounds_of_all: Bounds::new(capacity.all.waiting, capacity.all.asking),
         memory,
         common_keeper: CommonKeeper::new(config.room),
+        scrub: ScrubPace::new(config.scrub),
         stop: CancellationToken::new(),
         upkeep,
     }

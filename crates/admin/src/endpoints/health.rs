@@ -1,4 +1,5 @@
-//! `GET /livez` and `GET /readyz`, with the same answers as on the public listener.
+//! `GET /livez` and `GET /readyz`, with the same status as on the public listener. Readiness names the
+//! stores that cannot be written.
 
 use std::sync::Arc;
 
@@ -15,6 +16,6 @@ pub(super) async fn live() -> Response<String> {
 }
 
 pub(super) async fn ready(State(parts): State<Arc<Parts>>) -> Response<String> {
-    let (status, message) = health::ready(parts.shutdown.is_cancelled());
+    let (status, message) = health::ready(parts.shutdown.is_cancelled(), &parts.control.snapshot(), true);
     text(status, message)
 }

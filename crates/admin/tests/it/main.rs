@@ -5,6 +5,7 @@
 mod answers;
 mod images;
 mod pull;
+mod readiness;
 mod reload;
 
 use std::net::SocketAddr;

@@ -114,8 +114,8 @@ impl StoredManifests {
         false
     }
 
-    /// Takes a manifest off the inventory, unless it has come back: the store quarantines some damaged files by
-    /// itself.
+    /// Takes a manifest off the inventory, unless it has come back: the store quarantines some damaged files
+    /// by itself.
     async fn report_removed(&self, repository: &Repository, digest: &Digest) {
         let removing = self.shared.inventory.removing().await;
         match self.shared.records.manifest(repository, digest).await {

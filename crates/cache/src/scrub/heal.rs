@@ -49,11 +49,8 @@ impl Scrubber {
             let Some(repository) = self.inventory.repository_with(digest) else { continue };
             self.heal_one(note, &backend, Part::Manifests, &repository, digest, cancel).await;
         }
-        let blobs: HashSet<Digest> = waiting
-            .into_iter()
-            .filter(|(part, _)| *part == Part::Blobs)
-            .map(|(_, digest)| digest)
-            .collect();
+        let blobs: HashSet<Digest> =
+            waiting.into_iter().filter(|(part, _)| *part == Part::Blobs).map(|(_, digest)| digest).collect();
         if blobs.is_empty() {
             return;
         }

@@ -9,11 +9,13 @@ use bytes::Bytes;
 use oci::Digest;
 use storage::Part;
 
+use crate::scrub_state::ScrubReport;
+
 /// The note's name in the store.
 pub(super) const NAME: &str = "scrub";
 
 const HEAD: &str = "wharf-scrub 1";
-const END: &str = "end";
+const END: &str = "complete";
 
 /// Where the scrub of a store stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +70,19 @@ impl Note {
         match (&self.round, self.ended_at) {
             (Some(_), _) | (None, None) => Duration::ZERO,
             (None, Some(ended_at)) => every.saturating_sub(now.duration_since(ended_at).unwrap_or_default()),
+        }
+    }
+
+    /// The state, as an operator sees it.
+    pub(super) fn report(&self) -> ScrubReport {
+        let round = self.round.as_ref();
+        let counts = round.map_or(self.last, |round| round.counts);
+        ScrubReport {
+            began_at: round.map(|round| round.began_at),
+            ended_at: self.ended_at,
+            bytes: counts.bytes,
+            damaged: counts.damaged,
+            healed: counts.healed,
         }
     }
 
@@ -183,7 +198,11 @@ mod tests {
             }
             assert_eq!(Note::parse(&vec![0; bytes.len()]), None);
         }
-        for wrong in ["wharf-scrub 2\nend\n", "wharf-scrub 1\npart blobs\nend\n", "wharf-scrub 1\nx y\nend\n"] {
+        for wrong in [
+            "wharf-scrub 2\ncomplete\n",
+            "wharf-scrub 1\npart blobs\ncomplete\n",
+            "wharf-scrub 1\nx y\ncomplete\n",
+        ] {
             assert_eq!(Note::parse(wrong.as_bytes()), None, "{wrong:?}");
         }
     }

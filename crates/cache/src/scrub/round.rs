@@ -96,7 +96,7 @@ impl Scrubber {
                 let Some(round) = &mut note.round else { return Ok(()) };
                 self.look_at(round, digest, damaged, &mut due, cancel).await?;
                 round.after = Some(digest.clone());
-                self.state.show_round(round);
+                self.state.show(note.report());
                 self.upkeep(note, damaged, &mut due, cancel).await;
             }
             let Some(round) = &mut note.round else { return Ok(()) };

@@ -26,6 +26,7 @@ mod scrub;
 mod sharing;
 mod simulation;
 mod store_faults;
+mod store_health;
 mod succession;
 mod unhashed;
 mod untold;

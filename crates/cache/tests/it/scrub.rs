@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache::{ScrubPace, ScrubReport, ScrubSettings, Want};
+use cache::{ScrubPace, ScrubReport, ScrubSettings, Scrubber, Want};
 use inventory::Keeper;
 use oci::{Algorithm, Digest, Reference};
 use policy::eviction::Limits;
@@ -96,7 +96,7 @@ impl Place {
 
     fn begin(&self) -> (JoinHandle<()>, CancellationToken) {
         let stop = CancellationToken::new();
-        let scrubber = self.world.backend.scrubber(self.store.clone(), self.pace.clone());
+        let scrubber = Scrubber::new(&self.world.backend, self.store.clone(), self.pace.clone());
         (tokio::spawn(scrubber.run(stop.clone())), stop)
     }
 

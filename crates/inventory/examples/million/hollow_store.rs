@@ -10,8 +10,8 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use oci::{Algorithm, Digest, MediaType, Repository, Tag};
 use policy::freshness::TagRecord;
 use storage::{
-    BlobEntry, BlobStore, HeldManifest, Inspect, Maintain, ManifestEntry, OpenBlob, Part, RecordStore, Space, Spool,
-    StoreError, StoredList, StoredManifest, Usage, Validator, VerifiedManifest, VerifiedSpool,
+    BlobEntry, BlobStore, HeldManifest, Inspect, Maintain, ManifestEntry, OpenBlob, Part, RecordStore, Space,
+    Spool, StoreError, StoredList, StoredManifest, Usage, Validator, VerifiedManifest, VerifiedSpool,
 };
 
 /// Blobs that each image alone needs.

@@ -48,7 +48,10 @@ async fn the_blobs_of_a_manifest_that_was_set_aside_stay_and_go_with_it_after_th
     pass(700).await;
     place.evict(u64::MAX).await;
     assert!(!place.has_manifest("app", &newer).await);
-    assert!(place.store.manifests(&repository("app"), None, 10).await.unwrap().is_empty(), "no record is left");
+    assert!(
+        place.store.manifests(&repository("app"), None, 10).await.unwrap().is_empty(),
+        "no record is left"
+    );
     let place = place.restarted().await;
     pass(700).await;
     place.evict(u64::MAX).await;

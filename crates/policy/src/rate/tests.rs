@@ -4,8 +4,8 @@ fn limit(bytes_per_second: u64) -> RateLimit {
     RateLimit::new(NonZeroU64::new(bytes_per_second).unwrap())
 }
 
-/// Lets flows with pieces of these sizes run for `seconds`, each waiting as it is told. Returns the bytes that
-/// each took.
+/// Lets flows with pieces of these sizes run for `seconds`, each waiting as it is told. Returns the bytes
+/// that each took.
 fn run(limit: &mut RateLimit, pieces: &[u64], seconds: u64) -> Vec<u64> {
     let start = Instant::now();
     let end = start + Duration::from_secs(seconds);

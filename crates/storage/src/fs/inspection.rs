@@ -64,8 +64,7 @@ impl FsStore {
                     let digest: Digest = format!("{}:{name}", algorithm.as_str()).parse().ok()?;
                     (first_byte(&digest) == byte).then_some(digest)
                 };
-                let digests =
-                    self.first_names(&directory, after.as_ref(), count_max - page.len(), &parse)?;
+                let digests = self.first_names(&directory, after.as_ref(), count_max - page.len(), &parse)?;
                 page.extend(digests);
                 if page.len() >= count_max {
                     return Ok(page);

@@ -29,6 +29,11 @@ fn a_request_is_counted_under_its_registry_kind_outcome_and_status() {
 }
 
 fn every_event(hub: &RegistryMetrics) {
+    hub.look_up_scrub(|| Some(1), || Some(1));
+    hub.store_writable(true);
+    hub.scrubbed_bytes(1);
+    hub.scrub_damaged();
+    hub.scrub_healed();
     hub.served_bytes(10);
     hub.fetched_bytes(7);
     hub.upstream_request(UpstreamKind::HeadManifest, Some(200));

@@ -162,6 +162,7 @@ fn process(running: &Config, new: &Config) -> Vec<&'static str> {
         ("warm", running.warm != new.warm),
         ("body_bytes_max", running.body_bytes_max != new.body_bytes_max),
         ("max_size or free_min of [storage]", running.room != new.room),
+        ("scrub_every or scrub_rate", running.scrub != new.scrub),
         ("sendfile", before.sendfile != after.sendfile),
         ("shutdown_grace", before.shutdown_grace != after.shutdown_grace),
     ];

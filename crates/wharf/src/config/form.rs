@@ -1,5 +1,6 @@
 //! The forms of values: how each one is read, shown, and described to editors.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use policy::eviction::{Cap, ImagePattern, PatternError};
@@ -54,6 +55,8 @@ pub(crate) enum Shape {
     },
     /// Bytes, or a share of the file system.
     Size,
+    /// Bytes per second.
+    Rate,
     /// The name of images, with wildcards.
     Images,
     /// One of these words.
@@ -208,6 +211,23 @@ pub(crate) const SIZE_OR_OFF: Form<Option<Cap>> = Form {
         Some(cap)
     },
     show: |cap| cap.map_or_else(|| OFF.to_owned(), size::write_size),
+};
+
+/// Bytes per second.
+pub(crate) const RATE: Form<NonZeroU64> = Form {
+    shape: Shape::Rate,
+    read: |reader, table, key| {
+        let text = reader.text(table, key)?;
+        let rate = size::parse_rate(&text.value);
+        if rate.is_none() {
+            return reader.refuse_value(
+                &text.place,
+                "is no rate; write bytes per second above zero, such as \"10MB/s\"",
+            );
+        }
+        rate
+    },
+    show: |rate| size::write_rate(*rate),
 };
 
 /// Patterns that name images.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cache::ScrubSettings;
 use policy::capacity::Wanted;
 use policy::eviction::CommonLimits;
 use server::{TlsIdentity, TlsSettings};
@@ -26,6 +27,14 @@ pub(crate) fn read_room(reader: &mut Reader<'_>, storage: &Table<'_>) -> CommonL
     CommonLimits {
         max: keys::STORAGE_MAX_SIZE.value(reader, storage),
         free_min: keys::FREE_MIN.value(reader, storage),
+    }
+}
+
+/// Reads the scrub of `[storage]`.
+pub(crate) fn read_scrub(reader: &mut Reader<'_>, storage: &Table<'_>) -> ScrubSettings {
+    ScrubSettings {
+        every: keys::SCRUB_EVERY.value(reader, storage),
+        bytes_per_second: keys::SCRUB_RATE.value(reader, storage),
     }
 }
 

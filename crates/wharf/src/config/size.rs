@@ -1,5 +1,7 @@
 //! Sizes as people write them: `500GB`, `1.5TiB`, `90%`.
 
+use std::num::NonZeroU64;
+
 use policy::eviction::Cap;
 
 /// Names of units with their bytes. A longer name stands before the one that it ends in.
@@ -34,6 +36,19 @@ pub(crate) fn parse_size(text: &str) -> Option<Cap> {
     let parts = bytes / 1000 * decimals + bytes % 1000 * decimals / 1000;
     let size = whole.checked_mul(bytes)?.checked_add(parts)?;
     (size > 0).then_some(Cap::Bytes(size))
+}
+
+/// Parses bytes per second above zero: `10MB/s`, or `10MB`. `None`: it is no rate.
+pub(crate) fn parse_rate(text: &str) -> Option<NonZeroU64> {
+    match parse_size(text.strip_suffix("/s").unwrap_or(text).trim_end())? {
+        Cap::Bytes(bytes) => NonZeroU64::new(bytes),
+        Cap::Percent(_) => None,
+    }
+}
+
+/// Writes bytes per second.
+pub(crate) fn write_rate(rate: NonZeroU64) -> String {
+    format!("{}/s", write_size(Cap::Bytes(rate.get())))
 }
 
 /// Writes a size in the largest unit that divides it.
@@ -88,6 +103,30 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(parse_size(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn rates_are_sizes_with_or_without_a_second() {
+        let table = [
+            ("10MB/s", Some(10_000_000)),
+            ("10 MB/s", Some(10_000_000)),
+            ("10MB /s", Some(10_000_000)),
+            ("1.5MiB", Some(3 << 19)),
+            ("0MB/s", None),
+            ("10/s", None),
+            ("10%/s", None),
+            ("10%", None),
+            ("10MB/m", None),
+            ("/s", None),
+            ("10Mbit/s", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse_rate(text).map(NonZeroU64::get), expected, "{text:?}");
+        }
+        for bytes in [1, 10_000_000, 3 << 19] {
+            let rate = NonZeroU64::new(bytes).unwrap();
+            assert_eq!(parse_rate(&write_rate(rate)), Some(rate));
         }
     }
 

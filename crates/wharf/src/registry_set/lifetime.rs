@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-use cache::Backend;
+use cache::{Backend, Scrubber};
 use inventory::{Inventory, Keeper};
 use parking_lot::Mutex;
 use policy::capacity::Capacity;
@@ -33,6 +33,7 @@ pub(super) struct Served {
     pub(super) store: Arc<dyn Store>,
     /// Keeps the store to its limits.
     pub(super) keeper: Arc<Keeper>,
+    scrubber: Arc<Scrubber>,
     pub(super) lifetime: Lifetime,
     /// Earlier backends over the same store, which may still answer requests.
     predecessors: Vec<Weak<Backend>>,
@@ -67,7 +68,8 @@ impl Served {
         let keeper = Keeper::new(inventory, registry.limits.clone());
         let parts = parts(&registry, &upstream, (&store, &keeper), &lifetime, shared, capacity);
         let backend = Arc::new(Backend::new(parts));
-        Self { registry, upstream, backend, store, keeper, lifetime, predecessors: Vec::new() }
+        let scrubber = Scrubber::new(&backend, Arc::clone(&store), shared.scrub.clone());
+        Self { registry, upstream, backend, store, keeper, scrubber, lifetime, predecessors: Vec::new() }
     }
 
     /// The same registry with other rules, and with `upstream` if there is one.
@@ -83,18 +85,23 @@ impl Served {
         let stored = (&self.store, &self.keeper);
         let parts = parts(&registry, &upstream, stored, &self.lifetime, shared, capacity);
         let backend = Arc::new(self.backend.succeeded_by(parts));
+        self.scrubber.serve_with(&backend);
         let mut predecessors = self.predecessors;
         predecessors.retain(|predecessor| predecessor.strong_count() > 0);
         predecessors.push(Arc::downgrade(&self.backend));
         Self { registry, upstream, backend, predecessors, ..self }
     }
 
-    /// The same registry, whose store is maintained and kept to its limits from now on, and shows its usage
-    /// in the metrics.
+    /// The same registry, whose store is maintained, scrubbed and kept to its limits from now on, and shows
+    /// its usage in the metrics.
     pub(super) fn maintained(mut self) -> Self {
         show_usage(self.backend.metrics(), &self.store);
         let stop = self.lifetime.cancel.child_token();
         self.lifetime.tasks.spawn(Arc::clone(&self.keeper).run(stop.clone()));
+        self.lifetime.tasks.spawn(Arc::clone(&self.scrubber).run(stop.clone()));
+        let (health, store) = (Arc::clone(self.backend.store_health()), Arc::clone(&self.store));
+        let (name, metrics) = (self.backend.name().to_owned(), Arc::clone(self.backend.metrics()));
+        self.lifetime.tasks.spawn(health.watch(name, store, metrics, stop.clone()));
         let upkeep = tokio::spawn(maintain(Arc::clone(&self.store), stop.clone()));
         self.lifetime.upkeep = Some((stop, upkeep));
         self

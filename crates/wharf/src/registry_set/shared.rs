@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use budget::Memory;
-use cache::Bounds;
+use cache::{Bounds, ScrubPace};
 use inventory::CommonKeeper;
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,8 @@ pub(crate) struct Shared {
     pub(crate) memory: Memory,
     /// Keeps all stores together to their limits.
     pub(crate) common_keeper: Arc<CommonKeeper>,
+    /// When the stores are scrubbed, and how fast.
+    pub(crate) scrub: ScrubPace,
     /// Ends the transfers of all registries.
     pub(crate) stop: CancellationToken,
     pub(crate) upkeep: Upkeep,

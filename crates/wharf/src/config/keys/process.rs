@@ -1,7 +1,9 @@
 //! The keys of `[server]`, `[server.tls]`, `[admin]`, `[storage]` and `[log]`.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
+use cache::ScrubSettings;
 use policy::eviction::Cap;
 use secret::Secret;
 
@@ -247,10 +249,29 @@ pub(crate) static FREE_MIN: Key<Option<Cap>> = Key {
           every `max_size`.",
 };
 
+pub(crate) static SCRUB_EVERY: Key<Option<Duration>> = Key {
+    name: "scrub_every",
+    form: form::TIME_OR_OFF,
+    default: Preset::Value(Some(ScrubSettings::EVERY)),
+    reloadable: true,
+    doc: "The time from the end of a scrub of a store to the begin of the next one. See [Scrubbing](#scrubbing).",
+};
+
+pub(crate) static SCRUB_RATE: Key<NonZeroU64> = Key {
+    name: "scrub_rate",
+    form: form::RATE,
+    default: Preset::Value(ScrubSettings::BYTES_PER_SECOND),
+    reloadable: true,
+    doc: "The bytes per second that the scrubs of all stores together read. A small file counts as 64 KiB.",
+};
+
 pub(crate) static STORAGE: Section = Section {
     name: "storage",
-    doc: "The place of the stores, and the room that they may take together.",
-    groups: &[Group { is_shared: false, keys: &[&STORAGE_ROOT, &STORAGE_MAX_SIZE, &FREE_MIN] }],
+    doc: "The place of the stores, the room that they may take together, and the scrub.",
+    groups: &[
+        Group { is_shared: false, keys: &[&STORAGE_ROOT, &STORAGE_MAX_SIZE, &FREE_MIN] },
+        Group { is_shared: false, keys: &[&SCRUB_EVERY, &SCRUB_RATE] },
+    ],
     subsections: &[],
 };
 

@@ -94,6 +94,7 @@ fn words(shape: Shape) -> String {
         Shape::Time { may_be_zero: true, .. } => "time",
         Shape::Time { .. } => "time, not zero",
         Shape::Size => "size",
+        Shape::Rate => "bytes per second",
         Shape::Images => "pattern",
         Shape::Word(words) => {
             let words: Vec<String> = words().iter().map(|word| format!("`\"{word}\"`")).collect();

@@ -6,8 +6,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use telemetry::RegistryMetrics;
 
-use super::note::{Note, Round};
-
 /// The state of a store's scrub. A backend that succeeds another after a reload takes it over.
 #[derive(Debug, Default)]
 pub(crate) struct ScrubState(Mutex<ScrubReport>);
@@ -28,32 +26,18 @@ pub struct ScrubReport {
 }
 
 impl ScrubState {
-    pub(super) fn show(&self, note: &Note) {
-        let round = note.round.as_ref();
-        let counts = round.map_or(note.last, |round| round.counts);
-        *self.0.lock() = ScrubReport {
-            began_at: round.map(|round| round.began_at),
-            ended_at: note.ended_at,
-            bytes: counts.bytes,
-            damaged: counts.damaged,
-            healed: counts.healed,
-        };
+    /// Replaces what is shown.
+    pub(crate) fn show(&self, report: ScrubReport) {
+        *self.0.lock() = report;
     }
 
     /// Shows the state in the metrics.
-    pub(super) fn tell(self: &Arc<Self>, metrics: &RegistryMetrics) {
+    pub(crate) fn tell(self: &Arc<Self>, metrics: &RegistryMetrics) {
         let (round, end) = (Arc::clone(self), Arc::clone(self));
         metrics.look_up_scrub(
             move || round.report().began_at.map(|_| round.report().bytes),
             move || end.report().ended_at?.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs()),
         );
-    }
-
-    /// Shows the progress of a round.
-    pub(super) fn show_round(&self, round: &Round) {
-        let mut report = self.0.lock();
-        report.bytes = round.counts.bytes;
-        report.damaged = round.counts.damaged;
     }
 
     pub(crate) fn report(&self) -> ScrubReport {
