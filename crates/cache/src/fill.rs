@@ -292,9 +292,14 @@ impl Fill {
         self.progress.send_modify(|progress| progress.size = Some(size));
     }
 
-    /// Whether the store makes room for it.
-    pub(crate) fn has_room(&self) -> bool {
-        self.announced.lock().is_some()
+    /// The bytes for which the store makes room.
+    pub(crate) fn announced_bytes(&self) -> u64 {
+        self.announced.lock().as_ref().map_or(0, Announced::bytes)
+    }
+
+    /// Gives the room back.
+    pub(crate) fn forget_announced(&self) {
+        drop(self.announced.lock().take());
     }
 
     /// Keeps the room that the store makes for it until it has ended.

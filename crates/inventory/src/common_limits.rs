@@ -132,7 +132,7 @@ impl CommonKeeper {
         };
         let keepers: Vec<_> = all.iter().map(|looked| Arc::clone(&looked.keeper)).collect();
         let (_, ended) = make_common_room(&keepers, over_cap(used, cap), Reason::Cap).await;
-        self.room.set(Some(cap), ended != Ended::Enough);
+        self.room.set(Some(cap), ended != Ended::Enough || has_nothing_old(&keepers));
         ended
     }
 }
@@ -176,10 +176,6 @@ async fn keep_to_floor(limits: &CommonLimits, group: &[&Looked], late: &mut Vec<
     });
     let free = space.free.saturating_add(still_late.sum());
     let wanted = under_floor(free, used.awaited(), floor);
-    if wanted == 0 {
-        group.iter().for_each(|looked| looked.keeper.inventory().room.set_floor_exhausted(false));
-        return Ended::Enough;
-    }
     let keepers: Vec<_> = group.iter().map(|looked| Arc::clone(&looked.keeper)).collect();
     let (freed, ended) = make_common_room(&keepers, wanted, Reason::FreeSpace).await;
     if freed.bytes > 0 {
@@ -190,10 +186,16 @@ async fn keep_to_floor(limits: &CommonLimits, group: &[&Looked], late: &mut Vec<
             removed: freed.bytes,
         });
     }
-    for looked in group {
-        looked.keeper.inventory().room.set_floor_exhausted(ended != Ended::Enough);
+    let is_exhausted = ended != Ended::Enough || has_nothing_old(&keepers);
+    for keeper in keepers {
+        keeper.inventory().room.set_floor_exhausted(is_exhausted);
     }
     ended
+}
+
+/// Whether everything was used lately, so that nothing may go for now.
+fn has_nothing_old(keepers: &[Arc<Keeper>]) -> bool {
+    keepers.iter().all(|keeper| keeper.oldest().is_none())
 }
 
 /// The stores by file system.

@@ -258,9 +258,13 @@ impl Keeper {
         };
         let cap = cap.and_then(|cap| cap.bytes(space.map(|space| space.total)));
         self.inventory.room.set_cap(cap);
-        let wanted = over_cap(self.inventory.used().total(), cap?);
+        let Some(cap) = cap else {
+            self.inventory.room.set_exhausted(false);
+            return None;
+        };
+        let wanted = over_cap(self.inventory.used().total(), cap);
         let (_, ended) = self.make_room_until(wanted, Reason::Cap, Seconds::MAX).await;
-        self.inventory.room.set_exhausted(ended != Ended::Enough);
+        self.inventory.room.set_exhausted(ended != Ended::Enough || self.oldest().is_none());
         Some(ended)
     }
 

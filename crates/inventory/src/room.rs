@@ -58,12 +58,12 @@ impl Room {
         self.floor.store(floor, Ordering::Relaxed);
     }
 
-    /// Whether the store is over its cap and nothing more can go for now.
+    /// Whether nothing more can go for now, whether the store is over its cap or not.
     pub(crate) fn set_exhausted(&self, is_exhausted: bool) {
         self.is_exhausted.store(is_exhausted, Ordering::Relaxed);
     }
 
-    /// Whether too little is free and nothing more can go for now.
+    /// The same for the file system of the store: too little is free, or nothing more can go.
     pub(crate) fn set_floor_exhausted(&self, is_exhausted: bool) {
         self.is_floor_exhausted.store(is_exhausted, Ordering::Relaxed);
     }
@@ -119,7 +119,7 @@ impl CommonRoom {
         *self.stores.write() = stores;
     }
 
-    /// The limit, and whether the stores are over it and nothing more can go for now.
+    /// The limit, and whether nothing more can go for now.
     pub(crate) fn set(&self, cap: Option<u64>, is_exhausted: bool) {
         self.cap.store(cap.unwrap_or(UNKNOWN), Ordering::Relaxed);
         self.is_exhausted.store(is_exhausted, Ordering::Relaxed);
@@ -154,6 +154,13 @@ impl Announced {
         let size = size.min(UNKNOWN / 1024);
         room.announced.fetch_add(size, Ordering::Relaxed);
         Self { room, size }
+    }
+}
+
+impl Announced {
+    /// The announced size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.size
     }
 }
 

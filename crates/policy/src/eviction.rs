@@ -115,7 +115,7 @@ pub struct Standing {
     pub used: Used,
     /// Bytes of `used` that must not go.
     pub pinned: u64,
-    /// Nothing more can go for now: all the rest was used lately, or could not be removed.
+    /// No image can go for now: all the rest was used lately, or could not be removed.
     pub is_exhausted: bool,
     /// The most bytes that may be in use.
     pub cap: Option<u64>,
@@ -127,11 +127,8 @@ pub struct Standing {
 pub fn fits(standing: &Standing, size: u64) -> bool {
     let Standing { used, pinned, is_exhausted, cap, free } = *standing;
     // Blobs on their way stay. Unfinished ones that no client asks for any more go, and damaged files too.
-    let staying = if is_exhausted {
-        used
-    } else {
-        Used { held: pinned.min(used.held), partial: used.partial.min(used.announced), quarantine: 0, ..used }
-    };
+    let held = if is_exhausted { used.held } else { pinned.min(used.held) };
+    let staying = Used { held, partial: used.partial.min(used.announced), quarantine: 0, ..used };
     let fits_cap = cap.is_none_or(|cap| staying.total().saturating_add(size) <= cap);
     let fits_disk = free.is_none_or(|(free, floor)| {
         let evictable = used.total() - staying.total();

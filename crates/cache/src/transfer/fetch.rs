@@ -128,6 +128,7 @@ impl Transfer {
     ) -> Result<(), Stop> {
         let received = |bytes| self.metrics().fetched_bytes(bytes);
         let store_failed = |error: &StoreError| self.store_failed(error);
+        let has_room = |end| self.has_room_to(fill, end);
         let mut pump = Pump {
             fill,
             span,
@@ -137,6 +138,7 @@ impl Transfer {
             may_relay: matches!(role, Role::Front(_)),
             drip_max: self.settings().drip_max,
             received: &received,
+            has_room: &has_room,
             store_failed: &store_failed,
         };
         pump.run(sink, stream.body).await?;

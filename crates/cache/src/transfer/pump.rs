@@ -87,6 +87,9 @@ pub(crate) struct Pump<'a> {
     pub(crate) drip_max: Duration,
     /// Called with the size of each received chunk.
     pub(crate) received: &'a (dyn Fn(u64) + Send + Sync),
+    /// Whether the store has room for the blob's bytes up to a position. Called for the front, before it
+    /// writes.
+    pub(crate) has_room: &'a (dyn Fn(u64) -> bool + Send + Sync),
     /// Called when the sink switches from the store to the relay.
     pub(crate) store_failed: &'a (dyn Fn(&StoreError) + Send + Sync),
 }
@@ -108,9 +111,13 @@ impl Pump<'_> {
         loop {
             // One write at a time: bytes that arrive meanwhile form the next batch.
             if write.is_none() && batch.length > 0 {
+                let next = batch.take();
                 match sink {
-                    Sink::Spool(spool) => write = Some(write_batch(spool.clone(), batch.take())),
-                    Sink::Relay { .. } => self.relay(sink, batch.take().chunks).await?,
+                    Sink::Relay { .. } => self.relay(sink, next.chunks).await?,
+                    Sink::Spool(_) if self.may_relay && !(self.has_room)(next.offset + next.length) => {
+                        self.turn_to_relay(sink, next, BypassReason::NoRoom).await?;
+                    }
+                    Sink::Spool(spool) => write = Some(write_batch(spool.clone(), next)),
                 }
             }
             // Returns only once all received bytes are written.
@@ -131,7 +138,11 @@ impl Pump<'_> {
                     write = None;
                     match result {
                         Ok(()) => self.fill.publish(),
-                        Err(error) => self.turn_to_relay(sink, written, error).await?,
+                        Err(error) if !self.may_relay => return Err(Stop::Store(error)),
+                        Err(error) => {
+                            (self.store_failed)(&error);
+                            self.turn_to_relay(sink, written, BypassReason::StoreFailed).await?;
+                        }
                     }
                 }
                 chunk = floor.next(&mut body), if ended.is_none() && batch.has_room() => {
@@ -194,22 +205,18 @@ impl Pump<'_> {
         stop
     }
 
-    /// Switches to the relay after a failure of the store. The stored bytes before the first hole are read
-    /// back, as far as they are not hashed yet; from there on the bytes are relayed in order. The batch that
-    /// the store refused is still in memory: if it is next in order, the transfer continues, otherwise a new
-    /// one begins at the hole.
-    async fn turn_to_relay(&self, sink: &mut Sink, refused: Batch, error: StoreError) -> Result<(), Stop> {
-        let Sink::Spool(spool) = &*sink else { return Err(Stop::Store(error)) };
-        if !self.may_relay {
-            return Err(Stop::Store(error));
-        }
-        (self.store_failed)(&error);
+    /// Switches to the relay after a failure of the store, or when it has no room. The stored bytes before
+    /// the first hole are read back, as far as they are not hashed yet; from there on the bytes are relayed
+    /// in order. The batch that the store refused is still in memory: if it is next in order, the transfer
+    /// continues, otherwise a new one begins at the hole.
+    async fn turn_to_relay(&self, sink: &mut Sink, refused: Batch, reason: BypassReason) -> Result<(), Stop> {
+        let Sink::Spool(spool) = &*sink else { return self.relay(sink, refused.chunks).await };
         let (hasher, front) = spool.hash_front().await;
-        self.fill.begin_relay(front, hasher.clone(), BypassReason::StoreFailed);
+        self.fill.begin_relay(front, hasher.clone(), reason);
         *sink = Sink::Relay { hasher: Box::new(hasher), front };
         self.fill.publish();
         if front != refused.offset {
-            return Err(Stop::Cut("the store failed beyond a hole"));
+            return Err(Stop::Cut("the store took no more bytes, beyond a hole"));
         }
         self.relay(sink, refused.chunks).await
     }

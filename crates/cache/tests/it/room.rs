@@ -170,7 +170,7 @@ async fn a_blob_that_has_come_is_counted_once_though_a_client_still_reads_it() {
     let answer = kept.world.get(&layer).await.unwrap();
     kept.world.settle().await;
     assert!(kept.world.holds(&layer).await);
-    assert!(kept.world.inventory.fits(2 * LAYER_BYTES as u64));
+    assert!(kept.world.inventory.fits((LAYER_BYTES + LAYER_BYTES / 3) as u64));
     drop(answer);
 }
 
@@ -248,4 +248,64 @@ async fn room_is_made_before_a_blob_of_known_size_is_complete() {
     assert!(read(answer.body.unwrap()).await.1.is_ok());
     world.settle().await;
     assert!(world.holds(&layers[2]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s34_a_blob_whose_size_its_manifest_alone_tells_is_passed_through_if_it_does_not_fit() {
+    let kept = kept_below(2 * LAYER_BYTES).await;
+    let held = kept.put_image("a", 1);
+    kept.pull_image("a", &held).await;
+    let large = kept.put_image("large", 2 * LAYER_BYTES);
+    kept.pull("large", Want::Get).await.unwrap();
+    kept.world.upstream.set_manner(Manner { no_size: true, ..Manner::default() });
+    let answer = kept.world.get(&large).await.unwrap();
+    assert_eq!(answer.outcome, Outcome::Bypass);
+    assert!(read(answer.body.unwrap()).await.1.is_ok_and(|body| body == noise(3 * LAYER_BYTES)));
+    kept.world.settle().await;
+    kept.look().await;
+    assert!(!kept.world.holds(&large).await && kept.world.holds(&held).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s34_a_blob_of_untold_size_that_outgrows_the_room_is_passed_through() {
+    let kept = kept_below(2 * LAYER_BYTES).await;
+    let held = kept.put_image("a", 1);
+    kept.pull_image("a", &held).await;
+    kept.world.upstream.hide_sizes();
+    kept.world.upstream.set_manner(Manner { no_size: true, ..Manner::default() });
+    let large = noise(3 * LAYER_BYTES);
+    let digest = kept.world.upstream.put_blob(&large);
+    let answer = kept.world.get(&digest).await.unwrap();
+    assert!(read(answer.body.unwrap()).await.1.is_ok_and(|body| body == large));
+    kept.world.settle().await;
+    kept.look().await;
+    assert!(!kept.world.holds(&digest).await);
+    assert_eq!(kept.store.usage().partial.bytes, 0);
+    assert_eq!(kept.listed_tags(), ["a"]);
+    // One that fits is stored.
+    let small = noise(LAYER_BYTES / 2);
+    let digest = kept.world.upstream.put_blob(&small);
+    assert!(kept.world.pull(&digest).await.is_ok_and(|body| body == small));
+    kept.world.settle().await;
+    assert!(kept.world.holds(&digest).await);
+}
+
+/// Nothing of what a herd brought may go for ten minutes, so it must not take more than there is.
+#[tokio::test(start_paused = true)]
+async fn s34_a_herd_on_images_that_do_not_fit_together_takes_no_more_than_the_cap() {
+    let kept = kept_below(4 * LAYER_BYTES).await;
+    kept.look().await;
+    for round in 0..3 {
+        let blobs: Vec<_> = (0..8).map(|number| noise(LAYER_BYTES - 100 - number - 10 * round)).collect();
+        let digests: Vec<_> = blobs.iter().map(|blob| kept.world.upstream.put_blob(blob)).collect();
+        let pulls =
+            futures_util::future::join_all(digests.iter().map(|digest| kept.world.pull(digest))).await;
+        for (pulled, blob) in pulls.into_iter().zip(&blobs) {
+            assert!(pulled.is_ok_and(|body| body == *blob));
+        }
+        kept.world.settle().await;
+        let used = kept.store.usage().blobs.bytes;
+        assert!(used <= 4 * LAYER_BYTES as u64, "round {round}: {used}");
+        assert!(used > 2 * LAYER_BYTES as u64, "round {round}: {used}");
+    }
 }

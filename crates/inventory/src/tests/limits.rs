@@ -142,6 +142,7 @@ async fn pinned_bytes_are_no_room() {
     let pinned = place.index("app", &[&platform]).await;
     place.inventory.set_pinned(&repository("app"), &pinned, true).await.unwrap();
     place.keeper.set_limits(Limits { max: Some(Cap::Bytes(10_000)), ..Limits::default() });
+    pass(700).await;
     run_for(&place, 1).await;
     assert!(place.inventory.fits(2_000) && !place.inventory.fits(2_001));
 }
