@@ -17,6 +17,7 @@ use crate::endpoints;
 use crate::guard::{self, Guard};
 use crate::lines::Lines;
 use crate::parts::Parts;
+use crate::places::Place;
 use crate::settings::Settings;
 use crate::text::text;
 
@@ -83,6 +84,18 @@ impl SideService for Admin {
     }
 }
 
+/// A long answer, which leaves its place when the last byte is sent.
+struct Placed {
+    bytes: Bytes,
+    _place: Place,
+}
+
+impl AsRef<[u8]> for Placed {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Reads the answer's content into memory.
 async fn collect(answer: Response<Body>) -> Response<Bytes> {
     let (head, body) = answer.into_parts();
@@ -108,8 +121,13 @@ fn finish_head(mut answer: Response<SideContent>) -> Response<SideContent> {
 
 /// Adds the headers of every whole answer. A HEAD gets the headers of a GET.
 fn finish(method: &Method, mut answer: Response<Bytes>) -> Response<Bytes> {
+    let place = answer.extensions_mut().remove::<Place>();
     let length = HeaderValue::from(answer.body().len());
     let headers = answer.headers_mut();
     headers.entry(header::CONTENT_LENGTH).or_insert(length);
-    if method == Method::HEAD { answer.map(|_| Bytes::new()) } else { answer }
+    match place {
+        _ if method == Method::HEAD => answer.map(|_| Bytes::new()),
+        Some(place) => answer.map(|bytes| Bytes::from_owner(Placed { bytes, _place: place })),
+        None => answer,
+    }
 }

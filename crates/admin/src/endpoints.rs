@@ -3,11 +3,15 @@
 
 mod failure;
 mod health;
+mod image;
 mod images;
 mod openapi;
 mod parameters;
 mod pins;
+mod prune;
 mod pull;
+mod purge;
+mod refresh;
 mod registries;
 mod reload;
 mod selection;
@@ -15,11 +19,11 @@ mod stats;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::{Extension, Router};
 use http::{Response, StatusCode, Uri};
 use serde_json::Value;
 use server::quoted;
@@ -27,6 +31,7 @@ use telemetry::EXPOSITION_TYPE;
 
 use self::parameters::Parameter;
 use crate::parts::Parts;
+use crate::places::Places;
 use crate::text::{text, typed};
 
 /// One path and its handlers.
@@ -54,7 +59,7 @@ enum Content {
     JsonLines,
 }
 
-const ENDPOINTS: [Endpoint; 14] = [
+const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         name: "/",
         description: "this list",
@@ -86,6 +91,14 @@ const ENDPOINTS: [Endpoint; 14] = [
         takes: None,
         content: Content::Json(images::list_schema),
         handlers: || get(images::list),
+    },
+    Endpoint {
+        name: "/api/image",
+        description: "all that is known of the image that ?registry=, ?repository= and ?tag= or ?digest= name",
+        parameters: &parameters::ONE_IMAGE,
+        takes: None,
+        content: Content::Json(image::schema),
+        handlers: || get(image::show),
     },
     Endpoint {
         name: "/api/stats",
@@ -129,11 +142,27 @@ const ENDPOINTS: [Endpoint; 14] = [
     },
     Endpoint {
         name: "DELETE /api/images",
-        description: "removes the image that ?registry=, ?repository= and ?tag= or ?digest= name",
-        parameters: &parameters::ONE_IMAGE_OR_DRY_RUN,
+        description: "removes that image, or those that ?pattern= and ?unused_for= name; ?dry_run=true",
+        parameters: &parameters::PURGED_IMAGES,
         takes: None,
-        content: Content::Json(images::purge_schema),
-        handlers: || delete(images::purge),
+        content: Content::Json(purge::schema),
+        handlers: || delete(purge::purge),
+    },
+    Endpoint {
+        name: "POST /api/prune",
+        description: "removes what no image needs; ?registry= selects; ?dry_run=true",
+        parameters: &[parameters::REGISTRY, parameters::DRY_RUN],
+        takes: None,
+        content: Content::Json(prune::schema),
+        handlers: || post(prune::prune),
+    },
+    Endpoint {
+        name: "POST /api/refresh",
+        description: "asks the upstream which manifest the tag of that image names now",
+        parameters: &parameters::ONE_IMAGE,
+        takes: None,
+        content: Content::Json(refresh::schema),
+        handlers: || post(refresh::refresh),
     },
     Endpoint {
         name: "PUT /api/pins",
@@ -189,7 +218,8 @@ pub(crate) fn router(parts: Parts) -> Router {
         router.route(it.route().1, (it.handlers)().route_layer(middleware::from_fn(check)))
     };
     let router = ENDPOINTS.iter().fold(Router::new(), add);
-    router.fallback(not_found).method_not_allowed_fallback(refuse_method).with_state(Arc::new(parts))
+    let router = router.fallback(not_found).method_not_allowed_fallback(refuse_method);
+    router.layer(Extension(Places::new())).with_state(Arc::new(parts))
 }
 
 async fn index() -> Response<String> {

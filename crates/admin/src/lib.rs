@@ -10,6 +10,7 @@ mod guard;
 mod image_work;
 mod lines;
 mod parts;
+mod places;
 mod reload;
 mod settings;
 mod text;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use oci::{Digest, Repository, Tag};
-use policy::eviction::{ImagePattern, PatternError};
+use policy::eviction::{ImagePattern, NamedImage, PatternError};
 
 use crate::name::ImageName;
 use crate::target::Target;
@@ -22,7 +22,7 @@ enum Chosen {
     /// One image.
     Image(ImageName, Option<Digest>),
     /// All that match, of one registry or of all.
-    Pattern(Option<String>, ImagePattern),
+    Pattern(ImagePattern),
 }
 
 /// The reasons why a text chooses nothing.
@@ -58,11 +58,15 @@ impl Selector {
                 let is_it = |tag: &&Tag| tag.as_str() == name.tag.as_ref().map_or("latest", Tag::as_str);
                 tags.iter().find(is_it).map(|tag| vec![tag.clone()])
             }
-            Chosen::Pattern(Some(host), _) if !target.has_name(host) => None,
-            Chosen::Pattern(_, pattern) => {
-                let is_it = |tag: &&Tag| pattern.names(repository.as_str(), [tag.as_str()]);
+            Chosen::Pattern(pattern) => {
+                let registry = target.name.as_str();
+                let name_of = |name: &str| target.has_name(name).then_some(registry);
+                // The pattern may be for another registry.
+                let pattern = pattern.clone().resolved(name_of).ok()?;
+                let image = NamedImage { registry, repository: repository.as_str(), digest };
+                let is_it = |tag: &&Tag| pattern.names(image, [tag.as_str()]);
                 let named: Vec<_> = tags.iter().filter(is_it).cloned().collect();
-                let is_chosen = !named.is_empty() || pattern.names(repository.as_str(), []);
+                let is_chosen = !named.is_empty() || pattern.names(image, []);
                 is_chosen.then_some(named)
             }
         }
@@ -74,13 +78,7 @@ impl FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, SelectorError> {
         let chosen = if text.contains(['*', '?']) {
-            let host = text.split_once('/').filter(|(host, _)| {
-                !host.contains(['*', '?']) && (host.contains(['.', ':']) || *host == "localhost")
-            });
-            match host {
-                Some((host, pattern)) => Chosen::Pattern(Some(host.to_owned()), pattern.parse()?),
-                None => Chosen::Pattern(None, text.parse()?),
-            }
+            Chosen::Pattern(text.parse()?)
         } else {
             let digest = text.split_once('@').map(|(_, digest)| digest.parse());
             let digest = digest.transpose().map_err(|_| SelectorError::Name)?;

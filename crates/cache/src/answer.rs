@@ -70,6 +70,30 @@ impl ManifestAnswer {
     }
 }
 
+/// The upstream's answer about a tag that was known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refreshed {
+    /// It names the same manifest as before.
+    Unchanged {
+        /// The manifest's digest.
+        digest: Digest,
+    },
+    /// It names another manifest, which is stored now, unless the store failed.
+    Moved {
+        /// The digest before.
+        from: Digest,
+        /// The digest now.
+        to: Digest,
+    },
+    /// The upstream has no such tag.
+    Gone {
+        /// The digest that it named.
+        was: Digest,
+        /// Whether the tag stays here, as `on_upstream_404` wants.
+        is_kept: bool,
+    },
+}
+
 /// A blob, or a range of it.
 #[derive(Debug)]
 pub struct BlobAnswer {

@@ -1,17 +1,18 @@
 //! A backend: one upstream, one store, one set of tables. It shares none of them with another backend.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use budget::Memory;
 use inventory::Inventory;
-use oci::{Digest, Page, RangeRequest, RangeSet, Reference, Repository};
+use oci::{Digest, Page, RangeRequest, RangeSet, Reference, Repository, Tag};
 use storage::{BlobStore, RecordStore};
 use telemetry::RegistryMetrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use upstream::Upstream;
 
-use crate::answer::{BlobAnswer, CatalogAnswer, ListAnswer, ManifestAnswer, Want};
+use crate::answer::{BlobAnswer, CatalogAnswer, ListAnswer, ManifestAnswer, Refreshed, Want};
 use crate::asker::Asker;
 use crate::blobs::Blobs;
 use crate::error::PullError;
@@ -193,6 +194,20 @@ impl Backend {
             self.shared.inventory.manifest_used(repository, &answer.digest);
         }
         pulled
+    }
+
+    /// Asks the upstream which manifest a known tag names, whatever its time to live, and stores it.
+    /// This is no use of the image. `None`: the tag is not known here, and the upstream is not asked.
+    ///
+    /// # Errors
+    /// See [`PullError`]. The stored manifest is not given up, but for a refusal that a pull would obey too.
+    pub async fn refresh(&self, repository: &Repository, tag: &Tag) -> Result<Option<Refreshed>, PullError> {
+        self.tags.refresh(repository, tag).await
+    }
+
+    /// When the upstream last confirmed which manifest a tag names; `None`: the tag is not known here.
+    pub async fn tag_checked_at(&self, repository: &Repository, tag: &Tag) -> Option<SystemTime> {
+        self.tags.checked_at(repository, tag).await
     }
 
     /// Pulls a blob or a range of it. A HEAD downloads no body. A GET that misses starts a fill, and returns

@@ -38,7 +38,7 @@ mod verified;
 mod warm;
 mod warm_blob;
 
-pub use answer::{BlobAnswer, CatalogAnswer, Keeping, ListAnswer, ManifestAnswer, Want};
+pub use answer::{BlobAnswer, CatalogAnswer, Keeping, ListAnswer, ManifestAnswer, Refreshed, Want};
 pub use backend::{Backend, Parts};
 pub use blob_reader::{BlobReader, FilePiece, Piece};
 pub use detail::Detail;

@@ -5,14 +5,14 @@ mod check;
 pub(crate) mod words;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use oci::{Digest, Repository, Tag};
 use policy::freshness::{self, TagPlan, TagRecord, Unreachable, Upstream404};
 use policy::head_trust::Stakes;
 use storage::HeldManifest;
 
-use crate::answer::{ManifestAnswer, Want};
+use crate::answer::{ManifestAnswer, Refreshed, Want};
 use crate::asker::Asker;
 use crate::detail::Detail;
 use crate::error::PullError;
@@ -106,6 +106,40 @@ impl Tags {
         Err(self.refuse(repository, tag, record.as_ref(), failed).await)
     }
 
+    /// Asks the upstream which manifest a known tag names, whatever its time to live, and stores it.
+    /// `None`: the tag is not known here, and the upstream is not asked.
+    ///
+    /// # Errors
+    /// See [`PullError`]. The stored manifest is not given up, but for a refusal that a pull would obey too.
+    pub(crate) async fn refresh(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Option<Refreshed>, PullError> {
+        let Some(record) = self.words.record(repository, tag).await else { return Ok(None) };
+        let failed = match Box::pin(self.ask(repository, tag, Some(&record), Want::Get)).await {
+            Ok(answer) if answer.digest == record.digest => {
+                return Ok(Some(Refreshed::Unchanged { digest: answer.digest }));
+            }
+            Ok(answer) => {
+                return Ok(Some(Refreshed::Moved { from: record.digest, to: answer.digest }));
+            }
+            Err(failed) => failed,
+        };
+        let error = failed.error.clone();
+        let is_gone = matches!(error, PullError::NotFound { .. });
+        if is_gone && self.shared.settings.tags.on_upstream_404 == Upstream404::Serve {
+            return Ok(Some(Refreshed::Gone { was: record.digest, is_kept: true }));
+        }
+        self.refuse(repository, tag, Some(&record), failed).await;
+        if is_gone { Ok(Some(Refreshed::Gone { was: record.digest, is_kept: false })) } else { Err(error) }
+    }
+
+    /// When the upstream last confirmed which manifest the tag names; `None`: the tag is not known here.
+    pub(crate) async fn checked_at(&self, repository: &Repository, tag: &Tag) -> Option<SystemTime> {
+        self.words.record(repository, tag).await.map(|record| record.checked_at)
+    }
+
     /// Pulls a manifest by digest that is not stored. If a HEAD of a tag has just named it, the tag can be
     /// served from now on.
     ///
@@ -136,6 +170,20 @@ impl Tags {
     ) -> Result<ManifestAnswer, Failed> {
         let key = (repository.clone(), tag.clone());
         self.refused.check(&key)?;
+        let pulled = self.ask(repository, tag, record, want).await;
+        let said = pulled.as_ref().map(|_| ()).map_err(|failed| failed.error.clone());
+        self.refused.remember(key, &said);
+        pulled
+    }
+
+    /// Checks the tag without regard to recent refusals, and returns the manifest that it names.
+    async fn ask(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        record: Option<&TagRecord>,
+        want: Want,
+    ) -> Result<ManifestAnswer, Failed> {
         let _client = self.asker.admit()?;
         let mut asked_at = None;
         let pull = async {
@@ -149,7 +197,6 @@ impl Tags {
             self.pull_named(repository, tag, (check, checked.asked_at), want, record.is_some()).await
         };
         let pulled = self.asker.within_deadline(pull).await;
-        self.refused.remember(key, &pulled);
         pulled.map_err(|error| Failed { error, asked_at })
     }
 

@@ -5,25 +5,27 @@
 //! manifest names, never an image with a hole.
 
 mod batch;
+mod orphaned;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{Digest, Repository};
-use policy::eviction::{Candidate, KEEP_USED, Limits, Reason, Verdict, may_go};
+use policy::eviction::{Candidate, KEEP_USED, Limits, NamedImage, Reason, Verdict, may_go};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Seconds;
 use crate::contents::Contents;
 use crate::failure::Failure;
-use crate::images::{Oldest, Row, Slot};
+use crate::images::{Oldest, Slot};
 use crate::inventory::Inventory;
 use crate::model::{Composition, Image};
 use crate::short_digest::key_of;
 use batch::Batch;
 pub use batch::Freed;
 pub(crate) use batch::Unsynced;
+pub(crate) use orphaned::Orphaned;
 
 /// Images whose removals become durable together.
 const BATCH_COUNT: usize = 32;
@@ -46,12 +48,42 @@ pub(crate) enum Ended {
     Failed,
 }
 
+/// The reason why an image stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// A held index names it.
+    Part,
+    /// An operator pinned it or a part of it.
+    Pinned,
+    /// A rule keeps it.
+    Kept,
+    /// One of its blobs is on its way in.
+    Busy,
+    /// It was used since.
+    Used,
+}
+
+/// What became of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    Removed(Freed),
+    Gone,
+    Stays(Why),
+}
+
 /// The result of a look at an image.
 enum Looked {
     Gone,
     /// It stays, and this is its place in line.
-    Stays(Seconds),
+    Stays(Why, Seconds),
     Goes(Image),
+}
+
+/// What became of an image's records.
+enum Records {
+    Removed,
+    Gone,
+    Stay(Why, Seconds),
 }
 
 /// Removes images and orphans of one store. One at a time does so.
@@ -63,6 +95,8 @@ pub(crate) struct Evictor<'a> {
     pub(crate) reason: Reason,
     /// Manifests whose images stay in this run.
     pub(crate) spared: Arc<HashSet<Slot>>,
+    /// An image that was used within this time stays, whatever the reason.
+    pub(crate) unused_min: Duration,
     /// Ends a run after the batch that it is at.
     pub(crate) cancel: CancellationToken,
 }
@@ -107,7 +141,7 @@ impl Evictor<'_> {
         }
     }
 
-    /// Removes one image, if it may go. Returns what that freed.
+    /// Removes one image, if it may go.
     ///
     /// # Errors
     /// The image is still there, as a whole or in part.
@@ -115,13 +149,17 @@ impl Evictor<'_> {
         &mut self,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Option<Freed>, Failure> {
+    ) -> Result<Removal, Failure> {
         let slot = self.inventory.model.images.read().find(repository, digest);
-        let Some(slot) = slot else { return Ok(None) };
+        let Some(slot) = slot else { return Ok(Removal::Gone) };
         let mut batch = Batch::default();
         let removed = self.remove_records(&mut batch, slot, Seconds::MAX).await;
         let done = self.finish(batch).await;
-        removed.map(|is_removed| is_removed.then_some(done.freed))
+        Ok(match removed? {
+            Records::Removed => Removal::Removed(done.freed),
+            Records::Gone => Removal::Gone,
+            Records::Stay(why, _) => Removal::Stays(why),
+        })
     }
 
     /// Removes the records of the next image in line, or takes the next orphan. Returns whether there was
@@ -158,6 +196,7 @@ impl Evictor<'_> {
         }
         let candidate = Candidate {
             unused: age(now, known.used),
+            is_pinned: false,
             is_kept: false,
             is_busy: self.inventory.serving().is_filling(&digest),
         };
@@ -175,56 +214,54 @@ impl Evictor<'_> {
     }
 
     /// Removes the tags and manifests of an image, if it may go and was not used after its `place` in line.
-    /// Returns whether it did. If not, it is back in line.
+    /// If it stays, it is back in line.
     async fn remove_records(
         &mut self,
         batch: &mut Batch,
         slot: Slot,
         place: Seconds,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Records, Failure> {
         let now = self.inventory.clock().now();
         let removed = self.try_remove_records(batch, slot, place, now).await;
-        let place = match removed {
-            Ok(None) => return Ok(true),
-            Ok(Some(place)) => place,
-            Err(_) => now,
-        };
-        self.inventory.model.queue(slot, place);
-        removed.map(|_| false)
+        match &removed {
+            Ok(Records::Removed | Records::Gone) => {}
+            Ok(Records::Stay(_, place)) => self.inventory.model.queue(slot, *place),
+            Err(_) => self.inventory.model.queue(slot, now),
+        }
+        removed
     }
 
-    /// `Ok(Some(place))`: it stays, and that is its place in line.
     async fn try_remove_records(
         &mut self,
         batch: &mut Batch,
         slot: Slot,
         place: Seconds,
         now: Seconds,
-    ) -> Result<Option<Seconds>, Failure> {
+    ) -> Result<Records, Failure> {
         let mut known = HashMap::new();
         for _ in 0..LOOK_COUNT_MAX {
             // Manifests are read before the gate is closed.
             match self.look(slot, &mut known, place, now).await? {
-                Looked::Stays(place) => return Ok(Some(place)),
-                Looked::Gone => return Ok(None),
+                Looked::Stays(why, place) => return Ok(Records::Stay(why, place)),
+                Looked::Gone => return Ok(Records::Gone),
                 Looked::Goes(image) => self.unsynced.note(self.inventory, &image).await,
             }
             let alone = self.inventory.gate().write().await;
             match self.inventory.model.compose(slot, &known) {
                 // A manifest came meanwhile that belongs to the image.
                 Composition::Lacks(_) => drop(alone),
-                Composition::Gone => return Ok(None),
-                Composition::Part => return Ok(Some(now)),
+                Composition::Gone => return Ok(Records::Gone),
+                Composition::Part => return Ok(Records::Stay(Why::Part, now)),
                 Composition::Whole(image) => {
-                    if let Some(place) = self.place_of_staying(&image, place, now) {
-                        return Ok(Some(place));
+                    if let Some((why, place)) = self.place_of_staying(&image, place, now) {
+                        return Ok(Records::Stay(why, place));
                     }
                     self.remove_members(batch, &image, &known).await?;
-                    return Ok(None);
+                    return Ok(Records::Removed);
                 }
             }
         }
-        Ok(Some(now))
+        Ok(Records::Stay(Why::Used, now))
     }
 
     /// Learns what an image names, and whether it may go.
@@ -238,10 +275,10 @@ impl Evictor<'_> {
         for _ in 0..LOOK_COUNT_MAX {
             match self.inventory.model.compose(slot, known) {
                 Composition::Gone => return Ok(Looked::Gone),
-                Composition::Part => return Ok(Looked::Stays(now)),
+                Composition::Part => return Ok(Looked::Stays(Why::Part, now)),
                 Composition::Whole(image) => {
                     let staying = self.place_of_staying(&image, place, now);
-                    return Ok(staying.map_or(Looked::Goes(image), Looked::Stays));
+                    return Ok(staying.map_or(Looked::Goes(image), |(why, place)| Looked::Stays(why, place)));
                 }
                 Composition::Lacks(digests) => {
                     let row = self.inventory.model.images.read().row(slot);
@@ -255,30 +292,32 @@ impl Evictor<'_> {
                 }
             }
         }
-        Ok(Looked::Stays(now))
+        Ok(Looked::Stays(Why::Used, now))
     }
 
-    fn place_of_staying(&self, image: &Image, place: Seconds, now: Seconds) -> Option<Seconds> {
-        let serving = self.inventory.serving();
+    /// Why an image stays, and its place in line; `None`: it goes.
+    fn place_of_staying(&self, image: &Image, place: Seconds, now: Seconds) -> Option<(Why, Seconds)> {
+        let (serving, holds) = (self.inventory.serving(), &self.inventory.model.holds);
         let candidate = Candidate {
             unused: age(now, image.used),
+            is_pinned: image.members.iter().any(|row| row.is_pinned),
             is_kept: self.is_kept(image),
-            is_busy: image.blobs.iter().any(|blob| serving.is_filling(&blob.digest)),
+            is_busy: image.blobs.iter().any(|blob| serving.is_filling(&blob.digest))
+                || image.members.iter().any(|row| holds.has(&row.repository, &row.digest)),
         };
         match may_go(&candidate, self.reason, self.limits) {
+            Verdict::Go if candidate.unused < self.unused_min => Some((Why::Used, image.used.min(now))),
             // Its turn comes later: others were used before it.
-            Verdict::Go => (image.used > place).then_some(image.used),
-            Verdict::Stay(_) if candidate.is_kept || candidate.is_busy => Some(now),
-            Verdict::Stay(_) => Some(image.used.min(now)),
+            Verdict::Go => (image.used > place).then_some((Why::Used, image.used)),
+            Verdict::Stay(_) if candidate.is_busy => Some((Why::Busy, now)),
+            Verdict::Stay(_) if candidate.is_pinned => Some((Why::Pinned, now)),
+            Verdict::Stay(_) if candidate.is_kept => Some((Why::Kept, now)),
+            Verdict::Stay(_) => Some((Why::Used, image.used.min(now))),
         }
     }
 
     fn is_kept(&self, image: &Image) -> bool {
-        let holds = &self.inventory.model.holds;
-        let stays = |row: &Row| {
-            row.is_pinned || self.spared.contains(&row.slot) || holds.has(&row.repository, &row.digest)
-        };
-        if image.members.iter().any(stays) {
+        if image.members.iter().any(|row| self.spared.contains(&row.slot)) {
             return true;
         }
         if self.limits.keep.is_empty() {
@@ -286,8 +325,13 @@ impl Evictor<'_> {
         }
         let images = self.inventory.model.images.read();
         let tags: Vec<_> = image.members.iter().flat_map(|row| images.tags_of(row.slot)).collect();
-        let repository = image.members.first().map_or("", |row| row.repository.as_str());
-        self.limits.keep.iter().any(|pattern| pattern.names(repository, tags.iter().map(oci::Tag::as_str)))
+        let Some(root) = image.members.first() else { return false };
+        let named = NamedImage {
+            registry: self.inventory.name(),
+            repository: root.repository.as_str(),
+            digest: &root.digest,
+        };
+        self.limits.keep.iter().any(|pattern| pattern.names(named, tags.iter().map(oci::Tag::as_str)))
     }
 
     /// Removes tags, then manifests: the image's own first, so that what an end in between leaves are whole

@@ -132,6 +132,15 @@ impl Images {
         self.repositories.number(repository).is_some()
     }
 
+    pub(crate) fn number_of(&self, repository: &Repository) -> Option<Number> {
+        self.repositories.number(repository)
+    }
+
+    /// The manifest that a tag names, which the store may not hold.
+    pub(crate) fn of_tag(&self, repository: &Repository, tag: &Tag) -> Option<Slot> {
+        self.find_tag(repository, tag).map(|at| self.tags[at as usize].manifest)
+    }
+
     pub(crate) fn find(&self, repository: &Repository, digest: &Digest) -> Option<Slot> {
         self.find_in(self.repositories.number(repository)?, digest)
     }

@@ -10,7 +10,7 @@ use oci::{Digest, Repository, Tag};
 use parking_lot::{Mutex, RwLock};
 use policy::eviction::{self, Used};
 use policy::freshness::TagRecord;
-use storage::{HeldManifest, Store, StoreError, Usage};
+use storage::{Store, StoreError, Usage};
 use telemetry::RegistryMetrics;
 use tracing::warn;
 
@@ -18,7 +18,7 @@ use crate::clock::{Clock, Seconds, to_system_time};
 use crate::contents::Contents;
 use crate::failure::Failure;
 use crate::hold::Hold;
-use crate::images::{Oldest, Row, Slot};
+use crate::images::{Images, Oldest, Row, Slot};
 use crate::model::Model;
 use crate::notes::pins::{NAMES, PinList};
 use crate::room::{Announced, CommonRoom, Room, Share};
@@ -316,13 +316,7 @@ impl Inventory {
         let images = self.model.images.read();
         let (rows, next) = images.rows(from.0, count_max.clamp(1, PAGE_COUNT_MAX));
         let roots = rows.into_iter().filter(|row| row.is_held && !self.model.is_part(row));
-        let entries = roots.map(|row| ImageEntry {
-            tags: images.tags_of(row.slot),
-            repository: row.repository,
-            digest: row.digest,
-            last_use: to_system_time(row.used),
-            is_pinned: row.is_pinned,
-        });
+        let entries = roots.map(|row| entry(&images, row));
         ImagePage { images: entries.collect(), next: next.map(ImageCursor) }
     }
 
@@ -360,6 +354,8 @@ impl Inventory {
             return Ok(false);
         }
         list.generation += 1;
+        // No image is removed between the note and the list, so a removal knows of the pin or came before it.
+        let _storing = self.storing().await;
         self.store.put_note(list.name(), &list.to_bytes()).await?;
         *self.pins.lock() = Some(list);
         let mut images = self.model.images.write();
@@ -468,39 +464,21 @@ impl Inventory {
         orphan
     }
 
-    /// The contents that a stored manifest names. `None`: the store no longer has its bytes.
-    ///
-    /// # Errors
-    /// I/O errors.
-    pub(crate) async fn contents(
-        &self,
-        repository: &Repository,
-        digest: &Digest,
-    ) -> Result<Option<Contents>, Failure> {
-        match self.store.manifest(repository, digest).await? {
-            Some(HeldManifest::Whole(manifest)) => Ok(Some(Contents::of(&manifest.bytes))),
-            Some(HeldManifest::File { file, .. }) => {
-                let size =
-                    usize::try_from(file.size()).unwrap_or(usize::MAX).min(oci::MANIFEST_BYTES_MAX + 1);
-                let mut bytes = Vec::with_capacity(size);
-                while bytes.len() < size {
-                    let read = file.read(bytes.len() as u64, size - bytes.len()).await;
-                    let piece = read.map_err(|source| Failure::Read { digest: digest.clone(), source })?;
-                    if piece.is_empty() {
-                        break;
-                    }
-                    bytes.extend_from_slice(&piece);
-                }
-                Ok(digest.is_of_manifest(&bytes).then(|| Contents::of(&bytes)))
-            }
-            None => Ok(None),
-        }
-    }
-
     /// Counts and logs a failure of the store.
     pub(crate) fn failed(&self, error: &Failure, what: &str) {
         self.metrics.store_failed(error.call());
         warn!(registry = %self.name, %error, "{what}");
+    }
+}
+
+/// A manifest as a list shows it.
+pub(crate) fn entry(images: &Images, row: Row) -> ImageEntry {
+    ImageEntry {
+        tags: images.tags_of(row.slot),
+        repository: row.repository,
+        digest: row.digest,
+        last_use: to_system_time(row.used),
+        is_pinned: row.is_pinned,
     }
 }
 

@@ -17,7 +17,7 @@ use tracing::info;
 
 use crate::clock::Seconds;
 use crate::contents::NamedBlob;
-use crate::eviction::{Ended, Evictor, Freed, Unsynced, latest_use};
+use crate::eviction::{Ended, Evictor, Freed, Orphaned, Removal, Unsynced, latest_use};
 use crate::failure::Failure;
 use crate::images::Slot;
 use crate::inventory::Inventory;
@@ -56,20 +56,6 @@ pub struct Keeper {
     turn: Mutex<Unsynced>,
     /// Ends runs at shutdown.
     cancel: RwLock<CancellationToken>,
-}
-
-/// The reason why an image was not purged.
-#[derive(Debug, thiserror::Error)]
-pub enum PurgeError {
-    /// The store was not walked yet, or its pins are damaged.
-    #[error("the stored images are not all known yet; try again in a moment")]
-    NotReady,
-    /// It is not there, a part of another image, or one of its blobs is on its way in.
-    #[error("there is no such image, or it is in use or a part of another one")]
-    NotRemoved,
-    /// The store failed. Part of the image may be gone; the next try removes the rest.
-    #[error("the store failed")]
-    Store(#[source] Failure),
 }
 
 impl Keeper {
@@ -175,25 +161,10 @@ impl Keeper {
         let limits = Arc::clone(&self.limits.read());
         let until = until.min(latest_use(self.inventory.clock().now()));
         let mut unsynced = self.turn.lock().await;
-        let mut evictor = self.evictor(&limits, &mut unsynced, reason, Arc::default());
+        let mut evictor = self.evictor(&limits, &mut unsynced, reason);
         let (freed, ended) = evictor.run(bytes, until).await;
         self.count(reason, freed);
         (freed, ended)
-    }
-
-    /// Removes one image, pinned or not. Returns what that freed.
-    ///
-    /// # Errors
-    /// See [`PurgeError`].
-    pub async fn purge(&self, repository: &Repository, digest: &Digest) -> Result<Freed, PurgeError> {
-        if !self.inventory.is_complete() {
-            return Err(PurgeError::NotReady);
-        }
-        match self.remove(repository, digest, Reason::Purge, Arc::default()).await {
-            Ok(Some(freed)) => Ok(freed),
-            Ok(None) => Err(PurgeError::NotRemoved),
-            Err(failure) => Err(PurgeError::Store(failure)),
-        }
     }
 
     /// The last use of the least recently used image or orphan that may go.
@@ -206,31 +177,43 @@ impl Keeper {
         self.inventory.is_complete() && self.inventory.pins().is_some()
     }
 
-    fn evictor<'a>(
-        &'a self,
-        limits: &'a Limits,
-        unsynced: &'a mut Unsynced,
-        reason: Reason,
-        spared: Arc<HashSet<Slot>>,
-    ) -> Evictor<'a> {
-        let cancel = self.cancel.read().clone();
-        Evictor { inventory: &self.inventory, limits, unsynced, reason, spared, cancel }
+    fn evictor<'a>(&'a self, limits: &'a Limits, unsynced: &'a mut Unsynced, reason: Reason) -> Evictor<'a> {
+        let (spared, cancel) = (Arc::default(), self.cancel.read().clone());
+        let unused_min = Duration::ZERO;
+        Evictor { inventory: &self.inventory, limits, unsynced, reason, spared, unused_min, cancel }
     }
 
-    async fn remove(
+    /// Removes one image, if it may go. `spared` has manifests whose images stay; an image that was used
+    /// within `unused_min` stays too.
+    pub(crate) async fn remove(
         &self,
         repository: &Repository,
         digest: &Digest,
         reason: Reason,
         spared: Arc<HashSet<Slot>>,
-    ) -> Result<Option<Freed>, Failure> {
+        unused_min: Duration,
+    ) -> Result<Removal, Failure> {
         let limits = Arc::clone(&self.limits.read());
         let mut unsynced = self.turn.lock().await;
-        let removed = self.evictor(&limits, &mut unsynced, reason, spared).remove(repository, digest).await;
-        if let Ok(Some(freed)) = &removed {
+        let evictor = self.evictor(&limits, &mut unsynced, reason);
+        let removed = Evictor { spared, unused_min, ..evictor }.remove(repository, digest).await;
+        if let Ok(Removal::Removed(freed)) = &removed {
             self.count(reason, *freed);
         }
         removed
+    }
+
+    /// Removes blobs that no manifest names, or only looks for them.
+    ///
+    /// # Errors
+    /// The store cannot be searched.
+    pub(crate) async fn remove_orphans(&self, is_dry_run: bool) -> Result<Orphaned, Failure> {
+        let limits = Arc::clone(&self.limits.read());
+        let mut unsynced = self.turn.lock().await;
+        let mut evictor = self.evictor(&limits, &mut unsynced, Reason::Purge);
+        let removed = evictor.remove_orphans(is_dry_run).await?;
+        self.count(Reason::Purge, removed.freed);
+        Ok(removed)
     }
 
     fn count(&self, reason: Reason, freed: Freed) {
@@ -306,7 +289,8 @@ impl Keeper {
             let (surplus, kept) = self.surplus(keep_tags);
             let kept = Arc::new(kept);
             for (repository, digest) in surplus {
-                let removed = self.remove(&repository, &digest, Reason::KeepTags, Arc::clone(&kept)).await;
+                let kept = Arc::clone(&kept);
+                let removed = self.remove(&repository, &digest, Reason::KeepTags, kept, Duration::ZERO).await;
                 if let Err(error) = removed {
                     self.inventory.failed(&error, "an image cannot be removed");
                     break;

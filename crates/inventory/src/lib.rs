@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod anatomy;
 mod clock;
 mod common_limits;
 mod contents;
@@ -17,10 +18,14 @@ mod hold;
 mod images;
 mod inventory;
 mod keeper;
+mod lookup;
 mod model;
 mod needing;
 mod notes;
 mod orphans;
+mod outline;
+mod prune;
+mod purge;
 mod repositories;
 mod room;
 mod serving;
@@ -28,20 +33,27 @@ mod short_digest;
 mod survey;
 mod table;
 mod tag_name;
+mod tally;
 mod verification;
 mod walk;
 
+pub use anatomy::{Anatomy, BlobPart, ImageStanding, ManifestPart, PlatformPart};
 pub use common_limits::CommonKeeper;
 pub use contents::{Contents, NamedBlob};
 pub use eviction::Freed;
 pub use failure::Failure;
 pub use hold::Hold;
 pub use inventory::{ImageCursor, ImageEntry, ImagePage, Inventory, Leaving, PinError, Removing, Storing};
-pub use keeper::{Keeper, PurgeError};
+pub use keeper::Keeper;
+pub use lookup::{Found, Referrers};
+pub use outline::Role;
 pub use policy::eviction::Reason;
+pub use prune::{PRUNE_PARTIAL_AFTER, Pruned};
+pub use purge::PurgeError;
 pub use room::Announced;
 pub use serving::{AtRest, Serving, remove_tag_of};
 pub use survey::{Survey, SurveyedBlob, SurveyedManifest, survey};
+pub use tally::Tally;
 pub use verification::{Missing, Shelf, Verification, verify};
 
 #[cfg(test)]

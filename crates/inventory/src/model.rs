@@ -134,6 +134,21 @@ impl Model {
         self.changed();
     }
 
+    /// The repository's number, if it has a manifest or a tag.
+    pub(crate) fn number_of(&self, repository: &Repository) -> Option<Number> {
+        self.images.read().number_of(repository)
+    }
+
+    /// How many held indexes of the repository name the manifest with this key.
+    pub(crate) fn child_count(&self, number: Number, key: u64) -> u32 {
+        self.children.get(child_key_of(number, key)).count
+    }
+
+    /// In how many repositories the manifest with this key is.
+    pub(crate) fn copy_count(&self, key: u64) -> u32 {
+        self.copies.get(key).count
+    }
+
     /// Whether a repository has the manifest.
     pub(crate) fn has_copy(&self, digest: &Digest) -> bool {
         self.copies.get(key_of(digest)).count > 0
@@ -294,7 +309,11 @@ impl Model {
 
 /// The key of a repository's manifest among those that an index names.
 fn child_key(number: Number, digest: &Digest) -> u64 {
-    key_of(digest) ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    child_key_of(number, key_of(digest))
+}
+
+fn child_key_of(number: Number, key: u64) -> u64 {
+    key ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]

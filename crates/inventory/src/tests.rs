@@ -1,8 +1,11 @@
+mod anatomy;
 mod crash;
 mod eviction;
 mod limits;
 mod lost;
 mod pins;
+mod prune;
+mod purge;
 mod random;
 mod walking;
 

@@ -57,7 +57,7 @@ async fn walk_manifests(inventory: &Inventory, repository: &Repository, uses: &U
     loop {
         let page = inventory.store().manifests(repository, after.as_ref(), PAGE_COUNT).await?;
         for entry in &page {
-            if is_known(inventory, repository, &entry.digest) {
+            if inventory.is_held(repository, &entry.digest) {
                 continue;
             }
             // Nothing removes the manifest between the reading and the counting.
@@ -78,12 +78,6 @@ async fn walk_manifests(inventory: &Inventory, repository: &Repository, uses: &U
     }
 }
 
-fn is_known(inventory: &Inventory, repository: &Repository, digest: &oci::Digest) -> bool {
-    let images = inventory.model.images.read();
-    let row = images.find(repository, digest).and_then(|slot| images.row(slot));
-    row.is_some_and(|row| row.is_held)
-}
-
 async fn walk_tags(inventory: &Inventory, repository: &Repository) -> Result<(), StoreError> {
     let mut after: Option<Tag> = None;
     loop {
@@ -92,7 +86,7 @@ async fn walk_tags(inventory: &Inventory, repository: &Repository) -> Result<(),
             if let Some(record) = inventory.store().tag(repository, tag).await? {
                 // A tag of a manifest that is not held is as old as its last check.
                 let used = inventory.clock().past(record.checked_at);
-                let is_held = is_known(inventory, repository, &record.digest);
+                let is_held = inventory.is_held(repository, &record.digest);
                 inventory.model.find_tag(repository, tag, &record.digest, if is_held { 0 } else { used });
             }
         }

@@ -8,7 +8,7 @@ mod pattern;
 
 use std::time::Duration;
 
-pub use pattern::{ImagePattern, PatternError};
+pub use pattern::{ImagePattern, NamedImage, PatternError};
 
 /// An image that was used within this time stays: its client may be about to ask for the layers.
 pub const KEEP_USED: Duration = Duration::from_secs(600);
@@ -158,7 +158,9 @@ pub enum Reason {
 pub struct Candidate {
     /// The time since its last use.
     pub unused: Duration,
-    /// An operator pinned it, or it matches a pattern of [`Limits::keep`].
+    /// An operator pinned it.
+    pub is_pinned: bool,
+    /// It matches a pattern of [`Limits::keep`].
     pub is_kept: bool,
     /// One of its blobs is on its way in.
     pub is_busy: bool,
@@ -175,10 +177,11 @@ pub enum Verdict {
 
 /// Decides whether an image may go for this reason.
 pub fn may_go(candidate: &Candidate, reason: Reason, limits: &Limits) -> Verdict {
-    if candidate.is_busy {
+    if candidate.is_busy || candidate.is_pinned {
         return Verdict::Stay(KEEP_USED);
     }
-    // A purge is an explicit order, so neither rules nor a recent use count.
+    // A purge is an explicit order, so neither rules nor a recent use count. A pin is one too, and must be
+    // taken back first.
     if reason == Reason::Purge {
         return Verdict::Go;
     }

@@ -22,6 +22,19 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
     async fn open(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError>;
 
+    /// The sizes of blobs in bytes, in the order of `digests`; `None`: the blob is not stored. It opens no
+    /// file.
+    ///
+    /// # Errors
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    async fn sizes(&self, digests: &[Digest]) -> Result<Vec<Option<u64>>, StoreError> {
+        let mut sizes = Vec::with_capacity(digests.len());
+        for digest in digests {
+            sizes.push(self.open(digest).await?.map(|blob| blob.size()));
+        }
+        Ok(sizes)
+    }
+
     /// Opens the spool for a digest. It resumes the bytes of an earlier spool as far as they can be trusted,
     /// and hashes them again before this returns.
     ///

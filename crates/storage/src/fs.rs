@@ -26,6 +26,7 @@ mod layout;
 mod leftovers;
 mod levels;
 mod lists;
+mod litter;
 mod meter;
 mod notes;
 mod open_root;

@@ -1,6 +1,7 @@
 //! Maintenance of a store: counting, cleaning, bounds.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -9,7 +10,7 @@ use crate::error::StoreError;
 use crate::inspect::Inspect;
 use crate::record_store::RecordStore;
 use crate::space::Space;
-use crate::usage::Usage;
+use crate::usage::{Held, Usage};
 
 /// Maintenance of a store.
 #[async_trait]
@@ -20,6 +21,27 @@ pub trait Maintain: fmt::Debug + Send + Sync + 'static {
 
     /// Removes partial content that was not resumed for a day. Call it every hour.
     async fn sweep(&self);
+
+    /// Removes partial content that nothing reads or writes and that was not written for `unused_for`. With
+    /// `is_dry_run` it removes nothing. Returns the number and the size of what goes. An engine without files
+    /// has none.
+    ///
+    /// # Errors
+    /// I/O errors: some of it may be gone.
+    async fn remove_partial(&self, unused_for: Duration, is_dry_run: bool) -> Result<Held, StoreError> {
+        let _ = (unused_for, is_dry_run);
+        Ok(Held::default())
+    }
+
+    /// Removes quarantined files. With `is_dry_run` it removes nothing. Returns the number and the size of
+    /// what goes. An engine without files has none.
+    ///
+    /// # Errors
+    /// I/O errors: some of them may be gone.
+    async fn remove_quarantined(&self, is_dry_run: bool) -> Result<Held, StoreError> {
+        let _ = is_dry_run;
+        Ok(Held::default())
+    }
 
     /// Changes the bounds that the engine has: how many small blobs may stay open between two requests, how
     /// many bytes of incomplete small blobs may be in memory, and how many small blobs may wait for the disk.

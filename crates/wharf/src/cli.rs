@@ -1,18 +1,23 @@
 //! The command line: runs a command and prints its result.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
+use policy::eviction::ImagePattern;
 use telemetry::error_chain;
 use url::Url;
 
-use crate::commands::{self, Change, ExportArguments, ImageList, ImageName, ImportArguments, Work};
-use crate::config::Config;
+use crate::commands::{
+    self, Change, ExportArguments, Failure, ImageList, ImageName, ImportArguments, Prune, Purge, Selector,
+    Work,
+};
+use crate::config::{Config, parse_duration};
 use crate::config_options::{self, ConfigOptions};
+use crate::output::{complain, print};
 use crate::{health, log, manual, online, reload_request, report, runtime, schema, wiring};
 
 /// A pull-through cache for many container registries behind one address.
@@ -50,18 +55,18 @@ enum Command {
     /// Make the running wharf read its configuration again, and print the changes
     Reload {
         /// Its admin listener, http://HOST:PORT; by default the one in the configuration
-        #[arg(long, value_name = "URL")]
+        #[arg(long, value_name = "URL", value_parser = admin_url)]
         url: Option<Url>,
     },
-    /// List the images that the running wharf stores
+    /// List the images that wharf stores, with the platforms that can be pulled offline
     List {
-        /// Only images whose repository, and tag after a colon, match: `library/*`, `org/app:v1.*`
-        pattern: Option<String>,
+        /// Only images that match: `alpine`, `docker.io/library/alpine:3.*`, `ghcr.io/*`, `library/*`
+        pattern: Option<ImagePattern>,
         /// Print JSON, for scripts
         #[arg(long)]
         json: bool,
         /// Its admin listener, http://HOST:PORT; by default the one in the configuration
-        #[arg(long, value_name = "URL")]
+        #[arg(long, value_name = "URL", value_parser = admin_url)]
         url: Option<Url>,
     },
     /// Print the number and size of the objects that the running wharf stores for each registry
@@ -70,16 +75,64 @@ enum Command {
         #[arg(long)]
         json: bool,
         /// Its admin listener, http://HOST:PORT; by default the one in the configuration
-        #[arg(long, value_name = "URL")]
+        #[arg(long, value_name = "URL", value_parser = admin_url)]
         url: Option<Url>,
     },
-    /// Remove images from the store of the running wharf; the next pull fetches them again
+    /// Print everything that is known of one image
+    Show {
+        /// alpine, docker.io/library/alpine:3.20, ghcr.io/org/app@sha256:..., @sha256:...
+        image: Selector,
+        /// Print JSON, for scripts
+        #[arg(long)]
+        json: bool,
+        /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+        #[arg(long, value_name = "URL", value_parser = admin_url)]
+        url: Option<Url>,
+    },
+    /// Ask the upstreams now which images tags name, and store the manifests of those that have moved
+    Refresh {
+        /// alpine, docker.io/library/alpine:3.20; `ghcr.io/org/*` for all stored tags that match
+        #[arg(required = true, value_name = "IMAGE")]
+        images: Vec<Selector>,
+        /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+        #[arg(long, value_name = "URL", value_parser = admin_url)]
+        url: Option<Url>,
+    },
+    /// Remove images from the store; the next pull fetches them again
     Purge {
-        /// Print the images that would be removed, and remove none
+        /// alpine, ghcr.io/org/app@sha256:...; `library/*:v1.*` for all that match
+        #[arg(required_unless_present = "unused_for", value_name = "IMAGE")]
+        images: Vec<Selector>,
+        /// Only images that were not used for this time, such as `30d` or `12h`
+        #[arg(long, value_name = "TIME", value_parser = parse_time)]
+        unused_for: Option<Duration>,
+        /// Print the images that would be removed and the bytes that would come free, and remove none
         #[arg(long)]
         dry_run: bool,
-        #[command(flatten)]
-        images: Images,
+        /// Do not ask before a removal by a pattern or by age
+        #[arg(long)]
+        yes: bool,
+        /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+        #[arg(long, value_name = "URL", value_parser = admin_url)]
+        url: Option<Url>,
+    },
+    /// Remove what no image needs: orphaned blobs, unfinished blobs that no transfer owns, damaged files
+    Prune {
+        /// Only in the store of this registry
+        #[arg(long, value_name = "NAME")]
+        registry: Option<String>,
+        /// Print what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Print JSON, for scripts
+        #[arg(long)]
+        json: bool,
+        /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+        #[arg(long, value_name = "URL", value_parser = admin_url)]
+        url: Option<Url>,
     },
     /// Pin images, so that the running wharf does not remove them to make room
     Pin(Images),
@@ -114,7 +167,7 @@ struct Images {
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<ImageName>,
     /// Its admin listener, http://HOST:PORT; by default the one in the configuration
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = admin_url)]
     url: Option<Url>,
 }
 
@@ -124,51 +177,80 @@ fn parse_setting(text: &str) -> Result<(String, String), &'static str> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// The address of an admin listener.
+fn admin_url(text: &str) -> Result<Url, String> {
+    let advice = |wrong: &str| format!("{wrong}; write http://HOST:PORT, such as http://127.0.0.1:5001");
+    let url = Url::parse(text).map_err(|error| advice(&error.to_string()))?;
+    match url.scheme() {
+        "http" if url.host().is_some() => Ok(url),
+        "https" => Err(advice("the admin listener has no TLS")),
+        _ => Err(advice("the scheme is missing")),
+    }
+}
+
+/// A length of time.
+fn parse_time(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text).ok_or("write a length of time such as 30d, 12h or 90m")
+}
+
 /// Runs the command that the command line names.
 pub(crate) fn run() -> ExitCode {
     let CommandLine { config, set, command } =
         CommandLine::try_parse().unwrap_or_else(|error| with_tip(error).exit());
     let options = ConfigOptions { config, set };
-    let result = match command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(options),
-        Command::Check { schema: true, .. } => print(&schema::text()),
-        Command::Check { online, explain, .. } => check(&options, online, explain),
-        Command::Reload { url } => ask_reload(&options, url.as_ref()),
-        Command::List { pattern, json, url } => load(&options, "")
-            .and_then(|config| commands::list(&config, url.as_ref(), pattern.as_deref(), json))
-            .and_then(|text| print(&text)),
-        Command::Stats { json, url } => load(&options, "")
-            .and_then(|config| commands::stats(&config, url.as_ref(), json))
-            .and_then(|text| print(&text)),
-        Command::Purge { dry_run, images } => {
-            change(&options, &images, Change::Purge { is_dry_run: dry_run })
-        }
-        Command::Pin(images) => change(&options, &images, Change::Pin),
-        Command::Unpin(images) => change(&options, &images, Change::Unpin),
-        Command::Pull(list) => {
-            load(&options, "").and_then(|config| commands::work(&config, &list, Work::Pull))
-        }
-        Command::Verify(list) => {
-            load(&options, "").and_then(|config| commands::work(&config, &list, Work::Verify))
-        }
-        Command::Export(arguments) => load(&options, "; nothing was exported")
-            .and_then(|config| print(&commands::export(&config, &arguments)?)),
-        Command::Import(arguments) => load(&options, "; nothing was imported")
-            .and_then(|config| print(&commands::import(&config, &arguments)?)),
-        Command::Health { url } => ask_health(&options, url),
-        Command::Completions { shell } => print(&manual::completions(CommandLine::command(), shell)),
-        Command::Man { command } => {
-            manual::man_page(CommandLine::command(), command.as_deref()).and_then(|page| print(&page))
-        }
+    let (reason, code) = match obey(options, command.unwrap_or(Command::Serve)) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Failed(reason)) => (reason, ExitCode::FAILURE),
+        Err(Failure::WrongUse(reason)) => (reason, ExitCode::from(2)),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            // Standard error may be closed; the exit code says it too.
-            let _ = writeln!(io::stderr(), "{reason}");
-            ExitCode::FAILURE
+    complain(&reason);
+    code
+}
+
+/// # Errors
+/// [`Failure`], for the user.
+fn obey(options: ConfigOptions, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve => serve(options)?,
+        Command::Check { schema: true, .. } => print(&schema::text())?,
+        Command::Check { online, explain, .. } => check(&options, online, explain)?,
+        Command::Reload { url } => ask_reload(&options, url.as_ref())?,
+        Command::List { pattern, json, url } => {
+            commands::list(&load(&options, "")?, url.as_ref(), pattern.as_ref(), json)?;
+        }
+        Command::Stats { json, url } => print(&commands::stats(&load(&options, "")?, url.as_ref(), json)?)?,
+        Command::Show { image, json, url } => {
+            commands::show(&load(&options, "")?, url.as_ref(), &image, json)?;
+        }
+        Command::Refresh { images, url } => {
+            commands::refresh(&load(&options, "; nothing was refreshed")?, url.as_ref(), &images)?;
+        }
+        Command::Purge { images, unused_for, dry_run, yes, url } => {
+            let purge = Purge { images: &images, unused_for, is_dry_run: dry_run, yes };
+            commands::purge(&load(&options, "; nothing was removed")?, url.as_ref(), &purge)?;
+        }
+        Command::Prune { registry, dry_run, yes, json, url } => {
+            let registry = registry.as_deref();
+            let prune = Prune { registry, is_dry_run: dry_run, yes, is_json: json };
+            commands::prune(&load(&options, "; nothing was removed")?, url.as_ref(), &prune)?;
+        }
+        Command::Pin(images) => change(&options, &images, Change::Pin)?,
+        Command::Unpin(images) => change(&options, &images, Change::Unpin)?,
+        Command::Pull(list) => commands::work(&load(&options, "")?, &list, Work::Pull)?,
+        Command::Verify(list) => commands::work(&load(&options, "")?, &list, Work::Verify)?,
+        Command::Export(arguments) => {
+            print(&commands::export(&load(&options, "; nothing was exported")?, &arguments)?)?;
+        }
+        Command::Import(arguments) => {
+            print(&commands::import(&load(&options, "; nothing was imported")?, &arguments)?)?;
+        }
+        Command::Health { url } => ask_health(&options, url)?,
+        Command::Completions { shell } => print(&manual::completions(CommandLine::command(), shell))?,
+        Command::Man { command } => {
+            print(&manual::man_page(CommandLine::command(), command.as_deref())?)?;
         }
     }
+    Ok(())
 }
 
 /// Adds a tip to the error if another program would have understood the argument.
@@ -250,13 +332,6 @@ fn check(options: &ConfigOptions, is_online: bool, is_explained: bool) -> Result
     runtime.shutdown_background();
     print(&format!("\n{}", verdict.text))?;
     verdict.failure.map_or(Ok(()), Err)
-}
-
-fn print(text: &str) -> Result<(), String> {
-    let mut out = io::stdout();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| format!("cannot write: {}", error_chain(&error)))
 }
 
 /// Prints the mistakes of a configuration that has any, instead of requesting a reload.

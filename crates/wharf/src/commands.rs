@@ -1,76 +1,51 @@
 //! The commands about stored images: each asks the running wharf at its admin listener.
 
+mod consent;
 mod export;
+mod failure;
 mod image_list;
 mod image_name;
 mod import;
+mod list;
 mod progress;
+mod prune;
 mod pull;
 mod pull_progress;
+mod purge;
+mod refresh;
+mod selector;
+mod show;
 mod stores_at_rest;
 mod table;
+mod unknown;
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
-use self::table::{amount, columns};
+use self::table::{amount, columns, text_of};
 use crate::admin_listener::AdminListener;
 use crate::config::Config;
 
 pub(crate) use self::export::{ExportArguments, export};
+pub(crate) use self::failure::Failure;
 pub(crate) use self::image_list::ImageList;
 pub(crate) use self::image_name::ImageName;
 pub(crate) use self::import::{ImportArguments, import};
+pub(crate) use self::list::list;
+pub(crate) use self::prune::{Prune, prune};
 pub(crate) use self::pull::{Work, work};
+pub(crate) use self::purge::{Purge, purge};
+pub(crate) use self::refresh::refresh;
+pub(crate) use self::selector::Selector;
+pub(crate) use self::show::show;
 
 /// The change that a command makes to images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    Purge { is_dry_run: bool },
     Pin,
     Unpin,
-}
-
-/// `wharf list`: the stored images, as a table or as JSON.
-///
-/// # Errors
-/// A line for the operator.
-pub(crate) fn list(
-    config: &Config,
-    url: Option<&Url>,
-    pattern: Option<&str>,
-    is_json: bool,
-) -> Result<String, String> {
-    let query = pattern.map(|pattern| query(&[("pattern", pattern)])).unwrap_or_default();
-    let (text, document) =
-        AdminListener::find_or_open(config, url)?.request("GET", &format!("/api/images?{query}"))?;
-    if is_json {
-        return Ok(text);
-    }
-    let rows = document["images"].as_array().into_iter().flatten().map(image_row);
-    let mut table = columns(["IMAGE", "TAGS", "DIGEST", "LAST USE", "PINNED"], rows);
-    if document["truncated"] == true {
-        table.push_str("(the list is too long and ends here; name fewer images with a pattern)\n");
-    }
-    if document["complete"] == false {
-        table.push_str("(wharf has just started and still looks for further images)\n");
-    }
-    Ok(table)
-}
-
-fn image_row(image: &Value) -> [String; 5] {
-    let tags: Vec<&str> = image["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let pinned = if image["pinned"] == true { "yes" } else { "" };
-    [
-        format!("{}/{}", text_of(&image["registry"]), text_of(&image["repository"])),
-        tags.join(","),
-        text_of(&image["digest"]),
-        text_of(&image["last_use"]),
-        pinned.to_owned(),
-    ]
 }
 
 /// `wharf stats`: what each registry's store holds.
@@ -113,7 +88,7 @@ pub(crate) struct Results {
     pub(crate) failed: String,
 }
 
-/// `wharf purge`, `wharf pin` and `wharf unpin`: changes each image, and goes on after a failure.
+/// `wharf pin` and `wharf unpin`: changes each image, and goes on after a failure.
 ///
 /// # Errors
 /// A line for the operator if no request could be sent.
@@ -143,32 +118,23 @@ fn change_one(
 ) -> Result<String, String> {
     let located = image.locate(&config.registries)?;
     let (kind, value) = located.object;
-    let mut pairs = vec![("registry", located.registry), ("repository", &located.repository), (kind, value)];
-    if change == (Change::Purge { is_dry_run: true }) {
-        pairs.push(("dry_run", "true"));
-    }
-    let (method, path) = match change {
-        Change::Purge { .. } => ("DELETE", "/api/images"),
-        Change::Pin => ("PUT", "/api/pins"),
-        Change::Unpin => ("DELETE", "/api/pins"),
+    let pairs = [("registry", located.registry), ("repository", &located.repository), (kind, value)];
+    let method = match change {
+        Change::Pin => "PUT",
+        Change::Unpin => "DELETE",
     };
-    let (_, document) = listener.request(method, &format!("{path}?{}", query(&pairs)))?;
-    let digest = text_of(document["image"].get("digest").unwrap_or(&document["digest"]));
-    let is_changed = document["changed"] == true;
-    Ok(match change {
-        Change::Purge { is_dry_run: true } => format!("would be removed ({digest})"),
-        Change::Purge { .. } => format!("removed ({digest}), {} freed", amount(&document["freed_bytes"])),
-        Change::Pin if is_changed => format!("pinned ({digest})"),
-        Change::Pin => format!("was pinned already ({digest})"),
-        Change::Unpin if is_changed => format!("no longer pinned ({digest})"),
-        Change::Unpin => format!("was not pinned ({digest})"),
-    })
+    let (_, document) = listener.request(method, &format!("/api/pins?{}", query(&pairs)))?;
+    let digest = text_of(&document["digest"]);
+    let line = match (change, document["changed"] == true) {
+        (Change::Pin, true) => format!("pinned ({digest})"),
+        (Change::Pin, false) => format!("was pinned already ({digest})"),
+        (Change::Unpin, true) => format!("no longer pinned ({digest})"),
+        (Change::Unpin, false) => format!("was not pinned ({digest})"),
+    };
+    let is_ahead = change == Change::Pin && document["held"] == false;
+    Ok(if is_ahead { line + "; wharf does not hold it, and keeps it once it is pulled" } else { line })
 }
 
 fn query(pairs: &[(&str, &str)]) -> String {
     Serializer::new(String::new()).extend_pairs(pairs).finish()
-}
-
-fn text_of(value: &Value) -> String {
-    value.as_str().unwrap_or("-").to_owned()
 }

@@ -46,6 +46,7 @@ use toml::de::DeTable;
 use url::Url;
 
 use self::claims::Claims;
+pub(crate) use self::duration::parse_duration;
 pub(crate) use self::environment::Environment;
 use self::explain::{Setting, Tables};
 use self::process::ServerSection;

@@ -16,6 +16,7 @@ mod machine;
 mod manual;
 mod notify;
 mod online;
+mod output;
 mod panics;
 mod references;
 mod registry_error;

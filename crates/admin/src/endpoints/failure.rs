@@ -1,9 +1,13 @@
 //! The errors of the endpoints about images, in one JSON form: `{"error": {"code": ..., "message": ...}}`.
 
+use cache::PullError;
 use http::{Response, StatusCode};
 use inventory::{PinError, PurgeError};
+use oci::Digest;
+use serde::Serialize;
 use telemetry::error_chain;
 
+use crate::places::Place;
 use crate::text::typed;
 
 /// The reason why a request failed.
@@ -23,19 +27,27 @@ impl Failure {
         Self { status: StatusCode::BAD_REQUEST, code: "invalid_parameter", message }
     }
 
-    pub(super) fn unknown_registry(name: &str) -> Self {
-        let message = format!("no registry has the name {name:?}; /api/registries lists the served ones");
+    /// `served` are the names of the registries that wharf serves.
+    pub(super) fn unknown_registry(name: &str, served: &[String]) -> Self {
+        let message = format!("wharf serves no registry {name:?}; it serves {}", served.join(", "));
         Self { status: StatusCode::NOT_FOUND, code: "unknown_registry", message }
     }
 
-    pub(super) fn unknown_image(image: &str) -> Self {
-        let message = format!("the store does not hold the image {image}");
+    /// `repository` is the image's, with its registry.
+    pub(super) fn unknown_image(image: &str, repository: &str) -> Self {
+        let message = format!(
+            "wharf does not hold {image}; `wharf list {repository}` shows what it holds of that repository"
+        );
         Self { status: StatusCode::NOT_FOUND, code: "unknown_image", message }
     }
 
-    pub(super) fn pinned(image: &str) -> Self {
-        let message = format!("{image} is pinned; remove its pin first");
-        Self { status: StatusCode::CONFLICT, code: "pinned", message }
+    /// A pin by tag needs the digest, which is not known here.
+    pub(super) fn unknown_tag(image: &str) -> Self {
+        let message = format!(
+            "wharf does not hold {image}, so it does not know which image to pin; pull it first, or name it by \
+             its digest"
+        );
+        Self { status: StatusCode::NOT_FOUND, code: "unknown_image", message }
     }
 
     pub(super) fn busy() -> Self {
@@ -49,32 +61,112 @@ impl Failure {
     }
 
     pub(super) fn not_ready() -> Self {
-        let message = "wharf does not know all stored images yet; try again in a moment".to_owned();
-        Self { status: StatusCode::CONFLICT, code: "not_ready", message }
+        let message = "wharf has just started and does not know all stored images yet; try again in a moment";
+        Self { status: StatusCode::CONFLICT, code: "not_ready", message: message.to_owned() }
     }
 
-    pub(super) fn purge(error: &PurgeError) -> Self {
+    pub(super) fn purge(image: &str, error: &PurgeError) -> Self {
         let (status, code) = match error {
-            PurgeError::NotReady => (StatusCode::CONFLICT, "not_ready"),
-            PurgeError::NotRemoved => (StatusCode::CONFLICT, "in_use"),
+            PurgeError::NotReady => return Self::not_ready(),
+            PurgeError::NotHeld => (StatusCode::NOT_FOUND, "unknown_image"),
+            PurgeError::Part => (StatusCode::CONFLICT, "part_of_index"),
+            PurgeError::Pinned => (StatusCode::CONFLICT, "pinned"),
+            PurgeError::Busy | PurgeError::Used => (StatusCode::CONFLICT, "in_use"),
             PurgeError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
         };
-        Self { status, code, message: error_chain(error).to_string() }
+        Self { status, code, message: format!("{image} was not removed: {}", error_chain(error)) }
     }
 
-    pub(super) fn pin(error: &PinError) -> Self {
+    pub(super) fn store(error: &inventory::Failure) -> Self {
+        let message = format!("the store failed: {}; the log has more", error_chain(error));
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "store_failed", message }
+    }
+
+    pub(super) fn pin(image: &str, error: &PinError) -> Self {
         let (status, code) = match error {
             PinError::NotReady => (StatusCode::CONFLICT, "not_ready"),
             PinError::Damaged => (StatusCode::CONFLICT, "pins_damaged"),
             PinError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
         };
-        Self { status, code, message: error_chain(error).to_string() }
+        Self { status, code, message: format!("the pin of {image} was not changed: {}", error_chain(error)) }
+    }
+
+    /// The upstream could not say which manifest a tag names.
+    pub(super) fn refresh(image: &str, error: &PullError) -> Self {
+        let (status, code, advice) = match error {
+            PullError::Offline => {
+                (StatusCode::CONFLICT, "offline", "the registry is set offline; take that back first")
+            }
+            PullError::Denied { .. } => {
+                (StatusCode::BAD_GATEWAY, "denied", "check the login of the registry in the configuration")
+            }
+            PullError::Overloaded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "too many requests wait for it; try again in a moment",
+            ),
+            _ => (StatusCode::BAD_GATEWAY, "upstream_unavailable", "what wharf holds stays; try again later"),
+        };
+        Self { status, code, message: format!("{image} was not refreshed: {error}; {advice}") }
+    }
+
+    pub(super) fn prune(registry: &str, error: &PurgeError) -> Self {
+        match error {
+            PurgeError::Store(_) => {
+                let message = format!("{registry}: {}; the log has more", error_chain(error));
+                Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "store_failed", message }
+            }
+            _ => Self::not_ready(),
+        }
+    }
+
+    /// An image that stays, for the reason that was found before.
+    pub(super) fn kept(code: &'static str, message: String) -> Self {
+        let status =
+            if code == "store_failed" { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::CONFLICT };
+        Self { status, code, message }
+    }
+
+    /// The upstream's manifest could not be stored.
+    pub(super) fn not_stored(image: &str, digest: &Digest) -> Self {
+        let message =
+            format!("{image} names {digest} now, which could not be stored; the log has the reason");
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "store_failed", message }
+    }
+
+    /// A digest does not change, so there is nothing to ask.
+    pub(super) fn digest_to_refresh(image: &str) -> Self {
+        let message = format!("{image} names a digest, which never changes; name a tag");
+        Self { status: StatusCode::BAD_REQUEST, code: "invalid_parameter", message }
+    }
+
+    /// The reason, for programs.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The reason, for people.
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(super) fn answer(self) -> Response<String> {
         let document = serde_json::json!({ "error": { "code": self.code, "message": self.message } });
         typed(self.status, "application/json", format!("{document}\n"))
     }
+}
+
+/// The answer with a document that may be long, or with the failure.
+pub(super) fn long_answer<T: Serialize>(result: Result<(T, Place), Failure>) -> Response<String> {
+    let (document, place) = match result {
+        Ok(made) => made,
+        Err(failure) => return failure.answer(),
+    };
+    let text = serde_json::to_string(&document).expect("a document of strings and numbers can be written");
+    drop(document);
+    let mut answer = typed(StatusCode::OK, "application/json", text + "\n");
+    answer.extensions_mut().insert(place);
+    answer
 }
 
 /// The answer with this document, or with the failure.

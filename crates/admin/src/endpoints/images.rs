@@ -1,111 +1,77 @@
-//! `GET /api/images` lists the stored images, `DELETE /api/images` removes one.
+//! `GET /api/images`: lists the stored images.
+
+mod document;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
+use axum::Extension;
 use axum::extract::State;
+use futures_util::StreamExt;
 use http::{Response, Uri};
 use inventory::ImageEntry;
-use policy::eviction::ImagePattern;
+use serde::Serialize;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use super::failure::{Failure, answer};
+use super::failure::{Failure, long_answer};
 use super::openapi::{list as array, object};
-use super::selection::{Selection, images, keepers, optional};
+use super::selection::{Choice, keepers};
 use crate::parts::Parts;
+use crate::places::{Place, Places};
 
-/// The bound on a list, in bytes, about.
-const LIST_BYTES_MAX: usize = 32 << 20;
+pub(super) use document::{ImageDocument, image_properties, rfc_3339};
 
-/// The bytes of an image in a list without its names, at the most.
-const ENTRY_BYTES: usize = 320;
+/// The bound on a list, in bytes, about. [`Places`] bounds how many there are at a time.
+pub(super) const LIST_BYTES_MAX: usize = 32 << 20;
 
-pub(super) async fn list(State(parts): State<Arc<Parts>>, uri: Uri) -> Response<String> {
-    answer(list_of(&parts, &uri))
+#[derive(Serialize)]
+struct ListDocument {
+    images: Vec<ImageDocument>,
+    /// Whether the list is longer than the bound.
+    truncated: bool,
+    /// Whether all stored images are known.
+    complete: bool,
 }
 
-fn list_of(parts: &Parts, uri: &Uri) -> Result<Value, Failure> {
+pub(super) async fn list(
+    State(parts): State<Arc<Parts>>,
+    Extension(places): Extension<Places>,
+    uri: Uri,
+) -> Response<String> {
+    long_answer(list_of(&parts, &places, &uri).await)
+}
+
+async fn list_of(parts: &Parts, places: &Places, uri: &Uri) -> Result<(ListDocument, Place), Failure> {
     let keepers = keepers(&parts.keepers, uri)?;
-    let pattern: Option<ImagePattern> = optional(uri, "pattern")?;
-    let is_named = |entry: &ImageEntry| {
-        let tags = entry.tags.iter().map(|tag| tag.as_str());
-        pattern.as_ref().is_none_or(|pattern| pattern.names(entry.repository.as_str(), tags))
-    };
-    let (mut listed, mut left, mut is_truncated) = (Vec::new(), LIST_BYTES_MAX, false);
-    'stores: for keeper in &keepers {
-        let registry = keeper.inventory().name();
-        for mut entry in images(keeper).filter(is_named) {
-            let names: usize = entry.tags.iter().map(|tag| tag.as_str().len() + 3).sum();
-            let bytes = ENTRY_BYTES + registry.len() + entry.repository.as_str().len() + names;
-            if bytes > left {
+    let choice = Choice::read(uri)?;
+    let place = places.take().await.ok_or_else(Failure::busy)?;
+    let (mut images, mut room, mut is_truncated) = (Vec::new(), Room::new(), false);
+    for keeper in &keepers {
+        let (chosen, is_cut) = room.fill(choice.of(keeper));
+        is_truncated |= is_cut;
+        let inventory = keeper.inventory();
+        let mut anatomies = std::pin::pin!(inventory.anatomies(chosen));
+        while let Some((entry, anatomy)) = anatomies.next().await {
+            let anatomy = match anatomy {
+                Ok(Some(anatomy)) => Some(anatomy),
+                // It went meanwhile.
+                Ok(None) if inventory.find_digest(&entry.repository, &entry.digest).is_none() => continue,
+                Ok(None) => None,
+                Err(error) => {
+                    tracing::warn!(registry = inventory.name(), %error, "an image cannot be read for a list");
+                    None
+                }
+            };
+            let document = ImageDocument::new(inventory.name(), entry, anatomy.as_ref());
+            if !room.take(document.further_bytes()) {
                 is_truncated = true;
-                break 'stores;
+                break;
             }
-            left -= bytes;
-            entry.tags.sort_by(|one, other| one.as_str().cmp(other.as_str()));
-            listed.push((registry, entry));
+            images.push(document);
         }
     }
-    let key = |(registry, entry): &(&str, ImageEntry)| {
-        let tag = entry.tags.first().map(ToString::to_string);
-        (registry.to_string(), entry.repository.to_string(), tag, entry.digest.to_string())
-    };
-    listed.sort_by_cached_key(key);
-    let listed: Vec<Value> = listed.iter().map(|(registry, entry)| document(registry, entry)).collect();
-    let is_complete = keepers.iter().all(|keeper| keeper.inventory().is_complete());
-    Ok(json!({ "images": listed, "truncated": is_truncated, "complete": is_complete }))
-}
-
-fn document(registry: &str, entry: &ImageEntry) -> Value {
-    json!({
-        "registry": registry,
-        "repository": entry.repository.as_str(),
-        "digest": entry.digest.to_string(),
-        "tags": entry.tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(),
-        "last_use": rfc_3339(entry.last_use),
-        "pinned": entry.is_pinned,
-    })
-}
-
-/// The time in UTC, to the second.
-pub(super) fn rfc_3339(time: SystemTime) -> Option<String> {
-    let time = OffsetDateTime::from(time).replace_nanosecond(0).ok()?;
-    time.format(&Rfc3339).ok()
-}
-
-pub(super) async fn purge(State(parts): State<Arc<Parts>>, uri: Uri) -> Response<String> {
-    answer(purge_one(&parts, &uri).await)
-}
-
-async fn purge_one(parts: &Parts, uri: &Uri) -> Result<Value, Failure> {
-    let is_dry_run = optional(uri, "dry_run")?.unwrap_or(false);
-    let selection = Selection::read(&parts.keepers, uri)?;
-    let entry = selection.find()?;
-    if entry.is_pinned {
-        return Err(Failure::pinned(&selection.shown()));
-    }
-    let image = document(selection.keeper.inventory().name(), &entry);
-    if is_dry_run {
-        return Ok(json!({ "dry_run": true, "image": image }));
-    }
-    let keeper = Arc::clone(&selection.keeper);
-    // A removal must end once it has begun, even if the client leaves.
-    let removal = tokio::spawn(async move { keeper.purge(&entry.repository, &entry.digest).await });
-    let freed = removal.await.expect("a removal does not panic").map_err(|error| Failure::purge(&error))?;
-    Ok(json!({ "dry_run": false, "image": image, "freed_bytes": freed.bytes }))
-}
-
-fn image_schema() -> Value {
-    object(&[
-        ("registry", json!({ "type": "string" })),
-        ("repository", json!({ "type": "string" })),
-        ("digest", json!({ "type": "string" })),
-        ("tags", json!({ "type": "array", "items": { "type": "string" } })),
-        ("last_use", json!({ "type": ["string", "null"], "format": "date-time" })),
-        ("pinned", json!({ "type": "boolean" })),
-    ])
+    images.sort_unstable_by(|one, other| one.key().cmp(&other.key()));
+    let complete = keepers.iter().all(|keeper| keeper.inventory().is_complete());
+    Ok((ListDocument { images, truncated: is_truncated, complete }, place))
 }
 
 /// The schema of the list.
@@ -113,20 +79,63 @@ pub(super) fn list_schema() -> Value {
     let truncated = "Whether images are missing because the list is too long.";
     let complete = "Whether wharf knows all stored images yet.";
     object(&[
-        ("images", array(&image_schema())),
+        ("images", array(&object(&image_properties()))),
         ("truncated", json!({ "type": "boolean", "description": truncated })),
         ("complete", json!({ "type": "boolean", "description": complete })),
     ])
 }
 
-/// The schema of the answer to a removal.
-pub(super) fn purge_schema() -> Value {
-    let freed = json!({ "type": "integer", "minimum": 0, "description": "Missing after a dry run." });
-    let mut schema = object(&[
-        ("dry_run", json!({ "type": "boolean" })),
-        ("image", image_schema()),
-        ("freed_bytes", freed),
-    ]);
-    schema["required"] = json!(["dry_run", "image"]);
-    schema
+/// The bytes that a list may still take.
+#[derive(Debug)]
+pub(super) struct Room(usize);
+
+impl Room {
+    pub(super) fn new() -> Self {
+        Self(LIST_BYTES_MAX)
+    }
+
+    /// Takes some of it. Returns whether there were so many left.
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+
+    /// As many of the entries as there is room for, and whether there are more.
+    pub(super) fn fill(&mut self, entries: impl Iterator<Item = ImageEntry>) -> (Vec<ImageEntry>, bool) {
+        let mut taken = Vec::new();
+        for entry in entries {
+            if !self.take(document::bytes_of(&entry)) {
+                return (taken, true);
+            }
+            taken.push(entry);
+        }
+        (taken, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use oci::{Algorithm, Digest};
+
+    use super::*;
+
+    #[test]
+    fn a_list_has_a_bound() {
+        let entry = |number: usize| ImageEntry {
+            repository: "library/app".parse().unwrap(),
+            digest: Digest::of(Algorithm::Sha256, &number.to_le_bytes()),
+            tags: vec!["latest".parse().unwrap()],
+            last_use: SystemTime::UNIX_EPOCH,
+            is_pinned: false,
+        };
+        let mut room = Room::new();
+        let (some, is_cut) = room.fill((0..10).map(entry));
+        assert_eq!((some.len(), is_cut), (10, false));
+        let (many, is_cut) = room.fill((0..1_000_000).map(entry));
+        assert!(is_cut && many.len() < LIST_BYTES_MAX / 400, "{}", many.len());
+        assert!(many.len() > 50_000, "{}", many.len());
+    }
 }

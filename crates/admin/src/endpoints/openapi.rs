@@ -14,7 +14,7 @@ pub(super) async fn openapi() -> Response<String> {
 /// The description, in OpenAPI 3.1.
 fn document() -> Value {
     let mut paths = Map::new();
-    for endpoint in &ENDPOINTS {
+    for endpoint in ENDPOINTS {
         let (method, path) = endpoint.route();
         paths.entry(path).or_insert_with(|| json!({}))[method.to_ascii_lowercase()] = operation(endpoint);
     }

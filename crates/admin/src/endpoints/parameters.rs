@@ -21,11 +21,17 @@ pub(super) enum Kind {
     Text,
     /// `true` or `false`.
     Flag,
+    /// A whole number of seconds.
+    Seconds,
+    /// A text, which may be there several times.
+    Texts,
 }
 
 pub(super) const REGISTRY: Parameter = optional("registry", "The name of a served registry.");
-pub(super) const PATTERN: Parameter =
-    optional("pattern", "Only images whose repository, and tag after a colon, match: `library/*:v1.*`.");
+pub(super) const PATTERN: Parameter = {
+    let description = "Only images that match one of these: `alpine`, `ghcr.io/*`, `library/*:v1.*`.";
+    Parameter { kind: Kind::Texts, ..optional("pattern", description) }
+};
 
 /// The parameters that name one image.
 pub(super) const ONE_IMAGE: [Parameter; 4] = [
@@ -38,9 +44,19 @@ pub(super) const ONE_IMAGE: [Parameter; 4] = [
 pub(super) const DRY_RUN: Parameter =
     Parameter { kind: Kind::Flag, ..optional("dry_run", "Whether to report only, and change nothing.") };
 
-pub(super) const ONE_IMAGE_OR_DRY_RUN: [Parameter; 5] = {
+/// The parameters that name the images to remove.
+pub(super) const PURGED_IMAGES: [Parameter; 7] = {
     let [registry, repository, tag, digest] = ONE_IMAGE;
-    [registry, repository, tag, digest, DRY_RUN]
+    let unused_for = "Only images that were not used for so many seconds.";
+    [
+        Parameter { is_required: false, ..registry },
+        Parameter { is_required: false, ..repository },
+        tag,
+        digest,
+        PATTERN,
+        Parameter { kind: Kind::Seconds, ..optional("unused_for", unused_for) },
+        DRY_RUN,
+    ]
 };
 
 /// An optional parameter with a text as its value.
@@ -51,16 +67,18 @@ const fn optional(name: &'static str, description: &'static str) -> Parameter {
 impl Parameter {
     /// The parameter in OpenAPI's form.
     pub(super) fn document(&self) -> Value {
-        let kind = match self.kind {
-            Kind::Text => "string",
-            Kind::Flag => "boolean",
+        let schema = match self.kind {
+            Kind::Text => json!({ "type": "string" }),
+            Kind::Flag => json!({ "type": "boolean" }),
+            Kind::Seconds => json!({ "type": "integer", "minimum": 0 }),
+            Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         };
         json!({
             "name": self.name,
             "in": "query",
             "description": self.description,
             "required": self.is_required,
-            "schema": { "type": kind },
+            "schema": schema,
         })
     }
 }

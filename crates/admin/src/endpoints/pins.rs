@@ -24,21 +24,30 @@ async fn set_pinned(parts: &Parts, uri: &Uri, is_pinned: bool) -> Result<Value, 
     // An image that is not held can be pinned by its digest.
     let digest = match selection.digest() {
         Some(digest) => digest.clone(),
-        None => selection.find()?.digest,
+        None => match selection.find() {
+            Ok(found) => found.entry.digest,
+            Err(_) if selection.keeper.inventory().is_complete() => {
+                return Err(Failure::unknown_tag(&selection.shown()));
+            }
+            Err(failure) => return Err(failure),
+        },
     };
     let (keeper, repository) = (Arc::clone(&selection.keeper), selection.repository.clone());
     let pinned = digest.clone();
     // The note and the list in memory must change together, even if the client leaves.
     let change =
         tokio::spawn(async move { keeper.inventory().set_pinned(&repository, &pinned, is_pinned).await });
-    let is_changed =
-        change.await.expect("a change of pins does not panic").map_err(|error| Failure::pin(&error))?;
+    let is_changed = change
+        .await
+        .expect("a change of pins does not panic")
+        .map_err(|error| Failure::pin(&selection.shown(), &error))?;
     Ok(json!({
         "registry": selection.keeper.inventory().name(),
         "repository": selection.repository.as_str(),
         "digest": digest.to_string(),
         "pinned": is_pinned,
         "changed": is_changed,
+        "held": selection.keeper.inventory().is_held(&selection.repository, &digest),
     }))
 }
 
@@ -50,5 +59,6 @@ pub(super) fn schema() -> Value {
         ("digest", json!({ "type": "string" })),
         ("pinned", json!({ "type": "boolean" })),
         ("changed", json!({ "type": "boolean", "description": "Whether it was not so before." })),
+        ("held", json!({ "type": "boolean", "description": "Whether the store holds the image." })),
     ])
 }

@@ -5,8 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use http::Uri;
-use inventory::{CommonKeeper, ImageCursor, ImageEntry, Keeper};
+use inventory::{CommonKeeper, Found, ImageCursor, ImageEntry, Keeper};
 use oci::{Digest, Query, Repository, Tag};
+use policy::eviction::{ImagePattern, NamedImage};
 
 use super::failure::Failure;
 
@@ -35,9 +36,11 @@ where
 pub(super) fn keepers(all: &CommonKeeper, uri: &Uri) -> Result<Vec<Arc<Keeper>>, Failure> {
     let mut keepers = all.keepers();
     if let Some(name) = optional::<String>(uri, "registry")? {
+        let mut served: Vec<_> = keepers.iter().map(|keeper| keeper.inventory().name().to_owned()).collect();
         keepers.retain(|keeper| keeper.inventory().name() == name);
         if keepers.is_empty() {
-            return Err(Failure::unknown_registry(&name));
+            served.sort_unstable();
+            return Err(Failure::unknown_registry(&name, &served));
         }
     }
     keepers.sort_by(|one, other| one.inventory().name().cmp(other.inventory().name()));
@@ -81,6 +84,14 @@ impl Selection {
         }
     }
 
+    /// The tag, if the query gives it.
+    pub(super) fn tag(&self) -> Option<&Tag> {
+        match &self.name {
+            Name::Tag(tag) => Some(tag),
+            Name::Digest(_) => None,
+        }
+    }
+
     /// The image, as people write it.
     pub(super) fn shown(&self) -> String {
         let registry = self.keeper.inventory().name();
@@ -90,28 +101,67 @@ impl Selection {
         }
     }
 
-    /// The held image.
+    /// The held image, or part of one.
     ///
     /// # Errors
     /// Not held, or not known yet.
-    pub(super) fn find(&self) -> Result<ImageEntry, Failure> {
-        let is_named = |entry: &ImageEntry| {
-            entry.repository == self.repository
-                && match &self.name {
-                    Name::Tag(tag) => entry.tags.contains(tag),
-                    Name::Digest(digest) => entry.digest == *digest,
-                }
+    pub(super) fn find(&self) -> Result<Found, Failure> {
+        let inventory = self.keeper.inventory();
+        let found = match &self.name {
+            Name::Tag(tag) => inventory.find_tag(&self.repository, tag),
+            Name::Digest(digest) => inventory.find_digest(&self.repository, digest),
         };
-        match images(&self.keeper).find(is_named) {
-            Some(entry) => Ok(entry),
-            None if self.keeper.inventory().is_complete() => Err(Failure::unknown_image(&self.shown())),
+        match found {
+            Some(found) => Ok(found),
+            None if inventory.is_complete() => {
+                let repository = format!("{}/{}", inventory.name(), self.repository);
+                Err(Failure::unknown_image(&self.shown(), &repository))
+            }
             None => Err(Failure::not_ready()),
         }
     }
 }
 
+/// The images that a request selects.
+#[derive(Debug)]
+pub(super) struct Choice {
+    /// One of them has to name the image; none: all are chosen.
+    patterns: Vec<ImagePattern>,
+}
+
+impl Choice {
+    /// Reads `pattern`, which may be there several times.
+    pub(super) fn read(uri: &Uri) -> Result<Self, Failure> {
+        let mut patterns = Vec::new();
+        for text in Query::new(uri.query()).values("pattern") {
+            let text = text.map_err(|error| Failure::parameter("pattern", error))?;
+            let pattern = text.parse().map_err(|error| Failure::parameter("pattern", error));
+            let pattern: Result<ImagePattern, _> = pattern;
+            patterns.push(pattern?);
+        }
+        Ok(Self { patterns })
+    }
+
+    pub(super) fn has_pattern(&self) -> bool {
+        !self.patterns.is_empty()
+    }
+
+    /// The chosen images of a store, in no order.
+    pub(super) fn of<'a>(&'a self, keeper: &'a Keeper) -> impl Iterator<Item = ImageEntry> + 'a {
+        let registry = keeper.inventory().name();
+        let all = self.patterns.is_empty();
+        let here: Vec<_> = self.patterns.iter().filter(|pattern| pattern.is_for(registry)).collect();
+        let images = (all || !here.is_empty()).then(|| images(keeper)).into_iter().flatten();
+        images.filter(move |entry| {
+            let (repository, digest) = (entry.repository.as_str(), &entry.digest);
+            let named = NamedImage { registry, repository, digest };
+            all || here.iter().any(|pattern| pattern.names(named, entry.tags.iter().map(Tag::as_str)))
+        })
+    }
+}
+
 /// The images of a store, in no order.
-pub(super) fn images(keeper: &Keeper) -> impl Iterator<Item = ImageEntry> {
+fn images(keeper: &Keeper) -> impl Iterator<Item = ImageEntry> {
     let mut from = Some(ImageCursor::default());
     let pages = std::iter::from_fn(move || {
         let page = keeper.inventory().images(from?, PAGE_COUNT);

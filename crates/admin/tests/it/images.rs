@@ -13,9 +13,17 @@ async fn a_wrong_request_about_images_gets_an_error_in_json() {
         ("DELETE", "/api/images", 400, "invalid_parameter", "registry: "),
         ("DELETE", "/api/images?dry_run=maybe", 400, "invalid_parameter", "dry_run: "),
         ("DELETE", "/api/images?registry=nowhere&repository=a&tag=1", 404, "unknown_registry", "nowhere"),
+        ("DELETE", "/api/images?pattern=a:", 400, "invalid_parameter", "pattern: "),
+        ("DELETE", "/api/images?unused_for=30d", 400, "invalid_parameter", "unused_for: "),
+        ("DELETE", "/api/images?pattern=*&registry=nowhere", 404, "unknown_registry", "nowhere"),
+        ("GET", "/api/image", 400, "invalid_parameter", "registry: "),
+        ("GET", "/api/image?registry=nowhere&repository=a&tag=1", 404, "unknown_registry", "nowhere"),
+        ("POST", "/api/refresh?registry=nowhere&repository=a&tag=1", 404, "unknown_registry", "nowhere"),
+        ("POST", "/api/refresh", 400, "invalid_parameter", "registry: "),
+        ("POST", "/api/prune?registry=nowhere", 404, "unknown_registry", "nowhere"),
         ("PUT", "/api/pins", 400, "invalid_parameter", "registry: "),
         ("DELETE", "/api/pins?registry=nowhere", 404, "unknown_registry", "nowhere"),
-        ("DELETE", "/api/images?dryrun=true", 400, "invalid_parameter", "digest, dry_run"),
+        ("DELETE", "/api/images?dryrun=true", 400, "invalid_parameter", "unused_for, dry_run"),
         ("DELETE", "/api/images?dry_run", 400, "invalid_parameter", "write dry_run=..."),
         ("DELETE", "/api/pins?dry_run=true", 400, "invalid_parameter", "no such parameter"),
         ("GET", "/metrics?registry=docker.io", 400, "invalid_parameter", "the parameters are: none"),
@@ -32,7 +40,14 @@ async fn a_wrong_request_about_images_gets_an_error_in_json() {
 async fn no_web_page_removes_or_pins_an_image() {
     let lab = AdminLab::start(settings(Some("s3cret"))).await;
     let token = ("authorization", "Bearer s3cret");
-    for (method, target) in [("DELETE", "/api/images"), ("PUT", "/api/pins"), ("DELETE", "/api/pins")] {
+    for (method, target) in [
+        ("DELETE", "/api/images"),
+        ("DELETE", "/api/images?pattern=a:"),
+        ("POST", "/api/prune?dry_run=maybe"),
+        ("POST", "/api/refresh"),
+        ("PUT", "/api/pins"),
+        ("DELETE", "/api/pins"),
+    ] {
         let page = lab.ask_as("localhost", method, target, &[token, ("origin", "http://localhost")]).await;
         assert_eq!(page.status, 403, "{method} {target}");
         assert_eq!(lab.ask_as("localhost", method, target, &[]).await.status, 401, "{method} {target}");

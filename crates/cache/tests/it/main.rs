@@ -19,6 +19,7 @@ mod plain_after_ranges;
 mod positions;
 mod ranges;
 mod read_ahead;
+mod refresh;
 mod resume;
 mod room;
 mod room_simulation;

@@ -318,7 +318,7 @@ impl Life {
         let Some(name) = self.any_listed(random).filter(|name| !self.pinned.contains(name)) else {
             return Visited::Nothing;
         };
-        match self.keeper.purge(&name.0, &name.1).await {
+        match self.keeper.purge(&name.0, &name.1, Duration::ZERO).await {
             Ok(_) => Visited::Purged(name),
             Err(PurgeError::Store(failure)) => panic!("the store failed: {failure}"),
             // It is in use, or gone already.

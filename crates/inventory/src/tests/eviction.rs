@@ -291,17 +291,6 @@ async fn a_manifest_that_another_repository_gets_while_it_goes_keeps_its_bytes()
     place.check_no_holes(&BTreeSet::new()).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_purged_image_goes_although_it_was_just_used_or_pinned() {
-    let (place, _) = Place::in_memory().await;
-    let digest = place.image("app", &[("layer", 100)]).await;
-    place.inventory.set_pinned(&repository("app"), &digest, true).await.unwrap();
-    let freed = place.keeper.purge(&repository("app"), &digest).await.unwrap();
-    assert_eq!((freed.images, place.used()), (1, 0));
-    place.keeper.purge(&repository("app"), &digest).await.unwrap_err();
-    place.check().await;
-}
-
 /// A blob that was in the store when its image went is gone afterwards, grants and lists of the repository
 /// too.
 #[tokio::test(start_paused = true)]

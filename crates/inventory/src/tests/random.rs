@@ -34,7 +34,7 @@ struct Life {
 impl Life {
     async fn step(&mut self) {
         let name = REPOSITORIES[self.random.usize(0..3)];
-        match self.random.u8(0..20) {
+        match self.random.u8(0..23) {
             0..=5 => self.store_image(name).await,
             6 => self.store_index(name).await,
             7..=8 => {
@@ -64,6 +64,8 @@ impl Life {
             }
             15 => pass(self.random.u64(0..1000)).await,
             16..=18 => self.evict().await,
+            19..=20 => self.purge(name).await,
+            21 => self.prune().await,
             _ => {
                 if self.random.bool() {
                     walk::write_uses(&self.place.inventory).await;
@@ -122,11 +124,49 @@ impl Life {
         }
     }
 
-    async fn evict(&mut self) {
+    /// Purges an image, sometimes beside a pin of it.
+    async fn purge(&mut self, name: &str) {
+        let Some(digest) = self.any_manifest(name).await else { return };
+        let app = repository(name);
+        let is_root = self.place.list().iter().any(|image| image.repository == app && image.digest == digest);
+        self.fail_some_calls();
+        let pinned_before = self.pinned_blobs().await;
+        let (keeper, inventory) = (Arc::clone(&self.place.keeper), Arc::clone(&self.place.inventory));
+        let (purged, pinned) = tokio::join!(keeper.purge(&app, &digest, Duration::ZERO), async {
+            match self.random.u8(0..3) {
+                0 => inventory.set_pinned(&app, &digest, true).await.ok(),
+                _ => None,
+            }
+        });
+        if pinned == Some(true) {
+            self.pinned.insert((name.to_owned(), digest.clone()));
+        }
+        while self.store.has_failures_left() {
+            self.drain_failures().await;
+        }
+        assert!(is_root || purged.is_err(), "a part of an image was purged");
+        for blob in pinned_before {
+            assert!(self.place.has_blob(&blob).await, "a pinned image lost {blob}");
+        }
+    }
+
+    async fn prune(&mut self) {
+        self.fail_some_calls();
+        let _ = self.place.keeper.prune(self.random.bool()).await;
+        while self.store.has_failures_left() {
+            self.drain_failures().await;
+        }
+    }
+
+    fn fail_some_calls(&mut self) {
         for _ in 0..self.random.usize(0..3) {
             let operation = OPERATIONS[self.random.usize(0..OPERATIONS.len())];
             self.store.fail(operation, self.random.usize(0..4), StoreErrorKind::Io);
         }
+    }
+
+    async fn evict(&mut self) {
+        self.fail_some_calls();
         let layer = self.layer();
         let filling = Digest::of(Algorithm::Sha256, &bytes(&layer, 100));
         let was_there = self.place.has_blob_despite_failures(&filling).await;

@@ -1,38 +1,121 @@
-//! Patterns that name images: `library/*:v1.*`.
+//! Patterns that name images as people write them: `alpine`, `library/*:v1.*`, `ghcr.io/*`.
 
 use std::fmt;
 use std::str::FromStr;
 
+use oci::{Digest, DigestError};
+
+use crate::docker_hub;
+
 /// The longest pattern, in bytes: longer than any repository with any tag.
 const PATTERN_BYTES_MAX: usize = 512;
 
-/// A pattern for a repository and, after a colon, for its tags. `*` stands for any characters, slashes
-/// included, and `?` for one. Without a colon it names every image of the repository, tagged or not.
+/// A pattern for a registry, a repository, and the tags or the digest of an image. `*` stands for any
+/// characters, slashes included, and `?` for one.
+///
+/// The first part is a registry where Docker would read a host: it has a dot or a colon, or is `localhost`.
+/// Without a registry, the pattern is for every registry. On Docker Hub, a repository of one part is in
+/// `library/`, unless it begins with `*`. Without a tag and a digest, the pattern names every image of the
+/// repository, tagged or not.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ImagePattern {
+    registry: Option<String>,
     repository: String,
     tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+/// An image that a pattern may name.
+#[derive(Clone, Copy, Debug)]
+pub struct NamedImage<'a> {
+    /// The name of its registry.
+    pub registry: &'a str,
+    /// Its repository.
+    pub repository: &'a str,
+    /// The digest of its manifest.
+    pub digest: &'a Digest,
 }
 
 /// The reasons why a text is no pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// Nothing before the colon, or nothing after it.
-    #[error("a pattern reads <repository> or <repository>:<tag>, with * for any characters")]
+    /// A part is empty.
+    #[error(
+        "a pattern reads REPOSITORY, REPOSITORY:TAG or REGISTRY/REPOSITORY:TAG, with * for any characters"
+    )]
     Form,
     /// Too long.
     #[error("a pattern has at most {PATTERN_BYTES_MAX} bytes")]
     Length,
-    /// A character that no repository and no tag has.
-    #[error("a pattern has letters, digits and / . _ - * ? only")]
+    /// A character that no image has.
+    #[error("a pattern has letters, digits and / : . _ - @ * ? only")]
     Character,
+    /// An upper-case letter before the tag.
+    #[error("registries and repositories are lower-case")]
+    UpperCase,
+    /// A URL.
+    #[error("an image has no scheme; leave out what precedes the name of the registry")]
+    Scheme,
+    /// The part after `@` is no digest.
+    #[error("the part after @: {0}")]
+    Digest(#[from] DigestError),
 }
 
 impl ImagePattern {
-    /// Tells whether the pattern names the image with these tags in `repository`.
-    pub fn names<'a>(&self, repository: &str, tags: impl IntoIterator<Item = &'a str>) -> bool {
-        matches(&self.repository, repository)
+    /// Tells whether the pattern names the image with these tags.
+    pub fn names<'a>(&self, image: NamedImage<'_>, tags: impl IntoIterator<Item = &'a str>) -> bool {
+        self.registry.as_ref().is_none_or(|registry| matches(registry, image.registry))
+            && self.names_repository(image.registry, image.repository)
+            && self.digest.as_ref().is_none_or(|digest| digest == image.digest)
             && self.tag.as_ref().is_none_or(|tag| tags.into_iter().any(|name| matches(tag, name)))
+    }
+
+    fn names_repository(&self, registry: &str, repository: &str) -> bool {
+        if registry == docker_hub::NAME && !self.repository.contains('/') && !self.repository.starts_with('*')
+        {
+            return repository.strip_prefix("library/").is_some_and(|name| matches(&self.repository, name));
+        }
+        matches(&self.repository, repository)
+    }
+
+    /// The registry that the pattern names; `None`: every registry.
+    pub fn registry(&self) -> Option<&str> {
+        self.registry.as_deref()
+    }
+
+    /// Tells whether the pattern can name an image of the registry of this name.
+    pub fn is_for(&self, registry: &str) -> bool {
+        self.registry.as_ref().is_none_or(|pattern| matches(pattern, registry))
+    }
+
+    /// Tells whether it has a `*` or a `?`.
+    pub fn has_wildcard(&self) -> bool {
+        let parts = [Some(&self.repository), self.registry.as_ref(), self.tag.as_ref()];
+        parts.into_iter().flatten().any(|part| part.contains(['*', '?']))
+    }
+
+    /// The same pattern with the right name of its registry, where `name_of` returns the name behind a name
+    /// or an alias. An alias need not look like a host.
+    ///
+    /// # Errors
+    /// The pattern's registry, which has no name.
+    pub fn resolved<'n>(mut self, name_of: impl Fn(&str) -> Option<&'n str>) -> Result<Self, String> {
+        match &self.registry {
+            Some(registry) if registry.contains(['*', '?']) => {}
+            Some(registry) => {
+                let name = name_of(registry).ok_or_else(|| registry.clone())?;
+                self.registry = Some(name.to_owned());
+            }
+            None => {
+                if let Some((first, rest)) = self.repository.split_once('/')
+                    && let Some(name) = name_of(first)
+                {
+                    self.registry = Some(name.to_owned());
+                    self.repository = rest.to_owned();
+                }
+            }
+        }
+        Ok(self)
     }
 }
 
@@ -43,25 +126,63 @@ impl FromStr for ImagePattern {
         if text.len() > PATTERN_BYTES_MAX {
             return Err(PatternError::Length);
         }
-        let (repository, tag) = match text.split_once(':') {
-            Some((repository, tag)) => (repository, Some(tag)),
-            None => (text, None),
-        };
-        if repository.is_empty() || tag.is_some_and(str::is_empty) {
-            return Err(PatternError::Form);
+        if text.contains("://") {
+            return Err(PatternError::Scheme);
         }
-        let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-*?".contains(&byte);
-        if !repository.bytes().chain(tag.unwrap_or_default().bytes()).all(is_known) {
+        let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"/:._-@*?".contains(&byte);
+        if !text.bytes().all(is_known) {
             return Err(PatternError::Character);
         }
-        Ok(Self { repository: repository.to_owned(), tag: tag.map(str::to_owned) })
+        let (named, digest) = match text.split_once('@') {
+            Some((named, digest)) => (named, Some(digest.parse()?)),
+            None => (text, None),
+        };
+        let (registry, rest) = match split_registry(named) {
+            Some((registry, rest)) => (Some(registry), rest),
+            None => (None, named),
+        };
+        let (repository, tag) = match rest.split_once(':') {
+            Some((repository, tag)) => (repository, Some(tag)),
+            None => (rest, None),
+        };
+        let repository = if named.is_empty() && digest.is_some() { "*" } else { repository };
+        if repository.split('/').any(str::is_empty) || tag.is_some_and(str::is_empty) {
+            return Err(PatternError::Form);
+        }
+        if tag.is_some_and(|tag| tag.contains(['/', ':'])) {
+            return Err(PatternError::Form);
+        }
+        if registry
+            .into_iter()
+            .chain([repository])
+            .any(|part| part.bytes().any(|byte| byte.is_ascii_uppercase()))
+        {
+            return Err(PatternError::UpperCase);
+        }
+        Ok(Self {
+            registry: registry.map(str::to_owned),
+            repository: repository.to_owned(),
+            tag: tag.map(str::to_owned),
+            digest,
+        })
     }
+}
+
+/// Splits a registry from the rest, by the rule of Docker: a host has a dot or a port, or is `localhost`.
+fn split_registry(named: &str) -> Option<(&str, &str)> {
+    named.split_once('/').filter(|(host, _)| host.contains(['.', ':']) || *host == "localhost")
 }
 
 impl fmt::Display for ImagePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(registry) = &self.registry {
+            write!(f, "{registry}/")?;
+        }
         f.write_str(&self.repository)?;
-        self.tag.as_ref().map_or(Ok(()), |tag| write!(f, ":{tag}"))
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        self.digest.as_ref().map_or(Ok(()), |digest| write!(f, "@{digest}"))
     }
 }
 

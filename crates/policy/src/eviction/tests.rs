@@ -112,8 +112,13 @@ fn a_blob_fits_if_what_may_go_makes_room_for_it() {
 
 #[test]
 fn an_image_goes_unless_it_is_kept_busy_or_in_use() {
-    let candidate =
-        |unused: u64, is_kept, is_busy| Candidate { unused: Duration::from_secs(unused), is_kept, is_busy };
+    let candidate = |unused: u64, is_kept, is_busy| Candidate {
+        unused: Duration::from_secs(unused),
+        is_pinned: false,
+        is_kept,
+        is_busy,
+    };
+    let pinned = Candidate { is_pinned: true, ..candidate(9999, false, false) };
     let (go, later) = (Verdict::Go, Verdict::Stay(KEEP_USED));
     let rest = |seconds| Verdict::Stay(Duration::from_secs(seconds));
     let table = [
@@ -130,6 +135,9 @@ fn an_image_goes_unless_it_is_kept_busy_or_in_use() {
         (candidate(599, false, false), Reason::KeepTags, rest(1)),
         (candidate(0, true, false), Reason::Purge, go),
         (candidate(0, false, true), Reason::Purge, later),
+        (pinned, Reason::Cap, later),
+        (pinned, Reason::Unused, later),
+        (pinned, Reason::Purge, later),
     ];
     let limits = Limits { unused_for: Some(Duration::from_secs(3600)), ..Limits::default() };
     for (candidate, reason, expected) in table {
@@ -139,14 +147,16 @@ fn an_image_goes_unless_it_is_kept_busy_or_in_use() {
 
 #[test]
 fn no_rule_about_unused_images_removes_none() {
-    let candidate = Candidate { unused: Duration::from_secs(1 << 40), is_kept: false, is_busy: false };
+    let candidate =
+        Candidate { unused: Duration::from_secs(1 << 40), is_pinned: false, is_kept: false, is_busy: false };
     assert_ne!(may_go(&candidate, Reason::Unused, &Limits::default()), Verdict::Go);
 }
 
 #[test]
 fn a_rule_shorter_than_the_time_of_a_pull_does_not_cut_pulls() {
     let limits = Limits { unused_for: Some(Duration::ZERO), ..Limits::default() };
-    let candidate = Candidate { unused: Duration::from_secs(1), is_kept: false, is_busy: false };
+    let candidate =
+        Candidate { unused: Duration::from_secs(1), is_pinned: false, is_kept: false, is_busy: false };
     assert_ne!(may_go(&candidate, Reason::Unused, &limits), Verdict::Go);
 }
 

@@ -16,6 +16,7 @@ pub(super) async fn run<E: Engine>(new_place: &impl Fn() -> E) {
     usage_follows_every_change(new_place()).await;
     usage_outlives_the_store(new_place()).await;
     removal_disturbs_nobody(new_place()).await;
+    sizes_are_those_of_stored_blobs(new_place()).await;
     entries_go_on_while_blobs_are_removed(new_place()).await;
     digests_come_in_pages_and_in_order(new_place()).await;
     content_is_hashed_past_the_caches(new_place()).await;
@@ -183,4 +184,18 @@ async fn a_trial_write_leaves_nothing<E: Engine>(place: E) {
     store.take_stock().await;
     store.try_write().await.unwrap();
     assert_eq!(store.usage(), Usage::default());
+}
+
+async fn sizes_are_those_of_stored_blobs<E: Engine>(place: E) {
+    let store = place.open();
+    let (large, small) = (content(300_000, Algorithm::Sha256), content(10, Algorithm::Sha512));
+    let (absent, empty) = (content(20, Algorithm::Sha256), content(0, Algorithm::Sha256));
+    for (bytes, digest) in [&large, &small, &empty] {
+        put(&store, bytes, digest).await;
+    }
+    let asked = [absent.1, small.1.clone(), large.1, empty.1];
+    assert_eq!(store.sizes(&asked).await.unwrap(), [None, Some(10), Some(300_000), Some(0)]);
+    store.remove(&small.1).await.unwrap();
+    assert_eq!(store.sizes(&asked[1..2]).await.unwrap(), [None]);
+    assert_eq!(store.sizes(&[]).await.unwrap(), [None; 0]);
 }

@@ -46,6 +46,11 @@ impl BlobStore for FsStore {
         self.run(Sort::Read, move |store| store.open_blocking(&digest)).await
     }
 
+    async fn sizes(&self, digests: &[Digest]) -> Result<Vec<Option<u64>>, StoreError> {
+        let digests = digests.to_vec();
+        self.run(Sort::Read, move |store| store.sizes_blocking(&digests)).await
+    }
+
     async fn spool(&self, digest: &Digest) -> Result<Arc<Spool>, StoreError> {
         if let Some(spool) = self.collect(digest) {
             return Ok(spool);
@@ -100,6 +105,18 @@ impl FsStore {
             Found::Nothing if self.root().is_known_present() => Some(None),
             _ => None,
         }
+    }
+
+    fn sizes_blocking(&self, digests: &[Digest]) -> Result<Vec<Option<u64>>, StoreError> {
+        let mut sizes = Vec::with_capacity(digests.len());
+        for digest in digests {
+            let len = self.root().len_of(&self.root().layout().blob(digest))?;
+            sizes.push(len.filter(|len| *len > 0 || is_of_empty_content(digest)));
+        }
+        if sizes.iter().any(Option::is_none) {
+            self.root().ensure_present()?;
+        }
+        Ok(sizes)
     }
 
     fn open_blocking(&self, digest: &Digest) -> Result<Option<OpenBlob>, StoreError> {

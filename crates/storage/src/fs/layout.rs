@@ -17,6 +17,7 @@
 //! No component of a repository name begins with `_`, so `foo` with a tag `tags` and a repository `foo/tags`
 //! stay apart.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use oci::{Algorithm, Digest, Repository, Tag};
@@ -161,6 +162,12 @@ impl Layout {
 }
 
 const SIDECAR_SUFFIX: &str = ".json";
+
+/// Names of quarantined files begin with the time.
+pub(crate) fn is_name_of_quarantined(name: &OsStr) -> bool {
+    let seconds = name.to_str().and_then(|name| name.split_once('-'));
+    seconds.is_some_and(|(seconds, _)| seconds.parse::<u64>().is_ok())
+}
 
 /// The digest whose bytes, or whose sidecar, is the file of this name in `partial`.
 pub(crate) fn parse_partial_name(name: &str) -> Option<Digest> {

@@ -16,7 +16,7 @@ use tracing::{error, warn};
 
 use super::counted::Counted;
 use super::disk::{Disk, Found, regular_len};
-use super::layout::Layout;
+use super::layout::{Layout, is_name_of_quarantined};
 use super::meter::Meter;
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -321,8 +321,8 @@ impl Root {
     fn prune(&self, quarantine: &Path) {
         let mut names = Vec::new();
         let listed = self.disk.list(quarantine, &mut |name| {
-            if let Some(name) = name.to_str()
-                && name.split_once('-').is_some_and(|(seconds, _)| seconds.parse::<u64>().is_ok())
+            if is_name_of_quarantined(name)
+                && let Some(name) = name.to_str()
             {
                 names.push(name.to_owned());
             }

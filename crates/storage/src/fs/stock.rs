@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -41,6 +42,14 @@ impl Maintain for FsStore {
         let share = Counted::COUNT.div_ceil(SWEEPS_PER_STOCK);
         let first = self.counted_again().fetch_add(share, Ordering::Relaxed) % Counted::COUNT;
         self.count_from(first, (first + share).min(Counted::COUNT)).await;
+    }
+
+    async fn remove_partial(&self, unused_for: Duration, is_dry_run: bool) -> Result<Held, StoreError> {
+        self.run(Sort::Long, move |store| store.remove_partial_blocking(unused_for, is_dry_run)).await
+    }
+
+    async fn remove_quarantined(&self, is_dry_run: bool) -> Result<Held, StoreError> {
+        self.run(Sort::Long, move |store| store.remove_quarantined_blocking(is_dry_run)).await
     }
 
     fn set_bounds(&self, kept_open_count_max: u64, collected_bytes_max: u64, unstored_count_max: usize) {

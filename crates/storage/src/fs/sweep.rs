@@ -1,7 +1,7 @@
 //! Removes files that earlier processes or broken transfers left behind.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -70,30 +70,47 @@ impl FsStore {
     /// Removes partial files that were not changed for a day.
     pub(super) fn sweep_partials(&self) -> Result<(), StoreError> {
         let directory = self.root().layout().partials();
-        let now = SystemTime::now();
         for name in self.names_in(&directory)? {
-            let Some(digest) = name.to_str().and_then(parse_partial_name) else { continue };
-            let path = directory.join(name);
-            let slot = self.slots().of(&digest);
-            let slot = slot.lock();
-            let Some(stat) = self.root().disk().stat(&path)?.filter(|stat| is_old(stat, now)) else {
-                continue;
-            };
-            if slot.is_live() {
-                continue;
-            }
-            // The sidecar is removed first: without one, no bytes are trusted.
-            let sidecar = self.root().layout().sidecar(&digest);
-            self.root().swallow(self.root().unlink(&sidecar));
-            if path == sidecar {
-                continue;
-            }
-            match (self.root().unlink(&path), regular_len(&stat)) {
-                (Ok(()), Some(len)) => self.root().meter().partial_removed(len),
-                (removed, _) => self.root().swallow(removed),
-            }
+            self.sweep_partial(&directory.join(name), PARTIAL_AGE_MAX, false)?;
         }
         Ok(())
+    }
+
+    /// Removes a file in the directory of partial files, or only looks at it, if nothing uses it and it was
+    /// not changed for `age`. Returns the length of a partial file that goes; `None`: it stays, or is a note
+    /// about one.
+    pub(super) fn sweep_partial(
+        &self,
+        path: &Path,
+        age: Duration,
+        is_dry_run: bool,
+    ) -> Result<Option<u64>, StoreError> {
+        let name = path.file_name().and_then(OsStr::to_str);
+        let Some(digest) = name.and_then(parse_partial_name) else { return Ok(None) };
+        let slot = self.slots().of(&digest);
+        let slot = slot.lock();
+        let stat = self.root().disk().stat(path)?.filter(|stat| is_older(stat, SystemTime::now(), age));
+        let Some(stat) = stat.filter(|_| !slot.is_live()) else { return Ok(None) };
+        let sidecar = self.root().layout().sidecar(&digest);
+        let len = regular_len(&stat).filter(|_| path != sidecar);
+        if is_dry_run {
+            return Ok(len);
+        }
+        // The sidecar is removed first: without one, no bytes are trusted.
+        self.root().swallow(self.root().unlink(&sidecar));
+        if path == sidecar {
+            return Ok(None);
+        }
+        match (self.root().unlink(path), len) {
+            (Ok(()), Some(len)) => {
+                self.root().meter().partial_removed(len);
+                Ok(Some(len))
+            }
+            (removed, _) => {
+                self.root().swallow(removed);
+                Ok(None)
+            }
+        }
     }
 
     fn names_in(&self, directory: &Path) -> Result<Vec<OsString>, StoreError> {
@@ -107,11 +124,11 @@ impl FsStore {
 }
 
 /// A time that is as far in the future counts as old too: the clock was wrong.
-fn is_old(stat: &Stat, now: SystemTime) -> bool {
+fn is_older(stat: &Stat, now: SystemTime, limit: Duration) -> bool {
     let modified = UNIX_EPOCH + Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
     let age = match now.duration_since(modified) {
         Ok(age) => age,
         Err(ahead) => ahead.duration(),
     };
-    age > PARTIAL_AGE_MAX
+    age > limit
 }

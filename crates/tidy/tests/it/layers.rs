@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("upstream", &["budget", "oci", "policy", "secret", "telemetry"]),
     ("cache", &["budget", "inventory", "oci", "policy", "storage", "telemetry", "upstream"]),
     ("server", &["cache", "oci", "policy", "storage", "telemetry"]),
-    ("admin", &["inventory", "oci", "policy", "secret", "server", "storage", "telemetry"]),
+    ("admin", &["cache", "inventory", "oci", "policy", "secret", "server", "storage", "telemetry"]),
     (
         "wharf",
         &[

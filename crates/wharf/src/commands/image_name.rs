@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cache::Backend;
 use oci::{Digest, Reference, Repository, Tag};
 
+use super::unknown::unknown_name;
 use crate::config::Registry;
 
 /// The registry of a name without a host, whose names of one part are in `library/`.
@@ -83,7 +84,8 @@ impl ImageName {
             let found = registries.iter().find(|(name, all)| is_it(name) || all.iter().any(|it| is_it(it)));
             found.map(|(name, _)| *name)
         };
-        let (registry, repository) = self.find(find)?;
+        let unknown = |host: String| unknown_name(&host, registries.iter().map(|(name, _)| *name));
+        let (registry, repository) = self.find(find).map_err(unknown)?;
         let is_short = registry == DOCKER_HUB && !repository.contains('/');
         let repository = if is_short { format!("library/{repository}") } else { repository.to_owned() };
         Ok(Located { registry, repository, object: (self.object.0, &self.object.1) })
@@ -94,12 +96,12 @@ impl ImageName {
     /// The registry that `find` returns for the host, and the repository as it is written.
     ///
     /// # Errors
-    /// No configured registry has the name.
+    /// The host, which no configured registry has as its name.
     fn find<T>(&self, find: impl Fn(&str) -> Option<T>) -> Result<(T, &str), String> {
         let (host, repository) = split_host(&self.path)
             .or_else(|| self.path.split_once('/').filter(|(host, _)| find(host).is_some()))
             .unwrap_or((DOCKER_HUB, &self.path));
-        let registry = find(host).ok_or_else(|| format!("the configuration has no registry {host:?}"))?;
+        let registry = find(host).ok_or_else(|| host.to_owned())?;
         Ok((registry, repository))
     }
 
@@ -112,7 +114,8 @@ impl ImageName {
         &self,
         find: impl Fn(&str) -> Option<Arc<Backend>>,
     ) -> Result<(Arc<Backend>, Repository, Reference), String> {
-        let (backend, repository) = self.find(find)?;
+        let unknown = |host: String| format!("the configuration has no registry {host:?}");
+        let (backend, repository) = self.find(find).map_err(unknown)?;
         let is_short = backend.hub_names() && !repository.contains('/');
         let repository = if is_short { format!("library/{repository}") } else { repository.to_owned() };
         let repository = repository.parse().map_err(|error: oci::RepositoryError| error.to_string())?;

@@ -19,6 +19,16 @@ pub(super) fn columns<const N: usize>(
     all.iter().map(line).collect()
 }
 
+/// The text of a value; `-`: it is none.
+pub(super) fn text_of(value: &Value) -> String {
+    value.as_str().unwrap_or("-").to_owned()
+}
+
+/// The texts of a list, between commas.
+pub(super) fn joined(list: &Value) -> String {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
+}
+
 /// A number of bytes with a unit: `512 B`, `1.5 GiB`. `-`: no number.
 pub(super) fn amount(bytes: &Value) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];

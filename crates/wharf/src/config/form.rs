@@ -10,6 +10,7 @@ use url::Url;
 
 use super::address::{parse_authority, parse_host, parse_proxy};
 use super::duration::{self, parse_duration};
+use super::outside;
 use super::reader::{Reader, Text};
 use super::remark::Place;
 use super::size;
@@ -236,12 +237,17 @@ pub(crate) const IMAGES: Form<Vec<ImagePattern>> = Form {
     read: |reader, table, key| {
         let mut patterns = Vec::new();
         for text in reader.texts(table, key)? {
-            match text.value.parse() {
-                Ok(pattern) => patterns.push(pattern),
-                Err(error) => {
-                    let error: PatternError = error;
-                    reader
-                        .refuse(&text.place, format!("{error}; write, for example, \"library/alpine:3.*\""));
+            // No image has a blank or a comma, so a text is the list that a variable would be.
+            for pattern in outside::texts(&text.value) {
+                match pattern.parse() {
+                    Ok(pattern) => patterns.push(pattern),
+                    Err(error) => {
+                        let error: PatternError = error;
+                        let wrong = format!(
+                            "{pattern:?}: {error}; write, for example, \"alpine:3.*\" or \"ghcr.io/org/*\""
+                        );
+                        reader.refuse(&text.place, wrong);
+                    }
                 }
             }
         }

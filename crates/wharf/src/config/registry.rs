@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use policy::eviction::Limits;
+use policy::eviction::{ImagePattern, Limits};
 use policy::freshness::TagRule;
 use policy::host::RegistryNames;
 use secret::Secret;
@@ -52,7 +52,7 @@ pub(crate) fn read_registry(
     let aliases = keys::ALIASES.read(reader, table).unwrap_or_default();
     let hosts = keys::HOSTS.read(reader, table).unwrap_or_default();
     let upstream = read_upstream(reader, table, name.as_ref());
-    let rules = read_rules(reader, table);
+    let mut rules = read_rules(reader, table);
     if let Some(upstream) = &upstream {
         warn_of_risks(reader, table, upstream, &rules);
     }
@@ -77,7 +77,41 @@ pub(crate) fn read_registry(
         }
     }
     let hosts = hosts.into_iter().map(|host| host.value).collect();
-    Some(rules.into_registry(RegistryNames { name: name.value, aliases, hosts }, upstream?.1, root.1))
+    let names = RegistryNames { name: name.value, aliases, hosts };
+    let keep = kept_images(reader, table, &names, std::mem::take(&mut rules.limits.keep));
+    rules.limits.keep = keep;
+    Some(rules.into_registry(names, upstream?.1, root.1))
+}
+
+/// The patterns of `keep` that can name an image of the registry, with its name in place of an alias.
+fn kept_images(
+    reader: &mut Reader<'_>,
+    table: &Table<'_>,
+    names: &RegistryNames,
+    patterns: Vec<ImagePattern>,
+) -> Vec<ImagePattern> {
+    let name_of = |name: &str| {
+        let mut own = [&names.name].into_iter().chain(&names.aliases).chain(&names.hosts);
+        own.any(|it| it.eq_ignore_ascii_case(name)).then_some(names.name.as_str())
+    };
+    let mut kept = Vec::new();
+    for pattern in patterns {
+        let resolved = pattern.clone().resolved(name_of).ok().filter(|pattern| pattern.is_for(&names.name));
+        match resolved {
+            Some(pattern) => kept.push(pattern),
+            // In [defaults] it is for the other registry.
+            None if !table.has_itself(keys::KEEP.name) => {}
+            None => {
+                let (name, other) = (&names.name, pattern.registry().unwrap_or_default());
+                let wrong = format!(
+                    "\"{pattern}\" names images of {other}, which this registry does not have; move it to the \
+                     [[registry]] of {other}, or write \"{name}/{pattern}\" if it is a repository of {name}"
+                );
+                reader.refuse(&reader.place(table, keys::KEEP.name), wrong);
+            }
+        }
+    }
+    kept
 }
 
 fn read_name(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Text> {

@@ -97,6 +97,11 @@ impl<'a> Table<'a> {
         self.layers.iter().any(|layer| layer.has(key))
     }
 
+    /// Whether the nearest section has the key, and not only one below it.
+    pub(crate) fn has_itself(&self, key: &str) -> bool {
+        self.layers.first().is_some_and(|layer| layer.has(key))
+    }
+
     /// The text of `key` as written, if it is a text.
     pub(crate) fn peek(&self, key: &str) -> Option<&str> {
         let layer = self.layers.iter().find(|layer| layer.has(key))?;

@@ -1,3 +1,4 @@
+mod keep;
 mod page;
 
 use std::fs;

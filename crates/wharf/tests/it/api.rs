@@ -44,11 +44,15 @@ async fn every_answer_in_json_obeys_its_schema() {
     for (method, path, query) in [
         ("GET", "/api/registries", ""),
         ("GET", "/api/images", ""),
+        ("GET", "/api/image", image),
+        ("POST", "/api/refresh", image),
+        ("POST", "/api/prune", "dry_run=true"),
         ("GET", "/api/stats", ""),
         ("GET", "/api/openapi.json", ""),
         ("PUT", "/api/pins", image),
         ("DELETE", "/api/pins", image),
         ("DELETE", "/api/images", &format!("{image}&dry_run=true")),
+        ("DELETE", "/api/images", "pattern=library/*&pattern=ghcr.io/*&dry_run=true"),
         ("DELETE", "/api/images", image),
     ] {
         let answer = ask(method, &format!("{path}?{query}")).await;

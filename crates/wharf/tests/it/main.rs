@@ -16,3 +16,4 @@ mod serve;
 mod start;
 mod stop;
 mod terminal;
+mod verbs;

@@ -1,4 +1,16 @@
+use oci::Algorithm;
+
 use super::*;
+
+fn digest() -> Digest {
+    Digest::of(Algorithm::Sha256, b"an image")
+}
+
+fn names(pattern: &str, registry: &str, repository: &str, tags: &[&str]) -> bool {
+    let pattern: ImagePattern = pattern.parse().unwrap();
+    let image = NamedImage { registry, repository, digest: &digest() };
+    pattern.names(image, tags.iter().copied())
+}
 
 #[test]
 fn a_pattern_names_the_repository_and_the_tag() {
@@ -26,12 +38,69 @@ fn a_pattern_names_the_repository_and_the_tag() {
         ("app", "ap", &[], false),
     ];
     for (pattern, repository, tags, expected) in table {
-        let pattern: ImagePattern = pattern.parse().unwrap();
+        assert_eq!(names(pattern, "ghcr.io", repository, tags), *expected, "{pattern} {repository} {tags:?}");
+    }
+}
+
+#[test]
+fn a_pattern_means_what_docker_means_by_the_name() {
+    let table = [
+        ("alpine", "docker.io", "library/alpine", true),
+        ("alp*", "docker.io", "library/alpine", true),
+        ("alp*", "docker.io", "alpine/git", false),
+        ("alpine", "docker.io", "org/alpine", false),
+        ("*", "docker.io", "org/alpine", true),
+        ("*alpine", "docker.io", "org/alpine", true),
+        ("library/alpine", "docker.io", "library/alpine", true),
+        ("docker.io/alpine", "docker.io", "library/alpine", true),
+        ("docker.io/alpine", "ghcr.io", "alpine", false),
+        ("docker.io/library/alpine:3.*", "docker.io", "library/alpine", true),
+        ("docker.io/library/alpine:4.*", "docker.io", "library/alpine", false),
+        ("docker.io/*", "docker.io", "org/app", true),
+        ("ghcr.io/*", "ghcr.io", "org/app", true),
+        ("ghcr.io/*", "docker.io", "org/app", false),
+        ("*.io/org/app", "ghcr.io", "org/app", true),
+        ("localhost:5000/app:3.20", "localhost:5000", "app", true),
+        ("localhost/app", "localhost", "app", true),
+        ("alpine", "ghcr.io", "alpine", true),
+        ("org/app", "ghcr.io", "org/app", true),
+    ];
+    for (pattern, registry, repository, expected) in table {
         assert_eq!(
-            pattern.names(repository, tags.iter().copied()),
-            *expected,
-            "{pattern} {repository} {tags:?}"
+            names(pattern, registry, repository, &["3.20"]),
+            expected,
+            "{pattern} {registry} {repository}"
         );
+    }
+}
+
+#[test]
+fn a_digest_names_one_image() {
+    let (right, wrong) = (digest(), Digest::of(Algorithm::Sha256, b"another"));
+    for (pattern, expected) in [
+        (format!("@{right}"), true),
+        (format!("@{wrong}"), false),
+        (format!("app@{right}"), true),
+        (format!("ghcr.io/app@{right}"), true),
+        (format!("other@{right}"), false),
+    ] {
+        assert_eq!(names(&pattern, "ghcr.io", "app", &[]), expected, "{pattern}");
+    }
+}
+
+#[test]
+fn an_alias_stands_for_the_registry() {
+    let name_of = |name: &str| ["hub", "index.docker.io", "docker.io"].contains(&name).then_some("docker.io");
+    for (text, expected) in [
+        ("index.docker.io/alpine", Ok("docker.io/alpine")),
+        ("hub/alpine:3.*", Ok("docker.io/alpine:3.*")),
+        ("library/alpine", Ok("library/alpine")),
+        ("*.io/alpine", Ok("*.io/alpine")),
+        ("quay.io/alpine", Err("quay.io")),
+    ] {
+        let resolved = text.parse::<ImagePattern>().unwrap().resolved(name_of);
+        let shown = resolved.map(|pattern| pattern.to_string());
+        assert_eq!(shown, expected.map(str::to_owned).map_err(str::to_owned), "{text}");
     }
 }
 
@@ -42,10 +111,18 @@ fn a_pattern_that_can_name_nothing_is_refused() {
         ("", PatternError::Form),
         (":latest", PatternError::Form),
         ("app:", PatternError::Form),
-        ("app:a:b", PatternError::Character),
-        ("app@sha256", PatternError::Character),
+        ("app:a:b", PatternError::Form),
+        ("ghcr.io/app:a/b", PatternError::Form),
+        ("/app", PatternError::Form),
+        ("app/", PatternError::Form),
+        ("a//b", PatternError::Form),
+        ("ghcr.io/", PatternError::Form),
+        ("app@sha256", PatternError::Digest(DigestError::Form)),
         ("app name", PatternError::Character),
         ("äpp", PatternError::Character),
+        ("Library/app", PatternError::UpperCase),
+        ("GHCR.io/app", PatternError::UpperCase),
+        ("https://ghcr.io/app", PatternError::Scheme),
         (long.as_str(), PatternError::Length),
     ];
     for (text, expected) in table {
@@ -55,13 +132,14 @@ fn a_pattern_that_can_name_nothing_is_refused() {
 
 #[test]
 fn many_stars_take_no_exponential_time() {
-    let pattern: ImagePattern = format!("{}b", "*a".repeat(200)).parse().unwrap();
-    assert!(!pattern.names(&"a".repeat(255), []));
+    let pattern = format!("{}b", "*a".repeat(200));
+    assert!(!names(&pattern, "ghcr.io", &"a".repeat(255), &[]));
 }
 
 #[test]
 fn a_pattern_is_shown_as_it_was_written() {
-    for text in ["library/*:v1.*", "library/*"] {
+    let digest = format!("app@{}", digest());
+    for text in ["library/*:v1.*", "library/*", "ghcr.io/org/app:v1", &digest] {
         assert_eq!(text.parse::<ImagePattern>().unwrap().to_string(), text);
     }
 }

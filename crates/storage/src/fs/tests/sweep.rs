@@ -109,3 +109,53 @@ async fn leftovers_that_cannot_be_listed_stay_uncounted() {
     store.take_stock().await;
     assert!(store.usage().is_counting);
 }
+
+#[tokio::test]
+async fn partial_files_go_on_demand_unless_they_are_new_or_in_use() {
+    let hour = Duration::from_secs(3600);
+    let place = Place::new();
+    leave(&place, &[(0, 25_000)]).await;
+    let age = |age: Duration| {
+        let file = fs::File::open(place.layout().partial(&blob(0).1)).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+    };
+    let store = place.open();
+    store.take_stock().await;
+    let held = store.usage().partial;
+    assert_eq!(held.count, 1);
+    age(hour / 2);
+    assert_eq!(store.remove_partial(hour, false).await.unwrap(), Held::default());
+    age(2 * hour);
+    assert_eq!(store.remove_partial(hour, true).await.unwrap(), held);
+    assert_eq!(place.names_in("partial").len(), 2, "a dry run removes nothing");
+    let spool = store.spool(&blob(0).1).await.unwrap();
+    age(2 * hour);
+    assert_eq!(store.remove_partial(hour, false).await.unwrap(), Held::default());
+    spool.park().await;
+    age(2 * hour);
+    assert_eq!(store.remove_partial(hour, false).await.unwrap(), held);
+    assert_eq!(place.names_in("partial"), [""; 0]);
+    assert_eq!(store.usage(), truth(&place.root()));
+}
+
+#[tokio::test]
+async fn quarantined_files_go_on_demand_and_other_files_stay() {
+    let place = Place::new();
+    let store = place.open();
+    store.take_stock().await;
+    assert_eq!(store.remove_quarantined(false).await.unwrap(), Held::default());
+    for number in 0..3 {
+        fs::create_dir_all(place.root().join("quarantine")).unwrap();
+        let path = place.root().join(format!("damaged-{number}"));
+        fs::write(&path, "damaged").unwrap();
+        store.root().set_aside(&path).unwrap();
+    }
+    fs::write(place.root().join("quarantine/notes.txt"), "an operator's").unwrap();
+    let held = store.usage().quarantine;
+    assert_eq!(held, Held { bytes: 21, count: 3 });
+    assert_eq!(store.remove_quarantined(true).await.unwrap(), held);
+    assert_eq!(place.names_in("quarantine").len(), 4, "a dry run removes nothing");
+    assert_eq!(store.remove_quarantined(false).await.unwrap(), held);
+    assert_eq!(place.names_in("quarantine"), ["notes.txt"]);
+    assert_eq!(store.usage().quarantine, Held::default());
+}

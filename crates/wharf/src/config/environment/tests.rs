@@ -388,3 +388,13 @@ fn a_list_in_a_variable_has_blanks_or_commas_between_its_texts() {
         assert_eq!(texts(list).collect::<Vec<_>>(), expected, "{list:?}");
     }
 }
+
+#[test]
+fn a_variable_and_the_file_read_a_list_of_images_alike() {
+    let name = "[[registry]]\nname = \"docker.io\"\n";
+    for list in ["alpine  redis,nginx", "alpine:3.*,redis", "docker.io/library/alpine:*"] {
+        let in_file = right(&format!("{name}keep = {list:?}\n"), &[]);
+        let outside = right(name, &[("WHARF_REGISTRY_DOCKER_IO_KEEP", list)]);
+        assert_eq!(outside.registries[0].limits.keep, in_file.registries[0].limits.keep, "{list}");
+    }
+}

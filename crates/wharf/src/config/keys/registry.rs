@@ -292,8 +292,9 @@ pub(crate) static KEEP: Key<Vec<ImagePattern>> = Key {
     form: form::IMAGES,
     default: Preset::Absent,
     reloadable: true,
-    doc: "Images that no limit and no rule removes, as `<repository>` or `<repository>:<tag>`. `*` stands for any \
-          characters, `?` for one: `[\"library/alpine:3.*\", \"tools/*\"]`.",
+    doc: "Images that no limit and no rule removes, written as for `docker pull`, with or without the registry. \
+          Without a tag, all of the repository stay. `*` stands for any characters, `?` for one: \
+          `[\"alpine:3.*\", \"ghcr.io/tools/*\"]`.",
 };
 
 pub(crate) static REGISTRY: Section = Section {

@@ -1,0 +1,142 @@
+//! Finds the image that a tag or a digest names.
+
+use oci::{Digest, Repository, Tag};
+use storage::{HeldManifest, StoredManifest};
+
+use crate::contents::Contents;
+use crate::failure::Failure;
+use crate::images::{Images, Row};
+use crate::inventory::{ImageEntry, Inventory, entry};
+
+/// The most manifests of a repository that are read for a subject.
+const REFERRER_LOOK_COUNT_MAX: usize = 4096;
+
+/// Manifests that are listed at a time.
+const PAGE_COUNT: usize = 256;
+
+/// A held manifest, as a tag or a digest names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The image, or the part of one.
+    pub entry: ImageEntry,
+    /// Whether a held index of the repository names it, so that it is no image of its own.
+    pub is_part: bool,
+}
+
+/// Manifests that are attached to an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Referrers {
+    /// Their digests.
+    pub digests: Vec<Digest>,
+    /// Whether the repository has so many manifests that not all of them were looked at.
+    pub is_cut: bool,
+}
+
+impl Inventory {
+    /// The held manifest that a tag names.
+    pub fn find_tag(&self, repository: &Repository, tag: &Tag) -> Option<Found> {
+        let images = self.model.images.read();
+        let row = images.row(images.of_tag(repository, tag)?)?;
+        self.found(&images, row)
+    }
+
+    /// The held manifest with this digest.
+    pub fn find_digest(&self, repository: &Repository, digest: &Digest) -> Option<Found> {
+        let images = self.model.images.read();
+        let row = images.row(images.find(repository, digest)?)?;
+        self.found(&images, row)
+    }
+
+    fn found(&self, images: &Images, row: Row) -> Option<Found> {
+        let is_part = self.model.is_part(&row);
+        row.is_held.then(|| Found { entry: entry(images, row), is_part })
+    }
+
+    /// Whether the store holds the manifest in this repository.
+    pub fn is_held(&self, repository: &Repository, digest: &Digest) -> bool {
+        let images = self.model.images.read();
+        let row = images.find(repository, digest).and_then(|slot| images.row(slot));
+        row.is_some_and(|row| row.is_held)
+    }
+
+    /// The tags under which clients look for what is attached to this manifest: those of the referrers tag
+    /// schema (distribution-spec, "Referrers Tag Schema") and of signing tools.
+    pub fn referrers_tags(&self, repository: &Repository, subject: &Digest) -> Vec<Tag> {
+        let name = format!("{}-{}", subject.algorithm().as_str(), subject.hex());
+        let endings = ["", ".sig", ".att", ".sbom"];
+        let tags = endings.iter().filter_map(|ending| format!("{name}{ending}").parse::<Tag>().ok());
+        tags.filter(|tag| self.find_tag(repository, tag).is_some()).collect()
+    }
+
+    /// The held manifests of the repository that are attached to this one.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub async fn held_referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Referrers, Failure> {
+        let (mut referrers, mut after, mut looked_count) = (Referrers::default(), None, 0);
+        loop {
+            let page = self.store().manifests(repository, after.as_ref(), PAGE_COUNT).await?;
+            for entry in &page {
+                if looked_count == REFERRER_LOOK_COUNT_MAX {
+                    return Ok(Referrers { is_cut: true, ..referrers });
+                }
+                looked_count += 1;
+                let contents = self.contents(repository, &entry.digest).await?;
+                if contents.is_some_and(|contents| contents.subject.as_ref() == Some(subject)) {
+                    referrers.digests.push(entry.digest.clone());
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() >= PAGE_COUNT => after = Some(last.digest.clone()),
+                _ => return Ok(referrers),
+            }
+        }
+    }
+
+    /// The contents that a stored manifest names. `None`: the store no longer has its bytes.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) async fn contents(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<Contents>, Failure> {
+        let read = self.read_manifest(repository, digest).await?;
+        Ok(read.map(|manifest| Contents::of(&manifest.bytes)))
+    }
+
+    /// A stored manifest. `None`: the store no longer has its bytes.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) async fn read_manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<StoredManifest>, Failure> {
+        match self.store().manifest(repository, digest).await? {
+            Some(HeldManifest::Whole(manifest)) => Ok(Some(manifest)),
+            Some(HeldManifest::File { file, media_type }) => {
+                let size =
+                    usize::try_from(file.size()).unwrap_or(usize::MAX).min(oci::MANIFEST_BYTES_MAX + 1);
+                let mut bytes = Vec::with_capacity(size);
+                while bytes.len() < size {
+                    let read = file.read(bytes.len() as u64, size - bytes.len()).await;
+                    let piece = read.map_err(|source| Failure::Read { digest: digest.clone(), source })?;
+                    if piece.is_empty() {
+                        break;
+                    }
+                    bytes.extend_from_slice(&piece);
+                }
+                let is_right = digest.is_of_manifest(&bytes);
+                Ok(is_right.then(|| StoredManifest { media_type, bytes: bytes.into() }))
+            }
+            None => Ok(None),
+        }
+    }
+}

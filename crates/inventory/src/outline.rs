@@ -1,0 +1,204 @@
+//! What a manifest says about the contents that it names, for people who look at an image.
+//!
+//! All of it is foreign text. A description that cannot be read is left out: it makes no content unknown.
+
+use std::collections::{HashMap, HashSet};
+
+use oci::Digest;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::contents::Contents;
+
+/// The longest text that is shown of a description, in characters.
+const SHOWN_COUNT_MAX: usize = 255;
+
+/// What a manifest names, and how it describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outline {
+    /// The manifests of an index, each once.
+    pub(crate) children: Vec<Child>,
+    /// The blobs, each once: the configuration first, then layers in their order.
+    pub(crate) blobs: Vec<Described>,
+    /// The manifest that this one is attached to.
+    pub(crate) subject: Option<Digest>,
+    /// The kind of an artifact.
+    pub(crate) artifact_type: Option<String>,
+    /// The annotation of the place where the image's source is.
+    pub(crate) source: Option<String>,
+}
+
+/// A manifest that an index names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Child {
+    pub(crate) digest: Digest,
+    /// `linux/arm64/v8`; `None`: the index names none.
+    pub(crate) platform: Option<String>,
+    /// It describes another one of the index, so that no client runs it.
+    pub(crate) is_attestation: bool,
+}
+
+/// The use of a blob in an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The configuration.
+    Config,
+    /// A layer, or a file of an artifact.
+    Layer,
+}
+
+/// A blob as a manifest describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Described {
+    pub(crate) digest: Digest,
+    pub(crate) role: Role,
+    pub(crate) media_type: Option<String>,
+    /// Its size in bytes, as the manifest claims.
+    pub(crate) size: Option<u64>,
+}
+
+impl Outline {
+    /// Reads a manifest. It names the same contents as [`Contents::of`].
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let contents = Contents::of(bytes);
+        // What names nothing there is not read here either, such as a document that is too long.
+        let document = serde_json::from_slice::<Document>(bytes).unwrap_or_default();
+        let mut outline = Self {
+            subject: contents.subject.clone(),
+            artifact_type: text(document.artifact_type),
+            source: document.annotations.and_then(Lenient::value).and_then(|all| text(all.source)),
+            ..Self::default()
+        };
+        outline.add_children(&contents, document.manifests);
+        let config = document.config.into_iter().map(|named| (Role::Config, named));
+        let layers = document.layers.into_iter().flatten().chain(document.blobs.into_iter().flatten());
+        outline.add_blobs(&contents, config.chain(layers.map(|named| (Role::Layer, named))));
+        outline
+    }
+
+    fn add_children(&mut self, contents: &Contents, described: Option<Vec<Named>>) {
+        let mut missing: HashSet<&Digest> = contents.children.iter().collect();
+        for named in described.into_iter().flatten() {
+            let Some(digest) = digest(named.digest).filter(|digest| missing.remove(digest)) else { continue };
+            let platform = named.platform.and_then(Lenient::value);
+            let reference = named.annotations.and_then(Lenient::value).and_then(|all| text(all.reference));
+            let is_unknown = platform.as_ref().is_some_and(Platform::is_unknown);
+            let is_attestation = is_unknown || reference.is_some();
+            let platform = platform.and_then(Platform::name).filter(|_| !is_attestation);
+            self.children.push(Child { digest, platform, is_attestation });
+        }
+        let rest = contents.children.iter().filter(|digest| missing.contains(digest));
+        self.children.extend(rest.map(|digest| Child {
+            digest: digest.clone(),
+            platform: None,
+            is_attestation: false,
+        }));
+    }
+
+    fn add_blobs(&mut self, contents: &Contents, described: impl Iterator<Item = (Role, Named)>) {
+        let mut missing: HashMap<&Digest, Option<u64>> =
+            contents.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect();
+        for (role, named) in described {
+            let Some(digest) = digest(named.digest) else { continue };
+            let Some(size) = missing.remove(&digest) else { continue };
+            self.blobs.push(Described { digest, role, media_type: text(named.media_type), size });
+        }
+        // Those of a manifest of schema 1, which describes none.
+        let rest = contents.blobs.iter().filter(|blob| missing.contains_key(&blob.digest));
+        self.blobs.extend(rest.map(|blob| Described {
+            digest: blob.digest.clone(),
+            role: Role::Layer,
+            media_type: None,
+            size: blob.size,
+        }));
+    }
+}
+
+/// The platform that an image's configuration names.
+pub(crate) fn platform_of_config(config: &[u8]) -> Option<String> {
+    let platform: Platform = serde_json::from_slice(config).ok()?;
+    if platform.is_unknown() { None } else { platform.name() }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Document {
+    artifact_type: Option<Lenient<String>>,
+    config: Option<Named>,
+    layers: Option<Vec<Named>>,
+    blobs: Option<Vec<Named>>,
+    manifests: Option<Vec<Named>>,
+    annotations: Option<Lenient<Annotations>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Named {
+    digest: Option<Lenient<String>>,
+    media_type: Option<Lenient<String>>,
+    platform: Option<Lenient<Platform>>,
+    annotations: Option<Lenient<Annotations>>,
+}
+
+#[derive(Deserialize)]
+struct Annotations {
+    #[serde(rename = "vnd.docker.reference.type")]
+    reference: Option<Lenient<String>>,
+    #[serde(rename = "org.opencontainers.image.source")]
+    source: Option<Lenient<String>>,
+}
+
+#[derive(Deserialize)]
+struct Platform {
+    os: Option<Lenient<String>>,
+    architecture: Option<Lenient<String>>,
+    variant: Option<Lenient<String>>,
+    #[serde(rename = "os.version")]
+    os_version: Option<Lenient<String>>,
+}
+
+impl Platform {
+    fn is_unknown(&self) -> bool {
+        let is = |part: &Option<Lenient<String>>| matches!(part, Some(Lenient::Value(it)) if it == "unknown");
+        is(&self.os) && is(&self.architecture)
+    }
+
+    /// The name as containerd writes it: `linux/arm64/v8`, `windows(10.0.17763)/amd64`.
+    fn name(self) -> Option<String> {
+        let (os, architecture) = (text(self.os)?, text(self.architecture)?);
+        let version = text(self.os_version).map(|version| format!("({version})")).unwrap_or_default();
+        let variant = text(self.variant).map(|variant| format!("/{variant}")).unwrap_or_default();
+        Some(format!("{os}{version}/{architecture}{variant}"))
+    }
+}
+
+/// A value, or one of another type in its place.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Lenient<T> {
+    Value(T),
+    Other(IgnoredAny),
+}
+
+impl<T> Lenient<T> {
+    fn value(self) -> Option<T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+fn digest(text: Option<Lenient<String>>) -> Option<Digest> {
+    text.and_then(Lenient::value)?.parse().ok()
+}
+
+/// A text that can be shown on a terminal: printable ASCII, and `?` for everything else.
+fn text(text: Option<Lenient<String>>) -> Option<String> {
+    let text = text.and_then(Lenient::value).filter(|text| !text.is_empty())?;
+    let shown = text.chars().take(SHOWN_COUNT_MAX).map(|c| if c.is_ascii_graphic() { c } else { '?' });
+    Some(shown.collect())
+}
+
+#[cfg(test)]
+mod tests;
