@@ -13,6 +13,7 @@ use http::{Method, Request, Response, StatusCode};
 use server::{BindError, BoundSocket, Incoming, Server, SideContent, SideService};
 use tower_service::Service;
 
+use crate::archive_stream::ArchiveStream;
 use crate::endpoints;
 use crate::guard::{self, Guard};
 use crate::lines::Lines;
@@ -76,6 +77,11 @@ impl SideService for Admin {
                     // The router gave the length of the empty content.
                     answer.headers_mut().remove(header::CONTENT_LENGTH);
                     return finish_head(answer.map(|_| SideContent::Streamed(lines)));
+                }
+                let archive = answer.extensions_mut().remove::<ArchiveStream>();
+                if let Some(pieces) = archive.and_then(ArchiveStream::take) {
+                    answer.headers_mut().remove(header::CONTENT_LENGTH);
+                    return finish_head(answer.map(|_| SideContent::Breakable(pieces)));
                 }
                 collect(answer).await
             }

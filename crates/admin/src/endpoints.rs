@@ -1,6 +1,7 @@
 //! The table of endpoints. To add one, write its handler and a row in [`ENDPOINTS`]; the router and the list
 //! at `/` follow from the table.
 
+mod archives;
 mod failure;
 mod health;
 mod image;
@@ -42,10 +43,19 @@ struct Endpoint {
     description: &'static str,
     /// The parameters of its query; others are refused.
     parameters: &'static [Parameter],
-    /// The schema of the JSON document that a request contains.
-    takes: Option<fn() -> Value>,
+    /// The content of a request.
+    takes: Option<Takes>,
     content: Content,
     handlers: fn() -> MethodRouter<Arc<Parts>>,
+}
+
+/// The content of a request.
+enum Takes {
+    /// A JSON document with this schema.
+    Json(fn() -> Value),
+    /// Digests, one a line.
+    Digests,
+    Archive,
 }
 
 /// The content of the answers with status 200.
@@ -57,6 +67,7 @@ enum Content {
     Json(fn() -> Value),
     /// A JSON object on each line.
     JsonLines,
+    Archive,
 }
 
 const ENDPOINTS: &[Endpoint] = &[
@@ -184,7 +195,7 @@ const ENDPOINTS: &[Endpoint] = &[
         name: "POST /api/pull",
         description: "fetches the images of the content, a JSON object, into the stores; reports on each line",
         parameters: &[],
-        takes: Some(pull::schema),
+        takes: Some(Takes::Json(pull::schema)),
         content: Content::JsonLines,
         handlers: || post(pull::pull),
     },
@@ -192,9 +203,33 @@ const ENDPOINTS: &[Endpoint] = &[
         name: "POST /api/verify",
         description: "finds out whether these images can be pulled offline; reports on each line",
         parameters: &[],
-        takes: Some(pull::schema),
+        takes: Some(Takes::Json(pull::schema)),
         content: Content::JsonLines,
         handlers: || post(pull::verify),
+    },
+    Endpoint {
+        name: "/api/export",
+        description: "sends the images that ?images= or ?all= chooses as a tar archive (OCI image layout)",
+        parameters: &parameters::CHOICE,
+        takes: None,
+        content: Content::Archive,
+        handlers: || get(archives::export_all),
+    },
+    Endpoint {
+        name: "POST /api/export",
+        description: "the same without the blobs whose digests the content lists, one a line",
+        parameters: &parameters::CHOICE,
+        takes: Some(Takes::Digests),
+        content: Content::Archive,
+        handlers: || post(archives::export_since),
+    },
+    Endpoint {
+        name: "POST /api/import",
+        description: "imports the archive that is the content, of ?registry= only if that is given",
+        parameters: &[parameters::REGISTRY],
+        takes: Some(Takes::Archive),
+        content: Content::Json(archives::schema),
+        handlers: || post(archives::import),
     },
 ];
 

@@ -19,7 +19,10 @@ use crate::token::Token;
 const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
 
 /// Endpoints that take content.
-const CONTENT_PATHS: [&str; 2] = ["/api/pull", "/api/verify"];
+const CONTENT_PATHS: [&str; 3] = ["/api/pull", "/api/verify", "/api/export"];
+
+/// The endpoint that takes an archive, of any length.
+const ARCHIVE_PATH: &str = "/api/import";
 
 /// The longest content, in bytes: ten thousand images with long names.
 pub(crate) const CONTENT_BYTES_MAX: u64 = 4 << 20;
@@ -71,6 +74,10 @@ impl Guard {
 
 /// Refuses malformed requests and those of web pages.
 fn check_form(head: &request::Parts) -> Result<(), HeadFault> {
+    if head.method == Method::POST && head.uri.path() == ARCHIVE_PATH {
+        site::check_form_with_stream(head)?;
+        return site::refuse_pages(&head.headers);
+    }
     if head.method == Method::POST && CONTENT_PATHS.contains(&head.uri.path()) {
         site::check_form_with_content(head, CONTENT_BYTES_MAX)?;
         return site::refuse_pages(&head.headers);

@@ -5,6 +5,7 @@
 //! which calls a function in `endpoints`. The functions get their state from [`Parts`].
 
 mod admin;
+mod archive_stream;
 mod endpoints;
 mod guard;
 mod image_work;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use archive::ServedTargets;
 use inventory::CommonKeeper;
 use server::Control;
 use telemetry::Metrics;
@@ -23,6 +24,8 @@ pub struct Parts {
     pub keepers: Arc<CommonKeeper>,
     /// Works on many images; `None` if that is not possible.
     pub image_work: Option<Arc<dyn ImageWork>>,
+    /// The registries that images are imported into and exported from.
+    pub archives: Arc<ServedTargets>,
     /// Cancelled when the server is told to stop.
     pub shutdown: CancellationToken,
 }

@@ -16,6 +16,7 @@ use std::time::SystemTime;
 
 use oci::{Descriptor, Digest, MANIFEST_BYTES_MAX, Repository};
 use policy::freshness::TagRecord;
+use serde::{Deserialize, Serialize};
 use storage::StoreError;
 
 use crate::blocking::blocking;
@@ -39,7 +40,7 @@ pub struct Options {
 }
 
 /// The outcome of an import.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Report {
     /// Images whose manifests and tags are stored, with those of their blobs that the archive has.
     pub images: u64,

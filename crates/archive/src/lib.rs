@@ -27,5 +27,5 @@ pub use name::ImageName;
 pub use selector::{Selector, SelectorError};
 pub use source::{Kind, Source, SourceError};
 pub use tarball::TarError;
-pub use target::{OpenTargets, Target, Targets};
+pub use target::{OpenTargets, ServedTargets, Target, Targets};
 pub use unpack::{WriteError, Written, write_export};

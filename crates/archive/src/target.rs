@@ -8,7 +8,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use inventory::Inventory;
 use oci::{Digest, MediaType, Repository};
+use parking_lot::RwLock;
 use storage::{Store, StoreError, VerifiedManifest};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A registry with its store.
 #[derive(Clone, Debug)]
@@ -53,6 +55,61 @@ impl Targets for OpenTargets {
 
     async fn any(&self) -> Result<Arc<Target>, String> {
         self.0.first().cloned().ok_or_else(|| "wharf serves no registry".to_owned())
+    }
+}
+
+/// The registries that a server serves, and the bounds on concurrent imports and exports.
+#[derive(Debug)]
+pub struct ServedTargets {
+    targets: RwLock<Vec<Arc<Target>>>,
+    imports: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
+}
+
+/// The imports and the exports that run at a time.
+const IMPORT_COUNT_MAX: usize = 1;
+const EXPORT_COUNT_MAX: usize = 2;
+
+impl Default for ServedTargets {
+    fn default() -> Self {
+        Self {
+            targets: RwLock::default(),
+            imports: Arc::new(Semaphore::new(IMPORT_COUNT_MAX)),
+            exports: Arc::new(Semaphore::new(EXPORT_COUNT_MAX)),
+        }
+    }
+}
+
+impl ServedTargets {
+    /// Replaces the registries, as a reload does.
+    pub fn set(&self, targets: Vec<Arc<Target>>) {
+        *self.targets.write() = targets;
+    }
+
+    /// All registries.
+    pub fn all(&self) -> Vec<Arc<Target>> {
+        self.targets.read().clone()
+    }
+
+    /// The right to import; `None`: an import is in progress.
+    pub fn begin_import(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.imports).try_acquire_owned().ok()
+    }
+
+    /// The right to export; `None`: as many exports as there may be are in progress.
+    pub fn begin_export(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.exports).try_acquire_owned().ok()
+    }
+}
+
+#[async_trait]
+impl Targets for ServedTargets {
+    async fn find(&self, name: &str) -> Result<Option<Arc<Target>>, String> {
+        OpenTargets(self.all()).find(name).await
+    }
+
+    async fn any(&self) -> Result<Arc<Target>, String> {
+        OpenTargets(self.all()).any().await
     }
 }
 

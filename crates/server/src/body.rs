@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,6 +20,8 @@ use crate::report::{Answering, Report};
 use crate::sendfile::{Chunk, FileQueue};
 use crate::turns::{Turns, Wait};
 
+type PolledFrame = Poll<Option<Result<Frame<Chunk>, PullError>>>;
+
 /// The content of an answer.
 #[derive(Debug)]
 pub(crate) enum Content {
@@ -30,6 +33,8 @@ pub(crate) enum Content {
     Parts(Box<Multipart>),
     /// Pieces of an answer of a side service, as they come.
     Streamed(mpsc::Receiver<Bytes>),
+    /// The same, with a last piece that may be an error.
+    Breakable(mpsc::Receiver<io::Result<Bytes>>),
 }
 
 /// An answer's body before it is bound to a connection.
@@ -85,7 +90,7 @@ impl AnswerBody {
             }
             (Content::Parts(parts), file_queue) => ready!(parts.poll_piece(cx, file_queue.is_some())),
             // `poll_stream` reads it.
-            (Content::Streamed(_), _) => None,
+            (Content::Streamed(_) | Content::Breakable(_), _) => None,
         };
         Poll::Ready(match (piece, &self.file_queue) {
             (Some(Ok(Piece::File(piece))), Some(file_queue)) => {
@@ -104,13 +109,23 @@ impl AnswerBody {
     }
 
     /// The next piece of a streamed answer; `None`: the answer is another one.
-    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Option<Poll<Option<Frame<Chunk>>>> {
-        let Content::Streamed(pieces) = &mut self.content else { return None };
-        let Poll::Ready(piece) = pieces.poll_recv(cx) else { return Some(Poll::Pending) };
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Option<PolledFrame> {
+        let piece = match &mut self.content {
+            Content::Streamed(pieces) => pieces.poll_recv(cx).map(|piece| piece.map(Ok)),
+            Content::Breakable(pieces) => pieces.poll_recv(cx),
+            _ => return None,
+        };
+        let Poll::Ready(piece) = piece else { return Some(Poll::Pending) };
         if piece.is_none() {
             self.remaining = 0;
         }
-        Some(Poll::Ready(piece.map(|bytes| Frame::data(Chunk::Memory(bytes)))))
+        let cut = |error: io::Error| {
+            self.report.cut(error.to_string());
+            PullError::UpstreamUnavailable { timed_out: false, detail: error.to_string().into() }
+        };
+        let frame =
+            |piece: io::Result<Bytes>| piece.map(|bytes| Frame::data(Chunk::Memory(bytes))).map_err(cut);
+        Some(Poll::Ready(piece.map(frame)))
     }
 
     fn account(&mut self, chunk: &Chunk) {
@@ -139,7 +154,7 @@ impl Body for AnswerBody {
             self.wait = None;
         }
         if let Some(piece) = self.poll_stream(cx) {
-            return piece.map(|piece| piece.map(Ok));
+            return piece;
         }
         match ready!(self.poll_content(cx)) {
             Ok(chunk) => {
@@ -159,7 +174,7 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         match self.content {
-            Content::Streamed(_) if self.remaining > 0 => SizeHint::default(),
+            Content::Streamed(_) | Content::Breakable(_) if self.remaining > 0 => SizeHint::default(),
             _ => SizeHint::with_exact(self.remaining),
         }
     }

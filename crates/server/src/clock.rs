@@ -168,6 +168,14 @@ impl Clock {
         }
     }
 
+    /// Records that a service works on a request or received some of its content.
+    pub(crate) fn progressed(&self) {
+        let mut state = self.state();
+        if state.phase == Phase::Answering {
+            state.since = Instant::now();
+        }
+    }
+
     /// Records that the socket is full until the client reads.
     pub(crate) fn blocked(&self) {
         let mut state = self.state();

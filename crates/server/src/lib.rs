@@ -49,6 +49,6 @@ pub use listen::{BindError, BoundSocket};
 pub use quote::quoted;
 pub use server::{Parts, Server, Sockets};
 pub use settings::{Settings, TlsSettings};
-pub use side::{SideContent, SideService};
+pub use side::{SideContent, SideService, Working};
 pub use snapshot::{Control, Snapshot};
 pub use tls::{TlsIdentity, TlsIdentityError};

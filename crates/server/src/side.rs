@@ -1,12 +1,16 @@
 //! The interface of services that have their own listener beside the public one.
 
 use std::fmt;
+use std::io;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
+
+use crate::clock::Clock;
 
 /// The content of an answer of a side service.
 #[derive(Debug)]
@@ -16,6 +20,21 @@ pub enum SideContent {
     /// Pieces, each sent when it comes, until the sender is dropped. The receiver is dropped when the client
     /// leaves.
     Streamed(mpsc::Receiver<Bytes>),
+    /// Pieces in the same way. An error breaks the connection, so that the client knows that content is
+    /// missing.
+    Breakable(mpsc::Receiver<io::Result<Bytes>>),
+}
+
+/// Lets a service say that it is at work on a request whose content is large. It is an extension of each
+/// request.
+#[derive(Clone, Debug)]
+pub struct Working(pub(crate) Arc<Clock>);
+
+impl Working {
+    /// Says that content came, or that work on it goes on: the connection's deadline moves.
+    pub fn goes_on(&self) {
+        self.0.progressed();
+    }
 }
 
 /// A service with its own listener. The server accepts, limits, times, counts and drains its connections as

@@ -97,6 +97,24 @@ pub fn check_form_with_content(head: &request::Parts, bytes_max: u64) -> Result<
     check_target(head)
 }
 
+/// Like [`check_form`], for a request with content of any length, known or in chunks.
+///
+/// # Errors
+/// [`HeadFault::Content`]: it is not clear where the content ends.
+pub fn check_form_with_stream(head: &request::Parts) -> Result<(), HeadFault> {
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => check_form_with_content(head, u64::MAX),
+        (Some(coding), None)
+            if coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+                && !head.headers.contains_key(header::CONTENT_LENGTH) =>
+        {
+            check_target(head)
+        }
+        (Some(_), _) => Err(HeadFault::Content),
+    }
+}
+
 fn check_target(head: &request::Parts) -> Result<(), HeadFault> {
     let target_bytes = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target_bytes > TARGET_BYTES_MAX {

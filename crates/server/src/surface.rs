@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use crate::body::{Content, Outgoing};
 use crate::clock::Clock;
 use crate::handle::Public;
-use crate::side::{SideContent, SideService};
+use crate::side::{SideContent, SideService, Working};
 
 /// The service of a listener.
 #[derive(Debug)]
@@ -31,16 +31,27 @@ impl Surface {
         match self {
             Self::Public(public) => public.answer(request, client, clock).await,
             Self::TurnAway(public) => public.turn_away(request, client, clock),
-            Self::Side(service) => service.answer(request).await.map(|content| match content {
-                SideContent::Whole(bytes) => {
-                    let length = bytes.len() as u64;
-                    Outgoing { content: Content::Whole(bytes), length, entry: None }
-                }
-                // The length is not known.
-                SideContent::Streamed(pieces) => {
-                    Outgoing { content: Content::Streamed(pieces), length: u64::MAX, entry: None }
-                }
-            }),
+            Self::Side(service) => answer_aside(&**service, request, clock).await,
         }
     }
+}
+
+async fn answer_aside(
+    service: &dyn SideService,
+    mut request: Request<Incoming>,
+    clock: &Arc<Clock>,
+) -> Response<Outgoing> {
+    request.extensions_mut().insert(Working(Arc::clone(clock)));
+    service.answer(request).await.map(|content| {
+        // The length of streams is not known.
+        let (content, length) = match content {
+            SideContent::Whole(bytes) => {
+                let length = bytes.len() as u64;
+                (Content::Whole(bytes), length)
+            }
+            SideContent::Streamed(pieces) => (Content::Streamed(pieces), u64::MAX),
+            SideContent::Breakable(pieces) => (Content::Breakable(pieces), u64::MAX),
+        };
+        Outgoing { content, length, entry: None }
+    })
 }

@@ -1,6 +1,6 @@
 //! The admin listener of a running wharf, and requests to it.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Write as _};
 use std::time::Duration;
 
 use secret::Secret;
@@ -11,9 +11,13 @@ use url::Url;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::exchange::{self, Answer, Socket};
+use crate::streamed::StreamedAnswer;
 
 /// The longest wait for an answer.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The longest wait for the next bytes of a long exchange.
+const STREAM_WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// The address of an admin listener, and the header with its token.
 #[derive(Debug)]
@@ -91,6 +95,37 @@ impl AdminListener {
         );
         let socket = Socket::connect(&self.host, self.port, WAIT_MAX);
         socket.and_then(|it| exchange::whole(it, &request)).map_err(|error| {
+            let why = error_chain(&error);
+            format!("no answer from the admin listener at {shown}: {why}; check that wharf runs there")
+        })
+    }
+
+    /// Sends a request with content, whose answer is read as it comes. `content` gets the connection after
+    /// the head. If it cannot send everything, the answer says why.
+    ///
+    /// # Errors
+    /// A line for the operator.
+    pub(crate) fn stream(
+        &self,
+        method: &str,
+        target: &str,
+        framing: &str,
+        content: impl FnOnce(&mut Socket) -> io::Result<()>,
+    ) -> Result<StreamedAnswer, String> {
+        let shown = self.shown();
+        let own = format!("Host: {shown}\r\n{}Connection: close\r\n", self.authorization);
+        let request = format!("{method} {target} HTTP/1.1\r\n{own}{framing}\r\n\r\n");
+        let exchange = || {
+            let socket = Socket::connect(&self.host, self.port, WAIT_MAX)?;
+            let mut socket = socket.with_patience(STREAM_WAIT_MAX);
+            socket.write_all(request.as_bytes())?;
+            let sent = content(&mut socket);
+            match StreamedAnswer::read(socket) {
+                Ok(answer) => Ok(answer),
+                Err(error) => Err(sent.err().unwrap_or(error)),
+            }
+        };
+        exchange().map_err(|error| {
             let why = error_chain(&error);
             format!("no answer from the admin listener at {shown}: {why}; check that wharf runs there")
         })

@@ -13,11 +13,19 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// The bound on one line of an answer, in bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// A connection with a deadline for all reads and writes.
+/// A connection whose reads and writes have a limit on their time.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
-    deadline: Instant,
+    patience: Patience,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Patience {
+    /// All together end at this time.
+    Until(Instant),
+    /// Each takes this time at the longest.
+    Each(Duration),
 }
 
 /// The parts of an answer that its reader needs.
@@ -39,15 +47,23 @@ impl Socket {
         for address in (host, port).to_socket_addrs()? {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             match TcpStream::connect_timeout(&address, left) {
-                Ok(stream) => return Ok(Self { stream, deadline }),
+                Ok(stream) => return Ok(Self { stream, patience: Patience::Until(deadline) }),
                 Err(error) => failure = error,
             }
         }
         Err(failure)
     }
 
+    /// Gives each further read and write this time, for a long exchange.
+    pub(crate) fn with_patience(self, each: Duration) -> Self {
+        Self { patience: Patience::Each(each), ..self }
+    }
+
     fn left(&self) -> io::Result<Duration> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = match self.patience {
+            Patience::Until(deadline) => deadline.saturating_duration_since(Instant::now()),
+            Patience::Each(each) => each,
+        };
         if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
     }
 }
@@ -129,7 +145,7 @@ pub(crate) fn lines(
     let (mut pending, mut line, mut is_good) = (Vec::new(), None, false);
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        socket.deadline = Instant::now() + silence_max;
+        socket.patience = Patience::Until(Instant::now() + silence_max);
         let length = socket.read(&mut buffer)?;
         pending.extend_from_slice(&buffer[..length]);
         if line.is_none()

@@ -27,6 +27,7 @@ mod report;
 mod runtime;
 mod schema;
 mod signals;
+mod streamed;
 mod warming;
 mod watch;
 mod wiring;

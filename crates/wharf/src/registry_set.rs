@@ -189,6 +189,7 @@ impl RegistrySet {
         self.shared.common_keeper.set_keepers(keepers);
         self.shared.common_keeper.set_limits(config.room);
         self.shared.scrub.set(config.scrub);
+        self.shared.archives.set(self.served.values().map(|served| Arc::new(served.target())).collect());
         *self.names.lock() = self.served.keys().cloned().collect();
         for (_, served) in before {
             self.retire(served);

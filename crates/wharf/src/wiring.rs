@@ -139,6 +139,7 @@ async fn assemble(
     shutdown: &CancellationToken,
 ) -> Result<Assembled, StartError> {
     let (metrics, keepers) = (Arc::clone(&shared.metrics), Arc::clone(&shared.common_keeper));
+    let archives = Arc::clone(&shared.archives);
     let mut set = RegistrySet::new(shared);
     let prepared = set.prepare(config, capacity).await;
     let registry_count = config.registries.len();
@@ -153,6 +154,7 @@ async fn assemble(
         metrics,
         reloads: None,
         keepers,
+        archives,
         image_work: Some(Arc::new(Warmer::new(server.control(), shutdown.clone()))),
         shutdown: shutdown.clone(),
     };
@@ -221,6 +223,7 @@ fn shared(config: &Config, capacity: &Capacity, metrics: &Arc<Metrics>, upkeep: 
         memory,
         common_keeper: CommonKeeper::new(config.room),
         scrub: ScrubPace::new(config.scrub),
+        archives: Arc::default(),
         stop: CancellationToken::new(),
         upkeep,
     }

@@ -1,5 +1,6 @@
 //! The errors of the endpoints about images, in one JSON form: `{"error": {"code": ..., "message": ...}}`.
 
+use archive::ImportError;
 use cache::PullError;
 use http::{Response, StatusCode};
 use inventory::{PinError, PurgeError};
@@ -63,6 +64,17 @@ impl Failure {
     pub(super) fn not_ready() -> Self {
         let message = "wharf has just started and does not know all stored images yet; try again in a moment";
         Self { status: StatusCode::CONFLICT, code: "not_ready", message: message.to_owned() }
+    }
+
+    pub(super) fn import(error: &ImportError) -> Self {
+        let (status, code) = match error {
+            ImportError::Source(_) | ImportError::Archive(_) | ImportError::Bound(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid_archive")
+            }
+            ImportError::Target(_) => (StatusCode::NOT_FOUND, "unknown_registry"),
+            ImportError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
+        };
+        Self { status, code, message: error.to_string() }
     }
 
     pub(super) fn purge(image: &str, error: &PurgeError) -> Self {

@@ -3,7 +3,8 @@
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::{Content, ENDPOINTS, Endpoint};
+use super::{Content, ENDPOINTS, Endpoint, Takes};
+use crate::archive_stream;
 use crate::lines;
 use crate::text::typed;
 
@@ -46,6 +47,7 @@ fn operation(endpoint: &Endpoint) -> Value {
         Content::JsonLines => {
             (lines::MEDIA_TYPE, json!({ "type": "object", "description": "One for each line." }))
         }
+        Content::Archive => (archive_stream::MEDIA_TYPE, json!({ "type": "string", "format": "binary" })),
     };
     let parameters: Vec<Value> = endpoint.parameters.iter().map(super::Parameter::document).collect();
     let error = json!({ "$ref": "#/components/schemas/Error" });
@@ -60,9 +62,14 @@ fn operation(endpoint: &Endpoint) -> Value {
             },
         },
     });
-    if let Some(schema) = endpoint.takes {
+    if let Some(takes) = &endpoint.takes {
+        let (media_type, schema) = match takes {
+            Takes::Json(schema) => ("application/json", schema()),
+            Takes::Digests => ("text/plain", json!({ "type": "string" })),
+            Takes::Archive => (archive_stream::MEDIA_TYPE, json!({ "type": "string", "format": "binary" })),
+        };
         operation["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": schema() } } });
+            json!({ "required": true, "content": { media_type: { "schema": schema } } });
     }
     operation
 }

@@ -33,6 +33,12 @@ pub(super) const PATTERN: Parameter = {
     Parameter { kind: Kind::Texts, ..optional("pattern", description) }
 };
 
+/// The images of an export.
+pub(super) const CHOICE: [Parameter; 2] = [
+    optional("images", "Names of images or patterns, with commas between: `alpine:3.20,ghcr.io/org/*`."),
+    Parameter { kind: Kind::Flag, ..optional("all", "Whether to export all images.") },
+];
+
 /// The parameters that name one image.
 pub(super) const ONE_IMAGE: [Parameter; 4] = [
     Parameter { is_required: true, ..REGISTRY },

@@ -48,7 +48,15 @@ impl AdminLab {
         let attach = |server: &mut server::Server, shutdown: &tokio_util::sync::CancellationToken| {
             let keepers = inventory::CommonKeeper::new(CommonLimits::default());
             let shutdown = shutdown.clone();
-            let parts = Parts { control: server.control(), metrics, reloads, keepers, image_work, shutdown };
+            let parts = Parts {
+                control: server.control(),
+                metrics,
+                reloads,
+                keepers,
+                image_work,
+                archives: Arc::default(),
+                shutdown,
+            };
             let admin = Admin::new(&settings, parts);
             let address = admin.listen(BoundSocket::bind(settings.listen).unwrap(), server).unwrap();
             (admin, address)

@@ -45,7 +45,7 @@ pub async fn import_archive(
     input: impl Read + Send + 'static,
     targets: &dyn Targets,
     options: &Options,
-    say: impl FnMut(&str) + Send,
+    say: impl FnMut(&str) + Send + Sync,
 ) -> Result<Report, ImportError> {
     let run = Run::begin(targets, options).await?;
     let mut intake = Intake::new(run, options.made_at, Box::new(say));
@@ -66,7 +66,7 @@ pub async fn import_archive(
 /// The state of an import.
 struct Intake<'a> {
     run: Run<'a>,
-    say: Box<dyn FnMut(&str) + Send + 'a>,
+    say: Box<dyn FnMut(&str) + Send + Sync + 'a>,
     made_at: SystemTime,
     current: Current,
     announced: Announced,
@@ -145,7 +145,7 @@ enum Waiting {
 }
 
 impl<'a> Intake<'a> {
-    fn new(run: Run<'a>, made_at: SystemTime, say: Box<dyn FnMut(&str) + Send + 'a>) -> Self {
+    fn new(run: Run<'a>, made_at: SystemTime, say: Box<dyn FnMut(&str) + Send + Sync + 'a>) -> Self {
         Self {
             run,
             say,

@@ -9,7 +9,9 @@ use super::*;
 pub(super) fn text_of(answer: Answer) -> String {
     match answer.content {
         Content::Whole(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-        Content::Blob(_) | Content::Parts(_) | Content::Streamed(_) => panic!("the answer is not in memory"),
+        Content::Blob(_) | Content::Parts(_) | Content::Streamed(_) | Content::Breakable(_) => {
+            panic!("the answer is not in memory")
+        }
     }
 }
 

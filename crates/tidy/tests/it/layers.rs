@@ -18,7 +18,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("upstream", &["budget", "oci", "policy", "secret", "telemetry"]),
     ("cache", &["budget", "inventory", "oci", "policy", "storage", "telemetry", "upstream"]),
     ("server", &["cache", "oci", "policy", "storage", "telemetry"]),
-    ("admin", &["cache", "inventory", "oci", "policy", "secret", "server", "storage", "telemetry"]),
+    (
+        "admin",
+        &["archive", "cache", "inventory", "oci", "policy", "secret", "server", "storage", "telemetry"],
+    ),
     (
         "wharf",
         &[

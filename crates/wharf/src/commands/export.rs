@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use archive::{ExportReport, Selector, SentBytes, Written, export as export_images, write_export};
@@ -10,10 +10,13 @@ use inventory::Keeper;
 use oci::Digest;
 use policy::eviction::Limits;
 use tokio::sync::mpsc;
+use url::Url;
 
 use super::progress::ProgressLine;
 use super::stores_at_rest::{NotOpen, StoresAtRest};
 use super::table::amount;
+use super::{NO_LISTENER, query, reason_of};
+use crate::admin_listener::AdminListener;
 use crate::config::Config;
 
 /// Pieces of the archive that wait to be written.
@@ -35,6 +38,9 @@ pub(crate) struct ExportArguments {
     /// Leave out the blobs that this list of an earlier export names
     #[arg(long, value_name = "LIST")]
     since: Option<PathBuf>,
+    /// The admin listener of the running wharf, http://HOST:PORT; by default the one in the configuration
+    #[arg(long, value_name = "URL")]
+    url: Option<Url>,
     /// Write a list of the blobs in this archive and in those before it, for the next --since
     #[arg(long, value_name = "FILE")]
     list_out: Option<PathBuf>,
@@ -51,9 +57,13 @@ pub(crate) fn export(config: &Config, arguments: &ExportArguments) -> Result<Str
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let written = match runtime.block_on(StoresAtRest::open(config, None)) {
+    let opened = match arguments.url {
+        Some(_) => Err(NotOpen::Running),
+        None => runtime.block_on(StoresAtRest::open(config, None)),
+    };
+    let written = match opened {
         Ok(stores) => runtime.block_on(from_stores(&stores, arguments, &since))?,
-        Err(NotOpen::Running) => return Err("a running wharf uses the store".to_owned()),
+        Err(NotOpen::Running) => from_server(config, arguments, &since)?,
         Err(NotOpen::Failed(reason)) => return Err(reason),
     };
     if let Some(path) = &arguments.list_out {
@@ -87,6 +97,27 @@ async fn from_stores(
     // The writer reports what ended the stream.
     let _ = exporting.await;
     written
+}
+
+/// Lets the running wharf send the archive.
+fn from_server(
+    config: &Config,
+    arguments: &ExportArguments,
+    since: &BTreeSet<Digest>,
+) -> Result<Written, String> {
+    let listener = AdminListener::find(config, arguments.url.as_ref(), NO_LISTENER)?;
+    let images: Vec<_> = arguments.images.iter().map(ToString::to_string).collect();
+    let images = images.join(",");
+    let choice = if arguments.all { ("all", "true") } else { ("images", images.as_str()) };
+    let target = format!("/api/export?{}", query(&[choice]));
+    let list: String = since.iter().map(|digest| format!("{digest}\n")).collect();
+    let framing = format!("Content-Length: {}", list.len());
+    let method = if since.is_empty() { "GET" } else { "POST" };
+    let answer = listener.stream(method, &target, &framing, |socket| socket.write_all(list.as_bytes()))?;
+    match answer.status {
+        200 => write(answer.content, &arguments.output),
+        _ => Err(reason_of(answer)),
+    }
 }
 
 fn write(input: impl Read, output: &Path) -> Result<Written, String> {

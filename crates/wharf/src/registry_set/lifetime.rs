@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use archive::Target;
 use cache::{Backend, Scrubber};
 use inventory::{Inventory, Keeper};
 use parking_lot::Mutex;
@@ -90,6 +91,18 @@ impl Served {
         predecessors.retain(|predecessor| predecessor.strong_count() > 0);
         predecessors.push(Arc::downgrade(&self.backend));
         Self { registry, upstream, backend, predecessors, ..self }
+    }
+
+    /// The registry as imports and exports use it.
+    pub(super) fn target(&self) -> Target {
+        let names = &self.registry.names;
+        Target {
+            name: names.name.clone(),
+            aliases: names.aliases.iter().chain(&names.hosts).cloned().collect(),
+            grants: self.registry.cache.links,
+            inventory: Arc::clone(self.keeper.inventory()),
+            scratch: self.registry.root.clone(),
+        }
     }
 
     /// The same registry, whose store is maintained, scrubbed and kept to its limits from now on, and shows

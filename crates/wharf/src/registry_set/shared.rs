@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use archive::ServedTargets;
 use budget::Memory;
 use cache::{Bounds, ScrubPace};
 use inventory::CommonKeeper;
@@ -20,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) common_keeper: Arc<CommonKeeper>,
     /// When the stores are scrubbed, and how fast.
     pub(crate) scrub: ScrubPace,
+    /// The registries for imports and exports.
+    pub(crate) archives: Arc<ServedTargets>,
     /// Ends the transfers of all registries.
     pub(crate) stop: CancellationToken,
     pub(crate) upkeep: Upkeep,

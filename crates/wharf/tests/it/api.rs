@@ -2,8 +2,8 @@
 
 use boon::{Compiler, Draft, Schemas};
 use serde_json::Value;
-use testkit::client::{Response, request};
-use testkit::{FakeRegistry, Image, within};
+use testkit::client::{Connection, Response, request};
+use testkit::{FakeRegistry, Image, file_header, within};
 
 use crate::program::{Program, configuration, registry};
 
@@ -60,6 +60,9 @@ async fn every_answer_in_json_obeys_its_schema() {
         assert_described(&description, method, path, &json(&answer));
         asked.push((method.to_ascii_lowercase(), path.to_owned()));
     }
+    let imported = import_nothing(&program).await;
+    assert_described(&description, "POST", "/api/import", &imported);
+    asked.push(("post".to_owned(), "/api/import".to_owned()));
     for (path, methods) in description["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let is_json = operation["responses"]["200"]["content"]["application/json"].is_object();
@@ -69,4 +72,20 @@ async fn every_answer_in_json_obeys_its_schema() {
             );
         }
     }
+}
+
+/// The report of the import of an archive without images.
+async fn import_nothing(program: &Program) -> Value {
+    let index = br#"{"manifests":[]}"#;
+    let padding = vec![0; 512 - index.len() + 1024];
+    let archive = [&file_header("index.json", index.len())[..], index, &padding].concat();
+    let head =
+        format!("POST /api/import HTTP/1.0\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", archive.len());
+    let mut connection = Connection::open(program.admin).await.unwrap();
+    connection.send(&[head.as_bytes(), &archive].concat()).await.unwrap();
+    let (answer, end) = within("a report", connection.read_raw_to_end()).await;
+    end.unwrap();
+    let text = String::from_utf8(answer.to_vec()).unwrap();
+    assert!(text.starts_with("HTTP/1.0 200"), "{text}");
+    serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap()
 }

@@ -83,3 +83,49 @@ async fn an_image_is_carried_from_one_store_to_another_and_served_there_without_
     }
     assert_eq!(gone.requests().len(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_are_exported_from_and_imported_into_a_running_wharf() {
+    let image = Image::generated(7, &[3 << 20, 5000]);
+    let hub = FakeRegistry::start().await;
+    hub.put_image("library/app", "1", &image);
+    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    pull(&program, &image).await;
+    let url = format!("http://{}", program.admin);
+    let count = image.blobs().count();
+    within("all blobs are stored", async { while stored_blobs(&program, &url) < count {} }).await;
+    let wharf = |arguments: &[&str]| {
+        run(program.directory.path(), &[arguments, &["--url", url.as_str()][..]].concat())
+    };
+    let exported = async {
+        loop {
+            let (code, text, reason) = wharf(&["export", "app:1", "-o", "app.tar", "--list-out", "list"]);
+            // The walk after a start may still run.
+            if !reason.contains("does not know all") {
+                assert!(code == Some(0) && text.contains("images   1"), "{text}{reason}");
+                break;
+            }
+        }
+    };
+    within("an export", exported).await;
+    let (code, text, _) = wharf(&["export", "--all", "-o", "layout", "--since", "list"]);
+    assert!(code == Some(0) && text.contains("blobs    0 "), "{text}");
+    let (code, _, reason) = wharf(&["export", "other", "-o", "other.tar.zst"]);
+    assert!(code == Some(1) && reason.contains("other: no store holds"), "{reason}");
+
+    let gone = FakeRegistry::start().await;
+    let elsewhere = Program::start(&offline(&gone));
+    let url = format!("http://{}", elsewhere.admin);
+    let import = |path: &str| run(program.directory.path(), &["import", path, "--url", url.as_str()]);
+    let (code, _, reason) = import("layout");
+    assert!(code == Some(1) && reason.contains("pack it"), "{reason}");
+    let (code, text, reason) = import("app.tar");
+    assert!(code == Some(0) && text.contains("images   1"), "{text}{reason}");
+    pull(&elsewhere, &image).await;
+    let (_, listed, _) = run(program.directory.path(), &["list", "--url", &url]);
+    assert!(listed.contains("docker.io/library/app  1"), "{listed}");
+    std::fs::write(program.directory.path().join("broken.tar"), vec![7; 300_000]).unwrap();
+    let (code, _, reason) = import("broken.tar");
+    assert!(code == Some(1) && reason.contains("no tar archive"), "{reason}");
+    assert_eq!(gone.requests().len(), 0);
+}

@@ -1,0 +1,176 @@
+//! `GET /api/export` and `POST /api/export` send images as an archive, `POST /api/import` takes one.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use archive::{Options, Selector, SentBytes, export, import_archive};
+use axum::body::{Body, HttpBody, to_bytes};
+use axum::extract::{Request, State};
+use bytes::Bytes;
+use http::{Response, Uri};
+use oci::Digest;
+use serde_json::{Value, json};
+use server::Working;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::failure::{Failure, answer};
+use super::openapi::{list, object};
+use super::selection::optional;
+use crate::archive_stream::ArchiveStream;
+use crate::guard::CONTENT_BYTES_MAX;
+use crate::parts::Parts;
+
+/// Pieces of an archive that wait, of about 1 MiB in an export.
+const WAITING_COUNT_MAX: usize = 4;
+
+/// The longest time in which a list of digests must come.
+const LIST_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// An import that is busy with the store tells the connection so often.
+const BUSY_EVERY: Duration = Duration::from_secs(5);
+
+/// The longest time in which the rest of an unwanted archive is read.
+const DRAIN_WAIT_MAX: Duration = Duration::from_secs(20);
+
+pub(super) async fn export_all(State(parts): State<Arc<Parts>>, uri: Uri) -> Response<String> {
+    begin(&parts, &uri, HashSet::new()).unwrap_or_else(Failure::answer)
+}
+
+/// The content is a list of digests, one a line, whose blobs are left out.
+pub(super) async fn export_since(
+    State(parts): State<Arc<Parts>>,
+    uri: Uri,
+    content: Body,
+) -> Response<String> {
+    let bytes_max = usize::try_from(CONTENT_BYTES_MAX).unwrap_or(usize::MAX);
+    let bytes = tokio::time::timeout(LIST_WAIT_MAX, to_bytes(content, bytes_max)).await;
+    let Some(bytes) = bytes.ok().and_then(Result::ok) else {
+        return answer(Err(Failure::parameter("content", "it did not come")));
+    };
+    let since = digests(&String::from_utf8_lossy(&bytes));
+    since.and_then(|since| begin(&parts, &uri, since)).unwrap_or_else(Failure::answer)
+}
+
+fn digests(text: &str) -> Result<HashSet<Digest>, Failure> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| line.parse().map_err(|error| Failure::parameter("content", error))).collect()
+}
+
+fn begin(parts: &Parts, uri: &Uri, since: HashSet<Digest>) -> Result<Response<String>, Failure> {
+    let selectors = match (optional::<bool>(uri, "all")?, optional::<String>(uri, "images")?) {
+        (Some(true), None) => vec![Selector::all()],
+        (_, Some(images)) => {
+            let parse = |text: &str| text.parse().map_err(|error| Failure::parameter("images", error));
+            images.split(',').map(parse).collect::<Result<_, _>>()?
+        }
+        (_, None) => return Err(Failure::parameter("images", "give images, or all=true")),
+    };
+    let Some(turn) = parts.archives.begin_export() else { return Err(Failure::busy()) };
+    let targets = parts.archives.all();
+    if targets.iter().any(|target| !target.inventory.is_complete()) {
+        return Err(Failure::not_ready());
+    }
+    let (sender, receiver) = mpsc::channel(WAITING_COUNT_MAX);
+    // It ends when the client leaves.
+    tokio::spawn(async move {
+        let _turn = turn;
+        match export(&targets, &selectors, since, sender).await {
+            Ok(report) => info!(images = report.images, bytes = report.bytes, "images were exported"),
+            Err(error) => warn!(%error, "an export broke off"),
+        }
+    });
+    Ok(ArchiveStream::answer(receiver))
+}
+
+pub(super) async fn import(State(parts): State<Arc<Parts>>, request: Request) -> Response<String> {
+    answer(take(&parts, request).await)
+}
+
+async fn take(parts: &Parts, request: Request) -> Result<Value, Failure> {
+    let registry = optional::<String>(request.uri(), "registry")?;
+    let Some(turn) = parts.archives.begin_import() else { return Err(Failure::busy()) };
+    let working = request.extensions().get::<Working>().cloned();
+    let (sender, receiver) = mpsc::channel(WAITING_COUNT_MAX);
+    let targets = Arc::clone(&parts.archives);
+    let options = Options { registry, made_at: SystemTime::now() };
+    // What is stored must be reported to the inventory, even if the client leaves.
+    let importing = tokio::spawn(async move {
+        let _turn = turn;
+        import_archive(SentBytes::new(receiver), &*targets, &options, |image| info!(image, "imported")).await
+    });
+    let busy = async {
+        loop {
+            tokio::time::sleep(BUSY_EVERY).await;
+            working.iter().for_each(Working::goes_on);
+        }
+    };
+    let imported = async {
+        pump(request.into_body(), sender, working.as_ref()).await;
+        tokio::select! {
+            imported = importing => imported.expect("an import does not panic"),
+            () = busy => unreachable!("it never ends"),
+        }
+    };
+    let report = imported.await.map_err(|error| Failure::import(&error))?;
+    info!(
+        images = report.images,
+        bytes = report.bytes,
+        refused = report.refusals.len(),
+        "an archive was imported"
+    );
+    Ok(json!(report))
+}
+
+/// Passes the content on. The rest of an archive that the import does not want is read and dropped for a
+/// while, so that the client reads the answer.
+async fn pump(mut content: Body, sender: mpsc::Sender<std::io::Result<Bytes>>, working: Option<&Working>) {
+    let mut is_wanted = true;
+    let mut drained_until = None;
+    loop {
+        if drained_until.is_some_and(|until| Instant::now() > until) {
+            return;
+        }
+        let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut content).poll_frame(cx)).await;
+        working.into_iter().for_each(Working::goes_on);
+        let piece = match frame {
+            None => return,
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(bytes) => Ok(bytes),
+                // Trailers.
+                Err(_) => continue,
+            },
+            Some(Err(error)) => Err(std::io::Error::other(error)),
+        };
+        let is_last = piece.is_err();
+        let mut sending = std::pin::pin!(sender.send(piece));
+        while is_wanted {
+            match tokio::time::timeout(BUSY_EVERY, &mut sending).await {
+                Ok(sent) => {
+                    is_wanted = sent.is_ok();
+                    break;
+                }
+                Err(_) => working.into_iter().for_each(Working::goes_on),
+            }
+        }
+        if is_last {
+            return;
+        }
+        if !is_wanted {
+            drained_until.get_or_insert_with(|| Instant::now() + DRAIN_WAIT_MAX);
+        }
+    }
+}
+
+/// The schema of the report of an import.
+pub(super) fn schema() -> Value {
+    let count = json!({ "type": "integer", "minimum": 0 });
+    let text = json!({ "type": "string" });
+    let refusal = object(&[("what", text.clone()), ("reason", text)]);
+    let counts = ["images", "incomplete", "blobs", "bytes", "held_blobs", "tags", "held_tags"];
+    let mut properties: Vec<(&str, Value)> = counts.iter().map(|name| (*name, count.clone())).collect();
+    properties.push(("refusals", list(&refusal)));
+    object(&properties)
+}
