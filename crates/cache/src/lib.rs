@@ -37,6 +37,7 @@ mod transfer;
 mod verified;
 mod warm;
 mod warm_blob;
+mod warm_room;
 
 pub use answer::{BlobAnswer, CatalogAnswer, Keeping, ListAnswer, ManifestAnswer, Refreshed, Want};
 pub use backend::{Backend, Parts};
@@ -51,3 +52,4 @@ pub use scrub_state::ScrubReport;
 pub use settings::Settings;
 pub use store_health::{StoreHealth, WriteTrouble};
 pub use warm::{WarmError, WarmProgress, Warmed};
+pub use warm_room::KeptBlobs;

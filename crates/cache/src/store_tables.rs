@@ -14,6 +14,7 @@ use crate::shared::Shared;
 use crate::store_health::StoreHealth;
 use crate::stored_blobs::StoredBlobs;
 use crate::tags::words::TagWords;
+use crate::warm_room::WarmRoom;
 
 /// The most blobs of one registry that are warmed at a time, for all lists together: as many as are read
 /// ahead of one client.
@@ -37,6 +38,8 @@ pub(crate) struct StoreTables {
     pub(crate) scrub: Arc<ScrubState>,
     /// Whether the store can be written.
     pub(crate) health: Arc<StoreHealth>,
+    /// The room of the images that are being warmed.
+    pub(crate) warm_room: WarmRoom,
 }
 
 impl StoreTables {
@@ -56,6 +59,7 @@ impl StoreTables {
             warm_turns: Arc::new(Semaphore::new(WARM_COUNT_MAX)),
             scrub: Arc::default(),
             health: Arc::default(),
+            warm_room: WarmRoom::default(),
         }
     }
 }

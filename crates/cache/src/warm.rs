@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use inventory::{Failure, Shelf, Survey, Verification, verify};
+use inventory::{Failure, Shelf, Survey, SurveyedBlob, Verification, verify};
 use oci::{Digest, Platform, Platforms, Reference, Repository};
 
 use crate::answer::{ManifestAnswer, Want};
@@ -19,6 +19,7 @@ use crate::error::PullError;
 use crate::grants::Content;
 use crate::outcome::Outcome;
 use crate::warm_blob::{Patience, Unwarmed};
+use crate::warm_room::{KeptBlobs, Reserved};
 
 /// The progress of one warming, in bytes of blobs.
 #[derive(Debug, Default)]
@@ -36,8 +37,6 @@ pub struct Warmed {
     pub digest: Digest,
     /// All its manifests in the store.
     pub manifests: Vec<Digest>,
-    /// Its blobs, each with its size in bytes.
-    pub blobs: Vec<(Digest, u64)>,
     /// The bytes of all its blobs.
     pub total_bytes: u64,
     /// The bytes that came from the upstream.
@@ -68,9 +67,9 @@ pub enum WarmError {
 }
 
 impl Backend {
-    /// Brings an image into the store, for these platforms. `staying` are the bytes of images in the store
-    /// that this one must not push out. When the future is dropped, no further part is fetched; what has come
-    /// stays, and the next warming goes on there.
+    /// Brings an image into the store, for these platforms, and adds its blobs to `kept`. It does not push
+    /// out those that are in `kept` already. When the future is dropped, no further part is fetched; what has
+    /// come stays, and the next warming goes on there.
     ///
     /// # Errors
     /// [`WarmError`]; what came before the error stays.
@@ -79,7 +78,7 @@ impl Backend {
         repository: &Repository,
         reference: &Reference,
         platforms: &Platforms,
-        staying: u64,
+        kept: &KeptBlobs,
         progress: &WarmProgress,
     ) -> Result<Warmed, WarmError> {
         let answer = self.pull_patiently(repository, reference).await?;
@@ -113,16 +112,18 @@ impl Backend {
             return Err(WarmError::NotStored);
         }
         was_held &= survey.missing_blobs().next().is_none();
-        fetched_bytes += self.warm_blobs(repository, &survey, staying, progress).await?;
+        let (received, reserved) = self.warm_blobs(repository, &survey, kept, progress).await?;
+        fetched_bytes += received;
         // Only the store knows whether everything that a pull needs is there now.
         let Verification { digest: named, survey, missing } =
             self.verify(repository, reference, platforms).await?;
         if !missing.is_empty() || named.as_ref() != Some(&digest) {
             return Err(WarmError::NotStored);
         }
+        kept.add(&survey.blobs);
+        drop(reserved);
         Ok(Warmed {
             total_bytes: survey.blob_bytes(),
-            blobs: survey.blobs.into_iter().map(|blob| (blob.digest, blob.size.unwrap_or(0))).collect(),
             manifests: survey.manifests.into_iter().map(|manifest| manifest.digest).collect(),
             digest,
             fetched_bytes,
@@ -133,36 +134,43 @@ impl Backend {
         })
     }
 
-    /// Fetches the missing blobs of an image. Returns the bytes received.
+    /// Fetches the missing blobs of an image. Returns the bytes received, and the room that the image has.
     async fn warm_blobs(
         &self,
         repository: &Repository,
         survey: &Survey,
-        staying: u64,
+        kept: &KeptBlobs,
         progress: &WarmProgress,
-    ) -> Result<u64, WarmError> {
+    ) -> Result<(u64, Reserved), WarmError> {
         let (total, missing) = (survey.blob_bytes(), survey.missing_bytes());
         progress.total.store(total, Ordering::Relaxed);
         progress.done.store(total - missing, Ordering::Relaxed);
-        if !self.shared.inventory.fits_beside(missing, staying) {
-            return Err(WarmError::NoRoom(missing));
-        }
+        let reserved = self.tables.warm_room.reserve(&self.shared.inventory, missing, kept);
+        let reserved = reserved.ok_or(WarmError::NoRoom(missing))?;
         for blob in survey.blobs.iter().filter(|blob| blob.is_held) {
             let proof = self.blobs.grants.prove(Content::Blob, repository, &blob.digest).await;
             proof.map_err(WarmError::Pull)?;
         }
-        let fetch = async |digest: &Digest| {
+        let fetch = async |blob: &SurveyedBlob| {
             // The semaphore is never closed.
             let _turn = self.tables.warm_turns.acquire().await;
+            let size = blob.size.unwrap_or(0);
+            let mut pending = Some(size);
             let mut before = 0;
             let progressed = |here: u64| {
+                // The first bytes on disk say that the store makes room for all of them.
+                if here > 0 {
+                    pending.take().into_iter().for_each(|size| reserved.begin(size));
+                }
                 progress.done.fetch_add(here.saturating_sub(before), Ordering::Relaxed);
                 before = before.max(here);
             };
-            self.blobs.warm(repository, digest, progressed).await
+            let received = self.blobs.warm(repository, &blob.digest, progressed).await?;
+            pending.take().into_iter().for_each(|size| reserved.begin(size));
+            reserved.landed(size);
+            Ok(received)
         };
-        let mut under_way: FuturesUnordered<_> =
-            survey.missing_blobs().map(|blob| fetch(&blob.digest)).collect();
+        let mut under_way: FuturesUnordered<_> = survey.missing_blobs().map(fetch).collect();
         // After a failure the others go on: the next attempt needs their bytes too.
         let (mut received, mut failure) = (0, None);
         while let Some(ended) = under_way.next().await {
@@ -173,8 +181,9 @@ impl Backend {
                 }
             }
         }
+        drop(under_way);
         match failure {
-            None => Ok(received),
+            None => Ok((received, reserved)),
             Some(Unwarmed::Pull(error)) => Err(WarmError::Pull(error)),
             Some(Unwarmed::NoRoom) => Err(WarmError::NoRoom(missing)),
             Some(Unwarmed::NotStored) => Err(WarmError::NotStored),

@@ -291,13 +291,16 @@ impl Inventory {
     /// Whether `size` more bytes can be stored once everything that may go has gone. Takes no look at the
     /// disk.
     pub fn fits(&self, size: u64) -> bool {
-        self.fits_beside(size, 0)
+        self.fits_beside(size, 0, 0)
     }
 
-    /// As [`fits`](Self::fits), where `staying` bytes of the held ones are not to go.
-    pub fn fits_beside(&self, size: u64, staying: u64) -> bool {
+    /// As [`fits`](Self::fits), where `staying` bytes of the held ones are not to go, and `size` includes
+    /// `coming` bytes of blobs that are on their way already.
+    pub fn fits_beside(&self, size: u64, staying: u64, coming: u64) -> bool {
         let mut standing = self.room.standing(&self.store.usage());
         standing.pinned = standing.pinned.max(staying);
+        standing.used.partial = standing.used.partial.saturating_sub(coming);
+        standing.used.announced = standing.used.announced.saturating_sub(coming);
         if !self.is_complete() {
             // wharf removes nothing yet, and the usage may be incomplete, so the disk decides.
             standing.free = None;

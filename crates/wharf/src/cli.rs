@@ -18,7 +18,7 @@ use crate::commands::{
 use crate::config::{Config, parse_duration};
 use crate::config_options::{self, ConfigOptions};
 use crate::output::{complain, print};
-use crate::{health, log, manual, online, reload_request, report, runtime, schema, wiring};
+use crate::{health, log, manual, online, reload_request, report, runtime, schema, warming, wiring};
 
 /// A pull-through cache for many container registries behind one address.
 #[derive(Debug, Parser)]
@@ -320,6 +320,7 @@ fn check(options: &ConfigOptions, is_online: bool, is_explained: bool) -> Result
     let config = load(options, "")?;
     wiring::check(&config).map_err(|error| error_chain(&error))?;
     print(&report::check(&config))?;
+    print(&warming::warnings(&config))?;
     if is_explained {
         print(&format!("\n{}", report::explain(&config)))?;
     }

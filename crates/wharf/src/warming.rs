@@ -21,7 +21,7 @@ use tracing::warn;
 use crate::commands::ImageName;
 use crate::machine;
 
-pub(crate) use self::schedule::{Schedule, add_file};
+pub(crate) use self::schedule::{Schedule, add_file, warnings};
 
 /// The most requests of the admin listener that are worked on at a time.
 const REQUEST_COUNT_MAX: usize = 4;

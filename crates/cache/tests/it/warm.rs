@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache::{Bounds, Outcome, PullError, Settings, Want, WarmError, WarmProgress, Warmed};
+use cache::{Bounds, KeptBlobs, Outcome, PullError, Settings, Want, WarmError, WarmProgress, Warmed};
 use inventory::Keeper;
 use oci::{Digest, Platforms, Reference};
 use policy::eviction::{Cap, Limits};
@@ -68,7 +68,10 @@ impl Image {
 async fn warm_for(world: &World, reference: &str, platforms: &str) -> Result<Warmed, WarmError> {
     let (reference, platforms): (Reference, Platforms) =
         (reference.parse().unwrap(), platforms.parse().unwrap());
-    world.backend.warm(&repository(), &reference, &platforms, 0, &WarmProgress::default()).await
+    world
+        .backend
+        .warm(&repository(), &reference, &platforms, &KeptBlobs::default(), &WarmProgress::default())
+        .await
 }
 
 async fn warm(world: &World) -> Result<Warmed, WarmError> {
@@ -82,7 +85,11 @@ async fn a_warmed_image_is_pulled_with_the_upstream_gone_and_nothing_else_was_fe
     let progress = WarmProgress::default();
     let reference: Reference = "1".parse().unwrap();
     let platforms: Platforms = "linux/amd64".parse().unwrap();
-    let warmed = world.backend.warm(&repository(), &reference, &platforms, 0, &progress).await.unwrap();
+    let warmed = world
+        .backend
+        .warm(&repository(), &reference, &platforms, &KeptBlobs::default(), &progress)
+        .await
+        .unwrap();
     assert_eq!((&warmed.digest, warmed.was_held, warmed.is_stale), (&image.index, false, false));
     assert_eq!(
         (warmed.manifests.len(), warmed.platforms.len(), warmed.total_bytes),
@@ -222,22 +229,17 @@ async fn warming_waits_for_a_permit_and_takes_none_from_a_client() {
 
 #[tokio::test(start_paused = true)]
 async fn an_image_that_does_not_fit_is_refused_before_its_first_layer() {
-    let store = Arc::new(MemoryStore::new());
-    let world = World::evicting(store, |_| {});
-    let max = Some(Cap::Bytes(4 * BYTES as u64));
-    let keeper = Keeper::new(world.inventory.clone(), Limits { max, ..Limits::default() });
-    let stop = CancellationToken::new();
-    tokio::spawn(keeper.run(stop.clone()));
-    tokio::time::sleep(Duration::from_secs(61)).await;
+    let (world, stop) = kept_below(4 * BYTES).await;
     Image::put(&world.upstream, "1", 0);
     Image::put(&world.upstream, "2", 1);
-    let first = warm(&world).await.unwrap();
-    let reference: Reference = "2".parse().unwrap();
-    let platforms: Platforms = "linux/amd64".parse().unwrap();
+    let kept = KeptBlobs::default();
     let progress = WarmProgress::default();
+    let platforms: Platforms = "linux/amd64".parse().unwrap();
+    let reference: Reference = "1".parse().unwrap();
+    world.backend.warm(&repository(), &reference, &platforms, &kept, &progress).await.unwrap();
+    let reference: Reference = "2".parse().unwrap();
     let asked = world.upstream.count("GET blob");
-    let second =
-        world.backend.warm(&repository(), &reference, &platforms, first.total_bytes, &progress).await;
+    let second = world.backend.warm(&repository(), &reference, &platforms, &kept, &progress).await;
     assert!(matches!(second, Err(WarmError::NoRoom(bytes)) if bytes == 3 * BYTES as u64 + 304), "{second:?}");
     assert_eq!(world.upstream.count("GET blob"), asked);
     stop.cancel();
@@ -261,4 +263,58 @@ async fn a_verification_names_what_is_missing() {
     assert!(missing().await.is_empty());
     world.blobs.remove(&image.shared).await.unwrap();
     assert_eq!(missing().await, [format!("the blob {} of {BYTES} bytes", image.shared)]);
+}
+
+/// A backend whose store is kept below `bytes`.
+async fn kept_below(bytes: usize) -> (World, CancellationToken) {
+    let world = World::evicting(Arc::new(MemoryStore::new()), |_| {});
+    let max = Some(Cap::Bytes(bytes as u64));
+    let keeper = Keeper::new(world.inventory.clone(), Limits { max, ..Limits::default() });
+    let stop = CancellationToken::new();
+    tokio::spawn(keeper.run(stop.clone()));
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    (world, stop)
+}
+
+#[tokio::test(start_paused = true)]
+async fn images_that_are_warmed_at_the_same_time_do_not_count_on_the_same_room() {
+    // Room for one image and for most of a second one.
+    let (world, stop) = kept_below(5 * BYTES).await;
+    world.upstream.set_manner(Manner { pace: Duration::from_millis(5), ..Manner::default() });
+    for (tag, seed) in [("1", 0), ("2", 1)] {
+        Image::put(&world.upstream, tag, seed);
+    }
+    let (one, two) = tokio::join!(warm_for(&world, "1", "linux/amd64"), warm_for(&world, "2", "linux/amd64"));
+    let results = [one, two];
+    let refused_count = results.iter().filter(|it| matches!(it, Err(WarmError::NoRoom(_)))).count();
+    assert_eq!((refused_count, results.iter().filter(|it| it.is_ok()).count()), (1, 1), "{results:?}");
+    assert_eq!(world.upstream.count("GET blob"), 3, "nothing was fetched for the image that does not fit");
+    // The room of an image that is over is free again.
+    let again = warm_for(&world, "1", "linux/amd64").await;
+    let other = warm_for(&world, "2", "linux/amd64").await;
+    assert!(again.is_ok() || other.is_ok());
+    stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_credentials_a_held_blob_is_granted_to_each_repository_that_is_warmed() {
+    let world = World::with(|settings| settings.links = true);
+    let image = Image::put(&world.upstream, "1", 0);
+    // Another repository brought the blob.
+    let other: oci::Repository = "library/other".parse().unwrap();
+    let answer = world.backend.pull_blob(&other, &image.shared, None, Want::Get).await.unwrap();
+    read(answer.body.unwrap()).await.1.unwrap();
+    world.settle().await;
+    let (reference, platforms): (Reference, Platforms) =
+        ("1".parse().unwrap(), "linux/amd64".parse().unwrap());
+    let missing = async || world.backend.verify(&repository(), &reference, &platforms).await.unwrap().missing;
+    let asked = world.upstream.count("GET blob");
+    warm(&world).await.unwrap();
+    assert_eq!(world.upstream.count("GET blob"), asked + 2, "its bytes are not fetched again");
+    assert!(missing().await.is_empty());
+    world.records.remove_link(&repository(), &image.shared).await.unwrap();
+    assert_eq!(
+        missing().await.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [format!("the registry's permission to read the blob {}", image.shared)]
+    );
 }

@@ -1,11 +1,11 @@
 //! One warming of a list of images: some at a time, each reported when it is done.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cache::{Backend, WarmError, WarmProgress, Warmed};
+use cache::{Backend, KeptBlobs, WarmError, WarmProgress, Warmed};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use oci::{Digest, Platform, Platforms, Repository};
@@ -37,18 +37,14 @@ pub(super) struct Report {
     pub(super) fetched_bytes: u64,
 }
 
-/// What a run has brought into one store.
-#[derive(Default)]
-struct Kept {
-    blobs: HashSet<Digest>,
-    bytes: u64,
-    manifests: Vec<(Arc<Backend>, Repository, Vec<Digest>)>,
-}
+/// An image that is done: its backend, its repository and its manifests.
+type Done = (Arc<Backend>, Repository, Vec<Digest>);
 
 struct Run<'a> {
     platforms: &'a Platforms,
-    /// By registry.
-    kept: Mutex<HashMap<String, Kept>>,
+    /// What must stay in the stores, by registry.
+    kept: Mutex<HashMap<String, Arc<KeptBlobs>>>,
+    done: Mutex<Vec<Done>>,
     /// The images in progress, by their place in the list.
     active: Mutex<BTreeMap<usize, (String, Arc<WarmProgress>)>>,
 }
@@ -60,7 +56,7 @@ pub(super) async fn run(
     platforms: &Platforms,
     lines: &Lines,
 ) -> Option<Report> {
-    let run = Run { platforms, kept: Mutex::default(), active: Mutex::default() };
+    let run = Run { platforms, kept: Mutex::default(), done: Mutex::default(), active: Mutex::default() };
     let asked = warmer.find(images);
     let mut report = Report { image_count: asked.len(), ..Report::default() };
     let mut queue = asked.into_iter().enumerate();
@@ -117,16 +113,9 @@ impl Run<'_> {
 
     async fn warm_target(&self, target: &Target, progress: &WarmProgress) -> Result<Warmed, WarmError> {
         let Target { backend, repository, reference } = target;
-        let staying = self.kept.lock().get(target.registry()).map_or(0, |kept| kept.bytes);
-        let warmed = backend.warm(repository, reference, self.platforms, staying, progress).await?;
-        let mut all = self.kept.lock();
-        let kept = all.entry(target.registry().to_owned()).or_default();
-        for (digest, size) in &warmed.blobs {
-            if kept.blobs.insert(digest.clone()) {
-                kept.bytes += size;
-            }
-        }
-        kept.manifests.push((Arc::clone(backend), repository.clone(), warmed.manifests.clone()));
+        let kept = Arc::clone(self.kept.lock().entry(target.registry().to_owned()).or_default());
+        let warmed = backend.warm(repository, reference, self.platforms, &kept, progress).await?;
+        self.done.lock().push((Arc::clone(backend), repository.clone(), warmed.manifests.clone()));
         Ok(warmed)
     }
 
@@ -143,7 +132,7 @@ impl Run<'_> {
 
     /// Notes another use of the images that are done.
     fn renew(&self) {
-        for (backend, repository, manifests) in self.kept.lock().values().flat_map(|kept| &kept.manifests) {
+        for (backend, repository, manifests) in self.done.lock().iter() {
             backend.note_use(repository, manifests);
         }
     }

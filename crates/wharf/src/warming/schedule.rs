@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::run::{self, Report};
 use super::{Lines, Warmer, chosen};
-use crate::config::Warm;
+use crate::config::{Config, Warm};
 use crate::references::{References, TEXT_BYTES_MAX};
 
 /// The longest wait before the first run. Machines that start together do not ask together.
@@ -93,15 +93,28 @@ impl Schedule {
 /// The references of the list and of the files, which may have changed since the last run.
 async fn read(settings: &Warm) -> References {
     let settings = settings.clone();
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut references = References::default();
-        settings.images.iter().for_each(|image| references.add_argument(image));
-        for file in &settings.files {
-            add_file(&mut references, file);
-        }
-        references
-    });
+    let reading = tokio::task::spawn_blocking(move || read_now(&settings));
     reading.await.expect("reading references neither panics nor is cancelled")
+}
+
+fn read_now(settings: &Warm) -> References {
+    let mut references = References::default();
+    settings.images.iter().for_each(|image| references.add_argument(image));
+    for file in &settings.files {
+        add_file(&mut references, file);
+    }
+    references
+}
+
+/// Warnings of what the schedule could not fetch, one a line, for `wharf check`.
+pub(crate) fn warnings(config: &Config) -> String {
+    let references = read_now(&config.warm);
+    let unknown = references.images.iter().filter_map(|image| {
+        let why = image.locate(&config.registries).err()?;
+        Some(format!("{image}: {why}"))
+    });
+    let lines = references.mistakes.lines().chain(unknown);
+    lines.map(|line| format!("warning: [warm] {line}\n")).collect()
 }
 
 /// Adds the references of a file, with the variables of this process.

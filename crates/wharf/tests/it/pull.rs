@@ -216,3 +216,79 @@ async fn the_schedule_keeps_moving_tags_warm_and_follows_a_reload() {
     let (code, ..) = wharf(&program, &["verify", "app:stable", "app:2"]);
     assert_eq!(code, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_pull_stops_its_transfer() {
+    let hub = FakeRegistry::start().await;
+    let image = Image::generated(1, &[2_000_000, 3_000_000, 4_000_000]);
+    hub.put_image("library/app", "1", &image);
+    let gate = Gate::new();
+    hub.script(Rule::new(Kind::GetBlob, Fault::PauseAt(500_000, gate.clone())).at(Endpoint::Cdn));
+    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    let url = format!("http://{}", program.admin);
+    let mut pulling = command(program.directory.path(), &["pull", "app:1", "--url", &url])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    within("the layers", gate.reached(3)).await;
+    let pid = rustix::process::Pid::from_child(&pulling);
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    assert!(!pulling.wait().unwrap().success());
+    let ended = async {
+        while !program.metrics().await.contains("wharf_fills_in_flight{registry=\"docker.io\"} 0\n") {}
+    };
+    within("the end of the transfers", ended).await;
+    gate.release();
+    let (code, out, error) = wharf(&program, &["pull", "app:1"]);
+    assert_eq!(code, Some(0), "{out}{error}");
+    pull_whole(&program, "1", &image).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_does_not_fit_pushes_out_none_of_its_own_images() {
+    let hub = FakeRegistry::start().await;
+    let images: Vec<_> = (0..6).map(|seed| Image::generated(seed, &[400_000])).collect();
+    for (tag, image) in images.iter().enumerate() {
+        hub.put_image("library/app", &tag.to_string(), image);
+    }
+    let text = configuration(&format!("{}max_size = \"1MB\"\n", registry("docker.io", &hub)));
+    let program = Program::start(&text);
+    let is_limited = async {
+        loop {
+            let (_, stats, _) = wharf(&program, &["stats", "--json"]);
+            let stats: Value = serde_json::from_str(&stats).unwrap();
+            if stats["registries"][0]["cap_bytes"].is_u64() && stats["registries"][0]["counting"] == false {
+                return;
+            }
+        }
+    };
+    within("the limit is known", is_limited).await;
+    let all = ["app:0", "app:1", "app:2", "app:3", "app:4", "app:5"];
+    let (code, out, error) = wharf(&program, &[&["pull"], &all[..]].concat());
+    assert_eq!(code, Some(1), "{out}{error}");
+    assert!(
+        error.contains("6 images: 0 already here, 2 fetched (") && error.contains("4 failed"),
+        "{out}{error}"
+    );
+    assert_eq!(out.matches("the store has no room for its missing").count(), 4, "{out}");
+    let (_, out, error) = wharf(&program, &[&["verify"], &all[..]].concat());
+    assert!(error.contains("6 images: 2 complete, 4 incomplete"), "{out}{error}");
+}
+
+#[test]
+fn a_check_warns_of_images_of_the_schedule_that_cannot_be_fetched() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "[[registry]]\nname = \"ghcr.io\"\n[warm]\nimages = [\"alpine\", \"ghcr.io/a/b\", \"UPPER\"]\n\
+                files = \"list.txt\"\n";
+    std::fs::write(directory.path().join("wharf.toml"), text).unwrap();
+    let (code, out, error) = run(directory.path(), &["check"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(
+        out.contains("warning: [warm] alpine: the configuration has no registry \"docker.io\"\n"),
+        "{out}"
+    );
+    assert!(out.contains("warning: [warm] UPPER: \"UPPER\" is no image reference"), "{out}");
+    assert!(out.contains("warning: [warm] list.txt: cannot be read"), "{out}");
+    assert!(!out.contains("ghcr.io/a/b"), "{out}");
+}
