@@ -8,7 +8,13 @@ use rustix::process::Signal;
 use serde_json::Value;
 use testkit::{Endpoint, FakeRegistry, Fault, Gate, Image, Kind, Rule, within};
 
-use crate::program::{Program, command, configuration, registry, run};
+use crate::program::{Program, command, registry, run};
+
+/// A configuration whose stores have room, however full the disk of the machine is.
+fn configuration(rest: &str) -> String {
+    let storage = "[storage]\nmax_size = \"off\"\nfree_min = \"off\"\n";
+    crate::program::configuration(&format!("{storage}{rest}"))
+}
 
 /// Runs a command against the admin listener of `program`.
 fn wharf(program: &Program, arguments: &[&str]) -> (Option<i32>, String, String) {
