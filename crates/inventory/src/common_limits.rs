@@ -73,6 +73,11 @@ impl CommonKeeper {
         self.room.wake.notify_one();
     }
 
+    /// The most bytes that all stores together may take, once that was looked at.
+    pub fn cap(&self) -> Option<u64> {
+        self.room.cap()
+    }
+
     /// The keepers of the stores.
     pub fn keepers(&self) -> Vec<Arc<Keeper>> {
         self.keepers.read().clone()

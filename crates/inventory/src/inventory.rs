@@ -328,6 +328,18 @@ impl Inventory {
         self.model.images.read().held_count()
     }
 
+    /// How many images the store holds. Looks at each manifest, a page at a time.
+    pub fn image_count(&self) -> usize {
+        let (mut count, mut from) = (0, Some(ImageCursor::default()));
+        while let Some(at) = from {
+            let images = self.model.images.read();
+            let (rows, next) = images.rows(at.0, PAGE_COUNT_MAX);
+            count += rows.iter().filter(|row| row.is_held && !self.model.is_part(row)).count();
+            from = next.map(ImageCursor);
+        }
+        count
+    }
+
     /// The time since the least recently used manifest was used; `None`: there is none.
     pub fn oldest_use(&self) -> Option<Duration> {
         let used = self.oldest(Seconds::MAX)?;
@@ -400,7 +412,8 @@ impl Inventory {
         &self.store
     }
 
-    pub(crate) fn metrics(&self) -> &RegistryMetrics {
+    /// The metrics of the registry.
+    pub fn metrics(&self) -> &RegistryMetrics {
         &self.metrics
     }
 

@@ -252,7 +252,7 @@ impl Keeper {
     }
 
     /// The file system's size and free bytes; `None`: they are not known.
-    pub(crate) async fn space(&self) -> Option<Space> {
+    pub async fn space(&self) -> Option<Space> {
         self.inventory.store().space().await.unwrap_or_else(|error| {
             self.inventory.failed(&error.into(), "the file system's size cannot be looked up");
             None

@@ -125,6 +125,10 @@ impl CommonRoom {
         self.is_exhausted.store(is_exhausted, Ordering::Relaxed);
     }
 
+    pub(crate) fn cap(&self) -> Option<u64> {
+        known(&self.cap)
+    }
+
     pub(crate) fn fits(&self, size: u64) -> bool {
         let mut standing = Standing {
             is_exhausted: self.is_exhausted.load(Ordering::Relaxed),

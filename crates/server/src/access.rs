@@ -203,6 +203,9 @@ impl Entry {
         }
         if (200..300).contains(&self.status) {
             registry.metrics().served_bytes(self.bytes);
+            if matches!(self.kind, Kind::Manifest | Kind::Blob) {
+                registry.metrics().pulled_bytes(outcome, self.bytes);
+            }
         }
         if let Some(first_byte) = self.first_byte {
             registry.metrics().first_byte(self.kind, first_byte.as_secs_f64());

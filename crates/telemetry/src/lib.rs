@@ -18,8 +18,8 @@ mod zeros;
 pub use declare::Declaration;
 pub use error_chain::{error_chain, with_causes};
 pub use metrics::{EXPOSITION_TYPE, Metrics, declarations};
-pub use registry_metrics::RegistryMetrics;
+pub use registry_metrics::{Pulls, RegistryMetrics};
 pub use values::{
-    Answered, BypassReason, CloseReason, Evicted, FillEnd, Kind, LeftAlone, PullFailure, Reloaded, StoreCall,
-    Stored, UpstreamKind,
+    Answered, BypassReason, CloseReason, Evicted, FillEnd, Kind, LeftAlone, PullFailure, Reloaded, Source,
+    StoreCall, Stored, UpstreamKind,
 };

@@ -16,8 +16,8 @@ use crate::declare::metrics;
 use crate::label::{RegistryLabel, label_set};
 use crate::series::{Counters, Histograms, OptionalGauge, SampledGauge, SampledGauges};
 use crate::values::{
-    Answered, BypassReason, Changed, Evicted, FillEnd, Kind, LeftAlone, PullFailure, Status, StoreCall,
-    Stored, UpstreamKind,
+    Answered, BypassReason, Changed, Evicted, FillEnd, Kind, LeftAlone, PullFailure, Source, Status,
+    StoreCall, Stored, UpstreamKind,
 };
 
 /// Upper bounds in seconds: from a warm manifest (under a millisecond) to the usual timeout of clients (30
@@ -50,6 +50,10 @@ metrics! {
             => first_byte: Histograms<ByKind> = Histograms::new(&FIRST_BYTE_SECONDS);
         "served", "Bytes of content sent to clients", in Bytes
             => served_bytes: Counter = Counter::default();
+        "served_from_store", "Bytes of manifests and blobs sent to clients that were stored before the request", in Bytes
+            => served_from_store: Counter = Counter::default();
+        "served_from_upstream", "Bytes of manifests and blobs sent to clients that came from the upstream", in Bytes
+            => served_from_upstream: Counter = Counter::default();
         "fetched", "Bytes of content received from the upstream", in Bytes
             => fetched_bytes: Counter = Counter::default();
         "fills_in_flight", "Transfers from the upstream into the store under way now"
@@ -142,6 +146,36 @@ impl RegistryMetrics {
     /// Counts bytes of content sent to clients.
     pub fn served_bytes(&self, count: u64) {
         self.served_bytes.inc_by(count);
+    }
+
+    /// Counts the bytes of an answer with a manifest or a blob.
+    pub fn pulled_bytes(&self, outcome: Answered, count: u64) {
+        match outcome.source() {
+            Some(Source::Store) => drop(self.served_from_store.inc_by(count)),
+            Some(Source::Upstream) => drop(self.served_from_upstream.inc_by(count)),
+            None => {}
+        }
+    }
+
+    /// The pulls so far by source. An answer counts when it has ended.
+    pub fn pulls(&self) -> Pulls {
+        let requests = |source| {
+            self.requests.sum(|labels| {
+                matches!(labels.kind, Kind::Manifest | Kind::Blob) && labels.outcome.source() == Some(source)
+            })
+        };
+        Pulls {
+            store_requests: requests(Source::Store),
+            upstream_requests: requests(Source::Upstream),
+            store_bytes: self.served_from_store.get(),
+            upstream_bytes: self.served_from_upstream.get(),
+        }
+    }
+
+    /// What was removed so far for this reason: images and bytes.
+    pub fn evictions(&self, reason: Evicted) -> (u64, u64) {
+        let is_it = |labels: &ByEvicted| labels.reason == reason;
+        (self.evicted_images.sum(is_it), self.evicted_bytes.sum(is_it))
     }
 
     /// Counts bytes of content received from the upstream.
@@ -314,6 +348,19 @@ impl RegistryMetrics {
     pub fn second_try(&self) {
         self.second_tries.inc();
     }
+}
+
+/// Answers with manifests and blobs by the source of their content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulls {
+    /// Answers from the store.
+    pub store_requests: u64,
+    /// Answers from the upstream.
+    pub upstream_requests: u64,
+    /// Bytes sent from the store.
+    pub store_bytes: u64,
+    /// Bytes sent that came from the upstream.
+    pub upstream_bytes: u64,
 }
 
 /// The served registries. They change with the configuration.

@@ -60,6 +60,11 @@ impl<L: Labels> Counters<L> {
         Self(RwLock::new(counters.collect()))
     }
 
+    /// The sum of the counters whose labels are wanted.
+    pub(crate) fn sum(&self, is_wanted: impl Fn(&L) -> bool) -> u64 {
+        self.0.read().iter().filter(|(labels, _)| is_wanted(labels)).map(|(_, counter)| counter.get()).sum()
+    }
+
     pub(crate) fn inc(&self, labels: L) {
         self.inc_by(labels, 1);
     }

@@ -94,6 +94,26 @@ label! {
     }
 }
 
+/// Where the content of an answer comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The store had it before the request.
+    Store,
+    /// The upstream, for this request or for another one that asked at the same time.
+    Upstream,
+}
+
+impl Answered {
+    /// The source of the content; `None`: there is none, or not all of it.
+    pub fn source(self) -> Option<Source> {
+        match self {
+            Self::Hit | Self::Stale | Self::Revalidated => Some(Source::Store),
+            Self::Miss | Self::Join | Self::Bypass => Some(Source::Upstream),
+            _ => None,
+        }
+    }
+}
+
 label! {
     /// Why a pull from the upstream failed.
     pub enum PullFailure of Answered {

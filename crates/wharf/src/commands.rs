@@ -15,6 +15,7 @@ mod purge;
 mod refresh;
 mod selector;
 mod show;
+mod stats;
 mod stores_at_rest;
 mod table;
 mod unknown;
@@ -26,7 +27,7 @@ use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
-use self::table::{amount, columns, text_of};
+use self::table::text_of;
 use crate::admin_listener::AdminListener;
 use crate::config::Config;
 use crate::streamed::StreamedAnswer;
@@ -43,6 +44,7 @@ pub(crate) use self::purge::{Purge, purge};
 pub(crate) use self::refresh::refresh;
 pub(crate) use self::selector::Selector;
 pub(crate) use self::show::show;
+pub(crate) use self::stats::stats;
 
 /// The bound on a reason, in bytes.
 const REASON_BYTES_MAX: u64 = 64 * 1024;
@@ -55,37 +57,6 @@ const NO_LISTENER: &str = "a running wharf uses the stores; set listen of [admin
 pub(crate) enum Change {
     Pin,
     Unpin,
-}
-
-/// `wharf stats`: what each registry's store holds.
-///
-/// # Errors
-/// A line for the operator.
-pub(crate) fn stats(config: &Config, url: Option<&Url>, is_json: bool) -> Result<String, String> {
-    let (text, document) = AdminListener::find_or_open(config, url)?.request("GET", "/api/stats")?;
-    if is_json {
-        return Ok(text);
-    }
-    let heads =
-        ["REGISTRY", "MANIFESTS", "BLOBS", "BLOB BYTES", "UNFINISHED", "DAMAGED", "CAP", "OLDEST USE"];
-    let stores = document["registries"].as_array().into_iter().flatten();
-    let rows = stores.clone().map(|store| {
-        [
-            text_of(&store["registry"]),
-            store["manifests"]["objects"].to_string(),
-            store["blobs"]["objects"].to_string(),
-            amount(&store["blobs"]["bytes"]),
-            amount(&store["partial"]["bytes"]),
-            amount(&store["quarantine"]["bytes"]),
-            amount(&store["cap_bytes"]),
-            text_of(&store["oldest_use"]),
-        ]
-    });
-    let mut table = columns(heads, rows);
-    if stores.clone().any(|store| store["counting"] == true) {
-        table.push_str("(wharf has just started and still counts; the figures may be too small)\n");
-    }
-    Ok(table)
 }
 
 /// The results of a command for several images.

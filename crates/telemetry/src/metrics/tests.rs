@@ -36,6 +36,8 @@ fn every_event(hub: &RegistryMetrics) {
     hub.scrub_healed();
     hub.served_bytes(10);
     hub.fetched_bytes(7);
+    hub.pulled_bytes(Answered::Hit, 8);
+    hub.pulled_bytes(Answered::Join, 9);
     hub.upstream_request(UpstreamKind::HeadManifest, Some(200));
     hub.upstream_request(UpstreamKind::Token, None);
     hub.fill_started();
@@ -75,6 +77,8 @@ fn every_event_of_a_registry_has_a_series() {
         r#"wharf_evicted_images_total{registry="docker.io",reason="cap"} 2"#,
         r#"wharf_evicted_bytes_total{registry="docker.io",reason="cap"} 2000"#,
         r#"wharf_fetched_bytes_total{registry="docker.io"} 7"#,
+        r#"wharf_served_from_store_bytes_total{registry="docker.io"} 8"#,
+        r#"wharf_served_from_upstream_bytes_total{registry="docker.io"} 9"#,
         r#"wharf_upstream_requests_total{registry="docker.io",kind="head_manifest",status="200"} 1"#,
         r#"wharf_upstream_requests_total{registry="docker.io",kind="token",status="none"} 1"#,
         r#"wharf_fills_in_flight{registry="docker.io"} 1"#,
@@ -309,6 +313,7 @@ fn every_declared_metric_is_printed_with_its_labels() {
     metrics.tls_certificate_ends(Some(1));
     metrics.config_loaded(1);
     metrics.count_body_memory(|| vec![("lists", 7)]);
+    metrics.warmed(2, 1, 1);
     let text = metrics.encode();
     for declared in crate::declarations() {
         let series = text.lines().find(|line| {

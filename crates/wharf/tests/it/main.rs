@@ -9,6 +9,7 @@ mod environment;
 mod examples;
 mod images;
 mod log;
+mod numbers;
 mod program;
 mod pull;
 mod reload;
