@@ -8,6 +8,8 @@ mod blocking;
 mod confined;
 mod content;
 mod export;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod image_index;
 mod import;
 mod layout;

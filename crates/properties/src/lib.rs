@@ -15,13 +15,14 @@ pub mod name;
 pub mod realm;
 pub mod request;
 pub mod stored;
+pub mod tarball;
 pub mod token;
 
 /// A check of one input.
 pub type Check = fn(&[u8]);
 
 /// Every check by the name of its folder in the corpus.
-pub const CHECKS: [(&str, Check); 11] = [
+pub const CHECKS: [(&str, Check); 12] = [
     ("challenge", challenge::check),
     ("header", header::check),
     ("host", host::check),
@@ -32,6 +33,7 @@ pub const CHECKS: [(&str, Check); 11] = [
     ("realm", realm::check),
     ("request", request::check),
     ("stored", stored::check),
+    ("tarball", tarball::check),
     ("token", token::check),
 ];
 

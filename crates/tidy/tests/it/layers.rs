@@ -46,7 +46,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("bench", &["testkit"]),
     ("tidy", &[]),
-    ("properties", &["oci", "policy", "server", "storage", "upstream"]),
+    ("properties", &["archive", "oci", "policy", "server", "storage", "upstream"]),
     // The program's configuration is compiled into one of its targets, with all that it needs.
     (
         "fuzz",
