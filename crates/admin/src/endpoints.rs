@@ -6,6 +6,7 @@ mod failure;
 mod health;
 mod image;
 mod images;
+mod offline;
 mod openapi;
 mod parameters;
 mod pins;
@@ -230,6 +231,30 @@ const ENDPOINTS: &[Endpoint] = &[
         takes: Some(Takes::Archive),
         content: Content::Json(archives::schema),
         handlers: || post(archives::import),
+    },
+    Endpoint {
+        name: "/api/offline",
+        description: "which registries are offline and why, in JSON",
+        parameters: &[parameters::REGISTRY],
+        takes: None,
+        content: Content::Json(offline::schema),
+        handlers: || get(offline::show),
+    },
+    Endpoint {
+        name: "PUT /api/offline",
+        description: "takes registries offline or online, until it is taken back",
+        parameters: &[parameters::STATE, parameters::REGISTRY],
+        takes: None,
+        content: Content::Json(offline::schema),
+        handlers: || put(offline::set),
+    },
+    Endpoint {
+        name: "DELETE /api/offline",
+        description: "takes that switch back, so that the configuration decides",
+        parameters: &[parameters::REGISTRY],
+        takes: None,
+        content: Content::Json(offline::schema),
+        handlers: || delete(offline::unset),
     },
 ];
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use archive::ServedTargets;
+use cache::OfflineSwitches;
 use inventory::CommonKeeper;
 use server::Control;
 use telemetry::Metrics;
@@ -26,6 +27,8 @@ pub struct Parts {
     pub image_work: Option<Arc<dyn ImageWork>>,
     /// The registries that images are imported into and exported from.
     pub archives: Arc<ServedTargets>,
+    /// Takes all registries offline.
+    pub offline: OfflineSwitches,
     /// Cancelled when the server is told to stop.
     pub shutdown: CancellationToken,
 }

@@ -1,5 +1,5 @@
-//! The only access to the upstream: takes the permits, refuses if the registry is configured offline, and
-//! bounds the time.
+//! The only access to the upstream: takes the permits, refuses while the registry is offline, and bounds the
+//! time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,8 @@ use std::time::Duration;
 use upstream::Upstream;
 
 use crate::error::PullError;
+use crate::offline::OfflineSwitch;
+use crate::offline::gate::OnlineUpstream;
 use crate::permits::{ClientPermit, PermitHolder, Permits, UpstreamPermit};
 use crate::settings::Settings;
 
@@ -19,7 +21,7 @@ pub(crate) struct Asker {
     permits: Permits,
     /// The longest a client waits for a whole document.
     document_deadline: Duration,
-    is_offline: bool,
+    offline: Arc<OfflineSwitch>,
 }
 
 /// The right to send a request. Dropping it releases the permit.
@@ -31,20 +33,17 @@ pub(crate) struct Asking {
 }
 
 impl Asker {
-    /// Access to `upstream`.
+    /// Access to `upstream`, while `offline` allows it.
     pub(crate) fn new(
         registry: Arc<str>,
         upstream: Arc<dyn Upstream>,
+        offline: Arc<OfflineSwitch>,
         settings: &Settings,
         permits: Permits,
     ) -> Self {
-        Self {
-            registry,
-            upstream,
-            permits,
-            document_deadline: settings.manifest_deadline,
-            is_offline: settings.tags.offline,
-        }
+        offline.configure(settings.tags.offline, &upstream);
+        let upstream = Arc::new(OnlineUpstream { upstream, offline: Arc::clone(&offline) });
+        Self { registry, upstream, permits, document_deadline: settings.manifest_deadline, offline }
     }
 
     /// Counts a client among those that wait for the upstream, until the permit is dropped. Every pull that
@@ -97,7 +96,7 @@ impl Asker {
     }
 
     fn refuse_offline(&self) -> Result<(), PullError> {
-        if self.is_offline { Err(PullError::Offline) } else { Ok(()) }
+        if self.offline.state().is_offline { Err(PullError::Offline) } else { Ok(()) }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::grants::Grants;
 use crate::listings::Listings;
 use crate::manifests::Manifests;
 use crate::named_blobs::NamedBlobs;
+use crate::offline::OfflineSwitch;
 use crate::permits::{Bounds, Permits};
 use crate::pull_ranges::BlobParts;
 use crate::scrub_state::{ScrubReport, ScrubState};
@@ -55,6 +56,8 @@ pub struct Parts {
     pub tasks: TaskTracker,
     /// Ends fills at shutdown.
     pub cancel: CancellationToken,
+    /// Whether requests may go to the upstream. All backends over a store share it.
+    pub offline: Arc<OfflineSwitch>,
 }
 
 /// A registry as wharf serves it.
@@ -91,13 +94,16 @@ impl Backend {
             cancel: parts.cancel,
             blobs: parts.blobs,
             records: parts.records,
+            offline: parts.offline,
             inventory: parts.inventory,
             memory: parts.memory,
         });
         let tables = tables.unwrap_or_else(|| StoreTables::new(&shared, &shared.settings));
         shared.inventory.serve_with(Arc::new(ServedStore::new(&shared, &tables)));
         let permits = Permits::new(tables.bounds.clone(), parts.bounds_of_all);
-        let asker = Arc::new(Asker::new(shared.name.clone(), parts.upstream, &shared.settings, permits));
+        let offline = Arc::clone(&shared.offline);
+        let asker =
+            Arc::new(Asker::new(shared.name.clone(), parts.upstream, offline, &shared.settings, permits));
         let grants = Arc::new(Grants::new(shared.clone(), asker.clone()));
         let named = Arc::new(NamedBlobs::new());
         let stored = tables.manifests.clone();
@@ -130,9 +136,9 @@ impl Backend {
         &self.tables.health
     }
 
-    /// Whether the registry is configured offline.
+    /// Whether the registry is offline, by its configuration or a switch.
     pub fn is_offline(&self) -> bool {
-        self.shared.settings.tags.offline
+        self.shared.offline.state().is_offline
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -159,6 +165,11 @@ impl Backend {
     /// This registry's numbers.
     pub fn metrics(&self) -> &Arc<RegistryMetrics> {
         &self.shared.metrics
+    }
+
+    /// Whether requests may go to the upstream.
+    pub fn offline(&self) -> &Arc<OfflineSwitch> {
+        &self.shared.offline
     }
 
     /// Whether the upstream is asked with credentials or a certificate.

@@ -50,7 +50,7 @@ pub enum PullError {
     /// A bound on work in flight for this registry, or on bytes in memory, is reached, and no stored copy may
     /// be served.
     Overloaded,
-    /// The registry is configured offline, and the content is not stored.
+    /// The registry is offline, by its configuration or a switch, and the content is not stored.
     Offline,
     /// The upstream's bytes do not have the requested digest.
     DigestMismatch {
@@ -81,7 +81,7 @@ impl PullError {
         )
     }
 
-    /// Whether this is an outage, or the registry is configured offline: neither speaks against a stored
+    /// Whether this is an outage, or the registry is offline: neither speaks against a stored
     /// copy.
     pub(crate) fn is_outage_or_offline(&self) -> bool {
         self.is_outage() || *self == Self::Offline
@@ -146,7 +146,7 @@ impl fmt::Display for PullError {
             Self::Throttled { detail, .. } => write!(f, "throttled: {detail}"),
             Self::UpstreamUnavailable { detail, .. } => write!(f, "upstream unavailable: {detail}"),
             Self::Overloaded => f.write_str("too many requests are in flight"),
-            Self::Offline => f.write_str("configured offline, and not stored"),
+            Self::Offline => f.write_str("the registry is offline, and this is not stored"),
             Self::DigestMismatch { detail } => write!(f, "digest mismatch: {detail}"),
             Self::RangeNotSatisfiable { size } => {
                 write!(f, "the range lies outside the blob of {size} bytes")
@@ -171,6 +171,7 @@ impl From<&upstream::Error> for PullError {
             ErrorKind::Unconfirmed => Self::Unconfirmed { status: error.status().unwrap_or(404), detail },
             ErrorKind::Throttled => Self::Throttled { retry_after: error.retry_after(), detail },
             ErrorKind::Overloaded => Self::Overloaded,
+            ErrorKind::Offline => Self::Offline,
             ErrorKind::TimedOut => Self::timed_out(detail),
             ErrorKind::Unreachable | ErrorKind::Resting | ErrorKind::Invalid | ErrorKind::Interrupted => {
                 Self::unavailable(detail)

@@ -166,7 +166,7 @@ impl Listings {
         });
         let Some(mut stored) = stored else { return Ok(None) };
         let age = self.shared.now().duration_since(stored.seen_at).unwrap_or_default();
-        if !freshness::may_stand_in(age, &self.shared.settings.tags) {
+        if !freshness::may_stand_in(age, &self.shared.rule()) {
             return Ok(None);
         }
         let share = self.shared.memory.lists.take(stored.bytes.len() as u64).ok_or(PullError::Overloaded)?;

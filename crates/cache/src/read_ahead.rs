@@ -33,7 +33,7 @@ impl Blobs {
     ) {
         let settings = &self.shared.settings;
         let is_whole = matches!(range, None | Some(RangeRequest::From { start: 0, last: None }));
-        if settings.read_ahead_count == 0 || settings.tags.offline || !is_whole {
+        if settings.read_ahead_count == 0 || self.shared.offline.state().is_offline || !is_whole {
             return;
         }
         let Some(layers) = self.named.layers_beside(repository, digest) else { return };

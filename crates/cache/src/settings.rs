@@ -3,13 +3,16 @@
 use std::time::{Duration, SystemTime};
 
 use policy::capacity::{self, UpstreamShare};
-use policy::freshness::TagRule;
+use policy::freshness::{TagRule, TagTtl};
 
 /// The rules and bounds of one backend.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// When a tag is checked again, and when a stale one may be served.
     pub tags: TagRule,
+    /// For tags that match a pattern, another time until the next check than `tags.ttl`. The first match
+    /// counts.
+    pub tag_ttls: Vec<TagTtl>,
     /// Whether stored content is linked to the repositories to which the upstream granted it. True for a
     /// registry with credentials: there one repository's grant proves nothing for another.
     pub links: bool,
@@ -69,6 +72,7 @@ impl Settings {
         let share = UpstreamShare::of_one(capacity::ANSWERS);
         Self {
             tags,
+            tag_ttls: Vec::new(),
             links: false,
             auth_ttl: Self::AUTH_TTL,
             catalog: Self::CATALOG,
@@ -93,7 +97,8 @@ impl Settings {
     pub(crate) fn consistent(mut self) -> Self {
         if self.links {
             // A tag that is served without a check also skips the check of its grant.
-            self.tags.ttl = self.tags.ttl.min(self.auth_ttl);
+            let ttls = self.tag_ttls.iter_mut().map(|rule| &mut rule.ttl);
+            ttls.chain([&mut self.tags.ttl]).for_each(|ttl| *ttl = (*ttl).min(self.auth_ttl));
         }
         self
     }

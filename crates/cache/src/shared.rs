@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use budget::Memory;
 use inventory::Inventory;
+use oci::{Repository, Tag};
+use policy::freshness::{self, TagRule};
 use storage::{BlobStore, RecordStore, StoreError};
 use telemetry::{RegistryMetrics, StoreCall};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::flight::Flights;
+use crate::offline::OfflineSwitch;
 use crate::settings::Settings;
 
 /// Shared by all parts of one backend, and by the tasks that they spawn.
@@ -28,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) cancel: CancellationToken,
     pub(crate) blobs: Arc<dyn BlobStore>,
     pub(crate) records: Arc<dyn RecordStore>,
+    /// Whether requests may go to the upstream.
+    pub(crate) offline: Arc<OfflineSwitch>,
     /// The images in the store, which is told what comes, goes and is used.
     pub(crate) inventory: Arc<Inventory>,
     /// The memory that bodies of all backends of the process share.
@@ -38,6 +43,18 @@ impl Shared {
     /// The wall clock's time, which dates records.
     pub(crate) fn now(&self) -> SystemTime {
         (self.settings.wall_clock)()
+    }
+
+    /// The rule of the registry at this moment.
+    pub(crate) fn rule(&self) -> TagRule {
+        TagRule { offline: self.offline.state().is_offline, ..self.settings.tags }
+    }
+
+    /// The rule for one tag at this moment.
+    pub(crate) fn tag_rule(&self, repository: &Repository, tag: &Tag) -> TagRule {
+        let rule = self.rule();
+        let ttl = freshness::ttl_of(&self.settings.tag_ttls, repository.as_str(), tag.as_str());
+        TagRule { ttl: ttl.unwrap_or(rule.ttl), ..rule }
     }
 
     /// An empty table of requests that callers share.

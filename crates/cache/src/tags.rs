@@ -86,7 +86,8 @@ impl Tags {
         want: Want,
     ) -> Result<ManifestAnswer, PullError> {
         let record = self.words.record(repository, tag).await;
-        let plan = freshness::plan_tag(record.as_ref(), &self.shared.settings.tags, self.shared.now());
+        let rule = self.shared.tag_rule(repository, tag);
+        let plan = freshness::plan_tag(record.as_ref(), &rule, self.shared.now());
         if plan == TagPlan::Serve
             && let Some(hit) = self.serve(repository, record.as_ref(), Outcome::Hit).await
         {
@@ -299,6 +300,8 @@ impl Tags {
                 false
             }
             error if error.is_outage() => outlives_outage,
+            // The switch was used while the upstream was asked.
+            PullError::Offline => true,
             PullError::DigestMismatch { .. } => outlives_outage,
             PullError::NotFound { .. } => self.shared.settings.tags.on_upstream_404 == Upstream404::Serve,
             _ => false,

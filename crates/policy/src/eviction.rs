@@ -8,6 +8,7 @@ mod pattern;
 
 use std::time::Duration;
 
+pub(crate) use pattern::matches;
 pub use pattern::{ImagePattern, NamedImage, PatternError};
 
 /// An image that was used within this time stays: its client may be about to ask for the layers.

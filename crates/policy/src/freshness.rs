@@ -2,9 +2,13 @@
 //!
 //! This covers only tags: a digest names its content, so a blob or manifest stored by digest never expires.
 
+mod tag_pattern;
+
 use std::time::{Duration, SystemTime};
 
 use oci::{Digest, MediaType};
+
+pub use tag_pattern::{TagPattern, TagPatternError};
 
 /// The manifest that a tag named at the last check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +51,15 @@ impl TagRule {
         on_upstream_404: Upstream404::NotFound,
         offline: false,
     };
+}
+
+/// How long a check of certain tags stays valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagTtl {
+    /// The tags.
+    pub pattern: TagPattern,
+    /// As [`TagRule::ttl`].
+    pub ttl: Duration,
 }
 
 /// How long a record may be served while the upstream is unreachable.
@@ -109,6 +122,11 @@ pub fn plan_tag(record: Option<&TagRecord>, rule: &TagRule, now: SystemTime) -> 
     }
     let may_stand_in = may_stand_in(age.unwrap_or_default(), rule);
     TagPlan::Revalidate { if_unreachable: if may_stand_in { Unreachable::Serve } else { Unreachable::Fail } }
+}
+
+/// Returns the time of the first of `rules` that is for this tag.
+pub fn ttl_of(rules: &[TagTtl], repository: &str, tag: &str) -> Option<Duration> {
+    rules.iter().find(|rule| rule.pattern.names(repository, tag)).map(|rule| rule.ttl)
 }
 
 /// Tells whether a record of that age may be served while the upstream is unreachable. Offline, any record

@@ -18,6 +18,7 @@ pub mod host_health;
 pub mod host_port;
 pub mod login;
 pub mod lru;
+pub mod offline;
 pub mod pace;
 pub mod rate;
 pub mod realm;

@@ -424,6 +424,10 @@ impl RecordStore for MemoryStore {
         state.notes.insert(name.to_owned(), bytes.clone());
         Ok(())
     }
+
+    async fn put_durable_note(&self, name: &str, bytes: &Bytes) -> Result<(), StoreError> {
+        self.put_note(name, bytes).await
+    }
 }
 
 /// All keys after this one.

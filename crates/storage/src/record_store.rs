@@ -184,12 +184,17 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     async fn note(&self, name: &str) -> Result<Option<Bytes>, StoreError>;
 
     /// Replaces the note of this name, of [`NOTE_BYTES_MAX`](crate::NOTE_BYTES_MAX) at most. When the process
-    /// is killed, the old note or the new one is there. This is the only `put_` that does not outlive a power
-    /// loss.
+    /// is killed, the old note or the new one is there. Only this `put_` does not outlive a power loss.
     ///
     /// # Errors
     /// I/O errors; [`Size`](crate::StoreErrorKind::Size) when the note is too large.
     async fn put_note(&self, name: &str, bytes: &Bytes) -> Result<(), StoreError>;
+
+    /// As [`put_note`](Self::put_note), and the note outlives a power loss, after which it is whole.
+    ///
+    /// # Errors
+    /// As [`put_note`](Self::put_note).
+    async fn put_durable_note(&self, name: &str, bytes: &Bytes) -> Result<(), StoreError>;
 }
 
 /// The record of a manifest that a repository has.

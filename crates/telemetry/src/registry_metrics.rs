@@ -106,6 +106,8 @@ metrics! {
             => oldest_use: SampledGauge = SampledGauge::default();
         "cap", "Most bytes that the store may hold, if there is a limit", in Bytes
             => cap_bytes: SampledGauge = SampledGauge::default();
+        "offline", "Whether the registry is offline, so that no request goes to its upstream: 1 or 0"
+            => offline: SampledGauge = SampledGauge::default();
         "upstream_requests", "Requests to the upstream, by kind and status"
             => upstream_requests: Counters<ByUpstreamRequest> = Counters::new();
         "upstream_answer", "Time from a request to the upstream to the end of the head of its answer", in Seconds
@@ -321,6 +323,11 @@ impl RegistryMetrics {
         self.images.set_source(images);
         self.oldest_use.set_source(oldest_use_seconds);
         self.cap_bytes.set_source(cap_bytes);
+    }
+
+    /// Sets the source of whether the registry is offline. Each scrape reads it.
+    pub fn look_up_offline(&self, source: impl Fn() -> Option<bool> + Send + Sync + 'static) {
+        self.offline.set_source(move || source().map(u64::from));
     }
 
     /// Sets the breaker's state: 0 closed, 1 half open, 2 open.

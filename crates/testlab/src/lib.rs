@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use budget::Memory;
-use cache::{Backend, Bounds};
+use cache::{Backend, Bounds, OfflineSwitch, OfflineSwitches};
 use inventory::Inventory;
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use policy::host::{RegistryNames, RoutingTable};
@@ -94,6 +94,8 @@ pub struct Plan {
     pub metrics: Arc<Metrics>,
     /// The budget of bodies in memory.
     pub memory: Memory,
+    /// The order that takes all registries offline.
+    pub all_offline: OfflineSwitches,
 }
 
 /// A running server and its upstreams.
@@ -149,6 +151,7 @@ impl<M: Mode> Lab<M> {
             waiting_count_max: 2048,
             metrics: Arc::new(Metrics::new(&names)),
             memory: Memory::default(),
+            all_offline: OfflineSwitches::default(),
         };
         plan.settings.sendfile = M::SENDFILE;
         change(&mut plan);
@@ -251,6 +254,7 @@ fn backend(name: &str, fake: &FakeRegistry, plan: &Plan, store: Store) -> Backen
     // It is told of this store, and removes nothing from it.
     let listed = Arc::new(MemoryStore::new());
     let inventory = Inventory::new(name, listed, Arc::clone(&metrics), SystemTime::now());
+    let offline = OfflineSwitch::unused(name, Arc::clone(&records), &plan.all_offline);
     Backend::new(cache::Parts {
         name: name.to_owned(),
         upstream: Arc::new(upstream),
@@ -263,5 +267,6 @@ fn backend(name: &str, fake: &FakeRegistry, plan: &Plan, store: Store) -> Backen
         metrics,
         tasks: TaskTracker::new(),
         cancel: CancellationToken::new(),
+        offline,
     })
 }

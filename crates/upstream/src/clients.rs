@@ -4,9 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, retry};
 use rustls::ClientConfig;
+use tokio::sync::watch;
+use tracing::warn;
 use url::Url;
 
 use crate::error::causes;
@@ -45,6 +48,50 @@ pub(crate) struct ClientPair {
     pub(crate) pooled: Client,
     /// Opens a connection for each request, as the fallback if a kept one is dead.
     pub(crate) unpooled: Client,
+}
+
+/// The clients of one upstream at this moment, which can be replaced by others without any connection. Cheap
+/// to clone; all clones have the same clients.
+#[derive(Clone, Debug)]
+pub(crate) struct Connections(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    authorities: Authorities,
+    clients: RwLock<Arc<Clients>>,
+    /// Changes when the clients were replaced.
+    closed: watch::Sender<()>,
+}
+
+impl Connections {
+    /// # Errors
+    /// [`SettingsError`] for the first setting that cannot be used.
+    pub(crate) fn new(settings: &Settings, authorities: &Authorities) -> Result<Self, SettingsError> {
+        let clients = RwLock::new(Arc::new(Clients::new(settings, authorities)?));
+        let (settings, authorities) = (settings.clone(), authorities.clone());
+        Ok(Self(Arc::new(Shared { settings, authorities, clients, closed: watch::Sender::new(()) })))
+    }
+
+    /// The clients for one request.
+    pub(crate) fn clients(&self) -> Arc<Clients> {
+        Arc::clone(&self.0.clients.read())
+    }
+
+    /// Closes idle connections: later requests get clients without any. Requests in flight keep theirs.
+    pub(crate) fn close(&self) {
+        match Clients::new(&self.0.settings, &self.0.authorities) {
+            Ok(clients) => *self.0.clients.write() = Arc::new(clients),
+            // The same settings were good before. The connections close by themselves after a minute.
+            Err(error) => warn!(registry = %self.0.settings.name, %error, "cannot close idle connections"),
+        }
+        self.0.closed.send_replace(());
+    }
+
+    /// Changes when the connections are closed after this call.
+    pub(crate) fn closing(&self) -> watch::Receiver<()> {
+        self.0.closed.subscribe()
+    }
 }
 
 impl Clients {

@@ -69,6 +69,10 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`Error`].
     async fn list(&self, request: &ListRequest) -> Result<ListPage, Error>;
+
+    /// Closes all idle connections, and ends requests that the upstream makes by itself. Callers end their
+    /// own requests by dropping them. A later request opens new connections.
+    fn disconnect(&self);
 }
 
 /// An upstream's description of a manifest.

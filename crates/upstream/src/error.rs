@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Interrupted,
     /// The answer was not read: the memory budget for answers is used up.
     Overloaded,
+    /// Not sent, or broken off: an operator wants no requests to the registry.
+    Offline,
 }
 
 /// A failed exchange. Cheap to clone. It prints as one line, fit for clients and logs: the host, what it

@@ -14,6 +14,7 @@ use policy::host_health::{HostHealth, InFlight, RequestOutcome, Target, TargetGr
 use policy::throttling::{LimitedKind, THROTTLE_PAUSE_MIN, Throttling};
 use reqwest::Response;
 use telemetry::{LeftAlone, RegistryMetrics, UpstreamKind};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use url::Url;
@@ -189,7 +190,7 @@ impl Gate {
     /// cancel it.
     async fn probe_if_due(self: &Arc<Self>, transport: &Transport, allowance: &Allowance) {
         let Some((probing, is_left_alone)) = self.take_probe() else { return };
-        let probe = tokio::spawn(probing.run(transport.clone()));
+        let probe = tokio::spawn(probing.run(transport.clone(), transport.connections.closing()));
         if is_left_alone {
             // A result that does not come in time is ignored, as is a task that panicked.
             let _ = tokio::time::timeout_at(allowance.deadline, probe).await;
@@ -343,7 +344,7 @@ struct Probing {
 }
 
 impl Probing {
-    async fn run(mut self, transport: Transport) {
+    async fn run(mut self, transport: Transport, mut closing: watch::Receiver<()>) {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let group = Arc::new(TargetGroup { repository: String::new(), kind: TargetKind::Manifests });
@@ -356,7 +357,12 @@ impl Probing {
             is_further: false,
         };
         let mut allowance = Allowance::until(Instant::now() + transport.header_timeout);
-        let sent = transport.send(&outgoing, &mut allowance).await;
+        let sent = tokio::select! {
+            biased;
+            // The registry is offline. The probe counts as abandoned.
+            _ = closing.changed() => return,
+            sent = transport.send(&outgoing, &mut allowance) => sent,
+        };
         self.report(outcome_of(&sent), failure_of(&sent, &self.gate.host).as_ref());
     }
 

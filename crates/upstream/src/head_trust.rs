@@ -54,7 +54,8 @@ impl RepositoryHeadTrust {
             | ErrorKind::TimedOut
             | ErrorKind::Resting
             | ErrorKind::Interrupted
-            | ErrorKind::Overloaded => Next::End(error),
+            | ErrorKind::Overloaded
+            | ErrorKind::Offline => Next::End(error),
         }
     }
 

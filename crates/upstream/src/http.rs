@@ -11,7 +11,7 @@ use telemetry::RegistryMetrics;
 
 use crate::auth::Auth;
 use crate::base::{BaseLocator, BaseSetting};
-use crate::clients::Clients;
+use crate::clients::Connections;
 use crate::contract::{
     BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, Upstream,
 };
@@ -50,7 +50,7 @@ impl HttpUpstream {
             UpstreamScope::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?);
         let transport = Transport {
             registry: settings.name.clone(),
-            clients: Clients::new(&settings, authorities)?,
+            connections: Connections::new(&settings, authorities)?,
             upstream_scope,
             metrics: metrics.clone(),
             memory: Memory::default(),
@@ -120,6 +120,10 @@ impl Upstream for HttpUpstream {
 
     async fn list(&self, request: &ListRequest) -> Result<ListPage, Error> {
         list::get(&self.registry, request).await
+    }
+
+    fn disconnect(&self) {
+        self.registry.transport.connections.close();
     }
 }
 

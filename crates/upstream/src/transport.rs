@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tracing::debug;
 use url::{Host, Url};
 
-use crate::clients::Clients;
+use crate::clients::{Clients, Connections};
 use crate::diagnosis::{self, Reader};
 use crate::error::{Error, ErrorKind, causes};
 use crate::location::host_of;
@@ -27,7 +27,7 @@ use crate::resolver::AddressRefused;
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     pub(crate) registry: String,
-    pub(crate) clients: Clients,
+    pub(crate) connections: Connections,
     pub(crate) upstream_scope: UpstreamScope,
     pub(crate) metrics: Arc<RegistryMetrics>,
     /// The memory budget for whole answers.
@@ -132,13 +132,14 @@ impl Transport {
         allowance: &mut Allowance,
     ) -> Result<Response, Error> {
         let url = &outgoing.url;
+        let clients = self.connections.clients();
         let pair = if self.upstream_scope.contains(url) {
-            &self.clients.direct
+            &clients.direct
         } else {
-            self.refuse_internal(url).await?;
-            &self.clients.guarded
+            refuse_internal(&clients, url).await?;
+            &clients.guarded
         };
-        let has_proxy = self.clients.has_proxy();
+        let has_proxy = clients.has_proxy();
         match self.send_hedged(pair, outgoing, allowance).await {
             Ok(response) => Ok(response),
             Err(failure) if failure.is_broken_connection() && allowance.may_resend => {
@@ -148,27 +149,6 @@ impl Transport {
             }
             Err(failure) => Err(failure.describe(url, has_proxy)),
         }
-    }
-
-    /// Refuses internal hosts. An address in the URL is never resolved, so it is checked here, as is a name
-    /// that a proxy would resolve.
-    async fn refuse_internal(&self, url: &Url) -> Result<(), Error> {
-        let inside = match url.host().map(|host| (address::check_host(&host), host)) {
-            Some((Ok(()), _)) if self.clients.is_proxy(url) => "the proxy".to_owned(),
-            Some((Ok(()), Host::Domain(name))) if self.clients.has_proxy() => match address::check_name(name)
-            {
-                Ok(()) => {
-                    let looked_up = self.clients.proxy_names.check(name).await;
-                    return looked_up.map_err(|refused| refused_internal(url, &refused));
-                }
-                Err(inside) => inside.to_string(),
-            },
-            Some((Ok(()), _)) => return Ok(()),
-            Some((Err(inside), _)) => inside.to_string(),
-            None => "no host".to_owned(),
-        };
-        let detail = format!("is {inside}; if it belongs to this registry, list it in trusted_hosts");
-        Err(Error::new(ErrorKind::Invalid, host_of(url), detail))
     }
 
     /// Sends the request over one connection.
@@ -187,7 +167,7 @@ impl Transport {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
                 if error.is_connect() {
-                    self.clients.race.forget(outgoing.url.host_str().unwrap_or_default());
+                    self.connections.clients().race.forget(outgoing.url.host_str().unwrap_or_default());
                 }
                 Err(Failure::Http(error.without_url()))
             }
@@ -256,6 +236,26 @@ impl Failure {
         let described = Error::new(ErrorKind::Unreachable, host, detail).with_source(error);
         if is_connect { described.without_connection() } else { described }
     }
+}
+
+/// Refuses internal hosts. An address in the URL is never resolved, so it is checked here, as is a name
+/// that a proxy would resolve.
+async fn refuse_internal(clients: &Clients, url: &Url) -> Result<(), Error> {
+    let inside = match url.host().map(|host| (address::check_host(&host), host)) {
+        Some((Ok(()), _)) if clients.is_proxy(url) => "the proxy".to_owned(),
+        Some((Ok(()), Host::Domain(name))) if clients.has_proxy() => match address::check_name(name) {
+            Ok(()) => {
+                let looked_up = clients.proxy_names.check(name).await;
+                return looked_up.map_err(|refused| refused_internal(url, &refused));
+            }
+            Err(inside) => inside.to_string(),
+        },
+        Some((Ok(()), _)) => return Ok(()),
+        Some((Err(inside), _)) => inside.to_string(),
+        None => "no host".to_owned(),
+    };
+    let detail = format!("is {inside}; if it belongs to this registry, list it in trusted_hosts");
+    Err(Error::new(ErrorKind::Invalid, host_of(url), detail))
 }
 
 fn refused_internal(url: &Url, refused: &AddressRefused) -> Error {

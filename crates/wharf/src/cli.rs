@@ -12,8 +12,8 @@ use telemetry::error_chain;
 use url::Url;
 
 use crate::commands::{
-    self, Change, ExportArguments, Failure, ImageList, ImageName, ImportArguments, Prune, Purge, Selector,
-    Work,
+    self, Change, ExportArguments, Failure, ImageList, ImageName, ImportArguments, OfflineArguments, Prune,
+    Purge, Selector, Work,
 };
 use crate::config::{Config, parse_duration};
 use crate::config_options::{self, ConfigOptions};
@@ -146,6 +146,8 @@ enum Command {
     Export(ExportArguments),
     /// Import images from an archive, or from the storage directory of another registry
     Import(ImportArguments),
+    /// Take registries offline or online at run time, or print their states; a switch survives restarts
+    Offline(OfflineArguments),
     /// Check whether a running wharf is ready; for container health checks
     Health {
         /// The URL to request; by default /readyz at the first listener of the configuration
@@ -243,6 +245,9 @@ fn obey(options: ConfigOptions, command: Command) -> Result<(), Failure> {
         }
         Command::Import(arguments) => {
             print(&commands::import(&load(&options, "; nothing was imported")?, &arguments)?)?;
+        }
+        Command::Offline(arguments) => {
+            print(&commands::offline(&load(&options, "; nothing was switched")?, &arguments)?)?;
         }
         Command::Health { url } => ask_health(&options, url)?,
         Command::Completions { shell } => print(&manual::completions(CommandLine::command(), shell))?,

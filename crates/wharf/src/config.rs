@@ -32,6 +32,7 @@ mod remark;
 mod sections;
 mod size;
 mod table;
+pub(crate) mod tag_rules;
 mod waits;
 mod warm;
 

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::Backend;
+use cache::{Backend, OfflineSwitch};
 use parking_lot::Mutex;
 use policy::capacity::Capacity;
 use policy::host::RoutingTable;
@@ -24,7 +24,7 @@ use storage::Store;
 use telemetry::{Metrics, error_chain};
 use upstream::{Authorities, HttpUpstream};
 
-use self::lifetime::{Lifetime, Served, Slot};
+use self::lifetime::{Lifetime, Opened, Served, Slot};
 use self::past_roots::PastRoots;
 use crate::config::diff::RegistryChange;
 use crate::config::{Config, Registry};
@@ -66,7 +66,7 @@ enum Step {
     /// It gets another backend over its store. `None` keeps its upstream.
     Succeed(Option<Arc<HttpUpstream>>),
     /// It is new.
-    Begin(Arc<HttpUpstream>, Arc<dyn Store>),
+    Begin(Arc<HttpUpstream>, Opened),
     /// It was removed and is added again before its last transfer has ended.
     Return(Arc<HttpUpstream>, Box<Served>),
 }
@@ -118,8 +118,7 @@ impl RegistrySet {
         }
         let (metrics, past_roots) = (&self.shared.metrics, &self.past_roots);
         let opened = opening::open_all(&to_open, metrics, capacity, |root| past_roots.contains(root)).await?;
-        let mut opened: HashMap<String, Arc<dyn Store>> =
-            to_open.iter().map(|it| it.names.name.clone()).zip(opened).collect();
+        let mut opened = self.read_switches(&to_open, opened).await;
         let (mut registries, mut refused) = (Vec::new(), Vec::new());
         for (registry, upstream) in config.registries.iter().zip(upstreams) {
             let name = &registry.names.name;
@@ -135,19 +134,34 @@ impl RegistrySet {
         Ok(Prepared { registries, capacity: *capacity })
     }
 
+    /// The stores by their registries' names, each with its switch.
+    async fn read_switches(
+        &self,
+        registries: &[&Registry],
+        stores: Vec<Arc<dyn Store>>,
+    ) -> HashMap<String, Opened> {
+        let mut opened = HashMap::new();
+        for (registry, store) in registries.iter().zip(stores) {
+            let name = &registry.names.name;
+            let offline = OfflineSwitch::open(name.as_str(), store.clone(), &self.shared.offline).await;
+            opened.insert(name.clone(), Opened { store, offline });
+        }
+        opened
+    }
+
     /// Returns the change of a registry, with the upstream and the store that were made for it. `None` while
     /// its store is being closed.
     fn step(
         &mut self,
         registry: &Registry,
         upstream: Option<Arc<HttpUpstream>>,
-        store: Option<Arc<dyn Store>>,
+        opened: Option<Opened>,
     ) -> Option<Step> {
         let name = &registry.names.name;
-        Some(match (self.served.get(name), upstream, store) {
+        Some(match (self.served.get(name), upstream, opened) {
             (Some(served), None, _) if !served.change_to(registry).rules => Step::Keep,
             (Some(_), upstream, _) => Step::Succeed(upstream),
-            (None, Some(upstream), Some(store)) => Step::Begin(upstream, store),
+            (None, Some(upstream), Some(opened)) => Step::Begin(upstream, opened),
             (None, Some(upstream), None) => Step::Return(upstream, Box::new(self.take_back(name)?)),
             (None, None, _) => unreachable!("a new registry gets an upstream"),
         })
@@ -157,6 +171,7 @@ impl RegistrySet {
     pub(crate) fn commit(&mut self, prepared: Prepared, config: &Config) -> RoutingTable<Arc<Backend>> {
         let Prepared { registries, capacity } = prepared;
         let mut before = std::mem::take(&mut self.served);
+        let is_start = before.is_empty() && self.retired.is_empty();
         for (registry, step) in registries {
             let name = registry.names.name.clone();
             let served = match step {
@@ -182,6 +197,9 @@ impl RegistrySet {
             served.store.set_bounds(capacity.kept_open as u64, capacity.collected_bytes, capacity.unstored);
             self.past_roots.remove(&served.registry.root);
             self.served.insert(name, served);
+        }
+        if is_start {
+            self.shared.offline.take_over();
         }
         self.shared.bounds_of_all.resize(capacity.all.waiting, capacity.all.asking);
         self.shared.memory.resize(config.body_bytes_max);

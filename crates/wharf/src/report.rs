@@ -4,6 +4,8 @@ mod entry_point;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use policy::offline::{Source, State};
+
 use self::entry_point::EntryPoint;
 use crate::config::{Config, PLACES, Registry};
 
@@ -101,6 +103,11 @@ pub(crate) fn check(config: &Config) -> String {
         ]);
     }
     push_table(&mut text, &rows);
+    let offline = config.registries.iter().filter(|registry| registry.cache.tags.offline);
+    let offline: Vec<&str> = offline.map(|registry| registry.names.name.as_str()).collect();
+    if !offline.is_empty() {
+        text.push_str(&format!("\noffline by this configuration: {}\n", offline.join(", ")));
+    }
     let mut warnings = config.notices.iter().cloned().chain(config.warnings.lines()).peekable();
     if warnings.peek().is_some() {
         text.push('\n');
@@ -111,6 +118,17 @@ pub(crate) fn check(config: &Config) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The line at the start about a registry that is offline.
+pub(crate) fn offline(registry: &str, state: State) -> Option<String> {
+    let why = match state.source {
+        _ if !state.is_offline => return None,
+        Source::Registry => "a switch; `wharf offline default --registry` takes it back",
+        Source::All => "a switch for all registries; `wharf offline default` takes it back",
+        Source::Configuration => "the configuration",
+    };
+    Some(format!("{registry} is offline because of {why}"))
 }
 
 /// Each key with its value, where it was set, and the variable that sets it.

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::keys::SECTIONS;
+use crate::config::tag_rules::{PATTERN, TTL};
 use crate::config::{Declared, Preset, Section, Shape, Unit};
 
 /// A text with a variable may have any value.
@@ -22,6 +23,7 @@ const TIME: &str = r"(?:[0-9]+(?:ms|s|m|h|d))+";
 const RATE: &str = r"[0-9]+(?:\.[0-9]{1,3})? ?(?:[kKMGTP]?B|[KMGTP]iB)(?: ?/s)?";
 const SIZE: &str = r"[0-9]+(?:\.[0-9]{1,3})? ?(?:[kKMGTP]?B|[KMGTP]iB)|(?:[1-9][0-9]?|100) ?%";
 const IMAGES: &str = r"[A-Za-z0-9/._*?-]+(?::[A-Za-z0-9._*?-]+)?";
+const TAGS: &str = r"(?:[A-Za-z0-9/._*?-]+:)?[A-Za-z0-9._*?-]+";
 const TIME_BUT_ZERO: &str = r"(?:0+(?:ms|s|m|h|d))*0*[1-9][0-9]*(?:ms|s|m|h|d)(?:[0-9]+(?:ms|s|m|h|d))*";
 
 /// The whole schema.
@@ -122,6 +124,7 @@ fn value_of(shape: Shape) -> Value {
         Shape::Size => pattern(SIZE, false),
         Shape::Rate => pattern(RATE, false),
         Shape::Images => pattern(IMAGES, false),
+        Shape::TagRules => tag_rules(),
         Shape::Word(words) => {
             let variable = format!("^{VARIABLE}$");
             json!({ "type": "string", "anyOf": [{ "enum": words() }, { "pattern": variable }] })
@@ -135,6 +138,22 @@ fn value_of(shape: Shape) -> Value {
             json!({ "anyOf": [value_of(*inner), off] })
         }
     }
+}
+
+fn tag_rules() -> Value {
+    let time = Shape::Time { may_be_zero: true, may_be_forever: true };
+    let mut properties = json!({ (PATTERN): pattern(TAGS, false), (TTL): value_of(time) });
+    properties[PATTERN]["description"] = json!(
+        "The tags: v*, or library/*:v1.* for certain repositories. * stands for any characters, ? for one."
+    );
+    properties[TTL]["description"] = json!("As tag_ttl.");
+    let rule = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": [PATTERN, TTL],
+        "properties": properties,
+    });
+    json!({ "type": "array", "items": rule })
 }
 
 /// A text of this form, or one with a variable in it.

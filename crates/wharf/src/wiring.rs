@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use admin::{Admin, Reloads};
 use budget::Memory;
-use cache::{Bounds, ScrubPace};
+use cache::{Bounds, OfflineSwitches, ScrubPace};
 use inventory::CommonKeeper;
 use policy::capacity::{self, Capacity, TooFewDescriptors};
 use server::{BindError, BoundSocket, Server, Snapshot, Sockets};
@@ -107,6 +107,7 @@ async fn start(
 
     log_version(&config, &descriptors::describe(descriptors, &config.wanted, &capacity));
     log_addresses(&config, &server, admin_address);
+    log_offline(&server);
     let (warm, warm_settings) = watch::channel(config.warm.clone());
     let warmer = Warmer::new(server.control(), shutdown.clone());
     let schedule = Schedule::new(warmer, warm_settings, Arc::clone(&metrics));
@@ -140,6 +141,7 @@ async fn assemble(
 ) -> Result<Assembled, StartError> {
     let (metrics, keepers) = (Arc::clone(&shared.metrics), Arc::clone(&shared.common_keeper));
     let archives = Arc::clone(&shared.archives);
+    let offline = shared.offline.clone();
     let mut set = RegistrySet::new(shared);
     let prepared = set.prepare(config, capacity).await;
     let registry_count = config.registries.len();
@@ -156,6 +158,7 @@ async fn assemble(
         keepers,
         archives,
         image_work: Some(Arc::new(Warmer::new(server.control(), shutdown.clone()))),
+        offline,
         shutdown: shutdown.clone(),
     };
     Ok(Assembled { set, server, admin_parts })
@@ -224,6 +227,7 @@ fn shared(config: &Config, capacity: &Capacity, metrics: &Arc<Metrics>, upkeep: 
         common_keeper: CommonKeeper::new(config.room),
         scrub: ScrubPace::new(config.scrub),
         archives: Arc::default(),
+        offline: OfflineSwitches::default(),
         stop: CancellationToken::new(),
         upkeep,
     }
@@ -258,6 +262,16 @@ fn log_addresses(config: &Config, server: &Server, admin: Option<SocketAddr>) {
     };
     for line in lines {
         tracing::info!("{line}");
+    }
+}
+
+/// Logs which registries are offline, and why: an operator may have forgotten a switch.
+fn log_offline(server: &Server) {
+    let snapshot = server.control().snapshot();
+    for backend in snapshot.routes.registries() {
+        if let Some(line) = report::offline(backend.name(), backend.offline().state()) {
+            tracing::warn!("{line}");
+        }
     }
 }
 

@@ -162,6 +162,14 @@ impl Failure {
         &self.message
     }
 
+    /// A switch was set and could not be noted for the next process.
+    pub(super) fn not_noted(registry: &str, error: &storage::StoreError, is_in_force: bool) -> Self {
+        let state =
+            if is_in_force { "is offline until wharf stops, and not after" } else { "stays as it was" };
+        let message = format!("{registry} {state}: its store cannot note the switch: {}", error_chain(error));
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "store_failed", message }
+    }
+
     pub(super) fn answer(self) -> Response<String> {
         let document = serde_json::json!({ "error": { "code": self.code, "message": self.message } });
         typed(self.status, "application/json", format!("{document}\n"))

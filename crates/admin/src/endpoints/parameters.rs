@@ -65,6 +65,11 @@ pub(super) const PURGED_IMAGES: [Parameter; 7] = {
     ]
 };
 
+pub(super) const STATE: Parameter = Parameter {
+    is_required: true,
+    ..optional("state", "`on`: offline. `off`: online, whatever is configured.")
+};
+
 /// An optional parameter with a text as its value.
 const fn optional(name: &'static str, description: &'static str) -> Parameter {
     Parameter { name, description, is_required: false, kind: Kind::Text }

@@ -17,7 +17,10 @@ pub(super) async fn registries(State(parts): State<Arc<Parts>>) -> Response<Stri
         .routes
         .registries()
         .iter()
-        .map(|registry| json!({ "name": registry.name(), "state": state }))
+        .map(|registry| {
+            let is_offline = registry.offline().state().is_offline;
+            json!({ "name": registry.name(), "state": state, "offline": is_offline })
+        })
         .collect();
     let document = json!({ "registries": registries });
     typed(StatusCode::OK, "application/json", document.to_string())
@@ -28,6 +31,7 @@ pub(super) fn schema() -> Value {
     let registry = object(&[
         ("name", json!({ "type": "string" })),
         ("state", json!({ "enum": ["serving", "stopping"] })),
+        ("offline", json!({ "type": "boolean" })),
     ]);
     object(&[("registries", list(&registry))])
 }

@@ -24,7 +24,7 @@ where
     value.map(|text| text.parse().map_err(|error| Failure::parameter(key, error))).transpose()
 }
 
-fn required<T>(uri: &Uri, key: &'static str) -> Result<T, Failure>
+pub(super) fn required<T>(uri: &Uri, key: &'static str) -> Result<T, Failure>
 where
     T: FromStr,
     T::Err: Display,

@@ -52,8 +52,8 @@ async fn the_registries_are_listed() {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let document: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
     let expected = serde_json::json!({ "registries": [
-        { "name": "docker.io", "state": "serving" },
-        { "name": "quay.io", "state": "serving" },
+        { "name": "docker.io", "state": "serving", "offline": false },
+        { "name": "quay.io", "state": "serving", "offline": false },
     ] });
     assert_eq!(document, expected);
 }
@@ -144,7 +144,7 @@ async fn newcomer_9_the_root_lists_what_there_is() {
     assert!(missing.text().starts_with("there is nothing at `/metric`"), "{}", missing.text());
     for text in [root.text(), missing.text()] {
         let paths: Vec<&str> = text.lines().filter(|line| line.starts_with('/')).collect();
-        assert_eq!(paths.len(), 10, "{text}");
+        assert_eq!(paths.len(), 11, "{text}");
         for line in paths {
             let path = line.split(' ').next().unwrap();
             // These have to be told which images.
@@ -210,5 +210,5 @@ async fn the_description_of_the_api_has_every_endpoint_of_the_list() {
         assert!(operation["summary"].is_string(), "{line}");
         count += 1;
     }
-    assert_eq!((count, described), (20, 20));
+    assert_eq!((count, described), (23, 23));
 }

@@ -45,6 +45,11 @@ impl AdminLab {
     ) -> Self {
         let metrics = Arc::new(telemetry::Metrics::new(&["docker.io".to_owned(), "quay.io".to_owned()]));
         let shared = Arc::clone(&metrics);
+        let all_offline = cache::OfflineSwitches::default();
+        let change = |plan: &mut testlab::Plan| {
+            plan.metrics = shared;
+            plan.all_offline = all_offline.clone();
+        };
         let attach = |server: &mut server::Server, shutdown: &tokio_util::sync::CancellationToken| {
             let keepers = inventory::CommonKeeper::new(CommonLimits::default());
             let shutdown = shutdown.clone();
@@ -55,13 +60,14 @@ impl AdminLab {
                 keepers,
                 image_work,
                 archives: Arc::default(),
+                offline: all_offline.clone(),
                 shutdown,
             };
             let admin = Admin::new(&settings, parts);
             let address = admin.listen(BoundSocket::bind(settings.listen).unwrap(), server).unwrap();
             (admin, address)
         };
-        let (lab, (admin, address)) = Lab::start_and_attach(|plan| plan.metrics = shared, attach).await;
+        let (lab, (admin, address)) = Lab::start_and_attach(change, attach).await;
         Self { lab, admin, address }
     }
 

@@ -104,6 +104,8 @@ async fn f41_the_list_of_registries_is_that_of_now() {
     let routes = routes.map(|index| Arc::clone(quay[*index]));
     lab.control.replace(Snapshot { routes, settings: now.settings.clone() });
     let listed = request("GET", lab.address, "localhost", "/api/registries", &[]).await.unwrap();
-    let expected = serde_json::json!({ "registries": [{ "name": "quay.io", "state": "serving" }] });
+    let expected = serde_json::json!({ "registries": [
+        { "name": "quay.io", "state": "serving", "offline": false },
+    ] });
     assert_eq!(serde_json::from_str::<serde_json::Value>(&listed.text()).unwrap(), expected);
 }

@@ -4,11 +4,13 @@ use async_trait::async_trait;
 use oci::{Digest, Reference, Repository};
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use policy::head_trust::Stakes;
+use storage::MemoryStore;
 use upstream::{
     BlobHead, BlobRange, BlobStream, Described, Error, ErrorKind, ListPage, ListRequest, ManifestBody,
 };
 
 use super::*;
+use crate::offline::OfflineSwitches;
 use crate::permits::Bounds;
 
 /// An upstream that fails.
@@ -42,6 +44,8 @@ impl Upstream for Failing {
     async fn list(&self, _: &ListRequest) -> Result<ListPage, Error> {
         self.fail()
     }
+
+    fn disconnect(&self) {}
 }
 
 /// A transfer that has a client, or none.
@@ -77,7 +81,9 @@ fn asker(is_offline: bool, bounds: Bounds) -> Asker {
         offline: is_offline,
     };
     let permits = Permits::new(bounds, Bounds::new(100, 100));
-    Asker::new("memory.test".into(), Arc::new(Failing), &Settings::new(tags), permits)
+    let store = Arc::new(MemoryStore::new());
+    let offline = OfflineSwitch::unused("memory.test", store, &OfflineSwitches::default());
+    Asker::new("memory.test".into(), Arc::new(Failing), offline, &Settings::new(tags), permits)
 }
 
 fn holder(has_clients: bool) -> Arc<dyn PermitHolder> {

@@ -65,6 +65,9 @@ impl Transfer {
                     continue;
                 }
             }
+            if matches!(&fetched, Err(Stop::Upstream(error)) if error.kind() == ErrorKind::Offline) {
+                return Err(PullError::Offline);
+            }
             let ended = ended(fill, mode, range.start, &fetched, has_grown);
             match self.decide(&mut resume, &ended).await {
                 Next::GoOn(next) if next == mode => {}
@@ -194,6 +197,7 @@ fn ending(fetched: &Result<(), Stop>) -> Ending {
         }
         ErrorKind::Resting => FailureKind::Resting,
         ErrorKind::Invalid => FailureKind::Invalid,
+        ErrorKind::Offline => FailureKind::Ours,
         ErrorKind::Unreachable
         | ErrorKind::Interrupted
         | ErrorKind::Unconfirmed

@@ -84,6 +84,7 @@ impl Transfer {
         let mut sink = self.begin(fill, first).await?;
         tokio::select! {
             biased;
+            () = self.blobs.shared.offline.reached() => return Err(PullError::Offline),
             fetched = self.fetch_all(fill, &mut sink) => fetched?,
             // Sharing only helps: the front alone decides when the blob is complete.
             () = async { self.share(fill).await; pending().await } => {}

@@ -13,6 +13,7 @@ mod lazy;
 mod listings;
 mod lists;
 mod manifests;
+mod offline;
 mod places;
 mod plain;
 mod plain_after_ranges;

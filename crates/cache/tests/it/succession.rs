@@ -19,7 +19,7 @@ const RULE: TagRule = TagRule {
 };
 
 /// The world with a successor backend under other rules, over the same store and upstream.
-fn succeed(world: &World, change: impl FnOnce(&mut Settings)) -> World {
+pub(crate) fn succeed(world: &World, change: impl FnOnce(&mut Settings)) -> World {
     let mut settings = Settings::new(RULE);
     change(&mut settings);
     let backend = world.backend.succeeded_by(Parts {
@@ -34,6 +34,7 @@ fn succeed(world: &World, change: impl FnOnce(&mut Settings)) -> World {
         metrics: world.metrics.registry("memory.test"),
         tasks: world.tasks.clone(),
         cancel: world.cancel.clone(),
+        offline: world.backend.offline().clone(),
     });
     World {
         backend: Arc::new(backend),
@@ -45,6 +46,7 @@ fn succeed(world: &World, change: impl FnOnce(&mut Settings)) -> World {
         cancel: world.cancel.clone(),
         memory: world.memory.clone(),
         metrics: telemetry::Metrics::new(&[]),
+        all_offline: world.all_offline.clone(),
     }
 }
 

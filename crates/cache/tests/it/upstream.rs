@@ -85,6 +85,8 @@ struct State {
     no_head: bool,
     no_get: Option<ErrorKind>,
     no_head_size: bool,
+    /// How often the connections were closed.
+    disconnect_count: usize,
     wrong_manifest_count: usize,
     asked: Vec<String>,
     blob_bytes: u64,
@@ -198,6 +200,11 @@ impl MemoryUpstream {
     /// The number of requests that begin with `what`, for example `GET blob`.
     pub(crate) fn count(&self, what: &str) -> usize {
         self.state.lock().unwrap().asked.iter().filter(|asked| asked.starts_with(what)).count()
+    }
+
+    /// How often the connections were closed.
+    pub(crate) fn disconnect_count(&self) -> usize {
+        self.state.lock().unwrap().disconnect_count
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {
@@ -368,6 +375,10 @@ impl Upstream for MemoryUpstream {
         self.ask(what.to_owned(), repository).await?;
         let bytes = Bytes::from_static(b"{}");
         Ok(ListPage { bytes, media_type: None, next: None, filters_applied: None })
+    }
+
+    fn disconnect(&self) {
+        self.state.lock().unwrap().disconnect_count += 1;
     }
 }
 

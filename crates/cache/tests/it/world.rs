@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use budget::Memory;
 use bytes::{Bytes, BytesMut};
-use cache::{Backend, BlobAnswer, BlobReader, Bounds, Parts, PullError, Settings, Want};
+use cache::{
+    Backend, BlobAnswer, BlobReader, Bounds, OfflineSwitch, OfflineSwitches, Parts, PullError, Settings, Want,
+};
 use inventory::Inventory;
 use oci::{Digest, RangeRequest, Repository};
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
@@ -27,6 +29,8 @@ pub(crate) struct World {
     /// The memory of bodies.
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
+    /// The order for all registries.
+    pub(crate) all_offline: OfflineSwitches,
 }
 
 impl World {
@@ -100,6 +104,8 @@ impl World {
         let memory = Memory::default();
         let inventory =
             Inventory::new("memory.test", listed, metrics.registry("memory.test"), SystemTime::now());
+        let all_offline = OfflineSwitches::default();
+        let offline = OfflineSwitch::unused("memory.test", records.clone(), &all_offline);
         let backend = Backend::new(Parts {
             name: "memory.test".to_owned(),
             upstream: upstream.clone(),
@@ -112,9 +118,10 @@ impl World {
             metrics: metrics.registry("memory.test"),
             tasks: tasks.clone(),
             cancel: cancel.clone(),
+            offline,
         });
         let backend = Arc::new(backend);
-        Self { upstream, blobs, records, inventory, backend, tasks, cancel, memory, metrics }
+        Self { upstream, blobs, records, inventory, backend, tasks, cancel, memory, metrics, all_offline }
     }
 
     pub(crate) fn metrics_text(&self) -> String {

@@ -280,4 +280,8 @@ impl RecordStore for HollowStore {
     async fn put_note(&self, _: &str, _: &Bytes) -> Result<(), StoreError> {
         Ok(())
     }
+
+    async fn put_durable_note(&self, _: &str, _: &Bytes) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

@@ -193,7 +193,7 @@ impl fmt::Debug for ImagePattern {
 }
 
 /// Matches without recursion: after a mismatch, the last `*` takes one more character.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut at, mut read) = (0, 0);
     let mut retry = None;

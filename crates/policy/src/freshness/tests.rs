@@ -2,7 +2,9 @@ use std::time::{Duration, SystemTime};
 
 use oci::{Algorithm, Digest};
 
-use super::{StaleLimit, TagPlan, TagRecord, TagRule, Unreachable, Upstream404, plan_tag};
+use super::{
+    StaleLimit, TagPattern, TagPlan, TagRecord, TagRule, TagTtl, Unreachable, Upstream404, plan_tag, ttl_of,
+};
 
 const HOUR: u64 = 3600;
 
@@ -110,5 +112,46 @@ fn the_rule_for_a_404_does_not_change_the_plan() {
         let record = record(noon() - Duration::from_secs(age));
         let not_found = rule(60, StaleLimit::Never);
         assert_eq!(plan_tag(Some(&record), &serve, noon()), plan_tag(Some(&record), &not_found, noon()));
+    }
+}
+
+fn ttls(rules: &[(&str, u64)]) -> Vec<TagTtl> {
+    let rule = |(pattern, ttl): &(&str, u64)| TagTtl {
+        pattern: pattern.parse().unwrap(),
+        ttl: Duration::from_secs(*ttl),
+    };
+    rules.iter().map(rule).collect()
+}
+
+#[test]
+fn the_first_pattern_that_names_a_tag_decides_how_long_a_check_stays_valid() {
+    let rules = ttls(&[("library/*:v1.*", 1), ("v*", 2), ("*-dev", 3), ("tools/?:*", 4), ("v2*", 5)]);
+    let table = [
+        ("library/alpine", "v1.2", Some(1)),
+        ("other/alpine", "v1.2", Some(2)),
+        ("library/alpine", "v2", Some(2)),
+        ("a/b", "1-dev", Some(3)),
+        ("a/b", "1-dev2", None),
+        ("tools/a", "x", Some(4)),
+        ("tools/ab", "x", None),
+        ("library/alpine", "latest", None),
+        ("library/v", "1", None),
+    ];
+    for (repository, tag, expected) in table {
+        let ttl = ttl_of(&rules, repository, tag);
+        assert_eq!(ttl, expected.map(Duration::from_secs), "{repository}:{tag}");
+    }
+    assert_eq!(ttl_of(&[], "a", "v1"), None);
+}
+
+#[test]
+fn a_text_that_names_no_tag_is_no_pattern_for_tags() {
+    for text in ["", "library/*", "a:", ":v1", "v 1", "a:b:c"] {
+        assert!(text.parse::<TagPattern>().is_err(), "{text:?}");
+    }
+    let error = "library/*".parse::<TagPattern>().unwrap_err();
+    assert!(error.to_string().contains("after a colon"), "{error}");
+    for text in ["v*", "library/*:v1.*", "*:*", "*"] {
+        assert_eq!(text.parse::<TagPattern>().unwrap().to_string(), text);
     }
 }

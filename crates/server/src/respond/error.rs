@@ -217,7 +217,8 @@ impl FailedPull {
             )),
             PullError::Offline => {
                 let message = format!(
-                    "{what}: wharf has no cached copy, and `offline` in its configuration forbids requests to the registry"
+                    "{what}: wharf has no cached copy, and it is offline for this registry, so it sends no requests; \
+                     `wharf offline` says why"
                 );
                 let answer =
                     error_answer(StatusCode::BAD_GATEWAY, ErrorCode::Unavailable, Answered::Offline, message);

@@ -264,10 +264,14 @@ async fn notes<E: Engine>(place: E) {
             assert_eq!(store.note("uses").await.unwrap(), Some(bytes.slice(..len)));
         }
         store.put_note("pins", &Bytes::from_static(b"p")).await.unwrap();
+        for text in ["first", "second"] {
+            store.put_durable_note("offline", &Bytes::from(text)).await.unwrap();
+        }
         assert_eq!(store.usage(), crate::Usage::default(), "a note does not count");
     }
     let store = place.open();
     assert_eq!(store.note("uses").await.unwrap(), Some(bytes));
     assert_eq!(store.note("pins").await.unwrap(), Some(Bytes::from_static(b"p")));
+    assert_eq!(store.note("offline").await.unwrap(), Some(Bytes::from_static(b"second")));
     assert_eq!(store.note("other").await.unwrap(), None);
 }

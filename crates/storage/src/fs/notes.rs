@@ -23,11 +23,16 @@ impl FsStore {
         }
     }
 
-    pub(super) fn put_note_blocking(&self, path: &Path, bytes: &Bytes) -> Result<(), StoreError> {
+    pub(super) fn put_note_blocking(
+        &self,
+        path: &Path,
+        bytes: &Bytes,
+        durability: Durability,
+    ) -> Result<(), StoreError> {
         if bytes.len() as u64 > NOTE_BYTES_MAX {
             let reason = format!("a note of {} bytes is larger than {NOTE_BYTES_MAX}", bytes.len());
             return Err(StoreError::own(StoreErrorKind::Size, "create", path.to_string_lossy(), reason));
         }
-        publish::bytes(self.root(), path, std::slice::from_ref(bytes), Durability::ProcessDeath)
+        publish::bytes(self.root(), path, std::slice::from_ref(bytes), durability)
     }
 }

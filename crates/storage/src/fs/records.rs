@@ -245,7 +245,13 @@ impl RecordStore for FsStore {
 
     async fn put_note(&self, name: &str, bytes: &Bytes) -> Result<(), StoreError> {
         let (path, bytes) = (self.root().layout().note(name), bytes.clone());
-        self.run(Sort::Long, move |store| store.put_note_blocking(&path, &bytes)).await
+        self.run(Sort::Long, move |store| store.put_note_blocking(&path, &bytes, Durability::ProcessDeath))
+            .await
+    }
+
+    async fn put_durable_note(&self, name: &str, bytes: &Bytes) -> Result<(), StoreError> {
+        let (path, bytes) = (self.root().layout().note(name), bytes.clone());
+        self.run(Sort::Long, move |store| store.put_note_blocking(&path, &bytes, Durability::PowerLoss)).await
     }
 }
 

@@ -57,6 +57,7 @@ fn every_event(hub: &RegistryMetrics) {
     hub.first_byte(Kind::Manifest, 0.003);
     hub.upstream_answered(UpstreamKind::Token, Duration::from_millis(30));
     hub.left_alone(LeftAlone::Host);
+    hub.look_up_offline(|| Some(true));
     hub.look_up_inventory(|| Some(3), || Some(60), || Some(1000));
     hub.evicted(Evicted::Cap, 2, 2000);
     hub.look_up_stored(|| {

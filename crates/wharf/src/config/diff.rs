@@ -223,6 +223,7 @@ fn is_same_upstream(one: &upstream::Settings, other: &upstream::Settings) -> boo
 fn is_same_rules(one: &cache::Settings, other: &cache::Settings) -> bool {
     let cache::Settings {
         tags,
+        tag_ttls,
         links,
         auth_ttl,
         catalog,
@@ -241,8 +242,9 @@ fn is_same_rules(one: &cache::Settings, other: &cache::Settings) -> bool {
         asking_count_max: _,
         wall_clock: _,
     } = one;
-    (tags, links, auth_ttl, catalog, hub_names)
-        == (&other.tags, &other.links, &other.auth_ttl, &other.catalog, &other.hub_names)
+    (tags, tag_ttls) == (&other.tags, &other.tag_ttls)
+        && (links, auth_ttl, catalog, hub_names)
+            == (&other.links, &other.auth_ttl, &other.catalog, &other.hub_names)
         && (verify_first_bytes_max, negative_ttl, manifest_deadline, far_range_wait)
             == (
                 &other.verify_first_bytes_max,

@@ -15,6 +15,7 @@ use super::reader::Reader;
 use super::registry::Registry;
 use super::remark::Place;
 use super::table::{Table, Value};
+use super::tag_rules;
 
 /// One key as it applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +144,7 @@ impl Explainer<'_, '_> {
         match (shape, value) {
             (Shape::Secret, _) => "(secret)".to_owned(),
             (_, Value::Outside(text)) => written(shape, text),
+            (Shape::TagRules, Value::Toml(value)) => list(tag_rules::shown(value).into_iter()),
             (_, Value::Toml(value)) => match value.get_ref() {
                 DeValue::String(text) => written(shape, &expanded(text)),
                 DeValue::Array(values) => {
@@ -202,7 +204,9 @@ fn written(shape: Shape, text: &str) -> String {
             Err(_) => format!("{text:?}"),
         },
         Shape::Flag | Shape::Count { .. } => text.to_owned(),
-        Shape::List(_) | Shape::OrOff(Shape::List(_)) => list(outside::texts(text).map(str::to_owned)),
+        Shape::List(_) | Shape::OrOff(Shape::List(_)) | Shape::TagRules => {
+            list(outside::texts(text).map(str::to_owned))
+        }
         _ => format!("{text:?}"),
     }
 }

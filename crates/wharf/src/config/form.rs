@@ -60,6 +60,8 @@ pub(crate) enum Shape {
     Rate,
     /// The name of images, with wildcards.
     Images,
+    /// Rules for tags, each with a pattern and a time.
+    TagRules,
     /// One of these words.
     Word(fn() -> Vec<&'static str>),
     /// A list, or one text in place of a list of one.

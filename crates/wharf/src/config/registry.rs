@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use policy::eviction::{ImagePattern, Limits};
-use policy::freshness::TagRule;
+use policy::freshness::{TagRule, TagTtl};
 use policy::host::RegistryNames;
 use secret::Secret;
 use url::Url;
@@ -199,6 +199,7 @@ struct Rules {
     connections_max: usize,
     read_ahead: usize,
     tags: TagRule,
+    tag_ttls: Vec<TagTtl>,
     catalog: bool,
     auth_ttl: Duration,
     limits: Limits,
@@ -233,6 +234,7 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
             on_upstream_404: keys::ON_UPSTREAM_404.value(reader, table),
             offline: keys::OFFLINE.value(reader, table),
         },
+        tag_ttls: keys::TAG.read(reader, table).unwrap_or_default(),
         catalog: keys::CATALOG.value(reader, table),
         auth_ttl: keys::AUTH_TTL.value(reader, table),
         limits: Limits {
@@ -270,6 +272,7 @@ impl Rules {
     fn into_registry(self, names: RegistryNames, upstream: Url, root: PathBuf) -> Registry {
         let defaults = cache::Settings::new(self.tags);
         let cache = cache::Settings {
+            tag_ttls: self.tag_ttls,
             // A grant to one repository through an account proves nothing for another one.
             links: self.login.is_some() || self.identity.is_some(),
             auth_ttl: self.auth_ttl,

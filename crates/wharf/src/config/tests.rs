@@ -308,7 +308,7 @@ colour = "green"
             r#"wharf.toml:34: registry[docker.io].idle_timeout: a time of zero leaves no time for anything; write a longer one, or leave the key out"#,
             r#"wharf.toml:35: registry[docker.io].on_upstream_404: "500" is not one of "404", "serve"; write one of these"#,
             r#"wharf.toml:36: registry[4]: has no name; write the name of the registry to cache, such as name = "docker.io""#,
-            r#"wharf.toml:38: registry[4].colour: there is no such key; the keys here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, tag_ttl, stale_if_error, on_upstream_404, auth_ttl, offline, catalog, max_size, unused_for, keep_tags, keep"#,
+            r#"wharf.toml:38: registry[4].colour: there is no such key; the keys here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, tag_ttl, tag, stale_if_error, on_upstream_404, auth_ttl, offline, catalog, max_size, unused_for, keep_tags, keep"#,
         ],
     );
 }
@@ -995,5 +995,50 @@ fn newcomer_an_upstream_that_is_wharf_itself_is_a_mistake() {
         (domain, "http://othercache.example:5000"),
     ] {
         parse(&with(server, upstream));
+    }
+}
+
+#[test]
+fn rules_for_tags_are_read_from_the_file_the_defaults_and_a_variable() {
+    let text = "[[defaults.tag]]\nmatch = \"*-rc\"\nttl = \"1m\"\n\
+                [[registry]]\nname = \"a.example\"\n[[registry.tag]]\nmatch = \"v*\"\nttl = \"forever\"\n\
+                [[registry.tag]]\nmatch = \"library/*:1.*\"\nttl = \"0s\"\n[[registry]]\nname = \"b.example\"\n";
+    let shown = |config: &Config| {
+        let rules = |registry: &Registry| {
+            let rules = registry.cache.tag_ttls.iter();
+            rules.map(|rule| (rule.pattern.to_string(), rule.ttl)).collect::<Vec<_>>()
+        };
+        config.registries.iter().map(rules).collect::<Vec<_>>()
+    };
+    let file = parse(text);
+    let forever = ("v*".to_owned(), Duration::MAX);
+    let never = ("library/*:1.*".to_owned(), Duration::ZERO);
+    assert_eq!(shown(&file), [vec![forever, never], vec![("*-rc".to_owned(), Duration::from_secs(60))]]);
+    let explained = |key: &str| file.settings.iter().find(|it| it.key == key).unwrap().value.clone();
+    assert_eq!(explained("registry[a.example].tag"), r#"["v*=forever", "library/*:1.*=0s"]"#);
+}
+
+#[test]
+fn a_wrong_rule_for_tags_is_named_with_its_line_and_what_to_write() {
+    let cases = [
+        ("tag = \"v*\"", "registry[a.example].tag: expected a list of sections, found a string"),
+        ("tag = [\"v*\"]", "registry[a.example].tag[0]: expected a section, found a string"),
+        ("[[registry.tag]]\nmatch = \"v*\"", "tag[0]: has no ttl; write, for example"),
+        ("[[registry.tag]]\nttl = \"1h\"", "tag[0]: has no match; write, for example"),
+        ("[[registry.tag]]\nmatch = \"v*\"\nttl = 5", "tag[0].ttl: the number has no unit"),
+        (
+            "[[registry.tag]]\nmatch = \"a/*\"\nttl = \"1h\"",
+            "tag[0].match: \"a/*\": is a pattern for a repository",
+        ),
+        (
+            "[[registry.tag]]\nmatch = \"v*\"\nttl = \"1h\"\ntll = \"1h\"",
+            "tag[0].tll: there is no such key; did you mean \"ttl\"?",
+        ),
+    ];
+    for (rule, expected) in cases {
+        let text = format!("[[registry]]\nname = \"a.example\"\n{rule}\n");
+        let mistakes = Config::parse("wharf.toml", &text, &|_: &str| None).unwrap_err().to_string();
+        assert!(mistakes.contains(expected), "{rule}: {mistakes}");
+        assert!(mistakes.starts_with("wharf.toml:"), "{mistakes}");
     }
 }

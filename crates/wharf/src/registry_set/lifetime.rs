@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use archive::Target;
-use cache::{Backend, Scrubber};
+use cache::{Backend, OfflineSwitch, Scrubber};
 use inventory::{Inventory, Keeper};
 use parking_lot::Mutex;
 use policy::capacity::Capacity;
@@ -40,6 +40,13 @@ pub(super) struct Served {
     predecessors: Vec<Weak<Backend>>,
 }
 
+/// A store that was opened, and the switch that it has noted.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) offline: Arc<OfflineSwitch>,
+}
+
 /// The tasks of one registry.
 #[derive(Debug)]
 pub(super) struct Lifetime {
@@ -57,7 +64,7 @@ impl Served {
     pub(super) fn begin(
         registry: Registry,
         upstream: Arc<HttpUpstream>,
-        store: Arc<dyn Store>,
+        Opened { store, offline }: Opened,
         shared: &Shared,
         capacity: &Capacity,
     ) -> Self {
@@ -67,7 +74,8 @@ impl Served {
         let inventory =
             Inventory::new(name, Arc::clone(&store), shared.metrics.registry(name), SystemTime::now());
         let keeper = Keeper::new(inventory, registry.limits.clone());
-        let parts = parts(&registry, &upstream, (&store, &keeper), &lifetime, shared, capacity);
+        show_offline(&shared.metrics.registry(name), &offline);
+        let parts = parts(&registry, &upstream, (&store, &keeper, &offline), &lifetime, shared, capacity);
         let backend = Arc::new(Backend::new(parts));
         let scrubber = Scrubber::new(&backend, Arc::clone(&store), shared.scrub.clone());
         Self { registry, upstream, backend, store, keeper, scrubber, lifetime, predecessors: Vec::new() }
@@ -83,7 +91,7 @@ impl Served {
     ) -> Self {
         let upstream = upstream.unwrap_or_else(|| Arc::clone(&self.upstream));
         self.keeper.set_limits(registry.limits.clone());
-        let stored = (&self.store, &self.keeper);
+        let stored = (&self.store, &self.keeper, self.backend.offline());
         let parts = parts(&registry, &upstream, stored, &self.lifetime, shared, capacity);
         let backend = Arc::new(self.backend.succeeded_by(parts));
         self.scrubber.serve_with(&backend);
@@ -151,7 +159,7 @@ impl Lifetime {
 fn parts(
     registry: &Registry,
     upstream: &Arc<HttpUpstream>,
-    (store, keeper): (&Arc<dyn Store>, &Arc<Keeper>),
+    (store, keeper, offline): (&Arc<dyn Store>, &Arc<Keeper>, &Arc<OfflineSwitch>),
     lifetime: &Lifetime,
     shared: &Shared,
     capacity: &Capacity,
@@ -173,7 +181,14 @@ fn parts(
         metrics: shared.metrics.registry(name),
         tasks: lifetime.tasks.clone(),
         cancel: lifetime.cancel.clone(),
+        offline: Arc::clone(offline),
     }
+}
+
+/// Shows in the metrics whether the registry is offline.
+fn show_offline(metrics: &RegistryMetrics, offline: &Arc<OfflineSwitch>) {
+    let offline = Arc::downgrade(offline);
+    metrics.look_up_offline(move || Some(offline.upgrade()?.state().is_offline));
 }
 
 /// Shows the usage of the store in the metrics once it is counted. The metrics do not keep the store open.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use archive::ServedTargets;
 use budget::Memory;
-use cache::{Bounds, ScrubPace};
+use cache::{Bounds, OfflineSwitches, ScrubPace};
 use inventory::CommonKeeper;
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) scrub: ScrubPace,
     /// The registries for imports and exports.
     pub(crate) archives: Arc<ServedTargets>,
+    /// The order that takes all registries offline.
+    pub(crate) offline: OfflineSwitches,
     /// Ends the transfers of all registries.
     pub(crate) stop: CancellationToken,
     pub(crate) upkeep: Upkeep,

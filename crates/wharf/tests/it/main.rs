@@ -10,6 +10,7 @@ mod examples;
 mod images;
 mod log;
 mod numbers;
+mod offline;
 mod program;
 mod pull;
 mod reload;

@@ -259,7 +259,7 @@ async fn f41_a_transfer_goes_on_when_the_rules_of_its_registry_change() {
     let text = configuration(&registry("docker.io", &hub));
     let program = Program::start(&text);
     let mut first = begin(&program, "docker.io", &image.layers[0].digest).await;
-    for change in ["tag_ttl = \"1h\"\n", "offline = true\n", "idle_timeout = \"40s\"\n"] {
+    for change in ["tag_ttl = \"1h\"\n", "stale_if_error = \"1h\"\n", "idle_timeout = \"40s\"\n"] {
         let (status, told) = reload(&program, &format!("{text}{change}")).await;
         assert_eq!(status, 200, "{told}");
         assert!(told.starts_with("wharf.toml: changed docker.io ("), "{told}");

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::offline::{OfflineSwitch, OfflineSwitches};
 use crate::settings::Settings;
 
 fn words() -> Arc<TagWords> {
@@ -27,6 +28,7 @@ fn words() -> Arc<TagWords> {
         tasks: TaskTracker::new(),
         cancel: CancellationToken::new(),
         blobs: store.clone(),
+        offline: OfflineSwitch::unused("memory.test", store.clone(), &OfflineSwitches::default()),
         records: store,
         inventory,
         memory: Memory::default(),

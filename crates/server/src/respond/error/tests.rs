@@ -189,7 +189,7 @@ fn client_f6_a_refusal_of_a_head_repeats_its_message_in_a_warning() {
 #[test]
 fn failures_of_wharf_itself_say_so() {
     let offline = failed(PullKind::Blob, PullError::Offline);
-    check(&offline, 502, "UNAVAILABLE", "offline", &["no cached copy", "`offline`"]);
+    check(&offline, 502, "UNAVAILABLE", "offline", &["no cached copy", "`wharf offline`"]);
     let store = failed(PullKind::Blob, PullError::Store { detail: "open failed".into() });
     check(&store, 500, "UNKNOWN", "store", &["this cache's own storage failed (open failed)"]);
     let overloaded = failed(PullKind::Blob, PullError::Overloaded);

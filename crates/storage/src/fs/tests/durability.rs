@@ -91,6 +91,8 @@ async fn acknowledged_content_survives_a_power_loss() {
     check(&layout.tag(&repository(), &tag()));
     store.put_link(&repository(), &blob(0).1).await.unwrap();
     check(&layout.link(&repository(), &blob(0).1));
+    store.put_durable_note("offline", manifest().bytes()).await.unwrap();
+    check(&layout.note("offline"));
 }
 
 #[tokio::test]

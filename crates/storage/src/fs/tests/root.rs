@@ -184,6 +184,7 @@ async fn all_answers(store: &crate::fs::FsStore) -> Vec<(&'static str, Option<St
         ("sync_removals", store.sync_removals(&[repository()]).await.err()),
         ("note", store.note("uses").await.err()),
         ("put_note", store.put_note("uses", manifest().bytes()).await.err()),
+        ("put_durable_note", store.put_durable_note("uses", manifest().bytes()).await.err()),
         ("space", store.space().await.err()),
         ("tag", store.tag(&repository(), &tag()).await.err()),
         ("put_tag", store.put_tag(&repository(), &tag(), &record()).await.err()),

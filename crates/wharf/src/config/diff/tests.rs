@@ -67,6 +67,7 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("registry", "connections_max", "1", "2"),
     ("registry", "read_ahead", "0", "1"),
     ("registry", "tag_ttl", "\"1s\"", "\"2s\""),
+    ("registry", "tag", "[{ match = \"v*\", ttl = \"1h\" }]", "[{ match = \"v*\", ttl = \"2h\" }]"),
     ("registry", "stale_if_error", "\"1s\"", "\"2s\""),
     ("registry", "on_upstream_404", "\"404\"", "\"serve\""),
     ("registry", "auth_ttl", "\"1s\"", "\"2s\""),

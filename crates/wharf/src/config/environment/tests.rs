@@ -61,6 +61,7 @@ fn example(key: &str, directory: &std::path::Path) -> String {
         "max_size" | "free_min" => "500GB".to_owned(),
         "unused_for" => "90d".to_owned(),
         "keep_tags" => "7".to_owned(),
+        "tag" => "v*=forever library/*:1.*=1h".to_owned(),
         "keep" => "library/alpine:3.*, tools/*".to_owned(),
         key if key.ends_with("_max") => "7".to_owned(),
         key if key.ends_with("timeout") || key.ends_with("ttl") || key.ends_with("grace") => "3s".to_owned(),

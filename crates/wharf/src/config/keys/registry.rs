@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use policy::eviction::{Cap, ImagePattern};
-use policy::freshness::{StaleLimit, TagRule, Upstream404};
+use policy::freshness::{StaleLimit, TagRule, TagTtl, Upstream404};
 use secret::Secret;
 use url::Url;
 
 use super::super::form::{self, Form, Shape};
 use super::super::key::{Group, Key, Preset, Section};
 use super::super::reader::Text;
+use super::super::tag_rules::TAG_RULES;
 
 /// The highest number that can be set; no upstream welcomes more connections.
 const CONNECTIONS_MAX: usize = 1000;
@@ -209,6 +210,15 @@ pub(crate) static TAG_TTL: Key<Duration> = Key {
           request, which simultaneous pulls share.",
 };
 
+pub(crate) static TAG: Key<Vec<TagTtl>> = Key {
+    name: "tag",
+    form: TAG_RULES,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "Tags with a `tag_ttl` of their own, each as a `[[registry.tag]]` with `match` and `ttl`. The first match \
+          counts. See [Rules for tags](#rules-for-tags).",
+};
+
 pub(crate) static STALE_IF_ERROR: Key<StaleLimit> = Key {
     name: "stale_if_error",
     form: form::STALE_LIMIT,
@@ -318,7 +328,10 @@ pub(crate) static REGISTRY: Section = Section {
         },
         Group { is_shared: true, keys: &[&CONNECT_TIMEOUT, &HEADER_TIMEOUT, &IDLE_TIMEOUT] },
         Group { is_shared: true, keys: &[&CONNECTIONS_PER_BLOB, &CONNECTIONS, &READ_AHEAD] },
-        Group { is_shared: true, keys: &[&TAG_TTL, &STALE_IF_ERROR, &ON_UPSTREAM_404, &AUTH_TTL, &OFFLINE] },
+        Group {
+            is_shared: true,
+            keys: &[&TAG_TTL, &TAG, &STALE_IF_ERROR, &ON_UPSTREAM_404, &AUTH_TTL, &OFFLINE],
+        },
         Group { is_shared: true, keys: &[&CATALOG] },
         Group { is_shared: true, keys: &[&MAX_SIZE, &UNUSED_FOR, &KEEP_TAGS, &KEEP] },
     ],

@@ -96,6 +96,7 @@ fn words(shape: Shape) -> String {
         Shape::Size => "size",
         Shape::Rate => "bytes per second",
         Shape::Images => "pattern",
+        Shape::TagRules => "list of rules",
         Shape::Word(words) => {
             let words: Vec<String> = words().iter().map(|word| format!("`\"{word}\"`")).collect();
             let (last, others) = words.split_last().expect("a choice has words");
