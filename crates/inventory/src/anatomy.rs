@@ -282,6 +282,14 @@ impl Inventory {
     }
 }
 
+impl Anatomy {
+    /// The same without the lists of its parts, which are long, for a caller that keeps many.
+    #[must_use]
+    pub fn without_parts(self) -> Self {
+        Self { manifests: Vec::new(), blobs: Vec::new(), ..self }
+    }
+}
+
 impl Tally {
     /// Adds an image of the store.
     pub fn add(&mut self, image: &Anatomy) {

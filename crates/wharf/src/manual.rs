@@ -11,7 +11,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 const EXIT_CODES: [(&str, &str); 3] = [
     ("0", "Success. For serve: a signal stopped it, and no request was cut off."),
     ("1", "Failure. The reason is on standard error."),
-    ("2", "The command line is wrong."),
+    ("2", "The command line is wrong, or a removal needs --yes."),
 ];
 
 const VARIABLES: [(&str, &str); 2] = [

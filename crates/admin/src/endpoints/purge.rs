@@ -136,7 +136,8 @@ async fn choose(
         while let Some((entry, anatomy)) = anatomies.next().await {
             let anatomy = anatomy.map_err(|error| Failure::store(&error))?;
             let anatomy = anatomy.filter(|anatomy| is_old(anatomy.standing.last_use));
-            chosen.extend(anatomy.map(|anatomy| Chosen { keeper: Arc::clone(&keeper), entry, anatomy }));
+            let keeper = Arc::clone(&keeper);
+            chosen.extend(anatomy.map(|anatomy| Chosen { keeper, entry, anatomy: anatomy.without_parts() }));
         }
     }
     Ok((document, chosen))

@@ -1,12 +1,16 @@
 //! The commands that look at, ask for and remove stored images, against a running wharf.
 
 use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::{Mode, OFlags, open};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 use testkit::{FakeRegistry, Format, Image, Index, within};
 
-use crate::program::{Program, configuration, registry, run};
+use crate::program::{Program, command, configuration, registry, run};
 
 /// A running wharf in front of two registries.
 struct Lab {
@@ -23,7 +27,10 @@ impl Lab {
     async fn start_with(keys: &str) -> Self {
         let hub = FakeRegistry::start().await;
         let ghcr = registry("ghcr.io", &hub);
-        let program = Program::start(&configuration(&format!("{}{keys}{ghcr}", registry("docker.io", &hub))));
+        let hub_keys = registry("docker.io", &hub);
+        // Whatever else fills the disk of this machine.
+        let room = "[storage]\nfree_min = \"off\"\n";
+        let program = Program::start(&configuration(&format!("{room}{hub_keys}{keys}{ghcr}")));
         let url = format!("http://{}", program.admin);
         let lab = Self { hub, program, url };
         let complete = async { while lab.json(&["list"])["complete"] != true {} };
@@ -67,7 +74,12 @@ impl Lab {
                 .sum::<u64>()
                 >= blob_count
         };
-        within("the blobs are stored", async { while !is_stored() {} }).await;
+        let stored = async {
+            while !is_stored() {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the blobs are stored", stored).await;
     }
 
     /// Pulls an image with its blobs, but for those with a digest in `without`.
@@ -338,4 +350,35 @@ async fn a_command_says_what_was_asked_and_what_to_do() {
     assert!(code == Some(0) && text.contains("keeps it once it is pulled"), "{text}");
     assert_eq!(lab.wharf(&["purge", "--unused-for", "30"]).0, Some(2));
     assert_eq!(lab.wharf(&["show"]).0, Some(2));
+}
+
+/// Runs a command whose standard input is a terminal, on which a person types `answer`.
+fn answered(lab: &Lab, arguments: &[&str], answer: &str) -> (Option<i32>, String, String) {
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let name = ptsname(&screen, Vec::new()).unwrap();
+    let line = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    fs::File::from(screen.try_clone().unwrap()).write_all(answer.as_bytes()).unwrap();
+    let arguments = [arguments, &["--url", lab.url.as_str()]].concat();
+    let mut command = command(lab.program.directory.path(), &arguments);
+    let output = command.stdin(Stdio::from(line)).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_on_a_terminal_is_asked_before_a_purge_by_a_pattern() {
+    let lab = Lab::start().await;
+    lab.hub.put_image("library/app", "v1", &Image::small("asked for"));
+    lab.get("docker.io", "/v2/library/app/manifests/v1").await;
+    for answer in ["\n", "n\n", "what\n"] {
+        let (code, text, question) = answered(&lab, &["purge", "app:*"], answer);
+        assert!(code == Some(0) && text.ends_with("nothing was removed\n"), "{text}");
+        assert!(question.contains("Remove 1 image? [y/N] "), "{question}");
+    }
+    assert_eq!(lab.listed("app").len(), 1);
+    let (code, text, _) = answered(&lab, &["purge", "app:*"], "yes\n");
+    assert!(code == Some(0) && text.contains("docker.io/library/app:v1: removed ("), "{text}");
+    assert!(lab.listed("app").is_empty());
 }
