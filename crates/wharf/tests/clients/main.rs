@@ -5,6 +5,7 @@
 //! and passes, unless `WHARF_REQUIRE_CLIENTS` is set; `.ci/install` installs all of them.
 
 mod archive;
+mod carry;
 mod compose;
 mod containerd;
 mod docker;
