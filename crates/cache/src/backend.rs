@@ -86,7 +86,11 @@ impl Backend {
     }
 
     fn with_tables(parts: Parts, tables: Option<StoreTables>) -> Self {
+        let bandwidths = tables.as_ref().map(|tables| Arc::clone(&tables.bandwidths)).unwrap_or_default();
+        bandwidths.upstream.set(parts.settings.upstream_bandwidth);
+        bandwidths.client.set(parts.settings.client_bandwidth);
         let shared = Arc::new(Shared {
+            bandwidths,
             name: parts.name.into(),
             settings: parts.settings.consistent(),
             metrics: parts.metrics,
@@ -204,7 +208,17 @@ impl Backend {
         if let (Want::Get, Ok(answer)) = (want, &pulled) {
             self.shared.inventory.manifest_used(repository, &answer.digest);
         }
-        pulled
+        pulled.map(|answer| self.limited_manifest(answer, want))
+    }
+
+    fn limited_manifest(&self, mut answer: ManifestAnswer, want: Want) -> ManifestAnswer {
+        if want == Want::Get {
+            answer.file = answer.file.map(|file| file.limited(&self.shared.bandwidths));
+            // One in memory is small: it counts, and others wait for it.
+            let len = answer.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+            self.shared.bandwidths.client.take(len);
+        }
+        answer
     }
 
     /// Asks the upstream which manifest a known tag names, whatever its time to live, and stores it.
@@ -234,7 +248,9 @@ impl Backend {
         range: Option<RangeRequest>,
         want: Want,
     ) -> Result<BlobAnswer, PullError> {
-        self.blobs.pull(repository, digest, range, want).await
+        let answer = self.blobs.pull(repository, digest, range, want).await?;
+        let body = answer.body.map(|body| body.limited(&self.shared.bandwidths));
+        Ok(BlobAnswer { body, ..answer })
     }
 
     /// Opens several ranges of a blob. `None`: the whole blob is the answer (RFC 9110, section 14.2), because

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use futures_util::stream::BoxStream;
 use oci::ByteRange;
 use storage::OpenBlob;
 
+use crate::bandwidth::{Bandwidths, LIMITED_PIECE_BYTES, Throttle};
 use crate::detail::Detail;
 use crate::error::PullError;
 
@@ -62,6 +64,8 @@ pub struct BlobReader {
     copied: Option<FilePiece>,
     /// The blocking read of that piece, if one is in progress.
     reading: Option<BoxFuture<'static, Result<Bytes, PullError>>>,
+    /// Keeps it below the limit for clients, if there is one.
+    throttle: Option<Box<Throttle>>,
 }
 
 enum Source {
@@ -82,7 +86,19 @@ impl BlobReader {
     }
 
     fn of(remaining: u64, source: Source) -> Self {
-        Self { remaining, source, copied: None, reading: None }
+        Self { remaining, source, copied: None, reading: None, throttle: None }
+    }
+
+    /// The same, below the limit for clients.
+    pub(crate) fn limited(self, bandwidths: &Arc<Bandwidths>) -> Self {
+        Self { throttle: Throttle::of(bandwidths), ..self }
+    }
+
+    fn taken(&mut self, bytes: u64) {
+        self.remaining -= bytes;
+        if let Some(throttle) = &mut self.throttle {
+            throttle.sent(bytes);
+        }
     }
 
     /// The number of remaining bytes.
@@ -103,7 +119,7 @@ impl BlobReader {
             Ok(Piece::File(piece)) => ready!(self.poll_copy(context, piece)),
             Err(error) => Err(error),
         };
-        Poll::Ready(Some(chunk.inspect(|bytes| self.remaining -= bytes.len() as u64)))
+        Poll::Ready(Some(chunk.inspect(|bytes| self.taken(bytes.len() as u64))))
     }
 
     /// The next piece, for a connection that can send files. If a file cannot be sent, returns bytes instead.
@@ -117,25 +133,31 @@ impl BlobReader {
         }
         let piece = match ready!(self.poll_source(context)) {
             Ok(Piece::File(piece)) if piece.blob.as_file().is_some() => {
-                self.remaining -= piece.length;
+                self.taken(piece.length);
                 return Poll::Ready(Some(Ok(Piece::File(piece))));
             }
             Ok(Piece::File(piece)) => ready!(self.poll_copy(context, piece)),
             Ok(Piece::Bytes(bytes)) => Ok(bytes),
             Err(error) => Err(error),
         };
-        let piece = piece.inspect(|bytes| self.remaining -= bytes.len() as u64);
+        let piece = piece.inspect(|bytes| self.taken(bytes.len() as u64));
         Poll::Ready(Some(piece.map(Piece::Bytes)))
     }
 
     /// The next piece, cut to the remaining length.
     fn poll_source(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, PullError>> {
+        if let Some(throttle) = &mut self.throttle {
+            ready!(throttle.poll(context));
+        }
         if let Some(piece) = self.copied.take() {
             return Poll::Ready(Ok(Piece::File(piece)));
         }
         let piece = match &mut self.source {
             Source::Stored(blob, offset) => {
-                let piece = FilePiece::first(blob.clone(), *offset, *offset + self.remaining);
+                let mut piece = FilePiece::first(blob.clone(), *offset, *offset + self.remaining);
+                if self.throttle.is_some() {
+                    piece.length = piece.length.min(LIMITED_PIECE_BYTES);
+                }
                 *offset += piece.length;
                 Ok(Piece::File(piece))
             }

@@ -6,6 +6,7 @@
 mod answer;
 mod asker;
 mod backend;
+mod bandwidth;
 mod blob_reader;
 mod blobs;
 mod connections;

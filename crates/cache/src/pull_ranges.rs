@@ -6,6 +6,7 @@ use std::vec;
 use oci::{ByteRange, Digest, RangeSet, Repository, ResolvedRanges};
 use storage::OpenBlob;
 
+use crate::bandwidth::Bandwidths;
 use crate::blob_reader::BlobReader;
 use crate::blobs::Blobs;
 use crate::error::PullError;
@@ -18,6 +19,7 @@ pub struct BlobParts {
     size: u64,
     ranges: vec::IntoIter<ByteRange>,
     blob: OpenBlob,
+    bandwidths: Arc<Bandwidths>,
 }
 
 impl BlobParts {
@@ -37,7 +39,7 @@ impl Iterator for BlobParts {
 
     fn next(&mut self) -> Option<Self::Item> {
         let range = self.ranges.next()?;
-        Some((range, BlobReader::stored(self.blob.clone(), range)))
+        Some((range, BlobReader::stored(self.blob.clone(), range).limited(&self.bandwidths)))
     }
 }
 
@@ -64,6 +66,7 @@ impl Blobs {
         self.shared.inventory.blob_used(digest);
         let is_right = self.stored.is_known(digest, &blob)
             || size <= DESCRIBE_UNHASHED_BYTES_MIN && self.stored.is_right(digest, &blob).await;
-        Ok(is_right.then_some(BlobParts { size, ranges, blob }))
+        let bandwidths = Arc::clone(&self.shared.bandwidths);
+        Ok(is_right.then_some(BlobParts { size, ranges, blob, bandwidths }))
     }
 }

@@ -1,5 +1,6 @@
 //! A backend's rules and bounds.
 
+use std::num::NonZeroU64;
 use std::time::{Duration, SystemTime};
 
 use policy::capacity::{self, UpstreamShare};
@@ -38,6 +39,10 @@ pub struct Settings {
     pub connections_max: usize,
     /// Layers of one image that are fetched at a time ahead of the client that downloads it; 0: none.
     pub read_ahead_count: usize,
+    /// Bytes per second from the upstream, for all transfers together; `None`: no limit.
+    pub upstream_bandwidth: Option<NonZeroU64>,
+    /// Bytes per second to clients, for all answers together; `None`: no limit.
+    pub client_bandwidth: Option<NonZeroU64>,
     /// The longest time that a fill continues without a new byte before it fails.
     pub fill_stall_max: Duration,
     /// The longest time that a body may be slower than 1 KiB/s before it is resumed.
@@ -85,6 +90,8 @@ impl Settings {
             connections_per_blob_max: Self::CONNECTIONS_PER_BLOB,
             connections_max: Self::CONNECTIONS,
             read_ahead_count: Self::READ_AHEAD,
+            upstream_bandwidth: None,
+            client_bandwidth: None,
             fill_stall_max: Duration::from_secs(45),
             drip_max: Duration::from_secs(30),
             waiting_count_max: share.waiting,

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use crate::bandwidth::Bandwidths;
 use crate::flight::Flights;
 use crate::offline::OfflineSwitch;
 use crate::settings::Settings;
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) offline: Arc<OfflineSwitch>,
     /// The images in the store, which is told what comes, goes and is used.
     pub(crate) inventory: Arc<Inventory>,
+    /// The limits on bytes per second.
+    pub(crate) bandwidths: Arc<Bandwidths>,
     /// The memory that bodies of all backends of the process share.
     pub(crate) memory: Memory,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::bandwidth::Bandwidths;
 use crate::fill::table::FillTable;
 use crate::manifests::stored::StoredManifests;
 use crate::permits::Bounds;
@@ -34,6 +35,8 @@ pub(crate) struct StoreTables {
     pub(crate) bounds: Bounds,
     /// One permit for each blob that may be warmed at a time.
     pub(crate) warm_turns: Arc<Semaphore>,
+    /// The limits on bytes per second, with what was taken of them.
+    pub(crate) bandwidths: Arc<Bandwidths>,
     /// Where the scrub of the store stands.
     pub(crate) scrub: Arc<ScrubState>,
     /// Whether the store can be written.
@@ -57,6 +60,7 @@ impl StoreTables {
             words: Arc::new(TagWords::new(Arc::clone(shared))),
             bounds: Bounds::new(settings.waiting_count_max, settings.asking_count_max),
             warm_turns: Arc::new(Semaphore::new(WARM_COUNT_MAX)),
+            bandwidths: Arc::clone(&shared.bandwidths),
             scrub: Arc::default(),
             health: Arc::default(),
             warm_room: WarmRoom::default(),

@@ -130,6 +130,8 @@ impl ManifestFetcher {
         body: ManifestBody,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
         self.shared.metrics.fetched_bytes(body.bytes.len() as u64);
+        // A small document does not wait itself: transfers wait for it.
+        self.shared.bandwidths.upstream.take(body.bytes.len() as u64);
         let wanted = match reference {
             Reference::Digest(digest) => Some(digest),
             // A header with another digest than the bytes' shows that one of the two is wrong.

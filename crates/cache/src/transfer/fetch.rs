@@ -137,6 +137,7 @@ impl Transfer {
             skip,
             may_relay: matches!(role, Role::Front(_)),
             drip_max: self.settings().drip_max,
+            limit: &self.blobs.shared.bandwidths.upstream,
             received: &received,
             has_room: &has_room,
             store_failed: &store_failed,

@@ -73,6 +73,8 @@ impl Transfer {
                     // A blob without clients gets only one connection.
                     let may_add = flow.connections < connections_max
                         && fill.has_clients()
+                        // A further connection would only share what wharf lets through.
+                        && !self.blobs.shared.bandwidths.upstream.is_spent()
                         && self.may_ask_for_parts(fill);
                     if self.may_ask_for_parts(fill) {
                         sharing.set_part_bytes(fill, &flow, plan == Plan::Add && may_add);

@@ -144,6 +144,10 @@ impl Passing {
                 None => return Err(PullError::unavailable("the upstream's body was shorter than announced")),
             };
             self.transfer.metrics().fetched_bytes(bytes.len() as u64);
+            let wait = self.transfer.blobs.shared.bandwidths.upstream.take(bytes.len() as u64);
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
             let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
             self.skip -= skipped as u64;
             bytes = bytes.slice(skipped..);

@@ -17,6 +17,7 @@ use storage::{Spool, StoreError};
 use telemetry::BypassReason;
 use tokio::time::Instant;
 
+use crate::bandwidth::Bandwidth;
 use crate::fill::Fill;
 use crate::fill::relay::{DELAY_MAX, Pushed};
 
@@ -85,6 +86,8 @@ pub(crate) struct Pump<'a> {
     pub(crate) may_relay: bool,
     /// The longest time for which the body may come below [`FLOOR_RATE`].
     pub(crate) drip_max: Duration,
+    /// The limit on bytes from the upstream.
+    pub(crate) limit: &'a Bandwidth,
     /// Called with the size of each received chunk.
     pub(crate) received: &'a (dyn Fn(u64) + Send + Sync),
     /// Whether the store has room for the blob's bytes up to a position. Called for the front, before it
@@ -106,6 +109,7 @@ impl Pump<'_> {
         let mut ended: Option<Result<(), Stop>> = None;
         let mut floor = Floor::new(self.drip_max);
         let mut is_held_up = false;
+        let mut paused_until: Option<Instant> = None;
         let fill = Arc::clone(self.fill);
         let mut taken_over = pin!(fill.claims().taken_over(self.span));
         loop {
@@ -126,8 +130,9 @@ impl Pump<'_> {
             {
                 return ended;
             }
-            // A full batch stops the reading below. The upstream is not blamed for the time of the disk.
-            if is_held_up == batch.has_room() {
+            // A full batch and the limit stop the reading below. The upstream is not blamed for that time.
+            let may_read = batch.has_room() && paused_until.is_none();
+            if is_held_up == may_read {
                 is_held_up = !is_held_up;
                 self.fill.claims().hold_up(self.span, is_held_up);
             }
@@ -145,8 +150,15 @@ impl Pump<'_> {
                         }
                     }
                 }
-                chunk = floor.next(&mut body), if ended.is_none() && batch.has_room() => {
+                () = reached(paused_until), if paused_until.is_some() && ended.is_none() => paused_until = None,
+                chunk = floor.next(&mut body), if ended.is_none() && may_read => {
+                    let len = chunk.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
                     ended = self.receive(sink, chunk, &mut batch);
+                    let wait = self.limit.take(len as u64);
+                    if !wait.is_zero() {
+                        floor.excuse(wait);
+                        paused_until = Some(Instant::now() + wait);
+                    }
                 }
                 () = &mut taken_over, if ended.is_none() => ended = Some(Err(Stop::TakenOver)),
                 () = reached(self.leave_at), if ended.is_none() && batch.has_room() => {
@@ -318,6 +330,11 @@ struct Floor {
 impl Floor {
     fn new(window: Duration) -> Self {
         Self { window, since: Instant::now(), bytes: 0 }
+    }
+
+    /// Leaves a wait that is about to come out of the window.
+    fn excuse(&mut self, wait: Duration) {
+        self.since += wait;
     }
 
     /// The next chunk of the body. The window counts only time spent waiting for the upstream's bytes or

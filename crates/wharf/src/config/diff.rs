@@ -236,6 +236,8 @@ fn is_same_rules(one: &cache::Settings, other: &cache::Settings) -> bool {
         connections_per_blob_max,
         connections_max,
         read_ahead_count,
+        upstream_bandwidth,
+        client_bandwidth,
         fill_stall_max,
         drip_max,
         waiting_count_max: _,
@@ -245,6 +247,7 @@ fn is_same_rules(one: &cache::Settings, other: &cache::Settings) -> bool {
     (tags, tag_ttls) == (&other.tags, &other.tag_ttls)
         && (links, auth_ttl, catalog, hub_names)
             == (&other.links, &other.auth_ttl, &other.catalog, &other.hub_names)
+        && (upstream_bandwidth, client_bandwidth) == (&other.upstream_bandwidth, &other.client_bandwidth)
         && (verify_first_bytes_max, negative_ttl, manifest_deadline, far_range_wait)
             == (
                 &other.verify_first_bytes_max,

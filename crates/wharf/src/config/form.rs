@@ -233,6 +233,24 @@ pub(crate) const RATE: Form<NonZeroU64> = Form {
     show: |rate| size::write_rate(*rate),
 };
 
+/// Bytes per second, or no limit.
+pub(crate) const RATE_OR_OFF: Form<Option<NonZeroU64>> = Form {
+    shape: Shape::OrOff(&Shape::Rate),
+    read: |reader, table, key| {
+        let text = reader.text(table, key)?;
+        if text.value == OFF {
+            return Some(None);
+        }
+        let rate = size::parse_rate(&text.value);
+        if rate.is_none() {
+            let wrong = "is no rate; write bytes per second above zero, such as \"10MB/s\", or \"off\"";
+            return reader.refuse_value(&text.place, wrong);
+        }
+        Some(rate)
+    },
+    show: |rate| rate.map_or_else(|| OFF.to_owned(), size::write_rate),
+};
+
 /// Patterns that name images.
 pub(crate) const IMAGES: Form<Vec<ImagePattern>> = Form {
     shape: Shape::List(&Shape::Images),

@@ -1,5 +1,6 @@
 //! Reads `[[registry]]` and the `[defaults]` below it.
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -198,6 +199,8 @@ struct Rules {
     connections_per_blob_max: usize,
     connections_max: usize,
     read_ahead: usize,
+    upstream_bandwidth: Option<NonZeroU64>,
+    client_bandwidth: Option<NonZeroU64>,
     tags: TagRule,
     tag_ttls: Vec<TagTtl>,
     catalog: bool,
@@ -228,6 +231,8 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
         connections_per_blob_max: keys::CONNECTIONS_PER_BLOB.value(reader, table),
         connections_max: keys::CONNECTIONS.value(reader, table),
         read_ahead: keys::READ_AHEAD.value(reader, table),
+        upstream_bandwidth: keys::UPSTREAM_BANDWIDTH.value(reader, table),
+        client_bandwidth: keys::CLIENT_BANDWIDTH.value(reader, table),
         tags: TagRule {
             ttl: keys::TAG_TTL.value(reader, table),
             stale_if_error: keys::STALE_IF_ERROR.value(reader, table),
@@ -281,6 +286,8 @@ impl Rules {
             connections_per_blob_max: self.connections_per_blob_max,
             connections_max: self.connections_max,
             read_ahead_count: self.read_ahead,
+            upstream_bandwidth: self.upstream_bandwidth,
+            client_bandwidth: self.client_bandwidth,
             ..defaults.waiting(self.header_timeout, self.idle_timeout)
         };
         let upstream = upstream::Settings {

@@ -1,5 +1,6 @@
 //! The keys of `[[registry]]`, most of which `[defaults]` may hold too.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use policy::eviction::{Cap, ImagePattern};
@@ -201,6 +202,23 @@ pub(crate) static READ_AHEAD: Key<usize> = Key {
           `0`: none. HEADs, configs and ranges from the middle of a blob start nothing.",
 };
 
+pub(crate) static UPSTREAM_BANDWIDTH: Key<Option<NonZeroU64>> = Key {
+    name: "upstream_bandwidth",
+    form: form::RATE_OR_OFF,
+    default: Preset::Value(None),
+    reloadable: true,
+    doc: "The bytes per second that all transfers from this upstream together may take: `\"10MB/s\"`.",
+};
+
+pub(crate) static CLIENT_BANDWIDTH: Key<Option<NonZeroU64>> = Key {
+    name: "client_bandwidth",
+    form: form::RATE_OR_OFF,
+    default: Preset::Value(None),
+    reloadable: true,
+    doc: "The bytes per second that all answers of this registry together may take, hits too. A change counts \
+          for later answers.",
+};
+
 pub(crate) static TAG_TTL: Key<Duration> = Key {
     name: "tag_ttl",
     form: form::TTL,
@@ -328,6 +346,7 @@ pub(crate) static REGISTRY: Section = Section {
         },
         Group { is_shared: true, keys: &[&CONNECT_TIMEOUT, &HEADER_TIMEOUT, &IDLE_TIMEOUT] },
         Group { is_shared: true, keys: &[&CONNECTIONS_PER_BLOB, &CONNECTIONS, &READ_AHEAD] },
+        Group { is_shared: true, keys: &[&UPSTREAM_BANDWIDTH, &CLIENT_BANDWIDTH] },
         Group {
             is_shared: true,
             keys: &[&TAG_TTL, &TAG, &STALE_IF_ERROR, &ON_UPSTREAM_404, &AUTH_TTL, &OFFLINE],
