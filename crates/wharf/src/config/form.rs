@@ -14,7 +14,7 @@ use super::outside;
 use super::reader::{Reader, Text};
 use super::remark::Place;
 use super::size;
-use super::table::Table;
+use super::table::{Table, Value};
 
 /// How a value of the type `T` is written.
 pub(crate) struct Form<T: 'static> {
@@ -201,19 +201,37 @@ pub(crate) const STALE_LIMIT: Form<StaleLimit> = Form {
 pub(crate) const SIZE_OR_OFF: Form<Option<Cap>> = Form {
     shape: Shape::OrOff(&Shape::Size),
     read: |reader, table, key| {
-        let text = reader.text(table, key)?;
+        let text = reader.size_text(table, key)?;
         if text.value == OFF {
             return Some(None);
         }
         let cap = size::parse_size(&text.value);
         if cap.is_none() {
-            let wrong = "is no size; write a number above zero with a unit, such as \"500GB\" or \"1.5TiB\", a share of the \
-                         file system from \"1%\" to \"100%\", or \"off\"";
-            return reader.refuse_value(&text.place, wrong);
+            let advice = match size::near_miss(&text.value) {
+                Some(meant) => format!("write {meant:?}"),
+                None => "write a number above zero with a unit, such as \"500GB\" or \"1.5TiB\", a share of the file \
+                         system from \"1%\" to \"100%\", or \"off\""
+                    .to_owned(),
+            };
+            return reader.refuse_value(&text.place, &format!("{:?} is no size; {advice}", text.written));
         }
         Some(cap)
     },
     show: |cap| cap.map_or_else(|| OFF.to_owned(), size::write_size),
+};
+
+/// Bytes that stay free. All of the file system would leave no room for an image.
+pub(crate) const FREE_SIZE_OR_OFF: Form<Option<Cap>> = Form {
+    read: |reader, table, key| {
+        let cap = (SIZE_OR_OFF.read)(reader, table, key)?;
+        if cap == Some(Cap::Percent(100)) {
+            let place = reader.place(table, key);
+            let wrong = "\"100%\" leaves no room for any image; write a smaller share, such as \"5%\"";
+            return reader.refuse_value(&place, wrong);
+        }
+        Some(cap)
+    },
+    ..SIZE_OR_OFF
 };
 
 /// Bytes per second.
@@ -286,6 +304,18 @@ pub(crate) const TIME_OR_OFF: Form<Option<Duration>> = Form {
     show: |length| length.map_or_else(|| OFF.to_owned(), duration::write),
 };
 
+/// A whole number from 1 to `MAX` that can be turned off, with `"off"`.
+pub(crate) const fn count_or_off<const MAX: usize>(shape: &'static Shape) -> Form<Option<usize>> {
+    Form {
+        shape: Shape::OrOff(shape),
+        read: |reader, table, key| match table.peek(key) {
+            Some(OFF) => Some(None),
+            _ => reader.count(table, key, 1..=MAX).map(Some),
+        },
+        show: |count| count.map_or_else(|| OFF.to_owned(), |count| count.to_string()),
+    }
+}
+
 /// A whole number from 1 to `MAX`.
 pub(crate) const fn count<const MAX: usize>() -> Form<usize> {
     count_from::<1, MAX>()
@@ -330,6 +360,19 @@ impl Reader<'_> {
             }
         }
         list
+    }
+
+    /// The text of a size. A bare number gets a remark of its own, because it lacks more than quotes.
+    fn size_text(&mut self, table: &Table<'_>, key: &str) -> Option<Text> {
+        let (place, value) = self.find(table, key)?;
+        let number = match value {
+            Value::Toml(toml) => toml.get_ref().as_integer().map(ToString::to_string),
+            Value::Outside(text) => text.parse::<u64>().ok().map(|_| text.to_owned()),
+        };
+        let Some(number) = number else { return self.text(table, key) };
+        let wrong =
+            format!("the number has no unit; write \"{number}GB\" for gigabytes, or \"{number}B\" for bytes");
+        self.refuse_value(&place, &wrong)
     }
 
     /// A length of time, which may be unlimited; `0s` means never.

@@ -245,7 +245,7 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
         limits: Limits {
             max: keys::MAX_SIZE.value(reader, table),
             unused_for: keys::UNUSED_FOR.value(reader, table),
-            keep_tags: keys::KEEP_TAGS.read(reader, table).and_then(|count| u32::try_from(count).ok()),
+            keep_tags: keys::KEEP_TAGS.value(reader, table).and_then(|count| u32::try_from(count).ok()),
             keep: keys::KEEP.read(reader, table).unwrap_or_default(),
         },
     }

@@ -38,6 +38,19 @@ pub(crate) fn parse_size(text: &str) -> Option<Cap> {
     (size > 0).then_some(Cap::Bytes(size))
 }
 
+/// Returns the size that a text nearly is: `100GB` for `100G`, `100gb` and `100 Gi`.
+pub(crate) fn near_miss(text: &str) -> Option<String> {
+    let end = text.find(|it: char| !it.is_ascii_digit() && it != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = unit.trim().to_ascii_lowercase();
+    let is_meant = |name: &str| [name.to_owned(), format!("{name}b")].contains(&unit) && !unit.is_empty();
+    let (name, _) = UNITS.into_iter().find(|(name, _)| {
+        let name = name.to_ascii_lowercase();
+        unit == name || is_meant(name.trim_end_matches('b'))
+    })?;
+    Some(format!("{number}{name}")).filter(|meant| parse_size(meant).is_some())
+}
+
 /// Parses bytes per second above zero: `10MB/s`, or `10MB`. `None`: it is no rate.
 pub(crate) fn parse_rate(text: &str) -> Option<NonZeroU64> {
     match parse_size(text.strip_suffix("/s").unwrap_or(text).trim_end())? {
@@ -103,6 +116,24 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(parse_size(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_near_miss_of_a_unit_is_named() {
+        let table = [
+            ("100G", Some("100GB")),
+            ("100gb", Some("100GB")),
+            ("1.5 Ti", Some("1.5TiB")),
+            ("5mib", Some("5MiB")),
+            ("5K", Some("5kB")),
+            ("0G", None),
+            ("10", None),
+            ("many", None),
+            ("10 bananas", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(near_miss(text).as_deref(), expected, "{text:?}");
         }
     }
 

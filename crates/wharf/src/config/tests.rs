@@ -1042,3 +1042,22 @@ fn a_wrong_rule_for_tags_is_named_with_its_line_and_what_to_write() {
         assert!(mistakes.starts_with("wharf.toml:"), "{mistakes}");
     }
 }
+
+#[test]
+fn a_senseless_or_unclear_limit_is_refused_with_what_to_write() {
+    let cases = [
+        ("[storage]\nfree_min = \"100%\"", "storage.free_min: \"100%\" leaves no room for any image"),
+        ("[storage]\nmax_size = \"100G\"", "storage.max_size: \"100G\" is no size; write \"100GB\""),
+        ("[storage]\nmax_size = \"much\"", "\"much\" is no size; write a number above zero with a unit"),
+        (
+            "[storage]\nmax_size = 10",
+            "the number has no unit; write \"10GB\" for gigabytes, or \"10B\" for bytes",
+        ),
+    ];
+    for (text, expected) in cases {
+        let mistakes = Config::parse("wharf.toml", text, &|_: &str| None).unwrap_err().to_string();
+        assert!(mistakes.contains(expected), "{text}: {mistakes}");
+    }
+    let config = parse("[[registry]]\nname = \"a.example\"\nkeep_tags = \"off\"\n");
+    assert_eq!(config.registries[0].limits.keep_tags, None);
+}

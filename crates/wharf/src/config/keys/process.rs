@@ -217,7 +217,7 @@ pub(crate) static ADMIN_HOSTS: Key<Vec<Text>> = Key {
 
 pub(crate) static ADMIN: Section = Section {
     name: "admin",
-    doc: "The second listener: `/metrics`, `/api/registries`, `/livez`, `/readyz`.",
+    doc: "The second listener: metrics, health, and the API behind the commands; `GET /` lists what it offers.",
     groups: &[Group { is_shared: false, keys: &[&ADMIN_LISTEN, &TOKEN_FILE, &ADMIN_HOSTS] }],
     subsections: &[],
 };
@@ -242,7 +242,7 @@ pub(crate) static STORAGE_MAX_SIZE: Key<Option<Cap>> = Key {
 
 pub(crate) static FREE_MIN: Key<Option<Cap>> = Key {
     name: "free_min",
-    form: form::SIZE_OR_OFF,
+    form: form::FREE_SIZE_OR_OFF,
     default: Preset::Value(Some(Cap::Percent(5))),
     reloadable: true,
     doc: "The bytes that stay free on the file system of each store, whoever takes the others. It wins over \

@@ -19,6 +19,8 @@ const CONNECTIONS_MAX: usize = 1000;
 /// More tags than any repository has.
 const KEEP_TAGS_MAX: usize = 1_000_000;
 
+const KEEP_TAGS_COUNT: Shape = form::count::<KEEP_TAGS_MAX>().shape;
+
 /// The most layers of one image that may be read ahead at a time.
 const READ_AHEAD_MAX: usize = 100;
 
@@ -306,10 +308,10 @@ pub(crate) static UNUSED_FOR: Key<Option<Duration>> = Key {
     doc: "An image that no client pulled for this time goes, however much room there is.",
 };
 
-pub(crate) static KEEP_TAGS: Key<usize> = Key {
+pub(crate) static KEEP_TAGS: Key<Option<usize>> = Key {
     name: "keep_tags",
-    form: form::count::<KEEP_TAGS_MAX>(),
-    default: Preset::Absent,
+    form: form::count_or_off::<KEEP_TAGS_MAX>(&KEEP_TAGS_COUNT),
+    default: Preset::Value(None),
     reloadable: true,
     doc: "Of each repository, this many tags stay: those that were used most recently. Images that only other \
           tags name go.",
