@@ -138,7 +138,8 @@ impl Inventory {
             }
         }
         let is_held = |node: &Node| {
-            node.bytes.is_some() && node.outline.blobs.iter().all(|blob| held.contains_key(&blob.digest))
+            let is_there = |blob: &Described| blob.is_elsewhere || held.contains_key(&blob.digest);
+            node.bytes.is_some() && node.outline.blobs.iter().all(is_there)
         };
         let platforms = nodes.iter().filter_map(|node| {
             let name = node.child.platform.clone()?;
@@ -228,7 +229,7 @@ impl Inventory {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<(MediaType, Vec<Node>, bool)>, Failure> {
-        let root = Child { digest: digest.clone(), platform: None, is_attestation: false };
+        let root = Child { digest: digest.clone(), platform: None, target: None, is_attestation: false };
         let (mut ahead, mut seen) = (VecDeque::from([root]), HashSet::from([digest.clone()]));
         let (mut nodes, mut media_type) = (Vec::new(), None);
         while let Some(child) = ahead.pop_front() {
@@ -275,7 +276,7 @@ impl Inventory {
             |blob: &&Described| held.get(&blob.digest).is_some_and(|size| *size <= CONFIG_BYTES_MAX);
         let Some(config) = config.filter(is_short) else { return Ok(None) };
         let Some(blob) = self.store().open(&config.digest).await? else { return Ok(None) };
-        let bytes = read_whole(&blob)
+        let bytes = read_blob(&blob)
             .await
             .map_err(|source| Failure::Read { digest: config.digest.clone(), source })?;
         Ok(platform_of_config(&bytes))
@@ -320,7 +321,7 @@ fn pieces(number: u32, nodes: &[Node], held: &HashMap<&Digest, u64>) -> Pieces {
     }
 }
 
-async fn read_whole(blob: &OpenBlob) -> std::io::Result<Vec<u8>> {
+async fn read_blob(blob: &OpenBlob) -> std::io::Result<Vec<u8>> {
     let size = usize::try_from(blob.size()).unwrap_or(usize::MAX);
     let mut bytes = Vec::with_capacity(size);
     while bytes.len() < size {

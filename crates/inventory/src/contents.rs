@@ -35,11 +35,16 @@ impl Contents {
     /// descriptor without a digest that wharf can verify is left out.
     pub fn of(bytes: &[u8]) -> Self {
         let manifest_bytes = bytes.len() as u64;
-        let nothing = Self { manifest_bytes, ..Self::default() };
+        Self::read(bytes).unwrap_or_else(|| Self { manifest_bytes, ..Self::default() })
+    }
+
+    /// Reads a manifest. `None`: it is no JSON object with lists where lists belong, or too long.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let manifest_bytes = bytes.len() as u64;
         if bytes.len() > MANIFEST_BYTES_MAX {
-            return nothing;
+            return None;
         }
-        let Ok(document) = serde_json::from_slice::<Document>(bytes) else { return nothing };
+        let document = serde_json::from_slice::<Document>(bytes).ok()?;
         let mut children: Vec<_> =
             each(document.manifests).filter_map(|named| named.digest?.parse().ok()).collect();
         children.sort_unstable();
@@ -54,7 +59,7 @@ impl Contents {
         blobs.sort_unstable();
         blobs.dedup_by(|next, first| next.digest == first.digest);
         let subject = document.subject.and_then(|named| named.digest?.parse().ok());
-        Self { children, blobs, subject, manifest_bytes }
+        Some(Self { children, blobs, subject, manifest_bytes })
     }
 }
 

@@ -120,23 +120,34 @@ impl Inventory {
         digest: &Digest,
     ) -> Result<Option<StoredManifest>, Failure> {
         match self.store().manifest(repository, digest).await? {
-            Some(HeldManifest::Whole(manifest)) => Ok(Some(manifest)),
-            Some(HeldManifest::File { file, media_type }) => {
-                let size =
-                    usize::try_from(file.size()).unwrap_or(usize::MAX).min(oci::MANIFEST_BYTES_MAX + 1);
-                let mut bytes = Vec::with_capacity(size);
-                while bytes.len() < size {
-                    let read = file.read(bytes.len() as u64, size - bytes.len()).await;
-                    let piece = read.map_err(|source| Failure::Read { digest: digest.clone(), source })?;
-                    if piece.is_empty() {
-                        break;
-                    }
-                    bytes.extend_from_slice(&piece);
-                }
-                let is_right = digest.is_of_manifest(&bytes);
-                Ok(is_right.then(|| StoredManifest { media_type, bytes: bytes.into() }))
-            }
+            Some(held) => read_whole(digest, held).await,
             None => Ok(None),
         }
     }
+}
+
+/// Reads a held manifest. `None`: the store no longer has its bytes.
+///
+/// # Errors
+/// I/O errors.
+pub(crate) async fn read_whole(
+    digest: &Digest,
+    held: HeldManifest,
+) -> Result<Option<StoredManifest>, Failure> {
+    let (file, media_type) = match held {
+        HeldManifest::Whole(manifest) => return Ok(Some(manifest)),
+        HeldManifest::File { file, media_type } => (file, media_type),
+    };
+    let size = usize::try_from(file.size()).unwrap_or(usize::MAX).min(oci::MANIFEST_BYTES_MAX + 1);
+    let mut bytes = Vec::with_capacity(size);
+    while bytes.len() < size {
+        let read = file.read(bytes.len() as u64, size - bytes.len()).await;
+        let piece = read.map_err(|source| Failure::Read { digest: digest.clone(), source })?;
+        if piece.is_empty() {
+            break;
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    let is_right = digest.is_of_manifest(&bytes);
+    Ok(is_right.then(|| StoredManifest { media_type, bytes: bytes.into() }))
 }

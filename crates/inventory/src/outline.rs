@@ -34,6 +34,8 @@ pub(crate) struct Child {
     pub(crate) digest: Digest,
     /// `linux/arm64/v8`; `None`: the index names none.
     pub(crate) platform: Option<String>,
+    /// The same, to choose by; that of an attestation too, which is unknown.
+    pub(crate) target: Option<oci::Platform>,
     /// It describes another one of the index, so that no client runs it.
     pub(crate) is_attestation: bool,
 }
@@ -55,13 +57,19 @@ pub(crate) struct Described {
     pub(crate) media_type: Option<String>,
     /// Its size in bytes, as the manifest claims.
     pub(crate) size: Option<u64>,
+    /// The registry does not serve it: the layer is foreign, also called non-distributable.
+    pub(crate) is_elsewhere: bool,
 }
 
 impl Outline {
     /// Reads a manifest. It names the same contents as [`Contents::of`].
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        let contents = Contents::of(bytes);
-        // What names nothing there is not read here either, such as a document that is too long.
+        Self::read(bytes).unwrap_or_default()
+    }
+
+    /// Reads a manifest. `None`: [`Contents::of`] cannot read it either.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let contents = Contents::read(bytes)?;
         let document = serde_json::from_slice::<Document>(bytes).unwrap_or_default();
         let mut outline = Self {
             subject: contents.subject.clone(),
@@ -73,7 +81,7 @@ impl Outline {
         let config = document.config.into_iter().map(|named| (Role::Config, named));
         let layers = document.layers.into_iter().flatten().chain(document.blobs.into_iter().flatten());
         outline.add_blobs(&contents, config.chain(layers.map(|named| (Role::Layer, named))));
-        outline
+        Some(outline)
     }
 
     fn add_children(&mut self, contents: &Contents, described: Option<Vec<Named>>) {
@@ -84,13 +92,15 @@ impl Outline {
             let reference = named.annotations.and_then(Lenient::value).and_then(|all| text(all.reference));
             let is_unknown = platform.as_ref().is_some_and(Platform::is_unknown);
             let is_attestation = is_unknown || reference.is_some();
+            let target = platform.as_ref().and_then(Platform::target);
             let platform = platform.and_then(Platform::name).filter(|_| !is_attestation);
-            self.children.push(Child { digest, platform, is_attestation });
+            self.children.push(Child { digest, platform, target, is_attestation });
         }
         let rest = contents.children.iter().filter(|digest| missing.contains(digest));
         self.children.extend(rest.map(|digest| Child {
             digest: digest.clone(),
             platform: None,
+            target: None,
             is_attestation: false,
         }));
     }
@@ -101,7 +111,9 @@ impl Outline {
         for (role, named) in described {
             let Some(digest) = digest(named.digest) else { continue };
             let Some(size) = missing.remove(&digest) else { continue };
-            self.blobs.push(Described { digest, role, media_type: text(named.media_type), size });
+            let media_type = text(named.media_type);
+            let is_elsewhere = media_type.as_deref().is_some_and(is_foreign);
+            self.blobs.push(Described { digest, role, media_type, size, is_elsewhere });
         }
         // Those of a manifest of schema 1, which describes none.
         let rest = contents.blobs.iter().filter(|blob| missing.contains_key(&blob.digest));
@@ -110,8 +122,13 @@ impl Outline {
             role: Role::Layer,
             media_type: None,
             size: blob.size,
+            is_elsewhere: false,
         }));
     }
+}
+
+fn is_foreign(media_type: &str) -> bool {
+    media_type.contains(".foreign.") || media_type.contains(".nondistributable.")
 }
 
 /// The platform that an image's configuration names.
@@ -161,6 +178,16 @@ impl Platform {
     fn is_unknown(&self) -> bool {
         let is = |part: &Option<Lenient<String>>| matches!(part, Some(Lenient::Value(it)) if it == "unknown");
         is(&self.os) && is(&self.architecture)
+    }
+
+    /// The platform to choose by. `None`: it lacks a name.
+    fn target(&self) -> Option<oci::Platform> {
+        let read = |part: &Option<Lenient<String>>| match part {
+            Some(Lenient::Value(text)) if !text.is_empty() => Some(text.clone()),
+            _ => None,
+        };
+        let (os, architecture) = (read(&self.os)?, read(&self.architecture)?);
+        Some(oci::Platform::new(&os, &architecture, read(&self.variant).as_deref()))
     }
 
     /// The name as containerd writes it: `linux/arm64/v8`, `windows(10.0.17763)/amd64`.

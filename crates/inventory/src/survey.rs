@@ -3,11 +3,12 @@
 
 use std::collections::HashSet;
 
-use oci::{Digest, MANIFEST_BYTES_MAX, Platform, Platforms, Repository};
-use serde::Deserialize;
-use storage::{BlobStore, HeldManifest, RecordStore};
+use oci::{Digest, Platform, Platforms, Repository};
+use storage::{BlobStore, RecordStore};
 
 use crate::failure::Failure;
+use crate::lookup::read_whole;
+use crate::outline::Outline;
 
 /// How deep indexes may name further indexes.
 const DEPTH_MAX: usize = 4;
@@ -103,19 +104,19 @@ pub async fn survey(
     for depth in 0..=DEPTH_MAX {
         let mut next = Vec::new();
         for digest in std::mem::take(&mut level) {
-            let parts = match records.manifest(repository, &digest).await? {
-                Some(held) => read(&digest, &held).await?,
-                None => Parts::NotHeld,
+            let held = match records.manifest(repository, &digest).await? {
+                Some(held) => read_whole(&digest, held).await?,
+                None => None,
             };
-            survey.manifests.push(SurveyedManifest { digest, is_held: !matches!(parts, Parts::NotHeld) });
-            match parts {
-                Parts::NotHeld => {}
-                Parts::Unreadable => survey.is_cut = true,
-                Parts::Read(document) => {
-                    survey.choose(&document, platforms, &mut seen_manifests, &mut next);
-                    seen_blobs.extend(document.blobs());
-                }
-            }
+            survey.manifests.push(SurveyedManifest { digest, is_held: held.is_some() });
+            let Some(manifest) = held else { continue };
+            let Some(outline) = Outline::read(&manifest.bytes) else {
+                survey.is_cut = true;
+                continue;
+            };
+            survey.choose(&outline, platforms, &mut seen_manifests, &mut next);
+            let served = outline.blobs.into_iter().filter(|blob| !blob.is_elsewhere);
+            seen_blobs.extend(served.map(|blob| (blob.digest, blob.size)));
         }
         survey.is_cut |= seen_manifests.len() > PART_COUNT_MAX || (depth == DEPTH_MAX && !next.is_empty());
         level = next;
@@ -142,130 +143,27 @@ impl Survey {
     /// Adds the chosen manifests of an index to the next level.
     fn choose(
         &mut self,
-        document: &Document,
+        outline: &Outline,
         platforms: &Platforms,
         seen: &mut HashSet<Digest>,
         next: &mut Vec<Digest>,
     ) {
-        for child in document.manifests.iter().flatten() {
-            let Some(digest) = child.digest.as_deref().and_then(|text| text.parse::<Digest>().ok()) else {
-                continue;
-            };
-            let platform = child.platform.as_ref().and_then(RawPlatform::read);
-            // Build tools attach their records to an index as manifests for an unknown platform.
-            let is_record = platform.as_ref().is_some_and(|platform| platform.os == "unknown");
-            if !is_record {
-                self.offered.extend(platform.clone().filter(|platform| !self.offered.contains(platform)));
-            }
-            if !platforms.takes(platform.as_ref()) {
+        for child in &outline.children {
+            let offered = child.target.as_ref().filter(|_| !child.is_attestation);
+            add(&mut self.offered, offered);
+            if !platforms.takes(child.target.as_ref()) {
                 continue;
             }
-            if !is_record {
-                self.platforms.extend(platform.filter(|platform| !self.platforms.contains(platform)));
-            }
-            if seen.insert(digest.clone()) {
-                next.push(digest);
+            add(&mut self.platforms, offered);
+            if seen.insert(child.digest.clone()) {
+                next.push(child.digest.clone());
             }
         }
     }
 }
 
-enum Parts {
-    NotHeld,
-    Unreadable,
-    Read(Document),
-}
-
-async fn read(digest: &Digest, held: &HeldManifest) -> Result<Parts, Failure> {
-    let document = match held {
-        HeldManifest::Whole(manifest) => serde_json::from_slice(&manifest.bytes),
-        HeldManifest::File { file, .. } => {
-            let size = usize::try_from(file.size()).unwrap_or(usize::MAX);
-            if size > MANIFEST_BYTES_MAX {
-                return Ok(Parts::Unreadable);
-            }
-            let mut bytes = Vec::with_capacity(size);
-            while bytes.len() < size {
-                let read = file.read(bytes.len() as u64, size - bytes.len()).await;
-                let piece = read.map_err(|source| Failure::Read { digest: digest.clone(), source })?;
-                if piece.is_empty() {
-                    return Ok(Parts::NotHeld);
-                }
-                bytes.extend_from_slice(&piece);
-            }
-            serde_json::from_slice(&bytes)
-        }
-    };
-    Ok(document.map_or(Parts::Unreadable, Parts::Read))
-}
-
-/// The properties that name what a client pulls.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Document {
-    config: Option<Named>,
-    layers: Option<Vec<Named>>,
-    /// Of an OCI artifact manifest.
-    blobs: Option<Vec<Named>>,
-    manifests: Option<Vec<Child>>,
-    /// Of Docker's schema 1.
-    fs_layers: Option<Vec<FsLayer>>,
-}
-
-impl Document {
-    /// The blobs that its registry serves, each with the size that the manifest claims.
-    fn blobs(&self) -> impl Iterator<Item = (Digest, Option<u64>)> {
-        let described =
-            self.config.iter().chain(self.layers.iter().flatten()).chain(self.blobs.iter().flatten());
-        let described = described.filter(|named| named.is_handed_out()).filter_map(|named| {
-            let size = named.size.as_ref().and_then(serde_json::Value::as_u64);
-            Some((named.digest.as_deref()?.parse().ok()?, size))
-        });
-        let of_schema_1 = self.fs_layers.iter().flatten();
-        described
-            .chain(of_schema_1.filter_map(|layer| Some((layer.blob_sum.as_deref()?.parse().ok()?, None))))
+fn add(platforms: &mut Vec<Platform>, platform: Option<&Platform>) {
+    if let Some(platform) = platform.filter(|it| !platforms.contains(it)) {
+        platforms.push(platform.clone());
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Named {
-    media_type: Option<serde_json::Value>,
-    digest: Option<String>,
-    size: Option<serde_json::Value>,
-}
-
-impl Named {
-    /// Foreign layers, also called non-distributable, are served elsewhere.
-    fn is_handed_out(&self) -> bool {
-        let media_type = self.media_type.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
-        !media_type.contains(".foreign.") && !media_type.contains(".nondistributable.")
-    }
-}
-
-#[derive(Deserialize)]
-struct Child {
-    digest: Option<String>,
-    platform: Option<RawPlatform>,
-}
-
-#[derive(Deserialize)]
-struct RawPlatform {
-    os: Option<String>,
-    architecture: Option<String>,
-    variant: Option<String>,
-}
-
-impl RawPlatform {
-    fn read(&self) -> Option<Platform> {
-        let (os, architecture) = (self.os.as_deref()?, self.architecture.as_deref()?);
-        let is_named = !os.is_empty() && !architecture.is_empty();
-        is_named.then(|| Platform::new(os, architecture, self.variant.as_deref()))
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FsLayer {
-    blob_sum: Option<String>,
 }

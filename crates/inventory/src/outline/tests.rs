@@ -62,7 +62,8 @@ fn every_outline_names_what_counts() {
         );
     }
     let outline = Outline::of(image.as_bytes());
-    let config = Described { digest: a, role: Role::Config, media_type: Some("c".to_owned()), size: Some(3) };
+    let media_type = Some("c".to_owned());
+    let config = Described { digest: a, role: Role::Config, media_type, size: Some(3), is_elsewhere: false };
     assert_eq!(outline.blobs[0], config);
     assert_eq!((&outline.blobs[1].digest, outline.blobs[1].size), (&b, None));
 }
@@ -78,4 +79,27 @@ fn a_configuration_names_its_platform() {
     ] {
         assert_eq!(platform_of_config(config.as_bytes()).as_deref(), expected, "{config}");
     }
+}
+
+#[test]
+fn a_foreign_layer_is_served_elsewhere() {
+    let layer = |name: &str, media_type: &str| {
+        format!(r#"{{"digest":"{}","mediaType":"{media_type}","size":1}}"#, digest_of(name))
+    };
+    let layers = [
+        layer("own", "application/vnd.oci.image.layer.v1.tar+gzip"),
+        layer("docker", "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"),
+        layer("oci", "application/vnd.oci.image.layer.nondistributable.v1.tar"),
+    ];
+    let outline = Outline::of(format!(r#"{{"layers":[{}]}}"#, layers.join(",")).as_bytes());
+    let elsewhere: Vec<_> = outline.blobs.iter().map(|blob| blob.is_elsewhere).collect();
+    assert_eq!(elsewhere, [false, true, true]);
+}
+
+#[test]
+fn a_document_of_another_form_is_not_read() {
+    for text in ["", "[]", r#"{"layers":7}"#, r#"{"manifests":[{"digest":7}]}"#] {
+        assert_eq!(Outline::read(text.as_bytes()), None, "{text}");
+    }
+    assert_eq!(Outline::read(b"{}"), Some(Outline::default()));
 }

@@ -76,6 +76,19 @@ async fn a_platform_is_held_if_all_its_blobs_are() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_image_is_whole_without_layers_that_its_registry_does_not_serve() {
+    let (place, _) = Place::in_memory().await;
+    place.blob("base", 100).await;
+    let (base, foreign) = (layer_digest("base"), layer_digest("windows"));
+    let media_type = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+    let image = format!(
+        r#"{{"layers":[{{"digest":"{base}","size":100}},{{"digest":"{foreign}","mediaType":"{media_type}"}}]}}"#
+    );
+    let digest = place.manifest_of(&repository("app"), image).await;
+    assert!(place.anatomy("app", &digest).await.is_whole);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_single_manifest_has_the_platform_of_its_configuration() {
     let (place, _) = Place::in_memory().await;
     let digest = place.platform_image("app", "linux/riscv64", &["one"], &[]).await;
