@@ -409,13 +409,21 @@ impl Fill {
     }
 
     /// Pushes a chunk into the relay's window. If that is full, also returns the readers that delay the
-    /// others.
+    /// others. If no reader needs it, the fill takes no reader from then on: it is about to fail.
     pub(crate) fn push_to_relay(&self, chunk: &Bytes, hash: &Hasher) -> (Pushed, Vec<Weak<Reader>>) {
-        let (readers, is_sized) = (self.readers.all(), self.size().is_some());
-        let states: Vec<ReaderState> = readers.iter().map(|reader| reader.state()).collect();
-        let mut relay = self.relay.lock();
+        let is_sized = self.size().is_some();
+        let (readers, states, mut relay, pushed) = loop {
+            let readers = self.readers.all();
+            let states: Vec<ReaderState> = readers.iter().map(|reader| reader.state()).collect();
+            let mut relay = self.relay.lock();
+            let Some(window) = relay.as_mut() else { return (Pushed::Unneeded, Vec::new()) };
+            let pushed = window.push(chunk, hash, &states, is_sized);
+            // A reader may have come since the list was read.
+            if pushed != Pushed::Unneeded || self.readers.abandon(|position| window.is_needed_at(position)) {
+                break (readers, states, relay, pushed);
+            }
+        };
         let Some(relay) = relay.as_mut() else { return (Pushed::Unneeded, Vec::new()) };
-        let pushed = relay.push(chunk, hash, &states, is_sized);
         if !matches!(pushed, Pushed::Full(_)) {
             return (pushed, Vec::new());
         }

@@ -15,7 +15,7 @@ pub(crate) struct ReaderHandle {
 }
 
 impl ReaderHandle {
-    /// A reader at the beginning of the blob; `None` in a fill that gave way.
+    /// A reader at the beginning of the blob; `None` in a fill that gave way or is abandoned.
     pub(super) fn of(fill: &Arc<Fill>) -> Option<Self> {
         let reader = fill.readers.add()?;
         Some(Self { fill: Arc::clone(fill), reader })

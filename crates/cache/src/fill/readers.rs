@@ -1,6 +1,6 @@
 //! The readers of a fill, and the upstream permit that the fill keeps for them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub(super) struct Readers {
     permit: Mutex<Option<UpstreamPermit>>,
     /// Cancelled when the permit is reclaimed: the fill ends with the bytes that it has.
     gave_way: CancellationToken,
+    /// The fill ends because no reader needs its bytes.
+    is_abandoned: AtomicBool,
 }
 
 /// One reader.
@@ -29,12 +31,12 @@ pub(crate) struct Reader {
 }
 
 impl Readers {
-    /// A further reader, at the beginning of the blob; `None` in a fill that gave way.
+    /// A further reader, at the beginning of the blob; `None` in a fill that gave way or is abandoned.
     pub(super) fn add(&self) -> Option<Arc<Reader>> {
         let reader = Arc::new(Reader::default());
         let mut list = self.list.lock();
         // Under the lock: a fill that gives way has no readers, and must not get one meanwhile.
-        if self.gave_way.is_cancelled() {
+        if self.gave_way.is_cancelled() || self.is_abandoned.load(Ordering::Relaxed) {
             return None;
         }
         list.retain(|reader| reader.strong_count() > 0);
@@ -63,6 +65,16 @@ impl Readers {
         let permit = self.permit.lock().take()?;
         self.gave_way.cancel();
         Some(permit)
+    }
+
+    /// Whether no reader is at a position that needs the fill. If so, none is added from then on.
+    pub(super) fn abandon(&self, is_needed: impl Fn(u64) -> bool) -> bool {
+        let list = self.list.lock();
+        if list.iter().filter_map(Weak::upgrade).any(|reader| is_needed(reader.position())) {
+            return false;
+        }
+        self.is_abandoned.store(true, Ordering::Relaxed);
+        true
     }
 
     /// Cancelled once the fill gave way.

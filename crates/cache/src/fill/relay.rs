@@ -188,6 +188,11 @@ impl Relay {
         self.needed_by(reader.position).filter(|needed| *needed != u64::MAX)
     }
 
+    /// Whether a reader at `position` needs further bytes of the window.
+    pub(super) fn is_needed_at(&self, position: u64) -> bool {
+        self.needed_by(position).is_some_and(|needed| needed != u64::MAX)
+    }
+
     fn room_for(&self, bytes: u64, is_alone: bool) -> Option<Share> {
         let length = self.end - self.start + bytes;
         if self.chunks.is_empty() || length <= WINDOW_BYTES_MIN {
