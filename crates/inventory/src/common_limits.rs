@@ -44,13 +44,13 @@ struct Looked {
     used: Used,
 }
 
-/// Bytes that were removed for the floor, and when; with the free bytes before.
+/// Removed bytes that had not come free when their removal had ended, and the free bytes then.
 #[derive(Clone, Copy, Debug)]
 struct Late {
     since: Instant,
     total: u64,
-    free_before: u64,
-    removed: u64,
+    free: u64,
+    missing: u64,
 }
 
 impl CommonKeeper {
@@ -176,20 +176,20 @@ async fn keep_to_floor(limits: &CommonLimits, group: &[&Looked], late: &mut Vec<
     let used = group.iter().fold(Used::default(), |sum, looked| sum.and(&looked.used));
     let of_this = late.iter().filter(|late| late.total == space.total);
     let still_late = of_this.map(|late| {
-        let come = space.free.saturating_sub(late.free_before);
-        late.removed.saturating_sub(come)
+        let come = space.free.saturating_sub(late.free);
+        late.missing.saturating_sub(come)
     });
     let free = space.free.saturating_add(still_late.sum());
     let wanted = under_floor(free, used.awaited(), floor);
     let keepers: Vec<_> = group.iter().map(|looked| Arc::clone(&looked.keeper)).collect();
     let (freed, ended) = make_common_room(&keepers, wanted, Reason::FreeSpace).await;
-    if freed.bytes > 0 {
-        late.push(Late {
-            since: Instant::now(),
-            total: space.total,
-            free_before: space.free,
-            removed: freed.bytes,
-        });
+    if freed.bytes > 0
+        && let Some(keeper) = keepers.first()
+        && let Some(now) = keeper.space().await
+    {
+        // Fills may take at once what came free at once; the rest is what readers still hold.
+        let missing = freed.bytes.saturating_sub(now.free.saturating_sub(space.free));
+        late.push(Late { since: Instant::now(), total: space.total, free: now.free, missing });
     }
     let is_exhausted = ended != Ended::Enough || has_nothing_old(&keepers);
     for keeper in keepers {

@@ -14,6 +14,7 @@ mod load;
 mod rot;
 mod schedule;
 mod several;
+mod tight;
 
 /// The program under test.
 const WHARF: &str = env!("CARGO_BIN_EXE_wharf");

@@ -101,9 +101,11 @@ impl Client {
     async fn manifest(&self, product: &Product, reference: &str, digest: &str) -> Result<bool, Broken> {
         let host = host(product);
         let answer = client::get(self.address, &host, &product.manifest_target(reference), &[]).await?;
-        if !self.expect_ok(answer.status) || !answer.complete {
-            return self.cut_short();
+        let is_whole = answer.status == 200 && answer.complete;
+        if !is_whole && self.is_over() {
+            return Ok(false);
         }
+        assert!(is_whole, "answered {} while all was well: {}", answer.status, answer.text());
         assert_eq!(answer.header("docker-content-digest"), Some(digest), "{reference}");
         assert_eq!(testkit::digest_of(&answer.body), digest, "{reference}");
         Ok(true)
@@ -130,16 +132,11 @@ impl Client {
         let mut connection = Connection::open(self.address).await?;
         connection.request("GET", &host(product), &product.blob_target(blob), &[]).await?;
         let head = connection.read_head("GET").await?;
-        Ok(self.expect_ok(head.status).then_some(connection))
-    }
-
-    fn expect_ok(&self, status: u16) -> bool {
-        assert!(status == 200 || self.is_over(), "answered {status} while all was well");
-        status == 200
-    }
-
-    fn cut_short(&self) -> Result<bool, Broken> {
-        if self.is_over() { Ok(false) } else { Err(Broken::Closed) }
+        if head.status != 200 && !self.is_over() {
+            let said = connection.read_rest().await.0;
+            panic!("answered {} while all was well: {}", head.status, String::from_utf8_lossy(&said));
+        }
+        Ok((head.status == 200).then_some(connection))
     }
 
     fn is_over(&self) -> bool {

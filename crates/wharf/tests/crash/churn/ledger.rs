@@ -87,6 +87,9 @@ impl Ledger {
     /// The manifests of an image, and their blobs, for the platforms that are held. `None`: there is none
     /// with all its blobs.
     pub(crate) fn whole(&self, repository: &str, digest: &str) -> Option<(Vec<String>, BTreeSet<String>)> {
+        if !self.records.contains_key(&(repository.to_owned(), digest.to_owned())) {
+            return None;
+        }
         let mut manifests = vec![digest.to_owned()];
         let children = named(self.manifests.get(digest), "manifests");
         let is_index = !children.is_empty();
@@ -98,6 +101,12 @@ impl Ledger {
         let blobs: BTreeSet<_> = manifests.iter().flat_map(|digest| self.blobs_of(digest)).collect();
         let is_whole = blobs.is_subset(&self.blobs) && (!is_index || manifests.len() > 1);
         is_whole.then_some((manifests, blobs))
+    }
+
+    /// Whether there is a blob that no manifest names.
+    pub(crate) fn has_orphans(&self) -> bool {
+        let named: BTreeSet<_> = self.records.keys().flat_map(|(_, digest)| self.blobs_of(digest)).collect();
+        !self.blobs.is_subset(&named)
     }
 
     /// As long as the record of a manifest stays, so does all that it names: an image leaves as a whole.

@@ -6,9 +6,16 @@ use std::path::Path;
 use fastrand::Rng;
 use testkit::{Blob, Door, Endpoint, FakeRegistry, Format, Image, Index};
 
-/// The most bytes of each registry's store, and of both together.
-pub(crate) const CAPS: [u64; 2] = [16_000_000, 12_000_000];
-pub(crate) const COMMON_CAP: u64 = 22_000_000;
+/// The limits of the stores, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Room {
+    /// The most of each registry's store.
+    pub(crate) caps: [Option<u64>; 2],
+    /// The most of both together.
+    pub(crate) common: Option<u64>,
+    /// The least that stays free on the file system.
+    pub(crate) floor: Option<u64>,
+}
 
 pub(crate) const NAMES: [&str; 2] = ["one.test", "two.test"];
 const REPOSITORIES: [&str; 3] = ["library/app", "team/tools/app", "solo"];
@@ -50,20 +57,24 @@ impl Shelf {
         Self { upstreams, products }
     }
 
-    /// The configuration of a program over stores below `data`.
-    pub(crate) fn configuration(&self, data: &Path) -> String {
+    /// The configuration of a program over stores below `data`, with further lines for each registry.
+    pub(crate) fn configuration(&self, data: &Path, room: &Room, lines: &str) -> String {
+        let size = |size: Option<u64>| size.map_or_else(|| "off".to_owned(), |bytes| format!("{bytes}B"));
         let mut text = format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = false\n\
-             [storage]\nroot = \"{}\"\nmax_size = \"{COMMON_CAP}B\"\nfree_min = \"off\"\n",
-            data.display()
+             [storage]\nroot = \"{}\"\nmax_size = \"{}\"\nfree_min = \"{}\"\n",
+            data.display(),
+            size(room.common),
+            size(room.floor)
         );
-        for ((name, upstream), cap) in NAMES.iter().zip(&self.upstreams).zip(CAPS) {
+        for ((name, upstream), cap) in NAMES.iter().zip(&self.upstreams).zip(room.caps) {
             write!(
                 text,
                 "[[registry]]\nname = \"{name}\"\nupstream = \"{}\"\ntrusted_hosts = [\"{}\"]\n\
-                 max_size = \"{cap}B\"\n",
+                 max_size = \"{}\"\n{lines}\n",
                 upstream.url(),
-                upstream.host_of(Endpoint::Cdn)
+                upstream.host_of(Endpoint::Cdn),
+                size(cap)
             )
             .expect("writing to a string does not fail");
         }
