@@ -145,6 +145,9 @@ impl CommonKeeper {
 /// Removes images of several stores, those first that were used least recently in all of them.
 async fn make_common_room(keepers: &[Arc<Keeper>], wanted: u64, reason: Reason) -> (Freed, Ended) {
     let (mut freed, mut has_failed) = (Freed::default(), false);
+    for keeper in keepers {
+        freed.bytes += keeper.remove_unfinished(wanted.saturating_sub(freed.bytes)).await;
+    }
     let mut failed = vec![false; keepers.len()];
     while freed.bytes < wanted {
         let mut oldest: Vec<(Seconds, usize)> = (0..keepers.len())

@@ -246,6 +246,7 @@ impl Keeper {
             return None;
         };
         let wanted = over_cap(self.inventory.used().total(), cap);
+        let wanted = wanted.saturating_sub(self.remove_unfinished(wanted).await);
         let (_, ended) = self.make_room_until(wanted, Reason::Cap, Seconds::MAX).await;
         self.inventory.room.set_exhausted(ended != Ended::Enough || self.oldest().is_none());
         Some(ended)

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use policy::eviction::KEEP_USED;
 use storage::Held;
+use tracing::info;
 
 use crate::failure::Failure;
 use crate::keeper::Keeper;
@@ -25,6 +27,24 @@ pub struct Pruned {
 }
 
 impl Keeper {
+    /// Removes unfinished blobs that no transfer owns and that nothing wrote to lately, if any bytes are
+    /// wanted: they go before images do. Returns the bytes that this freed.
+    pub(crate) async fn remove_unfinished(&self, wanted: u64) -> u64 {
+        let inventory = self.inventory();
+        if wanted == 0 || inventory.usage().partial.bytes == 0 {
+            return 0;
+        }
+        let removed = inventory.store().remove_partial(KEEP_USED, false).await.unwrap_or_else(|error| {
+            inventory.failed(&error.into(), "unfinished blobs cannot be removed");
+            Held::default()
+        });
+        if removed.count > 0 {
+            let (registry, count, bytes) = (inventory.name(), removed.count, removed.bytes);
+            info!(registry, count, bytes, "unfinished blobs were removed to make room");
+        }
+        removed.bytes
+    }
+
     /// Removes blobs that no manifest names and that were not used lately, unfinished blobs that no transfer
     /// owns, and damaged files. With `is_dry_run` it removes nothing.
     ///

@@ -1,8 +1,10 @@
 //! The process ends between any two of the disk's calls.
 
+use policy::eviction::Cap;
 use storage::fs::fault::{Call, Fault, Faults};
 use storage::fs::{FsStore, open_with};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 
@@ -143,4 +145,31 @@ async fn no_blob_goes_before_the_removal_of_its_records_is_durable() {
             assert!(synced.is_some_and(|at| at < first_blob), "{name} {directory}");
         }
     }
+}
+
+/// Killed processes leave unfinished blobs. Images in use do not go for them.
+#[tokio::test(start_paused = true)]
+async fn what_nothing_finishes_goes_before_the_images() {
+    let disk = Disk::new();
+    let place = Place::over(disk.open()).await;
+    place.store.take_stock().await;
+    place.image("app", &[("layer", 2_000)]).await;
+    let digest = Digest::of(Algorithm::Sha256, b"never finished");
+    let spool = place.store.spool(&digest).await.unwrap();
+    spool.write(0, vec![bytes("never finished", 9_000)]).await.unwrap();
+    spool.park().await;
+    let partial = disk.directory.path().join("store/partial");
+    for entry in std::fs::read_dir(partial).unwrap() {
+        let before = SystemTime::now() - Duration::from_secs(3600);
+        std::fs::File::open(entry.unwrap().path()).unwrap().set_modified(before).unwrap();
+    }
+    pass(700).await;
+    place.keeper.set_limits(Limits { max: Some(Cap::Bytes(10_000)), ..Limits::default() });
+    let cancel = CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&place.keeper).run(cancel.clone()));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    cancel.cancel();
+    running.await.unwrap();
+    let usage = place.store.usage();
+    assert_eq!((usage.partial.bytes, usage.blobs.count, place.list().len()), (0, 1, 1));
 }
