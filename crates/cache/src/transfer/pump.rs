@@ -150,7 +150,9 @@ impl Pump<'_> {
                         }
                     }
                 }
-                () = reached(paused_until), if paused_until.is_some() && ended.is_none() => paused_until = None,
+                () = reached(paused_until), if paused_until.is_some() && ended.is_none() => {
+                    paused_until = None;
+                }
                 chunk = floor.next(&mut body), if ended.is_none() && may_read => {
                     let len = chunk.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
                     ended = self.receive(sink, chunk, &mut batch);

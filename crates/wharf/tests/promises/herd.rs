@@ -40,7 +40,9 @@ async fn f25_the_fill_completes_when_every_client_left_at_a_tenth() {
     let digest = upstream.put_blob(BlobSource::Generated { seed: 2, len: 16 * MIB });
     let gate = Gate::new();
     upstream.script(Rule::new(Kind::GetBlob, Fault::PauseAt(4 * MIB, gate.clone())));
-    let program = Program::start(WHARF, store.path(), &[("hub.test", &upstream)]);
+    // The pause makes the blob slow, so it would get further connections on a loaded machine.
+    let one_connection = "connections_per_blob_max = 1";
+    let program = Program::start_with(WHARF, store.path(), &[("hub.test", &upstream)], one_connection);
     for _ in 0..8 {
         let mut leaver = program.open("hub.test", &blob(&digest)).await;
         read_some(&mut leaver, 1_600_000).await;
