@@ -7,7 +7,13 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use testkit::{FakeRegistry, Image, within};
 
-use crate::program::{Program, configuration, registry, run};
+use crate::program::{Program, registry, run};
+
+/// A configuration whose stores have room, however full the disk of the machine is.
+fn configuration(rest: &str) -> String {
+    let storage = "[storage]\nmax_size = \"off\"\nfree_min = \"off\"\n";
+    crate::program::configuration(&format!("{storage}{rest}"))
+}
 
 /// Pulls an image by tag with all its blobs.
 async fn pull(program: &Program, image: &Image) {
@@ -27,7 +33,11 @@ async fn stopped_holder(image: &Image) -> Arc<TempDir> {
     let url = format!("http://{}", program.admin);
     let count = image.blobs().count();
     // A client has small blobs before they are stored.
-    let stored = async { while stored_blobs(&program, &url) < count {} };
+    let stored = async {
+        while stored_blobs(&program, &url) < count {
+            tokio::task::yield_now().await;
+        }
+    };
     within("all blobs are stored", stored).await;
     program.signal(Signal::TERM);
     assert!(program.wait().success());
@@ -93,7 +103,12 @@ async fn images_are_exported_from_and_imported_into_a_running_wharf() {
     pull(&program, &image).await;
     let url = format!("http://{}", program.admin);
     let count = image.blobs().count();
-    within("all blobs are stored", async { while stored_blobs(&program, &url) < count {} }).await;
+    let stored = async {
+        while stored_blobs(&program, &url) < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("all blobs are stored", stored).await;
     let wharf = |arguments: &[&str]| {
         run(program.directory.path(), &[arguments, &["--url", url.as_str()][..]].concat())
     };
