@@ -32,6 +32,7 @@ fn words() -> Arc<TagWords> {
         records: store,
         inventory,
         memory: Memory::default(),
+        bandwidths: Arc::default(),
     })))
 }
 
