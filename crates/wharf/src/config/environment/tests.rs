@@ -59,7 +59,8 @@ fn example(key: &str, directory: &std::path::Path) -> String {
         "body_bytes_max" => "33554432".to_owned(),
         "read_ahead" => "7".to_owned(),
         "max_size" | "free_min" => "500GB".to_owned(),
-        "unused_for" => "90d".to_owned(),
+        "unused_for" | "scrub_every" => "90d".to_owned(),
+        "scrub_rate" | "upstream_bandwidth" | "client_bandwidth" => "10MB/s".to_owned(),
         "keep_tags" => "7".to_owned(),
         "tag" => "v*=forever library/*:1.*=1h".to_owned(),
         "keep" => "library/alpine:3.*, tools/*".to_owned(),
@@ -287,7 +288,7 @@ fn an_unknown_variable_that_looks_like_a_key_is_a_mistake() {
         ),
         (
             "WHARF_STORAGE_COLOUR",
-            "there is no such variable; the keys of [storage] are root, max_size, free_min",
+            "there is no such variable; the keys of [storage] are root, max_size, free_min, scrub_every, scrub_rate",
         ),
         (
             "WHARF_REGISTRY_DOCKER_IO_USERNAM",
