@@ -1,6 +1,6 @@
 //! A store that a backend serves, as its inventory sees it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use inventory::Serving;
@@ -18,7 +18,8 @@ use crate::tags::words::TagWords;
 pub(crate) struct ServedStore {
     fills: FillTable,
     records: Arc<dyn RecordStore>,
-    words: Arc<TagWords>,
+    /// Weak, because the words hold the inventory, which holds this: otherwise no store would ever be closed.
+    words: Weak<TagWords>,
 }
 
 impl ServedStore {
@@ -26,7 +27,7 @@ impl ServedStore {
         Self {
             fills: tables.fills.clone(),
             records: Arc::clone(&shared.records),
-            words: Arc::clone(&tables.words),
+            words: Arc::downgrade(&tables.words),
         }
     }
 }
@@ -54,6 +55,6 @@ impl Serving for ServedStore {
         tag: &Tag,
         record: &TagRecord,
     ) -> Option<Result<bool, StoreError>> {
-        Some(self.words.import(repository, tag, record).await)
+        Some(self.words.upgrade()?.import(repository, tag, record).await)
     }
 }

@@ -12,7 +12,8 @@ use oci::{Algorithm, Digest, Reference};
 use policy::eviction::Limits;
 use storage::fs::FsStore;
 use storage::fs::fault::{Call, Faults};
-use storage::{BlobStore, Maintain, RecordStore};
+use storage::{BlobStore, Maintain, RecordStore, StoreErrorKind};
+use telemetry::RegistryMetrics;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use upstream::ErrorKind;
@@ -24,6 +25,18 @@ const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// A rate at which a small file takes a second.
 const SLOW: u64 = 64 * 1024;
+
+/// Opens the store. The last jobs of an earlier one may still hold its lock for a moment.
+async fn open(root: &Path, metrics: &Arc<RegistryMetrics>, faults: &Faults) -> FsStore {
+    let settings = storage::fs::Settings::default();
+    for _ in 0..1_000_000 {
+        match settings.open_with(root, metrics.clone(), faults.clone(), Some("boot".to_owned())) {
+            Err(error) if error.kind() == StoreErrorKind::Locked => tokio::task::yield_now().await,
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the root stays locked");
+}
 
 /// A store of files that is scrubbed.
 struct Place {
@@ -47,9 +60,7 @@ impl Place {
         let faults = Faults::default();
         let metrics = telemetry::Metrics::new(&["memory.test".to_owned()]).registry("memory.test");
         let root = directory.path().join("root");
-        let store = storage::fs::Settings::default();
-        let store = store.open_with(&root, metrics, faults.clone(), Some("boot".to_owned())).unwrap();
-        let store = Arc::new(store);
+        let store = Arc::new(open(&root, &metrics, &faults).await);
         let world = World::evicting(store.clone(), change);
         Keeper::new(world.inventory.clone(), Limits::default()).walk().await.unwrap();
         Self { world, store, faults, directory, pace: ScrubPace::new(settings(u64::MAX)) }

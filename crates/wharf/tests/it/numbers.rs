@@ -21,6 +21,36 @@ fn metric(text: &str, series: &str) -> u64 {
     value.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
 }
 
+/// The sums of the access log. Of two numbers, the first is of answers from the store.
+#[derive(Default)]
+struct Logged {
+    /// By kind, outcome and status.
+    requests: BTreeMap<(String, String, String), u64>,
+    pulls: [u64; 2],
+    bytes: [u64; 2],
+}
+
+impl Logged {
+    fn of(log: &str) -> Self {
+        let mut told = Self::default();
+        for line in log.lines().filter(|line| line.contains(" request outcome=")) {
+            let [kind, outcome, status] = ["kind", "outcome", "status"].map(|key| field(line, key).unwrap());
+            *told.requests.entry((kind.to_owned(), outcome.to_owned(), status.to_owned())).or_default() += 1;
+            assert_eq!(field(line, "end"), Some("complete"), "{line}");
+            let source = match outcome {
+                "hit" | "revalidated" | "stale" => 0,
+                "miss" | "join" | "bypass" => 1,
+                _ => continue,
+            };
+            if matches!(kind, "manifest" | "blob") {
+                told.pulls[source] += 1;
+                told.bytes[source] += field(line, "bytes").unwrap().parse::<u64>().unwrap();
+            }
+        }
+        told
+    }
+}
+
 /// Sends requests of every kind: misses, joins, hits, ranges, refusals, and hits without the upstream.
 /// Returns how many.
 async fn load(program: &Program, hub: &FakeRegistry) -> usize {
@@ -64,24 +94,7 @@ async fn the_access_log_the_metrics_and_stats_agree_after_a_mixed_load() {
     };
     within("every request has its line", written).await;
 
-    // What the log says.
-    let (mut requests, mut bytes) = (BTreeMap::<(String, String, String), u64>::new(), [0_u64; 2]);
-    let mut pulls = [0_u64; 2];
-    let log = program.log();
-    for line in log.lines().filter(is_request) {
-        let [kind, outcome, status] = ["kind", "outcome", "status"].map(|key| field(line, key).unwrap());
-        *requests.entry((kind.to_owned(), outcome.to_owned(), status.to_owned())).or_default() += 1;
-        assert_eq!(field(line, "end"), Some("complete"), "{line}");
-        let source = match outcome {
-            "hit" | "revalidated" | "stale" => 0,
-            "miss" | "join" | "bypass" => 1,
-            _ => continue,
-        };
-        if matches!(kind, "manifest" | "blob") {
-            pulls[source] += 1;
-            bytes[source] += field(line, "bytes").unwrap().parse::<u64>().unwrap();
-        }
-    }
+    let Logged { requests, pulls, bytes } = Logged::of(&program.log());
     assert!(pulls.iter().chain(&bytes).all(|sum| *sum > 0), "{pulls:?} {bytes:?}");
 
     // What the metrics say.
