@@ -221,7 +221,7 @@ fn read<'a>(
     top: &Table<'a>,
     builtin: &Table<'a>,
 ) -> Option<Config> {
-    reader.refuse_unknown_keys(top, &keys::TOP);
+    reader.refuse_unknown_keys(top, &keys::TOP, keys::home_of);
     let mut tables = read_tables(reader, sections, top, builtin);
     let (server, admin) = process::read_server(reader, &tables.server, &tables.tls, &tables.admin);
     let log = process::read_log(reader, &tables.log);
@@ -241,6 +241,7 @@ fn read<'a>(
         *table = table.clone().over(&tables.defaults);
         let read = registry::read_registry(reader, table, &storage_root, &mut claims);
         if let Some(registry) = read {
+            registry::warn_of_size(reader, table, &registry, room.max);
             upstreams.push((upstream, registry.upstream.upstream.clone()));
             registries.push(registry);
             places.push(place);

@@ -23,8 +23,9 @@ impl ConfigOptions {
     /// # Errors
     /// As [`config::load`].
     pub(crate) fn load(&self) -> Result<Config, LoadError> {
-        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
-        // A variable that is not UTF-8 cannot be part of a text and counts as unset.
+        let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
+        // A name or a value that is not UTF-8 has no value here: a mistake if the name begins with `WHARF_`, and
+        // unset otherwise.
         let variables = |name: &str| std::env::var(name).ok();
         let environment = Environment { names, variables: &variables, set: self.set.clone() };
         config::load(self.config.as_deref(), environment)

@@ -20,6 +20,9 @@ use super::outside::{Assigned, Outside};
 /// The variable that lists the names of all registries.
 pub(crate) const REGISTRIES: &str = "WHARF_REGISTRIES";
 
+/// The mistake of a variable that has a value, but none that a text can hold.
+const NOT_UTF_8: &str = "is not UTF-8 text; set it again, or unset it";
+
 /// The start of the variables of one registry.
 const OF_A_REGISTRY: &str = "WHARF_REGISTRY_";
 
@@ -28,7 +31,7 @@ const DEFAULTS: &str = "defaults";
 
 /// The configuration of a process outside the file.
 pub(crate) struct Environment<'a> {
-    /// The names of all variables.
+    /// The names of all variables that are set.
     pub(crate) names: Vec<String>,
     pub(crate) variables: Variables<'a>,
     /// Keys with their values from the command line, such as `server.domain` or `registry.ghcr.io.tag_ttl`.
@@ -105,13 +108,20 @@ impl Assignments {
         let known: HashMap<String, (&'static str, &'static str)> =
             single_keys().map(|(path, key)| (variable_of(path, key), (path, key))).collect();
         let ours = environment.names.iter().filter(|name| name.starts_with("WHARF_"));
-        for name in ours.filter(|name| !foreign::is_ours(name)) {
-            let value = (environment.variables)(name).filter(|value| !value.is_empty());
+        for name in ours {
+            let value = (environment.variables)(name);
+            if value.is_none() {
+                all.mistakes.push((name.clone(), NOT_UTF_8.to_owned()));
+                continue;
+            }
+            let value = value.filter(|value| !value.is_empty());
             let outside = value.map(|value| Outside { name: name.clone(), value });
             if let Some((path, key)) = known.get(name) {
                 outside.and_then(|outside| sections.entry(path).or_default().insert(key, outside));
             } else if name == REGISTRIES {
                 all.registries = outside;
+            } else if foreign::is_ours(name) {
+                // It sets no key.
             } else if let Some(rest) = name.strip_prefix(OF_A_REGISTRY) {
                 all.of_registries.extend(outside.map(|outside| (rest.to_owned(), outside)));
             } else if let Some(advice) = advice_for(name, &known) {
@@ -146,7 +156,9 @@ impl Assignments {
             self.set_for_registries.push((registry.to_ascii_lowercase(), key, outside));
         } else {
             let all: Vec<String> = single_keys().map(|(path, key)| format!("{path}.{key}")).collect();
-            let advice = match nearest(key, all.iter().map(String::as_str)) {
+            let elsewhere = || single_keys().find(|(_, known)| *known == name);
+            let near = nearest(key, all.iter().map(String::as_str)).map(str::to_owned);
+            let advice = match near.or_else(|| elsewhere().map(|(path, key)| format!("{path}.{key}"))) {
                 Some(meant) => format!("did you mean {meant:?}?"),
                 None => "write one such as server.domain, defaults.tag_ttl or registry.docker.io.tag_ttl"
                     .to_owned(),
@@ -227,24 +239,36 @@ fn advice_for(name: &str, known: &HashMap<String, (&'static str, &'static str)>)
     let section = sections().find(|(path, _)| name.starts_with(&variable_of(path, "")));
     if let Some((path, section)) = section {
         let key = &name[variable_of(path, "").len()..].to_ascii_lowercase();
+        let of_one = section.own_keys().any(|own| path == DEFAULTS && own.name() == key);
+        if of_one {
+            return Some(format!("each registry has its own {key}"));
+        }
         let known = section.names();
-        return Some(match (hint::for_key(key), nearest(key, known.iter().copied())) {
-            (Some(hint), _) => hint.to_owned(),
-            (None, Some(meant)) => format!("did you mean {}?", variable_of(path, meant)),
-            (None, None) => format!("the keys of [{path}] are {}", known.join(", ")),
-        });
+        let hint = hint::for_key(key).map(str::to_owned);
+        return Some(hint.or_else(|| variable_meant(key)).unwrap_or_else(|| {
+            match nearest(key, known.iter().copied()) {
+                Some(meant) => format!("did you mean {}?", variable_of(path, meant)),
+                None => format!("the keys of [{path}] are {}", known.join(", ")),
+            }
+        }));
     }
-    if let Some((path, key)) = single_keys().find(|(_, key)| *key == own) {
-        let meant = if path == DEFAULTS {
-            format!("{OF_A_REGISTRY}<NAME>_{0} or {1}", in_a_variable(key), variable_of(path, key))
-        } else {
-            variable_of(path, key)
-        };
-        return Some(format!("did you mean {meant}?"));
+    if let Some(meant) = variable_meant(&own) {
+        return Some(meant);
     }
     let near = variables.into_iter().find(|known| is_slip(name, known));
     let meant = near.or((own == REGISTRY.name).then_some(REGISTRIES))?;
     Some(format!("did you mean {meant}?"))
+}
+
+/// Asks for the variable of the key called `key`, which stands in another section.
+fn variable_meant(key: &str) -> Option<String> {
+    let (path, key) = single_keys().find(|(_, known)| *known == key)?;
+    let variable = variable_of(path, key);
+    Some(if path == DEFAULTS {
+        format!("did you mean {OF_A_REGISTRY}<NAME>_{} or {variable}?", in_a_variable(key))
+    } else {
+        format!("did you mean {variable}?")
+    })
 }
 
 /// Advice on a variable for a registry that sets no key, by its rest after `WHARF_REGISTRY_`.
@@ -254,17 +278,17 @@ fn advice_for_registry(rest: &str, names: &[String]) -> String {
         Some((name, key.to_ascii_lowercase()))
     });
     if let Some((name, key)) = of_one {
-        let keys = REGISTRY.keys().map(|key| key.name());
-        return match (hint::for_key(&key), nearest(&key, keys)) {
-            _ if key == NAME.name => format!("the names of registries are in {REGISTRIES}"),
-            (Some(hint), _) => format!("there is no such key; {hint}"),
-            (None, Some(meant)) => {
-                format!("there is no such key; did you mean {}?", variable_of_registry(name, meant))
+        if key == NAME.name {
+            return format!("the names of registries are in {REGISTRIES}");
+        }
+        let hint = hint::for_key(&key).map(str::to_owned);
+        let advice = hint.or_else(|| variable_meant(&key)).unwrap_or_else(|| {
+            match nearest(&key, REGISTRY.keys().map(|key| key.name())) {
+                Some(meant) => format!("did you mean {}?", variable_of_registry(name, meant)),
+                None => format!("the keys here are {}", REGISTRY.names().join(", ")),
             }
-            (None, None) => {
-                format!("there is no such key; the keys here are {}", REGISTRY.names().join(", "))
-            }
-        };
+        });
+        return format!("there is no such key; {advice}");
     }
     let whole = format!("{OF_A_REGISTRY}{rest}");
     let all: Vec<String> = names

@@ -20,3 +20,24 @@ pub(crate) static SECTIONS: [&Section; 7] = [
 
 /// The names of the sections at the top of the file.
 pub(crate) const TOP: [&str; 7] = ["server", "admin", "storage", "log", "warm", "defaults", "registry"];
+
+/// Where the key called `key` belongs, for a section that does not have it.
+pub(crate) fn home_of(key: &str) -> Option<String> {
+    let homes: Vec<String> = SECTIONS.into_iter().filter_map(|section| home_in(section, key)).collect();
+    let (last, others) = homes.split_last()?;
+    let others = others.join(", ");
+    let or = if others.is_empty() { "" } else { " or " };
+    Some(format!("{key} belongs to {others}{or}{last}"))
+}
+
+/// The headings in the file under which `section` has the key.
+fn home_in(section: &Section, key: &str) -> Option<String> {
+    let is_shared = section.shared_keys().any(|it| it.name() == key);
+    let name = section.name;
+    match section.keys().any(|it| it.name() == key) {
+        false => None,
+        true if name != registry::REGISTRY.name => Some(format!("[{name}]")),
+        true if is_shared => Some(format!("[[{name}]] or [defaults]")),
+        true => Some(format!("[[{name}]]")),
+    }
+}

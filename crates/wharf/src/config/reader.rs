@@ -89,18 +89,25 @@ impl<'a> Reader<'a> {
         self.find(table, key).map_or_else(|| table.place(), |(place, _)| place)
     }
 
-    /// Refuses every key of the nearest layer that is not in `keys`.
-    pub(crate) fn refuse_unknown_keys(&mut self, table: &Table<'_>, keys: &[&str]) {
+    /// Refuses every key of the nearest layer that is not in `keys`. `home_of` says where a key belongs that
+    /// another section has.
+    pub(crate) fn refuse_unknown_keys(
+        &mut self,
+        table: &Table<'_>,
+        keys: &[&str],
+        home_of: impl Fn(&str) -> Option<String>,
+    ) {
         let Some(entries) = table.entries() else { return };
         let unknown: Vec<&str> =
             entries.keys().map(|key| key.get_ref().as_ref()).filter(|key| !keys.contains(key)).collect();
         for key in unknown {
-            let text = match (hint::for_key(key), nearest(key, keys.iter().copied())) {
-                (Some(hint), _) => format!("there is no such key; {hint}"),
-                (None, Some(meant)) => format!("there is no such key; did you mean {meant:?}?"),
-                (None, None) => format!("there is no such key; the keys here are {}", keys.join(", ")),
-            };
-            self.refuse(&self.place(table, key), text);
+            let hint = hint::for_key(key).map(str::to_owned);
+            let advice =
+                hint.or_else(|| home_of(key)).unwrap_or_else(|| match nearest(key, keys.iter().copied()) {
+                    Some(meant) => format!("did you mean {meant:?}?"),
+                    None => format!("the keys here are {}", keys.join(", ")),
+                });
+            self.refuse(&self.place(table, key), format!("there is no such key; {advice}"));
         }
     }
 

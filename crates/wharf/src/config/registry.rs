@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use policy::eviction::{ImagePattern, Limits};
+use policy::eviction::{Cap, ImagePattern, Limits};
 use policy::freshness::{TagRule, TagTtl};
 use policy::host::RegistryNames;
 use secret::Secret;
@@ -248,6 +248,26 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
             keep_tags: keys::KEEP_TAGS.value(reader, table).and_then(|count| u32::try_from(count).ok()),
             keep: keys::KEEP.read(reader, table).unwrap_or_default(),
         },
+    }
+}
+
+/// Warns of a `max_size` that the registry never reaches, because that of all stores together is smaller.
+/// Bytes and shares of a file system are not compared.
+pub(crate) fn warn_of_size(
+    reader: &mut Reader<'_>,
+    table: &Table<'_>,
+    registry: &Registry,
+    all: Option<Cap>,
+) {
+    let is_larger = match (registry.limits.max, all) {
+        (Some(Cap::Bytes(own)), Some(Cap::Bytes(all))) => own > all,
+        (Some(Cap::Percent(own)), Some(Cap::Percent(all))) => own > all,
+        _ => false,
+    };
+    if is_larger {
+        let text = "is more than max_size of [storage], which holds for all registries together; lower it, or \
+                    raise that one";
+        reader.warn(&reader.place(table, keys::MAX_SIZE.name), text);
     }
 }
 

@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use super::environment::{Assignments, Environment};
 use super::key::Section;
+use super::keys::home_of;
 use super::keys::registry::NAME;
 use super::outside::{Assigned, Outside};
 use super::reader::Reader;
@@ -75,7 +76,7 @@ impl Sections {
             },
         };
         let table = Table::one(place, entries, assigned);
-        reader.refuse_unknown_keys(&table, &section.names());
+        reader.refuse_unknown_keys(&table, &section.names(), home_of);
         table
     }
 }
@@ -118,7 +119,7 @@ pub(crate) fn list_of_sections<'t>(
             Place::Outside(_) => Place::Outside(format!("the built-in {key} {name}")),
         };
         let table = Table::one(place, Some(entries), Rc::default());
-        reader.refuse_unknown_keys(&table, &section.names());
+        reader.refuse_unknown_keys(&table, &section.names(), home_of);
         tables.push(table);
     }
     tables

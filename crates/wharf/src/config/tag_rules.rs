@@ -67,7 +67,7 @@ impl Reader<'_> {
                 continue;
             };
             let rule = Table::one(place, Some(entries), Rc::default());
-            self.refuse_unknown_keys(&rule, &[PATTERN, TTL]);
+            self.refuse_unknown_keys(&rule, &[PATTERN, TTL], |_| None);
             read.extend(self.tag_rule(&rule));
         }
         Some(read)

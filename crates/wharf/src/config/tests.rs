@@ -1,3 +1,4 @@
+mod belongs;
 mod keep;
 mod page;
 

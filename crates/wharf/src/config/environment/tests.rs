@@ -294,6 +294,14 @@ fn an_unknown_variable_that_looks_like_a_key_is_a_mistake() {
             "WHARF_REGISTRY_DOCKER_IO_USERNAM",
             "there is no such key; did you mean WHARF_REGISTRY_DOCKER_IO_USERNAME?",
         ),
+        ("WHARF_DEFAULTS_FREE_MIN", "there is no such variable; did you mean WHARF_STORAGE_FREE_MIN?"),
+        (
+            "WHARF_SERVER_TAG_TTL",
+            "there is no such variable; did you mean WHARF_REGISTRY_<NAME>_TAG_TTL or \
+             WHARF_DEFAULTS_TAG_TTL?",
+        ),
+        ("WHARF_DEFAULTS_UPSTREAM", "there is no such variable; each registry has its own upstream"),
+        ("WHARF_REGISTRY_DOCKER_IO_FREE_MIN", "there is no such key; did you mean WHARF_STORAGE_FREE_MIN?"),
         ("WHARF_REGISTRY_DOCKER_IO_NAME", "the names of registries are in WHARF_REGISTRIES"),
         ("WHARF_REGISTRY_DOCKER_IO_REMOTEURL", "there is no such key; write upstream"),
         (
@@ -369,7 +377,9 @@ fn a_variable_that_can_mean_two_things_is_refused() {
 fn an_option_that_sets_no_key_names_the_keys() {
     for (key, expected) in [
         ("server.domian", "did you mean \"server.domain\"?"),
-        ("domain", "write one such as server.domain, defaults.tag_ttl or registry.docker.io.tag_ttl"),
+        ("domain", "did you mean \"server.domain\"?"),
+        ("registry.docker.io.free_min", "did you mean \"storage.free_min\"?"),
+        ("colour", "write one such as server.domain, defaults.tag_ttl or registry.docker.io.tag_ttl"),
         ("registry.docker.io.name", "write one such as"),
         (
             "registry.corp.example.tag_ttl",
@@ -399,4 +409,22 @@ fn a_variable_and_the_file_read_a_list_of_images_alike() {
         let outside = right(name, &[("WHARF_REGISTRY_DOCKER_IO_KEEP", list)]);
         assert_eq!(outside.registries[0].limits.keep, in_file.registries[0].limits.keep, "{list}");
     }
+}
+
+#[test]
+fn a_variable_of_wharf_that_is_no_text_is_refused_by_name() {
+    let not_text =
+        ["WHARF_SERVER_DOMAIN", "WHARF_ROOT", "WHARF_CONFIG", "WHARF_REGISTRIES", "WHARF_\u{fffd}"];
+    for wrong in not_text {
+        let value = |name: &str| (name != wrong).then(|| "x".to_owned());
+        let names = vec![wrong.to_owned(), "LS_COLORS".to_owned()];
+        let environment = Environment { names, variables: &value, set: Vec::new() };
+        let mistakes = Config::builtin(&environment).unwrap_err().to_string();
+        let expected = "is not UTF-8 text; set it again, or unset it";
+        assert_eq!(mistakes, format!("{wrong}: {expected}"));
+    }
+    let nothing = |_: &str| None;
+    let environment =
+        Environment { names: vec!["LS_COLORS".to_owned()], variables: &nothing, set: Vec::new() };
+    assert!(Config::builtin(&environment).is_ok(), "a variable of another program may be anything");
 }
