@@ -24,8 +24,8 @@ impl ConfigOptions {
     /// As [`config::load`].
     pub(crate) fn load(&self) -> Result<Config, LoadError> {
         let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
-        // A name or a value that is not UTF-8 has no value here: a mistake if the name begins with `WHARF_`, and
-        // unset otherwise.
+        // A name or a value that is not UTF-8 has no value here. That is a mistake if the name begins with
+        // `WHARF_`; any other such variable counts as unset.
         let variables = |name: &str| std::env::var(name).ok();
         let environment = Environment { names, variables: &variables, set: self.set.clone() };
         config::load(self.config.as_deref(), environment)
