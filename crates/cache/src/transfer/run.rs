@@ -39,11 +39,17 @@ impl Transfer {
             self.metrics().fill_started();
             let fill = writer.fill().clone();
             let cancel = &self.blobs.shared.cancel;
-            let ended = tokio::select! {
-                result = self.run(&fill, first) => result,
+            let fetched = tokio::select! {
+                fetched = self.fetch_blob(&fill, first) => fetched,
                 () = cancel.cancelled() => Err(shutting_down()),
                 // The next client that requests the blob starts another fill, which resumes these bytes.
                 () = fill.gave_way().cancelled() => Err(PullError::Overloaded),
+            };
+            // A blob whose bytes are complete is committed even while wharf stops: clients have it already.
+            let ended = match fetched {
+                Ok(Some(sink)) => self.conclude(&fill, sink).await,
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
             };
             match fill.spool() {
                 // It will not be completed, and would waste space on a full disk.
@@ -66,16 +72,21 @@ impl Transfer {
         });
     }
 
-    async fn run(self: &Arc<Self>, fill: &Arc<Fill>, first: Option<First>) -> Result<(), PullError> {
+    /// Fetches the whole blob. `None`: the store had it, and it is served.
+    async fn fetch_blob(
+        self: &Arc<Self>,
+        fill: &Arc<Fill>,
+        first: Option<First>,
+    ) -> Result<Option<Sink>, PullError> {
         // The caller may have missed just before another fill's commit, so this checks again.
         if let Some(blob) = self.blobs.stored.open(&self.digest).await {
             if !self.is_verified_first(blob.size()) {
-                return self.hash_while_serving(fill, blob).await;
+                return self.hash_while_serving(fill, blob).await.map(|()| None);
             }
             if self.blobs.stored.check(&self.digest, &blob).await {
                 fill.serve_stored(blob);
                 fill.verified();
-                return Ok(());
+                return Ok(None);
             }
         }
         let holder: Arc<dyn PermitHolder> = fill.clone();
@@ -91,6 +102,10 @@ impl Transfer {
         }
         // From here on no bytes could be left to a later fill.
         fill.drop_permit();
+        Ok(Some(sink))
+    }
+
+    async fn conclude(&self, fill: &Arc<Fill>, sink: Sink) -> Result<(), PullError> {
         match sink {
             Sink::Spool(spool) => self.commit(fill, spool).await,
             Sink::Relay { hasher, front } => self.conclude_relay(fill, *hasher, front),

@@ -9,7 +9,7 @@ use storage::fs::FsStore;
 use tokio::sync::Semaphore;
 use upstream::ErrorKind;
 
-use crate::store_faults::world_on_files;
+use crate::store_faults::{world_collecting, world_on_files};
 use crate::upstream::{Manner, MemoryUpstream, PIECE};
 use crate::world::{World, noise};
 
@@ -162,5 +162,19 @@ async fn t09_a_hole_is_asked_for_to_its_end() {
         assert!(world.pull(&digest).await.unwrap() == blob);
         assert_eq!(world.upstream.blob_bytes(), (SIZE - 3 * MIB) as u64, "{:?}", world.upstream.asked());
         assert_eq!(world.upstream.count("GET blob"), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_that_a_client_has_got_whole_is_in_the_store_after_a_stop() {
+    // Half of them are small blobs that are collected in memory.
+    for round in 0..8 {
+        let (world, _, _directory) = world_collecting(1 << 20, |_| {});
+        let blob = noise(if round % 2 == 0 { 4096 } else { MIB } + round);
+        let digest = world.upstream.put_blob(&blob);
+        assert_eq!(world.pull(&digest).await.unwrap(), blob);
+        world.cancel.cancel();
+        world.settle().await;
+        assert!(world.holds(&digest).await, "round {round}");
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn world_on_files(change: impl FnOnce(&mut Settings)) -> (World, Faul
 }
 
 /// The same, with this memory for incomplete small blobs.
-fn world_collecting(
+pub(crate) fn world_collecting(
     bytes_max: u64,
     change: impl FnOnce(&mut Settings),
 ) -> (World, Faults, tempfile::TempDir) {
