@@ -26,7 +26,7 @@ use crate::listing::{Found, Refusal};
 use crate::source::Source;
 use crate::tarball::TarError;
 use crate::target::{Target, Targets};
-pub(crate) use copy::{Copied, admit, blob as copy_blob};
+pub(crate) use copy::{Copied, blob as copy_blob};
 pub use stream::import_archive;
 pub(crate) use tree::Tree;
 

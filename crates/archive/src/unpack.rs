@@ -41,6 +41,9 @@ pub enum WriteError {
     /// The stream has no report at its end.
     #[error("the archive ends without its report")]
     NoReport,
+    /// No image was exported.
+    #[error("no image was exported")]
+    NoImages(ExportReport),
     /// The archive cannot be written.
     #[error("{path}: {source}", path = path.display())]
     Write {
@@ -114,7 +117,10 @@ pub fn write_export(
         }
         digests.extend(digest);
     }
-    let report = report.ok_or(WriteError::NoReport)?;
+    let report: ExportReport = report.ok_or(WriteError::NoReport)?;
+    if report.images == 0 {
+        return Err(WriteError::NoImages(report));
+    }
     place.finish().map_err(failed)?;
     Ok(Written { report, digests })
 }

@@ -72,10 +72,14 @@ fn refuse_roots(config: &Config) -> Result<(), String> {
         let shown = roots().next().unwrap_or(Path::new("?")).display();
         return Err(format!("and there is no store on disk, such as {shown}"));
     }
+    roots().try_for_each(refuse_foreign_root)
+}
+
+/// Refuses a store that another user owns.
+pub(crate) fn refuse_foreign_root(root: &Path) -> Result<(), String> {
     let user = geteuid().as_raw();
-    let owner = |root: &Path| root.metadata().ok().map(|metadata| metadata.uid());
-    match roots().find_map(|root| owner(root).filter(|owner| *owner != user).map(|owner| (root, owner))) {
-        Some((root, owner)) => {
+    match root.metadata().ok().map(|metadata| metadata.uid()).filter(|owner| *owner != user) {
+        Some(owner) => {
             Err(format!("{} belongs to user {owner}: run the command as that user", root.display()))
         }
         None => Ok(()),

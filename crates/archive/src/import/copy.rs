@@ -3,15 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use oci::Digest;
-use storage::{Spool, Store, StoreError, StoreErrorKind, VerifiedSpool, VerifyError};
+use storage::{Spool, StoreError, StoreErrorKind, VerifiedSpool, VerifyError};
 
-use crate::content::Content;
+use crate::content::{Content, PIECE_BYTES};
 use crate::target::Target;
-
-/// Bytes read at once.
-const PIECE_BYTES: usize = 1 << 20;
 
 /// The outcome of a copy.
 #[derive(Debug)]
@@ -30,6 +26,12 @@ pub(crate) enum Copied {
 /// The store failed.
 pub(crate) async fn blob(target: &Target, digest: &Digest, content: &Content) -> Result<Copied, StoreError> {
     let size = content.size();
+    // Clients may read ranges of a spool before its blob is whole. So nothing goes into it that may be wrong.
+    match content.is_blob(digest).await {
+        Ok(true) => {}
+        Ok(false) => return Ok(Copied::Refused(format!("its bytes do not have the digest {digest}"))),
+        Err(error) => return Ok(Copied::Refused(error.to_string())),
+    }
     loop {
         if target.inventory.is_filling(digest) {
             return Ok(Copied::Pulled);
@@ -75,7 +77,7 @@ pub(crate) async fn blob(target: &Target, digest: &Digest, content: &Content) ->
 ///
 /// # Errors
 /// The store failed.
-pub(crate) async fn admit(target: &Target, verified: VerifiedSpool) -> Result<Copied, StoreError> {
+async fn admit(target: &Target, verified: VerifiedSpool) -> Result<Copied, StoreError> {
     let digest = verified.digest().clone();
     match target.store().admit(verified).await {
         Ok(_) => {
@@ -108,51 +110,4 @@ async fn fill(spool: &Arc<Spool>, content: &Content) -> Result<(), FillError> {
         }
     }
     Ok(())
-}
-
-/// A blob that arrives piece by piece, in order.
-#[derive(Debug)]
-pub(crate) struct Incoming {
-    spool: Arc<Spool>,
-    size: u64,
-    written: u64,
-}
-
-impl Incoming {
-    /// Begins a blob of `size` bytes.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub(crate) async fn begin(store: &dyn Store, digest: &Digest, size: u64) -> Result<Self, StoreError> {
-        let mut spool = store.spool(digest).await?;
-        // A stream cannot begin anew if bytes of an earlier copy turn out to be wrong.
-        if !spool.is_empty() || spool.size().is_some_and(|known| known != size) {
-            spool.discard().await;
-            spool = store.spool(digest).await?;
-        }
-        spool.set_size(size)?;
-        Ok(Self { spool, size, written: 0 })
-    }
-
-    /// Writes the next bytes.
-    ///
-    /// # Errors
-    /// The store failed; [`StoreErrorKind::Closed`] if a client's pull took the blob over.
-    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        let offset = self.written;
-        self.written += bytes.len() as u64;
-        self.spool.write(offset, vec![bytes]).await
-    }
-
-    /// Verifies the blob. A wrong one leaves nothing behind.
-    ///
-    /// # Errors
-    /// See [`Spool::finish`].
-    pub(crate) async fn finish(self) -> Result<VerifiedSpool, VerifyError> {
-        let verified = Arc::clone(&self.spool).finish(self.size).await;
-        if verified.is_err() {
-            self.spool.discard().await;
-        }
-        verified
-    }
 }

@@ -1,4 +1,5 @@
-//! Files without a name, for contents whose digest is known only at their end.
+//! Files without a name, for contents of an archive until they are verified. No client sees them, and they
+//! are gone if the import ends early.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -18,11 +19,11 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes a file on the file system of `directory`. Blocks.
+    /// Makes a file on the file system of `directory`, and hashes with `algorithm`. Blocks.
     ///
     /// # Errors
     /// I/O errors.
-    pub(super) fn new(directory: &Path) -> io::Result<Self> {
+    pub(super) fn new(directory: &Path, algorithm: Algorithm) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let private = Mode::RUSR | Mode::WUSR;
         let file = match open(directory, flags | OFlags::TMPFILE, private) {
@@ -36,7 +37,7 @@ impl Scratch {
             }
             Err(errno) => return Err(errno.into()),
         };
-        Ok(Self { file: File::from(file), hasher: Hasher::new(Algorithm::Sha256), size: 0 })
+        Ok(Self { file: File::from(file), hasher: Hasher::new(algorithm), size: 0 })
     }
 
     /// Adds bytes. Blocks.
@@ -63,7 +64,7 @@ mod tests {
     #[test]
     fn a_scratch_file_leaves_no_name() {
         let directory = tempfile::tempdir().unwrap();
-        let mut scratch = Scratch::new(directory.path()).unwrap();
+        let mut scratch = Scratch::new(directory.path(), Algorithm::Sha256).unwrap();
         scratch.write(&Bytes::from_static(b"layer")).unwrap();
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         let (file, size, digest) = scratch.finish();

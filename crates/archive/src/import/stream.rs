@@ -1,8 +1,8 @@
 //! Imports an archive in one pass, whatever the order of its entries.
 //!
 //! An archive of wharf names its images first and has the manifests of each before its blobs, so each blob
-//! goes straight into the right store. Other programs write the names last. Until they come, blobs wait
-//! verified in a store's spools, where no client sees them.
+//! goes into the right store as soon as it is verified. Other programs write the names last. Until they come,
+//! blobs wait in files without a name.
 
 mod arrivals;
 mod settle;
@@ -14,9 +14,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use oci::{Descriptor, Digest, MANIFEST_BYTES_MAX};
-use storage::VerifiedSpool;
 
-use super::copy::Incoming;
 use super::docker::Files;
 use super::scratch::Scratch;
 use super::{ImportError, Options, Report, Run};
@@ -31,7 +29,10 @@ const DOCUMENT_BYTES_MAX: usize = 128 << 20;
 /// A blob up to this size may wait in memory.
 const SMALL_BLOB_BYTES_MAX: u64 = 256 * 1024;
 
-/// The most blobs that wait in spools, each with an open file. A further one is stored at once, in a store
+/// An archive with more wrong blobs than this is refused as a whole.
+const REFUSED_COUNT_MAX: usize = 1000;
+
+/// The most blobs that wait, each in an open file. A further one is stored at once, in a store
 /// that may not be its own.
 const WAITING_COUNT_MAX: usize = 256;
 
@@ -83,8 +84,10 @@ struct Intake<'a> {
 #[derive(Debug, Default)]
 struct Announced {
     images: Vec<Found>,
-    /// How many of them are done.
-    done_count: usize,
+    /// How many of them were tried.
+    tried_count: usize,
+    /// Those of them that are in their stores, with the names of their images.
+    done: HashSet<(String, Digest)>,
     /// The first of them with each digest.
     at: HashMap<Digest, usize>,
 }
@@ -96,10 +99,8 @@ enum Current {
     Skipped,
     /// A document, or a small blob.
     Memory { name: String, digest: Option<Digest>, bytes: Vec<u8> },
-    /// A blob on its way into a store.
-    Blob { digest: Digest, size: u64, incoming: Incoming, home: Arc<Target> },
-    /// A file whose digest is not known.
-    File { name: String, scratch: Scratch, home: Arc<Target> },
+    /// A blob for the store of `home`. `None`: its digest is known at its end.
+    File { name: String, expected: Option<Digest>, scratch: Scratch, home: Arc<Target> },
 }
 
 /// Manifests, configurations and small blobs, verified, in memory.
@@ -127,21 +128,30 @@ impl Documents {
 /// The blobs that came.
 #[derive(Debug, Default)]
 struct Contents {
-    /// Not stored yet.
-    waiting: HashMap<Digest, Waiting>,
+    /// Verified, and not stored yet.
+    waiting: HashMap<Digest, Content>,
     /// In this store.
     stored: HashMap<Digest, Arc<Target>>,
     /// Not usable, with the reason.
     refused: HashMap<Digest, String>,
 }
 
-/// A verified blob that is not stored yet.
-#[derive(Debug)]
-enum Waiting {
-    /// In a spool of this store.
-    Spool(Arc<Target>, VerifiedSpool),
-    /// In a file without a name.
-    File(Content),
+/// Whether more contents may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    Middle,
+    End,
+}
+
+impl Contents {
+    /// Notes that a content cannot be used.
+    fn refuse(&mut self, digest: Digest, reason: String) -> Result<(), ImportError> {
+        self.refused.insert(digest, reason);
+        match self.refused.len() {
+            0..=REFUSED_COUNT_MAX => Ok(()),
+            _ => Err(ImportError::Bound(format!("more than {REFUSED_COUNT_MAX} of its blobs are wrong"))),
+        }
+    }
 }
 
 impl<'a> Intake<'a> {

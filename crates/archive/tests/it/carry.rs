@@ -166,6 +166,65 @@ async fn an_export_of_several_registries_is_imported_into_the_same_registries() 
 }
 
 #[tokio::test]
+async fn an_export_that_another_program_packs_in_any_order_is_imported_whole() {
+    let hub = Holder::new("docker.io");
+    let mut members = Vec::new();
+    for number in 0..6_u8 {
+        members.push(hub.simple("org/app", &format!("v{number}"), &[number; 400]).await);
+    }
+    let children = [10_u8, 11].map(|number| image(b"{}", &[number; 400]));
+    for (child, number) in children.iter().zip([10_u8, 11]) {
+        hub.blob(&[number; 400]).await;
+        hub.manifest("org/app", child).await;
+    }
+    let whole = hub.manifest("org/app", &index(&[children[0].as_bytes(), children[1].as_bytes()])).await;
+    hub.tag("org/app", "whole", &whole, Duration::from_secs(60)).await;
+    // The announcement names it, and the export refuses it.
+    let broken = hub.manifest("org/app", &image(b"{}", b"a layer that was never pulled")).await;
+    hub.tag("org/app", "broken", &broken, Duration::from_secs(60)).await;
+    let disk = Disk::new();
+    let written = export_to(&disk.path("layout"), vec![hub.walked().await], &["--all"], HashSet::new()).await;
+    assert_eq!(written.report.refusals.len(), 1, "{:?}", written.report);
+    let blobs = fs::read_dir(disk.path("layout/blobs/sha256")).unwrap();
+    let mut blobs: Vec<String> =
+        blobs.map(|it| format!("blobs/sha256/{}", it.unwrap().file_name().into_string().unwrap())).collect();
+    blobs.sort();
+    for is_reversed in [false, true] {
+        blobs.reverse();
+        let packed = disk.path("packed.tar");
+        let mut tar = Command::new("tar");
+        tar.arg("-C").arg(disk.path("layout")).arg("-cf").arg(&packed);
+        let status = tar.args(["wharf.json", "oci-layout"]).args(&blobs).arg("index.json").status().unwrap();
+        assert!(status.success());
+        let store = Holder::new("docker.io");
+        let report = import_from(&packed, &[&store], None).await;
+        assert!(report.refusals.is_empty(), "{is_reversed}: {:?}", report.refusals);
+        for (number, member) in members.iter().enumerate() {
+            assert_eq!(store.has_tag("org/app", &format!("v{number}")).await.as_ref(), Some(member));
+        }
+        assert_eq!(store.has_tag("org/app", "whole").await.as_ref(), Some(&whole));
+    }
+}
+
+#[tokio::test]
+async fn an_export_without_an_image_leaves_an_earlier_archive_as_it_is() {
+    let hub = Holder::new("docker.io");
+    hub.simple("org/app", "v1", b"layer").await;
+    let disk = Disk::new();
+    fs::write(disk.path("kept.tar"), b"an earlier archive").unwrap();
+    let (sender, receiver) = mpsc::channel(2);
+    let path = disk.path("kept.tar");
+    let writing =
+        tokio::task::spawn_blocking(move || write_export(SentBytes::new(receiver), &path, &mut |_| {}));
+    let selectors = ["org/mistyped:v1".parse().unwrap()];
+    export(&[hub.walked().await], &selectors, HashSet::new(), sender).await.unwrap();
+    let error = writing.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "no image was exported");
+    assert_eq!(fs::read(disk.path("kept.tar")).unwrap(), b"an earlier archive");
+    assert_eq!(disk.names(), ["kept.tar"]);
+}
+
+#[tokio::test]
 async fn an_image_whose_platforms_are_not_all_held_is_exported_and_says_so() {
     let holder = Holder::new("ghcr.io");
     let part = |platform: &str, bytes: &[u8]| {
@@ -380,6 +439,32 @@ async fn an_archive_cut_anywhere_lists_only_whole_images() {
         assert_eq!((again.images, again.refusals.len()), (4, 0), "{end}");
     }
     assert!(seen.len() > 2, "images are stored while the archive is read: {seen:?}");
+}
+
+#[tokio::test]
+async fn no_byte_of_an_unverified_archive_waits_where_a_pull_could_read_it() {
+    let (blob, wrong) = (vec![1; 600_000], vec![2; 600_000]);
+    let disk = Disk::new();
+    let archive = layout_tar(&disk, &[&blob], r#"{"manifests":[]}"#);
+    let right = fs::read(archive).unwrap();
+    let start = right.windows(600).position(|it| it.iter().all(|byte| *byte == 1)).unwrap();
+    let mut wrong_inside = right.clone();
+    wrong_inside[start..start + 400_000].copy_from_slice(&wrong[..400_000]);
+    for (what, bytes) in [
+        ("cut", wrong_inside[..start + 300_000].to_vec()),
+        ("whole", wrong_inside),
+        ("right, but cut", right[..start + 300_000].to_vec()),
+    ] {
+        let store = Holder::new("ghcr.io");
+        // A pull that was interrupted has left its beginning.
+        let begun = store.store().spool(&digest(&blob)).await.unwrap();
+        begun.write(0, vec![blob[..1000].to_vec().into()]).await.unwrap();
+        begun.park().await;
+        let _ = try_import(Cursor::new(bytes), &[&store], None).await;
+        let spool = store.store().spool(&digest(&blob)).await.unwrap();
+        assert_eq!(spool.watermark(), 1000, "{what}");
+        assert_eq!(store.store().open(&digest(&blob)).await.unwrap().map(|_| ()), None, "{what}");
+    }
 }
 
 fn docker_save(

@@ -5,7 +5,9 @@ use std::fs;
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use archive::{ExportReport, Selector, SentBytes, Written, export as export_images, write_export};
+use archive::{
+    ExportReport, Selector, SentBytes, WriteError, Written, export as export_images, write_export,
+};
 use inventory::Keeper;
 use oci::Digest;
 use policy::eviction::Limits;
@@ -55,6 +57,7 @@ pub(crate) fn export(config: &Config, arguments: &ExportArguments) -> Result<Str
         Some(path) => read_list(path)?,
         None => BTreeSet::new(),
     };
+    refuse_form(&arguments.output)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
     let opened = match arguments.url {
@@ -71,6 +74,17 @@ pub(crate) fn export(config: &Config, arguments: &ExportArguments) -> Result<Str
     }
     let text = describe(&written.report);
     if written.report.refusals.is_empty() { Ok(text) } else { Err(text.trim_end().to_owned()) }
+}
+
+/// Refuses names that promise another form of archive: without this, they would name a directory.
+fn refuse_form(output: &Path) -> Result<(), String> {
+    const OTHER_FORMS: [&str; 8] = [".gz", ".tgz", ".bz2", ".xz", ".zip", ".7z", ".zst", ".tzst"];
+    let name = output.as_os_str().to_string_lossy();
+    let is_other = OTHER_FORMS.iter().any(|form| name.ends_with(form)) && !name.ends_with(".tar.zst");
+    if name == "-" || is_other {
+        return Err(format!("{name}: write the name of a directory, or one that ends in .tar or .tar.zst"));
+    }
+    Ok(())
 }
 
 fn selectors(arguments: &ExportArguments) -> Vec<Selector> {
@@ -124,7 +138,13 @@ fn write(input: impl Read, output: &Path) -> Result<Written, String> {
     let mut line = ProgressLine::new();
     let written = write_export(input, output, &mut |progress| line.show(progress));
     line.end();
-    written.map_err(|error| format!("{error}; nothing was written to {}", output.display()))
+    written.map_err(|error| {
+        let report = match &error {
+            WriteError::NoImages(report) => describe(report),
+            _ => String::new(),
+        };
+        format!("{report}{error}; nothing was written to {}", output.display())
+    })
 }
 
 /// Reads a list: one digest a line.
@@ -167,6 +187,16 @@ fn describe(report: &ExportReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_of_another_form_is_refused() {
+        for name in ["-", "a.tar.gz", "a.tgz", "a.zip", "a.zst"] {
+            assert!(refuse_form(Path::new(name)).unwrap_err().contains(name), "{name}");
+        }
+        for name in ["a.tar", "a.tar.zst", "a", "a.d/b-1.2"] {
+            assert_eq!(refuse_form(Path::new(name)), Ok(()), "{name}");
+        }
+    }
 
     #[test]
     fn a_list_is_read_as_it_was_written() {

@@ -12,6 +12,7 @@ use telemetry::Metrics;
 use tokio::sync::Mutex;
 
 use crate::config::{Config, Registry};
+use crate::directory::refuse_foreign_root;
 use crate::disk;
 
 /// Stores that are opened when they are needed.
@@ -96,6 +97,7 @@ fn is_called(registry: &Registry, name: &str) -> bool {
 }
 
 fn open_one(registry: &Registry) -> Result<Arc<Target>, NotOpen> {
+    refuse_foreign_root(&registry.root).map_err(NotOpen::Failed)?;
     let names = &registry.names;
     let name = &names.name;
     let metrics = Metrics::new(std::slice::from_ref(name)).registry(name);

@@ -4,17 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use oci::{Algorithm, Digest};
-use storage::{StoreErrorKind, VerifyError};
 
-use super::{
-    Current, Intake, MANIFEST_BYTES_MAX, SMALL_BLOB_BYTES_MAX, WAITING_COUNT_MAX, Waiting, is_manifest,
-};
+use super::{Current, Intake, MANIFEST_BYTES_MAX, SMALL_BLOB_BYTES_MAX, WAITING_COUNT_MAX, is_manifest};
 use crate::blocking::blocking;
 use crate::content::Content;
 use crate::image_index::{INDEX_BYTES_MAX, ImageIndex};
-use crate::import::copy::Incoming;
 use crate::import::scratch::Scratch;
-use crate::import::{Copied, ImportError, admit, copy_blob};
+use crate::import::{Copied, ImportError, copy_blob};
 use crate::layout::{ANNOUNCEMENT, digest_in};
 use crate::tarball::{Entry, Kind};
 use crate::target::Target;
@@ -52,9 +48,7 @@ impl Intake<'_> {
             None if name.ends_with(".tar") => {
                 let home = self.home().await?;
                 self.check_room(&home, &name, size).await?;
-                let directory = home.scratch.clone();
-                let scratch = blocking(move || Scratch::new(&directory)).await?;
-                Current::File { name, scratch, home }
+                self.begin_file(name, None, home).await?
             }
             None => Current::Skipped,
         };
@@ -69,7 +63,7 @@ impl Intake<'_> {
         self.files.contents.insert(name.clone(), (digest.clone(), size));
         if self.owners.size_of(&digest).is_some_and(|claimed| claimed != size) {
             let reason = format!("it has {size} bytes in the archive, and its manifest claims others");
-            self.contents.refused.insert(digest, reason);
+            self.contents.refuse(digest, reason)?;
             return Ok(Current::Skipped);
         }
         if self.contents.waiting.contains_key(&digest) || self.contents.stored.contains_key(&digest) {
@@ -86,25 +80,36 @@ impl Intake<'_> {
             return Ok(Current::Skipped);
         }
         if home.inventory.is_filling(&digest) {
-            self.refuse_pulled(digest);
+            self.refuse_pulled(digest)?;
             return Ok(Current::Skipped);
         }
         self.check_room(&home, &digest.to_string(), size).await?;
-        let incoming = Incoming::begin(home.store(), &digest, size).await?;
-        Ok(Current::Blob { digest, size, incoming, home })
+        self.begin_file(name, Some(digest), home).await
+    }
+
+    async fn begin_file(
+        &self,
+        name: String,
+        expected: Option<Digest>,
+        home: Arc<Target>,
+    ) -> Result<Current, ImportError> {
+        let directory = home.scratch.clone();
+        let algorithm = expected.as_ref().map_or(Algorithm::Sha256, Digest::algorithm);
+        let scratch = blocking(move || Scratch::new(&directory, algorithm)).await?;
+        Ok(Current::File { name, expected, scratch, home })
     }
 
     fn is_unknown(&self, digest: &Digest) -> bool {
         self.owners.of(digest).is_empty()
     }
 
-    fn refuse_pulled(&mut self, digest: Digest) {
+    fn refuse_pulled(&mut self, digest: Digest) -> Result<(), ImportError> {
         let reason = "a client pulls this blob at the moment; import the archive again";
-        self.contents.refused.insert(digest, reason.to_owned());
+        self.contents.refuse(digest, reason.to_owned())
     }
 
     async fn check_room(&self, home: &Target, what: &str, size: u64) -> Result<(), ImportError> {
-        if size < LARGE_BLOB_BYTES {
+        if size < LARGE_BLOB_BYTES && home.inventory.fits(size) {
             return Ok(());
         }
         let space = home.store().space().await?;
@@ -125,24 +130,14 @@ impl Intake<'_> {
         match &mut self.current {
             Current::Skipped => {}
             Current::Memory { bytes, .. } => bytes.extend_from_slice(&piece),
-            Current::Blob { incoming, digest, .. } => match incoming.write(piece).await {
-                Ok(()) => {}
-                Err(error) if error.kind() == StoreErrorKind::Closed => {
-                    let digest = digest.clone();
-                    self.refuse_pulled(digest);
-                    self.current = Current::Skipped;
-                }
-                Err(error) => return Err(error.into()),
-            },
             Current::File { .. } => {
-                let Current::File { name, mut scratch, home } =
-                    std::mem::replace(&mut self.current, Current::Skipped)
-                else {
+                let current = std::mem::replace(&mut self.current, Current::Skipped);
+                let Current::File { name, expected, mut scratch, home } = current else {
                     return Ok(());
                 };
                 let write = move || scratch.write(&piece).map(|()| scratch);
                 let scratch = blocking(write).await?;
-                self.current = Current::File { name, scratch, home };
+                self.current = Current::File { name, expected, scratch, home };
             }
         }
         Ok(())
@@ -155,27 +150,12 @@ impl Intake<'_> {
             Current::Memory { name, digest: Some(digest), bytes } => {
                 self.end_small(name, digest, bytes.into()).await
             }
-            Current::Blob { digest, size, incoming, home } => {
-                match incoming.finish().await {
-                    Ok(verified) if self.is_unknown(&digest) && !self.is_full() => {
-                        self.contents.waiting.insert(digest, Waiting::Spool(home, verified));
-                    }
-                    Ok(verified) => {
-                        let copied = admit(&home, verified).await?;
-                        self.end_blob(digest, size, copied, home);
-                    }
-                    Err(VerifyError::Store(error)) if error.kind() == StoreErrorKind::Closed => {
-                        self.refuse_pulled(digest);
-                    }
-                    Err(VerifyError::Store(error)) => return Err(error.into()),
-                    Err(error) => {
-                        self.contents.refused.insert(digest, error.to_string());
-                    }
-                }
-                Ok(())
-            }
-            Current::File { name, scratch, home } => {
+            Current::File { name, expected, scratch, home } => {
                 let (file, size, digest) = scratch.finish();
+                if let Some(expected) = expected.filter(|expected| *expected != digest) {
+                    let reason = format!("its bytes have the digest {digest}");
+                    return self.contents.refuse(expected, reason);
+                }
                 self.files.contents.insert(name, (digest.clone(), size));
                 let is_known = self.contents.waiting.contains_key(&digest)
                     || self.contents.stored.contains_key(&digest)
@@ -184,14 +164,13 @@ impl Intake<'_> {
                     self.contents.stored.entry(digest).or_insert(home);
                     return Ok(());
                 }
-                let content = Content::File(Arc::new(file), size);
+                let content = Content::Own(Arc::new(file), size);
                 if self.is_unknown(&digest) && !self.is_full() {
-                    self.contents.waiting.insert(digest, Waiting::File(content));
+                    self.contents.waiting.insert(digest, content);
                     return Ok(());
                 }
                 let copied = copy_blob(&home, &digest, &content).await?;
-                self.end_blob(digest, size, copied, home);
-                Ok(())
+                self.end_blob(digest, size, copied, home)
             }
         }
     }
@@ -200,16 +179,21 @@ impl Intake<'_> {
         self.contents.waiting.len() >= WAITING_COUNT_MAX
     }
 
-    fn end_blob(&mut self, digest: Digest, size: u64, copied: Copied, home: Arc<Target>) {
+    fn end_blob(
+        &mut self,
+        digest: Digest,
+        size: u64,
+        copied: Copied,
+        home: Arc<Target>,
+    ) -> Result<(), ImportError> {
         match copied {
             Copied::Stored => {
                 self.run.report.blobs += 1;
                 self.run.report.bytes += size;
                 self.contents.stored.insert(digest, home);
+                Ok(())
             }
-            Copied::Refused(reason) => {
-                self.contents.refused.insert(digest, reason);
-            }
+            Copied::Refused(reason) => self.contents.refuse(digest, reason),
             Copied::Pulled => self.refuse_pulled(digest),
         }
     }
@@ -244,8 +228,7 @@ impl Intake<'_> {
         self.files.contents.insert(name, (digest.clone(), bytes.len() as u64));
         if !digest.is_of_manifest(&bytes) {
             let reason = format!("its bytes have the digest {}", Digest::of(digest.algorithm(), &bytes));
-            self.contents.refused.insert(digest, reason);
-            return Ok(());
+            return self.contents.refuse(digest, reason);
         }
         if is_manifest(&bytes) {
             self.documents.add(digest.clone(), bytes)?;
@@ -266,8 +249,7 @@ impl Intake<'_> {
             return Ok(());
         }
         let copied = copy_blob(&home, &digest, &Content::Memory(bytes.clone())).await?;
-        self.end_blob(digest, bytes.len() as u64, copied, home);
-        Ok(())
+        self.end_blob(digest, bytes.len() as u64, copied, home)
     }
 }
 

@@ -7,21 +7,25 @@ use std::sync::Arc;
 use bytes::Bytes;
 use oci::{Descriptor, Digest};
 
-use super::{Intake, Waiting, refusals_of};
+use super::{Intake, Moment, refusals_of};
 use crate::content::Content;
 use crate::image_index::ImageIndex;
-use crate::import::{Copied, ImportError, Report, Tree, admit, copy_blob, docker, missing_of};
+use crate::import::{Copied, ImportError, Report, Tree, copy_blob, docker, missing_of};
 use crate::listing::{Found, Refusal};
 use crate::target::Target;
 
 impl Intake<'_> {
-    /// A manifest came. If an announced image begins with it, the images before are complete.
+    /// A manifest came. If an announced image begins with it, those before are complete, in an archive as
+    /// wharf writes it. Another program may have put the entries into another order: what is not whole yet is
+    /// stored at the end.
     pub(super) async fn begin_image(&mut self, digest: &Digest) -> Result<(), ImportError> {
         let Some(at) = self.announced.at.get(digest).copied() else { return Ok(()) };
-        while self.announced.done_count < at {
-            let image = self.announced.images[self.announced.done_count].clone();
-            self.announced.done_count += 1;
-            self.store_image(&image).await?;
+        while self.announced.tried_count < at {
+            let image = self.announced.images[self.announced.tried_count].clone();
+            self.announced.tried_count += 1;
+            if self.store_image(&image, Moment::Middle).await? {
+                self.announced.done.insert((image.to_string(), image.digest));
+            }
         }
         Ok(())
     }
@@ -52,18 +56,10 @@ impl Intake<'_> {
         if let Some(document) = self.docker.take().filter(|_| images.is_empty()) {
             images = self.saved_images(&document)?;
         }
-        let done: HashSet<(String, Digest)> = self.announced.images[..self.announced.done_count]
-            .iter()
-            .map(|image| (image.to_string(), image.digest.clone()))
-            .collect();
+        let done = std::mem::take(&mut self.announced.done);
         for image in images {
             if !done.contains(&(image.to_string(), image.digest.clone())) {
-                self.store_image(&image).await?;
-            }
-        }
-        for (_, waiting) in self.contents.waiting.drain() {
-            if let Waiting::Spool(_, verified) = waiting {
-                verified.discard().await;
+                self.store_image(&image, Moment::End).await?;
             }
         }
         Ok(self.run.report)
@@ -89,24 +85,30 @@ impl Intake<'_> {
         Ok(images)
     }
 
-    async fn store_image(&mut self, image: &Found) -> Result<(), ImportError> {
+    /// Stores an image if it is whole. In the middle of the archive, one that is not is no failure. Returns
+    /// whether it is stored.
+    async fn store_image(&mut self, image: &Found, moment: Moment) -> Result<bool, ImportError> {
+        let is_end = moment == Moment::End;
         let target = match self.run.place(image.host.as_deref()).await? {
             Ok(target) => target,
+            Err(_) if !is_end => return Ok(false),
             Err(reason) => {
                 self.run.report.refusals.push(Refusal::new(image, reason));
-                return Ok(());
+                return Ok(false);
             }
         };
         let documents = &self.documents.of;
         let bytes_of = |digest: &Digest| Ok::<Option<Bytes>, Infallible>(documents.get(digest).cloned());
         let mut tree = match Tree::read(&image.digest, bytes_of) {
-            Ok(tree) => tree,
+            Ok(tree) if is_end || !tree.lacks_manifests => tree,
+            Ok(_) => return Ok(false),
+            Err(_) if !is_end => return Ok(false),
             Err(mut refusal) => {
                 if let Some(reason) = self.contents.refused.get(&image.digest) {
                     refusal.reason.clone_from(reason);
                 }
                 self.run.report.refusals.push(Refusal::new(image, refusal));
-                return Ok(());
+                return Ok(false);
             }
         };
         let mut held = HashSet::new();
@@ -116,6 +118,9 @@ impl Intake<'_> {
             }
         }
         let missing = missing_of(&tree, &held);
+        if !is_end && !(missing.is_empty() && tree.refusals.is_empty()) {
+            return Ok(false);
+        }
         self.run.report.refusals.extend(refusals_of(&self.contents, &missing));
         self.run.report.refusals.append(&mut tree.refusals);
         if !tree.keep_whole(&missing) {
@@ -126,12 +131,12 @@ impl Intake<'_> {
                 first.unwrap_or_default()
             );
             self.run.report.refusals.push(Refusal::new(image, reason));
-            return Ok(());
+            return Ok(false);
         }
         self.run.report.incomplete += u64::from(!missing.is_empty() || tree.lacks_manifests);
         self.run.store_image(&target, image, &tree).await?;
         (self.say)(&image.to_string());
-        Ok(())
+        Ok(true)
     }
 
     /// Brings a blob into the image's store. Returns whether it is there.
@@ -149,20 +154,11 @@ impl Intake<'_> {
         }
         target.grant(&image.repository, digest).await?;
         let (size, copied) = match self.contents.waiting.remove(digest) {
-            Some(Waiting::Spool(home, verified)) if home.name == target.name => {
-                (verified.size(), admit(target, verified).await?)
-            }
-            Some(Waiting::Spool(home, verified)) => {
-                let content = Content::Held(verified.content());
-                let copied = copy_blob(target, digest, &content).await?;
-                // Another image may need it in the first store.
-                self.contents.waiting.insert(digest.clone(), Waiting::Spool(home, verified));
-                (content.size(), copied)
-            }
-            Some(Waiting::File(content)) => {
+            Some(content) => {
                 let copied = copy_blob(target, digest, &content).await?;
                 let size = content.size();
-                self.contents.waiting.insert(digest.clone(), Waiting::File(content));
+                // Another image may need it in another store.
+                self.contents.waiting.insert(digest.clone(), content);
                 (size, copied)
             }
             None => {
