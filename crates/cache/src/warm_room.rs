@@ -61,7 +61,8 @@ impl WarmRoom {
         let mut all = self.0.lock();
         let wanted = missing.saturating_add(all.pending);
         let staying = kept.bytes().saturating_add(all.landed);
-        if !inventory.fits_beside(wanted, staying, all.coming) {
+        // An image that is here needs no room, even in a store that holds too much.
+        if missing > 0 && !inventory.fits_beside(wanted, staying, all.coming) {
             return None;
         }
         all.pending = wanted;

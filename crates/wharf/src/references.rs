@@ -74,6 +74,8 @@ enum Finding {
     Image(String),
     /// No reference, for this reason.
     LeftOut(String),
+    /// A reference that cannot be read, for this reason.
+    Mistake(String),
 }
 
 /// A finding and its line; 0: the line is not known.
@@ -104,6 +106,7 @@ impl References {
             match finding {
                 Finding::Image(image) => self.add(&place, &image),
                 Finding::LeftOut(why) => self.remarks.add(format!("{place}: {why}")),
+                Finding::Mistake(why) => self.mistakes.add(format!("{place}: {why}")),
             }
         };
         if list::is_list(text) {
@@ -112,7 +115,11 @@ impl References {
             for document in document::documents(text) {
                 match document {
                     Ok(document) => findings(&document, variables).into_iter().for_each(&mut take),
-                    Err(error) => take((error.line, Finding::LeftOut(error.to_string()))),
+                    // A chart's template is no YAML before it is rendered.
+                    Err(error) if text.contains("{{") => {
+                        take((error.line, Finding::LeftOut(error.to_string())));
+                    }
+                    Err(error) => take((error.line, Finding::Mistake(error.to_string()))),
                 }
             }
         }

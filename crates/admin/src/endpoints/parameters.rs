@@ -1,5 +1,7 @@
 //! The parameters of the endpoints' queries, declared once: each endpoint refuses others.
 
+use std::collections::HashSet;
+
 use http::Uri;
 use oci::Query;
 use serde_json::{Value, json};
@@ -94,18 +96,22 @@ impl Parameter {
     }
 }
 
-/// Refuses a query with a parameter that is not among `known`, or without a value: a mistyped `dry_run` must
-/// not delete.
+/// Refuses a query with a parameter that is not among `known`, that has no value, or that comes twice: a
+/// mistyped or doubled `dry_run` must not delete.
 pub(super) fn refuse_unknown(uri: &Uri, known: &[Parameter]) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
     for (name, value) in Query::new(uri.query()).pairs() {
-        if !known.iter().any(|it| it.name == name) {
+        let Some(parameter) = known.iter().find(|it| it.name == name) else {
             let names: Vec<&str> = known.iter().map(|it| it.name).collect();
             let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             let message = format!("there is no such parameter here; the parameters are: {known}");
             return Err(Failure::parameter(name, message));
-        }
-        if value.is_none() {
+        };
+        if value.is_none_or(str::is_empty) {
             return Err(Failure::parameter(name, format!("the parameter has no value; write {name}=...")));
+        }
+        if !seen.insert(name) && !matches!(parameter.kind, Kind::Texts) {
+            return Err(Failure::parameter(name, "the parameter comes twice; give it once"));
         }
     }
     Ok(())

@@ -75,6 +75,14 @@ async fn purge_all(parts: &Parts, places: &Places, uri: &Uri) -> Result<(PurgeDo
     let choice = Choice::read(uri)?;
     let is_exact =
         !choice.has_pattern() && (unused_for.is_none() || optional::<String>(uri, "repository")?.is_some());
+    if !is_exact {
+        for name in ["repository", "tag", "digest"] {
+            if optional::<String>(uri, name)?.is_some() {
+                let wrong = "names one image, and pattern and unused_for name several; give either";
+                return Err(Failure::parameter(name, wrong));
+            }
+        }
+    }
     let selected = if is_exact { Some(Selection::read(&parts.keepers, uri)?) } else { None };
     let place = places.take().await.ok_or_else(Failure::busy)?;
     let unused_for = unused_for.unwrap_or_default();

@@ -29,6 +29,11 @@ async fn a_wrong_request_about_images_gets_an_error_in_json() {
         ("DELETE", "/api/pins?registry=nowhere", 404, "unknown_registry", "nowhere"),
         ("DELETE", "/api/images?dryrun=true", 400, "invalid_parameter", "unused_for, dry_run"),
         ("DELETE", "/api/images?dry_run", 400, "invalid_parameter", "write dry_run=..."),
+        ("DELETE", "/api/images?pattern=*&dry_run=false&dry_run=true", 400, "invalid_parameter", "twice"),
+        ("DELETE", "/api/images?pattern=*&repository=a&tag=v1", 400, "invalid_parameter", "give either"),
+        ("DELETE", "/api/images?unused_for=0&tag=v1", 400, "invalid_parameter", "give either"),
+        ("POST", "/api/prune?registry=", 400, "invalid_parameter", "write registry=..."),
+        ("PUT", "/api/offline?state=on&state=off", 400, "invalid_parameter", "twice"),
         ("DELETE", "/api/pins?dry_run=true", 400, "invalid_parameter", "no such parameter"),
         ("GET", "/metrics?registry=docker.io", 400, "invalid_parameter", "the parameters are: none"),
     ] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cache::{Bounds, KeptBlobs, Outcome, PullError, Settings, Want, WarmError, WarmProgress, Warmed};
 use inventory::Keeper;
-use oci::{Digest, Platforms, Reference};
+use oci::{Algorithm, Digest, Platforms, Reference};
 use policy::eviction::{Cap, Limits};
 use storage::MemoryStore;
 use tokio_util::sync::CancellationToken;
@@ -274,6 +274,22 @@ async fn kept_below(bytes: usize) -> (World, CancellationToken) {
     tokio::spawn(keeper.run(stop.clone()));
     tokio::time::sleep(Duration::from_secs(61)).await;
     (world, stop)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_is_here_needs_no_room() {
+    let (world, stop) = kept_below(4 * BYTES).await;
+    Image::put(&world.upstream, "1", 0);
+    warm_for(&world, "1", "linux/amd64").await.unwrap();
+    let other = noise(3 * BYTES);
+    let digest = Digest::of(Algorithm::Sha256, &other);
+    let spool = world.blobs.spool(&digest).await.unwrap();
+    spool.write(0, vec![other]).await.unwrap();
+    world.blobs.admit(spool.finish(3 * BYTES as u64).await.unwrap()).await.unwrap();
+    world.inventory.blob_stored(&digest);
+    let again = warm_for(&world, "1", "linux/amd64").await.unwrap();
+    assert!(again.was_held);
+    stop.cancel();
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,10 +30,10 @@ pub(super) fn images(services: &[(&str, &Node)], variables: Variables<'_>) -> Ve
         };
         match expand(text, variables, DEPTH_MAX) {
             Ok(image) if image.trim().is_empty() => {
-                (line, Finding::LeftOut(format!("{text:?} was left out, because it is empty")))
+                (line, Finding::Mistake(format!("{text:?} was left out, because it is empty")))
             }
             Ok(image) => (line, Finding::Image(image.trim().to_owned())),
-            Err(why) => (line, Finding::LeftOut(format!("{text:?} was left out: {why}"))),
+            Err(why) => (line, Finding::Mistake(format!("{text:?} was left out: {why}"))),
         }
     };
     services.iter().map(image).collect()

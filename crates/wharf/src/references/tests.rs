@@ -150,9 +150,10 @@ volumes:
     assert_eq!(found, ["docker.io/org/app:1", "postgres:16"]);
     let mistakes: Vec<String> = read.mistakes.lines().collect();
     assert!(mistakes[0].starts_with("file:10: \"tools:$x\""), "{mistakes:?}");
+    assert!(mistakes[1].contains("UNSET is not set"), "{mistakes:?}");
+    assert_eq!(mistakes.len(), 3, "{mistakes:?}");
     let remarks: Vec<String> = read.remarks.lines().collect();
-    assert_eq!(remarks.len(), 3, "{remarks:?}");
-    assert!(remarks[0].contains("\"built\"") && remarks[1].contains("UNSET is not set"), "{remarks:?}");
+    assert!(remarks.len() == 1 && remarks[0].contains("\"built\""), "{remarks:?}");
 }
 
 #[test]
@@ -192,9 +193,9 @@ fn documents_that_grow_by_aliases_are_read_in_bounded_time() {
     }
     let read = check(&text, &["alpine"], 0, 1);
     assert!(read.remarks.lines().next().unwrap().contains("repeat"), "{read:?}");
-    check("a: &a [*a]\nb: {containers: [{image: x}]}\n", &[], 0, 1);
-    check(&format!("k: {}", "[".repeat(5000)), &[], 0, 1);
-    check(&format!("[{}", "[".repeat(5000)), &[], 0, 1);
+    check("a: &a [*a]\nb: {containers: [{image: x}]}\n", &[], 1, 0);
+    check(&format!("k: {}", "[".repeat(5000)), &[], 1, 0);
+    check(&format!("[{}", "[".repeat(5000)), &[], 1, 0);
 }
 
 #[test]
