@@ -100,7 +100,7 @@ enum Current {
     /// A document, or a small blob.
     Memory { name: String, digest: Option<Digest>, bytes: Vec<u8> },
     /// A blob for the store of `home`. `None`: its digest is known at its end.
-    File { name: String, expected: Option<Digest>, scratch: Scratch, home: Arc<Target> },
+    File { name: String, expected: Option<Digest>, scratch: Box<Scratch>, home: Arc<Target> },
 }
 
 /// Manifests, configurations and small blobs, verified, in memory.

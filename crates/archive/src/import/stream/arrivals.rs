@@ -96,7 +96,7 @@ impl Intake<'_> {
         let directory = home.scratch.clone();
         let algorithm = expected.as_ref().map_or(Algorithm::Sha256, Digest::algorithm);
         let scratch = blocking(move || Scratch::new(&directory, algorithm)).await?;
-        Ok(Current::File { name, expected, scratch, home })
+        Ok(Current::File { name, expected, scratch: Box::new(scratch), home })
     }
 
     fn is_unknown(&self, digest: &Digest) -> bool {

@@ -118,7 +118,8 @@ impl Intake<'_> {
             }
         }
         let missing = missing_of(&tree, &held);
-        if !is_end && !(missing.is_empty() && tree.refusals.is_empty()) {
+        let is_whole = missing.is_empty() && tree.refusals.is_empty();
+        if !is_end && !is_whole {
             return Ok(false);
         }
         self.run.report.refusals.extend(refusals_of(&self.contents, &missing));
