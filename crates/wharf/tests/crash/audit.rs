@@ -42,7 +42,7 @@ impl Audit {
             let parts: Vec<_> = relative.split('/').collect();
             audit.bytes += fs::metadata(&path).expect("a file").len();
             match parts[..] {
-                ["VERSION" | "lock"] => {}
+                ["VERSION" | "lock"] | ["notes", _] => {}
                 ["blobs" | "manifests", "sha256", first_two, hex] => audit.take_stored(&path, first_two, hex),
                 ["repositories", .., "_tags", tag] if relative.contains(REPOSITORY) => {
                     let digest = record(&path)["digest"].as_str().expect("a digest").to_owned();
@@ -115,9 +115,14 @@ impl Audit {
     }
 }
 
-/// A start has emptied the directory for temporary files.
-pub(crate) fn expect_no_temporary_files(root: &Path) {
-    let left = files_beneath(&root.join("tmp"));
+/// The temporary files.
+pub(crate) fn temporary_files(root: &Path) -> Vec<PathBuf> {
+    files_beneath(&root.join("tmp"))
+}
+
+/// A start has removed the temporary files from `before` it. The new process may have made others.
+pub(crate) fn expect_removed(before: &[PathBuf]) {
+    let left: Vec<_> = before.iter().filter(|path| path.exists()).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 

@@ -76,8 +76,9 @@ async fn cut_over_and_over(name: &'static str, kind: FileSystem) {
         let mut before = Audit::of(&root);
         before.forget_partial();
 
+        let temporary = audit::temporary_files(&root);
         let program = start();
-        audit::expect_no_temporary_files(&root);
+        audit::expect_removed(&temporary);
         let mut load = Load::start(&program, &library, &mut cycle);
         load.run_for(cycle.instant(BURST_MAX)).await;
         promised.extend(load.finish().await);

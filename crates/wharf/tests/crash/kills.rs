@@ -44,11 +44,11 @@ async fn f33_killed_over_and_over_under_load() {
             // Dropping it kills it, whether it listens already or not.
             drop(start().ready_within(cycle.instant(BIRTH_MAX)));
         }
-        let before = Audit::of(&root);
+        let (before, temporary) = (Audit::of(&root), audit::temporary_files(&root));
         let begun = Instant::now();
         let program = start().ready();
         slowest_start = slowest_start.max(begun.elapsed());
-        audit::expect_no_temporary_files(&root);
+        audit::expect_removed(&temporary);
         let mut load = Load::start(&program, &library, &mut cycle);
         load.run_for(cycle.instant(LIFE_MAX)).await;
         load.expect_the_worst();

@@ -164,7 +164,7 @@ async fn every_address_in_a_file_for_clients_leads_to_a_registry() {
             let target = format!("/v2/library/app/manifests/latest{ns}");
             let answer = client::get(program.address, &authority, &target, &[]).await.unwrap();
             let text = answer.text();
-            assert!(text.contains("`offline`"), "{}: {authority}: {text}", example.display());
+            assert!(text.contains("`wharf offline` says why"), "{}: {authority}: {text}", example.display());
         }
     }
 }

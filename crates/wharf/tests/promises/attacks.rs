@@ -37,12 +37,16 @@ async fn s04_urls_in_layers_are_neither_fetched_nor_rewritten() {
     assert_eq!(sink.connections(), 0);
 }
 
-/// Everything before the value of each sample; except the reasons for closed connections, where a further one
-/// may appear at any moment.
+/// Everything before the value of each sample; except the reasons for closed connections and the end of the
+/// first scrub, which may appear at any moment.
 async fn series(program: &Program) -> BTreeSet<String> {
     let metrics = client::get(program.admin, "localhost", "/metrics", &[]).await.expect("metrics").text();
     let samples = metrics.lines().filter(|line| !line.starts_with('#'));
-    let samples = samples.filter(|line| !line.starts_with("wharf_connections_closed_total"));
+    let is_late = |line: &&str| {
+        line.starts_with("wharf_connections_closed_total")
+            || line.starts_with("wharf_scrub_end_timestamp_seconds")
+    };
+    let samples = samples.filter(|line| !is_late(line));
     samples.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
 }
 
