@@ -23,7 +23,7 @@ use crate::named_blobs::NamedBlobs;
 use crate::offline::OfflineSwitch;
 use crate::permits::{Bounds, Permits};
 use crate::pull_ranges::BlobParts;
-use crate::scrub_state::{ScrubReport, ScrubState};
+use crate::scrub_state::ScrubReport;
 use crate::served_store::ServedStore;
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -66,7 +66,7 @@ pub struct Backend {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tables: StoreTables,
     pub(crate) blobs: Arc<Blobs>,
-    manifests: Arc<Manifests>,
+    pub(crate) manifests: Arc<Manifests>,
     tags: Tags,
     listings: Listings,
 }
@@ -130,7 +130,7 @@ impl Backend {
         &self.tables.bounds
     }
 
-    /// Where the scrub of the store stands.
+    /// The state of the store's scrub.
     pub fn scrub_report(&self) -> ScrubReport {
         self.tables.scrub.report()
     }
@@ -138,27 +138,6 @@ impl Backend {
     /// Whether the store can be written.
     pub fn store_health(&self) -> &Arc<StoreHealth> {
         &self.tables.health
-    }
-
-    /// Whether the registry is offline, by its configuration or a switch.
-    pub fn is_offline(&self) -> bool {
-        self.shared.offline.state().is_offline
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
-    pub(crate) fn scrub_state(&self) -> &Arc<ScrubState> {
-        &self.tables.scrub
-    }
-
-    pub(crate) fn blobs(&self) -> &Arc<Blobs> {
-        &self.blobs
-    }
-
-    pub(crate) fn manifests(&self) -> &Arc<Manifests> {
-        &self.manifests
     }
 
     /// The registry's name, as configured.
@@ -230,7 +209,7 @@ impl Backend {
         self.tags.refresh(repository, tag).await
     }
 
-    /// When the upstream last confirmed which manifest a tag names; `None`: the tag is not known here.
+    /// The time of the upstream's last confirmation of a tag; `None`: the tag is not known here.
     pub async fn tag_checked_at(&self, repository: &Repository, tag: &Tag) -> Option<SystemTime> {
         self.tags.checked_at(repository, tag).await
     }

@@ -182,13 +182,6 @@ impl Fill {
         matches!(self.progress.borrow().phase, Phase::Verified | Phase::Failed(_))
     }
 
-    /// Waits until it has ended, with or without success.
-    pub(crate) async fn ended(&self) {
-        let is_over = |progress: &Progress| matches!(progress.phase, Phase::Verified | Phase::Failed(_));
-        // The sender lives in this fill.
-        let _ = self.watch().wait_for(is_over).await;
-    }
-
     /// Waits until it has a client or has ended. Returns whether it has not failed.
     pub(crate) async fn is_joined_or_over(&self) -> bool {
         let mut progress = self.watch();

@@ -27,13 +27,13 @@ use crate::backend::Backend;
 use crate::scrub_state::ScrubState;
 use note::Note;
 
-/// So often a scrub that waits for the inventory looks at it.
+/// The time between two looks of a scrub that waits for the inventory.
 const INVENTORY_WAIT: Duration = Duration::from_secs(1);
 
 /// Two looks at the clock of the wall, which can be set, are at most so far apart.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);
 
-/// When stores are scrubbed.
+/// The schedule and the pace of scrubs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScrubSettings {
     /// The time from the end of a round to the begin of the next one; `None`: never.
@@ -99,7 +99,7 @@ pub struct Scrubber {
     wall_clock: fn() -> SystemTime,
 }
 
-/// Why a round does not go on.
+/// The reasons for a pause of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pause {
     /// The registry's end.
@@ -113,15 +113,15 @@ enum Pause {
 impl Scrubber {
     /// The scrubber of the store that `backend` serves.
     pub fn new(backend: &Arc<Backend>, store: Arc<dyn Store>, pace: ScrubPace) -> Arc<Self> {
-        let shared = backend.shared();
-        backend.scrub_state().tell(&shared.metrics);
+        let (shared, state) = (&backend.shared, &backend.tables.scrub);
+        state.tell(&shared.metrics);
         Arc::new(Self {
             registry: Arc::clone(&shared.name),
             store,
             inventory: Arc::clone(&shared.inventory),
             metrics: Arc::clone(&shared.metrics),
             pace,
-            state: Arc::clone(backend.scrub_state()),
+            state: Arc::clone(state),
             backend: RwLock::new(Arc::downgrade(backend)),
             wall_clock: shared.settings.wall_clock,
         })

@@ -10,12 +10,12 @@ use telemetry::RegistryMetrics;
 #[derive(Debug, Default)]
 pub(crate) struct ScrubState(Mutex<ScrubReport>);
 
-/// Where the scrub of a store stands.
+/// The state of a store's scrub.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScrubReport {
-    /// When the current round began; `None`: none is under way.
+    /// The begin of the current round; `None`: none is under way.
     pub began_at: Option<SystemTime>,
-    /// When the last whole round ended.
+    /// The end of the last whole round.
     pub ended_at: Option<SystemTime>,
     /// Bytes that this round has hashed, or the last one if none is under way.
     pub bytes: u64,

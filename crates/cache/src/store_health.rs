@@ -21,7 +21,7 @@ const CHECK_AGAIN: Duration = Duration::from_secs(5);
 /// A write that takes longer counts as failed. A disk that syncs much may take seconds.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Why a store cannot be written.
+/// The reasons why a store cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteTrouble {
     /// No space, no inodes or no quota left.
@@ -73,7 +73,7 @@ impl fmt::Display for WriteTrouble {
 pub struct StoreHealth(Mutex<Option<WriteTrouble>>);
 
 impl StoreHealth {
-    /// Why the store cannot be written, as of the last trial; `None`: it can, or was not tried yet.
+    /// The reason why the store cannot be written, as of the last trial; `None`: it can, or was not tried.
     pub fn trouble(&self) -> Option<WriteTrouble> {
         *self.0.lock()
     }

@@ -37,7 +37,7 @@ pub(crate) struct StoreTables {
     pub(crate) warm_turns: Arc<Semaphore>,
     /// The limits on bytes per second, with what was taken of them.
     pub(crate) bandwidths: Arc<Bandwidths>,
-    /// Where the scrub of the store stands.
+    /// The state of the store's scrub.
     pub(crate) scrub: Arc<ScrubState>,
     /// Whether the store can be written.
     pub(crate) health: Arc<StoreHealth>,

@@ -136,7 +136,7 @@ impl Tags {
         if is_gone { Ok(Some(Refreshed::Gone { was: record.digest, is_kept: false })) } else { Err(error) }
     }
 
-    /// When the upstream last confirmed which manifest the tag names; `None`: the tag is not known here.
+    /// The time of the upstream's last confirmation of the tag; `None`: the tag is not known here.
     pub(crate) async fn checked_at(&self, repository: &Repository, tag: &Tag) -> Option<SystemTime> {
         self.words.record(repository, tag).await.map(|record| record.checked_at)
     }

@@ -51,7 +51,7 @@ pub struct Warmed {
     pub unmatched: Vec<Platform>,
 }
 
-/// Why an image is not in the store as a whole.
+/// The reasons why an image is not in the store as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WarmError {
     /// A part of it could not be pulled.

@@ -26,7 +26,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 /// The longest pause that warming waits for. A registry's quota for some hours is an error.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Why a blob is not in the store after it was fetched.
+/// The reasons why a blob is not in the store after a fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unwarmed {
     Pull(PullError),

@@ -9,7 +9,6 @@ use std::time::SystemTime;
 
 use futures_util::{Stream, StreamExt, stream};
 use oci::{Digest, MediaType, Repository};
-use storage::OpenBlob;
 
 use crate::clock::to_system_time;
 use crate::failure::Failure;
@@ -22,7 +21,7 @@ use crate::tally::{Pieces, Tallied, Tally};
 const MANIFEST_COUNT_MAX: usize = 4096;
 
 /// The longest configuration that is read for its platform, in bytes.
-const CONFIG_BYTES_MAX: u64 = 1 << 20;
+const CONFIG_BYTES_MAX: usize = 1 << 20;
 
 /// Images that are looked at at a time.
 const LOOK_COUNT: usize = 8;
@@ -273,12 +272,11 @@ impl Inventory {
         };
         let config = outline.blobs.iter().find(is_config);
         let is_short =
-            |blob: &&Described| held.get(&blob.digest).is_some_and(|size| *size <= CONFIG_BYTES_MAX);
+            |blob: &&Described| held.get(&blob.digest).is_some_and(|size| *size <= CONFIG_BYTES_MAX as u64);
         let Some(config) = config.filter(is_short) else { return Ok(None) };
         let Some(blob) = self.store().open(&config.digest).await? else { return Ok(None) };
-        let bytes = read_blob(&blob)
-            .await
-            .map_err(|source| Failure::Read { digest: config.digest.clone(), source })?;
+        let bytes = blob.read(0, CONFIG_BYTES_MAX).await;
+        let bytes = bytes.map_err(|source| Failure::Read { digest: config.digest.clone(), source })?;
         Ok(platform_of_config(&bytes))
     }
 }
@@ -319,17 +317,4 @@ fn pieces(number: u32, nodes: &[Node], held: &HashMap<&Digest, u64>) -> Pieces {
         manifests: nodes.iter().filter_map(tallied).collect(),
         blobs: held.iter().map(|(digest, size)| (key_of(digest), *size)).collect(),
     }
-}
-
-async fn read_blob(blob: &OpenBlob) -> std::io::Result<Vec<u8>> {
-    let size = usize::try_from(blob.size()).unwrap_or(usize::MAX);
-    let mut bytes = Vec::with_capacity(size);
-    while bytes.len() < size {
-        let piece = blob.read(bytes.len() as u64, size - bytes.len()).await?;
-        if piece.is_empty() {
-            break;
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes)
 }

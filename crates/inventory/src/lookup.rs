@@ -138,16 +138,8 @@ pub(crate) async fn read_whole(
         HeldManifest::Whole(manifest) => return Ok(Some(manifest)),
         HeldManifest::File { file, media_type } => (file, media_type),
     };
-    let size = usize::try_from(file.size()).unwrap_or(usize::MAX).min(oci::MANIFEST_BYTES_MAX + 1);
-    let mut bytes = Vec::with_capacity(size);
-    while bytes.len() < size {
-        let read = file.read(bytes.len() as u64, size - bytes.len()).await;
-        let piece = read.map_err(|source| Failure::Read { digest: digest.clone(), source })?;
-        if piece.is_empty() {
-            break;
-        }
-        bytes.extend_from_slice(&piece);
-    }
+    let read = file.read(0, oci::MANIFEST_BYTES_MAX + 1).await;
+    let bytes = read.map_err(|source| Failure::Read { digest: digest.clone(), source })?;
     let is_right = digest.is_of_manifest(&bytes);
-    Ok(is_right.then(|| StoredManifest { media_type, bytes: bytes.into() }))
+    Ok(is_right.then(|| StoredManifest { media_type, bytes }))
 }

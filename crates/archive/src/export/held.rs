@@ -82,7 +82,9 @@ pub(super) async fn tree(image: &Chosen) -> Result<Tree, String> {
         let bytes = match found.map_err(|error| error.to_string())? {
             None => continue,
             Some(HeldManifest::Whole(manifest)) => manifest.bytes,
-            Some(HeldManifest::File { file, .. }) => read(&file).await.map_err(|error| error.to_string())?,
+            Some(HeldManifest::File { file, .. }) => {
+                file.read(0, MANIFEST_BYTES_MAX + 1).await.map_err(|error| error.to_string())?
+            }
         };
         if let Ok(manifest) = Manifest::parse(&bytes, None) {
             ahead.extend(manifest.manifests.into_iter().map(|child| child.digest));
@@ -94,18 +96,6 @@ pub(super) async fn tree(image: &Chosen) -> Result<Tree, String> {
     }
     let bytes_of = |digest: &Digest| Ok::<_, Infallible>(documents.get(digest).cloned());
     Tree::read(&image.digest, bytes_of).map_err(|refusal| refusal.reason)
-}
-
-async fn read(file: &OpenBlob) -> std::io::Result<Bytes> {
-    let mut bytes = Vec::new();
-    while bytes.len() <= MANIFEST_BYTES_MAX {
-        let piece = file.read(bytes.len() as u64, MANIFEST_BYTES_MAX + 1 - bytes.len()).await?;
-        if piece.is_empty() {
-            break;
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes.into())
 }
 
 #[derive(Deserialize)]

@@ -23,6 +23,7 @@ impl Fill {
             }
             match phase {
                 Phase::Failed(error) => return Err(error),
+                // Before that the fill is still in the table, and the caller would get it again and again.
                 Phase::Verified if is_left => return Ok(()),
                 // The sender lives in this fill, which is borrowed here.
                 _ => progress.changed().await.map_err(|_| aborted())?,

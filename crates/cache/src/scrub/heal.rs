@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use oci::{Digest, Repository};
 use storage::Part;
@@ -13,13 +12,9 @@ use tracing::{info, warn};
 use super::Scrubber;
 use super::note::Note;
 use crate::backend::Backend;
-use crate::fill::Fill;
 
 /// Damaged digests of one round that are fetched again. Clients fetch the others.
 const DAMAGED_COUNT_MAX: usize = 4096;
-
-/// The pause between two looks whether a fetched blob is stored.
-const STORE_WAIT: Duration = Duration::from_millis(20);
 
 /// The damaged content of a round.
 #[derive(Debug, Default)]
@@ -41,9 +36,8 @@ impl Scrubber {
     /// Fetches what was found damaged since the last call, one after the other, each once.
     pub(super) async fn heal(&self, note: &mut Note, damaged: &mut Damaged, cancel: &CancellationToken) {
         let waiting = std::mem::take(&mut damaged.waiting);
-        let Some(backend) = self.backend.read().upgrade().filter(|backend| !backend.is_offline()) else {
-            return;
-        };
+        let is_online = |backend: &Arc<Backend>| !backend.offline().state().is_offline;
+        let Some(backend) = self.backend.read().upgrade().filter(is_online) else { return };
         // Manifests first: a manifest that is back tells which blobs are needed.
         for (_, digest) in waiting.iter().filter(|(part, _)| *part == Part::Manifests) {
             let Some(repository) = self.inventory.repository_with(digest) else { continue };
@@ -90,24 +84,12 @@ impl Scrubber {
 impl Backend {
     /// Fetches a manifest that is not stored. Returns whether it is now.
     async fn heal_manifest(&self, repository: &Repository, digest: &Digest) -> bool {
-        let fetched = self.manifests().fetch(repository, digest, None).await;
-        fetched.is_ok() && self.manifests().stored().find(repository, digest).await.is_some()
+        let fetched = self.manifests.fetch(repository, digest, None).await;
+        fetched.is_ok() && self.manifests.stored().find(repository, digest).await.is_some()
     }
 
-    /// Fetches a blob that is not stored, as a fill without a client, which gives way to clients. Returns
-    /// whether it is stored now.
+    /// Fetches a blob that is not stored. Returns whether it is stored now.
     async fn heal_blob(&self, repository: &Repository, digest: &Digest) -> bool {
-        let blobs = self.blobs();
-        let transfer = blobs.transfer(repository, digest);
-        let joined = blobs.fills.join_or_start(digest, repository, |writer| transfer.spawn(writer, None));
-        let fill = Arc::clone(&joined.fill);
-        drop(joined);
-        fill.ended().await;
-        // The fill leaves the table once its bytes are stored.
-        let is_same = |other: Arc<Fill>| Arc::ptr_eq(&other, &fill);
-        while blobs.fills.get(digest).is_some_and(is_same) {
-            tokio::time::sleep(STORE_WAIT).await;
-        }
-        blobs.stored.open(digest).await.is_some()
+        self.blobs.warm(repository, digest, |_| {}).await.is_ok()
     }
 }

@@ -17,10 +17,10 @@ pub(super) const NAME: &str = "scrub";
 const HEAD: &str = "wharf-scrub 1";
 const END: &str = "complete";
 
-/// Where the scrub of a store stands.
+/// The state of a store's scrub.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Note {
-    /// When the last whole round ended, to the second.
+    /// The end of the last whole round, to the second.
     pub(super) ended_at: Option<SystemTime>,
     /// The round that has begun.
     pub(super) round: Option<Round>,

@@ -38,7 +38,7 @@ const UNREADABLE_COUNT_MAX: u32 = 8;
 /// A file that is replaced again and again while it is hashed is left to the next round.
 const LOOK_COUNT_MAX: usize = 3;
 
-/// What a look at a file found.
+/// The result of a look at a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     Right,

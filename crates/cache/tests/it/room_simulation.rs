@@ -59,7 +59,7 @@ fn no_seed_evicts_a_layer_in_need_or_breaks_a_pull() {
     assert!(all.into_iter().all(|count| count > 0), "{told:?}");
 }
 
-/// What happened in a run.
+/// The events of a run.
 #[derive(Clone, Copy, Debug, Default)]
 struct Told {
     pulled_count: u64,
@@ -80,14 +80,14 @@ impl Told {
 /// An image of the upstream, or one platform of an index.
 struct Image {
     name: Name,
-    /// What a client asks for first: a tag, or the tag of an index and the digest of this image.
+    /// The client's first request: a tag, or the tag of an index and the digest of this image.
     references: Vec<String>,
     /// The index.
     parent: Option<Digest>,
     blobs: Vec<(Digest, Bytes)>,
 }
 
-/// What a visit did.
+/// The result of a visit.
 enum Visited {
     Nothing,
     /// The image came whole, all of it into the store, and quickly.
@@ -374,7 +374,7 @@ impl Life {
         self.held = now;
     }
 
-    /// What is listed is what is there.
+    /// The list names exactly the images that are there.
     fn check_list(&self, now: &Held) {
         let mut roots: BTreeSet<_> = now.images.keys().cloned().collect();
         for ((repository, _), children) in &now.children {

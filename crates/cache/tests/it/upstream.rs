@@ -85,7 +85,7 @@ struct State {
     no_head: bool,
     no_get: Option<ErrorKind>,
     no_head_size: bool,
-    /// How often the connections were closed.
+    /// The number of times that the connections were closed.
     disconnect_count: usize,
     wrong_manifest_count: usize,
     asked: Vec<String>,
@@ -202,7 +202,7 @@ impl MemoryUpstream {
         self.state.lock().unwrap().asked.iter().filter(|asked| asked.starts_with(what)).count()
     }
 
-    /// How often the connections were closed.
+    /// The number of times that the connections were closed.
     pub(crate) fn disconnect_count(&self) -> usize {
         self.state.lock().unwrap().disconnect_count
     }
