@@ -13,13 +13,12 @@ use http::{Method, Request, Response, StatusCode};
 use server::{BindError, BoundSocket, Incoming, Server, SideContent, SideService};
 use tower_service::Service;
 
-use crate::archive_stream::ArchiveStream;
 use crate::endpoints;
 use crate::guard::{self, Guard};
-use crate::lines::Lines;
 use crate::parts::Parts;
 use crate::places::Place;
 use crate::settings::Settings;
+use crate::streamed::Streamed;
 use crate::text::text;
 
 /// Connections of the admin listener open at once: enough for scrapers, probes and a few people.
@@ -73,15 +72,10 @@ impl SideService for Admin {
             None => {
                 let request = Request::from_parts(head, Body::new(body));
                 let Ok(mut answer) = self.router.clone().call(request).await;
-                if let Some(lines) = answer.extensions_mut().remove::<Lines>().and_then(Lines::take) {
+                if let Some(content) = answer.extensions_mut().remove::<Streamed>().and_then(Streamed::take) {
                     // The router gave the length of the empty content.
                     answer.headers_mut().remove(header::CONTENT_LENGTH);
-                    return finish_head(answer.map(|_| SideContent::Streamed(lines)));
-                }
-                let archive = answer.extensions_mut().remove::<ArchiveStream>();
-                if let Some(pieces) = archive.and_then(ArchiveStream::take) {
-                    answer.headers_mut().remove(header::CONTENT_LENGTH);
-                    return finish_head(answer.map(|_| SideContent::Breakable(pieces)));
+                    return finish_head(answer.map(|_| content));
                 }
                 collect(answer).await
             }

@@ -5,15 +5,14 @@
 //! which calls a function in `endpoints`. The functions get their state from [`Parts`].
 
 mod admin;
-mod archive_stream;
 mod endpoints;
 mod guard;
 mod image_work;
-mod lines;
 mod parts;
 mod places;
 mod reload;
 mod settings;
+mod streamed;
 mod text;
 mod token;
 

@@ -37,7 +37,7 @@ impl Content {
         }
     }
 
-    /// Whether it is the blob of this digest. What was verified before is not read again.
+    /// Whether it is the blob of this digest. A verified content is not read again.
     ///
     /// # Errors
     /// I/O errors.

@@ -46,7 +46,7 @@ pub struct ExportReport {
     pub refusals: Vec<Refusal>,
 }
 
-/// How far an export has come.
+/// The progress of an export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes written.

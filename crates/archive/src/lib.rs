@@ -1,7 +1,7 @@
 //! Images on their way between stores: imports from other registries' directories and from archives, and
 //! exports as OCI image layouts.
 //!
-//! What an import reads is foreign. Paths never lead out of it, symbolic links in it are not followed, each
+//! An import reads foreign content. Paths never lead out of it, symbolic links in it are not followed, each
 //! document has a size bound, and a store takes nothing before its digest was verified.
 
 mod blocking;

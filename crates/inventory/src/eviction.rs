@@ -63,7 +63,7 @@ pub(crate) enum Why {
     Used,
 }
 
-/// What became of an image.
+/// The outcome for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Removal {
     Removed(Freed),
@@ -79,7 +79,7 @@ enum Looked {
     Goes(Image),
 }
 
-/// What became of an image's records.
+/// The outcome for an image's records.
 enum Records {
     Removed,
     Gone,
@@ -295,7 +295,7 @@ impl Evictor<'_> {
         Ok(Looked::Stays(Why::Used, now))
     }
 
-    /// Why an image stays, and its place in line; `None`: it goes.
+    /// The reason why an image stays, and its place in line; `None`: it goes.
     fn place_of_staying(&self, image: &Image, place: Seconds, now: Seconds) -> Option<(Why, Seconds)> {
         let (serving, holds) = (self.inventory.serving(), &self.inventory.model.holds);
         let candidate = Candidate {

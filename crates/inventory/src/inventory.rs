@@ -328,7 +328,7 @@ impl Inventory {
         self.model.images.read().held_count()
     }
 
-    /// How many images the store holds. Looks at each manifest, a page at a time.
+    /// The number of images in the store. Looks at each manifest, a page at a time.
     pub fn image_count(&self) -> usize {
         let (mut count, mut from) = (0, Some(ImageCursor::default()));
         while let Some(at) = from {

@@ -139,7 +139,7 @@ impl Model {
         self.images.read().number_of(repository)
     }
 
-    /// How many held indexes of the repository name the manifest with this key.
+    /// The number of held indexes of the repository that name the manifest with this key.
     pub(crate) fn child_count(&self, number: Number, key: u64) -> u32 {
         self.children.get(child_key_of(number, key)).count
     }

@@ -1,4 +1,4 @@
-//! What a manifest says about the contents that it names, for people who look at an image.
+//! The descriptions of a manifest's contents, for people who look at an image.
 //!
 //! All of it is foreign text. A description that cannot be read is left out: it makes no content unknown.
 
@@ -13,7 +13,7 @@ use crate::contents::Contents;
 /// The longest text that is shown of a description, in characters.
 const SHOWN_COUNT_MAX: usize = 255;
 
-/// What a manifest names, and how it describes it.
+/// The contents that a manifest names, with their descriptions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outline {
     /// The manifests of an index, each once.

@@ -13,7 +13,7 @@ use crate::purge::PurgeError;
 /// A partial file that was written within this time stays: the next pull of its blob resumes it.
 pub const PRUNE_PARTIAL_AFTER: Duration = Duration::from_secs(3600);
 
-/// What a prune removed, or would remove.
+/// The objects that a prune removed, or would remove.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Blobs that no manifest names.
@@ -22,7 +22,7 @@ pub struct Pruned {
     pub partial: Held,
     /// Damaged files that were set aside.
     pub quarantine: Held,
-    /// How many of them could not be removed. The log has the reasons.
+    /// The number of those that could not be removed. The log has the reasons.
     pub failure_count: usize,
 }
 

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::lookup::read_whole;
 use crate::outline::Outline;
 
-/// How deep indexes may name further indexes.
+/// The greatest depth of indexes that name indexes.
 const DEPTH_MAX: usize = 4;
 
 /// The most manifests and the most blobs of one image that a survey looks at.

@@ -36,7 +36,7 @@ pub(crate) struct Pieces {
     pub(crate) blobs: Vec<(u64, u64)>,
 }
 
-/// What goes with the images.
+/// The objects that go with the images.
 #[derive(Debug, Default)]
 pub(crate) struct Going {
     pub(crate) manifests: HashSet<Key>,
@@ -56,7 +56,7 @@ impl Tally {
         self.going(inventory).bytes
     }
 
-    /// What nothing needs when the images are gone, by the rule by which an image is removed.
+    /// The objects that nothing needs once the images are gone, by the rule for removing an image.
     pub(crate) fn going(&self, inventory: &Inventory) -> Going {
         let model = &inventory.model;
         let mut going = Going::default();

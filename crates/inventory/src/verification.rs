@@ -23,14 +23,14 @@ pub struct Shelf<'a> {
     pub needs_grants: bool,
 }
 
-/// What a pull of an image would find in the store.
+/// The parts of an image that a pull would find in the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verification {
     /// The digest of its manifest; `None`: the tag has no record.
     pub digest: Option<Digest>,
     /// The parts of the image.
     pub survey: Survey,
-    /// What is missing; none: the image is complete.
+    /// The missing parts; none: the image is complete.
     pub missing: Vec<Missing>,
 }
 

@@ -53,7 +53,7 @@ impl TagRule {
     };
 }
 
-/// How long a check of certain tags stays valid.
+/// The time for which a check of certain tags stays valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagTtl {
     /// The tags.

@@ -174,7 +174,7 @@ impl RegistryMetrics {
         }
     }
 
-    /// What was removed so far for this reason: images and bytes.
+    /// The images and bytes that were removed so far for this reason.
     pub fn evictions(&self, reason: Evicted) -> (u64, u64) {
         let is_it = |labels: &ByEvicted| labels.reason == reason;
         (self.evicted_images.sum(is_it), self.evicted_bytes.sum(is_it))

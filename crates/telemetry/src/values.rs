@@ -94,7 +94,7 @@ label! {
     }
 }
 
-/// Where the content of an answer comes from.
+/// The source of an answer's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The store had it before the request.

@@ -1,6 +1,6 @@
 //! The admin listener of a running wharf, and requests to it.
 
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::time::Duration;
 
 use secret::Secret;
@@ -19,6 +19,12 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// The longest wait for the next bytes of a long exchange.
 const STREAM_WAIT_MAX: Duration = Duration::from_secs(600);
 
+/// The longest line of an answer that is read, in bytes.
+const LINE_BYTES_MAX: u64 = 1 << 20;
+
+/// The part of an error's answer that is read, in bytes.
+const REASON_BYTES_MAX: u64 = 64 * 1024;
+
 /// The address of an admin listener, and the header with its token.
 #[derive(Debug)]
 pub(crate) struct AdminListener {
@@ -26,7 +32,7 @@ pub(crate) struct AdminListener {
     port: u16,
     authorization: String,
     /// The stores behind it, if no wharf runs.
-    _directory: Option<Directory>,
+    directory: Option<Directory>,
 }
 
 impl AdminListener {
@@ -48,7 +54,7 @@ impl AdminListener {
             (None, None) => return Err(format!("the configuration has no admin listener; {advice}")),
         };
         let token = admin.and_then(|admin| admin.token.as_ref());
-        Ok(Self { host, port, authorization: authorization(token), _directory: None })
+        Ok(Self { host, port, authorization: authorization(token), directory: None })
     }
 
     /// The same, or the stores themselves if neither `url` nor the configuration leads to a running wharf.
@@ -56,6 +62,22 @@ impl AdminListener {
     /// # Errors
     /// A line for the operator.
     pub(crate) fn find_or_open(config: &Config, url: Option<&Url>) -> Result<Self, String> {
+        Self::find_or(config, url, Directory::open)
+    }
+
+    /// Like [`find_or_open`](Self::find_or_open), for a command that also makes stores.
+    ///
+    /// # Errors
+    /// A line for the operator.
+    pub(crate) fn find_or_make(config: &Config, url: Option<&Url>) -> Result<Self, String> {
+        Self::find_or(config, url, Directory::make)
+    }
+
+    fn find_or(
+        config: &Config,
+        url: Option<&Url>,
+        open: impl FnOnce(&Config, &str) -> Result<Directory, String>,
+    ) -> Result<Self, String> {
         if url.is_some() {
             return Self::find(config, url, "");
         }
@@ -71,10 +93,15 @@ impl AdminListener {
                 }
             }
         };
-        let directory = Directory::open(config, &why)?;
+        let directory = open(config, &why)?;
         let (host, port) = (directory.address().ip().to_string(), directory.address().port());
         let authorization = authorization(Some(directory.token()));
-        Ok(Self { host, port, authorization, _directory: Some(directory) })
+        Ok(Self { host, port, authorization, directory: Some(directory) })
+    }
+
+    /// The stores behind it, if no wharf runs.
+    pub(crate) fn directory(&self) -> Option<&Directory> {
+        self.directory.as_ref()
     }
 
     /// The address, as a URL has it.
@@ -94,10 +121,7 @@ impl AdminListener {
             self.authorization
         );
         let socket = Socket::connect(&self.host, self.port, WAIT_MAX);
-        socket.and_then(|it| exchange::whole(it, &request)).map_err(|error| {
-            let why = error_chain(&error);
-            format!("no answer from the admin listener at {shown}: {why}; check that wharf runs there")
-        })
+        socket.and_then(|it| exchange::whole(it, &request)).map_err(|error| self.no_answer(&error))
     }
 
     /// Sends a request with content, whose answer is read as it comes. `content` gets the connection after
@@ -125,10 +149,7 @@ impl AdminListener {
                 Err(error) => Err(sent.err().unwrap_or(error)),
             }
         };
-        exchange().map_err(|error| {
-            let why = error_chain(&error);
-            format!("no answer from the admin listener at {shown}: {why}; check that wharf runs there")
-        })
+        exchange().map_err(|error| self.no_answer(&error))
     }
 
     /// Sends a request that is answered in JSON. Returns the answer's text and the document in it.
@@ -137,15 +158,15 @@ impl AdminListener {
     /// A line for the operator.
     pub(crate) fn request(&self, method: &str, target: &str) -> Result<(String, Value), String> {
         let answer = self.send(method, target)?;
-        let document: Result<Value, _> = serde_json::from_str(&answer.body);
-        match (answer.line.split(' ').nth(1), document) {
-            (Some("200"), Ok(document)) => Ok((answer.body, document)),
-            _ => Err(self.refusal(&answer)),
+        let status = answer.line.split(' ').nth(1).unwrap_or_default();
+        match (status, serde_json::from_str(&answer.body)) {
+            ("200", Ok(document)) => Ok((answer.body, document)),
+            _ => Err(self.refusal(status, &answer.body)),
         }
     }
 
     /// Sends a request with content that is answered with a JSON document on each line. Passes each to `each`
-    /// as it comes.
+    /// as it comes. An answer that breaks off is no failure here: its last document is missing.
     ///
     /// # Errors
     /// A line for the operator.
@@ -155,41 +176,54 @@ impl AdminListener {
         content: &str,
         mut each: impl FnMut(&Value),
     ) -> Result<(), String> {
-        let (shown, length) = (self.shown(), content.len());
-        let request = format!(
-            "POST {target} HTTP/1.0\r\nHost: {shown}\r\n{}Content-Type: application/json\r\n\
-             Content-Length: {length}\r\n\r\n{content}",
-            self.authorization
-        );
-        let socket = Socket::connect(&self.host, self.port, WAIT_MAX);
-        let each = |line: &str| {
-            if let Ok(document) = serde_json::from_str(line) {
-                each(&document);
+        let framing = format!("Content-Type: application/json\r\nContent-Length: {}", content.len());
+        let send = |socket: &mut Socket| socket.write_all(content.as_bytes());
+        let answer = self.stream("POST", target, &framing, send)?;
+        if answer.status != 200 {
+            return Err(self.reason_of(answer));
+        }
+        let mut content = BufReader::new(answer.content);
+        loop {
+            let mut line = Vec::new();
+            let read = content.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
+            match read {
+                Ok(_) if line.last() == Some(&b'\n') => {
+                    if let Ok(document) = serde_json::from_slice(&line) {
+                        each(&document);
+                    }
+                }
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) => return Err(self.no_answer(&error)),
             }
-        };
-        let answer =
-            socket.and_then(|it| exchange::lines(it, &request, WAIT_MAX, each)).map_err(|error| {
-                let why = error_chain(&error);
-                format!("no answer from the admin listener at {shown}: {why}; check that wharf runs there")
-            })?;
-        if answer.line.split(' ').nth(1) == Some("200") { Ok(()) } else { Err(self.refusal(&answer)) }
+        }
     }
 
     /// A line for the operator about an answer that is not the wanted one.
-    fn refusal(&self, answer: &Answer) -> String {
-        let document: Result<Value, _> = serde_json::from_str(&answer.body);
-        match (answer.line.split(' ').nth(1), document) {
-            (_, Ok(document)) if document["error"]["message"].is_string() => {
-                document["error"]["message"].as_str().unwrap_or_default().to_owned()
-            }
-            (Some("401" | "403"), _) => {
-                let why = answer.body.trim_end();
+    pub(crate) fn reason_of(&self, answer: StreamedAnswer) -> String {
+        let mut text = String::new();
+        let _ = answer.content.take(REASON_BYTES_MAX).read_to_string(&mut text);
+        self.refusal(&answer.status.to_string(), &text)
+    }
+
+    fn refusal(&self, status: &str, content: &str) -> String {
+        let document: Value = serde_json::from_str(content).unwrap_or_default();
+        match (status, document["error"]["message"].as_str()) {
+            (_, Some(message)) => message.to_owned(),
+            ("401" | "403", None) => {
+                let why = content.trim_end();
                 format!("the running wharf refused the request ({why}); check token_file of [admin]")
             }
             _ => {
-                format!("{} answered {:?}; name wharf's admin listener with --url", self.shown(), answer.line)
+                let shown = self.shown();
+                format!("{shown} answered with the status {status:?}; name wharf's admin listener with --url")
             }
         }
+    }
+
+    fn no_answer(&self, error: &io::Error) -> String {
+        let (shown, why) = (self.shown(), error_chain(error));
+        format!("no answer from the admin listener at {shown}: {why}; check that wharf runs there")
     }
 }
 

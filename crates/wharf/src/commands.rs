@@ -17,21 +17,17 @@ mod refresh;
 mod selector;
 mod show;
 mod stats;
-mod stores_at_rest;
 mod table;
 mod unknown;
 
 use std::fmt::Write as _;
-use std::io::Read as _;
 
-use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
 use self::table::text_of;
 use crate::admin_listener::AdminListener;
 use crate::config::Config;
-use crate::streamed::StreamedAnswer;
 
 pub(crate) use self::export::{ExportArguments, export};
 pub(crate) use self::failure::Failure;
@@ -47,12 +43,6 @@ pub(crate) use self::refresh::refresh;
 pub(crate) use self::selector::Selector;
 pub(crate) use self::show::show;
 pub(crate) use self::stats::stats;
-
-/// The bound on a reason, in bytes.
-const REASON_BYTES_MAX: u64 = 64 * 1024;
-
-/// What to do if a running wharf cannot be reached.
-const NO_LISTENER: &str = "a running wharf uses the stores; set listen of [admin], or stop it";
 
 /// The change that a command makes to images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,15 +109,4 @@ fn change_one(
 
 fn query(pairs: &[(&str, &str)]) -> String {
     Serializer::new(String::new()).extend_pairs(pairs).finish()
-}
-
-/// The reason in an answer that is not the wanted one.
-fn reason_of(answer: StreamedAnswer) -> String {
-    let mut text = String::new();
-    let _ = answer.content.take(REASON_BYTES_MAX).read_to_string(&mut text);
-    let document: Value = serde_json::from_str(&text).unwrap_or_default();
-    match document["error"]["message"].as_str() {
-        Some(message) => message.to_owned(),
-        None => format!("the running wharf answered {}: {}", answer.status, text.trim_end()),
-    }
 }

@@ -81,7 +81,7 @@ pub(crate) struct Config {
     pub(crate) body_bytes_max: u64,
     /// The room of all stores together.
     pub(crate) room: CommonLimits,
-    /// When the stores are scrubbed.
+    /// The schedule and the pace of scrubs.
     pub(crate) scrub: ScrubSettings,
     /// The domain whose subdomains are virtual hosts.
     pub(crate) domain: Option<String>,

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
+use archive::ServedTargets;
 use rustix::process::geteuid;
 use rustix::rand::{GetRandomFlags, getrandom};
 use secret::Secret;
@@ -30,7 +32,21 @@ impl Directory {
     /// # Errors
     /// A line for the operator, such as that a running wharf uses them.
     pub(crate) fn open(config: &Config, why: &str) -> Result<Self, String> {
-        refuse_roots(config).map_err(|reason| format!("{why}; {reason}"))?;
+        let mut roots = config.registries.iter().map(|registry| registry.root.as_path());
+        if !roots.clone().any(Path::exists) {
+            let shown = roots.next().unwrap_or(Path::new("?")).display();
+            return Err(format!("{why}; and there is no store on disk, such as {shown}"));
+        }
+        Self::make(config, why)
+    }
+
+    /// Like [`open`](Self::open), and makes the stores that do not exist.
+    ///
+    /// # Errors
+    /// A line for the operator.
+    pub(crate) fn make(config: &Config, why: &str) -> Result<Self, String> {
+        let roots = config.registries.iter().map(|registry| registry.root.as_path());
+        roots.into_iter().try_for_each(refuse_foreign_root).map_err(|reason| format!("{why}; {reason}"))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
         let token = token().map_err(|error| format!("cannot make a token: {error}"))?;
@@ -45,6 +61,15 @@ impl Directory {
         // The output of the command matters, not this.
         let _ = writeln!(io::stderr(), "({why}; the answer comes from the stores on disk)");
         Ok(Self { runtime, stores, address, token })
+    }
+
+    /// Runs work on the stores to its end.
+    pub(crate) fn run<T>(&self, work: impl FnOnce(Arc<ServedTargets>) -> T) -> T::Output
+    where
+        T: Future,
+    {
+        let stores = self.stores.as_ref().expect("they are open");
+        self.runtime.block_on(work(Arc::clone(stores.archives())))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -64,19 +89,8 @@ impl Drop for Directory {
     }
 }
 
-/// Says why a command must not open the stores: none exists, or another user owns one, who could not use
-/// files that this user writes there.
-fn refuse_roots(config: &Config) -> Result<(), String> {
-    let roots = || config.registries.iter().map(|registry| registry.root.as_path());
-    if !roots().any(Path::exists) {
-        let shown = roots().next().unwrap_or(Path::new("?")).display();
-        return Err(format!("and there is no store on disk, such as {shown}"));
-    }
-    roots().try_for_each(refuse_foreign_root)
-}
-
-/// Refuses a store that another user owns.
-pub(crate) fn refuse_foreign_root(root: &Path) -> Result<(), String> {
+/// Refuses a store that another user owns, who could not use files that this user writes there.
+fn refuse_foreign_root(root: &Path) -> Result<(), String> {
     let user = geteuid().as_raw();
     match root.metadata().ok().map(|metadata| metadata.uid()).filter(|owner| *owner != user) {
         Some(owner) => {

@@ -10,9 +10,6 @@ const HEAD_BYTES_MAX: usize = 4096;
 /// The bound on an answer, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
-/// The bound on one line of an answer, in bytes.
-const LINE_BYTES_MAX: usize = 1 << 20;
-
 /// A connection whose reads and writes have a limit on their time.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -127,47 +124,6 @@ pub(crate) fn whole(mut stream: impl Read + Write, request: &str) -> io::Result<
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
     let body = end.map_or(&[][..], |end| &answer[end + 4..]);
     Ok(Answer { line: line_of(&answer), body: String::from_utf8_lossy(body).into_owned() })
-}
-
-/// Sends `request`, which must be of HTTP/1.0, and passes each line of a good answer to `each` as it comes.
-/// The connection may be silent for `silence_max`. Returns another answer as a whole.
-///
-/// # Errors
-/// I/O errors of the connection, and a line that is too long.
-pub(crate) fn lines(
-    mut socket: Socket,
-    request: &str,
-    silence_max: Duration,
-    mut each: impl FnMut(&str),
-) -> io::Result<Answer> {
-    socket.write_all(request.as_bytes())?;
-    socket.flush()?;
-    let (mut pending, mut line, mut is_good) = (Vec::new(), None, false);
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        socket.patience = Patience::Until(Instant::now() + silence_max);
-        let length = socket.read(&mut buffer)?;
-        pending.extend_from_slice(&buffer[..length]);
-        if line.is_none()
-            && let Some(end) = pending.windows(4).position(|window| window == b"\r\n\r\n")
-        {
-            let first = line_of(&pending);
-            is_good = first.split(' ').nth(1) == Some("200");
-            line = Some(first);
-            pending.drain(..end + 4);
-        }
-        while is_good && let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-            each(&String::from_utf8_lossy(&pending[..end]));
-            pending.drain(..=end);
-        }
-        if length == 0 {
-            let body = String::from_utf8_lossy(&pending).into_owned();
-            return Ok(Answer { line: line.unwrap_or_default(), body });
-        }
-        if pending.len() > LINE_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a line of the answer is too long"));
-        }
-    }
 }
 
 fn line_of(answer: &[u8]) -> String {

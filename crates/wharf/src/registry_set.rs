@@ -117,7 +117,10 @@ impl RegistrySet {
             return Err(refused);
         }
         let (metrics, past_roots) = (&self.shared.metrics, &self.past_roots);
-        let opened = opening::open_all(&to_open, metrics, capacity, |root| past_roots.contains(root)).await?;
+        // A command on the stores may still have them when a server starts.
+        let is_server = self.shared.upkeep == Upkeep::On;
+        let may_be_free_soon = |root: &Path| is_server || past_roots.contains(root);
+        let opened = opening::open_all(&to_open, metrics, capacity, may_be_free_soon).await?;
         let mut opened = self.read_switches(&to_open, opened).await;
         let (mut registries, mut refused) = (Vec::new(), Vec::new());
         for (registry, upstream) in config.registries.iter().zip(upstreams) {

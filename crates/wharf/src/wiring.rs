@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use admin::{Admin, Reloads};
+use archive::ServedTargets;
 use budget::Memory;
 use cache::{Bounds, OfflineSwitches, ScrubPace};
 use inventory::CommonKeeper;
@@ -175,24 +176,30 @@ pub(crate) async fn open_at_rest(config: &Config, admin: &mut admin::Settings) -
     let (metrics, _, capacity) = plan(config)?;
     let socket = BoundSocket::bind(admin.listen).map_err(refused)?;
     let shared = shared(config, &capacity, &metrics, Upkeep::Off);
-    let shutdown = CancellationToken::new();
+    let (shutdown, archives) = (CancellationToken::new(), Arc::clone(&shared.archives));
     let Assembled { set, mut server, admin_parts } =
         assemble(config, &capacity, shared, Sockets::default(), &shutdown).await?;
     admin.listen = Admin::new(admin, admin_parts).listen(socket, &mut server).map_err(refused)?;
     set.learn().await.map_err(StartError::Store)?;
     let serving = tokio::spawn(server.serve(shutdown.clone()));
-    Ok(AtRest { set, shutdown, serving })
+    Ok(AtRest { set, archives, shutdown, serving })
 }
 
 /// The stores of a configuration, opened for commands.
 #[derive(Debug)]
 pub(crate) struct AtRest {
     set: RegistrySet,
+    archives: Arc<ServedTargets>,
     shutdown: CancellationToken,
     serving: JoinHandle<()>,
 }
 
 impl AtRest {
+    /// The stores, as imports use them.
+    pub(crate) fn archives(&self) -> &Arc<ServedTargets> {
+        &self.archives
+    }
+
     /// Ends the admin listener, and closes the stores.
     pub(crate) async fn close(self) {
         self.shutdown.cancel();

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Response, Uri};
 use oci::Digest;
 use serde_json::{Value, json};
-use server::Working;
+use server::{SideContent, Working};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -19,9 +19,9 @@ use tracing::{info, warn};
 use super::failure::{Failure, answer};
 use super::openapi::{list, object};
 use super::selection::optional;
-use crate::archive_stream::ArchiveStream;
 use crate::guard::CONTENT_BYTES_MAX;
 use crate::parts::Parts;
+use crate::streamed::{ARCHIVE_TYPE, Streamed};
 
 /// Pieces of an archive that wait, of about 1 MiB in an export.
 const WAITING_COUNT_MAX: usize = 4;
@@ -34,6 +34,10 @@ const BUSY_EVERY: Duration = Duration::from_secs(5);
 
 /// The longest time in which the rest of an unwanted archive is read.
 const DRAIN_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// An archive that brings less than this in [`PACE_WINDOW`] is ended: only one import runs at a time.
+const PACE_BYTES_MIN: u64 = 1 << 20;
+const PACE_WINDOW: Duration = Duration::from_secs(300);
 
 pub(super) async fn export_all(State(parts): State<Arc<Parts>>, uri: Uri) -> Response<String> {
     begin(&parts, &uri, HashSet::new()).unwrap_or_else(Failure::answer)
@@ -62,7 +66,8 @@ fn digests(text: &str) -> Result<HashSet<Digest>, Failure> {
 fn begin(parts: &Parts, uri: &Uri, since: HashSet<Digest>) -> Result<Response<String>, Failure> {
     let selectors = match (optional::<bool>(uri, "all")?, optional::<String>(uri, "images")?) {
         (Some(true), None) => vec![Selector::all()],
-        (_, Some(images)) => {
+        (Some(_), Some(_)) => return Err(Failure::parameter("all", "give images or all, not both")),
+        (None, Some(images)) => {
             let parse = |text: &str| text.parse().map_err(|error| Failure::parameter("images", error));
             images.split(',').map(parse).collect::<Result<_, _>>()?
         }
@@ -82,7 +87,7 @@ fn begin(parts: &Parts, uri: &Uri, since: HashSet<Digest>) -> Result<Response<St
             Err(error) => warn!(%error, "an export broke off"),
         }
     });
-    Ok(ArchiveStream::answer(receiver))
+    Ok(Streamed::answer(ARCHIVE_TYPE, SideContent::Breakable(receiver)))
 }
 
 pub(super) async fn import(State(parts): State<Arc<Parts>>, request: Request) -> Response<String> {
@@ -129,6 +134,7 @@ async fn take(parts: &Parts, request: Request) -> Result<Value, Failure> {
 async fn pump(mut content: Body, sender: mpsc::Sender<std::io::Result<Bytes>>, working: Option<&Working>) {
     let mut is_wanted = true;
     let mut drained_until = None;
+    let mut pace = Pace::new();
     loop {
         if drained_until.is_some_and(|until| Instant::now() > until) {
             return;
@@ -138,13 +144,15 @@ async fn pump(mut content: Body, sender: mpsc::Sender<std::io::Result<Bytes>>, w
         let piece = match frame {
             None => return,
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(bytes) => Ok(bytes),
+                Ok(bytes) if pace.is_kept_with(bytes.len()) => Ok(bytes),
+                Ok(_) => Err(std::io::Error::other("the archive comes too slowly")),
                 // Trailers.
                 Err(_) => continue,
             },
             Some(Err(error)) => Err(std::io::Error::other(error)),
         };
         let is_last = piece.is_err();
+        let sent_from = Instant::now();
         let mut sending = std::pin::pin!(sender.send(piece));
         while is_wanted {
             match tokio::time::timeout(BUSY_EVERY, &mut sending).await {
@@ -155,12 +163,41 @@ async fn pump(mut content: Body, sender: mpsc::Sender<std::io::Result<Bytes>>, w
                 Err(_) => working.into_iter().for_each(Working::goes_on),
             }
         }
+        pace.excuse(sent_from.elapsed());
         if is_last {
             return;
         }
         if !is_wanted {
             drained_until.get_or_insert_with(|| Instant::now() + DRAIN_WAIT_MAX);
         }
+    }
+}
+
+/// The pace of a client that sends an archive.
+struct Pace {
+    since: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { since: Instant::now(), bytes: 0 }
+    }
+
+    /// Counts further bytes. Returns whether the client is fast enough.
+    fn is_kept_with(&mut self, len: usize) -> bool {
+        self.bytes += len as u64;
+        if self.since.elapsed() < PACE_WINDOW {
+            return true;
+        }
+        let is_kept = self.bytes >= PACE_BYTES_MIN;
+        *self = Self::new();
+        is_kept
+    }
+
+    /// Leaves out the time in which the store was waited for.
+    fn excuse(&mut self, waited: Duration) {
+        self.since += waited;
     }
 }
 
@@ -173,4 +210,27 @@ pub(super) fn schema() -> Value {
     let mut properties: Vec<(&str, Value)> = counts.iter().map(|name| (*name, count.clone())).collect();
     properties.push(("refusals", list(&refusal)));
     object(&properties)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_archive_that_drips_is_ended_and_one_that_waits_for_the_store_is_not() {
+        let minute = Duration::from_secs(60);
+        let after = async |pace: &mut Pace, len: usize| {
+            tokio::time::advance(minute).await;
+            pace.is_kept_with(len)
+        };
+        let (mut dripping, mut slow, mut excused) = (Pace::new(), Pace::new(), Pace::new());
+        let (mut dripped, mut kept, mut waited) = (0, 0, 0);
+        for _ in 0..20 {
+            dripped += u32::from(!after(&mut dripping, 1).await);
+            kept += u32::from(slow.is_kept_with(1 << 20));
+            excused.excuse(minute);
+            waited += u32::from(excused.is_kept_with(1));
+        }
+        assert_eq!((dripped, kept, waited), (4, 20, 20));
+    }
 }

@@ -28,7 +28,7 @@ struct ShowDocument {
     part_of_index: bool,
     /// The bytes that come free if the image goes.
     own_bytes: u64,
-    /// When the upstream last confirmed each tag.
+    /// The time of each tag's last confirmation by the upstream.
     tag_checks: Vec<TagCheck>,
     manifests: Vec<ManifestDocument>,
     blobs: Vec<BlobDocument>,

@@ -4,8 +4,7 @@ use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::{Content, ENDPOINTS, Endpoint, Takes};
-use crate::archive_stream;
-use crate::lines;
+use crate::streamed::{ARCHIVE_TYPE, LINES_TYPE};
 use crate::text::typed;
 
 pub(super) async fn openapi() -> Response<String> {
@@ -44,10 +43,8 @@ fn operation(endpoint: &Endpoint) -> Value {
         Content::Text => ("text/plain", json!({ "type": "string" })),
         Content::Metrics => ("application/openmetrics-text", json!({ "type": "string" })),
         Content::Json(schema) => ("application/json", schema()),
-        Content::JsonLines => {
-            (lines::MEDIA_TYPE, json!({ "type": "object", "description": "One for each line." }))
-        }
-        Content::Archive => (archive_stream::MEDIA_TYPE, json!({ "type": "string", "format": "binary" })),
+        Content::JsonLines => (LINES_TYPE, json!({ "type": "object", "description": "One for each line." })),
+        Content::Archive => (ARCHIVE_TYPE, json!({ "type": "string", "format": "binary" })),
     };
     let parameters: Vec<Value> = endpoint.parameters.iter().map(super::Parameter::document).collect();
     let error = json!({ "$ref": "#/components/schemas/Error" });
@@ -66,7 +63,7 @@ fn operation(endpoint: &Endpoint) -> Value {
         let (media_type, schema) = match takes {
             Takes::Json(schema) => ("application/json", schema()),
             Takes::Digests => ("text/plain", json!({ "type": "string" })),
-            Takes::Archive => (archive_stream::MEDIA_TYPE, json!({ "type": "string", "format": "binary" })),
+            Takes::Archive => (ARCHIVE_TYPE, json!({ "type": "string", "format": "binary" })),
         };
         operation["requestBody"] =
             json!({ "required": true, "content": { media_type: { "schema": schema } } });

@@ -12,14 +12,15 @@ use axum::extract::State;
 use bytes::Bytes;
 use http::Response;
 use serde_json::{Value, json};
+use server::SideContent;
 use tokio::sync::mpsc;
 
 use super::failure::{Failure, answer};
 use super::openapi::object;
 use crate::guard::CONTENT_BYTES_MAX;
 use crate::image_work::{IMAGE_COUNT_MAX, ImageRequest, ImageWork};
-use crate::lines::Lines;
 use crate::parts::Parts;
+use crate::streamed::{LINES_TYPE, Streamed};
 
 /// The longest time in which the content must come.
 const CONTENT_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -40,7 +41,7 @@ async fn begin(
     let Some(work) = &parts.image_work else { return answer(Err(Failure::not_offered())) };
     match read(content).await {
         Ok(request) => match begin(&**work, request) {
-            Some(lines) => Lines::answer(lines),
+            Some(lines) => Streamed::answer(LINES_TYPE, SideContent::Streamed(lines)),
             None => answer(Err(Failure::busy())),
         },
         Err(failure) => answer(Err(failure)),

@@ -19,7 +19,7 @@ use super::selection::{Choice, Selection, keepers, optional};
 use crate::parts::Parts;
 use crate::places::{Place, Places};
 
-/// What was removed, or would be.
+/// The removed objects, or those that a dry run names.
 #[derive(Serialize)]
 struct PurgeDocument {
     dry_run: bool,

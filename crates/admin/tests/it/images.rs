@@ -32,6 +32,7 @@ async fn a_wrong_request_about_images_gets_an_error_in_json() {
         ("DELETE", "/api/images?pattern=*&dry_run=false&dry_run=true", 400, "invalid_parameter", "twice"),
         ("DELETE", "/api/images?pattern=*&repository=a&tag=v1", 400, "invalid_parameter", "give either"),
         ("DELETE", "/api/images?unused_for=0&tag=v1", 400, "invalid_parameter", "give either"),
+        ("GET", "/api/export?all=true&images=app", 400, "invalid_parameter", "not both"),
         ("POST", "/api/prune?registry=", 400, "invalid_parameter", "write registry=..."),
         ("PUT", "/api/offline?state=on&state=off", 400, "invalid_parameter", "twice"),
         ("DELETE", "/api/pins?dry_run=true", 400, "invalid_parameter", "no such parameter"),

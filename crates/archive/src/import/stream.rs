@@ -84,7 +84,7 @@ struct Intake<'a> {
 #[derive(Debug, Default)]
 struct Announced {
     images: Vec<Found>,
-    /// How many of them were tried.
+    /// The number of those that were tried.
     tried_count: usize,
     /// Those of them that are in their stores, with the names of their images.
     done: HashSet<(String, Digest)>,

@@ -11,10 +11,10 @@ use crate::short_digest::key_of;
 /// Blobs that are removed at a time.
 const BATCH_COUNT: usize = 256;
 
-/// What became of the blobs that no manifest names.
+/// The outcome for the blobs that no manifest names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Orphaned {
-    /// What was removed, or would be.
+    /// The removed objects, or those that a dry run names.
     pub(crate) freed: Freed,
     /// Blobs that could not be removed.
     pub(crate) failure_count: usize,

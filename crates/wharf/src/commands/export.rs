@@ -1,28 +1,19 @@
 //! `wharf export`: stored images as an OCI image layout, to be carried elsewhere.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use archive::{
-    ExportReport, Selector, SentBytes, WriteError, Written, export as export_images, write_export,
-};
-use inventory::Keeper;
+use archive::{ExportReport, Selector, WriteError, Written, write_export};
 use oci::Digest;
-use policy::eviction::Limits;
-use tokio::sync::mpsc;
 use url::Url;
 
 use super::progress::ProgressLine;
-use super::stores_at_rest::{NotOpen, StoresAtRest};
+use super::query;
 use super::table::amount;
-use super::{NO_LISTENER, query, reason_of};
 use crate::admin_listener::AdminListener;
 use crate::config::Config;
-
-/// Pieces of the archive that wait to be written.
-const WAITING_COUNT_MAX: usize = 4;
 
 /// The arguments of `wharf export`.
 #[derive(Debug, clap::Args)]
@@ -58,17 +49,7 @@ pub(crate) fn export(config: &Config, arguments: &ExportArguments) -> Result<Str
         None => BTreeSet::new(),
     };
     refuse_form(&arguments.output)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let opened = match arguments.url {
-        Some(_) => Err(NotOpen::Running),
-        None => runtime.block_on(StoresAtRest::open(config, None)),
-    };
-    let written = match opened {
-        Ok(stores) => runtime.block_on(from_stores(&stores, arguments, &since))?,
-        Err(NotOpen::Running) => from_server(config, arguments, &since)?,
-        Err(NotOpen::Failed(reason)) => return Err(reason),
-    };
+    let written = fetch(config, arguments, &since)?;
     if let Some(path) = &arguments.list_out {
         write_list(path, since.union(&written.digests))?;
     }
@@ -87,39 +68,9 @@ fn refuse_form(output: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn selectors(arguments: &ExportArguments) -> Vec<Selector> {
-    if arguments.all { vec![Selector::all()] } else { arguments.images.clone() }
-}
-
-async fn from_stores(
-    stores: &StoresAtRest,
-    arguments: &ExportArguments,
-    since: &BTreeSet<Digest>,
-) -> Result<Written, String> {
-    let targets = stores.all_open().await;
-    for target in &targets {
-        let keeper = Keeper::new(target.inventory.clone(), Limits::default());
-        keeper.walk().await.map_err(|error| format!("{}: {error}", target.name))?;
-    }
-    let (sender, receiver) = mpsc::channel(WAITING_COUNT_MAX);
-    let since: HashSet<_> = since.iter().cloned().collect();
-    let selectors = selectors(arguments);
-    let exporting = tokio::spawn(async move { export_images(&targets, &selectors, since, sender).await });
-    let output = arguments.output.clone();
-    let writing = tokio::task::spawn_blocking(move || write(SentBytes::new(receiver), &output));
-    let written = writing.await.map_err(|error| error.to_string())?;
-    // The writer reports what ended the stream.
-    let _ = exporting.await;
-    written
-}
-
-/// Lets the running wharf send the archive.
-fn from_server(
-    config: &Config,
-    arguments: &ExportArguments,
-    since: &BTreeSet<Digest>,
-) -> Result<Written, String> {
-    let listener = AdminListener::find(config, arguments.url.as_ref(), NO_LISTENER)?;
+/// Gets the archive from the admin listener, and writes it.
+fn fetch(config: &Config, arguments: &ExportArguments, since: &BTreeSet<Digest>) -> Result<Written, String> {
+    let listener = AdminListener::find_or_open(config, arguments.url.as_ref())?;
     let images: Vec<_> = arguments.images.iter().map(ToString::to_string).collect();
     let images = images.join(",");
     let choice = if arguments.all { ("all", "true") } else { ("images", images.as_str()) };
@@ -130,7 +81,7 @@ fn from_server(
     let answer = listener.stream(method, &target, &framing, |socket| socket.write_all(list.as_bytes()))?;
     match answer.status {
         200 => write(answer.content, &arguments.output),
-        _ => Err(reason_of(answer)),
+        _ => Err(listener.reason_of(answer)),
     }
 }
 

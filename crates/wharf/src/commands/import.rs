@@ -10,11 +10,11 @@ use archive::{Options, Progress, Report, Source};
 use url::Url;
 
 use super::progress::ProgressLine;
-use super::stores_at_rest::{NotOpen, StoresAtRest};
+use super::query;
 use super::table::amount;
-use super::{NO_LISTENER, query, reason_of};
 use crate::admin_listener::AdminListener;
 use crate::config::Config;
+use crate::directory::Directory;
 use crate::exchange::Socket;
 
 /// Bytes sent at once.
@@ -43,53 +43,38 @@ pub(crate) struct ImportArguments {
 /// # Errors
 /// The reason for the operator, with the report as far as the import came.
 pub(crate) fn import(config: &Config, arguments: &ImportArguments) -> Result<String, String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let registry = arguments.registry.as_deref();
-    let opened = match arguments.url {
-        Some(_) => Err(NotOpen::Running),
-        None => runtime.block_on(StoresAtRest::open(config, registry)),
-    };
-    match opened {
-        Ok(stores) => runtime.block_on(into_stores(&stores, arguments)),
-        Err(NotOpen::Running) => into_server(config, arguments),
-        Err(NotOpen::Failed(reason)) => Err(reason),
+    let listener = AdminListener::find_or_make(config, arguments.url.as_ref())?;
+    if !arguments.path.is_dir() {
+        return send(&listener, arguments);
+    }
+    match listener.directory() {
+        Some(directory) => copy(directory, arguments),
+        None => Err(format!(
+            "a running wharf uses the store and takes archives only; stop it to import the directory {0}, or, if \
+             that is an OCI image layout, pack it: tar -C {0} -cf layout.tar .",
+            arguments.path.display()
+        )),
     }
 }
 
-async fn into_stores(stores: &StoresAtRest, arguments: &ImportArguments) -> Result<String, String> {
-    let path = &arguments.path;
+/// Imports a directory.
+fn copy(directory: &Directory, arguments: &ImportArguments) -> Result<String, String> {
     let say = |image: &str| {
         // The report at the end matters, not this.
         let _ = writeln!(io::stderr(), "importing {image}");
     };
-    let mut options = Options { registry: arguments.registry.clone(), made_at: SystemTime::now() };
-    let report = if path.is_dir() {
-        let source = Source::open(path).map_err(|error| error.to_string())?;
-        archive::import(Arc::new(source), stores, &options, say).await
-    } else {
-        let (input, made_at) = open(path)?;
-        options.made_at = made_at;
-        archive::import_archive(input, stores, &options, say).await
-    };
-    let report = report.map_err(|error| format!("{error}; run the command again to continue"))?;
-    outcome(&report)
+    let options = Options { registry: arguments.registry.clone(), made_at: SystemTime::now() };
+    let source = Arc::new(Source::open(&arguments.path).map_err(|error| error.to_string())?);
+    let report = directory.run(async |archives| archive::import(source, &*archives, &options, say).await);
+    outcome(&report.map_err(|error| format!("{error}; run the command again to continue"))?)
 }
 
-/// Sends the archive to the running wharf.
-fn into_server(config: &Config, arguments: &ImportArguments) -> Result<String, String> {
+/// Sends an archive to the admin listener.
+fn send(listener: &AdminListener, arguments: &ImportArguments) -> Result<String, String> {
     let path = &arguments.path;
-    if path.is_dir() {
-        return Err(format!(
-            "a running wharf uses the store and takes archives only; stop it to import the directory {0}, or, if \
-             that is an OCI image layout, pack it: tar -C {0} -cf layout.tar .",
-            path.display()
-        ));
-    }
-    let listener = AdminListener::find(config, arguments.url.as_ref(), NO_LISTENER)?;
     let parameters: Vec<_> = arguments.registry.iter().map(|name| ("registry", name.as_str())).collect();
     let target = format!("/api/import?{}", query(&parameters));
-    let (mut input, _) = open(path)?;
+    let mut input = open(path)?;
     let framing = "Transfer-Encoding: chunked\r\nContent-Type: application/x-tar";
     let send = |socket: &mut Socket| {
         let mut line = ProgressLine::new();
@@ -110,7 +95,7 @@ fn into_server(config: &Config, arguments: &ImportArguments) -> Result<String, S
     };
     let answer = listener.stream("POST", &target, framing, send)?;
     if answer.status != 200 {
-        return Err(reason_of(answer));
+        return Err(listener.reason_of(answer));
     }
     let report = serde_json::from_reader(answer.content.take(REPORT_BYTES_MAX));
     outcome(&report.map_err(|error| format!("the answer is not readable: {error}"))?)
@@ -121,15 +106,12 @@ fn outcome(report: &Report) -> Result<String, String> {
     if report.refusals.is_empty() { Ok(text) } else { Err(text.trim_end().to_owned()) }
 }
 
-/// Opens an archive, and tells when it was written.
-fn open(path: &Path) -> Result<(Box<dyn Read + Send>, SystemTime), String> {
+fn open(path: &Path) -> Result<Box<dyn Read>, String> {
     if path == Path::new("-") {
-        return Ok((Box::new(io::stdin()), SystemTime::now()));
+        return Ok(Box::new(io::stdin()));
     }
-    let failed = |error: io::Error| format!("{}: {error}", path.display());
-    let file = File::open(path).map_err(failed)?;
-    let made_at = file.metadata().and_then(|metadata| metadata.modified()).map_err(failed)?;
-    Ok((Box::new(file), made_at))
+    let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Box::new(file))
 }
 
 fn describe(report: &Report) -> String {

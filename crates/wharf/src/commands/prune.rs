@@ -17,7 +17,7 @@ const KINDS: [(&str, &str); 3] = [
     ("quarantine", "damaged files"),
 ];
 
-/// What to prune, and how.
+/// The selection and the mode of a prune.
 #[derive(Debug)]
 pub(crate) struct Prune<'a> {
     /// `None`: the stores of all registries.

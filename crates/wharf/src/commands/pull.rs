@@ -22,7 +22,7 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 /// The time between two changes of the line on a terminal.
 const TERMINAL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What a command does with images.
+/// The work of a command on images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     Pull,
@@ -124,7 +124,7 @@ impl Screen {
         }
     }
 
-    /// How the work on one image ended, for people.
+    /// The outcome of the work on one image, for people.
     fn outcome(&self, event: &Value) -> String {
         let bytes = |key: &str| amount(&event[key]);
         let mut line = match event["state"].as_str() {

@@ -13,7 +13,7 @@ const BAR_WIDTH: usize = 20;
 /// The widest line, in characters: terminals are seldom narrower.
 const LINE_WIDTH: usize = 79;
 
-/// What is known of the images so far.
+/// The known state of the images.
 #[derive(Debug, Default)]
 pub(super) struct PullProgress {
     image_count: usize,

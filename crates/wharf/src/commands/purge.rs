@@ -139,7 +139,7 @@ fn remove(
     Ok(failed_count)
 }
 
-/// What would be removed.
+/// The images that would be removed.
 fn plan(config: &Config, listener: &AdminListener, purge: &Purge<'_>) -> Result<Value, Failure> {
     let mut pairs = vec![("dry_run", "true".to_owned())];
     for image in purge.images {

@@ -14,14 +14,14 @@ use crate::disk;
 use crate::machine;
 use crate::registry_error::{RegistryError, all_or_errors};
 
-/// The longest wait for a lock that the last job of a removed registry may still hold.
+/// The longest wait for a lock that the last job of a removed registry, or a command, may still hold.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The pause between two attempts to take the lock.
 const LOCK_WAIT: Duration = Duration::from_millis(50);
 
 /// Opens the stores of these registries, all at once: a new store waits for the disk, which syncs many stores
-/// as fast as one. `was_ours` tells whether wharf may have held the lock of a root a moment ago.
+/// as fast as one. `may_be_free_soon` tells whether to wait for the lock of a root.
 ///
 /// # Errors
 /// Every store that cannot be opened, with the reason.
@@ -29,9 +29,9 @@ pub(super) async fn open_all(
     registries: &[&Registry],
     metrics: &Metrics,
     capacity: &Capacity,
-    was_ours: impl Fn(&Path) -> bool,
+    may_be_free_soon: impl Fn(&Path) -> bool,
 ) -> Result<Vec<Arc<dyn Store>>, Vec<RegistryError>> {
-    let open = |registry: &&Registry| open(registry, metrics, capacity, was_ours(&registry.root));
+    let open = |registry: &&Registry| open(registry, metrics, capacity, may_be_free_soon(&registry.root));
     let opening: Vec<_> = registries.iter().map(open).collect();
     let mut stores = Vec::new();
     for store in opening {
@@ -45,7 +45,7 @@ fn open(
     registry: &Registry,
     metrics: &Metrics,
     capacity: &Capacity,
-    was_ours: bool,
+    may_wait: bool,
 ) -> JoinHandle<Result<Arc<dyn Store>, RegistryError>> {
     let (name, root) = (registry.names.name.clone(), registry.root.clone());
     let metrics = metrics.registry(&name);
@@ -67,7 +67,7 @@ fn open(
             match settings.open(&root, Arc::clone(&metrics)) {
                 Ok(store) => return Ok(Arc::new(store) as Arc<dyn Store>),
                 Err(error)
-                    if was_ours
+                    if may_wait
                         && error.kind() == StoreErrorKind::Locked
                         && began.elapsed() < LOCK_WAIT_MAX =>
                 {
