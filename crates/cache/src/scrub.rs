@@ -139,7 +139,7 @@ impl Scrubber {
         while self.wait_for_turn(&note, &cancel).await {
             if note.round.is_none() {
                 note.begin((self.wall_clock)());
-                tracing::info!(registry = %self.registry, "a scrub of the store begins");
+                tracing::debug!(registry = %self.registry, "a scrub of the store begins");
             }
             self.state.show(note.report());
             let gone_on = self.go_on(&mut note, &cancel).await;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::heal::Damaged;
-use super::note::{Note, Round};
+use super::note::{Counts, Note, Round};
 use super::{Pause, Scrubber};
 use crate::{manifests, stored_blobs};
 
@@ -67,6 +67,10 @@ impl Scrubber {
         let now = (self.wall_clock)();
         note.end(now);
         let (registry, counts) = (&self.registry, note.last);
+        if counts == Counts::default() {
+            // An empty store is no news, least of all at the first start.
+            return Ok(());
+        }
         info!(
             %registry,
             bytes = counts.bytes,
