@@ -68,7 +68,7 @@ pub(crate) struct Entry {
     /// Its name: relative, with single slashes, without `.` and `..`.
     pub(crate) name: String,
     pub(crate) kind: Kind,
-    /// Bytes of content, as the header claims.
+    /// Bytes of content, as the header claims. A link has none.
     pub(crate) size: u64,
     /// The time that the header gives.
     pub(crate) modified_at: SystemTime,
@@ -149,9 +149,13 @@ impl<R: Read> Entries<R> {
         }
         let is_old_directory = header.entry_type() == EntryType::Regular && name.ends_with(b"/");
         let name = relative(&name).map_err(refused)?;
+        let is_directory = is_old_directory || header.entry_type() == EntryType::Directory;
+        if self.left > 0 && (is_directory || header.entry_type() == EntryType::Symlink) {
+            // Some readers skip such bytes, and others read them as the next header.
+            return Err(refused("claims content, and is a link or a directory"));
+        }
         let kind = match header.entry_type() {
-            EntryType::Directory => return Ok(None),
-            _ if is_old_directory => return Ok(None),
+            _ if is_directory => return Ok(None),
             EntryType::Regular | EntryType::Continuous => Kind::File,
             EntryType::Symlink => {
                 let target = link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
@@ -177,8 +181,7 @@ impl<R: Read> Entries<R> {
             return Err(TarError::Count);
         }
         let since = Duration::from_secs(header.mtime().unwrap_or(0).min(u64::from(u32::MAX)));
-        let size = if kind == Kind::File { self.left } else { 0 };
-        Ok(Some(Entry { name, kind, size, modified_at: UNIX_EPOCH + since }))
+        Ok(Some(Entry { name, kind, size: self.left, modified_at: UNIX_EPOCH + since }))
     }
 
     fn extension(&mut self, kind: EntryType, size: u64, into: &mut Extended) -> Result<(), TarError> {

@@ -106,6 +106,21 @@ fn headers_that_wharf_writes_are_read() {
     assert_eq!(read_all(&archive).unwrap(), expected);
 }
 
+/// A reader that skips such bytes sees other entries than a reader that takes them for the next header.
+#[test]
+fn links_and_directories_that_claim_content_are_refused() {
+    for (name, kind) in
+        [("a", EntryType::Symlink), ("d/", EntryType::Directory), ("old/", EntryType::Regular)]
+    {
+        let hidden = file("hidden", b"x");
+        let claims = raw(name.as_bytes(), kind, hidden.len() as u64, b"target");
+        let text = refusal(&[&claims, &hidden]);
+        assert!(text.contains("content") && text.contains(name), "{text}");
+        let extended = refusal(&[&pax("size", "512"), &raw(name.as_bytes(), kind, 0, b"target"), &hidden]);
+        assert!(extended.contains("content"), "{extended}");
+    }
+}
+
 #[test]
 fn entries_that_no_image_archive_has_are_refused_by_name() {
     for (kind, reason) in [
