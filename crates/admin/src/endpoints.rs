@@ -1,11 +1,12 @@
 //! The table of endpoints. To add one, write its handler and a row in [`ENDPOINTS`]; the router and the list
 //! at `/` follow from the table.
 
-mod archives;
+mod export;
 mod failure;
 mod health;
 mod image;
 mod images;
+mod import;
 mod offline;
 mod openapi;
 mod parameters;
@@ -54,8 +55,6 @@ struct Endpoint {
 enum Takes {
     /// A JSON document with this schema.
     Json(fn() -> Value),
-    /// Digests, one a line.
-    Digests,
     Archive,
 }
 
@@ -214,23 +213,23 @@ const ENDPOINTS: &[Endpoint] = &[
         parameters: &parameters::CHOICE,
         takes: None,
         content: Content::Archive,
-        handlers: || get(archives::export_all),
+        handlers: || get(export::by_query),
     },
     Endpoint {
         name: "POST /api/export",
-        description: "the same without the blobs whose digests the content lists, one a line",
-        parameters: &parameters::CHOICE,
-        takes: Some(Takes::Digests),
+        description: "the same for many images: the content, a JSON object, chooses; without the blobs of its list",
+        parameters: &[],
+        takes: Some(Takes::Json(export::schema)),
         content: Content::Archive,
-        handlers: || post(archives::export_since),
+        handlers: || post(export::by_content),
     },
     Endpoint {
         name: "POST /api/import",
         description: "imports the archive that is the content, of ?registry= only if that is given",
-        parameters: &[parameters::REGISTRY],
+        parameters: &parameters::IMPORT,
         takes: Some(Takes::Archive),
-        content: Content::Json(archives::schema),
-        handlers: || post(archives::import),
+        content: Content::Json(import::schema),
+        handlers: || post(import::import),
     },
     Endpoint {
         name: "/api/offline",

@@ -5,6 +5,7 @@
 
 mod copy;
 mod docker;
+mod report;
 mod scratch;
 mod stream;
 mod tree;
@@ -15,8 +16,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use oci::{Descriptor, Digest, MANIFEST_BYTES_MAX, Repository};
-use policy::freshness::TagRecord;
-use serde::{Deserialize, Serialize};
+use policy::freshness::{Replace, TagRecord};
 use storage::StoreError;
 
 use crate::blocking::blocking;
@@ -27,6 +27,7 @@ use crate::source::Source;
 use crate::tarball::TarError;
 use crate::target::{Target, Targets};
 pub(crate) use copy::{Copied, blob as copy_blob};
+pub use report::{KeptTag, Report};
 pub use stream::import_archive;
 pub(crate) use tree::Tree;
 
@@ -37,27 +38,8 @@ pub struct Options {
     pub registry: Option<String>,
     /// The time of the archive, for tags without one of their own.
     pub made_at: SystemTime,
-}
-
-/// The outcome of an import.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Report {
-    /// Images whose manifests and tags are stored, with those of their blobs that the archive has.
-    pub images: u64,
-    /// Those among them that lack a blob or the manifest of a platform.
-    pub incomplete: u64,
-    /// Blobs copied.
-    pub blobs: u64,
-    /// Bytes of the blobs copied.
-    pub bytes: u64,
-    /// Blobs that the store already had.
-    pub held_blobs: u64,
-    /// Tags written.
-    pub tags: u64,
-    /// Tags that the store already had, or of which it knows something newer.
-    pub held_tags: u64,
-    /// The refused parts of the archive.
-    pub refusals: Vec<Refusal>,
+    /// The tags that the archive's replace.
+    pub replace: Replace,
 }
 
 /// The reasons why an import ended early. Another run continues it.
@@ -119,6 +101,7 @@ struct Run<'a> {
     targets: &'a dyn Targets,
     /// The registry that the operator named.
     chosen: Option<Arc<Target>>,
+    replace: Replace,
     report: Report,
 }
 
@@ -132,7 +115,7 @@ impl<'a> Run<'a> {
             }
             None => None,
         };
-        Ok(Self { targets, chosen, report: Report::default() })
+        Ok(Self { targets, chosen, replace: options.replace, report: Report::default() })
     }
 
     /// The registry of an image whose name has this host, or the reason why it is not imported.
@@ -257,9 +240,10 @@ impl<'a> Run<'a> {
                 size: root.manifest.bytes().len() as u64,
                 checked_at: *checked_at,
             };
-            // An older word never replaces a newer one.
-            let is_stored = target.inventory.import_tag(&image.repository, tag, &record).await?;
-            *(if is_stored { &mut self.report.tags } else { &mut self.report.held_tags }) += 1;
+            let (inventory, replace) = (&target.inventory, self.replace);
+            let imported = inventory.import_tag(&image.repository, tag, &record, replace).await?;
+            let name = format!("{}/{}:{tag}", target.name, image.repository);
+            self.report.count_tag(imported, &name, &image.digest);
         }
         Ok(())
     }

@@ -2,6 +2,9 @@
 
 use oci::Digest;
 
+/// The document that names the images.
+pub(crate) const INDEX: &str = "index.json";
+
 /// The first document of an archive of wharf: the names of all chosen images, in the form of `index.json`.
 pub(crate) const ANNOUNCEMENT: &str = "wharf.json";
 

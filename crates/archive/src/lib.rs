@@ -23,7 +23,7 @@ mod unpack;
 
 pub use blocking::SentBytes;
 pub use export::{ExportError, ExportReport, Progress, export};
-pub use import::{ImportError, Options, Report, import, import_archive};
+pub use import::{ImportError, KeptTag, Options, Report, import, import_archive};
 pub use listing::Refusal;
 pub use name::ImageName;
 pub use selector::{Selector, SelectorError};

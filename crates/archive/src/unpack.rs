@@ -13,7 +13,7 @@ use oci::{Algorithm, Digest, Hasher, MANIFEST_BYTES_MAX};
 
 use crate::export::{ExportReport, Progress};
 use crate::image_index::{INDEX_BYTES_MAX, ImageIndex};
-use crate::layout::{ANNOUNCEMENT, REPORT, digest_in};
+use crate::layout::{ANNOUNCEMENT, INDEX, REPORT, digest_in};
 use crate::tarball::{Entries, Entry, Kind, TarError};
 use place::Place;
 
@@ -27,6 +27,8 @@ pub struct Written {
     pub report: ExportReport,
     /// The digests of the blobs in it.
     pub digests: BTreeSet<Digest>,
+    /// The digest of its `index.json`.
+    pub index: Digest,
 }
 
 /// The reasons why an archive was not written. Nothing has its final name then.
@@ -38,8 +40,8 @@ pub enum WriteError {
     /// A blob of the stream has another digest than its name says.
     #[error("{0} arrived damaged")]
     Damaged(String),
-    /// The stream has no report at its end.
-    #[error("the archive ends without its report")]
+    /// The stream has no index or no report at its end.
+    #[error("the archive ends without its index and its report")]
     NoReport,
     /// No image was exported.
     #[error("no image was exported")]
@@ -67,7 +69,8 @@ pub fn write_export(
     let failed = |source| WriteError::Write { path: path.to_owned(), source };
     let mut place = Place::new(path).map_err(failed)?;
     let mut entries = Entries::new(input);
-    let (mut report, mut digests, mut now) = (None, BTreeSet::new(), Progress::default());
+    let (mut report, mut index, mut digests) = (None, None, BTreeSet::new());
+    let mut now = Progress::default();
     while let Some(entry) = entries.next()? {
         if entry.kind != Kind::File {
             continue;
@@ -76,9 +79,12 @@ pub fn write_export(
             report = serde_json::from_slice(&whole(&mut entries, &entry)?).ok();
             continue;
         }
-        if entry.name == ANNOUNCEMENT {
+        if matches!(entry.name.as_str(), ANNOUNCEMENT | INDEX) {
             let bytes = whole(&mut entries, &entry)?;
-            now.total = ImageIndex::parse(&bytes).ok().and_then(|index| index.total()).unwrap_or(0);
+            match entry.name.as_str() {
+                INDEX => index = Some(Digest::of(Algorithm::Sha256, &bytes)),
+                _ => now.total = ImageIndex::parse(&bytes).ok().and_then(|it| it.total()).unwrap_or(0),
+            }
             place.begin(&entry.name, entry.size).map_err(failed)?;
             place.write(&bytes).map_err(failed)?;
             place.end().map_err(failed)?;
@@ -118,11 +124,12 @@ pub fn write_export(
         digests.extend(digest);
     }
     let report: ExportReport = report.ok_or(WriteError::NoReport)?;
+    let index = index.ok_or(WriteError::NoReport)?;
     if report.images == 0 {
         return Err(WriteError::NoImages(report));
     }
     place.finish().map_err(failed)?;
-    Ok(Written { report, digests })
+    Ok(Written { report, digests, index })
 }
 
 fn whole<R: Read>(entries: &mut Entries<R>, entry: &Entry) -> Result<Vec<u8>, TarError> {

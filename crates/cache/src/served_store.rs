@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use inventory::Serving;
 use oci::{Digest, Repository, Tag};
-use policy::freshness::TagRecord;
+use policy::freshness::{ImportedTag, Replace, TagRecord};
 use storage::{RecordStore, StoreError};
 
 use crate::fill::table::FillTable;
@@ -54,7 +54,8 @@ impl Serving for ServedStore {
         repository: &Repository,
         tag: &Tag,
         record: &TagRecord,
-    ) -> Option<Result<bool, StoreError>> {
-        Some(self.words.upgrade()?.import(repository, tag, record).await)
+        replace: Replace,
+    ) -> Option<Result<ImportedTag, StoreError>> {
+        Some(self.words.upgrade()?.import(repository, tag, record, replace).await)
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use oci::{Digest, Repository, Tag};
 use parking_lot::{Mutex, RwLock};
 use policy::eviction::{self, Used};
-use policy::freshness::TagRecord;
+use policy::freshness::{ImportedTag, Replace, TagRecord, import_of};
 use storage::{Store, StoreError, Usage};
 use telemetry::RegistryMetrics;
 use tracing::warn;
@@ -157,8 +157,8 @@ impl Inventory {
         self.serving().is_filling(digest)
     }
 
-    /// Stores a tag that an archive names, unless the store has the same word, or a newer one, as
-    /// `record.checked_at` tells. Returns whether it stored the tag.
+    /// Stores a tag that an archive names, unless the store has the same word, or one that `replace` keeps:
+    /// `record.checked_at` tells which is newer.
     ///
     /// # Errors
     /// I/O errors.
@@ -167,18 +167,19 @@ impl Inventory {
         repository: &Repository,
         tag: &Tag,
         record: &TagRecord,
-    ) -> Result<bool, StoreError> {
-        if let Some(imported) = self.serving().import_tag(repository, tag, record).await {
+        replace: Replace,
+    ) -> Result<ImportedTag, StoreError> {
+        if let Some(imported) = self.serving().import_tag(repository, tag, record, replace).await {
             return imported;
         }
         let storing = self.storing().await;
         let held = self.store.tag(repository, tag).await?;
-        if held.is_some_and(|held| held.outweighs(record)) {
-            return Ok(false);
+        if let Some(kept) = import_of(record, held.as_ref(), None, replace) {
+            return Ok(kept);
         }
         self.store.put_tag(repository, tag, record).await?;
         self.tag_stored(&storing, repository, tag, &record.digest);
-        Ok(true)
+        Ok(ImportedTag::Stored)
     }
 
     /// Keeps these images from eviction as long as the result lives. A purge, which an operator orders,

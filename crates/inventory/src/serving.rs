@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use oci::{Digest, Repository, Tag};
-use policy::freshness::TagRecord;
+use policy::freshness::{ImportedTag, Replace, TagRecord};
 use storage::{RecordStore, Store, StoreError};
 
 /// The program that serves a store. `is_filling` and `remove_tag` are called while no manifest can be stored:
@@ -22,14 +22,15 @@ pub trait Serving: fmt::Debug + Send + Sync + 'static {
     async fn remove_tag(&self, repository: &Repository, tag: &Tag, digest: &Digest)
     -> Result<(), StoreError>;
 
-    /// Stores a tag that an archive names, and reports it, unless the same word or a newer one is known.
-    /// Returns whether it did. `None`: the program knows no more about tags than the store.
+    /// Stores a tag that an archive names, and reports it, as far as `replace` allows. `None`: the program
+    /// knows no more about tags than the store.
     async fn import_tag(
         &self,
         _repository: &Repository,
         _tag: &Tag,
         _record: &TagRecord,
-    ) -> Option<Result<bool, StoreError>> {
+        _replace: Replace,
+    ) -> Option<Result<ImportedTag, StoreError>> {
         None
     }
 }

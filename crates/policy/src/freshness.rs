@@ -2,12 +2,14 @@
 //!
 //! This covers only tags: a digest names its content, so a blob or manifest stored by digest never expires.
 
+mod imported_tag;
 mod tag_pattern;
 
 use std::time::{Duration, SystemTime};
 
 use oci::{Digest, MediaType};
 
+pub use imported_tag::{ImportedTag, Replace, import_of};
 pub use tag_pattern::{TagPattern, TagPatternError};
 
 /// The manifest that a tag named at the last check.
@@ -21,13 +23,6 @@ pub struct TagRecord {
     pub size: u64,
     /// The time of the last check.
     pub checked_at: SystemTime,
-}
-
-impl TagRecord {
-    /// Whether this record stays in the place of one from elsewhere: it says the same, or is at least as new.
-    pub fn outweighs(&self, other: &Self) -> bool {
-        self.digest == other.digest || self.checked_at >= other.checked_at
-    }
 }
 
 /// The settings for a tag.

@@ -204,6 +204,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Failed(reason)) => (reason, ExitCode::FAILURE),
         Err(Failure::WrongUse(reason)) => (reason, ExitCode::from(2)),
+        Err(Failure::Interrupted(reason, code)) => (reason, ExitCode::from(code)),
     };
     complain(&reason);
     code
@@ -241,10 +242,10 @@ fn obey(options: ConfigOptions, command: Command) -> Result<(), Failure> {
         Command::Pull(list) => commands::work(&load(&options, "")?, &list, Work::Pull)?,
         Command::Verify(list) => commands::work(&load(&options, "")?, &list, Work::Verify)?,
         Command::Export(arguments) => {
-            print(&commands::export(&load(&options, "; nothing was exported")?, &arguments)?)?;
+            commands::export(&load(&options, "; nothing was exported")?, &arguments)?;
         }
         Command::Import(arguments) => {
-            print(&commands::import(&load(&options, "; nothing was imported")?, &arguments)?)?;
+            commands::import(&load(&options, "; nothing was imported")?, &arguments)?;
         }
         Command::Offline(arguments) => {
             print(&commands::offline(&load(&options, "; nothing was switched")?, &arguments)?)?;

@@ -6,6 +6,7 @@ mod failure;
 mod image_list;
 mod image_name;
 mod import;
+mod interruption;
 mod list;
 mod offline;
 mod progress;

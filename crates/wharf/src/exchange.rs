@@ -56,6 +56,14 @@ impl Socket {
         Self { patience: Patience::Each(each), ..self }
     }
 
+    /// The connection, for a thread that ends it.
+    ///
+    /// # Errors
+    /// The process has too many open files.
+    pub(crate) fn connection(&self) -> io::Result<TcpStream> {
+        self.stream.try_clone()
+    }
+
     fn left(&self) -> io::Result<Duration> {
         let left = match self.patience {
             Patience::Until(deadline) => deadline.saturating_duration_since(Instant::now()),

@@ -1,6 +1,7 @@
 //! Answers that are longer than memory, from a running wharf.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::net::TcpStream;
 
 use crate::exchange::Socket;
 
@@ -56,6 +57,16 @@ impl StreamedAnswer {
             }
         }
         Ok(Self { status, content: Content { input, framing } })
+    }
+}
+
+impl Content {
+    /// The connection, for a thread that ends it.
+    ///
+    /// # Errors
+    /// The process has too many open files.
+    pub(crate) fn connection(&self) -> io::Result<TcpStream> {
+        self.input.get_ref().connection()
     }
 }
 

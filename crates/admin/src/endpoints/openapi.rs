@@ -62,7 +62,6 @@ fn operation(endpoint: &Endpoint) -> Value {
     if let Some(takes) = &endpoint.takes {
         let (media_type, schema) = match takes {
             Takes::Json(schema) => ("application/json", schema()),
-            Takes::Digests => ("text/plain", json!({ "type": "string" })),
             Takes::Archive => (ARCHIVE_TYPE, json!({ "type": "string", "format": "binary" })),
         };
         operation["requestBody"] =

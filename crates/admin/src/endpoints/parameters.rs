@@ -41,6 +41,15 @@ pub(super) const CHOICE: [Parameter; 2] = [
     Parameter { kind: Kind::Flag, ..optional("all", "Whether to export all images.") },
 ];
 
+/// The parameters of an import.
+pub(super) const IMPORT: [Parameter; 2] = [
+    REGISTRY,
+    Parameter {
+        kind: Kind::Flag,
+        ..optional("replace_tags", "Whether to replace tags of which the store knows something newer, too.")
+    },
+];
+
 /// The parameters that name one image.
 pub(super) const ONE_IMAGE: [Parameter; 4] = [
     Parameter { is_required: true, ..REGISTRY },

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use archive::{
-    ExportReport, ImportError, OpenTargets, Report, Selector, SentBytes, Target, Written, export,
-    import_archive, write_export,
+    ExportReport, ImportError, KeptTag, OpenTargets, Options, Report, Selector, SentBytes, Target, Written,
+    export, import_archive, write_export,
 };
 use inventory::{Keeper, Reason};
 use oci::Digest;
 use policy::eviction::Limits;
-use policy::freshness::TagRecord;
+use policy::freshness::{Replace, TagRecord};
 use storage::{Store, VerifiedManifest};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -551,9 +551,23 @@ async fn an_imported_tag_does_not_replace_a_newer_one_and_keeps_its_time() {
         let new = Holder::new("ghcr.io");
         new.tag("org/app", "v1", &digest(b"other"), Duration::from_secs(age)).await;
         let report = import_from(&path, &[&new], None).await;
-        assert_eq!((report.tags, report.held_tags), (u64::from(is_replaced), u64::from(!is_replaced)));
+        assert_eq!((report.tags, report.kept_tags), (u64::from(is_replaced), u64::from(!is_replaced)));
         let expected = if is_replaced { named.clone() } else { digest(b"other") };
         assert_eq!(new.has_tag("org/app", "v1").await, Some(expected));
+        if is_replaced {
+            continue;
+        }
+        let kept = KeptTag {
+            image: "ghcr.io/org/app:v1".to_owned(),
+            stored: Some(digest(b"other").to_string()),
+            archived: named.to_string(),
+        };
+        assert_eq!(report.kept, [kept]);
+        let all = Options { replace: Replace::All, ..options(None) };
+        let targets = OpenTargets(vec![Arc::clone(&new.target)]);
+        let report = import_archive(File::open(&path).unwrap(), &targets, &all, |_| {}).await.unwrap();
+        assert_eq!((report.tags, report.kept_tags, report.kept.len()), (1, 0, 0));
+        assert_eq!(new.has_tag("org/app", "v1").await, Some(named.clone()));
     }
 }
 

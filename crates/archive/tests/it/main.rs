@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use archive::{Kind, OpenTargets, Options, Report, Source, SourceError, Target, import};
 use inventory::Inventory;
 use oci::{Algorithm, Digest, Repository, Tag};
-use policy::freshness::TagRecord;
+use policy::freshness::{Replace, TagRecord};
 use storage::{MemoryStore, Store};
 use tempfile::TempDir;
 
@@ -97,7 +97,7 @@ async fn run(path: &Path, store: &Arc<dyn Store>, grants: bool) -> Report {
 }
 
 fn options(registry: Option<&str>) -> Options {
-    Options { registry: registry.map(str::to_owned), made_at: SystemTime::now() }
+    Options { registry: registry.map(str::to_owned), made_at: SystemTime::now(), replace: Replace::Older }
 }
 
 fn target(name: &str, store: &Arc<dyn Store>, grants: bool) -> Arc<Target> {

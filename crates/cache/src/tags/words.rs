@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use oci::{Digest, MediaType, Repository, Tag};
 use parking_lot::Mutex;
-use policy::freshness::TagRecord;
+use policy::freshness::{ImportedTag, Replace, TagRecord, import_of};
 use storage::StoreError;
 
 use crate::flight::Flights;
@@ -131,7 +131,7 @@ impl TagWords {
     }
 
     /// Stores a tag as an archive names it, unless the same word or a newer one is known. The times decide
-    /// that, because the archive was made elsewhere. Returns whether it was stored.
+    /// that, because the archive was made elsewhere.
     ///
     /// # Errors
     /// The store failed.
@@ -140,15 +140,16 @@ impl TagWords {
         repository: &Repository,
         tag: &Tag,
         record: &TagRecord,
-    ) -> Result<bool, StoreError> {
+        replace: Replace,
+    ) -> Result<ImportedTag, StoreError> {
         let key = (repository.clone(), tag.clone());
-        let imported = Arc::new(Mutex::new(Ok(false)));
+        let imported = Arc::new(Mutex::new(Ok(ImportedTag::Same)));
         loop {
             let import = || {
                 let (words, key, record) = (Arc::clone(self), key.clone(), record.clone());
                 let imported = Arc::clone(&imported);
                 async move {
-                    let result = words.import_alone(&key, &record).await;
+                    let result = words.import_alone(&key, &record, replace).await;
                     *imported.lock() = result;
                     Ok(())
                 }
@@ -157,22 +158,34 @@ impl TagWords {
                 break;
             }
         }
-        Arc::into_inner(imported).map_or(Ok(false), Mutex::into_inner)
+        Arc::into_inner(imported).map_or(Ok(ImportedTag::Same), Mutex::into_inner)
     }
 
     /// No other word on the tag is written meanwhile.
-    async fn import_alone(&self, key: &Key, record: &TagRecord) -> Result<bool, StoreError> {
+    async fn import_alone(
+        &self,
+        key: &Key,
+        record: &TagRecord,
+        replace: Replace,
+    ) -> Result<ImportedTag, StoreError> {
         let (repository, tag) = key;
         let storing = self.shared.inventory.storing().await;
         let newest = self.newest.get(key);
-        if let Some((asked_at, digest)) = &newest
-            && (asked_at.time >= record.checked_at || digest.as_ref() == Some(&record.digest))
-        {
-            return Ok(false);
-        }
-        let on_disk = self.shared.records.tag(repository, tag).await?;
-        if on_disk.is_some_and(|held| held.outweighs(record)) {
-            return Ok(false);
+        let held = self.shared.records.tag(repository, tag).await?;
+        let (held, gone_at) = match (&newest, held) {
+            (Some((asked_at, None)), held) => (held, Some(asked_at.time)),
+            // The disk did not take the word that the archive says, too.
+            (Some((_, Some(digest))), Some(held)) if *digest == record.digest && held.digest != *digest => {
+                (None, None)
+            }
+            // The record on disk is no newer than the word.
+            (Some((asked_at, Some(digest))), Some(held)) => {
+                (Some(TagRecord { digest: digest.clone(), checked_at: asked_at.time, ..held }), None)
+            }
+            (Some((_, Some(_))) | None, held) => (held, None),
+        };
+        if let Some(kept) = import_of(record, held.as_ref(), gone_at, replace) {
+            return Ok(kept);
         }
         self.shared.records.put_tag(repository, tag, record).await?;
         self.shared.inventory.tag_stored(&storing, repository, tag, &record.digest);
@@ -181,7 +194,7 @@ impl TagWords {
             let asked_at = AskedAt { time: record.checked_at, ..asked_at };
             self.newest.insert(key.clone(), (asked_at, Some(record.digest.clone())));
         }
-        Ok(true)
+        Ok(ImportedTag::Stored)
     }
 
     /// Writes a word unless a newer one is known. The words on one tag are written one after the other, and a

@@ -2,18 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use archive::{ExportReport, Selector, WriteError, Written, write_export};
 use oci::Digest;
+use serde_json::json;
 use url::Url;
 
+use super::failure::Failure;
+use super::interruption::Interruption;
 use super::progress::ProgressLine;
-use super::query;
 use super::table::amount;
 use crate::admin_listener::AdminListener;
 use crate::config::Config;
+use crate::exchange::Socket;
+use crate::output::print;
+use crate::streamed::Content;
 
 /// The arguments of `wharf export`.
 #[derive(Debug, clap::Args)]
@@ -37,13 +42,16 @@ pub(crate) struct ExportArguments {
     /// Write a list of the blobs in this archive and in those before it, for the next --since
     #[arg(long, value_name = "FILE")]
     list_out: Option<PathBuf>,
+    /// Print JSON, for scripts
+    #[arg(long)]
+    json: bool,
 }
 
-/// Exports. Returns the report for the operator.
+/// Exports, and prints the report.
 ///
 /// # Errors
-/// The reason for the operator; with the report if only some images were not exported.
-pub(crate) fn export(config: &Config, arguments: &ExportArguments) -> Result<String, String> {
+/// [`Failure`]; also if only some images were not exported.
+pub(crate) fn export(config: &Config, arguments: &ExportArguments) -> Result<(), Failure> {
     let since = match &arguments.since {
         Some(path) => read_list(path)?,
         None => BTreeSet::new(),
@@ -53,8 +61,27 @@ pub(crate) fn export(config: &Config, arguments: &ExportArguments) -> Result<Str
     if let Some(path) = &arguments.list_out {
         write_list(path, since.union(&written.digests))?;
     }
+    let refused = written.report.refusals.len();
+    if arguments.json {
+        print(&document(&written, &arguments.output))?;
+        return match refused {
+            0 => Ok(()),
+            _ => Err(Failure::Failed(format!("{refused} images were refused; `refusals` names them"))),
+        };
+    }
     let text = describe(&written.report);
-    if written.report.refusals.is_empty() { Ok(text) } else { Err(text.trim_end().to_owned()) }
+    if refused > 0 {
+        return Err(Failure::Failed(text.trim_end().to_owned()));
+    }
+    Ok(print(&text)?)
+}
+
+/// The report for scripts, in one line.
+fn document(written: &Written, output: &Path) -> String {
+    let mut document = json!(written.report);
+    document["index_digest"] = json!(written.index.to_string());
+    document["path"] = json!(output.to_string_lossy());
+    format!("{document}\n")
 }
 
 /// Refuses names that promise another form of archive: without this, they would name a directory.
@@ -69,32 +96,36 @@ fn refuse_form(output: &Path) -> Result<(), String> {
 }
 
 /// Gets the archive from the admin listener, and writes it.
-fn fetch(config: &Config, arguments: &ExportArguments, since: &BTreeSet<Digest>) -> Result<Written, String> {
+fn fetch(config: &Config, arguments: &ExportArguments, since: &BTreeSet<Digest>) -> Result<Written, Failure> {
     let listener = AdminListener::find_or_open(config, arguments.url.as_ref())?;
     let images: Vec<_> = arguments.images.iter().map(ToString::to_string).collect();
-    let images = images.join(",");
-    let choice = if arguments.all { ("all", "true") } else { ("images", images.as_str()) };
-    let target = format!("/api/export?{}", query(&[choice]));
-    let list: String = since.iter().map(|digest| format!("{digest}\n")).collect();
-    let framing = format!("Content-Length: {}", list.len());
-    let method = if since.is_empty() { "GET" } else { "POST" };
-    let answer = listener.stream(method, &target, &framing, |socket| socket.write_all(list.as_bytes()))?;
+    let since: Vec<_> = since.iter().map(ToString::to_string).collect();
+    let choice = json!({ "images": images, "all": arguments.all, "since": since }).to_string();
+    let framing = format!("Content-Type: application/json\r\nContent-Length: {}", choice.len());
+    let send = |socket: &mut Socket| socket.write_all(choice.as_bytes());
+    let answer = listener.stream("POST", "/api/export", &framing, send)?;
     match answer.status {
         200 => write(answer.content, &arguments.output),
-        _ => Err(listener.reason_of(answer)),
+        _ => Err(Failure::Failed(listener.reason_of(answer))),
     }
 }
 
-fn write(input: impl Read, output: &Path) -> Result<Written, String> {
+/// Writes the archive. A signal ends that, and leaves nothing behind.
+fn write(input: Content, output: &Path) -> Result<Written, Failure> {
+    let watched = input.connection().and_then(Interruption::watch);
+    let interruption = watched.map_err(|error| format!("cannot watch for signals: {error}"))?;
     let mut line = ProgressLine::new();
     let written = write_export(input, output, &mut |progress| line.show(progress));
     line.end();
     written.map_err(|error| {
-        let report = match &error {
-            WriteError::NoImages(report) => describe(report),
-            _ => String::new(),
-        };
-        format!("{report}{error}; nothing was written to {}", output.display())
+        let nothing = format!("nothing was written to {}", output.display());
+        match (interruption.code(), &error) {
+            (Some(code), _) => Failure::Interrupted(format!("interrupted; {nothing}"), code),
+            (None, WriteError::NoImages(report)) => {
+                Failure::Failed(format!("{}{error}; {nothing}", describe(report)))
+            }
+            (None, _) => Failure::Failed(format!("{error}; {nothing}")),
+        }
     })
 }
 

@@ -7,6 +7,8 @@ pub(crate) enum Failure {
     Failed(String),
     /// The command was used wrongly: exit code 2.
     WrongUse(String),
+    /// A signal ended it: this exit code.
+    Interrupted(String, u8),
 }
 
 impl From<String> for Failure {

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use archive::{Options, Progress, Report, Source};
+use policy::freshness::Replace;
+use serde_json::json;
 use url::Url;
 
+use super::failure::Failure;
 use super::progress::ProgressLine;
 use super::query;
 use super::table::amount;
@@ -16,6 +19,7 @@ use crate::admin_listener::AdminListener;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::exchange::Socket;
+use crate::output::print;
 
 /// Bytes sent at once.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -36,43 +40,64 @@ pub(crate) struct ImportArguments {
     /// The admin listener of the running wharf, http://HOST:PORT; by default the one in the configuration
     #[arg(long, value_name = "URL")]
     url: Option<Url>,
+    /// Replace tags of which the store knows something newer, too
+    #[arg(long)]
+    replace_tags: bool,
+    /// Print JSON, for scripts
+    #[arg(long)]
+    json: bool,
 }
 
-/// Imports. Returns the report for the operator.
+/// Imports, and prints the report.
 ///
 /// # Errors
-/// The reason for the operator, with the report as far as the import came.
-pub(crate) fn import(config: &Config, arguments: &ImportArguments) -> Result<String, String> {
+/// [`Failure`]; also if only some images were refused.
+pub(crate) fn import(config: &Config, arguments: &ImportArguments) -> Result<(), Failure> {
     let listener = AdminListener::find_or_make(config, arguments.url.as_ref())?;
-    if !arguments.path.is_dir() {
-        return send(&listener, arguments);
-    }
-    match listener.directory() {
-        Some(directory) => copy(directory, arguments),
-        None => Err(format!(
-            "a running wharf uses the store and takes archives only; stop it to import the directory {0}, or, if \
-             that is an OCI image layout, pack it: tar -C {0} -cf layout.tar .",
+    let report = if !arguments.path.is_dir() {
+        send(&listener, arguments)?
+    } else if let Some(directory) = listener.directory() {
+        copy(directory, arguments)?
+    } else {
+        return Err(Failure::Failed(format!(
+            "a running wharf uses the store and takes archives only; stop it to import the directory {0}, or, \
+             if that is an OCI image layout, pack it: tar -C {0} -cf layout.tar .",
             arguments.path.display()
-        )),
+        )));
+    };
+    let refused = report.refusals.len();
+    if arguments.json {
+        print(&format!("{}\n", json!(report)))?;
+        return match refused {
+            0 => Ok(()),
+            _ => Err(Failure::Failed(format!("{refused} parts were refused; `refusals` names them"))),
+        };
     }
+    let text = describe(&report);
+    if refused > 0 {
+        return Err(Failure::Failed(text.trim_end().to_owned()));
+    }
+    Ok(print(&text)?)
 }
 
 /// Imports a directory.
-fn copy(directory: &Directory, arguments: &ImportArguments) -> Result<String, String> {
+fn copy(directory: &Directory, arguments: &ImportArguments) -> Result<Report, String> {
     let say = |image: &str| {
         // The report at the end matters, not this.
         let _ = writeln!(io::stderr(), "importing {image}");
     };
-    let options = Options { registry: arguments.registry.clone(), made_at: SystemTime::now() };
+    let replace = if arguments.replace_tags { Replace::All } else { Replace::Older };
+    let options = Options { registry: arguments.registry.clone(), made_at: SystemTime::now(), replace };
     let source = Arc::new(Source::open(&arguments.path).map_err(|error| error.to_string())?);
     let report = directory.run(async |archives| archive::import(source, &*archives, &options, say).await);
-    outcome(&report.map_err(|error| format!("{error}; run the command again to continue"))?)
+    report.map_err(|error| format!("{error}; run the command again to continue"))
 }
 
 /// Sends an archive to the admin listener.
-fn send(listener: &AdminListener, arguments: &ImportArguments) -> Result<String, String> {
+fn send(listener: &AdminListener, arguments: &ImportArguments) -> Result<Report, String> {
     let path = &arguments.path;
-    let parameters: Vec<_> = arguments.registry.iter().map(|name| ("registry", name.as_str())).collect();
+    let mut parameters: Vec<_> = arguments.registry.iter().map(|name| ("registry", name.as_str())).collect();
+    parameters.extend(arguments.replace_tags.then_some(("replace_tags", "true")));
     let target = format!("/api/import?{}", query(&parameters));
     let mut input = open(path)?;
     let framing = "Transfer-Encoding: chunked\r\nContent-Type: application/x-tar";
@@ -98,12 +123,7 @@ fn send(listener: &AdminListener, arguments: &ImportArguments) -> Result<String,
         return Err(listener.reason_of(answer));
     }
     let report = serde_json::from_reader(answer.content.take(REPORT_BYTES_MAX));
-    outcome(&report.map_err(|error| format!("the answer is not readable: {error}"))?)
-}
-
-fn outcome(report: &Report) -> Result<String, String> {
-    let text = describe(report);
-    if report.refusals.is_empty() { Ok(text) } else { Err(text.trim_end().to_owned()) }
+    report.map_err(|error| format!("the answer is not readable: {error}"))
 }
 
 fn open(path: &Path) -> Result<Box<dyn Read>, String> {
@@ -129,7 +149,15 @@ fn describe(report: &Report) -> String {
         amount(&report.bytes.into()),
         report.held_blobs
     );
-    text += &format!("tags     {} written, {} held already\n", report.tags, report.held_tags);
+    for kept in &report.kept {
+        text += &format!("kept     {kept}\n");
+    }
+    let (written, held, kept) = (report.tags, report.held_tags, report.kept_tags);
+    text += &format!("tags     {written} written, {held} held already, {kept} kept");
+    if kept > 0 {
+        text += " (wharf knows something newer than the archive; `--replace-tags` takes the archive's)";
+    }
+    text += "\n";
     text += &format!("refused  {}\n", report.refusals.len());
     text
 }

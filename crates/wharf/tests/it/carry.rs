@@ -1,9 +1,12 @@
 //! `wharf export` and `wharf import`: images on their way from one wharf to another.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use testkit::{FakeRegistry, Image, within};
 
@@ -143,4 +146,100 @@ async fn images_are_exported_from_and_imported_into_a_running_wharf() {
     let (code, _, reason) = import("broken.tar");
     assert!(code == Some(1) && reason.contains("no tar archive"), "{reason}");
     assert_eq!(gone.requests().len(), 0);
+}
+
+/// The names in a directory.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// An admin listener whose export stops after its first entry and stays open.
+#[test]
+fn a_signal_ends_an_export_which_leaves_nothing_behind() {
+    for (output, signal, code) in
+        [("out.tar", Signal::INT, 130), ("out.tar.zst", Signal::TERM, 143), ("out", Signal::HUP, 129)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("wharf.toml"), configuration("")).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut child = crate::program::command(
+            directory.path(),
+            &["export", "--all", "-o", output, "--url", url.as_str()],
+        );
+        let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (mut connection, _) = listener.accept().unwrap();
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n";
+        let layout = b"{}";
+        let entry = [&testkit::file_header("oci-layout", layout.len())[..], layout, &[0; 510]].concat();
+        connection.write_all(&[head.as_bytes(), &entry].concat()).unwrap();
+        // The first file is there, so the command watches for signals.
+        while !names(directory.path()).iter().any(|name| name.starts_with(&format!(".{output}.wharf-"))) {
+            std::thread::yield_now();
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        let reason = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{output}: {reason}");
+        assert!(reason.contains("interrupted; nothing was written"), "{output}: {reason}");
+        assert_eq!(names(directory.path()), ["wharf.toml"], "{output}");
+        // The command has closed the connection.
+        let _ = connection.read_to_end(&mut Vec::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_of_thousands_of_names_has_a_report_for_scripts() {
+    let image = Image::small("named");
+    let directory = stopped_holder(&image).await;
+    let others: Vec<String> =
+        (0..2000).map(|number| format!("ghcr.io/organisation/{number:060}:v1")).collect();
+    let arguments = ["export", "app:1", "-o", "app.tar", "--json"].into_iter();
+    let arguments: Vec<&str> = arguments.chain(others.iter().map(String::as_str)).collect();
+    let (code, text, reason) = run(directory.path(), &arguments);
+    assert_eq!(code, Some(1), "{reason}");
+    assert!(reason.contains("2000 images were refused"), "{reason}");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&report["images"], &report["path"]), (&1.into(), &"app.tar".into()));
+    assert_eq!(report["blobs"], image.blobs().count());
+    assert_eq!(report["refusals"].as_array().unwrap().len(), 2000);
+    let mut unpack = Command::new("tar");
+    unpack.args(["-xf", "app.tar", "index.json"]).current_dir(directory.path());
+    assert!(unpack.status().unwrap().success());
+    let index = std::fs::read(directory.path().join("index.json")).unwrap();
+    let digest = testkit::digest_of(&index);
+    assert_eq!(report["index_digest"], digest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_names_the_tags_that_it_kept_and_replaces_them_if_it_is_told_to() {
+    let (old, new) = (Image::small("old"), Image::small("new"));
+    let directory = stopped_holder(&old).await;
+    let (code, _, reason) = run(directory.path(), &["export", "app:1", "-o", "old.tar"]);
+    assert_eq!(code, Some(0), "{reason}");
+    let hub = FakeRegistry::start().await;
+    hub.put_image("library/app", "1", &new);
+    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    pull(&program, &new).await;
+    let archive = path_text(directory.path(), "old.tar");
+    let url = format!("http://{}", program.admin);
+    let import = |more: &[&str]| {
+        let arguments = [&["import", archive.as_str(), "--url", url.as_str()][..], more].concat();
+        let (code, text, reason) = run(program.directory.path(), &arguments);
+        assert_eq!(code, Some(0), "{text}{reason}");
+        text
+    };
+    let text = import(&[]);
+    let (stored, archived) = (new.digest(), old.digest());
+    let kept = format!("kept     docker.io/library/app:1 at {stored}; the archive has {archived}\n");
+    assert!(text.contains(&kept) && text.contains("0 held already, 1 kept (wharf knows"), "{text}");
+    let report: serde_json::Value = serde_json::from_str(&import(&["--json"])).unwrap();
+    assert_eq!((&report["kept_tags"], &report["kept"][0]["stored"]), (&1.into(), &stored.into()));
+    let text = import(&["--replace-tags"]);
+    assert!(text.contains("tags     1 written, 0 held already, 0 kept\n"), "{text}");
+    let again = import(&["--replace-tags"]);
+    assert!(again.contains("tags     0 written, 1 held already, 0 kept\n"), "{again}");
 }

@@ -125,24 +125,29 @@ async fn a_word_that_waited_for_its_turn_looks_again() {
     assert_eq!(record.digest, manifest("two").digest);
 }
 
+fn imported(seconds: u64) -> TagRecord {
+    let Named { digest, media_type, size } = manifest("imported");
+    TagRecord { digest, media_type, size, checked_at: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) }
+}
+
+async fn import(words: &Arc<TagWords>, seconds: u64, replace: Replace) -> ImportedTag {
+    let (repository, tag) = key();
+    words.import(&repository, &tag, &imported(seconds), replace).await.expect("the store works")
+}
+
 #[tokio::test]
 async fn an_imported_tag_gives_way_to_a_newer_word_even_if_that_is_in_memory_only() {
     let [_, asked_at, next] = asked();
     let (repository, tag) = key();
-    let imported = |seconds: u64| TagRecord {
-        digest: manifest("imported").digest,
-        media_type: manifest("imported").media_type,
-        size: 8,
-        checked_at: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
-    };
     for named in [Some("known"), None] {
         let words = words();
         tell(&words, asked_at, named).await;
-        assert!(!words.import(&repository, &tag, &imported(1)).await.unwrap());
+        let known = named.map(|text| manifest(text).digest);
+        assert_eq!(import(&words, 1, Replace::Older).await, ImportedTag::Kept(known.clone()));
         let kept = words.record(&repository, &tag).await.map(|record| record.digest);
-        assert_eq!(kept, named.map(|text| manifest(text).digest));
-        assert!(words.import(&repository, &tag, &imported(2)).await.unwrap());
-        assert!(!words.import(&repository, &tag, &imported(3)).await.unwrap(), "the same word again");
+        assert_eq!(kept, known);
+        assert_eq!(import(&words, 2, Replace::Older).await, ImportedTag::Stored);
+        assert_eq!(import(&words, 3, Replace::Older).await, ImportedTag::Same, "the same word again");
         let record = words.record(&repository, &tag).await.expect("a record");
         assert_eq!((record.digest, record.checked_at), (manifest("imported").digest, imported(2).checked_at));
         // The upstream's next word counts.
@@ -150,5 +155,51 @@ async fn an_imported_tag_gives_way_to_a_newer_word_even_if_that_is_in_memory_onl
         assert_eq!(words.record(&repository, &tag).await.unwrap().digest, manifest("later").digest);
     }
     let words = words();
-    assert!(words.import(&repository, &tag, &imported(0)).await.unwrap());
+    assert_eq!(import(&words, 0, Replace::Older).await, ImportedTag::Stored);
+}
+
+#[tokio::test]
+async fn an_operator_replaces_a_newer_word_by_the_archives() {
+    let [_, asked_at, next] = asked();
+    let (repository, tag) = key();
+    for named in [Some("known"), None] {
+        let words = words();
+        tell(&words, asked_at, named).await;
+        assert_eq!(import(&words, 0, Replace::All).await, ImportedTag::Stored);
+        let record = words.record(&repository, &tag).await.expect("a record");
+        assert_eq!((record.digest, record.checked_at), (manifest("imported").digest, imported(0).checked_at));
+        tell(&words, next, Some("later")).await;
+        assert_eq!(words.record(&repository, &tag).await.unwrap().digest, manifest("later").digest);
+    }
+}
+
+/// The word stays in memory, and has no effect without the record.
+#[tokio::test]
+async fn an_image_that_was_purged_gets_its_tag_back_from_an_archive() {
+    let [_, asked_at, _] = asked();
+    let (repository, tag) = key();
+    for named in ["imported", "known"] {
+        let words = words();
+        tell(&words, asked_at, Some(named)).await;
+        words.shared.records.remove_tag(&repository, &tag).await.expect("the store works");
+        assert_eq!(import(&words, 0, Replace::Older).await, ImportedTag::Stored);
+        let record = words.record(&repository, &tag).await.expect("a record");
+        assert_eq!((record.digest, record.checked_at), (manifest("imported").digest, imported(0).checked_at));
+    }
+}
+
+/// The disk has an older record, because it failed when the newest word came.
+#[tokio::test]
+async fn an_import_counts_a_word_that_the_disk_did_not_take() {
+    let [_, asked_at, _] = asked();
+    let (repository, tag) = key();
+    for (named, expected) in
+        [("imported", ImportedTag::Stored), ("known", ImportedTag::Kept(Some(manifest("known").digest)))]
+    {
+        let words = words();
+        tell(&words, asked_at, Some(named)).await;
+        let old = TagRecord { digest: manifest("old").digest, ..imported(0) };
+        words.shared.records.put_tag(&repository, &tag, &old).await.expect("the store works");
+        assert_eq!(import(&words, 1, Replace::Older).await, expected);
+    }
 }

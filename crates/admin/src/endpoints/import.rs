@@ -1,33 +1,27 @@
-//! `GET /api/export` and `POST /api/export` send images as an archive, `POST /api/import` takes one.
+//! `POST /api/import` takes an archive and stores its images.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use archive::{Options, Selector, SentBytes, export, import_archive};
-use axum::body::{Body, HttpBody, to_bytes};
+use archive::{Options, SentBytes, import_archive};
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use bytes::Bytes;
-use http::{Response, Uri};
-use oci::Digest;
+use http::Response;
+use policy::freshness::Replace;
 use serde_json::{Value, json};
-use server::{SideContent, Working};
+use server::Working;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::failure::{Failure, answer};
 use super::openapi::{list, object};
 use super::selection::optional;
-use crate::guard::CONTENT_BYTES_MAX;
 use crate::parts::Parts;
-use crate::streamed::{ARCHIVE_TYPE, Streamed};
 
-/// Pieces of an archive that wait, of about 1 MiB in an export.
+/// Pieces of an archive that wait.
 const WAITING_COUNT_MAX: usize = 4;
-
-/// The longest time in which a list of digests must come.
-const LIST_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// An import that is busy with the store tells the connection so often.
 const BUSY_EVERY: Duration = Duration::from_secs(5);
@@ -39,68 +33,19 @@ const DRAIN_WAIT_MAX: Duration = Duration::from_secs(20);
 const PACE_BYTES_MIN: u64 = 1 << 20;
 const PACE_WINDOW: Duration = Duration::from_secs(300);
 
-pub(super) async fn export_all(State(parts): State<Arc<Parts>>, uri: Uri) -> Response<String> {
-    begin(&parts, &uri, HashSet::new()).unwrap_or_else(Failure::answer)
-}
-
-/// The content is a list of digests, one a line, whose blobs are left out.
-pub(super) async fn export_since(
-    State(parts): State<Arc<Parts>>,
-    uri: Uri,
-    content: Body,
-) -> Response<String> {
-    let bytes_max = usize::try_from(CONTENT_BYTES_MAX).unwrap_or(usize::MAX);
-    let bytes = tokio::time::timeout(LIST_WAIT_MAX, to_bytes(content, bytes_max)).await;
-    let Some(bytes) = bytes.ok().and_then(Result::ok) else {
-        return answer(Err(Failure::parameter("content", "it did not come")));
-    };
-    let since = digests(&String::from_utf8_lossy(&bytes));
-    since.and_then(|since| begin(&parts, &uri, since)).unwrap_or_else(Failure::answer)
-}
-
-fn digests(text: &str) -> Result<HashSet<Digest>, Failure> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.map(|line| line.parse().map_err(|error| Failure::parameter("content", error))).collect()
-}
-
-fn begin(parts: &Parts, uri: &Uri, since: HashSet<Digest>) -> Result<Response<String>, Failure> {
-    let selectors = match (optional::<bool>(uri, "all")?, optional::<String>(uri, "images")?) {
-        (Some(true), None) => vec![Selector::all()],
-        (Some(_), Some(_)) => return Err(Failure::parameter("all", "give images or all, not both")),
-        (None, Some(images)) => {
-            let parse = |text: &str| text.parse().map_err(|error| Failure::parameter("images", error));
-            images.split(',').map(parse).collect::<Result<_, _>>()?
-        }
-        (_, None) => return Err(Failure::parameter("images", "give images, or all=true")),
-    };
-    let Some(turn) = parts.archives.begin_export() else { return Err(Failure::busy()) };
-    let targets = parts.archives.all();
-    if targets.iter().any(|target| !target.inventory.is_complete()) {
-        return Err(Failure::not_ready());
-    }
-    let (sender, receiver) = mpsc::channel(WAITING_COUNT_MAX);
-    // It ends when the client leaves.
-    tokio::spawn(async move {
-        let _turn = turn;
-        match export(&targets, &selectors, since, sender).await {
-            Ok(report) => info!(images = report.images, bytes = report.bytes, "images were exported"),
-            Err(error) => warn!(%error, "an export broke off"),
-        }
-    });
-    Ok(Streamed::answer(ARCHIVE_TYPE, SideContent::Breakable(receiver)))
-}
-
 pub(super) async fn import(State(parts): State<Arc<Parts>>, request: Request) -> Response<String> {
     answer(take(&parts, request).await)
 }
 
 async fn take(parts: &Parts, request: Request) -> Result<Value, Failure> {
     let registry = optional::<String>(request.uri(), "registry")?;
+    let replaces = optional::<bool>(request.uri(), "replace_tags")?.unwrap_or(false);
+    let replace = if replaces { Replace::All } else { Replace::Older };
     let Some(turn) = parts.archives.begin_import() else { return Err(Failure::busy()) };
     let working = request.extensions().get::<Working>().cloned();
     let (sender, receiver) = mpsc::channel(WAITING_COUNT_MAX);
     let targets = Arc::clone(&parts.archives);
-    let options = Options { registry, made_at: SystemTime::now() };
+    let options = Options { registry, made_at: SystemTime::now(), replace };
     // What is stored must be reported to the inventory, even if the client leaves.
     let importing = tokio::spawn(async move {
         let _turn = turn;
@@ -205,9 +150,12 @@ impl Pace {
 pub(super) fn schema() -> Value {
     let count = json!({ "type": "integer", "minimum": 0 });
     let text = json!({ "type": "string" });
-    let refusal = object(&[("what", text.clone()), ("reason", text)]);
-    let counts = ["images", "incomplete", "blobs", "bytes", "held_blobs", "tags", "held_tags"];
+    let refusal = object(&[("what", text.clone()), ("reason", text.clone())]);
+    let stored = json!({ "type": ["string", "null"] });
+    let kept = object(&[("image", text.clone()), ("stored", stored), ("archived", text)]);
+    let counts = ["images", "incomplete", "blobs", "bytes", "held_blobs", "tags", "held_tags", "kept_tags"];
     let mut properties: Vec<(&str, Value)> = counts.iter().map(|name| (*name, count.clone())).collect();
+    properties.push(("kept", list(&kept)));
     properties.push(("refusals", list(&refusal)));
     object(&properties)
 }
