@@ -10,7 +10,6 @@ use std::time::SystemTime;
 use futures_util::{Stream, StreamExt, stream};
 use oci::{Digest, MediaType, Repository};
 
-use crate::clock::to_system_time;
 use crate::failure::Failure;
 use crate::inventory::{ImageEntry, Inventory};
 use crate::outline::{Child, Described, Outline, Role, platform_of_config};
@@ -189,13 +188,13 @@ impl Inventory {
     /// Counts the uses that count for the image when it is up for eviction.
     fn standing(&self, repository: &Repository, nodes: &[Node], blobs: &[Digest]) -> ImageStanding {
         let (images, serving) = (self.model.images.read(), self.serving());
-        let mut standing = ImageStanding { last_use: to_system_time(0), is_pinned: false, is_busy: false };
+        let (mut is_pinned, mut is_busy, mut used) = (false, false, 0);
         let mut named = HashMap::<u64, u32>::new();
         for node in nodes.iter().filter(|node| node.bytes.is_some()) {
             let row = images.find(repository, &node.child.digest).and_then(|slot| images.row(slot));
             let Some(row) = row else { continue };
-            standing.last_use = standing.last_use.max(to_system_time(row.used));
-            standing.is_pinned |= row.is_pinned;
+            used = used.max(row.used);
+            is_pinned |= row.is_pinned;
             for blob in &node.outline.blobs {
                 *named.entry(key_of(&blob.digest)).or_default() += 1;
             }
@@ -203,11 +202,11 @@ impl Inventory {
         for digest in blobs {
             let known = self.model.blobs.get(key_of(digest));
             if named.get(&key_of(digest)).is_some_and(|count| known.count <= *count) {
-                standing.last_use = standing.last_use.max(to_system_time(known.used));
+                used = used.max(known.used);
             }
-            standing.is_busy |= serving.is_filling(digest);
+            is_busy |= serving.is_filling(digest);
         }
-        standing
+        ImageStanding { last_use: self.clock().to_wall(used), is_pinned, is_busy }
     }
 
     /// The parts of each of these images, several at a time and in no order.

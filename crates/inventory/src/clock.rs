@@ -1,65 +1,157 @@
-//! Seconds in 32 bits. The wall clock is read once, when the process starts; from then on the time is what
-//! has passed since. So a clock that is set back or ahead while wharf runs makes nothing look unused.
+//! The clock of last uses.
+//!
+//! It counts seconds on a scale of its own. While the process runs, the monotonic clock drives it; of a
+//! pause, as the wall clock shows it, `policy::elapsed` says how much counts. So a wall clock that is set
+//! ahead or back, at the start or later, neither makes anything look unused nor changes the order of uses.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
+use policy::elapsed::{Course, Noted, age_of_file};
 use tokio::time::Instant;
 
-/// 2020-01-01 00:00:00 UTC, in seconds since the Unix epoch. The last second is in the year 2156.
-const EPOCH_SECONDS: u64 = 1_577_836_800;
-
-/// A time in seconds since 2020; 0 stands for a time that is not known.
+/// A time in seconds on the scale of one clock; 0 stands for a time that is not known.
 pub(crate) type Seconds = u32;
 
+/// The time on the scale when a process starts: in the middle, so that 68 years fit before and after.
+const ORIGIN: Seconds = 1 << 31;
+
+/// The wall clock.
+pub type WallClock = Box<dyn Fn() -> SystemTime + Send + Sync>;
+
 /// The clock of one inventory.
-#[derive(Clone, Debug)]
 pub(crate) struct Clock {
+    wall: WallClock,
     started_at: Instant,
-    started: Seconds,
+    /// Seconds that passed while the machine slept.
+    paused: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The moment of the last agreement between the clocks.
+    agreed: Moment,
+    /// The moment from which the ages of an earlier process count back.
+    base: Moment,
+    noted: Option<Noted>,
+    /// Until then, nothing goes because it was not used.
+    rests_until: Option<Instant>,
+}
+
+/// A moment on all three clocks.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    at: Instant,
+    wall: SystemTime,
+    scale: Seconds,
 }
 
 impl Clock {
-    /// Starts a clock at the wall clock's time `now`.
-    pub(crate) fn starting(now: SystemTime) -> Self {
-        Self { started_at: Instant::now(), started: to_seconds(now).max(1) }
+    /// Starts a clock.
+    pub(crate) fn starting(wall: WallClock) -> Self {
+        let start = Moment { at: Instant::now(), wall: wall(), scale: ORIGIN };
+        let state = State { agreed: start, base: start, noted: None, rests_until: None };
+        Self { wall, started_at: start.at, paused: AtomicU32::new(0), state: Mutex::new(state) }
     }
 
     /// The time.
     pub(crate) fn now(&self) -> Seconds {
-        let passed = u32::try_from(self.started_at.elapsed().as_secs()).unwrap_or(u32::MAX);
-        self.started.saturating_add(passed)
+        let passed = to_seconds(self.started_at.elapsed());
+        ORIGIN.saturating_add(passed).saturating_add(self.paused.load(Ordering::Relaxed))
     }
 
-    /// A time that an earlier process or a file system noted. One that lies ahead counts as now.
-    pub(crate) fn past(&self, time: SystemTime) -> Seconds {
-        to_seconds(time).min(self.now())
+    /// The wall clock's time.
+    pub(crate) fn wall_now(&self) -> SystemTime {
+        (self.wall)()
+    }
+
+    /// Takes over from an earlier process, whose last noted moment was at the wall clock's time `at`, the
+    /// first time that it is called.
+    pub(crate) fn continue_from(&self, at: SystemTime) -> Course {
+        let mut state = self.state.lock();
+        if state.noted.is_some() {
+            return Course::Steady;
+        }
+        let base = self.moment();
+        let course = Course::of(at, base.wall, Duration::ZERO);
+        state.base = base;
+        state.noted = Some(Noted { at, counted: course.counted() });
+        state.rest(course);
+        course
+    }
+
+    /// Compares the wall clock with the monotonic one, and counts a pause.
+    pub(crate) fn follow(&self) -> Course {
+        let mut state = self.state.lock();
+        let now = self.moment();
+        let course = Course::of(state.agreed.wall, now.wall, now.at - state.agreed.at);
+        if course != Course::Steady {
+            self.paused.fetch_add(to_seconds(course.counted()), Ordering::Relaxed);
+            state.agreed = Moment { scale: self.now(), ..now };
+            state.rest(course);
+        }
+        course
+    }
+
+    /// Whether a pause was so lately that nothing goes because it was not used.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.state.lock().rests_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// A use so long before the last noted moment of an earlier process.
+    pub(crate) fn before_note(&self, age: Duration) -> Seconds {
+        let state = self.state.lock();
+        let counted = state.noted.map_or(Duration::ZERO, |noted| noted.counted);
+        before(state.base.scale, age.saturating_add(counted))
+    }
+
+    /// The time of a file. One that lies ahead counts as the moment of the start.
+    pub(crate) fn of_file(&self, modified: SystemTime) -> Seconds {
+        let state = self.state.lock();
+        before(state.base.scale, age_of_file(modified, state.base.wall, state.noted))
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { at: Instant::now(), wall: self.wall_now(), scale: self.now() }
+    }
+
+    /// The time as the wall clock shows it. A time that is not known lies before all others.
+    pub(crate) fn to_wall(&self, seconds: Seconds) -> SystemTime {
+        let Moment { at, wall, scale } = self.state.lock().agreed;
+        // The wall clock's time when that second began.
+        let wall = wall - Duration::from_nanos((at - self.started_at).subsec_nanos().into());
+        let (before, after) = (scale.saturating_sub(seconds), seconds.saturating_sub(scale));
+        let shown = wall + Duration::from_secs(after.into());
+        match seconds {
+            0 => SystemTime::UNIX_EPOCH,
+            _ => shown.checked_sub(Duration::from_secs(before.into())).unwrap_or(SystemTime::UNIX_EPOCH),
+        }
     }
 }
 
-/// The time as the wall clock shows it.
-pub(crate) fn to_system_time(seconds: Seconds) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(EPOCH_SECONDS + u64::from(seconds))
+impl State {
+    fn rest(&mut self, course: Course) {
+        let until = Instant::now() + course.rest();
+        self.rests_until = Some(self.rests_until.map_or(until, |before| before.max(until)));
+    }
 }
 
-fn to_seconds(time: SystemTime) -> Seconds {
-    let since_unix = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    u32::try_from(since_unix.saturating_sub(EPOCH_SECONDS)).unwrap_or(u32::MAX)
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").field("now", &self.now()).finish_non_exhaustive()
+    }
+}
+
+fn before(scale: Seconds, age: Duration) -> Seconds {
+    scale.saturating_sub(to_seconds(age)).max(1)
+}
+
+fn to_seconds(time: Duration) -> Seconds {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn the_clock_goes_on_from_its_start_and_takes_no_time_from_the_future() {
-        let start = UNIX_EPOCH + Duration::from_secs(EPOCH_SECONDS + 100);
-        let clock = Clock::starting(start);
-        assert_eq!(clock.now(), 100);
-        tokio::time::advance(Duration::from_secs(50)).await;
-        assert_eq!(clock.now(), 150);
-        assert_eq!(clock.past(start + Duration::from_secs(10)), 110);
-        assert_eq!(clock.past(start + Duration::from_secs(1000)), 150);
-        assert_eq!(clock.past(UNIX_EPOCH), 0);
-        assert_eq!(to_system_time(100), start);
-    }
-}
+mod tests;

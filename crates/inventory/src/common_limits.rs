@@ -1,6 +1,7 @@
 //! The limits that hold for all stores together: a common cap, and the bytes that stay free on each file
 //! system.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,6 @@ use storage::Space;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Seconds;
 use crate::eviction::{Ended, Freed};
 use crate::keeper::Keeper;
 use crate::room::CommonRoom;
@@ -150,19 +150,19 @@ async fn make_common_room(keepers: &[Arc<Keeper>], wanted: u64, reason: Reason) 
     }
     let mut failed = vec![false; keepers.len()];
     while freed.bytes < wanted {
-        let mut oldest: Vec<(Seconds, usize)> = (0..keepers.len())
+        let mut oldest: Vec<(Duration, usize)> = (0..keepers.len())
             .filter(|at| !failed[*at])
-            .filter_map(|at| keepers[at].oldest().map(|used| (used, at)))
+            .filter_map(|at| keepers[at].oldest().map(|unused| (unused, at)))
             .collect();
-        oldest.sort_unstable();
+        oldest.sort_unstable_by_key(|(unused, at)| (Reverse(*unused), *at));
         let Some((first, at)) = oldest.first().copied() else {
             return (freed, if has_failed { Ended::Failed } else { Ended::Nothing });
         };
         // Up to the oldest of the store that comes next.
-        let until = oldest.get(1).map_or(Seconds::MAX, |(used, _)| *used);
-        let (more, ended) = keepers[at].make_room_until(wanted - freed.bytes, reason, until).await;
+        let unused_min = oldest.get(1).map_or(Duration::ZERO, |(unused, _)| *unused);
+        let (more, ended) = keepers[at].make_room_of(wanted - freed.bytes, reason, unused_min).await;
         freed.add(more);
-        let is_stuck = more.images == 0 && keepers[at].oldest() == Some(first);
+        let is_stuck = more.images == 0 && keepers[at].oldest().is_some_and(|unused| unused >= first);
         failed[at] = ended == Ended::Failed || is_stuck;
         has_failed |= ended == Ended::Failed;
     }

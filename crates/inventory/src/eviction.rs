@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{Digest, Repository};
-use policy::eviction::{Candidate, KEEP_USED, Limits, NamedImage, Reason, Verdict, may_go};
+use policy::eviction::{Candidate, Limits, NamedImage, Reason, Verdict, may_go};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Seconds;
@@ -195,7 +195,7 @@ impl Evictor<'_> {
             return;
         }
         let candidate = Candidate {
-            unused: age(now, known.used),
+            unused: self.inventory.unused(known.used),
             is_pinned: false,
             is_kept: false,
             is_busy: self.inventory.serving().is_filling(&digest),
@@ -299,7 +299,7 @@ impl Evictor<'_> {
     fn place_of_staying(&self, image: &Image, place: Seconds, now: Seconds) -> Option<(Why, Seconds)> {
         let (serving, holds) = (self.inventory.serving(), &self.inventory.model.holds);
         let candidate = Candidate {
-            unused: age(now, image.used),
+            unused: self.inventory.unused(image.used),
             is_pinned: image.members.iter().any(|row| row.is_pinned),
             is_kept: self.is_kept(image),
             is_busy: image.blobs.iter().any(|blob| serving.is_filling(&blob.digest))
@@ -378,14 +378,4 @@ impl Evictor<'_> {
     async fn finish(&mut self, batch: Batch) -> batch::Done {
         batch.finish(self.inventory, self.unsynced).await
     }
-}
-
-/// The latest last use of an image that may go.
-pub(crate) fn latest_use(now: Seconds) -> Seconds {
-    now.saturating_sub(u32::try_from(KEEP_USED.as_secs()).unwrap_or(u32::MAX))
-}
-
-/// The time since a use. A use of which no time is known lies before all others.
-fn age(now: Seconds, used: Seconds) -> Duration {
-    Duration::from_secs(now.saturating_sub(used).into())
 }

@@ -14,7 +14,7 @@ use storage::{Store, StoreError, Usage};
 use telemetry::RegistryMetrics;
 use tracing::warn;
 
-use crate::clock::{Clock, Seconds, to_system_time};
+use crate::clock::{Clock, Seconds, WallClock};
 use crate::contents::Contents;
 use crate::failure::Failure;
 use crate::hold::Hold;
@@ -114,20 +114,20 @@ pub enum PinError {
 }
 
 impl Inventory {
-    /// The inventory of a store, at the wall clock's time `now`. It knows nothing until
-    /// [`Keeper::run`](crate::Keeper::run) has walked the store.
+    /// The inventory of a store. It knows nothing until [`Keeper::run`](crate::Keeper::run) has walked the
+    /// store.
     pub fn new(
         name: &str,
         store: Arc<dyn Store>,
         metrics: Arc<RegistryMetrics>,
-        now: SystemTime,
+        wall: WallClock,
     ) -> Arc<Self> {
         let serving: Arc<dyn Serving> = Arc::new(AtRest(Arc::clone(&store)));
         let inventory = Arc::new(Self {
             name: name.into(),
             store,
             metrics,
-            clock: Clock::starting(now),
+            clock: Clock::starting(wall),
             model: Model::new(),
             room: Arc::new(Room::new()),
             common: RwLock::new(None),
@@ -320,7 +320,7 @@ impl Inventory {
         let images = self.model.images.read();
         let (rows, next) = images.rows(from.0, count_max.clamp(1, PAGE_COUNT_MAX));
         let roots = rows.into_iter().filter(|row| row.is_held && !self.model.is_part(row));
-        let entries = roots.map(|row| entry(&images, row));
+        let entries = roots.map(|row| entry(&images, &self.clock, row));
         ImagePage { images: entries.collect(), next: next.map(ImageCursor) }
     }
 
@@ -343,8 +343,7 @@ impl Inventory {
 
     /// The time since the least recently used manifest was used; `None`: there is none.
     pub fn oldest_use(&self) -> Option<Duration> {
-        let used = self.oldest(Seconds::MAX)?;
-        Some(Duration::from_secs(self.clock.now().saturating_sub(used).into()))
+        Some(self.unused(self.oldest(Seconds::MAX)?))
     }
 
     /// Pins an image, so that no limit and no rule removes it, or takes the pin back. An image that is not
@@ -422,6 +421,17 @@ impl Inventory {
         &self.clock
     }
 
+    /// The time since a use. A use of which no time is known lies before all others.
+    pub(crate) fn unused(&self, used: Seconds) -> Duration {
+        Duration::from_secs(self.clock.now().saturating_sub(used).into())
+    }
+
+    /// The latest use after which this time has passed.
+    pub(crate) fn unused_for(&self, unused: Duration) -> Seconds {
+        let seconds = u32::try_from(unused.as_secs()).unwrap_or(u32::MAX);
+        self.clock.now().saturating_sub(seconds)
+    }
+
     pub(crate) fn serving(&self) -> Arc<dyn Serving> {
         Arc::clone(&self.serving.read())
     }
@@ -489,12 +499,12 @@ impl Inventory {
 }
 
 /// A manifest as a list shows it.
-pub(crate) fn entry(images: &Images, row: Row) -> ImageEntry {
+pub(crate) fn entry(images: &Images, clock: &Clock, row: Row) -> ImageEntry {
     ImageEntry {
         tags: images.tags_of(row.slot),
         repository: row.repository,
         digest: row.digest,
-        last_use: to_system_time(row.used),
+        last_use: clock.to_wall(row.used),
         is_pinned: row.is_pinned,
     }
 }

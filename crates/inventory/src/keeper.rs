@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use oci::{Digest, Repository, Tag};
 use parking_lot::RwLock;
-use policy::eviction::{Limits, Reason, over_cap, sort_kept_tags};
+use policy::eviction::{KEEP_USED, Limits, Reason, over_cap, sort_kept_tags};
 use storage::Space;
 use telemetry::Evicted;
 use tokio::sync::Mutex;
@@ -17,7 +17,7 @@ use tracing::info;
 
 use crate::clock::Seconds;
 use crate::contents::NamedBlob;
-use crate::eviction::{Ended, Evictor, Freed, Orphaned, Removal, Unsynced, latest_use};
+use crate::eviction::{Ended, Evictor, Freed, Orphaned, Removal, Unsynced};
 use crate::failure::Failure;
 use crate::images::Slot;
 use crate::inventory::Inventory;
@@ -26,6 +26,9 @@ use crate::walk;
 
 /// The note of last uses is written so often, if something changed. So old are the uses that a crash loses.
 const NOTE_EVERY: Duration = Duration::from_secs(600);
+
+/// It is written so often even if nothing changed. After a crash, the time since it counts as a pause.
+const NOTE_AT_LEAST_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// The rules about unused images and about tags are looked at so often.
 const RULES_EVERY: Duration = Duration::from_secs(600);
@@ -97,7 +100,7 @@ impl Keeper {
                 () = self.woken(due.earliest) => {}
             }
         }
-        walk::write_uses(&self.inventory).await;
+        walk::write_uses(&self.inventory, true).await;
     }
 
     /// Walks the store once, for a program that does not [`run`](Self::run) the keeper.
@@ -131,8 +134,12 @@ impl Keeper {
         due.earliest = now + LOOK_PAUSE;
         if now >= due.note {
             due.note = now + NOTE_EVERY;
-            walk::write_uses(&self.inventory).await;
+            let is_due = now >= due.unchanged_note;
+            if walk::write_uses(&self.inventory, is_due).await {
+                due.unchanged_note = now + NOTE_AT_LEAST_EVERY;
+            }
         }
+        walk::log_course(&self.inventory, self.inventory.clock().follow());
         if now >= due.rules {
             due.rules = now + RULES_EVERY;
             self.keep_to_rules().await;
@@ -150,16 +157,21 @@ impl Keeper {
 
     /// Removes images until at least `bytes` are free that were not, or nothing more may go.
     pub async fn make_room(&self, bytes: u64, reason: Reason) -> Freed {
-        self.make_room_until(bytes, reason, Seconds::MAX).await.0
+        self.make_room_of(bytes, reason, Duration::ZERO).await.0
     }
 
-    /// Like [`make_room`](Self::make_room), but removes nothing with a last use after `until`.
-    pub(crate) async fn make_room_until(&self, bytes: u64, reason: Reason, until: Seconds) -> (Freed, Ended) {
+    /// Like [`make_room`](Self::make_room), but removes nothing that was used within `unused_min`.
+    pub(crate) async fn make_room_of(
+        &self,
+        bytes: u64,
+        reason: Reason,
+        unused_min: Duration,
+    ) -> (Freed, Ended) {
         if !self.may_remove() {
             return (Freed::default(), Ended::Nothing);
         }
         let limits = Arc::clone(&self.limits.read());
-        let until = until.min(latest_use(self.inventory.clock().now()));
+        let until = self.inventory.unused_for(unused_min.max(KEEP_USED));
         let mut unsynced = self.turn.lock().await;
         let mut evictor = self.evictor(&limits, &mut unsynced, reason);
         let (freed, ended) = evictor.run(bytes, until).await;
@@ -167,10 +179,14 @@ impl Keeper {
         (freed, ended)
     }
 
-    /// The last use of the least recently used image or orphan that may go.
-    pub(crate) fn oldest(&self) -> Option<Seconds> {
-        let until = latest_use(self.inventory.clock().now());
-        self.may_remove().then(|| self.inventory.oldest(until))?
+    /// The time for which the least recently used image or orphan that may go was not used. The clocks of
+    /// two stores have nothing in common, so this is how they compare.
+    pub(crate) fn oldest(&self) -> Option<Duration> {
+        if !self.may_remove() {
+            return None;
+        }
+        let used = self.inventory.oldest(self.inventory.unused_for(KEEP_USED))?;
+        Some(self.inventory.unused(used))
     }
 
     fn may_remove(&self) -> bool {
@@ -247,7 +263,7 @@ impl Keeper {
         };
         let wanted = over_cap(self.inventory.used().total(), cap);
         let wanted = wanted.saturating_sub(self.remove_unfinished(wanted).await);
-        let (_, ended) = self.make_room_until(wanted, Reason::Cap, Seconds::MAX).await;
+        let (_, ended) = self.make_room_of(wanted, Reason::Cap, Duration::ZERO).await;
         self.inventory.room.set_exhausted(ended != Ended::Enough || self.oldest().is_none());
         Some(ended)
     }
@@ -281,10 +297,8 @@ impl Keeper {
 
     async fn keep_to_rules(&self) {
         let limits = Arc::clone(&self.limits.read());
-        if let Some(unused_for) = limits.unused_for {
-            let unused_for = u32::try_from(unused_for.as_secs()).unwrap_or(u32::MAX);
-            let until = self.inventory.clock().now().saturating_sub(unused_for);
-            self.make_room_until(u64::MAX, Reason::Unused, until).await;
+        if let Some(unused_for) = limits.unused_for.filter(|_| !self.inventory.clock().is_at_rest()) {
+            self.make_room_of(u64::MAX, Reason::Unused, unused_for).await;
         }
         if let Some(keep_tags) = limits.keep_tags.filter(|_| self.may_remove()) {
             let (surplus, kept) = self.surplus(keep_tags);
@@ -335,6 +349,7 @@ struct Due {
     /// No look before.
     earliest: Instant,
     note: Instant,
+    unchanged_note: Instant,
     rules: Instant,
     /// The generation of the pins whose bytes were summed up; `None`: that is to be done again.
     pins: Option<Option<u64>>,
@@ -343,6 +358,7 @@ struct Due {
 impl Due {
     fn new() -> Self {
         let now = Instant::now();
-        Self { look: now, earliest: now, note: now + NOTE_EVERY, rules: now, pins: None }
+        let (note, unchanged_note) = (now + NOTE_EVERY, now + NOTE_AT_LEAST_EVERY);
+        Self { look: now, earliest: now, note, unchanged_note, rules: now, pins: None }
     }
 }

@@ -38,6 +38,7 @@ mod verification;
 mod walk;
 
 pub use anatomy::{Anatomy, BlobPart, ImageStanding, ManifestPart, PlatformPart};
+pub use clock::WallClock;
 pub use common_limits::CommonKeeper;
 pub use contents::{Contents, NamedBlob};
 pub use eviction::Freed;

@@ -49,7 +49,7 @@ impl Inventory {
 
     fn found(&self, images: &Images, row: Row) -> Option<Found> {
         let is_part = self.model.is_part(&row);
-        row.is_held.then(|| Found { entry: entry(images, row), is_part })
+        row.is_held.then(|| Found { entry: entry(images, self.clock(), row), is_part })
     }
 
     /// Whether the store holds the manifest in this repository.

@@ -1,4 +1,5 @@
 mod anatomy;
+mod clock;
 mod crash;
 mod eviction;
 mod limits;
@@ -22,6 +23,7 @@ use policy::freshness::TagRecord;
 use storage::{MemoryStore, Store, StoreError, VerifiedManifest};
 use telemetry::{Metrics, RegistryMetrics};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::contents::Contents;
 use crate::eviction::Freed;
@@ -85,8 +87,31 @@ impl Serving for Server {
     }
 }
 
+/// A wall clock that goes on with the time of the test, and that a test can set.
+pub(crate) struct Wall {
+    /// When it was set last, and to which time.
+    set: Mutex<(Instant, SystemTime)>,
+}
+
+impl Wall {
+    fn new() -> Arc<Self> {
+        let now = Instant::now();
+        Arc::new(Self { set: Mutex::new((now, start())) })
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        let (at, shown) = *self.set.lock();
+        shown + at.elapsed()
+    }
+
+    pub(crate) fn set(&self, shown: SystemTime) {
+        *self.set.lock() = (Instant::now(), shown);
+    }
+}
+
 /// A store with its inventory.
 pub(crate) struct Place {
+    pub(crate) wall: Arc<Wall>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) inventory: Arc<Inventory>,
     pub(crate) keeper: Arc<Keeper>,
@@ -100,7 +125,12 @@ pub(crate) fn metrics() -> Arc<RegistryMetrics> {
 impl Place {
     /// A store that was not walked yet.
     pub(crate) fn unwalked(store: Arc<dyn Store>, limits: Limits) -> Self {
-        let inventory = Inventory::new("test", Arc::clone(&store), metrics(), start());
+        Self::with_clock(store, limits, Wall::new())
+    }
+
+    fn with_clock(store: Arc<dyn Store>, limits: Limits, wall: Arc<Wall>) -> Self {
+        let clock = Arc::clone(&wall);
+        let inventory = Inventory::new("test", Arc::clone(&store), metrics(), Box::new(move || clock.now()));
         let server = Server {
             at_rest: AtRest(Arc::clone(&store)),
             filling: Mutex::default(),
@@ -109,7 +139,7 @@ impl Place {
         let server = Arc::new(server);
         inventory.serve_with(Arc::clone(&server) as Arc<dyn Serving>);
         let keeper = Keeper::new(Arc::clone(&inventory), limits);
-        Self { store, inventory, keeper, server }
+        Self { wall, store, inventory, keeper, server }
     }
 
     pub(crate) async fn over(store: Arc<dyn Store>) -> Self {
@@ -127,7 +157,9 @@ impl Place {
 
     /// The same store after a crash: all that was in memory is gone.
     pub(crate) async fn restarted(&self) -> Self {
-        Self::over(Arc::clone(&self.store)).await
+        let place = Self::with_clock(Arc::clone(&self.store), Limits::default(), Arc::clone(&self.wall));
+        place.keeper.walk().await.unwrap();
+        place
     }
 
     /// Stores a blob without a word to the inventory.

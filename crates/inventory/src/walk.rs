@@ -3,8 +3,11 @@
 //! Manifests come first, then blobs, so that the walk recognises a blob that no manifest names. Contents that
 //! are stored meanwhile are reported; the model remembers removals until the walk is over.
 
+use std::time::{Duration, SystemTime};
+
 use futures_util::StreamExt;
 use oci::{Repository, Tag};
+use policy::elapsed::Course;
 use storage::StoreError;
 use tracing::{info, warn};
 
@@ -29,7 +32,7 @@ pub(crate) async fn walk(inventory: &Inventory) -> Result<(), Failure> {
         let name = after.as_ref().map(Repository::as_str);
         let page = inventory.store().repositories(name, PAGE_COUNT).await?;
         for repository in &page {
-            walk_manifests(inventory, repository, &uses).await?;
+            walk_manifests(inventory, repository, uses.as_ref()).await?;
             walk_tags(inventory, repository).await?;
         }
         match page.last() {
@@ -40,9 +43,9 @@ pub(crate) async fn walk(inventory: &Inventory) -> Result<(), Failure> {
     let mut entries = inventory.store().entries();
     while let Some(entry) = entries.next().await {
         let entry = entry?;
-        let noted = uses.of_blob(&entry.digest).map(|used| used.min(inventory.clock().now()));
+        let noted = uses.as_ref().and_then(|uses| uses.of_blob(&entry.digest));
         // Any program that reads the files, such as a backup, would renew them by their time of reading.
-        let used = noted.unwrap_or_else(|| inventory.clock().past(entry.modified_at));
+        let used = used(inventory, noted, entry.modified_at);
         inventory.model.find_blob(&entry.digest, used);
     }
     inventory.model.walk_ended();
@@ -52,7 +55,16 @@ pub(crate) async fn walk(inventory: &Inventory) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn walk_manifests(inventory: &Inventory, repository: &Repository, uses: &Uses) -> Result<(), Failure> {
+/// The last use: as noted, or else as the file tells.
+fn used(inventory: &Inventory, noted: Option<Duration>, modified: SystemTime) -> Seconds {
+    noted.map_or_else(|| inventory.clock().of_file(modified), |age| inventory.clock().before_note(age))
+}
+
+async fn walk_manifests(
+    inventory: &Inventory,
+    repository: &Repository,
+    uses: Option<&Uses>,
+) -> Result<(), Failure> {
     let mut after = None;
     loop {
         let page = inventory.store().manifests(repository, after.as_ref(), PAGE_COUNT).await?;
@@ -63,11 +75,8 @@ async fn walk_manifests(inventory: &Inventory, repository: &Repository, uses: &U
             // Nothing removes the manifest between the reading and the counting.
             let _storing = inventory.storing().await;
             let Some(contents) = inventory.contents(repository, &entry.digest).await? else { continue };
-            let noted = uses.of_manifest(repository, &entry.digest);
-            let used = noted.map_or_else(
-                || inventory.clock().past(entry.stored_at),
-                |used: Seconds| used.min(inventory.clock().now()),
-            );
+            let noted = uses.and_then(|uses| uses.of_manifest(repository, &entry.digest));
+            let used = used(inventory, noted, entry.stored_at);
             let is_pinned = inventory.is_pinned(repository, &entry.digest);
             inventory.model.store_manifest(repository, &entry.digest, &contents, used, is_pinned);
         }
@@ -85,7 +94,7 @@ async fn walk_tags(inventory: &Inventory, repository: &Repository) -> Result<(),
         for tag in &page {
             if let Some(record) = inventory.store().tag(repository, tag).await? {
                 // A tag of a manifest that is not held is as old as its last check.
-                let used = inventory.clock().past(record.checked_at);
+                let used = inventory.clock().of_file(record.checked_at);
                 let is_held = inventory.is_held(repository, &record.digest);
                 inventory.model.find_tag(repository, tag, &record.digest, if is_held { 0 } else { used });
             }
@@ -119,39 +128,69 @@ async fn read_pins(inventory: &Inventory) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn read_uses(inventory: &Inventory) -> Uses {
+/// Reads the note of last uses and takes over its time.
+async fn read_uses(inventory: &Inventory) -> Option<Uses> {
     let registry = inventory.name();
-    match inventory.store().note(uses::NAME).await {
-        Ok(None) => Uses::default(),
-        Ok(Some(note)) => Uses::parse(&note).unwrap_or_else(|| {
-            warn!(registry, "the note of last uses is damaged or of another version; files tell instead");
-            Uses::default()
-        }),
-        Err(error) => {
-            inventory.failed(&error.into(), "the note of last uses cannot be read; files tell instead");
-            Uses::default()
-        }
+    let note = inventory.store().note(uses::NAME).await.unwrap_or_else(|error| {
+        inventory.failed(&error.into(), "the note of last uses cannot be read; files tell instead");
+        None
+    })?;
+    let uses = Uses::parse(&note);
+    let Some(uses) = uses else {
+        warn!(registry, "the note of last uses is damaged or of another version; files tell instead");
+        return None;
+    };
+    if !inventory.is_complete() {
+        log_course(inventory, inventory.clock().continue_from(uses.at));
+    }
+    Some(uses)
+}
+
+/// Logs that the wall clock was set, or may have been.
+pub(crate) fn log_course(inventory: &Inventory, course: Course) {
+    let registry = inventory.name();
+    match course {
+        Course::Steady | Course::Pause(_) => {}
+        Course::Ahead(by) => warn!(
+            registry,
+            seconds = by.as_secs(),
+            counted = course.counted().as_secs(),
+            "wharf did not run for long, or the clock was set ahead; not all of that counts as time without use"
+        ),
+        Course::Back(by) => warn!(
+            registry,
+            seconds = by.as_secs(),
+            "the clock was set back; last uses keep their order and their ages"
+        ),
     }
 }
 
-/// Writes the note of last uses, if something changed since it was written last.
-pub(crate) async fn write_uses(inventory: &Inventory) {
-    if !inventory.is_complete() || !inventory.model.take_changed() {
-        return;
+/// Writes the note of last uses, if something changed since it was written last, or if it `is_due` anyway.
+/// Returns whether it was written.
+pub(crate) async fn write_uses(inventory: &Inventory, is_due: bool) -> bool {
+    if !inventory.is_complete() || !(inventory.model.take_changed() || is_due) {
+        return false;
     }
-    let mut uses = Uses::default();
+    let now = inventory.clock().now();
+    let age = |used: Seconds| now.saturating_sub(used);
+    let mut uses = Uses { at: inventory.clock().wall_now(), manifests: Vec::new(), blobs: Vec::new() };
     let mut from = Some(0);
     while let Some(at) = from {
         let (rows, next) = inventory.model.images.read().rows(at, PAGE_COUNT);
         let held = rows.iter().filter(|row| row.is_held);
-        uses.manifests.extend(held.map(|row| (uses::manifest_key(&row.repository, &row.digest), row.used)));
+        uses.manifests
+            .extend(held.map(|row| (uses::manifest_key(&row.repository, &row.digest), age(row.used))));
         from = next;
     }
     for piece in 0..inventory.model.blobs.piece_count() {
-        uses.blobs.extend(inventory.model.blobs.uses(piece));
+        let blobs = inventory.model.blobs.uses(piece).into_iter().filter(|(_, used)| *used > 0);
+        uses.blobs.extend(blobs.map(|(key, used)| (key, age(used))));
     }
-    if let Err(error) = inventory.store().put_note(uses::NAME, &uses.to_bytes()).await {
+    let written = inventory.store().put_note(uses::NAME, &uses.to_bytes()).await;
+    let is_written = written.is_ok();
+    if let Err(error) = written {
         inventory.model.changed();
         inventory.failed(&error.into(), "the note of last uses cannot be written");
     }
+    is_written
 }

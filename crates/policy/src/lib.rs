@@ -10,6 +10,7 @@ pub mod breaker;
 pub mod capacity;
 pub mod connections;
 pub mod docker_hub;
+pub mod elapsed;
 pub mod eviction;
 pub mod freshness;
 pub mod head_trust;

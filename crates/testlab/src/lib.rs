@@ -253,7 +253,7 @@ fn backend(name: &str, fake: &FakeRegistry, plan: &Plan, store: Store) -> Backen
     settings.waiting_count_max = plan.waiting_count_max;
     // It is told of this store, and removes nothing from it.
     let listed = Arc::new(MemoryStore::new());
-    let inventory = Inventory::new(name, listed, Arc::clone(&metrics), SystemTime::now());
+    let inventory = Inventory::new(name, listed, Arc::clone(&metrics), Box::new(SystemTime::now));
     let offline = OfflineSwitch::unused(name, Arc::clone(&records), &plan.all_offline);
     Backend::new(cache::Parts {
         name: name.to_owned(),

@@ -102,7 +102,7 @@ fn options(registry: Option<&str>) -> Options {
 
 fn target(name: &str, store: &Arc<dyn Store>, grants: bool) -> Arc<Target> {
     let metrics = telemetry::Metrics::new(&[name.to_owned()]).registry(name);
-    let inventory = Inventory::new(name, Arc::clone(store), metrics, SystemTime::now());
+    let inventory = Inventory::new(name, Arc::clone(store), metrics, Box::new(SystemTime::now));
     let scratch = std::env::temp_dir();
     Arc::new(Target { name: name.to_owned(), aliases: Vec::new(), grants, inventory, scratch })
 }

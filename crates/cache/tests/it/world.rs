@@ -103,7 +103,7 @@ impl World {
         let metrics = telemetry::Metrics::new(&["memory.test".to_owned()]);
         let memory = Memory::default();
         let inventory =
-            Inventory::new("memory.test", listed, metrics.registry("memory.test"), SystemTime::now());
+            Inventory::new("memory.test", listed, metrics.registry("memory.test"), Box::new(SystemTime::now));
         let all_offline = OfflineSwitches::default();
         let offline = OfflineSwitch::unused("memory.test", records.clone(), &all_offline);
         let backend = Backend::new(Parts {

@@ -29,7 +29,7 @@ async fn measure(image_count: u32) {
     let store = Arc::new(HollowStore::new(image_count));
     let metrics = Metrics::new(&["million".to_owned()]).registry("million");
     let before = resident_bytes();
-    let inventory = Inventory::new("million", store.clone(), metrics, SystemTime::now());
+    let inventory = Inventory::new("million", store.clone(), metrics, Box::new(SystemTime::now));
     let keeper = Keeper::new(Arc::clone(&inventory), Default::default());
     let started = Instant::now();
     let cancel = CancellationToken::new();

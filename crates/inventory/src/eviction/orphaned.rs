@@ -3,8 +3,8 @@
 use futures_util::StreamExt;
 use policy::eviction::KEEP_USED;
 
+use super::Evictor;
 use super::batch::{Batch, Freed};
-use super::{Evictor, age};
 use crate::failure::Failure;
 use crate::short_digest::key_of;
 
@@ -34,7 +34,7 @@ impl Evictor<'_> {
         while let Some(entry) = entries.next().await {
             let entry = entry?;
             let known = inventory.model.blobs.get(key_of(&entry.digest));
-            let unused = age(inventory.clock().now(), known.used);
+            let unused = inventory.unused(known.used);
             if !known.is_orphan() || unused < KEEP_USED || serving.is_filling(&entry.digest) {
                 continue;
             }

@@ -1,29 +1,36 @@
 //! The note of last uses.
 //!
-//! It begins with `uses`, a version and two counts; then come as many rows of a key (8 bytes) and a time (4
-//! bytes) for manifests and for blobs, and the SHA-256 digest of everything before, in hex. Numbers are
-//! little-endian.
+//! It begins with `uses`, a version and two counts, and the wall clock's time of its writing (seconds since
+//! 1970, 8 bytes); then come as many rows of a key (8 bytes) and an age (seconds before that time, 4 bytes)
+//! for manifests and for blobs, and the SHA-256 digest of everything before, in hex. Numbers are
+//! little-endian. Ages hold whatever the wall clock shows, then and later.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use oci::{Algorithm, Digest, Repository};
 
-use crate::clock::Seconds;
 use crate::short_digest::key_of;
 
 /// The note's name in the store.
 pub(crate) const NAME: &str = "uses";
 
 const MAGIC: &[u8; 4] = b"uses";
-const VERSION: u32 = 1;
-const HEAD_BYTES: usize = 16;
+const VERSION: u32 = 2;
+const HEAD_BYTES: usize = 24;
 const ROW_BYTES: usize = 12;
 const HASH_BYTES: usize = 64;
 
+/// The time since a last use, in seconds.
+type Age = u32;
+
 /// Last uses by key, sorted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Uses {
-    pub(crate) manifests: Vec<(u64, Seconds)>,
-    pub(crate) blobs: Vec<(u64, Seconds)>,
+    /// The wall clock when the note is written.
+    pub(crate) at: SystemTime,
+    pub(crate) manifests: Vec<(u64, Age)>,
+    pub(crate) blobs: Vec<(u64, Age)>,
 }
 
 impl Uses {
@@ -45,7 +52,9 @@ impl Uses {
             return None;
         }
         let (manifests, blobs) = rows.split_at_checked(manifest_bytes)?;
-        Some(Self { manifests: sorted(parse_rows(manifests)), blobs: sorted(parse_rows(blobs)) })
+        let (manifests, blobs) = (sorted(parse_rows(manifests)), sorted(parse_rows(blobs)));
+        let at = u64::from_le_bytes(body.get(16..HEAD_BYTES)?.try_into().ok()?);
+        Some(Self { at: UNIX_EPOCH.checked_add(Duration::from_secs(at))?, manifests, blobs })
     }
 
     /// The note's text.
@@ -57,22 +66,24 @@ impl Uses {
         for number in [VERSION, count(&self.manifests), count(&self.blobs)] {
             note.extend_from_slice(&number.to_le_bytes());
         }
-        for (key, used) in self.manifests.iter().chain(&self.blobs) {
+        let at = self.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        note.extend_from_slice(&at.to_le_bytes());
+        for (key, age) in self.manifests.iter().chain(&self.blobs) {
             note.extend_from_slice(&key.to_le_bytes());
-            note.extend_from_slice(&used.to_le_bytes());
+            note.extend_from_slice(&age.to_le_bytes());
         }
         let hash = Digest::of(Algorithm::Sha256, &note);
         note.extend_from_slice(hash.hex().as_bytes());
         note.into()
     }
 
-    /// The last use of a repository's manifest.
-    pub(crate) fn of_manifest(&self, repository: &Repository, digest: &Digest) -> Option<Seconds> {
+    /// The time between the last use of a repository's manifest and the note.
+    pub(crate) fn of_manifest(&self, repository: &Repository, digest: &Digest) -> Option<Duration> {
         find(&self.manifests, manifest_key(repository, digest))
     }
 
-    /// The last use of a blob.
-    pub(crate) fn of_blob(&self, digest: &Digest) -> Option<Seconds> {
+    /// The time between the last use of a blob and the note.
+    pub(crate) fn of_blob(&self, digest: &Digest) -> Option<Duration> {
         find(&self.blobs, key_of(digest))
     }
 }
@@ -86,20 +97,21 @@ pub(crate) fn manifest_key(repository: &Repository, digest: &Digest) -> u64 {
     hash ^ key_of(digest).rotate_left(17)
 }
 
-fn find(rows: &[(u64, Seconds)], key: u64) -> Option<Seconds> {
-    rows.binary_search_by_key(&key, |(key, _)| *key).ok().map(|at| rows[at].1).filter(|used| *used > 0)
+fn find(rows: &[(u64, Age)], key: u64) -> Option<Duration> {
+    let at = rows.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+    Some(Duration::from_secs(rows[at].1.into()))
 }
 
-fn sorted(mut rows: Vec<(u64, Seconds)>) -> Vec<(u64, Seconds)> {
+fn sorted(mut rows: Vec<(u64, Age)>) -> Vec<(u64, Age)> {
     rows.sort_unstable();
     rows
 }
 
-fn parse_rows(bytes: &[u8]) -> Vec<(u64, Seconds)> {
+fn parse_rows(bytes: &[u8]) -> Vec<(u64, Age)> {
     let rows = bytes.chunks_exact(ROW_BYTES).map(|row| {
-        let (key, used) = row.split_at(8);
+        let (key, age) = row.split_at(8);
         let key = u64::from_le_bytes(key.try_into().expect("eight bytes"));
-        (key, Seconds::from_le_bytes(used.try_into().expect("four bytes")))
+        (key, Age::from_le_bytes(age.try_into().expect("four bytes")))
     });
     rows.collect()
 }
@@ -113,10 +125,13 @@ mod tests {
         let repository: Repository = "library/alpine".parse().unwrap();
         let digest = Digest::of(Algorithm::Sha256, b"a");
         let key = manifest_key(&repository, &digest);
-        let uses = Uses { manifests: vec![(key, 7), (1, 2)], blobs: vec![(key_of(&digest), 9)] };
+        let at = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let uses = Uses { at, manifests: vec![(key, 7), (1, 2)], blobs: vec![(key_of(&digest), 9)] };
         let note = uses.to_bytes();
         let read = Uses::parse(&note).unwrap();
-        assert_eq!((read.of_manifest(&repository, &digest), read.of_blob(&digest)), (Some(7), Some(9)));
+        let ages = [7, 9].map(|age| Some(Duration::from_secs(age)));
+        assert_eq!([read.of_manifest(&repository, &digest), read.of_blob(&digest)], ages);
+        assert_eq!(read.at, at);
         let other = Digest::of(Algorithm::Sha256, b"b");
         assert_eq!((read.of_manifest(&repository, &other), read.of_blob(&other)), (None, None));
         for at in 0..note.len() {
@@ -125,6 +140,7 @@ mod tests {
             assert!(Uses::parse(&damaged).is_none(), "byte {at}");
             assert!(Uses::parse(&note[..at]).is_none(), "{at} bytes");
         }
-        assert!(Uses::parse(&Uses::default().to_bytes()).is_some());
+        let empty = Uses { at: UNIX_EPOCH, manifests: Vec::new(), blobs: Vec::new() };
+        assert!(Uses::parse(&empty.to_bytes()).is_some());
     }
 }

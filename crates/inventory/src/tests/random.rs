@@ -68,7 +68,7 @@ impl Life {
             21 => self.prune().await,
             _ => {
                 if self.random.bool() {
-                    walk::write_uses(&self.place.inventory).await;
+                    walk::write_uses(&self.place.inventory, false).await;
                 }
                 self.place = self.place.restarted().await;
             }

@@ -29,7 +29,7 @@ async fn last_uses_come_from_the_note_or_else_from_the_files() {
     let noted = place.image("app", &[("noted", 10)]).await;
     store.set_time(at(20));
     place.image("app", &[("first", 10)]).await;
-    walk::write_uses(&place.inventory).await;
+    walk::write_uses(&place.inventory, false).await;
     store.set_time(at(5));
     let later = place.image("app", &[("later", 10)]).await;
     let place = place.restarted().await;

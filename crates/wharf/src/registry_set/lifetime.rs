@@ -71,8 +71,12 @@ impl Served {
         let lifetime =
             Lifetime { tasks: TaskTracker::new(), cancel: shared.stop.child_token(), upkeep: None };
         let name = &registry.names.name;
-        let inventory =
-            Inventory::new(name, Arc::clone(&store), shared.metrics.registry(name), SystemTime::now());
+        let inventory = Inventory::new(
+            name,
+            Arc::clone(&store),
+            shared.metrics.registry(name),
+            Box::new(SystemTime::now),
+        );
         let keeper = Keeper::new(inventory, registry.limits.clone());
         show_offline(&shared.metrics.registry(name), &offline);
         let parts = parts(&registry, &upstream, (&store, &keeper, &offline), &lifetime, shared, capacity);

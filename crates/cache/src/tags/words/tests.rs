@@ -20,7 +20,7 @@ fn words() -> Arc<TagWords> {
     };
     let store = Arc::new(MemoryStore::new());
     let metrics = telemetry::Metrics::new(&["memory.test".to_owned()]).registry("memory.test");
-    let inventory = Inventory::new("memory.test", store.clone(), metrics.clone(), SystemTime::now());
+    let inventory = Inventory::new("memory.test", store.clone(), metrics.clone(), Box::new(SystemTime::now));
     Arc::new(TagWords::new(Arc::new(Shared {
         name: "memory.test".into(),
         settings: Settings::new(rule),
