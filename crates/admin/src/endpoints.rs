@@ -7,6 +7,7 @@ mod health;
 mod image;
 mod images;
 mod import;
+mod missing;
 mod offline;
 mod openapi;
 mod parameters;
@@ -230,6 +231,14 @@ const ENDPOINTS: &[Endpoint] = &[
         takes: Some(Takes::Archive),
         content: Content::Json(import::schema),
         handlers: || post(import::import),
+    },
+    Endpoint {
+        name: "POST /api/import/missing",
+        description: "tells which blobs of the content, a JSON object, the store of ?registry= lacks",
+        parameters: &[Parameter { is_required: true, ..parameters::REGISTRY }],
+        takes: Some(Takes::Json(missing::content_schema)),
+        content: Content::Json(missing::schema),
+        handlers: || post(missing::missing),
     },
     Endpoint {
         name: "/api/offline",

@@ -19,7 +19,7 @@ use crate::token::Token;
 const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
 
 /// Endpoints that take content.
-const CONTENT_PATHS: [&str; 3] = ["/api/pull", "/api/verify", "/api/export"];
+const CONTENT_PATHS: [&str; 4] = ["/api/pull", "/api/verify", "/api/export", "/api/import/missing"];
 
 /// The endpoint that takes an archive, of any length.
 const ARCHIVE_PATH: &str = "/api/import";

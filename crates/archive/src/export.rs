@@ -166,17 +166,17 @@ impl Run {
 async fn entries(image: &Chosen, tree: &Tree) -> Vec<IndexEntry> {
     let Some(root) = tree.manifests.last() else { return Vec::new() };
     let (media_type, size) = (root.media_type.as_str(), root.manifest.bytes().len() as u64);
-    let path = format!("{}/{}", image.target.name, image.repository);
+    let (registry, repository) = (&image.target.name, &image.repository);
     if image.tags.is_empty() {
-        let name = format!("{path}@{}", image.digest);
-        return vec![IndexEntry::new(&name, media_type, &image.digest, size, None)];
+        let name = format!("{repository}@{}", image.digest);
+        return vec![IndexEntry::new(registry, &name, media_type, &image.digest, size, None)];
     }
     let mut entries = Vec::new();
     for tag in &image.tags {
         let record = image.target.store().tag(&image.repository, tag).await.ok().flatten();
         let checked_at = record.map(|record| record.checked_at);
-        let name = format!("{path}:{tag}");
-        entries.push(IndexEntry::new(&name, media_type, &image.digest, size, checked_at));
+        let name = format!("{repository}:{tag}");
+        entries.push(IndexEntry::new(registry, &name, media_type, &image.digest, size, checked_at));
     }
     entries
 }

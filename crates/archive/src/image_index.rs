@@ -23,6 +23,10 @@ pub(crate) const FULL_NAME: &str = "io.containerd.image.name";
 /// The annotation with the time at which wharf last learned what the tag names.
 const CHECKED_AT: &str = "io.wharf.checked-at";
 
+/// The annotation with the registry that the name begins with: some names of registries have no dot, by which
+/// other programs tell them from repositories.
+const REGISTRY: &str = "io.wharf.registry";
+
 /// The annotation with the bytes that an archive has, about.
 const TOTAL_BYTES: &str = "io.wharf.total-bytes";
 
@@ -52,8 +56,9 @@ pub(crate) struct IndexEntry {
 }
 
 impl IndexEntry {
-    /// The entry of an image under its full name.
+    /// The entry of an image. `name` is its name in the registry.
     pub(crate) fn new(
+        registry: &str,
         name: &str,
         media_type: &str,
         digest: &Digest,
@@ -61,7 +66,8 @@ impl IndexEntry {
         checked_at: Option<SystemTime>,
     ) -> Self {
         let mut annotations: BTreeMap<_, _> =
-            [REF_NAME, FULL_NAME].map(|key| (key.to_owned(), name.to_owned())).into();
+            [REF_NAME, FULL_NAME].map(|key| (key.to_owned(), format!("{registry}/{name}"))).into();
+        annotations.insert(REGISTRY.to_owned(), registry.to_owned());
         let time = checked_at.map(|at| OffsetDateTime::from(at).replace_nanosecond(0));
         if let Some(time) = time.and_then(|time| time.ok()?.format(&Rfc3339).ok()) {
             annotations.insert(CHECKED_AT.to_owned(), time);
@@ -73,6 +79,17 @@ impl IndexEntry {
             annotations: Some(annotations),
         }
     }
+}
+
+/// The name that an entry gives, which begins with the `registry` that it gives.
+fn name_of(text: &str, registry: Option<&str>) -> Option<ImageName> {
+    let Some(host) = registry else { return ImageName::parse(text) };
+    let name = text.strip_prefix(host)?.strip_prefix('/')?.split('@').next()?;
+    let (path, tag) = match name.rsplit_once(':') {
+        Some((path, tag)) => (path, Some(tag.parse().ok()?)),
+        None => (name, None),
+    };
+    Some(ImageName { host: host.to_owned(), repository: path.parse().ok()?, tag })
 }
 
 impl ImageIndex {
@@ -124,7 +141,8 @@ impl ImageIndex {
             let checked_at = annotations.get(CHECKED_AT);
             let checked_at = checked_at.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
             let checked_at = checked_at.map_or(made_at, SystemTime::from);
-            match full.and_then(|text| ImageName::parse(text)) {
+            let registry = annotations.get(REGISTRY).map(String::as_str);
+            match full.and_then(|text| name_of(text, registry)) {
                 Some(name) => listing.images.push(Found {
                     host: Some(name.host),
                     repository: name.repository,

@@ -40,6 +40,8 @@ pub struct Options {
     pub made_at: SystemTime,
     /// The tags that the archive's replace.
     pub replace: Replace,
+    /// Whether an image of an archive is imported that lacks blobs, as one of a directory is.
+    pub takes_incomplete: bool,
 }
 
 /// The reasons why an import ended early. Another run continues it.
@@ -101,12 +103,12 @@ struct Run<'a> {
     targets: &'a dyn Targets,
     /// The registry that the operator named.
     chosen: Option<Arc<Target>>,
-    replace: Replace,
+    options: &'a Options,
     report: Report,
 }
 
 impl<'a> Run<'a> {
-    async fn begin(targets: &'a dyn Targets, options: &Options) -> Result<Self, ImportError> {
+    async fn begin(targets: &'a dyn Targets, options: &'a Options) -> Result<Self, ImportError> {
         let chosen = match &options.registry {
             Some(name) => {
                 let found = targets.find(name).await.map_err(ImportError::Target)?;
@@ -115,18 +117,16 @@ impl<'a> Run<'a> {
             }
             None => None,
         };
-        Ok(Self { targets, chosen, replace: options.replace, report: Report::default() })
+        Ok(Self { targets, chosen, options, report: Report::default() })
     }
 
     /// The registry of an image whose name has this host, or the reason why it is not imported.
     async fn place(&self, host: Option<&str>) -> Result<Result<Arc<Target>, String>, ImportError> {
         Ok(match (host, &self.chosen) {
             (None, Some(chosen)) => Ok(Arc::clone(chosen)),
-            (None, None) => Err("its name has no registry; name it with `--registry NAME`".to_owned()),
+            (None, None) => Err(NO_REGISTRY.to_owned()),
             (Some(host), Some(chosen)) if chosen.has_name(host) => Ok(Arc::clone(chosen)),
-            (Some(host), Some(_)) => {
-                Err(format!("it belongs to the registry {host}; import it with `--registry {host}`"))
-            }
+            (Some(host), Some(_)) => Err(other_registry(host)),
             (Some(host), None) => {
                 let found = self.targets.find(host).await.map_err(ImportError::Target)?;
                 found.ok_or_else(|| format!("the configuration has no registry {host}"))
@@ -238,15 +238,24 @@ impl<'a> Run<'a> {
                 digest: image.digest.clone(),
                 media_type: root.media_type.clone(),
                 size: root.manifest.bytes().len() as u64,
-                checked_at: *checked_at,
+                // A time that lies ahead would outweigh the registry's word for as long.
+                checked_at: (*checked_at).min(SystemTime::now()),
             };
-            let (inventory, replace) = (&target.inventory, self.replace);
+            let (inventory, replace) = (&target.inventory, self.options.replace);
             let imported = inventory.import_tag(&image.repository, tag, &record, replace).await?;
             let name = format!("{}/{}:{tag}", target.name, image.repository);
             self.report.count_tag(imported, &name, &image.digest);
         }
         Ok(())
     }
+}
+
+/// The reason to refuse an image whose registry is not known.
+pub(crate) const NO_REGISTRY: &str = "its name has no registry; name it with `--registry NAME`";
+
+/// The reason to refuse an image of another registry than the chosen one.
+pub(crate) fn other_registry(host: &str) -> String {
+    format!("it belongs to the registry {host}; import it with `--registry {host}`")
 }
 
 /// The blobs of `tree` that are not in `held`.

@@ -23,10 +23,16 @@ impl fmt::Display for Found {
         if let Some(host) = &self.host {
             write!(f, "{host}/")?;
         }
-        write!(f, "{}", self.repository)?;
+        f.write_str(&self.in_registry())
+    }
+}
+
+impl Found {
+    /// Its name without a registry.
+    pub(crate) fn in_registry(&self) -> String {
         match self.tags.first() {
-            Some((tag, _)) => write!(f, ":{tag}"),
-            None => write!(f, "@{}", self.digest),
+            Some((tag, _)) => format!("{}:{tag}", self.repository),
+            None => format!("{}@{}", self.repository, self.digest),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Sources of images, and how a path shows which kind it is.
 
+mod bolt;
+mod containerd;
 mod layout;
+mod named;
 mod registry;
 
 use std::fs::File;
@@ -11,6 +14,8 @@ use oci::{Digest, Repository};
 
 use crate::confined::Confined;
 use crate::listing::{Listing, Refusal};
+use containerd::CONTENT;
+use named::Named;
 
 /// The kinds of sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +24,8 @@ pub enum Kind {
     Registry,
     /// An OCI image layout in a directory (image-spec, "Image Layout").
     Layout,
+    /// containerd's root directory, or its content store.
+    Containerd,
 }
 
 /// An open source.
@@ -26,6 +33,8 @@ pub enum Kind {
 pub struct Source {
     kind: Kind,
     root: Confined,
+    /// The images by their names, if `root` does not have them.
+    named: Option<Vec<Named>>,
 }
 
 /// The reasons why a path is no source.
@@ -39,41 +48,80 @@ pub enum SourceError {
         /// The reason.
         source: io::Error,
     },
-    /// The directory is neither of the kinds.
+    /// The directory is none of the kinds.
     #[error(
-        "{path} is neither a registry's storage directory (it would contain docker/registry/v2) nor an OCI image \
-         layout (it would contain oci-layout and index.json)",
+        "{path} is no registry's storage directory (it would contain docker/registry/v2), no OCI image layout \
+         (it would contain oci-layout and index.json), and no root directory of containerd (it would contain \
+         {CONTENT})",
         path = path.display()
     )]
     Unknown {
         /// The path.
         path: PathBuf,
     },
+    /// The names of the images are elsewhere.
+    #[error(
+        "{path} has no names: containerd's database, io.containerd.metadata.v1.bolt/meta.db, is not beside it; \
+         name containerd's root directory, or write the output of `ctr images list` to a file and name it with \
+         --names",
+        path = path.display()
+    )]
+    NoNames {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A list of names, for a directory that has them.
+    #[error(
+        "{path} is a registry's storage directory, which has the names; leave out --names",
+        path = path.display()
+    )]
+    NeedlessNames {
+        /// The path.
+        path: PathBuf,
+    },
 }
 
 impl Source {
-    /// Opens the directory at `path`. Blocks.
+    /// Opens the directory at `path`. The file at `names` lists names and digests of images. Blocks.
     ///
     /// # Errors
     /// [`SourceError`].
-    pub fn open(path: &Path) -> Result<Self, SourceError> {
+    pub fn open(path: &Path, names: Option<&Path>) -> Result<Self, SourceError> {
         let failed = |source| SourceError::Io { path: path.to_owned(), source };
-        let root = Confined::open(path).map_err(failed)?;
+        let (kind, root) = Self::recognise(path).map_err(failed)?.ok_or_else(|| Self::unknown(path))?;
+        let named = match (names, kind) {
+            (Some(_), Kind::Registry) => return Err(SourceError::NeedlessNames { path: path.to_owned() }),
+            (Some(list), _) => Some(read_names(list)?),
+            (None, Kind::Containerd) => {
+                let chosen = Confined::open(path).map_err(failed)?;
+                let database = containerd::database(path, &chosen).map_err(failed)?;
+                let database = database.ok_or_else(|| SourceError::NoNames { path: path.to_owned() })?;
+                let images = containerd::images(&database);
+                Some(images.map_err(|error| failed(io::Error::other(format!("its database: {error}"))))?)
+            }
+            (None, _) => None,
+        };
+        Ok(Self { kind, root, named })
+    }
+
+    fn recognise(path: &Path) -> io::Result<Option<(Kind, Confined)>> {
+        let root = Confined::open(path)?;
         for above in [&["docker", "registry", "v2"][..], &["registry", "v2"], &["v2"], &[]] {
-            let beneath = root.directory(above).map_err(failed)?;
-            if let Some(root) = beneath
-                && root.directory(&["repositories"]).map_err(failed)?.is_some()
-                && root.directory(&["blobs"]).map_err(failed)?.is_some()
+            if let Some(beneath) = root.directory(above)?
+                && beneath.directory(&["repositories"])?.is_some()
+                && beneath.directory(&["blobs"])?.is_some()
             {
-                return Ok(Self { kind: Kind::Registry, root });
+                return Ok(Some((Kind::Registry, beneath)));
             }
         }
-        if root.file(&["oci-layout"]).map_err(failed)?.is_some()
-            && root.file(&["index.json"]).map_err(failed)?.is_some()
-        {
-            return Ok(Self { kind: Kind::Layout, root });
+        if root.file(&["oci-layout"])?.is_some() && root.file(&["index.json"])?.is_some() {
+            return Ok(Some((Kind::Layout, root)));
         }
-        Err(SourceError::Unknown { path: path.to_owned() })
+        Ok(containerd::content_store(path, &root)?.map(|content| (Kind::Containerd, content)))
+    }
+
+    fn unknown(path: &Path) -> SourceError {
+        SourceError::Unknown { path: path.to_owned() }
     }
 
     /// Which kind it is.
@@ -85,15 +133,16 @@ impl Source {
     pub(crate) fn parts(&self) -> io::Result<(Vec<Option<Repository>>, Vec<Refusal>)> {
         match self.kind {
             Kind::Registry => registry::repositories(&self.root),
-            Kind::Layout => Ok((vec![None], Vec::new())),
+            Kind::Layout | Kind::Containerd => Ok((vec![None], Vec::new())),
         }
     }
 
     /// The images of one part.
     pub(crate) fn images(&self, part: Option<&Repository>) -> io::Result<Listing> {
-        match part {
-            Some(repository) => registry::images(&self.root, repository),
-            None => layout::images(&self.root),
+        match (part, &self.named) {
+            (Some(repository), _) => registry::images(&self.root, repository),
+            (None, Some(named)) => Ok(named::listing(named.clone())),
+            (None, None) => layout::images(&self.root),
         }
     }
 
@@ -102,7 +151,15 @@ impl Source {
         let (algorithm, hex) = (digest.algorithm().as_str(), digest.hex());
         match self.kind {
             Kind::Registry => self.root.file(&["blobs", algorithm, &hex[..2], hex, "data"]),
-            Kind::Layout => self.root.file(&["blobs", algorithm, hex]),
+            Kind::Layout | Kind::Containerd => self.root.file(&["blobs", algorithm, hex]),
         }
     }
+}
+
+fn read_names(path: &Path) -> Result<Vec<Named>, SourceError> {
+    let read = || {
+        let modified_at = path.metadata()?.modified()?;
+        named::read_list(&std::fs::read(path)?, modified_at)
+    };
+    read().map_err(|source| SourceError::Io { path: path.to_owned(), source })
 }

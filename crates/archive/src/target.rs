@@ -165,6 +165,8 @@ struct Owned {
     targets: Vec<Arc<Target>>,
     /// The size in bytes that a manifest gives.
     size: Option<u64>,
+    /// Whether it is named as an image or as the manifest of a platform.
+    is_manifest: bool,
 }
 
 impl Owners {
@@ -181,6 +183,15 @@ impl Owners {
 
     pub(crate) fn of(&self, digest: &Digest) -> &[Arc<Target>] {
         self.0.get(digest).map_or(&[], |owned| &owned.targets)
+    }
+
+    /// Notes that a content is named as a manifest.
+    pub(crate) fn expect_manifest(&mut self, digest: &Digest) {
+        self.0.entry(digest.clone()).or_default().is_manifest = true;
+    }
+
+    pub(crate) fn expects_manifest(&self, digest: &Digest) -> bool {
+        self.0.get(digest).is_some_and(|owned| owned.is_manifest)
     }
 
     pub(crate) fn size_of(&self, digest: &Digest) -> Option<u64> {

@@ -41,11 +41,12 @@ async fn take(parts: &Parts, request: Request) -> Result<Value, Failure> {
     let registry = optional::<String>(request.uri(), "registry")?;
     let replaces = optional::<bool>(request.uri(), "replace_tags")?.unwrap_or(false);
     let replace = if replaces { Replace::All } else { Replace::Older };
+    let takes_incomplete = optional::<bool>(request.uri(), "incomplete")?.unwrap_or(false);
     let Some(turn) = parts.archives.begin_import() else { return Err(Failure::busy()) };
     let working = request.extensions().get::<Working>().cloned();
     let (sender, receiver) = mpsc::channel(WAITING_COUNT_MAX);
     let targets = Arc::clone(&parts.archives);
-    let options = Options { registry, made_at: SystemTime::now(), replace };
+    let options = Options { registry, made_at: SystemTime::now(), replace, takes_incomplete };
     // What is stored must be reported to the inventory, even if the client leaves.
     let importing = tokio::spawn(async move {
         let _turn = turn;

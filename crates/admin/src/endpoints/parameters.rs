@@ -42,8 +42,12 @@ pub(super) const CHOICE: [Parameter; 2] = [
 ];
 
 /// The parameters of an import.
-pub(super) const IMPORT: [Parameter; 2] = [
+pub(super) const IMPORT: [Parameter; 3] = [
     REGISTRY,
+    Parameter {
+        kind: Kind::Flag,
+        ..optional("incomplete", "Whether to import images that lack blobs, too.")
+    },
     Parameter {
         kind: Kind::Flag,
         ..optional("replace_tags", "Whether to replace tags of which the store knows something newer, too.")

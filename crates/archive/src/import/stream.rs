@@ -179,13 +179,15 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Notes that a content belongs to a registry, with all that it names, as far as that came.
+    /// Notes that a manifest belongs to a registry, with all that it names, as far as that came.
     fn own(&mut self, digest: &Digest, target: &Arc<Target>) {
         self.owners.add(digest, target, None);
+        self.owners.expect_manifest(digest);
         let mut ahead = vec![digest.clone()];
         while let Some(digest) = ahead.pop() {
             let Some(bytes) = self.documents.of.get(&digest) else { continue };
             let Ok(manifest) = oci::Manifest::parse(bytes, None) else { continue };
+            manifest.manifests.iter().for_each(|child| self.owners.expect_manifest(&child.digest));
             let named = manifest.manifests.into_iter().chain(manifest.config).chain(manifest.layers);
             let is_news = |named: &Descriptor| self.owners.add(&named.digest, target, named.size);
             ahead.extend(named.filter(is_news).map(|named| named.digest));

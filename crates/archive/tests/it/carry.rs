@@ -147,7 +147,7 @@ async fn an_export_of_several_registries_is_imported_into_the_same_registries() 
         assert_eq!(disk.names(), [name]);
         let (new_hub, new_quay) = (Holder::new("docker.io"), Holder::new("quay.io"));
         let report = if name == "layout" {
-            let source = Arc::new(archive::Source::open(&path).unwrap());
+            let source = Arc::new(archive::Source::open(&path, None).unwrap());
             let targets = OpenTargets(vec![Arc::clone(&new_hub.target), Arc::clone(&new_quay.target)]);
             archive::import(source, &targets, &options(None), |_| {}).await.unwrap()
         } else {
@@ -667,4 +667,23 @@ async fn an_index_of_an_archive_is_read_through_all_its_levels() {
     let report = import_from(&disk.path("a.tar"), &[&new], None).await;
     assert_eq!((report.images, report.incomplete), (1, 0), "{report:?}");
     assert_eq!(new.has_tag("org/app", "v1").await, Some(outer));
+}
+
+#[tokio::test]
+async fn a_registry_whose_name_has_no_dot_and_a_large_manifest_come_back_as_they_were() {
+    let (corp, hub) = (Holder::new("corp"), Holder::new("docker.io"));
+    corp.blob(b"{}").await;
+    corp.blob(b"layer").await;
+    let padding = format!("{{\"padding\":\"{}\",", "x".repeat(300_000));
+    let named = corp.manifest("org/app", &image(b"{}", b"layer").replacen('{', &padding, 1)).await;
+    corp.tag("org/app", "v1", &named, Duration::from_secs(60)).await;
+    let disk = Disk::new();
+    let path = disk.path("app.tar");
+    let written = export_to(&path, vec![corp.walked().await, hub.walked().await], &["--all"], HashSet::new());
+    assert_eq!(written.await.report.images, 1);
+    let (corp, hub) = (Holder::new("corp"), Holder::new("docker.io"));
+    let report = import_from(&path, &[&hub, &corp], None).await;
+    assert_eq!((report.images, report.refusals.len()), (1, 0), "{report:?}");
+    assert_eq!(corp.has_tag("org/app", "v1").await, Some(named));
+    assert_eq!(hub.has_tag("corp/org/app", "v1").await, None);
 }

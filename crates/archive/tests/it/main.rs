@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
 mod carry;
+mod pack;
 
 use std::fs;
 use std::path::Path;
@@ -91,13 +92,18 @@ impl Registry {
 }
 
 async fn run(path: &Path, store: &Arc<dyn Store>, grants: bool) -> Report {
-    let source = Arc::new(Source::open(path).unwrap());
+    let source = Arc::new(Source::open(path, None).unwrap());
     let targets = OpenTargets(vec![target("ghcr.io", store, grants)]);
     import(source, &targets, &options(Some("ghcr.io")), |_| {}).await.unwrap()
 }
 
 fn options(registry: Option<&str>) -> Options {
-    Options { registry: registry.map(str::to_owned), made_at: SystemTime::now(), replace: Replace::Older }
+    Options {
+        registry: registry.map(str::to_owned),
+        made_at: SystemTime::now(),
+        replace: Replace::Older,
+        takes_incomplete: false,
+    }
 }
 
 fn target(name: &str, store: &Arc<dyn Store>, grants: bool) -> Arc<Target> {
@@ -254,7 +260,7 @@ async fn a_layout_gives_images_of_the_registry_that_was_chosen() {
     ];
     write(&layout.path().join("index.json"), format!(r#"{{"manifests":[{}]}}"#, entries.join(",")));
     write(&layout.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#);
-    assert_eq!(Source::open(layout.path()).unwrap().kind(), Kind::Layout);
+    assert_eq!(Source::open(layout.path(), None).unwrap().kind(), Kind::Layout);
     let store = memory_store();
     let report = run(layout.path(), &store, false).await;
     assert_eq!((report.images, report.incomplete, report.refusals.len()), (1, 0, 2));
@@ -265,7 +271,7 @@ async fn a_layout_gives_images_of_the_registry_that_was_chosen() {
 #[test]
 fn a_path_that_is_no_source_is_refused_with_the_kinds_that_are() {
     let directory = tempfile::tempdir().unwrap();
-    let error = Source::open(directory.path()).unwrap_err();
+    let error = Source::open(directory.path(), None).unwrap_err();
     assert!(error.to_string().contains("docker/registry/v2"), "{error}");
-    assert!(matches!(Source::open(&directory.path().join("none")), Err(SourceError::Io { .. })));
+    assert!(matches!(Source::open(&directory.path().join("none"), None), Err(SourceError::Io { .. })));
 }

@@ -50,6 +50,12 @@ impl ProgressLine {
     }
 }
 
+/// Says which image comes next.
+pub(super) fn announce(image: &str) {
+    // The report at the end matters, not this.
+    let _ = writeln!(io::stderr(), "importing {image}");
+}
+
 fn describe(progress: Progress, since: Duration) -> String {
     let Progress { done, total } = progress;
     let shown = |bytes: u64| amount(&bytes.into());

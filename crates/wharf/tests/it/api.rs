@@ -1,7 +1,7 @@
 //! The answers of the API against its own description.
 
 use boon::{Compiler, Draft, Schemas};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::client::{Connection, Response, request};
 use testkit::{FakeRegistry, Image, file_header, within};
 
@@ -34,10 +34,10 @@ async fn every_answer_in_json_obeys_its_schema() {
     let ask = async |method: &str, target: &str| -> Response {
         within(target, request(method, program.admin, "localhost", target, &[])).await.unwrap()
     };
-    let json = |answer: &Response| serde_json::from_str::<Value>(&answer.text()).unwrap();
-    let complete = async { while json(&ask("GET", "/api/images").await)["complete"] != true {} };
+    let parsed = |answer: &Response| serde_json::from_str::<Value>(&answer.text()).unwrap();
+    let complete = async { while parsed(&ask("GET", "/api/images").await)["complete"] != true {} };
     within("all images are known", complete).await;
-    let description = json(&ask("GET", "/api/openapi.json").await);
+    let description = parsed(&ask("GET", "/api/openapi.json").await);
 
     let image = "registry=docker.io&repository=library/app&tag=1";
     let mut asked = Vec::new();
@@ -60,12 +60,26 @@ async fn every_answer_in_json_obeys_its_schema() {
     ] {
         let answer = ask(method, &format!("{path}?{query}")).await;
         assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text());
-        assert_described(&description, method, path, &json(&answer));
+        assert_described(&description, method, path, &parsed(&answer));
         asked.push((method.to_ascii_lowercase(), path.to_owned()));
     }
     let imported = import_nothing(&program).await;
     assert_described(&description, "POST", "/api/import", &imported);
     asked.push(("post".to_owned(), "/api/import".to_owned()));
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let missing = missing_of(&program, "registry=index.docker.io", &json!({ "digests": [digest] })).await;
+    assert_described(&description, "POST", "/api/import/missing", &missing);
+    assert_eq!(missing, json!({ "registry": "docker.io", "missing": [digest] }));
+    asked.push(("post".to_owned(), "/api/import/missing".to_owned()));
+    for (query, content, code) in [
+        ("", json!({ "digests": [] }), "invalid_parameter"),
+        ("registry=nowhere", json!({ "digests": [] }), "unknown_registry"),
+        ("registry=docker.io", json!({ "digests": ["sha256:1"] }), "invalid_parameter"),
+        ("registry=docker.io", json!({ "blobs": [] }), "invalid_parameter"),
+    ] {
+        let refused = missing_of(&program, query, &content).await;
+        assert_eq!(refused["error"]["code"], code, "{query} {content}");
+    }
     for (path, methods) in description["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let is_json = operation["responses"]["200"]["content"]["application/json"].is_object();
@@ -75,6 +89,21 @@ async fn every_answer_in_json_obeys_its_schema() {
             );
         }
     }
+}
+
+/// The answer about blobs that an import asks for.
+async fn missing_of(program: &Program, query: &str, content: &Value) -> Value {
+    let content = content.to_string();
+    let head = format!(
+        "POST /api/import/missing?{query} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        content.len()
+    );
+    let mut connection = Connection::open(program.admin).await.unwrap();
+    connection.send(&[head.as_bytes(), content.as_bytes()].concat()).await.unwrap();
+    let (answer, end) = within("an answer", connection.read_raw_to_end()).await;
+    end.unwrap();
+    let text = String::from_utf8(answer.to_vec()).unwrap();
+    serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
 /// The report of the import of an archive without images.

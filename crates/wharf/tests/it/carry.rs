@@ -135,8 +135,6 @@ async fn images_are_exported_from_and_imported_into_a_running_wharf() {
     let elsewhere = Program::start(&offline(&gone));
     let url = format!("http://{}", elsewhere.admin);
     let import = |path: &str| run(program.directory.path(), &["import", path, "--url", url.as_str()]);
-    let (code, _, reason) = import("layout");
-    assert!(code == Some(1) && reason.contains("pack it"), "{reason}");
     let (code, text, reason) = import("app.tar");
     assert!(code == Some(0) && text.contains("images   1"), "{text}{reason}");
     pull(&elsewhere, &image).await;
@@ -242,4 +240,99 @@ async fn an_import_names_the_tags_that_it_kept_and_replaces_them_if_it_is_told_t
     assert!(text.contains("tags     1 written, 0 held already, 0 kept\n"), "{text}");
     let again = import(&["--replace-tags"]);
     assert!(again.contains("tags     0 written, 1 held already, 0 kept\n"), "{again}");
+}
+
+/// A file below `above`, with the directories that it needs.
+fn write(above: &Path, path: &str, bytes: impl AsRef<[u8]>) {
+    let path = above.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// The image in the directories of an OCI image layout, of a registry, and of containerd with a list of
+/// names.
+fn directories(above: &Path, image: &Image) {
+    let manifest = &image.manifest;
+    let contents = image.blobs().chain([manifest]);
+    for blob in contents {
+        let hex = blob.hex();
+        write(above, &format!("layout/blobs/sha256/{hex}"), blob.bytes());
+        write(above, &format!("content/blobs/sha256/{hex}"), blob.bytes());
+        write(above, &format!("old/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]), blob.bytes());
+    }
+    let (digest, hex) = (image.digest(), manifest.hex());
+    let name = "docker.io/library/app:1";
+    let entry = format!(
+        r#"{{"mediaType":"{}","digest":"{digest}","size":{},"annotations":{{"io.containerd.image.name":"{name}"}}}}"#,
+        manifest.media_type,
+        manifest.size()
+    );
+    write(above, "layout/index.json", format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#));
+    write(above, "layout/oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
+    let manifests = "old/docker/registry/v2/repositories/library/app/_manifests";
+    write(above, &format!("{manifests}/revisions/sha256/{hex}/link"), digest);
+    write(above, &format!("{manifests}/tags/1/current/link"), digest);
+    std::fs::create_dir_all(above.join("content/ingest")).unwrap();
+    write(above, "names", format!("REF TYPE DIGEST SIZE\n{name} {} {digest} 5 B\n", manifest.media_type));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_is_imported_into_a_running_wharf_which_serves_it_without_its_upstream() {
+    let image = Image::generated(3, &[3 << 20, 5000]);
+    let gone = FakeRegistry::start().await;
+    for (directory, more) in [
+        ("layout", &[][..]),
+        ("old", &["--registry", "docker.io"]),
+        ("content", &["--names", "names"]),
+        ("content", &["--names", "names", "--registry", "index.docker.io"]),
+    ] {
+        let program = Program::start(&offline(&gone));
+        directories(program.directory.path(), &image);
+        let url = format!("http://{}", program.admin);
+        let import = || {
+            let arguments = [&["import", directory, "--json", "--url", url.as_str()][..], more].concat();
+            let (code, text, reason) = run(program.directory.path(), &arguments);
+            assert_eq!(code, Some(0), "{directory}: {text}{reason}");
+            assert!(reason.contains("importing docker.io/library/app:1"), "{reason}");
+            let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+            ["images", "incomplete", "blobs", "held_blobs", "tags"].map(|key| report[key].as_u64().unwrap())
+        };
+        assert_eq!(import(), [1, 0, 3, 0, 1], "{directory}");
+        pull(&program, &image).await;
+        assert_eq!(import(), [1, 0, 0, 3, 0], "{directory}");
+    }
+    assert_eq!(gone.requests().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_of_a_directory_into_a_running_wharf_names_the_refused_parts() {
+    let image = Image::small("wrong");
+    let gone = FakeRegistry::start().await;
+    let program = Program::start(&offline(&gone));
+    directories(program.directory.path(), &image);
+    let url = format!("http://{}", program.admin);
+    let import = |more: &[&str]| {
+        let arguments = [&["import", "--url", url.as_str()][..], more].concat();
+        run(program.directory.path(), &arguments)
+    };
+    let layer = image.layers[0].hex();
+    let wrong = vec![7; image.layers[0].size() as usize];
+    write(program.directory.path(), &format!("content/blobs/sha256/{layer}"), wrong);
+    let (code, _, reason) = import(&["content", "--names", "names"]);
+    assert_eq!(code, Some(1), "{reason}");
+    let expected = format!("refused sha256:{layer}: its bytes have the digest");
+    assert!(reason.contains(&expected) && reason.contains("images   1 (1 incomplete"), "{reason}");
+    let target = format!("/v2/app/blobs/sha256:{layer}");
+    assert_eq!(program.get("docker.io.localhost", &target).await.unwrap().status, 502);
+    for (arguments, code, text) in [
+        (&["old"][..], 1, "library/app:1: its name has no registry; name it with `--registry NAME`"),
+        (&["old", "--registry", "quay.io"], 1, "the configuration has no registry quay.io"),
+        (&["content"], 1, "write the output of `ctr images list` to a file"),
+        (&["old", "--names", "names"], 1, "leave out --names"),
+        (&["names", "--names", "names"], 2, "--names is for directories"),
+        (&["layout/blobs"], 1, "is no registry's storage directory"),
+    ] {
+        let (found, _, reason) = import(arguments);
+        assert!(found == Some(code) && reason.contains(text), "{arguments:?}: {reason}");
+    }
 }

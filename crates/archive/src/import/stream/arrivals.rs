@@ -56,8 +56,8 @@ impl Intake<'_> {
     }
 
     async fn begin_blob(&mut self, name: String, digest: Digest, size: u64) -> Result<Current, ImportError> {
-        // Small contents may be manifests.
-        if size <= SMALL_BLOB_BYTES_MAX || (self.is_unknown(&digest) && size <= MANIFEST_BYTES_MAX as u64) {
+        let may_be_manifest = self.is_unknown(&digest) || self.owners.expects_manifest(&digest);
+        if size <= SMALL_BLOB_BYTES_MAX || (may_be_manifest && size <= MANIFEST_BYTES_MAX as u64) {
             return Ok(Current::Memory { name, digest: Some(digest), bytes: Vec::new() });
         }
         self.files.contents.insert(name.clone(), (digest.clone(), size));

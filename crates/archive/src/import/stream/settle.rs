@@ -124,7 +124,7 @@ impl Intake<'_> {
         }
         self.run.report.refusals.extend(refusals_of(&self.contents, &missing));
         self.run.report.refusals.append(&mut tree.refusals);
-        if !tree.keep_whole(&missing) {
+        if !self.run.options.takes_incomplete && !tree.keep_whole(&missing) {
             let (count, first) = (missing.len(), missing.iter().next().map(ToString::to_string));
             let reason = format!(
                 "neither the archive nor the store has {count} of its blobs, such as {}; if the archive holds a \
