@@ -62,8 +62,8 @@ pub enum SourceError {
     /// The names of the images are elsewhere.
     #[error(
         "{path} has no names: containerd's database, io.containerd.metadata.v1.bolt/meta.db, is not beside it; \
-         name containerd's root directory, or write the output of `ctr images list` to a file and name it with \
-         --names",
+         name containerd's root directory, or write the output of `ctr images list` to a file and name it \
+         with --names",
         path = path.display()
     )]
     NoNames {
