@@ -159,6 +159,23 @@ impl Lab {
         self.wharf.stop();
     }
 
+    /// Takes the registries away, and starts wharf again with an empty store.
+    pub(crate) fn begin_anew_offline(&mut self) {
+        self.hub.stop();
+        self.corp.stop();
+        self.wharf.stop();
+        fs::remove_dir_all(self.directory.path().join("cache")).expect("the store is removed");
+        self.wharf = start_wharf(&self.surroundings, self.directory.path(), self.public);
+    }
+
+    /// Imports `path` into the running wharf. Returns the report.
+    pub(crate) fn import(&self, path: &Path, more: &[&str]) -> Value {
+        let mut command = self.surroundings.command(wharf_program());
+        command.arg("import").arg(path).arg("--json").args(more);
+        let written = self.surroundings.run(command.arg("--config").arg(self.directory().join("wharf.toml")));
+        serde_json::from_slice(&written).expect("a report is JSON")
+    }
+
     /// Kills wharf and starts it again over its store.
     pub(crate) fn crash_and_restart(&mut self) {
         self.wharf.crash();

@@ -42,6 +42,13 @@ impl<'a> Podman<'a> {
         self.surroundings.run(self.complete(command.arg("podman")))
     }
 
+    /// Writes the image as an archive of this form, such as `docker-archive`.
+    pub(crate) fn save(&self, form: &str, archive: &Path, reference: &str) {
+        let mut command = self.command();
+        command.args(["save", "--quiet", "--format", form, "--output"]).arg(archive).arg(reference);
+        self.surroundings.run(&mut command);
+    }
+
     /// Removes the image with its layers from the store.
     pub(crate) fn remove(&self, reference: &str) {
         self.surroundings.run(self.command().args(["rmi", "--force", reference]));
