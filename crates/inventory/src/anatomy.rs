@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::SystemTime;
 
 use futures_util::{Stream, StreamExt, stream};
-use oci::{Digest, MediaType, Repository};
+use oci::{Digest, MediaType, Repository, Tag};
 
 use crate::failure::Failure;
 use crate::inventory::{ImageEntry, Inventory};
@@ -51,13 +51,15 @@ pub struct Anatomy {
     pieces: Pieces,
 }
 
-/// The use of an image, and what keeps it from being removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The use of an image, the names that go with it, and what keeps it from being removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageStanding {
     /// The last use of a part that no other image needs.
     pub last_use: SystemTime,
-    /// Whether an operator pinned it or a part of it.
-    pub is_pinned: bool,
+    /// The manifests that an operator pinned: its own, and those of parts that go with it.
+    pub pins: Vec<Digest>,
+    /// The tags that go with it, sorted: its own, and those of parts that only it names.
+    pub tags: Vec<Tag>,
     /// Whether one of its blobs is on its way into the store.
     pub is_busy: bool,
 }
@@ -161,6 +163,8 @@ impl Inventory {
         tally.add(&anatomy);
         let going = tally.going(self);
         anatomy.own_bytes = going.bytes;
+        let goes = |node: &&Node| going.manifests.contains(&(number, key_of(&node.child.digest)));
+        self.add_names(repository, nodes.iter().filter(goes), &mut anatomy.standing);
         anatomy.manifests = nodes
             .iter()
             .map(|node| ManifestPart {
@@ -188,13 +192,12 @@ impl Inventory {
     /// Counts the uses that count for the image when it is up for eviction.
     fn standing(&self, repository: &Repository, nodes: &[Node], blobs: &[Digest]) -> ImageStanding {
         let (images, serving) = (self.model.images.read(), self.serving());
-        let (mut is_pinned, mut is_busy, mut used) = (false, false, 0);
+        let (mut is_busy, mut used) = (false, 0);
         let mut named = HashMap::<u64, u32>::new();
         for node in nodes.iter().filter(|node| node.bytes.is_some()) {
             let row = images.find(repository, &node.child.digest).and_then(|slot| images.row(slot));
             let Some(row) = row else { continue };
             used = used.max(row.used);
-            is_pinned |= row.is_pinned;
             for blob in &node.outline.blobs {
                 *named.entry(key_of(&blob.digest)).or_default() += 1;
             }
@@ -206,7 +209,24 @@ impl Inventory {
             }
             is_busy |= serving.is_filling(digest);
         }
-        ImageStanding { last_use: self.clock().to_wall(used), is_pinned, is_busy }
+        ImageStanding { last_use: self.clock().to_wall(used), pins: Vec::new(), tags: Vec::new(), is_busy }
+    }
+
+    /// Adds the pins and the tags of these manifests.
+    fn add_names<'a>(
+        &self,
+        repository: &Repository,
+        nodes: impl Iterator<Item = &'a Node>,
+        standing: &mut ImageStanding,
+    ) {
+        let images = self.model.images.read();
+        for node in nodes {
+            let slot = images.find(repository, &node.child.digest);
+            let Some(row) = slot.and_then(|slot| images.row(slot)) else { continue };
+            standing.tags.extend(images.tags_of(row.slot));
+            standing.pins.extend(row.is_pinned.then_some(row.digest));
+        }
+        standing.tags.sort_unstable();
     }
 
     /// The parts of each of these images, several at a time and in no order.

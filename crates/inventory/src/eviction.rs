@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use oci::{Digest, Repository};
+use oci::{Digest, Repository, Tag};
 use policy::eviction::{Candidate, Limits, NamedImage, Reason, Verdict, may_go};
 use tokio_util::sync::CancellationToken;
 
@@ -64,9 +64,10 @@ pub(crate) enum Why {
 }
 
 /// The outcome for an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Removal {
-    Removed(Freed),
+    /// The image is gone, and these tags with it.
+    Removed(Freed, Vec<Tag>),
     Gone,
     Stays(Why),
 }
@@ -81,7 +82,7 @@ enum Looked {
 
 /// The outcome for an image's records.
 enum Records {
-    Removed,
+    Removed(Vec<Tag>),
     Gone,
     Stay(Why, Seconds),
 }
@@ -156,7 +157,7 @@ impl Evictor<'_> {
         let removed = self.remove_records(&mut batch, slot, Seconds::MAX).await;
         let done = self.finish(batch).await;
         Ok(match removed? {
-            Records::Removed => Removal::Removed(done.freed),
+            Records::Removed(tags) => Removal::Removed(done.freed, tags),
             Records::Gone => Removal::Gone,
             Records::Stay(why, _) => Removal::Stays(why),
         })
@@ -224,7 +225,7 @@ impl Evictor<'_> {
         let now = self.inventory.clock().now();
         let removed = self.try_remove_records(batch, slot, place, now).await;
         match &removed {
-            Ok(Records::Removed | Records::Gone) => {}
+            Ok(Records::Removed(_) | Records::Gone) => {}
             Ok(Records::Stay(_, place)) => self.inventory.model.queue(slot, *place),
             Err(_) => self.inventory.model.queue(slot, now),
         }
@@ -256,8 +257,7 @@ impl Evictor<'_> {
                     if let Some((why, place)) = self.place_of_staying(&image, place, now) {
                         return Ok(Records::Stay(why, place));
                     }
-                    self.remove_members(batch, &image, &known).await?;
-                    return Ok(Records::Removed);
+                    return Ok(Records::Removed(self.remove_members(batch, &image, &known).await?));
                 }
             }
         }
@@ -331,23 +331,25 @@ impl Evictor<'_> {
             repository: root.repository.as_str(),
             digest: &root.digest,
         };
-        self.limits.keep.iter().any(|pattern| pattern.names(named, tags.iter().map(oci::Tag::as_str)))
+        self.limits.keep.iter().any(|pattern| pattern.names(named, tags.iter().map(Tag::as_str)))
     }
 
     /// Removes tags, then manifests: the image's own first, so that what an end in between leaves are whole
-    /// images. The caller holds the gate alone.
+    /// images. Returns the tags. The caller holds the gate alone.
     async fn remove_members(
         &self,
         batch: &mut Batch,
         image: &Image,
         known: &HashMap<Digest, Contents>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<Tag>, Failure> {
         let (inventory, serving) = (self.inventory, self.inventory.serving());
+        let mut removed = Vec::new();
         for row in &image.members {
             let tags = inventory.model.images.read().tags_of(row.slot);
             for tag in tags {
                 serving.remove_tag(&row.repository, &tag, &row.digest).await?;
                 inventory.model.images.write().remove_tag(&row.repository, &tag, Some(row.slot));
+                removed.push(tag);
             }
         }
         for row in image.members.iter().filter(|row| row.is_held || row.is_lost) {
@@ -360,7 +362,7 @@ impl Evictor<'_> {
             batch.add_manifest(&row.repository, manifest_bytes, orphans);
         }
         batch.add_image(image);
-        Ok(())
+        Ok(removed)
     }
 
     /// Searches the store for orphans, if there were more than are known. Returns whether there may be any.

@@ -83,6 +83,8 @@ pub struct ImageEntry {
     pub last_use: SystemTime,
     /// Whether an operator pinned it.
     pub is_pinned: bool,
+    /// Whether a held index of the repository names it, so that it is a part of an image.
+    pub is_part: bool,
 }
 
 /// A page of images.
@@ -315,13 +317,13 @@ impl Inventory {
         self.is_complete.load(Ordering::Acquire)
     }
 
-    /// A page of images: manifests that no held index of their repository names.
+    /// A page of images, and of those parts of images that have tags of their own.
     pub fn images(&self, from: ImageCursor, count_max: usize) -> ImagePage {
         let images = self.model.images.read();
         let (rows, next) = images.rows(from.0, count_max.clamp(1, PAGE_COUNT_MAX));
-        let roots = rows.into_iter().filter(|row| row.is_held && !self.model.is_part(row));
-        let entries = roots.map(|row| entry(&images, &self.clock, row));
-        ImagePage { images: entries.collect(), next: next.map(ImageCursor) }
+        let entries = rows.into_iter().filter(|row| row.is_held).map(|row| self.entry(&images, row));
+        let listed = entries.filter(|entry| !entry.is_part || !entry.tags.is_empty());
+        ImagePage { images: listed.collect(), next: next.map(ImageCursor) }
     }
 
     /// How many manifests the store holds.
@@ -491,21 +493,22 @@ impl Inventory {
         orphan
     }
 
+    /// A manifest as a list shows it.
+    pub(crate) fn entry(&self, images: &Images, row: Row) -> ImageEntry {
+        ImageEntry {
+            is_part: self.model.is_part(&row),
+            tags: images.tags_of(row.slot),
+            repository: row.repository,
+            digest: row.digest,
+            last_use: self.clock.to_wall(row.used),
+            is_pinned: row.is_pinned,
+        }
+    }
+
     /// Counts and logs a failure of the store.
     pub(crate) fn failed(&self, error: &Failure, what: &str) {
         self.metrics.store_failed(error.call());
         warn!(registry = %self.name, %error, "{what}");
-    }
-}
-
-/// A manifest as a list shows it.
-pub(crate) fn entry(images: &Images, clock: &Clock, row: Row) -> ImageEntry {
-    ImageEntry {
-        tags: images.tags_of(row.slot),
-        repository: row.repository,
-        digest: row.digest,
-        last_use: clock.to_wall(row.used),
-        is_pinned: row.is_pinned,
     }
 }
 

@@ -213,7 +213,7 @@ impl Keeper {
         let mut unsynced = self.turn.lock().await;
         let evictor = self.evictor(&limits, &mut unsynced, reason);
         let removed = Evictor { spared, unused_min, ..evictor }.remove(repository, digest).await;
-        if let Ok(Removal::Removed(freed)) = &removed {
+        if let Ok(Removal::Removed(freed, _)) = &removed {
             self.count(reason, *freed);
         }
         removed

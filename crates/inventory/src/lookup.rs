@@ -6,22 +6,13 @@ use storage::{HeldManifest, StoredManifest};
 use crate::contents::Contents;
 use crate::failure::Failure;
 use crate::images::{Images, Row};
-use crate::inventory::{ImageEntry, Inventory, entry};
+use crate::inventory::{ImageEntry, Inventory};
 
 /// The most manifests of a repository that are read for a subject.
 const REFERRER_LOOK_COUNT_MAX: usize = 4096;
 
 /// Manifests that are listed at a time.
 const PAGE_COUNT: usize = 256;
-
-/// A held manifest, as a tag or a digest names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The image, or the part of one.
-    pub entry: ImageEntry,
-    /// Whether a held index of the repository names it, so that it is no image of its own.
-    pub is_part: bool,
-}
 
 /// Manifests that are attached to an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,22 +25,21 @@ pub struct Referrers {
 
 impl Inventory {
     /// The held manifest that a tag names.
-    pub fn find_tag(&self, repository: &Repository, tag: &Tag) -> Option<Found> {
+    pub fn find_tag(&self, repository: &Repository, tag: &Tag) -> Option<ImageEntry> {
         let images = self.model.images.read();
         let row = images.row(images.of_tag(repository, tag)?)?;
         self.found(&images, row)
     }
 
     /// The held manifest with this digest.
-    pub fn find_digest(&self, repository: &Repository, digest: &Digest) -> Option<Found> {
+    pub fn find_digest(&self, repository: &Repository, digest: &Digest) -> Option<ImageEntry> {
         let images = self.model.images.read();
         let row = images.row(images.find(repository, digest)?)?;
         self.found(&images, row)
     }
 
-    fn found(&self, images: &Images, row: Row) -> Option<Found> {
-        let is_part = self.model.is_part(&row);
-        row.is_held.then(|| Found { entry: entry(images, self.clock(), row), is_part })
+    fn found(&self, images: &Images, row: Row) -> Option<ImageEntry> {
+        row.is_held.then(|| self.entry(images, row))
     }
 
     /// Whether the store holds the manifest in this repository.

@@ -1,4 +1,4 @@
-//! Finds the repositories that need given contents, in order to fetch damaged ones again.
+//! Finds what needs given contents: repositories, in order to fetch damaged ones again, and indexes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,6 +27,24 @@ impl Inventory {
                 };
                 for blob in contents.blobs.into_iter().filter(|blob| blobs.contains(&blob.digest)) {
                     found.entry(blob.digest).or_insert_with(|| row.repository.clone());
+                }
+            }
+            from = next;
+        }
+        found
+    }
+
+    /// The held indexes of the repository that name a manifest. Reads all its manifests; those that cannot be
+    /// read are left out.
+    pub(crate) async fn indexes_naming(&self, repository: &Repository, digest: &Digest) -> Vec<Digest> {
+        let mut found = Vec::new();
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let (rows, next) = self.model.images.read().rows(at, PAGE_COUNT);
+            for row in rows.into_iter().filter(|row| row.is_held && row.repository == *repository) {
+                let contents = self.contents(&row.repository, &row.digest).await.ok().flatten();
+                if contents.is_some_and(|contents| contents.children.contains(digest)) {
+                    found.push(row.digest);
                 }
             }
             from = next;

@@ -112,6 +112,9 @@ enum Command {
         /// Do not ask before a removal by a pattern or by age
         #[arg(long)]
         yes: bool,
+        /// Print JSON, for scripts
+        #[arg(long)]
+        json: bool,
         /// Its admin listener, http://HOST:PORT; by default the one in the configuration
         #[arg(long, value_name = "URL", value_parser = admin_url)]
         url: Option<Url>,
@@ -228,8 +231,8 @@ fn obey(options: ConfigOptions, command: Command) -> Result<(), Failure> {
         Command::Refresh { images, url } => {
             commands::refresh(&load(&options, "; nothing was refreshed")?, url.as_ref(), &images)?;
         }
-        Command::Purge { images, unused_for, dry_run, yes, url } => {
-            let purge = Purge { images: &images, unused_for, is_dry_run: dry_run, yes };
+        Command::Purge { images, unused_for, dry_run, yes, json, url } => {
+            let purge = Purge { images: &images, unused_for, is_dry_run: dry_run, yes, is_json: json };
             commands::purge(&load(&options, "; nothing was removed")?, url.as_ref(), &purge)?;
         }
         Command::Prune { registry, dry_run, yes, json, url } => {

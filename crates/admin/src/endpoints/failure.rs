@@ -81,8 +81,8 @@ impl Failure {
         let (status, code) = match error {
             PurgeError::NotReady => return Self::not_ready(),
             PurgeError::NotHeld => (StatusCode::NOT_FOUND, "unknown_image"),
-            PurgeError::Part => (StatusCode::CONFLICT, "part_of_index"),
-            PurgeError::Pinned => (StatusCode::CONFLICT, "pinned"),
+            PurgeError::Part(_) => (StatusCode::CONFLICT, "part_of_index"),
+            PurgeError::Pinned(_) => (StatusCode::CONFLICT, "pinned"),
             PurgeError::Busy | PurgeError::Used => (StatusCode::CONFLICT, "in_use"),
             PurgeError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
         };

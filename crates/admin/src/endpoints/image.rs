@@ -24,8 +24,8 @@ struct ShowDocument {
     image: ImageDocument,
     media_type: String,
     artifact_type: Option<String>,
-    /// Whether a held index of the repository names it, so that it is no image of its own.
-    part_of_index: bool,
+    /// The held indexes that name it: each by a tag, or by its digest.
+    part_of: Vec<String>,
     /// The bytes that come free if the image goes.
     own_bytes: u64,
     /// The time of each tag's last confirmation by the upstream.
@@ -85,7 +85,7 @@ async fn show_image(parts: &Parts, places: &Places, uri: &Uri) -> Result<(ShowDo
     let found = selection.find()?;
     let place = places.take().await.ok_or_else(Failure::busy)?;
     let (inventory, repository) = (selection.keeper.inventory(), &selection.repository);
-    let digest = &found.entry.digest;
+    let digest = &found.digest;
     let failed = |error| Failure::store(&error);
     let anatomy = inventory.anatomy(repository, digest).await.map_err(failed)?;
     let gone = || Failure::unknown_image(&selection.shown(), &format!("{}/{repository}", inventory.name()));
@@ -98,7 +98,7 @@ async fn show_image(parts: &Parts, places: &Places, uri: &Uri) -> Result<(ShowDo
     };
     let backend = backend(parts, inventory.name());
     let mut tag_checks = Vec::new();
-    for tag in &found.entry.tags {
+    for tag in &found.tags {
         let checked_at = match &backend {
             Some(backend) => backend.tag_checked_at(repository, tag).await,
             None => None,
@@ -106,10 +106,11 @@ async fn show_image(parts: &Parts, places: &Places, uri: &Uri) -> Result<(ShowDo
         tag_checks.push(TagCheck { tag: tag.to_string(), checked_at: checked_at.and_then(rfc_3339) });
     }
     tag_checks.sort_unstable_by(|one, other| one.tag.cmp(&other.tag));
+    let part_of = if found.is_part { inventory.parents(repository, digest).await.0 } else { Vec::new() };
     let document = ShowDocument {
-        image: ImageDocument::new(inventory.name(), found.entry, Some(&anatomy)),
+        image: ImageDocument::new(inventory.name(), found, Some(&anatomy)),
         media_type: anatomy.media_type.to_string(),
-        part_of_index: found.is_part,
+        part_of,
         own_bytes: anatomy.own_bytes,
         tag_checks,
         manifests: manifests(&anatomy),
@@ -160,7 +161,7 @@ pub(super) fn schema() -> Value {
     let own = vec![
         ("media_type", text()),
         ("artifact_type", may_be_text()),
-        ("part_of_index", flag()),
+        ("part_of", list(&text())),
         ("own_bytes", json!({ "type": "integer", "minimum": 0 })),
         ("tag_checks", list(&check)),
         ("manifests", list(&manifest)),

@@ -130,6 +130,7 @@ mod tests {
             tags: vec!["latest".parse().unwrap()],
             last_use: SystemTime::UNIX_EPOCH,
             is_pinned: false,
+            is_part: false,
         };
         let mut room = Room::new();
         let (some, is_cut) = room.fill((0..10).map(entry));

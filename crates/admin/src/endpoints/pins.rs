@@ -25,7 +25,7 @@ async fn set_pinned(parts: &Parts, uri: &Uri, is_pinned: bool) -> Result<Value, 
     let digest = match selection.digest() {
         Some(digest) => digest.clone(),
         None => match selection.find() {
-            Ok(found) => found.entry.digest,
+            Ok(found) => found.digest,
             Err(_) if selection.keeper.inventory().is_complete() => {
                 return Err(Failure::unknown_tag(&selection.shown()));
             }

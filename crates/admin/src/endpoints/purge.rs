@@ -1,6 +1,8 @@
 //! `DELETE /api/images`: removes one image, or all that a pattern or their age names; with `dry_run` it says
 //! what would come free.
 
+mod document;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,55 +10,38 @@ use axum::Extension;
 use axum::extract::State;
 use futures_util::StreamExt;
 use http::{Response, Uri};
-use inventory::{Anatomy, ImageEntry, Keeper, PurgeError, Tally};
-use serde::Serialize;
-use serde_json::{Value, json};
+use inventory::{Anatomy, ImageEntry, Inventory, Keeper, PurgeError, Tally};
+use oci::Tag;
 
 use super::failure::{Failure, long_answer};
-use super::images::{ImageDocument, Room, image_properties};
-use super::openapi::{list as array, object};
+use super::images::Room;
 use super::selection::{Choice, Selection, keepers, optional};
 use crate::parts::Parts;
 use crate::places::{Place, Places};
-
-/// The removed objects, or those that a dry run names.
-#[derive(Serialize)]
-struct PurgeDocument {
-    dry_run: bool,
-    /// The image that the request names, if it names one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    image: Option<ImageDocument>,
-    images: Vec<PurgedImage>,
-    /// The bytes that come free: layers that several of the images share count once, and not at all if an
-    /// image that stays needs them.
-    freed_bytes: u64,
-    /// The images that stay.
-    kept: Vec<KeptImage>,
-    /// Whether there are more images than one answer has.
-    truncated: bool,
-}
-
-#[derive(Serialize)]
-struct PurgedImage {
-    #[serde(flatten)]
-    image: ImageDocument,
-    /// In a dry run: the bytes that come free if only this image goes.
-    freed_bytes: u64,
-}
-
-#[derive(Serialize)]
-struct KeptImage {
-    #[serde(flatten)]
-    image: ImageDocument,
-    code: &'static str,
-    message: String,
-}
+use document::PurgeDocument;
+pub(super) use document::schema;
 
 /// An image and its store.
 struct Chosen {
     keeper: Arc<Keeper>,
     entry: ImageEntry,
     anatomy: Anatomy,
+}
+
+/// A tag of a part of an image, which is removed alone: the part stays with its image.
+struct ChosenTag {
+    keeper: Arc<Keeper>,
+    part: ImageEntry,
+    tag: Tag,
+}
+
+/// What a request names.
+#[derive(Default)]
+struct Plan {
+    images: Vec<Chosen>,
+    tags: Vec<ChosenTag>,
+    /// Whether there is more than one answer has.
+    is_cut: bool,
 }
 
 pub(super) async fn purge(
@@ -86,51 +71,37 @@ async fn purge_all(parts: &Parts, places: &Places, uri: &Uri) -> Result<(PurgeDo
     let selected = if is_exact { Some(Selection::read(&parts.keepers, uri)?) } else { None };
     let place = places.take().await.ok_or_else(Failure::busy)?;
     let unused_for = unused_for.unwrap_or_default();
-    let (mut document, chosen) = match selected {
-        Some(selection) => (PurgeDocument::new(is_dry_run), vec![choose_one(&selection).await?]),
-        None => choose(parts, uri, &choice, unused_for, is_dry_run).await?,
+    let plan = match selected {
+        Some(selection) => choose_one(&selection).await?,
+        None => choose(parts, uri, &choice, unused_for).await?,
     };
-    if !is_dry_run {
-        for Chosen { keeper, entry, anatomy } in chosen {
-            let purged = keeper.purge(&entry.repository, &entry.digest, unused_for).await;
-            let image = ImageDocument::new(keeper.inventory().name(), entry, Some(&anatomy));
-            document.add(image, purged.map(|freed| freed.bytes));
-        }
-        document.freed_bytes = document.images.iter().map(|image| image.freed_bytes).sum();
+    let mut document = PurgeDocument::new(is_dry_run, plan.is_cut);
+    if is_dry_run {
+        foretell(&mut document, plan, unused_for);
     } else {
-        document.plan(chosen, unused_for);
+        remove(&mut document, plan, unused_for).await;
     }
-    if is_exact && let Some(kept) = document.kept.pop() {
-        return Err(Failure::kept(kept.code, kept.message));
-    }
-    if is_exact {
-        document.image = document.images.first().map(|purged| purged.image.clone());
-    }
-    document.images.sort_unstable_by(|one, other| one.image.key().cmp(&other.image.key()));
-    document.kept.sort_unstable_by(|one, other| one.image.key().cmp(&other.image.key()));
-    Ok((document, place))
+    Ok((document.finished(is_exact)?, place))
 }
 
-async fn choose_one(selection: &Selection) -> Result<Chosen, Failure> {
-    let (found, keeper) = (selection.find()?, Arc::clone(&selection.keeper));
-    if found.is_part {
-        return Err(Failure::purge(&selection.shown(), &PurgeError::Part));
+async fn choose_one(selection: &Selection) -> Result<Plan, Failure> {
+    let (entry, keeper) = (selection.find()?, Arc::clone(&selection.keeper));
+    let inventory = keeper.inventory();
+    if entry.is_part {
+        let Some(tag) = selection.tag().cloned() else {
+            let part = PurgeError::Part(inventory.parents(&entry.repository, &entry.digest).await);
+            return Err(Failure::purge(&selection.shown(), &part));
+        };
+        return Ok(Plan { tags: vec![ChosenTag { keeper, part: entry, tag }], ..Plan::default() });
     }
-    let (repository, digest) = (&found.entry.repository, &found.entry.digest);
-    let anatomy = keeper.inventory().anatomy(repository, digest).await;
+    let anatomy = inventory.anatomy(&entry.repository, &entry.digest).await;
     let anatomy = anatomy.map_err(|error| Failure::store(&error))?;
     let anatomy = anatomy.ok_or_else(|| Failure::purge(&selection.shown(), &PurgeError::NotHeld))?;
-    Ok(Chosen { keeper, entry: found.entry, anatomy })
+    Ok(Plan { images: vec![Chosen { keeper, entry, anatomy }], ..Plan::default() })
 }
 
-async fn choose(
-    parts: &Parts,
-    uri: &Uri,
-    choice: &Choice,
-    unused_for: Duration,
-    is_dry_run: bool,
-) -> Result<(PurgeDocument, Vec<Chosen>), Failure> {
-    let (mut document, mut chosen, mut room) = (PurgeDocument::new(is_dry_run), Vec::new(), Room::new());
+async fn choose(parts: &Parts, uri: &Uri, choice: &Choice, unused_for: Duration) -> Result<Plan, Failure> {
+    let (mut plan, mut room) = (Plan::default(), Room::new());
     for keeper in keepers(&parts.keepers, uri)? {
         let inventory = keeper.inventory();
         if !inventory.is_complete() {
@@ -139,73 +110,87 @@ async fn choose(
         let used_before = SystemTime::now().checked_sub(unused_for).unwrap_or(SystemTime::UNIX_EPOCH);
         let is_old = |used: SystemTime| unused_for.is_zero() || used <= used_before;
         let (entries, is_cut) = room.fill(choice.of(&keeper).filter(|entry| is_old(entry.last_use)));
-        document.truncated |= is_cut;
-        let mut anatomies = std::pin::pin!(inventory.anatomies(entries));
+        plan.is_cut |= is_cut;
+        let (named_parts, images): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.is_part);
+        for part in named_parts {
+            let tags = choice.tags_by_name(inventory.name(), &part);
+            let chosen = |tag: Tag| ChosenTag { keeper: Arc::clone(&keeper), part: part.clone(), tag };
+            plan.tags.extend(tags.into_iter().map(chosen));
+        }
+        let mut anatomies = std::pin::pin!(inventory.anatomies(images));
         while let Some((entry, anatomy)) = anatomies.next().await {
             let anatomy = anatomy.map_err(|error| Failure::store(&error))?;
             let anatomy = anatomy.filter(|anatomy| is_old(anatomy.standing.last_use));
             let keeper = Arc::clone(&keeper);
-            chosen.extend(anatomy.map(|anatomy| Chosen { keeper, entry, anatomy: anatomy.without_parts() }));
+            plan.images.extend(anatomy.map(|anatomy| Chosen {
+                keeper,
+                entry,
+                anatomy: anatomy.without_parts(),
+            }));
         }
     }
-    Ok((document, chosen))
+    Ok(plan)
 }
 
-impl PurgeDocument {
-    fn new(dry_run: bool) -> Self {
-        Self { dry_run, image: None, images: Vec::new(), freed_bytes: 0, kept: Vec::new(), truncated: false }
+/// Removes what was chosen. A tag of a part whose image goes too is gone by then.
+async fn remove(document: &mut PurgeDocument, plan: Plan, unused_for: Duration) {
+    for Chosen { keeper, entry, anatomy } in plan.images {
+        let purged = keeper.purge(&entry.repository, &entry.digest, unused_for).await;
+        let purged = purged.map(|purged| (purged.freed.bytes, purged.tags));
+        document.add(keeper.inventory(), entry, &anatomy, purged);
     }
-
-    /// Adds what would become of the images, and sums up the bytes of each store.
-    fn plan(&mut self, chosen: Vec<Chosen>, unused_for: Duration) {
-        let mut tallies: Vec<(Arc<Keeper>, Tally)> = Vec::new();
-        for Chosen { keeper, entry, anatomy } in chosen {
-            let unused = SystemTime::now().duration_since(anatomy.standing.last_use).unwrap_or_default();
-            let planned = match anatomy.standing {
-                standing if standing.is_pinned => Err(PurgeError::Pinned),
-                standing if standing.is_busy => Err(PurgeError::Busy),
-                _ if unused < unused_for => Err(PurgeError::Used),
-                _ => Ok(anatomy.own_bytes),
-            };
-            if planned.is_ok() {
-                if !tallies.last().is_some_and(|(last, _)| Arc::ptr_eq(last, &keeper)) {
-                    tallies.push((Arc::clone(&keeper), Tally::default()));
-                }
-                let (_, tally) = tallies.last_mut().expect("it was just added");
-                tally.add(&anatomy);
-            }
-            self.add(ImageDocument::new(keeper.inventory().name(), entry, Some(&anatomy)), planned);
-        }
-        self.freed_bytes = tallies.iter().map(|(keeper, tally)| tally.freed_bytes(keeper.inventory())).sum();
+    for ChosenTag { keeper, part, tag } in plan.tags {
+        let purged = keeper.purge_tag(&part.repository, &tag, &part.digest).await;
+        document.add_tag(keeper.inventory(), part, &tag, purged);
     }
-
-    fn add(&mut self, image: ImageDocument, purged: Result<u64, PurgeError>) {
-        match purged {
-            Ok(freed_bytes) => self.images.push(PurgedImage { image, freed_bytes }),
-            Err(error) => {
-                let failure = Failure::purge(&image.shown(), &error);
-                let (code, message) = (failure.code(), failure.message().to_owned());
-                self.kept.push(KeptImage { image, code, message });
-            }
-        }
-    }
+    document.sum_up();
 }
 
-/// The schema of the answer.
-pub(super) fn schema() -> Value {
-    let bytes = |description: &str| json!({ "type": "integer", "minimum": 0, "description": description });
-    let image = |more: &[(&'static str, Value)]| object(&[image_properties(), more.to_vec()].concat());
-    let purged = image(&[("freed_bytes", bytes("In a dry run: if only this image goes."))]);
-    let text = || json!({ "type": "string" });
-    let kept = image(&[("code", text()), ("message", text())]);
-    let mut schema = object(&[
-        ("dry_run", json!({ "type": "boolean" })),
-        ("image", image(&[])),
-        ("images", array(&purged)),
-        ("freed_bytes", bytes("Of all of them together: a layer that several of them share counts once.")),
-        ("kept", array(&kept)),
-        ("truncated", json!({ "type": "boolean" })),
-    ]);
-    schema["required"] = json!(["dry_run", "images", "freed_bytes", "kept", "truncated"]);
-    schema
+/// Adds what would become of what was chosen, and sums up the bytes of each store.
+fn foretell(document: &mut PurgeDocument, plan: Plan, unused_for: Duration) {
+    let mut tallies: Vec<(Arc<Keeper>, Tally)> = Vec::new();
+    for Chosen { keeper, entry, anatomy } in plan.images {
+        let inventory = keeper.inventory();
+        let foretold = foretold(inventory, &entry, &anatomy, unused_for);
+        if foretold.is_ok() {
+            if !tallies.last().is_some_and(|(last, _)| Arc::ptr_eq(last, &keeper)) {
+                tallies.push((Arc::clone(&keeper), Tally::default()));
+            }
+            let (_, tally) = tallies.last_mut().expect("it was just added");
+            tally.add(&anatomy);
+        }
+        document.add(inventory, entry, &anatomy, foretold);
+    }
+    for ChosenTag { keeper, part, tag } in plan.tags {
+        let inventory = keeper.inventory();
+        let pins = || inventory.pins_of(&part.repository, &part.digest, vec![part.digest.clone()]);
+        let foretold = if part.is_pinned { Err(PurgeError::Pinned(pins())) } else { Ok(()) };
+        document.add_tag(inventory, part, &tag, foretold);
+    }
+    document.freed_bytes = tallies.iter().map(|(keeper, tally)| tally.freed_bytes(keeper.inventory())).sum();
+}
+
+/// The bytes that come free and the tags that go, or the reason why the image stays.
+fn foretold(
+    inventory: &Inventory,
+    entry: &ImageEntry,
+    anatomy: &Anatomy,
+    unused_for: Duration,
+) -> Result<(u64, Vec<Tag>), PurgeError> {
+    let standing = &anatomy.standing;
+    let unused = SystemTime::now().duration_since(standing.last_use).unwrap_or_default();
+    if !standing.pins.is_empty() {
+        return Err(PurgeError::Pinned(inventory.pins_of(
+            &entry.repository,
+            &entry.digest,
+            standing.pins.clone(),
+        )));
+    }
+    if standing.is_busy {
+        return Err(PurgeError::Busy);
+    }
+    if unused < unused_for {
+        return Err(PurgeError::Used);
+    }
+    Ok((anatomy.own_bytes, standing.tags.clone()))
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use http::Uri;
-use inventory::{CommonKeeper, Found, ImageCursor, ImageEntry, Keeper};
+use inventory::{CommonKeeper, ImageCursor, ImageEntry, Keeper};
 use oci::{Digest, Query, Repository, Tag};
 use policy::eviction::{ImagePattern, NamedImage};
 
@@ -105,7 +105,7 @@ impl Selection {
     ///
     /// # Errors
     /// Not held, or not known yet.
-    pub(super) fn find(&self) -> Result<Found, Failure> {
+    pub(super) fn find(&self) -> Result<ImageEntry, Failure> {
         let inventory = self.keeper.inventory();
         let found = match &self.name {
             Name::Tag(tag) => inventory.find_tag(&self.repository, tag),
@@ -146,7 +146,7 @@ impl Choice {
         !self.patterns.is_empty()
     }
 
-    /// The chosen images of a store, in no order.
+    /// The chosen images of a store, and parts of images with tags, in no order.
     pub(super) fn of<'a>(&'a self, keeper: &'a Keeper) -> impl Iterator<Item = ImageEntry> + 'a {
         let registry = keeper.inventory().name();
         let all = self.patterns.is_empty();
@@ -160,7 +160,21 @@ impl Choice {
     }
 }
 
-/// The images of a store, in no order.
+impl Choice {
+    /// The tags of a part of an image that a pattern names as such: a pattern for all tags names images, and
+    /// their parts go with them.
+    pub(super) fn tags_by_name(&self, registry: &str, part: &ImageEntry) -> Vec<Tag> {
+        let named = NamedImage { registry, repository: part.repository.as_str(), digest: &part.digest };
+        let by_name = |tag: &&Tag| {
+            let is_it =
+                |pattern: &ImagePattern| pattern.names(named, [tag.as_str()]) && !pattern.names(named, []);
+            self.patterns.iter().any(is_it)
+        };
+        part.tags.iter().filter(by_name).cloned().collect()
+    }
+}
+
+/// The images of a store, and parts of images with tags, in no order.
 fn images(keeper: &Keeper) -> impl Iterator<Item = ImageEntry> {
     let mut from = Some(ImageCursor::default());
     let pages = std::iter::from_fn(move || {

@@ -161,7 +161,7 @@ async fn an_image_is_found_by_its_tag_and_its_digest_and_with_its_referrers() {
     place.tag("app", "v1", &index).await;
     place.tag("app", "gone", &Digest::of(Algorithm::Sha256, b"not held")).await;
     let found = place.inventory.find_tag(&app, &tag("v1")).unwrap();
-    assert_eq!((&found.entry.digest, found.is_part, found.entry.tags), (&index, false, vec![tag("v1")]));
+    assert_eq!((&found.digest, found.is_part, found.tags), (&index, false, vec![tag("v1")]));
     assert!(place.inventory.find_digest(&app, &child).unwrap().is_part);
     assert!(place.inventory.find_tag(&app, &tag("gone")).is_none());
     assert!(place.inventory.find_tag(&app, &tag("v2")).is_none());

@@ -85,8 +85,9 @@ async fn an_index_and_the_platforms_that_were_pulled_through_it_are_one_image() 
     assert_eq!(amd64, amd64_digest);
     place.tag("app", "latest", &index).await;
     place.tag("app", "latest-amd64", &amd64).await;
-    let listed = place.list();
+    let (parts, listed): (Vec<_>, Vec<_>) = place.list().into_iter().partition(|entry| entry.is_part);
     assert_eq!((listed.len(), &listed[0].digest, &listed[0].tags), (1, &index, &vec![tag("latest")]));
+    assert_eq!((parts.len(), &parts[0].digest, &parts[0].tags), (1, &amd64, &vec![tag("latest-amd64")]));
     pass(300).await;
     // A pull of the platform is a use of the image.
     place.inventory.manifest_used(&repository("app"), &amd64);

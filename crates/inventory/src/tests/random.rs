@@ -128,7 +128,12 @@ impl Life {
     async fn purge(&mut self, name: &str) {
         let Some(digest) = self.any_manifest(name).await else { return };
         let app = repository(name);
-        let is_root = self.place.list().iter().any(|image| image.repository == app && image.digest == digest);
+        let listed =
+            self.place.list().into_iter().find(|image| image.repository == app && image.digest == digest);
+        let is_root = listed.as_ref().is_some_and(|image| !image.is_part);
+        if let Some(part) = listed.filter(|image| image.is_part) {
+            self.purge_tag_of(&part).await;
+        }
         self.fail_some_calls();
         let pinned_before = self.pinned_blobs().await;
         let (keeper, inventory) = (Arc::clone(&self.place.keeper), Arc::clone(&self.place.inventory));
@@ -145,9 +150,25 @@ impl Life {
             self.drain_failures().await;
         }
         assert!(is_root || purged.is_err(), "a part of an image was purged");
+        for tag in purged.iter().flat_map(|purged| &purged.tags) {
+            assert!(self.place.inventory.find_tag(&app, tag).is_none(), "{tag} was said to be gone");
+        }
         for blob in pinned_before {
             assert!(self.place.has_blob(&blob).await, "a pinned image lost {blob}");
         }
+    }
+
+    /// Purges a tag of a part of an image: nothing but the tag goes.
+    async fn purge_tag_of(&mut self, part: &ImageEntry) {
+        let before = self.place.list();
+        let purged = self.place.keeper.purge_tag(&part.repository, &part.tags[0], &part.digest).await;
+        assert_eq!(purged.is_err(), part.is_pinned, "{purged:?}");
+        let after = self.place.list();
+        let images = |list: &[ImageEntry]| list.iter().filter(|entry| !entry.is_part).count();
+        assert_eq!(images(&before), images(&after));
+        let of = |image: &ImageEntry| (image.repository.clone(), image.digest.clone());
+        let rest = after.iter().find(|image| of(image) == of(part)).map_or(0, |image| image.tags.len());
+        assert_eq!(rest, part.tags.len() - usize::from(!part.is_pinned));
     }
 
     async fn prune(&mut self) {

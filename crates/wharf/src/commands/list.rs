@@ -56,14 +56,18 @@ pub(super) fn images(
 
 const HEADS: [&str; 8] = ["IMAGE", "TAGS", "PLATFORMS", "SIZE", "LAST USE", "PINNED", "DIGEST", "MISSING"];
 
+/// The cell after the repository of a part of an image that has a tag of its own.
+const PART: &str = " (a part)";
+
 fn row(image: &Value) -> [String; 8] {
     let pinned = if image["pinned"] == true { "yes" } else { "" };
+    let part = if image["part_of_index"] == true { PART } else { "" };
     let missing = match joined(&image["platforms"]["missing"]) {
         names if names.is_empty() && image["whole"] == false => "some parts".to_owned(),
         names => names,
     };
     [
-        format!("{}/{}", text_of(&image["registry"]), text_of(&image["repository"])),
+        format!("{}/{}{part}", text_of(&image["registry"]), text_of(&image["repository"])),
         joined(&image["tags"]),
         joined(&image["platforms"]["held"]),
         amount(&image["bytes"]),

@@ -1,16 +1,19 @@
 //! `wharf purge`: removes images that the user names, by name, by a pattern or by their age.
 
+mod report;
+
 use std::time::Duration;
 
 use serde_json::Value;
 use url::Url;
 
 use super::selector::Selector;
-use super::table::{amount, columns, joined, text_of};
+use super::table::{amount, text_of};
 use super::{Failure, consent, query};
 use crate::admin_listener::AdminListener;
 use crate::config::Config;
 use crate::output::{complain, print};
+use report::{Report, counted, plan_table, shown, shown_tag};
 
 /// The images to purge, and how.
 #[derive(Debug)]
@@ -21,6 +24,7 @@ pub(crate) struct Purge<'a> {
     pub(crate) is_dry_run: bool,
     /// The user agrees beforehand.
     pub(crate) yes: bool,
+    pub(crate) is_json: bool,
 }
 
 /// Removes the images and prints the result of each. Goes on after a failure.
@@ -36,21 +40,18 @@ pub(crate) fn purge(config: &Config, url: Option<&Url>, purge: &Purge<'_>) -> Re
 
 /// Removes the images that were named one by one.
 fn purge_named(config: &Config, listener: &AdminListener, purge: &Purge<'_>) -> Result<(), Failure> {
-    let mut failed_count = 0;
+    let mut report = Report::new(purge.is_dry_run, purge.is_json);
     for image in purge.images {
         match purge_one(config, listener, image, purge.is_dry_run) {
-            Ok(line) => print(&format!("{image}: {line}\n"))?,
-            Err(reason) => {
-                complain(&format!("{image}: {reason}"));
-                failed_count += 1;
-            }
+            Ok(document) => report.add(&image.to_string(), &document)?,
+            Err(reason) => report.fail(&image.to_string(), &reason),
         }
     }
     if purge.is_dry_run && purge.images.len() > 1 {
-        let plan = plan(config, listener, purge)?;
-        print(&format!("{} would come free in all\n", amount(&plan["freed_bytes"])))?;
+        // Layers that several of them share come free once.
+        report.set_freed(&plan(config, listener, purge)?["freed_bytes"])?;
     }
-    not_all_removed(failed_count)
+    report.end()
 }
 
 fn purge_one(
@@ -58,7 +59,7 @@ fn purge_one(
     listener: &AdminListener,
     image: &Selector,
     is_dry_run: bool,
-) -> Result<String, String> {
+) -> Result<Value, String> {
     let Selector::One(name) = image else { return Err("a pattern names no single image".to_owned()) };
     let located = name.locate(&config.registries)?;
     let (kind, value) = located.object;
@@ -67,76 +68,64 @@ fn purge_one(
         pairs.push(("dry_run", "true"));
     }
     let (_, document) = listener.request("DELETE", &format!("/api/images?{}", query(&pairs)))?;
-    let (digest, freed) = (text_of(&document["image"]["digest"]), amount(&document["freed_bytes"]));
-    Ok(match is_dry_run {
-        true => format!("would be removed ({digest}), {freed} would come free"),
-        false => format!("removed ({digest}), {freed} freed"),
-    })
+    Ok(document)
 }
 
 /// Shows what would be removed, asks, and removes it.
 fn purge_matching(config: &Config, listener: &AdminListener, purge: &Purge<'_>) -> Result<(), Failure> {
     let plan = plan(config, listener, purge)?;
-    let images = plan["images"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let kept = plan["kept"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if images.is_empty() && kept.is_empty() {
-        return Ok(print("no stored image matches; nothing was removed\n")?);
-    }
-    if !images.is_empty() {
-        let rows = images.iter().map(|image| {
-            [shown(image), joined(&image["tags"]), text_of(&image["last_use"]), amount(&image["freed_bytes"])]
-        });
-        print(&columns(["IMAGE", "TAGS", "LAST USE", "OF ITS OWN"], rows))?;
-    }
-    for image in kept {
-        complain(&text_of(&image["message"]));
-    }
-    let (count, freed) = (counted(images.len()), amount(&plan["freed_bytes"]));
-    print(&format!("{count} would be removed, {freed} would come free\n"))?;
-    if plan["truncated"] == true {
-        print("(there are more; run the command again afterwards)\n")?;
-    }
-    if purge.is_dry_run {
-        return Ok(());
-    }
-    if images.is_empty() {
-        return not_all_removed(kept.len());
-    }
-    if !consent::is_given(purge.yes, &format!("Remove {count}?"))? {
-        return Ok(print("nothing was removed\n")?);
-    }
-    let failed_count = remove(listener, images, purge.unused_for)?;
-    not_all_removed(failed_count + kept.len())
-}
-
-/// Removes the planned images. Returns how many were not removed.
-fn remove(
-    listener: &AdminListener,
-    images: &[Value],
-    unused_for: Option<Duration>,
-) -> Result<usize, Failure> {
-    let (mut freed, mut failed_count) = (0, 0);
-    let seconds = unused_for.map(|unused_for| unused_for.as_secs().to_string());
-    for image in images {
-        let (registry, repository) = (text_of(&image["registry"]), text_of(&image["repository"]));
-        let digest = text_of(&image["digest"]);
-        let mut pairs =
-            vec![("registry", registry.as_str()), ("repository", &repository), ("digest", &digest)];
-        pairs.extend(seconds.as_ref().map(|seconds| ("unused_for", seconds.as_str())));
-        match listener.request("DELETE", &format!("/api/images?{}", query(&pairs))) {
-            Ok((_, document)) => {
-                freed += document["freed_bytes"].as_u64().unwrap_or(0);
-                let bytes = amount(&document["freed_bytes"]);
-                print(&format!("{}: removed ({digest}), {bytes} freed\n", shown(image)))?;
-            }
-            Err(reason) => {
-                complain(&format!("{}: {reason}", shown(image)));
-                failed_count += 1;
-            }
+    let rows = |name: &str| plan[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    let (images, tags, kept) = (rows("images"), rows("tags_only"), rows("kept"));
+    let is_shown = !purge.is_json;
+    if is_shown {
+        if images.is_empty() && tags.is_empty() && kept.is_empty() {
+            return Ok(print("no stored image matches; nothing was removed\n")?);
+        }
+        print(&plan_table(images, tags))?;
+        kept.iter().for_each(|image| complain(&text_of(&image["message"])));
+        let freed = amount(&plan["freed_bytes"]);
+        print(&format!("{} would be removed, {freed} would come free\n", counted(images.len(), tags.len())))?;
+        if plan["truncated"] == true {
+            print("(there are more; run the command again afterwards)\n")?;
         }
     }
-    print(&format!("{} freed in all\n", amount(&freed.into())))?;
-    Ok(failed_count)
+    if purge.is_dry_run {
+        return if is_shown { Ok(()) } else { Ok(print(&format!("{plan}\n"))?) };
+    }
+    let is_empty = images.is_empty() && tags.is_empty();
+    let question = format!("Remove {}?", counted(images.len(), tags.len()));
+    if !is_empty && !consent::is_given(purge.yes, &question)? {
+        return Ok(print("nothing was removed\n")?);
+    }
+    let mut report = Report::new(false, purge.is_json);
+    kept.iter().for_each(|image| report.keep(image));
+    remove(listener, &plan, purge.unused_for, &mut report)?;
+    report.end()
+}
+
+/// Removes what was planned.
+fn remove(
+    listener: &AdminListener,
+    plan: &Value,
+    unused_for: Option<Duration>,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let seconds = unused_for.map(|unused_for| unused_for.as_secs().to_string());
+    let images = plan["images"].as_array().into_iter().flatten();
+    let images = images.map(|image| (image, "digest", shown(image)));
+    let tags = plan["tags_only"].as_array().into_iter().flatten();
+    let tags = tags.map(|tag| (tag, "tag", shown_tag(tag)));
+    for (object, kind, name) in images.chain(tags) {
+        let (registry, repository) = (text_of(&object["registry"]), text_of(&object["repository"]));
+        let value = text_of(&object[kind]);
+        let mut pairs = vec![("registry", registry.as_str()), ("repository", &repository), (kind, &value)];
+        pairs.extend(seconds.as_ref().map(|seconds| ("unused_for", seconds.as_str())));
+        match listener.request("DELETE", &format!("/api/images?{}", query(&pairs))) {
+            Ok((_, document)) => report.add(&name, &document)?,
+            Err(reason) => report.fail(&name, &reason),
+        }
+    }
+    report.sum_up()
 }
 
 /// The images that would be removed.
@@ -151,24 +140,4 @@ fn plan(config: &Config, listener: &AdminListener, purge: &Purge<'_>) -> Result<
     let pairs: Vec<_> = pairs.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let (_, document) = listener.request("DELETE", &format!("/api/images?{}", query(&pairs)))?;
     Ok(document)
-}
-
-/// The image, as people write it: by its first tag, or by its digest.
-fn shown(image: &Value) -> String {
-    let name = format!("{}/{}", text_of(&image["registry"]), text_of(&image["repository"]));
-    match image["tags"][0].as_str() {
-        Some(tag) => format!("{name}:{tag}"),
-        None => format!("{name}@{}", text_of(&image["digest"])),
-    }
-}
-
-fn counted(count: usize) -> String {
-    if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
-}
-
-fn not_all_removed(failed_count: usize) -> Result<(), Failure> {
-    match failed_count {
-        0 => Ok(()),
-        count => Err(Failure::Failed(format!("not removed: {}", counted(count)))),
-    }
 }

@@ -82,7 +82,8 @@ fn tables(image: &Value) -> String {
     line("LAST USE", text_of(&image["last_use"]));
     line("PINNED", yes_or_no(&image["pinned"]));
     if image["part_of_index"] == true {
-        line("PART", "of an index that is held, so it cannot be removed alone".to_owned());
+        let part_of = joined(&image["part_of"]).replace(',', " and of ");
+        line("PART", format!("of {part_of}, so it cannot be removed alone"));
     }
     let referrers = &image["referrers"];
     let attached = [joined(&referrers["digests"]), joined(&referrers["tags"])];

@@ -266,7 +266,10 @@ async fn purge_by_a_pattern_shows_the_plan_and_needs_consent() {
         total.starts_with("2 images would be removed, ") && total.ends_with("KiB would come free"),
         "{plan}"
     );
-    assert!(reason.contains("docker.io/library/app:v1.3 was not removed: it is pinned"), "{reason}");
+    assert!(
+        reason.contains("docker.io/library/app:v1.3 was not removed: it is pinned; run `wharf unpin "),
+        "{reason}"
+    );
     let (code, text, reason) = lab.wharf(&["purge", "library/*:v1.*"]);
     assert!(code == Some(2) && reason.contains("run the command again with --yes"), "{reason}");
     assert!(text.contains("2 images would be removed"), "{text}");
@@ -286,6 +289,56 @@ async fn purge_by_a_pattern_shows_the_plan_and_needs_consent() {
     let (code, _, reason) = lab.wharf(&["purge", "--unused-for", "0s", "app:v1.*", "--yes"]);
     assert_eq!(code, Some(0), "{reason}");
     assert_eq!(lab.listed("*"), ["docker.io/library/app"]);
+}
+
+/// Some projects give each platform a tag beside that of the index.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_of_a_platform_is_listed_shown_exported_and_purged_alone() {
+    let lab = Lab::start().await;
+    let amd64 = image_for("linux", "amd64", 1);
+    lab.hub.put_index("library/app", "1.0", &Index::of(Format::Oci, &[amd64.clone()]));
+    lab.hub.put_image("library/app", "1.0-amd64", &amd64);
+    for reference in ["1.0", "latest"] {
+        lab.hub.put_index("library/app", reference, &Index::of(Format::Oci, &[amd64.clone()]));
+        lab.get("docker.io", &format!("/v2/library/app/manifests/{reference}")).await;
+    }
+    lab.pull("docker.io", "library/app", "1.0-amd64", &amd64, &[]).await;
+    lab.stored(2).await;
+    let (_, table, _) = lab.wharf(&["list", "app:1.0-amd64"]);
+    assert!(table.contains("docker.io/library/app (a part)  1.0-amd64  linux/amd64"), "{table}");
+    let listed = lab.json(&["list", "app"]);
+    let parts: Vec<_> = listed["images"].as_array().unwrap().iter().map(|it| &it["part_of_index"]).collect();
+    assert!(parts.len() == 2 && parts.contains(&&json!(true)) && parts.contains(&&json!(false)), "{listed}");
+    let shown = lab.json(&["show", "app:1.0-amd64"]);
+    assert_eq!(shown["part_of"], json!(["docker.io/library/app:1.0"]));
+    let (_, text, _) = lab.wharf(&["show", "app:1.0-amd64"]);
+    assert!(text.contains("of docker.io/library/app:1.0, so it cannot be removed alone"), "{text}");
+    let archive = lab.program.directory.path().join("part.tar");
+    let (code, text, reason) = lab.wharf(&["export", "app:1.0-amd64", "-o", archive.to_str().unwrap()]);
+    assert!(code == Some(0) && text.contains("images   1") && text.contains("refused  0"), "{text}{reason}");
+
+    let pinned = format!("app@{}", amd64.digest());
+    assert_eq!(lab.wharf(&["pin", &pinned]).0, Some(0));
+    let (code, _, reason) = lab.wharf(&["purge", "app:1.0"]);
+    let unpin = format!("wharf unpin docker.io/library/{pinned}`");
+    assert!(code == Some(1) && reason.contains(&unpin), "{reason}");
+    assert_eq!(lab.wharf(&["unpin", &format!("docker.io/library/{pinned}")]).0, Some(0));
+
+    let (_, plan, _) = lab.wharf(&["purge", "--dry-run", "app:1.0"]);
+    assert!(plan.contains(", with its tags 1.0-amd64, latest, "), "{plan}");
+    let (_, plan, _) = lab.wharf(&["purge", "--dry-run", "app:*"]);
+    assert!(plan.contains("1.0,1.0-amd64,latest") && plan.contains("1 image would be removed"), "{plan}");
+    let (_, plan, _) = lab.wharf(&["purge", "--dry-run", "app:*-amd64"]);
+    assert!(plan.contains("1.0-amd64 (only the tag)") && plan.contains("1 tag would be removed"), "{plan}");
+    let purged = lab.json(&["purge", "app:1.0-amd64"]);
+    assert_eq!((&purged["images"], &purged["tags_only"][0]["tag"]), (&json!([]), &json!("1.0-amd64")));
+    assert_eq!(lab.json(&["list", "app"])["images"].as_array().unwrap().len(), 1);
+    let purged = lab.json(&["purge", "app:*", "--yes"]);
+    assert_eq!(purged["images"][0]["removed_tags"], json!(["1.0", "latest"]));
+    assert!(purged["freed_bytes"].as_u64().unwrap() > 20_000 && purged["failures"] == json!([]), "{purged}");
+    let (code, text, _) = lab.wharf(&["purge", "app:1.0", "--json"]);
+    let failed: Value = serde_json::from_str(&text).unwrap();
+    assert!(code == Some(1) && failed["failures"][0]["image"] == "app:1.0", "{failed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,6 +22,8 @@ pub(in crate::endpoints) struct ImageDocument {
     pub(in crate::endpoints) tags: Vec<String>,
     last_use: Option<String>,
     pub(in crate::endpoints) pinned: bool,
+    /// Whether a held index of the repository names it, so that it is a part of an image.
+    pub(in crate::endpoints) part_of_index: bool,
     platforms: Platforms,
     /// Whether a client can pull every part of it from the store alone.
     whole: bool,
@@ -48,14 +50,15 @@ impl ImageDocument {
             let list = if platform.is_held { &mut platforms.held } else { &mut platforms.missing };
             list.push(platform.name.clone());
         }
-        let standing = anatomy.map(|anatomy| anatomy.standing);
+        let used = anatomy.map_or(entry.last_use, |anatomy| anatomy.standing.last_use);
         Self {
             registry: registry.to_owned(),
             repository: entry.repository.to_string(),
             digest: entry.digest.to_string(),
             tags,
-            last_use: rfc_3339(standing.map_or(entry.last_use, |standing| standing.last_use)),
+            last_use: rfc_3339(used),
             pinned: entry.is_pinned,
+            part_of_index: entry.is_part,
             platforms,
             whole: anatomy.is_some_and(|anatomy| anatomy.is_whole),
             bytes: anatomy.map(|anatomy| anatomy.bytes),
@@ -97,6 +100,10 @@ pub(in crate::endpoints) fn image_properties() -> Vec<(&'static str, Value)> {
         ("tags", array(&text())),
         ("last_use", json!({ "type": ["string", "null"], "format": "date-time" })),
         ("pinned", json!({ "type": "boolean" })),
+        (
+            "part_of_index",
+            json!({ "type": "boolean", "description": "Whether it is a part of an image: a held index names it." }),
+        ),
         ("platforms", platforms),
         (
             "whole",
