@@ -143,6 +143,17 @@ impl RequestError {
 }
 
 impl Request {
+    /// The repository that the request is about; none for `/v2/` and the catalog.
+    pub fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Version | Self::Catalog { .. } => None,
+            Self::Manifest { repository, .. }
+            | Self::Blob { repository, .. }
+            | Self::Tags { repository, .. }
+            | Self::Referrers { repository, .. } => Some(repository),
+        }
+    }
+
     /// Reads a path such as `/v2/library/alpine/manifests/latest`, raw as it stood in the request line, and
     /// the query behind it.
     ///

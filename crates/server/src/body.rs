@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use tokio::sync::mpsc;
 
-use crate::access::Entry;
+use crate::access_log::Entry;
 use crate::multipart::Multipart;
 use crate::report::{Answering, Report};
 use crate::sendfile::{Chunk, FileQueue};

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::body::AnswerBody;
 use crate::clock::{Clock, Limits, Overdue};
+use crate::proxy_protocol;
 use crate::report::Answering;
 use crate::sendfile::FileSendError;
 use crate::snapshot::Current;
@@ -61,6 +62,31 @@ impl ConnectionContext {
         let limits = snapshot.limits();
         (self.step_wait_max.map_or(limits, |longest| limits.within(longest)), snapshot.settings.sendfile)
     }
+
+    /// Prepares a new connection, and returns the client's address: `peer`, or the address that a trusted
+    /// proxy tells before the client's first byte. The error says why the connection ended.
+    async fn greet(
+        &self,
+        stream: &mut TcpStream,
+        peer: SocketAddr,
+        wait_max: Duration,
+    ) -> Result<SocketAddr, (CloseReason, Option<io::Error>)> {
+        // Small answers are sent at once. If that cannot be set, the client has already disconnected.
+        stream.set_nodelay(true).map_err(|error| (CloseReason::Left, Some(error)))?;
+        let speaks_proxy = {
+            let snapshot = self.current.peek();
+            let table =
+                snapshot.access.as_ref().filter(|table| table.proxy_protocol && self.surface.is_public());
+            table.is_some_and(|table| policy::access::contains(&table.trusted_proxies, peer.ip()))
+        };
+        if !speaks_proxy {
+            return Ok(peer);
+        }
+        tokio::select! {
+            told = proxy_protocol::read_client(stream, peer, wait_max) => told,
+            () = self.shutdown.cancelled() => Err((Overdue::Drain.reason(), None)),
+        }
+    }
 }
 
 /// Counts a connection for as long as it lives, even if its task panics.
@@ -93,18 +119,17 @@ impl Drop for Counted<'_> {
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve(
-    stream: TcpStream,
-    client: SocketAddr,
+    mut stream: TcpStream,
+    peer: SocketAddr,
     context: Arc<ConnectionContext>,
     tls: Option<TlsAcceptor>,
 ) {
     let mut counted = Counted::open(&context.metrics);
-    // Small answers are sent at once.
-    if let Err(error) = stream.set_nodelay(true) {
-        // The client has already disconnected.
-        return counted.end(client, CloseReason::Left, Some(&error));
-    }
     let (limits, sendfile) = context.begin();
+    let client = match context.greet(&mut stream, peer, limits.header_wait_max).await {
+        Ok(client) => client,
+        Err((why, error)) => return counted.end(peer, why, error.as_ref().map(|error| error as &dyn Error)),
+    };
     let speaks_tls = tls.is_some();
     let stream = match accept_tls(stream, tls.as_ref(), &context.shutdown, limits.header_wait_max).await {
         Ok(stream) => stream,

@@ -5,7 +5,7 @@ use oci::{Digest, RangeSet};
 use policy::host::LinkShape;
 
 use crate::respond::listing;
-use crate::{access, condition, site};
+use crate::{access_log, condition, site};
 
 /// The host of a request; `None` if the request is refused before routing.
 pub fn authority(head: &request::Parts) -> Option<&str> {
@@ -30,5 +30,5 @@ pub fn link(path: &str, shape: &LinkShape, next: &str) -> Option<HeaderValue> {
 
 /// A client's text as the access log shows it.
 pub fn loggable(bytes: &[u8]) -> String {
-    access::loggable(bytes)
+    access_log::loggable(bytes)
 }

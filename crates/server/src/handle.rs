@@ -8,18 +8,17 @@ use cache::{Backend, PullError, Want};
 use http::{Method, Request, Response, request};
 use http_body::Body;
 use oci::{Digest, Page, RangeSet, Reference, Repository, RequestError};
-use policy::access::{self, Decision, Identity};
 use policy::host::{Route, RoutingTable};
 use telemetry::{Answered, Metrics};
 use tokio_util::sync::CancellationToken;
 
 use crate::about;
-use crate::access::Entry;
+use crate::access_log::Entry;
 use crate::body::Outgoing;
 use crate::clock::Clock;
 use crate::condition;
 use crate::health;
-use crate::identity;
+use crate::identity::{self, Visitor};
 use crate::permits::Permits;
 use crate::request_id::RequestIds;
 use crate::respond::error::{self, FailedPull, PullKind, Refusal};
@@ -48,6 +47,8 @@ struct RoutedRequest<'a> {
     path: String,
     link_shape: policy::host::LinkShape,
     head: &'a request::Parts,
+    /// The client, if the registry has rules of access.
+    visitor: Option<Visitor>,
 }
 
 impl Public {
@@ -59,10 +60,12 @@ impl Public {
         clock: &Arc<Clock>,
     ) -> Response<Outgoing> {
         let (head, body) = request.into_parts();
-        if let Some(answer) = health::answer(&head, &self.shutdown, &self.current.peek()) {
+        let snapshot = self.current.get();
+        if let Some(answer) = health::answer(&head, &self.shutdown, &snapshot) {
             self.metrics.unrouted(Answered::Health, answer.status().as_u16());
             return answer.into_response(&head.method, None);
         }
+        let client = identity::client_of(client, &head.headers, snapshot.access.as_deref());
         let mut entry = self.begin(&head, client, clock);
         let mut closes = false;
         let admitted = match self.admit(&head, &mut entry) {
@@ -77,16 +80,19 @@ impl Public {
             let answer = if closes { answer.closing() } else { answer };
             return answer.into_response(&head.method, Some(entry));
         }
-        let identity = identity::identify(client);
-        let snapshot = self.current.get();
         let (answered, namespace) = match admitted.and_then(|()| route(&snapshot.routes, &head)) {
             Ok(route) => {
                 let namespace = route.namespace().map(str::to_owned);
-                (serve(&snapshot, route, &identity, &head, &mut entry).await, namespace)
+                (serve(&snapshot, route, client, &head, &mut entry).await, namespace)
             }
             Err(refusal) => (Err(refusal), None),
         };
-        let answer = answered.unwrap_or_else(|refusal| refuse(&refusal, &mut entry));
+        let answer = answered.unwrap_or_else(|refusal| {
+            if let Refusal::Access(refusal) = &refusal {
+                self.metrics.access_refused(refusal.label());
+            }
+            refuse(&refusal, &mut entry)
+        });
         let answer = if closes { answer.closing() } else { answer };
         answer
             .with_namespace(namespace.as_deref())
@@ -136,24 +142,40 @@ fn route(routes: &RoutingTable<Arc<Backend>>, head: &request::Parts) -> Result<R
 async fn serve(
     snapshot: &Snapshot,
     route: Route<Arc<Backend>>,
-    identity: &Identity,
+    client: SocketAddr,
     head: &request::Parts,
     entry: &mut Entry,
 ) -> Result<Answer, Refusal> {
+    let table = snapshot.access.as_deref();
     let (backend, path, link_shape) = match route {
         Route::Registry { registry, path, link } => (registry, path, link),
         Route::Version => {
-            let Decision::Allow = access::decide(identity, None, &oci::Request::Version);
+            if let Some(table) = table {
+                let admitted = Box::pin(identity::admit_anywhere(table, client.ip(), &head.headers)).await;
+                entry
+                    .identified(admitted.map_err(Refusal::Access)?.as_ref().map(|visitor| &visitor.identity));
+            }
             return Ok(version());
         }
     };
     entry.routed(&backend);
+    let visitor = match table.and_then(|table| Some((table, table.of(backend.name())?))) {
+        Some((table, access)) => {
+            let admitted = identity::admit(table, access, client.ip(), &head.headers).await;
+            Some(admitted.map_err(Refusal::Access)?)
+        }
+        None => None,
+    };
+    entry.identified(visitor.as_ref().map(|visitor| &visitor.identity));
     let asked = oci::Request::parse(&path, head.uri.query());
     let asked = if backend.hub_names() { asked.and_then(policy::docker_hub::in_library) } else { asked };
-    let routed = RoutedRequest { routes: &snapshot.routes, backend: &backend, path, link_shape, head };
+    let routed =
+        RoutedRequest { routes: &snapshot.routes, backend: &backend, path, link_shape, head, visitor };
     let asked = asked.map_err(|error| routed.refuse_request(error))?;
     entry.asked(&asked);
-    let Decision::Allow = access::decide(identity, Some(backend.name()), &asked);
+    if let Some(visitor) = &routed.visitor {
+        visitor.check(&asked).map_err(Refusal::Access)?;
+    }
     // The backend has its own deadlines; this one covers the rest, such as a hung disk.
     // Pinned here, because the timeout would reserve its size twice.
     let pull = pin!(routed.pull(asked));
@@ -238,10 +260,21 @@ impl RoutedRequest<'_> {
     }
 
     async fn list_repositories(&self, page: &Page) -> Result<Answer, Refusal> {
-        let listed = self.backend.catalog(page).await;
-        match listed.map_err(|error| self.failed(PullKind::Catalog, String::new(), error))? {
-            Some(catalog) => Ok(listing::catalog(catalog, page, self.page_link())),
-            None => Err(self.refuse_request(RequestError::NotFound)),
+        let mut from = page.clone();
+        loop {
+            let listed = self.backend.catalog(&from).await;
+            let listed = listed.map_err(|error| self.failed(PullKind::Catalog, String::new(), error))?;
+            let Some(mut catalog) = listed else { return Err(self.refuse_request(RequestError::NotFound)) };
+            let last = catalog.repositories.last().map(|repository| repository.as_str().to_owned());
+            if let Some(visitor) = &self.visitor {
+                catalog.repositories.retain(|repository| visitor.may_list(repository));
+            }
+            // A page of which the client may see nothing has no name for a link, so the next page follows.
+            if catalog.repositories.is_empty() && catalog.more && last.is_some() {
+                from.last = last;
+                continue;
+            }
+            return Ok(listing::catalog(catalog, page, self.page_link()));
         }
     }
 

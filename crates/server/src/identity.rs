@@ -1,30 +1,130 @@
-//! Identifies the client, between admission and routing.
+//! Identifies the client and lets it in, or not: the address behind trusted proxies, the login, the rules.
 //!
-//! Clients do not authenticate yet, so the address is all that identifies one. Every later proof (a header, a
-//! client certificate) becomes a variant of [`Identity`], on which `policy::access` decides.
+//! Without rules none of this runs. With rules, a login that was proved within the last minute costs one
+//! keyed hash.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use policy::access::Identity;
+use ::access::{Access, AccessTable, Verdict};
+use http::header::{self, HeaderMap, HeaderName};
+use oci::{Repository, Request};
+use policy::access::{self as rules, Decision, Forwarding, Identity};
 
-/// Identifies the client at this address. Warm hits pass here too, so this must stay cheap.
-pub(crate) fn identify(client: SocketAddr) -> Identity {
-    Identity::Anonymous { address: client.ip().to_canonical() }
+use crate::respond::error::{AccessRefusal, NoAccess};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The client behind a connection from `peer`. The port is 0 if only a proxy knows it.
+pub(crate) fn client_of(peer: SocketAddr, headers: &HeaderMap, table: Option<&AccessTable>) -> SocketAddr {
+    let Some(table) = table.filter(|table| rules::contains(&table.trusted_proxies, peer.ip())) else {
+        return peer;
+    };
+    let values = |name: &HeaderName| headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+    let forwarding =
+        Forwarding { x_forwarded_for: values(&X_FORWARDED_FOR), forwarded: values(&header::FORWARDED) };
+    let address = rules::client_address(peer.ip(), &table.trusted_proxies, &forwarding);
+    if address == peer.ip().to_canonical() { peer } else { SocketAddr::new(address, 0) }
+}
+
+/// A client that rules have let in.
+#[derive(Debug)]
+pub(crate) struct Visitor {
+    access: Arc<Access>,
+    pub(crate) identity: Identity,
+}
+
+impl Visitor {
+    /// Whether the client may read this of the registry.
+    pub(crate) fn check(&self, asked: &Request) -> Result<(), AccessRefusal> {
+        let why = match rules::decide(&self.access.rules, &self.identity, asked) {
+            Decision::Allow => return Ok(()),
+            Decision::Challenge => NoAccess::NoLogin,
+            Decision::Refuse(refused) => NoAccess::Rule(refused),
+        };
+        let registry = &self.access.rules.registry;
+        let target = match asked.repository() {
+            Some(repository) => format!("{registry}/{repository}"),
+            None => registry.clone(),
+        };
+        Err(AccessRefusal { target, why })
+    }
+
+    /// Whether a list may name the repository.
+    pub(crate) fn may_list(&self, repository: &Repository) -> bool {
+        rules::may_list(&self.access.rules, &self.identity, repository)
+    }
+}
+
+/// Lets a client into a registry that has rules.
+pub(crate) async fn admit(
+    table: &AccessTable,
+    access: &Arc<Access>,
+    client: IpAddr,
+    headers: &HeaderMap,
+) -> Result<Visitor, AccessRefusal> {
+    let mut identity = Identity::of_address(client);
+    let own = &access.rules;
+    // Where a login changes nothing, no password is checked.
+    let may_help = own.admit(&identity) == Decision::Challenge || own.depend_on_logins();
+    let verdict = if may_help { prove(table, access, client, headers).await } else { Verdict::Nothing };
+    if let Verdict::Proved(login) = &verdict {
+        identity.login = Some(login.clone());
+    }
+    let why = match (own.admit(&identity), verdict) {
+        (Decision::Allow, _) => return Ok(Visitor { access: Arc::clone(access), identity }),
+        (Decision::Refuse(refused), _) => NoAccess::Rule(refused),
+        (Decision::Challenge, Verdict::Paced(wait)) => NoAccess::Paced(wait),
+        (Decision::Challenge, Verdict::Busy(wait)) => NoAccess::Busy(wait),
+        (Decision::Challenge, Verdict::Wrong) => NoAccess::WrongLogin,
+        (Decision::Challenge, Verdict::Nothing | Verdict::Proved(_)) => NoAccess::NoLogin,
+    };
+    Err(AccessRefusal { target: own.registry.clone(), why })
+}
+
+/// Lets a client see `/v2/` where it names no registry. Clients look there for the challenge, so this
+/// challenges if any registry does; any login that lets the client in somewhere is right.
+pub(crate) async fn admit_anywhere(
+    table: &AccessTable,
+    client: IpAddr,
+    headers: &HeaderMap,
+) -> Result<Option<Visitor>, AccessRefusal> {
+    let (mut is_in, mut challenge, mut refused) = (false, None, None);
+    for access in table.all() {
+        match admit(table, access, client, headers).await {
+            Ok(visitor) if visitor.identity.login.is_some() => return Ok(Some(visitor)),
+            Ok(_) => is_in = true,
+            Err(AccessRefusal { why: NoAccess::Rule(rule), .. }) => {
+                // A registry that refuses this client does not close the others to it.
+                let is_common = table.common.as_ref().is_some_and(|common| Arc::ptr_eq(common, access));
+                refused = refused.or_else(|| is_common.then_some(NoAccess::Rule(rule)));
+            }
+            Err(refusal) => challenge = challenge.or(Some(refusal.why)),
+        }
+    }
+    match challenge.or(refused.filter(|_| !is_in)) {
+        Some(why) => Err(AccessRefusal { target: String::new(), why }),
+        None => Ok(None),
+    }
+}
+
+/// What the client's `Authorization` proves.
+async fn prove(table: &AccessTable, access: &Access, client: IpAddr, headers: &HeaderMap) -> Verdict {
+    let Some(logins) = &access.logins else { return Verdict::Nothing };
+    let mut values = headers.get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes());
+    let (first, second) = (values.next(), values.next());
+    let known = match (first, second) {
+        (None, _) => return Verdict::Nothing,
+        // Whichever of them a proxy in between has read, this server does not guess.
+        (Some(_), Some(_)) => return Verdict::Wrong,
+        (Some(header), None) => header,
+    };
+    match logins.recall(known) {
+        Some(verdict) => verdict,
+        // Boxed, because this future is large and few requests need it.
+        None => Box::pin(logins.verify(known, client, &table.verifier)).await,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_is_known_by_its_address_in_its_shortest_form() {
-        for (client, address) in [
-            ("192.0.2.7:4711", "192.0.2.7"),
-            ("[::ffff:192.0.2.7]:4711", "192.0.2.7"),
-            ("[2001:db8::1]:4711", "2001:db8::1"),
-        ] {
-            let expected = Identity::Anonymous { address: address.parse().unwrap() };
-            assert_eq!(identify(client.parse().unwrap()), expected, "{client}");
-        }
-    }
-}
+mod tests;

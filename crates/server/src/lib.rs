@@ -4,13 +4,14 @@
 //! `admission` limits the connections, `tls` decrypts them on TLS listeners, and `connection` serves HTTP/1.1
 //! under the deadlines of `clock`. `site` refuses malformed heads, `identity` identifies the client, `handle`
 //! finds the registry and calls its backend, `respond` builds the answer, `body` sends it (`sendfile` does so
-//! for files), and `report` passes its end to `access`. `lateness` measures the runtime's scheduling delay.
+//! for files), and `report` passes its end to `access_log`. `lateness` measures the runtime's scheduling
+//! delay.
 //!
 //! A side service (`side`) has its own listener. It shares `listen`, `admission`, `connection` and `clock`
 //! with the public one, may check heads with `site`, and builds its own answers.
 
 mod about;
-mod access;
+mod access_log;
 mod admission;
 mod body;
 mod clock;
@@ -26,6 +27,7 @@ mod lateness;
 mod listen;
 mod multipart;
 mod permits;
+mod proxy_protocol;
 mod quote;
 mod renewal;
 mod report;

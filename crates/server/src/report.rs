@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::access::Entry;
+use crate::access_log::Entry;
 use crate::clock::Clock;
 
 /// The delivery of one answer.

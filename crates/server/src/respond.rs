@@ -13,7 +13,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use telemetry::Answered;
 
-use crate::access::Entry;
+use crate::access_log::Entry;
 use crate::body::{Content, Outgoing};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use access::AccessTable;
 use arc_swap::{ArcSwap, Guard};
 use cache::Backend;
 use policy::host::RoutingTable;
@@ -18,6 +19,8 @@ use crate::tls::Certificates;
 pub struct Snapshot {
     /// Maps requests to registries.
     pub routes: RoutingTable<Arc<Backend>>,
+    /// Who may pull; `None`: everyone.
+    pub access: Option<Arc<AccessTable>>,
     /// Addresses and bounds. The addresses do not change after the start.
     pub settings: Settings,
 }

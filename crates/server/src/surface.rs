@@ -21,6 +21,11 @@ pub(crate) enum Surface {
 }
 
 impl Surface {
+    /// Whether clients that pull come here.
+    pub(crate) fn is_public(&self) -> bool {
+        !matches!(self, Self::Side(_))
+    }
+
     /// Answers one request.
     pub(crate) async fn answer(
         &self,

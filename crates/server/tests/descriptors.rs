@@ -23,6 +23,7 @@ async fn accepting_rests_and_goes_on_when_descriptors_are_free_again() {
     let parts = Parts {
         snapshot: Snapshot {
             routes: RoutingTable::new(None, None, &[]).unwrap().map(|_| unreachable!("there is no registry")),
+            access: None,
             settings: Settings::new(vec!["127.0.0.1:0".parse().unwrap()]),
         },
         metrics: Arc::new(Metrics::new(&[])),

@@ -17,7 +17,7 @@ use crate::label::label_set;
 use crate::process;
 use crate::registry_metrics::{LiveRegistries, RegistryMetrics};
 use crate::series::{Counters, OptionalGauge, SampledCounter, SampledGauge, SampledGauges};
-use crate::values::{Answered, CloseReason, Reloaded, Status};
+use crate::values::{AccessRefused, Answered, CloseReason, Reloaded, Status};
 
 /// The `Content-Type` of [`Metrics::encode`]: OpenMetrics text, which Prometheus has read since 2.5.
 pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -26,6 +26,7 @@ pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; 
 const LATENESS_SECONDS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
 
 label_set! { struct ByUnrouted { reason: Answered, status: Status, } }
+label_set! { struct ByAccess { reason: AccessRefused, } }
 label_set! { struct ByClose { why: CloseReason, } }
 label_set! { struct BySort { sort: &'static str, } }
 label_set! { struct ByReload { result: Reloaded, } }
@@ -36,6 +37,8 @@ metrics! {
         "unrouted_requests",
         "Requests that no registry answered: an unknown host, a push, a malformed head, a health check"
             => unrouted: Counters<ByUnrouted> = Counters::new();
+        "access_refused", "Requests that wharf's own rules of access refused, by reason"
+            => access_refused: Counters<ByAccess> = Counters::new();
         "connections", "Client connections open now"
             => connections: Gauge = Gauge::default();
         "connections_closed", "Client connections that ended, by why"
@@ -121,6 +124,11 @@ impl Metrics {
     /// Counts a request that no registry answered.
     pub fn unrouted(&self, reason: Answered, status: u16) {
         self.own.unrouted.inc(ByUnrouted { reason, status: Status::new(Some(status)) });
+    }
+
+    /// Counts a request that wharf's own rules of access refused.
+    pub fn access_refused(&self, reason: AccessRefused) {
+        self.own.access_refused.inc(ByAccess { reason });
     }
 
     /// Counts a new connection. Each call pairs with one of [`connection_closed`](Self::connection_closed).

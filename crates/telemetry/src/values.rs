@@ -53,6 +53,12 @@ label! {
         Unconfirmed = "unconfirmed",
         /// The registry refuses access.
         Denied = "denied",
+        /// A login is needed: there is none, or a wrong one.
+        Unauthorized = "unauthorized",
+        /// wharf's own rules refuse the client access.
+        Forbidden = "forbidden",
+        /// Too many logins from the client's address failed.
+        Paced = "paced",
         /// The registry limits requests.
         Throttled = "throttled",
         /// The upstream could not be asked.
@@ -111,6 +117,28 @@ impl Answered {
             Self::Miss | Self::Join | Self::Bypass => Some(Source::Upstream),
             _ => None,
         }
+    }
+}
+
+label! {
+    /// Why wharf's own rules refused a client.
+    pub enum AccessRefused {
+        /// The client sent no login.
+        NoLogin = "no_login",
+        /// The client sent a wrong login.
+        WrongLogin = "wrong_login",
+        /// Its address is none that comes in.
+        Address = "address",
+        /// It has no certificate that comes in.
+        Certificate = "certificate",
+        /// No list of allowed repositories names the repository.
+        NotAllowed = "not_allowed",
+        /// A pattern denies the repository.
+        Denied = "denied",
+        /// Too many logins from its address failed.
+        Paced = "paced",
+        /// Too many passwords waited to be checked.
+        Busy = "busy",
     }
 }
 

@@ -1,14 +1,14 @@
 //! The series that exist from the start; see [`Labels::expected`].
 
 use crate::label::Labels;
-use crate::metrics::{ByClose, ByReload, ByUnrouted};
+use crate::metrics::{ByAccess, ByClose, ByReload, ByUnrouted};
 use crate::registry_metrics::{
     ByBypass, ByCall, ByChange, ByEnd, ByEvicted, ByFailure, ByKind, ByLeftAlone, ByRequest, ByUpstreamKind,
     ByUpstreamRequest,
 };
 use crate::values::{
-    Answered, BypassReason, Changed, CloseReason, Evicted, FillEnd, Kind, LeftAlone, PullFailure, Reloaded,
-    Status, StoreCall, UpstreamKind,
+    AccessRefused, Answered, BypassReason, Changed, CloseReason, Evicted, FillEnd, Kind, LeftAlone,
+    PullFailure, Reloaded, Status, StoreCall, UpstreamKind,
 };
 
 /// Refusals of objects and lists, with their status.
@@ -156,6 +156,7 @@ all_expected! {
     ByLeftAlone { reason: LeftAlone },
     ByChange { changed: Changed },
     ByEvicted { reason: Evicted },
+    ByAccess { reason: AccessRefused },
     ByClose { why: CloseReason },
     ByReload { result: Reloaded },
 }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use access::AccessTable;
 use budget::Memory;
 use cache::{Backend, Bounds, OfflineSwitch, OfflineSwitches};
 use inventory::Inventory;
@@ -96,6 +97,8 @@ pub struct Plan {
     pub memory: Memory,
     /// The order that takes all registries offline.
     pub all_offline: OfflineSwitches,
+    /// Who may pull.
+    pub access: Option<Arc<AccessTable>>,
 }
 
 /// A running server and its upstreams.
@@ -152,6 +155,7 @@ impl<M: Mode> Lab<M> {
             metrics: Arc::new(Metrics::new(&names)),
             memory: Memory::default(),
             all_offline: OfflineSwitches::default(),
+            access: None,
         };
         plan.settings.sendfile = M::SENDFILE;
         change(&mut plan);
@@ -163,7 +167,7 @@ impl<M: Mode> Lab<M> {
         let routes = RoutingTable::new(plan.domain, plan.default_registry, &routes).unwrap();
         let metrics = Arc::clone(&plan.metrics);
         let routes = routes.map(|index| Arc::clone(&registries[*index]));
-        let snapshot = Snapshot { routes, settings: plan.settings };
+        let snapshot = Snapshot { routes, access: plan.access, settings: plan.settings };
         let mut server = Server::bind(Parts { snapshot, metrics: Arc::clone(&metrics) }).unwrap();
         let control = server.control();
         let address = server.local_addresses()[0];

@@ -3,6 +3,8 @@
 //! No later stage checks again. Secrets are wrapped where they are read, so that neither the value's `Debug`
 //! nor a remark can show one.
 
+mod access;
+pub(crate) mod access_rules;
 mod address;
 mod claims;
 mod credentials;
@@ -38,7 +40,9 @@ mod warm;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use ::access::AccessTable;
 use cache::ScrubSettings;
 use policy::capacity::{Capacity, Wanted};
 use policy::eviction::CommonLimits;
@@ -46,6 +50,7 @@ use policy::host::{RoutingTable, TableError};
 use toml::de::DeTable;
 use url::Url;
 
+use self::access::AccessReader;
 use self::claims::Claims;
 pub(crate) use self::duration::parse_duration;
 pub(crate) use self::environment::Environment;
@@ -87,6 +92,8 @@ pub(crate) struct Config {
     pub(crate) domain: Option<String>,
     /// Holds indices into `registries`.
     pub(crate) routes: RoutingTable,
+    /// Who may pull; `None`: everyone.
+    pub(crate) access: Option<Arc<AccessTable>>,
     pub(crate) log: Log,
     /// The images that are fetched on a schedule.
     pub(crate) warm: Warm,
@@ -235,18 +242,30 @@ fn read<'a>(
     let mut places = Vec::new();
     let mut registries = Vec::new();
     let mut upstreams = Vec::new();
+    let mut access = AccessReader::new(reader, &tables.access, &server);
+    let mut registry_tables = Vec::new();
     for table in &mut tables.registries {
+        let own_access = access::table_of(reader, table);
         let place = reader.place(table, keys::registry::NAME.name);
         let upstream = reader.place(table, keys::registry::UPSTREAM.name);
         *table = table.clone().over(&tables.defaults);
         let read = registry::read_registry(reader, table, &storage_root, &mut claims);
-        if let Some(registry) = read {
+        if let Some(mut registry) = read {
+            access.add(reader, &own_access, &mut registry);
+            tables.registry_accesses.push(own_access);
+            registry_tables.push(table.clone());
             registry::warn_of_size(reader, table, &registry, room.max);
             upstreams.push((upstream, registry.upstream.upstream.clone()));
             registries.push(registry);
             places.push(place);
         }
     }
+    let access = access.finish();
+    for (table, registry) in registry_tables.iter().zip(&registries) {
+        access::warn_of_risks(reader, table, registry, access.as_ref());
+    }
+    let listen_place = reader.place(&tables.server, keys::process::LISTEN.name);
+    access::warn_of_plain_logins(reader, &server.listen, &listen_place, access.as_ref());
     for host in &server.hosts {
         claims.claim_host(reader, &host.place, &host.value);
     }
@@ -267,6 +286,7 @@ fn read<'a>(
         server: waits::outlast(server.settings(), &registries),
         admin,
         routes,
+        access,
         log,
         warm,
         registries,
@@ -293,6 +313,8 @@ fn read_tables<'a>(
         storage: sections.section(reader, top, "storage", &keys::process::STORAGE),
         log: sections.section(reader, top, "log", &keys::process::LOG),
         warm: sections.section(reader, top, "warm", &keys::warm::WARM),
+        access: sections.section(reader, top, "access", &keys::access::ACCESS),
+        registry_accesses: Vec::new(),
         defaults: sections.section(reader, top, "defaults", &keys::registry::REGISTRY),
         registries: registries::tables(reader, sections, top, builtin),
         server,

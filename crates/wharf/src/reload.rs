@@ -172,7 +172,11 @@ impl Reloader {
         let registry_count = config.registries.len();
         let prepared = prepared.map_err(|errors| Refused::Registries { errors, registry_count })?;
         let routes = self.set.commit(prepared, &config);
-        control.replace(Snapshot { routes, settings: config.server_within(&capacity) });
+        control.replace(Snapshot {
+            routes,
+            access: config.access.clone(),
+            settings: config.server_within(&capacity),
+        });
         if let (Some(admin), Some(settings)) = (admin, &config.admin) {
             admin.replace(settings);
         }

@@ -5,7 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::config::access_rules::{ADDRESSES, NAMES, REPOSITORY_KEYS};
 use crate::config::keys::SECTIONS;
+use crate::config::keys::access::ACCESS;
 use crate::config::tag_rules::{PATTERN, TTL};
 use crate::config::{Declared, Preset, Section, Shape, Unit};
 
@@ -23,6 +25,8 @@ const TIME: &str = r"(?:[0-9]+(?:ms|s|m|h|d))+";
 const RATE: &str = r"[0-9]+(?:\.[0-9]{1,3})? ?(?:[kKMGTP]?B|[KMGTP]iB)(?: ?/s)?";
 const SIZE: &str = r"[0-9]+(?:\.[0-9]{1,3})? ?(?:[kKMGTP]?B|[KMGTP]iB)|(?:[1-9][0-9]?|100) ?%";
 const IMAGES: &str = r"[A-Za-z0-9/._*?-]+(?::[A-Za-z0-9._*?-]+)?";
+const REPOSITORIES: &str = r"[A-Za-z0-9/.:_*?-]+";
+const NETWORK: &str = r"[0-9A-Fa-f.:]+(?:/[0-9]{1,3})?";
 const TAGS: &str = r"(?:[A-Za-z0-9/._*?-]+:)?[A-Za-z0-9._*?-]+";
 const TIME_BUT_ZERO: &str = r"(?:0+(?:ms|s|m|h|d))*0*[1-9][0-9]*(?:ms|s|m|h|d)(?:[0-9]+(?:ms|s|m|h|d))*";
 
@@ -36,6 +40,7 @@ pub(crate) fn schema() -> Value {
             None if name == "registry" => {
                 top.insert("defaults".to_owned(), defaults_of(section));
                 table["description"] = json!("One registry that wharf caches.");
+                table["properties"][ACCESS.name] = table_of(&ACCESS);
                 let list = json!({ "type": "array", "minItems": 1, "items": table });
                 top.insert(name.to_owned(), with_description(list, section.doc));
             }
@@ -125,6 +130,9 @@ fn value_of(shape: Shape) -> Value {
         Shape::Rate => pattern(RATE, false),
         Shape::Images => pattern(IMAGES, false),
         Shape::TagRules => tag_rules(),
+        Shape::AccessRules => access_rules(),
+        Shape::Network => pattern(NETWORK, false),
+        Shape::Repositories => pattern(REPOSITORIES, false),
         Shape::Word(words) => {
             let variable = format!("^{VARIABLE}$");
             json!({ "type": "string", "anyOf": [{ "enum": words() }, { "pattern": variable }] })
@@ -153,6 +161,31 @@ fn tag_rules() -> Value {
         "required": [PATTERN, TTL],
         "properties": properties,
     });
+    json!({ "type": "array", "items": rule })
+}
+
+fn access_rules() -> Value {
+    let names = || value_of(Shape::List(&Shape::Text));
+    let repositories = || value_of(Shape::List(&Shape::Repositories));
+    let [users, tokens] = NAMES;
+    let [allow, deny] = REPOSITORY_KEYS;
+    let mut properties = json!({
+        (users): names(),
+        (tokens): names(),
+        (ADDRESSES): value_of(Shape::List(&Shape::Network)),
+        (allow): repositories(),
+        (deny): repositories(),
+    });
+    for (key, text) in [
+        (users, "Users by name: ci-*. * stands for any characters, ? for one."),
+        (tokens, "Bearer tokens by name."),
+        (ADDRESSES, "Addresses and networks of clients."),
+        (allow, "The only repositories that these clients may read, in place of allow of the section."),
+        (deny, "Repositories that these clients may not read."),
+    ] {
+        properties[key]["description"] = json!(text);
+    }
+    let rule = json!({ "type": "object", "additionalProperties": false, "properties": properties });
     json!({ "type": "array", "items": rule })
 }
 

@@ -148,7 +148,8 @@ async fn assemble(
     let registry_count = config.registries.len();
     let prepared = prepared.map_err(|errors| StartError::Registries { errors, registry_count })?;
     let routes = set.commit(prepared, config);
-    let snapshot = Snapshot { routes, settings: config.server_within(capacity) };
+    let snapshot =
+        Snapshot { routes, access: config.access.clone(), settings: config.server_within(capacity) };
     let parts = server::Parts { snapshot, metrics: Arc::clone(&metrics) };
     let server = Server::listen(parts, sockets)
         .map_err(|source| StartError::Bind { text: binding::describe(&source, config), source })?;

@@ -102,7 +102,7 @@ async fn f41_the_list_of_registries_is_that_of_now() {
     let names = [RegistryNames { name: "quay.io".to_owned(), ..RegistryNames::default() }];
     let routes = RoutingTable::new(Some(DOMAIN), None, &names).unwrap();
     let routes = routes.map(|index| Arc::clone(quay[*index]));
-    lab.control.replace(Snapshot { routes, settings: now.settings.clone() });
+    lab.control.replace(Snapshot { routes, access: None, settings: now.settings.clone() });
     let listed = request("GET", lab.address, "localhost", "/api/registries", &[]).await.unwrap();
     let expected = serde_json::json!({ "registries": [
         { "name": "quay.io", "state": "serving", "offline": false },

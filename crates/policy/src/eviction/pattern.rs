@@ -78,6 +78,16 @@ impl ImagePattern {
         matches(&self.repository, repository)
     }
 
+    /// Tells whether the pattern names a repository of this registry.
+    pub fn names_repository_of(&self, registry: &str, repository: &str) -> bool {
+        self.is_for(registry) && self.names_repository(registry, repository)
+    }
+
+    /// Tells whether the pattern names a tag or a digest.
+    pub fn has_reference(&self) -> bool {
+        self.tag.is_some() || self.digest.is_some()
+    }
+
     /// The registry that the pattern names; `None`: every registry.
     pub fn registry(&self) -> Option<&str> {
         self.registry.as_deref()

@@ -10,7 +10,8 @@ use cache::PullError;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use oci::{ErrorCode, RequestError};
-use telemetry::Answered;
+use policy::access::{Reason, Refused};
+use telemetry::{AccessRefused, Answered};
 
 use super::{Answer, json};
 use crate::quote::quoted;
@@ -27,6 +28,9 @@ const OVERLOADED_RETRY_AFTER_SECONDS: u64 = 1;
 
 /// The longest text of a warning, in bytes. All warnings of an answer together may have 4,096.
 const WARNING_BYTES_MAX: usize = 1024;
+
+/// Asks for a login. Every client that pulls images knows Basic, and the realm is the same on every host.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"wharf\"");
 
 /// What a failed pull was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +67,8 @@ pub(crate) enum Refusal {
     Request { registry: String, path: String, error: RequestError },
     /// The backend failed.
     Pull(Box<FailedPull>),
+    /// wharf's own rules do not let the client in.
+    Access(AccessRefusal),
     /// The limit of connections or of answers is reached.
     Overloaded,
     /// The backend's answer did not begin in time.
@@ -73,6 +79,28 @@ impl From<HeadFault> for Refusal {
     fn from(fault: HeadFault) -> Self {
         Self::Head(fault)
     }
+}
+
+/// Why wharf's own rules do not let a client in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AccessRefusal {
+    /// What was asked for, such as `quay.io` or `quay.io/team/app`; empty for wharf as a whole.
+    pub(crate) target: String,
+    pub(crate) why: NoAccess,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoAccess {
+    /// A login is needed.
+    NoLogin,
+    /// The login is wrong.
+    WrongLogin,
+    /// A rule refuses the client whatever its login.
+    Rule(Refused),
+    /// Too many logins from its address failed.
+    Paced(Duration),
+    /// Too many passwords wait to be checked.
+    Busy(Duration),
 }
 
 /// A refusal as an HTTP answer.
@@ -99,6 +127,8 @@ pub(crate) enum Extra {
     Closes,
     /// As `Closes`, and `Allow` names the methods.
     Allow,
+    /// `WWW-Authenticate` asks for a login (RFC 7617).
+    Challenges,
     /// `Warning` repeats the message: many clients send HEAD first, whose answer has no body.
     Warns,
 }
@@ -143,6 +173,7 @@ pub(crate) fn answer(refusal: &Refusal) -> ErrorAnswer {
             )
         }
         Refusal::Pull(failed) => failed.answer(),
+        Refusal::Access(refusal) => refusal.answer(),
         Refusal::Overloaded => overloaded("this cache is busy: its limit is reached".to_owned()),
         Refusal::Late { registry } => {
             let message = format!("{registry}: the answer did not begin in time; try again");
@@ -331,6 +362,63 @@ fn not_found_code(kind: PullKind) -> ErrorCode {
     }
 }
 
+impl AccessRefusal {
+    fn answer(&self) -> ErrorAnswer {
+        let whole = "this cache".to_owned();
+        let target = if self.target.is_empty() { whole } else { quoted(&self.target) };
+        let challenge = |what: &str| {
+            let message =
+                format!("{target} needs a login{what}; log in to this cache, such as with `docker login`");
+            let (status, code) = (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized);
+            ErrorAnswer {
+                extra: Extra::Challenges,
+                ..error_answer(status, code, Answered::Unauthorized, message)
+            }
+        };
+        match &self.why {
+            NoAccess::NoLogin => challenge(""),
+            NoAccess::WrongLogin => challenge(", and the one that was sent is wrong"),
+            NoAccess::Rule(refused) => {
+                let message = format!(
+                    "{target} may not be read by this client: {}, in wharf's configuration",
+                    refused.rule
+                );
+                error_answer(StatusCode::FORBIDDEN, ErrorCode::Denied, Answered::Forbidden, message)
+            }
+            NoAccess::Paced(wait) => {
+                let message = "too many logins from this address failed; try again in a moment".to_owned();
+                let (status, code) = (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests);
+                let answer = error_answer(status, code, Answered::Paced, message);
+                ErrorAnswer { extra: Extra::RetryAfter(whole_seconds(*wait)), ..answer }
+            }
+            NoAccess::Busy(wait) => {
+                let answer = overloaded("too many logins wait to be checked".to_owned());
+                ErrorAnswer { extra: Extra::RetryAfter(whole_seconds(*wait)), ..answer }
+            }
+        }
+    }
+
+    /// The reason in the metrics.
+    pub(crate) fn label(&self) -> AccessRefused {
+        match &self.why {
+            NoAccess::NoLogin => AccessRefused::NoLogin,
+            NoAccess::WrongLogin => AccessRefused::WrongLogin,
+            NoAccess::Rule(Refused { reason, .. }) => match reason {
+                Reason::Address => AccessRefused::Address,
+                Reason::Certificate => AccessRefused::Certificate,
+                Reason::NotAllowed => AccessRefused::NotAllowed,
+                Reason::Denied => AccessRefused::Denied,
+            },
+            NoAccess::Paced(_) => AccessRefused::Paced,
+            NoAccess::Busy(_) => AccessRefused::Busy,
+        }
+    }
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs_f64().ceil().clamp(1.0, RETRY_AFTER_SECONDS_MAX as f64) as u64
+}
+
 impl ErrorAnswer {
     /// Builds the answer. Its body shows the request's id, so that the log line can be found.
     pub(crate) fn into_answer(self, id: RequestId) -> Answer {
@@ -351,6 +439,7 @@ impl ErrorAnswer {
                 answer.with(header::CONTENT_RANGE, range.expect("digits are visible ASCII"))
             }
             Extra::Allow => answer.with(header::ALLOW, HeaderValue::from_static("GET, HEAD")),
+            Extra::Challenges => answer.with(header::WWW_AUTHENTICATE, CHALLENGE),
             Extra::Warns => answer.with(header::WARNING, warning(&message)),
         }
     }

@@ -20,7 +20,7 @@ fn only(lab: &Lab, names: &[&str], settings: Settings) -> Snapshot {
     let named = |name: &str| RegistryNames { name: name.to_owned(), ..RegistryNames::default() };
     let names: Vec<_> = kept.iter().map(|backend| named(backend.name())).collect();
     let routes = RoutingTable::new(Some(DOMAIN), None, &names).unwrap();
-    Snapshot { routes: routes.map(|index| Arc::clone(kept[*index])), settings }
+    Snapshot { routes: routes.map(|index| Arc::clone(kept[*index])), access: None, settings }
 }
 
 fn settings(lab: &Lab) -> Settings {

@@ -1,6 +1,6 @@
 //! The tests that hold for every way to send stored bytes.
 
-mod access;
+mod access_log;
 mod blobs;
 mod bounds;
 mod clock;
@@ -15,3 +15,4 @@ mod reload;
 mod routing;
 mod slow_upstreams;
 mod tls;
+mod who_may_pull;

@@ -6,6 +6,7 @@ use crate::tree;
 
 /// Each crate with the crates of this workspace that it may use.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("access", &["oci", "policy", "secret"]),
     ("budget", &[]),
     ("oci", &[]),
     ("policy", &["oci", "suffix"]),
@@ -17,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("inventory", &["oci", "policy", "storage", "telemetry"]),
     ("upstream", &["budget", "oci", "policy", "secret", "telemetry"]),
     ("cache", &["budget", "inventory", "oci", "policy", "storage", "telemetry", "upstream"]),
-    ("server", &["cache", "oci", "policy", "storage", "telemetry"]),
+    ("server", &["access", "cache", "oci", "policy", "storage", "telemetry"]),
     (
         "admin",
         &["archive", "cache", "inventory", "oci", "policy", "secret", "server", "storage", "telemetry"],
@@ -25,6 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "wharf",
         &[
+            "access",
             "admin",
             "archive",
             "budget",
@@ -42,7 +44,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("testkit", &[]),
     (
         "testlab",
-        &["budget", "cache", "inventory", "policy", "server", "storage", "telemetry", "testkit", "upstream"],
+        &[
+            "access",
+            "budget",
+            "cache",
+            "inventory",
+            "policy",
+            "server",
+            "storage",
+            "telemetry",
+            "testkit",
+            "upstream",
+        ],
     ),
     ("bench", &["testkit"]),
     ("tidy", &[]),
@@ -51,6 +64,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "fuzz",
         &[
+            "access",
             "admin",
             "budget",
             "cache",
@@ -71,6 +85,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     (
         "tokio",
         &[
+            "access",
             "archive",
             "storage",
             "upstream",

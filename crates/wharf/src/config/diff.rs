@@ -1,6 +1,7 @@
 //! The changes of a reload: a pure comparison of the configuration in force with the new one.
 
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use server::TlsSettings;
 
@@ -89,6 +90,10 @@ pub(crate) fn in_force(running: &Config, new: &Config) -> Config {
             ..new.server.clone()
         },
         admin: admin_in_force(running.admin.as_ref(), new.admin.as_ref()),
+        access: new.access.clone().map(|access| match &running.access {
+            Some(before) => Arc::new((*access).clone().succeeding(before)),
+            None => access,
+        }),
         log: super::Log { format: running.log.format, ..new.log.clone() },
         registries: registries.map(|it| Registry { root: root_of(it), ..it.clone() }).collect(),
         ..new.clone()
@@ -158,6 +163,7 @@ fn process(running: &Config, new: &Config) -> Vec<&'static str> {
         ("certificate", both_tls && identity(before) != identity(after)),
         ("limits", running.wanted != new.wanted),
         ("token_file or hosts of [admin]", admin(running) != admin(new)),
+        ("access", running.access != new.access),
         ("log", (running.log.level, running.log.access) != (new.log.level, new.log.access)),
         ("warm", running.warm != new.warm),
         ("body_bytes_max", running.body_bytes_max != new.body_bytes_max),

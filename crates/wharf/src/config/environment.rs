@@ -13,6 +13,7 @@ use super::foreign;
 use super::hint;
 use super::key::Section;
 use super::keys::SECTIONS;
+use super::keys::access;
 use super::keys::registry::{NAME, REGISTRY};
 use super::nearest::{is_slip, nearest};
 use super::outside::{Assigned, Outside};
@@ -151,6 +152,11 @@ impl Assignments {
         } else if key == "registries" {
             self.registries = Some(outside);
         } else if let Some(registry) = path.strip_prefix("registry.")
+            && let Some(registry) = registry.strip_suffix(".access")
+            && let Some(key) = settable(&format!("access_{name}"))
+        {
+            self.set_for_registries.push((registry.to_ascii_lowercase(), key, outside));
+        } else if let Some(registry) = path.strip_prefix("registry.")
             && let Some(key) = settable(name)
         {
             self.set_for_registries.push((registry.to_ascii_lowercase(), key, outside));
@@ -224,7 +230,9 @@ fn candidates(names: &[String], rest: &str) -> impl Iterator<Item = (usize, &'st
 /// The key of a registry with this name, if it can be set from outside. The registry's name cannot: it stands
 /// in the list of all names.
 fn settable(key: &str) -> Option<&'static str> {
-    REGISTRY.keys().map(|key| key.name()).find(|known| *known == key && *known != NAME.name)
+    let own = REGISTRY.keys().map(|key| key.name());
+    let of_access = access::OF_A_REGISTRY.iter().map(|(outside, _)| *outside);
+    own.chain(of_access).find(|known| *known == key && *known != NAME.name)
 }
 
 /// Advice on a variable that sets no key, or `None` if the variable may be meant for another program.

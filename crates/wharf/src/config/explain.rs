@@ -9,7 +9,7 @@ use super::environment::{variable_of, variable_of_registry};
 use super::expand::expand;
 use super::form::Shape;
 use super::key::{Declared, Preset};
-use super::keys::{process, registry, warm};
+use super::keys::{access, process, registry, warm};
 use super::outside;
 use super::reader::Reader;
 use super::registry::Registry;
@@ -40,9 +40,12 @@ pub(crate) struct Tables<'t> {
     pub(crate) storage: Table<'t>,
     pub(crate) log: Table<'t>,
     pub(crate) warm: Table<'t>,
+    pub(crate) access: Table<'t>,
     pub(crate) defaults: Table<'t>,
     /// In the order of the configuration.
     pub(crate) registries: Vec<Table<'t>>,
+    /// `[registry.access]` of each of them.
+    pub(crate) registry_accesses: Vec<Table<'t>>,
 }
 
 /// A value and its source.
@@ -69,8 +72,10 @@ pub(crate) fn settings(
         (&process::STORAGE, &tables.storage),
         (&process::LOG, &tables.log),
         (&warm::WARM, &tables.warm),
+        (&access::ACCESS, &tables.access),
     ] {
-        let only_set = [process::TLS.name, warm::WARM.name].contains(&section.name) && table.is_absent();
+        let may_be_absent = [process::TLS.name, warm::WARM.name, access::ACCESS.name];
+        let only_set = may_be_absent.contains(&section.name) && table.is_absent();
         let variable = |key: &str| variable_of(section.name, key);
         for key in section.keys().filter(|key| !only_set || table.has(key.name())) {
             all.explain(section.name, key, table, &variable, |explainer| {
@@ -88,6 +93,13 @@ pub(crate) fn settings(
         for key in registry::REGISTRY.keys() {
             let derived = |_: &Explainer<'_, '_>| derived_of_registry(key.name(), registry);
             all.explain(&format!("registry[{name}]"), key, table, &variable, derived);
+        }
+    }
+    for (table, registry) in tables.registry_accesses.iter().zip(registries) {
+        let name = &registry.names.name;
+        let variable = |key: &str| variable_of_registry(name, &format!("access_{key}"));
+        for key in access::ACCESS.keys().filter(|key| table.has(key.name())) {
+            all.explain(&format!("registry[{name}].access"), key, table, &variable, |_| None);
         }
     }
     all.settings
@@ -145,6 +157,10 @@ impl Explainer<'_, '_> {
             (Shape::Secret, _) => "(secret)".to_owned(),
             (_, Value::Outside(text)) => written(shape, text),
             (Shape::TagRules, Value::Toml(value)) => list(tag_rules::shown(value).into_iter()),
+            (Shape::AccessRules, Value::Toml(value)) => {
+                let count = value.get_ref().as_array().map_or(0, |rules| rules.len());
+                format!("({count} rules)")
+            }
             (_, Value::Toml(value)) => match value.get_ref() {
                 DeValue::String(text) => written(shape, &expanded(text)),
                 DeValue::Array(values) => {
@@ -204,6 +220,7 @@ fn written(shape: Shape, text: &str) -> String {
             Err(_) => format!("{text:?}"),
         },
         Shape::Flag | Shape::Count { .. } => text.to_owned(),
+        Shape::AccessRules => format!("({} rules)", text.split_whitespace().count()),
         Shape::List(_) | Shape::OrOff(Shape::List(_)) | Shape::TagRules => {
             list(outside::texts(text).map(str::to_owned))
         }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use access::{LineError, Tokens, Users};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secret::Secret;
@@ -86,6 +87,45 @@ impl Reader<'_> {
             return None;
         }
         Some(content)
+    }
+
+    /// The users in the file that `key` names.
+    pub(crate) fn users_file(&mut self, table: &Table<'_>, key: &str) -> Option<Users> {
+        self.logins_file(table, key, Users::parse, Users::is_empty)
+    }
+
+    /// The bearer tokens in the file that `key` names.
+    pub(crate) fn tokens_file(&mut self, table: &Table<'_>, key: &str) -> Option<Tokens> {
+        self.logins_file(table, key, Tokens::parse, Tokens::is_empty)
+    }
+
+    fn logins_file<T>(
+        &mut self,
+        table: &Table<'_>,
+        key: &str,
+        parse: fn(&str) -> Result<T, Vec<LineError>>,
+        is_empty: fn(&T) -> bool,
+    ) -> Option<T> {
+        let (path, content) = self.content(table, key)?;
+        let Ok(text) = String::from_utf8(content) else {
+            let wrong = format!("the file {:?} is not UTF-8 text; write it again", path.written);
+            return self.refuse_value(&path.place, &wrong);
+        };
+        match parse(&text) {
+            Ok(parsed) => {
+                if is_empty(&parsed) {
+                    let text = format!("the file {:?} is empty, so no client can log in", path.written);
+                    self.warn(&path.place, text);
+                }
+                Some(parsed)
+            }
+            Err(errors) => {
+                for error in errors {
+                    self.refuse(&path.place, format!("{}: {error}", path.written));
+                }
+                None
+            }
+        }
     }
 
     /// The private key, as PEM, in the file that `key` names.

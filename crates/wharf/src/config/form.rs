@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use policy::access::Network;
 use policy::eviction::{Cap, ImagePattern, PatternError};
 use policy::freshness::StaleLimit;
 use secret::Secret;
@@ -62,6 +63,12 @@ pub(crate) enum Shape {
     Images,
     /// Rules for tags, each with a pattern and a time.
     TagRules,
+    /// Rules for certain clients.
+    AccessRules,
+    /// An IP address, or a network of addresses.
+    Network,
+    /// The name of repositories, with wildcards.
+    Repositories,
     /// One of these words.
     Word(fn() -> Vec<&'static str>),
     /// A list, or one text in place of a list of one.
@@ -292,6 +299,39 @@ pub(crate) const IMAGES: Form<Vec<ImagePattern>> = Form {
         Some(patterns)
     },
     show: |patterns| patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+};
+
+/// Patterns that name repositories.
+pub(crate) const REPOSITORIES: Form<Vec<ImagePattern>> = Form {
+    shape: Shape::List(&Shape::Repositories),
+    read: |reader, table, key| {
+        let patterns = (IMAGES.read)(reader, table, key)?;
+        if let Some(pattern) = patterns.iter().find(|pattern| pattern.has_reference()) {
+            let place = reader.place(table, key);
+            let wrong = format!(
+                "\"{pattern}\" names a tag or a digest, and access is for whole repositories; leave it out"
+            );
+            return reader.refuse_value(&place, &wrong);
+        }
+        Some(patterns)
+    },
+    ..IMAGES
+};
+
+/// Addresses and networks.
+pub(crate) const NETWORKS: Form<Vec<Network>> = Form {
+    shape: Shape::List(&Shape::Network),
+    read: |reader, table, key| {
+        let mut networks = Vec::new();
+        for text in reader.texts(table, key)? {
+            match text.value.parse::<Network>() {
+                Ok(network) => networks.push(network),
+                Err(wrong) => reader.refuse(&text.place, format!("{:?}: {wrong}", text.written)),
+            }
+        }
+        Some(networks)
+    },
+    show: |networks| networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
 };
 
 /// A length of time that can be turned off, with `"off"`.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cache::ScrubSettings;
+use policy::access::Network;
 use policy::capacity::Wanted;
 use policy::eviction::CommonLimits;
 use server::{TlsIdentity, TlsSettings};
@@ -47,6 +48,10 @@ pub(crate) struct ServerSection {
     /// Names of wharf itself.
     pub(crate) hosts: Vec<Text>,
     pub(crate) default_registry: Option<Text>,
+    /// Proxies that are believed about their clients' addresses.
+    pub(crate) trusted_proxies: Vec<Network>,
+    /// Whether they speak the PROXY protocol.
+    pub(crate) proxy_protocol: bool,
     pub(crate) shutdown_grace: Duration,
     pub(crate) sendfile: bool,
     pub(crate) wanted: Wanted,
@@ -78,6 +83,8 @@ pub(crate) fn read_server(
         domain: keys::DOMAIN.read(reader, server).map(|text| text.value),
         hosts: keys::HOSTS.read(reader, server).unwrap_or_default(),
         default_registry: keys::DEFAULT_REGISTRY.read(reader, server).filter(|text| text.value != OFF),
+        proxy_protocol: read_proxy_protocol(reader, server),
+        trusted_proxies: keys::TRUSTED_PROXIES.read(reader, server).unwrap_or_default(),
         shutdown_grace: keys::SHUTDOWN_GRACE.value(reader, server),
         sendfile: keys::SENDFILE.value(reader, server),
         wanted: Wanted {
@@ -88,6 +95,18 @@ pub(crate) fn read_server(
         body_bytes_max: keys::BODY_BYTES_MAX.value(reader, server),
     };
     (section, read_admin(reader, admin, &mut taken))
+}
+
+fn read_proxy_protocol(reader: &mut Reader<'_>, server: &Table<'_>) -> bool {
+    let is_on = keys::PROXY_PROTOCOL.value(reader, server);
+    if is_on && !server.has(keys::TRUSTED_PROXIES.name) {
+        let place = reader.place(server, keys::PROXY_PROTOCOL.name);
+        reader.refuse(
+            &place,
+            "believes the proxies of trusted_proxies, and there is none; name their addresses",
+        );
+    }
+    is_on
 }
 
 /// The addresses without TLS; none if they are off and there is TLS.

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::address::{parse_authority, parse_upstream};
 use super::claims::Claims;
+use super::keys::access as keys_of_access;
 use super::keys::registry as keys;
 use super::known;
 use super::reader::{Reader, Text};
@@ -37,6 +38,10 @@ pub(crate) fn check_defaults(reader: &mut Reader<'_>, defaults: &Table<'_>) {
             let place = reader.place(defaults, key);
             reader.refuse(&place, "cannot be the same for all registries; move it to a [[registry]]");
         }
+    }
+    if defaults.has(keys_of_access::ACCESS.name) {
+        let place = reader.place(defaults, keys_of_access::ACCESS.name);
+        reader.refuse(&place, "write [access] for the rules of all registries");
     }
     reader.warn_of_shared_credentials(defaults);
     read_rules(reader, defaults);
@@ -285,11 +290,6 @@ fn warn_of_risks(reader: &mut Reader<'_>, table: &Table<'_>, upstream: &(Place, 
     if rules.insecure_skip_verify {
         let text = "anyone can pose as this upstream and receive its credentials; set ca_file instead";
         reader.warn(&reader.place(table, keys::INSECURE_SKIP_VERIFY.name), text);
-    }
-    if rules.login.is_some() {
-        let text = "anyone who can reach wharf can pull whatever this account can; \
-                    use a read-only account that sees only what they may see";
-        reader.warn(&reader.place(table, keys::USERNAME.name), text);
     }
 }
 

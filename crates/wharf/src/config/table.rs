@@ -6,7 +6,7 @@ use std::rc::Rc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::outside::Assigned;
+use super::outside::{Assigned, Outside};
 use super::remark::Place;
 
 /// A section of the file, or several, of which a nearer one hides the keys of a further one.
@@ -74,6 +74,16 @@ impl<'a> Table<'a> {
             Rc::make_mut(&mut layer.assigned).extend(assigned);
         }
         self
+    }
+
+    /// The value of `key` from outside the file, in the nearest section.
+    pub(crate) fn assigned_value(&self, key: &str) -> Option<Outside> {
+        self.layers.first()?.assigned.get(key).cloned()
+    }
+
+    /// Whether it is one section, above no other.
+    pub(crate) fn is_one(&self) -> bool {
+        self.layers.len() == 1
     }
 
     /// Whether the section has no values, neither in the file nor outside.

@@ -1,3 +1,4 @@
+mod access;
 mod belongs;
 mod keep;
 mod page;
@@ -309,7 +310,7 @@ colour = "green"
             r#"wharf.toml:34: registry[docker.io].idle_timeout: a time of zero leaves no time for anything; write a longer one, or leave the key out"#,
             r#"wharf.toml:35: registry[docker.io].on_upstream_404: "500" is not one of "404", "serve"; write one of these"#,
             r#"wharf.toml:36: registry[4]: has no name; write the name of the registry to cache, such as name = "docker.io""#,
-            r#"wharf.toml:38: registry[4].colour: there is no such key; the keys here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, upstream_bandwidth, client_bandwidth, tag_ttl, tag, stale_if_error, on_upstream_404, auth_ttl, offline, catalog, max_size, unused_for, keep_tags, keep"#,
+            r#"wharf.toml:38: registry[4].colour: there is no such key; the keys here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, upstream_bandwidth, client_bandwidth, tag_ttl, tag, stale_if_error, on_upstream_404, auth_ttl, offline, catalog, max_size, unused_for, keep_tags, keep, access"#,
         ],
     );
 }
@@ -376,7 +377,8 @@ fn an_invisible_blank_causes_a_warning() {
     };
     let blank = "starts or ends with a space, which counts as part of the secret; remove it if it is not";
     let of_the_login = "wharf.toml:3: registry[ghcr.io].username: anyone who can reach wharf can pull whatever this \
-                        account can; use a read-only account that sees only what they may see";
+                        account can; name in [access] who may pull, or use a read-only account that \
+                        sees only what they may see";
     for content in ["canary ", " canary\n", "canary\u{a0}\r\n"] {
         check_warned(
             &registry(content),
@@ -691,7 +693,7 @@ connect_timeout = "20s"
 "#,
         &[
             "wharf.toml:3: defaults.username: anyone who can reach wharf can pull whatever this account can; \
-             use a read-only account that sees only what they may see",
+             name in [access] who may pull, or use a read-only account that sees only what they may see",
             "wharf.toml:3: defaults.username: goes to every registry that does not set this key; move it to \
              the [[registry]] that it belongs to",
             "wharf.toml:7: registry[corp.example:5000].upstream: credentials go to this upstream without \

@@ -39,7 +39,8 @@ const GOOD_WARNINGS: [&str; 3] = [
     "warning: wharf.toml:10: registry[c.example:8443].upstream: requests to this upstream go without TLS, so \
      anyone on the path can change what a tag names; use https if the upstream offers it",
     "warning: wharf.toml:11: registry[c.example:8443].username: anyone who can reach wharf can pull whatever \
-     this account can; use a read-only account that sees only what they may see",
+     this account can; name in [access] who may pull, or use a read-only account that \
+     sees only what they may see",
 ];
 
 const BAD: &str = r#"

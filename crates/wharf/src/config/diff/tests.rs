@@ -14,6 +14,20 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("server", "domain", "\"one.example\"", "\"two.example\""),
     ("server", "hosts", "[\"one.example\"]", "[\"two.example\"]"),
     ("server", "default_registry", "\"a.example\"", "\"b.example\""),
+    ("server", "trusted_proxies", "[\"10.0.0.1\"]", "[\"10.0.0.2\"]"),
+    ("server", "proxy_protocol", "true\ntrusted_proxies = \"::1\"", "false\ntrusted_proxies = \"::1\""),
+    ("access", "users_file", "\"AT/one.users\"", "\"AT/two.users\""),
+    ("access", "tokens_file", "\"AT/one.tokens\"", "\"AT/two.tokens\""),
+    ("access", "addresses", "[\"10.0.0.0/8\"]", "[\"fd00::/8\"]"),
+    ("access", "require", "\"any\"", "\"all\""),
+    ("access", "allow", "[\"one/*\"]", "[\"two/*\"]"),
+    ("access", "deny", "[\"one/*\"]", "[\"two/*\"]"),
+    (
+        "access",
+        "rule",
+        "[{ addresses = \"10.0.0.1\", deny = \"one/*\" }]",
+        "[{ addresses = \"10.0.0.1\", deny = \"two/*\" }]",
+    ),
     ("server", "shutdown_grace", "\"10s\"", "\"20s\""),
     ("server", "sendfile", "true", "false"),
     ("server", "connection_count_max", "100", "200"),
@@ -87,6 +101,10 @@ fn put_files(directory: &Path) {
     for name in ["one", "two"] {
         let identity = rcgen::generate_simple_self_signed(vec![format!("{name}.example")]).unwrap();
         std::fs::write(directory.join(name), format!("secret-{name}\n")).unwrap();
+        let hash = format!("$2y$05${}", name.repeat(18).split_at(53).0);
+        std::fs::write(directory.join(format!("{name}.users")), format!("alice:{hash}\n")).unwrap();
+        std::fs::write(directory.join(format!("{name}.tokens")), format!("ci:{}\n", name.repeat(10)))
+            .unwrap();
         std::fs::write(directory.join(format!("{name}.pem")), identity.cert.pem()).unwrap();
         std::fs::write(directory.join(format!("{name}.key")), identity.signing_key.serialize_pem()).unwrap();
     }

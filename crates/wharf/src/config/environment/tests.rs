@@ -70,6 +70,13 @@ fn example(key: &str, directory: &std::path::Path) -> String {
         "images" => "alpine:3.20, ghcr.io/org/app".to_owned(),
         "files" => "/etc/wharf/images.txt".to_owned(),
         "every" => "2h".to_owned(),
+        "users_file" => file("users"),
+        "tokens_file" => file("tokens"),
+        "addresses" | "trusted_proxies" => "10.0.0.0/8 fd00::/8".to_owned(),
+        "require" => "all".to_owned(),
+        "allow" | "deny" => "library/*, tools/*".to_owned(),
+        "rule" => "addresses=10.0.0.1,10.0.0.2;allow=library/* addresses=::1;deny=*".to_owned(),
+        "proxy_protocol" => "true".to_owned(),
         "platforms" => "linux/amd64, linux/arm64".to_owned(),
         key => panic!("the test has no value for {key}"),
     }
@@ -80,12 +87,15 @@ fn write_files(directory: &std::path::Path) {
     std::fs::write(directory.join("cert.pem"), identity.cert.pem()).unwrap();
     std::fs::write(directory.join("key.pem"), identity.signing_key.serialize_pem()).unwrap();
     std::fs::write(directory.join("secret"), "canary\n").unwrap();
+    std::fs::write(directory.join("users"), format!("alice:$2y$05${}\n", "a".repeat(53))).unwrap();
+    std::fs::write(directory.join("tokens"), format!("ci:{}\n", "canary".repeat(5))).unwrap();
 }
 
 /// Keys that need one of these in the same section.
 fn companions(key: &str) -> &'static [&'static str] {
     match key {
         "username" => &["password"],
+        "proxy_protocol" => &["trusted_proxies"],
         "password" | "password_file" => &["username"],
         "client_cert" => &["client_key"],
         "client_key" => &["client_cert"],

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use cache::ScrubSettings;
+use policy::access::Network;
 use policy::eviction::Cap;
 use secret::Secret;
 
@@ -83,6 +84,24 @@ pub(crate) static DEFAULT_REGISTRY: Key<Text> = Key {
     doc: "The registry for requests that name none. `\"off\"` (or `\"\"`): such requests get 404.",
 };
 
+pub(crate) static TRUSTED_PROXIES: Key<Vec<Network>> = Key {
+    name: "trusted_proxies",
+    form: form::NETWORKS,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "Addresses of proxies whose `X-Forwarded-For` or `Forwarded` tells the client's address, for `[access]` \
+          and the access log. See [Behind a proxy](../how-to/who-may-pull.md#behind-a-proxy).",
+};
+
+pub(crate) static PROXY_PROTOCOL: Key<bool> = Key {
+    name: "proxy_protocol",
+    form: form::FLAG,
+    default: Preset::Value(false),
+    reloadable: true,
+    doc: "Whether `trusted_proxies` begin each connection with a header of the PROXY protocol, version 1 or 2. A \
+          connection from one of them without it is closed.",
+};
+
 pub(crate) static SHUTDOWN_GRACE: Key<Duration> = Key {
     name: "shutdown_grace",
     form: form::TIME,
@@ -146,6 +165,8 @@ pub(crate) static SERVER: Section = Section {
             &DOMAIN,
             &HOSTS,
             &DEFAULT_REGISTRY,
+            &TRUSTED_PROXIES,
+            &PROXY_PROTOCOL,
             &SHUTDOWN_GRACE,
             &SENDFILE,
             &CONNECTION_COUNT_MAX,

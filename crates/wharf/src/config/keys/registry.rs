@@ -357,5 +357,5 @@ pub(crate) static REGISTRY: Section = Section {
         Group { is_shared: true, keys: &[&CATALOG] },
         Group { is_shared: true, keys: &[&MAX_SIZE, &UNUSED_FOR, &KEEP_TAGS, &KEEP] },
     ],
-    subsections: &[],
+    subsections: &["access"],
 };

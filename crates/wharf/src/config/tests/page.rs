@@ -96,7 +96,9 @@ fn words(shape: Shape) -> String {
         Shape::Size => "size",
         Shape::Rate => "bytes per second",
         Shape::Images => "pattern",
-        Shape::TagRules => "list of rules",
+        Shape::TagRules | Shape::AccessRules => "list of rules",
+        Shape::Network => "address or network",
+        Shape::Repositories => "pattern",
         Shape::Word(words) => {
             let words: Vec<String> = words().iter().map(|word| format!("`\"{word}\"`")).collect();
             let (last, others) = words.split_last().expect("a choice has words");
@@ -104,7 +106,8 @@ fn words(shape: Shape) -> String {
         }
         Shape::List(Shape::Host) => "list of host names",
         Shape::List(Shape::Address) => "list of addresses",
-        Shape::List(Shape::Images) => "list of patterns",
+        Shape::List(Shape::Images | Shape::Repositories) => "list of patterns",
+        Shape::List(Shape::Network) => "list of addresses and networks",
         Shape::List(item) => return format!("list of {}", words(*item)),
         Shape::OrOff(inner) => return format!("{} or `\"off\"`", words(*inner)),
     };

@@ -3,6 +3,7 @@
 //! An [`Entry`] is created when the head is complete and travels with the answer's body. Its drop is the end
 //! of the request, whether the answer was complete, broke off, lost its client or met a panic.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use cache::{Backend, Keeping};
 use http::{Method, header, request};
 use oci::{Digest, Reference, Repository, Request};
+use policy::access::Identity;
 use telemetry::{Answered, BypassReason, Kind, Metrics};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -68,6 +70,8 @@ pub(crate) struct Entry {
     kind: Kind,
     repository: Option<Repository>,
     reference: Option<Reference>,
+    /// The name that the client has proved.
+    identity: Option<Box<str>>,
     outcome: Answered,
     keeping: Option<Keeping>,
     detail: Option<String>,
@@ -101,6 +105,7 @@ impl Entry {
             kind: Kind::Other,
             repository: None,
             reference: None,
+            identity: None,
             outcome: Answered::Left,
             keeping: None,
             detail: None,
@@ -125,6 +130,12 @@ impl Entry {
     /// Records the registry that the request was routed to.
     pub(crate) fn routed(&mut self, registry: &Arc<Backend>) {
         self.registry = Some(Arc::clone(registry));
+    }
+
+    /// Records the name that a client has proved.
+    pub(crate) fn identified(&mut self, identity: Option<&Identity>) {
+        let name = identity.map(Identity::to_string).filter(|name| !name.is_empty());
+        self.identity = name.map(String::into_boxed_str);
     }
 
     /// Records what the request asks for.
@@ -228,7 +239,8 @@ impl Drop for Entry {
             repository = self.repository.as_ref().map(Repository::as_str),
             reference = self.reference.as_ref().map(tracing::field::display),
             path = self.repository.is_none().then(|| loggable(&self.path)),
-            client = %self.client,
+            client = %Shown(self.client),
+            identity = self.identity.as_deref().map(|name| loggable(name.as_bytes())),
             id = %self.id,
             kept = self.is_lost().then_some(false),
             end = end.as_str(),
@@ -239,6 +251,15 @@ impl Drop for Entry {
             detail = self.detail.as_deref(),
             "request"
         );
+    }
+}
+
+/// A client's address, without a port that only a proxy knows.
+struct Shown(SocketAddr);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.port() == 0 { self.0.ip().fmt(f) } else { self.0.fmt(f) }
     }
 }
 

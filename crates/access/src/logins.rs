@@ -1,0 +1,168 @@
+//! Proves logins by a password file and a file of bearer tokens.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use policy::access::Login;
+use secret::Secret;
+use tokio::sync::watch;
+
+use crate::authorization::Presented;
+use crate::htpasswd::Users;
+use crate::memory::{HeaderHash, Memory};
+use crate::tokens::Tokens;
+use crate::verifier::{Postponed, Verifier};
+
+/// The logins of one password file and one file of tokens. Two with the same files are equal.
+#[derive(Debug)]
+pub struct Logins {
+    users: Option<Users>,
+    tokens: Option<Tokens>,
+    memory: Arc<Memory>,
+    /// The checks of passwords in progress. Simultaneous requests with one header share a check.
+    checks: Mutex<HashMap<HeaderHash, Check>>,
+}
+
+/// A check in progress: no value until it ends.
+type Check = watch::Receiver<Option<Option<Login>>>;
+
+/// What a request's `Authorization` proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is none.
+    Nothing,
+    /// It is right.
+    Proved(Login),
+    /// It is wrong.
+    Wrong,
+    /// Too many logins from this address failed; the time to wait.
+    Paced(Duration),
+    /// Too many passwords wait to be checked; the time to wait.
+    Busy(Duration),
+}
+
+impl PartialEq for Logins {
+    fn eq(&self, other: &Self) -> bool {
+        let files = |it: &Self| {
+            (it.users.as_ref().map(|it| *it.fingerprint()), it.tokens.as_ref().map(|it| *it.fingerprint()))
+        };
+        files(self) == files(other)
+    }
+}
+
+impl Logins {
+    /// The logins of these files.
+    pub fn new(users: Option<Users>, tokens: Option<Tokens>) -> Self {
+        Self { users, tokens, memory: Arc::new(Memory::new()), checks: Mutex::default() }
+    }
+
+    /// What this value of `Authorization` proves, if a password was checked lately. This is the way of every
+    /// request but the first of each login, so it costs one keyed hash.
+    pub fn recall(&self, header: &[u8]) -> Option<Verdict> {
+        self.memory.recall(&self.memory.hash(header)).map(Verdict::of)
+    }
+
+    /// What this header proves. Checks a password at most once, under the bounds of `verifier`.
+    pub async fn verify(
+        self: &Arc<Self>,
+        header: &[u8],
+        address: IpAddr,
+        verifier: &Arc<Verifier>,
+    ) -> Verdict {
+        let (user, password) = match Presented::read(header) {
+            Presented::Nothing => return Verdict::Nothing,
+            Presented::Unreadable => return Verdict::Wrong,
+            Presented::Bearer(token) => return Verdict::of(self.token(token.expose(), None)),
+            Presented::Basic { user, password } => (user, password),
+        };
+        if let Some(login) = self.token(password.expose(), Some(&user)) {
+            return Verdict::Proved(login);
+        }
+        if self.users.is_none() {
+            return Verdict::Wrong;
+        }
+        let hash = self.memory.hash(header);
+        match self.join_or_start(hash, user, password, address, verifier) {
+            Ok(Started::Known(login)) => Verdict::of(login),
+            Ok(Started::Running(mut check)) => {
+                let ended = check.wait_for(Option::is_some).await;
+                // A check that ended without a result has panicked.
+                Verdict::of(ended.ok().and_then(|login| login.clone()).flatten())
+            }
+            Err(Postponed::Paced(wait)) => Verdict::Paced(wait),
+            Err(Postponed::Busy(wait)) => Verdict::Busy(wait),
+        }
+    }
+
+    /// The login of a token. As a password, it belongs to the user of its own name.
+    fn token(&self, token: &[u8], user: Option<&[u8]>) -> Option<Login> {
+        let name = self.tokens.as_ref()?.name_of(token)?;
+        let is_own = user.is_none_or(|user| user == name.as_bytes());
+        is_own.then(|| Login::Token(Arc::clone(name)))
+    }
+
+    /// Starts a check on a task of its own, so that it goes on if its client leaves, or joins one.
+    fn join_or_start(
+        self: &Arc<Self>,
+        hash: HeaderHash,
+        user: Vec<u8>,
+        password: Secret<Vec<u8>>,
+        address: IpAddr,
+        verifier: &Arc<Verifier>,
+    ) -> Result<Started, Postponed> {
+        let mut checks = self.checks.lock();
+        if let Some(check) = checks.get(&hash) {
+            return Ok(Started::Running(check.clone()));
+        }
+        // Another request's check may have ended since this one looked.
+        if let Some(login) = self.memory.recall(&hash) {
+            return Ok(Started::Known(login));
+        }
+        let turn = verifier.take_turn(address)?;
+        let (end, check) = watch::channel(None);
+        checks.insert(hash, check.clone());
+        drop(checks);
+        let logins = Arc::clone(self);
+        tokio::spawn(async move {
+            let _running = Running { logins: Arc::clone(&logins), hash };
+            let users = Arc::clone(&logins);
+            let check = move || {
+                let name = users.users.as_ref()?.check(&user, password.expose())?;
+                Some(Login::User(name))
+            };
+            let login = turn.run(check).await;
+            logins.memory.remember(hash, login.clone());
+            end.send_replace(Some(login));
+        });
+        Ok(Started::Running(check))
+    }
+}
+
+enum Started {
+    Known(Option<Login>),
+    Running(Check),
+}
+
+/// Takes a check out of the table when it ends, even by a panic.
+struct Running {
+    logins: Arc<Logins>,
+    hash: HeaderHash,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.logins.checks.lock().remove(&self.hash);
+    }
+}
+
+impl Verdict {
+    fn of(login: Option<Login>) -> Self {
+        login.map_or(Self::Wrong, Self::Proved)
+    }
+}
+
+#[cfg(test)]
+mod tests;

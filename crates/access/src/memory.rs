@@ -1,0 +1,114 @@
+//! Remembers, for a short time, which `Authorization` headers were right and which were wrong, by a keyed
+//! hash of each: neither a password nor a hash that could be tried elsewhere stays in memory.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use parking_lot::RwLock;
+use policy::access::Login;
+use tokio::time::Instant;
+
+/// How long the result of a check holds. A changed file ends it at once.
+pub const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+
+/// The most headers that are remembered, of each pair of files.
+const COUNT_MAX: usize = 4096;
+
+/// The keyed hash of a header.
+pub(crate) type HeaderHash = [u8; 32];
+
+/// The results of checks, by the keyed hash of the header.
+pub(crate) struct Memory {
+    key: hmac::Key,
+    results: RwLock<HashMap<HeaderHash, Remembered>>,
+}
+
+struct Remembered {
+    /// `None`: the header was wrong.
+    login: Option<Login>,
+    until: Instant,
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("count", &self.results.read().len()).finish_non_exhaustive()
+    }
+}
+
+impl Memory {
+    /// An empty memory with a new key.
+    pub(crate) fn new() -> Self {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
+        Self { key: key.expect("the system has random numbers"), results: RwLock::default() }
+    }
+
+    /// The keyed hash of a header.
+    pub(crate) fn hash(&self, header: &[u8]) -> HeaderHash {
+        let tag = hmac::sign(&self.key, header);
+        tag.as_ref().try_into().expect("SHA-256 has 32 bytes")
+    }
+
+    /// The result of an earlier check: the login, or that it was wrong.
+    pub(crate) fn recall(&self, hash: &HeaderHash) -> Option<Option<Login>> {
+        let results = self.results.read();
+        let known = results.get(hash)?;
+        (known.until > Instant::now()).then(|| known.login.clone())
+    }
+
+    /// Remembers the result of a check.
+    pub(crate) fn remember(&self, hash: HeaderHash, login: Option<Login>) {
+        let (now, mut results) = (Instant::now(), self.results.write());
+        if results.len() >= COUNT_MAX {
+            results.retain(|_, known| known.until > now);
+        }
+        if results.len() >= COUNT_MAX {
+            // A wrong header makes room first: only logins that were right save work for clients.
+            let order = |known: &Remembered| (known.login.is_some(), known.until);
+            let first = results.iter().min_by_key(|(_, known)| order(known)).map(|(hash, _)| *hash);
+            first.and_then(|first| results.remove(&first));
+        }
+        results.insert(hash, Remembered { login, until: now + REMEMBERED_FOR });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alice() -> Option<Login> {
+        Some(Login::User("alice".into()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_result_is_remembered_for_a_minute() {
+        let memory = Memory::new();
+        let (right, wrong) = (memory.hash(b"Basic right"), memory.hash(b"Basic wrong"));
+        memory.remember(right, alice());
+        memory.remember(wrong, None);
+        assert_eq!(memory.recall(&right), Some(alice()));
+        assert_eq!(memory.recall(&wrong), Some(None));
+        assert_eq!(memory.recall(&memory.hash(b"Basic other")), None);
+        tokio::time::advance(REMEMBERED_FOR).await;
+        assert_eq!(memory.recall(&right), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_wrong_logins_does_not_displace_a_right_one() {
+        let memory = Memory::new();
+        let right = memory.hash(b"Basic right");
+        memory.remember(right, alice());
+        for number in 0..COUNT_MAX + 10 {
+            memory.remember(memory.hash(number.to_string().as_bytes()), None);
+        }
+        assert_eq!(memory.recall(&right), Some(alice()));
+        assert_eq!(memory.results.read().len(), COUNT_MAX);
+    }
+
+    #[test]
+    fn the_hash_of_a_header_depends_on_a_key_that_no_other_memory_has() {
+        assert_ne!(Memory::new().hash(b"Basic right"), Memory::new().hash(b"Basic right"));
+    }
+}

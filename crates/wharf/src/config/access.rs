@@ -1,0 +1,207 @@
+//! Reads `[access]` and `[registry.access]`: who may pull.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use access::{Access, AccessTable, Logins};
+use policy::access::{Repositories, Rules, Ways};
+use policy::eviction::ImagePattern;
+use policy::host::RegistryNames;
+
+use super::keys::access::{self as keys, ACCESS, OF_A_REGISTRY};
+use super::keys::home_of;
+use super::outside::Assigned;
+use super::process::ServerSection;
+use super::reader::Reader;
+use super::registry::Registry;
+use super::remark::Place;
+use super::table::{Table, Value, kind};
+
+/// `[registry.access]` of one registry, from the registry's own `table`.
+pub(crate) fn table_of<'t>(reader: &mut Reader<'_>, table: &Table<'t>) -> Table<'t> {
+    let mut assigned = Assigned::new();
+    for (outside, key) in OF_A_REGISTRY {
+        assigned.extend(table.assigned_value(outside).map(|value| (key, value)));
+    }
+    let (place, entries) = match reader.find(table, ACCESS.name) {
+        Some((place, Value::Toml(value))) => {
+            let entries = value.get_ref().as_table();
+            if entries.is_none() {
+                let found = kind(value);
+                reader.refuse(&place, format!("expected a section, found {found}; write [registry.access]"));
+            }
+            (place, entries)
+        }
+        _ => match assigned.values().next() {
+            Some(outside) => (Place::Outside(outside.name.clone()), None),
+            None => return Table::absent(),
+        },
+    };
+    let table = Table::one(place, entries, assigned.into());
+    reader.refuse_unknown_keys(&table, &ACCESS.names(), home_of);
+    table
+}
+
+/// Reads the rules of all registries.
+pub(crate) struct AccessReader<'t> {
+    common: Table<'t>,
+    table: AccessTable,
+}
+
+impl<'t> AccessReader<'t> {
+    /// Reads `[access]`, whose rules hold where a registry has none of its own.
+    pub(crate) fn new(reader: &mut Reader<'_>, common: &Table<'t>, server: &ServerSection) -> Self {
+        let mut this = Self {
+            common: common.clone(),
+            table: AccessTable {
+                trusted_proxies: server.trusted_proxies.clone(),
+                proxy_protocol: server.proxy_protocol,
+                ..AccessTable::default()
+            },
+        };
+        if !common.is_absent() {
+            let access = this.read(reader, common, ACCESS.name, &RegistryNames::default());
+            this.table.common = Some(Arc::new(access));
+        }
+        this
+    }
+
+    /// Reads the rules of one registry, whose own section is `own`.
+    pub(crate) fn add(&mut self, reader: &mut Reader<'_>, own: &Table<'t>, registry: &mut Registry) {
+        if own.is_absent() && self.common.is_absent() {
+            return;
+        }
+        let name = &registry.names.name;
+        let section =
+            if own.is_absent() { "[access]".to_owned() } else { format!("[registry.access] of {name}") };
+        let table = own.clone().over(&self.common);
+        let access = self.read(reader, &table, &section, &registry.names);
+        // A blob that one repository may not give to a client must not come through another one.
+        registry.cache.links |= access.rules.name_repositories();
+        self.table.registries.insert(name.clone(), Arc::new(access));
+    }
+
+    /// All rules; `None` if there are none.
+    pub(crate) fn finish(self) -> Option<Arc<AccessTable>> {
+        let AccessTable { registries, common, trusted_proxies, .. } = &self.table;
+        let is_off = registries.is_empty() && common.is_none() && trusted_proxies.is_empty();
+        (!is_off).then(|| Arc::new(self.table))
+    }
+
+    fn read(
+        &self,
+        reader: &mut Reader<'_>,
+        table: &Table<'t>,
+        section: &str,
+        names: &RegistryNames,
+    ) -> Access {
+        let users = keys::USERS_FILE.read(reader, table);
+        let tokens = keys::TOKENS_FILE.read(reader, table);
+        let has_logins = users.is_some() || tokens.is_some();
+        let mut clients = keys::RULE.read(reader, table).unwrap_or_default();
+        for rule in &mut clients {
+            let is_about_logins = !rule.users.is_empty() || !rule.tokens.is_empty();
+            let is_set = table.has(keys::USERS_FILE.name) || table.has(keys::TOKENS_FILE.name);
+            if is_about_logins && !is_set {
+                let place = reader.place(table, keys::RULE.name);
+                reader.refuse(&place, "names users or tokens, but there is no users_file and no tokens_file");
+            }
+            rule.repositories = resolve(reader, table, names, std::mem::take(&mut rule.repositories));
+        }
+        let own = Repositories {
+            allow: keys::ALLOW.read(reader, table),
+            deny: keys::DENY.read(reader, table).unwrap_or_default(),
+        };
+        let rules = Rules {
+            registry: names.name.clone(),
+            section: section.to_owned(),
+            ways: Ways {
+                logins: has_logins,
+                addresses: keys::ADDRESSES.read(reader, table),
+                certificates: None,
+                require: keys::REQUIRE.value(reader, table),
+            },
+            repositories: resolve(reader, table, names, own),
+            clients,
+        };
+        Access { rules, logins: has_logins.then(|| self.shared(Logins::new(users, tokens))) }
+    }
+
+    /// The same logins of another registry, so that a login is checked once for both.
+    fn shared(&self, logins: Logins) -> Arc<Logins> {
+        let known =
+            self.table.all().filter_map(|access| access.logins.as_ref()).find(|known| ***known == logins);
+        known.map_or_else(|| Arc::new(logins), Arc::clone)
+    }
+}
+
+/// The patterns that can name a repository of the registry, with its name in place of an alias.
+fn resolve(
+    reader: &mut Reader<'_>,
+    table: &Table<'_>,
+    names: &RegistryNames,
+    patterns: Repositories,
+) -> Repositories {
+    // `/v2/` of no registry asks for no repository.
+    if names.name.is_empty() {
+        return patterns;
+    }
+    let name_of = |name: &str| {
+        let mut own = [&names.name].into_iter().chain(&names.aliases).chain(&names.hosts);
+        own.any(|it| it.eq_ignore_ascii_case(name)).then_some(names.name.as_str())
+    };
+    let mut own = |list: Vec<ImagePattern>, key: &str| -> Vec<ImagePattern> {
+        let mut kept = Vec::new();
+        for pattern in list {
+            match pattern.clone().resolved(name_of).ok().filter(|pattern| pattern.is_for(&names.name)) {
+                Some(pattern) => kept.push(pattern),
+                // In [access] it is for another registry.
+                None if !table.has_itself(key) || table.is_one() => {}
+                None => {
+                    let wrong =
+                        format!("\"{pattern}\" names no repository of {}; move it to [access]", names.name);
+                    reader.refuse(&reader.place(table, key), wrong);
+                }
+            }
+        }
+        kept
+    };
+    Repositories {
+        allow: patterns.allow.map(|list| own(list, keys::ALLOW.name)),
+        deny: own(patterns.deny, keys::DENY.name),
+    }
+}
+
+/// Warns of a registry whose account everyone may use, and of logins that anyone on the path can read.
+pub(crate) fn warn_of_risks(
+    reader: &mut Reader<'_>,
+    table: &Table<'_>,
+    registry: &Registry,
+    access: Option<&Arc<AccessTable>>,
+) {
+    let rules = access.and_then(|access| access.of(&registry.names.name));
+    let is_open = rules.is_none_or(|access| access.rules.ways == Ways::default());
+    if registry.upstream.credentials.is_some() && is_open {
+        let text = "anyone who can reach wharf can pull whatever this account can; name in [access] who may \
+                    pull, or use a read-only account that sees only what they may see";
+        reader.warn(&reader.place(table, super::keys::registry::USERNAME.name), text);
+    }
+}
+
+/// Warns of logins that travel without TLS.
+pub(crate) fn warn_of_plain_logins(
+    reader: &mut Reader<'_>,
+    listen: &[SocketAddr],
+    place: &Place,
+    access: Option<&Arc<AccessTable>>,
+) {
+    let Some(access) = access.filter(|access| access.all().any(|access| access.logins.is_some())) else {
+        return;
+    };
+    let is_open = listen.iter().any(|address| !address.ip().is_loopback());
+    if is_open && access.trusted_proxies.is_empty() {
+        let text = "clients send their passwords and tokens to this address without TLS, readable by anyone on \
+                    the path; use [server.tls], or a TLS proxy and trusted_proxies";
+        reader.warn(place, text);
+    }
+}

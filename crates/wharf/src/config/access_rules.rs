@@ -1,0 +1,123 @@
+//! The rules of `[[access.rule]]`: clients by name or address, and the repositories that they may read.
+//!
+//! Outside the file, a rule reads `users=ci-*,bot;allow=build/*`, and blanks separate the rules.
+
+use std::rc::Rc;
+
+use policy::access::{ClientRule, NamePattern, Repositories};
+
+use super::form::{Form, NETWORKS, REPOSITORIES, Shape};
+use super::outside::{Assigned, Outside};
+use super::reader::Reader;
+use super::remark::Place;
+use super::table::{Table, Value, kind};
+
+/// The keys of a rule with the names of clients.
+pub(crate) const NAMES: [&str; 2] = ["users", "tokens"];
+
+/// The key of a rule with addresses.
+pub(crate) const ADDRESSES: &str = "addresses";
+
+/// The keys of a rule with repositories.
+pub(crate) const REPOSITORY_KEYS: [&str; 2] = ["allow", "deny"];
+
+const EXAMPLE: &str = "write, for example, users = [\"ci-*\"] and allow = [\"team/*\"] below [[access.rule]]";
+
+/// Rules for certain clients.
+pub(crate) const RULES: Form<Vec<ClientRule>> = Form {
+    shape: Shape::AccessRules,
+    read: |reader, table, key| reader.access_rules(table, key),
+    show: |_| String::new(),
+};
+
+impl Reader<'_> {
+    /// The rules that can be read. Each other one gets a remark.
+    fn access_rules(&mut self, table: &Table<'_>, key: &str) -> Option<Vec<ClientRule>> {
+        let (place, value) = self.find(table, key)?;
+        let rules = match value {
+            Value::Outside(text) => {
+                let rules: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+                return Some(
+                    rules.iter().filter_map(|rule| self.outside_access_rule(&place, rule)).collect(),
+                );
+            }
+            Value::Toml(value) => value,
+        };
+        let Some(array) = rules.get_ref().as_array() else {
+            let wrong = format!("expected a list of sections, found {}; {EXAMPLE}", kind(rules));
+            return self.refuse_value(&place, &wrong);
+        };
+        let mut read = Vec::with_capacity(array.len());
+        for (index, rule) in array.iter().enumerate() {
+            let key = format!("{}[{index}]", place.name());
+            let place = match &place {
+                Place::Line { .. } => Place::Line { line: self.line(rule.span().start), key },
+                Place::Outside(_) => place.clone(),
+            };
+            let Some(entries) = rule.get_ref().as_table() else {
+                let wrong = format!("expected a section, found {}; {EXAMPLE}", kind(rule));
+                self.refuse(&place, wrong);
+                continue;
+            };
+            let rule = Table::one(place, Some(entries), Rc::default());
+            let keys: Vec<&str> = NAMES.into_iter().chain([ADDRESSES]).chain(REPOSITORY_KEYS).collect();
+            self.refuse_unknown_keys(&rule, &keys, |_| None);
+            read.push(self.access_rule(&rule));
+        }
+        Some(read)
+    }
+
+    /// A rule of a variable: `users=ci-*,bot;allow=build/*`.
+    fn outside_access_rule(&mut self, place: &Place, rule: &str) -> Option<ClientRule> {
+        let mut assigned = Assigned::new();
+        for part in rule.split(';') {
+            let keys = NAMES.into_iter().chain([ADDRESSES]).chain(REPOSITORY_KEYS);
+            let found = part.split_once('=').and_then(|(name, value)| {
+                let outside = Outside { name: place.name().to_owned(), value: value.to_owned() };
+                keys.into_iter().find(|key| *key == name).map(|key| (key, outside))
+            });
+            let Some((key, value)) = found else {
+                let wrong =
+                    format!("{part:?} is no part of a rule; write, for example, users=ci-*;allow=team/*");
+                return self.refuse_value(place, &wrong);
+            };
+            assigned.insert(key, value);
+        }
+        Some(self.access_rule(&Table::outside(place.name()).assigned(assigned)))
+    }
+
+    fn access_rule(&mut self, rule: &Table<'_>) -> ClientRule {
+        if !NAMES.into_iter().chain([ADDRESSES]).any(|key| rule.has(key)) {
+            self.refuse(&rule.place(), format!("names no client; {EXAMPLE}"));
+        }
+        if !REPOSITORY_KEYS.into_iter().any(|key| rule.has(key)) {
+            self.refuse(&rule.place(), format!("has neither allow nor deny; {EXAMPLE}"));
+        }
+        ClientRule {
+            users: self.names(rule, "users").unwrap_or_default(),
+            tokens: self.names(rule, "tokens").unwrap_or_default(),
+            certificates: Vec::new(),
+            addresses: (NETWORKS.read)(self, rule, ADDRESSES).unwrap_or_default(),
+            repositories: Repositories {
+                allow: (REPOSITORIES.read)(self, rule, "allow"),
+                deny: (REPOSITORIES.read)(self, rule, "deny").unwrap_or_default(),
+            },
+        }
+    }
+
+    /// Patterns for names of clients.
+    pub(crate) fn names(&mut self, table: &Table<'_>, key: &str) -> Option<Vec<NamePattern>> {
+        let mut names = Vec::new();
+        for text in self.texts(table, key)? {
+            match NamePattern::parse(&text.value) {
+                Some(name) => names.push(name),
+                None => {
+                    let wrong =
+                        format!("{:?} is no name; write one such as \"alice\" or \"ci-*\"", text.written);
+                    self.refuse(&text.place, wrong);
+                }
+            }
+        }
+        Some(names)
+    }
+}

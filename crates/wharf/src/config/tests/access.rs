@@ -1,0 +1,226 @@
+//! `[access]` and `[registry.access]`.
+
+use std::path::PathBuf;
+
+use policy::access::{Decision, Identity, Login, Require};
+
+use super::*;
+
+const USERS: &str = "alice:$2y$04$oG.vyICIXIH/ABp.gsBu2ea9mKi9N4BdHuF4WXwF9xmLCNkqThAZm\n";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// Files with users and tokens.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        files.write("users", USERS);
+        files.write("tokens", &format!("ci:{TOKEN}\n"));
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+}
+
+fn decision(config: &Config, registry: &str, client: &Identity, path: &str) -> Decision {
+    let Some(access) = config.access.as_ref().and_then(|access| access.of(registry)) else {
+        return Decision::Allow;
+    };
+    policy::access::decide(&access.rules, client, &oci::Request::parse(path, None).unwrap())
+}
+
+fn alice() -> Identity {
+    Identity { login: Some(Login::User("alice".into())), ..stranger() }
+}
+
+fn stranger() -> Identity {
+    Identity::of_address("192.0.2.7".parse().unwrap())
+}
+
+const MANIFEST: &str = "/v2/org/app/manifests/1";
+
+const REGISTRIES: &str = "[[registry]]\nname = \"ghcr.io\"\n[[registry]]\nname = \"quay.io\"\n";
+
+#[test]
+fn without_a_section_everyone_may_pull() {
+    assert!(parse(REGISTRIES).access.is_none());
+}
+
+#[test]
+fn a_section_for_all_holds_for_every_registry_and_a_registry_overrides_its_keys() {
+    let files = Files::new();
+    let config = parse(&format!(
+        "[access]\nusers_file = {:?}\n{REGISTRIES}[registry.access]\naddresses = \"192.0.2.0/24\"\nrequire = \"all\"\n",
+        files.path("users")
+    ));
+    assert_eq!(decision(&config, "ghcr.io", &stranger(), MANIFEST), Decision::Challenge);
+    assert_eq!(decision(&config, "ghcr.io", &alice(), MANIFEST), Decision::Allow);
+    assert_eq!(decision(&config, "quay.io", &stranger(), MANIFEST), Decision::Challenge);
+    assert_eq!(decision(&config, "quay.io", &alice(), MANIFEST), Decision::Allow);
+    let elsewhere = Identity { address: "198.51.100.1".parse().unwrap(), ..alice() };
+    assert_eq!(decision(&config, "ghcr.io", &elsewhere, MANIFEST), Decision::Allow);
+    assert!(matches!(decision(&config, "quay.io", &elsewhere, MANIFEST), Decision::Refuse(_)));
+    let access = config.access.unwrap();
+    let logins = |registry| access.of(registry).unwrap().logins.clone().unwrap();
+    assert!(Arc::ptr_eq(&logins("ghcr.io"), &logins("quay.io")), "a login is checked once for both");
+    assert_eq!(access.of("quay.io").unwrap().rules.ways.require, Require::All);
+}
+
+#[test]
+fn one_registry_may_have_rules_of_its_own() {
+    let files = Files::new();
+    let text = format!("{REGISTRIES}[registry.access]\ntokens_file = {:?}\n", files.path("tokens"));
+    let config = parse(&text);
+    assert_eq!(decision(&config, "ghcr.io", &stranger(), MANIFEST), Decision::Allow);
+    assert_eq!(decision(&config, "quay.io", &stranger(), MANIFEST), Decision::Challenge);
+    assert!(config.access.unwrap().common.is_none());
+}
+
+#[test]
+fn patterns_name_the_repositories_of_their_registry() {
+    let config = parse(
+        "[access]\nallow = [\"ghcr.io/org/*\", \"hub/team/*\"]\ndeny = [\"org/secret\"]\n\
+         [[registry]]\nname = \"ghcr.io\"\n[[registry]]\nname = \"docker.io\"\naliases = [\"hub\"]\n",
+    );
+    for (registry, repository, is_allowed) in [
+        ("ghcr.io", "org/app", true),
+        ("ghcr.io", "org/secret", false),
+        ("ghcr.io", "team/app", false),
+        ("docker.io", "team/app", true),
+        ("docker.io", "org/app", false),
+    ] {
+        let path = format!("/v2/{repository}/manifests/1");
+        let decision = decision(&config, registry, &stranger(), &path);
+        assert_eq!(decision == Decision::Allow, is_allowed, "{registry} {repository} {decision:?}");
+    }
+    let asks_upstream = |config: &Config| config.registries.iter().all(|registry| registry.cache.links);
+    assert!(asks_upstream(&config), "a denied blob does not come through another repository");
+    assert!(!asks_upstream(&parse("[access]\naddresses = [\"10.0.0.0/8\"]\n")));
+}
+
+#[test]
+fn every_mistake_in_the_rules_is_named() {
+    check_refused(
+        r#"
+[access]
+addresses = ["10.0.0.1/8", "x"]
+allow = ["org/app:1"]
+require = "both"
+user_file = "x"
+[[access.rule]]
+users = ["ci"]
+[[access.rule]]
+allow = ["a/b"]
+[defaults.access]
+[[registry]]
+name = "ghcr.io"
+[registry.access]
+deny = ["quay.io/org/app"]
+"#,
+        &[
+            "wharf.toml:3: access.addresses: \"10.0.0.1/8\": bits are set behind the length; write \"10.0.0.0/8\"",
+            "wharf.toml:3: access.addresses: \"x\": this is no address and no network; write one such as \
+             \"192.0.2.7\", \"10.0.0.0/8\" or \"fd00::/8\"",
+            "wharf.toml:4: access.allow: \"org/app:1\" names a tag or a digest, and access is for whole \
+             repositories; leave it out",
+            "wharf.toml:5: access.require: \"both\" is not one of \"any\", \"all\"; write one of these",
+            "wharf.toml:6: access.user_file: there is no such key; did you mean \"users_file\"?",
+            "wharf.toml:7: access.rule: names users or tokens, but there is no users_file and no tokens_file",
+            "wharf.toml:7: access.rule[0]: has neither allow nor deny; write, for example, users = [\"ci-*\"] and \
+             allow = [\"team/*\"] below [[access.rule]]",
+            "wharf.toml:9: access.rule[1]: names no client; write, for example, users = [\"ci-*\"] and allow = \
+             [\"team/*\"] below [[access.rule]]",
+            "wharf.toml:11: defaults.access: write [access] for the rules of all registries",
+            "wharf.toml:15: registry[ghcr.io].access.deny: \"quay.io/org/app\" names no repository of ghcr.io; move \
+             it to [access]",
+        ],
+    );
+}
+
+#[test]
+fn s28_a_mistake_in_a_file_of_logins_shows_its_line_and_no_secret() {
+    let files = Files::new();
+    files.write("users", &format!("{USERS}bob:canary-plain\n"));
+    files.write("tokens", "ci:canary-short\n");
+    let text = format!(
+        "[access]\nusers_file = {:?}\ntokens_file = {:?}\n",
+        files.path("users"),
+        files.path("tokens")
+    );
+    let mistakes = Config::parse("wharf.toml", &text, &variable).unwrap_err().to_string();
+    assert!(mistakes.contains("users: line 2: ") && mistakes.contains("`htpasswd -nB bob`"), "{mistakes}");
+    assert!(mistakes.contains("tokens: line 1: "), "{mistakes}");
+    assert!(!mistakes.contains("canary"), "{mistakes}");
+}
+
+#[test]
+fn s28_the_configuration_shows_no_login() {
+    let files = Files::new();
+    let text = format!(
+        "[access]\nusers_file = {:?}\ntokens_file = {:?}\n",
+        files.path("users"),
+        files.path("tokens")
+    );
+    let config = parse(&text);
+    let shown = format!("{config:?}");
+    assert!(!shown.contains(TOKEN) && !shown.contains("$04$"), "{shown}");
+    let watched: Vec<PathBuf> = config.warnings.files().to_vec();
+    assert!(watched.contains(&files.path("users")) && watched.contains(&files.path("tokens")));
+}
+
+#[test]
+fn s14_an_account_is_warned_of_unless_clients_must_prove_who_they_are() {
+    let files = Files::new();
+    let account = "[[registry]]\nname = \"ghcr.io\"\nusername = \"u\"\npassword = \"p\"\n";
+    let is_warned =
+        |text: &str| parse(text).warnings.lines().any(|line| line.contains("whatever this account can"));
+    assert!(is_warned(account));
+    assert!(is_warned(&format!("{account}[registry.access]\ndeny = [\"secret/*\"]\n")));
+    let by_login = format!("users_file = {:?}\n", files.path("users"));
+    assert!(!is_warned(&format!("{account}[registry.access]\n{by_login}")));
+    assert!(!is_warned(&format!("[access]\n{by_login}{account}")));
+    assert!(!is_warned(&format!("{account}[registry.access]\naddresses = [\"10.0.0.0/8\"]\n")));
+}
+
+#[test]
+fn passwords_without_tls_are_warned_of() {
+    let files = Files::new();
+    let is_warned = |server: &str| {
+        let text = format!("[server]\n{server}\n[access]\nusers_file = {:?}\n", files.path("users"));
+        parse(&text).warnings.lines().any(|line| line.contains("without TLS, readable"))
+    };
+    assert!(is_warned(""));
+    assert!(is_warned("listen = \"192.0.2.1:5000\""));
+    assert!(!is_warned("listen = \"127.0.0.1:5000\""));
+    assert!(!is_warned("trusted_proxies = [\"10.0.0.1\"]"));
+}
+
+#[test]
+fn rules_come_from_variables_too() {
+    let files = Files::new();
+    let path = files.path("users").display().to_string();
+    let variables = |name: &str| match name {
+        "WHARF_ACCESS_ADDRESSES" => Some("10.0.0.0/8 fd00::/8".to_owned()),
+        "WHARF_REGISTRY_GHCR_IO_ACCESS_USERS_FILE" => Some(path.clone()),
+        _ => None,
+    };
+    let names = ["WHARF_ACCESS_ADDRESSES", "WHARF_REGISTRY_GHCR_IO_ACCESS_USERS_FILE"].map(str::to_owned);
+    let environment = Environment { names: names.into(), variables: &variables, set: Vec::new() };
+    let config = Config::read("wharf.toml", REGISTRIES, &environment).unwrap();
+    assert_eq!(decision(&config, "ghcr.io", &stranger(), MANIFEST), Decision::Challenge);
+    assert!(matches!(decision(&config, "quay.io", &stranger(), MANIFEST), Decision::Refuse(_)));
+    let explained =
+        config.settings.iter().find(|it| it.key == "registry[ghcr.io].access.users_file").unwrap();
+    assert_eq!(explained.variable, "WHARF_REGISTRY_GHCR_IO_ACCESS_USERS_FILE");
+    let set = vec![("registry.quay.io.access.deny".to_owned(), "org/*".to_owned())];
+    let environment = Environment { names: Vec::new(), variables: &variable, set };
+    let config = Config::read("wharf.toml", REGISTRIES, &environment).unwrap();
+    assert!(matches!(decision(&config, "quay.io", &stranger(), MANIFEST), Decision::Refuse(_)));
+}
