@@ -21,13 +21,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Two looks are at least so far apart, however many blobs come.
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
 
-/// Two stores are on one file system if it has the same size, and the same free bytes but for this share of
-/// the size: they are not looked up in the same instant.
+/// The file systems of two stores are looked up one after the other. Those without an id count as one if
+/// their free bytes differ by at most this share of the size.
 const SAME_FREE_SHARE: u64 = 1000;
 
-/// Bytes that were removed may come free late, when the last client that reads them has ended. For this time
-/// they count as free.
-const LATE_FOR: Duration = Duration::from_secs(60);
+/// Bytes that were removed may come free late: some file systems give them back in the background (XFS), and
+/// a client that reads a purged blob keeps it on the disk. For this time they count as free.
+const LATE_FOR: Duration = Duration::from_secs(3);
 
 /// The keeper of the common limits.
 #[derive(Debug)]
@@ -44,13 +44,20 @@ struct Looked {
     used: Used,
 }
 
-/// Removed bytes that had not come free when their removal had ended, and the free bytes then.
+/// Removed bytes that had not come free when their removal had ended, and the space then.
 #[derive(Clone, Copy, Debug)]
 struct Late {
     since: Instant,
-    total: u64,
-    free: u64,
+    then: Space,
     missing: u64,
+}
+
+/// When the next look is due, unless something wakes the keeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Soon,
+    Later,
+    Failed,
 }
 
 impl CommonKeeper {
@@ -94,11 +101,13 @@ impl CommonKeeper {
         let mut late = Vec::new();
         while !cancel.is_cancelled() {
             let begun = Instant::now();
+            let next = self.look(&mut late).await;
             // After a failure of the store there is no hurry.
-            let pause = if self.look(&mut late).await { LOOK_PAUSE } else { LOOK_EVERY };
+            let pause = if next == Next::Failed { LOOK_EVERY } else { LOOK_PAUSE };
+            let latest = if next == Next::Soon { LOOK_PAUSE } else { LOOK_EVERY };
             tokio::select! {
                 () = cancel.cancelled() => return,
-                () = time::sleep_until(begun + LOOK_EVERY) => {}
+                () = time::sleep_until(begun + latest) => {}
                 () = self.woken(begun + pause) => {}
             }
         }
@@ -109,8 +118,7 @@ impl CommonKeeper {
         time::sleep_until(earliest).await;
     }
 
-    /// Returns whether no store failed.
-    async fn look(&self, late: &mut Vec<Late>) -> bool {
+    async fn look(&self, late: &mut Vec<Late>) -> Next {
         let limits = *self.limits.read();
         let keepers = self.keepers.read().clone();
         let mut all = Vec::new();
@@ -123,7 +131,12 @@ impl CommonKeeper {
         for group in file_systems(&all) {
             ended.push(keep_to_floor(&limits, &group, late).await);
         }
-        !ended.contains(&Ended::Failed)
+        match late.is_empty() {
+            _ if ended.contains(&Ended::Failed) => Next::Failed,
+            // Whether the removed bytes have come free shows soon.
+            false => Next::Soon,
+            true => Next::Later,
+        }
     }
 
     async fn keep_to_cap(&self, limits: &CommonLimits, all: &[Looked]) -> Ended {
@@ -177,9 +190,9 @@ async fn keep_to_floor(limits: &CommonLimits, group: &[&Looked], late: &mut Vec<
     }
     let Some(floor) = floor else { return Ended::Enough };
     let used = group.iter().fold(Used::default(), |sum, looked| sum.and(&looked.used));
-    let of_this = late.iter().filter(|late| late.total == space.total);
+    let of_this = late.iter().filter(|late| late.then.is_of_same_file_system(&space, u64::MAX));
     let still_late = of_this.map(|late| {
-        let come = space.free.saturating_sub(late.free);
+        let come = space.unused.saturating_sub(late.then.unused);
         late.missing.saturating_sub(come)
     });
     let free = space.free.saturating_add(still_late.sum());
@@ -190,9 +203,9 @@ async fn keep_to_floor(limits: &CommonLimits, group: &[&Looked], late: &mut Vec<
         && let Some(keeper) = keepers.first()
         && let Some(now) = keeper.space().await
     {
-        // Fills may take at once what came free at once; the rest is what readers still hold.
-        let missing = freed.bytes.saturating_sub(now.free.saturating_sub(space.free));
-        late.push(Late { since: Instant::now(), total: space.total, free: now.free, missing });
+        let stored = keepers.iter().fold(Used::default(), |sum, keeper| sum.and(&keeper.inventory().used()));
+        let missing = missing_bytes(&Removal { before: space, used, freed: freed.bytes }, &now, &stored);
+        late.push(Late { since: Instant::now(), then: now, missing });
     }
     let is_exhausted = ended != Ended::Enough || has_nothing_old(&keepers);
     for keeper in keepers {
@@ -201,9 +214,30 @@ async fn keep_to_floor(limits: &CommonLimits, group: &[&Looked], late: &mut Vec<
     ended
 }
 
+/// A removal, and the state before it.
+struct Removal {
+    before: Space,
+    used: Used,
+    freed: u64,
+}
+
+/// The removed bytes that have not come free, where stores have taken some of the others since.
+///
+/// The unused bytes count, and not the free ones: where root has written to reserved bytes, the first ones
+/// that come free are reserved again, and nothing is late.
+fn missing_bytes(removal: &Removal, now: &Space, used: &Used) -> u64 {
+    let taken = used.written().saturating_add(removal.freed).saturating_sub(removal.used.written());
+    let expected = removal.before.unused.saturating_add(removal.freed).saturating_sub(taken);
+    expected.saturating_sub(now.unused).min(removal.freed)
+}
+
 /// Whether everything was used lately, so that nothing may go for now.
 fn has_nothing_old(keepers: &[Arc<Keeper>]) -> bool {
     keepers.iter().all(|keeper| keeper.oldest().is_none())
+}
+
+fn is_same_file_system(one: &Space, other: &Space) -> bool {
+    one.is_of_same_file_system(other, one.total / SAME_FREE_SHARE)
 }
 
 /// The stores by file system.
@@ -212,10 +246,10 @@ fn file_systems(all: &[Looked]) -> Vec<Vec<&Looked>> {
     for looked in all {
         let Some(space) = looked.space else { continue };
         let is_same = |group: &&mut Vec<&Looked>| {
-            group.first().and_then(|first| first.space).is_some_and(|first| {
-                let distance = first.free.abs_diff(space.free);
-                first.total == space.total && distance <= space.total / SAME_FREE_SHARE
-            })
+            group
+                .first()
+                .and_then(|first| first.space)
+                .is_some_and(|first| is_same_file_system(&first, &space))
         };
         match groups.iter_mut().find(is_same) {
             Some(group) => group.push(looked),

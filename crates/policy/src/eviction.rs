@@ -80,6 +80,11 @@ impl Used {
         self.held.saturating_add(self.quarantine).saturating_add(coming)
     }
 
+    /// Returns the bytes that are on the disk.
+    pub fn written(&self) -> u64 {
+        self.held.saturating_add(self.partial).saturating_add(self.quarantine)
+    }
+
     /// Returns the announced bytes that have yet to reach the disk.
     pub fn awaited(&self) -> u64 {
         self.announced.saturating_sub(self.partial)

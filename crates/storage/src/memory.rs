@@ -86,6 +86,17 @@ impl MemoryStore {
         state.script.set_space(space, used);
     }
 
+    /// Reserves some of the disk's unused bytes for root, who has written to them if fewer are unused.
+    pub fn reserve(&self, bytes: u64) {
+        self.state().script.set_reserved(bytes);
+    }
+
+    /// Keeps so many of the bytes from coming free that the store removes after
+    /// [`set_space`](Self::set_space), as a reader of a removed file does.
+    pub fn hold_back(&self, bytes: u64) {
+        self.state().script.hold_back(bytes);
+    }
+
     /// Sets the time that records and blobs get from now on, instead of the system's.
     pub fn set_time(&self, now: SystemTime) {
         self.state().script.set_time(now);

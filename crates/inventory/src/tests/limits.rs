@@ -162,7 +162,7 @@ async fn last_uses_are_noted_at_the_end_and_now_and_then() {
 
 async fn place_on(total: u64, free: u64) -> (Place, MemoryStore) {
     let (place, store) = Place::in_memory().await;
-    store.set_space(Some(Space { total, free }));
+    store.set_space(Some(Space::new(total, free)));
     (place, store)
 }
 
@@ -211,13 +211,13 @@ async fn the_floor_of_free_space_is_kept_whoever_fills_the_disk() {
     pass(700).await;
     run_common(&common, 1).await;
     assert_eq!(one.list().len(), 10);
-    store.set_space(Some(Space { total: 100_000, free: 6_000 }));
+    store.set_space(Some(Space::new(100_000, 6_000)));
     run_common(&common, 10).await;
     let free = one.store.space().await.unwrap().unwrap().free;
     assert!((10_500..14_000).contains(&free), "{free}");
     one.check().await;
     // Nothing helps: the rest is used.
-    store.set_space(Some(Space { total: 100_000, free: 0 }));
+    store.set_space(Some(Space::new(100_000, 0)));
     for image in one.list() {
         one.inventory.manifest_used(&image.repository, &image.digest);
     }
@@ -268,4 +268,63 @@ async fn what_an_ended_process_left_unfinished_keeps_no_blob_out() {
     place.keeper.set_limits(Limits { max: Some(Cap::Bytes(10_000)), ..Limits::default() });
     run_for(&place, 1).await;
     assert!(place.inventory.fits(10_000) && !place.inventory.fits(10_001));
+}
+
+/// A keeper of the common limits over a store of old images, on a disk with a floor of 10,000 bytes.
+async fn place_with_floor(total: u64, free: u64) -> (Place, MemoryStore, Arc<CommonKeeper>) {
+    let (one, store) = place_on(total, free).await;
+    fill(&one, 40).await;
+    let common = CommonKeeper::new(CommonLimits { max: None, free_min: Some(Cap::Bytes(10_000)) });
+    common.set_keepers(vec![Arc::clone(&one.keeper)]);
+    pass(700).await;
+    (one, store, common)
+}
+
+async fn free_bytes(place: &Place) -> u64 {
+    place.store.space().await.unwrap().unwrap().free
+}
+
+/// ext4 keeps 5 % for root. Once root has written to them, removed bytes fill them up first.
+#[tokio::test(start_paused = true)]
+async fn s34_the_floor_is_back_within_seconds_where_root_has_written_to_reserved_bytes() {
+    let (one, store, common) = place_with_floor(200_000, 100_000).await;
+    store.set_space(Some(Space::new(200_000, 4_000)));
+    store.reserve(10_000);
+    assert_eq!(free_bytes(&one).await, 0);
+    run_common(&common, 1).await;
+    let free = free_bytes(&one).await;
+    assert!((10_000..14_000).contains(&free), "{free}");
+    one.check().await;
+}
+
+/// Until removed bytes have had time to come free, nothing else goes in their place; after that, it does.
+#[tokio::test(start_paused = true)]
+async fn s34_bytes_that_come_free_late_count_for_some_seconds() {
+    let (one, store, common) = place_with_floor(200_000, 100_000).await;
+    store.set_space(Some(Space::new(200_000, 8_000)));
+    store.hold_back(5_000);
+    run_common(&common, 2).await;
+    let held = one.list().len();
+    assert!((30..40).contains(&held) && free_bytes(&one).await < 10_000, "{held} images stay");
+    run_common(&common, 5).await;
+    let free = free_bytes(&one).await;
+    assert!((10_000..14_000).contains(&free) && one.list().len() < held, "{free}");
+}
+
+/// A blob that comes while images are removed takes some of the bytes that came free. Those are not late.
+#[tokio::test(start_paused = true)]
+async fn s34_bytes_that_a_new_image_takes_at_once_do_not_count_as_late() {
+    let (one, store, common) = place_with_floor(200_000, 100_000).await;
+    for image in one.list() {
+        one.tag(image.repository.as_str(), "latest", &image.digest).await;
+    }
+    pass(700).await;
+    store.set_space(Some(Space::new(200_000, 8_000)));
+    let comes = async {
+        one.server.removing_tag.notified().await;
+        one.blob("comes meanwhile", 2_000).await;
+    };
+    tokio::join!(run_common(&common, 1), comes);
+    let free = free_bytes(&one).await;
+    assert!((10_000..14_000).contains(&free), "{free}");
 }

@@ -16,6 +16,9 @@ const LOCAL_FILE_SYSTEMS: [i128; 8] =
 /// Those on which one call makes everything durable: ext2 to ext4, XFS, Btrfs, tmpfs and F2FS.
 const SYNCED_TOGETHER: [i128; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010];
 
+/// Those of which several, each with an id of its own, take their bytes from one pool: Btrfs and ZFS.
+const POOLED: [i128; 2] = [0x9123_683e, 0x2fc1_2fc1];
+
 /// The capabilities, detected once when a store is opened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Capabilities {
@@ -26,6 +29,8 @@ pub(crate) struct Capabilities {
     pub(crate) is_local: bool,
     /// Whether one call makes everything written to the file system durable, and reports every failed write.
     pub(crate) syncs_together: bool,
+    /// Whether file systems with other ids may take the same bytes.
+    pub(crate) is_pooled: bool,
 }
 
 impl Capabilities {
@@ -40,6 +45,7 @@ impl Capabilities {
             can_send: can_send(disk, layout),
             is_local: is_one_of(&LOCAL_FILE_SYSTEMS),
             syncs_together: tells && is_one_of(&SYNCED_TOGETHER),
+            is_pooled: is_one_of(&POOLED),
         }
     }
 }

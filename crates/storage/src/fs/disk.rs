@@ -290,7 +290,12 @@ impl Disk {
     pub(crate) fn space(&self, path: &Path) -> Result<Space, StoreError> {
         let stat = self.call("statvfs", Call::Stat, path, || retry_on_intr(|| fs::statvfs(path)))?;
         let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-        Ok(Space { total: bytes(stat.f_blocks), free: bytes(stat.f_bavail) })
+        Ok(Space {
+            total: bytes(stat.f_blocks),
+            free: bytes(stat.f_bavail),
+            unused: bytes(stat.f_bfree),
+            file_system: Some(stat.f_fsid).filter(|id| *id != 0),
+        })
     }
 
     /// Creates a directory for the owner and group; false: the name exists already.

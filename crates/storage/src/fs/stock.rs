@@ -70,10 +70,12 @@ impl Maintain for FsStore {
 impl FsStore {
     /// The file system is asked through the marker: an empty mount point is another one's.
     fn space_blocking(&self) -> Result<Space, StoreError> {
-        self.root().disk().space(&self.root().layout().version()).or_else(|error| {
+        let space = self.root().disk().space(&self.root().layout().version()).or_else(|error| {
             self.root().ensure_present()?;
             Err(error)
-        })
+        })?;
+        let is_pooled = self.partial_files().access.can.is_pooled;
+        Ok(Space { file_system: space.file_system.filter(|_| !is_pooled), ..space })
     }
 
     /// Counts the directories with numbers from `next` to `end`.

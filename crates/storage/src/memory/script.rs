@@ -48,6 +48,10 @@ pub(super) struct Script {
     failures: Vec<Failure>,
     /// The space that a test has set, and how many bytes the store held then.
     space: Option<(Space, u64)>,
+    /// Unused bytes that only root may write.
+    reserved: u64,
+    /// Bytes that do not come free when the store removes them.
+    held_back: u64,
     now: Option<SystemTime>,
 }
 
@@ -70,6 +74,14 @@ impl Script {
     /// `used`: the bytes that the store holds now.
     pub(super) fn set_space(&mut self, space: Option<Space>, used: u64) {
         self.space = space.map(|space| (space, used));
+    }
+
+    pub(super) fn set_reserved(&mut self, bytes: u64) {
+        self.reserved = bytes;
+    }
+
+    pub(super) fn hold_back(&mut self, bytes: u64) {
+        self.held_back = bytes;
     }
 
     pub(super) fn set_time(&mut self, now: SystemTime) {
@@ -107,8 +119,10 @@ impl Script {
     /// The space of the disk, with `used` bytes in the store.
     pub(super) fn space(&self, used: u64) -> Option<Space> {
         let (then, used_then) = self.space?;
-        let free = then.free.saturating_add(used_then).saturating_sub(used).min(then.total);
-        Some(Space { free, ..then })
+        let unused = then.unused.saturating_add(used_then).saturating_sub(used).min(then.total);
+        let come = unused.saturating_sub(then.unused);
+        let unused = unused - come.min(self.held_back);
+        Some(Space { free: unused.saturating_sub(self.reserved), unused, ..then })
     }
 }
 

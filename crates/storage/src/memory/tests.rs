@@ -64,14 +64,14 @@ async fn the_space_of_a_test_changes_with_what_is_stored() {
     assert_eq!(store.space().await.unwrap(), None);
     let (bytes, digest) = conformance::content(300, Algorithm::Sha256);
     put(&store, &bytes, &digest).await;
-    store.set_space(Some(Space { total: 1_000, free: 400 }));
-    assert_eq!(store.space().await.unwrap(), Some(Space { total: 1_000, free: 400 }));
+    store.set_space(Some(Space::new(1_000, 400)));
+    assert_eq!(store.space().await.unwrap(), Some(Space::new(1_000, 400)));
     store.remove(&digest).await.unwrap();
-    assert_eq!(store.space().await.unwrap(), Some(Space { total: 1_000, free: 700 }));
+    assert_eq!(store.space().await.unwrap(), Some(Space::new(1_000, 700)));
     put(&store, &bytes, &digest).await;
     let (bytes, digest) = conformance::content(500, Algorithm::Sha256);
     put(&store, &bytes, &digest).await;
-    assert_eq!(store.space().await.unwrap(), Some(Space { total: 1_000, free: 0 }));
+    assert_eq!(store.space().await.unwrap(), Some(Space::new(1_000, 0)));
 }
 
 #[tokio::test]

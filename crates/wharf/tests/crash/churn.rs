@@ -32,9 +32,9 @@ const ROOM: Room = Room { caps: [Some(16_000_000), Some(12_000_000)], common: So
 /// The longest life of a process under load.
 const LIFE_MAX: Duration = Duration::from_millis(1_500);
 
-/// The longest time that a program takes to keep to its caps, with nothing else to do. Removed bytes that do
-/// not come free count as free for a minute.
-const SETTLE_MAX: Duration = Duration::from_secs(150);
+/// The longest time that a program takes to keep to its caps and to the floor, with nothing else to do.
+/// A pause of a minute is a fault.
+const SETTLE_MAX: Duration = Duration::from_secs(45);
 
 /// After so many looks in a row that see the same, no removal is under way: one takes images down to less
 /// than the caps.

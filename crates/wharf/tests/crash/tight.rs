@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::process::geteuid;
 use testkit::client::{self, Connection};
 use testkit::{Endpoint, FakeRegistry, Image, Kind, Program, Starting, TempStore, within};
@@ -42,15 +43,26 @@ impl SmallDisk {
             "tmpfs" => run("mount", &["-t", "tmpfs", "-o", "size=24m", "none", text(&path)]),
             kind => {
                 let image = disk.directory.path().join("image");
-                fs::File::create(&image).and_then(|file| file.set_len(24 * MIB)).expect("a sparse file");
+                // XFS is never smaller than 300 MB.
+                let size = if kind == "xfs" { 320 * MIB } else { 24 * MIB };
+                fs::File::create(&image).and_then(|file| file.set_len(size)).expect("a sparse file");
                 run(&format!("mkfs.{kind}"), &["-q", text(&image)])
                     && run("mount", &["-o", "loop", text(&image), text(&path)])
+                    && (size == 24 * MIB || disk.leave(24 * MIB))
             }
         };
         if !mounted {
             println!("skipped: no {kind} can be mounted here");
         }
         mounted.then_some(disk)
+    }
+
+    /// Takes all but so many of the free bytes; they are not written.
+    fn leave(&self, bytes: u64) -> bool {
+        let free = statvfs(self.path()).map(|space| space.f_bavail * space.f_frsize);
+        let ballast = fs::File::create(self.path().join("ballast"));
+        let (Ok(free), Ok(ballast)) = (free, ballast) else { return false };
+        fallocate(&ballast, FallocateFlags::empty(), 0, free.saturating_sub(bytes)).is_ok()
     }
 
     fn path(&self) -> PathBuf {
@@ -89,6 +101,7 @@ async fn s34_a_disk_of_a_few_mebibytes_keeps_its_floor_and_breaks_no_pull() {
     let floor = Room { floor: Some(4 * MIB), ..Room::default() };
     churn_on("tmpfs", "floor on tmpfs", floor).await;
     churn_on("ext4", "floor on ext4", floor).await;
+    churn_on("xfs", "floor on XFS", floor).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -366,11 +366,14 @@ async fn the_space_is_that_of_the_file_system_below_the_root() {
     let space = store.space().await.unwrap().unwrap();
     let stat = rustix::fs::statvfs(place.root()).unwrap();
     assert_eq!(space.total, stat.f_blocks * stat.f_frsize);
-    assert!(space.free > 0 && space.free <= space.total, "{space:?}");
+    assert!(0 < space.free && space.free <= space.unused && space.unused <= space.total, "{space:?}");
+    if let Some(id) = space.file_system {
+        assert_eq!(id, stat.f_fsid);
+    }
     place.faults.inject(Some(Call::Stat), 0, Fault::Errno(Errno::IO.raw_os_error()));
     assert_eq!(store.space().await.unwrap_err().call().as_str(), "statvfs");
     let memory = crate::MemoryStore::new();
     assert_eq!(memory.space().await.unwrap(), None);
-    memory.set_space(Some(Space { total: 100, free: 40 }));
-    assert_eq!(memory.space().await.unwrap(), Some(Space { total: 100, free: 40 }));
+    memory.set_space(Some(Space::new(100, 40)));
+    assert_eq!(memory.space().await.unwrap(), Some(Space::new(100, 40)));
 }
