@@ -228,7 +228,8 @@ impl Backend {
         want: Want,
     ) -> Result<BlobAnswer, PullError> {
         let answer = self.blobs.pull(repository, digest, range, want).await?;
-        let body = answer.body.map(|body| body.limited(&self.shared.bandwidths));
+        let Shared { bandwidths, inventory, .. } = &*self.shared;
+        let body = answer.body.map(|body| body.limited(bandwidths).of_blob(inventory, digest));
         Ok(BlobAnswer { body, ..answer })
     }
 

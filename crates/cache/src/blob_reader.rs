@@ -9,12 +9,14 @@ use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use oci::ByteRange;
+use inventory::Inventory;
+use oci::{ByteRange, Digest};
 use storage::OpenBlob;
 
 use crate::bandwidth::{Bandwidths, LIMITED_PIECE_BYTES, Throttle};
 use crate::detail::Detail;
 use crate::error::PullError;
+use crate::reading::Reading;
 
 /// The longest piece of a file, in bytes: one connection sends this much before the others of its thread get
 /// a turn.
@@ -63,9 +65,11 @@ pub struct BlobReader {
     /// The rest of the piece that is being copied.
     copied: Option<FilePiece>,
     /// The blocking read of that piece, if one is in progress.
-    reading: Option<BoxFuture<'static, Result<Bytes, PullError>>>,
+    read: Option<BoxFuture<'static, Result<Bytes, PullError>>>,
     /// Keeps it below the limit for clients, if there is one.
     throttle: Option<Box<Throttle>>,
+    /// Keeps the blob in the store. `None`: one piece is all.
+    reading: Option<Box<Reading>>,
 }
 
 enum Source {
@@ -86,7 +90,7 @@ impl BlobReader {
     }
 
     fn of(remaining: u64, source: Source) -> Self {
-        Self { remaining, source, copied: None, reading: None, throttle: None }
+        Self { remaining, source, copied: None, read: None, throttle: None, reading: None }
     }
 
     /// The same, below the limit for clients.
@@ -94,8 +98,19 @@ impl BlobReader {
         Self { throttle: Throttle::of(bandwidths), ..self }
     }
 
+    /// The same; the inventory hears of its reader now and then.
+    pub(crate) fn of_blob(mut self, inventory: &Arc<Inventory>, digest: &Digest) -> Self {
+        if self.remaining > PIECE_BYTES_MAX {
+            self.reading = Some(Box::new(Reading::new(inventory, digest)));
+        }
+        self
+    }
+
     fn taken(&mut self, bytes: u64) {
         self.remaining -= bytes;
+        if let Some(reading) = &mut self.reading {
+            reading.goes_on();
+        }
         if let Some(throttle) = &mut self.throttle {
             throttle.sent(bytes);
         }
@@ -183,19 +198,19 @@ impl BlobReader {
         context: &mut Context<'_>,
         mut piece: FilePiece,
     ) -> Poll<Result<Bytes, PullError>> {
-        let read = if let Some(reading) = &mut self.reading {
-            reading.as_mut().poll(context)
+        let read = if let Some(read) = &mut self.read {
+            read.as_mut().poll(context)
         } else {
             match read_cached(&piece) {
                 Some(bytes) => Poll::Ready(Ok(bytes)),
-                None => self.reading.insert(Box::pin(read(piece.clone()))).as_mut().poll(context),
+                None => self.read.insert(Box::pin(read(piece.clone()))).as_mut().poll(context),
             }
         };
         let Poll::Ready(read) = read else {
             self.copied = Some(piece);
             return Poll::Pending;
         };
-        self.reading = None;
+        self.read = None;
         if let Ok(bytes) = &read {
             piece.offset += bytes.len() as u64;
             piece.length -= bytes.len() as u64;

@@ -24,6 +24,7 @@ mod permits;
 mod pull_blob;
 mod pull_ranges;
 mod read_ahead;
+mod reading;
 mod recent;
 mod refusals;
 mod scrub;

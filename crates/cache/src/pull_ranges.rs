@@ -6,20 +6,21 @@ use std::vec;
 use oci::{ByteRange, Digest, RangeSet, Repository, ResolvedRanges};
 use storage::OpenBlob;
 
-use crate::bandwidth::Bandwidths;
 use crate::blob_reader::BlobReader;
 use crate::blobs::Blobs;
 use crate::error::PullError;
 use crate::grants::Content;
 use crate::pull_blob::DESCRIBE_UNHASHED_BYTES_MIN;
+use crate::shared::Shared;
 
 /// Parts of a verified stored blob, one after the other, each with its range.
 #[derive(Debug)]
 pub struct BlobParts {
     size: u64,
     ranges: vec::IntoIter<ByteRange>,
+    digest: Digest,
     blob: OpenBlob,
-    bandwidths: Arc<Bandwidths>,
+    shared: Arc<Shared>,
 }
 
 impl BlobParts {
@@ -39,7 +40,9 @@ impl Iterator for BlobParts {
 
     fn next(&mut self) -> Option<Self::Item> {
         let range = self.ranges.next()?;
-        Some((range, BlobReader::stored(self.blob.clone(), range).limited(&self.bandwidths)))
+        let Shared { bandwidths, inventory, .. } = &*self.shared;
+        let reader = BlobReader::stored(self.blob.clone(), range);
+        Some((range, reader.limited(bandwidths).of_blob(inventory, &self.digest)))
     }
 }
 
@@ -66,7 +69,7 @@ impl Blobs {
         self.shared.inventory.blob_used(digest);
         let is_right = self.stored.is_known(digest, &blob)
             || size <= DESCRIBE_UNHASHED_BYTES_MIN && self.stored.is_right(digest, &blob).await;
-        let bandwidths = Arc::clone(&self.shared.bandwidths);
-        Ok(is_right.then_some(BlobParts { size, ranges, blob, bandwidths }))
+        let (shared, digest) = (Arc::clone(&self.shared), digest.clone());
+        Ok(is_right.then_some(BlobParts { size, ranges, digest, blob, shared }))
     }
 }

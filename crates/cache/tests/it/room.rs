@@ -163,6 +163,33 @@ async fn f37_an_image_whose_layer_is_on_its_way_stays_however_long_that_takes() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn f37_an_image_stays_as_long_as_a_slow_client_reads_it_and_goes_after_that() {
+    let slow_bytes = 3 << 20;
+    let kept = kept_below(slow_bytes + 2 * LAYER_BYTES + LAYER_BYTES / 2).await;
+    let slow = kept.put_image("slow", slow_bytes - LAYER_BYTES);
+    let others = [("b", 2), ("c", 3), ("d", 4)].map(|(tag, seed)| kept.put_image(tag, seed));
+    kept.pull_image("slow", &slow).await;
+    let mut body = kept.world.get(&slow).await.unwrap().body.unwrap();
+    for (tag, layer) in ["b", "c", "d"].into_iter().zip(&others) {
+        for _ in 0..3 {
+            std::future::poll_fn(|context| body.poll_chunk(context)).await.unwrap().unwrap();
+            kept.look_after(Duration::from_secs(9 * 60)).await;
+        }
+        kept.pull_image(tag, layer).await;
+        std::future::poll_fn(|context| body.poll_chunk(context)).await.unwrap().unwrap();
+        kept.look().await;
+        assert!(kept.listed_tags().contains(&"slow".to_owned()), "at {tag}: {:?}", kept.listed_tags());
+    }
+    drop(body);
+    tokio::time::advance(LATER).await;
+    kept.pull_image("b", &others[0]).await;
+    kept.pull_image("c", &others[1]).await;
+    kept.pull_image("d", &others[2]).await;
+    kept.look().await;
+    assert_eq!(kept.listed_tags(), ["b", "c", "d"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_blob_that_has_come_is_counted_once_though_a_client_still_reads_it() {
     let kept = kept_below(2 * LAYER_BYTES + LAYER_BYTES / 2).await;
     let layer = kept.put_image("a", 0);
