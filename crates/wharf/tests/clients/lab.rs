@@ -71,6 +71,11 @@ impl Upstream {
 
 impl Lab {
     pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With further keys of `[defaults]`.
+    pub(crate) fn start_with(defaults: &str) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = tempfile::tempdir().expect("a directory is created");
         let vhosts = [HUB, CORP].map(|name| format!("{name}.{DOMAIN}"));
@@ -81,7 +86,8 @@ impl Lab {
         let hub = Registry::start(&surroundings, directory.path().join("hub"), Access::Anonymous);
         let corp = Registry::start(&surroundings, directory.path().join("corp"), Access::Basic);
         let (public, admin) = (free_address(), free_address());
-        let text = render_settings(directory.path(), public, admin, hub.address, corp.address);
+        let upstreams = [hub.address, corp.address];
+        let text = render_settings(directory.path(), public, admin, upstreams, defaults);
         fs::write(directory.path().join("wharf.toml"), text).expect("the settings are written");
         let wharf = start_wharf(&surroundings, directory.path(), public);
         let expected = BTreeMap::from([(HUB, BTreeMap::new()), (CORP, BTreeMap::new())]);
@@ -178,8 +184,26 @@ impl Lab {
 
     /// Kills wharf and starts it again over its store.
     pub(crate) fn crash_and_restart(&mut self) {
+        self.crash_and_restart_over(|_| {});
+    }
+
+    /// Kills wharf, changes its store, and starts it again.
+    pub(crate) fn crash_and_restart_over(&mut self, change: impl FnOnce(&Path)) {
         self.wharf.crash();
+        change(&self.directory.path().join("cache"));
         self.wharf = start_wharf(&self.surroundings, self.directory.path(), self.public);
+    }
+
+    /// The stored images, as `wharf list` shows them; `None` until wharf knows all of them.
+    pub(crate) fn listed(&self) -> Option<Vec<Value>> {
+        let mut command = self.surroundings.command(wharf_program());
+        let url = format!("http://{}", self.admin);
+        let list = self.surroundings.run(command.args(["list", "--json", "--url", &url]));
+        let mut list: Value = serde_json::from_slice(&list).expect("JSON");
+        (list["complete"] == true).then(|| match list["images"].take() {
+            Value::Array(images) => images,
+            other => panic!("no list: {other}"),
+        })
     }
 
     /// Every byte of every blob that was pushed has come from its registry once, and no other byte.
@@ -256,8 +280,8 @@ fn render_settings(
     directory: &Path,
     public: SocketAddr,
     admin: SocketAddr,
-    hub: SocketAddr,
-    corp: SocketAddr,
+    [hub, corp]: [SocketAddr; 2],
+    defaults: &str,
 ) -> String {
     let root = directory.join("cache");
     format!(
@@ -278,6 +302,7 @@ format = "json"
 header_timeout = "5s"
 # The tests count bytes. A transfer that is cut short because others share the blob leaves some in its socket.
 connections_per_blob_max = 1
+{defaults}
 
 [[registry]]
 name = "{HUB}"

@@ -19,6 +19,7 @@ mod podman;
 mod process;
 mod pulls;
 mod registry;
+mod room;
 mod skopeo;
 mod systemd;
 mod trouble;

@@ -256,6 +256,11 @@ impl Process {
         kill_process_group(pid, Signal::KILL).ok();
     }
 
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.ended().is_none()
+    }
+
     fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be waited for")
     }
