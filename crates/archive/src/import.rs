@@ -26,7 +26,7 @@ use crate::listing::{Found, Refusal};
 use crate::source::Source;
 use crate::tarball::TarError;
 use crate::target::{Target, Targets};
-pub(crate) use copy::{Copied, blob as copy_blob};
+pub(crate) use copy::{Copied, Way, blob as copy_blob};
 pub use report::{KeptTag, Report};
 pub use stream::import_archive;
 pub(crate) use tree::Tree;
@@ -209,9 +209,10 @@ impl<'a> Run<'a> {
     /// Counts a copy. Returns whether the store has the blob.
     fn count(&mut self, digest: &Digest, size: u64, copied: Copied) -> Result<bool, ImportError> {
         match copied {
-            Copied::Stored => {
+            Copied::Stored(way) => {
                 self.report.blobs += 1;
                 self.report.bytes += size;
+                self.report.cloned_bytes += if way == Way::Cloned { size } else { 0 };
                 Ok(true)
             }
             Copied::Refused(reason) => {

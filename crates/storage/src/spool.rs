@@ -5,6 +5,7 @@ pub(crate) mod backing;
 pub(crate) mod finish;
 mod front;
 
+use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -102,6 +103,35 @@ impl Spool {
         claim.complete();
         self.backing.checkpoint();
         self.hash(&parts)
+    }
+
+    /// Takes the first `size` bytes of `file` without copying them: both files share their blocks on disk,
+    /// until one of them is written. Returns false where the bytes must be written instead: the file system
+    /// cannot share blocks, the files are on two of them, or some bytes are here already. The bytes are
+    /// hashed when the spool is finished.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn share(self: &Arc<Self>, file: Arc<File>, size: u64) -> Result<bool, StoreError> {
+        self.run(Work::Write, move |spool: &Arc<Self>| spool.share_blocking(&file, size)).await
+    }
+
+    fn share_blocking(&self, file: &File, size: u64) -> Result<bool, StoreError> {
+        let whole = ByteRange { start: 0, end: size };
+        if !self.is_empty() || size == 0 {
+            return Ok(false);
+        }
+        let claim = self.growth.claim(whole).map_err(|refusal| self.refused("write", refusal))?;
+        if claim.ranges() != [whole] {
+            return Ok(false);
+        }
+        self.backing.spill()?;
+        self.backing.note_progress(false)?;
+        let is_whole = self.backing.share(file)?.is_some_and(|len| len >= size);
+        if is_whole {
+            claim.complete();
+        }
+        Ok(is_whole)
     }
 
     /// Hashes `parts` if the front has reached them, and then reads back and hashes the bytes after them.

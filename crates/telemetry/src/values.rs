@@ -313,6 +313,8 @@ label! {
         Pread = "pread",
         /// pwritev(2)
         Pwritev = "pwritev",
+        /// ioctl(2), which shares the blocks of files
+        Ioctl = "ioctl",
         /// write(2)
         Write = "write",
         /// fsync(2)

@@ -154,8 +154,9 @@ pub(super) fn schema() -> Value {
     let refusal = object(&[("what", text.clone()), ("reason", text.clone())]);
     let stored = json!({ "type": ["string", "null"] });
     let kept = object(&[("image", text.clone()), ("stored", stored), ("archived", text)]);
-    let counts = ["images", "incomplete", "blobs", "bytes", "held_blobs", "tags", "held_tags", "kept_tags"];
-    let mut properties: Vec<(&str, Value)> = counts.iter().map(|name| (*name, count.clone())).collect();
+    let of_blobs = ["images", "incomplete", "blobs", "bytes", "cloned_bytes", "held_blobs"];
+    let counts = of_blobs.iter().chain(&["tags", "held_tags", "kept_tags"]);
+    let mut properties: Vec<(&str, Value)> = counts.map(|name| (*name, count.clone())).collect();
     properties.push(("kept", list(&kept)));
     properties.push(("refusals", list(&refusal)));
     object(&properties)

@@ -12,12 +12,24 @@ use crate::target::Target;
 /// The outcome of a copy.
 #[derive(Debug)]
 pub(crate) enum Copied {
-    Stored,
+    Stored(Way),
     /// The bytes are not the blob, or cannot be read.
     Refused(String),
     /// A client's pull brings the blob into the store at this moment.
     Pulled,
 }
+
+/// The way of a blob into the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Its bytes were written.
+    Written,
+    /// Its file shares the blocks of the source's file.
+    Cloned,
+}
+
+/// A smaller file is copied: that is one write, and a clone takes several calls.
+const CLONE_BYTES_MIN: u64 = 256 * 1024 + 1;
 
 /// Copies content that should be the blob. Bytes that an interrupted copy left in the spool are not copied
 /// again; if they are wrong, the copy starts anew.
@@ -38,7 +50,9 @@ pub(crate) async fn blob(target: &Target, digest: &Digest, content: &Content) ->
         }
         let spool = target.store().spool(digest).await?;
         let was_empty = spool.is_empty();
-        if let Err(error) = fill(&spool, content).await {
+        let filled = fill(&spool, content).await;
+        let way = *filled.as_ref().unwrap_or(&Way::Written);
+        if let Err(error) = filled {
             match error {
                 FillError::Source(error) => {
                     spool.discard().await;
@@ -56,7 +70,7 @@ pub(crate) async fn blob(target: &Target, digest: &Digest, content: &Content) ->
             }
         }
         match spool.clone().finish(size).await {
-            Ok(verified) => return admit(target, verified).await,
+            Ok(verified) => return admit(target, verified, way).await,
             Err(VerifyError::Store(error)) if error.kind() == StoreErrorKind::Closed => {
                 return Ok(Copied::Pulled);
             }
@@ -77,12 +91,12 @@ pub(crate) async fn blob(target: &Target, digest: &Digest, content: &Content) ->
 ///
 /// # Errors
 /// The store failed.
-async fn admit(target: &Target, verified: VerifiedSpool) -> Result<Copied, StoreError> {
+async fn admit(target: &Target, verified: VerifiedSpool, way: Way) -> Result<Copied, StoreError> {
     let digest = verified.digest().clone();
     match target.store().admit(verified).await {
         Ok(_) => {
             target.inventory.blob_stored(&digest);
-            Ok(Copied::Stored)
+            Ok(Copied::Stored(way))
         }
         Err(error) if error.kind() == StoreErrorKind::Closed => Ok(Copied::Pulled),
         Err(error) => Err(error),
@@ -94,9 +108,16 @@ enum FillError {
     Store(StoreError),
 }
 
-async fn fill(spool: &Arc<Spool>, content: &Content) -> Result<(), FillError> {
+async fn fill(spool: &Arc<Spool>, content: &Content) -> Result<Way, FillError> {
     let size = content.size();
     spool.set_size(size).map_err(FillError::Store)?;
+    if let Content::File(file, _) | Content::Own(file, _) = content
+        && size >= CLONE_BYTES_MIN
+        && spool.share(Arc::clone(file), size).await.map_err(FillError::Store)?
+    {
+        let is_the_source = matches!(content, Content::File(..));
+        return Ok(if is_the_source { Way::Cloned } else { Way::Written });
+    }
     for gap in spool.gaps(size) {
         let mut start = gap.start;
         while start < gap.end {
@@ -109,5 +130,5 @@ async fn fill(spool: &Arc<Spool>, content: &Content) -> Result<(), FillError> {
             spool.write(start - piece.len() as u64, vec![piece]).await.map_err(FillError::Store)?;
         }
     }
-    Ok(())
+    Ok(Way::Written)
 }

@@ -23,6 +23,8 @@ pub struct Report {
     pub blobs: u64,
     /// Bytes of the blobs copied.
     pub bytes: u64,
+    /// Those among them that share their blocks on disk with the source.
+    pub cloned_bytes: u64,
     /// Blobs that the store already had.
     pub held_blobs: u64,
     /// Tags written.
@@ -78,6 +80,7 @@ impl Report {
         self.incomplete += other.incomplete;
         self.blobs += other.blobs;
         self.bytes += other.bytes;
+        self.cloned_bytes += other.cloned_bytes;
         self.held_blobs += other.held_blobs;
         self.tags += other.tags;
         self.held_tags += other.held_tags;

@@ -1,5 +1,7 @@
 //! Spools: bytes in any order, one digest at the end, and resumption of a spool that was not finished.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use oci::{Algorithm, ByteRange, Digest};
 
@@ -14,6 +16,7 @@ pub(super) async fn run<E: Engine>(new_place: &impl Fn() -> E) {
     writers_at_once(new_place()).await;
     holes_are_never_read(new_place()).await;
     the_first_write_of_a_byte_holds(new_place()).await;
+    files_that_may_be_shared(new_place()).await;
     a_mismatch_deletes(new_place()).await;
     a_short_finish_keeps(new_place()).await;
     a_long_one_deletes(new_place()).await;
@@ -51,6 +54,48 @@ async fn out_of_order_writes<E: Engine>(place: E) {
         let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
         assert_eq!(read(&blob, 0, SIZE).await, bytes);
     }
+}
+
+/// Whether blocks are shared depends on the engine and the file system; what is stored does not.
+async fn files_that_may_be_shared<E: Engine>(place: E) {
+    let store = place.open();
+    let (bytes, digest) = content(SIZE as usize, Algorithm::Sha256);
+    let file = |bytes: &[u8]| {
+        let path = std::env::temp_dir().join(format!("wharf-shared-{:016x}", fastrand::u64(..)));
+        std::fs::write(&path, bytes).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        Arc::new(file)
+    };
+    // A file that is too short is not taken, nor is one into bytes that are there.
+    let spool = store.spool(&digest).await.unwrap();
+    spool.set_size(SIZE).unwrap();
+    assert!(!spool.share(file(&bytes[..1000]), SIZE).await.unwrap());
+    assert!(spool.is_empty());
+    spool.write(0, batch(&bytes, 0, 1000)).await.unwrap();
+    assert!(!spool.share(file(&bytes), SIZE).await.unwrap());
+    spool.discard().await;
+    // One with other bytes is never stored.
+    let wrong = [&bytes[..SIZE as usize - 1], b"!"].concat();
+    let spool = store.spool(&digest).await.unwrap();
+    spool.set_size(SIZE).unwrap();
+    if spool.share(file(&wrong), SIZE).await.unwrap() {
+        assert!(matches!(spool.finish(SIZE).await, Err(VerifyError::Mismatch { .. })));
+    } else {
+        spool.discard().await;
+    }
+    // Bytes behind the content are cut off.
+    let long = [&bytes[..], b"and more"].concat();
+    let spool = store.spool(&digest).await.unwrap();
+    spool.set_size(SIZE).unwrap();
+    if !spool.share(file(&long), SIZE).await.unwrap() {
+        spool.write(0, batch(&bytes, 0, SIZE)).await.unwrap();
+    }
+    assert_eq!((spool.watermark(), spool.gaps(SIZE)), (SIZE, vec![]));
+    store.admit(spool.finish(SIZE).await.unwrap()).await.unwrap();
+    let blob = BlobStore::open(&store, &digest).await.unwrap().unwrap();
+    assert_eq!(blob.size(), SIZE);
+    assert_eq!(read(&blob, 0, SIZE).await, bytes);
 }
 
 async fn writers_at_once<E: Engine>(place: E) {

@@ -1,6 +1,7 @@
 //! The two backings of a spool in this engine: a partial file, and a small blob collected in memory.
 
 use std::any::Any;
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -75,6 +76,10 @@ impl Backing for Partial {
 
     fn write_at(&self, offset: u64, pieces: &[Bytes]) -> Result<(), StoreError> {
         self.write(offset, pieces)
+    }
+
+    fn share(&self, file: &File) -> Result<Option<u64>, StoreError> {
+        self.share(file)
     }
 
     fn checkpoint(&self) {
@@ -159,6 +164,10 @@ impl Backing for Collected {
                 Ok(())
             }
         }
+    }
+
+    fn share(&self, file: &File) -> Result<Option<u64>, StoreError> {
+        self.file().map_or(Ok(None), |own| own.share(file))
     }
 
     fn checkpoint(&self) {

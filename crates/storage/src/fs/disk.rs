@@ -217,6 +217,20 @@ impl Disk {
         Ok(())
     }
 
+    /// Makes the content of `file` that of `other`, so that both share their blocks until one is written
+    /// (FICLONE). Returns false where that is not possible.
+    pub(crate) fn share(&self, other: &File, file: &File, path: &Path) -> Result<bool, StoreError> {
+        self.before("ioctl", Call::Write, path)?;
+        match fs::ioctl_ficlone(file, other) {
+            Ok(()) => Ok(true),
+            // Not this file system, not both files on one, not these kinds of files, or forbidden here.
+            Err(
+                Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::PERM | Errno::NOSYS,
+            ) => Ok(false),
+            Err(errno) => Err(StoreError::os("ioctl", path, errno)),
+        }
+    }
+
     /// Cuts a file to `len` bytes.
     pub(crate) fn truncate(&self, file: &File, path: &Path, len: u64) -> Result<(), StoreError> {
         self.call("ftruncate", Call::Truncate, path, || retry_on_intr(|| fs::ftruncate(file, len)))

@@ -190,6 +190,19 @@ impl Partial {
         written
     }
 
+    /// Makes the file's content that of `other`, and shares its blocks, if the file system can. Returns the
+    /// new length in bytes.
+    pub(crate) fn share(&self, other: &File) -> Result<Option<u64>, StoreError> {
+        let disk = self.partial_files.root.disk();
+        if !disk.share(other, self.source.file(), &self.path)? {
+            return Ok(None);
+        }
+        let len = disk.len(self.source.file());
+        let mut names = self.owned("ioctl")?;
+        self.note_len(&mut names, len.unwrap_or(0));
+        Ok(len)
+    }
+
     /// Makes the bytes durable. On an error the file is deleted: a sync must not be repeated.
     pub(crate) fn sync_content(&self) -> Result<(), StoreError> {
         self.partial_files

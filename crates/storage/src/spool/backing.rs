@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -65,6 +66,13 @@ pub(crate) trait Backing: fmt::Debug + Send + Sync + 'static {
 
     /// Writes the consecutive `pieces` at `offset`, where no bytes are written yet.
     fn write_at(&self, offset: u64, pieces: &[Bytes]) -> Result<(), StoreError>;
+
+    /// Makes the bytes, of which there are none yet, those of `file`, and shares its blocks on disk. Returns
+    /// the new length in bytes; `None`: nothing was changed, because the bytes must be copied. Called after
+    /// [`spill`](Self::spill).
+    fn share(&self, _file: &File) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
 
     /// Updates the sidecar after a write, if that is due.
     fn checkpoint(&self);

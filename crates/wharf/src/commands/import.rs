@@ -95,8 +95,12 @@ fn describe(report: &Report) -> String {
         "images   {} ({} incomplete: the rest is pulled when a client asks for it)\n",
         report.images, report.incomplete
     );
+    let cloned = match report.cloned_bytes {
+        0 => String::new(),
+        bytes => format!(", {} of it cloned", amount(&bytes.into())),
+    };
     text += &format!(
-        "blobs    {} copied ({}), {} held already\n",
+        "blobs    {} copied ({}{cloned}), {} held already\n",
         report.blobs,
         amount(&report.bytes.into()),
         report.held_blobs

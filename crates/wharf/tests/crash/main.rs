@@ -5,6 +5,7 @@
 //! part of the schedule, so a failure may take several runs to recur.
 
 mod audit;
+mod carry;
 mod churn;
 mod cuts;
 mod disk;

@@ -187,7 +187,7 @@ impl Intake<'_> {
         home: Arc<Target>,
     ) -> Result<(), ImportError> {
         match copied {
-            Copied::Stored => {
+            Copied::Stored(_) => {
                 self.run.report.blobs += 1;
                 self.run.report.bytes += size;
                 self.contents.stored.insert(digest, home);

@@ -167,7 +167,7 @@ impl Intake<'_> {
                 (content.size(), copy_blob(target, digest, &content).await?)
             }
         };
-        if matches!(copied, Copied::Stored) {
+        if matches!(copied, Copied::Stored(_)) {
             self.contents.stored.insert(digest.clone(), Arc::clone(target));
         }
         self.run.count(digest, size, copied)
