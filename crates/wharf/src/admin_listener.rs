@@ -11,6 +11,7 @@ use url::Url;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::exchange::{self, Answer, Socket};
+use crate::registry_set::NewStores;
 use crate::streamed::StreamedAnswer;
 
 /// The longest wait for an answer.
@@ -62,21 +63,17 @@ impl AdminListener {
     /// # Errors
     /// A line for the operator.
     pub(crate) fn find_or_open(config: &Config, url: Option<&Url>) -> Result<Self, String> {
-        Self::find_or(config, url, Directory::open)
+        Self::find_or_make(config, url, NewStores::none())
     }
 
-    /// Like [`find_or_open`](Self::find_or_open), for a command that also makes stores.
+    /// Like [`find_or_open`](Self::find_or_open), for a command that also makes `new_stores`.
     ///
     /// # Errors
     /// A line for the operator.
-    pub(crate) fn find_or_make(config: &Config, url: Option<&Url>) -> Result<Self, String> {
-        Self::find_or(config, url, Directory::make)
-    }
-
-    fn find_or(
+    pub(crate) fn find_or_make(
         config: &Config,
         url: Option<&Url>,
-        open: impl FnOnce(&Config, &str) -> Result<Directory, String>,
+        new_stores: NewStores,
     ) -> Result<Self, String> {
         if url.is_some() {
             return Self::find(config, url, "");
@@ -93,7 +90,7 @@ impl AdminListener {
                 }
             }
         };
-        let directory = open(config, &why)?;
+        let directory = Directory::open(config, &why, new_stores)?;
         let (host, port) = (directory.address().ip().to_string(), directory.address().port());
         let authorization = authorization(Some(directory.token()));
         Ok(Self { host, port, authorization, directory: Some(directory) })

@@ -29,6 +29,7 @@ use url::form_urlencoded::Serializer;
 use self::table::text_of;
 use crate::admin_listener::AdminListener;
 use crate::config::Config;
+use crate::registry_set::NewStores;
 
 pub(crate) use self::export::{ExportArguments, export};
 pub(crate) use self::failure::Failure;
@@ -71,7 +72,14 @@ pub(crate) fn change(
     images: &[ImageName],
     change: Change,
 ) -> Result<Results, String> {
-    let listener = AdminListener::find_or_open(config, url)?;
+    // A store notes its pins, so one that does not exist is made for an image that is not pulled yet.
+    let located = images.iter().filter_map(|image| image.locate(&config.registries).ok());
+    let located = located.filter(|located| located.object.0 == "digest");
+    let new_stores = match change {
+        Change::Pin => NewStores::Of(located.map(|located| located.registry.to_owned()).collect()),
+        Change::Unpin => NewStores::none(),
+    };
+    let listener = AdminListener::find_or_make(config, url, new_stores)?;
     let mut results = Results::default();
     for image in images {
         let (out, line) = match change_one(config, &listener, image, change) {

@@ -14,6 +14,7 @@ use telemetry::error_chain;
 use tokio::runtime::Runtime;
 
 use crate::config::Config;
+use crate::registry_set::NewStores;
 use crate::wiring::{self, AtRest};
 
 /// The opened stores of a configuration, with an admin listener for this process.
@@ -27,33 +28,25 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Opens the stores. `why` says why no running wharf is asked.
+    /// Opens the stores. Of those that do not exist it makes `new_stores`. `why` says why no running wharf is
+    /// asked.
     ///
     /// # Errors
     /// A line for the operator, such as that a running wharf uses them.
-    pub(crate) fn open(config: &Config, why: &str) -> Result<Self, String> {
+    pub(crate) fn open(config: &Config, why: &str, new_stores: NewStores) -> Result<Self, String> {
         let mut roots = config.registries.iter().map(|registry| registry.root.as_path());
-        if !roots.clone().any(Path::exists) {
+        if new_stores == NewStores::none() && !roots.clone().any(storage::fs::is_store) {
             let shown = roots.next().unwrap_or(Path::new("?")).display();
             return Err(format!("{why}; and there is no store on disk, such as {shown}"));
         }
-        Self::make(config, why)
-    }
-
-    /// Like [`open`](Self::open), and makes the stores that do not exist.
-    ///
-    /// # Errors
-    /// A line for the operator.
-    pub(crate) fn make(config: &Config, why: &str) -> Result<Self, String> {
-        let roots = config.registries.iter().map(|registry| registry.root.as_path());
-        roots.into_iter().try_for_each(refuse_foreign_root).map_err(|reason| format!("{why}; {reason}"))?;
+        roots.try_for_each(refuse_foreign_root).map_err(|reason| format!("{why}; {reason}"))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
         let token = token().map_err(|error| format!("cannot make a token: {error}"))?;
         let mut settings = admin::Settings::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         // Other users of the machine can reach the port, too.
         settings.token = Some(token.clone());
-        let opened = runtime.block_on(wiring::open_at_rest(config, &mut settings));
+        let opened = runtime.block_on(wiring::open_at_rest(config, &mut settings, new_stores));
         let stores = Some(opened.map_err(|error| {
             format!("{why}; if it listens elsewhere, name that with --url\n{}", error_chain(&error))
         })?);

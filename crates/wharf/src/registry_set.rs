@@ -30,7 +30,7 @@ use crate::config::diff::RegistryChange;
 use crate::config::{Config, Registry};
 use crate::registry_error::{RegistryError, all_or_errors};
 
-pub(crate) use self::shared::{Shared, Upkeep};
+pub(crate) use self::shared::{NewStores, Shared, Upkeep};
 
 /// The reason to refuse a registry whose store is being closed.
 const CLOSING: &str = "the registry was removed, and its store is still being closed; reload again";
@@ -116,11 +116,11 @@ impl RegistrySet {
         if !refused.is_empty() {
             return Err(refused);
         }
-        let (metrics, past_roots) = (&self.shared.metrics, &self.past_roots);
+        let past_roots = &self.past_roots;
         // A command on the stores may still have them when a server starts.
         let is_server = self.shared.upkeep == Upkeep::On;
         let may_be_free_soon = |root: &Path| is_server || past_roots.contains(root);
-        let opened = opening::open_all(&to_open, metrics, capacity, may_be_free_soon).await?;
+        let opened = opening::open_all(&to_open, &self.shared, capacity, may_be_free_soon).await?;
         let mut opened = self.read_switches(&to_open, opened).await;
         let (mut registries, mut refused) = (Vec::new(), Vec::new());
         for (registry, upstream) in config.registries.iter().zip(upstreams) {

@@ -5,9 +5,6 @@ use std::sync::Arc;
 
 use admin::{Admin, Reloads};
 use archive::ServedTargets;
-use budget::Memory;
-use cache::{Bounds, OfflineSwitches, ScrubPace};
-use inventory::CommonKeeper;
 use policy::capacity::{self, Capacity, TooFewDescriptors};
 use server::{BindError, BoundSocket, Server, Snapshot, Sockets};
 use telemetry::Metrics;
@@ -26,7 +23,7 @@ use crate::machine;
 use crate::notify::{self, notify};
 use crate::panics;
 use crate::registry_error::{self, RegistryError, all_or_errors};
-use crate::registry_set::{self, RegistrySet, Shared, Upkeep};
+use crate::registry_set::{self, NewStores, RegistrySet, Shared, Upkeep};
 use crate::reload::{Causes, Reloader, Targets};
 use crate::report::{self, Listeners};
 use crate::signals::Signals;
@@ -95,7 +92,7 @@ async fn start(
     let sockets = Sockets::bind(&config.server).map_err(refused)?;
     let admin_socket = config.admin.as_ref().map(|admin| BoundSocket::bind(admin.listen));
     let admin_socket = admin_socket.transpose().map_err(refused)?;
-    let shared = shared(&config, &capacity, &metrics, Upkeep::On);
+    let shared = Shared::new(&config, &capacity, &metrics, (Upkeep::On, NewStores::All));
     tokio::spawn(Arc::clone(&shared.common_keeper).run(shared.stop.clone()));
     let Assembled { set, mut server, mut admin_parts } =
         assemble(&config, &capacity, shared, sockets, shutdown).await?;
@@ -171,12 +168,16 @@ async fn assemble(
 ///
 /// # Errors
 /// [`StartError`], such as a store that another process uses.
-pub(crate) async fn open_at_rest(config: &Config, admin: &mut admin::Settings) -> Result<AtRest, StartError> {
+pub(crate) async fn open_at_rest(
+    config: &Config,
+    admin: &mut admin::Settings,
+    new_stores: NewStores,
+) -> Result<AtRest, StartError> {
     install_tls();
     let refused = |source: BindError| StartError::Bind { text: binding::describe(&source, config), source };
     let (metrics, _, capacity) = plan(config)?;
     let socket = BoundSocket::bind(admin.listen).map_err(refused)?;
-    let shared = shared(config, &capacity, &metrics, Upkeep::Off);
+    let shared = Shared::new(config, &capacity, &metrics, (Upkeep::Off, new_stores));
     let (shutdown, archives) = (CancellationToken::new(), Arc::clone(&shared.archives));
     let Assembled { set, mut server, admin_parts } =
         assemble(config, &capacity, shared, Sockets::default(), &shutdown).await?;
@@ -222,23 +223,6 @@ async fn run(
     notify(notify::READY);
     server.serve(shutdown).await;
     reloading.await.expect("reloading does not panic")
-}
-
-fn shared(config: &Config, capacity: &Capacity, metrics: &Arc<Metrics>, upkeep: Upkeep) -> Shared {
-    let memory = Memory::new(config.body_bytes_max);
-    let counted = memory.clone();
-    metrics.count_body_memory(move || counted.taken().to_vec());
-    Shared {
-        metrics: Arc::clone(metrics),
-        bounds_of_all: Bounds::new(capacity.all.waiting, capacity.all.asking),
-        memory,
-        common_keeper: CommonKeeper::new(config.room),
-        scrub: ScrubPace::new(config.scrub),
-        archives: Arc::default(),
-        offline: OfflineSwitches::default(),
-        stop: CancellationToken::new(),
-        upkeep,
-    }
 }
 
 /// Logs the version and the configuration, then the warnings: a warning means little before the program has

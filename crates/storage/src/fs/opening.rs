@@ -13,6 +13,7 @@ use super::disk::Disk;
 use super::fault::Faults;
 use super::file_source::FileAccess;
 use super::jobs::Jobs;
+use super::layout::Layout;
 use super::leftovers::Leftovers;
 use super::open_root;
 use super::partial_files::PartialFiles;
@@ -32,12 +33,24 @@ pub struct Settings {
     /// How many small blobs may be complete and not yet durable under their names. Each takes a file
     /// descriptor. Further ones wait, so the disk sets the pace.
     pub unstored_count_max: usize,
+    /// Whether opening removes files in `tmp`, and partial files that were not changed for a day.
+    pub is_swept: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { kept_open_count_max: 64, collected_bytes_max: 16 << 20, unstored_count_max: 1024 }
+        Self {
+            kept_open_count_max: 64,
+            collected_bytes_max: 16 << 20,
+            unstored_count_max: 1024,
+            is_swept: true,
+        }
     }
+}
+
+/// Tells whether there is a store at `root`, as far as its marker can be looked up.
+pub fn is_store(root: &Path) -> bool {
+    Layout::new(root).version().exists()
 }
 
 /// Opens the store at `root`, creating it if there is none or an empty directory.
@@ -111,7 +124,7 @@ impl Settings {
         let collecting =
             Collecting::new(Arc::clone(&partial_files), collected_bytes, self.unstored_count_max);
         let store = FsStore::new(partial_files, collecting, self.kept_open_count_max);
-        store.sweep_at_start();
+        store.look_at_start(self.is_swept);
         Ok(store)
     }
 }

@@ -23,10 +23,13 @@ const PARTIAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const NAME_COUNT_MAX: usize = LEFTOVER_COUNT_MAX;
 
 impl FsStore {
-    /// The sweep at the start, before the store is used.
-    pub(super) fn sweep_at_start(&self) {
-        self.root().swallow(self.empty_temporary());
-        self.root().swallow(self.sweep_partials());
+    /// Counts at the start, before the store is used, what earlier processes left, and sweeps before if
+    /// `is_swept`.
+    pub(super) fn look_at_start(&self, is_swept: bool) {
+        if is_swept {
+            self.root().swallow(self.empty_temporary());
+            self.root().swallow(self.sweep_partials());
+        }
         self.root().swallow(self.count_leftovers());
     }
 

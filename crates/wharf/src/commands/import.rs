@@ -20,6 +20,7 @@ use crate::admin_listener::AdminListener;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::output::print;
+use crate::registry_set::NewStores;
 pub(crate) use arguments::ImportArguments;
 use carrier::Carrier;
 
@@ -32,7 +33,7 @@ pub(crate) fn import(config: &Config, arguments: &ImportArguments) -> Result<(),
     if arguments.names.is_some() && !is_directory {
         return Err(Failure::WrongUse("--names is for directories; an archive has its names".to_owned()));
     }
-    let listener = AdminListener::find_or_make(config, arguments.url.as_ref())?;
+    let listener = AdminListener::find_or_make(config, arguments.url.as_ref(), NewStores::All)?;
     let report = match listener.directory() {
         Some(directory) if is_directory => copy(directory, arguments)?,
         _ => {

@@ -7,6 +7,7 @@ use super::table::columns;
 use super::{query, text_of};
 use crate::admin_listener::AdminListener;
 use crate::config::Config;
+use crate::registry_set::NewStores;
 
 /// The arguments of `wharf offline`.
 #[derive(Debug, clap::Args)]
@@ -48,7 +49,13 @@ pub(crate) fn offline(config: &Config, arguments: &OfflineArguments) -> Result<S
             "PUT"
         }
     };
-    let listener = AdminListener::find_or_open(config, arguments.url.as_ref())?;
+    // A store notes its switch for the next process.
+    let new_stores = match (arguments.order, &arguments.registry) {
+        (None, _) => NewStores::none(),
+        (Some(_), Some(name)) => NewStores::Of([name.clone()].into()),
+        (Some(_), None) => NewStores::All,
+    };
+    let listener = AdminListener::find_or_make(config, arguments.url.as_ref(), new_stores)?;
     let (text, document) = listener.request(method, &format!("/api/offline?{}", query(&pairs)))?;
     if arguments.json {
         return Ok(text);

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use policy::capacity::Capacity;
-use storage::{Store, StoreErrorKind};
-use telemetry::Metrics;
+use storage::{MemoryStore, Store, StoreErrorKind};
 use tokio::task::JoinHandle;
 
 use crate::config::Registry;
 use crate::disk;
 use crate::machine;
 use crate::registry_error::{RegistryError, all_or_errors};
+use crate::registry_set::shared::{Shared, Upkeep};
 
 /// The longest wait for a lock that the last job of a removed registry, or a command, may still hold.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -21,17 +21,18 @@ const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 const LOCK_WAIT: Duration = Duration::from_millis(50);
 
 /// Opens the stores of these registries, all at once: a new store waits for the disk, which syncs many stores
-/// as fast as one. `may_be_free_soon` tells whether to wait for the lock of a root.
+/// as fast as one. `may_be_free_soon` tells whether to wait for the lock of a root. A registry without a
+/// store, and not among [`Shared::new_stores`], gets an empty one in memory.
 ///
 /// # Errors
 /// Every store that cannot be opened, with the reason.
 pub(super) async fn open_all(
     registries: &[&Registry],
-    metrics: &Metrics,
+    shared: &Shared,
     capacity: &Capacity,
     may_be_free_soon: impl Fn(&Path) -> bool,
 ) -> Result<Vec<Arc<dyn Store>>, Vec<RegistryError>> {
-    let open = |registry: &&Registry| open(registry, metrics, capacity, may_be_free_soon(&registry.root));
+    let open = |registry: &&Registry| open(registry, shared, capacity, may_be_free_soon(&registry.root));
     let opening: Vec<_> = registries.iter().map(open).collect();
     let mut stores = Vec::new();
     for store in opening {
@@ -43,18 +44,24 @@ pub(super) async fn open_all(
 /// Starts to open a registry's store, on a thread that may block.
 fn open(
     registry: &Registry,
-    metrics: &Metrics,
+    shared: &Shared,
     capacity: &Capacity,
     may_wait: bool,
 ) -> JoinHandle<Result<Arc<dyn Store>, RegistryError>> {
     let (name, root) = (registry.names.name.clone(), registry.root.clone());
-    let metrics = metrics.registry(&name);
+    let metrics = shared.metrics.registry(&name);
+    let is_made = shared.new_stores.has(&name);
     let settings = storage::fs::Settings {
         kept_open_count_max: capacity.kept_open as u64,
         collected_bytes_max: capacity.collected_bytes,
         unstored_count_max: capacity.unstored,
+        // A command changes only what it is told to.
+        is_swept: shared.upkeep == Upkeep::On,
     };
     tokio::task::spawn_blocking(move || {
+        if !is_made && !storage::fs::is_store(&root) {
+            return Ok(Arc::new(MemoryStore::new()) as Arc<dyn Store>);
+        }
         if let Some(above) = disk::open_to_everyone(&root).filter(|_| !machine::is_container()) {
             let reason = format!(
                 "any user may rename files in {0} and so replace this store; run `chmod o-w {0}`",

@@ -1,5 +1,8 @@
 //! The commands about stored images, against a running wharf.
 
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
 use rustix::process::Signal;
 use testkit::{FakeRegistry, Image, Kind, within};
 
@@ -73,6 +76,70 @@ async fn while_no_wharf_runs_the_commands_work_on_the_stores() {
     let program = Program::start_in(program.directory.clone(), &text, &[]);
     assert_eq!(program.get("docker.io.localhost", target).await.unwrap().status, 200);
     assert_eq!(hub.log().count(Kind::GetManifest), 2, "the image was removed");
+}
+
+/// Two registries are configured, and only one of them has a store.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_look_at_stores_at_rest_write_nothing() {
+    let hub = FakeRegistry::start().await;
+    hub.put_image("library/app", "1", &Image::small("looked at"));
+    let mut program = Program::start(&configuration(&registry("docker.io", &hub)));
+    assert_eq!(program.get("docker.io.localhost", "/v2/app/manifests/1").await.unwrap().status, 200);
+    program.signal(Signal::TERM);
+    assert!(program.wait().success());
+    let path = program.directory.path();
+    let text = configuration(&(registry("docker.io", &hub) + &registry("ghcr.io", &hub)));
+    std::fs::write(path.join("wharf.toml"), text).unwrap();
+    let store = find_store(path);
+    let litter = store.join("tmp/of an earlier process");
+    std::fs::write(&litter, "litter").unwrap();
+    let before = files_below(path);
+    for (arguments, expected) in [
+        (&["list"][..], 0),
+        (&["list", "ghcr.io/*"], 0),
+        (&["show", "app:1"], 0),
+        (&["show", "ghcr.io/org/app:1"], 1),
+        (&["stats"], 0),
+        (&["verify", "app:1"], 1),
+        (&["offline"], 0),
+        (&["prune", "--dry-run"], 0),
+        (&["purge", "--dry-run", "app:1"], 0),
+        (&["unpin", "ghcr.io/org/app:1"], 1),
+    ] {
+        let (code, text, reason) = run(path, arguments);
+        assert_eq!(code, Some(expected), "{arguments:?}: {text}{reason}");
+        assert_eq!(files_below(path), before, "{arguments:?}");
+    }
+    // A pin needs a store that notes it.
+    let pinned = format!("ghcr.io/org/app@sha256:{}", "a".repeat(64));
+    assert_eq!(run(path, &["pin", &pinned]).0, Some(0));
+    assert_eq!(run(path, &["unpin", &pinned]).1.matches("no longer pinned").count(), 1);
+}
+
+/// The directory of the only store below this one.
+fn find_store(directory: &Path) -> PathBuf {
+    let files = files_below(directory).into_iter().map(|(path, _)| path);
+    let versions: Vec<_> = files.filter(|path| path.ends_with("VERSION")).collect();
+    assert_eq!(versions.len(), 1, "{versions:?}");
+    versions[0].parent().unwrap().to_owned()
+}
+
+/// All files and directories below this one, with the times of their last change.
+fn files_below(directory: &Path) -> Vec<(PathBuf, SystemTime)> {
+    let mut found = Vec::new();
+    let mut ahead = vec![directory.to_owned()];
+    while let Some(directory) = ahead.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            let metadata = entry.metadata().unwrap();
+            found.push((entry.path(), metadata.modified().unwrap()));
+            if metadata.is_dir() {
+                ahead.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -296,10 +296,10 @@ async fn purge_by_a_pattern_shows_the_plan_and_needs_consent() {
 async fn a_tag_of_a_platform_is_listed_shown_exported_and_purged_alone() {
     let lab = Lab::start().await;
     let amd64 = image_for("linux", "amd64", 1);
-    lab.hub.put_index("library/app", "1.0", &Index::of(Format::Oci, &[amd64.clone()]));
+    lab.hub.put_index("library/app", "1.0", &Index::of(Format::Oci, std::slice::from_ref(&amd64)));
     lab.hub.put_image("library/app", "1.0-amd64", &amd64);
     for reference in ["1.0", "latest"] {
-        lab.hub.put_index("library/app", reference, &Index::of(Format::Oci, &[amd64.clone()]));
+        lab.hub.put_index("library/app", reference, &Index::of(Format::Oci, std::slice::from_ref(&amd64)));
         lab.get("docker.io", &format!("/v2/library/app/manifests/{reference}")).await;
     }
     lab.pull("docker.io", "library/app", "1.0-amd64", &amd64, &[]).await;
