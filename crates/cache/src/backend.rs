@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use upstream::Upstream;
 
-use crate::answer::{BlobAnswer, CatalogAnswer, ListAnswer, ManifestAnswer, Refreshed, Want};
+use crate::answer::{BlobAnswer, CatalogAnswer, ListAnswer, ManifestAnswer, Want};
 use crate::asker::Asker;
 use crate::blobs::Blobs;
 use crate::error::PullError;
@@ -67,7 +67,7 @@ pub struct Backend {
     pub(crate) tables: StoreTables,
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) manifests: Arc<Manifests>,
-    tags: Tags,
+    pub(crate) tags: Tags,
     listings: Listings,
 }
 
@@ -87,10 +87,12 @@ impl Backend {
 
     fn with_tables(parts: Parts, tables: Option<StoreTables>) -> Self {
         let bandwidths = tables.as_ref().map(|tables| Arc::clone(&tables.bandwidths)).unwrap_or_default();
+        let last_failure = tables.as_ref().map(|tables| Arc::clone(&tables.last_failure)).unwrap_or_default();
         bandwidths.upstream.set(parts.settings.upstream_bandwidth);
         bandwidths.client.set(parts.settings.client_bandwidth);
         let shared = Arc::new(Shared {
             bandwidths,
+            last_failure,
             name: parts.name.into(),
             settings: parts.settings.consistent(),
             metrics: parts.metrics,
@@ -198,15 +200,6 @@ impl Backend {
             self.shared.bandwidths.client.take(len);
         }
         answer
-    }
-
-    /// Asks the upstream which manifest a known tag names, whatever its time to live, and stores it.
-    /// This is no use of the image. `None`: the tag is not known here, and the upstream is not asked.
-    ///
-    /// # Errors
-    /// See [`PullError`]. The stored manifest is not given up, but for a refusal that a pull would obey too.
-    pub async fn refresh(&self, repository: &Repository, tag: &Tag) -> Result<Option<Refreshed>, PullError> {
-        self.tags.refresh(repository, tag).await
     }
 
     /// The time of the upstream's last confirmation of a tag; `None`: the tag is not known here.

@@ -18,6 +18,7 @@ use crate::bandwidth::Bandwidths;
 use crate::flight::Flights;
 use crate::offline::OfflineSwitch;
 use crate::settings::Settings;
+use crate::store_health::LastFailure;
 
 /// Shared by all parts of one backend, and by the tasks that they spawn.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) inventory: Arc<Inventory>,
     /// The limits on bytes per second.
     pub(crate) bandwidths: Arc<Bandwidths>,
+    /// The last failed call of the store.
+    pub(crate) last_failure: Arc<LastFailure>,
     /// The memory that bodies of all backends of the process share.
     pub(crate) memory: Memory,
 }
@@ -71,6 +74,7 @@ impl Shared {
 
     /// Counts and logs a failure of the store. The pull continues without the store.
     pub(crate) fn store_failed(&self, error: &StoreError) {
+        self.last_failure.note(error);
         self.metrics.store_failed(error.call());
         warn!(registry = %self.name, %error, "store failed; continuing without it");
     }

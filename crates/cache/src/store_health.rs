@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use storage::{Store, StoreError, StoreErrorKind};
 use telemetry::RegistryMetrics;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -51,6 +52,17 @@ impl WriteTrouble {
         }
     }
 
+    /// The remedy, for an operator whose command failed because of it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Full => "free space there, with `wharf prune`, `wharf purge` or a lower max_size",
+            Self::ReadOnly => "mount it writable",
+            Self::Denied => "let wharf's user write there",
+            Self::Gone => "mount its volume, or restore it",
+            Self::Hangs | Self::Fails => "wharf's log has the failed call; check the disk",
+        }
+    }
+
     fn of(error: &StoreError) -> Self {
         match error.kind() {
             StoreErrorKind::Full => Self::Full,
@@ -65,6 +77,22 @@ impl WriteTrouble {
 impl fmt::Display for WriteTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// The last failed call of one store, for a command that failed because of it. A backend that succeeds
+/// another after a reload takes it over.
+#[derive(Debug, Default)]
+pub(crate) struct LastFailure(Mutex<Option<(Instant, WriteTrouble)>>);
+
+impl LastFailure {
+    pub(crate) fn note(&self, error: &StoreError) {
+        *self.0.lock() = Some((Instant::now(), WriteTrouble::of(error)));
+    }
+
+    /// The reason for the last failure, if it was not before that moment.
+    pub(crate) fn since(&self, moment: Instant) -> Option<WriteTrouble> {
+        self.0.lock().filter(|(failed_at, _)| *failed_at >= moment).map(|(_, trouble)| trouble)
     }
 }
 

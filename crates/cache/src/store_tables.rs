@@ -12,7 +12,7 @@ use crate::permits::Bounds;
 use crate::scrub_state::ScrubState;
 use crate::settings::Settings;
 use crate::shared::Shared;
-use crate::store_health::StoreHealth;
+use crate::store_health::{LastFailure, StoreHealth};
 use crate::stored_blobs::StoredBlobs;
 use crate::tags::words::TagWords;
 use crate::warm_room::WarmRoom;
@@ -37,6 +37,8 @@ pub(crate) struct StoreTables {
     pub(crate) warm_turns: Arc<Semaphore>,
     /// The limits on bytes per second, with what was taken of them.
     pub(crate) bandwidths: Arc<Bandwidths>,
+    /// The last failed call of the store.
+    pub(crate) last_failure: Arc<LastFailure>,
     /// The state of the store's scrub.
     pub(crate) scrub: Arc<ScrubState>,
     /// Whether the store can be written.
@@ -61,6 +63,7 @@ impl StoreTables {
             bounds: Bounds::new(settings.waiting_count_max, settings.asking_count_max),
             warm_turns: Arc::new(Semaphore::new(WARM_COUNT_MAX)),
             bandwidths: Arc::clone(&shared.bandwidths),
+            last_failure: Arc::clone(&shared.last_failure),
             scrub: Arc::default(),
             health: Arc::default(),
             warm_room: WarmRoom::default(),

@@ -2,6 +2,10 @@
 //! unavailable.
 
 mod check;
+mod held_back;
+pub(crate) mod pulled;
+mod refresh;
+mod word;
 pub(crate) mod words;
 
 use std::sync::Arc;
@@ -12,7 +16,7 @@ use policy::freshness::{self, TagPlan, TagRecord, Unreachable, Upstream404};
 use policy::head_trust::Stakes;
 use storage::HeldManifest;
 
-use crate::answer::{ManifestAnswer, Refreshed, Want};
+use crate::answer::{ManifestAnswer, Want};
 use crate::asker::Asker;
 use crate::detail::Detail;
 use crate::error::PullError;
@@ -23,6 +27,7 @@ use crate::outcome::Outcome;
 use crate::refusals::Refusals;
 use crate::shared::Shared;
 use check::TagCheck;
+use pulled::{HeldBackWord, Moves, Pulled};
 use words::{AskedAt, Named, TagWords};
 
 /// The tags of one registry.
@@ -85,55 +90,45 @@ impl Tags {
         tag: &Tag,
         want: Want,
     ) -> Result<ManifestAnswer, PullError> {
+        self.pull_moving(repository, tag, want, Moves::AtOnce).await.map(|pulled| pulled.answer)
+    }
+
+    /// Pulls the manifest that a tag names. If the tag has moved from a stored manifest, it still names that
+    /// one until the word is confirmed.
+    ///
+    /// # Errors
+    /// As for [`pull`](Self::pull).
+    pub(crate) async fn pull_ahead(&self, repository: &Repository, tag: &Tag) -> Result<Pulled, PullError> {
+        self.pull_moving(repository, tag, Want::Get, Moves::WhenConfirmed).await
+    }
+
+    async fn pull_moving(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        want: Want,
+        moves: Moves,
+    ) -> Result<Pulled, PullError> {
         let record = self.words.record(repository, tag).await;
         let rule = self.shared.tag_rule(repository, tag);
         let plan = freshness::plan_tag(record.as_ref(), &rule, self.shared.now());
         if plan == TagPlan::Serve
             && let Some(hit) = self.serve(repository, record.as_ref(), Outcome::Hit).await
         {
-            return Ok(hit);
+            return Ok(hit.into());
         }
-        let pulled = Box::pin(self.pull_checked(repository, tag, record.as_ref(), want)).await;
+        let pulled = Box::pin(self.pull_checked(repository, tag, record.as_ref(), (want, moves))).await;
         let failed = match pulled {
-            Ok(answer) => return Ok(answer),
+            Ok(pulled) => return Ok(pulled),
             Err(failed) => failed,
         };
         if self.may_stand_in(repository, record.as_ref(), plan, &failed.error)
             && let Some(stale) = self.serve(repository, record.as_ref(), Outcome::Stale).await
         {
             self.shared.metrics.stale(failed.error.reason());
-            return Ok(stale);
+            return Ok(stale.into());
         }
         Err(self.refuse(repository, tag, record.as_ref(), failed).await)
-    }
-
-    /// Asks the upstream which manifest a known tag names, whatever its time to live, and stores it.
-    /// `None`: the tag is not known here, and the upstream is not asked.
-    ///
-    /// # Errors
-    /// See [`PullError`]. The stored manifest is not given up, but for a refusal that a pull would obey too.
-    pub(crate) async fn refresh(
-        &self,
-        repository: &Repository,
-        tag: &Tag,
-    ) -> Result<Option<Refreshed>, PullError> {
-        let Some(record) = self.words.record(repository, tag).await else { return Ok(None) };
-        let failed = match Box::pin(self.ask(repository, tag, Some(&record), Want::Get)).await {
-            Ok(answer) if answer.digest == record.digest => {
-                return Ok(Some(Refreshed::Unchanged { digest: answer.digest }));
-            }
-            Ok(answer) => {
-                return Ok(Some(Refreshed::Moved { from: record.digest, to: answer.digest }));
-            }
-            Err(failed) => failed,
-        };
-        let error = failed.error.clone();
-        let is_gone = matches!(error, PullError::NotFound { .. });
-        if is_gone && self.shared.settings.tags.on_upstream_404 == Upstream404::Serve {
-            return Ok(Some(Refreshed::Gone { was: record.digest, is_kept: true }));
-        }
-        self.refuse(repository, tag, Some(&record), failed).await;
-        if is_gone { Ok(Some(Refreshed::Gone { was: record.digest, is_kept: false })) } else { Err(error) }
     }
 
     /// The time of the upstream's last confirmation of the tag; `None`: the tag is not known here.
@@ -167,11 +162,11 @@ impl Tags {
         repository: &Repository,
         tag: &Tag,
         record: Option<&TagRecord>,
-        want: Want,
-    ) -> Result<ManifestAnswer, Failed> {
+        how: (Want, Moves),
+    ) -> Result<Pulled, Failed> {
         let key = (repository.clone(), tag.clone());
         self.refused.check(&key)?;
-        let pulled = self.ask(repository, tag, record, want).await;
+        let pulled = self.ask(repository, tag, record, how).await;
         let said = pulled.as_ref().map(|_| ()).map_err(|failed| failed.error.clone());
         self.refused.remember(key, &said);
         pulled
@@ -183,8 +178,8 @@ impl Tags {
         repository: &Repository,
         tag: &Tag,
         record: Option<&TagRecord>,
-        want: Want,
-    ) -> Result<ManifestAnswer, Failed> {
+        how: (Want, Moves),
+    ) -> Result<Pulled, Failed> {
         let _client = self.asker.admit()?;
         let mut asked_at = None;
         let pull = async {
@@ -195,7 +190,7 @@ impl Tags {
             if let Some(record) = record {
                 self.shared.metrics.revalidated(record.digest != check.digest);
             }
-            self.pull_named(repository, tag, (check, checked.asked_at), want, record.is_some()).await
+            self.pull_named(repository, tag, (check, checked.asked_at), record, how).await
         };
         let pulled = self.asker.within_deadline(pull).await;
         pulled.map_err(|error| Failed { error, asked_at })
@@ -222,9 +217,9 @@ impl Tags {
         repository: &Repository,
         tag: &Tag,
         (check, asked_at): (TagCheck, AskedAt),
-        want: Want,
-        is_held: bool,
-    ) -> Result<ManifestAnswer, PullError> {
+        record: Option<&TagRecord>,
+        (want, moves): (Want, Moves),
+    ) -> Result<Pulled, PullError> {
         let digest = check.digest;
         self.grants.note(repository, &digest);
         let stored = self.manifests.stored();
@@ -236,17 +231,24 @@ impl Tags {
             // A HEAD does not prove that the manifest exists. If an older one is stored for the tag, the new
             // one is fetched before any client is told of it.
             if want == Want::Head
-                && !is_held
+                && record.is_none()
                 && let Some((media_type, size)) = check.described
             {
                 self.words.promise(repository, &digest, tag, asked_at);
                 let described = ManifestAnswer::described(&digest, media_type, size);
-                return Ok(ManifestAnswer { age: Some(Duration::ZERO), ..described });
+                return Ok(ManifestAnswer { age: Some(Duration::ZERO), ..described }.into());
             }
             self.fetch_named(repository, tag, &digest).await?
         };
-        self.words.confirm(repository, tag, asked_at, &named(&digest, &manifest)).await;
-        Ok(ManifestAnswer::of_stored(&digest, manifest, outcome, Some(Duration::ZERO)))
+        let named = named(&digest, &manifest);
+        let answer = ManifestAnswer::of_stored(&digest, manifest, outcome, Some(Duration::ZERO));
+        if let Some(record) = record.filter(|it| moves == Moves::WhenConfirmed && it.digest != digest) {
+            let key = (repository.clone(), tag.clone());
+            let held_back = HeldBackWord::new(&self.words, key, asked_at, named, record.digest.clone());
+            return Ok(Pulled { answer, held_back: Some(held_back) });
+        }
+        self.words.confirm(repository, tag, asked_at, &named).await;
+        Ok(answer.into())
     }
 
     /// Fetches the manifest that the tag has just named.

@@ -81,7 +81,8 @@ impl Drop for Started {
 
 impl Blobs {
     /// Fetches a blob into the store without a client, or waits for the fill that already fetches it.
-    /// Returns the bytes that were received from the upstream. `progressed` gets the bytes of the blob that
+    /// Returns how many of its bytes were received from the upstream by the fills that this started: another
+    /// task's fill counts where it was started. `progressed` gets the bytes of the blob that
     /// are here.
     ///
     /// # Errors
@@ -97,17 +98,19 @@ impl Blobs {
             if let Some(blob) = self.stored.open(digest).await {
                 progressed(blob.size());
                 self.grants.prove(Content::Blob, repository, digest).await.map_err(Unwarmed::Pull)?;
-                return Ok(received);
+                return Ok(received.min(blob.size()));
             }
             self.refuse_suspect(digest).map_err(Unwarmed::Pull)?;
-            let (fill, _started) = self.begin_to_warm(repository, digest);
+            let (fill, started) = self.begin_to_warm(repository, digest);
             let ended = fill.settled(&mut progressed).await;
             let fresh = fill.claims().received_bytes();
-            received += fresh;
+            received += if started.is_some() { fresh } else { 0 };
             match ended {
-                Ok(()) if fill.bypass() == Some(BypassReason::NoRoom) => return Err(Unwarmed::NoRoom),
-                Ok(()) if fill.is_lost() => return Err(Unwarmed::NotStored),
+                // Without a client such a fill fails, whatever the upstream does.
+                _ if fill.bypass() == Some(BypassReason::NoRoom) => return Err(Unwarmed::NoRoom),
+                _ if fill.is_lost() => return Err(Unwarmed::NotStored),
                 Ok(()) => {}
+                Err(PullError::Store { .. }) => return Err(Unwarmed::NotStored),
                 Err(error) => {
                     if fresh > 0 {
                         patience = Patience::new();

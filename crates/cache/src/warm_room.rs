@@ -43,7 +43,8 @@ struct Bytes {
     pending: u64,
     /// Of those among them that are on their way, for which the store makes room.
     coming: u64,
-    /// Of blobs that have come. Their images must stay until they are complete.
+    /// Of blobs that have come, and of the images that tags name until theirs are complete. They must stay
+    /// until then.
     landed: u64,
 }
 
@@ -55,18 +56,25 @@ pub(crate) struct Reserved {
 }
 
 impl WarmRoom {
-    /// Reserves room for the missing bytes of an image, beside blobs that must not go. `None`: there is not
-    /// enough.
-    pub(crate) fn reserve(&self, inventory: &Inventory, missing: u64, kept: &KeptBlobs) -> Option<Reserved> {
+    /// Reserves room for the missing bytes of an image, beside blobs that must not go: `kept`, and `older`
+    /// bytes that must stay until the image is complete. `None`: there is not enough.
+    pub(crate) fn reserve(
+        &self,
+        inventory: &Inventory,
+        missing: u64,
+        kept: &KeptBlobs,
+        older: u64,
+    ) -> Option<Reserved> {
         let mut all = self.0.lock();
         let wanted = missing.saturating_add(all.pending);
-        let staying = kept.bytes().saturating_add(all.landed);
+        let staying = kept.bytes().saturating_add(all.landed).saturating_add(older);
         // An image that is here needs no room, even in a store that holds too much.
         if missing > 0 && !inventory.fits_beside(wanted, staying, all.coming) {
             return None;
         }
         all.pending = wanted;
-        let own = Mutex::new(Bytes { pending: missing, ..Bytes::default() });
+        all.landed = all.landed.saturating_add(older);
+        let own = Mutex::new(Bytes { pending: missing, landed: older, ..Bytes::default() });
         Some(Reserved { room: self.clone(), own })
     }
 }

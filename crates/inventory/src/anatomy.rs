@@ -12,15 +12,13 @@ use oci::{Digest, MediaType, Repository, Tag};
 
 use crate::failure::Failure;
 use crate::inventory::{ImageEntry, Inventory};
+use crate::lookup::read_config;
 use crate::outline::{Child, Described, Outline, Role, platform_of_config};
 use crate::short_digest::key_of;
 use crate::tally::{Pieces, Tallied, Tally};
 
 /// The most manifests of one image that are looked at. An image with more is not known to be whole.
 const MANIFEST_COUNT_MAX: usize = 4096;
-
-/// The longest configuration that is read for its platform, in bytes.
-const CONFIG_BYTES_MAX: usize = 1 << 20;
 
 /// Images that are looked at at a time.
 const LOOK_COUNT: usize = 8;
@@ -60,7 +58,7 @@ pub struct ImageStanding {
     pub pins: Vec<Digest>,
     /// The tags that go with it, sorted: its own, and those of parts that only it names.
     pub tags: Vec<Tag>,
-    /// Whether one of its blobs is on its way into the store.
+    /// Whether it is being fetched or exported.
     pub is_busy: bool,
 }
 
@@ -198,6 +196,7 @@ impl Inventory {
             let row = images.find(repository, &node.child.digest).and_then(|slot| images.row(slot));
             let Some(row) = row else { continue };
             used = used.max(row.used);
+            is_busy |= self.model.holds.has(repository, &row.digest);
             for blob in &node.outline.blobs {
                 *named.entry(key_of(&blob.digest)).or_default() += 1;
             }
@@ -284,19 +283,10 @@ impl Inventory {
         outline: &Outline,
         held: &HashMap<&Digest, u64>,
     ) -> Result<Option<String>, Failure> {
-        let is_config = |blob: &&Described| {
-            let media_type = blob.media_type.as_deref().unwrap_or_default();
-            blob.role == Role::Config
-                && (media_type.contains("image.config.v1") || media_type.contains("container.image.v1"))
-        };
-        let config = outline.blobs.iter().find(is_config);
-        let is_short =
-            |blob: &&Described| held.get(&blob.digest).is_some_and(|size| *size <= CONFIG_BYTES_MAX as u64);
-        let Some(config) = config.filter(is_short) else { return Ok(None) };
+        let config = outline.image_config().filter(|config| held.contains_key(&config.digest));
+        let Some(config) = config else { return Ok(None) };
         let Some(blob) = self.store().open(&config.digest).await? else { return Ok(None) };
-        let bytes = blob.read(0, CONFIG_BYTES_MAX).await;
-        let bytes = bytes.map_err(|source| Failure::Read { digest: config.digest.clone(), source })?;
-        Ok(platform_of_config(&bytes))
+        Ok(read_config(&config.digest, &blob).await?.and_then(|bytes| platform_of_config(&bytes)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Images that no limit may remove for a while, such as those that are being exported.
+//! Images that stay for a while, because they are being fetched or exported.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ impl Holds {
     }
 }
 
-/// Keeps images from eviction as long as it lives.
+/// Keeps images from removal as long as it lives.
 #[derive(Debug)]
 pub struct Hold {
     holds: Arc<Holds>,

@@ -184,8 +184,7 @@ impl Inventory {
         Ok(ImportedTag::Stored)
     }
 
-    /// Keeps these images from eviction as long as the result lives. A purge, which an operator orders,
-    /// removes them nevertheless.
+    /// Keeps these images as long as the result lives: no limit, no rule and no purge removes them.
     pub fn hold(&self, images: impl IntoIterator<Item = (Repository, Digest)>) -> Hold {
         Hold::new(Arc::clone(&self.model.holds), images)
     }

@@ -1,7 +1,8 @@
 //! Finds the image that a tag or a digest names.
 
+use bytes::Bytes;
 use oci::{Digest, Repository, Tag};
-use storage::{HeldManifest, StoredManifest};
+use storage::{HeldManifest, OpenBlob, StoredManifest};
 
 use crate::contents::Contents;
 use crate::failure::Failure;
@@ -10,6 +11,9 @@ use crate::inventory::{ImageEntry, Inventory};
 
 /// The most manifests of a repository that are read for a subject.
 const REFERRER_LOOK_COUNT_MAX: usize = 4096;
+
+/// The longest configuration that is read for its platform, in bytes.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 /// Manifests that are listed at a time.
 const PAGE_COUNT: usize = 256;
@@ -132,4 +136,16 @@ pub(crate) async fn read_whole(
     let bytes = read.map_err(|source| Failure::Read { digest: digest.clone(), source })?;
     let is_right = digest.is_of_manifest(&bytes);
     Ok(is_right.then(|| StoredManifest { media_type, bytes }))
+}
+
+/// Reads the configuration of an image. `None`: it is longer than any that names a platform.
+///
+/// # Errors
+/// I/O errors.
+pub(crate) async fn read_config(digest: &Digest, blob: &OpenBlob) -> Result<Option<Bytes>, Failure> {
+    if blob.size() > CONFIG_BYTES_MAX {
+        return Ok(None);
+    }
+    let read = blob.read(0, usize::try_from(CONFIG_BYTES_MAX).expect("1 MiB fits a usize")).await;
+    read.map(Some).map_err(|source| Failure::Read { digest: digest.clone(), source })
 }

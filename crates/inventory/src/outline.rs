@@ -84,6 +84,15 @@ impl Outline {
         Some(outline)
     }
 
+    /// The configuration of an image, which names its platform. That of an artifact does not count.
+    pub(crate) fn image_config(&self) -> Option<&Described> {
+        self.blobs.iter().find(|blob| {
+            let media_type = blob.media_type.as_deref().unwrap_or_default();
+            blob.role == Role::Config
+                && (media_type.contains("image.config.v1") || media_type.contains("container.image.v1"))
+        })
+    }
+
     fn add_children(&mut self, contents: &Contents, described: Option<Vec<Named>>) {
         let mut missing: HashSet<&Digest> = contents.children.iter().collect();
         for named in described.into_iter().flatten() {
@@ -131,10 +140,16 @@ fn is_foreign(media_type: &str) -> bool {
     media_type.contains(".foreign.") || media_type.contains(".nondistributable.")
 }
 
-/// The platform that an image's configuration names.
+/// The platform that an image's configuration names, to be shown.
 pub(crate) fn platform_of_config(config: &[u8]) -> Option<String> {
     let platform: Platform = serde_json::from_slice(config).ok()?;
     if platform.is_unknown() { None } else { platform.name() }
+}
+
+/// The platform that an image's configuration names, to choose by.
+pub(crate) fn target_of_config(config: &[u8]) -> Option<oci::Platform> {
+    let platform: Platform = serde_json::from_slice(config).ok()?;
+    if platform.is_unknown() { None } else { platform.target() }
 }
 
 #[derive(Default, Deserialize)]

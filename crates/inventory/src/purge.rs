@@ -77,8 +77,11 @@ pub enum PurgeError {
     /// An operator pinned it, or a part of it.
     #[error("{0}")]
     Pinned(Pins),
-    /// One of its blobs is on its way in.
-    #[error("it is in use: one of its blobs is being fetched; try again when that is done")]
+    /// It is being fetched or exported, or its tag is about to move from it to another image.
+    #[error(
+        "it is in use: it, or the image that its tag names now, is being fetched or exported; try again when \
+         that is done"
+    )]
     Busy,
     /// It was used within the time that the caller named, or is being changed.
     #[error("it was used meanwhile")]

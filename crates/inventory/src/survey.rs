@@ -7,8 +7,8 @@ use oci::{Digest, Platform, Platforms, Repository};
 use storage::{BlobStore, RecordStore};
 
 use crate::failure::Failure;
-use crate::lookup::read_whole;
-use crate::outline::Outline;
+use crate::lookup::{read_config, read_whole};
+use crate::outline::{Outline, target_of_config};
 
 /// The greatest depth of indexes that name indexes.
 const DEPTH_MAX: usize = 4;
@@ -23,12 +23,15 @@ pub struct Survey {
     pub manifests: Vec<SurveyedManifest>,
     /// Configurations and layers of the held manifests.
     pub blobs: Vec<SurveyedBlob>,
-    /// The chosen platforms that the image has, as its index names them; none for an image without an index.
+    /// The chosen platforms that the image has: those that its index names or, without an index, the one in
+    /// its configuration.
     pub platforms: Vec<Platform>,
-    /// All platforms that its index names.
+    /// All platforms that its index or its configuration names.
     pub offered: Vec<Platform>,
-    /// Chosen platforms that its index does not name.
+    /// Chosen platforms that the image does not have.
     pub unmatched: Vec<Platform>,
+    /// The configuration that names the platform of an image without an index, if it is not held.
+    pub unread_config: Option<Digest>,
     /// Whether a manifest cannot be read, or names more than a survey looks at.
     pub is_cut: bool,
 }
@@ -38,8 +41,8 @@ pub struct Survey {
 pub struct SurveyedManifest {
     /// Its digest.
     pub digest: Digest,
-    /// Whether the repository holds it.
-    pub is_held: bool,
+    /// Its size in bytes; `None`: the repository does not hold it.
+    pub size: Option<u64>,
 }
 
 /// A blob of a surveyed image.
@@ -54,14 +57,14 @@ pub struct SurveyedBlob {
 }
 
 impl Survey {
-    /// Whether the image has an index, and none of its platforms was chosen.
+    /// Whether the image's platforms are known, and none of them was chosen.
     pub fn has_no_chosen_platform(&self) -> bool {
         !self.offered.is_empty() && self.platforms.is_empty() && self.manifests.len() <= 1
     }
 
     /// The manifests that are not held.
     pub fn missing_manifests(&self) -> impl Iterator<Item = &Digest> {
-        self.manifests.iter().filter(|manifest| !manifest.is_held).map(|manifest| &manifest.digest)
+        self.manifests.iter().filter(|manifest| manifest.size.is_none()).map(|manifest| &manifest.digest)
     }
 
     /// The blobs that are not held.
@@ -75,6 +78,12 @@ impl Survey {
         !is_missing && !self.is_cut && !self.has_no_chosen_platform()
     }
 
+    /// The bytes of all manifests and blobs, as far as they are known.
+    pub fn bytes(&self) -> u64 {
+        let manifests = self.manifests.iter().filter_map(|manifest| manifest.size);
+        manifests.fold(self.blob_bytes(), u64::saturating_add)
+    }
+
     /// The bytes of all blobs, as far as they are known.
     pub fn blob_bytes(&self) -> u64 {
         self.blobs.iter().filter_map(|blob| blob.size).fold(0, u64::saturating_add)
@@ -86,7 +95,8 @@ impl Survey {
     }
 }
 
-/// Surveys the image of a repository. Opens each blob, and reads none.
+/// Surveys the image of a repository. Opens each blob, and reads only the configuration of an image without
+/// an index.
 ///
 /// # Errors
 /// Failures of the store.
@@ -108,13 +118,17 @@ pub async fn survey(
                 Some(held) => read_whole(&digest, held).await?,
                 None => None,
             };
-            survey.manifests.push(SurveyedManifest { digest, is_held: held.is_some() });
+            let size = held.as_ref().map(|manifest| manifest.bytes.len() as u64);
+            survey.manifests.push(SurveyedManifest { digest, size });
             let Some(manifest) = held else { continue };
             let Some(outline) = Outline::read(&manifest.bytes) else {
                 survey.is_cut = true;
                 continue;
             };
             survey.choose(&outline, platforms, &mut seen_manifests, &mut next);
+            if depth == 0 && outline.children.is_empty() {
+                survey.read_platform(blobs, &outline, platforms).await?;
+            }
             let served = outline.blobs.into_iter().filter(|blob| !blob.is_elsewhere);
             seen_blobs.extend(served.map(|blob| (blob.digest, blob.size)));
         }
@@ -159,6 +173,26 @@ impl Survey {
                 next.push(child.digest.clone());
             }
         }
+    }
+
+    /// Takes the platform of an image without an index from its configuration. One that names none, such as
+    /// that of an artifact, is for all platforms.
+    async fn read_platform(
+        &mut self,
+        blobs: &dyn BlobStore,
+        outline: &Outline,
+        platforms: &Platforms,
+    ) -> Result<(), Failure> {
+        let Some(config) = outline.image_config() else { return Ok(()) };
+        let Some(blob) = blobs.open(&config.digest).await? else {
+            self.unread_config = Some(config.digest.clone());
+            return Ok(());
+        };
+        let Some(bytes) = read_config(&config.digest, &blob).await? else { return Ok(()) };
+        let platform = target_of_config(&bytes);
+        add(&mut self.offered, platform.as_ref());
+        add(&mut self.platforms, platform.as_ref().filter(|platform| platforms.takes(Some(platform))));
+        Ok(())
     }
 }
 

@@ -162,6 +162,29 @@ impl AdminListener {
         }
     }
 
+    /// Like [`request`](Self::request), for long work: the answer may begin before its result is known, which
+    /// may then be an error.
+    ///
+    /// # Errors
+    /// A line for the operator.
+    pub(crate) fn request_patiently(&self, method: &str, target: &str) -> Result<Value, String> {
+        let answer = self.stream(method, target, "Content-Length: 0", |_| Ok(()))?;
+        let status = answer.status.to_string();
+        let mut text = String::new();
+        let read = answer.content.take(LINE_BYTES_MAX).read_to_string(&mut text);
+        let document: Value = serde_json::from_str(&text).unwrap_or_default();
+        match document {
+            Value::Object(_) if status == "200" && document.get("error").is_none() => Ok(document),
+            Value::Null if status == "200" => Err(match read {
+                Err(error) => self.no_answer(&error),
+                Ok(_) => {
+                    "wharf stopped before the end; the next attempt goes on where this one was".to_owned()
+                }
+            }),
+            _ => Err(self.refusal(&status, &text)),
+        }
+    }
+
     /// Sends a request with content that is answered with a JSON document on each line. Passes each to `each`
     /// as it comes. An answer that breaks off is no failure here: its last document is missing.
     ///

@@ -89,11 +89,14 @@ enum Command {
         #[arg(long, value_name = "URL", value_parser = admin_url)]
         url: Option<Url>,
     },
-    /// Ask the upstreams now which images tags name, and store the manifests of those that have moved
+    /// Ask the upstreams now which images tags name, and fetch the new images of tags that have moved
     Refresh {
         /// alpine, docker.io/library/alpine:3.20; `ghcr.io/org/*` for all stored tags that match
         #[arg(required = true, value_name = "IMAGE")]
         images: Vec<Selector>,
+        /// Print a JSON document for each tag, on a line
+        #[arg(long)]
+        json: bool,
         /// Its admin listener, http://HOST:PORT; by default the one in the configuration
         #[arg(long, value_name = "URL", value_parser = admin_url)]
         url: Option<Url>,
@@ -228,8 +231,8 @@ fn obey(options: ConfigOptions, command: Command) -> Result<(), Failure> {
         Command::Show { image, json, url } => {
             commands::show(&load(&options, "")?, url.as_ref(), &image, json)?;
         }
-        Command::Refresh { images, url } => {
-            commands::refresh(&load(&options, "; nothing was refreshed")?, url.as_ref(), &images)?;
+        Command::Refresh { images, json, url } => {
+            commands::refresh(&load(&options, "; nothing was refreshed")?, url.as_ref(), &images, json)?;
         }
         Command::Purge { images, unused_for, dry_run, yes, json, url } => {
             let purge = Purge { images: &images, unused_for, is_dry_run: dry_run, yes, is_json: json };

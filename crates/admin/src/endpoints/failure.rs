@@ -1,7 +1,7 @@
 //! The errors of the endpoints about images, in one JSON form: `{"error": {"code": ..., "message": ...}}`.
 
 use archive::ImportError;
-use cache::PullError;
+use cache::{PullError, RefreshError};
 use http::{Response, StatusCode};
 use inventory::{PinError, PurgeError};
 use oci::Digest;
@@ -103,11 +103,22 @@ impl Failure {
         Self { status, code, message: format!("the pin of {image} was not changed: {}", error_chain(error)) }
     }
 
-    /// The upstream could not say which manifest a tag names.
-    pub(super) fn refresh(image: &str, error: &PullError) -> Self {
-        let (status, code, advice) = match error {
+    /// A tag was not refreshed.
+    pub(super) fn refresh(image: &str, registry: &str, error: &RefreshError) -> Self {
+        let not_refreshed = |why: String| format!("{image} was not refreshed: {why}");
+        let cause = match error {
+            RefreshError::Pull(cause) => cause,
+            RefreshError::NotWhole { .. } => {
+                let message = not_refreshed(error_chain(error).to_string());
+                return Self { status: StatusCode::BAD_GATEWAY, code: "incomplete", message };
+            }
+        };
+        let (status, code, advice) = match cause {
             PullError::Offline => {
-                (StatusCode::CONFLICT, "offline", "the registry is set offline; take that back first")
+                let why = format!(
+                    "{registry} is offline, so nothing is asked; `wharf offline` shows why, and takes it online"
+                );
+                return Self { status: StatusCode::CONFLICT, code: "offline", message: not_refreshed(why) };
             }
             PullError::Denied { .. } => {
                 (StatusCode::BAD_GATEWAY, "denied", "check the login of the registry in the configuration")
@@ -119,7 +130,7 @@ impl Failure {
             ),
             _ => (StatusCode::BAD_GATEWAY, "upstream_unavailable", "what wharf holds stays; try again later"),
         };
-        Self { status, code, message: format!("{image} was not refreshed: {error}; {advice}") }
+        Self { status, code, message: not_refreshed(format!("{cause}; {advice}")) }
     }
 
     pub(super) fn prune(registry: &str, error: &PurgeError) -> Self {
@@ -170,9 +181,13 @@ impl Failure {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "store_failed", message }
     }
 
+    /// The failure as a document.
+    pub(super) fn document(&self) -> serde_json::Value {
+        serde_json::json!({ "error": { "code": self.code, "message": self.message } })
+    }
+
     pub(super) fn answer(self) -> Response<String> {
-        let document = serde_json::json!({ "error": { "code": self.code, "message": self.message } });
-        typed(self.status, "application/json", format!("{document}\n"))
+        typed(self.status, "application/json", format!("{}\n", self.document()))
     }
 }
 

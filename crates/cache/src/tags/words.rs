@@ -5,13 +5,15 @@
 //! the disk.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use oci::{Digest, MediaType, Repository, Tag};
+use oci::{Digest, Repository, Tag};
 use parking_lot::Mutex;
 use policy::freshness::{ImportedTag, Replace, TagRecord, import_of};
 use storage::StoreError;
 
+use super::held_back::HeldBackWords;
+pub(crate) use super::word::{AskedAt, Key, Named};
 use crate::flight::Flights;
 use crate::recent::Recent;
 use crate::shared::Shared;
@@ -28,33 +30,6 @@ const PROMISED_TTL: Duration = Duration::from_secs(600);
 /// The most tags, and the most promises, that are remembered.
 const TAG_COUNT_MAX: usize = 4096;
 
-type Key = (Repository, Tag);
-
-/// When the upstream was asked. The answer to a later request is newer, whenever it arrives.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AskedAt {
-    /// Orders two requests, because the wall clock may be set back between them.
-    moment: Instant,
-    /// The time for the record on disk.
-    time: SystemTime,
-}
-
-impl AskedAt {
-    /// A request that is sent now.
-    pub(crate) fn now(shared: &Shared) -> Self {
-        Self { moment: Instant::now(), time: shared.now() }
-    }
-}
-
-/// The manifest that a tag names, as its record describes it.
-#[derive(Clone, Debug)]
-pub(crate) struct Named {
-    pub(crate) digest: Digest,
-    pub(crate) media_type: MediaType,
-    /// The manifest's length in bytes.
-    pub(crate) size: u64,
-}
-
 /// The state of all tags.
 #[derive(Debug)]
 pub(crate) struct TagWords {
@@ -64,6 +39,7 @@ pub(crate) struct TagWords {
     newest: Recent<Key, (AskedAt, Option<Digest>)>,
     /// Tags whose new digest a HEAD named, while the manifest itself is missing.
     promised: Recent<(Repository, Digest), (Tag, AskedAt)>,
+    held_back: HeldBackWords,
     /// Serialises the writes for one tag.
     writes: Flights<Key, ()>,
 }
@@ -73,9 +49,15 @@ impl TagWords {
         Self {
             newest: Recent::new(NEWEST_TTL, TAG_COUNT_MAX),
             promised: Recent::new(PROMISED_TTL, TAG_COUNT_MAX),
+            held_back: HeldBackWords::default(),
             writes: shared.flights(),
             shared,
         }
+    }
+
+    /// The words that are held back.
+    pub(super) fn held_back(&self) -> &HeldBackWords {
+        &self.held_back
     }
 
     /// The tag's record, as fresh as the newest word on it. A failure of the store counts as a missing
@@ -189,6 +171,7 @@ impl TagWords {
         }
         self.shared.records.put_tag(repository, tag, record).await?;
         self.shared.inventory.tag_stored(&storing, repository, tag, &record.digest);
+        self.held_back.note_imported(key, record.checked_at, replace);
         if let Some((asked_at, _)) = newest {
             // An answer to a request that was sent since then is newer than the archive.
             let asked_at = AskedAt { time: record.checked_at, ..asked_at };
@@ -247,6 +230,7 @@ impl TagWords {
                 return;
             }
         }
+        self.held_back.note_written(&key, asked_at);
         self.newest.insert(key, (asked_at, digest));
     }
 
@@ -270,7 +254,7 @@ impl TagWords {
 
     /// Whether this word is newer than every known word on the tag.
     fn is_newest(&self, key: &Key, asked_at: AskedAt) -> bool {
-        self.newest.get(key).is_none_or(|(newest, _)| newest.moment < asked_at.moment)
+        self.newest.get(key).is_none_or(|(newest, _)| newest.is_older_than(asked_at))
     }
 }
 

@@ -36,4 +36,5 @@ mod untold;
 mod upstream;
 mod waits;
 mod warm;
+mod whole;
 mod world;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use cache::{PullError, Refreshed, Want};
+use cache::{PullError, RefreshError, Refreshed, Want};
 use oci::Reference;
 use policy::freshness::Upstream404;
 use upstream::ErrorKind;
@@ -18,7 +18,11 @@ const TWO: &str = concat!(
 
 impl World {
     async fn refresh(&self) -> Result<Option<Refreshed>, PullError> {
-        self.backend.refresh(&repository(), &"1".parse().unwrap()).await
+        let refreshed = self.backend.refresh(&repository(), &"1".parse().unwrap()).await;
+        refreshed.map_err(|error| match error {
+            RefreshError::Pull(error) => error,
+            RefreshError::NotWhole { .. } => panic!("{error}"),
+        })
     }
 
     /// The digest that a client gets for the tag.

@@ -81,6 +81,7 @@ struct State {
     manners: VecDeque<Manner>,
     manner: Manner,
     down: Option<ErrorKind>,
+    refused_blobs: HashMap<Digest, ErrorKind>,
     denied: Vec<Repository>,
     no_head: bool,
     no_get: Option<ErrorKind>,
@@ -161,6 +162,15 @@ impl MemoryUpstream {
 
     pub(crate) fn set_down(&self, down: Option<ErrorKind>) {
         self.state.lock().unwrap().down = down;
+    }
+
+    /// Fails each GET of this blob before the headers; with `None`, no longer.
+    pub(crate) fn refuse_blob(&self, digest: &Digest, kind: Option<ErrorKind>) {
+        let refused = &mut self.state.lock().unwrap().refused_blobs;
+        match kind {
+            Some(kind) => refused.insert(digest.clone(), kind),
+            None => refused.remove(digest),
+        };
     }
 
     pub(crate) fn deny(&self, repository: &Repository) {
@@ -314,6 +324,9 @@ impl Upstream for MemoryUpstream {
         range: BlobRange,
     ) -> Result<BlobStream, Error> {
         self.ask(format!("GET blob {digest} {range:?}"), repository).await?;
+        if let Some(kind) = self.state.lock().unwrap().refused_blobs.get(digest) {
+            return Err(error(*kind));
+        }
         let (blob, manner) = {
             let mut state = self.state.lock().unwrap();
             let manner = state.manners.pop_front().unwrap_or_else(|| state.manner.clone());

@@ -123,6 +123,7 @@ mod plan {
     struct Plan {
         steps: Vec<Step>,
         next: Option<(Option<Call>, usize, Fault)>,
+        always: Option<(Call, i32)>,
         is_stopped: bool,
         held: Option<(Call, Arc<Waiting>)>,
     }
@@ -177,6 +178,14 @@ mod plan {
             }
         }
 
+        /// Fails each call of this kind with this error number until [`reset`](Self::reset), as on a full
+        /// disk.
+        pub fn fail_always(&self, call: Call, errno: i32) {
+            if let Some(mut plan) = self.plan() {
+                plan.always = Some((call, errno));
+            }
+        }
+
         /// Blocks calls of this kind until the hold is dropped.
         pub fn hold(&self, call: Call) -> Hold {
             let waiting = Arc::<Waiting>::default();
@@ -222,6 +231,9 @@ mod plan {
             }
             let call = step.call;
             plan.steps.push(step);
+            if let Some((_, errno)) = plan.always.filter(|(kind, _)| *kind == call) {
+                return strike(call, Fault::Errno(errno));
+            }
             match &mut plan.next {
                 Some((kind, skip, _)) if kind.is_none_or(|kind| kind == call) && *skip > 0 => {
                     *skip -= 1;

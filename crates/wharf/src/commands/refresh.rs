@@ -1,7 +1,7 @@
-//! `wharf refresh`: asks the upstream which manifests tags name now.
+//! `wharf refresh`: asks the upstreams which images tags name now, and fetches those of tags that have moved.
 
 use policy::eviction::NamedImage;
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::selector::Selector;
@@ -14,29 +14,42 @@ use crate::output::{complain, print};
 /// What to do without an admin listener.
 const NO_LISTENER: &str = "set listen of [admin]: only a running wharf can ask an upstream";
 
-/// Refreshes each tag and prints the result. Goes on after a failure.
+/// Refreshes each tag and prints the result, or a JSON document on a line. Goes on after a failure.
 ///
 /// # Errors
 /// [`Failure`]: no request could be sent, or some tags were not refreshed.
-pub(crate) fn refresh(config: &Config, url: Option<&Url>, images: &[Selector]) -> Result<(), Failure> {
+pub(crate) fn refresh(
+    config: &Config,
+    url: Option<&Url>,
+    images: &[Selector],
+    is_json: bool,
+) -> Result<(), Failure> {
     let listener = AdminListener::find(config, url, NO_LISTENER)?;
     let mut failed_count = 0;
+    let mut failed = |shown: &str, reason: &str| {
+        failed_count += 1;
+        if is_json {
+            return print(&format!("{}\n", json!({ "image": shown, "status": "failed", "error": reason })));
+        }
+        complain(&format!("{shown}: {reason}"));
+        Ok(())
+    };
     for image in images {
         let targets = match targets(config, &listener, image) {
             Ok(targets) => targets,
             Err(reason) => {
-                complain(&format!("{image}: {reason}"));
-                failed_count += 1;
+                failed(&image.to_string(), &reason)?;
                 continue;
             }
         };
         for (shown, target) in targets {
-            match listener.request("POST", &format!("/api/refresh?{target}")) {
-                Ok((_, document)) => print(&format!("{shown}: {}\n", describe(&document)))?,
-                Err(reason) => {
-                    complain(&format!("{shown}: {reason}"));
-                    failed_count += 1;
+            match listener.request_patiently("POST", &format!("/api/refresh?{target}")) {
+                Ok(mut document) if is_json => {
+                    document["image"] = shown.into();
+                    print(&format!("{document}\n"))?;
                 }
+                Ok(document) => print(&format!("{shown}: {}\n", describe(&document)))?,
+                Err(reason) => failed(&shown, &reason)?,
             }
         }
     }

@@ -190,6 +190,77 @@ async fn a_pull_that_was_killed_half_way_goes_on_and_fetches_no_byte_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tag_keeps_its_image_until_the_new_one_is_whole_even_if_the_process_is_killed() {
+    let hub = FakeRegistry::start().await;
+    let (old, new) = (Image::generated(1, &[300_000]), Image::generated(2, &[2_000_000, 300_000]));
+    hub.put_image("library/app", "1", &old);
+    let text = configuration(&registry("docker.io", &hub));
+    let mut program = Program::start(&text);
+    assert_eq!(wharf(&program, &["pull", "app:1"]).0, Some(0));
+    hub.put_image("library/app", "1", &new);
+    let gate = Gate::new();
+    let rule = Rule::new(Kind::GetBlob, Fault::PauseAt(1_000_000, gate.clone())).at(Endpoint::Cdn);
+    hub.script(rule.reference(&new.layers[0].digest).once());
+    let url = format!("http://{}", program.admin);
+    let mut pulling = command(program.directory.path(), &["pull", "app:1", "--url", &url])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    within("half of the layer", gate.reached(1)).await;
+    program.signal(Signal::KILL);
+    program.wait();
+    assert_eq!(pulling.wait().unwrap().code(), Some(1));
+    gate.release();
+
+    let offline = text.replace("[[registry]]\n", "[[registry]]\noffline = true\n");
+    let mut program = Program::start_in(Arc::clone(&program.directory), &offline, &[]);
+    pull_whole(&program, "1", &old).await;
+    program.signal(Signal::TERM);
+    assert!(program.wait().success());
+
+    let program = Program::start_in(Arc::clone(&program.directory), &text, &[]);
+    let (code, out, error) = wharf(&program, &["pull", "app:1"]);
+    assert!(code == Some(0) && out.contains("app:1: fetched "), "{out}{error}");
+    drop(hub);
+    pull_whole(&program, "1", &new).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_takes_nothing_is_named_and_the_upstream_is_not_blamed() {
+    let hub = FakeRegistry::start().await;
+    let image = Image::generated(1, &[1_000_000]);
+    hub.put_image("library/app", "1", &image);
+    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    program.limit_file_size(300_000);
+    let (code, out, _) = wharf(&program, &["pull", "app:1"]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("app:1: failed: the store of docker.io did not take it: "), "{out}");
+    assert!(!out.contains("upstream"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_of_another_platform_fails_and_says_what_it_is_for() {
+    let hub = FakeRegistry::start().await;
+    let image =
+        Image::builder(testkit::Format::Oci).platform("linux", "s390x").generated_layer(1, 200_000).build();
+    hub.put_image("library/app", "1", &image);
+    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    for chosen in [&["--platform", "linux/amd64"][..], &[]] {
+        let (code, out, _) = wharf(&program, &[&["pull", "app:1"], chosen].concat());
+        assert!(
+            code == Some(1) && out.contains("not for the chosen platforms, but for linux/s390x"),
+            "{out}"
+        );
+        assert_eq!(wharf(&program, &[&["verify", "app:1"], chosen].concat()).0, Some(1));
+    }
+    assert_eq!(hub.log().body_bytes(&image.layers[0].digest), 0);
+    let (code, out, error) = wharf(&program, &["pull", "app:1", "--platform", "linux/amd64,linux/s390x"]);
+    assert_eq!(code, Some(0), "{out}{error}");
+    assert!(out.contains(" (linux/s390x); the image has no linux/amd64\n"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_schedule_keeps_moving_tags_warm_and_follows_a_reload() {
     let hub = FakeRegistry::start().await;
     let images: Vec<_> = (0..3).map(|seed| Image::generated(seed, &[100_000])).collect();

@@ -57,6 +57,26 @@ async fn after_the_grace_it_breaks_off_and_still_ends_well() {
     assert_eq!(program.wait().code(), Some(0));
 }
 
+/// Under the limit, the next piece of the answer may be sent after a minute only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_low_limit_for_clients_does_not_delay_the_end_beyond_the_grace() {
+    let hub = FakeRegistry::start().await;
+    let image = Image::generated(7, &[1_000_000]);
+    hub.put_image("library/app", "latest", &image);
+    let text = configuration(&format!("{}client_bandwidth = \"1KiB/s\"\n", registry("docker.io", &hub)));
+    let text = text.replace("[server]\n", "[server]\nshutdown_grace = \"100ms\"\n");
+    let mut program = Program::start(&text);
+    let mut connection = Connection::open(program.address).await.unwrap();
+    let target = format!("/v2/library/app/blobs/{}", image.layers[0].digest);
+    connection.request("GET", "docker.io.localhost", &target, &[]).await.unwrap();
+    assert_eq!(connection.read_head("GET").await.unwrap().status, 200);
+    assert!(connection.read_piece(1024).await.unwrap().is_some());
+    program.signal(Signal::TERM);
+    let (body, end) = connection.read_rest().await;
+    assert!(end.is_err() && body.len() < 1_000_000, "a body that was cut must not look whole");
+    assert_eq!(program.wait().code(), Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_signals_end_it_at_once() {
     for (second, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {

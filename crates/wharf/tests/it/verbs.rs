@@ -240,6 +240,49 @@ async fn refresh_says_why_the_question_failed_and_gives_nothing_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refresh_fetches_the_new_image_of_one_that_is_whole_before_the_tag_moves() {
+    let lab = Lab::start_with("tag_ttl = \"forever\"\n").await;
+    let (old, new) = (Image::generated(1, &[200_000]), Image::generated(2, &[300_000]));
+    lab.hub.put_image("library/app", "1", &old);
+    assert_eq!(lab.wharf(&["pull", "app:1"]).0, Some(0));
+    lab.hub.put_image("library/app", "1", &new);
+    lab.hub.remove_blob(&new.layers[0].digest);
+    let (code, _, reason) = lab.wharf(&["refresh", "app:1"]);
+    assert!(code == Some(1) && reason.contains("of which not everything is here: not found"), "{reason}");
+    assert!(reason.contains(&format!("it stays {}", old.digest())), "{reason}");
+    let (code, ..) = lab.wharf(&["verify", "app:1"]);
+    assert_eq!(code, Some(0));
+    lab.hub.put_image("library/app", "1", &new);
+    let refreshed = lab.json(&["refresh", "app:1"]);
+    assert_eq!(
+        (&refreshed["image"], &refreshed["status"], &refreshed["digest"]),
+        (&json!("app:1"), &json!("moved"), &json!(new.digest()))
+    );
+    let Lab { hub, program, url } = lab;
+    drop(hub);
+    let (code, out, error) = run(program.directory.path(), &["verify", "app:1", "--url", &url]);
+    assert_eq!(code, Some(0), "{out}{error}");
+    let (code, out, reason) = run(program.directory.path(), &["refresh", "app:1", "--json", "--url", &url]);
+    let failed: Value = serde_json::from_str(&out).unwrap();
+    assert!(code == Some(1) && reason.contains("1 image was not refreshed"), "{reason}");
+    assert_eq!((&failed["image"], &failed["status"]), (&json!("app:1"), &json!("failed")));
+    assert!(failed["error"].as_str().unwrap().contains("upstream unavailable"), "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refresh_of_an_offline_registry_says_so_once() {
+    let lab = Lab::start().await;
+    lab.hub.put_image("library/app", "1", &Image::small("kept"));
+    lab.get("docker.io", "/v2/library/app/manifests/1").await;
+    assert_eq!(lab.wharf(&["offline", "on"]).0, Some(0));
+    let (code, _, reason) = lab.wharf(&["refresh", "app:1"]);
+    assert_eq!(code, Some(1));
+    let line = "app:1: docker.io/library/app:1 was not refreshed: docker.io is offline, so nothing is asked; \
+                `wharf offline` shows why, and takes it online\n";
+    assert!(reason.starts_with(line) && reason.matches("offline,").count() == 1, "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn purge_by_a_pattern_shows_the_plan_and_needs_consent() {
     let lab = Lab::start().await;
     for number in 1..=3_u64 {

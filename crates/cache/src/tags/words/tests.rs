@@ -1,3 +1,5 @@
+use std::time::{Instant, SystemTime};
+
 use budget::Memory;
 use futures_util::future::join_all;
 use inventory::Inventory;
@@ -10,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::offline::{OfflineSwitch, OfflineSwitches};
 use crate::settings::Settings;
+use crate::tags::pulled::HeldBackWord;
 
 fn words() -> Arc<TagWords> {
     let rule = TagRule {
@@ -33,6 +36,7 @@ fn words() -> Arc<TagWords> {
         inventory,
         memory: Memory::default(),
         bandwidths: Arc::default(),
+        last_failure: Arc::default(),
     })))
 }
 
@@ -202,4 +206,60 @@ async fn an_import_counts_a_word_that_the_disk_did_not_take() {
         words.shared.records.put_tag(&repository, &tag, &old).await.expect("the store works");
         assert_eq!(import(&words, 1, Replace::Older).await, expected);
     }
+}
+
+fn held_back(words: &Arc<TagWords>, asked_at: AskedAt) -> HeldBackWord {
+    HeldBackWord::new(words, key(), asked_at, manifest("held back"), manifest("was").digest)
+}
+
+#[tokio::test]
+async fn a_word_that_is_held_back_gives_way_to_a_newer_one_even_if_that_is_forgotten() {
+    let [first, second, third] = asked();
+    let (repository, tag) = key();
+    // Each other word that comes meanwhile, and whether the one that was held back is recorded in the end.
+    for (asked_at, named, is_recorded) in [
+        (first, Some("older"), true),
+        (first, None, true),
+        (second, Some("held back"), true),
+        (third, Some("newer"), false),
+        (third, None, false),
+    ] {
+        let words = words();
+        let word = held_back(&words, second);
+        tell(&words, asked_at, named).await;
+        words.newest.take(&key());
+        word.confirm().await;
+        let expected = if is_recorded { Some("held back") } else { named };
+        let record = words.record(&repository, &tag).await;
+        assert_eq!(record.map(|it| it.digest), expected.map(|text| manifest(text).digest), "{named:?}");
+        assert!(words.held_back().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_word_that_is_held_back_gives_way_to_a_later_archive_and_to_an_operator() {
+    let [_, asked_at, _] = asked();
+    let (repository, tag) = key();
+    for (seconds, replace, expected) in
+        [(0, Replace::Older, "held back"), (2, Replace::Older, "imported"), (0, Replace::All, "imported")]
+    {
+        let words = words();
+        let word = held_back(&words, asked_at);
+        assert_eq!(import(&words, seconds, replace).await, ImportedTag::Stored);
+        word.confirm().await;
+        assert_eq!(words.record(&repository, &tag).await.unwrap().digest, manifest(expected).digest);
+    }
+}
+
+#[tokio::test]
+async fn a_word_that_is_dropped_leaves_the_tag_as_it_is_and_nothing_behind() {
+    let (words, [first, second, _]) = (words(), asked());
+    let (repository, tag) = key();
+    tell(&words, first, Some("was")).await;
+    let (one, other) = (held_back(&words, second), held_back(&words, second));
+    drop(one);
+    assert!(!words.held_back().is_empty());
+    drop(other);
+    assert!(words.held_back().is_empty());
+    assert_eq!(words.record(&repository, &tag).await.unwrap().digest, manifest("was").digest);
 }
