@@ -286,6 +286,13 @@ impl<T> RoutingTable<T> {
         self
     }
 
+    /// The host names of wharf itself, in alphabetical order.
+    pub fn own_hosts(&self) -> impl Iterator<Item = &str> {
+        let mut hosts: Vec<&str> = self.own_hosts.iter().map(String::as_str).collect();
+        hosts.sort_unstable();
+        hosts.into_iter()
+    }
+
     /// Returns the part of a host before the domain, such as `nvcr.io`; without a domain, the part before an
     /// address or `localhost`.
     pub fn label_of(&self, authority: &str) -> Option<String> {

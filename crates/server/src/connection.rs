@@ -16,7 +16,6 @@ use hyper_util::rt::TokioIo;
 use telemetry::{CloseReason, Metrics};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::AnswerBody;
@@ -27,7 +26,7 @@ use crate::sendfile::FileSendError;
 use crate::snapshot::Current;
 use crate::socket::{Socket, Stream};
 use crate::surface::Surface;
-use crate::tls::TlsName;
+use crate::tls::{Tls, TlsSession};
 use crate::turns::Turns;
 use crate::wrong_port::{self, WrongPorts};
 
@@ -122,7 +121,7 @@ pub(crate) async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
     context: Arc<ConnectionContext>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Tls>>,
 ) {
     let mut counted = Counted::open(&context.metrics);
     let (limits, sendfile) = context.begin();
@@ -131,7 +130,7 @@ pub(crate) async fn serve(
         Err((why, error)) => return counted.end(peer, why, error.as_ref().map(|error| error as &dyn Error)),
     };
     let speaks_tls = tls.is_some();
-    let stream = match accept_tls(stream, tls.as_ref(), &context.shutdown, limits.header_wait_max).await {
+    let stream = match accept_tls(stream, tls.as_deref(), &context.shutdown, limits.header_wait_max).await {
         Ok(stream) => stream,
         Err((why, error)) => {
             return counted.end(client, why, error.as_ref().map(|error| error as &dyn Error));
@@ -141,13 +140,13 @@ pub(crate) async fn serve(
     if is_plain_http_at_tls {
         context.wrong_ports.at_tls(client);
     }
-    let name = stream.tls().and_then(TlsName::of);
+    let session = stream.tls().map(TlsSession::of);
     let clock = Clock::new(limits);
     let socket = Socket::new(stream, Arc::clone(&clock));
     let file_queue = if sendfile { socket.file_queue() } else { None };
     let service = service_fn(|mut request: Request<Incoming>| {
-        if let Some(name) = &name {
-            request.extensions_mut().insert(name.clone());
+        if let Some(session) = &session {
+            request.extensions_mut().insert(session.clone());
         }
         let answering = Answering::begin(&clock);
         let (context, clock, file_queue) = (Arc::clone(&context), Arc::clone(&clock), file_queue.clone());
@@ -214,7 +213,7 @@ async fn shut(mut socket: Socket, overdue: impl Future<Output = Overdue>) {
 /// plain HTTP keeps a plain stream, so that it can read a refusal. The error says why the connection ended.
 async fn accept_tls(
     stream: TcpStream,
-    tls: Option<&TlsAcceptor>,
+    tls: Option<&Tls>,
     shutdown: &CancellationToken,
     wait_max: Duration,
 ) -> Result<Stream, (CloseReason, Option<io::Error>)> {

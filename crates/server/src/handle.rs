@@ -20,6 +20,7 @@ use crate::condition;
 use crate::health;
 use crate::identity::{self, Visitor};
 use crate::permits::Permits;
+use crate::redirect;
 use crate::request_id::RequestIds;
 use crate::respond::error::{self, FailedPull, PullKind, Refusal};
 use crate::respond::unrouted::{self, Named};
@@ -76,7 +77,8 @@ impl Public {
             }
             Err(refusal) => Err(refusal),
         };
-        if let (Ok(()), Some(answer)) = (&admitted, about::answer(&head)) {
+        let aside = || about::answer(&head).or_else(|| redirect::answer(&head, &snapshot.settings));
+        if let (Ok(()), Some(answer)) = (&admitted, aside()) {
             let answer = if closes { answer.closing() } else { answer };
             return answer.into_response(&head.method, Some(entry));
         }

@@ -1,11 +1,12 @@
-//! Watches the expiry of the TLS certificate: a metric, and warnings in the log before it expires.
+//! Watches the expiry of the TLS certificates: a metric for each, and warnings in the log before they expire.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use certificates::Certificate;
 use telemetry::Metrics;
 
-use crate::tls::Certificates;
+use crate::tls::Tls;
 
 /// The time before expiry at which warnings begin. Automatic renewal happens weeks earlier.
 const WARNING_TIME: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -13,30 +14,49 @@ const WARNING_TIME: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Between two checks.
 const INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
+/// The most names of a certificate in a warning.
+const NAMED_COUNT_MAX: usize = 3;
+
 /// Watches for ever. Warns at once and then daily.
-pub(crate) async fn watch(certificates: Arc<Certificates>, metrics: Arc<Metrics>) {
+pub(crate) async fn watch(tls: Arc<Tls>, metrics: Arc<Metrics>) {
     loop {
-        let ends = certificates.current().ends();
-        metrics.tls_certificate_ends(ends);
+        let certificates = tls.certificates();
+        let ends = |it: &Certificate| Some((it.source().to_owned(), it.validity()?.ends));
+        metrics.tls_certificates_end(certificates.all().iter().filter_map(ends).collect());
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        if let Some(warning) = ends.and_then(|ends| warning(Duration::from_secs(ends), now)) {
-            tracing::warn!("{warning}");
+        for certificate in certificates.all() {
+            let ends = certificate.validity().map(|validity| Duration::from_secs(validity.ends));
+            if let Some(words) = ends.and_then(|ends| warning(ends, now)) {
+                let (file, names) = (certificate.source(), names_of(certificate));
+                tracing::warn!(
+                    "the TLS certificate {file} for {names} {words}; wharf loads a renewed file by itself"
+                );
+            }
         }
         tokio::select! {
-            () = certificates.changed.notified() => {}
+            () = tls.changed.notified() => {}
             () = tokio::time::sleep(INTERVAL) => {}
         }
     }
 }
 
+/// The names that it covers, cut.
+fn names_of(certificate: &Certificate) -> String {
+    let dns = certificate.dns_names().iter().cloned();
+    let all: Vec<String> = dns.chain(certificate.addresses().iter().map(ToString::to_string)).collect();
+    match all.len().checked_sub(NAMED_COUNT_MAX) {
+        _ if all.is_empty() => "no name".to_owned(),
+        Some(more) if more > 0 => format!("{} and {more} more", all[..NAMED_COUNT_MAX].join(", ")),
+        _ => all.join(", "),
+    }
+}
+
 /// The warning for a certificate that expires at `ends`, if one is due. Both times are since 1970.
 fn warning(ends: Duration, now: Duration) -> Option<String> {
-    let advice = "renew cert_file of [server.tls]; wharf loads the new file by itself";
     match ends.checked_sub(now) {
-        None => Some(format!("the TLS certificate has expired; {advice}")),
+        None => Some("has expired".to_owned()),
         Some(left) if left <= WARNING_TIME => {
-            let days = left.as_secs() / (24 * 3600);
-            Some(format!("the TLS certificate expires in {days} days; {advice}"))
+            Some(format!("expires in {} days", left.as_secs() / (24 * 3600)))
         }
         Some(_) => None,
     }
@@ -57,8 +77,16 @@ mod tests {
             (now, "expires in 0 days"),
             (now - Duration::from_secs(1), "has expired"),
         ] {
-            let text = warning(ends, now).unwrap();
-            assert!(text.contains(words) && text.contains("cert_file"), "{text}");
+            assert_eq!(warning(ends, now).unwrap(), words);
         }
+    }
+
+    #[test]
+    fn a_warning_names_a_few_names() {
+        let authority = testkit::Authority::new();
+        let identity = authority.server_identity(testkit::Certificate::Valid);
+        let (chain, key) = (identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes());
+        let certificate = Certificate::from_pem("one.pem", chain, key).unwrap();
+        assert_eq!(names_of(&certificate), "localhost, 127.0.0.1, ::1");
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use telemetry::Metrics;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,7 +21,7 @@ use crate::settings::Settings;
 use crate::side::SideService;
 use crate::snapshot::{Control, Current, Snapshot};
 use crate::surface::Surface;
-use crate::tls::Certificates;
+use crate::tls::Tls;
 use crate::turns::Turns;
 use crate::wrong_port::WrongPorts;
 
@@ -115,7 +114,7 @@ impl Server {
                     settings.connection_count_max,
                     settings.client_connection_count_max,
                 ),
-                certificates: settings.tls.as_ref().map(|tls| Certificates::new(&tls.identity)),
+                tls: settings.tls.as_ref().map(Tls::new),
                 current: Current::new(snapshot),
             },
         })
@@ -169,7 +168,7 @@ impl Server {
     /// Starts the listeners and the background tasks on `connections`.
     fn start(self, connections: &TaskTracker, shutdown: &CancellationToken) {
         let Self { metrics, listeners, tls_listeners, sides, control } = self;
-        let Control { current, answer_permits, connection_limit, certificates } = control;
+        let Control { current, answer_permits, connection_limit, tls: encryption } = control;
         let turns = Arc::new(Turns::default());
         let wrong_ports = Arc::new(WrongPorts::default());
         let context = |surface, step_wait_max| {
@@ -204,15 +203,14 @@ impl Server {
             served: context(Surface::Public(Arc::clone(&public)), None),
             turned_away: context(Surface::TurnAway(public), Some(TURN_AWAY_WAIT_MAX)),
         };
-        let acceptor = certificates.as_ref().map(Certificates::acceptor);
         let plain = listeners.into_iter().map(|it| (it.listener, None));
-        let encrypted = tls_listeners.into_iter().map(|it| (it.listener, acceptor.clone()));
+        let encrypted = tls_listeners.into_iter().map(|it| (it.listener, encryption.clone()));
         for (listener, tls) in plain.chain(encrypted) {
             start(listener, tls, contexts.clone(), Arc::clone(&connection_limit));
         }
 
-        if let Some(certificates) = certificates {
-            let watch = renewal::watch(certificates, Arc::clone(&metrics));
+        if let Some(tls) = encryption {
+            let watch = renewal::watch(tls, Arc::clone(&metrics));
             connections.spawn(shutdown.clone().run_until_cancelled_owned(watch));
         }
         let watch = lateness::watch(Arc::clone(&metrics));
@@ -230,7 +228,7 @@ struct Contexts {
 /// Starts the accept loop of one listener. The loop and its connections are tasks of `connections`.
 fn accept(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Tls>>,
     contexts: Contexts,
     limit: Arc<ConnectionLimit>,
     connections: &TaskTracker,

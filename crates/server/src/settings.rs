@@ -1,11 +1,12 @@
 //! The listeners' addresses, and the bounds on connections, requests and waits.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use certificates::CertificateSet;
 use policy::capacity;
-
-use crate::tls::TlsIdentity;
+use rustls::server::danger::ClientCertVerifier;
 
 /// The addresses, bounds and deadlines of a server. Every wait of a connection has a deadline here.
 #[derive(Clone, Debug)]
@@ -48,8 +49,19 @@ pub struct Settings {
 pub struct TlsSettings {
     /// Their addresses.
     pub listen: Vec<SocketAddr>,
-    /// Their certificate and key.
-    pub identity: TlsIdentity,
+    /// Their certificates.
+    pub certificates: CertificateSet,
+    /// The port of TLS to which the plain listeners redirect. `None`: they serve.
+    pub redirect_port: Option<u16>,
+    /// Decides about certificates of clients. `None`: the handshake asks for none.
+    pub client_verifier: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl TlsSettings {
+    /// Listeners at these addresses that ask for no certificates of clients, beside plain ones that serve.
+    pub fn new(listen: Vec<SocketAddr>, certificates: CertificateSet) -> Self {
+        Self { listen, certificates, redirect_port: None, client_verifier: None }
+    }
 }
 
 impl Settings {

@@ -12,7 +12,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Version, request};
 use http_body::Body;
 
-use crate::tls::TlsName;
+use crate::tls::TlsSession;
 
 /// The longest request target accepted, in bytes.
 const TARGET_BYTES_MAX: usize = 8 * 1024;
@@ -167,8 +167,8 @@ pub(crate) async fn read_nothing<B: Body + Unpin>(mut body: B, wait_max: Duratio
 pub fn authority(head: &request::Parts) -> Result<&str, HeadFault> {
     let authority = named_authority(head)?;
     // Another host needs its own connection (RFC 9110, section 15.5.20).
-    let is_met = |name: &TlsName| authority.is_none_or(|authority| name.is_host(authority));
-    if !head.extensions.get::<TlsName>().is_none_or(is_met) {
+    let is_met = |session: &TlsSession| authority.is_none_or(|authority| session.admits(authority));
+    if !head.extensions.get::<TlsSession>().is_none_or(is_met) {
         return Err(HeadFault::Misdirected);
     }
     Ok(authority.unwrap_or_default())

@@ -12,7 +12,7 @@ use crate::admission::ConnectionLimit;
 use crate::clock::Limits;
 use crate::permits::Permits;
 use crate::settings::Settings;
-use crate::tls::Certificates;
+use crate::tls::Tls;
 
 /// The served registries and the settings.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub struct Control {
     pub(crate) current: Current,
     pub(crate) answer_permits: Arc<Permits>,
     pub(crate) connection_limit: Arc<ConnectionLimit>,
-    pub(crate) certificates: Option<Arc<Certificates>>,
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 impl Control {
@@ -77,8 +77,8 @@ impl Control {
         let settings = &snapshot.settings;
         self.answer_permits.resize(settings.answer_count_max);
         self.connection_limit.resize(settings.connection_count_max, settings.client_connection_count_max);
-        if let (Some(certificates), Some(tls)) = (&self.certificates, &settings.tls) {
-            certificates.show(&tls.identity);
+        if let (Some(tls), Some(settings)) = (&self.tls, &settings.tls) {
+            tls.replace(settings);
         }
         self.current.0.store(Arc::new(snapshot));
     }

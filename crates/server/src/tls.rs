@@ -1,168 +1,163 @@
-//! TLS towards clients: the server's certificate, and the server name that a client asked for.
+//! TLS towards clients: handshakes with the certificates in force, and the session behind each request.
 
-use std::fmt;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use certificates::{CertificateSet, Certificates, ForAddress};
 use policy::host_port::HostPort;
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, RootCertStore, ServerConfig};
+use rustls::server::danger::ClientCertVerifier;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// The first second after 9999, which no certificate reaches.
-const END_OF_YEAR_9999: u64 = 253_402_300_800;
+use crate::settings::TlsSettings;
 
-/// The server's certificate chain and key. Two identities with the same chain are equal.
-#[derive(Clone)]
-pub struct TlsIdentity(Arc<CertifiedKey>);
-
-impl PartialEq for TlsIdentity {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.cert == other.0.cert
-    }
-}
-
-impl Eq for TlsIdentity {}
-
-impl fmt::Debug for TlsIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsIdentity").field("certificates", &self.0.cert.len()).finish_non_exhaustive()
-    }
-}
-
-/// A certificate or a key that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TlsIdentityError {
-    /// The certificate file holds none.
-    #[error("the file holds no certificate in PEM")]
-    Chain,
-    /// The key file holds none.
-    #[error("the file holds no private key in PEM (encrypted keys are not supported)")]
-    Key,
-    /// The two do not belong together, or are of an unsupported kind.
-    #[error("the certificate and the key cannot be used together: {0}")]
-    Pair(String),
-}
-
-impl TlsIdentity {
-    /// Parses a certificate chain, the server's own first, and its key, both in PEM (RFC 7468).
-    ///
-    /// # Errors
-    /// [`TlsIdentityError`], which names the faulty file.
-    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsIdentityError> {
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
-            .collect::<Result<_, _>>()
-            .map_err(|_| TlsIdentityError::Chain)?;
-        if chain.is_empty() {
-            return Err(TlsIdentityError::Chain);
-        }
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsIdentityError::Key)?;
-        let pair = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
-        let pair = pair.map_err(|error| TlsIdentityError::Pair(error.to_string()))?;
-        Ok(Self(Arc::new(pair)))
-    }
-
-    /// The server's own certificate, without the rest of its chain.
-    fn certificate(&self) -> Option<ParsedCertificate<'_>> {
-        ParsedCertificate::try_from(self.0.cert.first()?).ok()
-    }
-
-    /// When the server's own certificate expires, in seconds since 1970; `None` if that cannot be parsed.
-    pub fn ends(&self) -> Option<u64> {
-        let certificate = self.certificate()?;
-        // rustls has no accessor for the expiry. At a time after every possible expiry (RFC 5280, section
-        // 4.1.2.5) verification fails whatever the signer, and the error tells the expiry.
-        let after_all = UnixTime::since_unix_epoch(Duration::from_secs(END_OF_YEAR_9999));
-        let nobody = RootCertStore::empty();
-        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
-        match verify_server_cert_signed_by_trust_anchor(&certificate, &nobody, &[], after_all, algorithms) {
-            Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext {
-                not_after, ..
-            })) => Some(not_after.as_secs()),
-            _ => None,
-        }
-    }
-
-    /// Whether the certificate is valid for `host`, a name or an IP address (RFC 9525).
-    pub fn covers(&self, host: &str) -> bool {
-        let (Ok(name), Some(certificate)) = (ServerName::try_from(host), self.certificate()) else {
-            return false;
-        };
-        verify_server_name(&certificate, &name).is_ok()
-    }
-}
-
-/// The current certificate. It can be replaced while the listeners stay.
+/// The TLS of the public listeners. It can change while they stay.
 #[derive(Debug)]
-pub(crate) struct Certificates {
-    shown: ArcSwap<CertifiedKey>,
-    /// Notified when the certificate is replaced.
+pub(crate) struct Tls {
+    certificates: Arc<Certificates>,
+    configs: ArcSwap<Configs>,
+    /// Notified when the certificates are replaced.
     pub(crate) changed: Notify,
 }
 
-impl Certificates {
-    pub(crate) fn new(identity: &TlsIdentity) -> Arc<Self> {
-        Arc::new(Self { shown: ArcSwap::new(Arc::clone(&identity.0)), changed: Notify::new() })
+/// The configurations of handshakes.
+#[derive(Debug)]
+struct Configs {
+    any: Arc<ServerConfig>,
+    /// Those for addresses that a certificate names: rustls does not tell a resolver the address.
+    by_address: HashMap<IpAddr, Arc<ServerConfig>>,
+    client_verifier: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl Tls {
+    pub(crate) fn new(settings: &TlsSettings) -> Arc<Self> {
+        let certificates = Arc::new(Certificates::new(settings.certificates.clone()));
+        let configs = Configs::new(settings, &certificates);
+        Arc::new(Self { certificates, configs: ArcSwap::from_pointee(configs), changed: Notify::new() })
     }
 
-    /// Uses `identity` for every later connection.
-    pub(crate) fn show(&self, identity: &TlsIdentity) {
-        if self.current() != *identity {
-            self.shown.store(Arc::clone(&identity.0));
+    /// Uses `settings` for every later connection.
+    pub(crate) fn replace(&self, settings: &TlsSettings) {
+        let before = self.configs.load();
+        if !before.has_verifier(settings) {
+            // With the configuration go its sessions: a resumed one would carry a verdict of the old rule.
+            self.configs.store(Arc::new(Configs::new(settings, &self.certificates)));
+        } else if !before.has_addresses(&settings.certificates) {
+            self.configs.store(Arc::new(before.with_addresses(&settings.certificates, &self.certificates)));
+        }
+        if self.certificates.replace(settings.certificates.clone()) {
             self.changed.notify_one();
         }
     }
 
-    pub(crate) fn current(&self) -> TlsIdentity {
-        TlsIdentity(self.shown.load_full())
+    /// The certificates in force.
+    pub(crate) fn certificates(&self) -> CertificateSet {
+        self.certificates.current()
     }
 
-    /// An acceptor for TLS 1.2 and 1.3 that offers only HTTP/1.1 (RFC 7301).
-    pub(crate) fn acceptor(self: &Arc<Self>) -> TlsAcceptor {
-        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider speaks TLS 1.2 and 1.3");
-        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Self>::clone(self);
-        let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        TlsAcceptor::from(Arc::new(config))
-    }
-}
-
-impl ResolvesServerCert for Certificates {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.shown.load_full())
+    /// Performs the handshake with a client.
+    ///
+    /// # Errors
+    /// If the client closes, speaks no TLS, or refuses the certificate.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let config = self.configs.load().of(&stream);
+        TlsAcceptor::from(config).accept(stream).await
     }
 }
 
-/// The server name in a client's TLS hello (RFC 6066, section 3). Each of its requests carries it.
+impl Configs {
+    fn new(settings: &TlsSettings, certificates: &Arc<Certificates>) -> Self {
+        let any = Arc::new(config(settings, certificates));
+        let client_verifier = settings.client_verifier.clone();
+        let bare = Self { any, by_address: HashMap::new(), client_verifier };
+        bare.with_addresses(&settings.certificates, certificates)
+    }
+
+    /// The same with a configuration for each address that `set` names. They share sessions and tickets.
+    fn with_addresses(&self, set: &CertificateSet, certificates: &Arc<Certificates>) -> Self {
+        let for_address = |address| {
+            let mut config = ServerConfig::clone(&self.any);
+            config.cert_resolver = Arc::new(ForAddress::new(Arc::clone(certificates), address));
+            (address, Arc::new(config))
+        };
+        Self {
+            any: Arc::clone(&self.any),
+            by_address: set.addresses().map(for_address).collect(),
+            client_verifier: self.client_verifier.clone(),
+        }
+    }
+
+    fn has_addresses(&self, set: &CertificateSet) -> bool {
+        let named: HashSet<IpAddr> = set.addresses().collect();
+        named.len() == self.by_address.len()
+            && named.iter().all(|address| self.by_address.contains_key(address))
+    }
+
+    fn has_verifier(&self, settings: &TlsSettings) -> bool {
+        match (&self.client_verifier, &settings.client_verifier) {
+            (None, None) => true,
+            (Some(before), Some(after)) => Arc::ptr_eq(before, after),
+            _ => false,
+        }
+    }
+
+    fn of(&self, stream: &TcpStream) -> Arc<ServerConfig> {
+        let by_address = || {
+            let address = stream.local_addr().ok()?.ip().to_canonical();
+            self.by_address.get(&address)
+        };
+        // Most sets name no address; then no system call is made.
+        let found = if self.by_address.is_empty() { None } else { by_address() };
+        Arc::clone(found.unwrap_or(&self.any))
+    }
+}
+
+/// TLS 1.2 and 1.3, which offer only HTTP/1.1 (RFC 7301).
+fn config(settings: &TlsSettings, certificates: &Arc<Certificates>) -> ServerConfig {
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider speaks TLS 1.2 and 1.3");
+    let builder = match &settings.client_verifier {
+        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::<Certificates>::clone(certificates));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
+}
+
+/// The TLS session of a connection. Each of its requests carries it; a request without one came in plain
+/// text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TlsName(Arc<str>);
+pub(crate) struct TlsSession {
+    /// The server name in the client's hello (RFC 6066, section 3). `None` if the client sent none, as
+    /// clients do that connect to an IP address.
+    name: Option<Arc<str>>,
+}
 
-impl TlsName {
-    /// `None` if the client sent no server name, as clients do that connect to an IP address.
-    pub(crate) fn of(stream: &TlsStream<TcpStream>) -> Option<Self> {
-        stream.get_ref().1.server_name().map(|name| Self(name.into()))
+impl TlsSession {
+    pub(crate) fn of(stream: &TlsStream<TcpStream>) -> Self {
+        Self { name: stream.get_ref().1.server_name().map(Arc::from) }
     }
 
     #[cfg(test)]
-    pub(crate) fn new(name: &str) -> Self {
-        Self(name.into())
+    pub(crate) fn new(name: Option<&str>) -> Self {
+        Self { name: name.map(Arc::from) }
     }
 
-    /// Whether a `Host`, with or without a port, is this name.
-    pub(crate) fn is_host(&self, authority: &str) -> bool {
+    /// Whether a `Host`, with or without a port, may be requested here: it is the server name, or the client
+    /// sent none.
+    pub(crate) fn admits(&self, authority: &str) -> bool {
+        let Some(name) = &self.name else { return true };
         let host = HostPort::split(authority).map_or(authority, |(host, _)| host);
-        host.trim_end_matches('.').eq_ignore_ascii_case(self.0.trim_end_matches('.'))
+        host.trim_end_matches('.').eq_ignore_ascii_case(name.trim_end_matches('.'))
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod declare;
 mod error_chain;
+mod expiries;
 mod label;
 mod metrics;
 mod process;

@@ -13,6 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::declare::{Declaration, metrics};
+use crate::expiries::Expiries;
 use crate::label::label_set;
 use crate::process;
 use crate::registry_metrics::{LiveRegistries, RegistryMetrics};
@@ -46,8 +47,8 @@ metrics! {
         "draining", "1 while the process finishes its last answers before it stops"
             => draining: Gauge = Gauge::default();
         "tls_certificate_expiry_timestamp",
-        "Expiry of the TLS certificate, in seconds since 1970", in Seconds
-            => tls_certificate_end: OptionalGauge = OptionalGauge::new();
+        "Expiry of each TLS certificate, in seconds since 1970", in Seconds
+            => tls_certificate_ends: Expiries = Expiries::default();
         "config_reloads", "Attempts to load a changed configuration, by how they ended"
             => reloads: Counters<ByReload> = Counters::new();
         "config_loaded_timestamp", "Time at which the current configuration was loaded, in seconds since 1970", in Seconds
@@ -152,14 +153,9 @@ impl Metrics {
         self.own.draining.set(1);
     }
 
-    /// Sets the expiry of the TLS certificate, in seconds since 1970; `None` if there is no certificate, or
-    /// if its expiry is unknown. Then the gauge does not exist, because an alert would take 0 for an expired
-    /// certificate.
-    pub fn tls_certificate_ends(&self, seconds: Option<u64>) {
-        match seconds {
-            Some(seconds) => self.own.tls_certificate_end.set(seconds),
-            None => self.own.tls_certificate_end.unset(),
-        }
+    /// Sets the expiry of each TLS certificate in use, by its file, in seconds since 1970.
+    pub fn tls_certificates_end(&self, ends: Vec<(String, u64)>) {
+        self.own.tls_certificate_ends.set(ends);
     }
 
     /// Counts a reload.

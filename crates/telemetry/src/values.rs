@@ -87,6 +87,8 @@ label! {
         Malformed = "malformed",
         /// The TLS server name differs from the host.
         Misdirected = "misdirected",
+        /// A request in plain text that must come over TLS.
+        Redirected = "redirected",
         /// A page in a browser.
         Browser = "browser",
         /// A host name of no registry.

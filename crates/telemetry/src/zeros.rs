@@ -172,6 +172,7 @@ impl Labels for ByUnrouted {
             (Answered::Unsupported, 405),
             (Answered::Malformed, 400),
             (Answered::Malformed, 414),
+            (Answered::Redirected, 308),
             (Answered::Misdirected, 421),
             (Answered::Browser, 403),
             (Answered::UnknownHost, 404),

@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use time::OffsetDateTime;
 
 /// The certificate of a TLS server of the testkit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +70,12 @@ impl Authority {
         Identity { certificate_pem: certificate.pem(), key_pem: key }
     }
 
+    /// A valid server certificate for these names and addresses.
+    pub fn identity_for(&self, names: &[&str]) -> Identity {
+        let (certificate, key) = self.sign_for(names, ExtendedKeyUsagePurpose::ServerAuth, None);
+        Identity { certificate_pem: certificate.pem(), key_pem: key }
+    }
+
     /// A client certificate that servers with this authority accept.
     pub fn client_identity(&self) -> Identity {
         let (certificate, key) = self.sign(Certificate::Valid, ExtendedKeyUsagePurpose::ClientAuth);
@@ -109,13 +116,22 @@ impl Authority {
             Certificate::WrongName => &["elsewhere.example"],
             Certificate::SelfSigned => return (self.certificate.clone(), self.issuer.key().serialize_pem()),
         };
+        let past = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
+        self.sign_for(names, usage, (certificate == Certificate::Expired).then_some(past))
+    }
+
+    fn sign_for(
+        &self,
+        names: &[&str],
+        usage: ExtendedKeyUsagePurpose,
+        validity: Option<(OffsetDateTime, OffsetDateTime)>,
+    ) -> (rcgen::Certificate, String) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("the names are well formed");
         params.distinguished_name.push(DnType::CommonName, "testkit");
         params.extended_key_usages = vec![usage];
-        if certificate == Certificate::Expired {
-            params.not_before = date_time_ymd(2001, 1, 1);
-            params.not_after = date_time_ymd(2002, 1, 1);
+        if let Some(validity) = validity {
+            (params.not_before, params.not_after) = validity;
         }
         let key = KeyPair::generate().expect("a key of the default kind can be made");
         let certificate = params.signed_by(&key, &self.issuer).expect("fixed parameters can be signed");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -15,7 +15,7 @@ use crate::commands::{
     self, Change, ExportArguments, Failure, ImageList, ImageName, ImportArguments, OfflineArguments, Prune,
     Purge, Selector, Work,
 };
-use crate::config::{Config, parse_duration};
+use crate::config::{Config, PairRule, parse_duration};
 use crate::config_options::{self, ConfigOptions};
 use crate::output::{complain, print};
 use crate::{health, log, manual, online, reload_request, report, runtime, schema, warming, wiring};
@@ -314,11 +314,16 @@ fn is_file_name(text: &str) -> bool {
 
 /// `outcome` follows the count of mistakes.
 fn load(options: &ConfigOptions, outcome: &str) -> Result<Config, String> {
-    options.load().map_err(|error| config_options::describe(&error, outcome))
+    load_with(options, PairRule::None, outcome)
+}
+
+/// As [`load`], for a server or a check.
+fn load_with(options: &ConfigOptions, pairs: PairRule<'_>, outcome: &str) -> Result<Config, String> {
+    options.load(pairs).map_err(|error| config_options::describe(&error, outcome))
 }
 
 fn serve(options: ConfigOptions) -> Result<(), String> {
-    let config = load(&options, "; nothing was started")?;
+    let config = load_with(&options, PairRule::One, "; nothing was started")?;
     let log = log::start(&config.log);
     let runtime = runtime::builder().build();
     let runtime = runtime.map_err(|error| format!("cannot start the runtime: {}", error_chain(&error)))?;
@@ -329,9 +334,9 @@ fn serve(options: ConfigOptions) -> Result<(), String> {
 }
 
 fn check(options: &ConfigOptions, is_online: bool, is_explained: bool) -> Result<(), String> {
-    let config = load(options, "")?;
+    let config = load_with(options, PairRule::Each, "")?;
     wiring::check(&config).map_err(|error| error_chain(&error))?;
-    print(&report::check(&config))?;
+    print(&report::check(&config, now()))?;
     print(&warming::warnings(&config))?;
     if is_explained {
         print(&format!("\n{}", report::explain(&config)))?;
@@ -345,6 +350,11 @@ fn check(options: &ConfigOptions, is_online: bool, is_explained: bool) -> Result
     runtime.shutdown_background();
     print(&format!("\n{}", verdict.text))?;
     verdict.failure.map_or(Ok(()), Err)
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Prints the mistakes of a configuration that has any, instead of requesting a reload.

@@ -26,6 +26,8 @@ mod locate;
 mod log;
 mod nearest;
 mod outside;
+pub(crate) mod pairs;
+mod plain;
 mod process;
 mod reader;
 mod registries;
@@ -67,6 +69,7 @@ pub(crate) use self::form::{Shape, Unit};
 pub(crate) use self::key::{Declared, Preset, Section};
 pub(crate) use self::locate::{LoadError, PLACES, load};
 pub(crate) use self::log::{Log, LogFormat};
+pub(crate) use self::pairs::{Pair, PairRule};
 pub(crate) use self::registry::Registry;
 pub(crate) use self::remark::Remarks;
 pub(crate) use self::warm::Warm;
@@ -80,6 +83,8 @@ pub(crate) struct Config {
     pub(crate) server: server::Settings,
     /// The admin listener, if it is on.
     pub(crate) admin: Option<admin::Settings>,
+    /// The TLS certificates, the default first.
+    pub(crate) pairs: Vec<Pair>,
     /// The limits that the operator asked for.
     pub(crate) wanted: Wanted,
     /// The memory for all bodies together, in bytes.
@@ -146,7 +151,7 @@ impl Config {
         let mut sections = Sections::new(&mut reader, environment);
         let builtin = DeTable::parse(BUILTIN).expect("a test reads the built-in configuration");
         let (top, builtin) = (Table::top(tree.get_ref()), Table::builtin(builtin.get_ref()));
-        let config = read(&mut reader, &mut sections, source, &top, &builtin);
+        let config = read(&mut reader, &mut sections, source, environment.pairs, &top, &builtin);
         let (further, warnings, files) = reader.finish();
         mistakes.append(further.without_lines(&garbled));
         match config {
@@ -225,12 +230,13 @@ fn read<'a>(
     reader: &mut Reader<'_>,
     sections: &mut Sections,
     source: &str,
+    rule: PairRule<'_>,
     top: &Table<'a>,
     builtin: &Table<'a>,
 ) -> Option<Config> {
     reader.refuse_unknown_keys(top, &keys::TOP, keys::home_of);
     let mut tables = read_tables(reader, sections, top, builtin);
-    let (server, admin) = process::read_server(reader, &tables.server, &tables.tls, &tables.admin);
+    let (server, admin) = process::read_server(reader, [&tables.server, &tables.tls, &tables.admin], rule);
     let log = process::read_log(reader, &tables.log);
     let storage_root = process::read_storage_root(reader, &tables.storage);
     let room = process::read_room(reader, &tables.storage);
@@ -274,11 +280,12 @@ fn read<'a>(
     }
     check_circles(reader, &server, admin.as_ref(), &upstreams);
     let routes = make_routes(reader, &server, &registries, &places)?;
-    warn_of_certificate(reader, &server, &registries);
+    warn_of_certificates(reader, &server, &registries);
     Some(Config {
         settings: explain::settings(reader, &tables, source, &server.wanted, &registries),
         source: source.to_owned(),
         domain: server.domain.clone(),
+        pairs: server.tls.iter().flat_map(|tls| tls.pairs.clone()).collect(),
         body_bytes_max: server.body_bytes_max as u64,
         room,
         scrub,
@@ -339,7 +346,7 @@ fn check_circles(
     admin: Option<&admin::Settings>,
     upstreams: &[(Place, Url)],
 ) {
-    let tls = server.tls.iter().flat_map(|(tls, _)| &tls.listen);
+    let tls = server.tls.iter().flat_map(|tls| &tls.settings.listen);
     let listeners: Vec<SocketAddr> =
         server.listen.iter().chain(tls).copied().chain(admin.map(|it| it.listen)).collect();
     let own: Vec<&str> =
@@ -351,23 +358,27 @@ fn check_circles(
     }
 }
 
-/// Warns of a certificate that covers none of the names that clients use.
-fn warn_of_certificate(reader: &mut Reader<'_>, server: &ServerSection, registries: &[Registry]) {
-    let (Some(domain), Some((tls, place))) = (&server.domain, &server.tls) else { return };
+/// Warns of certificates of which none covers a name that clients use.
+fn warn_of_certificates(reader: &mut Reader<'_>, server: &ServerSection, registries: &[Registry]) {
+    let (Some(domain), Some(tls)) = (&server.domain, &server.tls) else { return };
+    let certificates = tls.settings.certificates.all();
+    if certificates.is_empty() {
+        return;
+    }
     let labels = registries.iter().flat_map(|registry| {
         let label = registry.names.name.replace(':', "-");
         [label.replace('.', "-"), label]
     });
     let below: Vec<String> = labels.map(|label| format!("{label}.{domain}")).collect();
     let hosts = registries.iter().flat_map(|registry| &registry.names.hosts);
-    if below.iter().chain(hosts).chain([domain]).any(|host| tls.identity.covers(host)) {
+    if below.iter().chain(hosts).chain([domain]).any(|host| certificates.iter().any(|it| it.covers(host))) {
         return;
     }
     let example = below.first().unwrap_or(domain);
     let text = format!(
         "covers none of the names that clients use, such as {example:?} or {domain:?}; use a certificate that does"
     );
-    reader.warn(place, text);
+    reader.warn(&tls.place, text);
 }
 
 /// Makes the routing table. Remarks on names that collide only once labels are made from them.

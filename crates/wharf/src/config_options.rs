@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use telemetry::error_chain;
 
-use crate::config::{self, Config, Environment, LoadError};
+use crate::config::{self, Config, Environment, LoadError, Pair, PairRule};
 
 /// The options about the configuration on the command line.
 #[derive(Clone, Default)]
@@ -22,26 +22,27 @@ impl ConfigOptions {
     ///
     /// # Errors
     /// As [`config::load`].
-    pub(crate) fn load(&self) -> Result<Config, LoadError> {
+    pub(crate) fn load(&self, pairs: PairRule<'_>) -> Result<Config, LoadError> {
         let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
         // A name or a value that is not UTF-8 has no value here. That is a mistake if the name begins with
         // `WHARF_`; any other such variable counts as unset.
         let variables = |name: &str| std::env::var(name).ok();
-        let environment = Environment { names, variables: &variables, set: self.set.clone() };
+        let environment = Environment { names, variables: &variables, set: self.set.clone(), pairs };
         config::load(self.config.as_deref(), environment)
     }
 
-    /// [`load`](Self::load) for a process that was started with the file `before`.
+    /// [`load`](Self::load) for a process that was started with the file `before`, while these TLS
+    /// certificates are in force.
     ///
     /// # Errors
     /// Also for a file that can only be read once, such as a pipe: a second read could block for ever.
-    pub(crate) fn load_again(&self, before: Option<&Path>) -> Result<Config, LoadError> {
+    pub(crate) fn load_again(&self, before: Option<&Path>, pairs: &[Pair]) -> Result<Config, LoadError> {
         match before.and_then(|path| Some((path, std::fs::metadata(path).ok()?))) {
             Some((path, about)) if !about.is_file() && !about.is_dir() => Err(LoadError::Unreadable {
                 path: path.to_owned(),
                 source: io::Error::other("it is not a regular file, so it can only be read at the start"),
             }),
-            _ => self.load(),
+            _ => self.load(PairRule::Known(pairs)),
         }
     }
 }

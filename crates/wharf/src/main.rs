@@ -28,6 +28,7 @@ mod runtime;
 mod schema;
 mod signals;
 mod streamed;
+mod virtual_hosts;
 mod warming;
 mod watch;
 mod wiring;

@@ -7,9 +7,11 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use admin::{Admin, ReloadAnswer, ReloadRequest};
+use certificates::pair::PairFiles;
+use certificates::waiting::Waiting;
 use policy::capacity::{self, TooFewDescriptors};
 use server::{Control, Snapshot};
 use telemetry::{Metrics, Reloaded};
@@ -17,7 +19,7 @@ use tokio::sync::{mpsc, watch as signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::diff::{self, Diff};
-use crate::config::{Config, LoadError, Warm};
+use crate::config::{Config, LoadError, Pair, Warm};
 use crate::config_options::{self, ConfigOptions};
 use crate::descriptors;
 use crate::log::Levels;
@@ -52,6 +54,8 @@ pub(crate) struct Reloader {
     set: RegistrySet,
     targets: Targets,
     watcher: Watcher,
+    /// The TLS certificates whose files do not match.
+    waiting: Waiting,
 }
 
 /// Why a configuration was refused: one or more lines, for the operator.
@@ -74,7 +78,10 @@ impl Reloader {
     pub(crate) fn new(options: ConfigOptions, config: Config, set: RegistrySet, targets: Targets) -> Self {
         targets.metrics.config_loaded(now());
         let watcher = Watcher::new(FileStates::of(&config_options::files_in(&config)));
-        Self { options, in_force: config, set, targets, watcher }
+        let mut waiting = Waiting::default();
+        // The start has logged these.
+        waiting.observe(&unmatched(&config), Instant::now());
+        Self { options, in_force: config, set, targets, watcher, waiting }
     }
 
     /// Reloads on each cause until `shutdown`. Returns the registries served at that time.
@@ -86,6 +93,10 @@ impl Reloader {
                 Ok(()) = causes.hangups.changed() => ("SIGHUP", None),
                 Some(request) = causes.requests.recv() => ("wharf reload", Some(request)),
                 () = self.watcher.changed() => ("a changed file", None),
+                () = until(self.waiting.next()) => {
+                    self.complain_of_waiting();
+                    continue;
+                }
             };
             tokio::select! {
                 biased;
@@ -127,10 +138,26 @@ impl Reloader {
         let config = self.load().await.map_err(Refused::Load)?;
         self.refuse_another_source(&config)?;
         let diff = Diff::between(&self.in_force, &config);
-        let warnings = new_warnings(&self.in_force, &config);
+        let mut warnings = new_warnings(&self.in_force, &config);
         let config = diff::in_force(&self.in_force, &config);
         self.serve(config).await?;
+        let waiting = self.waiting.observe(&unmatched(&self.in_force), Instant::now());
+        warnings.extend(self.pairs(&waiting).filter_map(|pair| describe_waiting(pair, None)));
         Ok(Done { diff, warnings })
+    }
+
+    /// The pairs in force with these files.
+    fn pairs<'a>(&'a self, files: &'a [PairFiles]) -> impl Iterator<Item = &'a Pair> {
+        self.in_force.pairs.iter().filter(|pair| files.contains(&pair.files))
+    }
+
+    /// Logs the certificates whose files have not matched for long.
+    fn complain_of_waiting(&mut self) {
+        for (files, waited) in self.waiting.overdue(Instant::now()) {
+            for line in self.pairs(&[files]).filter_map(|pair| describe_waiting(pair, Some(waited))) {
+                tracing::error!("{line}");
+            }
+        }
     }
 
     /// Refuses to switch to another file, or to the built-in registries, because the file in use is gone.
@@ -145,11 +172,12 @@ impl Reloader {
     /// Loads the configuration on a thread that may block, and watches its files from now on.
     async fn load(&mut self) -> Result<Config, LoadError> {
         let (options, paths) = (self.options.clone(), self.watcher.paths());
+        let pairs = self.in_force.pairs.clone();
         let own = config_options::own_file(&self.in_force);
         let loading = tokio::task::spawn_blocking(move || {
             // The state is taken before the files are read, so a change in between causes another reload.
             let before = FileStates::of(&paths);
-            let loaded = options.load_again(own.as_deref());
+            let loaded = options.load_again(own.as_deref(), &pairs);
             let files: Vec<_> = match &loaded {
                 // The file in use is watched even if it is gone and another source was read.
                 Ok(config) => config_options::files_in(config).into_iter().chain(own).collect(),
@@ -202,9 +230,9 @@ impl Done {
     fn log(&self, cause: &str, source: &str) {
         if self.diff.is_empty() {
             tracing::info!("reload ({cause}): {source} is already in force");
-            return;
+        } else {
+            tracing::info!("reload ({cause}) of {source}: {}", self.diff);
         }
-        tracing::info!("reload ({cause}) of {source}: {}", self.diff);
         for waiting in &self.diff.waiting {
             tracing::warn!("{waiting}");
         }
@@ -230,6 +258,40 @@ fn new_warnings(before: &Config, after: &Config) -> Vec<String> {
     let known: Vec<String> = before.warnings.lines().chain(before.notices.iter().cloned()).collect();
     let all = after.warnings.lines().chain(after.notices.iter().cloned());
     all.filter(|line| !known.contains(line)).collect()
+}
+
+/// The TLS certificates whose files do not match.
+fn unmatched(config: &Config) -> Vec<PairFiles> {
+    config.pairs.iter().filter(|pair| pair.fault.is_some()).map(|pair| pair.files.clone()).collect()
+}
+
+/// The message about a pair that waits for its other half; `waited` if it waits for long.
+fn describe_waiting(pair: &Pair, waited: Option<Duration>) -> Option<String> {
+    let fault = pair.fault.as_ref()?;
+    let (certificate, key) = (pair.files.certificate.display(), pair.files.key.display());
+    let goes_on = match &pair.certificate {
+        Some(_) => "clients still get the certificate that wharf loaded before",
+        None => "wharf serves without it",
+    };
+    Some(match waited {
+        None => format!(
+            "the certificate {certificate} and the key {key} do not match yet ({fault}); {goes_on}, and wharf loads \
+             the pair as soon as it matches"
+        ),
+        Some(waited) => format!(
+            "the certificate {certificate} and the key {key} have not matched for {} minutes ({fault}); {goes_on}; \
+             find out why the program that renews them did not finish",
+            waited.as_secs() / 60
+        ),
+    })
+}
+
+/// Waits until `then`; for ever without a time.
+async fn until(then: Option<Instant>) {
+    match then {
+        Some(then) => tokio::time::sleep_until(then.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Seconds since 1970.

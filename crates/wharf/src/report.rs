@@ -1,5 +1,6 @@
 //! Describes the running configuration: at the start, and for `wharf check`.
 
+mod certificates;
 mod entry_point;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -76,8 +77,8 @@ fn clients(entry: &EntryPoint<'_>) -> Vec<(&'static str, String)> {
     docker.into_iter().chain([("containerd", hosts)]).collect()
 }
 
-/// The text of `wharf check` for a valid configuration.
-pub(crate) fn check(config: &Config) -> String {
+/// The text of `wharf check` for a valid configuration, at `now`, in seconds since 1970.
+pub(crate) fn check(config: &Config, now: u64) -> String {
     let plain = &config.server.listen;
     let tls = config.server.tls.as_ref().map_or(&[][..], |tls| &tls.listen);
     let mut listen: Vec<String> = plain.iter().map(SocketAddr::to_string).collect();
@@ -103,12 +104,15 @@ pub(crate) fn check(config: &Config) -> String {
         ]);
     }
     push_table(&mut text, &rows);
+    text.push_str(&certificates::table(config, now));
     let offline = config.registries.iter().filter(|registry| registry.cache.tags.offline);
     let offline: Vec<&str> = offline.map(|registry| registry.names.name.as_str()).collect();
     if !offline.is_empty() {
         text.push_str(&format!("\noffline by this configuration: {}\n", offline.join(", ")));
     }
-    let mut warnings = config.notices.iter().cloned().chain(config.warnings.lines()).peekable();
+    let invalid = certificates::warnings(config, now);
+    let mut warnings =
+        config.notices.iter().cloned().chain(config.warnings.lines()).chain(invalid).peekable();
     if warnings.peek().is_some() {
         text.push('\n');
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::config::access_rules::{ADDRESSES, NAMES, REPOSITORY_KEYS};
 use crate::config::keys::SECTIONS;
 use crate::config::keys::access::ACCESS;
+use crate::config::pairs::{CERT_FILE, KEY_FILE};
 use crate::config::tag_rules::{PATTERN, TTL};
 use crate::config::{Declared, Preset, Section, Shape, Unit};
 
@@ -133,6 +134,7 @@ fn value_of(shape: Shape) -> Value {
         Shape::AccessRules => access_rules(),
         Shape::Network => pattern(NETWORK, false),
         Shape::Repositories => pattern(REPOSITORIES, false),
+        Shape::Certificates => certificates(),
         Shape::Word(words) => {
             let variable = format!("^{VARIABLE}$");
             json!({ "type": "string", "anyOf": [{ "enum": words() }, { "pattern": variable }] })
@@ -187,6 +189,20 @@ fn access_rules() -> Value {
     }
     let rule = json!({ "type": "object", "additionalProperties": false, "properties": properties });
     json!({ "type": "array", "items": rule })
+}
+
+fn certificates() -> Value {
+    let mut properties = json!({ (CERT_FILE): value_of(Shape::Path), (KEY_FILE): value_of(Shape::Path) });
+    properties[CERT_FILE]["description"] =
+        json!("The certificate, followed by the rest of its chain, in PEM.");
+    properties[KEY_FILE]["description"] = json!("Its private key in PEM, unencrypted.");
+    let certificate = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": [CERT_FILE, KEY_FILE],
+        "properties": properties,
+    });
+    json!({ "type": "array", "items": certificate })
 }
 
 /// A text of this form, or one with a variable in it.

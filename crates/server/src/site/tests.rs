@@ -115,7 +115,7 @@ fn an_absolute_target_agrees_with_the_host() {
 /// A head from a TLS connection to the server name `name`.
 fn to_name(name: &str, version: Version, target: &str, headers: &[(&str, &str)]) -> request::Parts {
     let mut head = head("GET", version, target, headers);
-    head.extensions.insert(TlsName::new(name));
+    head.extensions.insert(crate::tls::TlsSession::new(Some(name)));
     head
 }
 

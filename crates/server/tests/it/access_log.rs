@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use server::{TlsIdentity, TlsSettings};
+use server::TlsSettings;
 use testkit::client::Connection;
 use testkit::{Authority, BlobSource, Certificate, Door, Endpoint, Fault, Gate, Image, Kind, Rule, within};
 use tracing::Level;
@@ -14,7 +14,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::lab::{HUB, Lab, SENDS_FILES, loopback};
+use crate::lab::{HUB, Lab, SENDS_FILES, certificates, loopback};
 
 /// The log lines of this thread. Each test's runtime has one thread, so these are the lines of its server.
 #[derive(Clone, Default)]
@@ -294,9 +294,8 @@ async fn a_file_that_cannot_be_sent_is_logged_with_its_cause() {
 #[tokio::test]
 async fn a_failed_tls_handshake_is_logged_with_its_cause() {
     let (lines, _guard) = Lines::capture_from(Level::DEBUG);
-    let identity = Authority::new().server_identity(Certificate::Valid);
-    let identity = TlsIdentity::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes());
-    let tls = TlsSettings { listen: vec![loopback()], identity: identity.unwrap() };
+    let set = certificates(&[Authority::new().server_identity(Certificate::Valid)]);
+    let tls = TlsSettings::new(vec![loopback()], set);
     let lab = Lab::start_with(|plan| plan.settings.tls = Some(tls)).await;
     let mut client = Connection::open(lab.tls.unwrap()).await.unwrap();
     client.send(b"\0\0 garbage").await.unwrap();

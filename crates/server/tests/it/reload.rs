@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use cache::Backend;
 use policy::host::{RegistryNames, RoutingTable};
-use server::{Settings, Snapshot, TlsIdentity, TlsSettings};
+use server::{Settings, Snapshot, TlsSettings};
 use testkit::client::Connection;
 use testkit::{Authority, BlobSource, Certificate, within};
 
-use crate::lab::{DOMAIN, HUB, Lab, QUAY, loopback};
+use crate::lab::{DOMAIN, HUB, Lab, QUAY, certificates, loopback};
 
 const LARGE: BlobSource = BlobSource::Generated { seed: 31, len: (12 << 20) + 5 };
 
@@ -72,15 +72,12 @@ async fn f41_no_place_for_an_answer_is_a_bound_that_changes_too() {
     assert_eq!(lab.get(HUB, "/v2/").await.status, 200);
 }
 
-fn identity(authority: &Authority) -> TlsIdentity {
-    let identity = authority.server_identity(Certificate::Valid);
-    TlsIdentity::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes()).unwrap()
-}
-
 #[tokio::test]
 async fn f41_another_certificate_is_shown_to_new_connections_and_old_ones_stay() {
     let [old, new] = [Authority::new(), Authority::new()];
-    let tls = |authority: &Authority| TlsSettings { listen: vec![loopback()], identity: identity(authority) };
+    let tls = |authority: &Authority| {
+        TlsSettings::new(vec![loopback()], certificates(&[authority.server_identity(Certificate::Valid)]))
+    };
     let lab = Lab::start_with(|plan| plan.settings.tls = Some(tls(&old))).await;
     let address = lab.tls.unwrap();
     let mut first = Connection::open_tls(address, "localhost", &old.pem()).await.unwrap();

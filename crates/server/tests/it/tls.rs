@@ -1,18 +1,25 @@
 //! The TLS listener.
 
-use server::{TlsIdentity, TlsSettings};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore};
+use server::TlsSettings;
 use testkit::client::Connection;
 use testkit::{Authority, BlobSource, Certificate, within};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
-use crate::lab::{DOMAIN, Lab, loopback};
+use crate::lab::{DOMAIN, Lab, certificates, loopback};
 
 const LARGE: BlobSource = BlobSource::Generated { seed: 8, len: (5 << 20) + 3 };
 
 async fn lab() -> (Lab, Authority) {
     let authority = Authority::new();
-    let identity = authority.server_identity(Certificate::Valid);
-    let identity = TlsIdentity::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes());
-    let tls = TlsSettings { listen: vec![loopback()], identity: identity.unwrap() };
+    let set = certificates(&[authority.server_identity(Certificate::Valid)]);
+    let tls = TlsSettings::new(vec![loopback()], set);
     (Lab::start_with(|plan| plan.settings.tls = Some(tls)).await, authority)
 }
 
@@ -109,9 +116,8 @@ async fn newcomer_28_plain_http_at_the_tls_port_gets_a_refusal() {
 #[tokio::test]
 async fn s24_a_handshake_that_does_not_end_is_given_up() {
     let authority = Authority::new();
-    let identity = authority.server_identity(Certificate::Valid);
-    let identity = TlsIdentity::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes());
-    let tls = TlsSettings { listen: vec![loopback()], identity: identity.unwrap() };
+    let set = certificates(&[authority.server_identity(Certificate::Valid)]);
+    let tls = TlsSettings::new(vec![loopback()], set);
     let lab = Lab::start_with(|plan| {
         plan.settings.tls = Some(tls);
         plan.settings.header_wait_max = std::time::Duration::from_millis(300);
@@ -132,7 +138,8 @@ async fn the_expiry_of_the_certificate_is_in_the_metrics() {
         loop {
             let text = lab.metrics.encode();
             let found = text.lines().find_map(|line| {
-                line.strip_prefix("wharf_tls_certificate_expiry_timestamp_seconds ").map(str::to_owned)
+                line.strip_prefix("wharf_tls_certificate_expiry_timestamp_seconds{cert_file=\"cert.pem\"} ")
+                    .map(str::to_owned)
             });
             match found {
                 Some(seconds) => break seconds,
@@ -141,4 +148,119 @@ async fn the_expiry_of_the_certificate_is_in_the_metrics() {
         }
     };
     assert!(within("the gauge", told).await.parse::<u64>().unwrap() > 1_700_000_000);
+}
+
+#[tokio::test]
+async fn each_server_name_gets_its_certificate_and_others_the_default() {
+    let authority = Authority::new();
+    let identities =
+        [&["default.example"][..], &["*.cache.example"], &["docker-io.cache.example"], &["127.0.0.1"]]
+            .map(|names| authority.identity_for(names));
+    let tls = TlsSettings::new(vec![loopback()], certificates(&identities));
+    let lab = Lab::start_with(|plan| plan.settings.tls = Some(tls)).await;
+    let reaches =
+        async |name: &str| Connection::open_tls(lab.tls.unwrap(), name, &authority.pem()).await.is_ok();
+    // A client that connects to an address sends no name.
+    for name in ["default.example", "quay-io.cache.example", "docker-io.cache.example", "127.0.0.1"] {
+        assert!(reaches(name).await, "{name}");
+    }
+    assert!(!reaches("docker.io.cache.example").await, "the client refuses the default");
+}
+
+/// A hello of TLS 1.1 (RFC 4346, section 7.4.1.2) that is otherwise as the server wants it: with signature
+/// algorithms, groups and point formats.
+fn old_hello() -> Vec<u8> {
+    let extensions =
+        [&[0, 0x0d, 0, 4, 0, 2, 4, 3][..], &[0, 0x0a, 0, 4, 0, 2, 0, 0x17], &[0, 0x0b, 0, 2, 1, 0]].concat();
+    let behind = [&[0, 0, 2, 0xc0, 0x09, 1, 0, 0, 22][..], &extensions].concat();
+    let hello = [&[0x03, 0x02][..], &[7; 32], &behind].concat();
+    let length = u8::try_from(hello.len()).unwrap();
+    [&[0x16, 0x03, 0x01, 0, length + 4, 1, 0, 0, length][..], &hello].concat()
+}
+
+#[tokio::test]
+async fn s32_a_client_of_tls_1_1_is_refused_with_the_alert_for_its_version() {
+    let (lab, _) = lab().await;
+    let mut old = Connection::open(lab.tls.unwrap()).await.unwrap();
+    old.send(&old_hello()).await.unwrap();
+    let (received, _) = within("the server closes", old.read_raw_to_end()).await;
+    // protocol_version (RFC 8446, section 6.2).
+    assert_eq!((received.first(), received.last()), (Some(&0x15), Some(&70)), "{received:?}");
+}
+
+#[tokio::test]
+async fn s32_plain_requests_are_redirected_and_health_checks_are_not() {
+    let authority = Authority::new();
+    let mut tls =
+        TlsSettings::new(vec![loopback()], certificates(&[authority.server_identity(Certificate::Valid)]));
+    tls.redirect_port = Some(5443);
+    let lab = Lab::start_with(|plan| plan.settings.tls = Some(tls)).await;
+    let digest = lab.hub.put_blob(LARGE);
+    let target = format!("/docker.io/v2/library/app/blobs/{digest}?ns=docker.io");
+    let mut plain = Connection::open(lab.address).await.unwrap();
+    for method in ["GET", "HEAD"] {
+        plain.request(method, "localhost:5000", &target, &[]).await.unwrap();
+        let answer = plain.read_response(method).await.unwrap();
+        let location = format!("https://localhost:5443{target}");
+        assert_eq!((answer.status, answer.header("location")), (308, Some(location.as_str())), "{method}");
+    }
+    for (path, status) in [("/livez", 200), ("/readyz", 200), ("/", 200), ("/v2/", 308)] {
+        plain.request("GET", "localhost:5000", path, &[]).await.unwrap();
+        assert_eq!(plain.read_response("GET").await.unwrap().status, status, "{path}");
+    }
+    let mut writer = Connection::open(lab.address).await.unwrap();
+    writer.request("PUT", "localhost:5000", "/v2/", &[]).await.unwrap();
+    assert_eq!(writer.read_response("PUT").await.unwrap().status, 405);
+    let mut old = Connection::open(lab.address).await.unwrap();
+    old.send(format!("GET /docker.io{target} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
+    let (received, _) = within("the server closes", old.read_raw_to_end()).await;
+    assert!(received.starts_with(b"HTTP/1.0 400 "), "without a host there is nowhere to go: {received:?}");
+    assert_eq!(lab.upstream_requests(), 0);
+    let mut secure = connect(&lab, &authority).await;
+    secure.request("GET", "localhost", &target.replace("?ns=docker.io", ""), &[]).await.unwrap();
+    assert_eq!(secure.read_response("GET").await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_client_without_a_certificate_is_refused_where_one_is_required() {
+    let authority = Authority::new();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+    let mut tls =
+        TlsSettings::new(vec![loopback()], certificates(&[authority.server_identity(Certificate::Valid)]));
+    tls.client_verifier = Some(verifier);
+    let lab = Lab::start_with(|plan| plan.settings.tls = Some(tls)).await;
+    let answered = async {
+        let mut connection =
+            Connection::open_tls(lab.tls.unwrap(), "localhost", &authority.pem()).await.ok()?;
+        connection.request("GET", "localhost", "/v2/", &[]).await.ok()?;
+        connection.read_response("GET").await.ok()
+    };
+    assert!(within("the refusal", answered).await.is_none());
+    let mut settings = lab.control.snapshot().settings.clone();
+    settings.tls.as_mut().unwrap().client_verifier = None;
+    let routes = lab.control.snapshot().routes.clone();
+    lab.control.replace(server::Snapshot { routes, settings });
+    let mut connection = connect(&lab, &authority).await;
+    connection.request("GET", "localhost", "/v2/", &[]).await.unwrap();
+    assert_eq!(connection.read_response("GET").await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn s23_a_client_that_offers_only_http_2_is_refused() {
+    let (lab, authority) = lab().await;
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(lab.tls.unwrap()).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    let refused = within("the handshake", connector.connect(name, stream)).await.unwrap_err();
+    assert!(refused.to_string().contains("NoApplicationProtocol"), "{refused}");
 }

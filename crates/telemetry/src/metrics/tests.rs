@@ -236,9 +236,13 @@ fn every_counter_starts_at_zero() {
 #[test]
 fn the_certificate_s_expiry_appears_once_it_is_known() {
     let metrics = metrics();
-    assert!(!metrics.encode().contains("\nwharf_tls_certificate_expiry_timestamp_seconds "));
-    metrics.tls_certificate_ends(Some(1_795_966_813));
-    check(&metrics, "wharf_tls_certificate_expiry_timestamp_seconds 1795966813");
+    assert!(!metrics.encode().contains("\nwharf_tls_certificate_expiry_timestamp_seconds"));
+    let ends = |file: &str, ends| (file.to_owned(), ends);
+    metrics.tls_certificates_end(vec![ends("one.pem", 1_795_966_813), ends("two.pem", 1)]);
+    check(&metrics, r#"wharf_tls_certificate_expiry_timestamp_seconds{cert_file="one.pem"} 1795966813"#);
+    check(&metrics, r#"wharf_tls_certificate_expiry_timestamp_seconds{cert_file="two.pem"} 1"#);
+    metrics.tls_certificates_end(vec![ends("two.pem", 1)]);
+    assert!(!metrics.encode().contains("one.pem"));
 }
 
 /// All series of a registry, and no other, appear and vanish with it.
@@ -311,7 +315,7 @@ fn the_reference_has_every_metric_with_its_type_and_labels_and_no_other() {
 fn every_declared_metric_is_printed_with_its_labels() {
     let metrics = metrics();
     every_event(&metrics.registry("docker.io"));
-    metrics.tls_certificate_ends(Some(1));
+    metrics.tls_certificates_end(vec![("cert.pem".to_owned(), 1)]);
     metrics.config_loaded(1);
     metrics.count_body_memory(|| vec![("lists", 7)]);
     metrics.warmed(2, 1, 1);

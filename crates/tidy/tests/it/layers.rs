@@ -8,6 +8,7 @@ use crate::tree;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("access", &["oci", "policy", "secret"]),
     ("budget", &[]),
+    ("certificates", &[]),
     ("oci", &[]),
     ("policy", &["oci", "suffix"]),
     ("secret", &[]),
@@ -18,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("inventory", &["oci", "policy", "storage", "telemetry"]),
     ("upstream", &["budget", "oci", "policy", "secret", "telemetry"]),
     ("cache", &["budget", "inventory", "oci", "policy", "storage", "telemetry", "upstream"]),
-    ("server", &["access", "cache", "oci", "policy", "storage", "telemetry"]),
+    ("server", &["access", "cache", "certificates", "oci", "policy", "storage", "telemetry"]),
     (
         "admin",
         &["archive", "cache", "inventory", "oci", "policy", "secret", "server", "storage", "telemetry"],
@@ -31,6 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "archive",
             "budget",
             "cache",
+            "certificates",
             "inventory",
             "oci",
             "policy",
@@ -68,6 +70,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "admin",
             "budget",
             "cache",
+            "certificates",
             "inventory",
             "oci",
             "policy",

@@ -100,11 +100,11 @@ pub(crate) fn in_force(running: &Config, new: &Config) -> Config {
     }
 }
 
-/// The running listener with the new certificate.
+/// The running listener with the new certificates.
 fn tls_in_force(running: Option<&TlsSettings>, new: Option<&TlsSettings>) -> Option<TlsSettings> {
     let running = running?;
-    let identity = new.map_or(&running.identity, |new| &new.identity).clone();
-    Some(TlsSettings { listen: running.listen.clone(), identity })
+    let new = new.unwrap_or(running).clone();
+    Some(TlsSettings { listen: running.listen.clone(), ..new })
 }
 
 /// The running listener with the new token, unless the new one is for another address.
@@ -150,8 +150,9 @@ fn waiting(running: &Config, new: &Config) -> Vec<Waiting> {
 
 fn process(running: &Config, new: &Config) -> Vec<&'static str> {
     let (before, after) = (&running.server, &new.server);
-    let identity = |server: &server::Settings| server.tls.as_ref().map(|tls| tls.identity.clone());
-    let both_tls = before.tls.is_some() && after.tls.is_some();
+    let tls = before.tls.as_ref().zip(after.tls.as_ref());
+    let differs =
+        |differs: fn(&TlsSettings, &TlsSettings) -> bool| tls.is_some_and(|(one, other)| differs(one, other));
     let admin = |config: &Config| {
         let admin = config.admin.as_ref();
         let token = admin.and_then(|admin| admin.token.as_ref().map(|token| token.expose().clone()));
@@ -160,7 +161,8 @@ fn process(running: &Config, new: &Config) -> Vec<&'static str> {
     let routing = |config: &Config| config.routes.map(|index| config.registries[*index].names.name.clone());
     let rows = [
         ("domain, hosts or default_registry", names_of_the_process(&routing(running), &routing(new))),
-        ("certificate", both_tls && identity(before) != identity(after)),
+        ("certificate", differs(|one, other| one.certificates != other.certificates)),
+        ("plain or redirect_to", differs(|one, other| one.redirect_port != other.redirect_port)),
         ("limits", running.wanted != new.wanted),
         ("token_file or hosts of [admin]", admin(running) != admin(new)),
         ("access", running.access != new.access),

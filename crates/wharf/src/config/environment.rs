@@ -17,6 +17,7 @@ use super::keys::access;
 use super::keys::registry::{NAME, REGISTRY};
 use super::nearest::{is_slip, nearest};
 use super::outside::{Assigned, Outside};
+use super::pairs::PairRule;
 
 /// The variable that lists the names of all registries.
 pub(crate) const REGISTRIES: &str = "WHARF_REGISTRIES";
@@ -37,6 +38,8 @@ pub(crate) struct Environment<'a> {
     pub(crate) variables: Variables<'a>,
     /// Keys with their values from the command line, such as `server.domain` or `registry.ghcr.io.tag_ttl`.
     pub(crate) set: Vec<(String, String)>,
+    /// Which TLS certificates must be usable.
+    pub(crate) pairs: PairRule<'a>,
 }
 
 /// All values from outside, by section.
@@ -59,7 +62,7 @@ pub(crate) struct Assignments {
 impl<'a> Environment<'a> {
     /// An environment in which no variable sets a key.
     pub(crate) fn without_keys(variables: Variables<'a>) -> Self {
-        Self { names: Vec::new(), variables, set: Vec::new() }
+        Self { names: Vec::new(), variables, set: Vec::new(), pairs: PairRule::Each }
     }
 }
 

@@ -11,6 +11,7 @@ use super::form::Shape;
 use super::key::{Declared, Preset};
 use super::keys::{access, process, registry, warm};
 use super::outside;
+use super::pairs;
 use super::reader::Reader;
 use super::registry::Registry;
 use super::remark::Place;
@@ -161,6 +162,7 @@ impl Explainer<'_, '_> {
                 let count = value.get_ref().as_array().map_or(0, |rules| rules.len());
                 format!("({count} rules)")
             }
+            (Shape::Certificates, Value::Toml(value)) => list(pairs::shown(value).into_iter()),
             (_, Value::Toml(value)) => match value.get_ref() {
                 DeValue::String(text) => written(shape, &expanded(text)),
                 DeValue::Array(values) => {
@@ -221,7 +223,7 @@ fn written(shape: Shape, text: &str) -> String {
         },
         Shape::Flag | Shape::Count { .. } => text.to_owned(),
         Shape::AccessRules => format!("({} rules)", text.split_whitespace().count()),
-        Shape::List(_) | Shape::OrOff(Shape::List(_)) | Shape::TagRules => {
+        Shape::List(_) | Shape::OrOff(Shape::List(_)) | Shape::TagRules | Shape::Certificates => {
             list(outside::texts(text).map(str::to_owned))
         }
         _ => format!("{text:?}"),

@@ -69,6 +69,8 @@ pub(crate) enum Shape {
     Network,
     /// The name of repositories, with wildcards.
     Repositories,
+    /// Certificates, each with the files of its chain and its key.
+    Certificates,
     /// One of these words.
     Word(fn() -> Vec<&'static str>),
     /// A list, or one text in place of a list of one.

@@ -26,7 +26,7 @@ const HINTS: [(&[&str], &str); 13] = [
         &["insecure", "skip_verify", "tls_verify", "tlsverify", "verify_ssl", "plain_http"],
         "write insecure_skip_verify, or upstream = \"http://...\" for a registry without TLS",
     ),
-    (&["cert", "certificate", "tls_cert", "ssl_certificate"], "write cert_file in [server.tls]"),
+    (&["cert", "tls_cert", "ssl_certificate"], "write cert_file in [server.tls]"),
     (&["key", "tls_key", "ssl_certificate_key"], "write key_file in [server.tls]"),
     (&["rootdirectory", "root_directory", "data_dir", "datadir", "directory", "dir", "path"], "write root"),
     (&["mirrors", "mirror", "proxy_registries"], "write a [[registry]] for each"),

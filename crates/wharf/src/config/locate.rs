@@ -52,7 +52,7 @@ pub(crate) fn load(named: Option<&Path>, environment: Environment<'_>) -> Result
         read.borrow_mut().insert(name.to_owned());
         (environment.variables)(name)
     };
-    let recording = Environment { names: environment.names, variables: &recorded, set: environment.set };
+    let recording = Environment { variables: &recorded, ..environment };
     let mut config = find(named, &recording)?;
     if config.is_builtin() {
         let directories = [Path::new("."), Path::new("/etc/wharf")];

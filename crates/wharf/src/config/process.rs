@@ -8,7 +8,7 @@ use cache::ScrubSettings;
 use policy::access::Network;
 use policy::capacity::Wanted;
 use policy::eviction::CommonLimits;
-use server::{TlsIdentity, TlsSettings};
+use server::TlsSettings;
 
 use super::address::{listeners_overlap, parse_listen};
 use super::environment::variable_of;
@@ -16,6 +16,8 @@ use super::form::OFF;
 use super::key::Key;
 use super::keys::process as keys;
 use super::log::Log;
+use super::pairs::{self, NamedPair, Pair, PairRule};
+use super::plain::Plain;
 use super::reader::{Reader, Text};
 use super::remark::Place;
 use super::table::Table;
@@ -42,8 +44,7 @@ pub(crate) fn read_scrub(reader: &mut Reader<'_>, storage: &Table<'_>) -> ScrubS
 /// The values of `[server]`.
 pub(crate) struct ServerSection {
     pub(crate) listen: Vec<SocketAddr>,
-    /// With the place of the certificate.
-    pub(crate) tls: Option<(TlsSettings, Place)>,
+    pub(crate) tls: Option<TlsSection>,
     pub(crate) domain: Option<String>,
     /// Names of wharf itself.
     pub(crate) hosts: Vec<Text>,
@@ -58,28 +59,36 @@ pub(crate) struct ServerSection {
     pub(crate) body_bytes_max: usize,
 }
 
+/// The values of `[server.tls]`.
+pub(crate) struct TlsSection {
+    pub(crate) settings: TlsSettings,
+    pub(crate) pairs: Vec<Pair>,
+    /// The place of the default certificate.
+    pub(crate) place: Place,
+}
+
 impl ServerSection {
     /// The settings of the server.
     pub(crate) fn settings(self) -> server::Settings {
         server::Settings {
             shutdown_grace: self.shutdown_grace,
             sendfile: self.sendfile,
-            tls: self.tls.map(|(tls, _)| tls),
+            tls: self.tls.map(|tls| tls.settings),
             ..server::Settings::new(self.listen)
         }
     }
 }
 
+/// Reads `[server]`, `[server.tls]` and `[admin]`, whose tables these are.
 pub(crate) fn read_server(
     reader: &mut Reader<'_>,
-    server: &Table<'_>,
-    tls: &Table<'_>,
-    admin: &Table<'_>,
+    [server, tls, admin]: [&Table<'_>; 3],
+    rule: PairRule<'_>,
 ) -> (ServerSection, Option<admin::Settings>) {
     let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
     let section = ServerSection {
         listen: read_plain_listen(reader, server, !tls.is_absent(), &mut taken),
-        tls: if tls.is_absent() { None } else { read_tls(reader, tls, &mut taken) },
+        tls: if tls.is_absent() { None } else { read_tls(reader, tls, rule, &mut taken) },
         domain: keys::DOMAIN.read(reader, server).map(|text| text.value),
         hosts: keys::HOSTS.read(reader, server).unwrap_or_default(),
         default_registry: keys::DEFAULT_REGISTRY.read(reader, server).filter(|text| text.value != OFF),
@@ -154,26 +163,56 @@ fn read_listen(
 fn read_tls(
     reader: &mut Reader<'_>,
     tls: &Table<'_>,
+    rule: PairRule<'_>,
     taken: &mut Vec<(SocketAddr, Place)>,
-) -> Option<(TlsSettings, Place)> {
+) -> Option<TlsSection> {
     let listen = read_listen(reader, tls, &keys::TLS_LISTEN, taken);
-    for key in [keys::CERT_FILE.name, keys::KEY_FILE.name] {
-        if !tls.has(key) {
-            let place = tls.place();
-            let also = match &place {
-                Place::Outside(_) => format!(" with {}", variable_of(keys::TLS.name, key)),
-                Place::Line { .. } => String::new(),
-            };
-            reader.refuse(&place, format!("{key} is missing; name a file in PEM form{also}"));
-        }
+    let default = read_default_pair(reader, tls);
+    let further = keys::CERTIFICATE.read(reader, tls).unwrap_or_default();
+    let redirect_port = read_redirect(reader, tls, &listen);
+    let named: Vec<NamedPair> = [default?].into_iter().chain(further).collect();
+    let pairs = reader.pairs(&named, rule);
+    let settings = TlsSettings { redirect_port, ..TlsSettings::new(listen, pairs::set_of(&pairs)) };
+    Some(TlsSection { settings, pairs, place: reader.place(tls, keys::CERT_FILE.name) })
+}
+
+fn read_default_pair(reader: &mut Reader<'_>, tls: &Table<'_>) -> Option<NamedPair> {
+    let has = |key: &str| tls.has(key);
+    let [certificate, key] = [keys::CERT_FILE.name, keys::KEY_FILE.name];
+    for key in [certificate, key].into_iter().filter(|key| !has(key)) {
+        let place = tls.place();
+        let also = match &place {
+            Place::Outside(_) => format!(" with {}", variable_of(keys::TLS.name, key)),
+            Place::Line { .. } => String::new(),
+        };
+        reader.refuse(&place, format!("{key} is missing; name a file in PEM form{also}"));
     }
-    let chain = keys::CERT_FILE.read(reader, tls);
-    let key = keys::KEY_FILE.read(reader, tls);
-    match TlsIdentity::from_pem(&chain?, &key?) {
-        Ok(identity) => Some((TlsSettings { listen, identity }, reader.place(tls, keys::CERT_FILE.name))),
-        Err(error) => {
-            let place = reader.place(tls, keys::KEY_FILE.name);
-            reader.refuse(&place, format!("{error}; name the key that the certificate was made for"));
+    // Half a pair is not loaded, but its own mistakes are told.
+    if has(certificate) != has(key) {
+        let _ = if has(certificate) {
+            reader.certificates(tls, certificate)
+        } else {
+            reader.private_key(tls, key)
+        };
+        return None;
+    }
+    let (certificate, key) = (keys::CERT_FILE.read(reader, tls), keys::KEY_FILE.read(reader, tls));
+    Some(NamedPair { certificate: certificate?, key: key? })
+}
+
+/// The port to which the plain listeners redirect, if they do.
+fn read_redirect(reader: &mut Reader<'_>, tls: &Table<'_>, listen: &[SocketAddr]) -> Option<u16> {
+    let port = keys::REDIRECT_TO.read(reader, tls).and_then(|port| u16::try_from(port).ok());
+    match keys::PLAIN.value(reader, tls) {
+        Plain::Redirect => port.or_else(|| listen.first().map(SocketAddr::port)),
+        Plain::Serve => {
+            if port.is_some() {
+                let place = reader.place(tls, keys::REDIRECT_TO.name);
+                reader.warn(
+                    &place,
+                    "has no effect without plain = \"redirect\"; add it, or leave this key out",
+                );
+            }
             None
         }
     }

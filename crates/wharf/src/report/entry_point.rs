@@ -74,7 +74,8 @@ impl<'a> EntryPoint<'a> {
         labels.into_iter().find_map(|label| {
             let host = format!("{label}.{domain}");
             let tls = self.config.server.tls.as_ref().filter(|_| self.is_tls);
-            tls.is_none_or(|tls| tls.identity.covers(&host)).then(|| self.with_port(&host))
+            tls.is_none_or(|tls| tls.certificates.all().iter().any(|it| it.covers(&host)))
+                .then(|| self.with_port(&host))
         })
     }
 

@@ -2,6 +2,9 @@ use super::entry_point::UNKNOWN_ADDRESS;
 use super::*;
 use crate::config::Environment;
 
+/// A time in 2027.
+const NOW: u64 = 1_800_000_000;
+
 fn config(text: &str) -> Config {
     Config::parse("wharf.toml", text, &|_| None).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
@@ -86,7 +89,7 @@ fn newcomer_3_no_hint_names_a_host_that_only_browsers_and_curl_resolve() {
             let config = config(&text);
             let lines =
                 [start(&config, listeners(&config, None)), start_short(&config, listeners(&config, None))];
-            let told = format!("{}\n{}", lines.concat().join("\n"), check(&config));
+            let told = format!("{}\n{}", lines.concat().join("\n"), check(&config, NOW));
             assert!(!told.contains(".localhost"), "{told}");
             assert!(told.contains(&format!("http://{listen}/corp.example-8443 or ")), "{told}");
             assert!(told.contains(&format!("{{\"registry-mirrors\": [\"http://{listen}\"]}}")), "{told}");
@@ -101,9 +104,9 @@ fn newcomer_3_no_hint_names_a_host_that_only_browsers_and_curl_resolve() {
 fn check_says_what_the_bare_address_means() {
     let registries = "[[registry]]\nname = \"ghcr.io\"\n[[registry]]\nname = \"docker.io\"\n";
     let server = "[server]\nlisten = \"10.0.0.5:5000\"\n";
-    let text = check(&config(&format!("{server}default_registry = \"ghcr.io\"\n{registries}")));
+    let text = check(&config(&format!("{server}default_registry = \"ghcr.io\"\n{registries}")), NOW);
     assert!(text.contains("\nbare    http://10.0.0.5:5000 means ghcr.io\n"), "{text}");
-    let text = check(&config(&format!("{server}{registries}")));
+    let text = check(&config(&format!("{server}{registries}")), NOW);
     let expected = "\nbare    http://10.0.0.5:5000 serves no default registry; set default_registry in [server] to choose one\n";
     assert!(text.contains(expected), "{text}");
 }
@@ -171,7 +174,7 @@ docker.io       https://registry-1.docker.io  docker.io.w.example:5000  password
         sees only what they may see\n\
         warning: wharf.toml:12: registry[[fd00::1]:5000].upstream: requests to this upstream go without \
         TLS, so anyone on the path can change what a tag names; use https if the upstream offers it\n";
-    assert_eq!(check(&config), format!("{rows}{warnings}"));
+    assert_eq!(check(&config, NOW), format!("{rows}{warnings}"));
 }
 
 #[test]
@@ -238,7 +241,7 @@ fn with_tls_the_hints_use_names_of_the_certificate() {
         assert!(lines.contains("containerd: put [host.\"https://"), "{lines}");
     }
     let config = tls_config(&directory, &["*.cache.example"], domain);
-    let text = check(&config);
+    let text = check(&config, NOW);
     let expected = "listen  0.0.0.0:443 (TLS)\nadmin   127.0.0.1:5001\n\
                     bare    https://cache.example serves no default registry; set default_registry in \
                     [server] to choose one\n\

@@ -447,18 +447,69 @@ async fn f41_a_certificate_without_its_key_waits_for_it_and_the_old_one_goes_on(
     let both = new.server_identity(Certificate::Valid);
     fs::write(directory.path().join("cert.pem"), &both.certificate_pem).unwrap();
     let (status, told) = ask_to_reload(&program).await;
-    assert_eq!(status, 422);
+    assert_eq!(status, 200);
     assert!(
-        told.contains("server.tls.key_file: the certificate and the key cannot be used together"),
+        told.contains("warning: the certificate cert.pem and the key key.pem do not match yet"),
         "{told}"
     );
+    assert!(told.contains("clients still get the certificate that wharf loaded before"), "{told}");
     assert!(shows(&old).await && !shows(&new).await);
     fs::write(directory.path().join("key.pem"), &both.key_pem).unwrap();
     let line = program.wait_for_line("reload (a changed file) of wharf.toml");
     assert!(line.ends_with("changed certificate"), "{line}");
     assert!(shows(&new).await && !shows(&old).await);
     let metrics = program.metrics().await;
-    assert!(metrics.contains("wharf_tls_certificate_expiry_timestamp_seconds "), "{metrics}");
+    assert!(
+        metrics.contains("wharf_tls_certificate_expiry_timestamp_seconds{cert_file=\"cert.pem\"} "),
+        "{metrics}"
+    );
+}
+
+/// `cert.pem` -> `..data/cert.pem`, `..data` -> a directory of each version: how Kubernetes mounts a Secret, of
+/// cert-manager for example.
+fn swap_identity(mount: &Path, version: &str, authority: &Authority) {
+    fs::create_dir_all(mount.join(version)).unwrap();
+    put_identity(&mount.join(version), authority, &["cert.pem", "key.pem"]);
+    symlink(version, mount.join("..data_tmp")).unwrap();
+    fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f41_a_bad_certificate_takes_no_other_away_and_a_swapped_link_brings_a_new_one() {
+    let hub = FakeRegistry::start().await;
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let mount = directory.path().join("mount");
+    let [one, two, new] = [Authority::new(), Authority::new(), Authority::new()];
+    put_identity(directory.path(), &one, &["cert.pem", "key.pem"]);
+    swap_identity(&mount, "..1", &two);
+    for file in ["cert.pem", "key.pem"] {
+        symlink(format!("..data/{file}"), mount.join(file)).unwrap();
+    }
+    let tls = "[server.tls]\nlisten = \"127.0.0.1:0\"\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n\
+               [[server.tls.certificate]]\ncert_file = \"mount/cert.pem\"\nkey_file = \"mount/key.pem\"\n";
+    let text = configuration(&format!("{tls}{}", registry("docker.io", &hub)));
+    // Half a pair at the start is no reason not to serve with the other one.
+    fs::remove_file(directory.path().join("key.pem")).unwrap();
+    let program = Program::start_in(directory.clone(), &text, &[]);
+    assert!(
+        program.log().contains("server.tls.key_file: is not in use until its files match"),
+        "{}",
+        program.log()
+    );
+    let line = program.wait_for_line("listening on https://");
+    let address: std::net::SocketAddr = line.split_once("https://").unwrap().1.parse().unwrap();
+    let mut first = Connection::open_tls(address, "localhost", &two.pem()).await.unwrap();
+    swap_identity(&mount, "..2", &new);
+    let line = program.wait_for_line("reload (a changed file) of wharf.toml");
+    assert!(line.ends_with("changed certificate"), "{line}");
+    let mut second = Connection::open_tls(address, "localhost", &new.pem()).await.unwrap();
+    for connection in [&mut first, &mut second] {
+        connection.request("GET", "localhost", "/v2/", &[]).await.unwrap();
+        assert_eq!(connection.read_response("GET").await.unwrap().status, 200);
+    }
+    let metrics = program.metrics().await;
+    let series = metrics.matches("wharf_tls_certificate_expiry_timestamp_seconds{cert_file=").count();
+    assert_eq!(series, 1, "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

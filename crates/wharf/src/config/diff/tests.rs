@@ -37,6 +37,14 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("server.tls", "listen", "\"127.0.0.1:5443\"", "\"127.0.0.1:6443\""),
     ("server.tls", "cert_file", "\"AT/one.pem\"", "\"AT/two.pem\""),
     ("server.tls", "key_file", "\"AT/one.key\"", "\"AT/two.key\""),
+    (
+        "server.tls",
+        "certificate",
+        "[{ cert_file = \"AT/three.pem\", key_file = \"AT/three.key\" }]",
+        "[{ cert_file = \"AT/two.pem\", key_file = \"AT/two.key\" }]",
+    ),
+    ("server.tls", "plain", "\"serve\"", "\"redirect\""),
+    ("server.tls", "redirect_to", "443\nplain = \"redirect\"", "8443\nplain = \"redirect\""),
     ("admin", "listen", "\"127.0.0.1:5001\"", "\"127.0.0.1:6001\""),
     ("admin", "token_file", "\"AT/one\"", "\"AT/two\""),
     ("admin", "hosts", "[\"one.example\"]", "[\"two.example\"]"),
@@ -98,7 +106,7 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
 ];
 
 fn put_files(directory: &Path) {
-    for name in ["one", "two"] {
+    for name in ["one", "two", "three"] {
         let identity = rcgen::generate_simple_self_signed(vec![format!("{name}.example")]).unwrap();
         std::fs::write(directory.join(name), format!("secret-{name}\n")).unwrap();
         let hash = format!("$2y$05${}", name.repeat(18).split_at(53).0);

@@ -12,7 +12,7 @@ fn read(text: &str, variables: &[(&str, &str)], set: &[(&str, &str)]) -> Result<
         found.map(|(_, value)| (*value).to_owned())
     };
     let set = set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let environment = Environment { names, variables: &value, set };
+    let environment = Environment { names, set, ..Environment::without_keys(&value) };
     let result = match text {
         "" => Config::builtin(&environment),
         text => Config::read("wharf.toml", text, &environment),
@@ -44,6 +44,9 @@ fn example(key: &str, directory: &std::path::Path) -> String {
         "default_registry" => "ghcr.io".to_owned(),
         "cert_file" | "ca_file" | "client_cert" => file("cert.pem"),
         "key_file" | "client_key" => file("key.pem"),
+        "certificate" => format!("{}={}", file("two.pem"), file("two.key")),
+        "plain" => "redirect".to_owned(),
+        "redirect_to" => "443".to_owned(),
         "token_file" | "password_file" => file("secret"),
         "root" => "/srv/elsewhere".to_owned(),
         "level" => "debug".to_owned(),
@@ -86,6 +89,8 @@ fn write_files(directory: &std::path::Path) {
     let identity = rcgen::generate_simple_self_signed(vec!["wharf".to_owned()]).unwrap();
     std::fs::write(directory.join("cert.pem"), identity.cert.pem()).unwrap();
     std::fs::write(directory.join("key.pem"), identity.signing_key.serialize_pem()).unwrap();
+    std::fs::write(directory.join("two.pem"), identity.cert.pem()).unwrap();
+    std::fs::write(directory.join("two.key"), identity.signing_key.serialize_pem()).unwrap();
     std::fs::write(directory.join("secret"), "canary\n").unwrap();
     std::fs::write(directory.join("users"), format!("alice:$2y$05${}\n", "a".repeat(53))).unwrap();
     std::fs::write(directory.join("tokens"), format!("ci:{}\n", "canary".repeat(5))).unwrap();
@@ -428,13 +433,13 @@ fn a_variable_of_wharf_that_is_no_text_is_refused_by_name() {
     for wrong in not_text {
         let value = |name: &str| (name != wrong).then(|| "x".to_owned());
         let names = vec![wrong.to_owned(), "LS_COLORS".to_owned()];
-        let environment = Environment { names, variables: &value, set: Vec::new() };
+        let environment = Environment { names, ..Environment::without_keys(&value) };
         let mistakes = Config::builtin(&environment).unwrap_err().to_string();
         let expected = "is not UTF-8 text; set it again, or unset it";
         assert_eq!(mistakes, format!("{wrong}: {expected}"));
     }
     let nothing = |_: &str| None;
     let environment =
-        Environment { names: vec!["LS_COLORS".to_owned()], variables: &nothing, set: Vec::new() };
+        Environment { names: vec!["LS_COLORS".to_owned()], ..Environment::without_keys(&nothing) };
     assert!(Config::builtin(&environment).is_ok(), "a variable of another program may be anything");
 }

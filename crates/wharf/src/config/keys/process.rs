@@ -11,6 +11,8 @@ use secret::Secret;
 use super::super::form::{self, Form, Shape, Unit};
 use super::super::key::{Group, Key, Preset, Section};
 use super::super::log::LogFormat;
+use super::super::pairs::{self, NamedPair};
+use super::super::plain::Plain;
 use super::super::reader::Text;
 
 /// The highest limit that can be set; no process has so many descriptors.
@@ -28,6 +30,8 @@ const LEVELS: [(&str, tracing::Level); 5] = [
     ("debug", tracing::Level::DEBUG),
     ("trace", tracing::Level::TRACE),
 ];
+
+const PLAINS: [(&str, Plain); 2] = [("serve", Plain::Serve), ("redirect", Plain::Redirect)];
 
 const FORMATS: [(&str, LogFormat); 3] =
     [("text", LogFormat::Text), ("json", LogFormat::Json), ("short", LogFormat::Short)];
@@ -186,27 +190,59 @@ pub(crate) static TLS_LISTEN: Key<Vec<Text>> = Key {
     doc: "Addresses for clients over TLS, in addition to `listen` of `[server]`, which may be off.",
 };
 
-pub(crate) static CERT_FILE: Key<Vec<u8>> = Key {
-    name: "cert_file",
-    form: form::CERTIFICATES,
+pub(crate) static CERT_FILE: Key<Text> = Key {
+    name: pairs::CERT_FILE,
+    form: form::PATH,
     default: Preset::Required,
     reloadable: true,
-    doc: "The certificate, followed by the rest of its chain, in PEM. See [which names it \
-          needs](../how-to/tls.md).",
+    doc: "The default certificate, followed by the rest of its chain, in PEM. Clients get it whose name no \
+          certificate covers. See [which names it needs](../how-to/tls.md).",
 };
 
-pub(crate) static KEY_FILE: Key<Vec<u8>> = Key {
-    name: "key_file",
-    form: form::PRIVATE_KEY,
+pub(crate) static KEY_FILE: Key<Text> = Key {
+    name: pairs::KEY_FILE,
+    form: form::PATH,
     default: Preset::Required,
     reloadable: true,
     doc: "Its private key in PEM, unencrypted.",
 };
 
+pub(crate) static CERTIFICATE: Key<Vec<NamedPair>> = Key {
+    name: "certificate",
+    form: pairs::PAIRS,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "Further certificates, each for the names in it. See [Certificates](#certificates).",
+};
+
+pub(crate) static PLAIN: Key<Plain> = Key {
+    name: "plain",
+    form: Form {
+        shape: Shape::Word(|| PLAINS.iter().map(|(word, _)| *word).collect()),
+        read: |reader, table, key| reader.choice(table, key, &PLAINS),
+        show: |plain| format!("{plain:?}").to_ascii_lowercase(),
+    },
+    default: Preset::Value(Plain::Serve),
+    reloadable: true,
+    doc: "What the addresses of `[server]`, which speak plain HTTP, do: `serve` like those with TLS, or \
+          `redirect` every request but health checks to TLS, with status 308.",
+};
+
+pub(crate) static REDIRECT_TO: Key<usize> = Key {
+    name: "redirect_to",
+    form: form::count::<{ u16::MAX as usize }>(),
+    default: Preset::Computed("the port of the first `listen`"),
+    reloadable: true,
+    doc: "The port in redirects, if clients reach TLS at another one than wharf listens on.",
+};
+
 pub(crate) static TLS: Section = Section {
     name: "server.tls",
     doc: "With this section wharf also speaks TLS (1.2 and 1.3, HTTP/1.1).",
-    groups: &[Group { is_shared: false, keys: &[&TLS_LISTEN, &CERT_FILE, &KEY_FILE] }],
+    groups: &[Group {
+        is_shared: false,
+        keys: &[&TLS_LISTEN, &CERT_FILE, &KEY_FILE, &CERTIFICATE, &PLAIN, &REDIRECT_TO],
+    }],
     subsections: &[],
 };
 

@@ -99,6 +99,7 @@ fn words(shape: Shape) -> String {
         Shape::TagRules | Shape::AccessRules => "list of rules",
         Shape::Network => "address or network",
         Shape::Repositories => "pattern",
+        Shape::Certificates => "list of certificates",
         Shape::Word(words) => {
             let words: Vec<String> = words().iter().map(|word| format!("`\"{word}\"`")).collect();
             let (last, others) = words.split_last().expect("a choice has words");
