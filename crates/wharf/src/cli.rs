@@ -12,8 +12,8 @@ use telemetry::error_chain;
 use url::Url;
 
 use crate::commands::{
-    self, Change, ExportArguments, Failure, ImageList, ImageName, ImportArguments, OfflineArguments, Prune,
-    Purge, Selector, Work,
+    self, CertArguments, Change, ExportArguments, Failure, ImageList, ImageName, ImportArguments,
+    OfflineArguments, Prune, Purge, Selector, Work,
 };
 use crate::config::{Config, PairRule, parse_duration};
 use crate::config_options::{self, ConfigOptions};
@@ -154,6 +154,8 @@ enum Command {
     Import(ImportArguments),
     /// Take registries offline or online at run time, or print their states; a switch survives restarts
     Offline(OfflineArguments),
+    /// Make a private authority and a TLS certificate for every virtual host, and print how clients trust it
+    Cert(CertArguments),
     /// Check whether a running wharf is ready; for container health checks
     Health {
         /// The URL to request; by default /readyz at the first listener of the configuration
@@ -255,6 +257,9 @@ fn obey(options: ConfigOptions, command: Command) -> Result<(), Failure> {
         }
         Command::Offline(arguments) => {
             print(&commands::offline(&load(&options, "; nothing was switched")?, &arguments)?)?;
+        }
+        Command::Cert(arguments) => {
+            print(&commands::cert(&load(&options, "; nothing was made")?, &arguments, now())?)?;
         }
         Command::Health { url } => ask_health(&options, url)?,
         Command::Completions { shell } => print(&manual::completions(CommandLine::command(), shell))?,

@@ -1,5 +1,6 @@
 //! The commands about stored images: each asks the running wharf at its admin listener.
 
+mod cert;
 mod consent;
 mod export;
 mod failure;
@@ -31,6 +32,7 @@ use crate::admin_listener::AdminListener;
 use crate::config::Config;
 use crate::registry_set::NewStores;
 
+pub(crate) use self::cert::{CertArguments, cert};
 pub(crate) use self::export::{ExportArguments, export};
 pub(crate) use self::failure::Failure;
 pub(crate) use self::image_list::ImageList;

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use policy::offline::{Source, State};
 
+pub(crate) use self::certificates::date;
 use self::entry_point::EntryPoint;
 use crate::config::{Config, PLACES, Registry};
 

@@ -16,6 +16,7 @@ mod lab;
 mod modern;
 mod network;
 mod podman;
+mod private_authority;
 mod process;
 mod pulls;
 mod registry;
