@@ -277,3 +277,52 @@ fn a_person_sees_in_a_few_lines_that_it_runs_and_the_next_step() {
     );
     assert!(lines.iter().all(|line| line.len() <= 110), "{lines:?}");
 }
+
+/// Writes a certificate for `names`, valid until `ends`, in days from [`NOW`].
+fn put_certificate(directory: &tempfile::TempDir, file: &str, names: &[&str], ends: i64) {
+    let at = |days: i64| time::OffsetDateTime::from_unix_timestamp(NOW as i64 + days * 86_400).unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = rcgen::CertificateParams::new(names).unwrap();
+    (params.not_before, params.not_after) = (at(-30), at(ends));
+    let key = rcgen::KeyPair::generate().unwrap();
+    let path = |end: &str| directory.path().join(format!("{file}.{end}"));
+    std::fs::write(path("pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(path("key"), key.serialize_pem()).unwrap();
+}
+
+#[test]
+fn a_check_names_the_certificate_of_each_virtual_host() {
+    let directory = tempfile::tempdir().unwrap();
+    put_certificate(&directory, "one", &["cache.example", "*.cache.example"], 10);
+    put_certificate(&directory, "two", &["hub.example"], -1);
+    let pair = |file: &str| {
+        let path = directory.path().join(file).display().to_string();
+        format!("cert_file = \"{path}.pem\"\nkey_file = \"{path}.key\"\n")
+    };
+    let config = config(&format!(
+        "[server]\ndomain = \"cache.example\"\nhosts = \"wharf.example\"\n[server.tls]\n{}\
+         [[server.tls.certificate]]\n{}[[registry]]\nname = \"docker.io\"\nhosts = \"hub.example\"\n",
+        pair("one"),
+        pair("two"),
+    ));
+    let text = check(&config, NOW);
+    let table: Vec<String> =
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let [one, two] =
+        ["one", "two"].map(|file| directory.path().join(format!("{file}.pem")).display().to_string());
+    for row in [
+        format!("cache.example {one} 2027-01-25"),
+        "wharf.example - no certificate covers this name".to_owned(),
+        "docker.io.cache.example - no certificate covers this name".to_owned(),
+        format!("docker-io.cache.example {one} 2027-01-25"),
+        format!("hub.example {two} expired 2027-01-14"),
+        format!("warning: {two}: the certificate is not valid: expired 2027-01-14"),
+    ] {
+        assert!(table.contains(&row), "{row}\n{text}");
+    }
+    assert!(!check(&config_without_tls(), NOW).contains("CERTIFICATE"));
+}
+
+fn config_without_tls() -> Config {
+    config("[[registry]]\nname = \"docker.io\"\n")
+}

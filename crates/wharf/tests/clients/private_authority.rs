@@ -176,7 +176,7 @@ fn skopeo_and_podman_pull_over_tls_by_the_authority() {
     };
     let by_authority = format!("--src-cert-dir={}", trusted.display());
     assert!(!succeeded(&copy(secure.host(), "refused", &[])), "without the authority");
-    assert_succeeded(&copy(secure.host(), "trusted", &[&by_authority]));
+    assert_succeeded(&copy(secure.host(), "direct", &[&by_authority]));
     // It tries TLS first and then plain HTTP, where it is redirected.
     assert_succeeded(&copy(secure.plain_host(), "redirected", &["--src-tls-verify=false"]));
     let mut podman = secure.surroundings.command("podman");
@@ -188,7 +188,7 @@ fn skopeo_and_podman_pull_over_tls_by_the_authority() {
 }
 
 #[test]
-fn docker_pulls_over_tls_by_the_authority_and_through_the_redirect() {
+fn docker_pulls_over_tls_and_through_the_redirect() {
     if !available(&["/usr/bin/docker", "dockerd", "containerd", "runc", "busybox"]) {
         return;
     }
@@ -203,7 +203,7 @@ fn docker_pulls_over_tls_by_the_authority_and_through_the_redirect() {
         &etc,
         json!({ "insecure-registries": [secure.plain_host()] }),
     );
-    assert!(!succeeded(&docker.try_pull(&reference, PULLED_WITHIN)), "without the authority");
+    // Docker accepts any certificate of loopback, so this test says nothing about a missing authority.
     let trusted = etc.join("certs.d").join(secure.host());
     fs::create_dir_all(&trusted).expect("the directory is created");
     fs::copy(secure.authority(), trusted.join("ca.crt")).expect("the authority is copied");
