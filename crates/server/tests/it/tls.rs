@@ -239,10 +239,11 @@ async fn a_client_without_a_certificate_is_refused_where_one_is_required() {
         connection.read_response("GET").await.ok()
     };
     assert!(within("the refusal", answered).await.is_none());
-    let mut settings = lab.control.snapshot().settings.clone();
+    let before = lab.control.snapshot();
+    let mut settings = before.settings.clone();
     settings.tls.as_mut().unwrap().client_verifier = None;
-    let routes = lab.control.snapshot().routes.clone();
-    lab.control.replace(server::Snapshot { routes, settings });
+    let (routes, access) = (before.routes.clone(), before.access.clone());
+    lab.control.replace(server::Snapshot { routes, settings, access });
     let mut connection = connect(&lab, &authority).await;
     connection.request("GET", "localhost", "/v2/", &[]).await.unwrap();
     assert_eq!(connection.read_response("GET").await.unwrap().status, 200);

@@ -465,8 +465,8 @@ async fn f41_a_certificate_without_its_key_waits_for_it_and_the_old_one_goes_on(
     );
 }
 
-/// `cert.pem` -> `..data/cert.pem`, `..data` -> a directory of each version: how Kubernetes mounts a Secret, of
-/// cert-manager for example.
+/// `cert.pem` -> `..data/cert.pem`, `..data` -> a directory of each version: how Kubernetes mounts a Secret,
+/// for example of cert-manager.
 fn swap_identity(mount: &Path, version: &str, authority: &Authority) {
     fs::create_dir_all(mount.join(version)).unwrap();
     put_identity(&mount.join(version), authority, &["cert.pem", "key.pem"]);

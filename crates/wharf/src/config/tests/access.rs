@@ -212,7 +212,7 @@ fn rules_come_from_variables_too() {
         _ => None,
     };
     let names = ["WHARF_ACCESS_ADDRESSES", "WHARF_REGISTRY_GHCR_IO_ACCESS_USERS_FILE"].map(str::to_owned);
-    let environment = Environment { names: names.into(), variables: &variables, set: Vec::new() };
+    let environment = Environment { names: names.into(), ..Environment::without_keys(&variables) };
     let config = Config::read("wharf.toml", REGISTRIES, &environment).unwrap();
     assert_eq!(decision(&config, "ghcr.io", &stranger(), MANIFEST), Decision::Challenge);
     assert!(matches!(decision(&config, "quay.io", &stranger(), MANIFEST), Decision::Refuse(_)));
@@ -220,7 +220,7 @@ fn rules_come_from_variables_too() {
         config.settings.iter().find(|it| it.key == "registry[ghcr.io].access.users_file").unwrap();
     assert_eq!(explained.variable, "WHARF_REGISTRY_GHCR_IO_ACCESS_USERS_FILE");
     let set = vec![("registry.quay.io.access.deny".to_owned(), "org/*".to_owned())];
-    let environment = Environment { names: Vec::new(), variables: &variable, set };
+    let environment = Environment { set, ..Environment::without_keys(&variable) };
     let config = Config::read("wharf.toml", REGISTRIES, &environment).unwrap();
     assert!(matches!(decision(&config, "quay.io", &stranger(), MANIFEST), Decision::Refuse(_)));
 }
