@@ -161,6 +161,11 @@ async fn serve(
         }
     };
     entry.routed(&backend);
+    let asked = oci::Request::parse(&path, head.uri.query());
+    let asked = if backend.hub_names() { asked.and_then(policy::docker_hub::in_library) } else { asked };
+    if let Ok(asked) = &asked {
+        entry.asked(asked);
+    }
     let visitor = match table.and_then(|table| Some((table, table.of(backend.name())?))) {
         Some((table, access)) => {
             let admitted = identity::admit(table, access, client.ip(), &head.headers).await;
@@ -169,12 +174,9 @@ async fn serve(
         None => None,
     };
     entry.identified(visitor.as_ref().map(|visitor| &visitor.identity));
-    let asked = oci::Request::parse(&path, head.uri.query());
-    let asked = if backend.hub_names() { asked.and_then(policy::docker_hub::in_library) } else { asked };
     let routed =
         RoutedRequest { routes: &snapshot.routes, backend: &backend, path, link_shape, head, visitor };
     let asked = asked.map_err(|error| routed.refuse_request(error))?;
-    entry.asked(&asked);
     if let Some(visitor) = &routed.visitor {
         visitor.check(&asked).map_err(Refusal::Access)?;
     }

@@ -101,6 +101,24 @@ impl<'a> Containerd<'a> {
         self.surroundings.try_run(&mut command, within)
     }
 
+    /// Pulls over plain HTTP with this login, past every hosts.toml.
+    pub(crate) fn try_pull_as(&self, login: &str, reference: &str, within: Duration) -> Ran {
+        let mut command = self.ctr();
+        command.args(["images", "pull", "--plain-http", "--user", login, reference]);
+        self.surroundings.try_run(&mut command, within)
+    }
+
+    /// Looks for `registry` at wharf with this `Authorization`.
+    pub(crate) fn add_header(&self, registry: &str, wharf: &str, authorization: &str) {
+        let directory = self.hosts.join(registry);
+        fs::create_dir_all(&directory).expect("the directory is created");
+        let text = format!(
+            "server = \"http://{wharf}\"\n[host.\"http://{wharf}\"]\n{CAPABILITIES}\
+             [host.\"http://{wharf}\".header]\nAuthorization = \"{authorization}\"\n"
+        );
+        fs::write(directory.join("hosts.toml"), text).expect("hosts.toml is written");
+    }
+
     /// The content of a file in the image, mounted at `at`.
     pub(crate) fn file(&self, reference: &str, path: &str, at: &Path) -> Vec<u8> {
         let mut command = self.surroundings.command("sh");

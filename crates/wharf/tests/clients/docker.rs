@@ -85,6 +85,11 @@ impl<'a> Docker<'a> {
         self.surroundings.try_run(self.command().args(["pull", "--quiet", reference]), within)
     }
 
+    /// Runs this command of docker, which may fail.
+    pub(crate) fn try_run(&self, arguments: &[&str], within: Duration) -> Ran {
+        self.surroundings.try_run(self.command().args(arguments), within)
+    }
+
     /// The image as a tar archive, with uncompressed layers.
     pub(crate) fn save(&self, reference: &str) -> Vec<u8> {
         self.surroundings.run(self.command().args(["image", "save", reference]))

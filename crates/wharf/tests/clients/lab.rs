@@ -76,6 +76,11 @@ impl Lab {
 
     /// With further keys of `[defaults]`.
     pub(crate) fn start_with(defaults: &str) -> Self {
+        Self::start_with_sections(defaults, |_| String::new())
+    }
+
+    /// With further keys of `[defaults]`, and with sections that may name files in the directory.
+    pub(crate) fn start_with_sections(defaults: &str, sections: impl FnOnce(&Path) -> String) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = tempfile::tempdir().expect("a directory is created");
         let vhosts = [HUB, CORP].map(|name| format!("{name}.{DOMAIN}"));
@@ -87,7 +92,8 @@ impl Lab {
         let corp = Registry::start(&surroundings, directory.path().join("corp"), Access::Basic);
         let (public, admin) = (free_address(), free_address());
         let upstreams = [hub.address, corp.address];
-        let text = render_settings(directory.path(), public, admin, upstreams, defaults);
+        let mut text = render_settings(directory.path(), public, admin, upstreams, defaults);
+        text.push_str(&sections(directory.path()));
         fs::write(directory.path().join("wharf.toml"), text).expect("the settings are written");
         let wharf = start_wharf(&surroundings, directory.path(), public);
         let expected = BTreeMap::from([(HUB, BTreeMap::new()), (CORP, BTreeMap::new())]);

@@ -13,6 +13,7 @@ mod faults;
 mod http;
 mod image;
 mod lab;
+mod logins;
 mod modern;
 mod network;
 mod podman;

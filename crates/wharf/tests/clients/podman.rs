@@ -33,6 +33,11 @@ impl<'a> Podman<'a> {
         self.surroundings.try_run(&mut self.pulling(reference), within)
     }
 
+    /// Runs this command of podman, which may fail.
+    pub(crate) fn try_run(&self, arguments: &[&str], within: Duration) -> Ran {
+        self.surroundings.try_run(self.command().args(arguments), within)
+    }
+
     /// The content of a file in the mounted image.
     pub(crate) fn file(&self, reference: &str, path: &str) -> Vec<u8> {
         let mut command = self.surroundings.command("sh");

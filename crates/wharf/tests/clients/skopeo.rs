@@ -35,6 +35,14 @@ impl<'a> Skopeo<'a> {
         self.surroundings.try_run(&mut command, within)
     }
 
+    /// Copies `source` with this login, and may fail.
+    pub(crate) fn try_copy_as(&self, login: &str, source: &str, name: &str, within: Duration) -> Ran {
+        let mut command = self.command("copy");
+        command.args(["--src-creds", login, "--src-tls-verify=false"]).arg(format!("docker://{source}"));
+        command.arg(format!("dir:{}", self.directory.join(name).display()));
+        self.surroundings.try_run(&mut command, within)
+    }
+
     /// Copies `source` with everything it names into an OCI layout and returns its directory.
     pub(crate) fn copy(&self, source: &str, name: &str) -> PathBuf {
         let layout = self.directory.join(name);

@@ -19,3 +19,4 @@ mod start;
 mod stop;
 mod terminal;
 mod verbs;
+mod who_may_pull;
