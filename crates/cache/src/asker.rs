@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use upstream::Upstream;
+use upstream::{LoginStatus, Upstream};
 
 use crate::error::PullError;
 use crate::offline::OfflineSwitch;
@@ -93,6 +93,11 @@ impl Asker {
         tokio::time::timeout(deadline, pull).await.unwrap_or_else(|_| {
             Err(PullError::timed_out(format!("{} did not answer within {deadline:?}", self.registry)))
         })
+    }
+
+    /// The upstream's logins, without a request.
+    pub(crate) fn logins(&self) -> Vec<LoginStatus> {
+        self.upstream.logins()
     }
 
     fn refuse_offline(&self) -> Result<(), PullError> {

@@ -10,7 +10,7 @@ use storage::{BlobStore, RecordStore};
 use telemetry::RegistryMetrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use upstream::Upstream;
+use upstream::{LoginStatus, Upstream};
 
 use crate::answer::{BlobAnswer, CatalogAnswer, ListAnswer, ManifestAnswer, Want};
 use crate::asker::Asker;
@@ -69,6 +69,7 @@ pub struct Backend {
     pub(crate) manifests: Arc<Manifests>,
     pub(crate) tags: Tags,
     listings: Listings,
+    asker: Arc<Asker>,
 }
 
 impl Backend {
@@ -119,10 +120,11 @@ impl Backend {
         Self {
             tags: Tags::new(shared.clone(), asker.clone(), grants.clone(), manifests.clone(), words),
             listings: Listings::new(shared.clone(), asker.clone()),
-            blobs: Arc::new(Blobs::new(shared.clone(), asker, grants, named, &tables)),
+            blobs: Arc::new(Blobs::new(shared.clone(), asker.clone(), grants, named, &tables)),
             manifests,
             tables,
             shared,
+            asker,
         }
     }
 
@@ -155,6 +157,11 @@ impl Backend {
     /// Whether requests may go to the upstream.
     pub fn offline(&self) -> &Arc<OfflineSwitch> {
         &self.shared.offline
+    }
+
+    /// The logins at the upstream, and what their sources say. No source is asked.
+    pub fn logins(&self) -> Vec<LoginStatus> {
+        self.asker.logins()
     }
 
     /// Whether the upstream is asked with credentials or a certificate.

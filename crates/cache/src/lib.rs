@@ -55,5 +55,6 @@ pub use scrub::{ScrubPace, ScrubSettings, Scrubber};
 pub use scrub_state::ScrubReport;
 pub use settings::Settings;
 pub use store_health::{StoreHealth, WriteTrouble};
+pub use upstream::{LoginState, LoginStatus};
 pub use warm::{RefreshError, WarmError, WarmProgress, Warmed};
 pub use warm_room::KeptBlobs;

@@ -23,6 +23,8 @@ pub mod offline;
 pub mod pace;
 pub mod rate;
 pub mod realm;
+pub mod renewal;
+pub mod repository_pattern;
 pub mod resume;
 pub mod retry;
 pub mod throttling;

@@ -16,8 +16,8 @@ use crate::declare::metrics;
 use crate::label::{RegistryLabel, label_set};
 use crate::series::{Counters, Histograms, OptionalGauge, SampledGauge, SampledGauges};
 use crate::values::{
-    Answered, BypassReason, Changed, Evicted, FillEnd, Kind, LeftAlone, PullFailure, Source, Status,
-    StoreCall, Stored, UpstreamKind,
+    Answered, BypassReason, Changed, Evicted, FillEnd, Kind, LeftAlone, LoginAsked, PullFailure, Source,
+    Status, StoreCall, Stored, UpstreamKind,
 };
 
 /// Upper bounds in seconds: from a warm manifest (under a millisecond) to the usual timeout of clients (30
@@ -40,6 +40,7 @@ label_set! { struct ByCall { call: StoreCall, } }
 label_set! { struct ByStored { kind: Stored, } }
 label_set! { struct ByChange { changed: Changed, } }
 label_set! { struct ByEvicted { reason: Evicted, } }
+label_set! { struct ByLogin { result: LoginAsked, } }
 
 metrics! {
     /// The metrics of one registry, shared by all parts that serve, store or fetch for it.
@@ -120,6 +121,10 @@ metrics! {
             => rate_limit_remaining: OptionalGauge = OptionalGauge::new();
         "upstream_throttled", "Answers with status 429 from the upstream"
             => throttled: Counter = Counter::default();
+        "logins_asked", "Questions to the sources of logins, by result"
+            => logins_asked: Counters<ByLogin> = Counters::new();
+        "login_sources_failing", "Sources of logins that gave none when they were last asked"
+            => logins_failing: Gauge = Gauge::default();
         "upstream_left_alone",
         "Pauses in requests to a path, a host, the registry, or a host that throttles, by reason"
             => left_alone: Counters<ByLeftAlone> = Counters::new();
@@ -344,6 +349,21 @@ impl RegistryMetrics {
     /// Counts a 429 from the upstream.
     pub fn throttled(&self) {
         self.throttled.inc();
+    }
+
+    /// Counts a question to a source of logins.
+    pub fn login_asked(&self, succeeded: bool) {
+        let result = if succeeded { LoginAsked::Given } else { LoginAsked::Failed };
+        self.logins_asked.inc(ByLogin { result });
+    }
+
+    /// A source of logins began to fail (`true`), or stopped.
+    pub fn login_failing(&self, is_failing: bool) {
+        if is_failing {
+            self.logins_failing.inc()
+        } else {
+            self.logins_failing.dec()
+        };
     }
 
     /// Counts the start of a pause.

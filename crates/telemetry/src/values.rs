@@ -235,6 +235,16 @@ label! {
 }
 
 label! {
+    /// How a source of logins answered.
+    pub(crate) enum LoginAsked {
+        /// It gave a login, or said that it has none.
+        Given = "given",
+        /// It gave no usable answer.
+        Failed = "failed",
+    }
+}
+
+label! {
     /// The kinds of requests to an upstream.
     pub enum UpstreamKind {
         /// `HEAD` of a manifest: a check whether a tag has moved.

@@ -3,12 +3,12 @@
 use crate::label::Labels;
 use crate::metrics::{ByAccess, ByClose, ByReload, ByUnrouted};
 use crate::registry_metrics::{
-    ByBypass, ByCall, ByChange, ByEnd, ByEvicted, ByFailure, ByKind, ByLeftAlone, ByRequest, ByUpstreamKind,
-    ByUpstreamRequest,
+    ByBypass, ByCall, ByChange, ByEnd, ByEvicted, ByFailure, ByKind, ByLeftAlone, ByLogin, ByRequest,
+    ByUpstreamKind, ByUpstreamRequest,
 };
 use crate::values::{
     AccessRefused, Answered, BypassReason, Changed, CloseReason, Evicted, FillEnd, Kind, LeftAlone,
-    PullFailure, Reloaded, Status, StoreCall, UpstreamKind,
+    LoginAsked, PullFailure, Reloaded, Status, StoreCall, UpstreamKind,
 };
 
 /// Refusals of objects and lists, with their status.
@@ -154,6 +154,7 @@ all_expected! {
     ByUpstreamKind { kind: UpstreamKind },
     ByBypass { reason: BypassReason },
     ByLeftAlone { reason: LeftAlone },
+    ByLogin { result: LoginAsked },
     ByChange { changed: Changed },
     ByEvicted { reason: Evicted },
     ByAccess { reason: AccessRefused },

@@ -18,6 +18,7 @@ mod incoming;
 mod profile;
 mod program;
 mod sink;
+mod stand_in;
 mod stream;
 mod temp_store;
 
@@ -36,4 +37,5 @@ pub use image::{
 pub use profile::{PROFILES, Played, Profile};
 pub use program::{Program, Starting};
 pub use sink::Sink;
+pub use stand_in::{StandIn, StandInAnswer, StandInRequest};
 pub use temp_store::TempStore;

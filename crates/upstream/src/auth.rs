@@ -8,7 +8,7 @@ pub(crate) mod challenge_loop;
 pub(crate) mod context;
 mod credential;
 pub(crate) mod hop;
-mod login;
+pub(crate) mod login;
 pub(crate) mod root;
 mod schemes;
 pub(crate) mod scope;
@@ -18,11 +18,11 @@ mod token_cache;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use credentials::{Accounts, Observer};
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{HeaderMap, WWW_AUTHENTICATE};
 use oci::{Challenge, Repository};
+use parking_lot::Mutex;
 use policy::realm::{RealmError, RealmPlan};
 use telemetry::RegistryMetrics;
 use tokio::time::Instant;
@@ -32,7 +32,7 @@ use crate::error::{Error, ErrorKind};
 use crate::gates::Gates;
 use crate::location::host_of;
 use crate::negative_answer;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::Settings;
 use crate::transport::{Allowance, Transport};
 use context::RequestContext;
 pub(crate) use credential::Credential;
@@ -51,7 +51,11 @@ const PARAMETER_BYTES_MAX: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Auth {
     registry: String,
-    login: Option<Login>,
+    accounts: Accounts,
+    /// The login in use of each account.
+    logins: Mutex<Vec<Option<Arc<Login>>>>,
+    /// The upstream's host, for errors.
+    host: String,
     tokens: TokenCache,
     /// Breaker and pause state of the token services (the registry has its own).
     gates: Gates,
@@ -77,31 +81,61 @@ enum Demand {
 }
 
 impl Auth {
-    /// # Errors
-    /// [`SettingsError::Credentials`] if the user name has a colon.
-    pub(crate) fn new(settings: &Settings, metrics: Arc<RegistryMetrics>) -> Result<Self, SettingsError> {
-        let login = match &settings.credentials {
-            Some((user, password)) => {
-                // RFC 7617, section 2: the password starts behind the first colon.
-                if user.contains(':') {
-                    return Err(SettingsError::Credentials);
-                }
-                let pair = STANDARD.encode(format!("{user}:{}", password.expose()));
-                let value = HeaderValue::from_str(&format!("Basic {pair}"));
-                let mut value = value.expect("base64 is visible ASCII");
-                value.set_sensitive(true);
-                Some(Login::new(&settings.name, value))
-            }
-            None => None,
-        };
-        Ok(Self {
+    pub(crate) fn new(settings: &Settings, metrics: Arc<RegistryMetrics>) -> Self {
+        let accounts = settings.accounts(LoginObserver(Arc::clone(&metrics)));
+        let logins = Mutex::new(vec![None; accounts.iter().len()]);
+        Self {
             registry: settings.name.clone(),
-            login,
+            logins,
+            accounts,
+            host: host_of(&settings.upstream),
             tokens: TokenCache::default(),
             gates: Gates::of_others(&settings.name, metrics),
             schemes: Schemes::default(),
             root_asked_at: tokio::sync::Mutex::default(),
-        })
+        }
+    }
+
+    /// Returns the login for a repository; `None` if requests for it go without one. An operation uses it
+    /// until its end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unreachable`] if its source gives none, and [`ErrorKind::TimedOut`]: never a definite no,
+    /// and never a request without the login that the operator wants.
+    pub(crate) async fn login(
+        &self,
+        repository: &Repository,
+        deadline: Instant,
+    ) -> Result<Option<Arc<Login>>, Error> {
+        let Some((position, account)) = self.accounts.of(repository) else { return Ok(None) };
+        let error = |kind, what: &dyn std::fmt::Display| {
+            let detail = format!("was not asked: its credential source {} {what}", account.name());
+            Error::new(kind, &self.host, detail).without_retry()
+        };
+        let got = tokio::time::timeout_at(deadline, account.login()).await;
+        let held = got
+            .map_err(|_| error(ErrorKind::TimedOut, &"gave no login in time"))?
+            .map_err(|failure| error(ErrorKind::Unreachable, &failure))?;
+        let Some(held) = held else { return Ok(None) };
+        let slot = &mut self.logins.lock()[position];
+        match slot {
+            Some(login) if login.id.generation == held.generation => Ok(Some(Arc::clone(login))),
+            _ => {
+                let login = Arc::new(Login::new(&self.registry, position, account, held));
+                *slot = Some(Arc::clone(&login));
+                Ok(Some(login))
+            }
+        }
+    }
+
+    /// Asks the source of a refused login for another one. Returns true if there is one.
+    pub(crate) async fn is_replaced(&self, login: &Login, deadline: Instant) -> bool {
+        tokio::time::timeout_at(deadline, login.is_replaced()).await.unwrap_or(false)
+    }
+
+    /// The accounts as operators see them.
+    pub(crate) fn statuses(&self) -> Vec<credentials::Status> {
+        self.accounts.statuses()
     }
 
     /// Forgets the tokens for `repository` that worked before `since`, when the operation started. Returns
@@ -126,16 +160,19 @@ impl Auth {
         if host.role == HopRole::Returned {
             return Ok(Credential::default());
         }
+        let may_send_login = may_send_login(context.transport, host);
+        let is_registry_token = host.login.as_ref().is_some_and(|login| login.is_registry_token());
         let (credential, key, with_login) = match self.schemes.of(host) {
             None => return Ok(Credential::default()),
-            Some((Scheme::Basic, _)) if !self.may_send_login(context.transport, host) => {
-                return Ok(Credential::default());
+            Some((Scheme::Basic, _)) if !may_send_login => return Ok(Credential::default()),
+            Some((scheme, _)) if scheme == Scheme::Basic || (may_send_login && is_registry_token) => {
+                (self.basic_credential(context, host, allowance).await, None, true)
             }
-            Some((Scheme::Basic, _)) => (self.basic_credential(context, host, allowance).await, None, true),
+            Some((Scheme::Basic, _)) => unreachable!("handled above"),
             Some((Scheme::Bearer { realm, service }, scope)) => {
-                let key = self.key(host, &realm, service, scope);
-                let with_login = key.with_login;
-                (self.token_credential(context, key.clone(), allowance).await, Some(key), with_login)
+                let key = token_key(host, &realm, service, scope);
+                let with_login = key.login.is_some();
+                (self.token_credential(context, host, key.clone(), allowance).await, Some(key), with_login)
             }
         };
         match credential {
@@ -151,7 +188,7 @@ impl Auth {
         }
     }
 
-    /// Returns the configured credentials as Basic authorization.
+    /// Returns the operation's login as the authorization for a registry.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] if they are known to be wrong, and errors of the request that checks them.
@@ -161,10 +198,12 @@ impl Auth {
         host: &Hop,
         allowance: &mut Allowance,
     ) -> Result<Credential, Error> {
-        let login = self.login.as_ref().expect("only asked for where a login is configured");
+        let login = host.login.as_ref().expect("only asked for where there is a login");
+        let header = login.for_registries().expect("only asked for where a registry takes the login");
         let wrong = |kind| {
             let detail = "the configured credentials were refused";
-            Error::new(kind, host_of(&host.url), format!("answered 401: {detail}")).with_status(401)
+            let error = Error::new(kind, host_of(&host.url), format!("answered 401: {detail}"));
+            error.with_status(401).after_login()
         };
         let mut root = host.url.clone();
         root.set_path("/");
@@ -174,8 +213,7 @@ impl Auth {
             if !host.is_home() {
                 return Err(wrong(ErrorKind::Unconfirmed));
             }
-            let header = Some(&login.basic);
-            let response = root::ask(context, context.root, header, allowance).await?;
+            let response = root::ask(context, context.root, Some(header), allowance).await?;
             match response.status() {
                 StatusCode::UNAUTHORIZED => {
                     let (wrong, budget) = (wrong(ErrorKind::Denied), &context.transport.memory.documents);
@@ -186,17 +224,18 @@ impl Auth {
             }
         };
         let permit: LoginPermit = login.permit(&root, check).await?;
-        Ok(Credential::basic(login.basic.clone(), permit))
+        Ok(Credential::basic(header.clone(), permit))
     }
 
     async fn token_credential(
         &self,
         context: RequestContext<'_>,
+        host: &Hop,
         key: TokenKey,
         allowance: &mut Allowance,
     ) -> Result<Credential, Error> {
         let deadline = allowance.deadline;
-        let fetch = self.fetch_token(context.transport, &key, allowance);
+        let fetch = self.fetch_token(context.transport, host, &key, allowance);
         let got = tokio::time::timeout_at(deadline, self.tokens.get(&key, fetch)).await;
         let late = |_| Error::new(ErrorKind::TimedOut, host_of(&key.realm), "gave no token in time");
         let (held, is_fresh) = got.unwrap_or_else(|elapsed| Err(late(elapsed)))?;
@@ -206,25 +245,25 @@ impl Auth {
     async fn fetch_token(
         &self,
         transport: &Transport,
+        host: &Hop,
         key: &TokenKey,
         allowance: &mut Allowance,
     ) -> Result<Token, Error> {
         let any = token::TokenRequest { realm: &key.realm, service: key.service.as_deref(), scope: None };
         let request = token::TokenRequest { scope: Some(&key.scope), ..any };
-        let login = self.login.as_ref().filter(|_| key.with_login);
+        let login = host.login.as_ref().filter(|login| key.login == Some(login.id));
+        let offer = login.and_then(|login| login.for_token_services());
         let permit = match login {
             Some(login) => {
                 let check = async {
-                    let basic = Some(&login.basic);
-                    let got = token::fetch(transport, &self.gates, &any, basic, allowance).await;
+                    let got = token::fetch(transport, &self.gates, &any, offer, allowance).await;
                     got.map(|_| ()).map_err(Error::from)
                 };
                 Some(login.permit(&key.realm, check).await?)
             }
             None => None,
         };
-        let basic = login.map(|login| &login.basic);
-        let got = token::fetch(transport, &self.gates, &request, basic, allowance).await;
+        let got = token::fetch(transport, &self.gates, &request, offer, allowance).await;
         match (&got, permit) {
             (Ok(token), Some(permit)) if token.with_login => permit.accepted(),
             (Err(token::TokenFailure::Login(error)), Some(permit)) => permit.refused(Some(error)),
@@ -233,26 +272,12 @@ impl Auth {
         got.map_err(|failure| {
             let error = Error::from(failure);
             if error.kind() == ErrorKind::Denied {
-                let (registry, scope, has_credentials) = (&self.registry, &key.scope, key.with_login);
+                let (registry, scope, has_credentials) = (&self.registry, &key.scope, key.login.is_some());
                 let cause = telemetry::error_chain(&error);
                 warn!(%registry, scope, error = cause, has_credentials, "token refused");
             }
             error
         })
-    }
-
-    fn key(&self, host: &Hop, realm: &Realm, service: Option<String>, scope: String) -> TokenKey {
-        let with_login = self.login.is_some() && realm.is_trusted;
-        TokenKey { host: host.url.origin(), realm: realm.url.clone(), service, scope, with_login }
-    }
-
-    fn may_send_login(&self, transport: &Transport, host: &Hop) -> bool {
-        let is_allowed = match host.role {
-            HopRole::Home => true,
-            HopRole::Other => transport.upstream_scope.may_see_credentials(&host.url),
-            HopRole::Returned => false,
-        };
-        self.login.is_some() && is_allowed
     }
 
     /// Requests the registry's `/v2/` for its challenge, once for all operations, and remembers it. If it
@@ -307,7 +332,12 @@ impl Auth {
                 Challenge::Bearer { .. } => {}
             }
         }
-        let prefers_basic = has_basic && self.may_send_login(transport, host);
+        let may_send_login = may_send_login(transport, host);
+        let is_registry_token = host.login.as_ref().is_some_and(|login| login.is_registry_token());
+        if is_registry_token && may_send_login && (has_basic || bearer.is_some() || realm_error.is_some()) {
+            return Demand::Basic;
+        }
+        let prefers_basic = has_basic && may_send_login;
         match (bearer, realm_error) {
             (Some((realm, ..)), _) if prefers_basic && !realm.is_trusted => Demand::Basic,
             (Some((realm, service, scope, is_scope_lacking)), _) => {
@@ -324,7 +354,7 @@ impl Auth {
     fn learn(&self, host: &Hop, scheme: &Scheme, scope: Option<&Scope>) {
         let is_news = self.schemes.learn(host, scheme, scope);
         let Scheme::Bearer { realm, .. } = scheme else { return };
-        if self.login.is_some() && !realm.is_trusted && is_news {
+        if host.login.is_some() && !realm.is_trusted && is_news {
             warn!(
                 registry = %self.registry,
                 realm = %host_of(&realm.url),
@@ -332,16 +362,47 @@ impl Auth {
             );
         }
     }
+}
 
-    /// Returns the error for a request that `host` refused. Its text differs by what the operator can do.
-    pub(crate) fn refusal(&self, host: &str, credential: &Credential, status: u16) -> Error {
-        let reason = match (&self.login, credential.has_login) {
-            (None, _) => "private or missing, and no credentials are configured for this registry",
-            (Some(_), true) => "the configured credentials give no access",
-            (Some(_), false) => "private or missing, and the configured credentials were not asked for",
-        };
-        let detail = format!("answered {status}: {reason}");
-        Error::new(ErrorKind::Denied, host, detail).with_status(status)
+/// Returns the error for a request that `host` refused. Its text differs by what the operator can do.
+pub(crate) fn refusal(host: &str, is_configured: bool, credential: &Credential, status: u16) -> Error {
+    let reason = match (is_configured, credential.has_login) {
+        (false, _) => "private or missing, and no credentials are configured for this registry",
+        (true, true) => "the configured credentials give no access",
+        (true, false) => "private or missing, and the configured credentials were not asked for",
+    };
+    let error = Error::new(ErrorKind::Denied, host, format!("answered {status}: {reason}"));
+    let error = error.with_status(status);
+    if credential.has_login { error.after_login() } else { error }
+}
+
+/// Tells whether the host may see the operation's login, and takes it.
+fn may_send_login(transport: &Transport, host: &Hop) -> bool {
+    let is_allowed = match host.role {
+        HopRole::Home => true,
+        HopRole::Other => transport.upstream_scope.may_see_credentials(&host.url),
+        HopRole::Returned => false,
+    };
+    is_allowed && host.login.as_ref().is_some_and(|login| login.for_registries().is_some())
+}
+
+fn token_key(host: &Hop, realm: &Realm, service: Option<String>, scope: String) -> TokenKey {
+    let login = host.login.as_ref().filter(|login| realm.is_trusted && login.for_token_services().is_some());
+    let login = login.map(|login| login.id);
+    TokenKey { host: host.url.origin(), realm: realm.url.clone(), service, scope, login }
+}
+
+/// Counts what credential sources answer.
+#[derive(Debug)]
+struct LoginObserver(Arc<RegistryMetrics>);
+
+impl Observer for LoginObserver {
+    fn asked(&self, succeeded: bool) {
+        self.0.login_asked(succeeded);
+    }
+
+    fn failing(&self, is_failing: bool) {
+        self.0.login_failing(is_failing);
     }
 }
 

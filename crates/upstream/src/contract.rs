@@ -10,6 +10,8 @@ use policy::head_trust::Stakes;
 
 use crate::error::Error;
 
+pub use credentials::{State as LoginState, Status as LoginStatus};
+
 /// A registry that content is pulled from (distribution-spec, "Pull").
 ///
 /// Every method has a deadline for the answer's head, and for whole documents one for their end. Headers are
@@ -69,6 +71,11 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`Error`].
     async fn list(&self, request: &ListRequest) -> Result<ListPage, Error>;
+
+    /// The logins of this upstream and what their sources say. It asks no source.
+    fn logins(&self) -> Vec<LoginStatus> {
+        Vec::new()
+    }
 
     /// Closes all idle connections, and ends requests that the upstream makes by itself. Callers end their
     /// own requests by dropping them. A later request opens new connections.

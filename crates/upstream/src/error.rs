@@ -51,6 +51,7 @@ struct Inner {
     is_range_refused: bool,
     is_unconnected: bool,
     is_of_token_service: bool,
+    is_login_refused: bool,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -72,6 +73,7 @@ impl Error {
             is_range_refused: false,
             is_unconnected: false,
             is_of_token_service: false,
+            is_login_refused: false,
             source: None,
         }))
     }
@@ -108,6 +110,16 @@ impl Error {
     /// Tells whether the token service gave it.
     pub(crate) fn is_of_token_service(&self) -> bool {
         self.0.is_of_token_service
+    }
+
+    /// Marks the error as the answer to a login, which another login may change.
+    pub(crate) fn after_login(self) -> Self {
+        self.change(|inner| inner.is_login_refused = true)
+    }
+
+    /// Tells whether a login was refused.
+    pub(crate) fn is_login_refused(&self) -> bool {
+        self.0.is_login_refused
     }
 
     pub(crate) fn without_retry(self) -> Self {

@@ -1,6 +1,8 @@
 //! Runs one operation on the registry: authorize, send, follow redirects, check the answer, and retry if that
 //! may help.
 
+use std::sync::Arc;
+
 use budget::Budget;
 use bytes::Bytes;
 use http::Method;
@@ -9,6 +11,7 @@ use oci::Repository;
 use policy::retry::{ATTEMPT_COUNT_MAX, backoff};
 use tokio::time::Instant;
 
+use crate::auth::login::Login;
 use crate::error::{Error, ErrorKind};
 use crate::operation::{Operation, Reply};
 use crate::registry::Registry;
@@ -97,7 +100,29 @@ async fn attempt(
     operation: &Operation,
     allowance: &mut Allowance,
 ) -> Result<Reply, Error> {
-    let (reply, credential) = redirect::follow(registry, repository, operation, allowance).await?;
+    let login = registry.auth.login(repository, allowance.deadline).await?;
+    let answered = attempt_as(registry, repository, operation, login.as_ref(), allowance).await;
+    match (answered, login) {
+        // A login can end before its time. Its source may have another, which is worth one more request.
+        (Err(error), Some(login)) if error.is_login_refused() => {
+            if !registry.auth.is_replaced(&login, allowance.deadline).await {
+                return Err(error);
+            }
+            let login = registry.auth.login(repository, allowance.deadline).await?;
+            attempt_as(registry, repository, operation, login.as_ref(), allowance).await
+        }
+        (answered, _) => answered,
+    }
+}
+
+async fn attempt_as(
+    registry: &Registry,
+    repository: &Repository,
+    operation: &Operation,
+    login: Option<&Arc<Login>>,
+    allowance: &mut Allowance,
+) -> Result<Reply, Error> {
+    let (reply, credential) = redirect::follow(registry, repository, operation, login, allowance).await?;
     status::check(registry, operation, reply, &credential, allowance.deadline).await
 }
 

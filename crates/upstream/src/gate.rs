@@ -353,6 +353,7 @@ impl Probing {
             method: Method::GET,
             url: self.gate.probe.clone(),
             headers,
+            body: None,
             target: Arc::new(Target { group, is_head: false, reference: String::new() }),
             is_further: false,
         };

@@ -13,7 +13,7 @@ use crate::auth::Auth;
 use crate::base::{BaseLocator, BaseSetting};
 use crate::clients::Connections;
 use crate::contract::{
-    BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, Upstream,
+    BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, LoginStatus, ManifestBody, Upstream,
 };
 use crate::error::Error;
 use crate::gates::Gates;
@@ -58,7 +58,7 @@ impl HttpUpstream {
             budget: Arc::default(),
         };
         let gates = Gates::of_registry(&settings.name, metrics.clone(), root);
-        let auth = Auth::new(&settings, metrics)?;
+        let auth = Auth::new(&settings, metrics);
         let header_timeout = settings.header_timeout;
         let [manifest_head_trust, blob_head_trust] = [(); 2].map(|()| RepositoryHeadTrust::of(root));
         let registry = Registry {
@@ -120,6 +120,10 @@ impl Upstream for HttpUpstream {
 
     async fn list(&self, request: &ListRequest) -> Result<ListPage, Error> {
         list::get(&self.registry, request).await
+    }
+
+    fn logins(&self) -> Vec<LoginStatus> {
+        self.registry.auth.statuses()
     }
 
     fn disconnect(&self) {

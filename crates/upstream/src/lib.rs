@@ -39,12 +39,13 @@ mod transport;
 mod whole_body;
 
 pub use contract::{
-    BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, ManifestBody, ManifestHead, Upstream,
+    BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, LoginState, LoginStatus, ManifestBody,
+    ManifestHead, Upstream,
 };
 pub use error::{Error, ErrorKind};
 pub use http::HttpUpstream;
 pub use list::LIST_BYTES_MAX;
 pub use oci::MANIFEST_BYTES_MAX;
-pub use probe::{Login, Probe, Reached};
+pub use probe::{Login, LoginCheck, Probe, Reached};
 pub use settings::{Settings, SettingsError, connect_timeout_max};
 pub use tls::Authorities;

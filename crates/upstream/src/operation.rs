@@ -36,6 +36,8 @@ pub(crate) struct Reply {
     pub(crate) is_home: bool,
     /// Whether a registry gave it: ours, or a redirect target that sent a challenge.
     pub(crate) is_registry: bool,
+    /// Whether the operation has a login, sent or not.
+    pub(crate) has_login: bool,
 }
 
 impl Operation {

@@ -2,15 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use http::header::{ACCEPT, AUTHORIZATION, DATE, HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use credentials::{Accounts, CONFIGURATION, Observer};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, StatusCode};
 use oci::Challenge;
 use policy::realm::{RealmPlan, UpstreamScope};
-use reqwest::{Client, Response};
+use reqwest::{Client, RequestBuilder, Response};
 use url::Url;
 
+use crate::auth::login::Offer;
+use crate::auth::token::{FORM_TYPE, TokenRequest};
 use crate::base::{BaseSetting, RootKind, root_kind_of};
 use crate::clients::Clients;
 use crate::diagnosis::{self, Reader};
@@ -26,16 +27,27 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 /// The findings about a registry that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reached {
-    /// The result of the login.
-    pub login: Login,
+    /// The result of each login; one without a source if none is configured.
+    pub logins: Vec<LoginCheck>,
     /// Remarks, each with what to do.
     pub remarks: Vec<String>,
+}
+
+/// A login and its result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginCheck {
+    /// The repositories that it is for; `None`: all others.
+    pub pattern: Option<String>,
+    /// The source that gave it, in words; `None` for the configuration itself.
+    pub source: Option<String>,
+    /// The result.
+    pub login: Login,
 }
 
 /// The result of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Login {
-    /// No credentials are configured.
+    /// There is no login: none is configured, or the source has none for this registry.
     None,
     /// The registry accepted them.
     Accepted,
@@ -50,8 +62,7 @@ pub struct Probe {
     upstream_scope: UpstreamScope,
     setting: BaseSetting,
     root: Url,
-    /// The value of a Basic `Authorization`, marked sensitive.
-    basic: Option<HeaderValue>,
+    accounts: Accounts,
 }
 
 impl Probe {
@@ -61,23 +72,17 @@ impl Probe {
         let trusted = settings.trusted_hosts.iter().map(|text| {
             text.parse().map_err(|source| SettingsError::TrustedHost { text: text.clone(), source })
         });
-        let basic = settings.credentials.as_ref().map(|(user, password)| {
-            let pair = STANDARD.encode(format!("{user}:{}", password.expose()));
-            let mut value = HeaderValue::from_str(&format!("Basic {pair}")).expect("base64 is visible ASCII");
-            value.set_sensitive(true);
-            value
-        });
         let setting = BaseSetting::read(&settings.upstream)?;
         Ok(Self {
             clients: Clients::new(settings, authorities)?,
             upstream_scope: UpstreamScope::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?),
             root: setting.likely().root.clone(),
             setting,
-            basic,
+            accounts: settings.accounts(NoObserver),
         })
     }
 
-    /// Requests the registry's root, and logs in if credentials are configured. It sends each request once,
+    /// Requests the registry's root, and logs in with the login of each source. It sends each request once,
     /// and keeps nothing.
     ///
     /// # Errors
@@ -86,7 +91,7 @@ impl Probe {
         let (root, answer) = self.find().await?;
         let mut remarks: Vec<String> =
             clock_remark(answer.headers(), SystemTime::now()).into_iter().collect();
-        let login = match answer.status() {
+        let is_asked = match answer.status() {
             StatusCode::OK => {
                 if !is_registry(answer.headers()) {
                     remarks.push(format!(
@@ -94,12 +99,32 @@ impl Probe {
                         host_of(root)
                     ));
                 }
-                if self.basic.is_some() { Login::NotAsked } else { Login::None }
+                false
             }
-            StatusCode::UNAUTHORIZED => self.log_in(root, answer.headers()).await?,
+            StatusCode::UNAUTHORIZED => true,
             status => return Err(self.refused(status, answer.headers())),
         };
-        Ok(Reached { login, remarks })
+        let mut logins = Vec::new();
+        for account in self.accounts.iter() {
+            let source = account.name().to_owned();
+            let held = account.login().await.map_err(|failure| {
+                let detail = format!("cannot be logged in to: its credential source {source} {failure}");
+                Error::new(ErrorKind::Denied, host_of(root), detail)
+            })?;
+            let offer = held.map(|held| Offer::of(&held.login));
+            let login = match (is_asked, &offer) {
+                (true, offer) => self.log_in(root, answer.headers(), offer.as_ref()).await?,
+                (false, Some(_)) => Login::NotAsked,
+                (false, None) => Login::None,
+            };
+            let source = Some(source).filter(|source| source != CONFIGURATION);
+            logins.push(LoginCheck { pattern: account.status().pattern, source, login });
+        }
+        if logins.is_empty() {
+            let login = if is_asked { self.log_in(root, answer.headers(), None).await? } else { Login::None };
+            logins.push(LoginCheck { pattern: None, source: None, login });
+        }
+        Ok(Reached { logins, remarks })
     }
 
     /// Finds the registry's root and its answer, by the rule of [`BaseLocator`](crate::base::BaseLocator).
@@ -127,6 +152,10 @@ impl Probe {
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
         }
+        self.send(request, url).await
+    }
+
+    async fn send(&self, request: RequestBuilder, url: &Url) -> Result<Response, Error> {
         request.send().await.map_err(|error| {
             let error = error.without_url();
             let (host, kind) = (host_of(url), ErrorKind::Unreachable);
@@ -139,12 +168,12 @@ impl Probe {
         })
     }
 
-    /// Answers the challenge in `headers` with the configured credentials.
-    async fn log_in(&self, root: &Url, headers: &HeaderMap) -> Result<Login, Error> {
+    /// Answers the challenge in `headers` with the login.
+    async fn log_in(&self, root: &Url, headers: &HeaderMap, offer: Option<&Offer>) -> Result<Login, Error> {
         let host = host_of(root);
         let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         let challenges: Vec<Challenge> = values.flat_map(Challenge::parse_all).collect();
-        let Some(basic) = &self.basic else {
+        let Some(offer) = offer else {
             // A token service may give out tokens without credentials.
             if challenges.iter().any(|challenge| matches!(challenge, Challenge::Bearer { .. })) {
                 return Ok(Login::None);
@@ -152,11 +181,15 @@ impl Probe {
             let trouble = "answers, but wants a login and none is configured; add username and password";
             return Err(Error::new(ErrorKind::Denied, host, trouble));
         };
+        if let Offer::Bearer(token) = offer {
+            let answer = self.ask(root, Some(token)).await?;
+            return judge_login(host, answer.status());
+        }
         let mut trouble = "asks for a login of a kind that wharf does not know".to_owned();
         for challenge in &challenges {
             let Challenge::Bearer { realm, service, .. } = challenge else { continue };
             match self.upstream_scope.plan_realm_for(root, realm) {
-                RealmPlan::Trusted(url) => return self.get_token(url, service.as_deref(), basic).await,
+                RealmPlan::Trusted(url) => return self.get_token(url, service.as_deref(), offer).await,
                 RealmPlan::Anonymous(url) => {
                     trouble = format!(
                         "sends us for tokens to {0}, which is not shown the login; list {0:?} in trusted_hosts if it \
@@ -167,25 +200,28 @@ impl Probe {
                 RealmPlan::Refused(error) => trouble = format!("names an unusable token service: {error}"),
             }
         }
-        if challenges.iter().any(|challenge| matches!(challenge, Challenge::Basic { .. })) {
+        let wants_basic = challenges.iter().any(|challenge| matches!(challenge, Challenge::Basic { .. }));
+        if let (true, Offer::Basic(basic)) = (wants_basic, offer) {
             let answer = self.ask(root, Some(basic)).await?;
             return judge_login(host, answer.status());
         }
         Err(Error::new(ErrorKind::Denied, host, trouble))
     }
 
-    /// Requests a token without a scope, which shows whether the credentials are right.
-    async fn get_token(
-        &self,
-        mut url: Url,
-        service: Option<&str>,
-        basic: &HeaderValue,
-    ) -> Result<Login, Error> {
-        if let Some(service) = service {
-            url.query_pairs_mut().append_pair("service", service);
-        }
-        let answer = self.ask(&url, Some(basic)).await?;
-        judge_login(host_of(&url), answer.status())
+    /// Requests a token without a scope, which shows whether the login is right.
+    async fn get_token(&self, realm: Url, service: Option<&str>, offer: &Offer) -> Result<Login, Error> {
+        let request = TokenRequest { realm: &realm, service, scope: None };
+        let answer = match offer {
+            Offer::Basic(header) | Offer::Bearer(header) => self.ask(&request.url(), Some(header)).await?,
+            Offer::Refresh(token) => {
+                let is_own = self.upstream_scope.contains(&realm);
+                let clients = if is_own { &self.clients.direct } else { &self.clients.guarded };
+                let form = request.form(token).expose().clone();
+                let post = clients.unpooled.post(realm.clone()).header(CONTENT_TYPE, FORM_TYPE).body(form);
+                self.send(post, &realm).await?
+            }
+        };
+        judge_login(host_of(&realm), answer.status())
     }
 
     /// Returns the error for a root that answers with neither 200 nor 401.
@@ -213,6 +249,15 @@ impl Probe {
         let detail = format!("answers {} at /v2/{advice}", status.as_u16());
         Error::new(ErrorKind::Invalid, host, detail).with_status(status.as_u16())
     }
+}
+
+/// Nothing counts the questions of a check.
+#[derive(Debug)]
+struct NoObserver;
+
+impl Observer for NoObserver {
+    fn asked(&self, _: bool) {}
+    fn failing(&self, _: bool) {}
 }
 
 fn judge_login(host: String, status: StatusCode) -> Result<Login, Error> {

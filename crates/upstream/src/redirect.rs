@@ -4,6 +4,8 @@
 //! port and never sent again (CVE-2024-45336). Another host's challenge is answered for that host. A redirect
 //! never leads from `https` to `http`.
 
+use std::sync::Arc;
+
 use oci::Repository;
 use telemetry::UpstreamKind;
 use url::Url;
@@ -12,6 +14,7 @@ use crate::auth::Credential;
 use crate::auth::challenge_loop::HostAnswer;
 use crate::auth::context::RequestContext;
 use crate::auth::hop::{Hop, HopRole};
+use crate::auth::login::Login;
 use crate::error::{Error, ErrorKind};
 use crate::location::{host_of, is_same_origin, next_hop};
 use crate::operation::{Operation, Reply};
@@ -31,6 +34,7 @@ pub(crate) async fn follow(
     registry: &Registry,
     repository: &Repository,
     operation: &Operation,
+    login: Option<&Arc<Login>>,
     allowance: &mut Allowance,
 ) -> Result<(Reply, Credential), Error> {
     let likely = &registry.base_locator.likely().root;
@@ -43,6 +47,7 @@ pub(crate) async fn follow(
         role: HopRole::Home,
         repository: name_in(&first).unwrap_or_else(|| repository.clone()),
         need: operation.need(),
+        login: login.cloned(),
     };
     let mut kind = operation.kind;
     let mut seen = vec![first.clone()];
@@ -50,7 +55,8 @@ pub(crate) async fn follow(
         let HostAnswer { response, credential, is_registry } =
             registry.auth.send_authenticated(context, &host, operation, kind, allowance).await?;
         let Some(next) = next_hop(&host.url, &response)? else {
-            let reply = Reply { response, host: host_of(&host.url), is_home: host.is_home(), is_registry };
+            let (host_name, is_home, has_login) = (host_of(&host.url), host.is_home(), host.login.is_some());
+            let reply = Reply { response, host: host_name, is_home, is_registry, has_login };
             return Ok((reply, credential));
         };
         if seen.contains(&next) || seen.len() > HOP_COUNT_MAX {

@@ -1,11 +1,15 @@
 //! The settings of one upstream.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use credentials::{Accounts, Context, Observer};
 use policy::realm::TrustedHostError;
 use secret::{RedactedUrl, Secret};
 use url::Url;
+
+use crate::location::host_of;
 
 /// The settings of one upstream.
 #[derive(Clone)]
@@ -16,8 +20,8 @@ pub struct Settings {
     /// prefix of each repository's name, and the path before it leads to the root. Without such a part it is
     /// one or the other, and requests find out which.
     pub upstream: Url,
-    /// User name and password.
-    pub credentials: Option<(String, Secret<String>)>,
+    /// Where the logins come from.
+    pub credentials: credentials::Settings,
     /// PEM files with certificate authorities to trust beside the system's and the bundled ones.
     pub ca: Vec<Vec<u8>>,
     /// A PEM text with a client certificate chain and its key, for the upstream's own hosts.
@@ -56,7 +60,7 @@ impl Settings {
         Self {
             name: name.into(),
             upstream,
-            credentials: None,
+            credentials: credentials::Settings::default(),
             ca: Vec::new(),
             client_identity: None,
             insecure_skip_verify: false,
@@ -66,6 +70,15 @@ impl Settings {
             header_timeout: Self::HEADER_TIMEOUT,
             idle_timeout: Self::IDLE_TIMEOUT,
         }
+    }
+}
+
+impl Settings {
+    /// The accounts that give the logins. It asks no source.
+    pub(crate) fn accounts(&self, observer: impl Observer) -> Accounts {
+        let hosts = vec![host_of(&self.upstream), self.name.clone()];
+        let context = Context { registry: self.name.clone(), hosts, observer: Arc::new(observer) };
+        Accounts::new(&self.credentials, &context)
     }
 }
 
@@ -125,9 +138,6 @@ pub enum SettingsError {
         /// The parser's error.
         source: Option<Cause>,
     },
-    /// `username` has a colon, which Basic credentials cannot carry.
-    #[error("username: it must not contain a colon")]
-    Credentials,
     /// `proxy` is no URL of a proxy.
     #[error("proxy: {reason}")]
     Proxy {

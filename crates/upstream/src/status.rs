@@ -5,7 +5,7 @@ use http::header::HeaderMap;
 use policy::retry::RETRY_AFTER_DEFAULT;
 use tokio::time::Instant;
 
-use crate::auth::Credential;
+use crate::auth::{self, Credential};
 use crate::error::{Error, ErrorKind};
 use crate::negative_answer;
 use crate::operation::{Operation, Reply};
@@ -39,7 +39,7 @@ pub(crate) async fn check(
                 .await)
         }
         401 | 403 | 451 if reply.is_registry => {
-            let refusal = registry.auth.refusal(&reply.host, credential, status);
+            let refusal = auth::refusal(&reply.host, reply.has_login, credential, status);
             Err(negative_answer::verify(refusal, reply.response, &operation.method, deadline, documents)
                 .await)
         }
@@ -47,6 +47,10 @@ pub(crate) async fn check(
         416 => Err(answered(ErrorKind::Invalid).with_range_refused()),
         503 => Err(unavailable(registry, operation, &reply)),
         408 | 500 | 502.. => Err(answered(ErrorKind::Unreachable)),
+        // Amazon ECR answers an ended login so.
+        400 if reply.is_registry && credential.carries_login() => {
+            Err(answered(ErrorKind::Invalid).after_login())
+        }
         401 | 403 if operation.method == Method::GET => Err(answered(ErrorKind::Unreachable)),
         _ => Err(answered(ErrorKind::Invalid)),
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use budget::Memory;
+use bytes::Bytes;
 use http::{HeaderMap, Method};
 use parking_lot::Mutex;
 use policy::address;
@@ -12,6 +13,7 @@ use policy::host_health::Target;
 use policy::realm::UpstreamScope;
 use policy::retry::{RETRY_RESERVE_OF_KNOWN, RetryBudget};
 use reqwest::{Client, Response};
+use secret::Secret;
 use telemetry::{RegistryMetrics, UpstreamKind};
 use tokio::time::Instant;
 use tracing::debug;
@@ -45,6 +47,8 @@ pub(crate) struct Outgoing {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
+    /// A form with a secret in it.
+    pub(crate) body: Option<Secret<Bytes>>,
     /// The target that a failure counts for.
     pub(crate) target: Arc<Target>,
     /// Whether it is a further connection for a blob that another transfer already fetches. Then a refusal
@@ -162,6 +166,10 @@ impl Transport {
         let mut counted = CountedRequest { metrics: &self.metrics, kind: outgoing.kind, status: None };
         let request =
             client.request(outgoing.method.clone(), outgoing.url.clone()).headers(outgoing.headers.clone());
+        let request = match &outgoing.body {
+            Some(body) => request.body(body.expose().clone()),
+            None => request,
+        };
         let deadline = deadline.min(started + self.header_timeout);
         let answered = match tokio::time::timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => Ok(response),

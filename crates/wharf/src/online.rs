@@ -7,7 +7,7 @@ use std::time::Duration;
 use telemetry::error_chain;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use upstream::{Authorities, Login, Probe, Reached};
+use upstream::{Authorities, Login, LoginCheck, Probe, Reached};
 
 use crate::config::{Config, Registry};
 use crate::report::push_table;
@@ -83,12 +83,7 @@ fn judge(registries: &[Registry], outcomes: &[Outcome]) -> Verdict {
             Outcome::Failed(why) => ("FAILED", why.clone()),
             Outcome::Reached(reached) => {
                 remarks.extend(reached.remarks.iter().map(|remark| format!("warning: {name}: {remark}\n")));
-                let text = match reached.login {
-                    Login::None => "answers",
-                    Login::Accepted => "answers, and accepts the login",
-                    Login::NotAsked => "answers, and did not ask for the login",
-                };
-                ("ok", text.to_owned())
+                ("ok", reached.logins.iter().map(login_text).collect::<Vec<_>>().join("; "))
             }
         };
         rows.push([name.clone(), word.to_owned(), text]);
@@ -103,6 +98,22 @@ fn judge(registries: &[Registry], outcomes: &[Outcome]) -> Verdict {
     let failure = (failed_count > 0)
         .then(|| format!("{failed_count} of {} registries cannot be used", registries.len()));
     Verdict { text, failure }
+}
+
+/// The result of one login. It names the source, and never the login.
+fn login_text(check: &LoginCheck) -> String {
+    let of = match &check.source {
+        Some(source) => format!("the login of {source}"),
+        None => "the login".to_owned(),
+    };
+    let for_whom = check.pattern.as_ref().map(|pattern| format!("for {pattern}: ")).unwrap_or_default();
+    let text = match (check.login, &check.source) {
+        (Login::None, None) => "answers".to_owned(),
+        (Login::None, Some(source)) => format!("answers; {source} has no login for it"),
+        (Login::Accepted, _) => format!("answers, and accepts {of}"),
+        (Login::NotAsked, _) => format!("answers, and did not ask for {of}"),
+    };
+    format!("{for_whom}{text}")
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ fn origin(registry: &Registry) -> String {
 }
 
 fn credentials(registry: &Registry) -> &'static str {
-    match (registry.upstream.credentials.is_some(), registry.upstream.client_identity.is_some()) {
+    match (!registry.upstream.credentials.is_anonymous(), registry.upstream.client_identity.is_some()) {
         (false, false) => "no",
         (true, false) => "password",
         (false, true) => "certificate",

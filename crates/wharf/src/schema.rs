@@ -6,8 +6,10 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::access_rules::{ADDRESSES, NAMES, REPOSITORY_KEYS};
+use crate::config::credential_rules::kind_words;
 use crate::config::keys::SECTIONS;
 use crate::config::keys::access::ACCESS;
+use crate::config::keys::credentials::CREDENTIALS;
 use crate::config::pairs::{CERT_FILE, KEY_FILE};
 use crate::config::tag_rules::{PATTERN, TTL};
 use crate::config::{Declared, Preset, Section, Shape, Unit};
@@ -135,6 +137,11 @@ fn value_of(shape: Shape) -> Value {
         Shape::Network => pattern(NETWORK, false),
         Shape::Repositories => pattern(REPOSITORIES, false),
         Shape::Certificates => certificates(),
+        Shape::CredentialSource => pattern(&credential_source(), false),
+        Shape::Credentials => {
+            let rule = table_of(&CREDENTIALS);
+            json!({ "anyOf": [pattern(&credential_source(), true), { "type": "array", "items": rule }] })
+        }
         Shape::Word(words) => {
             let variable = format!("^{VARIABLE}$");
             json!({ "type": "string", "anyOf": [{ "enum": words() }, { "pattern": variable }] })
@@ -148,6 +155,10 @@ fn value_of(shape: Shape) -> Value {
             json!({ "anyOf": [value_of(*inner), off] })
         }
     }
+}
+
+fn credential_source() -> String {
+    format!("(?:{})(?::.+)?", kind_words().collect::<Vec<_>>().join("|"))
 }
 
 fn tag_rules() -> Value {

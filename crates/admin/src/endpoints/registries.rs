@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use cache::{LoginState, LoginStatus};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::openapi::{list, object};
 use crate::parts::Parts;
@@ -19,19 +22,47 @@ pub(super) async fn registries(State(parts): State<Arc<Parts>>) -> Response<Stri
         .iter()
         .map(|registry| {
             let is_offline = registry.offline().state().is_offline;
-            json!({ "name": registry.name(), "state": state, "offline": is_offline })
+            let logins: Vec<Value> = registry.logins().iter().map(login).collect();
+            json!({ "name": registry.name(), "state": state, "offline": is_offline, "logins": logins })
         })
         .collect();
     let document = json!({ "registries": registries });
     typed(StatusCode::OK, "application/json", document.to_string())
 }
 
+/// A login: its source and its state, and nothing of the login itself.
+fn login(status: &LoginStatus) -> Value {
+    let state = match status.state {
+        LoginState::Unused => "unused",
+        LoginState::Held => "held",
+        LoginState::None => "none",
+        LoginState::Failing => "failing",
+    };
+    let expires_at = status.expires_at.and_then(|at| OffsetDateTime::from(at).format(&Rfc3339).ok());
+    json!({
+        "match": status.pattern,
+        "source": status.source,
+        "state": state,
+        "expires_at": expires_at,
+        "failure": status.failure.as_ref().map(ToString::to_string),
+    })
+}
+
 /// The schema of the answer.
 pub(super) fn schema() -> Value {
+    let optional = || json!({ "type": ["string", "null"] });
+    let login = object(&[
+        ("match", optional()),
+        ("source", json!({ "type": "string" })),
+        ("state", json!({ "enum": ["unused", "held", "none", "failing"] })),
+        ("expires_at", optional()),
+        ("failure", optional()),
+    ]);
     let registry = object(&[
         ("name", json!({ "type": "string" })),
         ("state", json!({ "enum": ["serving", "stopping"] })),
         ("offline", json!({ "type": "boolean" })),
+        ("logins", list(&login)),
     ]);
     object(&[("registries", list(&registry))])
 }

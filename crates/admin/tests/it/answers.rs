@@ -52,8 +52,8 @@ async fn the_registries_are_listed() {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let document: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
     let expected = serde_json::json!({ "registries": [
-        { "name": "docker.io", "state": "serving", "offline": false },
-        { "name": "quay.io", "state": "serving", "offline": false },
+        { "name": "docker.io", "state": "serving", "offline": false, "logins": [] },
+        { "name": "quay.io", "state": "serving", "offline": false, "logins": [] },
     ] });
     assert_eq!(document, expected);
 }

@@ -105,7 +105,7 @@ async fn f41_the_list_of_registries_is_that_of_now() {
     lab.control.replace(Snapshot { routes, access: None, settings: now.settings.clone() });
     let listed = request("GET", lab.address, "localhost", "/api/registries", &[]).await.unwrap();
     let expected = serde_json::json!({ "registries": [
-        { "name": "quay.io", "state": "serving", "offline": false },
+        { "name": "quay.io", "state": "serving", "offline": false, "logins": [] },
     ] });
     assert_eq!(serde_json::from_str::<serde_json::Value>(&listed.text()).unwrap(), expected);
 }

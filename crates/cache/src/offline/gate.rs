@@ -9,8 +9,8 @@ use futures_util::stream::{self, BoxStream};
 use oci::{Digest, Reference, Repository};
 use policy::head_trust::Stakes;
 use upstream::{
-    BlobHead, BlobRange, BlobStream, Described, Error, ErrorKind, ListPage, ListRequest, ManifestBody,
-    Upstream,
+    BlobHead, BlobRange, BlobStream, Described, Error, ErrorKind, ListPage, ListRequest, LoginStatus,
+    ManifestBody, Upstream,
 };
 
 use super::OfflineSwitch;
@@ -107,6 +107,10 @@ impl Upstream for OnlineUpstream {
 
     async fn list(&self, request: &ListRequest) -> Result<ListPage, Error> {
         self.online(self.upstream.list(request)).await
+    }
+
+    fn logins(&self) -> Vec<LoginStatus> {
+        self.upstream.logins()
     }
 
     fn disconnect(&self) {

@@ -17,7 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("storage", &["budget", "oci", "policy", "telemetry"]),
     ("archive", &["inventory", "oci", "policy", "storage"]),
     ("inventory", &["oci", "policy", "storage", "telemetry"]),
-    ("upstream", &["budget", "oci", "policy", "secret", "telemetry"]),
+    ("credentials", &["oci", "policy", "secret"]),
+    ("upstream", &["budget", "credentials", "oci", "policy", "secret", "telemetry"]),
     ("cache", &["budget", "inventory", "oci", "policy", "storage", "telemetry", "upstream"]),
     ("server", &["access", "cache", "certificates", "oci", "policy", "storage", "telemetry"]),
     (
@@ -33,6 +34,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "budget",
             "cache",
             "certificates",
+            "credentials",
             "inventory",
             "oci",
             "policy",
@@ -71,6 +73,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "budget",
             "cache",
             "certificates",
+            "credentials",
             "inventory",
             "oci",
             "policy",
@@ -90,6 +93,7 @@ const RESERVED: &[(&str, &[&str])] = &[
         &[
             "access",
             "archive",
+            "credentials",
             "storage",
             "upstream",
             "inventory",

@@ -15,7 +15,7 @@ use super::credential::CredentialKind;
 use super::hop::{Hop, HopRole};
 use super::schemes::Scheme;
 use super::token_cache::{CachedToken, TokenKey};
-use super::{Auth, Credential, Demand};
+use super::{Auth, Credential, Demand, may_send_login, refusal, token_key};
 use crate::error::{Error, ErrorKind};
 use crate::location::host_of;
 use crate::negative_answer;
@@ -56,8 +56,8 @@ struct Facts {
     may_login: bool,
     /// Whether a demand of this host is remembered that can be met.
     is_known: bool,
-    /// Whether `/v2/` can be requested for a challenge.
-    has_root: bool,
+    /// Whether `/v2/` can be requested for a challenge, and a login would be the answer.
+    may_ask_root: bool,
 }
 
 /// The next step after an answer.
@@ -104,6 +104,7 @@ impl Auth {
                 method: operation.method.clone(),
                 url: host.url.clone(),
                 headers,
+                body: None,
                 target: Arc::clone(&operation.target),
                 is_further: operation.is_further,
             };
@@ -114,7 +115,7 @@ impl Auth {
                 Step::Conclude => None,
                 Step::Refused(error) => return Err(error),
                 Step::WrongLogin => {
-                    let refusal = self.refusal(&host_of(&host.url), &credential, 401);
+                    let refusal = refusal(&host_of(&host.url), true, &credential, 401);
                     return Err(negative_answer::verify(
                         refusal,
                         response,
@@ -138,7 +139,7 @@ impl Auth {
                     if let Some(held) = dead {
                         self.tokens.give_up(&key, &held).await;
                     }
-                    Some(self.token_credential(context, key, allowance).await?)
+                    Some(self.token_credential(context, host, key, allowance).await?)
                 }
                 Step::Known => self.known_credential(context, host, allowance).await?,
                 Step::Root => {
@@ -193,13 +194,13 @@ impl Auth {
         let known = self.schemes.of(host);
         let facts = Facts {
             status,
-            may_login: self.may_send_login(context.transport, host),
+            may_login: may_send_login(context.transport, host),
             is_known: known.is_some_and(|(scheme, _)| scheme != Scheme::Basic || !attempted.basic),
-            has_root: host.is_home(),
+            may_ask_root: host.is_home() && host.login.is_some(),
         };
         let wanted = match demand {
             Demand::Bearer { realm, service, scope, is_scope_lacking } => {
-                let key = self.key(host, &realm, service.clone(), scope.of(&host.repository));
+                let key = token_key(host, &realm, service.clone(), scope.of(&host.repository));
                 let wanted = DemandKind::Token { key: Box::new(key), is_scope_lacking };
                 let step = attempted.next(&wanted, credential, facts);
                 if matches!(step, Step::Token(..)) {
@@ -313,7 +314,7 @@ impl Attempted {
         self.known = true;
         if facts.is_known {
             Step::Known
-        } else if facts.may_login && facts.has_root && !credential.has_login {
+        } else if facts.may_ask_root && !credential.has_login {
             Step::Root
         } else {
             Step::Conclude

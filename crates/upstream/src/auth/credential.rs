@@ -66,6 +66,11 @@ impl Credential {
         }
     }
 
+    /// Tells whether the login itself was sent, and not a token.
+    pub(crate) fn carries_login(&self) -> bool {
+        matches!(self.offer, CredentialKind::Basic { .. })
+    }
+
     pub(super) fn is_bare(&self) -> bool {
         matches!(self.offer, CredentialKind::Nothing)
     }

@@ -1,8 +1,11 @@
 //! One host in a chain of redirects.
 
+use std::sync::Arc;
+
 use oci::Repository;
 use url::Url;
 
+use super::login::Login;
 use super::scope::Need;
 
 /// One host in a chain of redirects, with the URL that is requested there.
@@ -14,6 +17,8 @@ pub(crate) struct Hop {
     /// The repository's name at this host.
     pub(crate) repository: Repository,
     pub(crate) need: Need,
+    /// The login of this operation, if it has one. The hop's role decides whether this host may see it.
+    pub(crate) login: Option<Arc<Login>>,
 }
 
 /// The position of a host in a chain of redirects.

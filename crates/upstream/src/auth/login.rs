@@ -1,13 +1,18 @@
-//! Sends the configured credentials, and withholds them from services that refused them.
+//! Sends a login, and withholds it from services that refused it.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use credentials::{Account, HeldLogin};
 use http::header::HeaderValue;
 use parking_lot::{Mutex, MutexGuard};
 use policy::login::{Advice, LoginState};
 use policy::lru::LruMap;
+use secret::Secret;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use tracing::warn;
@@ -21,13 +26,35 @@ const SERVICE_COUNT_MAX: usize = 16;
 /// The longest wait for another request that checks the credentials.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// The credentials of one registry.
-#[derive(Debug)]
-pub(super) struct Login {
+/// One login at one registry. An operation uses the same one from its start to its end.
+pub(crate) struct Login {
     registry: String,
-    /// The value of a Basic `Authorization`, marked sensitive.
-    pub(super) basic: HeaderValue,
+    /// Its account, which gives another if this one is refused.
+    account: Account,
+    held: Arc<HeldLogin>,
+    pub(super) id: LoginId,
+    pub(super) offer: Offer,
     services: Mutex<LruMap<Url, Arc<ServiceState>>>,
+}
+
+/// Distinguishes the logins of one registry, so that the tokens of two accounts are never mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LoginId {
+    /// The position of its account among those of the registry.
+    pub(crate) account: usize,
+    /// The login's number at its account.
+    pub(crate) generation: u64,
+}
+
+/// The form in which a login is sent. Header values are marked sensitive.
+#[derive(Clone, Debug)]
+pub(crate) enum Offer {
+    /// To token services and registries, as Basic `Authorization`.
+    Basic(HeaderValue),
+    /// To token services, as a refresh token in a form.
+    Refresh(Secret<String>),
+    /// To registries only, as Bearer `Authorization`.
+    Bearer(HeaderValue),
 }
 
 /// The state of one service that gets the credentials: a token service, or a registry.
@@ -47,8 +74,42 @@ pub(super) struct LoginPermit {
 }
 
 impl Login {
-    pub(super) fn new(registry: &str, basic: HeaderValue) -> Self {
-        Self { registry: registry.to_owned(), basic, services: Mutex::new(LruMap::new(SERVICE_COUNT_MAX)) }
+    /// The login that the account at `position` holds.
+    pub(super) fn new(registry: &str, position: usize, account: &Account, held: Arc<HeldLogin>) -> Self {
+        Self {
+            registry: registry.to_owned(),
+            account: account.clone(),
+            id: LoginId { account: position, generation: held.generation },
+            offer: Offer::of(&held.login),
+            held,
+            services: Mutex::new(LruMap::new(SERVICE_COUNT_MAX)),
+        }
+    }
+
+    /// The authorization for a registry, if a registry takes this login.
+    pub(super) fn for_registries(&self) -> Option<&HeaderValue> {
+        match &self.offer {
+            Offer::Basic(header) | Offer::Bearer(header) => Some(header),
+            Offer::Refresh(_) => None,
+        }
+    }
+
+    /// The form for a token service, if token services take this login.
+    pub(super) fn for_token_services(&self) -> Option<&Offer> {
+        match &self.offer {
+            Offer::Basic(_) | Offer::Refresh(_) => Some(&self.offer),
+            Offer::Bearer(_) => None,
+        }
+    }
+
+    /// Tells whether it goes to the registry itself whatever that demands.
+    pub(super) fn is_registry_token(&self) -> bool {
+        matches!(self.offer, Offer::Bearer(_))
+    }
+
+    /// Asks the source for another login after a refusal. Returns true if there is one.
+    pub(crate) async fn is_replaced(&self) -> bool {
+        self.account.refused(&self.held).await
     }
 
     /// Returns permission to send the credentials to `url`. `check` sends them there without requesting a
@@ -107,6 +168,32 @@ impl Login {
     fn service(&self, url: &Url) -> Arc<ServiceState> {
         let mut services = self.services.lock();
         Arc::clone(services.get_or_insert_with(url, Arc::default))
+    }
+}
+
+impl Offer {
+    pub(crate) fn of(login: &credentials::Login) -> Self {
+        let header = |text: &str| {
+            let mut value = HeaderValue::from_str(text).expect("a login holds only what HTTP carries");
+            value.set_sensitive(true);
+            value
+        };
+        match login {
+            credentials::Login::Password { user, password } => {
+                let pair = STANDARD.encode(format!("{user}:{}", password.expose()));
+                Self::Basic(header(&format!("Basic {pair}")))
+            }
+            credentials::Login::IdentityToken(token) => Self::Refresh(token.clone()),
+            credentials::Login::RegistryToken(token) => {
+                Self::Bearer(header(&format!("Bearer {}", token.expose())))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("id", &self.id).field("offer", &self.offer).finish_non_exhaustive()
     }
 }
 

@@ -47,6 +47,7 @@ pub(crate) async fn ask(
             method: Method::GET,
             url,
             headers,
+            body: None,
             target: Arc::clone(&target),
             is_further: false,
         };

@@ -3,16 +3,22 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+};
 use http::{Method, StatusCode};
 use policy::host_health::{Target, TargetGroup, TargetKind};
 use policy::retry::{RETRY_AFTER_DEFAULT, parse_retry_after};
 use reqwest::Response;
+use secret::Secret;
 use serde::Deserialize;
 use serde_json::Value;
 use telemetry::UpstreamKind;
 use url::Url;
+use url::form_urlencoded::Serializer;
 
+use super::login::Offer;
 use super::token_cache::Token;
 use crate::error::{Error, ErrorKind};
 use crate::gates::Gates;
@@ -22,6 +28,8 @@ use crate::response_headers::is_web_page;
 use crate::transport::{Allowance, Outgoing, Transport};
 use crate::whole_body::read_body;
 
+/// The type of the form that carries a refresh token.
+pub(crate) const FORM_TYPE: &str = "application/x-www-form-urlencoded";
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// The lifetime of a token if the answer gives none, or an invalid one.
@@ -34,11 +42,11 @@ const HOP_COUNT_MAX: usize = 3;
 
 /// A token request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TokenRequest<'a> {
-    pub(super) realm: &'a Url,
-    pub(super) service: Option<&'a str>,
+pub(crate) struct TokenRequest<'a> {
+    pub(crate) realm: &'a Url,
+    pub(crate) service: Option<&'a str>,
     /// Scopes separated by blanks; `None` requests a token without a scope.
-    pub(super) scope: Option<&'a str>,
+    pub(crate) scope: Option<&'a str>,
 }
 
 /// `issued_at` is not read: it uses the service's clock, and a token that ends early costs one refresh.
@@ -72,9 +80,9 @@ impl From<Error> for TokenFailure {
     }
 }
 
-/// Requests a token from the realm, with `basic` or anonymously. Without a scope this only checks the
-/// credentials. Redirects are followed; the credentials go to the realm's own origin only, and once dropped
-/// are not sent again.
+/// Requests a token from the realm, with `offer` or anonymously. Without a scope this only checks the login.
+/// Redirects are followed; the login goes to the realm's own origin only, and once dropped is not sent again.
+/// A refresh token goes in a form, by POST (OAuth 2.0, RFC 6749, section 6), and only to the realm itself.
 ///
 /// # Errors
 /// [`Failure`]: [`ErrorKind::Denied`] when the realm refuses; [`ErrorKind::Throttled`],
@@ -84,19 +92,28 @@ pub(super) async fn fetch(
     transport: &Transport,
     gates: &Gates,
     request: &TokenRequest<'_>,
-    basic: Option<&HeaderValue>,
+    offer: Option<&Offer>,
     allowance: &mut Allowance,
 ) -> Result<Token, TokenFailure> {
     let group =
         TargetGroup { repository: request.scope.unwrap_or_default().to_owned(), kind: TargetKind::Token };
     let target = Arc::new(Target { group: Arc::new(group), is_head: false, reference: String::new() });
-    let mut url = request.url();
-    let mut authorization = basic;
+    let (mut authorization, form) = match offer {
+        Some(Offer::Basic(header) | Offer::Bearer(header)) => (Some(header), None),
+        Some(Offer::Refresh(token)) => (None, Some(request.form(token))),
+        None => (None, None),
+    };
+    let has_form = form.is_some();
+    let mut url = if has_form { request.realm.clone() } else { request.url() };
     let mut seen = Vec::new();
     let mut response =
-        gates.send(transport, &outgoing(url.clone(), authorization, &target), allowance).await?;
+        gates.send(transport, &outgoing(url.clone(), authorization, form, &target), allowance).await?;
     while let Some(next) = next_hop(&url, &response)? {
         seen.push(url.clone());
+        if has_form {
+            let detail = "redirects a request with a refresh token, which goes to the named service only";
+            return Err(Error::new(ErrorKind::Invalid, host_of(&url), detail).into());
+        }
         if seen.contains(&next) || seen.len() > HOP_COUNT_MAX {
             let detail = "redirects token requests in a circle, or too often";
             return Err(Error::new(ErrorKind::Invalid, host_of(&url), detail).into());
@@ -108,11 +125,13 @@ pub(super) async fn fetch(
         url = next;
         // A redirect that adds a slash and drops the query means the same request.
         url.set_query(query.as_deref());
-        response = gates.send(transport, &outgoing(url.clone(), authorization, &target), allowance).await?;
+        response =
+            gates.send(transport, &outgoing(url.clone(), authorization, None, &target), allowance).await?;
     }
+    let has_login = authorization.is_some() || has_form;
     let host = host_of(&url);
     if response.status() != StatusCode::OK {
-        let error = refused(&response, &host, authorization.is_some());
+        let error = refused(&response, &host, has_login);
         if let (ErrorKind::Throttled, Some(pause)) = (error.kind(), error.retry_after()) {
             transport.metrics.throttled();
             gates.throttle(&host, &target, pause);
@@ -124,7 +143,7 @@ pub(super) async fn fetch(
             error
         };
         let is_refusal = matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unconfirmed);
-        let is_login = is_refusal && authorization.is_some();
+        let is_login = is_refusal && has_login;
         return Err(if is_login { TokenFailure::Login(error) } else { TokenFailure::Other(error) });
     }
     let unusable = |what| Error::new(ErrorKind::Invalid, &host, format!("answered a token request {what}"));
@@ -133,22 +152,32 @@ pub(super) async fn fetch(
     }
     let bytes = read_body(response, ANSWER_BYTES_MAX, &transport.memory.documents, &host).await?;
     let token = parse(&bytes).ok_or_else(|| unusable("without a token"))?;
-    Ok(Token { with_login: authorization.is_some(), ..token })
+    Ok(Token { with_login: has_login, ..token })
 }
 
-fn outgoing(url: Url, authorization: Option<&HeaderValue>, target: &Arc<Target>) -> Outgoing {
+fn outgoing(
+    url: Url,
+    authorization: Option<&HeaderValue>,
+    form: Option<Secret<Bytes>>,
+    target: &Arc<Target>,
+) -> Outgoing {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if let Some(authorization) = authorization {
         headers.insert(AUTHORIZATION, authorization.clone());
     }
-    let (kind, method, target) = (UpstreamKind::Token, Method::GET, Arc::clone(target));
-    Outgoing { kind, method, url, headers, target, is_further: false }
+    let mut method = Method::GET;
+    if form.is_some() {
+        method = Method::POST;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(FORM_TYPE));
+    }
+    let (kind, target) = (UpstreamKind::Token, Arc::clone(target));
+    Outgoing { kind, method, url, headers, body: form, target, is_further: false }
 }
 
 impl TokenRequest<'_> {
-    fn url(&self) -> Url {
+    pub(crate) fn url(&self) -> Url {
         let mut url = self.realm.clone();
         if self.service.is_some() || self.scope.is_some() {
             let mut query = url.query_pairs_mut();
@@ -157,6 +186,17 @@ impl TokenRequest<'_> {
             query.extend_pairs(scopes.map(|scope| ("scope", scope)));
         }
         url
+    }
+
+    /// The form that exchanges a refresh token for an access token.
+    pub(crate) fn form(&self, token: &Secret<String>) -> Secret<Bytes> {
+        let mut form = Serializer::new(String::new());
+        form.append_pair("grant_type", "refresh_token");
+        form.append_pair("client_id", "wharf");
+        form.extend_pairs(self.service.map(|service| ("service", service)));
+        form.extend_pairs(self.scope.map(|scope| ("scope", scope)));
+        form.append_pair("refresh_token", token.expose());
+        Secret::new(Bytes::from(form.finish()))
     }
 }
 
@@ -168,7 +208,7 @@ fn refused(response: &Response, host: &str, has_credentials: bool) -> Error {
     };
     match status {
         400 | 401 | 403 if has_credentials => {
-            answered(ErrorKind::Denied, ": the configured credentials were refused")
+            answered(ErrorKind::Denied, ": the configured credentials were refused").after_login()
         }
         400 | 401 | 403 => answered(ErrorKind::Denied, ": it was asked without credentials"),
         429 => {

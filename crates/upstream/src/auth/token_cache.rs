@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use url::{Origin, Url};
 
+use super::login::LoginId;
 use crate::error::Error;
 
 /// The most tokens kept. One is needed per repository in use.
@@ -23,7 +24,7 @@ const AGE_MIN: Duration = Duration::from_secs(10);
 /// The shortest interval between new tokens that are fetched because the registry finds the scope too small.
 const ALLOWANCE_TTL: Duration = Duration::from_secs(60);
 
-/// The key of a token. Tokens with and without credentials are never mixed.
+/// The key of a token. Tokens of different logins, or of none, are never mixed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TokenKey {
     /// The only host that it is sent to.
@@ -31,7 +32,8 @@ pub(super) struct TokenKey {
     pub(super) realm: Url,
     pub(super) service: Option<String>,
     pub(super) scope: String,
-    pub(super) with_login: bool,
+    /// The login that it is requested with; `None`: anonymously.
+    pub(super) login: Option<LoginId>,
 }
 
 /// A token from its service.

@@ -30,14 +30,3 @@ fn a_trusted_host_that_is_none_is_named() {
     let error = build("https://a.example", &["b.example", "https://c.example"]).unwrap_err();
     assert!(error.to_string().contains("https://c.example"), "{error}");
 }
-
-#[test]
-fn a_user_name_with_a_colon_is_refused() {
-    let mut settings = Settings::new("corp", Url::parse("https://a.example").unwrap());
-    settings.credentials = Some(("ro:bot".to_owned(), "word".to_owned().into()));
-    let metrics = Metrics::new(&["corp".to_owned()]).registry("corp");
-    assert!(matches!(
-        HttpUpstream::new(settings, &Authorities::load(), metrics).unwrap_err(),
-        SettingsError::Credentials
-    ));
-}

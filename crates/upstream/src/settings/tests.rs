@@ -6,7 +6,7 @@ use super::Settings;
 #[test]
 fn s28_debug_shows_no_secret() {
     let mut settings = Settings::new("corp", Url::parse("https://registry.corp.example").unwrap());
-    settings.credentials = Some(("robot".to_owned(), Secret::new("canary-1".to_owned())));
+    settings.credentials = credentials::Settings::password("robot", "canary-1");
     settings.client_identity = Some(Secret::new(b"canary-2".to_vec()));
     settings.proxy = Some(Url::parse("http://user:canary-3@proxy.corp:3128").unwrap());
     let text = format!("{settings:?}");

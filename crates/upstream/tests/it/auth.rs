@@ -11,8 +11,8 @@ use upstream::{Authorities, ErrorKind, HttpUpstream, Settings, Upstream};
 use crate::rig::{REPOSITORY, Rig, parse, repository, settings};
 
 fn with_credentials(password: &str) -> impl FnOnce(&mut Settings) {
-    let credentials = ("robot".to_owned(), password.to_owned().into());
-    move |settings| settings.credentials = Some(credentials)
+    let credentials = credentials::Settings::password("robot", password);
+    move |settings| settings.credentials = credentials
 }
 
 fn private() -> Behaviour {

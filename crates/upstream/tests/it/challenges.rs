@@ -11,8 +11,8 @@ use upstream::{BlobRange, ErrorKind, HttpUpstream, ListRequest, Settings, Upstre
 use crate::rig::{REPOSITORY, Rig, bytes, read, repository};
 
 fn login(password: &str) -> impl FnOnce(&mut Settings) {
-    let credentials = ("robot".to_owned(), password.to_owned().into());
-    move |settings| settings.credentials = Some(credentials)
+    let credentials = credentials::Settings::password("robot", password);
+    move |settings| settings.credentials = credentials
 }
 
 fn with_login(auth: Auth) -> Behaviour {

@@ -60,7 +60,7 @@ async fn after_the_first_challenge_other_repositories_bring_their_token_along() 
 async fn basic_credentials_are_sent_unasked_once_they_were_asked_for() {
     let behaviour = Behaviour { auth: Auth::basic("robot", "word"), ..Behaviour::default() };
     let rig = Rig::start_with(behaviour, |settings| {
-        settings.credentials = Some(("robot".to_owned(), "word".to_owned().into()));
+        settings.credentials = credentials::Settings::password("robot", "word");
     })
     .await;
     let index = index();

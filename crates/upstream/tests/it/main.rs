@@ -12,6 +12,7 @@ mod head_trust;
 mod hedge;
 mod host_health;
 mod lists;
+mod logins;
 mod manifests;
 mod memory;
 mod paths;

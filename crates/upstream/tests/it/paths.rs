@@ -9,7 +9,7 @@ use crate::rig::{MANIFEST_TYPE, REPOSITORY, Rig, bytes, read, repository};
 const PREFIX: &str = "hub-proxy";
 
 fn login(settings: &mut Settings) {
-    settings.credentials = Some(("robot".to_owned(), "word".to_owned().into()));
+    settings.credentials = credentials::Settings::password("robot", "word");
 }
 
 async fn tags(upstream: &HttpUpstream, last: Option<&str>) -> upstream::ListPage {

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 
 use testkit::{Auth, Behaviour, Certificate, Door, Endpoint, FakeRegistry, Kind, Tls, within};
-use upstream::{Authorities, Error, ErrorKind, Login, Probe, Reached, Settings};
+use upstream::{Authorities, Error, ErrorKind, Login, LoginCheck, Probe, Reached, Settings};
 use url::Url;
 
 use crate::rig::settings;
@@ -17,7 +17,7 @@ async fn probe(settings: &Settings) -> Result<Reached, Error> {
 }
 
 fn log_in(settings: &mut Settings, password: &str) {
-    settings.credentials = Some(("robot".to_owned(), password.to_owned().into()));
+    settings.credentials = credentials::Settings::password("robot", password);
 }
 
 /// Asserts that the registry cannot be used, in words that end so.
@@ -34,7 +34,8 @@ async fn a_registry_that_answers_is_asked_once() {
     let registry =
         FakeRegistry::start_with(Behaviour { auth: Auth::Anonymous, ..Behaviour::default() }).await;
     let reached = probe(&settings(&registry)).await.unwrap();
-    assert_eq!(reached, Reached { login: Login::None, remarks: Vec::new() });
+    let anonymous = LoginCheck { pattern: None, source: None, login: Login::None };
+    assert_eq!(reached, Reached { logins: vec![anonymous], remarks: Vec::new() });
     assert_eq!((registry.count(Kind::Version), registry.requests().len()), (1, 1));
 }
 
@@ -47,7 +48,7 @@ async fn newcomer_a_login_is_tried_once_where_the_registry_wants_it_and_missed_w
         let anonymous = probe(&settings(&registry)).await;
         if kind == Kind::Token {
             // A token may be had by anybody.
-            assert_eq!(anonymous.unwrap().login, Login::None);
+            assert_eq!(anonymous.unwrap().logins[0].login, Login::None);
         } else {
             let expected = " answers, but wants a login and none is configured; add username and password";
             check_refused(anonymous, ErrorKind::Denied, expected);
@@ -55,7 +56,7 @@ async fn newcomer_a_login_is_tried_once_where_the_registry_wants_it_and_missed_w
 
         let mut with_login = settings(&registry);
         log_in(&mut with_login, PASSWORD);
-        assert_eq!(probe(&with_login).await.unwrap().login, Login::Accepted);
+        assert_eq!(probe(&with_login).await.unwrap().logins[0].login, Login::Accepted);
 
         registry.log().clear();
         log_in(&mut with_login, "canary-wrong");
@@ -75,7 +76,7 @@ async fn a_login_that_nobody_asks_for_is_told() {
         FakeRegistry::start_with(Behaviour { auth: Auth::Anonymous, ..Behaviour::default() }).await;
     let mut settings = settings(&registry);
     log_in(&mut settings, PASSWORD);
-    assert_eq!(probe(&settings).await.unwrap().login, Login::NotAsked);
+    assert_eq!(probe(&settings).await.unwrap().logins[0].login, Login::NotAsked);
 }
 
 #[tokio::test]

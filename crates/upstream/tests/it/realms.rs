@@ -9,7 +9,7 @@ use crate::rig::{Rig, build, parse, repository, settings};
 const PASSWORD: &str = "canary-word";
 
 fn with_credentials(settings: &mut Settings) {
-    settings.credentials = Some(("robot".to_owned(), PASSWORD.to_owned().into()));
+    settings.credentials = credentials::Settings::password("robot", PASSWORD);
 }
 
 /// A registry that challenges with this realm.

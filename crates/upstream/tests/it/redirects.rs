@@ -6,7 +6,7 @@ use upstream::{BlobRange, ErrorKind, Settings};
 use crate::rig::{REPOSITORY, Rig, build, bytes, parse, read, repository};
 
 fn with_credentials(settings: &mut Settings) {
-    settings.credentials = Some(("robot".to_owned(), "canary-word".to_owned().into()));
+    settings.credentials = credentials::Settings::password("robot", "canary-word");
 }
 
 fn basic() -> Behaviour {

@@ -8,7 +8,7 @@ use crate::rig::{Rig, bytes};
 const PASSWORD: &str = "canary-word";
 
 fn with_credentials(settings: &mut Settings) {
-    settings.credentials = Some(("robot".to_owned(), PASSWORD.to_owned().into()));
+    settings.credentials = credentials::Settings::password("robot", PASSWORD);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::rig::{MANIFEST_TYPE, REPOSITORY, Rig, build, bytes, parse, read, repo
 const PASSWORD: &str = "canary-word";
 
 fn with_login(settings: &mut Settings) {
-    settings.credentials = Some(("robot".to_owned(), PASSWORD.to_owned().into()));
+    settings.credentials = credentials::Settings::password("robot", PASSWORD);
 }
 
 /// The registry that holds the images, and calls them `real/alpine`.

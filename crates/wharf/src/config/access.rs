@@ -181,10 +181,12 @@ pub(crate) fn warn_of_risks(
 ) {
     let rules = access.and_then(|access| access.of(&registry.names.name));
     let is_open = rules.is_none_or(|access| access.rules.ways == Ways::default());
-    if registry.upstream.credentials.is_some() && is_open {
+    if !registry.upstream.credentials.is_anonymous() && is_open {
         let text = "anyone who can reach wharf can pull whatever this account can; name in [access] who may \
                     pull, or use a read-only account that sees only what they may see";
-        reader.warn(&reader.place(table, super::keys::registry::USERNAME.name), text);
+        let named = [super::keys::registry::USERNAME.name, super::keys::registry::CREDENTIALS.name];
+        let key = named.into_iter().find(|key| table.has(key)).unwrap_or_default();
+        reader.warn(&reader.place(table, key), text);
     }
 }
 

@@ -211,13 +211,9 @@ fn is_same_upstream(one: &upstream::Settings, other: &upstream::Settings) -> boo
         header_timeout,
         idle_timeout,
     } = one;
-    let login = |settings: &upstream::Settings| {
-        settings.credentials.as_ref().map(|(user, password)| (user.clone(), password.expose().clone()))
-    };
     let identity =
         |settings: &upstream::Settings| settings.client_identity.as_ref().map(|it| it.expose().clone());
-    credentials.is_some() == other.credentials.is_some()
-        && login(one) == login(other)
+    *credentials == other.credentials
         && client_identity.is_some() == other.client_identity.is_some()
         && identity(one) == identity(other)
         && (name, upstream, ca) == (&other.name, &other.upstream, &other.ca)

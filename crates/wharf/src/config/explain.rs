@@ -16,7 +16,7 @@ use super::reader::Reader;
 use super::registry::Registry;
 use super::remark::Place;
 use super::table::{Table, Value};
-use super::tag_rules;
+use super::{credential_rules, tag_rules};
 
 /// One key as it applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,6 +163,9 @@ impl Explainer<'_, '_> {
                 format!("({count} rules)")
             }
             (Shape::Certificates, Value::Toml(value)) => list(pairs::shown(value).into_iter()),
+            (Shape::Credentials, Value::Toml(value)) if value.get_ref().as_array().is_some() => {
+                list(credential_rules::shown(value).into_iter())
+            }
             (_, Value::Toml(value)) => match value.get_ref() {
                 DeValue::String(text) => written(shape, &expanded(text)),
                 DeValue::Array(values) => {

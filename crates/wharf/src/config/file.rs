@@ -1,7 +1,7 @@
 //! Reads the files that the configuration names: secrets and certificates.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use access::{LineError, Tokens, Users};
 use rustls::pki_types::pem::PemObject;
@@ -24,6 +24,10 @@ impl Reader<'_> {
     fn content(&mut self, table: &Table<'_>, key: &str) -> Option<(Text, Vec<u8>)> {
         let path = self.path(table, key)?;
         self.note_file(Path::new(&path.value));
+        self.content_at(path)
+    }
+
+    fn content_at(&mut self, path: Text) -> Option<(Text, Vec<u8>)> {
         let read = fs::metadata(&path.value).and_then(|about| {
             if about.len() > FILE_BYTES_MAX || !about.is_file() {
                 return Err(std::io::Error::other("it is not a regular file of at most 4 MiB"));
@@ -47,6 +51,19 @@ impl Reader<'_> {
     /// The secret in the file that `key` names, without a final line end.
     pub(crate) fn secret_file(&mut self, table: &Table<'_>, key: &str) -> Option<Secret<String>> {
         let (path, content) = self.content(table, key)?;
+        self.secret_in(&path, content)
+    }
+
+    /// The path of the file with a password. A change of the file causes no reload: its source
+    /// reads it again.
+    pub(crate) fn password_file(&mut self, table: &Table<'_>, key: &str) -> Option<PathBuf> {
+        let path = self.path(table, key)?;
+        let (path, content) = self.content_at(path)?;
+        self.secret_in(&path, content)?;
+        Some(PathBuf::from(path.value))
+    }
+
+    fn secret_in(&mut self, path: &Text, content: Vec<u8>) -> Option<Secret<String>> {
         let secret = String::from_utf8(content).ok();
         let secret = secret.map(|text| text.trim_start_matches(BYTE_ORDER_MARK).to_owned());
         let secret = secret.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());

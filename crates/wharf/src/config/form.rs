@@ -1,6 +1,7 @@
 //! The forms of values: how each one is read, shown, and described to editors.
 
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use policy::access::Network;
@@ -71,6 +72,10 @@ pub(crate) enum Shape {
     Repositories,
     /// Certificates, each with the files of its chain and its key.
     Certificates,
+    /// A source of credentials, or a list of rules.
+    Credentials,
+    /// A source of credentials.
+    CredentialSource,
     /// One of these words.
     Word(fn() -> Vec<&'static str>),
     /// A list, or one text in place of a list of one.
@@ -146,6 +151,13 @@ pub(crate) const SECRET_FILE: Form<Secret<String>> = Form {
     shape: Shape::Path,
     read: |reader, table, key| reader.secret_file(table, key),
     show: |_| String::new(),
+};
+/// The path of a file with a password, which is read again when it changes. It is checked as the secret of
+/// [`SECRET_FILE`].
+pub(crate) const PASSWORD_FILE: Form<PathBuf> = Form {
+    shape: Shape::Path,
+    read: |reader, table, key| reader.password_file(table, key),
+    show: |path| path.display().to_string(),
 };
 /// The file with certificates in PEM form.
 pub(crate) const CERTIFICATES: Form<Vec<u8>> = Form {

@@ -2,6 +2,7 @@
 //! in its group, and read it where that section is read.
 
 pub(crate) mod access;
+pub(crate) mod credentials;
 pub(crate) mod process;
 pub(crate) mod registry;
 pub(crate) mod warm;

@@ -192,7 +192,7 @@ fn check_host(reader: &mut Reader<'_>, place: &Place, name: Option<&Text>, url: 
 
 /// The values that both `[defaults]` and a `[[registry]]` can set.
 struct Rules {
-    login: Option<(String, Secret<String>)>,
+    credentials: credentials::Settings,
     identity: Option<Secret<Vec<u8>>>,
     ca: Vec<Vec<u8>>,
     insecure_skip_verify: bool,
@@ -224,7 +224,7 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
         reader.warn(&reader.place(table, keys::CONNECT_TIMEOUT.name), text);
     }
     Rules {
-        login: reader.login(table),
+        credentials: reader.credentials(table),
         identity: reader.identity(table),
         ca: keys::CA_FILE.read(reader, table).into_iter().collect(),
         insecure_skip_verify: keys::INSECURE_SKIP_VERIFY.value(reader, table),
@@ -283,7 +283,7 @@ fn warn_of_risks(reader: &mut Reader<'_>, table: &Table<'_>, upstream: &(Place, 
         let text = "requests to this upstream go without TLS, so anyone on the path can change what a tag names; \
                     use https if the upstream offers it";
         reader.warn(place, text);
-        if rules.login.is_some() {
+        if !rules.credentials.is_anonymous() {
             reader.warn(place, "credentials go to this upstream without TLS, readable by anyone on the path");
         }
     }
@@ -299,7 +299,7 @@ impl Rules {
         let cache = cache::Settings {
             tag_ttls: self.tag_ttls,
             // A grant to one repository through an account proves nothing for another one.
-            links: self.login.is_some() || self.identity.is_some(),
+            links: !self.credentials.is_anonymous() || self.identity.is_some(),
             auth_ttl: self.auth_ttl,
             catalog: self.catalog,
             hub_names: names.name == known::DOCKER_HUB,
@@ -313,7 +313,7 @@ impl Rules {
         let upstream = upstream::Settings {
             name: names.name.clone(),
             upstream,
-            credentials: self.login,
+            credentials: self.credentials,
             ca: self.ca,
             client_identity: self.identity,
             insecure_skip_verify: self.insecure_skip_verify,

@@ -1,11 +1,13 @@
 mod access;
 mod belongs;
+mod credential_rules;
 mod keep;
 mod page;
 
 use std::fs;
 use std::time::Duration;
 
+use credentials::SourceSettings;
 use policy::freshness::{StaleLimit, Upstream404};
 use policy::host::Route;
 
@@ -216,8 +218,10 @@ fn every_key_is_taken_over() {
     );
 
     let hub = &config.registries[0];
-    let (username, password) = hub.upstream.credentials.as_ref().unwrap();
-    assert_eq!((username.as_str(), password.expose().as_str()), ("hub-user", "file-password"));
+    assert!(matches!(
+        &hub.upstream.credentials.rules[0].source,
+        SourceSettings::PasswordFile { user, path } if user == "hub-user" && path.is_file()
+    ));
     assert_eq!(hub.names.aliases, ["hub", "registry-1.docker.io", "index.docker.io"]);
     assert_eq!(hub.names.hosts, ["hub.example.com"]);
     assert_eq!(hub.root.to_str(), Some("/srv/wharf/docker.io"));
@@ -310,7 +314,7 @@ colour = "green"
             r#"wharf.toml:34: registry[docker.io].idle_timeout: a time of zero leaves no time for anything; write a longer one, or leave the key out"#,
             r#"wharf.toml:35: registry[docker.io].on_upstream_404: "500" is not one of "404", "serve"; write one of these"#,
             r#"wharf.toml:36: registry[4]: has no name; write the name of the registry to cache, such as name = "docker.io""#,
-            r#"wharf.toml:38: registry[4].colour: there is no such key; the keys here are name, aliases, hosts, upstream, root, username, password, password_file, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, upstream_bandwidth, client_bandwidth, tag_ttl, tag, stale_if_error, on_upstream_404, auth_ttl, offline, catalog, max_size, unused_for, keep_tags, keep, access"#,
+            r#"wharf.toml:38: registry[4].colour: there is no such key; the keys here are name, aliases, hosts, upstream, root, username, password, password_file, credentials, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, upstream_bandwidth, client_bandwidth, tag_ttl, tag, stale_if_error, on_upstream_404, auth_ttl, offline, catalog, max_size, unused_for, keep_tags, keep, access"#,
         ],
     );
 }
@@ -395,8 +399,7 @@ fn the_line_end_of_a_secret_that_came_by_a_variable_is_no_part_of_it() {
     let variables = |name: &str| Some(if name == "USER" { "me\n" } else { "canary\r\n" }.to_owned());
     let text = "[[registry]]\nname = \"ghcr.io\"\nusername = \"${USER}\"\npassword = \"${PASSWORD}\"\n";
     let config = Config::parse("wharf.toml", text, &variables).unwrap();
-    let (username, password) = config.registries[0].upstream.credentials.as_ref().unwrap();
-    assert_eq!((username.as_str(), password.expose().as_str()), ("me", "canary"));
+    assert_eq!(config.registries[0].upstream.credentials, credentials::Settings::password("me", "canary"));
     check_refused(
         "[[registry]]\nname = \"ghcr.io\"\nusername = \"u\"\npassword = \"can\\nary\"\n",
         &["wharf.toml:3: registry[ghcr.io].username: has a password that contains a line end or another \
@@ -535,7 +538,7 @@ fn credentials_need_both_halves_from_one_place() {
 #[test]
 fn empty_credentials_are_anonymous() {
     let config = parse("[[registry]]\nname = \"ghcr.io\"\nusername = \"${A:-}\"\npassword = \"${B:-}\"\n");
-    assert!(config.registries[0].upstream.credentials.is_none());
+    assert!(config.registries[0].upstream.credentials.is_anonymous());
     assert!(config.warnings.is_empty());
 }
 
@@ -766,10 +769,10 @@ fn no_secret_is_shown() {
     );
     let key_line = key.lines().nth(1).unwrap();
     let config = parse(&right);
-    assert_eq!(
-        config.registries[1].upstream.credentials.as_ref().unwrap().1.expose(),
-        "canary-file-password"
-    );
+    assert!(matches!(
+        &config.registries[1].upstream.credentials.rules[0].source,
+        SourceSettings::PasswordFile { .. }
+    ));
     let mistakes = Config::parse("wharf.toml", &wrong, &variable).unwrap_err();
     assert!(mistakes.count() >= 8, "{mistakes}");
     for shown in

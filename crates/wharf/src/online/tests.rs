@@ -1,7 +1,9 @@
 use super::*;
 
 fn reached(login: Login, remarks: &[&str]) -> Outcome {
-    Outcome::Reached(Reached { login, remarks: remarks.iter().map(|it| (*it).to_owned()).collect() })
+    let source = (login != Login::None).then(|| "helper docker-credential-pass".to_owned());
+    let logins = vec![LoginCheck { pattern: None, source, login }];
+    Outcome::Reached(Reached { logins, remarks: remarks.iter().map(|it| (*it).to_owned()).collect() })
 }
 
 #[test]
@@ -21,7 +23,7 @@ fn each_registry_has_a_row_and_each_failure_counts() {
         verdict.text,
         "\
 REGISTRY   ONLINE
-docker.io  ok      answers, and accepts the login
+docker.io  ok      answers, and accepts the login of helper docker-credential-pass
 ghcr.io    ok      answers
 quay.io    FAILED  quay.io does not resolve (asked 10.0.0.53); check the name
 gcr.io     -       offline = true: not checked

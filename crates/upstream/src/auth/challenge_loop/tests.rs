@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 
 fn key(scope: &str) -> TokenKey {
     let url = Url::parse("https://registry.example/token").unwrap();
-    TokenKey { host: url.origin(), realm: url, service: None, scope: scope.to_owned(), with_login: false }
+    TokenKey { host: url.origin(), realm: url, service: None, scope: scope.to_owned(), login: None }
 }
 
 async fn held(has_worked: bool) -> Arc<CachedToken> {
@@ -28,7 +28,7 @@ async fn held(has_worked: bool) -> Arc<CachedToken> {
 
 fn facts(status: u16) -> Facts {
     let status = StatusCode::from_u16(status).unwrap();
-    Facts { status, may_login: false, is_known: true, has_root: true }
+    Facts { status, may_login: false, is_known: true, may_ask_root: false }
 }
 
 fn wants(scope: &str, is_scope_lacking: bool) -> DemandKind {
@@ -84,12 +84,12 @@ async fn k2_k3_t23_what_a_refused_token_leads_to() {
 
 #[test]
 fn k6_what_a_bare_request_leads_to() {
-    let login = |status, is_known| Facts { may_login: true, is_known, ..facts(status) };
+    let login = |status, is_known| Facts { may_login: true, is_known, may_ask_root: true, ..facts(status) };
     for status in [401, 403, 404, 410] {
         let cases = [
             (DemandKind::Nothing, login(status, false), 'r'),
             (DemandKind::Nothing, login(status, true), 'k'),
-            (DemandKind::Nothing, Facts { has_root: false, ..login(status, false) }, 'c'),
+            (DemandKind::Nothing, Facts { may_ask_root: false, ..login(status, false) }, 'c'),
             (DemandKind::Nothing, Facts { is_known: false, ..facts(status) }, 'c'),
             (DemandKind::Basic, login(status, false), 'l'),
             (DemandKind::Basic, Facts { is_known: false, ..facts(status) }, 'c'),

@@ -6,7 +6,7 @@ use crate::auth::scope::{Need, Scope};
 
 fn host(url: &str, role: HopRole) -> Hop {
     let url = Url::parse(url).unwrap();
-    Hop { url, role, repository: "library/alpine".parse().unwrap(), need: Need::Content }
+    Hop { url, role, repository: "library/alpine".parse().unwrap(), need: Need::Content, login: None }
 }
 
 fn bearer(realm: &str) -> Scheme {

@@ -10,6 +10,7 @@ use url::Url;
 use super::{
     AGE_MIN, ALLOWANCE_TTL, CachedToken, EXPIRY_MARGIN, TOKEN_COUNT_MAX, Token, TokenCache, TokenKey,
 };
+use crate::auth::login::LoginId;
 use crate::error::{Error, ErrorKind};
 
 fn key(scope: &str) -> TokenKey {
@@ -18,7 +19,7 @@ fn key(scope: &str) -> TokenKey {
         realm: Url::parse("https://auth.example/token").unwrap(),
         service: None,
         scope: scope.to_owned(),
-        with_login: false,
+        login: None,
     }
 }
 
@@ -105,7 +106,7 @@ async fn s36_tokens_are_kept_apart_by_realm_service_and_scope() {
     keys.push(TokenKey { service: Some("s".to_owned()), ..key("a") });
     keys.push(TokenKey { realm: Url::parse("https://other.example/token").unwrap(), ..key("a") });
     keys.push(TokenKey { host: Url::parse("https://other.example").unwrap().origin(), ..key("a") });
-    keys.push(TokenKey { with_login: true, ..key("a") });
+    keys.push(TokenKey { login: Some(LoginId { account: 0, generation: 1 }), ..key("a") });
     for (number, key) in (0..).zip(&keys) {
         cache.get(key, token(number, Duration::from_secs(300))).await.unwrap();
     }

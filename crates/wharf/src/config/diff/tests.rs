@@ -68,6 +68,7 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("registry", "username", "\"one\"\npassword = \"p\"", "\"two\"\npassword = \"p\""),
     ("registry", "password", "\"one\"\nusername = \"u\"", "\"two\"\nusername = \"u\""),
     ("registry", "password_file", "\"AT/one\"\nusername = \"u\"", "\"AT/two\"\nusername = \"u\""),
+    ("registry", "credentials", "\"helper:one\"", "\"helper:two\""),
     ("registry", "ca_file", "\"AT/one.pem\"", "\"AT/two.pem\""),
     (
         "registry",

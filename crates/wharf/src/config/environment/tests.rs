@@ -65,6 +65,7 @@ fn example(key: &str, directory: &std::path::Path) -> String {
         "unused_for" | "scrub_every" => "90d".to_owned(),
         "scrub_rate" | "upstream_bandwidth" | "client_bandwidth" => "10MB/s".to_owned(),
         "keep_tags" => "7".to_owned(),
+        "credentials" => "docker-config:/etc/wharf/config.json".to_owned(),
         "tag" => "v*=forever library/*:1.*=1h".to_owned(),
         "keep" => "library/alpine:3.*, tools/*".to_owned(),
         key if key.ends_with("_max") => "7".to_owned(),
@@ -224,14 +225,13 @@ fn the_built_in_registries_have_variables_too() {
         [("WHARF_REGISTRY_DOCKER_IO_USERNAME", "me"), ("WHARF_REGISTRY_DOCKER_IO_PASSWORD", "canary")];
     let config = right("", &variables);
     assert_eq!(config.registries.len(), 7);
-    let (user, password) = config.registries[0].upstream.credentials.as_ref().unwrap();
-    assert_eq!((user.as_str(), password.expose().as_str()), ("me", "canary"));
-    assert!(config.registries[1].upstream.credentials.is_none());
+    assert_eq!(config.registries[0].upstream.credentials, credentials::Settings::password("me", "canary"));
+    assert!(config.registries[1].upstream.credentials.is_anonymous());
     assert_eq!(config.origin(), "built-in configuration and 2 variables");
     // A user name in the file and its password outside are one login of one section.
     let file = "[[registry]]\nname = \"docker.io\"\nusername = \"me\"\n";
     let config = right(file, &[variables[1]]);
-    assert!(config.registries[0].upstream.credentials.is_some());
+    assert!(!config.registries[0].upstream.credentials.is_anonymous());
     assert_eq!(config.origin(), "wharf.toml and WHARF_REGISTRY_DOCKER_IO_PASSWORD");
 }
 

@@ -1,16 +1,19 @@
 //! The keys of `[[registry]]`, most of which `[defaults]` may hold too.
 
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use credentials::Rule;
 use policy::eviction::{Cap, ImagePattern};
 use policy::freshness::{StaleLimit, TagRule, TagTtl, Upstream404};
-use secret::Secret;
 use url::Url;
 
+use super::super::credential_rules::CREDENTIAL_RULES;
 use super::super::form::{self, Form, Shape};
 use super::super::key::{Group, Key, Preset, Section};
 use super::super::reader::Text;
+use super::super::remark::Place;
 use super::super::tag_rules::TAG_RULES;
 
 /// The highest number that can be set; no upstream welcomes more connections.
@@ -85,12 +88,22 @@ pub(crate) static PASSWORD: Key<Text> = Key {
     doc: "The login's password.",
 };
 
-pub(crate) static PASSWORD_FILE: Key<Secret<String>> = Key {
+pub(crate) static PASSWORD_FILE: Key<PathBuf> = Key {
     name: "password_file",
-    form: form::SECRET_FILE,
+    form: form::PASSWORD_FILE,
     default: Preset::Absent,
     reloadable: true,
-    doc: "A file with the password as its only line. Cannot be combined with `password`.",
+    doc: "A file with the password as its only line. Cannot be combined with `password`. wharf reads it again when \
+          it changes, without a reload.",
+};
+
+pub(crate) static CREDENTIALS: Key<Vec<(Place, Rule)>> = Key {
+    name: "credentials",
+    form: CREDENTIAL_RULES,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "Where the logins come from, instead of `username` or before it: a source such as `docker-config`, or \
+          a list of `[[registry.credentials]]`. See [Sources of credentials](#sources-of-credentials).",
 };
 
 pub(crate) static CA_FILE: Key<Vec<u8>> = Key {
@@ -339,6 +352,7 @@ pub(crate) static REGISTRY: Section = Section {
                 &USERNAME,
                 &PASSWORD,
                 &PASSWORD_FILE,
+                &CREDENTIALS,
                 &CA_FILE,
                 &CLIENT_CERT,
                 &CLIENT_KEY,

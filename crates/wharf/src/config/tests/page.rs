@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::key::{Group, Section};
 use crate::config::keys::SECTIONS;
+use crate::config::keys::credentials::CREDENTIALS;
 use crate::config::{Declared, Preset, Shape, Unit};
 
 /// Marks the end of a table. The mark at its start names the section and the first key.
@@ -30,7 +31,8 @@ fn check(name: &str, expected: &str) {
 #[test]
 fn the_tables_of_the_reference_page_are_the_declarations() {
     let mut page = fs::read_to_string(reference("configuration.md")).unwrap();
-    for section in SECTIONS {
+    let sections = || SECTIONS.into_iter().chain([&CREDENTIALS]);
+    for section in sections() {
         for group in section.groups {
             let begin = format!("<!-- keys: {}.{} -->\n", section.name, group.keys[0].name());
             let (before, rest) =
@@ -39,7 +41,7 @@ fn the_tables_of_the_reference_page_are_the_declarations() {
             page = format!("{before}{begin}\n{}\n{END}{after}", table(section, group));
         }
     }
-    let marks = SECTIONS.iter().map(|section| section.groups.len()).sum::<usize>();
+    let marks = sections().map(|section| section.groups.len()).sum::<usize>();
     assert_eq!(page.matches("<!-- keys: ").count(), marks, "no table is there twice");
     check("configuration.md", &page);
 }
@@ -100,6 +102,8 @@ fn words(shape: Shape) -> String {
         Shape::Network => "address or network",
         Shape::Repositories => "pattern",
         Shape::Certificates => "list of certificates",
+        Shape::Credentials => "source or list of rules",
+        Shape::CredentialSource => "source",
         Shape::Word(words) => {
             let words: Vec<String> = words().iter().map(|word| format!("`\"{word}\"`")).collect();
             let (last, others) = words.split_last().expect("a choice has words");

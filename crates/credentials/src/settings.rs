@@ -1,0 +1,96 @@
+//! The sources of one registry's logins, as the configuration describes them.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use policy::repository_pattern::RepositoryPattern;
+
+use crate::login::Login;
+use crate::process::ProcessSettings;
+
+/// The name of the source of a login that the configuration itself holds.
+pub const CONFIGURATION: &str = "the configuration";
+
+/// The sources of one registry: the first rule that names a repository gives its login.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The rules, in their order.
+    pub rules: Vec<Rule>,
+}
+
+/// Where the login for some repositories comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The repositories; `None`: every one.
+    pub pattern: Option<RepositoryPattern>,
+    /// The source.
+    pub source: SourceSettings,
+}
+
+/// A source of logins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceSettings {
+    /// This login.
+    Fixed(Login),
+    /// This user name, and a file with the password.
+    PasswordFile {
+        /// The user name.
+        user: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A docker `config.json`, and the helpers that it names.
+    DockerConfig {
+        /// The file, or its directory.
+        path: PathBuf,
+        /// How to run the helpers; the program is not used.
+        process: ProcessSettings,
+    },
+    /// A Kubernetes pull secret: `.dockerconfigjson` or `.dockercfg`.
+    PullSecret {
+        /// The file, or the directory where the secret is mounted.
+        path: PathBuf,
+    },
+    /// A docker credential helper.
+    Helper(ProcessSettings),
+    /// A program that prints a login as JSON.
+    Command(ProcessSettings),
+    /// A plugin of the kubelet.
+    Kubelet(ProcessSettings),
+}
+
+impl Settings {
+    /// One login for every repository.
+    pub fn of(login: Login) -> Self {
+        Self { rules: vec![Rule { pattern: None, source: SourceSettings::Fixed(login) }] }
+    }
+
+    /// One user name and password for every repository.
+    ///
+    /// # Panics
+    /// If HTTP cannot carry them. The configuration and its callers check that before.
+    pub fn password(user: &str, password: &str) -> Self {
+        Self::of(Login::password(user, password).expect("a login that HTTP can carry"))
+    }
+
+    /// Tells whether every request goes without a login.
+    pub fn is_anonymous(&self) -> bool {
+        self.rules.is_empty()
+    }
+}
+
+/// The source as messages name it. It holds no secret.
+impl fmt::Display for SourceSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let program = |process: &ProcessSettings| process.program.display().to_string();
+        match self {
+            Self::Fixed(_) => f.write_str(CONFIGURATION),
+            Self::PasswordFile { path, .. } => write!(f, "password_file {}", path.display()),
+            Self::DockerConfig { path, .. } => write!(f, "docker-config {}", path.display()),
+            Self::PullSecret { path } => write!(f, "pull-secret {}", path.display()),
+            Self::Helper(process) => write!(f, "helper {}", program(process)),
+            Self::Command(process) => write!(f, "command {}", program(process)),
+            Self::Kubelet(process) => write!(f, "kubelet {}", program(process)),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The rules of `[[registry.credentials]]`: which repositories, and where their login comes from.
+//!
+//! A source is written `<kind>` or `<kind>:<argument>`. Where one source is for every repository,
+//! `credentials = "<source>"` stands for a list of one.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use credentials::{ProcessSettings, Rule, SourceSettings, Variables};
+use policy::repository_pattern::RepositoryPattern;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::form::{Form, Shape};
+use super::keys::credentials as keys;
+use super::nearest::nearest;
+use super::reader::{Reader, Text};
+use super::remark::Place;
+use super::table::{Table, Value, kind};
+
+const EXAMPLE: &str =
+    "write, for example, credentials = \"docker-config\", or [[registry.credentials]] with match and source";
+
+/// The rules of a registry, each with its place.
+pub(crate) const CREDENTIAL_RULES: Form<Vec<(Place, Rule)>> = Form {
+    shape: Shape::Credentials,
+    read: |reader, table, key| reader.credential_rules(table, key),
+    show: |_| String::new(),
+};
+
+/// A kind of source: its word, how it is written, and the further keys that it takes.
+struct Kind {
+    word: &'static str,
+    argument: Argument,
+    keys: &'static [&'static str],
+}
+
+/// What stands behind the colon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Argument {
+    /// It must be there; the text is an example.
+    Needed(&'static str),
+    /// It may be there.
+    Allowed,
+}
+
+const OF_PROGRAMS: &[&str] = &[keys::ARGUMENTS.name, keys::ENVIRONMENT.name, keys::TIMEOUT.name];
+const OF_HELPERS: &[&str] = &[keys::ENVIRONMENT.name, keys::TIMEOUT.name];
+
+const KINDS: [Kind; 5] = [
+    Kind { word: "docker-config", argument: Argument::Allowed, keys: OF_HELPERS },
+    Kind {
+        word: "pull-secret",
+        argument: Argument::Needed("/run/secrets/pull/.dockerconfigjson"),
+        keys: &[],
+    },
+    Kind { word: "helper", argument: Argument::Needed("ecr-login"), keys: OF_HELPERS },
+    Kind { word: "command", argument: Argument::Needed("/usr/local/bin/registry-login"), keys: OF_PROGRAMS },
+    Kind {
+        word: "kubelet",
+        argument: Argument::Needed("/usr/libexec/ecr-credential-provider"),
+        keys: OF_PROGRAMS,
+    },
+];
+
+/// The words of all kinds.
+pub(crate) fn kind_words() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|kind| kind.word)
+}
+
+/// The rules in the file in one text each, without their logins.
+pub(crate) fn shown(value: &Spanned<DeValue<'_>>) -> Vec<String> {
+    let text = |rule: &DeValue<'_>, key| rule.as_table()?.get(key)?.get_ref().as_str().map(str::to_owned);
+    let rule = |rule: &Spanned<DeValue<'_>>| {
+        let rule = rule.get_ref();
+        let source = text(rule, keys::SOURCE.name).unwrap_or_else(|| keys::USERNAME.name.to_owned());
+        match text(rule, keys::MATCH.name) {
+            Some(pattern) => format!("{pattern}={source}"),
+            None => source,
+        }
+    };
+    value.get_ref().as_array().into_iter().flat_map(|rules| rules.iter()).map(rule).collect()
+}
+
+impl Reader<'_> {
+    /// The rules that can be read. Each other one gets a remark.
+    fn credential_rules(&mut self, table: &Table<'_>, key: &str) -> Option<Vec<(Place, Rule)>> {
+        let (place, value) = self.find(table, key)?;
+        let rules = match value {
+            Value::Toml(value) if value.get_ref().as_array().is_some() => value,
+            Value::Toml(value) if value.get_ref().as_str().is_none() => {
+                let wrong =
+                    format!("expected a source or a list of sections, found {}; {EXAMPLE}", kind(value));
+                return self.refuse_value(&place, &wrong);
+            }
+            Value::Toml(_) | Value::Outside(_) => {
+                let text = self.text_or_nothing(table, key)?;
+                let source = self.source(&Table::absent(), &text)?;
+                return Some(vec![(place, Rule { pattern: None, source })]);
+            }
+        };
+        let mut read: Vec<(Place, Rule)> = Vec::new();
+        for (index, rule) in rules.get_ref().as_array().into_iter().flat_map(|rules| rules.iter()).enumerate()
+        {
+            let key = format!("{}[{index}]", place.name());
+            let place = match &place {
+                Place::Line { .. } => Place::Line { line: self.line(rule.span().start), key },
+                Place::Outside(_) => place.clone(),
+            };
+            let Some(entries) = rule.get_ref().as_table() else {
+                let wrong = format!("expected a section, found {}; {EXAMPLE}", kind(rule));
+                self.refuse(&place, wrong);
+                continue;
+            };
+            let rule = Table::one(place.clone(), Some(entries), Rc::default());
+            self.refuse_unknown_keys(&rule, &keys::CREDENTIALS.names(), |_| None);
+            read.extend(self.credential_rule(&rule).map(|rule| (place, rule)));
+        }
+        Some(read)
+    }
+
+    fn credential_rule(&mut self, table: &Table<'_>) -> Option<Rule> {
+        let pattern = match keys::MATCH.read(self, table) {
+            None if table.has(keys::MATCH.name) => return None,
+            None => None,
+            Some(text) => match text.value.parse::<RepositoryPattern>() {
+                Ok(pattern) => Some(pattern),
+                Err(error) => {
+                    let wrong = format!("{:?}: {error}; write repositories such as \"team/*\"", text.written);
+                    return self.refuse_value(&text.place, &wrong);
+                }
+            },
+        };
+        let source = if table.has(keys::SOURCE.name) {
+            for key in [keys::USERNAME.name, keys::PASSWORD.name, keys::PASSWORD_FILE.name] {
+                if table.has(key) {
+                    let place = self.place(table, key);
+                    self.refuse(&place, "source is set as well, which gives the login; keep one of the two");
+                }
+            }
+            let text = keys::SOURCE.read(self, table)?;
+            self.source(table, &text)?
+        } else {
+            for key in OF_PROGRAMS.iter().filter(|key| table.has(key)) {
+                let place = self.place(table, key);
+                self.refuse(&place, "is for a program, and this rule has no source; leave it out");
+            }
+            if !table.has(keys::USERNAME.name) {
+                let wrong = "has neither source nor username; write where the login comes from, such as \
+                             source = \"docker-config\"";
+                return self.refuse_value(&table.place(), wrong);
+            }
+            self.login(table)?
+        };
+        Some(Rule { pattern, source })
+    }
+
+    /// The source that `text` names, with its options in `table`.
+    fn source(&mut self, table: &Table<'_>, text: &Text) -> Option<SourceSettings> {
+        let (word, argument) = match text.value.split_once(':') {
+            Some((word, argument)) => (word, Some(argument.trim())),
+            None => (text.value.as_str(), None),
+        };
+        let Some(kind) = KINDS.iter().find(|kind| kind.word == word) else {
+            let words: Vec<&str> = kind_words().collect();
+            let advice = match nearest(word, words.iter().copied()) {
+                Some(meant) => format!("did you mean {meant:?}?"),
+                None => format!("the kinds are {}", words.join(", ")),
+            };
+            let wrong = format!("{:?} is no source of credentials; {advice}", text.written);
+            return self.refuse_value(&text.place, &wrong);
+        };
+        let argument = match (kind.argument, argument.filter(|argument| !argument.is_empty())) {
+            (Argument::Needed(example), None) => {
+                let wrong = format!("{word} names nothing; write, for example, \"{word}:{example}\"");
+                return self.refuse_value(&text.place, &wrong);
+            }
+            (_, argument) => argument,
+        };
+        for key in OF_PROGRAMS.iter().filter(|key| table.has(key) && !kind.keys.contains(key)) {
+            let place = self.place(table, key);
+            self.refuse(&place, format!("is not for {word}; leave it out"));
+        }
+        self.source_of(kind.word, argument, table, text)
+    }
+
+    fn source_of(
+        &mut self,
+        word: &str,
+        argument: Option<&str>,
+        table: &Table<'_>,
+        text: &Text,
+    ) -> Option<SourceSettings> {
+        let named = argument.unwrap_or_default();
+        Some(match word {
+            "docker-config" => {
+                let path = match argument {
+                    Some(path) => self.source_path(text, path)?,
+                    None => self.docker_config(text)?,
+                };
+                SourceSettings::DockerConfig { path, process: self.process(table, PathBuf::new()) }
+            }
+            "pull-secret" => SourceSettings::PullSecret { path: self.source_path(text, named)? },
+            "helper" => match credentials::helper_program(named) {
+                Ok(program) => SourceSettings::Helper(self.process(table, program)),
+                Err(_) => {
+                    let wrong = format!(
+                        "{:?}: a helper is named by the word behind \"docker-credential-\", such as \
+                         \"helper:ecr-login\"",
+                        text.written
+                    );
+                    return self.refuse_value(&text.place, &wrong);
+                }
+            },
+            "command" => SourceSettings::Command(self.named_process(table, text, named)?),
+            _ => SourceSettings::Kubelet(self.named_process(table, text, named)?),
+        })
+    }
+
+    /// A path in a source. A relative one would depend on wharf's working directory.
+    fn source_path(&mut self, text: &Text, path: &str) -> Option<PathBuf> {
+        if path.starts_with('/') {
+            return Some(PathBuf::from(path));
+        }
+        let wrong = format!("{:?}: write the whole path, from \"/\" on", text.written);
+        self.refuse_value(&text.place, &wrong)
+    }
+
+    /// Docker's own place of its `config.json`.
+    fn docker_config(&mut self, text: &Text) -> Option<PathBuf> {
+        let directory = self.variable("DOCKER_CONFIG").map(PathBuf::from);
+        let home = || self.variable("HOME").map(|home| PathBuf::from(home).join(".docker"));
+        let Some(directory) = directory.or_else(home) else {
+            let wrong = "neither DOCKER_CONFIG nor HOME says where the file is; write \
+                         \"docker-config:/path/to/config.json\"";
+            return self.refuse_value(&text.place, wrong);
+        };
+        Some(directory.join("config.json"))
+    }
+
+    fn named_process(&mut self, table: &Table<'_>, text: &Text, program: &str) -> Option<ProcessSettings> {
+        let program = if program.contains('/') || program.starts_with('~') {
+            self.source_path(text, program)?
+        } else {
+            PathBuf::from(program)
+        };
+        Some(self.process(table, program))
+    }
+
+    fn process(&mut self, table: &Table<'_>, program: PathBuf) -> ProcessSettings {
+        let texts = |texts: Option<Vec<Text>>| -> Vec<String> {
+            texts.unwrap_or_default().into_iter().map(|text| text.value).collect()
+        };
+        let arguments = texts(keys::ARGUMENTS.read(self, table));
+        let further = texts(keys::ENVIRONMENT.read(self, table));
+        let mut timeout = keys::TIMEOUT.value(self, table);
+        if timeout > ProcessSettings::TIMEOUT_MAX {
+            let place = self.place(table, keys::TIMEOUT.name);
+            let max = ProcessSettings::TIMEOUT_MAX.as_secs();
+            self.refuse(
+                &place,
+                format!("is more than {max} s, which no client waits for; write a shorter time"),
+            );
+            timeout = ProcessSettings::TIMEOUT_MAX;
+        }
+        let read = self.variables();
+        let variables = Variables::of_a_program(further.iter().map(String::as_str), |name| read(name));
+        ProcessSettings { program, arguments, variables, timeout }
+    }
+}
