@@ -4,6 +4,7 @@
 
 mod api;
 mod carry;
+mod cert;
 mod check;
 mod environment;
 mod examples;
