@@ -172,6 +172,21 @@ async fn a_tag_that_the_store_knows_from_a_later_time_stays_and_an_older_one_is_
     }
 }
 
+/// A record of such a time would outweigh the registry's word until then.
+#[tokio::test]
+async fn a_tag_of_a_time_that_lies_ahead_is_as_old_as_its_import() {
+    let registry = Registry::new();
+    let named = registry.manifest("org/app", &image(&[], &[]));
+    registry.tag("org/app", "v1", &named.to_string());
+    let link = registry.v2().join("repositories/org/app/_manifests/tags/v1/current/link");
+    let year = Duration::from_secs(365 * 24 * 3600);
+    fs::File::options().write(true).open(link).unwrap().set_modified(SystemTime::now() + year).unwrap();
+    let store = memory_store();
+    run(registry.0.path(), &store, false).await;
+    let record = store.tag(&repository(), &tag("v1")).await.unwrap().unwrap();
+    assert!(record.checked_at <= SystemTime::now(), "{record:?}");
+}
+
 #[tokio::test]
 async fn what_is_malformed_is_refused_by_name_and_the_rest_is_imported() {
     let registry = Registry::new();

@@ -276,6 +276,41 @@ async fn a_command_that_is_killed_in_an_import_leaves_a_store_that_another_run_c
     assert!(partial_count > 0, "no kill met an unfinished blob");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_on_its_way_to_a_server_that_is_killed_is_continued() {
+    let images = images();
+    let mut broken_count = 0;
+    for line_count in 1..=images.len() {
+        let place = Place::new();
+        write_layout(&place.path("layout"), &images);
+        let program = place.start();
+        let url = format!("http://{}", program.admin);
+        let mut command = place.command(&["import", "layout", "--url", &url]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut said = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        let mut begun = said.by_ref().filter(|line| line.starts_with("importing "));
+        for _ in 0..line_count {
+            begun.next().expect("another image");
+        }
+        program.kill();
+        // The last images may have arrived before.
+        let reason = said.last().unwrap_or_default();
+        if !child.wait().expect("it ends").success() {
+            broken_count += 1;
+            assert!(reason.ends_with("run the command again to continue"), "{reason}");
+        }
+        let stored = place.stored(&images);
+        let program = place.start();
+        expect_honest(&program, &images, &stored).await;
+        let url = format!("http://{}", program.admin);
+        let report = place.run(&["import", "layout", "--json", "--url", &url]);
+        expect_continued(&report, &images, &stored);
+        place.expect_swept();
+        assert_eq!(expect_honest(&program, &images, &blobs_of(&images)).await, images.len());
+    }
+    assert!(broken_count > 0, "each import was over before the kill");
+}
+
 #[test]
 fn an_import_clones_files_where_the_file_system_can() {
     disk::run_apart("carry::an_import_on_xfs_apart", &XFS);
