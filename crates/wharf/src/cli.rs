@@ -16,7 +16,7 @@ use crate::commands::{
     OfflineArguments, Prune, Purge, Selector, Work,
 };
 use crate::config::{Config, PairRule, parse_duration};
-use crate::config_options::{self, ConfigOptions};
+use crate::config_options::{self, ConfigOptions, Loaded};
 use crate::output::{complain, print};
 use crate::{health, log, manual, online, reload_request, report, runtime, schema, warming, wiring};
 
@@ -328,11 +328,11 @@ fn load_with(options: &ConfigOptions, pairs: PairRule<'_>, outcome: &str) -> Res
 }
 
 fn serve(options: ConfigOptions) -> Result<(), String> {
-    let config = load_with(&options, PairRule::One, "; nothing was started")?;
-    let log = log::start(&config.log);
+    let loaded = Loaded::by(|| load_with(&options, PairRule::One, "; nothing was started"))?;
+    let log = log::start(&loaded.config.log);
     let runtime = runtime::builder().build();
     let runtime = runtime.map_err(|error| format!("cannot start the runtime: {}", error_chain(&error)))?;
-    let result = runtime.block_on(wiring::serve(options, config, &log));
+    let result = runtime.block_on(wiring::serve(options, loaded, &log));
     // The tasks that are left work for clients that are gone. Dropping `log` writes its last lines.
     runtime.shutdown_background();
     result.map_err(|error| error_chain(&error))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use telemetry::error_chain;
 
 use crate::config::{self, Config, Environment, LoadError, Pair, PairRule};
+use crate::watch::FileStates;
 
 /// The options about the configuration on the command line.
 #[derive(Clone, Default)]
@@ -15,6 +16,30 @@ pub(crate) struct ConfigOptions {
     pub(crate) config: Option<PathBuf>,
     /// Keys with their values.
     pub(crate) set: Vec<(String, String)>,
+}
+
+/// The configuration of a start.
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    /// The states of its files from before they were read. A start takes time, and a file that changes
+    /// meanwhile must be loaded like one that changes later.
+    pub(crate) read: FileStates,
+}
+
+impl Loaded {
+    /// Loads the configuration twice: which files it has is known only after the first time.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub(crate) fn by<E>(load: impl Fn() -> Result<Config, E>) -> Result<Self, E> {
+        let first = load()?;
+        let read = FileStates::of(&files_in(&first));
+        // A second read of a pipe could block for ever.
+        let is_regular = own_file(&first).is_none_or(|path| path.is_file());
+        let config = if is_regular { load()? } else { first };
+        let read = read.updated(&files_in(&config));
+        Ok(Self { config, read })
+    }
 }
 
 impl ConfigOptions {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::diff::{self, Diff};
 use crate::config::{Config, LoadError, Pair, Warm};
-use crate::config_options::{self, ConfigOptions};
+use crate::config_options::{self, ConfigOptions, Loaded};
 use crate::descriptors;
 use crate::log::Levels;
 use crate::notify::{self, notify};
@@ -74,10 +74,11 @@ enum Refused {
 }
 
 impl Reloader {
-    /// A reloader while `config`, which was loaded by `options`, is in force.
-    pub(crate) fn new(options: ConfigOptions, config: Config, set: RegistrySet, targets: Targets) -> Self {
+    /// A reloader while a configuration, which was loaded by `options`, is in force.
+    pub(crate) fn new(options: ConfigOptions, loaded: Loaded, set: RegistrySet, targets: Targets) -> Self {
         targets.metrics.config_loaded(now());
-        let watcher = Watcher::new(FileStates::of(&config_options::files_in(&config)));
+        let Loaded { config, read } = loaded;
+        let watcher = Watcher::new(read);
         let mut waiting = Waiting::default();
         // The start has logged these.
         waiting.observe(&unmatched(&config), Instant::now());

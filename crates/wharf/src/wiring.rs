@@ -15,7 +15,7 @@ use upstream::Authorities;
 
 use crate::binding;
 use crate::config::{Config, LogFormat};
-use crate::config_options::ConfigOptions;
+use crate::config_options::{ConfigOptions, Loaded};
 use crate::descriptors::{self, Notice};
 use crate::disk;
 use crate::log::{self, RunningLog};
@@ -52,7 +52,7 @@ pub(crate) enum StartError {
 /// [`StartError`] if it cannot start. Once it serves, only a signal ends it.
 pub(crate) async fn serve(
     options: ConfigOptions,
-    config: Config,
+    loaded: Loaded,
     log: &RunningLog,
 ) -> Result<(), StartError> {
     install_tls();
@@ -60,7 +60,7 @@ pub(crate) async fn serve(
     let signals = Signals::catch(hangup).map_err(StartError::Signals)?;
     let (reloads, requests) = Reloads::new();
     let shutdown = CancellationToken::new();
-    let Started { server, reloader } = start(options, config, log, reloads, &shutdown).await?;
+    let Started { server, reloader } = start(options, loaded, log, reloads, &shutdown).await?;
     let set = run(server, reloader, signals, Causes { hangups, requests }, shutdown).await;
     if !set.stop().await {
         tracing::warn!("some transfers were still running; wharf will fetch their bytes again");
@@ -78,7 +78,7 @@ struct Started {
 /// Makes all parts and listens.
 async fn start(
     options: ConfigOptions,
-    config: Config,
+    Loaded { config, read }: Loaded,
     log: &RunningLog,
     reloads: Reloads,
     shutdown: &CancellationToken,
@@ -112,7 +112,7 @@ async fn start(
     tokio::spawn(schedule.run(shutdown.clone()));
     let targets =
         Targets { control: server.control(), admin, levels: log.levels(), metrics, warm, descriptors };
-    Ok(Started { server, reloader: Reloader::new(options, config, set, targets) })
+    Ok(Started { server, reloader: Reloader::new(options, Loaded { config, read }, set, targets) })
 }
 
 /// The metrics, the limit on open files, and the capacity within it.
