@@ -153,7 +153,7 @@ async fn serve(
         Route::Registry { registry, path, link } => (registry, path, link),
         Route::Version => {
             if let Some(table) = table {
-                let admitted = Box::pin(identity::admit_anywhere(table, client.ip(), &head.headers)).await;
+                let admitted = Box::pin(identity::admit_anywhere(table, client.ip(), head)).await;
                 entry
                     .identified(admitted.map_err(Refusal::Access)?.as_ref().map(|visitor| &visitor.identity));
             }
@@ -168,7 +168,7 @@ async fn serve(
     }
     let visitor = match table.and_then(|table| Some((table, table.of(backend.name())?))) {
         Some((table, access)) => {
-            let admitted = identity::admit(table, access, client.ip(), &head.headers).await;
+            let admitted = identity::admit(table, access, client.ip(), head).await;
             Some(admitted.map_err(Refusal::Access)?)
         }
         None => None,

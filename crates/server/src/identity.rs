@@ -1,4 +1,5 @@
-//! Identifies the client and lets it in, or not: the address behind trusted proxies, the login, the rules.
+//! Identifies the client and lets it in, or not: the address behind trusted proxies, the certificate, the
+//! login, the rules.
 //!
 //! Without rules none of this runs. With rules, a login that was proved within the last minute costs one
 //! keyed hash.
@@ -8,10 +9,12 @@ use std::sync::Arc;
 
 use ::access::{Access, AccessTable, Verdict};
 use http::header::{self, HeaderMap, HeaderName};
+use http::request;
 use oci::{Repository, Request};
 use policy::access::{self as rules, Decision, Forwarding, Identity};
 
 use crate::respond::error::{AccessRefusal, NoAccess};
+use crate::tls::TlsSession;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -61,13 +64,15 @@ pub(crate) async fn admit(
     table: &AccessTable,
     access: &Arc<Access>,
     client: IpAddr,
-    headers: &HeaderMap,
+    head: &request::Parts,
 ) -> Result<Visitor, AccessRefusal> {
-    let mut identity = Identity::of_address(client);
+    let session = head.extensions.get::<TlsSession>();
+    let certificate = session.and_then(TlsSession::client).cloned();
+    let mut identity = Identity { certificate, ..Identity::of_address(client) };
     let own = &access.rules;
     // Where a login changes nothing, no password is checked.
     let may_help = own.admit(&identity) == Decision::Challenge || own.depend_on_logins();
-    let verdict = if may_help { prove(table, access, client, headers).await } else { Verdict::Nothing };
+    let verdict = if may_help { prove(table, access, client, &head.headers).await } else { Verdict::Nothing };
     if let Verdict::Proved(login) = &verdict {
         identity.login = Some(login.clone());
     }
@@ -87,11 +92,11 @@ pub(crate) async fn admit(
 pub(crate) async fn admit_anywhere(
     table: &AccessTable,
     client: IpAddr,
-    headers: &HeaderMap,
+    head: &request::Parts,
 ) -> Result<Option<Visitor>, AccessRefusal> {
     let (mut is_in, mut challenge, mut refused) = (false, None, None);
     for access in table.all() {
-        match admit(table, access, client, headers).await {
+        match admit(table, access, client, head).await {
             Ok(visitor) if visitor.identity.login.is_some() => return Ok(Some(visitor)),
             Ok(_) => is_in = true,
             Err(AccessRefusal { why: NoAccess::Rule(rule), .. }) => {

@@ -140,16 +140,28 @@ pub(crate) struct TlsSession {
     /// The server name in the client's hello (RFC 6066, section 3). `None` if the client sent none, as
     /// clients do that connect to an IP address.
     name: Option<Arc<str>>,
+    /// The names in the client's certificate, which was verified. `None` if the client sent none.
+    client: Option<Arc<[String]>>,
 }
 
 impl TlsSession {
     pub(crate) fn of(stream: &TlsStream<TcpStream>) -> Self {
-        Self { name: stream.get_ref().1.server_name().map(Arc::from) }
+        let connection = stream.get_ref().1;
+        let certificate = connection.peer_certificates().and_then(|chain| chain.first());
+        Self {
+            name: connection.server_name().map(Arc::from),
+            client: certificate.map(|it| certificates::client::names(it).into()),
+        }
+    }
+
+    /// The names in the client's certificate.
+    pub(crate) fn client(&self) -> Option<&Arc<[String]>> {
+        self.client.as_ref()
     }
 
     #[cfg(test)]
     pub(crate) fn new(name: Option<&str>) -> Self {
-        Self { name: name.map(Arc::from) }
+        Self { name: name.map(Arc::from), client: None }
     }
 
     /// Whether a `Host`, with or without a port, may be requested here: it is the server name, or the client

@@ -98,6 +98,8 @@ pub(crate) struct Config {
     pub(crate) domain: Option<String>,
     /// Holds indices into `registries`.
     pub(crate) routes: RoutingTable,
+    /// The authorities of certificates of clients, in PEM.
+    pub(crate) client_ca: Option<Vec<u8>>,
     /// Who may pull; `None`: everyone.
     pub(crate) access: Option<Arc<AccessTable>>,
     pub(crate) log: Log,
@@ -249,7 +251,7 @@ fn read<'a>(
     let mut places = Vec::new();
     let mut registries = Vec::new();
     let mut upstreams = Vec::new();
-    let mut access = AccessReader::new(reader, &tables.access, &server);
+    let mut access = AccessReader::new(reader, [&tables.access, &tables.tls], &server);
     let mut registry_tables = Vec::new();
     for table in &mut tables.registries {
         let own_access = access::table_of(reader, table);
@@ -282,6 +284,7 @@ fn read<'a>(
     check_circles(reader, &server, admin.as_ref(), &upstreams);
     let routes = make_routes(reader, &server, &registries, &places)?;
     warn_of_certificates(reader, &server, &registries);
+    let client_ca = server.tls.as_ref().and_then(|tls| tls.client_ca.clone());
     Some(Config {
         settings: explain::settings(reader, &tables, source, &server.wanted, &registries),
         source: source.to_owned(),
@@ -293,6 +296,7 @@ fn read<'a>(
         wanted: server.wanted,
         server: waits::outlast(server.settings(), &registries),
         admin,
+        client_ca,
         routes,
         access,
         log,

@@ -180,11 +180,12 @@ fn tag_rules() -> Value {
 fn access_rules() -> Value {
     let names = || value_of(Shape::List(&Shape::Text));
     let repositories = || value_of(Shape::List(&Shape::Repositories));
-    let [users, tokens] = NAMES;
+    let [users, tokens, certificates] = NAMES;
     let [allow, deny] = REPOSITORY_KEYS;
     let mut properties = json!({
         (users): names(),
         (tokens): names(),
+        (certificates): names(),
         (ADDRESSES): value_of(Shape::List(&Shape::Network)),
         (allow): repositories(),
         (deny): repositories(),
@@ -192,6 +193,7 @@ fn access_rules() -> Value {
     for (key, text) in [
         (users, "Users by name: ci-*. * stands for any characters, ? for one."),
         (tokens, "Bearer tokens by name."),
+        (certificates, "Client certificates by name."),
         (ADDRESSES, "Addresses and networks of clients."),
         (allow, "The only repositories that these clients may read, in place of allow of the section."),
         (deny, "Repositories that these clients may not read."),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use access::{Access, AccessTable, Logins, Tokens, Users};
 use policy::access::{ClientRule, NamePattern, Repositories, Require, Rules, Ways};
-use testkit::Image;
-use testkit::client::Response;
+use server::TlsSettings;
+use testkit::client::{Connection, Response};
+use testkit::{Authority, Certificate, Identity, Image, within};
 
-use crate::lab::{HUB, Lab, QUAY};
+use crate::lab::{HUB, Lab, QUAY, certificates, loopback};
 
 /// Written by `htpasswd -nbB -C 4`; the password of both is "right".
 const USERS: &str = "alice:$2y$04$hv89WSqKZ1HPS2ACHu72b.UvT9CbkBq9zaLWvVVBObAx.NobWWzkC\nci-1:$2y$04$pdhbwsytKf.UpvBH9WcWZe5xd0UcW36NCCuQba6xXCRtdD3eyVJ6e\n";
@@ -252,4 +253,68 @@ async fn s27_guesses_are_paced_with_a_time_to_wait_while_a_known_login_goes_on()
     }
     assert!(statuses.contains(&401) && statuses.contains(&429), "{statuses:?}");
     assert_eq!(lab.ask("GET", QUAY, MANIFEST, &[ALICE]).await.status, 200);
+}
+
+/// The status of a pull over TLS, with this certificate and this header; `None` if the handshake fails.
+async fn status_over_tls(
+    lab: &Lab,
+    authority: &Authority,
+    identity: Option<&Identity>,
+    header: Option<(&str, &str)>,
+) -> Option<u16> {
+    let (address, pem) = (lab.tls.unwrap(), authority.pem());
+    let pull = async {
+        let mut connection = match identity {
+            Some(identity) => Connection::open_mutual_tls(address, "localhost", &pem, identity).await.ok()?,
+            None => Connection::open_tls(address, "localhost", &pem).await.ok()?,
+        };
+        let headers: Vec<_> = header.into_iter().collect();
+        connection.request("GET", "localhost", &format!("/quay.io{MANIFEST}"), &headers).await.ok()?;
+        connection.read_response("GET").await.ok().map(|answer| answer.status)
+    };
+    within("an answer", pull).await
+}
+
+#[tokio::test]
+async fn the_names_in_a_clients_certificate_open_what_the_rules_say() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let own = authority.client_identity();
+    let foreign = stranger.client_identity();
+    let patterns = |name: &str| Some(vec![NamePattern::parse(name).unwrap()]);
+    let denied = ClientRule {
+        certificates: patterns("testkit").unwrap(),
+        repositories: repositories(None, &["org/*"]),
+        ..ClientRule::default()
+    };
+    let ways =
+        |name, logins, require| Ways { certificates: patterns(name), logins, require, ..Ways::default() };
+    for (ways, clients, expected) in [
+        // With the certificate; without it; with a login alone; with both.
+        (ways("testkit", false, Require::Any), vec![], [200, 403, 403, 200]),
+        (ways("local*", false, Require::Any), vec![], [200, 403, 403, 200]),
+        (ways("other", false, Require::Any), vec![], [403, 403, 403, 403]),
+        (ways("testkit", true, Require::Any), vec![], [200, 401, 200, 200]),
+        (ways("testkit", true, Require::All), vec![], [401, 403, 403, 200]),
+        (ways("*", false, Require::Any), vec![denied], [403, 403, 403, 403]),
+    ] {
+        let rules = Rules { ways, clients, ..logins() };
+        let shown = authority.server_identity(Certificate::Valid);
+        let mut tls = TlsSettings::new(vec![loopback()], certificates(&[shown]));
+        tls.client_verifier = Some(::certificates::client::verifier(authority.pem().as_bytes()).unwrap());
+        let lab = Lab::start_with(|plan| {
+            plan.access = Some(Arc::new(table(rules.clone())));
+            plan.settings.tls = Some(tls);
+        })
+        .await;
+        lab.quay.put_image("org/app", "1", &Image::small("app"));
+        let mut found = Vec::new();
+        for (identity, header) in
+            [(Some(&own), None), (None, None), (None, Some(ALICE)), (Some(&own), Some(ALICE))]
+        {
+            found.push(status_over_tls(&lab, &authority, identity, header).await.unwrap());
+        }
+        assert_eq!(found, expected, "{rules:?}");
+        let refused = status_over_tls(&lab, &authority, Some(&foreign), Some(ALICE)).await;
+        assert_eq!(refused, None, "a certificate of another authority ends the handshake");
+    }
 }

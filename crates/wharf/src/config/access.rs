@@ -45,14 +45,21 @@ pub(crate) fn table_of<'t>(reader: &mut Reader<'_>, table: &Table<'t>) -> Table<
 /// Reads the rules of all registries.
 pub(crate) struct AccessReader<'t> {
     common: Table<'t>,
+    /// Whether certificates of clients are verified.
+    has_client_authority: bool,
     table: AccessTable,
 }
 
 impl<'t> AccessReader<'t> {
     /// Reads `[access]`, whose rules hold where a registry has none of its own.
-    pub(crate) fn new(reader: &mut Reader<'_>, common: &Table<'t>, server: &ServerSection) -> Self {
+    pub(crate) fn new(
+        reader: &mut Reader<'_>,
+        [common, tls]: [&Table<'t>; 2],
+        server: &ServerSection,
+    ) -> Self {
         let mut this = Self {
             common: common.clone(),
+            has_client_authority: tls.has(super::keys::process::CLIENT_CA_FILE.name),
             table: AccessTable {
                 trusted_proxies: server.trusted_proxies.clone(),
                 proxy_protocol: server.proxy_protocol,
@@ -102,11 +109,19 @@ impl<'t> AccessReader<'t> {
         for rule in &mut clients {
             let is_about_logins = !rule.users.is_empty() || !rule.tokens.is_empty();
             let is_set = table.has(keys::USERS_FILE.name) || table.has(keys::TOKENS_FILE.name);
+            let place = reader.place(table, keys::RULE.name);
             if is_about_logins && !is_set {
-                let place = reader.place(table, keys::RULE.name);
                 reader.refuse(&place, "names users or tokens, but there is no users_file and no tokens_file");
             }
+            if !rule.certificates.is_empty() {
+                self.refuse_without_authority(reader, &place);
+            }
             rule.repositories = resolve(reader, table, names, std::mem::take(&mut rule.repositories));
+        }
+        let certificates = keys::CLIENT_NAMES.read(reader, table);
+        if certificates.is_some() {
+            let place = reader.place(table, keys::CLIENT_NAMES.name);
+            self.refuse_without_authority(reader, &place);
         }
         let own = Repositories {
             allow: keys::ALLOW.read(reader, table),
@@ -118,13 +133,22 @@ impl<'t> AccessReader<'t> {
             ways: Ways {
                 logins: has_logins,
                 addresses: keys::ADDRESSES.read(reader, table),
-                certificates: None,
+                certificates,
                 require: keys::REQUIRE.value(reader, table),
             },
             repositories: resolve(reader, table, names, own),
             clients,
         };
         Access { rules, logins: has_logins.then(|| self.shared(Logins::new(users, tokens))) }
+    }
+
+    /// Refuses a rule about certificates of clients where no handshake asks for one.
+    fn refuse_without_authority(&self, reader: &mut Reader<'_>, place: &Place) {
+        if !self.has_client_authority {
+            let wrong = "is about certificates of clients, and nothing verifies them; set client_ca_file of \
+                         [server.tls]";
+            reader.refuse(place, wrong);
+        }
     }
 
     /// The same logins of another registry, so that a login is checked once for both.

@@ -4,16 +4,16 @@
 
 use std::rc::Rc;
 
-use policy::access::{ClientRule, NamePattern, Repositories};
+use policy::access::{ClientRule, Repositories};
 
-use super::form::{Form, NETWORKS, REPOSITORIES, Shape};
+use super::form::{Form, LOWER_CASE_NAMES, NAMES as NAME_FORM, NETWORKS, REPOSITORIES, Shape};
 use super::outside::{Assigned, Outside};
 use super::reader::Reader;
 use super::remark::Place;
 use super::table::{Table, Value, kind};
 
 /// The keys of a rule with the names of clients.
-pub(crate) const NAMES: [&str; 2] = ["users", "tokens"];
+pub(crate) const NAMES: [&str; 3] = ["users", "tokens", "certificates"];
 
 /// The key of a rule with addresses.
 pub(crate) const ADDRESSES: &str = "addresses";
@@ -94,30 +94,14 @@ impl Reader<'_> {
             self.refuse(&rule.place(), format!("has neither allow nor deny; {EXAMPLE}"));
         }
         ClientRule {
-            users: self.names(rule, "users").unwrap_or_default(),
-            tokens: self.names(rule, "tokens").unwrap_or_default(),
-            certificates: Vec::new(),
+            users: (NAME_FORM.read)(self, rule, "users").unwrap_or_default(),
+            tokens: (NAME_FORM.read)(self, rule, "tokens").unwrap_or_default(),
+            certificates: (LOWER_CASE_NAMES.read)(self, rule, "certificates").unwrap_or_default(),
             addresses: (NETWORKS.read)(self, rule, ADDRESSES).unwrap_or_default(),
             repositories: Repositories {
                 allow: (REPOSITORIES.read)(self, rule, "allow"),
                 deny: (REPOSITORIES.read)(self, rule, "deny").unwrap_or_default(),
             },
         }
-    }
-
-    /// Patterns for names of clients.
-    pub(crate) fn names(&mut self, table: &Table<'_>, key: &str) -> Option<Vec<NamePattern>> {
-        let mut names = Vec::new();
-        for text in self.texts(table, key)? {
-            match NamePattern::parse(&text.value) {
-                Some(name) => names.push(name),
-                None => {
-                    let wrong =
-                        format!("{:?} is no name; write one such as \"alice\" or \"ci-*\"", text.written);
-                    self.refuse(&text.place, wrong);
-                }
-            }
-        }
-        Some(names)
     }
 }

@@ -86,7 +86,7 @@ pub(crate) fn in_force(running: &Config, new: &Config) -> Config {
     Config {
         server: server::Settings {
             listen: running.server.listen.clone(),
-            tls: tls_in_force(running.server.tls.as_ref(), new.server.tls.as_ref()),
+            tls: tls_in_force(running, new),
             ..new.server.clone()
         },
         admin: admin_in_force(running.admin.as_ref(), new.admin.as_ref()),
@@ -101,10 +101,15 @@ pub(crate) fn in_force(running: &Config, new: &Config) -> Config {
 }
 
 /// The running listener with the new certificates.
-fn tls_in_force(running: Option<&TlsSettings>, new: Option<&TlsSettings>) -> Option<TlsSettings> {
-    let running = running?;
-    let new = new.unwrap_or(running).clone();
-    Some(TlsSettings { listen: running.listen.clone(), ..new })
+fn tls_in_force(running: &Config, new: &Config) -> Option<TlsSettings> {
+    let is_same = running.client_ca == new.client_ca;
+    let running = running.server.tls.as_ref()?;
+    let mut tls = new.server.tls.as_ref().unwrap_or(running).clone();
+    if is_same {
+        // The same value, so that clients keep their sessions.
+        tls.client_verifier.clone_from(&running.client_verifier);
+    }
+    Some(TlsSettings { listen: running.listen.clone(), ..tls })
 }
 
 /// The running listener with the new token, unless the new one is for another address.
@@ -165,6 +170,7 @@ fn process(running: &Config, new: &Config) -> Vec<&'static str> {
         ("plain or redirect_to", differs(|one, other| one.redirect_port != other.redirect_port)),
         ("limits", running.wanted != new.wanted),
         ("token_file or hosts of [admin]", admin(running) != admin(new)),
+        ("client_ca_file", tls.is_some() && running.client_ca != new.client_ca),
         ("access", running.access != new.access),
         ("log", (running.log.level, running.log.access) != (new.log.level, new.log.access)),
         ("warm", running.warm != new.warm),

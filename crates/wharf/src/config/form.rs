@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use policy::access::Network;
+use policy::access::{NamePattern, Network};
 use policy::eviction::{Cap, ImagePattern, PatternError};
 use policy::freshness::StaleLimit;
 use secret::Secret;
@@ -330,6 +330,34 @@ pub(crate) const REPOSITORIES: Form<Vec<ImagePattern>> = Form {
         Some(patterns)
     },
     ..IMAGES
+};
+
+/// Patterns for names.
+pub(crate) const NAMES: Form<Vec<NamePattern>> = Form {
+    shape: Shape::List(&Shape::Text),
+    read: |reader, table, key| {
+        let mut names = Vec::new();
+        for text in reader.texts(table, key)? {
+            match NamePattern::parse(&text.value) {
+                Some(name) => names.push(name),
+                None => {
+                    let wrong =
+                        format!("{:?} is no name; write one such as \"alice\" or \"ci-*\"", text.written);
+                    reader.refuse(&text.place, wrong);
+                }
+            }
+        }
+        Some(names)
+    },
+    show: |names| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+};
+/// Patterns for names that have no case, such as host names.
+pub(crate) const LOWER_CASE_NAMES: Form<Vec<NamePattern>> = Form {
+    read: |reader, table, key| {
+        let names = (NAMES.read)(reader, table, key)?;
+        Some(names.into_iter().map(NamePattern::in_lower_case).collect())
+    },
+    ..NAMES
 };
 
 /// Addresses and networks.

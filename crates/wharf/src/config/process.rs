@@ -63,6 +63,8 @@ pub(crate) struct ServerSection {
 pub(crate) struct TlsSection {
     pub(crate) settings: TlsSettings,
     pub(crate) pairs: Vec<Pair>,
+    /// The authorities of certificates of clients, in PEM.
+    pub(crate) client_ca: Option<Vec<u8>>,
     /// The place of the default certificate.
     pub(crate) place: Place,
 }
@@ -170,10 +172,19 @@ fn read_tls(
     let default = read_default_pair(reader, tls);
     let further = keys::CERTIFICATE.read(reader, tls).unwrap_or_default();
     let redirect_port = read_redirect(reader, tls, &listen);
+    let client_ca = keys::CLIENT_CA_FILE.read(reader, tls);
     let named: Vec<NamedPair> = [default?].into_iter().chain(further).collect();
     let pairs = reader.pairs(&named, rule);
-    let settings = TlsSettings { redirect_port, ..TlsSettings::new(listen, pairs::set_of(&pairs)) };
-    Some(TlsSection { settings, pairs, place: reader.place(tls, keys::CERT_FILE.name) })
+    let client_verifier = client_ca.as_deref().and_then(|pem| match certificates::client::verifier(pem) {
+        Ok(verifier) => Some(verifier),
+        Err(error) => {
+            let place = reader.place(tls, keys::CLIENT_CA_FILE.name);
+            reader.refuse_value(&place, &format!("{error}; name the certificates of authorities"))
+        }
+    });
+    let settings =
+        TlsSettings { redirect_port, client_verifier, ..TlsSettings::new(listen, pairs::set_of(&pairs)) };
+    Some(TlsSection { settings, pairs, client_ca, place: reader.place(tls, keys::CERT_FILE.name) })
 }
 
 fn read_default_pair(reader: &mut Reader<'_>, tls: &Table<'_>) -> Option<NamedPair> {

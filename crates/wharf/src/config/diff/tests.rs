@@ -19,6 +19,8 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("access", "users_file", "\"AT/one.users\"", "\"AT/two.users\""),
     ("access", "tokens_file", "\"AT/one.tokens\"", "\"AT/two.tokens\""),
     ("access", "addresses", "[\"10.0.0.0/8\"]", "[\"fd00::/8\"]"),
+    ("server.tls", "client_ca_file", "\"AT/one.pem\"", "\"AT/two.pem\""),
+    ("access", "client_names", "[\"one\"]", "[\"two\"]"),
     ("access", "require", "\"any\"", "\"all\""),
     ("access", "allow", "[\"one/*\"]", "[\"two/*\"]"),
     ("access", "deny", "[\"one/*\"]", "[\"two/*\"]"),
@@ -133,6 +135,11 @@ fn with(directory: &Path, section: &str, key: &str, value: &str) -> Config {
     let text = match (section, key) {
         ("registry", "name") => format!("[[registry]]\nname = {value}\n{others}"),
         ("registry", _) => format!("{others}[[registry]]\nname = \"c.example\"\n{key} = {value}\n"),
+        ("access", "client_names") => {
+            let tls =
+                "cert_file = \"AT/one.pem\"\nkey_file = \"AT/one.key\"\nclient_ca_file = \"AT/one.pem\"";
+            format!("[server.tls]\n{tls}\n[access]\n{key} = {value}\n{others}")
+        }
         _ => format!("[{section}]\n{key} = {value}\n{tls}\n{others}"),
     };
     parse(&text.replace("AT", &directory.display().to_string()))

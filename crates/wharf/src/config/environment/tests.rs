@@ -42,7 +42,7 @@ fn example(key: &str, directory: &std::path::Path) -> String {
         "listen" => "127.0.0.1:0".to_owned(),
         "domain" | "hosts" => "cache.example".to_owned(),
         "default_registry" => "ghcr.io".to_owned(),
-        "cert_file" | "ca_file" | "client_cert" => file("cert.pem"),
+        "cert_file" | "ca_file" | "client_ca_file" | "client_cert" => file("cert.pem"),
         "key_file" | "client_key" => file("key.pem"),
         "certificate" => format!("{}={}", file("two.pem"), file("two.key")),
         "plain" => "redirect".to_owned(),
@@ -77,6 +77,7 @@ fn example(key: &str, directory: &std::path::Path) -> String {
         "users_file" => file("users"),
         "tokens_file" => file("tokens"),
         "addresses" | "trusted_proxies" => "10.0.0.0/8 fd00::/8".to_owned(),
+        "client_names" => "*.ci.example".to_owned(),
         "require" => "all".to_owned(),
         "allow" | "deny" => "library/*, tools/*".to_owned(),
         "rule" => "addresses=10.0.0.1,10.0.0.2;allow=library/* addresses=::1;deny=*".to_owned(),
@@ -126,8 +127,12 @@ fn every_key_is_set_by_its_variable_alone() {
         };
         let companions = if path == "server.tls" { &["cert_file", "key_file"][..] } else { companions(key) };
         let keys: Vec<&str> = companions.iter().copied().filter(|it| *it != key).chain([key]).collect();
-        let owned: Vec<(String, String)> =
+        let mut owned: Vec<(String, String)> =
             keys.iter().map(|key| (variable(key), example(key, directory.path()))).collect();
+        if key == "client_names" {
+            let of_tls = ["cert_file", "key_file", "client_ca_file"];
+            owned.extend(of_tls.map(|key| (variable_of("server.tls", key), example(key, directory.path()))));
+        }
         let variables: Vec<(&str, &str)> =
             owned.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let config = read("", &variables, &[]).unwrap_or_else(|mistakes| panic!("{path}.{key}: {mistakes}"));

@@ -1,7 +1,7 @@
 //! The keys of `[access]`. `[registry.access]` has the same ones.
 
 use access::{Tokens, Users};
-use policy::access::{ClientRule, Network, Require};
+use policy::access::{ClientRule, NamePattern, Network, Require};
 use policy::eviction::ImagePattern;
 
 use super::super::access_rules::RULES;
@@ -43,6 +43,15 @@ pub(crate) static ADDRESSES: Key<Vec<Network>> = Key {
     reloadable: true,
     doc: "Addresses and networks of clients: `[\"10.0.0.0/8\", \"fd00::/8\"]`. Behind a proxy, see \
           `trusted_proxies` of `[server]`.",
+};
+
+pub(crate) static CLIENT_NAMES: Key<Vec<NamePattern>> = Key {
+    name: "client_names",
+    form: form::LOWER_CASE_NAMES,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "Names in the certificates of clients, which `client_ca_file` of `[server.tls]` must have signed: the \
+          common name, or a host name, mail address or URI among the alternative names. `\"*\"`: any.",
 };
 
 pub(crate) static REQUIRE: Key<Require> = Key {
@@ -90,17 +99,18 @@ pub(crate) static ACCESS: Section = Section {
     name: "access",
     doc: "Who may pull. Without this section everyone may.",
     groups: &[
-        Group { is_shared: false, keys: &[&USERS_FILE, &TOKENS_FILE, &ADDRESSES, &REQUIRE] },
+        Group { is_shared: false, keys: &[&USERS_FILE, &TOKENS_FILE, &ADDRESSES, &CLIENT_NAMES, &REQUIRE] },
         Group { is_shared: false, keys: &[&ALLOW, &DENY, &RULE] },
     ],
     subsections: &[],
 };
 
 /// The keys of `[registry.access]` as variables and options name them, each with its name in the section.
-pub(crate) const OF_A_REGISTRY: [(&str, &str); 7] = [
+pub(crate) const OF_A_REGISTRY: [(&str, &str); 8] = [
     ("access_users_file", "users_file"),
     ("access_tokens_file", "tokens_file"),
     ("access_addresses", "addresses"),
+    ("access_client_names", "client_names"),
     ("access_require", "require"),
     ("access_allow", "allow"),
     ("access_deny", "deny"),

@@ -236,12 +236,22 @@ pub(crate) static REDIRECT_TO: Key<usize> = Key {
     doc: "The port in redirects, if clients reach TLS at another one than wharf listens on.",
 };
 
+pub(crate) static CLIENT_CA_FILE: Key<Vec<u8>> = Key {
+    name: "client_ca_file",
+    form: form::CERTIFICATES,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "PEM certificates of the authorities that sign certificates of clients. A client may show one, and \
+          `client_names` of `[access]` says what it opens. A certificate that does not hold ends the \
+          handshake.",
+};
+
 pub(crate) static TLS: Section = Section {
     name: "server.tls",
     doc: "With this section wharf also speaks TLS (1.2 and 1.3, HTTP/1.1).",
     groups: &[Group {
         is_shared: false,
-        keys: &[&TLS_LISTEN, &CERT_FILE, &KEY_FILE, &CERTIFICATE, &PLAIN, &REDIRECT_TO],
+        keys: &[&TLS_LISTEN, &CERT_FILE, &KEY_FILE, &CERTIFICATE, &PLAIN, &REDIRECT_TO, &CLIENT_CA_FILE],
     }],
     subsections: &[],
 };

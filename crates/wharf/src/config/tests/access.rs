@@ -224,3 +224,21 @@ fn rules_come_from_variables_too() {
     let config = Config::read("wharf.toml", REGISTRIES, &environment).unwrap();
     assert!(matches!(decision(&config, "quay.io", &stranger(), MANIFEST), Decision::Refuse(_)));
 }
+
+#[test]
+fn certificates_of_clients_need_an_authority() {
+    let files = Files::new();
+    let identity = rcgen::generate_simple_self_signed(vec!["wharf".to_owned()]).unwrap();
+    files.write("cert.pem", &identity.cert.pem());
+    files.write("key.pem", &identity.signing_key.serialize_pem());
+    let (cert, key) = (files.path("cert.pem"), files.path("key.pem"));
+    let tls = format!("[server.tls]\ncert_file = {cert:?}\nkey_file = {key:?}\n");
+    let access = "[access]\nclient_names = [\"*.CI.example\"]\n";
+    let mistakes = Config::parse("wharf.toml", &format!("{tls}{access}"), &variable).unwrap_err().to_string();
+    assert!(mistakes.contains("set client_ca_file of [server.tls]"), "{mistakes}");
+    let config = parse(&format!("{tls}client_ca_file = {cert:?}\n{access}{REGISTRIES}"));
+    assert!(config.server.tls.as_ref().unwrap().client_verifier.is_some());
+    let with = |name: &str| Identity { certificate: Some([name.to_owned()].into()), ..stranger() };
+    assert_eq!(decision(&config, "ghcr.io", &with("a.ci.example"), MANIFEST), Decision::Allow);
+    assert!(matches!(decision(&config, "ghcr.io", &with("a.example"), MANIFEST), Decision::Refuse(_)));
+}
