@@ -16,6 +16,8 @@ pub struct ImageRequest {
     pub images: Vec<String>,
     /// The platforms; `None`: those that the server chooses by default.
     pub platforms: Option<Platforms>,
+    /// Whether what is attached to the images, such as signatures, is fetched too.
+    pub with_referrers: bool,
 }
 
 /// The work. Each method returns JSON documents, one on a line, of which the last is a report. The work ends

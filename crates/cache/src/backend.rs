@@ -68,7 +68,7 @@ pub struct Backend {
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) manifests: Arc<Manifests>,
     pub(crate) tags: Tags,
-    listings: Listings,
+    pub(crate) listings: Listings,
     asker: Arc<Asker>,
 }
 

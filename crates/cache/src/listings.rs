@@ -82,13 +82,8 @@ impl Listings {
         artifact_type: Option<&str>,
         page: &Page,
     ) -> Result<ListAnswer, PullError> {
-        let request = ListRequest::Referrers {
-            repository: repository.clone(),
-            digest: digest.clone(),
-            artifact_type: artifact_type.map(str::to_owned),
-            page: page.clone(),
-        };
-        self.list(repository, request).await.map_err(|error| match error {
+        let asked = self.ask_for_referrers(repository, digest, artifact_type, page).await;
+        asked.map_err(|error| match error {
             // The status is passed on, and every client treats it as a refusal.
             PullError::Unconfirmed { .. } => error,
             error if error.is_outage_or_offline() => {
@@ -97,6 +92,34 @@ impl Listings {
             }
             error => error,
         })
+    }
+
+    /// As [`referrers`](Self::referrers), but an outage without a stored page is one.
+    ///
+    /// # Errors
+    /// See [`PullError`].
+    pub(crate) async fn ask_for_referrers(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        artifact_type: Option<&str>,
+        page: &Page,
+    ) -> Result<ListAnswer, PullError> {
+        let request = |artifact_type: Option<&str>| ListRequest::Referrers {
+            repository: repository.clone(),
+            digest: digest.clone(),
+            artifact_type: artifact_type.map(str::to_owned),
+            page: page.clone(),
+        };
+        let error = match self.list(repository, request(artifact_type)).await {
+            Err(error) if error.is_outage_or_offline() && artifact_type.is_some() => error,
+            answer => return answer,
+        };
+        // Without `OCI-Filters-Applied`, the client filters (distribution-spec, "Listing Referrers").
+        let unfiltered = self.stale_list(repository, &key_of(&request(None))).await?;
+        let Some(unfiltered) = unfiltered else { return Err(error) };
+        self.shared.metrics.stale(error.reason());
+        Ok(unfiltered)
     }
 
     async fn list(&self, repository: &Repository, request: ListRequest) -> Result<ListAnswer, PullError> {

@@ -90,11 +90,12 @@ impl Tags {
         tag: &Tag,
         want: Want,
     ) -> Result<ManifestAnswer, PullError> {
-        self.pull_moving(repository, tag, want, Moves::AtOnce).await.map(|pulled| pulled.answer)
+        let pulled = self.pull_moving(repository, tag, want, Moves::AtOnce).await;
+        pulled.map(|pulled| pulled.answer).map_err(|error| absent_if_referrers(tag, error))
     }
 
-    /// Pulls the manifest that a tag names. If the tag has moved from a stored manifest, it still names that
-    /// one until the word is confirmed.
+    /// Pulls the manifest that a tag names, for wharf itself. If the tag has moved from a stored manifest, it
+    /// still names that one until the word is confirmed.
     ///
     /// # Errors
     /// As for [`pull`](Self::pull).
@@ -331,7 +332,7 @@ impl Tags {
         {
             self.words.forget(repository, tag, asked_at).await;
         }
-        absent_if_referrers(tag, error)
+        error
     }
 }
 

@@ -9,6 +9,7 @@
 mod bringing;
 mod error;
 mod older;
+mod referrers;
 mod refresh;
 
 use inventory::{Failure, Shelf, Verification, verify};
@@ -30,9 +31,9 @@ pub use refresh::RefreshError;
 pub struct Warmed {
     /// The digest of its manifest.
     pub digest: Digest,
-    /// All its manifests in the store.
+    /// All its manifests in the store, and those of attached images.
     pub manifests: Vec<Digest>,
-    /// The bytes of all its manifests and blobs.
+    /// The bytes of all these manifests and their blobs.
     pub total_bytes: u64,
     /// Of those, the bytes that came from the upstream for this warming.
     pub fetched_bytes: u64,
@@ -44,6 +45,8 @@ pub struct Warmed {
     pub platforms: Vec<Platform>,
     /// Chosen platforms that it does not have.
     pub unmatched: Vec<Platform>,
+    /// How many attached images came with it; `None`: they were not asked for.
+    pub referrer_count: Option<usize>,
 }
 
 impl Backend {
@@ -62,11 +65,37 @@ impl Backend {
         kept: &KeptBlobs,
         progress: &WarmProgress,
     ) -> Result<Warmed, WarmError> {
-        let mut bringing = Bringing::new(self, repository, platforms, kept, progress);
+        let bringing = Bringing::new(self, repository, platforms, kept, progress);
+        self.warm_all(reference, bringing, false).await
+    }
+
+    /// As [`warm`](Self::warm), with everything that is attached to the image, such as signatures. A tag that
+    /// has moved moves when that is here too.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn warm_with_referrers(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+        platforms: &Platforms,
+        kept: &KeptBlobs,
+        progress: &WarmProgress,
+    ) -> Result<Warmed, WarmError> {
+        let bringing = Bringing::new(self, repository, platforms, kept, progress);
+        self.warm_all(reference, bringing, true).await
+    }
+
+    async fn warm_all(
+        &self,
+        reference: &Reference,
+        mut bringing: Bringing<'_>,
+        with_referrers: bool,
+    ) -> Result<Warmed, WarmError> {
         let mut attempt_count = 0;
         loop {
             attempt_count += 1;
-            match self.warm_once(&mut bringing, reference).await {
+            match self.warm_once(&mut bringing, reference, with_referrers).await {
                 Err(WarmError::Removed | WarmError::Moved) if attempt_count < ATTEMPT_COUNT_MAX => {}
                 ended => return ended,
             }
@@ -77,6 +106,7 @@ impl Backend {
         &self,
         bringing: &mut Bringing<'_>,
         reference: &Reference,
+        with_referrers: bool,
     ) -> Result<Warmed, WarmError> {
         let (repository, platforms) = (bringing.repository, bringing.platforms);
         let Pulled { answer, held_back } = self.pull_patiently(repository, reference).await?;
@@ -96,6 +126,10 @@ impl Backend {
             held_back => held_back,
         };
         let brought = bringing.bring(&digest, older.as_ref()).await?;
+        let attached = match with_referrers {
+            true => Some(self.warm_referrers(repository, &brought.manifests, bringing.kept).await?),
+            false => None,
+        };
         if let Some(word) = held_back {
             word.confirm().await;
         }
@@ -107,14 +141,17 @@ impl Backend {
             return Err(bringing.interfered(if is_moved { WarmError::Moved } else { WarmError::Removed }));
         }
         bringing.kept.add(&survey.blobs);
-        drop(brought);
+        let referrer_count = attached.as_ref().map(|attached| attached.count);
+        let attached = attached.unwrap_or_default();
+        let fetched_bytes = bringing.fetched_bytes(&survey).saturating_add(attached.fetched_bytes);
         Ok(Warmed {
-            total_bytes: survey.bytes(),
-            fetched_bytes: bringing.fetched_bytes(&survey),
-            was_held: bringing.was_held,
-            manifests: survey.manifests.into_iter().map(|manifest| manifest.digest).collect(),
+            total_bytes: survey.bytes().saturating_add(attached.total_bytes),
+            fetched_bytes,
+            was_held: bringing.was_held && !attached.is_new,
+            manifests: [brought.manifests, attached.manifests].concat(),
+            referrer_count,
             digest,
-            is_stale,
+            is_stale: is_stale || attached.is_stale,
             platforms: survey.platforms,
             unmatched: survey.unmatched,
         })

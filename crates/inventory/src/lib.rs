@@ -46,7 +46,7 @@ pub use failure::Failure;
 pub use hold::Hold;
 pub use inventory::{ImageCursor, ImageEntry, ImagePage, Inventory, Leaving, PinError, Removing, Storing};
 pub use keeper::Keeper;
-pub use lookup::Referrers;
+pub use lookup::{Referrers, referrers_tags};
 pub use outline::Role;
 pub use policy::eviction::Reason;
 pub use prune::{PRUNE_PARTIAL_AFTER, Pruned};

@@ -53,13 +53,9 @@ impl Inventory {
         row.is_some_and(|row| row.is_held)
     }
 
-    /// The tags under which clients look for what is attached to this manifest: those of the referrers tag
-    /// schema (distribution-spec, "Referrers Tag Schema") and of signing tools.
+    /// The stored tags among [`referrers_tags`].
     pub fn referrers_tags(&self, repository: &Repository, subject: &Digest) -> Vec<Tag> {
-        let name = format!("{}-{}", subject.algorithm().as_str(), subject.hex());
-        let endings = ["", ".sig", ".att", ".sbom"];
-        let tags = endings.iter().filter_map(|ending| format!("{name}{ending}").parse::<Tag>().ok());
-        tags.filter(|tag| self.find_tag(repository, tag).is_some()).collect()
+        referrers_tags(subject).into_iter().filter(|tag| self.find_tag(repository, tag).is_some()).collect()
     }
 
     /// The held manifests of the repository that are attached to this one.
@@ -118,6 +114,14 @@ impl Inventory {
             None => Ok(None),
         }
     }
+}
+
+/// The tags under which clients look for what is attached to this manifest: those of the referrers tag
+/// schema (distribution-spec, "Referrers Tag Schema") and of signing tools.
+pub fn referrers_tags(subject: &Digest) -> Vec<Tag> {
+    let name = format!("{}-{}", subject.algorithm().as_str(), subject.hex());
+    let endings = ["", ".sig", ".att", ".sbom"];
+    endings.iter().filter_map(|ending| format!("{name}{ending}").parse().ok()).collect()
 }
 
 /// Reads a held manifest. `None`: the store no longer has its bytes.

@@ -145,7 +145,13 @@ enum Command {
     /// Take the pins of images back
     Unpin(Images),
     /// Make the running wharf fetch images into its stores, before clients pull them
-    Pull(ImageList),
+    Pull {
+        #[command(flatten)]
+        list: ImageList,
+        /// Fetch what is attached to the images too: signatures, attestations, SBOMs
+        #[arg(long)]
+        referrers: bool,
+    },
     /// Find out whether images can be pulled while their upstreams are gone, and print what is missing
     Verify(ImageList),
     /// Export images as an OCI image layout that wharf, skopeo, podman and crane read
@@ -247,7 +253,9 @@ fn obey(options: ConfigOptions, command: Command) -> Result<(), Failure> {
         }
         Command::Pin(images) => change(&options, &images, Change::Pin)?,
         Command::Unpin(images) => change(&options, &images, Change::Unpin)?,
-        Command::Pull(list) => commands::work(&load(&options, "")?, &list, Work::Pull)?,
+        Command::Pull { list, referrers } => {
+            commands::work(&load(&options, "")?, &list, Work::Pull { with_referrers: referrers })?;
+        }
         Command::Verify(list) => commands::work(&load(&options, "")?, &list, Work::Verify)?,
         Command::Export(arguments) => {
             commands::export(&load(&options, "; nothing was exported")?, &arguments)?;

@@ -37,6 +37,14 @@ pub(crate) struct Warmer {
     requests: Arc<Semaphore>,
 }
 
+/// The parts of images that are wanted.
+#[derive(Debug)]
+struct Choice {
+    platforms: Platforms,
+    /// Whether what is attached to them is wanted too.
+    with_referrers: bool,
+}
+
 /// An image in a served registry.
 #[derive(Debug)]
 struct Target {
@@ -107,8 +115,9 @@ impl ImageWork for Warmer {
     fn pull(&self, request: ImageRequest) -> Option<mpsc::Receiver<Bytes>> {
         let warmer = self.clone();
         self.begin(|lines| async move {
-            let platforms = chosen(request.platforms);
-            let _: Option<run::Report> = run::run(&warmer, request.images, &platforms, &lines).await;
+            let with_referrers = request.with_referrers;
+            let choice = Choice { platforms: chosen(request.platforms), with_referrers };
+            let _: Option<run::Report> = run::run(&warmer, request.images, &choice, &lines).await;
         })
     }
 

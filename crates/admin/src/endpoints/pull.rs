@@ -1,8 +1,9 @@
 //! `POST /api/pull` and `POST /api/verify`: fetch images into the stores, or find out whether they are
 //! complete.
 //!
-//! The content is a JSON object: `images` is a list of references, and `platforms` a text such as
-//! `linux/amd64,linux/arm64` or `all`. The answer has one JSON document on each line.
+//! The content is a JSON object: `images` is a list of references, `platforms` a text such as
+//! `linux/amd64,linux/arm64` or `all`, and `referrers` whether signatures and the like are fetched too. The
+//! answer has one JSON document on each line.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,18 +59,19 @@ async fn read(content: Body) -> Result<ImageRequest, Failure> {
     let Value::Object(members) = document else {
         return Err(Failure::parameter("content", "expected a JSON object"));
     };
-    let mut request = ImageRequest { images: Vec::new(), platforms: None };
+    let mut request = ImageRequest { images: Vec::new(), platforms: None, with_referrers: false };
     for (name, value) in members {
         match (name.as_str(), value) {
             ("images", Value::Array(images)) => request.images = texts(images)?,
             ("platforms", Value::Null) => {}
+            ("referrers", Value::Bool(with_referrers)) => request.with_referrers = with_referrers,
             ("platforms", Value::String(text)) => {
                 let platforms = text.parse().map_err(|error| Failure::parameter("platforms", error))?;
                 request.platforms = Some(platforms);
             }
             _ => {
-                let wrong =
-                    "unknown, or of the wrong type; send images (a list of texts) and platforms (a text)";
+                let wrong = "unknown, or of the wrong type; send images (a list of texts), platforms (a text) \
+                             and referrers (true or false)";
                 return Err(Failure::parameter(&name, wrong));
             }
         }
@@ -97,6 +99,7 @@ pub(super) fn schema() -> Value {
     let mut schema = object(&[
         ("images", images),
         ("platforms", json!({ "type": ["string", "null"], "description": platforms })),
+        ("referrers", json!({ "type": "boolean", "description": "For a pull: with what is attached." })),
     ]);
     schema["required"] = json!(["images"]);
     schema

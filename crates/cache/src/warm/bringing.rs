@@ -47,6 +47,8 @@ pub(super) struct Bringing<'a> {
 /// An image that has come, with its room and the holds that keep it and the older image of its tag. To be
 /// dropped when the tag names it.
 pub(super) struct Brought {
+    /// Its manifests.
+    pub(super) manifests: Vec<Digest>,
     _reserved: Reserved,
     _hold: Hold,
     _older: Option<Hold>,
@@ -134,7 +136,8 @@ impl<'a> Bringing<'a> {
         if !missing.is_empty() {
             return Err(self.interfered(WarmError::Removed));
         }
-        Ok(Brought { _reserved: reserved, _hold: hold, _older: kept_older })
+        let manifests = survey.manifests.into_iter().map(|manifest| manifest.digest).collect();
+        Ok(Brought { manifests, _reserved: reserved, _hold: hold, _older: kept_older })
     }
 
     /// Fetches the manifests for the chosen platforms, and the configuration that names the platform of an
@@ -264,7 +267,7 @@ async fn fetch_blob(
 }
 
 /// Whether a manifest came from the upstream.
-fn is_fetched(answer: &ManifestAnswer) -> bool {
+pub(super) fn is_fetched(answer: &ManifestAnswer) -> bool {
     matches!(answer.outcome, Outcome::Miss | Outcome::Join)
 }
 

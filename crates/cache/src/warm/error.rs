@@ -31,6 +31,13 @@ pub enum WarmError {
     Moved,
     /// One of its manifests cannot be read.
     Unreadable,
+    /// Something that is attached to it is not here.
+    Referrer {
+        /// Its digest or tag.
+        what: String,
+        /// Why it is not here.
+        why: Box<WarmError>,
+    },
 }
 
 impl fmt::Display for WarmError {
@@ -62,12 +69,19 @@ impl fmt::Display for WarmError {
                 f.write_str("its tag moved again and again while it was fetched; try again in a while")
             }
             Self::Unreadable => f.write_str("one of its manifests cannot be read or names too much"),
+            Self::Referrer { what, why } => {
+                write!(f, "not everything that is attached to it is here: {what}: {why}")
+            }
         }
     }
 }
 
 impl Error for WarmError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        if let Self::Pull(error) = self { error.source() } else { None }
+        match self {
+            Self::Pull(error) => error.source(),
+            Self::Referrer { why, .. } => why.source(),
+            _ => None,
+        }
     }
 }

@@ -21,6 +21,7 @@ mod plain_after_ranges;
 mod positions;
 mod ranges;
 mod read_ahead;
+mod referrers;
 mod refresh;
 mod resume;
 mod room;

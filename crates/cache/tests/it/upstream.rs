@@ -82,6 +82,8 @@ struct State {
     manner: Manner,
     down: Option<ErrorKind>,
     refused_blobs: HashMap<Digest, ErrorKind>,
+    referrers: HashMap<Digest, Vec<String>>,
+    has_no_referrers_api: bool,
     denied: Vec<Repository>,
     no_head: bool,
     no_get: Option<ErrorKind>,
@@ -171,6 +173,16 @@ impl MemoryUpstream {
             Some(kind) => refused.insert(digest.clone(), kind),
             None => refused.remove(digest),
         };
+    }
+
+    /// Lists these manifests as referrers of a digest, each list on a page of its own.
+    pub(crate) fn list_referrers(&self, subject: &Digest, pages: Vec<String>) {
+        self.state.lock().unwrap().referrers.insert(subject.clone(), pages);
+    }
+
+    /// Answers requests for referrers like a server that has never heard of them.
+    pub(crate) fn drop_referrers_api(&self) {
+        self.state.lock().unwrap().has_no_referrers_api = true;
     }
 
     pub(crate) fn deny(&self, repository: &Repository) {
@@ -386,13 +398,26 @@ impl Upstream for MemoryUpstream {
             ListRequest::Referrers { repository, .. } => ("GET referrers", repository),
         };
         self.ask(what.to_owned(), repository).await?;
-        let bytes = Bytes::from_static(b"{}");
-        Ok(ListPage { bytes, media_type: None, next: None, filters_applied: None })
+        let state = self.state.lock().unwrap();
+        let ListRequest::Referrers { digest, page, .. } = request else {
+            return Ok(list_page(b"{}", None));
+        };
+        if state.has_no_referrers_api {
+            return Err(error(ErrorKind::Unconfirmed));
+        }
+        let pages = state.referrers.get(digest).map_or(&[][..], Vec::as_slice);
+        let number = page.last.as_ref().map_or(0, |last| last.parse().unwrap());
+        let next = (number + 1 < pages.len()).then(|| format!("last={}", number + 1));
+        Ok(list_page(pages.get(number).map_or(&b"{}"[..], |page| page.as_bytes()), next))
     }
 
     fn disconnect(&self) {
         self.state.lock().unwrap().disconnect_count += 1;
     }
+}
+
+fn list_page(bytes: &[u8], next: Option<String>) -> ListPage {
+    ListPage { bytes: Bytes::copy_from_slice(bytes), media_type: None, next, filters_applied: None }
 }
 
 /// The pieces, each at its time.

@@ -296,10 +296,16 @@ async fn a_full_disk_is_named_with_the_registry_and_the_upstream_is_not_blamed()
 }
 
 /// A manifest without an index, whose configuration names a platform.
-fn put_single(upstream: &MemoryUpstream, tag: &str, config: &str, media_type: &str) -> [Digest; 2] {
+pub(crate) fn put_single(
+    upstream: &MemoryUpstream,
+    tag: &str,
+    config: &str,
+    media_type: &str,
+) -> [Digest; 2] {
     let config_digest = upstream.put_blob(&Bytes::from(config.to_owned()));
-    let layer = upstream.put_blob(&noise(BYTES + 77));
-    let size = BYTES + 77;
+    let layer = [&noise(BYTES)[..], tag.as_bytes()].concat();
+    let size = layer.len();
+    let layer = upstream.put_blob(&Bytes::from(layer));
     let described = format!(r#"{{"mediaType":"{LAYER}","digest":"{layer}","size":{size}}}"#);
     let size = config.len();
     let config = format!(r#"{{"mediaType":"{media_type}","digest":"{config_digest}","size":{size}}}"#);

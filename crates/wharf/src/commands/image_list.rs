@@ -54,10 +54,10 @@ impl ImageList {
     }
 
     /// The content of the request for these images.
-    pub(super) fn content(&self, references: &References) -> String {
+    pub(super) fn content(&self, references: &References, with_referrers: bool) -> String {
         let images: Vec<String> = references.images.iter().map(ToString::to_string).collect();
         let platforms = self.platform.as_ref().map(ToString::to_string);
-        json!({ "images": images, "platforms": platforms }).to_string()
+        json!({ "images": images, "platforms": platforms, "referrers": with_referrers }).to_string()
     }
 }
 

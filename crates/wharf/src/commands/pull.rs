@@ -25,7 +25,10 @@ const TERMINAL_INTERVAL: Duration = Duration::from_millis(200);
 /// The work of a command on images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    Pull,
+    Pull {
+        /// Whether what is attached to the images is fetched too.
+        with_referrers: bool,
+    },
     Verify,
 }
 
@@ -40,15 +43,19 @@ pub(crate) fn work(config: &Config, list: &ImageList, work: Work) -> Result<(), 
     let mut last = None;
     if !references.images.is_empty() {
         let (listener, target) = match work {
-            Work::Pull => (AdminListener::find(config, list.url.as_ref(), NO_LISTENER)?, "/api/pull"),
+            Work::Pull { .. } => (AdminListener::find(config, list.url.as_ref(), NO_LISTENER)?, "/api/pull"),
             Work::Verify => (AdminListener::find_or_open(config, list.url.as_ref())?, "/api/verify"),
         };
-        let sent = listener.lines(target, &list.content(&references), |event| {
-            screen.take(event);
-            if event["event"] == "report" {
-                last = Some(event.clone());
-            }
-        });
+        let sent = listener.lines(
+            target,
+            &list.content(&references, work == Work::Pull { with_referrers: true }),
+            |event| {
+                screen.take(event);
+                if event["event"] == "report" {
+                    last = Some(event.clone());
+                }
+            },
+        );
         screen.clear();
         sent?;
         if last.is_none() {
@@ -151,6 +158,9 @@ impl Screen {
         if !list("missing_platforms").is_empty() {
             line.push_str(&format!("; the image has no {}", list("missing_platforms")));
         }
+        if let Some(count) = event["referrers"].as_u64() {
+            line.push_str(&format!(", with {count} attached"));
+        }
         if event["stale"] == true {
             line.push_str("; the upstream could not be asked whether the tag has moved");
         }
@@ -165,7 +175,7 @@ impl Screen {
         let count = |key: &str| report[key].as_u64().unwrap_or(0);
         let images = count("images");
         let (summary, failed) = match self.work {
-            Work::Pull => {
+            Work::Pull { .. } => {
                 let (held, fetched, failed) = (count("held"), count("fetched"), count("failed"));
                 let bytes = amount(&Value::from(count("fetched_bytes")));
                 (

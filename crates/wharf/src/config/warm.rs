@@ -23,6 +23,8 @@ pub(crate) struct Warm {
     pub(crate) every: Duration,
     /// `None`: the platform of this machine.
     pub(crate) platforms: Option<Platforms>,
+    /// Whether what is attached to the images is fetched too.
+    pub(crate) with_referrers: bool,
 }
 
 impl Warm {
@@ -61,5 +63,6 @@ pub(crate) fn read(reader: &mut Reader<'_>, table: &Table<'_>) -> Warm {
         files: files.into_iter().map(|text| PathBuf::from(text.value)).collect(),
         every,
         platforms,
+        with_referrers: keys::REFERRERS.value(reader, table),
     }
 }

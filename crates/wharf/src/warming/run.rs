@@ -8,13 +8,13 @@ use std::time::Duration;
 use cache::{Backend, KeptBlobs, WarmError, WarmProgress, Warmed};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use oci::{Digest, Platform, Platforms, Repository};
+use oci::{Digest, Platform, Repository};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use telemetry::error_chain;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Asked, Lines, Target, Warmer};
+use super::{Asked, Choice, Lines, Target, Warmer};
 
 /// Images that are worked on at a time. Each registry bounds its blobs by itself.
 const IMAGE_COUNT_AT_ONCE: usize = 4;
@@ -41,7 +41,7 @@ pub(super) struct Report {
 type Done = (Arc<Backend>, Repository, Vec<Digest>);
 
 struct Run<'a> {
-    platforms: &'a Platforms,
+    choice: &'a Choice,
     /// What must stay in the stores, by registry.
     kept: Mutex<HashMap<String, Arc<KeptBlobs>>>,
     done: Mutex<Vec<Done>>,
@@ -53,10 +53,10 @@ struct Run<'a> {
 pub(super) async fn run(
     warmer: &Warmer,
     images: Vec<String>,
-    platforms: &Platforms,
+    choice: &Choice,
     lines: &Lines,
 ) -> Option<Report> {
-    let run = Run { platforms, kept: Mutex::default(), done: Mutex::default(), active: Mutex::default() };
+    let run = Run { choice, kept: Mutex::default(), done: Mutex::default(), active: Mutex::default() };
     let asked = warmer.find(images);
     let mut report = Report { image_count: asked.len(), ..Report::default() };
     let mut queue = asked.into_iter().enumerate();
@@ -114,7 +114,12 @@ impl Run<'_> {
     async fn warm_target(&self, target: &Target, progress: &WarmProgress) -> Result<Warmed, WarmError> {
         let Target { backend, repository, reference } = target;
         let kept = Arc::clone(self.kept.lock().entry(target.registry().to_owned()).or_default());
-        let warmed = backend.warm(repository, reference, self.platforms, &kept, progress).await?;
+        let platforms = &self.choice.platforms;
+        let warmed = if self.choice.with_referrers {
+            backend.warm_with_referrers(repository, reference, platforms, &kept, progress).await?
+        } else {
+            backend.warm(repository, reference, platforms, &kept, progress).await?
+        };
         self.done.lock().push((Arc::clone(backend), repository.clone(), warmed.manifests.clone()));
         Ok(warmed)
     }
@@ -150,6 +155,7 @@ fn line(text: &str, result: &Result<Warmed, String>) -> Value {
             "fetched_bytes": warmed.fetched_bytes,
             "platforms": texts(&warmed.platforms),
             "missing_platforms": texts(&warmed.unmatched),
+            "referrers": warmed.referrer_count,
             "stale": warmed.is_stale,
         }),
         Err(error) => json!({ "event": "image", "image": text, "state": "failed", "error": error }),

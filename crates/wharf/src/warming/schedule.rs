@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::run::{self, Report};
-use super::{Lines, Warmer, chosen};
+use super::{Choice, Lines, Warmer, chosen};
 use crate::config::{Config, Warm};
 use crate::references::{References, TEXT_BYTES_MAX};
 
@@ -75,7 +75,8 @@ impl Schedule {
         }
         let images = references.images.iter().map(ToString::to_string).collect();
         let platforms = chosen(settings.platforms.clone());
-        let Some(report) = run::run(&self.warmer, images, &platforms, &Lines::Log).await else { return };
+        let choice = Choice { platforms, with_referrers: settings.with_referrers };
+        let Some(report) = run::run(&self.warmer, images, &choice, &Lines::Log).await else { return };
         let Report { image_count, held_count, fetched_count, failed_count, fetched_bytes } = report;
         let failed_count = failed_count + references.mistakes.count();
         self.metrics.warmed(held_count + fetched_count, failed_count, seconds_now());

@@ -240,6 +240,23 @@ async fn a_store_that_takes_nothing_is_named_and_the_upstream_is_not_blamed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn signatures_come_with_an_image_when_that_is_asked_for() {
+    let hub = FakeRegistry::start().await;
+    let (image, signature) = (Image::generated(1, &[200_000]), Image::generated(2, &[1_000]));
+    hub.put_image("library/app", "1", &image);
+    let tag = format!("{}.sig", image.digest().replace(':', "-"));
+    hub.put_image("library/app", &tag, &signature);
+    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    let (code, out, error) = wharf(&program, &["pull", "app:1"]);
+    assert!(code == Some(0) && !out.contains("attached"), "{out}{error}");
+    assert_eq!(blob_requests(&hub, &signature), 0);
+    let (code, out, error) = wharf(&program, &["pull", "app:1", "--referrers"]);
+    assert!(code == Some(0) && out.contains(", with 1 attached\n"), "{out}{error}");
+    drop(hub);
+    pull_whole(&program, &tag, &signature).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_image_of_another_platform_fails_and_says_what_it_is_for() {
     let hub = FakeRegistry::start().await;
     let image =

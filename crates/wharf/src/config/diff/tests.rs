@@ -62,6 +62,7 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("warm", "files", "\"one.txt\"", "\"two.txt\""),
     ("warm", "every", "\"1h\"", "\"2h\""),
     ("warm", "platforms", "\"linux/amd64\"", "[\"linux/amd64\", \"linux/arm64\"]"),
+    ("warm", "referrers", "false", "true"),
     ("registry", "name", "\"one.example\"", "\"two.example\""),
     ("registry", "aliases", "[\"one.example\"]", "[\"two.example\"]"),
     ("registry", "hosts", "[\"one.example\"]", "[\"two.example\"]"),

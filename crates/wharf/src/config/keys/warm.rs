@@ -40,9 +40,18 @@ pub(crate) static PLATFORMS: Key<Vec<Text>> = Key {
     doc: "The platforms whose images are fetched: `[\"linux/amd64\", \"linux/arm64\"]`, or `\"all\"`.",
 };
 
+pub(crate) static REFERRERS: Key<bool> = Key {
+    name: "referrers",
+    form: form::FLAG,
+    default: Preset::Value(false),
+    reloadable: true,
+    doc: "Whether to fetch what is attached to the images too: signatures, attestations and SBOMs. It costs at \
+          least five more requests for each manifest.",
+};
+
 pub(crate) static WARM: Section = Section {
     name: "warm",
     doc: "Images that wharf fetches before a client pulls them, at its start and on a schedule.",
-    groups: &[Group { is_shared: false, keys: &[&IMAGES, &FILES, &EVERY, &PLATFORMS] }],
+    groups: &[Group { is_shared: false, keys: &[&IMAGES, &FILES, &EVERY, &PLATFORMS, &REFERRERS] }],
     subsections: &[],
 };
