@@ -6,12 +6,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use oci::Repository;
 use policy::repository_pattern::RepositoryPattern;
+use url::Url;
 
 use crate::account::{Account, Observer, Status};
+use crate::aws::Ecr;
+use crate::azure::Azure;
 use crate::command::LoginCommand;
 use crate::credential_helper::Helper;
 use crate::docker_config::DockerConfigFile;
 use crate::failure::Failure;
+use crate::google::Google;
+use crate::http::{HttpClient, host_of};
 use crate::kubelet::KubeletPlugin;
 use crate::login::Login;
 use crate::password_file::PasswordFile;
@@ -30,6 +35,10 @@ pub struct Context {
     /// The hosts by which sources may know the registry, the upstream's first, each with a port unless it is
     /// the scheme's default.
     pub hosts: Vec<String>,
+    /// The upstream's address.
+    pub upstream: Url,
+    /// Sends the requests of sources to token services.
+    pub http: Arc<dyn HttpClient>,
     /// Learns of the questions.
     pub observer: Arc<dyn Observer>,
 }
@@ -43,7 +52,7 @@ impl Accounts {
     pub fn new(settings: &Settings, context: &Context) -> Self {
         let account = |rule: &Rule| {
             let path = rule.pattern.as_ref().map_or("", RepositoryPattern::path);
-            let source = source(&rule.source, Target::new(&context.hosts, path));
+            let source = source(&rule.source, Target::new(&context.hosts, path), context);
             let pattern = rule.pattern.as_ref().map(ToString::to_string);
             let observer = Arc::clone(&context.observer);
             let account = Account::new(&context.registry, pattern, rule.source.to_string(), source, observer);
@@ -72,7 +81,9 @@ impl Accounts {
     }
 }
 
-fn source(settings: &SourceSettings, target: Target) -> Box<dyn Source> {
+fn source(settings: &SourceSettings, target: Target, context: &Context) -> Box<dyn Source> {
+    let http = Arc::clone(&context.http);
+    let host = || Some(host_of(&context.upstream));
     match settings.clone() {
         SourceSettings::Fixed(login) => Box::new(Fixed(login)),
         SourceSettings::PasswordFile { user, path } => Box::new(PasswordFile { user, path }),
@@ -83,6 +94,12 @@ fn source(settings: &SourceSettings, target: Target) -> Box<dyn Source> {
         SourceSettings::Helper(process) => Box::new(Helper { process, target }),
         SourceSettings::Command(process) => Box::new(LoginCommand { process }),
         SourceSettings::Kubelet(process) => Box::new(KubeletPlugin { process, target }),
+        SourceSettings::Ecr(settings) => Box::new(Ecr::new(settings, host(), http)),
+        SourceSettings::EcrPublic(settings) => Box::new(Ecr::new(settings, None, http)),
+        SourceSettings::Google(settings) => Box::new(Google { settings, http }),
+        SourceSettings::Azure(settings) => {
+            Box::new(Azure { settings, upstream: context.upstream.clone(), http })
+        }
     }
 }
 

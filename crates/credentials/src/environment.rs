@@ -28,7 +28,48 @@ const OF_PROGRAMS: [&str; 14] = [
     "no_proxy",
 ];
 
+/// The variables of Amazon's and Google's tools, and some of Azure's.
+const CLOUD_VARIABLES: [&str; 24] = [
+    "HOME",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_PROFILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_ENDPOINT_URL_ECR",
+    "AWS_ENDPOINT_URL_ECR_PUBLIC",
+    "AWS_ENDPOINT_URL_STS",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GCE_METADATA_HOST",
+    "AZURE_TENANT_ID",
+    "AZURE_CLIENT_ID",
+];
+
+/// The others of Azure's tools.
+const AZURE_VARIABLES: [&str; 4] = [
+    "AZURE_CLIENT_SECRET",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_AUTHORITY_HOST",
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+];
+
 impl Variables {
+    /// The variables of the clouds' own tools that `read` knows.
+    pub fn of_clouds(read: impl Fn(&str) -> Option<String>) -> Self {
+        Self::of(CLOUD_VARIABLES.into_iter().chain(AZURE_VARIABLES), read)
+    }
+
     /// The variables of these names that `read` knows.
     pub fn of<'n>(names: impl IntoIterator<Item = &'n str>, read: impl Fn(&str) -> Option<String>) -> Self {
         let known = names.into_iter().filter_map(|name| Some((name.to_owned(), Secret::new(read(name)?))));

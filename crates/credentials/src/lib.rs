@@ -6,6 +6,8 @@
 
 mod account;
 mod accounts;
+mod aws;
+mod azure;
 mod command;
 mod credential_helper;
 mod docker_config;
@@ -13,6 +15,8 @@ mod document;
 mod environment;
 mod failure;
 mod files;
+mod google;
+mod http;
 mod kubelet;
 mod login;
 mod password_file;
@@ -23,9 +27,16 @@ mod source;
 
 pub use account::{Account, HeldLogin, Observer, State, Status};
 pub use accounts::{Accounts, Context};
+pub use aws::EcrSettings;
+pub use azure::AzureSettings;
 pub use credential_helper::program as helper_program;
 pub use environment::Variables;
 pub use failure::Failure;
+pub use google::GoogleSettings;
+pub use http::{
+    ANSWER_BYTES_MAX, HttpAnswer, HttpClient, HttpMethod, HttpRequest, MACHINE_WAIT_MAX, NETWORK_WAIT_MAX,
+    Reach,
+};
 pub use login::Login;
 pub use process::ProcessSettings;
 pub use settings::{CONFIGURATION, Rule, Settings, SourceSettings};

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use policy::repository_pattern::RepositoryPattern;
 
+use crate::aws::EcrSettings;
+use crate::azure::AzureSettings;
+use crate::google::GoogleSettings;
 use crate::login::Login;
 use crate::process::ProcessSettings;
 
@@ -57,6 +60,14 @@ pub enum SourceSettings {
     Command(ProcessSettings),
     /// A plugin of the kubelet.
     Kubelet(ProcessSettings),
+    /// A private registry of Amazon ECR.
+    Ecr(EcrSettings),
+    /// The public registry of Amazon ECR.
+    EcrPublic(EcrSettings),
+    /// Google's registries.
+    Google(GoogleSettings),
+    /// Azure Container Registry.
+    Azure(AzureSettings),
 }
 
 impl Settings {
@@ -91,6 +102,13 @@ impl fmt::Display for SourceSettings {
             Self::Helper(process) => write!(f, "helper {}", program(process)),
             Self::Command(process) => write!(f, "command {}", program(process)),
             Self::Kubelet(process) => write!(f, "kubelet {}", program(process)),
+            Self::Ecr(_) => f.write_str("ecr"),
+            Self::EcrPublic(_) => f.write_str("ecr-public"),
+            Self::Google(settings) => match &settings.file {
+                Some(file) => write!(f, "google {}", file.display()),
+                None => f.write_str("google"),
+            },
+            Self::Azure(_) => f.write_str("azure"),
         }
     }
 }

@@ -28,11 +28,13 @@ use telemetry::RegistryMetrics;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::accounts::accounts;
 use crate::error::{Error, ErrorKind};
 use crate::gates::Gates;
 use crate::location::host_of;
 use crate::negative_answer;
 use crate::settings::Settings;
+use crate::tls::Authorities;
 use crate::transport::{Allowance, Transport};
 use context::RequestContext;
 pub(crate) use credential::Credential;
@@ -81,8 +83,8 @@ enum Demand {
 }
 
 impl Auth {
-    pub(crate) fn new(settings: &Settings, metrics: Arc<RegistryMetrics>) -> Self {
-        let accounts = settings.accounts(LoginObserver(Arc::clone(&metrics)));
+    pub(crate) fn new(settings: &Settings, authorities: &Authorities, metrics: Arc<RegistryMetrics>) -> Self {
+        let accounts = accounts(settings, authorities, LoginObserver(Arc::clone(&metrics)));
         let logins = Mutex::new(vec![None; accounts.iter().len()]);
         Self {
             registry: settings.name.clone(),

@@ -58,7 +58,7 @@ impl HttpUpstream {
             budget: Arc::default(),
         };
         let gates = Gates::of_registry(&settings.name, metrics.clone(), root);
-        let auth = Auth::new(&settings, metrics);
+        let auth = Auth::new(&settings, authorities, metrics);
         let header_timeout = settings.header_timeout;
         let [manifest_head_trust, blob_head_trust] = [(); 2].map(|()| RepositoryHeadTrust::of(root));
         let registry = Registry {

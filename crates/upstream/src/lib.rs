@@ -4,6 +4,7 @@
 //! [`Authorities`]. This crate caches only tokens, and trusts no byte of an answer: the cache verifies
 //! content.
 
+mod accounts;
 mod auth;
 mod base;
 mod blob;
@@ -35,6 +36,7 @@ mod response_headers;
 mod settings;
 mod status;
 mod tls;
+mod token_services;
 mod transport;
 mod whole_body;
 

@@ -10,6 +10,7 @@ use policy::realm::{RealmPlan, UpstreamScope};
 use reqwest::{Client, RequestBuilder, Response};
 use url::Url;
 
+use crate::accounts::accounts;
 use crate::auth::login::Offer;
 use crate::auth::token::{FORM_TYPE, TokenRequest};
 use crate::base::{BaseSetting, RootKind, root_kind_of};
@@ -78,7 +79,7 @@ impl Probe {
             upstream_scope: UpstreamScope::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?),
             root: setting.likely().root.clone(),
             setting,
-            accounts: settings.accounts(NoObserver),
+            accounts: accounts(settings, authorities, NoObserver),
         })
     }
 

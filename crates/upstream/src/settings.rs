@@ -1,15 +1,11 @@
 //! The settings of one upstream.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use credentials::{Accounts, Context, Observer};
 use policy::realm::TrustedHostError;
 use secret::{RedactedUrl, Secret};
 use url::Url;
-
-use crate::location::host_of;
 
 /// The settings of one upstream.
 #[derive(Clone)]
@@ -70,15 +66,6 @@ impl Settings {
             header_timeout: Self::HEADER_TIMEOUT,
             idle_timeout: Self::IDLE_TIMEOUT,
         }
-    }
-}
-
-impl Settings {
-    /// The accounts that give the logins. It asks no source.
-    pub(crate) fn accounts(&self, observer: impl Observer) -> Accounts {
-        let hosts = vec![host_of(&self.upstream), self.name.clone()];
-        let context = Context { registry: self.name.clone(), hosts, observer: Arc::new(observer) };
-        Accounts::new(&self.credentials, &context)
     }
 }
 

@@ -7,6 +7,7 @@ mod auth;
 mod blobs;
 mod breaker;
 mod challenges;
+mod clouds;
 mod economy;
 mod head_trust;
 mod hedge;

@@ -6,11 +6,14 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use credentials::{ProcessSettings, Rule, SourceSettings, Variables};
+use credentials::{
+    AzureSettings, EcrSettings, GoogleSettings, ProcessSettings, Rule, SourceSettings, Variables,
+};
 use policy::repository_pattern::RepositoryPattern;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::address::parse_upstream;
 use super::form::{Form, Shape};
 use super::keys::credentials as keys;
 use super::nearest::nearest;
@@ -42,12 +45,29 @@ enum Argument {
     Needed(&'static str),
     /// It may be there.
     Allowed,
+    /// It must not be there.
+    None,
 }
 
 const OF_PROGRAMS: &[&str] = &[keys::ARGUMENTS.name, keys::ENVIRONMENT.name, keys::TIMEOUT.name];
 const OF_HELPERS: &[&str] = &[keys::ENVIRONMENT.name, keys::TIMEOUT.name];
 
-const KINDS: [Kind; 5] = [
+const OF_AMAZON: &[&str] = &[
+    keys::REGION.name,
+    keys::PROFILE.name,
+    keys::PROFILE_FILE.name,
+    keys::ROLE.name,
+    keys::TOKEN_FILE.name,
+    keys::ENDPOINT.name,
+];
+const OF_AZURE: &[&str] =
+    &[keys::TENANT.name, keys::CLIENT_ID.name, keys::CLIENT_SECRET_FILE.name, keys::TOKEN_FILE.name];
+
+const KINDS: [Kind; 9] = [
+    Kind { word: "ecr", argument: Argument::None, keys: OF_AMAZON },
+    Kind { word: "ecr-public", argument: Argument::None, keys: OF_AMAZON },
+    Kind { word: "google", argument: Argument::Allowed, keys: &[keys::ACCOUNT.name] },
+    Kind { word: "azure", argument: Argument::None, keys: OF_AZURE },
     Kind { word: "docker-config", argument: Argument::Allowed, keys: OF_HELPERS },
     Kind {
         word: "pull-secret",
@@ -62,6 +82,12 @@ const KINDS: [Kind; 5] = [
         keys: OF_PROGRAMS,
     },
 ];
+
+/// The keys that only some kinds take.
+fn options() -> impl Iterator<Item = &'static str> {
+    let login = &keys::CREDENTIALS.groups[0];
+    keys::CREDENTIALS.keys().map(|key| key.name()).skip(login.keys.len())
+}
 
 /// The words of all kinds.
 pub(crate) fn kind_words() -> impl Iterator<Item = &'static str> {
@@ -141,9 +167,9 @@ impl Reader<'_> {
             let text = keys::SOURCE.read(self, table)?;
             self.source(table, &text)?
         } else {
-            for key in OF_PROGRAMS.iter().filter(|key| table.has(key)) {
+            for key in options().filter(|key| table.has(key)) {
                 let place = self.place(table, key);
-                self.refuse(&place, "is for a program, and this rule has no source; leave it out");
+                self.refuse(&place, "is for a source, and this rule has none; leave it out");
             }
             if !table.has(keys::USERNAME.name) {
                 let wrong = "has neither source nor username; write where the login comes from, such as \
@@ -175,9 +201,14 @@ impl Reader<'_> {
                 let wrong = format!("{word} names nothing; write, for example, \"{word}:{example}\"");
                 return self.refuse_value(&text.place, &wrong);
             }
+            (Argument::None, Some(_)) => {
+                let wrong =
+                    format!("{word} takes nothing behind a colon; write \"{word}\", and keys beside it");
+                return self.refuse_value(&text.place, &wrong);
+            }
             (_, argument) => argument,
         };
-        for key in OF_PROGRAMS.iter().filter(|key| table.has(key) && !kind.keys.contains(key)) {
+        for key in options().filter(|key| table.has(key) && !kind.keys.contains(key)) {
             let place = self.place(table, key);
             self.refuse(&place, format!("is not for {word}; leave it out"));
         }
@@ -212,9 +243,50 @@ impl Reader<'_> {
                     return self.refuse_value(&text.place, &wrong);
                 }
             },
+            "ecr" => SourceSettings::Ecr(self.amazon(table)?),
+            "ecr-public" => SourceSettings::EcrPublic(self.amazon(table)?),
+            "google" => {
+                let file = match argument {
+                    Some(path) => Some(self.source_path(text, path)?),
+                    None => None,
+                };
+                let account = keys::ACCOUNT.read(self, table).map(|text| text.value);
+                SourceSettings::Google(GoogleSettings { file, account, variables: self.of_clouds() })
+            }
+            "azure" => SourceSettings::Azure(AzureSettings {
+                tenant: keys::TENANT.read(self, table).map(|text| text.value),
+                client_id: keys::CLIENT_ID.read(self, table).map(|text| text.value),
+                client_secret_file: keys::CLIENT_SECRET_FILE.read(self, table),
+                token_file: keys::TOKEN_FILE.read(self, table).map(|text| PathBuf::from(text.value)),
+                variables: self.of_clouds(),
+            }),
             "command" => SourceSettings::Command(self.named_process(table, text, named)?),
             _ => SourceSettings::Kubelet(self.named_process(table, text, named)?),
         })
+    }
+
+    fn amazon(&mut self, table: &Table<'_>) -> Option<EcrSettings> {
+        let endpoint = match keys::ENDPOINT.read(self, table) {
+            None => None,
+            Some(text) => match parse_upstream(&text.value) {
+                Ok(url) => Some(url),
+                Err(wrong) => return self.refuse_value(&text.place, wrong),
+            },
+        };
+        Some(EcrSettings {
+            region: keys::REGION.read(self, table).map(|text| text.value),
+            profile: keys::PROFILE.read(self, table).map(|text| text.value),
+            file: keys::PROFILE_FILE.read(self, table).map(|text| PathBuf::from(text.value)),
+            role: keys::ROLE.read(self, table).map(|text| text.value),
+            token_file: keys::TOKEN_FILE.read(self, table).map(|text| PathBuf::from(text.value)),
+            endpoint,
+            variables: self.of_clouds(),
+        })
+    }
+
+    fn of_clouds(&self) -> Variables {
+        let read = self.variables();
+        Variables::of_clouds(|name| read(name))
     }
 
     /// A path in a source. A relative one would depend on wharf's working directory.

@@ -26,6 +26,11 @@ fn one_source_is_a_text() {
         ("helper:ecr-login", "helper docker-credential-ecr-login"),
         ("command:/usr/local/bin/login", "command /usr/local/bin/login"),
         ("kubelet:ecr-credential-provider", "kubelet ecr-credential-provider"),
+        ("ecr", "ecr"),
+        ("ecr-public", "ecr-public"),
+        ("google", "google"),
+        ("google:/etc/wharf/key.json", "google /etc/wharf/key.json"),
+        ("azure", "azure"),
     ];
     for (text, expected) in table {
         let found = rules(&format!("[[registry]]\nname = \"ghcr.io\"\ncredentials = {text:?}\n"));
@@ -105,6 +110,15 @@ fn each_mistake_is_named_with_its_place() {
         (
             "[[registry.credentials]]\nsource = \"pull-secret:/a\"\narguments = [\"x\"]\n",
             "wharf.toml:5: registry[quay.io].credentials[0].arguments: is not for pull-secret; leave it out",
+        ),
+        (
+            "credentials = \"ecr:eu-west-1\"\n",
+            "wharf.toml:3: registry[quay.io].credentials: ecr takes nothing behind a colon; write \"ecr\", and keys \
+             beside it",
+        ),
+        (
+            "[[registry.credentials]]\nsource = \"google\"\nregion = \"eu-west-1\"\n",
+            "wharf.toml:5: registry[quay.io].credentials[0].region: is not for google; leave it out",
         ),
         (
             "[[registry.credentials]]\nmatch = \"Team/*\"\nsource = \"helper:pass\"\n",
