@@ -1,8 +1,8 @@
 //! The delay of timers on a server's runtime, from wharf's own metrics.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
 
+use crate::admin;
 use crate::peer::Peer;
 use crate::report::Figures;
 
@@ -18,8 +18,10 @@ pub(crate) struct Lateness(Vec<(f64, f64)>);
 impl Lateness {
     /// The server's counts so far; `None` if it has no such metric.
     pub(crate) fn read(peer: &Peer) -> io::Result<Option<Self>> {
-        let Some(admin) = peer.admin else { return Ok(None) };
-        let text = metrics(admin)?;
+        if peer.admin.is_none() {
+            return Ok(None);
+        }
+        let text = admin::get(peer, "/metrics")?;
         let buckets = text.lines().filter_map(|line| {
             let (bound, count) = line.strip_prefix(BUCKET)?.split_once("\"} ")?;
             let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse().ok()? };
@@ -52,12 +54,4 @@ pub(crate) fn during(server: &Peer, measure: impl FnOnce() -> io::Result<Figures
         figures.extend(after.since(&before));
     }
     Ok(figures)
-}
-
-fn metrics(admin: SocketAddr) -> io::Result<String> {
-    let mut connection = TcpStream::connect(admin)?;
-    write!(connection, "GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")?;
-    let mut text = String::new();
-    connection.read_to_string(&mut text)?;
-    Ok(text)
 }

@@ -4,6 +4,7 @@
 //! turns, figures are medians, and each rate comes with the processor time, which a noisy machine affects
 //! less. Bodies are checked: see `client::Check`.
 
+mod admin;
 mod certificate;
 mod client;
 mod lateness;

@@ -4,6 +4,7 @@ mod cold;
 mod cold_small;
 mod growth;
 mod neighbour;
+mod stored;
 mod warm;
 
 use std::io;
@@ -59,7 +60,7 @@ pub(crate) const ALL: &[Workload] = &[
     ("cold-small", cold_small::run),
     ("herd", cold::herd),
     ("grow-connections", growth::connections),
-    ("grow-stored", growth::stored),
+    ("grow-stored", stored::run),
     ("grow-registries", growth::registries),
 ];
 

@@ -1,12 +1,10 @@
-//! The growth of figures with connections, stored blobs and registries.
+//! The growth of figures with connections and registries.
 
-use std::fs;
 use std::io;
-use std::path::Path;
 use std::time::Instant;
 
 use super::{Bench, Kind, named, warm};
-use crate::client::{Check, Request};
+use crate::client::Request;
 use crate::load;
 use crate::peer::Setup;
 use crate::processor;
@@ -38,58 +36,6 @@ pub(crate) fn connections(bench: &Bench) -> io::Result<Table> {
         }
     }
     Ok(table)
-}
-
-/// Time to the first answer, memory and the cost of a hit, with more and more blobs on disk.
-pub(crate) fn stored(bench: &Bench) -> io::Result<Table> {
-    let mut table = Table::new("grow-stored", "Growth with what is stored", "blobs");
-    let image = bench.upstreams.put_image("stored", 21, &[50_000]);
-    let name = "wharf stored";
-    let data = {
-        let peer = bench.wharf(&Setup { name, ..Setup::default() })?;
-        warm(&peer, &image)?;
-        peer.data.clone()
-    };
-    let kept = bench.workspace.directory.join("stored");
-    fs::rename(&data, &kept)?;
-    let mut count = 0;
-    for wanted in [1000, 10_000, 100_000, 1_000_000] {
-        if wanted > bench.stored_max {
-            break;
-        }
-        add_blobs(&kept.join("registry0.example/blobs/sha256"), count, wanted)?;
-        count = wanted;
-        let mut runs = Vec::new();
-        for _ in 0..bench.repetitions {
-            let started = Instant::now();
-            let peer = bench.wharf(&Setup { name, data: Some(kept.clone()), ..Setup::default() })?;
-            load::once(&peer, &image[1], Check::Bytes).map_err(|error| named(&peer, &error))?;
-            let first = started.elapsed();
-            let idle = processor::usage(peer.id()).resident;
-            let hits = load::for_a_time(&peer, &image[1..], 16, bench.duration)?;
-            let mut figures = vec![
-                ("first answer ms", first.as_secs_f64() * 1e3),
-                ("idle MiB", idle as f64 / f64::from(1 << 20)),
-            ];
-            figures.extend(of_answers(&hits).into_iter().take(4));
-            runs.push(figures);
-        }
-        table.push("wharf", wanted, crate::report::medians(&runs));
-    }
-    Ok(table)
-}
-
-/// Puts blobs number `from` to `to` into the store. No client fetches them, so a few bytes under the name of
-/// a digest suffice.
-fn add_blobs(directory: &Path, from: u64, to: u64) -> io::Result<()> {
-    for number in from..to {
-        // Spread over the directories as digests are.
-        let hex = format!("{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).repeat(4);
-        let directory = directory.join(&hex[..2]);
-        fs::create_dir_all(&directory)?;
-        fs::write(directory.join(&hex), b"stored")?;
-    }
-    Ok(())
 }
 
 pub(crate) fn registries(bench: &Bench) -> io::Result<Table> {

@@ -20,7 +20,7 @@ const USE_COUNT: usize = 2_000_000;
 
 #[tokio::main]
 async fn main() {
-    for image_count in [1_250, 125_000] {
+    for image_count in [10_000, 125_000, 1_000_000] {
         measure(image_count).await;
     }
 }
