@@ -16,6 +16,7 @@ mod usage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt};
 use oci::Digest;
@@ -27,8 +28,11 @@ use super::layout::Layout;
 use super::{FsStore, Settings, open};
 use crate::blob_store::BlobStore;
 use crate::conformance::{self, Engine};
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::record_store::RecordStore;
+
+/// A lock that stays for so long has another holder.
+const LOCKED_MAX: Duration = Duration::from_secs(60);
 
 /// A directory for a store, and the faults to inject.
 struct Place {
@@ -69,7 +73,9 @@ impl Place {
 
     fn try_open_after(&self, boot_id: &str) -> Result<FsStore, StoreError> {
         let settings = Settings { collected_bytes_max: self.collected_bytes, ..Settings::default() };
-        settings.open_with(&self.root(), metrics(), self.faults.clone(), Some(boot_id.to_owned()))
+        unlocked(|| {
+            settings.open_with(&self.root(), metrics(), self.faults.clone(), Some(boot_id.to_owned()))
+        })
     }
 
     /// Opens the store anew, after this one was closed.
@@ -100,6 +106,20 @@ impl Engine for Place {
     }
 }
 
+/// Opens a store. The last jobs of an earlier one, which run on threads of their own, may still hold its lock
+/// for a moment.
+fn unlocked(open: impl Fn() -> Result<FsStore, StoreError>) -> Result<FsStore, StoreError> {
+    let begun = Instant::now();
+    loop {
+        match open() {
+            Err(error) if error.kind() == StoreErrorKind::Locked && begun.elapsed() < LOCKED_MAX => {
+                std::thread::yield_now();
+            }
+            opened => return opened,
+        }
+    }
+}
+
 fn metrics() -> Arc<RegistryMetrics> {
     Metrics::new(&["test".to_owned()]).registry("test")
 }
@@ -121,7 +141,7 @@ impl Engine for PlainPlace {
     type Store = FsStore;
 
     fn open(&self) -> FsStore {
-        open(&self.0.root(), metrics()).unwrap()
+        unlocked(|| open(&self.0.root(), metrics())).unwrap()
     }
 }
 
