@@ -8,6 +8,9 @@ use testkit::{Door, Endpoint, FakeRegistry, Image, within};
 
 use crate::program::{Program, configuration, registry, run};
 
+/// More than is pulled.
+const CAP_BYTES: u64 = 50_000_000;
+
 const HOST: &str = "docker.io.localhost";
 
 /// The value of `key` in a line of the log.
@@ -84,7 +87,8 @@ async fn load(program: &Program, hub: &FakeRegistry) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_access_log_the_metrics_and_stats_agree_after_a_mixed_load() {
     let hub = FakeRegistry::start().await;
-    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    let text = format!("{}max_size = \"{CAP_BYTES}B\"\n", registry("docker.io", &hub));
+    let program = Program::start(&configuration(&text));
     let count = load(&program, &hub).await;
     let is_request = |line: &&str| line.contains(" request outcome=");
     let written = async {
@@ -125,7 +129,13 @@ async fn the_access_log_the_metrics_and_stats_agree_after_a_mixed_load() {
     let ratio = pulls[0] as f64 / (pulls[0] + pulls[1]) as f64;
     // Decimals do not come back to the last bit.
     assert!((store["pulls"]["hit_ratio_requests"].as_f64().unwrap() - ratio).abs() < 1e-9);
+    let ratio_of_bytes = bytes[0] as f64 / (bytes[0] + bytes[1]) as f64;
+    assert!((store["pulls"]["hit_ratio_bytes"].as_f64().unwrap() - ratio_of_bytes).abs() < 1e-9);
     assert_eq!(store["images"], 2);
+    let of_store = |name: &str| metric(&metrics, &format!("{name}{{registry=\"docker.io\"}}"));
+    assert_eq!(of_store("wharf_cap_bytes"), store["cap_bytes"].as_u64().unwrap());
+    assert_eq!(of_store("wharf_cap_bytes"), CAP_BYTES);
+    assert!(of_store("wharf_oldest_use_seconds") < 600 && store["oldest_use"].is_string(), "{store}");
     let metrics = program.metrics().await;
     for (kind, key) in [("blob", "blobs"), ("manifest", "manifests")] {
         let labels = format!("{{registry=\"docker.io\",kind=\"{kind}\"}}");
@@ -149,5 +159,9 @@ async fn the_access_log_the_metrics_and_stats_agree_after_a_mixed_load() {
     let freed = metric(&metrics, &format!("wharf_evicted_bytes_total{labels}"));
     assert_eq!(evicted["bytes"].as_u64().unwrap(), freed);
     assert!(freed > 700_000, "{freed}");
+    assert_eq!(told["registries"][0]["evicted"], told["total"]["evicted"]);
+    let line = program.wait_for_line("images were removed");
+    let said = ["registry", "reason", "images", "bytes"].map(|key| field(&line, key).unwrap().to_owned());
+    assert_eq!(said, ["docker.io", "purge", "1", &freed.to_string()]);
     assert_eq!(told["registries"][0]["images"], 1);
 }
