@@ -84,9 +84,26 @@ impl Settings {
         Self::of(Login::password(user, password).expect("a login that HTTP can carry"))
     }
 
+    /// Tells whether asking for a login may start a program.
+    pub fn may_start_programs(&self) -> bool {
+        self.rules.iter().any(|rule| rule.source.may_start_programs())
+    }
+
     /// Tells whether every request goes without a login.
     pub fn is_anonymous(&self) -> bool {
         self.rules.is_empty()
+    }
+}
+
+impl SourceSettings {
+    fn may_start_programs(&self) -> bool {
+        match self {
+            Self::Fixed(_) | Self::PasswordFile { .. } | Self::PullSecret { .. } => false,
+            Self::Ecr(_) | Self::EcrPublic(_) | Self::Google(_) | Self::Azure(_) => false,
+            // The file may name a helper, today or after a change.
+            Self::DockerConfig { .. } => true,
+            Self::Helper(_) | Self::Command(_) | Self::Kubelet(_) => true,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::commands::{
 };
 use crate::config::{Config, PairRule, parse_duration};
 use crate::config_options::{self, ConfigOptions, Loaded};
+use crate::confinement::Rights;
 use crate::output::{complain, print};
 use crate::{health, log, manual, online, reload_request, report, runtime, schema, warming, wiring};
 
@@ -337,10 +338,14 @@ fn load_with(options: &ConfigOptions, pairs: PairRule<'_>, outcome: &str) -> Res
 
 fn serve(options: ConfigOptions) -> Result<(), String> {
     let loaded = Loaded::by(|| load_with(&options, PairRule::One, "; nothing was started"))?;
+    let mut rights = Rights::take(&loaded.config);
     let log = log::start(&loaded.config.log);
     let runtime = runtime::builder().build();
     let runtime = runtime.map_err(|error| format!("cannot start the runtime: {}", error_chain(&error)))?;
-    let result = runtime.block_on(wiring::serve(options, loaded, &log));
+    let result = runtime.block_on(wiring::serve(options, loaded, &log, &rights));
+    if result.is_err() {
+        rights.unmake();
+    }
     // The tasks that are left work for clients that are gone. Dropping `log` writes its last lines.
     runtime.shutdown_background();
     result.map_err(|error| error_chain(&error))

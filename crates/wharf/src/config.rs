@@ -43,6 +43,7 @@ mod warm;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::access::AccessTable;
@@ -92,6 +93,10 @@ pub(crate) struct Config {
     pub(crate) body_bytes_max: u64,
     /// The room of all stores together.
     pub(crate) room: CommonLimits,
+    /// The directory of the stores that name none of their own.
+    pub(crate) storage_root: PathBuf,
+    /// Whether wharf confines itself.
+    pub(crate) sandbox: bool,
     /// The schedule and the pace of scrubs.
     pub(crate) scrub: ScrubSettings,
     /// The domain whose subdomains are virtual hosts.
@@ -292,6 +297,8 @@ fn read<'a>(
         pairs: server.tls.iter().flat_map(|tls| tls.pairs.clone()).collect(),
         body_bytes_max: server.body_bytes_max as u64,
         room,
+        storage_root,
+        sandbox: server.sandbox,
         scrub,
         wanted: server.wanted,
         server: waits::outlast(server.settings(), &registries),

@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod config;
 mod config_options;
+mod confinement;
 mod descriptors;
 mod directory;
 mod disk;

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::diff::{self, Diff};
 use crate::config::{Config, LoadError, Pair, Warm};
 use crate::config_options::{self, ConfigOptions, Loaded};
+use crate::confinement::Rights;
 use crate::descriptors;
 use crate::log::Levels;
 use crate::notify::{self, notify};
@@ -38,6 +39,7 @@ pub(crate) struct Targets {
     pub(crate) warm: signal::Sender<Warm>,
     /// The limit on open files of the process, if there is one.
     pub(crate) descriptors: Option<usize>,
+    pub(crate) rights: Rights,
 }
 
 /// The causes of reloads, besides changed files.
@@ -194,12 +196,16 @@ impl Reloader {
 
     /// Serves `config` from now on.
     async fn serve(&mut self, config: Config) -> Result<(), Refused> {
-        let Targets { control, admin, levels, warm, descriptors, .. } = &self.targets;
+        let Targets { control, admin, levels, warm, descriptors, rights, .. } = &self.targets;
         let capacity = capacity::plan(*descriptors, &config.wanted, config.registries.len())
             .map_err(Refused::Descriptors)?;
-        let prepared = self.set.prepare(&config, &capacity).await;
         let registry_count = config.registries.len();
-        let prepared = prepared.map_err(|errors| Refused::Registries { errors, registry_count })?;
+        let refused = |errors| Refused::Registries { errors, registry_count };
+        let errors = rights.refuse(&config.registries);
+        if !errors.is_empty() {
+            return Err(refused(errors));
+        }
+        let prepared = self.set.prepare(&config, &capacity).await.map_err(refused)?;
         let routes = self.set.commit(prepared, &config);
         control.replace(Snapshot {
             routes,

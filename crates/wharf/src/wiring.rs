@@ -16,6 +16,7 @@ use upstream::Authorities;
 use crate::binding;
 use crate::config::{Config, LogFormat};
 use crate::config_options::{ConfigOptions, Loaded};
+use crate::confinement::Rights;
 use crate::descriptors::{self, Notice};
 use crate::disk;
 use crate::log::{self, RunningLog};
@@ -54,13 +55,15 @@ pub(crate) async fn serve(
     options: ConfigOptions,
     loaded: Loaded,
     log: &RunningLog,
+    rights: &Rights,
 ) -> Result<(), StartError> {
     install_tls();
     let (hangup, hangups) = watch::channel(());
     let signals = Signals::catch(hangup).map_err(StartError::Signals)?;
     let (reloads, requests) = Reloads::new();
     let shutdown = CancellationToken::new();
-    let Started { server, reloader } = start(options, loaded, log, reloads, &shutdown).await?;
+    let started = start(options, loaded, (log, rights), reloads, &shutdown).await?;
+    let Started { server, reloader } = started;
     let set = run(server, reloader, signals, Causes { hangups, requests }, shutdown).await;
     if !set.stop().await {
         tracing::warn!("some transfers were still running; wharf will fetch their bytes again");
@@ -79,7 +82,7 @@ struct Started {
 async fn start(
     options: ConfigOptions,
     Loaded { config, read }: Loaded,
-    log: &RunningLog,
+    (log, rights): (&RunningLog, &Rights),
     reloads: Reloads,
     shutdown: &CancellationToken,
 ) -> Result<Started, StartError> {
@@ -104,14 +107,22 @@ async fn start(
     };
 
     log_version(&config, &descriptors::describe(descriptors, &config.wanted, &capacity));
+    log_rights(&config, rights);
     log_addresses(&config, &server, admin_address);
     log_offline(&server);
     let (warm, warm_settings) = watch::channel(config.warm.clone());
     let warmer = Warmer::new(server.control(), shutdown.clone());
     let schedule = Schedule::new(warmer, warm_settings, Arc::clone(&metrics));
     tokio::spawn(schedule.run(shutdown.clone()));
-    let targets =
-        Targets { control: server.control(), admin, levels: log.levels(), metrics, warm, descriptors };
+    let targets = Targets {
+        control: server.control(),
+        admin,
+        levels: log.levels(),
+        metrics,
+        warm,
+        descriptors,
+        rights: rights.clone(),
+    };
     Ok(Started { server, reloader: Reloader::new(options, Loaded { config, read }, set, targets) })
 }
 
@@ -241,6 +252,13 @@ fn log_version(config: &Config, limits: &Notice) {
         tracing::warn!("{}", limits.text);
     } else if !limits.is_all || log::format_of(&config.log) != LogFormat::Short {
         tracing::info!("{}", limits.text);
+    }
+}
+
+/// Logs how wharf is confined. For people on a terminal, only a missing limit is news.
+fn log_rights(config: &Config, rights: &Rights) {
+    if log::format_of(&config.log) != LogFormat::Short || !rights.are_limited() {
+        rights.lines().iter().for_each(|line| tracing::info!("{line}"));
     }
 }
 

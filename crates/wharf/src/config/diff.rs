@@ -95,6 +95,7 @@ pub(crate) fn in_force(running: &Config, new: &Config) -> Config {
             None => access,
         }),
         log: super::Log { format: running.log.format, ..new.log.clone() },
+        sandbox: running.sandbox,
         registries: registries.map(|it| Registry { root: root_of(it), ..it.clone() }).collect(),
         ..new.clone()
     }
@@ -139,6 +140,7 @@ fn waiting(running: &Config, new: &Config) -> Vec<Waiting> {
         ("listen of [server.tls]", tls(before), tls(after)),
         ("listen of [admin]", admin(running), admin(new)),
         ("format of [log]", format(running), format(new)),
+        ("sandbox of [server]", running.sandbox.to_string(), new.sandbox.to_string()),
     ];
     let differing = rows.into_iter().filter(|(_, before, after)| before != after);
     let mut waiting: Vec<_> = differing.map(|(key, in_force, _)| Waiting { key, in_force }).collect();

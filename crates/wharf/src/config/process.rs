@@ -55,6 +55,7 @@ pub(crate) struct ServerSection {
     pub(crate) proxy_protocol: bool,
     pub(crate) shutdown_grace: Duration,
     pub(crate) sendfile: bool,
+    pub(crate) sandbox: bool,
     pub(crate) wanted: Wanted,
     pub(crate) body_bytes_max: usize,
 }
@@ -98,6 +99,7 @@ pub(crate) fn read_server(
         trusted_proxies: keys::TRUSTED_PROXIES.read(reader, server).unwrap_or_default(),
         shutdown_grace: keys::SHUTDOWN_GRACE.value(reader, server),
         sendfile: keys::SENDFILE.value(reader, server),
+        sandbox: keys::SANDBOX.value(reader, server),
         wanted: Wanted {
             connections: keys::CONNECTION_COUNT_MAX.read(reader, server),
             per_client: keys::CLIENT_CONNECTION_COUNT_MAX.read(reader, server),

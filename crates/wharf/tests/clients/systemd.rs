@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tempfile::TempDir;
+
 const WHARF: &str = env!("CARGO_BIN_EXE_wharf");
 const ANALYZE: &str = "/usr/bin/systemd-analyze";
 
@@ -45,19 +47,35 @@ fn f41_the_unit_reloads_with_the_configuration_that_it_starts_with() {
 
 #[test]
 fn systemd_accepts_the_unit() {
+    let Some(directory) = place_of_the_unit() else { return };
+    let mut command = Command::new(ANALYZE);
+    command.args(["verify", "--man=no", "--recursive-errors=no"]).arg(directory.path().join("wharf.service"));
+    assert_eq!(assert_runs(&mut command), "", "a key that systemd does not know is only mentioned");
+}
+
+/// systemd rates a unit from 0 (confined) to 100 (exposed). The unit's 14 is for what a cache needs: the
+/// network, the calls that raise the limit of open files, the facts in `/proc`, and port 443 on request.
+#[test]
+fn s38_systemd_rates_the_unit_as_confined() {
+    let Some(directory) = place_of_the_unit() else { return };
+    let mut command = Command::new(ANALYZE);
+    command.args(["security", "--offline=true", "--no-pager", "--threshold=14"]);
+    assert_runs(command.arg(directory.path().join("wharf.service")));
+}
+
+/// A directory with the unit; `None` where no systemd can read it.
+fn place_of_the_unit() -> Option<TempDir> {
     if !Path::new(ANALYZE).exists() {
         // Bypasses the capture of the test runner, so that its output shows skipped tests.
         writeln!(io::stderr(), "skipped: systemd is not installed").expect("standard error can be written");
-        return;
+        return None;
     }
     let directory = tempfile::tempdir().expect("a directory is created");
-    let unit = directory.path().join("wharf.service");
     // It checks that the program exists, which has another path on this machine.
     let text = fs::read_to_string(shipped("wharf.service")).expect("the unit is read");
-    fs::write(&unit, text.replace("/usr/local/bin/wharf", WHARF)).expect("the unit is written");
-    let mut command = Command::new(ANALYZE);
-    let said = assert_runs(command.args(["verify", "--man=no", "--recursive-errors=no"]).arg(&unit));
-    assert_eq!(said, "", "a key that systemd does not know is only mentioned");
+    let text = text.replace("/usr/local/bin/wharf", WHARF);
+    fs::write(directory.path().join("wharf.service"), text).expect("the unit is written");
+    Some(directory)
 }
 
 fn shipped(name: &str) -> PathBuf {

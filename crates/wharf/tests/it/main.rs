@@ -16,6 +16,7 @@ mod offline;
 mod program;
 mod pull;
 mod reload;
+mod sandbox;
 mod serve;
 mod start;
 mod stop;

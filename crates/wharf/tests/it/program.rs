@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -52,6 +52,19 @@ pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
     command.args(arguments).current_dir(directory).env_clear().stdin(Stdio::null());
     command
+}
+
+/// The user that containers of wharf run as.
+pub(crate) const UNPRIVILEGED: u32 = 65532;
+
+/// A copy of the program in `directory`, for users who cannot reach the place where it was built.
+pub(crate) fn copied_program(directory: &Path) -> PathBuf {
+    let program = directory.join("program");
+    // A file that this process had open to write could not be run while another test starts a program
+    // (ETXTBSY).
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_wharf")).arg(&program).status();
+    assert!(copied.unwrap().success());
+    program
 }
 
 /// Runs `wharf` to its end: its exit code, standard output and standard error.
@@ -120,6 +133,11 @@ impl Program {
     /// The log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lines.lock().unwrap().join("\n")
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

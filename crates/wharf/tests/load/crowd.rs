@@ -73,7 +73,7 @@ pub(crate) async fn resting_descriptors(program: &Program) -> usize {
     let mut least = usize::MAX;
     for _ in 0..20 {
         ticks.tick().await;
-        least = least.min(program.open_files());
+        least = least.min(program.descriptor_count());
     }
     least
 }
@@ -82,7 +82,7 @@ pub(crate) async fn resting_descriptors(program: &Program) -> usize {
 pub(crate) async fn wait_for_descriptors(program: &Program, count: usize) {
     let mut ticks = tokio::time::interval(Duration::from_millis(10));
     let back = async {
-        while program.open_files() > count {
+        while program.descriptor_count() > count {
             ticks.tick().await;
         }
     };

@@ -32,7 +32,7 @@ async fn f44_ten_thousand_connections_rest_and_clients_are_served_beside_them() 
     let (files, memory) = (resting_descriptors(&program).await, program.resident_bytes());
     for round in 1..=2 {
         let resting = each(count, async |_| rest(&program).await).await;
-        let open = program.open_files();
+        let open = program.descriptor_count();
         assert!((files + count..=files + count + 8).contains(&open), "one descriptor each, not {open}");
         let grown = program.resident_bytes().saturating_sub(memory);
         let answer = program.get("hub.test", &path).await.expect("an answer");

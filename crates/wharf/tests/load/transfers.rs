@@ -49,7 +49,7 @@ async fn f44_two_thousand_transfers_at_once_are_all_whole() {
     let path = stored_blob(&program, &upstream, "hub.test", source).await;
     let (files, memory) = (resting_descriptors(&program).await, program.resident_bytes());
     let active = each(count, async |_| begin(&program, &path).await).await;
-    let (open, grown) = (program.open_files(), program.resident_bytes().saturating_sub(memory));
+    let (open, grown) = (program.descriptor_count(), program.resident_bytes().saturating_sub(memory));
     assert!((files + count..=files + 2 * count + 64).contains(&open), "{open} descriptors");
     println!(
         "{count} transfers: {:.1} KiB each, {} MiB in all",

@@ -32,6 +32,7 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ),
     ("server", "shutdown_grace", "\"10s\"", "\"20s\""),
     ("server", "sendfile", "true", "false"),
+    ("server", "sandbox", "true", "false"),
     ("server", "connection_count_max", "100", "200"),
     ("server", "client_connection_count_max", "10", "20"),
     ("server", "answer_count_max", "100", "200"),

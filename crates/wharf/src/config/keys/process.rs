@@ -124,6 +124,16 @@ pub(crate) static SENDFILE: Key<bool> = Key {
           wharf copies them in any case. See [Serving without copying](../explanation/zero-copy.md).",
 };
 
+pub(crate) static SANDBOX: Key<bool> = Key {
+    name: "sandbox",
+    form: form::FLAG,
+    default: Preset::Value(true),
+    reloadable: false,
+    doc: "Gives up every right that wharf does not need: it can write below its stores alone, start no \
+          program, and make no system call that a server does not make. The log says what is in force. See \
+          [The sandbox](../explanation/sandbox.md).",
+};
+
 pub(crate) static CONNECTION_COUNT_MAX: Key<usize> = Key {
     name: "connection_count_max",
     form: form::count::<COUNT_MAX>(),
@@ -173,6 +183,7 @@ pub(crate) static SERVER: Section = Section {
             &PROXY_PROTOCOL,
             &SHUTDOWN_GRACE,
             &SENDFILE,
+            &SANDBOX,
             &CONNECTION_COUNT_MAX,
             &CLIENT_CONNECTION_COUNT_MAX,
             &ANSWER_COUNT_MAX,
