@@ -159,7 +159,7 @@ impl CommonKeeper {
 async fn make_common_room(keepers: &[Arc<Keeper>], wanted: u64, reason: Reason) -> (Freed, Ended) {
     let (mut freed, mut has_failed) = (Freed::default(), false);
     for keeper in keepers {
-        freed.bytes += keeper.remove_unfinished(wanted.saturating_sub(freed.bytes)).await;
+        freed.bytes += keeper.remove_before_images(wanted.saturating_sub(freed.bytes)).await;
     }
     let mut failed = vec![false; keepers.len()];
     while freed.bytes < wanted {
@@ -169,7 +169,12 @@ async fn make_common_room(keepers: &[Arc<Keeper>], wanted: u64, reason: Reason) 
             .collect();
         oldest.sort_unstable_by_key(|(unused, at)| (Reverse(*unused), *at));
         let Some((first, at)) = oldest.first().copied() else {
-            return (freed, if has_failed { Ended::Failed } else { Ended::Nothing });
+            for keeper in keepers {
+                freed.bytes += keeper.remove_damaged(wanted.saturating_sub(freed.bytes), 0).await;
+            }
+            let is_enough = freed.bytes >= wanted;
+            let short = if has_failed { Ended::Failed } else { Ended::Nothing };
+            return (freed, if is_enough { Ended::Enough } else { short });
         };
         // Up to the oldest of the store that comes next.
         let unused_min = oldest.get(1).map_or(Duration::ZERO, |(unused, _)| *unused);

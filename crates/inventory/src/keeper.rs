@@ -262,8 +262,12 @@ impl Keeper {
             return None;
         };
         let wanted = over_cap(self.inventory.used().total(), cap);
-        let wanted = wanted.saturating_sub(self.remove_unfinished(wanted).await);
-        let (_, ended) = self.make_room_of(wanted, Reason::Cap, Duration::ZERO).await;
+        let wanted = wanted.saturating_sub(self.remove_before_images(wanted).await);
+        let (freed, mut ended) = self.make_room_of(wanted, Reason::Cap, Duration::ZERO).await;
+        if ended == Ended::Nothing {
+            let wanted = wanted.saturating_sub(freed.bytes);
+            ended = if self.remove_damaged(wanted, 0).await >= wanted { Ended::Enough } else { ended };
+        }
         self.inventory.room.set_exhausted(ended != Ended::Enough || self.oldest().is_none());
         Some(ended)
     }

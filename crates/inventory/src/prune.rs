@@ -13,6 +13,9 @@ use crate::purge::PurgeError;
 /// A partial file that was written within this time stays: the next pull of its blob resumes it.
 pub const PRUNE_PARTIAL_AFTER: Duration = Duration::from_secs(3600);
 
+/// The newest damaged files, which an operator may want to examine, stay while images can go instead.
+const QUARANTINE_KEPT: usize = 4;
+
 /// The objects that a prune removed, or would remove.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
@@ -29,7 +32,7 @@ pub struct Pruned {
 impl Keeper {
     /// Removes unfinished blobs that no transfer owns and that nothing wrote to lately, if any bytes are
     /// wanted: they go before images do. Returns the bytes that this freed.
-    pub(crate) async fn remove_unfinished(&self, wanted: u64) -> u64 {
+    async fn remove_unfinished(&self, wanted: u64) -> u64 {
         let inventory = self.inventory();
         if wanted == 0 || inventory.usage().partial.bytes == 0 {
             return 0;
@@ -41,6 +44,32 @@ impl Keeper {
         if removed.count > 0 {
             let (registry, count, bytes) = (inventory.name(), removed.count, removed.bytes);
             info!(registry, count, bytes, "unfinished blobs were removed to make room");
+        }
+        removed.bytes
+    }
+
+    /// Removes what goes before images do: unfinished blobs, and damaged files but for the newest. Returns
+    /// the bytes that this freed.
+    pub(crate) async fn remove_before_images(&self, wanted: u64) -> u64 {
+        let unfinished = self.remove_unfinished(wanted).await;
+        unfinished + self.remove_damaged(wanted.saturating_sub(unfinished), QUARANTINE_KEPT).await
+    }
+
+    /// Removes damaged files, the oldest first, if any bytes are wanted. The `kept_count` newest stay.
+    /// Returns the bytes that this freed.
+    pub(crate) async fn remove_damaged(&self, wanted: u64, kept_count: usize) -> u64 {
+        let inventory = self.inventory();
+        if wanted == 0 || inventory.usage().quarantine.bytes == 0 {
+            return 0;
+        }
+        let removed = inventory.store().remove_oldest_quarantined(wanted, kept_count).await;
+        let removed = removed.unwrap_or_else(|error| {
+            inventory.failed(&error.into(), "damaged files cannot be removed");
+            Held::default()
+        });
+        if removed.count > 0 {
+            let (registry, count, bytes) = (inventory.name(), removed.count, removed.bytes);
+            info!(registry, count, bytes, "damaged files were removed to make room");
         }
         removed.bytes
     }

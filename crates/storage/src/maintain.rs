@@ -43,6 +43,16 @@ pub trait Maintain: fmt::Debug + Send + Sync + 'static {
         Ok(Held::default())
     }
 
+    /// Removes quarantined files, the oldest first, until `wanted` bytes are free or only the `kept_count`
+    /// newest are left. Returns the number and the size of those that went. An engine without files has none.
+    ///
+    /// # Errors
+    /// I/O errors: some of them may be gone.
+    async fn remove_oldest_quarantined(&self, wanted: u64, kept_count: usize) -> Result<Held, StoreError> {
+        let _ = (wanted, kept_count);
+        Ok(Held::default())
+    }
+
     /// Changes the bounds that the engine has: how many small blobs may stay open between two requests, how
     /// many bytes of incomplete small blobs may be in memory, and how many small blobs may wait for the disk.
     fn set_bounds(&self, kept_open_count_max: u64, collected_bytes_max: u64, unstored_count_max: usize);

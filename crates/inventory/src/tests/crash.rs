@@ -173,3 +173,40 @@ async fn what_nothing_finishes_goes_before_the_images() {
     let usage = place.store.usage();
     assert_eq!((usage.partial.bytes, usage.blobs.count, place.list().len()), (0, 1, 1));
 }
+
+/// Ten damaged files take as much as the images.
+#[tokio::test(start_paused = true)]
+async fn old_damaged_files_go_before_images_and_the_newest_last() {
+    let disk = Disk::new();
+    drop(disk.open());
+    let quarantine = disk.directory.path().join("store/quarantine");
+    for number in 1..=10 {
+        std::fs::write(quarantine.join(format!("{number:010}-damaged")), vec![0; 1000]).unwrap();
+    }
+    let place = Place::over(disk.open()).await;
+    place.store.take_stock().await;
+    for number in 0..10 {
+        place.image("app", &[(&format!("layer {number}"), 900)]).await;
+    }
+    let (app, newest) = (repository("app"), place.list().remove(0).digest);
+    place.inventory.set_pinned(&app, &newest, true).await.unwrap();
+    pass(700).await;
+    let names = || std::fs::read_dir(&quarantine).unwrap().count();
+    let keep_to = async |cap: u64| {
+        place.keeper.set_limits(Limits { max: Some(Cap::Bytes(cap)), ..Limits::default() });
+        let cancel = CancellationToken::new();
+        let running = tokio::spawn(Arc::clone(&place.keeper).run(cancel.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        cancel.cancel();
+        running.await.unwrap();
+        assert!(place.used() <= cap, "{} of {cap}", place.used());
+    };
+    keep_to(19_000).await;
+    assert!((5..=9).contains(&names()) && place.list().len() == 10, "{}", names());
+    keep_to(10_000).await;
+    assert!(names() == 4 && (1..10).contains(&place.list().len()), "{}", place.list().len());
+    // Only what is pinned, and damaged files, are left. The newest of these go last.
+    keep_to(3_000).await;
+    assert!(names() < 4 && place.list().len() == 1, "{}", names());
+    assert!(place.inventory.fits(1_000));
+}

@@ -38,6 +38,28 @@ impl FsStore {
         })
     }
 
+    pub(super) fn remove_oldest_quarantined_blocking(
+        &self,
+        wanted: u64,
+        kept_count: usize,
+    ) -> Result<Held, StoreError> {
+        let directory = self.root().layout().quarantine();
+        let names = self.root().quarantined(&directory)?;
+        let mut removed = Held::default();
+        for name in &names[..names.len().saturating_sub(kept_count)] {
+            if removed.bytes >= wanted {
+                break;
+            }
+            let path = directory.join(name);
+            if let Some(len) = self.root().len_of(&path)? {
+                self.root().unlink(&path)?;
+                removed.bytes += len;
+                removed.count += 1;
+            }
+        }
+        Ok(removed)
+    }
+
     /// Sums up the lengths that `remove` returns for the names in a directory.
     fn each_name(
         &self,

@@ -319,21 +319,29 @@ impl Root {
     /// Removes the oldest files above the bound. Names begin with the time, so the smallest are the oldest.
     /// Files with other names stay.
     fn prune(&self, quarantine: &Path) {
+        let names = self.quarantined(quarantine).unwrap_or_else(|error| {
+            self.swallow(Err(error));
+            Vec::new()
+        });
+        let excess = names.len().saturating_sub(QUARANTINE_COUNT_MAX);
+        for name in &names[..excess] {
+            self.swallow(self.unlink(&quarantine.join(name)));
+        }
+    }
+
+    /// The names of quarantined files, the oldest first.
+    pub(crate) fn quarantined(&self, quarantine: &Path) -> Result<Vec<String>, StoreError> {
         let mut names = Vec::new();
-        let listed = self.disk.list(quarantine, &mut |name| {
+        self.disk.list(quarantine, &mut |name| {
             if is_name_of_quarantined(name)
                 && let Some(name) = name.to_str()
             {
                 names.push(name.to_owned());
             }
             ControlFlow::Continue(())
-        });
-        self.swallow(listed);
+        })?;
         names.sort_unstable();
-        let excess = names.len().saturating_sub(QUARANTINE_COUNT_MAX);
-        for name in &names[..excess] {
-            self.swallow(self.unlink(&quarantine.join(name)));
-        }
+        Ok(names)
     }
 
     /// Counts and logs a failure that does not concern the caller.

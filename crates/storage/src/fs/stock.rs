@@ -48,6 +48,11 @@ impl Maintain for FsStore {
         self.run(Sort::Long, move |store| store.remove_partial_blocking(unused_for, is_dry_run)).await
     }
 
+    async fn remove_oldest_quarantined(&self, wanted: u64, kept_count: usize) -> Result<Held, StoreError> {
+        let remove = move |store: &FsStore| store.remove_oldest_quarantined_blocking(wanted, kept_count);
+        self.run(Sort::Long, remove).await
+    }
+
     async fn remove_quarantined(&self, is_dry_run: bool) -> Result<Held, StoreError> {
         self.run(Sort::Long, move |store| store.remove_quarantined_blocking(is_dry_run)).await
     }

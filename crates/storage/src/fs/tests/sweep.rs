@@ -159,3 +159,24 @@ async fn quarantined_files_go_on_demand_and_other_files_stay() {
     assert_eq!(place.names_in("quarantine"), ["notes.txt"]);
     assert_eq!(store.usage().quarantine, Held::default());
 }
+
+#[tokio::test]
+async fn the_oldest_quarantined_files_go_first_and_the_newest_stay() {
+    let place = Place::new();
+    drop(place.open());
+    for number in 1..=5 {
+        fs::write(place.root().join(format!("quarantine/{number:010}-damaged")), "damaged").unwrap();
+    }
+    fs::write(place.root().join("quarantine/notes.txt"), "an operator's").unwrap();
+    let store = place.open();
+    store.take_stock().await;
+    let (none, one) = (Held::default(), Held { bytes: 7, count: 1 });
+    assert_eq!(store.remove_oldest_quarantined(0, 0).await.unwrap(), none);
+    assert_eq!(store.remove_oldest_quarantined(1, 2).await.unwrap(), one);
+    assert!(!place.names_in("quarantine").contains(&"0000000001-damaged".to_owned()));
+    assert_eq!(store.remove_oldest_quarantined(u64::MAX, 2).await.unwrap(), Held { bytes: 14, count: 2 });
+    assert_eq!(place.names_in("quarantine"), ["0000000004-damaged", "0000000005-damaged", "notes.txt"]);
+    assert_eq!(store.remove_oldest_quarantined(u64::MAX, 2).await.unwrap(), none);
+    assert_eq!(store.remove_oldest_quarantined(u64::MAX, 0).await.unwrap(), Held { bytes: 14, count: 2 });
+    assert_eq!(place.names_in("quarantine"), ["notes.txt"]);
+}
