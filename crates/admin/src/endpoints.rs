@@ -99,7 +99,7 @@ const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         name: "/api/images",
         description: "the stored images, in JSON; ?registry= and ?pattern= select",
-        parameters: &[parameters::REGISTRY, parameters::PATTERN],
+        parameters: &[parameters::REGISTRY, parameters::PATTERN, parameters::UNTAGGED],
         takes: None,
         content: Content::Json(images::list_schema),
         handlers: || get(images::list),
@@ -175,6 +175,22 @@ const ENDPOINTS: &[Endpoint] = &[
         takes: None,
         content: Content::Json(refresh::schema),
         handlers: || post(refresh::refresh),
+    },
+    Endpoint {
+        name: "/api/pins",
+        description: "the pins, also of images that are not held; ?registry= and ?pattern= select",
+        parameters: &[parameters::REGISTRY, parameters::PATTERN],
+        takes: None,
+        content: Content::Json(pins::list_schema),
+        handlers: || get(pins::list),
+    },
+    Endpoint {
+        name: "POST /api/pins",
+        description: "pins images and takes pins back, as the content says, a JSON object",
+        parameters: &[],
+        takes: Some(Takes::Json(pins::content_schema)),
+        content: Content::Json(pins::changes_schema),
+        handlers: || post(pins::change),
     },
     Endpoint {
         name: "PUT /api/pins",

@@ -19,7 +19,8 @@ use crate::token::Token;
 const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
 
 /// Endpoints that take content.
-const CONTENT_PATHS: [&str; 4] = ["/api/pull", "/api/verify", "/api/export", "/api/import/missing"];
+const CONTENT_PATHS: [&str; 5] =
+    ["/api/pull", "/api/verify", "/api/export", "/api/import/missing", "/api/pins"];
 
 /// The endpoint that takes an archive, of any length.
 const ARCHIVE_PATH: &str = "/api/import";

@@ -12,7 +12,7 @@ use telemetry::error_chain;
 use url::Url;
 
 use crate::commands::{
-    self, CertArguments, Change, ExportArguments, Failure, ImageList, ImageName, ImportArguments,
+    self, CertArguments, Change, ExportArguments, Failure, ImageList, ImageName, ImportArguments, List,
     OfflineArguments, Prune, Purge, Selector, Work,
 };
 use crate::config::{Config, PairRule, parse_duration};
@@ -63,6 +63,12 @@ enum Command {
     List {
         /// Only images that match: `alpine`, `docker.io/library/alpine:3.*`, `ghcr.io/*`, `library/*`
         pattern: Option<ImagePattern>,
+        /// Only images that no tag names any more
+        #[arg(long, conflicts_with = "pinned")]
+        untagged: bool,
+        /// The pinned images, also those that are not held
+        #[arg(long)]
+        pinned: bool,
         /// Print JSON, for scripts
         #[arg(long)]
         json: bool,
@@ -105,8 +111,11 @@ enum Command {
     /// Remove images from the store; the next pull fetches them again
     Purge {
         /// alpine, ghcr.io/org/app@sha256:...; `library/*:v1.*` for all that match
-        #[arg(required_unless_present = "unused_for", value_name = "IMAGE")]
+        #[arg(required_unless_present_any = ["unused_for", "untagged"], value_name = "IMAGE")]
         images: Vec<Selector>,
+        /// Only images that no tag names any more; then IMAGE names repositories
+        #[arg(long)]
+        untagged: bool,
         /// Only images that were not used for this time, such as `30d` or `12h`
         #[arg(long, value_name = "TIME", value_parser = parse_time)]
         unused_for: Option<Duration>,
@@ -233,8 +242,10 @@ fn obey(options: ConfigOptions, command: Command) -> Result<(), Failure> {
         Command::Check { schema: true, .. } => print(&schema::text())?,
         Command::Check { online, explain, .. } => check(&options, online, explain)?,
         Command::Reload { url } => ask_reload(&options, url.as_ref())?,
-        Command::List { pattern, json, url } => {
-            commands::list(&load(&options, "")?, url.as_ref(), pattern.as_ref(), json)?;
+        Command::List { pattern, untagged, pinned, json, url } => {
+            let pattern = pattern.as_ref();
+            let list = List { pattern, is_untagged: untagged, is_pinned: pinned, is_json: json };
+            commands::list(&load(&options, "")?, url.as_ref(), &list)?;
         }
         Command::Stats { json, url } => print(&commands::stats(&load(&options, "")?, url.as_ref(), json)?)?,
         Command::Show { image, json, url } => {
@@ -243,8 +254,9 @@ fn obey(options: ConfigOptions, command: Command) -> Result<(), Failure> {
         Command::Refresh { images, json, url } => {
             commands::refresh(&load(&options, "; nothing was refreshed")?, url.as_ref(), &images, json)?;
         }
-        Command::Purge { images, unused_for, dry_run, yes, json, url } => {
-            let purge = Purge { images: &images, unused_for, is_dry_run: dry_run, yes, is_json: json };
+        Command::Purge { images, untagged, unused_for, dry_run, yes, json, url } => {
+            let (images, is_dry_run, is_json) = (images.as_slice(), dry_run, json);
+            let purge = Purge { images, unused_for, is_untagged: untagged, is_dry_run, yes, is_json };
             commands::purge(&load(&options, "; nothing was removed")?, url.as_ref(), &purge)?;
         }
         Command::Prune { registry, dry_run, yes, json, url } => {

@@ -38,7 +38,7 @@ pub(crate) use self::failure::Failure;
 pub(crate) use self::image_list::ImageList;
 pub(crate) use self::image_name::ImageName;
 pub(crate) use self::import::{ImportArguments, import};
-pub(crate) use self::list::list;
+pub(crate) use self::list::{List, list};
 pub(crate) use self::offline::{OfflineArguments, offline};
 pub(crate) use self::prune::{Prune, prune};
 pub(crate) use self::pull::{Work, work};

@@ -103,6 +103,12 @@ impl Failure {
         Self { status, code, message: format!("the pin of {image} was not changed: {}", error_chain(error)) }
     }
 
+    /// `registry` is the name of the store with the pins.
+    pub(super) fn pins(registry: &str, error: &PinError) -> Self {
+        let failure = Self::pin(registry, error);
+        Self { message: format!("{registry}: {}", error_chain(error)), ..failure }
+    }
+
     /// A tag was not refreshed.
     pub(super) fn refresh(image: &str, registry: &str, error: &RefreshError) -> Self {
         let not_refreshed = |why: String| format!("{image} was not refreshed: {why}");

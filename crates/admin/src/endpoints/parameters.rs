@@ -35,6 +35,9 @@ pub(super) const PATTERN: Parameter = {
     Parameter { kind: Kind::Texts, ..optional("pattern", description) }
 };
 
+pub(super) const UNTAGGED: Parameter =
+    Parameter { kind: Kind::Flag, ..optional("untagged", "Only images that no tag names.") };
+
 /// The images of an export.
 pub(super) const CHOICE: [Parameter; 2] = [
     optional("images", "Names of images or patterns, with commas between: `alpine:3.20,ghcr.io/org/*`."),
@@ -66,7 +69,7 @@ pub(super) const DRY_RUN: Parameter =
     Parameter { kind: Kind::Flag, ..optional("dry_run", "Whether to report only, and change nothing.") };
 
 /// The parameters that name the images to remove.
-pub(super) const PURGED_IMAGES: [Parameter; 7] = {
+pub(super) const PURGED_IMAGES: [Parameter; 8] = {
     let [registry, repository, tag, digest] = ONE_IMAGE;
     let unused_for = "Only images that were not used for so many seconds.";
     [
@@ -75,6 +78,7 @@ pub(super) const PURGED_IMAGES: [Parameter; 7] = {
         tag,
         digest,
         PATTERN,
+        UNTAGGED,
         Parameter { kind: Kind::Seconds, ..optional("unused_for", unused_for) },
         DRY_RUN,
     ]

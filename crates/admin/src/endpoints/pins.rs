@@ -1,15 +1,156 @@
-//! `PUT /api/pins` and `DELETE /api/pins`: pin an image, or take its pin back.
+//! `PUT /api/pins` and `DELETE /api/pins`: pin an image, or take its pin back. `GET /api/pins` lists the
+//! pins, and `POST /api/pins` changes several.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use http::{Response, Uri};
+use inventory::{Keeper, PinError};
+use oci::{Digest, Repository, Tag};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::failure::{Failure, answer};
-use super::openapi::object;
-use super::selection::Selection;
+use super::openapi::{list as array, object};
+use super::selection::{Choice, Selection, keepers};
+use crate::guard::CONTENT_BYTES_MAX;
+use crate::image_work::IMAGE_COUNT_MAX;
 use crate::parts::Parts;
+
+/// The longest time in which the content must come.
+const CONTENT_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// The images to pin, and those whose pins are taken back.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Changes {
+    #[serde(default)]
+    pin: Vec<Named>,
+    #[serde(default)]
+    unpin: Vec<Named>,
+}
+
+/// An image.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<String>,
+}
+
+/// The changes in one store.
+struct Change {
+    keeper: Arc<Keeper>,
+    pins: Vec<(Repository, Digest, bool)>,
+}
+
+pub(super) async fn list(State(parts): State<Arc<Parts>>, uri: Uri) -> Response<String> {
+    answer(list_of(&parts, &uri))
+}
+
+fn list_of(parts: &Parts, uri: &Uri) -> Result<Value, Failure> {
+    let choice = Choice::read(uri)?;
+    let mut pins = Vec::new();
+    for keeper in keepers(&parts.keepers, uri)? {
+        let inventory = keeper.inventory();
+        let pinned = inventory.pinned_images();
+        let not_known = if inventory.is_complete() { PinError::Damaged } else { PinError::NotReady };
+        let pinned = pinned.ok_or_else(|| Failure::pins(inventory.name(), &not_known))?;
+        for (repository, digest) in pinned {
+            let held = inventory.find_digest(&repository, &digest);
+            let is_held = held.is_some();
+            let mut tags = held.map(|entry| entry.tags).unwrap_or_default();
+            tags.sort_unstable();
+            if !choice.has(inventory.name(), &repository, &digest, &tags) {
+                continue;
+            }
+            let mut pin = document(&keeper, &repository, &digest);
+            pin["held"] = is_held.into();
+            pin["tags"] = tags.iter().map(Tag::as_str).collect();
+            pins.push(pin);
+        }
+    }
+    Ok(json!({ "pins": pins }))
+}
+
+fn document(keeper: &Keeper, repository: &Repository, digest: &Digest) -> Value {
+    json!({
+        "registry": keeper.inventory().name(),
+        "repository": repository.as_str(),
+        "digest": digest.to_string(),
+    })
+}
+
+pub(super) async fn change(State(parts): State<Arc<Parts>>, content: Body) -> Response<String> {
+    answer(change_all(&parts, content).await)
+}
+
+async fn change_all(parts: &Parts, content: Body) -> Result<Value, Failure> {
+    let bytes_max = usize::try_from(CONTENT_BYTES_MAX).unwrap_or(usize::MAX);
+    let bytes = tokio::time::timeout(CONTENT_WAIT_MAX, to_bytes(content, bytes_max)).await;
+    let bytes = bytes.ok().and_then(Result::ok);
+    let bytes = bytes.ok_or_else(|| Failure::parameter("content", "it did not come"))?;
+    let changes: Changes =
+        serde_json::from_slice(&bytes).map_err(|error| Failure::parameter("content", error))?;
+    if changes.pin.len() + changes.unpin.len() > IMAGE_COUNT_MAX {
+        let wrong = format!("at most {IMAGE_COUNT_MAX} images at a time");
+        return Err(Failure::parameter("pin", wrong));
+    }
+    let by_store = by_store(parts, changes)?;
+    let mut pins = Vec::new();
+    for Change { keeper, pins: changes } in by_store {
+        let store = Arc::clone(&keeper);
+        let work = changes.clone();
+        // The note and the list in memory must change together, even if the client leaves.
+        let change = tokio::spawn(async move { store.inventory().change_pins(&work).await });
+        let changed = change.await.expect("a change of pins does not panic");
+        let changed = changed.map_err(|error| Failure::pins(keeper.inventory().name(), &error))?;
+        for ((repository, digest, is_pinned), is_changed) in changes.iter().zip(changed) {
+            let mut pin = document(&keeper, repository, digest);
+            pin["pinned"] = (*is_pinned).into();
+            pin["changed"] = is_changed.into();
+            pin["held"] = keeper.inventory().is_held(repository, digest).into();
+            pins.push(pin);
+        }
+    }
+    Ok(json!({ "pins": pins }))
+}
+
+/// The changes in each store. Nothing is changed before all of them are known to be right.
+fn by_store(parts: &Parts, changes: Changes) -> Result<Vec<Change>, Failure> {
+    let mut by_store: Vec<Change> = Vec::new();
+    let pins = changes.pin.into_iter().map(|named| (named, true));
+    for (named, is_pinned) in pins.chain(changes.unpin.into_iter().map(|named| (named, false))) {
+        let selection = Selection::of(
+            &parts.keepers,
+            &named.registry,
+            (&named.repository, named.tag.as_deref(), named.digest.as_deref()),
+        )?;
+        let digest = digest_of(&selection)?;
+        let pin = (selection.repository.clone(), digest, is_pinned);
+        match by_store.iter_mut().find(|change| Arc::ptr_eq(&change.keeper, &selection.keeper)) {
+            Some(change) => change.pins.push(pin),
+            None => by_store.push(Change { keeper: selection.keeper, pins: vec![pin] }),
+        }
+    }
+    Ok(by_store)
+}
+
+/// The digest of an image, which need not be held if it is named by its digest.
+fn digest_of(selection: &Selection) -> Result<Digest, Failure> {
+    if let Some(digest) = selection.digest() {
+        return Ok(digest.clone());
+    }
+    match selection.find() {
+        Ok(found) => Ok(found.digest),
+        Err(_) if selection.keeper.inventory().is_complete() => Err(Failure::unknown_tag(&selection.shown())),
+        Err(failure) => Err(failure),
+    }
+}
 
 pub(super) async fn pin(State(parts): State<Arc<Parts>>, uri: Uri) -> Response<String> {
     answer(set_pinned(&parts, &uri, true).await)
@@ -21,17 +162,7 @@ pub(super) async fn unpin(State(parts): State<Arc<Parts>>, uri: Uri) -> Response
 
 async fn set_pinned(parts: &Parts, uri: &Uri, is_pinned: bool) -> Result<Value, Failure> {
     let selection = Selection::read(&parts.keepers, uri)?;
-    // An image that is not held can be pinned by its digest.
-    let digest = match selection.digest() {
-        Some(digest) => digest.clone(),
-        None => match selection.find() {
-            Ok(found) => found.digest,
-            Err(_) if selection.keeper.inventory().is_complete() => {
-                return Err(Failure::unknown_tag(&selection.shown()));
-            }
-            Err(failure) => return Err(failure),
-        },
-    };
+    let digest = digest_of(&selection)?;
     let (keeper, repository) = (Arc::clone(&selection.keeper), selection.repository.clone());
     let pinned = digest.clone();
     // The note and the list in memory must change together, even if the client leaves.
@@ -61,4 +192,33 @@ pub(super) fn schema() -> Value {
         ("changed", json!({ "type": "boolean", "description": "Whether it was not so before." })),
         ("held", json!({ "type": "boolean", "description": "Whether the store holds the image." })),
     ])
+}
+
+/// The schema of the list of pins.
+pub(super) fn list_schema() -> Value {
+    let text = || json!({ "type": "string" });
+    let pin = object(&[
+        ("registry", text()),
+        ("repository", text()),
+        ("digest", text()),
+        ("held", json!({ "type": "boolean", "description": "Whether the store holds the image." })),
+        ("tags", array(&text())),
+    ]);
+    object(&[("pins", array(&pin))])
+}
+
+/// The schema of the changes.
+pub(super) fn content_schema() -> Value {
+    let text = || json!({ "type": "string" });
+    let mut named =
+        object(&[("registry", text()), ("repository", text()), ("tag", text()), ("digest", text())]);
+    named["required"] = json!(["registry", "repository"]);
+    let mut schema = object(&[("pin", array(&named)), ("unpin", array(&named))]);
+    schema["required"] = json!([]);
+    schema
+}
+
+/// The schema of the answer to the changes.
+pub(super) fn changes_schema() -> Value {
+    object(&[("pins", array(&schema()))])
 }

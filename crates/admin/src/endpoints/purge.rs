@@ -59,11 +59,11 @@ async fn purge_all(parts: &Parts, places: &Places, uri: &Uri) -> Result<(PurgeDo
     let unused_for = optional(uri, "unused_for")?.map(Duration::from_secs);
     let choice = Choice::read(uri)?;
     let is_exact =
-        !choice.has_pattern() && (unused_for.is_none() || optional::<String>(uri, "repository")?.is_some());
+        !choice.is_narrow() && (unused_for.is_none() || optional::<String>(uri, "repository")?.is_some());
     if !is_exact {
         for name in ["repository", "tag", "digest"] {
             if optional::<String>(uri, name)?.is_some() {
-                let wrong = "names one image, and pattern and unused_for name several; give either";
+                let wrong = "names one image, and pattern, untagged and unused_for name several; give either";
                 return Err(Failure::parameter(name, wrong));
             }
         }
@@ -121,6 +121,8 @@ async fn choose(parts: &Parts, uri: &Uri, choice: &Choice, unused_for: Duration)
         while let Some((entry, anatomy)) = anatomies.next().await {
             let anatomy = anatomy.map_err(|error| Failure::store(&error))?;
             let anatomy = anatomy.filter(|anatomy| is_old(anatomy.standing.last_use));
+            // A part of it may have a tag.
+            let anatomy = anatomy.filter(|it| !choice.is_untagged() || it.standing.tags.is_empty());
             let keeper = Arc::clone(&keeper);
             plan.images.extend(anatomy.map(|anatomy| Chosen {
                 keeper,

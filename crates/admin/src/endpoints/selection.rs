@@ -24,6 +24,14 @@ where
     value.map(|text| text.parse().map_err(|error| Failure::parameter(key, error))).transpose()
 }
 
+fn parsed<T>(key: &'static str, text: &str) -> Result<T, Failure>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    text.parse().map_err(|error| Failure::parameter(key, error))
+}
+
 pub(super) fn required<T>(uri: &Uri, key: &'static str) -> Result<T, Failure>
 where
     T: FromStr,
@@ -34,13 +42,17 @@ where
 
 /// The keepers of all registries, or of the one that the query names, by name.
 pub(super) fn keepers(all: &CommonKeeper, uri: &Uri) -> Result<Vec<Arc<Keeper>>, Failure> {
+    keepers_of(all, optional::<String>(uri, "registry")?.as_deref())
+}
+
+fn keepers_of(all: &CommonKeeper, registry: Option<&str>) -> Result<Vec<Arc<Keeper>>, Failure> {
     let mut keepers = all.keepers();
-    if let Some(name) = optional::<String>(uri, "registry")? {
+    if let Some(name) = registry {
         let mut served: Vec<_> = keepers.iter().map(|keeper| keeper.inventory().name().to_owned()).collect();
         keepers.retain(|keeper| keeper.inventory().name() == name);
         if keepers.is_empty() {
             served.sort_unstable();
-            return Err(Failure::unknown_registry(&name, &served));
+            return Err(Failure::unknown_registry(name, &served));
         }
     }
     keepers.sort_by(|one, other| one.inventory().name().cmp(other.inventory().name()));
@@ -64,10 +76,24 @@ enum Name {
 impl Selection {
     /// Reads `registry`, `repository`, and `tag` or `digest`.
     pub(super) fn read(all: &CommonKeeper, uri: &Uri) -> Result<Self, Failure> {
-        let _: String = required(uri, "registry")?;
-        let keeper = keepers(all, uri)?.remove(0);
-        let repository = required(uri, "repository")?;
-        let name = match (optional(uri, "tag")?, optional(uri, "digest")?) {
+        let registry: String = required(uri, "registry")?;
+        keepers_of(all, Some(&registry))?;
+        let repository: String = required(uri, "repository")?;
+        let (tag, digest) = (optional::<String>(uri, "tag")?, optional::<String>(uri, "digest")?);
+        Self::of(all, &registry, (&repository, tag.as_deref(), digest.as_deref()))
+    }
+
+    /// The image in `registry` with this repository, and tag or digest.
+    pub(super) fn of(
+        all: &CommonKeeper,
+        registry: &str,
+        (repository, tag, digest): (&str, Option<&str>, Option<&str>),
+    ) -> Result<Self, Failure> {
+        let keeper = keepers_of(all, Some(registry))?.remove(0);
+        let repository = parsed("repository", repository)?;
+        let tag = tag.map(|tag| parsed("tag", tag)).transpose()?;
+        let digest = digest.map(|digest| parsed("digest", digest)).transpose()?;
+        let name = match (tag, digest) {
             (Some(tag), None) => Name::Tag(tag),
             (None, Some(digest)) => Name::Digest(digest),
             (None, None) => return Err(Failure::parameter("tag", "give tag or digest")),
@@ -127,10 +153,12 @@ impl Selection {
 pub(super) struct Choice {
     /// One of them has to name the image; none: all are chosen.
     patterns: Vec<ImagePattern>,
+    /// Only images without a tag.
+    is_untagged: bool,
 }
 
 impl Choice {
-    /// Reads `pattern`, which may be there several times.
+    /// Reads `pattern`, which may be there several times, and `untagged`.
     pub(super) fn read(uri: &Uri) -> Result<Self, Failure> {
         let mut patterns = Vec::new();
         for text in Query::new(uri.query()).values("pattern") {
@@ -139,24 +167,32 @@ impl Choice {
             let pattern: Result<ImagePattern, _> = pattern;
             patterns.push(pattern?);
         }
-        Ok(Self { patterns })
+        Ok(Self { patterns, is_untagged: optional(uri, "untagged")?.unwrap_or(false) })
     }
 
-    pub(super) fn has_pattern(&self) -> bool {
-        !self.patterns.is_empty()
+    /// Whether it chooses anything less than all images.
+    pub(super) fn is_narrow(&self) -> bool {
+        !self.patterns.is_empty() || self.is_untagged
+    }
+
+    pub(super) fn is_untagged(&self) -> bool {
+        self.is_untagged
+    }
+
+    /// Whether it chooses this image.
+    pub(super) fn has(&self, registry: &str, repository: &Repository, digest: &Digest, tags: &[Tag]) -> bool {
+        let named = NamedImage { registry, repository: repository.as_str(), digest };
+        let names = |pattern: &ImagePattern| pattern.names(named, tags.iter().map(Tag::as_str));
+        let is_named = self.patterns.is_empty() || self.patterns.iter().any(names);
+        is_named && (!self.is_untagged || tags.is_empty())
     }
 
     /// The chosen images of a store, and parts of images with tags, in no order.
     pub(super) fn of<'a>(&'a self, keeper: &'a Keeper) -> impl Iterator<Item = ImageEntry> + 'a {
         let registry = keeper.inventory().name();
-        let all = self.patterns.is_empty();
-        let here: Vec<_> = self.patterns.iter().filter(|pattern| pattern.is_for(registry)).collect();
-        let images = (all || !here.is_empty()).then(|| images(keeper)).into_iter().flatten();
-        images.filter(move |entry| {
-            let (repository, digest) = (entry.repository.as_str(), &entry.digest);
-            let named = NamedImage { registry, repository, digest };
-            all || here.iter().any(|pattern| pattern.names(named, entry.tags.iter().map(Tag::as_str)))
-        })
+        let is_here = self.patterns.is_empty() || self.patterns.iter().any(|it| it.is_for(registry));
+        let images = is_here.then(|| images(keeper)).into_iter().flatten();
+        images.filter(move |entry| self.has(registry, &entry.repository, &entry.digest, &entry.tags))
     }
 }
 

@@ -144,7 +144,7 @@ async fn newcomer_9_the_root_lists_what_there_is() {
     assert!(missing.text().starts_with("there is nothing at `/metric`"), "{}", missing.text());
     for text in [root.text(), missing.text()] {
         let paths: Vec<&str> = text.lines().filter(|line| line.starts_with('/')).collect();
-        assert_eq!(paths.len(), 11, "{text}");
+        assert_eq!(paths.len(), 12, "{text}");
         for line in paths {
             let path = line.split(' ').next().unwrap();
             // These have to be told which images.
@@ -210,5 +210,5 @@ async fn the_description_of_the_api_has_every_endpoint_of_the_list() {
         assert!(operation["summary"].is_string(), "{line}");
         count += 1;
     }
-    assert_eq!((count, described), (24, 24));
+    assert_eq!((count, described), (26, 26));
 }

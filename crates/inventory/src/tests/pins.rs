@@ -31,6 +31,26 @@ async fn a_pin_counts_as_soon_as_its_image_comes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn several_pins_are_changed_in_one_note_or_not_at_all() {
+    let (place, store) = Place::in_memory().await;
+    let app = repository("app");
+    let held = place.image("app", &[("layer", 10)]).await;
+    let later = Digest::of(Algorithm::Sha256, b"later");
+    let changes = [(app.clone(), held.clone(), true), (app.clone(), later.clone(), true)];
+    store.fail(Operation::PutNote, 0, StoreErrorKind::Full);
+    assert!(place.inventory.change_pins(&changes).await.is_err());
+    assert_eq!(place.inventory.pinned_images(), Some(Vec::new()));
+    store.fail(Operation::PutNote, 1, StoreErrorKind::Full);
+    assert_eq!(place.inventory.change_pins(&changes).await.unwrap(), [true, true]);
+    assert_eq!(place.inventory.change_pins(&changes).await.unwrap(), [false, false], "no note is written");
+    let place = place.restarted().await;
+    let mut pinned = vec![(app.clone(), held), (app, later)];
+    pinned.sort();
+    assert_eq!(place.inventory.pinned_images(), Some(pinned));
+    assert!(place.list()[0].is_pinned);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pin_that_cannot_be_written_is_none() {
     let (place, store) = Place::in_memory().await;
     let digest = place.image("app", &[("layer", 10)]).await;

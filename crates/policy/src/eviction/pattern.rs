@@ -98,6 +98,11 @@ impl ImagePattern {
         self.registry.as_ref().is_none_or(|pattern| matches(pattern, registry))
     }
 
+    /// Tells whether it names images by their tags.
+    pub fn has_tag(&self) -> bool {
+        self.tag.is_some()
+    }
+
     /// Tells whether it has a `*` or a `?`.
     pub fn has_wildcard(&self) -> bool {
         let parts = [Some(&self.repository), self.registry.as_ref(), self.tag.as_ref()];

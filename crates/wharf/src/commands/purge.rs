@@ -21,6 +21,8 @@ pub(crate) struct Purge<'a> {
     pub(crate) images: &'a [Selector],
     /// Only images that were not used for this time.
     pub(crate) unused_for: Option<Duration>,
+    /// Only images that no tag names.
+    pub(crate) is_untagged: bool,
     pub(crate) is_dry_run: bool,
     /// The user agrees beforehand.
     pub(crate) yes: bool,
@@ -33,8 +35,9 @@ pub(crate) struct Purge<'a> {
 /// [`Failure`]: no request could be sent, or some images were not removed.
 pub(crate) fn purge(config: &Config, url: Option<&Url>, purge: &Purge<'_>) -> Result<(), Failure> {
     let listener = AdminListener::find_or_open(config, url)?;
-    let is_exact =
-        purge.unused_for.is_none() && purge.images.iter().all(|image| matches!(image, Selector::One(_)));
+    let is_exact = purge.unused_for.is_none()
+        && !purge.is_untagged
+        && purge.images.iter().all(|image| matches!(image, Selector::One(_)));
     if is_exact { purge_named(config, &listener, purge) } else { purge_matching(config, &listener, purge) }
 }
 
@@ -132,7 +135,14 @@ fn remove(
 fn plan(config: &Config, listener: &AdminListener, purge: &Purge<'_>) -> Result<Value, Failure> {
     let mut pairs = vec![("dry_run", "true".to_owned())];
     for image in purge.images {
-        pairs.push(("pattern", image.pattern(&config.registries)?.to_string()));
+        let pattern = match purge.is_untagged {
+            true => image.repository_pattern(&config.registries)?,
+            false => image.pattern(&config.registries)?,
+        };
+        pairs.push(("pattern", pattern.to_string()));
+    }
+    if purge.is_untagged {
+        pairs.push(("untagged", "true".to_owned()));
     }
     if let Some(unused_for) = purge.unused_for {
         pairs.push(("unused_for", unused_for.as_secs().to_string()));

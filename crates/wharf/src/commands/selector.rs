@@ -60,6 +60,22 @@ impl Selector {
     }
 }
 
+impl Selector {
+    /// The pattern that names all images of the same repositories: `alpine` is not only `alpine:latest`.
+    ///
+    /// # Errors
+    /// A tag is written, or the configuration has no such registry.
+    pub(crate) fn repository_pattern(&self, registries: &[Registry]) -> Result<ImagePattern, String> {
+        let text = self.to_string();
+        let pattern = text.parse().map_err(|error| format!("{text}: {error}"))?;
+        let pattern: ImagePattern = resolve(&pattern, registries)?;
+        match pattern.has_tag() {
+            true => Err(format!("{text}: --untagged is for images without a tag; name a repository")),
+            false => Ok(pattern),
+        }
+    }
+}
+
 /// The pattern with the name of its registry in place of an alias.
 ///
 /// # Errors

@@ -53,6 +53,7 @@ async fn every_answer_in_json_obeys_its_schema() {
         ("PUT", "/api/offline", "state=on"),
         ("DELETE", "/api/offline", ""),
         ("PUT", "/api/pins", image),
+        ("GET", "/api/pins", ""),
         ("DELETE", "/api/pins", image),
         ("DELETE", "/api/images", &format!("{image}&dry_run=true")),
         ("DELETE", "/api/images", "pattern=library/*&pattern=ghcr.io/*&dry_run=true"),
@@ -63,6 +64,12 @@ async fn every_answer_in_json_obeys_its_schema() {
         assert_described(&description, method, path, &parsed(&answer));
         asked.push((method.to_ascii_lowercase(), path.to_owned()));
     }
+    let named =
+        json!({ "registry": "docker.io", "repository": "library/app", "digest": Image::small("x").digest() });
+    let pins = post(&program, "/api/pins", &json!({ "pin": [named], "unpin": [named] })).await;
+    assert_described(&description, "POST", "/api/pins", &pins);
+    assert_eq!(pins["pins"].as_array().unwrap().len(), 2);
+    asked.push(("post".to_owned(), "/api/pins".to_owned()));
     let imported = import_nothing(&program).await;
     assert_described(&description, "POST", "/api/import", &imported);
     asked.push(("post".to_owned(), "/api/import".to_owned()));
@@ -93,11 +100,14 @@ async fn every_answer_in_json_obeys_its_schema() {
 
 /// The answer about blobs that an import asks for.
 async fn missing_of(program: &Program, query: &str, content: &Value) -> Value {
+    post(program, &format!("/api/import/missing?{query}"), content).await
+}
+
+/// The answer to a document.
+async fn post(program: &Program, target: &str, content: &Value) -> Value {
     let content = content.to_string();
-    let head = format!(
-        "POST /api/import/missing?{query} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
-        content.len()
-    );
+    let head =
+        format!("POST {target} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", content.len());
     let mut connection = Connection::open(program.admin).await.unwrap();
     connection.send(&[head.as_bytes(), content.as_bytes()].concat()).await.unwrap();
     let (answer, end) = within("an answer", connection.read_raw_to_end()).await;

@@ -1,7 +1,8 @@
 //! The commands that look at, ask for and remove stored images, against a running wharf.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
@@ -61,6 +62,21 @@ impl Lab {
     async fn get(&self, registry: &str, target: &str) {
         let answer = self.program.get(&format!("{registry}.localhost"), target).await.unwrap();
         assert_eq!(answer.status, 200, "{target}");
+    }
+
+    /// Posts a document to the admin listener. Returns the content of the answer.
+    async fn post(&self, target: &str, document: &Value) -> String {
+        let (mut socket, text) = (TcpStream::connect(self.program.admin).unwrap(), document.to_string());
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            text.len()
+        );
+        socket.write_all((head + &text).as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        let (head, content) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(!head.to_ascii_lowercase().contains("chunked"), "{head}");
+        content.to_owned()
     }
 
     /// Waits until as many blobs are stored: small ones get their names some time after they were sent.
@@ -382,6 +398,78 @@ async fn a_tag_of_a_platform_is_listed_shown_exported_and_purged_alone() {
     let (code, text, _) = lab.wharf(&["purge", "app:1.0", "--json"]);
     let failed: Value = serde_json::from_str(&text).unwrap();
     assert!(code == Some(1) && failed["failures"][0]["image"] == "app:1.0", "{failed}");
+}
+
+/// A tag moved twice, in two repositories.
+#[tokio::test(flavor = "multi_thread")]
+async fn untagged_images_of_one_repository_are_listed_and_purged_alone() {
+    let lab = Lab::start().await;
+    for name in ["library/app", "library/other"] {
+        for seed in 1..=3_u64 {
+            let image = image_for("linux", "amd64", seed);
+            lab.hub.put_image(name, "latest", &image);
+            lab.pull("docker.io", name, "latest", &image, &[]).await;
+        }
+    }
+    lab.stored(4).await;
+    assert_eq!(lab.json(&["list", "--untagged"])["images"].as_array().unwrap().len(), 4);
+    assert_eq!(lab.json(&["list", "app", "--untagged"])["images"].as_array().unwrap().len(), 2);
+    let (code, _, reason) = lab.wharf(&["purge", "app:latest", "--untagged", "--yes"]);
+    assert!(code == Some(1) && reason.contains("name a repository"), "{reason}");
+    let (_, plan, _) = lab.wharf(&["purge", "app", "--untagged", "--dry-run"]);
+    assert!(plan.contains("2 images would be removed"), "{plan}");
+    let (code, text, reason) = lab.wharf(&["purge", "app", "--untagged", "--yes"]);
+    assert!(code == Some(0) && text.matches(": removed (").count() == 2, "{text}{reason}");
+    assert_eq!(lab.listed("app"), ["docker.io/library/app"]);
+    assert_eq!(lab.listed("other").len(), 3);
+    assert_eq!(lab.wharf(&["purge", "--untagged", "--yes"]).0, Some(0));
+    assert_eq!(lab.listed("*").len(), 2);
+    let (_, text, _) = lab.wharf(&["list", "--untagged"]);
+    assert_eq!(text, "every stored image has a tag\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pins_are_listed_whether_their_images_are_held_or_not() {
+    let lab = Lab::start().await;
+    let image = Image::small("held");
+    lab.hub.put_image("library/app", "1", &image);
+    lab.pull("docker.io", "library/app", "1", &image, &[]).await;
+    assert_eq!(lab.wharf(&["list", "--pinned"]).1, "no image is pinned\n");
+    let ahead = format!("sha256:{}", "b".repeat(64));
+    let content = json!({
+        "pin": [
+            { "registry": "docker.io", "repository": "library/app", "tag": "1" },
+            { "registry": "ghcr.io", "repository": "org/app", "digest": ahead },
+            { "registry": "docker.io", "repository": "library/later", "digest": ahead },
+        ],
+        "unpin": [{ "registry": "docker.io", "repository": "library/none", "digest": ahead }],
+    });
+    let changed: Value = serde_json::from_str(&lab.post("/api/pins", &content).await).unwrap();
+    let of = |key: &str| -> Vec<bool> {
+        changed["pins"].as_array().unwrap().iter().map(|pin| pin[key].as_bool().unwrap()).collect()
+    };
+    assert_eq!(of("changed"), [true, true, false, true], "{changed}");
+    assert_eq!(of("held"), [true, false, false, false], "{changed}");
+    let (_, table, _) = lab.wharf(&["list", "--pinned"]);
+    assert!(table.contains(&format!("docker.io/library/app    1     {}  yes", image.digest())), "{table}");
+    assert!(
+        table.contains(&format!("ghcr.io/org/app                {ahead}  no, kept once it is pulled")),
+        "{table}"
+    );
+    let listed = lab.json(&["list", "--pinned", "ghcr.io/*"]);
+    assert_eq!((listed["pins"].as_array().unwrap().len(), &listed["pins"][0]["held"]), (1, &json!(false)));
+    // One that is wrong changes none.
+    for wrong in [
+        json!({ "unpin": [{ "registry": "ghcr.io", "repository": "org/app", "digest": ahead }],
+            "pin": [{ "registry": "docker.io", "repository": "library/app", "tag": "unknown" }] }),
+        json!({ "pin": [{ "registry": "docker.io", "repository": "UPPER", "digest": ahead }] }),
+        json!({ "pin": [{ "registry": "nowhere", "repository": "app", "digest": ahead }] }),
+        json!({ "pinned": [] }),
+    ] {
+        let answer: Value = serde_json::from_str(&lab.post("/api/pins", &wrong).await).unwrap();
+        assert!(answer["error"]["message"].is_string(), "{wrong}: {answer}");
+    }
+    assert_eq!(lab.json(&["list", "--pinned"])["pins"].as_array().unwrap().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
