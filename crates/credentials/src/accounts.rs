@@ -32,10 +32,7 @@ const FIXED_RECHECK: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct Context {
     /// The registry's name, for the log.
     pub registry: String,
-    /// The hosts by which sources may know the registry, the upstream's first, each with a port unless it is
-    /// the scheme's default.
-    pub hosts: Vec<String>,
-    /// The upstream's address.
+    /// The upstream's address. Sources know the registry by its host.
     pub upstream: Url,
     /// Sends the requests of sources to token services.
     pub http: Arc<dyn HttpClient>,
@@ -52,7 +49,7 @@ impl Accounts {
     pub fn new(settings: &Settings, context: &Context) -> Self {
         let account = |rule: &Rule| {
             let path = rule.pattern.as_ref().map_or("", RepositoryPattern::path);
-            let source = source(&rule.source, Target::new(&context.hosts, path), context);
+            let source = source(&rule.source, Target::new(&host_of(&context.upstream), path), context);
             let pattern = rule.pattern.as_ref().map(ToString::to_string);
             let observer = Arc::clone(&context.observer);
             let account = Account::new(&context.registry, pattern, rule.source.to_string(), source, observer);

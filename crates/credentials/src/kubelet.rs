@@ -51,9 +51,8 @@ pub(crate) struct KubeletPlugin {
 impl KubeletPlugin {
     /// The image that the plugin is asked about: plugins read the registry out of it.
     fn image(&self) -> String {
-        let host = self.target.hosts.first().map_or("", String::as_str);
         let path = if self.target.path.is_empty() { "image" } else { &self.target.path };
-        format!("{host}/{path}")
+        format!("{}/{path}", self.target.host())
     }
 }
 

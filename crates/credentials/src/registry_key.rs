@@ -1,11 +1,13 @@
 //! The keys under which files and programs name registries: `ghcr.io`, `https://index.docker.io/v1/`,
 //! `*.dkr.ecr.*.amazonaws.com`, `quay.io/team`.
 
-/// A registry that a login is looked for: its names, and the path that all its repositories lie below.
+/// A registry that a login is looked for: its host, and the path that all its repositories lie below.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// Hosts, with a port unless it is the scheme's default. The first is the upstream's.
-    pub(crate) hosts: Vec<String>,
+    /// The upstream's host, with a port unless it is the scheme's default; for Docker Hub all its names. No
+    /// other name counts: an upstream that serves the images of `docker.io` is not Docker Hub, and must not
+    /// get the login for it.
+    hosts: Vec<String>,
     /// `team/app`, or empty.
     pub(crate) path: String,
 }
@@ -24,24 +26,19 @@ pub(crate) struct Fit {
 }
 
 impl Target {
-    /// The target of a registry that is called by these hosts.
-    pub(crate) fn new(hosts: &[String], path: &str) -> Self {
-        let mut all = Vec::new();
-        for host in hosts {
-            let host = host.to_ascii_lowercase();
-            let is_hub = DOCKER_HUB.contains(&host.as_str());
-            all.push(host);
-            if is_hub {
-                all.extend(DOCKER_HUB.map(str::to_owned));
-            }
-        }
-        let mut hosts: Vec<String> = Vec::new();
-        for host in all {
-            if !hosts.contains(&host) {
-                hosts.push(host);
-            }
-        }
+    /// The target of the registry at `host`.
+    pub(crate) fn new(host: &str, path: &str) -> Self {
+        let host = host.to_ascii_lowercase();
+        let hosts = match DOCKER_HUB.contains(&host.as_str()) {
+            true => DOCKER_HUB.map(str::to_owned).to_vec(),
+            false => vec![host],
+        };
         Self { hosts, path: path.to_owned() }
+    }
+
+    /// The host by which images name the registry.
+    pub(crate) fn host(&self) -> &str {
+        &self.hosts[0]
     }
 
     /// Tells how well a key names this registry; `None` if it names another one.
@@ -110,16 +107,12 @@ fn part_matches(pattern: &str, part: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn target(hosts: &[&str], path: &str) -> Target {
-        Target::new(&hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>(), path)
-    }
-
     #[test]
     fn keys_name_registries_as_their_clients_write_them() {
-        let ecr = target(&["1234.dkr.ecr.eu-west-1.amazonaws.com"], "");
-        let hub = target(&["registry-1.docker.io", "docker.io"], "");
-        let port = target(&["reg.example:5000"], "");
-        let team = target(&["quay.io"], "team");
+        let ecr = Target::new("1234.dkr.ecr.eu-west-1.amazonaws.com", "");
+        let hub = Target::new("registry-1.docker.io", "");
+        let port = Target::new("reg.example:5000", "");
+        let team = Target::new("quay.io", "team");
         let table = [
             (&ecr, "1234.dkr.ecr.eu-west-1.amazonaws.com", true),
             (&ecr, "https://1234.dkr.ecr.eu-west-1.amazonaws.com", true),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use credentials::{Accounts, Context, Observer};
 
-use crate::location::host_of;
 use crate::settings::Settings;
 use crate::tls::Authorities;
 use crate::token_services::TokenServices;
@@ -13,7 +12,6 @@ use crate::token_services::TokenServices;
 pub(crate) fn accounts(settings: &Settings, authorities: &Authorities, observer: impl Observer) -> Accounts {
     let context = Context {
         registry: settings.name.clone(),
-        hosts: vec![host_of(&settings.upstream), settings.name.clone()],
         upstream: settings.upstream.clone(),
         http: Arc::new(TokenServices::new(settings, authorities)),
         observer: Arc::new(observer),

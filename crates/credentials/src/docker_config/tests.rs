@@ -40,7 +40,7 @@ impl Rig {
             variables: Variables::of(["PATH"], |_| Some(format!("{}:/bin:/usr/bin", self.path()))),
             timeout: Duration::from_secs(30),
         };
-        let target = Target::new(&["ghcr.io".to_owned()], "");
+        let target = Target::new("ghcr.io", "");
         DockerConfigFile::new(self.directory.path().to_owned(), target, may_run.then_some(process))
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn target(host: &str, path: &str) -> Target {
-    Target::new(&[host.to_owned()], path)
+    Target::new(host, path)
 }
 
 fn login(text: &str, host: &str) -> Result<Option<Login>, Failure> {

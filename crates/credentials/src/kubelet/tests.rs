@@ -1,7 +1,7 @@
 use super::*;
 
 fn target() -> Target {
-    Target::new(&["1234.dkr.ecr.eu-west-1.amazonaws.com".to_owned()], "team")
+    Target::new("1234.dkr.ecr.eu-west-1.amazonaws.com", "team")
 }
 
 fn response(rest: &str) -> Vec<u8> {

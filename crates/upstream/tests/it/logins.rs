@@ -161,6 +161,45 @@ async fn s36_two_registries_with_one_kind_of_source_share_no_login() {
     }
 }
 
+/// A registry may be called `docker.io` and get its images from a mirror, which is not Docker Hub.
+#[tokio::test]
+async fn s36_a_file_gives_the_login_of_the_upstreams_own_host_and_never_that_of_the_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let login = |password: &str| format!(r#"{{"username":"robot","password":"{password}"}}"#);
+    let hub =
+        ["docker.io", "https://index.docker.io/v1/"].map(|key| format!("{key:?}:{}", login("hub-word")));
+    let registry = FakeRegistry::start_with(private("own-word")).await;
+    put(&registry, "library/alpine");
+    let own = format!("{:?}:{}", registry.host_of(Endpoint::Registry), login("own-word"));
+    let passwords = |rig: &Rig| -> Vec<String> {
+        let sent = rig.registry.log().credentials(Endpoint::Token).into_iter();
+        sent.filter_map(|sent| match sent {
+            Credential::Basic { password, .. } => Some(password),
+            _ => None,
+        })
+        .collect()
+    };
+    let path = directory.path().join("config.json");
+    let write =
+        |entries: &[String]| std::fs::write(&path, format!(r#"{{"auths":{{{}}}}}"#, entries.join(",")));
+    write(&hub).unwrap();
+    let source = SourceSettings::PullSecret { path: path.clone() };
+    let rig = Rig::before(registry, |settings| {
+        settings.name = "docker.io".to_owned();
+        settings.credentials.rules = vec![Rule { pattern: None, source: source.clone() }];
+    });
+    get(&rig, "library/alpine").await.unwrap_err();
+    assert_eq!(passwords(&rig), [""; 0], "the login of Docker Hub stays here");
+    assert_eq!(rig.upstream.logins()[0].state, LoginState::None);
+    write(&[&hub[..], &[own]].concat()).unwrap();
+    let rig = Rig::before(rig.registry, |settings| {
+        settings.name = "docker.io".to_owned();
+        settings.credentials.rules = vec![Rule { pattern: None, source }];
+    });
+    get(&rig, "library/alpine").await.unwrap();
+    assert_eq!(passwords(&rig), ["own-word"]);
+}
+
 #[tokio::test]
 async fn s01_an_identity_token_goes_to_the_trusted_token_service_in_a_form_and_nowhere_else() {
     let service = StandIn::start(|request| {
@@ -230,8 +269,6 @@ async fn s28_no_source_shows_its_login() {
     let at = |name: &str| directory.path().join(name);
     write_login(directory.path(), CANARY);
     std::fs::write(at("password"), CANARY).unwrap();
-    let config = format!(r#"{{"auths":{{"fake":{{"username":"robot","password":"{CANARY}"}}}}}}"#);
-    std::fs::write(at("config.json"), config).unwrap();
     let process = ProcessSettings {
         program: PathBuf::new(),
         arguments: Vec::new(),
@@ -248,6 +285,9 @@ async fn s28_no_source_shows_its_login() {
     for source in sources {
         let name = source.to_string();
         let rig = rig_with(private(CANARY), source.clone()).await;
+        let host = rig.registry.host_of(Endpoint::Registry);
+        let config = format!(r#"{{"auths":{{"{host}":{{"username":"robot","password":"{CANARY}"}}}}}}"#);
+        std::fs::write(at("config.json"), config).unwrap();
         rig.put_manifest();
         rig.get("latest").await.unwrap_or_else(|error| panic!("{name}: {error}"));
         rig.registry.change(|it| it.auth = private("another").auth);
