@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::login::Login;
 use crate::source::{Grant, Question, Source};
 
-/// The longest time that one question to a source takes, whatever the source does.
+/// The longest time that requests wait for one question to a source, whatever the source does.
 const ASK_MAX: Duration = Duration::from_secs(60);
 
 /// Learns of the questions to sources, for metrics.
@@ -75,7 +75,7 @@ struct Inner {
     source: Box<dyn Source>,
     observer: Arc<dyn Observer>,
     state: Mutex<AccountState>,
-    /// Counts the ended questions.
+    /// Counts the questions that requests need not wait for any more.
     ended: watch::Sender<u64>,
 }
 
@@ -86,8 +86,21 @@ struct AccountState {
     has_answered: bool,
     expires_at: Option<SystemTime>,
     failure: Option<Failure>,
-    is_asking: bool,
+    asking: Asking,
     generation: u64,
+}
+
+/// The question to the source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Asking {
+    /// None is under way.
+    #[default]
+    Idle,
+    /// Requests may wait for its end.
+    UnderWay,
+    /// It has taken too long, and still holds what it uses, such as a thread that reads from a dead network
+    /// file system. So there is no further question before its end, and no request waits for that.
+    Overdue,
 }
 
 impl Account {
@@ -131,6 +144,7 @@ impl Account {
                     return Ok(state.held.clone());
                 }
                 Advice::Fail => return Err(state.last_failure()),
+                Advice::Ask if state.asking == Asking::Overdue => return Err(state.last_failure()),
                 Advice::Ask => self.ask(&mut state, Question::Due),
             }
         }
@@ -158,7 +172,7 @@ impl Account {
             if state.renewal.refuse(Instant::now().into_std()) {
                 self.ask(&mut state, Question::Refused);
             }
-            if !state.is_asking {
+            if state.asking != Asking::UnderWay {
                 return false;
             }
         }
@@ -186,34 +200,45 @@ impl Account {
 
     /// Starts a question, unless one is under way. It does not end with the request that caused it.
     fn ask(&self, state: &mut AccountState, question: Question) {
-        if state.is_asking {
+        if state.asking != Asking::Idle {
             return;
         }
-        state.is_asking = true;
+        state.asking = Asking::UnderWay;
         let inner = Arc::clone(&self.0);
         tokio::spawn(async move {
-            let asking = Asking(&inner);
-            let asked = inner.source.ask(question);
-            let got = tokio::time::timeout(ASK_MAX, asked).await.unwrap_or_else(|_| {
-                Err(Failure::new(format!("gave no answer within {} s", ASK_MAX.as_secs())))
-            });
+            let end = QuestionEnd(&inner);
+            let mut asked = inner.source.ask(question);
+            let got = match tokio::time::timeout(ASK_MAX, &mut asked).await {
+                Ok(got) => got,
+                Err(_) => {
+                    let seconds = ASK_MAX.as_secs();
+                    inner.conclude(Err(Failure::new(format!("gave no answer within {seconds} s"))));
+                    inner.set_asking(Asking::Overdue);
+                    asked.await
+                }
+            };
             inner.conclude(got);
-            drop(asking);
+            drop(end);
         });
     }
 }
 
-/// A question under way. It ends even if the source panics.
-struct Asking<'a>(&'a Inner);
+/// Ends a question, even if the source panics.
+struct QuestionEnd<'a>(&'a Inner);
 
-impl Drop for Asking<'_> {
+impl Drop for QuestionEnd<'_> {
     fn drop(&mut self) {
-        self.0.state.lock().is_asking = false;
-        self.0.ended.send_modify(|count| *count += 1);
+        self.0.set_asking(Asking::Idle);
     }
 }
 
 impl Inner {
+    /// Notes the state of the question, and wakes the requests that wait for it.
+    fn set_asking(&self, asking: Asking) {
+        self.state.lock().asking = asking;
+        self.ended.send_modify(|count| *count += 1);
+    }
+
     fn conclude(&self, got: Result<Grant, Failure>) {
         self.observer.asked(got.is_ok());
         match got {

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use aws_lc_rs::digest::{Digest, SHA256, digest};
 use parking_lot::Mutex;
-use secret::Secret;
+use policy::renewal::REFUSAL_INTERVAL;
 use tokio::time::Instant;
 
 use crate::credential_helper::{self, HELPER_RECHECK};
@@ -27,14 +28,22 @@ pub(crate) struct DockerConfigFile {
     pub(crate) target: Target,
     /// How to run the helpers that the file names; `None` for a pull secret, which must not start programs.
     pub(crate) helpers: Option<ProcessSettings>,
-    /// The last answer of a helper.
-    asked: Mutex<Option<HelperAnswer>>,
+    asked: Mutex<Asked>,
 }
 
-#[derive(Clone, Debug)]
+/// The questions to helpers so far.
+#[derive(Debug, Default)]
+struct Asked {
+    answer: Option<HelperAnswer>,
+    /// When a helper was last started.
+    run_at: Option<Instant>,
+}
+
+/// The last answer of a helper.
+#[derive(Debug)]
 struct HelperAnswer {
-    /// The file that named the helper.
-    file: Secret<Vec<u8>>,
+    /// The hash of the file that named the helper.
+    file: Digest,
     login: Option<Login>,
     at: Instant,
 }
@@ -57,25 +66,32 @@ impl DockerConfigFile {
         files::read(&path).await
     }
 
-    /// The login of a helper. The same file within [`HELPER_RECHECK`] gets the same answer, unless the
-    /// registry refused that.
+    /// The login of a helper. The same file within [`HELPER_RECHECK`] gets the same answer, and after a
+    /// refusal within [`REFUSAL_INTERVAL`]: the file is cheap to read, and a helper is a program.
     async fn ask_helper(
         &self,
-        file: Vec<u8>,
+        file: &[u8],
         question: Question,
         settings: &ProcessSettings,
         keys: &[String],
     ) -> Result<Option<Login>, Failure> {
-        let kept = self.asked.lock().clone();
-        let is_same = |kept: &HelperAnswer| {
-            *kept.file.expose() == file && kept.at.elapsed() < HELPER_RECHECK && question == Question::Due
-        };
-        if let Some(kept) = kept.filter(is_same) {
-            return Ok(kept.login);
+        let file = digest(&SHA256, file);
+        {
+            let mut asked = self.asked.lock();
+            let is_current = |answer: &&HelperAnswer| {
+                let is_recent = match question {
+                    Question::Due => answer.at.elapsed() < HELPER_RECHECK,
+                    Question::Refused => asked.run_at.is_some_and(|at| at.elapsed() < REFUSAL_INTERVAL),
+                };
+                answer.file.as_ref() == file.as_ref() && is_recent
+            };
+            if let Some(answer) = asked.answer.as_ref().filter(is_current) {
+                return Ok(answer.login.clone());
+            }
+            asked.run_at = Some(Instant::now());
         }
         let login = credential_helper::ask(settings, keys).await?;
-        let answer = HelperAnswer { file: Secret::new(file), login: login.clone(), at: Instant::now() };
-        *self.asked.lock() = Some(answer);
+        self.asked.lock().answer = Some(HelperAnswer { file, login: login.clone(), at: Instant::now() });
         Ok(login)
     }
 }
@@ -90,7 +106,7 @@ impl Source for DockerConfigFile {
             && let Some((name, keys)) = config.helper(&self.target)
         {
             let settings = ProcessSettings { program: credential_helper::program(name)?, ..settings.clone() };
-            login = self.ask_helper(file, question, &settings, &keys).await?;
+            login = self.ask_helper(&file, question, &settings, &keys).await?;
         }
         if login.is_none() {
             login = config.entry(&self.target)?;

@@ -20,6 +20,10 @@ use crate::failure::Failure;
 /// The most bytes that a program may print. The longest tokens have a few KiB.
 const OUTPUT_BYTES_MAX: u64 = 256 * 1024;
 
+/// The most bytes of an input. A pipe takes as many without a reader (pipe(7), `PIPE_BUF`), so that a program
+/// which does not read holds nothing up.
+const INPUT_BYTES_MAX: usize = 4096;
+
 /// The time between two looks whether a program that has closed its output has ended.
 const END_POLL: Duration = Duration::from_millis(20);
 
@@ -59,10 +63,14 @@ struct Running {
 /// quote a secret.
 ///
 /// # Errors
-/// A [`Failure`] if it cannot be started, takes too long, or prints too much.
+/// A [`Failure`] if it cannot be started, takes too long, or prints too much, and for an input of more than
+/// 4 KiB.
 pub(crate) async fn run(settings: &ProcessSettings, input: Vec<u8>) -> Result<Output, Failure> {
     let deadline = Instant::now() + settings.timeout;
     let name = settings.program.display().to_string();
+    if input.len() > INPUT_BYTES_MAX {
+        return Err(Failure::new(format!("would ask {name} about a name of more than 4 KiB")));
+    }
     let mut running = start(settings, input).await?;
     let stdout = running.child.as_mut().and_then(|child| child.stdout.take()).map(OwnedFd::from);
     let late = |_| {
@@ -120,7 +128,7 @@ async fn start(settings: &ProcessSettings, input: Vec<u8>) -> Result<Running, Fa
         .stderr(Stdio::null());
     let starting = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn()?;
-        // Inputs are smaller than a pipe's buffer, so this does not block. A program need not read its input.
+        // This does not block, because of `INPUT_BYTES_MAX`. A program need not read its input.
         let mut stdin = child.stdin.take().expect("the input is a pipe");
         let _ = stdin.write_all(&input);
         Ok(Running { child: Some(child) })

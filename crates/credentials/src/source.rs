@@ -12,7 +12,8 @@ use crate::login::Login;
 /// A place that gives a login: a file, a program, a service.
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync + 'static {
-    /// Asks for a login. It ends within a bounded time, whatever the place does.
+    /// Asks for a login. It ends within a bounded time, unless the system itself holds up a thread, as a dead
+    /// network file system does.
     ///
     /// # Errors
     /// [`Failure`]: there is no answer, or none that can be used.
@@ -37,14 +38,20 @@ pub struct Grant {
     pub validity: Validity,
 }
 
+/// The shortest lifetime of a login that can be used. Each login that is shorter would cost a question, and
+/// be gone before a request has used it.
+const LIFETIME_MIN: Duration = Duration::from_secs(5);
+
 impl Grant {
     /// A login that ends after `lifetime`.
     ///
     /// # Errors
-    /// A [`Failure`] if it has ended already.
+    /// A [`Failure`] if it has ended already, or is about to.
     pub fn lasting(login: Login, lifetime: Duration) -> Result<Self, Failure> {
-        if lifetime.is_zero() {
-            return Err(Failure::new("gave a login that has already ended; check this machine's clock"));
+        if lifetime < LIFETIME_MIN {
+            let text =
+                "gave a login that has already ended, or ends within seconds; check this machine's clock";
+            return Err(Failure::new(text));
         }
         let validity = Validity { expires_in: Some(lifetime), recheck_after: lifetime };
         Ok(Self { login: Some(login), validity })

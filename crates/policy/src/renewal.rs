@@ -63,7 +63,7 @@ pub enum Advice {
 impl RenewalState {
     /// Decides at `now`.
     pub fn advise(&self, now: Instant) -> Advice {
-        let is_paused = self.paused_until.is_some_and(|until| now < until);
+        let is_paused = self.is_paused(now);
         match self.term {
             Some(term) if term.ends_at.is_none_or(|end| now < end) => {
                 if now >= term.renew_at && !is_paused {
@@ -108,14 +108,22 @@ impl RenewalState {
         self.failure_count == 1
     }
 
-    /// Notes that a registry refused the login at `now`. Returns true if the source may be asked for another.
+    /// Notes that a registry refused the login at `now`. Returns true if the source may be asked for another:
+    /// not while it is left alone after a failure.
     pub fn refuse(&mut self, now: Instant) -> bool {
+        if self.is_paused(now) {
+            return false;
+        }
         let interval = self.recheck_after.map_or(REFUSAL_INTERVAL, |recheck| recheck.min(REFUSAL_INTERVAL));
         let is_due = self.refused_at.is_none_or(|at| now.saturating_duration_since(at) >= interval);
         if is_due {
             self.refused_at = Some(now);
         }
         is_due
+    }
+
+    fn is_paused(&self, now: Instant) -> bool {
+        self.paused_until.is_some_and(|until| now < until)
     }
 
     /// Tells whether the last question failed.

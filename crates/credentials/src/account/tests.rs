@@ -154,6 +154,25 @@ async fn a_source_that_never_answers_fails_in_the_end() {
     assert!(error.to_string().contains("gave no answer within 60 s"), "{error}");
 }
 
+/// Each question to a dead network file system holds a thread. Its end is the only way to free that.
+#[tokio::test(start_paused = true)]
+async fn a_question_that_never_ends_is_the_only_one_and_its_late_answer_counts() {
+    let rig = rig([hour("late")]);
+    rig.source.gate.forget_permits(1000);
+    rig.account.login().await.unwrap_err();
+    for _ in 0..20 {
+        pass(100).await;
+        let before = Instant::now();
+        let error = rig.account.login().await.unwrap_err();
+        assert!(error.to_string().contains("gave no answer within 60 s"), "{error}");
+        assert_eq!(before.elapsed(), Duration::ZERO, "no request waits for it any more");
+    }
+    assert_eq!(rig.source.questions.lock().len(), 1);
+    rig.source.gate.add_permits(1);
+    pass(1).await;
+    assert_eq!(used(&rig.account).await, login("late"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refused_login_is_replaced_at_once_and_once_per_interval() {
     let rig = rig([hour("one"), hour("two"), hour("two"), hour("three")]);

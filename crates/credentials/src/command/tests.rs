@@ -32,6 +32,8 @@ fn s28_outputs_without_one_login_are_refused_and_not_quoted() {
         r#"{"username":"u","password":"canary-word","expires_at":"canary-word"}"#,
         r#"{"username":"u","password":"p","expires_at":"2027-01-15T08:00:30Z","expires_in":1}"#,
         r#"{"username":"u","password":"p","expires_in":-1}"#,
+        r#"{"username":"u","password":"p","expires_in":0.001}"#,
+        r#"{"username":"u","password":"p","expires_in":4.9}"#,
         r#"{"username":"u","password":"p","expires_at":"2020-01-15T08:00:30Z"}"#,
     ] {
         let failure = read(text.as_bytes(), now()).unwrap_err();

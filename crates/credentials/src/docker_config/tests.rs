@@ -74,11 +74,43 @@ async fn a_helper_answers_for_a_while_and_again_after_a_refusal() {
     assert_eq!(login(&source).await, Ok(password("u", "s")));
     assert_eq!(login(&source).await, Ok(password("u", "s")));
     assert_eq!(rig.runs(), 1);
+    pass(REFUSAL_INTERVAL).await;
     source.ask(Question::Refused).await.unwrap();
     assert_eq!(rig.runs(), 2);
     rig.write("config.json", r#"{"credHelpers":{"ghcr.io":"test"},"other":1}"#);
     login(&source).await.unwrap();
     assert_eq!(rig.runs(), 3, "a changed file is a new question");
+}
+
+/// Lets time pass, which programs do not notice.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// Refusals may cause a look at the file every two seconds, and the file leads to a program.
+#[tokio::test]
+async fn refusals_start_a_helper_once_per_interval_whether_it_answers_or_fails() {
+    let rig = Rig::new();
+    rig.write("config.json", r#"{"credHelpers":{"ghcr.io":"test"}}"#);
+    let answer = r#"echo '{"ServerURL":"","Username":"u","Secret":"s"}'"#;
+    rig.helper(answer);
+    let source = rig.source(true);
+    login(&source).await.unwrap();
+    for _ in 0..3 {
+        pass(Duration::from_secs(2)).await;
+        assert_eq!(source.ask(Question::Refused).await.unwrap().login, password("u", "s"));
+    }
+    assert_eq!(rig.runs(), 1);
+    rig.helper("exit 1");
+    pass(REFUSAL_INTERVAL).await;
+    source.ask(Question::Refused).await.unwrap_err();
+    for _ in 0..3 {
+        pass(Duration::from_secs(2)).await;
+        assert_eq!(source.ask(Question::Refused).await.unwrap().login, password("u", "s"));
+    }
+    assert_eq!(rig.runs(), 2);
 }
 
 #[tokio::test]

@@ -60,6 +60,17 @@ async fn a_program_that_takes_too_long_is_killed_with_all_that_it_started() {
     }
 }
 
+/// The write of a longer one would never end, and neither would the program, which reads nothing.
+#[tokio::test]
+async fn an_input_that_a_pipe_may_not_take_starts_no_program() {
+    let directory = tempfile::tempdir().unwrap();
+    let note = directory.path().join("started");
+    let settings = program(directory.path(), &format!("echo > {}; exec sleep 1000", note.display()));
+    let failure = run(&settings, vec![b'/'; 1024 * 1024]).await.unwrap_err();
+    assert!(failure.to_string().contains("more than 4 KiB"), "{failure}");
+    assert!(!note.exists());
+}
+
 #[tokio::test]
 async fn an_endless_output_is_cut_off() {
     let directory = tempfile::tempdir().unwrap();

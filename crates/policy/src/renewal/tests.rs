@@ -82,3 +82,15 @@ fn refusals_cause_one_question_per_interval() {
     assert!(!state.refuse(start + secs(31)));
     assert!(state.refuse(start + secs(32)));
 }
+
+#[test]
+fn refusals_do_not_shorten_the_pause_of_a_source_that_fails() {
+    let start = Instant::now();
+    let mut state = RenewalState::default();
+    state.grant(start, Validity { expires_in: None, recheck_after: secs(2) }, 0);
+    for _ in 0..20 {
+        state.fail(start, 0);
+    }
+    assert!(!state.refuse(start + secs(59)));
+    assert!(state.refuse(start + secs(60)));
+}
