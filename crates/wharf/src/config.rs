@@ -22,6 +22,7 @@ mod hint;
 mod key;
 pub(crate) mod keys;
 mod known;
+mod listed;
 mod locate;
 mod log;
 mod login;

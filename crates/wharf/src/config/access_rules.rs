@@ -2,15 +2,13 @@
 //!
 //! Outside the file, a rule reads `users=ci-*,bot;allow=build/*`, and blanks separate the rules.
 
-use std::rc::Rc;
-
 use policy::access::{ClientRule, Repositories};
 
 use super::form::{Form, LOWER_CASE_NAMES, NAMES as NAME_FORM, NETWORKS, REPOSITORIES, Shape};
 use super::outside::{Assigned, Outside};
 use super::reader::Reader;
 use super::remark::Place;
-use super::table::{Table, Value, kind};
+use super::table::{Table, Value};
 
 /// The keys of a rule with the names of clients.
 pub(crate) const NAMES: [&str; 3] = ["users", "tokens", "certificates"];
@@ -43,28 +41,9 @@ impl Reader<'_> {
             }
             Value::Toml(value) => value,
         };
-        let Some(array) = rules.get_ref().as_array() else {
-            let wrong = format!("expected a list of sections, found {}; {EXAMPLE}", kind(rules));
-            return self.refuse_value(&place, &wrong);
-        };
-        let mut read = Vec::with_capacity(array.len());
-        for (index, rule) in array.iter().enumerate() {
-            let key = format!("{}[{index}]", place.name());
-            let place = match &place {
-                Place::Line { .. } => Place::Line { line: self.line(rule.span().start), key },
-                Place::Outside(_) => place.clone(),
-            };
-            let Some(entries) = rule.get_ref().as_table() else {
-                let wrong = format!("expected a section, found {}; {EXAMPLE}", kind(rule));
-                self.refuse(&place, wrong);
-                continue;
-            };
-            let rule = Table::one(place, Some(entries), Rc::default());
-            let keys: Vec<&str> = NAMES.into_iter().chain([ADDRESSES]).chain(REPOSITORY_KEYS).collect();
-            self.refuse_unknown_keys(&rule, &keys, |_| None);
-            read.push(self.access_rule(&rule));
-        }
-        Some(read)
+        let keys: Vec<&str> = NAMES.into_iter().chain([ADDRESSES]).chain(REPOSITORY_KEYS).collect();
+        let sections = self.listed_sections(&place, rules, &keys, EXAMPLE)?;
+        Some(sections.iter().map(|rule| self.access_rule(rule)).collect())
     }
 
     /// A rule of a variable: `users=ci-*,bot;allow=build/*`.

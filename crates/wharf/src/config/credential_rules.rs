@@ -4,7 +4,6 @@
 //! `credentials = "<source>"` stands for a list of one.
 
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use credentials::{
     AzureSettings, EcrSettings, GoogleSettings, ProcessSettings, Rule, SourceSettings, Variables,
@@ -125,24 +124,9 @@ impl Reader<'_> {
                 return Some(vec![(place, Rule { pattern: None, source })]);
             }
         };
-        let mut read: Vec<(Place, Rule)> = Vec::new();
-        for (index, rule) in rules.get_ref().as_array().into_iter().flat_map(|rules| rules.iter()).enumerate()
-        {
-            let key = format!("{}[{index}]", place.name());
-            let place = match &place {
-                Place::Line { .. } => Place::Line { line: self.line(rule.span().start), key },
-                Place::Outside(_) => place.clone(),
-            };
-            let Some(entries) = rule.get_ref().as_table() else {
-                let wrong = format!("expected a section, found {}; {EXAMPLE}", kind(rule));
-                self.refuse(&place, wrong);
-                continue;
-            };
-            let rule = Table::one(place.clone(), Some(entries), Rc::default());
-            self.refuse_unknown_keys(&rule, &keys::CREDENTIALS.names(), |_| None);
-            read.extend(self.credential_rule(&rule).map(|rule| (place, rule)));
-        }
-        Some(read)
+        let sections = self.listed_sections(&place, rules, &keys::CREDENTIALS.names(), EXAMPLE)?;
+        let read = sections.iter().filter_map(|table| Some((table.place(), self.credential_rule(table)?)));
+        Some(read.collect())
     }
 
     fn credential_rule(&mut self, table: &Table<'_>) -> Option<Rule> {
@@ -189,11 +173,14 @@ impl Reader<'_> {
         };
         let Some(kind) = KINDS.iter().find(|kind| kind.word == word) else {
             let words: Vec<&str> = kind_words().collect();
-            let advice = match nearest(word, words.iter().copied()) {
-                Some(meant) => format!("did you mean {meant:?}?"),
-                None => format!("the kinds are {}", words.join(", ")),
+            let wrong = match nearest(word, words.iter().copied()) {
+                Some(meant) => format!("{word:?} is no source of credentials; did you mean {meant:?}?"),
+                // The text may be a login that was written here by mistake.
+                None => format!(
+                    "is no source of credentials; the kinds are {}; a login goes to username and password",
+                    words.join(", ")
+                ),
             };
-            let wrong = format!("{:?} is no source of credentials; {advice}", text.written);
             return self.refuse_value(&text.place, &wrong);
         };
         let argument = match (kind.argument, argument.filter(|argument| !argument.is_empty())) {

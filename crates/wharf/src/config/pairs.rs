@@ -7,7 +7,6 @@
 //! other. So a running wharf keeps the certificate that it has; [`PairRule`] says when a pair is a mistake.
 
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use certificates::pair::{PairError, PairFiles};
 use certificates::{Certificate, CertificateError, CertificateSet};
@@ -18,7 +17,7 @@ use super::form::{Form, Shape};
 use super::outside::{self, Assigned, Outside};
 use super::reader::{Reader, Text};
 use super::remark::Place;
-use super::table::{Table, Value, kind};
+use super::table::{Table, Value};
 
 /// The key with the file of the chain.
 pub(crate) const CERT_FILE: &str = "cert_file";
@@ -155,27 +154,8 @@ impl Reader<'_> {
             }
             Value::Toml(value) => value,
         };
-        let Some(array) = pairs.get_ref().as_array() else {
-            let wrong = format!("expected a list of sections, found {}; {EXAMPLE}", kind(pairs));
-            return self.refuse_value(&place, &wrong);
-        };
-        let mut read = Vec::with_capacity(array.len());
-        for (index, pair) in array.iter().enumerate() {
-            let key = format!("{}[{index}]", place.name());
-            let place = match &place {
-                Place::Line { .. } => Place::Line { line: self.line(pair.span().start), key },
-                Place::Outside(_) => place.clone(),
-            };
-            let Some(entries) = pair.get_ref().as_table() else {
-                let wrong = format!("expected a section, found {}; {EXAMPLE}", kind(pair));
-                self.refuse(&place, wrong);
-                continue;
-            };
-            let pair = Table::one(place, Some(entries), Rc::default());
-            self.refuse_unknown_keys(&pair, &[CERT_FILE, KEY_FILE], |_| None);
-            read.extend(self.named_pair(&pair));
-        }
-        Some(read)
+        let sections = self.listed_sections(&place, pairs, &[CERT_FILE, KEY_FILE], EXAMPLE)?;
+        Some(sections.iter().filter_map(|pair| self.named_pair(pair)).collect())
     }
 
     fn outside_pair(&mut self, place: &Place, pair: &str) -> Option<NamedPair> {

@@ -2,8 +2,6 @@
 //!
 //! Outside the file, a rule reads `<match>=<ttl>`, and blanks or commas separate the rules.
 
-use std::rc::Rc;
-
 use policy::freshness::{TagPattern, TagTtl};
 use toml::Spanned;
 use toml::de::DeValue;
@@ -12,7 +10,7 @@ use super::form::{Form, Shape, TTL as TTL_FORM};
 use super::outside::{self, Assigned, Outside};
 use super::reader::Reader;
 use super::remark::Place;
-use super::table::{Table, Value, kind};
+use super::table::{Table, Value};
 
 /// The key of a rule with the pattern.
 pub(crate) const PATTERN: &str = "match";
@@ -50,27 +48,8 @@ impl Reader<'_> {
             }
             Value::Toml(value) => value,
         };
-        let Some(array) = rules.get_ref().as_array() else {
-            let wrong = format!("expected a list of sections, found {}; {EXAMPLE}", kind(rules));
-            return self.refuse_value(&place, &wrong);
-        };
-        let mut read = Vec::with_capacity(array.len());
-        for (index, rule) in array.iter().enumerate() {
-            let key = format!("{}[{index}]", place.name());
-            let place = match &place {
-                Place::Line { .. } => Place::Line { line: self.line(rule.span().start), key },
-                Place::Outside(_) => place.clone(),
-            };
-            let Some(entries) = rule.get_ref().as_table() else {
-                let wrong = format!("expected a section, found {}; {EXAMPLE}", kind(rule));
-                self.refuse(&place, wrong);
-                continue;
-            };
-            let rule = Table::one(place, Some(entries), Rc::default());
-            self.refuse_unknown_keys(&rule, &[PATTERN, TTL], |_| None);
-            read.extend(self.tag_rule(&rule));
-        }
-        Some(read)
+        let sections = self.listed_sections(&place, rules, &[PATTERN, TTL], EXAMPLE)?;
+        Some(sections.iter().filter_map(|rule| self.tag_rule(rule)).collect())
     }
 
     fn outside_rule(&mut self, place: &Place, rule: &str) -> Option<TagTtl> {

@@ -146,6 +146,23 @@ fn each_mistake_is_named_with_its_place() {
     }
 }
 
+/// People write a login where its source goes.
+#[test]
+fn s28_a_login_in_place_of_a_source_is_not_quoted() {
+    for written in ["robot:canary-word", "canary-word", "ghp_canary"] {
+        let lists = [
+            format!("credentials = {written:?}\n"),
+            format!("[[registry.credentials]]\nsource = {written:?}\n"),
+        ];
+        for text in lists {
+            let text = format!("[[registry]]\nname = \"quay.io\"\n{text}");
+            let mistakes = Config::parse("wharf.toml", &text, &|_| None).unwrap_err().to_string();
+            assert!(mistakes.contains("is no source of credentials; the kinds are ecr, "), "{mistakes}");
+            assert!(!mistakes.contains("canary"), "{mistakes}");
+        }
+    }
+}
+
 #[test]
 fn one_command_in_the_defaults_gives_its_login_to_every_registry() {
     let text = "[defaults]\ncredentials = \"command:login\"\n[[registry]]\nname = \"quay.io\"\nusername = \"\"\n\
