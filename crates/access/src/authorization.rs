@@ -9,20 +9,52 @@ pub(crate) const HEADER_BYTES_MAX: usize = 8 * 1024;
 
 /// What a client presents.
 #[derive(Debug)]
-pub(crate) enum Presented {
+pub(crate) enum Presented<'a> {
     /// Nothing. Some clients send an empty user and password where they have none.
     Nothing,
     /// A user's name and password.
-    Basic { user: Vec<u8>, password: Secret<Vec<u8>> },
+    Basic(UserPass),
     /// A bearer token.
-    Bearer(Secret<Vec<u8>>),
+    Bearer(Secret<&'a [u8]>),
     /// Something that cannot be read.
     Unreadable,
 }
 
-impl Presented {
+/// A user's name and password, as `user:password`.
+#[derive(Debug)]
+pub(crate) struct UserPass {
+    text: Secret<Vec<u8>>,
+    /// The position of the first colon: a name has none.
+    colon: usize,
+}
+
+impl UserPass {
+    /// `None` without a colon, and with a NUL: bcrypt ends a password there, so one password would have many
+    /// forms, and RFC 7617 (section 2) forbids it.
+    fn read(text: Vec<u8>) -> Option<Self> {
+        let colon = text.iter().position(|byte| *byte == b':')?;
+        (!text.contains(&0)).then(|| Self { text: Secret::new(text), colon })
+    }
+
+    pub(crate) fn user(&self) -> &[u8] {
+        &self.text.expose()[..self.colon]
+    }
+
+    pub(crate) fn password(&self) -> &[u8] {
+        &self.text.expose()[self.colon + 1..]
+    }
+
+    /// The same for every form in which a client can send this login: `user:password`, with at most
+    /// `password_bytes_max` of the password.
+    pub(crate) fn canonical(&self, password_bytes_max: usize) -> &[u8] {
+        let text = self.text.expose();
+        &text[..text.len().min(self.colon + 1 + password_bytes_max)]
+    }
+}
+
+impl<'a> Presented<'a> {
     /// Reads the value of the header.
-    pub(crate) fn read(header: &[u8]) -> Self {
+    pub(crate) fn read(header: &'a [u8]) -> Self {
         if header.len() > HEADER_BYTES_MAX {
             return Self::Unreadable;
         }
@@ -33,18 +65,16 @@ impl Presented {
         let Some(space) = header.iter().position(|byte| *byte == b' ') else { return Self::Unreadable };
         let (scheme, value) = (&header[..space], header[space..].trim_ascii());
         if scheme.eq_ignore_ascii_case(b"bearer") {
-            return Self::Bearer(Secret::new(value.to_vec()));
+            return Self::Bearer(Secret::new(value));
         }
         if !scheme.eq_ignore_ascii_case(b"basic") {
             return Self::Unreadable;
         }
-        let Ok(decoded) = STANDARD.decode(value) else { return Self::Unreadable };
-        let Some(colon) = decoded.iter().position(|byte| *byte == b':') else { return Self::Unreadable };
-        let (user, password) = (&decoded[..colon], &decoded[colon + 1..]);
-        if user.is_empty() && password.is_empty() {
-            return Self::Nothing;
+        match STANDARD.decode(value).ok().and_then(UserPass::read) {
+            Some(login) if login.user().is_empty() && login.password().is_empty() => Self::Nothing,
+            Some(login) => Self::Basic(login),
+            None => Self::Unreadable,
         }
-        Self::Basic { user: user.to_vec(), password: Secret::new(password.to_vec()) }
     }
 }
 
@@ -57,9 +87,7 @@ mod tests {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match Presented::read(header) {
             Presented::Nothing => "nothing".to_owned(),
-            Presented::Basic { user, password } => {
-                format!("basic {} {}", text(&user), text(password.expose()))
-            }
+            Presented::Basic(login) => format!("basic {} {}", text(login.user()), text(login.password())),
             Presented::Bearer(token) => format!("bearer {}", text(token.expose())),
             Presented::Unreadable => "unreadable".to_owned(),
         }
@@ -67,7 +95,7 @@ mod tests {
 
     #[test]
     fn basic_and_bearer_are_read_and_all_else_is_unreadable() {
-        let table: [(&[u8], &str); 14] = [
+        let table: [(&[u8], &str); 16] = [
             (b"Basic YWxpY2U6cmlnaHQ=", "basic alice right"),
             (b"basic  YWxpY2U6cmlnaHQ= ", "basic alice right"),
             (b"BASIC YWxpY2U6YTpi", "basic alice a:b"),
@@ -83,6 +111,9 @@ mod tests {
             (b"Basic !!!!", "unreadable"),
             (b"Digest username=\"alice\"", "unreadable"),
             (b"YWxpY2U6cmlnaHQ=", "unreadable"),
+            // `right`, NUL, `right`: bcrypt takes it for `right`.
+            (b"Basic YWxpY2U6cmlnaHQAcmlnaHQ=", "unreadable"),
+            (b"Basic AAAA", "unreadable"),
         ];
         for (header, expected) in table {
             assert_eq!(read(header), expected, "{}", String::from_utf8_lossy(header));

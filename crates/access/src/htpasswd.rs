@@ -14,6 +14,9 @@ const COST_MAX: u32 = 14;
 /// The lowest cost of bcrypt.
 const COST_MIN: u32 = 4;
 
+/// The bytes of a password that count: bcrypt reads no further one.
+pub(crate) const PASSWORD_BYTES_MAX: usize = 72;
+
 /// The alphabet of bcrypt's base64, and the length of its salt and hash in it.
 const TAIL_LENGTH: usize = 53;
 

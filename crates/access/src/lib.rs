@@ -13,7 +13,7 @@ mod tokens;
 mod verifier;
 
 pub use self::htpasswd::Users;
-pub use self::logins::{Logins, Verdict};
+pub use self::logins::{Logins, Unchecked, Verdict};
 pub use self::memory::REMEMBERED_FOR;
 pub use self::table::{Access, AccessTable};
 pub use self::tokens::Tokens;

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use policy::access::Login;
-use secret::Secret;
 use tokio::sync::watch;
 
-use crate::authorization::Presented;
-use crate::htpasswd::Users;
-use crate::memory::{HeaderHash, Memory};
+use crate::authorization::{Presented, UserPass};
+use crate::htpasswd::{PASSWORD_BYTES_MAX, Users};
+use crate::memory::{LoginHash, Memory, Recalled};
 use crate::tokens::Tokens;
 use crate::verifier::{Postponed, Verifier};
 
@@ -22,12 +21,19 @@ pub struct Logins {
     users: Option<Users>,
     tokens: Option<Tokens>,
     memory: Arc<Memory>,
-    /// The checks of passwords in progress. Simultaneous requests with one header share a check.
-    checks: Mutex<HashMap<HeaderHash, Check>>,
+    /// The checks of passwords in progress. Simultaneous requests with one login share a check.
+    checks: Mutex<HashMap<LoginHash, Check>>,
 }
 
 /// A check in progress: no value until it ends.
 type Check = watch::Receiver<Option<Option<Login>>>;
+
+/// A user's password that must be checked.
+#[derive(Debug)]
+pub struct Unchecked {
+    login: UserPass,
+    hash: LoginHash,
+}
 
 /// What a request's `Authorization` proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,34 +65,41 @@ impl Logins {
         Self { users, tokens, memory: Arc::new(Memory::new()), checks: Mutex::default() }
     }
 
-    /// What this value of `Authorization` proves, if a password was checked lately. This is the way of every
-    /// request but the first of each login, so it costs one keyed hash.
-    pub fn recall(&self, header: &[u8]) -> Option<Verdict> {
-        self.memory.recall(&self.memory.hash(header)).map(Verdict::of)
+    /// What this value of `Authorization` proves. Every request comes here, so a password that was checked
+    /// within the last minute costs one keyed hash.
+    ///
+    /// # Errors
+    /// [`Unchecked`], for [`check`](Self::check): a password that was not checked lately.
+    pub fn prove(&self, header: &[u8]) -> Result<Verdict, Unchecked> {
+        let login = match Presented::read(header) {
+            Presented::Nothing => return Ok(Verdict::Nothing),
+            Presented::Unreadable => return Ok(Verdict::Wrong),
+            Presented::Bearer(token) => return Ok(Verdict::of(self.token(token.expose(), None))),
+            Presented::Basic(login) => login,
+        };
+        if let Some(login) = self.token(login.password(), Some(login.user())) {
+            return Ok(Verdict::Proved(login));
+        }
+        if self.users.is_none() {
+            return Ok(Verdict::Wrong);
+        }
+        let hash = self.memory.hash(login.canonical(PASSWORD_BYTES_MAX));
+        match self.memory.recall(&hash) {
+            Recalled::Proved(login) => Ok(Verdict::Proved(login)),
+            Recalled::Wrong => Ok(Verdict::Wrong),
+            Recalled::ProvedEarlier | Recalled::Unknown => Err(Unchecked { login, hash }),
+        }
     }
 
-    /// What this header proves. Checks a password at most once, under the bounds of `verifier`.
-    pub async fn verify(
+    /// Checks a password, at most once for all requests that send it, under the bounds of `verifier`.
+    pub async fn check(
         self: &Arc<Self>,
-        header: &[u8],
+        password: Unchecked,
         address: IpAddr,
         verifier: &Arc<Verifier>,
     ) -> Verdict {
-        let (user, password) = match Presented::read(header) {
-            Presented::Nothing => return Verdict::Nothing,
-            Presented::Unreadable => return Verdict::Wrong,
-            Presented::Bearer(token) => return Verdict::of(self.token(token.expose(), None)),
-            Presented::Basic { user, password } => (user, password),
-        };
-        if let Some(login) = self.token(password.expose(), Some(&user)) {
-            return Verdict::Proved(login);
-        }
-        if self.users.is_none() {
-            return Verdict::Wrong;
-        }
-        let hash = self.memory.hash(header);
-        match self.join_or_start(hash, user, password, address, verifier) {
-            Ok(Started::Known(login)) => Verdict::of(login),
+        match self.join_or_start(password, address, verifier) {
+            Ok(Started::Known(verdict)) => verdict,
             Ok(Started::Running(mut check)) => {
                 let ended = check.wait_for(Option::is_some).await;
                 // A check that ended without a result has panicked.
@@ -107,21 +120,22 @@ impl Logins {
     /// Starts a check on a task of its own, so that it goes on if its client leaves, or joins one.
     fn join_or_start(
         self: &Arc<Self>,
-        hash: HeaderHash,
-        user: Vec<u8>,
-        password: Secret<Vec<u8>>,
+        password: Unchecked,
         address: IpAddr,
         verifier: &Arc<Verifier>,
     ) -> Result<Started, Postponed> {
+        let Unchecked { login, hash } = password;
         let mut checks = self.checks.lock();
         if let Some(check) = checks.get(&hash) {
             return Ok(Started::Running(check.clone()));
         }
-        // Another request's check may have ended since this one looked.
-        if let Some(login) = self.memory.recall(&hash) {
-            return Ok(Started::Known(login));
-        }
-        let turn = verifier.take_turn(address)?;
+        let turn = match self.memory.recall(&hash) {
+            // Another request's check may have ended since this one looked.
+            Recalled::Proved(login) => return Ok(Started::Known(Verdict::Proved(login))),
+            Recalled::Wrong => return Ok(Started::Known(Verdict::Wrong)),
+            Recalled::ProvedEarlier => verifier.take_turn_again()?,
+            Recalled::Unknown => verifier.take_turn(address)?,
+        };
         let (end, check) = watch::channel(None);
         checks.insert(hash, check.clone());
         drop(checks);
@@ -130,7 +144,7 @@ impl Logins {
             let _running = Running { logins: Arc::clone(&logins), hash };
             let users = Arc::clone(&logins);
             let check = move || {
-                let name = users.users.as_ref()?.check(&user, password.expose())?;
+                let name = users.users.as_ref()?.check(login.user(), login.password())?;
                 Some(Login::User(name))
             };
             let login = turn.run(check).await;
@@ -142,14 +156,14 @@ impl Logins {
 }
 
 enum Started {
-    Known(Option<Login>),
+    Known(Verdict),
     Running(Check),
 }
 
 /// Takes a check out of the table when it ends, even by a panic.
 struct Running {
     logins: Arc<Logins>,
-    hash: HeaderHash,
+    hash: LoginHash,
 }
 
 impl Drop for Running {

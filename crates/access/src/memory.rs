@@ -1,5 +1,5 @@
-//! Remembers, for a short time, which `Authorization` headers were right and which were wrong, by a keyed
-//! hash of each: neither a password nor a hash that could be tried elsewhere stays in memory.
+//! Remembers which logins were right and which were wrong, by a keyed hash of each: neither a password nor a
+//! hash that could be tried elsewhere stays in memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,22 +14,35 @@ use tokio::time::Instant;
 /// How long the result of a check holds. A changed file ends it at once.
 pub const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
-/// The most headers that are remembered, of each pair of files.
+/// The most logins that are remembered, of each pair of files.
 const COUNT_MAX: usize = 4096;
 
-/// The keyed hash of a header.
-pub(crate) type HeaderHash = [u8; 32];
+/// The keyed hash of a login.
+pub(crate) type LoginHash = [u8; 32];
 
-/// The results of checks, by the keyed hash of the header.
+/// The results of checks, by the keyed hash of the login.
 pub(crate) struct Memory {
     key: hmac::Key,
-    results: RwLock<HashMap<HeaderHash, Remembered>>,
+    results: RwLock<HashMap<LoginHash, Remembered>>,
 }
 
 struct Remembered {
-    /// `None`: the header was wrong.
+    /// `None`: the login was wrong.
     login: Option<Login>,
     until: Instant,
+}
+
+/// The result of an earlier check.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Recalled {
+    /// The login is right.
+    Proved(Login),
+    /// The login is wrong.
+    Wrong,
+    /// The login was right, and must be checked again.
+    ProvedEarlier,
+    /// There is none.
+    Unknown,
 }
 
 impl fmt::Debug for Memory {
@@ -45,27 +58,29 @@ impl Memory {
         Self { key: key.expect("the system has random numbers"), results: RwLock::default() }
     }
 
-    /// The keyed hash of a header.
-    pub(crate) fn hash(&self, header: &[u8]) -> HeaderHash {
-        let tag = hmac::sign(&self.key, header);
+    /// The keyed hash of a login.
+    pub(crate) fn hash(&self, login: &[u8]) -> LoginHash {
+        let tag = hmac::sign(&self.key, login);
         tag.as_ref().try_into().expect("SHA-256 has 32 bytes")
     }
 
-    /// The result of an earlier check: the login, or that it was wrong.
-    pub(crate) fn recall(&self, hash: &HeaderHash) -> Option<Option<Login>> {
+    /// The result of an earlier check.
+    pub(crate) fn recall(&self, hash: &LoginHash) -> Recalled {
         let results = self.results.read();
-        let known = results.get(hash)?;
-        (known.until > Instant::now()).then(|| known.login.clone())
+        let Some(known) = results.get(hash) else { return Recalled::Unknown };
+        match (&known.login, known.until > Instant::now()) {
+            (Some(login), true) => Recalled::Proved(login.clone()),
+            (Some(_), false) => Recalled::ProvedEarlier,
+            (None, true) => Recalled::Wrong,
+            (None, false) => Recalled::Unknown,
+        }
     }
 
     /// Remembers the result of a check.
-    pub(crate) fn remember(&self, hash: HeaderHash, login: Option<Login>) {
+    pub(crate) fn remember(&self, hash: LoginHash, login: Option<Login>) {
         let (now, mut results) = (Instant::now(), self.results.write());
-        if results.len() >= COUNT_MAX {
-            results.retain(|_, known| known.until > now);
-        }
-        if results.len() >= COUNT_MAX {
-            // A wrong header makes room first: only logins that were right save work for clients.
+        if results.len() >= COUNT_MAX && !results.contains_key(&hash) {
+            // A wrong login makes room first: only those that were right save work for clients.
             let order = |known: &Remembered| (known.login.is_some(), known.until);
             let first = results.iter().min_by_key(|(_, known)| order(known)).map(|(hash, _)| *hash);
             first.and_then(|first| results.remove(&first));
@@ -78,37 +93,38 @@ impl Memory {
 mod tests {
     use super::*;
 
-    fn alice() -> Option<Login> {
-        Some(Login::User("alice".into()))
+    fn alice() -> Login {
+        Login::User("alice".into())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_result_is_remembered_for_a_minute() {
         let memory = Memory::new();
-        let (right, wrong) = (memory.hash(b"Basic right"), memory.hash(b"Basic wrong"));
-        memory.remember(right, alice());
+        let (right, wrong) = (memory.hash(b"alice:right"), memory.hash(b"alice:wrong"));
+        memory.remember(right, Some(alice()));
         memory.remember(wrong, None);
-        assert_eq!(memory.recall(&right), Some(alice()));
-        assert_eq!(memory.recall(&wrong), Some(None));
-        assert_eq!(memory.recall(&memory.hash(b"Basic other")), None);
+        assert_eq!(memory.recall(&right), Recalled::Proved(alice()));
+        assert_eq!(memory.recall(&wrong), Recalled::Wrong);
+        assert_eq!(memory.recall(&memory.hash(b"alice:other")), Recalled::Unknown);
         tokio::time::advance(REMEMBERED_FOR).await;
-        assert_eq!(memory.recall(&right), None);
+        assert_eq!(memory.recall(&right), Recalled::ProvedEarlier);
+        assert_eq!(memory.recall(&wrong), Recalled::Unknown);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_wrong_logins_does_not_displace_a_right_one() {
         let memory = Memory::new();
-        let right = memory.hash(b"Basic right");
-        memory.remember(right, alice());
+        let right = memory.hash(b"alice:right");
+        memory.remember(right, Some(alice()));
         for number in 0..COUNT_MAX + 10 {
             memory.remember(memory.hash(number.to_string().as_bytes()), None);
         }
-        assert_eq!(memory.recall(&right), Some(alice()));
+        assert_eq!(memory.recall(&right), Recalled::Proved(alice()));
         assert_eq!(memory.results.read().len(), COUNT_MAX);
     }
 
     #[test]
-    fn the_hash_of_a_header_depends_on_a_key_that_no_other_memory_has() {
-        assert_ne!(Memory::new().hash(b"Basic right"), Memory::new().hash(b"Basic right"));
+    fn the_hash_of_a_login_depends_on_a_key_that_no_other_memory_has() {
+        assert_ne!(Memory::new().hash(b"alice:right"), Memory::new().hash(b"alice:right"));
     }
 }

@@ -1,4 +1,7 @@
 //! Bounds the work of checking passwords, whoever sends them.
+//!
+//! Logins that were right before have a queue of their own. So a flood of guesses, even one from very many
+//! addresses, shuts out no client that the server knows.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,7 +15,8 @@ use policy::lru::LruMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// The most checks that wait for a thread, of all clients together. At the highest cost each takes a second.
+/// The most checks that wait for a thread in each queue, of all clients together. At the highest cost each
+/// takes a second.
 const WAITING_COUNT_MAX: usize = 64;
 
 /// The most addresses whose failed attempts are counted.
@@ -21,13 +25,34 @@ const ADDRESS_COUNT_MAX: usize = 4096;
 /// The `Retry-After` of a client that found no place in the queue.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
-/// Bounds checks of passwords: a few threads, a short queue, and a pace for each address.
+/// Bounds checks of passwords: a few threads, short queues, and a pace for each address.
 pub struct Verifier {
+    /// For logins that were not checked before, or were wrong.
+    unknown: Queue,
+    /// For logins that were right before.
+    proved: Queue,
+    attempts: Mutex<LruMap<IpAddr, Attempts>>,
+}
+
+/// A bounded queue of checks.
+struct Queue {
     /// One for each check that runs or waits.
     places: Arc<Semaphore>,
     /// One for each thread that checks.
     threads: Arc<Semaphore>,
-    attempts: Mutex<LruMap<IpAddr, Attempts>>,
+}
+
+impl Queue {
+    fn new(threads: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(threads + WAITING_COUNT_MAX)),
+            threads: Arc::new(Semaphore::new(threads)),
+        }
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit, Postponed> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Postponed::Busy(BUSY_WAIT))
+    }
 }
 
 /// Why a password is not checked now.
@@ -42,25 +67,30 @@ pub(crate) enum Postponed {
 /// The right to one check.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    pub(crate) verifier: Arc<Verifier>,
-    client: IpAddr,
+    verifier: Arc<Verifier>,
+    /// The client whose attempt it is; `None`: it counts as no attempt.
+    client: Option<IpAddr>,
+    threads: Arc<Semaphore>,
     _place: OwnedSemaphorePermit,
 }
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("places", &self.places.available_permits()).finish_non_exhaustive()
+        f.debug_struct("Verifier")
+            .field("places", &self.unknown.places.available_permits())
+            .finish_non_exhaustive()
     }
 }
 
 impl Verifier {
-    /// A verifier with half of the processors for threads, at least one: the others serve who is logged in.
+    /// A verifier with half of the processors for threads, at least one: the others serve known clients. One
+    /// more thread checks known clients again.
     pub fn new() -> Arc<Self> {
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = (processors / 2).max(1);
         Arc::new(Self {
-            places: Arc::new(Semaphore::new(threads + WAITING_COUNT_MAX)),
-            threads: Arc::new(Semaphore::new(threads)),
+            unknown: Queue::new(threads),
+            proved: Queue::new(1),
             attempts: Mutex::new(LruMap::new(ADDRESS_COUNT_MAX)),
         })
     }
@@ -68,13 +98,23 @@ impl Verifier {
     /// Takes a turn for a client at this address.
     pub(crate) fn take_turn(self: &Arc<Self>, address: IpAddr) -> Result<Turn, Postponed> {
         let client = network_of(address);
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| Postponed::Busy(BUSY_WAIT))?;
+        let place = self.unknown.place()?;
         let mut attempts = self.attempts.lock();
         let own = attempts.get_or_insert_with(&client, Attempts::default);
         own.begin(Instant::now().into_std()).map_err(Postponed::Paced)?;
         drop(attempts);
-        Ok(Turn { verifier: Arc::clone(self), client, _place: place })
+        Ok(self.turn(&self.unknown, place, Some(client)))
+    }
+
+    /// Takes a turn for a login that was right before, whatever address sends it: nobody guesses with it.
+    pub(crate) fn take_turn_again(self: &Arc<Self>) -> Result<Turn, Postponed> {
+        let place = self.proved.place()?;
+        Ok(self.turn(&self.proved, place, None))
+    }
+
+    fn turn(self: &Arc<Self>, queue: &Queue, place: OwnedSemaphorePermit, client: Option<IpAddr>) -> Turn {
+        let (verifier, threads) = (Arc::clone(self), Arc::clone(&queue.threads));
+        Turn { verifier, client, threads, _place: place }
     }
 }
 
@@ -84,12 +124,12 @@ impl Turn {
         self,
         check: impl FnOnce() -> Option<T> + Send + 'static,
     ) -> Option<T> {
-        let thread = Arc::clone(&self.verifier.threads).acquire_owned().await;
+        let thread = Arc::clone(&self.threads).acquire_owned().await;
         let _thread = thread.expect("the semaphore is never closed");
         let found = tokio::task::spawn_blocking(check).await.ok().flatten();
-        if found.is_some() {
+        if let Some(client) = self.client.filter(|_| found.is_some()) {
             let mut attempts = self.verifier.attempts.lock();
-            attempts.get_mut(&self.client).into_iter().for_each(Attempts::forgive);
+            attempts.get_mut(&client).into_iter().for_each(Attempts::forgive);
         }
         found
     }
@@ -139,10 +179,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_queue_of_checks_is_bounded_in_all() {
         let verifier = Verifier::new();
-        let places = verifier.places.available_permits();
+        let places = verifier.unknown.places.available_permits();
         let of = |number: usize| address(&format!("10.0.{}.{}", number / 256, number % 256));
         let turns: Vec<Turn> = (0..places).map(|number| verifier.take_turn(of(number)).unwrap()).collect();
         assert_eq!(verifier.take_turn(of(places)).unwrap_err(), Postponed::Busy(BUSY_WAIT));
+        let again = std::iter::from_fn(|| verifier.take_turn_again().ok());
+        assert_eq!(again.take(places + 2).collect::<Vec<_>>().len(), 1 + WAITING_COUNT_MAX);
         drop(turns);
         assert!(verifier.take_turn(of(places)).is_ok());
     }

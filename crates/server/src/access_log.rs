@@ -70,8 +70,8 @@ pub(crate) struct Entry {
     kind: Kind,
     repository: Option<Repository>,
     reference: Option<Reference>,
-    /// The name that the client has proved.
-    identity: Option<Box<str>>,
+    /// What the client has proved, if rules asked it to.
+    identity: Option<Identity>,
     outcome: Answered,
     keeping: Option<Keeping>,
     detail: Option<String>,
@@ -132,10 +132,9 @@ impl Entry {
         self.registry = Some(Arc::clone(registry));
     }
 
-    /// Records the name that a client has proved.
+    /// Records what a client has proved.
     pub(crate) fn identified(&mut self, identity: Option<&Identity>) {
-        let name = identity.map(Identity::to_string).filter(|name| !name.is_empty());
-        self.identity = name.map(String::into_boxed_str);
+        self.identity = identity.cloned();
     }
 
     /// Records what the request asks for.
@@ -240,7 +239,7 @@ impl Drop for Entry {
             reference = self.reference.as_ref().map(tracing::field::display),
             path = self.repository.is_none().then(|| loggable(&self.path)),
             client = %Shown(self.client),
-            identity = self.identity.as_deref().map(|name| loggable(name.as_bytes())),
+            identity = self.identity.as_ref().and_then(shown),
             id = %self.id,
             kept = self.is_lost().then_some(false),
             end = end.as_str(),
@@ -252,6 +251,12 @@ impl Drop for Entry {
             "request"
         );
     }
+}
+
+/// The name that a client has proved; `None` if it proved only its address.
+fn shown(identity: &Identity) -> Option<String> {
+    let name = identity.to_string();
+    (!name.is_empty()).then(|| loggable(name.as_bytes()))
 }
 
 /// A client's address, without a port that only a proxy knows.

@@ -124,10 +124,10 @@ async fn prove(table: &AccessTable, access: &Access, client: IpAddr, headers: &H
         (Some(_), Some(_)) => return Verdict::Wrong,
         (Some(header), None) => header,
     };
-    match logins.recall(known) {
-        Some(verdict) => verdict,
+    match logins.prove(known) {
+        Ok(verdict) => verdict,
         // Boxed, because this future is large and few requests need it.
-        None => Box::pin(logins.verify(known, client, &table.verifier)).await,
+        Err(unchecked) => Box::pin(logins.check(unchecked, client, &table.verifier)).await,
     }
 }
 

@@ -27,7 +27,24 @@ fn near() -> IpAddr {
 }
 
 async fn verify(logins: &Arc<Logins>, header: &[u8]) -> Verdict {
-    logins.verify(header, near(), &Verifier::new()).await
+    verify_by(logins, header, near(), &Verifier::new()).await
+}
+
+async fn verify_by(
+    logins: &Arc<Logins>,
+    header: &[u8],
+    address: IpAddr,
+    verifier: &Arc<Verifier>,
+) -> Verdict {
+    match logins.prove(header) {
+        Ok(verdict) => verdict,
+        Err(unchecked) => logins.check(unchecked, address, verifier).await,
+    }
+}
+
+/// The verdict without a check.
+fn recall(logins: &Logins, header: &[u8]) -> Option<Verdict> {
+    logins.prove(header).ok()
 }
 
 fn user(name: &str) -> Verdict {
@@ -65,11 +82,11 @@ async fn a_checked_password_is_remembered_for_a_minute() {
     for (header, expected) in
         [(basic("alice", "right"), user("alice")), (basic("alice", "x"), Verdict::Wrong)]
     {
-        assert_eq!(logins.recall(&header), None);
+        assert_eq!(recall(&logins, &header), None);
         verify(&logins, &header).await;
-        assert_eq!(logins.recall(&header), Some(expected));
+        assert_eq!(recall(&logins, &header), Some(expected));
         tokio::time::advance(REMEMBERED_FOR).await;
-        assert_eq!(logins.recall(&header), None);
+        assert_eq!(recall(&logins, &header), None);
     }
 }
 
@@ -79,7 +96,7 @@ async fn s27_simultaneous_requests_with_one_login_share_a_check() {
     let requests: Vec<_> = (0..500)
         .map(|_| {
             let (logins, verifier, header) = (Arc::clone(&logins), Arc::clone(&verifier), header.clone());
-            tokio::spawn(async move { logins.verify(&header, near(), &verifier).await })
+            tokio::spawn(async move { verify_by(&logins, &header, near(), &verifier).await })
         })
         .collect();
     for request in requests {
@@ -91,10 +108,10 @@ async fn s27_simultaneous_requests_with_one_login_share_a_check() {
 #[tokio::test]
 async fn s27_guesses_from_one_address_are_paced_and_a_known_login_is_not() {
     let (logins, verifier, right) = (logins(), Verifier::new(), basic("alice", "right"));
-    assert_eq!(logins.verify(&right, near(), &verifier).await, user("alice"));
+    assert_eq!(verify_by(&logins, &right, near(), &verifier).await, user("alice"));
     let mut paced = 0;
     for guess in 0..BURST_COUNT + 5 {
-        match logins.verify(&basic("alice", &guess.to_string()), near(), &verifier).await {
+        match verify_by(&logins, &basic("alice", &guess.to_string()), near(), &verifier).await {
             Verdict::Wrong => {}
             Verdict::Paced(wait) => {
                 assert!(wait <= Duration::from_secs(1));
@@ -104,9 +121,52 @@ async fn s27_guesses_from_one_address_are_paced_and_a_known_login_is_not() {
         }
     }
     assert!(paced > 0);
-    assert_eq!(logins.recall(&right), Some(user("alice")));
+    assert_eq!(recall(&logins, &right), Some(user("alice")));
     let elsewhere = "198.51.100.1".parse().unwrap();
-    assert_eq!(logins.verify(&basic("bob", "other"), elsewhere, &verifier).await, user("bob"));
+    assert_eq!(verify_by(&logins, &basic("bob", "other"), elsewhere, &verifier).await, user("bob"));
+}
+
+#[tokio::test]
+async fn s27_one_password_costs_one_check_in_whatever_form_it_is_sent() {
+    let long = "p".repeat(PASSWORD_BYTES_MAX);
+    let logins = Arc::new(Logins::new(Some(users(&[("alice", "right"), ("bob", &long)])), None));
+    assert_eq!(verify(&logins, &basic("alice", "right")).await, user("alice"));
+    let text = STANDARD.encode("alice:right");
+    for form in [format!("BASIC {text}"), format!("bAsIc   {text}"), format!("Basic {text}  ")] {
+        assert_eq!(recall(&logins, form.as_bytes()), Some(user("alice")), "{form}");
+    }
+    // bcrypt reads 72 bytes, so a longer password is the same one.
+    assert_eq!(verify(&logins, &basic("bob", &long)).await, user("bob"));
+    assert_eq!(recall(&logins, &basic("bob", &format!("{long}more"))), Some(user("bob")));
+    // bcrypt repeats a password with a NUL at its end, so these would be right, and endlessly many.
+    assert_eq!(verify(&logins, &basic("alice", "right\0right")).await, Verdict::Wrong);
+    assert_eq!(recall(&logins, &basic("alice", "right\0")), Some(Verdict::Wrong));
+    // A shorter one is another, and so is one whose bytes belong to another user.
+    for other in [basic("bob", &long[1..]), basic("alice", "righ"), basic("alic", "e:right")] {
+        assert_eq!(recall(&logins, &other), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s27_a_flood_of_guesses_shuts_out_no_login_that_was_right_before() {
+    let (logins, verifier, right) = (logins(), Verifier::new(), basic("alice", "right"));
+    assert_eq!(verify_by(&logins, &right, near(), &verifier).await, user("alice"));
+    tokio::time::advance(REMEMBERED_FOR).await;
+    assert_eq!(recall(&logins, &right), None, "the time to check it again");
+    // Checks from many addresses take every place, and wait.
+    let turns: Vec<_> = (0..10_000_u32)
+        .map_while(|number| verifier.take_turn(IpAddr::from(number.to_be_bytes())).ok())
+        .collect();
+    assert!(turns.len() < 1000);
+    let guess = verify_by(&logins, &basic("bob", "guess"), "198.51.100.1".parse().unwrap(), &verifier).await;
+    assert!(matches!(guess, Verdict::Busy(_)), "{guess:?}");
+    assert_eq!(verify_by(&logins, &right, near(), &verifier).await, user("alice"));
+    drop(turns);
+    // The same if all guesses come from the client's own address.
+    tokio::time::advance(REMEMBERED_FOR).await;
+    while verifier.take_turn(near()).is_ok() {}
+    assert!(matches!(verifier.take_turn(near()).unwrap_err(), Postponed::Paced(_)));
+    assert_eq!(verify_by(&logins, &right, near(), &verifier).await, user("alice"));
 }
 
 #[tokio::test]
@@ -121,11 +181,11 @@ async fn a_changed_file_forgets_and_an_unchanged_one_does_not() {
     let (before, header) = (table(read(&text)), basic("alice", "right"));
     verify(&own(&before), &header).await;
     let same = table(read(&text)).succeeding(&before);
-    assert_eq!(own(&same).recall(&header), Some(user("alice")));
+    assert_eq!(recall(&own(&same), &header), Some(user("alice")));
     assert!(same == before);
     let without = table(read("")).succeeding(&before);
     assert!(without != before);
-    assert_eq!(own(&without).recall(&header), None);
+    assert_eq!(recall(&own(&without), &header), None);
     assert_eq!(verify(&own(&without), &header).await, Verdict::Wrong);
 }
 
