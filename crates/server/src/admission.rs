@@ -88,21 +88,41 @@ impl ConnectionLimit {
         has_room
     }
 
+    fn count_out(&self, client: IpAddr) {
+        let mut clients = self.clients();
+        if let Some(count) = clients.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                clients.remove(&client);
+            }
+        }
+    }
+
     fn clients(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         // No code panics while it holds the lock, and the counts are plain values.
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Admission {
+    /// Counts the connection for the client at this address from now on, which only a proxy knew before.
+    /// Returns whether that client may have another connection.
+    pub(crate) fn count_for(&mut self, address: IpAddr) -> bool {
+        let Self::Served(permit) = self else { return true };
+        let client = client_of(address);
+        if client != permit.client {
+            if !permit.limit.count_in(client) {
+                return false;
+            }
+            permit.limit.count_out(std::mem::replace(&mut permit.client, client));
+        }
+        true
+    }
+}
+
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut clients = self.limit.clients();
-        if let Some(count) = clients.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                clients.remove(&self.client);
-            }
-        }
+        self.limit.count_out(self.client);
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::body::AnswerBody;
 use crate::clock::{Clock, Limits, Overdue};
 use crate::proxy_protocol;
@@ -69,6 +70,7 @@ impl ConnectionContext {
         stream: &mut TcpStream,
         peer: SocketAddr,
         wait_max: Duration,
+        admission: &mut Admission,
     ) -> Result<SocketAddr, (CloseReason, Option<io::Error>)> {
         // Small answers are sent at once. If that cannot be set, the client has already disconnected.
         stream.set_nodelay(true).map_err(|error| (CloseReason::Left, Some(error)))?;
@@ -81,10 +83,12 @@ impl ConnectionContext {
         if !speaks_proxy {
             return Ok(peer);
         }
-        tokio::select! {
-            told = proxy_protocol::read_client(stream, peer, wait_max) => told,
-            () = self.shutdown.cancelled() => Err((Overdue::Drain.reason(), None)),
-        }
+        let client = tokio::select! {
+            told = proxy_protocol::read_client(stream, peer, wait_max) => told?,
+            () = self.shutdown.cancelled() => return Err((Overdue::Drain.reason(), None)),
+        };
+        // Else one client could take the connections of every client of its proxy.
+        if admission.count_for(client.ip()) { Ok(client) } else { Err((CloseReason::Refused, None)) }
     }
 }
 
@@ -116,16 +120,17 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Serves one connection until it ends.
+/// Serves one connection until it ends. Then its `admission` is free again.
 pub(crate) async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
     context: Arc<ConnectionContext>,
     tls: Option<Arc<Tls>>,
+    mut admission: Admission,
 ) {
     let mut counted = Counted::open(&context.metrics);
     let (limits, sendfile) = context.begin();
-    let client = match context.greet(&mut stream, peer, limits.header_wait_max).await {
+    let client = match context.greet(&mut stream, peer, limits.header_wait_max, &mut admission).await {
         Ok(client) => client,
         Err((why, error)) => return counted.end(peer, why, error.as_ref().map(|error| error as &dyn Error)),
     };

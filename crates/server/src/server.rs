@@ -235,7 +235,7 @@ fn accept(
     shutdown: &CancellationToken,
 ) {
     let tracker = connections.clone();
-    let accepting = listen::accept(listener, limit, shutdown.clone(), move |stream, client, admission| {
+    let accepting = listen::accept(listener, limit, shutdown.clone(), move |stream, peer, admission| {
         let context = Arc::clone(match admission {
             Admission::Served(_) => &contexts.served,
             Admission::TurnedAway(_) => &contexts.turned_away,
@@ -243,8 +243,7 @@ fn accept(
         });
         let tls = tls.clone();
         tracker.spawn(async move {
-            connection::serve(stream, client, context, tls).await;
-            drop(admission);
+            connection::serve(stream, peer, context, tls, admission).await;
         });
     });
     connections.spawn(accepting);

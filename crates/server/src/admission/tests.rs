@@ -41,6 +41,26 @@ async fn s24_one_client_takes_no_more_than_its_share() {
 }
 
 #[tokio::test]
+async fn s24_a_connection_counts_for_the_client_that_its_proxy_tells() {
+    let limit = ConnectionLimit::new(10, 2);
+    let mut held = Vec::new();
+    for (client, expected) in
+        [("192.0.2.1", true), ("192.0.2.1", true), ("192.0.2.1", false), ("192.0.2.2", true)]
+    {
+        let (mut admission, word) = admit(&limit, "10.0.0.1").await;
+        assert_eq!(word, "served", "the proxy has no connection of its own");
+        assert_eq!(admission.count_for(address(client)), expected, "{client}");
+        if expected {
+            held.push(admission);
+        }
+    }
+    let (mut own, _) = admit(&limit, "10.0.0.1").await;
+    assert!(own.count_for(address("10.0.0.1")) && own.count_for(address("::ffff:10.0.0.1")));
+    drop((held, own));
+    assert!(limit.clients().is_empty(), "every connection is counted out where it was counted in");
+}
+
+#[tokio::test]
 async fn f44_beyond_the_seats_there_are_extra_ones_to_turn_clients_away() {
     let limit = ConnectionLimit::new(1, 1);
     let (own, _) = admit(&limit, "192.0.2.1").await;

@@ -10,6 +10,7 @@ pub(crate) mod lab;
 mod listings;
 mod manifests;
 mod memory;
+mod proxy_protocol;
 mod refusals;
 mod reload;
 mod routing;

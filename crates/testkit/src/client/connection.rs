@@ -58,7 +58,23 @@ impl Connection {
     /// # Panics
     /// When `name` or `ca_pem` is malformed.
     pub async fn open_tls(address: SocketAddr, name: &str, ca_pem: &str) -> Result<Self, Broken> {
-        Self::handshake(address, name, client_config(read_certificate(ca_pem), None)).await
+        Self::open_tls_after(b"", address, name, ca_pem).await
+    }
+
+    /// [`Connection::open_tls`], with bytes before the handshake, as a proxy sends them.
+    ///
+    /// # Errors
+    /// What the system or TLS says.
+    ///
+    /// # Panics
+    /// When `name` or `ca_pem` is malformed.
+    pub async fn open_tls_after(
+        preface: &[u8],
+        address: SocketAddr,
+        name: &str,
+        ca_pem: &str,
+    ) -> Result<Self, Broken> {
+        Self::handshake(preface, address, name, client_config(read_certificate(ca_pem), None)).await
     }
 
     /// [`Connection::open_tls`] with a client certificate.
@@ -76,12 +92,19 @@ impl Connection {
     ) -> Result<Self, Broken> {
         let chain = vec![read_certificate(&identity.certificate_pem)];
         let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).expect("the key is PEM");
-        Self::handshake(address, name, client_config(read_certificate(ca_pem), Some((chain, key)))).await
+        let config = client_config(read_certificate(ca_pem), Some((chain, key)));
+        Self::handshake(b"", address, name, config).await
     }
 
-    async fn handshake(address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> Result<Self, Broken> {
+    async fn handshake(
+        preface: &[u8],
+        address: SocketAddr,
+        name: &str,
+        config: Arc<ClientConfig>,
+    ) -> Result<Self, Broken> {
         let name = ServerName::try_from(name.to_owned()).expect("the name of the server is well formed");
-        let tcp = TcpStream::connect(address).await?;
+        let mut tcp = TcpStream::connect(address).await?;
+        tcp.write_all(preface).await?;
         let tls = TlsConnector::from(config).connect(name, tcp).await?;
         Ok(Self::over(Stream::Tls(Box::new(tls.into()))))
     }
