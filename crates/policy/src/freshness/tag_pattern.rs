@@ -39,6 +39,17 @@ impl TagPattern {
     pub fn names(&self, repository: &str, tag: &str) -> bool {
         self.repository.as_ref().is_none_or(|pattern| matches(pattern, repository)) && matches(&self.tag, tag)
     }
+
+    /// The pattern as it is meant on Docker Hub: a repository of one part is in `library/`, unless it begins
+    /// with `*`, as in an [`ImagePattern`](crate::eviction::ImagePattern).
+    #[must_use]
+    pub fn on_docker_hub(self) -> Self {
+        let is_short = |repository: &String| !repository.contains('/') && !repository.starts_with('*');
+        match self.repository {
+            Some(name) if is_short(&name) => Self { repository: Some(format!("library/{name}")), ..self },
+            _ => self,
+        }
+    }
 }
 
 impl FromStr for TagPattern {

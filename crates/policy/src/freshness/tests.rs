@@ -145,6 +145,32 @@ fn the_first_pattern_that_names_a_tag_decides_how_long_a_check_stays_valid() {
 }
 
 #[test]
+fn a_repository_of_one_part_is_an_official_one_on_docker_hub_as_in_patterns_for_images() {
+    let digest = "sha256:".to_owned() + &"a".repeat(64);
+    let digest = digest.parse().unwrap();
+    for (text, official, other) in [
+        ("alpine:*", true, false),
+        ("alp*:3.?", true, false),
+        ("?lpine:*", true, false),
+        ("library/alpine:*", true, false),
+        ("*:*", true, true),
+        ("*alpine:*", true, true),
+        ("org/*:*", false, true),
+        ("debian:*", false, false),
+    ] {
+        let pattern = text.parse::<TagPattern>().unwrap().on_docker_hub();
+        let image: crate::eviction::ImagePattern = text.parse().unwrap();
+        for (repository, expected) in [("library/alpine", official), ("org/alpine", other)] {
+            assert_eq!(pattern.names(repository, "3.1"), expected, "{text} {repository}");
+            let image_named =
+                crate::eviction::NamedImage { registry: "docker.io", repository, digest: &digest };
+            assert_eq!(image.names(image_named, ["3.1"]), expected, "{text} {repository}");
+        }
+    }
+    assert!("v*".parse::<TagPattern>().unwrap().on_docker_hub().names("org/alpine", "v1"));
+}
+
+#[test]
 fn a_text_that_names_no_tag_is_no_pattern_for_tags() {
     for text in ["", "library/*", "a:", ":v1", "v 1", "a:b:c"] {
         assert!(text.parse::<TagPattern>().is_err(), "{text:?}");

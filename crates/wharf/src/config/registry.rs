@@ -296,13 +296,18 @@ fn warn_of_risks(reader: &mut Reader<'_>, table: &Table<'_>, upstream: &(Place, 
 impl Rules {
     fn into_registry(self, names: RegistryNames, upstream: Url, root: PathBuf) -> Registry {
         let defaults = cache::Settings::new(self.tags);
+        let hub_names = names.name == known::DOCKER_HUB;
+        let meant = |TagTtl { pattern, ttl }| match hub_names {
+            true => TagTtl { pattern: pattern.on_docker_hub(), ttl },
+            false => TagTtl { pattern, ttl },
+        };
         let cache = cache::Settings {
-            tag_ttls: self.tag_ttls,
+            tag_ttls: self.tag_ttls.into_iter().map(meant).collect(),
             // A grant to one repository through an account proves nothing for another one.
             links: !self.credentials.is_anonymous() || self.identity.is_some(),
             auth_ttl: self.auth_ttl,
             catalog: self.catalog,
-            hub_names: names.name == known::DOCKER_HUB,
+            hub_names,
             connections_per_blob_max: self.connections_per_blob_max,
             connections_max: self.connections_max,
             read_ahead_count: self.read_ahead,

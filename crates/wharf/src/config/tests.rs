@@ -1025,6 +1025,20 @@ fn rules_for_tags_are_read_from_the_file_the_defaults_and_a_variable() {
 }
 
 #[test]
+fn a_rule_for_tags_of_an_official_image_needs_no_library() {
+    let config = parse(
+        "[[defaults.tag]]\nmatch = \"alpine:*\"\nttl = \"1m\"\n[[registry]]\nname = \"docker.io\"\n\
+         [[registry]]\nname = \"b.example\"\n",
+    );
+    let names = |index: usize, repository| {
+        let registry: &Registry = &config.registries[index];
+        registry.cache.tag_ttls[0].pattern.names(repository, "3.20")
+    };
+    assert!(names(0, "library/alpine") && !names(0, "org/alpine"));
+    assert!(names(1, "alpine") && !names(1, "library/alpine"));
+}
+
+#[test]
 fn a_wrong_rule_for_tags_is_named_with_its_line_and_what_to_write() {
     let cases = [
         ("tag = \"v*\"", "registry[a.example].tag: expected a list of sections, found a string"),
