@@ -9,7 +9,7 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, fstat, open, openat};
 use rustix::io::Errno;
 
 /// The most names read from one directory.
-const NAME_COUNT_MAX: usize = 1_000_000;
+pub(crate) const NAME_COUNT_MAX: usize = 1_000_000;
 
 /// An open directory. Everything beneath it is opened name by name, and no symbolic link is followed.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use crate::image_index::{ImageIndex, IndexEntry};
 use crate::import::Tree;
 use crate::layout::{ANNOUNCEMENT, REPORT, blob_name};
-use crate::listing::Refusal;
+use crate::listing::{Refusal, Refusals, name_more};
 use crate::selector::Selector;
 use crate::target::Target;
 use choice::{Chosen, choose};
@@ -41,9 +41,21 @@ pub struct ExportReport {
     /// Blobs that an earlier archive has.
     pub earlier_blobs: u64,
     /// Parts of exported images that the store does not hold.
+    pub left_out_parts: u64,
+    /// Some of these.
     pub left_out: Vec<Refusal>,
     /// Images that are not in the archive.
+    pub refused: u64,
+    /// Some of these.
     pub refusals: Vec<Refusal>,
+}
+
+impl ExportReport {
+    fn refuse(&mut self, refusals: impl Into<Refusals>) {
+        let Refusals { count, named } = refusals.into();
+        self.refused += count;
+        name_more(&mut self.refusals, named);
+    }
 }
 
 /// The progress of an export.
@@ -92,7 +104,7 @@ struct Run {
 impl Run {
     async fn send(&mut self, targets: &[Arc<Target>], selectors: &[Selector]) -> Result<(), ExportError> {
         let (chosen, _holds, refusals) = choose(targets, selectors)?;
-        self.report.refusals = refusals;
+        self.report.refuse(refusals);
         self.writer.document("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#).await?;
         let (mut announced, mut total, mut seen) = (Vec::new(), 0_u64, HashSet::new());
         for image in &chosen {
@@ -114,7 +126,7 @@ impl Run {
                     self.report.images += 1;
                     index.extend(entries(image, &tree).await);
                 }
-                Err(reason) => self.report.refusals.push(Refusal::new(image, reason)),
+                Err(reason) => self.report.refuse(Refusal::new(image, reason)),
             }
         }
         self.writer.document("index.json", &ImageIndex::new(index).to_bytes()).await?;
@@ -137,7 +149,8 @@ impl Run {
                 Err(error) => return Ok(Err(format!("the stored blob {digest} cannot be read: {error}"))),
             }
         }
-        self.report.left_out.append(&mut held.left_out);
+        self.report.left_out_parts += held.left_out.len() as u64;
+        name_more(&mut self.report.left_out, held.left_out.drain(..));
         // An index comes before its manifests, so that an import knows where they belong.
         for member in held.tree.manifests.iter().rev() {
             if self.sent.insert(member.manifest.digest().clone()) {

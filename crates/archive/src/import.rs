@@ -79,19 +79,19 @@ pub async fn import(
     let mut run = Run::begin(targets, options).await?;
     let parts_of = Arc::clone(&source);
     let (parts, refusals) = blocking(move || parts_of.parts()).await?;
-    run.report.refusals.extend(refusals);
+    run.report.refuse(refusals);
     for part in parts {
         let what = part.as_ref().map_or_else(|| "index.json".to_owned(), ToString::to_string);
         let images_of = Arc::clone(&source);
         match blocking(move || images_of.images(part.as_ref())).await {
             Ok(listing) => {
-                run.report.refusals.extend(listing.refusals);
+                run.report.refuse(listing.refusals);
                 for image in listing.images {
                     say(&image.to_string());
                     run.image_of(&source, &image).await?;
                 }
             }
-            Err(error) => run.report.refusals.push(Refusal::new(what, error)),
+            Err(error) => run.report.refuse(Refusal::new(what, error)),
         }
     }
     Ok(run.report)
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
         let target = match self.place(image.host.as_deref()).await? {
             Ok(target) => target,
             Err(reason) => {
-                self.report.refusals.push(Refusal::new(image, reason));
+                self.report.refuse(Refusal::new(image, reason));
                 return Ok(());
             }
         };
@@ -154,7 +154,7 @@ impl<'a> Run<'a> {
         let mut tree = match blocking(read).await? {
             Ok(tree) => tree,
             Err(refusal) => {
-                self.report.refusals.push(refusal);
+                self.report.refuse(refusal);
                 return Ok(());
             }
         };
@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
         for blob in tree.blobs() {
             lacks_blobs |= !self.blob_of(source, &target, &image.repository, &blob).await?;
         }
-        self.report.refusals.append(&mut tree.refusals);
+        self.report.refuse(std::mem::take(&mut tree.refusals));
         self.report.incomplete += u64::from(lacks_blobs || tree.lacks_manifests);
         self.store_image(&target, image, &tree).await
     }
@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
             }
             Ok(None) => Ok(false),
             Err(error) => {
-                self.report.refusals.push(Refusal::new(&blob.digest, error));
+                self.report.refuse(Refusal::new(&blob.digest, error));
                 Ok(false)
             }
         }
@@ -216,12 +216,12 @@ impl<'a> Run<'a> {
                 Ok(true)
             }
             Copied::Refused(reason) => {
-                self.report.refusals.push(Refusal::new(digest, reason));
+                self.report.refuse(Refusal::new(digest, reason));
                 Ok(false)
             }
             Copied::Pulled => {
                 let reason = "a client pulls this blob at the moment; import the archive again";
-                self.report.refusals.push(Refusal::new(digest, reason));
+                self.report.refuse(Refusal::new(digest, reason));
                 Ok(false)
             }
         }

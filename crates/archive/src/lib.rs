@@ -25,7 +25,7 @@ mod unpack;
 pub use blocking::SentBytes;
 pub use export::{ExportError, ExportReport, Progress, export};
 pub use import::{ImportError, KeptTag, Options, Report, import, import_archive};
-pub use listing::Refusal;
+pub use listing::{Refusal, Refusals};
 pub use name::ImageName;
 pub use pack::{Batch, Packer, Receiver, Registries};
 pub use selector::{Selector, SelectorError};

@@ -41,8 +41,14 @@ impl Found {
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) images: Vec<Found>,
-    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) refusals: Refusals,
 }
+
+/// The most refused parts that a report names; it counts all.
+const NAMED_COUNT_MAX: usize = 10_000;
+
+/// The longest name and the longest reason in a report, in bytes.
+const TEXT_BYTES_MAX: usize = 512;
 
 /// Something that was not imported, and the reason.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -55,12 +61,70 @@ pub struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(what: impl fmt::Display, reason: impl fmt::Display) -> Self {
-        Self { what: what.to_string(), reason: reason.to_string() }
+        Self { what: shortened(what.to_string()), reason: shortened(reason.to_string()) }
     }
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.push('…');
+    }
+    text
+}
+
+/// Refused parts: all are counted, and the first ones are named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    pub(crate) count: u64,
+    pub(crate) named: Vec<Refusal>,
+}
+
+impl Refusals {
+    pub(crate) fn push(&mut self, refusal: Refusal) {
+        self.append(refusal.into());
+    }
+
+    pub(crate) fn append(&mut self, more: Self) {
+        self.count += more.count;
+        name_more(&mut self.named, more.named);
+    }
+}
+
+impl From<Refusal> for Refusals {
+    fn from(refusal: Refusal) -> Self {
+        Self { count: 1, named: vec![refusal] }
+    }
+}
+
+/// Names further refused parts, as far as there is room.
+pub(crate) fn name_more(named: &mut Vec<Refusal>, more: impl IntoIterator<Item = Refusal>) {
+    let room = NAMED_COUNT_MAX.saturating_sub(named.len());
+    named.extend(more.into_iter().take(room));
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.what, self.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_refused_parts_are_counted_and_the_first_ones_are_named_in_short() {
+        let long = "é".repeat(TEXT_BYTES_MAX);
+        let mut refusals = Refusals::default();
+        for number in 0..NAMED_COUNT_MAX + 5 {
+            let mut more = Refusals::default();
+            more.push(Refusal::new(number, &long));
+            refusals.append(more);
+        }
+        assert_eq!((refusals.count, refusals.named.len()), (10_005, 10_000));
+        let last = &refusals.named[9_999];
+        assert_eq!((last.what.as_str(), last.reason.chars().count()), ("9999", TEXT_BYTES_MAX / 2 + 1));
+        assert!(last.reason.ends_with('…'));
     }
 }

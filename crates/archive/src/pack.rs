@@ -15,7 +15,7 @@ use oci::{Digest, MANIFEST_BYTES_MAX, Repository};
 use crate::confined::read_all;
 use crate::import::{NO_REGISTRY, Tree, other_registry};
 use crate::layout::INDEX;
-use crate::listing::{Found, Refusal};
+use crate::listing::{Found, Refusal, Refusals};
 use crate::source::Source;
 pub use batch::{Batch, Receiver};
 
@@ -41,7 +41,7 @@ pub struct Packer<'s> {
     images: VecDeque<Found>,
     /// An image that did not fit into the archive before.
     left: Option<(String, Found, Tree)>,
-    refusals: Vec<Refusal>,
+    refusals: Refusals,
 }
 
 impl<'s> Packer<'s> {
@@ -77,7 +77,7 @@ impl<'s> Packer<'s> {
     }
 
     /// The parts of the directory that were refused since the last call.
-    pub fn refusals(&mut self) -> Vec<Refusal> {
+    pub fn refusals(&mut self) -> Refusals {
         std::mem::take(&mut self.refusals)
     }
 
@@ -105,7 +105,7 @@ impl<'s> Packer<'s> {
             };
             match Tree::read(&image.digest, bytes_of) {
                 Ok(mut tree) => {
-                    self.refusals.append(&mut tree.refusals);
+                    self.refusals.append(std::mem::take(&mut tree.refusals));
                     return Ok(Some((registry, image, tree)));
                 }
                 Err(refusal) => self.refusals.push(refusal),
@@ -117,7 +117,7 @@ impl<'s> Packer<'s> {
     fn list(&mut self, part: Option<&Repository>) {
         match self.source.images(part) {
             Ok(mut listing) => {
-                self.refusals.append(&mut listing.refusals);
+                self.refusals.append(listing.refusals);
                 listing.images.sort_by(|one, other| one.host.cmp(&other.host));
                 self.images = listing.images.into();
             }

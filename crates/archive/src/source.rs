@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use oci::{Digest, Repository};
 
-use crate::confined::Confined;
-use crate::listing::{Listing, Refusal};
+use crate::confined::{Confined, read_all};
+use crate::listing::{Listing, Refusals};
 use containerd::CONTENT;
 use named::Named;
 
@@ -130,10 +130,10 @@ impl Source {
     }
 
     /// The repositories of a registry, or one `None` for all images of a layout.
-    pub(crate) fn parts(&self) -> io::Result<(Vec<Option<Repository>>, Vec<Refusal>)> {
+    pub(crate) fn parts(&self) -> io::Result<(Vec<Option<Repository>>, Refusals)> {
         match self.kind {
             Kind::Registry => registry::repositories(&self.root),
-            Kind::Layout | Kind::Containerd => Ok((vec![None], Vec::new())),
+            Kind::Layout | Kind::Containerd => Ok((vec![None], Refusals::default())),
         }
     }
 
@@ -158,8 +158,9 @@ impl Source {
 
 fn read_names(path: &Path) -> Result<Vec<Named>, SourceError> {
     let read = || {
-        let modified_at = path.metadata()?.modified()?;
-        named::read_list(&std::fs::read(path)?, modified_at)
+        let file = File::open(path)?;
+        let modified_at = file.metadata()?.modified()?;
+        named::read_list(&read_all(file, named::LIST_BYTES_MAX)?, modified_at)
     };
     read().map_err(|source| SourceError::Io { path: path.to_owned(), source })
 }

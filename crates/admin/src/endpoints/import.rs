@@ -66,12 +66,7 @@ async fn take(parts: &Parts, request: Request) -> Result<Value, Failure> {
         }
     };
     let report = imported.await.map_err(|error| Failure::import(&error))?;
-    info!(
-        images = report.images,
-        bytes = report.bytes,
-        refused = report.refusals.len(),
-        "an archive was imported"
-    );
+    info!(images = report.images, bytes = report.bytes, refused = report.refused, "an archive was imported");
     Ok(json!(report))
 }
 
@@ -155,7 +150,7 @@ pub(super) fn schema() -> Value {
     let stored = json!({ "type": ["string", "null"] });
     let kept = object(&[("image", text.clone()), ("stored", stored), ("archived", text)]);
     let of_blobs = ["images", "incomplete", "blobs", "bytes", "cloned_bytes", "held_blobs"];
-    let counts = of_blobs.iter().chain(&["tags", "held_tags", "kept_tags"]);
+    let counts = of_blobs.iter().chain(&["tags", "held_tags", "kept_tags", "refused"]);
     let mut properties: Vec<(&str, Value)> = counts.map(|name| (*name, count.clone())).collect();
     properties.push(("kept", list(&kept)));
     properties.push(("refusals", list(&refusal)));

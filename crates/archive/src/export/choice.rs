@@ -8,7 +8,7 @@ use inventory::{Hold, ImageCursor};
 use oci::{Digest, Repository, Tag};
 
 use super::failure::ExportError;
-use crate::listing::Refusal;
+use crate::listing::{Refusal, Refusals};
 use crate::selector::Selector;
 use crate::target::Target;
 
@@ -35,7 +35,7 @@ impl fmt::Display for Chosen {
     }
 }
 
-type Choice = (Vec<Chosen>, Vec<Hold>, Vec<Refusal>);
+type Choice = (Vec<Chosen>, Vec<Hold>, Refusals);
 
 /// The chosen images by their names, holds that keep them in their stores, and the selectors that chose none.
 ///
@@ -79,7 +79,9 @@ pub(super) fn choose(targets: &[Arc<Target>], selectors: &[Selector]) -> Result<
         holds.push(target.inventory.hold(of_target));
     }
     let unmet = selectors.iter().zip(is_met).filter(|(_, is_met)| !is_met);
-    let refusals =
-        unmet.map(|(selector, _)| Refusal::new(selector, "no store holds an image of that name")).collect();
+    let mut refusals = Refusals::default();
+    unmet.for_each(|(selector, _)| {
+        refusals.push(Refusal::new(selector, "no store holds an image of that name"))
+    });
     Ok((chosen.into_values().collect(), holds, refusals))
 }

@@ -44,7 +44,7 @@ impl Held {
                 Some(_) => {}
             }
         }
-        if let Some(refusal) = tree.refusals.first() {
+        if let Some(refusal) = tree.refusals.named.first() {
             return Err(format!("the stored manifest {refusal}"));
         }
         let platforms = platforms(&tree);

@@ -12,7 +12,7 @@ use oci::{Algorithm, Digest};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::listing::{Found, Refusal};
+use crate::listing::{Found, Refusal, Refusals};
 use crate::name::ImageName;
 
 /// The most links from one name to another.
@@ -97,10 +97,10 @@ pub(super) fn images(
     files: &Files,
     made_at: SystemTime,
     config_of: impl Fn(&Digest) -> Option<Bytes>,
-) -> Result<(Vec<Saved>, Vec<Refusal>), Refusal> {
+) -> Result<(Vec<Saved>, Refusals), Refusal> {
     let items: Vec<Item> = serde_json::from_slice(document)
         .map_err(|error| Refusal::new("manifest.json", format!("it is not readable: {error}")))?;
-    let (mut images, mut refusals) = (Vec::new(), Vec::new());
+    let (mut images, mut refusals) = (Vec::new(), Refusals::default());
     for item in items {
         let named = item.repo_tags.iter().flatten().next().cloned();
         let what = named.unwrap_or_else(|| item.config.clone());
@@ -209,7 +209,7 @@ mod tests {
             let document = r#"[{"Config":"c.json","RepoTags":["alpine:3.20","quay.io/a/b:1"],"Layers":["a/layer.tar"]}]"#;
             let (images, refusals) =
                 images(document.as_bytes(), &files, SystemTime::UNIX_EPOCH, |_| Some(bytes.clone())).unwrap();
-            assert_eq!((images.len(), refusals.len()), (usize::from(is_right), usize::from(!is_right)));
+            assert_eq!((images.len(), refusals.count), (usize::from(is_right), u64::from(!is_right)));
             for image in images {
                 let names: Vec<_> = image.names.iter().map(ToString::to_string).collect();
                 assert_eq!(names, ["docker.io/library/alpine:3.20", "quay.io/a/b:1"]);

@@ -6,7 +6,7 @@ use oci::Digest;
 use policy::freshness::ImportedTag;
 use serde::{Deserialize, Serialize};
 
-use crate::listing::Refusal;
+use crate::listing::{Refusal, Refusals, name_more};
 
 /// The most kept tags that a report names; it counts all.
 const KEPT_COUNT_MAX: usize = 100;
@@ -36,6 +36,8 @@ pub struct Report {
     /// Some of these.
     pub kept: Vec<KeptTag>,
     /// The refused parts of the archive.
+    pub refused: u64,
+    /// Some of these.
     pub refusals: Vec<Refusal>,
 }
 
@@ -86,7 +88,14 @@ impl Report {
         self.held_tags += other.held_tags;
         self.kept_tags += other.kept_tags;
         self.keep(other.kept);
-        self.refusals.extend(other.refusals);
+        self.refuse(Refusals { count: other.refused, named: other.refusals });
+    }
+
+    /// Adds refused parts.
+    pub fn refuse(&mut self, refusals: impl Into<Refusals>) {
+        let Refusals { count, named } = refusals.into();
+        self.refused += count;
+        name_more(&mut self.refusals, named);
     }
 
     fn keep(&mut self, kept: impl IntoIterator<Item = KeptTag>) {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use oci::{Descriptor, Digest, Manifest, MediaType};
 use storage::VerifiedManifest;
 
-use crate::listing::Refusal;
+use crate::listing::{Refusal, Refusals};
 
 /// The deepest nesting of indexes.
 const DEPTH_MAX: usize = 4;
@@ -23,7 +23,7 @@ pub(crate) struct Tree {
     /// Whether the archive lacks the manifest of a platform.
     pub(crate) lacks_manifests: bool,
     /// Malformed manifests of platforms.
-    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) refusals: Refusals,
     seen: HashSet<Digest>,
     bytes: usize,
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::SystemTime;
 
-use oci::{Digest, Repository};
+use oci::{Digest, Repository, Tag};
 
 use crate::listing::{Found, Listing, Refusal};
 use crate::name::ImageName;
 
 /// The longest list, in bytes.
-const LIST_BYTES_MAX: usize = 32 << 20;
+pub(super) const LIST_BYTES_MAX: usize = 32 << 20;
 
 /// An image under a name of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +28,6 @@ pub(super) struct Named {
 /// # Errors
 /// The line that is not readable.
 pub(super) fn read_list(bytes: &[u8], at: SystemTime) -> io::Result<Vec<Named>> {
-    if bytes.len() > LIST_BYTES_MAX {
-        return Err(io::Error::other(format!("it has more than {LIST_BYTES_MAX} bytes")));
-    }
     let text = std::str::from_utf8(bytes).map_err(io::Error::other)?;
     let mut images = Vec::new();
     for line in text.lines().map(str::trim) {
@@ -50,36 +47,34 @@ pub(super) fn read_list(bytes: &[u8], at: SystemTime) -> io::Result<Vec<Named>> 
 pub(super) fn listing(named: Vec<Named>) -> Listing {
     let mut listing = Listing::default();
     let mut images: BTreeMap<(String, Repository, Digest), Found> = BTreeMap::new();
-    let mut newest: BTreeMap<String, (SystemTime, Digest)> = BTreeMap::new();
-    for Named { name, digest, at } in &named {
-        let known = newest.entry(name.clone()).or_insert_with(|| (*at, digest.clone()));
-        if *at > known.0 {
-            *known = (*at, digest.clone());
-        }
-    }
+    let mut newest: BTreeMap<(String, Repository, Tag), (SystemTime, Digest)> = BTreeMap::new();
     for Named { name, digest, at } in named {
         // Kubernetes keeps each image under the digest of its configuration, too.
         if name.parse::<Digest>().is_ok() {
             continue;
         }
-        let Some(parsed) = ImageName::parse(&name) else {
+        let Some(ImageName { host, repository, tag }) = ImageName::parse(&name) else {
             listing.refusals.push(Refusal::new(name, "it is no name of an image"));
             continue;
         };
         // A name with a digest does not tell which image its tag means.
-        let is_newest = newest.get(&name).is_some_and(|newest| *newest == (at, digest.clone()));
-        let tag = parsed.tag.filter(|_| is_newest && !name.contains('@'));
-        let key = (parsed.host.clone(), parsed.repository.clone(), digest.clone());
-        let found = images.entry(key).or_insert_with(|| Found {
-            host: Some(parsed.host),
-            repository: parsed.repository,
-            digest,
+        if let Some(tag) = tag.filter(|_| !name.contains('@')) {
+            let key = (host.clone(), repository.clone(), tag);
+            let known = newest.entry(key).or_insert_with(|| (at, digest.clone()));
+            if at > known.0 {
+                *known = (at, digest.clone());
+            }
+        }
+        images.entry((host, repository, digest)).or_insert_with_key(|(host, repository, digest)| Found {
+            host: Some(host.clone()),
+            repository: repository.clone(),
+            digest: digest.clone(),
             tags: Vec::new(),
         });
-        match tag {
-            Some(tag) if !found.tags.iter().any(|(known, _)| *known == tag) => found.tags.push((tag, at)),
-            _ => {}
-        }
+    }
+    for ((host, repository, tag), (at, digest)) in newest {
+        let image = images.get_mut(&(host, repository, digest)).expect("each tag came with its image");
+        image.tags.push((tag, at));
     }
     listing.images = images.into_values().collect();
     listing
@@ -128,6 +123,7 @@ mod tests {
             named("docker.io/library/alpine:3.20", "new", 9),
             named(&format!("docker.io/library/alpine@{}", digest("new")), "new", 9),
             named(&digest("config").to_string(), "new", 9),
+            named("alpine:3.20", "old", 7),
             named("docker.io/library/alpine:3.20", "oldest", 1),
             named(&format!("quay.io/a/b:v1@{}", digest("b")), "b", 1),
             named("UPPER CASE", "c", 1),
@@ -144,6 +140,6 @@ mod tests {
         assert_eq!(shown, expected);
         let tagged = found.images.iter().find(|image| !image.tags.is_empty()).unwrap();
         assert_eq!((&tagged.digest, tagged.tags[0].1), (&digest("new"), UNIX_EPOCH + Duration::from_secs(9)));
-        assert_eq!(found.refusals.len(), 1);
+        assert_eq!(found.refusals.count, 1);
     }
 }

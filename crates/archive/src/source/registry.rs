@@ -11,32 +11,45 @@ use std::io;
 
 use oci::{Algorithm, Digest, MANIFEST_BYTES_MAX, Manifest, Repository};
 
-use crate::confined::{Confined, read_all};
-use crate::listing::{Found, Listing, Refusal};
+use crate::confined::{Confined, NAME_COUNT_MAX, read_all};
+use crate::listing::{Found, Listing, Refusal, Refusals};
 
-/// The deepest repository name, in components: a name has at most 255 bytes.
-const DEPTH_MAX: usize = 128;
+/// The longest path that may be a repository's name, in bytes.
+const PATH_BYTES_MAX: usize = 255;
 
 /// The longest `link` file, in bytes; a SHA-512 digest takes 135.
 const LINK_BYTES_MAX: usize = 256;
 
 /// All repositories, in the order of their names.
-pub(super) fn repositories(root: &Confined) -> io::Result<(Vec<Option<Repository>>, Vec<Refusal>)> {
-    let (mut found, mut refusals) = (Vec::new(), Vec::new());
-    let mut pending = vec![Vec::<String>::new()];
+pub(super) fn repositories(root: &Confined) -> io::Result<(Vec<Option<Repository>>, Refusals)> {
+    let (mut found, mut refusals) = (Vec::new(), Refusals::default());
+    let (mut pending, mut name_count) = (vec![String::new()], 0);
     while let Some(path) = pending.pop() {
-        let mut full = vec!["repositories"];
-        full.extend(path.iter().map(String::as_str));
-        let Some(directory) = root.directory(&full)? else { continue };
-        for name in directory.names()? {
+        let parts: Vec<_> =
+            ["repositories"].into_iter().chain(path.split('/').filter(|it| !it.is_empty())).collect();
+        let names = match root.directory(&parts).and_then(|it| it.map_or(Ok(Vec::new()), |it| it.names())) {
+            Ok(names) => names,
+            Err(error) => {
+                refusals.push(Refusal::new(parts.join("/"), error));
+                continue;
+            }
+        };
+        name_count += names.len();
+        if name_count > NAME_COUNT_MAX {
+            return Err(io::Error::other(format!("its repositories have more than {NAME_COUNT_MAX} names")));
+        }
+        for name in names {
             if name == "_manifests" {
-                let text = path.join("/");
-                match text.parse::<Repository>() {
+                match path.parse::<Repository>() {
                     Ok(repository) => found.push(Some(repository)),
-                    Err(error) => refusals.push(Refusal::new(text, error)),
+                    Err(error) => refusals.push(Refusal::new(&path, error)),
                 }
-            } else if !name.starts_with('_') && path.len() < DEPTH_MAX {
-                pending.push(path.iter().cloned().chain([name]).collect());
+            } else if !name.starts_with('_') {
+                let beneath = if path.is_empty() { name } else { format!("{path}/{name}") };
+                match beneath.len() {
+                    0..=PATH_BYTES_MAX => pending.push(beneath),
+                    _ => refusals.push(Refusal::new(beneath, "no repository has so long a name")),
+                }
             }
         }
     }

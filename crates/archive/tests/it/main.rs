@@ -6,6 +6,7 @@ mod carry;
 mod pack;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -289,4 +290,53 @@ fn a_path_that_is_no_source_is_refused_with_the_kinds_that_are() {
     let error = Source::open(directory.path(), None).unwrap_err();
     assert!(error.to_string().contains("docker/registry/v2"), "{error}");
     assert!(matches!(Source::open(&directory.path().join("none"), None), Err(SourceError::Io { .. })));
+}
+
+#[tokio::test]
+async fn a_report_names_the_first_refused_parts_and_counts_all() {
+    let directory = tempfile::tempdir().unwrap();
+    write(&directory.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#);
+    // Entries without a name.
+    let entry = format!(r#"{{"digest":"{}"}}"#, digest(b"a"));
+    let entries = vec![entry; 10_020].join(",");
+    write(&directory.path().join("index.json"), format!(r#"{{"schemaVersion":2,"manifests":[{entries}]}}"#));
+    let report = run(directory.path(), &memory_store(), false).await;
+    assert_eq!((report.refused, report.refusals.len()), (10_020, 10_000));
+    let mut sum = Report::default();
+    sum.add(report.clone());
+    sum.add(report);
+    assert_eq!((sum.refused, sum.refusals.len()), (20_040, 10_000));
+}
+
+#[tokio::test]
+async fn a_registry_directory_that_is_partly_unreadable_loses_no_other_repository() {
+    let registry = Registry::new();
+    registry.blob(b"{}");
+    registry.blob(b"layer");
+    registry.manifest("org/app", &image(b"{}", b"layer"));
+    let closed = registry.v2().join("repositories/org/closed");
+    fs::create_dir_all(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::read_dir(&closed).is_ok() {
+        // Permissions do not bind root.
+        fs::remove_dir(&closed).unwrap();
+    }
+    let long = (0..6).fold(registry.v2().join("repositories"), |path, _| path.join("d".repeat(60)));
+    fs::create_dir_all(long.join("_manifests")).unwrap();
+    let report = run(registry.0.path(), &memory_store(), false).await;
+    assert_eq!(report.images, 1, "{report:?}");
+    let refused: Vec<_> = report.refusals.iter().map(|it| it.what.as_str()).collect();
+    assert_eq!(refused.contains(&"repositories/org/closed"), closed.exists(), "{refused:?}");
+    assert!(refused.iter().any(|what| what.starts_with("ddd")), "{refused:?}");
+}
+
+#[test]
+fn a_list_of_names_is_read_up_to_its_bound() {
+    let directory = tempfile::tempdir().unwrap();
+    write(&directory.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#);
+    write(&directory.path().join("index.json"), "{}");
+    // It has no end.
+    let error = Source::open(directory.path(), Some(Path::new("/dev/zero"))).unwrap_err();
+    assert!(error.to_string().contains("/dev/zero"), "{error}");
+    assert!(error.to_string().contains("33554432 bytes"), "{error}");
 }

@@ -92,7 +92,7 @@ async fn carry(
         let all = OpenTargets(targets.to_vec());
         report.add(import_archive(input, &all, &options, |_| {}).await.unwrap());
     }
-    report.refusals.extend(packer.refusals());
+    report.refuse(packer.refusals());
     (report, counts, bytes)
 }
 

@@ -13,7 +13,7 @@ use url::Url;
 use super::failure::Failure;
 use super::interruption::Interruption;
 use super::progress::ProgressLine;
-use super::table::amount;
+use super::table::{amount, and_more};
 use crate::admin_listener::AdminListener;
 use crate::config::Config;
 use crate::exchange::Socket;
@@ -61,7 +61,7 @@ pub(crate) fn export(config: &Config, arguments: &ExportArguments) -> Result<(),
     if let Some(path) = &arguments.list_out {
         write_list(path, since.union(&written.digests))?;
     }
-    let refused = written.report.refusals.len();
+    let refused = written.report.refused;
     if arguments.json {
         print(&document(&written, &arguments.output))?;
         return match refused {
@@ -152,9 +152,11 @@ fn describe(report: &ExportReport) -> String {
     for part in &report.left_out {
         text += &format!("left out {part}\n");
     }
+    text += &and_more("left out", report.left_out_parts, report.left_out.len());
     for refusal in &report.refusals {
         text += &format!("refused  {refusal}\n");
     }
+    text += &and_more("refused ", report.refused, report.refusals.len());
     text += &format!("images   {}\n", report.images);
     text += &format!(
         "blobs    {} ({}), {} in an earlier archive\n",
@@ -162,7 +164,7 @@ fn describe(report: &ExportReport) -> String {
         amount(&report.bytes.into()),
         report.earlier_blobs
     );
-    text += &format!("refused  {}\n", report.refusals.len());
+    text += &format!("refused  {}\n", report.refused);
     text
 }
 

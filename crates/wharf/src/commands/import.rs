@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::progress::announce;
-use super::table::amount;
+use super::table::{amount, and_more};
 use crate::admin_listener::AdminListener;
 use crate::config::Config;
 use crate::directory::Directory;
@@ -45,7 +45,7 @@ pub(crate) fn import(config: &Config, arguments: &ImportArguments) -> Result<(),
             }
         }
     };
-    let refused = report.refusals.len();
+    let refused = report.refused;
     if arguments.json {
         print(&format!("{}\n", json!(report)))?;
         return match refused {
@@ -92,6 +92,7 @@ fn describe(report: &Report) -> String {
     for refusal in &report.refusals {
         text += &format!("refused {refusal}\n");
     }
+    text += &and_more("refused", report.refused, report.refusals.len());
     text += &format!(
         "images   {} ({} incomplete: the rest is pulled when a client asks for it)\n",
         report.images, report.incomplete
@@ -115,6 +116,6 @@ fn describe(report: &Report) -> String {
         text += " (wharf knows something newer than the archive; `--replace-tags` takes the archive's)";
     }
     text += "\n";
-    text += &format!("refused  {}\n", report.refusals.len());
+    text += &format!("refused  {}\n", report.refused);
     text
 }

@@ -41,6 +41,14 @@ pub(super) fn amount(bytes: &Value) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{size:.1} {}", UNITS[unit]) }
 }
 
+/// The line for those of `count` parts that the report does not name; none if it names all.
+pub(super) fn and_more(label: &str, count: u64, named_count: usize) -> String {
+    match count.saturating_sub(named_count as u64) {
+        0 => String::new(),
+        rest => format!("{label} {rest} more\n"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +65,11 @@ mod tests {
             assert_eq!(amount(&Value::from(bytes)), text);
         }
         assert_eq!(amount(&Value::Null), "-");
+    }
+
+    #[test]
+    fn parts_without_a_name_in_the_report_are_counted() {
+        assert_eq!(and_more("refused", 12, 10), "refused 2 more\n");
+        assert_eq!(and_more("refused", 10, 10), "");
     }
 }

@@ -40,12 +40,12 @@ impl Intake<'_> {
                     images.extend(listing.images);
                     // The names of `docker save` may be in the other document only.
                     if self.docker.is_none() || !images.is_empty() {
-                        self.run.report.refusals.extend(listing.refusals);
+                        self.run.report.refuse(listing.refusals);
                     }
                 }
                 Err(error) => {
                     let reason = format!("it is not readable: {error}");
-                    self.run.report.refusals.push(Refusal::new("index.json", reason));
+                    self.run.report.refuse(Refusal::new("index.json", reason));
                 }
             }
         } else if self.docker.is_none() {
@@ -72,9 +72,9 @@ impl Intake<'_> {
             docker::images(document, &self.files, self.made_at, |digest| documents.get(digest).cloned());
         let (saved, refusals) = match read {
             Ok(read) => read,
-            Err(refusal) => (Vec::new(), vec![refusal]),
+            Err(refusal) => (Vec::new(), refusal.into()),
         };
-        self.run.report.refusals.extend(refusals);
+        self.run.report.refuse(refusals);
         let mut images = Vec::new();
         for image in saved {
             if let Some(first) = image.names.first() {
@@ -93,7 +93,7 @@ impl Intake<'_> {
             Ok(target) => target,
             Err(_) if !is_end => return Ok(false),
             Err(reason) => {
-                self.run.report.refusals.push(Refusal::new(image, reason));
+                self.run.report.refuse(Refusal::new(image, reason));
                 return Ok(false);
             }
         };
@@ -107,7 +107,7 @@ impl Intake<'_> {
                 if let Some(reason) = self.contents.refused.get(&image.digest) {
                     refusal.reason.clone_from(reason);
                 }
-                self.run.report.refusals.push(Refusal::new(image, refusal));
+                self.run.report.refuse(Refusal::new(image, refusal));
                 return Ok(false);
             }
         };
@@ -118,12 +118,12 @@ impl Intake<'_> {
             }
         }
         let missing = missing_of(&tree, &held);
-        let is_whole = missing.is_empty() && tree.refusals.is_empty();
+        let is_whole = missing.is_empty() && tree.refusals.count == 0;
         if !is_end && !is_whole {
             return Ok(false);
         }
-        self.run.report.refusals.extend(refusals_of(&self.contents, &missing));
-        self.run.report.refusals.append(&mut tree.refusals);
+        refusals_of(&self.contents, &missing).for_each(|refusal| self.run.report.refuse(refusal));
+        self.run.report.refuse(std::mem::take(&mut tree.refusals));
         if !self.run.options.takes_incomplete && !tree.keep_whole(&missing) {
             let (count, first) = (missing.len(), missing.iter().next().map(ToString::to_string));
             let reason = format!(
@@ -131,7 +131,7 @@ impl Intake<'_> {
                  difference, import the archive before it first",
                 first.unwrap_or_default()
             );
-            self.run.report.refusals.push(Refusal::new(image, reason));
+            self.run.report.refuse(Refusal::new(image, reason));
             return Ok(false);
         }
         self.run.report.incomplete += u64::from(!missing.is_empty() || tree.lacks_manifests);

@@ -62,12 +62,12 @@ impl<'a> Carrier<'a> {
         let mut packer = Packer::new(source, chosen)?;
         let mut report = Report::default();
         while let Some(batch) = packer.next(self)? {
-            report.refusals.extend(packer.refusals());
+            report.refuse(packer.refusals());
             let missing = self.missing(&batch)?;
             self.progress.total = 0;
             report.add(self.send(None, true, |out| batch.write(&missing, out))?);
         }
-        report.refusals.extend(packer.refusals());
+        report.refuse(packer.refusals());
         Ok(report)
     }
 
