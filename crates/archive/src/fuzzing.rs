@@ -1,7 +1,12 @@
-//! The tar reader, for property tests. Its input may be anything.
+//! The readers of tar archives and of containerd's database, for property tests. Their input may be anything.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Write};
 
+use oci::Digest;
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::source::names_in;
 use crate::tarball::{Entries, Kind, comment, header_of, padding_after};
 
 /// The largest piece of content that is read at once.
@@ -16,6 +21,13 @@ pub struct Passed {
     pub link: Option<String>,
     /// Its content.
     pub content: Vec<u8>,
+}
+
+/// The names of images in a database of containerd; `None`: it is none.
+pub fn names(database: &[u8]) -> Option<Vec<(String, Digest)>> {
+    let mut file = File::from(memfd_create("database", MemfdFlags::CLOEXEC).expect("files in memory"));
+    file.write_all(database).expect("room in memory");
+    names_in(&file).ok()
 }
 
 /// The entries before the end of the archive or before its first fault, and whether it has none.

@@ -156,6 +156,12 @@ impl Source {
     }
 }
 
+/// The names in a database of containerd.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn names_in(database: &File) -> io::Result<Vec<(String, Digest)>> {
+    Ok(containerd::images(database)?.into_iter().map(|image| (image.name, image.digest)).collect())
+}
+
 fn read_names(path: &Path) -> Result<Vec<Named>, SourceError> {
     let read = || {
         let file = File::open(path)?;

@@ -5,6 +5,7 @@
 //! ordinary tests replay the inputs in `crates/fuzz/corpus`; `.ci/fuzz` searches for more. Important rules
 //! are implemented here a second time, so that one mistake cannot hide in both places.
 
+pub mod bolt;
 pub mod challenge;
 pub mod header;
 pub mod host;
@@ -22,7 +23,8 @@ pub mod token;
 pub type Check = fn(&[u8]);
 
 /// Every check by the name of its folder in the corpus.
-pub const CHECKS: [(&str, Check); 12] = [
+pub const CHECKS: [(&str, Check); 13] = [
+    ("bolt", bolt::check),
     ("challenge", challenge::check),
     ("header", header::check),
     ("host", host::check),

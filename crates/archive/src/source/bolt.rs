@@ -10,8 +10,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// The largest part of a database that is read, in bytes.
-const READ_BYTES_MAX: u64 = 1 << 30;
+/// The largest part of a database that is read, in bytes: the names of 100,000 images take less.
+const READ_BYTES_MAX: u64 = 256 << 20;
 
 /// The deepest tree of pages; each level has at least two entries.
 const DEPTH_MAX: usize = 32;
@@ -39,7 +39,10 @@ const META: u16 = 0x04;
 pub(super) struct Bolt<'f> {
     file: &'f File,
     meta: Meta,
-    bytes_read: u64,
+    /// The bytes that may still be read: a tree has each page once, so no more than the file has.
+    left: u64,
+    /// The bytes that were read.
+    read: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +74,9 @@ impl<'f> Bolt<'f> {
     /// # Errors
     /// I/O errors; it is no database.
     pub(super) fn open(file: &'f File) -> io::Result<Self> {
-        Ok(Self { file, meta: newest_meta(file)?, bytes_read: 0 })
+        let meta = newest_meta(file)?;
+        // The file grows before a description says so.
+        Ok(Self { file, meta, left: file.metadata()?.len(), read: 0 })
     }
 
     /// Whether it is the newest state still. If it is not, entries that were read may not belong together.
@@ -133,14 +138,13 @@ impl<'f> Bolt<'f> {
         self.file.read_exact_at(&mut header, start)?;
         let count = 1 + u64::from(u32_at(&header, 12)?);
         let len = count * self.meta.page_bytes;
-        self.bytes_read = self.bytes_read.saturating_add(len);
-        if self.bytes_read > READ_BYTES_MAX {
-            return Err(io::Error::other(format!(
-                "more than {READ_BYTES_MAX} bytes of the database are in use"
-            )));
-        }
         if u64_at(&header, 0)? != number {
             return Err(damaged());
+        }
+        self.left = self.left.checked_sub(len).ok_or_else(damaged)?;
+        self.read = self.read.saturating_add(len);
+        if self.read > READ_BYTES_MAX {
+            return Err(io::Error::other(format!("its names take more than {READ_BYTES_MAX} bytes")));
         }
         let mut page = vec![0; usize::try_from(len).map_err(io::Error::other)?];
         self.file.read_exact_at(&mut page, start)?;
@@ -148,15 +152,17 @@ impl<'f> Bolt<'f> {
     }
 }
 
-/// Adds the entries of a leaf page.
+/// Adds the entries of a leaf page. They do not overlap, so they have no more bytes than the page.
 fn leaf(page: &[u8], entries: &mut Vec<(Vec<u8>, Value)>) -> io::Result<()> {
     const IS_BUCKET: u32 = 1;
+    let mut left = page.len();
     for at in elements(page)? {
         // An element: flags, the key's place behind the element, the lengths of key and value.
         let [flags, place, key_len, value_len] = [0, 4, 8, 12].map(|offset| u32_at(page, at + offset));
         let key_at = at.checked_add(place? as usize).ok_or_else(damaged)?;
         let key = part(page, key_at, key_len? as usize)?;
         let value = part(page, key_at + key.len(), value_len? as usize)?;
+        left = left.checked_sub(key.len() + value.len()).ok_or_else(damaged)?;
         let value = match flags? & IS_BUCKET {
             0 => Value::Bytes(value.to_vec()),
             // The root's page, and a sequence; without a page, the bucket's only page follows.

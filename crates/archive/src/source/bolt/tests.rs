@@ -147,7 +147,7 @@ fn a_damaged_database_is_an_error_and_no_endless_work() {
     }
     let mut huge = leaf_page(3, &[]);
     huge[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert!(with(huge).unwrap_err().to_string().contains("bytes of the database"));
+    assert!(with(huge).unwrap_err().to_string().contains("damaged"));
     let mut beyond = leaf_page(3, &[("a", Entry::Bytes(b"b"))]);
     beyond[PAGE_HEADER_BYTES + 12] = 0xff;
     beyond[PAGE_HEADER_BYTES + 14] = 0xff;
@@ -156,6 +156,38 @@ fn a_damaged_database_is_an_error_and_no_endless_work() {
     short.write_all(&meta_page(0, 3, 8)).unwrap();
     assert!(read(&short).is_err());
     assert!(read(&tempfile::tempfile().unwrap()).is_err());
+}
+
+#[test]
+fn pages_that_overlap_are_damage_and_are_not_read_again_and_again() {
+    // Each of two hundred pages claims all that follow.
+    const COUNT: u64 = 200;
+    let children: Vec<u64> = (4..4 + COUNT).collect();
+    let mut pages = vec![(0, meta_page(0, 3, 8)), (3, branch_page(3, &children))];
+    for number in children {
+        let mut page = leaf_page(number, &[]);
+        page[12..16].copy_from_slice(&((4 + COUNT - number - 1) as u32).to_le_bytes());
+        pages.push((number, page));
+    }
+    let error = read(&file(&pages)).unwrap_err();
+    assert!(error.to_string().contains("damaged"), "{error}");
+}
+
+#[test]
+fn entries_that_overlap_are_damage_and_do_not_multiply_the_bytes() {
+    // Each of a thousand entries claims the rest of a page with a million bytes.
+    const COUNT: usize = 1000;
+    let mut elements = Vec::new();
+    for index in 0..COUNT {
+        let place = (COUNT - index) * ELEMENT_BYTES;
+        for number in [0, place as u32, 0, 1_000_000] {
+            elements.extend(number.to_le_bytes());
+        }
+    }
+    elements.resize(COUNT * ELEMENT_BYTES + 1_000_000, 0);
+    let overlapping = page(3, LEAF, COUNT, &elements);
+    let error = read(&file(&[(0, meta_page(0, 3, 8)), (3, overlapping)])).unwrap_err();
+    assert!(error.to_string().contains("damaged"), "{error}");
 }
 
 #[test]
