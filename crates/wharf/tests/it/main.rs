@@ -7,6 +7,7 @@ mod bandwidth;
 mod carry;
 mod cert;
 mod check;
+mod denied;
 mod environment;
 mod examples;
 mod images;

@@ -148,7 +148,8 @@ pub(crate) static CLIENT_CONNECTION_COUNT_MAX: Key<usize> = Key {
     default: Preset::Computed("half of `connection_count_max`"),
     reloadable: true,
     doc: "The most connections of one client: an IPv4 address, or an IPv6 network of 64 bits. If all \
-          clients come through one proxy or NAT address, set it as high as `connection_count_max`.",
+          clients come through one proxy or NAT address, set it as high as `connection_count_max`, unless \
+          the proxy names each client with `proxy_protocol`.",
 };
 
 pub(crate) static ANSWER_COUNT_MAX: Key<usize> = Key {
