@@ -116,7 +116,8 @@ impl<'t> AccessReader<'t> {
             if !rule.certificates.is_empty() {
                 self.refuse_without_authority(reader, &place);
             }
-            rule.repositories = resolve(reader, table, names, std::mem::take(&mut rule.repositories));
+            let patterns = std::mem::take(&mut rule.repositories);
+            rule.repositories = resolve(reader, table, names, patterns, [keys::RULE.name; 2]);
         }
         let certificates = keys::CLIENT_NAMES.read(reader, table);
         if certificates.is_some() {
@@ -136,7 +137,7 @@ impl<'t> AccessReader<'t> {
                 certificates,
                 require: keys::REQUIRE.value(reader, table),
             },
-            repositories: resolve(reader, table, names, own),
+            repositories: resolve(reader, table, names, own, [keys::ALLOW.name, keys::DENY.name]),
             clients,
         };
         Access { rules, logins: has_logins.then(|| self.shared(Logins::new(users, tokens))) }
@@ -159,12 +160,14 @@ impl<'t> AccessReader<'t> {
     }
 }
 
-/// The patterns that can name a repository of the registry, with its name in place of an alias.
+/// The patterns that can name a repository of the registry, with its name in place of an alias. The keys are
+/// those with the allowed and the denied ones.
 fn resolve(
     reader: &mut Reader<'_>,
     table: &Table<'_>,
     names: &RegistryNames,
     patterns: Repositories,
+    [allow, deny]: [&str; 2],
 ) -> Repositories {
     // `/v2/` of no registry asks for no repository.
     if names.name.is_empty() {
@@ -190,10 +193,7 @@ fn resolve(
         }
         kept
     };
-    Repositories {
-        allow: patterns.allow.map(|list| own(list, keys::ALLOW.name)),
-        deny: own(patterns.deny, keys::DENY.name),
-    }
+    Repositories { allow: patterns.allow.map(|list| own(list, allow)), deny: own(patterns.deny, deny) }
 }
 
 /// Warns of a registry whose account everyone may use, and of logins that anyone on the path can read.

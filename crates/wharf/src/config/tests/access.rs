@@ -106,6 +106,24 @@ fn patterns_name_the_repositories_of_their_registry() {
 }
 
 #[test]
+fn a_rule_for_another_registry_is_a_mistake_only_where_it_stands_below_one() {
+    let files = Files::new();
+    let users = format!("users_file = {:?}\n", files.path("users"));
+    // The rule of [access] is for quay.io, whatever lists of its own ghcr.io has.
+    let rule = "[[access.rule]]\nusers = [\"alice\"]\nallow = [\"quay.io/org/*\"]\ndeny = [\"quay.io/x\"]\n";
+    let own = "[registry.access]\nallow = [\"org/*\"]\ndeny = [\"org/secret\"]\n";
+    let config = parse(&format!(
+        "[access]\n{users}{rule}[[registry]]\nname = \"quay.io\"\n[[registry]]\nname = \"ghcr.io\"\n{own}"
+    ));
+    assert_eq!(decision(&config, "quay.io", &alice(), MANIFEST), Decision::Allow);
+    assert!(matches!(decision(&config, "ghcr.io", &alice(), MANIFEST), Decision::Refuse(_)));
+    let rule = "[[registry.access.rule]]\nusers = [\"alice\"]\ndeny = [\"quay.io/x\"]\n";
+    let text = format!("[access]\n{users}[[registry]]\nname = \"ghcr.io\"\n[registry.access]\n{rule}");
+    let mistakes = Config::parse("wharf.toml", &text, &variable).unwrap_err().to_string();
+    assert!(mistakes.contains("names no repository of ghcr.io; move it to [access]"), "{mistakes}");
+}
+
+#[test]
 fn every_mistake_in_the_rules_is_named() {
     check_refused(
         r#"
