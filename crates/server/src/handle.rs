@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cache::{Backend, PullError, Want};
 use http::{Method, Request, Response, request};
 use http_body::Body;
-use oci::{Digest, Page, RangeSet, Reference, Repository, RequestError};
+use oci::{Digest, PAGE_COUNT_MAX, Page, RangeSet, Reference, Repository, RequestError};
 use policy::host::{Route, RoutingTable};
 use telemetry::{Answered, Metrics};
 use tokio_util::sync::CancellationToken;
@@ -264,6 +264,7 @@ impl RoutedRequest<'_> {
     }
 
     async fn list_repositories(&self, page: &Page) -> Result<Answer, Refusal> {
+        let count = page.n.unwrap_or(PAGE_COUNT_MAX) as usize;
         let mut from = page.clone();
         loop {
             let listed = self.backend.catalog(&from).await;
@@ -273,11 +274,14 @@ impl RoutedRequest<'_> {
             if let Some(visitor) = &self.visitor {
                 catalog.repositories.retain(|repository| visitor.may_list(repository));
             }
-            // A page of which the client may see nothing has no name for a link, so the next page follows.
+            // A page of which the client may see nothing has no name for a link, so the next page follows. It
+            // is as large as any: else a client could cause one listing for each hidden name.
             if catalog.repositories.is_empty() && catalog.more && last.is_some() {
-                from.last = last;
+                from = Page { n: Some(PAGE_COUNT_MAX), last, ..from };
                 continue;
             }
+            catalog.more |= catalog.repositories.len() > count;
+            catalog.repositories.truncate(count);
             return Ok(listing::catalog(catalog, page, self.page_link()));
         }
     }

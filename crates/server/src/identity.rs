@@ -11,7 +11,7 @@ use ::access::{Access, AccessTable, Verdict};
 use http::header::{self, HeaderMap, HeaderName};
 use http::request;
 use oci::{Repository, Request};
-use policy::access::{self as rules, Decision, Forwarding, Identity};
+use policy::access::{self as rules, Decision, Forwarding, Identity, Reason};
 
 use crate::respond::error::{AccessRefusal, NoAccess};
 use crate::tls::TlsSession;
@@ -35,6 +35,8 @@ pub(crate) fn client_of(peer: SocketAddr, headers: &HeaderMap, table: Option<&Ac
 pub(crate) struct Visitor {
     access: Arc<Access>,
     pub(crate) identity: Identity,
+    /// The fault of the login that it sent. Without a login it may read less than with one.
+    login_fault: Option<NoAccess>,
 }
 
 impl Visitor {
@@ -43,7 +45,10 @@ impl Visitor {
         let why = match rules::decide(&self.access.rules, &self.identity, asked) {
             Decision::Allow => return Ok(()),
             Decision::Challenge => NoAccess::NoLogin,
-            Decision::Refuse(refused) => NoAccess::Rule(refused),
+            Decision::Refuse(refused) => match &self.login_fault {
+                Some(fault) if refused.reason == Reason::NotAllowed => fault.clone(),
+                _ => NoAccess::Rule(refused),
+            },
         };
         let registry = &self.access.rules.registry;
         let target = match asked.repository() {
@@ -76,13 +81,16 @@ pub(crate) async fn admit(
     if let Verdict::Proved(login) = &verdict {
         identity.login = Some(login.clone());
     }
-    let why = match (own.admit(&identity), verdict) {
-        (Decision::Allow, _) => return Ok(Visitor { access: Arc::clone(access), identity }),
-        (Decision::Refuse(refused), _) => NoAccess::Rule(refused),
-        (Decision::Challenge, Verdict::Paced(wait)) => NoAccess::Paced(wait),
-        (Decision::Challenge, Verdict::Busy(wait)) => NoAccess::Busy(wait),
-        (Decision::Challenge, Verdict::Wrong) => NoAccess::WrongLogin,
-        (Decision::Challenge, Verdict::Nothing | Verdict::Proved(_)) => NoAccess::NoLogin,
+    let login_fault = match verdict {
+        Verdict::Paced(wait) => Some(NoAccess::Paced(wait)),
+        Verdict::Busy(wait) => Some(NoAccess::Busy(wait)),
+        Verdict::Wrong => Some(NoAccess::WrongLogin),
+        Verdict::Nothing | Verdict::Proved(_) => None,
+    };
+    let why = match own.admit(&identity) {
+        Decision::Allow => return Ok(Visitor { access: Arc::clone(access), identity, login_fault }),
+        Decision::Refuse(refused) => NoAccess::Rule(refused),
+        Decision::Challenge => login_fault.unwrap_or(NoAccess::NoLogin),
     };
     Err(AccessRefusal { target: own.registry.clone(), why })
 }
@@ -113,14 +121,14 @@ pub(crate) async fn admit_anywhere(
     }
 }
 
-/// What the client's `Authorization` proves.
+/// Proves the client's login.
 async fn prove(table: &AccessTable, access: &Access, client: IpAddr, headers: &HeaderMap) -> Verdict {
     let Some(logins) = &access.logins else { return Verdict::Nothing };
     let mut values = headers.get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes());
     let (first, second) = (values.next(), values.next());
     let known = match (first, second) {
         (None, _) => return Verdict::Nothing,
-        // Whichever of them a proxy in between has read, this server does not guess.
+        // A proxy in between may have read either of them, so this server takes none.
         (Some(_), Some(_)) => return Verdict::Wrong,
         (Some(header), None) => header,
     };

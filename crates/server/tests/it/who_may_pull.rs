@@ -180,9 +180,12 @@ async fn a_catalog_names_no_repository_that_its_reader_may_not_read() {
         ..ClientRule::default()
     };
     let lab = lab(table(Rules { clients: vec![client], ..logins() })).await;
-    for repository in ["org/app", "org/secret", "team/app"] {
+    let pull = async |repository: &str| {
         let target = format!("/v2/{repository}/manifests/1");
         assert_eq!(lab.ask("GET", QUAY, &target, &[ALICE]).await.status, 200);
+    };
+    for repository in ["org/app", "org/secret", "team/app"] {
+        pull(repository).await;
     }
     for n in ["", "?n=1", "?n=2"] {
         let target = format!("/v2/_catalog{n}");
@@ -191,6 +194,44 @@ async fn a_catalog_names_no_repository_that_its_reader_may_not_read() {
         let own = lab.ask("GET", QUAY, &target, &[CI]).await;
         assert_eq!(own.text(), "{\"repositories\":[\"team/app\"]}");
         assert!(!own.header("link").unwrap_or_default().contains("org"), "{:?}", own.header("link"));
+    }
+    // However many names are hidden, a page is no longer than the client asked for.
+    lab.quay.put_image("team/web", "1", &Image::small("web"));
+    pull("team/web").await;
+    for (query, expected) in [("n=1", "team/app"), ("n=1&last=team/app", "team/web")] {
+        let own = lab.ask("GET", QUAY, &format!("/v2/_catalog?{query}"), &[CI]).await;
+        assert_eq!(own.text(), format!("{{\"repositories\":[\"{expected}\"]}}"), "{query}");
+        let link = "</v2/_catalog?n=1&last=team/app>; rel=\"next\"";
+        assert_eq!(own.header("link"), (expected == "team/app").then_some(link));
+    }
+    assert_eq!(lab.ask("GET", QUAY, "/v2/_catalog?n=0", &[CI]).await.text(), "{\"repositories\":[]}");
+}
+
+#[tokio::test]
+async fn a_client_that_came_in_by_its_address_is_told_what_is_wrong_with_its_login() {
+    let client = ClientRule {
+        users: vec![NamePattern::parse("ci-*").unwrap()],
+        repositories: repositories(Some(&["org/*"]), &[]),
+        ..ClientRule::default()
+    };
+    let ways =
+        Ways { addresses: Some(vec!["127.0.0.0/8".parse().unwrap()]), logins: true, ..Ways::default() };
+    let own = repositories(Some(&["team/*"]), &["org/secret"]);
+    let lab = lab(table(Rules { ways, repositories: own, clients: vec![client], ..logins() })).await;
+    let secret = "/v2/org/secret/manifests/1";
+    for (target, header, expected) in [
+        ("/v2/team/app/manifests/1", WRONG, 200),
+        (MANIFEST, EMPTY, 403),
+        (MANIFEST, CI, 200),
+        (MANIFEST, WRONG, 401),
+        (MANIFEST, ALICE, 403),
+        // No login opens it.
+        (secret, WRONG, 403),
+        (secret, CI, 403),
+    ] {
+        let answer = lab.ask("GET", QUAY, target, &[header]).await;
+        assert_eq!(answer.status, expected, "{target} {header:?} {}", answer.text());
+        assert_eq!(answer.header("www-authenticate").is_some(), expected == 401);
     }
 }
 
