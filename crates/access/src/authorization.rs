@@ -7,7 +7,7 @@ use secret::Secret;
 /// The longest header that is read, in bytes.
 pub(crate) const HEADER_BYTES_MAX: usize = 8 * 1024;
 
-/// What a client presents.
+/// A client's login as the header has it.
 #[derive(Debug)]
 pub(crate) enum Presented<'a> {
     /// Nothing. Some clients send an empty user and password where they have none.
@@ -82,7 +82,7 @@ impl<'a> Presented<'a> {
 mod tests {
     use super::*;
 
-    /// What was read, in words.
+    /// Reads the header and puts the result in words.
     fn read(header: &[u8]) -> String {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match Presented::read(header) {

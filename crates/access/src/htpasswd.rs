@@ -96,13 +96,13 @@ impl Users {
     /// the highest.
     fn work_of(&self, known: Option<&Entry>) -> Vec<String> {
         let cost = known.map_or(COST_MIN, |entry| entry.cost);
-        let first = known.map_or_else(|| nobody(cost), |entry| entry.hash.clone());
-        [first].into_iter().chain((cost..self.cost).map(nobody)).collect()
+        let first = known.map_or_else(|| unmatched(cost), |entry| entry.hash.clone());
+        [first].into_iter().chain((cost..self.cost).map(unmatched)).collect()
     }
 }
 
 /// A hash that no password is known to have.
-fn nobody(cost: u32) -> String {
+fn unmatched(cost: u32) -> String {
     format!("$2b${cost:02}${}", ".".repeat(TAIL_LENGTH))
 }
 

@@ -25,7 +25,7 @@ pub use self::verifier::Verifier;
 pub struct LineError {
     /// The line's number, from 1.
     pub line: usize,
-    /// What is wrong and what to do.
+    /// The mistake, and the way to mend it.
     pub text: String,
 }
 

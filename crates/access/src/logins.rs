@@ -35,7 +35,7 @@ pub struct Unchecked {
     hash: LoginHash,
 }
 
-/// What a request's `Authorization` proves.
+/// The verdict on a request's `Authorization`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// There is none.
@@ -65,8 +65,8 @@ impl Logins {
         Self { users, tokens, memory: Arc::new(Memory::new()), checks: Mutex::default() }
     }
 
-    /// What this value of `Authorization` proves. Every request comes here, so a password that was checked
-    /// within the last minute costs one keyed hash.
+    /// Proves the login in this value of `Authorization`. Every request comes here, so a password that was
+    /// checked within the last minute costs one keyed hash.
     ///
     /// # Errors
     /// [`Unchecked`], for [`check`](Self::check): a password that was not checked lately.

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
-use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rand;
 use parking_lot::RwLock;
 use policy::access::Login;
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 /// How long the result of a check holds. A changed file ends it at once.
@@ -17,12 +17,17 @@ pub const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 /// The most logins that are remembered, of each pair of files.
 const COUNT_MAX: usize = 4096;
 
+/// A key is as long as a block of SHA-256, so no request hashes it again.
+const KEY_BYTES: usize = 64;
+
 /// The keyed hash of a login.
 pub(crate) type LoginHash = [u8; 32];
 
 /// The results of checks, by the keyed hash of the login.
 pub(crate) struct Memory {
-    key: hmac::Key,
+    /// A hash that has read a secret key, which fills one block. No hash of a login leaves the process, so
+    /// that is key enough; HMAC would hash twice for each request.
+    keyed: Sha256,
     results: RwLock<HashMap<LoginHash, Remembered>>,
 }
 
@@ -54,14 +59,14 @@ impl fmt::Debug for Memory {
 impl Memory {
     /// An empty memory with a new key.
     pub(crate) fn new() -> Self {
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
-        Self { key: key.expect("the system has random numbers"), results: RwLock::default() }
+        let mut key = [0; KEY_BYTES];
+        rand::fill(&mut key).expect("the system has random numbers");
+        Self { keyed: Sha256::new_with_prefix(key), results: RwLock::default() }
     }
 
     /// The keyed hash of a login.
     pub(crate) fn hash(&self, login: &[u8]) -> LoginHash {
-        let tag = hmac::sign(&self.key, login);
-        tag.as_ref().try_into().expect("SHA-256 has 32 bytes")
+        self.keyed.clone().chain_update(login).finalize().into()
     }
 
     /// The result of an earlier check.

@@ -8,7 +8,7 @@ use policy::access::{Network, Rules};
 use crate::logins::Logins;
 use crate::verifier::Verifier;
 
-/// How clients get into one registry.
+/// The rules and the logins of one registry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Access {
     /// The rules.
@@ -17,14 +17,14 @@ pub struct Access {
     pub logins: Option<Arc<Logins>>,
 }
 
-/// How clients get into each registry, and whom to believe about their addresses.
+/// The rules and the logins of each registry, and the proxies that tell the addresses of clients.
 #[derive(Clone, Debug)]
 pub struct AccessTable {
     /// By the registries' names. A registry that is not in it is open to all.
     pub registries: HashMap<String, Arc<Access>>,
     /// For `/v2/` where a request names no registry: the rules of `[access]`.
     pub common: Option<Arc<Access>>,
-    /// The proxies that are believed about their clients' addresses.
+    /// The proxies whose word about the addresses of their clients counts.
     pub trusted_proxies: Vec<Network>,
     /// Whether these proxies begin each connection with a header of the PROXY protocol.
     pub proxy_protocol: bool,

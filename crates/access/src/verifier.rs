@@ -1,4 +1,4 @@
-//! Bounds the work of checking passwords, whoever sends them.
+//! Bounds the work of checking passwords, for each client and for all together.
 //!
 //! Logins that were right before have a queue of their own. So a flood of guesses, even one from very many
 //! addresses, shuts out no client that the server knows.
@@ -55,7 +55,7 @@ impl Queue {
     }
 }
 
-/// Why a password is not checked now.
+/// A reason not to check a password now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Postponed {
     /// Too many attempts from the client's address failed.
@@ -106,7 +106,7 @@ impl Verifier {
         Ok(self.turn(&self.unknown, place, Some(client)))
     }
 
-    /// Takes a turn for a login that was right before, whatever address sends it: nobody guesses with it.
+    /// Takes a turn for a login that was right before, from any address: it is no guess.
     pub(crate) fn take_turn_again(self: &Arc<Self>) -> Result<Turn, Postponed> {
         let place = self.proved.place()?;
         Ok(self.turn(&self.proved, place, None))

@@ -85,7 +85,7 @@ pub struct Rules {
     pub section: String,
     /// The ways in.
     pub ways: Ways,
-    /// What every client may read.
+    /// The repositories that every client may read.
     pub repositories: Repositories,
     /// Further rules for certain clients.
     pub clients: Vec<ClientRule>,
@@ -104,7 +104,7 @@ pub struct Ways {
     pub require: Require,
 }
 
-/// How the ways combine.
+/// The number of ways that a client needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Require {
     /// One is enough.
@@ -134,7 +134,7 @@ pub struct ClientRule {
     pub certificates: Vec<NamePattern>,
     /// Addresses.
     pub addresses: Vec<Network>,
-    /// What these clients may read.
+    /// The repositories that these clients may read.
     pub repositories: Repositories,
 }
 
@@ -149,7 +149,7 @@ pub enum Decision {
     Refuse(Refused),
 }
 
-/// Why a client may not read a repository.
+/// The refusal of a repository to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The kind of reason.
@@ -231,7 +231,7 @@ impl Rules {
         Decision::Refuse(Refused { reason, rule: format!("{key} of {}", self.section) })
     }
 
-    /// Why a client that has come in may not read the repository; `None` if it may.
+    /// Refuses the repository to a client that has come in; `None` if it may read it.
     fn refusal(&self, identity: &Identity, repository: &Repository) -> Option<Refused> {
         let names =
             |pattern: &&ImagePattern| pattern.names_repository_of(&self.registry, repository.as_str());

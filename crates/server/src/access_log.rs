@@ -70,7 +70,7 @@ pub(crate) struct Entry {
     kind: Kind,
     repository: Option<Repository>,
     reference: Option<Reference>,
-    /// What the client has proved, if rules asked it to.
+    /// The client's identity, if the registry has rules.
     identity: Option<Identity>,
     outcome: Answered,
     keeping: Option<Keeping>,
@@ -132,7 +132,7 @@ impl Entry {
         self.registry = Some(Arc::clone(registry));
     }
 
-    /// Records what a client has proved.
+    /// Records the identity of the client.
     pub(crate) fn identified(&mut self, identity: Option<&Identity>) {
         self.identity = identity.cloned();
     }

@@ -26,7 +26,7 @@ const ADDRESS_BYTES_MAX: usize = 4096;
 /// The address of a client that the proxy does not know. No rule but one for all addresses contains it.
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
-/// What a header says.
+/// The content of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
     /// The client's address.

@@ -111,7 +111,8 @@ impl<'t> AccessReader<'t> {
             let is_set = table.has(keys::USERS_FILE.name) || table.has(keys::TOKENS_FILE.name);
             let place = reader.place(table, keys::RULE.name);
             if is_about_logins && !is_set {
-                reader.refuse(&place, "names users or tokens, but there is no users_file and no tokens_file");
+                let wrong = "names users or tokens, and no file has any; set users_file or tokens_file";
+                reader.refuse(&place, wrong);
             }
             if !rule.certificates.is_empty() {
                 self.refuse_without_authority(reader, &place);

@@ -150,7 +150,8 @@ deny = ["quay.io/org/app"]
              repositories; leave it out",
             "wharf.toml:5: access.require: \"both\" is not one of \"any\", \"all\"; write one of these",
             "wharf.toml:6: access.user_file: there is no such key; did you mean \"users_file\"?",
-            "wharf.toml:7: access.rule: names users or tokens, but there is no users_file and no tokens_file",
+            "wharf.toml:7: access.rule: names users or tokens, and no file has any; set users_file or \
+             tokens_file",
             "wharf.toml:7: access.rule[0]: has neither allow nor deny; write, for example, users = [\"ci-*\"] and \
              allow = [\"team/*\"] below [[access.rule]]",
             "wharf.toml:9: access.rule[1]: names no client; write, for example, users = [\"ci-*\"] and allow = \
